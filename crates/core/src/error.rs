@@ -1,0 +1,135 @@
+//! The errors that a client sees: a code, its namespace and HTTP status, and the exact message.
+//! Source: spec/dynamodb-api.md 1.3.
+
+use crate::value::Item;
+
+/// The class of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// A request that breaks a rule.
+    ValidationException,
+    /// A JSON value of the wrong type, or no JSON at all.
+    SerializationException,
+    /// An operation that does not exist here.
+    UnknownOperationException,
+    /// No authentication material.
+    MissingAuthenticationTokenException,
+    /// Authentication material with parts missing.
+    IncompleteSignatureException,
+    /// Authentication material that is wrong.
+    InvalidSignatureException,
+    /// An access key nobody knows.
+    UnrecognizedClientException,
+    /// Not allowed.
+    AccessDeniedException,
+    /// Slow down (control plane).
+    ThrottlingException,
+    /// No such table, stream or shard.
+    ResourceNotFoundException,
+    /// The table's state does not allow it.
+    ResourceInUseException,
+    /// A quota.
+    LimitExceededException,
+    /// A condition that does not hold; may carry the item.
+    ConditionalCheckFailedException,
+    /// Two writers of one item in transactions.
+    TransactionConflictException,
+    /// A stream position that was trimmed.
+    TrimmedDataAccessException,
+    /// A shard iterator older than 15 minutes.
+    ExpiredIteratorException,
+    /// A fault of the server: HTTP 500.
+    InternalServerError,
+}
+
+impl ErrorCode {
+    /// The whole `__type`, namespace included.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            ErrorCode::ValidationException => "com.amazon.coral.validate#ValidationException",
+            ErrorCode::SerializationException => "com.amazon.coral.service#SerializationException",
+            ErrorCode::UnknownOperationException => "com.amazon.coral.service#UnknownOperationException",
+            ErrorCode::MissingAuthenticationTokenException => {
+                "com.amazon.coral.service#MissingAuthenticationTokenException"
+            }
+            ErrorCode::IncompleteSignatureException => "com.amazon.coral.service#IncompleteSignatureException",
+            ErrorCode::InvalidSignatureException => "com.amazon.coral.service#InvalidSignatureException",
+            ErrorCode::UnrecognizedClientException => "com.amazon.coral.service#UnrecognizedClientException",
+            ErrorCode::AccessDeniedException => "com.amazon.coral.service#AccessDeniedException",
+            ErrorCode::ThrottlingException => "com.amazon.coral.availability#ThrottlingException",
+            ErrorCode::ResourceNotFoundException => "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+            ErrorCode::ResourceInUseException => "com.amazonaws.dynamodb.v20120810#ResourceInUseException",
+            ErrorCode::LimitExceededException => "com.amazonaws.dynamodb.v20120810#LimitExceededException",
+            ErrorCode::ConditionalCheckFailedException => {
+                "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
+            }
+            ErrorCode::TransactionConflictException => "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
+            ErrorCode::TrimmedDataAccessException => "com.amazonaws.dynamodb.v20120810#TrimmedDataAccessException",
+            ErrorCode::ExpiredIteratorException => "com.amazonaws.dynamodb.v20120810#ExpiredIteratorException",
+            ErrorCode::InternalServerError => "com.amazonaws.dynamodb.v20120810#InternalServerError",
+        }
+    }
+
+    /// The HTTP status: 500 for a fault of the server, 400 for everything else.
+    pub fn http_status(self) -> u16 {
+        match self {
+            ErrorCode::InternalServerError => 500,
+            _ => 400,
+        }
+    }
+}
+
+/// An error answer: what the client reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiError {
+    /// The class.
+    pub code: ErrorCode,
+    /// The exact text; `None`: the body has no message member.
+    pub message: Option<String>,
+    /// The current item, for a failed condition that asked for it.
+    pub item: Option<Box<Item>>,
+}
+
+impl ApiError {
+    /// An error of class `code` with a message.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: Some(message.into()), item: None }
+    }
+
+    /// An error of class `code` whose body has no message member.
+    pub fn bare(code: ErrorCode) -> Self {
+        Self { code, message: None, item: None }
+    }
+
+    /// A ValidationException.
+    pub fn validation(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::ValidationException, message)
+    }
+
+    /// A ResourceNotFoundException.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::ResourceNotFoundException, message)
+    }
+
+    /// The message member's name in the body: `Message` for SerializationException and AccessDeniedException,
+    /// `message` for all others.
+    pub fn message_member(&self) -> &'static str {
+        match self.code {
+            ErrorCode::SerializationException | ErrorCode::AccessDeniedException => "Message",
+            _ => "message",
+        }
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.code.type_name();
+        let name = name.rsplit('#').next().unwrap_or(name);
+        match &self.message {
+            Some(message) => write!(f, "{name}: {message}"),
+            None => f.write_str(name),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}

@@ -1,0 +1,17 @@
+//! The pure heart of Tailrace: attribute values, exact numbers, sizes, key order, expressions, the validation of
+//! requests, limits, identifiers and errors.
+//!
+//! Nothing here does I/O, reads a clock or draws randomness; every function is synchronous and a seed replays it.
+
+pub mod clock;
+pub mod error;
+pub mod ids;
+pub mod limits;
+pub mod number;
+pub mod rng;
+pub mod value;
+
+pub use error::{ApiError, ErrorCode};
+pub use ids::{Lsn, SequenceNumber};
+pub use number::Number;
+pub use value::{AttributeValue, Item};

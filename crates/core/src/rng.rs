@@ -1,0 +1,51 @@
+//! Randomness comes in by argument. The one place that asks the operating system is `tailrace_server::clock`.
+
+/// A source of random bytes.
+pub trait Rng: Send + Sync + 'static {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+
+    /// A random 64-bit number.
+    fn next_u64(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// A random version 4 UUID in its usual text form, lower case.
+    fn uuid(&self) -> String {
+        let mut b = [0; 16];
+        self.fill(&mut b);
+        b[6] = (b[6] & 0x0f) | 0x40;
+        b[8] = (b[8] & 0x3f) | 0x80;
+        let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+}
+
+/// A seeded generator (SplitMix64): the same seed gives the same bytes. For tests and simulation, never for secrets.
+#[derive(Debug)]
+pub struct SeededRng {
+    state: std::sync::atomic::AtomicU64,
+}
+
+impl SeededRng {
+    /// A generator that starts from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { state: std::sync::atomic::AtomicU64::new(seed) }
+    }
+}
+
+impl Rng for SeededRng {
+    fn fill(&self, bytes: &mut [u8]) {
+        const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+        for chunk in bytes.chunks_mut(8) {
+            let state = self.state.fetch_add(GOLDEN_GAMMA, std::sync::atomic::Ordering::SeqCst);
+            let mut z = state.wrapping_add(GOLDEN_GAMMA);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^= z >> 31;
+            chunk.copy_from_slice(&z.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
