@@ -32,3 +32,45 @@ pub const SHARD_ITERATOR_LIFE_MS: u64 = 15 * 60 * 1000;
 pub const STREAM_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 /// Largest event or response of a synchronous invocation, bytes. Source: spec/event-source-mapping.md 5.1, 12.
 pub const INVOKE_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
+
+// Functions.
+
+/// Default timeout of a function, seconds. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_TIMEOUT_DEFAULT_S: u32 = 3;
+/// Longest timeout of a function, seconds. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_TIMEOUT_MAX_S: u32 = 900;
+/// Default memory size of a function, MB. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_MEMORY_DEFAULT_MB: u32 = 128;
+/// Smallest memory size of a function, MB. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_MEMORY_MIN_MB: u32 = 128;
+/// Largest memory size of a function, MB. Source: AWS Lambda quotas.
+pub const FUNCTION_MEMORY_MAX_MB: u32 = 10_240;
+/// All names and values of a function's variables, bytes. Source: spec/lambda-runtime.md 6.
+pub const FUNCTION_VARIABLES_BYTES_MAX: usize = 4096;
+/// Largest response that a function may post, bytes. Source: the text of spec/lambda-runtime.md 4.
+pub const FUNCTION_RESPONSE_BYTES_MAX: usize = 6_291_556;
+/// Bytes of one post of a runtime after which reading stops and the process is killed. Ours: a response over the limit
+/// is read and thrown away up to here, so that the runtime survives its own mistake.
+pub const FUNCTION_POST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Invocations at once, all functions together. Ours: each is an operating system process (AWS: 1,000).
+pub const FUNCTION_CONCURRENCY_DEFAULT_MAX: usize = 64;
+/// Longest start of a process, milliseconds. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_INIT_DEFAULT_MS: u64 = 10_000;
+/// A process without work for so long is stopped, milliseconds. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_IDLE_DEFAULT_MS: u64 = 10 * 60 * 1000;
+/// From SIGTERM to SIGKILL at a timeout, milliseconds. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_TIMEOUT_GRACE_MS: u64 = 300;
+/// From SIGTERM to SIGKILL at a stop, milliseconds. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_STOP_GRACE_MS: u64 = 2000;
+/// First pause before a process is started again after a failed start, milliseconds. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_RESTART_PAUSE_MIN_MS: u64 = 100;
+/// Longest such pause, milliseconds. Source: spec/lambda-runtime.md 5.
+pub const FUNCTION_RESTART_PAUSE_MAX_MS: u64 = 10_000;
+/// Connections that one process may hold to its listener. Ours: a runtime needs one, at most two.
+pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
+/// Longest line of a function's output, bytes; a longer one is split. Ours.
+pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Lines of output that wait for the reader; make the channel of this size. Ours: with the line above, 16 MiB.
+pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
+/// Longest that a full log channel holds up a function's output, milliseconds. Ours.
+pub const FUNCTION_LOG_WAIT_MS: u64 = 250;

@@ -1,1 +1,24 @@
-//! lambda
+//! Functions: their registry, the pool of their processes, and the host side of the Lambda Runtime API.
+//!
+//! A function is an unmodified Lambda handler. Each concurrent invocation has an operating system process of its own
+//! (an *environment*) that asks for work over a loopback listener of its own; the port is the process's identity.
+//!
+//! Invariants
+//! - An environment works on one invocation at a time; an answer belongs to the invocation that is open there.
+//! - An invocation has ended, and its process group is gone or was told to be killed with SIGKILL, before its outcome
+//!   is reported: a caller that retries never runs beside its own earlier attempt.
+//! - No process outlives this one: parent-death signal, and a ledger on disk whose leftovers are killed at start.
+//! - A child's environment is built from nothing; the parent's variables never reach it.
+//!
+//! What it does not do: it is no sandbox for hostile code, it does not freeze idle processes, and it does not know
+//! about streams, retries or HTTP clients; those live in `mapping` and `wire`.
+
+mod config;
+mod functions;
+mod invoke;
+mod logs;
+
+pub use config::{ConfigError, FunctionConfig};
+pub use functions::{Functions, OpenError, PythonClient, Settings};
+pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
+pub use logs::{LogLine, LogStream};
