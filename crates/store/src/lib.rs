@@ -5,5 +5,6 @@
 //! visible means durable; per shard, sequence order is commit order and a number is never used twice.
 
 mod engine;
+pub mod keyspace;
 
 pub use engine::*;

@@ -1,0 +1,200 @@
+//! The keyspace: every kind of row that the store keeps, one small file for each.
+//!
+//! Invariants: a key starts with the byte of its kind, so kinds never overlap; all numbers are big endian, so that the
+//! order of the bytes is the order of the numbers; no key of a kind is a prefix of another key of that kind unless
+//! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
+//! docs/format.md, section Keyspace.
+//!
+//! What it does not do: it knows nothing of values, and it does not encode key attributes (`tailrace_core` does).
+
+mod checkpoint;
+mod counter;
+mod function;
+mod item;
+mod mapping;
+mod parked;
+mod reclaim;
+mod setting;
+mod shard;
+mod stream;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+pub use checkpoint::CheckpointKey;
+pub use counter::CounterKey;
+pub use function::FunctionKey;
+pub use item::{ItemKey, SortBounds, TableId};
+pub use mapping::{MappingId, MappingKey};
+pub use parked::ParkedKey;
+pub use reclaim::ReclaimKey;
+pub use setting::SettingKey;
+pub use shard::ShardKey;
+pub use stream::{StreamKey, StreamNameKey};
+pub use table::TableKey;
+
+use crate::engine::{Key, KeyRange};
+
+/// The kinds of rows. The number is the first byte of the key; a number is never given to another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum KeyKind {
+    /// [`SettingKey`]: what belongs to the data directory as a whole (its uuid, secrets, marks), by name.
+    Setting = 0x01,
+    /// [`CounterKey`]: the next number of something that is numbered for ever (tables, streams, shards).
+    Counter = 0x02,
+    /// [`TableKey`]: a table's descriptor, by name.
+    Table = 0x03,
+    /// [`StreamKey`]: a stream's descriptor, by number.
+    Stream = 0x04,
+    /// [`StreamNameKey`]: a stream's number, by table name and label: the order of the ARNs.
+    StreamName = 0x05,
+    /// [`ShardKey`]: a shard's range, parent, life and horizon. Written by the engines only.
+    Shard = 0x06,
+    /// [`FunctionKey`]: a function, by name.
+    Function = 0x07,
+    /// [`MappingKey`]: an event source mapping, by uuid.
+    Mapping = 0x08,
+    /// [`CheckpointKey`]: what a mapping has confirmed of a shard.
+    Checkpoint = 0x09,
+    /// [`ParkedKey`]: a record that the failure rules set aside.
+    Parked = 0x0a,
+    /// [`ReclaimKey`]: a range whose rows are being removed. Written by the engines only.
+    Reclaim = 0x0b,
+    /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
+    Item = 0x40,
+}
+
+impl KeyKind {
+    /// Every kind.
+    pub const ALL: [KeyKind; 12] = [
+        KeyKind::Setting,
+        KeyKind::Counter,
+        KeyKind::Table,
+        KeyKind::Stream,
+        KeyKind::StreamName,
+        KeyKind::Shard,
+        KeyKind::Function,
+        KeyKind::Mapping,
+        KeyKind::Checkpoint,
+        KeyKind::Parked,
+        KeyKind::Reclaim,
+        KeyKind::Item,
+    ];
+
+    /// The kind of a key; `None` for bytes that are no key.
+    pub fn of(key: &[u8]) -> Option<KeyKind> {
+        let first = *key.first()?;
+        KeyKind::ALL.into_iter().find(|kind| *kind as u8 == first)
+    }
+
+    /// All rows of the kind, ascending.
+    pub fn range(self) -> KeyRange {
+        prefix_range(&[self as u8])
+    }
+
+    fn start(self, capacity: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1 + capacity);
+        bytes.push(self as u8);
+        bytes
+    }
+
+    fn strip(self, key: &[u8]) -> Option<&[u8]> {
+        key.split_first().filter(|(first, _)| **first == self as u8).map(|(_, rest)| rest)
+    }
+}
+
+impl Key {
+    fn from_vec(bytes: Vec<u8>) -> Key {
+        Key(Bytes::from(bytes))
+    }
+
+    /// The key's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl KeyRange {
+    /// The same range in descending order.
+    pub fn reversed(mut self) -> KeyRange {
+        self.reverse = true;
+        self
+    }
+
+    /// The part of the range that comes behind `key` in the range's direction: the next page after that row.
+    pub fn after(mut self, key: &Key) -> KeyRange {
+        if self.reverse {
+            self.end = Bound::Excluded(key.0.clone());
+        } else {
+            self.start = Bound::Excluded(key.0.clone());
+        }
+        self
+    }
+
+    /// True if no key can lie in the range.
+    pub fn is_empty(&self) -> bool {
+        match (&self.start, &self.end) {
+            (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+            (Bound::Included(start), Bound::Included(end)) => start > end,
+            (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end) | Bound::Included(end)) => {
+                start >= end
+            }
+        }
+    }
+
+    /// True if `key` lies in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        let above = match &self.start {
+            Bound::Unbounded => true,
+            Bound::Included(start) => key >= start.as_ref(),
+            Bound::Excluded(start) => key > start.as_ref(),
+        };
+        above
+            && match &self.end {
+                Bound::Unbounded => true,
+                Bound::Included(end) => key <= end.as_ref(),
+                Bound::Excluded(end) => key < end.as_ref(),
+            }
+    }
+}
+
+/// All keys that begin with `prefix`, ascending.
+pub fn prefix_range(prefix: &[u8]) -> KeyRange {
+    KeyRange { start: Bound::Included(Bytes::copy_from_slice(prefix)), end: after_prefix(prefix), reverse: false }
+}
+
+/// The upper end of the keys that begin with `prefix`.
+fn after_prefix(prefix: &[u8]) -> Bound<Bytes> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Bound::Excluded(Bytes::from(end));
+        }
+    }
+    Bound::Unbounded
+}
+
+fn read_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*number), rest))
+}
+
+fn read_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<2>()?;
+    Some((u16::from_be_bytes(*number), rest))
+}
+
+fn whole_u64(bytes: &[u8]) -> Option<u64> {
+    read_u64(bytes).filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number)
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}

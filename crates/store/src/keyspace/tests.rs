@@ -1,0 +1,131 @@
+//! Every kind of key reads back, keeps its order, and stays inside its ranges.
+
+use std::ops::Bound;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tailrace_core::Lsn;
+
+use super::*;
+use crate::engine::{BucketRange, ShardNo, StreamId};
+
+fn name() -> impl Strategy<Value = String> {
+    vec(prop::sample::select(b"aZ9_.-".to_vec()), 0..6).prop_map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    vec(prop::sample::select(vec![0u8, 1, 2, 0xfe, 0xff]), 0..5).prop_map(Bytes::from)
+}
+
+fn item() -> impl Strategy<Value = ItemKey> {
+    let few = prop::sample::select(vec![0u64, 1, 255, 256, u64::MAX]);
+    let bucket = prop::sample::select(vec![0u16, 1, 255, 256, u16::MAX]);
+    (few, bucket, bytes(), bytes()).prop_map(|(table, bucket, partition, sort)| ItemKey {
+        table: TableId(table),
+        bucket,
+        partition,
+        sort,
+    })
+}
+
+proptest! {
+    #[test]
+    fn keys_read_back(a in any::<u64>(), b in any::<u64>(), c in any::<u128>(), n in name(), l in name(), s in bytes()) {
+        let (shard, mapping, lsn) = (ShardNo(a), MappingId(c), Lsn(b));
+        let table = TableKey { name: n.clone() };
+        prop_assert_eq!(TableKey::decode(&table.encode()), Some(table));
+        let stream = StreamKey { stream: StreamId(a) };
+        prop_assert_eq!(StreamKey::decode(&stream.encode()), Some(stream));
+        let by_name = StreamNameKey { table: n.clone(), label: l };
+        prop_assert_eq!(StreamNameKey::decode(&by_name.encode()), Some(by_name));
+        let row = ShardKey { stream: StreamId(b), shard };
+        prop_assert_eq!(ShardKey::decode(&row.encode()), Some(row));
+        let function = FunctionKey { name: n.clone() };
+        prop_assert_eq!(FunctionKey::decode(&function.encode()), Some(function));
+        let of_mapping = MappingKey { mapping };
+        prop_assert_eq!(MappingKey::decode(&of_mapping.encode()), Some(of_mapping));
+        prop_assert_eq!(MappingId::parse(&mapping.to_string()), Some(mapping));
+        prop_assert_eq!(MappingId::parse(&mapping.to_string().to_uppercase()), Some(mapping));
+        let checkpoint = CheckpointKey { mapping, shard };
+        prop_assert_eq!(CheckpointKey::decode(&checkpoint.encode()), Some(checkpoint));
+        let parked = ParkedKey { mapping, shard, lsn };
+        prop_assert_eq!(ParkedKey::decode(&parked.encode()), Some(parked));
+        let setting = SettingKey { name: n };
+        prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
+        let reclaim = ReclaimKey { start: s };
+        prop_assert_eq!(ReclaimKey::decode(&reclaim.encode()), Some(reclaim));
+        for counter in [CounterKey::Table, CounterKey::Stream, CounterKey::Shard] {
+            prop_assert_eq!(CounterKey::decode(&counter.encode()), Some(counter));
+        }
+        prop_assert_eq!(CounterKey::next(Some(&CounterKey::value(a))), Some(a));
+    }
+
+    #[test]
+    fn items_read_back_and_keep_the_order_of_table_bucket_partition_and_sort_key(a in item(), b in item()) {
+        prop_assert_eq!(ItemKey::decode(&a.encode()), Some(a.clone()));
+        let order = |key: &ItemKey| {
+            (key.table, key.bucket, key.partition.len(), key.partition.clone(), key.sort.clone())
+        };
+        prop_assert_eq!(a.encode().cmp(&b.encode()), order(&a).cmp(&order(&b)));
+    }
+
+    #[test]
+    fn ranges_of_items_hold_exactly_their_items(a in item(), b in item(), low in bytes(), high in bytes()) {
+        let key = b.encode();
+        let inside = |range: KeyRange| range.contains(key.as_bytes());
+        prop_assert_eq!(inside(ItemKey::table_range(a.table)), a.table == b.table);
+        let buckets = BucketRange { first: a.bucket.min(256), last: a.bucket.max(256) };
+        let in_buckets = a.table == b.table && (buckets.first..=buckets.last).contains(&b.bucket);
+        prop_assert_eq!(inside(ItemKey::bucket_range(a.table, buckets)), in_buckets);
+        let same = a.table == b.table && a.bucket == b.bucket && a.partition == b.partition;
+        prop_assert_eq!(inside(ItemKey::partition_range(a.table, a.bucket, &a.partition)), same);
+        let sort = |bounds| ItemKey::sort_range(a.table, a.bucket, &a.partition, &bounds);
+        prop_assert_eq!(inside(sort(SortBounds::BeginsWith(&low))), same && b.sort.starts_with(&low));
+        let between = sort(SortBounds::Between(Bound::Included(&low), Bound::Excluded(&high)));
+        prop_assert_eq!(inside(between), same && low <= b.sort && b.sort < high);
+        let above = sort(SortBounds::Between(Bound::Excluded(&low), Bound::Unbounded));
+        prop_assert_eq!(inside(above), same && b.sort > low);
+        let upto = sort(SortBounds::Between(Bound::Unbounded, Bound::Included(&high)));
+        prop_assert_eq!(inside(upto), same && b.sort <= high);
+    }
+
+    #[test]
+    fn streams_sort_as_their_arns_do(t in name(), u in name(), l in name(), m in name()) {
+        let arn = |table: &str, label: &str| format!("arn:aws:dynamodb:r:0:table/{table}/stream/{label}");
+        let keys = StreamNameKey::key(&t, &l).cmp(&StreamNameKey::key(&u, &m));
+        prop_assert_eq!(keys, arn(&t, &l).cmp(&arn(&u, &m)));
+        prop_assert_eq!(StreamNameKey::table_range(&t).contains(StreamNameKey::key(&u, &m).as_bytes()), t == u);
+    }
+}
+
+#[test]
+fn kinds_do_not_overlap_and_each_is_recognised() {
+    for kind in KeyKind::ALL {
+        let key = [kind as u8, 0xff, 0xff];
+        assert_eq!(KeyKind::of(&key), Some(kind));
+        for other in KeyKind::ALL {
+            assert_eq!(other.range().contains(&key), other == kind);
+        }
+    }
+    assert_eq!(KeyKind::of(&[]), None);
+    assert_eq!(KeyKind::of(&[0]), None);
+}
+
+#[test]
+fn a_range_goes_on_after_a_row_in_its_direction() {
+    let key = TableKey::key("b");
+    let up = TableKey::range().after(&key);
+    assert!(!up.contains(TableKey::key("b").as_bytes()) && up.contains(TableKey::key("ba").as_bytes()));
+    let down = TableKey::range().reversed().after(&key);
+    assert!(!down.contains(TableKey::key("b").as_bytes()) && down.contains(TableKey::key("a").as_bytes()));
+    assert!(TableKey::range_after("b").contains(TableKey::key("c").as_bytes()));
+    assert!(!up.is_empty());
+    assert!(TableKey::range().after(&key).reversed().after(&key).is_empty());
+}
+
+#[test]
+fn a_foreign_text_is_no_mapping() {
+    for text in ["", "1", "00000000-0000-0000-0000-00000000000g", "000000000000-0000-0000-0000-00000000"] {
+        assert_eq!(MappingId::parse(text), None, "{text}");
+    }
+}
