@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod error;
 pub mod ids;
+pub mod json;
 pub mod limits;
 pub mod number;
 pub mod rng;
@@ -13,5 +14,6 @@ pub mod value;
 
 pub use error::{ApiError, ErrorCode};
 pub use ids::{Lsn, SequenceNumber};
+pub use json::{Json, JsonError};
 pub use number::Number;
 pub use value::{AttributeValue, Item};

@@ -74,3 +74,5 @@ pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
 /// Longest that a full log channel holds up a function's output, milliseconds. Ours.
 pub const FUNCTION_LOG_WAIT_MS: u64 = 250;
+/// Deepest nesting of a request's JSON. Source: spec/dynamodb-api.md 1.4 (about 2,000 levels).
+pub const JSON_NESTING_MAX: usize = 2000;
