@@ -6,5 +6,7 @@
 
 mod engine;
 pub mod keyspace;
+pub mod files;
+pub mod log;
 
 pub use engine::*;
