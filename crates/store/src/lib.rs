@@ -5,8 +5,8 @@
 //! visible means durable; per shard, sequence order is commit order and a number is never used twice.
 
 mod engine;
-pub mod keyspace;
 pub mod files;
+pub mod keyspace;
 pub mod log;
 
 pub use engine::*;
