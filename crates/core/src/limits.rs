@@ -81,3 +81,32 @@ pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// A log frame is at most this fraction of a segment (16 MiB): the largest commit is a transaction, whose items are at
 /// most 4 MiB together (spec/dynamodb-api.md 9), so at most 8 MiB of images.
 pub const LOG_FRAME_SEGMENT_FRACTION: u64 = 4;
+
+// Wire.
+
+/// Connections at once; one more is answered 503 and closed. Ours: far above what SDK pools open, and each costs at
+/// most `HTTP_HEAD_BYTES_MAX` of buffer.
+pub const HTTP_CONNECTIONS_DEFAULT_MAX: usize = 4096;
+/// Request line and headers, bytes; more is answered 431. Ours: AWS answers from about 8 KB of one header on.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Headers of a request. Ours: SDKs send about 15.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// Requests that are being worked on at once; further ones wait on their connections. Ours: one group of the committer.
+pub const HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX: usize = 1024;
+/// Bytes of bodies that arrive in more than one piece, all connections together; more is answered 503. Ours: 16 of the
+/// largest requests at once.
+pub const HTTP_BODY_BYTES_BUFFERED_DEFAULT_MAX: usize = 256 * 1024 * 1024;
+/// A declared body up to this size over the limit is read and thrown away, so that the client sees its 413. Ours.
+pub const HTTP_BODY_BYTES_DRAINED_MAX: usize = 64 * 1024 * 1024;
+/// From a connection's start, or a request's first byte, to the end of its headers, milliseconds. Ours.
+pub const HTTP_HEAD_DEFAULT_MS: u64 = 15_000;
+/// A body has this long, milliseconds, plus what its bytes take at `HTTP_BODY_BYTES_PER_S_MIN`. Ours.
+pub const HTTP_BODY_DEFAULT_MS: u64 = 15_000;
+/// The slowest rate at which a body may arrive, bytes a second. Ours.
+pub const HTTP_BODY_BYTES_PER_S_MIN: u64 = 16 * 1024;
+/// A connection between two requests is closed after this long, milliseconds. Ours: longer than the pools of the SDKs.
+pub const HTTP_IDLE_DEFAULT_MS: u64 = 120_000;
+/// A client that takes no byte of its answer for so long is cut off, milliseconds. Ours.
+pub const HTTP_WRITE_DEFAULT_MS: u64 = 30_000;
+/// A shutdown waits so long for the answers of requests that have begun, milliseconds. Ours.
+pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;

@@ -1,0 +1,57 @@
+//! What stands behind the wire: the operations, the health of the server, and the pages that Tailrace adds of its own.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use tailrace_core::ApiError;
+
+use crate::target::{Operation, Service};
+
+/// What an operation may know of the request that it came in.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    pub(crate) host: Option<HeaderValue>,
+}
+
+impl Context {
+    /// The `Host` header, if there was one that is text.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_ref().and_then(|host| host.to_str().ok())
+    }
+}
+
+/// A page that is not part of the DynamoDB API.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The HTTP status.
+    pub status: u16,
+    /// A JSON document.
+    pub json: Bytes,
+}
+
+/// What the server does with requests. Implemented by the server crate, above this one.
+pub trait Api: Send + Sync + 'static {
+    /// True if `operation` exists in the service: otherwise the answer is UnknownOperationException, before the body and
+    /// the authentication are looked at.
+    fn knows(&self, operation: Operation<'_>) -> bool;
+
+    /// Runs an operation on its body, which is not empty but may be anything: a body that is no JSON object is the
+    /// SerializationException without message. Once polled it is polled to its end, whatever the client does.
+    fn call(
+        &self,
+        service: Service,
+        operation: &str,
+        body: Bytes,
+        context: &Context,
+    ) -> impl Future<Output = Result<Bytes, ApiError>> + Send;
+
+    /// `Ok` once requests can be served; otherwise what is missing.
+    ///
+    /// # Errors
+    /// One line for the operator.
+    fn ready(&self) -> Result<(), String>;
+
+    /// The answer to `GET path?query` below `/_admin/`; `None`: no such page.
+    fn admin(&self, path: &str, query: Option<&str>) -> impl Future<Output = Option<Page>> + Send;
+}

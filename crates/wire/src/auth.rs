@@ -1,0 +1,74 @@
+//! The shape of a request's authentication: present and complete. Nothing is verified: any credential, region and
+//! signature is accepted. Source: spec/dynamodb-api.md 1.2, rows 1-4.
+
+use std::fmt::Write as _;
+
+use hyper::header::{AUTHORIZATION, DATE, HeaderMap};
+use tailrace_core::{ApiError, ErrorCode};
+
+const HEADER_PARTS: [&str; 3] = ["Credential", "Signature", "SignedHeaders"];
+const QUERY_PARTS: [&str; 5] =
+    ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"];
+
+/// Checks that the request carries authentication of one kind, with all of its parts.
+///
+/// # Errors
+/// The error of the first of rows 1-4 that the request breaks.
+pub fn check(headers: &HeaderMap, query: Option<&str>) -> Result<(), ApiError> {
+    let header = headers.get(AUTHORIZATION);
+    let in_query = query.is_some_and(|q| query_has(q, QUERY_PARTS[0]));
+    match (header, in_query) {
+        (Some(_), true) => Err(ApiError::new(
+            ErrorCode::InvalidSignatureException,
+            "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
+        )),
+        (Some(value), false) if value.as_bytes().starts_with(b"AWS4-") => {
+            check_header(&String::from_utf8_lossy(value.as_bytes()), headers)
+        }
+        (None, true) => check_query(query.unwrap_or_default()),
+        _ => Err(ApiError::new(
+            ErrorCode::MissingAuthenticationTokenException,
+            "Request is missing Authentication Token",
+        )),
+    }
+}
+
+fn check_header(value: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut message = String::new();
+    for part in HEADER_PARTS {
+        // The first word is the algorithm; the rest are `name=value`, separated by commas or spaces.
+        let present = value
+            .split([',', ' '])
+            .skip(1)
+            .any(|word| word.split_once('=').is_some_and(|(name, value)| name == part && !value.is_empty()));
+        if !present {
+            let _ = write!(message, "Authorization header requires '{part}' parameter. ");
+        }
+    }
+    if !headers.contains_key("x-amz-date") && !headers.contains_key(DATE) {
+        message.push_str("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ");
+    }
+    if message.is_empty() {
+        return Ok(());
+    }
+    let _ = write!(message, "Authorization={value}");
+    Err(ApiError::new(ErrorCode::IncompleteSignatureException, message))
+}
+
+fn check_query(query: &str) -> Result<(), ApiError> {
+    let mut message = String::new();
+    for part in QUERY_PARTS {
+        if !query_has(query, part) {
+            let _ = write!(message, "AWS query-string parameters must include '{part}'. ");
+        }
+    }
+    if message.is_empty() {
+        return Ok(());
+    }
+    message.push_str("Re-examine the query-string parameters.");
+    Err(ApiError::new(ErrorCode::IncompleteSignatureException, message))
+}
+
+fn query_has(query: &str, name: &str) -> bool {
+    query.split('&').any(|pair| pair.split('=').next() == Some(name))
+}

@@ -1,0 +1,175 @@
+//! One client's connection as the sweeper sees it: what it is doing, and since when.
+//!
+//! Each read and write leaves a mark (two relaxed stores; the time is a counter of the sweeper's ticks, so no clock is
+//! read and no timer is armed for a request). The sweeper looks all connections over once a tick and cuts those that
+//! keep the server waiting for too long. While the server works on a request, nothing runs out.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tailrace_core::limits;
+use tokio::net::TcpStream;
+
+use crate::settings::Settings;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// New, or in the middle of a request's headers.
+    Head = 0,
+    /// Between two requests.
+    Idle = 1,
+    /// In the middle of a request's body.
+    Body = 2,
+    /// The server is working.
+    Busy = 3,
+    /// The answer is on its way out.
+    Writing = 4,
+}
+
+/// The marks of a connection.
+#[derive(Debug)]
+pub struct Watch {
+    ticks: Arc<AtomicU32>,
+    phase: AtomicU8,
+    since: AtomicU32,
+    body_bytes: AtomicU64,
+}
+
+impl Watch {
+    /// A new connection's marks. `ticks` counts the sweeper's rounds.
+    pub fn new(ticks: Arc<AtomicU32>) -> Self {
+        let since = AtomicU32::new(ticks.load(Relaxed));
+        Self { ticks, phase: AtomicU8::new(Phase::Head as u8), since, body_bytes: AtomicU64::new(0) }
+    }
+
+    /// The connection enters a phase.
+    pub fn enter(&self, phase: Phase) {
+        if phase == Phase::Body {
+            self.body_bytes.store(0, Relaxed);
+        }
+        self.since.store(self.ticks.load(Relaxed), Relaxed);
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Bytes of the body have arrived.
+    pub fn body_arrived(&self, bytes: usize) {
+        self.body_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Relaxed) == phase as u8
+    }
+
+    /// True if the connection has kept the server waiting for longer than `patience` allows.
+    pub fn overdue(&self, patience: &Patience) -> bool {
+        let waited = self.ticks.load(Relaxed).wrapping_sub(self.since.load(Relaxed));
+        let allowed = match self.phase.load(Relaxed) {
+            phase if phase == Phase::Head as u8 => patience.head,
+            phase if phase == Phase::Idle as u8 => patience.idle,
+            phase if phase == Phase::Body as u8 => {
+                let earned_ms = self.body_bytes.load(Relaxed) * 1000 / limits::HTTP_BODY_BYTES_PER_S_MIN;
+                patience.body.saturating_add(patience.ticks(Duration::from_millis(earned_ms)))
+            }
+            phase if phase == Phase::Writing as u8 => patience.write,
+            _ => return false,
+        };
+        waited > allowed
+    }
+}
+
+/// How many ticks each phase may last.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    tick: Duration,
+    head: u32,
+    idle: u32,
+    body: u32,
+    write: u32,
+}
+
+impl Patience {
+    /// The patience that the settings ask for.
+    pub fn new(settings: &Settings) -> Self {
+        let mut patience = Self { tick: settings.sweep_interval(), head: 0, idle: 0, body: 0, write: 0 };
+        patience.head = patience.ticks(settings.head_limit);
+        patience.idle = patience.ticks(settings.idle_limit);
+        patience.body = patience.ticks(settings.body_limit);
+        patience.write = patience.ticks(settings.write_limit);
+        patience
+    }
+
+    fn ticks(&self, time: Duration) -> u32 {
+        u32::try_from(time.as_nanos() / self.tick.as_nanos().max(1)).unwrap_or(u32::MAX / 2)
+    }
+}
+
+/// A socket that leaves its marks.
+pub struct WatchedIo {
+    io: TokioIo<TcpStream>,
+    watch: Arc<Watch>,
+}
+
+impl WatchedIo {
+    /// Wraps a socket.
+    pub fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
+        Self { io: TokioIo::new(stream), watch }
+    }
+
+    fn wrote(&self, result: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
+        if result.is_ready() && self.watch.is(Phase::Writing) {
+            self.watch.enter(Phase::Writing);
+        }
+        result
+    }
+}
+
+impl Read for WatchedIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+        let result = Pin::new(&mut self.io).poll_read(cx, buf);
+        if result.is_ready() && self.watch.is(Phase::Idle) {
+            self.watch.enter(Phase::Head);
+        }
+        result
+    }
+}
+
+impl Write for WatchedIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        // The layer above flushes here once it has nothing left to write: the answer is out.
+        let result = Pin::new(&mut self.io).poll_flush(cx);
+        if result.is_ready() && self.watch.is(Phase::Writing) {
+            self.watch.enter(Phase::Idle);
+        }
+        result
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+}

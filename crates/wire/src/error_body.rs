@@ -1,0 +1,94 @@
+//! The JSON body of an error. Source: spec/dynamodb-api.md 1.3.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tailrace_core::{ApiError, AttributeValue, Item};
+
+#[derive(Serialize)]
+struct Body<'a> {
+    __type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(rename = "Message", skip_serializing_if = "Option::is_none")]
+    capital_message: Option<&'a str>,
+    #[serde(rename = "Item", skip_serializing_if = "Option::is_none")]
+    item: Option<Value>,
+}
+
+/// `{"__type":...}`, with the message in the member that the class uses, and the item that a failed condition shows.
+pub fn render(error: &ApiError) -> Vec<u8> {
+    let capital = error.message_member() == "Message";
+    let message = error.message.as_deref();
+    let body = Body {
+        __type: error.code.type_name(),
+        message: message.filter(|_| !capital),
+        capital_message: message.filter(|_| capital),
+        item: error.item.as_deref().map(item_json),
+    };
+    serde_json::to_vec(&body).expect("invariant: texts and JSON values can be written as JSON")
+}
+
+fn item_json(item: &Item) -> Value {
+    Value::Object(item.iter().map(|(name, value)| (name.clone(), value_json(value))).collect())
+}
+
+fn value_json(value: &AttributeValue) -> Value {
+    let base64 = |bytes: &Vec<u8>| BASE64.encode(bytes);
+    let inner = match value {
+        AttributeValue::S(text) => json!(text),
+        AttributeValue::N(number) => json!(number.to_string()),
+        AttributeValue::B(bytes) => json!(base64(bytes)),
+        AttributeValue::Bool(value) => json!(value),
+        AttributeValue::Null => json!(true),
+        AttributeValue::Ss(texts) => json!(texts),
+        AttributeValue::Ns(numbers) => numbers.iter().map(ToString::to_string).collect(),
+        AttributeValue::Bs(all) => all.iter().map(base64).collect(),
+        AttributeValue::L(values) => values.iter().map(value_json).collect(),
+        AttributeValue::M(values) => item_json(values),
+    };
+    Value::Object(Map::from_iter([(value.type_name().to_owned(), inner)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tailrace_core::ErrorCode;
+
+    #[track_caller]
+    fn check(error: &ApiError, expect: &str) {
+        assert_eq!(String::from_utf8(render(error)).unwrap(), expect);
+    }
+
+    #[test]
+    fn bodies() {
+        check(
+            &ApiError::validation("a \"b\""),
+            r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"a \"b\""}"#,
+        );
+        check(
+            &ApiError::bare(ErrorCode::SerializationException),
+            r#"{"__type":"com.amazon.coral.service#SerializationException"}"#,
+        );
+        check(
+            &ApiError::new(ErrorCode::SerializationException, "m"),
+            r#"{"__type":"com.amazon.coral.service#SerializationException","Message":"m"}"#,
+        );
+        let item = Item::from([
+            ("a".to_owned(), AttributeValue::S("x".into())),
+            ("b".to_owned(), AttributeValue::Bs([vec![1, 2]].into())),
+            ("l".to_owned(), AttributeValue::L(vec![AttributeValue::Null, AttributeValue::Bool(false)])),
+        ]);
+        let mut failed = ApiError::new(ErrorCode::ConditionalCheckFailedException, "The conditional request failed");
+        failed.item = Some(Box::new(item));
+        check(
+            &failed,
+            concat!(
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","#,
+                r#""message":"The conditional request failed","#,
+                r#""Item":{"a":{"S":"x"},"b":{"BS":["AQI="]},"l":{"L":[{"NULL":true},{"BOOL":false}]}}}"#
+            ),
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! From a request to its answer: the checks before an operation, in the service's order (spec/dynamodb-api.md 1.1).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::http::request::Parts;
+use hyper::{Method, Request};
+use tailrace_core::{ApiError, ErrorCode};
+use tokio::sync::Semaphore;
+
+use crate::api::{Api, Context};
+use crate::auth;
+use crate::body::{self, BodyBudget, BodyError, Share};
+use crate::connection::{Phase, Watch};
+use crate::error_body;
+use crate::guard::Guard;
+use crate::request_id::RequestIds;
+use crate::response::{Answer, ContentType, allow_preflight, answer};
+use crate::target::Operation;
+
+/// What all connections share.
+pub struct Shared<A> {
+    /// What stands behind the wire.
+    pub api: A,
+    /// Who may talk.
+    pub guard: Guard,
+    /// The text of `GET /`.
+    pub healthy: Bytes,
+    /// Names for answers.
+    pub ids: RequestIds,
+    /// Room for bodies.
+    pub budget: Arc<BodyBudget>,
+    /// Room for requests that are being worked on.
+    pub in_flight: Arc<Semaphore>,
+}
+
+/// Answers a request.
+pub async fn handle<A: Api>(shared: Arc<Shared<A>>, request: Request<Incoming>, watch: Arc<Watch>) -> Answer {
+    let (head, body) = request.into_parts();
+    let cross_origin = head.headers.contains_key(ORIGIN);
+    if let Err(why) = shared.guard.check(&head.uri, &head.headers) {
+        watch.enter(Phase::Writing);
+        let error = ApiError::new(ErrorCode::AccessDeniedException, why);
+        // Without the CORS header, so that the page cannot even read why.
+        return close(answer(&shared.ids, 403, ContentType::Json, error_body::render(&error).into(), false));
+    }
+    let body = body::read(body, &watch, &shared.budget).await;
+    watch.enter(Phase::Busy);
+    let answer = match body {
+        Ok((body, share)) => dispatch(&shared, &head, body, share, cross_origin).await,
+        Err(why) => close(refuse_body(&shared, &why, cross_origin)),
+    };
+    watch.enter(Phase::Writing);
+    answer
+}
+
+fn refuse_body<A>(shared: &Shared<A>, why: &BodyError, cross_origin: bool) -> Answer {
+    let (status, body) = match why {
+        BodyError::TooLarge => (413, Bytes::new()),
+        BodyError::NoRoom => (503, Bytes::from_static(BUSY)),
+        BodyError::Broken => (400, error_body::render(&ApiError::bare(ErrorCode::SerializationException)).into()),
+    };
+    answer(&shared.ids, status, ContentType::AmzJson10, body, cross_origin)
+}
+
+/// The body of a 503: SDKs retry it.
+pub const BUSY: &[u8] =
+    br#"{"__type":"com.amazon.coral.service#ServiceUnavailableException","message":"The server is at its limit of connections or of buffered request bodies."}"#;
+
+const NOT_BUILT: &[u8] =
+    br#"{"Type":"Service","Message":"The Lambda API is not built yet: functions and mappings come from the template given to tailrace."}"#;
+
+fn close(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+async fn dispatch<A: Api>(
+    shared: &Arc<Shared<A>>,
+    head: &Parts,
+    body: Bytes,
+    share: Share,
+    cross_origin: bool,
+) -> Answer {
+    let plain = |status, content_type, body| answer(&shared.ids, status, content_type, body, cross_origin);
+    let path = head.uri.path();
+    if head.method == Method::POST && path.len() == 1 {
+        return post(shared, head, body, share, cross_origin).await;
+    }
+    if head.method == Method::OPTIONS {
+        let mut preflight = plain(200, ContentType::None, Bytes::new());
+        allow_preflight(&mut preflight, &head.headers);
+        return preflight;
+    }
+    if is_lambda_path(path) {
+        return plain(501, ContentType::Json, Bytes::from_static(NOT_BUILT));
+    }
+    match head.method {
+        Method::GET => {}
+        Method::POST => return post(shared, head, body, share, cross_origin).await,
+        _ => return plain(404, ContentType::None, Bytes::from_static(UNKNOWN)),
+    }
+    match path {
+        "/health/live" => plain(200, ContentType::Text, Bytes::from_static(b"live\n")),
+        "/health/ready" => match shared.api.ready() {
+            Ok(()) => plain(200, ContentType::Text, Bytes::from_static(b"ready\n")),
+            Err(why) => plain(503, ContentType::Text, format!("not ready: {why}\n").into()),
+        },
+        _ if path.starts_with("/_admin/") => match shared.api.admin(path, head.uri.query()).await {
+            Some(page) => plain(page.status, ContentType::Json, page.json),
+            None => plain(404, ContentType::Json, Bytes::from_static(br#"{"Message":"There is no such page."}"#)),
+        },
+        _ => plain(200, ContentType::None, shared.healthy.clone()),
+    }
+}
+
+const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
+
+/// Paths of the Lambda API begin with a date: `/2015-03-31/functions`.
+fn is_lambda_path(path: &str) -> bool {
+    path.strip_prefix('/').and_then(|rest| rest.split('/').next()).is_some_and(|date| {
+        date.len() == 10
+            && date.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
+    })
+}
+
+/// Rows 3-7 of the order of checks; the rest are the operation's.
+async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share, cross_origin: bool) -> Answer {
+    let content_type = ContentType::of_request(head.headers.get(CONTENT_TYPE));
+    if content_type.is_none() && !body.is_empty() {
+        return answer(&shared.ids, 404, ContentType::None, Bytes::from_static(UNKNOWN), cross_origin);
+    }
+    let content_type = content_type.unwrap_or(ContentType::AmzJson10);
+    let (status, body) = match operate(shared, head, body, share).await {
+        Ok(body) => (200, body),
+        Err(error) => (error.code.http_status(), error_body::render(&error).into()),
+    };
+    answer(&shared.ids, status, content_type, body, cross_origin)
+}
+
+async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Result<Bytes, ApiError> {
+    // A body that is no JSON comes before a bad target and bad authentication. The operation finds that out itself when
+    // it reads the body, so it is looked for here only when one of the other two is wrong: nothing is parsed twice.
+    let or_not_json = |error: ApiError| {
+        let is_json = body.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+        if is_json { error } else { ApiError::bare(ErrorCode::SerializationException) }
+    };
+    let target = head.headers.get("x-amz-target");
+    if !operation_of(target).is_some_and(|operation| shared.api.knows(operation)) {
+        return Err(or_not_json(ApiError::bare(ErrorCode::UnknownOperationException)));
+    }
+    auth::check(&head.headers, head.uri.query()).map_err(or_not_json)?;
+    if body.is_empty() {
+        return Err(ApiError::bare(ErrorCode::SerializationException));
+    }
+    let context = Context { host: head.headers.get(HOST).cloned() };
+    let target = target.cloned();
+    let in_flight = Arc::clone(&shared.in_flight);
+    let permit = match Arc::clone(&in_flight).try_acquire_owned() {
+        Ok(permit) => permit,
+        Err(_) => in_flight.acquire_owned().await.map_err(|_| ApiError::bare(ErrorCode::InternalServerError))?,
+    };
+    let shared = Arc::clone(shared);
+    Finished::new(Box::pin(async move {
+        let operation = operation_of(target.as_ref()).expect("invariant: read before");
+        let result = shared.api.call(operation.service, operation.name, body, &context).await;
+        drop((share, permit));
+        result
+    }))
+    .await
+}
+
+fn operation_of(target: Option<&HeaderValue>) -> Option<Operation<'_>> {
+    target.and_then(|value| value.to_str().ok()).and_then(Operation::parse)
+}
+
+/// A call that is finished even when nobody waits for it any more: a client that hangs up must not leave an operation
+/// of several commits half done. It keeps its place among the requests in flight until then.
+struct Finished {
+    call: Option<BoxFuture<'static, Result<Bytes, ApiError>>>,
+}
+
+impl Finished {
+    fn new(call: BoxFuture<'static, Result<Bytes, ApiError>>) -> Self {
+        Self { call: Some(call) }
+    }
+}
+
+impl Future for Finished {
+    type Output = Result<Bytes, ApiError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let call = self.call.as_mut().expect("invariant: not polled after its end");
+        let result = call.as_mut().poll(cx);
+        if result.is_ready() {
+            self.call = None;
+        }
+        result
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        // The server waits for these through the in-flight permits; when the runtime itself ends there is nobody left.
+        if let (Some(call), Ok(runtime)) = (self.call.take(), tokio::runtime::Handle::try_current()) {
+            drop(runtime.spawn(call));
+        }
+    }
+}
