@@ -8,5 +8,8 @@ mod engine;
 pub mod files;
 pub mod keyspace;
 pub mod log;
+mod model;
+mod shards;
 
 pub use engine::*;
+pub use model::{ModelEngine, PlantedBug};

@@ -1,0 +1,470 @@
+//! The model: the whole [`Engine`] on ordered maps, deterministic, with crashes, for tests of everything above it.
+//!
+//! Invariants: one lock orders everything; what is published is what is synced. [`ModelEngine::hold_syncs`] keeps
+//! commits enqueued but not durable until it is lifted; [`ModelEngine::crash`] loses exactly what was not synced and
+//! leaves the engine running on what was. A [`PlantedBug`] breaks one rule on purpose, so that a test of the rule can be
+//! shown to catch it.
+//!
+//! What it does not do: it never touches a disk, reads no clock but the given one, and keeps all it ever synced.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tailrace_core::Lsn;
+use tailrace_core::clock::Clock;
+use tokio::sync::watch;
+
+use crate::engine::{
+    CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, LogRecord, NewImage, Page, PageLimit,
+    Reads, ShardInfo, ShardNo, StoreError, StreamId,
+};
+use crate::shards::{Resolved, ResolvedWrite, ShardTable, before};
+
+/// A rule that the model breaks on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// A commit is answered before it is synced.
+    AckBeforeSync,
+    /// A commit is visible before it is synced.
+    PublishBeforeSync,
+    /// A failed condition is answered before what it has read is synced.
+    RejectBeforeSync,
+    /// After a crash the next number follows from the last readable record, so trimmed ones are given out again.
+    NumberReused,
+    /// The records of a commit become durable after its items.
+    RecordOutsideCommit,
+}
+
+/// The in-memory engine.
+pub struct ModelEngine {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    published: watch::Sender<Published>,
+}
+
+/// What waiters look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Published {
+    /// Raised by every crash: what was waiting before it is lost.
+    life: u64,
+    lsn: Lsn,
+}
+
+struct State {
+    published: Image,
+    pending: VecDeque<Synced>,
+    overlay: HashMap<Bytes, (Option<Bytes>, Lsn)>,
+    tip_shards: ShardTable,
+    next: Lsn,
+    last_ms: u64,
+    holding: bool,
+    closed: bool,
+    bug: Option<PlantedBug>,
+    /// Everything synced, in order: what a crash leaves.
+    journal: Vec<Synced>,
+    /// Records that [`PlantedBug::RecordOutsideCommit`] has not synced yet.
+    late: Vec<Synced>,
+}
+
+/// A commit, or a range that was reclaimed.
+#[derive(Clone)]
+enum Synced {
+    Commit { lsn: Lsn, time_ms: u64, resolved: Resolved },
+    Reclaim(KeyRange),
+}
+
+/// What readers see.
+#[derive(Clone, Default)]
+struct Image {
+    rows: BTreeMap<Bytes, Bytes>,
+    shards: ShardTable,
+    records: BTreeMap<ShardNo, Vec<LogRecord>>,
+    last: Lsn,
+}
+
+impl Image {
+    fn apply(&mut self, synced: &Synced) {
+        let (lsn, time_ms, resolved) = match synced {
+            Synced::Commit { lsn, time_ms, resolved } => (*lsn, *time_ms, resolved),
+            Synced::Reclaim(range) => return self.rows.retain(|key, _| !range.contains(key)),
+        };
+        let mut record_lsn = lsn;
+        for write in &resolved.writes {
+            match write {
+                ResolvedWrite::Put { key, value } => {
+                    self.rows.insert(key.0.clone(), value.clone());
+                }
+                ResolvedWrite::Delete { key } => {
+                    self.rows.remove(&key.0);
+                }
+                ResolvedWrite::Append { shard, meta, old, new } => {
+                    let new = match new {
+                        NewImage::None => None,
+                        NewImage::OfWrite(index) => match &resolved.writes[*index] {
+                            ResolvedWrite::Put { value, .. } => Some(value.clone()),
+                            _ => None,
+                        },
+                    };
+                    let (meta, old) = (meta.clone(), old.clone());
+                    let record = LogRecord { lsn: record_lsn, time_ms, meta, old, new };
+                    self.records.entry(*shard).or_default().push(record);
+                    record_lsn = record_lsn.next();
+                }
+            }
+        }
+        for change in &resolved.changes {
+            self.shards.apply(change);
+        }
+        let shards = &self.shards;
+        if !resolved.changes.is_empty() {
+            self.records.retain(|shard, records| {
+                let Some(info) = shards.get(*shard) else { return false };
+                records.retain(|record| record.lsn >= info.horizon);
+                true
+            });
+        }
+        self.last = self.last.max(Lsn(lsn.0 + resolved.span - 1));
+    }
+}
+
+impl State {
+    fn value(&self, key: &Key) -> (Option<Bytes>, Lsn) {
+        match self.overlay.get(&key.0) {
+            Some((value, lsn)) => (value.clone(), *lsn),
+            None => (self.published.rows.get(&key.0).cloned(), Lsn::ZERO),
+        }
+    }
+
+    fn enqueue(&mut self, time_ms: u64, resolved: Resolved) -> (Lsn, Lsn) {
+        let lsn = self.next;
+        let last = Lsn(lsn.0 + resolved.span - 1);
+        self.next = last.next();
+        self.last_ms = time_ms;
+        for write in &resolved.writes {
+            match write {
+                ResolvedWrite::Put { key, value } => {
+                    self.overlay.insert(key.0.clone(), (Some(value.clone()), last));
+                }
+                ResolvedWrite::Delete { key } => {
+                    self.overlay.insert(key.0.clone(), (None, last));
+                }
+                ResolvedWrite::Append { .. } => {}
+            }
+        }
+        self.pending.push_back(Synced::Commit { lsn, time_ms, resolved });
+        (lsn, last)
+    }
+
+    fn sync(&mut self) {
+        self.journal.append(&mut self.late);
+        for synced in std::mem::take(&mut self.pending) {
+            self.published.apply(&synced);
+            match (self.bug, synced) {
+                (Some(PlantedBug::RecordOutsideCommit), Synced::Commit { lsn, time_ms, resolved }) => {
+                    let (records, rows) = resolved
+                        .writes
+                        .iter()
+                        .cloned()
+                        .partition(|write| matches!(write, ResolvedWrite::Append { .. }));
+                    let part = |writes| Resolved { writes, ..resolved.clone() };
+                    self.journal.push(Synced::Commit { lsn, time_ms, resolved: part(rows) });
+                    self.late.push(Synced::Commit { lsn, time_ms, resolved: part(records) });
+                }
+                (_, synced) => self.journal.push(synced),
+            }
+        }
+        self.overlay.clear();
+    }
+}
+
+impl ModelEngine {
+    /// An empty engine.
+    pub fn new(clock: Arc<dyn Clock>) -> Arc<ModelEngine> {
+        let state = State {
+            published: Image::default(),
+            pending: VecDeque::new(),
+            overlay: HashMap::new(),
+            tip_shards: ShardTable::default(),
+            next: Lsn(1),
+            last_ms: 0,
+            holding: false,
+            closed: false,
+            bug: None,
+            journal: Vec::new(),
+            late: Vec::new(),
+        };
+        let (published, _) = watch::channel(Published { life: 0, lsn: Lsn::ZERO });
+        Arc::new(ModelEngine { clock, state: Mutex::new(state), published })
+    }
+
+    /// Breaks one rule from now on.
+    pub fn plant(&self, bug: PlantedBug) {
+        self.state.lock().bug = Some(bug);
+    }
+
+    /// While held, commits are enqueued and neither durable, visible nor answered. Lifting it syncs them.
+    pub fn hold_syncs(&self, hold: bool) {
+        let mut state = self.state.lock();
+        state.holding = hold;
+        if !hold {
+            self.sync(&mut state);
+        }
+    }
+
+    /// The power fails and comes back: what was not synced is gone, and its commits answer [`StoreError::Closed`].
+    /// Syncs are held no longer, and an engine that was shut down runs again.
+    pub fn crash(&self) {
+        let mut state = self.state.lock();
+        let mut image = Image::default();
+        for synced in &state.journal {
+            image.apply(synced);
+        }
+        if state.bug == Some(PlantedBug::NumberReused) {
+            let records = image.records.values().flatten().map(|record| record.lsn);
+            state.next = records.max().unwrap_or(Lsn::ZERO).next();
+        }
+        state.tip_shards = image.shards.clone();
+        state.published = image;
+        state.pending.clear();
+        state.late.clear();
+        state.overlay.clear();
+        state.holding = false;
+        state.closed = false;
+        self.published.send_modify(|published| published.life += 1);
+    }
+
+    fn sync(&self, state: &mut State) {
+        state.sync();
+        let lsn = Lsn(state.next.0 - 1);
+        self.published.send_modify(|published| published.lsn = lsn);
+    }
+
+    fn sync_unless_held(&self, state: &mut State) {
+        if !state.holding {
+            self.sync(state);
+        } else if state.bug == Some(PlantedBug::PublishBeforeSync) {
+            if let Some(synced) = state.pending.back() {
+                state.published.apply(synced);
+            }
+            self.published.send_modify(|_| {});
+        }
+    }
+
+    async fn wait(&self, life: u64, lsn: Lsn) -> Result<(), StoreError> {
+        let mut published = self.published.subscribe();
+        let seen = published.wait_for(|now| now.life != life || now.lsn >= lsn).await;
+        match seen {
+            Ok(now) if now.life == life => Ok(()),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    fn commit_now(&self, request: CommitRequest<'_>) -> Result<(Option<Lsn>, u64, Lsn), StoreError> {
+        let CommitRequest { shared, exclusive, mut body } = request;
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
+        let life = self.published.borrow().life;
+        let mut newest_read = Lsn::ZERO;
+        let mut read = |keys: &[Key]| -> Vec<Option<Bytes>> {
+            keys.iter()
+                .map(|key| {
+                    let (value, lsn) = state.value(key);
+                    newest_read = newest_read.max(lsn);
+                    value
+                })
+                .collect()
+        };
+        let (shared, exclusive) = (read(shared), read(exclusive));
+        let now_ms = self.clock.now_ms().max(state.last_ms);
+        let reads = Reads { shared: &shared, exclusive: &exclusive, now_ms };
+        let Some(writes) = body(&reads) else {
+            let early = state.bug == Some(PlantedBug::RejectBeforeSync);
+            return Ok((None, life, if early { Lsn::ZERO } else { newest_read }));
+        };
+        if writes.is_empty() {
+            return Ok((None, life, newest_read));
+        }
+        let next = state.next;
+        let resolved = state.tip_shards.resolve(writes, next, now_ms)?;
+        let (first, last) = state.enqueue(now_ms, resolved);
+        self.sync_unless_held(&mut state);
+        let early = state.bug == Some(PlantedBug::AckBeforeSync);
+        Ok((Some(first), life, if early { Lsn::ZERO } else { last }))
+    }
+}
+
+impl Engine for ModelEngine {
+    fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
+        async move {
+            let state = self.state.lock();
+            Ok(keys.iter().map(|key| state.published.rows.get(&key.0).cloned()).collect())
+        }
+        .boxed()
+    }
+
+    fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
+        async move {
+            if range.is_empty() {
+                return Ok(Page::default());
+            }
+            let state = self.state.lock();
+            let bounds: (Bound<&Bytes>, Bound<&Bytes>) = (range.start.as_ref(), range.end.as_ref());
+            let rows = state.published.rows.range::<Bytes, _>(bounds);
+            if range.reverse { Ok(take_page(rows.rev(), limit)) } else { Ok(take_page(rows, limit)) }
+        }
+        .boxed()
+    }
+
+    fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
+        async move {
+            let (lsn, life, waits_for) = self.commit_now(request)?;
+            self.wait(life, waits_for).await?;
+            Ok(CommitReceipt { lsn })
+        }
+        .boxed()
+    }
+
+    fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
+        async move { Ok(self.state.lock().published.shards.of(stream)) }.boxed()
+    }
+
+    fn read_log(
+        &self,
+        shard: ShardNo,
+        after: Lsn,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
+        async move {
+            let state = self.state.lock();
+            let image = &state.published;
+            let info = image.shards.get(shard).ok_or(StoreError::NoSuchShard(shard))?;
+            let all = image.records.get(&shard).map_or(&[][..], Vec::as_slice);
+            let from = all.partition_point(|record| record.lsn <= after || record.lsn < info.horizon);
+            let mut page = LogPage {
+                records: Vec::new(),
+                next: after.max(image.last),
+                ended: info.sealed.is_some(),
+                more: false,
+                horizon: info.horizon,
+            };
+            let mut bytes = 0;
+            for record in &all[from..] {
+                if page.records.len() >= records_max || bytes >= bytes_max {
+                    page.more = true;
+                    page.ended = false;
+                    page.next = page.records.last().map_or(after, |record| record.lsn);
+                    break;
+                }
+                let image_bytes = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
+                bytes += record.meta.len() + image_bytes(&record.old) + image_bytes(&record.new);
+                page.records.push(record.clone());
+            }
+            Ok(page)
+        }
+        .boxed()
+    }
+
+    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
+        async move {
+            let state = self.state.lock();
+            let image = &state.published;
+            let info = image.shards.get(shard).ok_or(StoreError::NoSuchShard(shard))?;
+            let records = image.records.get(&shard).map_or(&[][..], Vec::as_slice);
+            Ok(match position {
+                LogPosition::Horizon => before(info.horizon),
+                LogPosition::End => image.last,
+                LogPosition::Time(ms) => records
+                    .iter()
+                    .find(|record| record.time_ms >= ms && record.lsn >= info.horizon)
+                    .map_or(image.last, |record| before(record.lsn)),
+            })
+        }
+        .boxed()
+    }
+
+    fn wait_log(&self, shard: ShardNo, after: Lsn) -> BoxFuture<'_, ()> {
+        async move {
+            let mut published = self.published.subscribe();
+            loop {
+                published.borrow_and_update();
+                {
+                    let state = self.state.lock();
+                    let image = &state.published;
+                    let open = image.shards.get(shard).is_some_and(|info| info.sealed.is_none());
+                    let newest = image.records.get(&shard).and_then(|records| records.last());
+                    if !open || state.closed || newest.is_some_and(|record| record.lsn > after) {
+                        return;
+                    }
+                }
+                if published.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn trim(&self, shard: ShardNo, horizon: Lsn) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let (life, last) = {
+                let mut state = self.state.lock();
+                let life = self.published.borrow().life;
+                let last = match state.tip_shards.trim(shard, horizon)? {
+                    None => Lsn(state.next.0 - 1),
+                    Some(resolved) => {
+                        let now_ms = self.clock.now_ms().max(state.last_ms);
+                        let (_, last) = state.enqueue(now_ms, resolved);
+                        self.sync_unless_held(&mut state);
+                        last
+                    }
+                };
+                (life, last)
+            };
+            self.wait(life, last).await
+        }
+        .boxed()
+    }
+
+    fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let mut state = self.state.lock();
+            state.pending.push_back(Synced::Reclaim(range));
+            self.sync_unless_held(&mut state);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.holding = false;
+            self.sync(&mut state);
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+fn take_page<'a>(rows: impl Iterator<Item = (&'a Bytes, &'a Bytes)>, limit: PageLimit) -> Page {
+    let mut page = Page::default();
+    let mut cost = 0usize;
+    for (key, value) in rows {
+        if page.rows.len() >= limit.rows_max || cost >= limit.cost_max {
+            page.limited = true;
+            break;
+        }
+        cost = cost.saturating_add((limit.cost)(key, value));
+        page.rows.push((Key(key.clone()), value.clone()));
+    }
+    page
+}
