@@ -99,9 +99,8 @@ impl ShardTable {
     /// Resolves the writes of the commit that begins with `lsn` at `now_ms`.
     pub fn resolve(&mut self, writes: Vec<Write>, lsn: Lsn, now_ms: u64) -> Result<Resolved, StoreError> {
         // Commits that open, seal or drop shards are rare: they work on a copy, so that an invalid one changes nothing.
-        let structural = |write: &Write| {
-            matches!(write, Write::OpenStream { .. } | Write::Seal { .. } | Write::DropStream { .. })
-        };
+        let structural =
+            |write: &Write| matches!(write, Write::OpenStream { .. } | Write::Seal { .. } | Write::DropStream { .. });
         if writes.iter().any(structural) {
             let mut copy = self.clone();
             let resolved = copy.resolve_here(writes, lsn, now_ms)?;
@@ -175,9 +174,7 @@ impl ShardTable {
     }
 
     fn open_shard(&self, stream: StreamId, bucket: u16) -> Result<ShardNo, StoreError> {
-        let holds = |info: &&ShardInfo| {
-            info.sealed.is_none() && (info.range.first..=info.range.last).contains(&bucket)
-        };
+        let holds = |info: &&ShardInfo| info.sealed.is_none() && (info.range.first..=info.range.last).contains(&bucket);
         let numbers = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);
         // Newest first: a sealed shard of the same bucket is always older than the open one.
         let open = numbers.iter().rev().filter_map(|number| self.shards.get(number)).find(holds);
