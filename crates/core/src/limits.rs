@@ -49,8 +49,8 @@ pub const FUNCTION_MEMORY_MAX_MB: u32 = 10_240;
 pub const FUNCTION_VARIABLES_BYTES_MAX: usize = 4096;
 /// Largest response that a function may post, bytes. Source: the text of spec/lambda-runtime.md 4.
 pub const FUNCTION_RESPONSE_BYTES_MAX: usize = 6_291_556;
-/// Bytes of one post of a runtime after which reading stops and the process is killed. Ours: a response over the limit
-/// is read and thrown away up to here, so that the runtime survives its own mistake.
+/// Bytes of one post of a runtime after which reading stops and the connection is closed. Ours: a response over the
+/// limit is read and thrown away up to here, so that the runtime survives its own mistake.
 pub const FUNCTION_POST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Invocations at once, all functions together. Ours: each is an operating system process (AWS: 1,000).
 pub const FUNCTION_CONCURRENCY_DEFAULT_MAX: usize = 64;

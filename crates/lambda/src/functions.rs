@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 use crate::config::{ConfigError, FunctionConfig};
-use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable};
-use crate::logs::LogLine;
+use crate::environment::{Environment, Job};
+use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
+use crate::launch::{Directories, Interpreters};
+use crate::ledger::Ledger;
+use crate::logs::{LogLine, LogSender};
+use crate::process::Spawner;
 
 /// Which client runs Python handlers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,11 +80,48 @@ pub struct OpenError {
 /// The functions and their processes: a cheap handle.
 #[derive(Clone)]
 pub struct Functions {
-    shared: Arc<Shared>,
+    pool: Arc<Pool>,
 }
 
-struct Shared {
-    functions: RwLock<BTreeMap<String, FunctionConfig>>,
+/// What all functions share.
+pub(crate) struct Pool {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) directories: Directories,
+    pub(crate) interpreters: Interpreters,
+    pub(crate) spawner: Spawner,
+    pub(crate) ledger: Ledger,
+    logs: mpsc::Sender<LogLine>,
+    /// A permit for each invocation; closed by `stop`.
+    slots: Arc<Semaphore>,
+    functions: RwLock<BTreeMap<String, Arc<Function>>>,
+    /// Replaced and removed configurations; those whose last invocation has ended are gone from here.
+    retired: Mutex<Vec<Weak<Function>>>,
+    /// Environments whose runner has not ended.
+    alive: watch::Sender<usize>,
+}
+
+/// One configuration of a function, with its environments.
+pub(crate) struct Function {
+    pub(crate) config: FunctionConfig,
+    pub(crate) logs: LogSender,
+    /// A permit for each invocation.
+    slots: Arc<Semaphore>,
+    /// Environments without a job; the last one used is the first to be used again.
+    idle: Mutex<Vec<Arc<Environment>>>,
+    /// All of its environments.
+    pub(crate) environments: Mutex<Vec<Arc<Environment>>>,
+    restart: Mutex<Restart>,
+    retired: AtomicBool,
+    warned: AtomicBool,
+}
+
+/// The pause before the next start, after starts that failed.
+#[derive(Default)]
+struct Restart {
+    pause_ms: u64,
+    not_before_ns: u64,
 }
 
 impl Functions {
@@ -91,46 +133,313 @@ impl Functions {
         rng: Arc<dyn Rng>,
         logs: mpsc::Sender<LogLine>,
     ) -> Result<Functions, OpenError> {
-        let _ = (settings, clock, rng, logs);
-        Ok(Functions { shared: Arc::new(Shared { functions: RwLock::default() }) })
+        let path = settings.state_dir.clone();
+        let failed = |source| OpenError { path: path.clone(), source };
+        let directories = Directories::prepare(&settings.state_dir).map_err(failed)?;
+        let ledger = Ledger::open(directories.processes.clone()).map_err(failed)?;
+        directories.clear_temporary().map_err(failed)?;
+        let spawner = Spawner::start().map_err(failed)?;
+        let slots = Arc::new(Semaphore::new(settings.concurrency_max));
+        let pool = Pool {
+            settings,
+            clock,
+            rng,
+            directories,
+            interpreters: Interpreters::default(),
+            spawner,
+            ledger,
+            logs,
+            slots,
+            functions: RwLock::default(),
+            retired: Mutex::default(),
+            alive: watch::Sender::new(0),
+        };
+        Ok(Functions { pool: Arc::new(pool) })
     }
 
     /// Adds a function, or replaces the one of the same name. Invocations that run finish with the old configuration;
     /// later ones see the new one.
     pub fn put(&self, config: FunctionConfig) -> Result<(), ConfigError> {
         config.validate()?;
-        self.shared.functions.write().insert(config.name.clone(), config);
+        let mut functions = self.pool.functions.write();
+        if functions.get(&config.name).is_some_and(|function| function.config == config) {
+            return Ok(());
+        }
+        let name = config.name.clone();
+        let function = Arc::new(Function::new(config, &self.pool));
+        let old = functions.insert(name, function);
+        drop(functions);
+        if let Some(old) = old {
+            self.pool.retire(&old);
+        }
         Ok(())
     }
 
     /// Forgets a function; its processes stop once they are done. False: there was none.
     pub fn remove(&self, name: &str) -> bool {
-        self.shared.functions.write().remove(name).is_some()
+        let old = self.pool.functions.write().remove(name);
+        match old {
+            Some(old) => {
+                self.pool.retire(&old);
+                true
+            }
+            None => false,
+        }
     }
 
     /// A function's configuration.
     pub fn get(&self, name: &str) -> Option<FunctionConfig> {
-        self.shared.functions.read().get(name).cloned()
+        self.pool.function(name).map(|function| function.config.clone())
     }
 
     /// All configurations, by name.
     pub fn list(&self) -> Vec<FunctionConfig> {
-        self.shared.functions.read().values().cloned().collect()
+        self.pool.functions.read().values().map(|function| function.config.clone()).collect()
     }
 
-    /// Starts a process for the function ahead of its first event, if it has none.
+    /// Starts a process for the function ahead of its first event, if it has none. What goes wrong is told as a
+    /// notice, and again by the first invocation.
     pub fn warm(&self, name: &str) {
-        let _ = name;
+        let Some(function) = self.pool.function(name) else { return };
+        if function.config.reserved_concurrency == Some(0) || self.pool.slots.is_closed() {
+            return;
+        }
+        if function.environments.lock().is_empty() {
+            let environment = Environment::start(&self.pool, &function, None);
+            function.release(&environment);
+        }
     }
 
     /// Runs the function on an event, and waits for the outcome. Dropping the future does not stop the function.
-    pub async fn invoke(&self, name: &str, payload: Bytes, context: InvokeContext) -> InvokeOutcome {
-        let _ = (payload, context);
-        InvokeOutcome::NotInvocable { reason: NotInvocable::Unknown(name.to_owned()) }
+    pub async fn invoke(&self, name: &str, payload: Bytes, mut context: InvokeContext) -> InvokeOutcome {
+        let not_invocable = |reason| InvokeOutcome::NotInvocable { reason };
+        if payload.len() > limits::INVOKE_PAYLOAD_BYTES_MAX {
+            return not_invocable(NotInvocable::PayloadTooLarge { bytes: payload.len() });
+        }
+        loop {
+            let Some(function) = self.pool.function(name) else {
+                return not_invocable(NotInvocable::Unknown(name.to_owned()));
+            };
+            let permits = match self.permits(&function, context.queue).await {
+                Ok(Some(permits)) => permits,
+                // The configuration changed while this invocation waited: the new one has limits of its own.
+                Ok(None) => continue,
+                Err(outcome) => return outcome,
+            };
+            let request_id = context.request_id.take().unwrap_or_else(|| self.pool.rng.uuid());
+            context.invoked_arn.get_or_insert_with(|| function.config.arn.clone());
+            context.trace_id.get_or_insert_with(|| self.pool.trace_id());
+            let (reply, outcome) = oneshot::channel();
+            let job = Box::new(Job {
+                request_id: request_id.into(),
+                payload,
+                context,
+                reply,
+                second_start_ns: None,
+                permits,
+            });
+            self.pool.dispatch_to(&function, job);
+            // A reply that is dropped belongs to an environment whose runner was cancelled: the runtime is ending.
+            return outcome.await.unwrap_or(not_invocable(NotInvocable::Stopping));
+        }
     }
 
-    /// Refuses new invocations, waits up to `drain` for the running ones, then stops every process.
+    /// A slot of the function and a slot of the server; `None`: the function was replaced meanwhile.
+    async fn permits(
+        &self,
+        function: &Function,
+        queue: bool,
+    ) -> Result<Option<[OwnedSemaphorePermit; 2]>, InvokeOutcome> {
+        let throttled = |reason| InvokeOutcome::Throttled { reason };
+        let queue = queue && function.config.reserved_concurrency != Some(0);
+        let limits = [
+            (&function.slots, ThrottleReason::ReservedConcurrency),
+            (&self.pool.slots, ThrottleReason::ServerConcurrency),
+        ];
+        let mut permits = Vec::with_capacity(limits.len());
+        for (slots, reason) in limits {
+            let permit = match slots.clone().try_acquire_owned() {
+                Err(TryAcquireError::NoPermits) if queue => {
+                    slots.clone().acquire_owned().await.map_err(|_| TryAcquireError::Closed)
+                }
+                other => other,
+            };
+            match permit {
+                Ok(permit) => permits.push(permit),
+                Err(TryAcquireError::NoPermits) => return Err(throttled(reason)),
+                Err(TryAcquireError::Closed) if self.pool.slots.is_closed() => {
+                    return Err(InvokeOutcome::NotInvocable { reason: NotInvocable::Stopping });
+                }
+                Err(TryAcquireError::Closed) => return Ok(None),
+            }
+        }
+        Ok(permits.try_into().ok())
+    }
+
+    /// Refuses new invocations, waits up to `drain` for the running ones, then stops every process. An invocation
+    /// that still runs then is answered with `NotInvocable::Stopping`. Call it before the tokio runtime ends.
     pub async fn stop(&self, drain: Duration) {
-        let _ = drain;
+        self.pool.slots.close();
+        let functions: Vec<_> = self.pool.functions.read().values().cloned().collect();
+        functions.iter().for_each(|function| self.pool.retire(function));
+        let mut alive = self.pool.alive.subscribe();
+        let drained = tokio::time::timeout(drain, alive.wait_for(|&count| count == 0)).await.is_ok();
+        if !drained {
+            self.pool.stop_now();
+            let _ = alive.wait_for(|&count| count == 0).await;
+        }
+    }
+}
+
+impl Pool {
+    fn function(&self, name: &str) -> Option<Arc<Function>> {
+        self.functions.read().get(name).cloned()
+    }
+
+    /// Gives a job that came back to the function of this name, in its newest configuration.
+    pub(crate) fn dispatch(self: &Arc<Self>, name: &str, job: Box<Job>) {
+        match self.function(name) {
+            Some(function) => self.dispatch_to(&function, job),
+            None => job.refuse(NotInvocable::Unknown(name.to_owned())),
+        }
+    }
+
+    fn dispatch_to(self: &Arc<Self>, function: &Arc<Function>, mut job: Box<Job>) {
+        loop {
+            let idle = function.idle.lock().pop();
+            let Some(environment) = idle else { break };
+            match environment.assign(job) {
+                Ok(()) => return,
+                Err(back) => job = back,
+            }
+        }
+        self.make_room();
+        Environment::start(self, function, Some(job));
+    }
+
+    /// The bound of invocations bounds the busy processes; idle ones of other functions make room for a new one.
+    fn make_room(&self) {
+        if *self.alive.borrow() < self.settings.concurrency_max {
+            return;
+        }
+        for function in self.functions.read().values() {
+            let oldest = {
+                let mut idle = function.idle.lock();
+                if idle.is_empty() { None } else { Some(idle.remove(0)) }
+            };
+            if let Some(environment) = oldest {
+                environment.retire();
+                return;
+            }
+        }
+    }
+
+    fn retire(&self, function: &Arc<Function>) {
+        function.retire();
+        let mut retired = self.retired.lock();
+        retired.retain(|other| other.strong_count() > 0);
+        retired.push(Arc::downgrade(function));
+    }
+
+    /// Ends the processes of every retired configuration.
+    fn stop_now(&self) {
+        let retired: Vec<_> = self.retired.lock().iter().filter_map(Weak::upgrade).collect();
+        for function in retired {
+            for environment in function.environments.lock().iter() {
+                environment.stop_now();
+            }
+        }
+    }
+
+    /// Counts an environment until the guard is dropped.
+    pub(crate) fn alive(self: &Arc<Self>) -> Alive {
+        self.alive.send_modify(|count| *count += 1);
+        Alive(self.clone())
+    }
+
+    /// A trace header that is not sampled.
+    fn trace_id(&self) -> String {
+        let seconds = self.clock.now_ms() / 1000;
+        let root: String = self.rng.uuid().chars().filter(|&c| c != '-').take(24).collect();
+        format!("Root=1-{seconds:08x}-{root};Parent={:016x};Sampled=0", self.rng.next_u64())
+    }
+}
+
+/// An environment that is counted.
+pub(crate) struct Alive(Arc<Pool>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Function {
+    fn new(config: FunctionConfig, pool: &Pool) -> Function {
+        let slots = config.reserved_concurrency.map_or(pool.settings.concurrency_max, |slots| slots as usize);
+        Function {
+            logs: LogSender::new(pool.logs.clone(), &config.name),
+            slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
+            config,
+            idle: Mutex::default(),
+            environments: Mutex::default(),
+            restart: Mutex::default(),
+            retired: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    /// No new invocation comes to this configuration; its processes go once they are done.
+    fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+        self.slots.close();
+        self.idle.lock().clear();
+        for environment in self.environments.lock().iter() {
+            environment.retire();
+        }
+    }
+
+    /// An environment has no job any more.
+    pub(crate) fn release(&self, environment: &Arc<Environment>) {
+        if self.is_retired() {
+            environment.retire();
+        } else {
+            self.idle.lock().push(environment.clone());
+        }
+    }
+
+    /// An environment has ended.
+    pub(crate) fn forget(&self, environment: &Arc<Environment>) {
+        self.idle.lock().retain(|other| !Arc::ptr_eq(other, environment));
+        self.environments.lock().retain(|other| !Arc::ptr_eq(other, environment));
+    }
+
+    /// A process asked for its first event.
+    pub(crate) fn started_well(&self) {
+        *self.restart.lock() = Restart::default();
+    }
+
+    /// A process ended before it asked for its first event: the next start waits.
+    pub(crate) fn started_badly(&self, clock: &dyn Clock) {
+        let mut restart = self.restart.lock();
+        restart.pause_ms =
+            (restart.pause_ms * 2).clamp(limits::FUNCTION_RESTART_PAUSE_MIN_MS, limits::FUNCTION_RESTART_PAUSE_MAX_MS);
+        restart.not_before_ns = clock.monotonic_ns() + restart.pause_ms * 1_000_000;
+    }
+
+    /// How long the next start has to wait.
+    pub(crate) fn restart_pause(&self, clock: &dyn Clock) -> Duration {
+        Duration::from_nanos(self.restart.lock().not_before_ns.saturating_sub(clock.monotonic_ns()))
+    }
+
+    /// Tells the user something once for this configuration.
+    pub(crate) fn warn_once(&self, text: String) {
+        if !self.warned.swap(true, Ordering::SeqCst) {
+            self.logs.notice(text);
+        }
     }
 }

@@ -14,9 +14,15 @@
 //! about streams, retries or HTTP clients; those live in `mapping` and `wire`.
 
 mod config;
+mod document;
+mod environment;
 mod functions;
+mod host;
 mod invoke;
+mod launch;
+mod ledger;
 mod logs;
+mod process;
 
 pub use config::{ConfigError, FunctionConfig};
 pub use functions::{Functions, OpenError, PythonClient, Settings};

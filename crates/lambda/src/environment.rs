@@ -1,0 +1,603 @@
+//! One execution environment: a process, its listener, and the one invocation that may be open in it.
+//!
+//! The state is one small machine behind a mutex, moved by four parties: the pool assigns a job, the runtime's calls
+//! (see `host`) take it and answer it, the runner watches the process and the clock.
+//!
+//! Invariants
+//! - A job leaves the machine exactly once: by an answer, by the runner, or back to the pool undelivered.
+//! - A job's outcome is reported only when the process has answered it, or is dead.
+//! - A job that was never handed over is not the function's failure: if the process dies before, the job goes to
+//!   another process. The exception is a first start: then the failed start is the job's outcome.
+
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tailrace_core::limits;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::task::JoinSet;
+
+use crate::document;
+use crate::functions::{Function, Pool};
+use crate::host;
+use crate::invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable};
+use crate::launch::{self, Identity, LaunchError};
+use crate::logs::LogStream;
+use crate::process::Process;
+
+/// An invocation on its way.
+pub(crate) struct Job {
+    pub(crate) request_id: Arc<str>,
+    pub(crate) payload: Bytes,
+    pub(crate) context: InvokeContext,
+    pub(crate) reply: oneshot::Sender<InvokeOutcome>,
+    /// Set when a start ran over its limit: the second start counts inside of the timeout, from this time on.
+    pub(crate) second_start_ns: Option<u64>,
+    /// Given back right before the outcome is sent, so that whoever reacts to it finds them free.
+    pub(crate) permits: [OwnedSemaphorePermit; 2],
+}
+
+impl Job {
+    fn fail(self, payload: Bytes, kind: FunctionErrorKind, duration: Duration) {
+        let request_id = self.request_id.to_string();
+        self.finish(InvokeOutcome::FunctionError { payload, kind, request_id, duration });
+    }
+
+    pub(crate) fn refuse(self, reason: NotInvocable) {
+        self.finish(InvokeOutcome::NotInvocable { reason });
+    }
+
+    fn finish(self, outcome: InvokeOutcome) {
+        drop(self.permits);
+        // Nobody may wait any more; the function has run all the same.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// What the runtime gets for its `next`.
+pub(crate) struct Delivery {
+    pub(crate) request_id: Arc<str>,
+    pub(crate) payload: Bytes,
+    pub(crate) deadline_ms: u64,
+    pub(crate) context: InvokeContext,
+}
+
+/// The open invocation.
+struct Running {
+    job: Box<Job>,
+    started_ns: u64,
+    deadline_ns: u64,
+}
+
+enum Phase {
+    /// The runtime has not asked for its first event.
+    Starting,
+    /// The runtime has answered and has not asked for the next event.
+    Away,
+    /// The runtime waits for an event.
+    Waiting(oneshot::Sender<Delivery>),
+    /// An invocation is open.
+    Busy(Running),
+    /// The process is dead or dying.
+    Closed,
+}
+
+struct State {
+    phase: Phase,
+    /// Assigned and not yet handed over; only while `Starting` or `Away`.
+    pending: Option<Box<Job>>,
+    /// When the phase or the assignment began; limits of the start, of being away and of idleness count from here.
+    since_ns: u64,
+    /// The invocation that is open or was the last one.
+    request_id: Option<Arc<str>>,
+    /// The runtime has asked for its first event.
+    started: bool,
+    /// What the runtime posted to `init/error`.
+    init_error: Option<Bytes>,
+    /// An invocation that was broken off by the runtime; it is reported once the process is dead.
+    broken: Option<Running>,
+    /// The process shall go: at once, or when it is idle.
+    stop: Stop,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    No,
+    WhenIdle,
+    Now,
+}
+
+/// Why a runtime's call is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Not in this state.
+    State,
+    /// Not the open invocation.
+    RequestId,
+    /// The process is dying.
+    Closed,
+}
+
+/// An environment: shared by the pool, the listener and the runner.
+pub(crate) struct Environment {
+    pub(crate) token: String,
+    pub(crate) port: std::sync::OnceLock<u16>,
+    pub(crate) function: Arc<Function>,
+    pool: Arc<Pool>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// A runtime's answer to an invocation.
+pub(crate) enum Answer {
+    Result(Bytes),
+    Error(Bytes),
+    TooLarge,
+}
+
+/// What the runner shall do next.
+enum Step {
+    /// Nothing before this time has passed.
+    Wait(Duration),
+    /// End the process; no job can come to it any more.
+    Kill { grace_ms: u64, end: Kill },
+}
+
+#[derive(Clone, Copy)]
+enum Kill {
+    /// It did not ask for its first event in time.
+    StartOverrun,
+    /// It did not come back for the next event in time.
+    AwayOverrun,
+    /// The function's timeout passed.
+    Timeout,
+    /// It asked for work with an invocation open.
+    Broken,
+    /// Nobody needs it.
+    Stop,
+}
+
+/// How an environment ended.
+enum End {
+    /// Nobody needed it before it was started.
+    NotStarted,
+    CannotStart(String),
+    InvalidEntrypoint(String),
+    Exited(ExitStatus),
+    Killed(Kill, ExitStatus),
+}
+
+impl Environment {
+    /// A new environment whose runner is started; `job` is its first work.
+    pub(crate) fn start(pool: &Arc<Pool>, function: &Arc<Function>, job: Option<Box<Job>>) -> Arc<Environment> {
+        let environment = Arc::new(Environment {
+            token: pool.rng.uuid(),
+            port: std::sync::OnceLock::new(),
+            function: function.clone(),
+            pool: pool.clone(),
+            state: Mutex::new(State {
+                phase: Phase::Starting,
+                pending: job,
+                since_ns: pool.clock.monotonic_ns(),
+                request_id: None,
+                started: false,
+                init_error: None,
+                broken: None,
+                stop: if function.is_retired() { Stop::WhenIdle } else { Stop::No },
+            }),
+            changed: Notify::new(),
+        });
+        function.environments.lock().push(environment.clone());
+        let alive = pool.alive();
+        let runner = environment.clone();
+        tokio::spawn(async move {
+            runner.run().await;
+            drop(alive);
+        });
+        environment
+    }
+
+    /// Gives the environment a job; back if it cannot take one.
+    pub(crate) fn assign(&self, job: Box<Job>) -> Result<(), Box<Job>> {
+        let mut state = self.state.lock();
+        if state.pending.is_some() || state.stop != Stop::No {
+            return Err(job);
+        }
+        match std::mem::replace(&mut state.phase, Phase::Away) {
+            Phase::Waiting(waiter) => self.hand_over(&mut state, job, waiter),
+            phase @ (Phase::Starting | Phase::Away) => {
+                state.phase = phase;
+                state.since_ns = self.pool.clock.monotonic_ns();
+                state.pending = Some(job);
+            }
+            phase @ (Phase::Busy(_) | Phase::Closed) => {
+                state.phase = phase;
+                return Err(job);
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn hand_over(&self, state: &mut State, job: Box<Job>, waiter: oneshot::Sender<Delivery>) {
+        let (running, delivery) = self.open(job);
+        match waiter.send(delivery) {
+            Ok(()) => {
+                state.request_id = Some(running.job.request_id.clone());
+                state.phase = Phase::Busy(running);
+            }
+            // The connection is gone; the runtime will ask again, or end.
+            Err(_) => {
+                state.since_ns = self.pool.clock.monotonic_ns();
+                state.pending = Some(running.job);
+                state.phase = Phase::Away;
+            }
+        }
+    }
+
+    fn open(&self, job: Box<Job>) -> (Running, Delivery) {
+        let now_ns = self.pool.clock.monotonic_ns();
+        let timeout_ns = u64::from(self.function.config.timeout_s) * 1_000_000_000;
+        let started_ns = job.second_start_ns.unwrap_or(now_ns);
+        let deadline_ns = started_ns + timeout_ns;
+        let left_ms = deadline_ns.saturating_sub(now_ns) / 1_000_000;
+        let delivery = Delivery {
+            request_id: job.request_id.clone(),
+            payload: job.payload.clone(),
+            deadline_ms: self.pool.clock.now_ms() + left_ms,
+            context: job.context.clone(),
+        };
+        (Running { job, started_ns, deadline_ns }, delivery)
+    }
+
+    /// The runtime asks for an event.
+    pub(crate) async fn next(&self) -> Result<Delivery, Refusal> {
+        let waiter = {
+            let mut state = self.state.lock();
+            match std::mem::replace(&mut state.phase, Phase::Away) {
+                Phase::Closed => {
+                    state.phase = Phase::Closed;
+                    return Err(Refusal::Closed);
+                }
+                Phase::Busy(running) => {
+                    // It will never answer the open one: the process starts afresh.
+                    state.phase = Phase::Closed;
+                    state.broken = Some(running);
+                    drop(state);
+                    self.changed.notify_one();
+                    return Err(Refusal::State);
+                }
+                Phase::Waiting(waiter) if !waiter.is_closed() => {
+                    state.phase = Phase::Waiting(waiter);
+                    return Err(Refusal::State);
+                }
+                Phase::Starting => {
+                    state.started = true;
+                    self.function.started_well();
+                }
+                Phase::Away | Phase::Waiting(_) => {}
+            }
+            self.changed.notify_one();
+            if let Some(job) = state.pending.take() {
+                let (running, delivery) = self.open(job);
+                state.request_id = Some(running.job.request_id.clone());
+                state.phase = Phase::Busy(running);
+                return Ok(delivery);
+            }
+            let (waiter, delivery) = oneshot::channel();
+            state.phase = Phase::Waiting(waiter);
+            state.since_ns = self.pool.clock.monotonic_ns();
+            delivery
+        };
+        waiter.await.map_err(|_| Refusal::Closed)
+    }
+
+    /// Whether a post for `request_id` would be taken now.
+    pub(crate) fn expects(&self, request_id: &str) -> Result<(), Refusal> {
+        match &self.state.lock().phase {
+            Phase::Busy(running) if *running.job.request_id == *request_id => Ok(()),
+            Phase::Busy(_) => Err(Refusal::RequestId),
+            Phase::Closed => Err(Refusal::Closed),
+            _ => Err(Refusal::State),
+        }
+    }
+
+    /// The runtime answers the open invocation.
+    pub(crate) fn answer(self: &Arc<Self>, request_id: &str, answer: Answer) -> Result<(), Refusal> {
+        self.expects(request_id)?;
+        let running = {
+            let mut state = self.state.lock();
+            match std::mem::replace(&mut state.phase, Phase::Away) {
+                Phase::Busy(running) if *running.job.request_id == *request_id => {
+                    state.since_ns = self.pool.clock.monotonic_ns();
+                    running
+                }
+                // The runner was faster.
+                phase => {
+                    state.phase = phase;
+                    return Err(Refusal::State);
+                }
+            }
+        };
+        // Before the reply: whoever reacts to it with the next invocation finds this environment.
+        self.function.release(self);
+        self.changed.notify_one();
+        let duration = Duration::from_nanos(self.pool.clock.monotonic_ns().saturating_sub(running.started_ns));
+        match answer {
+            Answer::Result(payload) => {
+                let request_id = running.job.request_id.to_string();
+                running.job.finish(InvokeOutcome::Success { payload, request_id, duration });
+            }
+            Answer::Error(payload) => running.job.fail(payload, FunctionErrorKind::Handler, duration),
+            Answer::TooLarge => {
+                running.job.fail(document::response_too_large(), FunctionErrorKind::ResponseTooLarge, duration);
+            }
+        }
+        Ok(())
+    }
+
+    /// The runtime cannot load the function.
+    pub(crate) fn init_error(&self, error: Bytes) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Starting => {
+                state.init_error = Some(error);
+                state.since_ns = self.pool.clock.monotonic_ns();
+                // From now on the process only has to end.
+                state.phase = Phase::Closed;
+                drop(state);
+                self.changed.notify_one();
+                Ok(())
+            }
+            Phase::Closed => Err(Refusal::Closed),
+            _ => Err(Refusal::State),
+        }
+    }
+
+    /// Lets the process go when it has no work.
+    pub(crate) fn retire(&self) {
+        self.request_stop(Stop::WhenIdle);
+    }
+
+    /// Lets the process go at once; an open invocation is reported as one that the process did not survive.
+    pub(crate) fn stop_now(&self) {
+        self.request_stop(Stop::Now);
+    }
+
+    fn request_stop(&self, stop: Stop) {
+        let mut state = self.state.lock();
+        state.stop = state.stop.max(stop);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// The invocation that a line of output belongs to.
+    fn request_id(&self) -> Option<Arc<str>> {
+        let state = self.state.lock();
+        state.request_id.clone().or_else(|| state.pending.as_ref().map(|job| job.request_id.clone()))
+    }
+
+    /// The life of the environment, from the pause before its start to the report of its end.
+    async fn run(self: Arc<Self>) {
+        let end = self.live().await;
+        let _ = std::fs::remove_dir_all(self.pool.directories.temporary.join(&self.token));
+        self.function.forget(&self);
+        self.report(end);
+    }
+
+    async fn live(self: &Arc<Self>) -> End {
+        if !self.pause().await {
+            return End::NotStarted;
+        }
+        let (listener, mut process) = match self.spawn().await {
+            Ok(started) => started,
+            Err(end) => return end,
+        };
+        self.state.lock().since_ns = self.pool.clock.monotonic_ns();
+        let mut tasks = JoinSet::new();
+        let (stdout, stderr) = process.take_output();
+        let pipes = [
+            (LogStream::Stdout, stdout.map(std::os::fd::OwnedFd::from)),
+            (LogStream::Stderr, stderr.map(std::os::fd::OwnedFd::from)),
+        ];
+        for (stream, fd) in pipes {
+            let Some(pipe) = fd.and_then(|fd| tokio::net::unix::pipe::Receiver::from_owned_fd(fd).ok()) else {
+                continue;
+            };
+            let environment = self.clone();
+            tasks.spawn(self.function.logs.clone().forward(stream, pipe, move || environment.request_id()));
+        }
+        let host = tokio::spawn(host::serve(listener, self.clone()));
+        let end = self.watch(&mut process).await;
+        // Dead now, with its group: no call of it can come any more.
+        host.abort();
+        self.pool.ledger.remove(&self.token);
+        // What it printed last is in the pipes. A process that left the group may hold them open: it is not waited for.
+        let drain = Duration::from_millis(limits::FUNCTION_LOG_WAIT_MS * 2);
+        let _ = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
+        end
+    }
+
+    /// Waits until the function may be started again; false: nobody needs the process any more.
+    async fn pause(&self) -> bool {
+        loop {
+            let wanted = {
+                let state = self.state.lock();
+                state.stop == Stop::No || (state.stop == Stop::WhenIdle && state.pending.is_some())
+            };
+            let pause = self.function.restart_pause(&*self.pool.clock);
+            if !wanted || pause.is_zero() {
+                return wanted;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    async fn spawn(self: &Arc<Self>) -> Result<(TcpListener, Process), End> {
+        let cannot = |text: String| End::CannotStart(text);
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .map_err(|error| cannot(format!("cannot listen on 127.0.0.1: {error}")))?;
+        let port = listener.local_addr().map_err(|error| cannot(error.to_string()))?.port();
+        let _ = self.port.set(port);
+        let config = &self.function.config;
+        let log_stream = launch::log_stream_name(self.pool.clock.now_ms(), &config.version, &self.token);
+        let identity = Identity { token: &self.token, port, log_stream };
+        let launch =
+            launch::prepare(config, &self.pool.settings, &self.pool.directories, &self.pool.interpreters, &identity);
+        let launch = launch.await.map_err(|error| match error {
+            LaunchError::InvalidEntrypoint(path) => End::InvalidEntrypoint(path),
+            LaunchError::CannotStart(text) => End::CannotStart(text),
+        })?;
+        if let Some(warning) = launch.warning {
+            self.function.warn_once(warning);
+        }
+        let process = self
+            .pool
+            .spawner
+            .spawn(launch.command)
+            .await
+            .map_err(|error| cannot(format!("cannot start a process for function {}: {error}", config.name)))?;
+        if let Err(error) = self.pool.ledger.add(&self.token, process.pid()) {
+            // Dropping the process kills it: without a record nobody could clean up behind it.
+            return Err(cannot(format!("cannot record a process of function {}: {error}", config.name)));
+        }
+        Ok((listener, process))
+    }
+
+    /// Watches the process and the clock until the process is dead.
+    async fn watch(&self, process: &mut Process) -> End {
+        loop {
+            let wait = match self.step() {
+                Step::Wait(wait) => wait,
+                Step::Kill { grace_ms, end } => {
+                    return End::Killed(end, process.terminate(Duration::from_millis(grace_ms)).await);
+                }
+            };
+            tokio::select! {
+                () = process.ended() => return End::Exited(process.finish().await),
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    fn step(&self) -> Step {
+        let mut state = self.state.lock();
+        let settings = &self.pool.settings;
+        let timeout_ns = u64::from(self.function.config.timeout_s) * 1_000_000_000;
+        let init_ns = settings.init_limit.as_nanos() as u64;
+        let timeout_grace = limits::FUNCTION_TIMEOUT_GRACE_MS;
+        let stop_grace = limits::FUNCTION_STOP_GRACE_MS;
+        let retiring = state.stop == Stop::WhenIdle && state.pending.is_none();
+        let (deadline_ns, grace_ms, end) = match &state.phase {
+            _ if state.stop == Stop::Now => (0, stop_grace, Kill::Stop),
+            Phase::Starting if retiring => (0, timeout_grace, Kill::Stop),
+            Phase::Starting => match state.pending.as_ref().and_then(|job| job.second_start_ns) {
+                Some(start_ns) => (start_ns + timeout_ns, timeout_grace, Kill::Timeout),
+                None => (state.since_ns + init_ns, timeout_grace, Kill::StartOverrun),
+            },
+            Phase::Busy(running) => (running.deadline_ns, timeout_grace, Kill::Timeout),
+            Phase::Away if state.pending.is_some() => (state.since_ns + init_ns, timeout_grace, Kill::AwayOverrun),
+            Phase::Away | Phase::Waiting(_) if retiring => (0, stop_grace, Kill::Stop),
+            Phase::Away | Phase::Waiting(_) => {
+                (state.since_ns + settings.idle_limit.as_nanos() as u64, stop_grace, Kill::Stop)
+            }
+            // A runtime that reported its own failure ends by itself, with its own exit code.
+            Phase::Closed if state.init_error.is_some() => {
+                (state.since_ns + stop_grace * 1_000_000, timeout_grace, Kill::Stop)
+            }
+            Phase::Closed => (0, timeout_grace, Kill::Broken),
+        };
+        let now_ns = self.pool.clock.monotonic_ns();
+        if now_ns < deadline_ns {
+            return Step::Wait(Duration::from_nanos(deadline_ns - now_ns));
+        }
+        // Decided under the lock: an answer or a job that comes from here on is too late.
+        if let Phase::Busy(running) = std::mem::replace(&mut state.phase, Phase::Closed) {
+            state.broken = Some(running);
+        }
+        Step::Kill { grace_ms, end }
+    }
+
+    /// Reports the end to the job that was here, or gives the job back to the pool.
+    fn report(&self, end: End) {
+        let (open, pending, init_error, started, stop) = {
+            let mut state = self.state.lock();
+            let open = match std::mem::replace(&mut state.phase, Phase::Closed) {
+                Phase::Busy(running) => Some(running),
+                _ => state.broken.take(),
+            };
+            (open, state.pending.take(), state.init_error.take(), state.started, state.stop)
+        };
+        if let Some(running) = open {
+            let ended_ns = self.pool.clock.monotonic_ns();
+            let duration = Duration::from_nanos(ended_ns.saturating_sub(running.started_ns));
+            self.report_open(running.job, &end, duration);
+        }
+        if started {
+            if let Some(job) = pending {
+                // Never handed over: another process takes it.
+                self.pool.dispatch(&self.function.config.name, job);
+            }
+            return;
+        }
+        if stop != Stop::Now && !matches!(end, End::NotStarted | End::Killed(Kill::Stop, _)) {
+            self.function.started_badly(&*self.pool.clock);
+        }
+        match pending {
+            Some(job) => self.report_failed_start(job, end, init_error),
+            None => self.function.logs.notice(match end {
+                End::CannotStart(text) => text,
+                End::InvalidEntrypoint(path) => format!("{path} is no executable file"),
+                End::Exited(status) => format!("the process ended before it asked for an event: {status}"),
+                End::Killed(Kill::StartOverrun, _) => "the process did not ask for an event in time".to_owned(),
+                End::Killed(..) | End::NotStarted => return,
+            }),
+        }
+    }
+
+    fn report_open(&self, job: Box<Job>, end: &End, duration: Duration) {
+        let request_id = job.request_id.clone();
+        match end {
+            End::Killed(Kill::Timeout, _) => {
+                let payload = document::timed_out(&request_id, self.function.config.timeout_s);
+                job.fail(payload, FunctionErrorKind::Timeout, duration);
+            }
+            End::Killed(Kill::Broken, _) => {
+                job.fail(document::broke_protocol(&request_id), FunctionErrorKind::Exit, duration);
+            }
+            End::NotStarted | End::Killed(Kill::Stop, _) => job.refuse(NotInvocable::Stopping),
+            End::Killed(_, status) | End::Exited(status) => {
+                job.fail(document::exited(&request_id, *status), FunctionErrorKind::Exit, duration);
+            }
+            End::CannotStart(text) => job.refuse(NotInvocable::CannotStart(text.clone())),
+            End::InvalidEntrypoint(path) => {
+                job.fail(document::invalid_entrypoint(&request_id, path), FunctionErrorKind::Init, duration);
+            }
+        }
+    }
+
+    /// The job whose process never asked for an event.
+    fn report_failed_start(&self, mut job: Box<Job>, end: End, init_error: Option<Bytes>) {
+        if let Some(document) = init_error {
+            return job.fail(document, FunctionErrorKind::Init, Duration::ZERO);
+        }
+        match end {
+            End::Killed(Kill::StartOverrun, _) => {
+                // One more try, inside of the function's timeout.
+                job.second_start_ns = Some(self.pool.clock.monotonic_ns());
+                self.function.started_well();
+                self.pool.dispatch(&self.function.config.name, job);
+            }
+            other => self.report_open(job, &other, Duration::ZERO),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The processes of this server, written on disk, so that the next start can kill what a killed server left behind.
+//!
+//! The parent-death signal ends a function's process, but not what that process started. Each process gets a random
+//! token in a variable that its children inherit; a record holds the token, the number, the start time and the boot.
+//!
+//! Invariant: a process is killed only if it carries a recorded token, or has a recorded number *and* start time in
+//! the same boot. A number that passed to a stranger is left alone.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use serde::{Deserialize, Serialize};
+
+/// The variable that carries the token.
+pub(crate) const TOKEN_VARIABLE: &str = "TAILRACE_ENVIRONMENT_ID";
+/// Looks at the process table until nothing is left of the recorded groups, at most so often: what is killed may have
+/// forked while the table was read.
+const SWEEPS_MAX: usize = 5;
+/// The longest wait for one killed process to end, milliseconds.
+const KILL_WAIT_MS: i32 = 2000;
+
+/// The directory of records.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    dir: PathBuf,
+    boot_id: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    token: String,
+    pid: i32,
+    start_ticks: u64,
+    boot_id: String,
+}
+
+impl Ledger {
+    /// Opens the ledger, and kills and forgets what it lists.
+    pub(crate) fn open(dir: PathBuf) -> std::io::Result<Ledger> {
+        fs::create_dir_all(&dir)?;
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let ledger = Ledger { dir, boot_id };
+        ledger.kill_leftovers()?;
+        Ok(ledger)
+    }
+
+    /// Writes a process down. It is not synced: a power cut ends the process as well.
+    pub(crate) fn add(&self, token: &str, pid: i32) -> std::io::Result<()> {
+        let start_ticks = start_ticks(pid).unwrap_or_default();
+        let record = Record { token: token.to_owned(), pid, start_ticks, boot_id: self.boot_id.clone() };
+        fs::write(self.path(token), serde_json::to_vec(&record)?)
+    }
+
+    /// Forgets a process whose group has been killed.
+    pub(crate) fn remove(&self, token: &str) {
+        // A record that stays is harmless: at the next start it matches nothing.
+        let _ = fs::remove_file(self.path(token));
+    }
+
+    fn path(&self, token: &str) -> PathBuf {
+        self.dir.join(format!("{token}.json"))
+    }
+
+    fn kill_leftovers(&self) -> std::io::Result<()> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            // A torn record belongs to a process that was being started: the parent-death signal took it.
+            match fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok()) {
+                Some(record) if record.boot_id == self.boot_id && !record.token.is_empty() => records.push(record),
+                _ => {}
+            }
+            fs::remove_file(&path)?;
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..SWEEPS_MAX {
+            if kill_matching(&records)? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Kills the processes that the records describe; returns how many were found alive.
+fn kill_matching(records: &[Record]) -> std::io::Result<usize> {
+    let mut killed = 0;
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if !records.iter().any(|record| is_ours(pid, record)) {
+            continue;
+        }
+        let Some(target) = Pid::from_raw(pid) else { continue };
+        // The descriptor pins the process; looking again behind it rules out a number that was recycled in between.
+        let Ok(fd) = rustix::process::pidfd_open(target, PidfdFlags::empty()) else { continue };
+        if !records.iter().any(|record| is_ours(pid, record)) {
+            continue;
+        }
+        tracing::info!(pid, "killing a function's process that an earlier server left running");
+        if rustix::process::pidfd_send_signal(&fd, Signal::KILL).is_ok() {
+            killed += 1;
+            let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one valid pollfd, alive for the call.
+            unsafe { libc::poll(&mut poll, 1, KILL_WAIT_MS) };
+        }
+    }
+    Ok(killed)
+}
+
+fn is_ours(pid: i32, record: &Record) -> bool {
+    let Some(start_ticks) = start_ticks(pid) else { return false };
+    if pid == record.pid && record.start_ticks != 0 && start_ticks == record.start_ticks {
+        return true;
+    }
+    // Not readable: another user's, hence not ours.
+    let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    let wanted = format!("{TOKEN_VARIABLE}={}", record.token);
+    environ.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+}
+
+/// When the process started, in clock ticks since the boot; `None`: it is gone, or has ended and waits to be reaped.
+fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    // The name in parentheses may hold anything; the fields count from behind it: 3 is the state, 22 the start time.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(22 - 4)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn sleeper(token: Option<&str>) -> std::process::Child {
+        let mut command = Command::new("sleep");
+        command.arg("600").env_clear().stdin(Stdio::null());
+        command.env("PATH", "/usr/bin:/bin");
+        if let Some(token) = token {
+            command.env(TOKEN_VARIABLE, token);
+        }
+        command.spawn().unwrap()
+    }
+
+    #[test]
+    fn leftovers_are_killed_by_token_or_start_time_and_a_recycled_number_is_spared() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path().to_owned()).unwrap();
+
+        let mut leader = sleeper(None);
+        ledger.add("token-a", leader.id() as i32).unwrap();
+        let mut grandchild = sleeper(Some("token-a"));
+        let mut stranger = sleeper(Some("token-x"));
+        // The stranger runs under a recorded number, but started at another time.
+        ledger.add("token-b", stranger.id() as i32).unwrap();
+        let path = ledger.path("token-b");
+        let mut record: Record = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        record.start_ticks -= 1;
+        fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+
+        Ledger::open(dir.path().to_owned()).unwrap();
+        assert!(leader.try_wait().unwrap().is_some(), "the recorded process is dead");
+        assert!(grandchild.try_wait().unwrap().is_some(), "what carries the token is dead");
+        assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no record is left");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn records_of_an_earlier_boot_kill_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path().to_owned()).unwrap();
+        let mut stranger = sleeper(None);
+        ledger.add("token-a", stranger.id() as i32).unwrap();
+        let path = ledger.path("token-a");
+        let mut record: Record = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        record.boot_id = "another".to_owned();
+        fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+
+        Ledger::open(dir.path().to_owned()).unwrap();
+        assert!(stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}

@@ -1,0 +1,340 @@
+"""Runs a Python handler: asks the host for events, calls the handler, posts results and errors.
+
+Standard library only, one file, Python 3.8 and later. Usage: python -u tailrace_runtime.py module.function
+Where the interpreter can import awslambdaric, that client is preferred (TAILRACE_PYTHON_CLIENT: auto, own,
+awslambdaric).
+"""
+
+import sys
+
+OWN_DIRECTORY = sys.path[0]
+
+
+def main():
+    import os
+
+    # The script's own directory must not shadow the modules of the function.
+    if sys.path and sys.path[0] == OWN_DIRECTORY:
+        del sys.path[0]
+    task_root = os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd()
+    if task_root not in sys.path:
+        sys.path.insert(0, task_root)
+    choice = os.environ.pop("TAILRACE_PYTHON_CLIENT", "own")
+    handler = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("_HANDLER", "")
+    if choice == "awslambdaric" or (choice == "auto" and can_import_awslambdaric()):
+        import runpy
+
+        sys.argv = ["awslambdaric", handler]
+        runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+        return
+    serve(handler)
+
+
+def can_import_awslambdaric():
+    try:
+        import awslambdaric.bootstrap  # noqa: F401
+    except Exception:
+        return False
+    return True
+
+
+class Fault(Exception):
+    """An error of the function that has a name of the platform's and needs no trace of ours."""
+
+    def __init__(self, error_type, message, trace=()):
+        super().__init__(message)
+        self.error_type = error_type
+        self.message = message
+        self.trace = list(trace)
+
+
+class Host:
+    """One kept-alive HTTP/1.1 connection to the host. Every answer there has a Content-Length."""
+
+    PREFIX = "/2018-06-01/runtime/"
+
+    def __init__(self, address):
+        import socket
+
+        self.address = address
+        host, _, port = address.partition(":")
+        self.socket = socket.create_connection((host, int(port)))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reader = self.socket.makefile("rb", 65536)
+
+    def call(self, method, path, body=None, headers=()):
+        lines = ["%s %s%s HTTP/1.1" % (method, self.PREFIX, path), "Host: " + self.address]
+        lines.append("User-Agent: tailrace-python/%d.%d.%d" % sys.version_info[:3])
+        if body is not None:
+            lines.append("Content-Length: %d" % len(body))
+        lines.extend("%s: %s" % pair for pair in headers)
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        if body is None or len(body) < 65536:
+            self.socket.sendall(head + (body or b""))
+        else:
+            self.socket.sendall(head)
+            self.socket.sendall(body)
+        return self.answer()
+
+    def answer(self):
+        status_line = self.reader.readline(65536).split(None, 2)
+        if len(status_line) < 2:
+            raise ConnectionError("the host closed the connection")
+        status = int(status_line[1])
+        headers = {}
+        while True:
+            line = self.reader.readline(65536)
+            if line in (b"\r\n", b"\n"):
+                break
+            if not line:
+                raise ConnectionError("the host closed the connection")
+            name, _, value = line.decode("utf-8", "replace").partition(":")
+            headers[name.strip().lower()] = value.strip()
+        length = int(headers.get("content-length", "0"))
+        body = self.reader.read(length) if length else b""
+        if len(body) != length:
+            raise ConnectionError("the host closed the connection")
+        if status == 100:
+            return self.answer()
+        return status, headers, body
+
+    def post(self, path, body, headers=()):
+        status, _, answer = self.call("POST", path, body, headers)
+        if status != 202:
+            raise ConnectionError("the host answered %d: %s" % (status, answer.decode("utf-8", "replace")))
+
+
+class Attributes:
+    """The members of a JSON object as attributes; a missing one is None."""
+
+    def __init__(self, members):
+        self.__dict__.update(members or {})
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return None
+
+    def __repr__(self):
+        return "%s(%r)" % (type(self).__name__, self.__dict__)
+
+
+class CognitoIdentity(Attributes):
+    """The caller's identity."""
+
+
+class ClientContext(Attributes):
+    """What a client application says about itself."""
+
+
+class LambdaContext:
+    """The second argument of a handler."""
+
+    def __init__(self, headers, environ):
+        self.aws_request_id = headers.get("lambda-runtime-aws-request-id", "")
+        self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn", "")
+        self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+        self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+        self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
+        self.identity = CognitoIdentity({"cognito_identity_id": None, "cognito_identity_pool_id": None})
+        identity = self.parse(headers, "lambda-runtime-cognito-identity", "Cognito Identity")
+        if identity:
+            self.identity.cognito_identity_id = identity.get("cognitoIdentityId")
+            self.identity.cognito_identity_pool_id = identity.get("cognitoIdentityPoolId")
+        self.client_context = None
+        client = self.parse(headers, "lambda-runtime-client-context", "Client Context")
+        if client:
+            self.client_context = ClientContext({"custom": client.get("custom"), "env": client.get("env")})
+            self.client_context.client = Attributes(client.get("client")) if client.get("client") else None
+        self._deadline_ms = int(headers.get("lambda-runtime-deadline-ms", "0") or 0)
+
+    @staticmethod
+    def parse(headers, name, words):
+        if not headers.get(name):
+            return None
+        import json
+
+        try:
+            return json.loads(headers[name])
+        except Exception as error:
+            raise Fault("Runtime.LambdaContextUnmarshalError", "Unable to parse %s JSON: %s" % (words, error))
+
+    def get_remaining_time_in_millis(self):
+        import time
+
+        return max(self._deadline_ms - int(time.time() * 1000), 0)
+
+    def log(self, message):
+        sys.stdout.write(str(message))
+
+    def __repr__(self):
+        shown = ("aws_request_id", "function_name", "function_version", "invoked_function_arn", "memory_limit_in_mb",
+                 "log_group_name", "log_stream_name", "client_context", "identity", "tenant_id")
+        return "LambdaContext([%s])" % ",".join("%s=%s" % (name, getattr(self, name)) for name in shown)
+
+
+def load(handler):
+    """The handler function of `package/module.function`."""
+    import importlib
+
+    module_name, dot, function_name = handler.rpartition(".")
+    if not dot:
+        message = "Bad handler '%s': not enough values to unpack (expected 2, got 1)" % handler
+        raise Fault("Runtime.MalformedHandlerName", message)
+    if module_name.split(".")[0] in sys.builtin_module_names:
+        message = "Cannot use built-in module %s as a handler module" % module_name
+        raise Fault("Runtime.BuiltInModuleConflict", message)
+    try:
+        module = importlib.import_module(module_name.replace("/", "."))
+    except ImportError as error:
+        raise Fault("Runtime.ImportModuleError", "Unable to import module '%s': %s" % (module_name, error))
+    except SyntaxError as error:
+        place = '  File "%s" Line %s\n    %s' % (error.filename, error.lineno, error.text)
+        raise Fault("Runtime.UserCodeSyntaxError", "Syntax error in module '%s': %s" % (module_name, error), [place])
+    try:
+        return getattr(module, function_name)
+    except AttributeError:
+        message = "Handler '%s' missing on module '%s'" % (function_name, module_name)
+        raise Fault("Runtime.HandlerNotFound", message)
+
+
+def describe(error, request_id):
+    """The error document of an exception."""
+    import traceback
+
+    if isinstance(error, Fault):
+        return document(error.message, error.error_type, error.trace, request_id)
+    frames = list(traceback.extract_tb(error.__traceback__))
+    while len(frames) > 1 and frames[0].filename == __file__:
+        del frames[0]
+    return document(str(error), type(error).__name__, traceback.format_list(frames), request_id)
+
+
+def document(message, error_type, trace, request_id):
+    return {"errorMessage": message, "errorType": error_type, "requestId": request_id, "stackTrace": trace}
+
+
+def show(error):
+    """Prints an error as one line whose inner breaks are carriage returns, as Lambda's own client does."""
+    lines = ["[ERROR] %s: %s" % (error["errorType"], error["errorMessage"]) if error["errorMessage"]
+             else "[ERROR] %s" % error["errorType"], "Traceback (most recent call last):"]
+    for entry in error["stackTrace"]:
+        for line in entry.splitlines():
+            text = line.lstrip(" ")
+            lines.append("\u00a0" * (len(line) - len(text)) + text)
+    sys.stdout.write("\r".join(lines) + "\n")
+
+
+def encoder(execution_env):
+    """A function from a result to JSON bytes: exact Decimals; from Python 3.12 on, text beyond ASCII stays as it is."""
+    import decimal
+    import json
+    import os
+    import re
+
+    minor = execution_env.rpartition("python3.")[2]
+    keep_text = minor.isdigit() and int(minor) >= 12
+    # The json module cannot write a number digit by digit, so a Decimal travels as a marked string whose quotes are
+    # taken off afterwards. The mark is random: no result can hold it by chance or on purpose.
+    mark = "decimal:%s:" % os.urandom(16).hex()
+    marked = re.compile('"%s([^"]*)"' % mark)
+
+    class Encoder(json.JSONEncoder):
+        has_decimals = False
+
+        def default(self, value):
+            if isinstance(value, decimal.Decimal):
+                self.has_decimals = True
+                return mark + ("NaN" if value.is_nan() else str(value))
+            return super().default(value)
+
+    def encode(value):
+        json_encoder = Encoder(ensure_ascii=not keep_text)
+        text = json_encoder.encode(value)
+        if json_encoder.has_decimals:
+            text = marked.sub(r"\1", text)
+        return text.encode("utf-8")
+
+    return encode
+
+
+def set_up_logging():
+    """The root logger writes `[LEVEL]<tab>time<tab>request id<tab>message`, as handlers expect from Lambda."""
+    import logging
+    import time
+
+    current = {"request_id": ""}
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            record.aws_request_id = current["request_id"]
+            sys.stdout.write(self.format(record))
+
+    logging.Formatter.converter = time.gmtime
+    handler = Handler()
+    layout = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+    handler.setFormatter(logging.Formatter(layout, "%Y-%m-%dT%H:%M:%S"))
+    logging.getLogger().addHandler(handler)
+    return current
+
+
+def serve(handler):
+    import json
+    import os
+
+    host = Host(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    current = set_up_logging()
+    encode = encoder(os.environ.get("AWS_EXECUTION_ENV", ""))
+    try:
+        function = load(handler)
+    except Exception as error:
+        fault = describe(error, "")
+        show(fault)
+        headers = [("Content-Type", "application/json"), ("Lambda-Runtime-Function-Error-Type", fault["errorType"])]
+        host.post("init/error", encode(fault), headers)
+        sys.exit(1)
+    while True:
+        status, headers, body = host.call("GET", "invocation/next")
+        if status != 200:
+            sys.exit("the host answered %d to a request for the next event" % status)
+        request_id = headers["lambda-runtime-aws-request-id"]
+        current["request_id"] = request_id
+        if "lambda-runtime-trace-id" in headers:
+            os.environ["_X_AMZN_TRACE_ID"] = headers["lambda-runtime-trace-id"]
+        else:
+            os.environ.pop("_X_AMZN_TRACE_ID", None)
+        run(host, function, encode, request_id, headers, body, os.environ, json)
+
+
+def run(host, function, encode, request_id, headers, body, environ, json):
+    echo = [("Content-Type", "application/json")]
+    if "lambda-runtime-invocation-id" in headers:
+        echo.append(("Lambda-Runtime-Invocation-Id", headers["lambda-runtime-invocation-id"]))
+    try:
+        context = LambdaContext(headers, environ)
+        try:
+            event = json.loads(body)
+        except Exception as error:
+            raise Fault("Runtime.UnmarshalError", "Unable to unmarshal input: %s" % error)
+        result = function(event, context)
+        if isinstance(result, bytes):
+            echo[0] = ("Content-Type", "application/unknown")
+        else:
+            try:
+                result = encode(result)
+            except Exception as error:
+                raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % error)
+    except Exception as error:
+        fault = describe(error, request_id)
+        show(fault)
+        echo.append(("Lambda-Runtime-Function-Error-Type", fault["errorType"]))
+        host.post("invocation/%s/error" % request_id, encode(fault), echo)
+    else:
+        host.post("invocation/%s/response" % request_id, result, echo)
+
+
+if __name__ == "__main__":
+    main()

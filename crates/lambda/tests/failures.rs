@@ -1,0 +1,342 @@
+//! Every way in which a function fails, with the exact document. spec/lambda-runtime.md 4, 5, 12 rows 2, 3.
+
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Bench, is_dead_soon};
+use serde_json::{Value, json};
+use tailrace_lambda::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
+
+/// A handler that does what the event says.
+const HANDLER: &str = r#"
+import ctypes, os, signal, subprocess, sys, time
+def handler(event, context):
+    if event == "raise":
+        raise ValueError("bad \u00fcmlaut")
+    if event == "exit 0":
+        sys.exit(0)
+    if event == "exit 3":
+        sys.exit(3)
+    if event == "_exit 4":
+        os._exit(4)
+    if event == "segv":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if event == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if event == "loop":
+        while True:
+            pass
+    if event == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen(["sleep", "600"])
+        with open(os.environ["PIDS"], "w") as pids:
+            pids.write("%d %d" % (os.getpid(), child.pid))
+        while True:
+            time.sleep(1)
+    return os.getpid()
+"#;
+
+#[tokio::test]
+async fn an_exception_is_reported_with_its_trace_and_the_process_lives_on() {
+    let bench = Bench::new();
+    bench.put(HANDLER);
+    let pid = bench.result("1").await;
+    let (document, kind, request_id) = bench.error(r#""raise""#).await;
+    assert_eq!(kind, FunctionErrorKind::Handler);
+    assert_eq!(document["errorMessage"], "bad \u{fc}mlaut");
+    assert_eq!(document["errorType"], "ValueError");
+    assert_eq!(document["requestId"], request_id);
+    let trace = document["stackTrace"].as_array().unwrap();
+    assert_eq!(trace.len(), 1, "only the handler's own frames: {trace:?}");
+    assert!(trace[0].as_str().unwrap().contains("app.py\", line 5, in handler\n    raise ValueError("), "{trace:?}");
+    assert_eq!(bench.result("1").await, pid);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_ends_gives_an_exit_error_and_the_next_call_a_new_process() {
+    let bench = Bench::new();
+    bench.put(HANDLER);
+    let mut pid = bench.result("1").await;
+    for (event, reason) in [
+        ("exit 0", "Runtime exited without providing a reason"),
+        ("exit 3", "Runtime exited with error: exit status 3"),
+        ("_exit 4", "Runtime exited with error: exit status 4"),
+        ("segv", "Runtime exited with error: signal: segmentation fault"),
+        ("kill", "Runtime exited with error: signal: killed"),
+    ] {
+        let (document, kind, request_id) = bench.error(&json!(event).to_string()).await;
+        assert_eq!(kind, FunctionErrorKind::Exit, "{event}");
+        let message = format!("RequestId: {request_id} Error: {reason}");
+        assert_eq!(document, json!({"errorType": "Runtime.ExitError", "errorMessage": message}), "{event}");
+        let next = bench.result("1").await;
+        assert_ne!(next, pid, "{event}");
+        pid = next;
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_timeout_has_its_exact_text_and_the_next_call_a_new_process() {
+    let bench = Bench::new();
+    bench.put_with(HANDLER, |config| config.timeout_s = 1);
+    let pid = bench.result("1").await;
+    let (document, kind, request_id) = bench.error(r#""loop""#).await;
+    assert_eq!(kind, FunctionErrorKind::Timeout);
+    let message = format!("RequestId: {request_id} Error: Task timed out after 1.00 seconds");
+    assert_eq!(document, json!({"errorType": "Sandbox.Timedout", "errorMessage": message}));
+    assert_ne!(bench.result("1").await, pid);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_timeout_kills_what_ignores_sigterm_and_its_children() {
+    let bench = Bench::new();
+    let pids = bench.dir.path().join("pids");
+    bench.put_with(HANDLER, |config| {
+        config.timeout_s = 1;
+        config.environment.insert("PIDS".into(), pids.display().to_string());
+    });
+    let (document, kind, _) = bench.error(r#""stubborn""#).await;
+    assert_eq!(kind, FunctionErrorKind::Timeout, "{document}");
+    for pid in std::fs::read_to_string(&pids).unwrap().split(' ') {
+        assert!(is_dead_soon(pid.parse().unwrap()).await, "{pid} lives");
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_timeout_in_the_middle_of_a_huge_response_is_a_timeout() {
+    let bench = Bench::new();
+    bench.write(
+        "bootstrap",
+        r#"#!/usr/bin/env python3
+import os, socket, time
+host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+s = socket.create_connection((host, int(port)))
+head = " HTTP/1.1\r\nHost: %s:%s\r\n" % (host, port)
+s.sendall(("GET /2018-06-01/runtime/invocation/next" + head + "\r\n").encode())
+answer = s.recv(65536).decode().lower()
+id = answer.split("lambda-runtime-aws-request-id: ")[1].split("\r\n")[0]
+s.sendall(("POST /2018-06-01/runtime/invocation/%s/response" % id + head + "Content-Length: 5000000\r\n\r\n").encode())
+s.sendall(b"x" * 1000000)
+time.sleep(600)
+"#,
+    );
+    make_executable(&bench.code_dir().join("bootstrap"));
+    bench.put_with("", |config| {
+        config.runtime = "provided.al2023".into();
+        config.timeout_s = 1;
+    });
+    let (document, kind, request_id) = bench.error("{}").await;
+    assert_eq!(kind, FunctionErrorKind::Timeout);
+    let message = format!("RequestId: {request_id} Error: Task timed out after 1.00 seconds");
+    assert_eq!(document["errorMessage"], message);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn code_that_cannot_be_loaded_answers_with_its_init_error() {
+    let rows: &[(&str, &str, &str, &str)] = &[
+        (
+            "import nothing_like_this\n",
+            "app.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'app': No module named 'nothing_like_this'",
+        ),
+        (
+            "",
+            "absent.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'absent': No module named 'absent'",
+        ),
+        ("", "app.missing", "Runtime.HandlerNotFound", "Handler 'missing' missing on module 'app'"),
+        (
+            "",
+            "app",
+            "Runtime.MalformedHandlerName",
+            "Bad handler 'app': not enough values to unpack (expected 2, got 1)",
+        ),
+        ("", "sys.handler", "Runtime.BuiltInModuleConflict", "Cannot use built-in module sys as a handler module"),
+        ("raise ValueError('at import')\n", "app.handler", "ValueError", "at import"),
+    ];
+    for (code, handler, error_type, message) in rows {
+        let bench = Bench::new();
+        bench.put_with(code, |config| config.handler = (*handler).into());
+        let (document, kind, _) = bench.error("{}").await;
+        assert_eq!(kind, FunctionErrorKind::Init, "{handler}");
+        assert_eq!(document["errorType"], *error_type);
+        assert_eq!(document["errorMessage"], *message);
+        assert_eq!(document["requestId"], "");
+        assert!(document["stackTrace"].is_array());
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_syntax_error_names_file_and_line() {
+    let bench = Bench::new();
+    bench.put("x = 1\ndef handler(:\n");
+    let (document, kind, _) = bench.error("{}").await;
+    assert_eq!(kind, FunctionErrorKind::Init);
+    assert_eq!(document["errorType"], "Runtime.UserCodeSyntaxError");
+    let message = document["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("Syntax error in module 'app': invalid syntax (app.py, line 2)"), "{message}");
+    let trace = document["stackTrace"][0].as_str().unwrap();
+    assert!(trace.contains("app.py\" Line 2\n    def handler(:"), "{trace}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_ends_while_it_loads_gives_an_exit_error() {
+    for (code, reason) in [
+        ("import sys\nsys.exit(0)\n", "Runtime exited without providing a reason"),
+        ("import sys\nsys.exit(3)\n", "Runtime exited with error: exit status 3"),
+    ] {
+        let bench = Bench::new();
+        bench.put(code);
+        let (document, kind, request_id) = bench.error("{}").await;
+        assert_eq!(kind, FunctionErrorKind::Exit);
+        let message = format!("RequestId: {request_id} Error: {reason}");
+        assert_eq!(document, json!({"errorType": "Runtime.ExitError", "errorMessage": message}));
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_slow_start_gets_one_more_try_inside_of_the_timeout() {
+    let bench = Bench::with(|settings| settings.init_limit = Duration::from_millis(400));
+    let starts = bench.dir.path().join("starts");
+    let code = format!(
+        "import time\nwith open({:?}, 'a') as f:\n    f.write('x')\ntime.sleep(SLEEP)\ndef handler(e, c):\n    return 'in'\n",
+        starts.display().to_string()
+    );
+    bench.put_with(&code.replace("SLEEP", "0.8"), |config| config.timeout_s = 5);
+    assert_eq!(bench.result("{}").await, "\"in\"");
+    assert_eq!(std::fs::read_to_string(&starts).unwrap(), "xx");
+
+    bench.put_with(&code.replace("SLEEP", "60"), |config| config.timeout_s = 1);
+    let (document, kind, request_id) = bench.error("{}").await;
+    assert_eq!(kind, FunctionErrorKind::Timeout);
+    let message = format!("RequestId: {request_id} Error: Task timed out after 1.00 seconds");
+    assert_eq!(document["errorMessage"], message);
+    assert_eq!(std::fs::read_to_string(&starts).unwrap(), "xxxx");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn failed_starts_are_spaced_out() {
+    let bench = Bench::new();
+    bench.put("raise ValueError('no')\n");
+    let clock = common::RealClock;
+    let began = tailrace_core::clock::Clock::monotonic_ns(&clock);
+    for _ in 0..4 {
+        assert_eq!(bench.error("{}").await.1, FunctionErrorKind::Init);
+    }
+    let took_ms = (tailrace_core::clock::Clock::monotonic_ns(&clock) - began) / 1_000_000;
+    assert!(took_ms >= 700, "pauses of 100, 200 and 400 ms: {took_ms}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn asking_for_more_work_with_an_invocation_open_ends_it() {
+    let bench = Bench::new();
+    bench.write(
+        "bootstrap",
+        r#"#!/usr/bin/env python3
+import http.client, os
+c = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+while True:
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    c.getresponse().read()
+"#,
+    );
+    make_executable(&bench.code_dir().join("bootstrap"));
+    bench.put_with("", |config| config.runtime = "provided.al2023".into());
+    let (document, kind, _) = bench.error("{}").await;
+    assert_eq!(kind, FunctionErrorKind::Exit);
+    assert_eq!(document["errorType"], "Runtime.ExitError");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_runtime_that_posts_nonsense_is_told_so() {
+    let bench = Bench::new();
+    bench.write(
+        "bootstrap",
+        r#"#!/usr/bin/env python3
+import http.client, json, os
+c = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+def call(method, path, body=None, headers={}):
+    c.request(method, "/2018-06-01/runtime/" + path, body, headers)
+    answer = c.getresponse()
+    return answer.status, answer.read().decode(), answer.headers
+seen = [call("POST", "invocation/x/response", "1")[:2]]
+while True:
+    _, _, headers = call("GET", "invocation/next")
+    id = headers["Lambda-Runtime-Aws-Request-Id"]
+    seen += [call("POST", "invocation/x/response", "1")[:2], call("POST", "init/error", "{}")[:2],
+             call("GET", "nothing")[:1], call("GET", "invocation/next", None, {"Origin": "http://evil"})[:1],
+             call("GET", "invocation/next", None, {"Host": "evil"})[:1], headers["Content-Type"]]
+    call("POST", "invocation/%s/response" % id, json.dumps(seen))
+    seen = []
+"#,
+    );
+    make_executable(&bench.code_dir().join("bootstrap"));
+    bench.put_with("", |config| config.runtime = "provided.al2023".into());
+    let state = r#"{"errorMessage":"State transition is not allowed","errorType":"InvalidStateTransition"}"#;
+    let id = r#"{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}"#;
+    let seen: Value = serde_json::from_str(&bench.result("{}").await).unwrap();
+    assert_eq!(seen, json!([[403, state], [400, id], [403, state], [404], [403], [403], "application/json"]));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_named() {
+    let bench = Bench::new();
+    let code_dir = bench.code_dir().canonicalize().unwrap();
+    bench.put_with("", |config| config.runtime = "provided.al2023".into());
+    let (document, kind, request_id) = bench.error("{}").await;
+    assert_eq!(kind, FunctionErrorKind::Init);
+    let message =
+        format!("RequestId: {request_id} Error: Couldn't find valid bootstrap(s): [{}/bootstrap]", code_dir.display());
+    assert_eq!(document, json!({"errorType": "Runtime.InvalidEntrypoint", "errorMessage": message}));
+
+    bench.put_with("", |config| config.code_dir = "/nothing/here".into());
+    let reason = NotInvocable::CannotStart("the code directory /nothing/here of function f is not there".into());
+    assert_eq!(bench.invoke("{}").await, InvokeOutcome::NotInvocable { reason });
+    let unknown = bench.functions.invoke("g", Bytes::from_static(b"{}"), InvokeContext::default()).await;
+    assert_eq!(unknown, InvokeOutcome::NotInvocable { reason: NotInvocable::Unknown("g".into()) });
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn concurrency_limits_throttle_callers_and_hold_back_pollers() {
+    let bench = Bench::new();
+    let slow = "import time\ndef handler(event, context):\n    time.sleep(event)\n    return event\n";
+    bench.put_with(slow, |config| config.reserved_concurrency = Some(1));
+    let functions = bench.functions.clone();
+    let long =
+        tokio::spawn(async move { functions.invoke("f", Bytes::from_static(b"0.5"), InvokeContext::default()).await });
+    tokio::task::yield_now().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let throttled = InvokeOutcome::Throttled { reason: ThrottleReason::ReservedConcurrency };
+    assert_eq!(bench.invoke("0").await, throttled);
+    let queued = InvokeContext { queue: true, ..InvokeContext::default() };
+    let outcome = bench.functions.invoke("f", Bytes::from_static(b"0"), queued.clone()).await;
+    assert!(matches!(outcome, InvokeOutcome::Success { .. }), "{outcome:?}");
+    assert!(matches!(long.await.unwrap(), InvokeOutcome::Success { .. }));
+
+    bench.put_with(slow, |config| config.reserved_concurrency = Some(0));
+    assert_eq!(bench.functions.invoke("f", Bytes::from_static(b"0"), queued).await, throttled);
+    bench.stop().await;
+}
+
+fn make_executable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}

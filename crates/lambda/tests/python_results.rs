@@ -1,0 +1,238 @@
+//! What an unmodified Python handler may return, and what it is told. spec/lambda-runtime.md 12 rows 1, 4, 5, 8, 9.
+
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use common::{ARN, Bench};
+use serde_json::{Value, json};
+use tailrace_core::limits;
+use tailrace_lambda::{FunctionErrorKind, InvokeContext, InvokeOutcome, LogStream, NotInvocable};
+
+#[tokio::test]
+async fn results_reach_the_caller_as_json() {
+    let bench = Bench::new();
+    bench.put(
+        r#"
+from decimal import Decimal
+RESULTS = {
+    "dict": {"a": 1, "b": [True, None, 1.5]},
+    "list": [1, 2],
+    "none": None,
+    "text": "plain",
+    "bytes": b'{"raw": 1}',
+    "decimal": {"d": [Decimal("1.10"), Decimal("12345678901234567890.123")], "nan": Decimal("NaN")},
+    "text beyond ascii": "\u00e9\U0001F600",
+}
+def handler(event, context):
+    return RESULTS[event]
+"#,
+    );
+    for (event, expected) in [
+        ("dict", r#"{"a": 1, "b": [true, null, 1.5]}"#),
+        ("list", "[1, 2]"),
+        ("none", "null"),
+        ("text", r#""plain""#),
+        ("bytes", r#"{"raw": 1}"#),
+        ("decimal", r#"{"d": [1.10, 12345678901234567890.123], "nan": NaN}"#),
+        ("text beyond ascii", "\"\u{e9}\u{1F600}\""),
+    ] {
+        assert_eq!(bench.result(&json!(event).to_string()).await, expected, "{event}");
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_that_is_no_json_is_a_marshal_error() {
+    let bench = Bench::new();
+    bench.put("def handler(event, context):\n    return {1, 2}\n");
+    let (document, kind, request_id) = bench.error("{}").await;
+    assert_eq!(kind, FunctionErrorKind::Handler);
+    assert_eq!(
+        document,
+        json!({
+            "errorMessage": "Unable to marshal response: Object of type set is not JSON serializable",
+            "errorType": "Runtime.MarshalError", "requestId": request_id, "stackTrace": [],
+        })
+    );
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn the_event_comes_as_sent_and_the_context_is_filled() {
+    let bench = Bench::new();
+    bench.put_with(
+        r#"
+def handler(event, context):
+    return {
+        "event": event, "id": context.aws_request_id, "arn": context.invoked_function_arn,
+        "name": context.function_name, "version": context.function_version, "memory": context.memory_limit_in_mb,
+        "group": context.log_group_name, "remaining": context.get_remaining_time_in_millis(),
+        "client": context.client_context.custom if context.client_context else None,
+    }
+"#,
+        |config| {
+            config.memory_mb = 256;
+            config.timeout_s = 7;
+        },
+    );
+    let context = InvokeContext {
+        request_id: Some("11111111-2222-4333-8444-555555555555".into()),
+        client_context: Some(r#"{"custom":{"k":"v"}}"#.into()),
+        ..InvokeContext::default()
+    };
+    let event = r#"{"text":"Gr\u00fc\u00dfe ðŸ", "n": 12345678901234567890}"#;
+    let outcome = bench.functions.invoke("f", Bytes::from(event), context).await;
+    let InvokeOutcome::Success { payload, request_id, .. } = outcome else { panic!("{outcome:?}") };
+    let seen: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(request_id, "11111111-2222-4333-8444-555555555555");
+    assert_eq!(seen["event"], serde_json::from_str::<Value>(event).unwrap());
+    assert_eq!(seen["id"], request_id);
+    assert_eq!(seen["arn"], ARN);
+    assert_eq!(seen["name"], "f");
+    assert_eq!(seen["version"], "$LATEST");
+    assert_eq!(seen["memory"], "256");
+    assert_eq!(seen["group"], "/aws/lambda/f");
+    assert_eq!(seen["client"], json!({"k": "v"}));
+    let remaining = seen["remaining"].as_i64().unwrap();
+    assert!((5000..=7000).contains(&remaining), "{remaining}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn the_environment_is_built_from_nothing() {
+    let bench = Bench::with(|settings| {
+        settings.environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), "http://127.0.0.1:8000".into());
+        settings.environment.insert("AWS_REGION".into(), "eu-west-1".into());
+    });
+    bench.put_with(
+        "import os\ndef handler(event, context):\n    return dict(os.environ, CWD=os.getcwd())\n",
+        |config| {
+            config.environment.insert("MINE".into(), "yes".into());
+        },
+    );
+    let seen: Value = serde_json::from_str(&bench.result("{}").await).unwrap();
+    let code_dir = bench.code_dir().canonicalize().unwrap().display().to_string();
+    assert_eq!(seen["MINE"], "yes");
+    assert_eq!(seen["AWS_ENDPOINT_URL_DYNAMODB"], "http://127.0.0.1:8000");
+    assert_eq!(seen["AWS_REGION"], "eu-west-1");
+    assert_eq!(seen["AWS_LAMBDA_FUNCTION_NAME"], "f");
+    assert_eq!(seen["AWS_EXECUTION_ENV"], "AWS_Lambda_python3.13");
+    assert_eq!(seen["LAMBDA_TASK_ROOT"], code_dir);
+    assert_eq!(seen["CWD"], code_dir);
+    assert!(seen["AWS_LAMBDA_RUNTIME_API"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert!(seen["_X_AMZN_TRACE_ID"].as_str().unwrap().starts_with("Root=1-"));
+    // CARGO_* and HOME are in this test's own environment.
+    let names: Vec<&String> = seen.as_object().unwrap().keys().collect();
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    let leaked: Vec<_> = names.iter().filter(|name| name.starts_with("CARGO") || *name == &"HOME").collect();
+    assert!(leaked.is_empty(), "{leaked:?}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn output_comes_line_by_line_with_its_request_id() {
+    let mut bench = Bench::new();
+    bench.put(
+        r#"
+import sys
+def handler(event, context):
+    print("first", event)
+    print("zwei: \u00fc", file=sys.stderr)
+    sys.stdout.write("no end")
+    sys.stdout.flush()
+    sys.exit(0)
+"#,
+    );
+    let (_, kind, request_id) = bench.error("7").await;
+    assert_eq!(kind, FunctionErrorKind::Exit);
+    let mut seen = BTreeSet::new();
+    while seen.len() < 3 {
+        let line = bench.line().await;
+        if line.stream == LogStream::Notice {
+            continue;
+        }
+        assert_eq!(&*line.function, "f");
+        assert_eq!(line.request_id.as_deref(), Some(request_id.as_str()));
+        seen.insert((line.stream == LogStream::Stderr, line.text));
+    }
+    let expected = [(false, "first 7"), (false, "no end"), (true, "zwei: \u{fc}")];
+    assert_eq!(seen, expected.map(|(stderr, text)| (stderr, text.to_owned())).into());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn events_and_responses_are_bounded_at_six_megabytes() {
+    let bench = Bench::new();
+    bench.put(
+        "def handler(event, context):\n    return 'x' * (event['n'] - 2) if 'n' in event else len(event['text'])\n",
+    );
+    let limit = limits::FUNCTION_RESPONSE_BYTES_MAX;
+    assert_eq!(bench.result(&json!({"n": limit}).to_string()).await.len(), limit);
+    for too_large in [limit + 1, 7 * 1024 * 1024] {
+        let (document, kind, _) = bench.error(&json!({"n": too_large}).to_string()).await;
+        assert_eq!(kind, FunctionErrorKind::ResponseTooLarge);
+        assert_eq!(
+            document,
+            json!({
+                "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+                "errorType": "Function.ResponseSizeTooLarge",
+            })
+        );
+    }
+    let text = "y".repeat(limits::INVOKE_PAYLOAD_BYTES_MAX - r#"{"text":""}"#.len());
+    let event = format!(r#"{{"text":"{text}"}}"#);
+    assert_eq!(event.len(), limits::INVOKE_PAYLOAD_BYTES_MAX);
+    assert_eq!(bench.result(&event).await, text.len().to_string());
+    let reason = NotInvocable::PayloadTooLarge { bytes: event.len() + 1 };
+    assert_eq!(bench.invoke(&format!("{event} ")).await, InvokeOutcome::NotInvocable { reason });
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_parallel_invocations_over_five_processes_do_not_mix() {
+    let bench = Bench::new();
+    bench.put_with(
+        r#"
+import os, time
+def handler(event, context):
+    time.sleep(0.01)
+    return [event, context.aws_request_id, os.getpid()]
+"#,
+        |config| config.reserved_concurrency = Some(5),
+    );
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let functions = bench.functions.clone();
+        tasks.spawn(async move {
+            let context = InvokeContext { queue: true, ..InvokeContext::default() };
+            (n, functions.invoke("f", Bytes::from(n.to_string()), context).await)
+        });
+    }
+    let mut processes = BTreeSet::new();
+    while let Some(done) = tasks.join_next().await {
+        let (n, outcome) = done.unwrap();
+        let InvokeOutcome::Success { payload, request_id, .. } = outcome else { panic!("{outcome:?}") };
+        let (event, id, pid): (u64, String, i32) = serde_json::from_slice(&payload).unwrap();
+        assert_eq!((event, id), (n, request_id));
+        processes.insert(pid);
+    }
+    assert!((1..=5).contains(&processes.len()), "{processes:?}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn one_warm_process_serves_calls_in_a_row() {
+    let bench = Bench::new();
+    bench.put_with("import os\ndef handler(event, context):\n    return os.getpid()\n", |config| {
+        config.reserved_concurrency = Some(1);
+    });
+    let first = bench.result("1").await;
+    for _ in 0..100 {
+        assert_eq!(bench.result("1").await, first);
+    }
+    bench.stop().await;
+}
