@@ -8,6 +8,7 @@ pub mod error;
 pub mod ids;
 pub mod json;
 pub mod limits;
+pub mod model;
 pub mod number;
 pub mod rng;
 pub mod value;

@@ -110,3 +110,11 @@ pub const HTTP_IDLE_DEFAULT_MS: u64 = 120_000;
 pub const HTTP_WRITE_DEFAULT_MS: u64 = 30_000;
 /// A shutdown waits so long for the answers of requests that have begun, milliseconds. Ours.
 pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
+/// Most shards of a new stream. Our reason: each shard is an index and a reader; 256 is far above what one machine uses.
+pub const SHARDS_PER_STREAM_MAX: usize = 256;
+/// Most decoded table descriptors kept in memory. Our reason: a descriptor takes about 1 KB; AWS allows 2,500 tables.
+pub const DESCRIPTOR_CACHE_MAX: usize = 4096;
+/// Most errors listed in one `N validation errors detected` text. Source: spec/dynamodb-api.md 1.5.
+pub const VALIDATION_ERRORS_MAX: usize = 10;
+/// Most bytes of a request's value that an error repeats. Our reason: an answer must not be as large as the request.
+pub const ECHOED_VALUE_BYTES_MAX: usize = 4096;

@@ -1,1 +1,21 @@
-//! engine
+//! The operations of DynamoDB and DynamoDB Streams, one file each, over the store's trait.
+//!
+//! Invariants: the engine reads no clock and no randomness but those it was given; a commit's body is pure; nothing is
+//! answered from memory that the store has not published (caches are keyed by the stored bytes).
+//! It knows nothing of HTTP: a request is an operation's name and a JSON body, an answer is a JSON body or an
+//! [`ApiError`](tailrace_core::ApiError).
+
+mod db;
+mod failure;
+mod names;
+pub mod ops;
+pub mod streams;
+mod table;
+
+pub use db::{Db, RequestContext, Service, Settings};
+pub use failure::store_failure;
+pub use names::table_name;
+pub use table::{
+    Billing, BillingMode, KeyAttribute, KeyType, OnDemandThroughput, Table, TableClass, TableStream, Throughput,
+    ViewType, WarmThroughput,
+};

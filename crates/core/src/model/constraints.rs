@@ -1,0 +1,280 @@
+//! Constraints of members: the `N validation errors detected` texts in both wordings. Source: spec/dynamodb-api.md 1.5,
+//! 1.6 and the orders of 2.5.
+
+use super::java;
+use super::shape::{Kind, Member, NAME_PATTERN, Shape, ShapeId, TableNameRule};
+use super::{Operation, Wording};
+use crate::limits::VALIDATION_ERRORS_MAX;
+use crate::{ApiError, Json};
+
+const TABLE_NAME: &str = "TableName";
+
+/// An error in the list, and whether its text is a whole message of its own when it is alone.
+struct Fault {
+    text: String,
+    whole: bool,
+}
+
+struct Walk<'a> {
+    shapes: &'a [Shape],
+    /// The newer wording applies.
+    newer: bool,
+    faults: Vec<Fault>,
+}
+
+/// Checks a request whose types are right.
+pub(super) fn check(shapes: &[Shape], operation: &Operation, body: &Json, wording: Wording) -> Result<(), ApiError> {
+    let Kind::Structure(members) = &shapes[operation.input.0].kind else {
+        unreachable!("invariant: an input is a structure")
+    };
+    let current = wording == Wording::Current;
+    let mut walk = Walk { shapes, newer: current && operation.newer, faults: Vec::new() };
+    // A missing key or item makes the service fall back to its older layer, for UpdateItem with all its errors (2.5 row 1).
+    let key_missing = operation.current.len() > 1
+        && members.iter().any(|m| m.name == "Key" && m.required && body.get("Key").is_none());
+    if walk.newer && key_missing {
+        walk.newer = false;
+    }
+    table_name_alone(operation, body, walk.newer)?;
+    let groups = match (current, key_missing) {
+        (true, false) => &operation.current,
+        (true, true) | (false, _) => &operation.classic,
+    };
+    for group in groups {
+        for &index in group {
+            walk.member(operation, &members[index], body, "");
+            if walk.faults.len() >= VALIDATION_ERRORS_MAX {
+                break;
+            }
+        }
+        if !walk.faults.is_empty() {
+            return Err(message(walk.faults));
+        }
+    }
+    Ok(())
+}
+
+fn message(mut faults: Vec<Fault>) -> ApiError {
+    faults.truncate(VALIDATION_ERRORS_MAX);
+    if let [Fault { text, whole: true }] = &faults[..] {
+        return ApiError::validation(text.clone());
+    }
+    let count = faults.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let texts: Vec<String> = faults.into_iter().map(|fault| fault.text).collect();
+    ApiError::validation(format!("{count} validation error{plural} detected: {}", texts.join("; ")))
+}
+
+/// Errors of the table's name that are reported before, and without, all others (1.6).
+fn table_name_alone(operation: &Operation, body: &Json, newer: bool) -> Result<(), ApiError> {
+    let name = body.get(TABLE_NAME).and_then(Json::as_str);
+    match (operation.table_name, name) {
+        (TableNameRule::Control, None) => {
+            Err(ApiError::validation("The parameter 'TableName' is required but was not present in the request"))
+        }
+        (TableNameRule::Control, Some(name)) if !is_arn(name) && !(3..=255).contains(&utf16(name)) => {
+            Err(ApiError::validation("TableName must be at least 3 characters long and at most 255 characters long"))
+        }
+        (TableNameRule::Data, Some("")) if newer => Err(ApiError::validation(
+            "1 validation error detected: Value at 'TableName' failed to satisfy constraint: Member must have length \
+             greater than or equal to 1",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The service takes a table's ARN for its name; which ARNs, the operation decides.
+fn is_arn(name: &str) -> bool {
+    name.starts_with("arn:") && name.len() <= 1024
+}
+
+/// Lengths count UTF-16 units, as the service's language does.
+fn utf16(text: &str) -> i64 {
+    if text.is_ascii() { text.len() as i64 } else { text.encode_utf16().count() as i64 }
+}
+
+impl Walk<'_> {
+    fn member(&mut self, operation: &Operation, member: &Member, body: &Json, prefix: &str) {
+        let json = match body {
+            Json::Object(_) => body.get(&member.name),
+            _ => None,
+        };
+        let Some(json) = json else {
+            if member.required {
+                let text = format!(
+                    "Value null at '{prefix}{}' failed to satisfy constraint: Member must not be null",
+                    member.path
+                );
+                self.faults.push(Fault { text, whole: false });
+            }
+            return;
+        };
+        if !self.shapes[member.shape.0].constrained {
+            return;
+        }
+        if prefix.is_empty() && member.name == TABLE_NAME && operation.table_name != TableNameRule::None {
+            self.table_name(json, member);
+            return;
+        }
+        // The path is only built for values that may have a fault.
+        if self.is_plainly_valid(member.shape, json) {
+            return;
+        }
+        self.value(operation, member.shape, json, &format!("{prefix}{}", member.path));
+    }
+
+    /// Scalars that keep their constraints: the common case, without an allocation.
+    fn is_plainly_valid(&self, id: ShapeId, json: &Json) -> bool {
+        let shape = &self.shapes[id.0];
+        match (&shape.kind, json) {
+            (Kind::String, Json::String(text)) => {
+                let length = utf16(text);
+                shape.min.is_none_or(|min| length >= min)
+                    && shape.max.is_none_or(|max| length <= max)
+                    && shape.pattern.is_none_or(|pattern| pattern.matches(text))
+                    && (shape.allowed.is_empty() || shape.allowed.iter().any(|allowed| allowed == text))
+            }
+            (Kind::Map { key, value }, Json::Object(entries)) => {
+                let count = entries.len() as i64;
+                !self.shapes[value.0].constrained
+                    && shape.min.is_none_or(|min| count >= min)
+                    && shape.max.is_none_or(|max| count <= max)
+                    && entries.iter().all(|(name, _)| {
+                        let key = &self.shapes[key.0];
+                        let length = utf16(name);
+                        key.min.is_none_or(|min| length >= min)
+                            && key.max.is_none_or(|max| length <= max)
+                            && key.pattern.is_none_or(|pattern| pattern.matches(name))
+                    })
+            }
+            _ => false,
+        }
+    }
+
+    fn table_name(&mut self, json: &Json, member: &Member) {
+        let name = json.as_str().unwrap_or_default();
+        if is_arn(name) {
+            return;
+        }
+        let constraint = if !NAME_PATTERN.matches(name) && !name.is_empty() {
+            format!("Member must satisfy regular expression pattern: {}", NAME_PATTERN.text())
+        } else if utf16(name) < 3 {
+            "Member must have length greater than or equal to 3".to_owned()
+        } else if utf16(name) > 255 {
+            "Member must have length less than or equal to 255".to_owned()
+        } else {
+            return;
+        };
+        self.fault(name, &member.path, &constraint);
+    }
+
+    fn fault(&mut self, value: &str, path: &str, constraint: &str) {
+        let text = format!("Value '{value}' at '{path}' failed to satisfy constraint: {constraint}");
+        self.faults.push(Fault { text, whole: false });
+    }
+
+    /// A bound that is broken: the newer wording leaves the value out and spells the path as requests do.
+    fn bound(&mut self, id: ShapeId, json: &Json, path: &str, constraint: &str) {
+        if !self.newer {
+            return self.fault(&java::text(self.shapes, id, json), path, constraint);
+        }
+        let upper = |part: &str| {
+            let mut letters = part.chars();
+            letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+        };
+        let path: Vec<String> = path.split('.').map(upper).collect();
+        let text = format!("Value at '{}' failed to satisfy constraint: {constraint}", path.join("."));
+        self.faults.push(Fault { text, whole: false });
+    }
+
+    fn value(&mut self, operation: &Operation, id: ShapeId, json: &Json, path: &str) {
+        let shape = &self.shapes[id.0];
+        if *json == Json::Null || !shape.constrained {
+            return;
+        }
+        match (&shape.kind, json) {
+            (Kind::String, Json::String(text)) => self.string(id, json, text, path),
+            (Kind::Integer, _) => self.range(id, json, json.as_saturated_i32().map(i64::from), path),
+            (Kind::Long, _) => self.range(id, json, json.as_saturated_i64(), path),
+            (Kind::List(element), Json::Array(elements)) => {
+                self.length(id, json, elements.len() as i64, path);
+                for (index, json) in elements.iter().enumerate() {
+                    if self.faults.len() >= VALIDATION_ERRORS_MAX {
+                        return;
+                    }
+                    self.value(operation, *element, json, &format!("{path}.{}.member", index + 1));
+                }
+            }
+            (Kind::Map { key, value }, Json::Object(entries)) => {
+                self.length(id, json, entries.len() as i64, path);
+                self.keys(id, *key, json, entries, path);
+                for (name, json) in entries {
+                    if self.faults.len() >= VALIDATION_ERRORS_MAX {
+                        return;
+                    }
+                    self.value(operation, *value, json, &format!("{path}.{name}.member"));
+                }
+            }
+            (Kind::Structure(members), Json::Object(_)) => {
+                let prefix = format!("{path}.");
+                for member in members {
+                    self.member(operation, member, json, &prefix);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn string(&mut self, id: ShapeId, json: &Json, text: &str, path: &str) {
+        let shape = &self.shapes[id.0];
+        if let Some(pattern) = shape.pattern.filter(|pattern| !pattern.matches(text)) {
+            self.fault(text, path, &format!("Member must satisfy regular expression pattern: {}", pattern.text()));
+        }
+        self.length(id, json, utf16(text), path);
+        if shape.allowed.is_empty() || shape.allowed.iter().any(|allowed| allowed == text) {
+            return;
+        }
+        if self.newer && !shape.allowed_current.is_empty() {
+            let set = shape.allowed_current.join(", ");
+            let text = format!("Failed to satisfy constraint: Member must satisfy enum value set: [{set}]");
+            self.faults.push(Fault { text, whole: true });
+        } else {
+            self.fault(text, path, &format!("Member must satisfy enum value set: [{}]", shape.allowed.join(", ")));
+        }
+    }
+
+    fn length(&mut self, id: ShapeId, json: &Json, length: i64, path: &str) {
+        let shape = &self.shapes[id.0];
+        if let Some(max) = shape.max.filter(|max| length > *max) {
+            self.bound(id, json, path, &format!("Member must have length less than or equal to {max}"));
+        } else if let Some(min) = shape.min.filter(|min| length < *min) {
+            self.bound(id, json, path, &format!("Member must have length greater than or equal to {min}"));
+        }
+    }
+
+    fn range(&mut self, id: ShapeId, json: &Json, number: Option<i64>, path: &str) {
+        let shape = &self.shapes[id.0];
+        let Some(number) = number else { return };
+        if let Some(max) = shape.max.filter(|max| number > *max) {
+            self.bound(id, json, path, &format!("Member must have value less than or equal to {max}"));
+        } else if let Some(min) = shape.min.filter(|min| number < *min) {
+            self.bound(id, json, path, &format!("Member must have value greater than or equal to {min}"));
+        }
+    }
+
+    /// Keys of a map that name tables must be table names (or ARNs).
+    fn keys(&mut self, id: ShapeId, key: ShapeId, json: &Json, entries: &[(String, Json)], path: &str) {
+        if self.shapes[key.0].name != "TableArn" {
+            return;
+        }
+        let is_name = |name: &str| is_arn(name) || ((3..=255).contains(&name.len()) && NAME_PATTERN.matches(name));
+        if entries.iter().any(|(name, _)| !is_name(name)) {
+            let constraint = format!(
+                "Map keys must satisfy constraint: [Member must have length less than or equal to 255, Member must have \
+                 length greater than or equal to 3, Member must satisfy regular expression pattern: {}]",
+                NAME_PATTERN.text()
+            );
+            self.fault(&java::text(self.shapes, id, json), path, &constraint);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The structure of requests, as data: members, types, bounds, patterns and enums of every operation, made from the
+//! service model by `tools/service-model.py`, and the one validator that walks a request along it.
+//!
+//! Values of attributes are skipped here; the code that reads them checks them.
+//! The data is read once, on first use.
+
+mod constraints;
+mod java;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub use shape::{NAME_PATTERN, Pattern};
+use shape::{Shape, ShapeId, TableNameRule};
+
+use crate::{ApiError, Json};
+
+/// Which of the two texts that AWS has for some errors (spec/dynamodb-api.md, Two wordings).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Wording {
+    /// The newer texts.
+    #[default]
+    Current,
+    /// The older texts, which most test suites know.
+    Classic,
+}
+
+/// The operations of a service.
+#[derive(Debug)]
+pub struct Api {
+    operations: HashMap<String, Option<Operation>>,
+    shapes: Vec<Shape>,
+}
+
+/// An operation whose requests can be validated.
+#[derive(Debug)]
+pub struct Operation {
+    input: ShapeId,
+    /// Groups of the input's members, by index, in the order in which errors are listed; the first group with an error
+    /// is all that is reported.
+    current: Vec<Vec<usize>>,
+    classic: Vec<Vec<usize>>,
+    /// The newer wording covers the operation.
+    newer: bool,
+    table_name: TableNameRule,
+}
+
+/// The table operations.
+pub fn dynamodb() -> &'static Api {
+    static API: LazyLock<Api> = LazyLock::new(|| Api::load(include_str!("../../model/dynamodb.json")));
+    &API
+}
+
+/// The stream operations.
+pub fn streams() -> &'static Api {
+    static API: LazyLock<Api> = LazyLock::new(|| Api::load(include_str!("../../model/dynamodbstreams.json")));
+    &API
+}
+
+impl Api {
+    /// The service has an operation of this name (built here or not).
+    pub fn knows(&self, operation: &str) -> bool {
+        self.operations.contains_key(operation)
+    }
+
+    /// Checks the structure of a request: first the JSON types, then the constraints. `None`: the operation does not
+    /// exist, or its requests cannot be validated yet.
+    pub fn validate(&self, operation: &str, body: &Json, wording: Wording) -> Option<Result<(), ApiError>> {
+        let operation = self.operations.get(operation)?.as_ref()?;
+        Some(
+            types::check(&self.shapes, operation.input, body)
+                .and_then(|()| constraints::check(&self.shapes, operation, body, wording)),
+        )
+    }
+
+    /// Whether requests of the operation can be validated.
+    pub fn validates(&self, operation: &str) -> bool {
+        self.operations.get(operation).is_some_and(Option::is_some)
+    }
+}

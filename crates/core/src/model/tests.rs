@@ -1,0 +1,194 @@
+//! Structural errors, text by text.
+
+use super::*;
+
+fn message(api: &Api, operation: &str, body: &str, wording: Wording) -> String {
+    let body = Json::parse(body.as_bytes()).unwrap();
+    match api.validate(operation, &body, wording).expect("validated") {
+        Ok(()) => "valid".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[track_caller]
+fn check(operation: &str, body: &str, expect: &str) {
+    assert_eq!(message(dynamodb(), operation, body, Wording::Current), expect, "{operation} {body}");
+}
+
+#[track_caller]
+fn check_classic(operation: &str, body: &str, expect: &str) {
+    assert_eq!(message(dynamodb(), operation, body, Wording::Classic), expect, "{operation} {body}");
+}
+
+/// spec/dynamodb-api.md 1.4
+#[test]
+fn values_of_the_wrong_json_type() {
+    for (operation, body, expect) in [
+        ("GetItem", r#"{"TableName":true}"#, "TRUE_VALUE cannot be converted to String"),
+        ("GetItem", r#"{"TableName":-0}"#, "NUMBER_VALUE cannot be converted to String"),
+        ("GetItem", r#"{"TableName":1e1}"#, "DECIMAL_VALUE cannot be converted to String"),
+        ("GetItem", r#"{"TableName":[]}"#, "Unrecognized collection type class java.lang.String"),
+        ("GetItem", r#"{"TableName":{}}"#, "Start of structure or map found where not expected"),
+        ("Scan", r#"{"Limit":"1"}"#, "STRING_VALUE cannot be converted to Integer"),
+        ("Scan", r#"{"ConsistentRead":"maybe"}"#, "Unexpected token received from parser"),
+        ("Scan", r#"{"ConsistentRead":1}"#, "NUMBER_VALUE cannot be converted to Boolean"),
+        ("GetItem", r#"{"AttributesToGet":"a"}"#, "Unexpected field type"),
+        ("GetItem", r#"{"AttributesToGet":{}}"#, "Start of structure or map found where not expected"),
+        ("GetItem", r#"{"Key":"a"}"#, "Unexpected field type"),
+        (
+            "GetItem",
+            r#"{"Key":[]}"#,
+            "Unrecognized collection type java.util.Map<java.lang.String, com.amazonaws.dynamodb.v20120810.AttributeValue>",
+        ),
+        (
+            "GetItem",
+            r#"{"ExpressionAttributeNames":[]}"#,
+            "Unrecognized collection type java.util.Map<java.lang.String, java.lang.String>",
+        ),
+        ("CreateTable", r#"{"KeySchema":["a"]}"#, "Unexpected value type in payload"),
+        ("CreateTable", r#"{"ProvisionedThroughput":"a"}"#, "Unexpected field type"),
+        (
+            "CreateTable",
+            r#"{"ProvisionedThroughput":[]}"#,
+            "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.ProvisionedThroughput",
+        ),
+    ] {
+        check(operation, body, &format!("SerializationException: {expect}"));
+    }
+    let cast = message(dynamodb(), "BatchGetItem", r#"{"RequestItems":"a"}"#, Wording::Current);
+    assert!(cast.contains("ParameterizedTypeImpl cannot be cast"), "{cast}");
+}
+
+/// spec/dynamodb-api.md 1.4: unknown members are ignored, `null` is absent, booleans have other spellings.
+#[test]
+fn lenient_requests_are_valid() {
+    check("Scan", r#"{"TableName":"abc","Wrong":1,"Limit":null,"ConsistentRead":"Yes"}"#, "valid");
+    check("DescribeTable", r#"{"TableName":"arn:aws:dynamodb:us-east-1:000000000000:table/abc"}"#, "valid");
+    check("DescribeLimits", "{}", "valid");
+}
+
+/// spec/dynamodb-api.md 1.6
+#[test]
+fn names_of_tables() {
+    let absent = "ValidationException: The parameter 'TableName' is required but was not present in the request";
+    let length = "ValidationException: TableName must be at least 3 characters long and at most 255 characters long";
+    let pattern = "ValidationException: 1 validation error detected: Value 'a;b!' at 'tableName' failed to satisfy \
+                   constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+    for operation in ["DescribeTable", "DeleteTable", "UpdateTable"] {
+        check(operation, "{}", absent);
+        check(operation, r#"{"TableName":"ab"}"#, length);
+        check(operation, r#"{"TableName":"a;b!"}"#, pattern);
+    }
+    check("Scan", r#"{"TableName":"a;b!"}"#, pattern);
+    let short = "ValidationException: 1 validation error detected: Value 'ab' at 'tableName' failed to satisfy \
+                 constraint: Member must have length greater than or equal to 3";
+    check("Scan", r#"{"TableName":"ab"}"#, short);
+    let empty = "ValidationException: 1 validation error detected: Value at 'TableName' failed to satisfy constraint: \
+                 Member must have length greater than or equal to 1";
+    check("Query", r#"{"TableName":"","Limit":5}"#, empty);
+}
+
+/// spec/dynamodb-api.md 1.5 and the orders of 2.5
+#[test]
+fn errors_are_joined_in_the_order_of_the_wording() {
+    let null = |path: &str| format!("Value null at '{path}' failed to satisfy constraint: Member must not be null");
+    let capacity = "Value 'x' at 'returnConsumedCapacity' failed to satisfy constraint: Member must satisfy enum value \
+                    set: [INDEXES, TOTAL, NONE]";
+    let body = r#"{"ReturnConsumedCapacity":"x"}"#;
+    let (name, key, item) = (null("tableName"), null("key"), null("item"));
+    let three = "ValidationException: 3 validation errors detected:";
+    check("GetItem", body, &format!("{three} {key}; {name}; {capacity}"));
+    check_classic("GetItem", body, &format!("{three} {capacity}; {name}; {key}"));
+    check("PutItem", body, &format!("{three} {name}; {item}; {capacity}"));
+    check_classic("PutItem", body, &format!("{three} {capacity}; {name}; {item}"));
+    check("UpdateItem", body, &format!("{three} {capacity}; {name}; {key}"));
+}
+
+/// spec/dynamodb-api.md 1.5 (ReturnValues, ConditionalOperator), 5.1 (Limit)
+#[test]
+fn the_two_wordings_of_enums_and_bounds() {
+    let body = r#"{"TableName":"abc","Item":{},"ReturnValues":"x"}"#;
+    check(
+        "PutItem",
+        body,
+        "ValidationException: Failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, UPDATED_OLD, \
+         ALL_NEW, UPDATE_NEW, NONE]",
+    );
+    check_classic(
+        "PutItem",
+        body,
+        "ValidationException: 1 validation error detected: Value 'x' at 'returnValues' failed to satisfy constraint: \
+         Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]",
+    );
+    let body = r#"{"TableName":"abc","Limit":0,"Select":"x"}"#;
+    check(
+        "Query",
+        body,
+        "ValidationException: 1 validation error detected: Value at 'Limit' failed to satisfy constraint: Member must \
+         have value greater than or equal to 1",
+    );
+    check_classic(
+        "Query",
+        body,
+        "ValidationException: 2 validation errors detected: Value 'x' at 'select' failed to satisfy constraint: Member \
+         must satisfy enum value set: [SPECIFIC_ATTRIBUTES, COUNT, ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES]; Value '0' \
+         at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1",
+    );
+}
+
+/// spec/dynamodb-api.md 2.1 rows 3, 4, 14
+#[test]
+fn nested_members_have_paths() {
+    let base = r#""TableName":"abc","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}]"#;
+    check(
+        "CreateTable",
+        &format!(
+            r#"{{{base},"KeySchema":[{{"AttributeName":"pk"}}],"ProvisionedThroughput":{{"ReadCapacityUnits":0,"WriteCapacityUnits":0}}}}"#
+        ),
+        "ValidationException: 3 validation errors detected: Value '0' at 'provisionedThroughput.writeCapacityUnits' \
+         failed to satisfy constraint: Member must have value greater than or equal to 1; Value '0' at \
+         'provisionedThroughput.readCapacityUnits' failed to satisfy constraint: Member must have value greater than or \
+         equal to 1; Value null at 'keySchema.1.member.keyType' failed to satisfy constraint: Member must not be null",
+    );
+    let keys = r#"{"AttributeName":"a","KeyType":"HASH"}"#;
+    check(
+        "CreateTable",
+        &format!(r#"{{{base},"KeySchema":[{keys},{keys},{keys}]}}"#),
+        "ValidationException: 1 validation error detected: Value '[KeySchemaElement(attributeName=a, keyType=HASH), \
+         KeySchemaElement(attributeName=a, keyType=HASH), KeySchemaElement(attributeName=a, keyType=HASH)]' at \
+         'keySchema' failed to satisfy constraint: Member must have length less than or equal to 2",
+    );
+}
+
+#[test]
+fn at_most_ten_errors_are_listed() {
+    let keys: Vec<&str> = (0..30).map(|_| r#"{}"#).collect();
+    let body = format!(r#"{{"TableName":"abc","KeySchema":[],"AttributeDefinitions":[{}]}}"#, keys.join(","));
+    let text = message(dynamodb(), "CreateTable", &body, Wording::Current);
+    assert!(text.starts_with("ValidationException: 10 validation errors detected: "), "{text}");
+    assert_eq!(text.matches("Value ").count(), 10);
+}
+
+/// spec/streams.md 3, 6, 7
+#[test]
+fn streams_have_bounds_too() {
+    let check = |operation, body, expect: &str| {
+        let text = message(streams(), operation, body, Wording::Current);
+        assert!(text.contains(expect), "{text}");
+    };
+    let most = "Value '101' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 100";
+    check("ListStreams", r#"{"Limit":101}"#, most);
+    check("ListStreams", r#"{"Limit":0}"#, "greater than or equal to 1");
+    check("GetRecords", r#"{"ShardIterator":"x","Limit":1001}"#, "'limit'");
+    check("GetRecords", r#"{"ShardIterator":"x","Limit":1000}"#, "valid");
+    let filter = r#"{"StreamArn":"x","ShardFilter":{"Type":"CHILD_SHARDS","ShardId":"short"}}"#;
+    check("DescribeStream", filter, "'shardFilter.shardId'");
+    check("DescribeStream", r#"{"StreamArn":"x","ShardFilter":{}}"#, "2 validation errors");
+}
+
+#[test]
+fn operations_of_the_model_are_known_whether_or_not_they_are_built() {
+    assert!(dynamodb().knows("TransactWriteItems") && !dynamodb().validates("TransactWriteItems"));
+    assert!(!dynamodb().knows("NoSuchOperation"));
+    assert!(streams().validates("GetRecords"));
+}

@@ -1,0 +1,81 @@
+//! The operations, one file each, and the way from a body to an answer.
+//!
+//! A file has one function, named like the operation: it takes the [`Request`] whose structure is already validated, reads
+//! its members, applies the operation's own rules in the order of the specification, and returns a `Serialize` output.
+
+use serde::Serialize;
+use tailrace_core::model;
+use tailrace_core::{ApiError, ErrorCode, Json};
+
+use crate::db::{Db, RequestContext, Service};
+
+/// A request whose structure is valid.
+pub struct Request<'a> {
+    /// The body: an object whose members have the types and keep the constraints of the model, values of attributes excepted.
+    pub body: Json,
+    /// What is known of the request besides its body.
+    pub context: &'a RequestContext,
+}
+
+impl Request<'_> {
+    /// A string member.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.body.get(name).and_then(Json::as_str)
+    }
+
+    /// A boolean member.
+    pub fn boolean(&self, name: &str) -> Option<bool> {
+        self.body.get(name).and_then(Json::as_lenient_bool)
+    }
+
+    /// An integer member of 32 bits.
+    pub fn integer(&self, name: &str) -> Option<i32> {
+        self.body.get(name).and_then(Json::as_saturated_i32)
+    }
+
+    /// The name of the table that the member `TableName` means.
+    ///
+    /// # Errors
+    /// ValidationException for a foreign ARN.
+    pub fn table_name(&self, db: &Db) -> Result<String, ApiError> {
+        let text = self.text("TableName").unwrap_or_default();
+        crate::names::table_name(&db.settings, text).map(str::to_owned)
+    }
+}
+
+/// Runs an operation. Order of checks: spec/dynamodb-api.md 1.1.
+pub(crate) async fn execute(
+    db: &Db,
+    service: Service,
+    operation: &str,
+    body: &[u8],
+    context: &RequestContext,
+) -> Result<Vec<u8>, ApiError> {
+    let body = match body {
+        [] => None,
+        body => Some(Json::parse(body).map_err(|_| ApiError::bare(ErrorCode::SerializationException))?),
+    };
+    let api = match service {
+        Service::DynamoDb => model::dynamodb(),
+        Service::Streams => model::streams(),
+    };
+    let unknown = || ApiError::bare(ErrorCode::UnknownOperationException);
+    if !api.validates(operation) {
+        return Err(unknown());
+    }
+    let body = match body {
+        Some(body @ Json::Object(_)) => body,
+        _ => return Err(ApiError::bare(ErrorCode::SerializationException)),
+    };
+    api.validate(operation, &body, db.settings.wording).ok_or_else(unknown)??;
+    let _request = Request { body, context };
+    match (service, operation) {
+        _ => Err(unknown()),
+    }
+}
+
+/// The body of an answer.
+pub(crate) fn answer(output: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(output)
+        .map_err(|e| ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {e}")))
+}

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Makes crates/core/model/*.json, the facts that requests are validated by, from an installed botocore.
+
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install botocore
+    /tmp/venv/bin/python tools/service-model.py crates/core/model
+
+Only facts are taken (names, types, bounds, patterns, enums), no prose. What the service does differently from its own
+model, and the orders in which it lists errors, is written down below; sources are the sections of the behaviour
+specification that the comments name.
+"""
+import gzip
+import json
+import pathlib
+import sys
+
+import botocore
+
+# Operations whose requests are validated; of all others only the name is kept.
+VALIDATED = {
+    "dynamodb": """CreateTable DescribeTable UpdateTable DeleteTable ListTables DescribeLimits DescribeEndpoints PutItem
+        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem Query Scan""".split(),
+    "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
+}
+# Enums in the order in which the service prints them (1.5).
+ENUMS = {
+    "ReturnConsumedCapacity": "INDEXES TOTAL NONE",
+    "ReturnValue": "ALL_NEW UPDATED_OLD ALL_OLD NONE UPDATED_NEW",
+    "ReturnItemCollectionMetrics": "SIZE NONE",
+    "ReturnValuesOnConditionCheckFailure": "ALL_OLD NONE",
+    "Select": "SPECIFIC_ATTRIBUTES COUNT ALL_ATTRIBUTES ALL_PROJECTED_ATTRIBUTES",
+    "ComparisonOperator": "IN NULL BETWEEN LT NOT_CONTAINS EQ GT NOT_NULL NE LE BEGINS_WITH GE CONTAINS",
+    "ConditionalOperator": "OR AND",
+    "ScalarAttributeType": "B N S",
+    "KeyType": "HASH RANGE",
+    "ProjectionType": "ALL INCLUDE KEYS_ONLY",
+    "BillingMode": "PROVISIONED PAY_PER_REQUEST",
+    "StreamViewType": "OLD_IMAGE KEYS_ONLY NEW_AND_OLD_IMAGES NEW_IMAGE",
+}
+# Enums whose text in the newer wording has neither value nor path (1.5); the odd names are the service's.
+CURRENT_ENUMS = {"ReturnValue": "ALL_OLD UPDATED_OLD ALL_NEW UPDATE_NEW NONE", "ConditionalOperator": "ALL OR"}
+# TableClass has a text of its own (1.5), a stream's ARN too (streams 4): the operations check them.
+UNCHECKED = {"TableClass": ["enum"], "StreamArn": ["min", "max"]}
+# Members whose shape or need differs from the model: operation input or shape -> member -> (shape, required).
+MEMBERS = {
+    "CreateTableInput": {"KeySchema": ("TableKeySchema", True), "AttributeDefinitions": (None, True)},
+    "ListStreamsInput": {"Limit": ("HundredLimit", False)},
+    "DescribeStreamInput": {"Limit": ("HundredLimit", False)},
+    "GetRecordsInput": {"Limit": ("ThousandLimit", False)},
+    "ShardFilter": {"Type": (None, True), "ShardId": (None, True)},
+}
+EXTRA = {
+    "dynamodb": {"TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2}},
+    "dynamodbstreams": {
+        "HundredLimit": {"type": "integer", "min": 1, "max": 100},
+        "ThousandLimit": {"type": "integer", "min": 1, "max": 1000},
+    },
+}
+# Nested structures whose members are listed in another order than the model's (2.5).
+ORDERS = {
+    "ProvisionedThroughput": "WriteCapacityUnits ReadCapacityUnits",
+    "ExpectedAttributeValue": "AttributeValueList ComparisonOperator Exists Value",
+    "GlobalSecondaryIndexUpdate": "Update Create Delete",
+}
+# Operations that the newer wording covers (Two wordings).
+NEWER = "PutItem UpdateItem DeleteItem GetItem BatchGetItem Query Scan".split()
+# The older wording's order of members (2.5).
+CLASSIC = {
+    "PutItem": """ReturnConsumedCapacity TableName Item ConditionalOperator Expected ReturnValues
+        ReturnItemCollectionMetrics""",
+    "GetItem": "ReturnConsumedCapacity AttributesToGet TableName Key",
+    "UpdateItem": """ReturnConsumedCapacity TableName ReturnItemCollectionMetrics ReturnValues Key ConditionalOperator
+        Expected""",
+    "DeleteItem": """ReturnConsumedCapacity TableName ReturnValues ReturnItemCollectionMetrics Key ConditionalOperator
+        Expected""",
+    "Query": """Select IndexName ReturnConsumedCapacity QueryFilter TableName ConditionalOperator AttributesToGet Limit
+        KeyConditions""",
+    "Scan": """Select IndexName TotalSegments ReturnConsumedCapacity TableName ConditionalOperator ScanFilter Segment Limit
+        AttributesToGet""",
+    "BatchGetItem": "ReturnConsumedCapacity RequestItems",
+    "BatchWriteItem": "ReturnConsumedCapacity ReturnItemCollectionMetrics RequestItems",
+    "CreateTable": """AttributeDefinitions TableName BillingMode ProvisionedThroughput KeySchema LocalSecondaryIndexes
+        GlobalSecondaryIndexes""",
+    "UpdateTable": "TableName ProvisionedThroughput BillingMode GlobalSecondaryIndexUpdates",
+    "ListTables": "Limit ExclusiveStartTableName",
+}
+# The newer wording's order; `|` ends a group: the first group with an error is all that is reported (1.6, 2.5).
+CURRENT = {
+    "PutItem": """TableName Item ReturnConsumedCapacity ReturnValues ReturnItemCollectionMetrics
+        ReturnValuesOnConditionCheckFailure""",
+    "DeleteItem": """TableName Key ReturnConsumedCapacity ReturnValues ReturnItemCollectionMetrics
+        ReturnValuesOnConditionCheckFailure""",
+    "GetItem": "Key TableName ReturnConsumedCapacity",
+    "UpdateItem": """TableName | ReturnValues | ReturnConsumedCapacity | ReturnItemCollectionMetrics |
+        ReturnValuesOnConditionCheckFailure""",
+    "Query": "Limit | TableName ReturnConsumedCapacity Select",
+    "Scan": "Limit | Segment | TotalSegments | ReturnConsumedCapacity Select * | TableName",
+    "CreateTable": """TableName BillingMode ProvisionedThroughput KeySchema AttributeDefinitions GlobalSecondaryIndexes
+        LocalSecondaryIndexes""",
+    "ListTables": "ExclusiveStartTableName Limit",
+}
+# How a member `TableName` is reported: as on the data plane, or as on the control plane (1.6).
+DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem Query Scan".split()
+CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable".split()
+
+
+def load(service):
+    data = pathlib.Path(botocore.__file__).parent / "data" / service / "2012-08-10" / "service-2.json.gz"
+    return json.loads(gzip.decompress(data.read_bytes()))
+
+
+def groups(order, members):
+    named = order.replace("|", " ").replace("*", " ").split()
+    rest = [m for m in members if m not in named]
+    result = [g.split() for g in order.split("|")]
+    if "*" in order:
+        result = [[m for w in g for m in (rest if w == "*" else [w])] for g in result]
+    else:
+        result[-1] += rest
+    return result
+
+
+def make(service):
+    model = load(service)
+    shapes, result = model["shapes"], {}
+
+    def visit(name):
+        if name in result:
+            return
+        if name in EXTRA[service]:
+            result[name] = EXTRA[service][name]
+            if "member" in result[name]:
+                visit(result[name]["member"])
+            return
+        shape = shapes[name]
+        if name == "AttributeValue":
+            result[name] = {"type": "value"}
+            return
+        made = {"type": {"timestamp": "double"}.get(shape["type"], shape["type"])}
+        result[name] = made
+        for trait in ("min", "max", "pattern", "enum"):
+            if trait in shape and trait not in UNCHECKED.get(name, ()):
+                made[trait] = shape[trait]
+        if name in ENUMS:
+            assert sorted(ENUMS[name].split()) == sorted(made["enum"]), name
+            made["enum"] = ENUMS[name].split()
+        if name in CURRENT_ENUMS:
+            made["enum_current"] = CURRENT_ENUMS[name].split()
+        if made["type"] == "structure":
+            required, own = shape.get("required", []), MEMBERS.get(name, {})
+            order = ORDERS.get(name, "").split()
+            names = order + [m for m in shape["members"] if m not in order]
+            made["members"] = []
+            for member in names:
+                other, needed = own.get(member, (None, member in required))
+                target = other or shape["members"][member]["shape"]
+                if member in ("TableName", "GlobalTableSourceArn") and target == "TableArn":
+                    target = "TableName"
+                made["members"].append([member, target, needed])
+                visit(target)
+        elif made["type"] == "list":
+            made["member"] = shape["member"]["shape"]
+            visit(made["member"])
+        elif made["type"] == "map":
+            made["key"], made["value"] = shape["key"]["shape"], shape["value"]["shape"]
+            visit(made["key"])
+            visit(made["value"])
+
+    operations = {}
+    for name, operation in sorted(model["operations"].items()):
+        if name not in VALIDATED[service]:
+            operations[name] = None
+            continue
+        source = operation["input"]["shape"]
+        visit(source)
+        members = [m[0] for m in result[source]["members"]]
+        made = {"input": source}
+        made["current"] = groups(CURRENT.get(name, CLASSIC.get(name, "")), members)
+        made["classic"] = groups(CLASSIC.get(name, ""), members)
+        if service == "dynamodb":
+            made["newer"] = name in NEWER
+            made["table_name"] = "data" if name in DATA_PLANE else "control" if name in CONTROL_PLANE else "none"
+        operations[name] = made
+    return {"operations": operations, "shapes": dict(sorted(result.items()))}
+
+
+def write(path, model):
+    lines = ["{", ' "operations": {']
+    part = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in model["operations"].items()]
+    lines += [",\n".join(part), " },", ' "shapes": {']
+    part = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in model["shapes"].items()]
+    lines += [",\n".join(part), " }", "}"]
+    path.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    for service in VALIDATED:
+        write(pathlib.Path(sys.argv[1]) / f"{service}.json", make(service))
