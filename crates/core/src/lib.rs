@@ -3,18 +3,26 @@
 //!
 //! Nothing here does I/O, reads a clock or draws randomness; every function is synchronous and a seed replays it.
 
+pub mod attribute_json;
 pub mod clock;
+pub mod codec;
 pub mod error;
 pub mod ids;
 pub mod json;
+pub mod key;
 pub mod limits;
 pub mod model;
 pub mod number;
 pub mod rng;
+pub mod size;
 pub mod value;
+mod wire_json;
+pub mod wording;
 
 pub use error::{ApiError, ErrorCode};
 pub use ids::{Lsn, SequenceNumber};
 pub use json::{Json, JsonError};
+pub use key::KeySchema;
 pub use number::Number;
 pub use value::{AttributeValue, Item};
+pub use wording::Wording;
