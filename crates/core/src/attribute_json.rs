@@ -74,8 +74,7 @@ impl ValueError {
     }
 
     fn several_types() -> Self {
-        let text =
-            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes";
+        let text = "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes";
         Self { enveloped: false, ..ValueError::new(ValueErrorKind::SeveralTypes, text) }
     }
 

@@ -159,9 +159,7 @@ impl KeyAttribute {
     pub fn check(&self, value: &AttributeValue) -> Result<(), KeyError> {
         let name = || self.name.clone();
         match value {
-            AttributeValue::S(text) if text.is_empty() => {
-                Err(KeyError::Empty { name: name(), scalar: ScalarType::S })
-            }
+            AttributeValue::S(text) if text.is_empty() => Err(KeyError::Empty { name: name(), scalar: ScalarType::S }),
             AttributeValue::B(bytes) if bytes.is_empty() => {
                 Err(KeyError::Empty { name: name(), scalar: ScalarType::B })
             }

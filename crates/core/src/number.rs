@@ -111,7 +111,8 @@ impl Number {
             return Ok(self);
         }
         let (high, low) = if self.exponent >= other.exponent { (self, other) } else { (other, self) };
-        let shift = u32::try_from(i32::from(high.exponent) - i32::from(low.exponent)).expect("invariant: ordered above");
+        let shift =
+            u32::try_from(i32::from(high.exponent) - i32::from(low.exponent)).expect("invariant: ordered above");
         // `low` ends in a digit that is not zero. So if `high` at the scale of `low` exceeds 128 bits (3.4E+38), sum and
         // difference both need more than 38 digits.
         let scaled = 10u128.checked_pow(shift).and_then(|power| high.coefficient.checked_mul(power));

@@ -34,9 +34,28 @@ fn canonical_output_is_a_plain_decimal() {
 
 #[test]
 fn what_is_no_number_is_refused() {
-    for text in ["", " 1", "1 ", "a", "1_0", "0x1", "NaN", "Infinity", "--1", "+-1", ".", "e5", "1e", "1e+", "1.2.3", "1e1.5",
-        "1e99999999999999999999", "-", "1e--1", "1e+-1"]
-    {
+    for text in [
+        "",
+        " 1",
+        "1 ",
+        "a",
+        "1_0",
+        "0x1",
+        "NaN",
+        "Infinity",
+        "--1",
+        "+-1",
+        ".",
+        "e5",
+        "1e",
+        "1e+",
+        "1.2.3",
+        "1e1.5",
+        "1e99999999999999999999",
+        "-",
+        "1e--1",
+        "1e+-1",
+    ] {
         assert_eq!(Number::parse(text), Err(NumberError::Syntax), "{text}");
     }
 }
@@ -89,7 +108,9 @@ fn arithmetic_is_exact_or_an_error() {
 
 #[test]
 fn storage_sizes_follow_the_digits() {
-    for (text, size) in [("0", 1), ("1", 2), ("12", 2), ("123", 3), ("-123", 4), ("1.5", 3), ("0.0000001", 2), ("100", 2), ("42", 2)] {
+    for (text, size) in
+        [("0", 1), ("1", 2), ("12", 2), ("123", 3), ("-123", 4), ("1.5", 3), ("0.0000001", 2), ("100", 2), ("42", 2)]
+    {
         assert_eq!(n(text).storage_size(), size, "{text}");
     }
 }
