@@ -1,10 +1,12 @@
 //! From a request to its answer: the checks before an operation, in the service's order (spec/dynamodb-api.md 1.1).
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
@@ -168,9 +170,11 @@ async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, sha
     let shared = Arc::clone(shared);
     Finished::new(Box::pin(async move {
         let operation = operation_of(target.as_ref()).expect("invariant: read before");
-        let result = shared.api.call(operation.service, operation.name, body, &context).await;
+        let call = shared.api.call(operation.service, operation.name, body, &context);
+        // A fault of one operation is that request's answer, and nobody else's.
+        let result = AssertUnwindSafe(call).catch_unwind().await;
         drop((share, permit));
-        result
+        result.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "The operation failed inside.")))
     }))
     .await
 }

@@ -145,9 +145,9 @@ async fn connection<A: Api>(
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
-        .max_buf_size(limits::HTTP_HEAD_BYTES_MAX)
+        // The library reads ahead by up to as much again before it gives up on a head.
+        .max_buf_size(limits::HTTP_HEAD_BYTES_MAX / 2)
         .max_headers(limits::HTTP_HEADERS_MAX)
-        .pipeline_flush(true)
         .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
     // Errors are the client's: bytes that are not HTTP, or a hang-up. It has been told, or is gone.

@@ -1,0 +1,394 @@
+//! Requests written byte by byte: each row of spec/dynamodb-api.md 1, 1.1, 1.2 and 1.3, malformed HTTP, slow clients,
+//! and who may talk to a server on loopback.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{AMZ_JSON, AUTH, Client, Server, TARGET, post, post_with};
+
+#[track_caller]
+fn check(server: &Server, request: impl AsRef<[u8]>, status: u16, body: &str) -> support::Reply {
+    let reply = server.client().roundtrip(request.as_ref());
+    assert_eq!((reply.status, reply.text()), (status, body), "{}", String::from_utf8_lossy(request.as_ref()));
+    reply
+}
+
+fn coral(class: &str) -> String {
+    format!(r#"{{"__type":"com.amazon.coral.service#{class}"}}"#)
+}
+
+#[test]
+fn an_operation_gets_its_body_and_answers_with_all_headers() {
+    let server = Server::start();
+    for content_type in ["application/x-amz-json-1.0", "application/json"] {
+        let request = post_with(&[&format!("content-type: {content_type}"), TARGET, AUTH], r#"{"a":1}"#);
+        let reply = check(&server, request, 200, r#"{"a":1}"#);
+        assert_eq!(reply.header("content-type"), Some(content_type));
+        assert_eq!(reply.header("x-amz-crc32"), Some("1444654255"));
+        assert_eq!(reply.header("content-length"), Some("7"));
+        assert_eq!(reply.header("access-control-allow-origin"), None);
+        assert_eq!(reply.header("connection"), None);
+    }
+    let spaced = post_with(&["content-type:  application/json ; charset=utf-8", TARGET, AUTH], "{}");
+    assert_eq!(check(&server, spaced, 200, "{}").header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn both_prefixes_reach_their_service_and_unknown_targets_do_not() {
+    let server = Server::start();
+    let with = |target: &str| post_with(&[AMZ_JSON, &format!("x-amz-target: {target}"), AUTH], "{}");
+    check(&server, with("DynamoDBStreams_20120810.ListStreams"), 200, r#"{"streams":true}"#);
+    for bad in
+        ["DynamoDB_20120810.Nothing", "DynamoDB_20111205.Echo", "Echo", "DynamoDBStreams_20120810.Echo", "a.b.c", ""]
+    {
+        check(&server, with(bad), 400, &coral("UnknownOperationException"));
+    }
+    check(&server, post_with(&[AMZ_JSON, AUTH], "{}"), 400, &coral("UnknownOperationException"));
+}
+
+#[test]
+fn checks_come_in_the_order_of_the_service() {
+    let server = Server::start();
+    let se = coral("SerializationException");
+    // Row 3 before 4: a content type that is not taken, then a body that is no JSON.
+    let reply = check(&server, post_with(&["content-type: text/xml"], "{"), 404, "<UnknownOperationException/>\n");
+    assert_eq!(reply.header("x-amz-crc32"), Some("3552371480"));
+    assert_eq!(reply.header("content-type"), None);
+    check(&server, "PUT / HTTP/1.1\r\nhost: localhost\r\n\r\n", 404, "<UnknownOperationException/>\n");
+    check(&server, "DELETE /x HTTP/1.1\r\nhost: localhost\r\n\r\n", 404, "<UnknownOperationException/>\n");
+    // Row 4 before 5 and 6.
+    check(&server, post_with(&[AMZ_JSON], "{"), 400, &se);
+    check(&server, post_with(&[AMZ_JSON, TARGET], "hello"), 400, &se);
+    // Row 5 before 6.
+    check(
+        &server,
+        post_with(&[AMZ_JSON, "x-amz-target: DynamoDB_20120810.No"], "{}"),
+        400,
+        &coral("UnknownOperationException"),
+    );
+    // Row 6 before 7: an empty body of any content type still has to authenticate.
+    let missing = r#"{"__type":"com.amazon.coral.service#MissingAuthenticationTokenException","message":"Request is missing Authentication Token"}"#;
+    check(&server, post_with(&[TARGET], ""), 400, missing);
+    // Row 7.
+    let reply = check(&server, post_with(&[TARGET, AUTH], ""), 400, &se);
+    assert_eq!(reply.header("content-type"), Some("application/x-amz-json-1.0"));
+}
+
+#[test]
+fn authentication_must_be_there_and_complete() {
+    let server = Server::start();
+    let coral_message = |class: &str, message: &str| {
+        format!(r#"{{"__type":"com.amazon.coral.service#{class}","message":"{message}"}}"#)
+    };
+    let missing = coral_message("MissingAuthenticationTokenException", "Request is missing Authentication Token");
+    check(&server, post_with(&[AMZ_JSON, TARGET], "{}"), 400, &missing);
+    check(&server, post_with(&[AMZ_JSON, TARGET, "authorization: Bearer x"], "{}"), 400, &missing);
+    let incomplete = coral_message(
+        "IncompleteSignatureException",
+        "Authorization header requires 'Credential' parameter. Authorization header requires 'Signature' parameter. \
+         Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a \
+         'X-Amz-Date' or a 'Date' header. Authorization=AWS4-",
+    );
+    check(&server, post_with(&[AMZ_JSON, TARGET, "authorization: AWS4-"], "{}"), 400, &incomplete);
+    let no_signature = coral_message(
+        "IncompleteSignatureException",
+        "Authorization header requires 'Signature' parameter. Authorization=AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host",
+    );
+    let header = "authorization: AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host\r\nx-amz-date: 20260101T000000Z";
+    check(&server, post_with(&[AMZ_JSON, TARGET, header], "{}"), 400, &no_signature);
+    let no_date = "authorization: AWS4-HMAC-SHA256 Credential=a/b,SignedHeaders=host,Signature=c";
+    let reply = server.client().roundtrip(&post_with(&[AMZ_JSON, TARGET, no_date], "{}"));
+    assert!(reply.text().contains("existence of either a 'X-Amz-Date' or a 'Date' header"), "{}", reply.text());
+
+    let query = |query: &str, headers: &[&str]| {
+        String::from_utf8(post_with(headers, "{}")).unwrap().replacen("POST / ", &format!("POST /?{query} "), 1)
+    };
+    let both = coral_message(
+        "InvalidSignatureException",
+        "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
+    );
+    check(&server, query("X-Amz-Algorithm=a", &[AMZ_JSON, TARGET, AUTH]), 400, &both);
+    let parts = coral_message(
+        "IncompleteSignatureException",
+        "AWS query-string parameters must include 'X-Amz-Credential'. AWS query-string parameters must include \
+         'X-Amz-SignedHeaders'. AWS query-string parameters must include 'X-Amz-Date'. Re-examine the query-string \
+         parameters.",
+    );
+    check(&server, query("X-Amz-Algorithm=a&X-Amz-Signature=b", &[AMZ_JSON, TARGET]), 400, &parts);
+    let whole = "X-Amz-Algorithm=a&X-Amz-Credential=b&X-Amz-Signature=c&X-Amz-SignedHeaders=d&X-Amz-Date=e";
+    check(&server, query(whole, &[AMZ_JSON, TARGET]), 200, "{}");
+}
+
+#[test]
+fn errors_have_their_type_status_and_checksum() {
+    let server = Server::start();
+    let call =
+        |operation: &str| post_with(&[AMZ_JSON, &format!("x-amz-target: DynamoDB_20120810.{operation}"), AUTH], "{}");
+    let ve = r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"bad"}"#;
+    let reply = check(&server, call("Invalid"), 400, ve);
+    assert_eq!(reply.header("content-type"), Some("application/x-amz-json-1.0"));
+    let ise = r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"broken"}"#;
+    check(&server, call("Broken"), 500, ise);
+    let fault =
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"The operation failed inside."}"#;
+    check(&server, call("Panic"), 500, fault);
+    check(&server, post("{}"), 200, "{}");
+}
+
+#[test]
+fn get_answers_the_healthy_text_on_any_path() {
+    let server = Server::start();
+    for path in ["/", "/anything/else"] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let reply = check(&server, request, 200, "healthy: dynamodb.us-east-1.amazonaws.com ");
+        assert_eq!(reply.header("x-amz-crc32"), Some("3128867991"));
+        assert_eq!(reply.header("content-type"), None);
+        assert_eq!(reply.header("content-length"), Some("42"));
+    }
+}
+
+#[test]
+fn health_and_admin_pages() {
+    let server = Server::start();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    check(&server, get("/health/live"), 200, "live\n");
+    check(&server, get("/health/ready"), 200, "ready\n");
+    server.set_ready(Err("recovering".to_owned()));
+    check(&server, get("/health/ready"), 503, "not ready: recovering\n");
+    check(&server, get("/health/live"), 200, "live\n");
+    check(&server, get("/_admin/page?x=1"), 200, r#"{"query":"x=1"}"#);
+    check(&server, get("/_admin/none"), 404, r#"{"Message":"There is no such page."}"#);
+    let reply = server.client().roundtrip(&post_with(&["content-type: application/json"], "{}"));
+    assert_eq!(reply.status, 400);
+    let lambda = server.client().roundtrip(b"GET /2015-03-31/functions HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    assert_eq!(lambda.status, 501);
+    assert!(lambda.text().contains("not built yet"));
+}
+
+#[test]
+fn pages_of_this_machine_may_call_and_foreign_ones_may_not() {
+    let server = Server::start();
+    let origin = "origin: http://localhost:3000";
+    let reply = check(&server, post_with(&[AMZ_JSON, TARGET, AUTH, origin], "{}"), 200, "{}");
+    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+    let reply = server.client().roundtrip(&post_with(&[AMZ_JSON, origin], "{"));
+    assert_eq!(reply.header("access-control-allow-origin"), Some("*"), "on errors too");
+    let preflight = "OPTIONS / HTTP/1.1\r\nhost: localhost\r\norigin: http://127.0.0.1:1\r\n\
+                     access-control-request-method: POST\r\naccess-control-request-headers: x-amz-target\r\n\r\n";
+    let reply = check(&server, preflight, 200, "");
+    assert_eq!(reply.header("access-control-max-age"), Some("172800"));
+    assert_eq!(reply.header("access-control-allow-methods"), Some("POST"));
+    assert_eq!(reply.header("access-control-allow-headers"), Some("x-amz-target"));
+    assert_eq!(reply.header("x-amz-crc32"), Some("0"));
+    assert_eq!(reply.header("content-length"), Some("0"));
+
+    for foreign in ["origin: http://evil.example", "origin: null", "origin: http://localhost.evil.example"] {
+        let reply = server.client().roundtrip(&post_with(&[AMZ_JSON, TARGET, AUTH, foreign], "{}"));
+        assert_eq!(reply.status, 403, "{foreign}");
+        assert!(reply.text().contains("not this server"), "{}", reply.text());
+        assert_eq!(reply.header("access-control-allow-origin"), None);
+    }
+    // A name that an attacker's DNS points to this machine.
+    let rebound = "GET /_admin/page HTTP/1.1\r\nhost: evil.example:8000\r\n\r\n";
+    assert_eq!(server.client().roundtrip(rebound.as_bytes()).status, 403);
+    assert_eq!(server.calls(), 1, "nothing foreign reached an operation");
+}
+
+#[test]
+fn a_body_over_the_limit_is_answered_413() {
+    let server = Server::start();
+    let head = |length: usize| {
+        format!(
+            "POST / HTTP/1.1\r\nhost: localhost\r\n{AMZ_JSON}\r\n{TARGET}\r\n{AUTH}\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+    let limit = 16 * 1024 * 1024;
+    let mut at_limit = head(limit).into_bytes();
+    at_limit.resize(at_limit.len() + limit, b' ');
+    // Spaces are no JSON, but they are a body that is taken.
+    assert_eq!(server.client().roundtrip(&at_limit).status, 200);
+    let mut above = head(limit + 1).into_bytes();
+    above.resize(above.len() + limit + 1, b' ');
+    let reply = check(&server, above, 413, "");
+    assert_eq!(reply.header("x-amz-crc32"), Some("0"));
+    // Without a length, the limit holds all the same.
+    let mut chunked = post_with(&[AMZ_JSON, TARGET, AUTH, "transfer-encoding: chunked"], "");
+    for _ in 0..17 {
+        chunked.extend_from_slice(b"100000\r\n");
+        chunked.resize(chunked.len() + 0x10_0000, b' ');
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    let chunked = String::from_utf8(chunked).unwrap().replacen("content-length: 0\r\n", "", 1);
+    check(&server, chunked, 413, "");
+}
+
+#[test]
+fn malformed_requests_are_refused_and_the_next_client_is_served() {
+    let server = Server::start();
+    let chunked = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (what, bytes) in [
+        ("no HTTP", "hello\r\n\r\n".to_owned()),
+        ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".to_owned()),
+        ("bad length", "POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n".to_owned()),
+        ("two lengths", "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx".to_owned()),
+        ("bad header", "GET / HTTP/1.1\r\nno colon\r\n\r\n".to_owned()),
+        ("bad chunk size", format!("{chunked}xyz\r\n")),
+        ("bad chunk end", format!("{chunked}2\r\n{{}}xx0\r\n\r\n")),
+    ] {
+        let reply = server.client().try_roundtrip(bytes.as_bytes()).unwrap_or_else(|| panic!("no answer: {what}"));
+        assert_eq!(reply.status, 400, "{what}");
+        assert!(reply.closed, "{what}");
+    }
+    check(&server, post("{}"), 200, "{}");
+    assert_eq!(server.calls(), 1);
+}
+
+#[test]
+fn huge_headers_are_refused() {
+    let server = Server::start();
+    let huge = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(200 * 1024));
+    // The server stops reading, so the answer may be lost to a client that is still writing.
+    assert!(server.client().try_roundtrip(huge.as_bytes()).is_none_or(|reply| reply.status == 431));
+    let many = format!("GET / HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "a: b\r\n".repeat(200));
+    assert_eq!(server.client().roundtrip(many.as_bytes()).status, 431);
+    let large = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(20 * 1024));
+    assert_eq!(server.client().roundtrip(large.as_bytes()).status, 200);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = Server::start();
+    let mut client = server.client();
+    let requests: Vec<u8> = (0..20).flat_map(|i| post(&format!(r#"{{"n":{i}}}"#))).collect();
+    client.send(&requests);
+    for i in 0..20 {
+        assert_eq!(client.receive().text(), format!(r#"{{"n":{i}}}"#));
+    }
+}
+
+#[test]
+fn a_body_may_arrive_in_pieces_and_in_chunks() {
+    let server = Server::start();
+    let mut client = server.client();
+    let request = post(r#"{"a":"b"}"#);
+    for byte in &request {
+        client.send(std::slice::from_ref(byte));
+    }
+    assert_eq!(client.receive().text(), r#"{"a":"b"}"#);
+    let chunked = String::from_utf8(post_with(&[AMZ_JSON, TARGET, AUTH, "transfer-encoding: chunked"], "")).unwrap();
+    let chunked = chunked.replacen("content-length: 0\r\n", "", 1) + "3\r\n{\"a\r\n6\r\n\":\"b\"}\r\n0\r\n\r\n";
+    assert_eq!(client.roundtrip(chunked.as_bytes()).text(), r#"{"a":"b"}"#);
+    let expect = post_with(&[AMZ_JSON, TARGET, AUTH, "expect: 100-continue"], "{}");
+    client.send(&expect);
+    assert_eq!(client.receive().status, 100);
+    assert_eq!(client.receive().text(), "{}");
+}
+
+#[test]
+fn slow_clients_are_cut_and_quick_ones_are_not() {
+    let server = Server::with(|settings| {
+        settings.head_limit = Duration::from_millis(200);
+        settings.body_limit = Duration::from_millis(200);
+        settings.idle_limit = Duration::from_millis(400);
+    });
+    let cut = |send: &[u8]| {
+        let mut client = server.client();
+        client.send(send);
+        client.until_closed()
+    };
+    assert!(cut(b"").is_empty(), "a connection that says nothing");
+    assert!(cut(b"POST / HTTP/1.1\r\nhost: local").is_empty(), "a head that stops");
+    assert!(cut(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{").is_empty(), "a body that stops");
+    let mut idle = server.client();
+    assert_eq!(idle.roundtrip(&post("{}")).status, 200);
+    assert!(idle.until_closed().is_empty(), "a connection without a further request");
+    // The server's own time is not the client's: an operation may take longer than any of these.
+    let slow = post_with(&[AMZ_JSON, "x-amz-target: DynamoDB_20120810.Slow", AUTH], "{}");
+    assert_eq!(server.client().roundtrip(&slow).status, 200);
+}
+
+#[test]
+fn a_head_that_drips_is_cut_all_the_same() {
+    let server = Server::with(|settings| settings.head_limit = Duration::from_millis(200));
+    let mut client = server.client();
+    let mut bytes = 0;
+    while client.try_send(b"x").is_ok() && bytes < 1000 {
+        bytes += 1;
+        server.pause(Duration::from_millis(20));
+    }
+    assert!(bytes < 100, "cut after {bytes} drops");
+}
+
+#[test]
+fn a_full_server_refuses_and_recovers() {
+    let server = Server::with(|settings| settings.connections_max = 2);
+    let mut first = server.client();
+    assert_eq!(first.roundtrip(&post("{}")).status, 200);
+    let mut second = server.client();
+    assert_eq!(second.roundtrip(&post("{}")).status, 200);
+    let refused = server.client().receive();
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("ServiceUnavailableException"));
+    assert_eq!(first.roundtrip(&post("{}")).status, 200, "those that are in stay in");
+    drop(second);
+    server.until(|| server.client().try_roundtrip(&post("{}")).is_some_and(|reply| reply.status == 200));
+}
+
+#[test]
+fn bodies_in_pieces_share_a_budget() {
+    let server = Server::with(|settings| settings.body_bytes_buffered_max = 256 * 1024);
+    let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(300 * 1024));
+    let reply = server.client().roundtrip(&post(&body));
+    assert_eq!(reply.status, 503);
+    let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(200 * 1024));
+    for _ in 0..3 {
+        assert_eq!(server.client().roundtrip(&post(&body)).status, 200, "the budget is given back");
+    }
+}
+
+#[test]
+fn requests_over_the_bound_wait_for_their_turn() {
+    let server = Server::with(|settings| settings.requests_in_flight_max = 1);
+    let slow = post_with(&[AMZ_JSON, "x-amz-target: DynamoDB_20120810.Slow", AUTH], "{}");
+    let mut clients: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    clients.iter_mut().for_each(|client| client.send(&slow));
+    clients.iter_mut().for_each(|client| assert_eq!(client.receive().status, 200));
+    assert_eq!(server.most_at_once(), 1);
+}
+
+#[test]
+fn an_operation_outlives_its_client() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.send(&post_with(&[AMZ_JSON, "x-amz-target: DynamoDB_20120810.Slow", AUTH], "{}"));
+    server.until(|| server.calls() == 1);
+    drop(client);
+    server.until(|| server.finished() == 1);
+}
+
+#[test]
+fn a_stop_finishes_what_has_begun_and_closes_the_rest() {
+    let server = Server::start();
+    let mut idle = server.client();
+    assert_eq!(idle.roundtrip(&post("{}")).status, 200);
+    let mut busy = server.client();
+    busy.send(&post_with(&[AMZ_JSON, "x-amz-target: DynamoDB_20120810.Slow", AUTH], "{}"));
+    server.until(|| server.calls() == 2);
+    let report = server.stop();
+    assert_eq!((report.connections_cut, report.requests_left), (0, 0));
+    let reply = busy.receive();
+    assert_eq!((reply.status, reply.text()), (200, "{}"));
+    assert!(idle.until_closed().is_empty());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever() {
+    let server = Server::with(|settings| settings.shutdown_limit = Duration::from_millis(100));
+    let mut stuck = server.client();
+    stuck.send(&post_with(&[AMZ_JSON, "x-amz-target: DynamoDB_20120810.Hang", AUTH], "{}"));
+    server.until(|| server.calls() == 1);
+    let report = server.stop();
+    assert_eq!((report.connections_cut, report.requests_left), (1, 1));
+}

@@ -1,0 +1,258 @@
+//! A server with a made-up API, and a client that writes and reads raw bytes. Every reply's request id and checksum are
+//! checked as it is read.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tailrace_core::rng::SeededRng;
+use tailrace_core::{ApiError, ErrorCode};
+use tailrace_wire::{Api, Context, Operation, Page, ServeReport, Service, Settings, serve};
+use tokio::sync::oneshot;
+
+pub const AMZ_JSON: &str = "content-type: application/x-amz-json-1.0";
+pub const TARGET: &str = "x-amz-target: DynamoDB_20120810.Echo";
+pub const AUTH: &str = "authorization: AWS4-HMAC-SHA256 Credential=k/20260101/r/dynamodb/aws4_request, \
+                        SignedHeaders=host, Signature=0\r\nx-amz-date: 20260101T000000Z";
+
+/// A request to `POST /` with these header lines and a length.
+pub fn post_with(headers: &[&str], body: &str) -> Vec<u8> {
+    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    format!("POST / HTTP/1.1\r\nhost: localhost:8000\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
+}
+
+/// A complete call of Echo.
+pub fn post(body: &str) -> Vec<u8> {
+    post_with(&[AMZ_JSON, TARGET, AUTH], body)
+}
+
+#[derive(Default)]
+struct State {
+    calls: AtomicUsize,
+    finished: AtomicUsize,
+    now: AtomicUsize,
+    most: AtomicUsize,
+    not_ready: Mutex<Option<String>>,
+}
+
+#[derive(Clone, Default)]
+struct Echo(Arc<State>);
+
+impl Api for Echo {
+    fn knows(&self, operation: Operation<'_>) -> bool {
+        match operation.service {
+            Service::DynamoDb => ["Echo", "Slow", "Hang", "Panic", "Invalid", "Broken"].contains(&operation.name),
+            Service::Streams => operation.name == "ListStreams",
+        }
+    }
+
+    async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
+        assert!(context.host().is_some_and(|host| host.starts_with("localhost")));
+        self.0.calls.fetch_add(1, SeqCst);
+        let now = self.0.now.fetch_add(1, SeqCst) + 1;
+        self.0.most.fetch_max(now, SeqCst);
+        let answer = match (service, operation) {
+            (Service::Streams, _) => Ok(Bytes::from_static(br#"{"streams":true}"#)),
+            (_, "Slow") => {
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                Ok(body)
+            }
+            (_, "Hang") => std::future::pending().await,
+            (_, "Invalid") => Err(ApiError::validation("bad")),
+            (_, "Panic") => panic!("on purpose"),
+            (_, "Broken") => Err(ApiError::new(ErrorCode::InternalServerError, "broken")),
+            _ => Ok(body),
+        };
+        self.0.now.fetch_sub(1, SeqCst);
+        self.0.finished.fetch_add(1, SeqCst);
+        answer
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.0.not_ready.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    async fn admin(&self, path: &str, query: Option<&str>) -> Option<Page> {
+        let json = format!(r#"{{"query":"{}"}}"#, query.unwrap_or_default());
+        (path == "/_admin/page").then(|| Page { status: 200, json: json.into() })
+    }
+}
+
+/// A running server. Dropping it stops it.
+pub struct Server {
+    address: SocketAddr,
+    state: Arc<State>,
+    runtime: tokio::runtime::Runtime,
+    stop: Option<oneshot::Sender<()>>,
+    done: Option<tokio::task::JoinHandle<ServeReport>>,
+}
+
+impl Server {
+    pub fn start() -> Server {
+        Server::with(|_| ())
+    }
+
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Server {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let api = Echo::default();
+        let state = Arc::clone(&api.0);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let done = runtime.spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            serve(listener, api, settings, &SeededRng::new(1), stopped).await.unwrap()
+        });
+        Server { address, state, runtime, stop: Some(stop), done: Some(done) }
+    }
+
+    pub fn client(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, buffer: Vec::new() }
+    }
+
+    pub fn set_ready(&self, ready: Result<(), String>) {
+        *self.state.not_ready.lock().unwrap() = ready.err();
+    }
+
+    pub fn calls(&self) -> usize {
+        self.state.calls.load(SeqCst)
+    }
+
+    pub fn finished(&self) -> usize {
+        self.state.finished.load(SeqCst)
+    }
+
+    pub fn most_at_once(&self) -> usize {
+        self.state.most.load(SeqCst)
+    }
+
+    pub fn pause(&self, time: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
+    }
+
+    /// Waits until `done` holds; a test that waits in vain fails.
+    pub fn until(&self, done: impl Fn() -> bool) {
+        for _ in 0..2000 {
+            if done() {
+                return;
+            }
+            self.pause(Duration::from_millis(5));
+        }
+        panic!("did not happen within 10 seconds");
+    }
+
+    pub fn stop(mut self) -> ServeReport {
+        drop(self.stop.take());
+        self.runtime.block_on(self.done.take().unwrap()).unwrap()
+    }
+}
+
+pub struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    /// The server closed the connection behind it.
+    pub closed: bool,
+}
+
+impl Reply {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Client {
+    pub fn send(&mut self, bytes: &[u8]) {
+        // A server that refuses early may close while we still write; its answer is what counts.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    pub fn roundtrip(&mut self, bytes: &[u8]) -> Reply {
+        self.send(bytes);
+        self.receive()
+    }
+
+    pub fn try_roundtrip(&mut self, bytes: &[u8]) -> Option<Reply> {
+        self.send(bytes);
+        self.try_receive()
+    }
+
+    pub fn receive(&mut self) -> Reply {
+        self.try_receive().expect("the server hung up without an answer")
+    }
+
+    /// What comes until the server closes.
+    pub fn until_closed(&mut self) -> Vec<u8> {
+        while self.fill() {}
+        std::mem::take(&mut self.buffer)
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut bytes = [0; 65536];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => false,
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Ok(n) => {
+                self.buffer.extend_from_slice(&bytes[..n]);
+                true
+            }
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    fn try_receive(&mut self) -> Option<Reply> {
+        let end = loop {
+            match self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                Some(at) => break at + 4,
+                None if !self.fill() => return None,
+                None => {}
+            }
+        };
+        let head = String::from_utf8(self.buffer.drain(..end).collect()).unwrap();
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let length = headers.iter().find(|(n, _)| n == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
+        while self.buffer.len() < length {
+            assert!(self.fill(), "the body ends early");
+        }
+        let body: Vec<u8> = self.buffer.drain(..length).collect();
+        let closed = headers.iter().any(|(n, v)| n == "connection" && v == "close");
+        let reply = Reply { status, headers, body, closed };
+        // The HTTP library's own answers, and the interim one, carry nothing.
+        if ![100, 431].contains(&status) && !(status == 400 && reply.body.is_empty()) {
+            let id = reply.header("x-amzn-requestid").expect("every answer has a request id");
+            assert!(id.len() == 52 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()), "{id}");
+            assert_eq!(reply.header("x-amz-crc32"), Some(crc32fast::hash(&reply.body).to_string().as_str()));
+        }
+        Some(reply)
+    }
+}
