@@ -9,19 +9,38 @@
 //! It deliberately does not know what keys, values and metas mean, and does not decide when a record may go: horizons
 //! come from the pipeline.
 
+mod check;
 pub mod codec;
+mod directory;
 mod frame;
+mod index;
+mod keeper;
+mod moved;
+mod read;
+mod recovery;
+mod segment;
+mod superblock;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
 
 use crate::files::Files;
 use crate::{LogRecord, ShardNo, StoreError};
 
+pub use check::{LogFault, check};
 pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound};
+pub use keeper::Reservation;
+pub use superblock::FORMAT;
+pub use writer::Group;
 
 /// What is called once, from whichever thread, when the log can not go on (a failed sync or write, damage found by the
 /// keeper). The embedded engine ends the process there.
@@ -87,20 +106,69 @@ pub struct LogRead {
     pub more: bool,
 }
 
-/// Room in the log that was promised to a commit; given back when dropped (drop it after its group is written).
-#[derive(Debug)]
-pub struct Reservation {
-    _bytes: u64,
+/// How much there is of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogUsage {
+    /// Segments that hold frames, the writer's included.
+    pub segments: usize,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Segments that stand ready, and spares.
+    pub ready: usize,
 }
 
 /// The log.
 pub struct Log {
-    recovered: Recovered,
+    inner: Arc<Inner>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
-/// A group of commits being put together; holds the writer until it is dropped.
-pub struct Group<'a> {
-    _log: &'a Log,
+pub(crate) struct Inner {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    settings: LogSettings,
+    recovered: Recovered,
+    writer: Mutex<writer::Writer>,
+    supply: keeper::Supply,
+    directory: RwLock<directory::Directory>,
+    cache: Mutex<read::Cache>,
+    poisoned: AtomicBool,
+    poison: Mutex<Option<StoreError>>,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("dir", &self.inner.dir).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn frame_bytes_max(&self) -> u64 {
+        self.settings.segment_bytes / tailrace_core::limits::LOG_FRAME_SEGMENT_FRACTION
+    }
+
+    /// Ends the log's life: what is on the disk is unknown from here on.
+    fn fail(&self, error: StoreError) -> StoreError {
+        let first = {
+            let mut poison = self.poison.lock();
+            let first = poison.is_none();
+            poison.get_or_insert_with(|| error.clone());
+            first
+        };
+        self.poisoned.store(true, Ordering::SeqCst);
+        self.supply.wake_all();
+        if first && !matches!(error, StoreError::Closed) {
+            (self.settings.fatal)(&error);
+        }
+        error
+    }
+
+    fn healthy(&self) -> Result<(), StoreError> {
+        if !self.poisoned.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(self.poison.lock().clone().unwrap_or(StoreError::Closed))
+    }
 }
 
 impl Log {
@@ -110,18 +178,21 @@ impl Log {
     /// # Errors
     /// `Corrupt` with file, offset, expected and found; `Full`; `Io`; `Invalid` for a newer format.
     pub fn open(
-        _files: Arc<dyn Files>,
-        _dir: &Path,
-        _settings: LogSettings,
-        _fresh_uuid: [u8; 16],
-        _persisted: Lsn,
+        files: Arc<dyn Files>,
+        dir: &Path,
+        settings: LogSettings,
+        fresh_uuid: [u8; 16],
+        persisted: Lsn,
     ) -> Result<Arc<Log>, StoreError> {
-        Err(StoreError::Closed)
+        let background = settings.background;
+        let inner = Arc::new(recovery::open(files, dir, settings, fresh_uuid, persisted)?);
+        let thread = if background { Some(keeper::spawn(inner.clone())?) } else { None };
+        Ok(Arc::new(Log { inner, thread: Mutex::new(thread) }))
     }
 
     /// What opening found.
     pub fn recovered(&self) -> &Recovered {
-        &self.recovered
+        &self.inner.recovered
     }
 
     /// Gives every commit above `after`, in order; call it after open, before the first group.
@@ -130,38 +201,50 @@ impl Log {
     /// Damage, or the first error of `apply`.
     pub fn replay(
         &self,
-        _after: Lsn,
-        _apply: &mut dyn FnMut(Lsn, LoggedCommit) -> Result<(), StoreError>,
+        after: Lsn,
+        apply: &mut dyn FnMut(Lsn, LoggedCommit) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
+        recovery::replay(&self.inner, after, apply)
     }
 
     /// Tells which shards there are, and their horizons; records of all others are dead. Call it once after replay:
     /// nothing is freed or cleaned before.
-    pub fn set_shards(&self, _horizons: BTreeMap<ShardNo, Lsn>) {}
+    pub fn set_shards(&self, horizons: BTreeMap<ShardNo, Lsn>) {
+        self.inner.directory.write().set_horizons(horizons);
+        self.inner.supply.wake();
+    }
 
     /// A shard's first readable number is now `horizon`, durably (call it after the commit that says so). Also makes a
-    /// new shard known.
-    pub fn set_horizon(&self, _shard: ShardNo, _horizon: Lsn) {}
+    /// new shard known. An earlier horizon than the present one is ignored.
+    pub fn set_horizon(&self, shard: ShardNo, horizon: Lsn) {
+        self.inner.directory.write().set_horizon(shard, horizon);
+        self.inner.supply.wake();
+    }
 
     /// A shard was dropped, durably.
-    pub fn drop_shard(&self, _shard: ShardNo) {}
+    pub fn drop_shard(&self, shard: ShardNo) {
+        self.inner.directory.write().drop_shard(shard);
+        self.inner.supply.wake();
+    }
 
     /// The tree now holds everything up to `lsn`, durably.
-    pub fn set_persisted(&self, _lsn: Lsn) {}
+    pub fn set_persisted(&self, lsn: Lsn) {
+        self.inner.directory.write().set_persisted(lsn);
+        self.inner.supply.wake();
+    }
 
     /// Promises room for a frame of at most `bytes` ([`frame_bytes_bound`]); waits while a segment is being prepared.
     ///
     /// # Errors
     /// `Full` when the disk has no room for a further segment (tried again with every call); `Invalid` for a frame
     /// above the bound; `Io` when the log is poisoned.
-    pub async fn reserve(&self, _bytes: usize) -> Result<Reservation, StoreError> {
-        Err(StoreError::Closed)
+    pub async fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
+        keeper::reserve(&self.inner, bytes as u64).await
     }
 
     /// Begins a group. There is one at a time; a second caller waits.
     pub fn group(&self) -> Group<'_> {
-        Group { _log: self }
+        Group::new(&self.inner, self.inner.writer.lock())
     }
 
     /// Records of `shard` with numbers above `after`, not below its horizon and at most `published`. Every frame's
@@ -171,13 +254,13 @@ impl Log {
     /// `Corrupt` with file and offset; `Io`.
     pub fn read(
         &self,
-        _shard: ShardNo,
-        _after: Lsn,
-        _records_max: usize,
-        _bytes_max: usize,
-        _published: Lsn,
+        shard: ShardNo,
+        after: Lsn,
+        records_max: usize,
+        bytes_max: usize,
+        published: Lsn,
     ) -> Result<LogRead, StoreError> {
-        Err(StoreError::Closed)
+        read::read(&self.inner, shard, after, records_max, bytes_max, published)
     }
 
     /// The number to read after so that the first record is the shard's first one at or after `time_ms` and not below
@@ -185,8 +268,8 @@ impl Log {
     ///
     /// # Errors
     /// `Corrupt`, `Io`.
-    pub fn position_at_time(&self, _shard: ShardNo, _time_ms: u64, _published: Lsn) -> Result<Lsn, StoreError> {
-        Err(StoreError::Closed)
+    pub fn position_at_time(&self, shard: ShardNo, time_ms: u64, published: Lsn) -> Result<Lsn, StoreError> {
+        read::position_at_time(&self.inner, shard, time_ms, published)
     }
 
     /// Does the keeper's work that is due, here and now (with `background: false`).
@@ -194,62 +277,43 @@ impl Log {
     /// # Errors
     /// `Full` when a segment could not be prepared; others are fatal.
     pub fn keep(&self) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
+        keeper::keep(&self.inner)
     }
 
-    /// Ends the keeper and gives everything back. Dropping does the same.
+    /// How much there is.
+    pub fn usage(&self) -> LogUsage {
+        let (segments, bytes) = self.inner.directory.read().usage();
+        LogUsage { segments, bytes, ready: self.inner.supply.ready() }
+    }
+
+    /// Ends the keeper and gives everything back; a log that was closed goes on with the very next number. Dropping
+    /// without it loses nothing but leaves a gap in the numbers.
     ///
     /// # Errors
     /// `Io`.
     pub fn close(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.stop();
+        if self.inner.healthy().is_err() {
+            return Ok(());
+        }
+        let writer = self.inner.writer.lock();
+        let result = self.inner.supply.write_limit(writer.next(), writer.synced());
+        let _ = self.inner.fail(StoreError::Closed);
+        result
+    }
+
+    fn stop(&self) {
+        self.inner.supply.stop();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's keeper ended with a panic");
+        }
     }
 }
 
-impl Group<'_> {
-    /// The number that the next pushed commit gets.
-    pub fn next_lsn(&self) -> Lsn {
-        Lsn::ZERO
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.stop();
     }
-
-    /// Adds a commit and returns its first number. Commit times must not fall.
-    ///
-    /// # Errors
-    /// `Full` if there is no segment for it (never within a reservation); `Io` when the log is poisoned.
-    pub fn push(&mut self, _time_ms: u64, _writes: &[LoggedWrite]) -> Result<Lsn, StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    /// Bytes of the frames so far.
-    pub fn bytes(&self) -> usize {
-        0
-    }
-
-    /// Writes the group and syncs it; returns its last number. Only after this may any of it be acknowledged,
-    /// published or read. A group that is dropped without it leaves no trace but a gap in the numbers.
-    ///
-    /// # Errors
-    /// Any error poisons the log and calls the fatal hook: what is on the disk is unknown.
-    pub fn commit(self) -> Result<Lsn, StoreError> {
-        Err(StoreError::Closed)
-    }
-}
-
-/// A fault that the offline check found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFault {
-    /// The file.
-    pub file: String,
-    /// Where in it.
-    pub offset: u64,
-    /// What was expected, and what was found.
-    pub detail: String,
-}
-
-/// Verifies every byte of a log that matters: superblock, every frame, every index. The log must not be open.
-///
-/// # Errors
-/// When a file can not be read at all; damage is in the answer.
-pub fn check(_files: &dyn Files, _dir: &Path) -> Result<Vec<LogFault>, StoreError> {
-    Err(StoreError::Closed)
 }
