@@ -7,6 +7,7 @@ pub mod attribute_json;
 pub mod clock;
 pub mod codec;
 pub mod error;
+pub mod expr;
 pub mod ids;
 pub mod json;
 pub mod key;

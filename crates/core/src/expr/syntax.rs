@@ -1,0 +1,442 @@
+//! The recursive-descent parser behind every kind of expression: tokens to a tree that still borrows the text.
+//!
+//! Nothing is looked up here; names, values and rules of meaning come after the whole text has parsed. Recursion is
+//! bounded by [`limits::EXPRESSION_DEPTH_MAX`], whatever the text. Source: spec/dynamodb-api.md 4.1, 4.2, 4.6.
+
+use super::error::{ExprError, ExprKind};
+use super::lexer::{Keyword, Token, TokenKind, syntax_error, tokenize};
+use crate::limits;
+
+/// A document path as written.
+pub(super) type RawPath<'a> = Vec<RawElement<'a>>;
+
+/// A step of a document path as written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RawElement<'a> {
+    Bare(&'a str),
+    Placeholder(&'a str),
+    Index(&'a str),
+}
+
+/// A function with its operands.
+#[derive(Debug)]
+pub(super) struct RawCall<'a> {
+    pub(super) name: &'a str,
+    pub(super) operands: Vec<RawOperand<'a>>,
+}
+
+/// Something that has a value.
+#[derive(Debug)]
+pub(super) enum RawOperand<'a> {
+    Path(RawPath<'a>),
+    Value(&'a str),
+    Call(RawCall<'a>),
+    Parenthesized(Box<RawOperand<'a>>),
+}
+
+/// A comparison operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparator {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+impl Comparator {
+    pub(super) fn symbol(self) -> &'static str {
+        match self {
+            Comparator::Equal => "=",
+            Comparator::NotEqual => "<>",
+            Comparator::Less => "<",
+            Comparator::LessEqual => "<=",
+            Comparator::Greater => ">",
+            Comparator::GreaterEqual => ">=",
+        }
+    }
+}
+
+/// Something that holds or does not.
+#[derive(Debug)]
+pub(super) enum RawCondition<'a> {
+    Compare(Comparator, RawOperand<'a>, RawOperand<'a>),
+    Between([RawOperand<'a>; 3]),
+    In(Vec<RawOperand<'a>>),
+    Call(RawCall<'a>),
+    And(Vec<RawCondition<'a>>),
+    Or(Vec<RawCondition<'a>>),
+    /// `NOT`, as many times as it stands there in a row.
+    Not(usize, Box<RawCondition<'a>>),
+}
+
+/// The right-hand side of `SET`.
+#[derive(Debug)]
+pub(super) enum RawSetValue<'a> {
+    Operand(RawOperand<'a>),
+    Plus(RawOperand<'a>, RawOperand<'a>),
+    Minus(RawOperand<'a>, RawOperand<'a>),
+}
+
+/// One action of an update.
+#[derive(Debug)]
+pub(super) enum RawAction<'a> {
+    Set(RawPath<'a>, RawSetValue<'a>),
+    Remove(RawPath<'a>),
+    Add(RawPath<'a>, &'a str),
+    Delete(RawPath<'a>, &'a str),
+}
+
+/// An update as written.
+#[derive(Debug, Default)]
+pub(super) struct RawUpdate<'a> {
+    /// The section keywords, in written order.
+    pub(super) sections: Vec<&'static str>,
+    pub(super) actions: Vec<RawAction<'a>>,
+}
+
+/// An operand that may turn out to be the start of a comparison, or a condition.
+enum Parsed<'a> {
+    Operand(RawOperand<'a>),
+    Condition(RawCondition<'a>),
+}
+
+/// Checks what is checked before parsing: a text that is not empty and not too long. `size_in_text`: Scan's filters and
+/// the conditions of transactions name the size. Engines call it on all expressions of a request first.
+pub fn check_size(kind: ExprKind, text: &str, size_in_text: bool) -> Result<(), ExprError> {
+    if text.is_empty() {
+        return Err(ExprError::invalid(kind, "The expression can not be empty;"));
+    }
+    if text.len() > limits::EXPRESSION_BYTES_MAX {
+        const TOO_LONG: &str = "Expression size has exceeded the maximum allowed size;";
+        return Err(if size_in_text {
+            ExprError::invalid(kind, format_args!("{TOO_LONG} expression size: {}", text.len()))
+        } else {
+            ExprError::invalid(kind, TOO_LONG)
+        });
+    }
+    Ok(())
+}
+
+/// Parses a condition, filter or key condition. Also answers how many operators it has.
+pub(super) fn condition(kind: ExprKind, text: &str) -> Result<(RawCondition<'_>, usize), ExprError> {
+    let mut parser = Parser::new(kind, text)?;
+    let parsed = parser.disjunction()?;
+    let condition = parser.as_condition(parsed)?;
+    parser.end()?;
+    Ok((condition, parser.operators))
+}
+
+/// Parses a projection.
+pub(super) fn projection(text: &str) -> Result<Vec<RawPath<'_>>, ExprError> {
+    let mut parser = Parser::new(ExprKind::Projection, text)?;
+    let paths = parser.list(Parser::path)?;
+    parser.end()?;
+    Ok(paths)
+}
+
+/// Parses an update. Also answers how many operators it has.
+pub(super) fn update(text: &str) -> Result<(RawUpdate<'_>, usize), ExprError> {
+    let mut parser = Parser::new(ExprKind::Update, text)?;
+    let mut update = RawUpdate::default();
+    loop {
+        let TokenKind::Keyword(keyword) = parser.peek() else {
+            return Err(parser.error());
+        };
+        let section = match keyword {
+            Keyword::Set => "SET",
+            Keyword::Remove => "REMOVE",
+            Keyword::Add => "ADD",
+            Keyword::Delete => "DELETE",
+            _ => return Err(parser.error()),
+        };
+        parser.at += 1;
+        update.sections.push(section);
+        loop {
+            let path = parser.path()?;
+            update.actions.push(match keyword {
+                Keyword::Set => {
+                    parser.expect(TokenKind::Equal)?;
+                    RawAction::Set(path, parser.set_value()?)
+                }
+                Keyword::Remove => RawAction::Remove(path),
+                Keyword::Add => RawAction::Add(path, parser.value_placeholder()?),
+                _ => RawAction::Delete(path, parser.value_placeholder()?),
+            });
+            if !parser.accept(TokenKind::Comma) {
+                break;
+            }
+        }
+        if parser.peek() == TokenKind::End {
+            break;
+        }
+    }
+    parser.end()?;
+    Ok((update, parser.operators))
+}
+
+struct Parser<'a> {
+    kind: ExprKind,
+    text: &'a str,
+    tokens: Vec<Token>,
+    at: usize,
+    depth: usize,
+    operators: usize,
+    redundant_parentheses: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn new(kind: ExprKind, text: &'a str) -> Result<Self, ExprError> {
+        check_size(kind, text, false)?;
+        let tokens = tokenize(text);
+        Ok(Self { kind, text, tokens, at: 0, depth: 0, operators: 0, redundant_parentheses: false })
+    }
+
+    fn peek(&self) -> TokenKind {
+        self.tokens[self.at].kind
+    }
+
+    fn error(&self) -> ExprError {
+        syntax_error(self.kind, self.text, &self.tokens, self.at)
+    }
+
+    /// The text of the current token, which is stepped over.
+    fn take(&mut self) -> &'a str {
+        let token = self.tokens[self.at];
+        self.at += 1;
+        &self.text[token.start..token.end]
+    }
+
+    fn accept(&mut self, kind: TokenKind) -> bool {
+        let accepted = self.peek() == kind;
+        self.at += usize::from(accepted);
+        accepted
+    }
+
+    fn expect(&mut self, kind: TokenKind) -> Result<(), ExprError> {
+        if self.accept(kind) { Ok(()) } else { Err(self.error()) }
+    }
+
+    fn end(&self) -> Result<(), ExprError> {
+        if self.peek() != TokenKind::End {
+            return Err(self.error());
+        }
+        if self.redundant_parentheses { Err(self.redundant()) } else { Ok(()) }
+    }
+
+    fn redundant(&self) -> ExprError {
+        ExprError::invalid(self.kind, "The expression has redundant parentheses;")
+    }
+
+    /// Goes one level down. A text within the bounds on operators cannot nest this deep without doubled parentheses.
+    fn descend(&mut self) -> Result<(), ExprError> {
+        self.depth += 1;
+        if self.depth > limits::EXPRESSION_DEPTH_MAX { Err(self.redundant()) } else { Ok(()) }
+    }
+
+    fn list<T>(&mut self, element: fn(&mut Self) -> Result<T, ExprError>) -> Result<Vec<T>, ExprError> {
+        let mut elements = vec![element(self)?];
+        while self.accept(TokenKind::Comma) {
+            elements.push(element(self)?);
+        }
+        Ok(elements)
+    }
+
+    fn as_condition(&self, parsed: Parsed<'a>) -> Result<RawCondition<'a>, ExprError> {
+        match parsed {
+            Parsed::Condition(condition) => Ok(condition),
+            Parsed::Operand(mut operand) => loop {
+                match operand {
+                    RawOperand::Call(call) => return Ok(RawCondition::Call(call)),
+                    RawOperand::Parenthesized(inner) => operand = *inner,
+                    RawOperand::Path(_) | RawOperand::Value(_) => return Err(self.error()),
+                }
+            },
+        }
+    }
+
+    fn disjunction(&mut self) -> Result<Parsed<'a>, ExprError> {
+        let first = self.conjunction()?;
+        if self.peek() != TokenKind::Keyword(Keyword::Or) {
+            return Ok(first);
+        }
+        let mut all = vec![self.as_condition(first)?];
+        while self.accept(TokenKind::Keyword(Keyword::Or)) {
+            self.operators += 1;
+            let next = self.conjunction()?;
+            all.push(self.as_condition(next)?);
+        }
+        Ok(Parsed::Condition(RawCondition::Or(all)))
+    }
+
+    fn conjunction(&mut self) -> Result<Parsed<'a>, ExprError> {
+        let first = self.negation()?;
+        if self.peek() != TokenKind::Keyword(Keyword::And) {
+            return Ok(first);
+        }
+        let mut all = vec![self.as_condition(first)?];
+        while self.accept(TokenKind::Keyword(Keyword::And)) {
+            self.operators += 1;
+            let next = self.negation()?;
+            all.push(self.as_condition(next)?);
+        }
+        Ok(Parsed::Condition(RawCondition::And(all)))
+    }
+
+    fn negation(&mut self) -> Result<Parsed<'a>, ExprError> {
+        let mut times = 0;
+        while self.accept(TokenKind::Keyword(Keyword::Not)) {
+            times += 1;
+        }
+        let inner = self.primary()?;
+        if times == 0 {
+            return Ok(inner);
+        }
+        self.operators += times;
+        Ok(Parsed::Condition(RawCondition::Not(times, Box::new(self.as_condition(inner)?))))
+    }
+
+    fn primary(&mut self) -> Result<Parsed<'a>, ExprError> {
+        let left = if self.peek() == TokenKind::Open {
+            match self.parenthesized(Self::disjunction)? {
+                Parsed::Condition(condition) => return Ok(Parsed::Condition(condition)),
+                Parsed::Operand(operand) => RawOperand::Parenthesized(Box::new(operand)),
+            }
+        } else {
+            self.operand()?
+        };
+        self.comparison(left)
+    }
+
+    /// What follows an operand, if anything does.
+    fn comparison(&mut self, left: RawOperand<'a>) -> Result<Parsed<'a>, ExprError> {
+        let comparator = match self.peek() {
+            TokenKind::Equal => Comparator::Equal,
+            TokenKind::NotEqual => Comparator::NotEqual,
+            TokenKind::Less => Comparator::Less,
+            TokenKind::LessEqual => Comparator::LessEqual,
+            TokenKind::Greater => Comparator::Greater,
+            TokenKind::GreaterEqual => Comparator::GreaterEqual,
+            TokenKind::Keyword(Keyword::Between) => {
+                self.at += 1;
+                self.operators += 1;
+                let lower = self.operand()?;
+                self.expect(TokenKind::Keyword(Keyword::And))?;
+                return Ok(Parsed::Condition(RawCondition::Between([left, lower, self.operand()?])));
+            }
+            TokenKind::Keyword(Keyword::In) => {
+                self.at += 1;
+                self.operators += 1;
+                self.expect(TokenKind::Open)?;
+                let mut operands = vec![left];
+                operands.extend(self.list(Self::operand)?);
+                self.expect(TokenKind::Close)?;
+                return Ok(Parsed::Condition(RawCondition::In(operands)));
+            }
+            _ => return Ok(Parsed::Operand(left)),
+        };
+        self.at += 1;
+        self.operators += 1;
+        let right = self.operand()?;
+        Ok(Parsed::Condition(RawCondition::Compare(comparator, left, right)))
+    }
+
+    /// `(` inner `)`; notes when the inner part was itself nothing but a pair of parentheses.
+    fn parenthesized<T>(&mut self, inner: fn(&mut Self) -> Result<T, ExprError>) -> Result<T, ExprError> {
+        self.descend()?;
+        self.at += 1;
+        let open = self.at;
+        let result = inner(self)?;
+        let close = self.at;
+        self.expect(TokenKind::Close)?;
+        self.redundant_parentheses |= self.encloses(open, close);
+        self.depth -= 1;
+        Ok(result)
+    }
+
+    /// Whether the tokens `from..to` are one pair of parentheses with something in it.
+    fn encloses(&self, from: usize, to: usize) -> bool {
+        if self.tokens[from].kind != TokenKind::Open || self.tokens[to - 1].kind != TokenKind::Close {
+            return false;
+        }
+        let mut open = 0usize;
+        for (i, token) in self.tokens[from..to].iter().enumerate() {
+            match token.kind {
+                TokenKind::Open => open += 1,
+                TokenKind::Close => open -= 1,
+                _ => {}
+            }
+            if open == 0 {
+                return from + i == to - 1;
+            }
+        }
+        false
+    }
+
+    fn operand(&mut self) -> Result<RawOperand<'a>, ExprError> {
+        match self.peek() {
+            TokenKind::Open => Ok(RawOperand::Parenthesized(Box::new(self.parenthesized(Self::operand)?))),
+            TokenKind::ValuePlaceholder => Ok(RawOperand::Value(self.take())),
+            TokenKind::Identifier if self.tokens[self.at + 1].kind == TokenKind::Open => {
+                self.descend()?;
+                self.operators += 1;
+                let name = self.take();
+                self.at += 1;
+                let operands = self.list(Self::operand)?;
+                self.expect(TokenKind::Close)?;
+                self.depth -= 1;
+                Ok(RawOperand::Call(RawCall { name, operands }))
+            }
+            _ => Ok(RawOperand::Path(self.path()?)),
+        }
+    }
+
+    fn path(&mut self) -> Result<RawPath<'a>, ExprError> {
+        let mut path = vec![self.path_name()?];
+        loop {
+            if self.accept(TokenKind::Dot) {
+                path.push(self.path_name()?);
+            } else if self.accept(TokenKind::OpenBracket) {
+                if self.peek() != TokenKind::Index {
+                    return Err(self.error());
+                }
+                path.push(RawElement::Index(self.take()));
+                self.expect(TokenKind::CloseBracket)?;
+            } else {
+                return Ok(path);
+            }
+        }
+    }
+
+    fn path_name(&mut self) -> Result<RawElement<'a>, ExprError> {
+        match self.peek() {
+            TokenKind::Identifier => Ok(RawElement::Bare(self.take())),
+            TokenKind::NamePlaceholder => Ok(RawElement::Placeholder(self.take())),
+            _ => Err(self.error()),
+        }
+    }
+
+    fn value_placeholder(&mut self) -> Result<&'a str, ExprError> {
+        if self.peek() == TokenKind::ValuePlaceholder { Ok(self.take()) } else { Err(self.error()) }
+    }
+
+    fn set_value(&mut self) -> Result<RawSetValue<'a>, ExprError> {
+        let left = if self.peek() == TokenKind::Open {
+            match self.parenthesized(Self::set_value)? {
+                RawSetValue::Operand(operand) => RawOperand::Parenthesized(Box::new(operand)),
+                arithmetic => return Ok(arithmetic),
+            }
+        } else {
+            self.operand()?
+        };
+        let sign = self.peek();
+        if !matches!(sign, TokenKind::Plus | TokenKind::Minus) {
+            return Ok(RawSetValue::Operand(left));
+        }
+        self.at += 1;
+        self.operators += 1;
+        let right = self.operand()?;
+        Ok(if sign == TokenKind::Plus { RawSetValue::Plus(left, right) } else { RawSetValue::Minus(left, right) })
+    }
+}

@@ -1,0 +1,252 @@
+//! Updates: from the parsed text to checked actions that own what they need. `apply` carries them out.
+//! Source: spec/dynamodb-api.md 4.6.
+
+use std::sync::Arc;
+
+use super::error::{ExprError, ExprKind};
+use super::path::Path;
+use super::placeholders::Placeholders;
+use super::resolve::{
+    check_operators, check_path_words, misused_function, not_distinct, path_required, resolve_distinct_paths,
+    resolve_path, resolve_value, unknown_function, wrong_operand_count, wrong_operand_type,
+};
+use super::syntax::{self, RawAction, RawCall, RawOperand, RawPath, RawSetValue};
+use crate::value::AttributeValue;
+
+const KIND: ExprKind = ExprKind::Update;
+
+/// A checked update: actions whose targets do not stand in each other's way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Update {
+    /// In written order.
+    pub(crate) actions: Vec<Action>,
+    /// The rules and texts of `AttributeUpdates` apply instead of those of `UpdateExpression`.
+    pub(crate) legacy: bool,
+}
+
+/// What happens to one target.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Action {
+    pub(crate) target: Path,
+    pub(crate) change: Change,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Change {
+    Set(SetValue),
+    Remove,
+    Add(Arc<AttributeValue>),
+    Delete(Arc<AttributeValue>),
+}
+
+/// A right-hand side of `SET`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum SetValue {
+    Path(Path),
+    Value(Arc<AttributeValue>),
+    IfNotExists(Path, Box<SetValue>),
+    ListAppend(Box<SetValue>, Box<SetValue>),
+    Plus(Box<SetValue>, Box<SetValue>),
+    Minus(Box<SetValue>, Box<SetValue>),
+}
+
+impl Update {
+    /// Parses and checks an `UpdateExpression`.
+    pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Update, ExprError> {
+        let (raw, operators) = syntax::update(text)?;
+        raw.actions.iter().try_for_each(check_words)?;
+        check_sections(&raw.sections)?;
+        let targets = resolve_distinct_paths(KIND, raw.actions.iter().map(target), placeholders)?;
+        let mut actions = Vec::with_capacity(targets.len());
+        // The last action is looked at first, as in the API's own parser.
+        for (raw, target) in raw.actions.iter().zip(targets).rev() {
+            let change = match raw {
+                RawAction::Set(_, value) => Change::Set(set_value(value, placeholders)?),
+                RawAction::Remove(_) => Change::Remove,
+                RawAction::Add(_, key) => Change::Add(set_operand("ADD", key, placeholders)?),
+                RawAction::Delete(_, key) => Change::Delete(set_operand("DELETE", key, placeholders)?),
+            };
+            actions.push(Action { target, change });
+        }
+        actions.reverse();
+        check_operators(KIND, operators)?;
+        Ok(Update { actions, legacy: false })
+    }
+
+    /// Calls `visit` with every target, in written order.
+    pub fn visit_targets<'a>(&'a self, visit: &mut dyn FnMut(&'a Path)) {
+        self.actions.iter().for_each(|action| visit(&action.target));
+    }
+
+    /// Calls `visit` with every document path that a right-hand side reads, in written order.
+    pub fn visit_read_paths<'a>(&'a self, visit: &mut dyn FnMut(&'a Path)) {
+        for action in &self.actions {
+            if let Change::Set(value) = &action.change {
+                value.visit_paths(visit);
+            }
+        }
+    }
+}
+
+impl SetValue {
+    fn visit_paths<'a>(&'a self, visit: &mut dyn FnMut(&'a Path)) {
+        match self {
+            SetValue::Path(path) => visit(path),
+            SetValue::Value(_) => {}
+            SetValue::IfNotExists(path, otherwise) => {
+                visit(path);
+                otherwise.visit_paths(visit);
+            }
+            SetValue::ListAppend(a, b) | SetValue::Plus(a, b) | SetValue::Minus(a, b) => {
+                a.visit_paths(visit);
+                b.visit_paths(visit);
+            }
+        }
+    }
+
+    fn literal_type(&self) -> Option<&'static str> {
+        match self {
+            SetValue::Value(value) => Some(value.type_name()),
+            _ => None,
+        }
+    }
+}
+
+fn target<'a>(action: &'a RawAction<'a>) -> &'a RawPath<'a> {
+    match action {
+        RawAction::Set(path, _) | RawAction::Remove(path) | RawAction::Add(path, _) | RawAction::Delete(path, _) => {
+            path
+        }
+    }
+}
+
+fn check_sections(sections: &[&str]) -> Result<(), ExprError> {
+    match sections.iter().enumerate().find(|(i, section)| sections[..*i].contains(section)) {
+        None => Ok(()),
+        Some((_, section)) => Err(ExprError::invalid(
+            KIND,
+            format_args!("The \"{section}\" section can only be used once in an update expression;"),
+        )),
+    }
+}
+
+fn check_words(action: &RawAction<'_>) -> Result<(), ExprError> {
+    check_path_words(KIND, target(action))?;
+    match action {
+        RawAction::Set(_, RawSetValue::Operand(operand)) => check_operand_words(operand, Place::Value),
+        RawAction::Set(_, RawSetValue::Plus(a, b) | RawSetValue::Minus(a, b)) => {
+            check_operand_words(a, Place::Inside)?;
+            check_operand_words(b, Place::Inside)
+        }
+        RawAction::Remove(_) | RawAction::Add(..) | RawAction::Delete(..) => Ok(()),
+    }
+}
+
+/// Where an operand stands: `list_append` is allowed only as a whole right-hand side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Value,
+    Inside,
+}
+
+fn check_operand_words(operand: &RawOperand<'_>, place: Place) -> Result<(), ExprError> {
+    match operand {
+        RawOperand::Path(path) => check_path_words(KIND, path),
+        RawOperand::Value(_) => Ok(()),
+        RawOperand::Parenthesized(inner) => check_operand_words(inner, place),
+        RawOperand::Call(call) => {
+            match call.name {
+                "if_not_exists" => {}
+                "list_append" if place == Place::Value => {}
+                "list_append" => return Err(misused_function(KIND, call.name)),
+                "size" | "attribute_exists" | "attribute_not_exists" | "attribute_type" | "begins_with"
+                | "contains" => {
+                    return Err(ExprError::invalid(
+                        KIND,
+                        format_args!(
+                            "The function is not allowed in an update expression; function: {}",
+                            call.name
+                        ),
+                    ));
+                }
+                name => return Err(unknown_function(KIND, name)),
+            }
+            call.operands.iter().try_for_each(|operand| check_operand_words(operand, Place::Inside))
+        }
+    }
+}
+
+fn set_value(raw: &RawSetValue<'_>, placeholders: &mut Placeholders) -> Result<SetValue, ExprError> {
+    let (sign, left, right) = match raw {
+        RawSetValue::Operand(operand) => return set_value_operand(operand, placeholders),
+        RawSetValue::Plus(left, right) => ("+", left, right),
+        RawSetValue::Minus(left, right) => ("-", left, right),
+    };
+    let (left, right) = (set_value_operand(left, placeholders)?, set_value_operand(right, placeholders)?);
+    for operand in [&left, &right] {
+        if let Some(type_name) = operand.literal_type().filter(|name| *name != "N") {
+            return Err(wrong_operand_type(KIND, sign, type_name));
+        }
+    }
+    let (left, right) = (Box::new(left), Box::new(right));
+    Ok(if sign == "+" { SetValue::Plus(left, right) } else { SetValue::Minus(left, right) })
+}
+
+fn set_value_operand(raw: &RawOperand<'_>, placeholders: &mut Placeholders) -> Result<SetValue, ExprError> {
+    match raw {
+        RawOperand::Path(path) => Ok(SetValue::Path(resolve_path(KIND, path, placeholders)?)),
+        RawOperand::Value(key) => Ok(SetValue::Value(resolve_value(KIND, key, placeholders)?)),
+        RawOperand::Parenthesized(inner) => set_value_operand(inner, placeholders),
+        RawOperand::Call(call) => function(call, placeholders),
+    }
+}
+
+fn function(call: &RawCall<'_>, placeholders: &mut Placeholders) -> Result<SetValue, ExprError> {
+    let name = call.name;
+    let operands =
+        call.operands.iter().map(|raw| set_value_operand(raw, placeholders)).collect::<Result<Vec<_>, _>>()?;
+    let [first, second] =
+        <[SetValue; 2]>::try_from(operands).map_err(|all| wrong_operand_count(KIND, name, all.len()))?;
+    if name == "list_append" {
+        for operand in [&first, &second] {
+            if let Some(type_name) = operand.literal_type().filter(|name| *name != "L") {
+                return Err(wrong_operand_type(KIND, name, type_name));
+            }
+        }
+        return Ok(SetValue::ListAppend(Box::new(first), Box::new(second)));
+    }
+    let SetValue::Path(path) = first else {
+        return Err(path_required(KIND, name));
+    };
+    if second == SetValue::Path(path.clone()) {
+        return Err(not_distinct(KIND, name, &path));
+    }
+    Ok(SetValue::IfNotExists(path, Box::new(second)))
+}
+
+/// The literal operand of `ADD` or `DELETE`, whose texts have names of their own for the types.
+fn set_operand(
+    section: &str,
+    key: &str,
+    placeholders: &mut Placeholders,
+) -> Result<Arc<AttributeValue>, ExprError> {
+    let value = resolve_value(KIND, key, placeholders)?;
+    let type_name = match &*value {
+        AttributeValue::Ss(_) | AttributeValue::Ns(_) | AttributeValue::Bs(_) => return Ok(value),
+        AttributeValue::N(_) if section == "ADD" => return Ok(value),
+        AttributeValue::N(_) => "NUMBER",
+        AttributeValue::S(_) => "STRING",
+        AttributeValue::B(_) => "BINARY",
+        AttributeValue::Null => "NULL",
+        AttributeValue::Bool(_) => "BOOLEAN",
+        AttributeValue::L(_) => "LIST",
+        AttributeValue::M(_) => "MAP",
+    };
+    Err(ExprError::invalid(
+        KIND,
+        format_args!(
+            "Incorrect operand type for operator or function; operator: {section}, operand type: {type_name}, \
+             typeSet: ALLOWED_FOR_{section}_OPERAND"
+        ),
+    ))
+}
