@@ -65,7 +65,12 @@ impl Update {
         Projection::of(whole_lists.collect()).apply(item)
     }
 
-    fn change_members(&self, members: &mut Item, plans: BTreeMap<&str, Plan<'_>>, depth: usize) -> Result<(), ExprError> {
+    fn change_members(
+        &self,
+        members: &mut Item,
+        plans: BTreeMap<&str, Plan<'_>>,
+        depth: usize,
+    ) -> Result<(), ExprError> {
         for (name, plan) in plans {
             if let Plan::Here(Effect::Put(value)) = plan {
                 check_depth(&value, depth)?;
@@ -102,9 +107,9 @@ impl Update {
             (Plan::Elements(plans), Some(AttributeValue::L(elements))) => {
                 Ok(Some(AttributeValue::L(self.change_elements(elements, plans, depth + 1)?)))
             }
-            (Plan::Members(_) | Plan::Elements(_), _) => Err(ExprError::bare(
-                "The document path provided in the update expression is invalid for update",
-            )),
+            (Plan::Members(_) | Plan::Elements(_), _) => {
+                Err(ExprError::bare("The document path provided in the update expression is invalid for update"))
+            }
         }
     }
 

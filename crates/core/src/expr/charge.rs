@@ -1,7 +1,6 @@
 //! The request charge of UpdateItem: what the update itself weighs, which must fit the largest item, whatever is
 //! stored. Source: spec/dynamodb-api.md 3.4, limits.
 
-
 use super::error::ExprError;
 use super::path::{Element, Path};
 use super::update::{Change, SetValue, Update};

@@ -187,7 +187,11 @@ impl Builder<'_> {
             RawCondition::Not(times, inner) => {
                 let inner = self.node(inner)?;
                 // An even run of NOTs is still a NOT to a key condition, which refuses the operator.
-                if times % 2 == 1 { Node::Not(Box::new(inner)) } else { Node::Not(Box::new(Node::Not(Box::new(inner)))) }
+                if times % 2 == 1 {
+                    Node::Not(Box::new(inner))
+                } else {
+                    Node::Not(Box::new(Node::Not(Box::new(inner))))
+                }
             }
             RawCondition::Compare(comparator, left, right) => {
                 let (left, right) = (self.operand(left)?, self.operand(right)?);

@@ -18,15 +18,13 @@ impl Node {
             Node::Exists(path) => path.get(item).is_some(),
             Node::NotExists(path) => path.get(item).is_none(),
             Node::Compare(comparison, left, right) => compare(*comparison, left.value(item), right.value(item)),
-            Node::Between([value, lower, upper]) => {
-                match (value.value(item), lower.value(item), upper.value(item)) {
-                    (Some(value), Some(lower), Some(upper)) => {
-                        order(&lower, &value).is_some_and(Ordering::is_le)
-                            && order(&value, &upper).is_some_and(Ordering::is_le)
-                    }
-                    _ => false,
+            Node::Between([value, lower, upper]) => match (value.value(item), lower.value(item), upper.value(item)) {
+                (Some(value), Some(lower), Some(upper)) => {
+                    order(&lower, &value).is_some_and(Ordering::is_le)
+                        && order(&value, &upper).is_some_and(Ordering::is_le)
                 }
-            }
+                _ => false,
+            },
             Node::In(operands) => match operands[0].value(item) {
                 Some(value) => operands[1..].iter().any(|candidate| candidate.value(item).is_some_and(|c| c == value)),
                 None => false,
@@ -57,7 +55,11 @@ impl Operand {
     }
 }
 
-fn compare(comparison: Comparison, left: Option<Cow<'_, AttributeValue>>, right: Option<Cow<'_, AttributeValue>>) -> bool {
+fn compare(
+    comparison: Comparison,
+    left: Option<Cow<'_, AttributeValue>>,
+    right: Option<Cow<'_, AttributeValue>>,
+) -> bool {
     let (Some(left), Some(right)) = (left, right) else {
         return comparison == Comparison::NotEqual;
     };

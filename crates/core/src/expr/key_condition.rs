@@ -113,8 +113,7 @@ impl KeyCondition {
             let at = found.iter().position(|(path, _)| path.head() == name)?;
             Some(found.swap_remove(at).1)
         };
-        let missed =
-            |name: &str| ExprError::bare(format!("Query condition missed key schema element: {name}"));
+        let missed = |name: &str| ExprError::bare(format!("Query condition missed key schema element: {name}"));
         let hash_condition = take(hash.name).ok_or_else(|| missed(hash.name))?;
         let range_condition = range.and_then(|range| take(range.name));
         let not_supported = || ExprError::bare("Query key condition not supported");
@@ -219,9 +218,7 @@ fn check_operands<'o>(
                 if keys.iter().flatten().any(|key| key.name == path.head()) {
                     return Err(nested_key(path.head()));
                 }
-                return Err(ExprError::bare(
-                    "KeyConditionExpressions cannot have conditions on nested attributes",
-                ));
+                return Err(ExprError::bare("KeyConditionExpressions cannot have conditions on nested attributes"));
             }
             _ => {}
         }

@@ -71,10 +71,9 @@ impl Placeholders {
             let keys: Vec<&str> = slots.iter().filter(|(_, slot)| !slot.used).map(|(key, _)| key.as_str()).collect();
             (!keys.is_empty()).then(|| keys.join(", "))
         }
-        for (parameter, keys) in [
-            ("ExpressionAttributeNames", unused(&self.names)),
-            ("ExpressionAttributeValues", unused(&self.values)),
-        ] {
+        for (parameter, keys) in
+            [("ExpressionAttributeNames", unused(&self.names)), ("ExpressionAttributeValues", unused(&self.values))]
+        {
             if let Some(keys) = keys {
                 return Err(ExprError::enveloped(format!(
                     "Value provided in {parameter} unused in expressions: keys: {{{keys}}}"
@@ -131,9 +130,7 @@ pub fn values_without_expression(missing: Option<&str>) -> ExprError {
 fn check_key(parameter: &str, sigil: u8, key: &str) -> Result<(), ExprError> {
     let well_formed = match key.as_bytes() {
         [first, rest @ ..] => {
-            *first == sigil
-                && !rest.is_empty()
-                && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+            *first == sigil && !rest.is_empty() && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
         }
         [] => false,
     };

@@ -69,9 +69,7 @@ fn add(pick: &mut Pick, rest: &[Element]) {
         return;
     };
     let next = match (pick, first) {
-        (Pick::Members(members), Element::Name(name)) => {
-            members.entry(name.clone()).or_insert_with(|| blank(below))
-        }
+        (Pick::Members(members), Element::Name(name)) => members.entry(name.clone()).or_insert_with(|| blank(below)),
         (Pick::Elements(elements), Element::Index(index)) => elements.entry(*index).or_insert_with(|| blank(below)),
         // Already whole, or (refused before by the check for conflicts) a list and a map at one place.
         _ => return,

@@ -86,9 +86,7 @@ pub(super) fn resolve_value(
     placeholders.value(key).ok_or_else(|| {
         ExprError::invalid(
             kind,
-            format_args!(
-                "An expression attribute value used in expression is not defined; attribute value: {key}"
-            ),
+            format_args!("An expression attribute value used in expression is not defined; attribute value: {key}"),
         )
     })
 }

@@ -159,14 +159,15 @@ fn check_operand_words(operand: &RawOperand<'_>, place: Place) -> Result<(), Exp
                 "if_not_exists" => {}
                 "list_append" if place == Place::Value => {}
                 "list_append" => return Err(misused_function(KIND, call.name)),
-                "size" | "attribute_exists" | "attribute_not_exists" | "attribute_type" | "begins_with"
+                "size"
+                | "attribute_exists"
+                | "attribute_not_exists"
+                | "attribute_type"
+                | "begins_with"
                 | "contains" => {
                     return Err(ExprError::invalid(
                         KIND,
-                        format_args!(
-                            "The function is not allowed in an update expression; function: {}",
-                            call.name
-                        ),
+                        format_args!("The function is not allowed in an update expression; function: {}", call.name),
                     ));
                 }
                 name => return Err(unknown_function(KIND, name)),
@@ -225,11 +226,7 @@ fn function(call: &RawCall<'_>, placeholders: &mut Placeholders) -> Result<SetVa
 }
 
 /// The literal operand of `ADD` or `DELETE`, whose texts have names of their own for the types.
-fn set_operand(
-    section: &str,
-    key: &str,
-    placeholders: &mut Placeholders,
-) -> Result<Arc<AttributeValue>, ExprError> {
+fn set_operand(section: &str, key: &str, placeholders: &mut Placeholders) -> Result<Arc<AttributeValue>, ExprError> {
     let value = resolve_value(KIND, key, placeholders)?;
     let type_name = match &*value {
         AttributeValue::Ss(_) | AttributeValue::Ns(_) | AttributeValue::Bs(_) => return Ok(value),
