@@ -1,8 +1,8 @@
 //! Attribute values between the wire's JSON and [`AttributeValue`].
 //!
 //! Reading has two steps, because the service reports every wrong JSON type of a request before any wrong value:
-//! [`check_value`], [`check_map`] and their kin answer SerializationExceptions (spec/dynamodb-api.md 1.4), [`read_value`]
-//! and [`read_item`] answer value errors (2.5, 3.1-3.3). The second step takes the tree apart, so that strings move.
+//! [`check_value`], called by the validator of requests, answers SerializationExceptions (spec/dynamodb-api.md 1.4);
+//! [`read_value`] and [`read_item`] answer value errors (2.5, 3.1-3.3). The second step takes the tree apart, so that strings move.
 //! Given an unchecked tree the second step still answers an error, never a panic.
 //!
 //! Which operation puts the envelope before a text is the caller's knowledge; whether a text takes one is known here.
@@ -15,9 +15,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::error::{ApiError, ErrorCode};
 use crate::json::Json;
 use crate::limits::NESTING_LEVELS_MAX;
+use crate::model::Wording;
 use crate::number::{Number, NumberError};
 use crate::value::{AttributeValue, Item};
-use crate::wording::{ENVELOPE, Wording};
 
 /// The class of a wrong value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,8 @@ impl ValueError {
     }
 }
 
+/// What the newer layer of PutItem, UpdateItem and DeleteItem puts before most of its texts.
+const ENVELOPE: &str = "1 validation error detected: ";
 const PARAMETER_VALUES: &str = "One or more parameter values were invalid: ";
 const SHAPE: &str = "com.amazonaws.dynamodb.v20120810.AttributeValue";
 const STRUCTURE_FOUND: &str = "Start of structure or map found where not expected";
@@ -132,11 +134,8 @@ pub fn check_value(value: &Json, place: Place) -> Result<(), ApiError> {
     }
 }
 
-/// Checks the JSON types of a map of attribute values: an item, a key, a `M`, `ExpressionAttributeValues`.
-///
-/// # Errors
-/// A SerializationException.
-pub fn check_map(map: &Json) -> Result<(), ApiError> {
+/// Checks the JSON types of a map of attribute values.
+fn check_map(map: &Json) -> Result<(), ApiError> {
     match map {
         Json::Null => Ok(()),
         Json::Object(members) => members.iter().try_for_each(|(_, value)| check_value(value, Place::Element)),
@@ -147,11 +146,7 @@ pub fn check_map(map: &Json) -> Result<(), ApiError> {
     }
 }
 
-/// Checks the JSON types of a list of attribute values.
-///
-/// # Errors
-/// A SerializationException.
-pub fn check_list(list: &Json) -> Result<(), ApiError> {
+fn check_list(list: &Json) -> Result<(), ApiError> {
     check_elements(list, |element| check_value(element, Place::Element))
 }
 

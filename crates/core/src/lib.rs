@@ -18,12 +18,11 @@ pub mod rng;
 pub mod size;
 pub mod value;
 mod wire_json;
-pub mod wording;
 
 pub use error::{ApiError, ErrorCode};
 pub use ids::{Lsn, SequenceNumber};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
+pub use model::Wording;
 pub use number::Number;
 pub use value::{AttributeValue, Item};
-pub use wording::Wording;

@@ -1,7 +1,7 @@
 //! The structure of requests, as data: members, types, bounds, patterns and enums of every operation, made from the
 //! service model by `tools/service-model.py`, and the one validator that walks a request along it.
 //!
-//! Values of attributes are skipped here; the code that reads them checks them.
+//! Of attribute values only the JSON types are checked here (`attribute_json::check_value`); the code that reads them checks the rest.
 //! The data is read once, on first use.
 
 mod constraints;

@@ -1,6 +1,7 @@
 //! JSON types against the model: SerializationException. Source: spec/dynamodb-api.md 1.4.
 
 use super::shape::{Kind, Shape, ShapeId};
+use crate::attribute_json::{Place, check_value};
 use crate::{ApiError, ErrorCode, Json};
 
 const STRUCTURE: &str = "Start of structure or map found where not expected";
@@ -8,27 +9,23 @@ const CAST: &str = "class sun.reflect.generics.reflectiveObjects.ParameterizedTy
     java.lang.Class (sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl and java.lang.Class are in module \
     java.base of loader 'bootstrap')";
 
-/// Where a value stands: some texts depend on it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Member,
-    Element,
-}
-
 /// Checks a request's types.
 pub(super) fn check(shapes: &[Shape], input: ShapeId, body: &Json) -> Result<(), ApiError> {
-    walk(shapes, input, body, Place::Member)
-        .map_err(|message| ApiError::new(ErrorCode::SerializationException, message))
+    walk(shapes, input, body, Place::Member).map_err(|message| ApiError {
+        message: Some(message).filter(|text| !text.is_empty()),
+        ..ApiError::bare(ErrorCode::SerializationException)
+    })
 }
 
+/// The error is the text; empty: there is none.
 fn walk(shapes: &[Shape], id: ShapeId, json: &Json, place: Place) -> Result<(), String> {
     let shape = &shapes[id.0];
     if *json == Json::Null {
         return Ok(());
     }
     match (&shape.kind, json) {
-        (Kind::Value, _)
-        | (Kind::String, Json::String(_))
+        (Kind::Value, json) => check_value(json, place).map_err(|error| error.message.unwrap_or_default()),
+        (Kind::String, Json::String(_))
         | (Kind::Integer | Kind::Long | Kind::Double, Json::Integer(_) | Json::Decimal(_))
         | (Kind::Boolean, Json::Bool(_)) => Ok(()),
         (Kind::Structure(members), Json::Object(given)) => {
@@ -43,9 +40,6 @@ fn walk(shapes: &[Shape], id: ShapeId, json: &Json, place: Place) -> Result<(), 
             elements.iter().try_for_each(|json| walk(shapes, *element, json, Place::Element))
         }
         (Kind::Map { value, .. }, Json::Object(entries)) => {
-            if matches!(shapes[value.0].kind, Kind::Value) {
-                return Ok(());
-            }
             entries.iter().try_for_each(|(_, json)| walk(shapes, *value, json, Place::Element))
         }
         (Kind::String, json) => Err(scalar(json, "String", "java.lang.String")),
