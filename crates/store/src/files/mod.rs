@@ -153,8 +153,8 @@ pub trait Files: Send + Sync + fmt::Debug + 'static {
 pub trait File: Send + Sync + fmt::Debug {
     /// Where it was opened or made; errors name it.
     fn path(&self) -> &Path;
-    /// Its length, bytes.
-    fn len(&self) -> Result<u64, FileError>;
+    /// Its size, bytes.
+    fn size(&self) -> Result<u64, FileError>;
     /// Fills `buf` from `offset`; a file that ends before is an error ([`FileErrorKind::Short`]).
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), FileError>;
     /// Writes all of `data` at `offset`.
@@ -173,7 +173,7 @@ pub trait File: Send + Sync + fmt::Debug {
 /// # Errors
 /// The file layer's.
 pub fn read_all(file: &dyn File) -> Result<Vec<u8>, FileError> {
-    let mut bytes = vec![0; file.len()? as usize];
+    let mut bytes = vec![0; file.size()? as usize];
     file.read_at(&mut bytes, 0)?;
     Ok(bytes)
 }

@@ -100,7 +100,7 @@ impl File for RealFile {
         &self.path
     }
 
-    fn len(&self) -> Result<u64, FileError> {
+    fn size(&self) -> Result<u64, FileError> {
         Ok(at(FileOp::Len, &self.path, self.file.metadata())?.len())
     }
 

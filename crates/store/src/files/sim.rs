@@ -501,7 +501,7 @@ impl File for SimFile {
         &self.path
     }
 
-    fn len(&self) -> Result<u64, FileError> {
+    fn size(&self) -> Result<u64, FileError> {
         self.with(FileOp::Len, |state| Ok(state.inodes[&self.inode].data.len() as u64))
     }
 

@@ -258,7 +258,7 @@ pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex) -> Resu
 /// Reads an index file's header; the entries of the runs stay on the disk.
 pub(super) fn open(file: &dyn File, segment: u64) -> Result<SegmentIndex, StoreError> {
     let bad = |offset: u64, expected: &str, found: &str| corrupt(file.path(), offset, expected, found);
-    let file_len = file.len()?;
+    let file_len = file.size()?;
     let mut prefix = [0; PREFIX_BYTES];
     if file_len < PREFIX_BYTES as u64 {
         return Err(bad(0, "an index file", &format!("{file_len} bytes")));

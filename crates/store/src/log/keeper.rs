@@ -174,9 +174,13 @@ pub(super) fn spawn(log: Arc<Inner>) -> Result<std::thread::JoinHandle<()>, Stor
 pub(super) fn keep(log: &Inner) -> Result<(), StoreError> {
     log.healthy()?;
     extend_limit(log)?;
-    let prepared = prepare(log);
-    index_sealed(log)?;
+    let mut prepared = prepare(log);
+    // Freeing comes before everything that needs room, and gives a full disk its second chance.
     free_dead(log)?;
+    if prepared.is_err() {
+        prepared = prepare(log);
+    }
+    index_sealed(log)?;
     if prepared.is_ok() && clean_one(log)? {
         free_dead(log)?;
         log.supply.wake();
@@ -346,7 +350,7 @@ pub(super) fn make_segment(
                 file
             }
         };
-        let bytes = file.len()?;
+        let bytes = file.size()?;
         file.write_at(&segment::header(number, uuid, generation), 0)?;
         file.sync_data()?;
         drop(file);

@@ -179,10 +179,11 @@ pub(super) fn read(
             break;
         }
     }
-    let more = log.directory.read().run_after(shard, next).is_some_and(|at| {
+    let more = {
         let directory = log.directory.read();
-        directory.run(at).is_some_and(|run| run.first <= published && run.last > next)
-    });
+        let at = directory.run_after(shard, next);
+        at.and_then(|at| directory.run(at)).is_some_and(|run| run.first <= published && run.last > next)
+    };
     page.more = more && next < published && full(page.records.len(), bytes);
     page.next = if page.more { next } else { next.max(published) };
     Ok(page)

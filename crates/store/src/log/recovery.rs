@@ -153,7 +153,7 @@ fn create(files: &dyn Files, dir: &Path, names: &[String], uuid: [u8; 16], persi
 fn load(files: &dyn Files, dir: &Path, names: &[String]) -> Result<BTreeMap<u64, Segment>, StoreError> {
     let mut segments = BTreeMap::new();
     for number in names.iter().filter_map(|name| number_of(name, ".seg")) {
-        let bytes = files.open(&segment::path(dir, number))?.len()?;
+        let bytes = files.open(&segment::path(dir, number))?.size()?;
         let mut found = Segment::new(number, None, bytes);
         found.sealed = true;
         segments.insert(number, found);
@@ -303,7 +303,7 @@ fn recycle(
     let mut spares = Vec::new();
     for number in names.iter().filter_map(|name| number_of(name, ".spare")) {
         let path = segment::spare_path(dir, number);
-        if spares.len() < spares_max && files.open(&path)?.len()? == settings.segment_bytes {
+        if spares.len() < spares_max && files.open(&path)?.size()? == settings.segment_bytes {
             spares.push(number);
         } else {
             files.remove(&path)?;

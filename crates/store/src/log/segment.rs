@@ -51,7 +51,7 @@ pub(super) fn header(number: u64, uuid: &[u8; 16], generation: u64) -> [u8; HEAD
 
 /// Verifies the header of an open segment.
 pub(super) fn verify_header(file: &dyn File, number: u64, uuid: &[u8; 16]) -> Result<Result<(), BadFrame>, StoreError> {
-    if file.len()? < FIRST_FRAME_AT {
+    if file.size()? < FIRST_FRAME_AT {
         return Ok(Err(BadFrame::new("a segment header", "a file that ends before")));
     }
     let mut bytes = [0; HEADER_BYTES];
@@ -207,7 +207,7 @@ pub(super) struct Walker<'a> {
 
 impl<'a> Walker<'a> {
     pub fn new(file: &'a dyn File, number: u64) -> Result<Self, StoreError> {
-        Ok(Self { file, number, len: file.len()?, window: Bytes::new(), window_at: 0 })
+        Ok(Self { file, number, len: file.size()?, window: Bytes::new(), window_at: 0 })
     }
 
     fn bytes(&mut self, at: u64, len: usize) -> Result<Bytes, StoreError> {

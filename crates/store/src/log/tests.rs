@@ -226,6 +226,40 @@ fn random_cuts_over_many_segments_and_restarts_lose_nothing_synced() {
 }
 
 #[test]
+fn what_a_restart_shows_a_power_cut_right_after_it_does_not_take_back() {
+    let disk = SimFiles::new();
+    let (log, numbers) = filled(&disk, 2);
+    unsynced_tail(&disk, &log, &[commit(1, 70, 700), commit(2, 71, 700)]);
+    let restarted = disk.killed();
+    let shown = replayed(&open(&restarted)).unwrap();
+    assert_eq!(shown.len(), numbers.len() + 2, "the page cache still has the tail");
+    let left = restarted.survivor(0, &mut |_| SectorFate::Lost);
+    assert_eq!(replayed(&open(&left)).unwrap(), shown);
+}
+
+#[test]
+fn a_log_whose_every_record_is_trimmed_opens_after_restarts_without_a_write() {
+    let disk = SimFiles::new();
+    let (log, numbers) = filled(&disk, 20);
+    let last = *numbers.last().unwrap();
+    drop(log);
+    let mut next = last;
+    for _ in 0..3 {
+        let log = open_at(&disk.killed(), last.0).unwrap();
+        log.set_shards(all_shards(last.0 + 1));
+        log.keep().unwrap();
+        drop(log);
+        let log = open_at(&disk, last.0).unwrap();
+        log.set_shards(all_shards(last.0 + 1));
+        log.keep().unwrap();
+        assert!(log.group().next_lsn() > next);
+        next = log.group().next_lsn();
+        assert_eq!(log.usage().segments, 2, "the last frame's segment and the writer's");
+    }
+    assert_eq!(check(&disk, Path::new(DIR)).unwrap(), []);
+}
+
+#[test]
 fn a_flipped_bit_in_what_was_synced_is_named_and_never_served() {
     let disk = SimFiles::new();
     let (log, _) = filled(&disk, 40);
