@@ -1,1 +1,3 @@
-//! server
+//! The wiring of Tailrace: start-up and shutdown, templates, background work.
+
+pub mod template;

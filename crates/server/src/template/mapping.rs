@@ -1,0 +1,116 @@
+//! `AWS::Lambda::EventSourceMapping`, and the DynamoDB events of a SAM function, which are the same thing.
+//! Ranges and defaults: spec/event-source-mapping.md 2.
+
+use super::TemplateError;
+use super::node::Node;
+use super::plan::{MappingPlan, Part, Source, StartingPosition};
+use super::properties::Properties;
+use super::resolve::Resolver;
+
+/// A resource of its own.
+pub(super) fn resource(
+    resolver: &Resolver<'_>,
+    id: &str,
+    resource: &Node,
+    skipped: &mut Vec<String>,
+) -> Result<MappingPlan, TemplateError> {
+    let mut properties = Properties::of(resolver, id, resource, None)?;
+    let function = properties.required_text("FunctionName")?;
+    // Functions of this template are known by name, whatever form of reference the mapping uses.
+    let prefix = resolver.function_arn("");
+    let function = function.strip_prefix(&prefix).unwrap_or(&function);
+    let function = function.strip_suffix(":$LATEST").unwrap_or(function).to_owned();
+    read(id, &function, "EventSourceArn", properties, skipped)
+}
+
+/// An event of a function.
+pub(super) fn event(
+    logical_id: &str,
+    function: &str,
+    properties: Properties<'_>,
+    skipped: &mut Vec<String>,
+) -> Result<MappingPlan, TemplateError> {
+    read(logical_id, function, "Stream", properties, skipped)
+}
+
+fn read(
+    logical_id: &str,
+    function: &str,
+    source_name: &str,
+    mut properties: Properties<'_>,
+    skipped: &mut Vec<String>,
+) -> Result<MappingPlan, TemplateError> {
+    properties.without_effect(&["Tags", "KmsKeyArn"]);
+    properties.not_applied(&["MetricsConfig"], skipped);
+    let source_path = properties.at(source_name);
+    let source = properties.text_with_streams(source_name)?.ok_or_else(|| properties.missing(source_name))?;
+    let source = match source.0.as_slice() {
+        [Part::StreamOf(id)] => Source::StreamOf(id.clone()),
+        [Part::Literal(arn)] if arn.starts_with("arn:aws:dynamodb:") && arn.contains("/stream/") => {
+            Source::Arn(arn.clone())
+        }
+        [Part::Literal(arn)] => {
+            return Err(TemplateError::at(
+                source_path,
+                format!("the ARN of a DynamoDB stream is expected, not {arn:?}"),
+            ));
+        }
+        _ => return Err(TemplateError::at(source_path, "the ARN of a DynamoDB stream is expected")),
+    };
+    let positions = [("TRIM_HORIZON", StartingPosition::TrimHorizon), ("LATEST", StartingPosition::Latest)];
+    let starting_position = properties.word("StartingPosition", &positions)?;
+    let starting_position = starting_position.ok_or_else(|| properties.missing("StartingPosition"))?;
+    let age_path = properties.at("MaximumRecordAgeInSeconds");
+    let age_s = properties.integer("MaximumRecordAgeInSeconds", -1, 604_800)?;
+    if age_s.is_some_and(|age_s| (0..60).contains(&age_s)) {
+        let message = "it must be either -1 (forever) or between 60 and 604800 (inclusive)";
+        return Err(TemplateError::at(age_path, message));
+    }
+    let mut integer =
+        |name: &str, min, max, default| properties.integer(name, min, max).map(|value| value.unwrap_or(default) as u32);
+    let batch_size = integer("BatchSize", 1, 10_000, 100)?;
+    let batching_window_s = integer("MaximumBatchingWindowInSeconds", 0, 300, 0)?;
+    let parallelization_factor = integer("ParallelizationFactor", 1, 10, 1)?;
+    // Zero switches it off; anything else is not built.
+    let window_path = properties.at("TumblingWindowInSeconds");
+    if properties.integer("TumblingWindowInSeconds", 0, 900)?.unwrap_or(0) != 0 {
+        return Err(TemplateError::at(window_path, "this property is not supported"));
+    }
+    let retries = properties.integer("MaximumRetryAttempts", -1, 10_000)?;
+    let enabled = properties.boolean("Enabled")?.unwrap_or(true);
+    let bisect_on_error = properties.boolean("BisectBatchOnFunctionError")?.unwrap_or(false);
+    let responses_path = properties.at("FunctionResponseTypes");
+    let responses = match properties.value("FunctionResponseTypes")? {
+        None => Vec::new(),
+        Some(super::resolve::Value::List(list)) => list,
+        Some(other) => {
+            return Err(TemplateError::at(responses_path, format!("a list is expected, not {}", other.brief())));
+        }
+    };
+    let mut report_item_failures = false;
+    for response in responses {
+        match response.as_text().and_then(|text| text.as_literal()).as_deref() {
+            Some("ReportBatchItemFailures") => report_item_failures = true,
+            _ => {
+                let message = format!("ReportBatchItemFailures is expected, not {}", response.brief());
+                return Err(TemplateError::at(responses_path, message));
+            }
+        }
+    }
+    properties.finish()?;
+    let unless_forever = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+    Ok(MappingPlan {
+        logical_id: logical_id.to_owned(),
+        function: function.to_owned(),
+        source,
+        enabled,
+        batch_size,
+        batching_window_s,
+        starting_position,
+        parallelization_factor,
+        retry_attempts_max: unless_forever(retries),
+        record_age_max_s: unless_forever(age_s),
+        bisect_on_error,
+        report_item_failures,
+    })
+}

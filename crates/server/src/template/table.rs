@@ -1,0 +1,131 @@
+//! `AWS::DynamoDB::Table` and `AWS::Serverless::SimpleTable`.
+
+use super::TemplateError;
+use super::node::Node;
+use super::plan::{AttributeType, KeyType, TablePlan, ViewType};
+use super::properties::Properties;
+use super::resolve::Resolver;
+
+const VIEW_TYPES: &[(&str, ViewType)] = &[
+    ("KEYS_ONLY", ViewType::KeysOnly),
+    ("NEW_IMAGE", ViewType::NewImage),
+    ("OLD_IMAGE", ViewType::OldImage),
+    ("NEW_AND_OLD_IMAGES", ViewType::NewAndOldImages),
+];
+const WITHOUT_EFFECT: &[&str] =
+    &["Tags", "TableClass", "ContributorInsightsSpecification", "OnDemandThroughput", "WarmThroughput"];
+const NOT_APPLIED: &[&str] =
+    &["SSESpecification", "PointInTimeRecoverySpecification", "DeletionProtectionEnabled", "ResourcePolicy"];
+
+pub(super) fn table(
+    resolver: &Resolver<'_>,
+    id: &str,
+    resource: &Node,
+    skipped: &mut Vec<String>,
+) -> Result<TablePlan, TemplateError> {
+    let mut properties = Properties::of(resolver, id, resource, None)?;
+    properties.without_effect(&["TableName"]);
+    properties.without_effect(WITHOUT_EFFECT);
+    properties.not_applied(NOT_APPLIED, skipped);
+
+    let mut key_schema = Vec::new();
+    for mut element in properties.maps("KeySchema")?.ok_or_else(|| properties.missing("KeySchema"))? {
+        let name = element.required_text("AttributeName")?;
+        let kind = element.word("KeyType", &[("HASH", KeyType::Hash), ("RANGE", KeyType::Range)])?;
+        key_schema.push((name, kind.ok_or_else(|| element.missing("KeyType"))?));
+        element.finish()?;
+    }
+    let roles: Vec<KeyType> = key_schema.iter().map(|(_, kind)| *kind).collect();
+    if roles != [KeyType::Hash] && roles != [KeyType::Hash, KeyType::Range] {
+        return Err(TemplateError::at(properties.at("KeySchema"), "one HASH key, and at most one RANGE key behind it"));
+    }
+    let types = [("S", AttributeType::S), ("N", AttributeType::N), ("B", AttributeType::B)];
+    let mut attribute_definitions = Vec::new();
+    let defined = properties.maps("AttributeDefinitions")?;
+    for mut element in defined.ok_or_else(|| properties.missing("AttributeDefinitions"))? {
+        let name = element.required_text("AttributeName")?;
+        let kind = element.word("AttributeType", &types)?.ok_or_else(|| element.missing("AttributeType"))?;
+        attribute_definitions.push((name, kind));
+        element.finish()?;
+    }
+    let billing = properties.word("BillingMode", &[("PAY_PER_REQUEST", true), ("PROVISIONED", false)])?;
+    let provisioned_throughput = throughput(&mut properties)?;
+    let stream = match properties.map("StreamSpecification")? {
+        Some(mut specification) => {
+            specification.without_effect(&["ResourcePolicy"]);
+            // Plain CloudFormation knows no such switch; the API's own word for it does no harm.
+            let enabled = specification.boolean("StreamEnabled")?.unwrap_or(true);
+            let view = specification.word("StreamViewType", VIEW_TYPES)?;
+            let view = if enabled { Some(view.ok_or_else(|| specification.missing("StreamViewType"))?) } else { None };
+            specification.finish()?;
+            view
+        }
+        None => None,
+    };
+    // Behind the rest: an index needs attribute definitions that the key does not, and its own name is the clearer one.
+    properties.finish()?;
+    if let Some((name, _)) =
+        attribute_definitions.iter().find(|(name, _)| key_schema.iter().all(|(key, _)| key != name))
+    {
+        let path = format!("Resources.{id}.Properties.AttributeDefinitions");
+        return Err(TemplateError::at(path, format!("{name} is defined, and no key uses it")));
+    }
+    if let Some((name, _)) =
+        key_schema.iter().find(|(key, _)| attribute_definitions.iter().all(|(name, _)| key != name))
+    {
+        let path = format!("Resources.{id}.Properties.KeySchema");
+        return Err(TemplateError::at(path, format!("{name} is not in AttributeDefinitions")));
+    }
+    Ok(TablePlan {
+        logical_id: id.to_owned(),
+        name: resolver.name_of(id, resource, "TableName")?,
+        key_schema,
+        attribute_definitions,
+        // A table that gives no throughput could not be created with PROVISIONED: it is meant to be on demand.
+        pay_per_request: billing.unwrap_or(provisioned_throughput.is_none()),
+        provisioned_throughput,
+        stream,
+    })
+}
+
+pub(super) fn simple_table(
+    resolver: &Resolver<'_>,
+    id: &str,
+    resource: &Node,
+    skipped: &mut Vec<String>,
+) -> Result<TablePlan, TemplateError> {
+    let mut properties = Properties::of(resolver, id, resource, resolver.globals("SimpleTable"))?;
+    properties.without_effect(&["TableName", "Tags"]);
+    properties.not_applied(&["SSESpecification", "PointInTimeRecoverySpecification"], skipped);
+    let (name, kind) = match properties.map("PrimaryKey")? {
+        Some(mut key) => {
+            let types = [("String", AttributeType::S), ("Number", AttributeType::N), ("Binary", AttributeType::B)];
+            let name = key.text("Name")?.unwrap_or_else(|| "id".to_owned());
+            let kind = key.word("Type", &types)?.unwrap_or(AttributeType::S);
+            key.finish()?;
+            (name, kind)
+        }
+        None => ("id".to_owned(), AttributeType::S),
+    };
+    let provisioned_throughput = throughput(&mut properties)?;
+    properties.finish()?;
+    Ok(TablePlan {
+        logical_id: id.to_owned(),
+        name: resolver.name_of(id, resource, "TableName")?,
+        key_schema: vec![(name.clone(), KeyType::Hash)],
+        attribute_definitions: vec![(name, kind)],
+        pay_per_request: provisioned_throughput.is_none(),
+        provisioned_throughput,
+        stream: None,
+    })
+}
+
+fn throughput(properties: &mut Properties<'_>) -> Result<Option<(u64, u64)>, TemplateError> {
+    let Some(mut throughput) = properties.map("ProvisionedThroughput")? else { return Ok(None) };
+    let read = throughput.integer("ReadCapacityUnits", 1, i64::MAX)?;
+    let write = throughput.integer("WriteCapacityUnits", 1, i64::MAX)?;
+    let read = read.ok_or_else(|| throughput.missing("ReadCapacityUnits"))?;
+    let write = write.ok_or_else(|| throughput.missing("WriteCapacityUnits"))?;
+    throughput.finish()?;
+    Ok(Some((read as u64, write as u64)))
+}

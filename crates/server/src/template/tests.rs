@@ -1,0 +1,580 @@
+//! Templates and what they become; each error with its place.
+
+use std::path::Path;
+
+use super::*;
+
+fn plan_with(text: &str, options: &Options) -> Result<Plan, TemplateError> {
+    let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Yaml };
+    parse(text, format, Path::new("/app"), options)
+}
+
+#[track_caller]
+fn plan(text: &str) -> Plan {
+    plan_with(text, &Options::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[track_caller]
+fn check_error(text: &str, expected: &str) {
+    match plan_with(text, &Options::default()) {
+        Ok(plan) => panic!("no error, but {plan:?}"),
+        Err(error) => assert_eq!(error.to_string(), expected),
+    }
+}
+
+const LEADERBOARD: &str = r#"
+AWSTemplateFormatVersion: 2010-09-09
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function:
+    Runtime: python3.13
+    Timeout: 10
+    Environment:
+      Variables:
+        LEVEL: info
+        TABLE: !Ref GameScores
+Resources:
+  GameScores:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions:
+        - {AttributeName: UserId, AttributeType: S}
+      KeySchema:
+        - {AttributeName: UserId, KeyType: HASH}
+      BillingMode: PAY_PER_REQUEST
+      StreamSpecification:
+        StreamViewType: NEW_AND_OLD_IMAGES
+      Tags: [{Key: a, Value: b}]
+  LevelUp:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src/
+      Handler: app.handler
+      MemorySize: 256
+      Policies: [AWSLambdaDynamoDBExecutionRole]
+      Environment:
+        Variables:
+          LEVEL: debug
+          STREAM: !Sub "stream ${GameScores.StreamArn}"
+      Events:
+        Scores:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt GameScores.StreamArn
+            StartingPosition: TRIM_HORIZON
+            BatchSize: 50
+            MaximumBatchingWindowInSeconds: 2
+            MaximumRetryAttempts: 3
+            MaximumRecordAgeInSeconds: 3600
+            BisectBatchOnFunctionError: true
+            FunctionResponseTypes: [ReportBatchItemFailures]
+            ParallelizationFactor: 2
+            Enabled: false
+        Web:
+          Type: Api
+          Properties: {Path: /, Method: get}
+  Topic:
+    Type: AWS::SNS::Topic
+Outputs:
+  Arn: {Value: !GetAtt LevelUp.Arn}
+"#;
+
+#[test]
+fn a_sam_template_becomes_a_plan() {
+    let plan = plan(LEADERBOARD);
+    assert_eq!(
+        plan.tables,
+        [TablePlan {
+            logical_id: "GameScores".into(),
+            name: "GameScores".into(),
+            key_schema: vec![("UserId".into(), KeyType::Hash)],
+            attribute_definitions: vec![("UserId".into(), AttributeType::S)],
+            pay_per_request: true,
+            provisioned_throughput: None,
+            stream: Some(ViewType::NewAndOldImages),
+        }]
+    );
+    let [function] = plan.functions.as_slice() else { panic!("{:?}", plan.functions) };
+    assert_eq!(function.name, "LevelUp");
+    assert_eq!(function.arn, "arn:aws:lambda:us-east-1:000000000000:function:LevelUp");
+    assert_eq!((function.runtime.as_str(), function.handler.as_str()), ("python3.13", "app.handler"));
+    assert_eq!(function.code_dir, Path::new("/app/src"));
+    assert_eq!((function.timeout_s, function.memory_mb), (10, 256));
+    let config = function.config(|id| Some(format!("arn-of-{id}"))).unwrap();
+    let variables: Vec<(&str, &str)> = config.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(variables, [("LEVEL", "debug"), ("STREAM", "stream arn-of-GameScores"), ("TABLE", "GameScores")]);
+    assert_eq!(function.config(|_| None), None);
+    assert_eq!(
+        plan.mappings,
+        [MappingPlan {
+            logical_id: "LevelUpScores".into(),
+            function: "LevelUp".into(),
+            source: Source::StreamOf("GameScores".into()),
+            enabled: false,
+            batch_size: 50,
+            batching_window_s: 2,
+            starting_position: StartingPosition::TrimHorizon,
+            parallelization_factor: 2,
+            retry_attempts_max: Some(3),
+            record_age_max_s: Some(3600),
+            bisect_on_error: true,
+            report_item_failures: true,
+        }]
+    );
+    assert_eq!(
+        plan.skipped,
+        [
+            "Resources.LevelUp.Properties.Events.Web: events of type Api are not supported; skipped",
+            "Resources.Topic: AWS::SNS::Topic is not supported; skipped",
+        ]
+    );
+}
+
+#[test]
+fn plain_cloudformation_in_json_becomes_a_plan() {
+    let plan = plan(
+        r#"{"Resources": {
+            "T": {"Type": "AWS::DynamoDB::Table", "Properties": {
+                "TableName": {"Fn::Join": ["-", [{"Ref": "AWS::StackName"}, "t"]]},
+                "AttributeDefinitions": [{"AttributeName": "h", "AttributeType": "B"}, {"AttributeName": "r", "AttributeType": "N"}],
+                "KeySchema": [{"AttributeName": "h", "KeyType": "HASH"}, {"AttributeName": "r", "KeyType": "RANGE"}],
+                "ProvisionedThroughput": {"ReadCapacityUnits": "5", "WriteCapacityUnits": 6},
+                "StreamSpecification": {"StreamViewType": "KEYS_ONLY"}}},
+            "F": {"Type": "AWS::Lambda::Function", "Properties": {
+                "Code": {"S3Bucket": "local-dir", "S3Key": "/code/here"}, "Runtime": "provided.al2023",
+                "FunctionName": "worker", "Role": {"Fn::GetAtt": ["Role", "Arn"]}, "ReservedConcurrentExecutions": 2}},
+            "M": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": {
+                "EventSourceArn": {"Fn::GetAtt": ["T", "StreamArn"]}, "FunctionName": {"Fn::GetAtt": ["F", "Arn"]},
+                "StartingPosition": "LATEST", "MaximumRetryAttempts": -1, "TumblingWindowInSeconds": 0}},
+            "Role": {"Type": "AWS::IAM::Role"}
+        }}"#,
+    );
+    let table = &plan.tables[0];
+    assert_eq!(table.name, "tailrace-t");
+    assert_eq!(table.key_schema, [("h".into(), KeyType::Hash), ("r".into(), KeyType::Range)]);
+    assert_eq!(table.attribute_definitions, [("h".into(), AttributeType::B), ("r".into(), AttributeType::N)]);
+    assert_eq!((table.pay_per_request, table.provisioned_throughput), (false, Some((5, 6))));
+    assert_eq!(table.stream, Some(ViewType::KeysOnly));
+    let function = &plan.functions[0];
+    assert_eq!((function.name.as_str(), function.code_dir.as_path()), ("worker", Path::new("/code/here")));
+    assert_eq!((function.timeout_s, function.memory_mb, function.reserved_concurrency), (3, 128, Some(2)));
+    let mapping = &plan.mappings[0];
+    assert_eq!((mapping.logical_id.as_str(), mapping.function.as_str()), ("M", "worker"));
+    assert_eq!(mapping.source, Source::StreamOf("T".into()));
+    assert_eq!((mapping.batch_size, mapping.batching_window_s, mapping.parallelization_factor), (100, 0, 1));
+    assert_eq!((mapping.retry_attempts_max, mapping.record_age_max_s), (None, None));
+    assert_eq!((mapping.enabled, mapping.bisect_on_error, mapping.report_item_failures), (true, false, false));
+    assert_eq!(plan.skipped, ["Resources.Role: AWS::IAM::Role is not supported; skipped"]);
+}
+
+#[test]
+fn a_simple_table_has_a_text_key_called_id() {
+    let plan = plan(
+        r"
+Resources:
+  A: {Type: AWS::Serverless::SimpleTable}
+  B:
+    Type: AWS::Serverless::SimpleTable
+    Properties: {TableName: bees, PrimaryKey: {Name: n, Type: Number}, SSESpecification: {SSEEnabled: true}}
+",
+    );
+    let seen: Vec<_> = plan.tables.iter().map(|table| (table.name.as_str(), &table.attribute_definitions[0])).collect();
+    assert_eq!(seen, [("A", &("id".into(), AttributeType::S)), ("bees", &("n".into(), AttributeType::N))]);
+    assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: not applied"]);
+}
+
+/// The table name that an expression gives, in a template with parameters, conditions and mappings.
+fn name(expression: &str, options: &Options) -> Result<String, TemplateError> {
+    let text = format!(
+        r#"
+Parameters:
+  Stage: {{Type: String, Default: dev, AllowedValues: [dev, prod]}}
+  Bare: {{Type: String}}
+  Names: {{Type: CommaDelimitedList, Default: "a, b,c"}}
+  Count: {{Type: Number, Default: 3}}
+Conditions:
+  IsProd: !Equals [!Ref Stage, prod]
+  IsDev: !Not [!Condition IsProd]
+  Both: !And [!Condition IsProd, !Condition IsDev]
+  Any: !Or [!Condition IsProd, {{Condition: IsDev}}]
+  Three: !Equals [!Ref Count, "3"]
+  Loop: !Not [!Condition Loop]
+Mappings:
+  ByStage: {{dev: {{n: small}}, prod: {{n: large}}}}
+Resources:
+  T:
+    Type: AWS::Serverless::SimpleTable
+    Properties:
+      TableName: {expression}
+  Off: {{Type: AWS::Serverless::SimpleTable, Condition: IsProd}}
+  Queue: {{Type: AWS::SQS::Queue}}
+  S:
+    Type: AWS::Serverless::SimpleTable
+    Properties: {{TableName: other}}
+"#
+    );
+    plan_with(&text, options).map(|plan| plan.tables[0].name.clone())
+}
+
+#[test]
+fn intrinsic_functions_resolve() {
+    for (expression, expected) in [
+        ("!Ref Stage", "dev"),
+        ("{Ref: Stage}", "dev"),
+        ("!Ref AWS::Region", "us-east-1"),
+        ("!Join ['', [!Ref S, 2]]", "other2"),
+        ("!Ref AWS::NoValue", "T"),
+        ("!GetAtt S.Arn", "arn:aws:dynamodb:us-east-1:000000000000:table/other"),
+        ("{\"Fn::GetAtt\": S.Arn}", "arn:aws:dynamodb:us-east-1:000000000000:table/other"),
+        ("!Sub '${AWS::StackName}-${Stage}-${S}-${!x}'", "tailrace-dev-other-${x}"),
+        ("!Sub ['${a}-${Stage}', {a: !Ref Count}]", "3-dev"),
+        ("!Sub '${AWS::Partition}.${AWS::URLSuffix}.${AWS::AccountId}'", "aws.amazonaws.com.000000000000"),
+        ("!Join [':', [a, !Ref Stage, !If [IsProd, x, !Ref 'AWS::NoValue'], b]]", "a:dev:b"),
+        ("!Join ['', !Ref Names]", "abc"),
+        ("!Select [1, !Ref Names]", "b"),
+        ("!Select ['0', !Split ['-', x-y]]", "x"),
+        ("!FindInMap [ByStage, !Ref Stage, n]", "small"),
+        ("!If [IsProd, p, d]", "d"),
+        ("!If [IsDev, p, d]", "p"),
+        ("!If [Both, p, d]", "d"),
+        ("!If [Any, p, d]", "p"),
+        ("!If [Three, p, d]", "p"),
+    ] {
+        assert_eq!(name(expression, &Options::default()).unwrap(), expected, "{expression}");
+    }
+    let mut options = Options::default();
+    options.parameters.insert("Stage".into(), "prod".into());
+    assert_eq!(name("!FindInMap [ByStage, !Ref Stage, n]", &options).unwrap(), "large");
+    assert_eq!(name("!Sub '${Off}2'", &options).unwrap(), "Off2");
+}
+
+#[test]
+fn what_cannot_be_resolved_names_its_place() {
+    let at = "Resources.T.Properties.TableName";
+    for (expression, expected) in [
+        ("!Ref Nothing", format!("{at}: there is no parameter and no resource Nothing")),
+        ("!Ref Bare", format!("{at}: the parameter Bare has no default and no value")),
+        ("!Ref Queue", format!("{at}: it refers to Queue, and AWS::SQS::Queue is not supported")),
+        ("!GetAtt S.Name", format!("{at}: the attribute S.Name cannot be resolved")),
+        ("!Ref Off", format!("{at}: the resource Off is left out, since its condition IsProd does not hold")),
+        ("!Sub '${Missing}'", format!("{at}: there is no parameter and no resource Missing")),
+        ("!Sub '${Stage'", format!("{at}: Fn::Sub: a `${{` is not closed")),
+        ("!Sub '${Names}'", format!("{at}: Fn::Sub: ${{Names}} is a list, no text")),
+        ("!If [Unknown, a, b]", format!("{at}: there is no condition Unknown")),
+        ("!If [Loop, a, b]", "Conditions.Loop: the references go in a circle".into()),
+        ("!Ref T", format!("{at}: the references go in a circle")),
+        ("!ImportValue x", format!("{at}: Fn::ImportValue cannot be resolved here")),
+        ("!Base64 x", format!("{at}: Fn::Base64 cannot be resolved here")),
+        ("!Select [9, !Ref Names]", format!("{at}: Fn::Select: there is no element 9")),
+        ("!FindInMap [ByStage, test, n]", format!("{at}: Fn::FindInMap: Mappings has no \"test\" there")),
+        ("!GetAtt S.StreamArn", format!("{at}: a name is expected, not the ARN of a stream")),
+        ("'{{resolve:ssm:x}}'", format!("{at}: the dynamic reference {{{{resolve:ssm:x}}}} cannot be resolved here")),
+        ("[a]", format!("{at}: a name is expected, not a list")),
+    ] {
+        assert_eq!(name(expression, &Options::default()).unwrap_err().to_string(), expected, "{expression}");
+    }
+    let mut options = Options::default();
+    options.parameters.insert("Stage".into(), "test".into());
+    let error = name("x", &options).unwrap_err().to_string();
+    assert_eq!(error, "Parameters.Stage: \"test\" is not among AllowedValues");
+    let mut options = Options::default();
+    options.parameters.insert("Stag".into(), "dev".into());
+    assert_eq!(name("x", &options).unwrap_err().to_string(), "Parameters.Stag: the template has no such parameter");
+}
+
+#[test]
+fn a_resource_whose_condition_does_not_hold_is_left_out() {
+    let plan = plan(
+        r"
+Conditions: {Never: !Equals [a, b], Always: !Equals [a, a]}
+Resources:
+  A: {Type: AWS::Serverless::SimpleTable, Condition: Never}
+  B: {Type: AWS::Serverless::SimpleTable, Condition: Always}
+",
+    );
+    assert_eq!(plan.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["B"]);
+}
+
+/// A table with one more property.
+fn table_with(property: &str) -> String {
+    format!(
+        r"
+Resources:
+  T:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]
+      KeySchema: [{{AttributeName: a, KeyType: HASH}}]
+      {property}
+"
+    )
+}
+
+#[test]
+fn properties_of_tables_that_are_not_supported_stop() {
+    let at = "Resources.T.Properties";
+    for (property, expected) in [
+        (
+            "GlobalSecondaryIndexes: [{IndexName: i}]",
+            format!("{at}.GlobalSecondaryIndexes: this property is not supported"),
+        ),
+        (
+            "LocalSecondaryIndexes: [{IndexName: i}]",
+            format!("{at}.LocalSecondaryIndexes: this property is not supported"),
+        ),
+        (
+            "TimeToLiveSpecification: {Enabled: true}",
+            format!("{at}.TimeToLiveSpecification: this property is not supported"),
+        ),
+        (
+            "KinesisStreamSpecification: {StreamArn: x}",
+            format!("{at}.KinesisStreamSpecification: this property is not supported"),
+        ),
+        ("BilingMode: PAY_PER_REQUEST", format!("{at}.BilingMode: this property is not supported")),
+        ("BillingMode: FREE", format!("{at}.BillingMode: PAY_PER_REQUEST or PROVISIONED is expected, not \"FREE\"")),
+        ("StreamSpecification: {}", format!("{at}.StreamSpecification.StreamViewType: this property is required")),
+        (
+            "StreamSpecification: {StreamViewType: ALL}",
+            format!(
+                "{at}.StreamSpecification.StreamViewType: KEYS_ONLY or NEW_IMAGE or OLD_IMAGE or NEW_AND_OLD_IMAGES is \
+                 expected, not \"ALL\""
+            ),
+        ),
+        (
+            "ProvisionedThroughput: {ReadCapacityUnits: 0, WriteCapacityUnits: 1}",
+            format!(
+                "{at}.ProvisionedThroughput.ReadCapacityUnits: an integer from 1 to {} is expected, not 0",
+                i64::MAX
+            ),
+        ),
+    ] {
+        check_error(&table_with(property), &expected);
+    }
+    // What is empty, or left out by a condition, does no harm.
+    plan(&table_with("GlobalSecondaryIndexes: []"));
+    plan(&table_with("GlobalSecondaryIndexes: !Ref AWS::NoValue"));
+    plan(&table_with("StreamSpecification: !Ref AWS::NoValue"));
+    let plan = plan(&table_with("PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}"));
+    assert_eq!(plan.skipped, ["Resources.T.Properties.PointInTimeRecoverySpecification: not applied"]);
+}
+
+#[test]
+fn a_tables_key_is_checked() {
+    let table = |key: &str, attributes: &str| {
+        format!(
+            "Resources: {{T: {{Type: AWS::DynamoDB::Table, Properties: {{KeySchema: {key}, AttributeDefinitions: {attributes}}}}}}}"
+        )
+    };
+    let (a, b) = ("{AttributeName: a, AttributeType: S}", "{AttributeName: b, AttributeType: S}");
+    let at = "Resources.T.Properties";
+    check_error(
+        &table("[{AttributeName: a, KeyType: RANGE}]", &format!("[{a}]")),
+        &format!("{at}.KeySchema: one HASH key, and at most one RANGE key behind it"),
+    );
+    check_error(
+        &table("[{AttributeName: a, KeyType: HASH}]", &format!("[{a}, {b}]")),
+        &format!("{at}.AttributeDefinitions: b is defined, and no key uses it"),
+    );
+    check_error(
+        &table("[{AttributeName: a, KeyType: HASH}]", &format!("[{b}]")),
+        &format!("{at}.AttributeDefinitions: b is defined, and no key uses it"),
+    );
+    check_error(
+        &table("[{AttributeName: a, KeyType: HASH}]", "[]"),
+        &format!("{at}.KeySchema: a is not in AttributeDefinitions"),
+    );
+    check_error(
+        &table("[{AttributeName: a}]", &format!("[{a}]")),
+        &format!("{at}.KeySchema.0.KeyType: this property is required"),
+    );
+}
+
+/// A function with one more property.
+fn function_with(property: &str) -> String {
+    format!(
+        r"
+Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.handler
+      Runtime: python3.12
+      {property}
+"
+    )
+}
+
+#[test]
+fn properties_of_functions_that_are_not_supported_stop() {
+    let at = "Resources.F.Properties";
+    for (property, expected) in [
+        ("Layers: [arn]", format!("{at}.Layers: this property is not supported")),
+        ("ImageUri: x", format!("{at}.ImageUri: this property is not supported")),
+        ("InlineCode: x", format!("{at}.InlineCode: this property is not supported")),
+        ("PackageType: Image", format!("{at}.PackageType: Zip is expected, not \"Image\"")),
+        (
+            "CodeUri: s3://bucket/key",
+            format!("{at}.CodeUri: the code is at s3://bucket/key: a directory of this machine is expected"),
+        ),
+        (
+            "CodeUri: {Bucket: b, Key: k}",
+            format!("{at}.CodeUri: the code is in the bucket b: a directory of this machine is expected"),
+        ),
+        ("Timeout: 901", format!("{at}.Timeout: an integer from 1 to 900 is expected, not 901")),
+        ("Timeout: soon", format!("{at}.Timeout: an integer from 1 to 900 is expected, not \"soon\"")),
+        ("MemorySize: 64", format!("{at}.MemorySize: an integer from 128 to 10240 is expected, not 64")),
+        ("Events: {E: {Type: DynamoDB}}", format!("{at}.Events.E.Properties: this property is required")),
+        ("Environment: {Variables: {A: [1]}}", format!("{at}.Environment.Variables.A: a text is expected, not a list")),
+    ] {
+        check_error(&function_with(property), &expected);
+    }
+    check_error(
+        &function_with("").replace("python3.12", "java21"),
+        &format!("{at}.Runtime: {}", tailrace_lambda::ConfigError::UnsupportedRuntime("java21".into())),
+    );
+    check_error(
+        &function_with("Environment: {Variables: {AWS_REGION: x}}"),
+        &format!("{at}.Environment.Variables: {}", tailrace_lambda::ConfigError::ReservedVariable("AWS_REGION".into())),
+    );
+    let plan = plan(&function_with("VpcConfig: {SubnetIds: [a]}"));
+    assert_eq!(plan.skipped, ["Resources.F.Properties.VpcConfig: not applied"]);
+}
+
+#[test]
+fn code_is_found_relative_to_the_template() {
+    for (property, expected) in [
+        ("", "/app"),
+        ("CodeUri: .", "/app"),
+        ("CodeUri: ./", "/app"),
+        ("CodeUri: ./src/", "/app/src"),
+        ("CodeUri: ../shared", "/app/../shared"),
+        ("CodeUri: /abs/olute", "/abs/olute"),
+        ("CodeUri: {Bucket: local-dir, Key: /else/where}", "/else/where"),
+    ] {
+        assert_eq!(plan(&function_with(property)).functions[0].code_dir, Path::new(expected), "{property}");
+    }
+}
+
+/// A mapping with one more property.
+fn mapping_with(property: &str) -> String {
+    format!(
+        r"
+Resources:
+  T:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]
+      KeySchema: [{{AttributeName: a, KeyType: HASH}}]
+      StreamSpecification: {{StreamViewType: NEW_IMAGE}}
+  M:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties:
+      FunctionName: elsewhere
+      EventSourceArn: !GetAtt T.StreamArn
+      StartingPosition: LATEST
+      {property}
+"
+    )
+}
+
+#[test]
+fn properties_of_mappings_that_are_not_supported_stop() {
+    let at = "Resources.M.Properties";
+    for (property, expected) in [
+        ("FilterCriteria: {Filters: [{Pattern: x}]}", format!("{at}.FilterCriteria: this property is not supported")),
+        (
+            "DestinationConfig: {OnFailure: {Destination: x}}",
+            format!("{at}.DestinationConfig: this property is not supported"),
+        ),
+        ("TumblingWindowInSeconds: 5", format!("{at}.TumblingWindowInSeconds: this property is not supported")),
+        ("BatchSize: 0", format!("{at}.BatchSize: an integer from 1 to 10000 is expected, not 0")),
+        ("BatchSize: 10001", format!("{at}.BatchSize: an integer from 1 to 10000 is expected, not 10001")),
+        (
+            "MaximumBatchingWindowInSeconds: 301",
+            format!("{at}.MaximumBatchingWindowInSeconds: an integer from 0 to 300 is expected, not 301"),
+        ),
+        (
+            "ParallelizationFactor: 11",
+            format!("{at}.ParallelizationFactor: an integer from 1 to 10 is expected, not 11"),
+        ),
+        (
+            "MaximumRetryAttempts: -2",
+            format!("{at}.MaximumRetryAttempts: an integer from -1 to 10000 is expected, not -2"),
+        ),
+        (
+            "MaximumRecordAgeInSeconds: 59",
+            format!(
+                "{at}.MaximumRecordAgeInSeconds: it must be either -1 (forever) or between 60 and 604800 (inclusive)"
+            ),
+        ),
+        (
+            "FunctionResponseTypes: [Other]",
+            format!("{at}.FunctionResponseTypes: ReportBatchItemFailures is expected, not \"Other\""),
+        ),
+        ("Enabled: maybe", format!("{at}.Enabled: true or false is expected, not \"maybe\"")),
+        ("Topics: [x]", format!("{at}.Topics: this property is not supported")),
+    ] {
+        check_error(&mapping_with(property), &expected);
+    }
+    assert_eq!(plan(&mapping_with("Enabled: 'false'")).mappings[0].function, "elsewhere");
+    let timestamp = mapping_with("").replace("LATEST", "AT_TIMESTAMP");
+    check_error(
+        &timestamp,
+        &format!("{at}.StartingPosition: TRIM_HORIZON or LATEST is expected, not \"AT_TIMESTAMP\""),
+    );
+    check_error(
+        &mapping_with("").replace("StartingPosition: LATEST", ""),
+        &format!("{at}.StartingPosition: this property is required"),
+    );
+    check_error(
+        &mapping_with("").replace("!GetAtt T.StreamArn", "arn:aws:sqs:x"),
+        &format!("{at}.EventSourceArn: the ARN of a DynamoDB stream is expected, not \"arn:aws:sqs:x\""),
+    );
+    check_error(
+        &mapping_with("").replace("StreamSpecification: {StreamViewType: NEW_IMAGE}", ""),
+        &format!("{at}.EventSourceArn: the table T has no StreamSpecification"),
+    );
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
+    let plan = plan(&mapping_with("").replace("!GetAtt T.StreamArn", arn));
+    assert_eq!(plan.mappings[0].source, Source::Arn(arn.into()));
+}
+
+#[test]
+fn malformed_templates_are_told_so() {
+    check_error("[]", "the template is malformed: a map with Resources is expected");
+    check_error("Other: {}", "Resources: there are none");
+    check_error("Resources: []", "Resources: a map is expected");
+    check_error("Resources: {A: {}}", "Resources.A: there is no Type");
+    check_error(
+        "Resources: {A: {Type: AWS::Serverless::SimpleTable, Properties: []}}",
+        "Resources.A.Properties: a map is expected, not a list",
+    );
+    check_error(
+        "Resources: {A: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: B}}, B: {Type: AWS::Serverless::SimpleTable}}",
+        "Resources.B: the table name \"B\" is taken by A",
+    );
+    for text in ["Resources: {", "{\"Resources\": "] {
+        assert!(matches!(plan_with(text, &Options::default()), Err(TemplateError::Malformed(_))), "{text}");
+    }
+    let transform = plan("Transform: [AWS::Serverless-2016-10-31, Mine]\nResources: {}");
+    assert_eq!(transform.skipped, ["Transform: \"Mine\" is not applied"]);
+}
+
+#[test]
+fn what_sam_built_is_preferred_and_every_name_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = find(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("looked for .aws-sam/build/template.yaml, template.yaml, template.yml"), "{error}");
+    std::fs::create_dir_all(dir.path().join(".aws-sam/build")).unwrap();
+    for name in ["template.json", "template.yml", "template.yaml", ".aws-sam/build/template.yaml"] {
+        let text = if name.ends_with("json") { "{\"Resources\": {}}" } else { "Resources: {}" };
+        std::fs::write(dir.path().join(name), text).unwrap();
+        let found = find(dir.path()).unwrap();
+        assert_eq!(found, dir.path().join(name));
+        assert_eq!(read(&found, &Options::default()).unwrap(), Plan::default());
+    }
+    let built = dir.path().join(".aws-sam/build/template.yaml");
+    std::fs::write(&built, function_with("CodeUri: F")).unwrap();
+    let plan = read(&built, &Options::default()).unwrap();
+    assert_eq!(plan.functions[0].code_dir, dir.path().join(".aws-sam/build/F"));
+}
