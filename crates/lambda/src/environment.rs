@@ -191,6 +191,9 @@ impl Environment {
             changed: Notify::new(),
         });
         function.environments.lock().push(environment.clone());
+        if pool.is_drained() {
+            environment.stop_now();
+        }
         let alive = pool.alive();
         let runner = environment.clone();
         tokio::spawn(async move {
@@ -544,7 +547,7 @@ impl Environment {
         }
         if started {
             if let Some(job) = pending {
-                // Never handed over: another process takes it.
+                // Never handed over: another process takes it. At a stop that process is not started, and says so.
                 self.pool.dispatch(&self.function.config.name, job);
             }
             return;

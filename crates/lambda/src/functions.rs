@@ -98,6 +98,8 @@ pub(crate) struct Pool {
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     /// Replaced and removed configurations; those whose last invocation has ended are gone from here.
     retired: Mutex<Vec<Weak<Function>>>,
+    /// The drain is over: no process is started any more.
+    drained: AtomicBool,
     /// Environments whose runner has not ended.
     alive: watch::Sender<usize>,
 }
@@ -152,6 +154,7 @@ impl Functions {
             slots,
             functions: RwLock::default(),
             retired: Mutex::default(),
+            drained: AtomicBool::new(false),
             alive: watch::Sender::new(0),
         };
         Ok(Functions { pool: Arc::new(pool) })
@@ -343,12 +346,19 @@ impl Pool {
 
     /// Ends the processes of every retired configuration.
     fn stop_now(&self) {
+        // Before the look at the lists: an environment that is not in one of them yet looks at this itself.
+        self.drained.store(true, Ordering::SeqCst);
         let retired: Vec<_> = self.retired.lock().iter().filter_map(Weak::upgrade).collect();
         for function in retired {
             for environment in function.environments.lock().iter() {
                 environment.stop_now();
             }
         }
+    }
+
+    /// Whether every process has to go now.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::SeqCst)
     }
 
     /// Counts an environment until the guard is dropped.

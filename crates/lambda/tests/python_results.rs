@@ -10,7 +10,7 @@ use bytes::Bytes;
 use common::{ARN, Bench};
 use serde_json::{Value, json};
 use tailrace_core::limits;
-use tailrace_lambda::{FunctionErrorKind, InvokeContext, InvokeOutcome, LogStream, NotInvocable};
+use tailrace_lambda::{FunctionErrorKind, InvokeContext, InvokeOutcome, LogStream, NotInvocable, PythonClient};
 
 #[tokio::test]
 async fn results_reach_the_caller_as_json() {
@@ -42,6 +42,14 @@ def handler(event, context):
     ] {
         assert_eq!(bench.result(&json!(event).to_string()).await, expected, "{event}");
     }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_is_chosen_without_a_setting_and_sees_the_same_function() {
+    let bench = Bench::with(|settings| settings.python_client = PythonClient::Auto);
+    bench.put("import sys\ndef handler(event, context):\n    return [event, 'tailrace_runtime' in sys.modules]\n");
+    assert_eq!(bench.result(r#"{"a":1}"#).await, r#"[{"a": 1}, false]"#);
     bench.stop().await;
 }
 
