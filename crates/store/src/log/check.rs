@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tailrace_core::Lsn;
 
-use super::frame::BadFrame;
+use super::frame::{BadFrame, Position};
 use super::index::{self, SegmentIndex};
 use super::recovery::follows;
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
@@ -34,7 +34,8 @@ struct Check<'a> {
     faults: Vec<LogFault>,
     prev: Option<(u64, u64)>,
     last: Lsn,
-    claim: Lsn,
+    reached: Position,
+    claim: Position,
     /// Where the chain ended for now: damage, if a claim turns out to lie behind it.
     stop: Option<LogFault>,
 }
@@ -63,12 +64,13 @@ pub fn check(files: &dyn Files, dir: &Path) -> Result<Vec<LogFault>, StoreError>
     let (_, claimed) = SyncedFile::open(files, dir)?;
     let claim = claimed.max(newest.synced);
     let (prev, last, stop) = (None, Lsn::ZERO, None);
-    let mut check = Check { files, dir, uuid: newest.uuid, faults, prev, last, claim, stop };
+    let mut check =
+        Check { files, dir, uuid: newest.uuid, faults, prev, last, reached: Position::default(), claim, stop };
     for number in names.iter().filter_map(|name| number_of(name, ".seg")) {
         check.segment(number, names.iter().any(|name| number_of(name, ".idx") == Some(number)))?;
     }
-    if check.claim > check.last {
-        let missing = fault(dir, 0, &format!("frames up to number {}, found none above {}", check.claim, check.last));
+    if check.claim > check.reached {
+        let missing = fault(dir, 0, &format!("frames up to {}, found them end at {}", check.claim, check.reached));
         check.faults.push(check.stop.take().unwrap_or(missing));
     }
     Ok(check.faults)
@@ -102,6 +104,7 @@ impl Check<'_> {
                     chain = Some(header.checksum);
                     (self.prev, self.last) = (Some((number, header.checksum)), header.last());
                     at = offset + u64::from(header.len);
+                    self.reached = Position::new(number, at);
                     match segment::note_frame(&header, &body) {
                         Some(content) => drop(noted.note(offset, &header, &content)),
                         None => self.faults.push(fault(&path, offset, "a body of this format, found other bytes")),
@@ -134,6 +137,7 @@ impl Check<'_> {
         if index.end != at {
             self.faults.push(bad(path, at, found));
             (self.last, self.prev) = (self.last.max(index.last), Some((index.segment, index.last_checksum)));
+            self.reached = Position::new(index.segment, index.end);
             return Ok(());
         }
         let index_path = index::path(self.dir, index.segment);
@@ -160,7 +164,7 @@ impl Check<'_> {
         let path = index::path(self.dir, number);
         match index::open(self.files.open(&path)?.as_ref(), number) {
             Ok(index) => {
-                self.claim = self.claim.max(index.last);
+                self.claim = self.claim.max(Position::new(number, index.end));
                 Ok(Some(index))
             }
             Err(StoreError::Corrupt(detail)) => {

@@ -19,6 +19,24 @@ pub const ALIGN_BYTES: usize = 8;
 const MAGIC: u32 = u32::from_le_bytes(*b"TRLF");
 const CHECKSUMMED_FROM: usize = 16;
 
+/// A place in the log: a segment's number and an offset in it, in the order of the log. That everything before a place is
+/// synced is what the superblock, the synced file and every frame claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position(pub u64);
+
+impl Position {
+    pub fn new(segment: u64, offset: u64) -> Self {
+        debug_assert!(segment < 1 << 32 && offset < 1 << 32, "a place fits its 64 bits");
+        Self(segment << 32 | offset)
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "byte {} of segment {}", self.0 & 0xffff_ffff, self.0 >> 32)
+    }
+}
+
 /// What a frame's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -36,16 +54,17 @@ pub(super) struct Header {
     pub generation: u64,
     pub lsn: Lsn,
     pub prev: u64,
-    pub synced: Lsn,
+    pub synced: Position,
     pub time_ms: u64,
     pub span: u32,
     pub kind: Kind,
 }
 
 impl Header {
-    /// The last number of the frame.
+    /// The last number given out up to and with the frame. Moved records take no number of their own, so that whoever
+    /// gives out numbers ahead of the log is not disturbed: their frame bears the number that comes next.
     pub fn last(&self) -> Lsn {
-        Lsn(self.lsn.0 + u64::from(self.span) - 1)
+        Lsn((self.lsn.0 + u64::from(self.span)).saturating_sub(1))
     }
 }
 
@@ -142,8 +161,8 @@ pub(super) fn verify(frame: &[u8], segment: u64) -> Result<Header, BadFrame> {
         other => return Err(BadFrame::new("frame kind 1 or 2", other.to_string())),
     };
     let span = u32_at(frame, 56);
-    if span == 0 {
-        return Err(BadFrame::new("a frame span of at least 1", "0"));
+    if (span == 0) != (kind == Kind::Moved) {
+        return Err(BadFrame::new("a frame span that suits its kind", span.to_string()));
     }
     Ok(Header {
         len: len as u32,
@@ -151,7 +170,7 @@ pub(super) fn verify(frame: &[u8], segment: u64) -> Result<Header, BadFrame> {
         generation: u64_at(frame, 16),
         lsn: Lsn(u64_at(frame, 24)),
         prev: u64_at(frame, 32),
-        synced: Lsn(u64_at(frame, 40)),
+        synced: Position(u64_at(frame, 40)),
         time_ms: u64_at(frame, 48),
         span,
         kind,

@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use tailrace_core::Lsn;
 use tokio::sync::Notify;
 
+use super::frame::Position;
 use super::index;
 use super::moved::MovedRun;
 use super::segment::{self, FIRST_FRAME_AT};
@@ -62,7 +63,7 @@ struct SupplyState {
     /// The largest reservation since there was none.
     largest: u64,
     due: bool,
-    limit_wanted: Option<(Lsn, Lsn)>,
+    limit_wanted: Option<(Lsn, Position)>,
     stop: bool,
 }
 
@@ -132,7 +133,7 @@ impl Supply {
     }
 
     /// Makes `limit` the number below which all numbers given out are.
-    pub fn write_limit(&self, limit: Lsn, synced: Lsn) -> Result<(), StoreError> {
+    pub fn write_limit(&self, limit: Lsn, synced: Position) -> Result<(), StoreError> {
         let mut superblock = self.superblock.lock();
         let next = Superblock { lsn_limit: limit, synced: superblock.now.synced.max(synced), ..superblock.now };
         superblock.write(next)?;
@@ -189,7 +190,7 @@ pub(super) fn keep(log: &Inner) -> Result<(), StoreError> {
 }
 
 /// Waits until numbers below `next` may be given out.
-pub(super) fn await_limit(log: &Inner, next: Lsn, synced: Lsn) -> Result<(), StoreError> {
+pub(super) fn await_limit(log: &Inner, next: Lsn, synced: Position) -> Result<(), StoreError> {
     let limit = log.supply.lsn_limit.load(Ordering::SeqCst);
     if next.0 + LSN_RESERVE / 2 < limit {
         return Ok(());

@@ -1,7 +1,7 @@
 //! Opening a log: what is synced is verified, what is not is kept if it is whole or cut, and a new generation begins.
 //!
 //! Invariants: the segments from the first one that the tree does not cover are read whole, and every frame must chain
-//! to the one before; if the chain ends below a number that anything valid knows to be synced, that is damage and
+//! to the one before; if the chain ends before a place that anything valid knows to be synced, that is damage and
 //! opening stops; what is kept is written again and synced before it is shown (it may have been in the page cache only,
 //! or its writeback may have failed without a word); a cut tail is taken off the file, and its numbers are not used
 //! again, so that it can never come back.
@@ -16,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
 
 use super::directory::Directory;
-use super::frame::{BadFrame, Header, Kind, corrupt};
+use super::frame::{BadFrame, Header, Kind, Position, corrupt};
 use super::keeper::{self, LSN_RESERVE, Supply};
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
 use super::superblock::{Superblock, SuperblockFile, SyncedFile};
@@ -33,11 +33,13 @@ struct Scan {
     prev: Option<u64>,
     last: Lsn,
     last_time_ms: u64,
+    /// Where the last good frame ends.
+    reached: Position,
     /// The last segment with a good frame.
     good: Option<u64>,
     /// Where the chain ended, and why.
     stop: Option<(PathBuf, u64, BadFrame)>,
-    /// Per segment, where its first frame above the claims begins.
+    /// Per segment, where its first frame behind the claims begins.
     unclaimed: BTreeMap<u64, u64>,
 }
 
@@ -80,9 +82,10 @@ pub(super) fn open(
     let numbers: Vec<u64> = segments.keys().copied().collect();
     let first = numbers.iter().position(|n| !segments[n].indexed || segments[n].index.last > persisted);
     let first = first.unwrap_or(numbers.len());
-    let indexed = segments.values().map(|segment| segment.index.last).max().unwrap_or(Lsn::ZERO);
-    let claim = claimed.max(superblock.now.synced).max(persisted).max(indexed);
-    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, claim)?;
+    let indexed = segments.values().filter(|segment| segment.indexed);
+    let indexed = indexed.map(|segment| Position::new(segment.index.segment, segment.index.end)).max();
+    let claim = claimed.max(superblock.now.synced).max(indexed.unwrap_or_default());
+    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, (claim, persisted))?;
     secure_tail(files.as_ref(), dir, &mut segments, &scan)?;
 
     let unused: Vec<u64> =
@@ -95,7 +98,7 @@ pub(super) fn open(
     let next = Lsn(superblock.now.lsn_limit.0.max(scan.last.0 + 1).max(persisted.0 + 1));
     let generation = superblock.now.generation + 1;
     let lsn_limit = Lsn(next.0 + LSN_RESERVE);
-    let synced = superblock.now.synced.max(scan.last);
+    let synced = superblock.now.synced.max(scan.reached);
     superblock.write(Superblock { generation, lsn_limit, synced, ..superblock.now })?;
 
     let mut spares = spares;
@@ -113,7 +116,8 @@ pub(super) fn open(
         generation,
         next,
         prev: scan.prev.unwrap_or(0),
-        synced: last,
+        synced: scan.reached,
+        last,
         last_time_ms,
         claims,
         buffer: Vec::new(),
@@ -179,13 +183,14 @@ fn scan(
     segments: &mut BTreeMap<u64, Segment>,
     numbers: &[u64],
     first: usize,
-    claim: Lsn,
+    claim: (Position, Lsn),
 ) -> Result<Scan, StoreError> {
     let before = numbers[..first].last().map(|number| &segments[number].index);
     let mut scan = Scan {
         prev: before.map(|index| index.last_checksum),
         last: before.map_or(Lsn::ZERO, |index| index.last),
         last_time_ms: before.map_or(0, |index| index.last_time_ms),
+        reached: before.map_or(Position::default(), |index| Position::new(index.segment, index.end)),
         good: None,
         stop: None,
         unclaimed: BTreeMap::new(),
@@ -214,7 +219,8 @@ fn scan(
                             (scan.prev, scan.last) = (Some(header.checksum), header.last());
                             (scan.last_time_ms, scan.good) = (header.time_ms, Some(*number));
                             at = offset + u64::from(header.len);
-                            if header.last() > claim {
+                            scan.reached = Position::new(*number, at);
+                            if scan.reached > claim.0 {
                                 scan.unclaimed.entry(*number).or_insert(offset);
                             }
                         }
@@ -237,26 +243,27 @@ fn undecodable(file: &Arc<dyn crate::files::File>, offset: u64) -> StoreError {
     corrupt(file.path(), offset, "a frame of this format", "a body that does not decode")
 }
 
-/// Stops if anything valid knows of a synced number that the chain does not reach.
+/// Stops if anything valid knows of a synced place that the chain does not reach.
 fn verify_claims(
     files: &dyn Files,
     dir: &Path,
     segments: &BTreeMap<u64, Segment>,
     scanned: &[u64],
     scan: &Scan,
-    claim: Lsn,
+    (mut claim, persisted): (Position, Lsn),
 ) -> Result<(), StoreError> {
-    let mut claim = claim;
     for number in scanned.iter().filter(|number| scan.good.is_none_or(|good| **number >= good)) {
         let file = files.open(&segment::path(dir, *number))?;
         let from = if scan.good == Some(*number) { segments[number].index.end } else { FIRST_FRAME_AT };
         claim = claim.max(Walker::new(file.as_ref(), *number)?.claims_from(from)?);
     }
-    if claim <= scan.last {
+    let known = if claim > scan.reached {
+        format!("(everything before {claim} is known to be synced, and whole frames end at {})", scan.reached)
+    } else if persisted > scan.last {
+        format!("(the tree holds numbers up to {persisted}, and the last number in the log is {})", scan.last)
+    } else {
         return Ok(());
-    }
-    let known =
-        format!("with numbers up to {claim}, which are known to be synced (the last whole one is {})", scan.last);
+    };
     Err(match &scan.stop {
         Some((path, offset, bad)) => corrupt(path, *offset, &format!("{} {known}", bad.expected), &bad.found),
         None => corrupt(dir, 0, &format!("a log {known}"), "no segment that holds them"),

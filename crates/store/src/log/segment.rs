@@ -11,7 +11,7 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{LoggedImage, LoggedWrite};
-use super::frame::{self, BadFrame, Header, Kind, u32_at, u64_at};
+use super::frame::{self, BadFrame, Header, Kind, Position, u32_at, u64_at};
 use super::index::{Entry, Run, SegmentIndex};
 use super::{codec, moved};
 use crate::files::{File, SECTOR_BYTES};
@@ -258,10 +258,10 @@ impl<'a> Walker<'a> {
         Ok(Err(first.expect("invariant: two places were tried")))
     }
 
-    /// The highest number that any valid frame from `at` on knows to be synced: what tells damage from a torn tail.
-    pub fn claims_from(&mut self, at: u64) -> Result<Lsn, StoreError> {
+    /// The furthest position that any valid frame from `at` on knows to be synced: what tells damage from a torn tail.
+    pub fn claims_from(&mut self, at: u64) -> Result<Position, StoreError> {
         let mut at = at.next_multiple_of(frame::ALIGN_BYTES as u64);
-        let mut claim = Lsn::ZERO;
+        let mut claim = Position::default();
         while at + frame::HEADER_BYTES as u64 <= self.len {
             let window = self.bytes(at, WINDOW_BYTES.min((self.len - at) as usize))?;
             let words = window.chunks_exact(frame::ALIGN_BYTES);

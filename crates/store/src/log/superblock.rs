@@ -1,4 +1,4 @@
-//! The superblock and the file of the synced number.
+//! The superblock and the file of the synced position.
 //!
 //! Superblock invariants: two slots, both written and synced (one after the other) before anything relies on them, so
 //! that either slot alone is enough; no number at or above `lsn_limit` was ever given out. The synced file is written
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::frame::{corrupt, u32_at, u64_at};
+use super::frame::{Position, corrupt, u32_at, u64_at};
 use crate::StoreError;
 use crate::files::{File, Files, read_all};
 
@@ -35,7 +35,8 @@ pub(super) struct Superblock {
     pub uuid: [u8; 16],
     pub generation: u64,
     pub lsn_limit: Lsn,
-    pub synced: Lsn,
+    /// Everything before is synced.
+    pub synced: Position,
 }
 
 impl Superblock {
@@ -70,7 +71,7 @@ impl Superblock {
             uuid: slot[24..40].try_into().expect("invariant: sixteen bytes"),
             generation: u64_at(slot, 40),
             lsn_limit: Lsn(u64_at(slot, 48)),
-            synced: Lsn(u64_at(slot, 56)),
+            synced: Position(u64_at(slot, 56)),
         }))
     }
 }
@@ -92,7 +93,7 @@ impl SuperblockFile {
         let temporary = dir.join("superblock.tmp");
         let file = files.create(&temporary)?;
         file.zero_fill(0, FILE_BYTES)?;
-        let first = Superblock { sequence: 1, uuid, generation: 0, lsn_limit: Lsn(1), synced: Lsn::ZERO };
+        let first = Superblock { sequence: 1, uuid, generation: 0, lsn_limit: Lsn(1), synced: Position::default() };
         for at in SLOT_AT {
             file.write_at(&first.encode(), at)?;
         }
@@ -142,7 +143,7 @@ impl SuperblockFile {
     }
 }
 
-/// The open file of the synced number.
+/// The open file of the synced position.
 #[derive(Debug)]
 pub(super) struct SyncedFile {
     file: Arc<dyn File>,
@@ -161,7 +162,7 @@ impl SyncedFile {
     }
 
     /// Opens it and tells what it claims; a slot that does not verify claims nothing (it is never synced on purpose).
-    pub fn open(files: &dyn Files, dir: &Path) -> Result<(Self, Lsn), StoreError> {
+    pub fn open(files: &dyn Files, dir: &Path) -> Result<(Self, Position), StoreError> {
         let file = files.open(&dir.join(SYNCED_NAME))?;
         let mut bytes = vec![0; SYNCED_FILE_BYTES as usize];
         file.read_at(&mut bytes, 0)?;
@@ -171,14 +172,14 @@ impl SyncedFile {
         };
         let claims = SYNCED_SLOT_AT.map(|at| claim(at).unwrap_or(0));
         let turn = usize::from(claims[0] > claims[1]);
-        Ok((Self { file, turn }, Lsn(claims[0].max(claims[1]))))
+        Ok((Self { file, turn }, Position(claims[0].max(claims[1]))))
     }
 
-    /// Claims that everything up to `lsn` is synced. Call it after the sync.
-    pub fn claim(&mut self, lsn: Lsn) -> Result<(), StoreError> {
+    /// Claims that everything before `position` is synced. Call it after the sync.
+    pub fn claim(&mut self, position: Position) -> Result<(), StoreError> {
         let mut slot = [0; SYNCED_SLOT_BYTES];
         slot[0..8].copy_from_slice(SYNCED_MAGIC);
-        slot[8..16].copy_from_slice(&lsn.0.to_le_bytes());
+        slot[8..16].copy_from_slice(&position.0.to_le_bytes());
         let checksum = xxh3_64(&slot[..16]);
         slot[16..24].copy_from_slice(&checksum.to_le_bytes());
         self.file.write_at(&slot, SYNCED_SLOT_AT[self.turn])?;

@@ -385,12 +385,28 @@ fn a_segment_with_few_live_records_is_emptied_and_readers_see_the_same_records()
         log.keep().unwrap();
         assert_eq!(records(&log, 3).unwrap(), want);
     }
+    assert_eq!(log.group().next_lsn(), last.next(), "moving records takes no number");
     assert!(log.usage().bytes * 3 < before, "{} of {before} bytes are left", log.usage().bytes);
     assert_eq!(log.position_at_time(ShardNo(3), want[2].time_ms, last).unwrap(), Lsn(want[2].lsn.0 - 1));
     drop(log);
     let log = open_at(&disk.killed(), last.0).unwrap();
     assert_eq!(records(&log, 3).unwrap(), want);
     assert_eq!(check(&disk, Path::new(DIR)).unwrap(), []);
+}
+
+#[test]
+fn damage_in_moved_records_at_the_very_end_of_the_log_stops_the_start() {
+    let disk = SimFiles::new();
+    let (log, last) = sparse(&disk);
+    (0..20).for_each(|_| log.keep().unwrap());
+    drop(log);
+    let path =
+        disk.paths().into_iter().rfind(|p| p.to_string_lossy().ends_with(".seg") && !meaningful(&disk, p).is_empty());
+    let path = path.unwrap();
+    let at = *meaningful(&disk, &path).iter().filter(|at| **at > 512).max().unwrap();
+    disk.flip_bit(&path, at, 5);
+    let error = open_at(&disk, last.0).unwrap_err().to_string();
+    assert!(error.contains("known to be synced") && error.contains(&path.display().to_string()), "{error}");
 }
 
 #[test]

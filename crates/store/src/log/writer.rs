@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use tailrace_core::Lsn;
 
 use super::codec::{self, LoggedWrite, frame_bytes_bound};
-use super::frame::{self, Header, Kind};
+use super::frame::{self, Header, Kind, Position};
 use super::moved::{self, MovedRun};
 use super::segment::{FIRST_FRAME_AT, Noted, Segment, note_moved, note_writes};
 use super::superblock::SyncedFile;
@@ -32,7 +32,10 @@ pub(crate) struct Writer {
     pub(super) generation: u64,
     pub(super) next: Lsn,
     pub(super) prev: u64,
-    pub(super) synced: Lsn,
+    /// Everything before is synced.
+    pub(super) synced: Position,
+    /// The last number that is synced.
+    pub(super) last: Lsn,
     pub(super) last_time_ms: u64,
     pub(super) claims: SyncedFile,
     pub(super) buffer: Vec<u8>,
@@ -43,7 +46,7 @@ impl Writer {
         self.next
     }
 
-    pub(super) fn synced(&self) -> Lsn {
+    pub(super) fn synced(&self) -> Position {
         self.synced
     }
 }
@@ -111,7 +114,7 @@ impl<'a> Group<'a> {
         let mut body = Vec::new();
         moved::encode(source, runs, &mut body);
         let bound = (frame::HEADER_BYTES + body.len() + frame::ALIGN_BYTES) as u64;
-        self.append(Kind::Moved, 1, bound, note_moved(source, runs), |out| out.extend_from_slice(&body))
+        self.append(Kind::Moved, 0, bound, note_moved(source, runs), |out| out.extend_from_slice(&body))
     }
 
     fn append(
@@ -178,8 +181,9 @@ impl<'a> Group<'a> {
     }
 
     fn write(&mut self) -> Result<Lsn, StoreError> {
-        let Some(last) = self.placed.last() else { return Ok(self.writer.synced) };
-        let synced = last.header.last();
+        let Some(last) = self.placed.last() else { return Ok(self.writer.last) };
+        let (number, end) = (self.parts[last.part].tail.segment, last.offset + u64::from(last.header.len));
+        let (last, synced) = (last.header.last(), Position::new(number, end));
         for part in self.parts.iter().filter(|part| !part.bytes.is_empty()) {
             part.tail.file.write_at(&part.bytes, part.start)?;
         }
@@ -204,13 +208,14 @@ impl<'a> Group<'a> {
         let part = self.parts.last().expect("invariant: a group has a part");
         self.writer.tail.offset = part.start + part.bytes.len() as u64;
         (self.writer.prev, self.writer.synced, self.writer.last_time_ms) = (self.prev, synced, self.time_ms);
+        self.writer.last = last;
         let tail = &self.writer.tail;
         self.log.supply.set_active_left(tail.capacity.saturating_sub(tail.offset));
         if self.parts.len() > 1 {
             self.log.supply.wake();
         }
         self.parts.truncate(1);
-        Ok(synced)
+        Ok(last)
     }
 }
 
