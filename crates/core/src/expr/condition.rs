@@ -142,7 +142,12 @@ fn check_words(kind: ExprKind, raw: &RawCondition<'_>) -> Result<(), ExprError> 
         }
         RawCondition::Between(operands) => operands.iter().try_for_each(|o| check_operand_words(kind, o)),
         RawCondition::In(operands) => operands.iter().try_for_each(|o| check_operand_words(kind, o)),
-        RawCondition::And(nodes) | RawCondition::Or(nodes) => nodes.iter().try_for_each(|n| check_words(kind, n)),
+        RawCondition::And(nodes) | RawCondition::Or(nodes) => {
+            for node in nodes {
+                check_words(kind, node)?;
+            }
+            Ok(())
+        }
         RawCondition::Not(_, node) => check_words(kind, node),
         RawCondition::Call(call) => check_call_words(kind, call, true),
     }
@@ -180,18 +185,28 @@ struct Builder<'p> {
 }
 
 impl Builder<'_> {
+    /// Small, since deep conditions recurse here.
     fn node(&mut self, raw: &RawCondition<'_>) -> Result<Node, ExprError> {
+        match raw {
+            RawCondition::And(nodes) => Ok(Node::And(self.nodes(nodes)?)),
+            RawCondition::Or(nodes) => Ok(Node::Or(self.nodes(nodes)?)),
+            RawCondition::Not(times, inner) => Ok(negated(*times, self.node(inner)?)),
+            _ => self.leaf(raw),
+        }
+    }
+
+    fn nodes(&mut self, raw: &[RawCondition<'_>]) -> Result<Vec<Node>, ExprError> {
+        let mut nodes = Vec::with_capacity(raw.len());
+        for node in raw {
+            nodes.push(self.node(node)?);
+        }
+        Ok(nodes)
+    }
+
+    fn leaf(&mut self, raw: &RawCondition<'_>) -> Result<Node, ExprError> {
         Ok(match raw {
-            RawCondition::And(nodes) => Node::And(self.nodes(nodes)?),
-            RawCondition::Or(nodes) => Node::Or(self.nodes(nodes)?),
-            RawCondition::Not(times, inner) => {
-                let inner = self.node(inner)?;
-                // An even run of NOTs is still a NOT to a key condition, which refuses the operator.
-                if times % 2 == 1 {
-                    Node::Not(Box::new(inner))
-                } else {
-                    Node::Not(Box::new(Node::Not(Box::new(inner))))
-                }
+            RawCondition::And(_) | RawCondition::Or(_) | RawCondition::Not(..) => {
+                unreachable!("invariant: `node` keeps these")
             }
             RawCondition::Compare(comparator, left, right) => {
                 let (left, right) = (self.operand(left)?, self.operand(right)?);
@@ -226,10 +241,6 @@ impl Builder<'_> {
             }
             RawCondition::Call(call) => self.call(call)?,
         })
-    }
-
-    fn nodes(&mut self, raw: &[RawCondition<'_>]) -> Result<Vec<Node>, ExprError> {
-        raw.iter().map(|node| self.node(node)).collect()
     }
 
     fn operand(&mut self, raw: &RawOperand<'_>) -> Result<Operand, ExprError> {
@@ -341,6 +352,12 @@ impl Builder<'_> {
             ),
         ))
     }
+}
+
+/// An even run of NOTs is still a NOT to a key condition, which refuses the operator.
+fn negated(times: usize, inner: Node) -> Node {
+    let once = Node::Not(Box::new(inner));
+    if times % 2 == 1 { once } else { Node::Not(Box::new(once)) }
 }
 
 fn comparison(comparator: Comparator) -> Comparison {

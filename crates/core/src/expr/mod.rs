@@ -24,6 +24,9 @@ mod resolve;
 mod syntax;
 mod update;
 
+#[cfg(test)]
+mod tests;
+
 pub use condition::Condition;
 pub use error::{ExprError, ExprKind};
 pub use key_condition::{KeyAttribute, KeyCondition, RangeCondition, ResolvedKeyCondition, nested_key};

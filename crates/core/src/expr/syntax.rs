@@ -176,6 +176,17 @@ pub(super) fn update(text: &str) -> Result<(RawUpdate<'_>, usize), ExprError> {
     Ok((update, parser.operators))
 }
 
+/// One condition as it is, several under their operator.
+fn joined_by<'a>(
+    operator: fn(Vec<RawCondition<'a>>) -> RawCondition<'a>,
+    mut conditions: Vec<RawCondition<'a>>,
+) -> RawCondition<'a> {
+    match conditions.len() {
+        1 => conditions.remove(0),
+        _ => operator(conditions),
+    }
+}
+
 struct Parser<'a> {
     kind: ExprKind,
     text: &'a str,
@@ -256,57 +267,51 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// `NOT` binds tighter than `AND`, which binds tighter than `OR`. One frame of the stack for all three, since this
+    /// is where deep texts recurse.
     fn disjunction(&mut self) -> Result<Parsed<'a>, ExprError> {
-        let first = self.conjunction()?;
-        if self.peek() != TokenKind::Keyword(Keyword::Or) {
-            return Ok(first);
-        }
-        let mut all = vec![self.as_condition(first)?];
-        while self.accept(TokenKind::Keyword(Keyword::Or)) {
+        let mut alternatives = Vec::new();
+        let mut conjuncts = Vec::new();
+        loop {
+            let mut negations = 0;
+            while self.accept(TokenKind::Keyword(Keyword::Not)) {
+                negations += 1;
+            }
+            self.operators += negations;
+            let parsed = self.primary()?;
+            let next = self.peek();
+            let joined = matches!(next, TokenKind::Keyword(Keyword::And | Keyword::Or));
+            if !joined && negations == 0 && conjuncts.is_empty() && alternatives.is_empty() {
+                return Ok(parsed);
+            }
+            let mut condition = self.as_condition(parsed)?;
+            if negations > 0 {
+                condition = RawCondition::Not(negations, Box::new(condition));
+            }
+            conjuncts.push(condition);
+            if next != TokenKind::Keyword(Keyword::And) {
+                alternatives.push(joined_by(RawCondition::And, std::mem::take(&mut conjuncts)));
+            }
+            if !joined {
+                return Ok(Parsed::Condition(joined_by(RawCondition::Or, alternatives)));
+            }
             self.operators += 1;
-            let next = self.conjunction()?;
-            all.push(self.as_condition(next)?);
+            self.at += 1;
         }
-        Ok(Parsed::Condition(RawCondition::Or(all)))
-    }
-
-    fn conjunction(&mut self) -> Result<Parsed<'a>, ExprError> {
-        let first = self.negation()?;
-        if self.peek() != TokenKind::Keyword(Keyword::And) {
-            return Ok(first);
-        }
-        let mut all = vec![self.as_condition(first)?];
-        while self.accept(TokenKind::Keyword(Keyword::And)) {
-            self.operators += 1;
-            let next = self.negation()?;
-            all.push(self.as_condition(next)?);
-        }
-        Ok(Parsed::Condition(RawCondition::And(all)))
-    }
-
-    fn negation(&mut self) -> Result<Parsed<'a>, ExprError> {
-        let mut times = 0;
-        while self.accept(TokenKind::Keyword(Keyword::Not)) {
-            times += 1;
-        }
-        let inner = self.primary()?;
-        if times == 0 {
-            return Ok(inner);
-        }
-        self.operators += times;
-        Ok(Parsed::Condition(RawCondition::Not(times, Box::new(self.as_condition(inner)?))))
     }
 
     fn primary(&mut self) -> Result<Parsed<'a>, ExprError> {
-        let left = if self.peek() == TokenKind::Open {
-            match self.parenthesized(Self::disjunction)? {
-                Parsed::Condition(condition) => return Ok(Parsed::Condition(condition)),
-                Parsed::Operand(operand) => RawOperand::Parenthesized(Box::new(operand)),
-            }
-        } else {
-            self.operand()?
-        };
-        self.comparison(left)
+        if self.peek() != TokenKind::Open {
+            let left = self.operand()?;
+            return self.comparison(left);
+        }
+        let open = self.open()?;
+        let inner = self.disjunction()?;
+        self.close(open)?;
+        match inner {
+            Parsed::Condition(condition) => Ok(Parsed::Condition(condition)),
+            Parsed::Operand(operand) => self.comparison(RawOperand::Parenthesized(Box::new(operand))),
+        }
     }
 
     /// What follows an operand, if anything does.
@@ -342,17 +347,20 @@ impl<'a> Parser<'a> {
         Ok(Parsed::Condition(RawCondition::Compare(comparator, left, right)))
     }
 
-    /// `(` inner `)`; notes when the inner part was itself nothing but a pair of parentheses.
-    fn parenthesized<T>(&mut self, inner: fn(&mut Self) -> Result<T, ExprError>) -> Result<T, ExprError> {
+    /// Steps over `(`. The answer is for [`Parser::close`].
+    fn open(&mut self) -> Result<usize, ExprError> {
         self.descend()?;
         self.at += 1;
-        let open = self.at;
-        let result = inner(self)?;
+        Ok(self.at)
+    }
+
+    /// Steps over `)`; notes when there was nothing between it and `open` but another pair of parentheses.
+    fn close(&mut self, open: usize) -> Result<(), ExprError> {
         let close = self.at;
         self.expect(TokenKind::Close)?;
         self.redundant_parentheses |= self.encloses(open, close);
         self.depth -= 1;
-        Ok(result)
+        Ok(())
     }
 
     /// Whether the tokens `from..to` are one pair of parentheses with something in it.
@@ -376,7 +384,12 @@ impl<'a> Parser<'a> {
 
     fn operand(&mut self) -> Result<RawOperand<'a>, ExprError> {
         match self.peek() {
-            TokenKind::Open => Ok(RawOperand::Parenthesized(Box::new(self.parenthesized(Self::operand)?))),
+            TokenKind::Open => {
+                let open = self.open()?;
+                let inner = self.operand()?;
+                self.close(open)?;
+                Ok(RawOperand::Parenthesized(Box::new(inner)))
+            }
             TokenKind::ValuePlaceholder => Ok(RawOperand::Value(self.take())),
             TokenKind::Identifier if self.tokens[self.at + 1].kind == TokenKind::Open => {
                 self.descend()?;
@@ -423,7 +436,10 @@ impl<'a> Parser<'a> {
 
     fn set_value(&mut self) -> Result<RawSetValue<'a>, ExprError> {
         let left = if self.peek() == TokenKind::Open {
-            match self.parenthesized(Self::set_value)? {
+            let open = self.open()?;
+            let inner = self.set_value()?;
+            self.close(open)?;
+            match inner {
                 RawSetValue::Operand(operand) => RawOperand::Parenthesized(Box::new(operand)),
                 arithmetic => return Ok(arithmetic),
             }
