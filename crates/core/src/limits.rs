@@ -125,3 +125,21 @@ pub const DESCRIPTOR_CACHE_MAX: usize = 4096;
 pub const VALIDATION_ERRORS_MAX: usize = 10;
 /// Most bytes of a request's value that an error repeats. Our reason: an answer must not be as large as the request.
 pub const ECHOED_VALUE_BYTES_MAX: usize = 4096;
+
+
+/// Most commits in a group that is synced at once. Our reason: bounds how long the first of them waits.
+pub const GROUP_COMMITS_MAX: usize = 1024;
+/// Most bytes in a group that is synced at once. Our reason: bounds how long the first of them waits.
+pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Unit in which commits in flight are counted, bytes. Our reason: nearly every commit fits one unit.
+pub const COMMIT_QUEUE_UNIT_BYTES: usize = 8 * 1024;
+/// Units of commits in flight: 64 MiB. Our reason: bounds queue and overlay; above it commits wait.
+pub const COMMIT_QUEUE_UNITS_MAX: u32 = 8 * 1024;
+/// Size at which a memtable is sealed, bytes. Our reason: small enough to replay within a second.
+pub const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// Sealed memtables that may wait for their flush. Our reason: bounds memory and replay; above it commits wait.
+pub const SEALED_MEMTABLES_MAX: usize = 4;
+/// Runs of tables in level 0 above which commits wait for compaction. Our reason: a read looks through each of them.
+pub const YOUNG_RUNS_MAX: usize = 24;
+/// Size of the tree's block cache, bytes. Our reason: the memory budget after a small load.
+pub const BLOCK_CACHE_BYTES: u64 = 32 * 1024 * 1024;

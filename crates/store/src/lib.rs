@@ -4,6 +4,7 @@
 //! Invariants that every engine keeps (ARCHITECTURE.md, Invariants): a commit is atomic; acknowledged means synced;
 //! visible means durable; per shard, sequence order is commit order and a number is never used twice.
 
+mod embedded;
 mod engine;
 pub mod files;
 pub mod keyspace;
@@ -11,5 +12,6 @@ pub mod log;
 mod model;
 mod shards;
 
+pub use embedded::{EmbeddedEngine, FatalHook, Options, check};
 pub use engine::*;
 pub use model::{ModelEngine, PlantedBug};

@@ -99,9 +99,7 @@ impl ShardTable {
     /// Resolves the writes of the commit that begins with `lsn` at `now_ms`.
     pub fn resolve(&mut self, writes: Vec<Write>, lsn: Lsn, now_ms: u64) -> Result<Resolved, StoreError> {
         // Commits that open, seal or drop shards are rare: they work on a copy, so that an invalid one changes nothing.
-        let structural =
-            |write: &Write| matches!(write, Write::OpenStream { .. } | Write::Seal { .. } | Write::DropStream { .. });
-        if writes.iter().any(structural) {
+        if writes.iter().any(is_structural) {
             let mut copy = self.clone();
             let resolved = copy.resolve_here(writes, lsn, now_ms)?;
             *self = copy;
@@ -316,6 +314,11 @@ pub(crate) fn decode_row(value: &[u8]) -> Option<ShardInfo> {
         sealed: row.sealed,
         horizon: row.horizon,
     })
+}
+
+/// True for writes that change the table.
+pub(crate) fn is_structural(write: &Write) -> bool {
+    matches!(write, Write::OpenStream { .. } | Write::Seal { .. } | Write::DropStream { .. })
 }
 
 /// The number to read after for the records from `horizon` on.

@@ -16,6 +16,8 @@ pub enum CounterKey {
     Stream = 2,
     /// The next shard number. Written by the engines only.
     Shard = 3,
+    /// The LSN up to which the tree on the disk holds everything. Written by the embedded engine only.
+    Applied = 4,
 }
 
 impl CounterKey {
@@ -32,6 +34,7 @@ impl CounterKey {
             [1] => Some(CounterKey::Table),
             [2] => Some(CounterKey::Stream),
             [3] => Some(CounterKey::Shard),
+            [4] => Some(CounterKey::Applied),
             _ => None,
         }
     }

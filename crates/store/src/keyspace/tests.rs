@@ -54,7 +54,7 @@ proptest! {
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
         prop_assert_eq!(ReclaimKey::decode(&reclaim.encode()), Some(reclaim));
-        for counter in [CounterKey::Table, CounterKey::Stream, CounterKey::Shard] {
+        for counter in [CounterKey::Table, CounterKey::Stream, CounterKey::Shard, CounterKey::Applied] {
             prop_assert_eq!(CounterKey::decode(&counter.encode()), Some(counter));
         }
         prop_assert_eq!(CounterKey::next(Some(&CounterKey::value(a))), Some(a));

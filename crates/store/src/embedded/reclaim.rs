@@ -1,0 +1,73 @@
+//! Removing the rows of a range that nothing can reach any more (a deleted table's items).
+//!
+//! The range is written down (`ReclaimKey`) before anything is removed and forgotten after its last row is gone, so a
+//! crash resumes. Whole table files go at once; the rows that share a file with others are deleted in small commits.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::pipeline::Shared;
+use super::submit;
+use crate::engine::{CommitRequest, Key, KeyRange, PageLimit, Reads, StoreError, Write};
+use crate::keyspace::{KeyKind, ReclaimKey};
+
+/// Rows that one commit removes: small enough not to be felt by the commits beside it.
+const ROWS_MAX: usize = 256;
+
+/// Exclusive upper end of every key of the keyspace.
+const END: [u8; 1] = [0xff];
+
+/// The row that says that `range` is being removed.
+pub(super) fn row(range: &KeyRange) -> (Key, Bytes) {
+    let after = |key: &Bytes| Bytes::from([key.as_ref(), &[0]].concat());
+    let start = match &range.start {
+        Bound::Included(start) => start.clone(),
+        Bound::Excluded(start) => after(start),
+        Bound::Unbounded => Bytes::new(),
+    };
+    let end = match &range.end {
+        Bound::Included(end) => after(end),
+        Bound::Excluded(end) => end.clone(),
+        Bound::Unbounded => Bytes::copy_from_slice(&END),
+    };
+    (ReclaimKey { start }.encode(), end)
+}
+
+/// Removes what is written down.
+pub(super) fn run(shared: &Arc<Shared>, stopped: &dyn Fn() -> bool) -> Result<(), StoreError> {
+    let waiter = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| StoreError::Io(format!("cannot wait for commits: {error}")))?;
+    let limit = |rows_max| PageLimit { rows_max, cost_max: usize::MAX, cost: |_, _| 0 };
+    let listed = shared.tree.page(&KeyKind::Reclaim.range(), limit(usize::MAX))?;
+    for (row, end) in listed.rows {
+        let Some(ReclaimKey { start }) = ReclaimKey::decode(&row) else { continue };
+        shared.tree.drop_files(&start, &end)?;
+        loop {
+            if stopped() {
+                return Err(StoreError::Closed);
+            }
+            let range = KeyRange {
+                start: Bound::Included(start.clone()),
+                end: Bound::Excluded(end.clone()),
+                reverse: false,
+            };
+            let page = shared.tree.page(&range, limit(ROWS_MAX))?;
+            let done = page.rows.is_empty();
+            let mut writes: Vec<Write> = page.rows.into_iter().map(|(key, _)| Write::Delete { key }).collect();
+            if done {
+                writes.push(Write::Delete { key: row.clone() });
+            }
+            let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
+            let request = CommitRequest { shared: &[], exclusive: &[], body };
+            // This thread is no task: it may wait for the commit here.
+            waiter.block_on(submit(shared, request))?;
+            if done {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
