@@ -126,7 +126,6 @@ pub const VALIDATION_ERRORS_MAX: usize = 10;
 /// Most bytes of a request's value that an error repeats. Our reason: an answer must not be as large as the request.
 pub const ECHOED_VALUE_BYTES_MAX: usize = 4096;
 
-
 /// Most commits in a group that is synced at once. Our reason: bounds how long the first of them waits.
 pub const GROUP_COMMITS_MAX: usize = 1024;
 /// Most bytes in a group that is synced at once. Our reason: bounds how long the first of them waits.

@@ -49,11 +49,8 @@ pub(super) fn run(shared: &Arc<Shared>, stopped: &dyn Fn() -> bool) -> Result<()
             if stopped() {
                 return Err(StoreError::Closed);
             }
-            let range = KeyRange {
-                start: Bound::Included(start.clone()),
-                end: Bound::Excluded(end.clone()),
-                reverse: false,
-            };
+            let range =
+                KeyRange { start: Bound::Included(start.clone()), end: Bound::Excluded(end.clone()), reverse: false };
             let page = shared.tree.page(&range, limit(ROWS_MAX))?;
             let done = page.rows.is_empty();
             let mut writes: Vec<Write> = page.rows.into_iter().map(|(key, _)| Write::Delete { key }).collect();
