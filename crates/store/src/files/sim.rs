@@ -85,6 +85,7 @@ struct State {
     off: bool,
     lying: bool,
     holding: bool,
+    held: usize,
     syncs: u64,
     sync_counts: BTreeMap<PathBuf, u64>,
 }
@@ -202,7 +203,7 @@ impl SimFiles {
         let mut state = self.shared.state.lock().clone();
         state.locks.clear();
         state.faults.clear();
-        (state.holding, state.lying, state.off) = (false, false, false);
+        (state.holding, state.lying, state.off, state.held) = (false, false, false, 0);
         SimFiles { shared: Arc::new(Shared { state: Mutex::new(state), released: Condvar::new() }) }
     }
 
@@ -267,6 +268,14 @@ impl SimFiles {
     /// Holds back every `sync_data` until [`SimFiles::release_syncs`], to see what happens before a sync is done.
     pub fn hold_syncs(&self) {
         self.shared.state.lock().holding = true;
+    }
+
+    /// Waits until a sync is held back.
+    pub fn wait_for_held_sync(&self) {
+        let mut state = self.shared.state.lock();
+        while state.held == 0 {
+            self.shared.released.wait(&mut state);
+        }
     }
 
     /// Lets held syncs go on.
@@ -543,8 +552,13 @@ impl File for SimFile {
 
     fn sync_data(&self) -> Result<(), FileError> {
         let mut state = self.shared.state.lock();
-        while state.holding && !state.off {
-            self.shared.released.wait(&mut state);
+        if state.holding && !state.off {
+            state.held += 1;
+            self.shared.released.notify_all();
+            while state.holding && !state.off {
+                self.shared.released.wait(&mut state);
+            }
+            state.held -= 1;
         }
         state.check(FileOp::Sync, &self.path)?;
         state.syncs += 1;
