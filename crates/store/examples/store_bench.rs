@@ -41,7 +41,10 @@ async fn put(engine: &dyn Engine, n: u64) -> Result<(), StoreError> {
         let value = Bytes::from(format!("{n:0>100}"));
         let (old, meta) = (reads.exclusive[0].clone(), Bytes::from(format!("MODIFY {k:08}")));
         let put = Write::Put { key: key[0].clone(), value };
-        Decision::Apply(vec![put, Write::Append { stream: StreamId(1), bucket, meta, old, new: NewImage::OfWrite(0) }], ())
+        Decision::Apply(
+            vec![put, Write::Append { stream: StreamId(1), bucket, meta, old, new: NewImage::OfWrite(0) }],
+            (),
+        )
     });
     done.await.map(|_| ())
 }
@@ -57,8 +60,7 @@ async fn main() -> Result<(), StoreError> {
         let engine = EmbeddedEngine::open(&base, Options::new(Arc::new(WallClock(now())), [1; 16]))?;
         println!("opened an empty directory in {:?}", begin.elapsed());
         let marker = [Key(Bytes::from_static(b"\x01bench"))];
-        let ranges: Vec<_> =
-            (0..4u16).map(|i| BucketRange { first: i * 16384, last: i * 16384 + 16383 }).collect();
+        let ranges: Vec<_> = (0..4u16).map(|i| BucketRange { first: i * 16384, last: i * 16384 + 16383 }).collect();
         let open = || Write::OpenStream { stream: StreamId(1), ranges: ranges.clone() };
         commit(engine.as_ref(), &[], &marker, |_| Decision::Apply(vec![open()], ())).await?;
         let start = now();

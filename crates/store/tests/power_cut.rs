@@ -116,7 +116,10 @@ async fn verify(engine: &dyn Engine, seen: &Seen) -> Result<(), String> {
             let k: u64 = std::str::from_utf8(&record.meta).unwrap().parse().unwrap();
             let before = rebuilt.insert(k, record.new.as_ref().map_or(0, number));
             if before != record.old.as_ref().map(number) {
-                return Err(format!("record {} of item {k}: the image before is not the one after the last", record.lsn));
+                return Err(format!(
+                    "record {} of item {k}: the image before is not the one after the last",
+                    record.lsn
+                ));
             }
         }
     }
