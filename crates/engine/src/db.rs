@@ -36,7 +36,7 @@ pub struct Settings {
     /// The account in ARNs: 12 digits.
     pub account_id: String,
     /// Which of the two wordings of AWS the errors have.
-    pub wording: tailrace_core::model::Wording,
+    pub wording: tailrace_core::Wording,
     /// Shards of a new stream, 1 to [`SHARDS_PER_STREAM_MAX`](tailrace_core::limits::SHARDS_PER_STREAM_MAX).
     pub shards_per_stream: usize,
     /// How long a record of a stream, and a disabled stream, can be read, milliseconds.
@@ -48,7 +48,7 @@ impl Default for Settings {
         Self {
             region: "us-east-1".to_owned(),
             account_id: "000000000000".to_owned(),
-            wording: tailrace_core::model::Wording::Current,
+            wording: tailrace_core::Wording::Current,
             shards_per_stream: 4,
             stream_retention_ms: tailrace_core::limits::STREAM_RETENTION_MS,
         }

@@ -16,6 +16,5 @@ pub use db::{Db, RequestContext, Service, Settings};
 pub use failure::store_failure;
 pub use names::table_name;
 pub use table::{
-    Billing, BillingMode, KeyAttribute, KeyType, OnDemandThroughput, Table, TableClass, TableStream, Throughput,
-    ViewType, WarmThroughput,
+    Billing, BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType, WarmThroughput,
 };

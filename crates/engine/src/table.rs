@@ -4,47 +4,12 @@
 //! commit). Transitional statuses live in answers only.
 
 use serde::{Deserialize, Serialize};
+use tailrace_core::KeySchema;
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
 /// The version that this code writes.
 const DESCRIPTOR_VERSION: u32 = 1;
-
-/// The type of a key attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum KeyType {
-    /// String.
-    S,
-    /// Number.
-    N,
-    /// Binary.
-    B,
-}
-
-impl KeyType {
-    /// `S`, `N` or `B`.
-    pub fn name(self) -> &'static str {
-        match self {
-            KeyType::S => "S",
-            KeyType::N => "N",
-            KeyType::B => "B",
-        }
-    }
-
-    /// Reads `S`, `N` or `B`.
-    pub fn parse(text: &str) -> Option<KeyType> {
-        [KeyType::S, KeyType::N, KeyType::B].into_iter().find(|t| t.name() == text)
-    }
-}
-
-/// A key attribute.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyAttribute {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub kind: KeyType,
-}
 
 /// How a table is billed; here only told back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,10 +142,8 @@ pub struct Table {
     pub uuid: String,
     /// Creation, milliseconds since the epoch.
     pub created_ms: u64,
-    /// The partition key.
-    pub hash: KeyAttribute,
-    /// The sort key.
-    pub range: Option<KeyAttribute>,
+    /// The primary key.
+    pub key: KeySchema,
     /// Billing.
     pub billing: Billing,
     /// Provisioned units.
@@ -201,22 +164,14 @@ pub struct Table {
 
 impl Table {
     /// A new on-demand table without a stream.
-    pub fn new(
-        name: String,
-        id: TableId,
-        uuid: String,
-        created_ms: u64,
-        hash: KeyAttribute,
-        range: Option<KeyAttribute>,
-    ) -> Table {
+    pub fn new(name: String, id: TableId, uuid: String, created_ms: u64, key: KeySchema) -> Table {
         Table {
             version: DESCRIPTOR_VERSION,
             name,
             id,
             uuid,
             created_ms,
-            hash,
-            range,
+            key,
             billing: Billing { mode: BillingMode::PayPerRequest, on_demand_since_ms: Some(created_ms) },
             throughput: Throughput::default(),
             on_demand: None,
@@ -243,10 +198,5 @@ impl Table {
             return Err(format!("version {} is unknown; {DESCRIPTOR_VERSION} was expected", table.version));
         }
         Ok(table)
-    }
-
-    /// The key attributes: partition key, then sort key.
-    pub fn keys(&self) -> impl Iterator<Item = &KeyAttribute> {
-        std::iter::once(&self.hash).chain(self.range.as_ref())
     }
 }

@@ -1,9 +1,10 @@
 //! Constraints of members: the `N validation errors detected` texts in both wordings. Source: spec/dynamodb-api.md 1.5,
 //! 1.6 and the orders of 2.5.
 
+use super::Operation;
+use super::Wording;
 use super::java;
 use super::shape::{Kind, Member, NAME_PATTERN, Shape, ShapeId, TableNameRule};
-use super::{Operation, Wording};
 use crate::limits::VALIDATION_ERRORS_MAX;
 use crate::{ApiError, Json};
 
@@ -13,6 +14,24 @@ const TABLE_NAME: &str = "TableName";
 struct Fault {
     text: String,
     whole: bool,
+}
+
+/// A member's path as the older wording spells it, and as the newer one does in bounds. Keys of maps are as they are.
+#[derive(Default)]
+struct Path {
+    lower: String,
+    upper: String,
+}
+
+impl Path {
+    fn then(&self, lower: &str, upper: &str) -> Path {
+        Path { lower: format!("{}{lower}", self.lower), upper: format!("{}{upper}", self.upper) }
+    }
+
+    fn element(&self, key: &str) -> Path {
+        let end = format!(".{key}.member");
+        self.then(&end, &end)
+    }
 }
 
 struct Walk<'a> {
@@ -42,7 +61,7 @@ pub(super) fn check(shapes: &[Shape], operation: &Operation, body: &Json, wordin
     };
     for group in groups {
         for &index in group {
-            walk.member(operation, &members[index], body, "");
+            walk.member(operation, &members[index], body, &Path::default());
             if walk.faults.len() >= VALIDATION_ERRORS_MAX {
                 break;
             }
@@ -94,7 +113,7 @@ fn utf16(text: &str) -> i64 {
 }
 
 impl Walk<'_> {
-    fn member(&mut self, operation: &Operation, member: &Member, body: &Json, prefix: &str) {
+    fn member(&mut self, operation: &Operation, member: &Member, body: &Json, prefix: &Path) {
         let json = match body {
             Json::Object(_) => body.get(&member.name),
             _ => None,
@@ -102,8 +121,8 @@ impl Walk<'_> {
         let Some(json) = json else {
             if member.required {
                 let text = format!(
-                    "Value null at '{prefix}{}' failed to satisfy constraint: Member must not be null",
-                    member.path
+                    "Value null at '{}{}' failed to satisfy constraint: Member must not be null",
+                    prefix.lower, member.path
                 );
                 self.faults.push(Fault { text, whole: false });
             }
@@ -112,7 +131,7 @@ impl Walk<'_> {
         if !self.shapes[member.shape.0].constrained {
             return;
         }
-        if prefix.is_empty() && member.name == TABLE_NAME && operation.table_name != TableNameRule::None {
+        if prefix.lower.is_empty() && member.name == TABLE_NAME && operation.table_name != TableNameRule::None {
             self.table_name(json, member);
             return;
         }
@@ -120,7 +139,7 @@ impl Walk<'_> {
         if self.is_plainly_valid(member.shape, json) {
             return;
         }
-        self.value(operation, member.shape, json, &format!("{prefix}{}", member.path));
+        self.value(operation, member.shape, json, &prefix.then(&member.path, &member.name));
     }
 
     /// Scalars that keep their constraints: the common case, without an allocation.
@@ -174,20 +193,15 @@ impl Walk<'_> {
     }
 
     /// A bound that is broken: the newer wording leaves the value out and spells the path as requests do.
-    fn bound(&mut self, id: ShapeId, json: &Json, path: &str, constraint: &str) {
+    fn bound(&mut self, id: ShapeId, json: &Json, path: &Path, constraint: &str) {
         if !self.newer {
-            return self.fault(&java::text(self.shapes, id, json), path, constraint);
+            return self.fault(&java::text(self.shapes, id, json), &path.lower, constraint);
         }
-        let upper = |part: &str| {
-            let mut letters = part.chars();
-            letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
-        };
-        let path: Vec<String> = path.split('.').map(upper).collect();
-        let text = format!("Value at '{}' failed to satisfy constraint: {constraint}", path.join("."));
+        let text = format!("Value at '{}' failed to satisfy constraint: {constraint}", path.upper);
         self.faults.push(Fault { text, whole: false });
     }
 
-    fn value(&mut self, operation: &Operation, id: ShapeId, json: &Json, path: &str) {
+    fn value(&mut self, operation: &Operation, id: ShapeId, json: &Json, path: &Path) {
         let shape = &self.shapes[id.0];
         if *json == Json::Null || !shape.constrained {
             return;
@@ -202,7 +216,7 @@ impl Walk<'_> {
                     if self.faults.len() >= VALIDATION_ERRORS_MAX {
                         return;
                     }
-                    self.value(operation, *element, json, &format!("{path}.{}.member", index + 1));
+                    self.value(operation, *element, json, &path.element(&(index + 1).to_string()));
                 }
             }
             (Kind::Map { key, value }, Json::Object(entries)) => {
@@ -212,11 +226,11 @@ impl Walk<'_> {
                     if self.faults.len() >= VALIDATION_ERRORS_MAX {
                         return;
                     }
-                    self.value(operation, *value, json, &format!("{path}.{name}.member"));
+                    self.value(operation, *value, json, &path.element(name));
                 }
             }
             (Kind::Structure(members), Json::Object(_)) => {
-                let prefix = format!("{path}.");
+                let prefix = path.then(".", ".");
                 for member in members {
                     self.member(operation, member, json, &prefix);
                 }
@@ -225,10 +239,14 @@ impl Walk<'_> {
         }
     }
 
-    fn string(&mut self, id: ShapeId, json: &Json, text: &str, path: &str) {
+    fn string(&mut self, id: ShapeId, json: &Json, text: &str, path: &Path) {
         let shape = &self.shapes[id.0];
         if let Some(pattern) = shape.pattern.filter(|pattern| !pattern.matches(text)) {
-            self.fault(text, path, &format!("Member must satisfy regular expression pattern: {}", pattern.text()));
+            self.fault(
+                text,
+                &path.lower,
+                &format!("Member must satisfy regular expression pattern: {}", pattern.text()),
+            );
         }
         self.length(id, json, utf16(text), path);
         if shape.allowed.is_empty() || shape.allowed.iter().any(|allowed| allowed == text) {
@@ -239,11 +257,15 @@ impl Walk<'_> {
             let text = format!("Failed to satisfy constraint: Member must satisfy enum value set: [{set}]");
             self.faults.push(Fault { text, whole: true });
         } else {
-            self.fault(text, path, &format!("Member must satisfy enum value set: [{}]", shape.allowed.join(", ")));
+            self.fault(
+                text,
+                &path.lower,
+                &format!("Member must satisfy enum value set: [{}]", shape.allowed.join(", ")),
+            );
         }
     }
 
-    fn length(&mut self, id: ShapeId, json: &Json, length: i64, path: &str) {
+    fn length(&mut self, id: ShapeId, json: &Json, length: i64, path: &Path) {
         let shape = &self.shapes[id.0];
         if let Some(max) = shape.max.filter(|max| length > *max) {
             self.bound(id, json, path, &format!("Member must have length less than or equal to {max}"));
@@ -252,7 +274,7 @@ impl Walk<'_> {
         }
     }
 
-    fn range(&mut self, id: ShapeId, json: &Json, number: Option<i64>, path: &str) {
+    fn range(&mut self, id: ShapeId, json: &Json, number: Option<i64>, path: &Path) {
         let shape = &self.shapes[id.0];
         let Some(number) = number else { return };
         if let Some(max) = shape.max.filter(|max| number > *max) {
@@ -263,7 +285,7 @@ impl Walk<'_> {
     }
 
     /// Keys of a map that name tables must be table names (or ARNs).
-    fn keys(&mut self, id: ShapeId, key: ShapeId, json: &Json, entries: &[(String, Json)], path: &str) {
+    fn keys(&mut self, id: ShapeId, key: ShapeId, json: &Json, entries: &[(String, Json)], path: &Path) {
         if self.shapes[key.0].name != "TableArn" {
             return;
         }
@@ -274,7 +296,7 @@ impl Walk<'_> {
                  length greater than or equal to 3, Member must satisfy regular expression pattern: {}]",
                 NAME_PATTERN.text()
             );
-            self.fault(&java::text(self.shapes, id, json), path, &constraint);
+            self.fault(&java::text(self.shapes, id, json), &path.lower, &constraint);
         }
     }
 }

@@ -192,3 +192,15 @@ fn operations_of_the_model_are_known_whether_or_not_they_are_built() {
     assert!(!dynamodb().knows("NoSuchOperation"));
     assert!(streams().validates("GetRecords"));
 }
+
+/// spec/dynamodb-api.md 7.1: the table's name stays as it is written, in a path of the newer wording too.
+#[test]
+fn keys_of_maps_keep_their_spelling() {
+    check(
+        "BatchGetItem",
+        r#"{"RequestItems":{"my.table":{"Keys":[]}}}"#,
+        "ValidationException: 1 validation error detected: Value at 'RequestItems.my.table.member.Keys' failed to satisfy \
+         constraint: Member must have length greater than or equal to 1",
+    );
+    check("PutItem", r#"{"Item":{"a":{"S":1}}}"#, "SerializationException: NUMBER_VALUE cannot be converted to String");
+}

@@ -1,4 +1,4 @@
-//! Shard iterators: opaque tokens `<streamArn>|1|<base64>`. The base64 holds version, stream, shard, the number to read
+//! Shard iterators: opaque tokens `<streamArn>|1|<base64>`. The base64 holds version, a flag, stream, shard, the number to read
 //! after, issue time and a nonce, and an HMAC-SHA256 over all of it and the ARN, so that a client can neither make nor change one.
 //! The secret is kept in the store, so that tokens outlive a restart.
 //!
@@ -16,7 +16,7 @@ use tailrace_store::{Decision, Engine, ShardNo, StoreError, StreamId, Write, com
 
 const TOKEN_VERSION: u8 = 1;
 const SECRET_SETTING: &str = "iterator-secret";
-const FIELDS_BYTES: usize = 1 + 8 * 5;
+const FIELDS_BYTES: usize = 2 + 8 * 5;
 const MAC_BYTES: usize = 32;
 
 /// The key of the tokens' MAC.
@@ -38,6 +38,9 @@ pub struct ShardIterator {
     pub shard: ShardNo,
     /// Read after this number.
     pub after: Lsn,
+    /// Nothing that it has not read can have been trimmed: it stands at the shard's horizon, wherever that moves, or stood
+    /// behind the newest record when it was given out.
+    pub untrimmed: bool,
     /// When it was given out, milliseconds since the epoch.
     pub issued_ms: u64,
 }
@@ -72,7 +75,7 @@ impl ShardIterator {
     /// The token of a position in a shard of the stream `arn`. The nonce makes two tokens of one position differ.
     pub fn token(&self, arn: &str, secret: &IteratorSecret, nonce: u64) -> String {
         let mut bytes = Vec::with_capacity(FIELDS_BYTES + MAC_BYTES);
-        bytes.push(TOKEN_VERSION);
+        bytes.extend([TOKEN_VERSION, u8::from(self.untrimmed)]);
         for field in [self.stream.0, self.shard.0, self.after.0, self.issued_ms, nonce] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }
@@ -94,11 +97,12 @@ impl ShardIterator {
         if fields[0] != TOKEN_VERSION {
             return None;
         }
-        let mut numbers = fields[1..].chunks_exact(8).map(|c| c.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
+        let mut numbers = fields[2..].chunks_exact(8).map(|c| c.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
         let iterator = ShardIterator {
             stream: StreamId(numbers.next()?),
             shard: ShardNo(numbers.next()?),
             after: Lsn(numbers.next()?),
+            untrimmed: fields[1] == 1,
             issued_ms: numbers.next()?,
         };
         Some((arn, iterator))
@@ -120,8 +124,13 @@ mod tests {
     #[test]
     fn a_token_reads_back_and_no_byte_of_it_can_be_changed() {
         let secret = IteratorSecret([7; 32]);
-        let iterator =
-            ShardIterator { stream: StreamId(3), shard: ShardNo(9), after: Lsn(77), issued_ms: 1_700_000_000_000 };
+        let iterator = ShardIterator {
+            stream: StreamId(3),
+            shard: ShardNo(9),
+            after: Lsn(77),
+            untrimmed: true,
+            issued_ms: 1_700_000_000_000,
+        };
         let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2015-05-20T20:51:10.252";
         let token = iterator.token(arn, &secret, 1);
         assert_eq!(ShardIterator::read(&token, &secret), Some((arn, iterator)));
