@@ -248,7 +248,7 @@ impl Client {
         let closed = headers.iter().any(|(n, v)| n == "connection" && v == "close");
         let reply = Reply { status, headers, body, closed };
         // The HTTP library's own answers, and the interim one, carry nothing.
-        if ![100, 431].contains(&status) && !(status == 400 && reply.body.is_empty()) {
+        if !([100, 431].contains(&status) || status == 400 && reply.body.is_empty()) {
             let id = reply.header("x-amzn-requestid").expect("every answer has a request id");
             assert!(id.len() == 52 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()), "{id}");
             assert_eq!(reply.header("x-amz-crc32"), Some(crc32fast::hash(&reply.body).to_string().as_str()));
