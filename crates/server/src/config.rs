@@ -1,0 +1,58 @@
+//! What an operator chooses. Defaults here; the command line lays environment variables (`TAILRACE_*`) and flags over them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+/// How the server runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port; 0: any free one.
+    pub port: u16,
+    /// Everything durable is in here.
+    pub data_dir: PathBuf,
+    /// A template to apply at start.
+    pub template: Option<PathBuf>,
+    /// Names beside those of loopback under which clients may reach a server on loopback.
+    pub allowed_hosts: Vec<String>,
+    /// The settings of the engine: region, account, wording, shards, retention.
+    pub engine: tailrace_engine::Settings,
+    /// How requests are taken in.
+    pub wire: tailrace_wire::Settings,
+}
+
+impl Config {
+    /// The defaults, with a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8000,
+            data_dir: data_dir.into(),
+            template: None,
+            allowed_hosts: Vec::new(),
+            engine: tailrace_engine::Settings::default(),
+            wire: tailrace_wire::Settings::default(),
+        }
+    }
+
+    /// The variables that point any AWS SDK or CLI at a server that listens on `port`: names and values.
+    pub fn client_environment(&self, port: u16) -> Vec<(&'static str, String)> {
+        let host = match self.host {
+            IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        let endpoint = format!("http://{host}:{port}");
+        vec![
+            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.clone()),
+            ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint.clone()),
+            ("AWS_ENDPOINT_URL_LAMBDA", endpoint),
+            ("AWS_REGION", self.engine.region.clone()),
+            ("AWS_DEFAULT_REGION", self.engine.region.clone()),
+            ("AWS_ACCESS_KEY_ID", "tailrace".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "tailrace".to_owned()),
+        ]
+    }
+}

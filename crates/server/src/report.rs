@@ -1,0 +1,65 @@
+//! What the server tells of its work: the state of every mapping, and what happens as it happens. Plain data; the admin
+//! page and the command line share it.
+
+use serde::{Deserialize, Serialize};
+
+/// A mapping as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappingReport {
+    /// Its uuid.
+    pub uuid: String,
+    /// The stream.
+    pub stream_arn: String,
+    /// The table whose stream it is.
+    pub table: String,
+    /// The function's name.
+    pub function: String,
+    /// `Enabled`, `Disabled` or what else its state is.
+    pub state: String,
+    /// Its shards, oldest first.
+    pub shards: Vec<ShardReport>,
+}
+
+/// A mapping's place in one shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardReport {
+    /// The shard.
+    pub shard_id: String,
+    /// The sequence number up to which every record is done.
+    pub position: String,
+    /// `waiting`, `invoking`, `retrying`, `blocked` or `finished`.
+    pub state: String,
+    /// Records that were read and are not done.
+    pub pending_records: usize,
+    /// Age of the oldest of them, milliseconds; 0 if there is none.
+    pub lag_ms: u64,
+    /// Records that were set aside.
+    pub parked_records: u64,
+    /// The error of the last invocation, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Every record that the shard holds is done, durably.
+    pub drained: bool,
+    /// A failing record holds the shard up, and no rule will ever give it up.
+    pub blocked: bool,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A function printed a line, or there is something to say about it.
+    Log(tailrace_lambda::LogLine),
+    /// A batch was worked on.
+    Batch {
+        /// The function.
+        function: String,
+        /// The shard.
+        shard_id: String,
+        /// Its records.
+        records: usize,
+        /// Why it failed; `None`: delivered.
+        error: Option<String>,
+    },
+    /// A notice for the operator.
+    Notice(String),
+}
