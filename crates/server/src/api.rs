@@ -31,13 +31,7 @@ impl Api for ServerApi {
         api.validates(operation.name)
     }
 
-    async fn call(
-        &self,
-        service: Service,
-        operation: &str,
-        body: Bytes,
-        context: &Context,
-    ) -> Result<Bytes, ApiError> {
+    async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
         let service = match service {
             Service::DynamoDb => tailrace_engine::Service::DynamoDb,
             Service::Streams => tailrace_engine::Service::Streams,

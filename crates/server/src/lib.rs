@@ -1,3 +1,23 @@
 //! The wiring of Tailrace: start-up and shutdown, templates, background work.
+//!
+//! Invariants
+//! - Start-up order: port taken, data directory locked and recovered, leftovers of an earlier server killed, functions,
+//!   template, requests, mappings; ready only then. Shutdown runs the other way round.
+//! - Real time and the system's randomness are read in [`clock`] alone.
 
+mod admin;
+mod api;
+mod apply;
+pub mod clock;
+mod config;
+mod functions;
+pub mod mappings;
+mod report;
+mod server;
+mod store;
 pub mod template;
+
+pub use config::Config;
+pub use report::{Event, MappingReport, ShardReport};
+pub use server::{Server, StartError};
+pub use store::check_offline;

@@ -1,0 +1,99 @@
+//! Functions as the data directory keeps them: one JSON row each, so that `serve` alone starts with what is there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tailrace_lambda::{FunctionConfig, Functions};
+use tailrace_store::keyspace::FunctionKey;
+use tailrace_store::{Decision, Engine, PageLimit, StoreError, Write, commit};
+
+/// A function's row. Members are only ever added.
+#[derive(Serialize, Deserialize)]
+struct StoredFunction {
+    name: String,
+    arn: String,
+    handler: String,
+    runtime: String,
+    code_dir: PathBuf,
+    timeout_s: u32,
+    memory_mb: u32,
+    environment: BTreeMap<String, String>,
+    reserved_concurrency: Option<u32>,
+    version: String,
+}
+
+impl From<FunctionConfig> for StoredFunction {
+    fn from(config: FunctionConfig) -> Self {
+        let FunctionConfig {
+            name,
+            arn,
+            handler,
+            runtime,
+            code_dir,
+            timeout_s,
+            memory_mb,
+            environment,
+            reserved_concurrency,
+            version,
+        } = config;
+        Self { name, arn, handler, runtime, code_dir, timeout_s, memory_mb, environment, reserved_concurrency, version }
+    }
+}
+
+impl From<StoredFunction> for FunctionConfig {
+    fn from(stored: StoredFunction) -> Self {
+        let mut config = FunctionConfig::new(stored.name, stored.arn, stored.runtime, stored.handler, stored.code_dir);
+        config.timeout_s = stored.timeout_s;
+        config.memory_mb = stored.memory_mb;
+        config.environment = stored.environment;
+        config.reserved_concurrency = stored.reserved_concurrency;
+        config.version = stored.version;
+        config
+    }
+}
+
+/// Keeps a function and registers it.
+///
+/// # Errors
+/// One line for the operator.
+pub async fn put(store: &dyn Engine, functions: &Functions, config: FunctionConfig) -> Result<(), String> {
+    let name = config.name.clone();
+    functions.put(config.clone()).map_err(|e| format!("function {name}: {e}"))?;
+    let key = FunctionKey { name: name.clone() }.encode();
+    let value =
+        serde_json::to_vec(&StoredFunction::from(config)).expect("invariant: a function can be written as JSON");
+    let value = bytes::Bytes::from(value);
+    let keys = [key.clone()];
+    let stored = commit(store, &[], &keys, |reads| match &reads.exclusive[0] {
+        Some(present) if *present == value => Decision::Reject(()),
+        _ => Decision::Apply(vec![Write::Put { key: key.clone(), value: value.clone() }], ()),
+    });
+    stored.await.map(drop).map_err(|e| format!("function {name}: {e}"))
+}
+
+/// Registers every function that the data directory holds. What cannot be registered any more is returned, one line
+/// each; it does not keep the others from running.
+///
+/// # Errors
+/// The store's.
+pub async fn load(store: &dyn Engine, functions: &Functions) -> Result<Vec<String>, StoreError> {
+    let mut refused = Vec::new();
+    let mut range = FunctionKey::range();
+    loop {
+        let limit = PageLimit { rows_max: 100, cost_max: usize::MAX, cost: |_, _| 0 };
+        let page = store.page(range.clone(), limit).await?;
+        for (key, value) in &page.rows {
+            let stored: StoredFunction = serde_json::from_slice(value)
+                .map_err(|e| StoreError::Corrupt(format!("the row of function {:?}: {e}", FunctionKey::decode(key))))?;
+            let name = stored.name.clone();
+            if let Err(error) = functions.put(stored.into()) {
+                refused.push(format!("function {name}: {error}"));
+            }
+        }
+        match page.rows.last() {
+            Some((key, _)) if page.limited => range = range.after(key),
+            _ => return Ok(refused),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A running server: how it starts and how it stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tailrace_core::clock::Clock;
+use tailrace_core::limits;
+use tailrace_core::rng::Rng;
+use tailrace_engine::Db;
+use tailrace_lambda::Functions;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::api::ServerApi;
+use crate::config::Config;
+use crate::mappings::Mappings;
+use crate::report::Event;
+use crate::template::{self, TemplateError};
+use crate::{apply, functions, store};
+
+/// Why the server does not start: one line for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port is taken, or the address is not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The data directory cannot be made.
+    #[error("cannot use the data directory {}: {}", path.display(), source)]
+    DataDir {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store does not open.
+    #[error("{0}")]
+    Store(String),
+    /// The template cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The template cannot be applied, or a function not be prepared.
+    #[error("{0}")]
+    Apply(String),
+}
+
+/// A running server. Stop it with [`Server::stop`]; dropping it stops nothing in order.
+pub struct Server {
+    address: SocketAddr,
+    db: Arc<Db>,
+    functions: Functions,
+    mappings: Arc<Mappings>,
+    ready: Arc<AtomicBool>,
+    stop_serving: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+    logs: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts: see the crate's invariants for the order. What happens from then on is told through `events`.
+    ///
+    /// # Errors
+    /// The first thing that stands in the way.
+    pub async fn start(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Server, StartError> {
+        let wanted = SocketAddr::new(config.host, config.port);
+        let listen_failed = |source| StartError::Listen { address: wanted, source };
+        // A port that is taken is known before anything is touched. Early clients wait in the backlog.
+        let listener = TcpListener::bind(wanted).await.map_err(listen_failed)?;
+        let address = listener.local_addr().map_err(listen_failed)?;
+        let plan = match &config.template {
+            Some(path) => Some(template::read(path, &template_options(&config))?),
+            None => None,
+        };
+        let data_dir_failed = |source| StartError::DataDir { path: config.data_dir.clone(), source };
+        std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
+        let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
+        let engine = store::open(&data_dir, Arc::clone(&clock)).await.map_err(StartError::Store)?;
+        let db = Db::open(engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
+        let db = Arc::new(db.map_err(|e| StartError::Store(e.to_string()))?);
+
+        let (log_sender, log_receiver) = mpsc::channel(limits::FUNCTION_LOG_LINES_QUEUED_MAX);
+        let mut function_settings = tailrace_lambda::Settings::new(data_dir.join("functions"));
+        function_settings.environment = config
+            .client_environment(address.port())
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let functions = Functions::open(function_settings, clock, Arc::clone(&rng), log_sender)
+            .map_err(|e| StartError::Apply(e.to_string()))?;
+        let logs = tokio::spawn(forward_logs(log_receiver, events.clone()));
+        let refused = functions::load(db.store().as_ref(), &functions).await;
+        for line in refused.map_err(|e| StartError::Store(e.to_string()))? {
+            let _ = events.try_send(Event::Notice(line));
+        }
+        let mappings = Arc::new(Mappings::new(events.clone()));
+
+        let ready = Arc::new(AtomicBool::new(false));
+        let api = ServerApi { db: Arc::clone(&db), mappings: Arc::clone(&mappings), ready: Arc::clone(&ready) };
+        let mut wire = config.wire.clone();
+        wire.region = config.engine.region.clone();
+        wire.extra_hosts = config.allowed_hosts.clone();
+        let (stop_serving, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            match tailrace_wire::serve(listener, api, wire, rng.as_ref(), stopped).await {
+                Ok(report) if report.connections_cut + report.requests_left > 0 => {
+                    tracing::warn!(?report, "the stop did not wait for everything");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "the listener failed"),
+            }
+        });
+        let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs };
+        if let Some(plan) = plan {
+            for line in &plan.skipped {
+                let _ = events.try_send(Event::Notice(format!("template: {line}")));
+            }
+            if let Err(why) = apply::apply(&plan, &server.db, &server.functions, &server.mappings).await {
+                server.stop().await.map_err(StartError::Store)?;
+                return Err(StartError::Apply(why));
+            }
+        }
+        server.ready.store(true, Ordering::Release);
+        Ok(server)
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Arc<Db> {
+        &self.db
+    }
+
+    /// The mappings.
+    pub fn mappings(&self) -> &Arc<Mappings> {
+        &self.mappings
+    }
+
+    /// Stops: mappings drain, then functions end, then requests finish, then the store closes.
+    ///
+    /// # Errors
+    /// The store did not close well.
+    pub async fn stop(self) -> Result<(), String> {
+        self.ready.store(false, Ordering::Release);
+        self.mappings.stop().await;
+        self.functions.stop(FUNCTION_DRAIN).await;
+        drop(self.stop_serving);
+        let _ = self.serving.await;
+        let closed = self.db.store().shutdown().await.map_err(|e| e.to_string());
+        drop(self.functions);
+        self.logs.abort();
+        closed
+    }
+}
+
+/// Functions of batches have ended when the mappings have stopped; this is for calls from elsewhere.
+const FUNCTION_DRAIN: Duration = Duration::from_millis(limits::HTTP_SHUTDOWN_DEFAULT_MS);
+
+fn template_options(config: &Config) -> template::Options {
+    template::Options {
+        region: config.engine.region.clone(),
+        account_id: config.engine.account_id.clone(),
+        ..template::Options::default()
+    }
+}
+
+async fn forward_logs(mut lines: mpsc::Receiver<tailrace_lambda::LogLine>, events: mpsc::Sender<Event>) {
+    while let Some(line) = lines.recv().await {
+        if events.send(Event::Log(line)).await.is_err() {
+            return;
+        }
+    }
+}
