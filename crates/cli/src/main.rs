@@ -1,1 +1,59 @@
-fn main() {}
+//! `tailrace`: the command line. Data goes to stdout, talk to stderr.
+//!
+//! Exit codes: 0 done; 1 could not (one line says why); 2 the command line is wrong; 3 `up --exit-when-drained` ended
+//! with a shard that a failing record blocks.
+
+mod args;
+mod check;
+mod client;
+mod diff;
+mod healthcheck;
+mod mappings;
+mod play;
+mod run;
+mod show;
+mod tail;
+
+use std::process::ExitCode;
+
+use args::Command;
+use clap::Parser;
+
+/// Why a command failed: the one line that the user reads.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+/// What a command ends with.
+pub type Outcome = Result<ExitCode, Failure>;
+
+fn main() -> ExitCode {
+    let command = args::Cli::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::from(error)),
+    };
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Up(args) => run::up(args).await,
+            Command::Serve(args) => run::serve(args).await,
+            Command::Tail(args) => tail::run(args).await,
+            Command::Mappings(args) => mappings::run(args).await,
+            Command::Healthcheck(args) => healthcheck::run(args).await,
+            Command::Check(args) => check::run(&args),
+        }
+    });
+    // Whatever still runs (a read of a client that never ends) must not hold up the exit.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|failure| fail(&failure))
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("tailrace: {}", failure.0);
+    ExitCode::FAILURE
+}

@@ -1,0 +1,195 @@
+//! The command line: flags over environment variables (`TAILRACE_*`) over defaults.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tailrace_server::Config;
+
+use crate::Failure;
+
+/// A durable database that speaks the DynamoDB API and runs functions on its streams.
+#[derive(Debug, Parser)]
+#[command(name = "tailrace", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start with the template of a directory, play its writes once, and show what its functions do
+    Up(UpArgs),
+    /// Start with what the data directory holds
+    Serve(ServerArgs),
+    /// Show the changes of a table as they happen
+    Tail(TailArgs),
+    /// Show each mapping and shard: position, lag, state, last error
+    Mappings(ReadArgs),
+    /// End with 0 if the server is ready
+    Healthcheck(ClientArgs),
+    /// Verify every byte of a data directory that no server uses
+    Check(CheckArgs),
+}
+
+/// Flags of a server.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Port [env: TAILRACE_PORT] [default: 8000]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Address to listen on [env: TAILRACE_HOST] [default: 127.0.0.1]
+    #[arg(long)]
+    pub host: Option<IpAddr>,
+    /// Everything durable is in here [env: TAILRACE_DATA_DIR] [default: DIR/.tailrace for up, ./.tailrace for serve]
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// SAM or CloudFormation template to apply at start [env: TAILRACE_TEMPLATE]
+    #[arg(long)]
+    pub template: Option<PathBuf>,
+    /// A further host name under which clients may reach a server on loopback; may be repeated [env: TAILRACE_ALLOWED_HOSTS,
+    /// separated by commas]
+    #[arg(long = "allowed-host")]
+    pub allowed_hosts: Vec<String>,
+    /// Region in ARNs and records [env: TAILRACE_REGION] [default: us-east-1]
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Wording of AWS in error texts [env: TAILRACE_WORDING] [default: current]
+    #[arg(long)]
+    pub wording: Option<Wording>,
+    /// Shards of a new stream [env: TAILRACE_SHARDS] [default: 4]
+    #[arg(long)]
+    pub shards: Option<usize>,
+}
+
+/// The two wordings that AWS has today.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Wording {
+    /// The newer request validation.
+    Current,
+    /// The older one.
+    Classic,
+}
+
+impl ServerArgs {
+    /// The configuration, with environment variables and defaults filled in.
+    pub fn config(self, default_data_dir: &Path) -> Result<Config, Failure> {
+        let data_dir = self.data_dir.or_else(|| env("TAILRACE_DATA_DIR").map(PathBuf::from));
+        let mut config = Config::new(data_dir.unwrap_or_else(|| default_data_dir.to_owned()));
+        config.port = choose(self.port, "TAILRACE_PORT", config.port)?;
+        config.host = choose(self.host, "TAILRACE_HOST", config.host)?;
+        config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
+        config.allowed_hosts = self.allowed_hosts;
+        if config.allowed_hosts.is_empty() {
+            let hosts = env("TAILRACE_ALLOWED_HOSTS").unwrap_or_default();
+            config.allowed_hosts = hosts.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect();
+        }
+        config.engine.region = choose(self.region, "TAILRACE_REGION", config.engine.region.clone())?;
+        config.engine.shards_per_stream = choose(self.shards, "TAILRACE_SHARDS", config.engine.shards_per_stream)?;
+        let wording = match (self.wording, env("TAILRACE_WORDING").as_deref()) {
+            (Some(wording), _) => wording,
+            (None, Some("classic")) => Wording::Classic,
+            (None, None | Some("current")) => Wording::Current,
+            (None, Some(other)) => return Err(Failure(format!("TAILRACE_WORDING={other} is not current or classic"))),
+        };
+        config.engine.wording = match wording {
+            Wording::Current => tailrace_core::model::Wording::Current,
+            Wording::Classic => tailrace_core::model::Wording::Classic,
+        };
+        let shards_max = tailrace_core::limits::SHARDS_PER_STREAM_MAX;
+        if !(1..=shards_max).contains(&config.engine.shards_per_stream) {
+            return Err(Failure(format!("a stream has 1 to {shards_max} shards")));
+        }
+        Ok(config)
+    }
+}
+
+/// `up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Directory with a template (template.yaml, .yml or .json) and, if it likes, a writes.ndjson
+    pub dir: PathBuf,
+    /// End once every record is processed: with 0, or with 3 when a failing record blocks a shard
+    #[arg(long)]
+    pub exit_when_drained: bool,
+    /// The server's flags.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Flags of a client.
+#[derive(Clone, Debug, Args)]
+pub struct ClientArgs {
+    /// The server [env: TAILRACE_ENDPOINT, AWS_ENDPOINT_URL_DYNAMODB] [default: http://127.0.0.1:8000]
+    #[arg(long)]
+    pub endpoint: Option<String>,
+}
+
+impl ClientArgs {
+    /// The endpoint, with environment variables and default filled in.
+    pub fn endpoint(&self) -> String {
+        self.endpoint
+            .clone()
+            .or_else(|| env("TAILRACE_ENDPOINT"))
+            .or_else(|| env("AWS_ENDPOINT_URL_DYNAMODB"))
+            .unwrap_or_else(|| "http://127.0.0.1:8000".to_owned())
+    }
+}
+
+/// How data is written to stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: JSON, one document a line where there are several.
+    Json,
+}
+
+/// A client command that answers with data.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// The client's flags.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `tail`.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Table name; it needs a stream
+    pub table: String,
+    /// Start with the oldest record instead of with the next one
+    #[arg(long)]
+    pub from_start: bool,
+    /// The client's flags.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Data directory
+    pub dir: PathBuf,
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn choose<T: std::str::FromStr>(flag: Option<T>, name: &str, default: T) -> Result<T, Failure>
+where
+    T::Err: std::fmt::Display,
+{
+    match (flag, env(name)) {
+        (Some(value), _) => Ok(value),
+        (None, Some(text)) => text.parse().map_err(|e| Failure(format!("{name}={text}: {e}"))),
+        (None, None) => Ok(default),
+    }
+}

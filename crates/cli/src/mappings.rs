@@ -1,0 +1,115 @@
+//! `tailrace mappings`: per mapping and shard the position, lag, state and last error.
+
+use std::process::ExitCode;
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use tailrace_server::{MappingReport, ShardReport};
+
+use crate::args::{Output, ReadArgs};
+use crate::client::Client;
+use crate::{Failure, Outcome};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Page {
+    mappings: Vec<MappingReport>,
+}
+
+/// Runs the command.
+pub async fn run(args: ReadArgs) -> Outcome {
+    let (status, body) = Client::new(&args.client.endpoint())?.get("/_admin/mappings").await?;
+    if status != StatusCode::OK {
+        return Err(Failure(String::from_utf8_lossy(&body).into_owned()));
+    }
+    match args.output {
+        Output::Json => println!("{}", String::from_utf8_lossy(&body)),
+        Output::Text => print!("{}", table(&serde_json::from_slice::<Page>(&body)?.mappings)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+const COLUMNS: [&str; 9] =
+    ["TABLE", "FUNCTION", "SHARD", "STATE", "POSITION", "PENDING", "LAG", "PARKED", "LAST ERROR"];
+
+fn table(mappings: &[MappingReport]) -> String {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    for mapping in mappings {
+        for shard in &mapping.shards {
+            rows.push(row(mapping, shard));
+        }
+    }
+    let mut widths = [0; COLUMNS.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(mapping: &MappingReport, shard: &ShardReport) -> [String; COLUMNS.len()] {
+    let state = if mapping.state == "Enabled" { shard.state.clone() } else { mapping.state.clone() };
+    // An error is one row's: its line breaks are not the table's.
+    let error = shard.last_error.as_deref().unwrap_or("-").split_whitespace().collect::<Vec<_>>().join(" ");
+    [
+        mapping.table.clone(),
+        mapping.function.clone(),
+        shard.shard_id.clone(),
+        state,
+        shard.position.clone(),
+        shard.pending_records.to_string(),
+        duration(shard.lag_ms),
+        shard.parked_records.to_string(),
+        error,
+    ]
+}
+
+fn duration(ms: u64) -> String {
+    match ms {
+        0 => "-".to_owned(),
+        1..=999 => format!("{ms}ms"),
+        1_000..=59_999 => format!("{}s", ms / 1000),
+        60_000..=3_599_999 => format!("{}m{}s", ms / 60_000, ms / 1000 % 60),
+        _ => format!("{}h{}m", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_lines_up() {
+        let shard = ShardReport {
+            shard_id: "shardId-1".into(),
+            position: "100000000000000000007".into(),
+            state: "retrying".into(),
+            pending_records: 3,
+            lag_ms: 61_000,
+            parked_records: 0,
+            last_error: Some("KeyError:\n  'Score'".into()),
+            drained: false,
+            blocked: true,
+        };
+        let mapping = MappingReport {
+            uuid: "u".into(),
+            stream_arn: "arn".into(),
+            table: "GameScores".into(),
+            function: "level-up".into(),
+            state: "Enabled".into(),
+            shards: vec![shard],
+        };
+        let expect = "\
+TABLE       FUNCTION  SHARD      STATE     POSITION               PENDING  LAG   PARKED  LAST ERROR
+GameScores  level-up  shardId-1  retrying  100000000000000000007  3        1m1s  0       KeyError: 'Score'
+";
+        assert_eq!(table(&[mapping]), expect);
+    }
+}
