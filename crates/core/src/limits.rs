@@ -142,3 +142,18 @@ pub const SEALED_MEMTABLES_MAX: usize = 4;
 pub const YOUNG_RUNS_MAX: usize = 24;
 /// Size of the tree's block cache, bytes. Our reason: the memory budget after a small load.
 pub const BLOCK_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Most parked records of a mapping's shard. Our reason: a function that is broken for a day must not fill the disk.
+pub const PARKED_RECORDS_MAX: u64 = 10_000;
+/// Most bytes of parked records of a mapping's shard. Our reason: as above.
+pub const PARKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Wait before the first retry of a failing batch, milliseconds. Source: spec/event-source-mapping.md 7.2.
+pub const BACKOFF_FIRST_MS: u64 = 1000;
+/// Longest wait before a retry of a failing batch, milliseconds. Source: spec/event-source-mapping.md 7.2.
+pub const BACKOFF_MS_MAX: u64 = 60_000;
+/// Bytes of records (as events) that a mapping's shard reads ahead of its batches, beside the page that passes the
+/// bound. Our reason: two full payloads, so that the next batch is ready when the last one ends.
+pub const MAPPING_READ_AHEAD_BYTES_MAX: usize = 2 * INVOKE_PAYLOAD_BYTES_MAX;
+/// Stored bytes after which a mapping's read of the log ends. Our reason: a page's size bounds what one read copies.
+pub const MAPPING_FETCH_BYTES_MAX: usize = 1024 * 1024;
+/// Longest error text that a checkpoint or a parked record keeps, bytes. Our reason: checkpoints are written often.
+pub const MAPPING_ERROR_BYTES_MAX: usize = 2048;

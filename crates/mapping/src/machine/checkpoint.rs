@@ -1,0 +1,148 @@
+//! What a shard's state machine knows durably: `{ low_water, lanes, done[lane], attempt[lane] }`, and its stored form.
+//!
+//! A checkpoint never claims more than was done: `done[lane]` covers a record only after the function accepted it or
+//! a parked copy went into the same commit. The stored form is JSON with a version; docs/format.md describes it.
+
+use serde::{Deserialize, Serialize};
+use tailrace_core::Lsn;
+
+/// The stored form's version.
+pub const CHECKPOINT_VERSION: u32 = 1;
+
+/// A shard's progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The stored form's version.
+    v: u32,
+    /// Every record up to this number is done: reading starts behind it.
+    pub low_water: Lsn,
+    /// Per lane: every record of the lane up to this number is done.
+    pub done: Vec<Lsn>,
+    /// Per lane: the batch that failed last and is not over.
+    pub attempts: Vec<Option<Attempt>>,
+    /// The shard is sealed and everything of it is done: its children may start.
+    pub finished: bool,
+    /// How often records may have been trimmed before they were read.
+    #[serde(default)]
+    pub trimmed_gaps: u64,
+    /// The result of the last invocation.
+    #[serde(default)]
+    pub last: Option<LastResult>,
+}
+
+/// A failing batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its first record.
+    pub first: Lsn,
+    /// Its last record.
+    pub last: Lsn,
+    /// Failed invocations since the last progress.
+    pub invocations: u32,
+    /// When it first failed, wall-clock milliseconds.
+    pub first_failed_ms: u64,
+    /// The last error.
+    pub error: String,
+    /// Last records of the pieces that bisecting left for later; the next one is last.
+    pub bisect: Vec<Lsn>,
+}
+
+/// The result of an invocation, as a mapping's LastProcessingResult shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastResult {
+    /// When, wall-clock milliseconds.
+    pub at_ms: u64,
+    /// `None`: the batch was processed.
+    pub error: Option<String>,
+}
+
+/// A stored checkpoint that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Written by a newer version.
+    #[error("checkpoint of version {0}, but this program reads versions up to {CHECKPOINT_VERSION}")]
+    Newer(u32),
+    /// Not a checkpoint.
+    #[error("damaged checkpoint: {0}")]
+    Damaged(String),
+}
+
+impl Checkpoint {
+    /// Nothing is done yet; reading starts behind `after`.
+    pub fn starting_after(after: Lsn, lanes: u16) -> Self {
+        let lanes = usize::from(lanes);
+        Self {
+            v: CHECKPOINT_VERSION,
+            low_water: after,
+            done: vec![after; lanes],
+            attempts: vec![None; lanes],
+            finished: false,
+            trimmed_gaps: 0,
+            last: None,
+        }
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("invariant: a checkpoint has only string keys")
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// A newer version, or bytes that are no checkpoint.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        let damaged = |e: serde_json::Error| CheckpointError::Damaged(e.to_string());
+        let Versioned { v } = serde_json::from_slice(bytes).map_err(damaged)?;
+        if v > CHECKPOINT_VERSION {
+            return Err(CheckpointError::Newer(v));
+        }
+        let checkpoint: Self = serde_json::from_slice(bytes).map_err(damaged)?;
+        let (lanes, low) = (checkpoint.done.len(), checkpoint.low_water);
+        if lanes == 0 || lanes != checkpoint.attempts.len() || checkpoint.done.iter().any(|done| *done < low) {
+            return Err(CheckpointError::Damaged("lanes that contradict each other".into()));
+        }
+        Ok(checkpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let mut checkpoint = Checkpoint::starting_after(Lsn(7), 2);
+        checkpoint.done[1] = Lsn(19);
+        checkpoint.attempts[0] = Some(Attempt {
+            first: Lsn(8),
+            last: Lsn(11),
+            invocations: 2,
+            first_failed_ms: 1_700_000_000_000,
+            error: "ValueError: \"x\"".into(),
+            bisect: vec![Lsn(30), Lsn(15)],
+        });
+        checkpoint.last = Some(LastResult { at_ms: 5, error: None });
+        assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
+    }
+
+    /// The bytes of version 1: they must be readable for ever.
+    #[test]
+    fn the_stored_form_of_version_1_stays() {
+        let stored = r#"{"v":1,"low_water":7,"done":[7],"attempts":[{"first":8,"last":9,"invocations":1,"first_failed_ms":3,"error":"e","bisect":[12]}],"finished":false,"trimmed_gaps":2,"last":{"at_ms":4,"error":"e"}}"#;
+        let read = Checkpoint::decode(stored.as_bytes()).expect("readable");
+        assert_eq!(String::from_utf8_lossy(&read.encode()), stored);
+    }
+
+    #[test]
+    fn a_newer_version_and_damage_are_named() {
+        assert_eq!(Checkpoint::decode(br#"{"v":2,"shape":"unknown"}"#), Err(CheckpointError::Newer(2)));
+        assert!(matches!(Checkpoint::decode(b"{"), Err(CheckpointError::Damaged(_))));
+        let fewer = br#"{"v":1,"low_water":7,"done":[3],"attempts":[null],"finished":false}"#;
+        assert!(matches!(Checkpoint::decode(fewer), Err(CheckpointError::Damaged(_))));
+    }
+}

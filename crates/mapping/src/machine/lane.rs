@@ -1,0 +1,253 @@
+//! One lane: the records that wait, the batch in hand, and what is known of its failures.
+//!
+//! Invariants: records are in order, `piece` before `later` (its last element first) before `waiting`; `later` holds
+//! something only while `piece` does. The lane decides nothing: the rules are applied by the machine around it.
+
+use std::collections::VecDeque;
+
+use tailrace_core::Lsn;
+use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
+
+use super::checkpoint::Attempt;
+use super::types::{InvocationId, Record};
+
+/// Bytes of the event around its records: `{"Records":[` and `]}`.
+const ENVELOPE_BYTES: usize = 14;
+
+/// What the lane is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The next step may hand out a batch.
+    Ready,
+    /// The piece is with the function.
+    Invoking(InvocationId),
+    /// The piece is tried again at this monotonic time.
+    Retry { at_mono_ms: u64 },
+    /// The piece is to be parked and there is no room.
+    ParkedFull,
+}
+
+/// The failures of the batch in hand.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// Failed invocations of the piece since the last progress.
+    pub invocations: u32,
+    /// Times in a row that the function could not be invoked.
+    pub not_invoked: u32,
+    /// When the batch first failed, wall clock.
+    pub first_failed_ms: u64,
+    /// The last error.
+    pub error: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    waiting: VecDeque<Record>,
+    waiting_bytes: usize,
+    /// When the batching window of the waiting records began.
+    window_from_mono_ms: Option<u64>,
+    pub piece: Vec<Record>,
+    later: Vec<Vec<Record>>,
+    pub failure: Option<Failure>,
+    pub phase: Phase,
+    /// The lane's last outcome is in no commit yet: the next batch waits until it is in one, so that a crash
+    /// repeats at most the batch in flight and the one before it.
+    pub unissued: bool,
+    /// The failing batch of the checkpoint that the lane began with, until its records are read again.
+    restoring: Option<Attempt>,
+    /// Records up to here were done before the machine began.
+    pub done_before: Lsn,
+}
+
+impl Lane {
+    pub fn new(done_before: Lsn, restoring: Option<Attempt>) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            window_from_mono_ms: None,
+            piece: Vec::new(),
+            later: Vec::new(),
+            failure: None,
+            phase: Phase::Ready,
+            unissued: false,
+            restoring,
+            done_before,
+        }
+    }
+
+    /// Takes a record that was read; one that was done before is dropped.
+    pub fn push(&mut self, record: Record, now_mono_ms: u64) {
+        if record.lsn <= self.done_before {
+            return;
+        }
+        self.waiting_bytes += record.event.len();
+        self.waiting.push_back(record);
+        if self.piece.is_empty() {
+            self.window_from_mono_ms.get_or_insert(now_mono_ms);
+        }
+    }
+
+    pub fn waiting_records(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    pub fn pending_records(&self) -> usize {
+        self.waiting.len() + self.piece.len() + self.later.iter().map(Vec::len).sum::<usize>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.piece.is_empty() && self.waiting.is_empty() && self.restoring.is_none()
+    }
+
+    pub fn oldest(&self) -> Option<&Record> {
+        self.piece.first().or(self.waiting.front())
+    }
+
+    /// Every record of the lane up to here is done, if everything up to `read` was read.
+    pub fn done(&self, read: Lsn) -> Lsn {
+        let done = self.oldest().map_or(read, |record| Lsn(record.lsn.0 - 1));
+        done.max(self.done_before)
+    }
+
+    /// The failing batch, as a checkpoint keeps it.
+    pub fn attempt(&self) -> Option<Attempt> {
+        if self.restoring.is_some() {
+            return self.restoring.clone();
+        }
+        let failure = self.failure.as_ref()?;
+        let (first, last) = (self.piece.first()?.lsn, self.piece.last()?.lsn);
+        let bisect: Vec<Lsn> = self.later.iter().filter_map(|piece| piece.last()).map(|record| record.lsn).collect();
+        if failure.invocations == 0 && bisect.is_empty() {
+            return None;
+        }
+        let Failure { invocations, first_failed_ms, .. } = *failure;
+        Some(Attempt { first, last, invocations, first_failed_ms, error: failure.error.clone(), bisect })
+    }
+
+    /// The last record of the batch that is to be restored, if it is not yet.
+    pub fn restoring_until(&self) -> Option<Lsn> {
+        self.restoring.as_ref().map(|attempt| attempt.bisect.first().copied().unwrap_or(attempt.last))
+    }
+
+    /// Makes the failing batch of the checkpoint from the records that were read again. Records that were trimmed
+    /// meanwhile are missing from it.
+    pub fn restore(&mut self, now_mono_ms: u64) {
+        let Some(attempt) = self.restoring.take() else { return };
+        let mut ends = vec![attempt.last];
+        ends.extend(attempt.bisect.iter().rev());
+        let mut pieces: Vec<Vec<Record>> = ends.iter().map(|end| self.take_up_to(*end)).collect();
+        let first_is_whole = pieces.first().is_some_and(|piece| !piece.is_empty());
+        pieces.retain(|piece| !piece.is_empty());
+        pieces.reverse();
+        self.later = pieces;
+        self.failure = Some(Failure {
+            invocations: 0,
+            not_invoked: 0,
+            first_failed_ms: attempt.first_failed_ms,
+            error: attempt.error,
+        });
+        self.next_piece(now_mono_ms);
+        if let (true, Some(failure)) = (first_is_whole, &mut self.failure) {
+            failure.invocations = attempt.invocations;
+        }
+    }
+
+    fn take_up_to(&mut self, end: Lsn) -> Vec<Record> {
+        let count = self.waiting.partition_point(|record| record.lsn <= end);
+        self.take_waiting(count)
+    }
+
+    fn take_waiting(&mut self, count: usize) -> Vec<Record> {
+        let taken: Vec<Record> = self.waiting.drain(..count).collect();
+        self.waiting_bytes -= taken.iter().map(|record| record.event.len()).sum::<usize>();
+        taken
+    }
+
+    /// How many waiting records the next batch takes, and whether it can take no more: BatchSize or the payload's
+    /// bound is reached. A record that is above the bound alone is a batch of its own.
+    fn next_batch(&self, records_max: usize) -> (usize, bool) {
+        // One comma less than records, but a byte of slack is no matter.
+        if self.waiting.len() <= records_max
+            && self.waiting_bytes + self.waiting.len() + ENVELOPE_BYTES <= INVOKE_PAYLOAD_BYTES_MAX
+        {
+            return (self.waiting.len(), self.waiting.len() == records_max);
+        }
+        let mut bytes = ENVELOPE_BYTES;
+        for (index, record) in self.waiting.iter().enumerate() {
+            bytes += record.event.len() + 1;
+            if index == records_max || (index > 0 && bytes > INVOKE_PAYLOAD_BYTES_MAX) {
+                return (index, true);
+            }
+        }
+        (self.waiting.len(), true)
+    }
+
+    /// Makes the next batch the piece in hand if it is full, if `flush` asks for it or if its window is over.
+    pub fn take_batch(&mut self, records_max: usize, window_ms: u64, flush: bool, now_mono_ms: u64) {
+        debug_assert!(self.piece.is_empty(), "a batch is taken only when none is in hand");
+        if self.waiting.is_empty() {
+            return;
+        }
+        let (count, full) = self.next_batch(records_max);
+        if full || flush || self.window_end(window_ms).is_some_and(|end| now_mono_ms >= end) {
+            self.piece = self.take_waiting(count);
+            self.window_from_mono_ms = None;
+        }
+    }
+
+    /// When the window of the waiting records ends; `None` without a window or records.
+    pub fn window_end(&self, window_ms: u64) -> Option<u64> {
+        if window_ms == 0 {
+            return None;
+        }
+        self.window_from_mono_ms.map(|from| from + window_ms)
+    }
+
+    /// The first `count` records of the piece are over (done or parked).
+    pub fn remove_done(&mut self, count: usize, now_mono_ms: u64) -> Vec<Record> {
+        let removed: Vec<Record> = self.piece.drain(..count).collect();
+        self.unissued = true;
+        if self.piece.is_empty() {
+            self.next_piece(now_mono_ms);
+        } else if let Some(failure) = &mut self.failure {
+            failure.not_invoked = 0;
+        }
+        removed
+    }
+
+    fn next_piece(&mut self, now_mono_ms: u64) {
+        match self.later.pop() {
+            Some(piece) => {
+                self.piece = piece;
+                if let Some(failure) = &mut self.failure {
+                    (failure.invocations, failure.not_invoked) = (0, 0);
+                }
+            }
+            None => {
+                self.failure = None;
+                self.window_from_mono_ms = (!self.waiting.is_empty()).then_some(now_mono_ms);
+            }
+        }
+    }
+
+    /// Splits the piece in two halves; the first stays in hand.
+    pub fn bisect(&mut self) {
+        debug_assert!(self.piece.len() > 1, "one record cannot be split");
+        let second = self.piece.split_off(self.piece.len() / 2);
+        self.later.push(second);
+    }
+
+    /// The failures of the batch in hand, begun now if there are none yet.
+    pub fn failure_mut(&mut self, now_wall_ms: u64) -> &mut Failure {
+        self.failure.get_or_insert_with(|| Failure {
+            invocations: 0,
+            not_invoked: 0,
+            first_failed_ms: now_wall_ms,
+            error: String::new(),
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! The rules of a mapping, as its state machines need them. Their AWS names and ranges are the runner's business.
+
+use serde::{Deserialize, Serialize};
+use tailrace_core::limits;
+
+/// What a shard's state machine goes by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// BatchSize: most records of a batch.
+    pub batch_records_max: usize,
+    /// MaximumBatchingWindowInSeconds: how long a batch is gathered; 0 sends what is there at once.
+    pub window_ms: u64,
+    /// ParallelizationFactor: lanes, each with its own order.
+    pub lanes: u16,
+    /// MaximumRetryAttempts: invocations of a failing batch after its first; `None`: for ever.
+    pub retries_max: Option<u32>,
+    /// MaximumRecordAgeInSeconds; `None`: as long as the stream keeps the record.
+    pub record_age_ms_max: Option<u64>,
+    /// BisectBatchOnFunctionError.
+    pub bisect: bool,
+    /// FunctionResponseTypes holds ReportBatchItemFailures.
+    pub report_failures: bool,
+    /// Most parked records of the shard.
+    pub parked_records_max: u64,
+    /// Most bytes of parked records of the shard.
+    pub parked_bytes_max: u64,
+}
+
+impl Default for Rules {
+    /// What a mapping has that names nothing. Source: spec/event-source-mapping.md 2.
+    fn default() -> Self {
+        Self {
+            batch_records_max: 100,
+            window_ms: 0,
+            lanes: 1,
+            retries_max: None,
+            record_age_ms_max: None,
+            bisect: false,
+            report_failures: false,
+            parked_records_max: limits::PARKED_RECORDS_MAX,
+            parked_bytes_max: limits::PARKED_BYTES_MAX,
+        }
+    }
+}
+
+impl Rules {
+    /// A batch that was invoked so often is given up. Source: spec/event-source-mapping.md 7.2.
+    pub(crate) fn exhausted(&self, failed_invocations: u32) -> bool {
+        self.retries_max.is_some_and(|retries| failed_invocations > retries)
+    }
+
+    /// The number of lanes, at least one.
+    pub(crate) fn lanes(&self) -> usize {
+        usize::from(self.lanes.max(1))
+    }
+
+    /// Failures of a record will end by themselves before the stream drops it.
+    pub(crate) fn bounded(&self) -> bool {
+        self.retries_max.is_some() || self.record_age_ms_max.is_some()
+    }
+
+    /// Most records read ahead and not yet in a batch: two batches for each lane, at least one page.
+    pub(crate) fn waiting_records_max(&self) -> usize {
+        (2 * self.batch_records_max).max(limits::GET_RECORDS_MAX) * self.lanes()
+    }
+}
