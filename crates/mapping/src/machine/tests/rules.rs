@@ -1,0 +1,379 @@
+//! One test for each rule; the spec's section is named at each.
+
+use super::*;
+
+fn rules() -> Rules {
+    Rules::default()
+}
+
+/// 5.1: window 0 sends what is there at once, and BatchSize bounds a batch.
+#[test]
+fn a_batch_is_what_is_there_up_to_batch_size() {
+    let mut stage = Stage::new(Rules { batch_records_max: 3, ..rules() }, 1..=7);
+    for expected in [vec![1, 2, 3], vec![4, 5, 6], vec![7]] {
+        assert_eq!(stage.batch(), expected);
+        stage.ok();
+    }
+    assert_eq!(stage.batch(), [] as [u64; 0]);
+    assert_eq!(stage.checkpoint.low_water, Lsn(7));
+    stage.append([8]);
+    assert_eq!(stage.batch(), [8]);
+}
+
+/// 5.1: a window is waited for, restarts when the last invocation ends, and a full batch does not wait.
+#[test]
+fn a_window_gathers_a_batch() {
+    let mut stage = Stage::new(Rules { batch_records_max: 3, window_ms: 5000, ..rules() }, [1]);
+    assert!(stage.in_flight.is_empty());
+    stage.advance(4000);
+    stage.append([2]);
+    assert!(stage.in_flight.is_empty());
+    assert_eq!(stage.wait(), 1000);
+    assert_eq!(stage.batch(), [1, 2]);
+    stage.append([3]);
+    stage.advance(9000);
+    stage.ok();
+    assert!(stage.in_flight.is_empty(), "the window restarts when the invocation ends");
+    stage.append([4, 5]);
+    assert_eq!(stage.batch(), [3, 4, 5], "a full batch goes out at once");
+}
+
+/// 5.1: the event stays within 6 MB; a record above it alone is a batch of its own.
+#[test]
+fn the_payload_bound_splits_batches() {
+    let mut stage = Stage::new(rules(), []);
+    let size = |lsn, bytes: usize| Record { event: Bytes::from(vec![b' '; bytes]), ..record(lsn) };
+    stage.log = vec![size(1, 4 << 20), size(2, 2 << 20), size(3, 7 << 20), size(4, 10)];
+    stage.wake_reader();
+    for expected in [[1], [2], [3], [4]] {
+        assert_eq!(stage.batch(), expected);
+        stage.ok();
+    }
+    let mut stage = Stage::new(rules(), []);
+    // Exactly 6,291,456 bytes: envelope 14, one comma, 6,291,441 of records.
+    stage.log = vec![size(1, 6_291_440 - 40), size(2, 40), size(3, 1)];
+    stage.wake_reader();
+    assert_eq!(stage.batch(), [1, 2]);
+}
+
+/// 5.1: the end of the shard flushes at once; then the machine is finished, durably.
+#[test]
+fn the_end_of_the_shard_flushes_and_finishes() {
+    let mut stage = Stage::new(Rules { window_ms: 300_000, ..rules() }, [1, 2]);
+    assert!(stage.in_flight.is_empty());
+    stage.seal();
+    assert_eq!(stage.batch(), [1, 2]);
+    assert!(!stage.checkpoint.finished);
+    stage.ok();
+    assert!(stage.checkpoint.finished);
+    assert_eq!(stage.seen.last(), Some(&Action::Finished));
+}
+
+/// 7.2: invocations of a failing batch = MaximumRetryAttempts + 1, with back-off 1, 2, 4 ...; then it is parked.
+#[test]
+fn retries_are_counted_and_then_the_batch_is_parked() {
+    for (retries, waits) in [(0, vec![]), (1, vec![1000]), (3, vec![1000, 2000, 4000])] {
+        let mut stage = Stage::new(Rules { retries_max: Some(retries), ..rules() }, [1, 2]);
+        stage.append([3]);
+        for wait in waits {
+            assert_eq!(stage.batch(), [1, 2]);
+            stage.fail();
+            assert!(stage.in_flight.is_empty());
+            assert_eq!(stage.wait(), wait);
+        }
+        stage.fail();
+        assert_eq!(stage.parked_lsns(), [1, 2]);
+        assert_eq!(stage.parked[0].reason, GiveUp::RetryAttemptsExhausted);
+        assert_eq!((stage.parked[0].invocations, stage.parked[0].error.as_str()), (retries + 1, "boom"));
+        assert_eq!(stage.checkpoint.low_water, Lsn(2));
+        assert_eq!(stage.batch(), [3], "the shard goes on at once");
+    }
+}
+
+/// 7.2: by default a failing batch is retried for ever, at most every 60 s.
+#[test]
+fn without_a_bound_a_failing_batch_blocks_its_shard() {
+    let mut stage = Stage::new(rules(), [1]);
+    for wait in [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000] {
+        stage.fail();
+        assert_eq!(stage.wait(), wait);
+    }
+    let state = &stage.machine.status().lanes[0];
+    assert_eq!(state, &LaneState::Retrying { failed: 8, bounded: false, error: "boom".into() });
+    assert!(stage.parked.is_empty());
+}
+
+/// 7.2: partial progress resets the counter: retries 3, [3,4,5] of which 5 fails: once, then [5] four times.
+#[test]
+fn partial_progress_resets_the_counter() {
+    let mut stage = Stage::new(Rules { retries_max: Some(3), report_failures: true, ..rules() }, [3, 4, 5]);
+    stage.report(&[5]);
+    assert_eq!(stage.checkpoint.low_water, Lsn(4));
+    for _ in 0..3 {
+        assert_eq!(stage.batch(), [5]);
+        stage.report(&[5]);
+        stage.wait();
+    }
+    stage.report(&[5]);
+    assert_eq!(stage.parked_lsns(), [5]);
+    assert_eq!(stage.parked[0].invocations, 4);
+}
+
+/// 7.1: what was not invoked spends no retry.
+#[test]
+fn a_throttle_spends_no_retry() {
+    let mut stage = Stage::new(Rules { retries_max: Some(0), ..rules() }, [1]);
+    for wait in [1000, 2000, 4000] {
+        stage.answer(Outcome::NotInvoked("throttled".into()));
+        assert_eq!(stage.wait(), wait);
+        assert_eq!(stage.batch(), [1]);
+    }
+    stage.ok();
+    assert!(stage.parked.is_empty());
+}
+
+/// 7.2: records that are too old are dropped before the first try and while retrying; younger ones go on.
+#[test]
+fn old_records_are_given_up() {
+    // Record n was made at n s; the stage's wall clock begins at 1000 s.
+    let rules = Rules { record_age_ms_max: Some(100_000), ..rules() };
+    let mut stage = Stage::new(rules, [899, 900, 902]);
+    assert_eq!(stage.parked_lsns(), [899]);
+    assert_eq!((stage.parked[0].reason, stage.parked[0].invocations), (GiveUp::RecordAgeExceeded, 1));
+    assert_eq!(stage.batch(), [900, 902]);
+    stage.fail();
+    stage.wait();
+    assert_eq!(stage.parked_lsns(), [899, 900]);
+    assert_eq!(stage.batch(), [902]);
+    stage.ok();
+    assert_eq!(stage.checkpoint.low_water, Lsn(902));
+}
+
+/// 7.3: bisecting isolates one bad record of 100; the others are done once and in order; no retry is spent on splits.
+#[test]
+fn bisecting_isolates_a_bad_record() {
+    let mut stage = Stage::new(Rules { retries_max: Some(1), bisect: true, ..rules() }, 1..=100);
+    let mut done = Vec::new();
+    let mut tries_of_bad = 0;
+    while !stage.in_flight.is_empty() {
+        let batch = stage.batch();
+        if batch.contains(&37) {
+            tries_of_bad += u32::from(batch == [37]);
+            stage.fail();
+            if batch == [37] && tries_of_bad == 1 {
+                assert_eq!(stage.wait(), 1000);
+            }
+        } else {
+            done.extend(batch);
+            stage.ok();
+        }
+    }
+    assert_eq!(tries_of_bad, 2);
+    assert_eq!(stage.parked_lsns(), [37]);
+    assert_eq!(done, (1..=100).filter(|n| *n != 37).collect::<Vec<_>>());
+    assert_eq!(stage.checkpoint.low_water, Lsn(100));
+}
+
+/// 7.3: a partial response splits at the reported number instead of in halves.
+#[test]
+fn a_partial_response_is_not_bisected() {
+    let rules = Rules { bisect: true, report_failures: true, ..rules() };
+    let mut stage = Stage::new(rules, 1..=8);
+    stage.report(&[3]);
+    assert_eq!(stage.batch(), [3, 4, 5, 6, 7, 8]);
+    stage.fail();
+    assert_eq!(stage.batch(), [3, 4, 5], "a hard failure still bisects");
+}
+
+/// 7.4, every row.
+#[test]
+fn what_a_response_means() {
+    let id = |lsn: u64| SequenceNumber(Lsn(lsn)).to_string();
+    let one = |member: &str, value: &str| format!(r#"{{"batchItemFailures":[{{"{member}":{value}}}]}}"#);
+    let all: &[u64] = &[2, 3, 4];
+    let cases: Vec<(String, &[u64])> = vec![
+        ("null".into(), &[]),
+        ("\"\"".into(), &[]),
+        ("{}".into(), &[]),
+        ("[]".into(), &[]),
+        (String::new(), &[]),
+        ("not json".into(), &[]),
+        (r#"{"other":1}"#.into(), &[]),
+        (r#"{"batchItemFailures":[]}"#.into(), &[]),
+        (r#"{"batchItemFailures":null}"#.into(), &[]),
+        (one("itemIdentifier", &format!("\"{}\"", id(3))), &[3, 4]),
+        (String::from_utf8_lossy(&failures(&[4, 3])).into_owned(), &[3, 4]),
+        (one("itemIdentifier", &format!("\"{}\"", id(9))), all),
+        (one("itemIdentifier", &id(3)), all),
+        (one("itemIdentifier", "\"\""), all),
+        (one("itemIdentifier", "null"), all),
+        (one("itemIdentifer", &format!("\"{}\"", id(3))), all),
+        (r#"{"batchItemFailures":["x"]}"#.into(), all),
+        (r#"{"batchItemFailures":3}"#.into(), all),
+    ];
+    for (payload, retried) in cases {
+        let mut stage = Stage::new(Rules { report_failures: true, ..rules() }, [2, 3, 4]);
+        stage.answer(Outcome::Answered(Bytes::from(payload.clone())));
+        if stage.in_flight.is_empty() && stage.machine.next_wake_mono_ms().is_some() {
+            stage.wait();
+        }
+        assert_eq!(stage.batch(), retried, "{payload}");
+        let mut without = Stage::new(rules(), [2, 3, 4]);
+        without.answer(Outcome::Answered(Bytes::from(payload.clone())));
+        assert_eq!(without.checkpoint.low_water, Lsn(4), "not parsed unless enabled: {payload}");
+    }
+}
+
+/// Architecture 6: a full parking lot blocks the shard and says so, until there is room or the bound is raised.
+#[test]
+fn a_full_parking_lot_blocks() {
+    let rules = Rules { retries_max: Some(0), parked_records_max: 2, ..rules() };
+    let mut stage = Stage::new(rules.clone(), [1, 2, 3]);
+    stage.append([4]);
+    stage.fail();
+    assert_eq!(stage.parked_lsns(), [1, 2]);
+    assert_eq!(stage.machine.status().lanes[0], LaneState::ParkedFull { error: "boom".into() });
+    assert_eq!(stage.checkpoint.low_water, Lsn(2));
+    assert!(stage.in_flight.is_empty());
+    stage.input(Input::ParkedRemoved { records: 1, bytes: 7 });
+    assert_eq!(stage.parked_lsns(), [1, 2, 3]);
+    assert_eq!(stage.batch(), [4]);
+    stage.fail();
+    assert!(stage.in_flight.is_empty());
+    stage.input(Input::Configure(Rules { parked_records_max: 9, ..rules }));
+    assert_eq!(stage.parked_lsns(), [1, 2, 3, 4]);
+}
+
+/// 7.2: a change of the configuration wakes what waits; one of the function as well.
+#[test]
+fn a_change_retries_at_once() {
+    let mut stage = Stage::new(rules(), [1]);
+    stage.fail();
+    stage.input(Input::Wake);
+    assert_eq!(stage.batch(), [1]);
+    stage.fail();
+    stage.input(Input::Configure(Rules { batch_records_max: 5, ..rules() }));
+    assert_eq!(stage.batch(), [1]);
+}
+
+/// Section 4: disabling waits for what is under way; enabling goes on behind it, attempts included.
+#[test]
+fn stopping_keeps_the_checkpoint_and_the_attempts() {
+    let rules = Rules { batch_records_max: 2, retries_max: Some(2), ..rules() };
+    let mut stage = Stage::new(rules.clone(), 1..=4);
+    stage.ok();
+    assert_eq!(stage.batch(), [3, 4]);
+    stage.input(Input::Stop);
+    assert_ne!(stage.seen.last(), Some(&Action::Stopped), "an invocation is under way");
+    stage.fail();
+    assert_eq!(stage.seen.last(), Some(&Action::Stopped));
+    assert_eq!(stage.checkpoint.low_water, Lsn(2));
+
+    let mut again = Stage::resume(rules, 1..=6, stage.checkpoint);
+    assert_eq!(again.batch(), [3, 4], "the failing batch keeps its bounds");
+    again.fail();
+    again.wait();
+    again.fail();
+    assert_eq!(again.parked_lsns(), [3, 4], "three invocations in all");
+    assert_eq!(again.batch(), [5, 6]);
+}
+
+/// 5: sub-batch bounds survive a restart, also when the batch size became smaller meanwhile.
+#[test]
+fn a_bisection_goes_on_after_a_restart() {
+    let rules = Rules { retries_max: Some(0), bisect: true, ..rules() };
+    let mut stage = Stage::new(rules.clone(), 1..=8);
+    stage.fail();
+    stage.fail();
+    assert_eq!(stage.batch(), [1, 2]);
+    let smaller = Rules { batch_records_max: 1, ..rules };
+    let mut again = Stage::resume(smaller, 1..=8, stage.checkpoint);
+    for expected in [vec![1, 2], vec![3, 4], vec![5, 6, 7, 8]] {
+        assert_eq!(again.batch(), expected);
+        again.ok();
+    }
+    assert_eq!(again.checkpoint.low_water, Lsn(8));
+}
+
+/// Section 4: a trimmed position goes on at the horizon, and the loss is counted and reported.
+#[test]
+fn a_trimmed_position_continues_at_the_horizon() {
+    let mut stage = Stage::new(rules(), []);
+    stage.log = (1..=9).map(record).collect();
+    stage.horizon = Lsn(6);
+    stage.wake_reader();
+    assert!(stage.seen.contains(&Action::Trimmed { after: Lsn(0), horizon: Lsn(6) }));
+    assert_eq!(stage.batch(), [6, 7, 8, 9]);
+    assert_eq!(stage.machine.status().trimmed_gaps, 1);
+    assert_eq!(stage.checkpoint.trimmed_gaps, 1);
+}
+
+/// 7.2: without bounds a poison record blocks only as long as the stream keeps it.
+#[test]
+fn a_failing_record_that_the_stream_drops_is_given_up() {
+    let mut stage = Stage::new(Rules { batch_records_max: 1, ..rules() }, [1, 2]);
+    stage.fail();
+    stage.input(Input::Horizon(Lsn(2)));
+    stage.wait();
+    assert_eq!(stage.parked_lsns(), [1]);
+    assert_eq!(stage.parked[0].reason, GiveUp::RecordAgeExceeded);
+    assert_eq!(stage.batch(), [2], "a record that never failed is tried");
+}
+
+/// 5.2: lanes run side by side, each in order; the low-water mark is the slowest lane's.
+#[test]
+fn lanes_run_side_by_side() {
+    let rules = Rules { batch_records_max: 2, lanes: 2, ..rules() };
+    let mut stage = Stage::resume(rules, 1..=8, Checkpoint::starting_after(Lsn::ZERO, 2));
+    let lanes: Vec<Vec<u64>> =
+        stage.in_flight.iter().map(|invocation| invocation.records.iter().map(|r| r.lsn.0).collect()).collect();
+    assert_eq!(lanes, [[2, 4], [1, 3]]);
+    stage.ok();
+    assert_eq!((stage.checkpoint.low_water, &stage.checkpoint.done[..]), (Lsn(0), &[Lsn(5), Lsn(0)][..]));
+    stage.fail();
+    stage.ok();
+    assert_eq!(stage.checkpoint.low_water, Lsn(0), "lane 1 holds the mark back");
+    assert_eq!(stage.checkpoint.done[0], Lsn(8));
+}
+
+/// Architecture 6: changing the number of lanes drains first.
+#[test]
+fn changing_the_lanes_drains_first() {
+    let two = Rules { batch_records_max: 2, lanes: 2, ..rules() };
+    let mut stage = Stage::resume(two.clone(), 1..=4, Checkpoint::starting_after(Lsn::ZERO, 2));
+    stage.input(Input::Configure(Rules { lanes: 1, ..two }));
+    stage.ok();
+    stage.append([5, 6]);
+    assert_eq!(stage.batch(), [1, 3]);
+    stage.ok();
+    assert_eq!([stage.batch(), stage.in_flight[1].records.iter().map(|r| r.lsn.0).collect()], [[6], [5]]);
+    stage.append([7, 8]);
+    stage.ok();
+    assert_eq!(stage.in_flight.len(), 1, "nothing is read while a lane is not empty");
+    stage.ok();
+    assert_eq!(stage.batch(), [7, 8], "one lane now");
+    stage.ok();
+    assert_eq!(stage.checkpoint.done, [Lsn(8)]);
+}
+
+/// Architecture 6: the next batch goes out while the checkpoint syncs, but not the one after it.
+#[test]
+fn one_batch_goes_out_ahead_of_the_sync() {
+    let mut machine =
+        ShardMachine::new(Rules { batch_records_max: 1, ..rules() }, Checkpoint::starting_after(Lsn::ZERO, 1), 0, 0);
+    machine.step(Input::Tick, now(0));
+    let read = LogRead { records: (1..=3).map(record).collect(), next: Lsn(3), ..LogRead::default() };
+    machine.step(Input::Fetched(read), now(0));
+    let ok = |id| Input::Invoked { id: InvocationId(id), outcome: Outcome::Answered(Bytes::new()), jitter: 0 };
+    let kinds = |actions: Vec<Action>| -> Vec<&str> {
+        let kind = |action: &Action| match action {
+            Action::Commit { .. } => "commit",
+            Action::Invoke(_) => "invoke",
+            _ => "other",
+        };
+        actions.iter().map(kind).collect()
+    };
+    assert_eq!(kinds(machine.step(ok(0), now(0))), ["commit", "invoke"]);
+    assert_eq!(kinds(machine.step(ok(1), now(0))), [] as [&str; 0], "the first commit is not durable");
+    assert_eq!(kinds(machine.step(Input::Committed, now(0))), ["commit", "invoke"]);
+}

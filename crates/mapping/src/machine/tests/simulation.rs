@@ -1,0 +1,205 @@
+//! Random rules, outcomes, delays and crashes at any point, from the last durable checkpoint each time. Afterwards: no
+//! record is lost, each key is in order, and a crash repeats no more than the invariant of the machine allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What the world holds outside the machine.
+struct World {
+    rules: Rules,
+    log: Vec<Record>,
+    poison: BTreeSet<u64>,
+    seed: u64,
+    durable: Checkpoint,
+    parked: BTreeMap<u64, Parked>,
+    /// Each successful delivery, in order.
+    delivered: Vec<u64>,
+}
+
+/// The work under way in one life.
+#[derive(Default)]
+struct Life {
+    fetch: Option<Lsn>,
+    invocations: Vec<Invocation>,
+    commit: Option<(Checkpoint, Vec<Parked>)>,
+    finished: bool,
+}
+
+impl World {
+    fn random(&mut self, below: u64) -> u64 {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) % below
+    }
+
+    fn read(&mut self, after: Lsn) -> LogRead {
+        let most = 1 + self.random(40) as usize;
+        let behind: Vec<Record> = self.log.iter().filter(|record| record.lsn > after).cloned().collect();
+        let more = behind.len() > most;
+        let records: Vec<Record> = behind.into_iter().take(most).collect();
+        let next = records.last().map_or(after, |record| record.lsn);
+        LogRead { records, next, more, ended: !more, horizon: Lsn(1) }
+    }
+
+    fn outcome(&mut self, invocation: &Invocation) -> Outcome {
+        let bad = invocation.records.iter().position(|record| self.poison.contains(&record.lsn.0));
+        let delivered: Vec<u64> = match (bad, self.random(10)) {
+            (_, 0) => return Outcome::NotInvoked("throttled".into()),
+            (_, 1) => return Outcome::FunctionError("chance".into()),
+            (None, _) => invocation.records.iter().map(|record| record.lsn.0).collect(),
+            (Some(index), _) if self.rules.report_failures => {
+                self.delivered.extend(invocation.records[..index].iter().map(|record| record.lsn.0));
+                return Outcome::Answered(failures(&[invocation.records[index].lsn.0]));
+            }
+            (Some(_), _) => return Outcome::FunctionError("poison".into()),
+        };
+        self.delivered.extend(delivered);
+        Outcome::Answered(Bytes::from_static(b"{}"))
+    }
+
+    /// One life of the machine, until it finishes or crashes.
+    fn live(&mut self, crash_in: u64, now_ms: &mut u64) -> bool {
+        let bytes = self.parked.values().map(|parked| parked.record.event.len() as u64).sum();
+        let mut machine = ShardMachine::new(self.rules.clone(), self.durable.clone(), self.parked.len() as u64, bytes);
+        if self.durable.finished {
+            return true;
+        }
+        let mut life = Life::default();
+        let mut input = Input::Tick;
+        for _ in 0..crash_in {
+            for action in machine.step(input, now(*now_ms)) {
+                match action {
+                    Action::Fetch { after, .. } => assert!(life.fetch.replace(after).is_none()),
+                    Action::Invoke(invocation) => life.invocations.push(invocation),
+                    Action::Commit { checkpoint, parked } => {
+                        assert!(life.commit.replace((checkpoint, parked)).is_none(), "one commit at a time");
+                    }
+                    Action::Finished => life.finished = true,
+                    Action::Stopped | Action::Trimmed { .. } => unreachable!("neither stopped nor trimmed"),
+                }
+            }
+            if life.finished {
+                assert_eq!((life.invocations.len(), life.commit.is_some()), (0, false));
+                return true;
+            }
+            input = self.next_input(&machine, &mut life, now_ms);
+        }
+        false
+    }
+
+    fn next_input(&mut self, machine: &ShardMachine, life: &mut Life, now_ms: &mut u64) -> Input {
+        loop {
+            match self.random(4) {
+                0 if life.fetch.is_some() => {
+                    let after = life.fetch.take().expect("some");
+                    return Input::Fetched(self.read(after));
+                }
+                1 if !life.invocations.is_empty() => {
+                    let index = self.random(life.invocations.len() as u64) as usize;
+                    let invocation = life.invocations.swap_remove(index);
+                    let outcome = self.outcome(&invocation);
+                    return Input::Invoked { id: invocation.id, outcome, jitter: self.random(1 << 31) as u32 };
+                }
+                2 if life.commit.is_some() => {
+                    let (checkpoint, parked) = life.commit.take().expect("some");
+                    self.durable = Checkpoint::decode(&checkpoint.encode()).expect("readable");
+                    for record in parked {
+                        assert!(self.parked.insert(record.record.lsn.0, record).is_none(), "parked once");
+                    }
+                    return Input::Committed;
+                }
+                3 => match machine.next_wake_mono_ms() {
+                    Some(at) => {
+                        *now_ms = (*now_ms).max(at);
+                        return Input::Tick;
+                    }
+                    None => {
+                        let stuck = life.fetch.is_none() && life.invocations.is_empty() && life.commit.is_none();
+                        assert!(!stuck, "the machine waits for nothing: {:?}", machine.status());
+                    }
+                },
+                _ => {}
+            }
+        }
+    }
+}
+
+fn check_world(world: &World) {
+    for record in &world.log {
+        let lsn = record.lsn.0;
+        let delivered = world.delivered.contains(&lsn);
+        assert!(delivered || world.parked.contains_key(&lsn), "record {lsn} is lost");
+        assert!(!world.poison.contains(&lsn) || world.parked.contains_key(&lsn), "poison record {lsn} vanished");
+    }
+    let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for lsn in &world.delivered {
+        let key = world.log[(*lsn - 1) as usize].key_hash;
+        if seen.insert(*lsn) {
+            let newest = newest.entry(key).or_default();
+            assert!(*newest < *lsn, "key {key}: {lsn} was first delivered after {newest}");
+            *newest = *lsn;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Architecture 2, invariant 6; spec 10.
+    #[test]
+    fn nothing_is_lost_reordered_or_repeated_without_need(
+        seed in any::<u64>(),
+        records in 1..120u64,
+        keys in 1..12u64,
+        batch_records_max in 1..20usize,
+        lanes in prop::collection::vec(1..5u16, 1..12),
+        retries in 0..3u32,
+        bisect in any::<bool>(),
+        report_failures in any::<bool>(),
+        window_ms in prop::sample::select(vec![0u64, 2000]),
+        poison in prop::collection::btree_set(1..120u64, 0..6),
+        crashes in prop::collection::vec(1..60u64, 0..12),
+    ) {
+        let rules = Rules {
+            batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, report_failures, window_ms,
+            ..Rules::default()
+        };
+        let mut world = World {
+            durable: Checkpoint::starting_after(Lsn::ZERO, rules.lanes),
+            rules,
+            log: (1..=records).map(|lsn| Record { key_hash: lsn * 7 % keys, ..record(lsn) }).collect(),
+            poison: poison.into_iter().filter(|lsn| *lsn <= records).collect(),
+            seed,
+            parked: BTreeMap::new(),
+            delivered: Vec::new(),
+        };
+        let mut now_ms = 0;
+        for (life, crash_in) in crashes.into_iter().enumerate() {
+            let low_water = world.durable.low_water;
+            let (before, delivered_before) = (world.durable.clone(), world.delivered.len());
+            let over = world.live(crash_in, &mut now_ms);
+            // Nothing that a checkpoint called done comes again.
+            for lsn in &world.delivered[delivered_before..] {
+                prop_assert!(*lsn > before.low_water.0, "record {} was done", lsn);
+                prop_assert!(!world.parked.contains_key(lsn) || *lsn > low_water.0);
+            }
+            // What was delivered and is not durable is at most two batches in each lane.
+            let lanes_now = world.durable.done.len() as u64;
+            let undone: BTreeSet<u64> = world.delivered.iter().copied().filter(|lsn| {
+                let key = world.log[(*lsn - 1) as usize].key_hash;
+                Lsn(*lsn) > world.durable.done[(key % lanes_now) as usize] && !world.parked.contains_key(lsn)
+            }).collect();
+            prop_assert!(undone.len() <= 2 * batch_records_max * lanes_now as usize, "{} repeat", undone.len());
+            if over { break }
+            // The number of lanes may change between two lives.
+            world.rules.lanes = lanes[(life + 1) % lanes.len()];
+        }
+        prop_assert!(world.live(u64::MAX, &mut now_ms), "the last life runs to the end");
+        prop_assert!(world.durable.finished);
+        prop_assert_eq!(world.durable.low_water, Lsn(records));
+        check_world(&world);
+    }
+}
