@@ -153,7 +153,9 @@ impl ShardMachine {
     fn fetched(&mut self, read: LogRead, now: Now, actions: &mut Vec<Action>) {
         self.fetching = false;
         self.horizon = self.horizon.max(read.horizon);
-        if read.horizon > self.read.next() {
+        // Whoever had read everything and waited cannot have missed a record: only other shards' numbers were passed.
+        let waited = std::mem::replace(&mut self.caught_up, !read.more);
+        if read.horizon > self.read.next() && !waited {
             actions.push(Action::Trimmed { after: self.read, horizon: read.horizon });
             self.trimmed_gaps += 1;
             self.dirty = true;
@@ -167,7 +169,6 @@ impl ShardMachine {
             self.lanes[lane].push(record, now.mono_ms);
         }
         self.read = self.read.max(read.next);
-        self.caught_up = !read.more;
         self.ended = read.ended;
     }
 

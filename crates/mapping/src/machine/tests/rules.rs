@@ -298,14 +298,24 @@ fn a_bisection_goes_on_after_a_restart() {
 /// Section 4: a trimmed position goes on at the horizon, and the loss is counted and reported.
 #[test]
 fn a_trimmed_position_continues_at_the_horizon() {
-    let mut stage = Stage::new(rules(), []);
-    stage.log = (1..=9).map(record).collect();
-    stage.horizon = Lsn(6);
-    stage.wake_reader();
-    assert!(stage.seen.contains(&Action::Trimmed { after: Lsn(0), horizon: Lsn(6) }));
-    assert_eq!(stage.batch(), [6, 7, 8, 9]);
-    assert_eq!(stage.machine.status().trimmed_gaps, 1);
-    assert_eq!(stage.checkpoint.trimmed_gaps, 1);
+    let trimmed = |machine: &mut ShardMachine| {
+        machine.step(Input::Tick, now(0));
+        let records = (6..=9).map(record).collect();
+        let read = LogRead { records, next: Lsn(9), horizon: Lsn(6), ..LogRead::default() };
+        machine.step(Input::Fetched(read), now(0))
+    };
+    let mut machine = ShardMachine::new(rules(), Checkpoint::starting_after(Lsn(2), 1), 0, 0);
+    let actions = trimmed(&mut machine);
+    assert_eq!(actions[0], Action::Trimmed { after: Lsn(2), horizon: Lsn(6) });
+    let batch = actions.iter().find_map(|action| match action {
+        Action::Invoke(invocation) => Some(invocation.records[0].lsn),
+        _ => None,
+    });
+    assert_eq!(batch, Some(Lsn(6)));
+    assert_eq!(machine.status().trimmed_gaps, 1);
+    let mut at_the_edge = ShardMachine::new(rules(), Checkpoint::starting_after(Lsn(5), 1), 0, 0);
+    trimmed(&mut at_the_edge);
+    assert_eq!(at_the_edge.status().trimmed_gaps, 0, "nothing lay between");
 }
 
 /// 7.2: without bounds a poison record blocks only as long as the stream keeps it.
