@@ -11,6 +11,7 @@ pub mod expr;
 pub mod ids;
 pub mod json;
 pub mod key;
+pub mod legacy;
 pub mod limits;
 pub mod model;
 pub mod number;

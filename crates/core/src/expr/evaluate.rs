@@ -74,7 +74,7 @@ fn compare(
 }
 
 /// The order of two strings, two numbers or two binaries; nothing else has one.
-pub(super) fn order(a: &AttributeValue, b: &AttributeValue) -> Option<Ordering> {
+pub(crate) fn order(a: &AttributeValue, b: &AttributeValue) -> Option<Ordering> {
     match (a, b) {
         (AttributeValue::S(a), AttributeValue::S(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
         (AttributeValue::N(a), AttributeValue::N(b)) => Some(a.cmp(b)),

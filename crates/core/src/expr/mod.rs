@@ -28,7 +28,9 @@ mod update;
 mod tests;
 
 pub use condition::Condition;
+pub(crate) use condition::{Comparison, Node, Operand};
 pub use error::{ExprError, ExprKind};
+pub(crate) use evaluate::order;
 pub use key_condition::{KeyAttribute, KeyCondition, RangeCondition, ResolvedKeyCondition, nested_key};
 pub use path::{Element, Path};
 pub use placeholders::{
@@ -37,3 +39,4 @@ pub use placeholders::{
 pub use projection::Projection;
 pub use syntax::check_size;
 pub use update::Update;
+pub(crate) use update::{Action, Change, SetValue};
