@@ -4,6 +4,8 @@
 //! Invariants that every engine keeps (ARCHITECTURE.md, Invariants): a commit is atomic; acknowledged means synced;
 //! visible means durable; per shard, sequence order is commit order and a number is never used twice.
 
+#[cfg(test)]
+mod contract;
 mod embedded;
 mod engine;
 pub mod files;

@@ -137,6 +137,14 @@ impl EmbeddedEngine {
         Ok(Arc::new(EmbeddedEngine { shared, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) }))
     }
 
+    /// Ends the engine as a killed process ends, while others still hold it.
+    #[cfg(test)]
+    pub(crate) fn kill(&self) {
+        self.stop(false);
+        self.shared.abandon(&StoreError::Closed);
+        self.lock.lock().take();
+    }
+
     /// Ends the threads. With `drain`, what is queued is written first.
     fn stop(&self, drain: bool) {
         self.shared.queue.lock().closed = true;

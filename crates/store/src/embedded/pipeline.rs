@@ -226,6 +226,13 @@ impl Shared {
     fn die(&self, error: &StoreError) {
         *self.dead.lock() = Some(error.clone());
         (self.fatal)(error);
+        self.abandon(error);
+        self.stop.store(true, Ordering::Release);
+        self.wake_keeper(false);
+    }
+
+    /// Answers everything that waits with `error`.
+    pub fn abandon(&self, error: &StoreError) {
         let mut queue = self.queue.lock();
         queue.closed = true;
         for entry in queue.entries.drain(..) {
@@ -235,8 +242,6 @@ impl Shared {
         for (_, reply) in self.waiting.lock().drain(..) {
             let _gone = reply.send(Err(error.clone()));
         }
-        self.stop.store(true, Ordering::Release);
-        self.wake_keeper(false);
     }
 
     pub fn wake_keeper(&self, reclaim: bool) {

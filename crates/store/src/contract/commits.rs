@@ -1,0 +1,270 @@
+//! Checks of commits, reads and pages.
+
+use futures_util::FutureExt;
+
+use super::*;
+
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("a commit is whole or not there, and answered ones survive", |s| whole(s).boxed()),
+    ("nothing is answered or visible before its sync", |s| held(s).boxed()),
+    ("what was not synced is gone after a crash, and its commit is not answered", |s| lost(s).boxed()),
+    ("a rejected commit sees pending values, and waits until they are durable", |s| rejected(s).boxed()),
+    ("a commit without writes has no number", |s| empty(s).boxed()),
+    ("numbers rise and are never used twice, not even after trimming and a crash", |s| numbers(s).boxed()),
+    ("writers of one key form one chain", |s| chain(s).boxed()),
+    ("pages keep order, bounds and limits", |s| pages(s).boxed()),
+    ("a page is of one point in time", |s| one_point(s).boxed()),
+    ("an invalid commit changes nothing", |s| invalid(s).boxed()),
+    ("a reclaimed range empties, and its neighbours stay", |s| reclaimed(s).boxed()),
+    ("a shut-down engine refuses, and has everything when it is opened again", |s| shut_down(s).boxed()),
+    ("a dropped future does not take its commit back", |s| dropped(s).boxed()),
+];
+
+async fn whole(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    let record = Write::Append {
+        stream: StreamId(1),
+        bucket: 7,
+        meta: Bytes::from_static(b"m"),
+        old: Some(Bytes::from_static(b"old")),
+        new: NewImage::OfWrite(1),
+    };
+    let lsn = write(&*engine, vec![put("a", "1"), put("b", "2"), record]).await.unwrap();
+    for round in ["before", "after"] {
+        let engine = subject.engine();
+        assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]), "{round}");
+        assert_eq!(get(&*engine, "b").await.as_deref(), Some(&b"2"[..]), "{round}");
+        let records = read_all(&*engine, shard).await;
+        assert_eq!(records.len(), 1, "{round}");
+        assert_eq!(records[0].lsn, lsn);
+        assert_eq!(records[0].old.as_deref(), Some(&b"old"[..]));
+        assert_eq!(records[0].new.as_deref(), Some(&b"2"[..]));
+        drop(engine);
+        if round == "before" {
+            subject.crash();
+        }
+    }
+    let engine = subject.engine();
+    write(&*engine, vec![Write::Delete { key: key("a") }]).await.unwrap();
+    assert_eq!(get(&*engine, "a").await, None);
+    drop(engine);
+    subject.crash();
+    assert_eq!(get(&*subject.engine(), "a").await, None);
+}
+
+async fn held(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    subject.hold_syncs(true);
+    let mut task = write_later(subject, vec![put("a", "1"), append(1, 0, "m")]);
+    assert!(is_waiting(&mut task).await, "answered before its sync");
+    assert_eq!(get(&*engine, "a").await, None, "visible before its sync");
+    assert!(rows(&*engine, SettingKey::range(), 9).await.rows.is_empty());
+    assert!(metas(&*engine, shard).await.is_empty());
+    subject.hold_syncs(false);
+    task.await.unwrap().unwrap();
+    assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
+    assert_eq!(metas(&*engine, shard).await, ["m"]);
+}
+
+async fn lost(subject: &mut dyn Subject) {
+    let before = write(&*subject.engine(), vec![put("a", "1")]).await.unwrap();
+    subject.hold_syncs(true);
+    let mut task = write_later(subject, vec![put("a", "2")]);
+    assert!(is_waiting(&mut task).await, "answered before its sync");
+    subject.crash();
+    assert!(task.await.unwrap().is_err());
+    let engine = subject.engine();
+    assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
+    assert!(write(&*engine, vec![put("a", "3")]).await.unwrap() > before);
+}
+
+async fn rejected(subject: &mut dyn Subject) {
+    subject.hold_syncs(true);
+    let mut writer = write_later(subject, vec![put("a", "1")]);
+    assert!(is_waiting(&mut writer).await, "answered before its sync");
+    let engine = subject.engine();
+    let mut reader = tokio::spawn(async move {
+        commit(&*engine, &[key("a")], &[key("b")], |reads| Decision::Reject(reads.shared[0].clone())).await
+    });
+    assert!(is_waiting(&mut reader).await, "a value that a crash may take back was shown");
+    let engine = subject.engine();
+    let mut other = tokio::spawn(async move {
+        commit(&*engine, &[], &[key("c")], |reads| Decision::Reject(reads.exclusive[0].clone())).await
+    });
+    assert!(!is_waiting(&mut other).await, "waited for what it has not read");
+    subject.hold_syncs(false);
+    let answer = reader.await.unwrap().unwrap();
+    assert_eq!(answer.answer.as_deref(), Some(&b"1"[..]));
+    assert_eq!(answer.lsn, None);
+    writer.await.unwrap().unwrap();
+}
+
+async fn empty(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let committed = commit(&*engine, &[], &[key("a")], |_| Decision::Apply(Vec::new(), 5)).await.unwrap();
+    assert_eq!((committed.answer, committed.lsn), (5, None));
+}
+
+async fn numbers(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    let many = write(&*engine, vec![append(1, 0, "a"), append(1, 1, "b"), append(1, 2, "c")]).await.unwrap();
+    let records = read_all(&*engine, shard).await;
+    let lsns: Vec<Lsn> = records.iter().map(|record| record.lsn).collect();
+    assert_eq!(lsns, [many, many.next(), many.next().next()]);
+    let last = write(&*engine, vec![put("x", "1")]).await.unwrap();
+    assert!(last > many.next().next());
+    engine.trim(shard, last).await.unwrap();
+    drop(engine);
+    for _ in 0..2 {
+        subject.crash();
+        let lsn = write(&*subject.engine(), vec![append(1, 0, "d")]).await.unwrap();
+        assert!(lsn > last, "number {lsn} was given out again");
+    }
+    let lsns: Vec<Lsn> = read_all(&*subject.engine(), shard).await.iter().map(|record| record.lsn).collect();
+    assert!(lsns.len() == 2 && lsns[0] < lsns[1]);
+}
+
+async fn chain(subject: &mut dyn Subject) {
+    const WRITERS: u64 = 8;
+    const ROUNDS: u64 = 25;
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    let one = |engine: Arc<dyn Engine>| async move {
+        for _ in 0..ROUNDS {
+            commit(&*engine, &[], &[key("n")], |reads| {
+                let old = reads.exclusive[0].clone();
+                let next = old.as_ref().map_or(0, |old| u64::from_be_bytes(old[..].try_into().unwrap())) + 1;
+                let (value, meta) = (Bytes::copy_from_slice(&next.to_be_bytes()), Bytes::new());
+                let (stream, new) = (StreamId(1), NewImage::OfWrite(0));
+                let record = Write::Append { stream, bucket: 3, meta, old, new };
+                Decision::Apply(vec![Write::Put { key: key("n"), value }, record], ())
+            })
+            .await
+            .unwrap();
+        }
+    };
+    let tasks: Vec<_> = (0..WRITERS).map(|_| tokio::spawn(one(engine.clone()))).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let last = get(&*engine, "n").await;
+    assert_eq!(last.as_deref(), Some(&(WRITERS * ROUNDS).to_be_bytes()[..]));
+    let records = read_all(&*engine, shard).await;
+    assert_eq!(records.len() as u64, WRITERS * ROUNDS);
+    let mut before: Option<LogRecord> = None;
+    for record in records {
+        if let Some(before) = &before {
+            assert!(record.lsn > before.lsn && record.time_ms >= before.time_ms);
+        }
+        assert_eq!(record.old, before.and_then(|before| before.new), "the chain breaks at {}", record.lsn);
+        before = Some(record);
+    }
+    assert_eq!(before.and_then(|record| record.new), last);
+}
+
+async fn pages(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    write(&*engine, ["a", "b", "c", "d", "e"].map(|name| put(name, "12345")).to_vec()).await.unwrap();
+    let all = || SettingKey::range();
+    assert_eq!(names(&rows(&*engine, all(), 9).await), ["a", "b", "c", "d", "e"]);
+    assert_eq!(names(&rows(&*engine, all().reversed(), 9).await), ["e", "d", "c", "b", "a"]);
+    let page = rows(&*engine, all(), 2).await;
+    assert!(page.limited);
+    assert_eq!(names(&page), ["a", "b"]);
+    let rest = rows(&*engine, all().after(&page.rows[1].0), 9).await;
+    assert!(!rest.limited);
+    assert_eq!(names(&rest), ["c", "d", "e"]);
+    assert_eq!(names(&rows(&*engine, all().reversed().after(&key("d")), 9).await), ["c", "b", "a"]);
+    let by_cost = PageLimit { rows_max: 9, cost_max: 11, cost: |_, value| value.len() };
+    let page = engine.page(all(), by_cost).await.unwrap();
+    assert!(page.limited);
+    assert_eq!(names(&page), ["a", "b", "c"], "the row that reaches the cost is included");
+    let nothing = all().after(&key("c")).reversed().after(&key("c"));
+    assert!(rows(&*engine, nothing, 9).await.rows.is_empty());
+}
+
+async fn one_point(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let both = |value: u64| vec![put("x", value.to_string()), put("y", value.to_string())];
+    write(&*engine, both(0)).await.unwrap();
+    let writer = {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            for value in 1..150 {
+                write(&*engine, both(value)).await.unwrap();
+            }
+        })
+    };
+    while !writer.is_finished() {
+        let page = rows(&*engine, SettingKey::range(), 9).await;
+        assert_eq!(page.rows[0].1, page.rows[1].1);
+        let values = engine.get(&[key("x"), key("y")]).await.unwrap();
+        assert_eq!(values[0], values[1]);
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+}
+
+async fn invalid(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let first = write(&*engine, vec![put("a", "1")]).await.unwrap();
+    let no_put = Write::Append {
+        stream: StreamId(9),
+        bucket: 0,
+        meta: Bytes::new(),
+        old: None,
+        new: NewImage::OfWrite(0),
+    };
+    for bad in [append(9, 0, "m"), no_put] {
+        let refused = write(&*engine, vec![bad, put("a", "2")]).await;
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
+    }
+    assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
+    assert!(write(&*engine, vec![put("a", "3")]).await.unwrap() > first);
+}
+
+async fn reclaimed(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    for piece in 0..6 {
+        let some = (0..100).map(|n| put(&format!("m{:03}", piece * 100 + n), "x")).collect();
+        write(&*engine, some).await.unwrap();
+    }
+    write(&*engine, vec![put("l", "x"), put("n", "x")]).await.unwrap();
+    let range = crate::keyspace::prefix_range(key("m").as_bytes());
+    engine.reclaim(range.clone()).await.unwrap();
+    while !rows(&*engine, range.clone(), 1).await.rows.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    engine.reclaim(range).await.unwrap();
+    drop(engine);
+    subject.crash();
+    assert_eq!(names(&rows(&*subject.engine(), SettingKey::range(), 9).await), ["l", "n"]);
+}
+
+async fn shut_down(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    write(&*engine, vec![put("a", "1")]).await.unwrap();
+    engine.shutdown().await.unwrap();
+    let refused = write(&*engine, vec![put("a", "2")]).await;
+    assert!(matches!(refused, Err(StoreError::Closed)), "{refused:?}");
+    drop(engine);
+    subject.crash();
+    let engine = subject.engine();
+    assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
+    write(&*engine, vec![put("a", "2")]).await.unwrap();
+}
+
+async fn dropped(subject: &mut dyn Subject) {
+    subject.hold_syncs(true);
+    let mut task = write_later(subject, vec![put("a", "1")]);
+    assert!(is_waiting(&mut task).await, "answered before its sync");
+    task.abort();
+    assert!(task.await.is_err());
+    subject.hold_syncs(false);
+    let engine = subject.engine();
+    write(&*engine, vec![put("b", "1")]).await.unwrap();
+    assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
+}

@@ -1,0 +1,112 @@
+//! The contract of [`Engine`], as checks that every engine must pass. Each check states one promise that a caller relies
+//! on, and needs nothing but the trait and a power switch.
+//!
+//! The checks are shown to mean something by the model's planted bugs: each bug fails at least one of them.
+
+mod commits;
+mod streams;
+mod subjects;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tailrace_core::Lsn;
+
+use crate::engine::*;
+use crate::keyspace::SettingKey;
+
+/// An engine under test, with its power switch and its clock.
+pub(crate) trait Subject: Send + Sync {
+    fn engine(&self) -> Arc<dyn Engine>;
+    /// While held, nothing becomes durable.
+    fn hold_syncs(&mut self, hold: bool);
+    /// The power fails: what is not synced is gone. Then the engine is opened again.
+    fn crash(&mut self);
+    fn advance_ms(&self, ms: u64);
+}
+
+pub(crate) type Check = for<'a> fn(&'a mut dyn Subject) -> BoxFuture<'a, ()>;
+
+/// Every check, by name.
+pub(crate) fn checks() -> Vec<(&'static str, Check)> {
+    commits::CHECKS.iter().chain(streams::CHECKS).copied().collect()
+}
+
+/// Long enough for an engine that would answer to answer.
+const MOMENT: Duration = Duration::from_millis(60);
+
+fn key(name: &str) -> Key {
+    SettingKey::key(name)
+}
+
+fn put(name: &str, value: impl Into<Bytes>) -> Write {
+    Write::Put { key: key(name), value: value.into() }
+}
+
+fn append(stream: u64, bucket: u16, meta: impl Into<Bytes>) -> Write {
+    Write::Append { stream: StreamId(stream), bucket, meta: meta.into(), old: None, new: NewImage::None }
+}
+
+/// Makes a commit of these writes, with the keys that they set declared.
+async fn write(engine: &dyn Engine, writes: Vec<Write>) -> Result<Lsn, StoreError> {
+    let keys: Vec<Key> = writes
+        .iter()
+        .filter_map(|write| match write {
+            Write::Put { key, .. } | Write::Delete { key } => Some(key.clone()),
+            _ => None,
+        })
+        .collect();
+    let committed = commit(engine, &[], &keys, |_| Decision::Apply(writes.clone(), ())).await?;
+    Ok(committed.lsn.expect("a commit with writes has a number"))
+}
+
+fn write_later(subject: &dyn Subject, writes: Vec<Write>) -> tokio::task::JoinHandle<Result<Lsn, StoreError>> {
+    let engine = subject.engine();
+    tokio::spawn(async move { write(&*engine, writes).await })
+}
+
+async fn get(engine: &dyn Engine, name: &str) -> Option<Bytes> {
+    engine.get(&[key(name)]).await.unwrap().remove(0)
+}
+
+async fn rows(engine: &dyn Engine, range: KeyRange, rows_max: usize) -> Page {
+    engine.page(range, PageLimit { rows_max, cost_max: usize::MAX, cost: |_, _| 1 }).await.unwrap()
+}
+
+fn names(page: &Page) -> Vec<String> {
+    page.rows.iter().map(|(key, _)| SettingKey::decode(key).unwrap().name).collect()
+}
+
+const ALL: BucketRange = BucketRange { first: 0, last: u16::MAX };
+
+/// Opens a stream of one shard.
+async fn open_stream(engine: &dyn Engine, stream: u64) -> ShardNo {
+    let open = Write::OpenStream { stream: StreamId(stream), ranges: vec![ALL] };
+    write(engine, vec![open]).await.unwrap();
+    engine.shards(StreamId(stream)).await.unwrap()[0].shard
+}
+
+async fn read_all(engine: &dyn Engine, shard: ShardNo) -> Vec<LogRecord> {
+    let mut after = engine.position(shard, LogPosition::Horizon).await.unwrap();
+    let mut records = Vec::new();
+    loop {
+        let page = engine.read_log(shard, after, 100, usize::MAX).await.unwrap();
+        after = page.next;
+        records.extend(page.records);
+        if !page.more {
+            return records;
+        }
+    }
+}
+
+async fn metas(engine: &dyn Engine, shard: ShardNo) -> Vec<String> {
+    let records = read_all(engine, shard).await;
+    records.into_iter().map(|record| String::from_utf8(record.meta.to_vec()).unwrap()).collect()
+}
+
+/// True if the task is not done a moment from now.
+async fn is_waiting<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
+    tokio::time::timeout(MOMENT, task).await.is_err()
+}

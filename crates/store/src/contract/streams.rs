@@ -1,0 +1,200 @@
+//! Checks of streams: shards, the log's pages, horizons, positions and wake-ups.
+
+use futures_util::FutureExt;
+
+use super::*;
+
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("records go to the open shard of their bucket", |s| buckets(s).boxed()),
+    ("a sealed shard ends, its children go on, and a dropped stream is gone", |s| sealing(s).boxed()),
+    ("structural writes that make no sense are refused", |s| nonsense(s).boxed()),
+    ("log pages keep their limits and resume", |s| limits(s).boxed()),
+    ("a horizon hides what is below it, for ever", |s| horizon(s).boxed()),
+    ("a time has a position", |s| times(s).boxed()),
+    ("waiting ends with a record, a seal or a drop", |s| waiting(s).boxed()),
+];
+
+fn quarters() -> Vec<BucketRange> {
+    (0..4).map(|n| BucketRange { first: n * 0x4000, last: n * 0x4000 + 0x3fff }).collect()
+}
+
+async fn buckets(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let open = Write::OpenStream { stream: StreamId(1), ranges: quarters() };
+    write(&*engine, vec![open, append(1, 0x3fff, "first")]).await.unwrap();
+    let shards = engine.shards(StreamId(1)).await.unwrap();
+    assert_eq!(shards.iter().map(|info| info.range).collect::<Vec<_>>(), quarters());
+    assert!(shards.iter().all(|info| info.parent.is_none() && info.sealed.is_none()));
+    for (bucket, meta) in [(0x4000, "a"), (0xffff, "b"), (0, "c")] {
+        write(&*engine, vec![append(1, bucket, meta)]).await.unwrap();
+    }
+    drop(engine);
+    subject.crash();
+    let engine = subject.engine();
+    assert_eq!(engine.shards(StreamId(1)).await.unwrap(), shards);
+    assert_eq!(metas(&*engine, shards[0].shard).await, ["first", "c"]);
+    assert_eq!(metas(&*engine, shards[1].shard).await, ["a"]);
+    assert!(metas(&*engine, shards[2].shard).await.is_empty());
+    assert_eq!(metas(&*engine, shards[3].shard).await, ["b"]);
+    assert!(engine.shards(StreamId(2)).await.unwrap().is_empty());
+    let later = open_stream(&*engine, 2).await;
+    assert!(later > shards[3].shard, "shard numbers rise");
+}
+
+async fn sealing(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    write(&*engine, vec![append(1, 0, "old")]).await.unwrap();
+    let halves = vec![BucketRange { first: 0, last: 99 }, BucketRange { first: 100, last: u16::MAX }];
+    write(&*engine, vec![append(1, 5, "last"), Write::Seal { shard, children: halves }, append(1, 5, "new")])
+        .await
+        .unwrap();
+    let shards = engine.shards(StreamId(1)).await.unwrap();
+    assert_eq!(shards.len(), 3);
+    let (parent, child) = (&shards[0], &shards[1]);
+    let sealed = parent.sealed.unwrap();
+    assert_eq!(child.parent, Some(shard));
+    assert!(child.first > sealed && child.created_ms > parent.created_ms);
+    let old = read_all(&*engine, shard).await;
+    assert_eq!(metas(&*engine, shard).await, ["old", "last"]);
+    assert!(old.iter().all(|record| record.lsn <= sealed));
+    let young = read_all(&*engine, child.shard).await;
+    assert_eq!(metas(&*engine, child.shard).await, ["new"]);
+    assert!(young.iter().all(|record| record.lsn >= child.first));
+    assert!(engine.read_log(shard, Lsn::ZERO, 10, 1 << 20).await.unwrap().ended);
+    let first = engine.read_log(shard, Lsn::ZERO, 1, 1 << 20).await.unwrap();
+    assert!(!first.ended && first.more);
+    assert!(!engine.read_log(child.shard, Lsn::ZERO, 10, 1 << 20).await.unwrap().ended);
+    let refused = write(&*engine, vec![Write::DropStream { stream: StreamId(1) }]).await;
+    assert!(matches!(refused, Err(StoreError::Invalid(_))), "open shards: {refused:?}");
+    let seal = |info: &ShardInfo| Write::Seal { shard: info.shard, children: Vec::new() };
+    write(&*engine, vec![seal(&shards[1]), seal(&shards[2])]).await.unwrap();
+    write(&*engine, vec![Write::DropStream { stream: StreamId(1) }]).await.unwrap();
+    assert!(engine.shards(StreamId(1)).await.unwrap().is_empty());
+    let gone = engine.read_log(shard, Lsn::ZERO, 10, 1 << 20).await;
+    assert!(matches!(gone, Err(StoreError::NoSuchShard(n)) if n == shard), "{gone:?}");
+    drop(engine);
+    subject.crash();
+    assert!(subject.engine().shards(StreamId(1)).await.unwrap().is_empty());
+    assert!(open_stream(&*subject.engine(), 2).await > shards[2].shard, "a shard's number is never used again");
+}
+
+async fn nonsense(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    let before = engine.shards(StreamId(1)).await.unwrap();
+    let range = |first, last| BucketRange { first, last };
+    let open = |stream, ranges: &[BucketRange]| Write::OpenStream { stream: StreamId(stream), ranges: ranges.to_vec() };
+    let seal = |children: &[BucketRange]| Write::Seal { shard, children: children.to_vec() };
+    for bad in [
+        open(1, &[ALL]),
+        open(2, &[]),
+        open(2, &[range(0, 9), range(11, u16::MAX)]),
+        open(2, &[range(0, 9), range(9, u16::MAX)]),
+        open(2, &[range(0, 9)]),
+        seal(&[range(0, 9)]),
+    ] {
+        let refused = write(&*engine, vec![bad.clone(), put("a", "1")]).await;
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{bad:?}: {refused:?}");
+    }
+    let unknown = write(&*engine, vec![Write::Seal { shard: ShardNo(99), children: Vec::new() }]).await;
+    assert!(matches!(unknown, Err(StoreError::NoSuchShard(ShardNo(99)))), "{unknown:?}");
+    assert_eq!(get(&*engine, "a").await, None);
+    assert_eq!(engine.shards(StreamId(1)).await.unwrap(), before);
+    write(&*engine, vec![seal(&[])]).await.unwrap();
+    let refused = write(&*engine, vec![append(1, 0, "m")]).await;
+    assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
+    assert!(write(&*engine, vec![seal(&[])]).await.is_err());
+}
+
+async fn limits(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    for n in 0..10 {
+        write(&*engine, vec![append(1, 0, format!("{n:010}"))]).await.unwrap();
+        write(&*engine, vec![put("noise", "x")]).await.unwrap();
+    }
+    let start = engine.position(shard, LogPosition::Horizon).await.unwrap();
+    let page = engine.read_log(shard, start, 3, usize::MAX).await.unwrap();
+    assert_eq!(page.records.len(), 3);
+    assert!(page.more && !page.ended);
+    assert_eq!(page.next, page.records[2].lsn);
+    let page = engine.read_log(shard, page.next, 100, 25).await.unwrap();
+    assert_eq!(page.records.len(), 3, "the record that reaches the bytes is included");
+    let one = engine.read_log(shard, page.next, 100, 1).await.unwrap();
+    assert_eq!(one.records.len(), 1, "at least one record");
+    let rest = engine.read_log(shard, one.next, 100, usize::MAX).await.unwrap();
+    assert_eq!(rest.records.len(), 3);
+    assert!(!rest.more);
+    let end = engine.read_log(shard, rest.next, 100, usize::MAX).await.unwrap();
+    assert!(end.records.is_empty() && !end.more && end.next >= rest.next);
+    let lsn = write(&*engine, vec![append(1, 0, "later")]).await.unwrap();
+    let found = engine.read_log(shard, end.next, 100, usize::MAX).await.unwrap();
+    assert_eq!(found.records.iter().map(|record| record.lsn).collect::<Vec<_>>(), [lsn]);
+}
+
+async fn horizon(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    write(&*engine, vec![append(1, 0, "a"), append(1, 0, "b")]).await.unwrap();
+    let third = write(&*engine, vec![append(1, 0, "c")]).await.unwrap();
+    engine.trim(shard, third).await.unwrap();
+    engine.trim(shard, Lsn(1)).await.unwrap();
+    for round in 0..2 {
+        let engine = subject.engine();
+        let page = engine.read_log(shard, Lsn::ZERO, 10, 1 << 20).await.unwrap();
+        assert_eq!(page.horizon, third, "{round}");
+        assert_eq!(metas(&*engine, shard).await, ["c"], "{round}");
+        assert_eq!(page.records.len(), 1, "{round}");
+        assert_eq!(engine.position(shard, LogPosition::Horizon).await.unwrap().next(), third);
+        assert_eq!(engine.shards(StreamId(1)).await.unwrap()[0].horizon, third);
+        drop(engine);
+        subject.crash();
+    }
+    let unknown = subject.engine().trim(ShardNo(77), Lsn(5)).await;
+    assert!(matches!(unknown, Err(StoreError::NoSuchShard(ShardNo(77)))), "{unknown:?}");
+}
+
+async fn times(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    let mut stamps = Vec::new();
+    for n in 0..3 {
+        subject.advance_ms(1_000);
+        write(&*engine, vec![append(1, 0, n.to_string())]).await.unwrap();
+        stamps.push(read_all(&*engine, shard).await[n].time_ms);
+    }
+    assert!(stamps[0] < stamps[1] && stamps[1] < stamps[2]);
+    for (time, expect) in [(0, 3), (stamps[0], 3), (stamps[0] + 1, 2), (stamps[2], 1), (stamps[2] + 1, 0)] {
+        let at = engine.position(shard, LogPosition::Time(time)).await.unwrap();
+        let page = engine.read_log(shard, at, 10, 1 << 20).await.unwrap();
+        assert_eq!(page.records.len(), expect, "from {time}");
+    }
+    let end = engine.position(shard, LogPosition::End).await.unwrap();
+    assert!(engine.read_log(shard, end, 10, 1 << 20).await.unwrap().records.is_empty());
+    let lsn = write(&*engine, vec![append(1, 0, "later")]).await.unwrap();
+    let page = engine.read_log(shard, end, 10, 1 << 20).await.unwrap();
+    assert_eq!(page.records.iter().map(|record| record.lsn).collect::<Vec<_>>(), [lsn]);
+}
+
+async fn waiting(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    let wait = |after: Lsn| {
+        let engine = subject.engine();
+        tokio::spawn(async move { engine.wait_log(shard, after).await })
+    };
+    let lsn = write(&*engine, vec![append(1, 0, "a")]).await.unwrap();
+    let mut there = wait(Lsn(lsn.0 - 1));
+    assert!(!is_waiting(&mut there).await, "there is a record already");
+    let mut woken = wait(lsn);
+    assert!(is_waiting(&mut woken).await, "nothing is there yet");
+    write(&*engine, vec![append(1, 0, "b")]).await.unwrap();
+    woken.await.unwrap();
+    let end = engine.position(shard, LogPosition::End).await.unwrap();
+    let mut sealed = wait(end);
+    assert!(is_waiting(&mut sealed).await);
+    write(&*engine, vec![Write::Seal { shard, children: Vec::new() }]).await.unwrap();
+    sealed.await.unwrap();
+    engine.wait_log(ShardNo(99), Lsn::ZERO).await;
+}
