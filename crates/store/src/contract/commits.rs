@@ -211,13 +211,8 @@ async fn one_point(subject: &mut dyn Subject) {
 async fn invalid(subject: &mut dyn Subject) {
     let engine = subject.engine();
     let first = write(&*engine, vec![put("a", "1")]).await.unwrap();
-    let no_put = Write::Append {
-        stream: StreamId(9),
-        bucket: 0,
-        meta: Bytes::new(),
-        old: None,
-        new: NewImage::OfWrite(0),
-    };
+    let no_put =
+        Write::Append { stream: StreamId(9), bucket: 0, meta: Bytes::new(), old: None, new: NewImage::OfWrite(0) };
     for bad in [append(9, 0, "m"), no_put] {
         let refused = write(&*engine, vec![bad, put("a", "2")]).await;
         assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
