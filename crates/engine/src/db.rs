@@ -152,6 +152,11 @@ impl Db {
         }
     }
 
+    /// The descriptor of a table as it was last seen; whoever uses it lets the store confirm it in the same read.
+    pub(crate) fn cached_table(&self, name: &str) -> Option<Arc<Table>> {
+        self.descriptors.read().get(name).map(|(_, table)| table.clone())
+    }
+
     /// The key of a table's descriptor: a shared key of every commit of its items.
     pub fn table_key(name: &str) -> Key {
         TableKey::key(name)
