@@ -68,7 +68,7 @@ pub(crate) async fn batch_get_item(db: &Db, mut request: Request<'_>) -> Result<
     let mut keys = Vec::new();
     for part in &parts {
         let table = db.table(&part.name).await?;
-        part.shown.check_key_paths(&table.schema())?;
+        part.shown.check_key_paths(&table.key)?;
         let mut seen = HashSet::new();
         for key in &part.rest.keys {
             let key = item_key(&table, key)?;
@@ -111,7 +111,8 @@ pub(crate) async fn batch_get_item(db: &Db, mut request: Request<'_>) -> Result<
 /// A projection on one table and `AttributesToGet` on another do not go together either.
 fn check_mixing(tables: &[(String, Json)], words: Words) -> Result<(), ApiError> {
     let any = |name: &str| tables.iter().find_map(|(_, part)| part.get(name)).cloned();
-    let all = ["AttributesToGet", "ProjectionExpression"].map(|name| (name.to_owned(), any(name).unwrap_or(Json::Null)));
+    let all =
+        ["AttributesToGet", "ProjectionExpression"].map(|name| (name.to_owned(), any(name).unwrap_or(Json::Null)));
     PROJECTION_ONLY.check_mixing(&Json::Object(all.into()), words)
 }
 

@@ -109,14 +109,14 @@ impl GivenWrite {
     }
 
     fn ready(self, table: &Arc<Table>) -> Result<ReadyWrite, ApiError> {
-        let schema = table.schema();
+        let schema = &table.key;
         let (key, new) = match self {
-            GivenWrite::Delete(key) => (WriteKey::of_key(&schema, &key), None),
+            GivenWrite::Delete(key) => (WriteKey::of_key(schema, &key), None),
             GivenWrite::Put(item) => {
                 if item_size(&item) > ITEM_BYTES_MAX {
                     return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
                 }
-                (WriteKey::of_item(&schema, &item), Some(encode_stored(&item).into()))
+                (WriteKey::of_item(schema, &item), Some(encode_stored(&item).into()))
             }
         };
         Ok(ReadyWrite { table: table.clone(), key: key.map_err(key_map_error)?, new })

@@ -15,9 +15,9 @@ pub(crate) async fn delete_item(db: &Db, mut request: Request<'_>) -> Result<Wri
     let name = request.table_name(db)?;
     let write = WriteRequest::read(WriteKind::Delete, &mut request.body, words)?;
     let table = db.table(&name).await?;
-    let schema = table.schema();
-    let key = WriteKey::of_key(&schema, &write.attributes).map_err(key_map_error)?;
-    write.check_condition_paths(&schema)?;
+    let schema = &table.key;
+    let key = WriteKey::of_key(schema, &write.attributes).map_err(key_map_error)?;
+    write.check_condition_paths(schema)?;
     let written = write_item(db, &table, &key, &mut |old| {
         write.check_condition(old)?;
         Ok(None)

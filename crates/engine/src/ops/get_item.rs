@@ -84,19 +84,19 @@ async fn read(db: &Db, name: &str, key: &Item, shown: &Shown) -> Result<Option<b
         let descriptor = descriptor.ok_or_else(|| ApiError::not_found("Requested resource not found"))?;
         let table = db.read_table(name, &descriptor)?;
         if table.id == cached.id {
-            shown.check_key_paths(&table.schema())?;
+            shown.check_key_paths(&table.key)?;
             return Ok(item);
         }
     }
     let table = db.table(name).await?;
     let keys = [item_key(&table, key)?];
-    shown.check_key_paths(&table.schema())?;
+    shown.check_key_paths(&table.key)?;
     let mut values = db.store().get(&keys).await.map_err(|e| store_failure(&e))?;
     Ok(values.pop().flatten())
 }
 
 /// The key of the item that a `Key` means.
 pub(crate) fn item_key(table: &Table, key: &Item) -> Result<Key, ApiError> {
-    let bytes = table.schema().bytes_of_key(key).map_err(key_map_error)?;
+    let bytes = table.key.bytes_of_key(key).map_err(key_map_error)?;
     Ok(ItemKey::key(table.id, bytes.hash().bucket, &bytes.partition, &bytes.sort))
 }

@@ -113,11 +113,7 @@ pub(crate) async fn write_item(
 ///
 /// # Errors
 /// ConditionalCheckFailedException.
-pub(crate) fn check_condition(
-    condition: Option<&Condition>,
-    old: Option<&Bytes>,
-    tell: bool,
-) -> Result<(), ApiError> {
+pub(crate) fn check_condition(condition: Option<&Condition>, old: Option<&Bytes>, tell: bool) -> Result<(), ApiError> {
     let Some(condition) = condition else { return Ok(()) };
     let item = old.map(|old| decode(old)).transpose()?;
     let absent = Item::new();

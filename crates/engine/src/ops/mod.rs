@@ -3,6 +3,24 @@
 //! A file has one function, named like the operation: it takes the [`Request`] whose structure is already validated, reads
 //! its members, applies the operation's own rules in the order of the specification, and returns a `Serialize` output.
 
+mod batch_get_item;
+mod batch_write_item;
+mod consumed_capacity;
+mod delete_item;
+mod exclusive_start_key;
+mod expression_parameters;
+mod get_item;
+mod item_write;
+mod page_read;
+mod put_item;
+mod query;
+mod scan;
+mod shown;
+mod stored_json;
+mod update_item;
+mod words;
+mod write_request;
+
 use serde::Serialize;
 use tailrace_core::model;
 use tailrace_core::{ApiError, ErrorCode, Json};
@@ -68,8 +86,16 @@ pub(crate) async fn execute(
         _ => return Err(ApiError::bare(ErrorCode::SerializationException)),
     };
     api.validate(operation, &body, db.settings.wording).ok_or_else(unknown)??;
-    let _request = Request { body, context };
+    let request = Request { body, context };
     match (service, operation) {
+        (Service::DynamoDb, "PutItem") => answer(&put_item::put_item(db, request).await?),
+        (Service::DynamoDb, "GetItem") => answer(&get_item::get_item(db, request).await?),
+        (Service::DynamoDb, "UpdateItem") => answer(&update_item::update_item(db, request).await?),
+        (Service::DynamoDb, "DeleteItem") => answer(&delete_item::delete_item(db, request).await?),
+        (Service::DynamoDb, "BatchGetItem") => answer(&batch_get_item::batch_get_item(db, request).await?),
+        (Service::DynamoDb, "BatchWriteItem") => answer(&batch_write_item::batch_write_item(db, request).await?),
+        (Service::DynamoDb, "Query") => answer(&query::query(db, request).await?),
+        (Service::DynamoDb, "Scan") => answer(&scan::scan(db, request).await?),
         _ => Err(unknown()),
     }
 }

@@ -131,7 +131,7 @@ impl PageRequest {
 
 fn read_row_key(table: &Table, key: &tailrace_store::Key) -> Result<Item, ApiError> {
     let row = ItemKey::decode(key);
-    row.and_then(|row| table.schema().read_key(&row.partition, &row.sort)).ok_or_else(|| {
+    row.and_then(|row| table.key.read_key(&row.partition, &row.sort)).ok_or_else(|| {
         tracing::error!(table = table.name, "the key of a stored item is corrupt");
         ApiError::new(ErrorCode::InternalServerError, "the key of a stored item is corrupt")
     })

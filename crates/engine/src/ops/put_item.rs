@@ -17,9 +17,9 @@ pub(crate) async fn put_item(db: &Db, mut request: Request<'_>) -> Result<WriteO
     let name = request.table_name(db)?;
     let write = WriteRequest::read(WriteKind::Put, &mut request.body, words)?;
     let table = db.table(&name).await?;
-    let schema = table.schema();
-    let key = WriteKey::of_item(&schema, &write.attributes).map_err(item_key_error)?;
-    write.check_condition_paths(&schema)?;
+    let schema = &table.key;
+    let key = WriteKey::of_item(schema, &write.attributes).map_err(item_key_error)?;
+    write.check_condition_paths(schema)?;
     let new = Bytes::from(encode_stored(&write.attributes));
     let written = write_item(db, &table, &key, &mut |old| {
         write.check_condition(old)?;

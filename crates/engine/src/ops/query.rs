@@ -38,17 +38,17 @@ pub(crate) async fn query(db: &Db, mut request: Request<'_>) -> Result<PageOutpu
 
     let table = db.table(&name).await?;
     check_no_index(&request.body)?;
-    let schema = table.schema();
-    let condition = resolve(&page, &schema, words)?;
-    check_filter(&page, &schema)?;
-    page.shown.check_key_paths(&schema)?;
+    let schema = &table.key;
+    let condition = resolve(&page, schema, words)?;
+    check_filter(&page, schema)?;
+    page.shown.check_key_paths(schema)?;
     let mut range = range_of(table.id, &condition);
     if !forward {
         range = range.reversed();
     }
     if let Some(start) = &start {
-        let bytes = start_key_bytes(&schema, start, Starts::Query, words)?;
-        check_within_query(&schema, start, &condition)?;
+        let bytes = start_key_bytes(schema, start, Starts::Query, words)?;
+        check_within_query(schema, start, &condition)?;
         range = range.after(&ItemKey::key(table.id, bytes.hash().bucket, &bytes.partition, &bytes.sort));
     }
     let range = Some(range).filter(|range| !range.is_empty());
@@ -59,8 +59,8 @@ fn resolve(page: &PageRequest, schema: &KeySchema, words: Words) -> Result<Resol
     let condition = page.key_condition.as_ref().expect("invariant: a query was read with its key condition");
     condition
         .resolve(
-            KeyAttribute { name: &schema.hash.name, type_name: schema.hash.kind.name() },
-            schema.range.as_ref().map(|range| KeyAttribute { name: &range.name, type_name: range.kind.name() }),
+            KeyAttribute { name: &schema.hash.name, type_name: schema.hash.scalar.name() },
+            schema.range.as_ref().map(|range| KeyAttribute { name: &range.name, type_name: range.scalar.name() }),
         )
         .map_err(|e| words.expression(e))
 }

@@ -3,8 +3,8 @@
 //! A segment is a range of buckets, so each item is in exactly one segment of any number of them, on every page.
 
 use tailrace_core::{ApiError, Json};
-use tailrace_store::keyspace::ItemKey;
 use tailrace_store::BucketRange;
+use tailrace_store::keyspace::ItemKey;
 
 use super::Request;
 use super::exclusive_start_key::{Starts, start_key_bytes, take_start_key, wrong_segment};
@@ -41,13 +41,13 @@ pub(crate) async fn scan(db: &Db, mut request: Request<'_>) -> Result<PageOutput
 
     let table = db.table(&name).await?;
     check_no_index(&request.body)?;
-    let schema = table.schema();
-    check_key_paths(&schema, page.filter_paths())?;
-    page.shown.check_key_paths(&schema)?;
+    let schema = &table.key;
+    check_key_paths(schema, page.filter_paths())?;
+    page.shown.check_key_paths(schema)?;
     let buckets = segment.map_or(Some(BucketRange { first: 0, last: u16::MAX }), Segment::buckets);
     let mut range = buckets.map(|buckets| ItemKey::bucket_range(table.id, buckets));
     if let Some(start) = &start {
-        let bytes = start_key_bytes(&schema, start, Starts::Scan, words)?;
+        let bytes = start_key_bytes(schema, start, Starts::Scan, words)?;
         let bucket = bytes.hash().bucket;
         if let Some(segment) = segment
             && !buckets.is_some_and(|b| (b.first..=b.last).contains(&bucket))

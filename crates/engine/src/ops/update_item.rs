@@ -21,12 +21,12 @@ pub(crate) async fn update_item(db: &Db, mut request: Request<'_>) -> Result<Wri
     let name = request.table_name(db)?;
     let write = WriteRequest::read(WriteKind::Update, &mut request.body, words)?;
     let table = db.table(&name).await?;
-    let schema = table.schema();
-    let key = WriteKey::of_key(&schema, &write.attributes).map_err(key_map_error)?;
+    let schema = &table.key;
+    let key = WriteKey::of_key(schema, &write.attributes).map_err(key_map_error)?;
     if let Some(update) = &write.update {
-        check_targets(&schema, update)?;
+        check_targets(schema, update)?;
     }
-    write.check_condition_paths(&schema)?;
+    write.check_condition_paths(schema)?;
     if let Some(update) = &write.update {
         // No table: the charge counts the request alone.
         update.check_request_charge().map_err(|e| words.expression(e))?;

@@ -4,7 +4,7 @@
 use tailrace_core::ApiError;
 use tailrace_core::attribute_json::ValueError;
 use tailrace_core::expr::ExprError;
-use tailrace_core::key::{KeyError, KeyType};
+use tailrace_core::key::{KeyError, ScalarType};
 use tailrace_core::model::Wording;
 
 /// Before a text that the newer layer envelopes.
@@ -63,7 +63,7 @@ pub(crate) fn key_map_error(error: KeyError) -> ApiError {
         KeyError::Missing { .. } | KeyError::Type { .. } | KeyError::Superfluous => {
             ApiError::validation("The provided key element does not match the schema")
         }
-        KeyError::Empty { name, kind } => empty_key(&name, kind),
+        KeyError::Empty { name, scalar } => empty_key(&name, scalar),
         KeyError::HashTooLong | KeyError::RangeTooLong => too_long(&error),
     }
 }
@@ -82,8 +82,8 @@ pub(crate) fn item_key_error(error: KeyError) -> ApiError {
     }
 }
 
-fn empty_key(name: &str, kind: KeyType) -> ApiError {
-    let what = if kind == KeyType::B { "binary" } else { "string" };
+fn empty_key(name: &str, kind: ScalarType) -> ApiError {
+    let what = if kind == ScalarType::B { "binary" } else { "string" };
     ApiError::validation(format!(
         "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
          {what} value. Key: {name}"

@@ -166,7 +166,8 @@ fn parse(
         Condition::parse(ExprKind::Condition, "", &mut placeholders).map_err(fault)?;
     }
     parameters.check_sizes(body, words, false)?;
-    let update = text("UpdateExpression").map(|text| Update::parse(text, &mut placeholders)).transpose().map_err(fault)?;
+    let update =
+        text("UpdateExpression").map(|text| Update::parse(text, &mut placeholders)).transpose().map_err(fault)?;
     let condition = text("ConditionExpression")
         .map(|text| Condition::parse(ExprKind::Condition, text, &mut placeholders))
         .transpose()
