@@ -86,7 +86,7 @@ impl Server {
         let data_dir_failed = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
-        let engine = store::open(&data_dir, Arc::clone(&clock)).await.map_err(StartError::Store)?;
+        let engine = store::open(&data_dir, Arc::clone(&clock), rng.as_ref()).await.map_err(StartError::Store)?;
         let db = Db::open(engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
         let db = Arc::new(db.map_err(|e| StartError::Store(e.to_string()))?);
 
