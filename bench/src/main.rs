@@ -1,1 +1,88 @@
-fn main() {}
+//! `tailrace-bench`: measures the budgets on the real binary, over HTTP, with the load generator beside it, and each rate
+//! beside that of a bare HTTP server measured in the same run.
+
+mod bare;
+mod generator;
+mod histogram;
+mod process;
+mod report;
+mod suite;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Measure the budgets of Tailrace.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// A part of the bench that runs as a process of its own
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// The server's binary; a release build
+    #[arg(long, default_value = "target/release/tailrace")]
+    server: PathBuf,
+    /// Where data directories are made; on the disk that is to be measured
+    #[arg(long, default_value = ".")]
+    scratch: PathBuf,
+    /// Seconds for each rate
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Rounds; the figures are medians of them
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Also with 10 million keys
+    #[arg(long)]
+    long: bool,
+    /// Keys of the long form
+    #[arg(long, default_value_t = 10_000_000)]
+    items: u64,
+    /// Without the lines that run Python functions
+    #[arg(long)]
+    no_functions: bool,
+    /// Also write the report here
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// The bare HTTP server
+    Bare {
+        /// Port
+        #[arg(long)]
+        port: u16,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tailrace-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> std::io::Result<()> {
+    if let Some(Part::Bare { port }) = cli.part {
+        return bare::serve(port);
+    }
+    let plan = suite::Plan {
+        binary: cli.server,
+        scratch: cli.scratch.canonicalize()?,
+        rounds: cli.rounds,
+        time: Duration::from_secs_f64(cli.seconds),
+        long_items: cli.long.then_some(cli.items),
+        functions: !cli.no_functions,
+    };
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let report = report::Report { command, machine: report::machine(), lines: suite::run(&plan)? };
+    print!("{}", report.table());
+    if let Some(path) = cli.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The lines that were measured, as a table and as JSON.
+
+use serde::Serialize;
+
+/// A budget and what was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// What.
+    pub what: String,
+    /// The figure: the median of the rounds.
+    pub figure: f64,
+    /// Its unit.
+    pub unit: &'static str,
+    /// The budget, with its comparison.
+    pub budget: Budget,
+    /// The figure as a share of the bare server's rate over as many connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio_to_bare: Option<f64>,
+    /// Every round's figure.
+    pub rounds: Vec<f64>,
+}
+
+/// What a figure must keep to.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Budget {
+    /// This much or more.
+    AtLeast(f64),
+    /// Below this.
+    Below(f64),
+    /// None: shown for the others.
+    None,
+}
+
+impl Budget {
+    fn met(self, figure: f64) -> Option<bool> {
+        match self {
+            Budget::AtLeast(least) => Some(figure >= least),
+            Budget::Below(most) => Some(figure < most),
+            Budget::None => None,
+        }
+    }
+}
+
+impl Line {
+    /// A line from its rounds.
+    pub fn new(what: impl Into<String>, unit: &'static str, budget: Budget, rounds: Vec<f64>) -> Line {
+        Line { what: what.into(), figure: median(&rounds), unit, budget, ratio_to_bare: None, rounds }
+    }
+
+    /// With the ratio to the bare server.
+    pub fn beside(mut self, bare: f64) -> Line {
+        self.ratio_to_bare = (bare > 0.0).then(|| self.figure / bare);
+        self
+    }
+}
+
+/// The middle one; of an even number the lower of both middles.
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Everything of a run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The command line.
+    pub command: String,
+    /// The machine.
+    pub machine: String,
+    /// The lines.
+    pub lines: Vec<Line>,
+}
+
+impl Report {
+    /// The table for people.
+    pub fn table(&self) -> String {
+        let mut text = format!("command: {}\nmachine: {}\n\n", self.command, self.machine);
+        let row = |cells: [&str; 5]| {
+            format!("{:<58} {:>12} {:>14} {:>9}  {}\n", cells[0], cells[1], cells[2], cells[3], cells[4])
+                .trim_end()
+                .to_owned()
+                + "\n"
+        };
+        text += &row(["what", "budget", "figure", "to bare", ""]);
+        for line in &self.lines {
+            let budget = match line.budget {
+                Budget::AtLeast(least) => format!(">= {}", number(least)),
+                Budget::Below(most) => format!("< {}", number(most)),
+                Budget::None => "-".to_owned(),
+            };
+            let verdict = match line.budget.met(line.figure) {
+                Some(true) => "met",
+                Some(false) => "MISSED",
+                None => "",
+            };
+            let ratio = line.ratio_to_bare.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            text += &row([&line.what, &budget, &format!("{} {}", number(line.figure), line.unit), &ratio, verdict]);
+        }
+        text
+    }
+}
+
+fn number(figure: f64) -> String {
+    match figure.abs() {
+        f if f >= 10_000.0 => format!("{:.1}k", figure / 1000.0),
+        f if f >= 100.0 => format!("{figure:.0}"),
+        _ => format!("{figure:.2}"),
+    }
+}
+
+/// Processor, cores, memory and kernel.
+pub fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let value = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        line.split(':').nth(1).unwrap_or("?").trim().to_owned()
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "{}, {cores} cores, {} memory, Linux {}",
+        value(&read("/proc/cpuinfo"), "model name"),
+        value(&read("/proc/meminfo"), "MemTotal"),
+        read("/proc/sys/kernel/osrelease").trim()
+    )
+}
