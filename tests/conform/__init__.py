@@ -1,0 +1,1 @@
+"""Differential test: the same seeded operations against two DynamoDB endpoints, every answer compared."""

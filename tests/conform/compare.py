@@ -1,0 +1,171 @@
+"""Decides whether two answers agree, and which explained difference excuses a disagreement.
+
+Success bodies are equal after `normal`, which only removes what has no order or no meaning. Errors are equal in class
+and text. Everything else must be a rule of differences.toml; the run counts how often each was used.
+"""
+
+import json
+import pathlib
+import re
+import tomllib
+
+_RULES = pathlib.Path(__file__).with_name("differences.toml")
+ENVELOPE = "1 validation error detected: "
+
+
+class Rule:
+    """A rewriting of the oracle's error (`Class: text`), or the name of a check of bodies in this file."""
+
+    def __init__(self, entry):
+        self.id = entry["id"]
+        self.why = entry["why"]
+        self.operations = entry.get("operations")
+        self.oracle = re.compile(entry["oracle"], re.DOTALL) if "oracle" in entry else None
+        self.target = re.compile(entry["target"], re.DOTALL) if "target" in entry else None
+        self.rewrite = entry.get("rewrite")
+        self.bodies = entry.get("bodies")
+
+    def applies(self, operation):
+        return self.operations is None or operation in self.operations
+
+
+def load_rules():
+    return [Rule(entry) for entry in tomllib.loads(_RULES.read_text())["difference"]]
+
+
+def check_documented(rules, compat):
+    """The differences that COMPAT.md does not name in its section, and those that it names and nobody has."""
+    text = compat.read_text()
+    section = re.search(r"^## Differences from DynamoDB Local$(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    named = set(re.findall(r"`([a-z][a-z0-9-]+)`\s*\|", section.group(1))) if section else set()
+    ours = {rule.id for rule in rules}
+    return sorted(ours - named), sorted(named - ours)
+
+
+def normal_value(value):
+    """A value with its sets in one order."""
+    if not value:
+        return value
+    ((kind, content),) = value.items()
+    if kind in ("SS", "NS", "BS"):
+        return {kind: sorted(content)}
+    if kind == "L":
+        return {"L": [normal_value(element) for element in content]}
+    if kind == "M":
+        return {"M": normal_item(content)}
+    return value
+
+
+def normal_item(item):
+    return {name: normal_value(value) for name, value in item.items()}
+
+
+def canonical(value):
+    return json.dumps(value, sort_keys=True)
+
+
+def normal(operation, body):
+    """A success body without what has no order."""
+    body = dict(body)
+    for member in ("Attributes", "Item", "LastEvaluatedKey"):
+        if member in body:
+            body[member] = normal_item(body[member])
+    if "Items" in body:
+        body["Items"] = [normal_item(item) for item in body["Items"]]
+    if operation == "BatchGetItem" and "Responses" in body:
+        body["Responses"] = {
+            table: sorted(map(normal_item, items), key=canonical) for table, items in body["Responses"].items()
+        }
+    return body
+
+
+def is_fragment(part, whole):
+    """Whether `part` says nothing that `whole` does not, and leaves out only members of maps."""
+    if part.keys() == {"M"} and whole.keys() == {"M"}:
+        return all(name in whole["M"] and is_fragment(value, whole["M"][name]) for name, value in part["M"].items())
+    return part == whole
+
+
+class Comparison:
+    """Compares answers and keeps count."""
+
+    def __init__(self, rules):
+        self.rules = rules
+        self.used = {rule.id: 0 for rule in rules}
+
+    def agree(self, operation, request, oracle, target):
+        """`None`, or what is different."""
+        if oracle.error or target.error:
+            return self._errors(operation, request, oracle, target)
+        one, two = normal(operation, oracle.body), normal(operation, target.body)
+        for rule in self.rules:
+            if rule.bodies and rule.applies(operation):
+                changed_one, changed_two = BODIES[rule.bodies](request, one, two)
+                if (changed_one, changed_two) != (one, two):
+                    self.used[rule.id] += 1
+                    one, two = changed_one, changed_two
+        return None if one == two else f"oracle {canonical(one)}\ntarget {canonical(two)}"
+
+    def _errors(self, operation, request, oracle, target):
+        expected, got = _error_text(oracle), _error_text(target)
+        used = []
+        if operation in ("PutItem", "UpdateItem", "DeleteItem"):
+            stripped = got.replace(f": {ENVELOPE}", ": ", 1)
+            if stripped != got:
+                got = stripped
+                used.append("envelope")
+        for rule in self.rules:
+            if expected == got:
+                break
+            if rule.oracle is None or not rule.applies(operation):
+                continue
+            match = rule.oracle.search(expected)
+            if not match:
+                continue
+            if rule.target is not None:
+                if rule.target.search(got):
+                    expected = got
+                    used.append(rule.id)
+            elif rule.rewrite is not None:
+                expected = expected[: match.start()] + match.expand(rule.rewrite) + expected[match.end() :]
+                used.append(rule.id)
+        if expected != got:
+            return f"oracle {expected}\ntarget {got}"
+        for identifier in used:
+            self.used[identifier] = self.used.get(identifier, 0) + 1
+        if oracle.error == "ConditionalCheckFailedException" and target.error == oracle.error:
+            one, two = oracle.body.get("Item"), target.body.get("Item")
+            one, two = one and normal_item(one), two and normal_item(two)
+            if one != two:
+                return f"oracle Item {canonical(one)}\ntarget Item {canonical(two)}"
+        return None
+
+
+def _error_text(answer):
+    return f"{answer.error}: {answer.text}" if answer.error else "success"
+
+
+def _without_capacity(request, oracle, target):
+    if "ReturnConsumedCapacity" in request:
+        return oracle, target
+    without = ({name: value for name, value in body.items() if name != "ConsumedCapacity"} for body in (oracle, target))
+    return tuple(without)
+
+
+def _fragments(request, oracle, target):
+    """UPDATED_*: the target may answer less of a map than the oracle, which answers the whole top-level attribute."""
+    if not str(request.get("ReturnValues", "")).startswith("UPDATED_"):
+        return oracle, target
+    whole, part = oracle.get("Attributes", {}), target.get("Attributes", {})
+    nested = set(re.findall(r"(#?\w+)[.\[]", request.get("UpdateExpression", "")))
+    nested = {request.get("ExpressionAttributeNames", {}).get(name, name) for name in nested}
+    for name in part:
+        if name not in whole or not is_fragment(part[name], whole[name]):
+            return oracle, target
+    if any(name not in nested for name in whole.keys() - part.keys()):
+        return oracle, target
+    rest = {name: value for name, value in oracle.items() if name != "Attributes"}
+    return rest | {name: value for name, value in target.items() if name == "Attributes"}, target
+
+
+BODIES = {"capacity": _without_capacity, "fragments": _fragments}

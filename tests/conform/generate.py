@@ -1,0 +1,370 @@
+"""Seeded random operations: mostly sensible ones over few keys, so that they meet each other's items, and deliberate errors.
+
+The same seed gives the same operations, whatever the endpoints answer.
+"""
+
+import base64
+
+TABLES = [
+    ("conform-hash", "S", None, "NEW_AND_OLD_IMAGES"),
+    ("conform-range-n", "S", "N", "NEW_AND_OLD_IMAGES"),
+    ("conform-range-s", "N", "S", "NEW_IMAGE"),
+    ("conform-range-b", "B", "B", "KEYS_ONLY"),
+]
+_ATTRIBUTES = ["n1", "n2", "s1", "s2", "b1", "ss1", "ns1", "l1", "m1", "x1"]
+_PATHS = _ATTRIBUTES + ["m1.n1", "m1.l1[0]", "l1[0]", "l1[1]", "l1[5]", "m1.m1.n1", "l1[0].n1", "x1.y1"]
+_NUMBERS = ["0", "1", "-1", "2", "10", "2.5", "1e2", "0.001", "-17.25", "12345678901234567890123456789012345678"]
+_STRINGS = ["", "a", "b", "ab", "abc", "é", "zz", "The quick brown fox", "\U0001f600"]
+_BYTES = [b"", b"\x00", b"\x01\x02", b"abc", b"\xff"]
+_FAULTS = [
+    "n1 = ",
+    "n1 == :v0",
+    "(n1)",
+    "((n1 = n2))",
+    "select = n1",
+    "foo(n1)",
+    "size(n1)",
+    "n1 = n1",
+    "n1 = :missing",
+    "#missing = n1",
+    "contains(n1)",
+    "attribute_exists(size(n1))",
+    "attribute_type(n1, n2)",
+    "n1 = attribute_exists(n2)",
+    "n1[99999999999] = n2",
+    "n1[01] = n2",
+    "n1 IN ()",
+    "if_not_exists(n1, n2) = s1",
+    "a.b.c.d = e.f AND",
+    "n1 BETWEEN n2 OR s1",
+    "  ",
+    "",
+]
+_UPDATE_FAULTS = [
+    "SET",
+    "SET n1 = n2 n3",
+    "SET n1 = foo(n2)",
+    "SET n1 = n2, n1 = n2",
+    "SET m1.n1 = n2, m1 = n1",
+    "SET m1.n1 = n2, m1[0] = n1",
+    "SET n1 = n2 SET n2 = n1",
+    "SET select = n1",
+    "SET n1 = size(n2)",
+    "SET n1 = n2 + n1 + n2",
+    "SET n1 = ((n2))",
+    "SET n1 = list_append(l1)",
+    "SET n1 = if_not_exists(n2, n2)",
+    "ADD n1 n2",
+    "REMOVE n1, n1",
+    "SET n1 = :missing",
+    "",
+]
+
+
+class Generator:
+    """Draws operations from one random source."""
+
+    def __init__(self, random):
+        self.random = random
+
+    def create_tables(self):
+        for name, hash_type, range_type, view in TABLES:
+            definitions = [{"AttributeName": "pk", "AttributeType": hash_type}]
+            schema = [{"AttributeName": "pk", "KeyType": "HASH"}]
+            if range_type:
+                definitions.append({"AttributeName": "sk", "AttributeType": range_type})
+                schema.append({"AttributeName": "sk", "KeyType": "RANGE"})
+            yield "CreateTable", {
+                "TableName": name,
+                "AttributeDefinitions": definitions,
+                "KeySchema": schema,
+                "BillingMode": "PAY_PER_REQUEST",
+                "StreamSpecification": {"StreamEnabled": True, "StreamViewType": view},
+            }
+
+    def step(self):
+        """One operation: its name and its request."""
+        kinds = ["PutItem"] * 6 + ["UpdateItem"] * 8 + ["DeleteItem"] * 3 + ["GetItem"] * 4 + ["Query"] * 5 + ["Scan"] * 2
+        operation = self.random.choice(kinds + ["BatchWriteItem", "BatchGetItem"])
+        return operation, getattr(self, "_" + operation)()
+
+    # Values
+
+    def scalar(self, kind):
+        if kind == "S":
+            return {"S": self.random.choice(_STRINGS)}
+        if kind == "N":
+            return {"N": self.random.choice(_NUMBERS)}
+        return {"B": base64.b64encode(self.random.choice(_BYTES)).decode()}
+
+    def value(self, depth=0):
+        kind = self.random.choice(["S", "S", "N", "N", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"])
+        if kind in ("S", "N", "B"):
+            return self.scalar(kind)
+        if kind == "BOOL":
+            return {"BOOL": self.random.random() < 0.5}
+        if kind == "NULL":
+            return {"NULL": True}
+        if kind in ("SS", "NS", "BS"):
+            pool = {"SS": _STRINGS, "NS": _NUMBERS, "BS": _BYTES}[kind]
+            members = self.random.sample(pool, self.random.randint(1, 4))
+            return {kind: [base64.b64encode(m).decode() if kind == "BS" else m for m in members]}
+        if depth >= 2:
+            return self.scalar("N")
+        if kind == "L":
+            return {"L": [self.value(depth + 1) for _ in range(self.random.randint(0, 3))]}
+        names = self.random.sample(_ATTRIBUTES, self.random.randint(0, 3))
+        return {"M": {name: self.value(depth + 1) for name in names}}
+
+    def attribute_value(self, name):
+        """Mostly the type that the name promises."""
+        if self.random.random() < 0.2:
+            return self.value()
+        kind = {"n": "N", "s": "S", "b": "B"}.get(name[0]) if name[1:] in ("1", "2") else None
+        if kind:
+            return self.scalar(kind)
+        for _ in range(100):
+            value = self.value()
+            if name[:-1].upper() in value:
+                return value
+        return self.value()
+
+    def table(self):
+        return self.random.choice(TABLES)
+
+    def key(self, table):
+        _, hash_type, range_type, _ = table
+        pools = {
+            "S": ["p1", "p2", "p3"],
+            "N": ["1", "2", "1.0"],
+            "B": [base64.b64encode(b).decode() for b in (b"k", b"kk", b"\xff")],
+        }
+        key = {"pk": {hash_type: self.random.choice(pools[hash_type])}}
+        if range_type:
+            sorts = {
+                "S": ["a", "ab", "b", "é", "Z"],
+                "N": ["-10", "-1", "0", "1", "2", "10", "1e20", "0.5"],
+                "B": [base64.b64encode(b).decode() for b in (b"\x00", b"\x01", b"\x01\x00", b"\x80")],
+            }
+            key["sk"] = {range_type: self.random.choice(sorts[range_type])}
+        if self.random.random() < 0.03:
+            broken = self.random.choice(["type", "extra", "missing", "empty"])
+            if broken == "type":
+                key["pk"] = {"BOOL": True}
+            elif broken == "extra":
+                key["other"] = {"S": "x"}
+            elif broken == "missing":
+                del key["pk"]
+            elif hash_type == "S":
+                key["pk"] = {"S": ""}
+        return key
+
+    def item(self, table):
+        item = {name: self.attribute_value(name) for name in self.random.sample(_ATTRIBUTES, self.random.randint(0, 6))}
+        item.update(self.key(table))
+        return item
+
+    # Expressions. `request` collects the placeholders that they use.
+
+    def path(self, request):
+        path = self.random.choice(_PATHS)
+        if self.random.random() < 0.2:
+            names = request.setdefault("ExpressionAttributeNames", {})
+            parts = path.split(".")
+            first = parts[0].split("[")[0]
+            names["#" + first] = first
+            return ".".join(["#" + parts[0]] + parts[1:])
+        return path
+
+    def placeholder(self, request, value):
+        values = request.setdefault("ExpressionAttributeValues", {})
+        key = f":v{len(values)}"
+        values[key] = value
+        return key
+
+    def operand(self, request):
+        chance = self.random.random()
+        if chance < 0.5:
+            return self.placeholder(request, self.value())
+        if chance < 0.6:
+            return f"size({self.path(request)})"
+        return self.path(request)
+
+    def condition(self, request, depth=0):
+        chance = self.random.random()
+        if depth < 2 and chance < 0.35:
+            joiner = self.random.choice([" AND ", " OR ", " and "])
+            return joiner.join(self._bracketed(request, depth) for _ in range(self.random.randint(2, 3)))
+        if depth < 2 and chance < 0.45:
+            return "NOT " + self._bracketed(request, depth)
+        return self._comparison(request)
+
+    def _bracketed(self, request, depth):
+        return f"({self.condition(request, depth + 1)})"
+
+    def _comparison(self, request):
+        path = self.path(request)
+        kind = self.random.choice(["compare"] * 4 + ["between", "in", "exists", "absent", "type", "begins", "contains"])
+        if kind == "compare":
+            return f"{path} {self.random.choice(['=', '<>', '<', '<=', '>', '>='])} {self.operand(request)}"
+        if kind == "between":
+            bounds = [self.placeholder(request, self.scalar("N")) for _ in range(2)]
+            return f"{path} BETWEEN {bounds[0]} AND {bounds[1]}"
+        if kind == "in":
+            return f"{path} IN ({', '.join(self.operand(request) for _ in range(self.random.randint(1, 3)))})"
+        if kind == "exists":
+            return f"attribute_exists({path})"
+        if kind == "absent":
+            return f"attribute_not_exists({path})"
+        if kind == "type":
+            wanted = self.random.choice(["S", "N", "SS", "L", "M", "NULL", "BOOL", "FOO"])
+            return f"attribute_type({path}, {self.placeholder(request, {'S': wanted})})"
+        function = "begins_with" if kind == "begins" else "contains"
+        return f"{function}({path}, {self.operand(request)})"
+
+    def maybe_condition(self, request, member, share=0.4):
+        if self.random.random() > share:
+            return
+        if self.random.random() < 0.1:
+            request[member] = self.random.choice(_FAULTS)
+        else:
+            request[member] = self.condition(request)
+
+    def set_value(self, request):
+        chance = self.random.random()
+        if chance < 0.4:
+            return self.placeholder(request, self.value())
+        if chance < 0.5:
+            return self.path(request)
+        if chance < 0.65:
+            return f"if_not_exists({self.path(request)}, {self.placeholder(request, self.value())})"
+        if chance < 0.75:
+            addition = self.placeholder(request, {"L": [self.value(1)]})
+            return self.random.choice([f"list_append({self.path(request)}, {addition})", f"list_append({addition}, l1)"])
+        number = self.placeholder(request, self.scalar("N"))
+        return f"{self.path(request)} {self.random.choice('+-')} {number}"
+
+    def update(self, request):
+        sections = self.random.sample(["SET", "REMOVE", "ADD", "DELETE"], self.random.choice([1, 1, 1, 2, 3]))
+        texts = []
+        for section in sections:
+            actions = []
+            for _ in range(self.random.choice([1, 1, 2, 3])):
+                path = self.path(request)
+                if section == "SET":
+                    actions.append(f"{path} = {self.set_value(request)}")
+                elif section == "REMOVE":
+                    actions.append(path)
+                else:
+                    kinds = ["SS", "NS", "N"] if section == "ADD" else ["SS", "NS"]
+                    kind = self.random.choice(kinds)
+                    value = self.scalar("N") if kind == "N" else {kind: self.random.sample(_STRINGS if kind == "SS" else _NUMBERS, 2)}
+                    actions.append(f"{path} {self.placeholder(request, value)}")
+            texts.append(f"{section} {', '.join(actions)}")
+        return " ".join(texts)
+
+    def projection(self, request):
+        if self.random.random() < 0.3:
+            paths = [self.path(request) for _ in range(self.random.randint(1, 4))]
+            request["ProjectionExpression"] = ", ".join(dict.fromkeys(paths + self.random.choice([[], ["pk"]])))
+
+    # Operations
+
+    def _base(self, table):
+        request = {"TableName": table[0]}
+        if self.random.random() < 0.02:
+            request["TableName"] = "conform-none"
+        return request
+
+    def _write_options(self, request, return_values):
+        if self.random.random() < 0.6:
+            request["ReturnValues"] = self.random.choice(return_values)
+        if self.random.random() < 0.2:
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        if self.random.random() < 0.02:
+            request.setdefault("ExpressionAttributeNames", {})["#unused"] = "unused"
+        if self.random.random() < 0.02:
+            request.setdefault("ExpressionAttributeValues", {})[":unused"] = {"S": "unused"}
+
+    def _PutItem(self):
+        table = self.table()
+        request = self._base(table) | {"Item": self.item(table)}
+        self.maybe_condition(request, "ConditionExpression")
+        self._write_options(request, ["NONE", "ALL_OLD", "ALL_OLD"])
+        return request
+
+    def _DeleteItem(self):
+        table = self.table()
+        request = self._base(table) | {"Key": self.key(table)}
+        self.maybe_condition(request, "ConditionExpression")
+        self._write_options(request, ["NONE", "ALL_OLD", "ALL_OLD"])
+        return request
+
+    def _UpdateItem(self):
+        table = self.table()
+        request = self._base(table) | {"Key": self.key(table)}
+        faulty = self.random.random() < 0.05
+        request["UpdateExpression"] = self.random.choice(_UPDATE_FAULTS) if faulty else self.update(request)
+        self.maybe_condition(request, "ConditionExpression", 0.3)
+        self._write_options(request, ["NONE", "ALL_OLD", "ALL_NEW", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"])
+        return request
+
+    def _GetItem(self):
+        table = self.table()
+        request = self._base(table) | {"Key": self.key(table), "ConsistentRead": True}
+        self.projection(request)
+        return request
+
+    def _Query(self):
+        table = self.table()
+        request = self._base(table) | {"ConsistentRead": True}
+        key = self.key(table)
+        condition = f"pk = {self.placeholder(request, key.get('pk', {'S': 'p1'}))}"
+        if table[2] and self.random.random() < 0.6:
+            bound = self.placeholder(request, self.key(table).get("sk"))
+            form = self.random.choice(["compare", "compare", "between", "begins"])
+            if form == "compare":
+                condition += f" AND sk {self.random.choice(['=', '<', '<=', '>', '>='])} {bound}"
+            elif form == "between":
+                condition += f" AND sk BETWEEN {bound} AND {self.placeholder(request, self.key(table).get('sk'))}"
+            else:
+                condition += f" AND begins_with(sk, {bound})"
+        request["KeyConditionExpression"] = condition
+        self.maybe_condition(request, "FilterExpression", 0.3)
+        self.projection(request)
+        if self.random.random() < 0.4:
+            request["Limit"] = self.random.randint(1, 4)
+        if self.random.random() < 0.5:
+            request["ScanIndexForward"] = self.random.random() < 0.5
+        if "ProjectionExpression" not in request and self.random.random() < 0.1:
+            request["Select"] = "COUNT"
+        return request
+
+    def _Scan(self):
+        table = self.table()
+        request = self._base(table) | {"ConsistentRead": True}
+        self.maybe_condition(request, "FilterExpression", 0.5)
+        self.projection(request)
+        if self.random.random() < 0.4:
+            request["Limit"] = self.random.randint(1, 5)
+        return request
+
+    def _BatchWriteItem(self):
+        requests = {}
+        for table in self.random.sample(TABLES, self.random.randint(1, 2)):
+            writes = []
+            for _ in range(self.random.randint(1, 3)):
+                if self.random.random() < 0.7:
+                    writes.append({"PutRequest": {"Item": self.item(table)}})
+                else:
+                    writes.append({"DeleteRequest": {"Key": self.key(table)}})
+            requests[table[0]] = writes
+        return {"RequestItems": requests}
+
+    def _BatchGetItem(self):
+        requests = {}
+        for table in self.random.sample(TABLES, self.random.randint(1, 2)):
+            request = {"Keys": [self.key(table) for _ in range(self.random.randint(1, 3))], "ConsistentRead": True}
+            self.projection(request)
+            requests[table[0]] = request
+        return {"RequestItems": requests}
