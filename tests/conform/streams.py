@@ -18,10 +18,21 @@ def records(endpoint, table):
     for shard in _parents_first(shards):
         for record in _shard_records(endpoint, stream, shard["ShardId"]):
             change = record["dynamodb"]
-            images = {name: compare.normal_item(change[name]) for name in ("OldImage", "NewImage") if name in change}
+            images = {name: _without_empty(compare.normal_item(change[name])) for name in ("OldImage", "NewImage") if name in change}
             entry = {"eventName": record["eventName"], "view": change["StreamViewType"]} | images
             changes.setdefault(compare.canonical(change["Keys"]), []).append(entry)
     return changes
+
+
+def _without_empty(value):
+    """Empty maps and lists as the oracle's streams write them: as a value without a type."""
+    if value in ({"M": {}}, {"L": []}):
+        return {}
+    if isinstance(value, dict):
+        return {name: _without_empty(content) for name, content in value.items()}
+    if isinstance(value, list):
+        return [_without_empty(element) for element in value]
+    return value
 
 
 def _parents_first(shards):

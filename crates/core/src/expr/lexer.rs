@@ -180,10 +180,10 @@ fn punctuation(byte: u8, next: Option<u8>) -> (TokenKind, usize) {
 /// The error for an unexpected `tokens[at]`: `near` runs from the token before it to the end of the token after it.
 pub(super) fn syntax_error(kind: ExprKind, text: &str, tokens: &[Token], at: usize) -> ExprError {
     let token = tokens[at];
-    let start = tokens[at.saturating_sub(1)].start;
+    // Before the first token there is only whitespace, which counts as near.
+    let start = if at == 0 { 0 } else { tokens[at - 1].start };
     let (name, start, end) = match token.kind {
-        // A text of whitespace alone has no last token: all of it is near.
-        TokenKind::End => ("<EOF>", if at == 0 { 0 } else { start }, text.len()),
+        TokenKind::End => ("<EOF>", start, text.len()),
         _ => (&text[token.start..token.end], start, tokens.get(at + 1).map_or(token.end, |next| next.end)),
     };
     ExprError::invalid(kind, format_args!("Syntax error; token: \"{name}\", near: \"{}\"", &text[start..end]))

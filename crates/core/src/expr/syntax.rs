@@ -91,8 +91,8 @@ pub(super) enum RawAction<'a> {
 /// An update as written.
 #[derive(Debug, Default)]
 pub(super) struct RawUpdate<'a> {
-    /// The section keywords, in written order.
-    pub(super) sections: Vec<&'static str>,
+    /// The section keywords in written order, each with the number of actions before it.
+    pub(super) sections: Vec<(&'static str, usize)>,
     pub(super) actions: Vec<RawAction<'a>>,
 }
 
@@ -152,7 +152,7 @@ pub(super) fn update(text: &str) -> Result<(RawUpdate<'_>, usize), ExprError> {
             _ => return Err(parser.error()),
         };
         parser.at += 1;
-        update.sections.push(section);
+        update.sections.push((section, update.actions.len()));
         loop {
             let path = parser.path()?;
             update.actions.push(match keyword {
@@ -194,14 +194,13 @@ struct Parser<'a> {
     at: usize,
     depth: usize,
     operators: usize,
-    redundant_parentheses: bool,
 }
 
 impl<'a> Parser<'a> {
     fn new(kind: ExprKind, text: &'a str) -> Result<Self, ExprError> {
         check_size(kind, text, false)?;
         let tokens = tokenize(text);
-        Ok(Self { kind, text, tokens, at: 0, depth: 0, operators: 0, redundant_parentheses: false })
+        Ok(Self { kind, text, tokens, at: 0, depth: 0, operators: 0 })
     }
 
     fn peek(&self) -> TokenKind {
@@ -230,10 +229,7 @@ impl<'a> Parser<'a> {
     }
 
     fn end(&self) -> Result<(), ExprError> {
-        if self.peek() != TokenKind::End {
-            return Err(self.error());
-        }
-        if self.redundant_parentheses { Err(self.redundant()) } else { Ok(()) }
+        if self.peek() == TokenKind::End { Ok(()) } else { Err(self.error()) }
     }
 
     fn redundant(&self) -> ExprError {
@@ -354,13 +350,13 @@ impl<'a> Parser<'a> {
         Ok(self.at)
     }
 
-    /// Steps over `)`; notes when there was nothing between it and `open` but another pair of parentheses.
+    /// Steps over `)`. Nothing between it and `open` but another pair of parentheses is refused on the spot, before any
+    /// syntax error that comes later.
     fn close(&mut self, open: usize) -> Result<(), ExprError> {
         let close = self.at;
         self.expect(TokenKind::Close)?;
-        self.redundant_parentheses |= self.encloses(open, close);
         self.depth -= 1;
-        Ok(())
+        if self.encloses(open, close) { Err(self.redundant()) } else { Ok(()) }
     }
 
     /// Whether the tokens `from..to` are one pair of parentheses with something in it.

@@ -10,7 +10,7 @@ use super::resolve::{
     check_operators, check_path_words, misused_function, not_distinct, path_required, resolve_distinct_paths,
     resolve_path, resolve_value, unknown_function, wrong_operand_count, wrong_operand_type,
 };
-use super::syntax::{self, RawAction, RawCall, RawOperand, RawPath, RawSetValue};
+use super::syntax::{self, RawAction, RawCall, RawOperand, RawPath, RawSetValue, RawUpdate};
 use crate::value::AttributeValue;
 
 const KIND: ExprKind = ExprKind::Update;
@@ -54,8 +54,7 @@ impl Update {
     /// Parses and checks an `UpdateExpression`.
     pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Update, ExprError> {
         let (raw, operators) = syntax::update(text)?;
-        raw.actions.iter().try_for_each(check_words)?;
-        check_sections(&raw.sections)?;
+        check_sections(&raw)?;
         let targets = resolve_distinct_paths(KIND, raw.actions.iter().map(target), placeholders)?;
         let mut actions = Vec::with_capacity(targets.len());
         // The last action is looked at first, as in the API's own parser.
@@ -120,14 +119,19 @@ fn target<'a>(action: &'a RawAction<'a>) -> &'a RawPath<'a> {
     }
 }
 
-fn check_sections(sections: &[&str]) -> Result<(), ExprError> {
-    match sections.iter().enumerate().find(|(i, section)| sections[..*i].contains(section)) {
-        None => Ok(()),
-        Some((_, section)) => Err(ExprError::invalid(
-            KIND,
-            format_args!("The \"{section}\" section can only be used once in an update expression;"),
-        )),
+/// Section by section: the words of its actions, then that it is the first of its kind.
+fn check_sections(raw: &RawUpdate<'_>) -> Result<(), ExprError> {
+    for (i, &(section, first)) in raw.sections.iter().enumerate() {
+        let end = raw.sections.get(i + 1).map_or(raw.actions.len(), |&(_, first)| first);
+        raw.actions[first..end].iter().try_for_each(check_words)?;
+        if raw.sections[..i].iter().any(|&(before, _)| before == section) {
+            return Err(ExprError::invalid(
+                KIND,
+                format_args!("The \"{section}\" section can only be used once in an update expression;"),
+            ));
+        }
     }
+    Ok(())
 }
 
 fn check_words(action: &RawAction<'_>) -> Result<(), ExprError> {

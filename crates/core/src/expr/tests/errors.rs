@@ -29,6 +29,9 @@ fn a_faulty_condition_names_its_first_fault() {
             ("((a = :v) AND b = :v)", "ok"),
             ("(a = :v) AND (b = :v)", "ok"),
             ("a = ((:v))", "The expression has redundant parentheses;"),
+            ("((a)) = = :v", "The expression has redundant parentheses;"),
+            ("a = = ((:v))", r#"Syntax error; token: "=", near: "= = (""#),
+            ("  = :v", r#"Syntax error; token: "=", near: "  = :v""#),
             ("(size((a))) = :n", "ok"),
             ("(a BETWEEN (:m) AND (:n))", "ok"),
             ("NOT NOT a = :v", "ok"),
@@ -212,6 +215,12 @@ fn a_faulty_update_names_its_first_fault() {
                 "SET a=:n REMOVE b SET c=:n REMOVE e",
                 r#"The "SET" section can only be used once in an update expression;"#,
             ),
+            ("SET a = :v SET b = foo(c)", "Invalid function name; function: foo"),
+            (
+                "SET a = :v SET b = :v REMOVE select",
+                r#"The "SET" section can only be used once in an update expression;"#,
+            ),
+            ("SET a = foo(b) SET b = :v", "Invalid function name; function: foo"),
             ("SET select = :v SET b = :v", "Attribute name is a reserved keyword; reserved keyword: select"),
             (
                 "set a = :v remove a",
