@@ -159,3 +159,17 @@ pub const MAPPING_READ_AHEAD_BYTES_MAX: usize = 2 * INVOKE_PAYLOAD_BYTES_MAX;
 pub const MAPPING_FETCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest error text that a checkpoint or a parked record keeps, bytes. Our reason: checkpoints are written often.
 pub const MAPPING_ERROR_BYTES_MAX: usize = 2048;
+/// Largest BatchSize. Source: spec/event-source-mapping.md 2.
+pub const MAPPING_BATCH_RECORDS_MAX: i64 = 10_000;
+/// Largest MaximumBatchingWindowInSeconds. Source: spec/event-source-mapping.md 2.
+pub const MAPPING_WINDOW_S_MAX: i64 = 300;
+/// Largest ParallelizationFactor. Source: spec/event-source-mapping.md 2.
+pub const MAPPING_LANES_MAX: i64 = 10;
+/// Largest MaximumRecordAgeInSeconds. Source: spec/event-source-mapping.md 2.
+pub const MAPPING_RECORD_AGE_S_MAX: i64 = 604_800;
+/// Largest MaximumRetryAttempts. Source: spec/event-source-mapping.md 2.
+pub const MAPPING_RETRIES_MAX: i64 = 10_000;
+/// Most event source mappings. Our reason: each holds a task and a read-ahead buffer for every shard.
+pub const MAPPINGS_MAX: usize = 1000;
+/// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
+pub const MAPPING_ROWS_PER_PAGE: usize = 1000;

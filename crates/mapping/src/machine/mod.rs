@@ -449,6 +449,15 @@ fn count_failure(rules: &Rules, lane: &mut Lane, jitter: u32, now: Now) -> Phase
     Phase::Retry { at_mono_ms: now.mono_ms + backoff::delay_ms(failure.invocations, jitter) }
 }
 
+/// What the answer for `records` says has failed under ReportBatchItemFailures; `None`: nothing.
+pub(crate) fn failed_records(payload: &[u8], records: &[Record]) -> Option<String> {
+    match response::read(payload, records) {
+        Verdict::AllDone => None,
+        Verdict::FailedFrom(_) => Some("the function reported failed records".into()),
+        Verdict::AllFailed(error) => Some(error),
+    }
+}
+
 fn bounded_error(mut error: String) -> String {
     if error.len() > MAPPING_ERROR_BYTES_MAX {
         error.truncate(error.floor_char_boundary(MAPPING_ERROR_BYTES_MAX));

@@ -1,0 +1,411 @@
+//! A mapping's configuration: what a caller may ask for, how it is checked, and the persisted row.
+//! Source: spec/event-source-mapping.md 2, 4.
+//!
+//! Features that are not built (filters, destinations, tumbling windows) are refused by name, never ignored.
+
+use serde::{Deserialize, Serialize};
+use tailrace_core::limits;
+use tailrace_store::keyspace::MappingId;
+use tailrace_store::{StoreError, StreamId};
+
+use crate::machine::Rules;
+
+/// The version of a mapping's stored row.
+const ROW_VERSION: u32 = 1;
+
+/// Where a mapping begins to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartingPosition {
+    /// The oldest record that the stream keeps.
+    #[serde(rename = "TRIM_HORIZON")]
+    TrimHorizon,
+    /// Behind the newest record at the time of the call.
+    #[serde(rename = "LATEST")]
+    Latest,
+}
+
+/// What a mapping may be told, beside its function and its source. `None` in an update keeps what is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// Enabled.
+    pub enabled: Option<bool>,
+    /// BatchSize.
+    pub batch_size: Option<i64>,
+    /// MaximumBatchingWindowInSeconds.
+    pub batching_window_s: Option<i64>,
+    /// ParallelizationFactor.
+    pub parallelization_factor: Option<i64>,
+    /// MaximumRecordAgeInSeconds; -1: for ever.
+    pub record_age_max_s: Option<i64>,
+    /// MaximumRetryAttempts; -1: for ever.
+    pub retry_attempts_max: Option<i64>,
+    /// BisectBatchOnFunctionError.
+    pub bisect_on_error: Option<bool>,
+    /// FunctionResponseTypes.
+    pub response_types: Option<Vec<String>>,
+    /// Most parked records for each shard (ours).
+    pub parked_records_max: Option<u64>,
+    /// Names of parameters that were given and are not built.
+    pub unsupported: Vec<String>,
+}
+
+/// A mapping to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateMapping {
+    /// The function: its name, or an ARN.
+    pub function: String,
+    /// The stream's ARN.
+    pub event_source_arn: Option<String>,
+    /// StartingPosition as it was given.
+    pub starting_position: Option<String>,
+    /// The rest.
+    pub parameters: Parameters,
+}
+
+/// The stream that a mapping reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamSource {
+    /// Its number.
+    pub id: StreamId,
+    /// Its ARN.
+    pub arn: String,
+    /// The name of the table's partition key.
+    pub partition_key: String,
+    /// The region that its records show.
+    pub region: String,
+}
+
+/// A mapping as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    v: u32,
+    /// UUID.
+    pub uuid: String,
+    /// The function's name.
+    pub function: String,
+    /// The function's ARN as the mapping was given it, qualifier included.
+    pub function_arn: String,
+    /// The stream.
+    pub source: StreamSource,
+    /// StartingPosition.
+    pub starting_position: StartingPosition,
+    /// Whether it runs.
+    pub enabled: bool,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// LastModified, milliseconds since the epoch.
+    pub modified_ms: u64,
+    /// The rules.
+    pub rules: Rules,
+}
+
+/// Why a call on mappings failed. `Display` gives AWS's message where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MappingError {
+    /// InvalidParameterValueException, HTTP 400.
+    #[error("{0}")]
+    InvalidParameterValue(String),
+    /// ValidationException, HTTP 400.
+    #[error("{0}")]
+    Validation(String),
+    /// ResourceConflictException, HTTP 409.
+    #[error(
+        "The event source arn (\" {source_arn} \") and function (\" {function} \") provided mapping already exists. \
+         Please update or delete the existing mapping with UUID {uuid}"
+    )]
+    Conflict {
+        /// The stream.
+        source_arn: String,
+        /// The function.
+        function: String,
+        /// The mapping that exists.
+        uuid: String,
+    },
+    /// ResourceNotFoundException, HTTP 404.
+    #[error("The resource you requested does not exist.")]
+    NotFound,
+    /// ResourceInUseException, HTTP 400.
+    #[error("Cannot update the event source mapping because it is in use.")]
+    InUse,
+    /// ServiceException, HTTP 500.
+    #[error("{0}")]
+    Store(String),
+}
+
+impl From<StoreError> for MappingError {
+    fn from(error: StoreError) -> Self {
+        MappingError::Store(error.to_string())
+    }
+}
+
+fn invalid<T>(message: impl Into<String>) -> Result<T, MappingError> {
+    Err(MappingError::InvalidParameterValue(message.into()))
+}
+
+impl CreateMapping {
+    /// Checks what needs no look at functions and streams, in AWS's order. The source's ARN and the position.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(&str, StartingPosition), MappingError> {
+        let Some(arn) = self.event_source_arn.as_deref() else {
+            return invalid("Unrecognized event source.");
+        };
+        self.parameters.check()?;
+        let position = match self.starting_position.as_deref() {
+            None => {
+                return invalid(
+                    "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: \
+                     Member must not be null.",
+                );
+            }
+            Some("TRIM_HORIZON") => StartingPosition::TrimHorizon,
+            Some("LATEST") => StartingPosition::Latest,
+            Some("AT_TIMESTAMP") => return invalid(format!("Unsupported starting position for arn type: {arn}")),
+            Some(other) => {
+                return Err(MappingError::Validation(format!(
+                    "1 validation error detected: Value '{other}' at 'startingPosition' failed to satisfy constraint: \
+                     Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]"
+                )));
+            }
+        };
+        Ok((arn, position))
+    }
+}
+
+impl Parameters {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(), MappingError> {
+        if let Some(name) = self.unsupported.first() {
+            return invalid(format!("{name} is not supported for event source mappings of this server."));
+        }
+        let ranges = [
+            ("batchSize", self.batch_size, 1, limits::MAPPING_BATCH_RECORDS_MAX),
+            ("maximumBatchingWindowInSeconds", self.batching_window_s, 0, limits::MAPPING_WINDOW_S_MAX),
+            ("parallelizationFactor", self.parallelization_factor, 1, limits::MAPPING_LANES_MAX),
+            ("maximumRecordAgeInSeconds", self.record_age_max_s, -1, limits::MAPPING_RECORD_AGE_S_MAX),
+            ("maximumRetryAttempts", self.retry_attempts_max, -1, limits::MAPPING_RETRIES_MAX),
+        ];
+        for (name, value, min, max) in ranges {
+            let Some(value) = value else { continue };
+            let bound = match value {
+                value if value < min => format!("greater than or equal to {min}"),
+                value if value > max => format!("less than or equal to {max}"),
+                _ => continue,
+            };
+            return Err(MappingError::Validation(format!(
+                "1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: Member must have \
+                 value {bound}"
+            )));
+        }
+        if self.record_age_max_s.is_some_and(|age| (0..60).contains(&age)) {
+            return invalid(
+                "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
+            );
+        }
+        let unknown = |types: &Vec<String>| types.len() > 1 || types.iter().any(|name| name != REPORT_FAILURES);
+        if self.response_types.as_ref().is_some_and(unknown) {
+            return Err(MappingError::Validation(format!(
+                "1 validation error detected: Value '[{}]' at 'functionResponseTypes' failed to satisfy constraint: \
+                 Member must satisfy constraint: [Member must satisfy enum value set: [{REPORT_FAILURES}]]",
+                self.response_types.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
+            )));
+        }
+        Ok(())
+    }
+
+    /// Puts what is given into `rules`.
+    pub(crate) fn apply(&self, rules: &mut Rules) {
+        if let Some(size) = self.batch_size {
+            rules.batch_records_max = size as usize;
+        }
+        if let Some(seconds) = self.batching_window_s {
+            rules.window_ms = seconds as u64 * 1000;
+        }
+        if let Some(lanes) = self.parallelization_factor {
+            rules.lanes = lanes as u16;
+        }
+        if let Some(seconds) = self.record_age_max_s {
+            rules.record_age_ms_max = u64::try_from(seconds).ok().map(|seconds| seconds * 1000);
+        }
+        if let Some(retries) = self.retry_attempts_max {
+            rules.retries_max = u32::try_from(retries).ok();
+        }
+        if let Some(bisect) = self.bisect_on_error {
+            rules.bisect = bisect;
+        }
+        if let Some(types) = &self.response_types {
+            rules.report_failures = types.iter().any(|name| name == REPORT_FAILURES);
+        }
+        if let Some(records) = self.parked_records_max {
+            rules.parked_records_max = records;
+        }
+    }
+}
+
+const REPORT_FAILURES: &str = "ReportBatchItemFailures";
+
+impl Mapping {
+    /// A new mapping with the defaults of Lambda and what `create` gives.
+    pub(crate) fn new(
+        uuid: String,
+        (function, function_arn): (String, String),
+        source: StreamSource,
+        starting_position: StartingPosition,
+        parameters: &Parameters,
+        modified_ms: u64,
+    ) -> Mapping {
+        let mut rules = Rules::default();
+        parameters.apply(&mut rules);
+        Mapping {
+            v: ROW_VERSION,
+            uuid,
+            function,
+            function_arn,
+            source,
+            starting_position,
+            enabled: parameters.enabled.unwrap_or(true),
+            deleting: false,
+            modified_ms,
+            rules,
+        }
+    }
+
+    /// Its id in the keyspace.
+    pub fn id(&self) -> MappingId {
+        MappingId::parse(&self.uuid).expect("invariant: a mapping's uuid is one")
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("invariant: a mapping has only string keys")
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Mapping, StoreError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        let corrupt = |e: serde_json::Error| StoreError::Corrupt(format!("an event source mapping's row: {e}"));
+        let Versioned { v } = serde_json::from_slice(bytes).map_err(corrupt)?;
+        if v > ROW_VERSION {
+            return Err(StoreError::Corrupt(format!(
+                "an event source mapping of version {v}, newer than {ROW_VERSION}"
+            )));
+        }
+        let mapping: Mapping = serde_json::from_slice(bytes).map_err(corrupt)?;
+        match MappingId::parse(&mapping.uuid) {
+            Some(_) => Ok(mapping),
+            None => Err(StoreError::Corrupt(format!("an event source mapping with the uuid {:?}", mapping.uuid))),
+        }
+    }
+}
+
+/// Splits a function reference: the name, and the ARN that a mapping shows. `None`: no such form.
+/// Source: spec/event-source-mapping.md 2.
+pub(crate) fn function_reference(reference: &str, region: &str, account: &str) -> Option<(String, String)> {
+    let parts: Vec<&str> = reference.split(':').collect();
+    let (name, qualifier) = match parts[..] {
+        [name] => (name, None),
+        [name, qualifier] => (name, Some(qualifier)),
+        [_, "function", name] => (name, None),
+        [_, "function", name, qualifier] => (name, Some(qualifier)),
+        ["arn", _, "lambda", _, _, "function", name] => (name, None),
+        ["arn", _, "lambda", _, _, "function", name, qualifier] => (name, Some(qualifier)),
+        _ => return None,
+    };
+    if name.is_empty() || reference.len() > 256 {
+        return None;
+    }
+    let arn = match qualifier {
+        _ if parts.len() >= 7 => reference.to_owned(),
+        None => format!("arn:aws:lambda:{region}:{account}:function:{name}"),
+        Some(qualifier) => format!("arn:aws:lambda:{region}:{account}:function:{name}:{qualifier}"),
+    };
+    Some((name.to_owned(), arn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create() -> CreateMapping {
+        CreateMapping {
+            function: "f".into(),
+            event_source_arn: Some("arn:s".into()),
+            starting_position: Some("LATEST".into()),
+            parameters: Parameters::default(),
+        }
+    }
+
+    /// Every row of spec 2 that needs no look at functions and streams.
+    #[test]
+    fn what_is_refused_and_how() {
+        let p = Parameters::default;
+        let with = |parameters| CreateMapping { parameters, ..create() };
+        let cases: Vec<(CreateMapping, &str)> = vec![
+            (CreateMapping { event_source_arn: None, ..create() }, "Unrecognized event source."),
+            (
+                CreateMapping { starting_position: None, ..create() },
+                "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member must not be null.",
+            ),
+            (
+                CreateMapping { starting_position: Some("invalid".into()), ..create() },
+                "1 validation error detected: Value 'invalid' at 'startingPosition' failed to satisfy constraint: Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]",
+            ),
+            (
+                CreateMapping { starting_position: Some("AT_TIMESTAMP".into()), ..create() },
+                "Unsupported starting position for arn type: arn:s",
+            ),
+            (
+                with(Parameters { batch_size: Some(10_001), ..p() }),
+                "1 validation error detected: Value '10001' at 'batchSize' failed to satisfy constraint: Member must have value less than or equal to 10000",
+            ),
+            (
+                with(Parameters { parallelization_factor: Some(0), ..p() }),
+                "1 validation error detected: Value '0' at 'parallelizationFactor' failed to satisfy constraint: Member must have value greater than or equal to 1",
+            ),
+            (
+                with(Parameters { record_age_max_s: Some(59), ..p() }),
+                "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
+            ),
+            (
+                with(Parameters { unsupported: vec!["FilterCriteria".into()], ..p() }),
+                "FilterCriteria is not supported for event source mappings of this server.",
+            ),
+        ];
+        for (request, message) in cases {
+            assert_eq!(request.check().expect_err("refused").to_string(), message);
+        }
+        assert!(with(Parameters { response_types: Some(vec!["Other".into()]), ..p() }).check().is_err());
+        let widest = Parameters {
+            batch_size: Some(10_000),
+            batching_window_s: Some(300),
+            parallelization_factor: Some(10),
+            record_age_max_s: Some(604_800),
+            retry_attempts_max: Some(10_000),
+            response_types: Some(vec![REPORT_FAILURES.into()]),
+            ..p()
+        };
+        assert_eq!(with(widest).check(), Ok(("arn:s", StartingPosition::Latest)));
+    }
+
+    /// Spec 2, "FunctionArn in the response".
+    #[test]
+    fn function_references() {
+        let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
+        for (reference, expected) in [
+            ("f", arn.to_owned()),
+            ("f:$LATEST", format!("{arn}:$LATEST")),
+            ("000000000000:function:f", arn.to_owned()),
+            (arn, arn.to_owned()),
+            (&format!("{arn}:7"), format!("{arn}:7")),
+        ] {
+            let expected = Some(("f".to_owned(), expected));
+            assert_eq!(function_reference(reference, "us-east-1", "000000000000"), expected);
+        }
+        assert_eq!(function_reference("", "r", "a"), None);
+    }
+}
