@@ -39,7 +39,7 @@ fn percentile(sorted: &[Duration], share: f64) -> Duration {
 fn main() -> Result<(), StoreError> {
     let mut arguments = std::env::args().skip(1);
     let base = PathBuf::from(arguments.next().unwrap_or_else(|| ".".to_owned())).join("log-bench");
-    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(8u64).max(1);
     for group_commits in [64, 16, 1] {
         let _ = std::fs::remove_dir_all(&base);
         let log = Log::open(std::sync::Arc::new(RealFiles), &base, LogSettings::default(), [1; 16], Lsn::ZERO)?;

@@ -53,7 +53,7 @@ async fn put(engine: &dyn Engine, n: u64) -> Result<(), StoreError> {
 async fn main() -> Result<(), StoreError> {
     let mut arguments = std::env::args().skip(1);
     let base = PathBuf::from(arguments.next().unwrap_or_else(|| ".".to_owned())).join("store-bench");
-    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(8u64).max(1);
     for tasks in [64u64, 16] {
         let _ = std::fs::remove_dir_all(&base);
         let begin = now();

@@ -229,7 +229,11 @@ async fn no_reply_read_or_record_precedes_its_sync() {
         async move { add_one(engine.as_ref(), 0).await }
     });
     let waiting = disk.clone();
-    tokio::task::spawn_blocking(move || waiting.wait_for_held_sync()).await.unwrap();
+    let within = std::time::Duration::from_secs(20);
+    assert!(
+        tokio::task::spawn_blocking(move || waiting.wait_for_held_sync(within)).await.unwrap(),
+        "nothing is synced"
+    );
     // A condition that fails on the pending value must not tell of it before it is durable.
     let refused = tokio::spawn({
         let engine = engine.clone();

@@ -270,12 +270,11 @@ impl SimFiles {
         self.shared.state.lock().holding = true;
     }
 
-    /// Waits until a sync is held back.
-    pub fn wait_for_held_sync(&self) {
+    /// Waits until a sync is held back, at most so long; says whether one is.
+    pub fn wait_for_held_sync(&self, within: std::time::Duration) -> bool {
         let mut state = self.shared.state.lock();
-        while state.held == 0 {
-            self.shared.released.wait(&mut state);
-        }
+        self.shared.released.wait_while_for(&mut state, |state| state.held == 0, within);
+        state.held > 0
     }
 
     /// Lets held syncs go on.

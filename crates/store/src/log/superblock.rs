@@ -92,11 +92,12 @@ impl SuperblockFile {
     pub fn create(files: &dyn Files, dir: &Path, uuid: [u8; 16]) -> Result<(), StoreError> {
         let temporary = dir.join("superblock.tmp");
         let file = files.create(&temporary)?;
-        file.zero_fill(0, FILE_BYTES)?;
         let first = Superblock { sequence: 1, uuid, generation: 0, lsn_limit: Lsn(1), synced: Position::default() };
+        let mut content = vec![0; FILE_BYTES as usize];
         for at in SLOT_AT {
-            file.write_at(&first.encode(), at)?;
+            content[at as usize..at as usize + SLOT_BYTES].copy_from_slice(&first.encode());
         }
+        file.write_at(&content, 0)?;
         file.sync_data()?;
         files.rename(&temporary, &dir.join(NAME))?;
         files.sync_dir(dir)?;
@@ -156,8 +157,8 @@ impl SyncedFile {
         let file = files.create(&temporary)?;
         file.zero_fill(0, SYNCED_FILE_BYTES)?;
         file.sync_data()?;
+        // The superblock is made next, and its directory synced then: without a superblock there is no log yet.
         files.rename(&temporary, &dir.join(SYNCED_NAME))?;
-        files.sync_dir(dir)?;
         Ok(())
     }
 
