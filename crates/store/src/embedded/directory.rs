@@ -26,7 +26,7 @@ pub(super) fn enter(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, 
             let text = String::from_utf8_lossy(&text);
             match text.trim().strip_prefix("tailrace ").and_then(|number| number.parse::<u32>().ok()) {
                 Some(number) if number <= FORMAT => Ok(lock),
-                Some(number) => Err(StoreError::Invalid(format!(
+                Some(number) => Err(StoreError::Io(format!(
                     "{}: format {number} is newer than this tailrace, which knows formats up to {FORMAT}",
                     format.display()
                 ))),

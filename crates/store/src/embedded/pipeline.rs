@@ -47,7 +47,7 @@ pub(super) struct Shared {
     pub shards: RwLock<ShardTable>,
     pub tails: Mutex<HashMap<ShardNo, Tail>>,
     /// Answers that wrote nothing and wait for the ticket of what they have read.
-    pub waiting: Mutex<Vec<(Ticket, oneshot::Sender<Result<(), StoreError>>)>>,
+    pub waiting: Mutex<Vec<(Ticket, Waiter)>>,
     pub keeper: Mutex<Keeper>,
     pub keeper_wake: Condvar,
     pub trouble: RwLock<Trouble>,
@@ -64,6 +64,9 @@ pub(super) struct Tail {
 
 /// A commit's place in the queue: one for each commit, from 1 on at every start.
 pub(super) type Ticket = u64;
+
+/// Who waits for a ticket.
+type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
 /// A commit's answer: its first number, if it wrote.
 pub(super) type Reply = Result<Option<Lsn>, StoreError>;
@@ -275,13 +278,20 @@ pub(super) fn run_committer(shared: &Shared, mut shards: ShardTable, groups: &Sy
             }
             take_group(&mut queue.entries)
         };
-        match write_group(shared, &mut shards, entries) {
-            Ok(group) => {
-                if groups.send(group).is_err() {
+        let (mut entries, mut commits) = (VecDeque::from(entries), Vec::new());
+        match write_group(shared, &mut shards, &mut entries, &mut commits) {
+            Ok(last) => {
+                if groups.send(Group { commits, last }).is_err() {
                     return;
                 }
             }
-            Err(error) => return shared.die(&error),
+            Err(error) => {
+                let replies = commits.into_iter().map(|commit| commit.reply);
+                for reply in replies.chain(entries.into_iter().map(|entry| entry.reply)) {
+                    let _gone = reply.send(Err(error.clone()));
+                }
+                return shared.die(&error);
+            }
         }
     }
 }
@@ -296,25 +306,45 @@ fn take_group(entries: &mut VecDeque<Entry>) -> Vec<Entry> {
     entries.drain(..count.max(1)).collect()
 }
 
-fn write_group(shared: &Shared, shards: &mut ShardTable, entries: Vec<Entry>) -> Result<Group, StoreError> {
+/// Writes and syncs the entries as one group, and gives the last number in the log. What it has got through is in
+/// `commits`, what it has not is still in `entries`, so that after an error all of them can be answered.
+fn write_group(
+    shared: &Shared,
+    shards: &mut ShardTable,
+    entries: &mut VecDeque<Entry>,
+    commits: &mut Vec<Written>,
+) -> Result<Lsn, StoreError> {
     let mut writer = shared.log.group();
-    let mut commits = Vec::with_capacity(entries.len());
-    for Entry { ticket, time_ms, content, room, reply, .. } in entries {
+    commits.reserve(entries.len());
+    while let Some(Entry { ticket, time_ms, content, room, reply, .. }) = entries.pop_front() {
         let late = |resolved: Resolved| (logged(resolved.writes), resolved.changes);
         let (writes, changes) = match content {
             Content::Plain(writes) => (writes, Vec::new()),
-            Content::Structural(writes) => late(shards.resolve(writes, writer.next_lsn(), time_ms)?),
+            Content::Structural(writes) => match shards.resolve(writes, writer.next_lsn(), time_ms) {
+                Ok(resolved) => late(resolved),
+                Err(error) => return answer_one(reply, error),
+            },
             Content::Trim(shard, horizon) => match shards.trim(shard, horizon) {
                 Ok(Some(resolved)) => late(resolved),
                 // Trimmed further, or dropped, by a commit that was queued before.
                 Ok(None) | Err(_) => (Vec::new(), Vec::new()),
             },
         };
-        let lsn = if writes.is_empty() { None } else { Some(writer.push(time_ms, &writes)?) };
+        let lsn = match writes.is_empty() {
+            true => None,
+            false => match writer.push(time_ms, &writes) {
+                Ok(lsn) => Some(lsn),
+                Err(error) => return answer_one(reply, error),
+            },
+        };
         commits.push(Written { ticket, lsn, writes, changes, room, reply });
     }
-    let last = writer.commit()?;
-    Ok(Group { commits, last })
+    writer.commit()
+}
+
+fn answer_one(reply: oneshot::Sender<Reply>, error: StoreError) -> Result<Lsn, StoreError> {
+    let _gone = reply.send(Err(error.clone()));
+    Err(error)
 }
 
 /// The applier: puts the last version of each key of a synced group into the tree, publishes, answers, wakes.

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
 
 use super::*;
+use crate::files::{Fault, FileErrorKind, FileOp, SectorFate, SimFiles};
 use crate::keyspace::SettingKey;
 
 fn options() -> Options {
-    Options { fatal: Arc::new(|_| {}), ..Options::new(Arc::new(ManualClock::at(1_000)), [7; 16]) }
+    let log = LogSettings { segment_bytes: 1 << 20, ..LogSettings::default() };
+    Options { fatal: Arc::new(|_| {}), log, ..Options::new(Arc::new(ManualClock::at(1_000)), [7; 16]) }
 }
 
 async fn put(engine: &dyn Engine, name: &str, value: &'static [u8]) -> Lsn {
@@ -36,7 +38,177 @@ async fn what_was_acknowledged_is_there_after_a_kill_and_after_a_shutdown() {
     engine.shutdown().await.unwrap();
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
     assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"2"[..]));
-    assert_eq!(check(dir.path()).unwrap_err().to_string().contains("in use by another process"), true);
+    assert!(check(dir.path()).unwrap_err().to_string().contains("in use by another process"));
     engine.shutdown().await.unwrap();
     assert_eq!(check(dir.path()).unwrap(), Vec::<String>::new());
+}
+
+fn simulated(files: &SimFiles, fatal: FatalHook) -> Options {
+    Options { files: Arc::new(files.clone()), fatal, ..options() }
+}
+
+fn refusal(dir: &Path, options: Options) -> String {
+    EmbeddedEngine::open(dir, options).err().expect("the directory is refused").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_is_told_that_the_directory_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = EmbeddedEngine::open(dir.path(), options()).unwrap();
+    let expected = format!("the data directory {} is in use by another process", dir.path().display());
+    assert_eq!(refusal(dir.path(), options()), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_format_and_a_broken_one_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(EmbeddedEngine::open(dir.path(), options()).unwrap());
+    let file = dir.path().join("FORMAT");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "tailrace 1\n");
+    std::fs::write(&file, "tailrace 2\n").unwrap();
+    let expected = format!("{}: format 2 is newer than this tailrace, which knows formats up to 1", file.display());
+    assert_eq!(refusal(dir.path(), options()), expected);
+    std::fs::write(&file, "hello").unwrap();
+    assert!(refusal(dir.path(), options()).contains("FORMAT: offset 0: expected `tailrace <number>`, found \"hello\""));
+    std::fs::remove_file(&file).unwrap();
+    assert!(refusal(dir.path(), options()).contains("FORMAT: missing beside a log"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_cannot_be_written_is_one_clear_error() {
+    let (files, dir) = (SimFiles::new(), tempfile::tempdir().unwrap());
+    let kind = FileErrorKind::Other;
+    files.inject(Fault { op: FileOp::Lock, path_part: "LOCK".to_owned(), after: 0, times: 1, kind });
+    let refused = refusal(dir.path(), simulated(&files, Arc::new(|_| {})));
+    assert!(refused.starts_with(&format!("cannot lock {}: ", dir.path().join("LOCK").display())), "{refused}");
+    let not_a_directory = dir.path().join("file");
+    std::fs::write(&not_a_directory, "").unwrap();
+    let refused = refusal(&not_a_directory, options());
+    assert!(refused.contains(&not_a_directory.display().to_string()), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_calls_the_fatal_hook_and_loses_nothing_that_was_acknowledged() {
+    let (files, dir) = (SimFiles::new(), tempfile::tempdir().unwrap());
+    let called = Arc::new(Mutex::new(Vec::new()));
+    let hook = called.clone();
+    let options = simulated(&files, Arc::new(move |error| hook.lock().push(error.to_string())));
+    let engine = EmbeddedEngine::open(dir.path(), options).unwrap();
+    put(&*engine, "a", b"1").await;
+    let kind = FileErrorKind::Other;
+    files.inject(Fault { op: FileOp::Sync, path_part: ".seg".to_owned(), after: 0, times: usize::MAX, kind });
+    let key = SettingKey::key("a");
+    let write = Write::Put { key: key.clone(), value: Bytes::from_static(b"2") };
+    let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
+    let failed = engine.commit(CommitRequest { shared: &[], exclusive: &[key], body }).await;
+    assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
+    assert!(called.lock().iter().any(|text| text.contains(".seg")), "{:?}", called.lock());
+    assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]), "an unsynced write is not shown");
+    let left = files.survivor(usize::MAX, &mut |_| SectorFate::Lost);
+    drop(engine);
+    let engine = EmbeddedEngine::open(dir.path(), simulated(&left, Arc::new(|_| {}))).unwrap();
+    assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
+    let (files, dir) = (SimFiles::new(), tempfile::tempdir().unwrap());
+    let engine = EmbeddedEngine::open(dir.path(), simulated(&files, Arc::new(|error| panic!("{error}")))).unwrap();
+    put(&*engine, "first", b"1").await;
+    files.set_room(Some(files.used_bytes()));
+    let value = Bytes::from(vec![7; 100_000]);
+    let attempt = async |n: usize| {
+        let key = SettingKey::key(&format!("k{n:03}"));
+        let write = Write::Put { key: key.clone(), value: value.clone() };
+        let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
+        engine.commit(CommitRequest { shared: &[], exclusive: &[key], body }).await
+    };
+    let mut acknowledged = 0;
+    let refused = loop {
+        match attempt(acknowledged).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 1000, "the disk never fills");
+    };
+    assert!(matches!(refused, StoreError::Full(_)), "{refused:?}");
+    assert_eq!(get(&*engine, "first").await.as_deref(), Some(&b"1"[..]), "reads go on");
+    files.set_room(None);
+    attempt(acknowledged).await.unwrap();
+    let left = files.killed();
+    engine.kill();
+    let engine = EmbeddedEngine::open(dir.path(), simulated(&left, Arc::new(|_| {}))).unwrap();
+    for n in 0..=acknowledged {
+        assert_eq!(get(&*engine, &format!("k{n:03}")).await.as_ref(), Some(&value), "{n}");
+    }
+}
+
+/// Fills a directory whose tree then has one file, which no compaction replaces, and shuts it down.
+async fn filled(dir: &Path) {
+    let engine = EmbeddedEngine::open(dir, options()).unwrap();
+    for n in 0..200 {
+        put(&*engine, &format!("key {n:03}"), b"a value that is long enough to be recognised").await;
+    }
+    engine.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_in_a_tree_file_is_named_and_never_served() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let tables = dir.path().join("tree/tables");
+    let table = std::fs::read_dir(&tables).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&table).unwrap();
+    let (mut on_read, mut on_open) = (0, 0);
+    for offset in (0..whole.len()).step_by(97) {
+        let mut damaged = whole.clone();
+        damaged[offset] ^= 0x10;
+        std::fs::write(&table, damaged).unwrap();
+        let found = check(dir.path()).unwrap();
+        assert!(found.iter().any(|line| line.contains(&table.display().to_string())), "{offset}: {found:?}");
+        match EmbeddedEngine::open(dir.path(), options()) {
+            Err(error) => {
+                assert!(error.to_string().contains(&table.display().to_string()), "{offset}: {error}");
+                on_open += 1;
+            }
+            Ok(engine) => {
+                for n in 0..200 {
+                    match engine.get(&[SettingKey::key(&format!("key {n:03}"))]).await {
+                        Ok(values) => {
+                            let value = values[0].as_deref();
+                            assert_eq!(value, Some(&b"a value that is long enough to be recognised"[..]), "{offset}");
+                        }
+                        Err(error) => {
+                            assert!(error.to_string().contains(&table.display().to_string()), "{offset}: {error}");
+                            on_read += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(on_read > 0 && on_open > 0, "{on_read} {on_open}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_flushes_and_replays_within_bounds_and_keeps_shards() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = || Options { memtable_bytes: 32 << 10, ..options() };
+    let mut engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
+    for round in 0..4u32 {
+        for n in 0..200u32 {
+            let (name, value) = (format!("k{:03}", (n * 7 + round) % 300), (round * 1000 + n).to_string());
+            let write = Write::Put { key: SettingKey::key(&name), value: Bytes::from(value.clone()) };
+            let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
+            let exclusive = [SettingKey::key(&name)];
+            engine.commit(CommitRequest { shared: &[], exclusive: &exclusive, body }).await.unwrap();
+            assert_eq!(get(&*engine, &name).await.unwrap(), value);
+        }
+        let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+        let before = engine.page(SettingKey::range(), limit).await.unwrap().rows;
+        drop(engine);
+        engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
+        assert_eq!(engine.page(SettingKey::range(), limit).await.unwrap().rows, before);
+        assert!(engine.shared.tree.sealed_memtables() <= limits::SEALED_MEMTABLES_MAX);
+    }
 }
