@@ -38,8 +38,8 @@ ENUMS = {
 }
 # Enums whose text in the newer wording has neither value nor path (1.5); the odd names are the service's.
 CURRENT_ENUMS = {"ReturnValue": "ALL_OLD UPDATED_OLD ALL_NEW UPDATE_NEW NONE", "ConditionalOperator": "ALL OR"}
-# TableClass has a text of its own (1.5), a stream's ARN too (streams 4): the operations check them.
-UNCHECKED = {"TableClass": ["enum"], "StreamArn": ["min", "max"]}
+# TableClass has a text of its own (1.5), an empty or too large batch too (7.1), and a stream's ARN (streams 4): the operations check them.
+UNCHECKED = {"TableClass": ["enum"], "BatchWriteItemRequestMap": ["min", "max"], "StreamArn": ["min", "max"]}
 # Members whose shape or need differs from the model: operation input or shape -> member -> (shape, required).
 MEMBERS = {
     "CreateTableInput": {"KeySchema": ("TableKeySchema", True), "AttributeDefinitions": (None, True)},

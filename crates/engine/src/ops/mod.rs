@@ -21,6 +21,9 @@ mod update_item;
 mod words;
 mod write_request;
 
+#[cfg(test)]
+mod item_tests;
+
 use serde::Serialize;
 use tailrace_core::model;
 use tailrace_core::{ApiError, ErrorCode, Json};

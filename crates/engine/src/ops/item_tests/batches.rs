@@ -1,0 +1,96 @@
+//! BatchGetItem and BatchWriteItem: spec/dynamodb-api.md 7.1, 7.4.
+
+use super::*;
+
+#[tokio::test]
+async fn a_batch_writes_and_reads_over_tables() {
+    let bench = Bench::new().await;
+    bench.put("users", json!({"pk": s("gone")})).await;
+    let write = json!({"RequestItems": {
+        "users": [{"PutRequest": {"Item": {"pk": s("a"), "v": n(1)}}}, {"DeleteRequest": {"Key": {"pk": s("gone")}}}],
+        "games": [{"PutRequest": {"Item": {"pk": s("a"), "sk": n(1)}}}]}, "ReturnConsumedCapacity": "TOTAL"});
+    let answer = bench.ok("BatchWriteItem", write).await;
+    assert_eq!(answer["UnprocessedItems"], json!({}));
+    assert_eq!(
+        answer["ConsumedCapacity"],
+        json!([{"TableName": "games", "CapacityUnits": 1.0}, {"TableName": "users", "CapacityUnits": 2.0}])
+    );
+    let read = json!({"RequestItems": {
+        "users": {"Keys": [{"pk": s("a")}, {"pk": s("gone")}], "ProjectionExpression": "v"},
+        "games": {"Keys": [{"pk": s("zz"), "sk": n(1)}], "ConsistentRead": true}}, "ReturnConsumedCapacity": "TOTAL"});
+    let answer = bench.ok("BatchGetItem", read).await;
+    assert_eq!(answer["Responses"], json!({"users": [{"v": n(1)}], "games": []}));
+    assert_eq!(answer["UnprocessedKeys"], json!({}));
+    let units: f64 =
+        answer["ConsumedCapacity"].as_array().unwrap().iter().map(|c| c["CapacityUnits"].as_f64().unwrap()).sum();
+    assert_eq!(units, 0.5 + 0.5 + 1.0);
+}
+
+#[tokio::test]
+async fn batches_are_refused_in_their_words() {
+    let bench = Bench::new().await;
+    let users = |writes: Value| json!({"RequestItems": {"users": writes}});
+    let put = |item: Value| json!({"PutRequest": {"Item": item}});
+    let delete = |key: &str| json!({"DeleteRequest": {"Key": {"pk": s(key)}}});
+    let duplicates = ve("Provided list of item keys contains duplicates");
+    let schema = ve("The provided key element does not match the schema");
+    let two = ve("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported \
+                  datatypes");
+    let many = |table: &str, count: usize| {
+        (
+            table.to_owned(),
+            json!((0..count).map(|i| put(json!({"pk": s(&i.to_string()), "sk": n(1)}))).collect::<Vec<_>>()),
+        )
+    };
+    let over: serde_json::Map<String, Value> = [many("users", 13), many("games", 13)].into_iter().collect();
+    for (body, expected) in [
+        (json!({"RequestItems": {}}), ve("The requestItems parameter is required for BatchWriteItem")),
+        (users(json!([put(json!({"pk": s("a")})), delete("a")])), duplicates.clone()),
+        (users(json!([{}])), two.clone()),
+        (users(json!([{"PutRequest": {"Item": {"pk": s("a")}}, "DeleteRequest": {"Key": {"pk": s("b")}}}])), two),
+        (users(json!([put(json!({"x": s("a")}))])), schema.clone()),
+        (users(json!([put(json!({"pk": n(1)}))])), schema),
+        (
+            users(json!([put(json!({"pk": s("a"), "x": {"SS": []}}))])),
+            ve("One or more parameter values were invalid: An string set  may not be empty"),
+        ),
+        (
+            users(json!([put(json!({"pk": s("a"), "x": s(&"x".repeat(409_600))}))])),
+            ve("Item size has exceeded the maximum allowed size"),
+        ),
+        (
+            json!({"RequestItems": {"nope": [delete("a")]}}),
+            "ResourceNotFoundException: Requested resource not found".to_owned(),
+        ),
+        (json!({"RequestItems": over}), ve("Too many items requested for the BatchWriteItem call")),
+    ] {
+        bench.refused("BatchWriteItem", body, &expected).await;
+    }
+    assert_eq!(bench.ok("Scan", json!({"TableName": "users"})).await["Count"], json!(0), "nothing was done");
+    let keys = |keys: Value| json!({"RequestItems": {"users": {"Keys": keys}}});
+    bench.refused("BatchGetItem", keys(json!([{"pk": s("a")}, {"pk": s("a")}])), &duplicates).await;
+    let mixed = json!({"RequestItems": {"users": {"Keys": [{"pk": s("a")}], "AttributesToGet": ["a"]},
+        "games": {"Keys": [{"pk": s("a"), "sk": n(1)}], "ProjectionExpression": "a"}}});
+    let text = "Can not use both expression and non-expression parameters in the same request: Non-expression \
+                parameters: {AttributesToGet} Expression parameters: {ProjectionExpression}";
+    bench.refused("BatchGetItem", mixed, &ve(text)).await;
+}
+
+#[tokio::test]
+async fn what_goes_over_16_megabytes_is_left_unprocessed() {
+    let bench = Bench::new().await;
+    let big = s(&"x".repeat(400_000));
+    for i in 0..42 {
+        bench.put("users", json!({"pk": s(&format!("k{i:02}")), "b": big})).await;
+    }
+    let keys: Vec<Value> = (0..42).map(|i| json!({"pk": s(&format!("k{i:02}"))})).collect();
+    let read = json!({"RequestItems": {"users": {"Keys": keys, "ProjectionExpression": "#p",
+        "ExpressionAttributeNames": {"#p": "pk"}, "ConsistentRead": true}}});
+    let answer = bench.ok("BatchGetItem", read).await;
+    assert_eq!(answer["Responses"]["users"].as_array().unwrap().len(), 41);
+    let rest = json!({"users": {"Keys": [{"pk": s("k41")}], "ConsistentRead": true, "ProjectionExpression": "#p",
+        "ExpressionAttributeNames": {"#p": "pk"}}});
+    assert_eq!(answer["UnprocessedKeys"], rest);
+    let answer = bench.ok("BatchGetItem", json!({"RequestItems": rest})).await;
+    assert_eq!(answer["Responses"]["users"], json!([{"pk": s("k41")}]));
+}

@@ -1,0 +1,117 @@
+//! The texts and the order of faults in both wordings: spec/dynamodb-api.md 1.4, 2.5, 4.3, 4.9.
+
+use super::*;
+
+#[tokio::test]
+async fn value_errors_take_the_envelope_in_the_current_wording_of_writes() {
+    let current = Bench::new().await;
+    let classic = Bench::with(Wording::Classic).await;
+    let put = |value: Value| json!({"TableName": "users", "Item": {"pk": s("a"), "x": value}});
+    let opvi = |text: &str| format!("One or more parameter values were invalid: {text}");
+    for (value, text) in [
+        (json!({"SS": []}), opvi("An string set  may not be empty")),
+        (json!({"NULL": false}), opvi("Null attribute value types must have the value of true")),
+        (json!({"N": "x"}), "The parameter cannot be converted to a numeric value: x".to_owned()),
+    ] {
+        current.refused("PutItem", put(value.clone()), &enveloped(&text)).await;
+        classic.refused("PutItem", put(value.clone()), &ve(&text)).await;
+        current.refused("GetItem", json!({"TableName": "users", "Key": {"pk": value}}), &ve(&text)).await;
+    }
+    let empty = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes";
+    current.refused("PutItem", put(json!({})), &ve(empty)).await;
+    current
+        .refused("PutItem", put(json!({"S": 1})), "SerializationException: NUMBER_VALUE cannot be converted to String")
+        .await;
+}
+
+#[tokio::test]
+async fn json_types_are_reported_before_missing_members() {
+    let bench = Bench::new().await;
+    let error = "SerializationException: TRUE_VALUE cannot be converted to String";
+    bench.refused("PutItem", json!({"Item": {"pk": {"S": true}}}), error).await;
+}
+
+#[tokio::test]
+async fn maps_need_expressions_that_can_use_them() {
+    let current = Bench::new().await;
+    let classic = Bench::with(Wording::Classic).await;
+    let names = "ExpressionAttributeNames can only be specified when using expressions";
+    let values = "ExpressionAttributeValues can only be specified when using expressions";
+    let put = |map: &str, content: Value| json!({"TableName": "users", "Item": {"pk": s("a")}, map: content});
+    let with_names = put("ExpressionAttributeNames", json!({"#a": "a"}));
+    let with_values = put("ExpressionAttributeValues", json!({":a": s("a")}));
+    current.refused("PutItem", with_names.clone(), &enveloped(names)).await;
+    classic.refused("PutItem", with_names, &ve(names)).await;
+    current.refused("PutItem", with_values.clone(), &enveloped(values)).await;
+    classic.refused("PutItem", with_values, &ve(&format!("{values}: ConditionExpression is null"))).await;
+    let update = json!({"TableName": "users", "Key": {"pk": s("a")}, "ExpressionAttributeValues": {":a": s("a")}});
+    let none = "UpdateExpression and ConditionExpression are null";
+    classic.refused("UpdateItem", update, &ve(&format!("{values}: {none}"))).await;
+    let scan = json!({"TableName": "users", "ExpressionAttributeValues": {":a": s("a")}});
+    current.refused("Scan", scan, &ve(&format!("{values}: FilterExpression is null"))).await;
+}
+
+#[tokio::test]
+async fn expression_faults_come_before_the_table_is_looked_up() {
+    let bench = Bench::new().await;
+    let put = |expression: &str| {
+        json!({"TableName": "nope", "Item": {"pk": s("a")}, "ConditionExpression": expression,
+            "ExpressionAttributeValues": {":v": s("a"), ":w": s("b")}})
+    };
+    let unused = "Value provided in ExpressionAttributeValues unused in expressions: keys: {:w}";
+    bench.refused("PutItem", put("x = :v"), &enveloped(unused)).await;
+    let undefined = "Invalid ConditionExpression: An expression attribute value used in expression is not defined; \
+                     attribute value: :z";
+    bench.refused("PutItem", put("x = :z"), &enveloped(undefined)).await;
+    let get = json!({"TableName": "nope", "Key": {"pk": s("a")}, "ProjectionExpression": "#a"});
+    let name = "Invalid ProjectionExpression: An expression attribute name used in the document path is not defined; \
+                attribute name: #a";
+    bench.refused("GetItem", get, &ve(name)).await;
+}
+
+#[tokio::test]
+async fn faults_are_reported_in_the_order_of_the_wording() {
+    let current = Bench::new().await;
+    let classic = Bench::with(Wording::Classic).await;
+    // A wrong value of the item, wrong ReturnValues and an unused placeholder at once.
+    let request = json!({"TableName": "users", "Item": {"pk": s("a"), "x": {"SS": []}}, "ReturnValues": "ALL_NEW",
+        "ExpressionAttributeNames": {"#a": "a"}});
+    let set = "One or more parameter values were invalid: An string set  may not be empty";
+    let names = "ExpressionAttributeNames can only be specified when using expressions";
+    current.refused("PutItem", request.clone(), &enveloped(set)).await;
+    classic.refused("PutItem", request, &ve(names)).await;
+    // ReturnValues and a syntax error: PutItem reports the expression first, DeleteItem the other.
+    let wrong = "ReturnValues can only be ALL_OLD or NONE";
+    let with = |member: &str| json!({"TableName": "users", member: {"pk": s("a")}, "ReturnValues": "ALL_NEW", "ConditionExpression": "("});
+    current.refused("DeleteItem", with("Key"), &enveloped(wrong)).await;
+    classic.refused("DeleteItem", with("Key"), &ve(wrong)).await;
+    let error = current.call("PutItem", with("Item")).await.unwrap_err().to_string();
+    assert!(error.contains("Invalid ConditionExpression: Syntax error"), "{error}");
+    classic.refused("PutItem", with("Item"), &ve(wrong)).await;
+}
+
+#[tokio::test]
+async fn values_of_expressions_keep_or_lose_their_wrapper() {
+    let current = Bench::new().await;
+    let classic = Bench::with(Wording::Classic).await;
+    let put = |value: Value| {
+        json!({"TableName": "users", "Item": {"pk": s("a")}, "ConditionExpression": "x = :v",
+            "ExpressionAttributeValues": {":v": value}})
+    };
+    let number = "The parameter cannot be converted to a numeric value: x";
+    current.refused("PutItem", put(json!({"N": "x"})), &enveloped(number)).await;
+    let wrapped = |text: &str| format!("ExpressionAttributeValues contains invalid value: {text} for key :v");
+    classic.refused("PutItem", put(json!({"N": "x"})), &ve(&wrapped(number))).await;
+    let set = "One or more parameter values were invalid: An string set  may not be empty";
+    current.refused("PutItem", put(json!({"SS": []})), &enveloped(&wrapped(set))).await;
+}
+
+#[tokio::test]
+async fn expressions_and_the_parameters_they_replaced_do_not_mix() {
+    let bench = Bench::new().await;
+    let request = json!({"TableName": "users", "Item": {"pk": s("a")}, "ConditionExpression": "attribute_exists(pk)",
+        "Expected": {"x": {"Exists": false}}});
+    let text = "Can not use both expression and non-expression parameters in the same request: Non-expression \
+                parameters: {Expected} Expression parameters: {ConditionExpression}";
+    bench.refused("PutItem", request, &enveloped(text)).await;
+}
