@@ -1,0 +1,54 @@
+//! The binary as a user meets it: exit codes, one clear line for what stands in the way, data on stdout.
+
+mod support;
+
+use support::{Tailrace, run};
+
+#[test]
+fn a_server_answers_health_checks_and_ends_with_0_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Tailrace::start(&["serve"], dir.path());
+    let endpoint = server.endpoint();
+    assert_eq!(run(&["healthcheck", "--endpoint", &endpoint]).code, 0);
+    let mappings = run(&["mappings", "--endpoint", &endpoint, "--output", "json"]);
+    assert_eq!((mappings.code, mappings.stdout.as_str()), (0, "{\"Mappings\":[]}\n"));
+    let stopped = server.interrupt();
+    assert_eq!(stopped.code, 0, "{}", stopped.stderr);
+    let gone = run(&["healthcheck", "--endpoint", &endpoint]);
+    assert_eq!(gone.code, 1);
+    assert!(gone.stderr.starts_with("tailrace: no server answers at http://127.0.0.1:"), "{}", gone.stderr);
+    let checked = run(&["check", &dir.path().to_string_lossy()]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, ""), "{}", checked.stderr);
+}
+
+#[test]
+fn what_stands_in_the_way_is_one_line_and_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Tailrace::start(&["serve"], dir.path());
+    let data_dir = dir.path().to_string_lossy().into_owned();
+    let check = |arguments: &[&str], says: &str| {
+        let ended = run(arguments);
+        assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{arguments:?}: {}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1, "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{arguments:?}: {}", ended.stderr);
+    };
+    let port = server.port().to_string();
+    check(&["serve", "--port", &port, "--data-dir", "/nowhere/at/all"], "Address already in use");
+    check(&["serve", "--port", "0", "--data-dir", &data_dir], "in use by another process");
+    check(&["serve", "--port", "0", "--data-dir", "/proc/none"], "cannot use the data directory /proc/none");
+    check(&["up", "/nowhere/at/all", "--port", "0"], "cannot read /nowhere/at/all: No such file or directory");
+    check(&["up", &data_dir, "--port", "0"], "no template in");
+    check(&["check", &data_dir], "in use by another process");
+    check(&["tail", "Nothing", "--endpoint", &server.endpoint()], "ResourceNotFoundException");
+    check(&["healthcheck", "--endpoint", "ftp://x"], "not of the form http://host:port");
+    assert_eq!(run(&["serve", "--port", "many"]).code, 2);
+}
+
+#[test]
+fn a_server_can_be_killed_and_started_again_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        Tailrace::start(&["serve"], dir.path()).kill();
+    }
+    assert_eq!(Tailrace::start(&["serve"], dir.path()).interrupt().code, 0);
+}
