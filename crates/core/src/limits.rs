@@ -173,3 +173,15 @@ pub const MAPPING_RETRIES_MAX: i64 = 10_000;
 pub const MAPPINGS_MAX: usize = 1000;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
+/// Rows of a page when a table's items are counted. Our reason: a page is one look at the tree, and short.
+pub const STATISTICS_PAGE_ROWS: usize = 5_000;
+/// Items after which DescribeTable stops counting. Our reason: some 50 ms; AWS refreshes its figures every six hours.
+pub const STATISTICS_ROWS_MAX: usize = 50_000;
+/// Provisioned units at which a request is nonsense. Source: spec/dynamodb-api.md 2.1 row 5.
+pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
+/// Read units per second that an on-demand table can take at once, as AWS tells. Source: spec/dynamodb-api.md 2.2.
+pub const WARM_READ_UNITS: i64 = 12_000;
+/// Write units per second that an on-demand table can take at once. Source: spec/dynamodb-api.md 2.2.
+pub const WARM_WRITE_UNITS: i64 = 4_000;
+/// Default and largest page of ListTables, ListStreams and DescribeStream. Source: spec/dynamodb-api.md 2.4, streams.md 13.
+pub const LIST_PAGE_MAX: usize = 100;

@@ -8,3 +8,9 @@ pub fn store_failure(failure: &StoreError) -> ApiError {
     tracing::error!(error = %failure, "the store failed");
     ApiError::new(ErrorCode::InternalServerError, failure.to_string())
 }
+
+/// The error answer for a row that is not what this code wrote.
+pub(crate) fn corrupt_row(what: &str) -> ApiError {
+    tracing::error!(what, "corrupt data");
+    ApiError::new(ErrorCode::InternalServerError, format!("corrupt data: {what}"))
+}

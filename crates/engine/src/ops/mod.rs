@@ -3,21 +3,33 @@
 //! A file has one function, named like the operation: it takes the [`Request`] whose structure is already validated, reads
 //! its members, applies the operation's own rules in the order of the specification, and returns a `Serialize` output.
 
+mod account;
 mod batch_get_item;
 mod batch_write_item;
 mod consumed_capacity;
+mod create_table;
 mod delete_item;
+mod delete_table;
+mod describe_stream;
+mod describe_table;
+mod description;
 mod exclusive_start_key;
 mod expression_parameters;
 mod get_item;
+mod get_records;
+mod get_shard_iterator;
 mod item_write;
+mod list_streams;
+mod list_tables;
 mod page_read;
 mod put_item;
 mod query;
 mod scan;
 mod shown;
 mod stored_json;
+mod table_rules;
 mod update_item;
+mod update_table;
 mod words;
 mod write_request;
 
@@ -99,6 +111,17 @@ pub(crate) async fn execute(
         (Service::DynamoDb, "BatchWriteItem") => answer(&batch_write_item::batch_write_item(db, request).await?),
         (Service::DynamoDb, "Query") => answer(&query::query(db, request).await?),
         (Service::DynamoDb, "Scan") => answer(&scan::scan(db, request).await?),
+        (Service::DynamoDb, "CreateTable") => answer(&create_table::create_table(db, request).await?),
+        (Service::DynamoDb, "DescribeTable") => answer(&describe_table::describe_table(db, request).await?),
+        (Service::DynamoDb, "UpdateTable") => answer(&update_table::update_table(db, request).await?),
+        (Service::DynamoDb, "DeleteTable") => answer(&delete_table::delete_table(db, request).await?),
+        (Service::DynamoDb, "ListTables") => answer(&list_tables::list_tables(db, request).await?),
+        (Service::DynamoDb, "DescribeLimits") => answer(&account::describe_limits()),
+        (Service::DynamoDb, "DescribeEndpoints") => answer(&account::describe_endpoints(db, &request)),
+        (Service::Streams, "ListStreams") => answer(&list_streams::list_streams(db, request).await?),
+        (Service::Streams, "DescribeStream") => answer(&describe_stream::describe_stream(db, request).await?),
+        (Service::Streams, "GetShardIterator") => answer(&get_shard_iterator::get_shard_iterator(db, request).await?),
+        (Service::Streams, "GetRecords") => get_records::get_records(db, request).await,
         _ => Err(unknown()),
     }
 }

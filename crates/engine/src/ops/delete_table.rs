@@ -1,0 +1,77 @@
+//! DeleteTable: one commit that drops the descriptor, seals the stream and notes the items for reclaiming; the space comes
+//! back behind it. Source: spec/dynamodb-api.md 2.2, streams.md 2.4.
+
+use tailrace_core::ApiError;
+use tailrace_store::keyspace::{StreamKey, TableKey};
+use tailrace_store::{Decision, Write, commit};
+
+use super::Request;
+use super::description::{TableAnswer, TableDescription};
+use crate::db::Db;
+use crate::failure::{corrupt_row, store_failure};
+use crate::streams::{descriptor, retention};
+
+enum Outcome {
+    Deleted,
+    /// The table changed since it was read: look again.
+    Changed,
+    Corrupt(&'static str),
+}
+
+/// The control plane's ResourceNotFoundException.
+pub(crate) fn no_such_table(name: &str) -> ApiError {
+    ApiError::not_found(format!("Requested resource not found: Table: {name} not found"))
+}
+
+/// DeleteTable.
+pub(crate) async fn delete_table(db: &Db, request: Request<'_>) -> Result<TableAnswer, ApiError> {
+    let name = request.table_name(db)?;
+    loop {
+        let table = db.find_table(&name).await?.ok_or_else(|| no_such_table(&name))?;
+        if table.deletion_protection {
+            return Err(ApiError::validation(
+                "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection \
+                 first.",
+            ));
+        }
+        let description = TableDescription::of(&db.settings, &table, "DELETING", db.clock.now_ms());
+        let description = description.counted(db, &table).await?.deleted();
+        let reclaim = retention::reclaim_key(table.id);
+        let mut keys = vec![TableKey::key(&name), reclaim.clone()];
+        let mut shards = Vec::new();
+        if let Some(stream) = &table.stream {
+            keys.push(StreamKey { stream: stream.id }.encode());
+            shards = descriptor::open_shards(db, stream.id).await?;
+        }
+        let old_value = table.encode();
+        let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
+            if reads.exclusive[0].as_ref() != Some(&old_value) {
+                return Decision::Reject(Outcome::Changed);
+            }
+            let mut writes = vec![
+                Write::Delete { key: keys[0].clone() },
+                Write::Put { key: reclaim.clone(), value: bytes::Bytes::new() },
+            ];
+            if table.stream.is_some() {
+                match descriptor::close(&keys[2], reads.exclusive[2].as_ref(), &shards, reads.now_ms) {
+                    Some(closing) => writes.extend(closing),
+                    None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
+                }
+            }
+            Decision::Apply(writes, Outcome::Deleted)
+        })
+        .await
+        .map_err(|e| store_failure(&e))?;
+        match committed.answer {
+            Outcome::Changed => {}
+            Outcome::Corrupt(what) => return Err(corrupt_row(what)),
+            Outcome::Deleted => {
+                // The answer does not depend on it: what fails here is finished by the next tick.
+                if let Err(error) = retention::reclaim(db, table.id).await {
+                    tracing::warn!(table = %name, %error, "the items of a deleted table are reclaimed later");
+                }
+                return Ok(TableAnswer { table_description: description });
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! DescribeTable. Source: spec/dynamodb-api.md 2.2.
+
+use serde::Serialize;
+use tailrace_core::ApiError;
+
+use super::Request;
+use super::delete_table::no_such_table;
+use super::description::TableDescription;
+use crate::db::Db;
+
+/// `{"Table": ...}`
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Answer {
+    table: TableDescription,
+}
+
+/// DescribeTable.
+pub(crate) async fn describe_table(db: &Db, request: Request<'_>) -> Result<Answer, ApiError> {
+    let name = request.table_name(db)?;
+    let table = db.find_table(&name).await?.ok_or_else(|| no_such_table(&name))?;
+    let description = TableDescription::of(&db.settings, &table, "ACTIVE", db.clock.now_ms());
+    Ok(Answer { table: description.counted(db, &table).await? })
+}
