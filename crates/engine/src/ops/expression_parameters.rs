@@ -33,26 +33,21 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Refuses expressions beside older parameters, and those older parameters that are not supported.
+    /// Refuses expressions beside older parameters.
     pub fn check_mixing(&self, body: &Json, words: Words) -> Result<(), ApiError> {
         let present = |names: &[&'static str]| -> Vec<&'static str> {
             names.iter().copied().filter(|name| body.get(name).is_some()).collect()
         };
         let (legacy, expressions) = (present(self.legacy), present(self.expressions));
-        if !legacy.is_empty() && !expressions.is_empty() {
-            return Err(words.enveloped(format!(
-                "Can not use both expression and non-expression parameters in the same request: \
-                 Non-expression parameters: {{{}}} Expression parameters: {{{}}}",
-                legacy.join(", "),
-                expressions.join(", ")
-            )));
+        if legacy.is_empty() || expressions.is_empty() {
+            return Ok(());
         }
-        match legacy.iter().find(|name| **name != "AttributesToGet") {
-            Some(name) => Err(ApiError::validation(format!(
-                "The parameter {name} is not supported by this server yet; use the expression that replaces it"
-            ))),
-            None => Ok(()),
-        }
+        Err(words.enveloped(format!(
+            "Can not use both expression and non-expression parameters in the same request: \
+             Non-expression parameters: {{{}}} Expression parameters: {{{}}}",
+            legacy.join(", "),
+            expressions.join(", ")
+        )))
     }
 
     /// Refuses maps that no expression could use.

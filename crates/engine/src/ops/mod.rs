@@ -19,6 +19,7 @@ mod get_item;
 mod get_records;
 mod get_shard_iterator;
 mod item_write;
+mod legacy_parameters;
 mod list_streams;
 mod list_tables;
 mod page_read;

@@ -14,6 +14,7 @@ use tailrace_store::{KeyRange, PageLimit};
 
 use super::consumed_capacity::{CapacityDetail, ConsumedCapacity, read_units};
 use super::expression_parameters::{ExpressionMaps, Parameters};
+use super::legacy_parameters::{read_filter, read_key_conditions};
 use super::shown::Shown;
 use super::stored_json::{AnsweredItem, decode};
 use super::words::{Words, newer_enveloped};
@@ -39,6 +40,8 @@ pub(crate) struct PageOutput {
 pub(crate) struct PageRequest {
     pub key_condition: Option<KeyCondition>,
     pub filter: Option<Condition>,
+    /// What texts call the filter.
+    pub filter_name: &'static str,
     pub shown: Shown,
     /// `Limit`.
     rows_max: usize,
@@ -68,6 +71,11 @@ impl PageRequest {
             .map(|text| Condition::parse(ExprKind::Filter, text, &mut placeholders))
             .transpose()
             .map_err(fault)?;
+        let legacy_filter = parameters.legacy.iter().find(|name| name.ends_with("Filter"));
+        let filter = match (filter, legacy_filter) {
+            (None, Some(name)) => read_filter(body, name, words)?,
+            (filter, _) => filter,
+        };
         let shown = Shown::read(body, &mut placeholders, words)?;
         let key_condition = read_key_condition(body, parameters, &mut placeholders, words)?;
         placeholders.finish().map_err(fault)?;
@@ -75,6 +83,7 @@ impl PageRequest {
         Ok(PageRequest {
             key_condition,
             filter,
+            filter_name: if text("FilterExpression").is_some() { "Filter Expression" } else { "QueryFilter" },
             shown,
             rows_max: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX),
             consistent: body.get("ConsistentRead").and_then(Json::as_lenient_bool).unwrap_or(false),
@@ -149,9 +158,11 @@ fn read_key_condition(
     }
     match body.get("KeyConditionExpression").and_then(Json::as_str) {
         Some(text) => KeyCondition::parse(text, placeholders).map(Some).map_err(|e| words.expression(e)),
-        None => Err(ApiError::validation(
-            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
-        )),
+        None => read_key_conditions(body, words)?.map(Some).ok_or_else(|| {
+            ApiError::validation(
+                "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+            )
+        }),
     }
 }
 

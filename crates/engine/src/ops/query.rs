@@ -69,7 +69,8 @@ fn resolve(page: &PageRequest, schema: &KeySchema, words: Words) -> Result<Resol
 fn check_filter(page: &PageRequest, schema: &KeySchema) -> Result<(), ApiError> {
     match page.filter_paths().into_iter().find(|path| schema.contains(path.head())) {
         Some(path) => Err(ApiError::validation(format!(
-            "Filter Expression can only contain non-primary key attributes: Primary key attribute: {}",
+            "{} can only contain non-primary key attributes: Primary key attribute: {}",
+            page.filter_name,
             path.head()
         ))),
         None => Ok(()),

@@ -1,22 +1,21 @@
 //! What a read shows of an item: all of it, what a `ProjectionExpression` names, or the attributes of `AttributesToGet`.
 //! Source: spec/dynamodb-api.md 4.5, 6.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use tailrace_core::codec::StoredItem;
 use tailrace_core::expr::{Placeholders, Projection};
+use tailrace_core::legacy::attributes_to_get;
 use tailrace_core::{ApiError, Item, Json, KeySchema};
 
 use super::expression_parameters::check_key_paths;
 use super::stored_json::{AnsweredItem, corrupt, decode};
-use super::words::{PARAMETER_VALUES, Words};
+use super::words::Words;
 
 /// What a read shows.
 pub(crate) enum Shown {
     Whole,
     Paths(Projection),
-    Attributes(BTreeSet<String>),
+    Attributes(Vec<String>),
 }
 
 impl Shown {
@@ -27,15 +26,9 @@ impl Shown {
             return Ok(Shown::Paths(projection));
         }
         let Some(names) = body.get("AttributesToGet").and_then(Json::as_array) else { return Ok(Shown::Whole) };
-        let mut attributes = BTreeSet::new();
-        for name in names.iter().filter_map(Json::as_str) {
-            if !attributes.insert(name.to_owned()) {
-                return Err(ApiError::validation(format!(
-                    "{PARAMETER_VALUES}Duplicate value in attribute name: {name}"
-                )));
-            }
-        }
-        Ok(Shown::Attributes(attributes))
+        let names: Vec<String> = names.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+        attributes_to_get(&names).map_err(|e| words.expression(e))?;
+        Ok(Shown::Attributes(names))
     }
 
     /// Refuses a path that goes below a key attribute.

@@ -12,6 +12,7 @@ use tailrace_core::{ApiError, Item, Json, KeySchema};
 use super::consumed_capacity::{CapacityDetail, ConsumedCapacity};
 use super::expression_parameters::{ExpressionMaps, Parameters, check_key_paths};
 use super::item_write::check_condition;
+use super::legacy_parameters::{read_attribute_updates, read_expected};
 use super::stored_json::AnsweredItem;
 use super::words::Words;
 
@@ -173,5 +174,14 @@ fn parse(
         .transpose()
         .map_err(fault)?;
     placeholders.finish().map_err(fault)?;
+    // Expressions do not stand beside what they replaced: that was checked.
+    let update = match update {
+        None => read_attribute_updates(body, words)?,
+        update => update,
+    };
+    let condition = match condition {
+        None => read_expected(body, words)?,
+        condition => condition,
+    };
     Ok((update, condition))
 }

@@ -11,3 +11,69 @@ async fn attributes_to_get_picks_attributes() {
     let text = "One or more parameter values were invalid: Duplicate value in attribute name: y";
     bench.refused("GetItem", get(json!(["y", "y"])), &ve(text)).await;
 }
+
+#[tokio::test]
+async fn expected_decides_a_write() {
+    let bench = Bench::new().await;
+    let put = |v: i64, expected: Value| json!({"TableName": "users", "Item": {"pk": s("a"), "v": n(v)}, "Expected": expected});
+    bench.ok("PutItem", put(1, json!({"pk": {"Exists": false}}))).await;
+    let failed = "ConditionalCheckFailedException: The conditional request failed";
+    bench.refused("PutItem", put(2, json!({"pk": {"Exists": false}})), failed).await;
+    bench.ok("PutItem", put(2, json!({"v": {"Value": n(1)}}))).await;
+    let mut either = put(3, json!({"v": {"Value": n(9)}, "pk": {"ComparisonOperator": "NOT_NULL"}}));
+    bench.refused("PutItem", either.clone(), failed).await;
+    either["ConditionalOperator"] = json!("OR");
+    bench.ok("PutItem", either).await;
+    let alone = json!({"TableName": "users", "Item": {"pk": s("a")}, "ConditionalOperator": "OR"});
+    bench.refused("PutItem", alone, &enveloped("ConditionalOperator cannot be used without Filter or Expected")).await;
+    let both = put(1, json!({"v": {"Value": n(1), "Exists": false}}));
+    let text = "One or more parameter values were invalid: Value cannot be used when Exists is false for Attribute: v";
+    bench.refused("PutItem", both, &enveloped(text)).await;
+}
+
+#[tokio::test]
+async fn attribute_updates_put_add_and_delete() {
+    let bench = Bench::new().await;
+    let update = |updates: Value| json!({"TableName": "users", "Key": {"pk": s("a")}, "AttributeUpdates": updates, "ReturnValues": "ALL_NEW"});
+    let answer =
+        bench.ok("UpdateItem", update(json!({"x": {"Value": n(1)}, "set": {"Value": {"SS": ["a", "b"]}}}))).await;
+    assert_eq!(answer["Attributes"], json!({"pk": s("a"), "x": n(1), "set": {"SS": ["a", "b"]}}));
+    let change = json!({"x": {"Action": "ADD", "Value": n(4)}, "set": {"Action": "DELETE", "Value": {"SS": ["a"]}}});
+    assert_eq!(
+        bench.ok("UpdateItem", update(change)).await["Attributes"],
+        json!({"pk": s("a"), "x": n(5), "set": {"SS": ["b"]}})
+    );
+    let gone = bench.ok("UpdateItem", update(json!({"x": {"Action": "DELETE"}, "set": {"Action": "DELETE"}}))).await;
+    assert_eq!(gone["Attributes"], json!({"pk": s("a")}));
+    let key =
+        "One or more parameter values were invalid: Cannot update attribute pk. This attribute is part of the key";
+    bench.refused("UpdateItem", update(json!({"pk": {"Value": s("b")}})), &ve(key)).await;
+    let empty =
+        json!({"TableName": "users", "Key": {"pk": s("new")}, "AttributeUpdates": {}, "ReturnValues": "ALL_NEW"});
+    assert_eq!(bench.ok("UpdateItem", empty).await["Attributes"], json!({"pk": s("new")}));
+}
+
+#[tokio::test]
+async fn key_conditions_and_filters_choose_rows() {
+    let bench = Bench::new().await;
+    for i in 0..5 {
+        bench.put("games", json!({"pk": s("a"), "sk": n(i), "odd": {"BOOL": i % 2 == 1}})).await;
+    }
+    let argument = |value: Value| json!({"ComparisonOperator": "EQ", "AttributeValueList": [value]});
+    let above = json!({"ComparisonOperator": "GT", "AttributeValueList": [n(1)]});
+    let mut query = json!({"TableName": "games", "KeyConditions": {"pk": argument(s("a")), "sk": above},
+        "AttributesToGet": ["sk"]});
+    assert_eq!(bench.ok("Query", query.clone()).await["Items"], json!([{"sk": n(2)}, {"sk": n(3)}, {"sk": n(4)}]));
+    query["QueryFilter"] = json!({"odd": argument(json!({"BOOL": true}))});
+    let answer = bench.ok("Query", query.clone()).await;
+    assert_eq!((&answer["Items"], &answer["ScannedCount"]), (&json!([{"sk": n(3)}]), &json!(3)));
+    query["QueryFilter"] = json!({"sk": argument(n(1))});
+    let text = "QueryFilter can only contain non-primary key attributes: Primary key attribute: sk";
+    bench.refused("Query", query, &ve(text)).await;
+    let scan = json!({"TableName": "games", "ScanFilter": {"odd": argument(json!({"BOOL": true})), "sk": above}});
+    assert_eq!(bench.ok("Scan", scan).await["Count"], json!(1));
+    let not_indexable = json!({"TableName": "games", "KeyConditions": {"pk": {"ComparisonOperator": "NE",
+        "AttributeValueList": [s("a")]}}});
+    let text = "Attempted conditional constraint is not an indexable operation";
+    bench.refused("Query", not_indexable, &ve(text)).await;
+}
