@@ -1,0 +1,272 @@
+//! A stage for the runner: the in-memory engine, a clock that the test moves, and a function that the test scripts.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tailrace_core::clock::{Clock, ManualClock};
+use tailrace_core::codec::encode_stored;
+use tailrace_core::key::{key_value_bytes, partition_hash};
+use tailrace_core::rng::SeededRng;
+use tailrace_core::{AttributeValue, Item, Lsn, Number, SequenceNumber};
+use tailrace_engine::ViewType;
+use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
+use tailrace_mapping::machine::Outcome;
+use tailrace_mapping::{
+    CreateMapping, Dependencies, Invoker, Mapping, MappingEvent, Mappings, Observer, Parameters, StreamSource, Streams,
+    Timer,
+};
+use tailrace_store::{
+    BucketRange, Decision, Engine, ModelEngine, NewImage, ShardNo, StoreError, StreamId, Write, commit,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/T/stream/2026-01-01T00:00:00.000";
+pub const STREAM: StreamId = StreamId(1);
+
+/// A clock that the test moves, and the timer that follows it.
+pub struct TestTime {
+    pub clock: Arc<ManualClock>,
+    moved: watch::Sender<u64>,
+}
+
+impl TestTime {
+    pub fn new() -> Arc<TestTime> {
+        Arc::new(TestTime { clock: Arc::new(ManualClock::at(1_000_000)), moved: watch::Sender::new(0) })
+    }
+
+    pub fn advance(&self, ms: u64) {
+        self.clock.advance(ms);
+        self.moved.send_modify(|count| *count += 1);
+    }
+}
+
+struct TestTimer(Arc<TestTime>);
+
+impl Timer for TestTimer {
+    fn sleep_until(&self, mono_ms: u64) -> BoxFuture<'static, ()> {
+        let time = self.0.clone();
+        async move {
+            let mut moved = time.moved.subscribe();
+            while time.clock.monotonic_ns() / 1_000_000 < mono_ms {
+                moved.changed().await.unwrap();
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A batch that the function holds.
+pub struct Call {
+    pub event: serde_json::Value,
+    reply: oneshot::Sender<Outcome>,
+}
+
+impl Call {
+    /// The numbers in the batch's items.
+    pub fn values(&self) -> Vec<u64> {
+        values(&self.event)
+    }
+
+    pub fn sequence_number(&self, index: usize) -> String {
+        self.event["Records"][index]["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned()
+    }
+
+    pub fn answer(self, outcome: Outcome) {
+        let _ = self.reply.send(outcome);
+    }
+
+    pub fn ok(self) {
+        self.answer(Outcome::Answered(Bytes::from_static(b"null")));
+    }
+
+    pub fn fail(self) {
+        self.answer(Outcome::FunctionError("ValueError: bad".into()));
+    }
+}
+
+pub fn values(event: &serde_json::Value) -> Vec<u64> {
+    let records = event["Records"].as_array().unwrap();
+    records.iter().map(|r| r["dynamodb"]["NewImage"]["v"]["N"].as_str().unwrap().parse().unwrap()).collect()
+}
+
+pub struct FakeFunction {
+    calls: mpsc::UnboundedSender<Call>,
+    pub panics: Mutex<VecDeque<()>>,
+}
+
+impl Invoker for FakeFunction {
+    fn exists(&self, function: &str) -> bool {
+        function == "f"
+    }
+
+    fn invoke(&self, _function: String, _arn: String, event: Bytes) -> BoxFuture<'static, Outcome> {
+        assert!(self.panics.lock().pop_front().is_none(), "planted panic");
+        let (reply, outcome) = oneshot::channel();
+        let event = serde_json::from_slice(&event).unwrap();
+        let sent = self.calls.send(Call { event, reply });
+        async move {
+            match sent {
+                Ok(()) => outcome.await.unwrap_or(Outcome::NotInvoked("nobody answered".into())),
+                Err(_) => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+}
+
+pub struct OneStream;
+
+impl Streams for OneStream {
+    fn find<'a>(&'a self, arn: &'a str) -> BoxFuture<'a, Result<Option<StreamSource>, StoreError>> {
+        async move { Ok((arn == ARN).then(source)) }.boxed()
+    }
+}
+
+pub fn source() -> StreamSource {
+    StreamSource { id: STREAM, arn: ARN.into(), partition_key: "id".into(), region: "us-east-1".into() }
+}
+
+#[derive(Default)]
+pub struct Events(pub Mutex<Vec<MappingEvent>>);
+
+impl Observer for Events {
+    fn on_event(&self, event: &MappingEvent) {
+        self.0.lock().push(event.clone());
+    }
+}
+
+pub struct Stage {
+    pub store: Arc<ModelEngine>,
+    pub time: Arc<TestTime>,
+    pub function: Arc<FakeFunction>,
+    pub calls: mpsc::UnboundedReceiver<Call>,
+    pub events: Arc<Events>,
+    pub mappings: Mappings,
+}
+
+impl Stage {
+    /// A stream of `shards` shards, and no mapping.
+    pub async fn new(shards: u32) -> Stage {
+        let time = TestTime::new();
+        let store = ModelEngine::new(time.clock.clone());
+        open_stream(store.as_ref(), shards).await;
+        Stage::open(store, time).await
+    }
+
+    /// A server that starts on what `store` holds.
+    pub async fn open(store: Arc<ModelEngine>, time: Arc<TestTime>) -> Stage {
+        let (sender, calls) = mpsc::unbounded_channel();
+        let function = Arc::new(FakeFunction { calls: sender, panics: Mutex::default() });
+        let events = Arc::new(Events::default());
+        let seed = time.clock.now_ms();
+        let mappings = Mappings::open(Dependencies {
+            store: store.clone(),
+            clock: time.clock.clone(),
+            timer: Arc::new(TestTimer(time.clone())),
+            rng: Arc::new(SeededRng::new(seed)),
+            streams: Arc::new(OneStream),
+            invoker: function.clone(),
+            observer: events.clone(),
+            region: "us-east-1".into(),
+            account_id: "000000000000".into(),
+        })
+        .await
+        .unwrap();
+        Stage { store, time, function, calls, events, mappings }
+    }
+
+    pub async fn create(&self, parameters: Parameters) -> Mapping {
+        self.mappings.create(request("TRIM_HORIZON", parameters)).await.unwrap()
+    }
+
+    pub async fn write(&self, key: &str, value: u64) -> Lsn {
+        write(self.store.as_ref(), key, value).await
+    }
+
+    pub async fn call(&mut self) -> Call {
+        self.calls.recv().await.unwrap()
+    }
+
+    /// Lets the runner work until `seen` holds of what it shows.
+    pub async fn until(&self, seen: impl Fn(&Mappings) -> bool) {
+        let mut changes = self.mappings.changes();
+        loop {
+            changes.borrow_and_update();
+            if seen(&self.mappings) {
+                return;
+            }
+            changes.changed().await.unwrap();
+        }
+    }
+
+    /// Lets time pass until the function is called.
+    pub async fn call_after(&mut self, ms: u64) -> Call {
+        self.until(|mappings| mappings.status()[0].shards.iter().any(|shard| shard.state == "retrying")).await;
+        self.time.advance(ms);
+        self.call().await
+    }
+}
+
+pub fn request(position: &str, parameters: Parameters) -> CreateMapping {
+    CreateMapping {
+        function: "f".into(),
+        event_source_arn: Some(ARN.into()),
+        starting_position: Some(position.into()),
+        parameters,
+    }
+}
+
+pub async fn open_stream(store: &dyn Engine, shards: u32) {
+    let edge = |shard: u32| shard * 65_536 / shards;
+    let ranges: Vec<BucketRange> =
+        (0..shards).map(|s| BucketRange { first: edge(s) as u16, last: (edge(s + 1) - 1) as u16 }).collect();
+    commit(store, &[], &[], |_| {
+        Decision::Apply(vec![Write::OpenStream { stream: STREAM, ranges: ranges.clone() }], ())
+    })
+    .await
+    .unwrap();
+}
+
+pub fn append(key: &str) -> Write {
+    let id = AttributeValue::S(key.to_owned());
+    let bucket = partition_hash(&key_value_bytes(&id).unwrap()).bucket;
+    let keys = Item::from([("id".to_owned(), id)]);
+    let (kind, view) = (ChangeKind::Insert, ViewType::NewAndOldImages);
+    let meta = RecordMeta { kind, view, by_service: false, keys: encode_stored(&keys).into() }.encode();
+    Write::Append { stream: STREAM, bucket, meta, old: None, new: NewImage::OfWrite(0) }
+}
+
+/// Puts an item and its record in one commit.
+pub async fn write(store: &dyn Engine, key: &str, value: u64) -> Lsn {
+    let item = Item::from([
+        ("id".to_owned(), AttributeValue::S(key.to_owned())),
+        ("v".to_owned(), AttributeValue::N(Number::parse(&value.to_string()).unwrap())),
+    ]);
+    let item_key = tailrace_store::keyspace::ItemKey::key(tailrace_store::keyspace::TableId(1), 0, key.as_bytes(), &[]);
+    let put = Write::Put { key: item_key.clone(), value: encode_stored(&item).into() };
+    let committed =
+        commit(store, &[], std::slice::from_ref(&item_key), |_| Decision::Apply(vec![put.clone(), append(key)], ()))
+            .await
+            .unwrap();
+    committed.lsn.unwrap()
+}
+
+/// Closes every open shard; `children`: opens one child for each.
+pub async fn seal(store: &dyn Engine, shard: ShardNo, children: bool) {
+    let info = store.shards(STREAM).await.unwrap().into_iter().find(|info| info.shard == shard).unwrap();
+    let children = if children { vec![info.range] } else { Vec::new() };
+    commit(store, &[], &[], |_| Decision::Apply(vec![Write::Seal { shard, children: children.clone() }], ()))
+        .await
+        .unwrap();
+}
+
+pub fn sequence_number(lsn: Lsn) -> String {
+    SequenceNumber(lsn).to_string()
+}

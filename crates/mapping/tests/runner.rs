@@ -1,0 +1,300 @@
+//! The runner over the in-memory engine, with a scripted function and a clock that the tests move.
+
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use common::{ARN, STREAM, Stage, request, seal, sequence_number};
+use tailrace_mapping::machine::Outcome;
+use tailrace_mapping::{MappingError, MappingEvent, Parameters};
+use tailrace_store::{Engine, ShardNo};
+
+fn batch(size: i64) -> Parameters {
+    Parameters { batch_size: Some(size), ..Parameters::default() }
+}
+
+#[tokio::test]
+async fn every_record_is_delivered_in_order_and_drained_says_so() {
+    let mut stage = Stage::new(4).await;
+    for n in 0..50 {
+        stage.write(&format!("k{}", n % 7), n).await;
+    }
+    stage.create(batch(4)).await;
+    let mut seen: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    let mut count = 0;
+    while count < 50 {
+        let call = stage.call().await;
+        assert!(call.values().len() <= 4);
+        for value in call.values() {
+            seen.entry(value % 7).or_default().push(value);
+            count += 1;
+        }
+        call.ok();
+    }
+    stage.mappings.drained().await.unwrap();
+    assert!(seen.values().all(|values| values.is_sorted()), "{seen:?}");
+    let status = &stage.mappings.status()[0];
+    assert_eq!((status.state, status.last_processing_result.as_str()), ("Enabled", "OK"));
+    assert!(status.shards.iter().all(|shard| shard.lag_records == 0 && shard.state == "idle"));
+    // Woken by publish: no time passes.
+    stage.write("later", 99).await;
+    assert_eq!(stage.call().await.values(), [99]);
+}
+
+/// Spec 5: LATEST is fixed inside the create call, also when the mapping begins disabled and the server restarts.
+#[tokio::test]
+async fn latest_is_fixed_when_the_mapping_is_made() {
+    let stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
+    let mapping = stage.mappings.create(request("LATEST", disabled)).await.unwrap();
+    stage.write("a", 2).await;
+    let mut stage = Stage::open(stage.store, stage.time).await;
+    let enable = Parameters { enabled: Some(true), ..Parameters::default() };
+    stage.mappings.update(&mapping.uuid, None, &enable).await.unwrap();
+    assert_eq!(stage.call().await.values(), [2]);
+}
+
+#[tokio::test]
+async fn a_failing_batch_is_retried_and_shown_as_blocking() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    stage.create(Parameters::default()).await;
+    stage.call().await.fail();
+    let call = stage.call_after(1000).await;
+    let blocked = &stage.mappings.blocked()[0];
+    assert_eq!((blocked.failed, blocked.bounded, blocked.error.as_str()), (1, false, "ValueError: bad"));
+    call.fail();
+    // A change of the function does not wait for the back-off.
+    stage.until(|mappings| mappings.blocked().first().is_some_and(|blocked| blocked.failed == 2)).await;
+    stage.mappings.function_changed("f");
+    stage.call().await.ok();
+    stage.mappings.drained().await.unwrap();
+    assert!(stage.mappings.blocked().is_empty());
+}
+
+#[tokio::test]
+async fn a_crash_repeats_only_what_was_in_flight() {
+    let mut stage = Stage::new(1).await;
+    for n in 1..=6 {
+        stage.write("a", n).await;
+    }
+    stage.create(batch(2)).await;
+    stage.call().await.ok();
+    let call = stage.call().await;
+    assert_eq!(call.values(), [3, 4]);
+    stage.until(|mappings| mappings.status()[0].shards[0].lag_records == 4).await;
+    stage.store.crash();
+    // The server of before the crash is gone without a word; a new one starts on what is durable.
+    let mut again = Stage::open(stage.store.clone(), stage.time.clone()).await;
+    let first = again.call().await;
+    assert!([[1, 2], [3, 4]].contains(&first.values()[..].try_into().unwrap()), "{:?}", first.values());
+    let mut values = first.values();
+    first.ok();
+    while values.last() != Some(&6) {
+        let call = again.call().await;
+        values.extend(call.values());
+        call.ok();
+    }
+    assert!(values.is_sorted() && values.ends_with(&[3, 4, 5, 6]), "{values:?}");
+    again.mappings.drained().await.unwrap();
+}
+
+/// Architecture 6: parked records are kept, shown, survive a restart, and can be redriven or discarded.
+#[tokio::test]
+async fn parked_records_are_kept_and_redriven() {
+    let mut stage = Stage::new(1).await;
+    for n in 1..=3 {
+        stage.write("a", n).await;
+    }
+    let once = Parameters { retry_attempts_max: Some(0), ..batch(3) };
+    let mapping = stage.create(once).await;
+    stage.call().await.fail();
+    stage.mappings.drained().await.unwrap();
+    assert_eq!(stage.mappings.status()[0].shards[0].parked, 3);
+    assert!(stage.events.0.lock().iter().any(|e| matches!(e, MappingEvent::Parked { records: 3, .. })));
+
+    let mut stage = Stage::open(stage.store, stage.time).await;
+    let parked = stage.mappings.parked(&mapping.uuid, None, 10).await.unwrap();
+    assert_eq!(parked.iter().map(|p| p.error.as_str()).collect::<Vec<_>>(), ["ValueError: bad"; 3]);
+    let redrive = stage.mappings.redrive(&mapping.uuid, None);
+    let answers = async {
+        for n in 1..=2 {
+            let call = stage.calls.recv().await.unwrap();
+            assert_eq!(call.values(), [n]);
+            if n == 1 { call.ok() } else { call.fail() }
+        }
+    };
+    let (redriven, ()) = tokio::join!(redrive, answers);
+    let redriven = redriven.unwrap();
+    assert_eq!((redriven.accepted, redriven.failed.unwrap()), (1, (parked[1].lsn, "ValueError: bad".into())));
+    stage.mappings.discard(&mapping.uuid, parked[1].shard, parked[1].lsn).await.unwrap();
+    let left = stage.mappings.parked(&mapping.uuid, None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|p| p.lsn).collect::<Vec<_>>(), [parked[2].lsn]);
+    stage.until(|mappings| mappings.status()[0].shards.first().is_some_and(|shard| shard.parked == 1)).await;
+}
+
+/// Architecture 6: a full parking lot blocks the shard; discarding one frees it.
+#[tokio::test]
+async fn room_to_park_frees_the_shard() {
+    let mut stage = Stage::new(1).await;
+    for n in 1..=3 {
+        stage.write("a", n).await;
+    }
+    let rules = Parameters { retry_attempts_max: Some(0), parked_records_max: Some(1), ..batch(1) };
+    let mapping = stage.create(rules).await;
+    stage.call().await.fail();
+    stage.call().await.fail();
+    stage.until(|mappings| mappings.blocked().first().is_some_and(|blocked| blocked.parked_full)).await;
+    let parked = stage.mappings.parked(&mapping.uuid, None, 10).await.unwrap();
+    stage.mappings.discard(&mapping.uuid, parked[0].shard, parked[0].lsn).await.unwrap();
+    assert_eq!(stage.call().await.values(), [3]);
+}
+
+/// Spec 4: disabling waits for the call that is under way; enabling goes on behind it.
+#[tokio::test]
+async fn disable_waits_and_enable_resumes() {
+    let mut stage = Stage::new(1).await;
+    for n in 1..=4 {
+        stage.write("a", n).await;
+    }
+    let mapping = stage.create(batch(2)).await;
+    let call = stage.call().await;
+    let disable = Parameters { enabled: Some(false), ..Parameters::default() };
+    let disabling = stage.mappings.update(&mapping.uuid, None, &disable);
+    let answer = async {
+        stage.until(|mappings| mappings.status()[0].state == "Disabling").await;
+        let refused = stage.mappings.update(&mapping.uuid, None, &Parameters::default()).await;
+        assert_eq!(refused, Err(MappingError::InUse));
+        call.ok();
+    };
+    let (disabled, ()) = tokio::join!(disabling, answer);
+    assert!(!disabled.unwrap().enabled);
+    assert_eq!(stage.mappings.status()[0].state, "Disabled");
+    assert!(stage.calls.try_recv().is_err());
+    let enable = Parameters { enabled: Some(true), ..batch(10) };
+    stage.mappings.update(&mapping.uuid, None, &enable).await.unwrap();
+    assert_eq!(stage.call().await.values(), [3, 4]);
+}
+
+/// Spec 13: delete waits for the in-flight call; nothing of the mapping is left.
+#[tokio::test]
+async fn delete_waits_and_leaves_nothing() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let mapping = stage.create(Parameters::default()).await;
+    let call = stage.call().await;
+    let answer = async {
+        stage.until(|mappings| mappings.status()[0].state == "Deleting").await;
+        call.ok();
+    };
+    let (deleted, ()) = tokio::join!(stage.mappings.delete(&mapping.uuid), answer);
+    deleted.unwrap();
+    assert_eq!(stage.mappings.get(&mapping.uuid), Err(MappingError::NotFound));
+    let again = Stage::open(stage.store, stage.time).await;
+    assert!(again.mappings.list().is_empty());
+}
+
+/// Spec 2: the errors that need a look at functions, streams and other mappings.
+#[tokio::test]
+async fn what_create_refuses() {
+    let stage = Stage::new(1).await;
+    let create = |change: fn(&mut tailrace_mapping::CreateMapping)| {
+        let mut wanted = request("LATEST", Parameters::default());
+        change(&mut wanted);
+        stage.mappings.create(wanted)
+    };
+    let error = create(|r| r.function = "other".into()).await.unwrap_err();
+    assert_eq!(error.to_string(), "Function does not exist");
+    let error = create(|r| r.event_source_arn = Some("arn:none".into())).await.unwrap_err();
+    assert_eq!(error.to_string(), "Stream not found: arn:none");
+    let mapping = create(|_| {}).await.unwrap();
+    let error = create(|_| {}).await.unwrap_err();
+    let text = format!(
+        "The event source arn (\" {ARN} \") and function (\" f \") provided mapping already exists. \
+         Please update or delete the existing mapping with UUID {}",
+        mapping.uuid
+    );
+    assert_eq!(error.to_string(), text);
+}
+
+/// Architecture invariant 7: a child is processed only when its parent is finished.
+#[tokio::test]
+async fn a_child_comes_after_its_parent() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let parent = stage.store.shards(STREAM).await.unwrap()[0].shard;
+    seal(stage.store.as_ref(), parent, true).await;
+    stage.write("a", 2).await;
+    stage.create(Parameters::default()).await;
+    let call = stage.call().await;
+    assert_eq!(call.values(), [1]);
+    assert_eq!(stage.mappings.status()[0].shards.len(), 1);
+    call.ok();
+    let call = stage.call().await;
+    assert_eq!(call.values(), [2]);
+    call.ok();
+    stage.mappings.drained().await.unwrap();
+    // Disabled: every shard ends, and drained holds without an open one.
+    let child = stage.store.shards(STREAM).await.unwrap().last().unwrap().shard;
+    assert_ne!(child, ShardNo(0));
+    seal(stage.store.as_ref(), child, false).await;
+    stage.mappings.drained().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_is_told_and_the_shard_starts_again() {
+    let mut stage = Stage::new(1).await;
+    stage.function.panics.lock().push_back(());
+    stage.write("a", 1).await;
+    stage.create(Parameters::default()).await;
+    stage.until(|mappings| mappings.status()[0].trouble.is_some()).await;
+    let trouble = stage.mappings.status()[0].trouble.clone().unwrap();
+    assert!(trouble.contains("planted panic"), "{trouble}");
+    stage.time.advance(1000);
+    let call = stage.call().await;
+    assert_eq!(call.values(), [1]);
+    call.ok();
+    stage.mappings.drained().await.unwrap();
+    assert_eq!(stage.mappings.status()[0].trouble, None);
+}
+
+/// Spec 7.4, over real record numbers.
+#[tokio::test]
+async fn a_partial_failure_goes_on_from_the_reported_record() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let second = stage.write("a", 2).await;
+    let report = Parameters { response_types: Some(vec!["ReportBatchItemFailures".into()]), ..Parameters::default() };
+    stage.create(report).await;
+    let call = stage.call().await;
+    assert_eq!(call.sequence_number(1), sequence_number(second));
+    let payload = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{}"}}]}}"#, call.sequence_number(1));
+    call.answer(Outcome::Answered(Bytes::from(payload)));
+    assert_eq!(stage.call().await.values(), [2]);
+}
+
+/// A graceful stop waits for the batch under way and keeps its checkpoint; the next start repeats nothing.
+#[tokio::test]
+async fn a_graceful_stop_repeats_nothing() {
+    let mut stage = Stage::new(1).await;
+    for n in 1..=4 {
+        stage.write("a", n).await;
+    }
+    stage.create(batch(2)).await;
+    let call = stage.call().await;
+    let answer = async {
+        call.ok();
+    };
+    tokio::join!(stage.mappings.shutdown(), answer);
+    let mut seen = Vec::new();
+    while let Ok(call) = stage.calls.try_recv() {
+        seen.extend(call.values());
+    }
+    assert!(seen.is_empty(), "nothing is handed out after the stop: {seen:?}");
+    let mut again = Stage::open(stage.store, stage.time).await;
+    assert_eq!(again.call().await.values(), [3, 4]);
+}
