@@ -1,0 +1,155 @@
+//! The runner with real Python functions: what comes out, how soon, and how many a second.
+//!
+//! The bounds here are loose, since tests run beside other tests in a debug build; `cargo xtask bench` has the budgets.
+
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{OneStream, open_stream, request, write};
+use parking_lot::Mutex;
+use tailrace_core::clock::Clock;
+use tailrace_core::rng::SeededRng;
+use tailrace_lambda::{FunctionConfig, Functions, LogLine, Settings};
+use tailrace_mapping::{Dependencies, MappingEvent, Mappings, Observer, Parameters, SystemTimer};
+use tailrace_store::ModelEngine;
+use tokio::sync::mpsc;
+
+struct RealClock;
+
+impl Clock for RealClock {
+    #[expect(clippy::disallowed_methods, reason = "real processes need the real clock")]
+    fn now_ms(&self) -> u64 {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "real processes need the real clock")]
+    fn monotonic_ns(&self) -> u64 {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
+    }
+}
+
+#[derive(Default)]
+struct Durations(Mutex<Vec<(usize, Duration, Option<String>)>>);
+
+impl Observer for Durations {
+    fn on_event(&self, event: &MappingEvent) {
+        if let MappingEvent::Batch { records, duration, error, .. } = event {
+            self.0.lock().push((*records, *duration, error.clone()));
+        }
+    }
+}
+
+struct Server {
+    _dir: tempfile::TempDir,
+    functions: Arc<Functions>,
+    logs: mpsc::Receiver<LogLine>,
+    store: Arc<ModelEngine>,
+    mappings: Mappings,
+    batches: Arc<Durations>,
+}
+
+async fn server(code: &str) -> Server {
+    let dir = tempfile::tempdir().unwrap();
+    let code_dir = dir.path().join("code");
+    std::fs::create_dir_all(&code_dir).unwrap();
+    std::fs::write(code_dir.join("app.py"), code).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(RealClock);
+    let rng = Arc::new(SeededRng::new(7));
+    let (sender, logs) = mpsc::channel(tailrace_core::limits::FUNCTION_LOG_LINES_QUEUED_MAX);
+    let functions =
+        Arc::new(Functions::open(Settings::new(dir.path().join("state")), clock.clone(), rng.clone(), sender).unwrap());
+    let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
+    functions.put(FunctionConfig::new("f", arn, "python3.13", "app.handler", code_dir)).unwrap();
+    let store = ModelEngine::new(clock.clone());
+    open_stream(store.as_ref(), 1).await;
+    let batches = Arc::new(Durations::default());
+    let mappings = Mappings::open(Dependencies {
+        store: store.clone(),
+        timer: Arc::new(SystemTimer(clock.clone())),
+        clock,
+        rng,
+        streams: Arc::new(OneStream),
+        invoker: Arc::new(functions.clone()),
+        observer: batches.clone(),
+        region: "us-east-1".into(),
+        account_id: "000000000000".into(),
+    })
+    .await
+    .unwrap();
+    Server { _dir: dir, functions, logs, store, mappings, batches }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_handler_sees_the_changes() {
+    let mut server = server(
+        "def handler(event, context):\n    for r in event['Records']:\n        \
+         print(r['eventName'], r['dynamodb']['NewImage']['v']['N'], type(r['dynamodb']['ApproximateCreationDateTime']).__name__)\n",
+    )
+    .await;
+    server.mappings.create(request("TRIM_HORIZON", Parameters::default())).await.unwrap();
+    write(server.store.as_ref(), "a", 41).await;
+    let line = loop {
+        let line = server.logs.recv().await.unwrap();
+        if line.text.contains("INSERT") {
+            break line.text;
+        }
+    };
+    assert_eq!(line, "INSERT 41 float");
+    server.mappings.drained().await.unwrap();
+    server.mappings.shutdown().await;
+    server.functions.stop(Duration::from_secs(5)).await;
+}
+
+/// Issue of a handler that raises: its exact error is shown, and the record is parked when its attempts are spent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raising_handler_shows_its_error_and_the_record_is_parked() {
+    let server = server("def handler(event, context):\n    raise ValueError('bad')\n").await;
+    let once = Parameters { retry_attempts_max: Some(0), ..Parameters::default() };
+    let mapping = server.mappings.create(request("TRIM_HORIZON", once)).await.unwrap();
+    write(server.store.as_ref(), "a", 1).await;
+    server.mappings.drained().await.unwrap();
+    let parked = server.mappings.parked(&mapping.uuid, None, 10).await.unwrap();
+    assert_eq!(parked[0].error, "ValueError: bad");
+    server.mappings.shutdown().await;
+    server.functions.stop(Duration::from_secs(5)).await;
+}
+
+/// Architecture 7: records/s through one no-op handler with batch 1000, and committed -> handler answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_op_handler_keeps_up() {
+    const RECORDS: u64 = 20_000;
+    let server = server("def handler(event, context):\n    return None\n").await;
+    for n in 0..RECORDS {
+        write(server.store.as_ref(), &format!("k{}", n % 100), n).await;
+    }
+    let clock = RealClock;
+    let from_ns = clock.monotonic_ns();
+    let batch = Parameters { batch_size: Some(1000), ..Parameters::default() };
+    server.mappings.create(request("TRIM_HORIZON", batch)).await.unwrap();
+    server.mappings.drained().await.unwrap();
+    let seconds = (clock.monotonic_ns() - from_ns) as f64 / 1e9;
+    let rate = RECORDS as f64 / seconds;
+    let batches = server.batches.0.lock().clone();
+    assert!(batches.iter().all(|(_, _, error)| error.is_none()), "{batches:?}");
+    assert_eq!(batches.iter().map(|(records, _, _)| *records as u64).sum::<u64>(), RECORDS, "each record once");
+    let mut latencies = Vec::new();
+    for n in 0..200 {
+        let from_ns = clock.monotonic_ns();
+        write(server.store.as_ref(), "idle", n).await;
+        server.mappings.drained().await.unwrap();
+        latencies.push((clock.monotonic_ns() - from_ns) / 1000);
+    }
+    latencies.sort_unstable();
+    println!(
+        "{rate:.0} records/s; commit -> answered and checkpointed p50 {} us, p99 {} us",
+        latencies[100], latencies[197]
+    );
+    assert!(rate > 2_000.0, "{rate} records/s");
+    server.mappings.shutdown().await;
+    server.functions.stop(Duration::from_secs(5)).await;
+}
