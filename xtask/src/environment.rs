@@ -46,7 +46,6 @@ impl Environment {
     }
 
     /// Node.js.
-    #[allow(dead_code, reason = "used by the wire tests that come with the server")]
     pub fn node(&self) -> Command {
         let mut command = Command::new(&self.node);
         command.env("PATH", self.path());
@@ -57,7 +56,6 @@ impl Environment {
     ///
     /// # Errors
     /// npm's.
-    #[allow(dead_code, reason = "used by the wire tests that come with the server")]
     pub fn install_node_packages(&self, folder: &Path) -> Result<(), String> {
         let wanted = std::fs::read_to_string(folder.join("package-lock.json"))
             .map_err(|e| format!("{}/package-lock.json: {e}", folder.display()))?;

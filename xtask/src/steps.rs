@@ -58,6 +58,12 @@ pub fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
+/// The debug binary that the wire tests drive, built if need be.
+fn debug_binary() -> Result<PathBuf, String> {
+    run(cargo().args(["build", "--package", "tailrace"]))?;
+    Ok(target_directory().join("debug").join("tailrace"))
+}
+
 /// The release binary, built if need be.
 fn release_binary() -> Result<PathBuf, String> {
     run(cargo().args(["build", "--release", "--package", "tailrace", "--package", "tailrace-bench"]))?;
@@ -69,8 +75,24 @@ fn target_directory() -> PathBuf {
 }
 
 /// All tests.
-pub fn test(_rust_only: bool) -> Result<(), String> {
-    run(cargo().args(["test", "--workspace"]))
+pub fn test(rust_only: bool) -> Result<(), String> {
+    run(cargo().args(["test", "--workspace"]))?;
+    if rust_only {
+        return Ok(());
+    }
+    let binary = debug_binary()?;
+    let environment = Environment::prepare(&root())?;
+    run(environment
+        .python()
+        .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/wire"])
+        .env("TAILRACE_BINARY", &binary)
+        .current_dir(root()))?;
+    environment.install_node_packages(&root().join("tests/js"))?;
+    run(environment
+        .node()
+        .args(["--test", "--test-reporter=tap", "tests/js/"])
+        .env("TAILRACE_BINARY", &binary)
+        .current_dir(root()))
 }
 
 /// Formatting.
