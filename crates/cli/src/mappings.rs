@@ -64,7 +64,7 @@ fn row(mapping: &MappingReport, shard: &ShardReport) -> [String; COLUMNS.len()] 
         shard.shard_id.clone(),
         state,
         shard.position.clone(),
-        shard.pending_records.to_string(),
+        format!("{}{}", shard.pending_records, if shard.pending_is_more { "+" } else { "" }),
         duration(shard.lag_ms),
         shard.parked_records.to_string(),
         error,
@@ -92,10 +92,10 @@ mod tests {
             position: "100000000000000000007".into(),
             state: "retrying".into(),
             pending_records: 3,
+            pending_is_more: true,
             lag_ms: 61_000,
             parked_records: 0,
             last_error: Some("KeyError:\n  'Score'".into()),
-            drained: false,
             blocked: true,
         };
         let mapping = MappingReport {
@@ -108,7 +108,7 @@ mod tests {
         };
         let expect = "\
 TABLE       FUNCTION  SHARD      STATE     POSITION               PENDING  LAG   PARKED  LAST ERROR
-GameScores  level-up  shardId-1  retrying  100000000000000000007  3        1m1s  0       KeyError: 'Score'
+GameScores  level-up  shardId-1  retrying  100000000000000000007  3+       1m1s  0       KeyError: 'Score'
 ";
         assert_eq!(table(&[mapping]), expect);
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tailrace_server::clock::{SystemClock, SystemRng};
+use tailrace_server::mappings::Progress;
 use tailrace_server::{Config, Event, Server, template};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -17,9 +18,6 @@ use crate::{Failure, Outcome, play, show};
 
 /// Events that wait to be shown. A terminal that stands still holds up functions for a bounded time, and nothing else.
 const EVENTS_QUEUED_MAX: usize = 1024;
-
-/// How often it is asked whether everything is processed.
-const DRAIN_CHECK: Duration = Duration::from_millis(50);
 
 /// `up --exit-when-drained` ended with a shard that a failing record blocks.
 const EXIT_BLOCKED: u8 = 3;
@@ -110,21 +108,15 @@ async fn stop_signal() -> Result<(), Failure> {
 }
 
 async fn wait_until_drained(server: &Server) -> Outcome {
-    loop {
-        let reports = server.mappings().report().await.map_err(Failure)?;
-        let shards = || reports.iter().filter(|mapping| mapping.state == "Enabled").flat_map(|mapping| &mapping.shards);
-        if shards().all(|shard| shard.drained) {
-            return Ok(ExitCode::SUCCESS);
-        }
-        // A blocked shard does not keep the others from being processed to their end.
-        if shards().all(|shard| shard.drained || shard.blocked) {
-            for shard in shards().filter(|shard| shard.blocked) {
+    match server.mappings().settled().await.map_err(Failure)? {
+        Progress::Drained => Ok(ExitCode::SUCCESS),
+        Progress::Blocked(shards) => {
+            for shard in shards {
                 let error = shard.last_error.as_deref().unwrap_or("no error told");
                 eprintln!("{} is blocked after {}: {error}", shard.shard_id, shard.position);
             }
-            return Ok(ExitCode::from(EXIT_BLOCKED));
+            Ok(ExitCode::from(EXIT_BLOCKED))
         }
-        tokio::time::sleep(DRAIN_CHECK).await;
     }
 }
 

@@ -23,12 +23,12 @@ pub fn event(event: &Event) -> bool {
             }
             shown
         }
-        Event::Batch { function, shard_id, records, error: None } => {
-            eprintln!("{} from {shard_id} delivered to {function}", count(*records, "record"));
+        Event::Batch { function, shard, records, error: None } => {
+            eprintln!("{} of shard {shard} delivered to {function}", count(*records, "record"));
             true
         }
-        Event::Batch { function, shard_id, records, error: Some(error) } => {
-            eprintln!("{} from {shard_id} failed in {function}: {error}", count(*records, "record"));
+        Event::Batch { function, shard, records, error: Some(error) } => {
+            eprintln!("{} of shard {shard} failed in {function}: {error}", count(*records, "record"));
             true
         }
         Event::Notice(text) => {

@@ -12,32 +12,49 @@ use crate::functions;
 use crate::mappings::Mappings;
 use crate::template::{AttributeType, KeyType, Plan, Source, TablePlan};
 
-/// Applies a plan.
+/// The ARNs of the streams of a plan's tables, by logical id.
+pub struct Streams(BTreeMap<String, String>);
+
+impl Streams {
+    fn arn(&self, logical_id: &str) -> Option<String> {
+        self.0.get(logical_id).cloned()
+    }
+}
+
+/// Makes the tables and the functions of a plan.
 ///
 /// # Errors
 /// One line that names what cannot be made.
-pub async fn apply(plan: &Plan, db: &Db, functions: &Functions, mappings: &Mappings) -> Result<(), String> {
-    let mut streams = BTreeMap::new();
+pub async fn tables_and_functions(plan: &Plan, db: &Db, functions: &Functions) -> Result<Streams, String> {
+    let mut streams = Streams(BTreeMap::new());
     for table in &plan.tables {
         let described = ensure_table(db, table).await.map_err(|e| format!("table {}: {e}", table.name))?;
         if let Some(arn) = described["LatestStreamArn"].as_str() {
-            streams.insert(table.logical_id.clone(), arn.to_owned());
+            streams.0.insert(table.logical_id.clone(), arn.to_owned());
         }
     }
-    let stream_arn = |logical_id: &str| streams.get(logical_id).cloned();
     for function in &plan.functions {
-        let config = function.config(stream_arn).ok_or_else(|| {
+        let config = function.config(|table| streams.arn(table)).ok_or_else(|| {
             format!("function {}: a variable names the stream of a table that has none", function.name)
         })?;
         functions::put(db.store().as_ref(), functions, config).await?;
     }
+    Ok(streams)
+}
+
+/// Makes the mappings of a plan.
+///
+/// # Errors
+/// One line that names what cannot be made.
+pub async fn mappings(plan: &Plan, streams: &Streams, mappings: &Mappings) -> Result<(), String> {
     for mapping in &plan.mappings {
         let arn = match &mapping.source {
             Source::Arn(arn) => Some(arn.clone()),
-            Source::StreamOf(table) => stream_arn(table),
+            Source::StreamOf(table) => streams.arn(table),
         };
         let arn = arn.ok_or_else(|| format!("mapping {}: its table has no stream", mapping.logical_id))?;
         mappings.ensure(mapping, &arn).await.map_err(|e| format!("mapping {}: {e}", mapping.logical_id))?;
+        mappings.function_changed(&mapping.function);
     }
     Ok(())
 }

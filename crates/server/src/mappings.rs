@@ -1,26 +1,116 @@
-//! The event source mappings of the server.
+//! The event source mappings of the server: the runner, wired to the engine's streams, the functions and the events.
 
-use crate::report::{Event, MappingReport};
-use crate::template::MappingPlan;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tailrace_core::ErrorCode;
+use tailrace_core::clock::Clock;
+use tailrace_core::rng::Rng;
+use tailrace_engine::Db;
+use tailrace_engine::streams::descriptor::shard_id;
+use tailrace_lambda::Functions;
+use tailrace_mapping as runner;
+use tailrace_mapping::{CreateMapping, MappingEvent, Observer, Parameters, StreamSource, SystemTimer};
+use tailrace_store::{ShardNo, StoreError, StreamId};
+use tokio::sync::mpsc;
+
+use crate::report::{Event, MappingReport, ShardReport};
+use crate::template::{MappingPlan, StartingPosition};
+
+/// Failed invocations of a batch after which its shard counts as blocked, where no rule will ever give it up.
+const BLOCKED_AFTER_FAILURES: u32 = 3;
+
+/// How far the mappings have come, for whoever waits for an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Every published record is processed, durably.
+    Drained,
+    /// Failing records block these shards, and everything else is processed.
+    Blocked(Vec<ShardReport>),
+}
 
 /// The mappings of the data directory, and their runners.
 pub struct Mappings {
-    events: tokio::sync::mpsc::Sender<Event>,
+    runner: runner::Mappings,
+    db: Arc<Db>,
 }
 
 impl Mappings {
-    /// No mapping runs yet.
-    pub fn new(events: tokio::sync::mpsc::Sender<Event>) -> Self {
-        Self { events }
+    /// Starts what is enabled.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open(
+        db: Arc<Db>,
+        functions: Functions,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, StoreError> {
+        let dependencies = runner::Dependencies {
+            store: Arc::clone(db.store()),
+            timer: Arc::new(SystemTimer(Arc::clone(&clock))),
+            clock,
+            rng,
+            streams: Arc::new(EngineStreams(Arc::clone(&db))),
+            invoker: Arc::new(Arc::new(functions)),
+            observer: Arc::new(Teller { events }),
+            region: db.settings().region.clone(),
+            account_id: db.settings().account_id.clone(),
+        };
+        Ok(Self { runner: runner::Mappings::open(dependencies).await?, db })
     }
 
-    /// Makes the mapping that a template asks for, or leaves the one that is there.
+    /// Makes the mapping that a template asks for, or gives the one that is there the template's rules. Where it is in
+    /// the stream it stays.
     ///
     /// # Errors
     /// One line for the operator.
     pub async fn ensure(&self, plan: &MappingPlan, stream_arn: &str) -> Result<(), String> {
-        let _ = (plan, stream_arn, &self.events);
-        Ok(())
+        let optional = |value: Option<u32>| Some(value.map_or(-1, i64::from));
+        let parameters = Parameters {
+            enabled: Some(plan.enabled),
+            batch_size: Some(plan.batch_size.into()),
+            batching_window_s: Some(plan.batching_window_s.into()),
+            parallelization_factor: Some(plan.parallelization_factor.into()),
+            record_age_max_s: optional(plan.record_age_max_s),
+            retry_attempts_max: optional(plan.retry_attempts_max),
+            bisect_on_error: Some(plan.bisect_on_error),
+            response_types: Some(if plan.report_item_failures {
+                vec!["ReportBatchItemFailures".to_owned()]
+            } else {
+                Vec::new()
+            }),
+            ..Parameters::default()
+        };
+        let is_there = |mapping: &runner::Mapping| {
+            mapping.source.arn == stream_arn
+                && (mapping.function == plan.function || mapping.function_arn == plan.function)
+        };
+        let done = match self.runner.list().into_iter().find(is_there) {
+            Some(mapping) => self.runner.update(&mapping.uuid, None, &parameters).await,
+            None => {
+                let position = match plan.starting_position {
+                    StartingPosition::TrimHorizon => "TRIM_HORIZON",
+                    StartingPosition::Latest => "LATEST",
+                };
+                let request = CreateMapping {
+                    function: plan.function.clone(),
+                    event_source_arn: Some(stream_arn.to_owned()),
+                    starting_position: Some(position.to_owned()),
+                    parameters,
+                };
+                self.runner.create(request).await
+            }
+        };
+        done.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// A function's code or limits changed.
+    pub fn function_changed(&self, function: &str) {
+        self.runner.function_changed(function);
     }
 
     /// Every mapping as it stands.
@@ -28,9 +118,123 @@ impl Mappings {
     /// # Errors
     /// One line for the operator.
     pub async fn report(&self) -> Result<Vec<MappingReport>, String> {
-        Ok(Vec::new())
+        let sources: HashMap<String, StreamId> =
+            self.runner.list().into_iter().map(|mapping| (mapping.uuid, mapping.source.id)).collect();
+        let blocked = self.blocked();
+        let mut reports = Vec::new();
+        for status in self.runner.status() {
+            let shards = match sources.get(&status.uuid) {
+                Some(stream) => self.db.store().shards(*stream).await.map_err(|e| e.to_string())?,
+                None => Vec::new(),
+            };
+            let names: HashMap<u64, String> = shards.iter().map(|info| (info.shard.0, shard_id(info))).collect();
+            let shards = status.shards.iter().map(|shard| ShardReport {
+                shard_id: names.get(&shard.shard).cloned().unwrap_or_else(|| shard.shard.to_string()),
+                position: shard.position.clone(),
+                state: shard.state.to_owned(),
+                pending_records: shard.lag_records,
+                pending_is_more: shard.lag_is_more,
+                lag_ms: shard.lag_ms,
+                parked_records: shard.parked,
+                last_error: shard.error.clone().or_else(|| status.trouble.clone()),
+                blocked: blocked.contains(&(status.uuid.clone(), ShardNo(shard.shard))),
+            });
+            reports.push(MappingReport {
+                shards: shards.collect(),
+                table: table_of(&status.event_source_arn).to_owned(),
+                uuid: status.uuid,
+                stream_arn: status.event_source_arn,
+                function: status.function,
+                state: status.state.to_owned(),
+            });
+        }
+        Ok(reports)
+    }
+
+    /// Waits until everything is processed, but for what is blocked.
+    ///
+    /// # Errors
+    /// One line for the operator.
+    pub async fn settled(&self) -> Result<Progress, String> {
+        let mut drained = std::pin::pin!(self.runner.drained());
+        let mut changes = self.runner.changes();
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut drained => return done.map(|()| Progress::Drained).map_err(|e| e.to_string()),
+                changed = changes.changed() => changed.map_err(|_| "the mappings have stopped".to_owned())?,
+            }
+            if self.blocked().is_empty() {
+                continue;
+            }
+            let reports = self.report().await?;
+            let shards = || reports.iter().filter(|m| m.state == "Enabled").flat_map(|m| &m.shards);
+            let is_done = |shard: &ShardReport| shard.pending_records == 0 && !shard.pending_is_more;
+            if shards().all(|shard| shard.blocked || is_done(shard)) {
+                return Ok(Progress::Blocked(shards().filter(|shard| shard.blocked).cloned().collect()));
+            }
+        }
+    }
+
+    fn blocked(&self) -> Vec<(String, ShardNo)> {
+        let for_good = |b: &runner::Blocked| b.parked_full || (!b.bounded && b.failed >= BLOCKED_AFTER_FAILURES);
+        self.runner.blocked().into_iter().filter(for_good).map(|b| (b.mapping, ShardNo(b.shard))).collect()
     }
 
     /// Hands out nothing more, waits for what is under way, and makes checkpoints durable.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.runner.shutdown().await;
+    }
+}
+
+/// The table in a stream's ARN.
+fn table_of(stream_arn: &str) -> &str {
+    stream_arn.split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or(stream_arn)
+}
+
+/// The engine's streams, as the runner looks for them.
+struct EngineStreams(Arc<Db>);
+
+impl runner::Streams for EngineStreams {
+    fn find<'a>(&'a self, arn: &'a str) -> BoxFuture<'a, Result<Option<StreamSource>, StoreError>> {
+        async move {
+            match self.0.stream(arn).await {
+                Ok(stream) => Ok(Some(StreamSource {
+                    id: stream.id,
+                    arn: arn.to_owned(),
+                    partition_key: stream.key.hash.name.clone(),
+                    region: self.0.settings().region.clone(),
+                })),
+                Err(error) if error.code == ErrorCode::InternalServerError => Err(StoreError::Io(error.to_string())),
+                Err(_) => Ok(None),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Tells the events of the runner on. When nobody takes them, they are dropped: the runner does not wait for a terminal.
+struct Teller {
+    events: mpsc::Sender<Event>,
+}
+
+impl Observer for Teller {
+    fn on_event(&self, event: &MappingEvent) {
+        let event = match event {
+            MappingEvent::Batch { function, shard, records, error, .. } => {
+                Event::Batch { function: function.clone(), shard: shard.0, records: *records, error: error.clone() }
+            }
+            MappingEvent::Parked { shard, records, error, .. } => {
+                Event::Notice(format!("{records} records of shard {} were given up and parked: {error}", shard.0))
+            }
+            MappingEvent::Trimmed { shard, after, horizon, .. } => Event::Notice(format!(
+                "records of shard {} between {after} and {horizon} may have been trimmed before they were read",
+                shard.0
+            )),
+            MappingEvent::Trouble { mapping, error, .. } => {
+                Event::Notice(format!("mapping {mapping} has a problem: {error}"))
+            }
+        };
+        let _ = self.events.try_send(event);
+    }
 }

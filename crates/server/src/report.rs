@@ -27,10 +27,12 @@ pub struct ShardReport {
     pub shard_id: String,
     /// The sequence number up to which every record is done.
     pub position: String,
-    /// `waiting`, `invoking`, `retrying`, `blocked` or `finished`.
+    /// `idle`, `invoking`, `retrying` or `blocked` with its reason.
     pub state: String,
     /// Records that were read and are not done.
     pub pending_records: usize,
+    /// There are others behind them.
+    pub pending_is_more: bool,
     /// Age of the oldest of them, milliseconds; 0 if there is none.
     pub lag_ms: u64,
     /// Records that were set aside.
@@ -38,8 +40,6 @@ pub struct ShardReport {
     /// The error of the last invocation, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// Every record that the shard holds is done, durably.
-    pub drained: bool,
     /// A failing record holds the shard up, and no rule will ever give it up.
     pub blocked: bool,
 }
@@ -53,8 +53,8 @@ pub enum Event {
     Batch {
         /// The function.
         function: String,
-        /// The shard.
-        shard_id: String,
+        /// The shard's number.
+        shard: u64,
         /// Its records.
         records: usize,
         /// Why it failed; `None`: delivered.

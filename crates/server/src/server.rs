@@ -61,6 +61,7 @@ pub struct Server {
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     logs: JoinHandle<()>,
+    retention: JoinHandle<()>,
 }
 
 impl Server {
@@ -97,14 +98,23 @@ impl Server {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let functions = Functions::open(function_settings, clock, Arc::clone(&rng), log_sender)
+        let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)
             .map_err(|e| StartError::Apply(e.to_string()))?;
         let logs = tokio::spawn(forward_logs(log_receiver, events.clone()));
         let refused = functions::load(db.store().as_ref(), &functions).await;
         for line in refused.map_err(|e| StartError::Store(e.to_string()))? {
             let _ = events.try_send(Event::Notice(line));
         }
-        let mappings = Arc::new(Mappings::new(events.clone()));
+        let mut streams = None;
+        if let Some(plan) = &plan {
+            for line in &plan.skipped {
+                let _ = events.try_send(Event::Notice(format!("template: {line}")));
+            }
+            let made = apply::tables_and_functions(plan, &db, &functions).await;
+            streams = Some(made.map_err(StartError::Apply)?);
+        }
+        let mappings = Mappings::open(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
+        let mappings = Arc::new(mappings.await.map_err(|e| StartError::Store(e.to_string()))?);
 
         let ready = Arc::new(AtomicBool::new(false));
         let api = ServerApi { db: Arc::clone(&db), mappings: Arc::clone(&mappings), ready: Arc::clone(&ready) };
@@ -122,15 +132,13 @@ impl Server {
                 Err(error) => tracing::error!(%error, "the listener failed"),
             }
         });
-        let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs };
-        if let Some(plan) = plan {
-            for line in &plan.skipped {
-                let _ = events.try_send(Event::Notice(format!("template: {line}")));
-            }
-            if let Err(why) = apply::apply(&plan, &server.db, &server.functions, &server.mappings).await {
-                server.stop().await.map_err(StartError::Store)?;
-                return Err(StartError::Apply(why));
-            }
+        let retention = tokio::spawn(keep_retention(Arc::clone(&db), clock));
+        let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs, retention };
+        if let (Some(plan), Some(streams)) = (plan, streams)
+            && let Err(why) = apply::mappings(&plan, &streams, &server.mappings).await
+        {
+            server.stop().await.map_err(StartError::Store)?;
+            return Err(StartError::Apply(why));
         }
         server.ready.store(true, Ordering::Release);
         Ok(server)
@@ -157,19 +165,38 @@ impl Server {
     /// The store did not close well.
     pub async fn stop(self) -> Result<(), String> {
         self.ready.store(false, Ordering::Release);
+        self.retention.abort();
         self.mappings.stop().await;
         self.functions.stop(FUNCTION_DRAIN).await;
         drop(self.stop_serving);
         let _ = self.serving.await;
         let closed = self.db.store().shutdown().await.map_err(|e| e.to_string());
-        drop(self.functions);
-        self.logs.abort();
+        drop((self.functions, self.mappings));
+        // The last lines that functions printed are still on their way; they end with the last of the handles.
+        let _ = tokio::time::timeout(LAST_LINES, self.logs).await;
         closed
     }
 }
 
 /// Functions of batches have ended when the mappings have stopped; this is for calls from elsewhere.
 const FUNCTION_DRAIN: Duration = Duration::from_millis(limits::HTTP_SHUTDOWN_DEFAULT_MS);
+
+/// How long a stop waits for the last lines that functions printed.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// How often streams let go of what they need not keep any longer.
+const RETENTION_TICK: Duration = Duration::from_secs(60);
+
+async fn keep_retention(db: Arc<Db>, clock: Arc<dyn Clock>) {
+    let mut tick = tokio::time::interval(RETENTION_TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = db.enforce_retention(clock.now_ms()).await {
+            tracing::warn!(%error, "retention could not be enforced; it is tried again");
+        }
+    }
+}
 
 fn template_options(config: &Config) -> template::Options {
     template::Options {
