@@ -152,9 +152,26 @@ impl Db {
         }
     }
 
-    /// The descriptor of a table as it was last seen; whoever uses it lets the store confirm it in the same read.
-    pub(crate) fn cached_table(&self, name: &str) -> Option<Arc<Table>> {
-        self.descriptors.read().get(name).map(|(_, table)| table.clone())
+    /// The descriptor of a table, perhaps as it was last seen: saves a read. Whoever uses it lets the store confirm the
+    /// table's number together with what he reads or writes, and asks [`Db::newer_table`] before he tells of an error.
+    ///
+    /// # Errors
+    /// As for [`Db::table`].
+    pub(crate) async fn likely_table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
+        let cached = self.descriptors.read().get(name).map(|(_, table)| table.clone());
+        match cached {
+            Some(table) => Ok(table),
+            None => self.table(name).await,
+        }
+    }
+
+    /// The table that has the name of `table` now, if that is another one.
+    ///
+    /// # Errors
+    /// As for [`Db::table`].
+    pub(crate) async fn newer_table(&self, table: &Table) -> Result<Option<Arc<Table>>, ApiError> {
+        let now = self.table(&table.name).await?;
+        Ok((now.id != table.id).then_some(now))
     }
 
     /// The key of a table's descriptor: a shared key of every commit of its items.

@@ -64,7 +64,13 @@ pub(crate) async fn get_item(db: &Db, mut request: Request<'_>) -> Result<GetIte
     let shown = Shown::read(body, &mut placeholders, words)?;
     placeholders.finish().map_err(|e| words.expression(e))?;
 
-    let value = read(db, &name, &key, &shown).await?;
+    let mut table = db.likely_table(&name).await?;
+    let value = loop {
+        match read(db, &table, &key, &shown).await {
+            Ok(value) => break value,
+            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
+        }
+    };
     let units = read_units(value.as_ref().map_or(0, |value| stored_size(value)), consistent);
     Ok(GetItemOutput {
         item: value.map(|value| shown.of_stored(value)).transpose()?,
@@ -72,27 +78,15 @@ pub(crate) async fn get_item(db: &Db, mut request: Request<'_>) -> Result<GetIte
     })
 }
 
-/// The stored item. The key is made with the descriptor that is cached, and the store tells in the same read whether that
-/// is still the table's descriptor; if not, the read is done again with the right one.
-async fn read(db: &Db, name: &str, key: &Item, shown: &Shown) -> Result<Option<bytes::Bytes>, ApiError> {
-    if let Some(cached) = db.cached_table(name)
-        && let Ok(item_key) = item_key(&cached, key)
-    {
-        let keys = [Db::table_key(name), item_key];
-        let mut values = db.store().get(&keys).await.map_err(|e| store_failure(&e))?;
-        let (item, descriptor) = (values.pop().flatten(), values.pop().flatten());
-        let descriptor = descriptor.ok_or_else(|| ApiError::not_found("Requested resource not found"))?;
-        let table = db.read_table(name, &descriptor)?;
-        if table.id == cached.id {
-            shown.check_key_paths(&table.key)?;
-            return Ok(item);
-        }
-    }
-    let table = db.table(name).await?;
-    let keys = [item_key(&table, key)?];
+/// The stored item. The descriptor is confirmed in the same read.
+async fn read(db: &Db, table: &Table, key: &Item, shown: &Shown) -> Result<Option<bytes::Bytes>, ApiError> {
+    let keys = [Db::table_key(&table.name), item_key(table, key)?];
     shown.check_key_paths(&table.key)?;
     let mut values = db.store().get(&keys).await.map_err(|e| store_failure(&e))?;
-    Ok(values.pop().flatten())
+    let (item, descriptor) = (values.pop().flatten(), values.pop().flatten());
+    let gone = || ApiError::not_found("Requested resource not found");
+    let now = db.read_table(&table.name, &descriptor.ok_or_else(gone)?)?;
+    if now.id == table.id { Ok(item) } else { Err(gone()) }
 }
 
 /// The key of the item that a `Key` means.

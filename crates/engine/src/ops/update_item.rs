@@ -14,13 +14,27 @@ use super::stored_json::{AnsweredItem, decode};
 use super::words::{PARAMETER_VALUES, Words, key_map_error};
 use super::write_request::{ReturnValues, WriteKind, WriteOutput, WriteRequest};
 use crate::db::Db;
+use crate::table::Table;
 
 /// Runs UpdateItem.
 pub(crate) async fn update_item(db: &Db, mut request: Request<'_>) -> Result<WriteOutput, ApiError> {
     let words = Words::of_write(db.settings().wording);
     let name = request.table_name(db)?;
     let write = WriteRequest::read(WriteKind::Update, &mut request.body, words)?;
-    let table = db.table(&name).await?;
+    let mut table = db.likely_table(&name).await?;
+    let written = loop {
+        match update(db, &table, &write, words).await {
+            Ok(written) => break written,
+            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
+        }
+    };
+    Ok(WriteOutput {
+        consumed_capacity: write.capacity.answer(&table.name, written.units()),
+        attributes: attributes(&write, written)?,
+    })
+}
+
+async fn update(db: &Db, table: &Table, write: &WriteRequest, words: Words) -> Result<Written, ApiError> {
     let schema = &table.key;
     let key = WriteKey::of_key(schema, &write.attributes).map_err(key_map_error)?;
     if let Some(update) = &write.update {
@@ -28,18 +42,13 @@ pub(crate) async fn update_item(db: &Db, mut request: Request<'_>) -> Result<Wri
     }
     write.check_condition_paths(schema)?;
     if let Some(update) = &write.update {
-        // No table: the charge counts the request alone.
         update.check_request_charge().map_err(|e| words.expression(e))?;
     }
-    let written = write_item(db, &table, &key, &mut |old| {
+    write_item(db, table, &key, &mut |old| {
         write.check_condition(old)?;
-        change(&write, old)
+        change(write, old)
     })
-    .await?;
-    Ok(WriteOutput {
-        consumed_capacity: write.capacity.answer(&table.name, written.units()),
-        attributes: attributes(&write, written)?,
-    })
+    .await
 }
 
 /// Refuses an update of a key attribute, and a path below one on the right-hand side.

@@ -50,4 +50,11 @@ async fn a_table_made_anew_under_its_old_name_is_read_as_the_new_one() {
     bench.refused("GetItem", get, &ve("The provided key element does not match the schema")).await;
     let get = json!({"TableName": "users", "Key": {"pk": s("a"), "sk": s("b")}});
     assert_eq!(bench.ok("GetItem", get).await, json!({}));
+    let put = json!({"TableName": "users", "Item": {"pk": s("a")}});
+    let missing = "One or more parameter values were invalid: Missing the key sk in the item";
+    bench.refused("PutItem", put, &ve(missing)).await;
+    bench.put_table("users", 100, None, None).await;
+    bench.put("users", json!({"pk": s("b")})).await;
+    bench.ok("UpdateItem", json!({"TableName": "users", "Key": {"pk": s("b")}})).await;
+    assert_eq!(bench.ok("Scan", json!({"TableName": "users"})).await["Items"], json!([{"pk": s("b")}]));
 }
