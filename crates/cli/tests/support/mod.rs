@@ -1,7 +1,6 @@
 //! Runs the binary.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
-
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{BufRead, BufReader, Read};
