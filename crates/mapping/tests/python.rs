@@ -9,7 +9,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{OneStream, open_stream, request, write};
+use common::{OneStream, open_stream, record_writer, request, write};
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::SeededRng;
@@ -71,9 +71,10 @@ async fn server(code: &str) -> Server {
     let mappings = Mappings::open(Dependencies {
         store: store.clone(),
         timer: Arc::new(SystemTimer(clock.clone())),
-        clock,
+        clock: clock.clone(),
         rng,
         streams: Arc::new(OneStream),
+        records: record_writer(store.clone(), clock.clone()).await,
         invoker: Arc::new(functions.clone()),
         observer: batches.clone(),
         region: "us-east-1".into(),
@@ -99,7 +100,7 @@ async fn a_python_handler_sees_the_changes() {
             break line.text;
         }
     };
-    assert_eq!(line, "INSERT 41 float");
+    assert_eq!(line, "INSERT 41 int");
     server.mappings.drained().await.unwrap();
     server.mappings.shutdown().await;
     server.functions.stop(Duration::from_secs(5)).await;

@@ -17,6 +17,7 @@ use tailrace_core::Lsn;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::{BACKOFF_FIRST_MS, BACKOFF_MS_MAX, MAPPING_ROWS_PER_PAGE, MAPPINGS_MAX};
 use tailrace_core::rng::Rng;
+use tailrace_engine::streams::record::RecordWriter;
 use tailrace_store::keyspace::MappingId;
 use tailrace_store::{Engine, LogPosition, ShardNo, StoreError};
 use tokio::sync::watch;
@@ -45,6 +46,8 @@ pub struct Dependencies {
     pub rng: Arc<dyn Rng>,
     /// Finds streams.
     pub streams: Arc<dyn Streams>,
+    /// Writes their records.
+    pub records: RecordWriter,
     /// Runs functions.
     pub invoker: Arc<dyn Invoker>,
     /// Is told what happens.
@@ -62,6 +65,7 @@ struct Shared {
     timer: Arc<dyn Timer>,
     rng: Arc<dyn Rng>,
     streams: Arc<dyn Streams>,
+    records: RecordWriter,
     invoker: Arc<dyn Invoker>,
     observer: Arc<dyn Observer>,
     region: String,
@@ -207,10 +211,22 @@ impl Mappings {
     /// # Errors
     /// The store's.
     pub async fn open(dependencies: Dependencies) -> Result<Mappings, StoreError> {
-        let Dependencies { store, clock, timer, rng, streams, invoker, observer, region, account_id } = dependencies;
+        let Dependencies { store, clock, timer, rng, streams, records, invoker, observer, region, account_id } =
+            dependencies;
         let changes = watch::Sender::new(0);
-        let shared =
-            Arc::new(Shared { store, clock, timer, rng, streams, invoker, observer, region, account_id, changes });
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            timer,
+            rng,
+            streams,
+            records,
+            invoker,
+            observer,
+            region,
+            account_id,
+            changes,
+        });
         let mut entries = BTreeMap::new();
         for mapping in rows::mappings(shared.store.as_ref()).await? {
             let (id, enabled) = (mapping.id(), mapping.enabled);

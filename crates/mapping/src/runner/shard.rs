@@ -199,11 +199,11 @@ async fn read(
             continue;
         }
         let mut records = Vec::with_capacity(page.records.len());
-        for (index, logged) in page.records.iter().enumerate() {
+        for (index, logged) in page.records.into_iter().enumerate() {
             if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            records.push(event::record(&source, logged)?);
+            records.push(event::record(&source, &shared.records, logged)?);
         }
         let (next, more, ended, horizon) = (page.next, page.more, page.ended, page.horizon);
         return Ok(LogRead { records, next, more, ended, horizon });

@@ -15,8 +15,9 @@ use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{AttributeValue, Item, Lsn, Number, SequenceNumber};
-use tailrace_engine::ViewType;
+use tailrace_engine::streams::record::RecordWriter;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
+use tailrace_engine::{Db, Settings, ViewType};
 use tailrace_mapping::machine::Outcome;
 use tailrace_mapping::{
     CreateMapping, Dependencies, Invoker, Mapping, MappingEvent, Mappings, Observer, Parameters, StreamSource, Streams,
@@ -172,6 +173,7 @@ impl Stage {
             timer: Arc::new(TestTimer(time.clone())),
             rng: Arc::new(SeededRng::new(seed)),
             streams: Arc::new(OneStream),
+            records: record_writer(store.clone(), time.clock.clone()).await,
             invoker: function.clone(),
             observer: events.clone(),
             region: "us-east-1".into(),
@@ -269,4 +271,9 @@ pub async fn seal(store: &dyn Engine, shard: ShardNo, children: bool) {
 
 pub fn sequence_number(lsn: Lsn) -> String {
     SequenceNumber(lsn).to_string()
+}
+
+pub async fn record_writer(store: Arc<ModelEngine>, clock: Arc<dyn Clock>) -> RecordWriter {
+    let db = Db::open(store, clock, Arc::new(SeededRng::new(3)), Settings::default()).await.unwrap();
+    db.record_writer()
 }
