@@ -71,8 +71,6 @@ pub struct StreamSource {
     pub arn: String,
     /// The name of the table's partition key.
     pub partition_key: String,
-    /// The region that its records show.
-    pub region: String,
 }
 
 /// A mapping as it is stored.

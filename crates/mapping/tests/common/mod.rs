@@ -131,7 +131,7 @@ impl Streams for OneStream {
 }
 
 pub fn source() -> StreamSource {
-    StreamSource { id: STREAM, arn: ARN.into(), partition_key: "id".into(), region: "us-east-1".into() }
+    StreamSource { id: STREAM, arn: ARN.into(), partition_key: "id".into() }
 }
 
 #[derive(Default)]
