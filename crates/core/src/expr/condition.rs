@@ -218,8 +218,8 @@ impl Builder<'_> {
             }
             RawCondition::Between([value, lower, upper]) => {
                 let operands = [self.operand(value)?, self.operand(lower)?, self.operand(upper)?];
-                self.check_distinct("BETWEEN", &operands[0], &operands[1..])?;
                 self.check_ordered("BETWEEN", &operands)?;
+                self.check_distinct("BETWEEN", &operands[0], &operands[1..])?;
                 if let (Some(lower), Some(upper)) = (operands[1].literal(), operands[2].literal()) {
                     self.check_bounds(lower, upper)?;
                 }
