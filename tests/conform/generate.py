@@ -4,6 +4,7 @@ The same seed gives the same operations, whatever the endpoints answer.
 """
 
 import base64
+import re
 
 TABLES = [
     ("conform-hash", "S", None, "NEW_AND_OLD_IMAGES"),
@@ -306,6 +307,15 @@ class Generator:
         faulty = self.random.random() < 0.05
         request["UpdateExpression"] = self.random.choice(_UPDATE_FAULTS) if faulty else self.update(request)
         self.maybe_condition(request, "ConditionExpression", 0.3)
+        if not any(word in request["UpdateExpression"] for word in ("SET", "ADD")):
+            # On an absent item it would make the key alone in DynamoDB Local and nothing elsewhere, and everything after
+            # would differ: see `remove-from-absent`.
+            request["ConditionExpression"] = "attribute_exists(pk)"
+            used = request["UpdateExpression"]
+            for member in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+                kept = {key: value for key, value in request.pop(member, {}).items() if re.search(key + r"\b", used)}
+                if kept:
+                    request[member] = kept
         self._write_options(request, ["NONE", "ALL_OLD", "ALL_NEW", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"])
         return request
 

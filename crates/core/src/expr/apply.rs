@@ -1,7 +1,7 @@
 //! Carries out an update on an item.
 //!
-//! Every right-hand side and every list index sees the item as it was before: the values are computed first, then the
-//! targets are sorted into a tree of changes that is laid over the item in one walk. Source: spec/dynamodb-api.md
+//! Every right-hand side and every list index sees the item as it was before: what each target gets is computed first,
+//! then the targets are sorted into a tree of changes that is laid over the item in one walk. Source: spec/dynamodb-api.md
 //! 4.6-4.8; what `AttributeUpdates` does differently: 6.
 
 use std::borrow::Cow;
@@ -10,22 +10,15 @@ use std::collections::BTreeMap;
 use super::error::ExprError;
 use super::path::{Element, Path};
 use super::projection::Projection;
-use super::update::{Change, SetValue, Update};
+use super::update::{Action, Change, SetValue, Update};
 use crate::limits;
 use crate::number::{Number, NumberError};
 use crate::value::{AttributeValue, Item};
 
-/// What becomes of the place that a target names.
-enum Effect<'u> {
-    Put(AttributeValue),
-    Remove,
-    Add(&'u AttributeValue),
-    Delete(&'u AttributeValue),
-}
-
 /// The effects below one place of the item.
 enum Plan<'u> {
-    Here(Effect<'u>),
+    /// The value that the place gets; `None`: nothing is to be there.
+    Here(Option<AttributeValue>),
     Members(BTreeMap<&'u str, Plan<'u>>),
     Elements(BTreeMap<u32, Plan<'u>>),
 }
@@ -35,12 +28,7 @@ impl Update {
     pub fn apply(&self, old: &Item) -> Result<Item, ExprError> {
         let mut plans: BTreeMap<&str, Plan<'_>> = BTreeMap::new();
         for action in &self.actions {
-            let effect = match &action.change {
-                Change::Set(value) => Effect::Put(value.evaluate(old)?.into_owned()),
-                Change::Remove => Effect::Remove,
-                Change::Add(value) => Effect::Add(value),
-                Change::Delete(value) => Effect::Delete(value),
-            };
+            let effect = self.effect(action, old)?;
             let below = &action.target.elements()[1..];
             match plans.entry(action.target.head()) {
                 std::collections::btree_map::Entry::Vacant(entry) => {
@@ -50,7 +38,7 @@ impl Update {
             }
         }
         let mut item = old.clone();
-        self.change_members(&mut item, plans, 1)?;
+        Self::change_members(&mut item, plans, 1)?;
         Ok(item)
     }
 
@@ -65,20 +53,22 @@ impl Update {
         Projection::of(whole_lists.collect()).apply(item)
     }
 
-    fn change_members(
-        &self,
-        members: &mut Item,
-        plans: BTreeMap<&str, Plan<'_>>,
-        depth: usize,
-    ) -> Result<(), ExprError> {
+    /// What the target gets. The faults of one action come in the order target, values, types.
+    fn effect(&self, action: &Action, old: &Item) -> Result<Option<AttributeValue>, ExprError> {
+        check_target(&action.target, old)?;
+        let before = || action.target.get(old);
+        match &action.change {
+            Change::Set(value) => Ok(Some(value.evaluate(old)?.into_owned())),
+            Change::Remove => Ok(None),
+            Change::Add(operand) => self.add(before().cloned(), operand).map(Some),
+            Change::Delete(operand) => self.delete(before().cloned(), operand),
+        }
+    }
+
+    fn change_members(members: &mut Item, plans: BTreeMap<&str, Plan<'_>>, depth: usize) -> Result<(), ExprError> {
         for (name, plan) in plans {
-            if let Plan::Here(Effect::Put(value)) = plan {
-                check_depth(&value, depth)?;
-                members.insert(name.to_owned(), value);
-                continue;
-            }
             let old = members.remove(name);
-            if let Some(new) = self.change(old, plan, depth)? {
+            if let Some(new) = Self::change(old, plan, depth)? {
                 members.insert(name.to_owned(), new);
             }
         }
@@ -86,26 +76,19 @@ impl Update {
     }
 
     /// The value at a place after `plan`; `None`: nothing is there any more.
-    fn change(
-        &self,
-        old: Option<AttributeValue>,
-        plan: Plan<'_>,
-        depth: usize,
-    ) -> Result<Option<AttributeValue>, ExprError> {
+    fn change(old: Option<AttributeValue>, plan: Plan<'_>, depth: usize) -> Result<Option<AttributeValue>, ExprError> {
         match (plan, old) {
-            (Plan::Here(Effect::Put(value)), _) => {
+            (Plan::Here(Some(value)), _) => {
                 check_depth(&value, depth)?;
                 Ok(Some(value))
             }
-            (Plan::Here(Effect::Remove), _) => Ok(None),
-            (Plan::Here(Effect::Add(operand)), old) => self.add(old, operand).map(Some),
-            (Plan::Here(Effect::Delete(operand)), old) => self.delete(old, operand),
+            (Plan::Here(None), _) => Ok(None),
             (Plan::Members(plans), Some(AttributeValue::M(mut members))) => {
-                self.change_members(&mut members, plans, depth + 1)?;
+                Self::change_members(&mut members, plans, depth + 1)?;
                 Ok(Some(AttributeValue::M(members)))
             }
             (Plan::Elements(plans), Some(AttributeValue::L(elements))) => {
-                Ok(Some(AttributeValue::L(self.change_elements(elements, plans, depth + 1)?)))
+                Ok(Some(AttributeValue::L(Self::change_elements(elements, plans, depth + 1)?)))
             }
             (Plan::Members(_) | Plan::Elements(_), _) => {
                 Err(ExprError::bare("The document path provided in the update expression is invalid for update"))
@@ -115,7 +98,6 @@ impl Update {
 
     /// Indexes count in the list as it was; what is put behind its end is appended in the order of the indexes.
     fn change_elements(
-        &self,
         elements: Vec<AttributeValue>,
         mut plans: BTreeMap<u32, Plan<'_>>,
         depth: usize,
@@ -124,11 +106,11 @@ impl Update {
         for (index, element) in (0..).zip(elements) {
             match plans.remove(&index) {
                 None => changed.push(element),
-                Some(plan) => changed.extend(self.change(Some(element), plan, depth)?),
+                Some(plan) => changed.extend(Self::change(Some(element), plan, depth)?),
             }
         }
         for plan in plans.into_values() {
-            changed.extend(self.change(None, plan, depth)?);
+            changed.extend(Self::change(None, plan, depth)?);
         }
         Ok(changed)
     }
@@ -189,7 +171,7 @@ impl Update {
 
 impl<'u> Plan<'u> {
     /// The plan that leads down `below` to `effect`.
-    fn chain(below: &'u [Element], effect: Effect<'u>) -> Plan<'u> {
+    fn chain(below: &'u [Element], effect: Option<AttributeValue>) -> Plan<'u> {
         let mut plan = Plan::Here(effect);
         for element in below.iter().rev() {
             plan = match element {
@@ -200,7 +182,7 @@ impl<'u> Plan<'u> {
         plan
     }
 
-    fn add(&mut self, below: &'u [Element], effect: Effect<'u>) {
+    fn add(&mut self, below: &'u [Element], effect: Option<AttributeValue>) {
         use std::collections::btree_map::Entry;
         let Some((first, below)) = below.split_first() else {
             unreachable!("invariant: targets of one update do not overlap");
@@ -259,6 +241,21 @@ fn arithmetic<'a>(
             operation(*a, *b).map(|sum| Cow::Owned(AttributeValue::N(sum))).map_err(arithmetic_error)
         }
         _ => Err(wrong_data_type()),
+    }
+}
+
+fn invalid_path() -> ExprError {
+    ExprError::bare("The document path provided in the update expression is invalid for update")
+}
+
+/// Looks for the map or list that the target's last element is to be changed in.
+fn check_target(target: &Path, old: &Item) -> Result<(), ExprError> {
+    let Some((last, parent)) = target.elements().split_last().filter(|(_, parent)| !parent.is_empty()) else {
+        return Ok(());
+    };
+    match (last, Path::of(parent.to_vec()).get(old)) {
+        (Element::Name(_), Some(AttributeValue::M(_))) | (Element::Index(_), Some(AttributeValue::L(_))) => Ok(()),
+        _ => Err(invalid_path()),
     }
 }
 

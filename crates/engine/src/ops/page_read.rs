@@ -109,12 +109,14 @@ impl PageRequest {
             Some(range) => db.store().page(range, limit).await.map_err(|e| store_failure(&e))?,
             None => tailrace_store::Page::default(),
         };
-        let last_evaluated_key = match page.rows.last() {
-            Some((key, _)) if page.limited => Some(read_row_key(table, key)?),
-            _ => None,
-        };
         let scanned_count = page.rows.len();
         let bytes: usize = page.rows.iter().map(|(_, value)| stored_size(value)).sum();
+        // A page that a limit ended says so even if nothing is left behind it. Source: spec/dynamodb-api.md 5.2.
+        let ended_by_limit = scanned_count >= self.rows_max || bytes >= PAGE_BYTES_MAX;
+        let last_evaluated_key = match page.rows.last() {
+            Some((key, _)) if ended_by_limit => Some(read_row_key(table, key)?),
+            _ => None,
+        };
         let mut items = Vec::new();
         let mut count = 0;
         for (_, value) in page.rows {
