@@ -1,6 +1,8 @@
 //! Power cuts of the whole embedded engine, over the file layer that forgets: no reply, read or record precedes its sync;
 //! everything acknowledged, read or streamed before the cut is there after it, whatever became of the unsynced sectors.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
