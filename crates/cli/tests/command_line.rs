@@ -52,3 +52,35 @@ fn a_server_can_be_killed_and_started_again_at_any_moment() {
     }
     assert_eq!(Tailrace::start(&["serve"], dir.path()).interrupt().code, 0);
 }
+
+#[test]
+fn tail_shows_the_changes_of_a_table_one_a_line() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let dir = tempfile::tempdir().unwrap();
+    let server = Tailrace::start(&["serve"], dir.path());
+    let table = r#"{"TableName":"Things","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"Id","KeyType":"HASH"}],
+        "AttributeDefinitions":[{"AttributeName":"Id","AttributeType":"S"}],
+        "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}"#;
+    server.call("DynamoDB_20120810.CreateTable", table);
+    for n in [1, 2] {
+        let put = format!(r#"{{"TableName":"Things","Item":{{"Id":{{"S":"a"}},"n":{{"N":"{n}"}}}}}}"#);
+        server.call("DynamoDB_20120810.PutItem", &put);
+    }
+    let lines = |output: &str| -> Vec<String> {
+        let mut tail = Command::new(env!("CARGO_BIN_EXE_tailrace"))
+            .args(["tail", "Things", "--from-start", "--output", output, "--endpoint", &server.endpoint()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(tail.stdout.take().unwrap()).lines().take(2).map(Result::unwrap).collect();
+        tail.kill().unwrap();
+        tail.wait().unwrap();
+        lines
+    };
+    assert_eq!(lines("text"), [r#"INSERT Id="a" | n: 1"#, r#"MODIFY Id="a" | n: 1 -> 2"#]);
+    let json = lines("json");
+    assert!(json[1].contains(r#""eventName":"MODIFY""#), "{json:?}");
+    assert!(json[1].contains(r#""OldImage":{"Id":{"S":"a"},"n":{"N":"1"}}"#), "{json:?}");
+}
