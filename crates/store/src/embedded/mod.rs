@@ -177,10 +177,17 @@ impl Drop for EmbeddedEngine {
 
 fn start(shared: &Arc<Shared>, shards: ShardTable) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let (to_applier, groups) = sync_channel(1);
-    let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+    let spawn = |name: &'static str, run: Box<dyn FnOnce() + Send>| {
+        let shared = shared.clone();
+        // Without one of these threads commits would wait for ever: a panic in one ends the process.
+        let guarded = move || {
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+                shared.die(&StoreError::Io(format!("the thread {name} ended with a panic")));
+            }
+        };
         std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(run)
+            .spawn(guarded)
             .map_err(|error| StoreError::Io(format!("cannot start the thread {name}: {error}")))
     };
     let (committer, applier, flusher, compactor) = (shared.clone(), shared.clone(), shared.clone(), shared.clone());
@@ -259,7 +266,7 @@ async fn submit(shared: &Shared, mut request: CommitRequest<'_>) -> Result<Commi
     let mut bytes = limits::COMMIT_QUEUE_UNIT_BYTES;
     loop {
         let room = take_room(shared, bytes).await?;
-        match run_body(shared, &mut request, room)? {
+        match shared.checked(run_body(shared, &mut request, room))? {
             Ran::NeedsRoom(needed) => bytes = needed,
             Ran::Nothing(read) => {
                 shared.wait_settled(read).await?;
@@ -347,11 +354,11 @@ async fn read_aside<T: Send + 'static>(
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     if short {
-        return read(shared);
+        return shared.checked(read(shared));
     }
-    let shared = shared.clone();
-    let done = tokio::task::spawn_blocking(move || read(&shared)).await;
-    done.unwrap_or_else(|error| Err(StoreError::Io(format!("a read ended early: {error}"))))
+    let aside = shared.clone();
+    let done = tokio::task::spawn_blocking(move || read(&aside)).await;
+    shared.checked(done.unwrap_or_else(|error| Err(StoreError::Io(format!("a read ended early: {error}")))))
 }
 
 /// Rows that a page may have and still be read on the runtime's own thread.
@@ -361,7 +368,7 @@ const SHORT_LOG_NUMBERS: u64 = 256;
 
 impl Engine for EmbeddedEngine {
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
-        async move { self.shared.tree.get_all(keys) }.boxed()
+        async move { self.shared.checked(self.shared.tree.get_all(keys)) }.boxed()
     }
 
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {

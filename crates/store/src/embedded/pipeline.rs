@@ -225,8 +225,16 @@ impl Shared {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Ends everything: what is on the disk is unknown.
-    fn die(&self, error: &StoreError) {
+    /// Ends everything if the result says that what was read is damaged: nothing is skipped in silence.
+    pub fn checked<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error @ StoreError::Corrupt(_)) = &result {
+            (self.fatal)(error);
+        }
+        result
+    }
+
+    /// Ends everything: what is on the disk is unknown, or a thread of the pipeline is gone.
+    pub fn die(&self, error: &StoreError) {
         *self.dead.lock() = Some(error.clone());
         (self.fatal)(error);
         self.abandon(error);

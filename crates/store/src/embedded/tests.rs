@@ -166,7 +166,10 @@ async fn damage_in_a_tree_file_is_named_and_never_served() {
         std::fs::write(&table, damaged).unwrap();
         let found = check(dir.path()).unwrap();
         assert!(found.iter().any(|line| line.contains(&table.display().to_string())), "{offset}: {found:?}");
-        match EmbeddedEngine::open(dir.path(), options()) {
+        let told = Arc::new(Mutex::new(String::new()));
+        let hook = told.clone();
+        let fatal: FatalHook = Arc::new(move |error| *hook.lock() = error.to_string());
+        match EmbeddedEngine::open(dir.path(), Options { fatal, ..options() }) {
             Err(error) => {
                 assert!(error.to_string().contains(&table.display().to_string()), "{offset}: {error}");
                 on_open += 1;
@@ -180,6 +183,7 @@ async fn damage_in_a_tree_file_is_named_and_never_served() {
                         }
                         Err(error) => {
                             assert!(error.to_string().contains(&table.display().to_string()), "{offset}: {error}");
+                            assert_eq!(*told.lock(), error.to_string(), "the process is to end");
                             on_read += 1;
                         }
                     }
@@ -211,4 +215,29 @@ async fn a_restart_flushes_and_replays_within_bounds_and_keeps_shards() {
         assert_eq!(engine.page(SettingKey::range(), limit).await.unwrap().rows, before);
         assert!(engine.shared.tree.sealed_memtables() <= limits::SEALED_MEMTABLES_MAX);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reclaimed_range_goes_on_emptying_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
+    for n in 0..30 {
+        let writes: Vec<Write> = (0..40)
+            .map(|m| Write::Put { key: SettingKey::key(&format!("m{n:02}{m:02}")), value: Bytes::from_static(b"x") })
+            .collect();
+        let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
+        engine.commit(CommitRequest { shared: &[], exclusive: &[], body }).await.unwrap();
+    }
+    put(&*engine, "n", b"stays").await;
+    let range = crate::keyspace::prefix_range(SettingKey::key("m").as_bytes());
+    engine.reclaim(range.clone()).await.unwrap();
+    drop(engine);
+    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
+    let limit = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 };
+    for range in [range, KeyKind::Reclaim.range()] {
+        while !engine.page(range.clone(), limit).await.unwrap().rows.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    assert_eq!(get(&*engine, "n").await.as_deref(), Some(&b"stays"[..]));
 }
