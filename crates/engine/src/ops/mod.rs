@@ -29,6 +29,8 @@ mod scan;
 mod shown;
 mod stored_json;
 mod table_rules;
+#[cfg(test)]
+mod table_tests;
 mod update_item;
 mod update_table;
 mod words;

@@ -1,0 +1,130 @@
+//! The table operations and the streams, JSON in and JSON out, over the in-memory engine.
+
+mod create;
+mod records;
+mod streams;
+mod update;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tailrace_core::ApiError;
+use tailrace_core::clock::{Clock, ManualClock};
+use tailrace_core::rng::SeededRng;
+use tailrace_store::ModelEngine;
+
+use crate::db::{Db, RequestContext, Service, Settings};
+
+const START_MS: u64 = 1_700_000_000_000;
+const ENVELOPE: &str = "ValidationException: 1 validation error detected: ";
+const PARAMETER: &str = "ValidationException: One or more parameter values were invalid: ";
+
+struct Bench {
+    db: Db,
+    store: Arc<ModelEngine>,
+    clock: Arc<ManualClock>,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        Bench::with(Settings::default()).await
+    }
+
+    /// One shard in each stream, so that a test reads one order.
+    async fn single() -> Bench {
+        Bench::with(Settings { shards_per_stream: 1, ..Settings::default() }).await
+    }
+
+    async fn with(settings: Settings) -> Bench {
+        let clock = Arc::new(ManualClock::at(START_MS));
+        let store = ModelEngine::new(clock.clone());
+        let db = Db::open(store.clone(), clock.clone(), Arc::new(SeededRng::new(1)), settings).await.unwrap();
+        Bench { db, store, clock }
+    }
+
+    async fn call(&self, operation: &str, body: Value) -> Result<Value, ApiError> {
+        let service = match operation {
+            "ListStreams" | "DescribeStream" | "GetShardIterator" | "GetRecords" => Service::Streams,
+            _ => Service::DynamoDb,
+        };
+        let body = serde_json::to_vec(&body).unwrap();
+        let context = RequestContext { host: Some("localhost:8000".to_owned()) };
+        let answer = self.db.execute(service, operation, &body, &context).await?;
+        Ok(serde_json::from_slice(&answer).unwrap())
+    }
+
+    async fn ok(&self, operation: &str, body: Value) -> Value {
+        self.call(operation, body.clone()).await.unwrap_or_else(|e| panic!("{operation} {body}: {e}"))
+    }
+
+    #[track_caller]
+    fn expect(&self, answer: Result<Value, ApiError>, expected: &str) {
+        match answer {
+            Ok(answer) => panic!("answered {answer}, not {expected}"),
+            Err(error) => assert_eq!(error.to_string(), expected),
+        }
+    }
+
+    async fn refused(&self, operation: &str, body: Value, expected: &str) {
+        let answer = self.call(operation, body).await;
+        self.expect(answer, expected);
+    }
+
+    /// Creates `name` with the key `pk` (S) and the stream of this view type, if any.
+    async fn create(&self, name: &str, view: Option<&str>) -> Value {
+        let mut body = on_demand(name);
+        if let Some(view) = view {
+            body["StreamSpecification"] = json!({"StreamEnabled": true, "StreamViewType": view});
+        }
+        self.ok("CreateTable", body).await["TableDescription"].clone()
+    }
+
+    async fn describe(&self, name: &str) -> Value {
+        self.ok("DescribeTable", json!({"TableName": name})).await["Table"].clone()
+    }
+
+    /// Puts `{pk, v}`.
+    async fn put(&self, table: &str, pk: &str, v: i64) {
+        let item = json!({"pk": {"S": pk}, "v": {"N": v.to_string()}});
+        self.ok("PutItem", json!({"TableName": table, "Item": item})).await;
+    }
+
+    async fn shards(&self, arn: &str) -> Vec<Value> {
+        let answer = self.ok("DescribeStream", json!({"StreamArn": arn})).await;
+        answer["StreamDescription"]["Shards"].as_array().unwrap().clone()
+    }
+
+    async fn iterator(&self, arn: &str, shard: &Value, kind: &str) -> String {
+        let body = json!({"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": kind});
+        self.ok("GetShardIterator", body).await["ShardIterator"].as_str().unwrap().to_owned()
+    }
+
+    /// All records of a stream from its horizon, shard by shard.
+    async fn records(&self, arn: &str) -> Vec<Value> {
+        let mut records = Vec::new();
+        for shard in self.shards(arn).await {
+            let iterator = self.iterator(arn, &shard, "TRIM_HORIZON").await;
+            let answer = self.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+            records.extend(answer["Records"].as_array().unwrap().iter().cloned());
+        }
+        records
+    }
+}
+
+/// A CreateTable of an on-demand table with the key `pk` (S).
+fn on_demand(name: &str) -> Value {
+    json!({
+        "TableName": name,
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    })
+}
+
+/// The same with other members.
+fn with(mut body: Value, members: Value) -> Value {
+    for (name, value) in members.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}

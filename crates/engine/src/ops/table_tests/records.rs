@@ -1,0 +1,177 @@
+//! Records as GetRecords and a Lambda event hold them, positions, pages and retention.
+
+use tailrace_core::Lsn;
+use tailrace_store::Engine;
+
+use super::*;
+use crate::streams::record::StreamRecord;
+
+async fn stream(bench: &Bench, view: &str) -> (String, Value) {
+    let arn = bench.create("users", Some(view)).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    let shard = bench.shards(&arn).await[0].clone();
+    (arn, shard)
+}
+
+fn numbers(answer: &Value) -> Vec<String> {
+    let records = answer["Records"].as_array().unwrap();
+    records.iter().map(|r| r["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned()).collect()
+}
+
+/// spec/streams.md 8, 8.1
+#[tokio::test]
+async fn a_record_has_its_members_and_is_the_same_on_every_reading() {
+    let bench = Bench::single().await;
+    let (arn, _) = stream(&bench, "NEW_AND_OLD_IMAGES").await;
+    bench.put("users", "k", 1).await;
+    bench.clock.advance(1_999);
+    bench.put("users", "k", 2).await;
+    bench.ok("DeleteItem", json!({"TableName": "users", "Key": {"pk": {"S": "k"}}})).await;
+    let records = bench.records(&arn).await;
+    assert_eq!(records, bench.records(&arn).await);
+    let names: Vec<&Value> = records.iter().map(|record| &record["eventName"]).collect();
+    assert_eq!(names, ["INSERT", "MODIFY", "REMOVE"]);
+    let id = records[1]["eventID"].as_str().unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{id}");
+    assert_ne!(records[0]["eventID"], records[1]["eventID"]);
+    let number = records[1]["dynamodb"]["SequenceNumber"].clone();
+    assert_eq!(number.as_str().unwrap().len(), 21);
+    assert_eq!(
+        records[1],
+        json!({
+            "eventID": id,
+            "eventName": "MODIFY",
+            "eventVersion": "1.1",
+            "eventSource": "aws:dynamodb",
+            "awsRegion": "us-east-1",
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1_700_000_001,
+                "Keys": {"pk": {"S": "k"}},
+                "NewImage": {"pk": {"S": "k"}, "v": {"N": "2"}},
+                "OldImage": {"pk": {"S": "k"}, "v": {"N": "1"}},
+                "SequenceNumber": number,
+                "SizeBytes": 3 + (3 + 3) + (3 + 3),
+                "StreamViewType": "NEW_AND_OLD_IMAGES",
+            },
+        })
+    );
+}
+
+/// spec/streams.md 8 (eventSourceARN; userIdentity in its two spellings)
+#[tokio::test]
+async fn a_lambda_event_adds_the_source() {
+    let bench = Bench::single().await;
+    let (arn, _) = stream(&bench, "KEYS_ONLY").await;
+    bench.put("users", "k", 1).await;
+    bench.ok("DeleteItem", json!({"TableName": "users", "Key": {"pk": {"S": "k"}}})).await;
+    let id = bench.db.stream(&arn).await.unwrap().id;
+    let shard = bench.store.shards(id).await.unwrap()[0].shard;
+    let page = bench.store.read_log(shard, Lsn::ZERO, 10, usize::MAX).await.unwrap();
+    let writer = bench.db.record_writer();
+    let mut record = StreamRecord::read(page.records[1].clone()).unwrap();
+    let write = |record: &StreamRecord, event: bool| -> Value {
+        let mut out = Vec::new();
+        match event {
+            true => writer.write_event(record, &arn, &mut out).unwrap(),
+            false => writer.write_api(record, &mut out).unwrap(),
+        }
+        serde_json::from_slice(&out).unwrap()
+    };
+    let event = write(&record, true);
+    assert_eq!(event["eventSourceARN"], json!(arn));
+    assert_eq!(event["dynamodb"], bench.records(&arn).await[1]["dynamodb"]);
+    assert_eq!(event.get("userIdentity"), None);
+    record.meta.by_service = true;
+    let service = "dynamodb.amazonaws.com";
+    assert_eq!(write(&record, true)["userIdentity"], json!({"type": "Service", "principalId": service}));
+    assert_eq!(write(&record, false)["userIdentity"], json!({"Type": "Service", "PrincipalId": service}));
+}
+
+/// spec/streams.md 6: what each type of iterator reads
+#[tokio::test]
+async fn iterators_stand_where_their_type_says() {
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "KEYS_ONLY").await;
+    let latest_before = bench.iterator(&arn, &shard, "LATEST").await;
+    for pk in ["a", "b", "c"] {
+        bench.put("users", pk, 1).await;
+        bench.clock.advance(10_000);
+    }
+    let all = numbers(&bench.ok("GetRecords", json!({"ShardIterator": latest_before})).await);
+    assert_eq!(all.len(), 3, "LATEST is bound when it is asked for");
+    let read = |members: Value| {
+        let body = with(json!({"StreamArn": arn, "ShardId": shard["ShardId"]}), members);
+        let bench = &bench;
+        async move {
+            let iterator = bench.ok("GetShardIterator", body).await["ShardIterator"].clone();
+            numbers(&bench.ok("GetRecords", json!({"ShardIterator": iterator})).await)
+        }
+    };
+    let start = shard["SequenceNumberRange"]["StartingSequenceNumber"].clone();
+    assert_eq!(read(json!({"ShardIteratorType": "TRIM_HORIZON"})).await, all);
+    assert_eq!(read(json!({"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": start})).await, all);
+    assert_eq!(read(json!({"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": all[1]})).await, all[1..]);
+    assert_eq!(read(json!({"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": all[1]})).await, all[2..]);
+    assert_eq!(read(json!({"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": all[2]})).await.len(), 0);
+    assert_eq!(read(json!({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1_700_000_009.5})).await, all[1..]);
+    assert_eq!(read(json!({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1})).await, all);
+    assert_eq!(read(json!({"ShardIteratorType": "LATEST"})).await.len(), 0);
+}
+
+/// spec/streams.md 7: pages, an open shard's end, a closed shard's end
+#[tokio::test]
+async fn pages_end_as_the_shard_does() {
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "KEYS_ONLY").await;
+    for pk in ["a", "b", "c"] {
+        bench.put("users", pk, 1).await;
+    }
+    let iterator = bench.iterator(&arn, &shard, "TRIM_HORIZON").await;
+    let first = bench.ok("GetRecords", json!({"ShardIterator": iterator, "Limit": 2})).await;
+    assert_eq!(numbers(&first), numbers(&bench.ok("GetRecords", json!({"ShardIterator": iterator, "Limit": 2})).await));
+    let second = bench.ok("GetRecords", json!({"ShardIterator": first["NextShardIterator"]})).await;
+    assert_eq!((numbers(&first).len(), numbers(&second).len()), (2, 1));
+    let empty = bench.ok("GetRecords", json!({"ShardIterator": second["NextShardIterator"]})).await;
+    assert_eq!(empty["Records"], json!([]));
+    bench.put("users", "d", 1).await;
+    let late = bench.ok("GetRecords", json!({"ShardIterator": empty["NextShardIterator"]})).await;
+    assert_eq!(numbers(&late).len(), 1);
+    bench.ok("UpdateTable", json!({"TableName": "users", "StreamSpecification": {"StreamEnabled": false}})).await;
+    let end = bench.ok("GetRecords", json!({"ShardIterator": late["NextShardIterator"]})).await;
+    assert_eq!(end, json!({"Records": []}), "no NextShardIterator at a closed shard's end");
+    let all = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+    assert_eq!((numbers(&all).len(), all.get("NextShardIterator")), (4, None));
+}
+
+/// spec/streams.md 12, 7 (TrimmedDataAccessException), 5.1 (StartingSequenceNumber)
+#[tokio::test]
+async fn records_go_after_a_day_and_only_readers_who_missed_them_are_told() {
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "KEYS_ONLY").await;
+    for pk in ["a", "b", "c"] {
+        bench.put("users", pk, 1).await;
+    }
+    bench.clock.advance(24 * 60 * 60 * 1000 - 1000);
+    let horizon = bench.iterator(&arn, &shard, "TRIM_HORIZON").await;
+    let end = bench.iterator(&arn, &shard, "LATEST").await;
+    let half = bench.ok("GetRecords", json!({"ShardIterator": horizon, "Limit": 1})).await["NextShardIterator"].clone();
+    let number = numbers(&bench.ok("GetRecords", json!({"ShardIterator": horizon})).await)[1].clone();
+    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    assert_eq!(bench.records(&arn).await.len(), 3, "not a day old yet");
+
+    bench.clock.advance(2_000);
+    bench.put("users", "d", 1).await;
+    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    let left = bench.records(&arn).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["dynamodb"]["Keys"]["pk"]["S"], "d");
+    for iterator in [json!(horizon), json!(end)] {
+        assert_eq!(numbers(&bench.ok("GetRecords", json!({"ShardIterator": iterator})).await).len(), 1);
+    }
+    let answer = bench.call("GetRecords", json!({"ShardIterator": half})).await;
+    assert!(answer.unwrap_err().to_string().starts_with("TrimmedDataAccessException"));
+    let old = json!({"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "AT_SEQUENCE_NUMBER",
+                     "SequenceNumber": number});
+    let answer = bench.call("GetShardIterator", old).await;
+    assert!(answer.unwrap_err().to_string().starts_with("TrimmedDataAccessException"));
+}

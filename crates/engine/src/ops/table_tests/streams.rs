@@ -1,0 +1,183 @@
+//! Streams are enabled, disabled, listed and described; iterators and their errors.
+
+use super::*;
+
+/// spec/streams.md 2.1, 2.2, 2.3: the answer names the stream; disabled and enabled again it is another one.
+#[tokio::test]
+async fn a_stream_is_disabled_and_another_one_enabled() {
+    let bench = Bench::new().await;
+    let created = bench.create("users", Some("NEW_AND_OLD_IMAGES")).await;
+    assert_eq!(created["LatestStreamLabel"], "2023-11-14T22:13:20.000");
+    let first = created["LatestStreamArn"].as_str().unwrap().to_owned();
+    assert_eq!(first, "arn:aws:dynamodb:us-east-1:000000000000:table/users/stream/2023-11-14T22:13:20.000");
+    assert_eq!(created["StreamSpecification"], json!({"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"}));
+    let on =
+        json!({"TableName": "users", "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"}});
+    let off = json!({"TableName": "users", "StreamSpecification": {"StreamEnabled": false}});
+    let enabled = "ValidationException: Table already has an enabled stream: TableName: users";
+    bench.refused("UpdateTable", on.clone(), enabled).await;
+    bench.put("users", "a", 1).await;
+
+    bench.ok("UpdateTable", off.clone()).await;
+    let table = bench.describe("users").await;
+    assert_eq!((table.get("StreamSpecification"), &table["LatestStreamArn"]), (None, &json!(first)));
+    bench.put("users", "b", 1).await;
+    let answer = bench.ok("UpdateTable", on).await["TableDescription"].clone();
+    let second = answer["LatestStreamArn"].as_str().unwrap().to_owned();
+    assert_eq!(answer["TableStatus"], "UPDATING");
+    assert_eq!(answer["LatestStreamLabel"], "2023-11-14T22:13:20.001", "labels of one instant differ");
+    bench.put("users", "c", 1).await;
+
+    let description = bench.ok("DescribeStream", json!({"StreamArn": first})).await["StreamDescription"].clone();
+    assert_eq!(description["StreamStatus"], "DISABLED");
+    for shard in description["Shards"].as_array().unwrap() {
+        assert!(shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string(), "{shard}");
+    }
+    let keys = |records: Vec<Value>| -> Vec<Value> {
+        records.into_iter().map(|record| record["dynamodb"]["Keys"]["pk"]["S"].clone()).collect()
+    };
+    assert_eq!(keys(bench.records(&first).await), ["a"], "a disabled stream stays readable");
+    assert_eq!(keys(bench.records(&second).await), ["c"]);
+    let listed = bench.ok("ListStreams", json!({"TableName": "users"})).await;
+    assert_eq!(listed["Streams"].as_array().unwrap().len(), 2);
+    assert_eq!(listed.get("LastEvaluatedStreamArn"), None);
+}
+
+/// spec/streams.md 2.4, 12: a deleted table's stream reads for 24 hours, then it is gone.
+#[tokio::test]
+async fn the_stream_of_a_deleted_table_outlives_it_by_a_day() {
+    let bench = Bench::new().await;
+    let arn = bench.create("users", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    bench.put("users", "a", 1).await;
+    bench.ok("DeleteTable", json!({"TableName": "users"})).await;
+    bench.create("users", Some("KEYS_ONLY")).await;
+    assert_eq!(bench.records(&arn).await.len(), 1, "no REMOVE for the items of a deleted table");
+    let both = bench.ok("ListStreams", json!({"TableName": "users"})).await;
+    assert_eq!(both["Streams"].as_array().unwrap().len(), 2);
+    bench.clock.advance(24 * 60 * 60 * 1000);
+    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    let gone = format!("ResourceNotFoundException: Requested resource not found: Stream: {arn} not found");
+    bench.refused("DescribeStream", json!({"StreamArn": arn}), &gone).await;
+    let one = bench.ok("ListStreams", json!({"TableName": "users"})).await;
+    assert_eq!(one["Streams"].as_array().unwrap().len(), 1);
+}
+
+/// spec/streams.md 3
+#[tokio::test]
+async fn streams_are_listed_in_pages_that_survive_deletes() {
+    let bench = Bench::new().await;
+    for name in ["aaa", "bbb", "ccc"] {
+        bench.create(name, Some("KEYS_ONLY")).await;
+    }
+    bench.create("none", None).await;
+    for name in ["none", "unknown"] {
+        assert_eq!(bench.ok("ListStreams", json!({"TableName": name})).await, json!({"Streams": []}));
+    }
+    let page = bench.ok("ListStreams", json!({"Limit": 1})).await;
+    assert_eq!(page["Streams"][0]["TableName"], "aaa");
+    let cursor = page["LastEvaluatedStreamArn"].clone();
+    assert_eq!(cursor, page["Streams"][0]["StreamArn"]);
+    bench.ok("DeleteTable", json!({"TableName": "aaa"})).await;
+    bench.clock.advance(24 * 60 * 60 * 1000);
+    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    let rest = bench.ok("ListStreams", json!({"ExclusiveStartStreamArn": cursor})).await;
+    let names: Vec<&Value> = rest["Streams"].as_array().unwrap().iter().map(|s| &s["TableName"]).collect();
+    assert_eq!(names, ["bbb", "ccc"]);
+    let elsewhere = json!({"ExclusiveStartStreamArn": cursor, "TableName": "bbb"});
+    assert_eq!(bench.ok("ListStreams", elsewhere).await["Streams"].as_array().unwrap().len(), 1);
+    for garbage in ["x", "arn:aws:dynamodb:us-east-1:000000000000:table/aaa", "nonsense-nonsense-nonsense-nonsense"] {
+        let answer = bench.call("ListStreams", json!({"ExclusiveStartStreamArn": garbage})).await;
+        assert!(answer.unwrap_err().to_string().starts_with("ValidationException: Invalid StreamArn"));
+    }
+}
+
+/// spec/streams.md 4 and 5.1
+#[tokio::test]
+async fn a_stream_is_described_in_pages() {
+    let bench = Bench::new().await;
+    let arn = bench.create("users", Some("NEW_IMAGE")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    let whole = bench.ok("DescribeStream", json!({"StreamArn": arn})).await["StreamDescription"].clone();
+    assert_eq!(whole["StreamStatus"], "ENABLED");
+    assert_eq!(whole["StreamViewType"], "NEW_IMAGE");
+    assert_eq!(whole["KeySchema"], json!([{"AttributeName": "pk", "KeyType": "HASH"}]));
+    assert_eq!(whole["CreationRequestDateTime"], 1_700_000_000.0);
+    let shards = whole["Shards"].as_array().unwrap();
+    assert_eq!(shards.len(), 4);
+    let ids: Vec<&str> = shards.iter().map(|shard| shard["ShardId"].as_str().unwrap()).collect();
+    assert!(ids.is_sorted() && ids.iter().all(|id| id.starts_with("shardId-00000001700000000000-") && id.len() == 37));
+    assert!(shards.iter().all(|shard| shard.get("ParentShardId").is_none()));
+    assert!(shards.iter().all(|shard| shard["SequenceNumberRange"].get("EndingSequenceNumber").is_none()));
+    let page = json!({"StreamArn": arn, "Limit": 1, "ExclusiveStartShardId": ids[1]});
+    let page = bench.ok("DescribeStream", page).await["StreamDescription"].clone();
+    assert_eq!((&page["Shards"][0]["ShardId"], &page["LastEvaluatedShardId"]), (&json!(ids[2]), &json!(ids[2])));
+    let last = json!({"StreamArn": arn, "ExclusiveStartShardId": ids[3]});
+    assert_eq!(bench.ok("DescribeStream", last).await["StreamDescription"]["Shards"], json!([]));
+    let children = json!({"StreamArn": arn, "ShardFilter": {"Type": "CHILD_SHARDS", "ShardId": ids[0]}});
+    assert_eq!(bench.ok("DescribeStream", children).await["StreamDescription"]["Shards"], json!([]));
+    let unknown = arn.replace("22:13", "22:14");
+    let gone = format!("ResourceNotFoundException: Requested resource not found: Stream: {unknown} not found");
+    bench.refused("DescribeStream", json!({"StreamArn": unknown}), &gone).await;
+    let short = "ValidationException: Invalid StreamArn: fake-stream";
+    bench.refused("DescribeStream", json!({"StreamArn": "fake-stream"}), short).await;
+}
+
+/// spec/streams.md 6, the errors
+#[tokio::test]
+async fn iterators_that_are_refused() {
+    let bench = Bench::single().await;
+    let arn = bench.create("users", Some("KEYS_ONLY")).await["LatestStreamArn"].clone();
+    let shard = bench.shards(arn.as_str().unwrap()).await[0]["ShardId"].clone();
+    let number = "100000000000000000001";
+    let base = |members: Value| with(json!({"StreamArn": arn, "ShardId": shard}), members);
+    for (members, class) in [
+        (json!({"ShardIteratorType": "AT_SEQUENCE_NUMBER"}), "ValidationException"),
+        (json!({"ShardIteratorType": "AFTER_SEQUENCE_NUMBER"}), "ValidationException"),
+        (json!({"ShardIteratorType": "LATEST", "SequenceNumber": number}), "ValidationException"),
+        (json!({"ShardIteratorType": "TRIM_HORIZON", "SequenceNumber": number}), "ValidationException"),
+        (json!({"ShardIteratorType": "NEWEST"}), "ValidationException: 1 validation error detected: Value 'NEWEST' at"),
+        (
+            json!({"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": "x".repeat(21)}),
+            "ValidationException: Invalid SequenceNumber",
+        ),
+        (
+            json!({"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": "999999999999999999999"}),
+            "ValidationException: Invalid SequenceNumber",
+        ),
+        (json!({"ShardIteratorType": "AT_TIMESTAMP"}), "ValidationException"),
+        (json!({"ShardIteratorType": "LATEST", "Timestamp": 1}), "ValidationException"),
+        (json!({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1_700_000_001}), "ValidationException"),
+        (
+            json!({"ShardIteratorType": "LATEST", "ShardId": "shardId-00000001414562045508-2bac9cd2"}),
+            "ResourceNotFoundException: Requested resource not found: Shard does not exist",
+        ),
+    ] {
+        let error = bench.call("GetShardIterator", base(members.clone())).await.unwrap_err().to_string();
+        assert!(error.starts_with(class), "{members}: {error}");
+    }
+}
+
+/// spec/streams.md 6 and 7: a token's life, its secrecy, and that it survives a restart
+#[tokio::test]
+async fn iterators_expire_and_cannot_be_forged() {
+    let bench = Bench::single().await;
+    let arn = bench.create("users", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    let shard = bench.shards(&arn).await[0].clone();
+    let token = bench.iterator(&arn, &shard, "LATEST").await;
+    assert_ne!(token, bench.iterator(&arn, &shard, "LATEST").await);
+    let forged = token.replace("table/users", "table/other");
+    for bad in ["nonsense", &forged, &token[..token.len() - 4]] {
+        let answer = bench.call("GetRecords", json!({"ShardIterator": bad})).await;
+        bench.expect(answer, "ValidationException: Invalid ShardIterator");
+    }
+    let settings = Settings { shards_per_stream: 1, ..Settings::default() };
+    let rng = Arc::new(SeededRng::new(99));
+    let db = Db::open(bench.store.clone(), bench.clock.clone(), rng, settings).await.unwrap();
+    let restarted = Bench { db, store: bench.store.clone(), clock: bench.clock.clone() };
+    bench.clock.advance(15 * 60 * 1000);
+    let page = restarted.ok("GetRecords", json!({"ShardIterator": token})).await;
+    assert_eq!(page["Records"], json!([]));
+    bench.clock.advance(1);
+    let answer = bench.call("GetRecords", json!({"ShardIterator": token})).await;
+    bench.expect(answer, "ExpiredIteratorException: The provided iterator exceeds the maximum age allowed.");
+    bench.ok("GetRecords", json!({"ShardIterator": page["NextShardIterator"]})).await;
+}

@@ -1,0 +1,119 @@
+//! UpdateTable.
+
+use super::*;
+
+fn units(r: i64, w: i64) -> Value {
+    json!({"ReadCapacityUnits": r, "WriteCapacityUnits": w})
+}
+
+async fn update(bench: &Bench, members: Value) -> Value {
+    bench.ok("UpdateTable", with(json!({"TableName": "users"}), members)).await["TableDescription"].clone()
+}
+
+/// spec/dynamodb-api.md 2.3: members that cannot be combined, or are not enough.
+#[tokio::test]
+async fn what_update_table_refuses() {
+    let bench = Bench::new().await;
+    bench.create("users", None).await;
+    let required = "ValidationException: At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, \
+                    GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, \
+                    ReplicaTransitRoleArn, MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, \
+                    WarmThroughput or TableClass is required";
+    let unit_text =
+        "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST";
+    let unit_text = format!("{PARAMETER}{unit_text}");
+    let stream = json!({"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"});
+    let cases: Vec<(Value, String)> = vec![
+        (json!({}), required.to_owned()),
+        (json!({"GlobalSecondaryIndexUpdates": []}), required.to_owned()),
+        (
+            json!({"DeletionProtectionEnabled": true, "BillingMode": "PAY_PER_REQUEST"}),
+            format!("{PARAMETER}DeletionProtection modification must be the only operation in the request"),
+        ),
+        (
+            json!({"DeletionProtectionEnabled": true, "TableClass": "STANDARD"}),
+            format!("{PARAMETER}TableClass modification must be the only operation in the request"),
+        ),
+        (
+            json!({"StreamSpecification": stream, "ProvisionedThroughput": units(1, 1)}),
+            "ValidationException: You cannot modify stream status while updating table IOPS".to_owned(),
+        ),
+        (json!({"ProvisionedThroughput": units(1, 1)}), unit_text.clone()),
+        (json!({"BillingMode": "PAY_PER_REQUEST", "ProvisionedThroughput": units(1, 1)}), unit_text),
+        (
+            json!({"BillingMode": "PROVISIONED"}),
+            format!("{PARAMETER}ProvisionedThroughput must be specified when BillingMode is PROVISIONED"),
+        ),
+        (json!({"ReplicaUpdates": [{}]}), format!("{PARAMETER}ReplicaUpdates is not supported by Tailrace yet")),
+        (
+            json!({"StreamSpecification": {"StreamEnabled": true}}),
+            format!("{PARAMETER}If stream is being enabled then UpdateViewType is required"),
+        ),
+        (
+            json!({"StreamSpecification": {"StreamEnabled": false, "StreamViewType": "KEYS_ONLY"}}),
+            format!("{PARAMETER}If stream is being disabled, then UpdateViewType must not be specified"),
+        ),
+        (
+            json!({"StreamSpecification": {"StreamEnabled": false}}),
+            "ValidationException: Table has no stream to disable: TableName: users".to_owned(),
+        ),
+    ];
+    for (members, expected) in cases {
+        bench.refused("UpdateTable", with(json!({"TableName": "users"}), members), &expected).await;
+    }
+    let gone = "ResourceNotFoundException: Requested resource not found: Table: nobody not found";
+    bench.refused("UpdateTable", json!({"TableName": "nobody", "BillingMode": "PAY_PER_REQUEST"}), gone).await;
+}
+
+/// spec/dynamodb-api.md 2.2 (billing, throughput, warm throughput), 2.3 (responses, same throughput, PAY_PER_REQUEST again)
+#[tokio::test]
+async fn billing_goes_there_and_back() {
+    let bench = Bench::new().await;
+    bench.create("users", None).await;
+    bench.clock.advance(5_000);
+    let again = update(&bench, json!({"BillingMode": "PAY_PER_REQUEST"})).await;
+    assert_eq!(again["TableStatus"], "UPDATING");
+    assert_eq!(again["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"], 1_700_000_000.0, "nothing changes");
+
+    let to = json!({"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(5, 20_000)});
+    let answer = update(&bench, to).await;
+    assert_eq!(answer["ProvisionedThroughput"]["ReadCapacityUnits"], 0, "the old throughput is echoed");
+    let table = bench.describe("users").await;
+    assert_eq!(table["ProvisionedThroughput"]["WriteCapacityUnits"], 20_000);
+    assert_eq!(table["BillingModeSummary"]["BillingMode"], "PROVISIONED");
+    assert_eq!(table["WarmThroughput"]["ReadUnitsPerSecond"], 12_000, "never decreases");
+    assert_eq!(table["WarmThroughput"]["WriteUnitsPerSecond"], 20_000);
+
+    let same = "ValidationException: The provisioned throughput for the table will not change. The requested value equals \
+                the current value. Current ReadCapacityUnits provisioned for the table: 5. Requested ReadCapacityUnits: 5. \
+                Current WriteCapacityUnits provisioned for the table: 20000. Requested WriteCapacityUnits: 20000. Refer to \
+                the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.";
+    let body = json!({"TableName": "users", "ProvisionedThroughput": units(5, 20_000)});
+    bench.refused("UpdateTable", body, same).await;
+    update(&bench, json!({"ProvisionedThroughput": units(4, 30_000)})).await;
+    let table = bench.describe("users").await;
+    assert_eq!(table["ProvisionedThroughput"]["NumberOfDecreasesToday"], 1);
+    assert_eq!(table["ProvisionedThroughput"]["LastIncreaseDateTime"], 1_700_000_005.0);
+    bench.clock.advance(24 * 60 * 60 * 1000);
+    assert_eq!(bench.describe("users").await["ProvisionedThroughput"]["NumberOfDecreasesToday"], 0);
+}
+
+/// spec/dynamodb-api.md 2.3: OnDemandThroughput merges, -1 clears; deletion protection and class.
+#[tokio::test]
+async fn settings_are_kept_and_cleared() {
+    let bench = Bench::new().await;
+    bench.create("users", None).await;
+    update(&bench, json!({"OnDemandThroughput": {"MaxReadRequestUnits": 10}})).await;
+    let both = update(&bench, json!({"OnDemandThroughput": {"MaxWriteRequestUnits": 20}})).await;
+    assert_eq!(both["OnDemandThroughput"], json!({"MaxReadRequestUnits": 10, "MaxWriteRequestUnits": 20}));
+    let cleared = update(&bench, json!({"OnDemandThroughput": {"MaxReadRequestUnits": -1}})).await;
+    assert_eq!(cleared["OnDemandThroughput"], json!({"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": 20}));
+    assert_eq!(bench.describe("users").await["OnDemandThroughput"], json!({"MaxWriteRequestUnits": 20}));
+
+    let protected = update(&bench, json!({"DeletionProtectionEnabled": true})).await;
+    assert_eq!((&protected["TableStatus"], &protected["DeletionProtectionEnabled"]), (&json!("ACTIVE"), &json!(true)));
+    let class = update(&bench, json!({"TableClass": "STANDARD_INFREQUENT_ACCESS"})).await;
+    assert_eq!(class.get("TableClassSummary"), None, "the old class is echoed");
+    let described = bench.describe("users").await["TableClassSummary"].clone();
+    assert_eq!(described, json!({"TableClass": "STANDARD_INFREQUENT_ACCESS", "LastUpdateDateTime": 1_700_000_000.0}));
+}
