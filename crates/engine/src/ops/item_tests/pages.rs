@@ -264,3 +264,14 @@ async fn start_keys_are_refused_in_their_words() {
         bench.refused("Scan", scan(members), &ve(text)).await;
     }
 }
+
+#[tokio::test]
+async fn key_values_that_no_item_can_have_find_nothing() {
+    let bench = numbered(1).await;
+    let long = s(&"x".repeat(70_000));
+    let answer = bench.ok("Query", query("pk = :p", json!({":p": long}))).await;
+    assert_eq!(answer, json!({"Items": [], "Count": 0, "ScannedCount": 0}));
+    let body = json!({"TableName": "texts", "KeyConditionExpression": "pk = :p AND sk > :v",
+        "ExpressionAttributeValues": {":p": s("a"), ":v": long}});
+    assert_eq!(bench.ok("Query", body).await["Count"], json!(0));
+}

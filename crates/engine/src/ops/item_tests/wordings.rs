@@ -115,3 +115,28 @@ async fn expressions_and_the_parameters_they_replaced_do_not_mix() {
                 parameters: {Expected} Expression parameters: {ConditionExpression}";
     bench.refused("PutItem", request, &enveloped(text)).await;
 }
+
+#[tokio::test]
+async fn values_that_nest_too_deep_are_refused_at_any_depth() {
+    let bench = Bench::new().await;
+    let put = |levels: usize| {
+        let nested = format!("{}{{\"NULL\":true}}{}", r#"{"L":["#.repeat(levels), "]}".repeat(levels));
+        format!(r#"{{"TableName":"users","Item":{{"pk":{{"S":"a"}},"x":{nested}}}}}"#)
+    };
+    let answer = async |levels: usize| {
+        let context = RequestContext::default();
+        bench.db.execute(Service::DynamoDb, "PutItem", put(levels).as_bytes(), &context).await
+    };
+    answer(31).await.unwrap();
+    let text = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond \
+                supported limit";
+    for (levels, expected) in [
+        (32, enveloped(text)),
+        (61, enveloped(text)),
+        (62, ve(text)),
+        (990, ve(text)),
+        (1100, "SerializationException".into()),
+    ] {
+        assert_eq!(answer(levels).await.unwrap_err().to_string(), expected, "{levels}");
+    }
+}
