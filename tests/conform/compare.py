@@ -25,9 +25,12 @@ class Rule:
         self.target = re.compile(entry["target"], re.DOTALL) if "target" in entry else None
         self.rewrite = entry.get("rewrite")
         self.bodies = entry.get("bodies")
+        self.several = entry.get("several", False)
 
-    def applies(self, operation):
-        return self.operations is None or operation in self.operations
+    def applies(self, operation, request):
+        if self.operations is not None and operation not in self.operations:
+            return False
+        return not self.several or len(re.findall(r",(?![^(]*\))|SET|REMOVE|ADD|DELETE", request["UpdateExpression"])) > 1
 
 
 def load_rules():
@@ -124,7 +127,7 @@ class Comparison:
             return f"the target answers a number that is not in its plain form: {canonical(target.body)}"
         one, two = normal(operation, oracle.body), normal(operation, target.body)
         for rule in self.rules:
-            if rule.bodies and rule.applies(operation):
+            if rule.bodies and rule.applies(operation, request):
                 changed_one, changed_two = BODIES[rule.bodies](request, one, two)
                 if (changed_one, changed_two) != (one, two):
                     self.used[rule.id] += 1
@@ -142,7 +145,7 @@ class Comparison:
         for rule in self.rules:
             if expected == got:
                 break
-            if rule.oracle is None or not rule.applies(operation):
+            if rule.oracle is None or not rule.applies(operation, request):
                 continue
             match = rule.oracle.search(expected)
             if not match:

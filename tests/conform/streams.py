@@ -20,7 +20,7 @@ def records(endpoint, table):
             change = record["dynamodb"]
             images = {name: _without_empty(compare.normal_item(change[name])) for name in ("OldImage", "NewImage") if name in change}
             entry = {"eventName": record["eventName"], "view": change["StreamViewType"]} | images
-            changes.setdefault(compare.canonical(change["Keys"]), []).append(entry)
+            changes.setdefault(compare.canonical(compare.normal_item(change["Keys"])), []).append(entry)
     return changes
 
 
