@@ -11,7 +11,6 @@ use crate::client::Client;
 use crate::{Failure, Outcome};
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Page {
     mappings: Vec<MappingReport>,
 }
@@ -97,6 +96,7 @@ mod tests {
             parked_records: 0,
             last_error: Some("KeyError:\n  'Score'".into()),
             blocked: true,
+            drained: false,
         };
         let mapping = MappingReport {
             uuid: "u".into(),
@@ -104,6 +104,7 @@ mod tests {
             table: "GameScores".into(),
             function: "level-up".into(),
             state: "Enabled".into(),
+            last_processing_result: "PROBLEM: Function call failed".into(),
             shards: vec![shard],
         };
         let expect = "\

@@ -11,5 +11,7 @@ mod runner;
 mod seams;
 
 pub use config::{CreateMapping, Mapping, MappingError, Parameters, StartingPosition, StreamSource};
-pub use runner::{Blocked, Dependencies, MappingStatus, Mappings, ParkedRecord, Redriven, ShardStatus};
+pub use runner::{
+    Blocked, Dependencies, MappingOverview, MappingStatus, Mappings, ParkedRecord, Redriven, ShardOverview, ShardStatus,
+};
 pub use seams::{Invoker, MappingEvent, NoObserver, Observer, Streams, SystemTimer, Timer};

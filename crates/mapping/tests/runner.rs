@@ -7,10 +7,10 @@ mod common;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use common::{ARN, STREAM, Stage, request, seal, sequence_number};
+use common::{ARN, STREAM, Stage, append, request, seal, sequence_number};
 use tailrace_mapping::machine::Outcome;
 use tailrace_mapping::{MappingError, MappingEvent, Parameters};
-use tailrace_store::{Engine, ShardNo};
+use tailrace_store::{Decision, Engine, NewImage, ShardNo, Write, commit};
 
 fn batch(size: i64) -> Parameters {
     Parameters { batch_size: Some(size), ..Parameters::default() }
@@ -297,4 +297,65 @@ async fn a_graceful_stop_repeats_nothing() {
     assert!(seen.is_empty(), "nothing is handed out after the stop: {seen:?}");
     let mut again = Stage::open(stage.store, stage.time).await;
     assert_eq!(again.call().await.values(), [3, 4]);
+}
+
+/// A shard whose log cannot be read is tried again, but not beside a call of the function that still runs.
+#[tokio::test]
+async fn a_failed_shard_starts_again_only_when_its_batch_is_back() {
+    let mut stage = Stage::new(1).await;
+    let page = tailrace_core::limits::GET_RECORDS_MAX as u64;
+    for n in 0..page {
+        stage.write("a", n).await;
+    }
+    let Write::Append { stream, bucket, .. } = append("a") else { unreachable!() };
+    let meta = Bytes::from_static(b"damaged");
+    let damaged = Write::Append { stream, bucket, meta, old: None, new: NewImage::None };
+    commit(stage.store.as_ref(), &[], &[], |_| Decision::Apply(vec![damaged.clone()], ())).await.unwrap();
+    stage.create(batch(page as i64)).await;
+    let call = stage.call().await;
+    assert_eq!(call.values().len() as u64, page);
+    // The next page is damaged. Time enough passes for many a restart.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+        stage.time.advance(100);
+    }
+    assert!(stage.calls.try_recv().is_err(), "the batch is handed out twice at once");
+    call.ok();
+    stage.until(|mappings| mappings.status()[0].trouble.is_some()).await;
+    let trouble = stage.mappings.status()[0].trouble.clone().unwrap();
+    assert!(trouble.contains("meta"), "{trouble}");
+}
+
+#[tokio::test]
+async fn the_overview_shows_every_shard_whether_or_not_it_is_worked_on() {
+    let mut stage = Stage::new(2).await;
+    let mapping = stage.create(Parameters::default()).await;
+    let last = stage.write("a", 1).await;
+    stage.call().await.ok();
+    stage.mappings.drained().await.unwrap();
+    let overview = stage.mappings.overview().await.unwrap();
+    assert_eq!((overview[0].table.as_str(), overview[0].last_processing_result.as_str()), ("T", "OK"));
+    assert!(overview[0].shards.iter().all(|shard| shard.state == "idle" && shard.drained));
+
+    let disable = Parameters { enabled: Some(false), ..Parameters::default() };
+    stage.mappings.update(&mapping.uuid, None, &disable).await.unwrap();
+    stage.write("a", 2).await;
+    stage.time.advance(500);
+    let overview = stage.mappings.overview().await.unwrap();
+    assert_eq!((overview[0].state, overview[0].last_processing_result.as_str()), ("Disabled", "OK"));
+    assert_eq!(overview[0].shards.len(), 2);
+    let behind: Vec<_> = overview[0].shards.iter().filter(|shard| shard.lag_records > 0).collect();
+    assert_eq!(behind.len(), 1);
+    assert_eq!((behind[0].state, behind[0].lag_records, behind[0].lag_ms), ("waiting", 1, 500));
+    assert!(behind[0].position >= sequence_number(last));
+
+    let enable = Parameters { enabled: Some(true), ..Parameters::default() };
+    stage.mappings.update(&mapping.uuid, None, &enable).await.unwrap();
+    stage.call().await.ok();
+    for info in stage.store.shards(STREAM).await.unwrap() {
+        seal(stage.store.as_ref(), info.shard, false).await;
+    }
+    stage.mappings.drained().await.unwrap();
+    let overview = stage.mappings.overview().await.unwrap();
+    assert!(overview[0].shards.iter().all(|shard| shard.state == "finished" && shard.drained));
 }

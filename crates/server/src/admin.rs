@@ -8,7 +8,6 @@ use crate::mappings::Mappings;
 use crate::report::MappingReport;
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct MappingsPage {
     mappings: Vec<MappingReport>,
 }

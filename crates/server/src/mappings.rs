@@ -1,6 +1,5 @@
 //! The event source mappings of the server: the runner, wired to the engine's streams, the functions and the events.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -9,11 +8,10 @@ use tailrace_core::ErrorCode;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
-use tailrace_engine::streams::descriptor::shard_id;
 use tailrace_lambda::Functions;
 use tailrace_mapping as runner;
-use tailrace_mapping::{CreateMapping, MappingEvent, Observer, Parameters, StreamSource, SystemTimer};
-use tailrace_store::{ShardNo, StoreError, StreamId};
+use tailrace_mapping::{CreateMapping, MappingEvent, MappingOverview, Observer, Parameters, StreamSource, SystemTimer};
+use tailrace_store::{ShardNo, StoreError};
 use tokio::sync::mpsc;
 
 use crate::report::{Event, MappingReport, ShardReport};
@@ -34,7 +32,6 @@ pub enum Progress {
 /// The mappings of the data directory, and their runners.
 pub struct Mappings {
     runner: runner::Mappings,
-    db: Arc<Db>,
 }
 
 impl Mappings {
@@ -61,7 +58,7 @@ impl Mappings {
             region: db.settings().region.clone(),
             account_id: db.settings().account_id.clone(),
         };
-        Ok(Self { runner: runner::Mappings::open(dependencies).await?, db })
+        Ok(Self { runner: runner::Mappings::open(dependencies).await? })
     }
 
     /// Makes the mapping that a template asks for, or gives the one that is there the template's rules. Where it is in
@@ -119,37 +116,33 @@ impl Mappings {
     /// # Errors
     /// One line for the operator.
     pub async fn report(&self) -> Result<Vec<MappingReport>, String> {
-        let sources: HashMap<String, StreamId> =
-            self.runner.list().into_iter().map(|mapping| (mapping.uuid, mapping.source.id)).collect();
         let blocked = self.blocked();
-        let mut reports = Vec::new();
-        for status in self.runner.status() {
-            let shards = match sources.get(&status.uuid) {
-                Some(stream) => self.db.store().shards(*stream).await.map_err(|e| e.to_string())?,
-                None => Vec::new(),
-            };
-            let names: HashMap<u64, String> = shards.iter().map(|info| (info.shard.0, shard_id(info))).collect();
-            let shards = status.shards.iter().map(|shard| ShardReport {
-                shard_id: names.get(&shard.shard).cloned().unwrap_or_else(|| shard.shard.to_string()),
-                position: shard.position.clone(),
-                state: shard.state.to_owned(),
-                pending_records: shard.lag_records,
-                pending_is_more: shard.lag_is_more,
-                lag_ms: shard.lag_ms,
-                parked_records: shard.parked,
-                last_error: shard.error.clone().or_else(|| status.trouble.clone()),
-                blocked: blocked.contains(&(status.uuid.clone(), ShardNo(shard.shard))),
-            });
-            reports.push(MappingReport {
-                shards: shards.collect(),
-                table: table_of(&status.event_source_arn).to_owned(),
-                uuid: status.uuid,
-                stream_arn: status.event_source_arn,
-                function: status.function,
-                state: status.state.to_owned(),
-            });
-        }
-        Ok(reports)
+        let mappings = self.runner.overview().await.map_err(|e| e.to_string())?;
+        let report = |mapping: MappingOverview| MappingReport {
+            shards: mapping
+                .shards
+                .into_iter()
+                .map(|shard| ShardReport {
+                    blocked: blocked.contains(&(mapping.uuid.clone(), shard.shard)),
+                    shard_id: shard.shard_id,
+                    position: shard.position,
+                    state: shard.state.to_owned(),
+                    pending_records: shard.lag_records,
+                    pending_is_more: shard.lag_is_more,
+                    lag_ms: shard.lag_ms,
+                    parked_records: shard.parked,
+                    last_error: shard.error.or_else(|| mapping.trouble.clone()),
+                    drained: shard.drained,
+                })
+                .collect(),
+            uuid: mapping.uuid,
+            stream_arn: mapping.stream_arn,
+            table: mapping.table,
+            function: mapping.function,
+            state: mapping.state.to_owned(),
+            last_processing_result: mapping.last_processing_result,
+        };
+        Ok(mappings.into_iter().map(report).collect())
     }
 
     /// Waits until everything is processed, but for what is blocked.
@@ -170,7 +163,8 @@ impl Mappings {
             }
             let reports = self.report().await?;
             let shards = || reports.iter().filter(|m| m.state == "Enabled").flat_map(|m| &m.shards);
-            let is_done = |shard: &ShardReport| shard.pending_records == 0 && !shard.pending_is_more;
+            // What waits behind a blocked parent waits as long as that.
+            let is_done = |shard: &ShardReport| shard.drained || shard.state == "waiting";
             if shards().all(|shard| shard.blocked || is_done(shard)) {
                 return Ok(Progress::Blocked(shards().filter(|shard| shard.blocked).cloned().collect()));
             }
@@ -186,11 +180,6 @@ impl Mappings {
     pub async fn stop(&self) {
         self.runner.shutdown().await;
     }
-}
-
-/// The table in a stream's ARN.
-fn table_of(stream_arn: &str) -> &str {
-    stream_arn.split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or(stream_arn)
 }
 
 /// The engine's streams, as the runner looks for them.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A mapping as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct MappingReport {
     /// Its uuid.
     pub uuid: String,
@@ -16,30 +17,39 @@ pub struct MappingReport {
     pub function: String,
     /// `Enabled`, `Disabled` or what else its state is.
     pub state: String,
-    /// Its shards, oldest first.
+    /// As Lambda shows it.
+    pub last_processing_result: String,
+    /// The shards of its stream, oldest first.
     pub shards: Vec<ShardReport>,
 }
 
 /// A mapping's place in one shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ShardReport {
     /// The shard.
     pub shard_id: String,
     /// The sequence number up to which every record is done.
     pub position: String,
-    /// `idle`, `invoking`, `retrying` or `blocked` with its reason.
+    /// `waiting` (for its parent, or for the mapping to be enabled), `idle`, `invoking`, `retrying`, `blocked` or
+    /// `finished`.
     pub state: String,
-    /// Records that were read and are not done.
+    /// Records that are known and not done.
+    #[serde(rename = "lagRecords")]
     pub pending_records: usize,
-    /// There are others behind them.
+    /// There may be others behind them.
+    #[serde(rename = "lagIsMore")]
     pub pending_is_more: bool,
     /// Age of the oldest of them, milliseconds; 0 if there is none.
     pub lag_ms: u64,
     /// Records that were set aside.
+    #[serde(rename = "parked")]
     pub parked_records: u64,
-    /// The error of the last invocation, if it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The last error, while it matters.
+    #[serde(rename = "error", default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Every record that is published is done, durably.
+    pub drained: bool,
     /// A failing record holds the shard up, and no rule will ever give it up.
     pub blocked: bool,
 }

@@ -166,7 +166,13 @@ impl Server {
     pub async fn stop(self) -> Result<(), String> {
         self.ready.store(false, Ordering::Release);
         self.retention.abort();
-        self.mappings.stop().await;
+        if tokio::time::timeout(FUNCTION_DRAIN, self.mappings.stop()).await.is_err() {
+            // What still runs is ended, so that its batch comes back to its mapping; a later start delivers it again.
+            self.functions.stop(Duration::ZERO).await;
+            if tokio::time::timeout(CHECKPOINT_DRAIN, self.mappings.stop()).await.is_err() {
+                tracing::warn!("not every checkpoint could be written; a later start delivers its records again");
+            }
+        }
         self.functions.stop(FUNCTION_DRAIN).await;
         drop(self.stop_serving);
         let _ = self.serving.await;
@@ -178,7 +184,10 @@ impl Server {
     }
 }
 
-/// Functions of batches have ended when the mappings have stopped; this is for calls from elsewhere.
+/// How long a checkpoint is waited for once no function runs: a disk without room must not hold up the end.
+const CHECKPOINT_DRAIN: Duration = Duration::from_secs(2);
+
+/// How long functions that run are waited for.
 const FUNCTION_DRAIN: Duration = Duration::from_millis(limits::HTTP_SHUTDOWN_DEFAULT_MS);
 
 /// How long a stop waits for the last lines that functions printed.

@@ -4,6 +4,7 @@
 //! letting what is under way end, never by dropping it; no task ends in silence.
 //! It does not decide what happens to a record: that is [`crate::machine`].
 
+mod overview;
 mod rows;
 mod shard;
 mod status;
@@ -23,6 +24,7 @@ use tailrace_store::{Engine, LogPosition, ShardNo, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use overview::{MappingOverview, ShardOverview};
 pub use rows::ParkedRecord;
 pub use status::{Blocked, MappingStatus, ShardStatus};
 

@@ -17,7 +17,7 @@ use super::status::ShardSnapshot;
 use super::{Control, Shared, Work, rows};
 use crate::config::StreamSource;
 use crate::event;
-use crate::machine::{Action, Checkpoint, Input, Invocation, LogRead, Now, Outcome, ShardMachine};
+use crate::machine::{Action, Checkpoint, Input, Invocation, InvocationId, LogRead, Now, Outcome, ShardMachine};
 use crate::seams::MappingEvent;
 
 /// Records that are turned into events before other tasks get their turn.
@@ -36,12 +36,28 @@ pub(super) enum End {
 
 type Fetch = BoxFuture<'static, Result<LogRead, StoreError>>;
 type Commit = BoxFuture<'static, Result<bool, StoreError>>;
+type Invocations = FuturesUnordered<BoxFuture<'static, (InvocationId, Outcome)>>;
 
+/// Runs until the shard is finished or the mapping is to stop. It ends, however it ends, with nothing of the function
+/// under way: whoever starts the shard again hands the same records out, and never beside a call that still runs.
 pub(super) async fn run(
     shared: Arc<Shared>,
     work: Arc<Work>,
     shard: ShardNo,
+    control: watch::Receiver<Control>,
+) -> Result<End, StoreError> {
+    let mut invocations = Invocations::new();
+    let ended = deliver(shared, work, shard, control, &mut invocations).await;
+    while invocations.next().await.is_some() {}
+    ended
+}
+
+async fn deliver(
+    shared: Arc<Shared>,
+    work: Arc<Work>,
+    shard: ShardNo,
     mut control: watch::Receiver<Control>,
+    invocations: &mut Invocations,
 ) -> Result<End, StoreError> {
     let mut wanted = control.borrow_and_update().clone();
     let (checkpoint, parked) = begin(&shared, &work, shard, wanted.rules.lanes).await?;
@@ -51,7 +67,6 @@ pub(super) async fn run(
     let mut machine = ShardMachine::new((*wanted.rules).clone(), checkpoint, parked.0, parked.1);
     let mut fetch: Option<Fetch> = None;
     let mut commit: Option<Commit> = None;
-    let mut invocations = FuturesUnordered::new();
     let mut inputs = vec![Input::Tick];
     if wanted.stop {
         inputs.push(Input::Stop);
@@ -65,7 +80,7 @@ pub(super) async fn run(
                         fetch = Some(read(shared.clone(), work.source.clone(), shard, after, limits, wait).boxed());
                     }
                     Action::Invoke(invocation) => {
-                        invocations.push(invoke(shared.clone(), work.clone(), shard, invocation));
+                        invocations.push(invoke(shared.clone(), work.clone(), shard, invocation).boxed());
                     }
                     Action::Commit { checkpoint, parked } => {
                         let (shared, work) = (shared.clone(), work.clone());
@@ -215,7 +230,7 @@ async fn invoke(
     work: Arc<Work>,
     shard: ShardNo,
     invocation: Invocation,
-) -> (crate::machine::InvocationId, Outcome) {
+) -> (InvocationId, Outcome) {
     let target = work.target.lock().clone();
     let records = invocation.records.len();
     let payload = event::envelope(&invocation.records);

@@ -1,0 +1,165 @@
+//! Every mapping with every shard of its stream, running or not: what `tailrace mappings` and a drain look at.
+//!
+//! What it does not do: it keeps no state. It looks at what the tasks last said, at the stored checkpoints, and at the log.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tailrace_core::limits::{GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX};
+use tailrace_core::{Lsn, SequenceNumber};
+use tailrace_engine::streams::descriptor::shard_id;
+use tailrace_store::{ShardInfo, ShardNo, StoreError};
+
+use super::status::shard_status;
+use super::{Mappings, rows};
+use crate::machine::{Checkpoint, Status};
+
+/// A mapping with all shards of its stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MappingOverview {
+    /// UUID.
+    pub uuid: String,
+    /// The function's name.
+    pub function: String,
+    /// The stream.
+    pub stream_arn: String,
+    /// The table whose stream it is.
+    pub table: String,
+    /// `Enabled`, `Disabled`, `Disabling` or `Deleting`.
+    pub state: &'static str,
+    /// As Lambda shows it.
+    pub last_processing_result: String,
+    /// The last trouble of the mapping itself.
+    pub trouble: Option<String>,
+    /// The shards, oldest first.
+    pub shards: Vec<ShardOverview>,
+}
+
+/// A mapping's place in a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardOverview {
+    /// The shard's number.
+    #[serde(skip)]
+    pub shard: ShardNo,
+    /// The shard.
+    pub shard_id: String,
+    /// Every record up to this sequence number is done, durably.
+    pub position: String,
+    /// `waiting` (for its parent, or because the mapping is disabled), `idle`, `invoking`, `retrying`, `blocked` or
+    /// `finished`.
+    pub state: &'static str,
+    /// Records that are known and not done.
+    pub lag_records: usize,
+    /// There may be others behind them.
+    pub lag_is_more: bool,
+    /// Age of the oldest of them, milliseconds.
+    pub lag_ms: u64,
+    /// The last error, while it matters.
+    pub error: Option<String>,
+    /// Parked records.
+    pub parked: u64,
+    /// Every record that is published is done, durably.
+    pub drained: bool,
+}
+
+impl Mappings {
+    /// Every mapping with every shard.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn overview(&self) -> Result<Vec<MappingOverview>, StoreError> {
+        let store = self.shared.store.as_ref();
+        let mut mappings = Vec::new();
+        for status in self.status() {
+            let Ok(entry) = self.entry(&status.uuid) else { continue };
+            let checkpoints: BTreeMap<ShardNo, Checkpoint> =
+                rows::checkpoints(store, entry.work.id).await?.into_iter().collect();
+            let mut shards = Vec::new();
+            for info in store.shards(entry.work.source.id).await? {
+                let running = entry.work.shown.lock().get(&info.shard).map(|snapshot| snapshot.status.clone());
+                let checkpoint = checkpoints.get(&info.shard);
+                shards.push(match (checkpoint.is_some_and(|checkpoint| checkpoint.finished), running) {
+                    (false, Some(running)) => self.running(&info, &running).await?,
+                    (finished, _) => self.resting(&info, checkpoint, finished).await?,
+                });
+            }
+            let last = checkpoints.values().filter_map(|checkpoint| checkpoint.last.as_ref());
+            let last = last.max_by_key(|last| last.at_ms);
+            let last_processing_result = match last {
+                // A disabled mapping has no task that knows what came last.
+                Some(last) if status.shards.is_empty() && last.error.is_some() => {
+                    "PROBLEM: Function call failed".to_owned()
+                }
+                Some(_) if status.shards.is_empty() => "OK".to_owned(),
+                _ => status.last_processing_result,
+            };
+            let arn = status.event_source_arn;
+            let table = arn.split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
+            mappings.push(MappingOverview {
+                table: table.to_owned(),
+                uuid: status.uuid,
+                function: status.function,
+                stream_arn: arn,
+                state: status.state,
+                last_processing_result,
+                trouble: status.trouble,
+                shards,
+            });
+        }
+        Ok(mappings)
+    }
+
+    async fn running(&self, info: &ShardInfo, status: &Status) -> Result<ShardOverview, StoreError> {
+        let shown = shard_status(info.shard, status, self.shared.clock.now_ms());
+        let idle = status.durable && status.caught_up && status.pending_records == 0 && info.sealed.is_none();
+        let unread = if idle { self.unread(info.shard, status.read, 1).await?.0 } else { 0 };
+        Ok(ShardOverview {
+            shard: info.shard,
+            shard_id: shard_id(info),
+            position: shown.position,
+            state: if shown.state.starts_with("blocked") { "blocked" } else { shown.state },
+            lag_records: shown.lag_records + unread,
+            lag_is_more: shown.lag_is_more || unread > 0,
+            lag_ms: shown.lag_ms,
+            error: shown.error,
+            parked: shown.parked,
+            drained: idle && unread == 0,
+        })
+    }
+
+    async fn resting(
+        &self,
+        info: &ShardInfo,
+        checkpoint: Option<&Checkpoint>,
+        finished: bool,
+    ) -> Result<ShardOverview, StoreError> {
+        let after = checkpoint.map_or(Lsn(info.first.0.saturating_sub(1)), |checkpoint| checkpoint.low_water);
+        let (lag_records, oldest_ms) = match finished {
+            true => (0, None),
+            false => self.unread(info.shard, after, GET_RECORDS_MAX).await?,
+        };
+        Ok(ShardOverview {
+            shard: info.shard,
+            shard_id: shard_id(info),
+            position: SequenceNumber(after).to_string(),
+            state: if finished { "finished" } else { "waiting" },
+            lag_records,
+            lag_is_more: lag_records == GET_RECORDS_MAX,
+            lag_ms: oldest_ms.map_or(0, |oldest| self.shared.clock.now_ms().saturating_sub(oldest)),
+            error: None,
+            parked: 0,
+            drained: finished,
+        })
+    }
+
+    /// How many records lie behind `after`, at most `max`, and when the oldest was committed.
+    async fn unread(&self, shard: ShardNo, after: Lsn, max: usize) -> Result<(usize, Option<u64>), StoreError> {
+        match self.shared.store.read_log(shard, after, max, MAPPING_FETCH_BYTES_MAX).await {
+            Ok(page) => Ok((page.records.len(), page.records.first().map(|record| record.time_ms))),
+            Err(StoreError::NoSuchShard(_)) => Ok((0, None)),
+            Err(error) => Err(error),
+        }
+    }
+}
