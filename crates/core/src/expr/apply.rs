@@ -42,10 +42,11 @@ impl Update {
         Ok(item)
     }
 
-    /// What `UPDATED_OLD` answers of the item before, and `UPDATED_NEW` of the item after: the touched leaves, but of a
-    /// list that was touched anywhere, all of it.
+    /// What `UPDATED_OLD` answers of the item before, and `UPDATED_NEW` of the item after: the targets that are there.
+    /// Of a list with such a target in it, all of it.
     pub fn touched(&self, item: &Item) -> Item {
-        let whole_lists = self.actions.iter().map(|action| {
+        let present = self.actions.iter().filter(|action| action.target.get(item).is_some());
+        let whole_lists = present.map(|action| {
             let elements = action.target.elements();
             let names = elements.iter().take_while(|element| matches!(element, Element::Name(_))).count();
             Path::of(elements[..names].to_vec())

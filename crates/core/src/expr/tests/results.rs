@@ -135,7 +135,7 @@ fn an_update_reads_the_item_as_it_was() {
     let new = item([("l", l([n("1"), n("1"), s("x")]))]);
     check_update("SET l[9] = :v, l[0] = l[1] REMOVE l[2]", &old, &new, &old, &new);
     let new = item([("l", l([n("0"), n("1"), n("2"), s("x"), n("1")]))]);
-    check_update("SET l[8] = :n, l[5] = :v", &old, &new, &old, &new);
+    check_update("SET l[8] = :n, l[5] = :v", &old, &new, &Item::new(), &Item::new());
 }
 
 #[test]
