@@ -6,6 +6,7 @@ mod legacy;
 mod pages;
 mod reads;
 mod records;
+mod replay;
 mod updates;
 mod wordings;
 mod writes;

@@ -1,0 +1,151 @@
+//! Seeded: many writers of few keys, syncs that are held and power that is cut. Afterwards the stream, replayed from its
+//! beginning, is the table; each record's old image is the record before it; and what was acknowledged is in the stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use tailrace_core::codec::StoredItem;
+use tailrace_core::rng::Rng;
+use tailrace_store::PlantedBug;
+
+use super::*;
+use crate::streams::record_meta::RecordMeta;
+
+const KEYS: u64 = 5;
+const WRITERS: u64 = 8;
+const WRITES_EACH: u64 = 25;
+
+fn below(rng: &SeededRng, bound: u64) -> u64 {
+    rng.next_u64() % bound
+}
+
+/// One write; the mark that its new image has, if it was acknowledged and always makes a record.
+async fn write(bench: &Bench, rng: &SeededRng, mark: u64) -> Option<String> {
+    let key = json!({"pk": s(&format!("k{}", below(rng, KEYS)))});
+    let mark = mark.to_string();
+    match below(rng, 6) {
+        0 | 1 => {
+            let item = json!({"pk": key["pk"], "mark": {"S": mark}});
+            bench.call("PutItem", json!({"TableName": "users", "Item": item})).await.ok().map(|_| mark)
+        }
+        2 => {
+            let update = json!({"TableName": "users", "Key": key, "UpdateExpression": "SET mark = :m ADD n :one",
+                "ExpressionAttributeValues": {":m": {"S": mark}, ":one": n(1)}});
+            bench.call("UpdateItem", update).await.ok().map(|_| mark)
+        }
+        3 => {
+            let item = json!({"pk": key["pk"], "mark": {"S": mark}});
+            let put = json!({"TableName": "users", "Item": item, "ConditionExpression": "attribute_not_exists(pk)"});
+            bench.call("PutItem", put).await.ok().map(|_| mark)
+        }
+        4 => {
+            let write = json!([{"PutRequest": {"Item": {"pk": key["pk"], "mark": {"S": mark}}}}]);
+            bench.call("BatchWriteItem", json!({"RequestItems": {"users": write}})).await.ok().map(|_| mark)
+        }
+        _ => {
+            let _ = bench.call("DeleteItem", json!({"TableName": "users", "Key": key})).await;
+            None
+        }
+    }
+}
+
+async fn writer(bench: &Bench, seed: u64, number: u64) -> Vec<String> {
+    let rng = SeededRng::new(seed * 1000 + number);
+    let mut acknowledged = Vec::new();
+    for i in 0..WRITES_EACH {
+        acknowledged.extend(write(bench, &rng, number * WRITES_EACH + i).await);
+        for _ in 0..below(&rng, 3) {
+            tokio::task::yield_now().await;
+        }
+    }
+    acknowledged
+}
+
+/// Holds syncs, and then lets them through or cuts the power, until the writers are done.
+async fn weather(bench: &Bench, seed: u64) {
+    let rng = SeededRng::new(seed);
+    loop {
+        bench.store.hold_syncs(true);
+        for _ in 0..below(&rng, 20) {
+            tokio::task::yield_now().await;
+        }
+        match below(&rng, 2) {
+            0 => bench.store.crash(),
+            _ => bench.store.hold_syncs(false),
+        }
+        for _ in 0..below(&rng, 20) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A run; what is wrong with what it left behind, if anything is.
+async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
+    let bench = Bench::streaming(ViewType::NewAndOldImages).await;
+    if let Some(bug) = bug {
+        bench.store.plant(bug);
+    }
+    let writers = join_all((0..WRITERS).map(|number| writer(&bench, seed, number)));
+    let acknowledged: BTreeSet<String> = tokio::select! {
+        done = writers => done.into_iter().flatten().collect(),
+        () = weather(&bench, seed) => unreachable!("the weather has no end"),
+    };
+    bench.store.hold_syncs(false);
+
+    let mut table: BTreeMap<String, Value> = BTreeMap::new();
+    let mut marks = BTreeSet::new();
+    let mut numbers = BTreeSet::new();
+    for record in bench.records().await {
+        let item = |bytes: &bytes::Bytes| serde_json::to_value(StoredItem::new(bytes).unwrap()).unwrap();
+        let key = item(&RecordMeta::decode(&record.meta).unwrap().keys)["pk"]["S"].to_string();
+        let (old, new) = (record.old.as_ref().map(item), record.new.as_ref().map(item));
+        if !numbers.insert(record.lsn) {
+            return Err(format!("number {} twice", record.lsn));
+        }
+        if old == new {
+            return Err(format!("record {} without a change", record.lsn));
+        }
+        if table.get(&key) != old.as_ref() {
+            return Err(format!("the chain of {key} breaks at {}", record.lsn));
+        }
+        match new {
+            Some(new) => {
+                marks.insert(new["mark"]["S"].as_str().unwrap_or_default().to_owned());
+                table.insert(key, new);
+            }
+            None => drop(table.remove(&key)),
+        }
+    }
+    let mut items = bench.ok("Scan", json!({"TableName": "users"})).await["Items"].as_array().unwrap().clone();
+    items.sort_by_key(|item| item["pk"]["S"].to_string());
+    if items != table.into_values().collect::<Vec<_>>() {
+        return Err("the stream replayed is not the table".to_owned());
+    }
+    if let Some(mark) = acknowledged.difference(&marks).next() {
+        return Err(format!("write {mark} was acknowledged and is lost"));
+    }
+    if acknowledged.len() < 20 {
+        return Err(format!("only {} writes were acknowledged: the run shows too little", acknowledged.len()));
+    }
+    Ok(())
+}
+
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=40;
+
+#[tokio::test]
+async fn the_stream_replayed_is_the_table_whatever_is_cut() {
+    for seed in SEEDS {
+        assert_eq!(run(seed, None).await, Ok(()), "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn the_runs_find_planted_bugs() {
+    for bug in [PlantedBug::AckBeforeSync, PlantedBug::RecordOutsideCommit] {
+        let mut found = false;
+        for seed in SEEDS {
+            found |= run(seed, Some(bug)).await.is_err();
+        }
+        assert!(found, "{bug:?} was not found");
+    }
+}
