@@ -23,6 +23,9 @@ use crate::seams::MappingEvent;
 /// Records that are turned into events before other tasks get their turn.
 const EVENTS_PER_TURN: usize = 100;
 
+/// Wake-ups in a row that bring nothing before the next one is waited for by the clock.
+const IDLE_WAKES_MAX: u32 = 1000;
+
 /// How a shard's task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -192,10 +195,11 @@ async fn read(
     shared: Arc<Shared>,
     source: Arc<StreamSource>,
     shard: ShardNo,
-    after: Lsn,
+    mut after: Lsn,
     (records_max, bytes_max): (usize, usize),
     wait: bool,
 ) -> Result<LogRead, StoreError> {
+    let mut idle_wakes = 0;
     loop {
         if wait {
             shared.store.wait_log(shard, after).await;
@@ -209,8 +213,13 @@ async fn read(
             Err(error) => return Err(error),
         };
         if wait && page.records.is_empty() && !page.ended {
-            // A wake-up is a hint only.
-            tokio::task::yield_now().await;
+            // A wake-up is a hint only. One that comes again and again for nothing must not take the processor.
+            idle_wakes = if page.next > after { 0 } else { idle_wakes + 1 };
+            after = after.max(page.next);
+            match idle_wakes {
+                0..IDLE_WAKES_MAX => tokio::task::yield_now().await,
+                _ => shared.pause(1).await,
+            }
             continue;
         }
         let mut records = Vec::with_capacity(page.records.len());
