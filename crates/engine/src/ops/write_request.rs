@@ -161,9 +161,7 @@ fn parse(
     let fault = |error| words.expression(error);
     let text = |name: &str| body.get(name).and_then(Json::as_str);
     // The newer layer reports an empty condition before an empty update.
-    if words.is_current()
-        && let Some("") = text("ConditionExpression")
-    {
+    if words.is_current() && text("UpdateExpression") == Some("") && text("ConditionExpression") == Some("") {
         Condition::parse(ExprKind::Condition, "", &mut placeholders).map_err(fault)?;
     }
     parameters.check_sizes(body, words, false)?;
