@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 use crate::report::{Event, MappingReport, ShardReport};
 use crate::template::{MappingPlan, StartingPosition};
 
-/// Failed invocations of a batch after which its shard counts as blocked, where no rule will ever give it up.
+/// Failed invocations of a batch after which its shard counts as blocked, where no rule will ever give it up and at least one
+/// of them was in this run: the function may have been mended in between.
 const BLOCKED_AFTER_FAILURES: u32 = 3;
 
 /// How far the mappings have come, for whoever waits for an end.
@@ -172,7 +173,9 @@ impl Mappings {
     }
 
     fn blocked(&self) -> Vec<(String, ShardNo)> {
-        let for_good = |b: &runner::Blocked| b.parked_full || (!b.bounded && b.failed >= BLOCKED_AFTER_FAILURES);
+        let for_good = |b: &runner::Blocked| {
+            b.parked_full || (!b.bounded && b.failed >= BLOCKED_AFTER_FAILURES && b.failed_here > 0)
+        };
         self.runner.blocked().into_iter().filter(for_good).map(|b| (b.mapping, ShardNo(b.shard))).collect()
     }
 

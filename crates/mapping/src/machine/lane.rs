@@ -32,6 +32,8 @@ pub(crate) enum Phase {
 pub(crate) struct Failure {
     /// Failed invocations of the piece since the last progress.
     pub invocations: u32,
+    /// Of these, those since the machine began: after a restart an old failure says nothing of the function as it is now.
+    pub invocations_here: u32,
     /// Times in a row that the function could not be invoked.
     pub not_invoked: u32,
     /// When the batch first failed, wall clock.
@@ -146,6 +148,7 @@ impl Lane {
         self.later = pieces;
         self.failure = Some(Failure {
             invocations: 0,
+            invocations_here: 0,
             not_invoked: 0,
             first_failed_ms: attempt.first_failed_ms,
             error: attempt.error,
@@ -245,6 +248,7 @@ impl Lane {
     pub fn failure_mut(&mut self, now_wall_ms: u64) -> &mut Failure {
         self.failure.get_or_insert_with(|| Failure {
             invocations: 0,
+            invocations_here: 0,
             not_invoked: 0,
             first_failed_ms: now_wall_ms,
             error: String::new(),

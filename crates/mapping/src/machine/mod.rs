@@ -443,6 +443,7 @@ impl ShardMachine {
 fn count_failure(rules: &Rules, lane: &mut Lane, jitter: u32, now: Now) -> Phase {
     let failure = lane.failure_mut(now.wall_ms);
     failure.invocations = failure.invocations.saturating_add(1);
+    failure.invocations_here = failure.invocations_here.saturating_add(1);
     if rules.exhausted(failure.invocations) {
         return Phase::Ready;
     }
@@ -470,7 +471,12 @@ fn lane_state(lane: &Lane, bounded: bool) -> LaneState {
     let error = || lane.failure.as_ref().map_or_else(String::new, |failure| failure.error.clone());
     match (lane.phase, &lane.failure) {
         (Phase::ParkedFull, _) => LaneState::ParkedFull { error: error() },
-        (_, Some(failure)) => LaneState::Retrying { failed: failure.invocations, bounded, error: error() },
+        (_, Some(failure)) => LaneState::Retrying {
+            failed: failure.invocations,
+            failed_here: failure.invocations_here,
+            bounded,
+            error: error(),
+        },
         (Phase::Invoking(_), None) => LaneState::Invoking,
         (Phase::Ready | Phase::Retry { .. }, None) => LaneState::Waiting,
     }

@@ -183,6 +183,8 @@ pub enum LaneState {
     Retrying {
         /// Failed invocations of the batch since the last progress; 0 if the function could not be invoked at all.
         failed: u32,
+        /// Failed invocations since the machine began, whatever progress there was.
+        failed_here: u32,
         /// The rules will give the batch up some time.
         bounded: bool,
         /// The last error.

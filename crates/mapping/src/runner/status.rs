@@ -72,6 +72,8 @@ pub struct Blocked {
     pub shard: u64,
     /// Failed invocations of the batch so far.
     pub failed: u32,
+    /// Those since the server started, whatever progress there was.
+    pub failed_here: u32,
     /// The mapping's rules will give the batch up some time; otherwise it blocks until the stream drops it.
     pub bounded: bool,
     /// The record is to be parked, and there is no room.
@@ -105,11 +107,12 @@ pub(super) fn shard_status(shard: ShardNo, status: &Status, now_ms: u64) -> Shar
 }
 
 pub(super) fn blocked(mapping: &Mapping, shard: ShardNo, status: &Status) -> Vec<Blocked> {
-    let blocked = |failed, bounded, parked_full, error: &String| Blocked {
+    let blocked = |failed, failed_here, bounded, parked_full, error: &String| Blocked {
         mapping: mapping.uuid.clone(),
         function: mapping.function.clone(),
         shard: shard.0,
         failed,
+        failed_here,
         bounded,
         parked_full,
         error: error.clone(),
@@ -117,8 +120,10 @@ pub(super) fn blocked(mapping: &Mapping, shard: ShardNo, status: &Status) -> Vec
     let lanes = status.lanes.iter();
     lanes
         .filter_map(|lane| match lane {
-            LaneState::ParkedFull { error } => Some(blocked(0, false, true, error)),
-            LaneState::Retrying { failed, bounded, error } => Some(blocked(*failed, *bounded, false, error)),
+            LaneState::ParkedFull { error } => Some(blocked(0, 0, false, true, error)),
+            LaneState::Retrying { failed, failed_here, bounded, error } => {
+                Some(blocked(*failed, *failed_here, *bounded, false, error))
+            }
             LaneState::Waiting | LaneState::Invoking => None,
         })
         .collect()

@@ -99,7 +99,7 @@ fn without_a_bound_a_failing_batch_blocks_its_shard() {
         assert_eq!(stage.wait(), wait);
     }
     let state = &stage.machine.status().lanes[0];
-    assert_eq!(state, &LaneState::Retrying { failed: 8, bounded: false, error: "boom".into() });
+    assert_eq!(state, &LaneState::Retrying { failed: 8, failed_here: 8, bounded: false, error: "boom".into() });
     assert!(stage.parked.is_empty());
 }
 

@@ -1,0 +1,129 @@
+"""Functions on streams, end to end: `up` with a template, real handlers, and handlers that go wrong.
+
+Rows: spec/lambda-runtime.md 4, 12; spec/event-source-mapping.md 5, 7.
+"""
+
+import json
+import urllib.request
+
+import pytest
+
+from conftest import wait_until
+
+TEMPLATE = """
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function: {Runtime: python3.11, Timeout: 2}
+Resources:
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: things
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
+  Function:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.handler
+      CodeUri: src/
+      Events:
+        Stream:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt Table.StreamArn
+            StartingPosition: TRIM_HORIZON
+%s
+"""
+
+
+@pytest.fixture
+def up(start, tmp_path):
+    def starter(code, *options, arguments=(), ready=True):
+        folder = tmp_path / "application"
+        (folder / "src").mkdir(parents=True, exist_ok=True)
+        (folder / "template.yaml").write_text(TEMPLATE % "\n".join(f"            {line}" for line in options))
+        (folder / "src/app.py").write_text(code)
+        return start(*arguments, command="up", positional=[folder], ready=ready)
+
+    return starter
+
+
+def put(server, *keys):
+    client = server.client()
+    for key in keys:
+        client.put_item(TableName="things", Item={"pk": {"S": key}})
+
+
+def mappings(server):
+    with urllib.request.urlopen(f"{server.url}/_admin/mappings") as answer:
+        return json.load(answer)
+
+
+def test_a_put_runs_the_function_and_shows_its_output(up):
+    server = up("def handler(event, context):\n    for r in event['Records']:\n        print('SAW', r['dynamodb']['Keys']['pk']['S'])\n")
+    put(server, "one", "two")
+    wait_until(lambda: "SAW one" in server.output() and "SAW two" in server.output(), "the handler's lines")
+    assert server.stop() == 0
+
+
+FAILURES = {
+    "raises": ("def handler(event, context):\n    raise ValueError('no good')\n", "ValueError", "no good"),
+    "hangs": ("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ndef handler(event, context):\n    time.sleep(3600)\n",
+              "Sandbox.Timedout", "Task timed out after 2.00 seconds"),
+    "exits": ("import os\ndef handler(event, context):\n    os._exit(3)\n", "Runtime.ExitError", "Runtime exited with error: exit status 3"),
+    "answers 7 MB": ("def handler(event, context):\n    return 'x' * (7 * 1024 * 1024)\n", "Function.ResponseSizeTooLarge",
+                     "Response payload size exceeded maximum allowed payload size (6291556 bytes)."),
+    "does not import": ("import there_is_no_such_module\n", "Runtime.ImportModuleError", "No module named 'there_is_no_such_module'"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failing_handler_shows_its_error_blocks_only_its_shard_and_loses_nothing(up, name):
+    code, error_type, message = FAILURES[name]
+    server = up(code, "MaximumRetryAttempts: -1")
+    put(server, "poison")
+    wait_until(lambda: error_type in server.output() and message in server.output(), f"{error_type}: {message}")
+
+    def shard_states():
+        shards = [shard for mapping in mappings(server)["Mappings"] for shard in mapping["Shards"]]
+        return sorted(shard["State"] for shard in shards)
+
+    wait_until(lambda: sum(state == "retrying" for state in shard_states()) == 1, "one blocked shard")
+    assert len(shard_states()) == 4
+    server.stop()
+    good = "def handler(event, context):\n    for r in event['Records']:\n        print('SAW', r['dynamodb']['Keys']['pk']['S'])\n"
+    mended = up(good, "MaximumRetryAttempts: -1")
+    wait_until(lambda: "SAW poison" in mended.output(), "the record after the handler was mended")
+    assert mended.stop() == 0
+
+
+def test_a_poison_record_is_bisected_parked_and_stepped_over(up):
+    code = (
+        "def handler(event, context):\n"
+        "    keys = [r['dynamodb']['Keys']['pk']['S'] for r in event['Records']]\n"
+        "    if any(k.startswith('poison') for k in keys): raise ValueError('poison')\n"
+        "    for k in keys: print('SAW', k + '.')\n"
+    )
+    server = up(code, "BisectBatchOnFunctionError: true", "MaximumRetryAttempts: 0", "BatchSize: 100")
+    keys = [f"k{n}" for n in range(30)] + ["poison"]
+    put(server, *keys)
+    wait_until(lambda: all(f"SAW k{n}." in server.output() for n in range(30)), "all good records")
+    wait_until(
+        lambda: sum(shard["ParkedRecords"] for mapping in mappings(server)["Mappings"] for shard in mapping["Shards"]) == 1,
+        "one parked record",
+    )
+    assert server.stop() == 0
+
+
+def test_exit_when_drained_ends_with_0_or_with_3_when_a_shard_is_blocked(up):
+    failing = "def handler(event, context):\n    raise ValueError('no good')\n"
+    server = up(failing)
+    put(server, "a")
+    wait_until(lambda: "no good" in server.output(), "the failure")
+    server.stop()
+    blocked = up(failing, arguments=("--exit-when-drained",), ready=False)
+    assert blocked.process.wait(60) == 3, blocked.output()
+    drained = up("def handler(event, context):\n    return None\n", arguments=("--exit-when-drained",), ready=False)
+    assert drained.process.wait(60) == 0, drained.output()
