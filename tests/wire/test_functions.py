@@ -87,8 +87,8 @@ def test_a_failing_handler_shows_its_error_blocks_only_its_shard_and_loses_nothi
     wait_until(lambda: error_type in server.output() and message in server.output(), f"{error_type}: {message}")
 
     def shard_states():
-        shards = [shard for mapping in mappings(server)["Mappings"] for shard in mapping["Shards"]]
-        return sorted(shard["State"] for shard in shards)
+        shards = [shard for mapping in mappings(server)["mappings"] for shard in mapping["shards"]]
+        return sorted(shard["state"] for shard in shards)
 
     wait_until(lambda: sum(state == "retrying" for state in shard_states()) == 1, "one blocked shard")
     assert len(shard_states()) == 4
@@ -111,7 +111,7 @@ def test_a_poison_record_is_bisected_parked_and_stepped_over(up):
     put(server, *keys)
     wait_until(lambda: all(f"SAW k{n}." in server.output() for n in range(30)), "all good records")
     wait_until(
-        lambda: sum(shard["ParkedRecords"] for mapping in mappings(server)["Mappings"] for shard in mapping["Shards"]) == 1,
+        lambda: sum(shard["parkedRecords"] for mapping in mappings(server)["mappings"] for shard in mapping["shards"]) == 1,
         "one parked record",
     )
     assert server.stop() == 0
