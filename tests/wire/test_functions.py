@@ -111,7 +111,7 @@ def test_a_poison_record_is_bisected_parked_and_stepped_over(up):
     put(server, *keys)
     wait_until(lambda: all(f"SAW k{n}." in server.output() for n in range(30)), "all good records")
     wait_until(
-        lambda: sum(shard["parkedRecords"] for mapping in mappings(server)["mappings"] for shard in mapping["shards"]) == 1,
+        lambda: sum(shard["parked"] for mapping in mappings(server)["mappings"] for shard in mapping["shards"]) == 1,
         "one parked record",
     )
     assert server.stop() == 0
