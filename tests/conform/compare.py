@@ -14,6 +14,9 @@ _RULES = pathlib.Path(__file__).with_name("differences.toml")
 ENVELOPE = "1 validation error detected: "
 
 
+_CONDITIONS = ("Expected", "QueryFilter", "ScanFilter", "KeyConditions", "AttributeUpdates")
+
+
 class Rule:
     """A rewriting of the oracle's error (`Class: text`), or the name of a check of bodies in this file."""
 
@@ -26,11 +29,14 @@ class Rule:
         self.rewrite = entry.get("rewrite")
         self.bodies = entry.get("bodies")
         self.several = entry.get("several", False)
+        self.several_conditions = entry.get("several_conditions", False)
 
     def applies(self, operation, request):
         if self.operations is not None and operation not in self.operations:
             return False
-        return not self.several or len(re.findall(r",(?![^(]*\))|SET|REMOVE|ADD|DELETE", request["UpdateExpression"])) > 1
+        if self.several_conditions:
+            return sum(len(request.get(member, ())) for member in _CONDITIONS) > 1
+        return not self.several or len(re.findall(r",(?![^(]*\))|SET|REMOVE|ADD|DELETE", request.get("UpdateExpression", ""))) > 1
 
 
 def load_rules():

@@ -87,6 +87,8 @@ class Generator:
         """One operation: its name and its request."""
         kinds = ["PutItem"] * 6 + ["UpdateItem"] * 8 + ["DeleteItem"] * 3 + ["GetItem"] * 4 + ["Query"] * 5 + ["Scan"] * 2
         operation = self.random.choice(kinds + ["BatchWriteItem", "BatchGetItem"])
+        if self.random.random() < 0.12 and hasattr(self, "_legacy_" + operation):
+            return operation, getattr(self, "_legacy_" + operation)()
         return operation, getattr(self, "_" + operation)()
 
     # Values
@@ -378,3 +380,81 @@ class Generator:
             self.projection(request)
             requests[table[0]] = request
         return {"RequestItems": requests}
+
+    # The parameters that expressions replaced
+
+    def comparison(self, name):
+        # NOT_CONTAINS is left out: see `not-contains-missing`.
+        operators = ["EQ", "NE", "LT", "LE", "GT", "GE", "IN", "BETWEEN", "NULL", "NOT_NULL", "CONTAINS", "BEGINS_WITH"]
+        operator = self.random.choice(operators)
+        kind = {"n": "N", "s": "S", "b": "B"}.get(name[0], "S")
+        count = {"IN": 2, "BETWEEN": 2, "NULL": 0, "NOT_NULL": 0}.get(operator, 1)
+        if self.random.random() < 0.05:
+            count += 1
+        comparison = {"ComparisonOperator": operator}
+        if count:
+            comparison["AttributeValueList"] = [self.scalar(kind) for _ in range(count)]
+        return comparison
+
+    def comparisons(self, request, member):
+        names = self.random.sample(_ATTRIBUTES, self.random.randint(1, 2))
+        request[member] = {name: self.comparison(name) for name in names}
+        if self.random.random() < 0.3:
+            request["ConditionalOperator"] = self.random.choice(["AND", "OR"])
+
+    def expectations(self, request):
+        self.comparisons(request, "Expected")
+        for name in request["Expected"]:
+            if self.random.random() < 0.4:
+                forms = [{"Exists": False}, {"Value": self.attribute_value(name)}, {"Exists": True, "Value": self.attribute_value(name)}, {"Exists": True}, {}]
+                request["Expected"][name] = self.random.choice(forms)
+
+    def _legacy_PutItem(self):
+        table = self.table()
+        request = self._base(table) | {"Item": self.item(table)}
+        self.expectations(request)
+        return request
+
+    def _legacy_DeleteItem(self):
+        table = self.table()
+        request = self._base(table) | {"Key": self.key(table), "ReturnValues": "ALL_OLD"}
+        self.expectations(request)
+        return request
+
+    def _legacy_UpdateItem(self):
+        table = self.table()
+        request = self._base(table) | {"Key": self.key(table), "ReturnValues": self.random.choice(["ALL_NEW", "ALL_OLD", "UPDATED_NEW"])}
+        # One attribute is always put, so that the item exists afterwards.
+        updates = {"x1": {"Value": self.value(), "Action": "PUT"}}
+        for name in self.random.sample(_ATTRIBUTES[:-1], self.random.randint(0, 2)):
+            # Without an Action is left out: see `update-without-action`.
+            action = self.random.choice(["PUT", "ADD", "DELETE"])
+            updates[name] = {"Action": action}
+            if action != "DELETE" or self.random.random() < 0.5:
+                updates[name]["Value"] = self.attribute_value(name)
+        request["AttributeUpdates"] = updates
+        if self.random.random() < 0.3:
+            self.expectations(request)
+        return request
+
+    def _legacy_GetItem(self):
+        table = self.table()
+        names = [self.random.choice(_ATTRIBUTES) for _ in range(self.random.randint(1, 3))]
+        return self._base(table) | {"Key": self.key(table), "AttributesToGet": names, "ConsistentRead": True}
+
+    def _legacy_Query(self):
+        table = self.table()
+        request = self._base(table) | {"ConsistentRead": True}
+        conditions = {"pk": {"ComparisonOperator": "EQ", "AttributeValueList": [self.key(table).get("pk", {"S": "p1"})]}}
+        if table[2] and self.random.random() < 0.5:
+            operator = self.random.choice(["EQ", "LT", "LE", "GT", "GE", "BEGINS_WITH", "NE"])
+            conditions["sk"] = {"ComparisonOperator": operator, "AttributeValueList": [self.key(table)["sk"]]}
+        request["KeyConditions"] = conditions
+        if self.random.random() < 0.5:
+            self.comparisons(request, "QueryFilter")
+        return request
+
+    def _legacy_Scan(self):
+        request = self._base(self.table()) | {"ConsistentRead": True}
+        self.comparisons(request, "ScanFilter")
+        return request
