@@ -67,6 +67,8 @@ async fn a_failing_batch_is_retried_and_shown_as_blocking() {
     let call = stage.call_after(1000).await;
     let blocked = &stage.mappings.blocked()[0];
     assert_eq!((blocked.failed, blocked.bounded, blocked.error.as_str()), (1, false, "ValueError: bad"));
+    let shard = &stage.mappings.overview().await.unwrap()[0].shards[0];
+    assert_eq!((shard.state, shard.invoking, shard.drained), ("retrying", true, false));
     call.fail();
     // A change of the function does not wait for the back-off.
     stage.until(|mappings| mappings.blocked().first().is_some_and(|blocked| blocked.failed == 2)).await;

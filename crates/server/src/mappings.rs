@@ -124,7 +124,8 @@ impl Mappings {
                 .shards
                 .into_iter()
                 .map(|shard| ShardReport {
-                    blocked: blocked.contains(&(mapping.uuid.clone(), shard.shard)),
+                    // A try that runs may be the one that succeeds, after a restart with better code for one.
+                    blocked: !shard.invoking && blocked.contains(&(mapping.uuid.clone(), shard.shard)),
                     shard_id: shard.shard_id,
                     position: shard.position,
                     state: shard.state.to_owned(),

@@ -31,8 +31,8 @@ pub struct ShardReport {
     pub shard_id: String,
     /// The sequence number up to which every record is done.
     pub position: String,
-    /// `waiting` (for its parent, or for the mapping to be enabled), `idle`, `invoking`, `retrying`, `blocked` or
-    /// `finished`.
+    /// `waiting` (for its parent, or for the mapping to be enabled), `starting`, `idle`, `invoking`, `retrying`,
+    /// `blocked` or `finished`.
     pub state: String,
     /// Records that are known and not done.
     #[serde(rename = "lagRecords")]

@@ -143,6 +143,7 @@ impl ShardMachine {
             oldest_ms: self.lanes.iter().filter_map(Lane::oldest).map(|record| record.time_ms).min(),
             durable: !self.dirty && self.committing.is_none(),
             lanes: self.lanes.iter().map(|lane| lane_state(lane, bounded)).collect(),
+            invoking: self.lanes.iter().filter(|lane| matches!(lane.phase, Phase::Invoking(_))).count(),
             parked_records: self.parked_records,
             parked_bytes: self.parked_bytes,
             trimmed_gaps: self.trimmed_gaps,

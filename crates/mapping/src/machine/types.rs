@@ -216,6 +216,8 @@ pub struct Status {
     pub durable: bool,
     /// The lanes.
     pub lanes: Vec<LaneState>,
+    /// Batches that are with the function now, first tries and later ones.
+    pub invoking: usize,
     /// Parked records of the shard.
     pub parked_records: u64,
     /// Their bytes.

@@ -47,9 +47,11 @@ pub struct ShardOverview {
     pub shard_id: String,
     /// Every record up to this sequence number is done, durably.
     pub position: String,
-    /// `waiting` (for its parent, or because the mapping is disabled), `idle`, `invoking`, `retrying`, `blocked` or
-    /// `finished`.
+    /// `waiting` (for its parent, or because the mapping is disabled), `starting`, `idle`, `invoking`, `retrying`,
+    /// `blocked` or `finished`.
     pub state: &'static str,
+    /// The function has a batch of it now: how that ends is not known yet.
+    pub invoking: bool,
     /// Records that are known and not done.
     pub lag_records: usize,
     /// There may be others behind them.
@@ -77,13 +79,22 @@ impl Mappings {
             let checkpoints: BTreeMap<ShardNo, Checkpoint> =
                 rows::checkpoints(store, entry.work.id).await?.into_iter().collect();
             let mut shards = Vec::new();
-            for info in store.shards(entry.work.source.id).await? {
+            let infos = store.shards(entry.work.source.id).await?;
+            let finished = |shard: ShardNo| checkpoints.get(&shard).is_some_and(|checkpoint| checkpoint.finished);
+            let open_parent = |parent: ShardNo| !finished(parent) && infos.iter().any(|info| info.shard == parent);
+            for info in &infos {
                 let running = entry.work.shown.lock().get(&info.shard).map(|snapshot| snapshot.status.clone());
                 let checkpoint = checkpoints.get(&info.shard);
-                shards.push(match (checkpoint.is_some_and(|checkpoint| checkpoint.finished), running) {
-                    (false, Some(running)) => self.running(&info, &running).await?,
-                    (finished, _) => self.resting(&info, checkpoint, finished).await?,
-                });
+                let state = match (finished(info.shard), running) {
+                    (false, Some(running)) => {
+                        shards.push(self.running(info, &running).await?);
+                        continue;
+                    }
+                    (true, _) => "finished",
+                    (false, None) if status.state == "Enabled" && !info.parent.is_some_and(open_parent) => "starting",
+                    (false, None) => "waiting",
+                };
+                shards.push(self.resting(info, checkpoint, state).await?);
             }
             let last = checkpoints.values().filter_map(|checkpoint| checkpoint.last.as_ref());
             let last = last.max_by_key(|last| last.at_ms);
@@ -123,6 +134,7 @@ impl Mappings {
             lag_records: shown.lag_records + unread,
             lag_is_more: shown.lag_is_more || unread > 0,
             lag_ms: shown.lag_ms,
+            invoking: status.invoking > 0,
             error: shown.error,
             parked: shown.parked,
             drained: idle && unread == 0,
@@ -133,9 +145,10 @@ impl Mappings {
         &self,
         info: &ShardInfo,
         checkpoint: Option<&Checkpoint>,
-        finished: bool,
+        state: &'static str,
     ) -> Result<ShardOverview, StoreError> {
         let after = checkpoint.map_or(Lsn(info.first.0.saturating_sub(1)), |checkpoint| checkpoint.low_water);
+        let finished = state == "finished";
         let (lag_records, oldest_ms) = match finished {
             true => (0, None),
             false => self.unread(info.shard, after, GET_RECORDS_MAX).await?,
@@ -144,7 +157,8 @@ impl Mappings {
             shard: info.shard,
             shard_id: shard_id(info),
             position: SequenceNumber(after).to_string(),
-            state: if finished { "finished" } else { "waiting" },
+            state,
+            invoking: false,
             lag_records,
             lag_is_more: lag_records == GET_RECORDS_MAX,
             lag_ms: oldest_ms.map_or(0, |oldest| self.shared.clock.now_ms().saturating_sub(oldest)),
