@@ -361,3 +361,38 @@ async fn the_overview_shows_every_shard_whether_or_not_it_is_worked_on() {
     let overview = stage.mappings.overview().await.unwrap();
     assert!(overview[0].shards.iter().all(|shard| shard.state == "finished" && shard.drained));
 }
+
+/// Spec 5.2: several batches of a shard are with the function at once, and each partition key stays in order.
+#[tokio::test]
+async fn lanes_invoke_side_by_side_and_keep_each_key_in_order() {
+    let mut stage = Stage::new(1).await;
+    for n in 0..60 {
+        stage.write(&format!("k{}", n % 10), n).await;
+    }
+    stage.create(Parameters { parallelization_factor: Some(4), ..batch(3) }).await;
+    let (mut seen, mut held, mut most): (Vec<u64>, Vec<_>, _) = (Vec::new(), Vec::new(), 0);
+    while seen.len() < 60 {
+        // Every lane that can have a batch under way has one before the newest is answered.
+        held.push(stage.call().await);
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        while let Ok(call) = stage.calls.try_recv() {
+            held.push(call);
+        }
+        most = most.max(held.len());
+        let call = held.pop().unwrap();
+        seen.extend(call.values());
+        call.ok();
+        while let Some(call) = held.pop() {
+            seen.extend(call.values());
+            call.ok();
+        }
+    }
+    stage.mappings.drained().await.unwrap();
+    assert!((2..=4).contains(&most), "{most} batches at once");
+    for key in 0..10 {
+        let values: Vec<u64> = seen.iter().copied().filter(|value| value % 10 == key).collect();
+        assert!(values.len() == 6 && values.is_sorted(), "key {key}: {values:?}");
+    }
+}
