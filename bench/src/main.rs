@@ -22,7 +22,7 @@ struct Cli {
     part: Option<Part>,
     /// The server's binary; a release build
     #[arg(long, default_value = "target/release/tailrace")]
-    server: PathBuf,
+    binary: PathBuf,
     /// Where data directories are made; on the disk that is to be measured
     #[arg(long, default_value = ".")]
     scratch: PathBuf,
@@ -54,6 +54,21 @@ enum Part {
         #[arg(long)]
         port: u16,
     },
+    /// One kind of load on a server that runs already, for a profiler to look at
+    Load {
+        /// The server's port on 127.0.0.1
+        #[arg(long)]
+        port: u16,
+        /// What to send
+        #[arg(long, value_enum)]
+        operation: suite::Operation,
+        /// Connections
+        #[arg(long, default_value_t = 16)]
+        connections: usize,
+        /// Seconds
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -67,11 +82,18 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> std::io::Result<()> {
-    if let Some(Part::Bare { port }) = cli.part {
-        return bare::serve(port);
+    match cli.part {
+        Some(Part::Bare { port }) => return bare::serve(port),
+        Some(Part::Load { port, operation, connections, seconds }) => {
+            let measure = suite::load(port, operation, connections, Duration::from_secs_f64(seconds))?;
+            let [p50, p99] = [0.5, 0.99].map(|share| measure.latency.percentile_ms(share));
+            println!("{:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, max {:.2} ms", measure.rate, measure.latency.max_ms());
+            return Ok(());
+        }
+        None => {}
     }
     let plan = suite::Plan {
-        binary: cli.server,
+        binary: cli.binary,
         scratch: cli.scratch.canonicalize()?,
         rounds: cli.rounds,
         time: Duration::from_secs_f64(cli.seconds),

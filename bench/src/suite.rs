@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Error, Result};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -116,7 +117,51 @@ fn put(table: &str) -> Request {
     Request::new(PUT, &format!(r#"{{"TableName":"{table}","Item":{item}}}"#), SMALL_KEYS)
 }
 
-fn create(server: &Server, table: &str, stream: bool) -> Result<()> {
+/// A GetItem.
+fn get(table: &str) -> Request {
+    let body = format!(r#"{{"TableName":"{table}","Key":{{"pk":{{"S":"{KEY}"}}}}}}"#);
+    Request::new("DynamoDB_20120810.GetItem", &body, SMALL_KEYS)
+}
+
+/// An UpdateItem that counts.
+fn update(table: &str) -> Request {
+    let body = format!(
+        r#"{{"TableName":"{table}","Key":{{"pk":{{"S":"{KEY}"}}}},"UpdateExpression":"SET a = if_not_exists(a, :z) + :one","ExpressionAttributeValues":{{":z":{{"N":"0"}},":one":{{"N":"1"}}}}}}"#
+    );
+    Request::new("DynamoDB_20120810.UpdateItem", &body, SMALL_KEYS)
+}
+
+/// What a single load sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Operation {
+    /// PutItem.
+    Put,
+    /// UpdateItem.
+    Update,
+    /// GetItem.
+    Get,
+}
+
+/// Drives one kind of load against a server that runs already; makes and fills its table if it is not there.
+///
+/// # Errors
+/// The server does not answer, or answers an error.
+pub fn load(port: u16, operation: Operation, connections: usize, time: Duration) -> Result<Measure> {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect(address)?;
+    if call(&mut stream, "DynamoDB_20120810.DescribeTable", r#"{"TableName":"streamed"}"#).is_err() {
+        create(&mut stream, "streamed", true)?;
+        drive(address, 64, &put("streamed"), Order::Sequential, time)?;
+    }
+    let request = match operation {
+        Operation::Put => put("streamed"),
+        Operation::Update => update("streamed"),
+        Operation::Get => get("streamed"),
+    };
+    drive(address, connections, &request, Order::Random, time)
+}
+
+fn create(connection: &mut TcpStream, table: &str, stream: bool) -> Result<()> {
     let stream = if stream {
         r#","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}"#
     } else {
@@ -125,7 +170,7 @@ fn create(server: &Server, table: &str, stream: bool) -> Result<()> {
     let body = format!(
         r#"{{"TableName":"{table}","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}}],"AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}}]{stream}}}"#
     );
-    call(&mut server.connect()?, "DynamoDB_20120810.CreateTable", &body).map(drop)
+    call(connection, "DynamoDB_20120810.CreateTable", &body).map(drop)
 }
 
 fn small(plan: &Plan, figures: &mut Figures) -> Result<()> {
@@ -133,8 +178,8 @@ fn small(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let server = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
     figures.add("empty start to first answer", server.first_answer.as_secs_f64() * 1e3);
     figures.add("idle memory", server.memory_mb());
-    create(&server, "streamed", true)?;
-    create(&server, "plain", false)?;
+    create(&mut server.connect()?, "streamed", true)?;
+    create(&mut server.connect()?, "plain", false)?;
     let rate = |connections, request: &Request| drive(server.address, connections, request, Order::Random, plan.time);
     // Every key is there before anything is measured.
     drive(server.address, 64, &put("streamed"), Order::Sequential, plan.time)?;
@@ -145,14 +190,8 @@ fn small(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let plain = rate(64, &put("plain"))?;
     figures.add("cost of the stream on a write", 100.0 * (1.0 - streamed.rate / plain.rate));
     figures.add("PutItem, 16 connections", rate(16, &put("streamed"))?.rate);
-    let update = format!(
-        r#"{{"TableName":"streamed","Key":{{"pk":{{"S":"{KEY}"}}}},"UpdateExpression":"SET a = if_not_exists(a, :z) + :one","ExpressionAttributeValues":{{":z":{{"N":"0"}},":one":{{"N":"1"}}}}}}"#
-    );
-    let update = Request::new("DynamoDB_20120810.UpdateItem", &update, SMALL_KEYS);
-    figures.add("UpdateItem (if_not_exists + 1), 64 connections", rate(64, &update)?.rate);
-    let get = format!(r#"{{"TableName":"streamed","Key":{{"pk":{{"S":"{KEY}"}}}}}}"#);
-    let get = Request::new("DynamoDB_20120810.GetItem", &get, SMALL_KEYS);
-    figures.add("GetItem, 16 connections", rate(16, &get)?.rate);
+    figures.add("UpdateItem (if_not_exists + 1), 64 connections", rate(64, &update("streamed"))?.rate);
+    figures.add("GetItem, 16 connections", rate(16, &get("streamed"))?.rate);
     figures.add("GetRecords, one reader", read_stream(&server, "streamed", plan.time)?);
     figures.add("memory after the small load", server.memory_mb());
     server.kill();
@@ -328,7 +367,7 @@ fn throughput(plan: &Plan, figures: &mut Figures) -> Result<()> {
 fn long(plan: &Plan, items: u64, figures: &mut Figures) -> Result<()> {
     let data = Scratch::new(&plan.scratch, "long")?;
     let server = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
-    create(&server, "large", true)?;
+    create(&mut server.connect()?, "large", true)?;
     eprintln!("loading {items} items");
     const BATCH: u64 = 25;
     let filler = "x".repeat(69);

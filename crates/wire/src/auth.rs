@@ -22,9 +22,7 @@ pub fn check(headers: &HeaderMap, query: Option<&str>) -> Result<(), ApiError> {
             ErrorCode::InvalidSignatureException,
             "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
         )),
-        (Some(value), false) if value.as_bytes().starts_with(b"AWS4-") => {
-            check_header(&String::from_utf8_lossy(value.as_bytes()), headers)
-        }
+        (Some(value), false) if value.as_bytes().starts_with(b"AWS4-") => check_header(value.as_bytes(), headers),
         (None, true) => check_query(query.unwrap_or_default()),
         _ => Err(ApiError::new(
             ErrorCode::MissingAuthenticationTokenException,
@@ -33,25 +31,27 @@ pub fn check(headers: &HeaderMap, query: Option<&str>) -> Result<(), ApiError> {
     }
 }
 
-fn check_header(value: &str, headers: &HeaderMap) -> Result<(), ApiError> {
-    let mut message = String::new();
-    for part in HEADER_PARTS {
-        // The first word is the algorithm; the rest are `name=value`, separated by commas or spaces.
-        let present = value
-            .split([',', ' '])
-            .skip(1)
-            .any(|word| word.split_once('=').is_some_and(|(name, value)| name == part && !value.is_empty()));
-        if !present {
-            let _ = write!(message, "Authorization header requires '{part}' parameter. ");
+fn check_header(value: &[u8], headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut present = [false; HEADER_PARTS.len()];
+    // The first word is the algorithm; the rest are `name=value`, separated by commas or spaces.
+    for word in value.split(|byte| matches!(byte, b',' | b' ')).skip(1) {
+        for (part, present) in HEADER_PARTS.iter().zip(&mut present) {
+            let rest = word.strip_prefix(part.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+            *present |= rest.is_some_and(|rest| !rest.is_empty());
         }
     }
-    if !headers.contains_key("x-amz-date") && !headers.contains_key(DATE) {
-        message.push_str("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ");
-    }
-    if message.is_empty() {
+    let dated = headers.contains_key("x-amz-date") || headers.contains_key(DATE);
+    if dated && present == [true; HEADER_PARTS.len()] {
         return Ok(());
     }
-    let _ = write!(message, "Authorization={value}");
+    let mut message = String::new();
+    for (part, _) in HEADER_PARTS.iter().zip(present).filter(|(_, present)| !present) {
+        let _ = write!(message, "Authorization header requires '{part}' parameter. ");
+    }
+    if !dated {
+        message.push_str("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ");
+    }
+    let _ = write!(message, "Authorization={}", String::from_utf8_lossy(value));
     Err(ApiError::new(ErrorCode::IncompleteSignatureException, message))
 }
 
