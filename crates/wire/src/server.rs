@@ -148,6 +148,9 @@ async fn connection<A: Api>(
         // The library reads ahead by up to as much again before it gives up on a head.
         .max_buf_size(limits::HTTP_HEAD_BYTES_MAX / 2)
         .max_headers(limits::HTTP_HEADERS_MAX)
+        // Without it the library tries to read while an operation waits for its sync, only to see a hang-up early: a
+        // system call and a buffer for each write. A hang-up changes nothing here before the answer is written.
+        .half_close(true)
         .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
     // Errors are the client's: bytes that are not HTTP, or a hang-up. It has been told, or is gone.
