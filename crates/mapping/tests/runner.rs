@@ -202,7 +202,7 @@ async fn delete_waits_and_leaves_nothing() {
 
 /// Spec 2: the errors that need a look at functions, streams and other mappings.
 #[tokio::test]
-async fn what_create_refuses() {
+async fn what_create_and_update_refuse() {
     let stage = Stage::new(1).await;
     let create = |change: fn(&mut tailrace_mapping::CreateMapping)| {
         let mut wanted = request("LATEST", Parameters::default());
@@ -221,6 +221,12 @@ async fn what_create_refuses() {
         mapping.uuid
     );
     assert_eq!(error.to_string(), text);
+    // Nor can another mapping become it.
+    let other = create(|r| r.function = "f:$LATEST".into()).await.unwrap();
+    let defaults = Parameters::default();
+    let update = |function| stage.mappings.update(&other.uuid, Some(function), &defaults);
+    assert_eq!(update("f").await.unwrap_err().to_string(), text);
+    assert_eq!(update("f:$LATEST").await.unwrap().function_arn, other.function_arn);
 }
 
 /// Architecture invariant 7: a child is processed only when its parent is finished.

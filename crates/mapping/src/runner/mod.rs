@@ -256,10 +256,7 @@ impl Mappings {
         let source = source.ok_or_else(|| MappingError::InvalidParameterValue(format!("Stream not found: {arn}")))?;
         let _creating = self.creating.lock().await;
         let existing = self.entries.lock().values().map(|entry| entry.mapping.lock().clone()).collect::<Vec<_>>();
-        if let Some(same) = existing.iter().find(|m| m.source.arn == source.arn && m.function_arn == function_arn) {
-            let (source_arn, uuid) = (source.arn, same.uuid.clone());
-            return Err(MappingError::Conflict { source_arn, function, uuid });
-        }
+        self.refuse_duplicate(None, &source.arn, &function, &function_arn)?;
         if existing.len() >= MAPPINGS_MAX {
             return Err(MappingError::InvalidParameterValue(format!("There are {MAPPINGS_MAX} mappings already.")));
         }
@@ -297,14 +294,19 @@ impl Mappings {
         parameters.check()?;
         let mut task = entry.task.try_lock().map_err(|_| MappingError::InUse)?;
         let mut mapping = entry.mapping.lock().clone();
+        let mut creating = None;
         if let Some(reference) = function {
+            creating = Some(self.creating.lock().await);
             (mapping.function, mapping.function_arn) = self.function(reference)?;
+            let Mapping { source, function, function_arn, .. } = &mapping;
+            self.refuse_duplicate(Some(uuid), &source.arn, function, function_arn)?;
         }
         parameters.apply(&mut mapping.rules);
         mapping.enabled = parameters.enabled.unwrap_or(mapping.enabled);
         mapping.modified_ms = self.shared.clock.now_ms();
         rows::put_mapping(self.shared.store.as_ref(), &mapping, &[]).await?;
         *entry.mapping.lock() = mapping.clone();
+        drop(creating);
         let (function, arn) = (mapping.function.clone(), mapping.function_arn.clone());
         *entry.work.target.lock() = Target { function, arn };
         entry.control.send_modify(|control| {
@@ -543,6 +545,26 @@ impl Mappings {
     fn entry(&self, uuid: &str) -> Result<Arc<Entry>, MappingError> {
         let id = MappingId::parse(uuid).ok_or(MappingError::NotFound)?;
         self.entries.lock().get(&id).cloned().ok_or(MappingError::NotFound)
+    }
+
+    /// One mapping for a stream and a function. Called with `creating` held.
+    fn refuse_duplicate(
+        &self,
+        own_uuid: Option<&str>,
+        source_arn: &str,
+        function: &str,
+        function_arn: &str,
+    ) -> Result<(), MappingError> {
+        let is_same = |m: &Mapping| {
+            m.source.arn == source_arn && m.function_arn == function_arn && own_uuid != Some(m.uuid.as_str())
+        };
+        match self.list().into_iter().find(is_same) {
+            None => Ok(()),
+            Some(Mapping { uuid, .. }) => {
+                let (source_arn, function) = (source_arn.to_owned(), function.to_owned());
+                Err(MappingError::Conflict { source_arn, function, uuid })
+            }
+        }
     }
 
     fn function(&self, reference: &str) -> Result<(String, String), MappingError> {

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use tailrace_core::limits::BACKOFF_MS_MAX;
 use tailrace_store::{ShardNo, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -108,6 +109,7 @@ async fn keep_running(
 ) -> (ShardNo, End) {
     let mut failures = 0;
     loop {
+        let from_ms = shared.mono_ms();
         let run = AssertUnwindSafe(shard::run(shared.clone(), work.clone(), shard, control.clone()));
         let error = match run.catch_unwind().await {
             Ok(Ok(end)) => return (shard, end),
@@ -120,7 +122,8 @@ async fn keep_running(
                 format!("the shard's task panicked: {}", text.unwrap_or("no message"))
             }
         };
-        failures += 1;
+        // A task that ran for long failed of something new: its pauses begin again with the shortest.
+        failures = if shared.mono_ms() - from_ms > BACKOFF_MS_MAX { 1 } else { failures + 1 };
         shared.trouble(&work, Some(shard), error);
         tokio::select! {
             () = shared.pause(failures) => {}
