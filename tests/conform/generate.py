@@ -111,6 +111,8 @@ class Generator:
         if kind in ("SS", "NS", "BS"):
             pool = {"SS": _STRINGS, "NS": _NUMBERS, "BS": _BYTES}[kind]
             members = self.random.sample(pool, self.random.randint(1, 4))
+            # See `set-number-text`.
+            members = ["100" if member == "1e2" else member for member in members]
             return {kind: [base64.b64encode(m).decode() if kind == "BS" else m for m in members]}
         if depth >= 2:
             return self.scalar("N")
