@@ -185,7 +185,7 @@ fn small(plan: &Plan, round: usize, figures: &mut Figures) -> Result<()> {
     drive(server.address, 64, &put("streamed"), Order::Sequential, plan.time)?;
     drive(server.address, 64, &put("plain"), Order::Sequential, plan.time)?;
     // Whichever is second finds a busier tree: they take turns.
-    let plain_first = (round % 2 == 0).then(|| rate(64, &put("plain"))).transpose()?;
+    let plain_first = round.is_multiple_of(2).then(|| rate(64, &put("plain"))).transpose()?;
     let streamed = rate(64, &put("streamed"))?;
     figures.add("PutItem, 10,000 keys, 64 connections", streamed.rate);
     figures.add("PutItem p99, 10,000 keys, 64 connections", streamed.latency.percentile_ms(0.99));
