@@ -11,7 +11,7 @@ fn a_server_answers_health_checks_and_ends_with_0_when_told_to() {
     let endpoint = server.endpoint();
     assert_eq!(run(&["healthcheck", "--endpoint", &endpoint]).code, 0);
     let mappings = run(&["mappings", "--endpoint", &endpoint, "--output", "json"]);
-    assert_eq!((mappings.code, mappings.stdout.as_str()), (0, "{\"Mappings\":[]}\n"));
+    assert_eq!((mappings.code, mappings.stdout.as_str()), (0, "{\"mappings\":[]}\n"));
     let stopped = server.interrupt();
     assert_eq!(stopped.code, 0, "{}", stopped.stderr);
     let gone = run(&["healthcheck", "--endpoint", &endpoint]);
