@@ -120,7 +120,7 @@ pub fn lint() -> Result<(), String> {
 pub fn bench(arguments: &[String]) -> Result<(), String> {
     let binary = release_binary()?;
     let bench = target_directory().join("release").join("tailrace-bench");
-    run(Command::new(bench).arg("--server").arg(binary).args(arguments).current_dir(root()))
+    run(Command::new(bench).arg("--binary").arg(binary).args(arguments).current_dir(root()))
 }
 
 /// Kills under load.
