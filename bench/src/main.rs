@@ -68,6 +68,9 @@ enum Part {
         /// Seconds
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
+        /// Keys of the table
+        #[arg(long, default_value_t = suite::SMALL_KEYS)]
+        keys: u64,
     },
 }
 
@@ -84,10 +87,14 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> std::io::Result<()> {
     match cli.part {
         Some(Part::Bare { port }) => return bare::serve(port),
-        Some(Part::Load { port, operation, connections, seconds }) => {
-            let measure = suite::load(port, operation, connections, Duration::from_secs_f64(seconds))?;
-            let [p50, p99] = [0.5, 0.99].map(|share| measure.latency.percentile_ms(share));
-            println!("{:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, max {:.2} ms", measure.rate, measure.latency.max_ms());
+        Some(Part::Load { port, operation, connections, seconds, keys }) => {
+            let measure = suite::load(port, operation, connections, keys, Duration::from_secs_f64(seconds))?;
+            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| measure.latency.percentile_ms(share));
+            let (max, stall) = (measure.latency.max_ms(), measure.stall_ms);
+            println!(
+                "{:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, max {max:.2} ms, longest stall {stall:.2} ms",
+                measure.rate
+            );
             return Ok(());
         }
         None => {}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Error, Result};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,8 @@ impl Figures {
     }
 }
 
-const SMALL_KEYS: u64 = 10_000;
+/// Keys of the small set.
+pub const SMALL_KEYS: u64 = 10_000;
 const PUT: &str = "DynamoDB_20120810.PutItem";
 
 /// Measures everything.
@@ -146,19 +147,39 @@ pub enum Operation {
 ///
 /// # Errors
 /// The server does not answer, or answers an error.
-pub fn load(port: u16, operation: Operation, connections: usize, time: Duration) -> Result<Measure> {
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+pub fn load(port: u16, operation: Operation, connections: usize, keys: u64, time: Duration) -> Result<Measure> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect(address)?;
-    if call(&mut stream, "DynamoDB_20120810.DescribeTable", r#"{"TableName":"streamed"}"#).is_err() {
-        create(&mut stream, "streamed", true)?;
-        drive(address, 64, &put("streamed"), Order::Sequential, time)?;
+    let table = format!("keys-{keys}");
+    if call(&mut stream, "DynamoDB_20120810.DescribeTable", &format!(r#"{{"TableName":"{table}"}}"#)).is_err() {
+        create(&mut stream, &table, true)?;
+        fill(address, &table, keys)?;
     }
-    let request = match operation {
-        Operation::Put => put("streamed"),
-        Operation::Update => update("streamed"),
-        Operation::Get => get("streamed"),
+    let mut request = match operation {
+        Operation::Put => put(&table),
+        Operation::Update => update(&table),
+        Operation::Get => get(&table),
     };
+    request.set_keys(keys);
     drive(address, connections, &request, Order::Random, time)
+}
+
+/// Puts every key once, in batches; gives how many that are, a multiple of the batch.
+fn fill(address: SocketAddr, table: &str, keys: u64) -> Result<u64> {
+    const BATCH: u64 = 25;
+    let filler = "x".repeat(69);
+    let one = format!(
+        r#"{{"PutRequest":{{"Item":{{"pk":{{"S":"{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}}}}}"#
+    );
+    let batch = vec![one; BATCH as usize].join(",");
+    let keys = keys / BATCH * BATCH;
+    let load = Request::new(
+        "DynamoDB_20120810.BatchWriteItem",
+        &format!(r#"{{"RequestItems":{{"{table}":[{batch}]}}}}"#),
+        keys,
+    );
+    drive(address, 16, &load, Order::Sequential, Duration::ZERO)?;
+    Ok(keys)
 }
 
 fn create(connection: &mut TcpStream, table: &str, stream: bool) -> Result<()> {
@@ -371,17 +392,9 @@ fn long(plan: &Plan, items: u64, figures: &mut Figures) -> Result<()> {
     let server = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
     create(&mut server.connect()?, "large", true)?;
     eprintln!("loading {items} items");
-    const BATCH: u64 = 25;
-    let filler = "x".repeat(69);
-    let one = format!(
-        r#"{{"PutRequest":{{"Item":{{"pk":{{"S":"{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}}}}}"#
-    );
-    let batch = vec![one; BATCH as usize].join(",");
-    let load = format!(r#"{{"RequestItems":{{"large":[{batch}]}}}}"#);
-    let load = Request::new("DynamoDB_20120810.BatchWriteItem", &load, items / BATCH * BATCH);
-    drive(server.address, 16, &load, Order::Sequential, plan.time)?;
+    let keys = fill(server.address, "large", items)?;
     let mut request = put("large");
-    request.set_keys(items / BATCH * BATCH);
+    request.set_keys(keys);
     let Measure { rate, latency, stall_ms } =
         drive(server.address, 64, &request, Order::Random, Duration::from_secs(60))?;
     let small = median(&figures.of("PutItem, 10,000 keys, 64 connections"));

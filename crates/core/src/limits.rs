@@ -143,7 +143,7 @@ pub const SEALED_MEMTABLES_MAX: usize = 4;
 /// Runs of tables in level 0 above which commits wait for compaction. Our reason: a read looks through each of them.
 pub const YOUNG_RUNS_MAX: usize = 24;
 /// Size of the tree's block cache, bytes. Our reason: the memory budget after a small load.
-pub const BLOCK_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+pub const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most parked records of a mapping's shard. Our reason: a function that is broken for a day must not fill the disk.
 pub const PARKED_RECORDS_MAX: u64 = 10_000;
 /// Most bytes of parked records of a mapping's shard. Our reason: as above.

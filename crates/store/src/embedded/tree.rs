@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
+use lsm_tree::config::PartitioningPolicy;
 use lsm_tree::{AbstractTree, AnyTree, Cache, Config, DescriptorTable, Guard, SequenceNumberCounter, Slice};
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
@@ -26,6 +27,14 @@ use crate::keyspace::CounterKey;
 
 /// Open table files; above that the least used is closed. Our reason: far below the usual limit of 1,024 descriptors.
 const OPEN_FILES_MAX: usize = 256;
+/// Whether the filter and the index of a table are cut into pieces of a few KiB, by level. In one piece they are megabytes
+/// in the large tables of the lower levels, and each read that finds them fallen out of the cache reads all of them.
+const PARTITIONED: [bool; 2] = [false, true];
+/// Runs in level 0 that are merged into level 1 together.
+const YOUNG_RUNS_MERGED: u8 = 8;
+/// Size of a table in the levels below, compressed; level 1 holds `YOUNG_RUNS_MERGED` of them, and each further level
+/// ten times as much.
+const TABLE_BYTES: u64 = 8 * 1024 * 1024;
 /// A memtable with more entries than this is sealed early when it holds many versions of few keys.
 const OVERWRITTEN_ENTRIES_MIN: usize = 32 * 1024;
 /// "Many versions of few keys": on average so many of each.
@@ -62,6 +71,8 @@ impl Tree {
         let tree = Config::new(path, seqno.clone(), visible)
             .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
             .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_FILES_MAX))))
+            .filter_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
+            .index_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
             .open()
             .map_err(|error| explain(path, &error))?;
         let highest = tree.get_highest_seqno().unwrap_or(0);
@@ -201,7 +212,9 @@ impl Tree {
 
     /// Compacts until there is nothing to do, or `stop` says so.
     pub fn compact(&self, stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
-        let strategy = Arc::new(Leveled::default());
+        let strategy = Arc::new(
+            Leveled::default().with_l0_threshold(YOUNG_RUNS_MERGED).with_table_target_size(TABLE_BYTES),
+        );
         loop {
             let before = self.tree.current_version().id();
             let compacted = self.tree.compact(strategy.clone(), self.watermark());
