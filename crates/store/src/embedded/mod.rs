@@ -6,14 +6,17 @@
 //!
 //! What it does not do: it reads no clock and draws no randomness but the given ones, and interprets no value.
 
+mod damage;
 mod directory;
 mod latches;
+mod memtable;
 mod overlay;
 mod pipeline;
 mod reclaim;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod view;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
@@ -213,8 +216,7 @@ fn replay(log: &Log, tree: &Tree, applied: Lsn) -> Result<(), StoreError> {
         }
         tree.apply(changes);
         if tree.seal_if_due(last, false) {
-            let covered = tree.flush()?;
-            log.set_persisted(covered);
+            tree.flush(&mut |covered| log.set_persisted(covered))?;
         }
         Ok(())
     })
@@ -496,8 +498,7 @@ impl Engine for EmbeddedEngine {
             }
             // With everything in the tree's files the next start has nothing to replay.
             if self.shared.tree.seal_if_due(self.shared.published(), true) {
-                let covered = self.shared.tree.flush()?;
-                self.shared.log.set_persisted(covered);
+                self.shared.tree.flush(&mut |covered| self.shared.log.set_persisted(covered))?;
             }
             self.shared.log.close()?;
             self.lock.lock().take();
@@ -518,6 +519,6 @@ pub fn check(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
     let faults = log::check(&RealFiles, &path.join("log"))?;
     let mut lines: Vec<String> =
         faults.into_iter().map(|fault| format!("{}: offset {}: {}", fault.file, fault.offset, fault.detail)).collect();
-    lines.extend(tree::check(&path.join("tree")));
+    lines.extend(damage::check(&path.join("tree")));
     Ok(lines)
 }

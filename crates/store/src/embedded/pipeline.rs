@@ -470,9 +470,12 @@ pub(super) fn run_flusher(shared: &Shared) {
             }
             keeper.work = false;
         }
-        match shared.tree.flush() {
-            Ok(covered) => {
-                shared.log.set_persisted(covered);
+        let mut covered = |covered| {
+            shared.log.set_persisted(covered);
+            shared.keeper_wake.notify_all();
+        };
+        match shared.tree.flush(&mut covered) {
+            Ok(()) => {
                 shared.trouble.write().flush = None;
                 shared.keeper_wake.notify_all();
             }

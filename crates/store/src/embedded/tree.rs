@@ -1,15 +1,17 @@
-//! The tree: published rows in `lsm-tree`, with its flushes and compactions.
+//! The tree: published rows in memtables of our own and in the tables of `lsm-tree`, with flushes and compactions.
 //!
 //! Invariants: only the applier writes, a whole group under one sequence number, and a group is in one memtable; a
-//! reader's snapshot is the newest published group, never the tree's own counter (a flush moves that one in the middle
-//! of a group). A memtable is sealed with the row `CounterKey::Applied`, so that the tree on the disk says up to which
-//! LSN it holds everything. A read that meets damage is an error that names the file.
+//! reader takes the view (`view`) and then its snapshot, the newest published group. A memtable is sealed with the row
+//! `CounterKey::Applied`, so that the tree on the disk says up to which LSN it holds everything. A read that meets damage
+//! is an error that names the file.
 //!
-//! Sequence numbers are the tree's own, not LSNs: flushes and compactions take numbers too, and a snapshot must be
-//! above the number of every version of the tree that it shall see.
+//! Why the memtables are not the library's: it keeps them behind the lock under which it also writes and syncs its
+//! manifest, so that each flush and compaction held up every read and write for 40 to 100 ms on a busy disk. Reads and
+//! writes here never take a lock of the library (docs/adr/0001).
+//!
+//! Sequence numbers are the tree's own, one for each group, not LSNs: they need not survive more than the tables do.
 
 use std::collections::HashSet;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +19,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::config::PartitioningPolicy;
-use lsm_tree::{AbstractTree, AnyTree, Cache, Config, DescriptorTable, Guard, SequenceNumberCounter, Slice};
+use lsm_tree::{
+    AbstractTree, AnyTree, Cache, Config, DescriptorTable, InternalValue, SequenceNumberCounter, ValueType,
+};
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::damage::explain;
+use super::view::{Sealed, View};
 use crate::engine::{Key, KeyRange, Page, PageLimit, StoreError};
 use crate::keyspace::CounterKey;
 
@@ -40,83 +46,92 @@ const OVERWRITTEN_ENTRIES_MIN: usize = 32 * 1024;
 /// "Many versions of few keys": on average so many of each.
 const OVERWRITES_MAX: usize = 16;
 
+/// The number of a group in the tree.
+pub(super) type Seqno = u64;
+
 /// One key's last version in a group.
 pub(super) type Change = (Bytes, Option<Bytes>);
 
 pub(super) struct Tree {
-    tree: AnyTree,
+    tables: AnyTree,
     path: PathBuf,
-    seqno: SequenceNumberCounter,
+    view: RwLock<Arc<View>>,
+    /// Held while the tables of a new view are listed and put into it, so that an older list never replaces a newer one.
+    listing: Mutex<()>,
     /// Number of the newest published group.
     published: AtomicU64,
-    /// Held (shared) from choosing a snapshot to having the tree's version for it; a flush or compaction takes it
-    /// exclusively for an instant, so that no snapshot below its watermark is still on the way.
-    choosing: RwLock<()>,
     memtable_bytes: u64,
     active: Mutex<Active>,
-    /// The LSN that the newest sealed memtable reaches.
-    sealed: AtomicU64,
 }
 
+/// What the active memtable holds.
 #[derive(Default)]
 struct Active {
     entries: usize,
     keys: HashSet<u64>,
 }
 
+/// A row as the tables have it.
+pub(super) fn internal(key: Bytes, value: Option<Bytes>, seqno: Seqno) -> InternalValue {
+    match value {
+        Some(value) => InternalValue::from_components(key, value, seqno, ValueType::Value),
+        None => InternalValue::new_tombstone(key, seqno),
+    }
+}
+
 impl Tree {
     /// Opens the tree in `path`, or makes one. Also gives the LSN up to which it holds everything.
     pub fn open(path: &Path, memtable_bytes: u64, cache_bytes: u64) -> Result<(Tree, Lsn), StoreError> {
         let (seqno, visible) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
-        let tree = Config::new(path, seqno.clone(), visible)
+        let tables = Config::new(path, seqno.clone(), visible)
             .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
             .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_FILES_MAX))))
             .filter_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
             .index_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
             .open()
             .map_err(|error| explain(path, &error))?;
-        let highest = tree.get_highest_seqno().unwrap_or(0);
+        let highest = tables.get_highest_seqno().unwrap_or(0);
         seqno.set(highest + 1);
         let tree = Tree {
-            tree,
+            tables,
             path: path.to_owned(),
-            seqno,
+            view: RwLock::default(),
+            listing: Mutex::default(),
             published: AtomicU64::new(highest),
-            choosing: RwLock::new(()),
             memtable_bytes,
             active: Mutex::default(),
-            sealed: AtomicU64::new(0),
         };
-        let applied = tree.get(&CounterKey::Applied.encode().0)?;
-        let applied = match applied {
+        tree.list_tables(None);
+        let applied = match tree.get(&CounterKey::Applied.encode().0)? {
             None => Lsn::ZERO,
             Some(value) => Lsn(CounterKey::next(Some(&value))
                 .ok_or_else(|| StoreError::Corrupt(format!("{}: the applied LSN is not a number", path.display())))?),
         };
-        tree.sealed.store(applied.0, Ordering::Release);
         Ok((tree, applied))
     }
 
-    fn snapshot(&self) -> u64 {
-        self.published.load(Ordering::Acquire) + 1
+    /// The present view, and the newest published group. In this order: the snapshot is then never older than the view's
+    /// tables.
+    fn snapshot(&self) -> (Arc<View>, Seqno) {
+        let view = self.view.read().clone();
+        (view, self.published.load(Ordering::Acquire))
+    }
+
+    fn view(&self) -> Arc<View> {
+        self.view.read().clone()
     }
 
     /// The published value of a key.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let _choosing = self.choosing.read();
-        self.get_at(key, self.snapshot())
+    pub fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StoreError> {
+        let (view, snapshot) = self.snapshot();
+        view.get(key, snapshot).map_err(|error| explain(&self.path, &error))
     }
 
     /// The values of keys, all of one point in time.
     pub fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        let _choosing = self.choosing.read();
-        let snapshot = self.snapshot();
-        keys.iter().map(|key| self.get_at(&key.0, snapshot)).collect()
-    }
-
-    fn get_at(&self, key: &[u8], snapshot: u64) -> Result<Option<Bytes>, StoreError> {
-        let found = self.tree.get(key, snapshot).map_err(|error| explain(&self.path, &error))?;
-        Ok(found.map(Bytes::from))
+        let (view, snapshot) = self.snapshot();
+        let get = |key: &Key| view.get(&key.0, snapshot).map_err(|error| explain(&self.path, &error));
+        keys.iter().map(get).collect()
     }
 
     /// A page of rows, all of one point in time.
@@ -124,15 +139,16 @@ impl Tree {
         if range.is_empty() {
             return Ok(Page::default());
         }
-        let bounds: (Bound<Bytes>, Bound<Bytes>) = (range.start.clone(), range.end.clone());
-        let rows = {
-            let _choosing = self.choosing.read();
-            self.tree.range(bounds, self.snapshot(), None)
-        };
+        let (view, snapshot) = self.snapshot();
+        let rows = view.range(&range.start, &range.end, snapshot);
         if range.reverse { self.take(rows.rev(), limit) } else { self.take(rows, limit) }
     }
 
-    fn take(&self, rows: impl Iterator<Item = lsm_tree::IterGuardImpl>, limit: PageLimit) -> Result<Page, StoreError> {
+    fn take(
+        &self,
+        rows: impl Iterator<Item = lsm_tree::Result<InternalValue>>,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
         let mut page = Page::default();
         let mut cost = 0usize;
         for row in rows {
@@ -140,86 +156,110 @@ impl Tree {
                 page.limited = true;
                 break;
             }
-            let (key, value) = row.into_inner().map_err(|error| explain(&self.path, &error))?;
-            cost = cost.saturating_add((limit.cost)(&key, &value));
-            page.rows.push((Key(Bytes::from(key)), Bytes::from(value)));
+            let InternalValue { key, value } = row.map_err(|error| explain(&self.path, &error))?;
+            cost = cost.saturating_add((limit.cost)(&key.user_key, &value));
+            page.rows.push((Key(Bytes::from(key.user_key)), Bytes::from(value)));
         }
         Ok(page)
     }
 
     /// Puts a group in and makes it visible at once.
     pub fn apply(&self, changes: impl IntoIterator<Item = Change>) {
-        let seqno = self.seqno.next();
+        let seqno = self.published.load(Ordering::Acquire) + 1;
+        let memtable = self.view().active.clone();
         let mut active = self.active.lock();
         for (key, value) in changes {
             active.entries += 1;
             active.keys.insert(xxh3_64(&key));
-            self.put(key, value, seqno);
+            memtable.insert(key, value, seqno);
         }
         drop(active);
         self.published.store(seqno, Ordering::Release);
     }
 
-    fn put(&self, key: Bytes, value: Option<Bytes>, seqno: u64) {
-        match value {
-            Some(value) => self.tree.insert(Slice::from(key), Slice::from(value), seqno),
-            None => self.tree.remove(Slice::from(key), seqno),
-        };
-    }
-
     /// Seals the memtable, which reaches up to `applied`, if it is full or overwritten (or `now`). True if it was sealed.
     pub fn seal_if_due(&self, applied: Lsn, now: bool) -> bool {
         let mut active = self.active.lock();
+        let view = self.view();
         let overwritten =
             active.entries >= OVERWRITTEN_ENTRIES_MIN && active.keys.len() * OVERWRITES_MAX < active.entries;
-        let full = self.tree.active_memtable().size() >= self.memtable_bytes;
+        let full = view.active.bytes() >= self.memtable_bytes;
         if active.entries == 0 || !(now || full || overwritten) {
             return false;
         }
-        let seqno = self.seqno.next();
-        self.put(CounterKey::Applied.encode().0, Some(CounterKey::value(applied.0)), seqno);
+        let seqno = self.published.load(Ordering::Acquire) + 1;
+        view.active.insert(CounterKey::Applied.encode().0, Some(CounterKey::value(applied.0)), seqno);
         self.published.store(seqno, Ordering::Release);
-        self.tree.rotate_memtable();
-        self.sealed.store(applied.0, Ordering::Release);
+        self.change_view(|view| {
+            let rows = std::mem::take(&mut view.active);
+            view.sealed.insert(0, Sealed { rows, reaches: applied });
+        });
         *active = Active::default();
         true
     }
 
+    fn change_view(&self, change: impl FnOnce(&mut View)) {
+        let mut present = self.view.write();
+        let mut next = View::clone(&present);
+        change(&mut next);
+        let old = std::mem::replace(&mut *present, Arc::new(next));
+        drop(present);
+        // Perhaps the last holder of tables that are compacted away: their files go with it, outside of the lock.
+        drop(old);
+    }
+
+    /// Brings the view's tables up to date; `flushed` is in them now.
+    fn list_tables(&self, flushed: Option<&Sealed>) {
+        let _listing = self.listing.lock();
+        let version = self.tables.current_version();
+        let young_runs = version.l0().run_count();
+        let runs = version.iter_levels().flat_map(|level| level.iter());
+        let runs = Arc::new(runs.map(|run| run.to_vec()).collect::<Vec<_>>());
+        self.change_view(|view| {
+            (view.runs, view.young_runs) = (runs, young_runs);
+            if let Some(flushed) = flushed {
+                view.sealed.retain(|sealed| !Arc::ptr_eq(&sealed.rows, &flushed.rows));
+            }
+        });
+    }
+
     /// Sealed memtables that are not on the disk yet.
     pub fn sealed_memtables(&self) -> usize {
-        self.tree.sealed_memtable_count()
+        self.view.read().sealed.len()
     }
 
     /// Runs of tables that a read may have to look through in level 0.
     pub fn young_runs(&self) -> usize {
-        self.tree.l0_run_count()
+        self.view.read().young_runs
     }
 
-    /// The oldest snapshot that a reader may still choose.
-    fn watermark(&self) -> u64 {
-        let _nobody_is_choosing = self.choosing.write();
-        self.snapshot()
+    /// Writes the sealed memtables to the disk, the oldest first; tells `covered` up to which LSN the disk then holds
+    /// everything, each time.
+    pub fn flush(&self, covered: &mut dyn FnMut(Lsn)) -> Result<(), StoreError> {
+        let _one_at_a_time = self.tables.get_flush_lock();
+        while let Some(oldest) = self.view().sealed.last().cloned() {
+            let flushed = self.tables.flush_to_tables(oldest.rows.newest().map(Ok)).and_then(|written| match written {
+                Some((tables, _)) => self.tables.register_tables(&tables, None, None, &[], Seqno::MAX),
+                None => Ok(()),
+            });
+            flushed.map_err(|error| explain(&self.path, &error))?;
+            self.list_tables(Some(&oldest));
+            covered(oldest.reaches);
+        }
+        Ok(())
     }
 
-    /// Writes the sealed memtables to the disk; gives the LSN up to which the disk then holds everything.
-    pub fn flush(&self) -> Result<Lsn, StoreError> {
-        let covered = Lsn(self.sealed.load(Ordering::Acquire));
-        let lock = self.tree.get_flush_lock();
-        let flushed = self.tree.flush(&lock, self.watermark());
-        flushed.map_err(|error| explain(&self.path, &error))?;
-        Ok(covered)
-    }
-
-    /// Compacts until there is nothing to do, or `stop` says so.
+    /// Compacts until there is nothing to do, or `stop` says so. Readers hold the tables of their view, so that no
+    /// older version of a row need be kept for them.
     pub fn compact(&self, stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
-        let strategy = Arc::new(
-            Leveled::default().with_l0_threshold(YOUNG_RUNS_MERGED).with_table_target_size(TABLE_BYTES),
-        );
+        let strategy =
+            Arc::new(Leveled::default().with_l0_threshold(YOUNG_RUNS_MERGED).with_table_target_size(TABLE_BYTES));
         loop {
-            let before = self.tree.current_version().id();
-            let compacted = self.tree.compact(strategy.clone(), self.watermark());
+            let before = self.tables.current_version().id();
+            let compacted = self.tables.compact(strategy.clone(), Seqno::MAX);
             compacted.map_err(|error| explain(&self.path, &error))?;
-            if stop() || self.tree.current_version().id() == before {
+            self.list_tables(None);
+            if stop() || self.tables.current_version().id() == before {
                 return Ok(());
             }
         }
@@ -227,106 +267,10 @@ impl Tree {
 
     /// Removes the table files that lie wholly in the range. Rows of the range that are elsewhere stay.
     pub fn drop_files(&self, start: &Bytes, end: &Bytes) -> Result<(), StoreError> {
+        use std::ops::Bound;
         let range = (Bound::Included(start.as_ref()), Bound::Excluded(end.as_ref()));
-        self.tree.drop_range::<&[u8], _>(range).map_err(|error| explain(&self.path, &error))
+        self.tables.drop_range::<&[u8], _>(range).map_err(|error| explain(&self.path, &error))?;
+        self.list_tables(None);
+        Ok(())
     }
-}
-
-fn file_checksum(file: &Path) -> Result<u128, StoreError> {
-    use std::io::Read;
-    let failed = |error: std::io::Error| StoreError::Io(format!("cannot read {}: {error}", file.display()));
-    let mut reader = std::fs::File::open(file).map_err(failed)?;
-    let mut hash = Xxh3::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        match reader.read(&mut piece).map_err(failed)? {
-            0 => return Ok(hash.digest128()),
-            read => hash.update(&piece[..read]),
-        }
-    }
-}
-
-/// What an error of the tree means to the caller. The tree does not say which file was damaged, so the table files are
-/// compared with the checksums in their directory: slow, but damage ends the process anyway.
-fn explain(path: &Path, error: &lsm_tree::Error) -> StoreError {
-    use std::io::ErrorKind;
-    match error {
-        lsm_tree::Error::Io(io) if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            StoreError::Full(format!("{}: {io}", path.display()))
-        }
-        lsm_tree::Error::Io(io) if !matches!(io.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => {
-            StoreError::Io(format!("{}: {io}", path.display()))
-        }
-        other => {
-            let files = damaged_files(path);
-            let named = if files.is_empty() { path.display().to_string() } else { files.join(", ") };
-            StoreError::Corrupt(format!("{named}: {other}"))
-        }
-    }
-}
-
-/// One line for each damaged file of a tree that is not open.
-pub(super) fn check(path: &Path) -> Vec<String> {
-    let mut lines = damaged_files(path);
-    for line in &mut lines {
-        line.push_str(": differs from its checksum, or cannot be read");
-    }
-    // The tables' checksums do not cover the manifest's own framing: opening it does.
-    if lines.is_empty()
-        && path.join("current").exists()
-        && let Err(error) = Tree::open(path, u64::MAX, 0)
-    {
-        lines.push(error.to_string());
-    }
-    lines
-}
-
-/// The files of a tree that differ from what their manifest says, read without opening the tree.
-fn damaged_files(path: &Path) -> Vec<String> {
-    let Ok(bytes) = std::fs::read(path.join("current")) else {
-        return vec![path.join("current").display().to_string()];
-    };
-    let Some(id) = bytes.first_chunk::<8>() else {
-        return vec![path.join("current").display().to_string()];
-    };
-    let manifest = path.join(format!("v{}", u64::from_le_bytes(*id)));
-    match manifest_tables(&manifest) {
-        None => vec![manifest.display().to_string()],
-        Some(tables) => tables
-            .into_iter()
-            .map(|(id, checksum)| (path.join("tables").join(id.to_string()), checksum))
-            .filter(|(file, checksum)| file_checksum(file).ok() != Some(*checksum))
-            .map(|(file, _)| file.display().to_string())
-            .collect(),
-    }
-}
-
-/// Table numbers and checksums of a manifest. `None`: the manifest cannot be read.
-fn manifest_tables(manifest: &Path) -> Option<Vec<(u64, u128)>> {
-    let reader = sfa::Reader::new(manifest).ok()?;
-    let section = reader.toc().section(b"tables")?;
-    let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut section.buf_reader(manifest).ok()?, &mut bytes).ok()?;
-    let mut rest = &bytes[..];
-    let mut take = |count: usize| {
-        let (head, tail) = rest.split_at_checked(count)?;
-        rest = tail;
-        Some(head)
-    };
-    let mut tables = Vec::new();
-    let levels = take(1)?[0];
-    for _ in 0..levels {
-        let runs = take(1)?[0];
-        for _ in 0..runs {
-            let count = u32::from_le_bytes(take(4)?.try_into().ok()?);
-            for _ in 0..count {
-                let id = u64::from_le_bytes(take(8)?.try_into().ok()?);
-                take(1)?;
-                let checksum = u128::from_le_bytes(take(16)?.try_into().ok()?);
-                take(8)?;
-                tables.push((id, checksum));
-            }
-        }
-    }
-    Some(tables)
 }
