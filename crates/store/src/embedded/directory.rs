@@ -10,6 +10,17 @@ use crate::files::{FileErrorKind, FileLock, Files, read_all};
 /// The format that this code writes. A directory with a higher number was written by a newer Tailrace.
 const FORMAT: u32 = 1;
 
+/// Locks a directory that exists and has a format, and makes nothing but the lock file.
+pub(super) fn enter_existing(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, StoreError> {
+    match files.open(&dir.join("FORMAT")) {
+        Err(error) if error.kind == FileErrorKind::NotFound => {
+            Err(StoreError::Io(format!("{} is not a data directory: it has no file FORMAT", dir.display())))
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => enter(files, dir),
+    }
+}
+
 /// Locks the directory (made if missing) and checks its format.
 pub(super) fn enter(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, StoreError> {
     files.create_dir(dir)?;

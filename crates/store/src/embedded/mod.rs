@@ -129,7 +129,7 @@ impl EmbeddedEngine {
             shards: RwLock::new(shards.clone()),
             tails: Mutex::new(HashMap::new()),
             waiting: Mutex::default(),
-            keeper: Mutex::new(Keeper { work: true, reclaim: true }),
+            keeper: Mutex::new(Keeper { sealed: true, reclaim: true, closing: false }),
             keeper_wake: Condvar::new(),
             trouble: RwLock::default(),
             stop: AtomicBool::new(false),
@@ -155,14 +155,16 @@ impl EmbeddedEngine {
             self.shared.stop.store(true, Ordering::Release);
         }
         self.shared.filled.notify_all();
-        self.shared.wake_keeper(false);
+        self.shared.wake_keeper(|keeper| keeper.closing = true);
         let mut threads = std::mem::take(&mut *self.threads.lock());
-        // The first two are committer and applier; the applier may need the keeper, which ends last.
+        // The first two are committer and applier; the applier may need the others, which end last.
         for thread in threads.drain(..threads.len().min(2)) {
             let _panicked = thread.join();
         }
+        // What nobody takes any more must not keep the reclaimer waiting.
+        self.shared.abandon(&StoreError::Closed);
         self.shared.stop.store(true, Ordering::Release);
-        self.shared.wake_keeper(false);
+        self.shared.wake_keeper(|_| ());
         for thread in threads {
             let _panicked = thread.join();
         }
@@ -193,12 +195,13 @@ fn start(shared: &Arc<Shared>, shards: ShardTable) -> Result<Vec<JoinHandle<()>>
             .spawn(guarded)
             .map_err(|error| StoreError::Io(format!("cannot start the thread {name}: {error}")))
     };
-    let (committer, applier, flusher, compactor) = (shared.clone(), shared.clone(), shared.clone(), shared.clone());
+    let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| shared.clone());
     Ok(vec![
         spawn("committer", Box::new(move || pipeline::run_committer(&committer, shards, &to_applier)))?,
         spawn("applier", Box::new(move || pipeline::run_applier(&applier, &groups)))?,
         spawn("flusher", Box::new(move || pipeline::run_flusher(&flusher)))?,
         spawn("compactor", Box::new(move || pipeline::run_compactor(&compactor)))?,
+        spawn("reclaimer", Box::new(move || pipeline::run_reclaimer(&reclaimer)))?,
     ])
 }
 
@@ -216,7 +219,12 @@ fn replay(log: &Log, tree: &Tree, applied: Lsn) -> Result<(), StoreError> {
         }
         tree.apply(changes);
         if tree.seal_if_due(last, false) {
-            tree.flush(&mut |covered| log.set_persisted(covered))?;
+            match tree.flush(&mut |covered| log.set_persisted(covered)) {
+                // A full disk must not keep what is stored from being read. The log holds no more than the memtables
+                // that waited for their flush when it was written, so neither does the memory.
+                Err(StoreError::Full(why)) => tracing::error!(why, "the tree cannot be written; starting all the same"),
+                flushed => flushed?,
+            }
         }
         Ok(())
     })
@@ -246,7 +254,7 @@ async fn take_room(shared: &Shared, bytes: usize) -> Result<Room, StoreError> {
     if let Some(why) = shared.trouble.read().any()
         && shared.is_behind()
     {
-        return Err(StoreError::Full(why.to_string()));
+        return Err(why.clone());
     }
     let units = bytes.div_ceil(limits::COMMIT_QUEUE_UNIT_BYTES) as u32;
     let units = units.clamp(1, limits::COMMIT_QUEUE_UNITS_MAX);
@@ -484,7 +492,7 @@ impl Engine for EmbeddedEngine {
             let put = [Write::Put { key, value }];
             let body = Box::new(|_: &Reads<'_>| Some(put.to_vec()));
             submit(&self.shared, CommitRequest { shared: &[], exclusive: &exclusive, body }).await?;
-            self.shared.wake_keeper(true);
+            self.shared.wake_keeper(|keeper| keeper.reclaim = true);
             Ok(())
         }
         .boxed()
@@ -515,7 +523,7 @@ impl Engine for EmbeddedEngine {
 /// When the directory is in use or cannot be read at all.
 pub fn check(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
     let path = path.as_ref();
-    let _lock = directory::enter(&RealFiles, path)?;
+    let _lock = directory::enter_existing(&RealFiles, path)?;
     let faults = log::check(&RealFiles, &path.join("log"))?;
     let mut lines: Vec<String> =
         faults.into_iter().map(|fault| format!("{}: offset {}: {}", fault.file, fault.offset, fault.detail)).collect();

@@ -26,8 +26,10 @@ use crate::log::{Log, LoggedImage, LoggedWrite, Reservation};
 use crate::shards::{Resolved, ResolvedWrite, ShardChange, ShardTable};
 use tailrace_core::clock::Clock;
 
-/// How long the keeper waits before it tries a failed flush or compaction again.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How long a failed flush, compaction or reclaim waits before it is tried again: at first, and at most. Each try writes
+/// until the disk is full again, so a disk that stays full is not tried all the time.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(500);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(15);
 
 /// What the threads and the engine's methods share.
 pub(super) struct Shared {
@@ -49,6 +51,7 @@ pub(super) struct Shared {
     /// Answers that wrote nothing and wait for the ticket of what they have read.
     pub waiting: Mutex<Vec<(Ticket, Waiter)>>,
     pub keeper: Mutex<Keeper>,
+    /// Told when there is work for the flusher, the compactor or the reclaimer, and when one of them has done some.
     pub keeper_wake: Condvar,
     pub trouble: RwLock<Trouble>,
     pub stop: AtomicBool,
@@ -96,11 +99,15 @@ impl Trouble {
     }
 }
 
-/// What the keeper is to do.
+/// What there is to do beside the commits.
 #[derive(Default)]
 pub(super) struct Keeper {
-    pub work: bool,
+    /// A memtable was sealed.
+    pub sealed: bool,
+    /// A range is to be reclaimed.
     pub reclaim: bool,
+    /// The engine closes: nothing waits for compactions any more.
+    pub closing: bool,
 }
 
 /// A commit in flight.
@@ -239,7 +246,7 @@ impl Shared {
         (self.fatal)(error);
         self.abandon(error);
         self.stop.store(true, Ordering::Release);
-        self.wake_keeper(false);
+        self.wake_keeper(|_| ());
     }
 
     /// Answers everything that waits with `error`.
@@ -255,10 +262,8 @@ impl Shared {
         }
     }
 
-    pub fn wake_keeper(&self, reclaim: bool) {
-        let mut keeper = self.keeper.lock();
-        keeper.work = true;
-        keeper.reclaim |= reclaim;
+    pub fn wake_keeper(&self, tell: impl FnOnce(&mut Keeper)) {
+        tell(&mut self.keeper.lock());
         self.keeper_wake.notify_all();
     }
 
@@ -413,7 +418,7 @@ fn apply_group(shared: &Shared, group: Group) {
         shared.overlay.drop_settled(key, settled);
     }
     if shared.tree.seal_if_due(published, false) {
-        shared.wake_keeper(false);
+        shared.wake_keeper(|keeper| keeper.sealed = true);
     }
 }
 
@@ -438,7 +443,7 @@ fn wake_readers(shared: &Shared, group: &[Written], gone: &[ShardNo]) {
         tail.grown.notify_waiters();
     }
     for shard in gone {
-        if let Some(tail) = tails.get(shard) {
+        if let Some(tail) = tails.remove(shard) {
             tail.grown.notify_waiters();
         }
     }
@@ -447,89 +452,158 @@ fn wake_readers(shared: &Shared, group: &[Written], gone: &[ShardNo]) {
 /// The applier waits while the tree is behind, unless the tree cannot be written: then commits are refused instead.
 fn wait_for_keeper(shared: &Shared) {
     let mut keeper = shared.keeper.lock();
-    while shared.is_behind() && !shared.stop.load(Ordering::Acquire) && shared.trouble.read().any().is_none() {
-        keeper.work = true;
-        shared.keeper_wake.notify_all();
-        shared.keeper_wake.wait_for(&mut keeper, RETRY_AFTER);
+    let given_up = || shared.stop.load(Ordering::Acquire) || shared.trouble.read().any().is_some();
+    while shared.is_behind() && !keeper.closing && !given_up() {
+        shared.keeper_wake.wait(&mut keeper);
     }
 }
 
-/// The keeper: flushes sealed memtables, and tells the log how far the tree has come.
+/// Tries of something that failed, further and further apart.
+struct Retries {
+    pause: Duration,
+    told: Option<String>,
+}
+
+impl Retries {
+    fn new() -> Retries {
+        Retries { pause: RETRY_AFTER_MIN, told: None }
+    }
+
+    /// Waits for the next try, or for the end; tells of each kind of failure once.
+    fn wait(&mut self, shared: &Shared, what: &str, error: &StoreError) {
+        let text = error.to_string();
+        if self.told.as_ref() != Some(&text) {
+            tracing::error!(%error, "{what}; trying again until it can");
+            self.told = Some(text);
+        }
+        let until = shared.clock.monotonic_ns() + self.pause.as_nanos() as u64;
+        let mut keeper = shared.keeper.lock();
+        loop {
+            let left = until.saturating_sub(shared.clock.monotonic_ns());
+            if left == 0 || shared.stop.load(Ordering::Acquire) || keeper.closing {
+                break;
+            }
+            if shared.keeper_wake.wait_for(&mut keeper, Duration::from_nanos(left)).timed_out() {
+                break;
+            }
+        }
+        self.pause = (self.pause * 2).min(RETRY_AFTER_MAX);
+    }
+
+    fn succeeded(&mut self, what: &str) {
+        if self.told.take().is_some() {
+            tracing::info!("{what} again");
+        }
+        self.pause = RETRY_AFTER_MIN;
+    }
+}
+
+/// True for what passes when there is room again. Anything else of a disk may have lost what was written before.
+fn passes(error: &StoreError) -> bool {
+    matches!(error, StoreError::Full(_))
+}
+
+/// The flusher: writes sealed memtables to the disk, and tells the log how far the tree has come.
 pub(super) fn run_flusher(shared: &Shared) {
+    let mut retries = Retries::new();
+    let stopped = || shared.stop.load(Ordering::Acquire);
     loop {
         {
             let mut keeper = shared.keeper.lock();
-            while !keeper.work && shared.trouble.read().flush.is_none() {
-                if shared.stop.load(Ordering::Acquire) {
-                    return;
-                }
-                shared.keeper_wake.wait(&mut keeper);
-            }
-            if shared.stop.load(Ordering::Acquire) {
-                return;
-            }
-            keeper.work = false;
-        }
-        let mut covered = |covered| {
-            shared.log.set_persisted(covered);
-            shared.keeper_wake.notify_all();
-        };
-        match shared.tree.flush(&mut covered) {
-            Ok(()) => {
-                shared.trouble.write().flush = None;
-                shared.keeper_wake.notify_all();
-            }
-            Err(error) => {
-                if matches!(error, StoreError::Corrupt(_)) {
-                    return shared.die(&error);
-                }
-                tracing::error!(%error, "the tree cannot be written; trying again");
-                shared.trouble.write().flush = Some(error);
-                let mut keeper = shared.keeper.lock();
-                shared.keeper_wake.wait_for(&mut keeper, RETRY_AFTER);
-            }
-        }
-    }
-}
-
-/// The compactor: merges tables after flushes, and removes reclaimed ranges.
-pub(super) fn run_compactor(shared: &Arc<Shared>) {
-    let stopped = || shared.stop.load(Ordering::Acquire);
-    let mut runs = usize::MAX;
-    loop {
-        let reclaim = {
-            let mut keeper = shared.keeper.lock();
-            while !keeper.reclaim && shared.tree.young_runs() == runs {
+            while !keeper.sealed && shared.trouble.read().flush.is_none() {
                 if stopped() {
                     return;
                 }
                 shared.keeper_wake.wait(&mut keeper);
             }
-            std::mem::take(&mut keeper.reclaim)
+            if stopped() {
+                return;
+            }
+            keeper.sealed = false;
+        }
+        let mut covered = |covered| {
+            shared.log.set_persisted(covered);
+            shared.wake_keeper(|_| ());
         };
+        match shared.tree.flush(&mut covered) {
+            Ok(()) => {
+                if shared.trouble.write().flush.take().is_some() {
+                    retries.succeeded("the tree can be written");
+                    shared.wake_keeper(|_| ());
+                }
+            }
+            Err(error) if passes(&error) => {
+                shared.trouble.write().flush = Some(error.clone());
+                shared.wake_keeper(|_| ());
+                retries.wait(shared, "the tree cannot be written", &error);
+            }
+            Err(error) => return shared.die(&error),
+        }
+    }
+}
+
+/// The compactor: merges tables after flushes. It never waits for a commit: the applier may wait for it.
+pub(super) fn run_compactor(shared: &Shared) {
+    let stopped = || shared.stop.load(Ordering::Acquire);
+    let mut retries = Retries::new();
+    let mut runs = usize::MAX;
+    loop {
+        {
+            let mut keeper = shared.keeper.lock();
+            // What needs room waits until the memtables have had it.
+            while shared.tree.young_runs() == runs || shared.trouble.read().flush.is_some() {
+                if stopped() {
+                    return;
+                }
+                shared.keeper_wake.wait(&mut keeper);
+            }
+        }
         if stopped() {
             return;
         }
-        let mut done = shared.tree.compact(&stopped);
-        if reclaim && done.is_ok() {
-            done = reclaim::run(shared, &stopped);
-        }
+        let done = shared.tree.compact(&stopped, &mut || shared.wake_keeper(|_| ()));
         runs = shared.tree.young_runs();
         match done {
             Ok(()) => {
-                shared.trouble.write().compaction = None;
-                shared.keeper_wake.notify_all();
+                if shared.trouble.write().compaction.take().is_some() {
+                    retries.succeeded("the tree can be compacted");
+                    shared.wake_keeper(|_| ());
+                }
             }
-            Err(StoreError::Closed) => return,
-            Err(error @ StoreError::Corrupt(_)) => return shared.die(&error),
-            Err(error) => {
-                tracing::error!(%error, "the tree cannot be compacted; trying again");
-                shared.trouble.write().compaction = Some(error);
+            Err(error) if passes(&error) => {
+                shared.trouble.write().compaction = Some(error.clone());
+                shared.wake_keeper(|_| ());
                 runs = usize::MAX;
-                let mut keeper = shared.keeper.lock();
-                keeper.reclaim |= reclaim;
-                shared.keeper_wake.wait_for(&mut keeper, RETRY_AFTER);
+                retries.wait(shared, "the tree cannot be compacted", &error);
             }
+            Err(error) => return shared.die(&error),
+        }
+    }
+}
+
+/// The reclaimer: removes ranges that nothing can reach any more, in commits of its own, which wait like any others.
+pub(super) fn run_reclaimer(shared: &Arc<Shared>) {
+    let stopped = || shared.stop.load(Ordering::Acquire) || shared.keeper.lock().closing;
+    let mut retries = Retries::new();
+    loop {
+        {
+            let mut keeper = shared.keeper.lock();
+            while !keeper.reclaim {
+                if keeper.closing || shared.stop.load(Ordering::Acquire) {
+                    return;
+                }
+                shared.keeper_wake.wait(&mut keeper);
+            }
+            keeper.reclaim = false;
+        }
+        match reclaim::run(shared, &stopped) {
+            Ok(()) => retries.succeeded("deleted tables' space can be reclaimed"),
+            Err(StoreError::Closed) => return,
+            Err(error) if passes(&error) => {
+                retries.wait(shared, "a deleted table's space cannot be reclaimed", &error);
+                shared.keeper.lock().reclaim = true;
+            }
+            Err(error) => return shared.die(&error),
         }
     }
 }

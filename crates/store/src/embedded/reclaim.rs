@@ -14,7 +14,9 @@ use crate::engine::{CommitRequest, Key, KeyRange, PageLimit, Reads, StoreError, 
 use crate::keyspace::{KeyKind, ReclaimKey};
 
 /// Rows that one commit removes: small enough not to be felt by the commits beside it.
-const ROWS_MAX: usize = 256;
+const ROWS_MAX: usize = 512;
+/// Bytes of rows that are read for one such commit.
+const ROWS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Exclusive upper end of every key of the keyspace.
 const END: [u8; 1] = [0xff];
@@ -35,36 +37,36 @@ pub(super) fn row(range: &KeyRange) -> (Key, Bytes) {
     (ReclaimKey { start }.encode(), end)
 }
 
-/// Removes what is written down.
+/// Removes what is written down. No row can come into a range any more, so one pass is enough.
 pub(super) fn run(shared: &Arc<Shared>, stopped: &dyn Fn() -> bool) -> Result<(), StoreError> {
     let waiter = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| StoreError::Io(format!("cannot wait for commits: {error}")))?;
-    let limit = |rows_max| PageLimit { rows_max, cost_max: usize::MAX, cost: |_, _| 0 };
-    let listed = shared.tree.page(&KeyKind::Reclaim.range(), limit(usize::MAX))?;
-    for (row, end) in listed.rows {
+    // This thread is no task: it may wait for a commit here.
+    let delete = |keys: Vec<Key>| {
+        let writes: Vec<Write> = keys.into_iter().map(|key| Write::Delete { key }).collect();
+        let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
+        waiter.block_on(submit(shared, CommitRequest { shared: &[], exclusive: &[], body }))
+    };
+    let limit = |rows_max| PageLimit { rows_max, cost_max: ROWS_BYTES_MAX, cost: |key, value| key.len() + value.len() };
+    let listed = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+    for (row, end) in shared.tree.page(&KeyKind::Reclaim.range(), listed)?.rows {
         let Some(ReclaimKey { start }) = ReclaimKey::decode(&row) else { continue };
         shared.tree.drop_files(&start, &end)?;
+        let mut from = Bound::Included(start.clone());
         loop {
             if stopped() {
                 return Err(StoreError::Closed);
             }
-            let range =
-                KeyRange { start: Bound::Included(start.clone()), end: Bound::Excluded(end.clone()), reverse: false };
+            // Behind the last one that was removed: the page must not step over all the removed ones again.
+            let range = KeyRange { start: from, end: Bound::Excluded(end.clone()), reverse: false };
             let page = shared.tree.page(&range, limit(ROWS_MAX))?;
-            let done = page.rows.is_empty();
-            let mut writes: Vec<Write> = page.rows.into_iter().map(|(key, _)| Write::Delete { key }).collect();
-            if done {
-                writes.push(Write::Delete { key: row.clone() });
-            }
-            let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
-            let request = CommitRequest { shared: &[], exclusive: &[], body };
-            // This thread is no task: it may wait for the commit here.
-            waiter.block_on(submit(shared, request))?;
-            if done {
-                break;
-            }
+            let keys: Vec<Key> = page.rows.into_iter().map(|(key, _)| key).collect();
+            let Some(last) = keys.last() else { break };
+            from = Bound::Excluded(last.0.clone());
+            delete(keys)?;
         }
+        delete(vec![row])?;
     }
     Ok(())
 }

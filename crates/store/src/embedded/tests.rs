@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use std::ops::Bound;
 use tailrace_core::clock::ManualClock;
 
 use super::*;
@@ -234,10 +235,164 @@ async fn a_reclaimed_range_goes_on_emptying_after_a_kill() {
     drop(engine);
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
     let limit = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 };
-    for range in [range, KeyKind::Reclaim.range()] {
-        while !engine.page(range.clone(), limit).await.unwrap().rows.is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let waiting = engine.clone();
+    tokio::task::spawn_blocking(move || wait_reclaimed(&waiting)).await.unwrap();
+    assert!(engine.page(range, limit).await.unwrap().rows.is_empty());
+    assert_eq!(get(&*engine, "n").await.as_deref(), Some(&b"stays"[..]));
+}
+
+/// The keys of a range that nothing can reach any more, and the range.
+fn unreachable(n: usize) -> (Vec<Key>, KeyRange) {
+    let key = |n: usize| Key(Bytes::from(format!("\x40gone {n:06}")));
+    let range = KeyRange {
+        start: Bound::Included(Bytes::from_static(b"\x40gone ")),
+        end: Bound::Excluded(Bytes::from_static(b"\x40gone!")),
+        reverse: false,
+    };
+    ((0..n).map(key).collect(), range)
+}
+
+async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
+    let put = |key: &Key| Write::Put { key: key.clone(), value: value.clone() };
+    for keys in keys.chunks(50) {
+        let writes: Vec<Write> = keys.iter().map(put).collect();
+        let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
+        engine.commit(CommitRequest { shared: &[], exclusive: &[], body }).await.unwrap();
+    }
+}
+
+/// Waits until no range is being removed any more.
+fn wait_reclaimed(engine: &EmbeddedEngine) {
+    let limit = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 };
+    let shared = &engine.shared;
+    while !shared.tree.page(&KeyKind::Reclaim.range(), limit).unwrap().rows.is_empty() {
+        shared.keeper_wake.wait_for(&mut shared.keeper.lock(), std::time::Duration::from_millis(20));
+    }
+}
+
+fn tree_bytes(dir: &Path) -> u64 {
+    let tables = std::fs::read_dir(dir.join("tree/tables")).unwrap();
+    tables.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writes_go_on_while_a_range_is_removed_and_its_space_comes_back_without_a_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Options { memtable_bytes: 16 << 10, ..options() };
+    let engine = EmbeddedEngine::open(dir.path(), small).unwrap();
+    let (keys, range) = unreachable(4000);
+    let value = Bytes::from((0..200u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<_>>());
+    put_rows(&*engine, &keys, &value).await;
+    put(&*engine, "kept", b"1").await;
+    let before = tree_bytes(dir.path());
+    assert!(before > 500_000, "{before}");
+    engine.reclaim(range.clone()).await.unwrap();
+    let others: Vec<Key> = (0..3000).map(|n| Key(Bytes::from(format!("\x40other {n:06}")))).collect();
+    let short = Bytes::from_static(b"some value");
+    let writing = put_rows(&*engine, &others, &short);
+    tokio::time::timeout(std::time::Duration::from_secs(60), writing).await.expect("writes go on");
+    let waiting = engine.clone();
+    tokio::task::spawn_blocking(move || wait_reclaimed(&waiting)).await.unwrap();
+    let limit = PageLimit { rows_max: 10, cost_max: usize::MAX, cost: |_, _| 0 };
+    assert!(engine.page(range, limit).await.unwrap().rows.is_empty());
+    assert_eq!(get(&*engine, "kept").await.as_deref(), Some(&b"1"[..]));
+    assert_eq!(engine.get(&others[..1]).await.unwrap()[0].as_deref(), Some(&b"some value"[..]));
+    engine.shutdown().await.unwrap();
+    assert!(tree_bytes(dir.path()) * 3 < before, "{} of {before} bytes are left", tree_bytes(dir.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_that_fills_files_of_its_own_gives_their_space_back_without_a_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Options { memtable_bytes: 1 << 20, log: LogSettings::default(), ..options() };
+    let engine = EmbeddedEngine::open(dir.path(), small).unwrap();
+    let (keys, range) = unreachable(3000);
+    let noise = (0..2000u64).flat_map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).to_le_bytes());
+    put_rows(&*engine, &keys, &Bytes::from(noise.collect::<Vec<_>>())).await;
+    // Once they are compacted, most of the rows are in tables that hold nothing else.
+    engine.shared.tree.seal_if_due(engine.shared.published(), true);
+    engine.shared.tree.flush(&mut |_| ()).unwrap();
+    engine.shared.tree.compact(&|| false, &mut || ()).unwrap();
+    let before = tree_bytes(dir.path());
+    assert!(before > 20 << 20, "{before}");
+    engine.reclaim(range).await.unwrap();
+    let waiting = engine.clone();
+    tokio::task::spawn_blocking(move || wait_reclaimed(&waiting)).await.unwrap();
+    assert!(tree_bytes(dir.path()) * 2 < before, "{} of {before} bytes are left", tree_bytes(dir.path()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_shutdown_ends_while_a_range_is_removed_and_the_next_start_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = || Options { memtable_bytes: 16 << 10, ..options() };
+    let engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
+    let (keys, range) = unreachable(5000);
+    put_rows(&*engine, &keys, &Bytes::from_static(b"some value of some length")).await;
+    engine.reclaim(range.clone()).await.unwrap();
+    let ending = tokio::time::timeout(std::time::Duration::from_secs(60), engine.shutdown());
+    ending.await.expect("the shutdown ends").unwrap();
+    drop(engine);
+    let engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
+    let waiting = engine.clone();
+    tokio::task::spawn_blocking(move || wait_reclaimed(&waiting)).await.unwrap();
+    let limit = PageLimit { rows_max: 10, cost_max: usize::MAX, cost: |_, _| 0 };
+    assert!(engine.page(range, limit).await.unwrap().rows.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_or_older_tree_is_refused_once_the_log_is_freed() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = || Options {
+        memtable_bytes: 32 << 10,
+        log: LogSettings { segment_bytes: 256 << 10, ..LogSettings::default() },
+        ..options()
+    };
+    let engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
+    put(&*engine, "first", b"1").await;
+    engine.shutdown().await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    copy_dir(&dir.path().join("tree"), &copy.path().join("tree"));
+    let engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
+    let keys: Vec<Key> = (0..400).map(|n| Key(Bytes::from(format!("\x40row {n:06}")))).collect();
+    put_rows(&*engine, &keys, &Bytes::from(vec![7; 1000])).await;
+    engine.shutdown().await.unwrap();
+    drop(engine);
+    // A start frees what is not needed any more.
+    let engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
+    put_rows(&*engine, &keys, &Bytes::from(vec![8; 1000])).await;
+    engine.shutdown().await.unwrap();
+    drop(engine);
+    let tree = dir.path().join("tree");
+    std::fs::rename(&tree, dir.path().join("aside")).unwrap();
+    let refused = refusal(dir.path(), small());
+    assert!(refused.contains("superblock") && refused.contains("missing, or an older copy"), "{refused}");
+    let _made = std::fs::remove_dir_all(&tree);
+    copy_dir(&copy.path().join("tree"), &tree);
+    assert!(refusal(dir.path(), small()).contains("missing, or an older copy"));
+    std::fs::remove_dir_all(&tree).unwrap();
+    std::fs::rename(dir.path().join("aside"), &tree).unwrap();
+    let engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
+    assert_eq!(engine.get(&keys[..1]).await.unwrap()[0].as_deref(), Some(&vec![8; 1000][..]));
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_dir(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
         }
     }
-    assert_eq!(get(&*engine, "n").await.as_deref(), Some(&b"stays"[..]));
+}
+
+#[test]
+fn the_offline_check_makes_nothing_and_says_what_is_no_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    for path in [dir.path(), &missing] {
+        let error = check(path).unwrap_err().to_string();
+        assert_eq!(error, format!("{} is not a data directory: it has no file FORMAT", path.display()));
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -13,8 +13,8 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
@@ -58,6 +58,10 @@ pub(super) struct Tree {
     view: RwLock<Arc<View>>,
     /// Held while the tables of a new view are listed and put into it, so that an older list never replaces a newer one.
     listing: Mutex<()>,
+    /// Views that readers may still hold; their tables' files must stay.
+    held: Mutex<Vec<Weak<View>>>,
+    /// Held (shared) while tables are written; exclusively while files of tables that came to nothing are removed.
+    writing: RwLock<()>,
     /// Number of the newest published group.
     published: AtomicU64,
     memtable_bytes: u64,
@@ -97,6 +101,8 @@ impl Tree {
             path: path.to_owned(),
             view: RwLock::default(),
             listing: Mutex::default(),
+            held: Mutex::default(),
+            writing: RwLock::default(),
             published: AtomicU64::new(highest),
             memtable_bytes,
             active: Mutex::default(),
@@ -204,6 +210,10 @@ impl Tree {
         change(&mut next);
         let old = std::mem::replace(&mut *present, Arc::new(next));
         drop(present);
+        let mut held = self.held.lock();
+        held.retain(|view| view.strong_count() > 0);
+        held.push(Arc::downgrade(&old));
+        drop(held);
         // Perhaps the last holder of tables that are compacted away: their files go with it, outside of the lock.
         drop(old);
     }
@@ -238,27 +248,58 @@ impl Tree {
     pub fn flush(&self, covered: &mut dyn FnMut(Lsn)) -> Result<(), StoreError> {
         let _one_at_a_time = self.tables.get_flush_lock();
         while let Some(oldest) = self.view().sealed.last().cloned() {
-            let flushed = self.tables.flush_to_tables(oldest.rows.newest().map(Ok)).and_then(|written| match written {
-                Some((tables, _)) => self.tables.register_tables(&tables, None, None, &[], Seqno::MAX),
-                None => Ok(()),
-            });
-            flushed.map_err(|error| explain(&self.path, &error))?;
+            self.written(|| {
+                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest().map(Ok))? else {
+                    return Ok(());
+                };
+                self.tables.register_tables(&tables, None, None, &[], Seqno::MAX)
+            })?;
             self.list_tables(Some(&oldest));
             covered(oldest.reaches);
         }
         Ok(())
     }
 
-    /// Compacts until there is nothing to do, or `stop` says so. Readers hold the tables of their view, so that no
-    /// older version of a row need be kept for them.
-    pub fn compact(&self, stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
+    /// Writes tables. What a full disk left of them is removed again: nothing else would before the next start.
+    fn written(&self, write: impl FnOnce() -> lsm_tree::Result<()>) -> Result<(), StoreError> {
+        let done = {
+            let _writing = self.writing.read();
+            write().map_err(|error| explain(&self.path, &error))
+        };
+        if matches!(done, Err(StoreError::Full(_))) {
+            self.remove_orphans();
+        }
+        done
+    }
+
+    /// Removes the files of tables that no version and no reader has.
+    fn remove_orphans(&self) {
+        // The other writer's unfinished tables are nobody's, too: it removes them if it fails.
+        let Some(_nobody_writes) = self.writing.try_write() else { return };
+        let views: Vec<Arc<View>> = self.held.lock().iter().filter_map(Weak::upgrade).chain([self.view()]).collect();
+        let mut known: HashSet<u64> =
+            views.iter().flat_map(|view| view.runs.iter().flatten()).map(|table| table.id()).collect();
+        known.extend(self.tables.current_version().iter_tables().map(|table| table.id()));
+        let Ok(files) = std::fs::read_dir(self.path.join("tables")) else { return };
+        for file in files.flatten() {
+            let id = file.file_name().to_str().and_then(|name| name.parse().ok());
+            if id.is_some_and(|id: u64| !known.contains(&id)) {
+                // One that cannot be removed now is at the next start.
+                let _left = std::fs::remove_file(file.path());
+            }
+        }
+    }
+
+    /// Compacts until there is nothing to do, or `stop` says so; tells of each step. Readers hold the tables of their
+    /// view, so that no older version of a row need be kept for them.
+    pub fn compact(&self, stop: &dyn Fn() -> bool, step: &mut dyn FnMut()) -> Result<(), StoreError> {
         let strategy =
             Arc::new(Leveled::default().with_l0_threshold(YOUNG_RUNS_MERGED).with_table_target_size(TABLE_BYTES));
         loop {
             let before = self.tables.current_version().id();
-            let compacted = self.tables.compact(strategy.clone(), Seqno::MAX);
-            compacted.map_err(|error| explain(&self.path, &error))?;
+            self.written(|| self.tables.compact(strategy.clone(), Seqno::MAX))?;
             self.list_tables(None);
+            step();
             if stop() || self.tables.current_version().id() == before {
                 return Ok(());
             }
@@ -269,7 +310,11 @@ impl Tree {
     pub fn drop_files(&self, start: &Bytes, end: &Bytes) -> Result<(), StoreError> {
         use std::ops::Bound;
         let range = (Bound::Included(start.as_ref()), Bound::Excluded(end.as_ref()));
+        let _writing = self.writing.read();
         self.tables.drop_range::<&[u8], _>(range).map_err(|error| explain(&self.path, &error))?;
+        // The library keeps the version before, and with it the files, for snapshots that it does not know are gone.
+        let kept = self.tables.get_version_history_lock().maintenance(&self.path, Seqno::MAX);
+        kept.map_err(|error| explain(&self.path, &error))?;
         self.list_tables(None);
         Ok(())
     }

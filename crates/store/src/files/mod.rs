@@ -74,7 +74,7 @@ impl fmt::Display for FileOp {
 /// What the caller should do about a [`FileError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileErrorKind {
-    /// No room on the device (or over the quota): refuse, and try again later.
+    /// No room on the device, over the quota, or no file descriptor left: refuse, and try again later.
     Full,
     /// The file or directory is not there.
     NotFound,
@@ -106,7 +106,7 @@ impl FileError {
     /// An error of `op` on `path` for `source`.
     pub fn new(op: FileOp, path: &Path, source: &std::io::Error) -> Self {
         let kind = match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => FileErrorKind::Full,
+            _ if is_full(source) => FileErrorKind::Full,
             std::io::ErrorKind::NotFound => FileErrorKind::NotFound,
             std::io::ErrorKind::AlreadyExists => FileErrorKind::Exists,
             std::io::ErrorKind::WouldBlock => FileErrorKind::Locked,
@@ -115,6 +115,13 @@ impl FileError {
         };
         Self { op, path: path.to_path_buf(), kind, reason: source.to_string() }
     }
+}
+
+/// True for what passes when something else is given up: no room on the device, over the quota, too many open files.
+pub fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 impl From<FileError> for StoreError {
@@ -145,6 +152,8 @@ pub trait Files: Send + Sync + fmt::Debug + 'static {
     fn remove(&self, path: &Path) -> Result<(), FileError>;
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> Result<(), FileError>;
+    /// Bytes that are free for files in `dir`, if that can be told.
+    fn room(&self, dir: &Path) -> Option<u64>;
     /// Takes the exclusive advisory lock of `path` (made if missing), or fails at once with [`FileErrorKind::Locked`].
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, FileError>;
 }

@@ -87,6 +87,11 @@ impl Files for RealFiles {
         at(FileOp::SyncDir, dir, fs::File::open(dir).and_then(|dir| dir.sync_all()))
     }
 
+    fn room(&self, dir: &Path) -> Option<u64> {
+        let found = rustix::fs::statvfs(dir).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, FileError> {
         let made = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = at(FileOp::Lock, path, made)?;

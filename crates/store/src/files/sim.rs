@@ -87,6 +87,7 @@ struct State {
     holding: bool,
     held: usize,
     syncs: u64,
+    bytes_read: u64,
     sync_counts: BTreeMap<PathBuf, u64>,
 }
 
@@ -252,6 +253,11 @@ impl SimFiles {
     /// Bounds the sum of all files' lengths; `None` lifts the bound.
     pub fn set_room(&self, bytes: Option<u64>) {
         self.shared.state.lock().room_bytes = bytes;
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.shared.state.lock().bytes_read
     }
 
     /// The sum of all files' lengths.
@@ -480,6 +486,11 @@ impl Files for SimFiles {
         Ok(())
     }
 
+    fn room(&self, _dir: &Path) -> Option<u64> {
+        let state = self.shared.state.lock();
+        state.room_bytes.map(|room| room.saturating_sub(state.used_bytes()))
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, FileError> {
         let mut state = self.shared.state.lock();
         state.check(FileOp::Lock, path)?;
@@ -521,6 +532,7 @@ impl File for SimFile {
                 return Err(fail(FileOp::Read, &self.path, FileErrorKind::Short, "failed to fill whole buffer"));
             };
             buf.copy_from_slice(found);
+            state.bytes_read += buf.len() as u64;
             Ok(())
         })
     }

@@ -66,6 +66,12 @@ pub fn check(files: &dyn Files, dir: &Path) -> Result<Vec<LogFault>, StoreError>
     let (prev, last, stop) = (None, Lsn::ZERO, None);
     let mut check =
         Check { files, dir, uuid: newest.uuid, faults, prev, last, reached: Position::default(), claim, stop };
+    for number in names.iter().filter_map(|name| number_of(name, ".idx")) {
+        let segment = segment::path(dir, number);
+        if !names.iter().any(|name| number_of(name, ".seg") == Some(number)) {
+            check.faults.push(fault(&segment, 0, "the segment of an index, found no such file"));
+        }
+    }
     for number in names.iter().filter_map(|name| number_of(name, ".seg")) {
         check.segment(number, names.iter().any(|name| number_of(name, ".idx") == Some(number)))?;
     }
@@ -92,7 +98,7 @@ impl Check<'_> {
         if let Err(found) = segment::verify_header(file.as_ref(), number, &self.uuid)? {
             self.faults.push(bad(&path, 0, &found));
         }
-        let mut walker = Walker::new(file.as_ref(), number)?;
+        let mut walker = Walker::new(file.as_ref(), &self.uuid, number)?;
         let mut noted = Segment::new(number, None, 0);
         let mut at = FIRST_FRAME_AT;
         let mut chain = self.prev.filter(|(before, _)| before + 1 == number).map(|(_, checksum)| checksum);

@@ -139,12 +139,21 @@ impl Directory {
         })
     }
 
-    /// Segments that nothing needs any more.
+    /// Segments that nothing needs any more. Opening reads the frames from the first segment without an index on, and
+    /// nothing may be missing there: so none is dead behind one that has no index yet.
     pub fn dead(&self) -> Vec<u64> {
+        let unindexed = self.segments.iter().find(|(_, segment)| !segment.indexed && !segment.superseded);
+        let unindexed = unindexed.map_or(u64::MAX, |(number, _)| *number);
         let dead = self
             .settled()
             .filter(|(_, segment)| segment.superseded || !segment.index.runs.iter().any(|run| self.is_live(run)));
-        dead.map(|(number, _)| number).collect()
+        dead.map(|(number, _)| number).filter(|number| *number < unindexed).collect()
+    }
+
+    /// The last number in these segments.
+    pub fn last_of(&self, numbers: &[u64]) -> Lsn {
+        let known = numbers.iter().filter_map(|number| self.segments.get(number));
+        known.map(|segment| segment.index.last).max().unwrap_or(Lsn::ZERO)
     }
 
     /// Segments of whose bytes less than `percent` are live, and at most `bytes_max`, oldest first.

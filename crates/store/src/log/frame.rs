@@ -1,13 +1,14 @@
 //! A frame: one commit (or one batch of moved records) in a segment, with what proves that it is whole and in its place.
 //!
 //! Invariants: the checksum covers every byte of the frame but itself, and is seeded with the segment's number, so that
-//! the frames of a recycled file's earlier life never verify; `prev` is the checksum of the frame before, so that no
+//! the frames of a recycled file's earlier life never verify; a frame begins with a mark that only who knows the data
+//! directory's number can make, so that what clients store never looks like one; `prev` is the checksum of the frame before, so that no
 //! frame can be missing in between; `synced` never claims more than was synced when the frame was written.
 
 use std::path::Path;
 
 use tailrace_core::Lsn;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::StoreError;
 
@@ -16,8 +17,29 @@ pub const HEADER_BYTES: usize = 64;
 /// A frame's length is a multiple of this.
 pub const ALIGN_BYTES: usize = 8;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"TRLF");
 const CHECKSUMMED_FROM: usize = 16;
+
+/// What the frames of one segment begin with, and what their checksums are seeded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameKey {
+    segment: u64,
+    mark: u32,
+}
+
+impl FrameKey {
+    /// The key of a segment in the data directory with this number.
+    pub fn new(uuid: &[u8; 16], segment: u64) -> Self {
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(uuid);
+        bytes[16..].copy_from_slice(&segment.to_le_bytes());
+        // Never zero, which is what an unused segment is full of.
+        Self { segment, mark: (xxh3_64(&bytes) as u32).max(1) }
+    }
+
+    fn seed(self, len: u32) -> u64 {
+        self.segment.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(len) << 32)
+    }
+}
 
 /// A place in the log: a segment's number and an offset in it, in the order of the log. That everything before a place is
 /// synced is what the superblock, the synced file and every frame claim.
@@ -90,12 +112,8 @@ pub(super) fn corrupt(file: &Path, offset: u64, expected: &str, found: &str) -> 
     StoreError::Corrupt(format!("{}: at byte {offset}: expected {expected}, found {found}", file.display()))
 }
 
-fn seed(segment: u64, len: u32) -> u64 {
-    segment.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(len) << 32)
-}
-
 /// Appends a frame to `out`. `header.len` and `header.checksum` are filled in here; the header is returned whole.
-pub(super) fn append(out: &mut Vec<u8>, segment: u64, header: Header, body: impl FnOnce(&mut Vec<u8>)) -> Header {
+pub(super) fn append(out: &mut Vec<u8>, key: FrameKey, header: Header, body: impl FnOnce(&mut Vec<u8>)) -> Header {
     let start = out.len();
     out.resize(start + HEADER_BYTES, 0);
     body(out);
@@ -103,7 +121,7 @@ pub(super) fn append(out: &mut Vec<u8>, segment: u64, header: Header, body: impl
     out.resize(start + len, 0);
     let frame = &mut out[start..];
     let len = u32::try_from(len).expect("invariant: a frame is at most a quarter of a segment");
-    frame[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+    frame[0..4].copy_from_slice(&key.mark.to_le_bytes());
     frame[4..8].copy_from_slice(&len.to_le_bytes());
     frame[16..24].copy_from_slice(&header.generation.to_le_bytes());
     frame[24..32].copy_from_slice(&header.lsn.0.to_le_bytes());
@@ -116,7 +134,7 @@ pub(super) fn append(out: &mut Vec<u8>, segment: u64, header: Header, body: impl
         Kind::Moved => 2,
     };
     frame[60..64].copy_from_slice(&kind.to_le_bytes());
-    let checksum = xxh3_64_with_seed(&frame[CHECKSUMMED_FROM..], seed(segment, len));
+    let checksum = xxh3_64_with_seed(&frame[CHECKSUMMED_FROM..], key.seed(len));
     frame[8..16].copy_from_slice(&checksum.to_le_bytes());
     Header { len, checksum, ..header }
 }
@@ -130,15 +148,15 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Whether these bytes begin like a frame.
-pub(super) fn begins(bytes: &[u8]) -> bool {
-    bytes.len() >= 4 && u32_at(bytes, 0) == MAGIC
+pub(super) fn begins(key: FrameKey, bytes: &[u8]) -> bool {
+    bytes.len() >= 4 && u32_at(bytes, 0) == key.mark
 }
 
 /// The length that a header claims, if it can be one in `room` bytes.
-pub(super) fn claimed_len(header: &[u8], room: u64) -> Result<usize, BadFrame> {
-    let magic = u32_at(header, 0);
-    if magic != MAGIC {
-        return Err(BadFrame::new(format!("a frame (magic {MAGIC:#010x})"), format!("{magic:#010x}")));
+pub(super) fn claimed_len(key: FrameKey, header: &[u8], room: u64) -> Result<usize, BadFrame> {
+    let mark = u32_at(header, 0);
+    if mark != key.mark {
+        return Err(BadFrame::new(format!("a frame (mark {:#010x})", key.mark), format!("{mark:#010x}")));
     }
     let len = u32_at(header, 4);
     if (len as usize) < HEADER_BYTES || !(len as usize).is_multiple_of(ALIGN_BYTES) || u64::from(len) > room {
@@ -148,10 +166,10 @@ pub(super) fn claimed_len(header: &[u8], room: u64) -> Result<usize, BadFrame> {
 }
 
 /// Verifies a whole frame (exactly `claimed_len` bytes).
-pub(super) fn verify(frame: &[u8], segment: u64) -> Result<Header, BadFrame> {
-    let len = claimed_len(frame, frame.len() as u64)?;
+pub(super) fn verify(frame: &[u8], key: FrameKey) -> Result<Header, BadFrame> {
+    let len = claimed_len(key, frame, frame.len() as u64)?;
     let stored = u64_at(frame, 8);
-    let computed = xxh3_64_with_seed(&frame[CHECKSUMMED_FROM..len], seed(segment, len as u32));
+    let computed = xxh3_64_with_seed(&frame[CHECKSUMMED_FROM..len], key.seed(len as u32));
     if stored != computed {
         return Err(BadFrame::new(format!("frame checksum {stored:#018x}"), format!("{computed:#018x}")));
     }

@@ -2,7 +2,8 @@
 //! segments, frees dead ones and empties almost dead ones.
 //!
 //! Invariants: a full disk shows only here, as `Full`, and is tried again whenever room is asked for; a segment is freed
-//! only when the tree holds its commits and no live record is left in it; the move of a segment's live records is synced
+//! only when the tree holds its commits, no live record is left in it, every older segment is indexed, and the superblock
+//! says so; the move of a segment's live records is synced
 //! before the segment goes. The keeper never waits for the writer without a limit, since the writer waits for it.
 
 use std::collections::VecDeque;
@@ -17,12 +18,12 @@ use tokio::sync::Notify;
 use super::frame::Position;
 use super::index;
 use super::moved::MovedRun;
-use super::segment::{self, FIRST_FRAME_AT};
+use super::segment::{self, FIRST_FRAME_AT, Segment};
 use super::superblock::{Superblock, SuperblockFile};
 use super::writer::Group;
 use super::{Inner, read};
 use crate::StoreError;
-use crate::files::{File, Files, SECTOR_BYTES};
+use crate::files::{File, FileError, FileOp, Files, SECTOR_BYTES};
 
 /// Numbers are given out below a limit that the superblock already holds; it is moved on by this many, when half are left.
 pub(super) const LSN_RESERVE: u64 = 1 << 20;
@@ -81,10 +82,40 @@ impl std::fmt::Debug for Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut state = self.log.supply.state.lock();
-        state.reserved -= self.bytes;
-        if state.reserved == 0 {
-            state.largest = 0;
+        self.log.supply.state.lock().give_back(self.bytes);
+    }
+}
+
+/// Room that the keeper itself holds.
+struct Held<'a> {
+    supply: &'a Supply,
+    bytes: u64,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.supply.state.lock().give_back(self.bytes);
+    }
+}
+
+impl SupplyState {
+    /// Promises so much room, if there is as much that nobody was promised.
+    fn promise(&mut self, bytes: u64) -> bool {
+        let largest = self.largest.max(bytes);
+        // A frame that no longer fits leaves up to its own length of a segment unused.
+        let usable = |left: u64| left.saturating_sub(largest);
+        let ready: u64 = self.ready.iter().map(|ready| usable(ready.bytes - FIRST_FRAME_AT)).sum();
+        let promised = self.reserved + bytes <= usable(self.active_left) + ready;
+        if promised {
+            (self.reserved, self.largest) = (self.reserved + bytes, largest);
+        }
+        promised
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        self.reserved -= bytes;
+        if self.reserved == 0 {
+            self.largest = 0;
         }
     }
 }
@@ -128,6 +159,11 @@ impl Supply {
         self.state.lock().active_left = bytes;
     }
 
+    /// Room for the keeper itself, if there is as much to spare.
+    fn hold(&self, bytes: u64) -> Option<Held<'_>> {
+        self.state.lock().promise(bytes).then_some(Held { supply: self, bytes })
+    }
+
     pub fn give_back(&self, ready: Ready) {
         self.state.lock().ready.push_front(ready);
     }
@@ -139,6 +175,17 @@ impl Supply {
         superblock.write(next)?;
         self.lsn_limit.store(limit.0, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Writes down that the segments up to this one, which end with this number, may be missing from now on.
+    fn write_freed(&self, segment: u64, lsn: Lsn) -> Result<(), StoreError> {
+        let mut superblock = self.superblock.lock();
+        let now = superblock.now;
+        if segment <= now.freed_segment && lsn <= now.freed_lsn {
+            return Ok(());
+        }
+        let (freed_segment, freed_lsn) = (now.freed_segment.max(segment), now.freed_lsn.max(lsn));
+        superblock.write(Superblock { freed_segment, freed_lsn, ..now })
     }
 }
 
@@ -176,12 +223,15 @@ pub(super) fn keep(log: &Inner) -> Result<(), StoreError> {
     log.healthy()?;
     extend_limit(log)?;
     let mut prepared = prepare(log);
-    // Freeing comes before everything that needs room, and gives a full disk its second chance.
+    // Freeing needs no room, and gives a full disk its second chance; an index that finds no room waits for it.
+    let indexed = index_sealed(log);
     free_dead(log)?;
     if prepared.is_err() {
         prepared = prepare(log);
     }
-    index_sealed(log)?;
+    if indexed.is_err() {
+        index_sealed(log)?;
+    }
     if prepared.is_ok() && clean_one(log)? {
         free_dead(log)?;
         log.supply.wake();
@@ -267,12 +317,7 @@ fn try_reserve(log: &Arc<Inner>, bytes: u64) -> Result<Option<Reservation>, Stor
     let mut tried = false;
     loop {
         let mut state = log.supply.state.lock();
-        let largest = state.largest.max(bytes);
-        let usable = |left: u64| left.saturating_sub(largest);
-        let ready: u64 = state.ready.iter().map(|ready| usable(ready.bytes - FIRST_FRAME_AT)).sum();
-        if state.reserved + bytes <= usable(state.active_left) + ready {
-            state.reserved += bytes;
-            state.largest = largest;
+        if state.promise(bytes) {
             return Ok(Some(Reservation { log: log.clone(), bytes }));
         }
         (state.short, state.due) = (true, true);
@@ -342,6 +387,11 @@ pub(super) fn make_segment(
         Some(spare) => segment::spare_path(dir, spare),
         None => dir.join(format!("{number:016x}.seg.tmp")),
     };
+    if spare.is_none() && files.room(dir).is_some_and(|room| room < bytes) {
+        // To fill a disk with zeros only to learn that they do not fit would starve everything else that writes.
+        let found = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        return Err(FileError::new(FileOp::Create, &temporary, &found).into());
+    }
     let made = (|| {
         let file = match spare {
             Some(_) => files.open(&temporary)?,
@@ -389,8 +439,19 @@ fn index_sealed(log: &Inner) -> Result<(), StoreError> {
 
 fn free_dead(log: &Inner) -> Result<(), StoreError> {
     let dead = log.directory.read().dead();
-    for number in dead {
-        let Some(segment) = log.directory.write().remove(number) else { continue };
+    let Some(newest) = dead.iter().max().copied() else { return Ok(()) };
+    let last = log.directory.read().last_of(&dead);
+    log.supply.write_freed(newest, last)?;
+    let freed: Vec<(u64, Segment)> = {
+        let mut directory = log.directory.write();
+        dead.into_iter().filter_map(|number| Some((number, directory.remove(number)?))).collect()
+    };
+    // Index files go first, durably: one without its segment is damage, never a segment that was being freed.
+    for (number, _) in freed.iter().filter(|(_, segment)| segment.indexed) {
+        log.files.remove(&index::path(&log.dir, *number))?;
+    }
+    log.files.sync_dir(&log.dir)?;
+    for (number, segment) in freed {
         log.cache.lock().forget(number);
         // A reader that still holds the segment goes on reading the removed file; a recycled one would change under it.
         let unread = Arc::strong_count(&segment.pin) == 1 && segment.bytes == log.settings.segment_bytes;
@@ -400,9 +461,6 @@ fn free_dead(log: &Inner) -> Result<(), StoreError> {
             log.files.rename(&path, &segment::spare_path(&log.dir, number))?;
         } else {
             log.files.remove(&path)?;
-        }
-        if segment.indexed {
-            log.files.remove(&index::path(&log.dir, number))?;
         }
         log.files.sync_dir(&log.dir)?;
         if spare {
@@ -430,14 +488,10 @@ fn clean_one(log: &Inner) -> Result<bool, StoreError> {
         if bytes > bytes_max {
             continue;
         }
-        let Some(writer) = log.writer.try_lock_for(CLEANER_PATIENCE) else {
-            log.supply.wake();
-            return Ok(false);
-        };
-        let left = writer.tail.capacity.saturating_sub(writer.tail.offset);
-        if left < 2 * bytes + 8 * SECTOR_BYTES as u64 && log.supply.state.lock().ready.is_empty() {
-            return Ok(false);
-        }
+        // A busy writer seals segments, and each of them wakes the keeper again.
+        let Some(writer) = log.writer.try_lock_for(CLEANER_PATIENCE) else { return Ok(false) };
+        // What was promised to commits is not the cleaner's to take.
+        let Some(_room) = log.supply.hold(2 * bytes + 8 * SECTOR_BYTES as u64) else { return Ok(false) };
         let mut group = Group::new(log, writer);
         group.push_moved(number, &runs)?;
         group.commit()?;

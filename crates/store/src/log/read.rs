@@ -10,10 +10,10 @@ use bytes::Bytes;
 use tailrace_core::Lsn;
 
 use super::directory::RunAt;
-use super::frame::{self, Kind, corrupt};
+use super::frame::{self, FrameKey, Kind, corrupt};
 use super::index::{self, Entries, Entry};
 use super::{Inner, LogRead, LoggedImage, LoggedWrite, codec, moved, segment};
-use crate::files::File;
+use crate::files::{File, FileErrorKind};
 use crate::{LogRecord, ShardNo, StoreError};
 
 /// Frames that lie no further apart than this are read at once.
@@ -91,16 +91,33 @@ struct Source {
 }
 
 impl Source {
-    fn file(&self, log: &Inner) -> Result<Arc<dyn File>, StoreError> {
+    /// The segment's file. `None`: it was freed just now.
+    fn file(&self, log: &Inner) -> Result<Option<Arc<dyn File>>, StoreError> {
         if let Some(file) = &self.file {
-            return Ok(file.clone());
+            return Ok(Some(file.clone()));
         }
         if let Some(file) = log.cache.lock().file(self.segment) {
-            return Ok(file);
+            return Ok(Some(file));
         }
-        let file = log.files.open(&segment::path(&log.dir, self.segment))?;
+        let Some(file) = open_unless_freed(log, self.segment, &segment::path(&log.dir, self.segment))? else {
+            return Ok(None);
+        };
         log.cache.lock().add_file(self.segment, file.clone());
-        Ok(file)
+        Ok(Some(file))
+    }
+}
+
+/// Opens a file of a segment. `None`: the segment was freed between the look at the directory and now.
+fn open_unless_freed(log: &Inner, segment: u64, path: &std::path::Path) -> Result<Option<Arc<dyn File>>, StoreError> {
+    match log.files.open(path) {
+        Err(error) if error.kind == FileErrorKind::NotFound => {
+            if log.directory.read().segments.contains_key(&segment) {
+                Err(error.into())
+            } else {
+                Ok(None)
+            }
+        }
+        opened => Ok(Some(opened?)),
     }
 }
 
@@ -126,17 +143,7 @@ fn look_up(
     let entries = match cached {
         Some(entries) => entries,
         None => {
-            let path = index::path(&log.dir, at.0);
-            let file = match log.files.open(&path) {
-                // Freed between the look at the directory and now.
-                Err(error) if error.kind == crate::files::FileErrorKind::NotFound => {
-                    if log.directory.read().run(at).is_none() {
-                        return Ok(None);
-                    }
-                    return Err(error.into());
-                }
-                opened => opened?,
-            };
+            let Some(file) = open_unless_freed(log, at.0, &index::path(&log.dir, at.0))? else { return Ok(None) };
             let entries = Arc::new(index::load(file.as_ref(), block)?);
             log.cache.lock().add_block(at, &entries, log.settings.index_cache_bytes);
             entries
@@ -169,7 +176,9 @@ pub(super) fn read(
         if entries.is_empty() {
             break;
         }
-        let ended = !fetch(log, &source, shard, &entries, &mut |record| {
+        let Some(file) = source.file(log)? else { continue };
+        let key = FrameKey::new(&log.recovered.uuid, source.segment);
+        let ended = !fetch(&*file, key, shard, &entries, &mut |record| {
             bytes += size_of(&record);
             next = record.lsn;
             page.records.push(record);
@@ -196,7 +205,9 @@ pub(super) fn read_run(log: &Inner, at: RunAt, horizon: Lsn) -> Result<Vec<LogRe
         return Ok(Vec::new());
     };
     let mut records = Vec::with_capacity(entries.len());
-    fetch(log, &source, shard, &entries, &mut |record| {
+    let Some(file) = source.file(log)? else { return Ok(Vec::new()) };
+    let key = FrameKey::new(&log.recovered.uuid, source.segment);
+    fetch(&*file, key, shard, &entries, &mut |record| {
         records.push(record);
         true
     })?;
@@ -220,13 +231,12 @@ pub(super) fn position_at_time(log: &Inner, shard: ShardNo, time_ms: u64, publis
 
 /// Reads the records of `entries` (of one run) and gives them to `take` until it says no; says whether it never did.
 fn fetch(
-    log: &Inner,
-    source: &Source,
+    file: &dyn File,
+    key: FrameKey,
     shard: ShardNo,
     entries: &[Entry],
     take: &mut dyn FnMut(LogRecord) -> bool,
 ) -> Result<bool, StoreError> {
-    let file = source.file(log)?;
     let mut rest = entries;
     while let Some(first) = rest.first() {
         let start = u64::from(first.offset);
@@ -248,7 +258,7 @@ fn fetch(
             let offset = u64::from(same_frame[0].offset);
             let at = (offset - start) as usize;
             let bytes = chunk.slice(at..at + same_frame[0].len as usize);
-            if !frame_records(source, file.as_ref(), shard, offset, &bytes, same_frame, take)? {
+            if !frame_records(key, file, shard, offset, &bytes, same_frame, take)? {
                 return Ok(false);
             }
         }
@@ -258,7 +268,7 @@ fn fetch(
 }
 
 fn frame_records(
-    source: &Source,
+    key: FrameKey,
     file: &dyn File,
     shard: ShardNo,
     offset: u64,
@@ -266,7 +276,7 @@ fn frame_records(
     entries: &[Entry],
     take: &mut dyn FnMut(LogRecord) -> bool,
 ) -> Result<bool, StoreError> {
-    let header = frame::verify(bytes, source.segment).map_err(|bad| bad.at(file.path(), offset))?;
+    let header = frame::verify(bytes, key).map_err(|bad| bad.at(file.path(), offset))?;
     let bad = |found: &str| corrupt(file.path(), offset, &format!("records of shard {}", shard.0), found);
     let body = bytes.slice(frame::HEADER_BYTES..);
     match header.kind {

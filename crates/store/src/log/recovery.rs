@@ -78,6 +78,16 @@ pub(super) fn open(
     let (claims, claimed) = SyncedFile::open(files.as_ref(), dir)?;
     let uuid = superblock.now.uuid;
 
+    if persisted < superblock.now.freed_lsn {
+        let (expected, found) = (superblock.now.freed_lsn, persisted);
+        return Err(corrupt(
+            &dir.join("superblock"),
+            0,
+            &format!("a tree that holds everything up to {expected}, for those segments of the log were freed"),
+            &format!("one that holds numbers up to {found}: it is missing, or an older copy"),
+        ));
+    }
+    let freed_segment = superblock.now.freed_segment;
     let mut segments = load(files.as_ref(), dir, &names)?;
     let numbers: Vec<u64> = segments.keys().copied().collect();
     let first = numbers.iter().position(|n| !segments[n].indexed || segments[n].index.last > persisted);
@@ -85,7 +95,7 @@ pub(super) fn open(
     let indexed = segments.values().filter(|segment| segment.indexed);
     let indexed = indexed.map(|segment| Position::new(segment.index.segment, segment.index.end)).max();
     let claim = claimed.max(superblock.now.synced).max(indexed.unwrap_or_default());
-    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, (claim, persisted))?;
+    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, (claim, persisted), freed_segment)?;
     secure_tail(files.as_ref(), dir, &mut segments, &scan)?;
 
     let unused: Vec<u64> =
@@ -110,6 +120,9 @@ pub(super) fn open(
 
     let cut = scan.stop.filter(|(_, _, bad)| !bad.expected.starts_with("a frame"));
     let cut = cut.map(|(path, offset, _)| (path.display().to_string(), offset));
+    if let Some((file, offset)) = &cut {
+        tracing::warn!(file, offset, "cut what was written but never synced, and so never acknowledged");
+    }
     let (last, last_time_ms) = (scan.last, scan.last_time_ms);
     let writer = Writer {
         tail: Tail { segment: number, file: active.file, capacity: active.bytes, offset: FIRST_FRAME_AT },
@@ -169,8 +182,8 @@ fn load(files: &dyn Files, dir: &Path, names: &[String]) -> Result<BTreeMap<u64,
                 found.index = index::open(files.open(&path)?.as_ref(), number)?;
                 found.indexed = true;
             }
-            // Its segment was freed, and the process ended before this file was.
-            None => files.remove(&path)?,
+            // A segment that is freed loses its index first.
+            None => return Err(corrupt(&segment::path(dir, number), 0, "the segment of an index", "no such file")),
         }
     }
     Ok(segments)
@@ -184,6 +197,7 @@ fn scan(
     numbers: &[u64],
     first: usize,
     claim: (Position, Lsn),
+    freed_segment: u64,
 ) -> Result<Scan, StoreError> {
     let before = numbers[..first].last().map(|number| &segments[number].index);
     let mut scan = Scan {
@@ -195,10 +209,13 @@ fn scan(
         stop: None,
         unclaimed: BTreeMap::new(),
     };
-    // Between segments that are not neighbours one may have been freed: the first frame's predecessor is then unknown.
-    let neighbours = first == 0 || numbers.get(first).is_none_or(|number| numbers[first - 1] + 1 == *number);
-    let mut unchained = !neighbours || first == 0;
+    let mut neighbour = first.checked_sub(1).map_or(0, |before| numbers[before]);
+    let mut unchained = false;
     for number in &numbers[first..] {
+        // Between two segments that are not neighbours some may have been freed: the predecessor of the next frame is
+        // then unknown. Numbers above the last freed one are missing because those segments never held a frame.
+        unchained |= neighbour + 1 < *number && neighbour < freed_segment;
+        neighbour = *number;
         let file = files.open(&segment::path(dir, *number))?;
         let mut found = Segment::new(*number, None, segments[number].bytes);
         found.sealed = true;
@@ -206,9 +223,9 @@ fn scan(
         let stop = match segment::verify_header(file.as_ref(), *number, uuid)? {
             Err(bad) => (0, bad),
             Ok(()) => {
-                let mut walker = Walker::new(file.as_ref(), *number)?;
+                let mut walker = Walker::new(file.as_ref(), uuid, *number)?;
                 loop {
-                    let (prev, last) = (if unchained { None } else { scan.prev }, scan.last);
+                    let (prev, last) = (if unchained { None } else { Some(scan.prev.unwrap_or(0)) }, scan.last);
                     match walker.next_frame(at, |header| follows(prev, last, header))? {
                         Err(bad) => break (at, bad),
                         Ok((offset, header, body)) => {
@@ -235,7 +252,7 @@ fn scan(
             segments.insert(*number, found);
         }
     }
-    verify_claims(files, dir, segments, &numbers[first..], &scan, claim)?;
+    verify_claims(files, dir, uuid, segments, &numbers[first..], &scan, claim)?;
     Ok(scan)
 }
 
@@ -247,6 +264,7 @@ fn undecodable(file: &Arc<dyn crate::files::File>, offset: u64) -> StoreError {
 fn verify_claims(
     files: &dyn Files,
     dir: &Path,
+    uuid: &[u8; 16],
     segments: &BTreeMap<u64, Segment>,
     scanned: &[u64],
     scan: &Scan,
@@ -255,7 +273,7 @@ fn verify_claims(
     for number in scanned.iter().filter(|number| scan.good.is_none_or(|good| **number >= good)) {
         let file = files.open(&segment::path(dir, *number))?;
         let from = if scan.good == Some(*number) { segments[number].index.end } else { FIRST_FRAME_AT };
-        claim = claim.max(Walker::new(file.as_ref(), *number)?.claims_from(from)?);
+        claim = claim.max(Walker::new(file.as_ref(), uuid, *number)?.claims_from(from)?);
     }
     let known = if claim > scan.reached {
         format!("(everything before {claim} is known to be synced, and whole frames end at {})", scan.reached)
@@ -343,7 +361,7 @@ pub(super) fn replay(
     };
     for (number, end) in wanted {
         let file = log.files.open(&segment::path(&log.dir, number))?;
-        let mut walker = Walker::new(file.as_ref(), number)?;
+        let mut walker = Walker::new(file.as_ref(), &log.recovered.uuid, number)?;
         let mut at = FIRST_FRAME_AT;
         while at < end {
             let found = walker.next_frame(at, |_| Ok(()))?;

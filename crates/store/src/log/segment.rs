@@ -11,7 +11,7 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{LoggedImage, LoggedWrite};
-use super::frame::{self, BadFrame, Header, Kind, Position, u32_at, u64_at};
+use super::frame::{self, BadFrame, FrameKey, Header, Kind, Position, u32_at, u64_at};
 use super::index::{Entry, Run, SegmentIndex};
 use super::{codec, moved};
 use crate::files::{File, SECTOR_BYTES};
@@ -199,15 +199,15 @@ pub(super) fn note_frame(header: &Header, body: &Bytes) -> Option<Noted> {
 /// Reads the frames of a segment in order, a window at a time.
 pub(super) struct Walker<'a> {
     file: &'a dyn File,
-    number: u64,
+    key: FrameKey,
     len: u64,
     window: Bytes,
     window_at: u64,
 }
 
 impl<'a> Walker<'a> {
-    pub fn new(file: &'a dyn File, number: u64) -> Result<Self, StoreError> {
-        Ok(Self { file, number, len: file.size()?, window: Bytes::new(), window_at: 0 })
+    pub fn new(file: &'a dyn File, uuid: &[u8; 16], number: u64) -> Result<Self, StoreError> {
+        Ok(Self { file, key: FrameKey::new(uuid, number), len: file.size()?, window: Bytes::new(), window_at: 0 })
     }
 
     fn bytes(&mut self, at: u64, len: usize) -> Result<Bytes, StoreError> {
@@ -228,12 +228,12 @@ impl<'a> Walker<'a> {
             return Ok(Err(BadFrame::new("a frame", "the end of the file")));
         }
         let head = self.bytes(at, frame::HEADER_BYTES)?;
-        let len = match frame::claimed_len(&head, self.len - at) {
+        let len = match frame::claimed_len(self.key, &head, self.len - at) {
             Ok(len) => len,
             Err(bad) => return Ok(Err(bad)),
         };
         let whole = self.bytes(at, len)?;
-        Ok(frame::verify(&whole, self.number).map(|header| (header, whole.slice(frame::HEADER_BYTES..))))
+        Ok(frame::verify(&whole, self.key).map(|header| (header, whole.slice(frame::HEADER_BYTES..))))
     }
 
     /// The frame that follows a frame which ended at `at`: right behind it, or at the next sector's start (a new group).
@@ -264,8 +264,8 @@ impl<'a> Walker<'a> {
         let mut claim = Position::default();
         while at + frame::HEADER_BYTES as u64 <= self.len {
             let window = self.bytes(at, WINDOW_BYTES.min((self.len - at) as usize))?;
-            let words = window.chunks_exact(frame::ALIGN_BYTES);
-            let Some(skipped) = words.enumerate().find(|(_, word)| frame::begins(word)).map(|(i, _)| i) else {
+            let (key, words) = (self.key, window.chunks_exact(frame::ALIGN_BYTES));
+            let Some(skipped) = words.enumerate().find(|(_, word)| frame::begins(key, word)).map(|(i, _)| i) else {
                 at += (window.len() as u64).next_multiple_of(frame::ALIGN_BYTES as u64);
                 continue;
             };

@@ -20,7 +20,8 @@ pub const FORMAT: u32 = 1;
 const MAGIC: &[u8; 8] = b"TRAILRSB";
 const SLOT_AT: [u64; 2] = [0, 4096];
 const FILE_BYTES: u64 = 8192;
-const SLOT_BYTES: usize = 72;
+const SLOT_BYTES: usize = 88;
+const CHECKSUM_AT: usize = 80;
 const NAME: &str = "superblock";
 const SYNCED_NAME: &str = "synced";
 const SYNCED_MAGIC: &[u8; 8] = b"TRSYNCED";
@@ -37,6 +38,10 @@ pub(super) struct Superblock {
     pub lsn_limit: Lsn,
     /// Everything before is synced.
     pub synced: Position,
+    /// The last segment that was freed, 0 before the first one: what is missing up to it is no damage.
+    pub freed_segment: u64,
+    /// The last number in the freed segments: the tree must hold everything up to it, for nothing else does.
+    pub freed_lsn: Lsn,
 }
 
 impl Superblock {
@@ -49,14 +54,16 @@ impl Superblock {
         slot[40..48].copy_from_slice(&self.generation.to_le_bytes());
         slot[48..56].copy_from_slice(&self.lsn_limit.0.to_le_bytes());
         slot[56..64].copy_from_slice(&self.synced.0.to_le_bytes());
-        let checksum = xxh3_64(&slot[..64]);
-        slot[64..72].copy_from_slice(&checksum.to_le_bytes());
+        slot[64..72].copy_from_slice(&self.freed_segment.to_le_bytes());
+        slot[72..80].copy_from_slice(&self.freed_lsn.0.to_le_bytes());
+        let checksum = xxh3_64(&slot[..CHECKSUM_AT]);
+        slot[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
         slot
     }
 
     /// `Ok(None)`: not a valid slot. The format is looked at first only when the checksum holds.
     fn decode(slot: &[u8], file: &Path) -> Result<Option<Self>, StoreError> {
-        if &slot[0..8] != MAGIC || xxh3_64(&slot[..64]) != u64_at(slot, 64) {
+        if &slot[0..8] != MAGIC || xxh3_64(&slot[..CHECKSUM_AT]) != u64_at(slot, CHECKSUM_AT) {
             return Ok(None);
         }
         let format = u32_at(slot, 8);
@@ -72,6 +79,8 @@ impl Superblock {
             generation: u64_at(slot, 40),
             lsn_limit: Lsn(u64_at(slot, 48)),
             synced: Position(u64_at(slot, 56)),
+            freed_segment: u64_at(slot, 64),
+            freed_lsn: Lsn(u64_at(slot, 72)),
         }))
     }
 }
@@ -92,7 +101,15 @@ impl SuperblockFile {
     pub fn create(files: &dyn Files, dir: &Path, uuid: [u8; 16]) -> Result<(), StoreError> {
         let temporary = dir.join("superblock.tmp");
         let file = files.create(&temporary)?;
-        let first = Superblock { sequence: 1, uuid, generation: 0, lsn_limit: Lsn(1), synced: Position::default() };
+        let first = Superblock {
+            sequence: 1,
+            uuid,
+            generation: 0,
+            lsn_limit: Lsn(1),
+            synced: Position::default(),
+            freed_segment: 0,
+            freed_lsn: Lsn::ZERO,
+        };
         let mut content = vec![0; FILE_BYTES as usize];
         for at in SLOT_AT {
             content[at as usize..at as usize + SLOT_BYTES].copy_from_slice(&first.encode());

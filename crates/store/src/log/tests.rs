@@ -72,6 +72,15 @@ fn replayed(log: &Log) -> Result<Vec<(Lsn, Vec<LoggedWrite>)>, StoreError> {
     Ok(all)
 }
 
+fn replayed_after(log: &Log, after: Lsn) -> Result<Vec<Vec<LoggedWrite>>, StoreError> {
+    let mut all = Vec::new();
+    log.replay(after, &mut |_, commit| {
+        all.push(commit.writes);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
 fn all_shards(horizon: u64) -> BTreeMap<ShardNo, Lsn> {
     (1..=3).map(|shard| (ShardNo(shard), Lsn(horizon))).collect()
 }
@@ -189,24 +198,38 @@ fn random_cuts_over_many_segments_and_restarts_lose_nothing_synced() {
         let rng = SeededRng::new(seed);
         let pick = |n: u64| rng.next_u64() % n;
         let mut disk = SimFiles::new();
+        // What the tree does not hold, in order; what it holds, and how far the shards are trimmed.
         let mut expected: Vec<Vec<LoggedWrite>> = Vec::new();
+        let (mut persisted, mut horizon) = (Lsn::ZERO, Lsn::ZERO);
         let (mut n, mut highest) = (0, Lsn::ZERO);
-        for _ in 0..6 {
-            let log = open(&disk);
-            let found: Vec<_> = replayed(&log).unwrap().into_iter().map(|(_, writes)| writes).collect();
+        for _ in 0..8 {
+            let log = open_at(&disk, persisted.0).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            let found = replayed_after(&log, persisted).unwrap();
             assert!(found.len() >= expected.len(), "seed {seed}: lost");
             assert_eq!(found[..expected.len()], expected[..], "seed {seed}");
             expected = found;
+            log.set_shards(all_shards(horizon.0));
             assert!(log.group().next_lsn() > highest, "seed {seed}: a number used twice");
             for _ in 0..pick(12) {
                 let group: Vec<_> =
                     (0..1 + pick(5)).map(|i| commit(1 + i % 3, n + i, 10 + pick(900) as usize)).collect();
                 n += group.len() as u64;
-                write(&log, n, &group).unwrap();
+                let numbers = write(&log, n, &group).unwrap();
                 expected.extend(group);
+                if pick(8) == 0 {
+                    persisted = *numbers.last().unwrap();
+                    expected.clear();
+                    log.set_persisted(persisted);
+                    if pick(2) == 0 {
+                        horizon = persisted.next();
+                        (1..=3).for_each(|shard| log.set_horizon(ShardNo(shard), horizon));
+                    }
+                }
                 if pick(3) == 0 {
                     log.keep().unwrap();
                 }
+                let live = records(&log, 1).unwrap().into_iter().filter(|record| record.lsn >= horizon);
+                assert!(live.is_sorted_by_key(|record| record.lsn), "seed {seed}");
             }
             let tail: Vec<_> = (0..pick(6)).map(|i| commit(2, 100_000 + n + i, 10 + pick(2000) as usize)).collect();
             if !tail.is_empty() {
@@ -304,7 +327,7 @@ fn meaningful(disk: &SimFiles, path: &Path) -> Vec<u64> {
         return if name == "superblock" { (0..72).chain(4096..4168).collect() } else { (0..len).step_by(5).collect() };
     };
     let file = disk.open(path).unwrap();
-    let mut walker = Walker::new(file.as_ref(), number).unwrap();
+    let mut walker = Walker::new(file.as_ref(), &[7; 16], number).unwrap();
     let mut at = segment::FIRST_FRAME_AT;
     let mut found = Vec::new();
     while let Ok((offset, header, _)) = walker.next_frame(at, |_| Ok(())).unwrap() {
@@ -491,6 +514,114 @@ fn acknowledging_before_the_sync_is_caught_by_a_power_cut() {
 }
 
 #[test]
+fn the_log_opens_after_a_full_disk_kept_a_segment_from_being_indexed() {
+    let disk = SimFiles::new();
+    let (log, numbers) = filled(&disk, 8);
+    log.set_shards(BTreeMap::from([(ShardNo(1), Lsn::ZERO), (ShardNo(2), Lsn::ZERO), (ShardNo(3), Lsn::ZERO)]));
+    let kind = FileErrorKind::Full;
+    disk.inject(Fault { op: FileOp::Create, path_part: ".idx".into(), after: 0, times: usize::MAX, kind });
+    let mut last = *numbers.last().unwrap();
+    for n in 0..200 {
+        last = *write(&log, 5000 + n, &[commit(2, 1000 + n, 500)]).unwrap().last().unwrap();
+        assert!(matches!(log.keep(), Ok(()) | Err(StoreError::Full(_))));
+    }
+    // Everything of shard 2 is dead and in the tree: its segments lie behind ones without an index.
+    log.set_persisted(last);
+    log.set_horizon(ShardNo(2), last.next());
+    let want = records(&log, 1).unwrap();
+    for _ in 0..5 {
+        assert!(matches!(log.keep(), Ok(()) | Err(StoreError::Full(_))));
+    }
+    drop(log);
+    disk.clear_faults();
+    for disk in [disk.killed(), disk.survivor(0, &mut |_| SectorFate::Lost)] {
+        let log = open_at(&disk, last.0).unwrap();
+        assert_eq!(records(&log, 1).unwrap(), want);
+        log.set_shards(all_shards(0));
+        log.set_horizon(ShardNo(2), last.next());
+        log.keep().unwrap();
+        assert!(log.usage().segments < 6, "the dead segments are freed once there is room: {:?}", log.usage());
+        assert_eq!(records(&log, 1).unwrap(), want);
+        drop(log);
+        open_at(&disk, last.0).unwrap();
+    }
+}
+
+#[test]
+fn a_missing_segment_and_an_older_tree_are_named_and_an_index_is_made_again() {
+    let disk = SimFiles::new();
+    let (log, numbers) = filled(&disk, 150);
+    let middle = numbers[numbers.len() / 2];
+    log.set_shards(all_shards(middle.0));
+    log.set_persisted(*numbers.last().unwrap());
+    log.keep().unwrap();
+    let want = records(&log, 1).unwrap();
+    assert!(!want.is_empty() && want[0].lsn >= middle);
+    drop(log);
+    let last = numbers.last().unwrap().0;
+    // The segments before were freed: a tree that does not hold what was in them is not this log's.
+    for older in [0, middle.0 / 2] {
+        let error = open_at(&disk.killed(), older).unwrap_err().to_string();
+        assert!(error.contains("superblock") && error.contains("missing, or an older copy"), "{error}");
+    }
+    let of = |ending: &str| -> Vec<PathBuf> {
+        disk.paths().into_iter().filter(|path| path.to_string_lossy().ends_with(ending)).collect()
+    };
+    let (segments, indexes) = (of(".seg"), of(".idx"));
+    assert!(segments.len() > 4 && indexes.len() > 3, "{segments:?}");
+    for index in &indexes {
+        let damaged = disk.killed();
+        damaged.remove(&index.with_extension("seg")).unwrap();
+        let error = open_at(&damaged, last).unwrap_err().to_string();
+        assert!(error.contains(&index.with_extension("seg").display().to_string()), "{error}");
+        assert!(check(&damaged, Path::new(DIR)).unwrap().iter().any(|fault| fault.file.ends_with(".seg")));
+        let unindexed = disk.killed();
+        unindexed.remove(index).unwrap();
+        let log = open_at(&unindexed, last).unwrap();
+        log.set_shards(all_shards(middle.0));
+        assert_eq!(records(&log, 1).unwrap(), want);
+    }
+}
+
+#[test]
+fn what_clients_store_never_looks_like_a_frame() {
+    let disk = SimFiles::new();
+    let log = open(&disk);
+    write(&log, 1, &[commit(1, 1, 100)]).unwrap();
+    drop(log);
+    // Whatever begins like a frame of one directory does not in another: a client cannot know the mark.
+    let other = SimFiles::new();
+    drop(Log::open(Arc::new(other.clone()), Path::new(DIR), settings(), [8; 16], Lsn::ZERO).unwrap());
+    let log = Log::open(Arc::new(other.clone()), Path::new(DIR), settings(), [8; 16], Lsn::ZERO).unwrap();
+    write(&log, 1, &[commit(1, 1, 100)]).unwrap();
+    drop(log);
+    let begins = |disk: &SimFiles| {
+        let path = disk.paths().into_iter().filter(|path| path.to_string_lossy().ends_with(".seg"));
+        let contents = path.map(|path| disk.content(&path).unwrap());
+        let frames = contents.filter(|content| content.get(512..516).is_some_and(|mark| mark != [0; 4]));
+        frames.map(|content| content[512..516].to_vec()).next().unwrap()
+    };
+    assert_ne!(begins(&disk), begins(&other));
+    // Values full of another directory's frame beginnings, each claiming a long frame, are passed over unread.
+    let mut hostile = Vec::new();
+    while hostile.len() < 2000 {
+        hostile.extend_from_slice(&begins(&other));
+        hostile.extend_from_slice(&2048_u32.to_le_bytes());
+    }
+    let log = open(&disk);
+    let key = Bytes::from_static(b"key");
+    for _ in 0..20 {
+        write(&log, 2, &[vec![LoggedWrite::Put { key: key.clone(), value: Bytes::from(hostile.clone()) }]]).unwrap();
+        log.keep().unwrap();
+    }
+    drop(log);
+    let before = disk.bytes_read();
+    assert_eq!(replayed(&open(&disk)).unwrap().len(), 21);
+    let read = disk.bytes_read() - before;
+    assert!(read < 6 * disk.used_bytes(), "{read} bytes read of {}", disk.used_bytes());
+}
+
+#[test]
 fn a_commit_above_the_bound_is_refused_and_a_newer_format_and_a_missing_superblock_too() {
     let disk = SimFiles::new();
     let (log, _) = filled(&disk, 2);
@@ -501,8 +632,8 @@ fn a_commit_above_the_bound_is_refused_and_a_newer_format_and_a_missing_superblo
     let mut bytes = disk.content(&path).unwrap();
     for at in [0, 4096] {
         bytes[at + 8] = 2;
-        let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[at..at + 64]);
-        bytes[at + 64..at + 72].copy_from_slice(&checksum.to_le_bytes());
+        let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[at..at + 80]);
+        bytes[at + 80..at + 88].copy_from_slice(&checksum.to_le_bytes());
     }
     disk.overwrite(&path, bytes);
     let error = open_at(&disk, 0).unwrap_err();

@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use tailrace_core::Lsn;
 
 use super::codec::{self, LoggedWrite, frame_bytes_bound};
-use super::frame::{self, Header, Kind, Position};
+use super::frame::{self, FrameKey, Header, Kind, Position};
 use super::moved::{self, MovedRun};
 use super::segment::{FIRST_FRAME_AT, Noted, Segment, note_moved, note_writes};
 use super::superblock::SyncedFile;
@@ -154,7 +154,8 @@ impl<'a> Group<'a> {
         };
         let part = self.part();
         let (offset, segment) = (part.start + part.bytes.len() as u64, part.tail.segment);
-        let header = frame::append(&mut part.bytes, segment, header, body);
+        let key = FrameKey::new(&self.log.recovered.uuid, segment);
+        let header = frame::append(&mut self.part().bytes, key, header, body);
         debug_assert!(u64::from(header.len) <= bound, "the bound of a frame's bytes holds");
         self.prev = header.checksum;
         self.writer.next = Lsn(header.last().0 + 1);
