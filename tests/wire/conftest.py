@@ -39,14 +39,14 @@ def wait_until(condition, what, seconds=WAIT_SECONDS_MAX):
 class Server:
     """One running `tailrace` process with its data directory."""
 
-    def __init__(self, data_dir, *arguments, command="serve", positional=(), env=None, port=None):
+    def __init__(self, data_dir, *arguments, command="serve", positional=(), env=None, port=None, binary=BINARY):
         self.port = port or free_port()
         self.data_dir = pathlib.Path(data_dir)
         self.output_path = self.data_dir.with_name(self.data_dir.name + f".output-{self.port}")
         self.output_file = open(self.output_path, "ab")
         environment = {**os.environ, **(env or {})}
         self.process = subprocess.Popen(
-            [BINARY, command, *map(str, positional), "--port", str(self.port), "--data-dir", str(self.data_dir), *arguments],
+            [binary, command, *map(str, positional), "--port", str(self.port), "--data-dir", str(self.data_dir), *arguments],
             stdout=self.output_file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

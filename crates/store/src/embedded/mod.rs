@@ -506,7 +506,11 @@ impl Engine for EmbeddedEngine {
             }
             // With everything in the tree's files the next start has nothing to replay.
             if self.shared.tree.seal_if_due(self.shared.published(), true) {
-                self.shared.tree.flush(&mut |covered| self.shared.log.set_persisted(covered))?;
+                match self.shared.tree.flush(&mut |covered| self.shared.log.set_persisted(covered)) {
+                    // All of it is in the log; the next start replays it.
+                    Err(StoreError::Full(why)) => tracing::error!(why, "the tree cannot be written at the end"),
+                    flushed => flushed?,
+                }
             }
             self.shared.log.close()?;
             self.lock.lock().take();

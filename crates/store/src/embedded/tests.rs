@@ -396,3 +396,39 @@ fn the_offline_check_makes_nothing_and_says_what_is_no_data_directory() {
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+/// Nothing of the log may go before the tree's files hold it durably: here they never do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_that_fails_ends_the_engine_and_frees_nothing_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hook = told.clone();
+    let fragile = Options {
+        memtable_bytes: 32 << 10,
+        log: LogSettings { segment_bytes: 16 << 10, ..LogSettings::default() },
+        fatal: Arc::new(move |error| hook.lock().push(error.to_string())),
+        ..options()
+    };
+    let engine = EmbeddedEngine::open(dir.path(), fragile.clone()).unwrap();
+    let tables = dir.path().join("tree/tables");
+    std::fs::rename(&tables, dir.path().join("aside")).unwrap();
+    let (keys, _) = unreachable(2000);
+    let mut acknowledged = 0;
+    for key in &keys {
+        let write = Write::Put { key: key.clone(), value: Bytes::from(vec![7; 500]) };
+        let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
+        if engine.commit(CommitRequest { shared: &[], exclusive: &[], body }).await.is_err() {
+            break;
+        }
+        acknowledged += 1;
+    }
+    assert!((40..2000).contains(&acknowledged), "{acknowledged} writes before the engine ended");
+    assert!(told.lock().iter().any(|text| text.contains("tree")), "{:?}", told.lock());
+    drop(engine);
+    let _half = std::fs::remove_dir_all(&tables);
+    std::fs::rename(dir.path().join("aside"), &tables).unwrap();
+    let engine = EmbeddedEngine::open(dir.path(), fragile).unwrap();
+    for value in engine.get(&keys[..acknowledged]).await.unwrap() {
+        assert_eq!(value.as_deref(), Some(&[7; 500][..]));
+    }
+}
