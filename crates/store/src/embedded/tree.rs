@@ -61,7 +61,7 @@ pub(super) struct Tree {
     /// Views that readers may still hold; their tables' files must stay.
     held: Mutex<Vec<Weak<View>>>,
     /// Held (shared) while tables are written; exclusively while files of tables that came to nothing are removed.
-    writing: RwLock<()>,
+    pub(super) writing: RwLock<()>,
     /// Number of the newest published group.
     published: AtomicU64,
     memtable_bytes: u64,
