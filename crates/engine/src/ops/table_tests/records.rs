@@ -142,6 +142,29 @@ async fn pages_end_as_the_shard_does() {
     assert_eq!((numbers(&all).len(), all.get("NextShardIterator")), (4, None));
 }
 
+/// spec/streams.md 7: a page has at most 1 MB, but at least one record, and the pages miss none.
+#[tokio::test]
+async fn a_page_ends_before_it_exceeds_a_megabyte() {
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "NEW_AND_OLD_IMAGES").await;
+    let large = "x".repeat(300_000);
+    for number in 0..6 {
+        let item = json!({"pk": {"S": "k"}, "v": {"S": large}, "n": {"N": number.to_string()}});
+        bench.ok("PutItem", json!({"TableName": "users", "Item": item})).await;
+    }
+    let mut iterator = json!(bench.iterator(&arn, &shard, "TRIM_HORIZON").await);
+    let mut pages = Vec::new();
+    while pages.iter().sum::<usize>() < 6 {
+        let answer = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+        let records = answer["Records"].as_array().unwrap();
+        let bytes: u64 = records.iter().map(|record| record["dynamodb"]["SizeBytes"].as_u64().unwrap()).sum();
+        assert!(bytes <= 1024 * 1024, "{bytes}");
+        pages.push(records.len());
+        iterator = answer["NextShardIterator"].clone();
+    }
+    assert_eq!(pages, [2, 1, 1, 1, 1], "an INSERT has one image, a MODIFY two");
+}
+
 /// spec/streams.md 12, 7 (TrimmedDataAccessException), 5.1 (StartingSequenceNumber)
 #[tokio::test]
 async fn records_go_after_a_day_and_only_readers_who_missed_them_are_told() {
