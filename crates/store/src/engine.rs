@@ -226,7 +226,8 @@ pub enum LogPosition {
     Horizon,
     /// After the newest published record.
     End,
-    /// Before the first record at or after this time, milliseconds since the epoch.
+    /// After the last record before this time, milliseconds since the epoch, that is not trimmed: numbers of other shards
+    /// that lie behind it are not passed. Without one, the position of the horizon.
     Time(u64),
 }
 

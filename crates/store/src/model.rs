@@ -383,8 +383,8 @@ impl Engine for ModelEngine {
                 LogPosition::End => image.last,
                 LogPosition::Time(ms) => records
                     .iter()
-                    .find(|record| record.time_ms >= ms && record.lsn >= info.horizon)
-                    .map_or(image.last, |record| before(record.lsn)),
+                    .rfind(|record| record.time_ms < ms && record.lsn >= info.horizon)
+                    .map_or(before(info.horizon), |record| record.lsn),
             })
         }
         .boxed()

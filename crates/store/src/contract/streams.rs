@@ -166,19 +166,28 @@ async fn times(subject: &mut dyn Subject) {
     for n in 0..3 {
         subject.advance_ms(1_000);
         write(&*engine, vec![append(1, 0, n.to_string())]).await.unwrap();
+        write(&*engine, vec![put("noise", n.to_string())]).await.unwrap();
         stamps.push(read_all(&*engine, shard).await[n].time_ms);
     }
+    let lsns: Vec<Lsn> = read_all(&*engine, shard).await.iter().map(|record| record.lsn).collect();
+    let horizon = engine.position(shard, LogPosition::Horizon).await.unwrap();
     assert!(stamps[0] < stamps[1] && stamps[1] < stamps[2]);
     for (time, expect) in [(0, 3), (stamps[0], 3), (stamps[0] + 1, 2), (stamps[2], 1), (stamps[2] + 1, 0)] {
         let at = engine.position(shard, LogPosition::Time(time)).await.unwrap();
         let page = engine.read_log(shard, at, 10, 1 << 20).await.unwrap();
         assert_eq!(page.records.len(), expect, "from {time}");
+        let passed = if expect == 3 { horizon } else { lsns[2 - expect] };
+        assert_eq!(at, passed, "a time's position passes records only: {time}");
     }
     let end = engine.position(shard, LogPosition::End).await.unwrap();
     assert!(engine.read_log(shard, end, 10, 1 << 20).await.unwrap().records.is_empty());
     let lsn = write(&*engine, vec![append(1, 0, "later")]).await.unwrap();
     let page = engine.read_log(shard, end, 10, 1 << 20).await.unwrap();
     assert_eq!(page.records.iter().map(|record| record.lsn).collect::<Vec<_>>(), [lsn]);
+    engine.trim(shard, lsns[1].next()).await.unwrap();
+    for time in [0, stamps[1] + 1] {
+        assert_eq!(engine.position(shard, LogPosition::Time(time)).await.unwrap(), lsns[1], "not behind the horizon");
+    }
 }
 
 async fn waiting(subject: &mut dyn Subject) {

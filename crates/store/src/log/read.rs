@@ -206,15 +206,20 @@ pub(super) fn read_run(log: &Inner, at: RunAt, horizon: Lsn) -> Result<Vec<LogRe
 /// See [`super::Log::position_at_time`].
 pub(super) fn position_at_time(log: &Inner, shard: ShardNo, time_ms: u64, published: Lsn) -> Result<Lsn, StoreError> {
     loop {
-        let (at, horizon) = {
+        let (at, last, horizon) = {
             let directory = log.directory.read();
-            let horizon = directory.horizon(shard);
-            (directory.first_run(shard, |run| run.last_time_ms >= time_ms && run.last >= horizon), horizon)
+            let at = directory.last_run(shard, |run| run.first_time_ms < time_ms);
+            (at, at.and_then(|at| directory.run(at)).map(|run| (run.last, run.last_time_ms)), directory.horizon(shard))
         };
-        let Some(at) = at else { return Ok(published) };
-        let before = |entry: &Entry| entry.time_ms < time_ms || entry.lsn < horizon;
-        let Some((_, entries)) = look_up(log, at, |entries| entries.select(before, |_| true, 1))? else { continue };
-        return Ok(entries.first().map_or(published, |entry| Lsn(entry.lsn.0 - 1).min(published)));
+        let before = match (at, last) {
+            (Some(_), Some((last, last_ms))) if last_ms < time_ms => last,
+            (Some(at), _) => match look_up(log, at, |entries| entries.last_of(|entry| entry.time_ms < time_ms))? {
+                Some((_, entry)) => entry.map_or(Lsn::ZERO, |entry| entry.lsn),
+                None => continue,
+            },
+            (None, _) => Lsn::ZERO,
+        };
+        return Ok(before.max(Lsn(horizon.0.saturating_sub(1))).min(published));
     }
 }
 

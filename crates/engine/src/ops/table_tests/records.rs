@@ -198,3 +198,42 @@ async fn records_go_after_a_day_and_only_readers_who_missed_them_are_told() {
     let answer = bench.call("GetShardIterator", old).await;
     assert!(answer.unwrap_err().to_string().starts_with("TrimmedDataAccessException"));
 }
+
+/// spec/streams.md 6, 7, 12: who has read every record that went has missed none, however far the shard's numbers have
+/// gone on since.
+#[tokio::test]
+async fn a_reader_who_has_read_everything_is_never_told_that_it_missed_something() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "KEYS_ONLY").await;
+    bench.create("other", None).await;
+    for pk in ["a", "b", "c"] {
+        bench.put("users", pk, 1).await;
+    }
+    let page =
+        bench.ok("GetRecords", json!({"ShardIterator": bench.iterator(&arn, &shard, "TRIM_HORIZON").await})).await;
+    let last = numbers(&page)[2].clone();
+    let at = |kind: &str, number: &str| json!({"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": kind, "SequenceNumber": number});
+    let after_last = at("AFTER_SEQUENCE_NUMBER", &last);
+    let held = bench.ok("GetShardIterator", after_last.clone()).await["ShardIterator"].clone();
+    bench.put("other", "x", 1).await;
+    for expected in [&[][..], &["d"]] {
+        if !expected.is_empty() {
+            bench.clock.advance(1_000);
+            bench.put("users", "d", 1).await;
+        }
+        // An iterator lives for a quarter of an hour, so only the retention is told that a day has gone by.
+        bench.db.enforce_retention(START_MS + DAY_MS + 1).await.unwrap();
+        let fresh = bench.ok("GetShardIterator", after_last.clone()).await["ShardIterator"].clone();
+        for iterator in [&fresh, &held] {
+            let answer = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+            let records = answer["Records"].as_array().unwrap();
+            let keys: Vec<&str> = records.iter().map(|r| r["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap()).collect();
+            assert_eq!(keys, expected);
+        }
+        let answer = bench.call("GetShardIterator", at("AT_SEQUENCE_NUMBER", &last)).await;
+        assert!(answer.unwrap_err().to_string().starts_with("TrimmedDataAccessException"), "that record has gone");
+        let start = bench.shards(&arn).await[0]["SequenceNumberRange"]["StartingSequenceNumber"].clone();
+        bench.ok("GetShardIterator", at("AT_SEQUENCE_NUMBER", start.as_str().unwrap())).await;
+    }
+}
