@@ -68,8 +68,8 @@ pub(crate) async fn update_table(db: &Db, request: Request<'_>) -> Result<TableA
                 max_write_request_units: echo(limits.write, stored.write),
             });
         }
-        let description = description.counted(db, &shown).await?;
-        return Ok(TableAnswer { table_description: description });
+        // The change is done, whether or not its table can be counted.
+        return Ok(TableAnswer { table_description: description.counted_if_possible(db, &shown).await });
     }
 }
 
