@@ -1,6 +1,7 @@
 //! GetShardIterator: a position, fixed now. Source: spec/streams.md 6.
 
 use serde::Serialize;
+use tailrace_core::limits::TIMESTAMP_AHEAD_MS_MAX;
 use tailrace_core::{ApiError, ErrorCode, Json, Lsn, SequenceNumber};
 use tailrace_store::{LogPosition, ShardInfo, StoreError};
 
@@ -90,8 +91,10 @@ fn time_ms(db: &Db, request: &Request<'_>, kind: &str) -> Result<Option<u64>, Ap
             Err(ApiError::validation("A Timestamp is required when ShardIteratorType is AT_TIMESTAMP"))
         }
         ("AT_TIMESTAMP", Some(seconds)) => {
-            let ms = (seconds * 1000.0).round() as u64;
-            if ms > db.clock.now_ms() {
+            // Down to the millisecond, so that an instant of now is not one of the next. Times of this size are off by less
+            // than a thousandth of one when they are written in binary.
+            let ms = (seconds * 1000.0 + 0.001).floor() as u64;
+            if ms > db.clock.now_ms() + TIMESTAMP_AHEAD_MS_MAX {
                 return Err(ApiError::validation("The Timestamp must not be in the future"));
             }
             Ok(Some(ms))

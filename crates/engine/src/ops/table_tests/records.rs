@@ -117,6 +117,25 @@ async fn iterators_stand_where_their_type_says() {
     assert_eq!(read(json!({"ShardIteratorType": "LATEST"})).await.len(), 0);
 }
 
+/// spec/streams.md 6: an instant has the precision of a millisecond, and the present one is not the future, even by a clock
+/// that is a little ahead.
+#[tokio::test]
+async fn the_present_time_is_a_position() {
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "KEYS_ONLY").await;
+    bench.clock.advance(999);
+    bench.put("users", "a", 1).await;
+    for (timestamp, found) in
+        [(1_700_000_000.999, 1), (1_700_000_000.999_9, 1), (1_700_000_001.000_4, 0), (1_700_000_001.999_9, 0)]
+    {
+        let body = json!({"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "AT_TIMESTAMP",
+                          "Timestamp": timestamp});
+        let iterator = bench.ok("GetShardIterator", body).await["ShardIterator"].clone();
+        let answer = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+        assert_eq!(numbers(&answer).len(), found, "{timestamp}");
+    }
+}
+
 /// spec/streams.md 7: pages, an open shard's end, a closed shard's end
 #[tokio::test]
 async fn pages_end_as_the_shard_does() {

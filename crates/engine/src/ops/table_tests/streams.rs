@@ -141,11 +141,11 @@ async fn iterators_that_are_refused() {
         ),
         (
             json!({"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": "999999999999999999999"}),
-            "ValidationException: Invalid SequenceNumber",
+            "ValidationException: Invalid SequenceNumber: 999999999999999999999 is beyond the shard's range",
         ),
         (json!({"ShardIteratorType": "AT_TIMESTAMP"}), "ValidationException"),
         (json!({"ShardIteratorType": "LATEST", "Timestamp": 1}), "ValidationException"),
-        (json!({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1_700_000_001}), "ValidationException"),
+        (json!({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1_700_000_001.001}), "ValidationException"),
         (
             json!({"ShardIteratorType": "LATEST", "ShardId": "shardId-00000001414562045508-2bac9cd2"}),
             "ResourceNotFoundException: Requested resource not found: Shard does not exist",
