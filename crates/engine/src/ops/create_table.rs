@@ -16,7 +16,8 @@ use crate::streams::{descriptor, label};
 use crate::table::{Billing, BillingMode, Table, TableClass, TableStream, ViewType};
 
 /// Members of the request that are refused when they ask for something.
-const NOT_BUILT: [&str; 7] = [
+/// Some belong to UpdateTable: whoever sends them here wants replicas, too.
+const NOT_BUILT: [&str; 10] = [
     "GlobalSecondaryIndexes",
     "LocalSecondaryIndexes",
     "Tags",
@@ -24,6 +25,9 @@ const NOT_BUILT: [&str; 7] = [
     "VectorIndexes",
     "GlobalTableSourceArn",
     "GlobalTableSettingsReplicationMode",
+    "ReplicaUpdates",
+    "MultiRegionConsistency",
+    "GlobalTableWitnessUpdates",
 ];
 
 enum Outcome {

@@ -52,6 +52,16 @@ async fn what_create_table_refuses() {
         (json!({"SSESpecification": {"Enabled": true, "SSEType": "AES256"}}), "SSEType AES256 is not supported"),
         (json!({"Tags": [{"Key": "a", "Value": "b"}]}), "Tags is not supported by Tailrace yet"),
         (
+            json!({"GlobalTableSourceArn": "arn:aws:dynamodb:us-east-1:000000000000:table/t"}),
+            "GlobalTableSourceArn is not supported by Tailrace yet",
+        ),
+        (json!({"ReplicaUpdates": [{"Create": {}}]}), "ReplicaUpdates is not supported by Tailrace yet"),
+        (json!({"MultiRegionConsistency": "STRONG"}), "MultiRegionConsistency is not supported by Tailrace yet"),
+        (
+            json!({"GlobalTableWitnessUpdates": [{"Create": {}}]}),
+            "GlobalTableWitnessUpdates is not supported by Tailrace yet",
+        ),
+        (
             json!({"StreamSpecification": {"StreamEnabled": false, "StreamViewType": "KEYS_ONLY"}}),
             "Table is being created with a stream disabled, UpdateViewType should not be specified",
         ),
