@@ -133,7 +133,8 @@ fn plan(
             "{member} for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED."
         )));
     }
-    let warm = rules::warm(request, mode, &throughput)?;
+    let warm = rules::warm_by_billing(mode, &throughput);
+    let warm = rules::warm(request, mode, &throughput, &warm)?.unwrap_or(warm);
     let key = key(request, definitions)?;
     let view = view(request)?;
     rules::sse(request)?;
@@ -142,10 +143,8 @@ fn plan(
     let mut table = Table::new(name, TableId(0), db.rng.uuid(), now_ms, key);
     if mode == BillingMode::Provisioned {
         table.billing = Billing { mode, on_demand_since_ms: None };
-        table.warm.read = throughput.read;
-        table.warm.write = throughput.write;
     }
-    table.warm = warm.unwrap_or(table.warm);
+    table.warm = warm;
     table.throughput = throughput;
     table.on_demand = limits.filter(|limits| rules::first_limit(limits).is_some());
     table.deletion_protection = request.boolean("DeletionProtectionEnabled").unwrap_or(false);

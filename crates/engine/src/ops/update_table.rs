@@ -191,7 +191,7 @@ fn apply(wishes: &Wishes, request: &Request<'_>, table: &mut Table, now_ms: u64)
         table.on_demand = None;
     }
     table.billing.mode = mode;
-    if let Some(warm) = rules::warm(request, mode, &table.throughput)? {
+    if let Some(warm) = rules::warm(request, mode, &table.throughput, &table.warm)? {
         if warm.read < table.warm.read || warm.write < table.warm.write {
             return Err(invalid("WarmThroughput cannot be decreased"));
         }
