@@ -148,7 +148,7 @@ fn plan(
     table.throughput = throughput;
     table.on_demand = limits.filter(|limits| rules::first_limit(limits).is_some());
     table.deletion_protection = request.boolean("DeletionProtectionEnabled").unwrap_or(false);
-    table.class = class.map(|class| TableClass { class: class.to_owned(), updated_ms: None });
+    table.class = class.map(|class| TableClass { class: class.to_owned(), updated_ms: Some(now_ms) });
     Ok((table, view))
 }
 

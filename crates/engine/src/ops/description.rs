@@ -214,6 +214,9 @@ impl TableDescription {
         if let Some(summary) = &mut self.table_throughput_mode_summary {
             summary.last_update_to_pay_per_request_date_time = None;
         }
+        if let Some(summary) = &mut self.table_class_summary {
+            summary.last_update_date_time = None;
+        }
         self
     }
 

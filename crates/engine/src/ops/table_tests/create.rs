@@ -161,6 +161,7 @@ async fn a_table_is_described_as_it_was_created() {
     assert_eq!(created["TableStatus"], "CREATING");
     assert_eq!(created["AttributeDefinitions"][0]["AttributeName"], "user", "as it was sent");
     assert_eq!(created.get("WarmThroughput"), None);
+    assert_eq!(created["TableClassSummary"], json!({"TableClass": "STANDARD"}), "not yet, as with billing");
     let described = bench.describe("games").await;
     let id = created["TableId"].clone();
     assert_eq!(
@@ -185,7 +186,7 @@ async fn a_table_is_described_as_it_was_created() {
             "TableId": id,
             "WarmThroughput": {"ReadUnitsPerSecond": 5, "WriteUnitsPerSecond": 6, "Status": "ACTIVE"},
             "DeletionProtectionEnabled": true,
-            "TableClassSummary": {"TableClass": "STANDARD"},
+            "TableClassSummary": {"TableClass": "STANDARD", "LastUpdateDateTime": 1_700_000_000.0},
         })
     );
     let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/games";
