@@ -37,6 +37,9 @@ pub const GET_RECORDS_MAX: usize = 1000;
 pub const GET_RECORDS_BYTES_MAX: usize = 1024 * 1024;
 /// Life of a shard iterator, milliseconds. Source: spec/streams.md 6.
 pub const SHARD_ITERATOR_LIFE_MS: u64 = 15 * 60 * 1000;
+/// How far the newest commit may be ahead of the clock at a start before the operator is told, milliseconds. Our reason:
+/// clocks are set by seconds all the time, and that does no harm.
+pub const STORE_AHEAD_OF_CLOCK_MS_MAX: u64 = 60_000;
 /// How far the Timestamp of AT_TIMESTAMP may lie ahead of our clock, milliseconds. Our reason: "now" is asked for by a
 /// client whose clock is not ours; the spec's future (streams.md 6) is a mistake, not a difference of clocks.
 pub const TIMESTAMP_AHEAD_MS_MAX: u64 = 1000;

@@ -1,0 +1,41 @@
+//! What a start tells the operator about a data directory that does not fit how it is started.
+
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tailrace_core::clock::ManualClock;
+use tailrace_core::rng::SeededRng;
+use tailrace_server::{Config, Event, Server};
+use tokio::sync::mpsc;
+
+const NOW_MS: u64 = 1_700_000_000_000;
+
+/// Starts a server and stops it again: what it had to say.
+async fn notices(dir: &Path, region: &str, now_ms: u64) -> Vec<String> {
+    let mut config = Config::new(dir);
+    config.port = 0;
+    config.engine.region = region.to_owned();
+    let (events, mut told) = mpsc::channel(64);
+    let clock = Arc::new(ManualClock::at(now_ms));
+    let server = Server::start(config, clock, Arc::new(SeededRng::new(now_ms)), events).await.unwrap();
+    server.stop().await.unwrap();
+    let mut notices = Vec::new();
+    while let Some(event) = told.recv().await {
+        if let Event::Notice(text) = event {
+            notices.push(text);
+        }
+    }
+    notices
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_the_newest_write_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(notices(dir.path(), "us-east-1", NOW_MS).await, [""; 0]);
+    assert_eq!(notices(dir.path(), "us-east-1", NOW_MS - 60_000).await, [""; 0], "a minute is nothing");
+    let told = notices(dir.path(), "us-east-1", NOW_MS - 3_600_000).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("3600 s ahead of this machine's clock"), "{told:?}");
+}
