@@ -31,6 +31,19 @@ async fn notices(dir: &Path, region: &str, now_ms: u64) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn another_region_is_told_at_every_start_and_the_first_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(notices(dir.path(), "us-east-1", NOW_MS).await, [""; 0]);
+    for start in 1..3 {
+        let told = notices(dir.path(), "eu-west-1", NOW_MS + start).await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        let first = "first started with region and account us-east-1:000000000000, not eu-west-1:000000000000";
+        assert!(told[0].contains(first) && told[0].contains("Event source mappings"), "{told:?}");
+    }
+    assert_eq!(notices(dir.path(), "us-east-1", NOW_MS + 3).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_clock_that_is_behind_the_newest_write_is_told_of() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(notices(dir.path(), "us-east-1", NOW_MS).await, [""; 0]);

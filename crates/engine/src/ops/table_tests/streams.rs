@@ -181,3 +181,26 @@ async fn iterators_expire_and_cannot_be_forged() {
     bench.expect(answer, "ExpiredIteratorException: The provided iterator exceeds the maximum age allowed.");
     bench.ok("GetRecords", json!({"ShardIterator": page["NextShardIterator"]})).await;
 }
+
+/// Region and account are in every ARN: a directory that is started with others says so, until it has its first ones back.
+#[tokio::test]
+async fn a_directory_knows_the_region_and_account_that_it_was_first_started_with() {
+    let bench = Bench::new().await;
+    let arn = bench.create("users", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    assert_eq!(bench.db.former_arn_scope(), None);
+    let settings = |region: &str, account_id: &str| Settings {
+        region: region.to_owned(),
+        account_id: account_id.to_owned(),
+        ..Settings::default()
+    };
+    for (settings, former) in [
+        (settings("eu-west-1", "000000000000"), Some("us-east-1:000000000000")),
+        (settings("us-east-1", "000000000001"), Some("us-east-1:000000000000")),
+        (Settings::default(), None),
+    ] {
+        let rng = Arc::new(SeededRng::new(2));
+        let db = Db::open(bench.store.clone(), bench.clock.clone(), rng, settings).await.unwrap();
+        assert_eq!(db.former_arn_scope(), former);
+        assert_eq!(db.stream(&arn).await.is_ok(), former.is_none());
+    }
+}
