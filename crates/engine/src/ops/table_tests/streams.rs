@@ -112,6 +112,10 @@ async fn a_stream_is_described_in_pages() {
     assert_eq!((&page["Shards"][0]["ShardId"], &page["LastEvaluatedShardId"]), (&json!(ids[2]), &json!(ids[2])));
     let last = json!({"StreamArn": arn, "ExclusiveStartShardId": ids[3]});
     assert_eq!(bench.ok("DescribeStream", last).await["StreamDescription"]["Shards"], json!([]));
+    for unknown in ["shardId-00000001414562045508-2bac9cd2", "nonexistent-shard-id-of-28-or-more-characters"] {
+        let answer = bench.ok("DescribeStream", json!({"StreamArn": arn, "ExclusiveStartShardId": unknown})).await;
+        assert_eq!(answer["StreamDescription"]["Shards"], json!([]), "{unknown}");
+    }
     let children = json!({"StreamArn": arn, "ShardFilter": {"Type": "CHILD_SHARDS", "ShardId": ids[0]}});
     assert_eq!(bench.ok("DescribeStream", children).await["StreamDescription"]["Shards"], json!([]));
     let unknown = arn.replace("22:13", "22:14");
