@@ -153,7 +153,7 @@ def make(service):
             for member in names:
                 other, needed = own.get(member, (None, member in required))
                 target = other or shape["members"][member]["shape"]
-                if member in ("TableName", "GlobalTableSourceArn") and target == "TableArn":
+                if member == "TableName" and target == "TableArn":
                     target = "TableName"
                 made["members"].append([member, target, needed])
                 visit(target)

@@ -37,6 +37,12 @@ pub const GET_RECORDS_MAX: usize = 1000;
 pub const GET_RECORDS_BYTES_MAX: usize = 1024 * 1024;
 /// Life of a shard iterator, milliseconds. Source: spec/streams.md 6.
 pub const SHARD_ITERATOR_LIFE_MS: u64 = 15 * 60 * 1000;
+/// How far the newest commit may be ahead of the clock at a start before the operator is told, milliseconds. Our reason:
+/// clocks are set by seconds all the time, and that does no harm.
+pub const STORE_AHEAD_OF_CLOCK_MS_MAX: u64 = 60_000;
+/// How far the Timestamp of AT_TIMESTAMP may lie ahead of our clock, milliseconds. Our reason: "now" is asked for by a
+/// client whose clock is not ours; the spec's future (streams.md 6) is a mistake, not a difference of clocks.
+pub const TIMESTAMP_AHEAD_MS_MAX: u64 = 1000;
 /// Default life of a stream record, milliseconds. Source: spec/streams.md 12.
 pub const STREAM_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 /// Largest event or response of a synchronous invocation, bytes. Source: spec/event-source-mapping.md 5.1, 12.
@@ -175,8 +181,13 @@ pub const MAPPINGS_MAX: usize = 1000;
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
 /// Rows of a page when a table's items are counted. Our reason: a page is one look at the tree, and short.
 pub const STATISTICS_PAGE_ROWS: usize = 5_000;
+/// Bytes of items after which a page ends when a table's items are counted. Our reason: a page is held in memory, and
+/// many clients may ask at once; one item may pass the bound.
+pub const STATISTICS_PAGE_BYTES: usize = 1024 * 1024;
 /// Items after which DescribeTable stops counting. Our reason: some 50 ms; AWS refreshes its figures every six hours.
-pub const STATISTICS_ROWS_MAX: usize = 50_000;
+pub const STATISTICS_ROWS_MAX: u64 = 50_000;
+/// Bytes of items after which DescribeTable stops counting. Our reason: as above; 50,000 items of 1 KB stay below it.
+pub const STATISTICS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Provisioned units at which a request is nonsense. Source: spec/dynamodb-api.md 2.1 row 5.
 pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 /// Read units per second that an on-demand table can take at once, as AWS tells. Source: spec/dynamodb-api.md 2.2.

@@ -43,6 +43,13 @@ pub struct Settings {
     pub stream_retention_ms: u64,
 }
 
+impl Settings {
+    /// Region and account as ARNs have them: `us-east-1:000000000000`.
+    pub fn arn_scope(&self) -> String {
+        format!("{}:{}", self.region, self.account_id)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -70,6 +77,7 @@ pub struct Db {
     pub(crate) settings: Settings,
     pub(crate) directory_uuid: String,
     pub(crate) iterator_secret: IteratorSecret,
+    first_arn_scope: String,
     descriptors: RwLock<HashMap<String, (Bytes, Arc<Table>)>>,
 }
 
@@ -84,7 +92,7 @@ impl Db {
         rng: Arc<dyn Rng>,
         settings: Settings,
     ) -> Result<Db, StoreError> {
-        let identity = streams::iterator::identity(store.as_ref(), rng.as_ref()).await?;
+        let identity = streams::iterator::identity(store.as_ref(), rng.as_ref(), &settings.arn_scope()).await?;
         Ok(Db {
             store,
             clock,
@@ -92,6 +100,7 @@ impl Db {
             settings,
             directory_uuid: identity.directory_uuid,
             iterator_secret: identity.secret,
+            first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
         })
     }
@@ -128,6 +137,12 @@ impl Db {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Region and account of the ARNs when the data directory was first started, `us-east-1:000000000000`, if they are
+    /// others now: every table and stream has another ARN than it had then.
+    pub fn former_arn_scope(&self) -> Option<&str> {
+        Some(self.first_arn_scope.as_str()).filter(|first| *first != self.settings.arn_scope())
     }
 
     /// The descriptor of a table by name, for the data plane.

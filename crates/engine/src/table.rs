@@ -69,7 +69,7 @@ pub struct WarmThroughput {
 pub struct TableClass {
     /// `STANDARD` or `STANDARD_INFREQUENT_ACCESS`.
     pub class: String,
-    /// When it was set by an update, milliseconds since the epoch.
+    /// When it was set, milliseconds since the epoch.
     pub updated_ms: Option<u64>,
 }
 

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use common::{ARN, STREAM, Stage, append, request, seal, sequence_number};
+use tailrace_core::clock::Clock;
 use tailrace_mapping::machine::Outcome;
 use tailrace_mapping::{MappingError, MappingEvent, Parameters};
-use tailrace_store::{Decision, Engine, NewImage, ShardNo, Write, commit};
+use tailrace_store::{Decision, Engine, Key, LogPosition, NewImage, ShardNo, Write, commit};
 
 fn batch(size: i64) -> Parameters {
     Parameters { batch_size: Some(size), ..Parameters::default() }
@@ -305,6 +306,35 @@ async fn a_graceful_stop_repeats_nothing() {
     assert!(seen.is_empty(), "nothing is handed out after the stop: {seen:?}");
     let mut again = Stage::open(stage.store, stage.time).await;
     assert_eq!(again.call().await.values(), [3, 4]);
+}
+
+/// spec/streams.md 12: records that go when all of them are done leave no gap, whatever else was written since.
+#[tokio::test]
+async fn a_start_behind_trimmed_records_that_are_done_counts_no_gap() {
+    let mut stage = Stage::new(1).await;
+    for n in 1..=2 {
+        stage.write("a", n).await;
+    }
+    stage.create(batch(10)).await;
+    stage.call().await.ok();
+    stage.mappings.drained().await.unwrap();
+    stage.mappings.shutdown().await;
+    // Numbers that no record of the shard has: here checkpoints, elsewhere other tables' writes.
+    let other = [Key(Bytes::from_static(b"other"))];
+    for _ in 0..5 {
+        let put = Write::Put { key: other[0].clone(), value: Bytes::new() };
+        commit(stage.store.as_ref(), &[], &other, |_| Decision::Apply(vec![put.clone()], ())).await.unwrap();
+    }
+    stage.time.advance(1_000);
+    let shard = stage.store.shards(STREAM).await.unwrap()[0].shard;
+    let last_expired = stage.store.position(shard, LogPosition::Time(stage.time.clock.now_ms())).await.unwrap();
+    stage.store.trim(shard, last_expired.next()).await.unwrap();
+    stage.write("a", 3).await;
+    let mut again = Stage::open(stage.store, stage.time).await;
+    let call = again.call().await;
+    assert_eq!(call.values(), [3]);
+    assert_eq!(again.mappings.status()[0].shards[0].trimmed_gaps, 0);
+    call.ok();
 }
 
 /// A shard whose log cannot be read is tried again, but not beside a call of the function that still runs.

@@ -87,9 +87,12 @@ impl Server {
         let data_dir_failed = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
-        let engine = store::open(&data_dir, Arc::clone(&clock), rng.as_ref()).await.map_err(StartError::Store)?;
-        let db = Db::open(engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
+        let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref()).await.map_err(StartError::Store)?;
+        let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
         let db = Arc::new(db.map_err(|e| StartError::Store(e.to_string()))?);
+        for warning in store.warning.into_iter().chain(other_arns(&db)) {
+            let _ = events.try_send(Event::Notice(warning));
+        }
 
         let (log_sender, log_receiver) = mpsc::channel(limits::FUNCTION_LOG_LINES_QUEUED_MAX);
         let mut function_settings = tailrace_lambda::Settings::new(data_dir.join("functions"));
@@ -205,6 +208,16 @@ async fn keep_retention(db: Arc<Db>, clock: Arc<dyn Clock>) {
             tracing::warn!(%error, "retention could not be enforced; it is tried again");
         }
     }
+}
+
+/// What it means that region or account are not those of the first start.
+fn other_arns(db: &Db) -> Option<String> {
+    let (former, now) = (db.former_arn_scope()?, db.settings().arn_scope());
+    Some(format!(
+        "warning: this data directory was first started with region and account {former}, not {now}: the ARNs of all \
+         tables and streams are others now. Shard iterators and ARNs from before are not found. Event source mappings from \
+         before go on with their old ARNs; a template makes new ones beside them, which deliver the records once more"
+    ))
 }
 
 fn template_options(config: &Config) -> template::Options {

@@ -4,22 +4,39 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tailrace_core::clock::Clock;
+use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MS_MAX;
 use tailrace_core::rng::Rng;
 use tailrace_store::{EmbeddedEngine, Engine, Options};
+
+/// A store that is open, and what its operator should know of it.
+pub struct Opened {
+    pub engine: Arc<dyn Engine>,
+    pub warning: Option<String>,
+}
 
 /// Opens the store in `dir`: takes its lock, and recovers.
 ///
 /// # Errors
 /// One line for the operator.
-pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng) -> Result<Arc<dyn Engine>, String> {
+pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng) -> Result<Opened, String> {
     let mut fresh_uuid = [0; 16];
     rng.fill(&mut fresh_uuid);
-    let options = Options::new(clock, fresh_uuid);
+    let options = Options::new(Arc::clone(&clock), fresh_uuid);
     let dir = dir.to_owned();
     // Recovery reads files: not on a thread that others wait for.
     let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(dir, options)).await;
     match opened {
-        Ok(Ok(engine)) => Ok(engine),
+        Ok(Ok(engine)) => {
+            let ahead_ms = engine.newest_ms().saturating_sub(clock.now_ms());
+            let warning = (ahead_ms > STORE_AHEAD_OF_CLOCK_MS_MAX).then(|| {
+                format!(
+                    "warning: the newest write of the data directory is {} s ahead of this machine's clock: until the \
+                     clock has come that far, stream records have the time of that write",
+                    ahead_ms / 1000
+                )
+            });
+            Ok(Opened { engine, warning })
+        }
         Ok(Err(error)) => Err(error.to_string()),
         Err(error) => Err(format!("the store did not open: {error}")),
     }

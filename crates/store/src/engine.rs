@@ -226,7 +226,8 @@ pub enum LogPosition {
     Horizon,
     /// After the newest published record.
     End,
-    /// Before the first record at or after this time, milliseconds since the epoch.
+    /// After the last record before this time, milliseconds since the epoch, that is not trimmed: numbers of other shards
+    /// that lie behind it are not passed. Without one, the position of the horizon.
     Time(u64),
 }
 
@@ -269,8 +270,8 @@ pub trait Engine: Send + Sync + 'static {
     /// The shards of a stream, by number; empty for an unknown one.
     fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>>;
 
-    /// Published records of `shard` with numbers above `after`, at most `records_max`, ending after the record with
-    /// which the bytes of metas and images reach `bytes_max` (at least one record, if there is one).
+    /// Published records of `shard` with numbers above `after`, at most `records_max`, ending before the record with
+    /// which the bytes of metas and images would exceed `bytes_max` (but at least one record, if there is one).
     fn read_log(
         &self,
         shard: ShardNo,

@@ -357,14 +357,14 @@ impl Engine for ModelEngine {
             };
             let mut bytes = 0;
             for record in &all[from..] {
-                if page.records.len() >= records_max || bytes >= bytes_max {
+                let image_bytes = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
+                bytes += record.meta.len() + image_bytes(&record.old) + image_bytes(&record.new);
+                if page.records.len() >= records_max || (bytes > bytes_max && !page.records.is_empty()) {
                     page.more = true;
                     page.ended = false;
                     page.next = page.records.last().map_or(after, |record| record.lsn);
                     break;
                 }
-                let image_bytes = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
-                bytes += record.meta.len() + image_bytes(&record.old) + image_bytes(&record.new);
                 page.records.push(record.clone());
             }
             Ok(page)
@@ -383,8 +383,8 @@ impl Engine for ModelEngine {
                 LogPosition::End => image.last,
                 LogPosition::Time(ms) => records
                     .iter()
-                    .find(|record| record.time_ms >= ms && record.lsn >= info.horizon)
-                    .map_or(image.last, |record| before(record.lsn)),
+                    .rfind(|record| record.time_ms < ms && record.lsn >= info.horizon)
+                    .map_or(before(info.horizon), |record| record.lsn),
             })
         }
         .boxed()

@@ -54,7 +54,7 @@ pub(super) fn check(shapes: &[Shape], operation: &Operation, body: &Json, wordin
     if walk.newer && key_missing {
         walk.newer = false;
     }
-    table_name_alone(operation, body, walk.newer)?;
+    table_name_alone(operation, body, wording, walk.newer)?;
     let groups = match (current, key_missing) {
         (true, false) => &operation.current,
         (true, true) | (false, _) => &operation.classic,
@@ -85,9 +85,18 @@ fn message(mut faults: Vec<Fault>) -> ApiError {
 }
 
 /// Errors of the table's name that are reported before, and without, all others (1.6).
-fn table_name_alone(operation: &Operation, body: &Json, newer: bool) -> Result<(), ApiError> {
+fn table_name_alone(operation: &Operation, body: &Json, wording: Wording, newer: bool) -> Result<(), ApiError> {
     let name = body.get(TABLE_NAME).and_then(Json::as_str);
     match (operation.table_name, name) {
+        // Seen of DescribeTable; the other table operations are taken to do as it does.
+        (TableNameRule::Control, Some("")) if wording == Wording::Current => {
+            let fault = "Value '' at 'tableName' failed to satisfy constraint: Member must";
+            Err(ApiError::validation(format!(
+                "2 validation errors detected: {fault} have length greater than or equal to 3; {fault} satisfy regular \
+                 expression pattern: {}",
+                NAME_PATTERN.text()
+            )))
+        }
         (TableNameRule::Control, None) => {
             Err(ApiError::validation("The parameter 'TableName' is required but was not present in the request"))
         }

@@ -74,8 +74,13 @@ fn names_of_tables() {
     let length = "ValidationException: TableName must be at least 3 characters long and at most 255 characters long";
     let pattern = "ValidationException: 1 validation error detected: Value 'a;b!' at 'tableName' failed to satisfy \
                    constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+    let two = "ValidationException: 2 validation errors detected: Value '' at 'tableName' failed to satisfy constraint: \
+               Member must have length greater than or equal to 3; Value '' at 'tableName' failed to satisfy constraint: \
+               Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
     for operation in ["DescribeTable", "DeleteTable", "UpdateTable"] {
         check(operation, "{}", absent);
+        check(operation, r#"{"TableName":""}"#, two);
+        check_classic(operation, r#"{"TableName":""}"#, length);
         check(operation, r#"{"TableName":"ab"}"#, length);
         check(operation, r#"{"TableName":"a;b!"}"#, pattern);
     }

@@ -16,7 +16,8 @@ use crate::streams::{descriptor, label};
 use crate::table::{Billing, BillingMode, Table, TableClass, TableStream, ViewType};
 
 /// Members of the request that are refused when they ask for something.
-const NOT_BUILT: [&str; 7] = [
+/// Some belong to UpdateTable: whoever sends them here wants replicas, too.
+const NOT_BUILT: [&str; 10] = [
     "GlobalSecondaryIndexes",
     "LocalSecondaryIndexes",
     "Tags",
@@ -24,6 +25,9 @@ const NOT_BUILT: [&str; 7] = [
     "VectorIndexes",
     "GlobalTableSourceArn",
     "GlobalTableSettingsReplicationMode",
+    "ReplicaUpdates",
+    "MultiRegionConsistency",
+    "GlobalTableWitnessUpdates",
 ];
 
 enum Outcome {
@@ -129,7 +133,8 @@ fn plan(
             "{member} for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED."
         )));
     }
-    let warm = rules::warm(request, mode, &throughput)?;
+    let warm = rules::warm_by_billing(mode, &throughput);
+    let warm = rules::warm(request, mode, &throughput, &warm)?.unwrap_or(warm);
     let key = key(request, definitions)?;
     let view = view(request)?;
     rules::sse(request)?;
@@ -138,14 +143,12 @@ fn plan(
     let mut table = Table::new(name, TableId(0), db.rng.uuid(), now_ms, key);
     if mode == BillingMode::Provisioned {
         table.billing = Billing { mode, on_demand_since_ms: None };
-        table.warm.read = throughput.read;
-        table.warm.write = throughput.write;
     }
-    table.warm = warm.unwrap_or(table.warm);
+    table.warm = warm;
     table.throughput = throughput;
     table.on_demand = limits.filter(|limits| rules::first_limit(limits).is_some());
     table.deletion_protection = request.boolean("DeletionProtectionEnabled").unwrap_or(false);
-    table.class = class.map(|class| TableClass { class: class.to_owned(), updated_ms: None });
+    table.class = class.map(|class| TableClass { class: class.to_owned(), updated_ms: Some(now_ms) });
     Ok((table, view))
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn delete_table(db: &Db, request: Request<'_>) -> Result<TableA
             ));
         }
         let description = TableDescription::of(&db.settings, &table, "DELETING", db.clock.now_ms());
-        let description = description.counted(db, &table).await?.deleted();
+        let description = description.counted_if_possible(db, &table).await.deleted();
         let reclaim = retention::reclaim_key(table.id);
         let mut keys = vec![TableKey::key(&name), reclaim.clone()];
         let mut shards = Vec::new();

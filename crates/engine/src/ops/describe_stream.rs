@@ -61,7 +61,9 @@ pub(crate) async fn describe_stream(db: &Db, request: Request<'_>) -> Result<Ans
     let mut shards: Vec<(String, &ShardInfo)> = all.iter().map(|shard| (shard_id(shard), shard)).collect();
     shards.sort_by(|a, b| a.0.cmp(&b.0));
     if let Some(start) = request.text("ExclusiveStartShardId") {
-        shards.retain(|(id, _)| id.as_str() > start);
+        // Nothing comes after a shard that there is not, wherever its id would stand.
+        let known = shards.iter().any(|(id, _)| id == start);
+        shards.retain(|(id, _)| known && id.as_str() > start);
     }
     // The one type of filter that there is, CHILD_SHARDS, is made sure of by the model.
     let of = request.body.get("ShardFilter").and_then(|filter| filter.get("ShardId")).and_then(Json::as_str);

@@ -4,10 +4,10 @@
 
 use serde::Serialize;
 use tailrace_core::key::KeyAttribute;
-use tailrace_core::limits::{STATISTICS_PAGE_ROWS, STATISTICS_ROWS_MAX};
+use tailrace_core::limits::{STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES, STATISTICS_PAGE_ROWS, STATISTICS_ROWS_MAX};
 use tailrace_core::{ApiError, KeySchema};
-use tailrace_store::PageLimit;
 use tailrace_store::keyspace::ItemKey;
+use tailrace_store::{PageLimit, StoreError};
 
 use crate::db::{Db, Settings};
 use crate::failure::store_failure;
@@ -214,6 +214,9 @@ impl TableDescription {
         if let Some(summary) = &mut self.table_throughput_mode_summary {
             summary.last_update_to_pay_per_request_date_time = None;
         }
+        if let Some(summary) = &mut self.table_class_summary {
+            summary.last_update_date_time = None;
+        }
         self
     }
 
@@ -227,21 +230,34 @@ impl TableDescription {
 
     /// Counts the table's items and their bytes, up to a bound: beyond it, the figures are what was counted so far.
     pub async fn counted(mut self, db: &Db, table: &Table) -> Result<TableDescription, ApiError> {
+        self.count(db, table).await.map_err(|e| store_failure(&e))?;
+        Ok(self)
+    }
+
+    /// The same beside a change of the table, which must not fail because its items cannot be counted: the figures are
+    /// then what was counted until there.
+    pub async fn counted_if_possible(mut self, db: &Db, table: &Table) -> TableDescription {
+        if let Err(error) = self.count(db, table).await {
+            tracing::warn!(table = %table.name, %error, "the items of a table could not be counted");
+        }
+        self
+    }
+
+    async fn count(&mut self, db: &Db, table: &Table) -> Result<(), StoreError> {
         let limit = PageLimit {
             rows_max: STATISTICS_PAGE_ROWS,
-            cost_max: usize::MAX,
+            cost_max: STATISTICS_PAGE_BYTES,
             cost: |_, value| tailrace_core::codec::stored_size(value),
         };
         let mut range = ItemKey::table_range(table.id);
         loop {
-            let page = db.store.page(range.clone(), limit).await.map_err(|e| store_failure(&e))?;
+            let page = db.store.page(range.clone(), limit).await?;
             self.item_count += page.rows.len() as u64;
             self.table_size_bytes += page.rows.iter().map(|(_, value)| (limit.cost)(&[], value) as u64).sum::<u64>();
+            let enough = self.item_count >= STATISTICS_ROWS_MAX || self.table_size_bytes >= STATISTICS_BYTES_MAX;
             match page.rows.last() {
-                Some((last, _)) if page.limited && self.item_count < STATISTICS_ROWS_MAX as u64 => {
-                    range = range.after(last);
-                }
-                _ => return Ok(self),
+                Some((last, _)) if page.limited && !enough => range = range.after(last),
+                _ => return Ok(()),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! GetShardIterator: a position, fixed now. Source: spec/streams.md 6.
 
 use serde::Serialize;
+use tailrace_core::limits::TIMESTAMP_AHEAD_MS_MAX;
 use tailrace_core::{ApiError, ErrorCode, Json, Lsn, SequenceNumber};
 use tailrace_store::{LogPosition, ShardInfo, StoreError};
 
@@ -51,7 +52,10 @@ pub(crate) async fn get_shard_iterator(db: &Db, request: Request<'_>) -> Result<
     let shard = shards.iter().find(|shard| shard_id(shard) == wanted).ok_or_else(no_such_shard)?;
     let position = |position| db.store.position(shard.shard, position);
     let (after, untrimmed) = match (number, time_ms) {
-        (Some(number), _) => (behind(db, shard, kind, number).await?, false),
+        (Some(number), _) => {
+            let text = request.text("SequenceNumber").unwrap_or_default();
+            (behind(db, shard, kind, number, text).await?, false)
+        }
         (None, Some(ms)) => (position(LogPosition::Time(ms)).await.map_err(shard_failure)?, true),
         (None, None) if kind == "LATEST" => (position(LogPosition::End).await.map_err(shard_failure)?, true),
         (None, None) => (position(LogPosition::Horizon).await.map_err(shard_failure)?, true),
@@ -87,8 +91,10 @@ fn time_ms(db: &Db, request: &Request<'_>, kind: &str) -> Result<Option<u64>, Ap
             Err(ApiError::validation("A Timestamp is required when ShardIteratorType is AT_TIMESTAMP"))
         }
         ("AT_TIMESTAMP", Some(seconds)) => {
-            let ms = (seconds * 1000.0).round() as u64;
-            if ms > db.clock.now_ms() {
+            // Down to the millisecond, so that an instant of now is not one of the next. Times of this size are off by less
+            // than a thousandth of one when they are written in binary.
+            let ms = (seconds * 1000.0 + 0.001).floor() as u64;
+            if ms > db.clock.now_ms() + TIMESTAMP_AHEAD_MS_MAX {
                 return Err(ApiError::validation("The Timestamp must not be in the future"));
             }
             Ok(Some(ms))
@@ -100,8 +106,8 @@ fn time_ms(db: &Db, request: &Request<'_>, kind: &str) -> Result<Option<u64>, Ap
     }
 }
 
-/// The number to read after for a sequence number, if it lies within the shard.
-async fn behind(db: &Db, shard: &ShardInfo, kind: &str, number: SequenceNumber) -> Result<Lsn, ApiError> {
+/// The number to read after for a sequence number, which was sent as `text`, if it lies within the shard.
+async fn behind(db: &Db, shard: &ShardInfo, kind: &str, number: SequenceNumber, text: &str) -> Result<Lsn, ApiError> {
     let last = match shard.sealed {
         Some(last) => last,
         None => db.store.position(shard.shard, LogPosition::End).await.map_err(shard_failure)?,
@@ -113,7 +119,7 @@ async fn behind(db: &Db, shard: &ShardInfo, kind: &str, number: SequenceNumber) 
     }
     // An idle shard begins at a number that no record has yet.
     if number.0 > last && number.0 > start {
-        return Err(ApiError::validation(format!("Invalid SequenceNumber: {number} is beyond the shard's range")));
+        return Err(ApiError::validation(format!("Invalid SequenceNumber: {text} is beyond the shard's range")));
     }
     Ok(Lsn(first_wanted.0 - 1))
 }

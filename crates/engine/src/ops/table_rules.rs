@@ -93,18 +93,24 @@ pub(crate) fn first_limit(limits: &OnDemandThroughput) -> Option<&'static str> {
     }
 }
 
-/// `WarmThroughput` over what the table has by its billing. Row 9.
+/// The warm throughput that a table has by its billing. 2.2.
+pub(crate) fn warm_by_billing(mode: BillingMode, throughput: &Throughput) -> WarmThroughput {
+    match mode {
+        BillingMode::PayPerRequest => WarmThroughput { read: WARM_READ_UNITS, write: WARM_WRITE_UNITS },
+        BillingMode::Provisioned => WarmThroughput { read: throughput.read, write: throughput.write },
+    }
+}
+
+/// `WarmThroughput` over what the table has by its billing; a member that was not sent is that of `present`. Row 9.
 pub(crate) fn warm(
     request: &Request<'_>,
     mode: BillingMode,
     throughput: &Throughput,
+    present: &WarmThroughput,
 ) -> Result<Option<WarmThroughput>, ApiError> {
     let Some(given) = request.body.get("WarmThroughput") else { return Ok(None) };
-    let (read, write) = match mode {
-        BillingMode::PayPerRequest => (WARM_READ_UNITS, WARM_WRITE_UNITS),
-        BillingMode::Provisioned => (throughput.read, throughput.write),
-    };
-    let units = |name: &str, capacity: &str, least: i64| {
+    let least = warm_by_billing(mode, throughput);
+    let units = |name: &str, capacity: &str, least: i64, present: i64| {
         let units = given.get(name).and_then(Json::as_saturated_i64);
         if units.is_some_and(|units| units < least) {
             let than = match mode {
@@ -115,11 +121,11 @@ pub(crate) fn warm(
             };
             return Err(invalid(format!("Requested {name} for WarmThroughput for table is lower than {than}")));
         }
-        Ok(units.unwrap_or(least))
+        Ok(units.unwrap_or(present))
     };
     Ok(Some(WarmThroughput {
-        read: units("ReadUnitsPerSecond", "ReadCapacityUnits", read)?,
-        write: units("WriteUnitsPerSecond", "WriteCapacityUnits", write)?,
+        read: units("ReadUnitsPerSecond", "ReadCapacityUnits", least.read, present.read)?,
+        write: units("WriteUnitsPerSecond", "WriteCapacityUnits", least.write, present.write)?,
     }))
 }
 

@@ -68,8 +68,8 @@ pub(crate) async fn update_table(db: &Db, request: Request<'_>) -> Result<TableA
                 max_write_request_units: echo(limits.write, stored.write),
             });
         }
-        let description = description.counted(db, &shown).await?;
-        return Ok(TableAnswer { table_description: description });
+        // The change is done, whether or not its table can be counted.
+        return Ok(TableAnswer { table_description: description.counted_if_possible(db, &shown).await });
     }
 }
 
@@ -191,7 +191,7 @@ fn apply(wishes: &Wishes, request: &Request<'_>, table: &mut Table, now_ms: u64)
         table.on_demand = None;
     }
     table.billing.mode = mode;
-    if let Some(warm) = rules::warm(request, mode, &table.throughput)? {
+    if let Some(warm) = rules::warm(request, mode, &table.throughput, &table.warm)? {
         if warm.read < table.warm.read || warm.write < table.warm.write {
             return Err(invalid("WarmThroughput cannot be decreased"));
         }

@@ -16,6 +16,7 @@ use tailrace_store::{Decision, Engine, ShardNo, StoreError, StreamId, Write, com
 
 const TOKEN_VERSION: u8 = 1;
 const SECRET_SETTING: &str = "iterator-secret";
+const ARN_SCOPE_SETTING: &str = "arn-scope";
 const FIELDS_BYTES: usize = 2 + 8 * 5;
 const MAC_BYTES: usize = 32;
 
@@ -27,6 +28,8 @@ pub struct IteratorSecret([u8; 32]);
 pub(crate) struct Identity {
     pub directory_uuid: String,
     pub secret: IteratorSecret,
+    /// Region and account of its ARNs when it was first started, `us-east-1:000000000000`.
+    pub arn_scope: String,
 }
 
 /// A position in a shard that a client holds.
@@ -45,12 +48,13 @@ pub struct ShardIterator {
     pub issued_ms: u64,
 }
 
-/// Reads the directory's uuid and secret; makes those that are missing.
-pub(crate) async fn identity(store: &dyn Engine, rng: &dyn Rng) -> Result<Identity, StoreError> {
-    let keys = [SettingKey::key(SettingKey::DIRECTORY_UUID), SettingKey::key(SECRET_SETTING)];
+/// Reads the directory's uuid, secret and first region and account; makes what is missing.
+pub(crate) async fn identity(store: &dyn Engine, rng: &dyn Rng, arn_scope: &str) -> Result<Identity, StoreError> {
+    let keys = [SettingKey::DIRECTORY_UUID, SECRET_SETTING, ARN_SCOPE_SETTING].map(SettingKey::key);
     let mut secret = [0; 32];
     rng.fill(&mut secret);
-    let fresh = [Bytes::from(rng.uuid()), Bytes::copy_from_slice(&secret)];
+    let fresh =
+        [Bytes::from(rng.uuid()), Bytes::copy_from_slice(&secret), Bytes::copy_from_slice(arn_scope.as_bytes())];
     let committed = commit(store, &[], &keys, |reads| {
         let mut writes = Vec::new();
         let mut values = Vec::new();
@@ -64,9 +68,11 @@ pub(crate) async fn identity(store: &dyn Engine, rng: &dyn Rng) -> Result<Identi
     })
     .await?;
     let corrupt = |what: &str| StoreError::Corrupt(format!("setting {what} of the data directory"));
-    let [uuid, secret] = &committed.answer[..] else { return Err(corrupt("count")) };
+    let [uuid, secret, arn_scope] = &committed.answer[..] else { return Err(corrupt("count")) };
+    let text = |value: &Bytes, name: &str| String::from_utf8(value.to_vec()).map_err(|_| corrupt(name));
     Ok(Identity {
-        directory_uuid: String::from_utf8(uuid.to_vec()).map_err(|_| corrupt(SettingKey::DIRECTORY_UUID))?,
+        directory_uuid: text(uuid, SettingKey::DIRECTORY_UUID)?,
+        arn_scope: text(arn_scope, ARN_SCOPE_SETTING)?,
         secret: IteratorSecret(secret[..].try_into().map_err(|_| corrupt(SECRET_SETTING))?),
     })
 }

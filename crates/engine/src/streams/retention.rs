@@ -1,7 +1,7 @@
 //! The tick: records older than the retention go, streams that were disabled that long ago are forgotten, and the items
 //! of deleted tables are reclaimed if that was interrupted. Source: spec/streams.md 12.
 
-use tailrace_core::{ApiError, Lsn};
+use tailrace_core::ApiError;
 use tailrace_store::keyspace::{ItemKey, SettingKey, StreamKey, StreamNameKey, TableId};
 use tailrace_store::{Decision, Key, LogPosition, PageLimit, ShardInfo, StoreError, Write, commit};
 
@@ -50,17 +50,16 @@ impl Db {
 }
 
 async fn trim(db: &Db, shard: &ShardInfo, cutoff_ms: u64) -> Result<(), StoreError> {
-    let before_horizon = Lsn(shard.horizon.0.saturating_sub(1));
-    let oldest = match db.store.read_log(shard.shard, before_horizon, 1, 1).await {
+    // The horizon moves to right behind the last record that is too old, not to the first one that stays: a reader who
+    // has read all the old ones is never behind it, whatever lies between.
+    let last_expired = match db.store.position(shard.shard, LogPosition::Time(cutoff_ms)).await {
         Err(StoreError::NoSuchShard(_)) => return Ok(()),
-        page => page?,
+        position => position?,
     };
-    // The horizon moves only past records, so that a reader who has read all of them is never behind it.
-    if oldest.records.first().is_none_or(|record| record.time_ms >= cutoff_ms) {
+    if last_expired < shard.first.max(shard.horizon) {
         return Ok(());
     }
-    let position = db.store.position(shard.shard, LogPosition::Time(cutoff_ms)).await?;
-    db.store.trim(shard.shard, position.next()).await
+    db.store.trim(shard.shard, last_expired.next()).await
 }
 
 /// Forgets a stream whose life after its end is over.

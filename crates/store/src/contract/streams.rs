@@ -119,12 +119,16 @@ async fn limits(subject: &mut dyn Subject) {
     assert_eq!(page.records.len(), 3);
     assert!(page.more && !page.ended);
     assert_eq!(page.next, page.records[2].lsn);
-    let page = engine.read_log(shard, page.next, 100, 25).await.unwrap();
-    assert_eq!(page.records.len(), 3, "the record that reaches the bytes is included");
+    let page = engine.read_log(shard, page.next, 100, 30).await.unwrap();
+    assert_eq!(page.records.len(), 3, "a page may have all the bytes");
+    assert!(page.more);
+    let page = engine.read_log(shard, page.next, 100, 19).await.unwrap();
+    assert_eq!(page.records.len(), 1, "the record that would exceed the bytes is not included");
+    assert_eq!((page.more, page.next), (true, page.records[0].lsn));
     let one = engine.read_log(shard, page.next, 100, 1).await.unwrap();
     assert_eq!(one.records.len(), 1, "at least one record");
     let rest = engine.read_log(shard, one.next, 100, usize::MAX).await.unwrap();
-    assert_eq!(rest.records.len(), 3);
+    assert_eq!(rest.records.len(), 2);
     assert!(!rest.more);
     let end = engine.read_log(shard, rest.next, 100, usize::MAX).await.unwrap();
     assert!(end.records.is_empty() && !end.more && end.next >= rest.next);
@@ -162,19 +166,28 @@ async fn times(subject: &mut dyn Subject) {
     for n in 0..3 {
         subject.advance_ms(1_000);
         write(&*engine, vec![append(1, 0, n.to_string())]).await.unwrap();
+        write(&*engine, vec![put("noise", n.to_string())]).await.unwrap();
         stamps.push(read_all(&*engine, shard).await[n].time_ms);
     }
+    let lsns: Vec<Lsn> = read_all(&*engine, shard).await.iter().map(|record| record.lsn).collect();
+    let horizon = engine.position(shard, LogPosition::Horizon).await.unwrap();
     assert!(stamps[0] < stamps[1] && stamps[1] < stamps[2]);
     for (time, expect) in [(0, 3), (stamps[0], 3), (stamps[0] + 1, 2), (stamps[2], 1), (stamps[2] + 1, 0)] {
         let at = engine.position(shard, LogPosition::Time(time)).await.unwrap();
         let page = engine.read_log(shard, at, 10, 1 << 20).await.unwrap();
         assert_eq!(page.records.len(), expect, "from {time}");
+        let passed = if expect == 3 { horizon } else { lsns[2 - expect] };
+        assert_eq!(at, passed, "a time's position passes records only: {time}");
     }
     let end = engine.position(shard, LogPosition::End).await.unwrap();
     assert!(engine.read_log(shard, end, 10, 1 << 20).await.unwrap().records.is_empty());
     let lsn = write(&*engine, vec![append(1, 0, "later")]).await.unwrap();
     let page = engine.read_log(shard, end, 10, 1 << 20).await.unwrap();
     assert_eq!(page.records.iter().map(|record| record.lsn).collect::<Vec<_>>(), [lsn]);
+    engine.trim(shard, lsns[1].next()).await.unwrap();
+    for time in [0, stamps[1] + 1] {
+        assert_eq!(engine.position(shard, LogPosition::Time(time)).await.unwrap(), lsns[1], "not behind the horizon");
+    }
 }
 
 async fn waiting(subject: &mut dyn Subject) {

@@ -140,6 +140,12 @@ impl EmbeddedEngine {
         Ok(Arc::new(EmbeddedEngine { shared, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) }))
     }
 
+    /// The time of the newest commit, milliseconds since the epoch; 0 before the first. Commits never have an earlier time
+    /// than the one before them, so this may be ahead of the clock.
+    pub fn newest_ms(&self) -> u64 {
+        self.shared.queue.lock().last_ms
+    }
+
     /// Ends the engine as a killed process ends, while others still hold it.
     #[cfg(test)]
     pub(crate) fn kill(&self) {

@@ -70,9 +70,9 @@ impl Directory {
         self.segments.get(&at.0)?.index.runs.get(at.1)
     }
 
-    /// The first run of `shard` for which `wanted` holds (a suffix of its runs).
-    pub fn first_run(&self, shard: ShardNo, wanted: impl Fn(&Run) -> bool) -> Option<RunAt> {
-        self.shards.get(&shard)?.values().copied().find(|at| self.run(*at).is_some_and(&wanted))
+    /// The last run of `shard` for which `wanted` holds (a prefix of its runs).
+    pub fn last_run(&self, shard: ShardNo, wanted: impl Fn(&Run) -> bool) -> Option<RunAt> {
+        self.shards.get(&shard)?.values().rev().copied().find(|at| self.run(*at).is_some_and(&wanted))
     }
 
     /// The first run of `shard` that holds numbers above `after`: the last one that begins at or before it, or the next.

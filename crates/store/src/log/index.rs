@@ -69,22 +69,41 @@ impl Entries {
     /// Entries in order for which `wanted` holds, from the first one that may (`before` holds for a prefix of the run),
     /// at most `max`.
     pub fn select(&self, before: impl Fn(&Entry) -> bool, wanted: impl Fn(&Entry) -> bool, max: usize) -> Vec<Entry> {
-        let block = self.restarts.partition_point(|(entry, _)| before(entry)).saturating_sub(1);
         let mut found = Vec::new();
-        let Some((mut entry, mut at)) = self.restarts.get(block).map(|(e, p)| (*e, *p as usize)) else {
-            return found;
-        };
-        let mut index = block as u32 * ENTRIES_PER_RESTART;
-        loop {
+        self.walk(&before, |entry| {
             if !before(&entry) {
                 if !wanted(&entry) || found.len() >= max {
-                    return found;
+                    return false;
                 }
                 found.push(entry);
             }
+            true
+        });
+        found
+    }
+
+    /// The last entry for which `before` holds (it holds for a prefix of the run).
+    pub fn last_of(&self, before: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let mut last = None;
+        self.walk(&before, |entry| {
+            let is_before = before(&entry);
+            if is_before {
+                last = Some(entry);
+            }
+            is_before
+        });
+        last
+    }
+
+    /// Gives `visit` the entries in order until it says no, from the last whole one for which `before` holds.
+    fn walk(&self, before: impl Fn(&Entry) -> bool, mut visit: impl FnMut(Entry) -> bool) {
+        let block = self.restarts.partition_point(|(entry, _)| before(entry)).saturating_sub(1);
+        let Some((mut entry, mut at)) = self.restarts.get(block).map(|(e, p)| (*e, *p as usize)) else { return };
+        let mut index = block as u32 * ENTRIES_PER_RESTART;
+        while visit(entry) {
             index += 1;
             if index >= self.count {
-                return found;
+                return;
             }
             if index.is_multiple_of(ENTRIES_PER_RESTART) {
                 (entry, at) = {

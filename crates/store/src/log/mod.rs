@@ -263,8 +263,8 @@ impl Log {
         read::read(&self.inner, shard, after, records_max, bytes_max, published)
     }
 
-    /// The number to read after so that the first record is the shard's first one at or after `time_ms` and not below
-    /// its horizon; `published` if there is none. The number after it is the horizon that trims everything older.
+    /// The number of the shard's last record before `time_ms`, or the one before its horizon if there is none above that.
+    /// The number after it is the horizon that trims everything older, and nothing that whoever read it has not read.
     ///
     /// # Errors
     /// `Corrupt`, `Io`.

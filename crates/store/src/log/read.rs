@@ -121,21 +121,15 @@ fn open_unless_freed(log: &Inner, segment: u64, path: &std::path::Path) -> Resul
     }
 }
 
-/// Some entries of a run, and where to read their frames. `None`: the run is gone (moved or freed just now).
-fn look_up(
-    log: &Inner,
-    at: RunAt,
-    before: impl Fn(&Entry) -> bool,
-    wanted: impl Fn(&Entry) -> bool,
-    max: usize,
-) -> Result<Option<(Source, Vec<Entry>)>, StoreError> {
+/// What `pick` takes of a run's entries, and where to read their frames. `None`: the run is gone (moved or freed just now).
+fn look_up<T>(log: &Inner, at: RunAt, pick: impl FnOnce(&Entries) -> T) -> Result<Option<(Source, T)>, StoreError> {
     let (source, block) = {
         let directory = log.directory.read();
         let Some(run) = directory.run(at) else { return Ok(None) };
         let segment = &directory.segments[&at.0];
         let source = Source { segment: at.0, file: segment.file.clone(), _pin: segment.pin.clone() };
         if let Some(entries) = &run.entries {
-            return Ok(Some((source, entries.select(before, wanted, max))));
+            return Ok(Some((source, pick(entries))));
         }
         (source, run.block)
     };
@@ -149,7 +143,7 @@ fn look_up(
             entries
         }
     };
-    Ok(Some((source, entries.select(before, wanted, max))))
+    Ok(Some((source, pick(&entries))))
 }
 
 /// See [`super::Log::read`].
@@ -165,14 +159,13 @@ pub(super) fn read(
     let mut next = after.max(Lsn(horizon.0.saturating_sub(1)));
     let mut page = LogRead::default();
     let mut bytes = 0;
-    let full = |records: usize, bytes: usize| records >= records_max || bytes >= bytes_max;
-    while next < published && !full(page.records.len(), bytes) {
+    let mut full = records_max == 0;
+    while next < published && !full {
         let found = log.directory.read().run_after(shard, next);
         let Some(at) = found else { break };
         let max = ENTRIES_MAX.min(records_max - page.records.len());
-        let Some((source, entries)) = look_up(log, at, |e| e.lsn <= next, |e| e.lsn <= published, max)? else {
-            continue;
-        };
+        let pick = |entries: &Entries| entries.select(|e| e.lsn <= next, |e| e.lsn <= published, max);
+        let Some((source, entries)) = look_up(log, at, pick)? else { continue };
         if entries.is_empty() {
             break;
         }
@@ -180,9 +173,14 @@ pub(super) fn read(
         let key = FrameKey::new(&log.recovered.uuid, source.segment);
         let ended = !fetch(&*file, key, shard, &entries, &mut |record| {
             bytes += size_of(&record);
-            next = record.lsn;
-            page.records.push(record);
-            !full(page.records.len(), bytes)
+            // A record larger than a page is a page of its own, so that every reader comes past it.
+            full = bytes > bytes_max && !page.records.is_empty();
+            if !full {
+                next = record.lsn;
+                page.records.push(record);
+                full = page.records.len() >= records_max;
+            }
+            !full
         })?;
         if ended {
             break;
@@ -193,7 +191,7 @@ pub(super) fn read(
         let at = directory.run_after(shard, next);
         at.and_then(|at| directory.run(at)).is_some_and(|run| run.first <= published && run.last > next)
     };
-    page.more = more && next < published && full(page.records.len(), bytes);
+    page.more = more && next < published && full;
     page.next = if page.more { next } else { next.max(published) };
     Ok(page)
 }
@@ -201,7 +199,9 @@ pub(super) fn read(
 /// All records of a run from `horizon` on.
 pub(super) fn read_run(log: &Inner, at: RunAt, horizon: Lsn) -> Result<Vec<LogRecord>, StoreError> {
     let Some(shard) = log.directory.read().run(at).map(|run| run.shard) else { return Ok(Vec::new()) };
-    let Some((source, entries)) = look_up(log, at, |e| e.lsn < horizon, |_| true, usize::MAX)? else {
+    let Some((source, entries)) =
+        look_up(log, at, |entries| entries.select(|e| e.lsn < horizon, |_| true, usize::MAX))?
+    else {
         return Ok(Vec::new());
     };
     let mut records = Vec::with_capacity(entries.len());
@@ -217,15 +217,20 @@ pub(super) fn read_run(log: &Inner, at: RunAt, horizon: Lsn) -> Result<Vec<LogRe
 /// See [`super::Log::position_at_time`].
 pub(super) fn position_at_time(log: &Inner, shard: ShardNo, time_ms: u64, published: Lsn) -> Result<Lsn, StoreError> {
     loop {
-        let (at, horizon) = {
+        let (at, last, horizon) = {
             let directory = log.directory.read();
-            let horizon = directory.horizon(shard);
-            (directory.first_run(shard, |run| run.last_time_ms >= time_ms && run.last >= horizon), horizon)
+            let at = directory.last_run(shard, |run| run.first_time_ms < time_ms);
+            (at, at.and_then(|at| directory.run(at)).map(|run| (run.last, run.last_time_ms)), directory.horizon(shard))
         };
-        let Some(at) = at else { return Ok(published) };
-        let before = |entry: &Entry| entry.time_ms < time_ms || entry.lsn < horizon;
-        let Some((_, entries)) = look_up(log, at, before, |_| true, 1)? else { continue };
-        return Ok(entries.first().map_or(published, |entry| Lsn(entry.lsn.0 - 1).min(published)));
+        let before = match (at, last) {
+            (Some(_), Some((last, last_ms))) if last_ms < time_ms => last,
+            (Some(at), _) => match look_up(log, at, |entries| entries.last_of(|entry| entry.time_ms < time_ms))? {
+                Some((_, entry)) => entry.map_or(Lsn::ZERO, |entry| entry.lsn),
+                None => continue,
+            },
+            (None, _) => Lsn::ZERO,
+        };
+        return Ok(before.max(Lsn(horizon.0.saturating_sub(1))).min(published));
     }
 }
 

@@ -52,6 +52,16 @@ async fn what_create_table_refuses() {
         (json!({"SSESpecification": {"Enabled": true, "SSEType": "AES256"}}), "SSEType AES256 is not supported"),
         (json!({"Tags": [{"Key": "a", "Value": "b"}]}), "Tags is not supported by Tailrace yet"),
         (
+            json!({"GlobalTableSourceArn": "arn:aws:dynamodb:us-east-1:000000000000:table/t"}),
+            "GlobalTableSourceArn is not supported by Tailrace yet",
+        ),
+        (json!({"ReplicaUpdates": [{"Create": {}}]}), "ReplicaUpdates is not supported by Tailrace yet"),
+        (json!({"MultiRegionConsistency": "STRONG"}), "MultiRegionConsistency is not supported by Tailrace yet"),
+        (
+            json!({"GlobalTableWitnessUpdates": [{"Create": {}}]}),
+            "GlobalTableWitnessUpdates is not supported by Tailrace yet",
+        ),
+        (
             json!({"StreamSpecification": {"StreamEnabled": false, "StreamViewType": "KEYS_ONLY"}}),
             "Table is being created with a stream disabled, UpdateViewType should not be specified",
         ),
@@ -151,6 +161,7 @@ async fn a_table_is_described_as_it_was_created() {
     assert_eq!(created["TableStatus"], "CREATING");
     assert_eq!(created["AttributeDefinitions"][0]["AttributeName"], "user", "as it was sent");
     assert_eq!(created.get("WarmThroughput"), None);
+    assert_eq!(created["TableClassSummary"], json!({"TableClass": "STANDARD"}), "not yet, as with billing");
     let described = bench.describe("games").await;
     let id = created["TableId"].clone();
     assert_eq!(
@@ -175,7 +186,7 @@ async fn a_table_is_described_as_it_was_created() {
             "TableId": id,
             "WarmThroughput": {"ReadUnitsPerSecond": 5, "WriteUnitsPerSecond": 6, "Status": "ACTIVE"},
             "DeletionProtectionEnabled": true,
-            "TableClassSummary": {"TableClass": "STANDARD"},
+            "TableClassSummary": {"TableClass": "STANDARD", "LastUpdateDateTime": 1_700_000_000.0},
         })
     );
     let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/games";

@@ -1,6 +1,7 @@
 //! The table operations and the streams, JSON in and JSON out, over the in-memory engine.
 
 mod create;
+mod figures;
 mod records;
 mod streams;
 mod update;

@@ -117,6 +117,25 @@ async fn iterators_stand_where_their_type_says() {
     assert_eq!(read(json!({"ShardIteratorType": "LATEST"})).await.len(), 0);
 }
 
+/// spec/streams.md 6: an instant has the precision of a millisecond, and the present one is not the future, even by a clock
+/// that is a little ahead.
+#[tokio::test]
+async fn the_present_time_is_a_position() {
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "KEYS_ONLY").await;
+    bench.clock.advance(999);
+    bench.put("users", "a", 1).await;
+    for (timestamp, found) in
+        [(1_700_000_000.999, 1), (1_700_000_000.999_9, 1), (1_700_000_001.000_4, 0), (1_700_000_001.999_9, 0)]
+    {
+        let body = json!({"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "AT_TIMESTAMP",
+                          "Timestamp": timestamp});
+        let iterator = bench.ok("GetShardIterator", body).await["ShardIterator"].clone();
+        let answer = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+        assert_eq!(numbers(&answer).len(), found, "{timestamp}");
+    }
+}
+
 /// spec/streams.md 7: pages, an open shard's end, a closed shard's end
 #[tokio::test]
 async fn pages_end_as_the_shard_does() {
@@ -140,6 +159,29 @@ async fn pages_end_as_the_shard_does() {
     assert_eq!(end, json!({"Records": []}), "no NextShardIterator at a closed shard's end");
     let all = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
     assert_eq!((numbers(&all).len(), all.get("NextShardIterator")), (4, None));
+}
+
+/// spec/streams.md 7: a page has at most 1 MB, but at least one record, and the pages miss none.
+#[tokio::test]
+async fn a_page_ends_before_it_exceeds_a_megabyte() {
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "NEW_AND_OLD_IMAGES").await;
+    let large = "x".repeat(300_000);
+    for number in 0..6 {
+        let item = json!({"pk": {"S": "k"}, "v": {"S": large}, "n": {"N": number.to_string()}});
+        bench.ok("PutItem", json!({"TableName": "users", "Item": item})).await;
+    }
+    let mut iterator = json!(bench.iterator(&arn, &shard, "TRIM_HORIZON").await);
+    let mut pages = Vec::new();
+    while pages.iter().sum::<usize>() < 6 {
+        let answer = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+        let records = answer["Records"].as_array().unwrap();
+        let bytes: u64 = records.iter().map(|record| record["dynamodb"]["SizeBytes"].as_u64().unwrap()).sum();
+        assert!(bytes <= 1024 * 1024, "{bytes}");
+        pages.push(records.len());
+        iterator = answer["NextShardIterator"].clone();
+    }
+    assert_eq!(pages, [2, 1, 1, 1, 1], "an INSERT has one image, a MODIFY two");
 }
 
 /// spec/streams.md 12, 7 (TrimmedDataAccessException), 5.1 (StartingSequenceNumber)
@@ -174,4 +216,43 @@ async fn records_go_after_a_day_and_only_readers_who_missed_them_are_told() {
                      "SequenceNumber": number});
     let answer = bench.call("GetShardIterator", old).await;
     assert!(answer.unwrap_err().to_string().starts_with("TrimmedDataAccessException"));
+}
+
+/// spec/streams.md 6, 7, 12: who has read every record that went has missed none, however far the shard's numbers have
+/// gone on since.
+#[tokio::test]
+async fn a_reader_who_has_read_everything_is_never_told_that_it_missed_something() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let bench = Bench::single().await;
+    let (arn, shard) = stream(&bench, "KEYS_ONLY").await;
+    bench.create("other", None).await;
+    for pk in ["a", "b", "c"] {
+        bench.put("users", pk, 1).await;
+    }
+    let page =
+        bench.ok("GetRecords", json!({"ShardIterator": bench.iterator(&arn, &shard, "TRIM_HORIZON").await})).await;
+    let last = numbers(&page)[2].clone();
+    let at = |kind: &str, number: &str| json!({"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": kind, "SequenceNumber": number});
+    let after_last = at("AFTER_SEQUENCE_NUMBER", &last);
+    let held = bench.ok("GetShardIterator", after_last.clone()).await["ShardIterator"].clone();
+    bench.put("other", "x", 1).await;
+    for expected in [&[][..], &["d"]] {
+        if !expected.is_empty() {
+            bench.clock.advance(1_000);
+            bench.put("users", "d", 1).await;
+        }
+        // An iterator lives for a quarter of an hour, so only the retention is told that a day has gone by.
+        bench.db.enforce_retention(START_MS + DAY_MS + 1).await.unwrap();
+        let fresh = bench.ok("GetShardIterator", after_last.clone()).await["ShardIterator"].clone();
+        for iterator in [&fresh, &held] {
+            let answer = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+            let records = answer["Records"].as_array().unwrap();
+            let keys: Vec<&str> = records.iter().map(|r| r["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap()).collect();
+            assert_eq!(keys, expected);
+        }
+        let answer = bench.call("GetShardIterator", at("AT_SEQUENCE_NUMBER", &last)).await;
+        assert!(answer.unwrap_err().to_string().starts_with("TrimmedDataAccessException"), "that record has gone");
+        let start = bench.shards(&arn).await[0]["SequenceNumberRange"]["StartingSequenceNumber"].clone();
+        bench.ok("GetShardIterator", at("AT_SEQUENCE_NUMBER", start.as_str().unwrap())).await;
+    }
 }

@@ -112,6 +112,10 @@ async fn a_stream_is_described_in_pages() {
     assert_eq!((&page["Shards"][0]["ShardId"], &page["LastEvaluatedShardId"]), (&json!(ids[2]), &json!(ids[2])));
     let last = json!({"StreamArn": arn, "ExclusiveStartShardId": ids[3]});
     assert_eq!(bench.ok("DescribeStream", last).await["StreamDescription"]["Shards"], json!([]));
+    for unknown in ["shardId-00000001414562045508-2bac9cd2", "nonexistent-shard-id-of-28-or-more-characters"] {
+        let answer = bench.ok("DescribeStream", json!({"StreamArn": arn, "ExclusiveStartShardId": unknown})).await;
+        assert_eq!(answer["StreamDescription"]["Shards"], json!([]), "{unknown}");
+    }
     let children = json!({"StreamArn": arn, "ShardFilter": {"Type": "CHILD_SHARDS", "ShardId": ids[0]}});
     assert_eq!(bench.ok("DescribeStream", children).await["StreamDescription"]["Shards"], json!([]));
     let unknown = arn.replace("22:13", "22:14");
@@ -141,11 +145,11 @@ async fn iterators_that_are_refused() {
         ),
         (
             json!({"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": "999999999999999999999"}),
-            "ValidationException: Invalid SequenceNumber",
+            "ValidationException: Invalid SequenceNumber: 999999999999999999999 is beyond the shard's range",
         ),
         (json!({"ShardIteratorType": "AT_TIMESTAMP"}), "ValidationException"),
         (json!({"ShardIteratorType": "LATEST", "Timestamp": 1}), "ValidationException"),
-        (json!({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1_700_000_001}), "ValidationException"),
+        (json!({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1_700_000_001.001}), "ValidationException"),
         (
             json!({"ShardIteratorType": "LATEST", "ShardId": "shardId-00000001414562045508-2bac9cd2"}),
             "ResourceNotFoundException: Requested resource not found: Shard does not exist",
@@ -180,4 +184,27 @@ async fn iterators_expire_and_cannot_be_forged() {
     let answer = bench.call("GetRecords", json!({"ShardIterator": token})).await;
     bench.expect(answer, "ExpiredIteratorException: The provided iterator exceeds the maximum age allowed.");
     bench.ok("GetRecords", json!({"ShardIterator": page["NextShardIterator"]})).await;
+}
+
+/// Region and account are in every ARN: a directory that is started with others says so, until it has its first ones back.
+#[tokio::test]
+async fn a_directory_knows_the_region_and_account_that_it_was_first_started_with() {
+    let bench = Bench::new().await;
+    let arn = bench.create("users", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    assert_eq!(bench.db.former_arn_scope(), None);
+    let settings = |region: &str, account_id: &str| Settings {
+        region: region.to_owned(),
+        account_id: account_id.to_owned(),
+        ..Settings::default()
+    };
+    for (settings, former) in [
+        (settings("eu-west-1", "000000000000"), Some("us-east-1:000000000000")),
+        (settings("us-east-1", "000000000001"), Some("us-east-1:000000000000")),
+        (Settings::default(), None),
+    ] {
+        let rng = Arc::new(SeededRng::new(2));
+        let db = Db::open(bench.store.clone(), bench.clock.clone(), rng, settings).await.unwrap();
+        assert_eq!(db.former_arn_scope(), former);
+        assert_eq!(db.stream(&arn).await.is_ok(), former.is_none());
+    }
 }

@@ -117,3 +117,18 @@ async fn settings_are_kept_and_cleared() {
     let described = bench.describe("users").await["TableClassSummary"].clone();
     assert_eq!(described, json!({"TableClass": "STANDARD_INFREQUENT_ACCESS", "LastUpdateDateTime": 1_700_000_000.0}));
 }
+
+/// spec/dynamodb-api.md 2.2: warm throughput never decreases; what was not sent stays as it is.
+#[tokio::test]
+async fn one_member_of_warm_throughput_leaves_the_other_as_it_is() {
+    let bench = Bench::new().await;
+    bench.create("users", None).await;
+    update(&bench, json!({"WarmThroughput": {"ReadUnitsPerSecond": 15_000, "WriteUnitsPerSecond": 9_000}})).await;
+    update(&bench, json!({"WarmThroughput": {"ReadUnitsPerSecond": 16_000}})).await;
+    update(&bench, json!({"WarmThroughput": {"WriteUnitsPerSecond": 10_000}})).await;
+    let warm = json!({"ReadUnitsPerSecond": 16_000, "WriteUnitsPerSecond": 10_000, "Status": "ACTIVE"});
+    assert_eq!(bench.describe("users").await["WarmThroughput"], warm);
+    let less = json!({"TableName": "users", "WarmThroughput": {"ReadUnitsPerSecond": 15_000}});
+    bench.refused("UpdateTable", less, &format!("{PARAMETER}WarmThroughput cannot be decreased")).await;
+    assert_eq!(bench.describe("users").await["WarmThroughput"], warm);
+}
