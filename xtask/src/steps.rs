@@ -1,6 +1,7 @@
 //! The recipes, each a list of commands.
 
 use std::ffi::OsString;
+use std::io::BufRead;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -136,8 +137,48 @@ pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
         .current_dir(root()))
 }
 
-/// The differential test.
+/// The differential test. Without `--target` it builds and starts a server of its own.
 pub fn conform(arguments: &[String]) -> Result<(), String> {
     let environment = Environment::prepare(&root())?;
-    run(environment.python().args(["-m", "conform"]).args(arguments).current_dir(root().join("tests")))
+    let mut command = environment.python();
+    command.args(["-m", "conform"]).args(arguments).current_dir(root().join("tests"));
+    if arguments.iter().any(|argument| argument.starts_with("--target") || argument == "--help") {
+        return run(&mut command);
+    }
+    let server = OwnServer::start(&debug_binary()?)?;
+    run(command.arg("--target").arg(format!("http://127.0.0.1:{}", server.port)))
+}
+
+/// A server for one recipe, on a free port and a data directory of its own; it ends with the recipe.
+struct OwnServer {
+    port: u16,
+    process: std::process::Child,
+    data_dir: PathBuf,
+}
+
+impl OwnServer {
+    fn start(binary: &Path) -> Result<OwnServer, String> {
+        let failed = |error: std::io::Error| format!("cannot start {}: {error}", binary.display());
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let port = free.map_err(failed)?.port();
+        let data_dir = target_directory().join(format!("conform-{}", std::process::id()));
+        let mut command = Command::new(binary);
+        command.args(["serve", "--port", &port.to_string(), "--data-dir"]).arg(&data_dir);
+        let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+        let talk = process.stderr.take().expect("invariant: it is a pipe");
+        let server = OwnServer { port, process, data_dir };
+        let mut lines = std::io::BufReader::new(talk).lines().map_while(Result::ok);
+        if lines.any(|line| line.starts_with("listening on ")) {
+            std::thread::spawn(move || lines.for_each(|line| eprintln!("server: {line}")));
+            return Ok(server);
+        }
+        Err(format!("{} does not listen on port {port}", binary.display()))
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        let _ended = self.process.kill().and_then(|()| self.process.wait());
+        let _left = std::fs::remove_dir_all(&self.data_dir);
+    }
 }
