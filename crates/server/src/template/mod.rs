@@ -102,9 +102,11 @@ pub fn find(dir: &Path) -> Result<PathBuf, TemplateError> {
         .ok_or_else(|| TemplateError::NotFound(dir.to_owned()))
 }
 
-/// Reads the template file `path`. Directories of code are relative to the file.
+/// Reads the template file `path`. Directories of code are relative to the file, and absolute in the plan: the data
+/// directory keeps them, and a later start may have another working directory.
 pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateError> {
     let unreadable = |source| TemplateError::Unreadable { path: path.to_owned(), source };
+    let absolute = std::path::absolute(path).map_err(unreadable)?;
     if path.metadata().map_err(unreadable)?.len() > TEMPLATE_BYTES_MAX {
         let source = std::io::Error::other(format!("it is larger than {TEMPLATE_BYTES_MAX} bytes"));
         return Err(unreadable(source));
@@ -114,7 +116,7 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateError> {
         Some(extension) if extension == "json" => Format::Json,
         _ => Format::Yaml,
     };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = absolute.parent().unwrap_or(Path::new("/"));
     parse(&text, format, dir, options)
 }
 

@@ -578,3 +578,18 @@ fn what_sam_built_is_preferred_and_every_name_is_found() {
     let plan = read(&built, &Options::default()).unwrap();
     assert_eq!(plan.functions[0].code_dir, dir.path().join(".aws-sam/build/F"));
 }
+
+#[test]
+fn code_stays_where_it_is_when_the_working_directory_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    std::fs::create_dir(dir.join("src")).unwrap();
+    std::fs::write(dir.join("template.yaml"), function_with("CodeUri: src/")).unwrap();
+    let up: std::path::PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+    let relative = up.join(dir.strip_prefix("/").unwrap()).join("template.yaml");
+    assert!(relative.is_relative());
+    let plan = read(&relative, &Options::default()).unwrap();
+    let code_dir = &plan.functions[0].code_dir;
+    assert!(code_dir.is_absolute(), "{}", code_dir.display());
+    assert_eq!(code_dir.canonicalize().unwrap(), dir.join("src"));
+}
