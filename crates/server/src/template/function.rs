@@ -56,9 +56,12 @@ pub(super) fn serverless(
     plan: &mut Plan,
 ) -> Result<(), TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, resolver.globals("Function"))?;
-    let code_dir = code_dir(&mut properties, "CodeUri", ["Bucket", "Key"], dir)?.unwrap_or_else(|| dir.to_owned());
+    let code = (
+        properties.at("CodeUri"),
+        code_dir(&mut properties, "CodeUri", ["Bucket", "Key"], dir)?.unwrap_or_else(|| dir.to_owned()),
+    );
     let events = properties.map("Events")?;
-    let function = common(resolver, id, resource, properties, code_dir, &mut plan.skipped)?;
+    let function = common(resolver, id, resource, properties, code, &mut plan.skipped)?;
     if let Some(mut events) = events {
         for name in events.entries() {
             let Some(mut event) = events.map(&name)? else { continue };
@@ -88,8 +91,8 @@ pub(super) fn lambda(
 ) -> Result<(), TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
     let code_dir = code_dir(&mut properties, "Code", ["S3Bucket", "S3Key"], dir)?;
-    let code_dir = code_dir.ok_or_else(|| properties.missing("Code"))?;
-    plan.functions.push(common(resolver, id, resource, properties, code_dir, &mut plan.skipped)?);
+    let code = (properties.at("Code"), code_dir.ok_or_else(|| properties.missing("Code"))?);
+    plan.functions.push(common(resolver, id, resource, properties, code, &mut plan.skipped)?);
     Ok(())
 }
 
@@ -99,7 +102,7 @@ fn common(
     id: &str,
     resource: &Node,
     mut properties: Properties<'_>,
-    code_dir: PathBuf,
+    (code_path, code_dir): (String, PathBuf),
     skipped: &mut Vec<String>,
 ) -> Result<FunctionPlan, TemplateError> {
     properties.without_effect(&["FunctionName"]);
@@ -137,6 +140,7 @@ fn common(
         handler,
         runtime,
         code_dir,
+        code_path,
         timeout_s: timeout_s.map_or(limits::FUNCTION_TIMEOUT_DEFAULT_S, |value| value as u32),
         memory_mb: memory_mb.map_or(limits::FUNCTION_MEMORY_DEFAULT_MB, |value| value as u32),
         environment,

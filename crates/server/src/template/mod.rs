@@ -117,7 +117,26 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateError> {
         _ => Format::Yaml,
     };
     let dir = absolute.parent().unwrap_or(Path::new("/"));
-    parse(&text, format, dir, options)
+    let plan = parse(&text, format, dir, options)?;
+    for function in &plan.functions {
+        check_code(function)?;
+    }
+    Ok(plan)
+}
+
+/// The directory of a function's code is there. Known at start, not at the first record.
+fn check_code(function: &FunctionPlan) -> Result<(), TemplateError> {
+    let dir = &function.code_dir;
+    let shown = dir.display();
+    let message = match dir.metadata() {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) if dir.extension().is_some_and(|extension| extension == "zip") => {
+            format!("zip archives are not supported yet; give the directory instead of {shown}")
+        }
+        Ok(_) => format!("{shown} is a file; give the directory of the code"),
+        Err(error) => format!("the directory of the code cannot be used: {shown}: {error}"),
+    };
+    Err(TemplateError::at(&function.code_path, message))
 }
 
 /// Reads a template's text; `dir` is what directories of code are relative to.

@@ -100,6 +100,8 @@ pub struct FunctionPlan {
     pub runtime: String,
     /// The directory of the code, joined to the template's directory.
     pub code_dir: PathBuf,
+    /// Where the template says so.
+    pub code_path: String,
     /// The timeout, seconds.
     pub timeout_s: u32,
     /// The memory, MB.

@@ -575,6 +575,7 @@ fn what_sam_built_is_preferred_and_every_name_is_found() {
     }
     let built = dir.path().join(".aws-sam/build/template.yaml");
     std::fs::write(&built, function_with("CodeUri: F")).unwrap();
+    std::fs::create_dir(dir.path().join(".aws-sam/build/F")).unwrap();
     let plan = read(&built, &Options::default()).unwrap();
     assert_eq!(plan.functions[0].code_dir, dir.path().join(".aws-sam/build/F"));
 }
@@ -592,4 +593,32 @@ fn code_stays_where_it_is_when_the_working_directory_changes() {
     let code_dir = &plan.functions[0].code_dir;
     assert!(code_dir.is_absolute(), "{}", code_dir.display());
     assert_eq!(code_dir.canonicalize().unwrap(), dir.join("src"));
+}
+
+#[test]
+fn code_that_is_not_there_is_told_at_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for file in ["app.zip", "app.py"] {
+        std::fs::write(dir.join(file), "").unwrap();
+    }
+    let at = "Resources.F.Properties.CodeUri";
+    let shown = dir.display();
+    for (uri, expected) in [
+        (
+            "nothere/",
+            format!(
+                "{at}: the directory of the code cannot be used: {shown}/nothere/: No such file or directory (os error 2)"
+            ),
+        ),
+        (
+            "app.zip",
+            format!("{at}: zip archives are not supported yet; give the directory instead of {shown}/app.zip"),
+        ),
+        ("app.py", format!("{at}: {shown}/app.py is a file; give the directory of the code")),
+    ] {
+        std::fs::write(dir.join("template.yaml"), function_with(&format!("CodeUri: {uri}"))).unwrap();
+        let error = read(&dir.join("template.yaml"), &Options::default()).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{uri}");
+    }
 }
