@@ -69,7 +69,7 @@ pub(super) fn serverless(
                 "DynamoDB" => {
                     let properties = event.map("Properties")?.ok_or_else(|| event.missing("Properties"))?;
                     let logical_id = format!("{id}{name}");
-                    plan.mappings.push(mapping::event(&logical_id, &function.name, properties, &mut plan.skipped)?);
+                    plan.mappings.push(mapping::event(&logical_id, &function, properties, &mut plan.skipped)?);
                     event.finish()?;
                 }
                 other => {

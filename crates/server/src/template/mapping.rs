@@ -3,7 +3,7 @@
 
 use super::TemplateError;
 use super::node::Node;
-use super::plan::{MappingPlan, Part, Source, StartingPosition};
+use super::plan::{FunctionPlan, MappingPlan, Part, Source, StartingPosition};
 use super::properties::Properties;
 use super::resolve::Resolver;
 
@@ -15,27 +15,44 @@ pub(super) fn resource(
     skipped: &mut Vec<String>,
 ) -> Result<MappingPlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
-    let function = properties.required_text("FunctionName")?;
-    // Functions of this template are known by name, whatever form of reference the mapping uses.
-    let prefix = resolver.function_arn("");
-    let function = function.strip_prefix(&prefix).unwrap_or(&function);
-    let function = function.strip_suffix(":$LATEST").unwrap_or(function).to_owned();
-    read(id, &function, "EventSourceArn", properties, skipped)
+    let path = properties.at("FunctionName");
+    let reference = properties.required_text("FunctionName")?;
+    let (function, qualifier) = function_reference(&reference)
+        .ok_or_else(|| TemplateError::at(&path, format!("the name of a function is expected, not {reference:?}")))?;
+    if let Some(qualifier) = qualifier.filter(|qualifier| *qualifier != "$LATEST") {
+        skipped.push(format!("{path}: there are no versions and aliases; {qualifier} is the function itself"));
+    }
+    read(id, (function, path), "EventSourceArn", properties, skipped)
+}
+
+/// The function's name and the qualifier of a name, a partial ARN or an ARN. One server has the functions of one account
+/// and region, so what an ARN says of these is of no interest.
+fn function_reference(reference: &str) -> Option<(&str, Option<&str>)> {
+    let parts: Vec<&str> = reference.split(':').collect();
+    let (name, qualifier) = match parts[..] {
+        [name] | [_, "function", name] | ["arn", _, "lambda", _, _, "function", name] => (name, None),
+        [name, qualifier]
+        | [_, "function", name, qualifier]
+        | ["arn", _, "lambda", _, _, "function", name, qualifier] => (name, Some(qualifier)),
+        _ => return None,
+    };
+    (!name.is_empty()).then_some((name, qualifier))
 }
 
 /// An event of a function.
 pub(super) fn event(
     logical_id: &str,
-    function: &str,
+    function: &FunctionPlan,
     properties: Properties<'_>,
     skipped: &mut Vec<String>,
 ) -> Result<MappingPlan, TemplateError> {
-    read(logical_id, function, "Stream", properties, skipped)
+    let path = format!("Resources.{}", function.logical_id);
+    read(logical_id, (&function.name, path), "Stream", properties, skipped)
 }
 
 fn read(
     logical_id: &str,
-    function: &str,
+    (function, function_path): (&str, String),
     source_name: &str,
     mut properties: Properties<'_>,
     skipped: &mut Vec<String>,
@@ -50,10 +67,8 @@ fn read(
             Source::Arn(arn.clone())
         }
         [Part::Literal(arn)] => {
-            return Err(TemplateError::at(
-                source_path,
-                format!("the ARN of a DynamoDB stream is expected, not {arn:?}"),
-            ));
+            let message = format!("the ARN of a DynamoDB stream is expected, not {arn:?}");
+            return Err(TemplateError::at(source_path, message));
         }
         _ => return Err(TemplateError::at(source_path, "the ARN of a DynamoDB stream is expected")),
     };
@@ -102,7 +117,9 @@ fn read(
     Ok(MappingPlan {
         logical_id: logical_id.to_owned(),
         function: function.to_owned(),
+        function_path,
         source,
+        source_path,
         enabled,
         batch_size,
         batching_window_s,

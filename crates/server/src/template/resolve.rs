@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::node::{Node, is_intrinsic};
-use super::plan::{Part, Text};
+use super::plan::{Part, TABLE_NAME_CHARS_MIN, Text};
 use super::{Options, TemplateError};
 
 /// References inside of references, at most: deeper is a circle.
@@ -333,14 +333,28 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Where the name of a resource comes from: its property, or else the resource itself.
+    pub(super) fn name_path(&self, id: &str, property: &str) -> String {
+        let resource = self.resources().iter().find(|(name, _)| name == id).map(|(_, resource)| resource);
+        match resource.and_then(|resource| resource.get("Properties")).and_then(|own| own.get(property)) {
+            Some(_) => format!("Resources.{id}.Properties.{property}"),
+            None => format!("Resources.{id}"),
+        }
+    }
+
     /// The name of a resource: its property, or else its logical id.
     pub(super) fn name_of(&self, id: &str, resource: &Node, property: &str) -> Resolved<String> {
         let path = format!("Resources.{id}.Properties.{property}");
+        let generated = || match property {
+            // Too short for a table's name. CloudFormation, too, puts the stack's name in front of names that it makes.
+            "TableName" if id.len() < TABLE_NAME_CHARS_MIN => format!("{}-{id}", self.options.stack_name),
+            _ => id.to_owned(),
+        };
         let Some(node) = resource.get("Properties").and_then(|properties| properties.get(property)) else {
-            return Ok(id.to_owned());
+            return Ok(generated());
         };
         self.deeper(&path, || match self.value(node, &path)? {
-            Value::Absent => Ok(id.to_owned()),
+            Value::Absent | Value::Null => Ok(generated()),
             value => value
                 .as_text()
                 .and_then(|text| text.as_literal())

@@ -109,7 +109,9 @@ fn a_sam_template_becomes_a_plan() {
         [MappingPlan {
             logical_id: "LevelUpScores".into(),
             function: "LevelUp".into(),
+            function_path: "Resources.LevelUp".into(),
             source: Source::StreamOf("GameScores".into()),
+            source_path: "Resources.LevelUp.Properties.Events.Scores.Properties.Stream".into(),
             enabled: false,
             batch_size: 50,
             batching_window_s: 2,
@@ -179,7 +181,8 @@ Resources:
 ",
     );
     let seen: Vec<_> = plan.tables.iter().map(|table| (table.name.as_str(), &table.attribute_definitions[0])).collect();
-    assert_eq!(seen, [("A", &("id".into(), AttributeType::S)), ("bees", &("n".into(), AttributeType::N))]);
+    // An id that is too short for a table's name gets the stack's name, as the names have that CloudFormation makes.
+    assert_eq!(seen, [("tailrace-A", &("id".into(), AttributeType::S)), ("bees", &("n".into(), AttributeType::N))]);
     assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: not applied"]);
 }
 
@@ -190,7 +193,7 @@ fn name(expression: &str, options: &Options) -> Result<String, TemplateError> {
 Parameters:
   Stage: {{Type: String, Default: dev, AllowedValues: [dev, prod]}}
   Bare: {{Type: String}}
-  Names: {{Type: CommaDelimitedList, Default: "a, b,c"}}
+  Names: {{Type: CommaDelimitedList, Default: "a, bbb,c"}}
   Count: {{Type: Number, Default: 3}}
 Conditions:
   IsProd: !Equals [!Ref Stage, prod]
@@ -223,22 +226,25 @@ fn intrinsic_functions_resolve() {
         ("{Ref: Stage}", "dev"),
         ("!Ref AWS::Region", "us-east-1"),
         ("!Join ['', [!Ref S, 2]]", "other2"),
-        ("!Ref AWS::NoValue", "T"),
-        ("!GetAtt S.Arn", "arn:aws:dynamodb:us-east-1:000000000000:table/other"),
-        ("{\"Fn::GetAtt\": S.Arn}", "arn:aws:dynamodb:us-east-1:000000000000:table/other"),
-        ("!Sub '${AWS::StackName}-${Stage}-${S}-${!x}'", "tailrace-dev-other-${x}"),
+        ("!Ref AWS::NoValue", "tailrace-T"),
+        (
+            "!Join [_, !Split [/, !Join [_, !Split [':', !GetAtt S.Arn]]]]",
+            "arn_aws_dynamodb_us-east-1_000000000000_table_other",
+        ),
+        ("!Join [-, !Split [/, !Select [5, !Split [':', {\"Fn::GetAtt\": S.Arn}]]]]", "table-other"),
+        ("!Sub '${AWS::StackName}-${Stage}-${S}'", "tailrace-dev-other"),
         ("!Sub ['${a}-${Stage}', {a: !Ref Count}]", "3-dev"),
         ("!Sub '${AWS::Partition}.${AWS::URLSuffix}.${AWS::AccountId}'", "aws.amazonaws.com.000000000000"),
-        ("!Join [':', [a, !Ref Stage, !If [IsProd, x, !Ref 'AWS::NoValue'], b]]", "a:dev:b"),
-        ("!Join ['', !Ref Names]", "abc"),
-        ("!Select [1, !Ref Names]", "b"),
-        ("!Select ['0', !Split ['-', x-y]]", "x"),
+        ("!Join [., [a, !Ref Stage, !If [IsProd, x, !Ref 'AWS::NoValue'], b]]", "a.dev.b"),
+        ("!Join ['', !Ref Names]", "abbbc"),
+        ("!Select [1, !Ref Names]", "bbb"),
+        ("!Select ['0', !Split ['-', xxx-y]]", "xxx"),
         ("!FindInMap [ByStage, !Ref Stage, n]", "small"),
-        ("!If [IsProd, p, d]", "d"),
-        ("!If [IsDev, p, d]", "p"),
-        ("!If [Both, p, d]", "d"),
-        ("!If [Any, p, d]", "p"),
-        ("!If [Three, p, d]", "p"),
+        ("!If [IsProd, p, ddd]", "ddd"),
+        ("!If [IsDev, ppp, d]", "ppp"),
+        ("!If [Both, p, ddd]", "ddd"),
+        ("!If [Any, ppp, d]", "ppp"),
+        ("!If [Three, ppp, d]", "ppp"),
     ] {
         assert_eq!(name(expression, &Options::default()).unwrap(), expected, "{expression}");
     }
@@ -246,6 +252,9 @@ fn intrinsic_functions_resolve() {
     options.parameters.insert("Stage".into(), "prod".into());
     assert_eq!(name("!FindInMap [ByStage, !Ref Stage, n]", &options).unwrap(), "large");
     assert_eq!(name("!Sub '${Off}2'", &options).unwrap(), "Off2");
+    assert_eq!(name("", &options).unwrap(), "tailrace-T");
+    let literal = plan(&function_with("Environment: {Variables: {TEXT: !Sub '${AWS::Region} ${!x}'}}"));
+    assert_eq!(literal.functions[0].environment["TEXT"].resolve(|_| None).unwrap(), "us-east-1 ${x}");
 }
 
 #[test]
@@ -292,7 +301,7 @@ Resources:
   B: {Type: AWS::Serverless::SimpleTable, Condition: Always}
 ",
     );
-    assert_eq!(plan.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["B"]);
+    assert_eq!(plan.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["tailrace-B"]);
 }
 
 /// A table with one more property.
@@ -540,6 +549,43 @@ fn properties_of_mappings_that_are_not_supported_stop() {
 }
 
 #[test]
+fn names_are_checked() {
+    let table = |name: &str| {
+        format!("Resources: {{A: {{Type: AWS::Serverless::SimpleTable, Properties: {{TableName: {name}}}}}}}")
+    };
+    let message = "a table's name has 3 to 255 of the characters a-z, A-Z, 0-9, `_`, `-` and `.`, and";
+    for name in ["ab", "a/b", "a b", "arn:aws:dynamodb:us-east-1:000000000000:table/abc"] {
+        check_error(&table(name), &format!("Resources.A.Properties.TableName: {message} \"{name}\" has not"));
+    }
+    plan(&table("a_b-c.9"));
+    let message = "a function's name has 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`, and";
+    let long = "x".repeat(65);
+    for name in ["a.b", "a:b", &long] {
+        let expected = format!("Resources.F.Properties.FunctionName: {message} \"{name}\" has not");
+        check_error(&function_with(&format!("FunctionName: '{name}'")), &expected);
+    }
+    plan(&function_with("FunctionName: _a-9"));
+    check_error(
+        &function_with("").replace("  F:", &format!("  {long}:")),
+        &format!("Resources.{long}: {message} \"{long}\" has not"),
+    );
+}
+
+#[test]
+fn a_stream_goes_to_a_function_once() {
+    let twice = LEADERBOARD.replace(
+        "        Web:",
+        "        Again:\n          Type: DynamoDB\n          Properties: {Stream: !GetAtt GameScores.StreamArn, \
+         StartingPosition: LATEST}\n        Web:",
+    );
+    check_error(
+        &twice,
+        "Resources.LevelUp.Properties.Events.Again.Properties.Stream: the function LevelUp has this stream already, by \
+         Resources.LevelUp.Properties.Events.Scores.Properties.Stream",
+    );
+}
+
+#[test]
 fn malformed_templates_are_told_so() {
     check_error("[]", "the template is malformed: a map with Resources is expected");
     check_error("Other: {}", "Resources: there are none");
@@ -550,8 +596,8 @@ fn malformed_templates_are_told_so() {
         "Resources.A.Properties: a map is expected, not a list",
     );
     check_error(
-        "Resources: {A: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: B}}, B: {Type: AWS::Serverless::SimpleTable}}",
-        "Resources.B: the table name \"B\" is taken by A",
+        "Resources: {A: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: Bee}}, Bee: {Type: AWS::Serverless::SimpleTable}}",
+        "Resources.Bee: the table name \"Bee\" is taken by A",
     );
     for text in ["Resources: {", "{\"Resources\": "] {
         assert!(matches!(plan_with(text, &Options::default()), Err(TemplateError::Malformed(_))), "{text}");
@@ -611,10 +657,7 @@ fn code_that_is_not_there_is_told_at_start() {
                 "{at}: the directory of the code cannot be used: {shown}/nothere/: No such file or directory (os error 2)"
             ),
         ),
-        (
-            "app.zip",
-            format!("{at}: zip archives are not supported yet; give the directory instead of {shown}/app.zip"),
-        ),
+        ("app.zip", format!("{at}: zip archives are not supported yet; give the directory instead of {shown}/app.zip")),
         ("app.py", format!("{at}: {shown}/app.py is a file; give the directory of the code")),
     ] {
         std::fs::write(dir.join("template.yaml"), function_with(&format!("CodeUri: {uri}"))).unwrap();
