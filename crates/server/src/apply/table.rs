@@ -44,33 +44,69 @@ pub fn changes(table: &TablePlan, there: &Value) -> Result<Changes, String> {
         )),
         _ => {}
     }
-    let mut update = |wish: Value| {
-        let mut request = json!({ "TableName": name });
-        if let (Value::Object(request), Value::Object(wish)) = (&mut request, wish) {
-            request.extend(wish);
-        }
-        changes.updates.push(request);
-    };
-    let on_demand_there = there["BillingModeSummary"]["BillingMode"] == json!("PAY_PER_REQUEST");
-    let units = &request["ProvisionedThroughput"];
-    let is_same = |has: &Value, wants: &Value| {
-        let members = wants.as_object().into_iter().flatten();
-        members.into_iter().all(|(member, value)| has[member] == *value)
-    };
-    if table.pay_per_request && !on_demand_there {
-        update(json!({ "BillingMode": "PAY_PER_REQUEST" }));
-    } else if !table.pay_per_request && on_demand_there {
-        update(json!({ "BillingMode": "PROVISIONED", "ProvisionedThroughput": units }));
-    } else if table.provisioned_throughput.is_some() && !is_same(&there["ProvisionedThroughput"], units) {
-        update(json!({ "ProvisionedThroughput": units }));
-    }
-    if let Some(view) = table.stream
-        && view_there.is_none()
-    {
-        let specification = json!({ "StreamEnabled": true, "StreamViewType": view.as_str() });
-        update(json!({ "StreamSpecification": specification }));
+    changes.updates = updates(table, &request, there);
+    let warm = (&there["WarmThroughput"], &request["WarmThroughput"]);
+    if any_member(warm.1, warm.0, |wants, has| wants < has) {
+        let notice = format!("{at}.WarmThroughput: the table {name} has more; it cannot be decreased, and is kept");
+        changes.notices.push(notice);
+    } else if any_member(warm.1, warm.0, |wants, has| wants > has) {
+        // A member that is left out is asked for with its least value.
+        let both = |member: &str| if warm.1[member].is_null() { &warm.0[member] } else { &warm.1[member] };
+        let (read, write) = (both("ReadUnitsPerSecond"), both("WriteUnitsPerSecond"));
+        let wants = json!({ "ReadUnitsPerSecond": read, "WriteUnitsPerSecond": write });
+        changes.updates.push(json!({ "TableName": name, "WarmThroughput": wants }));
     }
     Ok(changes)
+}
+
+/// One request for each thing that differs: the API takes few of them together.
+fn updates(table: &TablePlan, request: &Value, there: &Value) -> Vec<Value> {
+    let mut updates = Vec::new();
+    let mut update = |members: &[(&str, &Value)]| {
+        let mut update = json!({ "TableName": table.name });
+        for (member, value) in members {
+            update[*member] = (*value).clone();
+        }
+        updates.push(update);
+    };
+    let on_demand_there = there["BillingModeSummary"]["BillingMode"] == json!("PAY_PER_REQUEST");
+    let (mode, units) = (&request["BillingMode"], &request["ProvisionedThroughput"]);
+    match (table.pay_per_request, on_demand_there) {
+        (true, false) => update(&[("BillingMode", mode)]),
+        (false, true) => update(&[("BillingMode", mode), ("ProvisionedThroughput", units)]),
+        (false, false) if table.provisioned_throughput.is_some() && !holds(&there["ProvisionedThroughput"], units) => {
+            update(&[("ProvisionedThroughput", units)]);
+        }
+        _ => {}
+    }
+    let class_there = there["TableClassSummary"]["TableClass"].as_str().unwrap_or("STANDARD");
+    if table.class.is_some_and(|class| class != class_there) {
+        update(&[("TableClass", &request["TableClass"])]);
+    }
+    for member in ["OnDemandThroughput", "DeletionProtectionEnabled"] {
+        if !holds(&there[member], &request[member]) {
+            update(&[(member, &request[member])]);
+        }
+    }
+    if table.stream.is_some() && there["StreamSpecification"]["StreamEnabled"] != json!(true) {
+        update(&[("StreamSpecification", &request["StreamSpecification"])]);
+    }
+    updates
+}
+
+/// Whether all that a request says is so already.
+fn holds(has: &Value, wants: &Value) -> bool {
+    match wants {
+        Value::Null => true,
+        Value::Object(members) => members.iter().all(|(name, wants)| has[name] == *wants),
+        wants => has == wants,
+    }
+}
+
+/// Whether a number of `one` and the same of `other` are as `is` says.
+fn any_member(one: &Value, other: &Value, is: impl Fn(i64, i64) -> bool) -> bool {
+    let mut members = one.as_object().into_iter().flatten();
+    members.any(|(name, value)| value.as_i64().zip(other[name].as_i64()).is_some_and(|(one, other)| is(one, other)))
 }
 
 /// The key of a description or of a request, for a reader: `a (S, HASH), b (N, RANGE)`.
@@ -120,6 +156,23 @@ pub fn create_request(table: &TablePlan) -> Value {
     }
     if let Some(view) = table.stream {
         request["StreamSpecification"] = json!({ "StreamEnabled": true, "StreamViewType": view.as_str() });
+    }
+    if let Some(class) = table.class {
+        request["TableClass"] = json!(class);
+    }
+    if let Some(protected) = table.deletion_protection {
+        request["DeletionProtectionEnabled"] = json!(protected);
+    }
+    let units = [
+        ("OnDemandThroughput", "MaxReadRequestUnits", table.on_demand.read),
+        ("OnDemandThroughput", "MaxWriteRequestUnits", table.on_demand.write),
+        ("WarmThroughput", "ReadUnitsPerSecond", table.warm.read),
+        ("WarmThroughput", "WriteUnitsPerSecond", table.warm.write),
+    ];
+    for (member, name, units) in units {
+        if let Some(units) = units {
+            request[member][name] = json!(units);
+        }
     }
     request
 }

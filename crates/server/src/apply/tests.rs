@@ -170,6 +170,42 @@ async fn billing_follows_the_template() {
 }
 
 #[tokio::test]
+async fn class_protection_and_throughput_follow_the_template() {
+    let project = Project::new();
+    let shown = async |server: &Server| {
+        let table = table(server).await;
+        let warm = &table["WarmThroughput"];
+        json!([
+            table["TableClassSummary"]["TableClass"],
+            table["DeletionProtectionEnabled"],
+            table["OnDemandThroughput"],
+            [warm["ReadUnitsPerSecond"], warm["WriteUnitsPerSecond"]],
+        ])
+    };
+    let with = |class: &str, protected: bool, read: u32, warm: u32| {
+        table_template(&format!(
+            "{KEY}TableClass: {class}
+DeletionProtectionEnabled: {protected}
+OnDemandThroughput: {{MaxReadRequestUnits: {read}}}
+WarmThroughput: {{WriteUnitsPerSecond: {warm}}}"
+        ))
+    };
+    let rare = "STANDARD_INFREQUENT_ACCESS";
+    let (seen, _) = project.run(&with(rare, true, 7, 5000), shown).await;
+    assert_eq!(seen, json!([rare, true, { "MaxReadRequestUnits": 7 }, [12000, 5000]]));
+    let (seen, told) = project.run(&with("STANDARD", false, 8, 6000), shown).await;
+    assert_eq!(seen, json!(["STANDARD", false, { "MaxReadRequestUnits": 8 }, [12000, 6000]]));
+    assert_eq!(told, Vec::<String>::new());
+    // What the template does not say stays; and what cannot be is named.
+    let (seen, _) = project.run(&table_template(KEY), shown).await;
+    assert_eq!(seen, json!(["STANDARD", false, { "MaxReadRequestUnits": 8 }, [12000, 6000]]));
+    let (seen, told) = project.run(&with("STANDARD", false, 8, 4500), shown).await;
+    assert_eq!(seen, json!(["STANDARD", false, { "MaxReadRequestUnits": 8 }, [12000, 6000]]));
+    let kept = "Resources.T.Properties.WarmThroughput: the table table has more; it cannot be decreased, and is kept";
+    assert_eq!(told, [format!("template: {kept}")]);
+}
+
+#[tokio::test]
 async fn a_mapping_that_left_the_template_is_disabled_and_comes_back_at_its_place() {
     let project = Project::new();
     let both = functions_template(&["F=one", "G=two"]);

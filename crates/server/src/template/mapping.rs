@@ -8,21 +8,16 @@ use super::properties::Properties;
 use super::resolve::Resolver;
 
 /// A resource of its own.
-pub(super) fn resource(
-    resolver: &Resolver<'_>,
-    id: &str,
-    resource: &Node,
-    skipped: &mut Vec<String>,
-) -> Result<MappingPlan, TemplateError> {
+pub(super) fn resource(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<MappingPlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
     let path = properties.at("FunctionName");
     let reference = properties.required_text("FunctionName")?;
     let (function, qualifier) = function_reference(&reference)
         .ok_or_else(|| TemplateError::at(&path, format!("the name of a function is expected, not {reference:?}")))?;
     if let Some(qualifier) = qualifier.filter(|qualifier| *qualifier != "$LATEST") {
-        skipped.push(format!("{path}: there are no versions and aliases; {qualifier} is the function itself"));
+        resolver.skip(&path, format_args!("there are no versions and aliases; {qualifier} is the function itself"));
     }
-    read(id, (function, path), "EventSourceArn", properties, skipped)
+    read(id, (function, path), "EventSourceArn", properties)
 }
 
 /// The function's name and the qualifier of a name, a partial ARN or an ARN. One server has the functions of one account
@@ -44,10 +39,18 @@ pub(super) fn event(
     logical_id: &str,
     function: &FunctionPlan,
     properties: Properties<'_>,
-    skipped: &mut Vec<String>,
 ) -> Result<MappingPlan, TemplateError> {
     let path = format!("Resources.{}", function.logical_id);
-    read(logical_id, (&function.name, path), "Stream", properties, skipped)
+    read(logical_id, (&function.name, path), "Stream", properties)
+}
+
+/// Refuses a property whose member says something; without that it is named.
+fn refuse_inside(properties: &mut Properties<'_>, name: &str, member: &str, why: &str) -> Result<(), TemplateError> {
+    let Some(mut inside) = properties.map(name)? else { return Ok(()) };
+    inside.refuse(member, why)?;
+    properties.skip(name, "not applied");
+    inside.finish();
+    Ok(())
 }
 
 fn read(
@@ -55,10 +58,20 @@ fn read(
     (function, function_path): (&str, String),
     source_name: &str,
     mut properties: Properties<'_>,
-    skipped: &mut Vec<String>,
 ) -> Result<MappingPlan, TemplateError> {
-    properties.without_effect(&["Tags", "KmsKeyArn"]);
-    properties.not_applied(&["MetricsConfig"], skipped);
+    properties.not_applied(&["KMSKeyArn", "KmsKeyArn", "LoggingConfig", "MetricsConfig", "Tags"]);
+    refuse_inside(
+        &mut properties,
+        "FilterCriteria",
+        "Filters",
+        "filters are not supported yet: the function would get records that the template leaves out",
+    )?;
+    refuse_inside(
+        &mut properties,
+        "DestinationConfig",
+        "OnFailure",
+        "destinations are not supported yet: records that are given up are parked instead",
+    )?;
     let source_path = properties.at(source_name);
     let source = properties.text_with_streams(source_name)?.ok_or_else(|| properties.missing(source_name))?;
     let source = match source.0.as_slice() {
@@ -86,10 +99,11 @@ fn read(
     let batch_size = integer("BatchSize", 1, 10_000, 100)?;
     let batching_window_s = integer("MaximumBatchingWindowInSeconds", 0, 300, 0)?;
     let parallelization_factor = integer("ParallelizationFactor", 1, 10, 1)?;
-    // Zero switches it off; anything else is not built.
+    // Zero switches it off.
     let window_path = properties.at("TumblingWindowInSeconds");
     if properties.integer("TumblingWindowInSeconds", 0, 900)?.unwrap_or(0) != 0 {
-        return Err(TemplateError::at(window_path, "this property is not supported"));
+        let why = "tumbling windows are not supported yet: the function would get events without a window";
+        return Err(TemplateError::at(window_path, why));
     }
     let retries = properties.integer("MaximumRetryAttempts", -1, 10_000)?;
     let enabled = properties.boolean("Enabled")?.unwrap_or(true);
@@ -112,7 +126,7 @@ fn read(
             }
         }
     }
-    properties.finish()?;
+    properties.finish();
     let unless_forever = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
     Ok(MappingPlan {
         logical_id: logical_id.to_owned(),

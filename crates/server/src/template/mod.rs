@@ -1,8 +1,9 @@
 //! Templates: SAM and plain CloudFormation, YAML and JSON, read into a plain `Plan` of tables, functions and mappings.
 //!
 //! Invariants
-//! - A property of a supported resource is used, known to be without effect here, named in `Plan::skipped`, or an
-//!   error that names its path. None is ignored in silence.
+//! - A property of a supported resource is used, known to be without effect here, named in `Plan::skipped`, or - where
+//!   it would change which records are delivered or how data is kept - an error that names its path. None is ignored in
+//!   silence.
 //! - A resource of a type that is not supported is named in one line and skipped; a reference to it is an error.
 //! - The plan depends on the text and the options alone; only `read` and `find` touch the disk.
 //!
@@ -24,7 +25,8 @@ use std::path::{Path, PathBuf};
 
 pub use node::Format;
 pub use plan::{
-    AttributeType, FunctionPlan, KeyType, MappingPlan, Part, Plan, Source, StartingPosition, TablePlan, Text, ViewType,
+    AttributeType, FunctionPlan, KeyType, MappingPlan, Part, Plan, Source, StartingPosition, TablePlan, Text, Units,
+    ViewType,
 };
 
 use node::Node;
@@ -147,7 +149,7 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
     for transform in template.get("Transform").into_iter().flat_map(Node::one_or_many) {
         match transform {
             Node::Text(name) if name == "AWS::Serverless-2016-10-31" => {}
-            other => plan.skipped.push(format!("Transform: {} is not applied", other.brief())),
+            other => resolver.skip("Transform", format_args!("{} is not applied", other.brief())),
         }
     }
     for (id, resource) in resolver.resources() {
@@ -165,18 +167,19 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
             }
         }
         match kind.as_str() {
-            "AWS::DynamoDB::Table" => plan.tables.push(table::table(&resolver, id, resource, &mut plan.skipped)?),
+            "AWS::DynamoDB::Table" => plan.tables.push(table::table(&resolver, id, resource)?),
             "AWS::Serverless::SimpleTable" => {
-                plan.tables.push(table::simple_table(&resolver, id, resource, &mut plan.skipped)?);
+                plan.tables.push(table::simple_table(&resolver, id, resource)?);
             }
             "AWS::Serverless::Function" => function::serverless(&resolver, id, resource, dir, &mut plan)?,
             "AWS::Lambda::Function" => function::lambda(&resolver, id, resource, dir, &mut plan)?,
             "AWS::Lambda::EventSourceMapping" => {
-                plan.mappings.push(mapping::resource(&resolver, id, resource, &mut plan.skipped)?);
+                plan.mappings.push(mapping::resource(&resolver, id, resource)?);
             }
-            other => plan.skipped.push(format!("{path}: {other} is not supported; skipped")),
+            other => resolver.skip(&path, format_args!("{other} is not supported; skipped")),
         }
     }
     plan.check(&resolver)?;
+    plan.skipped = resolver.skipped();
     Ok(plan)
 }

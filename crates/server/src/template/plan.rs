@@ -48,6 +48,23 @@ pub struct TablePlan {
     pub provisioned_throughput: Option<(u64, u64)>,
     /// The stream's view type; `None`: no stream.
     pub stream: Option<ViewType>,
+    /// TableClass.
+    pub class: Option<&'static str>,
+    /// DeletionProtectionEnabled.
+    pub deletion_protection: Option<bool>,
+    /// OnDemandThroughput.
+    pub on_demand: Units,
+    /// WarmThroughput.
+    pub warm: Units,
+}
+
+/// Units of reading and writing, where the template gives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// For reading.
+    pub read: Option<i64>,
+    /// For writing.
+    pub write: Option<i64>,
 }
 
 /// The role of a key attribute.
@@ -165,6 +182,8 @@ pub enum Part {
     Literal(String),
     /// The ARN of the stream of the table with this logical id.
     StreamOf(String),
+    /// The label of that stream: the part of its ARN behind `/stream/`.
+    LabelOf(String),
 }
 
 impl Text {
@@ -175,6 +194,7 @@ impl Text {
             .map(|part| match part {
                 Part::Literal(text) => Some(text.clone()),
                 Part::StreamOf(id) => stream_arn(id),
+                Part::LabelOf(id) => Some(stream_arn(id)?.rsplit('/').next()?.to_owned()),
             })
             .collect()
     }
@@ -190,9 +210,32 @@ impl Text {
 
     pub(super) fn push(&mut self, part: Part) {
         match (self.0.last_mut(), part) {
+            (_, Part::Literal(empty)) if empty.is_empty() => {}
             (Some(Part::Literal(text)), Part::Literal(more)) => text.push_str(&more),
             (_, part) => self.0.push(part),
         }
+    }
+
+    /// The pieces between delimiters. `None`: the delimiter may lie in a part that is not known yet. A label is a time, so
+    /// one that no time has a character of does not.
+    pub(super) fn split(&self, delimiter: &str) -> Option<Vec<Text>> {
+        let is_in_times = |c: char| c.is_ascii_digit() || "T:.-".contains(c);
+        let mut pieces = vec![Text::default()];
+        for part in &self.0 {
+            match part {
+                Part::Literal(text) => {
+                    for (n, piece) in text.split(delimiter).enumerate() {
+                        if n > 0 {
+                            pieces.push(Text::default());
+                        }
+                        pieces.last_mut()?.push(Part::Literal(piece.to_owned()));
+                    }
+                }
+                Part::LabelOf(_) if !delimiter.contains(is_in_times) => pieces.last_mut()?.push(part.clone()),
+                Part::LabelOf(_) | Part::StreamOf(_) => return None,
+            }
+        }
+        Some(pieces)
     }
 }
 

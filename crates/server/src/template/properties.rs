@@ -1,4 +1,4 @@
-//! The properties of one resource, taken one by one. What nobody took is an error, so nothing is lost in silence.
+//! The properties of one resource, taken one by one. What nobody took is named, so nothing is lost in silence.
 
 use super::TemplateError;
 use super::node::{Node, is_intrinsic};
@@ -33,7 +33,7 @@ impl<'a> Properties<'a> {
 
     /// The members of a map.
     pub(super) fn new(resolver: &'a Resolver<'a>, path: String, node: Node) -> Result<Properties<'a>, TemplateError> {
-        let left = match node {
+        let left = match resolver.chosen(node, &path)? {
             Node::Map(pairs) if !is_intrinsic(&pairs) => pairs,
             // A map that an intrinsic function yields is a map of values: it is turned back into the text's form.
             Node::Map(pairs) => match resolver.value(&Node::Map(pairs), &path)? {
@@ -52,6 +52,11 @@ impl<'a> Properties<'a> {
 
     pub(super) fn at(&self, name: &str) -> String {
         format!("{}.{name}", self.path)
+    }
+
+    /// Names a property that is left out.
+    pub(super) fn skip(&self, name: &str, why: &str) {
+        self.resolver.skip(&self.at(name), why);
     }
 
     fn node(&mut self, name: &str) -> Option<Node> {
@@ -134,7 +139,7 @@ impl<'a> Properties<'a> {
     /// A list of maps.
     pub(super) fn maps(&mut self, name: &str) -> Taken<Vec<Properties<'a>>> {
         let path = self.at(name);
-        let list = match self.node(name) {
+        let list = match self.node(name).map(|node| self.resolver.chosen(node, &path)).transpose()? {
             None | Some(Node::Null) => return Ok(None),
             Some(Node::List(list)) => list,
             Some(node) => match self.resolver.value(&node, &path)? {
@@ -168,28 +173,35 @@ impl<'a> Properties<'a> {
     }
 
     /// These would have an effect that Tailrace does not give: named, and left out.
-    pub(super) fn not_applied(&mut self, names: &[&str], skipped: &mut Vec<String>) {
+    pub(super) fn not_applied(&mut self, names: &[&str]) {
         for name in names {
             if self.node(name).is_some() {
-                skipped.push(format!("{}: not applied", self.at(name)));
+                self.skip(name, "not applied");
             }
         }
     }
 
-    /// Whatever was not taken stops the reading; what is empty or `AWS::NoValue` does no harm.
-    pub(super) fn finish(self) -> Result<(), TemplateError> {
+    /// These would change which records are delivered or how data is kept: unless it is empty, one stops the reading.
+    pub(super) fn refuse(&mut self, name: &str, why: &str) -> Result<(), TemplateError> {
+        let Some(node) = self.node(name) else { return Ok(()) };
+        let path = self.at(name);
+        let is_empty = match self.resolver.value(&node, &path) {
+            Ok(Value::Absent | Value::Null) => true,
+            Ok(Value::List(list)) => list.is_empty(),
+            Ok(Value::Map(pairs)) => pairs.is_empty(),
+            _ => false,
+        };
+        if is_empty { Ok(()) } else { Err(TemplateError::at(path, why)) }
+    }
+
+    /// Whatever was not taken is named, and left out; `AWS::NoValue` is nothing.
+    pub(super) fn finish(self) {
         for (name, node) in &self.left {
             let path = self.at(name);
-            let is_empty = match self.resolver.value(node, &path) {
-                Ok(Value::Absent | Value::Null) => true,
-                Ok(Value::List(list)) => list.is_empty(),
-                _ => false,
-            };
-            if !is_empty {
-                return Err(TemplateError::at(path, "this property is not supported"));
+            if !matches!(self.resolver.value(node, &path), Ok(Value::Absent | Value::Null)) {
+                self.resolver.skip(&path, "this property is not known; skipped");
             }
         }
-        Ok(())
     }
 
     pub(super) fn missing(&self, name: &str) -> TemplateError {
@@ -205,7 +217,10 @@ impl Resolver<'_> {
     /// Whether a node is left out by `AWS::NoValue`.
     fn value_is_absent(&self, node: &Node, path: &str) -> Result<bool, TemplateError> {
         match node {
-            Node::Map(pairs) if is_intrinsic(pairs) => Ok(self.value(node, path)? == Value::Absent),
+            Node::Map(pairs) if is_intrinsic(pairs) => match self.chosen(node.clone(), path)? {
+                Node::Map(pairs) if is_intrinsic(&pairs) => Ok(self.value(&Node::Map(pairs), path)? == Value::Absent),
+                _ => Ok(false),
+            },
             _ => Ok(false),
         }
     }

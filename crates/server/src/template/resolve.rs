@@ -59,6 +59,8 @@ pub(super) struct Resolver<'a> {
     depth: RefCell<usize>,
     /// The tables whose stream ARN is used, and where.
     streams: RefCell<Vec<(String, String)>>,
+    /// What is not applied: one line each.
+    skipped: RefCell<Vec<String>>,
 }
 
 type Resolved<T> = Result<T, TemplateError>;
@@ -81,13 +83,38 @@ impl<'a> Resolver<'a> {
         if let Some(unknown) = options.parameters.keys().find(|name| !parameters.contains_key(name.as_str())) {
             return Err(TemplateError::at(format!("Parameters.{unknown}"), "the template has no such parameter"));
         }
-        Ok(Resolver {
+        let resolver = Resolver {
             template,
             options,
             parameters: parameters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
             depth: RefCell::new(0),
             streams: RefCell::default(),
-        })
+            skipped: RefCell::default(),
+        };
+        resolver.check_globals()?;
+        Ok(resolver)
+    }
+
+    fn check_globals(&self) -> Resolved<()> {
+        for (kind, properties) in self.template.get("Globals").map_or(&[][..], Node::pairs) {
+            let path = format!("Globals.{kind}");
+            match properties {
+                _ if kind != "Function" && kind != "SimpleTable" => self.skip(&path, "not supported; skipped"),
+                Node::Map(_) | Node::Null => {}
+                other => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Names what is left out, in one line.
+    pub(super) fn skip(&self, path: &str, why: impl std::fmt::Display) {
+        self.skipped.borrow_mut().push(format!("{path}: {why}"));
+    }
+
+    /// Everything that was left out.
+    pub(super) fn skipped(&self) -> Vec<String> {
+        self.skipped.take()
     }
 
     pub(super) fn resources(&self) -> &'a [(String, Node)] {
@@ -96,7 +123,10 @@ impl<'a> Resolver<'a> {
 
     /// The properties that every resource of a SAM type shares: `Globals.<kind>`.
     pub(super) fn globals(&self, kind: &str) -> Option<&'a Node> {
-        self.template.get("Globals").and_then(|globals| globals.get(kind))
+        self.template
+            .get("Globals")
+            .and_then(|globals| globals.get(kind))
+            .filter(|properties| **properties != Node::Null)
     }
 
     /// Tables whose stream is used, with the place of the use.
@@ -113,6 +143,26 @@ impl<'a> Resolver<'a> {
         let result = body();
         *self.depth.borrow_mut() -= 1;
         result
+    }
+
+    /// The branch that stands for `node`, where it is an `Fn::If`: unlike its value it still has what is inside as it is
+    /// written. What the branch is called in messages is the place of the `Fn::If`.
+    pub(super) fn chosen(&self, node: Node, path: &str) -> Resolved<Node> {
+        let Node::Map(pairs) = &node else { return Ok(node) };
+        match pairs.as_slice() {
+            [(name, Node::List(parts))] if name == "Fn::If" => {
+                let chosen = self.branch(parts, path)?.clone();
+                self.deeper(path, || self.chosen(chosen, path))
+            }
+            _ => Ok(node),
+        }
+    }
+
+    fn branch<'n>(&self, parts: &'n [Node], path: &str) -> Resolved<&'n Node> {
+        let [Node::Text(condition), then, otherwise] = parts else {
+            return Err(TemplateError::at(path, "Fn::If is malformed"));
+        };
+        Ok(if self.condition(condition, path)? { then } else { otherwise })
     }
 
     /// The value of `node`, which stands at `path`.
@@ -184,8 +234,7 @@ impl<'a> Resolver<'a> {
                 Ok(Value::Text(joined))
             }
             ("Fn::If", Node::List(parts)) => {
-                let [Node::Text(condition), then, otherwise] = parts.as_slice() else { return Err(wrong()) };
-                let chosen = if self.condition(condition, path)? { then } else { otherwise };
+                let chosen = self.branch(parts, path)?;
                 self.value(chosen, path)
             }
             ("Fn::Select", Node::List(parts)) => {
@@ -201,8 +250,13 @@ impl<'a> Resolver<'a> {
                 if delimiter.is_empty() {
                     return Err(wrong());
                 }
-                let text = self.literal(text, path)?;
-                Ok(Value::List(text.split(delimiter.as_str()).map(|part| Value::Text(Text::literal(part))).collect()))
+                let value = self.value(text, path)?;
+                let text = value.as_text().map(|text| self.opened(text));
+                let split = text.and_then(|text| text.split(delimiter));
+                let split = split.ok_or_else(|| {
+                    TemplateError::at(path, format!("Fn::Split: a text is expected, not {}", value.brief()))
+                })?;
+                Ok(Value::List(split.into_iter().map(Value::Text).collect()))
             }
             ("Fn::FindInMap", Node::List(keys)) => {
                 let mut found = self.template.get("Mappings");
@@ -216,6 +270,22 @@ impl<'a> Resolver<'a> {
             ("Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not", _) => Ok(Value::Bool(self.logic(name, argument, path)?)),
             _ => Err(TemplateError::at(path, format!("{name} cannot be resolved here"))),
         }
+    }
+
+    /// The text with the ARNs of streams as far as they are known: all but their labels.
+    fn opened(&self, text: Text) -> Text {
+        let mut opened = Text::default();
+        for part in text.0 {
+            match part {
+                Part::StreamOf(id) => {
+                    let name = self.named(&id, "").map_or_else(|_| id.clone(), Named::into_name);
+                    opened.push(Part::Literal(format!("{}/stream/", self.table_arn(&name))));
+                    opened.push(Part::LabelOf(id));
+                }
+                part => opened.push(part),
+            }
+        }
+        opened
     }
 
     /// A value that has to be a text whose every part is known.
@@ -281,6 +351,7 @@ impl<'a> Resolver<'a> {
                 self.options.region, self.options.account_id, self.options.stack_name
             )),
             "AWS::NoValue" => Ok(Value::Absent),
+            "AWS::NotificationARNs" => Ok(Value::List(Vec::new())),
             _ => match self.named(target, path)? {
                 Named::Table(name) | Named::Function(name) => text(&name),
             },
@@ -397,6 +468,14 @@ impl<'a> Resolver<'a> {
 enum Named {
     Table(String),
     Function(String),
+}
+
+impl Named {
+    fn into_name(self) -> String {
+        match self {
+            Named::Table(name) | Named::Function(name) => name,
+        }
+    }
 }
 
 /// A parameter's value: the given one, else the default; `None`: neither, an error only where it is used.

@@ -92,6 +92,10 @@ fn a_sam_template_becomes_a_plan() {
             pay_per_request: true,
             provisioned_throughput: None,
             stream: Some(ViewType::NewAndOldImages),
+            class: None,
+            deletion_protection: None,
+            on_demand: Units::default(),
+            warm: Units::default(),
         }]
     );
     let [function] = plan.functions.as_slice() else { panic!("{:?}", plan.functions) };
@@ -237,6 +241,7 @@ fn intrinsic_functions_resolve() {
         ("!Sub '${AWS::Partition}.${AWS::URLSuffix}.${AWS::AccountId}'", "aws.amazonaws.com.000000000000"),
         ("!Join [., [a, !Ref Stage, !If [IsProd, x, !Ref 'AWS::NoValue'], b]]", "a.dev.b"),
         ("!Join ['', !Ref Names]", "abbbc"),
+        ("!Join ['', [abc, !Join [x, !Ref AWS::NotificationARNs]]]", "abc"),
         ("!Select [1, !Ref Names]", "bbb"),
         ("!Select ['0', !Split ['-', xxx-y]]", "xxx"),
         ("!FindInMap [ByStage, !Ref Stage, n]", "small"),
@@ -325,21 +330,30 @@ fn properties_of_tables_that_are_not_supported_stop() {
     for (property, expected) in [
         (
             "GlobalSecondaryIndexes: [{IndexName: i}]",
-            format!("{at}.GlobalSecondaryIndexes: this property is not supported"),
+            format!("{at}.GlobalSecondaryIndexes: global secondary indexes are not supported yet"),
         ),
         (
             "LocalSecondaryIndexes: [{IndexName: i}]",
-            format!("{at}.LocalSecondaryIndexes: this property is not supported"),
+            format!("{at}.LocalSecondaryIndexes: local secondary indexes are not supported yet"),
         ),
         (
-            "TimeToLiveSpecification: {Enabled: true}",
-            format!("{at}.TimeToLiveSpecification: this property is not supported"),
+            "TimeToLiveSpecification: {AttributeName: x, Enabled: true}",
+            format!(
+                "{at}.TimeToLiveSpecification: time to live is not supported yet: items would stay that the template lets \
+                 expire"
+            ),
         ),
         (
-            "KinesisStreamSpecification: {StreamArn: x}",
-            format!("{at}.KinesisStreamSpecification: this property is not supported"),
+            "ProvisionedThroughput: {ReadCapacityUnits: 1, WriteCapacityUnits: 1}\n      OnDemandThroughput: {MaxReadRequestUnits: 1}",
+            format!("{at}.OnDemandThroughput: a table that is PROVISIONED has none"),
         ),
-        ("BilingMode: PAY_PER_REQUEST", format!("{at}.BilingMode: this property is not supported")),
+        (
+            "WarmThroughput: {ReadUnitsPerSecond: 11999}",
+            format!(
+                "{at}.WarmThroughput.ReadUnitsPerSecond: an integer from 12000 to {} is expected, not 11999",
+                i64::MAX
+            ),
+        ),
         ("BillingMode: FREE", format!("{at}.BillingMode: PAY_PER_REQUEST or PROVISIONED is expected, not \"FREE\"")),
         ("StreamSpecification: {}", format!("{at}.StreamSpecification.StreamViewType: this property is required")),
         (
@@ -353,7 +367,7 @@ fn properties_of_tables_that_are_not_supported_stop() {
             "ProvisionedThroughput: {ReadCapacityUnits: 0, WriteCapacityUnits: 1}",
             format!(
                 "{at}.ProvisionedThroughput.ReadCapacityUnits: an integer from 1 to {} is expected, not 0",
-                i64::MAX
+                tailrace_core::limits::CAPACITY_UNITS_MAX
             ),
         ),
     ] {
@@ -363,8 +377,75 @@ fn properties_of_tables_that_are_not_supported_stop() {
     plan(&table_with("GlobalSecondaryIndexes: []"));
     plan(&table_with("GlobalSecondaryIndexes: !Ref AWS::NoValue"));
     plan(&table_with("StreamSpecification: !Ref AWS::NoValue"));
-    let plan = plan(&table_with("PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}"));
-    assert_eq!(plan.skipped, ["Resources.T.Properties.PointInTimeRecoverySpecification: not applied"]);
+}
+
+#[track_caller]
+fn check_skipped(template: &str, expected: &[&str]) {
+    assert_eq!(plan(template).skipped, expected, "{template}");
+}
+
+#[test]
+fn what_does_no_harm_is_named_and_skipped() {
+    let at = "Resources.T.Properties";
+    for (property, why) in [
+        ("BilingMode: PAY_PER_REQUEST", "this property is not known; skipped"),
+        ("Foo: {Bar: !GetAtt Nothing.Arn}", "this property is not known; skipped"),
+        ("PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}", "not applied"),
+        ("TimeToLiveSpecification: {AttributeName: x, Enabled: false}", "not applied"),
+        ("KinesisStreamSpecification: {StreamArn: x}", "not applied"),
+    ] {
+        let name = property.split_once(':').unwrap().0;
+        check_skipped(&table_with(property), &[&format!("{at}.{name}: {why}")]);
+    }
+    check_skipped(
+        &table_with("StreamSpecification: {StreamViewType: NEW_IMAGE, Foo: 1}"),
+        &[&format!("{at}.StreamSpecification.Foo: this property is not known; skipped")],
+    );
+    check_skipped(
+        &table_with(
+            "BillingMode: PAY_PER_REQUEST\n      ProvisionedThroughput: {ReadCapacityUnits: 1, WriteCapacityUnits: 1}",
+        ),
+        &[&format!("{at}.ProvisionedThroughput: not applied: the table is billed per request")],
+    );
+    let at = "Resources.F.Properties";
+    for property in ["VpcConfig: {SubnetIds: [a]}", "Layers: [arn]", "FileSystemConfigs: [{Arn: a}]"] {
+        let name = property.split_once(':').unwrap().0;
+        check_skipped(&function_with(property), &[&format!("{at}.{name}: not applied")]);
+    }
+    let at = "Resources.M.Properties";
+    for (property, why) in [
+        ("FilterCriteria: {Filters: []}", "not applied"),
+        ("DestinationConfig: {OnFailure: {}}", "not applied"),
+        ("KmsKeyArn: x", "not applied"),
+        ("KMSKeyArn: x", "not applied"),
+        ("Tags: [{Key: a, Value: b}]", "not applied"),
+        ("MetricsConfig: {Metrics: [EventCount]}", "not applied"),
+        ("Topics: [x]", "this property is not known; skipped"),
+    ] {
+        let name = property.split_once(':').unwrap().0;
+        check_skipped(&mapping_with(property), &[&format!("{at}.{name}: {why}")]);
+    }
+    for reference in ["elsewhere:live", "arn:aws:lambda:us-east-1:000000000000:function:elsewhere:live"] {
+        let template = mapping_with("").replace("FunctionName: elsewhere", &format!("FunctionName: {reference}"));
+        let why = "FunctionName: there are no versions and aliases; live is the function itself";
+        check_skipped(&template, &[&format!("{at}.{why}")]);
+        assert_eq!(plan(&template).mappings[0].function, "elsewhere");
+    }
+    let latest =
+        mapping_with("").replace("FunctionName: elsewhere", "FunctionName: 000000000000:function:elsewhere:$LATEST");
+    check_skipped(&latest, &[]);
+    assert_eq!(plan(&latest).mappings[0].function, "elsewhere");
+}
+
+#[test]
+fn globals_are_checked() {
+    let with = |globals: &str| format!("Globals: {globals}\nResources: {{}}");
+    check_skipped(
+        &with("{Api: {Cors: x}, Function: {Timeout: 3}, SimpleTable: , HttpApi: }"),
+        &["Globals.Api: not supported; skipped", "Globals.HttpApi: not supported; skipped"],
+    );
+    check_error(&with("{Function: hi}"), "Globals.Function: a map is expected, not \"hi\"");
+    check_error(&with("{SimpleTable: [1]}"), "Globals.SimpleTable: a map is expected, not a list");
 }
 
 #[test]
@@ -417,9 +498,11 @@ Resources:
 fn properties_of_functions_that_are_not_supported_stop() {
     let at = "Resources.F.Properties";
     for (property, expected) in [
-        ("Layers: [arn]", format!("{at}.Layers: this property is not supported")),
-        ("ImageUri: x", format!("{at}.ImageUri: this property is not supported")),
-        ("InlineCode: x", format!("{at}.InlineCode: this property is not supported")),
+        ("ImageUri: x", format!("{at}.ImageUri: images are not supported; give the directory of the code")),
+        (
+            "InlineCode: x",
+            format!("{at}.InlineCode: code in the template is not supported; give the directory of the code"),
+        ),
         ("PackageType: Image", format!("{at}.PackageType: Zip is expected, not \"Image\"")),
         (
             "CodeUri: s3://bucket/key",
@@ -445,8 +528,6 @@ fn properties_of_functions_that_are_not_supported_stop() {
         &function_with("Environment: {Variables: {AWS_REGION: x}}"),
         &format!("{at}.Environment.Variables: {}", tailrace_lambda::ConfigError::ReservedVariable("AWS_REGION".into())),
     );
-    let plan = plan(&function_with("VpcConfig: {SubnetIds: [a]}"));
-    assert_eq!(plan.skipped, ["Resources.F.Properties.VpcConfig: not applied"]);
 }
 
 #[test]
@@ -490,12 +571,27 @@ Resources:
 fn properties_of_mappings_that_are_not_supported_stop() {
     let at = "Resources.M.Properties";
     for (property, expected) in [
-        ("FilterCriteria: {Filters: [{Pattern: x}]}", format!("{at}.FilterCriteria: this property is not supported")),
+        (
+            "FilterCriteria: {Filters: [{Pattern: x}]}",
+            format!(
+                "{at}.FilterCriteria.Filters: filters are not supported yet: the function would get records that the \
+                 template leaves out"
+            ),
+        ),
         (
             "DestinationConfig: {OnFailure: {Destination: x}}",
-            format!("{at}.DestinationConfig: this property is not supported"),
+            format!(
+                "{at}.DestinationConfig.OnFailure: destinations are not supported yet: records that are given up are parked \
+                 instead"
+            ),
         ),
-        ("TumblingWindowInSeconds: 5", format!("{at}.TumblingWindowInSeconds: this property is not supported")),
+        (
+            "TumblingWindowInSeconds: 5",
+            format!(
+                "{at}.TumblingWindowInSeconds: tumbling windows are not supported yet: the function would get events without \
+                 a window"
+            ),
+        ),
         ("BatchSize: 0", format!("{at}.BatchSize: an integer from 1 to 10000 is expected, not 0")),
         ("BatchSize: 10001", format!("{at}.BatchSize: an integer from 1 to 10000 is expected, not 10001")),
         (
@@ -521,7 +617,6 @@ fn properties_of_mappings_that_are_not_supported_stop() {
             format!("{at}.FunctionResponseTypes: ReportBatchItemFailures is expected, not \"Other\""),
         ),
         ("Enabled: maybe", format!("{at}.Enabled: true or false is expected, not \"maybe\"")),
-        ("Topics: [x]", format!("{at}.Topics: this property is not supported")),
     ] {
         check_error(&mapping_with(property), &expected);
     }
@@ -546,6 +641,52 @@ fn properties_of_mappings_that_are_not_supported_stop() {
     let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
     let plan = plan(&mapping_with("").replace("!GetAtt T.StreamArn", arn));
     assert_eq!(plan.mappings[0].source, Source::Arn(arn.into()));
+}
+
+#[test]
+fn a_stream_may_be_named_in_other_ways() {
+    let template = |source: &str| mapping_with("").replace("!GetAtt T.StreamArn", source);
+    for source in
+        ["!Sub '${T.StreamArn}'", "!Sub ['${Arn}', {Arn: !GetAtt T.StreamArn}]", "!Join ['', [!GetAtt T.StreamArn]]"]
+    {
+        assert_eq!(plan(&template(source)).mappings[0].source, Source::StreamOf("T".into()), "{source}");
+    }
+    let conditions = "
+Conditions: {Yes: !Equals [a, a], No: !Equals [a, b]}";
+    for (events, expected) in [
+        ("!If [Yes, {E: $E}, !Ref AWS::NoValue]", 1),
+        ("!If [No, {E: $E}, !Ref AWS::NoValue]", 0),
+        ("!If [No, {}, !If [Yes, {E: $E}, {}]]", 1),
+        ("{E: !If [Yes, $E, !Ref AWS::NoValue]}", 1),
+        ("{E: !If [No, $E, !Ref AWS::NoValue]}", 0),
+        ("{E: {Type: DynamoDB, Properties: !If [Yes, $P, {}]}}", 1),
+    ] {
+        let properties = "{Stream: !GetAtt GameScores.StreamArn, StartingPosition: LATEST}";
+        let events = events.replace("$E", "{Type: DynamoDB, Properties: $P}").replace("$P", properties);
+        let (head, tail) = LEADERBOARD.split_once("      Events:\n").unwrap();
+        let tail = tail.split_once("  Topic:").unwrap().1;
+        let template = format!("{head}      Events: {events}\n  Topic:{tail}{conditions}");
+        let mappings = plan(&template).mappings;
+        assert_eq!(mappings.len(), expected, "{events}");
+        assert!(mappings.iter().all(|mapping| mapping.source == Source::StreamOf("GameScores".into())));
+    }
+}
+
+#[test]
+fn the_parts_of_a_streams_arn_can_be_taken_out() {
+    let variable = |expression: &str| {
+        let template = LEADERBOARD.replace("!Sub \"stream ${GameScores.StreamArn}\"", expression);
+        let text =
+            plan_with(&template, &Options::default()).map(|plan| plan.functions[0].environment["STREAM"].clone());
+        text.map(|text| text.resolve(|id| Some(format!("arn:x:table/{id}/stream/2026-01-01T00:00:00.000"))).unwrap())
+    };
+    let of = |n: u32| variable(&format!("!Select [{n}, !Split [/, !GetAtt GameScores.StreamArn]]")).unwrap();
+    assert_eq!(of(1), "GameScores");
+    assert_eq!(of(2), "stream");
+    assert_eq!(of(3), "2026-01-01T00:00:00.000");
+    // A time has colons of its own.
+    let error = variable("!Select [5, !Split [':', !GetAtt GameScores.StreamArn]]").unwrap_err().to_string();
+    assert!(error.ends_with("STREAM: Fn::Split: a text is expected, not the ARN of a stream"), "{error}");
 }
 
 #[test]
