@@ -11,14 +11,17 @@
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
 mod function;
+mod json;
 mod mapping;
 mod node;
+mod parameter;
 mod plan;
 mod properties;
 mod resolve;
 mod table;
 #[cfg(test)]
 mod tests;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,8 +77,13 @@ pub enum TemplateError {
         source: std::io::Error,
     },
     /// A text that is no YAML, or no JSON.
-    #[error("the template is malformed: {0}")]
-    Malformed(String),
+    #[error("the template{} is malformed: {message}", .file.as_ref().map(|file| format!(" {}", file.display())).unwrap_or_default())]
+    Malformed {
+        /// The file, where it was read from one.
+        file: Option<PathBuf>,
+        /// What is wrong, with the line.
+        message: String,
+    },
     /// Something at a place in the template.
     #[error("{path}: {message}")]
     At {
@@ -119,7 +127,10 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateError> {
         _ => Format::Yaml,
     };
     let dir = absolute.parent().unwrap_or(Path::new("/"));
-    let plan = parse(&text, format, dir, options)?;
+    let plan = parse(&text, format, dir, options).map_err(|error| match error {
+        TemplateError::Malformed { message, .. } => TemplateError::Malformed { file: Some(path.to_owned()), message },
+        error => error,
+    })?;
     for function in &plan.functions {
         check_code(function)?;
     }
@@ -143,7 +154,8 @@ fn check_code(function: &FunctionPlan) -> Result<(), TemplateError> {
 
 /// Reads a template's text; `dir` is what directories of code are relative to.
 pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Result<Plan, TemplateError> {
-    let template = Node::parse(text, format)?;
+    let malformed = |message| TemplateError::Malformed { file: None, message };
+    let template = Node::parse(text, format).map_err(malformed)?;
     let resolver = Resolver::new(&template, options)?;
     let mut plan = Plan::default();
     for transform in template.get("Transform").into_iter().flat_map(Node::one_or_many) {

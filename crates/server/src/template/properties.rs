@@ -96,9 +96,11 @@ impl<'a> Properties<'a> {
 
     pub(super) fn boolean(&mut self, name: &str) -> Taken<bool> {
         let Some(value) = self.value(name)? else { return Ok(None) };
-        match value.as_text().and_then(|text| text.as_literal()).as_deref() {
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
+        // CloudFormation takes the words in any case, and its YAML has more of them than ours.
+        let word = value.as_text().and_then(|text| text.as_literal()).map(|text| text.to_ascii_lowercase());
+        match word.as_deref() {
+            Some("true" | "yes" | "on") => Ok(Some(true)),
+            Some("false" | "no" | "off") => Ok(Some(false)),
             _ => Err(self.wrong(name, "true or false", &value)),
         }
     }
@@ -106,7 +108,7 @@ impl<'a> Properties<'a> {
     /// An integer between `min` and `max`.
     pub(super) fn integer(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
         let Some(value) = self.value(name)? else { return Ok(None) };
-        let number = value.as_text().and_then(|text| text.as_literal()).and_then(|text| text.parse::<i64>().ok());
+        let number = value.as_text().and_then(|text| text.as_literal()).and_then(|text| whole(&text));
         match number {
             Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
             _ => Err(self.wrong(name, &format!("an integer from {min} to {max}"), &value)),
@@ -225,6 +227,17 @@ impl Resolver<'_> {
         }
     }
 }
+
+/// The whole number that a text writes, in any notation of YAML.
+fn whole(text: &str) -> Option<i64> {
+    let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|digits| i64::from_str_radix(digits, radix).ok());
+    let float = || text.parse::<f64>().ok().filter(|value| value.fract() == 0.0 && value.abs() < WHOLE_FLOAT_MAX);
+    let decimal = text.parse().ok();
+    decimal.or_else(|| radix("0x", 16)).or_else(|| radix("0o", 8)).or_else(|| float().map(|value| value as i64))
+}
+
+/// Every whole number below it has a float of its own.
+const WHOLE_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A resolved value in the text's form; `None`: a part of it is not known yet.
 fn as_node(value: Value) -> Option<Node> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::node::{Node, is_intrinsic};
 use super::plan::{Part, TABLE_NAME_CHARS_MIN, Text};
-use super::{Options, TemplateError};
+use super::{Options, TemplateError, parameter};
 
 /// References inside of references, at most: deeper is a circle.
 const DEPTH_MAX: usize = 64;
@@ -72,13 +72,14 @@ impl<'a> Resolver<'a> {
                 return Err(TemplateError::at(section, "a map is expected"));
             }
         }
-        if template.get("Resources").is_none() {
+        if matches!(template.get("Resources"), None | Some(Node::Null)) {
             return Err(TemplateError::at("Resources", "there are none"));
         }
         let mut parameters = BTreeMap::new();
+        let mut skipped = Vec::new();
         for (name, declared) in template.get("Parameters").map_or(&[][..], Node::pairs) {
             let path = format!("Parameters.{name}");
-            parameters.insert(name.as_str(), parameter(name, declared, options, &path)?);
+            parameters.insert(name.as_str(), parameter::value(name, declared, options, &path, &mut skipped)?);
         }
         if let Some(unknown) = options.parameters.keys().find(|name| !parameters.contains_key(name.as_str())) {
             return Err(TemplateError::at(format!("Parameters.{unknown}"), "the template has no such parameter"));
@@ -89,7 +90,7 @@ impl<'a> Resolver<'a> {
             parameters: parameters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
             depth: RefCell::new(0),
             streams: RefCell::default(),
-            skipped: RefCell::default(),
+            skipped: RefCell::new(skipped),
         };
         resolver.check_globals()?;
         Ok(resolver)
@@ -215,7 +216,7 @@ impl<'a> Resolver<'a> {
                 [Node::Text(id), Node::Text(attribute)] => self.attribute(id, attribute, path),
                 _ => Err(wrong()),
             },
-            ("Fn::Sub", Node::Text(text)) => self.substitute(text, &[], path),
+            ("Fn::Sub", Node::Text(text) | Node::Number(text)) => self.substitute(text, &[], path),
             ("Fn::Sub", Node::List(parts)) => match parts.as_slice() {
                 [Node::Text(text)] => self.substitute(text, &[], path),
                 [Node::Text(text), Node::Map(variables)] => self.substitute(text, variables, path),
@@ -476,41 +477,4 @@ impl Named {
             Named::Table(name) | Named::Function(name) => name,
         }
     }
-}
-
-/// A parameter's value: the given one, else the default; `None`: neither, an error only where it is used.
-fn parameter(name: &str, declared: &Node, options: &Options, path: &str) -> Resolved<Option<Value>> {
-    let text = match (options.parameters.get(name), declared.get("Default")) {
-        (Some(given), _) => given.clone(),
-        (None, Some(Node::Text(text) | Node::Number(text))) => text.clone(),
-        (None, Some(Node::Bool(value))) => value.to_string(),
-        (None, None | Some(Node::Null)) => return Ok(None),
-        (None, Some(other)) => {
-            return Err(TemplateError::at(
-                format!("{path}.Default"),
-                format!("a text is expected, not {}", other.brief()),
-            ));
-        }
-    };
-    if let Some(Node::List(allowed)) = declared.get("AllowedValues") {
-        let is_allowed = allowed.iter().any(|value| match value {
-            Node::Text(value) | Node::Number(value) => *value == text,
-            Node::Bool(value) => value.to_string() == text,
-            _ => false,
-        });
-        if !is_allowed {
-            return Err(TemplateError::at(path, format!("{text:?} is not among AllowedValues")));
-        }
-    }
-    let Some(Node::Text(kind)) = declared.get("Type") else {
-        return Err(TemplateError::at(path, "there is no Type"));
-    };
-    if kind.starts_with("AWS::SSM::") {
-        return Err(TemplateError::at(format!("{path}.Type"), format!("{kind} cannot be resolved here")));
-    }
-    let is_list = kind == "CommaDelimitedList" || kind.starts_with("List<");
-    Ok(Some(match is_list {
-        true => Value::List(text.split(',').map(|element| Value::Text(Text::literal(element.trim()))).collect()),
-        false => Value::Text(Text::literal(text)),
-    }))
 }
