@@ -122,7 +122,8 @@ pub(crate) enum Family {
 impl Family {
     /// The family of a runtime identifier; `None`: not supported.
     pub(crate) fn of(runtime: &str) -> Option<Family> {
-        if runtime.starts_with("python3.") {
+        let is_version = |minor: &str| !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit());
+        if runtime.strip_prefix("python3.").is_some_and(is_version) {
             Some(Family::Python)
         } else if runtime.starts_with("provided") || runtime == "custom" {
             Some(Family::Provided)
@@ -179,7 +180,7 @@ mod tests {
     fn a_configuration_keeps_its_rules() {
         assert_eq!(check(|_| ()), Ok(()));
         assert_eq!(check(|c| c.runtime = "provided.al2023".into()), Ok(()));
-        for runtime in ["java21", "go1.x", "ruby3.3", "nodejs22.x", "python2.7", ""] {
+        for runtime in ["java21", "go1.x", "ruby3.3", "nodejs22.x", "python2.7", "python3.x", "python3.", ""] {
             assert_eq!(check(|c| c.runtime = runtime.into()), Err(ConfigError::UnsupportedRuntime(runtime.into())));
         }
         assert_eq!(check(|c| c.timeout_s = 0), Err(ConfigError::Timeout(0)));

@@ -185,6 +185,35 @@ async fn disable_waits_and_enable_resumes() {
 
 /// Spec 13: delete waits for the in-flight call; nothing of the mapping is left.
 #[tokio::test]
+async fn what_is_changed_before_the_start_is_never_run_by_the_old_rules() {
+    let stage = Stage::new(1).await;
+    let mapping = stage.create(Parameters { enabled: Some(true), ..Parameters::default() }).await;
+    stage.mappings.shutdown().await;
+    stage.write("a", 1).await;
+
+    let mut stage = Stage::load(stage.store, stage.time).await;
+    let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
+    stage.mappings.update(&mapping.uuid, None, &disabled).await.unwrap();
+    stage.mappings.start().await;
+    stage.mappings.drained().await.unwrap();
+    assert!(stage.calls.try_recv().is_err());
+
+    // And what is not changed runs from the start on.
+    let enabled = Parameters { enabled: Some(true), ..Parameters::default() };
+    stage.mappings.update(&mapping.uuid, None, &enabled).await.unwrap();
+    stage.call().await.ok();
+    stage.mappings.drained().await.unwrap();
+    stage.mappings.shutdown().await;
+    stage.write("a", 2).await;
+    let mut stage = Stage::load(stage.store, stage.time).await;
+    assert!(stage.calls.try_recv().is_err());
+    stage.mappings.start().await;
+    let call = stage.call().await;
+    assert_eq!(call.values(), [2]);
+    call.ok();
+}
+
+#[tokio::test]
 async fn delete_waits_and_leaves_nothing() {
     let mut stage = Stage::new(1).await;
     stage.write("a", 1).await;

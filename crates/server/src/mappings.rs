@@ -36,11 +36,11 @@ pub struct Mappings {
 }
 
 impl Mappings {
-    /// Starts what is enabled.
+    /// Reads the mappings. None runs before [`Self::start`], or before it is made or changed.
     ///
     /// # Errors
     /// The store's.
-    pub async fn open(
+    pub async fn load(
         db: Arc<Db>,
         functions: Functions,
         clock: Arc<dyn Clock>,
@@ -59,15 +59,20 @@ impl Mappings {
             region: db.settings().region.clone(),
             account_id: db.settings().account_id.clone(),
         };
-        Ok(Self { runner: runner::Mappings::open(dependencies).await? })
+        Ok(Self { runner: runner::Mappings::load(dependencies).await? })
+    }
+
+    /// Starts what is enabled.
+    pub async fn start(&self) {
+        self.runner.start().await;
     }
 
     /// Makes the mapping that a template asks for, or gives the one that is there the template's rules. Where it is in
-    /// the stream it stays.
+    /// the stream it stays. `earlier` is the function under which an earlier template had it.
     ///
     /// # Errors
     /// One line for the operator.
-    pub async fn ensure(&self, plan: &MappingPlan, stream_arn: &str) -> Result<(), String> {
+    pub async fn ensure(&self, plan: &MappingPlan, stream_arn: &str, earlier: Option<&str>) -> Result<(), String> {
         let optional = |value: Option<u32>| Some(value.map_or(-1, i64::from));
         let parameters = Parameters {
             enabled: Some(plan.enabled),
@@ -84,13 +89,11 @@ impl Mappings {
             }),
             ..Parameters::default()
         };
-        let is_there = |mapping: &runner::Mapping| {
-            mapping.source.arn == stream_arn
-                && (mapping.function == plan.function || mapping.function_arn == plan.function)
-        };
-        let done = match self.runner.list().into_iter().find(is_there) {
-            Some(mapping) => self.runner.update(&mapping.uuid, None, &parameters).await,
-            None => {
+        let renamed = || earlier.and_then(|function| self.find(function, stream_arn));
+        let done = match (self.find(&plan.function, stream_arn), renamed()) {
+            (Some(mapping), _) => self.runner.update(&mapping.uuid, None, &parameters).await,
+            (None, Some(mapping)) => self.runner.update(&mapping.uuid, Some(&plan.function), &parameters).await,
+            (None, None) => {
                 let position = match plan.starting_position {
                     StartingPosition::TrimHorizon => "TRIM_HORIZON",
                     StartingPosition::Latest => "LATEST",
@@ -104,12 +107,25 @@ impl Mappings {
                 self.runner.create(request).await
             }
         };
-        done.map(drop).map_err(|error| error.to_string())
+        done.map_err(|error| error.to_string())?;
+        self.runner.function_changed(&plan.function);
+        Ok(())
     }
 
-    /// A function's code or limits changed.
-    pub fn function_changed(&self, function: &str) {
-        self.runner.function_changed(function);
+    /// Disables a function's mapping of a stream; its place is kept. False: it is not there, or not enabled.
+    ///
+    /// # Errors
+    /// One line for the operator.
+    pub async fn disable(&self, function: &str, stream_arn: &str) -> Result<bool, String> {
+        let Some(mapping) = self.find(function, stream_arn).filter(|mapping| mapping.enabled) else { return Ok(false) };
+        let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
+        self.runner.update(&mapping.uuid, None, &disabled).await.map_err(|error| error.to_string())?;
+        Ok(true)
+    }
+
+    fn find(&self, function: &str, stream_arn: &str) -> Option<runner::Mapping> {
+        let is_it = |mapping: &runner::Mapping| mapping.source.arn == stream_arn && mapping.function == function;
+        self.runner.list().into_iter().find(is_it)
     }
 
     /// Every mapping as it stands.

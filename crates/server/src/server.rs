@@ -108,15 +108,20 @@ impl Server {
         for line in refused.map_err(|e| StartError::Store(e.to_string()))? {
             let _ = events.try_send(Event::Notice(line));
         }
-        let mut streams = None;
-        if let Some(plan) = &plan {
-            for line in &plan.skipped {
-                let _ = events.try_send(Event::Notice(format!("template: {line}")));
+        let notices = events.clone();
+        let tell = move |line: String| drop(notices.try_send(Event::Notice(format!("template: {line}"))));
+        let mut made = None;
+        if let Some(plan) = plan {
+            plan.skipped.iter().cloned().for_each(&tell);
+            match apply::begin(plan, &db, &functions, &tell).await {
+                Ok(begun) => made = Some(begun),
+                Err(why) => {
+                    db.store().shutdown().await.map_err(|e| StartError::Store(e.to_string()))?;
+                    return Err(StartError::Apply(why));
+                }
             }
-            let made = apply::tables_and_functions(plan, &db, &functions).await;
-            streams = Some(made.map_err(StartError::Apply)?);
         }
-        let mappings = Mappings::open(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
+        let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await.map_err(|e| StartError::Store(e.to_string()))?);
 
         let ready = Arc::new(AtomicBool::new(false));
@@ -137,12 +142,13 @@ impl Server {
         });
         let retention = tokio::spawn(keep_retention(Arc::clone(&db), clock));
         let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs, retention };
-        if let (Some(plan), Some(streams)) = (plan, streams)
-            && let Err(why) = apply::mappings(&plan, &streams, &server.mappings).await
+        if let Some(made) = made
+            && let Err(why) = apply::mappings(made, &server.db, &server.mappings, &tell).await
         {
             server.stop().await.map_err(StartError::Store)?;
             return Err(StartError::Apply(why));
         }
+        server.mappings.start().await;
         server.ready.store(true, Ordering::Release);
         Ok(server)
     }

@@ -213,6 +213,17 @@ impl Mappings {
     /// # Errors
     /// The store's.
     pub async fn open(dependencies: Dependencies) -> Result<Mappings, StoreError> {
+        let mappings = Mappings::load(dependencies).await?;
+        mappings.start().await;
+        Ok(mappings)
+    }
+
+    /// As [`Self::open`], but nothing runs before [`Self::start`], or a call that makes or changes a mapping starts that
+    /// one: for a caller who has changes to make before a record is delivered by the old rules.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn load(dependencies: Dependencies) -> Result<Mappings, StoreError> {
         let Dependencies { store, clock, timer, rng, streams, records, invoker, observer, region, account_id } =
             dependencies;
         let changes = watch::Sender::new(0);
@@ -231,18 +242,29 @@ impl Mappings {
         });
         let mut entries = BTreeMap::new();
         for mapping in rows::mappings(shared.store.as_ref()).await? {
-            let (id, enabled) = (mapping.id(), mapping.enabled);
+            let id = mapping.id();
             if mapping.deleting {
                 rows::delete_mapping(shared.store.as_ref(), id).await?;
                 continue;
             }
-            let entry = Arc::new(Entry::new(mapping));
-            if enabled {
-                entry.start(&shared, &mut *entry.task.lock().await);
-            }
-            entries.insert(id, entry);
+            entries.insert(id, Arc::new(Entry::new(mapping)));
         }
         Ok(Mappings { shared, entries: Mutex::new(entries), creating: tokio::sync::Mutex::default() })
+    }
+
+    /// Starts every enabled mapping that does not run.
+    pub async fn start(&self) {
+        let entries: Vec<Arc<Entry>> = self.entries.lock().values().cloned().collect();
+        for entry in entries {
+            let mut task = entry.task.lock().await;
+            let starts = {
+                let mapping = entry.mapping.lock();
+                mapping.enabled && !mapping.deleting
+            };
+            if starts {
+                entry.start(&self.shared, &mut task);
+            }
+        }
     }
 
     /// CreateEventSourceMapping. LATEST is fixed, durably, before this returns.

@@ -163,11 +163,18 @@ impl Stage {
 
     /// A server that starts on what `store` holds.
     pub async fn open(store: Arc<ModelEngine>, time: Arc<TestTime>) -> Stage {
+        let stage = Stage::load(store, time).await;
+        stage.mappings.start().await;
+        stage
+    }
+
+    /// The same, before any mapping runs.
+    pub async fn load(store: Arc<ModelEngine>, time: Arc<TestTime>) -> Stage {
         let (sender, calls) = mpsc::unbounded_channel();
         let function = Arc::new(FakeFunction { calls: sender, panics: Mutex::default() });
         let events = Arc::new(Events::default());
         let seed = time.clock.now_ms();
-        let mappings = Mappings::open(Dependencies {
+        let mappings = Mappings::load(Dependencies {
             store: store.clone(),
             clock: time.clock.clone(),
             timer: Arc::new(TestTimer(time.clone())),

@@ -43,7 +43,9 @@ const NOT_APPLIED: &[&str] = &[
     "DeadLetterQueue",
     "DeploymentPreference",
     "EventInvokeConfig",
+    "FileSystemConfigs",
     "FunctionUrlConfig",
+    "Layers",
     "ProvisionedConcurrencyConfig",
     "VpcConfig",
 ];
@@ -56,9 +58,12 @@ pub(super) fn serverless(
     plan: &mut Plan,
 ) -> Result<(), TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, resolver.globals("Function"))?;
-    let code_dir = code_dir(&mut properties, "CodeUri", ["Bucket", "Key"], dir)?.unwrap_or_else(|| dir.to_owned());
+    let code = (
+        properties.at("CodeUri"),
+        code_dir(&mut properties, "CodeUri", ["Bucket", "Key"], dir)?.unwrap_or_else(|| dir.to_owned()),
+    );
     let events = properties.map("Events")?;
-    let function = common(resolver, id, resource, properties, code_dir, &mut plan.skipped)?;
+    let function = common(resolver, id, resource, properties, code)?;
     if let Some(mut events) = events {
         for name in events.entries() {
             let Some(mut event) = events.map(&name)? else { continue };
@@ -66,11 +71,12 @@ pub(super) fn serverless(
                 "DynamoDB" => {
                     let properties = event.map("Properties")?.ok_or_else(|| event.missing("Properties"))?;
                     let logical_id = format!("{id}{name}");
-                    plan.mappings.push(mapping::event(&logical_id, &function.name, properties, &mut plan.skipped)?);
-                    event.finish()?;
+                    plan.mappings.push(mapping::event(&logical_id, &function, properties)?);
+                    event.finish();
                 }
                 other => {
-                    plan.skipped.push(format!("{}: events of type {other} are not supported; skipped", event.path))
+                    let why = format!("events of type {other} are not supported; skipped");
+                    events.skip(&name, &why);
                 }
             }
         }
@@ -88,8 +94,8 @@ pub(super) fn lambda(
 ) -> Result<(), TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
     let code_dir = code_dir(&mut properties, "Code", ["S3Bucket", "S3Key"], dir)?;
-    let code_dir = code_dir.ok_or_else(|| properties.missing("Code"))?;
-    plan.functions.push(common(resolver, id, resource, properties, code_dir, &mut plan.skipped)?);
+    let code = (properties.at("Code"), code_dir.ok_or_else(|| properties.missing("Code"))?);
+    plan.functions.push(common(resolver, id, resource, properties, code)?);
     Ok(())
 }
 
@@ -99,12 +105,13 @@ fn common(
     id: &str,
     resource: &Node,
     mut properties: Properties<'_>,
-    code_dir: PathBuf,
-    skipped: &mut Vec<String>,
+    (code_path, code_dir): (String, PathBuf),
 ) -> Result<FunctionPlan, TemplateError> {
     properties.without_effect(&["FunctionName"]);
     properties.without_effect(WITHOUT_EFFECT);
-    properties.not_applied(NOT_APPLIED, skipped);
+    properties.not_applied(NOT_APPLIED);
+    properties.refuse("ImageUri", "images are not supported; give the directory of the code")?;
+    properties.refuse("InlineCode", "code in the template is not supported; give the directory of the code")?;
     properties.word("PackageType", &[("Zip", ())])?;
     let runtime = properties.required_text("Runtime")?;
     let handler = match properties.text("Handler")? {
@@ -126,9 +133,9 @@ fn common(
                 }
             }
         }
-        outer.finish()?;
+        outer.finish();
     }
-    properties.finish()?;
+    properties.finish();
     let name = resolver.name_of(id, resource, "FunctionName")?;
     let function = FunctionPlan {
         logical_id: id.to_owned(),
@@ -137,6 +144,7 @@ fn common(
         handler,
         runtime,
         code_dir,
+        code_path,
         timeout_s: timeout_s.map_or(limits::FUNCTION_TIMEOUT_DEFAULT_S, |value| value as u32),
         memory_mb: memory_mb.map_or(limits::FUNCTION_MEMORY_DEFAULT_MB, |value| value as u32),
         environment,

@@ -3,45 +3,75 @@
 
 use super::TemplateError;
 use super::node::Node;
-use super::plan::{MappingPlan, Part, Source, StartingPosition};
+use super::plan::{FunctionPlan, MappingPlan, Part, Source, StartingPosition};
 use super::properties::Properties;
 use super::resolve::Resolver;
 
 /// A resource of its own.
-pub(super) fn resource(
-    resolver: &Resolver<'_>,
-    id: &str,
-    resource: &Node,
-    skipped: &mut Vec<String>,
-) -> Result<MappingPlan, TemplateError> {
+pub(super) fn resource(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<MappingPlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
-    let function = properties.required_text("FunctionName")?;
-    // Functions of this template are known by name, whatever form of reference the mapping uses.
-    let prefix = resolver.function_arn("");
-    let function = function.strip_prefix(&prefix).unwrap_or(&function);
-    let function = function.strip_suffix(":$LATEST").unwrap_or(function).to_owned();
-    read(id, &function, "EventSourceArn", properties, skipped)
+    let path = properties.at("FunctionName");
+    let reference = properties.required_text("FunctionName")?;
+    let (function, qualifier) = function_reference(&reference)
+        .ok_or_else(|| TemplateError::at(&path, format!("the name of a function is expected, not {reference:?}")))?;
+    if let Some(qualifier) = qualifier.filter(|qualifier| *qualifier != "$LATEST") {
+        resolver.skip(&path, format_args!("there are no versions and aliases; {qualifier} is the function itself"));
+    }
+    read(id, (function, path), "EventSourceArn", properties)
+}
+
+/// The function's name and the qualifier of a name, a partial ARN or an ARN. One server has the functions of one account
+/// and region, so what an ARN says of these is of no interest.
+fn function_reference(reference: &str) -> Option<(&str, Option<&str>)> {
+    let parts: Vec<&str> = reference.split(':').collect();
+    let (name, qualifier) = match parts[..] {
+        [name] | [_, "function", name] | ["arn", _, "lambda", _, _, "function", name] => (name, None),
+        [name, qualifier]
+        | [_, "function", name, qualifier]
+        | ["arn", _, "lambda", _, _, "function", name, qualifier] => (name, Some(qualifier)),
+        _ => return None,
+    };
+    (!name.is_empty()).then_some((name, qualifier))
 }
 
 /// An event of a function.
 pub(super) fn event(
     logical_id: &str,
-    function: &str,
+    function: &FunctionPlan,
     properties: Properties<'_>,
-    skipped: &mut Vec<String>,
 ) -> Result<MappingPlan, TemplateError> {
-    read(logical_id, function, "Stream", properties, skipped)
+    let path = format!("Resources.{}", function.logical_id);
+    read(logical_id, (&function.name, path), "Stream", properties)
+}
+
+/// Refuses a property whose member says something; without that it is named.
+fn refuse_inside(properties: &mut Properties<'_>, name: &str, member: &str, why: &str) -> Result<(), TemplateError> {
+    let Some(mut inside) = properties.map(name)? else { return Ok(()) };
+    inside.refuse(member, why)?;
+    properties.skip(name, "not applied");
+    inside.finish();
+    Ok(())
 }
 
 fn read(
     logical_id: &str,
-    function: &str,
+    (function, function_path): (&str, String),
     source_name: &str,
     mut properties: Properties<'_>,
-    skipped: &mut Vec<String>,
 ) -> Result<MappingPlan, TemplateError> {
-    properties.without_effect(&["Tags", "KmsKeyArn"]);
-    properties.not_applied(&["MetricsConfig"], skipped);
+    properties.not_applied(&["KMSKeyArn", "KmsKeyArn", "LoggingConfig", "MetricsConfig", "Tags"]);
+    refuse_inside(
+        &mut properties,
+        "FilterCriteria",
+        "Filters",
+        "filters are not supported yet: the function would get records that the template leaves out",
+    )?;
+    refuse_inside(
+        &mut properties,
+        "DestinationConfig",
+        "OnFailure",
+        "destinations are not supported yet: records that are given up are parked instead",
+    )?;
     let source_path = properties.at(source_name);
     let source = properties.text_with_streams(source_name)?.ok_or_else(|| properties.missing(source_name))?;
     let source = match source.0.as_slice() {
@@ -50,10 +80,8 @@ fn read(
             Source::Arn(arn.clone())
         }
         [Part::Literal(arn)] => {
-            return Err(TemplateError::at(
-                source_path,
-                format!("the ARN of a DynamoDB stream is expected, not {arn:?}"),
-            ));
+            let message = format!("the ARN of a DynamoDB stream is expected, not {arn:?}");
+            return Err(TemplateError::at(source_path, message));
         }
         _ => return Err(TemplateError::at(source_path, "the ARN of a DynamoDB stream is expected")),
     };
@@ -71,10 +99,11 @@ fn read(
     let batch_size = integer("BatchSize", 1, 10_000, 100)?;
     let batching_window_s = integer("MaximumBatchingWindowInSeconds", 0, 300, 0)?;
     let parallelization_factor = integer("ParallelizationFactor", 1, 10, 1)?;
-    // Zero switches it off; anything else is not built.
+    // Zero switches it off.
     let window_path = properties.at("TumblingWindowInSeconds");
     if properties.integer("TumblingWindowInSeconds", 0, 900)?.unwrap_or(0) != 0 {
-        return Err(TemplateError::at(window_path, "this property is not supported"));
+        let why = "tumbling windows are not supported yet: the function would get events without a window";
+        return Err(TemplateError::at(window_path, why));
     }
     let retries = properties.integer("MaximumRetryAttempts", -1, 10_000)?;
     let enabled = properties.boolean("Enabled")?.unwrap_or(true);
@@ -97,12 +126,14 @@ fn read(
             }
         }
     }
-    properties.finish()?;
+    properties.finish();
     let unless_forever = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
     Ok(MappingPlan {
         logical_id: logical_id.to_owned(),
         function: function.to_owned(),
+        function_path,
         source,
+        source_path,
         enabled,
         batch_size,
         batching_window_s,

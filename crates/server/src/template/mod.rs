@@ -1,8 +1,9 @@
 //! Templates: SAM and plain CloudFormation, YAML and JSON, read into a plain `Plan` of tables, functions and mappings.
 //!
 //! Invariants
-//! - A property of a supported resource is used, known to be without effect here, named in `Plan::skipped`, or an
-//!   error that names its path. None is ignored in silence.
+//! - A property of a supported resource is used, known to be without effect here, named in `Plan::skipped`, or - where
+//!   it would change which records are delivered or how data is kept - an error that names its path. None is ignored in
+//!   silence.
 //! - A resource of a type that is not supported is named in one line and skipped; a reference to it is an error.
 //! - The plan depends on the text and the options alone; only `read` and `find` touch the disk.
 //!
@@ -10,21 +11,25 @@
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
 mod function;
+mod json;
 mod mapping;
 mod node;
+mod parameter;
 mod plan;
 mod properties;
 mod resolve;
 mod table;
 #[cfg(test)]
 mod tests;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use node::Format;
 pub use plan::{
-    AttributeType, FunctionPlan, KeyType, MappingPlan, Part, Plan, Source, StartingPosition, TablePlan, Text, ViewType,
+    AttributeType, FunctionPlan, KeyType, MappingPlan, Part, Plan, Source, StartingPosition, TablePlan, Text, Units,
+    ViewType,
 };
 
 use node::Node;
@@ -72,8 +77,13 @@ pub enum TemplateError {
         source: std::io::Error,
     },
     /// A text that is no YAML, or no JSON.
-    #[error("the template is malformed: {0}")]
-    Malformed(String),
+    #[error("the template{} is malformed: {message}", .file.as_ref().map(|file| format!(" {}", file.display())).unwrap_or_default())]
+    Malformed {
+        /// The file, where it was read from one.
+        file: Option<PathBuf>,
+        /// What is wrong, with the line.
+        message: String,
+    },
     /// Something at a place in the template.
     #[error("{path}: {message}")]
     At {
@@ -102,9 +112,11 @@ pub fn find(dir: &Path) -> Result<PathBuf, TemplateError> {
         .ok_or_else(|| TemplateError::NotFound(dir.to_owned()))
 }
 
-/// Reads the template file `path`. Directories of code are relative to the file.
+/// Reads the template file `path`. Directories of code are relative to the file, and absolute in the plan: the data
+/// directory keeps them, and a later start may have another working directory.
 pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateError> {
     let unreadable = |source| TemplateError::Unreadable { path: path.to_owned(), source };
+    let absolute = std::path::absolute(path).map_err(unreadable)?;
     if path.metadata().map_err(unreadable)?.len() > TEMPLATE_BYTES_MAX {
         let source = std::io::Error::other(format!("it is larger than {TEMPLATE_BYTES_MAX} bytes"));
         return Err(unreadable(source));
@@ -114,19 +126,42 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateError> {
         Some(extension) if extension == "json" => Format::Json,
         _ => Format::Yaml,
     };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    parse(&text, format, dir, options)
+    let dir = absolute.parent().unwrap_or(Path::new("/"));
+    let plan = parse(&text, format, dir, options).map_err(|error| match error {
+        TemplateError::Malformed { message, .. } => TemplateError::Malformed { file: Some(path.to_owned()), message },
+        error => error,
+    })?;
+    for function in &plan.functions {
+        check_code(function)?;
+    }
+    Ok(plan)
+}
+
+/// The directory of a function's code is there. Known at start, not at the first record.
+fn check_code(function: &FunctionPlan) -> Result<(), TemplateError> {
+    let dir = &function.code_dir;
+    let shown = dir.display();
+    let message = match dir.metadata() {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) if dir.extension().is_some_and(|extension| extension == "zip") => {
+            format!("zip archives are not supported yet; give the directory instead of {shown}")
+        }
+        Ok(_) => format!("{shown} is a file; give the directory of the code"),
+        Err(error) => format!("the directory of the code cannot be used: {shown}: {error}"),
+    };
+    Err(TemplateError::at(&function.code_path, message))
 }
 
 /// Reads a template's text; `dir` is what directories of code are relative to.
 pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Result<Plan, TemplateError> {
-    let template = Node::parse(text, format)?;
+    let malformed = |message| TemplateError::Malformed { file: None, message };
+    let template = Node::parse(text, format).map_err(malformed)?;
     let resolver = Resolver::new(&template, options)?;
     let mut plan = Plan::default();
     for transform in template.get("Transform").into_iter().flat_map(Node::one_or_many) {
         match transform {
             Node::Text(name) if name == "AWS::Serverless-2016-10-31" => {}
-            other => plan.skipped.push(format!("Transform: {} is not applied", other.brief())),
+            other => resolver.skip("Transform", format_args!("{} is not applied", other.brief())),
         }
     }
     for (id, resource) in resolver.resources() {
@@ -144,18 +179,19 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
             }
         }
         match kind.as_str() {
-            "AWS::DynamoDB::Table" => plan.tables.push(table::table(&resolver, id, resource, &mut plan.skipped)?),
+            "AWS::DynamoDB::Table" => plan.tables.push(table::table(&resolver, id, resource)?),
             "AWS::Serverless::SimpleTable" => {
-                plan.tables.push(table::simple_table(&resolver, id, resource, &mut plan.skipped)?);
+                plan.tables.push(table::simple_table(&resolver, id, resource)?);
             }
             "AWS::Serverless::Function" => function::serverless(&resolver, id, resource, dir, &mut plan)?,
             "AWS::Lambda::Function" => function::lambda(&resolver, id, resource, dir, &mut plan)?,
             "AWS::Lambda::EventSourceMapping" => {
-                plan.mappings.push(mapping::resource(&resolver, id, resource, &mut plan.skipped)?);
+                plan.mappings.push(mapping::resource(&resolver, id, resource)?);
             }
-            other => plan.skipped.push(format!("{path}: {other} is not supported; skipped")),
+            other => resolver.skip(&path, format_args!("{other} is not supported; skipped")),
         }
     }
     plan.check(&resolver)?;
+    plan.skipped = resolver.skipped();
     Ok(plan)
 }

@@ -1,6 +1,6 @@
-//! The tree of a template's text, the same for YAML and JSON: short tags (`!Ref`) become their long form.
+//! The tree of a template's text, the same for YAML and JSON.
 
-use super::TemplateError;
+use super::{json, yaml};
 
 /// The notation of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,75 +24,17 @@ pub(super) enum Node {
 }
 
 impl Node {
-    pub(super) fn parse(text: &str, format: Format) -> Result<Node, TemplateError> {
-        let malformed = |message: String| TemplateError::Malformed(message);
+    /// Reads a text; what is wrong with it.
+    pub(super) fn parse(text: &str, format: Format) -> Result<Node, String> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let node = match format {
-            Format::Json => Node::from_json(serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?),
-            Format::Yaml => {
-                let mut value: serde_yaml_ng::Value =
-                    serde_yaml_ng::from_str(text).map_err(|error| malformed(error.to_string()))?;
-                value.apply_merge().map_err(|error| malformed(error.to_string()))?;
-                Node::from_yaml(value)?
-            }
+            Format::Json => json::parse(text)?,
+            Format::Yaml => yaml::parse(text)?,
         };
         match node {
             Node::Map(_) => Ok(node),
-            _ => Err(malformed("a map with Resources is expected".to_owned())),
+            _ => Err("a map with Resources is expected".to_owned()),
         }
-    }
-
-    fn from_json(value: serde_json::Value) -> Node {
-        match value {
-            serde_json::Value::Null => Node::Null,
-            serde_json::Value::Bool(value) => Node::Bool(value),
-            serde_json::Value::Number(number) => Node::Number(number.to_string()),
-            serde_json::Value::String(text) => Node::Text(text),
-            serde_json::Value::Array(list) => Node::List(list.into_iter().map(Node::from_json).collect()),
-            serde_json::Value::Object(map) => {
-                Node::Map(map.into_iter().map(|(key, value)| (key, Node::from_json(value))).collect())
-            }
-        }
-    }
-
-    fn from_yaml(value: serde_yaml_ng::Value) -> Result<Node, TemplateError> {
-        use serde_yaml_ng::Value;
-        Ok(match value {
-            Value::Null => Node::Null,
-            Value::Bool(value) => Node::Bool(value),
-            Value::Number(number) => Node::Number(number.to_string()),
-            Value::String(text) => Node::Text(text),
-            Value::Sequence(list) => Node::List(list.into_iter().map(Node::from_yaml).collect::<Result<_, _>>()?),
-            Value::Mapping(map) => {
-                let mut pairs = Vec::with_capacity(map.len());
-                for (key, value) in map {
-                    let key = match key {
-                        Value::String(text) => text,
-                        Value::Number(number) => number.to_string(),
-                        Value::Bool(value) => value.to_string(),
-                        other => {
-                            let text = format!("a key of a map has to be text, not {other:?}");
-                            return Err(TemplateError::Malformed(text));
-                        }
-                    };
-                    pairs.push((key, Node::from_yaml(value)?));
-                }
-                Node::Map(pairs)
-            }
-            Value::Tagged(tagged) => {
-                let tag = tagged.tag.to_string();
-                let name = tag.trim_start_matches('!').to_owned();
-                let value = Node::from_yaml(tagged.value)?;
-                match (name.as_str(), value) {
-                    ("Ref" | "Condition", value) => Node::Map(vec![(name, value)]),
-                    ("GetAtt", Node::Text(text)) => {
-                        let (id, attribute) = text.split_once('.').unwrap_or((&text, ""));
-                        let pair = vec![Node::Text(id.to_owned()), Node::Text(attribute.to_owned())];
-                        Node::Map(vec![("Fn::GetAtt".to_owned(), Node::List(pair))])
-                    }
-                    (_, value) => Node::Map(vec![(format!("Fn::{name}"), value)]),
-                }
-            }
-        })
     }
 
     /// The member of a map.

@@ -3,10 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use tailrace_core::model::NAME_PATTERN;
 use tailrace_lambda::{ConfigError, FunctionConfig};
 
 use super::TemplateError;
 use super::resolve::Resolver;
+
+/// Length of a table's name, at least. Source: spec/dynamodb-api.md 2.1.
+pub(super) const TABLE_NAME_CHARS_MIN: usize = 3;
+
+/// Length of a table's name, at most.
+const NAME_CHARS_MAX: usize = 255;
+
+/// Length of a function's name, at most. Source: Lambda's CreateFunction.
+const FUNCTION_NAME_CHARS_MAX: usize = 64;
 
 /// Everything that a template asks for, in the order of its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +48,23 @@ pub struct TablePlan {
     pub provisioned_throughput: Option<(u64, u64)>,
     /// The stream's view type; `None`: no stream.
     pub stream: Option<ViewType>,
+    /// TableClass.
+    pub class: Option<&'static str>,
+    /// DeletionProtectionEnabled.
+    pub deletion_protection: Option<bool>,
+    /// OnDemandThroughput.
+    pub on_demand: Units,
+    /// WarmThroughput.
+    pub warm: Units,
+}
+
+/// Units of reading and writing, where the template gives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// For reading.
+    pub read: Option<i64>,
+    /// For writing.
+    pub write: Option<i64>,
 }
 
 /// The role of a key attribute.
@@ -100,6 +127,8 @@ pub struct FunctionPlan {
     pub runtime: String,
     /// The directory of the code, joined to the template's directory.
     pub code_dir: PathBuf,
+    /// Where the template says so.
+    pub code_path: String,
     /// The timeout, seconds.
     pub timeout_s: u32,
     /// The memory, MB.
@@ -153,6 +182,8 @@ pub enum Part {
     Literal(String),
     /// The ARN of the stream of the table with this logical id.
     StreamOf(String),
+    /// The label of that stream: the part of its ARN behind `/stream/`.
+    LabelOf(String),
 }
 
 impl Text {
@@ -163,6 +194,7 @@ impl Text {
             .map(|part| match part {
                 Part::Literal(text) => Some(text.clone()),
                 Part::StreamOf(id) => stream_arn(id),
+                Part::LabelOf(id) => Some(stream_arn(id)?.rsplit('/').next()?.to_owned()),
             })
             .collect()
     }
@@ -178,9 +210,32 @@ impl Text {
 
     pub(super) fn push(&mut self, part: Part) {
         match (self.0.last_mut(), part) {
+            (_, Part::Literal(empty)) if empty.is_empty() => {}
             (Some(Part::Literal(text)), Part::Literal(more)) => text.push_str(&more),
             (_, part) => self.0.push(part),
         }
+    }
+
+    /// The pieces between delimiters. `None`: the delimiter may lie in a part that is not known yet. A label is a time, so
+    /// one that no time has a character of does not.
+    pub(super) fn split(&self, delimiter: &str) -> Option<Vec<Text>> {
+        let is_in_times = |c: char| c.is_ascii_digit() || "T:.-".contains(c);
+        let mut pieces = vec![Text::default()];
+        for part in &self.0 {
+            match part {
+                Part::Literal(text) => {
+                    for (n, piece) in text.split(delimiter).enumerate() {
+                        if n > 0 {
+                            pieces.push(Text::default());
+                        }
+                        pieces.last_mut()?.push(Part::Literal(piece.to_owned()));
+                    }
+                }
+                Part::LabelOf(_) if !delimiter.contains(is_in_times) => pieces.last_mut()?.push(part.clone()),
+                Part::LabelOf(_) | Part::StreamOf(_) => return None,
+            }
+        }
+        Some(pieces)
     }
 }
 
@@ -189,10 +244,14 @@ impl Text {
 pub struct MappingPlan {
     /// Its name in the template; for an event of a function `<function><event>`, as SAM names it.
     pub logical_id: String,
-    /// The function's name; an ARN only if the function is not of this template.
+    /// The function's name.
     pub function: String,
+    /// Where the template names the function.
+    pub function_path: String,
     /// The stream.
     pub source: Source,
+    /// Where the template names the stream.
+    pub source_path: String,
     /// Whether it runs.
     pub enabled: bool,
     /// BatchSize.
@@ -235,15 +294,39 @@ impl Plan {
     /// The rules between resources: names are given once, and a stream that is read exists.
     pub(super) fn check(&self, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
         for (n, table) in self.tables.iter().enumerate() {
-            if let Some(other) = self.tables[..n].iter().find(|other| other.name == table.name) {
-                let message = format!("the table name {:?} is taken by {}", table.name, other.logical_id);
-                return Err(TemplateError::at(format!("Resources.{}", table.logical_id), message));
+            let at = |message: String| TemplateError::at(resolver.name_path(&table.logical_id, "TableName"), message);
+            let name = &table.name;
+            if !(TABLE_NAME_CHARS_MIN..=NAME_CHARS_MAX).contains(&name.len()) || !NAME_PATTERN.matches(name) {
+                return Err(at(format!(
+                    "a table's name has {TABLE_NAME_CHARS_MIN} to {NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` \
+                     and `.`, and {name:?} has not"
+                )));
+            }
+            if let Some(other) = self.tables[..n].iter().find(|other| other.name == *name) {
+                return Err(at(format!("the table name {name:?} is taken by {}", other.logical_id)));
             }
         }
         for (n, function) in self.functions.iter().enumerate() {
-            if let Some(other) = self.functions[..n].iter().find(|other| other.name == function.name) {
-                let message = format!("the function name {:?} is taken by {}", function.name, other.logical_id);
-                return Err(TemplateError::at(format!("Resources.{}", function.logical_id), message));
+            let at =
+                |message: String| TemplateError::at(resolver.name_path(&function.logical_id, "FunctionName"), message);
+            let name = &function.name;
+            let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if !(1..=FUNCTION_NAME_CHARS_MAX).contains(&name.len()) || !name.chars().all(is_name_char) {
+                return Err(at(format!(
+                    "a function's name has 1 to {FUNCTION_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_` and `-`, and \
+                     {name:?} has not"
+                )));
+            }
+            if let Some(other) = self.functions[..n].iter().find(|other| other.name == *name) {
+                return Err(at(format!("the function name {name:?} is taken by {}", other.logical_id)));
+            }
+        }
+        for (n, mapping) in self.mappings.iter().enumerate() {
+            let is_same = |other: &&MappingPlan| other.function == mapping.function && other.source == mapping.source;
+            if let Some(other) = self.mappings[..n].iter().find(is_same) {
+                let message =
+                    format!("the function {} has this stream already, by {}", mapping.function, other.source_path);
+                return Err(TemplateError::at(&mapping.source_path, message));
             }
         }
         let with_stream = |id: &str| self.tables.iter().any(|table| table.logical_id == id && table.stream.is_some());

@@ -1,4 +1,4 @@
-//! The properties of one resource, taken one by one. What nobody took is an error, so nothing is lost in silence.
+//! The properties of one resource, taken one by one. What nobody took is named, so nothing is lost in silence.
 
 use super::TemplateError;
 use super::node::{Node, is_intrinsic};
@@ -33,7 +33,7 @@ impl<'a> Properties<'a> {
 
     /// The members of a map.
     pub(super) fn new(resolver: &'a Resolver<'a>, path: String, node: Node) -> Result<Properties<'a>, TemplateError> {
-        let left = match node {
+        let left = match resolver.chosen(node, &path)? {
             Node::Map(pairs) if !is_intrinsic(&pairs) => pairs,
             // A map that an intrinsic function yields is a map of values: it is turned back into the text's form.
             Node::Map(pairs) => match resolver.value(&Node::Map(pairs), &path)? {
@@ -52,6 +52,11 @@ impl<'a> Properties<'a> {
 
     pub(super) fn at(&self, name: &str) -> String {
         format!("{}.{name}", self.path)
+    }
+
+    /// Names a property that is left out.
+    pub(super) fn skip(&self, name: &str, why: &str) {
+        self.resolver.skip(&self.at(name), why);
     }
 
     fn node(&mut self, name: &str) -> Option<Node> {
@@ -91,9 +96,11 @@ impl<'a> Properties<'a> {
 
     pub(super) fn boolean(&mut self, name: &str) -> Taken<bool> {
         let Some(value) = self.value(name)? else { return Ok(None) };
-        match value.as_text().and_then(|text| text.as_literal()).as_deref() {
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
+        // CloudFormation takes the words in any case, and its YAML has more of them than ours.
+        let word = value.as_text().and_then(|text| text.as_literal()).map(|text| text.to_ascii_lowercase());
+        match word.as_deref() {
+            Some("true" | "yes" | "on") => Ok(Some(true)),
+            Some("false" | "no" | "off") => Ok(Some(false)),
             _ => Err(self.wrong(name, "true or false", &value)),
         }
     }
@@ -101,7 +108,7 @@ impl<'a> Properties<'a> {
     /// An integer between `min` and `max`.
     pub(super) fn integer(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
         let Some(value) = self.value(name)? else { return Ok(None) };
-        let number = value.as_text().and_then(|text| text.as_literal()).and_then(|text| text.parse::<i64>().ok());
+        let number = value.as_text().and_then(|text| text.as_literal()).and_then(|text| whole(&text));
         match number {
             Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
             _ => Err(self.wrong(name, &format!("an integer from {min} to {max}"), &value)),
@@ -134,7 +141,7 @@ impl<'a> Properties<'a> {
     /// A list of maps.
     pub(super) fn maps(&mut self, name: &str) -> Taken<Vec<Properties<'a>>> {
         let path = self.at(name);
-        let list = match self.node(name) {
+        let list = match self.node(name).map(|node| self.resolver.chosen(node, &path)).transpose()? {
             None | Some(Node::Null) => return Ok(None),
             Some(Node::List(list)) => list,
             Some(node) => match self.resolver.value(&node, &path)? {
@@ -168,28 +175,35 @@ impl<'a> Properties<'a> {
     }
 
     /// These would have an effect that Tailrace does not give: named, and left out.
-    pub(super) fn not_applied(&mut self, names: &[&str], skipped: &mut Vec<String>) {
+    pub(super) fn not_applied(&mut self, names: &[&str]) {
         for name in names {
             if self.node(name).is_some() {
-                skipped.push(format!("{}: not applied", self.at(name)));
+                self.skip(name, "not applied");
             }
         }
     }
 
-    /// Whatever was not taken stops the reading; what is empty or `AWS::NoValue` does no harm.
-    pub(super) fn finish(self) -> Result<(), TemplateError> {
+    /// These would change which records are delivered or how data is kept: unless it is empty, one stops the reading.
+    pub(super) fn refuse(&mut self, name: &str, why: &str) -> Result<(), TemplateError> {
+        let Some(node) = self.node(name) else { return Ok(()) };
+        let path = self.at(name);
+        let is_empty = match self.resolver.value(&node, &path) {
+            Ok(Value::Absent | Value::Null) => true,
+            Ok(Value::List(list)) => list.is_empty(),
+            Ok(Value::Map(pairs)) => pairs.is_empty(),
+            _ => false,
+        };
+        if is_empty { Ok(()) } else { Err(TemplateError::at(path, why)) }
+    }
+
+    /// Whatever was not taken is named, and left out; `AWS::NoValue` is nothing.
+    pub(super) fn finish(self) {
         for (name, node) in &self.left {
             let path = self.at(name);
-            let is_empty = match self.resolver.value(node, &path) {
-                Ok(Value::Absent | Value::Null) => true,
-                Ok(Value::List(list)) => list.is_empty(),
-                _ => false,
-            };
-            if !is_empty {
-                return Err(TemplateError::at(path, "this property is not supported"));
+            if !matches!(self.resolver.value(node, &path), Ok(Value::Absent | Value::Null)) {
+                self.resolver.skip(&path, "this property is not known; skipped");
             }
         }
-        Ok(())
     }
 
     pub(super) fn missing(&self, name: &str) -> TemplateError {
@@ -205,11 +219,25 @@ impl Resolver<'_> {
     /// Whether a node is left out by `AWS::NoValue`.
     fn value_is_absent(&self, node: &Node, path: &str) -> Result<bool, TemplateError> {
         match node {
-            Node::Map(pairs) if is_intrinsic(pairs) => Ok(self.value(node, path)? == Value::Absent),
+            Node::Map(pairs) if is_intrinsic(pairs) => match self.chosen(node.clone(), path)? {
+                Node::Map(pairs) if is_intrinsic(&pairs) => Ok(self.value(&Node::Map(pairs), path)? == Value::Absent),
+                _ => Ok(false),
+            },
             _ => Ok(false),
         }
     }
 }
+
+/// The whole number that a text writes, in any notation of YAML.
+fn whole(text: &str) -> Option<i64> {
+    let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|digits| i64::from_str_radix(digits, radix).ok());
+    let float = || text.parse::<f64>().ok().filter(|value| value.fract() == 0.0 && value.abs() < WHOLE_FLOAT_MAX);
+    let decimal = text.parse().ok();
+    decimal.or_else(|| radix("0x", 16)).or_else(|| radix("0o", 8)).or_else(|| float().map(|value| value as i64))
+}
+
+/// Every whole number below it has a float of its own.
+const WHOLE_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A resolved value in the text's form; `None`: a part of it is not known yet.
 fn as_node(value: Value) -> Option<Node> {

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::node::{Node, is_intrinsic};
-use super::plan::{Part, Text};
-use super::{Options, TemplateError};
+use super::plan::{Part, TABLE_NAME_CHARS_MIN, Text};
+use super::{Options, TemplateError, parameter};
 
 /// References inside of references, at most: deeper is a circle.
 const DEPTH_MAX: usize = 64;
@@ -59,6 +59,8 @@ pub(super) struct Resolver<'a> {
     depth: RefCell<usize>,
     /// The tables whose stream ARN is used, and where.
     streams: RefCell<Vec<(String, String)>>,
+    /// What is not applied: one line each.
+    skipped: RefCell<Vec<String>>,
 }
 
 type Resolved<T> = Result<T, TemplateError>;
@@ -70,24 +72,50 @@ impl<'a> Resolver<'a> {
                 return Err(TemplateError::at(section, "a map is expected"));
             }
         }
-        if template.get("Resources").is_none() {
+        if matches!(template.get("Resources"), None | Some(Node::Null)) {
             return Err(TemplateError::at("Resources", "there are none"));
         }
         let mut parameters = BTreeMap::new();
+        let mut skipped = Vec::new();
         for (name, declared) in template.get("Parameters").map_or(&[][..], Node::pairs) {
             let path = format!("Parameters.{name}");
-            parameters.insert(name.as_str(), parameter(name, declared, options, &path)?);
+            parameters.insert(name.as_str(), parameter::value(name, declared, options, &path, &mut skipped)?);
         }
         if let Some(unknown) = options.parameters.keys().find(|name| !parameters.contains_key(name.as_str())) {
             return Err(TemplateError::at(format!("Parameters.{unknown}"), "the template has no such parameter"));
         }
-        Ok(Resolver {
+        let resolver = Resolver {
             template,
             options,
             parameters: parameters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
             depth: RefCell::new(0),
             streams: RefCell::default(),
-        })
+            skipped: RefCell::new(skipped),
+        };
+        resolver.check_globals()?;
+        Ok(resolver)
+    }
+
+    fn check_globals(&self) -> Resolved<()> {
+        for (kind, properties) in self.template.get("Globals").map_or(&[][..], Node::pairs) {
+            let path = format!("Globals.{kind}");
+            match properties {
+                _ if kind != "Function" && kind != "SimpleTable" => self.skip(&path, "not supported; skipped"),
+                Node::Map(_) | Node::Null => {}
+                other => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Names what is left out, in one line.
+    pub(super) fn skip(&self, path: &str, why: impl std::fmt::Display) {
+        self.skipped.borrow_mut().push(format!("{path}: {why}"));
+    }
+
+    /// Everything that was left out.
+    pub(super) fn skipped(&self) -> Vec<String> {
+        self.skipped.take()
     }
 
     pub(super) fn resources(&self) -> &'a [(String, Node)] {
@@ -96,7 +124,10 @@ impl<'a> Resolver<'a> {
 
     /// The properties that every resource of a SAM type shares: `Globals.<kind>`.
     pub(super) fn globals(&self, kind: &str) -> Option<&'a Node> {
-        self.template.get("Globals").and_then(|globals| globals.get(kind))
+        self.template
+            .get("Globals")
+            .and_then(|globals| globals.get(kind))
+            .filter(|properties| **properties != Node::Null)
     }
 
     /// Tables whose stream is used, with the place of the use.
@@ -113,6 +144,26 @@ impl<'a> Resolver<'a> {
         let result = body();
         *self.depth.borrow_mut() -= 1;
         result
+    }
+
+    /// The branch that stands for `node`, where it is an `Fn::If`: unlike its value it still has what is inside as it is
+    /// written. What the branch is called in messages is the place of the `Fn::If`.
+    pub(super) fn chosen(&self, node: Node, path: &str) -> Resolved<Node> {
+        let Node::Map(pairs) = &node else { return Ok(node) };
+        match pairs.as_slice() {
+            [(name, Node::List(parts))] if name == "Fn::If" => {
+                let chosen = self.branch(parts, path)?.clone();
+                self.deeper(path, || self.chosen(chosen, path))
+            }
+            _ => Ok(node),
+        }
+    }
+
+    fn branch<'n>(&self, parts: &'n [Node], path: &str) -> Resolved<&'n Node> {
+        let [Node::Text(condition), then, otherwise] = parts else {
+            return Err(TemplateError::at(path, "Fn::If is malformed"));
+        };
+        Ok(if self.condition(condition, path)? { then } else { otherwise })
     }
 
     /// The value of `node`, which stands at `path`.
@@ -165,7 +216,7 @@ impl<'a> Resolver<'a> {
                 [Node::Text(id), Node::Text(attribute)] => self.attribute(id, attribute, path),
                 _ => Err(wrong()),
             },
-            ("Fn::Sub", Node::Text(text)) => self.substitute(text, &[], path),
+            ("Fn::Sub", Node::Text(text) | Node::Number(text)) => self.substitute(text, &[], path),
             ("Fn::Sub", Node::List(parts)) => match parts.as_slice() {
                 [Node::Text(text)] => self.substitute(text, &[], path),
                 [Node::Text(text), Node::Map(variables)] => self.substitute(text, variables, path),
@@ -184,8 +235,7 @@ impl<'a> Resolver<'a> {
                 Ok(Value::Text(joined))
             }
             ("Fn::If", Node::List(parts)) => {
-                let [Node::Text(condition), then, otherwise] = parts.as_slice() else { return Err(wrong()) };
-                let chosen = if self.condition(condition, path)? { then } else { otherwise };
+                let chosen = self.branch(parts, path)?;
                 self.value(chosen, path)
             }
             ("Fn::Select", Node::List(parts)) => {
@@ -201,8 +251,13 @@ impl<'a> Resolver<'a> {
                 if delimiter.is_empty() {
                     return Err(wrong());
                 }
-                let text = self.literal(text, path)?;
-                Ok(Value::List(text.split(delimiter.as_str()).map(|part| Value::Text(Text::literal(part))).collect()))
+                let value = self.value(text, path)?;
+                let text = value.as_text().map(|text| self.opened(text));
+                let split = text.and_then(|text| text.split(delimiter));
+                let split = split.ok_or_else(|| {
+                    TemplateError::at(path, format!("Fn::Split: a text is expected, not {}", value.brief()))
+                })?;
+                Ok(Value::List(split.into_iter().map(Value::Text).collect()))
             }
             ("Fn::FindInMap", Node::List(keys)) => {
                 let mut found = self.template.get("Mappings");
@@ -216,6 +271,22 @@ impl<'a> Resolver<'a> {
             ("Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not", _) => Ok(Value::Bool(self.logic(name, argument, path)?)),
             _ => Err(TemplateError::at(path, format!("{name} cannot be resolved here"))),
         }
+    }
+
+    /// The text with the ARNs of streams as far as they are known: all but their labels.
+    fn opened(&self, text: Text) -> Text {
+        let mut opened = Text::default();
+        for part in text.0 {
+            match part {
+                Part::StreamOf(id) => {
+                    let name = self.named(&id, "").map_or_else(|_| id.clone(), Named::into_name);
+                    opened.push(Part::Literal(format!("{}/stream/", self.table_arn(&name))));
+                    opened.push(Part::LabelOf(id));
+                }
+                part => opened.push(part),
+            }
+        }
+        opened
     }
 
     /// A value that has to be a text whose every part is known.
@@ -281,6 +352,7 @@ impl<'a> Resolver<'a> {
                 self.options.region, self.options.account_id, self.options.stack_name
             )),
             "AWS::NoValue" => Ok(Value::Absent),
+            "AWS::NotificationARNs" => Ok(Value::List(Vec::new())),
             _ => match self.named(target, path)? {
                 Named::Table(name) | Named::Function(name) => text(&name),
             },
@@ -333,14 +405,28 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Where the name of a resource comes from: its property, or else the resource itself.
+    pub(super) fn name_path(&self, id: &str, property: &str) -> String {
+        let resource = self.resources().iter().find(|(name, _)| name == id).map(|(_, resource)| resource);
+        match resource.and_then(|resource| resource.get("Properties")).and_then(|own| own.get(property)) {
+            Some(_) => format!("Resources.{id}.Properties.{property}"),
+            None => format!("Resources.{id}"),
+        }
+    }
+
     /// The name of a resource: its property, or else its logical id.
     pub(super) fn name_of(&self, id: &str, resource: &Node, property: &str) -> Resolved<String> {
         let path = format!("Resources.{id}.Properties.{property}");
+        let generated = || match property {
+            // Too short for a table's name. CloudFormation, too, puts the stack's name in front of names that it makes.
+            "TableName" if id.len() < TABLE_NAME_CHARS_MIN => format!("{}-{id}", self.options.stack_name),
+            _ => id.to_owned(),
+        };
         let Some(node) = resource.get("Properties").and_then(|properties| properties.get(property)) else {
-            return Ok(id.to_owned());
+            return Ok(generated());
         };
         self.deeper(&path, || match self.value(node, &path)? {
-            Value::Absent => Ok(id.to_owned()),
+            Value::Absent | Value::Null => Ok(generated()),
             value => value
                 .as_text()
                 .and_then(|text| text.as_literal())
@@ -385,39 +471,10 @@ enum Named {
     Function(String),
 }
 
-/// A parameter's value: the given one, else the default; `None`: neither, an error only where it is used.
-fn parameter(name: &str, declared: &Node, options: &Options, path: &str) -> Resolved<Option<Value>> {
-    let text = match (options.parameters.get(name), declared.get("Default")) {
-        (Some(given), _) => given.clone(),
-        (None, Some(Node::Text(text) | Node::Number(text))) => text.clone(),
-        (None, Some(Node::Bool(value))) => value.to_string(),
-        (None, None | Some(Node::Null)) => return Ok(None),
-        (None, Some(other)) => {
-            return Err(TemplateError::at(
-                format!("{path}.Default"),
-                format!("a text is expected, not {}", other.brief()),
-            ));
-        }
-    };
-    if let Some(Node::List(allowed)) = declared.get("AllowedValues") {
-        let is_allowed = allowed.iter().any(|value| match value {
-            Node::Text(value) | Node::Number(value) => *value == text,
-            Node::Bool(value) => value.to_string() == text,
-            _ => false,
-        });
-        if !is_allowed {
-            return Err(TemplateError::at(path, format!("{text:?} is not among AllowedValues")));
+impl Named {
+    fn into_name(self) -> String {
+        match self {
+            Named::Table(name) | Named::Function(name) => name,
         }
     }
-    let Some(Node::Text(kind)) = declared.get("Type") else {
-        return Err(TemplateError::at(path, "there is no Type"));
-    };
-    if kind.starts_with("AWS::SSM::") {
-        return Err(TemplateError::at(format!("{path}.Type"), format!("{kind} cannot be resolved here")));
-    }
-    let is_list = kind == "CommaDelimitedList" || kind.starts_with("List<");
-    Ok(Some(match is_list {
-        true => Value::List(text.split(',').map(|element| Value::Text(Text::literal(element.trim()))).collect()),
-        false => Value::Text(Text::literal(text)),
-    }))
 }

@@ -1,0 +1,175 @@
+//! Makes the data directory what a template asks for: tables, functions, mappings.
+//!
+//! Invariants
+//! - [`check`] changes nothing, and finds whatever can be found before the first change, so that a start that fails leaves
+//!   what was there.
+//! - Nothing that holds data or a place in a stream is lost: a table that would have to be made anew stops the start; a
+//!   mapping that the template no longer has is disabled, and a function or a table that it no longer has is kept.
+
+mod record;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use tailrace_core::ErrorCode;
+use tailrace_engine::{Db, RequestContext, Service};
+use tailrace_lambda::Functions;
+
+use crate::functions;
+use crate::mappings::Mappings;
+use crate::template::{MappingPlan, Plan, Source};
+use record::{Record, RecordedMapping};
+use table::{Changes, create_request};
+
+/// A plan that can be applied, as far as can be known before the first change.
+struct Checked {
+    plan: Plan,
+    /// What the tables that are there need, by logical id.
+    tables: BTreeMap<String, Changes>,
+    before: Record,
+}
+
+/// A plan whose tables and functions are made.
+pub struct Made {
+    plan: Plan,
+    before: Record,
+    /// The ARNs of the streams of its tables, by logical id.
+    streams: BTreeMap<String, String>,
+}
+
+/// Checks a plan against what is there; then makes its tables and functions, and tells what is kept as it is.
+///
+/// # Errors
+/// One line that names what stands in the way.
+pub async fn begin(plan: Plan, db: &Db, functions: &Functions, tell: impl Fn(String)) -> Result<Made, String> {
+    let checked = check(plan, db, functions).await?;
+    tables_and_functions(checked, db, functions, tell).await
+}
+
+/// Compares a plan with what is there. Changes nothing.
+async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, String> {
+    let mut tables = BTreeMap::new();
+    for table in &plan.tables {
+        let described = describe(db, &table.name).await.map_err(|e| format!("table {}: {e}", table.name))?;
+        if let Some(there) = described {
+            tables.insert(table.logical_id.clone(), table::changes(table, &there)?);
+        }
+    }
+    for mapping in &plan.mappings {
+        let name = &mapping.function;
+        if !plan.functions.iter().any(|function| function.name == *name) && functions.get(name).is_none() {
+            return Err(format!(
+                "{}: there is no function {name:?}, neither in the template nor in the data directory",
+                mapping.function_path
+            ));
+        }
+        if let Source::Arn(arn) = &mapping.source
+            && let Err(error) = db.stream(arn).await
+        {
+            return Err(format!("{}: {error}", mapping.source_path));
+        }
+    }
+    let before = Record::read(db.store().as_ref()).await?;
+    Ok(Checked { plan, tables, before })
+}
+
+async fn tables_and_functions(
+    checked: Checked,
+    db: &Db,
+    functions: &Functions,
+    tell: impl Fn(String),
+) -> Result<Made, String> {
+    let Checked { plan, mut tables, before } = checked;
+    let mut streams = BTreeMap::new();
+    for table in &plan.tables {
+        let failed = |e: tailrace_core::ApiError| format!("table {}: {e}", table.name);
+        match tables.remove(&table.logical_id) {
+            None => drop(call(db, "CreateTable", &create_request(table)).await.map_err(failed)?),
+            Some(changes) => {
+                for update in &changes.updates {
+                    call(db, "UpdateTable", update).await.map_err(failed)?;
+                }
+                changes.notices.into_iter().for_each(&tell);
+            }
+        }
+        let described = describe(db, &table.name).await.map_err(failed)?.unwrap_or_default();
+        if let Some(arn) = described["LatestStreamArn"].as_str() {
+            streams.insert(table.logical_id.clone(), arn.to_owned());
+        }
+    }
+    for function in &plan.functions {
+        let config = function.config(|table| streams.get(table).cloned()).ok_or_else(|| {
+            format!("function {}: a variable names the stream of a table that has none", function.name)
+        })?;
+        functions::put(db.store().as_ref(), functions, config).await?;
+    }
+    Ok(Made { plan, before, streams })
+}
+
+/// Makes the mappings of a plan, disables those that an earlier template had and this one has not, and keeps in mind what
+/// this one has. To be called before a mapping runs, so that no record is delivered by the rules of an earlier template.
+///
+/// # Errors
+/// One line that names what cannot be made.
+pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(String)) -> Result<(), String> {
+    let Made { plan, before, streams } = made;
+    let mut wanted: Vec<(&MappingPlan, RecordedMapping)> = Vec::with_capacity(plan.mappings.len());
+    for mapping in &plan.mappings {
+        let stream = match &mapping.source {
+            Source::Arn(arn) => Some(arn.clone()),
+            Source::StreamOf(table) => streams.get(table).cloned(),
+        };
+        let stream = stream.ok_or_else(|| format!("{}: its table has no stream", mapping.source_path))?;
+        let (id, function) = (mapping.logical_id.clone(), mapping.function.clone());
+        wanted.push((mapping, RecordedMapping { id, function, stream }));
+    }
+    let names: BTreeSet<String> = plan.functions.iter().map(|function| function.name.clone()).collect();
+    let now = Record::new(names, wanted.iter().map(|(_, mapping)| mapping.clone()).collect());
+    // Ahead of the changes: a start that ends in the midst of them must not lose sight of a mapping that it made.
+    before.with(&now).write(db.store().as_ref()).await?;
+    for (plan, mapping) in &wanted {
+        // As CloudFormation does: another function's name is a change of the mapping, and it keeps its place.
+        let earlier = before.mappings.iter().find(|old| {
+            old.id == mapping.id && old.stream == mapping.stream && !now.mappings.iter().any(|new| is_same(new, old))
+        });
+        let failed = |e| format!("mapping {}: {e}", plan.logical_id);
+        mappings.ensure(plan, &mapping.stream, earlier.map(|old| old.function.as_str())).await.map_err(failed)?;
+    }
+    for old in before.mappings.iter().filter(|old| !now.mappings.iter().any(|new| is_same(new, old))) {
+        let failed = |e| format!("mapping {}: {e}", old.id);
+        if mappings.disable(&old.function, &old.stream).await.map_err(failed)? {
+            tell(format!(
+                "mapping {} ({} to {}): no longer in the template: disabled; its position is kept",
+                old.id,
+                old.table().rsplit('/').next().unwrap_or_default(),
+                old.function
+            ));
+        }
+    }
+    for name in before.functions.difference(&now.functions) {
+        tell(format!("function {name}: no longer in the template; it is kept"));
+    }
+    now.write(db.store().as_ref()).await
+}
+
+fn is_same(one: &RecordedMapping, other: &RecordedMapping) -> bool {
+    one.function == other.function && one.table() == other.table()
+}
+
+/// The table's description; `None`: there is no such table.
+async fn describe(db: &Db, name: &str) -> Result<Option<Value>, tailrace_core::ApiError> {
+    match call(db, "DescribeTable", &json!({ "TableName": name })).await {
+        Ok(mut answer) => Ok(Some(answer["Table"].take())),
+        Err(error) if error.code == ErrorCode::ResourceNotFoundException => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn call(db: &Db, operation: &str, request: &Value) -> Result<Value, tailrace_core::ApiError> {
+    let body = request.to_string();
+    let answer = db.execute(Service::DynamoDb, operation, body.as_bytes(), &RequestContext::default()).await?;
+    Ok(serde_json::from_slice(&answer).expect("invariant: an answer is JSON"))
+}

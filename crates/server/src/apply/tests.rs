@@ -1,0 +1,281 @@
+//! A server that starts again and again on one data directory, with a template that changes between the starts.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::clock::{SystemClock, SystemRng};
+use crate::{Config, Event, Server};
+
+/// A directory with a template and its data.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new() -> Project {
+        Project(tempfile::tempdir().unwrap())
+    }
+
+    /// Starts with `template`; the server, and what it told.
+    async fn try_start(&self, template: &str) -> Result<(Server, Vec<String>), String> {
+        let dir = self.0.path();
+        std::fs::write(dir.join("template.yaml"), template).unwrap();
+        let mut config = Config::new(dir.join("data"));
+        config.port = 0;
+        config.template = Some(dir.join("template.yaml"));
+        let (events, mut receiver) = mpsc::channel(1000);
+        let rng = Arc::new(SystemRng::open().unwrap());
+        let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await;
+        let server = server.map_err(|error| error.to_string())?;
+        let mut told = Vec::new();
+        while let Ok(event) = receiver.try_recv() {
+            if let Event::Notice(line) = event {
+                told.push(line);
+            }
+        }
+        Ok((server, told))
+    }
+
+    /// Starts, looks, stops: what `look` saw, and what was told.
+    async fn run<T>(&self, template: &str, look: impl AsyncFnOnce(&Server) -> T) -> (T, Vec<String>) {
+        let (server, told) = self.try_start(template).await.unwrap();
+        let seen = look(&server).await;
+        server.stop().await.unwrap();
+        (seen, told)
+    }
+}
+
+async fn call(server: &Server, operation: &str, request: Value) -> Value {
+    super::call(server.db(), operation, &request).await.unwrap()
+}
+
+async fn table(server: &Server) -> Value {
+    call(server, "DescribeTable", json!({ "TableName": "table" })).await["Table"].clone()
+}
+
+/// Function and state of every mapping, sorted.
+async fn mappings(server: &Server) -> Vec<(String, String)> {
+    let reports = server.mappings().report().await.unwrap();
+    let mut seen: Vec<_> = reports.into_iter().map(|report| (report.function, report.state)).collect();
+    seen.sort();
+    seen
+}
+
+/// A template of one table with these properties.
+fn table_template(properties: &str) -> String {
+    format!(
+        r"
+Resources:
+  T:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: table
+      {}
+",
+        properties.replace('\n', "\n      ")
+    )
+}
+
+const KEY: &str = "AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
+KeySchema: [{AttributeName: a, KeyType: HASH}]
+";
+
+/// A template of a table and functions that read its stream.
+fn functions_template(functions: &[&str]) -> String {
+    let mut template = table_template(&format!("{KEY}StreamSpecification: {{StreamViewType: NEW_IMAGE}}"));
+    for (id, name) in functions.iter().map(|function| function.split_once('=').unwrap()) {
+        template += &format!(
+            r"
+  {id}:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: {name}
+      Runtime: provided.al2023
+      Events:
+        E: {{Type: DynamoDB, Properties: {{Stream: !GetAtt T.StreamArn, StartingPosition: TRIM_HORIZON}}}}
+"
+        );
+    }
+    template
+}
+
+#[tokio::test]
+async fn a_key_that_changed_stops_the_start_and_changes_nothing() {
+    let project = Project::new();
+    project.run(&table_template(KEY), async |_| ()).await;
+    let at = "Resources.T.Properties.KeySchema: the key of the table table is a (S, HASH), and the template asks for";
+    let todo = "a key cannot be changed: delete the table with its items, or name another table in the template";
+    for (from, to, wanted) in [
+        ("AttributeType: S", "AttributeType: N", "a (N, HASH)"),
+        ("AttributeName: a", "AttributeName: b", "b (S, HASH)"),
+    ] {
+        let changed =
+            format!("{}  Other: {{Type: AWS::Serverless::SimpleTable}}\n", table_template(&KEY.replace(from, to)));
+        let error = project.try_start(&changed).await.err().unwrap();
+        assert_eq!(error, format!("{at} {wanted}; {todo}"));
+    }
+    let list = async |server: &Server| call(server, "ListTables", json!({})).await;
+    let (tables, _) = project.run(&table_template(KEY), list).await;
+    assert_eq!(tables, json!({ "TableNames": ["table"] }));
+}
+
+#[tokio::test]
+async fn a_stream_is_added_and_kept_and_its_view_never_changes() {
+    let project = Project::new();
+    let with = |view: &str| table_template(&format!("{KEY}StreamSpecification: {{StreamViewType: {view}}}"));
+    project.run(&table_template(KEY), async |_| ()).await;
+    let (added, _) = project.run(&with("NEW_IMAGE"), table).await;
+    assert_eq!(added["StreamSpecification"], json!({ "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" }));
+    let error = project.try_start(&with("KEYS_ONLY")).await.err().unwrap();
+    assert_eq!(
+        error,
+        "Resources.T.Properties.StreamSpecification.StreamViewType: the stream of the table table is NEW_IMAGE, and the \
+         template asks for KEYS_ONLY; that takes a new stream, and cuts the readers of this one off: write NEW_IMAGE in the \
+         template, or disable the stream first (UpdateTable with StreamEnabled false)"
+    );
+    let (kept, told) = project.run(&table_template(KEY), table).await;
+    assert_eq!(kept["LatestStreamArn"], added["LatestStreamArn"]);
+    assert_eq!(kept["StreamSpecification"], added["StreamSpecification"]);
+    assert_eq!(
+        told,
+        [
+            "template: Resources.T.Properties: the table table has a stream (NEW_IMAGE) that the template does not ask for; it \
+          is kept"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn billing_follows_the_template() {
+    let project = Project::new();
+    let provisioned = |read: u32| {
+        table_template(&format!("{KEY}ProvisionedThroughput: {{ReadCapacityUnits: {read}, WriteCapacityUnits: 6}}"))
+    };
+    let billing = async |server: &Server| {
+        let table = table(server).await;
+        let mode = table["BillingModeSummary"]["BillingMode"].as_str().unwrap_or("PROVISIONED").to_owned();
+        let units = &table["ProvisionedThroughput"];
+        (mode, units["ReadCapacityUnits"].clone(), units["WriteCapacityUnits"].clone())
+    };
+    for (template, mode, read, write) in [
+        (table_template(KEY), "PAY_PER_REQUEST", 0, 0),
+        (provisioned(5), "PROVISIONED", 5, 6),
+        (provisioned(5), "PROVISIONED", 5, 6),
+        (provisioned(7), "PROVISIONED", 7, 6),
+        (table_template(KEY), "PAY_PER_REQUEST", 0, 0),
+    ] {
+        let (seen, _) = project.run(&template, billing).await;
+        assert_eq!(seen, (mode.to_owned(), json!(read), json!(write)));
+    }
+}
+
+#[tokio::test]
+async fn class_protection_and_throughput_follow_the_template() {
+    let project = Project::new();
+    let shown = async |server: &Server| {
+        let table = table(server).await;
+        let warm = &table["WarmThroughput"];
+        json!([
+            table["TableClassSummary"]["TableClass"],
+            table["DeletionProtectionEnabled"],
+            table["OnDemandThroughput"],
+            [warm["ReadUnitsPerSecond"], warm["WriteUnitsPerSecond"]],
+        ])
+    };
+    let with = |class: &str, protected: bool, read: u32, warm: u32| {
+        table_template(&format!(
+            "{KEY}TableClass: {class}
+DeletionProtectionEnabled: {protected}
+OnDemandThroughput: {{MaxReadRequestUnits: {read}}}
+WarmThroughput: {{WriteUnitsPerSecond: {warm}}}"
+        ))
+    };
+    let rare = "STANDARD_INFREQUENT_ACCESS";
+    let (seen, _) = project.run(&with(rare, true, 7, 5000), shown).await;
+    assert_eq!(seen, json!([rare, true, { "MaxReadRequestUnits": 7 }, [12000, 5000]]));
+    let (seen, told) = project.run(&with("STANDARD", false, 8, 6000), shown).await;
+    assert_eq!(seen, json!(["STANDARD", false, { "MaxReadRequestUnits": 8 }, [12000, 6000]]));
+    assert_eq!(told, Vec::<String>::new());
+    // What the template does not say stays; and what cannot be is named.
+    let (seen, _) = project.run(&table_template(KEY), shown).await;
+    assert_eq!(seen, json!(["STANDARD", false, { "MaxReadRequestUnits": 8 }, [12000, 6000]]));
+    let (seen, told) = project.run(&with("STANDARD", false, 8, 4500), shown).await;
+    assert_eq!(seen, json!(["STANDARD", false, { "MaxReadRequestUnits": 8 }, [12000, 6000]]));
+    let kept = "Resources.T.Properties.WarmThroughput: the table table has more; it cannot be decreased, and is kept";
+    assert_eq!(told, [format!("template: {kept}")]);
+}
+
+#[tokio::test]
+async fn a_mapping_that_left_the_template_is_disabled_and_comes_back_at_its_place() {
+    let project = Project::new();
+    let both = functions_template(&["F=one", "G=two"]);
+    let uuids = async |server: &Server| {
+        let mut reports = server.mappings().report().await.unwrap();
+        reports.sort_by(|a, b| a.function.cmp(&b.function));
+        reports.into_iter().map(|report| report.uuid).collect::<Vec<_>>()
+    };
+    let (before, _) = project.run(&both, uuids).await;
+    let (seen, told) = project.run(&functions_template(&["F=one"]), mappings).await;
+    let state = |function: &str, state: &str| (function.to_owned(), state.to_owned());
+    assert_eq!(seen, [state("one", "Enabled"), state("two", "Disabled")]);
+    assert_eq!(
+        told,
+        [
+            "template: mapping GE (table to two): no longer in the template: disabled; its position is kept",
+            "template: function two: no longer in the template; it is kept",
+        ]
+    );
+    // Told once.
+    let (_, told) = project.run(&functions_template(&["F=one"]), async |_| ()).await;
+    assert_eq!(told, Vec::<String>::new());
+    let (seen, _) = project.run(&both, mappings).await;
+    assert_eq!(seen, [state("one", "Enabled"), state("two", "Enabled")]);
+    let (after, _) = project.run(&both, uuids).await;
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_function_that_was_renamed_takes_over_its_mapping() {
+    let project = Project::new();
+    let uuids = async |server: &Server| {
+        let reports = server.mappings().report().await.unwrap();
+        reports.into_iter().map(|report| (report.uuid, report.function)).collect::<Vec<_>>()
+    };
+    let (before, _) = project.run(&functions_template(&["F=old"]), uuids).await;
+    let (after, told) = project.run(&functions_template(&["F=new"]), uuids).await;
+    assert_eq!(after, [(before[0].0.clone(), "new".to_owned())]);
+    assert_eq!(told, ["template: function old: no longer in the template; it is kept"]);
+}
+
+#[tokio::test]
+async fn what_can_be_checked_is_checked_before_anything_is_made() {
+    let project = Project::new();
+    let nothing = "Resources: {}";
+    let first = "  A: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: first}}\n";
+    let mapping = |function: &str, stream: &str| {
+        functions_template(&["F=one"])
+            + first
+            + &format!(
+                "  M: {{Type: AWS::Lambda::EventSourceMapping, Properties: {{FunctionName: {function}, EventSourceArn: \
+                 {stream}, StartingPosition: LATEST}}}}\n"
+            )
+    };
+    let arn = "'arn:aws:dynamodb:us-east-1:000000000000:table/gone/stream/2026-01-01T00:00:00.000'";
+    for (template, expected) in [
+        (
+            mapping("nobody", "!GetAtt T.StreamArn"),
+            "Resources.M.Properties.FunctionName: there is no function \"nobody\", neither in the template nor in the data \
+             directory",
+        ),
+        (
+            mapping("one", arn),
+            "Resources.M.Properties.EventSourceArn: ResourceNotFoundException: Requested resource not found: Stream: \
+             arn:aws:dynamodb:us-east-1:000000000000:table/gone/stream/2026-01-01T00:00:00.000 not found",
+        ),
+    ] {
+        assert_eq!(project.try_start(&template).await.err().unwrap(), expected);
+    }
+    let list = async |server: &Server| call(server, "ListTables", json!({})).await;
+    let (tables, _) = project.run(nothing, list).await;
+    assert_eq!(tables, json!({ "TableNames": [] }));
+}
