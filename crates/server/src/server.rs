@@ -1,6 +1,7 @@
 //! A running server: how it starts and how it stops.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -90,7 +91,8 @@ impl Server {
         let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref()).await.map_err(StartError::Store)?;
         let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
         let db = Arc::new(db.map_err(|e| StartError::Store(e.to_string()))?);
-        for warning in store.warning.into_iter().chain(other_arns(&db)) {
+        same_arns(&db, &data_dir)?;
+        for warning in store.warning {
             let _ = events.try_send(Event::Notice(warning));
         }
 
@@ -216,14 +218,16 @@ async fn keep_retention(db: Arc<Db>, clock: Arc<dyn Clock>) {
     }
 }
 
-/// What it means that region or account are not those of the first start.
-fn other_arns(db: &Db) -> Option<String> {
-    let (former, now) = (db.former_arn_scope()?, db.settings().arn_scope());
-    Some(format!(
-        "warning: this data directory was first started with region and account {former}, not {now}: the ARNs of all \
-         tables and streams are others now. Shard iterators and ARNs from before are not found. Event source mappings from \
-         before go on with their old ARNs; a template makes new ones beside them, which deliver the records once more"
-    ))
+/// Region and account are in every ARN: with others, mappings, functions and clients would refer to what is no longer there,
+/// and a template would map each stream a second time, from its beginning.
+fn same_arns(db: &Db, data_dir: &Path) -> Result<(), StartError> {
+    let Some(former) = db.former_arn_scope() else { return Ok(()) };
+    Err(StartError::Store(format!(
+        "the data directory {} belongs to the region and account {former}, and was to be started with {}: start it with those, \
+         or use another directory",
+        data_dir.display(),
+        db.settings().arn_scope()
+    )))
 }
 
 fn template_options(config: &Config) -> template::Options {
