@@ -85,6 +85,9 @@ pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
 pub const FUNCTION_LOG_WAIT_MS: u64 = 250;
 /// Deepest nesting of a request's JSON. Source: spec/dynamodb-api.md 1.4 (about 2,000 levels).
 pub const JSON_NESTING_MAX: usize = 2000;
+/// Most values in a request's JSON. Our reason: a tree costs memory by its values, not by its bytes. The densest request
+/// that an operation can use is full of `{"L":[]},`, nine bytes for two values.
+pub const JSON_VALUES_MAX: usize = REQUEST_BODY_BYTES_MAX / 4;
 /// Size of a log segment, bytes. Ours: large enough that a new one is rare, small enough that retention frees room soon.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// A log frame is at most this fraction of a segment (16 MiB): the largest commit is a transaction, whose items are at
