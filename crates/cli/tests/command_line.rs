@@ -36,6 +36,8 @@ fn what_stands_in_the_way_is_one_line_and_code_1() {
     check(&["serve", "--port", &port, "--data-dir", "/nowhere/at/all"], "Address already in use");
     check(&["serve", "--port", "0", "--data-dir", &data_dir], "in use by another process");
     check(&["serve", "--port", "0", "--data-dir", "/proc/none"], "cannot use the data directory /proc/none");
+    let host = ["--allowed-host", "http://a/b"];
+    check(&[&["serve", "--port", "0", "--data-dir", "/proc/none"], &host[..]].concat(), "\"http://a/b\" is not a host");
     check(&["up", "/nowhere/at/all", "--port", "0"], "cannot read /nowhere/at/all: No such file or directory");
     check(&["up", &data_dir, "--port", "0"], "no template in");
     check(&["check", &data_dir], "in use by another process");

@@ -32,6 +32,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A value of `--allowed-host` that is no host.
+    #[error("{0:?} is not a host name: allow hosts by their names or addresses, without a path")]
+    AllowedHost(String),
     /// The data directory cannot be made.
     #[error("cannot use the data directory {}: {}", path.display(), source)]
     DataDir {
@@ -75,6 +78,9 @@ impl Server {
         rng: Arc<dyn Rng>,
         events: mpsc::Sender<Event>,
     ) -> Result<Server, StartError> {
+        if let Some(bad) = config.allowed_hosts.iter().find(|host| tailrace_wire::host_name(host).is_none()) {
+            return Err(StartError::AllowedHost(bad.clone()));
+        }
         let wanted = SocketAddr::new(config.host, config.port);
         let listen_failed = |source| StartError::Listen { address: wanted, source };
         // A port that is taken is known before anything is touched. Early clients wait in the backlog.

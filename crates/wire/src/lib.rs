@@ -24,7 +24,7 @@ mod settings;
 mod target;
 
 pub use api::{Api, Context, Page};
-pub use guard::Guard;
+pub use guard::{Guard, host_name};
 pub use server::{ServeReport, serve};
 pub use settings::Settings;
 pub use target::{Operation, Service};
