@@ -9,10 +9,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::{Method, Request};
-use tailrace_core::{ApiError, ErrorCode};
+use hyper::{Method, Request, Version};
+use tailrace_core::{ApiError, ErrorCode, Json};
 use tokio::sync::Semaphore;
 
 use crate::api::{Api, Context};
@@ -51,7 +51,12 @@ pub async fn handle<A: Api>(shared: Arc<Shared<A>>, request: Request<Incoming>, 
         // Without the CORS header, so that the page cannot even read why.
         return close(answer(&shared.ids, 403, ContentType::Json, error_body::render(&error).into(), false));
     }
-    let body = body::read(body, &watch, &shared.budget).await;
+    if let Err(status) = check_framing(&head) {
+        watch.enter(Phase::Writing);
+        return close(answer(&shared.ids, status, ContentType::None, Bytes::new(), cross_origin));
+    }
+    let expects_continue = head.headers.contains_key(EXPECT);
+    let body = body::read(body, expects_continue, &watch, &shared.budget).await;
     watch.enter(Phase::Busy);
     let answer = match body {
         Ok((body, share)) => dispatch(&shared, &head, body, share, cross_origin).await,
@@ -59,6 +64,20 @@ pub async fn handle<A: Api>(shared: Arc<Shared<A>>, request: Request<Incoming>, 
     };
     watch.enter(Phase::Writing);
     answer
+}
+
+/// What HTTP itself demands and the library lets pass: a `Host` (RFC 9112, 3.2), and no coding of the body that we cannot
+/// undo (6.1).
+fn check_framing(head: &Parts) -> Result<(), u16> {
+    let hosts = head.headers.get_all(HOST).iter().count();
+    if hosts > 1 || hosts == 0 && head.version == Version::HTTP_11 {
+        return Err(400);
+    }
+    let codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    if codings.map(|coding| coding.as_bytes().trim_ascii()).all(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+        return Ok(());
+    }
+    Err(501)
 }
 
 fn refuse_body<A>(shared: &Shared<A>, why: &BodyError, cross_origin: bool) -> Answer {
@@ -102,8 +121,11 @@ async fn dispatch<A: Api>(
     if is_lambda_path(path) {
         return plain(501, ContentType::Json, Bytes::from_static(NOT_BUILT));
     }
+    let is_health = path.starts_with("/health/");
     match head.method {
         Method::GET => {}
+        // The library leaves the body out.
+        Method::HEAD if is_health => {}
         Method::POST => return post(shared, head, body, share, cross_origin).await,
         _ => return plain(404, ContentType::None, Bytes::from_static(UNKNOWN)),
     }
@@ -115,11 +137,14 @@ async fn dispatch<A: Api>(
         },
         _ if path.starts_with("/_admin/") => match shared.api.admin(path, head.uri.query()).await {
             Some(page) => plain(page.status, ContentType::Json, page.json),
-            None => plain(404, ContentType::Json, Bytes::from_static(br#"{"Message":"There is no such page."}"#)),
+            None => plain(404, ContentType::Json, Bytes::from_static(NO_PAGE)),
         },
+        _ if is_health => plain(404, ContentType::Json, Bytes::from_static(NO_PAGE)),
         _ => plain(200, ContentType::None, shared.healthy.clone()),
     }
 }
+
+const NO_PAGE: &[u8] = br#"{"Message":"There is no such page."}"#;
 
 const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
 
@@ -149,7 +174,7 @@ async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, sha
     // A body that is no JSON comes before a bad target and bad authentication. The operation finds that out itself when
     // it reads the body, so it is looked for here only when one of the other two is wrong: nothing is parsed twice.
     let or_not_json = |error: ApiError| {
-        let is_json = body.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+        let is_json = body.is_empty() || Json::check(&body).is_ok();
         if is_json { error } else { ApiError::bare(ErrorCode::SerializationException) }
     };
     let target = head.headers.get("x-amz-target");
