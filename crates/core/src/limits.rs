@@ -96,9 +96,25 @@ pub const LOG_FRAME_SEGMENT_FRACTION: u64 = 4;
 
 // Wire.
 
-/// Connections at once; one more is answered 503 and closed. Ours: far above what SDK pools open, and each costs at
-/// most `HTTP_HEAD_BYTES_MAX` of buffer.
+/// Connections at once; for one more the longest idle one is closed, and where none is idle it is answered 503. Ours: far
+/// above what SDK pools open, and each costs at most `HTTP_HEAD_BYTES_MAX` of buffer.
 pub const HTTP_CONNECTIONS_DEFAULT_MAX: usize = 4096;
+/// Connections that wait to be accepted. Ours: all that there is room for may come at once. Linux caps it at
+/// `net.core.somaxconn`.
+pub const HTTP_BACKLOG: u32 = 4096;
+/// Longest that a new connection waits for the idle one that makes room for it, milliseconds. Ours: it only has to close.
+pub const HTTP_EVICTION_MS: u64 = 100;
+/// Connections being told 503 at once; further ones are closed without a word. Ours: each holds a descriptor.
+pub const HTTP_REFUSALS_MAX: usize = 64;
+/// Longest that a client may take to read its 503, milliseconds. Ours.
+pub const HTTP_REFUSAL_MS: u64 = 1000;
+/// No connection is accepted for so long when the process has no descriptor left, milliseconds. Ours.
+pub const HTTP_ACCEPT_PAUSE_MS: u64 = 100;
+/// Descriptors that connections leave to the rest: 256 tables and 64 segments that the store holds open, the 64 refusals
+/// above, eight for each of 64 functions' processes (pipes, listener, connections), and 128 for everything else.
+pub const OPEN_FILES_RESERVED: usize = 1024;
+/// Where the system allows fewer descriptors than that, connections get this fraction of them.
+pub const OPEN_FILES_CONNECTIONS_FRACTION: usize = 4;
 /// Request line and headers, bytes; more is answered 431. Ours: AWS answers from about 8 KB of one header on.
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers of a request. Ours: SDKs send about 15.

@@ -16,6 +16,7 @@ mod body;
 mod connection;
 mod error_body;
 mod guard;
+mod registry;
 mod request_id;
 mod response;
 mod route;

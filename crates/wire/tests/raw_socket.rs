@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{AMZ_JSON, AUTH, Client, Server, TARGET, post, post_with};
+use support::{AMZ_JSON, AUTH, Server, TARGET, post, post_with};
 
 #[track_caller]
 fn check(server: &Server, request: impl AsRef<[u8]>, status: u16, body: &str) -> support::Reply {
@@ -390,43 +390,6 @@ fn a_head_that_drips_is_cut_all_the_same() {
         server.pause(Duration::from_millis(20));
     }
     assert!(bytes < 100, "cut after {bytes} drops");
-}
-
-#[test]
-fn a_full_server_refuses_and_recovers() {
-    let server = Server::with(|settings| settings.connections_max = 2);
-    let mut first = server.client();
-    assert_eq!(first.roundtrip(&post("{}")).status, 200);
-    let mut second = server.client();
-    assert_eq!(second.roundtrip(&post("{}")).status, 200);
-    let refused = server.client().receive();
-    assert_eq!(refused.status, 503);
-    assert!(refused.text().contains("ServiceUnavailableException"));
-    assert_eq!(first.roundtrip(&post("{}")).status, 200, "those that are in stay in");
-    drop(second);
-    server.until(|| server.client().try_roundtrip(&post("{}")).is_some_and(|reply| reply.status == 200));
-}
-
-#[test]
-fn bodies_in_pieces_share_a_budget() {
-    let server = Server::with(|settings| settings.body_bytes_buffered_max = 256 * 1024);
-    let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(300 * 1024));
-    let reply = server.client().roundtrip(&post(&body));
-    assert_eq!(reply.status, 503);
-    let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(200 * 1024));
-    for _ in 0..3 {
-        assert_eq!(server.client().roundtrip(&post(&body)).status, 200, "the budget is given back");
-    }
-}
-
-#[test]
-fn requests_over_the_bound_wait_for_their_turn() {
-    let server = Server::with(|settings| settings.requests_in_flight_max = 1);
-    let slow = post_with(&[AMZ_JSON, "x-amz-target: DynamoDB_20120810.Slow", AUTH], "{}");
-    let mut clients: Vec<Client> = (0..3).map(|_| server.client()).collect();
-    clients.iter_mut().for_each(|client| client.send(&slow));
-    clients.iter_mut().for_each(|client| assert_eq!(client.receive().status, 200));
-    assert_eq!(server.most_at_once(), 1);
 }
 
 #[test]
