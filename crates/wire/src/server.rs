@@ -53,6 +53,7 @@ pub async fn serve<A: Api>(
         ids: RequestIds::new(rng),
         budget: BodyBudget::new(settings.body_bytes_buffered_max),
         in_flight: Arc::new(Semaphore::new(settings.requests_in_flight_max)),
+        large: Arc::new(Semaphore::new(limits::HTTP_LARGE_BODIES_BYTES_MAX)),
     });
     let registry = Registry::default();
     let mut sweep = tokio::time::interval(settings.sweep_interval());

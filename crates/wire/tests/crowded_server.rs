@@ -54,6 +54,35 @@ fn a_client_without_room_is_told_even_if_it_writes_first() {
 }
 
 #[test]
+fn large_bodies_take_their_turn_and_small_ones_do_not_wait_for_them() {
+    let server = Server::start();
+    let large = call("Block", &format!(r#"{{"a":"{}"}}"#, "x".repeat(9 * 1024 * 1024)));
+    let mut clients: Vec<Client> = (0..2).map(|_| server.client()).collect();
+    clients.iter_mut().for_each(|client| client.send(&large));
+    server.until(|| server.calls() == 1);
+    assert_eq!(server.client().roundtrip(&post("{}")).status, 200);
+    server.pause(Duration::from_millis(500));
+    assert_eq!(server.calls(), 2);
+    server.unblock();
+    clients.iter_mut().for_each(|client| assert_eq!(client.receive().status, 200));
+    assert_eq!(server.most_at_once(), 2, "one large and the small one");
+}
+
+#[test]
+fn to_read_a_large_body_holds_up_no_other_connection() {
+    let server = Server::start();
+    let large = call("Block", &format!(r#"{{"a":"{}"}}"#, "x".repeat(200 * 1024)));
+    // As many as the server has threads.
+    let mut clients: Vec<Client> = (0..2).map(|_| server.client()).collect();
+    clients.iter_mut().for_each(|client| client.send(&large));
+    server.until(|| server.calls() == 2);
+    assert_eq!(server.client().roundtrip(&post("{}")).text(), "{}");
+    assert_eq!(server.finished(), 1, "the small one alone");
+    server.unblock();
+    clients.iter_mut().for_each(|client| assert_eq!(client.receive().status, 200));
+}
+
+#[test]
 fn bodies_in_pieces_share_a_budget() {
     let server = Server::with(|settings| settings.body_bytes_buffered_max = 256 * 1024);
     let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(300 * 1024));
