@@ -49,8 +49,8 @@ pub struct ServerArgs {
     /// SAM or CloudFormation template to apply at start [env: TAILRACE_TEMPLATE]
     #[arg(long)]
     pub template: Option<PathBuf>,
-    /// A further host name under which clients may reach a server on loopback; may be repeated [env: TAILRACE_ALLOWED_HOSTS,
-    /// separated by commas]
+    /// A further host name, for any port, under which clients may reach a server on loopback; may be repeated
+    /// [env: TAILRACE_ALLOWED_HOSTS, separated by commas]
     #[arg(long = "allowed-host")]
     pub allowed_hosts: Vec<String>,
     /// Region in ARNs and records [env: TAILRACE_REGION] [default: us-east-1]
@@ -84,7 +84,7 @@ impl ServerArgs {
         config.allowed_hosts = self.allowed_hosts;
         if config.allowed_hosts.is_empty() {
             let hosts = env("TAILRACE_ALLOWED_HOSTS").unwrap_or_default();
-            config.allowed_hosts = hosts.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect();
+            config.allowed_hosts = hosts.split(',').filter(|host| !host.trim().is_empty()).map(str::to_owned).collect();
         }
         config.engine.region = choose(self.region, "TAILRACE_REGION", config.engine.region.clone())?;
         config.engine.shards_per_stream = choose(self.shards, "TAILRACE_SHARDS", config.engine.shards_per_stream)?;

@@ -36,6 +36,8 @@ fn what_stands_in_the_way_is_one_line_and_code_1() {
     check(&["serve", "--port", &port, "--data-dir", "/nowhere/at/all"], "Address already in use");
     check(&["serve", "--port", "0", "--data-dir", &data_dir], "in use by another process");
     check(&["serve", "--port", "0", "--data-dir", "/proc/none"], "cannot use the data directory /proc/none");
+    let host = ["--allowed-host", "http://a/b"];
+    check(&[&["serve", "--port", "0", "--data-dir", "/proc/none"], &host[..]].concat(), "\"http://a/b\" is not a host");
     check(&["up", "/nowhere/at/all", "--port", "0"], "cannot read /nowhere/at/all: No such file or directory");
     check(&["up", &data_dir, "--port", "0"], "no template in");
     check(&["check", &data_dir], "in use by another process");
@@ -83,4 +85,36 @@ fn tail_shows_the_changes_of_a_table_one_a_line() {
     let json = lines("json");
     assert!(json[1].contains(r#""eventName":"MODIFY""#), "{json:?}");
     assert!(json[1].contains(r#""OldImage":{"Id":{"S":"a"},"n":{"N":"1"}}"#), "{json:?}");
+}
+
+#[test]
+fn idle_connections_leave_the_store_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Tailrace::start_limited("-n 256", &["serve"], dir.path());
+    let silent: Vec<_> =
+        (0..260).map(|_| std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap()).collect();
+    let table = r#"{"TableName":"Things","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"Id","KeyType":"HASH"}],
+        "AttributeDefinitions":[{"AttributeName":"Id","AttributeType":"S"}]}"#;
+    server.call("DynamoDB_20120810.CreateTable", table);
+    // More than a segment of the log holds.
+    let text = "x".repeat(390_000);
+    for n in 0..190 {
+        let put = format!(r#"{{"TableName":"Things","Item":{{"Id":{{"S":"{n}"}},"text":{{"S":"{text}"}}}}}}"#);
+        assert_eq!(server.call("DynamoDB_20120810.PutItem", &put), "{}", "{n}");
+    }
+    drop(silent);
+    let stopped = server.interrupt();
+    assert_eq!(stopped.code, 0, "{}", stopped.stderr);
+    let says =
+        "the limit of open files is 256, so there may be 64 connections instead of 4096: raise it (ulimit -n) to 5120";
+    assert_eq!(stopped.stderr.lines().filter(|line| *line == says).count(), 1, "{}", stopped.stderr);
+}
+
+#[test]
+fn a_server_raises_its_own_limit_of_open_files_where_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Tailrace::start_limited("-S -n 256", &["serve"], dir.path());
+    assert_eq!(server.call("DynamoDB_20120810.ListTables", "{}"), r#"{"TableNames":[]}"#);
+    let stopped = server.interrupt();
+    assert!(!stopped.stderr.contains("the limit of open files is 256"), "{}", stopped.stderr);
 }

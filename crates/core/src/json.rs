@@ -1,12 +1,15 @@
 //! Requests as a tree of JSON values.
 //!
 //! It keeps what the validation of requests needs and ordinary parsers lose: whether a number was written as an integer
-//! or as a decimal, and its literal. In an object the last of several equal names wins. Nesting deeper than
-//! [`JSON_NESTING_MAX`](crate::limits::JSON_NESTING_MAX) is refused, so the recursion here is bounded.
+//! or as a decimal, and its literal. In an object the last of several equal names wins. Half of a surrogate pair, as
+//! JavaScript writes it for a text that was cut in the middle of a character, is read as U+FFFD.
+//!
+//! Nesting deeper than [`JSON_NESTING_MAX`] is refused, so the recursion here is bounded; so are more than
+//! [`JSON_VALUES_MAX`] values, so a tree takes at most some twenty times the bytes of the largest text.
 //!
 //! It only reads; answers are written from typed structs.
 
-use crate::limits::JSON_NESTING_MAX;
+use crate::limits::{JSON_NESTING_MAX, JSON_VALUES_MAX};
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +30,7 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// The text is not JSON, or nests too deep.
+/// The text is not JSON, nests too deep, or has too many values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON at byte {offset}")]
 pub struct JsonError {
@@ -36,17 +39,20 @@ pub struct JsonError {
 }
 
 impl Json {
-    /// Reads a text that is one JSON value, with whitespace around it.
+    /// Reads a text that is one JSON value, with whitespace around it, and perhaps a byte order mark before it.
     ///
     /// # Errors
-    /// The text is not JSON (or not UTF-8), or nests too deep.
+    /// The text is not JSON (or not UTF-8), nests too deep, or has too many values.
     pub fn parse(text: &[u8]) -> Result<Json, JsonError> {
-        let text = std::str::from_utf8(text).map_err(|e| JsonError { offset: e.valid_up_to() })?;
-        let mut parser = Parser { text, bytes: text.as_bytes(), at: 0 };
-        parser.skip_whitespace();
-        let value = parser.value(0)?;
-        parser.skip_whitespace();
-        if parser.at == parser.bytes.len() { Ok(value) } else { Err(parser.error()) }
+        Parser::read(text, true)
+    }
+
+    /// Checks that [`Json::parse`] would read a text, without making the tree.
+    ///
+    /// # Errors
+    /// As of [`Json::parse`].
+    pub fn check(text: &[u8]) -> Result<(), JsonError> {
+        Parser::read(text, false).map(|_| ())
     }
 
     /// The member `name` of an object. `None` if it is absent or `null` (the service treats them alike), or if this is no
@@ -123,13 +129,46 @@ impl Json {
     }
 }
 
+/// Values above which containers are trimmed to their size. Few are not worth the work, and the many of a large request
+/// would hold several times what they need.
+const TRIM_VALUES_MIN: usize = 16 * 1024;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// Values so far.
+    values: usize,
+    /// Make the tree; otherwise its parts are empty.
+    keep: bool,
 }
 
 impl Parser<'_> {
+    fn read(text: &[u8], keep: bool) -> Result<Json, JsonError> {
+        let text = std::str::from_utf8(text).map_err(|e| JsonError { offset: e.valid_up_to() })?;
+        let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, values: 0, keep };
+        if text.starts_with(BYTE_ORDER_MARK) {
+            parser.at = BYTE_ORDER_MARK.len_utf8();
+        }
+        parser.skip_whitespace();
+        let value = parser.value(0)?;
+        parser.skip_whitespace();
+        if parser.at == parser.bytes.len() { Ok(value) } else { Err(parser.error()) }
+    }
+
+    /// What of the text goes into the tree.
+    fn kept(&self, from: usize, to: usize) -> String {
+        if self.keep { self.text[from..to].to_owned() } else { String::new() }
+    }
+
+    fn trim<T>(&self, elements: &mut Vec<T>) {
+        if self.values > TRIM_VALUES_MIN {
+            elements.shrink_to_fit();
+        }
+    }
+
     fn error(&self) -> JsonError {
         JsonError { offset: self.at }
     }
@@ -149,6 +188,10 @@ impl Parser<'_> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Json, JsonError> {
+        self.values += 1;
+        if self.values > JSON_VALUES_MAX {
+            return Err(self.error());
+        }
         match self.bytes.get(self.at) {
             Some(b'"') => Ok(Json::String(self.string()?)),
             Some(b'{') => self.object(depth + 1),
@@ -174,18 +217,22 @@ impl Parser<'_> {
             return Err(self.error());
         }
         self.at += 1;
-        let mut members = Vec::new();
         self.skip_whitespace();
         if self.bytes.get(self.at) == Some(&b'}') {
             self.at += 1;
-            return Ok(Json::Object(members));
+            return Ok(Json::Object(Vec::new()));
         }
+        // Most objects are an attribute's value: one member.
+        let mut members = Vec::with_capacity(usize::from(self.keep));
         loop {
             let name = self.string()?;
             self.skip_whitespace();
             self.expect(b':')?;
             self.skip_whitespace();
-            members.push((name, self.value(depth)?));
+            let value = self.value(depth)?;
+            if self.keep {
+                members.push((name, value));
+            }
             self.skip_whitespace();
             match self.bytes.get(self.at) {
                 Some(b',') => self.at += 1,
@@ -195,7 +242,9 @@ impl Parser<'_> {
             self.skip_whitespace();
         }
         self.at += 1;
-        Ok(Json::Object(last_of_each_name(members)))
+        let mut members = last_of_each_name(members);
+        self.trim(&mut members);
+        Ok(Json::Object(members))
     }
 
     fn array(&mut self, depth: usize) -> Result<Json, JsonError> {
@@ -210,7 +259,10 @@ impl Parser<'_> {
             return Ok(Json::Array(elements));
         }
         loop {
-            elements.push(self.value(depth)?);
+            let value = self.value(depth)?;
+            if self.keep {
+                elements.push(value);
+            }
             self.skip_whitespace();
             match self.bytes.get(self.at) {
                 Some(b',') => self.at += 1,
@@ -220,6 +272,7 @@ impl Parser<'_> {
             self.skip_whitespace();
         }
         self.at += 1;
+        self.trim(&mut elements);
         Ok(Json::Array(elements))
     }
 
@@ -255,7 +308,7 @@ impl Parser<'_> {
             }
             self.digits()?;
         }
-        let literal = self.text[start..self.at].to_owned();
+        let literal = self.kept(start, self.at);
         Ok(if integer { Json::Integer(literal) } else { Json::Decimal(literal) })
     }
 
@@ -267,9 +320,9 @@ impl Parser<'_> {
         let mut end = plain(start).ok_or(JsonError { offset: self.bytes.len() })?;
         if self.bytes[end] == b'"' {
             self.at = end + 1;
-            return Ok(self.text[start..end].to_owned());
+            return Ok(self.kept(start, end));
         }
-        let mut out = self.text[start..end].to_owned();
+        let mut out = self.kept(start, end);
         loop {
             self.at = end;
             match self.bytes[end] {
@@ -277,7 +330,12 @@ impl Parser<'_> {
                     self.at += 1;
                     return Ok(out);
                 }
-                b'\\' => out.push(self.escape()?),
+                b'\\' => {
+                    let char = self.escape()?;
+                    if self.keep {
+                        out.push(char);
+                    }
+                }
                 _ => return Err(self.error()),
             }
             let from = self.at;
@@ -286,7 +344,9 @@ impl Parser<'_> {
                 .position(stop)
                 .map(|n| from + n)
                 .ok_or(JsonError { offset: self.bytes.len() })?;
-            out.push_str(&self.text[from..end]);
+            if self.keep {
+                out.push_str(&self.text[from..end]);
+            }
         }
     }
 
@@ -304,22 +364,28 @@ impl Parser<'_> {
             b't' => '\t',
             b'u' => {
                 let first = self.four_hex()?;
-                let code = if (0xD800..0xDC00).contains(&first) {
-                    self.expect(b'\\')?;
-                    self.expect(b'u')?;
-                    let second = self.four_hex()?;
-                    if !(0xDC00..0xE000).contains(&second) {
-                        return Err(self.error());
-                    }
-                    0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
-                } else {
-                    first
-                };
-                // A low surrogate on its own is no character.
-                char::from_u32(code).ok_or(self.error())?
+                match self.low_surrogate(first) {
+                    Some(second) => char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)),
+                    None => char::from_u32(first),
+                }
+                .unwrap_or(char::REPLACEMENT_CHARACTER)
             }
             _ => return Err(self.error()),
         })
+    }
+
+    /// The second half of a pair whose first half has just been read. Any other escape stays to be read by itself.
+    fn low_surrogate(&mut self, first: u32) -> Option<u32> {
+        if !(0xD800..0xDC00).contains(&first) || !self.bytes[self.at..].starts_with(b"\\u") {
+            return None;
+        }
+        let start = self.at;
+        self.at += 2;
+        let second = self.four_hex().ok().filter(|second| (0xDC00..0xE000).contains(second));
+        if second.is_none() {
+            self.at = start;
+        }
+        second
     }
 
     fn four_hex(&mut self) -> Result<u32, JsonError> {
@@ -391,8 +457,50 @@ mod tests {
     #[test]
     fn strings_unescape() {
         assert_eq!(parse(r#""a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00é""#), Some(s("a\"\\/\u{8}\u{c}\n\r\té😀é")));
-        for bad in [r#""\ud800""#, r#""\udc00""#, r#""\x""#, "\"a\nb\"", "\"a", r#""\u12"#, r#""\"#] {
+        for bad in [r#""\ud800\u12""#, r#""\ud800\""#, r#""\x""#, "\"a\nb\"", "\"a", r#""\u12"#, r#""\"#] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_a_replacement_character() {
+        let check = |text: &str, expect: &str| assert_eq!(parse(text), Some(s(expect)), "{text}");
+        check(r#""\ud800""#, "\u{fffd}");
+        check(r#""a\udc00b""#, "a\u{fffd}b");
+        check(r#""\ud83dx""#, "\u{fffd}x");
+        check(r#""\ud800\u0041""#, "\u{fffd}A");
+        check(r#""\ud800\n""#, "\u{fffd}\n");
+        check(r#""\ud800\ud83d\ude00""#, "\u{fffd}😀");
+        check(r#""\udc00\ud800""#, "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_may_come_first() {
+        assert_eq!(parse("\u{feff} {}"), Some(Json::Object(Vec::new())));
+        assert_eq!(parse("\u{feff}\u{feff}{}"), None);
+        assert_eq!(parse("{\u{feff}}"), None);
+    }
+
+    #[test]
+    fn the_densest_legal_request_is_read_and_a_denser_one_is_not() {
+        let filled = |element: &str| {
+            let (head, tail) = (r#"{"TableName":"Tab","Item":{"a":{"L":["#, "]}}}");
+            let room = crate::limits::REQUEST_BODY_BYTES_MAX - head.len() - tail.len() - element.len();
+            format!("{head}{}{element}{tail}", format!("{element},").repeat(room / (element.len() + 1)))
+        };
+        for legal in [r#"{"L":[]}"#, r#"{"M":{}}"#, r#"{"S":""}"#] {
+            assert!(parse(&filled(legal)).is_some(), "{legal}");
+        }
+        for hostile in ["0", "[]", r#"{"":0}"#] {
+            assert!(parse(&filled(hostile)).is_none(), "{hostile}");
+            assert!(Json::check(filled(hostile).as_bytes()).is_err(), "{hostile}");
+        }
+    }
+
+    #[test]
+    fn a_check_agrees_with_a_parse() {
+        for text in [r#"{"a":[1,-2.5e3,"x\n\ud800",null,true],"a":{}}"#, "[1,]", r#""\u12""#, "{} x", "", "\u{feff}1"] {
+            assert_eq!(Json::check(text.as_bytes()), Json::parse(text.as_bytes()).map(|_| ()), "{text}");
         }
     }
 
@@ -407,7 +515,7 @@ mod tests {
 
     #[test]
     fn broken_texts_are_refused() {
-        for bad in ["", "{", "{a:1}", "[1,]", "{\"a\":1,}", "[1 2]", "tru", "{}x", "{\"a\"}", "\u{feff}{}"] {
+        for bad in ["", "{", "{a:1}", "[1,]", "{\"a\":1,}", "[1 2]", "tru", "{}x", "{\"a\"}"] {
             assert_eq!(parse(bad), None, "{bad}");
         }
         assert!(Json::parse(&[b'"', 0xff, b'"']).is_err());

@@ -91,6 +91,9 @@ pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
 pub const FUNCTION_LOG_WAIT_MS: u64 = 250;
 /// Deepest nesting of a request's JSON. Source: spec/dynamodb-api.md 1.4 (about 2,000 levels).
 pub const JSON_NESTING_MAX: usize = 2000;
+/// Most values in a request's JSON. Our reason: a tree costs memory by its values, not by its bytes. The densest request
+/// that an operation can use is full of `{"L":[]},`, nine bytes for two values.
+pub const JSON_VALUES_MAX: usize = REQUEST_BODY_BYTES_MAX / 4;
 /// Size of a log segment, bytes. Ours: large enough that a new one is rare, small enough that retention frees room soon.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// A log frame is at most this fraction of a segment (16 MiB): the largest commit is a transaction, whose items are at
@@ -99,9 +102,25 @@ pub const LOG_FRAME_SEGMENT_FRACTION: u64 = 4;
 
 // Wire.
 
-/// Connections at once; one more is answered 503 and closed. Ours: far above what SDK pools open, and each costs at
-/// most `HTTP_HEAD_BYTES_MAX` of buffer.
+/// Connections at once; for one more the longest idle one is closed, and where none is idle it is answered 503. Ours: far
+/// above what SDK pools open, and each costs at most `HTTP_HEAD_BYTES_MAX` of buffer.
 pub const HTTP_CONNECTIONS_DEFAULT_MAX: usize = 4096;
+/// Connections that wait to be accepted. Ours: all that there is room for may come at once. Linux caps it at
+/// `net.core.somaxconn`.
+pub const HTTP_BACKLOG: u32 = 4096;
+/// Longest that a new connection waits for the idle one that makes room for it, milliseconds. Ours: it only has to close.
+pub const HTTP_EVICTION_MS: u64 = 100;
+/// Connections being told 503 at once; further ones are closed without a word. Ours: each holds a descriptor.
+pub const HTTP_REFUSALS_MAX: usize = 64;
+/// Longest that a client may take to read its 503, milliseconds. Ours.
+pub const HTTP_REFUSAL_MS: u64 = 1000;
+/// No connection is accepted for so long when the process has no descriptor left, milliseconds. Ours.
+pub const HTTP_ACCEPT_PAUSE_MS: u64 = 100;
+/// Descriptors that connections leave to the rest: 256 tables and 64 segments that the store holds open, the 64 refusals
+/// above, eight for each of 64 functions' processes (pipes, listener, connections), and 128 for everything else.
+pub const OPEN_FILES_RESERVED: usize = 1024;
+/// Where the system allows fewer descriptors than that, connections get this fraction of them.
+pub const OPEN_FILES_CONNECTIONS_FRACTION: usize = 4;
 /// Request line and headers, bytes; more is answered 431. Ours: AWS answers from about 8 KB of one header on.
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers of a request. Ours: SDKs send about 15.
@@ -111,6 +130,15 @@ pub const HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX: usize = 1024;
 /// Bytes of bodies that arrive in more than one piece, all connections together; more is answered 503. Ours: 16 of the
 /// largest requests at once.
 pub const HTTP_BODY_BYTES_BUFFERED_DEFAULT_MAX: usize = 256 * 1024 * 1024;
+/// A body from this size on is read away from the threads that serve connections, and takes its turn. Ours: to read it
+/// takes about half a millisecond.
+pub const HTTP_LARGE_BODY_BYTES: usize = 128 * 1024;
+/// Bytes of large bodies that are being worked on at once; further ones wait. Ours: the largest request. Read, it takes
+/// some twenty times its size.
+pub const HTTP_LARGE_BODIES_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX;
+/// After a body from this size on, memory that was freed is given back to the system. Ours: what smaller ones leave
+/// behind is little, and soon used again.
+pub const HTTP_TRIM_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// A declared body up to this size over the limit is read and thrown away, so that the client sees its 413. Ours.
 pub const HTTP_BODY_BYTES_DRAINED_MAX: usize = 64 * 1024 * 1024;
 /// From a connection's start, or a request's first byte, to the end of its headers, milliseconds. Ours.

@@ -14,7 +14,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// A template to apply at start.
     pub template: Option<PathBuf>,
-    /// Names beside those of loopback under which clients may reach a server on loopback.
+    /// Names beside those of loopback under which clients may reach a server on loopback. A scheme, a port and spaces
+    /// around them do not count; what is no host is refused at the start.
     pub allowed_hosts: Vec<String>,
     /// The settings of the engine: region, account, wording, shards, retention.
     pub engine: tailrace_engine::Settings,

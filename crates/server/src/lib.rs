@@ -12,6 +12,7 @@ pub mod clock;
 mod config;
 mod functions;
 pub mod mappings;
+mod open_files;
 mod report;
 mod server;
 mod store;

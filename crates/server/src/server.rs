@@ -11,7 +11,7 @@ use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::mappings::Mappings;
 use crate::report::Event;
 use crate::template::{self, TemplateError};
-use crate::{apply, functions, store};
+use crate::{apply, functions, open_files, store};
 
 /// Why the server does not start: one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A value of `--allowed-host` that is no host.
+    #[error("{0:?} is not a host name: allow hosts by their names or addresses, without a path")]
+    AllowedHost(String),
     /// The data directory cannot be made.
     #[error("cannot use the data directory {}: {}", path.display(), source)]
     DataDir {
@@ -76,10 +79,17 @@ impl Server {
         rng: Arc<dyn Rng>,
         events: mpsc::Sender<Event>,
     ) -> Result<Server, StartError> {
+        if let Some(bad) = config.allowed_hosts.iter().find(|host| tailrace_wire::host_name(host).is_none()) {
+            return Err(StartError::AllowedHost(bad.clone()));
+        }
+        let (connections_max, lowered) = open_files::connections_max(config.wire.connections_max);
+        if let Some(line) = lowered {
+            let _ = events.try_send(Event::Notice(line));
+        }
         let wanted = SocketAddr::new(config.host, config.port);
         let listen_failed = |source| StartError::Listen { address: wanted, source };
         // A port that is taken is known before anything is touched. Early clients wait in the backlog.
-        let listener = TcpListener::bind(wanted).await.map_err(listen_failed)?;
+        let listener = listen(wanted).map_err(listen_failed)?;
         let address = listener.local_addr().map_err(listen_failed)?;
         let plan = match &config.template {
             Some(path) => Some(template::read(path, &template_options(&config))?),
@@ -131,6 +141,7 @@ impl Server {
         let mut wire = config.wire.clone();
         wire.region = config.engine.region.clone();
         wire.extra_hosts = config.allowed_hosts.clone();
+        wire.connections_max = connections_max;
         let (stop_serving, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -228,6 +239,15 @@ fn same_arns(db: &Db, data_dir: &Path) -> Result<(), StartError> {
         data_dir.display(),
         db.settings().arn_scope()
     )))
+}
+
+/// Listens as the library would, but for the backlog.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that was stopped leaves connections behind that would keep its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::HTTP_BACKLOG)
 }
 
 fn template_options(config: &Config) -> template::Options {

@@ -62,8 +62,13 @@ impl Drop for Share {
 ///
 /// # Errors
 /// There is no whole body of allowed size. One that is too large was read off the connection, within bounds, so that
-/// the client gets to see the answer.
-pub async fn read(mut body: Incoming, watch: &Watch, budget: &Arc<BodyBudget>) -> Result<(Bytes, Share), BodyError> {
+/// the client gets to see the answer; but not if the client asked first (`expects_continue`): it does not send it then.
+pub async fn read(
+    mut body: Incoming,
+    expects_continue: bool,
+    watch: &Watch,
+    budget: &Arc<BodyBudget>,
+) -> Result<(Bytes, Share), BodyError> {
     let mut share = Share { budget: Arc::clone(budget), bytes: 0 };
     if body.is_end_stream() {
         return Ok((Bytes::new(), share));
@@ -71,7 +76,9 @@ pub async fn read(mut body: Incoming, watch: &Watch, budget: &Arc<BodyBudget>) -
     watch.enter(Phase::Body);
     let declared = body.size_hint().lower();
     if declared > limits::REQUEST_BODY_BYTES_MAX as u64 {
-        drain(body, watch, declared).await;
+        if !expects_continue {
+            drain(body, watch, declared).await;
+        }
         return Err(BodyError::TooLarge);
     }
     let Some(first) = next_data(&mut body, watch).await? else { return Ok((Bytes::new(), share)) };

@@ -7,7 +7,7 @@
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tailrace_core::limits;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::settings::Settings;
 
@@ -22,7 +23,7 @@ use crate::settings::Settings;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
-    /// New, or in the middle of a request's headers.
+    /// In the middle of a request's headers.
     Head = 0,
     /// Between two requests.
     Idle = 1,
@@ -32,6 +33,8 @@ pub enum Phase {
     Busy = 3,
     /// The answer is on its way out.
     Writing = 4,
+    /// New: nothing has arrived yet.
+    Fresh = 5,
 }
 
 /// The marks of a connection.
@@ -41,13 +44,39 @@ pub struct Watch {
     phase: AtomicU8,
     since: AtomicU32,
     body_bytes: AtomicU64,
+    leaving: AtomicBool,
+    leave: Notify,
 }
 
 impl Watch {
     /// A new connection's marks. `ticks` counts the sweeper's rounds.
     pub fn new(ticks: Arc<AtomicU32>) -> Self {
         let since = AtomicU32::new(ticks.load(Relaxed));
-        Self { ticks, phase: AtomicU8::new(Phase::Head as u8), since, body_bytes: AtomicU64::new(0) }
+        Self {
+            ticks,
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            since,
+            body_bytes: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            leave: Notify::new(),
+        }
+    }
+
+    /// Asks the connection to close: at once if it is idle, otherwise behind the answer of its request.
+    pub fn ask_to_leave(&self) {
+        self.leaving.store(true, Relaxed);
+        self.leave.notify_one();
+    }
+
+    /// Resolves once the connection is asked to close.
+    pub async fn asked_to_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    /// For how many ticks nothing has been asked of the server. `None`: it has something to do, or is closing.
+    pub fn idle_ticks(&self) -> Option<u32> {
+        let idle = (self.is(Phase::Idle) || self.is(Phase::Fresh)) && !self.leaving.load(Relaxed);
+        idle.then(|| self.waited())
     }
 
     /// The connection enters a phase.
@@ -68,11 +97,24 @@ impl Watch {
         self.phase.load(Relaxed) == phase as u8
     }
 
+    fn waited(&self) -> u32 {
+        self.ticks.load(Relaxed).wrapping_sub(self.since.load(Relaxed))
+    }
+
+    /// Something has arrived.
+    fn received(&self) {
+        if self.is(Phase::Idle) {
+            self.enter(Phase::Head);
+        } else if self.is(Phase::Fresh) {
+            // The time for the first head runs from the connection's start.
+            self.phase.store(Phase::Head as u8, Relaxed);
+        }
+    }
+
     /// True if the connection has kept the server waiting for longer than `patience` allows.
     pub fn overdue(&self, patience: &Patience) -> bool {
-        let waited = self.ticks.load(Relaxed).wrapping_sub(self.since.load(Relaxed));
         let allowed = match self.phase.load(Relaxed) {
-            phase if phase == Phase::Head as u8 => patience.head,
+            phase if phase == Phase::Head as u8 || phase == Phase::Fresh as u8 => patience.head,
             phase if phase == Phase::Idle as u8 => patience.idle,
             phase if phase == Phase::Body as u8 => {
                 let earned_ms = self.body_bytes.load(Relaxed) * 1000 / limits::HTTP_BODY_BYTES_PER_S_MIN;
@@ -81,7 +123,7 @@ impl Watch {
             phase if phase == Phase::Writing as u8 => patience.write,
             _ => return false,
         };
-        waited > allowed
+        self.waited() > allowed
     }
 }
 
@@ -134,8 +176,8 @@ impl WatchedIo {
 impl Read for WatchedIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
-        if result.is_ready() && self.watch.is(Phase::Idle) {
-            self.watch.enter(Phase::Head);
+        if result.is_ready() {
+            self.watch.received();
         }
         result
     }

@@ -16,6 +16,8 @@ mod body;
 mod connection;
 mod error_body;
 mod guard;
+mod memory;
+mod registry;
 mod request_id;
 mod response;
 mod route;
@@ -24,7 +26,7 @@ mod settings;
 mod target;
 
 pub use api::{Api, Context, Page};
-pub use guard::Guard;
+pub use guard::{Guard, host_name};
 pub use server::{ServeReport, serve};
 pub use settings::Settings;
 pub use target::{Operation, Service};

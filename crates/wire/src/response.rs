@@ -27,16 +27,14 @@ pub enum ContentType {
 }
 
 impl ContentType {
-    /// The type of a request, which is also that of its answer; parameters and surrounding spaces do not count.
+    /// The type of a request, which is also that of its answer; parameters, surrounding spaces and case do not count.
     /// `None`: not a type that the service takes.
     pub fn of_request(value: Option<&HeaderValue>) -> Option<ContentType> {
         let value = value?.as_bytes();
         let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
-        match value[..end].trim_ascii() {
-            b"application/x-amz-json-1.0" => Some(ContentType::AmzJson10),
-            b"application/json" => Some(ContentType::Json),
-            _ => None,
-        }
+        let media_type = value[..end].trim_ascii();
+        let known = [("application/x-amz-json-1.0", ContentType::AmzJson10), ("application/json", ContentType::Json)];
+        known.into_iter().find(|(name, _)| media_type.eq_ignore_ascii_case(name.as_bytes())).map(|(_, known)| known)
     }
 
     fn header(self) -> Option<HeaderValue> {

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::{Method, Request};
-use tailrace_core::{ApiError, ErrorCode};
-use tokio::sync::Semaphore;
+use hyper::{Method, Request, Version};
+use tailrace_core::{ApiError, ErrorCode, Json, limits};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::{Api, Context};
 use crate::auth;
@@ -21,6 +22,7 @@ use crate::body::{self, BodyBudget, BodyError, Share};
 use crate::connection::{Phase, Watch};
 use crate::error_body;
 use crate::guard::Guard;
+use crate::memory;
 use crate::request_id::RequestIds;
 use crate::response::{Answer, ContentType, allow_preflight, answer};
 use crate::target::Operation;
@@ -39,6 +41,8 @@ pub struct Shared<A> {
     pub budget: Arc<BodyBudget>,
     /// Room for requests that are being worked on.
     pub in_flight: Arc<Semaphore>,
+    /// Room for large bodies that are being worked on, in bytes.
+    pub large: Arc<Semaphore>,
 }
 
 /// Answers a request.
@@ -51,7 +55,12 @@ pub async fn handle<A: Api>(shared: Arc<Shared<A>>, request: Request<Incoming>, 
         // Without the CORS header, so that the page cannot even read why.
         return close(answer(&shared.ids, 403, ContentType::Json, error_body::render(&error).into(), false));
     }
-    let body = body::read(body, &watch, &shared.budget).await;
+    if let Err(status) = check_framing(&head) {
+        watch.enter(Phase::Writing);
+        return close(answer(&shared.ids, status, ContentType::None, Bytes::new(), cross_origin));
+    }
+    let expects_continue = head.headers.contains_key(EXPECT);
+    let body = body::read(body, expects_continue, &watch, &shared.budget).await;
     watch.enter(Phase::Busy);
     let answer = match body {
         Ok((body, share)) => dispatch(&shared, &head, body, share, cross_origin).await,
@@ -59,6 +68,20 @@ pub async fn handle<A: Api>(shared: Arc<Shared<A>>, request: Request<Incoming>, 
     };
     watch.enter(Phase::Writing);
     answer
+}
+
+/// What HTTP itself demands and the library lets pass: a `Host` (RFC 9112, 3.2), and no coding of the body that we cannot
+/// undo (6.1).
+fn check_framing(head: &Parts) -> Result<(), u16> {
+    let hosts = head.headers.get_all(HOST).iter().count();
+    if hosts > 1 || hosts == 0 && head.version == Version::HTTP_11 {
+        return Err(400);
+    }
+    let codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    if codings.map(|coding| coding.as_bytes().trim_ascii()).all(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+        return Ok(());
+    }
+    Err(501)
 }
 
 fn refuse_body<A>(shared: &Shared<A>, why: &BodyError, cross_origin: bool) -> Answer {
@@ -102,8 +125,11 @@ async fn dispatch<A: Api>(
     if is_lambda_path(path) {
         return plain(501, ContentType::Json, Bytes::from_static(NOT_BUILT));
     }
+    let is_health = path.starts_with("/health/");
     match head.method {
         Method::GET => {}
+        // The library leaves the body out.
+        Method::HEAD if is_health => {}
         Method::POST => return post(shared, head, body, share, cross_origin).await,
         _ => return plain(404, ContentType::None, Bytes::from_static(UNKNOWN)),
     }
@@ -115,11 +141,14 @@ async fn dispatch<A: Api>(
         },
         _ if path.starts_with("/_admin/") => match shared.api.admin(path, head.uri.query()).await {
             Some(page) => plain(page.status, ContentType::Json, page.json),
-            None => plain(404, ContentType::Json, Bytes::from_static(br#"{"Message":"There is no such page."}"#)),
+            None => plain(404, ContentType::Json, Bytes::from_static(NO_PAGE)),
         },
+        _ if is_health => plain(404, ContentType::Json, Bytes::from_static(NO_PAGE)),
         _ => plain(200, ContentType::None, shared.healthy.clone()),
     }
 }
+
+const NO_PAGE: &[u8] = br#"{"Message":"There is no such page."}"#;
 
 const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
 
@@ -146,10 +175,13 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
 }
 
 async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Result<Bytes, ApiError> {
+    let is_large = body.len() >= limits::HTTP_LARGE_BODY_BYTES;
+    let leaves_much_behind = body.len() >= limits::HTTP_TRIM_BODY_BYTES;
+    let large = if is_large { Some(permits(&shared.large, body.len()).await?) } else { None };
     // A body that is no JSON comes before a bad target and bad authentication. The operation finds that out itself when
     // it reads the body, so it is looked for here only when one of the other two is wrong: nothing is parsed twice.
     let or_not_json = |error: ApiError| {
-        let is_json = body.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+        let is_json = body.is_empty() || aside(is_large, || Json::check(&body)).is_ok();
         if is_json { error } else { ApiError::bare(ErrorCode::SerializationException) }
     };
     let target = head.headers.get("x-amz-target");
@@ -162,21 +194,40 @@ async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, sha
     }
     let context = Context { host: head.headers.get(HOST).cloned() };
     let target = target.cloned();
-    let in_flight = Arc::clone(&shared.in_flight);
-    let permit = match Arc::clone(&in_flight).try_acquire_owned() {
-        Ok(permit) => permit,
-        Err(_) => in_flight.acquire_owned().await.map_err(|_| ApiError::bare(ErrorCode::InternalServerError))?,
-    };
+    let permit = permits(&shared.in_flight, 1).await?;
     let shared = Arc::clone(shared);
-    Finished::new(Box::pin(async move {
+    let call = async move {
         let operation = operation_of(target.as_ref()).expect("invariant: read before");
         let call = shared.api.call(operation.service, operation.name, body, &context);
         // A fault of one operation is that request's answer, and nobody else's.
         let result = AssertUnwindSafe(call).catch_unwind().await;
-        drop((share, permit));
+        // While no other large body is read, and out of the way of small ones.
+        aside(leaves_much_behind, || {
+            if leaves_much_behind {
+                memory::give_back()
+            }
+        });
+        drop((shared, permit, large, share));
         result.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "The operation failed inside.")))
-    }))
-    .await
+    };
+    Finished { call: Some(Box::pin(call)), reads_large_body: is_large }.await
+}
+
+async fn permits(room: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+    match Arc::clone(room).try_acquire_many_owned(permits) {
+        Ok(permit) => Ok(permit),
+        Err(_) => {
+            let permit = Arc::clone(room).acquire_many_owned(permits).await;
+            permit.map_err(|_| ApiError::bare(ErrorCode::InternalServerError))
+        }
+    }
+}
+
+/// Runs what takes long without holding up the other connections of its thread.
+fn aside<T>(takes_long: bool, work: impl FnOnce() -> T) -> T {
+    let many_threads = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if takes_long && many_threads() { tokio::task::block_in_place(work) } else { work() }
 }
 
 fn operation_of(target: Option<&HeaderValue>) -> Option<Operation<'_>> {
@@ -187,20 +238,17 @@ fn operation_of(target: Option<&HeaderValue>) -> Option<Operation<'_>> {
 /// of several commits half done. It keeps its place among the requests in flight until then.
 struct Finished {
     call: Option<BoxFuture<'static, Result<Bytes, ApiError>>>,
-}
-
-impl Finished {
-    fn new(call: BoxFuture<'static, Result<Bytes, ApiError>>) -> Self {
-        Self { call: Some(call) }
-    }
+    /// The next poll, the first one, reads a large body.
+    reads_large_body: bool,
 }
 
 impl Future for Finished {
     type Output = Result<Bytes, ApiError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let takes_long = std::mem::take(&mut self.reads_large_body);
         let call = self.call.as_mut().expect("invariant: not polled after its end");
-        let result = call.as_mut().poll(cx);
+        let result = aside(takes_long, || call.as_mut().poll(cx));
         if result.is_ready() {
             self.call = None;
         }
@@ -211,7 +259,7 @@ impl Future for Finished {
 impl Drop for Finished {
     fn drop(&mut self) {
         // The server waits for these through the in-flight permits; when the runtime itself ends there is nobody left.
-        if let (Some(call), Ok(runtime)) = (self.call.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(call), Ok(runtime)) = (self.call.take(), Handle::try_current()) {
             drop(runtime.spawn(call));
         }
     }

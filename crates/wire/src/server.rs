@@ -1,26 +1,26 @@
 //! Accepts connections, serves them, and ends them: at the client's wish, by the sweeper, or when the server stops.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use parking_lot::Mutex;
+use rustix::io::Errno;
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch as channel};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::api::Api;
 use crate::body::BodyBudget;
-use crate::connection::{Patience, Watch, WatchedIo};
+use crate::connection::{Patience, WatchedIo};
 use crate::guard::Guard;
+use crate::registry::{Entry, Registry};
 use crate::request_id::RequestIds;
 use crate::route::{self, Shared};
 use crate::settings::Settings;
@@ -33,8 +33,6 @@ pub struct ServeReport {
     /// Requests still being worked on when the time was over.
     pub requests_left: usize,
 }
-
-type Registry = Arc<Mutex<HashMap<u64, (Arc<Watch>, AbortHandle)>>>;
 
 /// Serves `api` on `listener` until `shutdown` resolves; then takes no more connections and requests, and waits for the
 /// answers of those that have begun, up to a bound.
@@ -55,44 +53,68 @@ pub async fn serve<A: Api>(
         ids: RequestIds::new(rng),
         budget: BodyBudget::new(settings.body_bytes_buffered_max),
         in_flight: Arc::new(Semaphore::new(settings.requests_in_flight_max)),
+        large: Arc::new(Semaphore::new(limits::HTTP_LARGE_BODIES_BYTES_MAX)),
     });
-    let (stop, stopped) = channel::channel(());
     let registry = Registry::default();
-    let ticks = Arc::new(AtomicU32::new(0));
     let mut sweep = tokio::time::interval(settings.sweep_interval());
     let patience = Patience::new(&settings);
     let mut connections = JoinSet::new();
+    let mut refusals = JoinSet::new();
     let mut next_number = 0;
+    let mut short_of_files = false;
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            _ = sweep.tick() => {
-                ticks.fetch_add(1, Ordering::Relaxed);
-                cut_overdue(&registry, &patience);
-            }
+            Some(_) = refusals.join_next(), if !refusals.is_empty() => {}
+            _ = sweep.tick() => registry.sweep(&patience),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() >= settings.connections_max => refuse(&stream, &shared.ids),
-                Ok((stream, _)) => {
-                    let watch = Arc::new(Watch::new(Arc::clone(&ticks)));
-                    let entry = Entry { number: next_number, registry: Arc::clone(&registry) };
-                    let task = connection(stream, Arc::clone(&shared), Arc::clone(&watch), stopped.clone(), entry);
-                    // Locked across the spawn, so that the task cannot leave the registry before it is in it.
-                    let mut registry = registry.lock();
-                    let handle = connections.spawn(task);
-                    registry.insert(next_number, (watch, handle));
+                Ok((stream, _)) if make_room(&registry, &mut connections, settings.connections_max).await => {
+                    let shared = Arc::clone(&shared);
+                    registry.enter(next_number, |entry| connections.spawn(connection(stream, shared, entry)));
                     next_number += 1;
                 }
-                // The connection is gone already, or the process is out of descriptors: either way others must go on.
+                Ok((stream, _)) if refusals.len() < limits::HTTP_REFUSALS_MAX => {
+                    refusals.spawn(refuse(stream, refusal(&shared.ids)));
+                }
+                Ok(_) => {}
+                Err(error) if is_out_of_files(&error) => {
+                    if !short_of_files {
+                        tracing::warn!(%error, "connections wait, and idle ones are closed: raise the limit of open files");
+                    }
+                    short_of_files = true;
+                    registry.evict();
+                    tokio::time::sleep(Duration::from_millis(limits::HTTP_ACCEPT_PAUSE_MS)).await;
+                }
+                // The connection is gone already; should it be the listener, nothing must spin.
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             },
         }
     }
     drop(listener);
-    drop(stop);
+    drop(refusals);
+    registry.evict_all();
     finish(connections, &shared.in_flight, &settings).await
+}
+
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
+
+/// Makes room for one more connection, at the cost of the longest idle one if there is none. False: none is idle, or the
+/// idle one has just got a request.
+async fn make_room(registry: &Registry, connections: &mut JoinSet<()>, max: usize) -> bool {
+    while connections.try_join_next().is_some() {}
+    if connections.len() < max {
+        return true;
+    }
+    if registry.evict() {
+        let patience = Duration::from_millis(limits::HTTP_EVICTION_MS);
+        let _ = tokio::time::timeout(patience, connections.join_next()).await;
+    }
+    connections.len() < max
 }
 
 async fn finish(
@@ -118,30 +140,13 @@ async fn finish(
     Ok(ServeReport { connections_cut, requests_left })
 }
 
-/// A connection's place in the registry.
-struct Entry {
-    number: u64,
-    registry: Registry,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.registry.lock().remove(&self.number);
-    }
-}
-
-async fn connection<A: Api>(
-    stream: TcpStream,
-    shared: Arc<Shared<A>>,
-    watch: Arc<Watch>,
-    mut stopped: channel::Receiver<()>,
-    entry: Entry,
-) {
+async fn connection<A: Api>(stream: TcpStream, shared: Arc<Shared<A>>, entry: Entry) {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let io = WatchedIo::new(stream, Arc::clone(&watch));
+    let watch = &entry.watch;
+    let io = WatchedIo::new(stream, Arc::clone(watch));
     let service = service_fn(move |request| {
-        let answer = route::handle(Arc::clone(&shared), request, Arc::clone(&watch));
+        let answer = route::handle(Arc::clone(&shared), request, Arc::clone(watch));
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
@@ -155,25 +160,16 @@ async fn connection<A: Api>(
     let mut connection = std::pin::pin!(connection);
     // Errors are the client's: bytes that are not HTTP, or a hang-up. It has been told, or is gone.
     tokio::select! {
+        biased;
         _ = connection.as_mut() => {}
-        _ = stopped.changed() => {
+        () = watch.asked_to_leave() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
     }
-    drop(entry);
 }
 
-fn cut_overdue(registry: &Registry, patience: &Patience) {
-    for (watch, task) in registry.lock().values() {
-        if watch.overdue(patience) {
-            task.abort();
-        }
-    }
-}
-
-/// Tells a client that there is no room for it; whoever does not read that at once does not get to keep us busy.
-fn refuse(stream: &TcpStream, ids: &RequestIds) {
+fn refusal(ids: &RequestIds) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nx-amzn-requestid: {}\r\ncontent-type: application/x-amz-json-1.0\r\n\
          x-amz-crc32: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -181,5 +177,16 @@ fn refuse(stream: &TcpStream, ids: &RequestIds) {
         crc32fast::hash(route::BUSY),
         route::BUSY.len()
     );
-    let _ = stream.try_write(&[head.as_bytes(), route::BUSY].concat());
+    [head.as_bytes(), route::BUSY].concat()
+}
+
+/// Tells a client that there is no room for it. What it sends is taken and thrown away until it has seen the answer: a
+/// socket that is closed with something unread is reset, and the answer lost.
+async fn refuse(mut stream: TcpStream, answer: Vec<u8>) {
+    let told = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(limits::HTTP_REFUSAL_MS), told).await;
 }

@@ -49,7 +49,18 @@ const LISTENING: &str = "listening on http://127.0.0.1:";
 impl Tailrace {
     /// Starts it, and waits until it says where it listens.
     pub fn start(arguments: &[&str], data_dir: &Path) -> Tailrace {
-        let mut command = command(arguments);
+        Self::start_command(command(arguments), data_dir)
+    }
+
+    /// As [`Tailrace::start`], under a limit as the shell's `ulimit` takes it.
+    pub fn start_limited(ulimit: &str, arguments: &[&str], data_dir: &Path) -> Tailrace {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_tailrace")]).args(arguments).stdin(Stdio::null());
+        Self::start_command(shell, data_dir)
+    }
+
+    fn start_command(mut command: Command, data_dir: &Path) -> Tailrace {
         command.args(["--port", "0", "--data-dir"]).arg(data_dir);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, receiver) = mpsc::channel();

@@ -2,11 +2,12 @@
 //! checked as it is read.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +40,7 @@ struct State {
     now: AtomicUsize,
     most: AtomicUsize,
     not_ready: Mutex<Option<String>>,
+    unblocked: (Mutex<bool>, Condvar),
 }
 
 #[derive(Clone, Default)]
@@ -47,7 +49,9 @@ struct Echo(Arc<State>);
 impl Api for Echo {
     fn knows(&self, operation: Operation<'_>) -> bool {
         match operation.service {
-            Service::DynamoDb => ["Echo", "Slow", "Hang", "Panic", "Invalid", "Broken"].contains(&operation.name),
+            Service::DynamoDb => {
+                ["Echo", "Slow", "Hang", "Block", "Panic", "Invalid", "Broken"].contains(&operation.name)
+            }
             Service::Streams => operation.name == "ListStreams",
         }
     }
@@ -61,6 +65,12 @@ impl Api for Echo {
             (Service::Streams, _) => Ok(Bytes::from_static(br#"{"streams":true}"#)),
             (_, "Slow") => {
                 tokio::time::sleep(Duration::from_millis(600)).await;
+                Ok(body)
+            }
+            (_, "Block") => {
+                let (unblocked, changed) = &self.0.unblocked;
+                let wait = changed.wait_timeout_while(unblocked.lock().unwrap(), Duration::from_secs(20), |on| !*on);
+                assert!(!wait.unwrap().1.timed_out());
                 Ok(body)
             }
             (_, "Hang") => std::future::pending().await,
@@ -123,6 +133,12 @@ impl Server {
 
     pub fn set_ready(&self, ready: Result<(), String>) {
         *self.state.not_ready.lock().unwrap() = ready.err();
+    }
+
+    /// Lets the calls of Block go on.
+    pub fn unblock(&self) {
+        *self.state.unblocked.0.lock().unwrap() = true;
+        self.state.unblocked.1.notify_all();
     }
 
     pub fn calls(&self) -> usize {
@@ -206,6 +222,11 @@ impl Client {
         self.try_receive().expect("the server hung up without an answer")
     }
 
+    /// The answer to HEAD.
+    pub fn receive_head(&mut self) -> Reply {
+        self.try_receive_head().expect("the server hung up without an answer")
+    }
+
     /// What comes until the server closes.
     pub fn until_closed(&mut self) -> Vec<u8> {
         while self.fill() {}
@@ -225,7 +246,7 @@ impl Client {
         }
     }
 
-    fn try_receive(&mut self) -> Option<Reply> {
+    fn try_receive_head(&mut self) -> Option<Reply> {
         let end = loop {
             match self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
                 Some(at) => break at + 4,
@@ -240,15 +261,19 @@ impl Client {
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let length = headers.iter().find(|(n, _)| n == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
+        let closed = headers.iter().any(|(n, v)| n == "connection" && v == "close");
+        Some(Reply { status, headers, body: Vec::new(), closed })
+    }
+
+    fn try_receive(&mut self) -> Option<Reply> {
+        let mut reply = self.try_receive_head()?;
+        let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
         while self.buffer.len() < length {
             assert!(self.fill(), "the body ends early");
         }
-        let body: Vec<u8> = self.buffer.drain(..length).collect();
-        let closed = headers.iter().any(|(n, v)| n == "connection" && v == "close");
-        let reply = Reply { status, headers, body, closed };
+        reply.body = self.buffer.drain(..length).collect();
         // The HTTP library's own answers, and the interim one, carry nothing.
-        if !([100, 431].contains(&status) || status == 400 && reply.body.is_empty()) {
+        if !([100, 431].contains(&reply.status) || reply.status == 400 && reply.body.is_empty()) {
             let id = reply.header("x-amzn-requestid").expect("every answer has a request id");
             assert!(id.len() == 52 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()), "{id}");
             assert_eq!(reply.header("x-amz-crc32"), Some(crc32fast::hash(&reply.body).to_string().as_str()));
