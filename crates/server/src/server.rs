@@ -102,7 +102,7 @@ impl Server {
         let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
         let db = Arc::new(db.map_err(|e| StartError::Store(e.to_string()))?);
         same_arns(&db, &data_dir)?;
-        for warning in store.warning {
+        if let Some(warning) = store.warning {
             let _ = events.try_send(Event::Notice(warning));
         }
 
