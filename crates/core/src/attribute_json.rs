@@ -230,7 +230,16 @@ fn scalar_name(value: &Json) -> &'static str {
 /// # Errors
 /// The first wrong value, in the order of the text.
 pub fn read_value(value: Json) -> Result<AttributeValue, ValueError> {
-    read(value, 1)
+    read(value, 1, CONTAINERS_MAX)
+}
+
+/// Reads a value of `ExpressionAttributeValues` whose JSON types are checked. It may nest one level deeper than an item, as
+/// long as it is only compared with: an update that would store it refuses it. Source: spec/dynamodb-api.md 3.3.
+///
+/// # Errors
+/// The first wrong value, in the order of the text.
+pub fn read_expression_value(value: Json) -> Result<AttributeValue, ValueError> {
+    read(value, 1, CONTAINERS_MAX + 1)
 }
 
 /// Reads an item or a key whose JSON types are checked.
@@ -238,30 +247,37 @@ pub fn read_value(value: Json) -> Result<AttributeValue, ValueError> {
 /// # Errors
 /// The first wrong value or empty name, in the order of the text.
 pub fn read_item(map: Json) -> Result<Item, ValueError> {
-    read_members(map, 0)
+    read_members(map, 0, CONTAINERS_MAX)
 }
 
-fn read_members(map: Json, level: usize) -> Result<BTreeMap<String, AttributeValue>, ValueError> {
+/// Lists and maps in each other: what they hold is a level of its own.
+const CONTAINERS_MAX: usize = NESTING_LEVELS_MAX - 1;
+
+fn read_members(
+    map: Json,
+    level: usize,
+    containers_max: usize,
+) -> Result<BTreeMap<String, AttributeValue>, ValueError> {
     let Json::Object(members) = map else { return Err(ValueError::empty()) };
     let mut out = Vec::with_capacity(members.len());
     for (name, value) in members {
         if name.is_empty() {
             return Err(ValueError::new(ValueErrorKind::EmptyName, "Empty attribute name"));
         }
-        out.push((name, read(value, level + 1)?));
+        out.push((name, read(value, level + 1, containers_max)?));
     }
     Ok(out.into_iter().collect())
 }
 
-fn read(value: Json, level: usize) -> Result<AttributeValue, ValueError> {
-    if level > NESTING_LEVELS_MAX {
-        return Err(too_deep(&value, level));
-    }
+fn read(value: Json, level: usize, containers_max: usize) -> Result<AttributeValue, ValueError> {
     let Json::Object(members) = value else { return Err(ValueError::empty()) };
     let mut members = members.into_iter().filter(|(name, value)| is_datatype(name) && *value != Json::Null);
     let (datatype, value) = members.next().ok_or_else(ValueError::empty)?;
     if members.next().is_some() {
         return Err(ValueError::several_types());
+    }
+    if level > containers_max && matches!(datatype.as_str(), "L" | "M") {
+        return Err(too_deep(&value, level));
     }
     match (datatype.as_str(), value) {
         ("S", Json::String(text)) => Ok(AttributeValue::S(text)),
@@ -280,10 +296,10 @@ fn read(value: Json, level: usize) -> Result<AttributeValue, ValueError> {
         ("NS", Json::Array(members)) => read_numbers(members),
         ("BS", Json::Array(members)) => read_binaries(members),
         ("L", Json::Array(elements)) => {
-            let elements: Result<Vec<_>, _> = elements.into_iter().map(|element| read(element, level + 1)).collect();
-            elements.map(AttributeValue::L)
+            let elements = elements.into_iter().map(|element| read(element, level + 1, containers_max));
+            elements.collect::<Result<_, _>>().map(AttributeValue::L)
         }
-        ("M", map @ Json::Object(_)) => read_members(map, level).map(AttributeValue::M),
+        ("M", map @ Json::Object(_)) => read_members(map, level, containers_max).map(AttributeValue::M),
         _ => Err(ValueError::empty()),
     }
 }
@@ -367,24 +383,31 @@ fn read_binaries(members: Vec<Json>) -> Result<AttributeValue, ValueError> {
     })
 }
 
-fn too_deep(value: &Json, level: usize) -> ValueError {
+/// `content`: of a list or map at `level`.
+fn too_deep(content: &Json, level: usize) -> ValueError {
     /// From this level on the text loses its envelope. Source: spec/dynamodb-api.md 3.3.
     const ENVELOPE_LEVELS_MAX: usize = 62;
     let text = "Nesting Levels have exceeded supported limits: \
                 Attributes in the item have nested levels beyond supported limit";
-    let enveloped = level - 1 + levels(value) <= ENVELOPE_LEVELS_MAX;
+    let enveloped = level + content_levels(content) <= ENVELOPE_LEVELS_MAX;
     ValueError { enveloped, ..ValueError::new(ValueErrorKind::Nesting, text) }
 }
 
 /// How many levels of attribute values a tree has, the value itself counted.
 fn levels(value: &Json) -> usize {
     let Json::Object(members) = value else { return 1 };
-    let inner = members.iter().filter_map(|(name, value)| match (name.as_str(), value) {
-        ("L", Json::Array(elements)) => elements.iter().map(levels).max(),
-        ("M", Json::Object(members)) => members.iter().map(|(_, value)| levels(value)).max(),
-        _ => None,
-    });
-    1 + inner.max().unwrap_or(0)
+    let containers = members.iter().filter(|(name, _)| matches!(name.as_str(), "L" | "M"));
+    1 + containers.map(|(_, content)| content_levels(content)).max().unwrap_or(0)
+}
+
+/// The levels below a list or map; an empty one counts as if it held something.
+fn content_levels(content: &Json) -> usize {
+    let below = match content {
+        Json::Array(elements) => elements.iter().map(levels).max(),
+        Json::Object(members) => members.iter().map(|(_, value)| levels(value)).max(),
+        _ => return 0,
+    };
+    below.unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -138,6 +138,21 @@ fn nesting_is_bounded_and_loses_its_envelope_far_beyond() {
     }
 }
 
+/// spec/dynamodb-api.md 3.3: containers are counted, whether or not anything is in the last of them; a value that is only
+/// compared with may have one more.
+#[test]
+fn an_empty_list_or_map_nests_as_deep_as_a_full_one() {
+    for (open, inner, close) in [(r#"{"L":["#, r#"{"L":[]}"#, "]}"), (r#"{"M":{"a":"#, r#"{"M":{}}"#, "}}")] {
+        let empty = |containers: usize| {
+            json(&format!("{}{inner}{}", open.repeat(containers - 1), close.repeat(containers - 1)))
+        };
+        assert!(read_value(empty(31)).is_ok(), "{inner}");
+        assert_eq!(read_value(empty(32)).unwrap_err().kind, ValueErrorKind::Nesting, "{inner}");
+        assert!(read_expression_value(empty(32)).is_ok(), "{inner}");
+        assert_eq!(read_expression_value(empty(33)).unwrap_err().kind, ValueErrorKind::Nesting, "{inner}");
+    }
+}
+
 #[test]
 fn only_the_current_wording_of_a_writing_operation_has_an_envelope() {
     let error = || read_value(json(r#"{"SS":[]}"#)).unwrap_err();

@@ -4,7 +4,8 @@
 pub const REQUEST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest item, bytes by the item size rule. Source: spec/dynamodb-api.md 3.4.
 pub const ITEM_BYTES_MAX: usize = 409_600;
-/// Deepest nesting of an attribute value, the value itself counted. Source: spec/dynamodb-api.md 3.3.
+/// Deepest nesting of an attribute value, the value itself counted; an empty list or map counts as if it held something.
+/// Source: spec/dynamodb-api.md 3.3.
 pub const NESTING_LEVELS_MAX: usize = 32;
 /// Largest partition key value, bytes. Source: spec/dynamodb-api.md 3.5.
 pub const HASH_KEY_BYTES_MAX: usize = 2048;

@@ -268,12 +268,13 @@ fn arithmetic_error(error: NumberError) -> ExprError {
     ExprError::bare(error.to_string())
 }
 
-/// A value that is put at `depth` (1: a top-level attribute) must not reach below the deepest level.
+/// A value that is put at `depth` (1: a top-level attribute) must not reach below the deepest level. An empty list or map
+/// counts as if it held something.
 fn check_depth(value: &AttributeValue, depth: usize) -> Result<(), ExprError> {
     fn levels(value: &AttributeValue) -> usize {
         match value {
-            AttributeValue::L(elements) => 1 + elements.iter().map(levels).max().unwrap_or(0),
-            AttributeValue::M(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+            AttributeValue::L(elements) => 1 + elements.iter().map(levels).max().unwrap_or(1),
+            AttributeValue::M(members) => 1 + members.values().map(levels).max().unwrap_or(1),
             _ => 1,
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use tailrace_core::attribute_json::{ValueError, ValueErrorKind, read_value};
+use tailrace_core::attribute_json::{ValueError, ValueErrorKind, read_expression_value};
 use tailrace_core::expr::{
     ExprError, ExprKind, Path, Placeholders, check_names, check_size, check_value_keys, invalid_value,
     names_without_expression, nested_key, values_without_expression,
@@ -102,7 +102,8 @@ impl ExpressionMaps {
         };
         ExpressionMaps {
             names: names.map(|members| members.into_iter().filter_map(name).collect()),
-            values: values.map(|members| members.into_iter().map(|(key, value)| (key, read_value(value))).collect()),
+            values: values
+                .map(|members| members.into_iter().map(|(key, value)| (key, read_expression_value(value))).collect()),
         }
     }
 

@@ -140,3 +140,36 @@ async fn values_that_nest_too_deep_are_refused_at_any_depth() {
         assert_eq!(answer(levels).await.unwrap_err().to_string(), expected, "{levels}");
     }
 }
+
+/// spec/dynamodb-api.md 3.3
+#[tokio::test]
+async fn a_value_to_compare_with_may_nest_one_level_deeper_than_what_is_stored() {
+    let bench = Bench::new().await;
+    let nested = |containers: usize| (1..containers).fold(json!({"M": {}}), |inner, _| json!({"M": {"a": inner}}));
+    let request = |operation: &str, containers: usize| {
+        let mut body = json!({"TableName": "users", "ExpressionAttributeValues": {":v": nested(containers)}});
+        let (member, expression, text) = match operation {
+            "PutItem" => ("Item", "ConditionExpression", "x <> :v"),
+            _ => ("Key", "UpdateExpression", "SET x = :v"),
+        };
+        body[member] = json!({"pk": s("a")});
+        body[expression] = json!(text);
+        body
+    };
+    bench.ok("PutItem", request("PutItem", 32)).await;
+    bench.ok("UpdateItem", request("UpdateItem", 31)).await;
+    bench.ok("GetItem", json!({"TableName": "users", "Key": {"pk": s("a")}})).await;
+    let short = "Nesting Levels have exceeded supported limits";
+    bench.refused("UpdateItem", request("UpdateItem", 32), &ve(short)).await;
+    let long = "ExpressionAttributeValues contains invalid value: Nesting Levels have exceeded supported limits: \
+                Attributes in the item have nested levels beyond supported limit for key :v";
+    for operation in ["PutItem", "UpdateItem"] {
+        bench.refused(operation, request(operation, 33), &enveloped(long)).await;
+    }
+    let put = json!({"TableName": "users", "Key": {"pk": s("a")},
+        "UpdateExpression": format!("SET x{} = :v", ".a".repeat(30)), "ExpressionAttributeValues": {":v": {"L": []}}});
+    bench.ok("UpdateItem", put).await;
+    let deeper = json!({"TableName": "users", "Key": {"pk": s("a")},
+        "UpdateExpression": format!("SET x{}[0] = :v", ".a".repeat(30)), "ExpressionAttributeValues": {":v": {"M": {}}}});
+    bench.refused("UpdateItem", deeper, &ve(short)).await;
+}
