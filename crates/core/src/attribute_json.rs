@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::echo::{echo, echo_list};
 use crate::error::{ApiError, ErrorCode};
 use crate::json::Json;
 use crate::limits::NESTING_LEVELS_MAX;
@@ -64,6 +65,7 @@ impl ValueError {
         if error != NumberError::Syntax {
             return ValueError::new(kind, error.to_string());
         }
+        let text = echo(text);
         let classic = if text.is_empty() { error.to_string() } else { format!("{error}: {text}") };
         Self { kind, current: format!("{error}: {text}"), classic, enveloped: true }
     }
@@ -336,11 +338,11 @@ fn read_strings(members: Vec<Json>) -> Result<AttributeValue, ValueError> {
     if set.len() == members.len() {
         return Ok(AttributeValue::Ss(set));
     }
-    let quoted: Vec<String> = members.iter().map(|member| format!("\"{member}\"")).collect();
+    let (current, classic) = (echo_list(&members, "\"", ", "), echo_list(&members, "", ", "));
     Err(ValueError {
         kind: ValueErrorKind::Duplicates,
-        current: format!("{PARAMETER_VALUES}Input collection [{}] contains duplicates.", quoted.join(", ")),
-        classic: format!("{PARAMETER_VALUES}Input collection [{}] contains duplicates.", members.join(", ")),
+        current: format!("{PARAMETER_VALUES}Input collection [{current}] contains duplicates."),
+        classic: format!("{PARAMETER_VALUES}Input collection [{classic}] contains duplicates."),
         enveloped: true,
     })
 }
@@ -374,11 +376,11 @@ fn read_binaries(members: Vec<Json>) -> Result<AttributeValue, ValueError> {
         return Ok(AttributeValue::Bs(set));
     }
     // The text shows every member in its canonical base64.
-    let quoted: Vec<String> = members.iter().map(|member| format!("\"{member}\"")).collect();
+    let (current, classic) = (echo_list(&members, "\"", ","), echo_list(&members, "", ", "));
     Err(ValueError {
         kind: ValueErrorKind::Duplicates,
-        current: format!("{PARAMETER_VALUES}Input collection [{}]of type BS contains duplicates.", quoted.join(",")),
-        classic: format!("{PARAMETER_VALUES}Input collection [{}]of type BS contains duplicates.", members.join(", ")),
+        current: format!("{PARAMETER_VALUES}Input collection [{current}]of type BS contains duplicates."),
+        classic: format!("{PARAMETER_VALUES}Input collection [{classic}]of type BS contains duplicates."),
         enveloped: true,
     })
 }

@@ -116,6 +116,23 @@ fn wrong_values_are_named_in_both_wordings() {
 }
 
 #[test]
+fn errors_repeat_only_the_beginning_of_large_values() {
+    let long = "ä".repeat(1_000_000);
+    for value in [
+        format!(r#"{{"N":"{long}"}}"#),
+        format!(r#"{{"NS":["1","{long}"]}}"#),
+        format!(r#"{{"SS":["{long}","{long}"]}}"#),
+        format!(r#"{{"SS":[{}"a"]}}"#, r#""a","#.repeat(1_000_000)),
+        format!(r#"{{"BS":["{0}","{0}"]}}"#, "AAAA".repeat(1_000_000)),
+    ] {
+        let (current, classic, _) = texts(&value);
+        for text in [current, classic] {
+            assert!((4096..4300).contains(&text.len()), "{} bytes: {text}", text.len());
+        }
+    }
+}
+
+#[test]
 fn lenient_booleans_and_absent_members_are_read() {
     assert_eq!(read_value(json(r#"{"BOOL":"yes"}"#)), Ok(AttributeValue::Bool(true)));
     assert_eq!(read_value(json(r#"{"NULL":"1"}"#)), Ok(AttributeValue::Null));

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::echo::echo;
 use crate::expr::{
     Action, Change, Comparison, Condition, ExprError, KeyCondition, Node, Operand, Path, Projection, SetValue, Update,
 };
@@ -109,7 +110,7 @@ pub fn attribute_updates(attributes: &BTreeMap<String, AttributeUpdate>) -> Resu
 pub fn attributes_to_get(names: &[String]) -> Result<Projection, ExprError> {
     for (i, name) in names.iter().enumerate() {
         if names[..i].contains(name) {
-            return Err(ExprError::parameter_values(format_args!("Duplicate value in attribute name: {name}")));
+            return Err(ExprError::parameter_values(format_args!("Duplicate value in attribute name: {}", echo(name))));
         }
     }
     Ok(Projection::of(names.iter().map(|name| Path::attribute(name.as_str())).collect()))
@@ -141,7 +142,7 @@ fn joined(mut nodes: Vec<Node>, operator: Option<ConditionalOperator>) -> Result
 }
 
 fn expected_node(name: &str, expected: &ExpectedAttribute) -> Result<Node, ExprError> {
-    let fault = |detail: &str| Err(ExprError::parameter_values(format_args!("{detail} for Attribute: {name}")));
+    let fault = |detail: &str| Err(ExprError::parameter_values(format_args!("{detail} for Attribute: {}", echo(name))));
     if expected.comparison_operator.is_some() && expected.exists.is_some() {
         return fault("Exists and ComparisonOperator cannot be used together");
     }
@@ -165,7 +166,10 @@ fn expected_node(name: &str, expected: &ExpectedAttribute) -> Result<Node, ExprE
         (None, Some(list)) => list.as_slice(),
         (None, None) if matches!(operator.as_str(), "NULL" | "NOT_NULL") => &[],
         (None, None) => {
-            return fault(&format!("Value or AttributeValueList must be used with ComparisonOperator: {operator}"));
+            return fault(&format!(
+                "Value or AttributeValueList must be used with ComparisonOperator: {}",
+                echo(operator)
+            ));
         }
     };
     condition_node(name, operator, arguments)

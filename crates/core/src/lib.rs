@@ -6,6 +6,7 @@
 pub mod attribute_json;
 pub mod clock;
 pub mod codec;
+mod echo;
 pub mod error;
 pub mod expr;
 pub mod ids;

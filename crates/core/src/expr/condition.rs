@@ -13,6 +13,7 @@ use super::resolve::{
     unknown_function, wrong_operand_count, wrong_operand_type,
 };
 use super::syntax::{self, Comparator, RawCall, RawCondition, RawOperand};
+use crate::echo::echo;
 use crate::limits;
 use crate::value::{AttributeValue, Item};
 
@@ -378,10 +379,11 @@ impl std::fmt::Display for Scalar<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use base64::Engine as _;
         match self.0 {
-            AttributeValue::S(text) => write!(f, "{{S:{text}}}"),
+            AttributeValue::S(text) => write!(f, "{{S:{}}}", echo(text)),
             AttributeValue::N(number) => write!(f, "{{N:{number}}}"),
             AttributeValue::B(bytes) => {
-                write!(f, "{{B:{}}}", base64::engine::general_purpose::STANDARD.encode(bytes))
+                let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+                write!(f, "{{B:{}}}", echo(&text))
             }
             other => write!(f, "{{{}}}", other.type_name()),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::ExprError;
+use crate::echo::{echo, echo_list};
 use crate::limits;
 use crate::size::value_size;
 use crate::value::AttributeValue;
@@ -68,8 +69,9 @@ impl Placeholders {
     /// names before values.
     pub fn finish(&self) -> Result<(), ExprError> {
         fn unused<T>(slots: &BTreeMap<String, Slot<T>>) -> Option<String> {
-            let keys: Vec<&str> = slots.iter().filter(|(_, slot)| !slot.used).map(|(key, _)| key.as_str()).collect();
-            (!keys.is_empty()).then(|| keys.join(", "))
+            let keys = slots.iter().filter(|(_, slot)| !slot.used).map(|(key, _)| key.as_str());
+            let keys: Vec<&str> = keys.collect();
+            (!keys.is_empty()).then(|| echo_list(&keys, "", ", "))
         }
         for (parameter, keys) in
             [("ExpressionAttributeNames", unused(&self.names)), ("ExpressionAttributeValues", unused(&self.values))]
@@ -135,7 +137,7 @@ fn check_key(parameter: &str, sigil: u8, key: &str) -> Result<(), ExprError> {
         [] => false,
     };
     if !well_formed {
-        return Err(ExprError::bare(format!("{parameter} contains invalid key: Syntax error; key: \"{key}\"")));
+        return Err(ExprError::bare(format!("{parameter} contains invalid key: Syntax error; key: \"{}\"", echo(key))));
     }
     if key.len() > limits::PLACEHOLDER_BYTES_MAX {
         return Err(ExprError::bare(format!(

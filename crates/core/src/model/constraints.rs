@@ -5,6 +5,7 @@ use super::Operation;
 use super::Wording;
 use super::java;
 use super::shape::{Kind, Member, NAME_PATTERN, Shape, ShapeId, TableNameRule};
+use crate::echo::echo;
 use crate::limits::VALIDATION_ERRORS_MAX;
 use crate::{ApiError, Json};
 
@@ -29,7 +30,7 @@ impl Path {
     }
 
     fn element(&self, key: &str) -> Path {
-        let end = format!(".{key}.member");
+        let end = format!(".{}.member", echo(key));
         self.then(&end, &end)
     }
 }
@@ -197,7 +198,7 @@ impl Walk<'_> {
     }
 
     fn fault(&mut self, value: &str, path: &str, constraint: &str) {
-        let text = format!("Value '{value}' at '{path}' failed to satisfy constraint: {constraint}");
+        let text = format!("Value '{}' at '{path}' failed to satisfy constraint: {constraint}", echo(value));
         self.faults.push(Fault { text, whole: false });
     }
 

@@ -3,16 +3,14 @@
 
 use super::shape::{Kind, Shape, ShapeId};
 use crate::Json;
+use crate::echo::echo;
 use crate::limits::ECHOED_VALUE_BYTES_MAX;
 
 /// The text of a value.
 pub(super) fn text(shapes: &[Shape], id: ShapeId, json: &Json) -> String {
     let mut out = String::new();
     write(shapes, id, json, &mut out);
-    if out.len() > ECHOED_VALUE_BYTES_MAX {
-        let end = (0..=ECHOED_VALUE_BYTES_MAX).rev().find(|at| out.is_char_boundary(*at)).unwrap_or(0);
-        out.truncate(end);
-    }
+    out.truncate(echo(&out).len());
     out
 }
 
@@ -22,7 +20,7 @@ fn write(shapes: &[Shape], id: ShapeId, json: &Json, out: &mut String) {
     }
     let shape = &shapes[id.0];
     match (&shape.kind, json) {
-        (_, Json::String(text)) => out.push_str(text),
+        (_, Json::String(text)) => out.push_str(echo(text)),
         (Kind::Integer, number) if number.as_saturated_i32().is_some() => {
             out.push_str(&number.as_saturated_i32().unwrap_or_default().to_string());
         }
@@ -42,7 +40,7 @@ fn write(shapes: &[Shape], id: ShapeId, json: &Json, out: &mut String) {
             out.push('{');
             for (index, (key, json)) in entries.iter().enumerate() {
                 out.push_str(if index == 0 { "" } else { ", " });
-                out.push_str(key);
+                out.push_str(echo(key));
                 out.push('=');
                 write(shapes, *value, json, out);
             }

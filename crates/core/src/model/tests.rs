@@ -174,6 +174,22 @@ fn at_most_ten_errors_are_listed() {
     assert_eq!(text.matches("Value ").count(), 10);
 }
 
+#[test]
+fn errors_repeat_only_the_beginning_of_large_values() {
+    let long = "x".repeat(1_000_000);
+    for (operation, body) in [
+        ("GetItem", format!(r#"{{"TableName":"{long}","Key":{{}}}}"#)),
+        ("GetItem", format!(r#"{{"TableName":"abc","Key":{{}},"ReturnConsumedCapacity":"{long}"}}"#)),
+        ("BatchGetItem", format!(r#"{{"RequestItems":{{"{long}":{{"Keys":[]}}}}}}"#)),
+        ("BatchWriteItem", format!(r#"{{"RequestItems":{{"{long}":[]}}}}"#)),
+    ] {
+        for wording in [Wording::Current, Wording::Classic] {
+            let text = message(dynamodb(), operation, &body, wording);
+            assert!((4096..10_000).contains(&text.len()), "{operation}: {} bytes", text.len());
+        }
+    }
+}
+
 /// spec/streams.md 3, 6, 7
 #[test]
 fn streams_have_bounds_too() {

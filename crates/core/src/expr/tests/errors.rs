@@ -369,6 +369,8 @@ fn placeholder_maps_are_checked() {
         "ExpressionAttributeNames contains invalid value: Empty attribute name for key #a",
         false,
     );
+    let long = Placeholders::new(names(&"a".repeat(1_000_000), "a"), None).unwrap_err().text;
+    assert!((4096..4300).contains(&long.len()), "{} bytes", long.len());
     assert!(Placeholders::new(names(&format!("#{}", "a".repeat(254)), "a"), None).is_ok());
     check(
         Placeholders::new(names(&format!("#{}", "a".repeat(255)), "a"), None),
@@ -391,6 +393,9 @@ fn placeholders_that_nothing_used_are_named() {
     assert_eq!(unused(&both), "Value provided in ExpressionAttributeValues unused in expressions: keys: {:b}");
     Update::parse("SET x = :b", &mut both).unwrap();
     assert_eq!(both.finish(), Ok(()));
+    let many = (0..10_000).map(|i| (format!("#{i}"), "a".to_owned())).collect();
+    let text = unused(&Placeholders::new(Some(many), None).unwrap());
+    assert!((4096..4300).contains(&text.len()), "{} bytes", text.len());
 }
 
 #[test]
