@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::echo::{echo, echo_list};
 use crate::error::{ApiError, ErrorCode};
 use crate::json::Json;
-use crate::limits::NESTING_LEVELS_MAX;
+use crate::limits::{ATTRIBUTE_NAME_BYTES_MAX, NESTING_LEVELS_MAX};
 use crate::model::Wording;
 use crate::number::{Number, NumberError};
 use crate::value::{AttributeValue, Item};
@@ -37,8 +37,8 @@ pub enum ValueErrorKind {
     NullFalse,
     /// Too many levels.
     Nesting,
-    /// An attribute name without characters.
-    EmptyName,
+    /// An attribute name without characters, or with too many.
+    Name,
 }
 
 /// A wrong attribute value, in the exact words of both wordings. Always a ValidationException.
@@ -263,9 +263,7 @@ fn read_members(
     let Json::Object(members) = map else { return Err(ValueError::empty()) };
     let mut out = Vec::with_capacity(members.len());
     for (name, value) in members {
-        if name.is_empty() {
-            return Err(ValueError::new(ValueErrorKind::EmptyName, "Empty attribute name"));
-        }
+        check_name(&name)?;
         out.push((name, read(value, level + 1, containers_max)?));
     }
     Ok(out.into_iter().collect())
@@ -303,6 +301,22 @@ fn read(value: Json, level: usize, containers_max: usize) -> Result<AttributeVal
         }
         ("M", map @ Json::Object(_)) => read_members(map, level, containers_max).map(AttributeValue::M),
         _ => Err(ValueError::empty()),
+    }
+}
+
+/// Checks the length of an attribute's name.
+///
+/// # Errors
+/// The name is empty, or too long.
+pub fn check_name(name: &str) -> Result<(), ValueError> {
+    match name.len() {
+        0 => Err(ValueError::new(ValueErrorKind::Name, "Empty attribute name")),
+        1..=ATTRIBUTE_NAME_BYTES_MAX => Ok(()),
+        _ => {
+            // What AWS says of an item's name is not known; this is its text for ExpressionAttributeNames.
+            let text = format!("Attribute name is too large, must be less than {} bytes", ATTRIBUTE_NAME_BYTES_MAX + 1);
+            Err(ValueError::new(ValueErrorKind::Name, text))
+        }
     }
 }
 

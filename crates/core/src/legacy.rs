@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::attribute_json::check_name;
 use crate::echo::echo;
 use crate::expr::{
     Action, Change, Comparison, Condition, ExprError, KeyCondition, Node, Operand, Path, Projection, SetValue, Update,
@@ -109,6 +110,7 @@ pub fn attribute_updates(attributes: &BTreeMap<String, AttributeUpdate>) -> Resu
 /// The projection that `AttributesToGet` stands for.
 pub fn attributes_to_get(names: &[String]) -> Result<Projection, ExprError> {
     for (i, name) in names.iter().enumerate() {
+        check_name(name).map_err(|error| ExprError::enveloped(error.current))?;
         if names[..i].contains(name) {
             return Err(ExprError::parameter_values(format_args!("Duplicate value in attribute name: {}", echo(name))));
         }

@@ -7,6 +7,8 @@ pub const ITEM_BYTES_MAX: usize = 409_600;
 /// Deepest nesting of an attribute value, the value itself counted; an empty list or map counts as if it held something.
 /// Source: spec/dynamodb-api.md 3.3.
 pub const NESTING_LEVELS_MAX: usize = 32;
+/// Longest name of an attribute, bytes. Source: spec/dynamodb-api.md 3.5.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 65_535;
 /// Largest partition key value, bytes. Source: spec/dynamodb-api.md 3.5.
 pub const HASH_KEY_BYTES_MAX: usize = 2048;
 /// Largest sort key value, bytes. Source: spec/dynamodb-api.md 3.5.

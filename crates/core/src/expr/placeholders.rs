@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::ExprError;
+use crate::attribute_json::check_name;
 use crate::echo::{echo, echo_list};
 use crate::limits;
 use crate::size::value_size;
@@ -33,7 +34,7 @@ impl Placeholders {
         values: Option<BTreeMap<String, AttributeValue>>,
     ) -> Result<Placeholders, ExprError> {
         if let Some(names) = &names {
-            check_names(names)?;
+            check_names(names.iter().map(|(key, name)| (key.as_str(), Some(name.as_str()))))?;
         }
         if let Some(values) = &values {
             check_value_keys(values.keys().map(String::as_str))?;
@@ -86,20 +87,22 @@ impl Placeholders {
     }
 }
 
-/// Checks `ExpressionAttributeNames`: not empty, every key a `#name`, no name empty.
-pub fn check_names(names: &BTreeMap<String, String>) -> Result<(), ExprError> {
-    if names.is_empty() {
-        return Err(ExprError::enveloped("ExpressionAttributeNames must not be empty"));
-    }
+/// Checks `ExpressionAttributeNames`: not empty, every key a `#name`, no name `None` (JSON's null), empty or too long.
+pub fn check_names<'a>(names: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Result<(), ExprError> {
+    let mut empty = true;
     for (key, name) in names {
+        empty = false;
         check_key("ExpressionAttributeNames", b'#', key)?;
-        if name.is_empty() {
-            return Err(ExprError::bare(format!(
-                "ExpressionAttributeNames contains invalid value: Empty attribute name for key {key}"
-            )));
-        }
+        let invalid = match name.map(check_name) {
+            Some(Ok(())) => continue,
+            Some(Err(error)) => error.current,
+            None => "null".to_owned(),
+        };
+        return Err(ExprError::bare(format!(
+            "ExpressionAttributeNames contains invalid value: {invalid} for key {key}"
+        )));
     }
-    Ok(())
+    if empty { Err(ExprError::enveloped("ExpressionAttributeNames must not be empty")) } else { Ok(()) }
 }
 
 /// Checks the keys of `ExpressionAttributeValues`: at least one, every one a `:value`.

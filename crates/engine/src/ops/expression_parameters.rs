@@ -16,7 +16,8 @@ use super::words::Words;
 
 /// `ExpressionAttributeNames` and `ExpressionAttributeValues`, read and not yet judged.
 pub(crate) struct ExpressionMaps {
-    names: Option<BTreeMap<String, String>>,
+    /// `None`: the name is null.
+    names: Option<BTreeMap<String, Option<String>>>,
     values: Option<Vec<(String, Result<AttributeValue, ValueError>)>>,
 }
 
@@ -97,11 +98,11 @@ impl ExpressionMaps {
             _ => None,
         });
         let name = |(key, name): (String, Json)| match name {
-            Json::String(name) => Some((key, name)),
-            _ => None,
+            Json::String(name) => (key, Some(name)),
+            _ => (key, None),
         };
         ExpressionMaps {
-            names: names.map(|members| members.into_iter().filter_map(name).collect()),
+            names: names.map(|members| members.into_iter().map(name).collect()),
             values: values
                 .map(|members| members.into_iter().map(|(key, value)| (key, read_expression_value(value))).collect()),
         }
@@ -124,8 +125,9 @@ impl ExpressionMaps {
     pub fn into_placeholders(self, words: Words) -> Result<Placeholders, ApiError> {
         let fault = |error| words.expression(error);
         if let Some(names) = &self.names {
-            check_names(names).map_err(fault)?;
+            check_names(names.iter().map(|(key, name)| (key.as_str(), name.as_deref()))).map_err(fault)?;
         }
+        let names = self.names.map(|names| names.into_iter().filter_map(|(key, name)| Some((key, name?))).collect());
         let mut values = None;
         if let Some(given) = self.values {
             check_value_keys(given.iter().map(|(key, _)| key.as_str())).map_err(fault)?;
@@ -139,7 +141,7 @@ impl ExpressionMaps {
             }
             values = Some(read);
         }
-        Placeholders::new(self.names, values).map_err(fault)
+        Placeholders::new(names, values).map_err(fault)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tailrace_core::attribute_json::{ValueError, read_value};
+use tailrace_core::attribute_json::{ValueError, check_name, read_value};
 use tailrace_core::expr::{Condition, ExprError, KeyCondition, Update};
 use tailrace_core::legacy::{
     AttributeCondition, AttributeUpdate, ConditionalOperator, ExpectedAttribute, attribute_updates,
@@ -90,9 +90,7 @@ fn members<T>(
     let Some(attributes) = body.get(name).and_then(Json::as_object) else { return Ok(None) };
     let mut out = BTreeMap::new();
     for (name, attribute) in attributes {
-        if name.is_empty() {
-            return Err(words.enveloped("Empty attribute name"));
-        }
+        check_name(name).map_err(|e| words.value(e))?;
         out.insert(name.clone(), read(attribute).map_err(|e| words.value(e))?);
     }
     Ok(Some(out))

@@ -26,7 +26,8 @@ impl Shown {
             return Ok(Shown::Paths(projection));
         }
         let Some(names) = body.get("AttributesToGet").and_then(Json::as_array) else { return Ok(Shown::Whole) };
-        let names: Vec<String> = names.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+        // A null is a name without characters, which is refused.
+        let names: Vec<String> = names.iter().map(|name| name.as_str().unwrap_or_default().to_owned()).collect();
         attributes_to_get(&names).map_err(|e| words.expression(e))?;
         Ok(Shown::Attributes(names))
     }

@@ -369,6 +369,12 @@ fn placeholder_maps_are_checked() {
         "ExpressionAttributeNames contains invalid value: Empty attribute name for key #a",
         false,
     );
+    check(
+        Placeholders::new(names("#a", &"ä".repeat(32_768)), None),
+        "ExpressionAttributeNames contains invalid value: Attribute name is too large, must be less than 65536 bytes \
+         for key #a",
+        false,
+    );
     let long = Placeholders::new(names(&"a".repeat(1_000_000), "a"), None).unwrap_err().text;
     assert!((4096..4300).contains(&long.len()), "{} bytes", long.len());
     assert!(Placeholders::new(names(&format!("#{}", "a".repeat(254)), "a"), None).is_ok());

@@ -2,6 +2,53 @@
 
 use super::*;
 
+/// spec/dynamodb-api.md 2.5 and 3.5, wherever a name can stand.
+#[tokio::test]
+async fn names_of_attributes_are_neither_empty_nor_too_long() {
+    let bench = Bench::new().await;
+    let classic = Bench::with(Wording::Classic).await;
+    let (key, too_long) = (json!({"pk": s("a")}), "ä".repeat(32_768));
+    let put = |name: &str| json!({"TableName": "users", "Item": {"pk": s("a"), name: n(1)}});
+    let nested = |name: &str| json!({"TableName": "users", "Item": {"pk": s("a"), "l": {"L": [{"M": {name: n(1)}}]}}});
+    let delete = |name: &str| json!({"TableName": "users", "Key": {"pk": s("a"), name: n(1)}});
+    let expected = |name: &str| json!({"TableName": "users", "Item": key, "Expected": {name: {"Exists": false}}});
+    let updates = |name: &str| json!({"TableName": "users", "Key": key, "AttributeUpdates": {name: {"Value": n(1)}}});
+    let get = |name: Value| json!({"TableName": "users", "Key": key, "AttributesToGet": ["a", name]});
+    let batch = |name: Value| json!({"RequestItems": {"users": {"Keys": [key], "AttributesToGet": [name]}}});
+    let write = |name: &str| json!({"RequestItems": {"users": [{"PutRequest": {"Item": {"pk": s("a"), name: n(1)}}}]}});
+    let scan = |name: &str| json!({"TableName": "users", "ScanFilter": {name: {"ComparisonOperator": "NULL"}}});
+    let long = "Attribute name is too large, must be less than 65536 bytes";
+    for (name, text) in [("", "Empty attribute name"), (too_long.as_str(), long)] {
+        for (operation, body) in [
+            ("PutItem", put(name)),
+            ("PutItem", nested(name)),
+            ("DeleteItem", delete(name)),
+            ("PutItem", expected(name)),
+            ("UpdateItem", updates(name)),
+        ] {
+            bench.refused(operation, body.clone(), &enveloped(text)).await;
+            classic.refused(operation, body, &ve(text)).await;
+        }
+        for (operation, body) in [
+            ("GetItem", get(json!(name))),
+            ("BatchGetItem", batch(json!(name))),
+            ("BatchWriteItem", write(name)),
+            ("Scan", scan(name)),
+        ] {
+            bench.refused(operation, body, &ve(text)).await;
+        }
+        let value = json!({"TableName": "users", "Item": key, "ConditionExpression": "x <> :v",
+            "ExpressionAttributeValues": {":v": {"M": {name: n(1)}}}});
+        let text = format!("ExpressionAttributeValues contains invalid value: {text} for key :v");
+        bench.refused("PutItem", value, &enveloped(&text)).await;
+    }
+    bench.refused("GetItem", get(Value::Null), &ve("Empty attribute name")).await;
+    bench.refused("BatchGetItem", batch(Value::Null), &ve("Empty attribute name")).await;
+    let longest = "a".repeat(65_535);
+    bench.put("users", json!({"pk": s("a"), "l": {"L": [{"M": {longest.as_str(): n(1)}}]}})).await;
+    assert_eq!(bench.ok("Scan", json!({"TableName": "users"})).await["Count"], json!(1), "nothing else was stored");
+}
+
 #[tokio::test]
 async fn attributes_to_get_picks_attributes() {
     let bench = Bench::new().await;

@@ -51,6 +51,20 @@ async fn maps_need_expressions_that_can_use_them() {
     current.refused("Scan", scan, &ve(&format!("{values}: FilterExpression is null"))).await;
 }
 
+/// spec/dynamodb-api.md 4.3
+#[tokio::test]
+async fn a_placeholder_for_nothing_is_refused() {
+    let bench = Bench::new().await;
+    let names = |names: Value| {
+        json!({"TableName": "users", "Key": {"pk": s("a")}, "ProjectionExpression": "#a",
+            "ExpressionAttributeNames": names})
+    };
+    let invalid = |text: &str| ve(&format!("ExpressionAttributeNames contains invalid value: {text} for key #a"));
+    bench.refused("GetItem", names(json!({"#a": null})), &invalid("null")).await;
+    bench.refused("GetItem", names(json!({"#a": ""})), &invalid("Empty attribute name")).await;
+    bench.refused("GetItem", names(json!({})), &ve("ExpressionAttributeNames must not be empty")).await;
+}
+
 #[tokio::test]
 async fn expression_faults_come_before_the_table_is_looked_up() {
     let bench = Bench::new().await;
