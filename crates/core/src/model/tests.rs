@@ -55,8 +55,21 @@ fn values_of_the_wrong_json_type() {
     ] {
         check(operation, body, &format!("SerializationException: {expect}"));
     }
-    let cast = message(dynamodb(), "BatchGetItem", r#"{"RequestItems":"a"}"#, Wording::Current);
-    assert!(cast.contains("ParameterizedTypeImpl cannot be cast"), "{cast}");
+    for (operation, body) in [
+        ("BatchGetItem", r#"{"RequestItems":"a"}"#),
+        ("BatchGetItem", r#"{"RequestItems":{"abc":{"Keys":"a"}}}"#),
+        ("BatchGetItem", r#"{"RequestItems":{"abc":{"Keys":["a"]}}}"#),
+        ("BatchWriteItem", r#"{"RequestItems":"a"}"#),
+        ("BatchWriteItem", r#"{"RequestItems":{"abc":"a"}}"#),
+    ] {
+        let cast = message(dynamodb(), operation, body, Wording::Current);
+        assert!(cast.contains("ParameterizedTypeImpl cannot be cast"), "{body}: {cast}");
+    }
+    check(
+        "BatchGetItem",
+        r#"{"RequestItems":{"abc":{"AttributesToGet":"a"}}}"#,
+        "SerializationException: Unexpected field type",
+    );
 }
 
 /// spec/dynamodb-api.md 1.4: unknown members are ignored, `null` is absent, booleans have other spellings.

@@ -66,9 +66,11 @@ fn walk(shapes: &[Shape], id: ShapeId, json: &Json, place: Place) -> Result<(), 
     }
 }
 
-/// The maps of the batch operations have collections (or structures of collections) as values, keyed by table.
+/// The maps of the batch operations have collections (or structures of collections) as values, keyed by table; their lists
+/// of keys have maps as elements.
 fn of_collections(shapes: &[Shape], kind: &Kind) -> bool {
     match kind {
+        Kind::List(element) => matches!(shapes[element.0].kind, Kind::List(_) | Kind::Map { .. }),
         Kind::Map { key, value } => {
             shapes[key.0].name == "TableArn" || matches!(shapes[value.0].kind, Kind::List(_) | Kind::Map { .. })
         }
