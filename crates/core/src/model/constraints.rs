@@ -202,9 +202,10 @@ impl Walk<'_> {
         self.faults.push(Fault { text, whole: false });
     }
 
-    /// A bound that is broken: the newer wording leaves the value out and spells the path as requests do.
+    /// A bound that is broken: the newer wording leaves the value out and spells the path as requests do, except for the
+    /// `AttributesToGet` of a request (6).
     fn bound(&mut self, id: ShapeId, json: &Json, path: &Path, constraint: &str) {
-        if !self.newer {
+        if !self.newer || path.upper == "AttributesToGet" {
             return self.fault(&java::text(self.shapes, id, json), &path.lower, constraint);
         }
         let text = format!("Value at '{}' failed to satisfy constraint: {constraint}", path.upper);
@@ -222,21 +223,28 @@ impl Walk<'_> {
             (Kind::Long, _) => self.range(id, json, json.as_saturated_i64(), path),
             (Kind::List(element), Json::Array(elements)) => {
                 self.length(id, json, elements.len() as i64, path);
-                for (index, json) in elements.iter().enumerate() {
-                    if self.faults.len() >= VALIDATION_ERRORS_MAX {
-                        return;
-                    }
-                    self.value(operation, *element, json, &path.element(&(index + 1).to_string()));
-                }
+                self.elements(operation, *element, elements, path);
             }
             (Kind::Map { key, value }, Json::Object(entries)) => {
                 self.length(id, json, entries.len() as i64, path);
                 self.keys(id, *key, json, entries, path);
+                self.lists(id, *value, json, entries, path);
                 for (name, json) in entries {
                     if self.faults.len() >= VALIDATION_ERRORS_MAX {
                         return;
                     }
-                    self.value(operation, *value, json, &path.element(name));
+                    let path = path.element(name);
+                    match (&self.shapes[value.0].kind, json) {
+                        // A structure that is null has none of its members.
+                        (Kind::Structure(_), Json::Null) => {
+                            self.value(operation, *value, &Json::Object(Vec::new()), &path);
+                        }
+                        // The lists' own bounds are the map's.
+                        (Kind::List(element), Json::Array(elements)) => {
+                            self.elements(operation, *element, elements, &path);
+                        }
+                        _ => self.value(operation, *value, json, &path),
+                    }
                 }
             }
             (Kind::Structure(members), Json::Object(_)) => {
@@ -246,6 +254,15 @@ impl Walk<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn elements(&mut self, operation: &Operation, element: ShapeId, elements: &[Json], path: &Path) {
+        for (index, json) in elements.iter().enumerate() {
+            if self.faults.len() >= VALIDATION_ERRORS_MAX {
+                return;
+            }
+            self.value(operation, element, json, &path.element(&(index + 1).to_string()));
         }
     }
 
@@ -262,7 +279,13 @@ impl Walk<'_> {
         if shape.allowed.is_empty() || shape.allowed.iter().any(|allowed| allowed == text) {
             return;
         }
-        if self.newer && !shape.allowed_current.is_empty() {
+        if self.newer && shape.name == "AttributeAction" {
+            // The service's own slip of the pen, once however many actions are wrong (6).
+            let text = "Member must satisfy enum value set: [ADD, DELETE, PUT]' for Action";
+            if self.faults.iter().all(|fault| fault.text != text) {
+                self.faults.push(Fault { text: text.to_owned(), whole: false });
+            }
+        } else if self.newer && !shape.allowed_current.is_empty() {
             let set = shape.allowed_current.join(", ");
             let text = format!("Failed to satisfy constraint: Member must satisfy enum value set: [{set}]");
             self.faults.push(Fault { text, whole: true });
@@ -291,6 +314,20 @@ impl Walk<'_> {
             self.bound(id, json, path, &format!("Member must have value less than or equal to {max}"));
         } else if let Some(min) = shape.min.filter(|min| number < *min) {
             self.bound(id, json, path, &format!("Member must have value greater than or equal to {min}"));
+        }
+    }
+
+    /// The bounds of lists that are the values of a map are reported once, at the map's own path. A list that is null is an
+    /// empty one.
+    fn lists(&mut self, id: ShapeId, list: ShapeId, json: &Json, entries: &[(String, Json)], path: &Path) {
+        let Shape { kind: Kind::List(_), min: Some(min), max: Some(max), .. } = &self.shapes[list.0] else { return };
+        let length = |list: &Json| list.as_array().map_or(0, <[Json]>::len) as i64;
+        if entries.iter().any(|(_, list)| !(*min..=*max).contains(&length(list))) {
+            let constraint = format!(
+                "Map value must satisfy constraint: [Member must have length less than or equal to {max}, Member must \
+                 have length greater than or equal to {min}]"
+            );
+            self.fault(&java::text(self.shapes, id, json), &path.lower, &constraint);
         }
     }
 

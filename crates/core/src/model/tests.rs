@@ -227,6 +227,92 @@ fn operations_of_the_model_are_known_whether_or_not_they_are_built() {
     assert!(streams().validates("GetRecords"));
 }
 
+/// spec/dynamodb-api.md 7.1: empty request list, more than 25 writes.
+#[test]
+fn the_lists_of_a_batch_are_reported_at_their_map() {
+    let expected = |value: &str| {
+        format!(
+            "ValidationException: 1 validation error detected: Value '{value}' at 'requestItems' failed to satisfy \
+             constraint: Map value must satisfy constraint: [Member must have length less than or equal to 25, Member \
+             must have length greater than or equal to 1]"
+        )
+    };
+    let delete = r#"{"DeleteRequest":{"Key":{"pk":{"S":"a"}}}}"#;
+    let echo = "WriteRequest(deleteRequest=DeleteRequest(key={pk=AttributeValue(S)}))";
+    let list = |of: &str, separator: &str, count: usize| format!("[{}]", vec![of; count].join(separator));
+    let body = |tables: &str| format!(r#"{{"RequestItems":{{{tables}}}}}"#);
+    for (tables, value) in [
+        (r#""tbl":[]"#.to_owned(), "{tbl=[]}".to_owned()),
+        (r#""tbl":null"#.to_owned(), "{tbl=null}".to_owned()),
+        (format!(r#""abc":[{delete}],"tbl":[],"xyz":[]"#), format!("{{abc=[{echo}], tbl=[], xyz=[]}}")),
+        (format!(r#""tbl":{}"#, list(delete, ",", 26)), format!("{{tbl={}}}", list(echo, ", ", 26))),
+    ] {
+        check("BatchWriteItem", &body(&tables), &expected(&value));
+        check_classic("BatchWriteItem", &body(&tables), &expected(&value));
+    }
+    check("BatchWriteItem", &body(&format!(r#""tbl":{}"#, list(delete, ",", 25))), "valid");
+    let long = format!(r#"{{"PutRequest":{{"Item":{{"{}":{{"S":"a"}}}}}}}}"#, "x".repeat(60_000));
+    let text =
+        message(dynamodb(), "BatchWriteItem", &body(&format!(r#""tbl":{}"#, list(&long, ",", 26))), Wording::Current);
+    assert!((4096..5000).contains(&text.len()), "{} bytes", text.len());
+    check(
+        "BatchWriteItem",
+        r#"{"RequestItems":{"tbl":[{"PutRequest":{}}]}}"#,
+        "ValidationException: 1 validation error detected: Value null at \
+         'requestItems.tbl.member.1.member.putRequest.item' failed to satisfy constraint: Member must not be null",
+    );
+}
+
+/// spec/dynamodb-api.md 1.4: a null is absent, so a table that is null has no keys, and a condition no operator.
+#[test]
+fn a_null_structure_in_a_map_lacks_its_required_members() {
+    let expected = |path: &str| {
+        format!(
+            "ValidationException: 1 validation error detected: Value null at '{path}' failed to satisfy constraint: \
+             Member must not be null"
+        )
+    };
+    for table in ["null", "{}", r#"{"Keys":null}"#] {
+        let body = format!(r#"{{"RequestItems":{{"abc":{table}}}}}"#);
+        check("BatchGetItem", &body, &expected("requestItems.abc.member.keys"));
+        check_classic("BatchGetItem", &body, &expected("requestItems.abc.member.keys"));
+    }
+    let body = r#"{"TableName":"abc","ScanFilter":{"a":null}}"#;
+    check("Scan", body, &expected("scanFilter.a.member.comparisonOperator"));
+}
+
+/// spec/dynamodb-api.md 6: rows `empty list` and `unknown action`.
+#[test]
+fn replaced_parameters_have_texts_of_their_own() {
+    let empty = "ValidationException: 1 validation error detected: Value '[]' at 'attributesToGet' failed to satisfy \
+                 constraint: Member must have length greater than or equal to 1";
+    for (operation, members) in [("GetItem", r#""Key":{},"#), ("Query", ""), ("Scan", "")] {
+        let body = format!(r#"{{"TableName":"abc",{members}"AttributesToGet":[]}}"#);
+        check(operation, &body, empty);
+        check_classic(operation, &body, empty);
+    }
+    check(
+        "BatchGetItem",
+        r#"{"RequestItems":{"abc":{"Keys":[{}],"AttributesToGet":[]}}}"#,
+        "ValidationException: 1 validation error detected: Value at 'RequestItems.abc.member.AttributesToGet' failed to \
+         satisfy constraint: Member must have length greater than or equal to 1",
+    );
+    let body = r#"{"TableName":"abc","Key":{},"AttributeUpdates":{"a":{"Action":"FOO"},"b":{"Action":"BAR"}}}"#;
+    check(
+        "UpdateItem",
+        body,
+        "ValidationException: 1 validation error detected: Member must satisfy enum value set: [ADD, DELETE, PUT]' for \
+         Action",
+    );
+    let body = r#"{"TableName":"abc","Key":{},"AttributeUpdates":{"a":{"Action":"FOO"}}}"#;
+    check_classic(
+        "UpdateItem",
+        body,
+        "ValidationException: 1 validation error detected: Value 'FOO' at 'attributeUpdates.a.member.action' failed to \
+         satisfy constraint: Member must satisfy enum value set: [ADD, PUT, DELETE]",
+    );
+}
+
 /// spec/dynamodb-api.md 7.1: the table's name stays as it is written, in a path of the newer wording too.
 #[test]
 fn keys_of_maps_keep_their_spelling() {
