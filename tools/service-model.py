@@ -55,6 +55,8 @@ EXTRA = {
         "ThousandLimit": {"type": "integer", "min": 1, "max": 1000},
     },
 }
+# Members that the model does not have, and that are not ignored like any other: the operation refuses them by name (2).
+KEPT = {"CreateTable": "ReplicaUpdates MultiRegionConsistency GlobalTableWitnessUpdates"}
 # Nested structures whose members are listed in another order than the model's (2.5).
 ORDERS = {
     "ProvisionedThroughput": "WriteCapacityUnits ReadCapacityUnits",
@@ -179,6 +181,8 @@ def make(service):
         if service == "dynamodb":
             made["newer"] = name in NEWER
             made["table_name"] = "data" if name in DATA_PLANE else "control" if name in CONTROL_PLANE else "none"
+        if name in KEPT:
+            made["kept"] = KEPT[name].split()
         operations[name] = made
     return {"operations": operations, "shapes": dict(sorted(result.items()))}
 

@@ -47,6 +47,8 @@ pub struct Operation {
     /// The newer wording covers the operation.
     newer: bool,
     table_name: TableNameRule,
+    /// Members that the input does not have, and that the operation looks for nevertheless, to refuse them.
+    kept: Vec<String>,
 }
 
 /// The table operations.
@@ -67,14 +69,21 @@ impl Api {
         self.operations.contains_key(operation)
     }
 
-    /// Checks the structure of a request: first the JSON types, then the constraints. `None`: the operation does not
-    /// exist, or its requests cannot be validated yet.
-    pub fn validate(&self, operation: &str, body: &Json, wording: Wording) -> Option<Result<(), ApiError>> {
+    /// Checks the structure of a request: first the JSON types, then the constraints. A valid request is left with the
+    /// members that the operation has: nothing that reads it later has to know which those are. `None`: the operation does
+    /// not exist, or its requests cannot be validated yet.
+    pub fn validate(&self, operation: &str, body: &mut Json, wording: Wording) -> Option<Result<(), ApiError>> {
         let operation = self.operations.get(operation)?.as_ref()?;
-        Some(
-            types::check(&self.shapes, operation.input, body)
-                .and_then(|()| constraints::check(&self.shapes, operation, body, wording)),
-        )
+        Some(self.check(operation, body, wording))
+    }
+
+    fn check(&self, operation: &Operation, body: &mut Json, wording: Wording) -> Result<(), ApiError> {
+        let all_known = types::check(&self.shapes, operation.input, body)?;
+        constraints::check(&self.shapes, operation, body, wording)?;
+        if !all_known {
+            types::drop_unknown(&self.shapes, operation.input, body, &operation.kept);
+        }
+        Ok(())
     }
 
     /// Whether requests of the operation can be validated.

@@ -106,6 +106,8 @@ struct OperationData {
     newer: bool,
     #[serde(default)]
     table_name: TableNameRule,
+    #[serde(default)]
+    kept: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +182,7 @@ impl Api {
                     classic: order(&operation.classic),
                     newer: operation.newer,
                     table_name: operation.table_name,
+                    kept: operation.kept,
                 }
             });
             (name, operation)

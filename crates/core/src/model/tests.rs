@@ -3,8 +3,8 @@
 use super::*;
 
 fn message(api: &Api, operation: &str, body: &str, wording: Wording) -> String {
-    let body = Json::parse(body.as_bytes()).unwrap();
-    match api.validate(operation, &body, wording).expect("validated") {
+    let mut body = Json::parse(body.as_bytes()).unwrap();
+    match api.validate(operation, &mut body, wording).expect("validated") {
         Ok(()) => "valid".to_owned(),
         Err(error) => error.to_string(),
     }
@@ -78,6 +78,42 @@ fn lenient_requests_are_valid() {
     check("Scan", r#"{"TableName":"abc","Wrong":1,"Limit":null,"ConsistentRead":"Yes"}"#, "valid");
     check("DescribeTable", r#"{"TableName":"arn:aws:dynamodb:us-east-1:000000000000:table/abc"}"#, "valid");
     check("DescribeLimits", "{}", "valid");
+}
+
+/// spec/dynamodb-api.md 1.4; members that CreateTable refuses by name stay for it (2).
+#[test]
+fn a_valid_request_is_left_with_the_members_of_its_operation() {
+    let left = |operation: &str, body: &str| {
+        let mut body = Json::parse(body.as_bytes()).unwrap();
+        dynamodb().validate(operation, &mut body, Wording::Current).unwrap().unwrap();
+        body
+    };
+    for (operation, body, expected) in [
+        (
+            "PutItem",
+            r#"{"UpdateExpression":5,"TableName":"abc","Item":{"a":{"S":"x","Y":1}},"Expected":{"b":{"Exists":true,"Z":[]}}}"#,
+            r#"{"TableName":"abc","Item":{"a":{"S":"x","Y":1}},"Expected":{"b":{"Exists":true}}}"#,
+        ),
+        (
+            "BatchGetItem",
+            r#"{"RequestItems":{"abc":{"Keys":[{"a":{"S":"x"}}],"FilterExpression":"","ConsistentRead":true}},"Keys":[]}"#,
+            r#"{"RequestItems":{"abc":{"Keys":[{"a":{"S":"x"}}],"ConsistentRead":true}}}"#,
+        ),
+        (
+            "BatchWriteItem",
+            r#"{"RequestItems":{"abc":[{"PutRequest":{"Item":{},"Key":1},"Put":{}}]}}"#,
+            r#"{"RequestItems":{"abc":[{"PutRequest":{"Item":{}}}]}}"#,
+        ),
+        (
+            "CreateTable",
+            r#"{"TableName":"abc","KeySchema":[{"AttributeName":"a","KeyType":"HASH","X":1}],"ReplicaUpdates":[],
+                "AttributeDefinitions":[],"MultiRegionConsistency":"STRONG","GlobalTableWitnessUpdates":[],"Other":1}"#,
+            r#"{"TableName":"abc","KeySchema":[{"AttributeName":"a","KeyType":"HASH"}],"ReplicaUpdates":[],
+                "AttributeDefinitions":[],"MultiRegionConsistency":"STRONG","GlobalTableWitnessUpdates":[]}"#,
+        ),
+    ] {
+        assert_eq!(left(operation, body), Json::parse(expected.as_bytes()).unwrap(), "{operation} {body}");
+    }
 }
 
 /// spec/dynamodb-api.md 1.6

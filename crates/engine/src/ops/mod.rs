@@ -47,7 +47,8 @@ use crate::db::{Db, RequestContext, Service};
 
 /// A request whose structure is valid.
 pub struct Request<'a> {
-    /// The body: an object whose members have the types and keep the constraints of the model, values of attributes excepted.
+    /// The body: an object whose members are those of the model, have its types and keep its constraints, values of
+    /// attributes excepted.
     pub body: Json,
     /// What is known of the request besides its body.
     pub context: &'a RequestContext,
@@ -99,11 +100,11 @@ pub(crate) async fn execute(
     if !api.validates(operation) {
         return Err(unknown());
     }
-    let body = match body {
+    let mut body = match body {
         Some(body @ Json::Object(_)) => body,
         _ => return Err(ApiError::bare(ErrorCode::SerializationException)),
     };
-    api.validate(operation, &body, db.settings.wording).ok_or_else(unknown)??;
+    api.validate(operation, &mut body, db.settings.wording).ok_or_else(unknown)??;
     let request = Request { body, context };
     match (service, operation) {
         (Service::DynamoDb, "PutItem") => answer(&put_item::put_item(db, request).await?),

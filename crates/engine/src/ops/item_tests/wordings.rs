@@ -31,6 +31,37 @@ async fn json_types_are_reported_before_missing_members() {
     bench.refused("PutItem", json!({"Item": {"pk": {"S": true}}}), error).await;
 }
 
+/// spec/dynamodb-api.md 1.4: unknown members are ignored, those that only other operations have included.
+#[tokio::test]
+async fn members_of_other_operations_are_ignored() {
+    let bench = Bench::new().await;
+    let item = json!({"pk": s("a"), "v": n(1)});
+    let with = |member: &str, others: Value| {
+        let mut body =
+            json!({"TableName": "users", member: if member == "Item" { item.clone() } else { json!({"pk": s("a")}) }});
+        body.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+        body
+    };
+    for others in [
+        json!({"UpdateExpression": "junk("}),
+        json!({"AttributeUpdates": {"a": 1}, "ConditionExpression": "attribute_not_exists(zz)"}),
+        json!({"FilterExpression": "", "ProjectionExpression": ""}),
+    ] {
+        bench.ok("PutItem", with("Item", others)).await;
+    }
+    for others in [json!({"ExpressionAttributeValues": {":a": n(1)}}), json!({"FilterExpression": "", "IndexName": 1})]
+    {
+        assert_eq!(bench.ok("GetItem", with("Key", others)).await["Item"], item);
+    }
+    bench.ok("UpdateItem", with("Key", json!({"ProjectionExpression": "", "KeyConditions": {"a": {}}}))).await;
+    bench.ok("DeleteItem", with("Key", json!({"AttributesToGet": ["a", "a"], "UpdateExpression": ""}))).await;
+    bench.ok("Scan", json!({"TableName": "users", "KeyConditionExpression": "", "QueryFilter": {}, "a": [[]]})).await;
+    let part = json!({"Keys": [{"pk": s("a")}], "FilterExpression": "", "ExpressionAttributeValues": {}});
+    bench.ok("BatchGetItem", json!({"RequestItems": {"users": part}})).await;
+    let put = json!({"PutRequest": {"Item": item, "Key": {}}, "Put": {}});
+    bench.ok("BatchWriteItem", json!({"RequestItems": {"users": [put]}})).await;
+}
+
 #[tokio::test]
 async fn maps_need_expressions_that_can_use_them() {
     let current = Bench::new().await;
