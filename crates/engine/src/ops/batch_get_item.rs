@@ -43,8 +43,10 @@ struct KeysAndAttributes {
     expression_attribute_names: Option<BTreeMap<String, String>>,
 }
 
-/// One table's part of the request.
+/// One part of the request: a table, which another part may mean too, by its ARN.
 struct TablePart {
+    /// The table as it was sent: what is left over goes back under it, so that no part hides another's.
+    sent: String,
     name: String,
     shown: Shown,
     rest: KeysAndAttributes,
@@ -59,17 +61,17 @@ pub(crate) async fn batch_get_item(db: &Db, mut request: Request<'_>) -> Result<
         check_mixing(&tables, words)?;
         for (table, part) in tables {
             let name = crate::names::table_name(db.settings(), &table)?.to_owned();
-            parts.push(TablePart::read(name, part, words)?);
+            parts.push(TablePart::read(table, name, part, words)?);
         }
     }
     if parts.iter().map(|part| part.rest.keys.len()).sum::<usize>() > BATCH_GET_KEYS_MAX {
         return Err(ApiError::validation("Too many items requested for the BatchGetItem call"));
     }
     let mut keys = Vec::new();
+    let mut seen = HashSet::new();
     for part in &parts {
         let table = db.table(&part.name).await?;
         part.shown.check_key_paths(&table.key)?;
-        let mut seen = HashSet::new();
         for key in &part.rest.keys {
             let key = item_key(&table, key)?;
             if !seen.insert(key.clone()) {
@@ -81,7 +83,7 @@ pub(crate) async fn batch_get_item(db: &Db, mut request: Request<'_>) -> Result<
     let values = db.store().get(&keys).await.map_err(|e| store_failure(&e))?;
     let mut values = values.into_iter();
     let mut output = BatchGetItemOutput::default();
-    let mut charged = Vec::new();
+    let mut charged: BTreeMap<String, f64> = BTreeMap::new();
     let mut bytes_read = 0;
     for mut part in parts {
         let mut units = 0.0;
@@ -99,11 +101,12 @@ pub(crate) async fn batch_get_item(db: &Db, mut request: Request<'_>) -> Result<
                 items.push(part.shown.of_stored(value)?);
             }
         }
-        charged.extend(capacity.answer(&part.name, units));
+        *charged.entry(part.name).or_default() += units;
         if !left.is_empty() {
-            output.unprocessed_keys.insert(part.name, KeysAndAttributes { keys: left, ..part.rest });
+            output.unprocessed_keys.insert(part.sent, KeysAndAttributes { keys: left, ..part.rest });
         }
     }
+    let charged = charged.iter().filter_map(|(table, units)| capacity.answer(table, *units)).collect();
     output.consumed_capacity = (capacity != CapacityDetail::None).then_some(charged);
     Ok(output)
 }
@@ -117,7 +120,7 @@ fn check_mixing(tables: &[(String, Json)], words: Words) -> Result<(), ApiError>
 }
 
 impl TablePart {
-    fn read(name: String, mut part: Json, words: Words) -> Result<TablePart, ApiError> {
+    fn read(sent: String, name: String, mut part: Json, words: Words) -> Result<TablePart, ApiError> {
         let keys = match part.take("Keys") {
             Some(Json::Array(keys)) => keys,
             _ => Vec::new(),
@@ -143,6 +146,6 @@ impl TablePart {
             projection_expression: part.get("ProjectionExpression").and_then(text),
             expression_attribute_names: names,
         };
-        Ok(TablePart { name, shown, rest })
+        Ok(TablePart { sent, name, shown, rest })
     }
 }

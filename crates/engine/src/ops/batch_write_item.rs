@@ -64,12 +64,13 @@ pub(crate) async fn batch_write_item(db: &Db, mut request: Request<'_>) -> Resul
         return Err(ApiError::validation("Too many items requested for the BatchWriteItem call"));
     }
     let mut ready = Vec::new();
+    // A table may be named twice, by its name and by its ARN.
+    let mut seen = HashSet::new();
     for (name, writes) in given {
         let table = db.table(&name).await?;
-        let mut seen = HashSet::new();
         for write in writes {
             let write = write.ready(&table)?;
-            if !seen.insert(write.key.bytes().clone()) {
+            if !seen.insert((table.id, write.key.bytes().clone())) {
                 return Err(ApiError::validation("Provided list of item keys contains duplicates"));
             }
             ready.push(write);
@@ -99,7 +100,13 @@ impl GivenWrite {
             Some(read_item(attributes).map_err(|e| words.value(e)))
         };
         match (attributes("PutRequest", "Item"), attributes("DeleteRequest", "Key")) {
-            (Some(item), None) => Ok(GivenWrite::Put(item?)),
+            (Some(item), None) => {
+                let item = item?;
+                if item_size(&item) > ITEM_BYTES_MAX {
+                    return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
+                }
+                Ok(GivenWrite::Put(item))
+            }
             (None, Some(key)) => Ok(GivenWrite::Delete(key?)),
             _ => Err(ApiError::validation(
                 "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported \
@@ -112,12 +119,7 @@ impl GivenWrite {
         let schema = &table.key;
         let (key, new) = match self {
             GivenWrite::Delete(key) => (WriteKey::of_key(schema, &key), None),
-            GivenWrite::Put(item) => {
-                if item_size(&item) > ITEM_BYTES_MAX {
-                    return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
-                }
-                (WriteKey::of_item(schema, &item), Some(encode_stored(&item).into()))
-            }
+            GivenWrite::Put(item) => (WriteKey::of_item(schema, &item), Some(encode_stored(&item).into())),
         };
         Ok(ReadyWrite { table: table.clone(), key: key.map_err(key_map_error)?, new })
     }

@@ -62,6 +62,10 @@ async fn batches_are_refused_in_their_words() {
             json!({"RequestItems": {"nope": [delete("a")]}}),
             "ResourceNotFoundException: Requested resource not found".to_owned(),
         ),
+        (
+            json!({"RequestItems": {"nope": [put(json!({"pk": s("a"), "x": s(&"x".repeat(409_600))}))]}}),
+            ve("Item size has exceeded the maximum allowed size"),
+        ),
         (json!({"RequestItems": over}), ve("Too many items requested for the BatchWriteItem call")),
     ] {
         bench.refused("BatchWriteItem", body, &expected).await;
@@ -76,21 +80,60 @@ async fn batches_are_refused_in_their_words() {
     bench.refused("BatchGetItem", mixed, &ve(text)).await;
 }
 
+/// spec/dynamodb-api.md 7.1: 52 items of 300 KB fit.
 #[tokio::test]
 async fn what_goes_over_16_megabytes_is_left_unprocessed() {
     let bench = Bench::new().await;
-    let big = s(&"x".repeat(400_000));
-    for i in 0..42 {
+    let big = s(&"x".repeat(307_196));
+    for i in 0..60 {
         bench.put("users", json!({"pk": s(&format!("k{i:02}")), "b": big})).await;
     }
-    let keys: Vec<Value> = (0..42).map(|i| json!({"pk": s(&format!("k{i:02}"))})).collect();
-    let read = json!({"RequestItems": {"users": {"Keys": keys, "ProjectionExpression": "#p",
-        "ExpressionAttributeNames": {"#p": "pk"}, "ConsistentRead": true}}});
-    let answer = bench.ok("BatchGetItem", read).await;
-    assert_eq!(answer["Responses"]["users"].as_array().unwrap().len(), 41);
-    let rest = json!({"users": {"Keys": [{"pk": s("k41")}], "ConsistentRead": true, "ProjectionExpression": "#p",
-        "ExpressionAttributeNames": {"#p": "pk"}}});
+    let keys = |range: std::ops::Range<usize>| -> Vec<Value> {
+        range.map(|i| json!({"pk": s(&format!("k{i:02}"))})).collect()
+    };
+    let part = |keys: Vec<Value>| {
+        json!({"Keys": keys, "ConsistentRead": true, "ProjectionExpression": "#p",
+            "ExpressionAttributeNames": {"#p": "pk"}})
+    };
+    let answer = bench.ok("BatchGetItem", json!({"RequestItems": {"users": part(keys(0..60))}})).await;
+    assert_eq!(answer["Responses"]["users"], json!(keys(0..52)));
+    let rest = json!({"users": part(keys(52..60))});
     assert_eq!(answer["UnprocessedKeys"], rest);
     let answer = bench.ok("BatchGetItem", json!({"RequestItems": rest})).await;
-    assert_eq!(answer["Responses"]["users"], json!([{"pk": s("k41")}]));
+    assert_eq!(answer["Responses"]["users"], json!(keys(52..60)));
+    assert_eq!(answer["UnprocessedKeys"], json!({}));
+
+    // The same table by name and by ARN: each part keeps what is left of it.
+    let arn = bench.db.settings().table_arn("users");
+    let twice = json!({"RequestItems": {arn.as_str(): {"Keys": keys(0..54), "ConsistentRead": true}, "users": part(keys(54..60))}});
+    let answer = bench.ok("BatchGetItem", twice).await;
+    assert_eq!(answer["Responses"]["users"].as_array().unwrap().len(), 52);
+    let rest = json!({arn.as_str(): {"Keys": keys(52..54), "ConsistentRead": true}, "users": part(keys(54..60))});
+    assert_eq!(answer["UnprocessedKeys"], rest);
+}
+
+/// spec/dynamodb-api.md 1.6 and 7.1: an ARN is accepted for the name; duplicates are a table's.
+#[tokio::test]
+async fn a_table_may_be_named_twice_in_a_batch() {
+    let bench = Bench::new().await;
+    let arn = bench.db.settings().table_arn("users");
+    let put = |key: &str| json!({"PutRequest": {"Item": {"pk": s(key)}}});
+    let delete = |key: &str| json!({"DeleteRequest": {"Key": {"pk": s(key)}}});
+    let write = |a: Value, b: Value| json!({"RequestItems": {"users": [a], arn.as_str(): [b]}, "ReturnConsumedCapacity": "TOTAL"});
+    let read = |a: &str, b: &str| {
+        json!({"RequestItems": {"users": {"Keys": [{"pk": s(a)}]}, arn.as_str(): {"Keys": [{"pk": s(b)}]}},
+            "ReturnConsumedCapacity": "TOTAL"})
+    };
+    let duplicates = ve("Provided list of item keys contains duplicates");
+    bench.refused("BatchWriteItem", write(put("a"), delete("a")), &duplicates).await;
+    bench.refused("BatchGetItem", read("a", "a"), &duplicates).await;
+    let answer = bench.ok("BatchWriteItem", write(put("a"), put("b"))).await;
+    assert_eq!(answer["UnprocessedItems"], json!({}));
+    assert_eq!(answer["ConsumedCapacity"], json!([{"TableName": "users", "CapacityUnits": 2.0}]));
+    let answer = bench.ok("BatchGetItem", read("a", "b")).await;
+    assert_eq!(answer["Responses"]["users"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["ConsumedCapacity"], json!([{"TableName": "users", "CapacityUnits": 1.0}]));
+    // Equal keys of two tables are two keys.
+    bench.put_table("others", 9, None, None).await;
+    bench.ok("BatchWriteItem", json!({"RequestItems": {"users": [put("c")], "others": [delete("c")]}})).await;
 }
