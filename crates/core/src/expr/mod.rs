@@ -2,8 +2,8 @@
 //!
 //! One request's expressions share one [`Placeholders`]. Each `parse` finds every fault of its text, in the API's own
 //! order; [`Placeholders::finish`] then names the placeholders that none of them used. An engine calls them in the
-//! order that the spec gives for its operation: [`check_size`] on all texts, then Update before Condition, and Filter
-//! before Projection before KeyCondition. Parsed expressions own what they need, are immutable, and cost no lookup of
+//! order that the spec gives for its operation: Update before Condition, and Filter before Projection before KeyCondition;
+//! what is wrong with the first, its size included, comes before all that is wrong with the next. Parsed expressions own what they need, are immutable, and cost no lookup of
 //! placeholders when they run.
 //!
 //! What an expression may say about keys is not known here: engines ask for the paths ([`Condition::visit_paths`],

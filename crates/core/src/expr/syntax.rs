@@ -103,7 +103,8 @@ enum Parsed<'a> {
 }
 
 /// Checks what is checked before parsing: a text that is not empty and not too long. `size_in_text`: Scan's filters and
-/// the conditions of transactions name the size. Engines call it on all expressions of a request first.
+/// the conditions of transactions name the size: their engines call it before they parse; all other expressions are checked
+/// by their parsing.
 pub fn check_size(kind: ExprKind, text: &str, size_in_text: bool) -> Result<(), ExprError> {
     if text.is_empty() {
         return Err(ExprError::invalid(kind, "The expression can not be empty;"));

@@ -133,7 +133,6 @@ impl TablePart {
         let maps = ExpressionMaps::take(&mut part);
         PROJECTION_ONLY.check_maps(&part, &maps, words)?;
         let mut placeholders = maps.into_placeholders(words)?;
-        PROJECTION_ONLY.check_sizes(&part, words, false)?;
         let shown = Shown::read(&part, &mut placeholders, words)?;
         placeholders.finish().map_err(|e| words.expression(e))?;
         let rest = KeysAndAttributes {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use tailrace_core::attribute_json::{ValueError, ValueErrorKind, read_expression_value};
 use tailrace_core::expr::{
-    ExprError, ExprKind, Path, Placeholders, check_names, check_size, check_value_keys, invalid_value,
-    names_without_expression, nested_key, values_without_expression,
+    ExprError, Path, Placeholders, check_names, check_value_keys, invalid_value, names_without_expression, nested_key,
+    values_without_expression,
 };
 use tailrace_core::{ApiError, AttributeValue, Json, KeySchema};
 
@@ -64,23 +64,6 @@ impl Parameters {
                 (false, _) => Some(self.values_need[1]),
             };
             return Err(words.expression(values_without_expression(need)));
-        }
-        Ok(())
-    }
-
-    /// Checks the length of every expression.
-    pub fn check_sizes(&self, body: &Json, words: Words, size_in_text: bool) -> Result<(), ApiError> {
-        for (name, kind) in [
-            ("UpdateExpression", ExprKind::Update),
-            ("ConditionExpression", ExprKind::Condition),
-            ("FilterExpression", ExprKind::Filter),
-            ("ProjectionExpression", ExprKind::Projection),
-            ("KeyConditionExpression", ExprKind::KeyCondition),
-        ] {
-            if let Some(text) = body.get(name).and_then(Json::as_str) {
-                let size_in_text = size_in_text && kind == ExprKind::Filter;
-                check_size(kind, text, size_in_text).map_err(|e| words.expression(e))?;
-            }
         }
         Ok(())
     }

@@ -60,7 +60,6 @@ pub(crate) async fn get_item(db: &Db, mut request: Request<'_>) -> Result<GetIte
         read_item(key).map_err(|e| words.value(e))?
     };
     let mut placeholders = maps.into_placeholders(words)?;
-    PROJECTION_ONLY.check_sizes(body, words, false)?;
     let shown = Shown::read(body, &mut placeholders, words)?;
     placeholders.finish().map_err(|e| words.expression(e))?;
 

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 use tailrace_core::codec::stored_size;
-use tailrace_core::expr::{Condition, ExprKind, KeyCondition, Path, Placeholders};
+use tailrace_core::expr::{Condition, ExprKind, KeyCondition, Path, Placeholders, check_size};
 use tailrace_core::limits::PAGE_BYTES_MAX;
 use tailrace_core::{ApiError, ErrorCode, Item, Json};
 use tailrace_store::keyspace::ItemKey;
@@ -64,11 +64,13 @@ impl PageRequest {
         parameters.check_maps(body, &maps, words)?;
         check_select(body, words)?;
         let mut placeholders = maps.into_placeholders(words)?;
-        parameters.check_sizes(body, words, size_in_text)?;
         let fault = |error| words.expression(error);
         let text = |name: &str| body.get(name).and_then(Json::as_str);
         let filter = text("FilterExpression")
-            .map(|text| Condition::parse(ExprKind::Filter, text, &mut placeholders))
+            .map(|text| {
+                check_size(ExprKind::Filter, text, size_in_text)?;
+                Condition::parse(ExprKind::Filter, text, &mut placeholders)
+            })
             .transpose()
             .map_err(fault)?;
         let legacy_filter = parameters.legacy.iter().find(|name| name.ends_with("Filter"));

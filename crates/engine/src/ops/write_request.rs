@@ -86,7 +86,7 @@ impl WriteRequest {
             }
             parameters.check_mixing(body, words)?;
             parameters.check_maps(body, &maps, words)?;
-            let expressions = parse(parameters, body, maps, words)?;
+            let expressions = parse(body, maps, words)?;
             check_return_values(kind, body, words)?;
             check_item_size(kind, &attributes)?;
             (attributes, expressions)
@@ -96,7 +96,7 @@ impl WriteRequest {
             let attributes = read_attributes()?;
             check_return_values(kind, body, words)?;
             check_item_size(kind, &attributes)?;
-            (attributes, parse(parameters, body, maps, words)?)
+            (attributes, parse(body, maps, words)?)
         };
         let (update, condition) = expressions;
         Ok(WriteRequest {
@@ -151,12 +151,7 @@ fn check_item_size(kind: WriteKind, item: &Item) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn parse(
-    parameters: &Parameters,
-    body: &Json,
-    maps: ExpressionMaps,
-    words: Words,
-) -> Result<(Option<Update>, Option<Condition>), ApiError> {
+fn parse(body: &Json, maps: ExpressionMaps, words: Words) -> Result<(Option<Update>, Option<Condition>), ApiError> {
     let mut placeholders = maps.into_placeholders(words)?;
     let fault = |error| words.expression(error);
     let text = |name: &str| body.get(name).and_then(Json::as_str);
@@ -164,7 +159,6 @@ fn parse(
     if words.is_current() && text("UpdateExpression") == Some("") && text("ConditionExpression") == Some("") {
         Condition::parse(ExprKind::Condition, "", &mut placeholders).map_err(fault)?;
     }
-    parameters.check_sizes(body, words, false)?;
     let update =
         text("UpdateExpression").map(|text| Update::parse(text, &mut placeholders)).transpose().map_err(fault)?;
     let condition = text("ConditionExpression")

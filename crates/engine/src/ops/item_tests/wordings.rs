@@ -82,6 +82,41 @@ async fn maps_need_expressions_that_can_use_them() {
     current.refused("Scan", scan, &ve(&format!("{values}: FilterExpression is null"))).await;
 }
 
+/// spec/dynamodb-api.md 2.5 rows 5 (newer) and 8, 9 (older): an expression is parsed before the next one is looked at.
+#[tokio::test]
+async fn the_first_wrong_expression_is_reported_whatever_is_wrong_with_the_next() {
+    let current = Bench::new().await;
+    let classic = Bench::with(Wording::Classic).await;
+    let long = "x".repeat(4097);
+    let update = |update: &str, condition: &str| json!({"TableName": "users", "Key": {"pk": s("a")}, "UpdateExpression": update, "ConditionExpression": condition});
+    let syntax = "Invalid UpdateExpression: Syntax error; token: \"junk\", near: \"junk(\"";
+    let size = "Invalid UpdateExpression: Expression size has exceeded the maximum allowed size;";
+    let empty = |name: &str| format!("Invalid {name}: The expression can not be empty;");
+    for (body, text) in [
+        (update("junk(", &long), syntax.to_owned()),
+        (update("junk(", ""), syntax.to_owned()),
+        (update(&long, ""), size.to_owned()),
+        (update("", "junk("), empty("UpdateExpression")),
+        (update("", &long), empty("UpdateExpression")),
+        (update("REMOVE a", ""), empty("ConditionExpression")),
+    ] {
+        current.refused("UpdateItem", body.clone(), &enveloped(&text)).await;
+        classic.refused("UpdateItem", body, &ve(&text)).await;
+    }
+    current.refused("UpdateItem", update("", ""), &enveloped(&empty("ConditionExpression"))).await;
+    classic.refused("UpdateItem", update("", ""), &ve(&empty("UpdateExpression"))).await;
+    let query = |filter: &str, projection: &str, key: &str| {
+        json!({"TableName": "users", "FilterExpression": filter, "ProjectionExpression": projection,
+            "KeyConditionExpression": key})
+    };
+    let filter = "Invalid FilterExpression: Syntax error; token: \"<EOF>\", near: \"(\"";
+    current.refused("Query", query("junk(", &long, ""), &ve(filter)).await;
+    current.refused("Query", query("a = b", "", &long), &ve(&empty("ProjectionExpression"))).await;
+    let scan = json!({"TableName": "users", "FilterExpression": long, "ProjectionExpression": ""});
+    let text = "Invalid FilterExpression: Expression size has exceeded the maximum allowed size; expression size: 4097";
+    current.refused("Scan", scan, &ve(text)).await;
+}
+
 /// spec/dynamodb-api.md 4.3
 #[tokio::test]
 async fn a_placeholder_for_nothing_is_refused() {
