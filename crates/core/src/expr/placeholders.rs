@@ -87,12 +87,11 @@ impl Placeholders {
     }
 }
 
-/// Checks `ExpressionAttributeNames`: not empty, every key a `#name`, no name `None` (JSON's null), empty or too long.
-pub fn check_names<'a>(names: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Result<(), ExprError> {
-    let mut empty = true;
+/// Checks `ExpressionAttributeNames`: not empty, every key a `#name`; then that no name is `None` (JSON's null), empty or too
+/// long.
+pub fn check_names<'a>(names: impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone) -> Result<(), ExprError> {
+    check_keys("ExpressionAttributeNames", b'#', names.clone().map(|(key, _)| key))?;
     for (key, name) in names {
-        empty = false;
-        check_key("ExpressionAttributeNames", b'#', key)?;
         let invalid = match name.map(check_name) {
             Some(Ok(())) => continue,
             Some(Err(error)) => error.current,
@@ -102,17 +101,12 @@ pub fn check_names<'a>(names: impl Iterator<Item = (&'a str, Option<&'a str>)>) 
             "ExpressionAttributeNames contains invalid value: {invalid} for key {key}"
         )));
     }
-    if empty { Err(ExprError::enveloped("ExpressionAttributeNames must not be empty")) } else { Ok(()) }
+    Ok(())
 }
 
 /// Checks the keys of `ExpressionAttributeValues`: at least one, every one a `:value`.
 pub fn check_value_keys<'a>(keys: impl Iterator<Item = &'a str>) -> Result<(), ExprError> {
-    let mut empty = true;
-    for key in keys {
-        empty = false;
-        check_key("ExpressionAttributeValues", b':', key)?;
-    }
-    if empty { Err(ExprError::enveloped("ExpressionAttributeValues must not be empty")) } else { Ok(()) }
+    check_keys("ExpressionAttributeValues", b':', keys)
 }
 
 /// The text of a value that could not be converted, where the wording wraps it.
@@ -130,6 +124,15 @@ pub fn names_without_expression() -> ExprError {
 pub fn values_without_expression(missing: Option<&str>) -> ExprError {
     const TEXT: &str = "ExpressionAttributeValues can only be specified when using expressions";
     ExprError::enveloped(missing.map_or_else(|| TEXT.to_owned(), |missing| format!("{TEXT}: {missing}")))
+}
+
+fn check_keys<'a>(parameter: &str, sigil: u8, keys: impl Iterator<Item = &'a str>) -> Result<(), ExprError> {
+    let mut empty = true;
+    for key in keys {
+        empty = false;
+        check_key(parameter, sigil, key)?;
+    }
+    if empty { Err(ExprError::enveloped(format!("{parameter} must not be empty"))) } else { Ok(()) }
 }
 
 fn check_key(parameter: &str, sigil: u8, key: &str) -> Result<(), ExprError> {

@@ -129,6 +129,8 @@ async fn a_placeholder_for_nothing_is_refused() {
     bench.refused("GetItem", names(json!({"#a": null})), &invalid("null")).await;
     bench.refused("GetItem", names(json!({"#a": ""})), &invalid("Empty attribute name")).await;
     bench.refused("GetItem", names(json!({})), &ve("ExpressionAttributeNames must not be empty")).await;
+    let key = "ExpressionAttributeNames contains invalid key: Syntax error; key: \"b\"";
+    bench.refused("GetItem", names(json!({"#a": null, "b": "x"})), &ve(key)).await;
 }
 
 #[tokio::test]
