@@ -86,6 +86,26 @@ fn placeholders_with_a() -> Placeholders {
         .unwrap()
 }
 
+/// The worst text for a search that starts over at every byte: this test would take minutes with one.
+#[test]
+fn contains_finds_the_longest_part_of_the_largest_value_at_once() {
+    let (whole, half) = (400 * 1024, 200 * 1024);
+    let bytes = |length: usize, last: &[u8]| [&vec![b'a'; length][..], last].concat();
+    let text = |length: usize, last: &[u8]| AttributeValue::S(String::from_utf8(bytes(length, last)).unwrap());
+    let holds = |value: AttributeValue, part: AttributeValue| {
+        let values = BTreeMap::from([(":part".to_owned(), part)]);
+        let mut placeholders = Placeholders::new(None, Some(values)).unwrap();
+        let condition = Condition::parse(ExprKind::Filter, "contains(v, :part)", &mut placeholders).unwrap();
+        condition.matches(&item([("v", value)]))
+    };
+    for _ in 0..20 {
+        assert!(!holds(AttributeValue::B(bytes(whole, b"")), AttributeValue::B(bytes(half, b"b"))));
+        assert!(holds(AttributeValue::B(bytes(whole, b"b")), AttributeValue::B(bytes(half, b"b"))));
+        assert!(!holds(text(whole, b""), text(half, b"b")));
+        assert!(holds(text(whole, b"b"), text(half, b"b")));
+    }
+}
+
 #[test]
 fn size_counts_utf16_units() {
     let with = |text: &str, size: &str| {
