@@ -2,12 +2,14 @@
 //! Source: spec/dynamodb-api.md 5.1, 5.2, 5.4.
 //!
 //! A page ends after `Limit` items read, or with the item that brings their sizes to 1 MiB; then it is filtered, then
-//! projected.
+//! projected. A filter may have 300 operators that each look at all of a megabyte, so pages above a small bound are
+//! filtered and projected on a thread that may block: other requests go on meanwhile.
 
+use bytes::Bytes;
 use serde::Serialize;
 use tailrace_core::codec::stored_size;
 use tailrace_core::expr::{Condition, ExprKind, KeyCondition, Path, Placeholders, check_size};
-use tailrace_core::limits::PAGE_BYTES_MAX;
+use tailrace_core::limits::{PAGE_BYTES_MAX, PAGE_INLINE_BYTES_MAX, PAGE_INLINE_ROWS_MAX};
 use tailrace_core::{ApiError, ErrorCode, Item, Json};
 use tailrace_store::keyspace::ItemKey;
 use tailrace_store::{KeyRange, PageLimit};
@@ -39,15 +41,20 @@ pub(crate) struct PageOutput {
 /// A request whose expressions are sound; the table is not known yet.
 pub(crate) struct PageRequest {
     pub key_condition: Option<KeyCondition>,
-    pub filter: Option<Condition>,
     /// What texts call the filter.
     pub filter_name: &'static str,
-    pub shown: Shown,
+    choice: Choice,
     /// `Limit`.
     rows_max: usize,
     consistent: bool,
-    count_only: bool,
     capacity: CapacityDetail,
+}
+
+/// What an answer takes of the rows that were read.
+struct Choice {
+    filter: Option<Condition>,
+    shown: Shown,
+    count_only: bool,
 }
 
 impl PageRequest {
@@ -84,12 +91,10 @@ impl PageRequest {
         let limit = body.get("Limit").and_then(Json::as_saturated_i32);
         Ok(PageRequest {
             key_condition,
-            filter,
             filter_name: if text("FilterExpression").is_some() { "Filter Expression" } else { "QueryFilter" },
-            shown,
+            choice: Choice { filter, shown, count_only: text("Select") == Some("COUNT") },
             rows_max: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX),
             consistent: body.get("ConsistentRead").and_then(Json::as_lenient_bool).unwrap_or(false),
-            count_only: text("Select") == Some("COUNT"),
             capacity: CapacityDetail::of(body),
         })
     }
@@ -97,14 +102,19 @@ impl PageRequest {
     /// The filter's paths.
     pub fn filter_paths(&self) -> Vec<&Path> {
         let mut paths: Vec<&Path> = Vec::new();
-        if let Some(filter) = &self.filter {
+        if let Some(filter) = &self.choice.filter {
             filter.visit_paths(&mut |path| paths.push(path));
         }
         paths
     }
 
+    /// What is shown of an item.
+    pub fn shown(&self) -> &Shown {
+        &self.choice.shown
+    }
+
     /// Reads the page of `range`; `None`: a range that holds nothing.
-    pub async fn page(&self, db: &Db, table: &Table, range: Option<KeyRange>) -> Result<PageOutput, ApiError> {
+    pub async fn page(self, db: &Db, table: &Table, range: Option<KeyRange>) -> Result<PageOutput, ApiError> {
         let limit =
             PageLimit { rows_max: self.rows_max, cost_max: PAGE_BYTES_MAX, cost: |_, value| stored_size(value) };
         let page = match range {
@@ -119,9 +129,38 @@ impl PageRequest {
             Some((key, _)) if ended_by_limit => Some(read_row_key(table, key)?),
             _ => None,
         };
+        let rows = page.rows.into_iter().map(|(_, value)| value).collect();
+        let (items, count) = self.choice.run(rows, bytes).await?;
+        Ok(PageOutput {
+            items,
+            count,
+            scanned_count,
+            last_evaluated_key,
+            consumed_capacity: self.capacity.answer(&table.name, read_units(bytes, self.consistent)),
+        })
+    }
+}
+
+impl Choice {
+    /// The items to show, if any are, and how many rows the filter let through. `bytes`: the size of all rows.
+    async fn run(self, rows: Vec<Bytes>, bytes: usize) -> Result<(Option<Vec<AnsweredItem>>, usize), ApiError> {
+        let decodes = self.filter.is_some() || !matches!(self.shown, Shown::Whole);
+        if !decodes || (rows.len() <= PAGE_INLINE_ROWS_MAX && bytes <= PAGE_INLINE_BYTES_MAX) {
+            return self.run_here(rows);
+        }
+        match tokio::task::spawn_blocking(move || self.run_here(rows)).await {
+            Ok(chosen) => chosen,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(ApiError::new(ErrorCode::InternalServerError, "the server is stopping")),
+            },
+        }
+    }
+
+    fn run_here(&self, rows: Vec<Bytes>) -> Result<(Option<Vec<AnsweredItem>>, usize), ApiError> {
         let mut items = Vec::new();
         let mut count = 0;
-        for (_, value) in page.rows {
+        for value in rows {
             if let Some(filter) = &self.filter
                 && !filter.matches(&decode(&value)?)
             {
@@ -132,13 +171,7 @@ impl PageRequest {
                 items.push(self.shown.of_stored(value)?);
             }
         }
-        Ok(PageOutput {
-            items: (!self.count_only).then_some(items),
-            count,
-            scanned_count,
-            last_evaluated_key,
-            consumed_capacity: self.capacity.answer(&table.name, read_units(bytes, self.consistent)),
-        })
+        Ok(((!self.count_only).then_some(items), count))
     }
 }
 

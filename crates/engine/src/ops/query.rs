@@ -42,7 +42,7 @@ pub(crate) async fn query(db: &Db, mut request: Request<'_>) -> Result<PageOutpu
     let schema = &table.key;
     let condition = resolve(&page, schema, words)?;
     check_filter(&page, schema)?;
-    page.shown.check_key_paths(schema)?;
+    page.shown().check_key_paths(schema)?;
     let mut range = range_of(table.id, &condition);
     if !forward {
         range = range.map(KeyRange::reversed);

@@ -43,7 +43,7 @@ pub(crate) async fn scan(db: &Db, mut request: Request<'_>) -> Result<PageOutput
     check_no_index(&request.body)?;
     let schema = &table.key;
     check_key_paths(schema, page.filter_paths())?;
-    page.shown.check_key_paths(schema)?;
+    page.shown().check_key_paths(schema)?;
     let buckets = segment.map_or(Some(BucketRange { first: 0, last: u16::MAX }), Segment::buckets);
     let mut range = buckets.map(|buckets| ItemKey::bucket_range(table.id, buckets));
     if let Some(start) = &start {

@@ -102,6 +102,49 @@ async fn a_page_ends_with_the_item_that_reaches_a_megabyte() {
     assert_eq!((&answer["Count"], answer.get("LastEvaluatedKey")), (&json!(1), None));
 }
 
+/// Whether the call answers without a thread that may block: the only one is busy.
+async fn answers_at_once(bench: &Bench, operation: &str, body: Value) -> bool {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let busy = tokio::task::spawn_blocking(move || held.recv().is_err());
+    let call = bench.ok(operation, body);
+    let at_once = tokio::select! {
+        biased;
+        _ = call => true,
+        () = std::future::ready(()) => false,
+    };
+    drop(release);
+    assert!(busy.await.unwrap());
+    at_once
+}
+
+#[test]
+fn other_requests_go_on_while_a_large_page_is_filtered_or_projected() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(large_pages_are_not_handled_at_once());
+}
+
+async fn large_pages_are_not_handled_at_once() {
+    let bench = Bench::new().await;
+    bench.put("users", json!({"pk": s("a"), "text": s(&"x".repeat(20_000))})).await;
+    for i in 0..70 {
+        bench.put("games", json!({"pk": s("a"), "sk": n(i)})).await;
+    }
+    let filtered = |table: &str, limit: i64| {
+        json!({"TableName": table, "FilterExpression": "contains(#t, :x)", "Limit": limit,
+            "ExpressionAttributeNames": {"#t": "text"}, "ExpressionAttributeValues": {":x": s("x")}})
+    };
+    assert!(!answers_at_once(&bench, "Scan", filtered("users", 10)).await, "an item of 20 KB");
+    assert!(!answers_at_once(&bench, "Scan", filtered("games", 70)).await, "70 items");
+    assert!(answers_at_once(&bench, "Scan", filtered("games", 10)).await, "10 small items");
+    let mut projected = json!({"TableName": "users", "ProjectionExpression": "pk"});
+    assert!(!answers_at_once(&bench, "Scan", projected.clone()).await, "an item of 20 KB");
+    assert_eq!(bench.ok("Scan", projected.clone()).await["Items"], json!([{"pk": s("a")}]));
+    projected.as_object_mut().unwrap().remove("ProjectionExpression");
+    assert!(answers_at_once(&bench, "Scan", projected).await, "nothing to be done");
+    assert_eq!(bench.ok("Scan", filtered("users", 10)).await["Count"], json!(1));
+    assert_eq!(bench.ok("Scan", filtered("games", 70)).await["Count"], json!(0));
+}
+
 #[tokio::test]
 async fn segments_split_a_table_exactly_and_partitions_stay_together() {
     let bench = Bench::new().await;
