@@ -11,6 +11,7 @@ use super::error::{ExprError, ExprKind};
 use super::evaluate::{begins_with, order};
 use super::path::Path;
 use super::placeholders::Placeholders;
+use crate::limits;
 use crate::value::AttributeValue;
 
 /// A key attribute: its name and the name of its type on the wire.
@@ -123,37 +124,50 @@ impl KeyCondition {
         if !found.is_empty() {
             return Err(range.map_or_else(not_supported, |range| missed(range.name)));
         }
-        check_value(hash, &hash_value)?;
+        check_value(hash, &hash_value, &HASH_SIZE)?;
         if let (Some(range), Some(condition)) = (range, &range_condition) {
-            condition.values().try_for_each(|value| check_value(range, value))?;
-            // The empty prefix is no key value; it begins every one.
-            if !matches!(condition, RangeCondition::BeginsWith(_)) {
-                condition.values().try_for_each(|value| check_not_empty(range, value))?;
-            }
+            condition.values().try_for_each(|value| check_value(range, value, &RANGE_SIZE))?;
         }
-        check_not_empty(hash, &hash_value)?;
         Ok(ResolvedKeyCondition { hash: hash_value, range: range_condition })
     }
 }
 
-fn check_value(key: KeyAttribute<'_>, value: &AttributeValue) -> Result<(), ExprError> {
-    if value.type_name() == key.type_name {
-        return Ok(());
-    }
-    Err(ExprError::parameter_values("Condition parameter type does not match schema type").unenveloped())
+/// How large a value of a key attribute may be, and the text about one that is larger.
+struct SizeRule {
+    bytes_max: usize,
+    text: &'static str,
 }
 
-fn check_not_empty(key: KeyAttribute<'_>, value: &AttributeValue) -> Result<(), ExprError> {
-    let what = match value {
-        AttributeValue::S(text) if text.is_empty() => "string",
-        AttributeValue::B(bytes) if bytes.is_empty() => "binary",
+const HASH_SIZE: SizeRule = SizeRule {
+    bytes_max: limits::HASH_KEY_BYTES_MAX,
+    text: "Size of hashkey has exceeded the maximum size limit of2048 bytes",
+};
+const RANGE_SIZE: SizeRule = SizeRule {
+    bytes_max: limits::RANGE_KEY_BYTES_MAX,
+    text: "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
+};
+
+/// A value that a key attribute is compared with, prefixes too, must be one that the attribute can have.
+fn check_value(key: KeyAttribute<'_>, value: &AttributeValue, size: &SizeRule) -> Result<(), ExprError> {
+    if value.type_name() != key.type_name {
+        return Err(ExprError::parameter_values("Condition parameter type does not match schema type").unenveloped());
+    }
+    let (what, bytes) = match value {
+        AttributeValue::S(text) => ("string", text.len()),
+        AttributeValue::B(bytes) => ("binary", bytes.len()),
         _ => return Ok(()),
     };
-    Err(ExprError::bare(format!(
-        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
-         {what} value. Key: {}",
-        key.name
-    )))
+    if bytes == 0 {
+        return Err(ExprError::bare(format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
+             {what} value. Key: {}",
+            key.name
+        )));
+    }
+    if bytes > size.bytes_max {
+        return Err(ExprError::parameter_values(size.text).unenveloped());
+    }
+    Ok(())
 }
 
 /// Takes the condition apart into one entry per key attribute, refusing whatever is not one.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tailrace_core::expr::{KeyAttribute, RangeCondition, ResolvedKeyCondition};
 use tailrace_core::key::{key_value_bytes, partition_hash};
-use tailrace_core::limits::HASH_KEY_BYTES_MAX;
 use tailrace_core::{ApiError, AttributeValue, KeySchema};
 use tailrace_store::KeyRange;
 use tailrace_store::keyspace::{ItemKey, SortBounds, TableId};
@@ -45,15 +44,15 @@ pub(crate) async fn query(db: &Db, mut request: Request<'_>) -> Result<PageOutpu
     page.shown().check_key_paths(schema)?;
     let mut range = range_of(table.id, &condition);
     if !forward {
-        range = range.map(KeyRange::reversed);
+        range = range.reversed();
     }
     if let Some(start) = &start {
         let bytes = start_key_bytes(schema, start, Starts::Query, words)?;
         check_within_query(schema, start, &condition)?;
         let key = ItemKey::key(table.id, bytes.hash().bucket, &bytes.partition, &bytes.sort);
-        range = range.map(|range| range.after(&key));
+        range = range.after(&key);
     }
-    page.page(db, &table, range.filter(|range| !range.is_empty())).await
+    page.page(db, &table, (!range.is_empty()).then_some(range)).await
 }
 
 fn resolve(page: &PageRequest, schema: &KeySchema, words: Words) -> Result<ResolvedKeyCondition, ApiError> {
@@ -78,20 +77,17 @@ fn check_filter(page: &PageRequest, schema: &KeySchema) -> Result<(), ApiError> 
     }
 }
 
-/// The rows that a key condition means, ascending. `None`: a partition key that no item can have.
-fn range_of(table: TableId, condition: &ResolvedKeyCondition) -> Option<KeyRange> {
+/// The rows that a key condition means, ascending.
+fn range_of(table: TableId, condition: &ResolvedKeyCondition) -> KeyRange {
     let bytes = |value: &Arc<AttributeValue>| {
         key_value_bytes(value).expect("invariant: a resolved key condition has values of the schema's types")
     };
     let partition = bytes(&condition.hash);
-    if partition.len() > HASH_KEY_BYTES_MAX {
-        return None;
-    }
     let bucket = partition_hash(&partition).bucket;
     let between = |start: Bound<&[u8]>, end: Bound<&[u8]>| {
         ItemKey::sort_range(table, bucket, &partition, &SortBounds::Between(start, end))
     };
-    Some(match &condition.range {
+    match &condition.range {
         None => ItemKey::partition_range(table, bucket, &partition),
         Some(RangeCondition::Equal(value)) => {
             let bound = bytes(value);
@@ -107,5 +103,5 @@ fn range_of(table: TableId, condition: &ResolvedKeyCondition) -> Option<KeyRange
         Some(RangeCondition::BeginsWith(prefix)) => {
             ItemKey::sort_range(table, bucket, &partition, &SortBounds::BeginsWith(&bytes(prefix)))
         }
-    })
+    }
 }

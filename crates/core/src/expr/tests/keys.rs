@@ -88,3 +88,46 @@ fn a_faulty_key_condition_names_its_first_fault() {
     let hash_only = KeyCondition::parse("pk = :v AND sk = :n", &mut placeholders()).unwrap().resolve(PK, None);
     assert_eq!(hash_only.unwrap_err().text, unsupported);
 }
+
+#[test]
+fn a_value_that_no_key_can_have_is_refused_partition_key_first() {
+    let empty = |what: &str, key: &str| {
+        format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
+             {what} value. Key: {key}"
+        )
+    };
+    let long_hash =
+        "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes";
+    let long_range = "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size \
+                      limit of 1024 bytes";
+    let types = "One or more parameter values were invalid: Condition parameter type does not match schema type";
+    let text = |length: usize| s(&"x".repeat(length));
+    let bytes = |length: usize| AttributeValue::B(vec![0; length]);
+    let check = |range: &str, hash: AttributeValue, value: AttributeValue, expected: &str| {
+        let type_name = if matches!(value, AttributeValue::B(_)) { "B" } else { "S" };
+        let values = [(":p", hash), (":v", value), (":high", s("y"))];
+        let used = values.into_iter().filter(|(key, _)| *key != ":high" || range.contains(key));
+        let values = used.map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut placeholders = Placeholders::new(None, Some(values)).unwrap();
+        let condition = KeyCondition::parse(&format!("{range} AND pk = :p"), &mut placeholders).unwrap();
+        let resolved = condition.resolve(PK, Some(KeyAttribute { name: "sk", type_name }));
+        assert_eq!(resolved.map_or_else(|error| error, |_| ExprError::bare("ok")), ExprError::bare(expected), "{range}");
+    };
+    for range in ["sk = :v", "sk < :v", "sk >= :v", "begins_with(sk, :v)", "sk BETWEEN :v AND :v"] {
+        check(range, s("a"), text(0), &empty("string", "sk"));
+        check(range, s("a"), bytes(0), &empty("binary", "sk"));
+        check(range, s("a"), text(1024), "ok");
+        check(range, s("a"), text(1025), long_range);
+        check(range, s("a"), bytes(1024), "ok");
+        check(range, s("a"), bytes(1025), long_range);
+        check(range, text(2048), text(1), "ok");
+        check(range, text(2049), text(1025), long_hash);
+        check(range, text(0), text(1025), &empty("string", "pk"));
+        check(range, n("1"), text(0), types);
+    }
+    check("sk = :v", text(0), n("1"), &empty("string", "pk"));
+    check("sk = :v", s("a"), n("1"), types);
+    check("sk BETWEEN :v AND :high", s("a"), text(0), &empty("string", "sk"));
+    check("sk BETWEEN :v AND :high", s("a"), text(1025), long_range);
+}

@@ -309,12 +309,22 @@ async fn start_keys_are_refused_in_their_words() {
 }
 
 #[tokio::test]
-async fn key_values_that_no_item_can_have_find_nothing() {
+async fn key_values_that_no_item_can_have_are_refused() {
     let bench = numbered(1).await;
-    let long = s(&"x".repeat(70_000));
-    let answer = bench.ok("Query", query("pk = :p", json!({":p": long}))).await;
-    assert_eq!(answer, json!({"Items": [], "Count": 0, "ScannedCount": 0}));
-    let body = json!({"TableName": "texts", "KeyConditionExpression": "pk = :p AND sk > :v",
-        "ExpressionAttributeValues": {":p": s("a"), ":v": long}});
-    assert_eq!(bench.ok("Query", body).await["Count"], json!(0));
+    let prefix = "One or more parameter values were invalid: ";
+    let long = |length: usize| s(&"x".repeat(length));
+    let text = format!("{prefix}Size of hashkey has exceeded the maximum size limit of2048 bytes");
+    bench.refused("Query", query("pk = :p", json!({":p": long(2049)})), &ve(&text)).await;
+    assert_eq!(bench.ok("Query", query("pk = :p", json!({":p": long(2048)}))).await["Count"], json!(0));
+    let texts = |condition: &str, value: Value| {
+        let mut body = query(condition, json!({":p": s("a"), ":v": value}));
+        body["TableName"] = json!("texts");
+        body
+    };
+    let text = format!("{prefix}Aggregated size of all range keys has exceeded the size limit of 1024 bytes");
+    bench.refused("Query", texts("pk = :p AND sk > :v", long(1025)), &ve(&text)).await;
+    assert_eq!(bench.ok("Query", texts("pk = :p AND sk > :v", long(1024))).await["Count"], json!(0));
+    let text = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
+                string value. Key: sk";
+    bench.refused("Query", texts("pk = :p AND begins_with(sk, :v)", s("")), &ve(text)).await;
 }
