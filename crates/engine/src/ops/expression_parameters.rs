@@ -34,12 +34,16 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Refuses expressions beside older parameters.
+    /// Refuses expressions beside older parameters. KeyConditions alone may stand beside a filter or a projection: it is
+    /// in the way of a KeyConditionExpression only. Source: spec/dynamodb-api.md 6.
     pub fn check_mixing(&self, body: &Json, words: Words) -> Result<(), ApiError> {
         let present = |names: &[&'static str]| -> Vec<&'static str> {
             names.iter().copied().filter(|name| body.get(name).is_some()).collect()
         };
-        let (legacy, expressions) = (present(self.legacy), present(self.expressions));
+        let (mut legacy, expressions) = (present(self.legacy), present(self.expressions));
+        if !expressions.contains(&"KeyConditionExpression") {
+            legacy.retain(|name| *name != "KeyConditions");
+        }
         if legacy.is_empty() || expressions.is_empty() {
             return Ok(());
         }

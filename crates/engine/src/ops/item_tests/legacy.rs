@@ -124,3 +124,43 @@ async fn key_conditions_and_filters_choose_rows() {
     let text = "Attempted conditional constraint is not an indexable operation";
     bench.refused("Query", not_indexable, &ve(text)).await;
 }
+
+#[tokio::test]
+async fn key_conditions_stand_beside_a_filter_or_a_projection_but_no_other_key_condition() {
+    let bench = Bench::new().await;
+    for i in 0..3 {
+        bench.put("games", json!({"pk": s("a"), "sk": n(i), "v": n(i)})).await;
+    }
+    let query = |members: Value| {
+        let equal = json!({"ComparisonOperator": "EQ", "AttributeValueList": [s("a")]});
+        let mut body = json!({"TableName": "games", "KeyConditions": {"pk": equal}});
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        body
+    };
+    let filter = json!({"FilterExpression": "v > :v", "ExpressionAttributeValues": {":v": n(1)}});
+    assert_eq!(bench.ok("Query", query(filter)).await["Items"], json!([{"pk": s("a"), "sk": n(2), "v": n(2)}]));
+    let projection = json!({"ProjectionExpression": "#v", "ExpressionAttributeNames": {"#v": "v"}});
+    assert_eq!(bench.ok("Query", query(projection)).await["Items"], json!([{"v": n(0)}, {"v": n(1)}, {"v": n(2)}]));
+    let mixing = |legacy: &str, expressions: &str| {
+        ve(&format!(
+            "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: \
+             {{{legacy}}} Expression parameters: {{{expressions}}}"
+        ))
+    };
+    for (members, legacy, expressions) in [
+        (json!({"KeyConditionExpression": "pk = :p"}), "KeyConditions", "KeyConditionExpression"),
+        (
+            json!({"KeyConditionExpression": "pk = :p", "ProjectionExpression": "v"}),
+            "KeyConditions",
+            "ProjectionExpression, KeyConditionExpression",
+        ),
+        (json!({"AttributesToGet": ["v"], "ProjectionExpression": "v"}), "AttributesToGet", "ProjectionExpression"),
+        (
+            json!({"AttributesToGet": ["v"], "KeyConditionExpression": "pk = :p"}),
+            "AttributesToGet, KeyConditions",
+            "KeyConditionExpression",
+        ),
+    ] {
+        bench.refused("Query", query(members), &mixing(legacy, expressions)).await;
+    }
+}
