@@ -213,10 +213,11 @@ impl SetValue {
             SetValue::Path(path) => path.get(old).map(Cow::Borrowed).ok_or_else(|| {
                 ExprError::bare("The provided expression refers to an attribute that does not exist in the item")
             }),
-            SetValue::IfNotExists(path, otherwise) => match path.get(old) {
-                Some(value) => Ok(Cow::Borrowed(value)),
-                None => otherwise.evaluate(old),
-            },
+            SetValue::IfNotExists(path, otherwise) => {
+                // The second operand must have a value even where the first is the answer, as in the API's own parser.
+                let otherwise = otherwise.evaluate(old)?;
+                Ok(path.get(old).map_or(otherwise, Cow::Borrowed))
+            }
             SetValue::ListAppend(first, second) => {
                 let (first, second) = (first.evaluate(old)?, second.evaluate(old)?);
                 match (&*first, &*second) {

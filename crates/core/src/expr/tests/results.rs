@@ -159,6 +159,20 @@ fn an_update_reads_the_item_as_it_was() {
 }
 
 #[test]
+fn if_not_exists_takes_what_is_there_or_the_second_operand() {
+    let old = item([("n", n("1")), ("nul", AttributeValue::Null)]);
+    for (text, expected) in [
+        ("SET a = if_not_exists(n, :v)", n("1")),
+        ("SET a = if_not_exists(nul, :v)", AttributeValue::Null),
+        ("SET a = if_not_exists(zz, :v)", s("x")),
+        ("SET a = if_not_exists(zz, n)", n("1")),
+        ("SET a = if_not_exists(zz, if_not_exists(yy, nul))", AttributeValue::Null),
+    ] {
+        assert_eq!(update(text).unwrap().apply(&old).unwrap()["a"], expected, "{text}");
+    }
+}
+
+#[test]
 fn updated_answers_hold_the_touched_leaves_and_whole_lists() {
     let old = item([("m", m([("a", n("1")), ("b", n("2"))])), ("c", l([m([("x", n("1"))]), n("7")])), ("k", s("k"))]);
     let new = item([("m", m([("a", s("x")), ("b", n("2"))])), ("c", l([m([("x", n("2"))]), n("7")])), ("k", s("k"))]);
@@ -207,6 +221,10 @@ fn an_update_that_cannot_be_applied_says_why() {
         ("DELETE zz.a :ss", path),
         ("SET a = zz", missing),
         ("SET a = list_append(zz, :l)", missing),
+        ("SET a = if_not_exists(n, zz)", missing),
+        ("SET a = if_not_exists(zz, yy)", missing),
+        ("SET a = if_not_exists(n, if_not_exists(s, zz))", missing),
+        ("SET a = :n + if_not_exists(n, zz)", missing),
         ("SET a = s + :n", operand),
         ("SET a = list_append(s, :l)", operand),
         ("ADD s :n", operand),
