@@ -17,9 +17,6 @@ pub const RANGE_KEY_BYTES_MAX: usize = 1024;
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
 /// Most operators and functions in an expression. Source: spec/dynamodb-api.md 4.1.
 pub const EXPRESSION_OPERATORS_MAX: usize = 300;
-/// Deepest nesting of parentheses and functions while parsing. Our reason: bounds the recursion; an expression within
-/// the bounds on bytes and operators, without doubled parentheses, stays below it.
-pub const EXPRESSION_DEPTH_MAX: usize = 310;
 /// Longest key of the placeholder maps, sigil included, bytes. Source: spec/dynamodb-api.md 4.1.
 pub const PLACEHOLDER_BYTES_MAX: usize = 255;
 /// Most bytes of the two placeholder maps together. Source: spec/dynamodb-api.md 4.1.

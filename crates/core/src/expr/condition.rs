@@ -9,7 +9,7 @@ use super::error::{ExprError, ExprKind};
 use super::path::Path;
 use super::placeholders::Placeholders;
 use super::resolve::{
-    check_operators, check_path_words, misused_function, not_distinct, path_required, resolve_path, resolve_value,
+    check_path_words, misused_function, not_distinct, path_required, resolve_path, resolve_value, too_many_operators,
     unknown_function, wrong_operand_count, wrong_operand_type,
 };
 use super::syntax::{self, Comparator, RawCall, RawCondition, RawOperand};
@@ -96,10 +96,17 @@ impl Condition {
     /// Parses and checks a `ConditionExpression` or `FilterExpression`.
     pub fn parse(kind: ExprKind, text: &str, placeholders: &mut Placeholders) -> Result<Condition, ExprError> {
         let (raw, operators) = syntax::condition(kind, text)?;
-        check_words(kind, &raw)?;
-        let root = Builder { kind, placeholders }.node(&raw)?;
-        check_operators(kind, operators)?;
-        Ok(Condition { root })
+        let leaves = leaves(&raw);
+        leaves.iter().try_for_each(|leaf| check_words(kind, leaf))?;
+        let mut builder = Builder { kind, placeholders };
+        // Every level of the tree is an operator, so that a tree with no more of them than allowed is not too deep to recurse.
+        if operators > limits::EXPRESSION_OPERATORS_MAX {
+            for leaf in leaves {
+                builder.leaf(leaf)?;
+            }
+            return Err(too_many_operators(kind));
+        }
+        Ok(Condition { root: builder.node(&raw)? })
     }
 
     /// Whether the condition holds for `item`; an absent item is an empty one.
@@ -134,50 +141,68 @@ fn is_condition_function(name: &str) -> bool {
     matches!(name, "attribute_exists" | "attribute_not_exists" | "attribute_type" | "begins_with" | "contains")
 }
 
+/// What `AND`, `OR` and `NOT` join, left to right. Any text gets here, however deep it nests: nothing recurses.
+fn leaves<'r, 'a>(raw: &'r RawCondition<'a>) -> Vec<&'r RawCondition<'a>> {
+    let mut leaves = Vec::new();
+    let mut waiting = vec![raw];
+    while let Some(raw) = waiting.pop() {
+        match raw {
+            RawCondition::And(nodes) | RawCondition::Or(nodes) => waiting.extend(nodes.iter().rev()),
+            RawCondition::Not(_, node) => waiting.push(node),
+            _ => leaves.push(raw),
+        }
+    }
+    leaves
+}
+
 /// The pass over function names and words, left to right, before anything is looked up.
-fn check_words(kind: ExprKind, raw: &RawCondition<'_>) -> Result<(), ExprError> {
-    match raw {
+fn check_words(kind: ExprKind, leaf: &RawCondition<'_>) -> Result<(), ExprError> {
+    match leaf {
         RawCondition::Compare(_, left, right) => {
             check_operand_words(kind, left)?;
             check_operand_words(kind, right)
         }
         RawCondition::Between(operands) => operands.iter().try_for_each(|o| check_operand_words(kind, o)),
         RawCondition::In(operands) => operands.iter().try_for_each(|o| check_operand_words(kind, o)),
-        RawCondition::And(nodes) | RawCondition::Or(nodes) => {
-            for node in nodes {
-                check_words(kind, node)?;
-            }
-            Ok(())
+        RawCondition::Call(call) => {
+            check_function(kind, call.name, true)?;
+            call.operands.iter().try_for_each(|o| check_operand_words(kind, o))
         }
-        RawCondition::Not(_, node) => check_words(kind, node),
-        RawCondition::Call(call) => check_call_words(kind, call, true),
+        RawCondition::And(_) | RawCondition::Or(_) | RawCondition::Not(..) => {
+            unreachable!("invariant: these are no leaves")
+        }
     }
 }
 
+/// Does not recurse, as [`leaves`] does not.
 fn check_operand_words(kind: ExprKind, raw: &RawOperand<'_>) -> Result<(), ExprError> {
-    match raw {
-        RawOperand::Path(path) => check_path_words(kind, path),
-        RawOperand::Value(_) => Ok(()),
-        RawOperand::Call(call) => check_call_words(kind, call, false),
-        RawOperand::Parenthesized(inner) => check_operand_words(kind, inner),
+    let mut waiting = vec![raw];
+    while let Some(raw) = waiting.pop() {
+        match raw {
+            RawOperand::Path(path) => check_path_words(kind, path)?,
+            RawOperand::Value(_) => {}
+            RawOperand::Call(call) => {
+                check_function(kind, call.name, false)?;
+                waiting.extend(call.operands.iter().rev());
+            }
+            RawOperand::Parenthesized(inner) => waiting.push(inner),
+        }
     }
+    Ok(())
 }
 
-fn check_call_words(kind: ExprKind, call: &RawCall<'_>, as_condition: bool) -> Result<(), ExprError> {
-    match call.name {
-        "if_not_exists" | "list_append" => {
-            return Err(ExprError::invalid(
-                kind,
-                format_args!("The function is not allowed in a condition expression; function: {}", call.name),
-            ));
-        }
-        "size" if as_condition => return Err(misused_function(kind, call.name)),
-        "size" => {}
-        name if !is_condition_function(name) => return Err(unknown_function(kind, name)),
-        name if !as_condition => return Err(misused_function(kind, name)),
-        _ => {}
+fn check_function(kind: ExprKind, name: &str, as_condition: bool) -> Result<(), ExprError> {
+    match name {
+        "if_not_exists" | "list_append" => Err(ExprError::invalid(
+            kind,
+            format_args!("The function is not allowed in a condition expression; function: {name}"),
+        )),
+        "size" if as_condition => Err(misused_function(kind, name)),
+        "size" => Ok(()),
+        name if !is_condition_function(name) => Err(unknown_function(kind, name)),
+        name if !as_condition => Err(misused_function(kind, name)),
+        _ => Ok(()),
     }
-    call.operands.iter().try_for_each(|operand| check_operand_words(kind, operand))
 }
 
 struct Builder<'p> {
@@ -186,7 +211,7 @@ struct Builder<'p> {
 }
 
 impl Builder<'_> {
-    /// Small, since deep conditions recurse here.
+    /// Small, since conditions recurse here.
     fn node(&mut self, raw: &RawCondition<'_>) -> Result<Node, ExprError> {
         match raw {
             RawCondition::And(nodes) => Ok(Node::And(self.nodes(nodes)?)),
@@ -244,24 +269,52 @@ impl Builder<'_> {
         })
     }
 
-    fn operand(&mut self, raw: &RawOperand<'_>) -> Result<Operand, ExprError> {
-        match raw {
-            RawOperand::Path(path) => Ok(Operand::Path(resolve_path(self.kind, path, self.placeholders)?)),
-            RawOperand::Value(key) => Ok(Operand::Value(resolve_value(self.kind, key, self.placeholders)?)),
-            RawOperand::Parenthesized(inner) => self.operand(inner),
-            RawOperand::Call(call) => {
-                let [operand] = self.operands(call)?;
-                if let Some(type_name @ ("N" | "BOOL" | "NULL")) = operand.type_name() {
-                    return Err(wrong_operand_type(self.kind, call.name, type_name));
+    /// Does not recurse, as [`leaves`] does not. Only `size` is called here.
+    fn operand(&mut self, mut raw: &RawOperand<'_>) -> Result<Operand, ExprError> {
+        // The calls around `raw`, with the operands that they have so far.
+        let mut around: Vec<(&RawCall<'_>, Vec<Operand>)> = Vec::new();
+        loop {
+            let mut operand = match raw {
+                RawOperand::Path(path) => Operand::Path(resolve_path(self.kind, path, self.placeholders)?),
+                RawOperand::Value(key) => Operand::Value(resolve_value(self.kind, key, self.placeholders)?),
+                RawOperand::Parenthesized(inner) => {
+                    raw = inner;
+                    continue;
                 }
-                Ok(Operand::Size(Box::new(operand)))
+                RawOperand::Call(call) => {
+                    raw = &call.operands[0];
+                    around.push((call, Vec::new()));
+                    continue;
+                }
+            };
+            loop {
+                let Some((call, mut operands)) = around.pop() else { return Ok(operand) };
+                operands.push(operand);
+                if let Some(next) = call.operands.get(operands.len()) {
+                    raw = next;
+                    around.push((call, operands));
+                    break;
+                }
+                operand = self.size(call, operands)?;
             }
         }
+    }
+
+    fn size(&self, call: &RawCall<'_>, operands: Vec<Operand>) -> Result<Operand, ExprError> {
+        let [operand] = self.counted(call, operands)?;
+        if let Some(type_name @ ("N" | "BOOL" | "NULL")) = operand.type_name() {
+            return Err(wrong_operand_type(self.kind, call.name, type_name));
+        }
+        Ok(Operand::Size(Box::new(operand)))
     }
 
     /// The operands of a function that takes `N` of them.
     fn operands<const N: usize>(&mut self, call: &RawCall<'_>) -> Result<[Operand; N], ExprError> {
         let operands = call.operands.iter().map(|operand| self.operand(operand)).collect::<Result<Vec<_>, _>>()?;
+        self.counted(call, operands)
+    }
+
+    fn counted<const N: usize>(&self, call: &RawCall<'_>, operands: Vec<Operand>) -> Result<[Operand; N], ExprError> {
         operands.try_into().map_err(|all: Vec<_>| wrong_operand_count(self.kind, call.name, all.len()))
     }
 

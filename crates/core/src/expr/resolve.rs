@@ -126,15 +126,10 @@ pub(super) fn resolve_distinct_paths<'a>(
     Ok(paths)
 }
 
-/// `The expression contains too many operators`.
-pub(super) fn check_operators(kind: ExprKind, operators: usize) -> Result<(), ExprError> {
-    if operators > limits::EXPRESSION_OPERATORS_MAX {
-        return Err(ExprError::invalid(
-            kind,
-            format_args!("The expression contains too many operators; operator count: {operators}"),
-        ));
-    }
-    Ok(())
+/// `The expression contains too many operators`. The API's own parser stops counting at the first that is too many.
+pub(super) fn too_many_operators(kind: ExprKind) -> ExprError {
+    let count = limits::EXPRESSION_OPERATORS_MAX + 1;
+    ExprError::invalid(kind, format_args!("The expression contains too many operators; operator count: {count}"))
 }
 
 /// `Incorrect operand type for operator or function`.

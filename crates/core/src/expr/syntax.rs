@@ -1,7 +1,9 @@
-//! The recursive-descent parser behind every kind of expression: tokens to a tree that still borrows the text.
+//! The parser behind every kind of expression: tokens to a tree that still borrows the text.
 //!
-//! Nothing is looked up here; names, values and rules of meaning come after the whole text has parsed. Recursion is
-//! bounded by [`limits::EXPRESSION_DEPTH_MAX`], whatever the text. Source: spec/dynamodb-api.md 4.1, 4.2, 4.6.
+//! Nothing is looked up here; names, values and rules of meaning come after the whole text has parsed. Nothing recurses
+//! here either: a text of 4 KB can open 4,000 parentheses, and must get the answer that its faults deserve, so open
+//! parentheses and calls are kept in vectors. The tree is less deep: parentheses around parentheses are refused, and so
+//! every level of it takes at least three bytes. Source: spec/dynamodb-api.md 4.1, 4.2, 4.6.
 
 use super::error::{ExprError, ExprKind};
 use super::lexer::{Keyword, Token, TokenKind, syntax_error, tokenize};
@@ -102,6 +104,29 @@ enum Parsed<'a> {
     Condition(RawCondition<'a>),
 }
 
+/// What is read so far of a disjunction.
+#[derive(Default)]
+struct Disjunction<'a> {
+    /// Where the text in parentheses begins; `None`: the whole text.
+    open: Option<usize>,
+    alternatives: Vec<RawCondition<'a>>,
+    conjuncts: Vec<RawCondition<'a>>,
+    /// How many times `NOT` stands before the next condition.
+    negations: usize,
+}
+
+impl Disjunction<'_> {
+    fn is_blank(&self) -> bool {
+        self.negations == 0 && self.conjuncts.is_empty() && self.alternatives.is_empty()
+    }
+}
+
+/// What an operand is inside of.
+enum Around<'a> {
+    Parentheses { open: usize },
+    Call(RawCall<'a>),
+}
+
 /// Checks what is checked before parsing: a text that is not empty and not too long. `size_in_text`: Scan's filters and
 /// the conditions of transactions name the size: their engines call it before they parse; all other expressions are checked
 /// by their parsing.
@@ -193,7 +218,6 @@ struct Parser<'a> {
     text: &'a str,
     tokens: Vec<Token>,
     at: usize,
-    depth: usize,
     operators: usize,
 }
 
@@ -201,7 +225,7 @@ impl<'a> Parser<'a> {
     fn new(kind: ExprKind, text: &'a str) -> Result<Self, ExprError> {
         check_size(kind, text, false)?;
         let tokens = tokenize(text);
-        Ok(Self { kind, text, tokens, at: 0, depth: 0, operators: 0 })
+        Ok(Self { kind, text, tokens, at: 0, operators: 0 })
     }
 
     fn peek(&self) -> TokenKind {
@@ -233,16 +257,6 @@ impl<'a> Parser<'a> {
         if self.peek() == TokenKind::End { Ok(()) } else { Err(self.error()) }
     }
 
-    fn redundant(&self) -> ExprError {
-        ExprError::invalid(self.kind, "The expression has redundant parentheses;")
-    }
-
-    /// Goes one level down. A text within the bounds on operators cannot nest this deep without doubled parentheses.
-    fn descend(&mut self) -> Result<(), ExprError> {
-        self.depth += 1;
-        if self.depth > limits::EXPRESSION_DEPTH_MAX { Err(self.redundant()) } else { Ok(()) }
-    }
-
     fn list<T>(&mut self, element: fn(&mut Self) -> Result<T, ExprError>) -> Result<Vec<T>, ExprError> {
         let mut elements = vec![element(self)?];
         while self.accept(TokenKind::Comma) {
@@ -264,51 +278,59 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `NOT` binds tighter than `AND`, which binds tighter than `OR`. One frame of the stack for all three, since this
-    /// is where deep texts recurse.
+    /// `NOT` binds tighter than `AND`, which binds tighter than `OR`.
     fn disjunction(&mut self) -> Result<Parsed<'a>, ExprError> {
-        let mut alternatives = Vec::new();
-        let mut conjuncts = Vec::new();
+        let mut around: Vec<Disjunction<'a>> = Vec::new();
+        let mut inner = Disjunction::default();
         loop {
-            let mut negations = 0;
             while self.accept(TokenKind::Keyword(Keyword::Not)) {
-                negations += 1;
+                inner.negations += 1;
+                self.operators += 1;
             }
-            self.operators += negations;
-            let parsed = self.primary()?;
-            let next = self.peek();
-            let joined = matches!(next, TokenKind::Keyword(Keyword::And | Keyword::Or));
-            if !joined && negations == 0 && conjuncts.is_empty() && alternatives.is_empty() {
-                return Ok(parsed);
+            if self.peek() == TokenKind::Open {
+                let open = Some(self.open());
+                around.push(std::mem::replace(&mut inner, Disjunction { open, ..Disjunction::default() }));
+                continue;
             }
-            let mut condition = self.as_condition(parsed)?;
-            if negations > 0 {
-                condition = RawCondition::Not(negations, Box::new(condition));
+            let operand = self.operand()?;
+            let mut parsed = self.comparison(operand)?;
+            while let Some(whole) = self.joined(&mut inner, parsed)? {
+                // `inner` is read to its end: it is an operand or a condition of what is around it, or all there is.
+                let (Some(open), Some(outer)) = (inner.open, around.pop()) else { return Ok(whole) };
+                inner = outer;
+                self.close(open)?;
+                parsed = match whole {
+                    Parsed::Condition(_) => whole,
+                    Parsed::Operand(operand) => self.comparison(RawOperand::Parenthesized(Box::new(operand)))?,
+                };
             }
-            conjuncts.push(condition);
-            if next != TokenKind::Keyword(Keyword::And) {
-                alternatives.push(joined_by(RawCondition::And, std::mem::take(&mut conjuncts)));
-            }
-            if !joined {
-                return Ok(Parsed::Condition(joined_by(RawCondition::Or, alternatives)));
-            }
-            self.operators += 1;
-            self.at += 1;
         }
     }
 
-    fn primary(&mut self) -> Result<Parsed<'a>, ExprError> {
-        if self.peek() != TokenKind::Open {
-            let left = self.operand()?;
-            return self.comparison(left);
+    /// Adds `parsed`, and steps over the `AND` or `OR` behind it. Without one `inner` is complete, and is answered.
+    fn joined(&mut self, inner: &mut Disjunction<'a>, parsed: Parsed<'a>) -> Result<Option<Parsed<'a>>, ExprError> {
+        let next = self.peek();
+        let joined = matches!(next, TokenKind::Keyword(Keyword::And | Keyword::Or));
+        if !joined && inner.is_blank() {
+            return Ok(Some(parsed));
         }
-        let open = self.open()?;
-        let inner = self.disjunction()?;
-        self.close(open)?;
-        match inner {
-            Parsed::Condition(condition) => Ok(Parsed::Condition(condition)),
-            Parsed::Operand(operand) => self.comparison(RawOperand::Parenthesized(Box::new(operand))),
+        let mut condition = self.as_condition(parsed)?;
+        match std::mem::take(&mut inner.negations) {
+            0 => {}
+            negations => condition = RawCondition::Not(negations, Box::new(condition)),
         }
+        inner.conjuncts.push(condition);
+        if next != TokenKind::Keyword(Keyword::And) {
+            let conjuncts = std::mem::take(&mut inner.conjuncts);
+            inner.alternatives.push(joined_by(RawCondition::And, conjuncts));
+        }
+        if !joined {
+            let alternatives = std::mem::take(&mut inner.alternatives);
+            return Ok(Some(Parsed::Condition(joined_by(RawCondition::Or, alternatives))));
+        }
+        self.operators += 1;
+        self.at += 1;
+        Ok(None)
     }
 
     /// What follows an operand, if anything does.
@@ -345,10 +367,9 @@ impl<'a> Parser<'a> {
     }
 
     /// Steps over `(`. The answer is for [`Parser::close`].
-    fn open(&mut self) -> Result<usize, ExprError> {
-        self.descend()?;
+    fn open(&mut self) -> usize {
         self.at += 1;
-        Ok(self.at)
+        self.at
     }
 
     /// Steps over `)`. Nothing between it and `open` but another pair of parentheses is refused on the spot, before any
@@ -356,8 +377,10 @@ impl<'a> Parser<'a> {
     fn close(&mut self, open: usize) -> Result<(), ExprError> {
         let close = self.at;
         self.expect(TokenKind::Close)?;
-        self.depth -= 1;
-        if self.encloses(open, close) { Err(self.redundant()) } else { Ok(()) }
+        if self.encloses(open, close) {
+            return Err(ExprError::invalid(self.kind, "The expression has redundant parentheses;"));
+        }
+        Ok(())
     }
 
     /// Whether the tokens `from..to` are one pair of parentheses with something in it.
@@ -380,25 +403,40 @@ impl<'a> Parser<'a> {
     }
 
     fn operand(&mut self) -> Result<RawOperand<'a>, ExprError> {
-        match self.peek() {
-            TokenKind::Open => {
-                let open = self.open()?;
-                let inner = self.operand()?;
-                self.close(open)?;
-                Ok(RawOperand::Parenthesized(Box::new(inner)))
+        let mut around: Vec<Around<'a>> = Vec::new();
+        loop {
+            let mut operand = match self.peek() {
+                TokenKind::Open => {
+                    around.push(Around::Parentheses { open: self.open() });
+                    continue;
+                }
+                TokenKind::Identifier if self.tokens[self.at + 1].kind == TokenKind::Open => {
+                    self.operators += 1;
+                    around.push(Around::Call(RawCall { name: self.take(), operands: Vec::new() }));
+                    self.at += 1;
+                    continue;
+                }
+                TokenKind::ValuePlaceholder => RawOperand::Value(self.take()),
+                _ => RawOperand::Path(self.path()?),
+            };
+            loop {
+                match around.pop() {
+                    None => return Ok(operand),
+                    Some(Around::Parentheses { open }) => {
+                        self.close(open)?;
+                        operand = RawOperand::Parenthesized(Box::new(operand));
+                    }
+                    Some(Around::Call(mut call)) => {
+                        call.operands.push(operand);
+                        if self.accept(TokenKind::Comma) {
+                            around.push(Around::Call(call));
+                            break;
+                        }
+                        self.expect(TokenKind::Close)?;
+                        operand = RawOperand::Call(call);
+                    }
+                }
             }
-            TokenKind::ValuePlaceholder => Ok(RawOperand::Value(self.take())),
-            TokenKind::Identifier if self.tokens[self.at + 1].kind == TokenKind::Open => {
-                self.descend()?;
-                self.operators += 1;
-                let name = self.take();
-                self.at += 1;
-                let operands = self.list(Self::operand)?;
-                self.expect(TokenKind::Close)?;
-                self.depth -= 1;
-                Ok(RawOperand::Call(RawCall { name, operands }))
-            }
-            _ => Ok(RawOperand::Path(self.path()?)),
         }
     }
 
@@ -432,17 +470,24 @@ impl<'a> Parser<'a> {
     }
 
     fn set_value(&mut self) -> Result<RawSetValue<'a>, ExprError> {
-        let left = if self.peek() == TokenKind::Open {
-            let open = self.open()?;
-            let inner = self.set_value()?;
+        let mut around = Vec::new();
+        while self.peek() == TokenKind::Open {
+            around.push(self.open());
+        }
+        let operand = self.operand()?;
+        let mut value = self.arithmetic(operand)?;
+        while let Some(open) = around.pop() {
             self.close(open)?;
-            match inner {
-                RawSetValue::Operand(operand) => RawOperand::Parenthesized(Box::new(operand)),
-                arithmetic => return Ok(arithmetic),
-            }
-        } else {
-            self.operand()?
-        };
+            value = match value {
+                RawSetValue::Operand(operand) => self.arithmetic(RawOperand::Parenthesized(Box::new(operand)))?,
+                arithmetic => arithmetic,
+            };
+        }
+        Ok(value)
+    }
+
+    /// What `left` is with a `+` or `-` behind it, if there is one.
+    fn arithmetic(&mut self, left: RawOperand<'a>) -> Result<RawSetValue<'a>, ExprError> {
         let sign = self.peek();
         if !matches!(sign, TokenKind::Plus | TokenKind::Minus) {
             return Ok(RawSetValue::Operand(left));

@@ -7,10 +7,11 @@ use super::error::{ExprError, ExprKind};
 use super::path::Path;
 use super::placeholders::Placeholders;
 use super::resolve::{
-    check_operators, check_path_words, misused_function, not_distinct, path_required, resolve_distinct_paths,
-    resolve_path, resolve_value, unknown_function, wrong_operand_count, wrong_operand_type,
+    check_path_words, misused_function, not_distinct, path_required, resolve_distinct_paths, resolve_path,
+    resolve_value, too_many_operators, unknown_function, wrong_operand_count, wrong_operand_type,
 };
 use super::syntax::{self, RawAction, RawCall, RawOperand, RawPath, RawSetValue, RawUpdate};
+use crate::limits;
 use crate::value::AttributeValue;
 
 const KIND: ExprKind = ExprKind::Update;
@@ -68,7 +69,9 @@ impl Update {
             actions.push(Action { target, change });
         }
         actions.reverse();
-        check_operators(KIND, operators)?;
+        if operators > limits::EXPRESSION_OPERATORS_MAX {
+            return Err(too_many_operators(KIND));
+        }
         Ok(Update { actions, legacy: false })
     }
 
@@ -208,8 +211,11 @@ fn set_value_operand(raw: &RawOperand<'_>, placeholders: &mut Placeholders) -> R
 
 fn function(call: &RawCall<'_>, placeholders: &mut Placeholders) -> Result<SetValue, ExprError> {
     let name = call.name;
-    let operands =
-        call.operands.iter().map(|raw| set_value_operand(raw, placeholders)).collect::<Result<Vec<_>, _>>()?;
+    // A loop, not an iterator: this is where an update of hundreds of calls in each other recurses.
+    let mut operands = Vec::with_capacity(call.operands.len());
+    for raw in &call.operands {
+        operands.push(set_value_operand(raw, placeholders)?);
+    }
     let [first, second] =
         <[SetValue; 2]>::try_from(operands).map_err(|all| wrong_operand_count(KIND, name, all.len()))?;
     if name == "list_append" {

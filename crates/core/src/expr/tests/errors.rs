@@ -329,7 +329,7 @@ fn a_faulty_projection_names_its_first_fault() {
 }
 
 #[test]
-fn limits_on_size_operators_operands_and_depth_are_exact() {
+fn limits_on_size_operators_and_operands_are_exact() {
     let kind = ExprKind::Condition;
     let check = |text: &str, expected: &str| assert_eq!(fault(kind, condition(text)), expected);
     check("", "The expression can not be empty;");
@@ -346,6 +346,7 @@ fn limits_on_size_operators_operands_and_depth_are_exact() {
         &format!("NOT {} AND NOT b=:v", vec!["a=:v"; 149].join(" AND ")),
         "The expression contains too many operators; operator count: 301",
     );
+    check(&vec!["a=:v"; 200].join(" AND "), "The expression contains too many operators; operator count: 301");
     check(&format!("a IN ({})", vec![":v"; 100].join(",")), "ok");
     check(
         &format!("a IN ({})", vec![":v"; 101].join(",")),
@@ -354,7 +355,46 @@ fn limits_on_size_operators_operands_and_depth_are_exact() {
     check(&format!("a{} = :v", ".b".repeat(31)), "ok");
     check(&format!("a{} = :v", ".b".repeat(32)), "The document path has too many nesting levels; nesting levels: 33");
     check(&format!("{}a = :v{}", "(NOT ".repeat(299), ")".repeat(299)), "ok");
-    check(&"(".repeat(4096), "The expression has redundant parentheses;");
+}
+
+/// Any nesting gets the answer of DynamoDB Local, on a thread with less of a stack than a server's has.
+#[test]
+fn a_text_that_nests_deep_has_the_fault_of_any_other() {
+    let nested = |open: &str, inner: &str, close: &str, times: usize| {
+        format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+    };
+    let unclosed = r#"Syntax error; token: "<EOF>", near: "(""#;
+    let many = "The expression contains too many operators; operator count: 301";
+    let redundant = "The expression has redundant parentheses;";
+    let size = "Incorrect operand type for operator or function; operator or function: size, operand type: N";
+    let conditions = [
+        ("(".repeat(4096), unclosed),
+        ("size(".repeat(800), unclosed),
+        ("NOT(".repeat(1000), unclosed),
+        ("a=:v AND (".repeat(400), unclosed),
+        (nested("(", "a = :v", ")", 2000), redundant),
+        (nested("(", "a = = :v", ")", 2000), r#"Syntax error; token: "=", near: "= = :v""#),
+        (nested("NOT(", "a=:v", ")", 800), many),
+        (nested("(a=:v OR ", "a=:v", ")", 400), many),
+        (format!("{} = :n", nested("size(", "a", ")", 600)), size),
+        (format!("{} = :n", nested("f(", "a", ")", 1300)), "Invalid function name; function: f"),
+        (format!("{} = :n", nested("size((", "a", "))", 500)), size),
+    ];
+    let updates = [
+        (format!("SET a = {}", "(".repeat(4000)), unclosed),
+        (format!("SET a = {}", nested("(", ":v", ")", 2000)), redundant),
+        (format!("SET a = {}", nested("if_not_exists(a,", ":v", ")", 230)), "ok"),
+        (format!("SET a = {}", nested("f(", ":v", ")", 1300)), "Invalid function name; function: f"),
+    ];
+    let check = move || {
+        for (text, expected) in conditions {
+            assert_eq!(fault(ExprKind::Condition, condition(&text)), expected, "{text}");
+        }
+        for (text, expected) in updates {
+            assert_eq!(fault(ExprKind::Update, update(&text)), expected, "{text}");
+        }
+    };
+    std::thread::Builder::new().stack_size(1024 * 1024).spawn(check).unwrap().join().unwrap();
 }
 
 #[test]
