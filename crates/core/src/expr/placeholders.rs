@@ -41,8 +41,14 @@ impl Placeholders {
         }
         let names_bytes: usize = names.iter().flatten().map(|(key, name)| key.len() + name.len()).sum();
         let values_bytes: usize = values.iter().flatten().map(|(key, value)| key.len() + value_size(value)).sum();
-        if names_bytes + values_bytes > limits::PLACEHOLDER_MAPS_BYTES_MAX {
-            return Err(ExprError::bare("ExpressionAttributeValues exceeds max size"));
+        for (bytes, what) in [
+            (names_bytes, "ExpressionAttributeNames"),
+            (values_bytes, "ExpressionAttributeValues"),
+            (names_bytes + values_bytes, "Combined size of ExpressionAttributeNames and ExpressionAttributeValues"),
+        ] {
+            if bytes > limits::PLACEHOLDER_MAPS_BYTES_MAX {
+                return Err(ExprError::bare(format!("{what} exceeds max size")));
+            }
         }
         let names = names.unwrap_or_default().into_iter();
         let values = values.unwrap_or_default().into_iter();
@@ -146,10 +152,10 @@ fn check_key(parameter: &str, sigil: u8, key: &str) -> Result<(), ExprError> {
         return Err(ExprError::bare(format!("{parameter} contains invalid key: Syntax error; key: \"{}\"", echo(key))));
     }
     if key.len() > limits::PLACEHOLDER_BYTES_MAX {
+        // Only the text about a name tells the size.
+        let size = if sigil == b'#' { format!(" size of key: {}", key.len()) } else { String::new() };
         return Err(ExprError::bare(format!(
-            "{parameter} contains invalid key: The expression attribute map contains a key that is too long; \
-             size of key: {}",
-            key.len()
+            "{parameter} contains invalid key: The expression attribute map contains a key that is too long;{size}"
         )));
     }
     Ok(())

@@ -435,6 +435,41 @@ fn placeholder_maps_are_checked() {
          size of key: 256",
         false,
     );
+    assert!(Placeholders::new(None, values(&format!(":{}", "a".repeat(254)))).is_ok());
+    check(
+        Placeholders::new(None, values(&format!(":{}", "a".repeat(255)))),
+        "ExpressionAttributeValues contains invalid key: The expression attribute map contains a key that is too long;",
+        false,
+    );
+}
+
+#[test]
+fn the_placeholder_maps_hold_two_megabytes_together() {
+    const MAX: usize = 2 * 1024 * 1024;
+    let names_of = |mut bytes: usize| {
+        let mut names = BTreeMap::new();
+        while bytes > 0 {
+            let key = format!("#{}", names.len());
+            let length = (bytes - key.len()).min(60_000);
+            bytes -= key.len() + length;
+            names.insert(key, "x".repeat(length));
+        }
+        names
+    };
+    let maps = |names: Option<usize>, values: Option<usize>| {
+        let names = names.map(names_of);
+        let values = values.map(|bytes| BTreeMap::from([(":a".to_owned(), s(&"x".repeat(bytes - 2)))]));
+        Placeholders::new(names, values).map_or_else(|error| error.text, |_| "ok".to_owned())
+    };
+    assert_eq!(maps(Some(MAX), None), "ok");
+    assert_eq!(maps(Some(MAX + 1), None), "ExpressionAttributeNames exceeds max size");
+    assert_eq!(maps(None, Some(MAX)), "ok");
+    assert_eq!(maps(None, Some(MAX + 1)), "ExpressionAttributeValues exceeds max size");
+    assert_eq!(maps(Some(3), Some(MAX - 3)), "ok");
+    let combined = "Combined size of ExpressionAttributeNames and ExpressionAttributeValues exceeds max size";
+    assert_eq!(maps(Some(3), Some(MAX - 2)), combined);
+    assert_eq!(maps(Some(3), Some(MAX + 1)), "ExpressionAttributeValues exceeds max size");
+    assert_eq!(maps(Some(MAX + 1), Some(MAX + 1)), "ExpressionAttributeNames exceeds max size");
 }
 
 #[test]
