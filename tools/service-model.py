@@ -43,13 +43,19 @@ UNCHECKED = {"TableClass": ["enum"], "BatchWriteItemRequestMap": ["min", "max"],
 # Members whose shape or need differs from the model: operation input or shape -> member -> (shape, required).
 MEMBERS = {
     "CreateTableInput": {"KeySchema": ("TableKeySchema", True), "AttributeDefinitions": (None, True)},
+    # Any other name is looked for, and not found (5.3).
+    "QueryInput": {"IndexName": ("NameOfAnyIndex", False)},
+    "ScanInput": {"IndexName": ("NameOfAnyIndex", False)},
     "ListStreamsInput": {"Limit": ("HundredLimit", False)},
     "DescribeStreamInput": {"Limit": ("HundredLimit", False)},
     "GetRecordsInput": {"Limit": ("ThousandLimit", False)},
     "ShardFilter": {"Type": (None, True), "ShardId": (None, True)},
 }
 EXTRA = {
-    "dynamodb": {"TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2}},
+    "dynamodb": {
+        "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
+        "NameOfAnyIndex": {"type": "string", "min": 1},
+    },
     "dynamodbstreams": {
         "HundredLimit": {"type": "integer", "min": 1, "max": 100},
         "ThousandLimit": {"type": "integer", "min": 1, "max": 1000},

@@ -13,6 +13,7 @@ use crate::echo::echo;
 use crate::expr::{
     Action, Change, Comparison, Condition, ExprError, KeyCondition, Node, Operand, Path, Projection, SetValue, Update,
 };
+use crate::limits::ECHOED_VALUE_BYTES_MAX;
 use crate::value::AttributeValue;
 
 #[cfg(test)]
@@ -85,6 +86,9 @@ pub fn filter(
 
 /// The key condition that `KeyConditions` stands for.
 pub fn key_conditions(attributes: &BTreeMap<String, AttributeCondition>) -> Result<KeyCondition, ExprError> {
+    if attributes.is_empty() {
+        return Err(ExprError::bare("Conditions must be at least length 1"));
+    }
     let mut nodes = Vec::with_capacity(attributes.len());
     for (name, attribute) in attributes {
         let operator = attribute.comparison_operator.as_str();
@@ -121,6 +125,18 @@ pub fn attributes_to_get(names: &[String]) -> Result<Projection, ExprError> {
 /// Checks a `ConditionalOperator` that has no map of conditions to join.
 pub fn conditional_operator_alone() -> ExprError {
     ExprError::enveloped("ConditionalOperator cannot be used without Filter or Expected")
+}
+
+/// The text for a null instead of an attribute's condition. A long name is repeated to a bound only.
+pub fn null_condition(name: &str) -> ExprError {
+    let name = &name[..name.floor_char_boundary(ECHOED_VALUE_BYTES_MAX)];
+    ExprError::enveloped(format!("The filter condition for an attribute cannot be null: {name}"))
+}
+
+/// The text for a null instead of an attribute of `Expected`. A long name is repeated to a bound only.
+pub fn null_expectation(name: &str) -> ExprError {
+    let name = &name[..name.floor_char_boundary(ECHOED_VALUE_BYTES_MAX)];
+    ExprError::parameter_values(format_args!("ExpectedAttributeValue must not be null for Attribute: {name}"))
 }
 
 fn joined(mut nodes: Vec<Node>, operator: Option<ConditionalOperator>) -> Result<Condition, ExprError> {
@@ -235,6 +251,8 @@ fn takes(operator: &str, argument: &AttributeValue) -> bool {
     match operator {
         "EQ" | "NE" => true,
         "BEGINS_WITH" => matches!(type_name, "S" | "B"),
+        // What a list may hold; an element that is a list, map or set is not looked for.
+        "CONTAINS" | "NOT_CONTAINS" => matches!(type_name, "S" | "N" | "B" | "BOOL" | "NULL"),
         _ => matches!(type_name, "S" | "N" | "B"),
     }
 }

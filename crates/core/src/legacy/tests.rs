@@ -168,3 +168,31 @@ fn attributes_to_get_must_not_repeat() {
     );
     assert_eq!(attributes_to_get(&names[..2]).unwrap().apply(&one(n("1"))), one(n("1")));
 }
+
+#[test]
+fn contains_looks_for_every_scalar_in_a_list() {
+    let list = AttributeValue::L(vec![AttributeValue::Bool(true), AttributeValue::Null]);
+    let holds = |operator: &str, argument: AttributeValue| {
+        let condition =
+            AttributeCondition { comparison_operator: operator.to_owned(), attribute_value_list: vec![argument] };
+        filter(&one(condition), None).map(|condition| condition.matches(&one(list.clone())))
+    };
+    for (argument, contained) in [
+        (AttributeValue::Bool(true), true),
+        (AttributeValue::Bool(false), false),
+        (AttributeValue::Null, true),
+        (s("x"), false),
+    ] {
+        assert_eq!(holds("CONTAINS", argument.clone()), Ok(contained), "{argument:?}");
+        assert_eq!(holds("NOT_CONTAINS", argument.clone()), Ok(!contained), "{argument:?}");
+    }
+    assert_eq!(
+        holds("CONTAINS", list.clone()).unwrap_err().text,
+        "One or more parameter values were invalid: ComparisonOperator CONTAINS is not valid for L AttributeValue type"
+    );
+}
+
+#[test]
+fn key_conditions_need_one_condition() {
+    assert_eq!(key_conditions(&BTreeMap::new()).unwrap_err(), ExprError::bare("Conditions must be at least length 1"));
+}

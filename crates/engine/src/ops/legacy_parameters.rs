@@ -8,7 +8,7 @@ use tailrace_core::attribute_json::{ValueError, check_name, read_value};
 use tailrace_core::expr::{Condition, ExprError, KeyCondition, Update};
 use tailrace_core::legacy::{
     AttributeCondition, AttributeUpdate, ConditionalOperator, ExpectedAttribute, attribute_updates,
-    conditional_operator_alone, expected, filter, key_conditions,
+    conditional_operator_alone, expected, filter, key_conditions, null_condition, null_expectation,
 };
 use tailrace_core::{ApiError, AttributeValue, Json};
 
@@ -17,6 +17,7 @@ use super::words::Words;
 /// The condition of `Expected`; `None`: there is none.
 pub(crate) fn read_expected(body: &Json, words: Words) -> Result<Option<Condition>, ApiError> {
     let operator = conditional_operator(body);
+    check_no_null(body, "Expected", words, null_expectation)?;
     let Some(attributes) = members(body, "Expected", words, |attribute| {
         Ok(ExpectedAttribute {
             value: value(attribute)?,
@@ -34,6 +35,7 @@ pub(crate) fn read_expected(body: &Json, words: Words) -> Result<Option<Conditio
 /// The condition of `QueryFilter` or `ScanFilter`; `None`: there is none.
 pub(crate) fn read_filter(body: &Json, name: &str, words: Words) -> Result<Option<Condition>, ApiError> {
     let operator = conditional_operator(body);
+    check_no_null(body, name, words, null_condition)?;
     match members(body, name, words, read_attribute_condition)? {
         Some(attributes) => some_condition(&attributes, operator, words, filter),
         None => none_to_join(operator, words),
@@ -42,6 +44,7 @@ pub(crate) fn read_filter(body: &Json, name: &str, words: Words) -> Result<Optio
 
 /// The key condition of `KeyConditions`; `None`: there is none.
 pub(crate) fn read_key_conditions(body: &Json, words: Words) -> Result<Option<KeyCondition>, ApiError> {
+    check_no_null(body, "KeyConditions", words, null_condition)?;
     let attributes = members(body, "KeyConditions", words, read_attribute_condition)?;
     attributes.map(|attributes| key_conditions(&attributes)).transpose().map_err(|e| words.expression(e))
 }
@@ -78,6 +81,15 @@ fn conditional_operator(body: &Json) -> Option<ConditionalOperator> {
     match body.get("ConditionalOperator").and_then(Json::as_str)? {
         "OR" => Some(ConditionalOperator::Or),
         _ => Some(ConditionalOperator::And),
+    }
+}
+
+/// Refuses a null for an attribute, before anything else that is wrong with the others.
+fn check_no_null(body: &Json, name: &str, words: Words, fault: fn(&str) -> ExprError) -> Result<(), ApiError> {
+    let attributes = body.get(name).and_then(Json::as_object).unwrap_or_default();
+    match attributes.iter().find(|(_, attribute)| *attribute == Json::Null) {
+        Some((name, _)) => Err(words.expression(fault(name))),
+        None => Ok(()),
     }
 }
 

@@ -164,3 +164,22 @@ async fn key_conditions_stand_beside_a_filter_or_a_projection_but_no_other_key_c
         bench.refused("Query", query(members), &mixing(legacy, expressions)).await;
     }
 }
+
+#[tokio::test]
+async fn a_null_instead_of_a_condition_is_refused() {
+    let bench = Bench::new().await;
+    let filter = "The filter condition for an attribute cannot be null: v";
+    // The null counts before what is wrong with the other attribute.
+    let attributes = json!({"a": {"ComparisonOperator": "EQ"}, "v": null});
+    bench.refused("Scan", json!({"TableName": "users", "ScanFilter": attributes}), &ve(filter)).await;
+    let equal = json!({"ComparisonOperator": "EQ", "AttributeValueList": [s("a")]});
+    let query = json!({"TableName": "users", "KeyConditions": {"pk": equal}, "QueryFilter": attributes});
+    bench.refused("Query", query, &ve(filter)).await;
+    let query = json!({"TableName": "users", "KeyConditions": {"pk": equal, "v": null}});
+    bench.refused("Query", query, &ve(filter)).await;
+    let put = json!({"TableName": "users", "Item": {"pk": s("a")}, "Expected": {"a": {"Exists": true}, "v": null}});
+    let expected =
+        "One or more parameter values were invalid: ExpectedAttributeValue must not be null for Attribute: v";
+    bench.refused("PutItem", put.clone(), &enveloped(expected)).await;
+    Bench::with(Wording::Classic).await.refused("PutItem", put, &ve(expected)).await;
+}
