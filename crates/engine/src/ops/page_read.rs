@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tailrace_core::codec::stored_size;
 use tailrace_core::expr::{Condition, ExprKind, KeyCondition, Path, Placeholders, check_size};
-use tailrace_core::limits::{PAGE_BYTES_MAX, PAGE_INLINE_BYTES_MAX, PAGE_INLINE_ROWS_MAX};
+use tailrace_core::limits::{ECHOED_VALUE_BYTES_MAX, PAGE_BYTES_MAX, PAGE_INLINE_BYTES_MAX, PAGE_INLINE_ROWS_MAX};
 use tailrace_core::{ApiError, ErrorCode, Item, Json};
 use tailrace_store::keyspace::ItemKey;
 use tailrace_store::{KeyRange, PageLimit};
@@ -228,10 +228,13 @@ fn check_select(body: &Json, words: Words) -> Result<(), ApiError> {
     }
 }
 
-/// There are no indexes, so every name is unknown.
+/// There are no indexes, so every name is unknown. The text repeats a long one to a bound.
 pub(crate) fn check_no_index(body: &Json) -> Result<(), ApiError> {
     match body.get("IndexName").and_then(Json::as_str) {
-        Some(name) => Err(ApiError::validation(format!("The table does not have the specified index: {name}"))),
+        Some(name) => {
+            let name = &name[..name.floor_char_boundary(ECHOED_VALUE_BYTES_MAX)];
+            Err(ApiError::validation(format!("The table does not have the specified index: {name}")))
+        }
         None => Ok(()),
     }
 }

@@ -112,7 +112,11 @@ fn a_value_that_no_key_can_have_is_refused_partition_key_first() {
         let mut placeholders = Placeholders::new(None, Some(values)).unwrap();
         let condition = KeyCondition::parse(&format!("{range} AND pk = :p"), &mut placeholders).unwrap();
         let resolved = condition.resolve(PK, Some(KeyAttribute { name: "sk", type_name }));
-        assert_eq!(resolved.map_or_else(|error| error, |_| ExprError::bare("ok")), ExprError::bare(expected), "{range}");
+        assert_eq!(
+            resolved.map_or_else(|error| error, |_| ExprError::bare("ok")),
+            ExprError::bare(expected),
+            "{range}"
+        );
     };
     for range in ["sk = :v", "sk < :v", "sk >= :v", "begins_with(sk, :v)", "sk BETWEEN :v AND :v"] {
         check(range, s("a"), text(0), &empty("string", "sk"));

@@ -236,6 +236,24 @@ async fn queries_are_refused_in_their_words() {
 }
 
 #[tokio::test]
+async fn an_index_is_not_found_whatever_its_name() {
+    let bench = numbered(1).await;
+    let long = "a".repeat(256);
+    for name in ["some-index", "a", "a b", "é", long.as_str()] {
+        let expected = ve(&format!("The table does not have the specified index: {name}"));
+        let mut body = query("pk = :p", json!({":p": s("a")}));
+        body["IndexName"] = json!(name);
+        bench.refused("Query", body, &expected).await;
+        bench.refused("Scan", json!({"TableName": "games", "IndexName": name}), &expected).await;
+    }
+    let scan = |name: &str| json!({"TableName": "games", "IndexName": name});
+    let text = "Value at 'IndexName' failed to satisfy constraint: Member must have length greater than or equal to 1";
+    bench.refused("Scan", scan(""), &enveloped(text)).await;
+    let error = bench.call("Scan", scan(&"é".repeat(1_000_000))).await.unwrap_err().to_string();
+    assert!(error.len() < 4300, "{} bytes", error.len());
+}
+
+#[tokio::test]
 async fn start_keys_are_refused_in_their_words() {
     let bench = numbered(3).await;
     let start = |condition: &str, key: Value| {
