@@ -235,8 +235,9 @@ impl Walk<'_> {
                     }
                     let path = path.element(name);
                     match (&self.shapes[value.0].kind, json) {
-                        // A structure that is null has none of its members.
-                        (Kind::Structure(_), Json::Null) => {
+                        // A table of a batch that is null has none of its members; the conditions of the older parameters
+                        // have words of their own for that.
+                        (Kind::Structure(_), Json::Null) if path.lower.starts_with("requestItems.") => {
                             self.value(operation, *value, &Json::Object(Vec::new()), &path);
                         }
                         // The lists' own bounds are the map's.

@@ -28,6 +28,17 @@ use crate::files::Files;
 /// The first segment after a start without a spare is small, so that starting does not wait for zeros.
 const FIRST_SEGMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// What is known before the frames are read.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Everything before is synced.
+    claim: Position,
+    /// The tree holds everything up to here.
+    persisted: Lsn,
+    /// What is missing up to this segment was freed.
+    freed_segment: u64,
+}
+
 /// What the walk over the segments found.
 struct Scan {
     prev: Option<u64>,
@@ -87,7 +98,6 @@ pub(super) fn open(
             &format!("one that holds numbers up to {found}: it is missing, or an older copy"),
         ));
     }
-    let freed_segment = superblock.now.freed_segment;
     let mut segments = load(files.as_ref(), dir, &names)?;
     let numbers: Vec<u64> = segments.keys().copied().collect();
     let first = numbers.iter().position(|n| !segments[n].indexed || segments[n].index.last > persisted);
@@ -95,7 +105,8 @@ pub(super) fn open(
     let indexed = segments.values().filter(|segment| segment.indexed);
     let indexed = indexed.map(|segment| Position::new(segment.index.segment, segment.index.end)).max();
     let claim = claimed.max(superblock.now.synced).max(indexed.unwrap_or_default());
-    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, (claim, persisted), freed_segment)?;
+    let known = Known { claim, persisted, freed_segment: superblock.now.freed_segment };
+    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, known)?;
     secure_tail(files.as_ref(), dir, &mut segments, &scan)?;
 
     let unused: Vec<u64> =
@@ -196,8 +207,7 @@ fn scan(
     segments: &mut BTreeMap<u64, Segment>,
     numbers: &[u64],
     first: usize,
-    claim: (Position, Lsn),
-    freed_segment: u64,
+    known: Known,
 ) -> Result<Scan, StoreError> {
     let before = numbers[..first].last().map(|number| &segments[number].index);
     let mut scan = Scan {
@@ -214,7 +224,7 @@ fn scan(
     for number in &numbers[first..] {
         // Between two segments that are not neighbours some may have been freed: the predecessor of the next frame is
         // then unknown. Numbers above the last freed one are missing because those segments never held a frame.
-        unchained |= neighbour + 1 < *number && neighbour < freed_segment;
+        unchained |= neighbour + 1 < *number && neighbour < known.freed_segment;
         neighbour = *number;
         let file = files.open(&segment::path(dir, *number))?;
         let mut found = Segment::new(*number, None, segments[number].bytes);
@@ -237,7 +247,7 @@ fn scan(
                             (scan.last_time_ms, scan.good) = (header.time_ms, Some(*number));
                             at = offset + u64::from(header.len);
                             scan.reached = Position::new(*number, at);
-                            if scan.reached > claim.0 {
+                            if scan.reached > known.claim {
                                 scan.unclaimed.entry(*number).or_insert(offset);
                             }
                         }
@@ -252,7 +262,7 @@ fn scan(
             segments.insert(*number, found);
         }
     }
-    verify_claims(files, dir, uuid, segments, &numbers[first..], &scan, claim)?;
+    verify_claims(files, dir, uuid, segments, &numbers[first..], &scan, known)?;
     Ok(scan)
 }
 
@@ -268,7 +278,7 @@ fn verify_claims(
     segments: &BTreeMap<u64, Segment>,
     scanned: &[u64],
     scan: &Scan,
-    (mut claim, persisted): (Position, Lsn),
+    Known { mut claim, persisted, .. }: Known,
 ) -> Result<(), StoreError> {
     for number in scanned.iter().filter(|number| scan.good.is_none_or(|good| **number >= good)) {
         let file = files.open(&segment::path(dir, *number))?;
