@@ -109,8 +109,11 @@ pub(crate) async fn prepare(
         .map_err(|error| LaunchError::CannotStart(format!("cannot create {}: {error}", temporary.display())))?;
 
     let mut warning = None;
-    let mut command = match Family::of(&config.runtime) {
-        Some(Family::Python) => {
+    let Some(family) = Family::of(&config.runtime) else {
+        return Err(LaunchError::CannotStart(format!("the runtime {} is not supported", config.runtime)));
+    };
+    let mut command = match family {
+        Family::Python => {
             let (interpreter, remark) = interpreters.choose(config, settings.python.as_deref()).await?;
             warning = remark;
             let mut path = interpreter.parent().unwrap_or(Path::new("/usr/bin")).as_os_str().to_owned();
@@ -119,7 +122,6 @@ pub(crate) async fn prepare(
             let mut command = Command::new(&interpreter);
             command.arg("-u").arg(directories.python_client()).arg(&config.handler);
             command.env_clear().env("PATH", path);
-            command.env("PYTHONPATH", &code_dir);
             command.env("PYTHONPYCACHEPREFIX", &directories.pycache);
             command.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", config.runtime));
             command.env(
@@ -132,7 +134,7 @@ pub(crate) async fn prepare(
             );
             command
         }
-        Some(Family::Provided) => {
+        Family::Provided => {
             let bootstrap = code_dir.join("bootstrap");
             if !is_executable(&bootstrap) {
                 return Err(LaunchError::InvalidEntrypoint(bootstrap.display().to_string()));
@@ -141,7 +143,6 @@ pub(crate) async fn prepare(
             command.env_clear().env("PATH", CHILD_PATH);
             command
         }
-        None => return Err(LaunchError::CannotStart(format!("the runtime {} is not supported", config.runtime))),
     };
 
     command.current_dir(&code_dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -165,6 +166,14 @@ pub(crate) async fn prepare(
         .env("AWS_LAMBDA_LOG_STREAM_NAME", &identity.log_stream)
         .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
         .env(TOKEN_VARIABLE, identity.token);
+    if family == Family::Python {
+        // The code directory comes on the path only when the client has imported what it needs: until then a types.py
+        // of the function would be taken for the interpreter's own. A PYTHONPATH of the function waits with it.
+        command.env_remove("PYTHONPATH");
+        if let Some(own) = config.environment.get("PYTHONPATH") {
+            command.env("TAILRACE_PYTHON_PATH", own);
+        }
+    }
     Ok(Launch { command, warning })
 }
 

@@ -53,6 +53,40 @@ async fn a_client_is_chosen_without_a_setting_and_sees_the_same_function() {
     bench.stop().await;
 }
 
+/// spec/lambda-runtime.md 6, row PYTHONPATH; 7.1, 7.2. The code directory is on the path of the handler and of what it
+/// starts, but not yet when the client imports what it needs.
+#[tokio::test]
+async fn files_named_like_the_standard_library_do_not_stop_the_client() {
+    let bench = Bench::new();
+    for module in ["types", "token", "logging", "json", "socket", "ast", "decimal", "linecache", "http", "stringprep"] {
+        bench.write(&format!("{module}.py"), "raise SystemError('not the standard library')\n");
+    }
+    bench.write("mine.py", "NAME = 'mine'\n");
+    bench.write("lib/theirs.py", "NAME = 'theirs'\n");
+    bench.put_with(
+        r#"
+import os, sys
+import mine, theirs
+def handler(event, context):
+    if event == "fail":
+        raise ValueError("bad")
+    path = os.environ["PYTHONPATH"].split(":")
+    return [mine.NAME, theirs.NAME, path, sys.path[:2] == path]
+"#,
+        |config| {
+            let own = bench.code_dir().canonicalize().unwrap().join("lib").display().to_string();
+            config.environment.insert("PYTHONPATH".into(), own);
+        },
+    );
+    let (document, _, _) = bench.error(r#""fail""#).await;
+    assert_eq!((&document["errorType"], &document["errorMessage"]), (&json!("ValueError"), &json!("bad")));
+    assert!(document["stackTrace"][0].as_str().unwrap().contains("raise ValueError"), "{document}");
+    let seen: Value = serde_json::from_str(&bench.result("{}").await).unwrap();
+    let root = bench.code_dir().canonicalize().unwrap().display().to_string();
+    assert_eq!(seen, json!(["mine", "theirs", [root, format!("{root}/lib")], true]));
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn a_result_that_is_no_json_is_a_marshal_error() {
     let bench = Bench::new();

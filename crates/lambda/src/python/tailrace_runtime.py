@@ -5,29 +5,56 @@ Where the interpreter can import awslambdaric, that client is preferred (TAILRAC
 awslambdaric).
 """
 
+# Everything that this file and the client beside it use is imported here, before the function's directory is on the
+# path: a types.py or json.py of the function must not stand in for the standard library's. Some are used only by other
+# modules, and only when an error is described.
+import ast  # noqa: F401
+import decimal
+import importlib
+import json
+import linecache  # noqa: F401
+import logging
+import os
+import re
+import socket
 import sys
+import time
+import tokenize  # noqa: F401
+import traceback
 
 OWN_DIRECTORY = sys.path[0]
 
 
 def main():
-    import os
-
     # The script's own directory must not shadow the modules of the function.
     if sys.path and sys.path[0] == OWN_DIRECTORY:
         del sys.path[0]
-    task_root = os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd()
-    if task_root not in sys.path:
-        sys.path.insert(0, task_root)
     choice = os.environ.pop("TAILRACE_PYTHON_CLIENT", "own")
     handler = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("_HANDLER", "")
     if choice == "awslambdaric" or (choice == "auto" and can_import_awslambdaric()):
+        import concurrent.futures.thread  # noqa: F401
+        import http.client  # noqa: F401
         import runpy
 
+        # If it was asked for and is not there, what follows says so.
+        can_import_awslambdaric()
+        add_task_root()
         sys.argv = ["awslambdaric", handler]
         runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
         return
-    serve(handler)
+    # Connecting imports modules, too.
+    host = Host(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    add_task_root()
+    serve(host, handler)
+
+
+def add_task_root():
+    """From here on the function's modules are found, here and in the Python processes that it starts."""
+    task_root = os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd()
+    own = os.environ.pop("TAILRACE_PYTHON_PATH", "")
+    path = [task_root] + [entry for entry in own.split(os.pathsep) if entry]
+    sys.path[:0] = [entry for entry in path if entry not in sys.path]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)
 
 
 def can_import_awslambdaric():
@@ -54,8 +81,6 @@ class Host:
     PREFIX = "/2018-06-01/runtime/"
 
     def __init__(self, address):
-        import socket
-
         self.address = address
         host, _, port = address.partition(":")
         self.socket = socket.create_connection((host, int(port)))
@@ -155,16 +180,12 @@ class LambdaContext:
     def parse(headers, name, words):
         if not headers.get(name):
             return None
-        import json
-
         try:
             return json.loads(headers[name])
         except Exception as error:
             raise Fault("Runtime.LambdaContextUnmarshalError", "Unable to parse %s JSON: %s" % (words, error))
 
     def get_remaining_time_in_millis(self):
-        import time
-
         return max(self._deadline_ms - int(time.time() * 1000), 0)
 
     def log(self, message):
@@ -178,8 +199,6 @@ class LambdaContext:
 
 def load(handler):
     """The handler function of `package/module.function`."""
-    import importlib
-
     module_name, dot, function_name = handler.rpartition(".")
     if not dot:
         message = "Bad handler '%s': not enough values to unpack (expected 2, got 1)" % handler
@@ -203,8 +222,6 @@ def load(handler):
 
 def describe(error, request_id):
     """The error document of an exception."""
-    import traceback
-
     if isinstance(error, Fault):
         return document(error.message, error.error_type, error.trace, request_id)
     frames = list(traceback.extract_tb(error.__traceback__))
@@ -230,11 +247,6 @@ def show(error):
 
 def encoder(execution_env):
     """A function from a result to JSON bytes: exact Decimals; from Python 3.12 on, text beyond ASCII stays as it is."""
-    import decimal
-    import json
-    import os
-    import re
-
     minor = execution_env.rpartition("python3.")[2]
     keep_text = minor.isdigit() and int(minor) >= 12
     # The json module cannot write a number digit by digit, so a Decimal travels as a marked string whose quotes are
@@ -263,9 +275,6 @@ def encoder(execution_env):
 
 def set_up_logging():
     """The root logger writes `[LEVEL]<tab>time<tab>request id<tab>message`, as handlers expect from Lambda."""
-    import logging
-    import time
-
     current = {"request_id": ""}
 
     class Handler(logging.Handler):
@@ -281,11 +290,7 @@ def set_up_logging():
     return current
 
 
-def serve(handler):
-    import json
-    import os
-
-    host = Host(os.environ["AWS_LAMBDA_RUNTIME_API"])
+def serve(host, handler):
     current = set_up_logging()
     encode = encoder(os.environ.get("AWS_EXECUTION_ENV", ""))
     try:
@@ -306,15 +311,15 @@ def serve(handler):
             os.environ["_X_AMZN_TRACE_ID"] = headers["lambda-runtime-trace-id"]
         else:
             os.environ.pop("_X_AMZN_TRACE_ID", None)
-        run(host, function, encode, request_id, headers, body, os.environ, json)
+        run(host, function, encode, request_id, headers, body)
 
 
-def run(host, function, encode, request_id, headers, body, environ, json):
+def run(host, function, encode, request_id, headers, body):
     echo = [("Content-Type", "application/json")]
     if "lambda-runtime-invocation-id" in headers:
         echo.append(("Lambda-Runtime-Invocation-Id", headers["lambda-runtime-invocation-id"]))
     try:
-        context = LambdaContext(headers, environ)
+        context = LambdaContext(headers, os.environ)
         try:
             event = json.loads(body)
         except Exception as error:
