@@ -87,7 +87,7 @@ impl FunctionConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A runtime that Tailrace cannot start.
-    #[error("the runtime {0:?} is not supported: use python3.* or provided.* (a `bootstrap` executable)")]
+    #[error("the runtime {0:?} is not supported: use python3.N or provided.* (a `bootstrap` executable)")]
     UnsupportedRuntime(String),
     /// A timeout outside 1 to 900 seconds.
     #[error("a timeout of {0} seconds is outside 1 to {max}", max = limits::FUNCTION_TIMEOUT_MAX_S)]
@@ -122,8 +122,8 @@ pub(crate) enum Family {
 impl Family {
     /// The family of a runtime identifier; `None`: not supported.
     pub(crate) fn of(runtime: &str) -> Option<Family> {
-        let is_version = |minor: &str| !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit());
-        if runtime.strip_prefix("python3.").is_some_and(is_version) {
+        let minor = runtime.strip_prefix("python3.");
+        if minor.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit())) {
             Some(Family::Python)
         } else if runtime.starts_with("provided") || runtime == "custom" {
             Some(Family::Provided)
@@ -133,12 +133,14 @@ impl Family {
     }
 }
 
-/// Names that the host sets, or that would switch a client into another mode. Source: spec/lambda-runtime.md 6.
+/// Names that the host sets, that would switch a client into another mode, or that AWS heeds and Tailrace would pass over
+/// in silence (AWS_LAMBDA_EXEC_WRAPPER: a script in the runtime's place). Source: spec/lambda-runtime.md 6.
 const RESERVED_VARIABLES: &[&str] = &[
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
     "AWS_DEFAULT_REGION",
     "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_EXEC_WRAPPER",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
     "AWS_LAMBDA_FUNCTION_NAME",
     "AWS_LAMBDA_FUNCTION_VERSION",
@@ -157,8 +159,11 @@ const RESERVED_VARIABLES: &[&str] = &[
     "_X_AMZN_TRACE_ID",
 ];
 
+/// Names that begin so are ours: they tell the client in the process what it is to do.
+const OWN_PREFIX: &str = "TAILRACE_";
+
 fn is_reserved(name: &str) -> bool {
-    RESERVED_VARIABLES.binary_search(&name).is_ok()
+    name.starts_with(OWN_PREFIX) || RESERVED_VARIABLES.binary_search(&name).is_ok()
 }
 
 #[cfg(test)]
@@ -180,7 +185,9 @@ mod tests {
     fn a_configuration_keeps_its_rules() {
         assert_eq!(check(|_| ()), Ok(()));
         assert_eq!(check(|c| c.runtime = "provided.al2023".into()), Ok(()));
-        for runtime in ["java21", "go1.x", "ruby3.3", "nodejs22.x", "python2.7", "python3.x", "python3.", ""] {
+        for runtime in
+            ["java21", "go1.x", "ruby3.3", "nodejs22.x", "python2.7", "python3.", "python3.zz", "python3.1x", ""]
+        {
             assert_eq!(check(|c| c.runtime = runtime.into()), Err(ConfigError::UnsupportedRuntime(runtime.into())));
         }
         assert_eq!(check(|c| c.timeout_s = 0), Err(ConfigError::Timeout(0)));
@@ -194,6 +201,9 @@ mod tests {
         assert_eq!(set("TABLE", "GameScores"), Ok(()));
         assert_eq!(set("_HANDLER", "x"), Err(ConfigError::ReservedVariable("_HANDLER".into())));
         assert_eq!(set("AWS_REGION", "x"), Err(ConfigError::ReservedVariable("AWS_REGION".into())));
+        for name in ["TAILRACE_PYTHON_CLIENT", "TAILRACE_MINE", "AWS_LAMBDA_EXEC_WRAPPER"] {
+            assert_eq!(set(name, "x"), Err(ConfigError::ReservedVariable(name.into())));
+        }
         assert_eq!(set("1A", "x"), Err(ConfigError::MalformedVariable("1A".into())));
         assert_eq!(set("A-B", "x"), Err(ConfigError::MalformedVariable("A-B".into())));
         assert_eq!(set("AB", &"x".repeat(4095)), Err(ConfigError::VariablesTooLarge(4097)));
