@@ -5,6 +5,7 @@
 //! a Python interpreter.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -141,6 +142,7 @@ pub(crate) async fn prepare(
             }
             let mut command = Command::new(&bootstrap);
             command.env_clear().env("PATH", CHILD_PATH);
+            command.env("LD_LIBRARY_PATH", library_path(&code_dir));
             command
         }
     };
@@ -175,6 +177,14 @@ pub(crate) async fn prepare(
         }
     }
     Ok(Launch { command, warning })
+}
+
+/// Where a bootstrap's shared libraries are looked for: in its own directory and in `lib` there, as on AWS.
+fn library_path(code_dir: &Path) -> OsString {
+    let mut path = code_dir.as_os_str().to_owned();
+    path.push(":");
+    path.push(code_dir.join("lib"));
+    path
 }
 
 /// The Python interpreters of this machine, each looked for once.

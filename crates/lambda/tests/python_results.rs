@@ -175,6 +175,39 @@ async fn the_environment_is_built_from_nothing() {
     bench.stop().await;
 }
 
+/// spec/lambda-runtime.md 6, row LD_LIBRARY_PATH.
+#[tokio::test]
+async fn a_bootstrap_finds_the_libraries_beside_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let bench = Bench::new();
+    bench.write(
+        "bootstrap",
+        r#"#!/usr/bin/env python3
+import http.client, json, os
+c = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+while True:
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    answer = c.getresponse()
+    answer.read()
+    result = json.dumps(os.environ["LD_LIBRARY_PATH"])
+    c.request("POST", "/2018-06-01/runtime/invocation/%s/response" % answer.headers["Lambda-Runtime-Aws-Request-Id"], result)
+    c.getresponse().read()
+"#,
+    );
+    let bootstrap = bench.code_dir().join("bootstrap");
+    std::fs::set_permissions(bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+    bench.put_with("", |config| config.runtime = "provided.al2023".into());
+    let root = bench.code_dir().canonicalize().unwrap().display().to_string();
+    assert_eq!(bench.result("{}").await, json!(format!("{root}:{root}/lib")).to_string());
+    bench.put_with("", |config| {
+        config.runtime = "provided.al2023".into();
+        config.environment.insert("LD_LIBRARY_PATH".into(), "/own".into());
+    });
+    assert_eq!(bench.result("{}").await, r#""/own""#);
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn output_comes_line_by_line_with_its_request_id() {
     let mut bench = Bench::new();

@@ -39,13 +39,7 @@ impl Config {
 
     /// The variables that point any AWS SDK or CLI at a server that listens on `port`: names and values.
     pub fn client_environment(&self, port: u16) -> Vec<(&'static str, String)> {
-        let host = match self.host {
-            IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
-            IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        let endpoint = format!("http://{host}:{port}");
+        let endpoint = self.endpoint(port);
         vec![
             ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint.clone()),
@@ -55,5 +49,49 @@ impl Config {
             ("AWS_ACCESS_KEY_ID", "tailrace".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "tailrace".to_owned()),
         ]
+    }
+
+    /// The variables that a function gets beside its own. A client of a service that is not here must not reach the real
+    /// one from inside a function, so the endpoint is everybody's. Source: spec/lambda-runtime.md 6.
+    pub fn function_environment(&self, port: u16) -> Vec<(&'static str, String)> {
+        let mut environment = self.client_environment(port);
+        environment.push(("AWS_ENDPOINT_URL", self.endpoint(port)));
+        environment.push(("AWS_SESSION_TOKEN", "tailrace".to_owned()));
+        environment
+    }
+
+    fn endpoint(&self, port: u16) -> String {
+        let host = match self.host {
+            IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        format!("http://{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// spec/lambda-runtime.md 6, rows of credentials and endpoints.
+    #[test]
+    fn a_function_reaches_this_server_whatever_service_it_asks_for() {
+        let mut config = Config::new("/data");
+        for (host, endpoint) in [("0.0.0.0", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")] {
+            config.host = host.parse().unwrap();
+            let environment = config.function_environment(8000);
+            let value = |wanted: &str| {
+                let found = environment.iter().find(|(name, _)| *name == wanted);
+                found.map(|(_, value)| value.as_str())
+            };
+            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"] {
+                assert_eq!(value(name), Some(endpoint), "{name}");
+            }
+            for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"] {
+                assert!(value(name).is_some_and(|value| !value.is_empty()), "{name}");
+            }
+        }
     }
 }

@@ -109,7 +109,7 @@ impl Server {
         let (log_sender, log_receiver) = mpsc::channel(limits::FUNCTION_LOG_LINES_QUEUED_MAX);
         let mut function_settings = tailrace_lambda::Settings::new(data_dir.join("functions"));
         function_settings.environment = config
-            .client_environment(address.port())
+            .function_environment(address.port())
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
