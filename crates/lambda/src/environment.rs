@@ -21,7 +21,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
 use crate::document;
-use crate::functions::{Function, Pool};
+use crate::functions::{Function, Generation, Pool};
 use crate::host;
 use crate::invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable};
 use crate::launch::{self, Identity, LaunchError};
@@ -127,6 +127,7 @@ pub(crate) struct Environment {
     pub(crate) port: std::sync::OnceLock<u16>,
     pub(crate) function: Arc<Function>,
     pool: Arc<Pool>,
+    generation: Generation,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -178,6 +179,7 @@ impl Environment {
             port: std::sync::OnceLock::new(),
             function: function.clone(),
             pool: pool.clone(),
+            generation: function.generation(),
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 pending: job,
@@ -384,7 +386,7 @@ impl Environment {
         state.request_id.clone().or_else(|| state.pending.as_ref().map(|job| job.request_id.clone()))
     }
 
-    /// The life of the environment, from the pause before its start to the report of its end.
+    /// The life of the environment, from its start to the report of its end.
     async fn run(self: Arc<Self>) {
         let end = self.live().await;
         let _ = std::fs::remove_dir_all(self.pool.directories.temporary.join(&self.token));
@@ -393,7 +395,7 @@ impl Environment {
     }
 
     async fn live(self: &Arc<Self>) -> End {
-        if !self.pause().await {
+        if !self.is_wanted() {
             return End::NotStarted;
         }
         let (listener, mut process) = match self.spawn().await {
@@ -425,22 +427,9 @@ impl Environment {
         end
     }
 
-    /// Waits until the function may be started again; false: nobody needs the process any more.
-    async fn pause(&self) -> bool {
-        loop {
-            let wanted = {
-                let state = self.state.lock();
-                state.stop == Stop::No || (state.stop == Stop::WhenIdle && state.pending.is_some())
-            };
-            let pause = self.function.restart_pause(&*self.pool.clock);
-            if !wanted || pause.is_zero() {
-                return wanted;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.changed.notified() => {}
-            }
-        }
+    fn is_wanted(&self) -> bool {
+        let state = self.state.lock();
+        state.stop == Stop::No || (state.stop == Stop::WhenIdle && state.pending.is_some())
     }
 
     async fn spawn(self: &Arc<Self>) -> Result<(TcpListener, Process), End> {
@@ -553,7 +542,7 @@ impl Environment {
             return;
         }
         if stop != Stop::Now && !matches!(end, End::NotStarted | End::Killed(Kill::Stop, _)) {
-            self.function.started_badly(&*self.pool.clock);
+            self.function.started_badly(self.generation, &*self.pool.clock);
         }
         match pending {
             Some(job) => self.report_failed_start(job, end, init_error),

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 use crate::config::{ConfigError, FunctionConfig};
 use crate::environment::{Environment, Job};
@@ -98,6 +98,8 @@ pub(crate) struct Pool {
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     /// Replaced and removed configurations; those whose last invocation has ended are gone from here.
     retired: Mutex<Vec<Weak<Function>>>,
+    /// Nobody waits any more until a function may be started again.
+    pauses_over: watch::Sender<bool>,
     /// The drain is over: no process is started any more.
     drained: AtomicBool,
     /// Environments whose runner has not ended.
@@ -115,6 +117,9 @@ pub(crate) struct Function {
     /// All of its environments.
     pub(crate) environments: Mutex<Vec<Arc<Environment>>>,
     restart: Mutex<Restart>,
+    /// Told when a start may be tried again sooner, or need not be: a process started well or came free, or the
+    /// configuration was replaced.
+    eased: Notify,
     retired: AtomicBool,
     warned: AtomicBool,
 }
@@ -124,7 +129,12 @@ pub(crate) struct Function {
 struct Restart {
     pause_ms: u64,
     not_before_ns: u64,
+    generation: Generation,
 }
+
+/// Starts between two changes of the pause. Those that failed together lengthen it once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
 
 impl Functions {
     /// Prepares the state directory, kills what an earlier server left running, and is ready for functions. Call it
@@ -154,6 +164,7 @@ impl Functions {
             slots,
             functions: RwLock::default(),
             retired: Mutex::default(),
+            pauses_over: watch::Sender::new(false),
             drained: AtomicBool::new(false),
             alive: watch::Sender::new(0),
         };
@@ -207,7 +218,7 @@ impl Functions {
         if function.config.reserved_concurrency == Some(0) || self.pool.slots.is_closed() {
             return;
         }
-        if function.environments.lock().is_empty() {
+        if function.environments.lock().is_empty() && function.restart_pause(&*self.pool.clock).is_zero() {
             let environment = Environment::start(&self.pool, &function, None);
             function.release(&environment);
         }
@@ -223,12 +234,20 @@ impl Functions {
             let Some(function) = self.pool.function(name) else {
                 return not_invocable(NotInvocable::Unknown(name.to_owned()));
             };
+            // Before the permits: functions that can be started are not to wait for one that cannot.
+            if !self.pool.wait_for_start(&function).await {
+                return not_invocable(NotInvocable::Stopping);
+            }
             let permits = match self.permits(&function, context.queue).await {
                 Ok(Some(permits)) => permits,
                 // The configuration changed while this invocation waited: the new one has limits of its own.
                 Ok(None) => continue,
                 Err(outcome) => return outcome,
             };
+            if function.is_paused(&*self.pool.clock) {
+                // A start failed while this invocation waited for its permits.
+                continue;
+            }
             let request_id = context.request_id.take().unwrap_or_else(|| self.pool.rng.uuid());
             context.invoked_arn.get_or_insert_with(|| function.config.arn.clone());
             context.trace_id.get_or_insert_with(|| self.pool.trace_id());
@@ -279,9 +298,16 @@ impl Functions {
         Ok(permits.try_into().ok())
     }
 
+    /// Lets nobody wait any more until a function that failed to start may be started again: such an invocation is
+    /// answered with `NotInvocable::Stopping`. Call it when a stop begins; others still run.
+    pub fn end_pauses(&self) {
+        self.pool.pauses_over.send_replace(true);
+    }
+
     /// Refuses new invocations, waits up to `drain` for the running ones, then stops every process. An invocation
     /// that still runs then is answered with `NotInvocable::Stopping`. Call it before the tokio runtime ends.
     pub async fn stop(&self, drain: Duration) {
+        self.end_pauses();
         self.pool.slots.close();
         let functions: Vec<_> = self.pool.functions.read().values().cloned().collect();
         functions.iter().for_each(|function| self.pool.retire(function));
@@ -297,6 +323,24 @@ impl Functions {
 impl Pool {
     fn function(&self, name: &str) -> Option<Arc<Function>> {
         self.functions.read().get(name).cloned()
+    }
+
+    /// Waits until a process is free or may be started; false: there will be none, the server is stopping.
+    async fn wait_for_start(&self, function: &Function) -> bool {
+        let mut over = self.pauses_over.subscribe();
+        loop {
+            let mut eased = std::pin::pin!(function.eased.notified());
+            // What happens from here on is not missed.
+            eased.as_mut().enable();
+            if !function.is_paused(&*self.clock) {
+                return true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(function.restart_pause(&*self.clock)) => {}
+                () = eased => {}
+                _ = over.wait_for(|over| *over) => return false,
+            }
+        }
     }
 
     /// Gives a job that came back to the function of this name, in its newest configuration.
@@ -394,6 +438,7 @@ impl Function {
             idle: Mutex::default(),
             environments: Mutex::default(),
             restart: Mutex::default(),
+            eased: Notify::new(),
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         }
@@ -407,6 +452,7 @@ impl Function {
     fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
         self.slots.close();
+        self.eased.notify_waiters();
         self.idle.lock().clear();
         for environment in self.environments.lock().iter() {
             environment.retire();
@@ -419,6 +465,7 @@ impl Function {
             environment.retire();
         } else {
             self.idle.lock().push(environment.clone());
+            self.eased.notify_waiters();
         }
     }
 
@@ -428,21 +475,38 @@ impl Function {
         self.environments.lock().retain(|other| !Arc::ptr_eq(other, environment));
     }
 
-    /// A process asked for its first event.
-    pub(crate) fn started_well(&self) {
-        *self.restart.lock() = Restart::default();
+    /// The generation that a start of now belongs to.
+    pub(crate) fn generation(&self) -> Generation {
+        self.restart.lock().generation
     }
 
-    /// A process ended before it asked for its first event: the next start waits.
-    pub(crate) fn started_badly(&self, clock: &dyn Clock) {
+    /// A process asked for its first event.
+    pub(crate) fn started_well(&self) {
         let mut restart = self.restart.lock();
+        *restart = Restart { generation: Generation(restart.generation.0 + 1), ..Restart::default() };
+        drop(restart);
+        self.eased.notify_waiters();
+    }
+
+    /// A process ended before it asked for its first event: the next start waits. Of a generation the first counts.
+    pub(crate) fn started_badly(&self, generation: Generation, clock: &dyn Clock) {
+        let mut restart = self.restart.lock();
+        if restart.generation != generation {
+            return;
+        }
+        restart.generation.0 += 1;
         restart.pause_ms =
             (restart.pause_ms * 2).clamp(limits::FUNCTION_RESTART_PAUSE_MIN_MS, limits::FUNCTION_RESTART_PAUSE_MAX_MS);
         restart.not_before_ns = clock.monotonic_ns() + restart.pause_ms * 1_000_000;
     }
 
+    /// An invocation would have to start a process, and must not yet.
+    fn is_paused(&self, clock: &dyn Clock) -> bool {
+        !self.is_retired() && self.idle.lock().is_empty() && !self.restart_pause(clock).is_zero()
+    }
+
     /// How long the next start has to wait.
-    pub(crate) fn restart_pause(&self, clock: &dyn Clock) -> Duration {
+    fn restart_pause(&self, clock: &dyn Clock) -> Duration {
         Duration::from_nanos(self.restart.lock().not_before_ns.saturating_sub(clock.monotonic_ns()))
     }
 

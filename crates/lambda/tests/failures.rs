@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Bench, is_dead_soon};
 use serde_json::{Value, json};
-use tailrace_lambda::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
+use tailrace_core::limits;
+use tailrace_lambda::{FunctionConfig, FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
 
 /// A handler that does what the event says.
 const HANDLER: &str = r#"
@@ -240,6 +241,60 @@ async fn failed_starts_are_spaced_out() {
     let took_ms = (tailrace_core::clock::Clock::monotonic_ns(&clock) - began) / 1_000_000;
     assert!(took_ms >= 700, "pauses of 100, 200 and 400 ms: {took_ms}");
     bench.stop().await;
+}
+
+/// spec/lambda-runtime.md 5, "back off restarts": ten callers that fail together are one failed start.
+#[tokio::test]
+async fn starts_that_fail_together_lengthen_the_pause_once() {
+    let bench = Bench::with(|settings| settings.concurrency_max = 10);
+    bench.put("raise ValueError('no')\n");
+    let clock = common::RealClock;
+    let began = tailrace_core::clock::Clock::monotonic_ns(&clock);
+    for _ in 0..3 {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let functions = bench.functions.clone();
+            calls
+                .spawn(async move { functions.invoke("f", Bytes::from_static(b"{}"), InvokeContext::default()).await });
+        }
+        while let Some(outcome) = calls.join_next().await {
+            assert!(matches!(outcome.unwrap(), InvokeOutcome::FunctionError { .. }));
+        }
+    }
+    let took_ms = (tailrace_core::clock::Clock::monotonic_ns(&clock) - began) / 1_000_000;
+    // Doubled by each of the ten, the pause is at its longest after the first round.
+    assert!(took_ms < limits::FUNCTION_RESTART_PAUSE_MAX_MS, "{took_ms} ms");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_start_waits_without_a_place_that_others_need() {
+    let bench = Bench::with(|settings| settings.concurrency_max = 1);
+    bench.write("good.py", "def handler(event, context):\n    return 'good'\n");
+    bench.put("raise ValueError('no')\n");
+    // The next pause is some seconds long.
+    for _ in 0..6 {
+        bench.error("{}").await;
+    }
+    let functions = bench.functions.clone();
+    let waiting =
+        tokio::spawn(async move { functions.invoke("f", Bytes::from_static(b"{}"), InvokeContext::default()).await });
+    tokio::task::yield_now().await;
+    let good = FunctionConfig::new("g", common::ARN, "python3.13", "good.handler", bench.code_dir());
+    bench.functions.put(good).unwrap();
+    let outcome = bench.functions.invoke("g", Bytes::from_static(b"{}"), InvokeContext::default()).await;
+    assert!(matches!(outcome, InvokeOutcome::Success { .. }), "{outcome:?}");
+    assert!(!waiting.is_finished(), "the pause is longer than that");
+
+    // Nor does a stop wait for the pause.
+    let clock = common::RealClock;
+    let began = tailrace_core::clock::Clock::monotonic_ns(&clock);
+    bench.functions.end_pauses();
+    let stopping = InvokeOutcome::NotInvocable { reason: NotInvocable::Stopping };
+    assert_eq!(waiting.await.unwrap(), stopping);
+    bench.stop().await;
+    let took_ms = (tailrace_core::clock::Clock::monotonic_ns(&clock) - began) / 1_000_000;
+    assert!(took_ms < 1000, "{took_ms} ms");
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub enum Progress {
 /// The mappings of the data directory, and their runners.
 pub struct Mappings {
     runner: runner::Mappings,
+    functions: Functions,
 }
 
 impl Mappings {
@@ -54,12 +55,12 @@ impl Mappings {
             rng,
             streams: Arc::new(EngineStreams(Arc::clone(&db))),
             records: db.record_writer(),
-            invoker: Arc::new(Arc::new(functions)),
+            invoker: Arc::new(Arc::new(functions.clone())),
             observer: Arc::new(Teller { events }),
             region: db.settings().region.clone(),
             account_id: db.settings().account_id.clone(),
         };
-        Ok(Self { runner: runner::Mappings::load(dependencies).await? })
+        Ok(Self { runner: runner::Mappings::load(dependencies).await?, functions })
     }
 
     /// Starts what is enabled.
@@ -198,6 +199,8 @@ impl Mappings {
 
     /// Hands out nothing more, waits for what is under way, and makes checkpoints durable.
     pub async fn stop(&self) {
+        // A batch that waits for a function to be startable again is not under way.
+        self.functions.end_pauses();
         self.runner.shutdown().await;
     }
 }

@@ -182,6 +182,8 @@ impl ShardMachine {
             Outcome::Answered(payload) if self.rules.report_failures => response::read(&payload, &lane.piece),
             Outcome::Answered(_) => Verdict::AllDone,
             Outcome::FunctionError(error) => Verdict::AllFailed(error),
+            // A stop refuses what waits; that says nothing about the function.
+            Outcome::NotInvoked(_) if self.stopping => return,
             Outcome::NotInvoked(error) => {
                 // No retry is spent and no checkpoint needed: nothing was tried.
                 let failure = lane.failure_mut(now.wall_ms);

@@ -278,6 +278,17 @@ fn stopping_keeps_the_checkpoint_and_the_attempts() {
     assert_eq!(again.batch(), [5, 6]);
 }
 
+/// 7.1: what a stop refused is no problem of the function, and is not shown as one after the next start.
+#[test]
+fn a_batch_that_a_stop_refused_leaves_no_trace() {
+    let mut stage = Stage::new(rules(), 1..=4);
+    stage.input(Input::Stop);
+    stage.answer(Outcome::NotInvoked("the server is stopping".into()));
+    assert_eq!(stage.seen.last(), Some(&Action::Stopped));
+    assert_eq!(stage.machine.status().last, None);
+    assert_eq!(stage.checkpoint, Checkpoint::starting_after(Lsn::ZERO, 1));
+}
+
 /// 5: sub-batch bounds survive a restart, also when the batch size became smaller meanwhile.
 #[test]
 fn a_bisection_goes_on_after_a_restart() {
