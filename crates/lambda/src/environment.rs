@@ -420,7 +420,9 @@ impl Environment {
         let end = self.watch(&mut process).await;
         // Dead now, with its group: no call of it can come any more.
         host.abort();
-        self.pool.ledger.remove(&self.token);
+        let environment = self.clone();
+        // Awaited: what the process left behind is gone before the outcome is reported.
+        let _ = tokio::task::spawn_blocking(move || environment.pool.ledger.remove(&environment.token)).await;
         // What it printed last is in the pipes. A process that left the group may hold them open: it is not waited for.
         let drain = Duration::from_millis(limits::FUNCTION_LOG_WAIT_MS * 2);
         let _ = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;

@@ -1,7 +1,10 @@
-//! The processes of this server, written on disk, so that the next start can kill what a killed server left behind.
+//! The processes of this server, written on disk, so that the next start can kill what a killed server left behind; and
+//! the search for what a process left behind.
 //!
-//! The parent-death signal ends a function's process, but not what that process started. Each process gets a random
-//! token in a variable that its children inherit; a record holds the token, the number, the start time and the boot.
+//! The end of a process ends its group, and the parent-death signal its leader, but neither reaches a daemon that made a
+//! group of its own. Each process gets a random token in a variable that its children inherit; a record holds the token,
+//! the number, the start time and the boot. Whatever carries the token goes before the record does. A daemon that emptied
+//! its environment is not found: this is tidiness, not a sandbox.
 //!
 //! Invariant: a process is killed only if it carries a recorded token, or has a recorded number *and* start time in
 //! the same boot. A number that passed to a stranger is left alone.
@@ -15,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// The variable that carries the token.
 pub(crate) const TOKEN_VARIABLE: &str = "TAILRACE_ENVIRONMENT_ID";
-/// Looks at the process table until nothing is left of the recorded groups, at most so often: what is killed may have
+/// Looks at the process table until nothing is left to be killed, at most so often: what is killed may have
 /// forked while the table was read.
 const SWEEPS_MAX: usize = 5;
 /// The longest wait for one killed process to end, milliseconds.
@@ -53,8 +56,14 @@ impl Ledger {
         fs::write(self.path(token), serde_json::to_vec(&record)?)
     }
 
-    /// Forgets a process whose group has been killed.
+    /// Kills what a process whose group has been killed left outside of it, and forgets the process. It reads the
+    /// process table: call it where blocking is no matter.
     pub(crate) fn remove(&self, token: &str) {
+        if let Err(error) = sweep(|pid| carries(pid, token)) {
+            // The record stays for the next start.
+            tracing::warn!(%error, "cannot look for what a function's process left behind");
+            return;
+        }
         // A record that stays is harmless: at the next start it matches nothing.
         let _ = fs::remove_file(self.path(token));
     }
@@ -77,30 +86,35 @@ impl Ledger {
         if records.is_empty() {
             return Ok(());
         }
-        for _ in 0..SWEEPS_MAX {
-            if kill_matching(&records)? == 0 {
-                break;
-            }
-        }
-        Ok(())
+        sweep(|pid| records.iter().any(|record| is_ours(pid, record)))
     }
 }
 
-/// Kills the processes that the records describe; returns how many were found alive.
-fn kill_matching(records: &[Record]) -> std::io::Result<usize> {
+/// Kills the processes that are ours until none is found.
+fn sweep(is_ours: impl Fn(i32) -> bool) -> std::io::Result<()> {
+    for _ in 0..SWEEPS_MAX {
+        if kill_matching(&is_ours)? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Kills the processes that are ours; returns how many were found alive.
+fn kill_matching(is_ours: impl Fn(i32) -> bool) -> std::io::Result<usize> {
     let mut killed = 0;
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if !records.iter().any(|record| is_ours(pid, record)) {
+        if !is_ours(pid) {
             continue;
         }
         let Some(target) = Pid::from_raw(pid) else { continue };
         // The descriptor pins the process; looking again behind it rules out a number that was recycled in between.
         let Ok(fd) = rustix::process::pidfd_open(target, PidfdFlags::empty()) else { continue };
-        if !records.iter().any(|record| is_ours(pid, record)) {
+        if !is_ours(pid) {
             continue;
         }
-        tracing::info!(pid, "killing a function's process that an earlier server left running");
+        tracing::info!(pid, "killing a process that a function, or an earlier server, left running");
         if rustix::process::pidfd_send_signal(&fd, Signal::KILL).is_ok() {
             killed += 1;
             let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -113,12 +127,14 @@ fn kill_matching(records: &[Record]) -> std::io::Result<usize> {
 
 fn is_ours(pid: i32, record: &Record) -> bool {
     let Some(start_ticks) = start_ticks(pid) else { return false };
-    if pid == record.pid && record.start_ticks != 0 && start_ticks == record.start_ticks {
-        return true;
-    }
+    (pid == record.pid && record.start_ticks != 0 && start_ticks == record.start_ticks) || carries(pid, &record.token)
+}
+
+/// Whether a process that runs has the token in its environment.
+fn carries(pid: i32, token: &str) -> bool {
     // Not readable: another user's, hence not ours.
     let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { return false };
-    let wanted = format!("{TOKEN_VARIABLE}={}", record.token);
+    let wanted = format!("{TOKEN_VARIABLE}={token}");
     environ.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
 }
 

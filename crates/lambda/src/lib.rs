@@ -5,8 +5,9 @@
 //!
 //! Invariants
 //! - An environment works on one invocation at a time; an answer belongs to the invocation that is open there.
-//! - An invocation has ended, and its process group is gone or was told to be killed with SIGKILL, before its outcome
-//!   is reported: a caller that retries never runs beside its own earlier attempt.
+//! - When an invocation ends with its process, the group and whatever left it with our token in its environment are gone
+//!   or were told to be killed with SIGKILL before the outcome is reported: a caller that retries never runs beside its
+//!   own earlier attempt.
 //! - No process outlives this one: parent-death signal, and a ledger on disk whose leftovers are killed at start.
 //! - A child's environment is built from nothing; the parent's variables never reach it.
 //!

@@ -45,6 +45,51 @@ async fn a_killed_parent_takes_its_processes_along_and_the_next_start_their_chil
     bench.stop().await;
 }
 
+/// Answers with the number of a daemon: forked twice, in a session of its own.
+const WITH_DAEMON: &str = r#"
+import os, time
+def handler(event, context):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for fd in (0, 1, 2):
+                os.close(fd)
+            os.write(write, b"%d" % os.getpid())
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    daemon = int(os.read(read, 20))
+    if event == "die":
+        os.write(1, b"%d\n" % daemon)
+        os._exit(3)
+    return daemon
+"#;
+
+/// spec/lambda-runtime.md 5: the whole environment is thrown away, at a stop, when it is not needed and when it crashes.
+#[tokio::test]
+async fn a_daemon_does_not_outlive_its_environment() {
+    let mut bench = Bench::new();
+    bench.put(WITH_DAEMON);
+    let daemon: i32 = bench.result("{}").await.parse().unwrap();
+    assert!(is_alive(daemon), "it lives as long as its environment");
+    bench.functions.remove("f");
+    assert!(is_dead_soon(daemon).await, "removed with its function");
+
+    bench.put(WITH_DAEMON);
+    bench.error(r#""die""#).await;
+    let daemon: i32 = loop {
+        if let Ok(daemon) = bench.line().await.text.parse() {
+            break daemon;
+        }
+    };
+    assert!(!is_alive(daemon), "gone before the outcome is told");
+
+    let daemon: i32 = bench.result("{}").await.parse().unwrap();
+    bench.stop().await;
+    assert!(!is_alive(daemon), "gone when the stop is over");
+}
+
 #[tokio::test]
 async fn a_stop_ends_every_process_and_refuses_what_comes_later() {
     let bench = Bench::new();
