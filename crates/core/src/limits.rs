@@ -87,6 +87,13 @@ pub const FUNCTION_STOP_GRACE_MS: u64 = 2000;
 pub const FUNCTION_RESTART_PAUSE_MIN_MS: u64 = 100;
 /// Longest such pause, milliseconds. Source: spec/lambda-runtime.md 5.
 pub const FUNCTION_RESTART_PAUSE_MAX_MS: u64 = 10_000;
+/// Between two looks at whether a function's code has changed, at least so many milliseconds. Ours: shorter than it takes to
+/// save a file and to look at what became of it.
+pub const FUNCTION_CODE_LOOK_MS: u64 = 500;
+/// Entries of a code directory that such a look goes through. Ours: a look takes a few milliseconds.
+pub const FUNCTION_CODE_ENTRIES_MAX: usize = 2000;
+/// Changes of code that wait to be told. Ours: whoever lags hears of the newest.
+pub const FUNCTION_CODE_CHANGES_QUEUED_MAX: usize = 64;
 /// Connections that one process may hold to its listener. Ours: a runtime needs one, at most two.
 pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 /// Longest line of a function's output, bytes; a longer one is split. Ours.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use parking_lot::{Mutex, RwLock};
 use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
+use crate::code::CodeStamp;
 use crate::config::{ConfigError, FunctionConfig};
 use crate::environment::{Environment, Job};
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
@@ -98,6 +99,8 @@ pub(crate) struct Pool {
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     /// Replaced and removed configurations; those whose last invocation has ended are gone from here.
     retired: Mutex<Vec<Weak<Function>>>,
+    /// Names of functions whose code has changed.
+    code_changes: broadcast::Sender<String>,
     /// Nobody waits any more until a function may be started again.
     pauses_over: watch::Sender<bool>,
     /// The drain is over: no process is started any more.
@@ -106,7 +109,7 @@ pub(crate) struct Pool {
     alive: watch::Sender<usize>,
 }
 
-/// One configuration of a function, with its environments.
+/// One configuration of a function and one state of its code, with its environments.
 pub(crate) struct Function {
     pub(crate) config: FunctionConfig,
     pub(crate) logs: LogSender,
@@ -122,6 +125,10 @@ pub(crate) struct Function {
     eased: Notify,
     retired: AtomicBool,
     warned: AtomicBool,
+    /// The code that its environments run.
+    code: CodeStamp,
+    /// When the code was looked at.
+    looked_ns: AtomicU64,
 }
 
 /// The pause before the next start, after starts that failed.
@@ -164,6 +171,7 @@ impl Functions {
             slots,
             functions: RwLock::default(),
             retired: Mutex::default(),
+            code_changes: broadcast::Sender::new(limits::FUNCTION_CODE_CHANGES_QUEUED_MAX),
             pauses_over: watch::Sender::new(false),
             drained: AtomicBool::new(false),
             alive: watch::Sender::new(0),
@@ -180,7 +188,8 @@ impl Functions {
             return Ok(());
         }
         let name = config.name.clone();
-        let function = Arc::new(Function::new(config, &self.pool));
+        let code = CodeStamp::of(&config.code_dir, &self.pool.directories.state);
+        let function = Arc::new(Function::new(config, code, &self.pool));
         let old = functions.insert(name, function);
         drop(functions);
         if let Some(old) = old {
@@ -224,6 +233,21 @@ impl Functions {
         }
     }
 
+    /// Looks whether the function's code has changed since its processes were started, at most every
+    /// `FUNCTION_CODE_LOOK_MS`. True: it has; what is idle goes, what runs finishes, and from now on invocations see the new
+    /// code. An invocation looks by itself; call this for a function that waits to be retried.
+    pub async fn look_at_code(&self, name: &str) -> bool {
+        match self.pool.function(name) {
+            Some(function) => self.pool.look_at_code(function).await,
+            None => false,
+        }
+    }
+
+    /// The names of functions whose code changes from now on.
+    pub fn code_changes(&self) -> broadcast::Receiver<String> {
+        self.pool.code_changes.subscribe()
+    }
+
     /// Runs the function on an event, and waits for the outcome. Dropping the future does not stop the function.
     pub async fn invoke(&self, name: &str, payload: Bytes, mut context: InvokeContext) -> InvokeOutcome {
         let not_invocable = |reason| InvokeOutcome::NotInvocable { reason };
@@ -234,6 +258,9 @@ impl Functions {
             let Some(function) = self.pool.function(name) else {
                 return not_invocable(NotInvocable::Unknown(name.to_owned()));
             };
+            if self.pool.look_at_code(function.clone()).await {
+                continue;
+            }
             // Before the permits: functions that can be started are not to wait for one that cannot.
             if !self.pool.wait_for_start(&function).await {
                 return not_invocable(NotInvocable::Stopping);
@@ -323,6 +350,36 @@ impl Functions {
 impl Pool {
     fn function(&self, name: &str) -> Option<Arc<Function>> {
         self.functions.read().get(name).cloned()
+    }
+
+    /// See [`Functions::look_at_code`].
+    async fn look_at_code(self: &Arc<Self>, function: Arc<Function>) -> bool {
+        if !function.look_is_due(&*self.clock) {
+            return false;
+        }
+        let (pool, looked_at) = (self.clone(), function.clone());
+        let look =
+            tokio::task::spawn_blocking(move || CodeStamp::of(&looked_at.config.code_dir, &pool.directories.state));
+        let Ok(code) = look.await else { return false };
+        if code == function.code {
+            return false;
+        }
+        let name = &function.config.name;
+        let new = Arc::new(Function::new(function.config.clone(), code, self));
+        new.warned.store(function.warned.load(Ordering::SeqCst), Ordering::SeqCst);
+        {
+            let mut functions = self.functions.write();
+            match functions.get_mut(name) {
+                Some(current) if Arc::ptr_eq(current, &function) => *current = new.clone(),
+                // Replaced or removed meanwhile.
+                _ => return false,
+            }
+        }
+        self.retire(&function);
+        new.logs.notice("the code has changed; the next invocation runs it".to_owned());
+        // Without a receiver nobody wants to know.
+        let _ = self.code_changes.send(name.clone());
+        true
     }
 
     /// Waits until a process is free or may be started; false: there will be none, the server is stopping.
@@ -429,7 +486,7 @@ impl Drop for Alive {
 }
 
 impl Function {
-    fn new(config: FunctionConfig, pool: &Pool) -> Function {
+    fn new(config: FunctionConfig, code: CodeStamp, pool: &Pool) -> Function {
         let slots = config.reserved_concurrency.map_or(pool.settings.concurrency_max, |slots| slots as usize);
         Function {
             logs: LogSender::new(pool.logs.clone(), &config.name),
@@ -441,7 +498,16 @@ impl Function {
             eased: Notify::new(),
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
+            code,
+            looked_ns: AtomicU64::new(pool.clock.monotonic_ns()),
         }
+    }
+
+    /// True for one caller when the last look at the code is long enough ago.
+    fn look_is_due(&self, clock: &dyn Clock) -> bool {
+        let (now_ns, looked_ns) = (clock.monotonic_ns(), self.looked_ns.load(Ordering::SeqCst));
+        now_ns.saturating_sub(looked_ns) >= limits::FUNCTION_CODE_LOOK_MS * 1_000_000
+            && self.looked_ns.compare_exchange(looked_ns, now_ns, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     pub(crate) fn is_retired(&self) -> bool {

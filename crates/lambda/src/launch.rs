@@ -26,6 +26,8 @@ const PROBE_MAX: Duration = Duration::from_secs(10);
 /// The directories of this crate.
 #[derive(Debug)]
 pub(crate) struct Directories {
+    /// The directory around the others.
+    pub(crate) state: PathBuf,
     /// Our runtime files.
     pub(crate) runtime: PathBuf,
     /// Compiled Python files, so that the code's own directory stays as it is.
@@ -47,6 +49,7 @@ impl Directories {
             pycache: state_dir.join("pycache"),
             temporary: state_dir.join("tmp"),
             processes: state_dir.join("processes"),
+            state: state_dir,
         };
         std::fs::create_dir_all(&directories.runtime)?;
         std::fs::create_dir_all(&directories.pycache)?;

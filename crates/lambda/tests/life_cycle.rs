@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Bench, is_alive, is_dead_soon};
 use tailrace_core::clock::Clock;
-use tailrace_lambda::{InvokeContext, InvokeOutcome, NotInvocable, Settings};
+use tailrace_lambda::{InvokeContext, InvokeOutcome, LogStream, NotInvocable, Settings};
 
 const PID: &str = "import os\ndef handler(event, context):\n    return os.getpid()\n";
 /// Answers with its own number and that of a child which stays in the group.
@@ -169,6 +169,56 @@ async fn an_update_under_load_loses_nothing_and_the_old_process_goes() {
         assert_eq!(seen.last(), Some(&2), "the load outlasts the update");
     }
     assert!(is_dead_soon(old).await);
+    bench.stop().await;
+}
+
+/// spec/lambda-runtime.md 8, "local directory": used in place; what was edited is what runs next.
+#[tokio::test]
+async fn edited_code_runs_from_the_next_invocation_on() {
+    let mut bench = Bench::new();
+    bench.put("import os\ndef handler(event, context):\n    return [1, os.getpid()]\n");
+    let [_, old]: [i32; 2] = serde_json::from_str(&bench.result("{}").await).unwrap();
+    let mut changes = bench.functions.code_changes();
+    bench.write("seen.txt", "data is no code");
+    let look = Duration::from_millis(tailrace_core::limits::FUNCTION_CODE_LOOK_MS);
+    tokio::time::sleep(look).await;
+    assert_eq!(bench.result("{}").await, format!("[1, {old}]"), "the process stays while the code does");
+
+    bench.write("app.py", "def handler(event, context):\n    return 'edited'\n");
+    tokio::time::sleep(look).await;
+    assert_eq!(bench.result("{}").await, "\"edited\"");
+    assert!(is_dead_soon(old).await);
+    assert_eq!(changes.try_recv().unwrap(), "f");
+    let notice = loop {
+        let line = bench.line().await;
+        if line.text.contains("changed") {
+            break line;
+        }
+    };
+    assert_eq!((notice.stream, &*notice.function), (LogStream::Notice, "f"));
+    bench.stop().await;
+}
+
+/// A mended function does not wait for the pause that its failures have earned.
+#[tokio::test]
+async fn mended_code_ends_the_pause_before_its_start() {
+    let bench = Bench::new();
+    bench.put("import nothing_like_this\n");
+    for _ in 0..6 {
+        bench.error("{}").await;
+    }
+    let functions = bench.functions.clone();
+    let waiting =
+        tokio::spawn(async move { functions.invoke("f", Bytes::from_static(b"{}"), InvokeContext::default()).await });
+    bench.write("app.py", "def handler(event, context):\n    return 'mended'\n");
+    let began = common::RealClock.monotonic_ns();
+    while !bench.functions.look_at_code("f").await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let outcome = waiting.await.unwrap();
+    let took_ms = (common::RealClock.monotonic_ns() - began) / 1_000_000;
+    assert!(matches!(outcome, InvokeOutcome::Success { .. }), "{outcome:?}");
+    assert!(took_ms < 2000, "the pause is longer: {took_ms} ms");
     bench.stop().await;
 }
 

@@ -1,18 +1,23 @@
 //! The event source mappings of the server: the runner, wired to the engine's streams, the functions and the events.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::ErrorCode;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
+use tailrace_core::{ErrorCode, limits};
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
 use tailrace_mapping as runner;
 use tailrace_mapping::{CreateMapping, MappingEvent, MappingOverview, Observer, Parameters, StreamSource, SystemTimer};
 use tailrace_store::{ShardNo, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::report::{Event, MappingReport, ShardReport};
 use crate::template::{MappingPlan, StartingPosition};
@@ -32,8 +37,9 @@ pub enum Progress {
 
 /// The mappings of the data directory, and their runners.
 pub struct Mappings {
-    runner: runner::Mappings,
+    runner: Arc<runner::Mappings>,
     functions: Functions,
+    following: JoinHandle<()>,
 }
 
 impl Mappings {
@@ -60,7 +66,10 @@ impl Mappings {
             region: db.settings().region.clone(),
             account_id: db.settings().account_id.clone(),
         };
-        Ok(Self { runner: runner::Mappings::load(dependencies).await?, functions })
+        let changes = functions.code_changes();
+        let runner = Arc::new(runner::Mappings::load(dependencies).await?);
+        let following = tokio::spawn(follow_code(Arc::clone(&runner), functions.clone(), changes));
+        Ok(Self { runner, functions, following })
     }
 
     /// Starts what is enabled.
@@ -199,10 +208,37 @@ impl Mappings {
 
     /// Hands out nothing more, waits for what is under way, and makes checkpoints durable.
     pub async fn stop(&self) {
+        self.following.abort();
         // A batch that waits for a function to be startable again is not under way.
         self.functions.end_pauses();
         self.runner.shutdown().await;
     }
+}
+
+/// Retries at once what waits for a function whose code has changed. An invocation looks at the code by itself; for a
+/// function that fails nobody may invoke it for a minute, so its code is looked at here.
+async fn follow_code(runner: Arc<runner::Mappings>, functions: Functions, mut changes: broadcast::Receiver<String>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(limits::FUNCTION_CODE_LOOK_MS));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            changed = changes.recv() => match changed {
+                Ok(function) => runner.function_changed(&function),
+                Err(RecvError::Lagged(_)) => failing(&runner).iter().for_each(|name| runner.function_changed(name)),
+                Err(RecvError::Closed) => return,
+            },
+            _ = tick.tick() => {
+                for function in failing(&runner) {
+                    // A change comes back through the channel.
+                    functions.look_at_code(&function).await;
+                }
+            }
+        }
+    }
+}
+
+fn failing(runner: &runner::Mappings) -> BTreeSet<String> {
+    runner.blocked().into_iter().map(|blocked| blocked.function).collect()
 }
 
 /// The engine's streams, as the runner looks for them.
