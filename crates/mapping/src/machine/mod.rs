@@ -55,6 +55,8 @@ pub struct ShardMachine {
     trimmed_gaps: u64,
     last: Option<LastResult>,
     next_invocation: u64,
+    /// The instant of the last step.
+    now: Now,
     stopping: bool,
     over: bool,
 }
@@ -79,6 +81,7 @@ impl ShardMachine {
             trimmed_gaps: checkpoint.trimmed_gaps,
             last: checkpoint.last.clone(),
             next_invocation: 0,
+            now: Now::default(),
             stopping: false,
             over: checkpoint.finished,
             durable: checkpoint,
@@ -92,6 +95,7 @@ impl ShardMachine {
         if self.over {
             return actions;
         }
+        self.now = now;
         match input {
             Input::Tick => {}
             Input::Fetched(read) => self.fetched(read, now, &mut actions),
@@ -124,11 +128,19 @@ impl ShardMachine {
         let lanes = self.lanes.iter().filter(|lane| !lane.unissued);
         lanes
             .filter_map(|lane| match lane.phase {
-                Phase::Retry { at_mono_ms } => Some(at_mono_ms),
+                Phase::Retry { at_mono_ms } => {
+                    Some(self.expiry_mono_ms(lane).map_or(at_mono_ms, |expiry| expiry.min(at_mono_ms)))
+                }
                 Phase::Ready if lane.piece.is_empty() => lane.window_end(self.rules.window_ms),
                 _ => None,
             })
             .min()
+    }
+
+    /// When the first record of the batch in hand becomes too old, as the clocks stood at the last step.
+    fn expiry_mono_ms(&self, lane: &Lane) -> Option<u64> {
+        let too_old_ms = lane.piece.first()?.time_ms + self.rules.record_age_ms_max? + 1;
+        Some(self.now.mono_ms + too_old_ms.saturating_sub(self.now.wall_ms))
     }
 
     /// The machine as it stands.
@@ -340,7 +352,11 @@ impl ShardMachine {
         match lane.phase {
             _ if lane.unissued => return false,
             Phase::Invoking(_) | Phase::ParkedFull => return false,
-            Phase::Retry { at_mono_ms } if now.mono_ms < at_mono_ms => return false,
+            Phase::Retry { at_mono_ms } if now.mono_ms < at_mono_ms => {
+                // What becomes too old is given up at its time; the younger ones go on waiting.
+                let expired = self.expired(index, now);
+                return expired > 0 && self.park(index, expired, GiveUp::RecordAgeExceeded, now);
+            }
             Phase::Retry { .. } | Phase::Ready => lane.phase = Phase::Ready,
         }
         if let Some(until) = lane.restoring_until() {
@@ -355,15 +371,11 @@ impl ShardMachine {
         if lane.piece.is_empty() {
             return false;
         }
-        let failing = lane.failure.is_some();
-        let too_old = |record: &Record| {
-            let age_ms = now.wall_ms.saturating_sub(record.time_ms);
-            self.rules.record_age_ms_max.is_some_and(|max| age_ms > max) || (failing && record.lsn < self.horizon)
-        };
-        let expired = lane.piece.iter().take_while(|record| too_old(record)).count();
+        let expired = self.expired(index, now);
         if expired > 0 {
             return self.park(index, expired, GiveUp::RecordAgeExceeded, now);
         }
+        let lane = &mut self.lanes[index];
         let failed_before = lane.failure.as_ref().map_or(0, |failure| failure.invocations);
         if self.rules.exhausted(failed_before) {
             let count = lane.piece.len();
@@ -374,6 +386,17 @@ impl ShardMachine {
         lane.phase = Phase::Invoking(id);
         actions.push(Action::Invoke(Invocation { id, lane: index as u16, failed_before, records: lane.piece.clone() }));
         false
+    }
+
+    /// How many records at the head of the lane's batch are too old, or failing and no longer kept by the stream.
+    fn expired(&self, index: usize, now: Now) -> usize {
+        let lane = &self.lanes[index];
+        let too_old = |record: &&Record| {
+            let age_ms = now.wall_ms.saturating_sub(record.time_ms);
+            self.rules.record_age_ms_max.is_some_and(|max| age_ms > max)
+                || (lane.failure.is_some() && record.lsn < self.horizon)
+        };
+        lane.piece.iter().take_while(too_old).count()
     }
 
     /// Nothing more can be gathered for a batch, or need not be.
@@ -401,6 +424,8 @@ impl ShardMachine {
         }
         if fitting < count {
             lane.phase = Phase::ParkedFull;
+        } else if count == lane.piece.len() {
+            lane.phase = Phase::Ready;
         }
         if fitting == 0 {
             return false;

@@ -144,9 +144,52 @@ fn old_records_are_given_up() {
     stage.fail();
     stage.wait();
     assert_eq!(stage.parked_lsns(), [899, 900]);
+    stage.wait();
     assert_eq!(stage.batch(), [902]);
     stage.ok();
     assert_eq!(stage.checkpoint.low_water, Lsn(902));
+}
+
+/// 7.2, "Records older than MaximumRecordAge are dropped ... while retrying": at their time, not at the next try.
+#[test]
+fn a_record_is_given_up_when_it_becomes_too_old() {
+    // Record n was made at n s; the stage's wall clock begins at 1000 s.
+    let rules = Rules { record_age_ms_max: Some(100_000), ..rules() };
+    for (lsns, waits, parked) in [
+        // The back-off before the fourth try is longer than the record has left.
+        (vec![905], vec![1000, 2000, 2001], vec![905]),
+        (vec![905, 950], vec![1000, 2000, 2001], vec![905]),
+        // The younger one still waits for the rest of its back-off.
+        (vec![902, 950], vec![1000, 1001, 999], vec![902]),
+        (vec![950], vec![1000, 2000, 4000], vec![]),
+    ] {
+        let mut stage = Stage::new(rules.clone(), lsns.clone());
+        for wait in waits {
+            if !stage.in_flight.is_empty() {
+                stage.fail();
+            }
+            assert_eq!(stage.wait(), wait, "{lsns:?}");
+        }
+        assert_eq!(stage.parked_lsns(), parked, "{lsns:?}");
+        assert!(stage.parked.iter().all(|parked| parked.reason == GiveUp::RecordAgeExceeded));
+    }
+    // A function that cannot be invoked at all: the same.
+    let mut stage = Stage::new(rules.clone(), [902]);
+    stage.answer(Outcome::NotInvoked("throttled".into()));
+    stage.wait();
+    stage.answer(Outcome::NotInvoked("throttled".into()));
+    assert_eq!(stage.wait(), 1001);
+    assert_eq!((stage.parked_lsns(), stage.checkpoint.low_water), (vec![902], Lsn(902)));
+    // A clock that is set back postpones it, and does not keep the machine busy.
+    let mut machine = ShardMachine::new(rules, Checkpoint::starting_after(Lsn::ZERO, 1), 0, 0);
+    machine.step(Input::Tick, now(0));
+    machine.step(Input::Fetched(LogRead { records: vec![record(902)], next: Lsn(902), ..LogRead::default() }), now(0));
+    let (id, outcome) = (InvocationId(0), Outcome::FunctionError("boom".into()));
+    machine.step(Input::Invoked { id, outcome, jitter: u32::MAX }, now(1500));
+    assert_eq!(machine.next_wake_mono_ms(), Some(2001));
+    machine.step(Input::Committed, now(1500));
+    machine.step(Input::Tick, Now { wall_ms: 1_000_000, mono_ms: 2001 });
+    assert_eq!(machine.next_wake_mono_ms(), Some(2500), "the retry comes first again");
 }
 
 /// 7.3: bisecting isolates one bad record of 100; the others are done once and in order; no retry is spent on splits.
@@ -335,7 +378,6 @@ fn a_failing_record_that_the_stream_drops_is_given_up() {
     let mut stage = Stage::new(Rules { batch_records_max: 1, ..rules() }, [1, 2]);
     stage.fail();
     stage.input(Input::Horizon(Lsn(2)));
-    stage.wait();
     assert_eq!(stage.parked_lsns(), [1]);
     assert_eq!(stage.parked[0].reason, GiveUp::RecordAgeExceeded);
     assert_eq!(stage.batch(), [2], "a record that never failed is tried");
