@@ -114,6 +114,15 @@ pub enum MappingEvent {
         /// The last error.
         error: String,
     },
+    /// The function's answer was to be read for failed records and is no JSON: the batch counts as processed.
+    AnswerIgnored {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The function's name.
+        function: String,
+        /// The shard.
+        shard: ShardNo,
+    },
     /// Records may have been trimmed before they were read.
     Trimmed {
         /// UUID of the mapping.

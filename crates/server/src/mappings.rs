@@ -275,6 +275,11 @@ impl Observer for Teller {
             MappingEvent::Parked { shard, records, error, .. } => {
                 Event::Notice(format!("{records} records of shard {} were given up and parked: {error}", shard.0))
             }
+            MappingEvent::AnswerIgnored { function, shard, .. } => Event::Notice(format!(
+                "{function} answered a batch of shard {} with something that is not JSON; ReportBatchItemFailures is on, and \
+                 the batch counts as processed",
+                shard.0
+            )),
             MappingEvent::Trimmed { shard, after, horizon, .. } => Event::Notice(format!(
                 "records of shard {} between {after} and {horizon} may have been trimmed before they were read",
                 shard.0

@@ -99,7 +99,7 @@ impl ShardMachine {
         match input {
             Input::Tick => {}
             Input::Fetched(read) => self.fetched(read, now, &mut actions),
-            Input::Invoked { id, outcome, jitter } => self.invoked(id, outcome, jitter, now),
+            Input::Invoked { id, outcome, jitter } => self.invoked(id, outcome, jitter, now, &mut actions),
             Input::Committed => self.committed(),
             Input::Configure(rules) => {
                 self.rules = rules;
@@ -185,7 +185,7 @@ impl ShardMachine {
         self.ended = read.ended;
     }
 
-    fn invoked(&mut self, id: InvocationId, outcome: Outcome, jitter: u32, now: Now) {
+    fn invoked(&mut self, id: InvocationId, outcome: Outcome, jitter: u32, now: Now, actions: &mut Vec<Action>) {
         let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Invoking(id)) else {
             return;
         };
@@ -210,7 +210,10 @@ impl ShardMachine {
         self.dirty = true;
         lane.unissued = true;
         let error = match verdict {
-            Verdict::AllDone => {
+            Verdict::AllDone | Verdict::NotJson => {
+                if verdict == Verdict::NotJson {
+                    actions.push(Action::AnswerIgnored);
+                }
                 let count = lane.piece.len();
                 lane.remove_done(count, now.mono_ms);
                 self.last = Some(LastResult { at_ms: now.wall_ms, error: None });
@@ -481,7 +484,7 @@ fn count_failure(rules: &Rules, lane: &mut Lane, jitter: u32, now: Now) -> Phase
 /// What the answer for `records` says has failed under ReportBatchItemFailures; `None`: nothing.
 pub(crate) fn failed_records(payload: &[u8], records: &[Record]) -> Option<String> {
     match response::read(payload, records) {
-        Verdict::AllDone => None,
+        Verdict::AllDone | Verdict::NotJson => None,
         Verdict::FailedFrom(_) => Some("the function reported failed records".into()),
         Verdict::AllFailed(error) => Some(error),
     }

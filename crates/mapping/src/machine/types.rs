@@ -139,6 +139,8 @@ pub enum Action {
         /// The first number that can still be read.
         horizon: Lsn,
     },
+    /// The function's answer was to be read for failed records and is no JSON: the batch counts as processed.
+    AnswerIgnored,
     /// The shard is sealed, everything of it is done, and a checkpoint that says so is durable. The machine's end.
     Finished,
     /// The answer to [`Input::Stop`]: nothing is under way, everything known is durable. The machine's end.

@@ -93,6 +93,10 @@ async fn deliver(
                         let mapping = work.uuid.clone();
                         shared.tell(&MappingEvent::Trimmed { mapping, shard, after, horizon });
                     }
+                    Action::AnswerIgnored => {
+                        let (mapping, function) = (work.uuid.clone(), work.target.lock().function.clone());
+                        shared.tell(&MappingEvent::AnswerIgnored { mapping, function, shard });
+                    }
                     Action::Finished => return Ok(End::Finished),
                     Action::Stopped => return Ok(End::Stopped),
                 }

@@ -71,7 +71,7 @@ impl Stage {
                         self.parked.extend(parked);
                         inputs.push_back(Input::Committed);
                     }
-                    Action::Trimmed { .. } | Action::Finished | Action::Stopped => {}
+                    Action::Trimmed { .. } | Action::AnswerIgnored | Action::Finished | Action::Stopped => {}
                 }
             }
         }

@@ -267,6 +267,29 @@ fn what_a_response_means() {
     }
 }
 
+/// 7.4, "not JSON": success, and somebody is told. NaN and Infinity, as Python writes them, do not hide a reported failure.
+#[test]
+fn an_answer_that_is_no_json_is_told() {
+    let id = |lsn: u64| SequenceNumber(Lsn(lsn)).to_string();
+    let failed = format!(r#""batchItemFailures":[{{"itemIdentifier":"{}"}}]"#, id(3));
+    for (payload, retried, told) in [
+        (format!(r#"{{{failed},"x":NaN}}"#), vec![3, 4], false),
+        (format!(r#"{{"y":[-Infinity,Infinity, 1.5],{failed}}}"#), vec![3, 4], false),
+        (format!(r#"{{"NaN":"\\\"NaN",{failed},"x":NaN}}"#), vec![3, 4], false),
+        (r#"{"score":NaN}"#.into(), vec![], false),
+        ("\"NaN\"".into(), vec![], false),
+        (" ".into(), vec![], false),
+        (format!("{{{failed}"), vec![], true),
+        ("not json".into(), vec![], true),
+        ("\"open \\".into(), vec![], true),
+    ] {
+        let mut stage = Stage::new(Rules { report_failures: true, ..rules() }, [2, 3, 4]);
+        stage.answer(Outcome::Answered(Bytes::from(payload.clone())));
+        assert_eq!(stage.batch(), retried, "{payload}");
+        assert_eq!(stage.seen.contains(&Action::AnswerIgnored), told, "{payload}");
+    }
+}
+
 /// Architecture 6: a full parking lot blocks the shard and says so, until there is room or the bound is raised.
 #[test]
 fn a_full_parking_lot_blocks() {

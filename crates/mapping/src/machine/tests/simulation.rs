@@ -77,7 +77,9 @@ impl World {
                         assert!(life.commit.replace((checkpoint, parked)).is_none(), "one commit at a time");
                     }
                     Action::Finished => life.finished = true,
-                    Action::Stopped | Action::Trimmed { .. } => unreachable!("neither stopped nor trimmed"),
+                    Action::Stopped | Action::Trimmed { .. } | Action::AnswerIgnored => {
+                        unreachable!("neither stopped nor trimmed, and answers are JSON")
+                    }
                 }
             }
             if life.finished {
