@@ -69,7 +69,7 @@ async fn a_failing_batch_is_retried_and_shown_as_blocking() {
     let blocked = &stage.mappings.blocked()[0];
     assert_eq!((blocked.failed, blocked.bounded, blocked.error.as_str()), (1, false, "ValueError: bad"));
     let shard = &stage.mappings.overview().await.unwrap()[0].shards[0];
-    assert_eq!((shard.state, shard.invoking, shard.drained), ("retrying", true, false));
+    assert_eq!((shard.state, shard.drained), ("retrying", false));
     call.fail();
     // A change of the function does not wait for the back-off.
     stage.until(|mappings| mappings.blocked().first().is_some_and(|blocked| blocked.failed == 2)).await;
@@ -425,6 +425,47 @@ async fn the_overview_shows_every_shard_whether_or_not_it_is_worked_on() {
     stage.mappings.drained().await.unwrap();
     let overview = stage.mappings.overview().await.unwrap();
     assert!(overview[0].shards.iter().all(|shard| shard.state == "finished" && shard.drained));
+}
+
+/// Spec 4 and 7.1: a function that cannot be invoked is told apart from one that fails, with the reason.
+#[tokio::test]
+async fn a_function_that_cannot_be_invoked_is_shown_with_the_reason() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    stage.create(Parameters { retry_attempts_max: Some(0), ..Parameters::default() }).await;
+    let refuse = || Outcome::NotInvoked("throttled: no slot".into());
+    stage.call().await.answer(refuse());
+    for tries in 1..=3 {
+        stage.until(|mappings| mappings.blocked().first().is_some_and(|blocked| blocked.not_invoked == tries)).await;
+        let blocked = &stage.mappings.blocked()[0];
+        assert_eq!((blocked.failed, blocked.ages, blocked.error.as_str()), (0, false, "throttled: no slot"));
+        stage.time.advance(60_000);
+        stage.call().await.answer(refuse());
+    }
+    let overview = &stage.mappings.overview().await.unwrap()[0];
+    assert_eq!(overview.last_processing_result, "PROBLEM: throttled: no slot");
+    stage.mappings.shutdown().await;
+    let again = Stage::open(stage.store, stage.time).await;
+    let overview = &again.mappings.overview().await.unwrap()[0];
+    assert_eq!(overview.last_processing_result, "PROBLEM: throttled: no slot", "also behind a restart");
+}
+
+/// A change of ParallelizationFactor waits for the failing batch, and the shard says so.
+#[tokio::test]
+async fn a_change_of_lanes_that_waits_is_shown() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let mapping = stage.create(Parameters::default()).await;
+    stage.call().await.fail();
+    stage.until(|mappings| !mappings.blocked().is_empty()).await;
+    let lanes = Parameters { parallelization_factor: Some(4), ..Parameters::default() };
+    stage.mappings.update(&mapping.uuid, None, &lanes).await.unwrap();
+    let waits = "ValueError: bad (ParallelizationFactor becomes 4, and more is read, when this is done)";
+    stage.until(|mappings| mappings.status()[0].shards[0].error.as_deref() == Some(waits)).await;
+    // The change itself retries.
+    stage.call().await.ok();
+    stage.mappings.drained().await.unwrap();
+    assert_eq!(stage.mappings.status()[0].shards[0].error, None);
 }
 
 /// Spec 5.2: several batches of a shard are with the function at once, and each partition key stays in order.

@@ -26,6 +26,10 @@ use crate::template::{MappingPlan, StartingPosition};
 /// of them was in this run: the function may have been mended in between.
 const BLOCKED_AFTER_FAILURES: u32 = 3;
 
+/// Tries in a row to invoke a function that cannot be invoked, after which its shard counts as blocked, where no bound on age will
+/// give the batch up: the machine lacks something, or the function is switched off.
+const BLOCKED_AFTER_NOT_INVOKED: u32 = 3;
+
 /// How far the mappings have come, for whoever waits for an end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -150,8 +154,7 @@ impl Mappings {
                 .shards
                 .into_iter()
                 .map(|shard| ShardReport {
-                    // A try that runs may be the one that succeeds, after a restart with better code for one.
-                    blocked: !shard.invoking && blocked.contains(&(mapping.uuid.clone(), shard.shard)),
+                    blocked: blocked.contains(&(mapping.uuid.clone(), shard.shard)),
                     shard_id: shard.shard_id,
                     position: shard.position,
                     state: shard.state.to_owned(),
@@ -201,7 +204,9 @@ impl Mappings {
 
     fn blocked(&self) -> Vec<(String, ShardNo)> {
         let for_good = |b: &runner::Blocked| {
-            b.parked_full || (!b.bounded && b.failed >= BLOCKED_AFTER_FAILURES && b.failed_here > 0)
+            b.parked_full
+                || (!b.bounded && b.failed >= BLOCKED_AFTER_FAILURES && b.failed_here > 0)
+                || (!b.ages && b.not_invoked >= BLOCKED_AFTER_NOT_INVOKED)
         };
         self.runner.blocked().into_iter().filter(for_good).map(|b| (b.mapping, ShardNo(b.shard))).collect()
     }

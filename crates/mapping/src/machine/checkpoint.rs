@@ -54,6 +54,9 @@ pub struct LastResult {
     pub at_ms: u64,
     /// `None`: the batch was processed.
     pub error: Option<String>,
+    /// The error is that the function could not be invoked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_invoked: bool,
 }
 
 /// A stored checkpoint that cannot be read.
@@ -126,7 +129,9 @@ mod tests {
             error: "ValueError: \"x\"".into(),
             bisect: vec![Lsn(30), Lsn(15)],
         });
-        checkpoint.last = Some(LastResult { at_ms: 5, error: None });
+        checkpoint.last = Some(LastResult { at_ms: 5, error: None, not_invoked: false });
+        assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint.clone()));
+        checkpoint.last = Some(LastResult { at_ms: 6, error: Some("throttled".into()), not_invoked: true });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
     }
 

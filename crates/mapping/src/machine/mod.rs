@@ -145,7 +145,6 @@ impl ShardMachine {
 
     /// The machine as it stands.
     pub fn status(&self) -> Status {
-        let bounded = self.rules.bounded();
         Status {
             position: self.durable.low_water,
             read: self.read,
@@ -154,8 +153,8 @@ impl ShardMachine {
             pending_records: self.lanes.iter().map(Lane::pending_records).sum(),
             oldest_ms: self.lanes.iter().filter_map(Lane::oldest).map(|record| record.time_ms).min(),
             durable: !self.dirty && self.committing.is_none(),
-            lanes: self.lanes.iter().map(|lane| lane_state(lane, bounded)).collect(),
-            invoking: self.lanes.iter().filter(|lane| matches!(lane.phase, Phase::Invoking(_))).count(),
+            lanes: self.lanes.iter().map(|lane| lane_state(lane, &self.rules)).collect(),
+            lanes_wanted: Some(self.rules.lanes()).filter(|wanted| *wanted != self.lanes.len()),
             parked_records: self.parked_records,
             parked_bytes: self.parked_bytes,
             trimmed_gaps: self.trimmed_gaps,
@@ -201,7 +200,8 @@ impl ShardMachine {
                 let failure = lane.failure_mut(now.wall_ms);
                 failure.not_invoked = failure.not_invoked.saturating_add(1);
                 failure.error = bounded_error(error);
-                self.last = Some(LastResult { at_ms: now.wall_ms, error: Some(failure.error.clone()) });
+                let error = Some(failure.error.clone());
+                self.last = Some(LastResult { at_ms: now.wall_ms, error, not_invoked: true });
                 let at_mono_ms = now.mono_ms + backoff::delay_ms(failure.not_invoked, jitter);
                 lane.phase = Phase::Retry { at_mono_ms };
                 return;
@@ -216,7 +216,7 @@ impl ShardMachine {
                 }
                 let count = lane.piece.len();
                 lane.remove_done(count, now.mono_ms);
-                self.last = Some(LastResult { at_ms: now.wall_ms, error: None });
+                self.last = Some(LastResult { at_ms: now.wall_ms, error: None, not_invoked: false });
                 return;
             }
             Verdict::FailedFrom(index) => {
@@ -249,7 +249,7 @@ impl ShardMachine {
                 error
             }
         };
-        self.last = Some(LastResult { at_ms: now.wall_ms, error: Some(error) });
+        self.last = Some(LastResult { at_ms: now.wall_ms, error: Some(error), not_invoked: false });
     }
 
     fn committed(&mut self) {
@@ -498,14 +498,16 @@ fn bounded_error(mut error: String) -> String {
     error
 }
 
-fn lane_state(lane: &Lane, bounded: bool) -> LaneState {
+fn lane_state(lane: &Lane, rules: &Rules) -> LaneState {
     let error = || lane.failure.as_ref().map_or_else(String::new, |failure| failure.error.clone());
     match (lane.phase, &lane.failure) {
         (Phase::ParkedFull, _) => LaneState::ParkedFull { error: error() },
         (_, Some(failure)) => LaneState::Retrying {
             failed: failure.invocations,
             failed_here: failure.invocations_here,
-            bounded,
+            not_invoked: failure.not_invoked,
+            bounded: rules.bounded(),
+            ages: rules.record_age_ms_max.is_some(),
             error: error(),
         },
         (Phase::Invoking(_), None) => LaneState::Invoking,

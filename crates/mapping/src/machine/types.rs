@@ -187,8 +187,12 @@ pub enum LaneState {
         failed: u32,
         /// Failed invocations since the machine began, whatever progress there was.
         failed_here: u32,
+        /// Times in a row that the function could not be invoked. Only the batch's age ends that.
+        not_invoked: u32,
         /// The rules will give the batch up some time.
         bounded: bool,
+        /// One of them is a bound on its age.
+        ages: bool,
         /// The last error.
         error: String,
     },
@@ -218,8 +222,8 @@ pub struct Status {
     pub durable: bool,
     /// The lanes.
     pub lanes: Vec<LaneState>,
-    /// Batches that are with the function now, first tries and later ones.
-    pub invoking: usize,
+    /// ParallelizationFactor is to become this, and waits until everything that was read is done.
+    pub lanes_wanted: Option<usize>,
     /// Parked records of the shard.
     pub parked_records: u64,
     /// Their bytes.

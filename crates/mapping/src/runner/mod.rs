@@ -398,7 +398,9 @@ impl Mappings {
                     (false, false, false) => "Disabled",
                 };
                 MappingStatus {
-                    last_processing_result: status::last_processing_result(shown.values().map(|s| &s.status)),
+                    last_processing_result: status::last_processing_result(
+                        shown.values().filter_map(|shown| shown.status.last.as_ref()),
+                    ),
                     uuid: mapping.uuid,
                     function: mapping.function,
                     event_source_arn: mapping.source.arn,

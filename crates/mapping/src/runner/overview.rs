@@ -10,7 +10,7 @@ use tailrace_core::{Lsn, SequenceNumber};
 use tailrace_engine::streams::descriptor::shard_id;
 use tailrace_store::{ShardInfo, ShardNo, StoreError};
 
-use super::status::shard_status;
+use super::status::{last_processing_result, shard_status};
 use super::{Mappings, rows};
 use crate::machine::{Checkpoint, Status};
 
@@ -50,8 +50,6 @@ pub struct ShardOverview {
     /// `waiting` (for its parent, or because the mapping is disabled), `starting`, `idle`, `invoking`, `retrying`,
     /// `blocked` or `finished`.
     pub state: &'static str,
-    /// The function has a batch of it now: how that ends is not known yet.
-    pub invoking: bool,
     /// Records that are known and not done.
     pub lag_records: usize,
     /// There may be others behind them.
@@ -96,15 +94,10 @@ impl Mappings {
                 };
                 shards.push(self.resting(info, checkpoint, state).await?);
             }
-            let last = checkpoints.values().filter_map(|checkpoint| checkpoint.last.as_ref());
-            let last = last.max_by_key(|last| last.at_ms);
-            let last_processing_result = match last {
+            let last_processing_result = match status.shards.is_empty() {
                 // A disabled mapping has no task that knows what came last.
-                Some(last) if status.shards.is_empty() && last.error.is_some() => {
-                    "PROBLEM: Function call failed".to_owned()
-                }
-                Some(_) if status.shards.is_empty() => "OK".to_owned(),
-                _ => status.last_processing_result,
+                true => last_processing_result(checkpoints.values().filter_map(|checkpoint| checkpoint.last.as_ref())),
+                false => status.last_processing_result,
             };
             let arn = status.event_source_arn;
             let table = arn.split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
@@ -134,7 +127,6 @@ impl Mappings {
             lag_records: shown.lag_records + unread,
             lag_is_more: shown.lag_is_more || unread > 0,
             lag_ms: shown.lag_ms,
-            invoking: status.invoking > 0,
             error: shown.error,
             parked: shown.parked,
             drained: idle && unread == 0,
@@ -158,7 +150,6 @@ impl Mappings {
             shard_id: shard_id(info),
             position: SequenceNumber(after).to_string(),
             state,
-            invoking: false,
             lag_records,
             lag_is_more: lag_records == GET_RECORDS_MAX,
             lag_ms: oldest_ms.map_or(0, |oldest| self.shared.clock.now_ms().saturating_sub(oldest)),

@@ -5,7 +5,7 @@ use tailrace_core::SequenceNumber;
 use tailrace_store::ShardNo;
 
 use crate::config::Mapping;
-use crate::machine::{LaneState, ShardMachine, Status};
+use crate::machine::{LaneState, LastResult, ShardMachine, Status};
 
 /// A shard's machine at one moment.
 #[derive(Clone, Debug)]
@@ -74,8 +74,12 @@ pub struct Blocked {
     pub failed: u32,
     /// Those since the server started, whatever progress there was.
     pub failed_here: u32,
+    /// Times in a row that the function could not be invoked.
+    pub not_invoked: u32,
     /// The mapping's rules will give the batch up some time; otherwise it blocks until the stream drops it.
     pub bounded: bool,
+    /// One of the rules is a bound on age, which ends also a batch that the function cannot be invoked for.
+    pub ages: bool,
     /// The record is to be parked, and there is no room.
     pub parked_full: bool,
     /// The last error.
@@ -83,7 +87,7 @@ pub struct Blocked {
 }
 
 pub(super) fn shard_status(shard: ShardNo, status: &Status, now_ms: u64) -> ShardStatus {
-    let (mut state, mut error) = ("idle", None);
+    let (mut state, mut error) = ("idle", None::<String>);
     for lane in &status.lanes {
         match lane {
             LaneState::ParkedFull { error: text } => (state, error) = ("blocked: no room to park", Some(text.clone())),
@@ -92,6 +96,10 @@ pub(super) fn shard_status(shard: ShardNo, status: &Status, now_ms: u64) -> Shar
             LaneState::Invoking if state == "idle" => state = "invoking",
             LaneState::Invoking | LaneState::Waiting => {}
         }
+    }
+    if let (Some(wanted), Some(error)) = (status.lanes_wanted, &mut error) {
+        // Everything behind the failing record waits with it, whatever its lane.
+        error.push_str(&format!(" (ParallelizationFactor becomes {wanted}, and more is read, when this is done)"));
     }
     ShardStatus {
         shard: shard.0,
@@ -107,35 +115,42 @@ pub(super) fn shard_status(shard: ShardNo, status: &Status, now_ms: u64) -> Shar
 }
 
 pub(super) fn blocked(mapping: &Mapping, shard: ShardNo, status: &Status) -> Vec<Blocked> {
-    let blocked = |failed, failed_here, bounded, parked_full, error: &String| Blocked {
+    let stuck = |error: &String| Blocked {
         mapping: mapping.uuid.clone(),
         function: mapping.function.clone(),
         shard: shard.0,
-        failed,
-        failed_here,
-        bounded,
-        parked_full,
+        failed: 0,
+        failed_here: 0,
+        not_invoked: 0,
+        bounded: false,
+        ages: false,
+        parked_full: false,
         error: error.clone(),
     };
     let lanes = status.lanes.iter();
     lanes
         .filter_map(|lane| match lane {
-            LaneState::ParkedFull { error } => Some(blocked(0, 0, false, true, error)),
-            LaneState::Retrying { failed, failed_here, bounded, error } => {
-                Some(blocked(*failed, *failed_here, *bounded, false, error))
-            }
+            LaneState::ParkedFull { error } => Some(Blocked { parked_full: true, ..stuck(error) }),
+            LaneState::Retrying { failed, failed_here, not_invoked, bounded, ages, error } => Some(Blocked {
+                failed: *failed,
+                failed_here: *failed_here,
+                not_invoked: *not_invoked,
+                bounded: *bounded,
+                ages: *ages,
+                ..stuck(error)
+            }),
             LaneState::Waiting | LaneState::Invoking => None,
         })
         .collect()
 }
 
-/// LastProcessingResult in Lambda's words. Source: spec/event-source-mapping.md 4.
-pub(super) fn last_processing_result<'a>(statuses: impl Iterator<Item = &'a Status>) -> String {
-    let newest = statuses.filter_map(|status| status.last.as_ref()).max_by_key(|last| last.at_ms);
-    match newest {
-        None => "No records processed",
-        Some(last) if last.error.is_none() => "OK",
-        Some(_) => "PROBLEM: Function call failed",
+/// LastProcessingResult in Lambda's words, and for what Lambda has no words in ours.
+/// Source: spec/event-source-mapping.md 4.
+pub(super) fn last_processing_result<'a>(results: impl Iterator<Item = &'a LastResult>) -> String {
+    match results.max_by_key(|last| last.at_ms) {
+        None => "No records processed".to_owned(),
+        Some(LastResult { error: None, .. }) => "OK".to_owned(),
+        Some(LastResult { error: Some(reason), not_invoked: true, .. }) => format!("PROBLEM: {reason}"),
+        Some(_) => "PROBLEM: Function call failed".to_owned(),
     }
-    .to_owned()
 }

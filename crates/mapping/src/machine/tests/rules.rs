@@ -99,7 +99,10 @@ fn without_a_bound_a_failing_batch_blocks_its_shard() {
         assert_eq!(stage.wait(), wait);
     }
     let state = &stage.machine.status().lanes[0];
-    assert_eq!(state, &LaneState::Retrying { failed: 8, failed_here: 8, bounded: false, error: "boom".into() });
+    let (failed, error) = (8, "boom".into());
+    let expected =
+        LaneState::Retrying { failed, failed_here: failed, not_invoked: 0, bounded: false, ages: false, error };
+    assert_eq!(state, &expected);
     assert!(stage.parked.is_empty());
 }
 
@@ -128,6 +131,12 @@ fn a_throttle_spends_no_retry() {
         assert_eq!(stage.wait(), wait);
         assert_eq!(stage.batch(), [1]);
     }
+    // Retries bound the batch, and do not end this.
+    let LaneState::Retrying { failed, not_invoked, bounded, ages, .. } = stage.machine.status().lanes[0] else {
+        panic!("{:?}", stage.machine.status())
+    };
+    assert_eq!((failed, not_invoked, bounded, ages), (0, 3, true, false));
+    assert!(stage.machine.status().last.is_some_and(|last| last.not_invoked));
     stage.ok();
     assert!(stage.parked.is_empty());
 }
@@ -428,6 +437,7 @@ fn changing_the_lanes_drains_first() {
     let two = Rules { batch_records_max: 2, lanes: 2, ..rules() };
     let mut stage = Stage::resume(two.clone(), 1..=4, Checkpoint::starting_after(Lsn::ZERO, 2));
     stage.input(Input::Configure(Rules { lanes: 1, ..two }));
+    assert_eq!(stage.machine.status().lanes_wanted, Some(1));
     stage.ok();
     stage.append([5, 6]);
     assert_eq!(stage.batch(), [1, 3]);
@@ -438,6 +448,7 @@ fn changing_the_lanes_drains_first() {
     assert_eq!(stage.in_flight.len(), 1, "nothing is read while a lane is not empty");
     stage.ok();
     assert_eq!(stage.batch(), [7, 8], "one lane now");
+    assert_eq!(stage.machine.status().lanes_wanted, None);
     stage.ok();
     assert_eq!(stage.checkpoint.done, [Lsn(8)]);
 }
