@@ -73,6 +73,13 @@ pub struct StreamSource {
     pub partition_key: String,
 }
 
+impl StreamSource {
+    /// The name of the table whose stream it is.
+    pub fn table(&self) -> &str {
+        self.arn.split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default()
+    }
+}
+
 /// A mapping as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {

@@ -10,6 +10,8 @@ pub mod machine;
 mod runner;
 mod seams;
 
+pub use machine::GiveUp;
+
 pub use config::{CreateMapping, Mapping, MappingError, Parameters, StartingPosition, StreamSource};
 pub use runner::{
     Blocked, Dependencies, MappingOverview, MappingStatus, Mappings, ParkedRecord, Redriven, ShardOverview, ShardStatus,

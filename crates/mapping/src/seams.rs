@@ -12,7 +12,7 @@ use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
 use tailrace_store::{ShardNo, StoreError};
 
 use crate::config::StreamSource;
-use crate::machine::Outcome;
+use crate::machine::{GiveUp, Outcome};
 
 /// Waits for a time of a [`Clock`].
 pub trait Timer: Send + Sync + 'static {
@@ -107,11 +107,17 @@ pub enum MappingEvent {
     Parked {
         /// UUID of the mapping.
         mapping: String,
+        /// The function's name.
+        function: String,
+        /// The table whose stream they are of.
+        table: String,
         /// The shard.
         shard: ShardNo,
         /// How many.
         records: usize,
-        /// The last error.
+        /// Why.
+        reason: GiveUp,
+        /// The last error; empty if there was none.
         error: String,
     },
     /// The function's answer was to be read for failed records and is no JSON: the batch counts as processed.

@@ -423,8 +423,64 @@ async fn the_overview_shows_every_shard_whether_or_not_it_is_worked_on() {
         seal(stage.store.as_ref(), info.shard, false).await;
     }
     stage.mappings.drained().await.unwrap();
+    // Spec 4: a stream that is disabled while mapped leaves the mapping enabled, with a problem.
     let overview = stage.mappings.overview().await.unwrap();
-    assert!(overview[0].shards.iter().all(|shard| shard.state == "finished" && shard.drained));
+    assert!(overview[0].shards.iter().all(|shard| shard.state == "stream ended" && shard.drained));
+    let problem = "the stream is disabled or its table was deleted";
+    assert!(overview[0].shards.iter().all(|shard| shard.error.as_deref() == Some(problem)));
+    assert_eq!(
+        (overview[0].state, overview[0].last_processing_result.as_str()),
+        ("Enabled", &*format!("PROBLEM: {problem}"))
+    );
+}
+
+/// A stream whose shard rolled over goes on: its finished shards are no problem.
+#[tokio::test]
+async fn a_shard_that_was_rolled_over_is_finished() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    stage.create(Parameters::default()).await;
+    stage.call().await.ok();
+    let parent = stage.store.shards(STREAM).await.unwrap()[0].shard;
+    seal(stage.store.as_ref(), parent, true).await;
+    stage.mappings.drained().await.unwrap();
+    let overview = &stage.mappings.overview().await.unwrap()[0];
+    assert_eq!(overview.shards.iter().map(|shard| shard.state).collect::<Vec<_>>(), ["finished", "idle"]);
+    assert_eq!(overview.last_processing_result, "No records processed");
+}
+
+/// Parked records, and what keeps a batch from being done, are shown whether or not the mapping runs.
+#[tokio::test]
+async fn what_is_parked_or_failing_is_shown_while_the_mapping_rests() {
+    let mut stage = Stage::new(1).await;
+    for n in 1..=2 {
+        stage.write("a", n).await;
+    }
+    let mapping = stage.create(Parameters { retry_attempts_max: Some(0), ..batch(2) }).await;
+    stage.call().await.fail();
+    stage.mappings.drained().await.unwrap();
+    let parked = || async {
+        let shard = stage.mappings.overview().await.unwrap()[0].shards[0].clone();
+        (shard.state, shard.parked, shard.error.unwrap())
+    };
+    let because = "parked: RetryAttemptsExhausted: ValueError: bad";
+    assert_eq!(parked().await, ("idle", 2, because.into()));
+    let told = stage.events.0.lock().iter().any(|event| {
+        matches!(event, MappingEvent::Parked { function, table, records: 2, .. } if function == "f" && table == "T")
+    });
+    assert!(told);
+    let disable = Parameters { enabled: Some(false), retry_attempts_max: Some(-1), ..Parameters::default() };
+    stage.mappings.update(&mapping.uuid, None, &disable).await.unwrap();
+    assert_eq!(parked().await, ("waiting", 2, because.into()));
+
+    let enable = Parameters { enabled: Some(true), ..Parameters::default() };
+    stage.mappings.update(&mapping.uuid, None, &enable).await.unwrap();
+    stage.write("a", 3).await;
+    stage.call().await.answer(Outcome::FunctionError("KeyError: now".into()));
+    stage.until(|mappings| !mappings.blocked().is_empty()).await;
+    stage.mappings.update(&mapping.uuid, None, &disable).await.unwrap();
+    let shard = stage.mappings.overview().await.unwrap()[0].shards[0].clone();
+    assert_eq!((shard.parked, shard.error.as_deref()), (2, Some("KeyError: now")));
 }
 
 /// Spec 4 and 7.1: a function that cannot be invoked is told apart from one that fails, with the reason.

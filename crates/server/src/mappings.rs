@@ -273,26 +273,71 @@ struct Teller {
 
 impl Observer for Teller {
     fn on_event(&self, event: &MappingEvent) {
-        let event = match event {
-            MappingEvent::Batch { function, shard, records, error, .. } => {
-                Event::Batch { function: function.clone(), shard: shard.0, records: *records, error: error.clone() }
-            }
-            MappingEvent::Parked { shard, records, error, .. } => {
-                Event::Notice(format!("{records} records of shard {} were given up and parked: {error}", shard.0))
-            }
-            MappingEvent::AnswerIgnored { function, shard, .. } => Event::Notice(format!(
-                "{function} answered a batch of shard {} with something that is not JSON; ReportBatchItemFailures is on, and \
-                 the batch counts as processed",
-                shard.0
-            )),
-            MappingEvent::Trimmed { shard, after, horizon, .. } => Event::Notice(format!(
-                "records of shard {} between {after} and {horizon} may have been trimmed before they were read",
-                shard.0
-            )),
-            MappingEvent::Trouble { mapping, error, .. } => {
-                Event::Notice(format!("mapping {mapping} has a problem: {error}"))
-            }
-        };
-        let _ = self.events.try_send(event);
+        let _ = self.events.try_send(shown(event));
+    }
+}
+
+/// The event as an operator sees it.
+fn shown(event: &MappingEvent) -> Event {
+    match event {
+        MappingEvent::Batch { function, shard, records, error, .. } => {
+            Event::Batch { function: function.clone(), shard: shard.0, records: *records, error: error.clone() }
+        }
+        MappingEvent::Parked { function, table, shard, records, reason, error, .. } => {
+            let (noun, fate) = match records {
+                1 => ("record", "was given up and is parked"),
+                _ => ("records", "were given up and are parked"),
+            };
+            let why = if error.is_empty() { reason.as_str() } else { error };
+            Event::Notice(format!("{records} {noun} of {table} (shard {}) for {function} {fate}: {why}", shard.0))
+        }
+        MappingEvent::AnswerIgnored { function, shard, .. } => Event::Notice(format!(
+            "{function} answered a batch of shard {} with something that is not JSON; ReportBatchItemFailures is on, and \
+             the batch counts as processed",
+            shard.0
+        )),
+        MappingEvent::Trimmed { shard, after, horizon, .. } => Event::Notice(format!(
+            "records of shard {} between {after} and {horizon} may have been trimmed before they were read",
+            shard.0
+        )),
+        MappingEvent::Trouble { mapping, error, .. } => {
+            Event::Notice(format!("mapping {mapping} has a problem: {error}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tailrace_mapping::GiveUp;
+
+    use super::*;
+
+    #[test]
+    fn what_was_parked_is_told_with_table_function_and_reason() {
+        for (records, reason, error, text) in [
+            (
+                1,
+                GiveUp::RetryAttemptsExhausted,
+                "KeyError: 'x'",
+                "1 record of Scores (shard 3) for level-up was given up and is parked: KeyError: 'x'",
+            ),
+            (
+                2,
+                GiveUp::RecordAgeExceeded,
+                "",
+                "2 records of Scores (shard 3) for level-up were given up and are parked: RecordAgeExceeded",
+            ),
+        ] {
+            let event = MappingEvent::Parked {
+                mapping: "u".into(),
+                function: "level-up".into(),
+                table: "Scores".into(),
+                shard: ShardNo(3),
+                records,
+                reason,
+                error: error.into(),
+            };
+            assert_eq!(shown(&event), Event::Notice(text.into()));
+        }
     }
 }

@@ -32,7 +32,7 @@ pub struct ShardReport {
     /// The sequence number up to which every record is done.
     pub position: String,
     /// `waiting` (for its parent, or for the mapping to be enabled), `starting`, `idle`, `invoking`, `retrying`,
-    /// `blocked` or `finished`.
+    /// `blocked`, `finished`, or `stream ended` (finished, and no other shard will come).
     pub state: String,
     /// Records that are known and not done.
     #[serde(rename = "lagRecords")]
@@ -45,7 +45,7 @@ pub struct ShardReport {
     /// Records that were set aside.
     #[serde(rename = "parked")]
     pub parked_records: u64,
-    /// The last error, while it matters.
+    /// The last error, while it matters; otherwise why records were set aside.
     #[serde(rename = "error", default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// Every record that is published is done, durably.

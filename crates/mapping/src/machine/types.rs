@@ -156,6 +156,16 @@ pub enum GiveUp {
     RecordAgeExceeded,
 }
 
+impl GiveUp {
+    /// The name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GiveUp::RetryAttemptsExhausted => "RetryAttemptsExhausted",
+            GiveUp::RecordAgeExceeded => "RecordAgeExceeded",
+        }
+    }
+}
+
 /// A record that was set aside by the failure rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {

@@ -34,6 +34,16 @@ pub struct ParkedRecord {
     pub event: Box<serde_json::value::RawValue>,
 }
 
+impl ParkedRecord {
+    /// Why it was given up, with the last error if there was one.
+    pub fn why(&self) -> String {
+        match self.error.as_str() {
+            "" => self.reason.as_str().to_owned(),
+            error => format!("{}: {error}", self.reason.as_str()),
+        }
+    }
+}
+
 const PARKED_VERSION: u32 = 1;
 
 fn corrupt(what: &str, error: impl std::fmt::Display) -> StoreError {
@@ -190,6 +200,35 @@ pub(super) async fn parked_size(
     })
     .await?;
     Ok((records, bytes))
+}
+
+/// How many records of a shard are parked, and the first of them.
+pub(super) async fn parked_summary(
+    store: &dyn Engine,
+    mapping: MappingId,
+    shard: ShardNo,
+) -> Result<(u64, Option<ParkedRecord>), StoreError> {
+    let (mut records, mut first) = (0, None);
+    each(store, ParkedKey::shard_range(mapping, shard), |_, value| {
+        records += 1;
+        if first.is_none() {
+            first = Some(decode_parked(&value)?);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok((records, first))
+}
+
+/// The first parked record of a shard.
+pub(super) async fn first_parked(
+    store: &dyn Engine,
+    mapping: MappingId,
+    shard: ShardNo,
+) -> Result<Option<ParkedRecord>, StoreError> {
+    let limit = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 };
+    let page = store.page(ParkedKey::shard_range(mapping, shard), limit).await?;
+    page.rows.first().map(|(_, value)| decode_parked(value)).transpose()
 }
 
 async fn delete(store: &dyn Engine, keys: &[Key]) -> Result<(), StoreError> {

@@ -163,14 +163,15 @@ pub(super) fn now(shared: &Shared) -> Now {
 
 fn changes(from: &Control, to: &Control) -> Vec<Input> {
     let mut inputs = Vec::new();
+    // First: a change that comes with a stop retries nothing.
+    if to.stop {
+        inputs.push(Input::Stop);
+    }
     if from.rules != to.rules {
         inputs.push(Input::Configure((*to.rules).clone()));
     }
     if from.wakes != to.wakes {
         inputs.push(Input::Wake);
-    }
-    if to.stop {
-        inputs.push(Input::Stop);
     }
     inputs
 }
@@ -276,10 +277,18 @@ async fn save(
                 shared.trouble(&work, Some(shard), format!("the checkpoint waits for room: {error}"));
                 shared.pause(failures).await;
             }
-            Ok(true) if !parked.is_empty() => {
-                let error = parked.last().map_or_else(String::new, |parked| parked.error.clone());
-                let (mapping, records) = (work.uuid.clone(), parked.len());
-                shared.tell(&MappingEvent::Parked { mapping, shard, records, error });
+            Ok(true) => {
+                if let Some(last) = parked.last() {
+                    shared.tell(&MappingEvent::Parked {
+                        mapping: work.uuid.clone(),
+                        function: work.target.lock().function.clone(),
+                        table: work.source.table().to_owned(),
+                        shard,
+                        records: parked.len(),
+                        reason: last.reason,
+                        error: last.error.clone(),
+                    });
+                }
                 return Ok(true);
             }
             other => return other,
