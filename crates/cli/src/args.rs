@@ -28,6 +28,8 @@ pub enum Command {
     Tail(TailArgs),
     /// Show each mapping and shard: position, lag, state, last error
     Mappings(ReadArgs),
+    /// Show the records that were given up; redrive or discard them
+    Parked(ParkedArgs),
     /// End with 0 if the server is ready
     Healthcheck(ClientArgs),
     /// Verify every byte of a data directory that no server uses
@@ -111,7 +113,8 @@ impl ServerArgs {
 pub struct UpArgs {
     /// Directory with a template (template.yaml, .yml or .json) and, if it likes, a writes.ndjson
     pub dir: PathBuf,
-    /// End once every record is processed: with 0, or with 3 when a failing record blocks a shard
+    /// End once every record is processed: with 0; with 4 when records are parked; or with 3 when a record that fails, or a
+    /// function that cannot be invoked, blocks a shard
     #[arg(long)]
     pub exit_when_drained: bool,
     /// The server's flags.
@@ -157,6 +160,23 @@ pub struct ReadArgs {
     /// Form of the output
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// `parked`.
+#[derive(Debug, Args)]
+pub struct ParkedArgs {
+    /// Only those of this mapping: its uuid or the beginning of that, its function, or its table
+    pub mapping: Option<String>,
+    /// Hand them to the function again, one after the other; those that it accepts are parked no longer. Ends with 1 at the
+    /// first that it does not accept
+    #[arg(long, conflicts_with = "discard")]
+    pub redrive: bool,
+    /// Remove them for good
+    #[arg(long, requires = "mapping")]
+    pub discard: bool,
+    /// The client's flags.
+    #[command(flatten)]
+    pub read: ReadArgs,
 }
 
 /// `tail`.

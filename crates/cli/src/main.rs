@@ -1,7 +1,7 @@
 //! `tailrace`: the command line. Data goes to stdout, talk to stderr.
 //!
 //! Exit codes: 0 done; 1 could not (one line says why); 2 the command line is wrong; 3 `up --exit-when-drained` ended
-//! with a shard that a failing record blocks.
+//! with a shard that a failing record, or a function that cannot be invoked, blocks; 4 it ended with records that are parked.
 
 mod args;
 mod check;
@@ -9,6 +9,7 @@ mod client;
 mod diff;
 mod healthcheck;
 mod mappings;
+mod parked;
 mod play;
 mod run;
 mod show;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => run::serve(args).await,
             Command::Tail(args) => tail::run(args).await,
             Command::Mappings(args) => mappings::run(args).await,
+            Command::Parked(args) => parked::run(args).await,
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Check(args) => check::run(&args),
         }

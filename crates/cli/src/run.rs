@@ -22,6 +22,9 @@ const EVENTS_QUEUED_MAX: usize = 1024;
 /// `up --exit-when-drained` ended with a shard that a failing record blocks.
 const EXIT_BLOCKED: u8 = 3;
 
+/// `up --exit-when-drained` ended with everything processed but for records that were given up.
+const EXIT_PARKED: u8 = 4;
+
 /// `tailrace serve`.
 pub async fn serve(args: ServerArgs) -> Outcome {
     log_to_stderr();
@@ -62,10 +65,24 @@ pub async fn up(args: UpArgs) -> Outcome {
     };
     let ended = tokio::select! {
         ended = drained => ended,
-        signal = stop_signal() => signal.map(|()| ExitCode::SUCCESS),
+        signal = stop_signal() => signal.map(|()| Ended { code: ExitCode::SUCCESS, parked: 0 }),
     };
     stop(server, shower).await?;
-    ended
+    let Ended { code, parked } = ended?;
+    // Behind everything else that there is to say.
+    match parked {
+        0 => {}
+        1 => eprintln!("1 record parked (tailrace parked shows it)"),
+        _ => eprintln!("{parked} records parked (tailrace parked shows them)"),
+    }
+    Ok(code)
+}
+
+/// How the wait for a drain ended.
+struct Ended {
+    code: ExitCode,
+    /// Records that were given up.
+    parked: u64,
 }
 
 async fn start(config: Config) -> Result<(Server, tokio::task::JoinHandle<()>), Failure> {
@@ -107,17 +124,21 @@ async fn stop_signal() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn wait_until_drained(server: &Server) -> Outcome {
-    match server.mappings().settled().await.map_err(Failure)? {
-        Progress::Drained => Ok(ExitCode::SUCCESS),
+async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
+    let progress = server.mappings().settled().await.map_err(Failure)?;
+    let parked = server.mappings().parked_records().await.map_err(Failure)?;
+    let code = match progress {
+        Progress::Drained if parked > 0 => ExitCode::from(EXIT_PARKED),
+        Progress::Drained => ExitCode::SUCCESS,
         Progress::Blocked(shards) => {
             for shard in shards {
                 let error = shard.last_error.as_deref().unwrap_or("no error told");
                 eprintln!("{} is blocked after {}: {error}", shard.shard_id, shard.position);
             }
-            Ok(ExitCode::from(EXIT_BLOCKED))
+            ExitCode::from(EXIT_BLOCKED)
         }
-    }
+    };
+    Ok(Ended { code, parked })
 }
 
 fn print_environment(config: &Config, port: u16) -> Result<(), Failure> {

@@ -1,10 +1,12 @@
 //! `up --exit-when-drained` ends whatever the function does, and its code says how.
 
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
 mod support;
 
 use std::path::Path;
 
-use support::{Ended, run};
+use support::{Ended, Tailrace, run};
 
 /// Two records of one table, handled by `app.py`; `function` and `mapping` are further properties.
 fn up(dir: &Path, app: &str, function: &str, mapping: &str) -> Ended {
@@ -52,4 +54,61 @@ fn a_function_that_cannot_be_invoked_ends_the_wait_with_3_and_the_reason() {
 
     let on = up(dir.path(), good, "", ", MaximumRetryAttempts: 2");
     assert_eq!(on.code, 0, "{}", on.stderr);
+}
+
+/// What was given up is not processed: the end says so, and the records can be seen, redriven and discarded.
+#[test]
+fn records_that_were_given_up_end_the_wait_with_4_and_can_be_redriven() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = "def handler(event, context):\n    raise KeyError('Score')\n";
+    let once = ", MaximumRetryAttempts: 0";
+    let given_up = up(dir.path(), bad, "", once);
+    assert_eq!(given_up.code, 4, "{}", given_up.stderr);
+    let last = given_up.stderr.lines().last();
+    assert_eq!(last, Some("2 records parked (tailrace parked shows them)"), "{}", given_up.stderr);
+    assert!(given_up.stderr.contains("1 record of Things (shard "), "{}", given_up.stderr);
+    assert!(given_up.stderr.contains("for watch was given up and is parked: KeyError: 'Score'"), "{}", given_up.stderr);
+
+    let server = Tailrace::start(&["serve"], &dir.path().join("data"));
+    let endpoint = server.endpoint();
+    let parked = |arguments: &[&str]| run(&[&["parked", "--endpoint", &endpoint], arguments].concat());
+    let shown = parked(&[]);
+    let lines: Vec<&str> = shown.stdout.lines().collect();
+    assert_eq!((shown.code, lines.len()), (0, 3), "{shown:?}");
+    for word in ["watch", "Things", "shardId-", "1000000000000000000", "RetryAttemptsExhausted", "KeyError: 'Score'"] {
+        assert!(lines[1].contains(word), "{word}: {}", shown.stdout);
+    }
+    let json = parked(&["watch", "--output", "json"]).stdout;
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["table"], &first["function"]), (&"Things".into(), &"watch".into()), "{json}");
+    assert!(first["keys"]["Id"]["S"].is_string(), "{json}");
+    assert_eq!(parked(&["none"]).stderr, "tailrace: no mapping has the uuid, function or table none\n");
+    assert_eq!(parked(&["--discard"]).code, 2, "not of every mapping by a slip");
+
+    let refused = parked(&["--redrive"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("did not take") && refused.stderr.contains("KeyError: 'Score'"), "{refused:?}");
+    assert!(refused.stderr.ends_with("0 records redriven\n"), "{refused:?}");
+    assert_eq!(parked(&["--output", "json"]).stdout.lines().count(), 2, "they stay");
+
+    let uuid = first["mapping"].as_str().unwrap();
+    let (shard, number) = (&first["shard"], &first["sequenceNumber"]);
+    let record = serde_json::json!({ "Mapping": uuid, "Shard": shard, "SequenceNumber": number }).to_string();
+    assert_eq!(server.call("DynamoDB_20120810.TailraceDiscardParkedRecord", &record), "{}");
+    let again = server.call("DynamoDB_20120810.TailraceDiscardParkedRecord", &record);
+    assert!(again.contains("ResourceNotFoundException"), "{again}");
+
+    let good = "def handler(event, context):\n    print('took', len(event['Records']))\n";
+    std::fs::write(dir.path().join("app.py"), good).unwrap();
+    let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+    let _ = receiver.recv_timeout(std::time::Duration::from_millis(tailrace_core::limits::FUNCTION_CODE_LOOK_MS));
+    let redriven = parked(&["Things", "--redrive"]);
+    assert_eq!((redriven.code, redriven.stderr.as_str()), (0, "1 record redriven\n"));
+    assert_eq!(parked(&["--output", "json"]).stdout, "");
+    let discarded = parked(&[uuid, "--discard"]);
+    assert_eq!((discarded.code, discarded.stderr.as_str()), (0, "0 records discarded\n"));
+    assert!(server.interrupt().stdout.contains("took 1"));
+
+    let nothing_left = up(dir.path(), good, "", once);
+    assert_eq!(nothing_left.code, 0, "{}", nothing_left.stderr);
 }

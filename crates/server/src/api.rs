@@ -25,6 +25,7 @@ pub struct ServerApi {
 impl Api for ServerApi {
     fn knows(&self, operation: Operation<'_>) -> bool {
         let api = match operation.service {
+            Service::DynamoDb if admin::knows(operation.name) => return true,
             Service::DynamoDb => model::dynamodb(),
             Service::Streams => model::streams(),
         };
@@ -33,6 +34,9 @@ impl Api for ServerApi {
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
         let service = match service {
+            Service::DynamoDb if admin::knows(operation) => {
+                return admin::operation(&self.mappings, operation, &body).await;
+            }
             Service::DynamoDb => tailrace_engine::Service::DynamoDb,
             Service::Streams => tailrace_engine::Service::Streams,
         };
@@ -45,9 +49,10 @@ impl Api for ServerApi {
         if self.ready.load(Ordering::Acquire) { Ok(()) } else { Err("starting or stopping".to_owned()) }
     }
 
-    async fn admin(&self, path: &str, _query: Option<&str>) -> Option<Page> {
+    async fn admin(&self, path: &str, query: Option<&str>) -> Option<Page> {
         match path {
             "/_admin/mappings" => Some(admin::mappings(&self.mappings).await),
+            "/_admin/parked" => Some(admin::parked(&self.mappings, query).await),
             _ => None,
         }
     }

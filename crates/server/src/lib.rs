@@ -13,12 +13,13 @@ mod config;
 mod functions;
 pub mod mappings;
 mod open_files;
+mod parked;
 mod report;
 mod server;
 mod store;
 pub mod template;
 
 pub use config::Config;
-pub use report::{Event, MappingReport, ShardReport};
+pub use report::{Event, MappingReport, ParkedPage, ParkedReport, ShardReport};
 pub use server::{Server, StartError};
 pub use store::check_offline;

@@ -41,7 +41,8 @@ pub enum Progress {
 
 /// The mappings of the data directory, and their runners.
 pub struct Mappings {
-    runner: Arc<runner::Mappings>,
+    pub(crate) runner: Arc<runner::Mappings>,
+    pub(crate) clock: Arc<dyn Clock>,
     functions: Functions,
     following: JoinHandle<()>,
 }
@@ -61,7 +62,7 @@ impl Mappings {
         let dependencies = runner::Dependencies {
             store: Arc::clone(db.store()),
             timer: Arc::new(SystemTimer(Arc::clone(&clock))),
-            clock,
+            clock: Arc::clone(&clock),
             rng,
             streams: Arc::new(EngineStreams(Arc::clone(&db))),
             records: db.record_writer(),
@@ -73,7 +74,7 @@ impl Mappings {
         let changes = functions.code_changes();
         let runner = Arc::new(runner::Mappings::load(dependencies).await?);
         let following = tokio::spawn(follow_code(Arc::clone(&runner), functions.clone(), changes));
-        Ok(Self { runner, functions, following })
+        Ok(Self { runner, clock, functions, following })
     }
 
     /// Starts what is enabled.
@@ -174,6 +175,15 @@ impl Mappings {
             last_processing_result: mapping.last_processing_result,
         };
         Ok(mappings.into_iter().map(report).collect())
+    }
+
+    /// How many records are parked, all mappings together.
+    ///
+    /// # Errors
+    /// One line for the operator.
+    pub async fn parked_records(&self) -> Result<u64, String> {
+        let reports = self.report().await?;
+        Ok(reports.iter().flat_map(|mapping| &mapping.shards).map(|shard| shard.parked_records).sum())
     }
 
     /// Waits until everything is processed, but for what is blocked.

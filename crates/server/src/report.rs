@@ -54,6 +54,44 @@ pub struct ShardReport {
     pub blocked: bool,
 }
 
+/// A record that was given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedReport {
+    /// UUID of the mapping.
+    pub mapping: String,
+    /// The function's name.
+    pub function: String,
+    /// The table whose stream it is of.
+    pub table: String,
+    /// The shard's number.
+    pub shard: u64,
+    /// The shard; empty when the stream no longer keeps it.
+    pub shard_id: String,
+    /// Its number.
+    pub sequence_number: String,
+    /// `RetryAttemptsExhausted` or `RecordAgeExceeded`.
+    pub reason: String,
+    /// The last error; empty if there was none.
+    pub error: String,
+    /// Invocations that it was part of since the last progress.
+    pub invocations: u32,
+    /// Time since it was committed, milliseconds.
+    pub age_ms: u64,
+    /// The key of its item, as the stream has it.
+    pub keys: serde_json::Value,
+}
+
+/// A page of them, by mapping, shard and number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParkedPage {
+    /// The records.
+    pub parked: Vec<ParkedReport>,
+    /// What to ask for the next page with; missing: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -18,6 +18,7 @@ use tailrace_core::Lsn;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::{BACKOFF_FIRST_MS, BACKOFF_MS_MAX, MAPPING_ROWS_PER_PAGE, MAPPINGS_MAX};
 use tailrace_core::rng::Rng;
+use tailrace_engine::streams::descriptor::shard_id;
 use tailrace_engine::streams::record::RecordWriter;
 use tailrace_store::keyspace::MappingId;
 use tailrace_store::{Engine, LogPosition, ShardNo, StoreError};
@@ -489,6 +490,16 @@ impl Mappings {
     ) -> Result<Vec<ParkedRecord>, MappingError> {
         let id = self.entry(uuid)?.work.id;
         Ok(rows::parked(self.shared.store.as_ref(), id, after, max.clamp(1, MAPPING_ROWS_PER_PAGE)).await?)
+    }
+
+    /// The ids of the shards of a mapping's stream that are still known.
+    ///
+    /// # Errors
+    /// Unknown, or the store's.
+    pub async fn shard_ids(&self, uuid: &str) -> Result<BTreeMap<ShardNo, String>, MappingError> {
+        let source = self.entry(uuid)?.work.source.id;
+        let shards = self.shared.store.shards(source).await?;
+        Ok(shards.iter().map(|info| (info.shard, shard_id(info))).collect())
     }
 
     /// Hands parked records to the function again, one after the other in their order, beside the mapping's own
