@@ -31,7 +31,7 @@ pub enum Command {
     /// Show the records that were given up; redrive or discard them
     Parked(ParkedArgs),
     /// End with 0 if the server is ready
-    Healthcheck(ClientArgs),
+    Healthcheck(ReadArgs),
     /// Verify every byte of a data directory that no server uses
     Check(CheckArgs),
 }
@@ -197,6 +197,9 @@ pub struct TailArgs {
 pub struct CheckArgs {
     /// Data directory
     pub dir: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 fn env(name: &str) -> Option<String> {

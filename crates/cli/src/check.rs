@@ -2,17 +2,26 @@
 
 use std::process::ExitCode;
 
-use crate::args::CheckArgs;
+use serde_json::json;
+
+use crate::args::{CheckArgs, Output};
+use crate::say::{Reader, print, say};
 use crate::{Failure, Outcome};
 
 /// Runs the command: each fault is a line on stdout, and any fault is exit code 1.
 pub fn run(args: &CheckArgs) -> Outcome {
     let faults = tailrace_server::check_offline(&args.dir).map_err(Failure)?;
     for fault in &faults {
-        println!("{fault}");
+        let reader = match args.output {
+            Output::Text => print(fault)?,
+            Output::Json => print(json!({ "fault": fault }))?,
+        };
+        if reader == Reader::Gone {
+            break;
+        }
     }
     if faults.is_empty() {
-        eprintln!("{}: no fault found", args.dir.display());
+        say(format_args!("{}: no fault found", args.dir.display()));
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure(format!("{}: {} found", args.dir.display(), count(faults.len(), "fault"))))

@@ -1,24 +1,55 @@
-//! A client of a running server, over HTTP like any other.
+//! A client of a running server, over HTTP like any other. Every call has a time limit, and what answers is held to be
+//! the service only if it says so: a foreign page is never shown as an answer.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tailrace_core::limits::CLIENT_CALL_MS;
 use tokio::net::TcpStream;
 
 use crate::Failure;
+use crate::say::on_one_line;
+
+/// How long a call may take, from the connection to the last byte of the answer.
+const CALL: Duration = Duration::from_millis(CLIENT_CALL_MS);
+
+/// Every answer of the service carries it, and hardly any other server's does.
+const MARK_OF_THE_SERVICE: &str = "x-amz-crc32";
 
 /// One connection to a server; made again when it breaks.
 pub struct Client {
     authority: String,
+    port: u16,
     sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// Nobody is there, or the connection broke, or the time is up: it may be otherwise soon.
+    Unreachable(String),
+    /// Somebody else is there.
+    Foreign(String),
+}
+
+impl From<NoAnswer> for Failure {
+    fn from(why: NoAnswer) -> Failure {
+        match why {
+            NoAnswer::Unreachable(text) | NoAnswer::Foreign(text) => Failure(text),
+        }
+    }
 }
 
 /// An error that the service answered.
 #[derive(Debug)]
 pub struct ServiceError {
+    /// The HTTP status.
+    pub status: StatusCode,
     /// Its class.
     pub class: String,
     /// Its text.
@@ -39,14 +70,22 @@ pub const STREAMS: &str = "DynamoDBStreams_20120810";
 impl Client {
     /// A client of `http://host:port`; it connects when it is used.
     pub fn new(endpoint: &str) -> Result<Client, Failure> {
+        const HTTP: u16 = 80;
         let authority = endpoint.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-        match authority {
-            Some(authority) if !authority.is_empty() && !authority.contains('/') => {
-                let has_port = authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
-                let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-                Ok(Client { authority, sender: None })
-            }
-            _ => Err(Failure(format!("the endpoint {endpoint:?} is not of the form http://host:port"))),
+        let authority = authority.and_then(|text| text.parse::<hyper::http::uri::Authority>().ok());
+        let named = authority.as_ref().and_then(|authority| {
+            let host = authority.host();
+            let port = match authority.port_u16() {
+                Some(port) => port,
+                // Neither a port that is no port, nor a user.
+                None if host != authority.as_str() => return None,
+                None => HTTP,
+            };
+            (!host.is_empty() && !authority.as_str().contains('@')).then_some((host, port))
+        });
+        match named {
+            Some((host, port)) => Ok(Client { authority: format!("{host}:{port}"), port, sender: None }),
+            None => Err(Failure(format!("the endpoint {endpoint:?} is not of the form http://host:port"))),
         }
     }
 
@@ -56,7 +95,7 @@ impl Client {
         service: &str,
         operation: &str,
         body: &Value,
-    ) -> Result<Result<Value, ServiceError>, Failure> {
+    ) -> Result<Result<Value, ServiceError>, NoAnswer> {
         let request = Request::post("/")
             .header("host", &self.authority)
             .header("content-type", "application/x-amz-json-1.0")
@@ -68,47 +107,90 @@ impl Client {
                  SignedHeaders=host;x-amz-date, Signature=0",
             )
             .body(Full::from(body.to_string()))
-            .map_err(Failure::from)?;
+            .expect("invariant: an authority and words of our own are header values");
         let (status, bytes) = self.send(request).await?;
-        let answer: Value = serde_json::from_slice(&bytes)
-            .map_err(|_| Failure(format!("{}: HTTP {status}, and no JSON: is this Tailrace?", self.authority)))?;
+        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| self.foreign())?;
         if status == StatusCode::OK {
             return Ok(Ok(answer));
         }
-        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        let class = text("__type").rsplit('#').next().unwrap_or_default().to_owned();
-        let message = if answer["message"].is_string() { text("message") } else { text("Message") };
-        Ok(Err(ServiceError { class, message }))
+        Ok(Err(service_error(status, &answer)))
     }
 
     /// Reads a page.
-    pub async fn get(&mut self, path: &str) -> Result<(StatusCode, Bytes), Failure> {
+    pub async fn get(&mut self, path: &str) -> Result<(StatusCode, Bytes), NoAnswer> {
         let request = Request::get(path).header("host", &self.authority).body(Full::default());
-        self.send(request.map_err(Failure::from)?).await
+        self.send(request.expect("invariant: an authority is a header value, and paths are ours")).await
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
-        let sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
-            Some(sender) => sender,
-            None => self.connect().await?,
-        };
-        let mut sender = sender;
-        sender.ready().await?;
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await?.to_bytes();
+    /// What to tell of a page that is not what was asked for: the server's own reason, if it gives one.
+    pub fn refused(&self, status: StatusCode, body: &str) -> Failure {
+        let error = service_error(status, &serde_json::from_str(body).unwrap_or_default());
+        match error.message.as_str() {
+            "" => self.foreign().into(),
+            message => Failure(on_one_line(message)),
+        }
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), NoAnswer> {
+        // A call that does not end in an answer leaves no connection behind: the next one makes a new one.
+        let sender = self.sender.take().filter(|sender| !sender.is_closed());
+        let (answer, sender) = tokio::time::timeout(CALL, self.exchange(sender, request)).await.map_err(|_| {
+            let seconds = CALL.as_secs();
+            NoAnswer::Unreachable(format!("http://{} did not answer within {seconds} seconds", self.authority))
+        })??;
+        let (status, headers, bytes) = answer;
+        if !headers.contains_key(MARK_OF_THE_SERVICE) {
+            return Err(self.foreign());
+        }
         self.sender = Some(sender);
         Ok((status, bytes))
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
-        let stream = TcpStream::connect(&self.authority)
-            .await
-            .map_err(|e| Failure(format!("no server answers at http://{}: {e}", self.authority)))?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    async fn exchange(
+        &self,
+        sender: Option<SendRequest<Full<Bytes>>>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<((StatusCode, HeaderMap, Bytes), SendRequest<Full<Bytes>>), NoAnswer> {
+        let broken = |error: hyper::Error| {
+            if error.is_parse() {
+                return self.foreign();
+            }
+            NoAnswer::Unreachable(format!("the connection to http://{} broke: {error}", self.authority))
+        };
+        let mut sender = match sender {
+            Some(sender) => sender,
+            None => self.connect().await?,
+        };
+        sender.ready().await.map_err(broken)?;
+        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let limited = http_body_util::Limited::new(body, tailrace_core::limits::CLIENT_ANSWER_BYTES_MAX);
+        let bytes = limited.collect().await.map_err(|error| {
+            NoAnswer::Unreachable(format!("the answer of http://{} broke off: {error}", self.authority))
+        })?;
+        Ok(((head.status, head.headers, bytes.to_bytes()), sender))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, NoAnswer> {
+        let unreachable = |error: &dyn std::fmt::Display| {
+            NoAnswer::Unreachable(format!("no server answers at http://{}: {error}", self.authority))
+        };
+        let stream = TcpStream::connect(&self.authority).await.map_err(|e| unreachable(&e))?;
+        stream.set_nodelay(true).map_err(|e| unreachable(&e))?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
         // It ends with the sender, or with the server.
         tokio::spawn(connection);
         Ok(sender)
     }
+
+    fn foreign(&self) -> NoAnswer {
+        let Client { authority, port, .. } = self;
+        NoAnswer::Foreign(format!("port {port} does not answer as Tailrace (http://{authority})"))
+    }
+}
+
+fn service_error(status: StatusCode, answer: &Value) -> ServiceError {
+    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    let class = text("__type").rsplit('#').next().unwrap_or_default().to_owned();
+    let message = if answer["message"].is_string() { text("message") } else { text("Message") };
+    ServiceError { status, class, message }
 }

@@ -3,17 +3,34 @@
 use std::process::ExitCode;
 
 use hyper::StatusCode;
+use serde_json::json;
 
-use crate::args::ClientArgs;
+use crate::args::{Output, ReadArgs};
 use crate::client::Client;
+use crate::say::print;
 use crate::{Failure, Outcome};
 
-/// Runs the command.
-pub async fn run(args: ClientArgs) -> Outcome {
-    let (status, body) = Client::new(&args.endpoint())?.get("/health/ready").await?;
+/// Runs the command: exit code 1 if the server is not ready, with the reason.
+pub async fn run(args: ReadArgs) -> Outcome {
+    let checked = check(&args.client.endpoint()).await;
+    if args.output == Output::Json {
+        let reason = checked.as_ref().err().map(|failure| failure.0.as_str());
+        print(json!({ "ready": checked.is_ok(), "reason": reason }))?;
+    }
+    checked.map(|()| ExitCode::SUCCESS)
+}
+
+async fn check(endpoint: &str) -> Result<(), Failure> {
+    let mut client = Client::new(endpoint)?;
+    let (status, body) = client.get("/health/ready").await?;
     let body = String::from_utf8_lossy(&body);
     if status == StatusCode::OK && body == "ready\n" {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
-    Err(Failure(body.lines().next().unwrap_or("no answer").to_owned()))
+    match body.lines().next() {
+        Some(line) if status == StatusCode::SERVICE_UNAVAILABLE && line.starts_with("not ready: ") => {
+            Err(Failure(line.to_owned()))
+        }
+        _ => Err(client.refused(status, &body)),
+    }
 }

@@ -3,6 +3,8 @@
 //! Exit codes: 0 done; 1 could not (one line says why); 2 the command line is wrong; 3 `up --exit-when-drained` ended
 //! with a shard that a failing record, or a function that cannot be invoked, blocks; 4 it ended with records that are parked.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod check;
 mod client;
@@ -12,7 +14,9 @@ mod mappings;
 mod parked;
 mod play;
 mod run;
+mod say;
 mod show;
+mod signals;
 mod tail;
 
 use std::process::ExitCode;
@@ -56,6 +60,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("tailrace: {}", failure.0);
+    say::say(format_args!("tailrace: {}", failure.0));
     ExitCode::FAILURE
 }

@@ -6,9 +6,10 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use tailrace_server::{MappingReport, ShardReport};
 
+use crate::Outcome;
 use crate::args::{Output, ReadArgs};
 use crate::client::Client;
-use crate::{Failure, Outcome};
+use crate::say::{on_one_line, print};
 
 #[derive(Deserialize)]
 struct Page {
@@ -17,14 +18,16 @@ struct Page {
 
 /// Runs the command.
 pub async fn run(args: ReadArgs) -> Outcome {
-    let (status, body) = Client::new(&args.client.endpoint())?.get("/_admin/mappings").await?;
-    if status != StatusCode::OK {
-        return Err(Failure(String::from_utf8_lossy(&body).into_owned()));
-    }
+    let mut client = Client::new(&args.client.endpoint())?;
+    let (status, body) = client.get("/_admin/mappings").await?;
+    let text = String::from_utf8_lossy(&body);
+    // Another server that speaks the same API answers any path with a page of its own.
+    let page = serde_json::from_slice::<Page>(&body).ok().filter(|_| status == StatusCode::OK);
+    let page = page.ok_or_else(|| client.refused(status, &text))?;
     match args.output {
-        Output::Json => println!("{}", String::from_utf8_lossy(&body)),
-        Output::Text => print!("{}", table(&serde_json::from_slice::<Page>(&body)?.mappings)),
-    }
+        Output::Json => print(&text)?,
+        Output::Text => print(table(&page.mappings).trim_end_matches('\n'))?,
+    };
     Ok(ExitCode::SUCCESS)
 }
 
@@ -55,8 +58,7 @@ fn table(mappings: &[MappingReport]) -> String {
 
 fn row(mapping: &MappingReport, shard: &ShardReport) -> [String; COLUMNS.len()] {
     let state = if mapping.state == "Enabled" { shard.state.clone() } else { mapping.state.clone() };
-    // An error is one row's: its line breaks are not the table's.
-    let error = shard.last_error.as_deref().unwrap_or("-").split_whitespace().collect::<Vec<_>>().join(" ");
+    let error = on_one_line(shard.last_error.as_deref().unwrap_or("-"));
     [
         mapping.table.clone(),
         mapping.function.clone(),

@@ -10,6 +10,7 @@ use tailrace_server::{MappingReport, ParkedPage, ParkedReport};
 use crate::args::{Output, ParkedArgs};
 use crate::check::count;
 use crate::client::{Client, DYNAMODB};
+use crate::say::{print, say};
 use crate::{Failure, Outcome};
 
 #[derive(Deserialize)]
@@ -46,13 +47,13 @@ pub async fn run(args: ParkedArgs) -> Outcome {
                     Deed::Discard => discard(&mut client, record).await?,
                 };
                 if args.read.output == Output::Json {
-                    println!("{}", line(deed, record, error.as_deref())?);
+                    print(line(deed, record, error.as_deref())?)?;
                 }
                 match error {
                     None => done += 1,
                     Some(error) => {
                         refused += 1;
-                        eprintln!("{} did not take {}: {error}", record.function, record.sequence_number);
+                        say(format_args!("{} did not take {}: {error}", record.function, record.sequence_number));
                         // The ones behind it may depend on it.
                         break 'mapping;
                     }
@@ -66,10 +67,10 @@ pub async fn run(args: ParkedArgs) -> Outcome {
         }
     }
     match (deed, args.read.output) {
-        (Deed::Show, Output::Text) => print!("{}", table(&shown)),
+        (Deed::Show, Output::Text) => drop(print(table(&shown).trim_end_matches('\n'))?),
         (Deed::Show, Output::Json) => {}
-        (Deed::Redrive, _) => eprintln!("{} redriven", count(done, "record")),
-        (Deed::Discard, _) => eprintln!("{} discarded", count(done, "record")),
+        (Deed::Redrive, _) => say(format_args!("{} redriven", count(done, "record"))),
+        (Deed::Discard, _) => say(format_args!("{} discarded", count(done, "record"))),
     }
     Ok(if refused > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

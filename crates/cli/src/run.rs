@@ -1,6 +1,5 @@
 //! `tailrace up` and `tailrace serve`: a server in this process, until it is told to stop.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,16 +7,20 @@ use std::time::Duration;
 
 use tailrace_server::clock::{SystemClock, SystemRng};
 use tailrace_server::mappings::Progress;
-use tailrace_server::{Config, Event, Server, template};
-use tokio::signal::unix::{SignalKind, signal};
+use tailrace_server::{Config, Server, template};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::args::{ServerArgs, UpArgs};
-use crate::client::Client;
+use crate::say::say;
+use crate::signals::Signals;
 use crate::{Failure, Outcome, play, show};
 
 /// Events that wait to be shown. A terminal that stands still holds up functions for a bounded time, and nothing else.
 const EVENTS_QUEUED_MAX: usize = 1024;
+
+/// How long an end waits for the last events to be shown.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// `up --exit-when-drained` ended with a shard that a failing record blocks.
 const EXIT_BLOCKED: u8 = 3;
@@ -29,10 +32,10 @@ const EXIT_PARKED: u8 = 4;
 pub async fn serve(args: ServerArgs) -> Outcome {
     log_to_stderr();
     let config = args.config(Path::new(".tailrace"))?;
-    let (server, shower) = start(config).await?;
-    eprintln!("listening on http://{}", server.address());
-    stop_signal().await?;
-    stop(server, shower).await?;
+    let mut running = Running::start(config).await?;
+    say(format_args!("listening on http://{}", running.server.address()));
+    running.signals.next().await;
+    running.drain().await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,35 +48,34 @@ pub async fn up(args: UpArgs) -> Outcome {
         config.template = Some(template::find(&args.dir)?);
     }
     let environment = config.clone();
-    let (server, shower) = start(config).await?;
-    eprintln!("listening on http://{}; point any AWS SDK or CLI at it with:", server.address());
-    print_environment(&environment, server.address().port())?;
-
+    let mut running = Running::start(config).await?;
+    let server = &running.server;
+    say(format_args!("listening on http://{}; point any AWS SDK or CLI at it with:", server.address()));
+    for (name, value) in environment.client_environment(server.address().port()) {
+        show::data(format_args!("export {name}={value}"));
+    }
     let drained = async {
-        let writes = args.dir.join(play::FILE_NAME);
-        if writes.exists() {
-            let endpoint = environment.client_environment(server.address().port()).swap_remove(0).1;
-            let sent = play::play(&writes, &mut Client::new(&endpoint)?, server.db()).await?;
-            if sent > 0 {
-                eprintln!("played {sent} writes from {}", writes.display());
-            }
-        }
+        play::play(&args.dir.join(play::FILE_NAME), server).await?;
         if !args.exit_when_drained {
             return std::future::pending().await;
         }
-        wait_until_drained(&server).await
+        wait_until_drained(server).await
     };
-    let ended = tokio::select! {
-        ended = drained => ended,
-        signal = stop_signal() => signal.map(|()| Ended { code: ExitCode::SUCCESS, parked: 0 }),
+    let Ended { code, parked } = tokio::select! {
+        ended = drained => {
+            running.stop().await?;
+            ended?
+        }
+        () = running.signals.next() => {
+            running.drain().await?;
+            Ended { code: ExitCode::SUCCESS, parked: 0 }
+        }
     };
-    stop(server, shower).await?;
-    let Ended { code, parked } = ended?;
     // Behind everything else that there is to say.
     match parked {
         0 => {}
-        1 => eprintln!("1 record parked (tailrace parked shows it)"),
-        _ => eprintln!("{parked} records parked (tailrace parked shows them)"),
+        1 => say("1 record parked (tailrace parked shows it)"),
+        _ => say(format_args!("{parked} records parked (tailrace parked shows them)")),
     }
     Ok(code)
 }
@@ -85,43 +87,46 @@ struct Ended {
     parked: u64,
 }
 
-async fn start(config: Config) -> Result<(Server, tokio::task::JoinHandle<()>), Failure> {
-    let (events, receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
-    let shower = tokio::spawn(show_all(receiver));
-    let rng = Arc::new(SystemRng::open()?);
-    let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await?;
-    Ok((server, shower))
+/// A server, what shows its events, and what may end it.
+struct Running {
+    server: Server,
+    shower: JoinHandle<()>,
+    signals: Signals,
 }
 
-/// Shows events until the server is gone; when nobody reads stdout any more it goes on taking them, so that the
-/// server is not held up.
-async fn show_all(mut events: mpsc::Receiver<Event>) {
-    let mut reader = true;
-    while let Some(event) = events.recv().await {
-        if reader {
-            reader = show::event(&event);
-        }
+impl Running {
+    async fn start(config: Config) -> Result<Running, Failure> {
+        let (events, mut receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
+        let shower = tokio::spawn(async move {
+            while let Some(event) = receiver.recv().await {
+                show::event(&event);
+            }
+        });
+        let rng = Arc::new(SystemRng::open()?);
+        let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await?;
+        // Only now: whatever is durable is so at any moment, so that a signal may end a start as it stands.
+        Ok(Running { server, shower, signals: Signals::listen()? })
     }
-}
 
-async fn stop(server: Server, shower: tokio::task::JoinHandle<()>) -> Result<(), Failure> {
-    let stopped = tokio::select! {
-        stopped = server.stop() => stopped.map_err(Failure),
-        again = stop_signal() => again.and(Err(Failure("interrupted while stopping".to_owned()))),
-    };
-    // Everything that was to be shown has been sent by now; senders that linger must not hold up the exit.
-    let _ = tokio::time::timeout(Duration::from_secs(1), shower).await;
-    stopped
-}
-
-async fn stop_signal() -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    /// Stops because the user wants it.
+    async fn drain(self) -> Result<(), Failure> {
+        say("draining; a second Ctrl-C ends at once");
+        self.stop().await
     }
-    Ok(())
+
+    /// Stops in order; a signal meanwhile ends it as it stands.
+    async fn stop(mut self) -> Result<(), Failure> {
+        let stopped = tokio::select! {
+            stopped = self.server.stop() => stopped.map_err(Failure),
+            () = self.signals.next() => {
+                let why = "ended at once; the next start delivers again what was not confirmed";
+                return Err(Failure(why.to_owned()));
+            }
+        };
+        // Everything that was to be shown has been sent by now; senders that linger must not hold up the exit.
+        let _ = tokio::time::timeout(LAST_EVENTS, self.shower).await;
+        stopped
+    }
 }
 
 async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
@@ -133,7 +138,7 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
         Progress::Blocked(shards) => {
             for shard in shards {
                 let error = shard.last_error.as_deref().unwrap_or("no error told");
-                eprintln!("{} is blocked after {}: {error}", shard.shard_id, shard.position);
+                say(format_args!("{} is blocked after {}: {error}", shard.shard_id, shard.position));
             }
             ExitCode::from(EXIT_BLOCKED)
         }
@@ -141,17 +146,9 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
     Ok(Ended { code, parked })
 }
 
-fn print_environment(config: &Config, port: u16) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    for (name, value) in config.client_environment(port) {
-        writeln!(stdout, "export {name}={value}")?;
-    }
-    stdout.flush()?;
-    Ok(())
-}
-
 /// What the server itself has to say: warnings and worse, or what `RUST_LOG` asks for.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A line that cannot be written is no reason to write (and to panic over) another one that says so.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false).init();
 }

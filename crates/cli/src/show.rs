@@ -1,39 +1,38 @@
 //! Shows what happens in a server: functions' output on stdout, everything else on stderr.
+//!
+//! A server serves whether anyone watches or not: a line that cannot be written is dropped, and the next one is tried
+//! again (a disk may have room again). The loss of one of the two ways out never silences the other.
 
-use std::io::Write;
+use std::fmt::Display;
 
 use tailrace_lambda::LogStream;
 use tailrace_server::Event;
 
 use crate::check::count;
+use crate::say::{print, say};
 
-/// Shows an event. False: the reader of stdout has gone.
-pub fn event(event: &Event) -> bool {
+/// Shows an event.
+pub fn event(event: &Event) {
     match event {
         Event::Log(line) => {
-            let mut shown = true;
             for text in line.text.split('\n') {
                 match line.stream {
-                    LogStream::Stdout => {
-                        let mut stdout = std::io::stdout().lock();
-                        shown &= writeln!(stdout, "[{}] {text}", line.function).and_then(|()| stdout.flush()).is_ok();
-                    }
-                    LogStream::Stderr | LogStream::Notice => eprintln!("[{}] {text}", line.function),
+                    LogStream::Stdout => data(format_args!("[{}] {text}", line.function)),
+                    LogStream::Stderr | LogStream::Notice => say(format_args!("[{}] {text}", line.function)),
                 }
             }
-            shown
         }
         Event::Batch { function, shard, records, error: None } => {
-            eprintln!("{} of shard {shard} delivered to {function}", count(*records, "record"));
-            true
+            say(format_args!("{} of shard {shard} delivered to {function}", count(*records, "record")));
         }
         Event::Batch { function, shard, records, error: Some(error) } => {
-            eprintln!("{} of shard {shard} failed in {function}: {error}", count(*records, "record"));
-            true
+            say(format_args!("{} of shard {shard} failed in {function}: {error}", count(*records, "record")));
         }
-        Event::Notice(text) => {
-            eprintln!("{text}");
-            true
-        }
+        Event::Notice(text) => say(text),
     }
+}
+
+/// Shows a line of data of a server.
+pub fn data(line: impl Display) {
+    let _ = print(line);
 }

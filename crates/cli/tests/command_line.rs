@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Tailrace, run};
+use support::{COUNTERS_TEMPLATE, Tailrace, run, stub};
 
 #[test]
 fn a_server_answers_health_checks_and_ends_with_0_when_told_to() {
@@ -42,7 +42,9 @@ fn what_stands_in_the_way_is_one_line_and_code_1() {
     check(&["up", &data_dir, "--port", "0"], "no template in");
     check(&["check", &data_dir], "in use by another process");
     check(&["tail", "Nothing", "--endpoint", &server.endpoint()], "ResourceNotFoundException");
-    check(&["healthcheck", "--endpoint", "ftp://x"], "not of the form http://host:port");
+    for endpoint in ["ftp://x", "http://", "http://127.0.0.1:99999", "http://127.0.0.1:8000/page", "http://a b"] {
+        check(&["healthcheck", "--endpoint", endpoint], "not of the form http://host:port");
+    }
     assert_eq!(run(&["serve", "--port", "many"]).code, 2);
 }
 
@@ -56,35 +58,86 @@ fn a_server_can_be_killed_and_started_again_at_any_moment() {
 }
 
 #[test]
-fn tail_shows_the_changes_of_a_table_one_a_line() {
-    use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
+fn a_listener_that_is_no_tailrace_is_one_line_and_code_1() {
+    let check = |port: u16, command: &[&str], says: &str| {
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let ended = run(&[command, &["--endpoint", &endpoint]].concat());
+        let expect = format!("tailrace: {}\n", says.replace("PORT", &port.to_string()));
+        assert_eq!((ended.code, ended.stderr), (1, expect), "{command:?}");
+        assert_eq!(ended.stdout, "", "{command:?}");
+    };
+    let commands: [&[&str]; 3] = [&["healthcheck"], &["mappings"], &["tail", "Things"]];
+    let foreign = "port PORT does not answer as Tailrace (http://127.0.0.1:PORT)";
+    for command in commands {
+        for answer in [
+            stub::page(200, "ready\n"),
+            stub::page(404, "<html>\n<body>Not Found</body>\n</html>"),
+            stub::service(200, "healthy: dynamodb.us-east-1.amazonaws.com "),
+            "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
+        ] {
+            let port = stub::serve(move |_, _| answer.clone());
+            check(port, command, foreign);
+        }
+    }
+    let not_ready = stub::serve(|_, _| stub::service(503, "not ready: starting or stopping\n"));
+    check(not_ready, &["healthcheck"], "not ready: starting or stopping");
+    let (_listener, port) = stub::silent();
+    std::thread::scope(|scope| {
+        for command in commands {
+            scope.spawn(move || check(port, command, "http://127.0.0.1:PORT did not answer within 5 seconds"));
+        }
+    });
+}
 
+#[test]
+fn every_command_that_answers_with_data_has_it_as_json() {
     let dir = tempfile::tempdir().unwrap();
     let server = Tailrace::start(&["serve"], dir.path());
-    let table = r#"{"TableName":"Things","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"Id","KeyType":"HASH"}],
-        "AttributeDefinitions":[{"AttributeName":"Id","AttributeType":"S"}],
-        "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}"#;
-    server.call("DynamoDB_20120810.CreateTable", table);
-    for n in [1, 2] {
-        let put = format!(r#"{{"TableName":"Things","Item":{{"Id":{{"S":"a"}},"n":{{"N":"{n}"}}}}}}"#);
-        server.call("DynamoDB_20120810.PutItem", &put);
+    let endpoint = server.endpoint();
+    let health = run(&["healthcheck", "--endpoint", &endpoint, "--output", "json"]);
+    assert_eq!((health.code, health.stdout.as_str()), (0, "{\"ready\":true,\"reason\":null}\n"));
+    server.interrupt();
+    let health = run(&["healthcheck", "--endpoint", &endpoint, "--output", "json"]);
+    assert_eq!(health.code, 1);
+    assert!(health.stdout.starts_with(r#"{"ready":false,"reason":"no server answers at"#), "{}", health.stdout);
+    let checked = run(&["check", &dir.path().to_string_lossy(), "--output", "json"]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, ""), "{}", checked.stderr);
+}
+
+#[test]
+fn the_first_ctrl_c_drains_and_the_second_ends_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = "  Wait:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: wait
+      Handler: app.handler
+      Runtime: python3.13
+      CodeUri: .
+      Timeout: 600
+      Events:
+        Counters:
+          Type: DynamoDB
+          Properties: {Stream: !GetAtt Counters.StreamArn, StartingPosition: TRIM_HORIZON}
+";
+    std::fs::write(dir.path().join("template.yaml"), format!("{COUNTERS_TEMPLATE}{template}")).unwrap();
+    let handler = "import threading\n\ndef handler(event, context):\n    print('in the middle', flush=True)\n    \
+                   threading.Event().wait()\n";
+    std::fs::write(dir.path().join("app.py"), handler).unwrap();
+    for signal in ["INT", "TERM"] {
+        let server = Tailrace::start(&["up", &dir.path().to_string_lossy()], &dir.path().join("data"));
+        if signal == "INT" {
+            server.count();
+        }
+        server.process.stdout_line("in the middle");
+        server.process.signal(signal);
+        server.process.stderr_line("draining; a second Ctrl-C ends at once");
+        server.process.signal(signal);
+        let ended = server.process.wait();
+        assert_eq!(ended.code, 1, "{}", ended.stderr);
+        let says = "tailrace: ended at once; the next start delivers again what was not confirmed";
+        assert_eq!(ended.stderr.lines().last(), Some(says), "{}", ended.stderr);
     }
-    let lines = |output: &str| -> Vec<String> {
-        let mut tail = Command::new(env!("CARGO_BIN_EXE_tailrace"))
-            .args(["tail", "Things", "--from-start", "--output", output, "--endpoint", &server.endpoint()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(tail.stdout.take().unwrap()).lines().take(2).map(Result::unwrap).collect();
-        tail.kill().unwrap();
-        tail.wait().unwrap();
-        lines
-    };
-    assert_eq!(lines("text"), [r#"INSERT Id="a" | n: 1"#, r#"MODIFY Id="a" | n: 1 -> 2"#]);
-    let json = lines("json");
-    assert!(json[1].contains(r#""eventName":"MODIFY""#), "{json:?}");
-    assert!(json[1].contains(r#""OldImage":{"Id":{"S":"a"},"n":{"N":"1"}}"#), "{json:?}");
 }
 
 #[test]

@@ -2,13 +2,9 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use support::{Tailrace, run};
-
-fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/leaderboard")
-}
+use support::{Tailrace, example, run};
 
 const LEVEL_UPS: [&str; 3] = [
     "[level-up] User 123 just leveled up! (1000 -> 1250)",

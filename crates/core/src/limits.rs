@@ -166,6 +166,11 @@ pub const HTTP_IDLE_DEFAULT_MS: u64 = 120_000;
 pub const HTTP_WRITE_DEFAULT_MS: u64 = 30_000;
 /// A shutdown waits so long for the answers of requests that have begun, milliseconds. Ours.
 pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
+/// A call of the command line to a server, from its connection to the end of the answer, milliseconds. Ours: what
+/// answers at all answers well within it, and a health check is not held up by a listener that says nothing.
+pub const CLIENT_CALL_MS: u64 = 5_000;
+/// Largest answer that the command line takes, bytes. Ours: many times the largest page of records.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most shards of a new stream. Our reason: each shard is an index and a reader; 256 is far above what one machine uses.
 pub const SHARDS_PER_STREAM_MAX: usize = 256;
 /// Most decoded table descriptors kept in memory. Our reason: a descriptor takes about 1 KB; AWS allows 2,500 tables.

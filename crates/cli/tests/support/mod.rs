@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod stub;
+
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -20,7 +22,12 @@ pub struct Ended {
 
 /// Runs `tailrace` to its end.
 pub fn run(arguments: &[&str]) -> Ended {
-    let output = command(arguments).output().unwrap();
+    run_with_stdout(arguments, Stdio::piped())
+}
+
+/// As above, with another stdout.
+pub fn run_with_stdout(arguments: &[&str], stdout: Stdio) -> Ended {
+    let output = command(arguments).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     Ended {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -37,19 +44,156 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// A running server on a port of its own. Killed on drop.
-pub struct Tailrace {
-    child: Child,
-    port: u16,
-    output: Option<(JoinHandle<String>, JoinHandle<String>)>,
+/// A pipe that nobody reads.
+pub fn closed() -> Stdio {
+    std::io::pipe().unwrap().1.into()
 }
 
-const LISTENING: &str = "listening on http://127.0.0.1:";
+/// A disk without room.
+pub fn full() -> Stdio {
+    std::fs::File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+/// The first example.
+pub fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/leaderboard")
+}
+
+/// A table `Counters` with the hash key `Id` and a stream, as `CreateTable` wants it.
+pub const COUNTERS: &str = r#"{"TableName":"Counters","BillingMode":"PAY_PER_REQUEST",
+    "KeySchema":[{"AttributeName":"Id","KeyType":"HASH"}],
+    "AttributeDefinitions":[{"AttributeName":"Id","AttributeType":"S"}],
+    "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}"#;
+
+/// A template with the same table.
+pub const COUNTERS_TEMPLATE: &str = "Resources:
+  Counters:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: Counters
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: Id, AttributeType: S}]
+      KeySchema: [{AttributeName: Id, KeyType: HASH}]
+      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
+";
+
+/// How long a line is waited for.
+const LINE: Duration = Duration::from_secs(60);
+
+/// What a process writes, line by line.
+struct Output {
+    lines: mpsc::Receiver<String>,
+    all: JoinHandle<String>,
+}
+
+impl Output {
+    fn of(stream: impl Read + Send + 'static) -> Output {
+        let (sender, lines) = mpsc::channel();
+        let all = std::thread::spawn(move || {
+            let mut all = String::new();
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                all += &line;
+                all.push('\n');
+                let _ = sender.send(line);
+            }
+            all
+        });
+        Output { lines, all }
+    }
+
+    #[track_caller]
+    fn line(&self, part: &str) -> String {
+        let mut seen = String::new();
+        while let Ok(line) = self.lines.recv_timeout(LINE) {
+            if line.contains(part) {
+                return line;
+            }
+            seen = format!("{seen}{line}\n");
+        }
+        panic!("no line with {part:?} in\n{seen}");
+    }
+}
+
+/// A process that runs. Killed on drop.
+pub struct Process {
+    child: Child,
+    stdout: Option<Output>,
+    stderr: Option<Output>,
+}
+
+impl Process {
+    /// Starts `tailrace`; both outputs are read unless they are replaced.
+    pub fn start(arguments: &[&str]) -> Process {
+        Process::start_with(arguments, Stdio::piped(), Stdio::piped())
+    }
+
+    /// As above.
+    pub fn start_with(arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Process {
+        Process::of(command(arguments), stdout, stderr)
+    }
+
+    fn of(mut command: Command, stdout: Stdio, stderr: Stdio) -> Process {
+        let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
+        let (stdout, stderr) = (child.stdout.take().map(Output::of), child.stderr.take().map(Output::of));
+        Process { child, stdout, stderr }
+    }
+
+    /// The next line on stdout with this part.
+    #[track_caller]
+    pub fn stdout_line(&self, part: &str) -> String {
+        self.stdout.as_ref().unwrap().line(part)
+    }
+
+    /// The next line on stderr with this part.
+    #[track_caller]
+    pub fn stderr_line(&self, part: &str) -> String {
+        self.stderr.as_ref().unwrap().line(part)
+    }
+
+    /// `INT` is Ctrl-C.
+    pub fn signal(&self, name: &str) {
+        let arguments = [format!("-{name}"), self.child.id().to_string()];
+        assert!(Command::new("kill").args(arguments).status().unwrap().success());
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> Ended {
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        let text = |output: Option<Output>| output.map(|output| output.all.join().unwrap()).unwrap_or_default();
+        Ended { code, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }
+    }
+
+    /// Ctrl-C, and its end.
+    pub fn interrupt(self) -> Ended {
+        self.signal("INT");
+        self.wait()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The number behind this text in a line.
+#[track_caller]
+pub fn port_in(line: &str) -> u16 {
+    let digits = line.split_once("http://127.0.0.1:").unwrap().1;
+    digits.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+}
+
+/// A running server. Killed on drop.
+pub struct Tailrace {
+    pub process: Process,
+    port: u16,
+}
 
 impl Tailrace {
-    /// Starts it, and waits until it says where it listens.
+    /// Starts it on a port of its own, and waits until it says where it listens.
     pub fn start(arguments: &[&str], data_dir: &Path) -> Tailrace {
-        Self::start_command(command(arguments), data_dir)
+        Tailrace::start_at(0, arguments, data_dir)
     }
 
     /// As [`Tailrace::start`], under a limit as the shell's `ulimit` takes it.
@@ -57,34 +201,18 @@ impl Tailrace {
         let mut shell = Command::new("sh");
         let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_tailrace")]).args(arguments).stdin(Stdio::null());
-        Self::start_command(shell, data_dir)
+        shell.args(["--port", "0", "--data-dir"]).arg(data_dir);
+        let process = Process::of(shell, Stdio::piped(), Stdio::piped());
+        let port = port_in(&process.stderr_line("listening on http://127.0.0.1:"));
+        Tailrace { process, port }
     }
 
-    fn start_command(mut command: Command, data_dir: &Path) -> Tailrace {
-        command.args(["--port", "0", "--data-dir"]).arg(data_dir);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (sender, receiver) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let stderr = std::thread::spawn(move || {
-            let mut all = String::new();
-            for line in stderr.lines().map_while(Result::ok) {
-                if let Some(rest) = line.strip_prefix(LISTENING) {
-                    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                    let _ = sender.send(digits.parse::<u16>().unwrap());
-                }
-                all += &line;
-                all.push('\n');
-            }
-            all
-        });
-        let mut stdout = child.stdout.take().unwrap();
-        let stdout = std::thread::spawn(move || {
-            let mut all = String::new();
-            let _ = stdout.read_to_string(&mut all);
-            all
-        });
-        let port = receiver.recv_timeout(Duration::from_secs(30)).expect("the server says where it listens");
-        Tailrace { child, port, output: Some((stdout, stderr)) }
+    /// Starts it on this port.
+    pub fn start_at(port: u16, arguments: &[&str], data_dir: &Path) -> Tailrace {
+        let (port, data_dir) = (port.to_string(), data_dir.to_string_lossy());
+        let process = Process::start(&[arguments, &["--port", &port, "--data-dir", &data_dir]].concat());
+        let port = port_in(&process.stderr_line("listening on http://127.0.0.1:"));
+        Tailrace { process, port }
     }
 
     pub fn port(&self) -> u16 {
@@ -97,40 +225,39 @@ impl Tailrace {
 
     /// Calls an operation, and answers the body.
     pub fn call(&self, target: &str, body: &str) -> String {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let request = format!(
-            "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.0\r\n\
-             x-amz-target: {target}\r\nx-amz-date: 20260101T000000Z\r\nauthorization: AWS4-HMAC-SHA256 Credential=a, \
-             SignedHeaders=host, Signature=0\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
+        call(self.port, target, body)
+    }
+
+    /// Adds 1 to the counter `a`.
+    pub fn count(&self) {
+        let answer = self.call(
+            "DynamoDB_20120810.UpdateItem",
+            r#"{"TableName":"Counters","Key":{"Id":{"S":"a"}},"UpdateExpression":"ADD N :one",
+                "ExpressionAttributeValues":{":one":{"N":"1"}}}"#,
         );
-        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        assert_eq!(answer, "{}");
     }
 
     /// Ctrl-C.
     pub fn interrupt(self) -> Ended {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        self.wait()
-    }
-
-    /// Waits until it ends by itself.
-    pub fn wait(mut self) -> Ended {
-        let code = self.child.wait().unwrap().code().unwrap_or(-1);
-        let (stdout, stderr) = self.output.take().unwrap();
-        Ended { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+        self.process.interrupt()
     }
 
     /// As a crash would end it.
     pub fn kill(self) {}
 }
 
-impl Drop for Tailrace {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Calls an operation of the server at this port, and answers the body.
+pub fn call(port: u16, target: &str, body: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.0\r\n\
+         x-amz-target: {target}\r\nx-amz-date: 20260101T000000Z\r\nauthorization: AWS4-HMAC-SHA256 Credential=a, \
+         SignedHeaders=host, Signature=0\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }

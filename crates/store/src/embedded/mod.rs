@@ -77,7 +77,9 @@ impl Options {
             files: Arc::new(RealFiles),
             log: LogSettings::default(),
             fatal: Arc::new(|error| {
-                eprintln!("tailrace: the store cannot go on and ends here, so that nothing is lost: {error}");
+                // Not `eprintln!`, which panics when nobody reads stderr: then the process would not end here.
+                let why = format!("tailrace: the store cannot go on and ends here, so that nothing is lost: {error}\n");
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), why.as_bytes());
                 std::process::abort();
             }),
         }

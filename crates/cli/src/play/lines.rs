@@ -1,0 +1,77 @@
+//! The lines of a `writes.ndjson`: which there are, how each is known, and what it asks for.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tailrace_store::Key;
+use tailrace_store::keyspace::SettingKey;
+
+/// A line that is not blank.
+pub struct Line<'a> {
+    /// Its number in the file, from 1.
+    pub number: usize,
+    /// So often its text stands in the file up to here.
+    pub occurrence: u64,
+    text: &'a [u8],
+    digest: [u8; 32],
+}
+
+/// The operations that a line may name: those that write items. Everything else is a template's business.
+const OPERATIONS: [&str; 4] = ["PutItem", "UpdateItem", "DeleteItem", BATCH];
+
+/// The one of them that is a commit for each of its items; each of the others is one commit.
+pub const BATCH: &str = "BatchWriteItem";
+
+/// What some editors put before the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The lines of a file that are not blank, in order.
+pub fn read(file: &[u8]) -> Vec<Line<'_>> {
+    let file = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
+    let mut occurrences: HashMap<[u8; 32], u64> = HashMap::new();
+    let texts = file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
+    let lines = texts.filter(|(_, text)| !text.is_empty()).map(|(index, text)| {
+        let digest: [u8; 32] = Sha256::digest(text).into();
+        let occurrence = occurrences.entry(digest).or_default();
+        *occurrence += 1;
+        Line { number: index + 1, occurrence: *occurrence, text, digest }
+    });
+    lines.collect()
+}
+
+impl Line<'_> {
+    /// The setting that says how often the text was played.
+    pub fn mark_key(&self) -> Key {
+        let mut name = "played/".to_owned();
+        for byte in self.digest {
+            let _ = write!(name, "{byte:02x}");
+        }
+        SettingKey::key(&name)
+    }
+
+    /// The operation and its request.
+    ///
+    /// # Errors
+    /// What is wrong with the line.
+    pub fn parse(&self) -> Result<(&'static str, Value), String> {
+        let value: Value = serde_json::from_slice(self.text).map_err(|e| format!("not JSON: {e}"))?;
+        match value {
+            Value::Object(members) if members.len() == 1 => {
+                let (name, request) = members.into_iter().next().expect("invariant: one member");
+                Ok((operation(&name)?, request))
+            }
+            _ => Err("not of the form {\"PutItem\": {...}}".to_owned()),
+        }
+    }
+}
+
+/// One of [`OPERATIONS`].
+fn operation(name: &str) -> Result<&'static str, String> {
+    const CHARS_SHOWN_MAX: usize = 40;
+    OPERATIONS.into_iter().find(|known| *known == name).ok_or_else(|| {
+        let shown: String = name.chars().take(CHARS_SHOWN_MAX).collect();
+        format!("{shown:?} is not one of {}", OPERATIONS.join(", "))
+    })
+}

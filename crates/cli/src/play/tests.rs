@@ -1,0 +1,180 @@
+//! The play against crashes at every one of its commits, and what a line may be.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tailrace_core::ErrorCode;
+use tailrace_core::clock::ManualClock;
+use tailrace_core::rng::SeededRng;
+use tailrace_engine::{Db, RequestContext, Service, Settings};
+use tailrace_store::ModelEngine;
+
+use super::{Call, Failure, Player, lines, marked, play_through};
+
+/// A database without a wire before it: nothing to wait for.
+struct Direct(Arc<Db>);
+
+impl Call for Direct {
+    fn call<'a>(
+        &'a mut self,
+        operation: &'a str,
+        request: &'a Value,
+    ) -> BoxFuture<'a, Result<Result<(), String>, Failure>> {
+        async move {
+            let (body, context) = (request.to_string(), RequestContext::default());
+            match self.0.execute(Service::DynamoDb, operation, body.as_bytes(), &context).await {
+                Ok(_) => Ok(Ok(())),
+                Err(error) if error.code == ErrorCode::InternalServerError => Err(Failure(error.to_string())),
+                Err(error) => Ok(Err(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn play(file: &Path, db: &Arc<Db>) -> Result<(), Failure> {
+    let (marked, engine) = marked(db).await?;
+    play_through(file, Player { db, plain: Direct(Arc::clone(db)), marked: Direct(marked), engine }).await
+}
+
+struct Bench {
+    db: Arc<Db>,
+    store: Arc<ModelEngine>,
+    file: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+const WRITES: &str = r#"
+{"UpdateItem": {"TableName": "Counters", "Key": {"Id": {"S": "a"}}, "UpdateExpression": "ADD N :one", "ExpressionAttributeValues": {":one": {"N": "1"}}}}
+{"UpdateItem": {"TableName": "Counters", "Key": {"Id": {"S": "a"}}, "UpdateExpression": "ADD N :one", "ExpressionAttributeValues": {":one": {"N": "1"}}}}
+{"UpdateItem": {"TableName": "Counters", "Key": {"Id": {"S": "a"}}, "UpdateExpression": "ADD N :two", "ExpressionAttributeValues": {":two": {"N": "2"}}}}
+{"PutItem": {"TableName": "Counters", "Item": {"Id": {"S": "b"}}, "ConditionExpression": "attribute_not_exists(Id)"}}
+{"PutItem": {"TableName": "Counters", "Item": {"Id": {"S": "b"}}, "ConditionExpression": "attribute_not_exists(Id)"}}
+{"UpdateItem": {"TableName": "Counters", "Key": {"Id": {"S": "a"}}, "UpdateExpression": "ADD N :two", "ExpressionAttributeValues": {":two": {"N": "2"}}}}
+"#;
+/// What they add up to.
+const SUM: &str = "6";
+
+impl Bench {
+    async fn new(writes: &str) -> Bench {
+        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let store = ModelEngine::new(clock.clone());
+        let db = Db::open(store.clone(), clock, Arc::new(SeededRng::new(1)), Settings::default()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench { db: Arc::new(db), store, file: dir.path().join("writes.ndjson"), _dir: dir };
+        bench.write(writes);
+        let table = json!({ "TableName": "Counters", "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{ "AttributeName": "Id", "AttributeType": "S" }],
+            "KeySchema": [{ "AttributeName": "Id", "KeyType": "HASH" }] });
+        bench.call("CreateTable", &table).await;
+        bench
+    }
+
+    fn write(&self, writes: &str) {
+        std::fs::write(&self.file, writes).unwrap();
+    }
+
+    async fn call(&self, operation: &str, request: &Value) -> Value {
+        let body = request.to_string();
+        let context = RequestContext::default();
+        let answer = self.db.execute(Service::DynamoDb, operation, body.as_bytes(), &context).await.unwrap();
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    async fn play(&self) {
+        play(&self.file, &self.db).await.unwrap();
+    }
+
+    async fn sum(&self) -> Value {
+        let ask = json!({ "TableName": "Counters", "Key": { "Id": { "S": "a" } } });
+        self.call("GetItem", &ask).await["Item"]["N"]["N"].clone()
+    }
+}
+
+/// Plays again and again, each time into a crash at the first commit, and lets a function write to the same item
+/// between the crashes. `kept`: the commit was durable before the crash.
+async fn crashes_at_every_commit(kept: impl Fn(u32) -> bool) {
+    let bench = Bench::new(WRITES).await;
+    let mut crashes = 0;
+    loop {
+        bench.store.hold_syncs(true);
+        let ended = play(&bench.file, &bench.db).now_or_never();
+        if kept(crashes) {
+            bench.store.hold_syncs(false);
+        }
+        bench.store.crash();
+        if let Some(ended) = ended {
+            ended.unwrap();
+            break;
+        }
+        let note = json!({ "TableName": "Counters", "Key": { "Id": { "S": "a" } }, "UpdateExpression": "SET Note = :n",
+            "ExpressionAttributeValues": { ":n": { "N": crashes.to_string() } } });
+        bench.call("UpdateItem", &note).await;
+        crashes += 1;
+        assert!(crashes < 100, "the play gets no further");
+    }
+    assert!(crashes >= 7, "{crashes} crashes: one for each line and one for the file's name");
+    assert_eq!(bench.sum().await, SUM);
+}
+
+#[tokio::test]
+async fn a_crash_right_after_a_commit_repeats_no_line() {
+    crashes_at_every_commit(|_| true).await;
+}
+
+#[tokio::test]
+async fn a_crash_right_before_a_commit_loses_no_line() {
+    crashes_at_every_commit(|crash| crash % 2 == 1).await;
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_tried_again() {
+    let bench = Bench::new(WRITES).await;
+    bench.play().await;
+    bench.call("DeleteItem", &json!({ "TableName": "Counters", "Key": { "Id": { "S": "b" } } })).await;
+    bench.play().await;
+    let item = bench.call("GetItem", &json!({ "TableName": "Counters", "Key": { "Id": { "S": "b" } } })).await;
+    assert_eq!(item, json!({}), "the second put was refused while the item was there, and that was that");
+}
+
+#[tokio::test]
+async fn a_file_that_changes_plays_the_lines_that_it_gained() {
+    let bench = Bench::new(WRITES).await;
+    bench.play().await;
+    bench.play().await;
+    assert_eq!(bench.sum().await, SUM);
+    // Fewer lines, other lines, another order, and one text once more.
+    let mut lines: Vec<&str> = WRITES.lines().filter(|line| line.contains("ADD")).rev().collect();
+    lines.push(lines[3]);
+    let hundred = lines[0].replace(r#"{"N": "2"}"#, r#"{"N": "100"}"#);
+    lines[0] = &hundred;
+    bench.write(&lines.join("\r\n"));
+    bench.play().await;
+    bench.play().await;
+    assert_eq!(bench.sum().await, "107", "6 were there; 100 are new, and one of the ones");
+}
+
+#[track_caller]
+fn check(line: &str, expect: &str) {
+    let parsed = lines::read(line.as_bytes())[0].parse();
+    let text = match parsed {
+        Ok((operation, request)) => format!("{operation} {request}"),
+        Err(why) => why,
+    };
+    assert_eq!(text, expect, "{line}");
+}
+
+#[test]
+fn a_line_is_a_write_or_says_why_not() {
+    check(r#"{"PutItem": {"a": 1}}"#, r#"PutItem {"a":1}"#);
+    check("\u{feff}{\"DeleteItem\": {}}", "DeleteItem {}");
+    let operations = "is not one of PutItem, UpdateItem, DeleteItem, BatchWriteItem";
+    check(r#"{"DeleteTable": {"TableName": "Counters"}}"#, &format!(r#""DeleteTable" {operations}"#));
+    check(r#"{"Put\nItem": {}}"#, &format!(r#""Put\nItem" {operations}"#));
+    check(r#"["PutItem"]"#, r#"not of the form {"PutItem": {...}}"#);
+    check(r#"{"PutItem": {}, "DeleteItem": {}}"#, r#"not of the form {"PutItem": {...}}"#);
+    check("nothing", "not JSON: expected ident at line 1 column 2");
+}
