@@ -263,7 +263,19 @@ impl Walk<'_> {
             if self.faults.len() >= VALIDATION_ERRORS_MAX {
                 return;
             }
-            self.value(operation, element, json, &path.element(&(index + 1).to_string()));
+            let path = path.element(&(index + 1).to_string());
+            // A null member is one that is absent, but no element of a list can be; requests of a batch have words of
+            // their own for that.
+            if *json == Json::Null
+                && matches!(self.shapes[element.0].kind, Kind::Structure(_))
+                && !path.lower.starts_with("requestItems.")
+            {
+                let text =
+                    format!("Value null at '{}' failed to satisfy constraint: Member must not be null", path.lower);
+                self.faults.push(Fault { text, whole: false });
+                continue;
+            }
+            self.value(operation, element, json, &path);
         }
     }
 

@@ -315,6 +315,18 @@ fn a_table_of_a_batch_that_is_null_lacks_its_required_members() {
     }
 }
 
+/// spec/dynamodb-api.md 1.4: a null member is absent; an element of a list cannot be.
+#[test]
+fn a_null_in_a_list_is_refused() {
+    check(
+        "CreateTable",
+        r#"{"TableName":"abc","KeySchema":[{"AttributeName":"a","KeyType":"HASH"},null],"AttributeDefinitions":[null]}"#,
+        "ValidationException: 2 validation errors detected: Value null at 'keySchema.2.member' failed to satisfy constraint: \
+         Member must not be null; Value null at 'attributeDefinitions.1.member' failed to satisfy constraint: Member must not \
+         be null",
+    );
+}
+
 /// spec/dynamodb-api.md 6: rows `empty list` and `unknown action`.
 #[test]
 fn replaced_parameters_have_texts_of_their_own() {
