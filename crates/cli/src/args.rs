@@ -113,8 +113,8 @@ impl ServerArgs {
 pub struct UpArgs {
     /// Directory with a template (template.yaml, .yml or .json) and, if it likes, a writes.ndjson
     pub dir: PathBuf,
-    /// End once every record is processed: with 0; with 4 when records are parked; or with 3 when a record that fails, or a
-    /// function that cannot be invoked, blocks a shard
+    /// End once every record is processed: with 0, or with 3 when a record that fails, or a function that cannot be invoked,
+    /// blocks a shard
     #[arg(long)]
     pub exit_when_drained: bool,
     /// The server's flags.

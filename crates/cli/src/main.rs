@@ -1,7 +1,7 @@
 //! `tailrace`: the command line. Data goes to stdout, talk to stderr.
 //!
 //! Exit codes: 0 done; 1 could not (one line says why); 2 the command line is wrong; 3 `up --exit-when-drained` ended
-//! with a shard that a failing record, or a function that cannot be invoked, blocks; 4 it ended with records that are parked.
+//! with a shard that a failing record, or a function that cannot be invoked, blocks.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

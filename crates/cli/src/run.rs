@@ -25,9 +25,6 @@ const LAST_EVENTS: Duration = Duration::from_secs(1);
 /// `up --exit-when-drained` ended with a shard that a failing record blocks.
 const EXIT_BLOCKED: u8 = 3;
 
-/// `up --exit-when-drained` ended with everything processed but for records that were given up.
-const EXIT_PARKED: u8 = 4;
-
 /// `tailrace serve`.
 pub async fn serve(args: ServerArgs) -> Outcome {
     log_to_stderr();
@@ -133,7 +130,6 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
     let progress = server.mappings().settled().await.map_err(Failure)?;
     let parked = server.mappings().parked_records().await.map_err(Failure)?;
     let code = match progress {
-        Progress::Drained if parked > 0 => ExitCode::from(EXIT_PARKED),
         Progress::Drained => ExitCode::SUCCESS,
         Progress::Blocked(shards) => {
             for shard in shards {
