@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use crate::Failure;
 use crate::say::on_one_line;
 
-/// How long a call may take, from the connection to the last byte of the answer.
+/// How long a call may take as a rule, from the connection to the last byte of the answer.
 const CALL: Duration = Duration::from_millis(CLIENT_CALL_MS);
 
 /// Every answer of the service carries it, and hardly any other server's does.
@@ -26,6 +26,7 @@ pub struct Client {
     authority: String,
     port: u16,
     sender: Option<SendRequest<Full<Bytes>>>,
+    limit: Duration,
 }
 
 /// Why there is no answer.
@@ -84,9 +85,15 @@ impl Client {
             (!host.is_empty() && !authority.as_str().contains('@')).then_some((host, port))
         });
         match named {
-            Some((host, port)) => Ok(Client { authority: format!("{host}:{port}"), port, sender: None }),
+            Some((host, port)) => Ok(Client { authority: format!("{host}:{port}"), port, sender: None, limit: CALL }),
             None => Err(Failure(format!("the endpoint {endpoint:?} is not of the form http://host:port"))),
         }
+    }
+
+    /// With so much time for a call.
+    pub fn patient(mut self, limit: Duration) -> Client {
+        self.limit = limit;
+        self
     }
 
     /// Calls an operation.
@@ -134,10 +141,11 @@ impl Client {
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), NoAnswer> {
         // A call that does not end in an answer leaves no connection behind: the next one makes a new one.
         let sender = self.sender.take().filter(|sender| !sender.is_closed());
-        let (answer, sender) = tokio::time::timeout(CALL, self.exchange(sender, request)).await.map_err(|_| {
-            let seconds = CALL.as_secs();
-            NoAnswer::Unreachable(format!("http://{} did not answer within {seconds} seconds", self.authority))
-        })??;
+        let (answer, sender) =
+            tokio::time::timeout(self.limit, self.exchange(sender, request)).await.map_err(|_| {
+                let seconds = self.limit.as_secs();
+                NoAnswer::Unreachable(format!("http://{} did not answer within {seconds} seconds", self.authority))
+            })??;
         let (status, headers, bytes) = answer;
         if !headers.contains_key(MARK_OF_THE_SERVICE) {
             return Err(self.foreign());

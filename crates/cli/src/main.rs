@@ -17,6 +17,7 @@ mod run;
 mod say;
 mod show;
 mod signals;
+mod table;
 mod tail;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use crate::Outcome;
 use crate::args::{Output, ReadArgs};
 use crate::client::Client;
 use crate::say::{on_one_line, print};
+use crate::table::table;
 
 #[derive(Deserialize)]
 struct Page {
@@ -26,7 +27,7 @@ pub async fn run(args: ReadArgs) -> Outcome {
     let page = page.ok_or_else(|| client.refused(status, &text))?;
     match args.output {
         Output::Json => print(&text)?,
-        Output::Text => print(table(&page.mappings).trim_end_matches('\n'))?,
+        Output::Text => print(table(COLUMNS, rows(&page.mappings)))?,
     };
     Ok(ExitCode::SUCCESS)
 }
@@ -34,26 +35,8 @@ pub async fn run(args: ReadArgs) -> Outcome {
 const COLUMNS: [&str; 9] =
     ["TABLE", "FUNCTION", "SHARD", "STATE", "POSITION", "PENDING", "LAG", "PARKED", "LAST ERROR"];
 
-fn table(mappings: &[MappingReport]) -> String {
-    let mut rows = vec![COLUMNS.map(str::to_owned)];
-    for mapping in mappings {
-        for shard in &mapping.shards {
-            rows.push(row(mapping, shard));
-        }
-    }
-    let mut widths = [0; COLUMNS.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+fn rows(mappings: &[MappingReport]) -> impl Iterator<Item = [String; COLUMNS.len()]> {
+    mappings.iter().flat_map(|mapping| mapping.shards.iter().map(move |shard| row(mapping, shard)))
 }
 
 fn row(mapping: &MappingReport, shard: &ShardReport) -> [String; COLUMNS.len()] {
@@ -113,6 +96,6 @@ mod tests {
 TABLE       FUNCTION  SHARD      STATE     POSITION               PENDING  LAG   PARKED  LAST ERROR
 GameScores  level-up  shardId-1  retrying  100000000000000000007  3+       1m1s  0       KeyError: 'Score'
 ";
-        assert_eq!(table(&[mapping]), expect);
+        assert_eq!(table(COLUMNS, rows(&[mapping])) + "\n", expect);
     }
 }

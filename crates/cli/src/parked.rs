@@ -1,22 +1,29 @@
 //! `tailrace parked`: the records that were given up, and what is to become of them.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
+use tailrace_core::limits;
 use tailrace_server::{MappingReport, ParkedPage, ParkedReport};
 
 use crate::args::{Output, ParkedArgs};
 use crate::check::count;
 use crate::client::{Client, DYNAMODB};
-use crate::say::{print, say};
+use crate::say::{on_one_line, print, say};
+use crate::table::table;
 use crate::{Failure, Outcome};
 
 #[derive(Deserialize)]
 struct MappingsPage {
     mappings: Vec<MappingReport>,
 }
+
+/// How long a redrive may take: a function that is started for it, and its longest timeout.
+const REDRIVE: Duration =
+    Duration::from_millis(limits::FUNCTION_TIMEOUT_MAX_S as u64 * 1000 + 2 * limits::FUNCTION_INIT_DEFAULT_MS);
 
 /// What is done with each record.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +40,8 @@ pub async fn run(args: ParkedArgs) -> Outcome {
         (false, true) => Deed::Discard,
         (false, false) => Deed::Show,
     };
-    let mut client = Client::new(&args.read.client.endpoint())?;
+    // A redrive is answered when the function has ended.
+    let mut client = Client::new(&args.read.client.endpoint())?.patient(REDRIVE);
     let mappings = mappings(&mut client, args.mapping.as_deref()).await?;
     let (mut shown, mut done, mut refused) = (Vec::new(), 0, 0);
     for mapping in &mappings {
@@ -67,7 +75,7 @@ pub async fn run(args: ParkedArgs) -> Outcome {
         }
     }
     match (deed, args.read.output) {
-        (Deed::Show, Output::Text) => drop(print(table(&shown).trim_end_matches('\n'))?),
+        (Deed::Show, Output::Text) => drop(print(table(COLUMNS, shown.iter().map(row)))?),
         (Deed::Show, Output::Json) => {}
         (Deed::Redrive, _) => say(format_args!("{} redriven", count(done, "record"))),
         (Deed::Discard, _) => say(format_args!("{} discarded", count(done, "record"))),
@@ -131,27 +139,9 @@ fn line(deed: Deed, record: &ParkedReport, error: Option<&str>) -> Result<String
 
 const COLUMNS: [&str; 8] = ["MAPPING", "FUNCTION", "TABLE", "SHARD", "SEQUENCE NUMBER", "REASON", "AGE", "ERROR"];
 
-fn table(records: &[ParkedReport]) -> String {
-    let mut rows = vec![COLUMNS.map(str::to_owned)];
-    rows.extend(records.iter().map(row));
-    let mut widths = [0; COLUMNS.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 fn row(record: &ParkedReport) -> [String; COLUMNS.len()] {
     // An error is one row's: its line breaks are not the table's.
-    let error = record.error.split_whitespace().collect::<Vec<_>>().join(" ");
+    let error = on_one_line(&record.error);
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     [
         record.mapping.clone(),
@@ -196,6 +186,6 @@ mod tests {
 MAPPING  FUNCTION  TABLE   SHARD  SEQUENCE NUMBER        REASON                  AGE   ERROR
 0a1b     level-up  Scores  -      100000000000000000007  RetryAttemptsExhausted  1m1s  KeyError: 'Score'
 ";
-        assert_eq!(table(&[record]), expect);
+        assert_eq!(table(COLUMNS, [row(&record)]) + "\n", expect);
     }
 }
