@@ -35,12 +35,17 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+/// Stack of a thread that runs requests. A request's JSON may nest 2,000 levels, and a build without optimisation takes
+/// about a kilobyte for each.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 /// What a command ends with.
 pub type Outcome = Result<ExitCode, Failure>;
 
 fn main() -> ExitCode {
     let command = args::Cli::parse().command;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure::from(error)),
     };

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tailrace_core::limits::DRAIN_MS;
 use tailrace_server::clock::{SystemClock, SystemRng};
 use tailrace_server::mappings::Progress;
 use tailrace_server::{Config, Server, template};
@@ -106,8 +107,14 @@ impl Running {
     }
 
     /// Stops because the user wants it.
-    async fn drain(self) -> Result<(), Failure> {
+    async fn drain(mut self) -> Result<(), Failure> {
         say("draining; a second Ctrl-C ends at once");
+        // What waits for functions is delivered as far as the time allows; the rest is at the next start.
+        let settled = tokio::time::timeout(Duration::from_millis(DRAIN_MS), self.server.mappings().settled());
+        tokio::select! {
+            _settled_or_late = settled => {}
+            () = self.signals.next() => return Err(at_once()),
+        }
         self.stop().await
     }
 
@@ -116,14 +123,18 @@ impl Running {
         let stopped = tokio::select! {
             stopped = self.server.stop() => stopped.map_err(Failure),
             () = self.signals.next() => {
-                let why = "ended at once; the next start delivers again what was not confirmed";
-                return Err(Failure(why.to_owned()));
+                return Err(at_once());
             }
         };
         // Everything that was to be shown has been sent by now; senders that linger must not hold up the exit.
         let _ = tokio::time::timeout(LAST_EVENTS, self.shower).await;
         stopped
     }
+}
+
+/// A second signal came.
+fn at_once() -> Failure {
+    Failure("ended at once; the next start delivers again what was not confirmed".to_owned())
 }
 
 async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {

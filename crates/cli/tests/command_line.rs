@@ -171,3 +171,20 @@ fn a_server_raises_its_own_limit_of_open_files_where_it_may() {
     let stopped = server.interrupt();
     assert!(!stopped.stderr.contains("the limit of open files is 256"), "{}", stopped.stderr);
 }
+
+/// spec/dynamodb-api.md 1.4: nested past about 2,000 levels is no JSON to the service; neither is a crash.
+#[test]
+fn a_request_that_nests_deep_is_refused_and_the_server_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Tailrace::start(&["serve"], dir.path());
+    for levels in [100, 1950, 1999, 2500, 100_000] {
+        let open = r#"{"a":"#.repeat(levels);
+        let deep = format!("{open}1{}", "}".repeat(levels));
+        for body in [deep, open] {
+            let answer = server.call("DynamoDB_20120810.ListTables", &body);
+            let fine = answer.contains("TableNames") || answer.contains("SerializationException");
+            assert!(fine, "{levels}: {answer}");
+        }
+    }
+    assert_eq!(server.call("DynamoDB_20120810.ListTables", "{}"), r#"{"TableNames":[]}"#);
+}

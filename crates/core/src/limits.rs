@@ -166,6 +166,9 @@ pub const HTTP_IDLE_DEFAULT_MS: u64 = 120_000;
 pub const HTTP_WRITE_DEFAULT_MS: u64 = 30_000;
 /// A shutdown waits so long for the answers of requests that have begun, milliseconds. Ours.
 pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
+/// How long a server that is told to stop goes on delivering what waits for functions, milliseconds. Ours: with the
+/// shutdown behind it still below the patience of a container's supervisor with its default doubled.
+pub const DRAIN_MS: u64 = 5_000;
 /// A call of the command line to a server, from its connection to the end of the answer, milliseconds. Ours: what
 /// answers at all answers well within it, and a health check is not held up by a listener that says nothing.
 pub const CLIENT_CALL_MS: u64 = 5_000;

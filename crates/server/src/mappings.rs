@@ -1,14 +1,15 @@
 //! The event source mappings of the server: the runner, wired to the engine's streams, the functions and the events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_core::{ErrorCode, limits};
+use tailrace_core::{ErrorCode, Lsn, limits};
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
 use tailrace_mapping as runner;
@@ -45,6 +46,8 @@ pub struct Mappings {
     pub(crate) clock: Arc<dyn Clock>,
     functions: Functions,
     following: JoinHandle<()>,
+    /// Parked records that are with their functions again: mapping, shard, number.
+    pub(crate) redriving: Mutex<HashSet<(String, u64, Lsn)>>,
 }
 
 impl Mappings {
@@ -74,7 +77,7 @@ impl Mappings {
         let changes = functions.code_changes();
         let runner = Arc::new(runner::Mappings::load(dependencies).await?);
         let following = tokio::spawn(follow_code(Arc::clone(&runner), functions.clone(), changes));
-        Ok(Self { runner, clock, functions, following })
+        Ok(Self { runner, clock, functions, following, redriving: Mutex::default() })
     }
 
     /// Starts what is enabled.

@@ -72,6 +72,11 @@ impl Mappings {
     /// There is no such record.
     pub async fn redrive(&self, mapping: &str, shard: u64, number: &str) -> Result<Option<String>, ApiError> {
         let lsn = lsn(number).ok_or_else(not_parked)?;
+        let record = (mapping.to_owned(), shard, lsn);
+        if !self.redriving.lock().insert(record.clone()) {
+            return Ok(Some("the record is being redriven already".to_owned()));
+        }
+        let _redriving = Redriving { mappings: self, record };
         let redriven = self.runner.redrive(mapping, Some((ShardNo(shard), lsn))).await.map_err(failure)?;
         Ok(redriven.failed.map(|(_, error)| error))
     }
@@ -83,6 +88,18 @@ impl Mappings {
     pub async fn discard(&self, mapping: &str, shard: u64, number: &str) -> Result<(), ApiError> {
         let lsn = lsn(number).ok_or_else(not_parked)?;
         self.runner.discard(mapping, ShardNo(shard), lsn).await.map_err(failure)
+    }
+}
+
+/// A record that nobody else redrives while this lives, also if the client hangs up.
+struct Redriving<'a> {
+    mappings: &'a Mappings,
+    record: (String, u64, Lsn),
+}
+
+impl Drop for Redriving<'_> {
+    fn drop(&mut self) {
+        self.mappings.redriving.lock().remove(&self.record);
     }
 }
 

@@ -6,12 +6,12 @@
 //!
 //! Lines are sent over the wire like any client's. The mark of a line is part of the very commit that its operation makes
 //! ([`MarkedEngine`], behind a listener for the player alone): after a crash at any
-//! moment both are there or neither is, whatever a function wrote to the same item meanwhile. Two things have no commit
-//! of their own to be part of, and are marked right after: a line that was refused before it came to one, which changed
-//! nothing; and a BatchWriteItem, which is a commit for each of its items. A crash within a batch repeats that one line,
-//! and what is already so emits nothing.
+//! moment both are there or neither is, whatever a function wrote to the same item meanwhile. A BatchWriteItem is a commit for
+//! each of its items, and is marked right after them: a crash within it repeats that one line, and what is already so
+//! emits nothing.
 //!
-//! A line that is refused, or is no write, is told once and passed over, like in any client's log of writes.
+//! A line whose condition failed was decided, and is marked like one that wrote. A line that was refused before anything
+//! was decided (there is no such table), or is no write, is named and passed over, at every start until it is mended.
 
 mod lines;
 mod marked;
@@ -197,7 +197,8 @@ impl<C: Call> Player<'_, C> {
         };
         let answer =
             answer.map_err(|Failure(why)| Failure(format!("cannot play {FILE_NAME}:{}: {why}", line.number)))?;
-        if !made_the_mark {
+        // A line that was refused before anything was decided changed nothing: every start tries and names it again.
+        if !made_the_mark && answer.is_ok() {
             keep(self.db, key, value).await?;
         }
         Ok(answer)

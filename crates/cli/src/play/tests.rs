@@ -131,13 +131,24 @@ async fn a_crash_right_before_a_commit_loses_no_line() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_not_tried_again() {
+async fn what_was_decided_is_not_tried_again_and_what_could_not_be_is() {
     let bench = Bench::new(WRITES).await;
     bench.play().await;
     bench.call("DeleteItem", &json!({ "TableName": "Counters", "Key": { "Id": { "S": "b" } } })).await;
     bench.play().await;
     let item = bench.call("GetItem", &json!({ "TableName": "Counters", "Key": { "Id": { "S": "b" } } })).await;
     assert_eq!(item, json!({}), "the second put was refused while the item was there, and that was that");
+    // A table that is not there yet decides nothing: once it is there the line is played.
+    let bench = Bench::new(&WRITES.replace("Counters", "Others")).await;
+    bench.play().await;
+    let table = json!({ "TableName": "Others", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{ "AttributeName": "Id", "AttributeType": "S" }],
+        "KeySchema": [{ "AttributeName": "Id", "KeyType": "HASH" }] });
+    bench.call("CreateTable", &table).await;
+    bench.play().await;
+    bench.play().await;
+    let ask = json!({ "TableName": "Others", "Key": { "Id": { "S": "a" } } });
+    assert_eq!(bench.call("GetItem", &ask).await["Item"]["N"]["N"], SUM);
 }
 
 #[tokio::test]

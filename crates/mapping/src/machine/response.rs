@@ -1,8 +1,11 @@
 //! Reading a function's answer under ReportBatchItemFailures. Source: spec/event-source-mapping.md 7.4.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tailrace_core::SequenceNumber;
 
 use super::types::Record;
@@ -25,28 +28,59 @@ pub(crate) fn read(payload: &[u8], records: &[Record]) -> Verdict {
     if payload.trim_ascii().is_empty() {
         return Verdict::AllDone;
     }
-    let answer = match serde_json::from_slice(payload).or_else(|_| serde_json::from_slice(&with_nulls(payload))) {
-        Ok(Value::Object(answer)) => answer,
-        Ok(_) => return Verdict::AllDone,
-        Err(_) => return Verdict::NotJson,
+    let Some(failures) = failures(payload).or_else(|| failures(&with_nulls(payload)).map(Failures::into_owned)) else {
+        return Verdict::NotJson;
     };
-    let failures = match answer.get("batchItemFailures") {
-        None | Some(Value::Null) => return Verdict::AllDone,
-        Some(Value::Array(failures)) => failures,
-        Some(other) => return Verdict::AllFailed(format!("batchItemFailures is not a list: {}", shortened(other))),
+    let failures: Vec<Value> = match failures {
+        Failures::None => return Verdict::AllDone,
+        Failures::Some(text) => match serde_json::from_str(&text) {
+            Ok(failures) => failures,
+            Err(_) => {
+                return Verdict::AllFailed(format!(
+                    "batchItemFailures is not a list: {}",
+                    shortened(text.into_owned())
+                ));
+            }
+        },
     };
     let mut lowest: Option<usize> = None;
-    for failure in failures {
+    for failure in &failures {
         let index = failure.get("itemIdentifier").and_then(Value::as_str).and_then(|text| index_of(text, records));
         let Some(index) = index else {
             return Verdict::AllFailed(format!(
                 "batchItemFailures names no record of the batch: {}",
-                shortened(failure)
+                shortened(failure.to_string())
             ));
         };
         lowest = Some(lowest.map_or(index, |lowest| lowest.min(index)));
     }
     lowest.map_or(Verdict::AllDone, Verdict::FailedFrom)
+}
+
+/// What an answer says of failures: nothing, or the text of the member.
+enum Failures<'a> {
+    None,
+    Some(Cow<'a, str>),
+}
+
+impl Failures<'_> {
+    fn into_owned(self) -> Failures<'static> {
+        match self {
+            Failures::None => Failures::None,
+            Failures::Some(text) => Failures::Some(Cow::Owned(text.into_owned())),
+        }
+    }
+}
+
+/// Finds the member in an answer; `None`: no JSON. What else is in the answer is stepped over without recursion, however
+/// deep it nests: it must not keep a reported failure from being seen.
+fn failures(payload: &[u8]) -> Option<Failures<'_>> {
+    if !payload.trim_ascii_start().starts_with(b"{") {
+        return serde_json::from_slice::<IgnoredAny>(payload).ok().map(|_| Failures::None);
+    }
+    let members: HashMap<String, &RawValue> = serde_json::from_slice(payload).ok()?;
+    let member = members.get("batchItemFailures").map(|value| value.get()).filter(|text| *text != "null");
+    Some(member.map_or(Failures::None, |text| Failures::Some(Cow::Borrowed(text))))
 }
 
 /// The answer with `null` for the numbers that Python writes and JSON does not have: a failure reported beside one of them
@@ -87,8 +121,7 @@ fn index_of(identifier: &str, records: &[Record]) -> Option<usize> {
     (number.to_string() == identifier).then_some(index)
 }
 
-fn shortened(value: &Value) -> String {
-    let mut text = value.to_string();
+fn shortened(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(200) {
         text.truncate(end);
         text.push('…');

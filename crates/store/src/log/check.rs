@@ -61,6 +61,9 @@ pub fn check(files: &dyn Files, dir: &Path) -> Result<Vec<LogFault>, StoreError>
         Err(error) => return Err(error),
     }
     let Some(newest) = newest else { return Ok(faults) };
+    if SyncedFile::is_damaged(files, dir)? {
+        faults.push(fault(&dir.join("synced"), 0, "a valid slot, found none"));
+    }
     let (_, claimed) = SyncedFile::open(files, dir)?;
     let claim = claimed.max(newest.synced);
     let (prev, last, stop) = (None, Lsn::ZERO, None);

@@ -193,6 +193,16 @@ impl SyncedFile {
         Ok((Self { file, turn }, Position(claims[0].max(claims[1]))))
     }
 
+    /// True if neither slot verifies though something was written: a cut tears at most the one that was being written.
+    pub fn is_damaged(files: &dyn Files, dir: &Path) -> Result<bool, StoreError> {
+        let bytes = read_all(&*files.open(&dir.join(SYNCED_NAME))?)?;
+        let slots = SYNCED_SLOT_AT.map(|at| bytes.get(at as usize..at as usize + SYNCED_SLOT_BYTES).unwrap_or(&[1]));
+        let verifies = |slot: &&[u8]| {
+            slot.len() == SYNCED_SLOT_BYTES && &slot[..8] == SYNCED_MAGIC && xxh3_64(&slot[..16]) == u64_at(slot, 16)
+        };
+        Ok(!slots.iter().any(verifies) && slots.iter().any(|slot| slot.iter().any(|byte| *byte != 0)))
+    }
+
     /// Claims that everything before `position` is synced. Call it after the sync.
     pub fn claim(&mut self, position: Position) -> Result<(), StoreError> {
         let mut slot = [0; SYNCED_SLOT_BYTES];

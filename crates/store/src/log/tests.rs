@@ -584,6 +584,19 @@ fn a_missing_segment_and_an_older_tree_are_named_and_an_index_is_made_again() {
 }
 
 #[test]
+fn the_check_names_a_claim_that_cannot_be_read() {
+    let disk = SimFiles::new();
+    let (log, _) = filled(&disk, 3);
+    log.close().unwrap();
+    let path = Path::new(DIR).join("synced");
+    disk.flip_bit(&path, 9, 0);
+    assert_eq!(check(&disk, Path::new(DIR)).unwrap(), [], "a cut may have torn one of the two");
+    disk.flip_bit(&path, 512 + 9, 0);
+    let faults = check(&disk, Path::new(DIR)).unwrap();
+    assert!(faults.len() == 1 && faults[0].file.ends_with("synced"), "{faults:?}");
+}
+
+#[test]
 fn what_clients_store_never_looks_like_a_frame() {
     let disk = SimFiles::new();
     let log = open(&disk);

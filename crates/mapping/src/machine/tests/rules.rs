@@ -285,6 +285,7 @@ fn an_answer_that_is_no_json_is_told() {
         (format!(r#"{{{failed},"x":NaN}}"#), vec![3, 4], false),
         (format!(r#"{{"y":[-Infinity,Infinity, 1.5],{failed}}}"#), vec![3, 4], false),
         (format!(r#"{{"NaN":"\\\"NaN",{failed},"x":NaN}}"#), vec![3, 4], false),
+        (format!(r#"{{"deep":{}{},{failed}}}"#, "[".repeat(5000), "]".repeat(5000)), vec![3, 4], false),
         (r#"{"score":NaN}"#.into(), vec![], false),
         ("\"NaN\"".into(), vec![], false),
         (" ".into(), vec![], false),
