@@ -55,8 +55,11 @@ struct SupplyState {
     /// Numbers of the spare files.
     spares: Vec<u64>,
     next_number: u64,
-    /// Why the last preparation failed.
-    failed: Option<StoreError>,
+    /// Preparations that were begun.
+    begun: u64,
+    /// Which preparation failed last, and why, unless one succeeded since. It answers those who asked before it began:
+    /// to anyone else it is the past.
+    failed: Option<(u64, StoreError)>,
     /// More room is wanted than the usual number of segments has.
     short: bool,
     active_left: u64,
@@ -110,6 +113,11 @@ impl SupplyState {
             (self.reserved, self.largest) = (self.reserved + bytes, largest);
         }
         promised
+    }
+
+    /// The failure of a preparation that was begun after so many.
+    fn failed_since(&self, begun: u64) -> Option<StoreError> {
+        self.failed.as_ref().filter(|(number, _)| *number > begun).map(|(_, error)| error.clone())
     }
 
     fn give_back(&mut self, bytes: u64) {
@@ -276,7 +284,7 @@ pub(super) fn take_segment(log: &Inner) -> Result<Ready, StoreError> {
         prepare(log)?;
     }
     let mut state = log.supply.state.lock();
-    let mut asked = false;
+    let begun = state.begun;
     loop {
         log.healthy()?;
         if let Some(ready) = state.ready.pop_front() {
@@ -284,10 +292,10 @@ pub(super) fn take_segment(log: &Inner) -> Result<Ready, StoreError> {
             log.supply.work.notify_all();
             return Ok(ready);
         }
-        if asked && let Some(error) = &state.failed {
-            return Err(error.clone());
+        if let Some(error) = state.failed_since(begun) {
+            return Err(error);
         }
-        (asked, state.due, state.failed) = (true, true, None);
+        state.due = true;
         log.supply.work.notify_all();
         log.supply.done.wait(&mut state);
     }
@@ -299,53 +307,54 @@ pub(super) async fn reserve(log: &Arc<Inner>, bytes: u64) -> Result<Reservation,
         let max = log.frame_bytes_max();
         return Err(StoreError::Invalid(format!("a commit of {bytes} bytes is above the bound of {max}")));
     }
+    let begun = log.supply.state.lock().begun;
     loop {
         let changed = log.supply.notify.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        if let Some(reservation) = try_reserve(log, bytes)? {
+        if let Some(reservation) = try_reserve(log, bytes, begun)? {
             return Ok(reservation);
         }
         changed.await;
     }
 }
 
-fn try_reserve(log: &Arc<Inner>, bytes: u64) -> Result<Option<Reservation>, StoreError> {
+/// `begun`: the preparations that were begun when the caller first asked.
+fn try_reserve(log: &Arc<Inner>, bytes: u64, begun: u64) -> Result<Option<Reservation>, StoreError> {
     log.healthy()?;
     // A group of its own costs the frame up to a sector of alignment.
     let bytes = bytes + SECTOR_BYTES as u64;
-    let mut tried = false;
     loop {
         let mut state = log.supply.state.lock();
         if state.promise(bytes) {
             return Ok(Some(Reservation { log: log.clone(), bytes }));
         }
-        (state.short, state.due) = (true, true);
-        log.supply.work.notify_all();
-        if let Some(error) = state.failed.take_if(|_| log.settings.background || tried) {
+        if let Some(error) = state.failed_since(begun) {
             return Err(error);
         }
+        (state.short, state.due) = (true, true);
+        log.supply.work.notify_all();
         if log.settings.background {
             return Ok(None);
         }
         drop(state);
         let _ = prepare(log);
-        tried = true;
     }
 }
 
 /// Prepares segments until enough stand ready.
 pub(super) fn prepare(log: &Inner) -> Result<(), StoreError> {
     loop {
-        let (number, spare) = {
+        let (begun, number, spare) = {
             let mut state = log.supply.state.lock();
             if state.ready.len() >= log.settings.segments_ahead && !state.short {
                 return Ok(());
             }
             state.short = false;
+            state.begun += 1;
             let number = state.next_number;
             state.next_number += 1;
-            (number, state.spares.pop())
+            (state.begun, number, state.spares.pop())
         };
         let made = make(log.files.as_ref(), log, number, spare);
         let result = {
@@ -357,7 +366,7 @@ pub(super) fn prepare(log: &Inner) -> Result<(), StoreError> {
                     Ok(())
                 }
                 Err(error) => {
-                    state.failed = Some(error.clone());
+                    state.failed = Some((begun, error.clone()));
                     Err(error)
                 }
             }
