@@ -48,11 +48,22 @@ pub(super) fn check(path: &Path) -> Vec<String> {
 
 /// The files of a tree that differ from what their manifest says, read without opening the tree.
 fn damaged_files(path: &Path) -> Vec<String> {
-    let Ok(bytes) = std::fs::read(path.join("current")) else {
-        return vec![path.join("current").display().to_string()];
-    };
+    let current = || std::fs::read(path.join("current")).unwrap_or_default();
+    let mut seen = current();
+    loop {
+        let damaged = differing_files(path, &seen);
+        // The tree may be open, and a flush or compaction may have replaced the manifest meanwhile.
+        let now = current();
+        if damaged.is_empty() || now == seen {
+            return damaged;
+        }
+        seen = now;
+    }
+}
+
+fn differing_files(path: &Path, current: &[u8]) -> Vec<String> {
     // The number of the manifest, and its checksum: the tables' checksums do not cover the manifest's own framing.
-    let (Some(id), Some(checksum)) = (bytes.first_chunk::<8>(), bytes.get(8..24)) else {
+    let (Some(id), Some(checksum)) = (current.first_chunk::<8>(), current.get(8..24)) else {
         return vec![path.join("current").display().to_string()];
     };
     let manifest = path.join(format!("v{}", u64::from_le_bytes(*id)));
