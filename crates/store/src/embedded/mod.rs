@@ -227,15 +227,23 @@ fn replay(log: &Log, tree: &Tree, applied: Lsn) -> Result<(), StoreError> {
         }
         tree.apply(changes);
         if tree.seal_if_due(last, false) {
-            match tree.flush(&mut |covered| log.set_persisted(covered)) {
-                // A full disk must not keep what is stored from being read. The log holds no more than the memtables
-                // that waited for their flush when it was written, so neither does the memory.
-                Err(StoreError::Full(why)) => tracing::error!(why, "the tree cannot be written; starting all the same"),
-                flushed => flushed?,
-            }
+            // A full disk must not keep what is stored from being read. The log holds no more than the memtables that
+            // waited for their flush when it was written, so neither does the memory.
+            flush_if_there_is_room(log, tree)?;
         }
         Ok(())
     })
+}
+
+/// Flushes the tree; a full disk is told of and passed over, since all of it is in the log.
+fn flush_if_there_is_room(log: &Log, tree: &Tree) -> Result<(), StoreError> {
+    match tree.flush(&mut |covered| log.set_persisted(covered)) {
+        Err(StoreError::Full(why)) => {
+            tracing::error!(why, "the tree cannot be written; what it lacks stays in the log");
+            Ok(())
+        }
+        flushed => flushed,
+    }
 }
 
 fn read_shards(tree: &Tree) -> Result<ShardTable, StoreError> {
@@ -514,11 +522,7 @@ impl Engine for EmbeddedEngine {
             }
             // With everything in the tree's files the next start has nothing to replay.
             if self.shared.tree.seal_if_due(self.shared.published(), true) {
-                match self.shared.tree.flush(&mut |covered| self.shared.log.set_persisted(covered)) {
-                    // All of it is in the log; the next start replays it.
-                    Err(StoreError::Full(why)) => tracing::error!(why, "the tree cannot be written at the end"),
-                    flushed => flushed?,
-                }
+                flush_if_there_is_room(&self.shared.log, &self.shared.tree)?;
             }
             self.shared.log.close()?;
             self.lock.lock().take();
