@@ -52,24 +52,33 @@ pub async fn play(path: &Path, server: &Server) -> Result<(), Failure> {
         return Ok(());
     }
     let db = server.db();
-    let (marked, engine) = marked(db).await?;
-    let (plain, marked) = (server.serve_beside(Arc::clone(db))?, server.serve_beside(marked)?);
-    let client = |at: &Beside| Client::new(&format!("http://{}", at.address));
-    play_through(path, Player { db, plain: client(&plain)?, marked: client(&marked)?, engine }).await
-}
-
-async fn play_through<C: Call>(path: &Path, mut player: Player<'_, C>) -> Result<(), Failure> {
-    let db = player.db;
-    let bytes = std::fs::read(path).map_err(|e| Failure(format!("cannot read {}: {e}", path.display())))?;
-    let lines = lines::read(&bytes);
-    let all = lines.len();
-    let pending = not_played(lines, db).await?;
-    tell_what_was_played(path, all, pending.len(), db).await?;
+    let file = read(path)?;
+    let pending = pending(path, &file, db).await?;
     if pending.is_empty() {
         return Ok(());
     }
+    let (marked, engine) = marked(db).await?;
+    let (plain, marked) = (server.serve_beside(Arc::clone(db))?, server.serve_beside(marked)?);
+    let client = |at: &Beside| Client::new(&format!("http://{}", at.address));
+    play_lines(path, &pending, Player { db, plain: client(&plain)?, marked: client(&marked)?, engine }).await
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|e| Failure(format!("cannot read {}: {e}", path.display())))
+}
+
+/// The lines of the file that are to be played.
+async fn pending<'a>(path: &Path, file: &'a [u8], db: &Db) -> Result<Vec<Line<'a>>, Failure> {
+    let lines = lines::read(file);
+    let all = lines.len();
+    let pending = not_played(lines, db).await?;
+    tell_what_was_played(path, all, pending.len(), db).await?;
+    Ok(pending)
+}
+
+async fn play_lines<C: Call>(path: &Path, pending: &[Line<'_>], mut player: Player<'_, C>) -> Result<(), Failure> {
     let (mut played, mut refused) = (0, 0);
-    for line in &pending {
+    for line in pending {
         match player.play(line).await? {
             Ok(()) => played += 1,
             Err(why) => {

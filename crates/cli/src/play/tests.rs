@@ -12,7 +12,7 @@ use tailrace_core::rng::SeededRng;
 use tailrace_engine::{Db, RequestContext, Service, Settings};
 use tailrace_store::ModelEngine;
 
-use super::{Call, Failure, Player, lines, marked, play_through};
+use super::{Call, Failure, Player, lines, marked, pending, play_lines, read};
 
 /// A database without a wire before it: nothing to wait for.
 struct Direct(Arc<Db>);
@@ -36,8 +36,13 @@ impl Call for Direct {
 }
 
 async fn play(file: &Path, db: &Arc<Db>) -> Result<(), Failure> {
+    let text = read(file)?;
+    let pending = pending(file, &text, db).await?;
+    if pending.is_empty() {
+        return Ok(());
+    }
     let (marked, engine) = marked(db).await?;
-    play_through(file, Player { db, plain: Direct(Arc::clone(db)), marked: Direct(marked), engine }).await
+    play_lines(file, &pending, Player { db, plain: Direct(Arc::clone(db)), marked: Direct(marked), engine }).await
 }
 
 struct Bench {
