@@ -1,4 +1,4 @@
-// The operations over the AWS SDK for JavaScript v3, errors included. Rows: spec/dynamodb-api.md 2, 4, 5, 7.1; spec/streams.md 3-8.
+// The operations over the AWS SDK for JavaScript v3, errors included. Rows: docs/spec/dynamodb-api.md 2, 4, 5, 7.1; docs/spec/streams.md 3-8.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";

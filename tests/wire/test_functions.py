@@ -1,6 +1,6 @@
 """Functions on streams, end to end: `up` with a template, real handlers, and handlers that go wrong.
 
-Rows: spec/lambda-runtime.md 4, 12; spec/event-source-mapping.md 5, 7.
+Rows: docs/spec/lambda-runtime.md 4, 12; docs/spec/event-source-mapping.md 5, 7.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The item operations over boto3, errors included. Rows: spec/dynamodb-api.md 2.5, 3, 4, 5, 7.1."""
+"""The item operations over boto3, errors included. Rows: docs/spec/dynamodb-api.md 2.5, 3, 4, 5, 7.1."""
 
 import botocore.exceptions
 import pytest

@@ -1,7 +1,7 @@
 """Kill -9 under load, again and again. Afterwards the stream from TRIM_HORIZON rebuilds the table exactly.
 
 TAILRACE_KILLS sets how often the server is killed (`cargo xtask crash` does it 100 times), TAILRACE_SEED the writers' seed.
-Rows: spec/streams.md 11 and 15 (9, 12).
+Rows: docs/spec/streams.md 11 and 15 (9, 12).
 """
 
 import collections

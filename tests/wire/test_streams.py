@@ -1,4 +1,4 @@
-"""The stream operations over boto3. Rows: spec/streams.md 3-11."""
+"""The stream operations over boto3. Rows: docs/spec/streams.md 3-11."""
 
 import botocore.exceptions
 import pytest

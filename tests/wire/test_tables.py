@@ -1,4 +1,4 @@
-"""The table operations over boto3. Rows: spec/dynamodb-api.md 2.1-2.4 and spec/streams.md 2."""
+"""The table operations over boto3. Rows: docs/spec/dynamodb-api.md 2.1-2.4 and docs/spec/streams.md 2."""
 
 import botocore.exceptions
 import pytest

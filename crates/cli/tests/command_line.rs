@@ -172,7 +172,7 @@ fn a_server_raises_its_own_limit_of_open_files_where_it_may() {
     assert!(!stopped.stderr.contains("the limit of open files is 256"), "{}", stopped.stderr);
 }
 
-/// spec/dynamodb-api.md 1.4: nested past about 2,000 levels is no JSON to the service; neither is a crash.
+/// docs/spec/dynamodb-api.md 1.4: nested past about 2,000 levels is no JSON to the service; neither is a crash.
 #[test]
 fn a_request_that_nests_deep_is_refused_and_the_server_goes_on() {
     let dir = tempfile::tempdir().unwrap();

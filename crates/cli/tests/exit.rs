@@ -42,7 +42,7 @@ fn up(dir: &Path, app: &str, function: &str, mapping: &str) -> Ended {
     run(&["up", &dir, "--port", "0", "--exit-when-drained", "--data-dir", &data.to_string_lossy()])
 }
 
-/// spec/event-source-mapping.md 7.1: what cannot be invoked spends no retry, so no number of retries ends it.
+/// docs/spec/event-source-mapping.md 7.1: what cannot be invoked spends no retry, so no number of retries ends it.
 #[test]
 fn a_function_that_cannot_be_invoked_ends_the_wait_with_3_and_the_reason() {
     let dir = tempfile::tempdir().unwrap();

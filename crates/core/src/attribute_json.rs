@@ -1,7 +1,7 @@
 //! Attribute values between the wire's JSON and [`AttributeValue`].
 //!
 //! Reading has two steps, because the service reports every wrong JSON type of a request before any wrong value:
-//! [`check_value`], called by the validator of requests, answers SerializationExceptions (spec/dynamodb-api.md 1.4);
+//! [`check_value`], called by the validator of requests, answers SerializationExceptions (docs/spec/dynamodb-api.md 1.4);
 //! [`read_value`] and [`read_item`] answer value errors (2.5, 3.1-3.3). The second step takes the tree apart, so that strings move.
 //! Given an unchecked tree the second step still answers an error, never a panic.
 //!
@@ -50,7 +50,7 @@ pub struct ValueError {
     pub current: String,
     /// The text in the `classic` wording.
     pub classic: String,
-    /// Whether an operation that has an envelope puts it before the `current` text (spec/dynamodb-api.md 4.9).
+    /// Whether an operation that has an envelope puts it before the `current` text (docs/spec/dynamodb-api.md 4.9).
     pub enveloped: bool,
 }
 
@@ -236,7 +236,7 @@ pub fn read_value(value: Json) -> Result<AttributeValue, ValueError> {
 }
 
 /// Reads a value of `ExpressionAttributeValues` whose JSON types are checked. It may nest one level deeper than an item, as
-/// long as it is only compared with: an update that would store it refuses it. Source: spec/dynamodb-api.md 3.3.
+/// long as it is only compared with: an update that would store it refuses it. Source: docs/spec/dynamodb-api.md 3.3.
 ///
 /// # Errors
 /// The first wrong value, in the order of the text.
@@ -401,7 +401,7 @@ fn read_binaries(members: Vec<Json>) -> Result<AttributeValue, ValueError> {
 
 /// `content`: of a list or map at `level`.
 fn too_deep(content: &Json, level: usize) -> ValueError {
-    /// From this level on the text loses its envelope. Source: spec/dynamodb-api.md 3.3.
+    /// From this level on the text loses its envelope. Source: docs/spec/dynamodb-api.md 3.3.
     const ENVELOPE_LEVELS_MAX: usize = 62;
     let text = "Nesting Levels have exceeded supported limits: \
                 Attributes in the item have nested levels beyond supported limit";

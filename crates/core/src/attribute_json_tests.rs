@@ -1,4 +1,4 @@
-//! Rows of spec/dynamodb-api.md 1.4 (wrong JSON types) and 2.5, 3.1-3.3 (wrong values).
+//! Rows of docs/spec/dynamodb-api.md 1.4 (wrong JSON types) and 2.5, 3.1-3.3 (wrong values).
 
 use super::*;
 
@@ -155,7 +155,7 @@ fn nesting_is_bounded_and_loses_its_envelope_far_beyond() {
     }
 }
 
-/// spec/dynamodb-api.md 3.3: containers are counted, whether or not anything is in the last of them; a value that is only
+/// docs/spec/dynamodb-api.md 3.3: containers are counted, whether or not anything is in the last of them; a value that is only
 /// compared with may have one more.
 #[test]
 fn an_empty_list_or_map_nests_as_deep_as_a_full_one() {

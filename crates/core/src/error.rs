@@ -1,5 +1,5 @@
 //! The errors that a client sees: a code, its namespace and HTTP status, and the exact message.
-//! Source: spec/dynamodb-api.md 1.3.
+//! Source: docs/spec/dynamodb-api.md 1.3.
 
 use crate::value::Item;
 

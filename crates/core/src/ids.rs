@@ -1,4 +1,5 @@
-//! Identifiers that several crates share: log sequence numbers and the sequence numbers of stream records.
+//! Identifiers that several crates share: log sequence numbers and the sequence numbers of stream records; tables, streams,
+//! shards, buckets and mappings.
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ impl fmt::Display for Lsn {
 }
 
 /// The `SequenceNumber` of a stream record: `10^20 + lsn`, written in decimal. Always 21 digits, so that the order of
-/// the numbers is the order of the texts. Source: spec/streams.md 5.2.
+/// the numbers is the order of the texts. Source: docs/spec/streams.md 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceNumber(pub Lsn);
 
@@ -48,6 +49,72 @@ impl SequenceNumber {
 impl fmt::Display for SequenceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", SEQUENCE_NUMBER_BASE + u128::from(self.0.0))
+    }
+}
+
+/// A table's number: unique in a data directory, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct TableId(pub u64);
+
+/// A stream's number: unique in a data directory, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct StreamId(pub u64);
+
+/// A shard's number: unique in a data directory, never reused, rising with creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct ShardNo(pub u64);
+
+/// A bucket: the part of the hash of a partition key that orders a table's items, a scan's segments and a stream's shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Bucket(pub u16);
+
+impl Bucket {
+    /// The first bucket.
+    pub const FIRST: Bucket = Bucket(0);
+    /// The last bucket.
+    pub const LAST: Bucket = Bucket(u16::MAX);
+}
+
+/// The buckets `first..=last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BucketRange {
+    /// First bucket.
+    pub first: Bucket,
+    /// Last bucket, inclusive.
+    pub last: Bucket,
+}
+
+impl BucketRange {
+    /// Every bucket.
+    pub const ALL: BucketRange = BucketRange { first: Bucket::FIRST, last: Bucket::LAST };
+
+    /// True if the bucket is one of the range.
+    pub fn contains(self, bucket: Bucket) -> bool {
+        (self.first..=self.last).contains(&bucket)
+    }
+}
+
+/// The uuid of an event source mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MappingId(pub u128);
+
+impl MappingId {
+    /// Reads a uuid in its usual text form, in either case. `None`: the text is no uuid.
+    pub fn parse(text: &str) -> Option<MappingId> {
+        let groups: Vec<&str> = text.split('-').collect();
+        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+        let digits = groups.concat();
+        if lengths != [8, 4, 4, 4, 12] || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        u128::from_str_radix(&digits, 16).ok().map(MappingId)
+    }
+}
+
+impl fmt::Display for MappingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = format!("{:032x}", self.0);
+        write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 }
 

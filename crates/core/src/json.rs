@@ -95,7 +95,7 @@ impl Json {
     }
 
     /// The boolean of a member that the model says is one: `true` or `false`, or one of the strings that the service
-    /// takes for them. Source: spec/dynamodb-api.md 1.4.
+    /// takes for them. Source: docs/spec/dynamodb-api.md 1.4.
     pub fn as_lenient_bool(&self) -> Option<bool> {
         match self {
             Json::Bool(value) => Some(*value),
@@ -109,7 +109,7 @@ impl Json {
     }
 
     /// A number as the service reads it into a long: the fraction is cut off, what lies outside the range is moved to its
-    /// end. Source: spec/dynamodb-api.md 1.4.
+    /// end. Source: docs/spec/dynamodb-api.md 1.4.
     pub fn as_saturated_i64(&self) -> Option<i64> {
         let literal = match self {
             Json::Integer(literal) => match literal.parse() {

@@ -4,6 +4,7 @@
 //! their UTF-8 bytes, binaries by their bytes), and equal values have equal bytes. Strings and binaries are their own
 //! bytes, so `begins_with` is a prefix of bytes; numbers are `Number::encode_key`. Described in docs/format.md.
 
+use crate::ids::Bucket;
 use crate::limits::{HASH_KEY_BYTES_MAX, RANGE_KEY_BYTES_MAX};
 use crate::number::Number;
 use crate::value::{AttributeValue, Item};
@@ -104,7 +105,7 @@ pub struct KeyBytes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PartitionHash {
     /// Places the partition in the table, a scan's segment and a stream's shard.
-    pub bucket: u16,
+    pub bucket: Bucket,
     /// Places the partition in one of the lanes of a mapping; independent of the bucket.
     pub lane: u32,
 }
@@ -120,7 +121,7 @@ impl KeyBytes {
 pub fn partition_hash(partition: &[u8]) -> PartitionHash {
     let digest = Md5::new().chain_update(b"Outliers").chain_update(partition).finalize();
     PartitionHash {
-        bucket: u16::from_be_bytes([digest[0], digest[1]]),
+        bucket: Bucket(u16::from_be_bytes([digest[0], digest[1]])),
         lane: u32::from_be_bytes([digest[2], digest[3], digest[4], digest[5]]),
     }
 }

@@ -3,7 +3,7 @@
 //! tree that the matching expression becomes, so that nothing here evaluates anything.
 //!
 //! Values arrive converted; that one parameter does not go with another is the engine's to say.
-//! Source: spec/dynamodb-api.md 6.
+//! Source: docs/spec/dynamodb-api.md 6.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

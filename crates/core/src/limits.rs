@@ -1,47 +1,47 @@
 //! Every limit in one place, each with its source: an AWS limit, or our reason. Units are last in the names.
 
-/// Largest request body, bytes. Source: spec/dynamodb-api.md 1.
+/// Largest request body, bytes. Source: docs/spec/dynamodb-api.md 1.
 pub const REQUEST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Largest item, bytes by the item size rule. Source: spec/dynamodb-api.md 3.4.
+/// Largest item, bytes by the item size rule. Source: docs/spec/dynamodb-api.md 3.4.
 pub const ITEM_BYTES_MAX: usize = 409_600;
 /// Deepest nesting of an attribute value, the value itself counted; an empty list or map counts as if it held something.
-/// Source: spec/dynamodb-api.md 3.3.
+/// Source: docs/spec/dynamodb-api.md 3.3.
 pub const NESTING_LEVELS_MAX: usize = 32;
-/// Longest name of an attribute, bytes. Source: spec/dynamodb-api.md 3.5.
+/// Longest name of an attribute, bytes. Source: docs/spec/dynamodb-api.md 3.5.
 pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 65_535;
-/// Largest partition key value, bytes. Source: spec/dynamodb-api.md 3.5.
+/// Largest partition key value, bytes. Source: docs/spec/dynamodb-api.md 3.5.
 pub const HASH_KEY_BYTES_MAX: usize = 2048;
-/// Largest sort key value, bytes. Source: spec/dynamodb-api.md 3.5.
+/// Largest sort key value, bytes. Source: docs/spec/dynamodb-api.md 3.5.
 pub const RANGE_KEY_BYTES_MAX: usize = 1024;
-/// Largest expression, bytes. Source: spec/dynamodb-api.md 4.1.
+/// Largest expression, bytes. Source: docs/spec/dynamodb-api.md 4.1.
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
-/// Most operators and functions in an expression. Source: spec/dynamodb-api.md 4.1.
+/// Most operators and functions in an expression. Source: docs/spec/dynamodb-api.md 4.1.
 pub const EXPRESSION_OPERATORS_MAX: usize = 300;
-/// Longest key of the placeholder maps, sigil included, bytes. Source: spec/dynamodb-api.md 4.1.
+/// Longest key of the placeholder maps, sigil included, bytes. Source: docs/spec/dynamodb-api.md 4.1.
 pub const PLACEHOLDER_BYTES_MAX: usize = 255;
-/// Most bytes of the two placeholder maps together. Source: spec/dynamodb-api.md 4.1.
+/// Most bytes of the two placeholder maps together. Source: docs/spec/dynamodb-api.md 4.1.
 pub const PLACEHOLDER_MAPS_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Most operands of IN. Source: spec/dynamodb-api.md 4.1.
+/// Most operands of IN. Source: docs/spec/dynamodb-api.md 4.1.
 pub const IN_OPERANDS_MAX: usize = 100;
-/// Bytes of items after which a page of Query or Scan ends. Source: spec/dynamodb-api.md 5.2.
+/// Bytes of items after which a page of Query or Scan ends. Source: docs/spec/dynamodb-api.md 5.2.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of items up to which a page is filtered and projected on the runtime's own thread. Our reason: a usual filter is
 /// done with them before another thread has begun, and one of 300 operators within a few milliseconds.
 pub const PAGE_INLINE_BYTES_MAX: usize = 16 * 1024;
 /// Items up to which a page is filtered and projected on the runtime's own thread. Our reason: as above.
 pub const PAGE_INLINE_ROWS_MAX: usize = 64;
-/// Most keys of a BatchGetItem. Source: spec/dynamodb-api.md 7.1.
+/// Most keys of a BatchGetItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_GET_KEYS_MAX: usize = 100;
 /// Bytes of items after which a BatchGetItem leaves keys unprocessed: AWS's 16 MB are decimal, since 52 items of 300 KB are
-/// what fits. Source: spec/dynamodb-api.md 7.1.
+/// what fits. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
-/// Most writes of a BatchWriteItem. Source: spec/dynamodb-api.md 7.1.
+/// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
-/// Most records of a GetRecords page. Source: spec/streams.md 7.
+/// Most records of a GetRecords page. Source: docs/spec/streams.md 7.
 pub const GET_RECORDS_MAX: usize = 1000;
-/// Bytes after which a GetRecords page ends. Source: spec/streams.md 7.
+/// Bytes after which a GetRecords page ends. Source: docs/spec/streams.md 7.
 pub const GET_RECORDS_BYTES_MAX: usize = 1024 * 1024;
-/// Life of a shard iterator, milliseconds. Source: spec/streams.md 6.
+/// Life of a shard iterator, milliseconds. Source: docs/spec/streams.md 6.
 pub const SHARD_ITERATOR_LIFE_MS: u64 = 15 * 60 * 1000;
 /// How far the newest commit may be ahead of the clock at a start before the operator is told, milliseconds. Our reason:
 /// clocks are set by seconds all the time, and that does no harm.
@@ -49,43 +49,43 @@ pub const STORE_AHEAD_OF_CLOCK_MS_MAX: u64 = 60_000;
 /// How far the Timestamp of AT_TIMESTAMP may lie ahead of our clock, milliseconds. Our reason: "now" is asked for by a
 /// client whose clock is not ours; the spec's future (streams.md 6) is a mistake, not a difference of clocks.
 pub const TIMESTAMP_AHEAD_MS_MAX: u64 = 1000;
-/// Default life of a stream record, milliseconds. Source: spec/streams.md 12.
+/// Default life of a stream record, milliseconds. Source: docs/spec/streams.md 12.
 pub const STREAM_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
-/// Largest event or response of a synchronous invocation, bytes. Source: spec/event-source-mapping.md 5.1, 12.
+/// Largest event or response of a synchronous invocation, bytes. Source: docs/spec/event-source-mapping.md 5.1, 12.
 pub const INVOKE_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 
 // Functions.
 
-/// Default timeout of a function, seconds. Source: spec/lambda-runtime.md 5.
+/// Default timeout of a function, seconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_TIMEOUT_DEFAULT_S: u32 = 3;
-/// Longest timeout of a function, seconds. Source: spec/lambda-runtime.md 5.
+/// Longest timeout of a function, seconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_TIMEOUT_MAX_S: u32 = 900;
-/// Default memory size of a function, MB. Source: spec/lambda-runtime.md 5.
+/// Default memory size of a function, MB. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_MEMORY_DEFAULT_MB: u32 = 128;
-/// Smallest memory size of a function, MB. Source: spec/lambda-runtime.md 5.
+/// Smallest memory size of a function, MB. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_MEMORY_MIN_MB: u32 = 128;
 /// Largest memory size of a function, MB. Source: AWS Lambda quotas.
 pub const FUNCTION_MEMORY_MAX_MB: u32 = 10_240;
-/// All names and values of a function's variables, bytes. Source: spec/lambda-runtime.md 6.
+/// All names and values of a function's variables, bytes. Source: docs/spec/lambda-runtime.md 6.
 pub const FUNCTION_VARIABLES_BYTES_MAX: usize = 4096;
-/// Largest response that a function may post, bytes. Source: the text of spec/lambda-runtime.md 4.
+/// Largest response that a function may post, bytes. Source: the text of docs/spec/lambda-runtime.md 4.
 pub const FUNCTION_RESPONSE_BYTES_MAX: usize = 6_291_556;
 /// Bytes of one post of a runtime after which reading stops and the connection is closed. Ours: a response over the
 /// limit is read and thrown away up to here, so that the runtime survives its own mistake.
 pub const FUNCTION_POST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Invocations at once, all functions together. Ours: each is an operating system process (AWS: 1,000).
 pub const FUNCTION_CONCURRENCY_DEFAULT_MAX: usize = 64;
-/// Longest start of a process, milliseconds. Source: spec/lambda-runtime.md 5.
+/// Longest start of a process, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_INIT_DEFAULT_MS: u64 = 10_000;
-/// A process without work for so long is stopped, milliseconds. Source: spec/lambda-runtime.md 5.
+/// A process without work for so long is stopped, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_IDLE_DEFAULT_MS: u64 = 10 * 60 * 1000;
-/// From SIGTERM to SIGKILL at a timeout, milliseconds. Source: spec/lambda-runtime.md 5.
+/// From SIGTERM to SIGKILL at a timeout, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_TIMEOUT_GRACE_MS: u64 = 300;
-/// From SIGTERM to SIGKILL at a stop, milliseconds. Source: spec/lambda-runtime.md 5.
+/// From SIGTERM to SIGKILL at a stop, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_STOP_GRACE_MS: u64 = 2000;
-/// First pause before a process is started again after a failed start, milliseconds. Source: spec/lambda-runtime.md 5.
+/// First pause before a process is started again after a failed start, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_RESTART_PAUSE_MIN_MS: u64 = 100;
-/// Longest such pause, milliseconds. Source: spec/lambda-runtime.md 5.
+/// Longest such pause, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_RESTART_PAUSE_MAX_MS: u64 = 10_000;
 /// Between two looks at whether a function's code has changed, at least so many milliseconds. Ours: shorter than it takes to
 /// save a file and to look at what became of it.
@@ -102,7 +102,7 @@ pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
 /// Longest that a full log channel holds up a function's output, milliseconds. Ours.
 pub const FUNCTION_LOG_WAIT_MS: u64 = 250;
-/// Deepest nesting of a request's JSON. Source: spec/dynamodb-api.md 1.4 (about 2,000 levels).
+/// Deepest nesting of a request's JSON. Source: docs/spec/dynamodb-api.md 1.4 (about 2,000 levels).
 pub const JSON_NESTING_MAX: usize = 2000;
 /// Most values in a request's JSON. Our reason: a tree costs memory by its values, not by its bytes. The densest request
 /// that an operation can use is full of `{"L":[]},`, nine bytes for two values.
@@ -110,7 +110,7 @@ pub const JSON_VALUES_MAX: usize = REQUEST_BODY_BYTES_MAX / 4;
 /// Size of a log segment, bytes. Ours: large enough that a new one is rare, small enough that retention frees room soon.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// A log frame is at most this fraction of a segment (16 MiB): the largest commit is a transaction, whose items are at
-/// most 4 MiB together (spec/dynamodb-api.md 9), so at most 8 MiB of images.
+/// most 4 MiB together (docs/spec/dynamodb-api.md 9), so at most 8 MiB of images.
 pub const LOG_FRAME_SEGMENT_FRACTION: u64 = 4;
 
 // Wire.
@@ -178,7 +178,7 @@ pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const SHARDS_PER_STREAM_MAX: usize = 256;
 /// Most decoded table descriptors kept in memory. Our reason: a descriptor takes about 1 KB; AWS allows 2,500 tables.
 pub const DESCRIPTOR_CACHE_MAX: usize = 4096;
-/// Most errors listed in one `N validation errors detected` text. Source: spec/dynamodb-api.md 1.5.
+/// Most errors listed in one `N validation errors detected` text. Source: docs/spec/dynamodb-api.md 1.5.
 pub const VALIDATION_ERRORS_MAX: usize = 10;
 /// Most bytes of a request's value that an error repeats. Our reason: an answer must not be as large as the request.
 pub const ECHOED_VALUE_BYTES_MAX: usize = 4096;
@@ -203,9 +203,9 @@ pub const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 pub const PARKED_RECORDS_MAX: u64 = 10_000;
 /// Most bytes of parked records of a mapping's shard. Our reason: as above.
 pub const PARKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Wait before the first retry of a failing batch, milliseconds. Source: spec/event-source-mapping.md 7.2.
+/// Wait before the first retry of a failing batch, milliseconds. Source: docs/spec/event-source-mapping.md 7.2.
 pub const BACKOFF_FIRST_MS: u64 = 1000;
-/// Longest wait before a retry of a failing batch, milliseconds. Source: spec/event-source-mapping.md 7.2.
+/// Longest wait before a retry of a failing batch, milliseconds. Source: docs/spec/event-source-mapping.md 7.2.
 pub const BACKOFF_MS_MAX: u64 = 60_000;
 /// Bytes of records (as events) that a mapping's shard reads ahead of its batches, beside the page that passes the
 /// bound. Our reason: two full payloads, so that the next batch is ready when the last one ends.
@@ -214,15 +214,15 @@ pub const MAPPING_READ_AHEAD_BYTES_MAX: usize = 2 * INVOKE_PAYLOAD_BYTES_MAX;
 pub const MAPPING_FETCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest error text that a checkpoint or a parked record keeps, bytes. Our reason: checkpoints are written often.
 pub const MAPPING_ERROR_BYTES_MAX: usize = 2048;
-/// Largest BatchSize. Source: spec/event-source-mapping.md 2.
+/// Largest BatchSize. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_BATCH_RECORDS_MAX: i64 = 10_000;
-/// Largest MaximumBatchingWindowInSeconds. Source: spec/event-source-mapping.md 2.
+/// Largest MaximumBatchingWindowInSeconds. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_WINDOW_S_MAX: i64 = 300;
-/// Largest ParallelizationFactor. Source: spec/event-source-mapping.md 2.
+/// Largest ParallelizationFactor. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_LANES_MAX: i64 = 10;
-/// Largest MaximumRecordAgeInSeconds. Source: spec/event-source-mapping.md 2.
+/// Largest MaximumRecordAgeInSeconds. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_RECORD_AGE_S_MAX: i64 = 604_800;
-/// Largest MaximumRetryAttempts. Source: spec/event-source-mapping.md 2.
+/// Largest MaximumRetryAttempts. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_RETRIES_MAX: i64 = 10_000;
 /// Most event source mappings. Our reason: each holds a task and a read-ahead buffer for every shard.
 pub const MAPPINGS_MAX: usize = 1000;
@@ -237,11 +237,11 @@ pub const STATISTICS_PAGE_BYTES: usize = 1024 * 1024;
 pub const STATISTICS_ROWS_MAX: u64 = 50_000;
 /// Bytes of items after which DescribeTable stops counting. Our reason: as above; 50,000 items of 1 KB stay below it.
 pub const STATISTICS_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Provisioned units at which a request is nonsense. Source: spec/dynamodb-api.md 2.1 row 5.
+/// Provisioned units at which a request is nonsense. Source: docs/spec/dynamodb-api.md 2.1 row 5.
 pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
-/// Read units per second that an on-demand table can take at once, as AWS tells. Source: spec/dynamodb-api.md 2.2.
+/// Read units per second that an on-demand table can take at once, as AWS tells. Source: docs/spec/dynamodb-api.md 2.2.
 pub const WARM_READ_UNITS: i64 = 12_000;
-/// Write units per second that an on-demand table can take at once. Source: spec/dynamodb-api.md 2.2.
+/// Write units per second that an on-demand table can take at once. Source: docs/spec/dynamodb-api.md 2.2.
 pub const WARM_WRITE_UNITS: i64 = 4_000;
-/// Default and largest page of ListTables, ListStreams and DescribeStream. Source: spec/dynamodb-api.md 2.4, streams.md 13.
+/// Default and largest page of ListTables, ListStreams and DescribeStream. Source: docs/spec/dynamodb-api.md 2.4, streams.md 13.
 pub const LIST_PAGE_MAX: usize = 100;

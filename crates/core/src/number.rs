@@ -1,4 +1,4 @@
-//! Number: an exact decimal of up to 38 significant digits. Source: spec/dynamodb-api.md 3.1.
+//! Number: an exact decimal of up to 38 significant digits. Source: docs/spec/dynamodb-api.md 3.1.
 //!
 //! Invariants: a `Number` is always normalised and in range, so equal values are equal structs, have equal hashes and
 //! equal key bytes; the order of the key bytes is the order of the values. No binary floating point anywhere.
@@ -6,9 +6,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Most significant digits. Source: spec/dynamodb-api.md 3.1.
+/// Most significant digits. Source: docs/spec/dynamodb-api.md 3.1.
 const DIGITS_MAX: u32 = 38;
-/// Power of ten of the leading digit: the smallest and the largest. Source: spec/dynamodb-api.md 3.1.
+/// Power of ten of the leading digit: the smallest and the largest. Source: docs/spec/dynamodb-api.md 3.1.
 const LEADING_MIN: i64 = -130;
 const LEADING_MAX: i64 = 125;
 
@@ -141,7 +141,7 @@ impl Number {
     }
 
     /// Bytes that the number counts for in an item: 1, and one for two digits before and after the decimal point, and 1
-    /// for the minus. Source: spec/dynamodb-api.md 3.4.
+    /// for the minus. Source: docs/spec/dynamodb-api.md 3.4.
     pub fn storage_size(&self) -> usize {
         if self.is_zero() {
             return 1;

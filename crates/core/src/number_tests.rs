@@ -1,4 +1,4 @@
-//! Rows of spec/dynamodb-api.md 3.1 and 3.4 for numbers, and the properties of their order and key bytes.
+//! Rows of docs/spec/dynamodb-api.md 3.1 and 3.4 for numbers, and the properties of their order and key bytes.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Sizes of values and items as the service counts them. Source: spec/dynamodb-api.md 3.4.
+//! Sizes of values and items as the service counts them. Source: docs/spec/dynamodb-api.md 3.4.
 //!
 //! They decide what fits, what is charged and where pages end; they are not the sizes of stored bytes.
 
@@ -40,7 +40,7 @@ mod tests {
     use crate::attribute_json::read_item;
     use crate::json::Json;
 
-    /// Rows of spec/dynamodb-api.md 3.4.
+    /// Rows of docs/spec/dynamodb-api.md 3.4.
     #[test]
     fn items_count_names_and_values() {
         for (item, size) in [

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::number::Number;
 
 /// A typed attribute value. Sets keep their members in the order in which they are answered: strings and binaries by
-/// their bytes, numbers by value. Source: spec/dynamodb-api.md 3.2.
+/// their bytes, numbers by value. Source: docs/spec/dynamodb-api.md 3.2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttributeValue {
     /// String.

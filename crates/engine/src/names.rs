@@ -44,7 +44,7 @@ impl<'a> StreamArn<'a> {
 /// The table's name that a `TableName` member means: a name, or the ARN of a table of this region and account.
 ///
 /// # Errors
-/// ValidationException for a foreign or malformed ARN. Source: spec/dynamodb-api.md 1.6.
+/// ValidationException for a foreign or malformed ARN. Source: docs/spec/dynamodb-api.md 1.6.
 pub fn table_name<'a>(settings: &Settings, text: &'a str) -> Result<&'a str, ApiError> {
     if !text.starts_with("arn:") {
         return Ok(text);

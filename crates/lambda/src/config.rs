@@ -1,5 +1,5 @@
 //! What a function is: its configuration, and the rules that a configuration must keep.
-//! Source: spec/lambda-runtime.md 5, 6, 7.5.
+//! Source: docs/spec/lambda-runtime.md 5, 6, 7.5.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -134,7 +134,7 @@ impl Family {
 }
 
 /// Names that the host sets, that would switch a client into another mode, or that AWS heeds and Tailrace would pass over
-/// in silence (AWS_LAMBDA_EXEC_WRAPPER: a script in the runtime's place). Source: spec/lambda-runtime.md 6.
+/// in silence (AWS_LAMBDA_EXEC_WRAPPER: a script in the runtime's place). Source: docs/spec/lambda-runtime.md 6.
 const RESERVED_VARIABLES: &[&str] = &[
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",

@@ -1,4 +1,4 @@
-//! The exact error documents that the host itself writes. Source: spec/lambda-runtime.md 2, 4.
+//! The exact error documents that the host itself writes. Source: docs/spec/lambda-runtime.md 2, 4.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(std::str::from_utf8(&document).unwrap(), expected);
     }
 
-    /// spec/lambda-runtime.md 4, each row.
+    /// docs/spec/lambda-runtime.md 4, each row.
     #[test]
     fn each_document_has_its_exact_bytes() {
         let exit = |code: i32| ExitStatus::from_raw(code << 8);

@@ -1,4 +1,4 @@
-//! The host side of the Lambda Runtime API: one listener for one process. Source: spec/lambda-runtime.md 2, 3, 9.
+//! The host side of the Lambda Runtime API: one listener for one process. Source: docs/spec/lambda-runtime.md 2, 3, 9.
 //!
 //! Every listener is on the loopback with a port of its own, so a call needs no name of its sender. It refuses what a
 //! web page could send there (a foreign Host, an Origin, fetch metadata), holds a bounded number of connections, and

@@ -1,5 +1,5 @@
 //! What goes into an invocation and what comes out of it.
-//! Source: spec/lambda-runtime.md 3-5; spec/event-source-mapping.md 7, 12.
+//! Source: docs/spec/lambda-runtime.md 3-5; docs/spec/event-source-mapping.md 7, 12.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! How a process of a function is started: its program, its arguments and its whole environment.
-//! Source: spec/lambda-runtime.md 6, 7.
+//! Source: docs/spec/lambda-runtime.md 6, 7.
 //!
 //! Invariant: the environment is built from nothing; the only thing taken from this process is where its PATH finds
 //! a Python interpreter.

@@ -1,4 +1,4 @@
-//! Every way in which a function fails, with the exact document. spec/lambda-runtime.md 4, 5, 12 rows 2, 3.
+//! Every way in which a function fails, with the exact document. docs/spec/lambda-runtime.md 4, 5, 12 rows 2, 3.
 
 #![allow(clippy::unwrap_used, reason = "tests unwrap")]
 
@@ -243,7 +243,7 @@ async fn failed_starts_are_spaced_out() {
     bench.stop().await;
 }
 
-/// spec/lambda-runtime.md 5, "back off restarts": ten callers that fail together are one failed start.
+/// docs/spec/lambda-runtime.md 5, "back off restarts": ten callers that fail together are one failed start.
 #[tokio::test]
 async fn starts_that_fail_together_lengthen_the_pause_once() {
     let bench = Bench::with(|settings| settings.concurrency_max = 10);

@@ -1,4 +1,4 @@
-//! How processes come and go. spec/lambda-runtime.md 5, 12 rows 10, 11.
+//! How processes come and go. docs/spec/lambda-runtime.md 5, 12 rows 10, 11.
 
 #![allow(clippy::unwrap_used, reason = "tests unwrap")]
 
@@ -66,7 +66,7 @@ def handler(event, context):
     return daemon
 "#;
 
-/// spec/lambda-runtime.md 5: the whole environment is thrown away, at a stop, when it is not needed and when it crashes.
+/// docs/spec/lambda-runtime.md 5: the whole environment is thrown away, at a stop, when it is not needed and when it crashes.
 #[tokio::test]
 async fn a_daemon_does_not_outlive_its_environment() {
     let mut bench = Bench::new();
@@ -172,7 +172,7 @@ async fn an_update_under_load_loses_nothing_and_the_old_process_goes() {
     bench.stop().await;
 }
 
-/// spec/lambda-runtime.md 8, "local directory": used in place; what was edited is what runs next.
+/// docs/spec/lambda-runtime.md 8, "local directory": used in place; what was edited is what runs next.
 #[tokio::test]
 async fn edited_code_runs_from_the_next_invocation_on() {
     let mut bench = Bench::new();

@@ -1,4 +1,4 @@
-//! What an unmodified Python handler may return, and what it is told. spec/lambda-runtime.md 12 rows 1, 4, 5, 8, 9.
+//! What an unmodified Python handler may return, and what it is told. docs/spec/lambda-runtime.md 12 rows 1, 4, 5, 8, 9.
 
 #![allow(clippy::unwrap_used, reason = "tests unwrap")]
 
@@ -53,7 +53,7 @@ async fn a_client_is_chosen_without_a_setting_and_sees_the_same_function() {
     bench.stop().await;
 }
 
-/// spec/lambda-runtime.md 6, row PYTHONPATH; 7.1, 7.2. The code directory is on the path of the handler and of what it
+/// docs/spec/lambda-runtime.md 6, row PYTHONPATH; 7.1, 7.2. The code directory is on the path of the handler and of what it
 /// starts, but not yet when the client imports what it needs.
 #[tokio::test]
 async fn files_named_like_the_standard_library_do_not_stop_the_client() {
@@ -175,7 +175,7 @@ async fn the_environment_is_built_from_nothing() {
     bench.stop().await;
 }
 
-/// spec/lambda-runtime.md 6, row LD_LIBRARY_PATH.
+/// docs/spec/lambda-runtime.md 6, row LD_LIBRARY_PATH.
 #[tokio::test]
 async fn a_bootstrap_finds_the_libraries_beside_it() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
 //! A mapping's configuration: what a caller may ask for, how it is checked, and the persisted row.
-//! Source: spec/event-source-mapping.md 2, 4.
+//! Source: docs/spec/event-source-mapping.md 2, 4.
 //!
 //! Features that are not built (filters, destinations, tumbling windows) are refused by name, never ignored.
 
@@ -309,7 +309,7 @@ impl Mapping {
 }
 
 /// Splits a function reference: the name, and the ARN that a mapping shows. `None`: no such form.
-/// Source: spec/event-source-mapping.md 2.
+/// Source: docs/spec/event-source-mapping.md 2.
 pub(crate) fn function_reference(reference: &str, region: &str, account: &str) -> Option<(String, String)> {
     let parts: Vec<&str> = reference.split(':').collect();
     let (name, qualifier) = match parts[..] {

@@ -1,5 +1,5 @@
 //! A stream record as a function sees it, and the event around a batch of them. The record's JSON is the engine's.
-//! Source: spec/event-source-mapping.md 6.
+//! Source: docs/spec/event-source-mapping.md 6.
 
 use bytes::Bytes;
 use tailrace_core::codec::StoredItem;

@@ -337,7 +337,7 @@ async fn a_graceful_stop_repeats_nothing() {
     assert_eq!(again.call().await.values(), [3, 4]);
 }
 
-/// spec/streams.md 12: records that go when all of them are done leave no gap, whatever else was written since.
+/// docs/spec/streams.md 12: records that go when all of them are done leave no gap, whatever else was written since.
 #[tokio::test]
 async fn a_start_behind_trimmed_records_that_are_done_counts_no_gap() {
     let mut stage = Stage::new(1).await;

@@ -52,7 +52,7 @@ impl Config {
     }
 
     /// The variables that a function gets beside its own. A client of a service that is not here must not reach the real
-    /// one from inside a function, so the endpoint is everybody's. Source: spec/lambda-runtime.md 6.
+    /// one from inside a function, so the endpoint is everybody's. Source: docs/spec/lambda-runtime.md 6.
     pub fn function_environment(&self, port: u16) -> Vec<(&'static str, String)> {
         let mut environment = self.client_environment(port);
         environment.push(("AWS_ENDPOINT_URL", self.endpoint(port)));
@@ -75,7 +75,7 @@ impl Config {
 mod tests {
     use super::*;
 
-    /// spec/lambda-runtime.md 6, rows of credentials and endpoints.
+    /// docs/spec/lambda-runtime.md 6, rows of credentials and endpoints.
     #[test]
     fn a_function_reaches_this_server_whatever_service_it_asks_for() {
         let mut config = Config::new("/data");

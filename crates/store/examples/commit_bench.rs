@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tailrace_core::Bucket;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::{Rng, SeededRng};
 use tailrace_store::keyspace::{ItemKey, TableId};
@@ -25,7 +26,7 @@ fn now() -> std::time::Instant {
 }
 
 async fn put(engine: &dyn Engine, n: u64, seed: u64) -> Result<(), StoreError> {
-    let bucket = (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16;
+    let bucket = Bucket((n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16);
     let key = ItemKey::key(TableId(1), bucket, format!("user {n:08}").as_bytes(), &[]);
     let item = Bytes::from(format!("{seed:0>100}"));
     let meta = Bytes::from(format!("MODIFY user {n:08}"));
@@ -51,7 +52,7 @@ fn main() -> Result<(), StoreError> {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
         let engine = EmbeddedEngine::open(&base, Options::new(clock, [1; 16]))?;
         runtime.block_on(async {
-            let range = |n: u16| BucketRange { first: n * 0x4000, last: n * 0x4000 + 0x3fff };
+            let range = |n: u16| BucketRange { first: Bucket(n * 0x4000), last: Bucket(n * 0x4000 + 0x3fff) };
             let open = Write::OpenStream { stream: StreamId(1), ranges: (0..4).map(range).collect() };
             commit(&*engine, &[], &[], |_| Decision::Apply(vec![open.clone()], ())).await?;
             let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

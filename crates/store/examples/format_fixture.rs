@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tailrace_core::Bucket;
 use tailrace_core::clock::ManualClock;
 use tailrace_store::log::LogSettings;
 use tailrace_store::{
@@ -19,7 +20,10 @@ async fn put(engine: &dyn Engine, n: u32) -> Result<(), StoreError> {
         let put = Write::Put { key: key[0].clone(), value: Bytes::from(format!("value {n:03}")) };
         let bucket = (n % 20 * 3000) as u16;
         Decision::Apply(
-            vec![put, Write::Append { stream: StreamId(1), bucket, meta, old, new: NewImage::OfWrite(0) }],
+            vec![
+                put,
+                Write::Append { stream: StreamId(1), bucket: Bucket(bucket), meta, old, new: NewImage::OfWrite(0) },
+            ],
             (),
         )
     });
@@ -38,7 +42,10 @@ async fn main() -> Result<(), StoreError> {
     };
     let engine = EmbeddedEngine::open(&dir, options())?;
     let marker = [Key(Bytes::from_static(b"\x01stream"))];
-    let ranges = vec![BucketRange { first: 0, last: 32767 }, BucketRange { first: 32768, last: 65535 }];
+    let ranges = vec![
+        BucketRange { first: Bucket(0), last: Bucket(32767) },
+        BucketRange { first: Bucket(32768), last: Bucket(65535) },
+    ];
     commit(engine.as_ref(), &[], &marker, |_| {
         let put = Write::Put { key: marker[0].clone(), value: Bytes::from_static(b"open") };
         Decision::Apply(vec![put, Write::OpenStream { stream: StreamId(1), ranges: ranges.clone() }], ())

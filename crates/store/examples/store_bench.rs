@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tailrace_core::Bucket;
 use tailrace_core::clock::Clock;
 use tailrace_store::{
     BucketRange, Decision, EmbeddedEngine, Engine, Key, NewImage, Options, StoreError, StreamId, Write, commit,
@@ -42,7 +43,10 @@ async fn put(engine: &dyn Engine, n: u64) -> Result<(), StoreError> {
         let (old, meta) = (reads.exclusive[0].clone(), Bytes::from(format!("MODIFY {k:08}")));
         let put = Write::Put { key: key[0].clone(), value };
         Decision::Apply(
-            vec![put, Write::Append { stream: StreamId(1), bucket, meta, old, new: NewImage::OfWrite(0) }],
+            vec![
+                put,
+                Write::Append { stream: StreamId(1), bucket: Bucket(bucket), meta, old, new: NewImage::OfWrite(0) },
+            ],
             (),
         )
     });
@@ -60,7 +64,8 @@ async fn main() -> Result<(), StoreError> {
         let engine = EmbeddedEngine::open(&base, Options::new(Arc::new(WallClock(now())), [1; 16]))?;
         println!("opened an empty directory in {:?}", begin.elapsed());
         let marker = [Key(Bytes::from_static(b"\x01bench"))];
-        let ranges: Vec<_> = (0..4u16).map(|i| BucketRange { first: i * 16384, last: i * 16384 + 16383 }).collect();
+        let ranges: Vec<_> =
+            (0..4u16).map(|i| BucketRange { first: Bucket(i * 16384), last: Bucket(i * 16384 + 16383) }).collect();
         let open = || Write::OpenStream { stream: StreamId(1), ranges: ranges.clone() };
         commit(engine.as_ref(), &[], &marker, |_| Decision::Apply(vec![open()], ())).await?;
         let start = now();

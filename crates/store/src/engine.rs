@@ -4,28 +4,12 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tailrace_core::Lsn;
+use tailrace_core::{Bucket, Lsn};
+pub use tailrace_core::{BucketRange, ShardNo, StreamId};
 
 /// A key of the keyspace (`keyspace` builds them). Ordered by its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub Bytes);
-
-/// A stream's number: unique in a data directory, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct StreamId(pub u64);
-
-/// A shard's number: unique in a data directory, never reused, rising with creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct ShardNo(pub u64);
-
-/// The buckets `first..=last` of the partition key's hash that a shard holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct BucketRange {
-    /// First bucket.
-    pub first: u16,
-    /// Last bucket, inclusive.
-    pub last: u16,
-}
 
 /// Where a record's new image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +40,7 @@ pub enum Write {
         /// The stream.
         stream: StreamId,
         /// The bucket of the item's partition key.
-        bucket: u16,
+        bucket: Bucket,
         /// What the layer above stores of the change itself (kind, keys ...); opaque here.
         meta: Bytes,
         /// The item before, if the record keeps it.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{Bucket, Lsn};
 
 use crate::engine::{BucketRange, Key, NewImage, ShardInfo, ShardNo, StoreError, StreamId, Write};
 use crate::keyspace::{CounterKey, ShardKey};
@@ -154,7 +154,7 @@ impl ShardTable {
                     if self.streams.contains_key(&stream) {
                         return Err(StoreError::Invalid(format!("stream {} is open already", stream.0)));
                     }
-                    let all = BucketRange { first: 0, last: u16::MAX };
+                    let all = BucketRange::ALL;
                     self.open(&mut resolver, stream, &ranges, all, None, cursor, now_ms)?;
                 }
                 Write::Seal { shard, children } => self.seal(&mut resolver, shard, &children, cursor, now_ms)?,
@@ -171,13 +171,14 @@ impl ShardTable {
         Ok(resolver.finish(self))
     }
 
-    fn open_shard(&self, stream: StreamId, bucket: u16) -> Result<ShardNo, StoreError> {
-        let holds = |info: &&ShardInfo| info.sealed.is_none() && (info.range.first..=info.range.last).contains(&bucket);
+    fn open_shard(&self, stream: StreamId, bucket: Bucket) -> Result<ShardNo, StoreError> {
+        let holds = |info: &&ShardInfo| info.sealed.is_none() && info.range.contains(bucket);
         let numbers = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);
         // Newest first: a sealed shard of the same bucket is always older than the open one.
         let open = numbers.iter().rev().filter_map(|number| self.shards.get(number)).find(holds);
-        open.map(|info| info.shard)
-            .ok_or_else(|| StoreError::Invalid(format!("stream {} has no open shard for bucket {bucket}", stream.0)))
+        open.map(|info| info.shard).ok_or_else(|| {
+            StoreError::Invalid(format!("stream {} has no open shard for bucket {}", stream.0, bucket.0))
+        })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -193,14 +194,14 @@ impl ShardTable {
     ) -> Result<(), StoreError> {
         let mut sorted = ranges.to_vec();
         sorted.sort_by_key(|range| range.first);
-        let mut next = u32::from(whole.first);
+        let mut next = u32::from(whole.first.0);
         for range in &sorted {
-            if u32::from(range.first) != next || range.last < range.first {
+            if u32::from(range.first.0) != next || range.last < range.first {
                 return Err(StoreError::Invalid(format!("ranges {ranges:?} do not cover {whole:?} once")));
             }
-            next = u32::from(range.last) + 1;
+            next = u32::from(range.last.0) + 1;
         }
-        if next != u32::from(whole.last) + 1 {
+        if next != u32::from(whole.last.0) + 1 {
             return Err(StoreError::Invalid(format!("ranges {ranges:?} do not cover {whole:?} once")));
         }
         for range in ranges {
@@ -277,8 +278,8 @@ impl Resolver {
 struct Row {
     stream: StreamId,
     shard: ShardNo,
-    first: u16,
-    last: u16,
+    first: Bucket,
+    last: Bucket,
     parent: Option<ShardNo>,
     created_ms: u64,
     first_lsn: Lsn,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tailrace_core::Lsn;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::{Rng, SeededRng};
+use tailrace_core::{Bucket, Lsn};
 use tailrace_store::files::{SectorFate, SimFiles};
 use tailrace_store::log::LogSettings;
 use tailrace_store::{
@@ -45,7 +45,10 @@ fn open_with(dir: &Path, disk: &SimFiles, memtable_bytes: u64) -> Result<Arc<Emb
 
 async fn open_stream(engine: &dyn Engine) {
     let marker = [Key(Bytes::from_static(b"\x01stream"))];
-    let ranges = vec![BucketRange { first: 0, last: 32767 }, BucketRange { first: 32768, last: 65535 }];
+    let ranges = vec![
+        BucketRange { first: Bucket(0), last: Bucket(32767) },
+        BucketRange { first: Bucket(32768), last: Bucket(65535) },
+    ];
     commit(engine, &[], &marker, |reads| {
         if reads.exclusive[0].is_some() {
             return Decision::Reject(());
@@ -60,7 +63,7 @@ async fn open_stream(engine: &dyn Engine) {
 /// Adds one to the item; its record has both images.
 async fn add_one(engine: &dyn Engine, k: u64) -> Result<(u64, Lsn), String> {
     let key = key(k);
-    let bucket = (k * 65536 / KEYS) as u16;
+    let bucket = Bucket((k * 65536 / KEYS) as u16);
     let done = commit(engine, &[], std::slice::from_ref(&key), |reads| {
         let old = reads.exclusive[0].clone();
         let next = old.as_ref().map_or(0, number) + 1;

@@ -1,5 +1,5 @@
 //! The shape of a request's authentication: present and complete. Nothing is verified: any credential, region and
-//! signature is accepted. Source: spec/dynamodb-api.md 1.2, rows 1-4.
+//! signature is accepted. Source: docs/spec/dynamodb-api.md 1.2, rows 1-4.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The JSON body of an error. Source: spec/dynamodb-api.md 1.3.
+//! The JSON body of an error. Source: docs/spec/dynamodb-api.md 1.3.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

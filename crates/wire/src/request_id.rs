@@ -1,4 +1,4 @@
-//! Request ids: 52 characters of `[0-9A-Z]`, different for every answer. Source: spec/dynamodb-api.md 1.
+//! Request ids: 52 characters of `[0-9A-Z]`, different for every answer. Source: docs/spec/dynamodb-api.md 1.
 //!
 //! They are names, not secrets: a counter and a random start, mixed. Drawing real randomness for each would cost more
 //! than reading an item does.

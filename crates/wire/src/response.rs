@@ -1,4 +1,4 @@
-//! Answers: the headers that every one of them carries. Source: spec/dynamodb-api.md 1.
+//! Answers: the headers that every one of them carries. Source: docs/spec/dynamodb-api.md 1.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::Full;

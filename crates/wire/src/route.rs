@@ -1,4 +1,4 @@
-//! From a request to its answer: the checks before an operation, in the service's order (spec/dynamodb-api.md 1.1).
+//! From a request to its answer: the checks before an operation, in the service's order (docs/spec/dynamodb-api.md 1.1).
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! `X-Amz-Target`: which service, which operation. Source: spec/dynamodb-api.md 1, spec/streams.md 1.
+//! `X-Amz-Target`: which service, which operation. Source: docs/spec/dynamodb-api.md 1, docs/spec/streams.md 1.
 
 /// A service on the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Requests written byte by byte: each row of spec/dynamodb-api.md 1, 1.1, 1.2 and 1.3, malformed HTTP, slow clients,
+//! Requests written byte by byte: each row of docs/spec/dynamodb-api.md 1, 1.1, 1.2 and 1.3, malformed HTTP, slow clients,
 //! and who may talk to a server on loopback.
 
 mod support;

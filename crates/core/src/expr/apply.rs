@@ -1,7 +1,7 @@
 //! Carries out an update on an item.
 //!
 //! Every right-hand side and every list index sees the item as it was before: what each target gets is computed first,
-//! then the targets are sorted into a tree of changes that is laid over the item in one walk. Source: spec/dynamodb-api.md
+//! then the targets are sorted into a tree of changes that is laid over the item in one walk. Source: docs/spec/dynamodb-api.md
 //! 4.6-4.8; what `AttributeUpdates` does differently: 6.
 
 use std::borrow::Cow;

@@ -1,5 +1,5 @@
 //! The request charge of UpdateItem: what the update itself weighs, which must fit the largest item, whatever is
-//! stored. Source: spec/dynamodb-api.md 3.4, limits.
+//! stored. Source: docs/spec/dynamodb-api.md 3.4, limits.
 
 use super::error::ExprError;
 use super::path::{Element, Path};

@@ -1,7 +1,7 @@
 //! Conditions and filters: from the parsed text to a tree that was checked and owns what it needs.
 //!
 //! The tree answers [`Condition::matches`] for any item without an error: a missing attribute or one of another type
-//! has an answer for every operator (`evaluate`). Source: spec/dynamodb-api.md 4.2.
+//! has an answer for every operator (`evaluate`). Source: docs/spec/dynamodb-api.md 4.2.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What is wrong with an expression or its placeholders, in the exact words of the API.
 //!
 //! Whether an operation puts `1 validation error detected: ` in front is the caller's knowledge (operation and wording);
-//! whether a text takes that prefix at all is known here. Source: spec/dynamodb-api.md 4.9.
+//! whether a text takes that prefix at all is known here. Source: docs/spec/dynamodb-api.md 4.9.
 
 use crate::error::ApiError;
 

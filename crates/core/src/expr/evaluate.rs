@@ -1,5 +1,5 @@
 //! What a condition answers for an item. Never an error: a missing operand, or one of another type, has an answer for
-//! every operator. Source: spec/dynamodb-api.md 4.4.
+//! every operator. Source: docs/spec/dynamodb-api.md 4.4.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

@@ -2,7 +2,7 @@
 //! one condition on the sort key.
 //!
 //! [`KeyCondition::parse`] finds what is wrong with the text; [`KeyCondition::resolve`], called once the table is known,
-//! everything that has to do with keys. Source: spec/dynamodb-api.md 5.3.
+//! everything that has to do with keys. Source: docs/spec/dynamodb-api.md 5.3.
 
 use std::sync::Arc;
 

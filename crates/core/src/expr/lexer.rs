@@ -2,7 +2,7 @@
 //!
 //! The lexer never fails: a character that starts no token is a token of its own, which no rule of the grammar takes.
 //! `_` is one where a bare name begins, although the specification's row lists it: AWS and DynamoDB Local refuse it there,
-//! and a program that got by with it here would fail on AWS. Source: spec/dynamodb-api.md 4.1.
+//! and a program that got by with it here would fail on AWS. Source: docs/spec/dynamodb-api.md 4.1.
 
 use super::error::{ExprError, ExprKind};
 

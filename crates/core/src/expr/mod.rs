@@ -7,7 +7,7 @@
 //! placeholders when they run.
 //!
 //! What an expression may say about keys is not known here: engines ask for the paths ([`Condition::visit_paths`],
-//! [`Update::visit_targets`]) and check them against the table. Source: spec/dynamodb-api.md 4 and 5.3.
+//! [`Update::visit_targets`]) and check them against the table. Source: docs/spec/dynamodb-api.md 4 and 5.3.
 
 mod apply;
 mod charge;

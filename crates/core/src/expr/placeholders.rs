@@ -1,5 +1,5 @@
 //! `ExpressionAttributeNames` and `ExpressionAttributeValues` of one request: checked once, looked up while its
-//! expressions are parsed, and in the end asked which were never used. Source: spec/dynamodb-api.md 4.1, 4.3.
+//! expressions are parsed, and in the end asked which were never used. Source: docs/spec/dynamodb-api.md 4.1, 4.3.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Projections: which parts of an item an answer holds. Source: spec/dynamodb-api.md 4.5.
+//! Projections: which parts of an item an answer holds. Source: docs/spec/dynamodb-api.md 4.5.
 
 use std::collections::BTreeMap;
 

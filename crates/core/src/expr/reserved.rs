@@ -1,4 +1,4 @@
-//! The 573 words that must not stand bare in a document path. Source: spec/dynamodb-api.md 4.2.
+//! The 573 words that must not stand bare in a document path. Source: docs/spec/dynamodb-api.md 4.2.
 
 /// One word a line, upper case, in byte order.
 const WORDS: &str = include_str!("reserved-words.txt");

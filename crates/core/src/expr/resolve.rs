@@ -2,7 +2,7 @@
 //!
 //! Faults come out in the order of the API's own parser. Over the whole expression first: function names, reserved
 //! words and list indexes, left to right ([`check_path_words`]). Only then, part by part: undefined placeholders and
-//! everything that needs their values. Source: spec/dynamodb-api.md 4.2, 4.5, 4.6.
+//! everything that needs their values. Source: docs/spec/dynamodb-api.md 4.2, 4.5, 4.6.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! Nothing is looked up here; names, values and rules of meaning come after the whole text has parsed. Nothing recurses
 //! here either: a text of 4 KB can open 4,000 parentheses, and must get the answer that its faults deserve, so open
 //! parentheses and calls are kept in vectors. The tree is less deep: parentheses around parentheses are refused, and so
-//! every level of it takes at least three bytes. Source: spec/dynamodb-api.md 4.1, 4.2, 4.6.
+//! every level of it takes at least three bytes. Source: docs/spec/dynamodb-api.md 4.1, 4.2, 4.6.
 
 use super::error::{ExprError, ExprKind};
 use super::lexer::{Keyword, Token, TokenKind, syntax_error, tokenize};

@@ -1,5 +1,5 @@
 //! Updates: from the parsed text to checked actions that own what they need. `apply` carries them out.
-//! Source: spec/dynamodb-api.md 4.6.
+//! Source: docs/spec/dynamodb-api.md 4.6.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The legacy parameters: texts and answers. Rows of spec/dynamodb-api.md 6.
+//! The legacy parameters: texts and answers. Rows of docs/spec/dynamodb-api.md 6.
 
 use super::*;
 use crate::expr::KeyAttribute;

@@ -1,4 +1,4 @@
-//! Constraints of members: the `N validation errors detected` texts in both wordings. Source: spec/dynamodb-api.md 1.5,
+//! Constraints of members: the `N validation errors detected` texts in both wordings. Source: docs/spec/dynamodb-api.md 1.5,
 //! 1.6 and the orders of 2.5.
 
 use super::Operation;

@@ -19,7 +19,7 @@ use shape::{Shape, ShapeId, TableNameRule};
 
 use crate::{ApiError, Json};
 
-/// Which of the two texts that AWS has for some errors (spec/dynamodb-api.md, Two wordings).
+/// Which of the two texts that AWS has for some errors (docs/spec/dynamodb-api.md, Two wordings).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Wording {
     /// The newer texts.

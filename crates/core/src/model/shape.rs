@@ -35,7 +35,7 @@ impl Pattern {
     }
 }
 
-/// How an error of the member `TableName` is reported. Source: spec/dynamodb-api.md 1.6.
+/// How an error of the member `TableName` is reported. Source: docs/spec/dynamodb-api.md 1.6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TableNameRule {

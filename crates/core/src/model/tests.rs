@@ -20,7 +20,7 @@ fn check_classic(operation: &str, body: &str, expect: &str) {
     assert_eq!(message(dynamodb(), operation, body, Wording::Classic), expect, "{operation} {body}");
 }
 
-/// spec/dynamodb-api.md 1.4
+/// docs/spec/dynamodb-api.md 1.4
 #[test]
 fn values_of_the_wrong_json_type() {
     for (operation, body, expect) in [
@@ -72,7 +72,7 @@ fn values_of_the_wrong_json_type() {
     );
 }
 
-/// spec/dynamodb-api.md 1.4: unknown members are ignored, `null` is absent, booleans have other spellings.
+/// docs/spec/dynamodb-api.md 1.4: unknown members are ignored, `null` is absent, booleans have other spellings.
 #[test]
 fn lenient_requests_are_valid() {
     check("Scan", r#"{"TableName":"abc","Wrong":1,"Limit":null,"ConsistentRead":"Yes"}"#, "valid");
@@ -80,7 +80,7 @@ fn lenient_requests_are_valid() {
     check("DescribeLimits", "{}", "valid");
 }
 
-/// spec/dynamodb-api.md 1.4; members that CreateTable refuses by name stay for it (2).
+/// docs/spec/dynamodb-api.md 1.4; members that CreateTable refuses by name stay for it (2).
 #[test]
 fn a_valid_request_is_left_with_the_members_of_its_operation() {
     let left = |operation: &str, body: &str| {
@@ -116,7 +116,7 @@ fn a_valid_request_is_left_with_the_members_of_its_operation() {
     }
 }
 
-/// spec/dynamodb-api.md 1.6
+/// docs/spec/dynamodb-api.md 1.6
 #[test]
 fn names_of_tables() {
     let absent = "ValidationException: The parameter 'TableName' is required but was not present in the request";
@@ -142,7 +142,7 @@ fn names_of_tables() {
     check("Query", r#"{"TableName":"","Limit":5}"#, empty);
 }
 
-/// spec/dynamodb-api.md 1.5 and the orders of 2.5
+/// docs/spec/dynamodb-api.md 1.5 and the orders of 2.5
 #[test]
 fn errors_are_joined_in_the_order_of_the_wording() {
     let null = |path: &str| format!("Value null at '{path}' failed to satisfy constraint: Member must not be null");
@@ -158,7 +158,7 @@ fn errors_are_joined_in_the_order_of_the_wording() {
     check("UpdateItem", body, &format!("{three} {capacity}; {name}; {key}"));
 }
 
-/// spec/dynamodb-api.md 1.5 (ReturnValues, ConditionalOperator), 5.1 (Limit)
+/// docs/spec/dynamodb-api.md 1.5 (ReturnValues, ConditionalOperator), 5.1 (Limit)
 #[test]
 fn the_two_wordings_of_enums_and_bounds() {
     let body = r#"{"TableName":"abc","Item":{},"ReturnValues":"x"}"#;
@@ -190,7 +190,7 @@ fn the_two_wordings_of_enums_and_bounds() {
     );
 }
 
-/// spec/dynamodb-api.md 2.1 rows 3, 4, 14
+/// docs/spec/dynamodb-api.md 2.1 rows 3, 4, 14
 #[test]
 fn nested_members_have_paths() {
     let base = r#""TableName":"abc","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}]"#;
@@ -239,7 +239,7 @@ fn errors_repeat_only_the_beginning_of_large_values() {
     }
 }
 
-/// spec/streams.md 3, 6, 7
+/// docs/spec/streams.md 3, 6, 7
 #[test]
 fn streams_have_bounds_too() {
     let check = |operation, body, expect: &str| {
@@ -263,7 +263,7 @@ fn operations_of_the_model_are_known_whether_or_not_they_are_built() {
     assert!(streams().validates("GetRecords"));
 }
 
-/// spec/dynamodb-api.md 7.1: empty request list, more than 25 writes.
+/// docs/spec/dynamodb-api.md 7.1: empty request list, more than 25 writes.
 #[test]
 fn the_lists_of_a_batch_are_reported_at_their_map() {
     let expected = |value: &str| {
@@ -299,7 +299,7 @@ fn the_lists_of_a_batch_are_reported_at_their_map() {
     );
 }
 
-/// spec/dynamodb-api.md 1.4: a null is absent, so a table that is null has no keys, and a condition no operator.
+/// docs/spec/dynamodb-api.md 1.4: a null is absent, so a table that is null has no keys, and a condition no operator.
 #[test]
 fn a_table_of_a_batch_that_is_null_lacks_its_required_members() {
     let expected = |path: &str| {
@@ -315,7 +315,7 @@ fn a_table_of_a_batch_that_is_null_lacks_its_required_members() {
     }
 }
 
-/// spec/dynamodb-api.md 1.4: a null member is absent; an element of a list cannot be.
+/// docs/spec/dynamodb-api.md 1.4: a null member is absent; an element of a list cannot be.
 #[test]
 fn a_null_in_a_list_is_refused() {
     check(
@@ -327,7 +327,7 @@ fn a_null_in_a_list_is_refused() {
     );
 }
 
-/// spec/dynamodb-api.md 6: rows `empty list` and `unknown action`.
+/// docs/spec/dynamodb-api.md 6: rows `empty list` and `unknown action`.
 #[test]
 fn replaced_parameters_have_texts_of_their_own() {
     let empty = "ValidationException: 1 validation error detected: Value '[]' at 'attributesToGet' failed to satisfy \
@@ -359,7 +359,7 @@ fn replaced_parameters_have_texts_of_their_own() {
     );
 }
 
-/// spec/dynamodb-api.md 7.1: the table's name stays as it is written, in a path of the newer wording too.
+/// docs/spec/dynamodb-api.md 7.1: the table's name stays as it is written, in a path of the newer wording too.
 #[test]
 fn keys_of_maps_keep_their_spelling() {
     check(

@@ -1,5 +1,5 @@
 //! JSON types against the model: SerializationException; and members that it does not have, which are ignored.
-//! Source: spec/dynamodb-api.md 1.4.
+//! Source: docs/spec/dynamodb-api.md 1.4.
 
 use super::shape::{Kind, Shape, ShapeId};
 use crate::attribute_json::{Place, check_value};

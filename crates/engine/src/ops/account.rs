@@ -1,4 +1,4 @@
-//! DescribeLimits and DescribeEndpoints: constants. Source: spec/dynamodb-api.md 2.4.
+//! DescribeLimits and DescribeEndpoints: constants. Source: docs/spec/dynamodb-api.md 2.4.
 
 use serde::Serialize;
 

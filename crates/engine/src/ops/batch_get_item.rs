@@ -1,4 +1,4 @@
-//! BatchGetItem. Source: spec/dynamodb-api.md 7.1.
+//! BatchGetItem. Source: docs/spec/dynamodb-api.md 7.1.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! BatchWriteItem: a commit for each item, run together. Source: spec/dynamodb-api.md 7.1.
+//! BatchWriteItem: a commit for each item, run together. Source: docs/spec/dynamodb-api.md 7.1.
 //!
 //! Everything that can be refused is refused before anything is written. The operation speaks the older wording only.
 

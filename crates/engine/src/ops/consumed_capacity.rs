@@ -1,4 +1,4 @@
-//! What an operation is charged, and how the answer tells it. Source: spec/dynamodb-api.md 7.4.
+//! What an operation is charged, and how the answer tells it. Source: docs/spec/dynamodb-api.md 7.4.
 //!
 //! Nothing is throttled by it; there are no indexes yet, so there is one arm.
 

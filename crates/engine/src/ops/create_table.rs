@@ -1,4 +1,4 @@
-//! CreateTable. Source: spec/dynamodb-api.md 2.1, streams.md 2.1.
+//! CreateTable. Source: docs/spec/dynamodb-api.md 2.1, streams.md 2.1.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! DeleteItem. Source: spec/dynamodb-api.md 2.5, 4.8.
+//! DeleteItem. Source: docs/spec/dynamodb-api.md 2.5, 4.8.
 
 use tailrace_core::ApiError;
 

@@ -1,5 +1,5 @@
 //! DeleteTable: one commit that drops the descriptor, seals the stream and notes the items for reclaiming; the space comes
-//! back behind it. Source: spec/dynamodb-api.md 2.2, streams.md 2.4.
+//! back behind it. Source: docs/spec/dynamodb-api.md 2.2, streams.md 2.4.
 
 use tailrace_core::ApiError;
 use tailrace_store::keyspace::{StreamKey, TableKey};

@@ -1,4 +1,4 @@
-//! DescribeStream. Source: spec/streams.md 4 and 5.
+//! DescribeStream. Source: docs/spec/streams.md 4 and 5.
 
 use serde::Serialize;
 use tailrace_core::limits::LIST_PAGE_MAX;

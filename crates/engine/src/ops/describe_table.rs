@@ -1,4 +1,4 @@
-//! DescribeTable. Source: spec/dynamodb-api.md 2.2.
+//! DescribeTable. Source: docs/spec/dynamodb-api.md 2.2.
 
 use serde::Serialize;
 use tailrace_core::ApiError;

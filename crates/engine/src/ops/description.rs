@@ -1,4 +1,4 @@
-//! The table description that the table operations answer. Source: spec/dynamodb-api.md 2.2.
+//! The table description that the table operations answer. Source: docs/spec/dynamodb-api.md 2.2.
 //!
 //! Optional members are absent rather than null. Transitional statuses exist here only: the change behind them is done.
 

@@ -1,4 +1,4 @@
-//! `ExclusiveStartKey`: where a page begins, and every way in which it can be wrong. Source: spec/dynamodb-api.md 5.5.
+//! `ExclusiveStartKey`: where a page begins, and every way in which it can be wrong. Source: docs/spec/dynamodb-api.md 5.5.
 
 use tailrace_core::attribute_json::{ValueErrorKind, read_item};
 use tailrace_core::expr::ResolvedKeyCondition;

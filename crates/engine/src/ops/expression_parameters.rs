@@ -1,5 +1,5 @@
 //! The expression parameters of a request: what may stand beside what, the two maps, and the order in which their faults
-//! are reported. Source: spec/dynamodb-api.md 2.5 and 4.3.
+//! are reported. Source: docs/spec/dynamodb-api.md 2.5 and 4.3.
 //!
 //! It parses no expression: an operation parses its own, in its own order, with the [`Placeholders`] made here.
 
@@ -35,7 +35,7 @@ pub(crate) struct Parameters {
 
 impl Parameters {
     /// Refuses expressions beside older parameters. KeyConditions alone may stand beside a filter or a projection: it is
-    /// in the way of a KeyConditionExpression only. Source: spec/dynamodb-api.md 6.
+    /// in the way of a KeyConditionExpression only. Source: docs/spec/dynamodb-api.md 6.
     pub fn check_mixing(&self, body: &Json, words: Words) -> Result<(), ApiError> {
         let present = |names: &[&'static str]| -> Vec<&'static str> {
             names.iter().copied().filter(|name| body.get(name).is_some()).collect()

@@ -1,4 +1,4 @@
-//! GetItem. Source: spec/dynamodb-api.md 2.5.
+//! GetItem. Source: docs/spec/dynamodb-api.md 2.5.
 //!
 //! The cheapest of the operations: one read of the store for the descriptor and the item together, nothing decoded that is
 //! answered whole.

@@ -1,4 +1,4 @@
-//! GetRecords. Source: spec/streams.md 7.
+//! GetRecords. Source: docs/spec/streams.md 7.
 
 use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, GET_RECORDS_MAX, SHARD_ITERATOR_LIFE_MS};
 use tailrace_core::{ApiError, ErrorCode};

@@ -1,4 +1,4 @@
-//! GetShardIterator: a position, fixed now. Source: spec/streams.md 6.
+//! GetShardIterator: a position, fixed now. Source: docs/spec/streams.md 6.
 
 use serde::Serialize;
 use tailrace_core::limits::TIMESTAMP_AHEAD_MS_MAX;

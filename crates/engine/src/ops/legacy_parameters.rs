@@ -1,6 +1,6 @@
 //! The parameters that expressions replaced, out of a request: `Expected`, `QueryFilter`, `ScanFilter`, `KeyConditions`,
 //! `AttributeUpdates` and `ConditionalOperator`. `tailrace_core::legacy` turns them into the trees of expressions.
-//! Source: spec/dynamodb-api.md 6.
+//! Source: docs/spec/dynamodb-api.md 6.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! ListStreams, in the order of the ARNs, so that a page goes on behind any ARN. Source: spec/streams.md 3.
+//! ListStreams, in the order of the ARNs, so that a page goes on behind any ARN. Source: docs/spec/streams.md 3.
 
 use serde::Serialize;
 use tailrace_core::ApiError;

@@ -1,4 +1,4 @@
-//! ListTables. Source: spec/dynamodb-api.md 2.4.
+//! ListTables. Source: docs/spec/dynamodb-api.md 2.4.
 
 use serde::Serialize;
 use tailrace_core::ApiError;

@@ -80,7 +80,7 @@ impl Request<'_> {
     }
 }
 
-/// Runs an operation. Order of checks: spec/dynamodb-api.md 1.1.
+/// Runs an operation. Order of checks: docs/spec/dynamodb-api.md 1.1.
 pub(crate) async fn execute(
     db: &Db,
     service: Service,

@@ -1,5 +1,5 @@
 //! What Query and Scan share: `Select`, filter and projection, the page of rows, and the answer.
-//! Source: spec/dynamodb-api.md 5.1, 5.2, 5.4.
+//! Source: docs/spec/dynamodb-api.md 5.1, 5.2, 5.4.
 //!
 //! A page ends after `Limit` items read, or with the item that brings their sizes to 1 MiB; then it is filtered, then
 //! projected. A filter may have 300 operators that each look at all of a megabyte, so pages above a small bound are
@@ -123,7 +123,7 @@ impl PageRequest {
         };
         let scanned_count = page.rows.len();
         let bytes: usize = page.rows.iter().map(|(_, value)| stored_size(value)).sum();
-        // A page that a limit ended says so even if nothing is left behind it. Source: spec/dynamodb-api.md 5.2.
+        // A page that a limit ended says so even if nothing is left behind it. Source: docs/spec/dynamodb-api.md 5.2.
         let ended_by_limit = scanned_count >= self.rows_max || bytes >= PAGE_BYTES_MAX;
         let last_evaluated_key = match page.rows.last() {
             Some((key, _)) if ended_by_limit => Some(read_row_key(table, key)?),

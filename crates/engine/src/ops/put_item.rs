@@ -1,4 +1,4 @@
-//! PutItem. Source: spec/dynamodb-api.md 2.5, 4.8.
+//! PutItem. Source: docs/spec/dynamodb-api.md 2.5, 4.8.
 
 use bytes::Bytes;
 use tailrace_core::ApiError;

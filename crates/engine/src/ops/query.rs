@@ -1,4 +1,4 @@
-//! Query. Source: spec/dynamodb-api.md 5.
+//! Query. Source: docs/spec/dynamodb-api.md 5.
 
 use std::ops::Bound;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Scan, whole or one segment of a parallel scan. Source: spec/dynamodb-api.md 5.
+//! Scan, whole or one segment of a parallel scan. Source: docs/spec/dynamodb-api.md 5.
 //!
 //! A segment is a range of buckets, so each item is in exactly one segment of any number of them, on every page.
 
-use tailrace_core::{ApiError, Json};
+use tailrace_core::{ApiError, Bucket, Json};
 use tailrace_store::BucketRange;
 use tailrace_store::keyspace::ItemKey;
 
@@ -44,13 +44,13 @@ pub(crate) async fn scan(db: &Db, mut request: Request<'_>) -> Result<PageOutput
     let schema = &table.key;
     check_key_paths(schema, page.filter_paths())?;
     page.shown().check_key_paths(schema)?;
-    let buckets = segment.map_or(Some(BucketRange { first: 0, last: u16::MAX }), Segment::buckets);
+    let buckets = segment.map_or(Some(BucketRange::ALL), Segment::buckets);
     let mut range = buckets.map(|buckets| ItemKey::bucket_range(table.id, buckets));
     if let Some(start) = &start {
         let bytes = start_key_bytes(schema, start, Starts::Scan, words)?;
         let bucket = bytes.hash().bucket;
         if let Some(segment) = segment
-            && !buckets.is_some_and(|b| (b.first..=b.last).contains(&bucket))
+            && !buckets.is_some_and(|b| b.contains(bucket))
         {
             return Err(wrong_segment(segment.number, segment.total));
         }
@@ -91,7 +91,8 @@ impl Segment {
         let start = |segment: u32| (BUCKETS * u64::from(segment)).div_ceil(u64::from(self.total));
         let (first, end) = (start(self.number), start(self.number + 1));
         let last = end.checked_sub(1).filter(|last| *last >= first)?;
-        Some(BucketRange { first: u16::try_from(first).ok()?, last: u16::try_from(last).ok()? })
+        let bucket = |number: u64| u16::try_from(number).ok().map(Bucket);
+        Some(BucketRange { first: bucket(first)?, last: bucket(last)? })
     }
 }
 
@@ -105,8 +106,8 @@ mod tests {
             let mut next = 0;
             for number in 0..total {
                 if let Some(buckets) = (Segment { number, total }).buckets() {
-                    assert_eq!(u32::from(buckets.first), next, "segment {number} of {total}");
-                    next = u32::from(buckets.last) + 1;
+                    assert_eq!(u32::from(buckets.first.0), next, "segment {number} of {total}");
+                    next = u32::from(buckets.last.0) + 1;
                 }
             }
             assert_eq!(next, 65_536, "{total} segments");

@@ -1,5 +1,5 @@
 //! What a read shows of an item: all of it, what a `ProjectionExpression` names, or the attributes of `AttributesToGet`.
-//! Source: spec/dynamodb-api.md 4.5, 6.
+//! Source: docs/spec/dynamodb-api.md 4.5, 6.
 
 use bytes::Bytes;
 use tailrace_core::codec::StoredItem;

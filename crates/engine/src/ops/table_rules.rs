@@ -1,5 +1,5 @@
 //! Rules that CreateTable and UpdateTable share: the members of a request about throughput, streams and class, read and
-//! checked. Source: spec/dynamodb-api.md 2.1 and 2.3, streams.md 2.
+//! checked. Source: docs/spec/dynamodb-api.md 2.1 and 2.3, streams.md 2.
 
 use tailrace_core::limits::{CAPACITY_UNITS_MAX, WARM_READ_UNITS, WARM_WRITE_UNITS};
 use tailrace_core::{ApiError, Json};

@@ -1,4 +1,4 @@
-//! UpdateItem. Source: spec/dynamodb-api.md 2.5, 3.4, 4.7, 4.8.
+//! UpdateItem. Source: docs/spec/dynamodb-api.md 2.5, 3.4, 4.7, 4.8.
 
 use bytes::Bytes;
 use tailrace_core::codec::encode_stored;
@@ -74,7 +74,7 @@ fn change(write: &WriteRequest, old: Option<&Bytes>) -> Result<Option<Bytes>, Ap
     };
     let before = old.map(|old| decode(old)).transpose()?;
     let after = update.apply(before.as_ref().unwrap_or(&write.attributes)).map_err(|e| e.into_api(false))?;
-    // Removing from an item that does not exist makes none. Source: spec/streams.md 9.
+    // Removing from an item that does not exist makes none. Source: docs/spec/streams.md 9.
     if before.is_none() && after == write.attributes {
         return Ok(None);
     }

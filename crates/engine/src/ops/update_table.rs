@@ -1,4 +1,4 @@
-//! UpdateTable: billing, throughput, stream, class and deletion protection. Source: spec/dynamodb-api.md 2.3, streams.md 2.2.
+//! UpdateTable: billing, throughput, stream, class and deletion protection. Source: docs/spec/dynamodb-api.md 2.3, streams.md 2.2.
 //!
 //! A change is done when it is answered; the answer says UPDATING and echoes the old throughput and class, as AWS does.
 

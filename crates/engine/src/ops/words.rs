@@ -1,5 +1,5 @@
 //! How an operation words its errors: the wording that is set, and whether the operation envelopes its texts.
-//! Source: spec/dynamodb-api.md, Two wordings, and 4.9.
+//! Source: docs/spec/dynamodb-api.md, Two wordings, and 4.9.
 
 use tailrace_core::ApiError;
 use tailrace_core::attribute_json::ValueError;
@@ -57,7 +57,7 @@ pub(crate) fn newer_enveloped(wording: Wording, text: &str) -> ApiError {
     }
 }
 
-/// The error for a `Key` (and for a key in a batch, put or not). Source: spec/dynamodb-api.md 2.5.
+/// The error for a `Key` (and for a key in a batch, put or not). Source: docs/spec/dynamodb-api.md 2.5.
 pub(crate) fn key_map_error(error: KeyError) -> ApiError {
     match error {
         KeyError::Missing { .. } | KeyError::Type { .. } | KeyError::Superfluous => {
@@ -68,7 +68,7 @@ pub(crate) fn key_map_error(error: KeyError) -> ApiError {
     }
 }
 
-/// The error for the key attributes of an item that is put. Source: spec/dynamodb-api.md 2.5.
+/// The error for the key attributes of an item that is put. Source: docs/spec/dynamodb-api.md 2.5.
 pub(crate) fn item_key_error(error: KeyError) -> ApiError {
     match error {
         KeyError::Missing { name } => {

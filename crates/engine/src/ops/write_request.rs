@@ -1,5 +1,5 @@
 //! What PutItem, UpdateItem and DeleteItem have in common as requests: an item or a key, expressions, `ReturnValues`; and the
-//! order in which their faults are reported, in both wordings. Source: spec/dynamodb-api.md 2.5.
+//! order in which their faults are reported, in both wordings. Source: docs/spec/dynamodb-api.md 2.5.
 
 use bytes::Bytes;
 use serde::Serialize;

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{ApiError, KeySchema};
+use tailrace_core::{ApiError, Bucket, KeySchema};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableId};
 use tailrace_store::{BucketRange, Key, PageLimit, ShardInfo, ShardNo, StreamId, Write};
 
@@ -55,7 +55,7 @@ impl Stream {
     }
 }
 
-/// The text of a shard's id. Source: spec/streams.md 5.1.
+/// The text of a shard's id. Source: docs/spec/streams.md 5.1.
 pub fn shard_id(shard: &ShardInfo) -> String {
     shard_id_text(shard.created_ms, shard.shard)
 }
@@ -119,7 +119,9 @@ pub(crate) fn close(key: &Key, row: Option<&Bytes>, shards: &[ShardNo], now_ms: 
 fn bucket_ranges(count: usize) -> Vec<BucketRange> {
     let count = count.clamp(1, tailrace_core::limits::SHARDS_PER_STREAM_MAX) as u32;
     let start = |index: u32| (65_536 * index).div_ceil(count);
-    (0..count).map(|i| BucketRange { first: start(i) as u16, last: (start(i + 1) - 1) as u16 }).collect()
+    (0..count)
+        .map(|i| BucketRange { first: Bucket(start(i) as u16), last: Bucket((start(i + 1) - 1) as u16) })
+        .collect()
 }
 
 /// A page of streams: those of one table or of all, behind an ARN's table and label.
@@ -200,15 +202,15 @@ impl Db {
 
 #[cfg(test)]
 mod tests {
-    use super::bucket_ranges;
+    use super::*;
 
     #[test]
     fn the_shards_of_a_stream_cover_every_bucket_once() {
         for count in [1, 2, 3, 4, 7, 256] {
             let ranges = bucket_ranges(count);
             assert_eq!(ranges.len(), count);
-            assert_eq!((ranges[0].first, ranges[count - 1].last), (0, u16::MAX));
-            assert!(ranges.windows(2).all(|w| w[0].last + 1 == w[1].first));
+            assert_eq!((ranges[0].first, ranges[count - 1].last), (Bucket::FIRST, Bucket::LAST));
+            assert!(ranges.windows(2).all(|w| w[0].last.0 + 1 == w[1].first.0));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! after, issue time and a nonce, and an HMAC-SHA256 over all of it and the ARN, so that a client can neither make nor change one.
 //! The secret is kept in the store, so that tokens outlive a restart.
 //!
-//! A position is a number, never an offset: trimming does not move it. Source: spec/streams.md 6.
+//! A position is a number, never an offset: trimming does not move it. Source: docs/spec/streams.md 6.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

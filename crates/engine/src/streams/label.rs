@@ -1,4 +1,4 @@
-//! A stream's label: the UTC instant of its enablement, `2015-05-20T20:51:10.252`. Source: spec/streams.md 2.3.
+//! A stream's label: the UTC instant of its enablement, `2015-05-20T20:51:10.252`. Source: docs/spec/streams.md 2.3.
 
 /// The label of an instant, milliseconds since the epoch.
 pub(crate) fn text(ms: u64) -> String {

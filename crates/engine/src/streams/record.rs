@@ -1,5 +1,5 @@
 //! A stream's record, read from the log, and its two JSON forms: that of GetRecords and that of a Lambda event. Written straight
-//! from the stored bytes. Source: spec/streams.md 8 and 10.
+//! from the stored bytes. Source: docs/spec/streams.md 8 and 10.
 //!
 //! Invariant: what is written depends only on the record and its stream, so that every reading gives the same bytes.
 
@@ -91,7 +91,7 @@ impl StreamRecord {
         decode(self.new.as_ref())
     }
 
-    /// `SizeBytes`: keys and images by the item size rule. Source: spec/streams.md 8.1.
+    /// `SizeBytes`: keys and images by the item size rule. Source: docs/spec/streams.md 8.1.
     ///
     /// # Errors
     /// Corrupt.

@@ -5,6 +5,7 @@
 //! 3 NEW_AND_OLD_IMAGES), bit 4: the service itself removed the item (time to live).
 
 use bytes::Bytes;
+use tailrace_core::Bucket;
 use tailrace_store::{NewImage, StoreError, Write};
 
 use crate::table::{Table, ViewType};
@@ -97,7 +98,7 @@ impl RecordMeta {
 /// removed). The caller has made sure that the item changed.
 pub fn append(
     table: &Table,
-    bucket: u16,
+    bucket: Bucket,
     keys: Bytes,
     old: Option<Bytes>,
     put: Option<usize>,

@@ -1,5 +1,5 @@
 //! The tick: records older than the retention go, streams that were disabled that long ago are forgotten, and the items
-//! of deleted tables are reclaimed if that was interrupted. Source: spec/streams.md 12.
+//! of deleted tables are reclaimed if that was interrupted. Source: docs/spec/streams.md 12.
 
 use tailrace_core::ApiError;
 use tailrace_store::keyspace::{ItemKey, SettingKey, StreamKey, StreamNameKey, TableId};

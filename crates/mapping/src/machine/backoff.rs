@@ -1,4 +1,4 @@
-//! How long a failing batch waits. Source: spec/event-source-mapping.md 7.2.
+//! How long a failing batch waits. Source: docs/spec/event-source-mapping.md 7.2.
 
 use tailrace_core::limits::{BACKOFF_FIRST_MS, BACKOFF_MS_MAX};
 

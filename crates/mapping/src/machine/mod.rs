@@ -1,7 +1,7 @@
 //! The state machine of one mapping and one shard: `(state, input, now) -> (state, actions)`.
 //!
 //! It decides what is read, which records make a batch, when the function is invoked, what its outcome means, what is
-//! given up and parked, and what the checkpoint says. Every rule of spec/event-source-mapping.md 4, 5 and 7 is here.
+//! given up and parked, and what the checkpoint says. Every rule of docs/spec/event-source-mapping.md 4, 5 and 7 is here.
 //!
 //! Invariants:
 //! - A record leaves the machine only when the function accepted it, or as a parked copy in the commit whose

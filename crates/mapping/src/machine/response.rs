@@ -1,4 +1,4 @@
-//! Reading a function's answer under ReportBatchItemFailures. Source: spec/event-source-mapping.md 7.4.
+//! Reading a function's answer under ReportBatchItemFailures. Source: docs/spec/event-source-mapping.md 7.4.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

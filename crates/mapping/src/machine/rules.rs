@@ -27,7 +27,7 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// What a mapping has that names nothing. Source: spec/event-source-mapping.md 2.
+    /// What a mapping has that names nothing. Source: docs/spec/event-source-mapping.md 2.
     fn default() -> Self {
         Self {
             batch_records_max: 100,
@@ -44,7 +44,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// A batch that was invoked so often is given up. Source: spec/event-source-mapping.md 7.2.
+    /// A batch that was invoked so often is given up. Source: docs/spec/event-source-mapping.md 7.2.
     pub(crate) fn exhausted(&self, failed_invocations: u32) -> bool {
         self.retries_max.is_some_and(|retries| failed_invocations > retries)
     }

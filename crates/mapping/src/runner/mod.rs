@@ -271,7 +271,7 @@ impl Mappings {
     /// CreateEventSourceMapping. LATEST is fixed, durably, before this returns.
     ///
     /// # Errors
-    /// As spec/event-source-mapping.md 2 has them.
+    /// As docs/spec/event-source-mapping.md 2 has them.
     pub async fn create(&self, request: CreateMapping) -> Result<Mapping, MappingError> {
         let (arn, position) = request.check()?;
         let (function, function_arn) = self.function(&request.function)?;
@@ -306,7 +306,7 @@ impl Mappings {
     /// UpdateEventSourceMapping. Disabling returns when nothing is under way any more; the checkpoint stays.
     ///
     /// # Errors
-    /// As spec/event-source-mapping.md 2 and 4 have them.
+    /// As docs/spec/event-source-mapping.md 2 and 4 have them.
     pub async fn update(
         &self,
         uuid: &str,

@@ -145,7 +145,7 @@ pub(super) fn blocked(mapping: &Mapping, shard: ShardNo, status: &Status) -> Vec
 }
 
 /// LastProcessingResult in Lambda's words, and for what Lambda has no words in ours.
-/// Source: spec/event-source-mapping.md 4.
+/// Source: docs/spec/event-source-mapping.md 4.
 pub(super) fn last_processing_result<'a>(results: impl Iterator<Item = &'a LastResult>) -> String {
     match results.max_by_key(|last| last.at_ms) {
         None => "No records processed".to_owned(),

@@ -14,7 +14,7 @@ use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{AttributeValue, Item, Lsn, Number, SequenceNumber};
+use tailrace_core::{AttributeValue, Bucket, Item, Lsn, Number, SequenceNumber};
 use tailrace_engine::streams::record::RecordWriter;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_engine::{Db, Settings, ViewType};
@@ -234,8 +234,9 @@ pub fn request(position: &str, parameters: Parameters) -> CreateMapping {
 
 pub async fn open_stream(store: &dyn Engine, shards: u32) {
     let edge = |shard: u32| shard * 65_536 / shards;
-    let ranges: Vec<BucketRange> =
-        (0..shards).map(|s| BucketRange { first: edge(s) as u16, last: (edge(s + 1) - 1) as u16 }).collect();
+    let ranges: Vec<BucketRange> = (0..shards)
+        .map(|s| BucketRange { first: Bucket(edge(s) as u16), last: Bucket((edge(s + 1) - 1) as u16) })
+        .collect();
     commit(store, &[], &[], |_| {
         Decision::Apply(vec![Write::OpenStream { stream: STREAM, ranges: ranges.clone() }], ())
     })
@@ -258,7 +259,8 @@ pub async fn write(store: &dyn Engine, key: &str, value: u64) -> Lsn {
         ("id".to_owned(), AttributeValue::S(key.to_owned())),
         ("v".to_owned(), AttributeValue::N(Number::parse(&value.to_string()).unwrap())),
     ]);
-    let item_key = tailrace_store::keyspace::ItemKey::key(tailrace_store::keyspace::TableId(1), 0, key.as_bytes(), &[]);
+    let item_key =
+        tailrace_store::keyspace::ItemKey::key(tailrace_store::keyspace::TableId(1), Bucket(0), key.as_bytes(), &[]);
     let put = Write::Put { key: item_key.clone(), value: encode_stored(&item).into() };
     let committed =
         commit(store, &[], std::slice::from_ref(&item_key), |_| Decision::Apply(vec![put.clone(), append(key)], ()))

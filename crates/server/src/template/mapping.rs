@@ -1,5 +1,5 @@
 //! `AWS::Lambda::EventSourceMapping`, and the DynamoDB events of a SAM function, which are the same thing.
-//! Ranges and defaults: spec/event-source-mapping.md 2.
+//! Ranges and defaults: docs/spec/event-source-mapping.md 2.
 
 use super::TemplateError;
 use super::node::Node;

@@ -9,7 +9,7 @@ use tailrace_lambda::{ConfigError, FunctionConfig};
 use super::TemplateError;
 use super::resolve::Resolver;
 
-/// Length of a table's name, at least. Source: spec/dynamodb-api.md 2.1.
+/// Length of a table's name, at least. Source: docs/spec/dynamodb-api.md 2.1.
 pub(super) const TABLE_NAME_CHARS_MIN: usize = 3;
 
 /// Length of a table's name, at most.

@@ -25,7 +25,7 @@ async fn whole(subject: &mut dyn Subject) {
     let shard = open_stream(&*engine, 1).await;
     let record = Write::Append {
         stream: StreamId(1),
-        bucket: 7,
+        bucket: Bucket(7),
         meta: Bytes::from_static(b"m"),
         old: Some(Bytes::from_static(b"old")),
         new: NewImage::OfWrite(1),
@@ -139,7 +139,7 @@ async fn chain(subject: &mut dyn Subject) {
                 let next = old.as_ref().map_or(0, |old| u64::from_be_bytes(old[..].try_into().unwrap())) + 1;
                 let (value, meta) = (Bytes::copy_from_slice(&next.to_be_bytes()), Bytes::new());
                 let (stream, new) = (StreamId(1), NewImage::OfWrite(0));
-                let record = Write::Append { stream, bucket: 3, meta, old, new };
+                let record = Write::Append { stream, bucket: Bucket(3), meta, old, new };
                 Decision::Apply(vec![Write::Put { key: key("n"), value }, record], ())
             })
             .await
@@ -211,8 +211,13 @@ async fn one_point(subject: &mut dyn Subject) {
 async fn invalid(subject: &mut dyn Subject) {
     let engine = subject.engine();
     let first = write(&*engine, vec![put("a", "1")]).await.unwrap();
-    let no_put =
-        Write::Append { stream: StreamId(9), bucket: 0, meta: Bytes::new(), old: None, new: NewImage::OfWrite(0) };
+    let no_put = Write::Append {
+        stream: StreamId(9),
+        bucket: Bucket(0),
+        meta: Bytes::new(),
+        old: None,
+        new: NewImage::OfWrite(0),
+    };
     for bad in [append(9, 0, "m"), no_put] {
         let refused = write(&*engine, vec![bad, put("a", "2")]).await;
         assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tailrace_core::Lsn;
+use tailrace_core::{Bucket, Lsn};
 
 use crate::engine::*;
 use crate::keyspace::SettingKey;
@@ -46,7 +46,13 @@ fn put(name: &str, value: impl Into<Bytes>) -> Write {
 }
 
 fn append(stream: u64, bucket: u16, meta: impl Into<Bytes>) -> Write {
-    Write::Append { stream: StreamId(stream), bucket, meta: meta.into(), old: None, new: NewImage::None }
+    Write::Append {
+        stream: StreamId(stream),
+        bucket: Bucket(bucket),
+        meta: meta.into(),
+        old: None,
+        new: NewImage::None,
+    }
 }
 
 /// Makes a commit of these writes, with the keys that they set declared.
@@ -79,7 +85,7 @@ fn names(page: &Page) -> Vec<String> {
     page.rows.iter().map(|(key, _)| SettingKey::decode(key).unwrap().name).collect()
 }
 
-const ALL: BucketRange = BucketRange { first: 0, last: u16::MAX };
+const ALL: BucketRange = BucketRange::ALL;
 
 /// Opens a stream of one shard.
 async fn open_stream(engine: &dyn Engine, stream: u64) -> ShardNo {

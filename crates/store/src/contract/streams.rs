@@ -15,7 +15,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
 ];
 
 fn quarters() -> Vec<BucketRange> {
-    (0..4).map(|n| BucketRange { first: n * 0x4000, last: n * 0x4000 + 0x3fff }).collect()
+    (0..4).map(|n| BucketRange { first: Bucket(n * 0x4000), last: Bucket(n * 0x4000 + 0x3fff) }).collect()
 }
 
 async fn buckets(subject: &mut dyn Subject) {
@@ -45,7 +45,10 @@ async fn sealing(subject: &mut dyn Subject) {
     let engine = subject.engine();
     let shard = open_stream(&*engine, 1).await;
     write(&*engine, vec![append(1, 0, "old")]).await.unwrap();
-    let halves = vec![BucketRange { first: 0, last: 99 }, BucketRange { first: 100, last: u16::MAX }];
+    let halves = vec![
+        BucketRange { first: Bucket(0), last: Bucket(99) },
+        BucketRange { first: Bucket(100), last: Bucket(u16::MAX) },
+    ];
     write(&*engine, vec![append(1, 5, "last"), Write::Seal { shard, children: halves }, append(1, 5, "new")])
         .await
         .unwrap();
@@ -83,7 +86,7 @@ async fn nonsense(subject: &mut dyn Subject) {
     let engine = subject.engine();
     let shard = open_stream(&*engine, 1).await;
     let before = engine.shards(StreamId(1)).await.unwrap();
-    let range = |first, last| BucketRange { first, last };
+    let range = |first, last| BucketRange { first: Bucket(first), last: Bucket(last) };
     let open = |stream, ranges: &[BucketRange]| Write::OpenStream { stream: StreamId(stream), ranges: ranges.to_vec() };
     let seal = |children: &[BucketRange]| Write::Seal { shard, children: children.to_vec() };
     for bad in [

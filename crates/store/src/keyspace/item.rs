@@ -8,12 +8,10 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+use tailrace_core::{Bucket, TableId};
+
 use super::{KeyKind, after_prefix, prefix_range, read_u16, read_u64};
 use crate::engine::{BucketRange, Key, KeyRange};
-
-/// A table's number: unique in a data directory, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct TableId(pub u64);
 
 /// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +19,7 @@ pub struct ItemKey {
     /// The table.
     pub table: TableId,
     /// The bucket of the partition key.
-    pub bucket: u16,
+    pub bucket: Bucket,
     /// The partition key's bytes.
     pub partition: Bytes,
     /// The sort key's bytes; empty if the table has no sort key.
@@ -39,7 +37,7 @@ pub enum SortBounds<'a> {
 
 impl ItemKey {
     /// The key of the item, without building an `ItemKey` first.
-    pub fn key(table: TableId, bucket: u16, partition: &[u8], sort: &[u8]) -> Key {
+    pub fn key(table: TableId, bucket: Bucket, partition: &[u8], sort: &[u8]) -> Key {
         let mut bytes = partition_prefix(table, bucket, partition, sort.len());
         bytes.extend_from_slice(sort);
         Key::from_vec(bytes)
@@ -59,7 +57,7 @@ impl ItemKey {
         let (partition, sort) = rest.split_at_checked(usize::from(length))?;
         Some(ItemKey {
             table: TableId(table),
-            bucket,
+            bucket: Bucket(bucket),
             partition: key.0.slice_ref(partition),
             sort: key.0.slice_ref(sort),
         })
@@ -72,9 +70,9 @@ impl ItemKey {
 
     /// The items of a table in a range of buckets (a segment of a scan).
     pub fn bucket_range(table: TableId, buckets: BucketRange) -> KeyRange {
-        let prefix = |bucket: u16| {
+        let prefix = |bucket: Bucket| {
             let mut bytes = table_prefix(table, 2);
-            bytes.extend_from_slice(&bucket.to_be_bytes());
+            bytes.extend_from_slice(&bucket.0.to_be_bytes());
             bytes
         };
         KeyRange {
@@ -85,12 +83,12 @@ impl ItemKey {
     }
 
     /// The items of one partition.
-    pub fn partition_range(table: TableId, bucket: u16, partition: &[u8]) -> KeyRange {
+    pub fn partition_range(table: TableId, bucket: Bucket, partition: &[u8]) -> KeyRange {
         prefix_range(&partition_prefix(table, bucket, partition, 0))
     }
 
     /// The items of one partition whose sort keys lie within bounds.
-    pub fn sort_range(table: TableId, bucket: u16, partition: &[u8], bounds: &SortBounds<'_>) -> KeyRange {
+    pub fn sort_range(table: TableId, bucket: Bucket, partition: &[u8], bounds: &SortBounds<'_>) -> KeyRange {
         let prefix = partition_prefix(table, bucket, partition, 0);
         let with = |sort: &[u8]| {
             let mut bytes = prefix.clone();
@@ -122,10 +120,10 @@ fn table_prefix(table: TableId, capacity: usize) -> Vec<u8> {
     bytes
 }
 
-fn partition_prefix(table: TableId, bucket: u16, partition: &[u8], capacity: usize) -> Vec<u8> {
+fn partition_prefix(table: TableId, bucket: Bucket, partition: &[u8], capacity: usize) -> Vec<u8> {
     let length = u16::try_from(partition.len()).expect("invariant: a partition key is within its limit");
     let mut bytes = table_prefix(table, 4 + partition.len() + capacity);
-    bytes.extend_from_slice(&bucket.to_be_bytes());
+    bytes.extend_from_slice(&bucket.0.to_be_bytes());
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(partition);
     bytes

@@ -29,14 +29,16 @@ use bytes::Bytes;
 pub use checkpoint::CheckpointKey;
 pub use counter::CounterKey;
 pub use function::FunctionKey;
-pub use item::{ItemKey, SortBounds, TableId};
-pub use mapping::{MappingId, MappingKey};
+pub use item::{ItemKey, SortBounds};
+pub use mapping::MappingKey;
 pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
 pub use setting::SettingKey;
 pub use shard::ShardKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
+
+pub use tailrace_core::{MappingId, TableId};
 
 use crate::engine::{Key, KeyRange};
 

@@ -4,7 +4,7 @@
 //! allocates more than the bytes it was given allow. The numbers and checksums around the body are `frame`'s.
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{Bucket, Lsn};
 
 use crate::{BucketRange, ShardNo, StreamId};
 
@@ -175,8 +175,8 @@ fn encode_write(write: &LoggedWrite, out: &mut Vec<u8>) {
             out.push(OPEN_SHARD);
             put_varint(out, shard.0);
             put_varint(out, stream.0);
-            put_varint(out, u64::from(range.first));
-            put_varint(out, u64::from(range.last));
+            put_varint(out, u64::from(range.first.0));
+            put_varint(out, u64::from(range.last.0));
             // 0 is "no parent"; a parent is stored one higher.
             put_varint(out, parent.map_or(0, |parent| parent.0.wrapping_add(1)));
             put_varint(out, *created_ms);
@@ -231,8 +231,8 @@ fn decode_write(from: &mut Reader<'_>) -> Option<LoggedWrite> {
             shard: ShardNo(from.varint()?),
             stream: StreamId(from.varint()?),
             range: BucketRange {
-                first: u16::try_from(from.varint()?).ok()?,
-                last: u16::try_from(from.varint()?).ok()?,
+                first: Bucket(u16::try_from(from.varint()?).ok()?),
+                last: Bucket(u16::try_from(from.varint()?).ok()?),
             },
             parent: from.varint()?.checked_sub(1).map(ShardNo),
             created_ms: from.varint()?,

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use proptest::prelude::*;
-use tailrace_core::Lsn;
 use tailrace_core::rng::{Rng, SeededRng};
+use tailrace_core::{Bucket, Lsn};
 
 use super::segment::Walker;
 use super::{Log, LogSettings, LoggedImage, LoggedWrite, check, codec, segment};
@@ -695,7 +695,7 @@ fn any_write() -> impl Strategy<Value = LoggedWrite> {
             |(shard, stream, (first, last), parent, created_ms)| LoggedWrite::OpenShard {
                 shard,
                 stream: StreamId(stream),
-                range: BucketRange { first, last },
+                range: BucketRange { first: Bucket(first), last: Bucket(last) },
                 parent: parent.map(ShardNo),
                 created_ms,
             }

@@ -1,4 +1,4 @@
-//! The exact texts of everything that can be wrong with an expression. Rows of spec/dynamodb-api.md 4.1, 4.2, 4.5, 4.6;
+//! The exact texts of everything that can be wrong with an expression. Rows of docs/spec/dynamodb-api.md 4.1, 4.2, 4.5, 4.6;
 //! the order in which several faults are reported was compared with DynamoDB Local.
 
 use super::*;

@@ -1,4 +1,4 @@
-//! Key conditions against a schema. Rows of spec/dynamodb-api.md 5.3.
+//! Key conditions against a schema. Rows of docs/spec/dynamodb-api.md 5.3.
 
 use super::*;
 

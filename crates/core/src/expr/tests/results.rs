@@ -1,4 +1,4 @@
-//! What conditions, projections and updates answer. Rows of spec/dynamodb-api.md 4.4, 4.5, 4.7, 4.8.
+//! What conditions, projections and updates answer. Rows of docs/spec/dynamodb-api.md 4.4, 4.5, 4.7, 4.8.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! BatchGetItem and BatchWriteItem: spec/dynamodb-api.md 7.1, 7.4.
+//! BatchGetItem and BatchWriteItem: docs/spec/dynamodb-api.md 7.1, 7.4.
 
 use super::*;
 
@@ -80,7 +80,7 @@ async fn batches_are_refused_in_their_words() {
     bench.refused("BatchGetItem", mixed, &ve(text)).await;
 }
 
-/// spec/dynamodb-api.md 7.1: 52 items of 300 KB fit.
+/// docs/spec/dynamodb-api.md 7.1: 52 items of 300 KB fit.
 #[tokio::test]
 async fn what_goes_over_16_megabytes_is_left_unprocessed() {
     let bench = Bench::new().await;
@@ -112,7 +112,7 @@ async fn what_goes_over_16_megabytes_is_left_unprocessed() {
     assert_eq!(answer["UnprocessedKeys"], rest);
 }
 
-/// spec/dynamodb-api.md 1.6 and 7.1: an ARN is accepted for the name; duplicates are a table's.
+/// docs/spec/dynamodb-api.md 1.6 and 7.1: an ARN is accepted for the name; duplicates are a table's.
 #[tokio::test]
 async fn a_table_may_be_named_twice_in_a_batch() {
     let bench = Bench::new().await;

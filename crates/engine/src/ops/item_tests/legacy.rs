@@ -1,8 +1,8 @@
-//! The parameters that expressions replaced: spec/dynamodb-api.md 6.
+//! The parameters that expressions replaced: docs/spec/dynamodb-api.md 6.
 
 use super::*;
 
-/// spec/dynamodb-api.md 2.5 and 3.5, wherever a name can stand.
+/// docs/spec/dynamodb-api.md 2.5 and 3.5, wherever a name can stand.
 #[tokio::test]
 async fn names_of_attributes_are_neither_empty_nor_too_long() {
     let bench = Bench::new().await;

@@ -71,7 +71,7 @@ impl Bench {
         commit(self.store.as_ref(), &[], std::slice::from_ref(&key), |_| {
             let mut writes = vec![Write::Put { key: key.clone(), value: table.encode() }];
             if let Some(stream) = opened {
-                writes.push(Write::OpenStream { stream, ranges: vec![BucketRange { first: 0, last: u16::MAX }] });
+                writes.push(Write::OpenStream { stream, ranges: vec![BucketRange::ALL] });
             }
             Decision::Apply(writes, ())
         })

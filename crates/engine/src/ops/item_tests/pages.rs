@@ -1,4 +1,4 @@
-//! Query and Scan: spec/dynamodb-api.md 5, 7.4.
+//! Query and Scan: docs/spec/dynamodb-api.md 5, 7.4.
 
 use super::*;
 
@@ -300,7 +300,7 @@ async fn start_keys_are_refused_in_their_words() {
                be empty";
     bench.refused("Scan", scan(json!({"ExclusiveStartKey": {"pk": {"SS": []}}})), &ve(set)).await;
     let absent = json!({"pk": s("a"), "sk": n(1)});
-    let segment = tailrace_core::key::partition_hash(b"a").bucket / 32_768;
+    let segment = tailrace_core::key::partition_hash(b"a").bucket.0 / 32_768;
     let other = scan(json!({"ExclusiveStartKey": absent, "Segment": 1 - segment, "TotalSegments": 2}));
     let text = format!(
         "{invalid}: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: 2 \

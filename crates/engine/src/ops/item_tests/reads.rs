@@ -1,4 +1,4 @@
-//! GetItem: spec/dynamodb-api.md 2.5, 4.5, 7.4.
+//! GetItem: docs/spec/dynamodb-api.md 2.5, 4.5, 7.4.
 
 use super::*;
 

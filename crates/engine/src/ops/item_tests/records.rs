@@ -1,4 +1,4 @@
-//! Which writes emit which record: spec/streams.md 9 and 10.
+//! Which writes emit which record: docs/spec/streams.md 9 and 10.
 
 use tailrace_core::codec::StoredItem;
 

@@ -1,4 +1,4 @@
-//! UpdateItem: spec/dynamodb-api.md 2.5, 3.4, 4.7, 4.8.
+//! UpdateItem: docs/spec/dynamodb-api.md 2.5, 3.4, 4.7, 4.8.
 
 use super::*;
 

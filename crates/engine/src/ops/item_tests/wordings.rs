@@ -1,4 +1,4 @@
-//! The texts and the order of faults in both wordings: spec/dynamodb-api.md 1.4, 2.5, 4.3, 4.9.
+//! The texts and the order of faults in both wordings: docs/spec/dynamodb-api.md 1.4, 2.5, 4.3, 4.9.
 
 use super::*;
 
@@ -31,7 +31,7 @@ async fn json_types_are_reported_before_missing_members() {
     bench.refused("PutItem", json!({"Item": {"pk": {"S": true}}}), error).await;
 }
 
-/// spec/dynamodb-api.md 1.4: unknown members are ignored, those that only other operations have included.
+/// docs/spec/dynamodb-api.md 1.4: unknown members are ignored, those that only other operations have included.
 #[tokio::test]
 async fn members_of_other_operations_are_ignored() {
     let bench = Bench::new().await;
@@ -82,7 +82,7 @@ async fn maps_need_expressions_that_can_use_them() {
     current.refused("Scan", scan, &ve(&format!("{values}: FilterExpression is null"))).await;
 }
 
-/// spec/dynamodb-api.md 2.5 rows 5 (newer) and 8, 9 (older): an expression is parsed before the next one is looked at.
+/// docs/spec/dynamodb-api.md 2.5 rows 5 (newer) and 8, 9 (older): an expression is parsed before the next one is looked at.
 #[tokio::test]
 async fn the_first_wrong_expression_is_reported_whatever_is_wrong_with_the_next() {
     let current = Bench::new().await;
@@ -117,7 +117,7 @@ async fn the_first_wrong_expression_is_reported_whatever_is_wrong_with_the_next(
     current.refused("Scan", scan, &ve(text)).await;
 }
 
-/// spec/dynamodb-api.md 4.3
+/// docs/spec/dynamodb-api.md 4.3
 #[tokio::test]
 async fn a_placeholder_for_nothing_is_refused() {
     let bench = Bench::new().await;
@@ -223,7 +223,7 @@ async fn values_that_nest_too_deep_are_refused_at_any_depth() {
     }
 }
 
-/// spec/dynamodb-api.md 3.3
+/// docs/spec/dynamodb-api.md 3.3
 #[tokio::test]
 async fn a_value_to_compare_with_may_nest_one_level_deeper_than_what_is_stored() {
     let bench = Bench::new().await;

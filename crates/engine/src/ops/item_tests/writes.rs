@@ -1,4 +1,4 @@
-//! PutItem and DeleteItem: spec/dynamodb-api.md 2.5, 4.8, 7.4.
+//! PutItem and DeleteItem: docs/spec/dynamodb-api.md 2.5, 4.8, 7.4.
 
 use super::*;
 

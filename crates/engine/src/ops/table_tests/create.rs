@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// spec/dynamodb-api.md 2.1, rows 1-18, 34-35, and streams.md 2.1: one member changed, one text.
+/// docs/spec/dynamodb-api.md 2.1, rows 1-18, 34-35, and streams.md 2.1: one member changed, one text.
 #[tokio::test]
 async fn what_create_table_refuses() {
     let bench = Bench::new().await;
@@ -134,7 +134,7 @@ async fn what_create_table_refuses() {
     assert_eq!(bench.ok("ListTables", json!({})).await, json!({"TableNames": []}), "a refused table was made");
 }
 
-/// spec/dynamodb-api.md 2.2: members of the description, present and absent.
+/// docs/spec/dynamodb-api.md 2.2: members of the description, present and absent.
 #[tokio::test]
 async fn a_table_is_described_as_it_was_created() {
     let bench = Bench::new().await;
@@ -196,7 +196,7 @@ async fn a_table_is_described_as_it_was_created() {
     bench.refused("DescribeTable", foreign, &format!("{ENVELOPE}{region}")).await;
 }
 
-/// spec/dynamodb-api.md 2.2 (BillingModeSummary, WarmThroughput, live figures)
+/// docs/spec/dynamodb-api.md 2.2 (BillingModeSummary, WarmThroughput, live figures)
 #[tokio::test]
 async fn an_on_demand_table_counts_its_items() {
     let bench = Bench::new().await;
@@ -211,7 +211,7 @@ async fn an_on_demand_table_counts_its_items() {
     assert_eq!(table["ProvisionedThroughput"]["ReadCapacityUnits"], 0);
 }
 
-/// spec/dynamodb-api.md 2.1 row 36, 2.2 (DELETING, protected), 1.6 (RNF)
+/// docs/spec/dynamodb-api.md 2.1 row 36, 2.2 (DELETING, protected), 1.6 (RNF)
 #[tokio::test]
 async fn a_deleted_table_is_gone_and_its_name_free_with_no_items() {
     let bench = Bench::new().await;
@@ -272,7 +272,7 @@ async fn an_interrupted_reclaim_is_finished_by_the_tick() {
     assert_eq!(store.get(&keys[1..]).await.unwrap(), [None]);
 }
 
-/// spec/dynamodb-api.md 2.4
+/// docs/spec/dynamodb-api.md 2.4
 #[tokio::test]
 async fn tables_are_listed_in_pages() {
     let bench = Bench::new().await;
@@ -293,7 +293,7 @@ async fn tables_are_listed_in_pages() {
     bench.refused("ListTables", json!({"ExclusiveStartTableName": "!", "Limit": 101}), both).await;
 }
 
-/// spec/dynamodb-api.md 2.4, 1.1 rows 4, 5, 7
+/// docs/spec/dynamodb-api.md 2.4, 1.1 rows 4, 5, 7
 #[tokio::test]
 async fn constants_and_what_is_no_operation() {
     let bench = Bench::new().await;

@@ -17,7 +17,7 @@ fn numbers(answer: &Value) -> Vec<String> {
     records.iter().map(|r| r["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned()).collect()
 }
 
-/// spec/streams.md 8, 8.1
+/// docs/spec/streams.md 8, 8.1
 #[tokio::test]
 async fn a_record_has_its_members_and_is_the_same_on_every_reading() {
     let bench = Bench::single().await;
@@ -56,7 +56,7 @@ async fn a_record_has_its_members_and_is_the_same_on_every_reading() {
     );
 }
 
-/// spec/streams.md 8 (eventSourceARN; userIdentity in its two spellings)
+/// docs/spec/streams.md 8 (eventSourceARN; userIdentity in its two spellings)
 #[tokio::test]
 async fn a_lambda_event_adds_the_source() {
     let bench = Bench::single().await;
@@ -86,7 +86,7 @@ async fn a_lambda_event_adds_the_source() {
     assert_eq!(write(&record, false)["userIdentity"], json!({"Type": "Service", "PrincipalId": service}));
 }
 
-/// spec/streams.md 6: what each type of iterator reads
+/// docs/spec/streams.md 6: what each type of iterator reads
 #[tokio::test]
 async fn iterators_stand_where_their_type_says() {
     let bench = Bench::single().await;
@@ -117,7 +117,7 @@ async fn iterators_stand_where_their_type_says() {
     assert_eq!(read(json!({"ShardIteratorType": "LATEST"})).await.len(), 0);
 }
 
-/// spec/streams.md 6: an instant has the precision of a millisecond, and the present one is not the future, even by a clock
+/// docs/spec/streams.md 6: an instant has the precision of a millisecond, and the present one is not the future, even by a clock
 /// that is a little ahead.
 #[tokio::test]
 async fn the_present_time_is_a_position() {
@@ -136,7 +136,7 @@ async fn the_present_time_is_a_position() {
     }
 }
 
-/// spec/streams.md 7: pages, an open shard's end, a closed shard's end
+/// docs/spec/streams.md 7: pages, an open shard's end, a closed shard's end
 #[tokio::test]
 async fn pages_end_as_the_shard_does() {
     let bench = Bench::single().await;
@@ -161,7 +161,7 @@ async fn pages_end_as_the_shard_does() {
     assert_eq!((numbers(&all).len(), all.get("NextShardIterator")), (4, None));
 }
 
-/// spec/streams.md 7: a page has at most 1 MB, but at least one record, and the pages miss none.
+/// docs/spec/streams.md 7: a page has at most 1 MB, but at least one record, and the pages miss none.
 #[tokio::test]
 async fn a_page_ends_before_it_exceeds_a_megabyte() {
     let bench = Bench::single().await;
@@ -184,7 +184,7 @@ async fn a_page_ends_before_it_exceeds_a_megabyte() {
     assert_eq!(pages, [2, 1, 1, 1, 1], "an INSERT has one image, a MODIFY two");
 }
 
-/// spec/streams.md 12, 7 (TrimmedDataAccessException), 5.1 (StartingSequenceNumber)
+/// docs/spec/streams.md 12, 7 (TrimmedDataAccessException), 5.1 (StartingSequenceNumber)
 #[tokio::test]
 async fn records_go_after_a_day_and_only_readers_who_missed_them_are_told() {
     let bench = Bench::single().await;
@@ -218,7 +218,7 @@ async fn records_go_after_a_day_and_only_readers_who_missed_them_are_told() {
     assert!(answer.unwrap_err().to_string().starts_with("TrimmedDataAccessException"));
 }
 
-/// spec/streams.md 6, 7, 12: who has read every record that went has missed none, however far the shard's numbers have
+/// docs/spec/streams.md 6, 7, 12: who has read every record that went has missed none, however far the shard's numbers have
 /// gone on since.
 #[tokio::test]
 async fn a_reader_who_has_read_everything_is_never_told_that_it_missed_something() {

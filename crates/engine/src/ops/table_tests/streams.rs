@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// spec/streams.md 2.1, 2.2, 2.3: the answer names the stream; disabled and enabled again it is another one.
+/// docs/spec/streams.md 2.1, 2.2, 2.3: the answer names the stream; disabled and enabled again it is another one.
 #[tokio::test]
 async fn a_stream_is_disabled_and_another_one_enabled() {
     let bench = Bench::new().await;
@@ -43,7 +43,7 @@ async fn a_stream_is_disabled_and_another_one_enabled() {
     assert_eq!(listed.get("LastEvaluatedStreamArn"), None);
 }
 
-/// spec/streams.md 2.4, 12: a deleted table's stream reads for 24 hours, then it is gone.
+/// docs/spec/streams.md 2.4, 12: a deleted table's stream reads for 24 hours, then it is gone.
 #[tokio::test]
 async fn the_stream_of_a_deleted_table_outlives_it_by_a_day() {
     let bench = Bench::new().await;
@@ -62,7 +62,7 @@ async fn the_stream_of_a_deleted_table_outlives_it_by_a_day() {
     assert_eq!(one["Streams"].as_array().unwrap().len(), 1);
 }
 
-/// spec/streams.md 3
+/// docs/spec/streams.md 3
 #[tokio::test]
 async fn streams_are_listed_in_pages_that_survive_deletes() {
     let bench = Bench::new().await;
@@ -91,7 +91,7 @@ async fn streams_are_listed_in_pages_that_survive_deletes() {
     }
 }
 
-/// spec/streams.md 4 and 5.1
+/// docs/spec/streams.md 4 and 5.1
 #[tokio::test]
 async fn a_stream_is_described_in_pages() {
     let bench = Bench::new().await;
@@ -125,7 +125,7 @@ async fn a_stream_is_described_in_pages() {
     bench.refused("DescribeStream", json!({"StreamArn": "fake-stream"}), short).await;
 }
 
-/// spec/streams.md 6, the errors
+/// docs/spec/streams.md 6, the errors
 #[tokio::test]
 async fn iterators_that_are_refused() {
     let bench = Bench::single().await;
@@ -160,7 +160,7 @@ async fn iterators_that_are_refused() {
     }
 }
 
-/// spec/streams.md 6 and 7: a token's life, its secrecy, and that it survives a restart
+/// docs/spec/streams.md 6 and 7: a token's life, its secrecy, and that it survives a restart
 #[tokio::test]
 async fn iterators_expire_and_cannot_be_forged() {
     let bench = Bench::single().await;

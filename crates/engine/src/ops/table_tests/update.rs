@@ -10,7 +10,7 @@ async fn update(bench: &Bench, members: Value) -> Value {
     bench.ok("UpdateTable", with(json!({"TableName": "users"}), members)).await["TableDescription"].clone()
 }
 
-/// spec/dynamodb-api.md 2.3: members that cannot be combined, or are not enough.
+/// docs/spec/dynamodb-api.md 2.3: members that cannot be combined, or are not enough.
 #[tokio::test]
 async fn what_update_table_refuses() {
     let bench = Bench::new().await;
@@ -65,7 +65,7 @@ async fn what_update_table_refuses() {
     bench.refused("UpdateTable", json!({"TableName": "nobody", "BillingMode": "PAY_PER_REQUEST"}), gone).await;
 }
 
-/// spec/dynamodb-api.md 2.2 (billing, throughput, warm throughput), 2.3 (responses, same throughput, PAY_PER_REQUEST again)
+/// docs/spec/dynamodb-api.md 2.2 (billing, throughput, warm throughput), 2.3 (responses, same throughput, PAY_PER_REQUEST again)
 #[tokio::test]
 async fn billing_goes_there_and_back() {
     let bench = Bench::new().await;
@@ -98,7 +98,7 @@ async fn billing_goes_there_and_back() {
     assert_eq!(bench.describe("users").await["ProvisionedThroughput"]["NumberOfDecreasesToday"], 0);
 }
 
-/// spec/dynamodb-api.md 2.3: OnDemandThroughput merges, -1 clears; deletion protection and class.
+/// docs/spec/dynamodb-api.md 2.3: OnDemandThroughput merges, -1 clears; deletion protection and class.
 #[tokio::test]
 async fn settings_are_kept_and_cleared() {
     let bench = Bench::new().await;
@@ -118,7 +118,7 @@ async fn settings_are_kept_and_cleared() {
     assert_eq!(described, json!({"TableClass": "STANDARD_INFREQUENT_ACCESS", "LastUpdateDateTime": 1_700_000_000.0}));
 }
 
-/// spec/dynamodb-api.md 2.2: warm throughput never decreases; what was not sent stays as it is.
+/// docs/spec/dynamodb-api.md 2.2: warm throughput never decreases; what was not sent stays as it is.
 #[tokio::test]
 async fn one_member_of_warm_throughput_leaves_the_other_as_it_is() {
     let bench = Bench::new().await;

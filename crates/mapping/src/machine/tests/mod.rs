@@ -1,4 +1,4 @@
-//! The rules of spec/event-source-mapping.md as tables, and a simulation with crashes at every point.
+//! The rules of docs/spec/event-source-mapping.md as tables, and a simulation with crashes at every point.
 
 mod rules;
 mod simulation;
