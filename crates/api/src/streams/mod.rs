@@ -1,0 +1,1 @@
+//! Requests and answers of DynamoDB Streams: one file an operation.
