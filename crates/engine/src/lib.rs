@@ -7,14 +7,16 @@
 
 mod db;
 mod failure;
+mod json_row;
 mod names;
 pub mod ops;
 pub mod streams;
-mod table;
+mod tables;
 
 pub use db::{Db, RequestContext, Service, Settings};
 pub use failure::store_failure;
 pub use names::table_name;
-pub use table::{
+pub(crate) use tables::descriptor as table;
+pub use tables::descriptor::{
     Billing, BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType, WarmThroughput,
 };

@@ -10,6 +10,7 @@ use super::description::{TableAnswer, TableDescription};
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{descriptor, retention};
+use crate::tables::{self, StoredTable};
 
 enum Outcome {
     Deleted,
@@ -18,16 +19,11 @@ enum Outcome {
     Corrupt(&'static str),
 }
 
-/// The control plane's ResourceNotFoundException.
-pub(crate) fn no_such_table(name: &str) -> ApiError {
-    ApiError::not_found(format!("Requested resource not found: Table: {name} not found"))
-}
-
 /// DeleteTable.
 pub(crate) async fn delete_table(db: &Db, request: Request<'_>) -> Result<TableAnswer, ApiError> {
     let name = request.table_name(db)?;
     loop {
-        let table = db.find_table(&name).await?.ok_or_else(|| no_such_table(&name))?;
+        let StoredTable { table, row } = tables::stored(db, &name).await?;
         if table.deletion_protection {
             return Err(ApiError::validation(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection \
@@ -43,9 +39,8 @@ pub(crate) async fn delete_table(db: &Db, request: Request<'_>) -> Result<TableA
             keys.push(StreamKey { stream: stream.id }.encode());
             shards = descriptor::open_shards(db, stream.id).await?;
         }
-        let old_value = table.encode();
         let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
-            if reads.exclusive[0].as_ref() != Some(&old_value) {
+            if reads.exclusive[0].as_ref() != Some(&row) {
                 return Decision::Reject(Outcome::Changed);
             }
             let mut writes = vec![

@@ -13,6 +13,7 @@ use tailrace_store::{BucketRange, Key, PageLimit, ShardInfo, ShardNo, StreamId, 
 use super::label;
 use crate::db::{Db, Settings};
 use crate::failure::{corrupt_row, store_failure};
+use crate::json_row;
 use crate::names::StreamArn;
 use crate::table::{Table, ViewType};
 
@@ -44,10 +45,6 @@ impl Stream {
     /// Its ARN.
     pub fn arn(&self, settings: &Settings) -> String {
         settings.stream_arn(&self.table, &self.label)
-    }
-
-    fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).expect("invariant: a descriptor has string keys only").into()
     }
 
     fn decode(value: &[u8]) -> Option<Stream> {
@@ -98,7 +95,7 @@ pub(crate) fn open(table: &Table, created_ms: u64, shards: usize) -> Vec<Write> 
     };
     vec![
         Write::Put { key: CounterKey::Stream.encode(), value: CounterKey::value(enabled.id.0 + 1) },
-        Write::Put { key: StreamKey { stream: enabled.id }.encode(), value: stream.encode() },
+        Write::Put { key: StreamKey { stream: enabled.id }.encode(), value: json_row::encode(&stream) },
         Write::Put {
             key: StreamNameKey::key(&table.name, label),
             value: Bytes::copy_from_slice(&enabled.id.0.to_be_bytes()),
@@ -109,10 +106,15 @@ pub(crate) fn open(table: &Table, created_ms: u64, shards: usize) -> Vec<Write> 
 
 /// The writes that close a stream whose descriptor's row is `row`; `None`: the row is no descriptor.
 pub(crate) fn close(key: &Key, row: Option<&Bytes>, shards: &[ShardNo], now_ms: u64) -> Option<Vec<Write>> {
-    let mut stream = Stream::decode(row?)?;
+    let row = row?;
+    let mut stream = Stream::decode(row)?;
     stream.disabled_ms = Some(now_ms);
     let seals = shards.iter().map(|shard| Write::Seal { shard: *shard, children: Vec::new() });
-    Some(std::iter::once(Write::Put { key: key.clone(), value: stream.encode() }).chain(seals).collect())
+    Some(
+        std::iter::once(Write::Put { key: key.clone(), value: json_row::encode_over(row, &stream) })
+            .chain(seals)
+            .collect(),
+    )
 }
 
 /// All buckets in `count` ranges of nearly equal length.

@@ -1,12 +1,16 @@
 //! A table's descriptor: the row that makes a table exist. Stored as versioned JSON (docs/format.md, Table descriptor).
 //!
 //! Invariants: a table's id is never reused; a descriptor that exists belongs to a table that is active (deleting is one
-//! commit). Transitional statuses live in answers only.
+//! commit). Transitional statuses live in answers only. Whether a table has changed since it was read is told by the bytes
+//! of its row, which a newer program may have written with members that this one does not know; they are kept.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tailrace_core::KeySchema;
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
+
+use crate::json_row;
 
 /// The version that this code writes.
 const DESCRIPTOR_VERSION: u32 = 1;
@@ -183,9 +187,14 @@ impl Table {
         }
     }
 
-    /// The row's value.
-    pub fn encode(&self) -> bytes::Bytes {
-        serde_json::to_vec(self).expect("invariant: a descriptor has string keys only").into()
+    /// The value of a row that is new.
+    pub fn encode(&self) -> Bytes {
+        json_row::encode(self)
+    }
+
+    /// The value of the row that stands for `stored` from now on: what a newer program added to that stays.
+    pub fn encode_over(&self, stored: &Bytes) -> Bytes {
+        json_row::encode_over(stored, self)
     }
 
     /// Reads a row's value.
