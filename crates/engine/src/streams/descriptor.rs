@@ -67,9 +67,9 @@ pub(crate) async fn next_label_ms(db: &Db, table: &str, now_ms: u64) -> Result<u
     let last = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 };
     let page = db.store.page(StreamNameKey::table_range(table).reversed(), last).await;
     let page = page.map_err(|e| store_failure(&e))?;
-    let Some((_, value)) = page.rows.first() else { return Ok(now_ms) };
-    let latest = read_by_number(db, value).await?;
-    Ok(latest.map_or(now_ms, |latest| now_ms.max(latest.created_ms + 1)))
+    let Some((key, _)) = page.rows.first() else { return Ok(now_ms) };
+    let latest_ms = StreamNameKey::decode(key).and_then(|latest| label::instant_ms(&latest.label));
+    Ok(now_ms.max(latest_ms.ok_or_else(|| corrupt_row("the label of a stream"))? + 1))
 }
 
 /// The shards of a stream that are open.

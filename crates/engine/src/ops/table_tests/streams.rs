@@ -208,3 +208,20 @@ async fn a_directory_knows_the_region_and_account_that_it_was_first_started_with
         assert_eq!(db.stream(&arn).await.is_ok(), former.is_none());
     }
 }
+
+/// A label that is taken is passed by, whatever has become of its stream's descriptor.
+#[tokio::test]
+async fn a_stream_is_enabled_beside_a_label_whose_stream_is_lost() {
+    use tailrace_store::{Decision, Write};
+    let bench = Bench::new().await;
+    let key = tailrace_store::keyspace::StreamNameKey::key("users", "2023-11-14T22:13:20.000");
+    let keys = [key.clone()];
+    let lost = bytes::Bytes::copy_from_slice(&77u64.to_be_bytes());
+    tailrace_store::commit(bench.store.as_ref(), &[], &keys, |_| {
+        Decision::Apply(vec![Write::Put { key: key.clone(), value: lost.clone() }], ())
+    })
+    .await
+    .unwrap();
+    let created = tokio::time::timeout(std::time::Duration::from_secs(10), bench.create("users", Some("KEYS_ONLY")));
+    assert_eq!(created.await.expect("it does not end")["LatestStreamLabel"], "2023-11-14T22:13:20.001");
+}
