@@ -5,6 +5,7 @@
 //! It knows nothing of HTTP: a request is an operation's name and a JSON body, an answer is a JSON body or an
 //! [`ApiError`](tailrace_core::ApiError).
 
+pub mod background;
 mod db;
 mod failure;
 mod json_row;

@@ -12,7 +12,7 @@ use super::description::{OnDemandDescription, TableAnswer, TableDescription};
 use super::table_rules::{self as rules, StreamWish, invalid};
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
-use crate::streams::{descriptor, label};
+use crate::streams::{label, life};
 use crate::table::{BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType};
 use crate::tables::{self, StoredTable};
 
@@ -254,10 +254,10 @@ async fn stream_change(
         }
         (Some(StreamWish { enabled: true, view }), None) => Ok(StreamChange::Enable {
             view: view.unwrap_or(ViewType::NewAndOldImages),
-            created_ms: descriptor::next_label_ms(db, &table.name, now_ms).await?,
+            created_ms: life::next_label_ms(db, &table.name, now_ms).await?,
         }),
         (Some(StreamWish { enabled: false, .. }), Some(stream)) => {
-            Ok(StreamChange::Disable { stream: stream.id, shards: descriptor::open_shards(db, stream.id).await? })
+            Ok(StreamChange::Disable { stream: stream.id, shards: life::open_shards(db, stream.id).await? })
         }
     }
 }
@@ -306,11 +306,11 @@ async fn store(
                     return Decision::Reject(Outcome::Corrupt("the counter of streams"));
                 };
                 table.stream = Some(TableStream { id: StreamId(stream), view: *view });
-                writes.extend(descriptor::open(&table, *created_ms, db.settings.shards_per_stream));
+                writes.extend(life::open(&table, *created_ms, db.settings.shards_per_stream));
             }
             StreamChange::Disable { shards, .. } => {
                 let stream = reads.exclusive[1].as_ref();
-                match descriptor::close(&keys[1], stream, shards, reads.now_ms) {
+                match life::seal(&keys[1], stream, shards, reads.now_ms) {
                     Some(closing) => writes.extend(closing),
                     None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
                 }
