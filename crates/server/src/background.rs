@@ -16,8 +16,7 @@ pub struct Background {
 impl Background {
     /// Starts every job.
     pub fn start(db: &Arc<Db>) -> Background {
-        let jobs: Vec<Arc<Job>> =
-            tasks().into_iter().map(|task| Arc::new(Job::new(Arc::clone(db), task))).collect();
+        let jobs: Vec<Arc<Job>> = tasks().into_iter().map(|task| Arc::new(Job::new(Arc::clone(db), task))).collect();
         let running = jobs.iter().map(|job| tokio::spawn(run(Arc::clone(job)))).collect();
         Background { jobs, running }
     }

@@ -17,7 +17,7 @@ use crate::table::{Billing, BillingMode, Table, TableClass, TableStream, ViewTyp
 
 /// Members of the request that are refused when they ask for something.
 /// Some belong to UpdateTable: whoever sends them here wants replicas, too.
-const NOT_BUILT: [&str; 10] = [
+const NOT_BUILT: [&str; 11] = [
     "GlobalSecondaryIndexes",
     "LocalSecondaryIndexes",
     "Tags",
@@ -28,6 +28,7 @@ const NOT_BUILT: [&str; 10] = [
     "ReplicaUpdates",
     "MultiRegionConsistency",
     "GlobalTableWitnessUpdates",
+    "VectorIndexUpdates",
 ];
 
 enum Outcome {

@@ -16,7 +16,7 @@ use crate::streams::{label, life};
 use crate::table::{BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType};
 use crate::tables::{self, StoredTable};
 
-const NOT_BUILT: [&str; 7] = [
+const NOT_BUILT: [&str; 8] = [
     "GlobalSecondaryIndexUpdates",
     "ReplicaUpdates",
     "MultiRegionConsistency",
@@ -24,6 +24,7 @@ const NOT_BUILT: [&str; 7] = [
     "GlobalTableSettingsReplicationMode",
     "DisassociationProtectionEnabled",
     "VectorIndexUpdates",
+    "VectorIndexes",
 ];
 
 /// What the request asks for.

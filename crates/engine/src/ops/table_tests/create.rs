@@ -61,6 +61,7 @@ async fn what_create_table_refuses() {
             json!({"GlobalTableWitnessUpdates": [{"Create": {}}]}),
             "GlobalTableWitnessUpdates is not supported by Tailrace yet",
         ),
+        (json!({"VectorIndexUpdates": [{"Delete": {}}]}), "VectorIndexUpdates is not supported by Tailrace yet"),
         (
             json!({"StreamSpecification": {"StreamEnabled": false, "StreamViewType": "KEYS_ONLY"}}),
             "Table is being created with a stream disabled, UpdateViewType should not be specified",

@@ -45,6 +45,7 @@ async fn what_update_table_refuses() {
             format!("{PARAMETER}ProvisionedThroughput must be specified when BillingMode is PROVISIONED"),
         ),
         (json!({"ReplicaUpdates": [{}]}), format!("{PARAMETER}ReplicaUpdates is not supported by Tailrace yet")),
+        (json!({"VectorIndexes": [{}]}), format!("{PARAMETER}VectorIndexes is not supported by Tailrace yet")),
         (
             json!({"StreamSpecification": {"StreamEnabled": true}}),
             format!("{PARAMETER}If stream is being enabled then UpdateViewType is required"),
