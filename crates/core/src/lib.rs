@@ -19,6 +19,7 @@ pub mod number;
 pub mod rng;
 pub mod size;
 pub mod value;
+mod view_type;
 mod wire_json;
 
 pub use error::{ApiError, ErrorCode};
@@ -28,3 +29,4 @@ pub use key::KeySchema;
 pub use model::Wording;
 pub use number::Number;
 pub use value::{AttributeValue, Item};
+pub use view_type::ViewType;

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tailrace_core::KeySchema;
+pub use tailrace_core::ViewType;
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
@@ -75,54 +76,6 @@ pub struct TableClass {
     pub class: String,
     /// When it was set, milliseconds since the epoch.
     pub updated_ms: Option<u64>,
-}
-
-/// What a stream's records hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ViewType {
-    /// Keys.
-    #[serde(rename = "KEYS_ONLY")]
-    KeysOnly,
-    /// Keys and the item after.
-    #[serde(rename = "NEW_IMAGE")]
-    NewImage,
-    /// Keys and the item before.
-    #[serde(rename = "OLD_IMAGE")]
-    OldImage,
-    /// Keys and both images.
-    #[serde(rename = "NEW_AND_OLD_IMAGES")]
-    NewAndOldImages,
-}
-
-impl ViewType {
-    /// All of them.
-    pub const ALL: [ViewType; 4] =
-        [ViewType::KeysOnly, ViewType::NewImage, ViewType::OldImage, ViewType::NewAndOldImages];
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            ViewType::KeysOnly => "KEYS_ONLY",
-            ViewType::NewImage => "NEW_IMAGE",
-            ViewType::OldImage => "OLD_IMAGE",
-            ViewType::NewAndOldImages => "NEW_AND_OLD_IMAGES",
-        }
-    }
-
-    /// Reads a name.
-    pub fn parse(text: &str) -> Option<ViewType> {
-        ViewType::ALL.into_iter().find(|v| v.name() == text)
-    }
-
-    /// Whether records hold the item before.
-    pub fn has_old(self) -> bool {
-        matches!(self, ViewType::OldImage | ViewType::NewAndOldImages)
-    }
-
-    /// Whether records hold the item after.
-    pub fn has_new(self) -> bool {
-        matches!(self, ViewType::NewImage | ViewType::NewAndOldImages)
-    }
 }
 
 /// The enabled stream of a table.
