@@ -2,8 +2,6 @@
 //!
 //! A change is done when it is answered; the answer says UPDATING and echoes the old throughput and class, as AWS does.
 
-use std::sync::Arc;
-
 use tailrace_core::{ApiError, Json, Wording};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, ShardNo, StreamId, Write, commit};
@@ -12,7 +10,7 @@ use super::Request;
 use super::delete_table::no_such_table;
 use super::description::{OnDemandDescription, TableAnswer, TableDescription};
 use super::table_rules::{self as rules, StreamWish, invalid};
-use crate::db::Db;
+use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{descriptor, label};
 use crate::table::{BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType};
@@ -45,7 +43,7 @@ pub(crate) async fn update_table(db: &Db, request: Request<'_>) -> Result<TableA
     loop {
         let old = db.find_table(&name).await?.ok_or_else(|| no_such_table(&name))?;
         let now_ms = db.clock.now_ms();
-        let mut new = (*old).clone();
+        let mut new = (**old).clone();
         apply(&wishes, &request, &mut new, now_ms)?;
         let change = stream_change(db, &old, wishes.stream, now_ms).await?;
         let Some(new) = store(db, &old, new, change).await? else { continue };
@@ -271,7 +269,7 @@ enum Outcome {
 }
 
 /// Stores the new descriptor if the old one still stands; `None`: it does not.
-async fn store(db: &Db, old: &Arc<Table>, mut new: Table, change: StreamChange) -> Result<Option<Table>, ApiError> {
+async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange) -> Result<Option<Table>, ApiError> {
     let mut keys = vec![TableKey::key(&old.name)];
     match &change {
         StreamChange::None => {}
