@@ -26,7 +26,7 @@ pub use error::{ApiError, ErrorCode};
 pub use ids::{Bucket, BucketRange, Lsn, MappingId, SequenceNumber, ShardNo, StreamId, TableId};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
-pub use model::Wording;
+pub use model::{Service, Wording};
 pub use number::Number;
 pub use value::{AttributeValue, Item};
 pub use view_type::ViewType;

@@ -11,7 +11,7 @@ use crate::background::reclaim::reclaim;
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::life;
-use crate::tables::{self, StoredTable};
+use crate::tables;
 
 enum Outcome {
     Deleted,
@@ -24,7 +24,7 @@ enum Outcome {
 pub(crate) async fn delete_table(db: &Db, request: Request<'_>) -> Result<TableAnswer, ApiError> {
     let name = request.table_name(db)?;
     loop {
-        let StoredTable { table, row } = tables::stored(db, &name).await?;
+        let table = tables::stored(db, &name).await?;
         if table.deletion_protection {
             return Err(ApiError::validation(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection \
@@ -41,7 +41,7 @@ pub(crate) async fn delete_table(db: &Db, request: Request<'_>) -> Result<TableA
             shards = life::open_shards(db, stream.id).await?;
         }
         let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
-            if reads.exclusive[0].as_ref() != Some(&row) {
+            if reads.exclusive[0].as_ref() != Some(&table.row) {
                 return Decision::Reject(Outcome::Changed);
             }
             let mut writes = vec![

@@ -6,7 +6,7 @@ use tailrace_core::ApiError;
 use super::Request;
 use super::description::TableDescription;
 use crate::db::Db;
-use crate::tables::{self, StoredTable};
+use crate::tables;
 
 /// `{"Table": ...}`
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ pub(crate) struct Answer {
 /// DescribeTable.
 pub(crate) async fn describe_table(db: &Db, request: Request<'_>) -> Result<Answer, ApiError> {
     let name = request.table_name(db)?;
-    let StoredTable { table, .. } = tables::stored(db, &name).await?;
+    let table = tables::stored(db, &name).await?;
     let description = TableDescription::of(&db.settings, &table, "ACTIVE", db.clock.now_ms());
     Ok(Answer { table: description.counted(db, &table).await? })
 }

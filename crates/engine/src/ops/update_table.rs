@@ -2,7 +2,6 @@
 //!
 //! A change is done when it is answered; the answer says UPDATING and echoes the old throughput and class, as AWS does.
 
-use bytes::Bytes;
 use tailrace_core::{ApiError, Json, Wording};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, ShardNo, StreamId, Write, commit};
@@ -10,11 +9,11 @@ use tailrace_store::{Decision, ShardNo, StreamId, Write, commit};
 use super::Request;
 use super::description::{OnDemandDescription, TableAnswer, TableDescription};
 use super::table_rules::{self as rules, StreamWish, invalid};
-use crate::db::Db;
+use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{label, life};
 use crate::table::{BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType};
-use crate::tables::{self, StoredTable};
+use crate::tables;
 
 const NOT_BUILT: [&str; 8] = [
     "GlobalSecondaryIndexUpdates",
@@ -43,12 +42,12 @@ pub(crate) async fn update_table(db: &Db, request: Request<'_>) -> Result<TableA
     let name = request.table_name(db)?;
     let wishes = wishes(db, &request)?;
     loop {
-        let StoredTable { table: old, row } = tables::stored(db, &name).await?;
+        let old = tables::stored(db, &name).await?;
         let now_ms = db.clock.now_ms();
-        let mut new = (*old).clone();
+        let mut new = (**old).clone();
         apply(&wishes, &request, &mut new, now_ms)?;
         let change = stream_change(db, &old, wishes.stream, now_ms).await?;
-        let Some(new) = store(db, &old, &row, new, change).await? else { continue };
+        let Some(new) = store(db, &old, new, change).await? else { continue };
         let synchronous = wishes.mode.is_none()
             && wishes.throughput.is_none()
             && wishes.stream.is_none()
@@ -271,13 +270,7 @@ enum Outcome {
 }
 
 /// Stores the new descriptor if the old one still stands; `None`: it does not.
-async fn store(
-    db: &Db,
-    old: &Table,
-    row: &Bytes,
-    mut new: Table,
-    change: StreamChange,
-) -> Result<Option<Table>, ApiError> {
+async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange) -> Result<Option<Table>, ApiError> {
     let mut keys = vec![TableKey::key(&old.name)];
     match &change {
         StreamChange::None => {}
@@ -292,7 +285,7 @@ async fn store(
         }
     }
     let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
-        if reads.exclusive[0].as_ref() != Some(row) {
+        if reads.exclusive[0].as_ref() != Some(&old.row) {
             return Decision::Reject(Outcome::Changed);
         }
         let mut table = new.clone();
@@ -317,7 +310,7 @@ async fn store(
                 }
             }
         }
-        writes.push(Write::Put { key: keys[0].clone(), value: table.encode_over(row) });
+        writes.push(Write::Put { key: keys[0].clone(), value: table.encode_over(&old.row) });
         Decision::Apply(writes, Outcome::Stored(Box::new(table)))
     })
     .await

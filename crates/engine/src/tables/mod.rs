@@ -4,29 +4,16 @@ pub mod descriptor;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tailrace_core::ApiError;
-use tailrace_store::keyspace::TableKey;
 
-use crate::db::Db;
-use crate::failure::store_failure;
-use descriptor::Table;
+use crate::db::{Db, StoredTable};
 
-/// A table as its row says, with the row's bytes: whoever changes the table makes sure, in his commit, that they still stand.
-pub(crate) struct StoredTable {
-    pub table: Arc<Table>,
-    pub row: Bytes,
-}
-
-/// The table of this name, for the control plane.
+/// The table of this name, for the control plane. Whoever changes it makes sure, in his commit, that its row still stands.
 ///
 /// # Errors
 /// ResourceNotFoundException in the control plane's words, or the store's failure.
-pub(crate) async fn stored(db: &Db, name: &str) -> Result<StoredTable, ApiError> {
-    let keys = [TableKey::key(name)];
-    let mut rows = db.store.get(&keys).await.map_err(|e| store_failure(&e))?;
-    let row = rows.pop().flatten().ok_or_else(|| no_such_table(name))?;
-    Ok(StoredTable { table: db.read_table(name, &row)?, row })
+pub(crate) async fn stored(db: &Db, name: &str) -> Result<Arc<StoredTable>, ApiError> {
+    db.find_table(name).await?.ok_or_else(|| no_such_table(name))
 }
 
 /// The control plane's ResourceNotFoundException.

@@ -306,9 +306,8 @@ async fn constants_and_what_is_no_operation() {
     for operation in ["NoSuchOperation", "TransactWriteItems", "SearchVectors"] {
         bench.refused(operation, json!({}), "UnknownOperationException").await;
     }
-    let context = RequestContext::default();
     for body in [&b""[..], b"[]", b"nonsense", b"{", b"1"] {
-        let answer = bench.db.execute(Service::DynamoDb, "ListTables", body, &context).await;
+        let answer = ops::execute(&bench.db, Service::DynamoDb, "ListTables", body, &Caller::default()).await;
         let error = answer.expect_err("no request");
         assert_eq!((error.to_string().as_str(), error.message), ("SerializationException", None));
     }

@@ -10,13 +10,14 @@ mod update;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tailrace_core::ApiError;
 use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::rng::SeededRng;
+use tailrace_core::{ApiError, Service};
 use tailrace_store::ModelEngine;
 
 use crate::background::{Failures, Progress, tasks};
-use crate::db::{Db, RequestContext, Service, Settings};
+use crate::db::{Db, Settings};
+use crate::{Caller, Client, ops};
 
 const START_MS: u64 = 1_700_000_000_000;
 const ENVELOPE: &str = "ValidationException: 1 validation error detected: ";
@@ -51,8 +52,8 @@ impl Bench {
             _ => Service::DynamoDb,
         };
         let body = serde_json::to_vec(&body).unwrap();
-        let context = RequestContext { host: Some("localhost:8000".to_owned()) };
-        let answer = self.db.execute(service, operation, &body, &context).await?;
+        let caller = Caller::Client(Client { operation, host: Some("localhost:8000"), ..Client::default() });
+        let answer = ops::execute(&self.db, service, operation, &body, &caller).await?;
         Ok(serde_json::from_slice(&answer).unwrap())
     }
 
