@@ -2,7 +2,7 @@
 //! every index against the frames it was made from.
 //!
 //! It reports and changes nothing. It does not report a torn tail above everything that is known to be synced: opening
-//! cuts that. It must not run beside an open log.
+//! cuts that. Beside an open log, what changes under it may look like damage.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::frame::{BadFrame, Header, Position};
 use super::index::{self, SegmentIndex};
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
 use super::superblock::{SuperblockFile, SyncedFile};
-use crate::files::Files;
+use crate::files::{FileErrorKind, Files};
 use tailrace_store::StoreError;
 
 /// A fault that the offline check found.
@@ -47,7 +47,7 @@ struct Check<'a> {
     stop: Option<Damage>,
 }
 
-/// Verifies every byte of a log that matters: superblock, every frame, every index. The log must not be open.
+/// Verifies every byte of a log that matters: superblock, every frame, every index.
 ///
 /// # Errors
 /// When a file can not be read at all; damage is in the answer.
@@ -115,13 +115,21 @@ fn bad(file: &Path, offset: u64, bad: &BadFrame) -> LogFault {
 impl Check<'_> {
     fn damaged(&mut self, damage: &Damage) {
         let path = segment::path(self.dir, damage.segment);
-        self.faults.push(bad(&path, damage.from, &damage.bad));
+        let BadFrame { expected, found } = &damage.bad;
+        let detail = format!("expected {expected}, found {found}; nothing can be read up to byte {}", damage.to);
+        self.faults.push(fault(&path, damage.from, &detail));
     }
 
     fn segment(&mut self, number: u64, indexed: bool) -> Result<(), StoreError> {
         let path = segment::path(self.dir, number);
         let index = if indexed { self.index(number)? } else { None };
-        let file = self.files.open(&path)?;
+        let file = match self.files.open(&path) {
+            Err(error) if error.kind == FileErrorKind::NotFound => {
+                self.faults.push(fault(&path, 0, "the file that was listed, found no such file"));
+                return Ok(());
+            }
+            opened => opened?,
+        };
         if let Err(found) = segment::verify_header(file.as_ref(), number, &self.uuid)? {
             self.faults.push(bad(&path, 0, &found));
         }
