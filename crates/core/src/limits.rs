@@ -109,6 +109,8 @@ pub const JSON_NESTING_MAX: usize = 2000;
 pub const JSON_VALUES_MAX: usize = REQUEST_BODY_BYTES_MAX / 4;
 /// Size of a log segment, bytes. Ours: large enough that a new one is rare, small enough that retention frees room soon.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Size of the first log segment after a start without a spare, bytes. Ours: starting does not wait for 64 MiB of zeros.
+pub const LOG_FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 /// A log frame is at most this fraction of a segment (16 MiB): the largest commit is a transaction, whose items are at
 /// most 4 MiB together (docs/spec/dynamodb-api.md 9), so at most 8 MiB of images.
 pub const LOG_FRAME_SEGMENT_FRACTION: u64 = 4;

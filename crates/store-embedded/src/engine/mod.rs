@@ -25,7 +25,7 @@ use tailrace_core::{Lsn, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::files::{FileLock, Files, RealFiles};
-use crate::log::{self, Log, LogSettings, LoggedWrite, Reservation, frame_bytes_bound};
+use crate::log::{Log, LogSettings, LoggedWrite, Reservation, frame_bytes_bound};
 use crate::pipeline::{Content, Keeper, Queue, Reply, Shared, Tail, Ticket, logged};
 use crate::tree::Tree;
 use crate::{directory, latches, overlay, pipeline, reclaim};
@@ -522,19 +522,4 @@ impl Engine for EmbeddedEngine {
         }
         .boxed()
     }
-}
-
-/// Verifies a whole data directory that no process has open: every frame of the log, every file of the tree. Gives one
-/// line for each fault, with file and offset where there is one.
-///
-/// # Errors
-/// When the directory is in use or cannot be read at all.
-pub fn check(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
-    let path = path.as_ref();
-    let _lock = directory::enter_existing(&RealFiles, path)?;
-    let faults = log::check(&RealFiles, &path.join("log"))?;
-    let mut lines: Vec<String> =
-        faults.into_iter().map(|fault| format!("{}: offset {}: {}", fault.file, fault.offset, fault.detail)).collect();
-    lines.extend(crate::tree::damage::check(&path.join("tree")));
-    Ok(lines)
 }
