@@ -169,6 +169,12 @@ pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
 /// How long a server that is told to stop goes on delivering what waits for functions, milliseconds. Ours: with the
 /// shutdown behind it still below the patience of a container's supervisor with its default doubled.
 pub const DRAIN_MS: u64 = 5_000;
+/// Output of the command line that waits for its reader, bytes. Ours: what a busy server says in some seconds.
+pub const OUTPUT_QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long output waits for room before it is dropped, milliseconds. Ours, as for the lines of functions.
+pub const OUTPUT_WAIT_MS: u64 = 250;
+/// How long the end of a process waits for its last words to be read, milliseconds. Ours.
+pub const LAST_WORDS_MS: u64 = 1_000;
 /// A call of the command line to a server, from its connection to the end of the answer, milliseconds. Ours: what
 /// answers at all answers well within it, and a health check is not held up by a listener that says nothing.
 pub const CLIENT_CALL_MS: u64 = 5_000;
