@@ -83,6 +83,15 @@ pub const FUNCTION_IDLE_DEFAULT_MS: u64 = 10 * 60 * 1000;
 pub const FUNCTION_TIMEOUT_GRACE_MS: u64 = 300;
 /// From SIGTERM to SIGKILL at a stop, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_STOP_GRACE_MS: u64 = 2000;
+/// How long the end of a process that was sent SIGKILL is waited for, milliseconds. Ours: it ends at once, or hangs in the
+/// kernel.
+pub const FUNCTION_KILL_WAIT_MS: u64 = 2000;
+/// How long the search for what a process left behind is waited for, milliseconds. Ours.
+pub const FUNCTION_SWEEP_WAIT_MS: u64 = 4000;
+/// How long a stop waits for all processes once it has told them to end, milliseconds. Ours: the bounds of each, one after
+/// the other, and half a second.
+pub const FUNCTION_STOP_MAX_MS: u64 =
+    FUNCTION_STOP_GRACE_MS + FUNCTION_KILL_WAIT_MS + FUNCTION_SWEEP_WAIT_MS + 2 * FUNCTION_LOG_WAIT_MS + 500;
 /// First pause before a process is started again after a failed start, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_RESTART_PAUSE_MIN_MS: u64 = 100;
 /// Longest such pause, milliseconds. Source: docs/spec/lambda-runtime.md 5.
