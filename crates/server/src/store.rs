@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MS_MAX;
 use tailrace_core::rng::Rng;
-use tailrace_store::{EmbeddedEngine, Engine, Options};
+use tailrace_store::Engine;
+use tailrace_store_embedded::{EmbeddedEngine, Options};
 
 /// A store that is open, and what its operator should know of it.
 pub struct Opened {
@@ -52,5 +53,5 @@ pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng, last_words: 
 /// # Errors
 /// The directory cannot be checked.
 pub fn check_offline(dir: &Path) -> Result<Vec<String>, String> {
-    tailrace_store::check(dir).map_err(|error| error.to_string())
+    tailrace_store_embedded::check(dir).map_err(|error| error.to_string())
 }

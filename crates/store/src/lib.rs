@@ -1,19 +1,15 @@
-//! The store: typed keyspace, atomic commits, the log that is write-ahead log and stream at once, and the engines
-//! behind one trait.
+//! The store as the layers above see it: the storage trait, the typed keyspace, the table of shards, the contract that every
+//! engine keeps, and an in-memory model of an engine.
 //!
 //! Invariants that every engine keeps (ARCHITECTURE.md, Invariants): a commit is atomic; acknowledged means synced;
 //! visible means durable; per shard, sequence order is commit order and a number is never used twice.
 
-#[cfg(test)]
-mod contract;
-mod embedded;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod engine;
-pub mod files;
 pub mod keyspace;
-pub mod log;
 mod model;
-mod shards;
+pub mod shards;
 
-pub use embedded::{EmbeddedEngine, FatalHook, Options, check};
 pub use engine::*;
 pub use model::{ModelEngine, PlantedBug};

@@ -15,7 +15,7 @@ use crate::keyspace::{CounterKey, ShardKey};
 
 /// A write with its shard resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ResolvedWrite {
+pub enum ResolvedWrite {
     Put { key: Key, value: Bytes },
     Delete { key: Key },
     Append { shard: ShardNo, meta: Bytes, old: Option<Bytes>, new: NewImage },
@@ -23,14 +23,14 @@ pub(crate) enum ResolvedWrite {
 
 /// A change of the table: the shard as it now stands, or its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ShardChange {
+pub enum ShardChange {
     Set(ShardInfo),
     Gone(ShardNo),
 }
 
 /// A commit whose writes are resolved. The rows of changed shards are among the writes, behind those of the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Resolved {
+pub struct Resolved {
     pub writes: Vec<ResolvedWrite>,
     pub changes: Vec<ShardChange>,
     /// How many numbers the commit takes: one for each record, at least one.
@@ -39,7 +39,7 @@ pub(crate) struct Resolved {
 
 /// All shards of a data directory.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ShardTable {
+pub struct ShardTable {
     shards: BTreeMap<ShardNo, ShardInfo>,
     /// Shards of each stream, by number.
     streams: BTreeMap<StreamId, Vec<ShardNo>>,
@@ -303,7 +303,7 @@ fn encode_row(info: &ShardInfo) -> Bytes {
 }
 
 /// Reads the row of a shard.
-pub(crate) fn decode_row(value: &[u8]) -> Option<ShardInfo> {
+pub fn decode_row(value: &[u8]) -> Option<ShardInfo> {
     let row: Row = serde_json::from_slice(value).ok()?;
     Some(ShardInfo {
         shard: row.shard,
@@ -318,11 +318,11 @@ pub(crate) fn decode_row(value: &[u8]) -> Option<ShardInfo> {
 }
 
 /// True for writes that change the table.
-pub(crate) fn is_structural(write: &Write) -> bool {
+pub fn is_structural(write: &Write) -> bool {
     matches!(write, Write::OpenStream { .. } | Write::Seal { .. } | Write::DropStream { .. })
 }
 
 /// The number to read after for the records from `horizon` on.
-pub(crate) fn before(horizon: Lsn) -> Lsn {
+pub fn before(horizon: Lsn) -> Lsn {
     Lsn(horizon.0.saturating_sub(1))
 }

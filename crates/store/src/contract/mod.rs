@@ -3,14 +3,19 @@
 //!
 //! The checks are shown to mean something by the model's planted bugs: each bug fails at least one of them.
 
-mod commits;
-mod streams;
-mod subjects;
+#![allow(clippy::unwrap_used, reason = "a check fails by a panic")]
 
+mod commits;
+#[cfg(test)]
+mod model;
+mod streams;
+
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tailrace_core::{Bucket, Lsn};
 
@@ -18,20 +23,57 @@ use crate::engine::*;
 use crate::keyspace::SettingKey;
 
 /// An engine under test, with its power switch and its clock.
-pub(crate) trait Subject: Send + Sync {
+pub trait Subject: Send + Sync {
+    /// The engine, opened.
     fn engine(&self) -> Arc<dyn Engine>;
     /// While held, nothing becomes durable.
     fn hold_syncs(&mut self, hold: bool);
     /// The power fails: what is not synced is gone. Then the engine is opened again.
     fn crash(&mut self);
+    /// Moves the engine's clock.
     fn advance_ms(&self, ms: u64);
 }
 
-pub(crate) type Check = for<'a> fn(&'a mut dyn Subject) -> BoxFuture<'a, ()>;
+/// A promise, held against a subject; it panics where the promise is broken.
+pub type Check = for<'a> fn(&'a mut dyn Subject) -> BoxFuture<'a, ()>;
 
 /// Every check, by name.
-pub(crate) fn checks() -> Vec<(&'static str, Check)> {
+pub fn checks() -> Vec<(&'static str, Check)> {
     commits::CHECKS.iter().chain(streams::CHECKS).copied().collect()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Runs a check; the panic's text if it fails.
+pub fn failure(subject: &mut dyn Subject, check: Check) -> Option<String> {
+    let done = runtime().block_on(async {
+        let checked = AssertUnwindSafe(check(subject)).catch_unwind();
+        tokio::time::timeout(Duration::from_secs(20), checked).await
+    });
+    match done {
+        Ok(Ok(())) => None,
+        Ok(Err(panic)) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            Some(text.or(panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default())
+        }
+        Err(_) => Some("no end within 20 seconds".to_owned()),
+    }
+}
+
+/// Runs every check, each on a subject of its own.
+///
+/// # Panics
+/// With the name of every check that failed, and why.
+pub fn assert_passes(subject: &dyn Fn() -> Box<dyn Subject>) {
+    let mut failed = Vec::new();
+    for (name, check) in checks() {
+        if let Some(why) = failure(&mut *subject(), check) {
+            failed.push(format!("{name}: {why}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 /// Long enough for an engine that would answer to answer.

@@ -1,0 +1,70 @@
+//! The data directory: one process at a time, one format.
+//!
+//! `LOCK` is locked while the engine is open; `FORMAT` holds the format's number as text. Neither is ever removed.
+
+use std::path::Path;
+
+use crate::files::{FileErrorKind, FileLock, Files, read_all};
+use tailrace_store::StoreError;
+
+/// The format that this code writes. A directory with a higher number was written by a newer Tailrace.
+const FORMAT: u32 = 1;
+
+/// Locks a directory that exists and has a format, and makes nothing but the lock file.
+pub(crate) fn enter_existing(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, StoreError> {
+    match files.open(&dir.join("FORMAT")) {
+        Err(error) if error.kind == FileErrorKind::NotFound => {
+            Err(StoreError::Io(format!("{} is not a data directory: it has no file FORMAT", dir.display())))
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => enter(files, dir),
+    }
+}
+
+/// Locks the directory (made if missing) and checks its format.
+pub(crate) fn enter(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, StoreError> {
+    files.create_dir(dir)?;
+    let lock = files.lock(&dir.join("LOCK")).map_err(|error| match error.kind {
+        FileErrorKind::Locked => {
+            StoreError::Io(format!("the data directory {} is in use by another process", dir.display()))
+        }
+        _ => error.into(),
+    })?;
+    let format = dir.join("FORMAT");
+    match files.open(&format) {
+        Ok(file) => {
+            let text = read_all(&*file)?;
+            let text = String::from_utf8_lossy(&text);
+            match text.trim().strip_prefix("tailrace ").and_then(|number| number.parse::<u32>().ok()) {
+                Some(number) if number <= FORMAT => Ok(lock),
+                Some(number) => Err(StoreError::Io(format!(
+                    "{}: format {number} is newer than this tailrace, which knows formats up to {FORMAT}",
+                    format.display()
+                ))),
+                None => Err(StoreError::Corrupt(format!(
+                    "{}: offset 0: expected `tailrace <number>`, found {text:?}",
+                    format.display()
+                ))),
+            }
+        }
+        Err(error) if error.kind == FileErrorKind::NotFound => {
+            // The format is written before anything else, so data without it is not a directory that was just begun.
+            if files.list(&dir.join("log")).is_ok_and(|names| !names.is_empty()) {
+                return Err(StoreError::Corrupt(format!("{}: missing beside a log", format.display())));
+            }
+            let fresh = dir.join("FORMAT.new");
+            if let Err(error) = files.remove(&fresh)
+                && error.kind != FileErrorKind::NotFound
+            {
+                return Err(error.into());
+            }
+            let file = files.create(&fresh)?;
+            file.write_at(format!("tailrace {FORMAT}\n").as_bytes(), 0)?;
+            file.sync_data()?;
+            files.rename(&fresh, &format)?;
+            files.sync_dir(dir)?;
+            Ok(lock)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,20 @@
+//! The embedded engine: a segmented log that is write-ahead log and stream at once, a tree of published rows behind it, and
+//! the pipeline between them.
+//!
+//! Invariants: those of `tailrace_store`. What it does not do: it knows no row of the keyspace but those that engines keep
+//! (shards, counters, ranges to reclaim), and it interprets no value.
+
+mod directory;
+mod engine;
+pub mod files;
+mod latches;
+pub mod log;
+mod overlay;
+mod pipeline;
+mod reclaim;
+mod tree;
+
+#[cfg(test)]
+mod contract;
+
+pub use engine::{EmbeddedEngine, FatalHook, Options, check};

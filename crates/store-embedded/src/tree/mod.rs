@@ -1,0 +1,325 @@
+//! The tree: published rows in memtables of our own and in the tables of `lsm-tree`, with flushes and compactions.
+//!
+//! Invariants: only the applier writes, a whole group under one sequence number, and a group is in one memtable; a
+//! reader takes the view (`view`) and then its snapshot, the newest published group. A memtable is sealed with the row
+//! `CounterKey::Applied`, so that the tree on the disk says up to which LSN it holds everything. A read that meets damage
+//! is an error that names the file.
+//!
+//! Why the memtables are not the library's: it keeps them behind the lock under which it also writes and syncs its
+//! manifest, so that each flush and compaction held up every read and write for 40 to 100 ms on a busy disk. Reads and
+//! writes here never take a lock of the library (docs/adr/0001).
+//!
+//! Sequence numbers are the tree's own, one for each group, not LSNs: they need not survive more than the tables do.
+
+pub(crate) mod damage;
+mod memtable;
+mod view;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use lsm_tree::compaction::Leveled;
+use lsm_tree::config::PartitioningPolicy;
+use lsm_tree::{
+    AbstractTree, AnyTree, Cache, Config, DescriptorTable, InternalValue, SequenceNumberCounter, ValueType,
+};
+use parking_lot::{Mutex, RwLock};
+use tailrace_core::Lsn;
+use xxhash_rust::xxh3::xxh3_64;
+
+use damage::explain;
+use tailrace_store::keyspace::CounterKey;
+use tailrace_store::{Key, KeyRange, Page, PageLimit, StoreError};
+use view::{Sealed, View};
+
+/// Open table files; above that the least used is closed. Our reason: far below the usual limit of 1,024 descriptors.
+const OPEN_FILES_MAX: usize = 256;
+/// Whether the filter and the index of a table are cut into pieces of a few KiB, by level. In one piece they are megabytes
+/// in the large tables of the lower levels, and each read that finds them fallen out of the cache reads all of them.
+const PARTITIONED: [bool; 2] = [false, true];
+/// Runs in level 0 that are merged into level 1 together.
+const YOUNG_RUNS_MERGED: u8 = 8;
+/// Size of a table in the levels below, compressed; level 1 holds `YOUNG_RUNS_MERGED` of them, and each further level
+/// ten times as much.
+const TABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// A memtable with more entries than this is sealed early when it holds many versions of few keys.
+const OVERWRITTEN_ENTRIES_MIN: usize = 32 * 1024;
+/// "Many versions of few keys": on average so many of each.
+const OVERWRITES_MAX: usize = 16;
+
+/// The number of a group in the tree.
+pub(crate) type Seqno = u64;
+
+/// One key's last version in a group.
+pub(crate) type Change = (Bytes, Option<Bytes>);
+
+pub(crate) struct Tree {
+    tables: AnyTree,
+    path: PathBuf,
+    view: RwLock<Arc<View>>,
+    /// Held while the tables of a new view are listed and put into it, so that an older list never replaces a newer one.
+    listing: Mutex<()>,
+    /// Views that readers may still hold; their tables' files must stay.
+    held: Mutex<Vec<Weak<View>>>,
+    /// Held (shared) while tables are written; exclusively while files of tables that came to nothing are removed.
+    pub(crate) writing: RwLock<()>,
+    /// Number of the newest published group.
+    published: AtomicU64,
+    memtable_bytes: u64,
+    active: Mutex<Active>,
+}
+
+/// What the active memtable holds.
+#[derive(Default)]
+struct Active {
+    entries: usize,
+    keys: HashSet<u64>,
+}
+
+/// A row as the tables have it.
+pub(crate) fn internal(key: Bytes, value: Option<Bytes>, seqno: Seqno) -> InternalValue {
+    match value {
+        Some(value) => InternalValue::from_components(key, value, seqno, ValueType::Value),
+        None => InternalValue::new_tombstone(key, seqno),
+    }
+}
+
+impl Tree {
+    /// Opens the tree in `path`, or makes one. Also gives the LSN up to which it holds everything.
+    pub fn open(path: &Path, memtable_bytes: u64, cache_bytes: u64) -> Result<(Tree, Lsn), StoreError> {
+        let (seqno, visible) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
+        let tables = Config::new(path, seqno.clone(), visible)
+            .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
+            .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_FILES_MAX))))
+            .filter_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
+            .index_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
+            .open()
+            .map_err(|error| explain(path, &error))?;
+        let highest = tables.get_highest_seqno().unwrap_or(0);
+        seqno.set(highest + 1);
+        let tree = Tree {
+            tables,
+            path: path.to_owned(),
+            view: RwLock::default(),
+            listing: Mutex::default(),
+            held: Mutex::default(),
+            writing: RwLock::default(),
+            published: AtomicU64::new(highest),
+            memtable_bytes,
+            active: Mutex::default(),
+        };
+        tree.list_tables(None);
+        let applied = match tree.get(&CounterKey::Applied.encode().0)? {
+            None => Lsn::ZERO,
+            Some(value) => Lsn(CounterKey::next(Some(&value))
+                .ok_or_else(|| StoreError::Corrupt(format!("{}: the applied LSN is not a number", path.display())))?),
+        };
+        Ok((tree, applied))
+    }
+
+    /// The present view, and the newest published group. In this order: the snapshot is then never older than the view's
+    /// tables.
+    fn snapshot(&self) -> (Arc<View>, Seqno) {
+        let view = self.view.read().clone();
+        (view, self.published.load(Ordering::Acquire))
+    }
+
+    fn view(&self) -> Arc<View> {
+        self.view.read().clone()
+    }
+
+    /// The published value of a key.
+    pub fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StoreError> {
+        let (view, snapshot) = self.snapshot();
+        view.get(key, snapshot).map_err(|error| explain(&self.path, &error))
+    }
+
+    /// The values of keys, all of one point in time.
+    pub fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let (view, snapshot) = self.snapshot();
+        let get = |key: &Key| view.get(&key.0, snapshot).map_err(|error| explain(&self.path, &error));
+        keys.iter().map(get).collect()
+    }
+
+    /// A page of rows, all of one point in time.
+    pub fn page(&self, range: &KeyRange, limit: PageLimit) -> Result<Page, StoreError> {
+        if range.is_empty() {
+            return Ok(Page::default());
+        }
+        let (view, snapshot) = self.snapshot();
+        let rows = view.range(&range.start, &range.end, snapshot);
+        if range.reverse { self.take(rows.rev(), limit) } else { self.take(rows, limit) }
+    }
+
+    fn take(
+        &self,
+        rows: impl Iterator<Item = lsm_tree::Result<InternalValue>>,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        let mut page = Page::default();
+        let mut cost = 0usize;
+        for row in rows {
+            if page.rows.len() >= limit.rows_max || cost >= limit.cost_max {
+                page.limited = true;
+                break;
+            }
+            let InternalValue { key, value } = row.map_err(|error| explain(&self.path, &error))?;
+            cost = cost.saturating_add((limit.cost)(&key.user_key, &value));
+            page.rows.push((Key(Bytes::from(key.user_key)), Bytes::from(value)));
+        }
+        Ok(page)
+    }
+
+    /// Puts a group in and makes it visible at once.
+    pub fn apply(&self, changes: impl IntoIterator<Item = Change>) {
+        let seqno = self.published.load(Ordering::Acquire) + 1;
+        let memtable = self.view().active.clone();
+        let mut active = self.active.lock();
+        for (key, value) in changes {
+            active.entries += 1;
+            active.keys.insert(xxh3_64(&key));
+            memtable.insert(key, value, seqno);
+        }
+        drop(active);
+        self.published.store(seqno, Ordering::Release);
+    }
+
+    /// Seals the memtable, which reaches up to `applied`, if it is full or overwritten (or `now`). True if it was sealed.
+    pub fn seal_if_due(&self, applied: Lsn, now: bool) -> bool {
+        let mut active = self.active.lock();
+        let view = self.view();
+        let overwritten =
+            active.entries >= OVERWRITTEN_ENTRIES_MIN && active.keys.len() * OVERWRITES_MAX < active.entries;
+        let full = view.active.bytes() >= self.memtable_bytes;
+        if active.entries == 0 || !(now || full || overwritten) {
+            return false;
+        }
+        let seqno = self.published.load(Ordering::Acquire) + 1;
+        view.active.insert(CounterKey::Applied.encode().0, Some(CounterKey::value(applied.0)), seqno);
+        self.published.store(seqno, Ordering::Release);
+        self.change_view(|view| {
+            let rows = std::mem::take(&mut view.active);
+            view.sealed.insert(0, Sealed { rows, reaches: applied });
+        });
+        *active = Active::default();
+        true
+    }
+
+    fn change_view(&self, change: impl FnOnce(&mut View)) {
+        let mut present = self.view.write();
+        let mut next = View::clone(&present);
+        change(&mut next);
+        let old = std::mem::replace(&mut *present, Arc::new(next));
+        drop(present);
+        let mut held = self.held.lock();
+        held.retain(|view| view.strong_count() > 0);
+        held.push(Arc::downgrade(&old));
+        drop(held);
+        // Perhaps the last holder of tables that are compacted away: their files go with it, outside of the lock.
+        drop(old);
+    }
+
+    /// Brings the view's tables up to date; `flushed` is in them now.
+    fn list_tables(&self, flushed: Option<&Sealed>) {
+        let _listing = self.listing.lock();
+        let version = self.tables.current_version();
+        let young_runs = version.l0().run_count();
+        let runs = version.iter_levels().flat_map(|level| level.iter());
+        let runs = Arc::new(runs.map(|run| run.to_vec()).collect::<Vec<_>>());
+        self.change_view(|view| {
+            (view.runs, view.young_runs) = (runs, young_runs);
+            if let Some(flushed) = flushed {
+                view.sealed.retain(|sealed| !Arc::ptr_eq(&sealed.rows, &flushed.rows));
+            }
+        });
+    }
+
+    /// Sealed memtables that are not on the disk yet.
+    pub fn sealed_memtables(&self) -> usize {
+        self.view.read().sealed.len()
+    }
+
+    /// Runs of tables that a read may have to look through in level 0.
+    pub fn young_runs(&self) -> usize {
+        self.view.read().young_runs
+    }
+
+    /// Writes the sealed memtables to the disk, the oldest first; tells `covered` up to which LSN the disk then holds
+    /// everything, each time.
+    pub fn flush(&self, covered: &mut dyn FnMut(Lsn)) -> Result<(), StoreError> {
+        let _one_at_a_time = self.tables.get_flush_lock();
+        while let Some(oldest) = self.view().sealed.last().cloned() {
+            self.written(|| {
+                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest().map(Ok))? else {
+                    return Ok(());
+                };
+                self.tables.register_tables(&tables, None, None, &[], Seqno::MAX)
+            })?;
+            self.list_tables(Some(&oldest));
+            covered(oldest.reaches);
+        }
+        Ok(())
+    }
+
+    /// Writes tables. What a full disk left of them is removed again: nothing else would before the next start.
+    fn written(&self, write: impl FnOnce() -> lsm_tree::Result<()>) -> Result<(), StoreError> {
+        let done = {
+            let _writing = self.writing.read();
+            write().map_err(|error| explain(&self.path, &error))
+        };
+        if matches!(done, Err(StoreError::Full(_))) {
+            self.remove_orphans();
+        }
+        done
+    }
+
+    /// Removes the files of tables that no version and no reader has.
+    fn remove_orphans(&self) {
+        // The other writer's unfinished tables are nobody's, too: it removes them if it fails.
+        let Some(_nobody_writes) = self.writing.try_write() else { return };
+        let views: Vec<Arc<View>> = self.held.lock().iter().filter_map(Weak::upgrade).chain([self.view()]).collect();
+        let mut known: HashSet<u64> =
+            views.iter().flat_map(|view| view.runs.iter().flatten()).map(|table| table.id()).collect();
+        known.extend(self.tables.current_version().iter_tables().map(|table| table.id()));
+        let Ok(files) = std::fs::read_dir(self.path.join("tables")) else { return };
+        for file in files.flatten() {
+            let id = file.file_name().to_str().and_then(|name| name.parse().ok());
+            if id.is_some_and(|id: u64| !known.contains(&id)) {
+                // One that cannot be removed now is at the next start.
+                let _left = std::fs::remove_file(file.path());
+            }
+        }
+    }
+
+    /// Compacts until there is nothing to do, or `stop` says so; tells of each step. Readers hold the tables of their
+    /// view, so that no older version of a row need be kept for them.
+    pub fn compact(&self, stop: &dyn Fn() -> bool, step: &mut dyn FnMut()) -> Result<(), StoreError> {
+        let strategy =
+            Arc::new(Leveled::default().with_l0_threshold(YOUNG_RUNS_MERGED).with_table_target_size(TABLE_BYTES));
+        loop {
+            let before = self.tables.current_version().id();
+            self.written(|| self.tables.compact(strategy.clone(), Seqno::MAX))?;
+            self.list_tables(None);
+            step();
+            if stop() || self.tables.current_version().id() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes the table files that lie wholly in the range. Rows of the range that are elsewhere stay.
+    pub fn drop_files(&self, start: &Bytes, end: &Bytes) -> Result<(), StoreError> {
+        use std::ops::Bound;
+        let range = (Bound::Included(start.as_ref()), Bound::Excluded(end.as_ref()));
+        let _writing = self.writing.read();
+        self.tables.drop_range::<&[u8], _>(range).map_err(|error| explain(&self.path, &error))?;
+        // The library keeps the version before, and with it the files, for snapshots that it does not know are gone.
+        let kept = self.tables.get_version_history_lock().maintenance(&self.path, Seqno::MAX);
+        kept.map_err(|error| explain(&self.path, &error))?;
+        self.list_tables(None);
+        Ok(())
+    }
+}
