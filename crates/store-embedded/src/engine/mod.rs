@@ -258,11 +258,14 @@ struct Room {
     bytes: usize,
 }
 
+/// Why nothing more may come into memory: what is there cannot go to the disk.
+fn refused_by_the_tree(shared: &Shared) -> Option<StoreError> {
+    shared.trouble.read().any().filter(|_| shared.is_behind()).cloned()
+}
+
 async fn take_room(shared: &Shared, bytes: usize) -> Result<Room, StoreError> {
-    if let Some(why) = shared.trouble.read().any()
-        && shared.is_behind()
-    {
-        return Err(why.clone());
+    if let Some(why) = refused_by_the_tree(shared) {
+        return Err(why);
     }
     let units = bytes.div_ceil(limits::COMMIT_QUEUE_UNIT_BYTES) as u32;
     let units = units.clamp(1, limits::COMMIT_QUEUE_UNITS_MAX);
@@ -384,6 +387,9 @@ const SHORT_PAGE_ROWS: usize = 32;
 /// Numbers that a read of the log may lie behind and still be served on the runtime's own thread.
 const SHORT_LOG_NUMBERS: u64 = 256;
 
+/// What the commit of a large item takes: the item, and both images of its record.
+const COMMIT_OF_AN_ITEM_BYTES: usize = 3 * limits::ITEM_BYTES_MAX;
+
 impl Engine for EmbeddedEngine {
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
         async move { self.shared.checked(self.shared.tree.get_all(keys)) }.boxed()
@@ -430,6 +436,10 @@ impl Engine for EmbeddedEngine {
             read_aside(&self.shared, short, read).await
         }
         .boxed()
+    }
+
+    fn refuses_commits(&self) -> Option<StoreError> {
+        refused_by_the_tree(&self.shared).or_else(|| self.shared.log.refuses(COMMIT_OF_AN_ITEM_BYTES))
     }
 
     fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
