@@ -1,5 +1,7 @@
 //! Pipes that are open, full, and read by nobody: a server serves, its functions run, and it ends when it is told to.
 
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
 mod support;
 
 use std::io::{BufRead, BufReader, PipeReader, Read};

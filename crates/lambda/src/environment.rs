@@ -422,7 +422,6 @@ impl Environment {
         let end = self.watch(&mut process).await;
         // Dead now, with its group: no call of it can come any more.
         host.abort();
-        let environment = self.clone();
         // Awaited: what the process left behind is gone before the outcome is reported, unless it does not go.
         let environment = self.clone();
         let swept = tokio::task::spawn_blocking(move || environment.pool.ledger.remove(&environment.token));
