@@ -178,6 +178,8 @@ pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
 /// How long a server that is told to stop goes on delivering what waits for functions, milliseconds. Ours: with the
 /// shutdown behind it still below the patience of a container's supervisor with its default doubled.
 pub const DRAIN_MS: u64 = 5_000;
+/// Largest template, bytes. Source: CloudFormation's limit of a template in a bucket.
+pub const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
 /// Output of the command line that waits for its reader, bytes. Ours: what a busy server says in some seconds.
 pub const OUTPUT_QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long output waits for room before it is dropped, milliseconds. Ours, as for the lines of functions.

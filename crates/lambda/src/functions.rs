@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::clock::Clock;
+use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
 use crate::code::CodeStamp;
-use crate::config::{ConfigError, FunctionConfig};
 use crate::environment::{Environment, Job};
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
 use crate::launch::{Directories, Interpreters};

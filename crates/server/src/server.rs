@@ -19,7 +19,7 @@ use crate::api::ServerApi;
 use crate::config::Config;
 use crate::mappings::Mappings;
 use crate::report::Event;
-use crate::template::{self, TemplateError};
+use crate::template::{self, TemplateFileError};
 use crate::{apply, functions, open_files, store};
 
 /// Why the server does not start: one line for the operator.
@@ -49,7 +49,7 @@ pub enum StartError {
     Store(String),
     /// The template cannot be used.
     #[error(transparent)]
-    Template(#[from] TemplateError),
+    Template(#[from] TemplateFileError),
     /// The template cannot be applied, or a function not be prepared.
     #[error("{0}")]
     Apply(String),
