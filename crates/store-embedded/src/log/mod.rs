@@ -247,6 +247,12 @@ impl Log {
         keeper::reserve(&self.inner, bytes as u64).await
     }
 
+    /// Why a commit of this size would be refused at present, if it would. A log without room looks again whether there is
+    /// some, so that the next answer is not this one for ever.
+    pub fn refuses(&self, bytes: usize) -> Option<StoreError> {
+        keeper::refuses(&self.inner, bytes as u64)
+    }
+
     /// Begins a group. There is one at a time; a second caller waits.
     pub fn group(&self) -> Group<'_> {
         Group::new(&self.inner, self.inner.writer.lock())
