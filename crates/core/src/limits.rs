@@ -264,3 +264,15 @@ pub const WARM_READ_UNITS: i64 = 12_000;
 pub const WARM_WRITE_UNITS: i64 = 4_000;
 /// Default and largest page of ListTables, ListStreams and DescribeStream. Source: docs/spec/dynamodb-api.md 2.4, streams.md 13.
 pub const LIST_PAGE_MAX: usize = 100;
+/// From the end of a pass of the retention to the next one, milliseconds. Our reason: a minute is little beside a day.
+pub const RETENTION_INTERVAL_MS: u64 = 60_000;
+/// Shards that one tick of the retention looks at. Our reason: their positions are found and their commits share a sync
+/// within some milliseconds, so that 10,000 shards are a few hundred short ticks.
+pub const RETENTION_SHARDS_PER_TICK: usize = 32;
+/// Streams that one tick of the retention looks at. Our reason: as above.
+pub const RETENTION_STREAMS_PER_TICK: usize = 32;
+/// From the end of a pass over the deleted tables to the next one, milliseconds. Our reason: a pass finds only what a crash
+/// or a full disk left over.
+pub const RECLAIM_INTERVAL_MS: u64 = 60_000;
+/// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
+pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;
