@@ -20,7 +20,7 @@ use crate::background::Background;
 use crate::config::Config;
 use crate::mappings::Mappings;
 use crate::report::Event;
-use crate::template::{self, TemplateError};
+use crate::template::{self, TemplateFileError};
 use crate::{apply, functions, open_files, store};
 
 /// Why the server does not start: one line for the operator.
@@ -50,7 +50,7 @@ pub enum StartError {
     Store(String),
     /// The template cannot be used.
     #[error(transparent)]
-    Template(#[from] TemplateError),
+    Template(#[from] TemplateFileError),
     /// The template cannot be applied, or a function not be prepared.
     #[error("{0}")]
     Apply(String),
@@ -106,7 +106,8 @@ impl Server {
         let data_dir_failed = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
-        let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref()).await.map_err(StartError::Store)?;
+        let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref(), config.last_words).await;
+        let store = store.map_err(StartError::Store)?;
         let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
         let db = Arc::new(db.map_err(|e| StartError::Store(e.to_string()))?);
         same_arns(&db, &data_dir)?;

@@ -6,13 +6,13 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::node::Node;
+use crate::node::Node;
 
 /// Maps and lists inside of each other, at most. YAML has the same bound.
 const DEPTH_MAX: usize = 128;
 
 /// Reads a text; what is wrong with it, with the line.
-pub(super) fn parse(text: &str) -> Result<Node, String> {
+pub(crate) fn parse(text: &str) -> Result<Node, String> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     node(raw.get(), DEPTH_MAX).map_err(|fault| {
         let offset = (fault.place as usize).saturating_sub(text.as_ptr() as usize);

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use tailrace_core::limits;
 
-use super::TemplateError;
-use super::mapping;
-use super::node::Node;
-use super::plan::{FunctionPlan, Plan};
-use super::properties::Properties;
-use super::resolve::{Resolver, Value};
+use crate::TemplateError;
+use crate::mapping;
+use crate::node::Node;
+use crate::plan::{FunctionPlan, Plan};
+use crate::properties::Properties;
+use crate::resolve::{Resolver, Value};
 
 /// The bucket whose keys are directories of this machine.
 const LOCAL_BUCKET: &str = "local-dir";
@@ -50,7 +50,7 @@ const NOT_APPLIED: &[&str] = &[
     "VpcConfig",
 ];
 
-pub(super) fn serverless(
+pub(crate) fn serverless(
     resolver: &Resolver<'_>,
     id: &str,
     resource: &Node,
@@ -85,7 +85,7 @@ pub(super) fn serverless(
     Ok(())
 }
 
-pub(super) fn lambda(
+pub(crate) fn lambda(
     resolver: &Resolver<'_>,
     id: &str,
     resource: &Node,

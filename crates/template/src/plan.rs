@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::model::NAME_PATTERN;
-use tailrace_lambda::{ConfigError, FunctionConfig};
 
-use super::TemplateError;
-use super::resolve::Resolver;
+use crate::TemplateError;
+use crate::resolve::Resolver;
 
 /// Length of a table's name, at least. Source: docs/spec/dynamodb-api.md 2.1.
-pub(super) const TABLE_NAME_CHARS_MIN: usize = 3;
+pub(crate) const TABLE_NAME_CHARS_MIN: usize = 3;
 
 /// Length of a table's name, at most.
 const NAME_CHARS_MAX: usize = 255;
@@ -155,7 +155,7 @@ impl FunctionPlan {
     }
 
     /// Checks the rules of the function registry, so that a breach is told with its place.
-    pub(super) fn check(&self) -> Result<(), TemplateError> {
+    pub(crate) fn check(&self) -> Result<(), TemplateError> {
         let Some(Err(error)) = self.config(|_| Some(String::new())).map(|config| config.validate()) else {
             return Ok(());
         };
@@ -199,16 +199,16 @@ impl Text {
             .collect()
     }
 
-    pub(super) fn literal(text: impl Into<String>) -> Text {
+    pub(crate) fn literal(text: impl Into<String>) -> Text {
         Text(vec![Part::Literal(text.into())])
     }
 
     /// The text, where all of it is known.
-    pub(super) fn as_literal(&self) -> Option<String> {
+    pub(crate) fn as_literal(&self) -> Option<String> {
         self.resolve(|_| None)
     }
 
-    pub(super) fn push(&mut self, part: Part) {
+    pub(crate) fn push(&mut self, part: Part) {
         match (self.0.last_mut(), part) {
             (_, Part::Literal(empty)) if empty.is_empty() => {}
             (Some(Part::Literal(text)), Part::Literal(more)) => text.push_str(&more),
@@ -218,7 +218,7 @@ impl Text {
 
     /// The pieces between delimiters. `None`: the delimiter may lie in a part that is not known yet. A label is a time, so
     /// one that no time has a character of does not.
-    pub(super) fn split(&self, delimiter: &str) -> Option<Vec<Text>> {
+    pub(crate) fn split(&self, delimiter: &str) -> Option<Vec<Text>> {
         let is_in_times = |c: char| c.is_ascii_digit() || "T:.-".contains(c);
         let mut pieces = vec![Text::default()];
         for part in &self.0 {
@@ -292,7 +292,7 @@ pub enum StartingPosition {
 
 impl Plan {
     /// The rules between resources: names are given once, and a stream that is read exists.
-    pub(super) fn check(&self, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
+    pub(crate) fn check(&self, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
         for (n, table) in self.tables.iter().enumerate() {
             let at = |message: String| TemplateError::at(resolver.name_path(&table.logical_id, "TableName"), message);
             let name = &table.name;

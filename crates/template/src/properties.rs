@@ -1,14 +1,14 @@
 //! The properties of one resource, taken one by one. What nobody took is named, so nothing is lost in silence.
 
-use super::TemplateError;
-use super::node::{Node, is_intrinsic};
-use super::plan::Text;
-use super::resolve::{Resolver, Value};
+use crate::TemplateError;
+use crate::node::{Node, is_intrinsic};
+use crate::plan::Text;
+use crate::resolve::{Resolver, Value};
 
 /// A map of the template at a path.
-pub(super) struct Properties<'a> {
+pub(crate) struct Properties<'a> {
     resolver: &'a Resolver<'a>,
-    pub(super) path: String,
+    pub(crate) path: String,
     left: Vec<(String, Node)>,
 }
 
@@ -16,7 +16,7 @@ type Taken<T> = Result<Option<T>, TemplateError>;
 
 impl<'a> Properties<'a> {
     /// The properties of a resource.
-    pub(super) fn of(
+    pub(crate) fn of(
         resolver: &'a Resolver<'a>,
         id: &str,
         resource: &Node,
@@ -32,7 +32,7 @@ impl<'a> Properties<'a> {
     }
 
     /// The members of a map.
-    pub(super) fn new(resolver: &'a Resolver<'a>, path: String, node: Node) -> Result<Properties<'a>, TemplateError> {
+    pub(crate) fn new(resolver: &'a Resolver<'a>, path: String, node: Node) -> Result<Properties<'a>, TemplateError> {
         let left = match resolver.chosen(node, &path)? {
             Node::Map(pairs) if !is_intrinsic(&pairs) => pairs,
             // A map that an intrinsic function yields is a map of values: it is turned back into the text's form.
@@ -50,12 +50,12 @@ impl<'a> Properties<'a> {
         Ok(Properties { resolver, path, left })
     }
 
-    pub(super) fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         format!("{}.{name}", self.path)
     }
 
     /// Names a property that is left out.
-    pub(super) fn skip(&self, name: &str, why: &str) {
+    pub(crate) fn skip(&self, name: &str, why: &str) {
         self.resolver.skip(&self.at(name), why);
     }
 
@@ -65,7 +65,7 @@ impl<'a> Properties<'a> {
     }
 
     /// A property's value; `None`: not written, or `AWS::NoValue`.
-    pub(super) fn value(&mut self, name: &str) -> Taken<Value> {
+    pub(crate) fn value(&mut self, name: &str) -> Taken<Value> {
         let Some(node) = self.node(name) else { return Ok(None) };
         Ok(match self.resolver.value(&node, &self.at(name))? {
             Value::Absent | Value::Null => None,
@@ -74,7 +74,7 @@ impl<'a> Properties<'a> {
     }
 
     /// A text, parts of which may be known later.
-    pub(super) fn text_with_streams(&mut self, name: &str) -> Taken<Text> {
+    pub(crate) fn text_with_streams(&mut self, name: &str) -> Taken<Text> {
         let Some(value) = self.value(name)? else { return Ok(None) };
         match value.as_text() {
             Some(text) => Ok(Some(text)),
@@ -82,7 +82,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    pub(super) fn text(&mut self, name: &str) -> Taken<String> {
+    pub(crate) fn text(&mut self, name: &str) -> Taken<String> {
         let Some(value) = self.value(name)? else { return Ok(None) };
         match value.as_text().and_then(|text| text.as_literal()) {
             Some(text) => Ok(Some(text)),
@@ -90,11 +90,11 @@ impl<'a> Properties<'a> {
         }
     }
 
-    pub(super) fn required_text(&mut self, name: &str) -> Result<String, TemplateError> {
+    pub(crate) fn required_text(&mut self, name: &str) -> Result<String, TemplateError> {
         self.text(name)?.ok_or_else(|| self.missing(name))
     }
 
-    pub(super) fn boolean(&mut self, name: &str) -> Taken<bool> {
+    pub(crate) fn boolean(&mut self, name: &str) -> Taken<bool> {
         let Some(value) = self.value(name)? else { return Ok(None) };
         // CloudFormation takes the words in any case, and its YAML has more of them than ours.
         let word = value.as_text().and_then(|text| text.as_literal()).map(|text| text.to_ascii_lowercase());
@@ -106,7 +106,7 @@ impl<'a> Properties<'a> {
     }
 
     /// An integer between `min` and `max`.
-    pub(super) fn integer(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
+    pub(crate) fn integer(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
         let Some(value) = self.value(name)? else { return Ok(None) };
         let number = value.as_text().and_then(|text| text.as_literal()).and_then(|text| whole(&text));
         match number {
@@ -116,7 +116,7 @@ impl<'a> Properties<'a> {
     }
 
     /// One of some words.
-    pub(super) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Taken<T> {
+    pub(crate) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Taken<T> {
         let Some(value) = self.value(name)? else { return Ok(None) };
         let text = value.as_text().and_then(|text| text.as_literal());
         match words.iter().find(|(word, _)| Some(*word) == text.as_deref()) {
@@ -129,7 +129,7 @@ impl<'a> Properties<'a> {
     }
 
     /// A map inside of this one.
-    pub(super) fn map(&mut self, name: &str) -> Taken<Properties<'a>> {
+    pub(crate) fn map(&mut self, name: &str) -> Taken<Properties<'a>> {
         let path = self.at(name);
         match self.node(name) {
             None | Some(Node::Null) => Ok(None),
@@ -139,7 +139,7 @@ impl<'a> Properties<'a> {
     }
 
     /// A list of maps.
-    pub(super) fn maps(&mut self, name: &str) -> Taken<Vec<Properties<'a>>> {
+    pub(crate) fn maps(&mut self, name: &str) -> Taken<Vec<Properties<'a>>> {
         let path = self.at(name);
         let list = match self.node(name).map(|node| self.resolver.chosen(node, &path)).transpose()? {
             None | Some(Node::Null) => return Ok(None),
@@ -165,17 +165,17 @@ impl<'a> Properties<'a> {
     }
 
     /// All members as they are, with their paths.
-    pub(super) fn entries(&mut self) -> Vec<String> {
+    pub(crate) fn entries(&mut self) -> Vec<String> {
         self.left.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// These have no effect here.
-    pub(super) fn without_effect(&mut self, names: &[&str]) {
+    pub(crate) fn without_effect(&mut self, names: &[&str]) {
         self.left.retain(|(name, _)| !names.contains(&name.as_str()));
     }
 
     /// These would have an effect that Tailrace does not give: named, and left out.
-    pub(super) fn not_applied(&mut self, names: &[&str]) {
+    pub(crate) fn not_applied(&mut self, names: &[&str]) {
         for name in names {
             if self.node(name).is_some() {
                 self.skip(name, "not applied");
@@ -184,7 +184,7 @@ impl<'a> Properties<'a> {
     }
 
     /// These would change which records are delivered or how data is kept: unless it is empty, one stops the reading.
-    pub(super) fn refuse(&mut self, name: &str, why: &str) -> Result<(), TemplateError> {
+    pub(crate) fn refuse(&mut self, name: &str, why: &str) -> Result<(), TemplateError> {
         let Some(node) = self.node(name) else { return Ok(()) };
         let path = self.at(name);
         let is_empty = match self.resolver.value(&node, &path) {
@@ -197,7 +197,7 @@ impl<'a> Properties<'a> {
     }
 
     /// Whatever was not taken is named, and left out; `AWS::NoValue` is nothing.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for (name, node) in &self.left {
             let path = self.at(name);
             if !matches!(self.resolver.value(node, &path), Ok(Value::Absent | Value::Null)) {
@@ -206,7 +206,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    pub(super) fn missing(&self, name: &str) -> TemplateError {
+    pub(crate) fn missing(&self, name: &str) -> TemplateError {
         TemplateError::at(self.at(name), "this property is required")
     }
 

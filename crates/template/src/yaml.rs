@@ -11,10 +11,10 @@ use serde::de::{
 };
 use serde::{Deserialize, de};
 
-use super::node::Node;
+use crate::node::Node;
 
 /// Reads a text; what is wrong with it, with the line.
-pub(super) fn parse(text: &str) -> Result<Node, String> {
+pub(crate) fn parse(text: &str) -> Result<Node, String> {
     let reader = || serde_yaml_ng::Deserializer::from_str(text);
     let mut tree = Yaml::deserialize(reader()).map_err(|error| error.to_string())?;
     Numbers(&mut tree).deserialize(reader()).map_err(|error| error.to_string())?;

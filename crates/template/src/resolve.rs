@@ -6,16 +6,16 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::node::{Node, is_intrinsic};
-use super::plan::{Part, TABLE_NAME_CHARS_MIN, Text};
-use super::{Options, TemplateError, parameter};
+use crate::node::{Node, is_intrinsic};
+use crate::plan::{Part, TABLE_NAME_CHARS_MIN, Text};
+use crate::{Options, TemplateError, parameter};
 
 /// References inside of references, at most: deeper is a circle.
 const DEPTH_MAX: usize = 64;
 
 /// A value after its intrinsic functions were applied.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Number(String),
@@ -28,7 +28,7 @@ pub(super) enum Value {
 
 impl Value {
     /// The text of a scalar.
-    pub(super) fn as_text(&self) -> Option<Text> {
+    pub(crate) fn as_text(&self) -> Option<Text> {
         match self {
             Value::Bool(value) => Some(Text::literal(value.to_string())),
             Value::Number(text) => Some(Text::literal(text.clone())),
@@ -37,7 +37,7 @@ impl Value {
         }
     }
 
-    pub(super) fn brief(&self) -> String {
+    pub(crate) fn brief(&self) -> String {
         match self {
             Value::Null => "null".to_owned(),
             Value::Bool(value) => value.to_string(),
@@ -51,9 +51,9 @@ impl Value {
 }
 
 /// The template as a place of names.
-pub(super) struct Resolver<'a> {
+pub(crate) struct Resolver<'a> {
     template: &'a Node,
-    pub(super) options: &'a Options,
+    pub(crate) options: &'a Options,
     parameters: BTreeMap<&'a str, Value>,
     /// How deep the reference being followed is.
     depth: RefCell<usize>,
@@ -66,7 +66,7 @@ pub(super) struct Resolver<'a> {
 type Resolved<T> = Result<T, TemplateError>;
 
 impl<'a> Resolver<'a> {
-    pub(super) fn new(template: &'a Node, options: &'a Options) -> Resolved<Resolver<'a>> {
+    pub(crate) fn new(template: &'a Node, options: &'a Options) -> Resolved<Resolver<'a>> {
         for section in ["Parameters", "Resources", "Conditions", "Mappings", "Globals"] {
             if !matches!(template.get(section), None | Some(Node::Map(_) | Node::Null)) {
                 return Err(TemplateError::at(section, "a map is expected"));
@@ -109,21 +109,21 @@ impl<'a> Resolver<'a> {
     }
 
     /// Names what is left out, in one line.
-    pub(super) fn skip(&self, path: &str, why: impl std::fmt::Display) {
+    pub(crate) fn skip(&self, path: &str, why: impl std::fmt::Display) {
         self.skipped.borrow_mut().push(format!("{path}: {why}"));
     }
 
     /// Everything that was left out.
-    pub(super) fn skipped(&self) -> Vec<String> {
+    pub(crate) fn skipped(&self) -> Vec<String> {
         self.skipped.take()
     }
 
-    pub(super) fn resources(&self) -> &'a [(String, Node)] {
+    pub(crate) fn resources(&self) -> &'a [(String, Node)] {
         self.template.get("Resources").map_or(&[], Node::pairs)
     }
 
     /// The properties that every resource of a SAM type shares: `Globals.<kind>`.
-    pub(super) fn globals(&self, kind: &str) -> Option<&'a Node> {
+    pub(crate) fn globals(&self, kind: &str) -> Option<&'a Node> {
         self.template
             .get("Globals")
             .and_then(|globals| globals.get(kind))
@@ -131,7 +131,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Tables whose stream is used, with the place of the use.
-    pub(super) fn streams_needed(&self) -> Vec<(String, String)> {
+    pub(crate) fn streams_needed(&self) -> Vec<(String, String)> {
         self.streams.borrow().clone()
     }
 
@@ -148,7 +148,7 @@ impl<'a> Resolver<'a> {
 
     /// The branch that stands for `node`, where it is an `Fn::If`: unlike its value it still has what is inside as it is
     /// written. What the branch is called in messages is the place of the `Fn::If`.
-    pub(super) fn chosen(&self, node: Node, path: &str) -> Resolved<Node> {
+    pub(crate) fn chosen(&self, node: Node, path: &str) -> Resolved<Node> {
         let Node::Map(pairs) = &node else { return Ok(node) };
         match pairs.as_slice() {
             [(name, Node::List(parts))] if name == "Fn::If" => {
@@ -167,7 +167,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The value of `node`, which stands at `path`.
-    pub(super) fn value(&self, node: &Node, path: &str) -> Resolved<Value> {
+    pub(crate) fn value(&self, node: &Node, path: &str) -> Resolved<Value> {
         Ok(match node {
             Node::Null => Value::Null,
             Node::Bool(value) => Value::Bool(*value),
@@ -322,7 +322,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Whether a condition of the template holds.
-    pub(super) fn condition(&self, name: &str, path: &str) -> Resolved<bool> {
+    pub(crate) fn condition(&self, name: &str, path: &str) -> Resolved<bool> {
         let Some(node) = self.template.get("Conditions").and_then(|conditions| conditions.get(name)) else {
             return Err(TemplateError::at(path, format!("there is no condition {name}")));
         };
@@ -376,7 +376,7 @@ impl<'a> Resolver<'a> {
         format!("arn:aws:dynamodb:{}:{}:table/{name}", self.options.region, self.options.account_id)
     }
 
-    pub(super) fn function_arn(&self, name: &str) -> String {
+    pub(crate) fn function_arn(&self, name: &str) -> String {
         format!("arn:aws:lambda:{}:{}:function:{name}", self.options.region, self.options.account_id)
     }
 
@@ -406,7 +406,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Where the name of a resource comes from: its property, or else the resource itself.
-    pub(super) fn name_path(&self, id: &str, property: &str) -> String {
+    pub(crate) fn name_path(&self, id: &str, property: &str) -> String {
         let resource = self.resources().iter().find(|(name, _)| name == id).map(|(_, resource)| resource);
         match resource.and_then(|resource| resource.get("Properties")).and_then(|own| own.get(property)) {
             Some(_) => format!("Resources.{id}.Properties.{property}"),
@@ -415,7 +415,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The name of a resource: its property, or else its logical id.
-    pub(super) fn name_of(&self, id: &str, resource: &Node, property: &str) -> Resolved<String> {
+    pub(crate) fn name_of(&self, id: &str, resource: &Node, property: &str) -> Resolved<String> {
         let path = format!("Resources.{id}.Properties.{property}");
         let generated = || match property {
             // Too short for a table's name. CloudFormation, too, puts the stack's name in front of names that it makes.

@@ -1,6 +1,6 @@
 //! The tree of a template's text, the same for YAML and JSON.
 
-use super::{json, yaml};
+use crate::{json, yaml};
 
 /// The notation of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Format {
 
 /// A value in the template. Maps keep the order of the text.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Null,
     Bool(bool),
     /// As it is written, so that nothing is rounded.
@@ -25,7 +25,7 @@ pub(super) enum Node {
 
 impl Node {
     /// Reads a text; what is wrong with it.
-    pub(super) fn parse(text: &str, format: Format) -> Result<Node, String> {
+    pub(crate) fn parse(text: &str, format: Format) -> Result<Node, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let node = match format {
             Format::Json => json::parse(text)?,
@@ -38,12 +38,12 @@ impl Node {
     }
 
     /// The member of a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.pairs().iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// The members of a map; none for anything else.
-    pub(super) fn pairs(&self) -> &[(String, Node)] {
+    pub(crate) fn pairs(&self) -> &[(String, Node)] {
         match self {
             Node::Map(pairs) => pairs,
             _ => &[],
@@ -51,7 +51,7 @@ impl Node {
     }
 
     /// The elements of a list, or the one value.
-    pub(super) fn one_or_many(&self) -> &[Node] {
+    pub(crate) fn one_or_many(&self) -> &[Node] {
         match self {
             Node::List(list) => list,
             other => std::slice::from_ref(other),
@@ -59,7 +59,7 @@ impl Node {
     }
 
     /// A few words for messages.
-    pub(super) fn brief(&self) -> String {
+    pub(crate) fn brief(&self) -> String {
         match self {
             Node::Null => "null".to_owned(),
             Node::Bool(value) => value.to_string(),
@@ -75,7 +75,7 @@ impl Node {
 
     /// `self` with what `over` adds or replaces: maps are merged, lists are joined, other values are replaced. These
     /// are SAM's rules for Globals.
-    pub(super) fn overlaid(&self, over: &Node) -> Node {
+    pub(crate) fn overlaid(&self, over: &Node) -> Node {
         match (self, over) {
             (Node::Map(base), Node::Map(changes)) if !is_intrinsic(base) && !is_intrinsic(changes) => {
                 let mut merged = base.clone();
@@ -94,6 +94,6 @@ impl Node {
 }
 
 /// Whether a map is a call of an intrinsic function.
-pub(super) fn is_intrinsic(pairs: &[(String, Node)]) -> bool {
+pub(crate) fn is_intrinsic(pairs: &[(String, Node)]) -> bool {
     matches!(pairs, [(name, _)] if name == "Ref" || name == "Condition" || name.starts_with("Fn::"))
 }

@@ -3,13 +3,13 @@
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::util::syntax;
 
-use super::node::Node;
-use super::plan::Text;
-use super::resolve::Value;
-use super::{Options, TemplateError};
+use crate::node::Node;
+use crate::plan::Text;
+use crate::resolve::Value;
+use crate::{Options, TemplateError};
 
 /// A parameter's value: the given one, else the default; `None`: neither, an error only where it is used.
-pub(super) fn value(
+pub(crate) fn value(
     name: &str,
     declared: &Node,
     options: &Options,

@@ -1,14 +1,14 @@
 //! `AWS::Lambda::EventSourceMapping`, and the DynamoDB events of a SAM function, which are the same thing.
 //! Ranges and defaults: docs/spec/event-source-mapping.md 2.
 
-use super::TemplateError;
-use super::node::Node;
-use super::plan::{FunctionPlan, MappingPlan, Part, Source, StartingPosition};
-use super::properties::Properties;
-use super::resolve::Resolver;
+use crate::TemplateError;
+use crate::node::Node;
+use crate::plan::{FunctionPlan, MappingPlan, Part, Source, StartingPosition};
+use crate::properties::Properties;
+use crate::resolve::Resolver;
 
 /// A resource of its own.
-pub(super) fn resource(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<MappingPlan, TemplateError> {
+pub(crate) fn resource(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<MappingPlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
     let path = properties.at("FunctionName");
     let reference = properties.required_text("FunctionName")?;
@@ -35,7 +35,7 @@ fn function_reference(reference: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// An event of a function.
-pub(super) fn event(
+pub(crate) fn event(
     logical_id: &str,
     function: &FunctionPlan,
     properties: Properties<'_>,
@@ -111,7 +111,7 @@ fn read(
     let responses_path = properties.at("FunctionResponseTypes");
     let responses = match properties.value("FunctionResponseTypes")? {
         None => Vec::new(),
-        Some(super::resolve::Value::List(list)) => list,
+        Some(crate::resolve::Value::List(list)) => list,
         Some(other) => {
             return Err(TemplateError::at(responses_path, format!("a list is expected, not {}", other.brief())));
         }

@@ -1,8 +1,8 @@
 //! Templates and what they become.
 
-mod files;
 mod resolving;
 mod support;
+mod texts;
 
 use std::path::Path;
 

@@ -2,11 +2,11 @@
 
 use tailrace_core::limits;
 
-use super::TemplateError;
-use super::node::Node;
-use super::plan::{AttributeType, KeyType, TablePlan, Units, ViewType};
-use super::properties::Properties;
-use super::resolve::Resolver;
+use crate::TemplateError;
+use crate::node::Node;
+use crate::plan::{AttributeType, KeyType, TablePlan, Units, ViewType};
+use crate::properties::Properties;
+use crate::resolve::Resolver;
 
 const VIEW_TYPES: &[(&str, ViewType)] = &[
     ("KEYS_ONLY", ViewType::KeysOnly),
@@ -17,7 +17,7 @@ const VIEW_TYPES: &[(&str, ViewType)] = &[
 const NOT_APPLIED: &[&str] =
     &["KinesisStreamSpecification", "PointInTimeRecoverySpecification", "ResourcePolicy", "SSESpecification"];
 
-pub(super) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
+pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
     properties.without_effect(&["TableName", "Tags", "ContributorInsightsSpecification"]);
     properties.not_applied(NOT_APPLIED);
@@ -126,7 +126,7 @@ pub(super) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
     })
 }
 
-pub(super) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
+pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, resolver.globals("SimpleTable"))?;
     properties.without_effect(&["TableName", "Tags"]);
     properties.not_applied(&["SSESpecification", "PointInTimeRecoverySpecification"]);

@@ -180,11 +180,14 @@ fn properties_of_functions_that_are_not_supported_stop() {
     }
     check_error(
         &function_with("").replace("python3.12", "java21"),
-        &format!("{at}.Runtime: {}", tailrace_lambda::ConfigError::UnsupportedRuntime("java21".into())),
+        &format!("{at}.Runtime: {}", tailrace_core::function::ConfigError::UnsupportedRuntime("java21".into())),
     );
     check_error(
         &function_with("Environment: {Variables: {AWS_REGION: x}}"),
-        &format!("{at}.Environment.Variables: {}", tailrace_lambda::ConfigError::ReservedVariable("AWS_REGION".into())),
+        &format!(
+            "{at}.Environment.Variables: {}",
+            tailrace_core::function::ConfigError::ReservedVariable("AWS_REGION".into())
+        ),
     );
 }
 

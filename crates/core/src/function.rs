@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use tailrace_core::limits;
+use crate::limits;
 
 /// The configuration of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub enum ConfigError {
 
 /// How a runtime is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
+pub enum Family {
     /// A Python interpreter.
     Python,
     /// The function's own `bootstrap` executable.
@@ -121,7 +121,7 @@ pub(crate) enum Family {
 
 impl Family {
     /// The family of a runtime identifier; `None`: not supported.
-    pub(crate) fn of(runtime: &str) -> Option<Family> {
+    pub fn of(runtime: &str) -> Option<Family> {
         let minor = runtime.strip_prefix("python3.");
         if minor.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit())) {
             Some(Family::Python)
