@@ -199,7 +199,7 @@ impl Supply {
 
 /// Starts the keeper's thread.
 pub(super) fn spawn(log: Arc<Inner>) -> Result<std::thread::JoinHandle<()>, StoreError> {
-    let run = move || {
+    let run = |log: &Inner| {
         loop {
             {
                 let mut state = log.supply.state.lock();
@@ -214,7 +214,7 @@ pub(super) fn spawn(log: Arc<Inner>) -> Result<std::thread::JoinHandle<()>, Stor
             if log.healthy().is_err() {
                 return;
             }
-            if let Err(error) = keep(&log)
+            if let Err(error) = keep(log)
                 && !matches!(error, StoreError::Full(_))
             {
                 let _ = log.fail(error);
@@ -222,7 +222,13 @@ pub(super) fn spawn(log: Arc<Inner>) -> Result<std::thread::JoinHandle<()>, Stor
             }
         }
     };
-    let thread = std::thread::Builder::new().name("log-keeper".to_owned()).spawn(run);
+    // Without this thread writers would wait for segments and numbers for ever: a panic in it ends the log's life.
+    let guarded = move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&log))).is_err() {
+            let _ = log.fail(StoreError::Io("the log's keeper ended with a panic".to_owned()));
+        }
+    };
+    let thread = std::thread::Builder::new().name("log-keeper".to_owned()).spawn(guarded);
     thread.map_err(|error| StoreError::Io(format!("cannot start the log's keeper: {error}")))
 }
 

@@ -37,7 +37,7 @@ use crate::files::Files;
 use tailrace_store::{LogRecord, ShardNo, StoreError};
 
 pub use check::{LogFault, check};
-pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound};
+pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound, value_of};
 pub use keeper::Reservation;
 pub use superblock::FORMAT;
 pub use writer::Group;
@@ -195,7 +195,8 @@ impl Log {
         &self.inner.recovered
     }
 
-    /// Gives every commit above `after`, in order; call it after open, before the first group.
+    /// Gives every commit above `after`, in order, each `PutOfWrite` as the `Put` that it stands for; call it after open,
+    /// before the first group.
     ///
     /// # Errors
     /// Damage, or the first error of `apply`.

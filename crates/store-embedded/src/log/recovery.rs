@@ -16,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
 
 use super::directory::Directory;
-use super::frame::{BadFrame, Header, Kind, Position, corrupt};
+use super::frame::{BadFrame, FrameKey, Header, Kind, Position, corrupt};
 use super::keeper::{self, LSN_RESERVE, Supply};
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
 use super::superblock::{Superblock, SuperblockFile, SyncedFile};
@@ -136,7 +136,13 @@ pub(super) fn open(
     }
     let (last, last_time_ms) = (scan.last, scan.last_time_ms);
     let writer = Writer {
-        tail: Tail { segment: number, file: active.file, capacity: active.bytes, offset: FIRST_FRAME_AT },
+        tail: Tail {
+            segment: number,
+            key: FrameKey::new(&uuid, number),
+            file: active.file,
+            capacity: active.bytes,
+            offset: FIRST_FRAME_AT,
+        },
         generation,
         next,
         prev: scan.prev.unwrap_or(0),
@@ -379,7 +385,7 @@ pub(super) fn replay(
             at = offset + u64::from(header.len);
             if header.kind == Kind::Commit && header.last() > after {
                 let writes = codec::decode(&body).ok_or_else(|| undecodable(&file, offset))?;
-                apply(header.lsn, LoggedCommit { time_ms: header.time_ms, writes })?;
+                apply(header.lsn, LoggedCommit { time_ms: header.time_ms, writes: codec::resolved(writes) })?;
             }
         }
     }

@@ -164,10 +164,7 @@ pub(super) fn note_writes(writes: &[LoggedWrite]) -> Noted {
             let new = match new {
                 LoggedImage::None => 0,
                 LoggedImage::Inline(bytes) => bytes.len(),
-                LoggedImage::OfWrite(index) => match writes.get(*index as usize) {
-                    Some(LoggedWrite::Put { value, .. }) => value.len(),
-                    _ => 0,
-                },
+                LoggedImage::OfWrite(index) => codec::value_len(writes, *index as usize),
             };
             Some((*shard, (meta.len() + old.as_ref().map_or(0, Bytes::len) + new) as u32))
         }
