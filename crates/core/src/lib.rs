@@ -22,7 +22,7 @@ pub mod value;
 mod wire_json;
 
 pub use error::{ApiError, ErrorCode};
-pub use ids::{Bucket, BucketRange, Lsn, MappingId, SequenceNumber, ShardNo, StreamId, TableId};
+pub use ids::{Bucket, BucketRange, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
 pub use model::Wording;

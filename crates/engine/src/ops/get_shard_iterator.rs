@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tailrace_core::limits::TIMESTAMP_AHEAD_MS_MAX;
-use tailrace_core::{ApiError, ErrorCode, Json, Lsn, SequenceNumber};
+use tailrace_core::{ApiError, ErrorCode, Json, RecordNo, SequenceNumber};
 use tailrace_store::{LogPosition, ShardInfo, StoreError};
 
 use super::Request;
@@ -107,7 +107,13 @@ fn time_ms(db: &Db, request: &Request<'_>, kind: &str) -> Result<Option<u64>, Ap
 }
 
 /// The number to read after for a sequence number, which was sent as `text`, if it lies within the shard.
-async fn behind(db: &Db, shard: &ShardInfo, kind: &str, number: SequenceNumber, text: &str) -> Result<Lsn, ApiError> {
+async fn behind(
+    db: &Db,
+    shard: &ShardInfo,
+    kind: &str,
+    number: SequenceNumber,
+    text: &str,
+) -> Result<RecordNo, ApiError> {
     let last = match shard.sealed {
         Some(last) => last,
         None => db.store.position(shard.shard, LogPosition::End).await.map_err(shard_failure)?,
@@ -121,5 +127,5 @@ async fn behind(db: &Db, shard: &ShardInfo, kind: &str, number: SequenceNumber, 
     if number.0 > last && number.0 > start {
         return Err(ApiError::validation(format!("Invalid SequenceNumber: {text} is beyond the shard's range")));
     }
-    Ok(Lsn(first_wanted.0 - 1))
+    Ok(RecordNo(first_wanted.0 - 1))
 }

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::{Item, Lsn, SequenceNumber};
+use tailrace_core::{Item, RecordNo, SequenceNumber};
 use tailrace_store::{LogRecord, StoreError};
 
 use super::record_meta::{ChangeKind, RecordMeta};
@@ -18,7 +18,7 @@ use crate::db::Db;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRecord {
     /// Its number.
-    pub lsn: Lsn,
+    pub lsn: RecordNo,
     /// The commit's time, milliseconds since the epoch.
     pub time_ms: u64,
     /// What happened, and the keys.
@@ -54,7 +54,7 @@ impl StreamRecord {
     /// Corrupt, if its meta is none.
     pub fn read(record: LogRecord) -> Result<StreamRecord, StoreError> {
         Ok(StreamRecord {
-            lsn: record.lsn,
+            lsn: record.number,
             time_ms: record.time_ms,
             meta: RecordMeta::decode(&record.meta)?,
             old: record.old,
@@ -110,13 +110,13 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 
 impl RecordWriter {
     /// `eventID`: the same on every reading, and no other record's.
-    pub fn event_id(&self, lsn: Lsn) -> String {
+    pub fn event_id(&self, lsn: RecordNo) -> String {
         let mut id = Vec::with_capacity(32);
         self.write_event_id(lsn, &mut id);
         String::from_utf8(id).expect("invariant: hex digits are ASCII")
     }
 
-    fn write_event_id(&self, lsn: Lsn, out: &mut Vec<u8>) {
+    fn write_event_id(&self, lsn: RecordNo, out: &mut Vec<u8>) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digest = Md5::new().chain_update(&self.directory_uuid).chain_update(lsn.0.to_be_bytes()).finalize();
         for byte in digest {

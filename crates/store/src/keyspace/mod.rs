@@ -5,9 +5,11 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! What it does not do: it knows nothing of values, and it does not encode key attributes (`tailrace_core` does).
+//! Values that engines write (shards, counters, ranges to reclaim) have their codec beside their key; those of the layers
+//! above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
+mod commit;
 mod counter;
 mod function;
 mod item;
@@ -27,6 +29,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 pub use checkpoint::CheckpointKey;
+pub use commit::CommitKey;
 pub use counter::CounterKey;
 pub use function::FunctionKey;
 pub use item::{ItemKey, SortBounds};
@@ -68,13 +71,15 @@ pub enum KeyKind {
     Parked = 0x0a,
     /// [`ReclaimKey`]: a range whose rows are being removed. Written by the engines only.
     Reclaim = 0x0b,
+    /// [`CommitKey`]: a commit that had an id. Written by the engines only.
+    Commit = 0x0c,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 12] = [
+    pub const ALL: [KeyKind; 13] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -86,6 +91,7 @@ impl KeyKind {
         KeyKind::Checkpoint,
         KeyKind::Parked,
         KeyKind::Reclaim,
+        KeyKind::Commit,
         KeyKind::Item,
     ];
 

@@ -4,10 +4,11 @@ use std::ops::Bound;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::{Bucket, RecordNo};
 
 use super::*;
-use crate::engine::{BucketRange, ShardNo, StreamId};
+use crate::commit::CommitId;
+use crate::engine::{BucketRange, ShardInfo, ShardNo, StreamId};
 
 fn name() -> impl Strategy<Value = String> {
     vec(prop::sample::select(b"aZ9_.-".to_vec()), 0..6).prop_map(|bytes| String::from_utf8(bytes).unwrap())
@@ -31,7 +32,7 @@ fn item() -> impl Strategy<Value = ItemKey> {
 proptest! {
     #[test]
     fn keys_read_back(a in any::<u64>(), b in any::<u64>(), c in any::<u128>(), n in name(), l in name(), s in bytes()) {
-        let (shard, mapping, lsn) = (ShardNo(a), MappingId(c), Lsn(b));
+        let (shard, mapping, number) = (ShardNo(a), MappingId(c), RecordNo(b));
         let table = TableKey { name: n.clone() };
         prop_assert_eq!(TableKey::decode(&table.encode()), Some(table));
         let stream = StreamKey { stream: StreamId(a) };
@@ -48,8 +49,11 @@ proptest! {
         prop_assert_eq!(MappingId::parse(&mapping.to_string().to_uppercase()), Some(mapping));
         let checkpoint = CheckpointKey { mapping, shard };
         prop_assert_eq!(CheckpointKey::decode(&checkpoint.encode()), Some(checkpoint));
-        let parked = ParkedKey { mapping, shard, lsn };
+        let parked = ParkedKey { mapping, shard, number };
         prop_assert_eq!(ParkedKey::decode(&parked.encode()), Some(parked));
+        let commit = CommitKey { id: CommitId { made_ms: a, unique: c } };
+        prop_assert_eq!(CommitKey::decode(&commit.encode()), Some(commit));
+        prop_assert_eq!(CommitKey::older_than(b).contains(commit.encode().as_bytes()), a < b);
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
@@ -58,6 +62,22 @@ proptest! {
             prop_assert_eq!(CounterKey::decode(&counter.encode()), Some(counter));
         }
         prop_assert_eq!(CounterKey::next(Some(&CounterKey::value(a))), Some(a));
+    }
+
+    #[test]
+    fn shards_read_back(n in any::<[u64; 6]>(), range in any::<[u16; 2]>(), parent in any::<Option<u64>>(), open in any::<bool>()) {
+        let info = ShardInfo {
+            shard: ShardNo(n[0]),
+            stream: StreamId(n[1]),
+            range: BucketRange { first: Bucket(range[0]), last: Bucket(range[1]) },
+            parent: parent.map(ShardNo),
+            created_ms: n[2],
+            first: RecordNo(n[3]),
+            sealed: (!open).then_some(RecordNo(n[4])),
+            horizon: RecordNo(n[5]),
+        };
+        prop_assert_eq!(ShardKey::read(&ShardKey::value(&info)), Some(info.clone()));
+        prop_assert_eq!(ShardKey::decode(&ShardKey::of(&info).encode()), Some(ShardKey::of(&info)));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_core::limits::{ITEM_BYTES_MAX, STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES};
 use tailrace_store::keyspace::{ItemKey, TableId};
 use tailrace_store::{
-    CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Page, PageLimit, ShardInfo, ShardNo,
-    StoreError, StreamId,
+    CommitId, CommitReceipt, CommitRequest, Engine, Health, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
+    PageLimit, ShardInfo, ShardNo, StoreError, StreamId,
 };
 
 use super::*;
@@ -42,6 +42,14 @@ impl Engine for Watched {
         .boxed()
     }
 
+    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        self.inner.outcome(id)
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        self.inner.health()
+    }
+
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
         self.inner.commit(request)
     }
@@ -53,22 +61,22 @@ impl Engine for Watched {
     fn read_log(
         &self,
         shard: ShardNo,
-        after: Lsn,
+        after: RecordNo,
         records_max: usize,
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
         self.inner.read_log(shard, after, records_max, bytes_max)
     }
 
-    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
+    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
         self.inner.position(shard, position)
     }
 
-    fn wait_log(&self, shard: ShardNo, after: Lsn) -> BoxFuture<'_, ()> {
+    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
         self.inner.wait_log(shard, after)
     }
 
-    fn trim(&self, shard: ShardNo, horizon: Lsn) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.trim(shard, horizon)
     }
 
