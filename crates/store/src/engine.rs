@@ -109,17 +109,6 @@ pub enum LogPosition {
     Time(u64),
 }
 
-/// Whether an engine takes writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It does.
-    Well,
-    /// Reads go on, writes are refused for now, and this is why: a full disk, for example.
-    RefusesWrites(String),
-    /// It has ended, or ends.
-    Ended(String),
-}
-
 /// A storage engine. All methods may be called from many tasks at once.
 pub trait Engine: Send + Sync + 'static {
     /// The values of `keys`, all of one point in time, durable.
@@ -170,8 +159,11 @@ pub trait Engine: Send + Sync + 'static {
     /// (a deleted table's items: its number is never used again). Safe to repeat after a crash.
     fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Whether writes can be made at present, found out by looking, not by what happened last.
-    fn health(&self) -> BoxFuture<'_, Health>;
+    /// Why commits are refused at present, though reads go on; `None`: they are not. What it finds out may be a moment
+    /// old: an engine that finds itself refused looks whether it still has to be. An engine around another passes it on.
+    fn refuses_commits(&self) -> Option<StoreError> {
+        None
+    }
 
     /// Stops taking commits, makes the pending ones durable, and ends the engine's threads.
     fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>>;

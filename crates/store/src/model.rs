@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::commit::{CommitId, CommitReceipt, CommitRequest, NewImage, Outcome, Reads, RecordId, RecordIds, Write};
 use crate::engine::{
-    Engine, Health, Key, KeyRange, LogPage, LogPosition, LogRecord, Page, PageLimit, ShardInfo, ShardNo, StreamId,
+    Engine, Key, KeyRange, LogPage, LogPosition, LogRecord, Page, PageLimit, ShardInfo, ShardNo, StreamId,
 };
 use crate::error::StoreError;
 use crate::keyspace::CommitKey;
@@ -493,16 +493,6 @@ impl Engine for ModelEngine {
             state.pending.push_back(Synced::Reclaim(range));
             self.sync_unless_held(&mut state);
             Ok(())
-        }
-        .boxed()
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        async move {
-            match self.state.lock().closed {
-                true => Health::Ended(StoreError::Closed.to_string()),
-                false => Health::Well,
-            }
         }
         .boxed()
     }

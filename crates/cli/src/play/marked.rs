@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tailrace_core::RecordNo;
 use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Declared, Engine, Health, Key, KeyRange, LogPage, LogPosition, Outcome,
-    Page, PageLimit, Reads, ShardInfo, ShardNo, StoreError, StreamId, Write,
+    CommitId, CommitReceipt, CommitRequest, Declared, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
+    PageLimit, Reads, ShardInfo, ShardNo, StoreError, StreamId, Write,
 };
 
 /// The store below, and the mark.
@@ -75,10 +75,6 @@ impl Engine for MarkedEngine {
 
     fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
         self.below.outcome(id)
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.below.health()
     }
 
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {

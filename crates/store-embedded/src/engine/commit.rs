@@ -12,11 +12,11 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tailrace_core::RecordNo;
-use tailrace_core::limits::{COMMIT_ID_LIFE_MS, COMMIT_QUEUE_UNIT_BYTES, COMMIT_QUEUE_UNITS_MAX};
+use tailrace_core::limits::{COMMIT_ID_LIFE_MS, COMMIT_QUEUE_UNIT_BYTES, COMMIT_QUEUE_UNITS_MAX, ITEM_BYTES_MAX};
 use tailrace_store::keyspace::CommitKey;
 use tailrace_store::shards::{ShardTable, shared_numbers};
 use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Health, Key, Outcome, Reads, ShardState, StoreError, StreamId, Write,
+    CommitId, CommitReceipt, CommitRequest, Key, Outcome, Reads, ShardState, StoreError, StreamId, Write,
 };
 
 use super::read;
@@ -25,19 +25,26 @@ use crate::pipeline::{Queue, Reply, Room, Shared, Ticket};
 
 /// How often ids that are too old are looked for: a share of their life.
 const ID_SWEEPS_PER_LIFE: u64 = 4;
+/// What the commit of a large item takes: the item, and both images of its record.
+const COMMIT_OF_AN_ITEM_BYTES: usize = 3 * ITEM_BYTES_MAX;
 
 fn units(bytes: usize) -> u32 {
     let units = u32::try_from(bytes.div_ceil(COMMIT_QUEUE_UNIT_BYTES)).unwrap_or(u32::MAX);
     units.clamp(1, COMMIT_QUEUE_UNITS_MAX)
 }
 
-/// Why writes are refused although the log has room, if they are.
-fn refusal(shared: &Shared) -> Option<StoreError> {
+/// Why nothing more may come into memory: what is there cannot go to the disk.
+fn refused_by_the_tree(shared: &Shared) -> Option<StoreError> {
     shared.trouble.read().any().filter(|_| shared.is_behind()).cloned()
 }
 
+/// Why the commit of an item would be refused now, if it would be.
+pub(super) fn refusal(shared: &Shared) -> Option<StoreError> {
+    refused_by_the_tree(shared).or_else(|| shared.log.refuses(COMMIT_OF_AN_ITEM_BYTES))
+}
+
 async fn take_room(shared: &Shared, bytes: usize) -> Result<Room, StoreError> {
-    if let Some(why) = refusal(shared) {
+    if let Some(why) = refused_by_the_tree(shared) {
         return Err(why);
     }
     let permit = shared.room.clone().acquire_many_owned(units(bytes)).await.map_err(|_| StoreError::Closed)?;
@@ -194,22 +201,6 @@ pub(super) async fn outcome(shared: &Shared, id: CommitId) -> Result<Outcome, St
     }
     shared.wait_settled(found.newest_read).await?;
     Ok(if found.shared[0].is_some() { Outcome::Committed } else { Outcome::NotCommitted })
-}
-
-/// Whether a commit would be taken now.
-pub(super) async fn health(shared: &Shared) -> Health {
-    if shared.queue.lock().closed {
-        let why = shared.dead.lock().clone().unwrap_or(StoreError::Closed);
-        return Health::Ended(why.to_string());
-    }
-    if let Some(why) = refusal(shared) {
-        return Health::RefusesWrites(why.to_string());
-    }
-    match shared.log.reserve(COMMIT_QUEUE_UNIT_BYTES).await {
-        Ok(_room) => Health::Well,
-        Err(error @ StoreError::Full(_)) => Health::RefusesWrites(error.to_string()),
-        Err(error) => Health::Ended(error.to_string()),
-    }
 }
 
 /// An upper bound of the bytes that the writes take in the log, without the rows of shards that they change.

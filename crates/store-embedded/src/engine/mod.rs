@@ -29,15 +29,15 @@ use tailrace_core::{Lsn, limits};
 use tokio::sync::Semaphore;
 
 use crate::files::{FileLock, Files, RealFiles};
-use crate::log::{self, Log, LogSettings, LoggedWrite};
+use crate::log::{Log, LogSettings, LoggedWrite};
 use crate::pipeline::{Keeper, Queue, Shared, Tail};
 use crate::tree::Tree;
 use crate::{directory, latches, overlay, pipeline, reclaim};
 use tailrace_store::keyspace::{CounterKey, KeyKind, ShardKey};
 use tailrace_store::shards::ShardTable;
 use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Engine, Health, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
-    PageLimit, Reads, RecordNo, ShardInfo, ShardNo, StoreError, StreamId, Write,
+    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
+    Reads, RecordNo, ShardInfo, ShardNo, StoreError, StreamId, Write,
 };
 
 /// What is called when the engine cannot go on: a sync failed, or damage was found. It should end the process.
@@ -287,6 +287,10 @@ impl Engine for EmbeddedEngine {
         read::log(&self.shared, shard, after, records_max, bytes_max).boxed()
     }
 
+    fn refuses_commits(&self) -> Option<StoreError> {
+        commit::refusal(&self.shared)
+    }
+
     fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
         read::position(&self.shared, shard, position).boxed()
     }
@@ -337,10 +341,6 @@ impl Engine for EmbeddedEngine {
         .boxed()
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
-        commit::health(&self.shared).boxed()
-    }
-
     fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             self.stop(true);
@@ -357,19 +357,4 @@ impl Engine for EmbeddedEngine {
         }
         .boxed()
     }
-}
-
-/// Verifies a whole data directory that no process has open: every frame of the log, every file of the tree. Gives one
-/// line for each fault, with file and offset where there is one.
-///
-/// # Errors
-/// When the directory is in use or cannot be read at all.
-pub fn check(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
-    let path = path.as_ref();
-    let _lock = directory::enter_existing(&RealFiles, path)?;
-    let faults = log::check(&RealFiles, &path.join("log"))?;
-    let mut lines: Vec<String> =
-        faults.into_iter().map(|fault| format!("{}: offset {}: {}", fault.file, fault.offset, fault.detail)).collect();
-    lines.extend(crate::tree::damage::check(&path.join("tree")));
-    Ok(lines)
 }

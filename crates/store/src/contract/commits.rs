@@ -19,7 +19,6 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("a shut-down engine refuses, and has everything when it is opened again", |s| shut_down(s).boxed()),
     ("a row that is set to the value of another has it", |s| same(s).boxed()),
     ("of two who compare and set, one succeeds", |s| compare(s).boxed()),
-    ("a healthy engine says so, and an ended one as well", |s| health(s).boxed()),
 ];
 
 async fn whole(subject: &mut dyn Subject) {
@@ -308,11 +307,4 @@ async fn compare(subject: &mut dyn Subject) {
     assert_eq!(set(Some(&there), None).await.unwrap(), Swap::Done);
     assert_eq!(set(Some(&there), None).await.unwrap(), Swap::Differs(None));
     assert_eq!(get(&*engine, "a").await, None);
-}
-
-async fn health(subject: &mut dyn Subject) {
-    let engine = subject.engine();
-    assert_eq!(engine.health().await, Health::Well);
-    engine.shutdown().await.unwrap();
-    assert!(matches!(engine.health().await, Health::Ended(_)));
 }

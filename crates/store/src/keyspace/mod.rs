@@ -11,6 +11,7 @@
 mod checkpoint;
 mod commit;
 mod counter;
+mod deleted_table;
 mod function;
 mod item;
 mod mapping;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 pub use checkpoint::CheckpointKey;
 pub use commit::CommitKey;
 pub use counter::CounterKey;
+pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
 pub use item::{ItemKey, SortBounds};
 pub use mapping::MappingKey;
@@ -71,15 +73,17 @@ pub enum KeyKind {
     Parked = 0x0a,
     /// [`ReclaimKey`]: a range whose rows are being removed. Written by the engines only.
     Reclaim = 0x0b,
+    /// [`DeletedTableKey`]: a deleted table whose items are still to be handed to `Engine::reclaim`.
+    DeletedTable = 0x0c,
     /// [`CommitKey`]: a commit that had an id. Written by the engines only.
-    Commit = 0x0c,
+    Commit = 0x0d,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 13] = [
+    pub const ALL: [KeyKind; 14] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -91,6 +95,7 @@ impl KeyKind {
         KeyKind::Checkpoint,
         KeyKind::Parked,
         KeyKind::Reclaim,
+        KeyKind::DeletedTable,
         KeyKind::Commit,
         KeyKind::Item,
     ];

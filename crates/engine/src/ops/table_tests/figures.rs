@@ -8,8 +8,8 @@ use tailrace_core::RecordNo;
 use tailrace_core::limits::{ITEM_BYTES_MAX, STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES};
 use tailrace_store::keyspace::{ItemKey, TableId};
 use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Engine, Health, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
-    PageLimit, ShardInfo, ShardNo, StoreError, StreamId,
+    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
+    ShardInfo, ShardNo, StoreError, StreamId,
 };
 
 use super::*;
@@ -44,10 +44,6 @@ impl Engine for Watched {
 
     fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
         self.inner.outcome(id)
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.inner.health()
     }
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use tailrace_core::Lsn;
-
 use super::*;
 use crate::log::check;
 
@@ -132,8 +130,8 @@ fn a_commit_above_the_bound_is_refused_and_a_newer_format_and_a_missing_superblo
     let mut bytes = disk.content(&path).unwrap();
     for at in [0, 4096] {
         bytes[at + 8] = 2;
-        let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[at..at + 80]);
-        bytes[at + 80..at + 88].copy_from_slice(&checksum.to_le_bytes());
+        let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[at..at + 352]);
+        bytes[at + 352..at + 360].copy_from_slice(&checksum.to_le_bytes());
     }
     disk.overwrite(&path, bytes);
     let error = open_at(&disk, 0).unwrap_err();

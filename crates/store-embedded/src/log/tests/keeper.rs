@@ -198,6 +198,9 @@ impl Files for Panicking {
     fn open(&self, path: &Path) -> Result<Arc<dyn File>, FileError> {
         self.0.open(path)
     }
+    fn open_to_read(&self, path: &Path) -> Result<Arc<dyn File>, FileError> {
+        self.0.open_to_read(path)
+    }
     fn create(&self, path: &Path) -> Result<Arc<dyn File>, FileError> {
         assert!(!self.1.load(Ordering::SeqCst), "planted");
         self.0.create(path)
@@ -222,6 +225,9 @@ impl Files for Panicking {
     }
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, FileError> {
         self.0.lock(path)
+    }
+    fn is_locked(&self, path: &Path) -> Result<bool, FileError> {
+        self.0.is_locked(path)
     }
 }
 

@@ -3,6 +3,7 @@
 mod codec;
 mod cuts;
 mod damage;
+mod gaps;
 mod keeper;
 
 use std::collections::BTreeMap;
@@ -110,7 +111,7 @@ fn meaningful(disk: &SimFiles, path: &Path) -> Vec<u64> {
     let name = path.file_name().unwrap().to_string_lossy();
     let len = disk.content(path).unwrap().len() as u64;
     let Some(number) = segment::number_of(&name, ".seg") else {
-        return if name == "superblock" { (0..72).chain(4096..4168).collect() } else { (0..len).step_by(5).collect() };
+        return if name == "superblock" { (0..360).chain(4096..4456).collect() } else { (0..len).step_by(5).collect() };
     };
     let file = disk.open(path).unwrap();
     let mut walker = Walker::new(file.as_ref(), &[7; 16], number).unwrap();
