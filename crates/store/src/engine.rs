@@ -69,7 +69,9 @@ pub struct ShardInfo {
 /// A record of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRecord {
-    /// Its number.
+    /// The shard.
+    pub shard: ShardNo,
+    /// Its number there.
     pub number: RecordNo,
     /// The commit's time, milliseconds since the epoch; never falls along a shard.
     pub time_ms: u64,

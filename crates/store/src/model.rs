@@ -116,7 +116,7 @@ impl Image {
                         },
                     };
                     let (meta, old) = (meta.clone(), old.clone());
-                    let record = LogRecord { number: RecordNo(record_lsn.0), time_ms, meta, old, new };
+                    let record = LogRecord { shard: *shard, number: RecordNo(record_lsn.0), time_ms, meta, old, new };
                     self.records.entry(*shard).or_default().push(record);
                     record_lsn = record_lsn.next();
                 }

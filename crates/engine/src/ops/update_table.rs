@@ -4,7 +4,7 @@
 
 use tailrace_core::{ApiError, Json, Wording};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
-use tailrace_store::{Decision, ShardNo, StreamId, Write, commit};
+use tailrace_store::{Decision, StreamId, Write, commit};
 
 use super::Request;
 use super::description::{OnDemandDescription, TableAnswer, TableDescription};
@@ -256,9 +256,7 @@ async fn stream_change(
             view: view.unwrap_or(ViewType::NewAndOldImages),
             created_ms: life::next_label_ms(db, &table.name, now_ms).await?,
         }),
-        (Some(StreamWish { enabled: false, .. }), Some(stream)) => {
-            Ok(StreamChange::Disable { stream: stream.id })
-        }
+        (Some(StreamWish { enabled: false, .. }), Some(stream)) => Ok(StreamChange::Disable { stream: stream.id }),
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::{Item, RecordNo, SequenceNumber};
+use tailrace_core::{Item, RecordNo, SequenceNumber, ShardNo};
 use tailrace_store::{LogRecord, StoreError};
 
 use super::record_meta::{ChangeKind, RecordMeta};
@@ -17,8 +17,10 @@ use crate::db::Db;
 /// A record of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// Its number.
-    pub lsn: RecordNo,
+    /// Its shard.
+    pub shard: ShardNo,
+    /// Its number there.
+    pub number: RecordNo,
     /// The commit's time, milliseconds since the epoch.
     pub time_ms: u64,
     /// What happened, and the keys.
@@ -54,7 +56,8 @@ impl StreamRecord {
     /// Corrupt, if its meta is none.
     pub fn read(record: LogRecord) -> Result<StreamRecord, StoreError> {
         Ok(StreamRecord {
-            lsn: record.number,
+            shard: record.shard,
+            number: record.number,
             time_ms: record.time_ms,
             meta: RecordMeta::decode(&record.meta)?,
             old: record.old,
@@ -64,7 +67,7 @@ impl StreamRecord {
 
     /// Its sequence number.
     pub fn sequence_number(&self) -> SequenceNumber {
-        SequenceNumber(self.lsn)
+        SequenceNumber(self.number)
     }
 
     /// The key attributes.
@@ -110,16 +113,12 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 
 impl RecordWriter {
     /// `eventID`: the same on every reading, and no other record's.
-    pub fn event_id(&self, lsn: RecordNo) -> String {
-        let mut id = Vec::with_capacity(32);
-        self.write_event_id(lsn, &mut id);
-        String::from_utf8(id).expect("invariant: hex digits are ASCII")
-    }
-
-    fn write_event_id(&self, lsn: RecordNo, out: &mut Vec<u8>) {
+    fn write_event_id(&self, record: &StreamRecord, out: &mut Vec<u8>) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digest = Md5::new().chain_update(&self.directory_uuid).chain_update(lsn.0.to_be_bytes()).finalize();
-        for byte in digest {
+        let id = Md5::new().chain_update(&self.directory_uuid);
+        // A shard's number is that of no other shard of any stream: it stands for both.
+        let id = id.chain_update(record.shard.0.to_be_bytes()).chain_update(record.number.0.to_be_bytes());
+        for byte in id.finalize() {
             out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
     }
@@ -142,7 +141,7 @@ impl RecordWriter {
 
     fn write(&self, record: &StreamRecord, event_of: Option<&str>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         out.extend_from_slice(b"{\"eventID\":\"");
-        self.write_event_id(record.lsn, out);
+        self.write_event_id(record, out);
         out.extend_from_slice(b"\",\"eventName\":\"");
         out.extend_from_slice(record.meta.kind.name().as_bytes());
         out.extend_from_slice(b"\",\"eventVersion\":\"1.1\",\"eventSource\":\"aws:dynamodb\",\"awsRegion\":");

@@ -47,7 +47,7 @@ pub(super) fn decode(body: &Bytes) -> Option<(u64, Vec<MovedRun>)> {
             let meta = from.bytes()?;
             let old = if flags & 1 != 0 { Some(from.bytes()?) } else { None };
             let new = if flags & 2 != 0 { Some(from.bytes()?) } else { None };
-            records.push(LogRecord { number: RecordNo(lsn.0), time_ms, meta, old, new });
+            records.push(LogRecord { shard, number: RecordNo(lsn.0), time_ms, meta, old, new });
         }
         runs.push(MovedRun { shard, records });
     }

@@ -300,7 +300,7 @@ fn frame_records(
                         }
                     };
                     let (meta, old) = (meta.clone(), old.clone());
-                    if !take(LogRecord { number: RecordNo(lsn.0), time_ms: header.time_ms, meta, old, new }) {
+                    if !take(LogRecord { shard, number: RecordNo(lsn.0), time_ms: header.time_ms, meta, old, new }) {
                         return Ok(false);
                     }
                 }
