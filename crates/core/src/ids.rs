@@ -84,6 +84,15 @@ impl fmt::Display for SequenceNumber {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TableId(pub u64);
 
+/// An index's number: unique in its table, never reused there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct IndexId(pub u32);
+
+impl IndexId {
+    /// Not an index: the table's own items.
+    pub const TABLE: IndexId = IndexId(0);
+}
+
 /// A stream's number: unique in a data directory, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct StreamId(pub u64);

@@ -32,8 +32,8 @@ use crate::files::{FileLock, Files, RealFiles};
 use crate::log::{Log, LogSettings, LoggedWrite};
 use crate::pipeline::{Keeper, Queue, Shared, Tail};
 use crate::tree::Tree;
-use crate::{directory, latches, overlay, pipeline, reclaim};
-use tailrace_store::keyspace::{CounterKey, KeyKind, ShardKey};
+use crate::{directory, latches, overlay, pipeline};
+use tailrace_store::keyspace::{CounterKey, KeyKind, ReclaimKey, ShardKey};
 use tailrace_store::shards::ShardTable;
 use tailrace_store::{
     CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
@@ -330,7 +330,7 @@ impl Engine for EmbeddedEngine {
 
     fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
-            let (key, value) = reclaim::row(&range);
+            let (key, value) = ReclaimKey::row(&range);
             let exclusive = [key.clone()];
             let put = [Write::Put { key, value }];
             let body = Box::new(|_: &Reads<'_>| Some(put.to_vec()));

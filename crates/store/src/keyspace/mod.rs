@@ -34,7 +34,7 @@ pub use commit::CommitKey;
 pub use counter::CounterKey;
 pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
-pub use item::{ItemKey, SortBounds};
+pub use item::{ItemKey, ItemSet, SortBounds};
 pub use mapping::MappingKey;
 pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
@@ -43,7 +43,7 @@ pub use shard::ShardKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
 
-pub use tailrace_core::{MappingId, TableId};
+pub use tailrace_core::{IndexId, MappingId, TableId};
 
 use crate::engine::{Key, KeyRange};
 
@@ -202,6 +202,28 @@ fn read_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
 fn read_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<2>()?;
     Some((u16::from_be_bytes(*number), rest))
+}
+
+/// Appends `n` in little-endian groups of seven bits.
+fn push_varint(bytes: &mut Vec<u8>, mut n: u32) {
+    while n >= 0x80 {
+        bytes.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    bytes.push(n as u8);
+}
+
+/// Reads what [`push_varint`] wrote, and nothing else: a number has one form.
+fn read_varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut n = 0u64;
+    for (at, byte) in bytes.iter().enumerate().take(5) {
+        n |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            let shortest = at == 0 || *byte != 0;
+            return Some((u32::try_from(n).ok().filter(|_| shortest)?, &bytes[at + 1..]));
+        }
+    }
+    None
 }
 
 fn whole_u64(bytes: &[u8]) -> Option<u64> {
