@@ -210,6 +210,9 @@ pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const COMMIT_QUEUE_UNIT_BYTES: usize = 8 * 1024;
 /// Units of commits in flight: 64 MiB. Our reason: bounds queue and overlay; above it commits wait.
 pub const COMMIT_QUEUE_UNITS_MAX: u32 = 8 * 1024;
+/// How long the store remembers the id of a commit. Our reason: far longer than anybody tries to find out what became of
+/// one, the clocks of several machines included.
+pub const COMMIT_ID_LIFE_MS: u64 = 60 * 60 * 1000;
 /// Size at which a memtable is sealed, bytes. Our reason: small enough to replay within a second.
 pub const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Sealed memtables that may wait for their flush. Our reason: bounds memory and replay; above it commits wait.

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_store::{
-    CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Page, PageLimit, Reads, ShardInfo,
-    ShardNo, StoreError, StreamId, Write,
+    CommitId, CommitReceipt, CommitRequest, Declared, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
+    PageLimit, Reads, ShardInfo, ShardNo, StoreError, StreamId, Write,
 };
 
 /// The store below, and the mark.
@@ -53,24 +53,28 @@ impl Engine for MarkedEngine {
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
         let Some(Mark { key, value, .. }) = self.mark().clone() else { return self.below.commit(request) };
         Box::pin(async move {
-            let CommitRequest { shared, exclusive, mut body } = request;
-            let declared = exclusive.len();
-            let mut keys = exclusive.to_vec();
+            let CommitRequest { declared: all, mut body } = request;
+            let declared = all.exclusive.len();
+            let mut keys = all.exclusive.to_vec();
             keys.push(key.clone());
             let body = Box::new(move |reads: &Reads<'_>| {
-                let its_own =
-                    Reads { shared: reads.shared, exclusive: &reads.exclusive[..declared], now_ms: reads.now_ms };
+                let its_own = Reads { exclusive: &reads.exclusive[..declared], ..*reads };
                 // Behind the others: a record names a write by its index.
                 let mut writes = body(&its_own).unwrap_or_default();
                 writes.push(Write::Put { key: key.clone(), value: value.clone() });
                 Some(writes)
             });
-            let receipt = self.below.commit(CommitRequest { shared, exclusive: &keys, body }).await?;
+            let receipt =
+                self.below.commit(CommitRequest { declared: Declared { exclusive: &keys, ..all }, body }).await?;
             if let Some(mark) = &mut *self.mark() {
                 mark.made = true;
             }
             Ok(receipt)
         })
+    }
+
+    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        self.below.outcome(id)
     }
 
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
@@ -88,22 +92,22 @@ impl Engine for MarkedEngine {
     fn read_log(
         &self,
         shard: ShardNo,
-        after: Lsn,
+        after: RecordNo,
         records_max: usize,
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
         self.below.read_log(shard, after, records_max, bytes_max)
     }
 
-    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
+    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
         self.below.position(shard, position)
     }
 
-    fn wait_log(&self, shard: ShardNo, after: Lsn) -> BoxFuture<'_, ()> {
+    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
         self.below.wait_log(shard, after)
     }
 
-    fn trim(&self, shard: ShardNo, horizon: Lsn) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
         self.below.trim(shard, horizon)
     }
 
