@@ -32,7 +32,7 @@ pub enum Command {
     Parked(ParkedArgs),
     /// End with 0 if the server is ready
     Healthcheck(ReadArgs),
-    /// Verify every byte of a data directory that no server uses
+    /// Verify every byte of a data directory
     Check(CheckArgs),
 }
 

@@ -20,12 +20,14 @@ pub mod number;
 pub mod rng;
 pub mod size;
 pub mod value;
+mod view_type;
 mod wire_json;
 
 pub use error::{ApiError, ErrorCode};
 pub use ids::{Bucket, BucketRange, Lsn, MappingId, SequenceNumber, ShardNo, StreamId, TableId};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
-pub use model::Wording;
+pub use model::{Service, Wording};
 pub use number::Number;
 pub use value::{AttributeValue, Item};
+pub use view_type::ViewType;

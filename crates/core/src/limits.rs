@@ -118,6 +118,8 @@ pub const JSON_NESTING_MAX: usize = 2000;
 pub const JSON_VALUES_MAX: usize = REQUEST_BODY_BYTES_MAX / 4;
 /// Size of a log segment, bytes. Ours: large enough that a new one is rare, small enough that retention frees room soon.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Size of the first log segment after a start without a spare, bytes. Ours: starting does not wait for 64 MiB of zeros.
+pub const LOG_FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 /// A log frame is at most this fraction of a segment (16 MiB): the largest commit is a transaction, whose items are at
 /// most 4 MiB together (docs/spec/dynamodb-api.md 9), so at most 8 MiB of images.
 pub const LOG_FRAME_SEGMENT_FRACTION: u64 = 4;
@@ -267,3 +269,15 @@ pub const WARM_READ_UNITS: i64 = 12_000;
 pub const WARM_WRITE_UNITS: i64 = 4_000;
 /// Default and largest page of ListTables, ListStreams and DescribeStream. Source: docs/spec/dynamodb-api.md 2.4, streams.md 13.
 pub const LIST_PAGE_MAX: usize = 100;
+/// From the end of a pass of the retention to the next one, milliseconds. Our reason: a minute is little beside a day.
+pub const RETENTION_INTERVAL_MS: u64 = 60_000;
+/// Shards that one tick of the retention looks at. Our reason: their positions are found and their commits share a sync
+/// within some milliseconds, so that 10,000 shards are a few hundred short ticks.
+pub const RETENTION_SHARDS_PER_TICK: usize = 32;
+/// Streams that one tick of the retention looks at. Our reason: as above.
+pub const RETENTION_STREAMS_PER_TICK: usize = 32;
+/// From the end of a pass over the deleted tables to the next one, milliseconds. Our reason: a pass finds only what a crash
+/// or a full disk left over.
+pub const RECLAIM_INTERVAL_MS: u64 = 60_000;
+/// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
+pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;

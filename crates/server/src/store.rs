@@ -7,7 +7,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MS_MAX;
 use tailrace_core::rng::Rng;
 use tailrace_store::Engine;
-use tailrace_store_embedded::{EmbeddedEngine, Options};
+use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options};
 
 /// A store that is open, and what its operator should know of it.
 pub struct Opened {
@@ -48,10 +48,10 @@ pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng, last_words: 
     }
 }
 
-/// Checks every byte of a data directory that no server uses: what is wrong, one line for each fault.
+/// Checks every byte of a data directory: what is wrong, one line for each fault, and whether a server uses it.
 ///
 /// # Errors
 /// The directory cannot be checked.
-pub fn check_offline(dir: &Path) -> Result<Vec<String>, String> {
+pub fn check_offline(dir: &Path) -> Result<CheckReport, String> {
     tailrace_store_embedded::check(dir).map_err(|error| error.to_string())
 }

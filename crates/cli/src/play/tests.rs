@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tailrace_core::ErrorCode;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::SeededRng;
-use tailrace_engine::{Db, RequestContext, Service, Settings};
+use tailrace_core::{ErrorCode, Service};
+use tailrace_engine::{Caller, Db, Settings, ops};
 use tailrace_store::ModelEngine;
 
 use super::{Call, Failure, Player, lines, marked, pending, play_lines, read};
@@ -24,8 +24,8 @@ impl Call for Direct {
         request: &'a Value,
     ) -> BoxFuture<'a, Result<Result<(), String>, Failure>> {
         async move {
-            let (body, context) = (request.to_string(), RequestContext::default());
-            match self.0.execute(Service::DynamoDb, operation, body.as_bytes(), &context).await {
+            let body = request.to_string();
+            match ops::execute(&self.0, Service::DynamoDb, operation, body.as_bytes(), &Caller::default()).await {
                 Ok(_) => Ok(Ok(())),
                 Err(error) if error.code == ErrorCode::InternalServerError => Err(Failure(error.to_string())),
                 Err(error) => Ok(Err(error.to_string())),
@@ -84,8 +84,8 @@ impl Bench {
 
     async fn call(&self, operation: &str, request: &Value) -> Value {
         let body = request.to_string();
-        let context = RequestContext::default();
-        let answer = self.db.execute(Service::DynamoDb, operation, body.as_bytes(), &context).await.unwrap();
+        let answer =
+            ops::execute(&self.db, Service::DynamoDb, operation, body.as_bytes(), &Caller::default()).await.unwrap();
         serde_json::from_slice(&answer).unwrap()
     }
 

@@ -42,6 +42,6 @@ struct Endpoint {
 /// DescribeEndpoints.
 pub(crate) fn describe_endpoints(db: &Db, request: &Request<'_>) -> Endpoints {
     let aws = || format!("dynamodb.{}.amazonaws.com", db.settings.region);
-    let address = request.context.host.clone().unwrap_or_else(aws);
+    let address = request.caller.host().map_or_else(aws, str::to_owned);
     Endpoints { endpoints: [Endpoint { address, cache_period_in_minutes: 1440 }] }
 }

@@ -1,57 +1,61 @@
-//! The operations, one file each, and the way from a body to an answer.
+//! The operations, one file each: request -> run -> answer.
 //!
-//! A file has one function, named like the operation: it takes the [`Request`] whose structure is already validated, reads
-//! its members, applies the operation's own rules in the order of the specification, and returns a `Serialize` output.
+//! A run is a function that is named like the operation. It takes a typed request of `tailrace_api`, applies the operation's
+//! own rules in the order of the specification and returns a typed answer; whoever is inside calls it. [`execute`] is for the
+//! wire: it validates a body by the service's model, reads the request, runs it and writes the answer.
 
 mod account;
 mod batch_get_item;
 mod batch_write_item;
-mod consumed_capacity;
 mod create_table;
 mod delete_item;
 mod delete_table;
 mod describe_stream;
 mod describe_table;
 mod description;
-mod exclusive_start_key;
-mod expression_parameters;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
-mod item_write;
-mod legacy_parameters;
 mod list_streams;
 mod list_tables;
-mod page_read;
 mod put_item;
 mod query;
 mod scan;
-mod shown;
-mod stored_json;
 mod table_rules;
 #[cfg(test)]
 mod table_tests;
 mod update_item;
 mod update_table;
-mod words;
-mod write_request;
 
 #[cfg(test)]
 mod item_tests;
 
-use serde::Serialize;
-use tailrace_core::model;
-use tailrace_core::{ApiError, ErrorCode, Json};
+pub use batch_get_item::batch_get_item;
+pub use batch_write_item::batch_write_item;
+pub use delete_item::delete_item;
+pub use get_item::get_item;
+pub use put_item::put_item;
+pub use query::query;
+pub use scan::scan;
+pub use update_item::update_item;
 
-use crate::db::{Db, RequestContext, Service};
+use serde::Serialize;
+use tailrace_api::items::{
+    BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, PutItemRequest, QueryRequest,
+    ScanRequest, UpdateItemRequest,
+};
+use tailrace_core::{ApiError, ErrorCode, Json, Service};
+
+use crate::caller::Caller;
+use crate::db::Db;
 
 /// A request whose structure is valid.
 pub struct Request<'a> {
     /// The body: an object whose members are those of the model, have its types and keep its constraints, values of
     /// attributes excepted.
     pub body: Json,
-    /// What is known of the request besides its body.
-    pub context: &'a RequestContext,
+    /// Who asks.
+    pub caller: &'a Caller<'a>,
 }
 
 impl Request<'_> {
@@ -76,62 +80,88 @@ impl Request<'_> {
     /// ValidationException for a foreign ARN.
     pub fn table_name(&self, db: &Db) -> Result<String, ApiError> {
         let text = self.text("TableName").unwrap_or_default();
-        crate::names::table_name(&db.settings, text).map(str::to_owned)
+        db.reading().table_name(text).map(str::to_owned)
     }
 }
 
-/// Runs an operation. Order of checks: docs/spec/dynamodb-api.md 1.1.
-pub(crate) async fn execute(
+/// Runs an operation: a JSON body in, a JSON body out. Order of checks: docs/spec/dynamodb-api.md 1.1.
+///
+/// # Errors
+/// What the client is to read.
+pub async fn execute(
     db: &Db,
     service: Service,
     operation: &str,
     body: &[u8],
-    context: &RequestContext,
+    caller: &Caller<'_>,
 ) -> Result<Vec<u8>, ApiError> {
+    let body = validated(db, service, operation, body)?;
+    match service {
+        Service::DynamoDb => dynamodb(db, operation, body, caller).await,
+        Service::Streams => streams(db, operation, body, caller).await,
+    }
+}
+
+/// A body whose structure is valid: an object whose members are those of the model, have its types and keep its
+/// constraints, values of attributes excepted. What `read` of a request takes.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn validated(db: &Db, service: Service, operation: &str, body: &[u8]) -> Result<Json, ApiError> {
     let body = match body {
         [] => None,
         body => Some(Json::parse(body).map_err(|_| ApiError::bare(ErrorCode::SerializationException))?),
     };
-    let api = match service {
-        Service::DynamoDb => model::dynamodb(),
-        Service::Streams => model::streams(),
-    };
-    let unknown = || ApiError::bare(ErrorCode::UnknownOperationException);
+    let api = service.api();
     if !api.validates(operation) {
-        return Err(unknown());
+        return Err(unknown_operation());
     }
-    let mut body = match body {
-        Some(body @ Json::Object(_)) => body,
-        _ => return Err(ApiError::bare(ErrorCode::SerializationException)),
+    let Some(mut body @ Json::Object(_)) = body else {
+        return Err(ApiError::bare(ErrorCode::SerializationException));
     };
-    api.validate(operation, &mut body, db.settings.wording).ok_or_else(unknown)??;
-    let request = Request { body, context };
-    match (service, operation) {
-        (Service::DynamoDb, "PutItem") => answer(&put_item::put_item(db, request).await?),
-        (Service::DynamoDb, "GetItem") => answer(&get_item::get_item(db, request).await?),
-        (Service::DynamoDb, "UpdateItem") => answer(&update_item::update_item(db, request).await?),
-        (Service::DynamoDb, "DeleteItem") => answer(&delete_item::delete_item(db, request).await?),
-        (Service::DynamoDb, "BatchGetItem") => answer(&batch_get_item::batch_get_item(db, request).await?),
-        (Service::DynamoDb, "BatchWriteItem") => answer(&batch_write_item::batch_write_item(db, request).await?),
-        (Service::DynamoDb, "Query") => answer(&query::query(db, request).await?),
-        (Service::DynamoDb, "Scan") => answer(&scan::scan(db, request).await?),
-        (Service::DynamoDb, "CreateTable") => answer(&create_table::create_table(db, request).await?),
-        (Service::DynamoDb, "DescribeTable") => answer(&describe_table::describe_table(db, request).await?),
-        (Service::DynamoDb, "UpdateTable") => answer(&update_table::update_table(db, request).await?),
-        (Service::DynamoDb, "DeleteTable") => answer(&delete_table::delete_table(db, request).await?),
-        (Service::DynamoDb, "ListTables") => answer(&list_tables::list_tables(db, request).await?),
-        (Service::DynamoDb, "DescribeLimits") => answer(&account::describe_limits()),
-        (Service::DynamoDb, "DescribeEndpoints") => answer(&account::describe_endpoints(db, &request)),
-        (Service::Streams, "ListStreams") => answer(&list_streams::list_streams(db, request).await?),
-        (Service::Streams, "DescribeStream") => answer(&describe_stream::describe_stream(db, request).await?),
-        (Service::Streams, "GetShardIterator") => answer(&get_shard_iterator::get_shard_iterator(db, request).await?),
-        (Service::Streams, "GetRecords") => get_records::get_records(db, request).await,
-        _ => Err(unknown()),
+    api.validate(operation, &mut body, db.settings.wording).ok_or_else(unknown_operation)??;
+    Ok(body)
+}
+
+async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> Result<Vec<u8>, ApiError> {
+    let reading = &db.reading();
+    match operation {
+        "GetItem" => write(&get_item(db, GetItemRequest::read(body, reading)?, caller).await?),
+        "PutItem" => write(&put_item(db, PutItemRequest::read(body, reading)?, caller).await?),
+        "UpdateItem" => write(&update_item(db, UpdateItemRequest::read(body, reading)?, caller).await?),
+        "DeleteItem" => write(&delete_item(db, DeleteItemRequest::read(body, reading)?, caller).await?),
+        "BatchGetItem" => write(&batch_get_item(db, BatchGetItemRequest::read(body, reading)?, caller).await?),
+        "BatchWriteItem" => write(&batch_write_item(db, BatchWriteItemRequest::read(body, reading)?, caller).await?),
+        "Query" => write(&query(db, QueryRequest::read(body, reading)?, caller).await?),
+        "Scan" => write(&scan(db, ScanRequest::read(body, reading)?, caller).await?),
+        "CreateTable" => write(&create_table::create_table(db, Request { body, caller }).await?),
+        "DescribeTable" => write(&describe_table::describe_table(db, Request { body, caller }).await?),
+        "UpdateTable" => write(&update_table::update_table(db, Request { body, caller }).await?),
+        "DeleteTable" => write(&delete_table::delete_table(db, Request { body, caller }).await?),
+        "ListTables" => write(&list_tables::list_tables(db, Request { body, caller }).await?),
+        "DescribeLimits" => write(&account::describe_limits()),
+        "DescribeEndpoints" => write(&account::describe_endpoints(db, &Request { body, caller })),
+        _ => Err(unknown_operation()),
     }
 }
 
+async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> Result<Vec<u8>, ApiError> {
+    let request = Request { body, caller };
+    match operation {
+        "ListStreams" => write(&list_streams::list_streams(db, request).await?),
+        "DescribeStream" => write(&describe_stream::describe_stream(db, request).await?),
+        "GetShardIterator" => write(&get_shard_iterator::get_shard_iterator(db, request).await?),
+        "GetRecords" => get_records::get_records(db, request).await,
+        _ => Err(unknown_operation()),
+    }
+}
+
+fn unknown_operation() -> ApiError {
+    ApiError::bare(ErrorCode::UnknownOperationException)
+}
+
 /// The body of an answer.
-pub(crate) fn answer(output: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(output)
+fn write(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(answer)
         .map_err(|e| ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {e}")))
 }

@@ -14,8 +14,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use tailrace_core::ErrorCode;
-use tailrace_engine::{Db, RequestContext, Service};
+use tailrace_core::{ErrorCode, Service};
+use tailrace_engine::{Caller, Db, ops};
 use tailrace_lambda::Functions;
 
 use crate::functions;
@@ -170,6 +170,6 @@ async fn describe(db: &Db, name: &str) -> Result<Option<Value>, tailrace_core::A
 
 async fn call(db: &Db, operation: &str, request: &Value) -> Result<Value, tailrace_core::ApiError> {
     let body = request.to_string();
-    let answer = db.execute(Service::DynamoDb, operation, body.as_bytes(), &RequestContext::default()).await?;
+    let answer = ops::execute(db, Service::DynamoDb, operation, body.as_bytes(), &Caller::default()).await?;
     Ok(serde_json::from_slice(&answer).expect("invariant: an answer is JSON"))
 }

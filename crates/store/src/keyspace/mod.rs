@@ -9,6 +9,7 @@
 
 mod checkpoint;
 mod counter;
+mod deleted_table;
 mod function;
 mod item;
 mod mapping;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 
 pub use checkpoint::CheckpointKey;
 pub use counter::CounterKey;
+pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
 pub use item::{ItemKey, SortBounds};
 pub use mapping::MappingKey;
@@ -68,13 +70,15 @@ pub enum KeyKind {
     Parked = 0x0a,
     /// [`ReclaimKey`]: a range whose rows are being removed. Written by the engines only.
     Reclaim = 0x0b,
+    /// [`DeletedTableKey`]: a deleted table whose items are still to be handed to `Engine::reclaim`.
+    DeletedTable = 0x0c,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 12] = [
+    pub const ALL: [KeyKind; 13] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -86,6 +90,7 @@ impl KeyKind {
         KeyKind::Checkpoint,
         KeyKind::Parked,
         KeyKind::Reclaim,
+        KeyKind::DeletedTable,
         KeyKind::Item,
     ];
 

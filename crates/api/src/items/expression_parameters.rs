@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use tailrace_core::attribute_json::{ValueError, ValueErrorKind, read_expression_value};
 use tailrace_core::expr::{
-    ExprError, Path, Placeholders, check_names, check_value_keys, invalid_value, names_without_expression, nested_key,
+    ExprError, Placeholders, check_names, check_value_keys, invalid_value, names_without_expression,
     values_without_expression,
 };
-use tailrace_core::{ApiError, AttributeValue, Json, KeySchema};
+use tailrace_core::{ApiError, AttributeValue, Json};
 
-use super::words::Words;
+use crate::ErrorWording;
 
 /// `ExpressionAttributeNames` and `ExpressionAttributeValues`, read and not yet judged.
 pub(crate) struct ExpressionMaps {
@@ -22,7 +22,7 @@ pub(crate) struct ExpressionMaps {
 }
 
 /// What an operation can have an expression in.
-pub(crate) struct Parameters {
+pub(crate) struct ExpressionParameters {
     /// Its older parameters, in the order in which the texts list them.
     pub legacy: &'static [&'static str],
     /// Its expressions, in that order.
@@ -33,10 +33,10 @@ pub(crate) struct Parameters {
     pub values_need: [&'static str; 2],
 }
 
-impl Parameters {
+impl ExpressionParameters {
     /// Refuses expressions beside older parameters. KeyConditions alone may stand beside a filter or a projection: it is
     /// in the way of a KeyConditionExpression only. Source: docs/spec/dynamodb-api.md 6.
-    pub fn check_mixing(&self, body: &Json, words: Words) -> Result<(), ApiError> {
+    pub fn check_mixing(&self, body: &Json, wording: ErrorWording) -> Result<(), ApiError> {
         let present = |names: &[&'static str]| -> Vec<&'static str> {
             names.iter().copied().filter(|name| body.get(name).is_some()).collect()
         };
@@ -47,7 +47,7 @@ impl Parameters {
         if legacy.is_empty() || expressions.is_empty() {
             return Ok(());
         }
-        Err(words.enveloped(format!(
+        Err(wording.enveloped(format!(
             "Can not use both expression and non-expression parameters in the same request: \
              Non-expression parameters: {{{}}} Expression parameters: {{{}}}",
             legacy.join(", "),
@@ -56,18 +56,18 @@ impl Parameters {
     }
 
     /// Refuses maps that no expression could use.
-    pub fn check_maps(&self, body: &Json, maps: &ExpressionMaps, words: Words) -> Result<(), ApiError> {
+    pub fn check_maps(&self, body: &Json, maps: &ExpressionMaps, wording: ErrorWording) -> Result<(), ApiError> {
         let any = |names: &[&str]| names.iter().any(|name| body.get(name).is_some());
         if maps.names.is_some() && !any(self.expressions) {
-            return Err(words.expression(names_without_expression()));
+            return Err(wording.expression(names_without_expression()));
         }
         if maps.values.is_some() && !any(self.with_values) {
-            let need = match (words.is_current(), words.envelopes) {
+            let need = match (wording.is_current(), wording.envelopes) {
                 (true, true) => None,
                 (true, false) => Some(self.values_need[0]),
                 (false, _) => Some(self.values_need[1]),
             };
-            return Err(words.expression(values_without_expression(need)));
+            return Err(wording.expression(values_without_expression(need)));
         }
         Ok(())
     }
@@ -96,21 +96,21 @@ impl ExpressionMaps {
     }
 
     /// The faults in values that the newer wording reports together with those of items and keys.
-    pub fn check_values_early(&self, words: Words) -> Result<(), ApiError> {
-        if !words.is_current() {
+    pub fn check_values_early(&self, wording: ErrorWording) -> Result<(), ApiError> {
+        if !wording.is_current() {
             return Ok(());
         }
         let early = |error: &&ValueError| matches!(error.kind, ValueErrorKind::Number(_) | ValueErrorKind::Duplicates);
         let errors = self.values.iter().flatten().filter_map(|(_, value)| value.as_ref().err());
         match errors.into_iter().find(early) {
-            Some(error) => Err(words.value(error.clone())),
+            Some(error) => Err(wording.value(error.clone())),
             None => Ok(()),
         }
     }
 
     /// The placeholders, after all checks of both maps: keys, then values.
-    pub fn into_placeholders(self, words: Words) -> Result<Placeholders, ApiError> {
-        let fault = |error| words.expression(error);
+    pub fn into_placeholders(self, wording: ErrorWording) -> Result<Placeholders, ApiError> {
+        let fault = |error| wording.expression(error);
         if let Some(names) = &self.names {
             check_names(names.iter().map(|(key, name)| (key.as_str(), name.as_deref()))).map_err(fault)?;
         }
@@ -121,7 +121,7 @@ impl ExpressionMaps {
             let mut read = BTreeMap::new();
             for (key, value) in given {
                 let value = value.map_err(|error| {
-                    let text = invalid_value(&key, error.text(words.wording));
+                    let text = invalid_value(&key, error.text(wording.wording));
                     fault(if error.enveloped { ExprError::enveloped(text) } else { ExprError::bare(text) })
                 })?;
                 read.insert(key, value);
@@ -129,17 +129,5 @@ impl ExpressionMaps {
             values = Some(read);
         }
         Placeholders::new(names, values).map_err(fault)
-    }
-}
-
-/// Refuses a path that goes below a key attribute.
-pub(crate) fn check_key_paths<'a>(
-    schema: &KeySchema,
-    paths: impl IntoIterator<Item = &'a Path>,
-) -> Result<(), ApiError> {
-    let below = |path: &&Path| path.is_nested() && schema.contains(path.head());
-    match paths.into_iter().find(below) {
-        Some(path) => Err(nested_key(path.head()).into_api(false)),
-        None => Ok(()),
     }
 }

@@ -1,12 +1,17 @@
 //! A table's descriptor: the row that makes a table exist. Stored as versioned JSON (docs/format.md, Table descriptor).
 //!
 //! Invariants: a table's id is never reused; a descriptor that exists belongs to a table that is active (deleting is one
-//! commit). Transitional statuses live in answers only.
+//! commit). Transitional statuses live in answers only. Whether a table has changed since it was read is told by the bytes
+//! of its row, which a newer program may have written with members that this one does not know; they are kept.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tailrace_core::KeySchema;
+pub use tailrace_core::ViewType;
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
+
+use crate::json_row;
 
 /// The version that this code writes.
 const DESCRIPTOR_VERSION: u32 = 1;
@@ -73,54 +78,6 @@ pub struct TableClass {
     pub updated_ms: Option<u64>,
 }
 
-/// What a stream's records hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ViewType {
-    /// Keys.
-    #[serde(rename = "KEYS_ONLY")]
-    KeysOnly,
-    /// Keys and the item after.
-    #[serde(rename = "NEW_IMAGE")]
-    NewImage,
-    /// Keys and the item before.
-    #[serde(rename = "OLD_IMAGE")]
-    OldImage,
-    /// Keys and both images.
-    #[serde(rename = "NEW_AND_OLD_IMAGES")]
-    NewAndOldImages,
-}
-
-impl ViewType {
-    /// All of them.
-    pub const ALL: [ViewType; 4] =
-        [ViewType::KeysOnly, ViewType::NewImage, ViewType::OldImage, ViewType::NewAndOldImages];
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            ViewType::KeysOnly => "KEYS_ONLY",
-            ViewType::NewImage => "NEW_IMAGE",
-            ViewType::OldImage => "OLD_IMAGE",
-            ViewType::NewAndOldImages => "NEW_AND_OLD_IMAGES",
-        }
-    }
-
-    /// Reads a name.
-    pub fn parse(text: &str) -> Option<ViewType> {
-        ViewType::ALL.into_iter().find(|v| v.name() == text)
-    }
-
-    /// Whether records hold the item before.
-    pub fn has_old(self) -> bool {
-        matches!(self, ViewType::OldImage | ViewType::NewAndOldImages)
-    }
-
-    /// Whether records hold the item after.
-    pub fn has_new(self) -> bool {
-        matches!(self, ViewType::NewImage | ViewType::NewAndOldImages)
-    }
-}
-
 /// The enabled stream of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableStream {
@@ -183,9 +140,14 @@ impl Table {
         }
     }
 
-    /// The row's value.
-    pub fn encode(&self) -> bytes::Bytes {
-        serde_json::to_vec(self).expect("invariant: a descriptor has string keys only").into()
+    /// The value of a row that is new.
+    pub fn encode(&self) -> Bytes {
+        json_row::encode(self)
+    }
+
+    /// The value of the row that stands for `stored` from now on: what a newer program added to that stays.
+    pub fn encode_over(&self, stored: &Bytes) -> Bytes {
+        json_row::encode_over(stored, self)
     }
 
     /// Reads a row's value.

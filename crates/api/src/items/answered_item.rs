@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
-use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::{ApiError, ErrorCode, Item};
+use tailrace_core::Item;
+use tailrace_core::codec::StoredItem;
 
 /// An item of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum AnsweredItem {
+pub enum AnsweredItem {
     /// As it is stored.
     Stored(Bytes),
     /// Made for the answer.
@@ -22,15 +22,4 @@ impl Serialize for AnsweredItem {
             AnsweredItem::Made(item) => item.serialize(serializer),
         }
     }
-}
-
-/// Decodes a stored item.
-pub(crate) fn decode(value: &[u8]) -> Result<Item, ApiError> {
-    StoredItem::new(value).and_then(|item| item.decode()).map_err(corrupt)
-}
-
-/// The error answer for a row that is no item.
-pub(crate) fn corrupt(error: CodecError) -> ApiError {
-    tracing::error!(%error, "a stored item is corrupt");
-    ApiError::new(ErrorCode::InternalServerError, format!("a stored item is corrupt: {error}"))
 }

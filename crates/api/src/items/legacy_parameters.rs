@@ -12,13 +12,13 @@ use tailrace_core::legacy::{
 };
 use tailrace_core::{ApiError, AttributeValue, Json};
 
-use super::words::Words;
+use crate::ErrorWording;
 
 /// The condition of `Expected`; `None`: there is none.
-pub(crate) fn read_expected(body: &Json, words: Words) -> Result<Option<Condition>, ApiError> {
+pub(crate) fn read_expected(body: &Json, wording: ErrorWording) -> Result<Option<Condition>, ApiError> {
     let operator = conditional_operator(body);
-    check_no_null(body, "Expected", words, null_expectation)?;
-    let Some(attributes) = members(body, "Expected", words, |attribute| {
+    check_no_null(body, "Expected", wording, null_expectation)?;
+    let Some(attributes) = members(body, "Expected", wording, |attribute| {
         Ok(ExpectedAttribute {
             value: value(attribute)?,
             exists: attribute.get("Exists").and_then(Json::as_lenient_bool),
@@ -27,52 +27,52 @@ pub(crate) fn read_expected(body: &Json, words: Words) -> Result<Option<Conditio
         })
     })?
     else {
-        return none_to_join(operator, words);
+        return none_to_join(operator, wording);
     };
-    some_condition(&attributes, operator, words, expected)
+    some_condition(&attributes, operator, wording, expected)
 }
 
 /// The condition of `QueryFilter` or `ScanFilter`; `None`: there is none.
-pub(crate) fn read_filter(body: &Json, name: &str, words: Words) -> Result<Option<Condition>, ApiError> {
+pub(crate) fn read_filter(body: &Json, name: &str, wording: ErrorWording) -> Result<Option<Condition>, ApiError> {
     let operator = conditional_operator(body);
-    check_no_null(body, name, words, null_condition)?;
-    match members(body, name, words, read_attribute_condition)? {
-        Some(attributes) => some_condition(&attributes, operator, words, filter),
-        None => none_to_join(operator, words),
+    check_no_null(body, name, wording, null_condition)?;
+    match members(body, name, wording, read_attribute_condition)? {
+        Some(attributes) => some_condition(&attributes, operator, wording, filter),
+        None => none_to_join(operator, wording),
     }
 }
 
 /// The key condition of `KeyConditions`; `None`: there is none.
-pub(crate) fn read_key_conditions(body: &Json, words: Words) -> Result<Option<KeyCondition>, ApiError> {
-    check_no_null(body, "KeyConditions", words, null_condition)?;
-    let attributes = members(body, "KeyConditions", words, read_attribute_condition)?;
-    attributes.map(|attributes| key_conditions(&attributes)).transpose().map_err(|e| words.expression(e))
+pub(crate) fn read_key_conditions(body: &Json, wording: ErrorWording) -> Result<Option<KeyCondition>, ApiError> {
+    check_no_null(body, "KeyConditions", wording, null_condition)?;
+    let attributes = members(body, "KeyConditions", wording, read_attribute_condition)?;
+    attributes.map(|attributes| key_conditions(&attributes)).transpose().map_err(|e| wording.expression(e))
 }
 
 /// The update of `AttributeUpdates`; `None`: there is none, or it updates nothing.
-pub(crate) fn read_attribute_updates(body: &Json, words: Words) -> Result<Option<Update>, ApiError> {
-    let attributes = members(body, "AttributeUpdates", words, |attribute| {
+pub(crate) fn read_attribute_updates(body: &Json, wording: ErrorWording) -> Result<Option<Update>, ApiError> {
+    let attributes = members(body, "AttributeUpdates", wording, |attribute| {
         Ok(AttributeUpdate { action: text(attribute, "Action"), value: value(attribute)? })
     })?;
     let attributes = attributes.filter(|attributes| !attributes.is_empty());
-    attributes.map(|attributes| attribute_updates(&attributes)).transpose().map_err(|e| words.expression(e))
+    attributes.map(|attributes| attribute_updates(&attributes)).transpose().map_err(|e| wording.expression(e))
 }
 
 fn some_condition<T>(
     attributes: &BTreeMap<String, T>,
     operator: Option<ConditionalOperator>,
-    words: Words,
+    wording: ErrorWording,
     read: impl Fn(&BTreeMap<String, T>, Option<ConditionalOperator>) -> Result<Condition, ExprError>,
 ) -> Result<Option<Condition>, ApiError> {
     if attributes.is_empty() {
-        return none_to_join(operator, words);
+        return none_to_join(operator, wording);
     }
-    read(attributes, operator).map(Some).map_err(|e| words.expression(e))
+    read(attributes, operator).map(Some).map_err(|e| wording.expression(e))
 }
 
-fn none_to_join(operator: Option<ConditionalOperator>, words: Words) -> Result<Option<Condition>, ApiError> {
+fn none_to_join(operator: Option<ConditionalOperator>, wording: ErrorWording) -> Result<Option<Condition>, ApiError> {
     match operator {
-        Some(_) => Err(words.expression(conditional_operator_alone())),
+        Some(_) => Err(wording.expression(conditional_operator_alone())),
         None => Ok(None),
     }
 }
@@ -85,10 +85,10 @@ fn conditional_operator(body: &Json) -> Option<ConditionalOperator> {
 }
 
 /// Refuses a null for an attribute, before anything else that is wrong with the others.
-fn check_no_null(body: &Json, name: &str, words: Words, fault: fn(&str) -> ExprError) -> Result<(), ApiError> {
+fn check_no_null(body: &Json, name: &str, wording: ErrorWording, fault: fn(&str) -> ExprError) -> Result<(), ApiError> {
     let attributes = body.get(name).and_then(Json::as_object).unwrap_or_default();
     match attributes.iter().find(|(_, attribute)| *attribute == Json::Null) {
-        Some((name, _)) => Err(words.expression(fault(name))),
+        Some((name, _)) => Err(wording.expression(fault(name))),
         None => Ok(()),
     }
 }
@@ -96,14 +96,14 @@ fn check_no_null(body: &Json, name: &str, words: Words, fault: fn(&str) -> ExprE
 fn members<T>(
     body: &Json,
     name: &str,
-    words: Words,
+    wording: ErrorWording,
     read: impl Fn(&Json) -> Result<T, ValueError>,
 ) -> Result<Option<BTreeMap<String, T>>, ApiError> {
     let Some(attributes) = body.get(name).and_then(Json::as_object) else { return Ok(None) };
     let mut out = BTreeMap::new();
     for (name, attribute) in attributes {
-        check_name(name).map_err(|e| words.value(e))?;
-        out.insert(name.clone(), read(attribute).map_err(|e| words.value(e))?);
+        check_name(name).map_err(|e| wording.value(e))?;
+        out.insert(name.clone(), read(attribute).map_err(|e| wording.value(e))?);
     }
     Ok(Some(out))
 }

@@ -1,132 +1,123 @@
-//! What PutItem, UpdateItem and DeleteItem have in common as requests: an item or a key, expressions, `ReturnValues`; and the
-//! order in which their faults are reported, in both wordings. Source: docs/spec/dynamodb-api.md 2.5.
+//! What PutItem, UpdateItem and DeleteItem have in common: an item or a key, expressions, `ReturnValues`, the answer; and the
+//! order in which the faults of a request are reported, in both wordings. Source: docs/spec/dynamodb-api.md 2.5.
 
-use bytes::Bytes;
 use serde::Serialize;
 use tailrace_core::attribute_json::read_item;
-use tailrace_core::expr::{Condition, ExprKind, Path, Update};
+use tailrace_core::expr::{Condition, ExprKind, Update};
 use tailrace_core::limits::ITEM_BYTES_MAX;
 use tailrace_core::size::item_size;
-use tailrace_core::{ApiError, Item, Json, KeySchema};
+use tailrace_core::{ApiError, Item, Json};
 
-use super::consumed_capacity::{CapacityDetail, ConsumedCapacity};
-use super::expression_parameters::{ExpressionMaps, Parameters, check_key_paths};
-use super::item_write::check_condition;
+use super::expression_parameters::{ExpressionMaps, ExpressionParameters};
 use super::legacy_parameters::{read_attribute_updates, read_expected};
-use super::stored_json::AnsweredItem;
-use super::words::Words;
+use super::{AnsweredItem, CapacityDetail, ConsumedCapacity};
+use crate::{ErrorWording, Reading, member};
 
 /// The answer of all three.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct WriteOutput {
+pub struct WriteItemAnswer {
+    /// What `ReturnValues` asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attributes: Option<AnsweredItem>,
+    /// What the write is charged, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_capacity: Option<ConsumedCapacity>,
 }
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WriteKind {
+pub(super) enum WriteKind {
     Put,
     Update,
     Delete,
 }
 
 /// `ReturnValues`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReturnValues {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReturnValues {
+    /// Nothing.
+    #[default]
     None,
+    /// The item as it was.
     AllOld,
+    /// What the update names, as it was.
     UpdatedOld,
+    /// The item as it is.
     AllNew,
+    /// What the update names, as it is.
     UpdatedNew,
 }
 
-/// A write request whose values and expressions are sound; the table is not known yet.
-pub(crate) struct WriteRequest {
+/// The parameters of a write, with sound values and expressions.
+pub(super) struct WriteParameters {
     /// The item of a put, else the key.
     pub attributes: Item,
     pub update: Option<Update>,
     pub condition: Option<Condition>,
     pub return_values: ReturnValues,
     pub capacity: CapacityDetail,
-    /// A failed condition brings the item.
-    tell_item: bool,
+    pub return_item_on_failure: bool,
 }
 
-static CONDITION_ONLY: Parameters = Parameters {
+static CONDITION_ONLY: ExpressionParameters = ExpressionParameters {
     legacy: &["Expected", "ConditionalOperator"],
     expressions: &["ConditionExpression"],
     with_values: &["ConditionExpression"],
     values_need: ["ConditionExpression is null"; 2],
 };
 
-static UPDATE_AND_CONDITION: Parameters = Parameters {
+static UPDATE_AND_CONDITION: ExpressionParameters = ExpressionParameters {
     legacy: &["AttributeUpdates", "Expected", "ConditionalOperator"],
     expressions: &["UpdateExpression", "ConditionExpression"],
     with_values: &["UpdateExpression", "ConditionExpression"],
     values_need: ["UpdateExpression and ConditionExpression are null"; 2],
 };
 
-impl WriteRequest {
+impl WriteParameters {
     /// Reads a request of this kind.
-    pub fn read(kind: WriteKind, body: &mut Json, words: Words) -> Result<WriteRequest, ApiError> {
+    pub fn read(kind: WriteKind, body: &mut Json, reading: &Reading<'_>) -> Result<WriteParameters, ApiError> {
+        let wording = ErrorWording::of_write(reading.wording);
         let parameters = if kind == WriteKind::Update { &UPDATE_AND_CONDITION } else { &CONDITION_ONLY };
         let maps = ExpressionMaps::take(body);
-        let member = if kind == WriteKind::Put { "Item" } else { "Key" };
-        let attributes = body.take(member).unwrap_or(Json::Null);
-        let read_attributes = || read_item(attributes).map_err(|e| words.value(e));
-        let (attributes, expressions) = if words.is_current() {
+        let name = if kind == WriteKind::Put { "Item" } else { "Key" };
+        let attributes = body.take(name).unwrap_or(Json::Null);
+        let read_attributes = || read_item(attributes).map_err(|e| wording.value(e));
+        let (attributes, expressions) = if wording.is_current() {
             let attributes = read_attributes()?;
-            maps.check_values_early(words)?;
+            maps.check_values_early(wording)?;
             if kind == WriteKind::Delete {
-                check_return_values(kind, body, words)?;
+                check_return_values(kind, body, wording)?;
             }
-            parameters.check_mixing(body, words)?;
-            parameters.check_maps(body, &maps, words)?;
-            let expressions = parse(body, maps, words)?;
-            check_return_values(kind, body, words)?;
+            parameters.check_mixing(body, wording)?;
+            parameters.check_maps(body, &maps, wording)?;
+            let expressions = parse(body, maps, wording)?;
+            check_return_values(kind, body, wording)?;
             check_item_size(kind, &attributes)?;
             (attributes, expressions)
         } else {
-            parameters.check_mixing(body, words)?;
-            parameters.check_maps(body, &maps, words)?;
+            parameters.check_mixing(body, wording)?;
+            parameters.check_maps(body, &maps, wording)?;
             let attributes = read_attributes()?;
-            check_return_values(kind, body, words)?;
+            check_return_values(kind, body, wording)?;
             check_item_size(kind, &attributes)?;
-            (attributes, parse(body, maps, words)?)
+            (attributes, parse(body, maps, wording)?)
         };
         let (update, condition) = expressions;
-        Ok(WriteRequest {
+        Ok(WriteParameters {
             attributes,
             update,
             condition,
             return_values: ReturnValues::of(body),
             capacity: CapacityDetail::of(body),
-            tell_item: body.get("ReturnValuesOnConditionCheckFailure").and_then(Json::as_str) == Some("ALL_OLD"),
+            return_item_on_failure: member::text(body, "ReturnValuesOnConditionCheckFailure") == Some("ALL_OLD"),
         })
-    }
-
-    /// Checks what the condition says of the keys.
-    pub fn check_condition_paths(&self, schema: &KeySchema) -> Result<(), ApiError> {
-        let mut paths: Vec<&Path> = Vec::new();
-        if let Some(condition) = &self.condition {
-            condition.visit_paths(&mut |path| paths.push(path));
-        }
-        check_key_paths(schema, paths)
-    }
-
-    /// Holds the condition against the stored item.
-    pub fn check_condition(&self, old: Option<&Bytes>) -> Result<(), ApiError> {
-        check_condition(self.condition.as_ref(), old, self.tell_item)
     }
 }
 
 impl ReturnValues {
     fn of(body: &Json) -> ReturnValues {
-        match body.get("ReturnValues").and_then(Json::as_str) {
+        match member::text(body, "ReturnValues") {
             Some("ALL_OLD") => ReturnValues::AllOld,
             Some("UPDATED_OLD") => ReturnValues::UpdatedOld,
             Some("ALL_NEW") => ReturnValues::AllNew,
@@ -136,11 +127,11 @@ impl ReturnValues {
     }
 }
 
-fn check_return_values(kind: WriteKind, body: &Json, words: Words) -> Result<(), ApiError> {
+fn check_return_values(kind: WriteKind, body: &Json, wording: ErrorWording) -> Result<(), ApiError> {
     match ReturnValues::of(body) {
         ReturnValues::None | ReturnValues::AllOld => Ok(()),
         _ if kind == WriteKind::Update => Ok(()),
-        _ => Err(words.enveloped("ReturnValues can only be ALL_OLD or NONE")),
+        _ => Err(wording.enveloped("ReturnValues can only be ALL_OLD or NONE")),
     }
 }
 
@@ -151,12 +142,16 @@ fn check_item_size(kind: WriteKind, item: &Item) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn parse(body: &Json, maps: ExpressionMaps, words: Words) -> Result<(Option<Update>, Option<Condition>), ApiError> {
-    let mut placeholders = maps.into_placeholders(words)?;
-    let fault = |error| words.expression(error);
-    let text = |name: &str| body.get(name).and_then(Json::as_str);
+fn parse(
+    body: &Json,
+    maps: ExpressionMaps,
+    wording: ErrorWording,
+) -> Result<(Option<Update>, Option<Condition>), ApiError> {
+    let mut placeholders = maps.into_placeholders(wording)?;
+    let fault = |error| wording.expression(error);
+    let text = |name: &str| member::text(body, name);
     // The newer layer reports an empty condition before an empty update.
-    if words.is_current() && text("UpdateExpression") == Some("") && text("ConditionExpression") == Some("") {
+    if wording.is_current() && text("UpdateExpression") == Some("") && text("ConditionExpression") == Some("") {
         Condition::parse(ExprKind::Condition, "", &mut placeholders).map_err(fault)?;
     }
     let update =
@@ -168,11 +163,11 @@ fn parse(body: &Json, maps: ExpressionMaps, words: Words) -> Result<(Option<Upda
     placeholders.finish().map_err(fault)?;
     // Expressions do not stand beside what they replaced: that was checked.
     let update = match update {
-        None => read_attribute_updates(body, words)?,
+        None => read_attribute_updates(body, wording)?,
         update => update,
     };
     let condition = match condition {
-        None => read_expected(body, words)?,
+        None => read_expected(body, wording)?,
         condition => condition,
     };
     Ok((update, condition))
