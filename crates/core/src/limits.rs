@@ -253,7 +253,7 @@ pub const MAPPINGS_MAX: usize = 1000;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
 /// Rows of a page when a table's items are counted. Our reason: a page is one look at the tree, and short.
-pub const STATISTICS_PAGE_ROWS: usize = 5_000;
+pub const STATISTICS_PAGE_ROWS: usize = 1_000;
 /// Bytes of items after which a page ends when a table's items are counted. Our reason: a page is held in memory, and
 /// many clients may ask at once; one item may pass the bound.
 pub const STATISTICS_PAGE_BYTES: usize = 1024 * 1024;

@@ -21,5 +21,6 @@ pub use db::{Db, Settings, StoredTable};
 pub use failure::store_failure;
 pub(crate) use tables::descriptor as table;
 pub use tables::descriptor::{
-    Billing, BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType, WarmThroughput,
+    Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, ViewType,
+    WarmThroughput,
 };
