@@ -118,7 +118,7 @@ Resources:
   B: {Type: AWS::Serverless::SimpleTable, Properties: {<<: [*b, *a], Foo: !Ref AWS::NoValue}}
 ";
     let plan = plan(template);
-    assert_eq!(plan.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(plan.tables.iter().map(|table| table.name()).collect::<Vec<_>>(), ["first", "second"]);
     assert_eq!(plan.skipped, Vec::<String>::new());
 }
 
