@@ -185,6 +185,11 @@ pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
 pub const DRAIN_MS: u64 = 5_000;
 /// Largest template, bytes. Source: CloudFormation's limit of a template in a bucket.
 pub const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
+/// Maps and lists inside of each other in a template, at most. Ours.
+pub const TEMPLATE_DEPTH_MAX: usize = 128;
+/// Values in a template with its aliases replaced by what they name, at most. Ours: many times the largest template without
+/// aliases that creates 500 resources.
+pub const TEMPLATE_NODES_MAX: usize = 500_000;
 /// Output of the command line that waits for its reader, bytes. Ours: what a busy server says in some seconds.
 pub const OUTPUT_QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long output waits for room before it is dropped, milliseconds. Ours, as for the lines of functions.
