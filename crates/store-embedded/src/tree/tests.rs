@@ -12,11 +12,26 @@ type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;
 pub(crate) struct Hooks {
     view_replaced: Hook,
     tables_listed: Hook,
+    /// Waits for the disk on threads of the runtime.
+    pub waits: Arc<AtomicU64>,
+    /// Most steps that one effort took on a thread of the runtime.
+    pub steps: AtomicU64,
+}
+
+/// Does something if this is a thread of the runtime, or one of its tests.
+pub(super) fn on_runtime<T>(then: impl FnOnce() -> T) {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        then();
+    }
 }
 
 impl Hooks {
     pub fn view_replaced(&self) {
         run(&self.view_replaced);
+    }
+
+    pub fn took(&self, effort: &Effort) {
+        on_runtime(|| self.steps.fetch_max(effort.taken, Ordering::Relaxed));
     }
 
     pub fn tables_listed(&self) {
@@ -59,7 +74,7 @@ fn a_replaced_view_keeps_its_files_from_the_first_moment() {
     let (tree, _) = Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap();
     table_of(&tree, 0..50, "old");
     table_of(&tree, 0..50, "new");
-    let (view, snapshot) = tree.snapshot();
+    let snapshot = tree.snapshot();
     tree.apply([(key(99), Some(Bytes::from_static(b"later")))]);
     let (replaced, go_on) = hold_up(&tree.hooks.view_replaced);
     std::thread::scope(|scope| {
@@ -67,12 +82,16 @@ fn a_replaced_view_keeps_its_files_from_the_first_moment() {
         replaced.recv().unwrap();
         // Of the views that have these tables, only the one that the reader took before is left.
         tree.tables.major_compact(u64::MAX, Seqno::MAX).unwrap();
-        tree.list_tables(None);
+        tree.list_tables(None).unwrap();
         tree.remove_orphans();
         drop(go_on);
     });
     for n in 0..50 {
-        assert_eq!(view.get(&key(n), snapshot).unwrap().as_deref(), Some(&b"new"[..]), "{n}");
+        assert_eq!(
+            tree.get_at(&snapshot, &key(n), &mut Effort::unbounded()).unwrap().as_deref(),
+            Some(&b"new"[..]),
+            "{n}"
+        );
     }
 }
 
