@@ -56,7 +56,7 @@ impl Effort {
         Effort::new(u64::MAX, true)
     }
 
-    fn new(left: u64, disk: bool) -> Effort {
+    pub(super) fn new(left: u64, disk: bool) -> Effort {
         Effort {
             left,
             disk,

@@ -292,7 +292,7 @@ impl Tree {
             self.tables.id(),
             &self.files,
             #[cfg(test)]
-            &self.hooks.waits,
+            &self.hooks.disk,
         )
     }
 

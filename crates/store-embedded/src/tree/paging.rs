@@ -79,6 +79,11 @@ impl Paging {
         }
     }
 
+    #[cfg(test)]
+    pub fn page(&self) -> &Page {
+        &self.page
+    }
+
     /// The page, once it is complete.
     pub fn into_page(self) -> Page {
         self.page

@@ -31,7 +31,7 @@ pub(super) struct TableReader {
     index: Index,
     filter: Filter,
     #[cfg(test)]
-    waits: Arc<std::sync::atomic::AtomicU64>,
+    disk: Arc<super::tests::Disk>,
 }
 
 /// Leads from a key to the block that may hold it.
@@ -54,7 +54,7 @@ impl TableReader {
         table: &Table,
         tree: lsm_tree::TreeId,
         files: &FileAccessor,
-        #[cfg(test)] waits: &Arc<std::sync::atomic::AtomicU64>,
+        #[cfg(test)] disk: &Arc<super::tests::Disk>,
     ) -> lsm_tree::Result<TableReader> {
         let file = File::open(&**table.path)?;
         let read = |handle, kind, compression| kind_checked(Block::from_file(&file, handle, compression)?, kind);
@@ -79,7 +79,7 @@ impl TableReader {
             index,
             filter,
             #[cfg(test)]
-            waits: waits.clone(),
+            disk: disk.clone(),
         })
     }
 
@@ -205,8 +205,12 @@ impl TableReader {
         effort.take(u64::from(handle.size()) / READ_BYTES_PER_STEP)?;
         if effort.disk {
             #[cfg(test)]
-            super::tests::on_runtime(|| self.waits.fetch_add(1, Ordering::Relaxed));
+            super::tests::on_runtime(|| self.disk.waits.fetch_add(1, Ordering::Relaxed));
             return Ok(load_block(self.id, &self.table.path, &self.files, cache, &handle, kind, compression)?);
+        }
+        #[cfg(test)]
+        if self.disk.cold.load(Ordering::Relaxed) {
+            return Err(Stop::Aside);
         }
         let file = self.files.access_for_table(&self.id).ok_or(Stop::Aside)?;
         let bytes = read_without_waiting(&file, handle).ok_or(Stop::Aside)?;
