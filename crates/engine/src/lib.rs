@@ -17,6 +17,7 @@ mod table;
 pub use caller::{Caller, Client};
 pub use db::{Db, Settings, StoredTable};
 pub use failure::store_failure;
+pub use items::idempotency::{IdempotencyMark, marked};
 pub use table::{
     Billing, BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType, WarmThroughput,
 };

@@ -26,6 +26,7 @@ mod table_rules;
 mod table_tests;
 mod update_item;
 mod update_table;
+mod write_once;
 
 #[cfg(test)]
 mod item_tests;
@@ -38,6 +39,7 @@ pub use put_item::put_item;
 pub use query::query;
 pub use scan::scan;
 pub use update_item::update_item;
+pub use write_once::{read_write, write_once};
 
 use serde::Serialize;
 use tailrace_api::items::{
