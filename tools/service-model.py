@@ -62,7 +62,10 @@ EXTRA = {
     },
 }
 # Members that the model does not have, and that are not ignored like any other: the operation refuses them by name (2).
-KEPT = {"CreateTable": "ReplicaUpdates MultiRegionConsistency GlobalTableWitnessUpdates"}
+KEPT = {
+    "CreateTable": "ReplicaUpdates MultiRegionConsistency GlobalTableWitnessUpdates VectorIndexUpdates",
+    "UpdateTable": "VectorIndexes",
+}
 # Nested structures whose members are listed in another order than the model's (2.5).
 ORDERS = {
     "ProvisionedThroughput": "WriteCapacityUnits ReadCapacityUnits",

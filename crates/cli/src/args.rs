@@ -32,7 +32,7 @@ pub enum Command {
     Parked(ParkedArgs),
     /// End with 0 if the server is ready
     Healthcheck(ReadArgs),
-    /// Verify every byte of a data directory that no server uses
+    /// Verify every byte of a data directory
     Check(CheckArgs),
 }
 
@@ -80,6 +80,7 @@ impl ServerArgs {
     pub fn config(self, default_data_dir: &Path) -> Result<Config, Failure> {
         let data_dir = self.data_dir.or_else(|| env("TAILRACE_DATA_DIR").map(PathBuf::from));
         let mut config = Config::new(data_dir.unwrap_or_else(|| default_data_dir.to_owned()));
+        config.last_words = |why| crate::say::last_words(why);
         config.port = choose(self.port, "TAILRACE_PORT", config.port)?;
         config.host = choose(self.host, "TAILRACE_HOST", config.host)?;
         config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));

@@ -83,6 +83,15 @@ pub const FUNCTION_IDLE_DEFAULT_MS: u64 = 10 * 60 * 1000;
 pub const FUNCTION_TIMEOUT_GRACE_MS: u64 = 300;
 /// From SIGTERM to SIGKILL at a stop, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_STOP_GRACE_MS: u64 = 2000;
+/// How long the end of a process that was sent SIGKILL is waited for, milliseconds. Ours: it ends at once, or hangs in the
+/// kernel.
+pub const FUNCTION_KILL_WAIT_MS: u64 = 2000;
+/// How long the search for what a process left behind is waited for, milliseconds. Ours.
+pub const FUNCTION_SWEEP_WAIT_MS: u64 = 4000;
+/// How long a stop waits for all processes once it has told them to end, milliseconds. Ours: the bounds of each, one after
+/// the other, and half a second.
+pub const FUNCTION_STOP_MAX_MS: u64 =
+    FUNCTION_STOP_GRACE_MS + FUNCTION_KILL_WAIT_MS + FUNCTION_SWEEP_WAIT_MS + 2 * FUNCTION_LOG_WAIT_MS + 500;
 /// First pause before a process is started again after a failed start, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_RESTART_PAUSE_MIN_MS: u64 = 100;
 /// Longest such pause, milliseconds. Source: docs/spec/lambda-runtime.md 5.
@@ -109,6 +118,8 @@ pub const JSON_NESTING_MAX: usize = 2000;
 pub const JSON_VALUES_MAX: usize = REQUEST_BODY_BYTES_MAX / 4;
 /// Size of a log segment, bytes. Ours: large enough that a new one is rare, small enough that retention frees room soon.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Size of the first log segment after a start without a spare, bytes. Ours: starting does not wait for 64 MiB of zeros.
+pub const LOG_FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 /// A log frame is at most this fraction of a segment (16 MiB): the largest commit is a transaction, whose items are at
 /// most 4 MiB together (docs/spec/dynamodb-api.md 9), so at most 8 MiB of images.
 pub const LOG_FRAME_SEGMENT_FRACTION: u64 = 4;
@@ -169,6 +180,14 @@ pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
 /// How long a server that is told to stop goes on delivering what waits for functions, milliseconds. Ours: with the
 /// shutdown behind it still below the patience of a container's supervisor with its default doubled.
 pub const DRAIN_MS: u64 = 5_000;
+/// Largest template, bytes. Source: CloudFormation's limit of a template in a bucket.
+pub const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
+/// Output of the command line that waits for its reader, bytes. Ours: what a busy server says in some seconds.
+pub const OUTPUT_QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long output waits for room before it is dropped, milliseconds. Ours, as for the lines of functions.
+pub const OUTPUT_WAIT_MS: u64 = 250;
+/// How long the end of a process waits for its last words to be read, milliseconds. Ours.
+pub const LAST_WORDS_MS: u64 = 1_000;
 /// A call of the command line to a server, from its connection to the end of the answer, milliseconds. Ours: what
 /// answers at all answers well within it, and a health check is not held up by a listener that says nothing.
 pub const CLIENT_CALL_MS: u64 = 5_000;
@@ -245,3 +264,15 @@ pub const WARM_READ_UNITS: i64 = 12_000;
 pub const WARM_WRITE_UNITS: i64 = 4_000;
 /// Default and largest page of ListTables, ListStreams and DescribeStream. Source: docs/spec/dynamodb-api.md 2.4, streams.md 13.
 pub const LIST_PAGE_MAX: usize = 100;
+/// From the end of a pass of the retention to the next one, milliseconds. Our reason: a minute is little beside a day.
+pub const RETENTION_INTERVAL_MS: u64 = 60_000;
+/// Shards that one tick of the retention looks at. Our reason: their positions are found and their commits share a sync
+/// within some milliseconds, so that 10,000 shards are a few hundred short ticks.
+pub const RETENTION_SHARDS_PER_TICK: usize = 32;
+/// Streams that one tick of the retention looks at. Our reason: as above.
+pub const RETENTION_STREAMS_PER_TICK: usize = 32;
+/// From the end of a pass over the deleted tables to the next one, milliseconds. Our reason: a pass finds only what a crash
+/// or a full disk left over.
+pub const RECLAIM_INTERVAL_MS: u64 = 60_000;
+/// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
+pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;

@@ -37,7 +37,13 @@ impl Api for ServerApi {
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.ready.load(Ordering::Acquire) { Ok(()) } else { Err("starting or stopping".to_owned()) }
+        if !self.ready.load(Ordering::Acquire) {
+            return Err("starting or stopping".to_owned());
+        }
+        match self.db.store().refuses_commits() {
+            None => Ok(()),
+            Some(why) => Err(format!("writes are refused: {why}")),
+        }
     }
 
     async fn admin(&self, path: &str, query: Option<&str>) -> Option<Page> {

@@ -12,12 +12,12 @@ use super::description::{AttributeDefinition, TableAnswer, TableDescription};
 use super::table_rules::{self as rules, invalid};
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
-use crate::streams::{descriptor, label};
+use crate::streams::{label, life};
 use crate::table::{Billing, BillingMode, Table, TableClass, TableStream, ViewType};
 
 /// Members of the request that are refused when they ask for something.
 /// Some belong to UpdateTable: whoever sends them here wants replicas, too.
-const NOT_BUILT: [&str; 10] = [
+const NOT_BUILT: [&str; 11] = [
     "GlobalSecondaryIndexes",
     "LocalSecondaryIndexes",
     "Tags",
@@ -28,6 +28,7 @@ const NOT_BUILT: [&str; 10] = [
     "ReplicaUpdates",
     "MultiRegionConsistency",
     "GlobalTableWitnessUpdates",
+    "VectorIndexUpdates",
 ];
 
 enum Outcome {
@@ -45,7 +46,7 @@ pub(crate) async fn create_table(db: &Db, request: Request<'_>) -> Result<TableA
     let (mut wanted, view) = plan(db, &request, name.clone(), &definitions, now_ms)?;
     loop {
         let label_ms = match view {
-            Some(_) => Some(descriptor::next_label_ms(db, &name, now_ms).await?),
+            Some(_) => Some(life::next_label_ms(db, &name, now_ms).await?),
             None => None,
         };
         wanted.latest_stream_label = label_ms.map(label::text);
@@ -71,7 +72,7 @@ pub(crate) async fn create_table(db: &Db, request: Request<'_>) -> Result<TableA
                     return Decision::Reject(Outcome::Corrupt("the counter of streams"));
                 };
                 table.stream = Some(TableStream { id: StreamId(stream), view });
-                writes.extend(descriptor::open(&table, created_ms, db.settings.shards_per_stream));
+                writes.extend(life::open(&table, created_ms, db.settings.shards_per_stream));
             }
             writes.push(Write::Put { key: keys[0].clone(), value: table.encode() });
             Decision::Apply(writes, Outcome::Created(Box::new(table)))

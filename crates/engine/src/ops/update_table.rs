@@ -7,15 +7,15 @@ use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, ShardNo, StreamId, Write, commit};
 
 use super::Request;
-use super::delete_table::no_such_table;
 use super::description::{OnDemandDescription, TableAnswer, TableDescription};
 use super::table_rules::{self as rules, StreamWish, invalid};
 use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
-use crate::streams::{descriptor, label};
+use crate::streams::{label, life};
 use crate::table::{BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType};
+use crate::tables;
 
-const NOT_BUILT: [&str; 7] = [
+const NOT_BUILT: [&str; 8] = [
     "GlobalSecondaryIndexUpdates",
     "ReplicaUpdates",
     "MultiRegionConsistency",
@@ -23,6 +23,7 @@ const NOT_BUILT: [&str; 7] = [
     "GlobalTableSettingsReplicationMode",
     "DisassociationProtectionEnabled",
     "VectorIndexUpdates",
+    "VectorIndexes",
 ];
 
 /// What the request asks for.
@@ -41,7 +42,7 @@ pub(crate) async fn update_table(db: &Db, request: Request<'_>) -> Result<TableA
     let name = request.table_name(db)?;
     let wishes = wishes(db, &request)?;
     loop {
-        let old = db.find_table(&name).await?.ok_or_else(|| no_such_table(&name))?;
+        let old = tables::stored(db, &name).await?;
         let now_ms = db.clock.now_ms();
         let mut new = (**old).clone();
         apply(&wishes, &request, &mut new, now_ms)?;
@@ -253,10 +254,10 @@ async fn stream_change(
         }
         (Some(StreamWish { enabled: true, view }), None) => Ok(StreamChange::Enable {
             view: view.unwrap_or(ViewType::NewAndOldImages),
-            created_ms: descriptor::next_label_ms(db, &table.name, now_ms).await?,
+            created_ms: life::next_label_ms(db, &table.name, now_ms).await?,
         }),
         (Some(StreamWish { enabled: false, .. }), Some(stream)) => {
-            Ok(StreamChange::Disable { stream: stream.id, shards: descriptor::open_shards(db, stream.id).await? })
+            Ok(StreamChange::Disable { stream: stream.id, shards: life::open_shards(db, stream.id).await? })
         }
     }
 }
@@ -283,9 +284,8 @@ async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange)
             new.stream = None;
         }
     }
-    let old_value = old.encode();
     let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
-        if reads.exclusive[0].as_ref() != Some(&old_value) {
+        if reads.exclusive[0].as_ref() != Some(&old.row) {
             return Decision::Reject(Outcome::Changed);
         }
         let mut table = new.clone();
@@ -300,17 +300,17 @@ async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange)
                     return Decision::Reject(Outcome::Corrupt("the counter of streams"));
                 };
                 table.stream = Some(TableStream { id: StreamId(stream), view: *view });
-                writes.extend(descriptor::open(&table, *created_ms, db.settings.shards_per_stream));
+                writes.extend(life::open(&table, *created_ms, db.settings.shards_per_stream));
             }
             StreamChange::Disable { shards, .. } => {
-                let row = reads.exclusive[1].as_ref();
-                match descriptor::close(&keys[1], row, shards, reads.now_ms) {
+                let stream = reads.exclusive[1].as_ref();
+                match life::seal(&keys[1], stream, shards, reads.now_ms) {
                     Some(closing) => writes.extend(closing),
                     None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
                 }
             }
         }
-        writes.push(Write::Put { key: keys[0].clone(), value: table.encode() });
+        writes.push(Write::Put { key: keys[0].clone(), value: table.encode_over(&old.row) });
         Decision::Apply(writes, Outcome::Stored(Box::new(table)))
     })
     .await

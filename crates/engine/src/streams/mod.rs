@@ -1,8 +1,8 @@
-//! Streams: the record, its two JSON forms, iterators, the four operations, and retention.
+//! Streams: the record, its two JSON forms, iterators, the four operations, and the life of a stream.
 
 pub mod descriptor;
 pub mod iterator;
 pub(crate) mod label;
+pub(crate) mod life;
 pub mod record;
 pub mod record_meta;
-pub(crate) mod retention;

@@ -13,6 +13,8 @@
 
 pub(crate) mod damage;
 mod memtable;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::HashSet;
@@ -62,7 +64,7 @@ pub(crate) struct Tree {
     view: RwLock<Arc<View>>,
     /// Held while the tables of a new view are listed and put into it, so that an older list never replaces a newer one.
     listing: Mutex<()>,
-    /// Views that readers may still hold; their tables' files must stay.
+    /// Every view that a reader may hold, the present one included; their tables' files must stay.
     held: Mutex<Vec<Weak<View>>>,
     /// Held (shared) while tables are written; exclusively while files of tables that came to nothing are removed.
     pub(crate) writing: RwLock<()>,
@@ -70,6 +72,8 @@ pub(crate) struct Tree {
     published: AtomicU64,
     memtable_bytes: u64,
     active: Mutex<Active>,
+    #[cfg(test)]
+    pub(crate) hooks: tests::Hooks,
 }
 
 /// What the active memtable holds.
@@ -110,6 +114,8 @@ impl Tree {
             published: AtomicU64::new(highest),
             memtable_bytes,
             active: Mutex::default(),
+            #[cfg(test)]
+            hooks: tests::Hooks::default(),
         };
         tree.list_tables(None);
         let applied = match tree.get(&CounterKey::Applied.encode().0)? {
@@ -212,12 +218,17 @@ impl Tree {
         let mut present = self.view.write();
         let mut next = View::clone(&present);
         change(&mut next);
-        let old = std::mem::replace(&mut *present, Arc::new(next));
+        let next = Arc::new(next);
+        {
+            // Before anyone can take it: whoever removes files must know of every view that a reader may have.
+            let mut held = self.held.lock();
+            held.retain(|view| view.strong_count() > 0);
+            held.push(Arc::downgrade(&next));
+        }
+        let old = std::mem::replace(&mut *present, next);
         drop(present);
-        let mut held = self.held.lock();
-        held.retain(|view| view.strong_count() > 0);
-        held.push(Arc::downgrade(&old));
-        drop(held);
+        #[cfg(test)]
+        self.hooks.view_replaced();
         // Perhaps the last holder of tables that are compacted away: their files go with it, outside of the lock.
         drop(old);
     }
@@ -229,6 +240,8 @@ impl Tree {
         let young_runs = version.l0().run_count();
         let runs = version.iter_levels().flat_map(|level| level.iter());
         let runs = Arc::new(runs.map(|run| run.to_vec()).collect::<Vec<_>>());
+        #[cfg(test)]
+        self.hooks.tables_listed();
         self.change_view(|view| {
             (view.runs, view.young_runs) = (runs, young_runs);
             if let Some(flushed) = flushed {
@@ -280,7 +293,10 @@ impl Tree {
     fn remove_orphans(&self) {
         // The other writer's unfinished tables are nobody's, too: it removes them if it fails.
         let Some(_nobody_writes) = self.writing.try_write() else { return };
-        let views: Vec<Arc<View>> = self.held.lock().iter().filter_map(Weak::upgrade).chain([self.view()]).collect();
+        // Tables that are being listed are perhaps in no version any more, and not yet in a view. The next try that finds
+        // the disk full removes what stays now.
+        let Some(_nobody_lists) = self.listing.try_lock() else { return };
+        let views: Vec<Arc<View>> = self.held.lock().iter().filter_map(Weak::upgrade).collect();
         let mut known: HashSet<u64> =
             views.iter().flat_map(|view| view.runs.iter().flatten()).map(|table| table.id()).collect();
         known.extend(self.tables.current_version().iter_tables().map(|table| table.id()));

@@ -9,6 +9,7 @@
 
 mod checkpoint;
 mod counter;
+mod deleted_table;
 mod function;
 mod idempotency;
 mod item;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 
 pub use checkpoint::CheckpointKey;
 pub use counter::CounterKey;
+pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
 pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use item::{ItemKey, SortBounds};
@@ -70,15 +72,17 @@ pub enum KeyKind {
     Parked = 0x0a,
     /// [`ReclaimKey`]: a range whose rows are being removed. Written by the engines only.
     Reclaim = 0x0b,
+    /// [`DeletedTableKey`]: a deleted table whose items are still to be handed to `Engine::reclaim`.
+    DeletedTable = 0x0c,
     /// [`IdempotencyKey`]: what was done once and must not be done again, by scope and token.
-    Idempotency = 0x0c,
+    Idempotency = 0x0d,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 13] = [
+    pub const ALL: [KeyKind; 14] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -90,6 +94,7 @@ impl KeyKind {
         KeyKind::Checkpoint,
         KeyKind::Parked,
         KeyKind::Reclaim,
+        KeyKind::DeletedTable,
         KeyKind::Idempotency,
         KeyKind::Item,
     ];

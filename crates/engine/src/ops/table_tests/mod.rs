@@ -1,5 +1,6 @@
 //! The table operations and the streams, JSON in and JSON out, over the in-memory engine.
 
+mod background;
 mod create;
 mod figures;
 mod records;
@@ -14,6 +15,7 @@ use tailrace_core::rng::SeededRng;
 use tailrace_core::{ApiError, Service};
 use tailrace_store::ModelEngine;
 
+use crate::background::{Failures, Progress, tasks};
 use crate::db::{Db, Settings};
 use crate::{Caller, Client, ops};
 
@@ -70,6 +72,21 @@ impl Bench {
     async fn refused(&self, operation: &str, body: Value, expected: &str) {
         let answer = self.call(operation, body).await;
         self.expect(answer, expected);
+    }
+
+    /// A whole pass of every task in the background.
+    async fn run_background(&self, now_ms: u64) -> Result<(), String> {
+        let mut failures = Failures::default();
+        for task in tasks() {
+            loop {
+                let tick = task.tick(&self.db, now_ms).await;
+                failures.append(tick.failures);
+                if tick.progress == Progress::Done {
+                    break;
+                }
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(failures.to_string()) }
     }
 
     /// Creates `name` with the key `pk` (S) and the stream of this view type, if any.
