@@ -5,6 +5,7 @@
 //! It knows nothing of HTTP: [`ops::execute`] takes an operation's name and a JSON body; whoever is inside calls the run of an
 //! operation ([`ops`]) with a typed request. An answer is that of the operation or an [`ApiError`](tailrace_core::ApiError).
 
+mod aside;
 pub mod background;
 mod caller;
 mod db;

@@ -18,7 +18,7 @@ mod update_item;
 mod write_parameters;
 mod write_request;
 
-pub use answered_item::AnsweredItem;
+pub use answered_item::{AnsweredItem, ItemsAnswer};
 pub use batch_get_item::{BatchGetItemAnswer, BatchGetItemRequest, KeysAndAttributes, TableKeys};
 pub use batch_write_item::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, TableWrites};
 pub use consumed_capacity::{CapacityDetail, ConsumedCapacity};

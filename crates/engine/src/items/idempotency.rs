@@ -10,7 +10,7 @@ use tailrace_store::keyspace::{IdempotencyKey, IdempotencyScope, IdempotencyValu
 use tailrace_store::{Key, Write};
 
 use crate::db::Db;
-use crate::failure::{corrupt_row, store_failure};
+use crate::failure::corrupt_row;
 
 /// A mark to be made.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ impl IdempotencyMark {
 /// # Errors
 /// As for [`marked`].
 pub(crate) async fn decided_before(db: &Db, mark: &IdempotencyMark) -> Result<Option<Result<(), ApiError>>, ApiError> {
-    let rows = db.store().get(&[mark.key()]).await.map_err(|e| store_failure(&e))?;
+    let rows = db.rows(&[mark.key()]).await?;
     mark.decided(rows[0].as_ref(), db.clock().now_ms())
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn decided_before(db: &Db, mark: &IdempotencyMark) -> Result<Op
 /// The store's failure, or a row that is not the mark.
 pub async fn marked(db: &Db, marks: &[IdempotencyMark]) -> Result<Vec<bool>, ApiError> {
     let keys: Vec<Key> = marks.iter().map(IdempotencyMark::key).collect();
-    let rows = db.store().get(&keys).await.map_err(|e| store_failure(&e))?;
+    let rows = db.rows(&keys).await?;
     let now_ms = db.clock().now_ms();
     let decided = marks.iter().zip(&rows).map(|(mark, row)| mark.decided(row.as_ref(), now_ms));
     decided.map(|decided| decided.map(|decided| decided.is_some())).collect()
