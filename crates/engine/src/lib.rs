@@ -23,5 +23,6 @@ pub use failure::store_failure;
 pub use items::idempotency::{IdempotencyMark, marked};
 pub(crate) use tables::descriptor as table;
 pub use tables::descriptor::{
-    Billing, BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType, WarmThroughput,
+    Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, ViewType,
+    WarmThroughput,
 };
