@@ -35,6 +35,12 @@ pub const BATCH_GET_KEYS_MAX: usize = 100;
 /// Bytes of items after which a BatchGetItem leaves keys unprocessed: AWS's 16 MB are decimal, since 52 items of 300 KB are
 /// what fits. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
+/// Keys of a BatchGetItem that are read at once. Our reason: so many of the largest items may be held beyond what is answered;
+/// and fewer would make a batch of small items slower than it need be.
+pub const BATCH_GET_STEP_KEYS: usize = 16;
+/// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
+/// millisecond.
+pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
 /// Most records of a GetRecords page. Source: docs/spec/streams.md 7.
