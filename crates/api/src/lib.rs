@@ -13,6 +13,8 @@ mod member;
 mod reading;
 pub mod streams;
 pub mod tables;
+mod timestamp;
 
 pub use error_wording::{ENVELOPE, ErrorWording, PARAMETER_VALUES};
 pub use reading::Reading;
+pub use timestamp::Timestamp;

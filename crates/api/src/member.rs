@@ -16,3 +16,8 @@ pub(crate) fn boolean(body: &Json, name: &str) -> Option<bool> {
 pub(crate) fn integer(body: &Json, name: &str) -> Option<i32> {
     body.get(name).and_then(Json::as_saturated_i32)
 }
+
+/// The member `Limit`, whose bounds the model has made sure of; `default` if it was not sent.
+pub(crate) fn limit(body: &Json, default: usize) -> usize {
+    integer(body, "Limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(default)
+}

@@ -12,7 +12,6 @@ mod delete_item;
 mod delete_table;
 mod describe_stream;
 mod describe_table;
-mod description;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -21,68 +20,51 @@ mod list_tables;
 mod put_item;
 mod query;
 mod scan;
-mod table_rules;
 #[cfg(test)]
 mod table_tests;
 mod update_item;
 mod update_table;
+mod write_once;
 
 #[cfg(test)]
 mod item_tests;
 
+pub use account::{describe_endpoints, describe_limits};
 pub use batch_get_item::batch_get_item;
 pub use batch_write_item::batch_write_item;
+pub use create_table::create_table;
 pub use delete_item::delete_item;
+pub use delete_table::delete_table;
+pub use describe_stream::describe_stream;
+pub use describe_table::describe_table;
 pub use get_item::get_item;
+pub use get_records::get_records;
+pub use get_shard_iterator::get_shard_iterator;
+pub use list_streams::list_streams;
+pub use list_tables::list_tables;
 pub use put_item::put_item;
 pub use query::query;
 pub use scan::scan;
 pub use update_item::update_item;
+pub use update_table::update_table;
+pub use write_once::{read_write, write_once};
 
 use serde::Serialize;
 use tailrace_api::items::{
-    BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, PutItemRequest, QueryRequest,
-    ScanRequest, UpdateItemRequest,
+    BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
+    QueryRequest, ScanRequest, UpdateItemRequest,
 };
+use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
+use tailrace_api::tables::{
+    CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
+    ListTablesRequest, UpdateTableRequest,
+};
+use tailrace_core::limits::ANSWER_INLINE_BYTES_MAX;
 use tailrace_core::{ApiError, ErrorCode, Json, Service};
 
+use crate::aside::aside;
 use crate::caller::Caller;
 use crate::db::Db;
-
-/// A request whose structure is valid.
-pub struct Request<'a> {
-    /// The body: an object whose members are those of the model, have its types and keep its constraints, values of
-    /// attributes excepted.
-    pub body: Json,
-    /// Who asks.
-    pub caller: &'a Caller<'a>,
-}
-
-impl Request<'_> {
-    /// A string member.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.body.get(name).and_then(Json::as_str)
-    }
-
-    /// A boolean member.
-    pub fn boolean(&self, name: &str) -> Option<bool> {
-        self.body.get(name).and_then(Json::as_lenient_bool)
-    }
-
-    /// An integer member of 32 bits.
-    pub fn integer(&self, name: &str) -> Option<i32> {
-        self.body.get(name).and_then(Json::as_saturated_i32)
-    }
-
-    /// The name of the table that the member `TableName` means.
-    ///
-    /// # Errors
-    /// ValidationException for a foreign ARN.
-    pub fn table_name(&self, db: &Db) -> Result<String, ApiError> {
-        let text = self.text("TableName").unwrap_or_default();
-        db.reading().table_name(text).map(str::to_owned)
-    }
-}
 
 /// Runs an operation: a JSON body in, a JSON body out. Order of checks: docs/spec/dynamodb-api.md 1.1.
 ///
@@ -126,32 +108,38 @@ pub fn validated(db: &Db, service: Service, operation: &str, body: &[u8]) -> Res
 async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> Result<Vec<u8>, ApiError> {
     let reading = &db.reading();
     match operation {
-        "GetItem" => write(&get_item(db, GetItemRequest::read(body, reading)?, caller).await?),
-        "PutItem" => write(&put_item(db, PutItemRequest::read(body, reading)?, caller).await?),
-        "UpdateItem" => write(&update_item(db, UpdateItemRequest::read(body, reading)?, caller).await?),
-        "DeleteItem" => write(&delete_item(db, DeleteItemRequest::read(body, reading)?, caller).await?),
-        "BatchGetItem" => write(&batch_get_item(db, BatchGetItemRequest::read(body, reading)?, caller).await?),
+        "GetItem" => write_items(get_item(db, GetItemRequest::read(body, reading)?, caller).await?).await,
+        "PutItem" => write_items(put_item(db, PutItemRequest::read(body, reading)?, caller).await?).await,
+        "UpdateItem" => write_items(update_item(db, UpdateItemRequest::read(body, reading)?, caller).await?).await,
+        "DeleteItem" => write_items(delete_item(db, DeleteItemRequest::read(body, reading)?, caller).await?).await,
+        "BatchGetItem" => {
+            write_items(batch_get_item(db, BatchGetItemRequest::read(body, reading)?, caller).await?).await
+        }
         "BatchWriteItem" => write(&batch_write_item(db, BatchWriteItemRequest::read(body, reading)?, caller).await?),
-        "Query" => write(&query(db, QueryRequest::read(body, reading)?, caller).await?),
-        "Scan" => write(&scan(db, ScanRequest::read(body, reading)?, caller).await?),
-        "CreateTable" => write(&create_table::create_table(db, Request { body, caller }).await?),
-        "DescribeTable" => write(&describe_table::describe_table(db, Request { body, caller }).await?),
-        "UpdateTable" => write(&update_table::update_table(db, Request { body, caller }).await?),
-        "DeleteTable" => write(&delete_table::delete_table(db, Request { body, caller }).await?),
-        "ListTables" => write(&list_tables::list_tables(db, Request { body, caller }).await?),
-        "DescribeLimits" => write(&account::describe_limits()),
-        "DescribeEndpoints" => write(&account::describe_endpoints(db, &Request { body, caller })),
+        "Query" => write_items(query(db, QueryRequest::read(body, reading)?, caller).await?).await,
+        "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
+        "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),
+        "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),
+        "UpdateTable" => write(&update_table(db, UpdateTableRequest::read(body, reading)?, caller).await?),
+        "DeleteTable" => write(&delete_table(db, DeleteTableRequest::read(body, reading)?, caller).await?),
+        "ListTables" => write(&list_tables(db, ListTablesRequest::read(body, reading)?, caller).await?),
+        "DescribeLimits" => write(&describe_limits(db, DescribeLimitsRequest::read(body, reading)?, caller).await?),
+        "DescribeEndpoints" => {
+            write(&describe_endpoints(db, DescribeEndpointsRequest::read(body, reading)?, caller).await?)
+        }
         _ => Err(unknown_operation()),
     }
 }
 
 async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> Result<Vec<u8>, ApiError> {
-    let request = Request { body, caller };
+    let reading = &db.reading();
     match operation {
-        "ListStreams" => write(&list_streams::list_streams(db, request).await?),
-        "DescribeStream" => write(&describe_stream::describe_stream(db, request).await?),
-        "GetShardIterator" => write(&get_shard_iterator::get_shard_iterator(db, request).await?),
-        "GetRecords" => get_records::get_records(db, request).await,
+        "ListStreams" => write(&list_streams(db, ListStreamsRequest::read(body, reading)?, caller).await?),
+        "DescribeStream" => write(&describe_stream(db, DescribeStreamRequest::read(body, reading)?, caller).await?),
+        "GetShardIterator" => {
+            write(&get_shard_iterator(db, GetShardIteratorRequest::read(body, reading)?, caller).await?)
+        }
+        "GetRecords" => write(&get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?),
         _ => Err(unknown_operation()),
     }
 }
@@ -164,4 +152,10 @@ fn unknown_operation() -> ApiError {
 fn write(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(answer)
         .map_err(|e| ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {e}")))
+}
+
+/// The body of an answer that may be large.
+async fn write_items(answer: impl ItemsAnswer) -> Result<Vec<u8>, ApiError> {
+    let short = answer.item_bytes() <= ANSWER_INLINE_BYTES_MAX;
+    aside(short, move || write(&answer)).await
 }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tailrace_core::{ApiError, KeySchema};
 use tailrace_store::keyspace::{StreamKey, StreamNameKey, TableId};
-use tailrace_store::{PageLimit, ShardInfo, ShardNo, StreamId};
+use tailrace_store::{PageLimit, ShardInfo, StreamId};
 
+use super::shard_id::ShardId;
 use crate::db::{Db, Settings};
 use crate::failure::{corrupt_row, store_failure};
 use crate::names::StreamArn;
@@ -65,13 +66,9 @@ impl Stream {
     }
 }
 
-/// The text of a shard's id. Source: docs/spec/streams.md 5.1.
+/// The text of a shard's id.
 pub fn shard_id(shard: &ShardInfo) -> String {
-    shard_id_text(shard.created_ms, shard.shard)
-}
-
-fn shard_id_text(created_ms: u64, shard: ShardNo) -> String {
-    format!("shardId-{created_ms:020}-{:08x}", shard.0 as u32)
+    ShardId::of(shard).to_string()
 }
 
 /// A page of streams: those of one table or of all, behind an ARN's table and label.

@@ -1,4 +1,4 @@
-//! Streams: the record, its two JSON forms, iterators, the four operations, and the life of a stream.
+//! Streams: the descriptor and the life of a stream, shards' ids, iterators, and the record.
 
 pub mod descriptor;
 pub mod iterator;
@@ -6,3 +6,4 @@ pub(crate) mod label;
 pub(crate) mod life;
 pub mod record;
 pub mod record_meta;
+pub mod shard_id;

@@ -6,8 +6,11 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+pub use tailrace_api::tables::BillingMode;
+use tailrace_api::tables::TableClass;
 use tailrace_core::KeySchema;
 pub use tailrace_core::ViewType;
+use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
@@ -15,17 +18,6 @@ use crate::json_row;
 
 /// The version that this code writes.
 const DESCRIPTOR_VERSION: u32 = 1;
-
-/// How a table is billed; here only told back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BillingMode {
-    /// By units.
-    #[serde(rename = "PROVISIONED")]
-    Provisioned,
-    /// By request.
-    #[serde(rename = "PAY_PER_REQUEST")]
-    PayPerRequest,
-}
 
 /// Billing and when it last became on-demand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +44,7 @@ pub struct Throughput {
 }
 
 /// Limits of an on-demand table; only those that were set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnDemandThroughput {
     /// Read request units.
     pub read: Option<i64>,
@@ -61,7 +53,7 @@ pub struct OnDemandThroughput {
 }
 
 /// The throughput that the table can take at once, as AWS would tell it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WarmThroughput {
     /// Read units per second.
     pub read: i64,
@@ -71,9 +63,9 @@ pub struct WarmThroughput {
 
 /// A class that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableClass {
-    /// `STANDARD` or `STANDARD_INFREQUENT_ACCESS`.
-    pub class: String,
+pub struct TableClassSetting {
+    /// The class.
+    pub class: TableClass,
     /// When it was set, milliseconds since the epoch.
     pub updated_ms: Option<u64>,
 }
@@ -112,7 +104,7 @@ pub struct Table {
     /// Whether the table refuses to be deleted.
     pub deletion_protection: bool,
     /// The class, if one was asked for.
-    pub class: Option<TableClass>,
+    pub class: Option<TableClassSetting>,
     /// The enabled stream.
     pub stream: Option<TableStream>,
     /// The label of the latest stream, enabled or not.
@@ -132,7 +124,7 @@ impl Table {
             billing: Billing { mode: BillingMode::PayPerRequest, on_demand_since_ms: Some(created_ms) },
             throughput: Throughput::default(),
             on_demand: None,
-            warm: WarmThroughput { read: 12_000, write: 4_000 },
+            warm: WarmThroughput { read: WARM_READ_UNITS, write: WARM_WRITE_UNITS },
             deletion_protection: false,
             class: None,
             stream: None,

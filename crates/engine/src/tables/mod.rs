@@ -1,6 +1,12 @@
-//! Tables: the descriptor that makes one exist, and how it is read to be changed.
+//! Tables: the descriptor that makes one exist, what requests make of it, and how it is told of.
+//!
+//! The rules are pure; the commits that make, change and delete a table are those of the operations (`ops`).
 
+pub(crate) mod change;
+pub(crate) mod creation;
+pub(crate) mod description;
 pub mod descriptor;
+pub(crate) mod rules;
 
 use std::sync::Arc;
 

@@ -72,7 +72,7 @@ async fn a_lambda_event_adds_the_source() {
         let mut out = Vec::new();
         match event {
             true => writer.write_event(record, &arn, &mut out).unwrap(),
-            false => writer.write_api(record, &mut out).unwrap(),
+            false => serde_json::to_writer(&mut out, &writer.record(record).unwrap()).unwrap(),
         }
         serde_json::from_slice(&out).unwrap()
     };
