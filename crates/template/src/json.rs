@@ -6,15 +6,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::node::Node;
+use tailrace_core::limits::TEMPLATE_DEPTH_MAX;
 
-/// Maps and lists inside of each other, at most. YAML has the same bound.
-const DEPTH_MAX: usize = 128;
+use crate::node::Node;
 
 /// Reads a text; what is wrong with it, with the line.
 pub(crate) fn parse(text: &str) -> Result<Node, String> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    node(raw.get(), DEPTH_MAX).map_err(|fault| {
+    node(raw.get(), TEMPLATE_DEPTH_MAX).map_err(|fault| {
         let offset = (fault.place as usize).saturating_sub(text.as_ptr() as usize);
         let line = 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
         format!("{} at line {line}", fault.message)

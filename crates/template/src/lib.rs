@@ -28,10 +28,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use node::Format;
-pub use plan::{
-    AttributeType, FunctionPlan, KeyType, MappingPlan, Part, Plan, Source, StartingPosition, TablePlan, Text, Units,
-    ViewType,
-};
+pub use plan::{FunctionPlan, MappingPlan, Part, Plan, Source, StartingPosition, TablePlan, Text};
 
 use node::Node;
 use resolve::Resolver;

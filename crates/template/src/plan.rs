@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use tailrace_api::tables::{BillingMode, CreateTableRequest};
+use tailrace_core::ViewType;
 use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::model::NAME_PATTERN;
 
@@ -36,79 +38,24 @@ pub struct Plan {
 pub struct TablePlan {
     /// Its name in the template.
     pub logical_id: String,
+    /// What makes it. Billed by units, it has units only where the template gives them.
+    pub request: CreateTableRequest,
+}
+
+impl TablePlan {
     /// Its name.
-    pub name: String,
-    /// The key: one or two attributes.
-    pub key_schema: Vec<(String, KeyType)>,
-    /// The types of the key's attributes.
-    pub attribute_definitions: Vec<(String, AttributeType)>,
-    /// True: PAY_PER_REQUEST.
-    pub pay_per_request: bool,
-    /// Read and write capacity, where the template gives it.
-    pub provisioned_throughput: Option<(u64, u64)>,
-    /// The stream's view type; `None`: no stream.
-    pub stream: Option<ViewType>,
-    /// TableClass.
-    pub class: Option<&'static str>,
-    /// DeletionProtectionEnabled.
-    pub deletion_protection: Option<bool>,
-    /// OnDemandThroughput.
-    pub on_demand: Units,
-    /// WarmThroughput.
-    pub warm: Units,
-}
+    pub fn name(&self) -> &str {
+        &self.request.table_name
+    }
 
-/// Units of reading and writing, where the template gives them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Units {
-    /// For reading.
-    pub read: Option<i64>,
-    /// For writing.
-    pub write: Option<i64>,
-}
+    /// The view type of its stream; `None`: it has none.
+    pub fn stream(&self) -> Option<ViewType> {
+        self.request.stream_specification.and_then(|stream| stream.stream_view_type)
+    }
 
-/// The role of a key attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyType {
-    /// HASH.
-    Hash,
-    /// RANGE.
-    Range,
-}
-
-/// The type of a key attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttributeType {
-    /// S.
-    S,
-    /// N.
-    N,
-    /// B.
-    B,
-}
-
-/// What a stream record shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ViewType {
-    /// KEYS_ONLY.
-    KeysOnly,
-    /// NEW_IMAGE.
-    NewImage,
-    /// OLD_IMAGE.
-    OldImage,
-    /// NEW_AND_OLD_IMAGES.
-    NewAndOldImages,
-}
-
-impl ViewType {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ViewType::KeysOnly => "KEYS_ONLY",
-            ViewType::NewImage => "NEW_IMAGE",
-            ViewType::OldImage => "OLD_IMAGE",
-            ViewType::NewAndOldImages => "NEW_AND_OLD_IMAGES",
-        }
+    /// It is billed by request.
+    pub fn is_on_demand(&self) -> bool {
+        self.request.billing_mode == Some(BillingMode::PayPerRequest)
     }
 }
 
@@ -295,14 +242,14 @@ impl Plan {
     pub(crate) fn check(&self, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
         for (n, table) in self.tables.iter().enumerate() {
             let at = |message: String| TemplateError::at(resolver.name_path(&table.logical_id, "TableName"), message);
-            let name = &table.name;
+            let name = table.name();
             if !(TABLE_NAME_CHARS_MIN..=NAME_CHARS_MAX).contains(&name.len()) || !NAME_PATTERN.matches(name) {
                 return Err(at(format!(
                     "a table's name has {TABLE_NAME_CHARS_MIN} to {NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` \
                      and `.`, and {name:?} has not"
                 )));
             }
-            if let Some(other) = self.tables[..n].iter().find(|other| other.name == *name) {
+            if let Some(other) = self.tables[..n].iter().find(|other| other.name() == name) {
                 return Err(at(format!("the table name {name:?} is taken by {}", other.logical_id)));
             }
         }
@@ -329,7 +276,7 @@ impl Plan {
                 return Err(TemplateError::at(&mapping.source_path, message));
             }
         }
-        let with_stream = |id: &str| self.tables.iter().any(|table| table.logical_id == id && table.stream.is_some());
+        let with_stream = |id: &str| self.tables.iter().any(|table| table.logical_id == id && table.stream().is_some());
         let needed = resolver.streams_needed();
         match needed.iter().find(|(id, _)| !with_stream(id)) {
             Some((id, path)) => Err(TemplateError::at(path, format!("the table {id} has no StreamSpecification"))),

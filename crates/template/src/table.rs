@@ -1,10 +1,15 @@
 //! `AWS::DynamoDB::Table` and `AWS::Serverless::SimpleTable`.
 
-use tailrace_core::limits;
+use tailrace_api::tables::{
+    AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, OnDemandThroughput,
+    ProvisionedThroughput, StreamSpecification, TableClass, WarmThroughput,
+};
+use tailrace_core::key::ScalarType;
+use tailrace_core::{ViewType, limits};
 
 use crate::TemplateError;
 use crate::node::Node;
-use crate::plan::{AttributeType, KeyType, TablePlan, Units, ViewType};
+use crate::plan::TablePlan;
 use crate::properties::Properties;
 use crate::resolve::Resolver;
 
@@ -34,33 +39,35 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
 
     let mut key_schema = Vec::new();
     for mut element in properties.maps("KeySchema")?.ok_or_else(|| properties.missing("KeySchema"))? {
-        let name = element.required_text("AttributeName")?;
+        let attribute_name = element.required_text("AttributeName")?;
         let kind = element.word("KeyType", &[("HASH", KeyType::Hash), ("RANGE", KeyType::Range)])?;
-        key_schema.push((name, kind.ok_or_else(|| element.missing("KeyType"))?));
+        let key_type = kind.ok_or_else(|| element.missing("KeyType"))?;
+        key_schema.push(KeySchemaElement { attribute_name, key_type });
         element.finish();
     }
-    if let [(hash, _), (range, _)] = key_schema.as_slice()
-        && hash == range
+    if let [KeySchemaElement { attribute_name: hash, .. }, range] = key_schema.as_slice()
+        && *hash == range.attribute_name
     {
         return Err(TemplateError::at(
             properties.at("KeySchema"),
             format!("{hash} is both the HASH and the RANGE key"),
         ));
     }
-    let roles: Vec<KeyType> = key_schema.iter().map(|(_, kind)| *kind).collect();
+    let roles: Vec<KeyType> = key_schema.iter().map(|element| element.key_type).collect();
     if roles != [KeyType::Hash] && roles != [KeyType::Hash, KeyType::Range] {
         return Err(TemplateError::at(properties.at("KeySchema"), "one HASH key, and at most one RANGE key behind it"));
     }
-    let types = [("S", AttributeType::S), ("N", AttributeType::N), ("B", AttributeType::B)];
-    let mut attribute_definitions = Vec::new();
+    let types = [("S", ScalarType::S), ("N", ScalarType::N), ("B", ScalarType::B)];
+    let mut attribute_definitions: Vec<AttributeDefinition> = Vec::new();
     let defined = properties.maps("AttributeDefinitions")?;
     for mut element in defined.ok_or_else(|| properties.missing("AttributeDefinitions"))? {
-        let name = element.required_text("AttributeName")?;
-        let kind = element.word("AttributeType", &types)?.ok_or_else(|| element.missing("AttributeType"))?;
-        if attribute_definitions.iter().any(|(other, _)| *other == name) {
-            return Err(TemplateError::at(element.at("AttributeName"), format!("{name} is defined twice")));
+        let attribute_name = element.required_text("AttributeName")?;
+        let kind = element.word("AttributeType", &types)?;
+        let attribute_type = kind.ok_or_else(|| element.missing("AttributeType"))?;
+        if attribute_definitions.iter().any(|other| other.attribute_name == attribute_name) {
+            return Err(TemplateError::at(element.at("AttributeName"), format!("{attribute_name} is defined twice")));
         }
-        attribute_definitions.push((name, kind));
+        attribute_definitions.push(AttributeDefinition { attribute_name, attribute_type });
         element.finish();
     }
     let billing = properties.word("BillingMode", &[("PAY_PER_REQUEST", true), ("PROVISIONED", false)])?;
@@ -72,19 +79,20 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
     }
     let on_demand =
         units(&mut properties, "OnDemandThroughput", ["MaxReadRequestUnits", "MaxWriteRequestUnits"], [1, 1])?;
-    if !pay_per_request && on_demand != Units::default() {
+    if !pay_per_request && on_demand.is_some() {
         let message = "a table that is PROVISIONED has none";
         return Err(TemplateError::at(properties.at("OnDemandThroughput"), message));
     }
     let warm_min = match (pay_per_request, provisioned_throughput) {
         (true, _) => [limits::WARM_READ_UNITS, limits::WARM_WRITE_UNITS],
-        (false, Some((read, write))) => [read as i64, write as i64],
+        (false, Some(units)) => [units.read_capacity_units, units.write_capacity_units],
         (false, None) => [1, 1],
     };
     let warm = units(&mut properties, "WarmThroughput", ["ReadUnitsPerSecond", "WriteUnitsPerSecond"], warm_min)?;
-    let classes = [("STANDARD", "STANDARD"), ("STANDARD_INFREQUENT_ACCESS", "STANDARD_INFREQUENT_ACCESS")];
-    let class = properties.word("TableClass", &classes)?;
-    let deletion_protection = properties.boolean("DeletionProtectionEnabled")?;
+    let classes =
+        [("STANDARD", TableClass::Standard), ("STANDARD_INFREQUENT_ACCESS", TableClass::StandardInfrequentAccess)];
+    let table_class = properties.word("TableClass", &classes)?;
+    let deletion_protection_enabled = properties.boolean("DeletionProtectionEnabled")?;
     let stream = match properties.map("StreamSpecification")? {
         Some(mut specification) => {
             specification.without_effect(&["ResourcePolicy"]);
@@ -99,83 +107,87 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
     };
     // Behind the rest: an index needs attribute definitions that the key does not, and its own name is the clearer one.
     properties.finish();
-    if let Some((name, _)) =
-        attribute_definitions.iter().find(|(name, _)| key_schema.iter().all(|(key, _)| key != name))
-    {
+    let (defined, used) = (&attribute_definitions, &key_schema);
+    if let Some(unused) = defined.iter().find(|it| used.iter().all(|key| key.attribute_name != it.attribute_name)) {
         let path = format!("Resources.{id}.Properties.AttributeDefinitions");
-        return Err(TemplateError::at(path, format!("{name} is defined, and no key uses it")));
+        return Err(TemplateError::at(path, format!("{} is defined, and no key uses it", unused.attribute_name)));
     }
-    if let Some((name, _)) =
-        key_schema.iter().find(|(key, _)| attribute_definitions.iter().all(|(name, _)| key != name))
-    {
+    if let Some(missing) = used.iter().find(|key| defined.iter().all(|it| key.attribute_name != it.attribute_name)) {
         let path = format!("Resources.{id}.Properties.KeySchema");
-        return Err(TemplateError::at(path, format!("{name} is not in AttributeDefinitions")));
+        return Err(TemplateError::at(path, format!("{} is not in AttributeDefinitions", missing.attribute_name)));
     }
-    Ok(TablePlan {
-        logical_id: id.to_owned(),
-        name: resolver.name_of(id, resource, "TableName")?,
-        key_schema,
+    let request = CreateTableRequest {
+        table_name: resolver.name_of(id, resource, "TableName")?,
         attribute_definitions,
-        pay_per_request,
+        key_schema,
+        billing_mode: Some(billing_mode(pay_per_request)),
         provisioned_throughput,
-        stream,
-        class,
-        deletion_protection,
-        on_demand,
-        warm,
-    })
+        stream_specification: stream.map(StreamSpecification::enabled),
+        table_class,
+        deletion_protection_enabled,
+        warm_throughput: warm.map(|[read_units_per_second, write_units_per_second]| WarmThroughput {
+            read_units_per_second,
+            write_units_per_second,
+        }),
+        on_demand_throughput: on_demand.map(|[max_read_request_units, max_write_request_units]| OnDemandThroughput {
+            max_read_request_units,
+            max_write_request_units,
+        }),
+        ..CreateTableRequest::default()
+    };
+    Ok(TablePlan { logical_id: id.to_owned(), request })
+}
+
+fn billing_mode(pay_per_request: bool) -> BillingMode {
+    if pay_per_request { BillingMode::PayPerRequest } else { BillingMode::Provisioned }
 }
 
 pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, resolver.globals("SimpleTable"))?;
     properties.without_effect(&["TableName", "Tags"]);
     properties.not_applied(&["SSESpecification", "PointInTimeRecoverySpecification"]);
-    let (name, kind) = match properties.map("PrimaryKey")? {
+    let (attribute_name, attribute_type) = match properties.map("PrimaryKey")? {
         Some(mut key) => {
-            let types = [("String", AttributeType::S), ("Number", AttributeType::N), ("Binary", AttributeType::B)];
+            let types = [("String", ScalarType::S), ("Number", ScalarType::N), ("Binary", ScalarType::B)];
             let name = key.text("Name")?.unwrap_or_else(|| "id".to_owned());
-            let kind = key.word("Type", &types)?.unwrap_or(AttributeType::S);
+            let kind = key.word("Type", &types)?.unwrap_or(ScalarType::S);
             key.finish();
             (name, kind)
         }
-        None => ("id".to_owned(), AttributeType::S),
+        None => ("id".to_owned(), ScalarType::S),
     };
     let provisioned_throughput = throughput(&mut properties)?;
     properties.finish();
-    Ok(TablePlan {
-        logical_id: id.to_owned(),
-        name: resolver.name_of(id, resource, "TableName")?,
-        key_schema: vec![(name.clone(), KeyType::Hash)],
-        attribute_definitions: vec![(name, kind)],
-        pay_per_request: provisioned_throughput.is_none(),
+    let request = CreateTableRequest {
+        table_name: resolver.name_of(id, resource, "TableName")?,
+        key_schema: vec![KeySchemaElement { attribute_name: attribute_name.clone(), key_type: KeyType::Hash }],
+        attribute_definitions: vec![AttributeDefinition { attribute_name, attribute_type }],
+        billing_mode: Some(billing_mode(provisioned_throughput.is_none())),
         provisioned_throughput,
-        stream: None,
-        class: None,
-        deletion_protection: None,
-        on_demand: Units::default(),
-        warm: Units::default(),
-    })
+        ..CreateTableRequest::default()
+    };
+    Ok(TablePlan { logical_id: id.to_owned(), request })
 }
 
-fn throughput(properties: &mut Properties<'_>) -> Result<Option<(u64, u64)>, TemplateError> {
+fn throughput(properties: &mut Properties<'_>) -> Result<Option<ProvisionedThroughput>, TemplateError> {
     let Some(mut throughput) = properties.map("ProvisionedThroughput")? else { return Ok(None) };
     let read = throughput.integer("ReadCapacityUnits", 1, limits::CAPACITY_UNITS_MAX)?;
     let write = throughput.integer("WriteCapacityUnits", 1, limits::CAPACITY_UNITS_MAX)?;
-    let read = read.ok_or_else(|| throughput.missing("ReadCapacityUnits"))?;
-    let write = write.ok_or_else(|| throughput.missing("WriteCapacityUnits"))?;
+    let read_capacity_units = read.ok_or_else(|| throughput.missing("ReadCapacityUnits"))?;
+    let write_capacity_units = write.ok_or_else(|| throughput.missing("WriteCapacityUnits"))?;
     throughput.finish();
-    Ok(Some((read as u64, write as u64)))
+    Ok(Some(ProvisionedThroughput { read_capacity_units, write_capacity_units }))
 }
 
+/// Units of reading and of writing, each where it is given; `None`: neither is.
 fn units(
     properties: &mut Properties<'_>,
     name: &str,
     [read, write]: [&str; 2],
     [read_min, write_min]: [i64; 2],
-) -> Result<Units, TemplateError> {
-    let Some(mut given) = properties.map(name)? else { return Ok(Units::default()) };
-    let units =
-        Units { read: given.integer(read, read_min, i64::MAX)?, write: given.integer(write, write_min, i64::MAX)? };
+) -> Result<Option<[Option<i64>; 2]>, TemplateError> {
+    let Some(mut given) = properties.map(name)? else { return Ok(None) };
+    let units = [given.integer(read, read_min, i64::MAX)?, given.integer(write, write_min, i64::MAX)?];
     given.finish();
-    Ok(units)
+    Ok(units.iter().any(Option::is_some).then_some(units))
 }

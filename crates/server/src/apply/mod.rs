@@ -14,7 +14,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tailrace_api::tables::{DescribeTableRequest, TableDescription};
-use tailrace_core::{ApiError, ErrorCode};
+use tailrace_core::ErrorCode;
 use tailrace_engine::{Caller, Db, ops};
 use tailrace_lambda::Functions;
 
@@ -22,7 +22,7 @@ use crate::functions;
 use crate::mappings::Mappings;
 use crate::template::{MappingPlan, Plan, Source};
 use record::{Record, RecordedMapping};
-use table::{Changes, create_request};
+use table::{Changes, creation};
 
 /// A plan that can be applied, as far as can be known before the first change.
 struct Checked {
@@ -53,7 +53,7 @@ pub async fn begin(plan: Plan, db: &Db, functions: &Functions, tell: impl Fn(Str
 async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, String> {
     let mut tables = BTreeMap::new();
     for table in &plan.tables {
-        let described = describe(db, &table.name).await.map_err(|e| format!("table {}: {e}", table.name))?;
+        let described = describe(db, table.name()).await.map_err(|e| format!("table {}: {e}", table.name()))?;
         if let Some(there) = described {
             tables.insert(table.logical_id.clone(), table::changes(table, &there)?);
         }
@@ -85,11 +85,9 @@ async fn tables_and_functions(
     let Checked { plan, mut tables, before } = checked;
     let mut streams = BTreeMap::new();
     for table in &plan.tables {
-        let failed = |e: ApiError| format!("table {}: {e}", table.name);
+        let failed = |e: tailrace_core::ApiError| format!("table {}: {e}", table.name());
         match tables.remove(&table.logical_id) {
-            None => {
-                ops::create_table(db, create_request(table), &Caller::default()).await.map_err(failed)?;
-            }
+            None => drop(ops::create_table(db, creation(table), &Caller::default()).await.map_err(failed)?),
             Some(changes) => {
                 for update in changes.updates {
                     ops::update_table(db, update, &Caller::default()).await.map_err(failed)?;
@@ -97,8 +95,8 @@ async fn tables_and_functions(
                 changes.notices.into_iter().for_each(&tell);
             }
         }
-        let described = describe(db, &table.name).await.map_err(failed)?;
-        if let Some(arn) = described.and_then(|table| table.latest_stream_arn) {
+        let described = describe(db, table.name()).await.map_err(failed)?;
+        if let Some(arn) = described.and_then(|described| described.latest_stream_arn) {
             streams.insert(table.logical_id.clone(), arn);
         }
     }
@@ -162,7 +160,7 @@ fn is_same(one: &RecordedMapping, other: &RecordedMapping) -> bool {
 }
 
 /// The table's description; `None`: there is no such table.
-async fn describe(db: &Db, name: &str) -> Result<Option<TableDescription>, ApiError> {
+async fn describe(db: &Db, name: &str) -> Result<Option<TableDescription>, tailrace_core::ApiError> {
     match ops::describe_table(db, DescribeTableRequest::of(name), &Caller::default()).await {
         Ok(answer) => Ok(Some(answer.table)),
         Err(error) if error.code == ErrorCode::ResourceNotFoundException => Ok(None),

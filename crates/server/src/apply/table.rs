@@ -1,21 +1,34 @@
-//! One table of a template against the table that is there: what stops the start, what is changed, what is told. Pure.
+//! One table of a template against the table that is there: what stops the start, what is changed, what is told.
+//!
+//! Pure: descriptions and requests.
 
 use tailrace_api::tables::{
-    AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, OnDemandThroughput,
-    ProvisionedThroughput, StreamSpecification, TableClass, TableDescription, UpdateTableRequest, WarmThroughput,
+    AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, OnDemandThroughput, ProvisionedThroughput,
+    TableClass, TableDescription, UpdateTableRequest, WarmThroughput,
 };
-use tailrace_core::ViewType;
-use tailrace_core::key::ScalarType;
-use tailrace_template as template;
-use tailrace_template::TablePlan;
+
+use crate::template::TablePlan;
+
+/// Units of a table that is billed by units, where the template gives none. Ours: the smallest that the service's console proposes.
+const DEFAULT_UNITS: ProvisionedThroughput = ProvisionedThroughput { read_capacity_units: 5, write_capacity_units: 5 };
 
 /// What a table needs to become what the template says.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
-    /// Requests of UpdateTable, in order.
+    /// What changes it, in order.
     pub updates: Vec<UpdateTableRequest>,
     /// What is told: one line each.
     pub notices: Vec<String>,
+}
+
+/// What makes the table of a plan.
+pub fn creation(table: &TablePlan) -> CreateTableRequest {
+    CreateTableRequest { provisioned_throughput: units(table), ..table.request.clone() }
+}
+
+/// The units of a table that is billed by units.
+fn units(table: &TablePlan) -> Option<ProvisionedThroughput> {
+    (!table.is_on_demand()).then(|| table.request.provisioned_throughput.unwrap_or(DEFAULT_UNITS))
 }
 
 /// Compares the plan with the description of the table that is there.
@@ -23,23 +36,20 @@ pub struct Changes {
 /// # Errors
 /// One line: the table cannot become what the template says without a loss.
 pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, String> {
-    let (name, at) = (&table.name, format!("Resources.{}.Properties", table.logical_id));
-    let request = create_request(table);
-    let has = key(
-        there.key_schema.as_deref().unwrap_or_default(),
-        there.attribute_definitions.as_deref().unwrap_or_default(),
-    );
-    let wants = key(&request.key_schema, &request.attribute_definitions);
+    let (name, at) = (table.name(), format!("Resources.{}.Properties", table.logical_id));
+    let request = &table.request;
+    let has = key(there.key_schema.as_deref(), there.attribute_definitions.as_deref());
+    let wants = key(Some(&request.key_schema), Some(&request.attribute_definitions));
     if has != wants {
         return Err(format!(
             "{at}.KeySchema: the key of the table {name} is {has}, and the template asks for {wants}; a key cannot be \
              changed: delete the table with its items, or name another table in the template"
         ));
     }
-    let mut changes = Changes::default();
-    match (view(there.stream_specification), view(request.stream_specification)) {
+    let mut changes = Changes { updates: updates(table, there), notices: Vec::new() };
+    let view_there = there.stream_specification.and_then(|stream| stream.stream_view_type);
+    match (view_there.map(|view| view.name()), table.stream().map(|view| view.name())) {
         (Some(has), Some(wants)) if has != wants => {
-            let (has, wants) = (has.name(), wants.name());
             return Err(format!(
                 "{at}.StreamSpecification.StreamViewType: the stream of the table {name} is {has}, and the template asks for \
                  {wants}; that takes a new stream, and cuts the readers of this one off: write {has} in the template, or \
@@ -47,156 +57,100 @@ pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, S
             ));
         }
         (Some(has), None) => changes.notices.push(format!(
-            "{at}: the table {name} has a stream ({}) that the template does not ask for; it is kept",
-            has.name()
+            "{at}: the table {name} has a stream ({has}) that the template does not ask for; it is kept"
         )),
         _ => {}
     }
-    changes.updates = updates(table, &request, there);
-    match warm(request.warm_throughput, there) {
+    match warm_throughput(table, there) {
         Warm::Enough => {}
-        Warm::More => {
+        Warm::LessIsWanted => {
             let notice = format!("{at}.WarmThroughput: the table {name} has more; it cannot be decreased, and is kept");
             changes.notices.push(notice);
         }
-        Warm::Less(wants) => {
-            changes.updates.push(UpdateTableRequest { warm_throughput: Some(wants), ..UpdateTableRequest::of(name) });
+        Warm::MoreIsWanted(wanted) => {
+            changes.updates.push(UpdateTableRequest { warm_throughput: Some(wanted), ..UpdateTableRequest::of(name) });
         }
     }
     Ok(changes)
 }
 
 /// One request for each thing that differs: the API takes few of them together.
-fn updates(table: &TablePlan, request: &CreateTableRequest, there: &TableDescription) -> Vec<UpdateTableRequest> {
+fn updates(table: &TablePlan, there: &TableDescription) -> Vec<UpdateTableRequest> {
+    let (request, nothing) = (&table.request, UpdateTableRequest::of(table.name()));
     let mut updates = Vec::new();
-    let none = || UpdateTableRequest::of(&table.name);
-    let on_demand = |mode: Option<BillingMode>| mode == Some(BillingMode::PayPerRequest);
-    let on_demand_there = on_demand(there.billing_mode_summary.as_ref().map(|summary| summary.billing_mode));
-    let (billing_mode, provisioned_throughput) = (request.billing_mode, request.provisioned_throughput);
-    let units = &there.provisioned_throughput;
-    let has = ProvisionedThroughput {
-        read_capacity_units: units.read_capacity_units,
-        write_capacity_units: units.write_capacity_units,
+    let billed = there.billing_mode_summary.as_ref().map(|summary| summary.billing_mode);
+    let (billing_mode, provisioned_throughput) = (request.billing_mode, units(table));
+    let units_there = ProvisionedThroughput {
+        read_capacity_units: there.provisioned_throughput.read_capacity_units,
+        write_capacity_units: there.provisioned_throughput.write_capacity_units,
     };
-    match (on_demand(billing_mode), on_demand_there) {
-        (true, false) => updates.push(UpdateTableRequest { billing_mode, ..none() }),
-        (false, true) => updates.push(UpdateTableRequest { billing_mode, provisioned_throughput, ..none() }),
-        (false, false) if table.provisioned_throughput.is_some() && provisioned_throughput != Some(has) => {
-            updates.push(UpdateTableRequest { provisioned_throughput, ..none() });
+    match (table.is_on_demand(), billed == Some(BillingMode::PayPerRequest)) {
+        (true, false) => updates.push(UpdateTableRequest { billing_mode, ..nothing.clone() }),
+        (false, true) => {
+            updates.push(UpdateTableRequest { billing_mode, provisioned_throughput, ..nothing.clone() });
+        }
+        (false, false) if request.provisioned_throughput.is_some_and(|units| units != units_there) => {
+            updates.push(UpdateTableRequest { provisioned_throughput, ..nothing.clone() });
         }
         _ => {}
     }
     let class_there = there.table_class_summary.as_ref().map_or(TableClass::Standard, |summary| summary.table_class);
     if request.table_class.is_some_and(|class| class != class_there) {
-        updates.push(UpdateTableRequest { table_class: request.table_class, ..none() });
+        updates.push(UpdateTableRequest { table_class: request.table_class, ..nothing.clone() });
     }
-    let limits = there.on_demand_throughput.clone().unwrap_or_default();
-    let holds = |wants: Option<i64>, has: Option<i64>| wants.is_none() || wants == has;
-    if request.on_demand_throughput.is_some_and(|wants| {
-        !holds(wants.max_read_request_units, limits.max_read_request_units)
-            || !holds(wants.max_write_request_units, limits.max_write_request_units)
-    }) {
-        updates.push(UpdateTableRequest { on_demand_throughput: request.on_demand_throughput, ..none() });
+    let limits_there = there.on_demand_throughput.clone().unwrap_or_default();
+    let is_limited_otherwise = |wants: &OnDemandThroughput| {
+        differs(wants.max_read_request_units, limits_there.max_read_request_units)
+            || differs(wants.max_write_request_units, limits_there.max_write_request_units)
+    };
+    if request.on_demand_throughput.as_ref().is_some_and(is_limited_otherwise) {
+        updates.push(UpdateTableRequest { on_demand_throughput: request.on_demand_throughput, ..nothing.clone() });
     }
-    if request.deletion_protection_enabled.is_some_and(|wants| wants != there.deletion_protection_enabled) {
+    if differs(request.deletion_protection_enabled, Some(there.deletion_protection_enabled)) {
         let deletion_protection_enabled = request.deletion_protection_enabled;
-        updates.push(UpdateTableRequest { deletion_protection_enabled, ..none() });
+        updates.push(UpdateTableRequest { deletion_protection_enabled, ..nothing.clone() });
     }
-    if request.stream_specification.is_some() && view(there.stream_specification).is_none() {
-        updates.push(UpdateTableRequest { stream_specification: request.stream_specification, ..none() });
+    if table.stream().is_some() && there.stream_specification.is_none_or(|stream| !stream.stream_enabled) {
+        updates.push(UpdateTableRequest { stream_specification: request.stream_specification, ..nothing });
     }
     updates
 }
 
-/// The warm throughput of the table that is there, beside what the template asks for.
-enum Warm {
-    /// It is what the template asks for, or that asks for nothing.
-    Enough,
-    /// Something of it is more.
-    More,
-    /// Something of it is less: what to ask for.
-    Less(WarmThroughput),
+/// Whether something is asked for that is not so.
+fn differs<T: PartialEq>(wants: Option<T>, has: Option<T>) -> bool {
+    wants.is_some() && wants != has
 }
 
-fn warm(wants: Option<WarmThroughput>, there: &TableDescription) -> Warm {
-    let (Some(wants), Some(has)) = (wants, &there.warm_throughput) else { return Warm::Enough };
-    // A member that is left out is asked for with its least value.
+/// The warm throughput of a table against the one that is asked for.
+enum Warm {
+    Enough,
+    LessIsWanted,
+    MoreIsWanted(WarmThroughput),
+}
+
+fn warm_throughput(table: &TablePlan, there: &TableDescription) -> Warm {
+    let (Some(wants), Some(has)) = (table.request.warm_throughput, there.warm_throughput.as_ref()) else {
+        return Warm::Enough;
+    };
+    // A member that is left out is asked for with what there is.
     let read = wants.read_units_per_second.unwrap_or(has.read_units_per_second);
     let write = wants.write_units_per_second.unwrap_or(has.write_units_per_second);
     if read < has.read_units_per_second || write < has.write_units_per_second {
-        Warm::More
+        Warm::LessIsWanted
     } else if read > has.read_units_per_second || write > has.write_units_per_second {
-        Warm::Less(WarmThroughput { read_units_per_second: Some(read), write_units_per_second: Some(write) })
+        Warm::MoreIsWanted(WarmThroughput { read_units_per_second: Some(read), write_units_per_second: Some(write) })
     } else {
         Warm::Enough
     }
 }
 
-fn view(specification: Option<StreamSpecification>) -> Option<ViewType> {
-    specification.filter(|stream| stream.stream_enabled).and_then(|stream| stream.stream_view_type)
-}
-
-/// The key of a description or of a request, for a reader: `a (S, HASH), b (N, RANGE)`.
-fn key(elements: &[KeySchemaElement], definitions: &[AttributeDefinition]) -> String {
+/// A key for a reader: `a (S, HASH), b (N, RANGE)`.
+fn key(schema: Option<&[KeySchemaElement]>, definitions: Option<&[AttributeDefinition]>) -> String {
     let element = |element: &KeySchemaElement| {
-        let name = &element.attribute_name;
-        let definition = definitions.iter().find(|definition| definition.attribute_name == *name);
+        let of_it = |definition: &&AttributeDefinition| definition.attribute_name == element.attribute_name;
+        let definition = definitions.unwrap_or_default().iter().find(of_it);
         let kind = definition.map_or("?", |definition| definition.attribute_type.name());
-        format!("{name} ({kind}, {})", element.key_type.name())
+        format!("{} ({}, {})", element.attribute_name, kind, element.key_type.name())
     };
-    elements.iter().map(element).collect::<Vec<_>>().join(", ")
-}
-
-/// The CreateTable request of a plan.
-pub fn create_request(table: &TablePlan) -> CreateTableRequest {
-    let key_schema = table.key_schema.iter().map(|(name, role)| KeySchemaElement {
-        attribute_name: name.clone(),
-        key_type: match role {
-            template::KeyType::Hash => KeyType::Hash,
-            template::KeyType::Range => KeyType::Range,
-        },
-    });
-    let attribute_definitions = table.attribute_definitions.iter().map(|(name, kind)| AttributeDefinition {
-        attribute_name: name.clone(),
-        attribute_type: match kind {
-            template::AttributeType::S => ScalarType::S,
-            template::AttributeType::N => ScalarType::N,
-            template::AttributeType::B => ScalarType::B,
-        },
-    });
-    let (billing_mode, provisioned_throughput) = match table.pay_per_request {
-        true => (BillingMode::PayPerRequest, None),
-        false => {
-            let (read, write) = table.provisioned_throughput.unwrap_or((5, 5));
-            let units = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
-            let throughput =
-                ProvisionedThroughput { read_capacity_units: units(read), write_capacity_units: units(write) };
-            (BillingMode::Provisioned, Some(throughput))
-        }
-    };
-    let on_demand = OnDemandThroughput {
-        max_read_request_units: table.on_demand.read,
-        max_write_request_units: table.on_demand.write,
-    };
-    let warm = WarmThroughput { read_units_per_second: table.warm.read, write_units_per_second: table.warm.write };
-    CreateTableRequest {
-        table_name: table.name.clone(),
-        key_schema: key_schema.collect(),
-        attribute_definitions: attribute_definitions.collect(),
-        billing_mode: Some(billing_mode),
-        provisioned_throughput,
-        stream_specification: table.stream.map(|view| {
-            StreamSpecification::enabled(match view {
-                template::ViewType::KeysOnly => ViewType::KeysOnly,
-                template::ViewType::NewImage => ViewType::NewImage,
-                template::ViewType::OldImage => ViewType::OldImage,
-                template::ViewType::NewAndOldImages => ViewType::NewAndOldImages,
-            })
-        }),
-        table_class: table.class.and_then(TableClass::parse),
-        deletion_protection_enabled: table.deletion_protection,
-        on_demand_throughput: (!on_demand.is_empty()).then_some(on_demand),
-        warm_throughput: (!warm.is_empty()).then_some(warm),
-        ..CreateTableRequest::default()
-    }
+    schema.unwrap_or_default().iter().map(element).collect::<Vec<_>>().join(", ")
 }

@@ -78,13 +78,13 @@ fn code_that_is_not_there_is_told_at_start() {
 fn a_malformed_template_names_its_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     for (name, text, expected) in [
-        ("t.yaml", "Resources:\n  A: {}\n  A: {}\n", "Resources: the key \"A\" is given twice at line 2 column 3"),
+        ("t.yaml", "Resources:\n  A: {}\n  A: {}\n", "Resources: the key \"A\" is given twice at line 3 column 3"),
         ("t.json", "{\"Resources\":\n {\"A\": {},\n \"A\": {}}}", "the key \"A\" is given twice at line 2"),
         ("t.json", "{\"Resources\":\n {\"A\": }}", "expected value at line 2 column 8"),
         (
             "t.yaml",
             "Resources:\n  - A: [\n",
-            "did not find expected node content at line 3 column 1, while parsing a flow node",
+            "while parsing a node, did not find expected node content at line 3 column 1",
         ),
         ("t.yaml", "[]", "a map with Resources is expected"),
     ] {

@@ -4,10 +4,11 @@
 //! bytes, in the queue and in the log, before it is queued; what a body saw, of rows and of shards, is what there is at the
 //! commit's place in the queue.
 //!
-//! A body runs again only if there was no room at once for what it wrote (a commit takes one unit before it knows, and the
+//! A body runs again only if a declared row had to be fetched from the disk, if there was no room at once for what it wrote (a commit takes one unit before it knows, and the
 //! rest, if it needs more, without waiting), or if shards that it declared were changed under it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -16,7 +17,8 @@ use tailrace_core::limits::{COMMIT_ID_LIFE_MS, COMMIT_QUEUE_UNIT_BYTES, COMMIT_Q
 use tailrace_store::keyspace::CommitKey;
 use tailrace_store::shards::{ShardTable, shared_numbers};
 use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Key, Outcome, Reads, ShardState, StoreError, StreamId, Write,
+    CommitBody, CommitId, CommitReceipt, CommitRequest, Declared, Key, Outcome, Reads, ShardState, StoreError,
+    StreamId, Write,
 };
 
 use super::read;
@@ -68,6 +70,8 @@ impl Room {
 
 /// What became of one run of a commit's body.
 enum Ran {
+    /// Declared keys are not in memory: fetch them and run the body again.
+    NeedsRead,
     /// The body's writes need this much room: get it and run the body again.
     NeedsRoom(usize),
     Enqueued(tokio::sync::oneshot::Receiver<Reply>),
@@ -78,11 +82,21 @@ enum Ran {
 }
 
 /// Makes a commit.
-pub(crate) async fn submit(shared: &Shared, mut request: CommitRequest<'_>) -> Result<CommitReceipt, StoreError> {
+pub(crate) async fn submit(shared: &Arc<Shared>, request: CommitRequest<'_>) -> Result<CommitReceipt, StoreError> {
+    let CommitRequest { mut declared, mut body } = request;
+    let with_id: Vec<Key>;
+    if let Some(id) = declared.id {
+        with_id = declared.exclusive.iter().cloned().chain([CommitKey { id }.encode()]).collect();
+        declared.exclusive = &with_id;
+    }
     let mut bytes = COMMIT_QUEUE_UNIT_BYTES;
+    let mut fetched = None;
     loop {
         let room = take_room(shared, bytes).await?;
-        match shared.checked(run(shared, &mut request, room))? {
+        match shared.checked(run(shared, declared, &mut body, room, fetched.as_ref()))? {
+            Ran::NeedsRead => {
+                fetched = Some(read::fetch(shared, declared.shared.iter().chain(declared.exclusive)).await?);
+            }
             Ran::NeedsRoom(needed) => bytes = needed,
             Ran::Nothing(read) => {
                 shared.wait_settled(read).await?;
@@ -97,19 +111,19 @@ pub(crate) async fn submit(shared: &Shared, mut request: CommitRequest<'_>) -> R
     }
 }
 
-/// Runs the body under its latches, and enqueues what it decides. Short and blocking: never across an await.
-fn run(shared: &Shared, request: &mut CommitRequest<'_>, mut room: Room) -> Result<Ran, StoreError> {
-    let declared = request.declared;
-    let with_id: Vec<Key>;
-    let exclusive = match declared.id {
-        None => declared.exclusive,
-        Some(id) => {
-            with_id = declared.exclusive.iter().cloned().chain([CommitKey { id }.encode()]).collect();
-            &with_id
-        }
+/// Runs the body under its latches, and enqueues what it decides. Short and blocking: never across an await. The row of the
+/// commit's id, if it has one, is the last of the exclusive keys.
+fn run(
+    shared: &Shared,
+    declared: Declared<'_>,
+    body: &mut CommitBody<'_>,
+    mut room: Room,
+    fetched: Option<&read::Fetched>,
+) -> Result<Ran, StoreError> {
+    let _latched = shared.latches.take(declared.shared, declared.exclusive);
+    let Some(mut values) = read::declared(shared, declared.shared, declared.exclusive, fetched)? else {
+        return Ok(Ran::NeedsRead);
     };
-    let _latched = shared.latches.take(declared.shared, exclusive);
-    let mut values = read::declared(shared, declared.shared, exclusive)?;
     let mut moment = Moment::of(&shared.queue.lock(), declared.streams);
     let now_ms = shared.clock.now_ms().max(moment.last_ms);
     if let Some(id) = declared.id {
@@ -122,7 +136,7 @@ fn run(shared: &Shared, request: &mut CommitRequest<'_>, mut room: Room) -> Resu
     }
     loop {
         let reads = Reads { shared: &values.shared, exclusive: &values.exclusive, streams: &moment.streams, now_ms };
-        let Some(mut writes) = (request.body)(&reads).filter(|writes| !writes.is_empty()) else {
+        let Some(mut writes) = body(&reads).filter(|writes| !writes.is_empty()) else {
             return Ok(Ran::Nothing(values.newest_read.max(moment.newest_read)));
         };
         if let Some(id) = declared.id {
@@ -190,11 +204,18 @@ impl Moment {
 }
 
 /// What became of the commit of an id.
-pub(super) async fn outcome(shared: &Shared, id: CommitId) -> Result<Outcome, StoreError> {
+pub(super) async fn outcome(shared: &Arc<Shared>, id: CommitId) -> Result<Outcome, StoreError> {
     let keys = [CommitKey { id }.encode()];
-    let found = {
-        let _latched = shared.latches.take(&keys, &[]);
-        shared.checked(read::declared(shared, &keys, &[]))?
+    let mut fetched = None;
+    let found = loop {
+        let found = {
+            let _latched = shared.latches.take(&keys, &[]);
+            shared.checked(read::declared(shared, &keys, &[], fetched.as_ref()))?
+        };
+        match found {
+            Some(found) => break found,
+            None => fetched = Some(read::fetch(shared, keys.iter()).await?),
+        }
     };
     if id.is_forgotten(shared.clock.now_ms().max(shared.queue.lock().last_ms)) {
         return Ok(Outcome::Unknown);

@@ -8,6 +8,7 @@
 
 mod commit;
 mod read;
+pub(crate) mod readers;
 #[cfg(test)]
 mod tests;
 
@@ -120,6 +121,7 @@ impl EmbeddedEngine {
             tree,
             latches: latches::Latches::new(),
             overlay: overlay::Overlay::new(),
+            readers: readers::Readers::new(),
             queue: Mutex::new(queue),
             filled: Condvar::new(),
             room: Arc::new(Semaphore::new(limits::COMMIT_QUEUE_UNITS_MAX as usize)),
@@ -170,6 +172,7 @@ impl EmbeddedEngine {
         self.shared.abandon(&StoreError::Closed);
         self.shared.stop.store(true, Ordering::Release);
         self.shared.wake_keeper(|_| ());
+        self.shared.readers.close();
         for thread in threads {
             let _panicked = thread.join();
         }
@@ -201,13 +204,18 @@ fn start(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreError> {
             .map_err(|error| StoreError::Io(format!("cannot start the thread {name}: {error}")))
     };
     let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| shared.clone());
-    Ok(vec![
+    let mut threads = vec![
         spawn("committer", Box::new(move || pipeline::run_committer(&committer, &to_applier)))?,
         spawn("applier", Box::new(move || pipeline::run_applier(&applier, &groups)))?,
         spawn("flusher", Box::new(move || pipeline::run_flusher(&flusher)))?,
         spawn("compactor", Box::new(move || pipeline::run_compactor(&compactor)))?,
         spawn("reclaimer", Box::new(move || pipeline::run_reclaimer(&reclaimer)))?,
-    ])
+    ];
+    for _ in 0..limits::READER_THREADS {
+        let reader = shared.clone();
+        threads.push(spawn("reader", Box::new(move || reader.readers.serve()))?);
+    }
+    Ok(threads)
 }
 
 /// Brings the tree up to the end of the log. Memory stays bounded: full memtables are flushed on the way.

@@ -5,14 +5,15 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! Values that engines write (shards, counters, ranges to reclaim) have their codec beside their key; those of the layers
-//! above are opaque here. It does not encode key attributes (`tailrace_core` does).
+//! Values that engines write (shards, counters, ranges to reclaim), and marks, have their codec beside their key; other
+//! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
 mod commit;
 mod counter;
 mod deleted_table;
 mod function;
+mod idempotency;
 mod item;
 mod mapping;
 mod parked;
@@ -34,6 +35,7 @@ pub use commit::CommitKey;
 pub use counter::CounterKey;
 pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
+pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use item::{ItemKey, ItemSet, SortBounds};
 pub use mapping::MappingKey;
 pub use parked::ParkedKey;
@@ -75,15 +77,17 @@ pub enum KeyKind {
     Reclaim = 0x0b,
     /// [`DeletedTableKey`]: a deleted table whose items are still to be handed to `Engine::reclaim`.
     DeletedTable = 0x0c,
+    /// [`IdempotencyKey`]: what was done once and must not be done again, by scope and token.
+    Idempotency = 0x0d,
     /// [`CommitKey`]: a commit that had an id. Written by the engines only.
-    Commit = 0x0d,
+    Commit = 0x0e,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 14] = [
+    pub const ALL: [KeyKind; 15] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -96,6 +100,7 @@ impl KeyKind {
         KeyKind::Parked,
         KeyKind::Reclaim,
         KeyKind::DeletedTable,
+        KeyKind::Idempotency,
         KeyKind::Commit,
         KeyKind::Item,
     ];

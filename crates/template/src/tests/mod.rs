@@ -6,7 +6,22 @@ mod texts;
 
 use std::path::Path;
 
+use tailrace_api::tables::{
+    AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, ProvisionedThroughput,
+    StreamSpecification,
+};
+use tailrace_core::ViewType;
+use tailrace_core::key::ScalarType;
+
 use super::*;
+
+fn key(name: &str, key_type: KeyType) -> KeySchemaElement {
+    KeySchemaElement { attribute_name: name.to_owned(), key_type }
+}
+
+fn attribute(name: &str, attribute_type: ScalarType) -> AttributeDefinition {
+    AttributeDefinition { attribute_name: name.to_owned(), attribute_type }
+}
 
 fn plan_with(text: &str, options: &Options) -> Result<Plan, TemplateError> {
     let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Yaml };
@@ -90,16 +105,14 @@ fn a_sam_template_becomes_a_plan() {
         plan.tables,
         [TablePlan {
             logical_id: "GameScores".into(),
-            name: "GameScores".into(),
-            key_schema: vec![("UserId".into(), KeyType::Hash)],
-            attribute_definitions: vec![("UserId".into(), AttributeType::S)],
-            pay_per_request: true,
-            provisioned_throughput: None,
-            stream: Some(ViewType::NewAndOldImages),
-            class: None,
-            deletion_protection: None,
-            on_demand: Units::default(),
-            warm: Units::default(),
+            request: CreateTableRequest {
+                table_name: "GameScores".into(),
+                key_schema: vec![key("UserId", KeyType::Hash)],
+                attribute_definitions: vec![attribute("UserId", ScalarType::S)],
+                billing_mode: Some(BillingMode::PayPerRequest),
+                stream_specification: Some(StreamSpecification::enabled(ViewType::NewAndOldImages)),
+                ..CreateTableRequest::default()
+            },
         }]
     );
     let [function] = plan.functions.as_slice() else { panic!("{:?}", plan.functions) };
@@ -160,11 +173,13 @@ fn plain_cloudformation_in_json_becomes_a_plan() {
         }}"#,
     );
     let table = &plan.tables[0];
-    assert_eq!(table.name, "tailrace-t");
-    assert_eq!(table.key_schema, [("h".into(), KeyType::Hash), ("r".into(), KeyType::Range)]);
-    assert_eq!(table.attribute_definitions, [("h".into(), AttributeType::B), ("r".into(), AttributeType::N)]);
-    assert_eq!((table.pay_per_request, table.provisioned_throughput), (false, Some((5, 6))));
-    assert_eq!(table.stream, Some(ViewType::KeysOnly));
+    assert_eq!(table.name(), "tailrace-t");
+    let request = &table.request;
+    assert_eq!(request.key_schema, [key("h", KeyType::Hash), key("r", KeyType::Range)]);
+    assert_eq!(request.attribute_definitions, [attribute("h", ScalarType::B), attribute("r", ScalarType::N)]);
+    let units = ProvisionedThroughput { read_capacity_units: 5, write_capacity_units: 6 };
+    assert_eq!((table.is_on_demand(), request.provisioned_throughput), (false, Some(units)));
+    assert_eq!(table.stream(), Some(ViewType::KeysOnly));
     let function = &plan.functions[0];
     assert_eq!((function.name.as_str(), function.code_dir.as_path()), ("worker", Path::new("/code/here")));
     assert_eq!((function.timeout_s, function.memory_mb, function.reserved_concurrency), (3, 128, Some(2)));
@@ -188,9 +203,10 @@ Resources:
     Properties: {TableName: bees, PrimaryKey: {Name: n, Type: Number}, SSESpecification: {SSEEnabled: true}}
 ",
     );
-    let seen: Vec<_> = plan.tables.iter().map(|table| (table.name.as_str(), &table.attribute_definitions[0])).collect();
+    let seen: Vec<_> =
+        plan.tables.iter().map(|table| (table.name(), table.request.attribute_definitions[0].clone())).collect();
     // An id that is too short for a table's name gets the stack's name, as the names have that CloudFormation makes.
-    assert_eq!(seen, [("tailrace-A", &("id".into(), AttributeType::S)), ("bees", &("n".into(), AttributeType::N))]);
+    assert_eq!(seen, [("tailrace-A", attribute("id", ScalarType::S)), ("bees", attribute("n", ScalarType::N))]);
     assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: not applied"]);
 }
 

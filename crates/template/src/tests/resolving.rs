@@ -32,7 +32,7 @@ Resources:
     Properties: {{TableName: other}}
 "#
     );
-    plan_with(&text, options).map(|plan| plan.tables[0].name.clone())
+    plan_with(&text, options).map(|plan| plan.tables[0].name().to_owned())
 }
 
 #[test]
@@ -118,7 +118,7 @@ Resources:
   B: {Type: AWS::Serverless::SimpleTable, Condition: Always}
 ",
     );
-    assert_eq!(plan.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["tailrace-B"]);
+    assert_eq!(plan.tables.iter().map(|table| table.name()).collect::<Vec<_>>(), ["tailrace-B"]);
 }
 
 #[test]

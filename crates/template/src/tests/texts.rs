@@ -118,7 +118,7 @@ Resources:
   B: {Type: AWS::Serverless::SimpleTable, Properties: {<<: [*b, *a], Foo: !Ref AWS::NoValue}}
 ";
     let plan = plan(template);
-    assert_eq!(plan.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(plan.tables.iter().map(|table| table.name()).collect::<Vec<_>>(), ["first", "second"]);
     assert_eq!(plan.skipped, Vec::<String>::new());
 }
 
@@ -126,4 +126,75 @@ Resources:
 fn a_byte_order_mark_is_no_text() {
     plan_with("\u{feff}Resources: {}", &Options::default()).unwrap();
     parse("\u{feff}{\"Resources\": {}}", Format::Json, Path::new("/app"), &Options::default()).unwrap();
+}
+
+#[test]
+fn a_dash_alone_is_a_text() {
+    for (written, expected) in [
+        ("!Join [-, [a, b]]", "a-b"),
+        ("!Join [ -, [a, b]]", "a-b"),
+        ("!Join ['-,', [a, b]]", "a-,b"),
+        ("!Join [\", -]\", [a, b]]", "a, -]b"),
+        ("!Join [x -, [a, b]]", "ax -b"),
+        ("!Join [\u{E000}, [a, -]]", "a\u{E000}-"),
+        ("!Select [0, [-]]", "-"),
+    ] {
+        assert_eq!(variable(written, "", false), expected, "{written}");
+    }
+    let block = function_with(
+        "Environment:\n        Variables:\n          VALUE: |\n            - [-, {-}]\n            -, -\n",
+    );
+    let function = &plan(&block).functions[0];
+    assert_eq!(function.environment["VALUE"], Text::literal("- [-, {-}]\n-, -\n"));
+}
+
+#[test]
+fn what_is_wrong_with_a_text_is_told_with_its_place() {
+    let malformed = |text: &str| match plan_with(text, &Options::default()) {
+        Err(TemplateError::Malformed(message)) => message,
+        other => panic!("{text}: {other:?}"),
+    };
+    for (text, expected) in [
+        (
+            "Resources:\n  A:\n    Type: x\n    Type: y\n",
+            "Resources.A: the key \"Type\" is given twice at line 4 column 5",
+        ),
+        ("Resources:\n  A: {a: 1, a: 2}", "Resources.A: the key \"a\" is given twice at line 2 column 13"),
+        ("A: {<<: {}, <<: {}}", "A: the key \"<<\" is given twice at line 1 column 13"),
+        ("A:\n  <<: 5", "A: a map is expected behind `<<`, not 5 at line 2 column 3"),
+        ("A: {[a]: 1}", "A: a text is expected as a key at line 1 column 5"),
+        ("A: [&a [*a]]", "A.0.0: an alias stands inside of what it names at line 1 column 9"),
+        ("A: *none", "while parsing node, found unknown anchor at line 1 column 4"),
+        ("A: 1\n---\nB: 1", "there is more than one document at line 3 column 1"),
+        ("A: b: c", "mapping values are not allowed in this context at line 1 column 5"),
+    ] {
+        assert_eq!(malformed(text), expected, "{text}");
+    }
+    let nested = |open: &str, close: &str| format!("A: {}{}", open.repeat(200), close.repeat(200));
+    for text in [nested("[", "]"), nested("{a: ", "}")] {
+        let message = malformed(&text);
+        assert!(message.contains("maps and lists are nested too deeply at line 1"), "{message}");
+    }
+}
+
+/// Nine aliases of nine aliases of nine: a text of a few hundred bytes that stands for thousands of millions of values.
+#[test]
+fn aliases_cannot_blow_a_template_up() {
+    let mut text = "A0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..10 {
+        let aliases = vec![format!("*a{}", n - 1); 9].join(", ");
+        text += &format!("A{n}: &a{n} [{aliases}]\n");
+    }
+    let error = plan_with(&text, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("with its aliases the template has more than 500000 values at line 6"), "{error}");
+}
+
+proptest::proptest! {
+    /// Whatever a text is, it is read or refused.
+    #[test]
+    fn no_text_panics(words in proptest::collection::vec("[-:,\\[\\]{}&*!#|>'\"%@?~< a1\n\t\u{e9}\u{E000}]{0,3}", 0..40)) {
+        let text = words.concat();
+        let _ = plan_with(&text, &Options::default());
+        let _ = plan_with(&format!("Resources:\n  A: {text}"), &Options::default());
+    }
 }
