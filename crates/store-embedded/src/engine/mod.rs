@@ -7,6 +7,8 @@
 //! What it does not do: it reads no clock and draws no randomness but the given ones, and interprets no value.
 
 mod read;
+#[cfg(test)]
+mod read_tests;
 pub(crate) mod readers;
 #[cfg(test)]
 mod tests;
