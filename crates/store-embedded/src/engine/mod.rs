@@ -29,7 +29,7 @@ use tailrace_core::{Lsn, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::files::{FileLock, Files, RealFiles};
-use crate::log::{self, Log, LogSettings, LoggedWrite, Reservation, frame_bytes_bound};
+use crate::log::{Log, LogSettings, LoggedWrite, Reservation, frame_bytes_bound};
 use crate::pipeline::{Content, Keeper, Queue, Reply, Shared, Tail, Ticket, logged};
 use crate::tree::Tree;
 use crate::{directory, latches, overlay, pipeline, reclaim};
@@ -269,11 +269,14 @@ struct Room {
     bytes: usize,
 }
 
+/// Why nothing more may come into memory: what is there cannot go to the disk.
+fn refused_by_the_tree(shared: &Shared) -> Option<StoreError> {
+    shared.trouble.read().any().filter(|_| shared.is_behind()).cloned()
+}
+
 async fn take_room(shared: &Shared, bytes: usize) -> Result<Room, StoreError> {
-    if let Some(why) = shared.trouble.read().any()
-        && shared.is_behind()
-    {
-        return Err(why.clone());
+    if let Some(why) = refused_by_the_tree(shared) {
+        return Err(why);
     }
     let units = bytes.div_ceil(limits::COMMIT_QUEUE_UNIT_BYTES) as u32;
     let units = units.clamp(1, limits::COMMIT_QUEUE_UNITS_MAX);
@@ -377,6 +380,9 @@ fn bytes_bound(writes: &[Write]) -> usize {
     frame + writes.iter().map(|write| of(write) + AROUND_BYTES_MAX).sum::<usize>()
 }
 
+/// What the commit of a large item takes: the item, and both images of its record.
+const COMMIT_OF_AN_ITEM_BYTES: usize = 3 * limits::ITEM_BYTES_MAX;
+
 impl Engine for EmbeddedEngine {
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
         read::get(&self.shared, keys).boxed()
@@ -402,6 +408,10 @@ impl Engine for EmbeddedEngine {
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
         read::log(&self.shared, shard, after, records_max, bytes_max).boxed()
+    }
+
+    fn refuses_commits(&self) -> Option<StoreError> {
+        refused_by_the_tree(&self.shared).or_else(|| self.shared.log.refuses(COMMIT_OF_AN_ITEM_BYTES))
     }
 
     fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
@@ -482,19 +492,4 @@ impl Engine for EmbeddedEngine {
         }
         .boxed()
     }
-}
-
-/// Verifies a whole data directory that no process has open: every frame of the log, every file of the tree. Gives one
-/// line for each fault, with file and offset where there is one.
-///
-/// # Errors
-/// When the directory is in use or cannot be read at all.
-pub fn check(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
-    let path = path.as_ref();
-    let _lock = directory::enter_existing(&RealFiles, path)?;
-    let faults = log::check(&RealFiles, &path.join("log"))?;
-    let mut lines: Vec<String> =
-        faults.into_iter().map(|fault| format!("{}: offset {}: {}", fault.file, fault.offset, fault.detail)).collect();
-    lines.extend(crate::tree::damage::check(&path.join("tree")));
-    Ok(lines)
 }
