@@ -227,7 +227,7 @@ fn rows_that_come_to_light_when_files_are_dropped_are_not_taken_for_deleted() {
     for n in 100..200 {
         tombstones.insert(&key(n), 0, None, 9);
     }
-    let (tables, _) = tree.tables.flush_to_tables(tombstones.newest().map(Ok)).unwrap().unwrap();
+    let (tables, _) = tree.tables.flush_to_tables(tombstones.newest(&crossbeam_epoch::pin()).map(Ok)).unwrap().unwrap();
     tree.tables.register_tables(&tables, None, None, &[], Seqno::MAX).unwrap();
     tree.list_tables(None).unwrap();
     assert_eq!(keys(&counted(&tree, range(100, 300, false), ONE).0), [key(200)]);
