@@ -236,8 +236,8 @@ pub const YOUNG_RUNS_MAX: usize = 24;
 /// Size of the tree's block cache, bytes. Our reason: the memory budget after a small load.
 pub const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Steps that a read of the store may take on a thread of the runtime, about a fifth of a microsecond each; a longer one goes
-/// on elsewhere. Our reason: nothing holds such a thread for 0.5 ms, and 0.1 ms is enough for what is in memory.
-pub const READ_INLINE_STEPS_MAX: u64 = 512;
+/// on elsewhere. Our reason: nothing holds such a thread for 0.5 ms, and half of that is enough for what is in memory.
+pub const READ_INLINE_STEPS_MAX: u64 = 1024;
 /// Steps that a read takes on a reader thread before the next one has its turn. Our reason: some milliseconds, so that a
 /// long one does not hold up many short ones.
 pub const READ_TURN_STEPS_MAX: u64 = 32 * 1024;

@@ -312,7 +312,8 @@ impl Tree {
         let _one_at_a_time = self.tables.get_flush_lock();
         while let Some(oldest) = self.view().sealed.last().cloned() {
             self.written(|| {
-                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest().map(Ok))? else {
+                let guard = crossbeam_epoch::pin();
+                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest(&guard).map(Ok))? else {
                     return Ok(());
                 };
                 self.tables.register_tables(&tables, None, None, &[], Seqno::MAX)
