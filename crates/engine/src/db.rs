@@ -187,7 +187,7 @@ impl Db {
     /// ResourceNotFoundException if the table is gone, also if another one has its name.
     pub(crate) fn confirm(&self, likely: &Arc<StoredTable>, row: Option<&Bytes>) -> Result<Arc<StoredTable>, ApiError> {
         match row {
-            Some(row) if *row == likely.row => Ok(Arc::clone(likely)),
+            Some(row) if likely.is(row) => Ok(Arc::clone(likely)),
             Some(row) => {
                 let now = self.read_table(&likely.name, row)?;
                 if now.id == likely.id { Ok(now) } else { Err(no_such_table()) }
@@ -207,7 +207,7 @@ impl Db {
     /// InternalServerError if the bytes are no descriptor.
     pub fn read_table(&self, name: &str, row: &Bytes) -> Result<Arc<StoredTable>, ApiError> {
         if let Some(known) = self.descriptors.read().get(name)
-            && known.row == *row
+            && known.is(row)
         {
             return Ok(Arc::clone(known));
         }
@@ -234,6 +234,13 @@ pub struct StoredTable {
     /// The row's value as the store has it. Another version of this code may have written it, so it need not be what the
     /// descriptor encodes to.
     pub row: Bytes,
+}
+
+impl StoredTable {
+    /// Whether the row is the one that was read. Mostly the store hands out the very same bytes again.
+    fn is(&self, row: &Bytes) -> bool {
+        (self.row.as_ptr(), self.row.len()) == (row.as_ptr(), row.len()) || self.row == *row
+    }
 }
 
 impl std::ops::Deref for StoredTable {
