@@ -17,6 +17,7 @@ use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Engine, Key, StoreError};
 
 use crate::failure::store_failure;
+use crate::items::prepare::Turns;
 use crate::streams;
 use crate::streams::iterator::IteratorSecret;
 use crate::table::Table;
@@ -65,9 +66,13 @@ pub struct Db {
     pub(crate) iterator_secret: IteratorSecret,
     first_arn_scope: String,
     descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
+    pub(crate) turns: Turns,
     /// Most rows that were held at once by a read by keys.
     #[cfg(test)]
     pub(crate) rows_at_once_max: std::sync::atomic::AtomicUsize,
+    /// Bytes of the largest item that a commit's body looked into.
+    #[cfg(test)]
+    pub(crate) planned_bytes_max: std::sync::atomic::AtomicUsize,
 }
 
 impl Db {
@@ -91,8 +96,11 @@ impl Db {
             iterator_secret: identity.secret,
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
+            turns: Turns::default(),
             #[cfg(test)]
             rows_at_once_max: std::sync::atomic::AtomicUsize::default(),
+            #[cfg(test)]
+            planned_bytes_max: std::sync::atomic::AtomicUsize::default(),
         })
     }
 
