@@ -41,6 +41,10 @@ pub const BATCH_GET_STEP_KEYS: usize = 16;
 /// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
 /// millisecond.
 pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of an item up to which a condition or an update looks into it under its latch, on the runtime's own thread. Our
+/// reason: a usual one takes a tenth of a millisecond to be read, changed and written again, one of very many attributes about
+/// one; and whoever changes a larger one has to wait for its change to be published twice.
+pub const PLAN_INLINE_BYTES_MAX: usize = 32 * 1024;
 /// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
 /// Most records of a GetRecords page. Source: docs/spec/streams.md 7.
