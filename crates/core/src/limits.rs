@@ -51,6 +51,9 @@ pub const STORE_AHEAD_OF_CLOCK_MS_MAX: u64 = 60_000;
 pub const TIMESTAMP_AHEAD_MS_MAX: u64 = 1000;
 /// Default life of a stream record, milliseconds. Source: docs/spec/streams.md 12.
 pub const STREAM_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
+/// Shortest and longest life of a stream record that an operator may choose, milliseconds. Our reason: a second is the step
+/// of the background work, and a year of records is an archive, which is another thing.
+pub const STREAM_RETENTION_MS_RANGE: std::ops::RangeInclusive<u64> = 1_000..=366 * 24 * 60 * 60 * 1000;
 /// Largest event or response of a synchronous invocation, bytes. Source: docs/spec/event-source-mapping.md 5.1, 12.
 pub const INVOKE_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 
@@ -271,6 +274,8 @@ pub const WARM_WRITE_UNITS: i64 = 4_000;
 pub const LIST_PAGE_MAX: usize = 100;
 /// From the end of a pass of the retention to the next one, milliseconds. Our reason: a minute is little beside a day.
 pub const RETENTION_INTERVAL_MS: u64 = 60_000;
+/// The same where the retention itself is shorter than that, at least. Our reason: a pass reads every stream.
+pub const RETENTION_INTERVAL_MIN_MS: u64 = 1_000;
 /// Shards that one tick of the retention looks at. Our reason: their positions are found and their commits share a sync
 /// within some milliseconds, so that 10,000 shards are a few hundred short ticks.
 pub const RETENTION_SHARDS_PER_TICK: usize = 32;

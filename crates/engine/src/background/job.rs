@@ -85,7 +85,7 @@ impl Job {
                 state.status.left = None;
                 state.status.last_pass_ms = Some(now_ms);
                 state.status.last_error = (!failures.is_empty()).then(|| failures.to_string());
-                Wait::Interval(self.task.interval_ms())
+                Wait::Interval(self.task.interval_ms(&self.db.settings))
             }
         }
     }

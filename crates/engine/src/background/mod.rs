@@ -16,7 +16,7 @@ pub mod retention;
 
 use futures_util::future::BoxFuture;
 
-use crate::db::Db;
+use crate::db::{Db, Settings};
 pub use failures::Failures;
 pub use job::{Job, JobStatus, Wait};
 
@@ -44,7 +44,7 @@ pub trait Task: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// From the end of a pass to the beginning of the next, milliseconds.
-    fn interval_ms(&self) -> u64;
+    fn interval_ms(&self, settings: &Settings) -> u64;
 
     /// Does the next part of what is due at `now_ms`. Not to be called while another tick of the task is under way.
     fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick>;

@@ -10,7 +10,7 @@ use tailrace_store::keyspace::{DeletedTableKey, ItemKey};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
 
 use super::{Failures, Progress, Task, Tick};
-use crate::db::Db;
+use crate::db::{Db, Settings};
 
 /// Marks that one tick looks at.
 const MARKS_PER_TICK: usize = 16;
@@ -42,7 +42,7 @@ impl Task for Reclaim {
         "reclaim"
     }
 
-    fn interval_ms(&self) -> u64 {
+    fn interval_ms(&self, _settings: &Settings) -> u64 {
         RECLAIM_INTERVAL_MS
     }
 

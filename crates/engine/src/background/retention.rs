@@ -8,13 +8,15 @@ use std::ops::Bound;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
-use tailrace_core::limits::{RETENTION_INTERVAL_MS, RETENTION_SHARDS_PER_TICK, RETENTION_STREAMS_PER_TICK};
+use tailrace_core::limits::{
+    RETENTION_INTERVAL_MIN_MS, RETENTION_INTERVAL_MS, RETENTION_SHARDS_PER_TICK, RETENTION_STREAMS_PER_TICK,
+};
 use tailrace_core::{ShardNo, StreamId};
 use tailrace_store::keyspace::StreamKey;
 use tailrace_store::{KeyRange, LogPosition, PageLimit, ShardInfo, StoreError};
 
 use super::{Failures, Progress, Task, Tick};
-use crate::db::Db;
+use crate::db::{Db, Settings};
 use crate::streams::descriptor::{Stream, shard_id};
 use crate::streams::life;
 
@@ -50,8 +52,9 @@ impl Task for Retention {
         "retention"
     }
 
-    fn interval_ms(&self) -> u64 {
-        RETENTION_INTERVAL_MS
+    fn interval_ms(&self, settings: &Settings) -> u64 {
+        // A short retention would otherwise last a minute.
+        settings.stream_retention_ms.clamp(RETENTION_INTERVAL_MIN_MS, RETENTION_INTERVAL_MS)
     }
 
     fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick> {
