@@ -111,6 +111,8 @@ CURRENT = {
 }
 # How a member `TableName` is reported: as on the data plane, or as on the control plane (1.6).
 DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem Query Scan".split()
+# They tell every fault of a table's name, the others one.
+ALL_NAME_FAULTS = "UpdateItem Scan".split()
 CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable".split()
 
 
@@ -189,7 +191,8 @@ def make(service):
         made["classic"] = groups(CLASSIC.get(name, ""), members)
         if service == "dynamodb":
             made["newer"] = name in NEWER
-            made["table_name"] = "data" if name in DATA_PLANE else "control" if name in CONTROL_PLANE else "none"
+            data = "data_all" if name in ALL_NAME_FAULTS else "data"
+            made["table_name"] = data if name in DATA_PLANE else "control" if name in CONTROL_PLANE else "none"
         if name in KEPT:
             made["kept"] = KEPT[name].split()
         operations[name] = made

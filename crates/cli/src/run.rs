@@ -53,7 +53,7 @@ pub async fn up(args: UpArgs) -> Outcome {
         show::data(format_args!("export {name}={value}"));
     }
     let drained = async {
-        play::play(&args.dir.join(play::FILE_NAME), server).await?;
+        play::play(&args.dir.join(play::FILE_NAME), server.db()).await?;
         if !args.exit_when_drained {
             return std::future::pending().await;
         }

@@ -35,6 +35,12 @@ pub const BATCH_GET_KEYS_MAX: usize = 100;
 /// Bytes of items after which a BatchGetItem leaves keys unprocessed: AWS's 16 MB are decimal, since 52 items of 300 KB are
 /// what fits. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
+/// Keys of a BatchGetItem that are read at once. Our reason: so many of the largest items may be held beyond what is answered;
+/// and fewer would make a batch of small items slower than it need be.
+pub const BATCH_GET_STEP_KEYS: usize = 16;
+/// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
+/// millisecond.
+pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
 /// Most records of a GetRecords page. Source: docs/spec/streams.md 7.
@@ -226,6 +232,18 @@ pub const SEALED_MEMTABLES_MAX: usize = 4;
 pub const YOUNG_RUNS_MAX: usize = 24;
 /// Size of the tree's block cache, bytes. Our reason: the memory budget after a small load.
 pub const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Steps that a read of the store may take on a thread of the runtime, about a fifth of a microsecond each; a longer one goes
+/// on elsewhere. Our reason: nothing holds such a thread for 0.5 ms, and 0.1 ms is enough for what is in memory.
+pub const READ_INLINE_STEPS_MAX: u64 = 512;
+/// Steps that a read takes on a reader thread before the next one has its turn. Our reason: some milliseconds, so that a
+/// long one does not hold up many short ones.
+pub const READ_TURN_STEPS_MAX: u64 = 32 * 1024;
+/// Bytes of records that a read of the log takes on a thread of the runtime. Our reason: as above.
+pub const LOG_READ_INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Threads for reads that are long or wait for the disk. Our reason: disks serve some requests at once.
+pub const READER_THREADS: usize = 8;
+/// Reads that wait for a reader thread at once; further ones wait to be let in. Ours: requests in flight, by default.
+pub const READS_QUEUED_MAX: usize = 1024;
 /// Most parked records of a mapping's shard. Our reason: a function that is broken for a day must not fill the disk.
 pub const PARKED_RECORDS_MAX: u64 = 10_000;
 /// Most bytes of parked records of a mapping's shard. Our reason: as above.

@@ -65,6 +65,9 @@ pub struct Db {
     pub(crate) iterator_secret: IteratorSecret,
     first_arn_scope: String,
     descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
+    /// Most rows that were held at once by a read by keys.
+    #[cfg(test)]
+    pub(crate) rows_at_once_max: std::sync::atomic::AtomicUsize,
 }
 
 impl Db {
@@ -88,6 +91,8 @@ impl Db {
             iterator_secret: identity.secret,
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
+            #[cfg(test)]
+            rows_at_once_max: std::sync::atomic::AtomicUsize::default(),
         })
     }
 
@@ -123,6 +128,16 @@ impl Db {
         Reading { wording: *wording, region, account_id }
     }
 
+    /// The values of rows, all of one point in time.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub(crate) async fn rows(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ApiError> {
+        #[cfg(test)]
+        self.rows_at_once_max.fetch_max(keys.len(), std::sync::atomic::Ordering::Relaxed);
+        self.store.get(keys).await.map_err(|e| store_failure(&e))
+    }
+
     /// The descriptor of a table by name, for the data plane.
     ///
     /// # Errors
@@ -137,7 +152,7 @@ impl Db {
     /// The store's failure.
     pub async fn find_table(&self, name: &str) -> Result<Option<Arc<StoredTable>>, ApiError> {
         let keys = [TableKey::key(name)];
-        let mut values = self.store.get(&keys).await.map_err(|e| store_failure(&e))?;
+        let mut values = self.rows(&keys).await?;
         match values.pop().flatten() {
             Some(value) => self.read_table(name, &value).map(Some),
             None => Ok(None),

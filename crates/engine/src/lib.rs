@@ -5,6 +5,7 @@
 //! It knows nothing of HTTP: [`ops::execute`] takes an operation's name and a JSON body; whoever is inside calls the run of an
 //! operation ([`ops`]) with a typed request. An answer is that of the operation or an [`ApiError`](tailrace_core::ApiError).
 
+mod aside;
 pub mod background;
 mod caller;
 mod db;
@@ -19,6 +20,7 @@ mod tables;
 pub use caller::{Caller, Client};
 pub use db::{Db, Settings, StoredTable};
 pub use failure::store_failure;
+pub use items::idempotency::{IdempotencyMark, marked};
 pub(crate) use tables::descriptor as table;
 pub use tables::descriptor::{
     Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, ViewType,

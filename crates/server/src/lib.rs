@@ -23,5 +23,5 @@ pub mod template;
 pub use background::Background;
 pub use config::Config;
 pub use report::{Event, MappingReport, ParkedPage, ParkedReport, ShardReport};
-pub use server::{Beside, Server, StartError};
+pub use server::{Server, StartError};
 pub use store::check_offline;

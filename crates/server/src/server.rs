@@ -56,13 +56,6 @@ pub enum StartError {
     Apply(String),
 }
 
-/// A second listener, for this process alone; it ends when this is dropped.
-pub struct Beside {
-    /// Where it listens: a free port of the loopback.
-    pub address: SocketAddr,
-    _stop: oneshot::Sender<()>,
-}
-
 /// A running server. Stop it with [`Server::stop`]; dropping it stops nothing in order.
 pub struct Server {
     address: SocketAddr,
@@ -173,25 +166,6 @@ impl Server {
         server.mappings.start().await;
         server.ready.store(true, Ordering::Release);
         Ok(server)
-    }
-
-    /// Serves `db`, which is this server's with something added, to this process, over the wire like the server itself.
-    ///
-    /// # Errors
-    /// No port is free.
-    pub fn serve_beside(&self, db: Arc<Db>) -> std::io::Result<Beside> {
-        let listener = listen(SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)))?;
-        let address = listener.local_addr()?;
-        let rng = Arc::clone(db.rng());
-        let api = ServerApi { db, mappings: Arc::clone(&self.mappings), ready: Arc::clone(&self.ready) };
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            if let Err(error) = tailrace_wire::serve(listener, api, Default::default(), rng.as_ref(), stopped).await {
-                tracing::error!(%error, "the second listener failed");
-            }
-        });
-        Ok(Beside { address, _stop: stop })
     }
 
     /// The address that it listens on.

@@ -5,6 +5,7 @@ use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use tailrace_core::Item;
 use tailrace_core::codec::StoredItem;
+use tailrace_core::size::item_size;
 
 /// An item of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +14,22 @@ pub enum AnsweredItem {
     Stored(Bytes),
     /// Made for the answer.
     Made(Item),
+}
+
+/// An answer that may hold large items, or many.
+pub trait ItemsAnswer: Serialize + Send + 'static {
+    /// About how many bytes of items it holds.
+    fn item_bytes(&self) -> usize;
+}
+
+impl AnsweredItem {
+    /// About how many bytes it has.
+    pub fn bytes(&self) -> usize {
+        match self {
+            AnsweredItem::Stored(bytes) => bytes.len(),
+            AnsweredItem::Made(item) => item_size(item),
+        }
+    }
 }
 
 impl Serialize for AnsweredItem {

@@ -9,7 +9,7 @@ use tailrace_core::{ApiError, Item, Json};
 
 use super::expression_parameters::ExpressionMaps;
 use super::get_item::PROJECTION_ONLY;
-use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemProjection};
+use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemProjection, ItemsAnswer};
 use crate::{ErrorWording, Reading, member};
 
 /// The request.
@@ -65,6 +65,12 @@ pub struct BatchGetItemAnswer {
     /// What the reads are charged, table by table, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_capacity: Option<Vec<ConsumedCapacity>>,
+}
+
+impl ItemsAnswer for BatchGetItemAnswer {
+    fn item_bytes(&self) -> usize {
+        self.responses.values().flatten().map(AnsweredItem::bytes).sum()
+    }
 }
 
 impl BatchGetItemRequest {

@@ -5,7 +5,7 @@ use tailrace_core::attribute_json::read_item;
 use tailrace_core::{ApiError, Item, Json};
 
 use super::expression_parameters::{ExpressionMaps, ExpressionParameters};
-use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemProjection};
+use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemProjection, ItemsAnswer};
 use crate::{ErrorWording, Reading, member};
 
 /// The request.
@@ -42,6 +42,12 @@ pub(super) static PROJECTION_ONLY: ExpressionParameters = ExpressionParameters {
     with_values: &[],
     values_need: [""; 2],
 };
+
+impl ItemsAnswer for GetItemAnswer {
+    fn item_bytes(&self) -> usize {
+        self.item.as_ref().map_or(0, AnsweredItem::bytes)
+    }
+}
 
 impl GetItemRequest {
     /// Reads a body whose structure is valid.

@@ -16,8 +16,9 @@ mod scan;
 mod start_key;
 mod update_item;
 mod write_parameters;
+mod write_request;
 
-pub use answered_item::AnsweredItem;
+pub use answered_item::{AnsweredItem, ItemsAnswer};
 pub use batch_get_item::{BatchGetItemAnswer, BatchGetItemRequest, KeysAndAttributes, TableKeys};
 pub use batch_write_item::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, TableWrites};
 pub use consumed_capacity::{CapacityDetail, ConsumedCapacity};
@@ -31,3 +32,4 @@ pub use scan::{ScanRequest, Segment};
 pub use start_key::INVALID_START_KEY;
 pub use update_item::UpdateItemRequest;
 pub use write_parameters::{ReturnValues, WriteItemAnswer};
+pub use write_request::WriteRequest;

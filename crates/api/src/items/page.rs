@@ -7,7 +7,7 @@ use tailrace_core::{ApiError, Item, Json};
 
 use super::expression_parameters::{ExpressionMaps, ExpressionParameters};
 use super::legacy_parameters::{read_filter, read_key_conditions};
-use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemProjection};
+use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemProjection, ItemsAnswer};
 use crate::{ErrorWording, member};
 
 /// What is read and answered of the rows of a query or a scan.
@@ -46,6 +46,12 @@ pub struct PageAnswer {
     /// What the page is charged, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_capacity: Option<ConsumedCapacity>,
+}
+
+impl ItemsAnswer for PageAnswer {
+    fn item_bytes(&self) -> usize {
+        self.items.iter().flatten().map(AnsweredItem::bytes).sum()
+    }
 }
 
 impl PageRequest {

@@ -10,7 +10,7 @@ use tailrace_core::{ApiError, Item, Json};
 
 use super::expression_parameters::{ExpressionMaps, ExpressionParameters};
 use super::legacy_parameters::{read_attribute_updates, read_expected};
-use super::{AnsweredItem, CapacityDetail, ConsumedCapacity};
+use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemsAnswer};
 use crate::{ErrorWording, Reading, member};
 
 /// The answer of all three.
@@ -73,6 +73,12 @@ static UPDATE_AND_CONDITION: ExpressionParameters = ExpressionParameters {
     with_values: &["UpdateExpression", "ConditionExpression"],
     values_need: ["UpdateExpression and ConditionExpression are null"; 2],
 };
+
+impl ItemsAnswer for WriteItemAnswer {
+    fn item_bytes(&self) -> usize {
+        self.attributes.as_ref().map_or(0, AnsweredItem::bytes)
+    }
+}
 
 impl WriteParameters {
     /// Reads a request of this kind.

@@ -16,11 +16,15 @@ use tailrace_core::{ApiError, ErrorCode, Item};
 use tailrace_store::Write;
 
 use super::capacity::write_units;
+use super::idempotency::IdempotencyMark;
 use super::place::ItemPlace;
 use super::stored_item::decode;
 use crate::Caller;
 use crate::streams::record_meta;
 use crate::table::Table;
+
+#[cfg(test)]
+mod tests;
 
 /// One change of one item.
 pub(crate) struct Change<'a> {
@@ -48,48 +52,70 @@ pub(crate) enum Action<'a> {
     Delete,
 }
 
-/// A change that is made, or had nothing to do: the stored item before and after.
-#[derive(Clone, Debug)]
+/// A change that is made, or had nothing to do: the stored item before and after. Of a change that was made before only
+/// that is known: it has neither.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Written {
     pub old: Option<Bytes>,
     pub new: Option<Bytes>,
 }
 
+/// What a plan sees of the store.
+pub(crate) struct Seen<'a> {
+    /// The stored items at the changes' places, in their order; behind them the row of the mark, if there is to be one.
+    pub rows: &'a [Option<Bytes>],
+    /// The instant of the commit, milliseconds since the epoch.
+    pub now_ms: u64,
+}
+
 /// What changes come to.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The writes of the commit; none if a change was refused.
+    /// The writes of the commit; of a change that was refused there are none, and then there are none of the others either.
     pub writes: Vec<Write>,
     /// What became of each change, in their order.
     pub answers: Vec<Result<Written, ApiError>>,
 }
 
-/// Plans changes. `tables`: those of the changes, as the commit sees them; `olds`: the stored items at the changes' places.
+/// Plans changes. `table`: the tables of the changes by their index, as the commit sees them. `mark`: they are made once.
+///
+/// # Errors
+/// The mark cannot be read, or is that of another request: nothing is decided.
 pub(crate) fn plan<'t>(
     table: impl Fn(usize) -> &'t Table,
     changes: &[Change<'_>],
-    olds: &[Option<Bytes>],
+    mark: Option<&IdempotencyMark>,
+    seen: &Seen<'_>,
     caller: &Caller<'_>,
-) -> Plan {
-    debug_assert_eq!(changes.len(), olds.len(), "every change has the item that it finds");
+) -> Result<Plan, ApiError> {
+    let (olds, mark_row) = seen.rows.split_at(changes.len());
+    if let Some(mark) = mark
+        && let Some(decided) = mark.decided(mark_row[0].as_ref(), seen.now_ms)?
+    {
+        let answers = changes.iter().map(|_| decided.clone().map(|()| Written::default())).collect();
+        return Ok(Plan { writes: Vec::new(), answers });
+    }
     let mut plan = Plan { writes: Vec::with_capacity(2 * changes.len()), answers: Vec::with_capacity(changes.len()) };
     for (change, old) in changes.iter().zip(olds) {
         let answer = change.outcome(old.as_ref()).map(|new| {
             let written = Written { old: old.clone(), new };
-            plan.writes_of(table(change.table), change, &written, caller);
+            plan.add_writes(table(change.table), change, &written, caller);
             written
         });
         plan.answers.push(answer);
     }
-    if plan.answers.iter().any(Result::is_err) {
+    let refused = plan.answers.iter().find_map(|answer| answer.as_ref().err());
+    if refused.is_some() {
         plan.writes.clear();
     }
-    plan
+    // Behind the others: a record names a write by its index.
+    plan.writes.extend(mark.map(|mark| mark.write(refused)));
+    Ok(plan)
 }
 
 impl Plan {
-    /// The writes of one change.
-    fn writes_of(&mut self, table: &Table, change: &Change<'_>, written: &Written, caller: &Caller<'_>) {
+    /// Adds the writes of one change.
+    fn add_writes(&mut self, table: &Table, change: &Change<'_>, written: &Written, caller: &Caller<'_>) {
         if written.old == written.new {
             return;
         }

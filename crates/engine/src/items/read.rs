@@ -18,6 +18,7 @@ use tailrace_store::{Key, KeyRange, Page, PageLimit};
 use super::capacity::read_units;
 use super::projection::project;
 use super::stored_item::decode;
+use crate::aside::aside;
 use crate::db::{Db, StoredTable};
 use crate::failure::store_failure;
 use crate::table::Table;
@@ -28,7 +29,7 @@ use crate::table::Table;
 /// ResourceNotFoundException if the table is gone, or the store's failure.
 pub(crate) async fn read_item(db: &Db, table: &Arc<StoredTable>, row: Key) -> Result<Option<Bytes>, ApiError> {
     let keys = [table.row_key.clone(), row];
-    let mut values = db.store().get(&keys).await.map_err(|e| store_failure(&e))?;
+    let mut values = db.rows(&keys).await?;
     let (item, descriptor) = (values.pop().flatten(), values.pop().flatten());
     db.confirm(table, descriptor.as_ref())?;
     Ok(item)
@@ -104,16 +105,8 @@ impl Choice {
     /// The items to show, if any are, and how many rows the filter let through. `bytes`: the size of all rows.
     async fn run(self, rows: Vec<Bytes>, bytes: usize) -> Result<(Option<Vec<AnsweredItem>>, usize), ApiError> {
         let decodes = self.filter.is_some() || !matches!(self.projection, ItemProjection::Whole);
-        if !decodes || (rows.len() <= PAGE_INLINE_ROWS_MAX && bytes <= PAGE_INLINE_BYTES_MAX) {
-            return self.run_here(rows);
-        }
-        match tokio::task::spawn_blocking(move || self.run_here(rows)).await {
-            Ok(chosen) => chosen,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(ApiError::new(ErrorCode::InternalServerError, "the server is stopping")),
-            },
-        }
+        let short = !decodes || (rows.len() <= PAGE_INLINE_ROWS_MAX && bytes <= PAGE_INLINE_BYTES_MAX);
+        aside(short, move || self.run_here(rows)).await
     }
 
     fn run_here(&self, rows: Vec<Bytes>) -> Result<(Option<Vec<AnsweredItem>>, usize), ApiError> {

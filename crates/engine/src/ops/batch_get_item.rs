@@ -1,18 +1,32 @@
 //! BatchGetItem. Source: docs/spec/dynamodb-api.md 7.1.
+//!
+//! The items are read in steps, so that besides those that are answered only those of one step are held.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use tailrace_api::items::{BatchGetItemAnswer, BatchGetItemRequest, CapacityDetail, KeysAndAttributes};
-use tailrace_core::ApiError;
+use bytes::Bytes;
+use tailrace_api::items::{
+    AnsweredItem, BatchGetItemAnswer, BatchGetItemRequest, CapacityDetail, ItemProjection, KeysAndAttributes, TableKeys,
+};
 use tailrace_core::codec::stored_size;
-use tailrace_core::limits::BATCH_GET_BYTES_MAX;
+use tailrace_core::limits::{ANSWER_INLINE_BYTES_MAX, BATCH_GET_BYTES_MAX, BATCH_GET_STEP_KEYS};
+use tailrace_core::{ApiError, Item};
+use tailrace_store::Key;
 
 use crate::Caller;
+use crate::aside::aside;
 use crate::db::Db;
-use crate::failure::store_failure;
 use crate::items::capacity::read_units;
 use crate::items::place::ItemPlace;
 use crate::items::projection::{check_projection, project};
+
+/// One item that is asked for.
+struct Wanted {
+    /// Its part of the request.
+    part: usize,
+    key: Item,
+}
 
 /// Runs BatchGetItem.
 ///
@@ -23,47 +37,76 @@ pub async fn batch_get_item(
     request: BatchGetItemRequest,
     _caller: &Caller<'_>,
 ) -> Result<BatchGetItemAnswer, ApiError> {
-    let BatchGetItemRequest { tables, capacity } = request;
-    let mut keys = Vec::new();
-    let mut seen = HashSet::new();
-    for part in &tables {
-        let table = db.table(&part.table_name).await?;
-        check_projection(&part.projection, &table.key)?;
-        for key in &part.sent.keys {
-            let row = ItemPlace::of_key(&table, key)?.row;
-            if !seen.insert(row.clone()) {
-                return Err(ApiError::validation("Provided list of item keys contains duplicates"));
-            }
-            keys.push(row);
-        }
-    }
-    let values = db.store().get(&keys).await.map_err(|e| store_failure(&e))?;
-    let mut values = values.into_iter();
+    let BatchGetItemRequest { mut tables, capacity } = request;
+    let (rows, mut wanted) = wanted(db, &mut tables).await?;
+    let projections: Arc<[ItemProjection]> =
+        tables.iter_mut().map(|part| std::mem::take(&mut part.projection)).collect();
     let mut answer = BatchGetItemAnswer::default();
-    let mut charged: BTreeMap<String, f64> = BTreeMap::new();
+    let mut charged: BTreeMap<&str, f64> = BTreeMap::new();
+    for part in &tables {
+        answer.responses.entry(part.table_name.clone()).or_default();
+        charged.entry(&part.table_name).or_default();
+    }
+    let mut left: Vec<Vec<Item>> = tables.iter().map(|_| Vec::new()).collect();
     let mut bytes_read = 0;
-    for mut part in tables {
-        let mut units = 0.0;
-        let mut left = Vec::new();
-        let items = answer.responses.entry(part.table_name.clone()).or_default();
-        for (key, value) in std::mem::take(&mut part.sent.keys).into_iter().zip(values.by_ref()) {
+    for (rows, wanted) in rows.chunks(BATCH_GET_STEP_KEYS).zip(wanted.chunks_mut(BATCH_GET_STEP_KEYS)) {
+        let bytes_before = bytes_read;
+        let mut taken = Vec::with_capacity(rows.len());
+        for (wanted, value) in wanted.iter_mut().zip(db.rows(rows).await?) {
             let size = value.as_ref().map_or(0, |value| stored_size(value));
             if bytes_read + size > BATCH_GET_BYTES_MAX {
-                left.push(key);
+                left[wanted.part].push(std::mem::take(&mut wanted.key));
                 continue;
             }
             bytes_read += size;
-            units += read_units(size, part.sent.consistent_read.unwrap_or(false));
-            if let Some(value) = value {
-                items.push(project(&part.projection, value)?);
-            }
+            let part = &tables[wanted.part];
+            *charged.entry(&part.table_name).or_default() +=
+                read_units(size, part.sent.consistent_read.unwrap_or(false));
+            taken.extend(value.map(|value| (wanted.part, value)));
         }
-        *charged.entry(part.table_name).or_default() += units;
-        if !left.is_empty() {
-            answer.unprocessed_keys.insert(part.sent_as, KeysAndAttributes { keys: left, ..part.sent });
+        for (part, item) in projected(&projections, taken, bytes_read - bytes_before).await? {
+            answer.responses.entry(tables[part].table_name.clone()).or_default().push(item);
         }
     }
     let charged = charged.iter().filter_map(|(table, units)| capacity.answer(table, *units)).collect();
     answer.consumed_capacity = (capacity != CapacityDetail::None).then_some(charged);
+    for (part, keys) in tables.into_iter().zip(left) {
+        if !keys.is_empty() {
+            answer.unprocessed_keys.insert(part.sent_as, KeysAndAttributes { keys, ..part.sent });
+        }
+    }
     Ok(answer)
+}
+
+/// The rows that are asked for, in the order of the request; takes the keys out of it.
+async fn wanted(db: &Db, tables: &mut [TableKeys]) -> Result<(Vec<Key>, Vec<Wanted>), ApiError> {
+    let mut rows = Vec::new();
+    let mut wanted = Vec::new();
+    let mut seen = HashSet::new();
+    for (part, table_keys) in tables.iter_mut().enumerate() {
+        let table = db.table(&table_keys.table_name).await?;
+        check_projection(&table_keys.projection, &table.key)?;
+        for key in std::mem::take(&mut table_keys.sent.keys) {
+            let row = ItemPlace::of_key(&table, &key)?.row;
+            if !seen.insert(row.clone()) {
+                return Err(ApiError::validation("Provided list of item keys contains duplicates"));
+            }
+            rows.push(row);
+            wanted.push(Wanted { part, key });
+        }
+    }
+    Ok((rows, wanted))
+}
+
+/// What is answered of the items of a step, each with its part of the request. `bytes`: their size.
+async fn projected(
+    projections: &Arc<[ItemProjection]>,
+    items: Vec<(usize, Bytes)>,
+    bytes: usize,
+) -> Result<Vec<(usize, AnsweredItem)>, ApiError> {
+    let projections = Arc::clone(projections);
+    let whole = projections.iter().all(|projection| matches!(projection, ItemProjection::Whole));
+    let project =
+        move || items.into_iter().map(|(part, item)| Ok((part, project(&projections[part], item)?))).collect();
+    aside(whole || bytes <= ANSWER_INLINE_BYTES_MAX, project).await
 }

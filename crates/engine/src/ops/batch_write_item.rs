@@ -12,7 +12,8 @@ use tailrace_core::{ApiError, Item};
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
-use crate::items::commit::commit_change;
+use crate::items::commit::{commit_change, commit_mark};
+use crate::items::idempotency::{IdempotencyMark, decided_before};
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change};
 
@@ -25,11 +26,54 @@ pub async fn batch_write_item(
     request: BatchWriteItemRequest,
     caller: &Caller<'_>,
 ) -> Result<BatchWriteItemAnswer, ApiError> {
-    let BatchWriteItemRequest { tables, capacity } = request;
-    let mut changes: Vec<(Arc<StoredTable>, Change<'_>)> = Vec::new();
+    let charged = write_batch(db, &request, None, caller).await?;
+    let capacity = request.capacity;
+    let consumed = charged.iter().filter_map(|(table, units)| capacity.answer(table, *units)).collect();
+    Ok(BatchWriteItemAnswer {
+        unprocessed_items: BTreeMap::new(),
+        consumed_capacity: (capacity != CapacityDetail::None).then_some(consumed),
+    })
+}
+
+/// The writes, and what they are charged by table. `mark`: each is made once, with a mark of its own until all are made; a batch
+/// that was cut off goes on where it was.
+pub(super) async fn write_batch(
+    db: &Db,
+    request: &BatchWriteItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<BTreeMap<String, f64>, ApiError> {
+    if let Some(mark) = mark
+        && let Some(decided) = decided_before(db, mark).await?
+    {
+        return decided.map(|()| BTreeMap::new());
+    }
+    let changes = changes(db, request).await?;
+    let count = changes.len();
+    let commits = changes.into_iter().enumerate().map(|(index, (table, change))| async move {
+        let part = mark.map(|mark| mark.part(index));
+        let written = commit_change(db, &table, change, part.as_ref(), caller).await??;
+        Ok::<_, ApiError>((table, written.units()))
+    });
+    let mut charged: BTreeMap<String, f64> = BTreeMap::new();
+    for done in join_all(commits).await {
+        let (table, units) = done?;
+        *charged.entry(table.name.clone()).or_default() += units;
+    }
+    if let Some(mark) = mark {
+        commit_mark(db, mark, count).await?;
+    }
+    Ok(charged)
+}
+
+async fn changes<'a>(
+    db: &Db,
+    request: &'a BatchWriteItemRequest,
+) -> Result<Vec<(Arc<StoredTable>, Change<'a>)>, ApiError> {
+    let mut changes = Vec::new();
     // A table may be named twice, by its name and by its ARN.
     let mut seen = HashSet::new();
-    for part in &tables {
+    for part in &request.tables {
         let table = db.table(&part.table_name).await?;
         for write in &part.writes {
             let change = change(&table, write)?;
@@ -39,20 +83,7 @@ pub async fn batch_write_item(
             changes.push((Arc::clone(&table), change));
         }
     }
-    let commits = changes.into_iter().map(|(table, change)| async move {
-        let written = commit_change(db, &table, change, caller).await??;
-        Ok::<_, ApiError>((table, written.units()))
-    });
-    let mut charged: BTreeMap<String, f64> = BTreeMap::new();
-    for done in join_all(commits).await {
-        let (table, units) = done?;
-        *charged.entry(table.name.clone()).or_default() += units;
-    }
-    let consumed = charged.iter().filter_map(|(table, units)| capacity.answer(table, *units)).collect();
-    Ok(BatchWriteItemAnswer {
-        unprocessed_items: BTreeMap::new(),
-        consumed_capacity: (capacity != CapacityDetail::None).then_some(consumed),
-    })
+    Ok(changes)
 }
 
 fn change<'a>(table: &StoredTable, write: &'a BatchWrite) -> Result<Change<'a>, ApiError> {

@@ -8,6 +8,7 @@ use tailrace_core::ApiError;
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::commit::commit_change;
+use crate::items::idempotency::IdempotencyMark;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::check_condition_paths;
@@ -21,23 +22,34 @@ pub async fn delete_item(
     request: DeleteItemRequest,
     caller: &Caller<'_>,
 ) -> Result<WriteItemAnswer, ApiError> {
-    let mut table = db.likely_table(&request.table_name).await?;
-    let written = loop {
-        match delete(db, &table, &request, caller).await {
-            Ok(decided) => break decided?,
-            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
-        }
-    };
+    let (table, written) = delete(db, &request, None, caller).await?;
     Ok(WriteItemAnswer {
         consumed_capacity: request.capacity.answer(&table.name, written.units()),
         attributes: written.old.filter(|_| request.return_values == ReturnValues::AllOld).map(AnsweredItem::Stored),
     })
 }
 
-async fn delete(
+/// The write. `mark`: it is made once.
+pub(super) async fn delete(
+    db: &Db,
+    request: &DeleteItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<(Arc<StoredTable>, Written), ApiError> {
+    let mut table = db.likely_table(&request.table_name).await?;
+    loop {
+        match delete_into(db, &table, request, mark, caller).await {
+            Ok(decided) => return Ok((table, decided?)),
+            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
+        }
+    }
+}
+
+async fn delete_into(
     db: &Db,
     table: &Arc<StoredTable>,
     request: &DeleteItemRequest,
+    mark: Option<&IdempotencyMark>,
     caller: &Caller<'_>,
 ) -> Result<Result<Written, ApiError>, ApiError> {
     let place = ItemPlace::of_key(table, &request.key)?;
@@ -50,5 +62,5 @@ async fn delete(
         condition: request.condition.as_ref(),
         return_item_on_failure: request.return_item_on_failure,
     };
-    commit_change(db, table, change, caller).await
+    commit_change(db, table, change, mark, caller).await
 }

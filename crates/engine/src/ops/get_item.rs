@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_api::items::{GetItemAnswer, GetItemRequest};
+use tailrace_api::items::{AnsweredItem, GetItemAnswer, GetItemRequest, ItemProjection};
 use tailrace_core::ApiError;
 use tailrace_core::codec::stored_size;
+use tailrace_core::limits::ANSWER_INLINE_BYTES_MAX;
 
 use crate::Caller;
+use crate::aside::aside;
 use crate::db::{Db, StoredTable};
 use crate::items::capacity::read_units;
 use crate::items::place::ItemPlace;
@@ -28,10 +30,17 @@ pub async fn get_item(db: &Db, request: GetItemRequest, _caller: &Caller<'_>) ->
         }
     };
     let units = read_units(value.as_ref().map_or(0, |value| stored_size(value)), request.consistent_read);
-    Ok(GetItemAnswer {
-        item: value.map(|value| project(&request.projection, value)).transpose()?,
-        consumed_capacity: request.capacity.answer(&request.table_name, units),
-    })
+    let consumed_capacity = request.capacity.answer(&request.table_name, units);
+    let item = match value {
+        Some(value) if matches!(request.projection, ItemProjection::Whole) => Some(AnsweredItem::Stored(value)),
+        Some(value) => {
+            let projection = request.projection;
+            let short = value.len() <= ANSWER_INLINE_BYTES_MAX;
+            Some(aside(short, move || project(&projection, value)).await?)
+        }
+        None => None,
+    };
+    Ok(GetItemAnswer { item, consumed_capacity })
 }
 
 async fn get(db: &Db, table: &Arc<StoredTable>, request: &GetItemRequest) -> Result<Option<Bytes>, ApiError> {

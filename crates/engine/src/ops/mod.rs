@@ -24,6 +24,7 @@ mod scan;
 mod table_tests;
 mod update_item;
 mod update_table;
+mod write_once;
 
 #[cfg(test)]
 mod item_tests;
@@ -46,19 +47,22 @@ pub use query::query;
 pub use scan::scan;
 pub use update_item::update_item;
 pub use update_table::update_table;
+pub use write_once::{read_write, write_once};
 
 use serde::Serialize;
 use tailrace_api::items::{
-    BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, PutItemRequest, QueryRequest,
-    ScanRequest, UpdateItemRequest,
+    BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
+    QueryRequest, ScanRequest, UpdateItemRequest,
 };
 use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
 use tailrace_api::tables::{
     CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
     ListTablesRequest, UpdateTableRequest,
 };
+use tailrace_core::limits::ANSWER_INLINE_BYTES_MAX;
 use tailrace_core::{ApiError, ErrorCode, Json, Service};
 
+use crate::aside::aside;
 use crate::caller::Caller;
 use crate::db::Db;
 
@@ -104,14 +108,16 @@ pub fn validated(db: &Db, service: Service, operation: &str, body: &[u8]) -> Res
 async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> Result<Vec<u8>, ApiError> {
     let reading = &db.reading();
     match operation {
-        "GetItem" => write(&get_item(db, GetItemRequest::read(body, reading)?, caller).await?),
-        "PutItem" => write(&put_item(db, PutItemRequest::read(body, reading)?, caller).await?),
-        "UpdateItem" => write(&update_item(db, UpdateItemRequest::read(body, reading)?, caller).await?),
-        "DeleteItem" => write(&delete_item(db, DeleteItemRequest::read(body, reading)?, caller).await?),
-        "BatchGetItem" => write(&batch_get_item(db, BatchGetItemRequest::read(body, reading)?, caller).await?),
+        "GetItem" => write_items(get_item(db, GetItemRequest::read(body, reading)?, caller).await?).await,
+        "PutItem" => write_items(put_item(db, PutItemRequest::read(body, reading)?, caller).await?).await,
+        "UpdateItem" => write_items(update_item(db, UpdateItemRequest::read(body, reading)?, caller).await?).await,
+        "DeleteItem" => write_items(delete_item(db, DeleteItemRequest::read(body, reading)?, caller).await?).await,
+        "BatchGetItem" => {
+            write_items(batch_get_item(db, BatchGetItemRequest::read(body, reading)?, caller).await?).await
+        }
         "BatchWriteItem" => write(&batch_write_item(db, BatchWriteItemRequest::read(body, reading)?, caller).await?),
-        "Query" => write(&query(db, QueryRequest::read(body, reading)?, caller).await?),
-        "Scan" => write(&scan(db, ScanRequest::read(body, reading)?, caller).await?),
+        "Query" => write_items(query(db, QueryRequest::read(body, reading)?, caller).await?).await,
+        "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
         "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),
         "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),
         "UpdateTable" => write(&update_table(db, UpdateTableRequest::read(body, reading)?, caller).await?),
@@ -146,4 +152,10 @@ fn unknown_operation() -> ApiError {
 fn write(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(answer)
         .map_err(|e| ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {e}")))
+}
+
+/// The body of an answer that may be large.
+async fn write_items(answer: impl ItemsAnswer) -> Result<Vec<u8>, ApiError> {
+    let short = answer.item_bytes() <= ANSWER_INLINE_BYTES_MAX;
+    aside(short, move || write(&answer)).await
 }

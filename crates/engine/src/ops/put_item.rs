@@ -10,6 +10,7 @@ use tailrace_core::limits::ITEM_BYTES_MAX;
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::commit::commit_change;
+use crate::items::idempotency::IdempotencyMark;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::check_condition_paths;
@@ -19,23 +20,34 @@ use crate::items::projection::check_condition_paths;
 /// # Errors
 /// What the client is to read.
 pub async fn put_item(db: &Db, request: PutItemRequest, caller: &Caller<'_>) -> Result<WriteItemAnswer, ApiError> {
-    let mut table = db.likely_table(&request.table_name).await?;
-    let written = loop {
-        match put(db, &table, &request, caller).await {
-            Ok(decided) => break decided?,
-            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
-        }
-    };
+    let (table, written) = put(db, &request, None, caller).await?;
     Ok(WriteItemAnswer {
         consumed_capacity: request.capacity.answer(&table.name, written.units()),
         attributes: written.old.filter(|_| request.return_values == ReturnValues::AllOld).map(AnsweredItem::Stored),
     })
 }
 
-async fn put(
+/// The write. `mark`: it is made once.
+pub(super) async fn put(
+    db: &Db,
+    request: &PutItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<(Arc<StoredTable>, Written), ApiError> {
+    let mut table = db.likely_table(&request.table_name).await?;
+    loop {
+        match put_into(db, &table, request, mark, caller).await {
+            Ok(decided) => return Ok((table, decided?)),
+            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
+        }
+    }
+}
+
+async fn put_into(
     db: &Db,
     table: &Arc<StoredTable>,
     request: &PutItemRequest,
+    mark: Option<&IdempotencyMark>,
     caller: &Caller<'_>,
 ) -> Result<Result<Written, ApiError>, ApiError> {
     let place = ItemPlace::of_item(table, &request.item)?;
@@ -52,5 +64,5 @@ async fn put(
         condition: request.condition.as_ref(),
         return_item_on_failure: request.return_item_on_failure,
     };
-    commit_change(db, table, change, caller).await
+    commit_change(db, table, change, mark, caller).await
 }

@@ -11,6 +11,7 @@ use tailrace_core::{ApiError, Item, KeySchema};
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::commit::commit_change;
+use crate::items::idempotency::IdempotencyMark;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::{check_condition_paths, check_key_paths};
@@ -25,23 +26,34 @@ pub async fn update_item(
     request: UpdateItemRequest,
     caller: &Caller<'_>,
 ) -> Result<WriteItemAnswer, ApiError> {
-    let mut table = db.likely_table(&request.table_name).await?;
-    let written = loop {
-        match update(db, &table, &request, caller).await {
-            Ok(decided) => break decided?,
-            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
-        }
-    };
+    let (table, written) = update(db, &request, None, caller).await?;
     Ok(WriteItemAnswer {
         consumed_capacity: request.capacity.answer(&table.name, written.units()),
         attributes: attributes(&request, written)?,
     })
 }
 
-async fn update(
+/// The write. `mark`: it is made once.
+pub(super) async fn update(
+    db: &Db,
+    request: &UpdateItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<(Arc<StoredTable>, Written), ApiError> {
+    let mut table = db.likely_table(&request.table_name).await?;
+    loop {
+        match update_into(db, &table, request, mark, caller).await {
+            Ok(decided) => return Ok((table, decided?)),
+            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
+        }
+    }
+}
+
+async fn update_into(
     db: &Db,
     table: &Arc<StoredTable>,
     request: &UpdateItemRequest,
+    mark: Option<&IdempotencyMark>,
     caller: &Caller<'_>,
 ) -> Result<Result<Written, ApiError>, ApiError> {
     let place = ItemPlace::of_key(table, &request.key)?;
@@ -61,7 +73,7 @@ async fn update(
         condition: request.condition.as_ref(),
         return_item_on_failure: request.return_item_on_failure,
     };
-    commit_change(db, table, change, caller).await
+    commit_change(db, table, change, mark, caller).await
 }
 
 /// Refuses an update of a key attribute, and a path below one on the right-hand side.

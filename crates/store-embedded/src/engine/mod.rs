@@ -7,6 +7,7 @@
 //! What it does not do: it reads no clock and draws no randomness but the given ones, and interprets no value.
 
 mod read;
+pub(crate) mod readers;
 #[cfg(test)]
 mod tests;
 
@@ -116,6 +117,7 @@ impl EmbeddedEngine {
             tree,
             latches: latches::Latches::new(),
             overlay: overlay::Overlay::new(),
+            readers: readers::Readers::new(),
             queue: Mutex::new(queue),
             filled: Condvar::new(),
             room: Arc::new(Semaphore::new(limits::COMMIT_QUEUE_UNITS_MAX as usize)),
@@ -166,6 +168,7 @@ impl EmbeddedEngine {
         self.shared.abandon(&StoreError::Closed);
         self.shared.stop.store(true, Ordering::Release);
         self.shared.wake_keeper(|_| ());
+        self.shared.readers.close();
         for thread in threads {
             let _panicked = thread.join();
         }
@@ -197,13 +200,18 @@ fn start(shared: &Arc<Shared>, shards: ShardTable) -> Result<Vec<JoinHandle<()>>
             .map_err(|error| StoreError::Io(format!("cannot start the thread {name}: {error}")))
     };
     let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| shared.clone());
-    Ok(vec![
+    let mut threads = vec![
         spawn("committer", Box::new(move || pipeline::run_committer(&committer, shards, &to_applier)))?,
         spawn("applier", Box::new(move || pipeline::run_applier(&applier, &groups)))?,
         spawn("flusher", Box::new(move || pipeline::run_flusher(&flusher)))?,
         spawn("compactor", Box::new(move || pipeline::run_compactor(&compactor)))?,
         spawn("reclaimer", Box::new(move || pipeline::run_reclaimer(&reclaimer)))?,
-    ])
+    ];
+    for _ in 0..limits::READER_THREADS {
+        let reader = shared.clone();
+        threads.push(spawn("reader", Box::new(move || reader.readers.serve()))?);
+    }
+    Ok(threads)
 }
 
 /// Brings the tree up to the end of the log. Memory stays bounded: full memtables are flushed on the way.
@@ -276,6 +284,8 @@ async fn take_room(shared: &Shared, bytes: usize) -> Result<Room, StoreError> {
 
 /// What became of one run of a commit's body.
 enum Ran {
+    /// Declared keys are not in memory: fetch them and run the body again.
+    NeedsRead,
     /// The body's writes need this much room: get it and run the body again.
     NeedsRoom(usize),
     Enqueued(tokio::sync::oneshot::Receiver<Reply>),
@@ -284,11 +294,15 @@ enum Ran {
 }
 
 /// Makes a commit: the way of every change into the store.
-pub(crate) async fn submit(shared: &Shared, mut request: CommitRequest<'_>) -> Result<CommitReceipt, StoreError> {
+pub(crate) async fn submit(shared: &Arc<Shared>, mut request: CommitRequest<'_>) -> Result<CommitReceipt, StoreError> {
     let mut bytes = limits::COMMIT_QUEUE_UNIT_BYTES;
+    let mut fetched = None;
     loop {
         let room = take_room(shared, bytes).await?;
-        match shared.checked(run_body(shared, &mut request, room))? {
+        match shared.checked(run_body(shared, &mut request, room, fetched.as_ref()))? {
+            Ran::NeedsRead => {
+                fetched = Some(read::fetch(shared, request.shared.iter().chain(request.exclusive)).await?);
+            }
             Ran::NeedsRoom(needed) => bytes = needed,
             Ran::Nothing(read) => {
                 shared.wait_settled(read).await?;
@@ -303,9 +317,16 @@ pub(crate) async fn submit(shared: &Shared, mut request: CommitRequest<'_>) -> R
 }
 
 /// Runs the body under its latches, and enqueues what it decides. Short and blocking: never across an await.
-fn run_body(shared: &Shared, request: &mut CommitRequest<'_>, room: Room) -> Result<Ran, StoreError> {
+fn run_body(
+    shared: &Shared,
+    request: &mut CommitRequest<'_>,
+    room: Room,
+    fetched: Option<&read::Fetched>,
+) -> Result<Ran, StoreError> {
     let _latched = shared.latches.take(request.shared, request.exclusive);
-    let declared = read::declared(shared, request.shared, request.exclusive)?;
+    let Some(declared) = read::declared(shared, request.shared, request.exclusive, fetched)? else {
+        return Ok(Ran::NeedsRead);
+    };
     let now_ms = shared.clock.now_ms().max(shared.queue.lock().last_ms);
     let reads = Reads { shared: &declared.shared, exclusive: &declared.exclusive, now_ms };
     let Some(writes) = (request.body)(&reads).filter(|writes| !writes.is_empty()) else {

@@ -1,48 +1,80 @@
 //! Reads: points, pages, the log, and the declared keys of a commit.
 //!
 //! Invariants: each read is of one point in time and of published rows only, but for the declared keys, which are read
-//! under their latches and newest first (overlay, then tree). What may touch the disk for long runs on a thread that may
-//! block.
+//! under their latches and newest first (overlay, then tree). What is in memory and short runs where it is asked for; what
+//! waits for the disk, or is long, goes on on a reader thread (`readers`) where it stopped.
 //!
 //! What it does not do: it changes nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{Lsn, limits};
 use tailrace_store::shards::before;
 use tailrace_store::{Key, KeyRange, LogPage, LogPosition, Page, PageLimit, ShardNo, StoreError};
 
 use crate::pipeline::{Shared, Ticket};
+use crate::tree::{Effort, Paging, Snapshot, Stop};
 
-/// Runs `read` here if it is short, else on a thread that may block.
-async fn read_aside<T: Send + 'static>(
+/// Numbers that a read of the log may lie behind and still be served on the runtime's own thread: what it reads was
+/// written just now, and is in the system's memory.
+const SHORT_LOG_NUMBERS: u64 = 256;
+
+/// Runs `read` on a reader thread.
+async fn aside<T: Send + 'static>(
     shared: &Arc<Shared>,
-    short: bool,
-    read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    read: impl FnOnce(&Shared) -> T + Send + 'static,
 ) -> Result<T, StoreError> {
-    if short {
-        return shared.checked(read(shared));
-    }
-    let aside = shared.clone();
-    let done = tokio::task::spawn_blocking(move || read(&aside)).await;
-    shared.checked(done.unwrap_or_else(|error| Err(StoreError::Io(format!("a read ended early: {error}")))))
+    let there = shared.clone();
+    shared.readers.run(move || read(&there)).await
 }
 
-/// Rows that a page may have and still be read on the runtime's own thread.
-const SHORT_PAGE_ROWS: usize = 32;
-/// Numbers that a read of the log may lie behind and still be served on the runtime's own thread.
-const SHORT_LOG_NUMBERS: u64 = 256;
+/// The values of keys at a point in time, as many as the effort is enough for.
+fn get_some(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    keys: &[Key],
+    effort: &mut Effort,
+) -> Result<Vec<Option<Bytes>>, StoreError> {
+    let mut values = Vec::with_capacity(keys.len());
+    for key in keys {
+        match shared.tree.get_at(snapshot, &key.0, effort) {
+            Ok(value) => values.push(value),
+            Err(Stop::Aside) => break,
+            Err(stop) => return Err(shared.tree.failed(stop)),
+        }
+    }
+    Ok(values)
+}
 
 /// The values of keys, all of one point in time.
 pub(super) async fn get(shared: &Arc<Shared>, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
-    shared.checked(shared.tree.get_all(keys))
+    let snapshot = shared.tree.snapshot();
+    let mut values = shared.checked(get_some(shared, &snapshot, keys, &mut Effort::inline()))?;
+    if values.len() < keys.len() {
+        let rest = keys[values.len()..].to_vec();
+        let read = move |shared: &Shared| get_some(shared, &snapshot, &rest, &mut Effort::unbounded());
+        values.extend(shared.checked(aside(shared, read).await.flatten())?);
+    }
+    Ok(values)
 }
 
 /// A page of rows, all of one point in time.
 pub(super) async fn page(shared: &Arc<Shared>, range: KeyRange, limit: PageLimit) -> Result<Page, StoreError> {
-    let short = limit.rows_max <= SHORT_PAGE_ROWS;
-    read_aside(shared, short, move |shared| shared.tree.page(&range, limit)).await
+    if range.is_empty() {
+        return Ok(Page::default());
+    }
+    let mut paging = Paging::new(&shared.tree, range, limit);
+    let mut done = shared.checked(paging.run(&shared.tree, &mut Effort::inline()))?;
+    while !done {
+        let read = move |shared: &Shared| {
+            let done = paging.run(&shared.tree, &mut Effort::turn());
+            done.map(|done| (paging, done))
+        };
+        (paging, done) = shared.checked(aside(shared, read).await.flatten())?;
+    }
+    Ok(paging.into_page())
 }
 
 /// Published records of a shard.
@@ -54,8 +86,7 @@ pub(super) async fn log(
     bytes_max: usize,
 ) -> Result<LogPage, StoreError> {
     let published = shared.published();
-    let short = after.0.saturating_add(SHORT_LOG_NUMBERS) >= published.0;
-    let read = move |shared: &Shared| {
+    let read = move |shared: &Shared, bytes_max| {
         // The shard as of a moment not before `published`: a seal that is seen here may lie above it.
         let info = shared.shards.read().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
         let from = after.max(before(info.horizon));
@@ -70,7 +101,15 @@ pub(super) async fn log(
             horizon: info.horizon,
         })
     };
-    read_aside(shared, short, read).await
+    if after.0.saturating_add(SHORT_LOG_NUMBERS) >= published.0 {
+        let short_max = bytes_max.min(limits::LOG_READ_INLINE_BYTES_MAX);
+        let page: LogPage = shared.checked(read(shared, short_max))?;
+        // One that was cut short for the runtime's sake is read again in full.
+        if !page.more || page.records.len() >= records_max || short_max == bytes_max {
+            return Ok(page);
+        }
+    }
+    shared.checked(aside(shared, move |shared| read(shared, bytes_max)).await.flatten())
 }
 
 /// The number to read after for a position.
@@ -82,7 +121,7 @@ pub(super) async fn position(shared: &Arc<Shared>, shard: ShardNo, position: Log
         LogPosition::End => Ok(published),
         LogPosition::Time(ms) => {
             let read = move |shared: &Shared| shared.log.position_at_time(shard, ms, published);
-            read_aside(shared, false, read).await
+            shared.checked(aside(shared, read).await.flatten())
         }
     }
 }
@@ -95,20 +134,50 @@ pub(super) struct Declared {
     pub newest_read: Ticket,
 }
 
-/// Reads a commit's declared keys; the caller holds their latches.
-pub(super) fn declared(shared: &Shared, shared_keys: &[Key], exclusive_keys: &[Key]) -> Result<Declared, StoreError> {
-    let mut newest_read: Ticket = 0;
-    let mut read = |keys: &[Key]| -> Result<Vec<Option<Bytes>>, StoreError> {
-        keys.iter()
-            .map(|key| match shared.overlay.get(&key.0) {
-                Some((value, ticket)) => {
-                    newest_read = newest_read.max(ticket);
-                    Ok(value)
-                }
-                None => shared.tree.get(&key.0),
-            })
-            .collect()
+/// Published values of a commit's keys, fetched before their latches are taken.
+pub(super) struct Fetched {
+    snapshot: Snapshot,
+    values: HashMap<Key, Option<Bytes>>,
+}
+
+/// Reads a commit's declared keys; the caller holds their latches. `None`: some of them are not in memory, or it would
+/// take long: [`fetch`] them without the latches, and come again.
+pub(super) fn declared(
+    shared: &Shared,
+    shared_keys: &[Key],
+    exclusive_keys: &[Key],
+    fetched: Option<&Fetched>,
+) -> Result<Option<Declared>, StoreError> {
+    let (mut effort, mut newest_read) = (Effort::inline(), 0);
+    let mut read = |key: &Key| {
+        if let Some((value, ticket)) = shared.overlay.get(&key.0) {
+            newest_read = newest_read.max(ticket);
+            return Ok(value);
+        }
+        // Nobody else changes it now, and what was enqueued before is published: a snapshot that is taken from here on has
+        // the newest value.
+        let fetched = fetched.and_then(|fetched| fetched.values.get(key).map(|value| (fetched, value)));
+        match fetched.and_then(|(fetched, value)| shared.tree.get_since(&fetched.snapshot, &key.0, value)) {
+            Some(value) => Ok(value),
+            None => shared.tree.get_at(&shared.tree.snapshot(), &key.0, &mut effort),
+        }
     };
-    let (shared_values, exclusive_values) = (read(shared_keys)?, read(exclusive_keys)?);
-    Ok(Declared { shared: shared_values, exclusive: exclusive_values, newest_read })
+    let mut read_all = |keys: &[Key]| keys.iter().map(&mut read).collect::<Result<Vec<_>, Stop>>();
+    let values = read_all(shared_keys).and_then(|shared_values| Ok((shared_values, read_all(exclusive_keys)?)));
+    match values {
+        Ok((shared, exclusive)) => Ok(Some(Declared { shared, exclusive, newest_read })),
+        Err(Stop::Aside) => Ok(None),
+        Err(stop) => Err(shared.tree.failed(stop)),
+    }
+}
+
+/// Fetches the published values of keys on a reader thread.
+pub(super) async fn fetch(shared: &Arc<Shared>, keys: impl Iterator<Item = &Key>) -> Result<Fetched, StoreError> {
+    let keys: Vec<Key> = keys.cloned().collect();
+    let read = move |shared: &Shared| {
+        let snapshot = shared.tree.snapshot();
+        let values = get_some(shared, &snapshot, &keys, &mut Effort::unbounded())?;
+        Ok(Fetched { snapshot, values: keys.into_iter().zip(values).collect() })
+    };
+    shared.checked(aside(shared, read).await.flatten())
 }

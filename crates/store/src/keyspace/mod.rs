@@ -5,12 +5,13 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! What it does not do: it knows nothing of values, and it does not encode key attributes (`tailrace_core` does).
+//! What it does not do: it knows the values of few kinds, and it does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
 mod counter;
 mod deleted_table;
 mod function;
+mod idempotency;
 mod item;
 mod mapping;
 mod parked;
@@ -31,6 +32,7 @@ pub use checkpoint::CheckpointKey;
 pub use counter::CounterKey;
 pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
+pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use item::{ItemKey, SortBounds};
 pub use mapping::MappingKey;
 pub use parked::ParkedKey;
@@ -72,13 +74,15 @@ pub enum KeyKind {
     Reclaim = 0x0b,
     /// [`DeletedTableKey`]: a deleted table whose items are still to be handed to `Engine::reclaim`.
     DeletedTable = 0x0c,
+    /// [`IdempotencyKey`]: what was done once and must not be done again, by scope and token.
+    Idempotency = 0x0d,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 13] = [
+    pub const ALL: [KeyKind; 14] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -91,6 +95,7 @@ impl KeyKind {
         KeyKind::Parked,
         KeyKind::Reclaim,
         KeyKind::DeletedTable,
+        KeyKind::Idempotency,
         KeyKind::Item,
     ];
 

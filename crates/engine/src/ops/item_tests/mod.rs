@@ -3,6 +3,7 @@
 
 mod batches;
 mod legacy;
+mod once;
 mod pages;
 mod reads;
 mod records;
