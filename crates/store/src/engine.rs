@@ -227,6 +227,15 @@ pub enum StoreError {
     /// The operating system refused; the message names the file.
     #[error("{0}")]
     Io(String),
+    /// The directory is no data directory; the message names it.
+    #[error("{0}")]
+    NoDataDirectory(String),
+    /// Another process has the data directory; the message names it.
+    #[error("{0}")]
+    InUse(String),
+    /// A newer version wrote a file; the message names it. Nothing was changed.
+    #[error("{0}")]
+    NewerFormat(String),
     /// There is no such shard (any more).
     #[error("no such shard: {}", .0.0)]
     NoSuchShard(ShardNo),
