@@ -438,3 +438,59 @@ fn readers_of_a_queue_that_is_written_find_its_head() {
         });
     });
 }
+
+fn descriptor(name: &str) -> Bytes {
+    tailrace_store::keyspace::TableKey::key(name).0
+}
+
+#[test]
+fn a_descriptor_that_was_read_is_not_searched_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, _) = Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap();
+    let value = |n: u64| Some(Bytes::from(n.to_string()));
+    tree.apply([(descriptor("users"), value(1))]);
+    table_of(&tree, 0..50, "items");
+    let steps = |expected: Option<Bytes>| {
+        let mut effort = Effort::turn();
+        assert_eq!(tree.get_at(&tree.snapshot(), &descriptor("users"), &mut effort).unwrap(), expected);
+        effort.taken
+    };
+    assert_ne!(steps(value(1)), 0);
+    assert_eq!(steps(value(1)), 0);
+    // Other rows change nothing; the descriptor's own change is seen at once, and so is its end.
+    table_of(&tree, 0..50, "more");
+    assert_eq!(steps(value(1)), 0);
+    tree.apply([(descriptor("users"), value(2))]);
+    assert_ne!(steps(value(2)), 0);
+    assert_eq!(steps(value(2)), 0);
+    tree.apply([(descriptor("users"), None)]);
+    steps(None);
+    assert_eq!(steps(None), 0);
+}
+
+#[test]
+fn a_descriptor_is_never_older_than_what_was_published_before_it_is_read() {
+    const CHANGES: u64 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, _) = Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap();
+    let published = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let before = published.load(Ordering::Acquire);
+                    let found = tree.get(&descriptor("users")).unwrap();
+                    let found = found.map_or(0, |value| std::str::from_utf8(&value).unwrap().parse().unwrap());
+                    assert!(found >= before, "{found} was read, and {before} was published");
+                    if before == CHANGES {
+                        return;
+                    }
+                }
+            });
+        }
+        for n in 1..=CHANGES {
+            tree.apply([(descriptor("users"), Some(Bytes::from(n.to_string()))), (key(0), Some(Bytes::new()))]);
+            published.store(n, Ordering::Release);
+        }
+    });
+}
