@@ -12,7 +12,7 @@ use crate::files::{Fault, FileErrorKind, FileOp, SectorFate, SimFiles};
 use tailrace_store::BucketRange;
 use tailrace_store::keyspace::SettingKey;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     let log = LogSettings { segment_bytes: 1 << 20, ..LogSettings::default() };
     Options { fatal: Arc::new(|_| {}), log, ..Options::new(Arc::new(ManualClock::at(1_000)), [7; 16]) }
 }
@@ -258,7 +258,7 @@ fn unreachable(n: usize) -> (Vec<Key>, KeyRange) {
     ((0..n).map(key).collect(), range)
 }
 
-async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
+pub(super) async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
     let put = |key: &Key| Write::Put { key: key.clone(), value: value.clone() };
     for keys in keys.chunks(50) {
         let writes: Vec<Write> = keys.iter().map(put).collect();
