@@ -24,7 +24,7 @@ mod view_type;
 mod wire_json;
 
 pub use error::{ApiError, ErrorCode};
-pub use ids::{Bucket, BucketRange, Lsn, MappingId, SequenceNumber, ShardNo, StreamId, TableId};
+pub use ids::{Bucket, BucketRange, IndexId, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
 pub use model::{Service, Wording};
