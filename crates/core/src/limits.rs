@@ -203,6 +203,8 @@ pub const TEMPLATE_DEPTH_MAX: usize = 128;
 /// Values in a template with its aliases replaced by what they name, at most. Ours: many times the largest template without
 /// aliases that creates 500 resources.
 pub const TEMPLATE_NODES_MAX: usize = 500_000;
+/// Between two looks at the template of a server that runs, milliseconds. Ours.
+pub const TEMPLATE_LOOK_MS: u64 = 1_000;
 /// Output of the command line that waits for its reader, bytes. Ours: what a busy server says in some seconds.
 pub const OUTPUT_QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long output waits for room before it is dropped, milliseconds. Ours, as for the lines of functions.
