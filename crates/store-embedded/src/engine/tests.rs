@@ -1,6 +1,7 @@
 //! The embedded engine on real files: what the contract suite cannot see from outside.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use std::ops::Bound;
@@ -10,7 +11,7 @@ use super::*;
 use crate::check::{CheckReport, check};
 use crate::files::{Fault, FileErrorKind, FileOp, SectorFate, SimFiles};
 use tailrace_store::BucketRange;
-use tailrace_store::keyspace::SettingKey;
+use tailrace_store::keyspace::{SettingKey, TableKey};
 
 fn options() -> Options {
     let log = LogSettings { segment_bytes: 1 << 20, ..LogSettings::default() };
@@ -220,7 +221,7 @@ async fn a_restart_flushes_and_replays_within_bounds_and_keeps_shards() {
         drop(engine);
         engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
         assert_eq!(engine.page(SettingKey::range(), limit).await.unwrap().rows, before);
-        assert!(engine.shared.tree.sealed_memtables() <= limits::SEALED_MEMTABLES_MAX);
+        assert!(engine.state.tree.sealed_memtables() <= limits::SEALED_MEMTABLES_MAX);
     }
 }
 
@@ -270,9 +271,9 @@ async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
 /// Waits until no range is being removed any more.
 fn wait_reclaimed(engine: &EmbeddedEngine) {
     let limit = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 };
-    let shared = &engine.shared;
-    while !shared.tree.page(&KeyKind::Reclaim.range(), limit).unwrap().rows.is_empty() {
-        shared.keeper_wake.wait_for(&mut shared.keeper.lock(), std::time::Duration::from_millis(20));
+    let state = &engine.state;
+    while !state.tree.page(&KeyKind::Reclaim.range(), limit).unwrap().rows.is_empty() {
+        state.chores.wait_a_while(std::time::Duration::from_millis(20));
     }
 }
 
@@ -317,9 +318,9 @@ async fn a_range_that_fills_files_of_its_own_gives_their_space_back_without_a_wr
     let noise = (0..2000u64).flat_map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).to_le_bytes());
     put_rows(&*engine, &keys, &Bytes::from(noise.collect::<Vec<_>>())).await;
     // Once they are compacted, most of the rows are in tables that hold nothing else.
-    engine.shared.tree.seal_if_due(engine.shared.published(), true);
-    engine.shared.tree.flush(&mut |_| ()).unwrap();
-    engine.shared.tree.compact(&|| false, &mut || ()).unwrap();
+    engine.state.tree.seal_if_due(engine.state.published.last(), true);
+    engine.state.tree.flush(&mut |_| ()).unwrap();
+    engine.state.tree.compact(&|| false, &mut || ()).unwrap();
     let before = tree_bytes(dir.path());
     assert!(before > 20 << 20, "{before}");
     engine.reclaim(range).await.unwrap();
@@ -328,10 +329,13 @@ async fn a_range_that_fills_files_of_its_own_gives_their_space_back_without_a_wr
     // A compaction that was under way holds its tables until it ends.
     let engine = engine.clone();
     let shrunk = tokio::task::spawn_blocking(move || {
-        let shared = &engine.shared;
+        let state = &engine.state;
         while tree_bytes(dir.path()) * 2 >= before {
-            let waited = shared.keeper_wake.wait_for(&mut shared.keeper.lock(), std::time::Duration::from_secs(20));
-            assert!(!waited.timed_out(), "{} of {before} bytes are left", tree_bytes(dir.path()));
+            assert!(
+                state.chores.wait_a_while(std::time::Duration::from_secs(20)),
+                "{} of {before} bytes are left",
+                tree_bytes(dir.path())
+            );
         }
     });
     shrunk.await.unwrap();
@@ -428,13 +432,13 @@ async fn while_a_flush_is_not_durable_nothing_of_the_log_goes() {
         let held = engine.clone();
         let (release, until) = std::sync::mpsc::channel::<()>();
         let holding = std::thread::spawn(move || {
-            let _no_table_is_written = held.shared.tree.writing.write();
+            let _no_table_is_written = held.state.tree.writing.write();
             until.recv().ok();
         });
         put_rows(&*engine, &keys, &Bytes::from(vec![7; 300])).await;
-        assert!(engine.shared.tree.sealed_memtables() >= 2, "{}", engine.shared.tree.sealed_memtables());
+        assert!(engine.state.tree.sealed_memtables() >= 2, "{}", engine.state.tree.sealed_memtables());
         // The keeper has had its turn with everything that it was told.
-        engine.shared.log.keep().unwrap();
+        engine.state.log.keep().unwrap();
         copy_dir(dir.path(), &copy.path().join("left"));
         drop(release);
         holding.join().unwrap();
@@ -450,7 +454,7 @@ async fn while_a_flush_is_not_durable_nothing_of_the_log_goes() {
 async fn the_row_of_a_stream_is_not_seen_before_its_shards() {
     let dir = tempfile::tempdir().unwrap();
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
-    let reading = engine.shared.shards.read();
+    let reading = engine.state.published.shards();
     let maker = tokio::spawn({
         let engine = engine.clone();
         async move {
@@ -462,10 +466,10 @@ async fn the_row_of_a_stream_is_not_seen_before_its_shards() {
         }
     });
     // Nobody gets the shards to read any more once the applier waits to change them.
-    while engine.shared.shards.try_read().is_some() {
+    while engine.state.published.shards_unless_they_change().is_some() {
         std::thread::yield_now();
     }
-    assert_eq!(engine.shared.tree.get(&SettingKey::key("stream").0).unwrap(), None);
+    assert_eq!(engine.state.tree.get(&SettingKey::key("stream").0).unwrap(), None);
     drop(reading);
     maker.await.unwrap().unwrap();
     assert!(get(&*engine, "stream").await.is_some());
@@ -487,4 +491,38 @@ async fn a_commit_that_needs_more_room_than_usual_runs_its_body_once() {
         engine.commit(CommitRequest::new(&[], &[key], body)).await.unwrap();
         assert_eq!(runs, 1, "{bytes} bytes");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_row_of_a_table_is_looked_up_in_the_tree_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = [TableKey::key("users")];
+    let set = async |engine: &EmbeddedEngine, value: Option<&'static [u8]>| {
+        let key = table[0].clone();
+        let write = match value {
+            Some(value) => Write::Put { key, value: Bytes::from_static(value) },
+            None => Write::Delete { key },
+        };
+        let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
+        engine.commit(CommitRequest::new(&[], &table, body)).await.unwrap();
+    };
+    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
+    put(&*engine, "a", b"1").await;
+    set(&engine, Some(b"1")).await;
+    engine.shutdown().await.unwrap();
+    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
+    // The value, and whether the tree was asked.
+    let look = async |key: &[Key]| {
+        engine.state.tree.hooks.steps.store(0, Ordering::Relaxed);
+        let value = engine.get(key).await.unwrap().remove(0);
+        (value, engine.state.tree.hooks.steps.load(Ordering::Relaxed) > 0)
+    };
+    let one = || Some(Bytes::from_static(b"1"));
+    assert_eq!(look(&table).await.0, one());
+    assert_eq!(look(&table).await, (one(), false));
+    assert_eq!(look(&[SettingKey::key("a")]).await, (one(), true));
+    set(&engine, Some(b"2")).await;
+    assert_eq!(look(&table).await, (Some(Bytes::from_static(b"2")), false));
+    set(&engine, None).await;
+    assert_eq!(look(&table).await.0, None);
 }

@@ -12,6 +12,7 @@
 //! Sequence numbers are the tree's own, one for each group, not LSNs: they need not survive more than the tables do.
 
 pub(crate) mod damage;
+mod descriptors;
 mod effort;
 mod gaps;
 mod memtable;
@@ -39,6 +40,7 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use damage::explain;
+use descriptors::Descriptors;
 pub(crate) use effort::{Effort, Stop};
 use gaps::Gaps;
 use memtable::Memtable;
@@ -82,6 +84,7 @@ pub(crate) struct Tree {
     /// Number of the newest published group. Stored by `gaps`, and before that by nobody else.
     published: AtomicU64,
     gaps: Arc<Gaps>,
+    descriptors: Descriptors,
     /// The open files of tables.
     files: FileAccessor,
     memtable_bytes: u64,
@@ -97,6 +100,8 @@ pub(crate) struct Snapshot {
     seqno: Seqno,
     /// See [`Gaps::epoch`].
     epoch: u64,
+    /// See [`Descriptors::version`].
+    version: u64,
 }
 
 /// What the active memtable holds.
@@ -137,6 +142,7 @@ impl Tree {
             writing: RwLock::default(),
             published: AtomicU64::new(highest),
             gaps: Arc::default(),
+            descriptors: Descriptors::default(),
             files: FileAccessor::DescriptorTable(files),
             memtable_bytes,
             active: Mutex::default(),
@@ -154,9 +160,9 @@ impl Tree {
 
     /// The newest published group. The view is taken first: the snapshot is then never older than the view's tables.
     pub fn snapshot(&self) -> Snapshot {
-        let epoch = self.gaps.epoch();
+        let (epoch, version) = (self.gaps.epoch(), self.descriptors.version());
         let view = self.view();
-        Snapshot { view, seqno: self.published.load(Ordering::Acquire), epoch }
+        Snapshot { view, seqno: self.published.load(Ordering::Acquire), epoch, version }
     }
 
     fn view(&self) -> Arc<View> {
@@ -170,7 +176,13 @@ impl Tree {
 
     /// The value of a key at a point in time.
     pub fn get_at(&self, snapshot: &Snapshot, key: &Bytes, effort: &mut Effort) -> Result<Option<Bytes>, Stop> {
+        if let Some(value) = self.descriptors.get(key, snapshot.seqno) {
+            return Ok(Some(value));
+        }
         let found = snapshot.view.get(key, snapshot.seqno, effort);
+        if let Ok(value) = &found {
+            self.descriptors.found(key, value, snapshot.seqno, snapshot.version);
+        }
         #[cfg(test)]
         self.hooks.took(effort);
         found
@@ -204,7 +216,9 @@ impl Tree {
         let memtable = self.view().active.clone();
         let mut active = self.active.lock();
         let mut puts = Vec::new();
-        for (key, value) in changes {
+        for change in changes {
+            self.descriptors.change(&change, seqno);
+            let (key, value) = change;
             let hash = xxh3_64(&key);
             active.entries += 1;
             active.keys.insert(hash);
