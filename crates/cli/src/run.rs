@@ -8,7 +8,7 @@ use std::time::Duration;
 use tailrace_core::limits::DRAIN_MS;
 use tailrace_server::clock::{SystemClock, SystemRng};
 use tailrace_server::mappings::Progress;
-use tailrace_server::{Config, Server, template};
+use tailrace_server::{Code, Config, Server, StartError, template};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -40,10 +40,11 @@ pub async fn serve(args: ServerArgs) -> Outcome {
 /// `tailrace up`.
 pub async fn up(args: UpArgs) -> Outcome {
     log_to_stderr();
-    std::fs::read_dir(&args.dir).map_err(|e| Failure(format!("cannot read {}: {e}", args.dir.display())))?;
+    std::fs::read_dir(&args.dir)
+        .map_err(|e| Failure::new(Code::NoTemplate, format_args!("cannot read {}: {e}", args.dir.display())))?;
     let mut config = args.server.config(&args.dir.join(".tailrace"))?;
     if config.template.is_none() {
-        config.template = Some(template::find(&args.dir)?);
+        config.template = Some(template::find(&args.dir).map_err(StartError::from)?);
     }
     let environment = config.clone();
     let mut running = Running::start(config).await?;
@@ -100,7 +101,7 @@ impl Running {
                 show::event(&event).await;
             }
         });
-        let rng = Arc::new(SystemRng::open()?);
+        let rng = Arc::new(SystemRng::open().map_err(|error| Failure::new(Code::System, error))?);
         let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await?;
         // Only now: whatever is durable is so at any moment, so that a signal may end a start as it stands.
         Ok(Running { server, shower, signals: Signals::listen()? })
@@ -121,7 +122,7 @@ impl Running {
     /// Stops in order; a signal meanwhile ends it as it stands.
     async fn stop(mut self) -> Result<(), Failure> {
         let stopped = tokio::select! {
-            stopped = self.server.stop() => stopped.map_err(Failure),
+            stopped = self.server.stop() => stopped.map_err(Failure::from),
             () = self.signals.next() => {
                 return Err(at_once());
             }
@@ -134,12 +135,12 @@ impl Running {
 
 /// A second signal came.
 fn at_once() -> Failure {
-    Failure("ended at once; the next start delivers again what was not confirmed".to_owned())
+    Failure::new(Code::EndedAtOnce, "ended at once; the next start delivers again what was not confirmed")
 }
 
 async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
-    let progress = server.mappings().settled().await.map_err(Failure)?;
-    let parked = server.mappings().parked_records().await.map_err(Failure)?;
+    let progress = server.mappings().settled().await.map_err(|why| Failure::new(Code::Internal, why))?;
+    let parked = server.mappings().parked_records().await.map_err(|why| Failure::new(Code::Internal, why))?;
     let code = match progress {
         Progress::Drained => ExitCode::SUCCESS,
         Progress::Blocked(shards) => {

@@ -88,5 +88,5 @@ async fn behind(
     if number.0 > last && number.0 > start {
         return Err(ApiError::validation(format!("Invalid SequenceNumber: {text} is beyond the shard's range")));
     }
-    Ok(RecordNo(first_wanted.0 - 1))
+    Ok(first_wanted.before())
 }

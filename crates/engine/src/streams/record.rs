@@ -116,15 +116,10 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 
 impl RecordWriter {
     /// `eventID`: the same on every reading, and no other record's.
-    pub fn event_id(&self, record: &StreamRecord) -> String {
-        self.id(record).to_string()
-    }
-
-    fn id(&self, record: &StreamRecord) -> EventId {
-        let id = Md5::new().chain_update(&*self.directory_uuid);
+    fn event_id(&self, record: &StreamRecord) -> EventId {
         // A shard's number is that of no other shard of any stream: it stands for both.
-        let id = id.chain_update(record.shard.0.to_be_bytes()).chain_update(record.number.0.to_be_bytes());
-        EventId(id.finalize().into())
+        let id = Md5::new().chain_update(&*self.directory_uuid).chain_update(record.shard.0.to_be_bytes());
+        EventId(id.chain_update(record.number.0.to_be_bytes()).finalize().into())
     }
 
     /// A record as the API has it.
@@ -133,7 +128,7 @@ impl RecordWriter {
     /// Corrupt, if the stored bytes are no record.
     pub fn record(&self, record: &StreamRecord) -> Result<Record, StoreError> {
         Ok(Record {
-            event_id: self.id(record),
+            event_id: self.event_id(record),
             event_name: match record.meta.kind {
                 ChangeKind::Insert => OperationType::Insert,
                 ChangeKind::Modify => OperationType::Modify,

@@ -8,6 +8,8 @@
 
 mod commit;
 mod read;
+#[cfg(test)]
+mod read_tests;
 pub(crate) mod readers;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! The embedded engine on real files: what the contract suite cannot see from outside.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use std::ops::Bound;
@@ -11,9 +10,9 @@ use super::*;
 use crate::check::{CheckReport, check};
 use crate::files::{Fault, FileErrorKind, FileOp, SectorFate, SimFiles};
 use tailrace_store::BucketRange;
-use tailrace_store::keyspace::{SettingKey, TableKey};
+use tailrace_store::keyspace::SettingKey;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     let log = LogSettings { segment_bytes: 1 << 20, ..LogSettings::default() };
     Options { fatal: Arc::new(|_| {}), log, ..Options::new(Arc::new(ManualClock::at(1_000)), [7; 16]) }
 }
@@ -259,7 +258,7 @@ fn unreachable(n: usize) -> (Vec<Key>, KeyRange) {
     ((0..n).map(key).collect(), range)
 }
 
-async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
+pub(super) async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
     let put = |key: &Key| Write::Put { key: key.clone(), value: value.clone() };
     for keys in keys.chunks(50) {
         let writes: Vec<Write> = keys.iter().map(put).collect();
@@ -491,38 +490,4 @@ async fn a_commit_that_needs_more_room_than_usual_runs_its_body_once() {
         engine.commit(CommitRequest::new(&[], &[key], body)).await.unwrap();
         assert_eq!(runs, 1, "{bytes} bytes");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_row_of_a_table_is_looked_up_in_the_tree_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let table = [TableKey::key("users")];
-    let set = async |engine: &EmbeddedEngine, value: Option<&'static [u8]>| {
-        let key = table[0].clone();
-        let write = match value {
-            Some(value) => Write::Put { key, value: Bytes::from_static(value) },
-            None => Write::Delete { key },
-        };
-        let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
-        engine.commit(CommitRequest::new(&[], &table, body)).await.unwrap();
-    };
-    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
-    put(&*engine, "a", b"1").await;
-    set(&engine, Some(b"1")).await;
-    engine.shutdown().await.unwrap();
-    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
-    // The value, and whether the tree was asked.
-    let look = async |key: &[Key]| {
-        engine.state.tree.hooks.steps.store(0, Ordering::Relaxed);
-        let value = engine.get(key).await.unwrap().remove(0);
-        (value, engine.state.tree.hooks.steps.load(Ordering::Relaxed) > 0)
-    };
-    let one = || Some(Bytes::from_static(b"1"));
-    assert_eq!(look(&table).await.0, one());
-    assert_eq!(look(&table).await, (one(), false));
-    assert_eq!(look(&[SettingKey::key("a")]).await, (one(), true));
-    set(&engine, Some(b"2")).await;
-    assert_eq!(look(&table).await, (Some(Bytes::from_static(b"2")), false));
-    set(&engine, None).await;
-    assert_eq!(look(&table).await.0, None);
 }

@@ -12,9 +12,9 @@
 //! Sequence numbers are the tree's own, one for each group, not LSNs: they need not survive more than the tables do.
 
 pub(crate) mod damage;
-mod descriptors;
 mod effort;
 mod gaps;
+mod known;
 mod memtable;
 mod merge;
 mod paging;
@@ -40,9 +40,9 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use damage::explain;
-use descriptors::Descriptors;
 pub(crate) use effort::{Effort, Stop};
 use gaps::Gaps;
+use known::KnownRows;
 use memtable::Memtable;
 pub(crate) use paging::Paging;
 use table::TableReader;
@@ -84,7 +84,7 @@ pub(crate) struct Tree {
     /// Number of the newest published group. Stored by `gaps`, and before that by nobody else.
     published: AtomicU64,
     gaps: Arc<Gaps>,
-    descriptors: Descriptors,
+    known: KnownRows,
     /// The open files of tables.
     files: FileAccessor,
     memtable_bytes: u64,
@@ -100,8 +100,6 @@ pub(crate) struct Snapshot {
     seqno: Seqno,
     /// See [`Gaps::epoch`].
     epoch: u64,
-    /// See [`Descriptors::version`].
-    version: u64,
 }
 
 /// What the active memtable holds.
@@ -142,7 +140,7 @@ impl Tree {
             writing: RwLock::default(),
             published: AtomicU64::new(highest),
             gaps: Arc::default(),
-            descriptors: Descriptors::default(),
+            known: KnownRows::default(),
             files: FileAccessor::DescriptorTable(files),
             memtable_bytes,
             active: Mutex::default(),
@@ -160,9 +158,9 @@ impl Tree {
 
     /// The newest published group. The view is taken first: the snapshot is then never older than the view's tables.
     pub fn snapshot(&self) -> Snapshot {
-        let (epoch, version) = (self.gaps.epoch(), self.descriptors.version());
+        let epoch = self.gaps.epoch();
         let view = self.view();
-        Snapshot { view, seqno: self.published.load(Ordering::Acquire), epoch, version }
+        Snapshot { view, seqno: self.published.load(Ordering::Acquire), epoch }
     }
 
     fn view(&self) -> Arc<View> {
@@ -176,12 +174,13 @@ impl Tree {
 
     /// The value of a key at a point in time.
     pub fn get_at(&self, snapshot: &Snapshot, key: &Bytes, effort: &mut Effort) -> Result<Option<Bytes>, Stop> {
-        if let Some(value) = self.descriptors.get(key, snapshot.seqno) {
-            return Ok(Some(value));
+        let known = KnownRows::holds(key);
+        if known && let Some(found) = self.known.get(key, snapshot.seqno) {
+            return Ok(found);
         }
         let found = snapshot.view.get(key, snapshot.seqno, effort);
-        if let Ok(value) = &found {
-            self.descriptors.found(key, value, snapshot.seqno, snapshot.version);
+        if known && let Ok(value) = &found {
+            self.known.learn(key, value, snapshot.seqno);
         }
         #[cfg(test)]
         self.hooks.took(effort);
@@ -216,14 +215,15 @@ impl Tree {
         let memtable = self.view().active.clone();
         let mut active = self.active.lock();
         let mut puts = Vec::new();
-        for change in changes {
-            self.descriptors.change(&change, seqno);
-            let (key, value) = change;
+        for (key, value) in changes {
             let hash = xxh3_64(&key);
             active.entries += 1;
             active.keys.insert(hash);
             if value.is_some() {
                 puts.push(key.clone());
+            }
+            if KnownRows::holds(&key) {
+                self.known.forget(&key, seqno);
             }
             memtable.insert(&key, hash, value, seqno);
         }
@@ -326,7 +326,8 @@ impl Tree {
         let _one_at_a_time = self.tables.get_flush_lock();
         while let Some(oldest) = self.view().sealed.last().cloned() {
             self.written(|| {
-                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest().map(Ok))? else {
+                let guard = crossbeam_epoch::pin();
+                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest(&guard).map(Ok))? else {
                     return Ok(());
                 };
                 self.tables.register_tables(&tables, None, None, &[], Seqno::MAX)

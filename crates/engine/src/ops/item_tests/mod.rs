@@ -2,6 +2,7 @@
 //! key `pk`, S), `games` (hash key `pk`, S, and range key `sk`, N) and `texts` (hash key `pk`, S, and range key `sk`, S).
 
 mod batches;
+mod large;
 mod legacy;
 mod once;
 mod pages;
