@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::args::{ServerArgs, UpArgs};
 use crate::say::{self, say};
 use crate::signals::Signals;
+use crate::template_watch::TemplateWatch;
 use crate::{Failure, Outcome, play, show};
 
 /// Events that wait to be shown. A terminal that stands still holds up the first of them for a moment, and then nothing.
@@ -43,9 +44,12 @@ pub async fn up(args: UpArgs) -> Outcome {
     std::fs::read_dir(&args.dir)
         .map_err(|e| Failure::new(Code::NoTemplate, format_args!("cannot read {}: {e}", args.dir.display())))?;
     let mut config = args.server.config(&args.dir.join(".tailrace"))?;
-    if config.template.is_none() {
-        config.template = Some(template::find(&args.dir).map_err(StartError::from)?);
-    }
+    let template = match config.template.take() {
+        Some(path) => path,
+        None => template::find(&args.dir).map_err(StartError::from)?,
+    };
+    let watch = TemplateWatch::start(&template).await;
+    config.template = Some(template);
     let environment = config.clone();
     let mut running = Running::start(config).await?;
     let server = &running.server;
@@ -65,6 +69,7 @@ pub async fn up(args: UpArgs) -> Outcome {
             running.stop().await?;
             ended?
         }
+        never = watch.run() => match never {},
         () = running.signals.next() => {
             running.drain().await?;
             Ended { code: ExitCode::SUCCESS, parked: 0 }
@@ -89,14 +94,14 @@ struct Ended {
 /// A server, what shows its events, and what may end it.
 struct Running {
     server: Server,
-    shower: JoinHandle<()>,
+    shown: JoinHandle<()>,
     signals: Signals,
 }
 
 impl Running {
     async fn start(config: Config) -> Result<Running, Failure> {
         let (events, mut receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
-        let shower = tokio::spawn(async move {
+        let shown = tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
                 show::event(&event).await;
             }
@@ -104,7 +109,7 @@ impl Running {
         let rng = Arc::new(SystemRng::open().map_err(|error| Failure::new(Code::System, error))?);
         let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await?;
         // Only now: whatever is durable is so at any moment, so that a signal may end a start as it stands.
-        Ok(Running { server, shower, signals: Signals::listen()? })
+        Ok(Running { server, shown, signals: Signals::listen()? })
     }
 
     /// Stops because the user wants it.
@@ -128,7 +133,7 @@ impl Running {
             }
         };
         // Everything that was to be shown has been sent by now; senders that linger must not hold up the exit.
-        let _ = tokio::time::timeout(LAST_EVENTS, self.shower).await;
+        let _ = tokio::time::timeout(LAST_EVENTS, self.shown).await;
         stopped
     }
 }

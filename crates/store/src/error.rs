@@ -58,11 +58,11 @@ impl StoreError {
         match self {
             StoreError::Full(_) => ErrorKind::Retryable,
             StoreError::Io(_) => ErrorKind::OutcomeUnknown,
+            StoreError::InUse(_) => ErrorKind::Retryable,
             StoreError::NoSuchShard(_)
             | StoreError::Invalid(_)
             | StoreError::AlreadyCommitted
             | StoreError::NoDataDirectory(_)
-            | StoreError::InUse(_)
             | StoreError::NewerFormat(_) => ErrorKind::Refused,
             StoreError::Corrupt(_) => ErrorKind::Corrupt,
             StoreError::Closed => ErrorKind::Closed,

@@ -29,7 +29,7 @@ use tailrace_store::{Decision, Key, Write, commit};
 use crate::Failure;
 use crate::check::count;
 use crate::say::{on_one_line, say};
-use lines::Line;
+use lines::{Line, LineError};
 
 /// The name of the file in the directory of `up`.
 pub const FILE_NAME: &str = "writes.ndjson";
@@ -76,11 +76,28 @@ async fn play_lines(path: &Path, pending: &[Line<'_>], db: &Arc<Db>) -> Result<(
     Ok(())
 }
 
+/// Why a line was not played.
+enum Refused {
+    /// It is no write.
+    Line(LineError),
+    /// The write was refused.
+    Write { operation: &'static str, error: ApiError },
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refused::Line(error) => error.fmt(f),
+            Refused::Write { operation, error } => write!(f, "{operation}: {error}"),
+        }
+    }
+}
+
 /// Plays a line; the inner error: it was refused.
-async fn play_line(line: &Line<'_>, db: &Arc<Db>) -> Result<Result<(), String>, Failure> {
+async fn play_line(line: &Line<'_>, db: &Arc<Db>) -> Result<Result<(), Refused>, Failure> {
     let (operation, request) = match line.parse() {
         Ok(parsed) => parsed,
-        Err(why) => return Ok(Err(why)),
+        Err(error) => return Ok(Err(Refused::Line(error))),
     };
     match write(operation, request.to_string(), &line.mark(), db).await {
         Ok(()) => Ok(Ok(())),
@@ -89,7 +106,7 @@ async fn play_line(line: &Line<'_>, db: &Arc<Db>) -> Result<Result<(), String>, 
             Code::Writes,
             format_args!("cannot play {FILE_NAME}:{}: {}", line.number, on_one_line(error)),
         )),
-        Err(error) => Ok(Err(format!("{operation}: {error}"))),
+        Err(error) => Ok(Err(Refused::Write { operation, error })),
     }
 }
 
