@@ -8,6 +8,8 @@ pub mod clock;
 pub mod codec;
 mod echo;
 pub mod error;
+mod error_kind;
+mod event_source;
 pub mod expr;
 pub mod ids;
 pub mod json;
@@ -22,6 +24,8 @@ pub mod value;
 mod wire_json;
 
 pub use error::{ApiError, ErrorCode};
+pub use error_kind::{Advice, ErrorKind};
+pub use event_source::{FunctionReference, StartingPosition};
 pub use ids::{Bucket, BucketRange, Lsn, MappingId, SequenceNumber, ShardNo, StreamId, TableId};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
