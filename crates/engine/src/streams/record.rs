@@ -3,7 +3,7 @@
 //!
 //! Invariant: what is written depends only on the record and its stream, so that every reading gives the same bytes.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -140,47 +140,88 @@ impl RecordWriter {
         self.write(record, Some(stream_arn), out)
     }
 
+    /// The bytes that [`Self::write_event`] would append: what an event's size is before it is made.
+    ///
+    /// # Errors
+    /// Corrupt, if the stored bytes are no record.
+    pub fn event_bytes(&self, record: &StreamRecord, stream_arn: &str) -> Result<usize, StoreError> {
+        const EVENT_ID_BYTES: usize = 32;
+        let mut counted = Counted(HEAD.len() + EVENT_ID_BYTES);
+        self.write_rest(record, Some(stream_arn), &mut counted)?;
+        Ok(counted.0)
+    }
+
     fn write(&self, record: &StreamRecord, event_of: Option<&str>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        out.extend_from_slice(b"{\"eventID\":\"");
+        out.extend_from_slice(HEAD);
         self.write_event_id(record.lsn, out);
-        out.extend_from_slice(b"\",\"eventName\":\"");
-        out.extend_from_slice(record.meta.kind.name().as_bytes());
-        out.extend_from_slice(b"\",\"eventVersion\":\"1.1\",\"eventSource\":\"aws:dynamodb\",\"awsRegion\":");
+        self.write_rest(record, event_of, out)
+    }
+
+    /// What comes behind the event's id. Neither way out can fail.
+    fn write_rest(
+        &self,
+        record: &StreamRecord,
+        event_of: Option<&str>,
+        out: &mut impl Write,
+    ) -> Result<(), StoreError> {
+        put(b"\",\"eventName\":\"", out);
+        put(record.meta.kind.name().as_bytes(), out);
+        put(b"\",\"eventVersion\":\"1.1\",\"eventSource\":\"aws:dynamodb\",\"awsRegion\":", out);
         text(&self.region, out);
-        // Writing to a Vec cannot fail.
         let _ = write!(out, ",\"dynamodb\":{{\"ApproximateCreationDateTime\":{},\"Keys\":", record.time_ms / 1000);
         stored(&record.meta.keys, out)?;
         if let Some(new) = &record.new {
-            out.extend_from_slice(b",\"NewImage\":");
+            put(b",\"NewImage\":", out);
             stored(new, out)?;
         }
         if let Some(old) = &record.old {
-            out.extend_from_slice(b",\"OldImage\":");
+            put(b",\"OldImage\":", out);
             stored(old, out)?;
         }
         let (number, size) = (record.sequence_number(), record.size_bytes()?);
         let view = record.meta.view.name();
         let _ = write!(out, ",\"SequenceNumber\":\"{number}\",\"SizeBytes\":{size},\"StreamViewType\":\"{view}\"}}");
         if record.meta.by_service && record.meta.kind == ChangeKind::Remove {
-            out.extend_from_slice(match event_of {
+            let identity: &[u8] = match event_of {
                 None => br#","userIdentity":{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}"#,
                 Some(_) => br#","userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#,
-            });
+            };
+            put(identity, out);
         }
         if let Some(arn) = event_of {
-            out.extend_from_slice(b",\"eventSourceARN\":");
+            put(b",\"eventSourceARN\":", out);
             text(arn, out);
         }
-        out.push(b'}');
+        put(b"}", out);
         Ok(())
     }
 }
 
-fn text(text: &str, out: &mut Vec<u8>) {
+const HEAD: &[u8] = b"{\"eventID\":\"";
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn put(bytes: &[u8], out: &mut impl Write) {
+    let _ = out.write_all(bytes);
+}
+
+fn text(text: &str, out: &mut impl Write) {
     serde_json::to_writer(out, text).expect("invariant: a string can be written to memory");
 }
 
-fn stored(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
+fn stored(bytes: &[u8], out: &mut impl Write) -> Result<(), StoreError> {
     let item = StoredItem::new(bytes).map_err(corrupt)?;
     serde_json::to_writer(out, &item).map_err(|e| StoreError::Corrupt(format!("a stream record: {e}")))
 }
