@@ -12,6 +12,8 @@ mod counter;
 mod function;
 mod item;
 mod mapping;
+mod mapping_name;
+mod owner;
 mod parked;
 mod reclaim;
 mod setting;
@@ -31,6 +33,8 @@ pub use counter::CounterKey;
 pub use function::FunctionKey;
 pub use item::{ItemKey, SortBounds};
 pub use mapping::MappingKey;
+pub use mapping_name::MappingNameKey;
+pub use owner::OwnerKey;
 pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
 pub use setting::SettingKey;
@@ -68,13 +72,17 @@ pub enum KeyKind {
     Parked = 0x0a,
     /// [`ReclaimKey`]: a range whose rows are being removed. Written by the engines only.
     Reclaim = 0x0b,
+    /// [`OwnerKey`]: who delivers a shard of a mapping, under which epoch.
+    Owner = 0x0d,
+    /// [`MappingNameKey`]: the mapping of a stream and a function.
+    MappingName = 0x0e,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 12] = [
+    pub const ALL: [KeyKind; 14] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -86,6 +94,8 @@ impl KeyKind {
         KeyKind::Checkpoint,
         KeyKind::Parked,
         KeyKind::Reclaim,
+        KeyKind::Owner,
+        KeyKind::MappingName,
         KeyKind::Item,
     ];
 

@@ -50,6 +50,10 @@ proptest! {
         prop_assert_eq!(CheckpointKey::decode(&checkpoint.encode()), Some(checkpoint));
         let parked = ParkedKey { mapping, shard, lsn };
         prop_assert_eq!(ParkedKey::decode(&parked.encode()), Some(parked));
+        let owner = OwnerKey { mapping, shard };
+        prop_assert_eq!(OwnerKey::decode(&owner.encode()), Some(owner));
+        let by_arns = MappingNameKey { source_arn: n.clone(), function_arn: of_mapping.mapping.to_string() };
+        prop_assert_eq!(MappingNameKey::decode(&by_arns.encode()), Some(by_arns));
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
