@@ -138,8 +138,8 @@ fn at_once() -> Failure {
 }
 
 async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
-    let progress = server.mappings().settled().await.map_err(Failure)?;
-    let parked = server.mappings().parked_records().await.map_err(Failure)?;
+    let progress = server.mappings().settled().await.map_err(|e| Failure(e.to_string()))?;
+    let parked = server.mappings().parked_records().await.map_err(|e| Failure(e.to_string()))?;
     let code = match progress {
         Progress::Drained => ExitCode::SUCCESS,
         Progress::Blocked(shards) => {

@@ -23,10 +23,10 @@ pub fn event(event: &Event) {
             }
         }
         Event::Batch { function, shard, records, error: None } => {
-            say(format_args!("{} of shard {shard} delivered to {function}", count(*records, "record")));
+            say(format_args!("{} of {shard} delivered to {function}", count(*records, "record")));
         }
         Event::Batch { function, shard, records, error: Some(error) } => {
-            say(format_args!("{} of shard {shard} failed in {function}: {error}", count(*records, "record")));
+            say(format_args!("{} of {shard} failed in {function}: {error}", count(*records, "record")));
         }
         Event::Notice(text) => say(text),
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tailrace_core::{ApiError, model};
 use tailrace_engine::{Db, RequestContext};
-use tailrace_wire::{Api, Context, Operation, Page, Service};
+use tailrace_wire::{AdminRequest, Api, Context, Operation, Page, Service};
 
 use crate::admin;
 use crate::mappings::Mappings;
@@ -25,7 +25,6 @@ pub struct ServerApi {
 impl Api for ServerApi {
     fn knows(&self, operation: Operation<'_>) -> bool {
         let api = match operation.service {
-            Service::DynamoDb if admin::knows(operation.name) => return true,
             Service::DynamoDb => model::dynamodb(),
             Service::Streams => model::streams(),
         };
@@ -34,9 +33,6 @@ impl Api for ServerApi {
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
         let service = match service {
-            Service::DynamoDb if admin::knows(operation) => {
-                return admin::operation(&self.mappings, operation, &body).await;
-            }
             Service::DynamoDb => tailrace_engine::Service::DynamoDb,
             Service::Streams => tailrace_engine::Service::Streams,
         };
@@ -49,11 +45,7 @@ impl Api for ServerApi {
         if self.ready.load(Ordering::Acquire) { Ok(()) } else { Err("starting or stopping".to_owned()) }
     }
 
-    async fn admin(&self, path: &str, query: Option<&str>) -> Option<Page> {
-        match path {
-            "/_admin/mappings" => Some(admin::mappings(&self.mappings).await),
-            "/_admin/parked" => Some(admin::parked(&self.mappings, query).await),
-            _ => None,
-        }
+    async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
+        admin::answer(&self.mappings, request).await
     }
 }

@@ -20,6 +20,6 @@ mod store;
 pub mod template;
 
 pub use config::Config;
-pub use report::{Event, MappingReport, ParkedPage, ParkedReport, ShardReport};
+pub use report::{Event, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
 pub use server::{Beside, Server, StartError};
 pub use store::check_offline;

@@ -3,7 +3,9 @@
 
 use super::TemplateError;
 use super::node::Node;
-use super::plan::{FunctionPlan, MappingPlan, Part, Source, StartingPosition};
+use tailrace_core::StartingPosition;
+
+use super::plan::{FunctionPlan, MappingPlan, Part, Source};
 use super::properties::Properties;
 use super::resolve::Resolver;
 

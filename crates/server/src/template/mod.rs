@@ -28,8 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use node::Format;
 pub use plan::{
-    AttributeType, FunctionPlan, KeyType, MappingPlan, Part, Plan, Source, StartingPosition, TablePlan, Text, Units,
-    ViewType,
+    AttributeType, FunctionPlan, KeyType, MappingPlan, Part, Plan, Source, TablePlan, Text, Units, ViewType,
 };
 
 use node::Node;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use tailrace_core::StartingPosition;
 use tailrace_core::model::NAME_PATTERN;
 use tailrace_lambda::{ConfigError, FunctionConfig};
 
@@ -279,15 +280,6 @@ pub enum Source {
     StreamOf(String),
     /// A stream's ARN.
     Arn(String),
-}
-
-/// Where a mapping begins to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartingPosition {
-    /// TRIM_HORIZON.
-    TrimHorizon,
-    /// LATEST.
-    Latest,
 }
 
 impl Plan {

@@ -6,6 +6,8 @@ mod support;
 
 use std::path::Path;
 
+use tailrace_core::StartingPosition;
+
 use super::*;
 
 fn plan_with(text: &str, options: &Options) -> Result<Plan, TemplateError> {

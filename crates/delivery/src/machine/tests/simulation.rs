@@ -10,6 +10,8 @@ use super::*;
 /// What the world holds outside the machine.
 struct World {
     rules: Rules,
+    /// The target says which record failed.
+    reports: bool,
     log: Vec<Record>,
     poison: BTreeSet<u64>,
     seed: u64,
@@ -36,33 +38,34 @@ impl World {
 
     fn read(&mut self, after: Lsn) -> LogRead {
         let most = 1 + self.random(40) as usize;
-        let behind: Vec<Record> = self.log.iter().filter(|record| record.lsn > after).cloned().collect();
+        let behind: Vec<Record> = self.log.iter().filter(|record| record.lsn() > after).cloned().collect();
         let more = behind.len() > most;
         let records: Vec<Record> = behind.into_iter().take(most).collect();
-        let next = records.last().map_or(after, |record| record.lsn);
-        LogRead { records, next, more, ended: !more, horizon: Lsn(1) }
+        let next = records.last().map_or(after, Record::lsn);
+        LogRead { records, next, more, ended: !more, horizon: Lsn(1), damaged: None }
     }
 
     fn outcome(&mut self, invocation: &Invocation) -> Outcome {
-        let bad = invocation.records.iter().position(|record| self.poison.contains(&record.lsn.0));
+        let bad = invocation.records.iter().position(|record| self.poison.contains(&record.lsn().0));
         let delivered: Vec<u64> = match (bad, self.random(10)) {
             (_, 0) => return Outcome::NotInvoked("throttled".into()),
-            (_, 1) => return Outcome::FunctionError("chance".into()),
-            (None, _) => invocation.records.iter().map(|record| record.lsn.0).collect(),
-            (Some(index), _) if self.rules.report_failures => {
-                self.delivered.extend(invocation.records[..index].iter().map(|record| record.lsn.0));
-                return Outcome::Answered(failures(&[invocation.records[index].lsn.0]));
+            (_, 1) => return Outcome::Failed("chance".into()),
+            (None, _) => invocation.records.iter().map(|record| record.lsn().0).collect(),
+            (Some(index), _) if self.reports => {
+                self.delivered.extend(invocation.records[..index].iter().map(|record| record.lsn().0));
+                return Outcome::FailedFrom { index, error: "reported".into() };
             }
-            (Some(_), _) => return Outcome::FunctionError("poison".into()),
+            (Some(_), _) => return Outcome::Failed("poison".into()),
         };
         self.delivered.extend(delivered);
-        Outcome::Answered(Bytes::from_static(b"{}"))
+        Outcome::Done
     }
 
     /// One life of the machine, until it finishes or crashes.
     fn live(&mut self, crash_in: u64, now_ms: &mut u64) -> bool {
-        let bytes = self.parked.values().map(|parked| parked.record.event.len() as u64).sum();
-        let mut machine = ShardMachine::new(self.rules.clone(), self.durable.clone(), self.parked.len() as u64, bytes);
+        let bytes = self.parked.values().map(|parked| stored_bytes(&parked.logged)).sum();
+        let parked = ParkedSize { records: self.parked.len() as u64, bytes };
+        let mut machine = ShardMachine::new(self.rules.clone(), BATCH_BYTES_MAX, self.durable.clone(), parked);
         if self.durable.finished {
             return true;
         }
@@ -77,9 +80,7 @@ impl World {
                         assert!(life.commit.replace((checkpoint, parked)).is_none(), "one commit at a time");
                     }
                     Action::Finished => life.finished = true,
-                    Action::Stopped | Action::Trimmed { .. } | Action::AnswerIgnored => {
-                        unreachable!("neither stopped nor trimmed, and answers are JSON")
-                    }
+                    Action::Stopped | Action::Trimmed { .. } => unreachable!("neither stopped nor trimmed"),
                 }
             }
             if life.finished {
@@ -108,7 +109,7 @@ impl World {
                     let (checkpoint, parked) = life.commit.take().expect("some");
                     self.durable = Checkpoint::decode(&checkpoint.encode()).expect("readable");
                     for record in parked {
-                        assert!(self.parked.insert(record.record.lsn.0, record).is_none(), "parked once");
+                        assert!(self.parked.insert(record.logged.lsn.0, record).is_none(), "parked once");
                     }
                     return Input::Committed;
                 }
@@ -130,7 +131,7 @@ impl World {
 
 fn check_world(world: &World) {
     for record in &world.log {
-        let lsn = record.lsn.0;
+        let lsn = record.lsn().0;
         let delivered = world.delivered.contains(&lsn);
         assert!(delivered || world.parked.contains_key(&lsn), "record {lsn} is lost");
         assert!(!world.poison.contains(&lsn) || world.parked.contains_key(&lsn), "poison record {lsn} vanished");
@@ -166,12 +167,13 @@ proptest! {
         crashes in prop::collection::vec(1..60u64, 0..12),
     ) {
         let rules = Rules {
-            batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, report_failures, window_ms,
+            batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, window_ms,
             ..Rules::default()
         };
         let mut world = World {
             durable: Checkpoint::starting_after(Lsn::ZERO, rules.lanes),
             rules,
+            reports: report_failures,
             log: (1..=records).map(|lsn| Record { key_hash: lsn * 7 % keys, ..record(lsn) }).collect(),
             poison: poison.into_iter().filter(|lsn| *lsn <= records).collect(),
             seed,

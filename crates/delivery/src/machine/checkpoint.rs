@@ -1,6 +1,6 @@
 //! What a shard's state machine knows durably: `{ low_water, lanes, done[lane], attempt[lane] }`, and its stored form.
 //!
-//! A checkpoint never claims more than was done: `done[lane]` covers a record only after the function accepted it or
+//! A checkpoint never claims more than was done: `done[lane]` covers a record only after the target accepted it or
 //! a parked copy went into the same commit. The stored form is JSON with a version; docs/format.md describes it.
 
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub struct LastResult {
     pub at_ms: u64,
     /// `None`: the batch was processed.
     pub error: Option<String>,
-    /// The error is that the function could not be invoked.
+    /// The error is that the target could not be invoked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_invoked: bool,
 }
