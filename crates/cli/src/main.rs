@@ -11,6 +11,7 @@ mod client;
 mod diff;
 mod healthcheck;
 mod mappings;
+mod output;
 mod parked;
 mod play;
 mod run;
@@ -21,9 +22,11 @@ mod table;
 mod tail;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use args::Command;
 use clap::Parser;
+use tailrace_core::limits::LAST_WORDS_MS;
 
 /// Why a command failed: the one line that the user reads.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub type Outcome = Result<ExitCode, Failure>;
 
 fn main() -> ExitCode {
     let command = args::Cli::parse().command;
+    std::panic::set_hook(Box::new(tell_panic));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
@@ -62,10 +66,29 @@ fn main() -> ExitCode {
     });
     // Whatever still runs (a read of a client that never ends) must not hold up the exit.
     runtime.shutdown_background();
-    outcome.unwrap_or_else(|failure| fail(&failure))
+    match outcome {
+        Ok(code) => {
+            output::flush(Duration::from_millis(LAST_WORDS_MS));
+            code
+        }
+        Err(failure) => fail(&failure),
+    }
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    say::say(format_args!("tailrace: {}", failure.0));
+    say::last_words(format_args!("tailrace: {}", failure.0));
     ExitCode::FAILURE
+}
+
+/// As the standard library would, but for the wait for a reader of stderr.
+fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let text = format!("thread '{}' {panic}", thread.name().unwrap_or("unnamed"));
+    let trace = std::backtrace::Backtrace::capture();
+    let text = match trace.status() {
+        std::backtrace::BacktraceStatus::Captured => format!("{text}\n{trace}"),
+        _ => text,
+    };
+    // The main thread's panic ends the process.
+    if thread.name() == Some("main") { say::last_words(text) } else { say::say(text) }
 }

@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::args::{ServerArgs, UpArgs};
-use crate::say::say;
+use crate::say::{self, say};
 use crate::signals::Signals;
 use crate::{Failure, Outcome, play, show};
 
-/// Events that wait to be shown. A terminal that stands still holds up functions for a bounded time, and nothing else.
+/// Events that wait to be shown. A terminal that stands still holds up the first of them for a moment, and then nothing.
 const EVENTS_QUEUED_MAX: usize = 1024;
 
 /// How long an end waits for the last events to be shown.
@@ -53,7 +53,7 @@ pub async fn up(args: UpArgs) -> Outcome {
         show::data(format_args!("export {name}={value}"));
     }
     let drained = async {
-        play::play(&args.dir.join(play::FILE_NAME), server).await?;
+        play::play(&args.dir.join(play::FILE_NAME), server.db()).await?;
         if !args.exit_when_drained {
             return std::future::pending().await;
         }
@@ -97,7 +97,7 @@ impl Running {
         let (events, mut receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
         let shower = tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
-                show::event(&event);
+                show::event(&event).await;
             }
         });
         let rng = Arc::new(SystemRng::open()?);
@@ -156,6 +156,7 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
 /// What the server itself has to say: warnings and worse, or what `RUST_LOG` asks for.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    // A line that cannot be written is no reason to write (and to panic over) another one that says so.
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false).init();
+    // Looked up here: what writes is no descriptor.
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(|| say::Events).init();
 }

@@ -12,6 +12,8 @@ fn a_server_answers_health_checks_and_ends_with_0_when_told_to() {
     assert_eq!(run(&["healthcheck", "--endpoint", &endpoint]).code, 0);
     let mappings = run(&["mappings", "--endpoint", &endpoint, "--output", "json"]);
     assert_eq!((mappings.code, mappings.stdout.as_str()), (0, "{\"mappings\":[]}\n"));
+    let beside = run(&["check", &dir.path().to_string_lossy()]);
+    assert!(beside.stderr.contains("in use by another process"), "{}", beside.stderr);
     let stopped = server.interrupt();
     assert_eq!(stopped.code, 0, "{}", stopped.stderr);
     let gone = run(&["healthcheck", "--endpoint", &endpoint]);
@@ -40,7 +42,7 @@ fn what_stands_in_the_way_is_one_line_and_code_1() {
     check(&[&["serve", "--port", "0", "--data-dir", "/proc/none"], &host[..]].concat(), "\"http://a/b\" is not a host");
     check(&["up", "/nowhere/at/all", "--port", "0"], "cannot read /nowhere/at/all: No such file or directory");
     check(&["up", &data_dir, "--port", "0"], "no template in");
-    check(&["check", &data_dir], "in use by another process");
+    check(&["check", "/proc"], "/proc is not a data directory");
     check(&["tail", "Nothing", "--endpoint", &server.endpoint()], "ResourceNotFoundException");
     for endpoint in ["ftp://x", "http://", "http://127.0.0.1:99999", "http://127.0.0.1:8000/page", "http://a b"] {
         check(&["healthcheck", "--endpoint", endpoint], "not of the form http://host:port");

@@ -1,5 +1,5 @@
 //! The pure heart of Tailrace: attribute values, exact numbers, sizes, key order, expressions, the validation of
-//! requests, limits, identifiers and errors.
+//! requests and of functions' configurations, limits, identifiers and errors.
 //!
 //! Nothing here does I/O, reads a clock or draws randomness; every function is synchronous and a seed replays it.
 
@@ -11,6 +11,7 @@ pub mod error;
 mod error_kind;
 mod event_source;
 pub mod expr;
+pub mod function;
 pub mod ids;
 pub mod json;
 pub mod key;
@@ -21,6 +22,7 @@ pub mod number;
 pub mod rng;
 pub mod size;
 pub mod value;
+mod view_type;
 mod wire_json;
 
 pub use error::{ApiError, ErrorCode};
@@ -29,6 +31,7 @@ pub use event_source::{FunctionReference, StartingPosition};
 pub use ids::{Bucket, BucketRange, Lsn, MappingId, SequenceNumber, ShardNo, StreamId, TableId};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
-pub use model::Wording;
+pub use model::{Service, Wording};
 pub use number::Number;
 pub use value::{AttributeValue, Item};
+pub use view_type::ViewType;

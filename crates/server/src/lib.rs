@@ -8,6 +8,7 @@
 mod admin;
 mod api;
 mod apply;
+mod background;
 pub mod clock;
 mod config;
 mod functions;
@@ -19,7 +20,8 @@ mod server;
 mod store;
 pub mod template;
 
+pub use background::Background;
 pub use config::Config;
 pub use report::{Event, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
-pub use server::{Beside, Server, StartError};
+pub use server::{Server, StartError};
 pub use store::check_offline;

@@ -16,10 +16,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::api::ServerApi;
+use crate::background::Background;
 use crate::config::Config;
 use crate::mappings::Mappings;
 use crate::report::Event;
-use crate::template::{self, TemplateError};
+use crate::template::{self, TemplateFileError};
 use crate::{apply, functions, open_files, store};
 
 /// Why the server does not start: one line for the operator.
@@ -49,17 +50,10 @@ pub enum StartError {
     Store(String),
     /// The template cannot be used.
     #[error(transparent)]
-    Template(#[from] TemplateError),
+    Template(#[from] TemplateFileError),
     /// The template cannot be applied, or a function not be prepared.
     #[error("{0}")]
     Apply(String),
-}
-
-/// A second listener, for this process alone; it ends when this is dropped.
-pub struct Beside {
-    /// Where it listens: a free port of the loopback.
-    pub address: SocketAddr,
-    _stop: oneshot::Sender<()>,
 }
 
 /// A running server. Stop it with [`Server::stop`]; dropping it stops nothing in order.
@@ -72,7 +66,7 @@ pub struct Server {
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     logs: JoinHandle<()>,
-    retention: JoinHandle<()>,
+    background: Background,
 }
 
 impl Server {
@@ -105,7 +99,8 @@ impl Server {
         let data_dir_failed = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
-        let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref()).await.map_err(StartError::Store)?;
+        let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref(), config.last_words).await;
+        let store = store.map_err(StartError::Store)?;
         let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
         let db = Arc::new(db.map_err(|e| StartError::Store(e.to_string()))?);
         same_arns(&db, &data_dir)?;
@@ -160,8 +155,8 @@ impl Server {
                 Err(error) => tracing::error!(%error, "the listener failed"),
             }
         });
-        let retention = tokio::spawn(keep_retention(Arc::clone(&db), clock));
-        let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs, retention };
+        let background = Background::start(&db);
+        let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs, background };
         if let Some(made) = made
             && let Err(why) = apply::mappings(made, &server.db, &server.mappings, &tell).await
         {
@@ -173,25 +168,6 @@ impl Server {
         Ok(server)
     }
 
-    /// Serves `db`, which is this server's with something added, to this process, over the wire like the server itself.
-    ///
-    /// # Errors
-    /// No port is free.
-    pub fn serve_beside(&self, db: Arc<Db>) -> std::io::Result<Beside> {
-        let listener = listen(SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)))?;
-        let address = listener.local_addr()?;
-        let rng = Arc::clone(db.rng());
-        let api = ServerApi { db, mappings: Arc::clone(&self.mappings), ready: Arc::clone(&self.ready) };
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            if let Err(error) = tailrace_wire::serve(listener, api, Default::default(), rng.as_ref(), stopped).await {
-                tracing::error!(%error, "the second listener failed");
-            }
-        });
-        Ok(Beside { address, _stop: stop })
-    }
-
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -200,6 +176,11 @@ impl Server {
     /// The database.
     pub fn db(&self) -> &Arc<Db> {
         &self.db
+    }
+
+    /// How the work behind the operations stands.
+    pub fn background(&self) -> &Background {
+        &self.background
     }
 
     /// The mappings.
@@ -213,7 +194,7 @@ impl Server {
     /// The store did not close well.
     pub async fn stop(self) -> Result<(), String> {
         self.ready.store(false, Ordering::Release);
-        self.retention.abort();
+        self.background.stop().await;
         if tokio::time::timeout(FUNCTION_DRAIN, self.mappings.stop()).await.is_err() {
             // What still runs is ended, so that its batch comes back to its mapping; a later start delivers it again.
             self.functions.stop(Duration::ZERO).await;
@@ -240,20 +221,6 @@ const FUNCTION_DRAIN: Duration = Duration::from_millis(limits::HTTP_SHUTDOWN_DEF
 
 /// How long a stop waits for the last lines that functions printed.
 const LAST_LINES: Duration = Duration::from_secs(2);
-
-/// How often streams let go of what they need not keep any longer.
-const RETENTION_TICK: Duration = Duration::from_secs(60);
-
-async fn keep_retention(db: Arc<Db>, clock: Arc<dyn Clock>) {
-    let mut tick = tokio::time::interval(RETENTION_TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        if let Err(error) = db.enforce_retention(clock.now_ms()).await {
-            tracing::warn!(%error, "retention could not be enforced; it is tried again");
-        }
-    }
-}
 
 /// Region and account are in every ARN: with others, mappings, functions and clients would refer to what is no longer there,
 /// and a template would map each stream a second time, from its beginning.

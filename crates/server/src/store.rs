@@ -7,7 +7,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MS_MAX;
 use tailrace_core::rng::Rng;
 use tailrace_store::Engine;
-use tailrace_store_embedded::{EmbeddedEngine, Options};
+use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options};
 
 /// A store that is open, and what its operator should know of it.
 pub struct Opened {
@@ -15,14 +15,19 @@ pub struct Opened {
     pub warning: Option<String>,
 }
 
-/// Opens the store in `dir`: takes its lock, and recovers.
+/// Opens the store in `dir`: takes its lock, and recovers. When it cannot go on, it says so by `last_words` and ends the
+/// process.
 ///
 /// # Errors
 /// One line for the operator.
-pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng) -> Result<Opened, String> {
+pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng, last_words: fn(&str)) -> Result<Opened, String> {
     let mut fresh_uuid = [0; 16];
     rng.fill(&mut fresh_uuid);
-    let options = Options::new(Arc::clone(&clock), fresh_uuid);
+    let mut options = Options::new(Arc::clone(&clock), fresh_uuid);
+    options.fatal = Arc::new(move |error| {
+        last_words(&format!("tailrace: the store cannot go on and ends here, so that nothing is lost: {error}"));
+        std::process::abort();
+    });
     let dir = dir.to_owned();
     // Recovery reads files: not on a thread that others wait for.
     let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(dir, options)).await;
@@ -43,10 +48,10 @@ pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng) -> Result<Op
     }
 }
 
-/// Checks every byte of a data directory that no server uses: what is wrong, one line for each fault.
+/// Checks every byte of a data directory: what is wrong, one line for each fault, and whether a server uses it.
 ///
 /// # Errors
 /// The directory cannot be checked.
-pub fn check_offline(dir: &Path) -> Result<Vec<String>, String> {
+pub fn check_offline(dir: &Path) -> Result<CheckReport, String> {
     tailrace_store_embedded::check(dir).map_err(|error| error.to_string())
 }

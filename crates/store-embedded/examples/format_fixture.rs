@@ -1,6 +1,6 @@
 //! Writes a small data directory of the present format, for `tests/formats.rs`: one is kept for each format, for ever.
 //!
-//!     cargo run -p tailrace-store --example format_fixture -- crates/store-embedded/tests/fixtures/format-N
+//!     cargo run -p tailrace-store-embedded --example format_fixture -- crates/store-embedded/tests/fixtures/format-N
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Commits per second of the log alone: groups of 64 and 16 commits, each a put of a 100-byte item and a record with both
 //! images, every group synced; then one reader over all records.
 //!
-//!     cargo run --release -p tailrace-store --example log_bench -- DIR [SECONDS]
+//!     cargo run --release -p tailrace-store-embedded --example log_bench -- DIR [SECONDS]
 //!
 //! DIR should be on the disk to be measured; a directory in it is made and removed.
 

@@ -4,20 +4,40 @@
 
 use std::path::Path;
 
-use crate::files::{FileErrorKind, FileLock, Files, read_all};
+use crate::files::{File, FileErrorKind, FileLock, Files, read_all};
 use tailrace_store::StoreError;
 
 /// The format that this code writes. A directory with a higher number was written by a newer Tailrace.
 const FORMAT: u32 = 1;
 
-/// Locks a directory that exists and has a format, and makes nothing but the lock file.
-pub(crate) fn enter_existing(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, StoreError> {
-    match files.open(&dir.join("FORMAT")) {
+/// Whether a process has the directory open, which exists and has a format that is known.
+pub(crate) fn look(files: &dyn Files, dir: &Path) -> Result<bool, StoreError> {
+    let format = dir.join("FORMAT");
+    match files.open_to_read(&format) {
         Err(error) if error.kind == FileErrorKind::NotFound => {
             Err(StoreError::Io(format!("{} is not a data directory: it has no file FORMAT", dir.display())))
         }
         Err(error) => Err(error.into()),
-        Ok(_) => enter(files, dir),
+        Ok(file) => {
+            verify_format(&*file)?;
+            Ok(files.is_locked(&dir.join("LOCK"))?)
+        }
+    }
+}
+
+fn verify_format(file: &dyn File) -> Result<(), StoreError> {
+    let text = read_all(file)?;
+    let text = String::from_utf8_lossy(&text);
+    match text.trim().strip_prefix("tailrace ").and_then(|number| number.parse::<u32>().ok()) {
+        Some(number) if number <= FORMAT => Ok(()),
+        Some(number) => Err(StoreError::Io(format!(
+            "{}: format {number} is newer than this tailrace, which knows formats up to {FORMAT}",
+            file.path().display()
+        ))),
+        None => Err(StoreError::Corrupt(format!(
+            "{}: offset 0: expected `tailrace <number>`, found {text:?}",
+            file.path().display()
+        ))),
     }
 }
 
@@ -32,21 +52,7 @@ pub(crate) fn enter(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, 
     })?;
     let format = dir.join("FORMAT");
     match files.open(&format) {
-        Ok(file) => {
-            let text = read_all(&*file)?;
-            let text = String::from_utf8_lossy(&text);
-            match text.trim().strip_prefix("tailrace ").and_then(|number| number.parse::<u32>().ok()) {
-                Some(number) if number <= FORMAT => Ok(lock),
-                Some(number) => Err(StoreError::Io(format!(
-                    "{}: format {number} is newer than this tailrace, which knows formats up to {FORMAT}",
-                    format.display()
-                ))),
-                None => Err(StoreError::Corrupt(format!(
-                    "{}: offset 0: expected `tailrace <number>`, found {text:?}",
-                    format.display()
-                ))),
-            }
-        }
+        Ok(file) => verify_format(&*file).map(|()| lock),
         Err(error) if error.kind == FileErrorKind::NotFound => {
             // The format is written before anything else, so data without it is not a directory that was just begun.
             if files.list(&dir.join("log")).is_ok_and(|names| !names.is_empty()) {

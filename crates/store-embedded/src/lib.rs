@@ -4,6 +4,7 @@
 //! Invariants: those of `tailrace_store`. What it does not do: it knows no row of the keyspace but those that engines keep
 //! (shards, counters, ranges to reclaim), and it interprets no value.
 
+mod check;
 mod directory;
 mod engine;
 pub mod files;
@@ -17,4 +18,5 @@ mod tree;
 #[cfg(test)]
 mod contract;
 
-pub use engine::{EmbeddedEngine, FatalHook, Options, check};
+pub use check::{CheckReport, check, check_with};
+pub use engine::{EmbeddedEngine, FatalHook, Options};

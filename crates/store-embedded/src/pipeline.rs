@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tailrace_core::{Lsn, limits};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::engine::readers::Readers;
 use crate::latches::Latches;
 use crate::log::{Log, LoggedImage, LoggedWrite, Reservation};
 use crate::overlay::Overlay;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub tree: Tree,
     pub latches: Latches,
     pub overlay: Overlay,
+    pub readers: Readers,
     pub queue: Mutex<Queue>,
     pub filled: Condvar,
     /// Room for commits in flight, in units of [`limits::COMMIT_QUEUE_UNIT_BYTES`].

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tailrace_core::Lsn;
 use tailrace_core::clock::ManualClock;
 use tailrace_store::{Engine, Key, StreamId};
-use tailrace_store_embedded::{EmbeddedEngine, Options, check};
+use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options, check};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -29,7 +29,7 @@ async fn a_directory_of_format_1_opens_with_everything_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1"), &data);
-    assert_eq!(check(&data).unwrap(), Vec::<String>::new());
+    assert_eq!(check(&data).unwrap(), CheckReport::default());
     let engine = EmbeddedEngine::open(&data, Options::new(Arc::new(ManualClock::at(0)), [1; 16])).unwrap();
     let keys: Vec<Key> = (0..20).map(|n| Key(Bytes::from(format!("\x40item {n:02}")))).collect();
     let values = engine.get(&keys).await.unwrap();

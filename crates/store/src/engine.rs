@@ -277,6 +277,12 @@ pub trait Engine: Send + Sync + 'static {
     /// (a deleted table's items: its number is never used again). Safe to repeat after a crash.
     fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Why commits are refused at present, though reads go on; `None`: they are not. What it finds out may be a moment
+    /// old: an engine that finds itself refused looks whether it still has to be. An engine around another passes it on.
+    fn refuses_commits(&self) -> Option<StoreError> {
+        None
+    }
+
     /// Stops taking commits, makes the pending ones durable, and ends the engine's threads.
     fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }

@@ -1,12 +1,13 @@
-//! A stream's record, read from the log, and its two JSON forms: that of GetRecords and that of a Lambda event. Written straight
-//! from the stored bytes. Source: docs/spec/streams.md 8 and 10.
+//! A stream's record: read from the log, and made into the one that the API has. Source: docs/spec/streams.md 8 and 10.
 //!
-//! Invariant: what is written depends only on the record and its stream, so that every reading gives the same bytes.
+//! Invariant: what is made depends only on the record and its stream, so that every reading gives the same bytes.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
+use tailrace_api::streams::{EventId, EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
 use tailrace_core::{Item, Lsn, SequenceNumber};
 use tailrace_store::{LogRecord, StoreError};
@@ -32,14 +33,17 @@ pub struct StreamRecord {
 /// What all records of a stream have in common.
 #[derive(Clone, Debug)]
 pub struct RecordWriter {
-    region: String,
-    directory_uuid: String,
+    region: Arc<str>,
+    directory_uuid: Arc<str>,
 }
 
 impl Db {
     /// A writer of records.
     pub fn record_writer(&self) -> RecordWriter {
-        RecordWriter { region: self.settings.region.clone(), directory_uuid: self.directory_uuid.clone() }
+        RecordWriter {
+            region: self.settings.region.as_str().into(),
+            directory_uuid: self.directory_uuid.as_str().into(),
+        }
     }
 }
 
@@ -111,25 +115,39 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 impl RecordWriter {
     /// `eventID`: the same on every reading, and no other record's.
     pub fn event_id(&self, lsn: Lsn) -> String {
-        let mut id = Vec::with_capacity(32);
-        self.write_event_id(lsn, &mut id);
-        String::from_utf8(id).expect("invariant: hex digits are ASCII")
+        self.id(lsn).to_string()
     }
 
-    fn write_event_id(&self, lsn: Lsn, out: &mut Vec<u8>) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digest = Md5::new().chain_update(&self.directory_uuid).chain_update(lsn.0.to_be_bytes()).finalize();
-        for byte in digest {
-            out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
+    fn id(&self, lsn: Lsn) -> EventId {
+        EventId(Md5::new().chain_update(&*self.directory_uuid).chain_update(lsn.0.to_be_bytes()).finalize().into())
     }
 
-    /// Appends a record as GetRecords gives it.
+    /// A record as the API has it.
     ///
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
-    pub fn write_api(&self, record: &StreamRecord, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.write(record, None, out)
+    pub fn record(&self, record: &StreamRecord) -> Result<Record, StoreError> {
+        self.named(self.id(record.lsn), record)
+    }
+
+    fn named(&self, event_id: EventId, record: &StreamRecord) -> Result<Record, StoreError> {
+        Ok(Record {
+            event_id,
+            event_name: match record.meta.kind {
+                ChangeKind::Insert => OperationType::Insert,
+                ChangeKind::Modify => OperationType::Modify,
+                ChangeKind::Remove => OperationType::Remove,
+            },
+            aws_region: Arc::clone(&self.region),
+            approximate_creation_s: record.time_ms / 1000,
+            keys: record.meta.keys.clone(),
+            new_image: record.new.clone(),
+            old_image: record.old.clone(),
+            sequence_number: record.sequence_number(),
+            size_bytes: record.size_bytes()?,
+            stream_view_type: record.meta.view,
+            by_service: record.meta.by_service,
+        })
     }
 
     /// Appends a record as a Lambda event holds it.
@@ -137,7 +155,7 @@ impl RecordWriter {
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn write_event(&self, record: &StreamRecord, stream_arn: &str, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.write(record, Some(stream_arn), out)
+        write_event(&self.record(record)?, stream_arn, out)
     }
 
     /// The bytes that [`Self::write_event`] would append: what an event's size is before it is made.
@@ -145,59 +163,18 @@ impl RecordWriter {
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn event_bytes(&self, record: &StreamRecord, stream_arn: &str) -> Result<usize, StoreError> {
-        const EVENT_ID_BYTES: usize = 32;
-        let mut counted = Counted(HEAD.len() + EVENT_ID_BYTES);
-        self.write_rest(record, Some(stream_arn), &mut counted)?;
+        // Every id is as long as any other, so none is computed.
+        let record = self.named(EventId([0; 16]), record)?;
+        let mut counted = Counted(0);
+        write_event(&record, stream_arn, &mut counted)?;
         Ok(counted.0)
-    }
-
-    fn write(&self, record: &StreamRecord, event_of: Option<&str>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        out.extend_from_slice(HEAD);
-        self.write_event_id(record.lsn, out);
-        self.write_rest(record, event_of, out)
-    }
-
-    /// What comes behind the event's id. Neither way out can fail.
-    fn write_rest(
-        &self,
-        record: &StreamRecord,
-        event_of: Option<&str>,
-        out: &mut impl Write,
-    ) -> Result<(), StoreError> {
-        put(b"\",\"eventName\":\"", out);
-        put(record.meta.kind.name().as_bytes(), out);
-        put(b"\",\"eventVersion\":\"1.1\",\"eventSource\":\"aws:dynamodb\",\"awsRegion\":", out);
-        text(&self.region, out);
-        let _ = write!(out, ",\"dynamodb\":{{\"ApproximateCreationDateTime\":{},\"Keys\":", record.time_ms / 1000);
-        stored(&record.meta.keys, out)?;
-        if let Some(new) = &record.new {
-            put(b",\"NewImage\":", out);
-            stored(new, out)?;
-        }
-        if let Some(old) = &record.old {
-            put(b",\"OldImage\":", out);
-            stored(old, out)?;
-        }
-        let (number, size) = (record.sequence_number(), record.size_bytes()?);
-        let view = record.meta.view.name();
-        let _ = write!(out, ",\"SequenceNumber\":\"{number}\",\"SizeBytes\":{size},\"StreamViewType\":\"{view}\"}}");
-        if record.meta.by_service && record.meta.kind == ChangeKind::Remove {
-            let identity: &[u8] = match event_of {
-                None => br#","userIdentity":{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}"#,
-                Some(_) => br#","userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#,
-            };
-            put(identity, out);
-        }
-        if let Some(arn) = event_of {
-            put(b",\"eventSourceARN\":", out);
-            text(arn, out);
-        }
-        put(b"}", out);
-        Ok(())
     }
 }
 
-const HEAD: &[u8] = b"{\"eventID\":\"";
+fn write_event(record: &Record, event_source_arn: &str, out: impl Write) -> Result<(), StoreError> {
+    serde_json::to_writer(out, &EventRecord { record, event_source_arn })
+        .map_err(|e| StoreError::Corrupt(format!("a stream record: {e}")))
+}
 
 /// Counts what is written.
 struct Counted(usize);
@@ -211,17 +188,4 @@ impl Write for Counted {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn put(bytes: &[u8], out: &mut impl Write) {
-    let _ = out.write_all(bytes);
-}
-
-fn text(text: &str, out: &mut impl Write) {
-    serde_json::to_writer(out, text).expect("invariant: a string can be written to memory");
-}
-
-fn stored(bytes: &[u8], out: &mut impl Write) -> Result<(), StoreError> {
-    let item = StoredItem::new(bytes).map_err(corrupt)?;
-    serde_json::to_writer(out, &item).map_err(|e| StoreError::Corrupt(format!("a stream record: {e}")))
 }

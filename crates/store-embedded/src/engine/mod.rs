@@ -6,6 +6,8 @@
 //!
 //! What it does not do: it reads no clock and draws no randomness but the given ones, and interprets no value.
 
+mod read;
+pub(crate) mod readers;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +27,12 @@ use tailrace_core::{Lsn, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::files::{FileLock, Files, RealFiles};
-use crate::log::{self, Log, LogSettings, LoggedWrite, Reservation, frame_bytes_bound};
+use crate::log::{Log, LogSettings, LoggedWrite, Reservation, frame_bytes_bound};
 use crate::pipeline::{Content, Keeper, Queue, Reply, Shared, Tail, Ticket, logged};
 use crate::tree::Tree;
 use crate::{directory, latches, overlay, pipeline, reclaim};
 use tailrace_store::keyspace::{CounterKey, KeyKind};
-use tailrace_store::shards::{ShardTable, before, decode_row, is_structural};
+use tailrace_store::shards::{ShardTable, decode_row, is_structural};
 use tailrace_store::{
     CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Page, PageLimit, Reads, ShardInfo,
     ShardNo, StoreError, StreamId, Write,
@@ -115,6 +117,7 @@ impl EmbeddedEngine {
             tree,
             latches: latches::Latches::new(),
             overlay: overlay::Overlay::new(),
+            readers: readers::Readers::new(),
             queue: Mutex::new(queue),
             filled: Condvar::new(),
             room: Arc::new(Semaphore::new(limits::COMMIT_QUEUE_UNITS_MAX as usize)),
@@ -165,6 +168,7 @@ impl EmbeddedEngine {
         self.shared.abandon(&StoreError::Closed);
         self.shared.stop.store(true, Ordering::Release);
         self.shared.wake_keeper(|_| ());
+        self.shared.readers.close();
         for thread in threads {
             let _panicked = thread.join();
         }
@@ -196,13 +200,18 @@ fn start(shared: &Arc<Shared>, shards: ShardTable) -> Result<Vec<JoinHandle<()>>
             .map_err(|error| StoreError::Io(format!("cannot start the thread {name}: {error}")))
     };
     let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| shared.clone());
-    Ok(vec![
+    let mut threads = vec![
         spawn("committer", Box::new(move || pipeline::run_committer(&committer, shards, &to_applier)))?,
         spawn("applier", Box::new(move || pipeline::run_applier(&applier, &groups)))?,
         spawn("flusher", Box::new(move || pipeline::run_flusher(&flusher)))?,
         spawn("compactor", Box::new(move || pipeline::run_compactor(&compactor)))?,
         spawn("reclaimer", Box::new(move || pipeline::run_reclaimer(&reclaimer)))?,
-    ])
+    ];
+    for _ in 0..limits::READER_THREADS {
+        let reader = shared.clone();
+        threads.push(spawn("reader", Box::new(move || reader.readers.serve()))?);
+    }
+    Ok(threads)
 }
 
 /// Brings the tree up to the end of the log. Memory stays bounded: full memtables are flushed on the way.
@@ -258,11 +267,14 @@ struct Room {
     bytes: usize,
 }
 
+/// Why nothing more may come into memory: what is there cannot go to the disk.
+fn refused_by_the_tree(shared: &Shared) -> Option<StoreError> {
+    shared.trouble.read().any().filter(|_| shared.is_behind()).cloned()
+}
+
 async fn take_room(shared: &Shared, bytes: usize) -> Result<Room, StoreError> {
-    if let Some(why) = shared.trouble.read().any()
-        && shared.is_behind()
-    {
-        return Err(why.clone());
+    if let Some(why) = refused_by_the_tree(shared) {
+        return Err(why);
     }
     let units = bytes.div_ceil(limits::COMMIT_QUEUE_UNIT_BYTES) as u32;
     let units = units.clamp(1, limits::COMMIT_QUEUE_UNITS_MAX);
@@ -272,6 +284,8 @@ async fn take_room(shared: &Shared, bytes: usize) -> Result<Room, StoreError> {
 
 /// What became of one run of a commit's body.
 enum Ran {
+    /// Declared keys are not in memory: fetch them and run the body again.
+    NeedsRead,
     /// The body's writes need this much room: get it and run the body again.
     NeedsRoom(usize),
     Enqueued(tokio::sync::oneshot::Receiver<Reply>),
@@ -280,11 +294,15 @@ enum Ran {
 }
 
 /// Makes a commit: the way of every change into the store.
-pub(crate) async fn submit(shared: &Shared, mut request: CommitRequest<'_>) -> Result<CommitReceipt, StoreError> {
+pub(crate) async fn submit(shared: &Arc<Shared>, mut request: CommitRequest<'_>) -> Result<CommitReceipt, StoreError> {
     let mut bytes = limits::COMMIT_QUEUE_UNIT_BYTES;
+    let mut fetched = None;
     loop {
         let room = take_room(shared, bytes).await?;
-        match shared.checked(run_body(shared, &mut request, room))? {
+        match shared.checked(run_body(shared, &mut request, room, fetched.as_ref()))? {
+            Ran::NeedsRead => {
+                fetched = Some(read::fetch(shared, request.shared.iter().chain(request.exclusive)).await?);
+            }
             Ran::NeedsRoom(needed) => bytes = needed,
             Ran::Nothing(read) => {
                 shared.wait_settled(read).await?;
@@ -299,25 +317,20 @@ pub(crate) async fn submit(shared: &Shared, mut request: CommitRequest<'_>) -> R
 }
 
 /// Runs the body under its latches, and enqueues what it decides. Short and blocking: never across an await.
-fn run_body(shared: &Shared, request: &mut CommitRequest<'_>, room: Room) -> Result<Ran, StoreError> {
+fn run_body(
+    shared: &Shared,
+    request: &mut CommitRequest<'_>,
+    room: Room,
+    fetched: Option<&read::Fetched>,
+) -> Result<Ran, StoreError> {
     let _latched = shared.latches.take(request.shared, request.exclusive);
-    let mut newest_read: Ticket = 0;
-    let mut read = |keys: &[Key]| -> Result<Vec<Option<Bytes>>, StoreError> {
-        keys.iter()
-            .map(|key| match shared.overlay.get(&key.0) {
-                Some((value, ticket)) => {
-                    newest_read = newest_read.max(ticket);
-                    Ok(value)
-                }
-                None => shared.tree.get(&key.0),
-            })
-            .collect()
+    let Some(declared) = read::declared(shared, request.shared, request.exclusive, fetched)? else {
+        return Ok(Ran::NeedsRead);
     };
-    let (shared_values, exclusive_values) = (read(request.shared)?, read(request.exclusive)?);
     let now_ms = shared.clock.now_ms().max(shared.queue.lock().last_ms);
-    let reads = Reads { shared: &shared_values, exclusive: &exclusive_values, now_ms };
+    let reads = Reads { shared: &declared.shared, exclusive: &declared.exclusive, now_ms };
     let Some(writes) = (request.body)(&reads).filter(|writes| !writes.is_empty()) else {
-        return Ok(Ran::Nothing(newest_read));
+        return Ok(Ran::Nothing(declared.newest_read));
     };
     let needed = bytes_bound(&writes);
     if needed > room.bytes {
@@ -365,33 +378,16 @@ fn bytes_bound(writes: &[Write]) -> usize {
     frame + writes.iter().map(|write| of(write) + AROUND_BYTES_MAX).sum::<usize>()
 }
 
-/// Runs `read` here if it is short, else on a thread that may block.
-async fn read_aside<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    short: bool,
-    read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    if short {
-        return shared.checked(read(shared));
-    }
-    let aside = shared.clone();
-    let done = tokio::task::spawn_blocking(move || read(&aside)).await;
-    shared.checked(done.unwrap_or_else(|error| Err(StoreError::Io(format!("a read ended early: {error}")))))
-}
-
-/// Rows that a page may have and still be read on the runtime's own thread.
-const SHORT_PAGE_ROWS: usize = 32;
-/// Numbers that a read of the log may lie behind and still be served on the runtime's own thread.
-const SHORT_LOG_NUMBERS: u64 = 256;
+/// What the commit of a large item takes: the item, and both images of its record.
+const COMMIT_OF_AN_ITEM_BYTES: usize = 3 * limits::ITEM_BYTES_MAX;
 
 impl Engine for EmbeddedEngine {
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
-        async move { self.shared.checked(self.shared.tree.get_all(keys)) }.boxed()
+        read::get(&self.shared, keys).boxed()
     }
 
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
-        let short = limit.rows_max <= SHORT_PAGE_ROWS;
-        async move { read_aside(&self.shared, short, move |shared| shared.tree.page(&range, limit)).await }.boxed()
+        read::page(&self.shared, range, limit).boxed()
     }
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
@@ -409,43 +405,15 @@ impl Engine for EmbeddedEngine {
         records_max: usize,
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
-        async move {
-            let published = self.shared.published();
-            let short = after.0.saturating_add(SHORT_LOG_NUMBERS) >= published.0;
-            let read = move |shared: &Shared| {
-                // The shard as of a moment not before `published`: a seal that is seen here may lie above it.
-                let info = shared.shards.read().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
-                let from = after.max(before(info.horizon));
-                let found = shared.log.read(shard, from, records_max, bytes_max, published)?;
-                let sealed = info.sealed.is_some_and(|last| last <= published);
-                let ended = sealed && !found.more;
-                Ok(LogPage {
-                    next: found.next.max(after),
-                    records: found.records,
-                    ended,
-                    more: found.more,
-                    horizon: info.horizon,
-                })
-            };
-            read_aside(&self.shared, short, read).await
-        }
-        .boxed()
+        read::log(&self.shared, shard, after, records_max, bytes_max).boxed()
+    }
+
+    fn refuses_commits(&self) -> Option<StoreError> {
+        refused_by_the_tree(&self.shared).or_else(|| self.shared.log.refuses(COMMIT_OF_AN_ITEM_BYTES))
     }
 
     fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
-        async move {
-            let published = self.shared.published();
-            let info = self.shared.shards.read().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
-            match position {
-                LogPosition::Horizon => Ok(before(info.horizon)),
-                LogPosition::End => Ok(published),
-                LogPosition::Time(ms) => {
-                    let read = move |shared: &Shared| shared.log.position_at_time(shard, ms, published);
-                    read_aside(&self.shared, false, read).await
-                }
-            }
-        }
-        .boxed()
+        read::position(&self.shared, shard, position).boxed()
     }
 
     fn wait_log(&self, shard: ShardNo, after: Lsn) -> BoxFuture<'_, ()> {
@@ -522,19 +490,4 @@ impl Engine for EmbeddedEngine {
         }
         .boxed()
     }
-}
-
-/// Verifies a whole data directory that no process has open: every frame of the log, every file of the tree. Gives one
-/// line for each fault, with file and offset where there is one.
-///
-/// # Errors
-/// When the directory is in use or cannot be read at all.
-pub fn check(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
-    let path = path.as_ref();
-    let _lock = directory::enter_existing(&RealFiles, path)?;
-    let faults = log::check(&RealFiles, &path.join("log"))?;
-    let mut lines: Vec<String> =
-        faults.into_iter().map(|fault| format!("{}: offset {}: {}", fault.file, fault.offset, fault.detail)).collect();
-    lines.extend(crate::tree::damage::check(&path.join("tree")));
-    Ok(lines)
 }

@@ -7,6 +7,7 @@ use std::ops::Bound;
 use tailrace_core::clock::ManualClock;
 
 use super::*;
+use crate::check::{CheckReport, check};
 use crate::files::{Fault, FileErrorKind, FileOp, SectorFate, SimFiles};
 use tailrace_store::keyspace::SettingKey;
 
@@ -39,9 +40,12 @@ async fn what_was_acknowledged_is_there_after_a_kill_and_after_a_shutdown() {
     engine.shutdown().await.unwrap();
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
     assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"2"[..]));
-    assert!(check(dir.path()).unwrap_err().to_string().contains("in use by another process"));
+    assert!(
+        EmbeddedEngine::open(dir.path(), options()).err().unwrap().to_string().contains("in use by another process")
+    );
+    assert!(check(dir.path()).unwrap().in_use);
     engine.shutdown().await.unwrap();
-    assert_eq!(check(dir.path()).unwrap(), Vec::<String>::new());
+    assert_eq!(check(dir.path()).unwrap(), CheckReport::default());
 }
 
 fn simulated(files: &SimFiles, fatal: FatalHook) -> Options {
@@ -165,7 +169,7 @@ async fn damage_in_a_tree_file_is_named_and_never_served() {
         let mut damaged = whole.clone();
         damaged[offset] ^= 0x10;
         std::fs::write(&table, damaged).unwrap();
-        let found = check(dir.path()).unwrap();
+        let found = check(dir.path()).unwrap().faults;
         assert!(found.iter().any(|line| line.contains(&table.display().to_string())), "{offset}: {found:?}");
         let told = Arc::new(Mutex::new(Vec::new()));
         let hook = told.clone();

@@ -5,6 +5,7 @@
 //! [`Files::sync_dir`]; nothing is cached here. It deliberately has no append mode and no cursor: every offset is the
 //! caller's.
 
+mod read_only;
 mod real;
 mod sim;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use read_only::ReadOnlyFiles;
 pub use real::RealFiles;
 pub use sim::{Fault, Pending, SectorFate, SimFiles};
 
@@ -140,6 +142,8 @@ pub trait FileLock: Send + Sync + fmt::Debug {}
 pub trait Files: Send + Sync + fmt::Debug + 'static {
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> Result<Arc<dyn File>, FileError>;
+    /// Opens an existing file for reading only: no right to write it is needed, and writing to it fails.
+    fn open_to_read(&self, path: &Path) -> Result<Arc<dyn File>, FileError>;
     /// Makes a new, empty file; it must not exist.
     fn create(&self, path: &Path) -> Result<Arc<dyn File>, FileError>;
     /// Makes a directory and its parents, each made durable in its own parent; it may exist.
@@ -156,6 +160,8 @@ pub trait Files: Send + Sync + fmt::Debug + 'static {
     fn room(&self, dir: &Path) -> Option<u64>;
     /// Takes the exclusive advisory lock of `path` (made if missing), or fails at once with [`FileErrorKind::Locked`].
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, FileError>;
+    /// Whether somebody holds the lock of `path`; false for a file that is not there. Needs no right to write it.
+    fn is_locked(&self, path: &Path) -> Result<bool, FileError>;
 }
 
 /// An open file.

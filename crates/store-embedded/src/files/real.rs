@@ -43,6 +43,11 @@ impl Files for RealFiles {
         Ok(Arc::new(RealFile { file, path: path.to_path_buf() }))
     }
 
+    fn open_to_read(&self, path: &Path) -> Result<Arc<dyn File>, FileError> {
+        let file = at(FileOp::Open, path, fs::File::open(path))?;
+        Ok(Arc::new(RealFile { file, path: path.to_path_buf() }))
+    }
+
     fn create(&self, path: &Path) -> Result<Arc<dyn File>, FileError> {
         let made = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path);
         Ok(Arc::new(RealFile { file: at(FileOp::Create, path, made)?, path: path.to_path_buf() }))
@@ -98,6 +103,19 @@ impl Files for RealFiles {
         let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
         at(FileOp::Lock, path, locked.map_err(std::io::Error::from))?;
         Ok(Box::new(RealLock { _file: file }))
+    }
+
+    fn is_locked(&self, path: &Path) -> Result<bool, FileError> {
+        let file = match fs::File::open(path) {
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            opened => at(FileOp::Lock, path, opened)?,
+        };
+        // A shared lock, held for no longer than this question, is the one way to ask that sees every process.
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(true),
+            Err(error) => at(FileOp::Lock, path, Err(error.into())),
+        }
     }
 }
 

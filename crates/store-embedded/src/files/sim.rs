@@ -395,6 +395,7 @@ struct SimFile {
     shared: Arc<Shared>,
     inode: u64,
     path: PathBuf,
+    read_only: bool,
 }
 
 #[derive(Debug)]
@@ -413,7 +414,7 @@ impl Drop for SimLock {
 
 impl SimFiles {
     fn handle(&self, inode: u64, path: &Path) -> Arc<dyn File> {
-        Arc::new(SimFile { shared: self.shared.clone(), inode, path: path.to_path_buf() })
+        Arc::new(SimFile { shared: self.shared.clone(), inode, path: path.to_path_buf(), read_only: false })
     }
 }
 
@@ -423,6 +424,20 @@ impl Files for SimFiles {
         state.check(FileOp::Open, path)?;
         match state.names.get(path) {
             Some(inode) => Ok(self.handle(*inode, path)),
+            None => Err(fail(FileOp::Open, path, FileErrorKind::NotFound, "No such file or directory (os error 2)")),
+        }
+    }
+
+    fn open_to_read(&self, path: &Path) -> Result<Arc<dyn File>, FileError> {
+        let mut state = self.shared.state.lock();
+        state.check(FileOp::Open, path)?;
+        match state.names.get(path) {
+            Some(inode) => Ok(Arc::new(SimFile {
+                shared: self.shared.clone(),
+                inode: *inode,
+                path: path.to_path_buf(),
+                read_only: true,
+            })),
             None => Err(fail(FileOp::Open, path, FileErrorKind::NotFound, "No such file or directory (os error 2)")),
         }
     }
@@ -500,12 +515,19 @@ impl Files for SimFiles {
         state.locks.push(path.to_path_buf());
         Ok(Box::new(SimLock { shared: self.shared.clone(), path: path.to_path_buf() }))
     }
+
+    fn is_locked(&self, path: &Path) -> Result<bool, FileError> {
+        Ok(self.shared.state.lock().locks.iter().any(|held| held == path))
+    }
 }
 
 impl SimFile {
     fn with<T>(&self, op: FileOp, act: impl FnOnce(&mut State) -> Result<T, FileError>) -> Result<T, FileError> {
         let mut state = self.shared.state.lock();
         state.check(op, &self.path)?;
+        if self.read_only && matches!(op, FileOp::Write | FileOp::SetLen) {
+            return Err(fail(op, &self.path, FileErrorKind::Other, "Bad file descriptor (os error 9)"));
+        }
         act(&mut state)
     }
 

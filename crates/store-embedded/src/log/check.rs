@@ -2,18 +2,16 @@
 //! every index against the frames it was made from.
 //!
 //! It reports and changes nothing. It does not report a torn tail above everything that is known to be synced: opening
-//! cuts that. It must not run beside an open log.
+//! cuts that. Beside an open log, what changes under it may look like damage.
 
 use std::path::Path;
 
-use tailrace_core::Lsn;
-
-use super::frame::{BadFrame, Position};
+use super::chain::Chain;
+use super::frame::{BadFrame, Header, Position};
 use super::index::{self, SegmentIndex};
-use super::recovery::follows;
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
 use super::superblock::{SuperblockFile, SyncedFile};
-use crate::files::Files;
+use crate::files::{FileErrorKind, Files};
 use tailrace_store::StoreError;
 
 /// A fault that the offline check found.
@@ -27,20 +25,29 @@ pub struct LogFault {
     pub detail: String,
 }
 
+/// A piece of a segment that holds something else than the frames that were synced there.
+#[derive(Clone, Debug)]
+struct Damage {
+    segment: u64,
+    from: u64,
+    /// Where the next good frame begins, or the segment ends.
+    to: u64,
+    bad: BadFrame,
+}
+
 struct Check<'a> {
     files: &'a dyn Files,
     dir: &'a Path,
     uuid: [u8; 16],
     faults: Vec<LogFault>,
-    prev: Option<(u64, u64)>,
-    last: Lsn,
+    chain: Chain,
     reached: Position,
     claim: Position,
-    /// Where the chain ended for now: damage, if a claim turns out to lie behind it.
-    stop: Option<LogFault>,
+    /// Where the chain ended for now: damage, if something valid behind it, or a claim, shows that it went on.
+    stop: Option<Damage>,
 }
 
-/// Verifies every byte of a log that matters: superblock, every frame, every index. The log must not be open.
+/// Verifies every byte of a log that matters: superblock, every frame, every index.
 ///
 /// # Errors
 /// When a file can not be read at all; damage is in the answer.
@@ -65,22 +72,34 @@ pub fn check(files: &dyn Files, dir: &Path) -> Result<Vec<LogFault>, StoreError>
         faults.push(fault(&dir.join("synced"), 0, "a valid slot, found none"));
     }
     let (_, claimed) = SyncedFile::open(files, dir)?;
-    let claim = claimed.max(newest.synced);
-    let (prev, last, stop) = (None, Lsn::ZERO, None);
-    let mut check =
-        Check { files, dir, uuid: newest.uuid, faults, prev, last, reached: Position::default(), claim, stop };
-    for number in names.iter().filter_map(|name| number_of(name, ".idx")) {
-        let segment = segment::path(dir, number);
-        if !names.iter().any(|name| number_of(name, ".seg") == Some(number)) {
-            check.faults.push(fault(&segment, 0, "the segment of an index, found no such file"));
-        }
+    let (chain, claim) = (Chain::new(newest.freed), claimed.max(newest.synced));
+    let reached = Position::default();
+    let mut check = Check { files, dir, uuid: newest.uuid, faults, chain, reached, claim, stop: None };
+    // What is left of segments that were being freed is removed by the next start.
+    let numbers = |ending: &str| -> Vec<u64> {
+        let numbers = names.iter().filter_map(|name| number_of(name, ending));
+        numbers.filter(|number| !newest.freeing.contains(number)).collect()
+    };
+    let (segments, indexes) = (numbers(".seg"), numbers(".idx"));
+    for number in indexes.iter().filter(|number| !segments.contains(number)) {
+        check.faults.push(fault(&segment::path(dir, *number), 0, "the segment of an index, found no such file"));
     }
-    for number in names.iter().filter_map(|name| number_of(name, ".seg")) {
-        check.segment(number, names.iter().any(|name| number_of(name, ".idx") == Some(number)))?;
+    if let Err(StoreError::Corrupt(detail)) =
+        newest.freed.verify_kept(&dir.join("superblock"), segments.iter().copied())
+    {
+        check.faults.push(fault(&dir.join("superblock"), 0, &detail));
+    }
+    for number in segments {
+        check.segment(number, indexes.contains(&number))?;
     }
     if check.claim > check.reached {
-        let missing = fault(dir, 0, &format!("frames up to {}, found them end at {}", check.claim, check.reached));
-        check.faults.push(check.stop.take().unwrap_or(missing));
+        match check.stop.take() {
+            Some(damage) => check.damaged(&damage),
+            None => {
+                let detail = format!("frames up to {}, found them end at {}", check.claim, check.reached);
+                check.faults.push(fault(dir, 0, &detail));
+            }
+        }
     }
     Ok(check.faults)
 }
@@ -94,64 +113,106 @@ fn bad(file: &Path, offset: u64, bad: &BadFrame) -> LogFault {
 }
 
 impl Check<'_> {
+    fn damaged(&mut self, damage: &Damage) {
+        let path = segment::path(self.dir, damage.segment);
+        let BadFrame { expected, found } = &damage.bad;
+        let detail = format!("expected {expected}, found {found}; nothing can be read up to byte {}", damage.to);
+        self.faults.push(fault(&path, damage.from, &detail));
+    }
+
     fn segment(&mut self, number: u64, indexed: bool) -> Result<(), StoreError> {
         let path = segment::path(self.dir, number);
         let index = if indexed { self.index(number)? } else { None };
-        let file = self.files.open(&path)?;
+        let file = match self.files.open(&path) {
+            Err(error) if error.kind == FileErrorKind::NotFound => {
+                self.faults.push(fault(&path, 0, "the file that was listed, found no such file"));
+                return Ok(());
+            }
+            opened => opened?,
+        };
         if let Err(found) = segment::verify_header(file.as_ref(), number, &self.uuid)? {
             self.faults.push(bad(&path, 0, &found));
         }
         let mut walker = Walker::new(file.as_ref(), &self.uuid, number)?;
         let mut noted = Segment::new(number, None, 0);
-        let mut at = FIRST_FRAME_AT;
-        let mut chain = self.prev.filter(|(before, _)| before + 1 == number).map(|(_, checksum)| checksum);
+        let (mut at, mut whole) = (FIRST_FRAME_AT, true);
+        self.chain.enter(number);
+        let kept = self.chain.is_kept(number);
         loop {
-            let last = self.last;
-            match walker.next_frame(at, |header| follows(chain, last, header))? {
+            let chain = self.chain;
+            let bad = match walker.next_frame(at, |header| chain.follows(header))? {
                 Ok((offset, header, body)) => {
                     self.claim = self.claim.max(header.synced);
-                    chain = Some(header.checksum);
-                    (self.prev, self.last) = (Some((number, header.checksum)), header.last());
+                    self.chain.took(number, &header);
                     at = offset + u64::from(header.len);
                     self.reached = Position::new(number, at);
                     match segment::note_frame(&header, &body) {
                         Some(content) => drop(noted.note(offset, &header, &content)),
                         None => self.faults.push(fault(&path, offset, "a body of this format, found other bytes")),
                     }
+                    continue;
                 }
-                Err(found) => {
-                    self.ended(&path, at, &found, index.as_ref(), &noted)?;
-                    self.claim = self.claim.max(walker.claims_from(at)?);
-                    return Ok(());
-                }
+                Err(bad) => bad,
+            };
+            if index.as_ref().is_some_and(|index| at >= index.end) {
+                break;
             }
+            let damage = |to| Damage { segment: number, from: at, to, bad };
+            if let Some((offset, header)) = self.known_frame(&mut walker, at, indexed)? {
+                match self.stop.take() {
+                    Some(stop) if offset == FIRST_FRAME_AT => self.damaged(&stop),
+                    stop => {
+                        stop.iter().for_each(|stop| self.damaged(stop));
+                        self.damaged(&damage(offset));
+                    }
+                }
+                self.chain.resume_at(&header);
+                (at, whole) = (offset, false);
+                continue;
+            }
+            match &index {
+                Some(index) => {
+                    self.damaged(&damage(index.end));
+                    self.chain.ended(index);
+                    self.reached = Position::new(number, index.end);
+                    whole = false;
+                    break;
+                }
+                None if kept && noted.is_empty() => self.damaged(&damage(file.size()?)),
+                None if !noted.is_empty() || self.stop.is_none() => self.stop = Some(damage(file.size()?)),
+                None => {}
+            }
+            self.claim = self.claim.max(walker.claims_from(at)?);
+            return Ok(());
+        }
+        match &index {
+            Some(index) if whole => {
+                self.chain.ended(index);
+                self.compare(index, &noted)
+            }
+            _ => Ok(()),
         }
     }
 
-    /// The segment's chain ended at `at`: where its index says that it does, or damaged, or (without one) perhaps cut.
-    fn ended(
-        &mut self,
-        path: &Path,
-        at: u64,
-        found: &BadFrame,
-        index: Option<&SegmentIndex>,
-        noted: &Segment,
-    ) -> Result<(), StoreError> {
-        let Some(index) = index else {
-            if noted.index.last > Lsn::ZERO || self.stop.is_none() {
-                self.stop = Some(bad(path, at, found));
+    /// The first valid frame from `at` on that shows that the chain went on to it: it knows of more that is synced than
+    /// was found, or stands in a segment whose every frame was synced.
+    fn known_frame(&self, walker: &mut Walker<'_>, at: u64, synced: bool) -> Result<Option<(u64, Header)>, StoreError> {
+        let mut from = at;
+        while let Some((offset, header)) = walker.find_frame(from)? {
+            if synced || header.synced > self.reached {
+                return Ok(Some((offset, header)));
             }
-            return Ok(());
-        };
-        if index.end != at {
-            self.faults.push(bad(path, at, found));
-            (self.last, self.prev) = (self.last.max(index.last), Some((index.segment, index.last_checksum)));
-            self.reached = Position::new(index.segment, index.end);
-            return Ok(());
+            from = offset + u64::from(header.len);
         }
+        Ok(None)
+    }
+
+    /// That the index says what the frames say.
+    fn compare(&mut self, index: &SegmentIndex, noted: &Segment) -> Result<(), StoreError> {
         let index_path = index::path(self.dir, index.segment);
         let file = self.files.open(&index_path)?;
-        let mut same = index.runs.len() == noted.index.runs.len();
+        let of = |index: &SegmentIndex| (index.first, index.last, index.prev, index.last_checksum, index.runs.len());
+        let mut same = of(index) == of(&noted.index);
         for (stored, rebuilt) in index.runs.iter().zip(&noted.index.runs) {
             match index::load(file.as_ref(), stored.block) {
                 Ok(entries) => {

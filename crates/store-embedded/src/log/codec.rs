@@ -13,7 +13,7 @@ use tailrace_store::{BucketRange, ShardNo, StreamId};
 pub enum LoggedImage {
     /// The record has none.
     None,
-    /// The value of the `Put` at this index of the commit's writes: stored once.
+    /// The value of the put at this index of the commit's writes: stored once.
     OfWrite(u32),
     /// Stored with the record (a moved record has no `Put` beside it).
     Inline(Bytes),
@@ -28,6 +28,18 @@ pub enum LoggedWrite {
         key: Bytes,
         /// The value.
         value: Bytes,
+    },
+    /// Sets a key to the value of an earlier `Put` of the commit with some bytes around it: stored once, so that the full
+    /// projections of a large item cost their keys. See [`value_of`].
+    PutOfWrite {
+        /// The key.
+        key: Bytes,
+        /// The index of the `Put` among the commit's writes.
+        write: u32,
+        /// What stands before its value.
+        prefix: Bytes,
+        /// What stands behind it.
+        suffix: Bytes,
     },
     /// Removes a key.
     Delete {
@@ -95,6 +107,7 @@ const OPEN_SHARD: u8 = 4;
 const SEAL_SHARD: u8 = 5;
 const DROP_SHARD: u8 = 6;
 const TRIM: u8 = 7;
+const PUT_OF_WRITE: u8 = 8;
 
 const OLD: u8 = 1;
 const NEW_OF_WRITE: u8 = 2;
@@ -120,6 +133,7 @@ pub fn frame_bytes_bound(writes: &[LoggedWrite]) -> usize {
         .iter()
         .map(|write| match write {
             LoggedWrite::Put { key, value } => fields(2) + key.len() + value.len(),
+            LoggedWrite::PutOfWrite { key, prefix, suffix, .. } => fields(4) + key.len() + prefix.len() + suffix.len(),
             LoggedWrite::Delete { key } => fields(1) + key.len(),
             LoggedWrite::Append { meta, old, new, .. } => {
                 let inline = if let LoggedImage::Inline(bytes) = new { bytes.len() } else { 0 };
@@ -147,6 +161,13 @@ fn encode_write(write: &LoggedWrite, out: &mut Vec<u8>) {
             out.push(PUT);
             put_bytes(out, key);
             put_bytes(out, value);
+        }
+        LoggedWrite::PutOfWrite { key, write, prefix, suffix } => {
+            out.push(PUT_OF_WRITE);
+            put_bytes(out, key);
+            put_varint(out, u64::from(*write));
+            put_bytes(out, prefix);
+            put_bytes(out, suffix);
         }
         LoggedWrite::Delete { key } => {
             out.push(DELETE);
@@ -207,12 +228,61 @@ pub fn decode(body: &Bytes) -> Option<Vec<LoggedWrite>> {
         return None;
     }
     let writes = (0..count).map(|_| decode_write(&mut from)).collect::<Option<Vec<_>>>()?;
-    from.only_zeros_left().then_some(writes)
+    let refers_back = |(i, write): (usize, &LoggedWrite)| match write {
+        LoggedWrite::PutOfWrite { write, .. } => {
+            writes[..i].get(*write as usize).is_some_and(|put| matches!(put, LoggedWrite::Put { .. }))
+        }
+        _ => true,
+    };
+    (from.only_zeros_left() && writes.iter().enumerate().all(refers_back)).then_some(writes)
+}
+
+/// The value that the write at `index` sets. `None`: it sets none, or refers to one that is not an earlier `Put`.
+pub fn value_of(writes: &[LoggedWrite], index: usize) -> Option<Bytes> {
+    match writes.get(index)? {
+        LoggedWrite::Put { value, .. } => Some(value.clone()),
+        LoggedWrite::PutOfWrite { write, prefix, suffix, .. } => match writes[..index].get(*write as usize)? {
+            LoggedWrite::Put { value, .. } if prefix.is_empty() && suffix.is_empty() => Some(value.clone()),
+            LoggedWrite::Put { value, .. } => Some(Bytes::from([&prefix[..], &value[..], &suffix[..]].concat())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The length of what [`value_of`] gives, 0 for nothing.
+pub(super) fn value_len(writes: &[LoggedWrite], index: usize) -> usize {
+    match writes.get(index) {
+        Some(LoggedWrite::Put { value, .. }) => value.len(),
+        Some(LoggedWrite::PutOfWrite { write, prefix, suffix, .. }) if (*write as usize) < index => {
+            prefix.len() + suffix.len() + value_len(&writes[..index], *write as usize)
+        }
+        _ => 0,
+    }
+}
+
+/// The writes with every [`LoggedWrite::PutOfWrite`] as the `Put` that it stands for.
+pub fn resolved(mut writes: Vec<LoggedWrite>) -> Vec<LoggedWrite> {
+    for i in 0..writes.len() {
+        if matches!(writes[i], LoggedWrite::PutOfWrite { .. })
+            && let Some(value) = value_of(&writes, i)
+            && let LoggedWrite::PutOfWrite { key, .. } = &mut writes[i]
+        {
+            writes[i] = LoggedWrite::Put { key: std::mem::take(key), value };
+        }
+    }
+    writes
 }
 
 fn decode_write(from: &mut Reader<'_>) -> Option<LoggedWrite> {
     Some(match from.byte()? {
         PUT => LoggedWrite::Put { key: from.bytes()?, value: from.bytes()? },
+        PUT_OF_WRITE => LoggedWrite::PutOfWrite {
+            key: from.bytes()?,
+            write: u32::try_from(from.varint()?).ok()?,
+            prefix: from.bytes()?,
+            suffix: from.bytes()?,
+        },
         DELETE => LoggedWrite::Delete { key: from.bytes()? },
         APPEND => {
             let shard = ShardNo(from.varint()?);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use tailrace_core::Lsn;
 
+use super::chain::Freed;
 use super::frame::Header;
 use super::index::Run;
 use super::segment::{Noted, Segment};
@@ -132,28 +133,44 @@ impl Directory {
     /// Sealed segments whose every frame is in the tree, without the newest segment that holds frames: what the log
     /// ends with must stay, since it shows that nothing behind it is missing.
     fn settled(&self) -> impl Iterator<Item = (u64, &Segment)> {
-        let newest = self.segments.iter().rev().find(|(_, segment)| segment.index.last > Lsn::ZERO).map(|(n, _)| *n);
+        let newest = self.segments.iter().rev().find(|(_, segment)| !segment.is_empty()).map(|(n, _)| *n);
         let all = if self.horizons.is_some() { Some(&self.segments) } else { None };
         all.into_iter().flatten().map(|(number, segment)| (*number, segment)).filter(move |(number, segment)| {
-            segment.sealed && segment.index.last <= self.persisted && Some(*number) != newest
+            segment.sealed && !segment.is_empty() && segment.index.last <= self.persisted && Some(*number) != newest
         })
     }
 
-    /// Segments that nothing needs any more. Opening reads the frames from the first segment without an index on, and
-    /// nothing may be missing there: so none is dead behind one that has no index yet.
-    pub fn dead(&self) -> Vec<u64> {
-        let unindexed = self.segments.iter().find(|(_, segment)| !segment.indexed && !segment.superseded);
+    /// Sealed segments without a frame: the first frame was larger than the segment, or a crash came before it.
+    pub fn empty(&self) -> Vec<u64> {
+        let empty = self.segments.iter().filter(|(_, segment)| segment.sealed && segment.is_empty());
+        empty.map(|(number, _)| *number).collect()
+    }
+
+    /// Segments that nothing needs any more, oldest first. Opening reads the frames from the first segment without an
+    /// index on, and nothing may be missing there: so none is dead behind one that has no index yet.
+    pub fn dead(&self, max: usize) -> Vec<u64> {
+        let unindexed =
+            self.segments.iter().find(|(_, segment)| !segment.indexed && !segment.superseded && !segment.is_empty());
         let unindexed = unindexed.map_or(u64::MAX, |(number, _)| *number);
         let dead = self
             .settled()
             .filter(|(_, segment)| segment.superseded || !segment.index.runs.iter().any(|run| self.is_live(run)));
-        dead.map(|(number, _)| number).filter(|number| *number < unindexed).collect()
+        dead.map(|(number, _)| number).filter(|number| *number < unindexed).take(max).collect()
     }
 
-    /// The last number in these segments.
-    pub fn last_of(&self, numbers: &[u64]) -> Lsn {
-        let known = numbers.iter().filter_map(|number| self.segments.get(number));
-        known.map(|segment| segment.index.last).max().unwrap_or(Lsn::ZERO)
+    /// What is freed once these segments are, too; they are in order.
+    pub fn freed_with(&self, before: Freed, dead: &[u64]) -> Freed {
+        let mut freed = before;
+        for segment in dead.iter().filter_map(|number| self.segments.get(number)) {
+            let index = &segment.index;
+            freed.last = freed.last.max(index.last);
+            if index.segment > freed.segment {
+                (freed.segment, freed.checksum) = (index.segment, index.last_checksum);
+            }
+        }
+        let kept = self.segments.range(..freed.segment).filter(|(number, _)| dead.binary_search(number).is_err());
+        freed.kept_below = kept.count() as u64;
+        freed
     }
 
     /// Segments of whose bytes less than `percent` are live, and at most `bytes_max`, oldest first.

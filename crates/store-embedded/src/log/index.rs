@@ -220,6 +220,8 @@ pub(super) struct SegmentIndex {
     pub first: Lsn,
     pub last: Lsn,
     pub last_time_ms: u64,
+    /// Checksum of the frame before the first one.
+    pub prev: u64,
     /// Checksum of the last frame.
     pub last_checksum: u64,
     /// Segments whose live records were moved into this one.
@@ -243,7 +245,8 @@ pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex) -> Resu
         spans.push((start as u64, (blocks.len() - start) as u32));
     }
     let mut body = Vec::new();
-    for n in [index.segment, index.end, index.first.0, index.last.0, index.last_time_ms, index.last_checksum] {
+    let (first, last) = (index.first.0, index.last.0);
+    for n in [index.segment, index.end, first, last, index.last_time_ms, index.prev, index.last_checksum] {
         put_varint(&mut body, n);
     }
     put_varint(&mut body, index.sources.len() as u64);
@@ -318,6 +321,7 @@ fn decode(body: &Bytes, base: u64) -> Option<SegmentIndex> {
         first: Lsn(from.varint()?),
         last: Lsn(from.varint()?),
         last_time_ms: from.varint()?,
+        prev: from.varint()?,
         last_checksum: from.varint()?,
         sources: Vec::new(),
         runs: Vec::new(),

@@ -15,11 +15,12 @@ use parking_lot::{Condvar, Mutex};
 use tailrace_core::Lsn;
 use tokio::sync::Notify;
 
+use super::chain::Freed;
 use super::frame::Position;
 use super::index;
 use super::moved::MovedRun;
 use super::segment::{self, FIRST_FRAME_AT, Segment};
-use super::superblock::{Superblock, SuperblockFile};
+use super::superblock::{FREEING_MAX, Superblock, SuperblockFile};
 use super::writer::Group;
 use super::{Inner, read};
 use crate::files::{File, FileError, FileOp, Files, SECTOR_BYTES};
@@ -102,15 +103,20 @@ impl Drop for Held<'_> {
 }
 
 impl SupplyState {
-    /// Promises so much room, if there is as much that nobody was promised.
-    fn promise(&mut self, bytes: u64) -> bool {
+    /// Whether there is so much room that nobody was promised.
+    fn has_room(&self, bytes: u64) -> bool {
         let largest = self.largest.max(bytes);
         // A frame that no longer fits leaves up to its own length of a segment unused.
         let usable = |left: u64| left.saturating_sub(largest);
         let ready: u64 = self.ready.iter().map(|ready| usable(ready.bytes - FIRST_FRAME_AT)).sum();
-        let promised = self.reserved + bytes <= usable(self.active_left) + ready;
+        self.reserved + bytes <= usable(self.active_left) + ready
+    }
+
+    /// Promises so much room, if there is as much that nobody was promised.
+    fn promise(&mut self, bytes: u64) -> bool {
+        let promised = self.has_room(bytes);
         if promised {
-            (self.reserved, self.largest) = (self.reserved + bytes, largest);
+            (self.reserved, self.largest) = (self.reserved + bytes, self.largest.max(bytes));
         }
         promised
     }
@@ -185,21 +191,23 @@ impl Supply {
         Ok(())
     }
 
-    /// Writes down that the segments up to this one, which end with this number, may be missing from now on.
-    fn write_freed(&self, segment: u64, lsn: Lsn) -> Result<(), StoreError> {
+    /// What was freed so far.
+    fn freed(&self) -> Freed {
+        self.superblock.lock().now.freed
+    }
+
+    /// Writes down that these segments are being freed, so that they may be missing from now on.
+    fn write_freed(&self, freed: Freed, segments: &[u64]) -> Result<(), StoreError> {
         let mut superblock = self.superblock.lock();
-        let now = superblock.now;
-        if segment <= now.freed_segment && lsn <= now.freed_lsn {
-            return Ok(());
-        }
-        let (freed_segment, freed_lsn) = (now.freed_segment.max(segment), now.freed_lsn.max(lsn));
-        superblock.write(Superblock { freed_segment, freed_lsn, ..now })
+        let freeing = std::array::from_fn(|i| segments.get(i).copied().unwrap_or(0));
+        let next = Superblock { freed, freeing, ..superblock.now };
+        superblock.write(next)
     }
 }
 
 /// Starts the keeper's thread.
 pub(super) fn spawn(log: Arc<Inner>) -> Result<std::thread::JoinHandle<()>, StoreError> {
-    let run = move || {
+    let run = |log: &Inner| {
         loop {
             {
                 let mut state = log.supply.state.lock();
@@ -214,7 +222,7 @@ pub(super) fn spawn(log: Arc<Inner>) -> Result<std::thread::JoinHandle<()>, Stor
             if log.healthy().is_err() {
                 return;
             }
-            if let Err(error) = keep(&log)
+            if let Err(error) = keep(log)
                 && !matches!(error, StoreError::Full(_))
             {
                 let _ = log.fail(error);
@@ -222,7 +230,13 @@ pub(super) fn spawn(log: Arc<Inner>) -> Result<std::thread::JoinHandle<()>, Stor
             }
         }
     };
-    let thread = std::thread::Builder::new().name("log-keeper".to_owned()).spawn(run);
+    // Without this thread writers would wait for segments and numbers for ever: a panic in it ends the log's life.
+    let guarded = move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&log))).is_err() {
+            let _ = log.fail(StoreError::Io("the log's keeper ended with a panic".to_owned()));
+        }
+    };
+    let thread = std::thread::Builder::new().name("log-keeper".to_owned()).spawn(guarded);
     thread.map_err(|error| StoreError::Io(format!("cannot start the log's keeper: {error}")))
 }
 
@@ -342,6 +356,18 @@ fn try_reserve(log: &Arc<Inner>, bytes: u64, begun: u64) -> Result<Option<Reserv
     }
 }
 
+/// See [`super::Log::refuses`].
+pub(super) fn refuses(log: &Inner, bytes: u64) -> Option<StoreError> {
+    let mut state = log.supply.state.lock();
+    if state.has_room(bytes + SECTOR_BYTES as u64) {
+        return None;
+    }
+    let (_, why) = state.failed.clone()?;
+    (state.short, state.due) = (true, true);
+    log.supply.work.notify_all();
+    Some(why)
+}
+
 /// Prepares segments until enough stand ready.
 pub(super) fn prepare(log: &Inner) -> Result<(), StoreError> {
     loop {
@@ -431,7 +457,7 @@ fn index_sealed(log: &Inner) -> Result<(), StoreError> {
         let found = {
             let directory = log.directory.read();
             let mut waiting = directory.segments.values().filter(|s| s.sealed && !s.indexed && !s.superseded);
-            waiting.find(|segment| segment.index.last > Lsn::ZERO).map(|segment| segment.index.clone())
+            waiting.find(|segment| !segment.is_empty()).map(|segment| segment.index.clone())
         };
         let Some(index) = found else { return Ok(()) };
         let blocks = index::write(log.files.as_ref(), &log.dir, &index)?;
@@ -446,21 +472,41 @@ fn index_sealed(log: &Inner) -> Result<(), StoreError> {
     }
 }
 
+/// Frees what nothing needs any more.
 fn free_dead(log: &Inner) -> Result<(), StoreError> {
-    let dead = log.directory.read().dead();
-    let Some(newest) = dead.iter().max().copied() else { return Ok(()) };
-    let last = log.directory.read().last_of(&dead);
-    log.supply.write_freed(newest, last)?;
-    let freed: Vec<(u64, Segment)> = {
+    // Those that never held a frame go first, durably: the superblock counts the segments before the last freed one.
+    let empty = log.directory.read().empty();
+    remove(log, &empty)?;
+    loop {
+        let (dead, freed) = {
+            let directory = log.directory.read();
+            let dead = directory.dead(FREEING_MAX);
+            let freed = directory.freed_with(log.supply.freed(), &dead);
+            (dead, freed)
+        };
+        if dead.is_empty() {
+            return Ok(());
+        }
+        log.supply.write_freed(freed, &dead)?;
+        remove(log, &dead)?;
+    }
+}
+
+/// Takes segments out of the directory, and their files away.
+fn remove(log: &Inner, numbers: &[u64]) -> Result<(), StoreError> {
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let removed: Vec<(u64, Segment)> = {
         let mut directory = log.directory.write();
-        dead.into_iter().filter_map(|number| Some((number, directory.remove(number)?))).collect()
+        numbers.iter().filter_map(|number| Some((*number, directory.remove(*number)?))).collect()
     };
     // Index files go first, durably: one without its segment is damage, never a segment that was being freed.
-    for (number, _) in freed.iter().filter(|(_, segment)| segment.indexed) {
+    for (number, _) in removed.iter().filter(|(_, segment)| segment.indexed) {
         log.files.remove(&index::path(&log.dir, *number))?;
     }
     log.files.sync_dir(&log.dir)?;
-    for (number, segment) in freed {
+    for (number, segment) in removed {
         log.cache.lock().forget(number);
         // A reader that still holds the segment goes on reading the removed file; a recycled one would change under it.
         let unread = Arc::strong_count(&segment.pin) == 1 && segment.bytes == log.settings.segment_bytes;

@@ -9,6 +9,7 @@
 //! It deliberately does not know what keys, values and metas mean, and does not decide when a record may go: horizons
 //! come from the pipeline.
 
+mod chain;
 mod check;
 pub mod codec;
 mod directory;
@@ -37,7 +38,7 @@ use crate::files::Files;
 use tailrace_store::{LogRecord, ShardNo, StoreError};
 
 pub use check::{LogFault, check};
-pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound};
+pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound, value_of};
 pub use keeper::Reservation;
 pub use superblock::FORMAT;
 pub use writer::Group;
@@ -51,6 +52,8 @@ pub type FatalHook = Arc<dyn Fn(&StoreError) + Send + Sync>;
 pub struct LogSettings {
     /// Size of a segment, bytes. A frame is at most a quarter of it.
     pub segment_bytes: u64,
+    /// Size of the first segment after a start without a spare, so that starting does not wait for zeros.
+    pub first_segment_bytes: u64,
     /// Segments that are kept ready ahead of the writer.
     pub segments_ahead: usize,
     /// Freed segments that are kept for reuse.
@@ -70,6 +73,7 @@ impl Default for LogSettings {
     fn default() -> Self {
         Self {
             segment_bytes: tailrace_core::limits::LOG_SEGMENT_BYTES,
+            first_segment_bytes: tailrace_core::limits::LOG_FIRST_SEGMENT_BYTES,
             segments_ahead: 1,
             spares_max: 2,
             clean_live_percent: 12,
@@ -195,7 +199,8 @@ impl Log {
         &self.inner.recovered
     }
 
-    /// Gives every commit above `after`, in order; call it after open, before the first group.
+    /// Gives every commit above `after`, in order, each `PutOfWrite` as the `Put` that it stands for; call it after open,
+    /// before the first group.
     ///
     /// # Errors
     /// Damage, or the first error of `apply`.
@@ -240,6 +245,12 @@ impl Log {
     /// above the bound; `Io` when the log is poisoned.
     pub async fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
         keeper::reserve(&self.inner, bytes as u64).await
+    }
+
+    /// Why a commit of this size would be refused at present, if it would. A log without room looks again whether there is
+    /// some, so that the next answer is not this one for ever.
+    pub fn refuses(&self, bytes: usize) -> Option<StoreError> {
+        keeper::refuses(&self.inner, bytes as u64)
     }
 
     /// Begins a group. There is one at a time; a second caller waits.

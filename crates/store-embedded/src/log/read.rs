@@ -294,10 +294,10 @@ fn frame_records(
                     let new = match new {
                         LoggedImage::None => None,
                         LoggedImage::Inline(bytes) => Some(bytes.clone()),
-                        LoggedImage::OfWrite(index) => match writes.get(*index as usize) {
-                            Some(LoggedWrite::Put { value, .. }) => Some(value.clone()),
-                            _ => return Err(bad("a new image that names no put")),
-                        },
+                        LoggedImage::OfWrite(index) => {
+                            let value = codec::value_of(&writes, *index as usize);
+                            Some(value.ok_or_else(|| bad("a new image that names no put"))?)
+                        }
                     };
                     let (meta, old) = (meta.clone(), old.clone());
                     if !take(LogRecord { lsn, time_ms: header.time_ms, meta, old, new }) {

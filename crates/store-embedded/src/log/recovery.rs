@@ -15,8 +15,9 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
 
+use super::chain::Chain;
 use super::directory::Directory;
-use super::frame::{BadFrame, Header, Kind, Position, corrupt};
+use super::frame::{BadFrame, FrameKey, Header, Kind, Position, corrupt};
 use super::keeper::{self, LSN_RESERVE, Supply};
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
 use super::superblock::{Superblock, SuperblockFile, SyncedFile};
@@ -25,9 +26,6 @@ use super::{Inner, LogSettings, LoggedCommit, Recovered, codec, index, read};
 use crate::files::Files;
 use tailrace_store::StoreError;
 
-/// The first segment after a start without a spare is small, so that starting does not wait for zeros.
-const FIRST_SEGMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
-
 /// What is known before the frames are read.
 #[derive(Clone, Copy)]
 struct Known {
@@ -35,14 +33,11 @@ struct Known {
     claim: Position,
     /// The tree holds everything up to here.
     persisted: Lsn,
-    /// What is missing up to this segment was freed.
-    freed_segment: u64,
 }
 
 /// What the walk over the segments found.
 struct Scan {
-    prev: Option<u64>,
-    last: Lsn,
+    chain: Chain,
     last_time_ms: u64,
     /// Where the last good frame ends.
     reached: Position,
@@ -52,20 +47,6 @@ struct Scan {
     stop: Option<(PathBuf, u64, BadFrame)>,
     /// Per segment, where its first frame behind the claims begins.
     unclaimed: BTreeMap<u64, u64>,
-}
-
-/// That a frame follows the one before.
-pub(super) fn follows(prev: Option<u64>, last: Lsn, header: &Header) -> Result<(), BadFrame> {
-    if let Some(prev) = prev
-        && header.prev != prev
-    {
-        let expected = format!("the frame after the one with checksum {prev:#018x}");
-        return Err(BadFrame::new(expected, format!("the one after {:#018x}", header.prev)));
-    }
-    if header.lsn <= last {
-        return Err(BadFrame::new(format!("a number above {last}"), header.lsn.to_string()));
-    }
-    Ok(())
 }
 
 /// See [`super::Log::open`].
@@ -89,8 +70,8 @@ pub(super) fn open(
     let (claims, claimed) = SyncedFile::open(files.as_ref(), dir)?;
     let uuid = superblock.now.uuid;
 
-    if persisted < superblock.now.freed_lsn {
-        let (expected, found) = (superblock.now.freed_lsn, persisted);
+    if persisted < superblock.now.freed.last {
+        let (expected, found) = (superblock.now.freed.last, persisted);
         return Err(corrupt(
             &dir.join("superblock"),
             0,
@@ -98,15 +79,24 @@ pub(super) fn open(
             &format!("one that holds numbers up to {found}: it is missing, or an older copy"),
         ));
     }
+    if finish_freeing(files.as_ref(), dir, &names, &superblock.now.freeing)? {
+        names = files.list(dir)?;
+    }
     let mut segments = load(files.as_ref(), dir, &names)?;
     let numbers: Vec<u64> = segments.keys().copied().collect();
+    superblock.now.freed.verify_kept(&dir.join("superblock"), numbers.iter().copied())?;
     let first = numbers.iter().position(|n| !segments[n].indexed || segments[n].index.last > persisted);
     let first = first.unwrap_or(numbers.len());
     let indexed = segments.values().filter(|segment| segment.indexed);
     let indexed = indexed.map(|segment| Position::new(segment.index.segment, segment.index.end)).max();
     let claim = claimed.max(superblock.now.synced).max(indexed.unwrap_or_default());
-    let known = Known { claim, persisted, freed_segment: superblock.now.freed_segment };
-    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, known)?;
+    let known = Known { claim, persisted };
+    let mut chain = Chain::new(superblock.now.freed);
+    for number in &numbers[..first] {
+        let follows = chain.took_indexed(&segments[number].index);
+        follows.map_err(|bad| bad.at(&segment::path(dir, *number), FIRST_FRAME_AT))?;
+    }
+    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, chain, known)?;
     secure_tail(files.as_ref(), dir, &mut segments, &scan)?;
 
     let unused: Vec<u64> =
@@ -116,14 +106,14 @@ pub(super) fn open(
         names.iter().filter_map(|name| [".seg", ".spare", ".idx"].iter().find_map(|ending| number_of(name, ending)));
     let mut next_number = highest.max().unwrap_or(0) + 1;
 
-    let next = Lsn(superblock.now.lsn_limit.0.max(scan.last.0 + 1).max(persisted.0 + 1));
+    let next = Lsn(superblock.now.lsn_limit.0.max(scan.chain.last.0 + 1).max(persisted.0 + 1));
     let generation = superblock.now.generation + 1;
     let lsn_limit = Lsn(next.0 + LSN_RESERVE);
     let synced = superblock.now.synced.max(scan.reached);
     superblock.write(Superblock { generation, lsn_limit, synced, ..superblock.now })?;
 
     let mut spares = spares;
-    let first_bytes = settings.segment_bytes.min(FIRST_SEGMENT_BYTES_MAX);
+    let first_bytes = settings.segment_bytes.min(settings.first_segment_bytes);
     let (number, spare) = (next_number, spares.pop());
     next_number += 1;
     let active = keeper::make_segment(files.as_ref(), dir, number, spare, first_bytes, &uuid, generation)?;
@@ -134,12 +124,18 @@ pub(super) fn open(
     if let Some((file, offset)) = &cut {
         tracing::warn!(file, offset, "cut what was written but never synced, and so never acknowledged");
     }
-    let (last, last_time_ms) = (scan.last, scan.last_time_ms);
+    let (last, last_time_ms) = (scan.chain.last, scan.last_time_ms);
     let writer = Writer {
-        tail: Tail { segment: number, file: active.file, capacity: active.bytes, offset: FIRST_FRAME_AT },
+        tail: Tail {
+            segment: number,
+            key: FrameKey::new(&uuid, number),
+            file: active.file,
+            capacity: active.bytes,
+            offset: FIRST_FRAME_AT,
+        },
         generation,
         next,
-        prev: scan.prev.unwrap_or(0),
+        prev: scan.chain.prev,
         synced: scan.reached,
         last,
         last_time_ms,
@@ -200,6 +196,23 @@ fn load(files: &dyn Files, dir: &Path, names: &[String]) -> Result<BTreeMap<u64,
     Ok(segments)
 }
 
+/// Removes what is left of segments that a crash kept from being freed whole. Says whether anything was.
+fn finish_freeing(files: &dyn Files, dir: &Path, names: &[String], freeing: &[u64]) -> Result<bool, StoreError> {
+    let has = |path: &Path| path.file_name().is_some_and(|name| names.iter().any(|n| n.as_str() == name));
+    let mut removed = false;
+    for path_of in [index::path, segment::path] {
+        for path in freeing.iter().map(|number| path_of(dir, *number)).filter(|path| has(path)) {
+            files.remove(&path)?;
+            removed = true;
+        }
+        if removed {
+            files.sync_dir(dir)?;
+        }
+    }
+    Ok(removed)
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of it is what opening knows so far")]
 fn scan(
     files: &dyn Files,
     dir: &Path,
@@ -207,25 +220,20 @@ fn scan(
     segments: &mut BTreeMap<u64, Segment>,
     numbers: &[u64],
     first: usize,
+    chain: Chain,
     known: Known,
 ) -> Result<Scan, StoreError> {
     let before = numbers[..first].last().map(|number| &segments[number].index);
     let mut scan = Scan {
-        prev: before.map(|index| index.last_checksum),
-        last: before.map_or(Lsn::ZERO, |index| index.last),
+        chain,
         last_time_ms: before.map_or(0, |index| index.last_time_ms),
         reached: before.map_or(Position::default(), |index| Position::new(index.segment, index.end)),
         good: None,
         stop: None,
         unclaimed: BTreeMap::new(),
     };
-    let mut neighbour = first.checked_sub(1).map_or(0, |before| numbers[before]);
-    let mut unchained = false;
     for number in &numbers[first..] {
-        // Between two segments that are not neighbours some may have been freed: the predecessor of the next frame is
-        // then unknown. Numbers above the last freed one are missing because those segments never held a frame.
-        unchained |= neighbour + 1 < *number && neighbour < known.freed_segment;
-        neighbour = *number;
+        scan.chain.enter(*number);
         let file = files.open(&segment::path(dir, *number))?;
         let mut found = Segment::new(*number, None, segments[number].bytes);
         found.sealed = true;
@@ -235,15 +243,14 @@ fn scan(
             Ok(()) => {
                 let mut walker = Walker::new(file.as_ref(), uuid, *number)?;
                 loop {
-                    let (prev, last) = (if unchained { None } else { Some(scan.prev.unwrap_or(0)) }, scan.last);
-                    match walker.next_frame(at, |header| follows(prev, last, header))? {
+                    let chain = scan.chain;
+                    match walker.next_frame(at, |header| chain.follows(header))? {
                         Err(bad) => break (at, bad),
                         Ok((offset, header, body)) => {
-                            unchained = false;
                             let noted =
                                 segment::note_frame(&header, &body).ok_or_else(|| undecodable(&file, offset))?;
                             found.note(offset, &header, &noted);
-                            (scan.prev, scan.last) = (Some(header.checksum), header.last());
+                            scan.chain.took(*number, &header);
                             (scan.last_time_ms, scan.good) = (header.time_ms, Some(*number));
                             at = offset + u64::from(header.len);
                             scan.reached = Position::new(*number, at);
@@ -255,11 +262,22 @@ fn scan(
                 }
             }
         };
+        let index = segments[number].indexed.then(|| &segments[number].index);
+        // What is indexed was synced, and so was what segments behind it were freed after.
+        let ends = index.map(|index| (index.end, format!("(its index knows of frames up to byte {})", index.end)));
+        let kept =
+            scan.chain.is_kept(*number).then(|| (at.max(FIRST_FRAME_AT + 1), "(it was kept for its frames)".into()));
+        if let Some((end, why)) = ends.or(kept)
+            && at < end
+        {
+            return Err(corrupt(file.path(), stop.0, &format!("{} {why}", stop.1.expected), &stop.1.found));
+        }
+        match index {
+            Some(index) => scan.chain.ended(index),
+            None => drop(segments.insert(*number, found)),
+        }
         if scan.good == Some(*number) || scan.stop.is_none() {
             scan.stop = Some((file.path().to_path_buf(), stop.0, stop.1));
-        }
-        if !segments[number].indexed {
-            segments.insert(*number, found);
         }
     }
     verify_claims(files, dir, uuid, segments, &numbers[first..], &scan, known)?;
@@ -278,7 +296,7 @@ fn verify_claims(
     segments: &BTreeMap<u64, Segment>,
     scanned: &[u64],
     scan: &Scan,
-    Known { mut claim, persisted, .. }: Known,
+    Known { mut claim, persisted }: Known,
 ) -> Result<(), StoreError> {
     for number in scanned.iter().filter(|number| scan.good.is_none_or(|good| **number >= good)) {
         let file = files.open(&segment::path(dir, *number))?;
@@ -287,8 +305,8 @@ fn verify_claims(
     }
     let known = if claim > scan.reached {
         format!("(everything before {claim} is known to be synced, and whole frames end at {})", scan.reached)
-    } else if persisted > scan.last {
-        format!("(the tree holds numbers up to {persisted}, and the last number in the log is {})", scan.last)
+    } else if persisted > scan.chain.last {
+        format!("(the tree holds numbers up to {persisted}, and the last number in the log is {})", scan.chain.last)
     } else {
         return Ok(());
     };
@@ -379,7 +397,7 @@ pub(super) fn replay(
             at = offset + u64::from(header.len);
             if header.kind == Kind::Commit && header.last() > after {
                 let writes = codec::decode(&body).ok_or_else(|| undecodable(&file, offset))?;
-                apply(header.lsn, LoggedCommit { time_ms: header.time_ms, writes })?;
+                apply(header.lsn, LoggedCommit { time_ms: header.time_ms, writes: codec::resolved(writes) })?;
             }
         }
     }

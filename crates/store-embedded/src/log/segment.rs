@@ -95,6 +95,7 @@ impl Segment {
             first: Lsn::ZERO,
             last: Lsn::ZERO,
             last_time_ms: 0,
+            prev: 0,
             last_checksum: 0,
             sources: Vec::new(),
             runs: Vec::new(),
@@ -103,11 +104,16 @@ impl Segment {
         Self { index, file, bytes, sealed: false, indexed: false, superseded: false, pin }
     }
 
+    /// True while it holds no frame.
+    pub fn is_empty(&self) -> bool {
+        self.index.end == FIRST_FRAME_AT
+    }
+
     /// Notes a frame; returns the runs that began with it.
     pub fn note(&mut self, offset: u64, header: &Header, content: &Noted) -> Vec<usize> {
         let index = &mut self.index;
-        if index.last == Lsn::ZERO {
-            index.first = header.lsn;
+        if index.end == FIRST_FRAME_AT {
+            (index.first, index.prev) = (header.lsn, header.prev);
         }
         index.last = header.last();
         index.last_time_ms = header.time_ms;
@@ -164,10 +170,7 @@ pub(super) fn note_writes(writes: &[LoggedWrite]) -> Noted {
             let new = match new {
                 LoggedImage::None => 0,
                 LoggedImage::Inline(bytes) => bytes.len(),
-                LoggedImage::OfWrite(index) => match writes.get(*index as usize) {
-                    Some(LoggedWrite::Put { value, .. }) => value.len(),
-                    _ => 0,
-                },
+                LoggedImage::OfWrite(index) => codec::value_len(writes, *index as usize),
             };
             Some((*shard, (meta.len() + old.as_ref().map_or(0, Bytes::len) + new) as u32))
         }
@@ -258,10 +261,9 @@ impl<'a> Walker<'a> {
         Ok(Err(first.expect("invariant: two places were tried")))
     }
 
-    /// The furthest position that any valid frame from `at` on knows to be synced: what tells damage from a torn tail.
-    pub fn claims_from(&mut self, at: u64) -> Result<Position, StoreError> {
+    /// The first valid frame from `at` on, wherever it begins.
+    pub fn find_frame(&mut self, at: u64) -> Result<Option<(u64, Header)>, StoreError> {
         let mut at = at.next_multiple_of(frame::ALIGN_BYTES as u64);
-        let mut claim = Position::default();
         while at + frame::HEADER_BYTES as u64 <= self.len {
             let window = self.bytes(at, WINDOW_BYTES.min((self.len - at) as usize))?;
             let (key, words) = (self.key, window.chunks_exact(frame::ALIGN_BYTES));
@@ -271,12 +273,19 @@ impl<'a> Walker<'a> {
             };
             at += (skipped * frame::ALIGN_BYTES) as u64;
             match self.frame_at(at)? {
-                Ok((header, _)) => {
-                    claim = claim.max(header.synced);
-                    at += u64::from(header.len);
-                }
+                Ok((header, _)) => return Ok(Some((at, header))),
                 Err(_) => at += frame::ALIGN_BYTES as u64,
             }
+        }
+        Ok(None)
+    }
+
+    /// The furthest position that any valid frame from `at` on knows to be synced: what tells damage from a torn tail.
+    pub fn claims_from(&mut self, mut at: u64) -> Result<Position, StoreError> {
+        let mut claim = Position::default();
+        while let Some((offset, header)) = self.find_frame(at)? {
+            claim = claim.max(header.synced);
+            at = offset + u64::from(header.len);
         }
         Ok(claim)
     }

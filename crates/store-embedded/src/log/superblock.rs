@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::chain::Freed;
 use super::frame::{Position, corrupt, u32_at, u64_at};
 use crate::files::{File, Files, read_all};
 use tailrace_store::StoreError;
@@ -20,8 +21,11 @@ pub const FORMAT: u32 = 1;
 const MAGIC: &[u8; 8] = b"TRAILRSB";
 const SLOT_AT: [u64; 2] = [0, 4096];
 const FILE_BYTES: u64 = 8192;
-const SLOT_BYTES: usize = 88;
-const CHECKSUM_AT: usize = 80;
+/// Segments that are freed with one change of the superblock; a slot fits into a sector with them.
+pub(super) const FREEING_MAX: usize = 32;
+const FREEING_AT: usize = 96;
+const CHECKSUM_AT: usize = FREEING_AT + 8 * FREEING_MAX;
+const SLOT_BYTES: usize = CHECKSUM_AT + 8;
 const NAME: &str = "superblock";
 const SYNCED_NAME: &str = "synced";
 const SYNCED_MAGIC: &[u8; 8] = b"TRSYNCED";
@@ -38,10 +42,10 @@ pub(super) struct Superblock {
     pub lsn_limit: Lsn,
     /// Everything before is synced.
     pub synced: Position,
-    /// The last segment that was freed, 0 before the first one: what is missing up to it is no damage.
-    pub freed_segment: u64,
-    /// The last number in the freed segments: the tree must hold everything up to it, for nothing else does.
-    pub freed_lsn: Lsn,
+    /// What was freed: what is missing of it is no damage.
+    pub freed: Freed,
+    /// The segments that were being freed when this was written, 0 for none: their files may still be there.
+    pub freeing: [u64; FREEING_MAX],
 }
 
 impl Superblock {
@@ -54,8 +58,13 @@ impl Superblock {
         slot[40..48].copy_from_slice(&self.generation.to_le_bytes());
         slot[48..56].copy_from_slice(&self.lsn_limit.0.to_le_bytes());
         slot[56..64].copy_from_slice(&self.synced.0.to_le_bytes());
-        slot[64..72].copy_from_slice(&self.freed_segment.to_le_bytes());
-        slot[72..80].copy_from_slice(&self.freed_lsn.0.to_le_bytes());
+        slot[64..72].copy_from_slice(&self.freed.segment.to_le_bytes());
+        slot[72..80].copy_from_slice(&self.freed.last.0.to_le_bytes());
+        slot[80..88].copy_from_slice(&self.freed.checksum.to_le_bytes());
+        slot[88..96].copy_from_slice(&self.freed.kept_below.to_le_bytes());
+        for (i, number) in self.freeing.iter().enumerate() {
+            slot[FREEING_AT + 8 * i..FREEING_AT + 8 * i + 8].copy_from_slice(&number.to_le_bytes());
+        }
         let checksum = xxh3_64(&slot[..CHECKSUM_AT]);
         slot[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
         slot
@@ -79,8 +88,13 @@ impl Superblock {
             generation: u64_at(slot, 40),
             lsn_limit: Lsn(u64_at(slot, 48)),
             synced: Position(u64_at(slot, 56)),
-            freed_segment: u64_at(slot, 64),
-            freed_lsn: Lsn(u64_at(slot, 72)),
+            freed: Freed {
+                segment: u64_at(slot, 64),
+                last: Lsn(u64_at(slot, 72)),
+                checksum: u64_at(slot, 80),
+                kept_below: u64_at(slot, 88),
+            },
+            freeing: std::array::from_fn(|i| u64_at(slot, FREEING_AT + 8 * i)),
         }))
     }
 }
@@ -107,8 +121,8 @@ impl SuperblockFile {
             generation: 0,
             lsn_limit: Lsn(1),
             synced: Position::default(),
-            freed_segment: 0,
-            freed_lsn: Lsn::ZERO,
+            freed: Freed::default(),
+            freeing: [0; FREEING_MAX],
         };
         let mut content = vec![0; FILE_BYTES as usize];
         for at in SLOT_AT {

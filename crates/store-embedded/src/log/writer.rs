@@ -21,6 +21,7 @@ use tailrace_store::StoreError;
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
     pub segment: u64,
+    pub key: FrameKey,
     pub file: Arc<dyn File>,
     pub capacity: u64,
     pub offset: u64,
@@ -138,7 +139,9 @@ impl<'a> Group<'a> {
                 break;
             }
             let ready = keeper::take_segment(self.log)?;
-            let tail = Tail { segment: ready.number, file: ready.file, capacity: ready.bytes, offset: FIRST_FRAME_AT };
+            let key = FrameKey::new(&self.log.recovered.uuid, ready.number);
+            let (segment, file, capacity) = (ready.number, ready.file, ready.bytes);
+            let tail = Tail { segment, key, file, capacity, offset: FIRST_FRAME_AT };
             self.parts.push(Part { start: FIRST_FRAME_AT, tail, bytes: Vec::new() });
         }
         let header = Header {
@@ -153,9 +156,8 @@ impl<'a> Group<'a> {
             kind,
         };
         let part = self.part();
-        let (offset, segment) = (part.start + part.bytes.len() as u64, part.tail.segment);
-        let key = FrameKey::new(&self.log.recovered.uuid, segment);
-        let header = frame::append(&mut self.part().bytes, key, header, body);
+        let offset = part.start + part.bytes.len() as u64;
+        let header = frame::append(&mut part.bytes, part.tail.key, header, body);
         debug_assert!(u64::from(header.len) <= bound, "the bound of a frame's bytes holds");
         self.prev = header.checksum;
         self.writer.next = Lsn(header.last().0 + 1);

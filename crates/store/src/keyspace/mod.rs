@@ -5,11 +5,13 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! What it does not do: it knows nothing of values, and it does not encode key attributes (`tailrace_core` does).
+//! What it does not do: it knows the values of few kinds, and it does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
 mod counter;
+mod deleted_table;
 mod function;
+mod idempotency;
 mod item;
 mod mapping;
 mod mapping_name;
@@ -30,7 +32,9 @@ use bytes::Bytes;
 
 pub use checkpoint::CheckpointKey;
 pub use counter::CounterKey;
+pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
+pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use item::{ItemKey, SortBounds};
 pub use mapping::MappingKey;
 pub use mapping_name::MappingNameKey;
@@ -72,17 +76,21 @@ pub enum KeyKind {
     Parked = 0x0a,
     /// [`ReclaimKey`]: a range whose rows are being removed. Written by the engines only.
     Reclaim = 0x0b,
+    /// [`DeletedTableKey`]: a deleted table whose items are still to be handed to `Engine::reclaim`.
+    DeletedTable = 0x0c,
+    /// [`IdempotencyKey`]: what was done once and must not be done again, by scope and token.
+    Idempotency = 0x0d,
     /// [`OwnerKey`]: who delivers a shard of a mapping, under which epoch.
-    Owner = 0x0d,
+    Owner = 0x0e,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
-    MappingName = 0x0e,
+    MappingName = 0x0f,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 14] = [
+    pub const ALL: [KeyKind; 16] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -94,6 +102,8 @@ impl KeyKind {
         KeyKind::Checkpoint,
         KeyKind::Parked,
         KeyKind::Reclaim,
+        KeyKind::DeletedTable,
+        KeyKind::Idempotency,
         KeyKind::Owner,
         KeyKind::MappingName,
         KeyKind::Item,

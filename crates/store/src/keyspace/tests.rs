@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::{Bucket, ErrorCode, Lsn};
 
 use super::*;
 use crate::engine::{BucketRange, ShardNo, StreamId};
@@ -29,6 +29,24 @@ fn item() -> impl Strategy<Value = ItemKey> {
 }
 
 proptest! {
+    #[test]
+    fn idempotency_marks_read_back(
+        token in bytes(),
+        request in any::<[u8; 32]>(),
+        expires_ms in any::<Option<u64>>(),
+        message in any::<Option<String>>(),
+    ) {
+        for scope in IdempotencyScope::ALL {
+            let key = IdempotencyKey { scope, token: token.clone() };
+            prop_assert_eq!(IdempotencyKey::decode(&key.encode()), Some(key));
+        }
+        let refused = Refused { code: ErrorCode::ConditionalCheckFailedException, message };
+        for refused in [None, Some(refused)] {
+            let mark = IdempotencyValue::new(request, expires_ms, refused);
+            prop_assert_eq!(IdempotencyValue::decode(&mark.encode()), Some(mark));
+        }
+    }
+
     #[test]
     fn keys_read_back(a in any::<u64>(), b in any::<u64>(), c in any::<u128>(), n in name(), l in name(), s in bytes()) {
         let (shard, mapping, lsn) = (ShardNo(a), MappingId(c), Lsn(b));
@@ -125,6 +143,18 @@ fn a_range_goes_on_after_a_row_in_its_direction() {
     assert!(TableKey::range_after("b").contains(TableKey::key("c").as_bytes()));
     assert!(!up.is_empty());
     assert!(TableKey::range().after(&key).reversed().after(&key).is_empty());
+}
+
+#[test]
+fn a_mark_takes_members_that_later_versions_add_and_refuses_what_it_does_not_know() {
+    let digest = "0a".repeat(32);
+    let mark = |version: u32| {
+        format!(r#"{{"version":{version},"request":"{digest}","expires_ms":null,"refused":null,"later":[1]}}"#)
+    };
+    assert_eq!(IdempotencyValue::decode(mark(1).as_bytes()), Some(IdempotencyValue::new([10; 32], None, None)));
+    for text in [mark(2), mark(1).replace("0a", "0x"), mark(1).replace("0a", "a"), "1".to_owned()] {
+        assert_eq!(IdempotencyValue::decode(text.as_bytes()), None, "{text}");
+    }
 }
 
 #[test]
