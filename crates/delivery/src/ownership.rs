@@ -187,9 +187,16 @@ pub(crate) async fn delete_all(store: &dyn Engine, consumer: MappingId) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
+    use tailrace_core::clock::ManualClock;
+    use tailrace_core::{Lsn, ShardNo};
+    use tailrace_store::keyspace::SettingKey;
+    use tailrace_store::{LogRecord, ModelEngine};
 
     use super::*;
+    use crate::machine::GiveUp;
 
     proptest! {
         #[test]
@@ -197,6 +204,49 @@ mod tests {
             let owner = Owner { v: OWNER_VERSION, epoch: Epoch(epoch), runner, since_ms };
             prop_assert_eq!(Owner::decode(&owner.encode()).unwrap(), owner);
         }
+    }
+
+    /// A commit is refused when either row is not what the owner last saw, and then nothing of it is written.
+    #[tokio::test]
+    async fn a_checkpoint_is_compared_with_what_the_owner_saw() {
+        let store = ModelEngine::new(Arc::new(ManualClock::at(1)));
+        let store: &dyn Engine = store.as_ref();
+        let (consumer, definition) = (MappingId(1), SettingKey { name: "definition".to_owned() }.encode());
+        let shard = Shard { no: ShardNo(3), id: "shardId-3".into() };
+        let write = async |write: Write| {
+            let (Write::Put { key, .. } | Write::Delete { key }) = &write else { unreachable!() };
+            let keys = [key.clone()];
+            commit(store, &[], &keys, |_| Decision::Apply(vec![write.clone()], ())).await.unwrap();
+        };
+        let claim = async || Ownership::claim(store, consumer, &definition, &shard, "me").await.unwrap();
+        assert!(claim().await.is_none(), "the consumer is not there");
+        write(Write::Put { key: definition.clone(), value: Bytes::new() }).await;
+        let mut first = claim().await.unwrap();
+        let at = |lsn| Checkpoint::starting_after(Lsn(lsn), 1);
+        assert_eq!(first.save(store, &at(5), &[]).await.unwrap(), Standing::Held);
+        assert_eq!(first.save(store, &at(6), &[]).await.unwrap(), Standing::Held);
+        // Somebody wrote the checkpoint and claimed nothing.
+        let foreign = Bytes::from(at(9).encode());
+        write(Write::Put { key: first.checkpoint_key.clone(), value: foreign }).await;
+        assert_eq!(first.save(store, &at(7), &[]).await.unwrap(), Standing::TakenOver);
+        let mut second = claim().await.unwrap();
+        assert_eq!(second.checkpoint().unwrap(), Some(at(9)));
+        let parked = Parked {
+            logged: LogRecord { lsn: Lsn(8), time_ms: 1, meta: Bytes::new(), old: None, new: None },
+            reason: GiveUp::Damaged,
+            error: String::new(),
+            invocations: 0,
+            first_failed_ms: None,
+            parked_ms: 1,
+        };
+        let parked = [parked];
+        assert_eq!(first.save(store, &at(7), &parked).await.unwrap(), Standing::TakenOver);
+        assert_eq!(first.fence().standing(store).await.unwrap(), Standing::TakenOver);
+        assert_eq!(parked::page(store, consumer, None, 10).await.unwrap(), [], "nothing was parked either");
+        assert_eq!(second.save(store, &at(10), &parked).await.unwrap(), Standing::Held);
+        assert_eq!(parked::page(store, consumer, None, 10).await.unwrap().len(), 1);
+        delete_all(store, consumer).await.unwrap();
+        assert_eq!(second.save(store, &at(11), &[]).await.unwrap(), Standing::Gone);
     }
 
     #[test]
