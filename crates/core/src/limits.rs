@@ -41,6 +41,10 @@ pub const BATCH_GET_STEP_KEYS: usize = 16;
 /// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
 /// millisecond.
 pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of an item up to which a condition or an update looks into it under its latch, on the runtime's own thread. Our
+/// reason: a usual one takes a tenth of a millisecond to be read, changed and written again, one of very many attributes about
+/// one; and whoever changes a larger one has to wait for its change to be published twice.
+pub const PLAN_INLINE_BYTES_MAX: usize = 32 * 1024;
 /// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
 /// Most records of a GetRecords page. Source: docs/spec/streams.md 7.
@@ -224,6 +228,9 @@ pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const COMMIT_QUEUE_UNIT_BYTES: usize = 8 * 1024;
 /// Units of commits in flight: 64 MiB. Our reason: bounds queue and overlay; above it commits wait.
 pub const COMMIT_QUEUE_UNITS_MAX: u32 = 8 * 1024;
+/// How long the store remembers the id of a commit. Our reason: far longer than anybody tries to find out what became of
+/// one, the clocks of several machines included.
+pub const COMMIT_ID_LIFE_MS: u64 = 60 * 60 * 1000;
 /// Size at which a memtable is sealed, bytes. Our reason: small enough to replay within a second.
 pub const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Sealed memtables that may wait for their flush. Our reason: bounds memory and replay; above it commits wait.
@@ -233,8 +240,8 @@ pub const YOUNG_RUNS_MAX: usize = 24;
 /// Size of the tree's block cache, bytes. Our reason: the memory budget after a small load.
 pub const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Steps that a read of the store may take on a thread of the runtime, about a fifth of a microsecond each; a longer one goes
-/// on elsewhere. Our reason: nothing holds such a thread for 0.5 ms, and 0.1 ms is enough for what is in memory.
-pub const READ_INLINE_STEPS_MAX: u64 = 512;
+/// on elsewhere. Our reason: nothing holds such a thread for 0.5 ms, and half of that is enough for what is in memory.
+pub const READ_INLINE_STEPS_MAX: u64 = 1024;
 /// Steps that a read takes on a reader thread before the next one has its turn. Our reason: some milliseconds, so that a
 /// long one does not hold up many short ones.
 pub const READ_TURN_STEPS_MAX: u64 = 32 * 1024;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tailrace_core::limits::{GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_ROWS_PER_PAGE};
-use tailrace_core::{Lsn, MappingId, ShardNo, StreamId};
+use tailrace_core::{MappingId, RecordNo, ShardNo, StreamId};
 use tailrace_store::{Key, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -56,7 +56,7 @@ pub(crate) struct Control {
     /// Raised when parked records were removed.
     pub removals: u64,
     /// Damaged records that are to be set aside.
-    pub skips: Arc<BTreeMap<ShardNo, Lsn>>,
+    pub skips: Arc<BTreeMap<ShardNo, RecordNo>>,
     pub stop: bool,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Core {
     /// or counted.
     pub removed: tokio::sync::Mutex<HashMap<ShardNo, ParkedSize>>,
     /// Records that are being redriven.
-    pub redriving: Mutex<BTreeSet<(ShardNo, Lsn)>>,
+    pub redriving: Mutex<BTreeSet<(ShardNo, RecordNo)>>,
     pub machines: Mutex<BTreeMap<ShardNo, (Shard, Status)>>,
     pub finished: Mutex<BTreeSet<ShardNo>>,
     /// Shards that another runner has taken over.
@@ -244,7 +244,8 @@ impl Consumer {
                 (false, None) => ShardState::Waiting,
             };
             let checkpoint = checkpoints.get(&info.shard);
-            let position = checkpoint.map_or(Lsn(info.first.0.saturating_sub(1)), |checkpoint| checkpoint.low_water);
+            let position =
+                checkpoint.map_or(RecordNo(info.first.0.saturating_sub(1)), |checkpoint| checkpoint.low_water);
             let unread = match state.is_over() {
                 true => (0, None),
                 false => self.unread(info.shard, position, GET_RECORDS_MAX).await?,
@@ -272,7 +273,7 @@ impl Consumer {
     }
 
     /// How many records lie behind `after`, at most `max`, and when the oldest was committed.
-    async fn unread(&self, shard: ShardNo, after: Lsn, max: usize) -> Result<(usize, Option<u64>), StoreError> {
+    async fn unread(&self, shard: ShardNo, after: RecordNo, max: usize) -> Result<(usize, Option<u64>), StoreError> {
         match self.core.context.store.read_log(shard, after, max, MAPPING_FETCH_BYTES_MAX).await {
             Ok(page) => Ok((page.records.len(), page.records.first().map(|record| record.time_ms))),
             Err(StoreError::NoSuchShard(_)) => Ok((0, None)),
@@ -305,7 +306,11 @@ impl Consumer {
     ///
     /// # Errors
     /// The store's.
-    pub async fn parked(&self, after: Option<(ShardNo, Lsn)>, max: usize) -> Result<Vec<ParkedRecord>, StoreError> {
+    pub async fn parked(
+        &self,
+        after: Option<(ShardNo, RecordNo)>,
+        max: usize,
+    ) -> Result<Vec<ParkedRecord>, StoreError> {
         let max = max.clamp(1, MAPPING_ROWS_PER_PAGE);
         parked::page(self.core.context.store.as_ref(), self.core.id, after, max).await
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_engine::streams::descriptor::shard_id;
 use tailrace_store::{ShardInfo, ShardNo};
 
@@ -43,16 +43,16 @@ pub enum DeliveryEvent {
         /// The shard.
         shard: Shard,
         /// The position that was to be read on from.
-        after: Lsn,
+        after: RecordNo,
         /// The first number that can still be read.
-        horizon: Lsn,
+        horizon: RecordNo,
     },
     /// A record cannot be read; the shard waits before it.
     Damaged {
         /// The shard.
         shard: Shard,
         /// The record.
-        lsn: Lsn,
+        number: RecordNo,
         /// What is wrong with it.
         error: String,
     },

@@ -156,7 +156,7 @@ impl Ownership {
     ) -> Result<Standing, StoreError> {
         let mut puts = vec![(self.checkpoint_key.clone(), Bytes::from(checkpoint.encode()))];
         for record in parked {
-            let key = ParkedKey { mapping: self.consumer, shard: self.shard.no, lsn: record.logged.lsn }.encode();
+            let key = ParkedKey { mapping: self.consumer, shard: self.shard.no, number: record.logged.number }.encode();
             puts.push((key, parked::encode(&self.shard, record)));
         }
         let keys: Vec<Key> = puts.iter().map(|(key, _)| key.clone()).collect();
@@ -191,7 +191,7 @@ mod tests {
 
     use proptest::prelude::*;
     use tailrace_core::clock::ManualClock;
-    use tailrace_core::{Lsn, ShardNo};
+    use tailrace_core::{RecordNo, ShardNo};
     use tailrace_store::keyspace::SettingKey;
     use tailrace_store::{LogRecord, ModelEngine};
 
@@ -222,7 +222,7 @@ mod tests {
         assert!(claim().await.is_none(), "the consumer is not there");
         write(Write::Put { key: definition.clone(), value: Bytes::new() }).await;
         let mut first = claim().await.unwrap();
-        let at = |lsn| Checkpoint::starting_after(Lsn(lsn), 1);
+        let at = |number| Checkpoint::starting_after(RecordNo(number), 1);
         assert_eq!(first.save(store, &at(5), &[]).await.unwrap(), Standing::Held);
         assert_eq!(first.save(store, &at(6), &[]).await.unwrap(), Standing::Held);
         // Somebody wrote the checkpoint and claimed nothing.
@@ -232,7 +232,14 @@ mod tests {
         let mut second = claim().await.unwrap();
         assert_eq!(second.checkpoint().unwrap(), Some(at(9)));
         let parked = Parked {
-            logged: LogRecord { lsn: Lsn(8), time_ms: 1, meta: Bytes::new(), old: None, new: None },
+            logged: LogRecord {
+                shard: shard.no,
+                number: RecordNo(8),
+                time_ms: 1,
+                meta: Bytes::new(),
+                old: None,
+                new: None,
+            },
             reason: GiveUp::Damaged,
             error: String::new(),
             invocations: 0,

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{Lsn, MappingId, ShardNo};
+use tailrace_core::{MappingId, RecordNo, ShardNo};
 use tailrace_store::keyspace::ParkedKey;
 use tailrace_store::{Decision, Engine, Key, LogRecord, PageLimit, StoreError, Write, commit};
 
@@ -31,8 +31,8 @@ pub struct ParkedRecord {
 
 impl ParkedRecord {
     /// Its number.
-    pub fn lsn(&self) -> Lsn {
-        self.parked.logged.lsn
+    pub fn number(&self) -> RecordNo {
+        self.parked.logged.number
     }
 
     /// Why it was given up, with the last error if there was one.
@@ -98,7 +98,7 @@ pub(crate) fn decode(key: &Key, value: &[u8]) -> Result<ParkedRecord, StoreError
         v: u32,
     }
     let damaged = |error: &dyn std::fmt::Display| corrupt("a parked record", error);
-    let ParkedKey { shard, lsn, .. } = ParkedKey::decode(key).ok_or_else(|| damaged(&"its key is unreadable"))?;
+    let ParkedKey { shard, number, .. } = ParkedKey::decode(key).ok_or_else(|| damaged(&"its key is unreadable"))?;
     let Versioned { v } = serde_json::from_slice(value).map_err(|e| damaged(&e))?;
     if v > PARKED_VERSION {
         return Err(damaged(&format!("version {v} is newer than {PARKED_VERSION}")));
@@ -106,7 +106,8 @@ pub(crate) fn decode(key: &Key, value: &[u8]) -> Result<ParkedRecord, StoreError
     let row: Row = serde_json::from_slice(value).map_err(|e| damaged(&e))?;
     let bytes = |text: String| BASE64.decode(text).map(Bytes::from).map_err(|e| damaged(&e));
     let logged = LogRecord {
-        lsn,
+        shard,
+        number,
         time_ms: row.time_ms,
         meta: bytes(row.meta)?,
         old: row.old.map(bytes).transpose()?,
@@ -123,12 +124,12 @@ pub(crate) fn decode(key: &Key, value: &[u8]) -> Result<ParkedRecord, StoreError
 pub(crate) async fn page(
     store: &dyn Engine,
     consumer: MappingId,
-    after: Option<(ShardNo, Lsn)>,
+    after: Option<(ShardNo, RecordNo)>,
     max: usize,
 ) -> Result<Vec<ParkedRecord>, StoreError> {
     let mut range = ParkedKey::mapping_range(consumer);
-    if let Some((shard, lsn)) = after {
-        range = range.after(&ParkedKey { mapping: consumer, shard, lsn }.encode());
+    if let Some((shard, number)) = after {
+        range = range.after(&ParkedKey { mapping: consumer, shard, number }.encode());
     }
     let limit = PageLimit { rows_max: max, cost_max: PAGE_BYTES, cost: |_, value| value.len() };
     let page = store.page(range, limit).await?;
@@ -139,9 +140,9 @@ pub(crate) async fn page(
 pub(crate) async fn get(
     store: &dyn Engine,
     consumer: MappingId,
-    (shard, lsn): (ShardNo, Lsn),
+    (shard, number): (ShardNo, RecordNo),
 ) -> Result<Option<ParkedRecord>, StoreError> {
-    let key = ParkedKey { mapping: consumer, shard, lsn }.encode();
+    let key = ParkedKey { mapping: consumer, shard, number }.encode();
     let value = store.get(std::slice::from_ref(&key)).await?.pop().flatten();
     value.map(|value| decode(&key, &value)).transpose()
 }
@@ -177,7 +178,7 @@ pub(crate) async fn first(
 
 /// Removes a parked record. False: it was not there any more.
 pub(crate) async fn delete(store: &dyn Engine, consumer: MappingId, record: &ParkedRecord) -> Result<bool, StoreError> {
-    let key = ParkedKey { mapping: consumer, shard: record.shard.no, lsn: record.lsn() }.encode();
+    let key = ParkedKey { mapping: consumer, shard: record.shard.no, number: record.number() }.encode();
     let committed = commit(store, &[], std::slice::from_ref(&key), |reads| match reads.exclusive[0] {
         Some(_) => Decision::Apply(vec![Write::Delete { key: key.clone() }], true),
         None => Decision::Reject(false),
@@ -203,7 +204,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_parked_record_reads_back_and_is_no_longer_than_was_counted(
-            (mapping, shard, lsn) in any::<(u128, u64, u64)>(),
+            (mapping, shard, number) in any::<(u128, u64, u64)>(),
             (time_ms, parked_ms, first_failed_ms) in any::<(u64, u64, Option<u64>)>(),
             meta in bytes(),
             old in prop::option::of(bytes()),
@@ -215,9 +216,9 @@ mod tests {
                 GiveUp::RetryAttemptsExhausted, GiveUp::RecordAgeExceeded, GiveUp::Damaged,
             ]),
         ) {
-            let key = ParkedKey { mapping: MappingId(mapping), shard: ShardNo(shard), lsn: Lsn(lsn) }.encode();
+            let key = ParkedKey { mapping: MappingId(mapping), shard: ShardNo(shard), number: RecordNo(number) }.encode();
             let shard = Shard { no: ShardNo(shard), id: format!("shardId-{time_ms:020}-{shard:08x}").into() };
-            let logged = LogRecord { lsn: Lsn(lsn), time_ms, meta, old, new };
+            let logged = LogRecord { shard: shard.no, number: RecordNo(number), time_ms, meta, old, new };
             let error = error + &controls;
             let parked = Parked { logged, reason, error, invocations, first_failed_ms, parked_ms };
             let row = encode(&shard, &parked);
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_newer_row_and_damage_are_named() {
-        let key = ParkedKey { mapping: MappingId(1), shard: ShardNo(2), lsn: Lsn(3) }.encode();
+        let key = ParkedKey { mapping: MappingId(1), shard: ShardNo(2), number: RecordNo(3) }.encode();
         for stored in [r#"{"v":2,"shape":"unknown"}"#, "{", r#"{"v":1}"#] {
             assert!(matches!(decode(&key, stored.as_bytes()), Err(StoreError::Corrupt(_))), "{stored}");
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_core::codec::StoredItem;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_engine::streams::record::StreamRecord;
@@ -22,7 +22,7 @@ const IDLE_WAKES_MAX: u32 = 1000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     /// Records above this number.
-    pub after: Lsn,
+    pub after: RecordNo,
     /// At most so many.
     pub records_max: usize,
     /// End after about so many stored bytes.
@@ -65,7 +65,7 @@ pub(crate) async fn read(core: Arc<Core>, shard: Shard, wanted: Wanted) -> Resul
             match measured(&core, &logged) {
                 Ok((key_hash, size)) => records.push(Record { key_hash, size, logged }),
                 Err(error) => {
-                    let next = Lsn(logged.lsn.0.saturating_sub(1));
+                    let next = RecordNo(logged.number.0.saturating_sub(1));
                     let damaged = Some(Damaged { logged, error });
                     return Ok(LogRead { records, next, more: true, ended: false, horizon: page.horizon, damaged });
                 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tailrace_core::limits::MAPPING_ROWS_PER_PAGE;
-use tailrace_core::{Lsn, ShardNo};
+use tailrace_core::{RecordNo, ShardNo};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::StoreError;
 
@@ -19,7 +19,7 @@ pub struct Redriven {
     /// Records that the target accepted; they are parked no longer.
     pub accepted: usize,
     /// The record at which it stopped, and why.
-    pub failed: Option<(Lsn, String)>,
+    pub failed: Option<(RecordNo, String)>,
 }
 
 /// Why nothing was done with a record.
@@ -39,11 +39,11 @@ pub enum RedriveError {
 /// A record that nobody else redrives while this lives, also if whoever asked for it goes away.
 struct Redriving {
     core: Arc<Core>,
-    record: (ShardNo, Lsn),
+    record: (ShardNo, RecordNo),
 }
 
 impl Redriving {
-    fn begin(core: &Arc<Core>, record: (ShardNo, Lsn)) -> Result<Redriving, RedriveError> {
+    fn begin(core: &Arc<Core>, record: (ShardNo, RecordNo)) -> Result<Redriving, RedriveError> {
         match core.redriving.lock().insert(record) {
             true => Ok(Redriving { core: core.clone(), record }),
             false => Err(RedriveError::InProgress),
@@ -68,10 +68,10 @@ impl Consumer {
         loop {
             let page = self.parked(after, MAPPING_ROWS_PER_PAGE).await?;
             let Some(last) = page.last() else { return Ok(Redriven { accepted, failed: None }) };
-            after = Some((last.shard.no, last.lsn()));
+            after = Some((last.shard.no, last.number()));
             for record in &page {
                 if let Some(error) = self.redrive_record(record).await? {
-                    return Ok(Redriven { accepted, failed: Some((record.lsn(), error)) });
+                    return Ok(Redriven { accepted, failed: Some((record.number(), error)) });
                 }
                 accepted += 1;
             }
@@ -82,13 +82,13 @@ impl Consumer {
     ///
     /// # Errors
     /// It is not parked, it is being redriven already, or the store's.
-    pub async fn redrive(&self, record: (ShardNo, Lsn)) -> Result<Option<String>, RedriveError> {
+    pub async fn redrive(&self, record: (ShardNo, RecordNo)) -> Result<Option<String>, RedriveError> {
         let found = parked::get(self.core.context.store.as_ref(), self.core.id, record).await?;
         self.redrive_record(&found.ok_or(RedriveError::NotFound)?).await
     }
 
     async fn redrive_record(&self, record: &ParkedRecord) -> Result<Option<String>, RedriveError> {
-        let _redriving = Redriving::begin(&self.core, (record.shard.no, record.lsn()))?;
+        let _redriving = Redriving::begin(&self.core, (record.shard.no, record.number()))?;
         let read = StreamRecord::read(record.parked.logged.clone());
         let read = match read.and_then(|read| self.core.target.size(&read).map(|_| read)) {
             Ok(read) => read,
@@ -109,7 +109,7 @@ impl Consumer {
     ///
     /// # Errors
     /// It is not parked, or the store's.
-    pub async fn discard(&self, record: (ShardNo, Lsn)) -> Result<(), RedriveError> {
+    pub async fn discard(&self, record: (ShardNo, RecordNo)) -> Result<(), RedriveError> {
         let found = parked::get(self.core.context.store.as_ref(), self.core.id, record).await?;
         Ok(self.remove(&found.ok_or(RedriveError::NotFound)?).await?)
     }
@@ -132,13 +132,13 @@ impl Consumer {
     ///
     /// # Errors
     /// The shard does not stand before that record.
-    pub fn skip_damaged(&self, shard: ShardNo, lsn: Lsn) -> Result<(), RedriveError> {
-        let stands = |core: &Core| core.machines.lock().get(&shard).is_some_and(|(_, s)| s.damaged == Some(lsn));
+    pub fn skip_damaged(&self, shard: ShardNo, number: RecordNo) -> Result<(), RedriveError> {
+        let stands = |core: &Core| core.machines.lock().get(&shard).is_some_and(|(_, s)| s.damaged == Some(number));
         if !stands(&self.core) {
             return Err(RedriveError::NotFound);
         }
         self.control.send_modify(|control| {
-            Arc::make_mut(&mut control.skips).insert(shard, lsn);
+            Arc::make_mut(&mut control.skips).insert(shard, number);
         });
         Ok(())
     }

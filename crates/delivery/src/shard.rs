@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tailrace_core::{Lsn, SequenceNumber};
+use tailrace_core::{RecordNo, SequenceNumber};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::{LogPosition, StoreError};
 use tokio::sync::watch;
@@ -178,11 +178,11 @@ fn changes(from: &Control, to: &Control, shard: &Shard) -> Vec<Input> {
     inputs
 }
 
-fn tell_damage(core: &Core, shard: &Shard, damaged: Option<Lsn>, error: Option<&str>) {
-    let Some(lsn) = damaged else { return };
+fn tell_damage(core: &Core, shard: &Shard, damaged: Option<RecordNo>, error: Option<&str>) {
+    let Some(number) = damaged else { return };
     let error = error.unwrap_or_default().to_owned();
-    tracing::error!(consumer = %core.id, shard = &*shard.id, number = %SequenceNumber(lsn), %error, "a damaged record");
-    core.tell(DeliveryEvent::Damaged { shard: shard.clone(), lsn, error });
+    tracing::error!(consumer = %core.id, shard = &*shard.id, number = %SequenceNumber(number), %error, "a damaged record");
+    core.tell(DeliveryEvent::Damaged { shard: shard.clone(), number, error });
 }
 
 /// Where the shard goes on, and what of it is parked.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use tailrace_core::limits::GET_RECORDS_MAX;
-use tailrace_core::{Lsn, SequenceNumber, ShardNo};
+use tailrace_core::{RecordNo, SequenceNumber, ShardNo};
 
 use crate::machine::{Checkpoint, LastResult, ParkedSize, ShardState, Status};
 use crate::observer::Shard;
@@ -73,7 +73,7 @@ impl ShardStatus {
             last_error: status.error.clone(),
             failed_invocations: status.failed,
             not_invoked: status.not_invoked,
-            damaged: status.damaged.map(|lsn| SequenceNumber(lsn).to_string()),
+            damaged: status.damaged.map(|number| SequenceNumber(number).to_string()),
             trimmed_gaps: status.trimmed_gaps,
             drained: is_idle(status),
             blocked: status.blocked,
@@ -84,7 +84,7 @@ impl ShardStatus {
     pub(crate) fn resting(
         shard: &Shard,
         state: ShardState,
-        (position, checkpoint): (Lsn, Option<&Checkpoint>),
+        (position, checkpoint): (RecordNo, Option<&Checkpoint>),
         unread: (usize, Option<u64>),
         parked: (ParkedSize, Option<ParkedRecord>),
         now_ms: u64,

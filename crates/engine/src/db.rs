@@ -17,6 +17,7 @@ use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Engine, Key, StoreError};
 
 use crate::failure::store_failure;
+use crate::items::prepare::Turns;
 use crate::streams;
 use crate::streams::iterator::IteratorSecret;
 use crate::table::Table;
@@ -65,9 +66,13 @@ pub struct Db {
     pub(crate) iterator_secret: IteratorSecret,
     first_arn_scope: String,
     descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
+    pub(crate) turns: Turns,
     /// Most rows that were held at once by a read by keys.
     #[cfg(test)]
     pub(crate) rows_at_once_max: std::sync::atomic::AtomicUsize,
+    /// Bytes of the largest item that a commit's body looked into.
+    #[cfg(test)]
+    pub(crate) planned_bytes_max: std::sync::atomic::AtomicUsize,
 }
 
 impl Db {
@@ -91,8 +96,11 @@ impl Db {
             iterator_secret: identity.secret,
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
+            turns: Turns::default(),
             #[cfg(test)]
             rows_at_once_max: std::sync::atomic::AtomicUsize::default(),
+            #[cfg(test)]
+            planned_bytes_max: std::sync::atomic::AtomicUsize::default(),
         })
     }
 
@@ -187,7 +195,7 @@ impl Db {
     /// ResourceNotFoundException if the table is gone, also if another one has its name.
     pub(crate) fn confirm(&self, likely: &Arc<StoredTable>, row: Option<&Bytes>) -> Result<Arc<StoredTable>, ApiError> {
         match row {
-            Some(row) if *row == likely.row => Ok(Arc::clone(likely)),
+            Some(row) if likely.is(row) => Ok(Arc::clone(likely)),
             Some(row) => {
                 let now = self.read_table(&likely.name, row)?;
                 if now.id == likely.id { Ok(now) } else { Err(no_such_table()) }
@@ -207,7 +215,7 @@ impl Db {
     /// InternalServerError if the bytes are no descriptor.
     pub fn read_table(&self, name: &str, row: &Bytes) -> Result<Arc<StoredTable>, ApiError> {
         if let Some(known) = self.descriptors.read().get(name)
-            && known.row == *row
+            && known.is(row)
         {
             return Ok(Arc::clone(known));
         }
@@ -234,6 +242,13 @@ pub struct StoredTable {
     /// The row's value as the store has it. Another version of this code may have written it, so it need not be what the
     /// descriptor encodes to.
     pub row: Bytes,
+}
+
+impl StoredTable {
+    /// Whether the row is the one that was read. Mostly the store hands out the very same bytes again.
+    fn is(&self, row: &Bytes) -> bool {
+        (self.row.as_ptr(), self.row.len()) == (row.as_ptr(), row.len()) || self.row == *row
+    }
 }
 
 impl std::ops::Deref for StoredTable {

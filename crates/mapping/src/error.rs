@@ -59,8 +59,10 @@ impl MappingError {
 
 impl From<StoreError> for MappingError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Full(_) | StoreError::Closed => MappingError::Unavailable(error.to_string()),
+        match error.kind() {
+            tailrace_store::ErrorKind::Retryable | tailrace_store::ErrorKind::Closed => {
+                MappingError::Unavailable(error.to_string())
+            }
             _ => MappingError::Internal(error.to_string()),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_delivery::{DeliveryEvent, GiveUp, Shard};
 
 use crate::function::FunctionTarget;
@@ -59,9 +59,9 @@ pub enum MappingEvent {
         /// The shard.
         shard: Shard,
         /// The position that was to be read on from.
-        after: Lsn,
+        after: RecordNo,
         /// The first number that can still be read.
-        horizon: Lsn,
+        horizon: RecordNo,
     },
     /// A record cannot be read; its shard waits before it.
     Damaged {
@@ -72,7 +72,7 @@ pub enum MappingEvent {
         /// The shard.
         shard: Shard,
         /// The record.
-        lsn: Lsn,
+        number: RecordNo,
         /// What is wrong with it.
         error: String,
     },
@@ -126,7 +126,9 @@ impl tailrace_delivery::Observer for NamedEvents {
             DeliveryEvent::Trimmed { shard, after, horizon } => {
                 MappingEvent::Trimmed { mapping, shard, after, horizon }
             }
-            DeliveryEvent::Damaged { shard, lsn, error } => MappingEvent::Damaged { mapping, table, shard, lsn, error },
+            DeliveryEvent::Damaged { shard, number, error } => {
+                MappingEvent::Damaged { mapping, table, shard, number, error }
+            }
             DeliveryEvent::TakenOver { shard } => MappingEvent::TakenOver { mapping, shard },
             DeliveryEvent::Trouble { shard, error } => MappingEvent::Trouble { mapping, shard, error },
         });

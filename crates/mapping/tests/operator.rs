@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use common::engine::TroubledEngine;
 use common::{STREAM, Stage, append, request, sequence_number, shards, write_damaged};
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_mapping::{GiveUp, Invoked, MappingError, MappingEvent, Parameters, ShardState};
 use tailrace_store::{Engine, Write};
 
@@ -42,7 +42,7 @@ async fn a_damaged_record_stops_its_shard_only_and_can_be_set_aside() {
     let info = infos.iter().find(|info| info.shard == shown.shard).unwrap();
     assert_eq!(shown.shard_id, tailrace_engine::streams::descriptor::shard_id(info));
     let told = stage.events.0.lock().iter().any(|event| {
-        matches!(event, MappingEvent::Damaged { shard, lsn, .. } if *lsn == damaged && *shard.id == *shown.shard_id)
+        matches!(event, MappingEvent::Damaged { shard, number, .. } if *number == damaged && *shard.id == *shown.shard_id)
     });
     assert!(told);
 
@@ -57,14 +57,14 @@ async fn a_damaged_record_stops_its_shard_only_and_can_be_set_aside() {
     assert_eq!(call.values(), [9]);
     call.ok();
 
-    let (shard, another) = (shown.shard, Lsn(damaged.0 + 1));
+    let (shard, another) = (shown.shard, RecordNo(damaged.0 + 1));
     assert_eq!(stage.mappings.skip_damaged(&uuid, shard, another), Err(MappingError::NotFound));
     stage.mappings.skip_damaged(&uuid, shard, damaged).unwrap();
     let call = stage.call().await;
     assert_eq!(call.values()[0], 2);
     call.ok();
     let parked = stage.mappings.parked(&uuid, None, 10).await.unwrap();
-    assert_eq!((parked[0].lsn(), parked[0].parked.reason), (damaged, GiveUp::Damaged));
+    assert_eq!((parked[0].number(), parked[0].parked.reason), (damaged, GiveUp::Damaged));
     assert_eq!(parked[0].parked.logged.meta, Bytes::from_static(b"damaged"));
     let refused = stage.mappings.redrive(&uuid, shard, damaged).await.unwrap().unwrap();
     assert!(refused.contains("meta"), "{refused}");
@@ -103,16 +103,16 @@ async fn a_record_is_redriven_once_at_a_time() {
     stage.call().await.fail();
     stage.mappings.drained().await.unwrap();
     let parked = stage.mappings.parked(&uuid, None, 1).await.unwrap().remove(0);
-    let (shard, lsn) = (parked.shard.no, parked.lsn());
+    let (shard, number) = (parked.shard.no, parked.number());
     let mappings = &stage.mappings;
     let during = async {
         let call = stage.calls.recv().await.unwrap();
         assert_eq!(call.values(), [1], "the record is what the function saw before");
-        assert_eq!(mappings.redrive(&uuid, shard, lsn).await, Err(MappingError::Redriving));
+        assert_eq!(mappings.redrive(&uuid, shard, number).await, Err(MappingError::Redriving));
         call.answer(Invoked::Answered(Bytes::new()));
     };
-    let (redriven, ()) = tokio::join!(mappings.redrive(&uuid, shard, lsn), during);
+    let (redriven, ()) = tokio::join!(mappings.redrive(&uuid, shard, number), during);
     assert_eq!(redriven, Ok(None));
-    assert_eq!(mappings.redrive(&uuid, shard, lsn).await, Err(MappingError::NotFound));
-    assert_eq!(mappings.discard(&uuid, shard, lsn).await, Err(MappingError::NotFound));
+    assert_eq!(mappings.redrive(&uuid, shard, number).await, Err(MappingError::NotFound));
+    assert_eq!(mappings.discard(&uuid, shard, number).await, Err(MappingError::NotFound));
 }

@@ -42,7 +42,7 @@ async fn a_second_runner_takes_a_shard_over_and_fences_the_first_out() {
     let overview = first.mappings.overview().await.unwrap();
     assert_eq!(overview[0].shards[0].state, ShardState::Elsewhere);
     assert!(
-        overview[0].shards[0].position < common::sequence_number(tailrace_core::Lsn(2)),
+        overview[0].shards[0].position < common::sequence_number(tailrace_core::RecordNo(2)),
         "its checkpoint was refused"
     );
 

@@ -159,10 +159,10 @@ async fn parked_records_are_kept_and_redriven() {
     };
     let (redriven, ()) = tokio::join!(redrive, answers);
     let redriven = redriven.unwrap();
-    assert_eq!((redriven.accepted, redriven.failed.unwrap()), (1, (parked[1].lsn(), "ValueError: bad".into())));
-    stage.mappings.discard(&uuid, parked[1].shard.no, parked[1].lsn()).await.unwrap();
+    assert_eq!((redriven.accepted, redriven.failed.unwrap()), (1, (parked[1].number(), "ValueError: bad".into())));
+    stage.mappings.discard(&uuid, parked[1].shard.no, parked[1].number()).await.unwrap();
     let left = stage.mappings.parked(&uuid, None, 10).await.unwrap();
-    assert_eq!(left.iter().map(|p| p.lsn()).collect::<Vec<_>>(), [parked[2].lsn()]);
+    assert_eq!(left.iter().map(|p| p.number()).collect::<Vec<_>>(), [parked[2].number()]);
     stage.until(|mappings| mappings.status()[0].shards.first().is_some_and(|shard| shard.parked_records == 1)).await;
 }
 
@@ -180,7 +180,7 @@ async fn room_to_park_frees_the_shard() {
     stage.until(|mappings| shards(mappings)[0].state == ShardState::Blocked).await;
     assert!(stage.shards()[0].blocked);
     let parked = stage.mappings.parked(&uuid, None, 10).await.unwrap();
-    stage.mappings.discard(&uuid, parked[0].shard.no, parked[0].lsn()).await.unwrap();
+    stage.mappings.discard(&uuid, parked[0].shard.no, parked[0].number()).await.unwrap();
     assert_eq!(stage.call().await.values(), [3]);
 }
 

@@ -1,7 +1,7 @@
 //! Records that were given up: shown, handed to their function again, or removed for good. And those that cannot be read.
 
 use tailrace_core::codec::StoredItem;
-use tailrace_core::{Lsn, SequenceNumber, ShardNo, limits};
+use tailrace_core::{RecordNo, SequenceNumber, ShardNo, limits};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_mapping::{Mapping, MappingError, ParkedRecord};
 
@@ -12,14 +12,15 @@ use crate::report::{ParkedPage, ParkedReport, RecordName, RedriveAnswer};
 struct Place {
     mapping: String,
     shard: ShardNo,
-    lsn: Lsn,
+    number: RecordNo,
 }
 
 impl Place {
     fn parse(text: &str) -> Option<Place> {
         let mut parts = text.split('/');
         let (mapping, shard, number) = (parts.next()?, parts.next()?, parts.next()?);
-        let place = Place { mapping: mapping.to_owned(), shard: ShardNo(shard.parse().ok()?), lsn: lsn(number)? };
+        let place =
+            Place { mapping: mapping.to_owned(), shard: ShardNo(shard.parse().ok()?), number: exact_number(number)? };
         parts.next().is_none().then_some(place)
     }
 
@@ -45,14 +46,14 @@ impl Mappings {
         for mapping in mappings {
             let mut behind = match &after {
                 Some(place) if mapping.uuid() < place.mapping => continue,
-                Some(place) if mapping.uuid() == place.mapping => Some((place.shard, place.lsn)),
+                Some(place) if mapping.uuid() == place.mapping => Some((place.shard, place.number)),
                 _ => None,
             };
             while parked.len() < limits::MAPPING_ROWS_PER_PAGE {
                 let left = limits::MAPPING_ROWS_PER_PAGE - parked.len();
                 let records = self.runner.parked(&mapping.uuid(), behind, left).await?;
                 let Some(last) = records.last() else { break };
-                behind = Some((last.shard.no, last.lsn()));
+                behind = Some((last.shard.no, last.number()));
                 parked.extend(records.iter().map(|record| report(&mapping, record, now_ms)));
             }
             if parked.len() >= limits::MAPPING_ROWS_PER_PAGE {
@@ -90,8 +91,8 @@ impl Mappings {
     }
 }
 
-fn number(name: &RecordName) -> Result<Lsn, MappingError> {
-    lsn(&name.sequence_number).ok_or(MappingError::NotFound)
+fn number(name: &RecordName) -> Result<RecordNo, MappingError> {
+    exact_number(&name.sequence_number).ok_or(MappingError::NotFound)
 }
 
 fn report(mapping: &Mapping, record: &ParkedRecord, now_ms: u64) -> ParkedReport {
@@ -102,7 +103,7 @@ fn report(mapping: &Mapping, record: &ParkedRecord, now_ms: u64) -> ParkedReport
         table: mapping.source.table().to_owned(),
         shard: record.shard.no,
         shard_id: record.shard.id.to_string(),
-        sequence_number: SequenceNumber(record.lsn()).to_string(),
+        sequence_number: SequenceNumber(record.number()).to_string(),
         reason: parked.reason.as_str().to_owned(),
         error: parked.error.clone(),
         invocations: parked.invocations,
@@ -118,6 +119,6 @@ fn keys(record: &ParkedRecord) -> Option<serde_json::Value> {
 }
 
 /// The number behind its text, and of no other text.
-fn lsn(number: &str) -> Option<Lsn> {
+fn exact_number(number: &str) -> Option<RecordNo> {
     SequenceNumber::parse(number).filter(|parsed| parsed.to_string() == number).map(|parsed| parsed.0)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 
 use super::checkpoint::Attempt;
 use super::types::{InvocationId, Record};
@@ -54,11 +54,11 @@ pub(crate) struct Lane {
     /// The failing batch of the checkpoint that the lane began with, until its records are read again.
     restoring: Option<Attempt>,
     /// Records up to here were done before the machine began.
-    pub done_before: Lsn,
+    pub done_before: RecordNo,
 }
 
 impl Lane {
-    pub fn new(done_before: Lsn, restoring: Option<Attempt>) -> Self {
+    pub fn new(done_before: RecordNo, restoring: Option<Attempt>) -> Self {
         Self {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -75,7 +75,7 @@ impl Lane {
 
     /// Takes a record that was read; one that was done before is dropped.
     pub fn push(&mut self, record: Record, now_mono_ms: u64) {
-        if record.lsn() <= self.done_before {
+        if record.number() <= self.done_before {
             return;
         }
         self.waiting_bytes += record.size;
@@ -106,8 +106,8 @@ impl Lane {
     }
 
     /// Every record of the lane up to here is done, if everything up to `read` was read.
-    pub fn done(&self, read: Lsn) -> Lsn {
-        let done = self.oldest().map_or(read, |record| Lsn(record.lsn().0 - 1));
+    pub fn done(&self, read: RecordNo) -> RecordNo {
+        let done = self.oldest().map_or(read, |record| RecordNo(record.number().0 - 1));
         done.max(self.done_before)
     }
 
@@ -117,8 +117,9 @@ impl Lane {
             return self.restoring.clone();
         }
         let failure = self.failure.as_ref()?;
-        let (first, last) = (self.piece.first()?.lsn(), self.piece.last()?.lsn());
-        let bisect: Vec<Lsn> = self.later.iter().filter_map(|piece| piece.last()).map(|record| record.lsn()).collect();
+        let (first, last) = (self.piece.first()?.number(), self.piece.last()?.number());
+        let bisect: Vec<RecordNo> =
+            self.later.iter().filter_map(|piece| piece.last()).map(|record| record.number()).collect();
         if failure.invocations == 0 && bisect.is_empty() {
             return None;
         }
@@ -127,7 +128,7 @@ impl Lane {
     }
 
     /// The last record of the batch that is to be restored, if it is not yet.
-    pub fn restoring_until(&self) -> Option<Lsn> {
+    pub fn restoring_until(&self) -> Option<RecordNo> {
         self.restoring.as_ref().map(|attempt| attempt.bisect.first().copied().unwrap_or(attempt.last))
     }
 
@@ -155,8 +156,8 @@ impl Lane {
         }
     }
 
-    fn take_up_to(&mut self, end: Lsn) -> Vec<Record> {
-        let count = self.waiting.partition_point(|record| record.lsn() <= end);
+    fn take_up_to(&mut self, end: RecordNo) -> Vec<Record> {
+        let count = self.waiting.partition_point(|record| record.number() <= end);
         self.take_waiting(count)
     }
 

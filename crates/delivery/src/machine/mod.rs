@@ -37,7 +37,7 @@ use tailrace_core::limits::{
     BACKOFF_MS_MAX, GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
     PARKED_COMMIT_BYTES_MAX,
 };
-use tailrace_core::{Lsn, SequenceNumber};
+use tailrace_core::{RecordNo, SequenceNumber};
 
 use crate::parked::row_bytes_max;
 
@@ -55,8 +55,8 @@ pub struct ShardMachine {
     rules: Rules,
     batch_bytes_max: usize,
     lanes: Vec<Lane>,
-    read: Lsn,
-    horizon: Lsn,
+    read: RecordNo,
+    horizon: RecordNo,
     fetching: bool,
     caught_up: bool,
     ended: bool,
@@ -106,7 +106,7 @@ impl ShardMachine {
             batch_bytes_max,
             lanes: lanes.map(|(done, attempt)| Lane::new(*done, attempt.clone())).collect(),
             read: checkpoint.low_water,
-            horizon: Lsn::ZERO,
+            horizon: RecordNo::ZERO,
             fetching: false,
             caught_up: false,
             ended: false,
@@ -153,8 +153,8 @@ impl ShardMachine {
                 }
             }
             Input::Horizon(horizon) => self.horizon = self.horizon.max(horizon),
-            Input::SkipDamaged(lsn) => {
-                if let Some(barrier) = self.damaged.as_mut().filter(|barrier| barrier.damaged.logged.lsn == lsn) {
+            Input::SkipDamaged(number) => {
+                if let Some(barrier) = self.damaged.as_mut().filter(|barrier| barrier.damaged.logged.number == number) {
                     barrier.skip = true;
                 }
             }
@@ -212,7 +212,7 @@ impl ShardMachine {
         let damaged = self.damaged.as_ref().map(|barrier| &barrier.damaged);
         if let Some(damaged) = damaged.filter(|_| state != ShardState::Blocked) {
             state = ShardState::Damaged;
-            error = Some(format!("{} cannot be read: {}", SequenceNumber(damaged.logged.lsn), damaged.error));
+            error = Some(format!("{} cannot be read: {}", SequenceNumber(damaged.logged.number), damaged.error));
         }
         let failures = || self.lanes.iter().filter_map(|lane| lane.failure.as_ref());
         let pending_records = self.pending_records();
@@ -229,7 +229,7 @@ impl ShardMachine {
             failed: failures().map(|failure| failure.invocations).max().unwrap_or(0),
             not_invoked: failures().map(|failure| failure.not_invoked).max().unwrap_or(0),
             blocked: self.lanes.iter().any(|lane| self.is_blocked(lane)) || (damaged.is_some() && pending_records == 0),
-            damaged: damaged.map(|damaged| damaged.logged.lsn),
+            damaged: damaged.map(|damaged| damaged.logged.number),
             lanes_wanted,
             parked_records: self.parked_records,
             parked_bytes: self.parked_bytes,
@@ -261,21 +261,21 @@ impl ShardMachine {
             actions.push(Action::Trimmed { after: self.read, horizon: read.horizon });
             self.trimmed_gaps += 1;
             self.dirty = true;
-            self.read = Lsn(read.horizon.0 - 1);
+            self.read = RecordNo(read.horizon.0 - 1);
         }
         let lanes = self.lanes.len() as u64;
         for record in read.records {
-            debug_assert!(record.lsn() > self.read, "records are read in order");
-            self.read = record.lsn();
+            debug_assert!(record.number() > self.read, "records are read in order");
+            self.read = record.number();
             let lane = (record.key_hash % lanes) as usize;
             self.lanes[lane].push(record, now.mono_ms);
         }
         self.read = self.read.max(read.next);
         self.ended = read.ended;
-        let asked = self.damaged.take().filter(|barrier| barrier.skip).map(|barrier| barrier.damaged.logged.lsn);
+        let asked = self.damaged.take().filter(|barrier| barrier.skip).map(|barrier| barrier.damaged.logged.number);
         self.damaged = read.damaged.map(|mut damaged| {
             damaged.error = bounded_error(damaged.error);
-            let skip = asked == Some(damaged.logged.lsn);
+            let skip = asked == Some(damaged.logged.number);
             Barrier { damaged, read_again_mono_ms: now.mono_ms + BACKOFF_MS_MAX, skip }
         });
     }
@@ -384,7 +384,7 @@ impl ShardMachine {
         }
         let Some(Barrier { damaged, .. }) = self.damaged.take_if(|barrier| barrier.skip) else { return };
         let Damaged { logged, error } = damaged;
-        self.read = logged.lsn;
+        self.read = logged.number;
         self.parked_records += 1;
         self.parked_bytes += stored_bytes(&logged);
         let (reason, invocations, first_failed_ms, parked_ms) = (GiveUp::Damaged, 0, None, now.wall_ms);
@@ -423,7 +423,7 @@ impl ShardMachine {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        let done: Vec<Lsn> = self.lanes.iter().map(|lane| lane.done(self.read)).collect();
+        let done: Vec<RecordNo> = self.lanes.iter().map(|lane| lane.done(self.read)).collect();
         let low_water = done.iter().copied().min().unwrap_or(self.read);
         let mut checkpoint = Checkpoint::starting_after(low_water, done.len() as u16);
         checkpoint.done = done;
@@ -506,7 +506,7 @@ impl ShardMachine {
         let too_old = |record: &&Record| {
             let age_ms = now.wall_ms.saturating_sub(record.time_ms());
             self.rules.record_age_ms_max.is_some_and(|max| age_ms > max)
-                || (lane.failure.is_some() && record.lsn() < self.horizon)
+                || (lane.failure.is_some() && record.number() < self.horizon)
         };
         lane.piece.iter().take_while(too_old).count()
     }

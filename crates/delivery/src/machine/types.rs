@@ -2,7 +2,7 @@
 //! Plain data; the rules are in the sibling modules.
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_store::LogRecord;
 
 use super::checkpoint::Checkpoint;
@@ -30,8 +30,8 @@ pub struct Record {
 
 impl Record {
     /// Its number.
-    pub fn lsn(&self) -> Lsn {
-        self.logged.lsn
+    pub fn number(&self) -> RecordNo {
+        self.logged.number
     }
 
     /// When it was committed, wall-clock milliseconds.
@@ -66,13 +66,13 @@ pub struct LogRead {
     /// The records, in order.
     pub records: Vec<Record>,
     /// Read on after this number.
-    pub next: Lsn,
+    pub next: RecordNo,
     /// More could have been read at once.
     pub more: bool,
     /// The shard is sealed and holds nothing behind `next`.
     pub ended: bool,
     /// Numbers below this one are trimmed.
-    pub horizon: Lsn,
+    pub horizon: RecordNo,
     /// The record right behind `next`, which cannot be read.
     pub damaged: Option<Damaged>,
 }
@@ -120,9 +120,9 @@ pub enum Input {
     /// Parked records of this shard were removed.
     ParkedRemoved(super::ParkedSize),
     /// Records below this number are trimmed: a failing record among them is given up.
-    Horizon(Lsn),
+    Horizon(RecordNo),
     /// An operator's word: the damaged record of this number is set aside when everything before it is done.
-    SkipDamaged(Lsn),
+    SkipDamaged(RecordNo),
     /// Hand out nothing more, wait for what is under way, commit, and answer [`Action::Stopped`].
     Stop,
 }
@@ -150,7 +150,7 @@ pub enum Action {
     /// Read the log and answer with [`Input::Fetched`]. At most one is under way.
     Fetch {
         /// Records above this number.
-        after: Lsn,
+        after: RecordNo,
         /// At most so many.
         records_max: usize,
         /// End after about so many stored bytes.
@@ -171,9 +171,9 @@ pub enum Action {
     /// Records may have been trimmed before they were read: everything after the first and below the second number.
     Trimmed {
         /// The position that was to be read on from.
-        after: Lsn,
+        after: RecordNo,
         /// The first number that can still be read.
-        horizon: Lsn,
+        horizon: RecordNo,
     },
     /// The shard is sealed, everything of it is done, and a checkpoint that says so is durable. The machine's end.
     Finished,
@@ -275,9 +275,9 @@ impl std::fmt::Display for ShardState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Every record up to here is done, durably.
-    pub position: Lsn,
+    pub position: RecordNo,
     /// Everything up to here was read.
-    pub read: Lsn,
+    pub read: RecordNo,
     /// Nothing was left to read the last time.
     pub caught_up: bool,
     /// The shard is sealed and was read to its end.
@@ -299,7 +299,7 @@ pub struct Status {
     /// Something holds the shard up that no rule will ever end.
     pub blocked: bool,
     /// The record that cannot be read.
-    pub damaged: Option<Lsn>,
+    pub damaged: Option<RecordNo>,
     /// The number of lanes is to become this, and waits until everything that was read is done.
     pub lanes_wanted: Option<usize>,
     /// Parked records of the shard.

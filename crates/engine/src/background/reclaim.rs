@@ -27,7 +27,7 @@ pub struct Reclaim {
 /// # Errors
 /// The store's; the next pass tries again.
 pub(crate) async fn reclaim(db: &Db, table: TableId) -> Result<(), StoreError> {
-    db.store.reclaim(ItemKey::table_range(table)).await?;
+    db.store.reclaim(ItemKey::with_indexes(table)).await?;
     let keys = [DeletedTableKey { table }.encode()];
     commit(db.store.as_ref(), &[], &keys, |reads| match reads.exclusive[0] {
         Some(_) => Decision::Apply(vec![Write::Delete { key: keys[0].clone() }], ()),

@@ -89,7 +89,8 @@ async fn go_on(db: &Db, place: Place, cutoff_ms: u64, failures: &mut Failures) -
     let mut next = place;
     for (key, row) in &page.rows {
         let Some(StreamKey { stream: id }) = StreamKey::decode(key) else {
-            return Err(StoreError::Corrupt("the key of a stream".to_owned()));
+            failures.note("streams", "corrupt data: the key of a descriptor");
+            continue;
         };
         let behind = if id == place.stream { place.behind } else { ShardNo(0) };
         next = Place { stream: id, behind };

@@ -12,6 +12,7 @@ use tailrace_store::{Decision, Key, Write, commit};
 
 use super::idempotency::IdempotencyMark;
 use super::plan::{Change, Plan, Seen, Written, plan};
+use super::prepare::{is_long, prepare};
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::failure::store_failure;
@@ -36,18 +37,62 @@ pub(crate) async fn commit_changes(
     if let Some(mark) = mark {
         exclusive.to_mut().push(mark.key());
     }
-    let committed = commit(db.store().as_ref(), &shared, &exclusive, |reads| {
-        let seen = Seen { rows: reads.exclusive, now_ms: reads.now_ms };
-        let planned = confirm(db, tables, reads.shared)
-            .and_then(|now| plan(|table| now[table].as_ref(), changes, mark, &seen, caller));
-        match planned {
-            Ok(Plan { writes, answers }) if writes.is_empty() => Decision::Reject(Ok(answers)),
-            Ok(Plan { writes, answers }) => Decision::Apply(writes, Ok(answers)),
-            Err(error) => Decision::Reject(Err(error)),
+    let mut prepared = Vec::new();
+    let mut turns = None;
+    let mut rounds_left = PREPARED_ROUNDS_MAX;
+    loop {
+        let committed = commit(db.store().as_ref(), &shared, &exclusive, |reads| {
+            let seen = Seen { rows: reads.exclusive, prepared: &prepared, now_ms: reads.now_ms };
+            let now = match confirm(db, tables, reads.shared) {
+                Ok(now) => now,
+                Err(error) => return Decision::Reject(Err(error)),
+            };
+            if rounds_left > 0 && takes_long(changes, &seen) {
+                return Decision::Reject(Ok(Round::Long(reads.exclusive[..changes.len()].to_vec())));
+            }
+            #[cfg(test)]
+            note_planned(db, changes, &seen);
+            match plan(|table| now[table].as_ref(), changes, mark, &seen, caller) {
+                Ok(Plan { writes, answers }) if writes.is_empty() => Decision::Reject(Ok(Round::Decided(answers))),
+                Ok(Plan { writes, answers }) => Decision::Apply(writes, Ok(Round::Decided(answers))),
+                Err(error) => Decision::Reject(Err(error)),
+            }
+        })
+        .await;
+        let olds = match committed.map_err(|e| store_failure(&e))?.answer? {
+            Round::Decided(answers) => return Ok(answers),
+            Round::Long(olds) => olds,
+        };
+        rounds_left -= 1;
+        if turns.is_none() {
+            let (taken, waited) = db.turns.take(changes).await;
+            turns = Some(taken);
+            if waited {
+                continue;
+            }
         }
+        prepared = prepare(changes, olds).await?;
+    }
+}
+
+/// What a run of a commit came to.
+enum Round {
+    /// What became of each change.
+    Decided(Vec<Result<Written, ApiError>>),
+    /// To work them out for these items takes long.
+    Long(Vec<Option<Bytes>>),
+}
+
+/// So often the changes of large items are worked out again because the items were changed meanwhile; then they are made under
+/// the latches, however long that takes.
+const PREPARED_ROUNDS_MAX: u32 = 8;
+
+/// Whether a change takes long that was not worked out for the item that is there.
+fn takes_long(changes: &[Change<'_>], seen: &Seen<'_>) -> bool {
+    changes.iter().zip(seen.rows).enumerate().any(|(index, (change, old))| {
+        let prepared = seen.prepared.get(index).and_then(Option::as_ref);
+        is_long(change, old.as_ref()) && !prepared.is_some_and(|prepared| prepared.is_of(old.as_ref()))
     })
-    .await;
-    committed.map_err(|e| store_failure(&e))?.answer
 }
 
 /// Commits one change of an item of `table`. The inner error is what became of it: the change was refused.
@@ -101,5 +146,16 @@ fn keys<T>(things: &[T], key: impl Fn(&T) -> &Key) -> Cow<'_, [Key]> {
     match things {
         [thing] => Cow::Borrowed(std::slice::from_ref(key(thing))),
         things => Cow::Owned(things.iter().map(|thing| key(thing).clone()).collect()),
+    }
+}
+
+/// Keeps in mind how large the items were that changes are worked out for under the latches.
+#[cfg(test)]
+fn note_planned(db: &Db, changes: &[Change<'_>], seen: &Seen<'_>) {
+    for (index, (change, old)) in changes.iter().zip(seen.rows).enumerate() {
+        if change.looks_into_the_item() && seen.prepared.get(index).is_none_or(Option::is_none) {
+            let bytes = old.as_ref().map_or(0, Bytes::len);
+            db.planned_bytes_max.fetch_max(bytes, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod idempotency;
 pub(crate) mod key_errors;
 pub(crate) mod place;
 pub(crate) mod plan;
+pub(crate) mod prepare;
 pub(crate) mod projection;
 pub(crate) mod read;
 pub(crate) mod start_key;

@@ -18,6 +18,7 @@ use tailrace_store::Write;
 use super::capacity::write_units;
 use super::idempotency::IdempotencyMark;
 use super::place::ItemPlace;
+use super::prepare::Prepared;
 use super::stored_item::decode;
 use crate::Caller;
 use crate::streams::record_meta;
@@ -64,6 +65,8 @@ pub(crate) struct Written {
 pub(crate) struct Seen<'a> {
     /// The stored items at the changes' places, in their order; behind them the row of the mark, if there is to be one.
     pub rows: &'a [Option<Bytes>],
+    /// What was worked out before, of some of the changes in their order; empty: of none.
+    pub prepared: &'a [Option<Prepared>],
     /// The instant of the commit, milliseconds since the epoch.
     pub now_ms: u64,
 }
@@ -96,8 +99,10 @@ pub(crate) fn plan<'t>(
         return Ok(Plan { writes: Vec::new(), answers });
     }
     let mut plan = Plan { writes: Vec::with_capacity(2 * changes.len()), answers: Vec::with_capacity(changes.len()) };
-    for (change, old) in changes.iter().zip(olds) {
-        let answer = change.outcome(old.as_ref()).map(|new| {
+    for (index, (change, old)) in changes.iter().zip(olds).enumerate() {
+        let prepared = seen.prepared.get(index).and_then(Option::as_ref);
+        let outcome = prepared.and_then(|prepared| prepared.outcome(old.as_ref()));
+        let answer = outcome.unwrap_or_else(|| change.outcome(old.as_ref())).map(|new| {
             let written = Written { old: old.clone(), new };
             plan.add_writes(table(change.table), change, &written, caller);
             written
@@ -134,8 +139,13 @@ impl Plan {
 }
 
 impl Change<'_> {
+    /// Whether what comes of it depends on what is in the item.
+    pub fn looks_into_the_item(&self) -> bool {
+        self.condition.is_some() || matches!(self.action, Action::Update(Some(_)))
+    }
+
     /// The stored item after the change.
-    fn outcome(&self, old: Option<&Bytes>) -> Result<Option<Bytes>, ApiError> {
+    pub fn outcome(&self, old: Option<&Bytes>) -> Result<Option<Bytes>, ApiError> {
         self.check_condition(old)?;
         match &self.action {
             Action::Put(new) => Ok(Some(new.clone())),

@@ -41,10 +41,8 @@ pub async fn delete_table(
         let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, db.clock.now_ms());
         description::count_if_possible(db, &table, &mut described).await;
         let mut keys = vec![TableKey::key(name), DeletedTableKey { table: table.id }.encode()];
-        let mut shards = Vec::new();
         if let Some(stream) = &table.stream {
             keys.push(StreamKey { stream: stream.id }.encode());
-            shards = life::open_shards(db, stream.id).await?;
         }
         let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
             if reads.exclusive[0].as_ref() != Some(&table.row) {
@@ -55,7 +53,7 @@ pub async fn delete_table(
                 Write::Put { key: keys[1].clone(), value: bytes::Bytes::new() },
             ];
             if table.stream.is_some() {
-                match life::seal(&keys[2], reads.exclusive[2].as_ref(), &shards, reads.now_ms) {
+                match life::seal(&keys[2], reads.exclusive[2].as_ref(), reads.now_ms) {
                     Some(closing) => writes.extend(closing),
                     None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
                 }

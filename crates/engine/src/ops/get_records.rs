@@ -3,11 +3,13 @@
 use tailrace_api::streams::{GetRecordsAnswer, GetRecordsRequest};
 use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, SHARD_ITERATOR_LIFE_MS};
 use tailrace_core::{ApiError, ErrorCode};
+use tailrace_store::keyspace::StreamKey;
 
 use super::get_shard_iterator::{shard_failure, trimmed};
 use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::store_failure;
+use crate::streams::descriptor::no_such_stream;
 use crate::streams::iterator::ShardIterator;
 use crate::streams::record::StreamRecord;
 
@@ -29,9 +31,10 @@ pub async fn get_records(
             "The provided iterator exceeds the maximum age allowed.",
         ));
     }
-    let stream = db.stream(arn).await?;
-    if stream.id != iterator.stream {
-        return Err(invalid());
+    // The token's seal makes sure that its ARN is that of the stream; what is asked is whether it is still known.
+    let stream = [StreamKey { stream: iterator.stream }.encode()];
+    if let [None] = db.store.get(&stream).await.map_err(|e| store_failure(&e))?[..] {
+        return Err(no_such_stream(arn));
     }
     let page = db.store.read_log(iterator.shard, iterator.after, request.limit, GET_RECORDS_BYTES_MAX).await;
     let page = page.map_err(shard_failure)?;

@@ -2,7 +2,7 @@
 
 use tailrace_api::streams::{GetShardIteratorAnswer, GetShardIteratorRequest, ShardIteratorType};
 use tailrace_core::limits::TIMESTAMP_AHEAD_MS_MAX;
-use tailrace_core::{ApiError, ErrorCode, Lsn, SequenceNumber};
+use tailrace_core::{ApiError, ErrorCode, RecordNo, SequenceNumber};
 use tailrace_store::{LogPosition, ShardInfo, StoreError};
 
 use crate::caller::Caller;
@@ -73,9 +73,9 @@ async fn behind(
     db: &Db,
     shard: &ShardInfo,
     number: SequenceNumber,
-    first_wanted: Lsn,
+    first_wanted: RecordNo,
     text: &str,
-) -> Result<Lsn, ApiError> {
+) -> Result<RecordNo, ApiError> {
     let last = match shard.sealed {
         Some(last) => last,
         None => db.store.position(shard.shard, LogPosition::End).await.map_err(shard_failure)?,
@@ -88,5 +88,5 @@ async fn behind(
     if number.0 > last && number.0 > start {
         return Err(ApiError::validation(format!("Invalid SequenceNumber: {text} is beyond the shard's range")));
     }
-    Ok(Lsn(first_wanted.0 - 1))
+    Ok(first_wanted.before())
 }

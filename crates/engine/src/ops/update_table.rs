@@ -6,7 +6,7 @@
 use tailrace_api::tables::{
     OnDemandThroughputDescription, StreamSpecification, TableStatus, UpdateTableAnswer, UpdateTableRequest,
 };
-use tailrace_core::{ApiError, ShardNo, StreamId, ViewType};
+use tailrace_core::{ApiError, StreamId, ViewType};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
@@ -58,7 +58,7 @@ pub async fn update_table(
 enum StreamChange {
     None,
     Enable { view: ViewType, created_ms: u64 },
-    Disable { stream: StreamId, shards: Vec<ShardNo> },
+    Disable { stream: StreamId },
 }
 
 async fn stream_change(
@@ -81,9 +81,7 @@ async fn stream_change(
             view: stream_view_type.unwrap_or(ViewType::NewAndOldImages),
             created_ms: life::next_label_ms(db, &table.name, now_ms).await?,
         }),
-        (false, Some(stream)) => {
-            Ok(StreamChange::Disable { stream: stream.id, shards: life::open_shards(db, stream.id).await? })
-        }
+        (false, Some(stream)) => Ok(StreamChange::Disable { stream: stream.id }),
     }
 }
 
@@ -104,7 +102,7 @@ async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange)
             keys.extend([CounterKey::Stream.encode(), StreamNameKey::key(&old.name, &label)]);
             new.latest_stream_label = Some(label);
         }
-        StreamChange::Disable { stream, .. } => {
+        StreamChange::Disable { stream } => {
             keys.push(StreamKey { stream: *stream }.encode());
             new.stream = None;
         }
@@ -127,12 +125,10 @@ async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange)
                 table.stream = Some(TableStream { id: StreamId(stream), view: *view });
                 writes.extend(life::open(&table, *created_ms, db.settings.shards_per_stream));
             }
-            StreamChange::Disable { shards, .. } => {
-                match life::seal(&keys[1], reads.exclusive[1].as_ref(), shards, reads.now_ms) {
-                    Some(sealing) => writes.extend(sealing),
-                    None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
-                }
-            }
+            StreamChange::Disable { .. } => match life::seal(&keys[1], reads.exclusive[1].as_ref(), reads.now_ms) {
+                Some(sealing) => writes.extend(sealing),
+                None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
+            },
         }
         writes.push(Write::Put { key: keys[0].clone(), value: table.encode_over(&old.row) });
         Decision::Apply(writes, Outcome::Stored(Box::new(table)))

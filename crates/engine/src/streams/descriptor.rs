@@ -109,6 +109,11 @@ async fn read_by_number(db: &Db, number: &Bytes) -> Result<Option<Stream>, ApiEr
     }
 }
 
+/// The error for a stream that is unknown, or known no more.
+pub(crate) fn no_such_stream(arn: &str) -> ApiError {
+    ApiError::not_found(format!("Requested resource not found: Stream: {arn} not found"))
+}
+
 impl Db {
     /// The stream of an ARN.
     ///
@@ -116,7 +121,7 @@ impl Db {
     /// ValidationException for what is no stream's ARN, ResourceNotFoundException for an unknown stream, or the store's failure.
     pub async fn stream(&self, arn: &str) -> Result<Stream, ApiError> {
         let parsed = StreamArn::parse(arn).ok_or_else(|| ApiError::validation(format!("Invalid StreamArn: {arn}")))?;
-        let unknown = || ApiError::not_found(format!("Requested resource not found: Stream: {arn} not found"));
+        let unknown = || no_such_stream(arn);
         if self.settings.stream_arn(parsed.table, parsed.label) != arn {
             return Err(unknown());
         }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use tailrace_core::{ApiError, Bucket};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey};
-use tailrace_store::{BucketRange, Decision, Key, PageLimit, ShardNo, StoreError, StreamId, Write, commit};
+use tailrace_store::{BucketRange, Decision, Key, PageLimit, StoreError, Write, commit};
 
 use super::descriptor::Stream;
 use super::label;
@@ -26,12 +26,6 @@ pub(crate) async fn next_label_ms(db: &Db, table: &str, now_ms: u64) -> Result<u
     Ok(now_ms.max(latest_ms.ok_or_else(|| corrupt_row("the label of a stream"))? + 1))
 }
 
-/// The shards of a stream that are open.
-pub(crate) async fn open_shards(db: &Db, stream: StreamId) -> Result<Vec<ShardNo>, ApiError> {
-    let shards = db.store.shards(stream).await.map_err(|e| store_failure(&e))?;
-    Ok(shards.iter().filter(|shard| shard.sealed.is_none()).map(|shard| shard.shard).collect())
-}
-
 /// The writes that open the stream that `table` names, the counter included.
 pub(crate) fn open(table: &Table, created_ms: u64, shards: usize) -> Vec<Write> {
     let (Some(enabled), Some(label)) = (&table.stream, &table.latest_stream_label) else { return Vec::new() };
@@ -49,16 +43,12 @@ pub(crate) fn open(table: &Table, created_ms: u64, shards: usize) -> Vec<Write> 
 }
 
 /// The writes that seal a stream whose descriptor's row is `row`; `None`: the row is no descriptor.
-pub(crate) fn seal(key: &Key, row: Option<&Bytes>, shards: &[ShardNo], now_ms: u64) -> Option<Vec<Write>> {
+pub(crate) fn seal(key: &Key, row: Option<&Bytes>, now_ms: u64) -> Option<Vec<Write>> {
     let row = row?;
     let mut stream = Stream::decode(row)?;
     stream.disabled_ms = Some(now_ms);
-    let seals = shards.iter().map(|shard| Write::Seal { shard: *shard, children: Vec::new() });
-    Some(
-        std::iter::once(Write::Put { key: key.clone(), value: json_row::encode_over(row, &stream) })
-            .chain(seals)
-            .collect(),
-    )
+    let row = Write::Put { key: key.clone(), value: json_row::encode_over(row, &stream) };
+    Some(vec![row, Write::SealStream { stream: stream.id }])
 }
 
 /// Forgets a stream whose life after its end is over.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use tailrace_api::streams::{EventId, EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::{Item, Lsn, SequenceNumber};
+use tailrace_core::{Item, RecordNo, SequenceNumber, ShardNo};
 use tailrace_store::{LogRecord, StoreError};
 
 use super::record_meta::{ChangeKind, RecordMeta};
@@ -18,8 +18,10 @@ use crate::db::Db;
 /// A record of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// Its number.
-    pub lsn: Lsn,
+    /// Its shard.
+    pub shard: ShardNo,
+    /// Its number there.
+    pub number: RecordNo,
     /// The commit's time, milliseconds since the epoch.
     pub time_ms: u64,
     /// What happened, and the keys.
@@ -58,7 +60,8 @@ impl StreamRecord {
     /// Corrupt, if its meta is none.
     pub fn read(record: LogRecord) -> Result<StreamRecord, StoreError> {
         Ok(StreamRecord {
-            lsn: record.lsn,
+            shard: record.shard,
+            number: record.number,
             time_ms: record.time_ms,
             meta: RecordMeta::decode(&record.meta)?,
             old: record.old,
@@ -68,7 +71,7 @@ impl StreamRecord {
 
     /// Its sequence number.
     pub fn sequence_number(&self) -> SequenceNumber {
-        SequenceNumber(self.lsn)
+        SequenceNumber(self.number)
     }
 
     /// The key attributes.
@@ -114,12 +117,10 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 
 impl RecordWriter {
     /// `eventID`: the same on every reading, and no other record's.
-    pub fn event_id(&self, lsn: Lsn) -> String {
-        self.id(lsn).to_string()
-    }
-
-    fn id(&self, lsn: Lsn) -> EventId {
-        EventId(Md5::new().chain_update(&*self.directory_uuid).chain_update(lsn.0.to_be_bytes()).finalize().into())
+    fn event_id(&self, record: &StreamRecord) -> EventId {
+        // A shard's number is that of no other shard of any stream: it stands for both.
+        let id = Md5::new().chain_update(&*self.directory_uuid).chain_update(record.shard.0.to_be_bytes());
+        EventId(id.chain_update(record.number.0.to_be_bytes()).finalize().into())
     }
 
     /// A record as the API has it.
@@ -127,7 +128,7 @@ impl RecordWriter {
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn record(&self, record: &StreamRecord) -> Result<Record, StoreError> {
-        self.named(self.id(record.lsn), record)
+        self.named(self.event_id(record), record)
     }
 
     fn named(&self, event_id: EventId, record: &StreamRecord) -> Result<Record, StoreError> {

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
-use tailrace_core::{FunctionReference, Lsn};
+use tailrace_core::{FunctionReference, RecordNo};
 use tailrace_delivery::{Batch, Outcome, Target};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
@@ -147,7 +147,7 @@ async fn deliver(inner: Arc<Inner>, batch: Batch) -> Outcome {
         Ok(event) => event,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
-    let numbers: Vec<Lsn> = records.iter().map(|record| record.lsn).collect();
+    let numbers: Vec<RecordNo> = records.iter().map(|record| record.number).collect();
     drop(records);
     let function = inner.settings.lock().function.clone();
     let name = function.name.clone();

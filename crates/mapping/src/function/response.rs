@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tailrace_core::{Lsn, SequenceNumber};
+use tailrace_core::{RecordNo, SequenceNumber};
 
 /// What the answer says about the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum Verdict {
 }
 
 /// Reads `payload`, the answer for the batch of the records with these numbers, in their order.
-pub(super) fn read(payload: &[u8], records: &[Lsn]) -> Verdict {
+pub(super) fn read(payload: &[u8], records: &[RecordNo]) -> Verdict {
     if payload.trim_ascii().is_empty() {
         return Verdict::AllDone;
     }
@@ -112,7 +112,7 @@ fn with_nulls(payload: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-fn index_of(identifier: &str, records: &[Lsn]) -> Option<usize> {
+fn index_of(identifier: &str, records: &[RecordNo]) -> Option<usize> {
     let number = SequenceNumber::parse(identifier)?;
     // Parsing clamps foreign numbers, so the text has to be the record's own.
     let index = records.binary_search(&number.0).ok()?;
@@ -131,17 +131,17 @@ fn shortened(mut text: String) -> String {
 mod tests {
     use super::*;
 
-    const BATCH: [Lsn; 3] = [Lsn(2), Lsn(3), Lsn(4)];
+    const BATCH: [RecordNo; 3] = [RecordNo(2), RecordNo(3), RecordNo(4)];
 
-    fn id(lsn: u64) -> String {
-        SequenceNumber(Lsn(lsn)).to_string()
+    fn id(number: u64) -> String {
+        SequenceNumber(RecordNo(number)).to_string()
     }
 
     /// The records that come again.
-    fn retried(payload: &str) -> &'static [Lsn] {
+    fn retried(payload: &str) -> &'static [RecordNo] {
         match read(payload.as_bytes(), &BATCH) {
             Verdict::AllDone | Verdict::NotJson => &[],
-            Verdict::FailedFrom(index) => [&BATCH as &[Lsn], &[Lsn(3), Lsn(4)], &[Lsn(4)]][index],
+            Verdict::FailedFrom(index) => [&BATCH as &[RecordNo], &[RecordNo(3), RecordNo(4)], &[RecordNo(4)]][index],
             Verdict::AllFailed(_) => &BATCH,
         }
     }
@@ -174,7 +174,7 @@ mod tests {
             (r#"{"batchItemFailures":3}"#.into(), all),
         ];
         for (payload, expected) in cases {
-            let numbers: Vec<u64> = retried(&payload).iter().map(|lsn| lsn.0).collect();
+            let numbers: Vec<u64> = retried(&payload).iter().map(|number| number.0).collect();
             assert_eq!(numbers, expected, "{payload}");
         }
     }

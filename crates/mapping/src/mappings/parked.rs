@@ -1,6 +1,6 @@
 //! What an operator does with the records of a mapping that were given up, or that cannot be read.
 
-use tailrace_core::{Lsn, ShardNo};
+use tailrace_core::{RecordNo, ShardNo};
 use tailrace_delivery::{ParkedRecord, Redriven};
 
 use super::Mappings;
@@ -14,7 +14,7 @@ impl Mappings {
     pub async fn parked(
         &self,
         uuid: &str,
-        after: Option<(ShardNo, Lsn)>,
+        after: Option<(ShardNo, RecordNo)>,
         max: usize,
     ) -> Result<Vec<ParkedRecord>, MappingError> {
         Ok(self.entry(uuid)?.consumer.parked(after, max).await?)
@@ -32,23 +32,23 @@ impl Mappings {
     ///
     /// # Errors
     /// Unknown, being redriven already, or the store's.
-    pub async fn redrive(&self, uuid: &str, shard: ShardNo, lsn: Lsn) -> Result<Option<String>, MappingError> {
-        Ok(self.entry(uuid)?.consumer.redrive((shard, lsn)).await?)
+    pub async fn redrive(&self, uuid: &str, shard: ShardNo, number: RecordNo) -> Result<Option<String>, MappingError> {
+        Ok(self.entry(uuid)?.consumer.redrive((shard, number)).await?)
     }
 
     /// Removes a parked record for good.
     ///
     /// # Errors
     /// Unknown, or the store's.
-    pub async fn discard(&self, uuid: &str, shard: ShardNo, lsn: Lsn) -> Result<(), MappingError> {
-        Ok(self.entry(uuid)?.consumer.discard((shard, lsn)).await?)
+    pub async fn discard(&self, uuid: &str, shard: ShardNo, number: RecordNo) -> Result<(), MappingError> {
+        Ok(self.entry(uuid)?.consumer.discard((shard, number)).await?)
     }
 
     /// Has a record that cannot be read set aside: it is parked when everything before it is done, and its shard goes on.
     ///
     /// # Errors
     /// No shard of the mapping stands before such a record.
-    pub fn skip_damaged(&self, uuid: &str, shard: ShardNo, lsn: Lsn) -> Result<(), MappingError> {
-        Ok(self.entry(uuid)?.consumer.skip_damaged(shard, lsn)?)
+    pub fn skip_damaged(&self, uuid: &str, shard: ShardNo, number: RecordNo) -> Result<(), MappingError> {
+        Ok(self.entry(uuid)?.consumer.skip_damaged(shard, number)?)
     }
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_store::{
-    CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, ModelEngine, Page, PageLimit, ShardInfo,
-    ShardNo, StoreError, StreamId,
+    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, ModelEngine, Outcome, Page,
+    PageLimit, ShardInfo, ShardNo, StoreError, StreamId,
 };
 
 pub struct TroubledEngine {
@@ -39,10 +39,14 @@ impl Engine for TroubledEngine {
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
         async move {
             let receipt = self.inner.commit(request).await?;
-            self.commits.fetch_add(u64::from(receipt.lsn.is_some()), SeqCst);
+            self.commits.fetch_add(u64::from(receipt.wrote), SeqCst);
             Ok(receipt)
         }
         .boxed()
+    }
+
+    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        self.inner.outcome(id)
     }
 
     fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
@@ -52,7 +56,7 @@ impl Engine for TroubledEngine {
     fn read_log(
         &self,
         shard: ShardNo,
-        after: Lsn,
+        after: RecordNo,
         records_max: usize,
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
@@ -62,15 +66,15 @@ impl Engine for TroubledEngine {
         self.inner.read_log(shard, after, records_max, bytes_max)
     }
 
-    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
+    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
         self.inner.position(shard, position)
     }
 
-    fn wait_log(&self, shard: ShardNo, after: Lsn) -> BoxFuture<'_, ()> {
+    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
         self.inner.wait_log(shard, after)
     }
 
-    fn trim(&self, shard: ShardNo, horizon: Lsn) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.trim(shard, horizon)
     }
 

@@ -16,7 +16,7 @@ use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{AttributeValue, Bucket, FunctionReference, Item, Lsn, Number, SequenceNumber};
+use tailrace_core::{AttributeValue, Bucket, FunctionReference, Item, Number, RecordNo, SequenceNumber};
 use tailrace_engine::streams::record::RecordWriter;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_engine::{Db, Settings, ViewType};
@@ -202,7 +202,7 @@ impl Stage {
         self.mappings.create(request("TRIM_HORIZON", parameters)).await.unwrap()
     }
 
-    pub async fn write(&self, key: &str, value: u64) -> Lsn {
+    pub async fn write(&self, key: &str, value: u64) -> RecordNo {
         write(self.store.as_ref(), key, value).await
     }
 
@@ -271,7 +271,7 @@ pub fn append(key: &str) -> Write {
 }
 
 /// Puts an item and its record in one commit.
-pub async fn write(store: &dyn Engine, key: &str, value: u64) -> Lsn {
+pub async fn write(store: &dyn Engine, key: &str, value: u64) -> RecordNo {
     let item = Item::from([
         ("id".to_owned(), AttributeValue::S(key.to_owned())),
         ("v".to_owned(), AttributeValue::N(Number::parse(&value.to_string()).unwrap())),
@@ -283,16 +283,16 @@ pub async fn write(store: &dyn Engine, key: &str, value: u64) -> Lsn {
         commit(store, &[], std::slice::from_ref(&item_key), |_| Decision::Apply(vec![put.clone(), append(key)], ()))
             .await
             .unwrap();
-    committed.lsn.unwrap()
+    committed.receipt.records[0].number
 }
 
 /// Appends a record of the key that nobody can read.
-pub async fn write_damaged(store: &dyn Engine, key: &str) -> Lsn {
+pub async fn write_damaged(store: &dyn Engine, key: &str) -> RecordNo {
     let Write::Append { stream, bucket, .. } = append(key) else { unreachable!() };
     let meta = Bytes::from_static(b"damaged");
     let damaged = Write::Append { stream, bucket, meta, old: None, new: NewImage::None };
     let committed = commit(store, &[], &[], |_| Decision::Apply(vec![damaged.clone()], ())).await.unwrap();
-    committed.lsn.unwrap()
+    committed.receipt.records[0].number
 }
 
 /// Closes every open shard; `children`: opens one child for each.
@@ -304,8 +304,8 @@ pub async fn seal(store: &dyn Engine, shard: ShardNo, children: bool) {
         .unwrap();
 }
 
-pub fn sequence_number(lsn: Lsn) -> String {
-    SequenceNumber(lsn).to_string()
+pub fn sequence_number(number: RecordNo) -> String {
+    SequenceNumber(number).to_string()
 }
 
 pub async fn record_writer(store: Arc<ModelEngine>, clock: Arc<dyn Clock>) -> RecordWriter {

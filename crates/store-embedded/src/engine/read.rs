@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::{Lsn, limits};
-use tailrace_store::shards::before;
-use tailrace_store::{Key, KeyRange, LogPage, LogPosition, Page, PageLimit, ShardNo, StoreError};
+use tailrace_store::{Key, KeyRange, LogPage, LogPosition, Page, PageLimit, RecordNo, ShardNo, StoreError};
 
 use crate::pipeline::{Shared, Ticket};
 use crate::tree::{Effort, Paging, Snapshot, Stop};
@@ -81,7 +80,7 @@ pub(super) async fn page(shared: &Arc<Shared>, range: KeyRange, limit: PageLimit
 pub(super) async fn log(
     shared: &Arc<Shared>,
     shard: ShardNo,
-    after: Lsn,
+    after: RecordNo,
     records_max: usize,
     bytes_max: usize,
 ) -> Result<LogPage, StoreError> {
@@ -89,12 +88,13 @@ pub(super) async fn log(
     let read = move |shared: &Shared, bytes_max| {
         // The shard as of a moment not before `published`: a seal that is seen here may lie above it.
         let info = shared.shards.read().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
-        let from = after.max(before(info.horizon));
+        // A record's number is its LSN.
+        let from = Lsn(after.max(info.horizon.before()).0);
         let found = shared.log.read(shard, from, records_max, bytes_max, published)?;
-        let sealed = info.sealed.is_some_and(|last| last <= published);
+        let sealed = info.sealed.is_some_and(|last| last.0 <= published.0);
         let ended = sealed && !found.more;
         Ok(LogPage {
-            next: found.next.max(after),
+            next: RecordNo(found.next.0).max(after),
             records: found.records,
             ended,
             more: found.more,
@@ -113,15 +113,19 @@ pub(super) async fn log(
 }
 
 /// The number to read after for a position.
-pub(super) async fn position(shared: &Arc<Shared>, shard: ShardNo, position: LogPosition) -> Result<Lsn, StoreError> {
+pub(super) async fn position(
+    shared: &Arc<Shared>,
+    shard: ShardNo,
+    position: LogPosition,
+) -> Result<RecordNo, StoreError> {
     let published = shared.published();
     let info = shared.shards.read().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
     match position {
-        LogPosition::Horizon => Ok(before(info.horizon)),
-        LogPosition::End => Ok(published),
+        LogPosition::Horizon => Ok(info.horizon.before()),
+        LogPosition::End => Ok(RecordNo(published.0)),
         LogPosition::Time(ms) => {
             let read = move |shared: &Shared| shared.log.position_at_time(shard, ms, published);
-            shared.checked(aside(shared, read).await.flatten())
+            Ok(RecordNo(shared.checked(aside(shared, read).await.flatten())?.0))
         }
     }
 }

@@ -4,7 +4,7 @@
 //! number, time and shard; a run of the source stays a run, so that runs of a shard never overlap.
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{Lsn, RecordNo};
 
 use super::codec::{Reader, put_bytes, put_varint};
 use tailrace_store::{LogRecord, ShardNo};
@@ -23,7 +23,7 @@ pub(super) fn encode(source: u64, runs: &[MovedRun], out: &mut Vec<u8>) {
         put_varint(out, run.shard.0);
         put_varint(out, run.records.len() as u64);
         for record in &run.records {
-            put_varint(out, record.lsn.0);
+            put_varint(out, record.number.0);
             put_varint(out, record.time_ms);
             out.push(u8::from(record.old.is_some()) | u8::from(record.new.is_some()) << 1);
             put_bytes(out, &record.meta);
@@ -47,7 +47,7 @@ pub(super) fn decode(body: &Bytes) -> Option<(u64, Vec<MovedRun>)> {
             let meta = from.bytes()?;
             let old = if flags & 1 != 0 { Some(from.bytes()?) } else { None };
             let new = if flags & 2 != 0 { Some(from.bytes()?) } else { None };
-            records.push(LogRecord { lsn, time_ms, meta, old, new });
+            records.push(LogRecord { shard, number: RecordNo(lsn.0), time_ms, meta, old, new });
         }
         runs.push(MovedRun { shard, records });
     }

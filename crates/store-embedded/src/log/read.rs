@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{Lsn, RecordNo};
 
 use super::directory::RunAt;
 use super::frame::{self, FrameKey, Kind, corrupt};
@@ -176,7 +176,7 @@ pub(super) fn read(
             // A record larger than a page is a page of its own, so that every reader comes past it.
             full = bytes > bytes_max && !page.records.is_empty();
             if !full {
-                next = record.lsn;
+                next = Lsn(record.number.0);
                 page.records.push(record);
                 full = page.records.len() >= records_max;
             }
@@ -300,7 +300,7 @@ fn frame_records(
                         }
                     };
                     let (meta, old) = (meta.clone(), old.clone());
-                    if !take(LogRecord { lsn, time_ms: header.time_ms, meta, old, new }) {
+                    if !take(LogRecord { shard, number: RecordNo(lsn.0), time_ms: header.time_ms, meta, old, new }) {
                         return Ok(false);
                     }
                 }
@@ -311,7 +311,7 @@ fn frame_records(
             let (_, runs) = moved::decode(&body).ok_or_else(|| bad("moved records that do not decode"))?;
             let records = runs.into_iter().filter(|run| run.shard == shard).flat_map(|run| run.records);
             for record in records {
-                if entries.binary_search_by_key(&record.lsn, |entry| entry.lsn).is_ok() && !take(record) {
+                if entries.binary_search_by_key(&Lsn(record.number.0), |entry| entry.lsn).is_ok() && !take(record) {
                     return Ok(false);
                 }
             }

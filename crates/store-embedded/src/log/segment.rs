@@ -184,7 +184,7 @@ pub(super) fn note_moved(source: u64, runs: &[moved::MovedRun]) -> Noted {
         let image = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
         (record.meta.len() + image(&record.old) + image(&record.new)) as u32
     };
-    let note = |record: &LogRecord| (record.lsn, record.time_ms, size(record));
+    let note = |record: &LogRecord| (Lsn(record.number.0), record.time_ms, size(record));
     Noted::Moved(source, runs.iter().map(|run| (run.shard, run.records.iter().map(note).collect())).collect())
 }
 

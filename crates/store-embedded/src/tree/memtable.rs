@@ -8,8 +8,9 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
-use crossbeam_skiplist::SkipMap;
-use crossbeam_skiplist::map::Entry;
+use crossbeam_epoch::{Guard, default_collector, pin};
+use crossbeam_skiplist::SkipList;
+use crossbeam_skiplist::base;
 use lsm_tree::InternalValue;
 
 use super::effort::{Effort, LOOK_STEPS, Stop};
@@ -93,8 +94,11 @@ impl Filter {
     }
 }
 
+type Entry<'a, 'g> = base::Entry<'a, 'g, Version, Option<Bytes>>;
+
 pub(super) struct Memtable {
-    rows: SkipMap<Version, Option<Bytes>>,
+    /// Nothing is ever removed from it, so a guard may be held for as long as it takes.
+    rows: SkipList<Version, Option<Bytes>>,
     bytes: AtomicU64,
     filter: Filter,
 }
@@ -102,7 +106,11 @@ pub(super) struct Memtable {
 impl Memtable {
     /// An empty one that will be sealed at about so many bytes.
     pub fn new(bytes_max: u64) -> Memtable {
-        Memtable { rows: SkipMap::new(), bytes: AtomicU64::new(0), filter: Filter::new(bytes_max) }
+        Memtable {
+            rows: SkipList::new(default_collector().clone()),
+            bytes: AtomicU64::new(0),
+            filter: Filter::new(bytes_max),
+        }
     }
 
     /// Adds a version of the key with this hash; `None` deletes the key.
@@ -110,7 +118,8 @@ impl Memtable {
         let bytes = key.len() + value.as_ref().map_or(0, Bytes::len);
         self.bytes.fetch_add(ENTRY_BYTES + bytes as u64, Relaxed);
         self.filter.add(hash);
-        self.rows.insert(Version::new(key, seqno), value);
+        let guard = pin();
+        self.rows.insert(Version::new(key, seqno), value, &guard).release(&guard);
     }
 
     /// About what it takes in memory, bytes.
@@ -123,68 +132,69 @@ impl Memtable {
         if !self.filter.may_hold(hash) {
             return None;
         }
-        Some(self.version(key, snapshot)?.value().clone())
+        Some(self.version(key, snapshot, &pin())?.value().clone())
     }
 
-    fn version(&self, key: &Bytes, snapshot: Seqno) -> Option<Entry<'_, Version, Option<Bytes>>> {
-        let found = self.rows.lower_bound(Bound::Included(&Version::new(key, snapshot)))?;
+    fn version<'a: 'g, 'g>(&'a self, key: &Bytes, snapshot: Seqno, guard: &'g Guard) -> Option<Entry<'a, 'g>> {
+        let found = self.rows.lower_bound(Bound::Included(&Version::new(key, snapshot)), guard)?;
         (found.key().key == key).then_some(found)
     }
 
     /// The newest version of every key, in key order: what the tree's files need of it.
-    pub fn newest(&self) -> impl Iterator<Item = InternalValue> {
-        let mut last: Option<Bytes> = None;
-        self.rows.iter().filter_map(move |entry| {
+    pub fn newest<'a: 'g, 'g>(&'a self, guard: &'g Guard) -> impl Iterator<Item = InternalValue> + 'g {
+        let mut last: Option<&Bytes> = None;
+        self.rows.iter(guard).filter_map(move |entry| {
             let Version { key, seqno, .. } = entry.key();
-            if last.as_ref() == Some(key) {
+            if last == Some(key) {
                 return None;
             }
-            last = Some(key.clone());
+            last = Some(key);
             Some(internal(key.clone(), entry.value().clone(), seqno.0))
         })
     }
 }
 
 /// Walks over the keys of a memtable, each in its newest version up to a snapshot.
-pub(super) struct MemtableCursor<'a> {
+pub(super) struct MemtableCursor<'a, 'g> {
     memtable: &'a Memtable,
     bounds: &'a Bounds,
     snapshot: Seqno,
     reverse: bool,
-    at: Option<Entry<'a, Version, Option<Bytes>>>,
+    guard: &'g Guard,
+    at: Option<Entry<'a, 'g>>,
 }
 
-impl<'a> MemtableCursor<'a> {
+impl<'a: 'g, 'g> MemtableCursor<'a, 'g> {
     /// At the first key of the bounds.
     pub fn new(
         memtable: &'a Memtable,
         bounds: &'a Bounds,
-        snapshot: Seqno,
-        reverse: bool,
+        (snapshot, reverse): (Seqno, bool),
+        guard: &'g Guard,
         effort: &mut Effort,
-    ) -> Result<MemtableCursor<'a>, Stop> {
+    ) -> Result<MemtableCursor<'a, 'g>, Stop> {
         effort.take(LOOK_STEPS)?;
         let rows = &memtable.rows;
         let first = match (reverse, &bounds.start, &bounds.end) {
-            (false, Bound::Included(key), _) => rows.lower_bound(Bound::Included(&Version::before(key))),
-            (false, Bound::Excluded(key), _) => rows.lower_bound(Bound::Excluded(&Version::behind(key))),
-            (false, Bound::Unbounded, _) => rows.front(),
-            (true, _, Bound::Included(key)) => rows.upper_bound(Bound::Included(&Version::behind(key))),
-            (true, _, Bound::Excluded(key)) => rows.upper_bound(Bound::Excluded(&Version::before(key))),
-            (true, _, Bound::Unbounded) => rows.back(),
+            (false, Bound::Included(key), _) => rows.lower_bound(Bound::Included(&Version::before(key)), guard),
+            (false, Bound::Excluded(key), _) => rows.lower_bound(Bound::Excluded(&Version::behind(key)), guard),
+            (false, Bound::Unbounded, _) => rows.front(guard),
+            (true, _, Bound::Included(key)) => rows.upper_bound(Bound::Included(&Version::behind(key)), guard),
+            (true, _, Bound::Excluded(key)) => rows.upper_bound(Bound::Excluded(&Version::before(key)), guard),
+            (true, _, Bound::Unbounded) => rows.back(guard),
         };
-        let mut cursor = MemtableCursor { memtable, bounds, snapshot, reverse, at: None };
+        let mut cursor = MemtableCursor { memtable, bounds, snapshot, reverse, guard, at: None };
         cursor.settle(first, effort)?;
         Ok(cursor)
     }
 
     /// The key that the cursor is at; `None` behind the last one.
-    pub fn key(&self) -> Option<&Bytes> {
+    pub fn key(&self) -> Option<&'g Bytes> {
         self.at.as_ref().map(|entry| &entry.key().key)
     }
 
     /// The value there; `None` if the key is deleted.
-    pub fn value(&self) -> Option<&Bytes> {
+    pub fn value(&self) -> Option<&'g Bytes> {
         self.at.as_ref().and_then(|entry| entry.value().as_ref())
     }
 
@@ -196,50 +206,43 @@ impl<'a> MemtableCursor<'a> {
     }
 
     /// The first entry of the next key, in the cursor's direction.
-    fn behind(
-        &self,
-        entry: &Entry<'a, Version, Option<Bytes>>,
-        effort: &mut Effort,
-    ) -> Result<Option<Entry<'a, Version, Option<Bytes>>>, Stop> {
-        let key = &entry.key().key;
-        let mut next = if self.reverse { entry.prev() } else { entry.next() };
+    fn behind(&self, entry: &Entry<'a, 'g>, effort: &mut Effort) -> Result<Option<Entry<'a, 'g>>, Stop> {
+        let (key, rows) = (&entry.key().key, &self.memtable.rows);
+        if self.reverse {
+            // The list has no way back: each step is a search.
+            effort.take(LOOK_STEPS)?;
+            return Ok(rows.upper_bound(Bound::Excluded(&Version::before(key)), self.guard));
+        }
+        let mut next = entry.next();
         for _ in 0..VERSIONS_STEPPED {
             effort.take(1)?;
             let Some(there) = &next else { return Ok(None) };
             if there.key().key != key {
                 return Ok(next);
             }
-            next = if self.reverse { there.prev() } else { there.next() };
+            next = there.next();
         }
         effort.take(LOOK_STEPS)?;
-        let rows = &self.memtable.rows;
-        Ok(match self.reverse {
-            false => rows.lower_bound(Bound::Excluded(&Version::behind(key))),
-            true => rows.upper_bound(Bound::Excluded(&Version::before(key))),
-        })
+        Ok(rows.lower_bound(Bound::Excluded(&Version::behind(key)), self.guard))
     }
 
     /// Stops at the first key from `next` on that has a version of the snapshot, if it is within the bounds.
-    fn settle(&mut self, mut next: Option<Entry<'a, Version, Option<Bytes>>>, effort: &mut Effort) -> Result<(), Stop> {
+    fn settle(&mut self, mut next: Option<Entry<'a, 'g>>, effort: &mut Effort) -> Result<(), Stop> {
         while let Some(entry) = next {
             let Version { key, seqno, .. } = entry.key();
             let outside = if self.reverse { self.bounds.is_below(key) } else { self.bounds.is_above(key) };
             if outside {
                 break;
             }
-            // Forwards this is the newest version. Backwards it is the oldest one.
-            let newest = match self.reverse {
-                false => seqno.0 <= self.snapshot,
-                true => entry.prev().is_none_or(|before| before.key().key != key) && seqno.0 <= self.snapshot,
-            };
-            if newest {
+            // Forwards, the first version of a key is the newest one. Backwards it is the oldest one.
+            if !self.reverse && seqno.0 <= self.snapshot {
                 self.at = Some(entry);
-                return Ok(());
+                break;
             }
             effort.take(LOOK_STEPS)?;
-            if let Some(found) = self.memtable.version(key, self.snapshot) {
+            if let Some(found) = self.memtable.version(key, self.snapshot, self.guard) {
                 self.at = Some(found);
-                return Ok(());
+                break;
             }
             next = self.behind(&entry, effort)?;
         }

@@ -39,12 +39,12 @@ impl Bounds {
 }
 
 /// Where rows come from.
-pub(super) enum Source<'a> {
-    Memtable(MemtableCursor<'a>),
+pub(super) enum Source<'a, 'g> {
+    Memtable(MemtableCursor<'a, 'g>),
     Run(RunCursor<'a>),
 }
 
-impl Source<'_> {
+impl<'a: 'g, 'g> Source<'a, 'g> {
     fn key(&self) -> Option<&[u8]> {
         match self {
             Source::Memtable(cursor) => cursor.key().map(|key| &key[..]),
@@ -61,16 +61,16 @@ impl Source<'_> {
 }
 
 /// Merges sources. After a stop it is of no use any more.
-pub(super) struct Merge<'a> {
-    sources: Vec<Source<'a>>,
+pub(super) struct Merge<'a, 'g> {
+    sources: Vec<Source<'a, 'g>>,
     /// The sources that have rows, by the keys that they are at.
     order: Vec<usize>,
     reverse: bool,
 }
 
-impl<'a> Merge<'a> {
+impl<'a: 'g, 'g> Merge<'a, 'g> {
     /// The newest source is first.
-    pub fn new(sources: Vec<Source<'a>>, reverse: bool) -> Merge<'a> {
+    pub fn new(sources: Vec<Source<'a, 'g>>, reverse: bool) -> Merge<'a, 'g> {
         let mut merge = Merge { order: Vec::with_capacity(sources.len()), sources, reverse };
         for source in 0..merge.sources.len() {
             merge.insert(source);
@@ -99,7 +99,7 @@ impl<'a> Merge<'a> {
     }
 
     /// The source of the next key's newest version.
-    fn first(&self) -> Option<&Source<'a>> {
+    fn first(&self) -> Option<&Source<'a, 'g>> {
         self.order.first().map(|source| &self.sources[*source])
     }
 

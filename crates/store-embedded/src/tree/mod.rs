@@ -14,6 +14,7 @@
 pub(crate) mod damage;
 mod effort;
 mod gaps;
+mod known;
 mod memtable;
 mod merge;
 mod paging;
@@ -41,6 +42,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use damage::explain;
 pub(crate) use effort::{Effort, Stop};
 use gaps::Gaps;
+use known::KnownRows;
 use memtable::Memtable;
 pub(crate) use paging::Paging;
 use table::TableReader;
@@ -82,6 +84,7 @@ pub(crate) struct Tree {
     /// Number of the newest published group. Stored by `gaps`, and before that by nobody else.
     published: AtomicU64,
     gaps: Arc<Gaps>,
+    known: KnownRows,
     /// The open files of tables.
     files: FileAccessor,
     memtable_bytes: u64,
@@ -137,6 +140,7 @@ impl Tree {
             writing: RwLock::default(),
             published: AtomicU64::new(highest),
             gaps: Arc::default(),
+            known: KnownRows::default(),
             files: FileAccessor::DescriptorTable(files),
             memtable_bytes,
             active: Mutex::default(),
@@ -170,7 +174,14 @@ impl Tree {
 
     /// The value of a key at a point in time.
     pub fn get_at(&self, snapshot: &Snapshot, key: &Bytes, effort: &mut Effort) -> Result<Option<Bytes>, Stop> {
+        let known = KnownRows::holds(key);
+        if known && let Some(found) = self.known.get(key, snapshot.seqno) {
+            return Ok(found);
+        }
         let found = snapshot.view.get(key, snapshot.seqno, effort);
+        if known && let Ok(value) = &found {
+            self.known.learn(key, value, snapshot.seqno);
+        }
         #[cfg(test)]
         self.hooks.took(effort);
         found
@@ -210,6 +221,9 @@ impl Tree {
             active.keys.insert(hash);
             if value.is_some() {
                 puts.push(key.clone());
+            }
+            if KnownRows::holds(&key) {
+                self.known.forget(&key, seqno);
             }
             memtable.insert(&key, hash, value, seqno);
         }
@@ -312,7 +326,8 @@ impl Tree {
         let _one_at_a_time = self.tables.get_flush_lock();
         while let Some(oldest) = self.view().sealed.last().cloned() {
             self.written(|| {
-                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest().map(Ok))? else {
+                let guard = crossbeam_epoch::pin();
+                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest(&guard).map(Ok))? else {
                     return Ok(());
                 };
                 self.tables.register_tables(&tables, None, None, &[], Seqno::MAX)

@@ -16,6 +16,9 @@ use tailrace_store::{Key, KeyRange, Page, PageLimit, StoreError};
 /// Deleted keys in a row after which it is worth to remember them.
 const DEAD_KEYS_MIN: u32 = 32;
 
+/// Rows that a page has room for from its start.
+const ROWS_EXPECTED_MAX: usize = 128;
+
 /// A page that is being read.
 pub(crate) struct Paging {
     snapshot: Snapshot,
@@ -54,7 +57,8 @@ impl Paging {
     pub fn new(tree: &Tree, range: KeyRange, limit: PageLimit) -> Paging {
         let KeyRange { start, end, reverse } = range;
         let bounds = Bounds { start, end };
-        let (page, dead) = (Page::default(), Dead::default());
+        let rows = Vec::with_capacity(limit.rows_max.min(ROWS_EXPECTED_MAX));
+        let (page, dead) = (Page { rows, limited: false }, Dead::default());
         Paging { snapshot: tree.snapshot(), bounds, reverse, limit, cost: 0, page, dead, watch: None }
     }
 
@@ -91,7 +95,8 @@ impl Paging {
 
     fn walk(&mut self, tree: &Tree, effort: &mut Effort) -> Result<Walked, Stop> {
         let (view, bounds) = (self.snapshot.view.clone(), self.bounds.clone());
-        let mut rows = view.merge(&bounds, self.snapshot.seqno, self.reverse, effort)?;
+        let guard = crossbeam_epoch::pin();
+        let mut rows = view.merge(&bounds, (self.snapshot.seqno, self.reverse), &guard, effort)?;
         let walked = self.take(tree, &mut rows, effort);
         if matches!(walked, Err(Stop::Aside)) {
             self.bounds.clone_from(&self.left(&bounds));
@@ -116,7 +121,7 @@ impl Paging {
         left
     }
 
-    fn take(&mut self, tree: &Tree, rows: &mut Merge<'_>, effort: &mut Effort) -> Result<Walked, Stop> {
+    fn take(&mut self, tree: &Tree, rows: &mut Merge<'_, '_>, effort: &mut Effort) -> Result<Walked, Stop> {
         while let Some(key) = rows.key() {
             if rows.is_alive() {
                 if self.page.rows.len() >= self.limit.rows_max || self.cost >= self.limit.cost_max {

@@ -304,6 +304,7 @@ impl Rows {
             value: (!item.value_type.is_tombstone()).then(|| item.value.map_or(0..0, |at| part(at.0, at.1))),
         };
         self.rows.clear();
+        self.rows.reserve(block.len());
         self.rows.extend(block.iter().map(place));
         self.data = Bytes::from(block.inner.data);
         let mut key = Vec::new();

@@ -227,10 +227,12 @@ fn rows_that_come_to_light_when_files_are_dropped_are_not_taken_for_deleted() {
     for n in 100..200 {
         tombstones.insert(&key(n), 0, None, 9);
     }
-    let (tables, _) = tree.tables.flush_to_tables(tombstones.newest().map(Ok)).unwrap().unwrap();
+    let (tables, _) = tree.tables.flush_to_tables(tombstones.newest(&crossbeam_epoch::pin()).map(Ok)).unwrap().unwrap();
     tree.tables.register_tables(&tables, None, None, &[], Seqno::MAX).unwrap();
     tree.list_tables(None).unwrap();
     assert_eq!(keys(&counted(&tree, range(100, 300, false), ONE).0), [key(200)]);
+    // A tombstone that stays, so that readers ask whether a gap begins there.
+    delete(&tree, 100..101);
     let mut slow = Paging::new(&tree, range(100, 300, false), ONE);
     tree.drop_files(&Bytes::from_static(b"\x40key 000100"), &Bytes::from_static(b"\x40key 000200")).unwrap();
     // Of the view from before, this one must not tell the others what it finds.
@@ -240,6 +242,27 @@ fn rows_that_come_to_light_when_files_are_dropped_are_not_taken_for_deleted() {
     let there = (100..200).filter(|n| tree.get(&key(*n)).unwrap().is_some()).count();
     assert_eq!(found, there);
     assert!(there > 0, "the tombstones were not dropped before the rows");
+}
+
+#[test]
+fn what_is_put_behind_a_reader_is_not_taken_for_deleted() {
+    for reverse in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, _) = Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap();
+        tree.apply((0..1000).map(|n| (key(n), Some(Bytes::from_static(b"an item")))));
+        delete(&tree, 1..999);
+        let mut slow = Paging::new(&tree, range(1, 999, reverse), ONE);
+        // Before it comes to watch, while it walks, and behind where it is.
+        tree.apply([(key(500), Some(Bytes::from_static(b"early")))]);
+        assert!(!slow.run(&tree, &mut Effort::new(300, true)).unwrap());
+        tree.apply([(key(if reverse { 990 } else { 10 }), Some(Bytes::from_static(b"late")))]);
+        assert!(slow.run(&tree, &mut Effort::unbounded()).unwrap());
+        assert!(slow.into_page().rows.is_empty(), "it reads as of when it began");
+        let (page, steps) = counted(&tree, range(1, 999, reverse), ALL);
+        let late = if reverse { [key(990), key(500)] } else { [key(10), key(500)] };
+        assert_eq!(keys(&page), late);
+        assert!(steps < 200, "{steps}");
+    }
 }
 
 /// One step of a life of a tree.
@@ -413,5 +436,61 @@ fn readers_of_a_queue_that_is_written_find_its_head() {
             }
             stop.store(true, Ordering::Release);
         });
+    });
+}
+
+fn descriptor(name: &str) -> Bytes {
+    tailrace_store::keyspace::TableKey::key(name).0
+}
+
+#[test]
+fn a_descriptor_that_was_read_is_not_searched_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, _) = Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap();
+    let value = |n: u64| Some(Bytes::from(n.to_string()));
+    tree.apply([(descriptor("users"), value(1))]);
+    table_of(&tree, 0..50, "items");
+    let steps = |expected: Option<Bytes>| {
+        let mut effort = Effort::turn();
+        assert_eq!(tree.get_at(&tree.snapshot(), &descriptor("users"), &mut effort).unwrap(), expected);
+        effort.taken
+    };
+    assert_ne!(steps(value(1)), 0);
+    assert_eq!(steps(value(1)), 0);
+    // Other rows change nothing; the descriptor's own change is seen at once, and so is its end.
+    table_of(&tree, 0..50, "more");
+    assert_eq!(steps(value(1)), 0);
+    tree.apply([(descriptor("users"), value(2))]);
+    assert_ne!(steps(value(2)), 0);
+    assert_eq!(steps(value(2)), 0);
+    tree.apply([(descriptor("users"), None)]);
+    steps(None);
+    assert_eq!(steps(None), 0);
+}
+
+#[test]
+fn a_descriptor_is_never_older_than_what_was_published_before_it_is_read() {
+    const CHANGES: u64 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, _) = Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap();
+    let published = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let before = published.load(Ordering::Acquire);
+                    let found = tree.get(&descriptor("users")).unwrap();
+                    let found = found.map_or(0, |value| std::str::from_utf8(&value).unwrap().parse().unwrap());
+                    assert!(found >= before, "{found} was read, and {before} was published");
+                    if before == CHANGES {
+                        return;
+                    }
+                }
+            });
+        }
+        for n in 1..=CHANGES {
+            tree.apply([(descriptor("users"), Some(Bytes::from(n.to_string()))), (key(0), Some(Bytes::new()))]);
+            published.store(n, Ordering::Release);
+        }
     });
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use crossbeam_epoch::Guard;
 use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -82,16 +83,16 @@ impl View {
     }
 
     /// The rows of the bounds, each in its newest version up to `snapshot`, which is not older than the view's tables.
-    pub fn merge<'a>(
+    pub fn merge<'a: 'g, 'g>(
         &'a self,
         bounds: &'a Bounds,
-        snapshot: Seqno,
-        reverse: bool,
+        (snapshot, reverse): (Seqno, bool),
+        guard: &'g Guard,
         effort: &mut Effort,
-    ) -> Result<Merge<'a>, Stop> {
+    ) -> Result<Merge<'a, 'g>, Stop> {
         let mut sources = Vec::with_capacity(1 + self.sealed.len() + self.runs.len());
         for memtable in self.memtables() {
-            sources.push(Source::Memtable(MemtableCursor::new(memtable, bounds, snapshot, reverse, effort)?));
+            sources.push(Source::Memtable(MemtableCursor::new(memtable, bounds, (snapshot, reverse), guard, effort)?));
         }
         for run in self.runs.iter() {
             sources.push(Source::Run(RunCursor::new(run, bounds, reverse, effort)?));

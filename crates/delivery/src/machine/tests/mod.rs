@@ -6,8 +6,8 @@ mod simulation;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
+use tailrace_core::{RecordNo, ShardNo};
 use tailrace_store::LogRecord;
 
 use super::*;
@@ -16,11 +16,12 @@ use super::*;
 pub(super) const BATCH_BYTES_MAX: usize = INVOKE_PAYLOAD_BYTES_MAX;
 
 /// A record of the test's log.
-pub(super) fn record(lsn: u64) -> Record {
-    let meta = Bytes::from(format!("{{\"n\":{lsn}}}"));
+pub(super) fn record(number: u64) -> Record {
+    let meta = Bytes::from(format!("{{\"n\":{number}}}"));
     let size = meta.len();
-    let logged = LogRecord { lsn: Lsn(lsn), time_ms: lsn * 1000, meta, old: None, new: None };
-    Record { key_hash: lsn, size, logged }
+    let logged =
+        LogRecord { shard: ShardNo(1), number: RecordNo(number), time_ms: number * 1000, meta, old: None, new: None };
+    Record { key_hash: number, size, logged }
 }
 
 pub(super) fn machine(rules: Rules, checkpoint: Checkpoint) -> ShardMachine {
@@ -36,7 +37,7 @@ pub(super) struct Stage {
     pub machine: ShardMachine,
     pub log: Vec<Record>,
     pub ended: bool,
-    pub horizon: Lsn,
+    pub horizon: RecordNo,
     pub now_ms: u64,
     pub in_flight: VecDeque<Invocation>,
     pub parked: Vec<Parked>,
@@ -44,12 +45,12 @@ pub(super) struct Stage {
     pub seen: Vec<Action>,
     /// A record of the log that cannot be read.
     pub damaged: Option<u64>,
-    waiting_fetch: Option<Lsn>,
+    waiting_fetch: Option<RecordNo>,
 }
 
 impl Stage {
     pub fn new(rules: Rules, lsns: impl IntoIterator<Item = u64>) -> Stage {
-        Stage::resume(rules, lsns, Checkpoint::starting_after(Lsn::ZERO, 1))
+        Stage::resume(rules, lsns, Checkpoint::starting_after(RecordNo::ZERO, 1))
     }
 
     pub fn resume(rules: Rules, lsns: impl IntoIterator<Item = u64>, checkpoint: Checkpoint) -> Stage {
@@ -57,7 +58,7 @@ impl Stage {
             machine: machine(rules, checkpoint.clone()),
             log: lsns.into_iter().map(record).collect(),
             ended: false,
-            horizon: Lsn::ZERO,
+            horizon: RecordNo::ZERO,
             now_ms: 0,
             in_flight: VecDeque::new(),
             parked: Vec::new(),
@@ -94,19 +95,23 @@ impl Stage {
         }
     }
 
-    fn read(&self, after: Lsn) -> LogRead {
-        let mut records: Vec<Record> =
-            self.log.iter().filter(|record| record.lsn() > after && record.lsn() >= self.horizon).cloned().collect();
+    fn read(&self, after: RecordNo) -> LogRead {
+        let mut records: Vec<Record> = self
+            .log
+            .iter()
+            .filter(|record| record.number() > after && record.number() >= self.horizon)
+            .cloned()
+            .collect();
         let (ended, horizon) = (self.ended, self.horizon);
-        let is_damaged = |record: &Record| Some(record.lsn().0) == self.damaged;
+        let is_damaged = |record: &Record| Some(record.number().0) == self.damaged;
         if let Some(index) = records.iter().position(is_damaged) {
             let logged = records.remove(index).logged;
             records.truncate(index);
-            let next = Lsn(logged.lsn.0 - 1);
+            let next = RecordNo(logged.number.0 - 1);
             let damaged = Some(Damaged { logged, error: "bad bytes".into() });
             return LogRead { records, next, more: true, ended: false, horizon, damaged };
         }
-        let next = records.last().map_or(after, Record::lsn);
+        let next = records.last().map_or(after, Record::number);
         LogRead { records, next, more: false, ended, horizon, damaged: None }
     }
 
@@ -148,8 +153,8 @@ impl Stage {
     }
 
     /// Reports this record, and everything behind it, as failed.
-    pub fn report(&mut self, lsn: u64) {
-        let index = self.batch().iter().position(|other| *other == lsn).expect("a record of the batch");
+    pub fn report(&mut self, number: u64) {
+        let index = self.batch().iter().position(|other| *other == number).expect("a record of the batch");
         self.answer(Outcome::FailedFrom { index, error: "reported".into() });
     }
 
@@ -167,10 +172,10 @@ impl Stage {
     }
 
     pub fn parked_lsns(&self) -> Vec<u64> {
-        self.parked.iter().map(|parked| parked.logged.lsn.0).collect()
+        self.parked.iter().map(|parked| parked.logged.number.0).collect()
     }
 }
 
 pub(super) fn lsns(invocation: &Invocation) -> Vec<u64> {
-    invocation.records.iter().map(|record| record.lsn().0).collect()
+    invocation.records.iter().map(|record| record.number().0).collect()
 }

@@ -15,7 +15,7 @@ fn a_batch_is_what_is_there_up_to_batch_size() {
         stage.ok();
     }
     assert_eq!(stage.batch(), [] as [u64; 0]);
-    assert_eq!(stage.checkpoint.low_water, Lsn(7));
+    assert_eq!(stage.checkpoint.low_water, RecordNo(7));
     stage.append([8]);
     assert_eq!(stage.batch(), [8]);
 }
@@ -42,7 +42,7 @@ fn a_window_gathers_a_batch() {
 #[test]
 fn the_payload_bound_splits_batches() {
     let mut stage = Stage::new(rules(), []);
-    let size = |lsn, size: usize| Record { size, ..record(lsn) };
+    let size = |number, size: usize| Record { size, ..record(number) };
     stage.log = vec![size(1, 4 << 20), size(2, (2 << 20) + 1), size(3, 7 << 20), size(4, 10)];
     stage.wake_reader();
     for expected in [[1], [2], [3], [4]] {
@@ -85,7 +85,7 @@ fn retries_are_counted_and_then_the_batch_is_parked() {
         assert_eq!(stage.parked_lsns(), [1, 2]);
         assert_eq!(stage.parked[0].reason, GiveUp::RetryAttemptsExhausted);
         assert_eq!((stage.parked[0].invocations, stage.parked[0].error.as_str()), (retries + 1, "boom"));
-        assert_eq!(stage.checkpoint.low_water, Lsn(2));
+        assert_eq!(stage.checkpoint.low_water, RecordNo(2));
         assert_eq!(stage.batch(), [3], "the shard goes on at once");
     }
 }
@@ -109,7 +109,7 @@ fn without_a_bound_a_failing_batch_blocks_its_shard() {
 fn partial_progress_resets_the_counter() {
     let mut stage = Stage::new(Rules { retries_max: Some(3), ..rules() }, [3, 4, 5]);
     stage.report(5);
-    assert_eq!(stage.checkpoint.low_water, Lsn(4));
+    assert_eq!(stage.checkpoint.low_water, RecordNo(4));
     for _ in 0..3 {
         assert_eq!(stage.batch(), [5]);
         stage.report(5);
@@ -152,7 +152,7 @@ fn old_records_are_given_up() {
     stage.wait();
     assert_eq!(stage.batch(), [902]);
     stage.ok();
-    assert_eq!(stage.checkpoint.low_water, Lsn(902));
+    assert_eq!(stage.checkpoint.low_water, RecordNo(902));
 }
 
 /// 7.2, "Records older than MaximumRecordAge are dropped ... while retrying": at their time, not at the next try.
@@ -184,11 +184,14 @@ fn a_record_is_given_up_when_it_becomes_too_old() {
     stage.wait();
     stage.answer(Outcome::NotInvoked("throttled".into()));
     assert_eq!(stage.wait(), 1001);
-    assert_eq!((stage.parked_lsns(), stage.checkpoint.low_water), (vec![902], Lsn(902)));
+    assert_eq!((stage.parked_lsns(), stage.checkpoint.low_water), (vec![902], RecordNo(902)));
     // A clock that is set back postpones it, and does not keep the machine busy.
-    let mut machine = super::machine(rules, Checkpoint::starting_after(Lsn::ZERO, 1));
+    let mut machine = super::machine(rules, Checkpoint::starting_after(RecordNo::ZERO, 1));
     machine.step(Input::Tick, now(0));
-    machine.step(Input::Fetched(LogRead { records: vec![record(902)], next: Lsn(902), ..LogRead::default() }), now(0));
+    machine.step(
+        Input::Fetched(LogRead { records: vec![record(902)], next: RecordNo(902), ..LogRead::default() }),
+        now(0),
+    );
     let (id, outcome) = (InvocationId(0), Outcome::Failed("boom".into()));
     machine.step(Input::Invoked { id, outcome, jitter: u32::MAX }, now(1500));
     assert_eq!(machine.next_wake_mono_ms(), Some(2001));
@@ -219,7 +222,7 @@ fn bisecting_isolates_a_bad_record() {
     assert_eq!(tries_of_bad, 2);
     assert_eq!(stage.parked_lsns(), [37]);
     assert_eq!(done, (1..=100).filter(|n| *n != 37).collect::<Vec<_>>());
-    assert_eq!(stage.checkpoint.low_water, Lsn(100));
+    assert_eq!(stage.checkpoint.low_water, RecordNo(100));
 }
 
 /// 7.3: a partial response splits at the reported number instead of in halves.
@@ -243,7 +246,7 @@ fn a_full_parking_lot_blocks() {
     assert_eq!(stage.parked_lsns(), [1, 2]);
     let Status { state, blocked, error, .. } = stage.machine.status();
     assert_eq!((state, blocked, error.as_deref()), (ShardState::Blocked, true, Some("boom")));
-    assert_eq!(stage.checkpoint.low_water, Lsn(2));
+    assert_eq!(stage.checkpoint.low_water, RecordNo(2));
     assert!(stage.in_flight.is_empty());
     stage.input(Input::ParkedRemoved(ParkedSize { records: 1, bytes: 7 }));
     assert_eq!(stage.parked_lsns(), [1, 2, 3]);
@@ -277,7 +280,7 @@ fn stopping_keeps_the_checkpoint_and_the_attempts() {
     assert_ne!(stage.seen.last(), Some(&Action::Stopped), "an invocation is under way");
     stage.fail();
     assert_eq!(stage.seen.last(), Some(&Action::Stopped));
-    assert_eq!(stage.checkpoint.low_water, Lsn(2));
+    assert_eq!(stage.checkpoint.low_water, RecordNo(2));
 
     let mut again = Stage::resume(rules, 1..=6, stage.checkpoint);
     assert_eq!(again.batch(), [3, 4], "the failing batch keeps its bounds");
@@ -296,7 +299,7 @@ fn a_batch_that_a_stop_refused_leaves_no_trace() {
     stage.answer(Outcome::NotInvoked("the server is stopping".into()));
     assert_eq!(stage.seen.last(), Some(&Action::Stopped));
     assert_eq!(stage.machine.status().last, None);
-    assert_eq!(stage.checkpoint, Checkpoint::starting_after(Lsn::ZERO, 1));
+    assert_eq!(stage.checkpoint, Checkpoint::starting_after(RecordNo::ZERO, 1));
 }
 
 /// 5: sub-batch bounds survive a restart, also when the batch size became smaller meanwhile.
@@ -313,7 +316,7 @@ fn a_bisection_goes_on_after_a_restart() {
         assert_eq!(again.batch(), expected);
         again.ok();
     }
-    assert_eq!(again.checkpoint.low_water, Lsn(8));
+    assert_eq!(again.checkpoint.low_water, RecordNo(8));
 }
 
 /// Section 4: a trimmed position goes on at the horizon, and the loss is counted and reported.
@@ -322,19 +325,19 @@ fn a_trimmed_position_continues_at_the_horizon() {
     let trimmed = |machine: &mut ShardMachine| {
         machine.step(Input::Tick, now(0));
         let records = (6..=9).map(record).collect();
-        let read = LogRead { records, next: Lsn(9), horizon: Lsn(6), ..LogRead::default() };
+        let read = LogRead { records, next: RecordNo(9), horizon: RecordNo(6), ..LogRead::default() };
         machine.step(Input::Fetched(read), now(0))
     };
-    let mut machine = super::machine(rules(), Checkpoint::starting_after(Lsn(2), 1));
+    let mut machine = super::machine(rules(), Checkpoint::starting_after(RecordNo(2), 1));
     let actions = trimmed(&mut machine);
-    assert_eq!(actions[0], Action::Trimmed { after: Lsn(2), horizon: Lsn(6) });
+    assert_eq!(actions[0], Action::Trimmed { after: RecordNo(2), horizon: RecordNo(6) });
     let batch = actions.iter().find_map(|action| match action {
-        Action::Invoke(invocation) => Some(invocation.records[0].lsn()),
+        Action::Invoke(invocation) => Some(invocation.records[0].number()),
         _ => None,
     });
-    assert_eq!(batch, Some(Lsn(6)));
+    assert_eq!(batch, Some(RecordNo(6)));
     assert_eq!(machine.status().trimmed_gaps, 1);
-    let mut at_the_edge = super::machine(rules(), Checkpoint::starting_after(Lsn(5), 1));
+    let mut at_the_edge = super::machine(rules(), Checkpoint::starting_after(RecordNo(5), 1));
     trimmed(&mut at_the_edge);
     assert_eq!(at_the_edge.status().trimmed_gaps, 0, "nothing lay between");
 }
@@ -344,7 +347,7 @@ fn a_trimmed_position_continues_at_the_horizon() {
 fn a_failing_record_that_the_stream_drops_is_given_up() {
     let mut stage = Stage::new(Rules { batch_records_max: 1, ..rules() }, [1, 2]);
     stage.fail();
-    stage.input(Input::Horizon(Lsn(2)));
+    stage.input(Input::Horizon(RecordNo(2)));
     assert_eq!(stage.parked_lsns(), [1]);
     assert_eq!(stage.parked[0].reason, GiveUp::RecordAgeExceeded);
     assert_eq!(stage.batch(), [2], "a record that never failed is tried");
@@ -354,22 +357,25 @@ fn a_failing_record_that_the_stream_drops_is_given_up() {
 #[test]
 fn lanes_run_side_by_side() {
     let rules = Rules { batch_records_max: 2, lanes: 2, ..rules() };
-    let mut stage = Stage::resume(rules, 1..=8, Checkpoint::starting_after(Lsn::ZERO, 2));
+    let mut stage = Stage::resume(rules, 1..=8, Checkpoint::starting_after(RecordNo::ZERO, 2));
     let lanes: Vec<Vec<u64>> = stage.in_flight.iter().map(lsns).collect();
     assert_eq!(lanes, [[2, 4], [1, 3]]);
     stage.ok();
-    assert_eq!((stage.checkpoint.low_water, &stage.checkpoint.done[..]), (Lsn(0), &[Lsn(5), Lsn(0)][..]));
+    assert_eq!(
+        (stage.checkpoint.low_water, &stage.checkpoint.done[..]),
+        (RecordNo(0), &[RecordNo(5), RecordNo(0)][..])
+    );
     stage.fail();
     stage.ok();
-    assert_eq!(stage.checkpoint.low_water, Lsn(0), "lane 1 holds the mark back");
-    assert_eq!(stage.checkpoint.done[0], Lsn(8));
+    assert_eq!(stage.checkpoint.low_water, RecordNo(0), "lane 1 holds the mark back");
+    assert_eq!(stage.checkpoint.done[0], RecordNo(8));
 }
 
 /// Architecture 6: changing the number of lanes drains first.
 #[test]
 fn changing_the_lanes_drains_first() {
     let two = Rules { batch_records_max: 2, lanes: 2, ..rules() };
-    let mut stage = Stage::resume(two.clone(), 1..=4, Checkpoint::starting_after(Lsn::ZERO, 2));
+    let mut stage = Stage::resume(two.clone(), 1..=4, Checkpoint::starting_after(RecordNo::ZERO, 2));
     stage.input(Input::Configure(Rules { lanes: 1, ..two }));
     assert_eq!(stage.machine.status().lanes_wanted, Some(1));
     stage.ok();
@@ -384,16 +390,16 @@ fn changing_the_lanes_drains_first() {
     assert_eq!(stage.batch(), [7, 8], "one lane now");
     assert_eq!(stage.machine.status().lanes_wanted, None);
     stage.ok();
-    assert_eq!(stage.checkpoint.done, [Lsn(8)]);
+    assert_eq!(stage.checkpoint.done, [RecordNo(8)]);
 }
 
 /// Architecture 6: the next batch goes out while the checkpoint syncs, but not the one after it.
 #[test]
 fn one_batch_goes_out_ahead_of_the_sync() {
     let mut machine =
-        super::machine(Rules { batch_records_max: 1, ..rules() }, Checkpoint::starting_after(Lsn::ZERO, 1));
+        super::machine(Rules { batch_records_max: 1, ..rules() }, Checkpoint::starting_after(RecordNo::ZERO, 1));
     machine.step(Input::Tick, now(0));
-    let read = LogRead { records: (1..=3).map(record).collect(), next: Lsn(3), ..LogRead::default() };
+    let read = LogRead { records: (1..=3).map(record).collect(), next: RecordNo(3), ..LogRead::default() };
     machine.step(Input::Fetched(read), now(0));
     let ok = |id| Input::Invoked { id: InvocationId(id), outcome: Outcome::Done, jitter: 0 };
     let kinds = |actions: Vec<Action>| -> Vec<&str> {
@@ -415,15 +421,15 @@ fn what_one_commit_parks_is_bounded() {
     const IMAGE: usize = 800_000;
     let lanes = 10;
     let rules = Rules { lanes, record_age_ms_max: Some(1), parked_bytes_max: u64::MAX, ..rules() };
-    let large = |lsn| {
-        let logged = LogRecord { new: Some(Bytes::from(vec![b' '; IMAGE])), ..record(lsn).logged };
-        Record { size: IMAGE, logged, ..record(lsn) }
+    let large = |number| {
+        let logged = LogRecord { new: Some(Bytes::from(vec![b' '; IMAGE])), ..record(number).logged };
+        Record { size: IMAGE, logged, ..record(number) }
     };
-    let mut stage = Stage::resume(rules, [], Checkpoint::starting_after(Lsn::ZERO, lanes));
+    let mut stage = Stage::resume(rules, [], Checkpoint::starting_after(RecordNo::ZERO, lanes));
     stage.log = (1..=70).map(large).collect();
     stage.wake_reader();
     assert_eq!(stage.parked_lsns().len(), 70);
-    assert_eq!(stage.checkpoint.low_water, Lsn(70));
+    assert_eq!(stage.checkpoint.low_water, RecordNo(70));
     let mut parked: Vec<u64> = stage.parked_lsns();
     parked.sort_unstable();
     assert_eq!(parked, (1..=70).collect::<Vec<_>>());
@@ -440,24 +446,24 @@ fn what_one_commit_parks_is_bounded() {
 #[test]
 fn a_damaged_record_is_named_and_set_aside_on_an_operators_word() {
     let two = Rules { lanes: 2, batch_records_max: 1, ..rules() };
-    let mut stage = Stage::resume(two.clone(), [], Checkpoint::starting_after(Lsn::ZERO, 2));
+    let mut stage = Stage::resume(two.clone(), [], Checkpoint::starting_after(RecordNo::ZERO, 2));
     (stage.log, stage.damaged) = ((1..=6).map(record).collect(), Some(4));
     stage.wake_reader();
     let shown = |stage: &Stage| {
         let Status { state, damaged, blocked, caught_up, .. } = stage.machine.status();
         (state, damaged, blocked, caught_up)
     };
-    assert_eq!(shown(&stage), (ShardState::Damaged, Some(Lsn(4)), false, false));
+    assert_eq!(shown(&stage), (ShardState::Damaged, Some(RecordNo(4)), false, false));
     stage.ok();
     stage.ok();
-    stage.input(Input::SkipDamaged(Lsn(4)));
+    stage.input(Input::SkipDamaged(RecordNo(4)));
     assert_eq!(stage.batch(), [3], "what was before it is done first");
     assert_eq!(stage.parked_lsns(), [] as [u64; 0]);
-    stage.input(Input::SkipDamaged(Lsn(5)));
+    stage.input(Input::SkipDamaged(RecordNo(5)));
     stage.ok();
     assert_eq!((stage.parked_lsns(), stage.parked[0].reason), (vec![4], GiveUp::Damaged));
     assert!(stage.parked[0].error.contains("bad bytes"));
-    assert!(stage.checkpoint.low_water >= Lsn(4), "no restart meets it again");
+    assert!(stage.checkpoint.low_water >= RecordNo(4), "no restart meets it again");
     assert_eq!((lsns(&stage.in_flight[0]), lsns(&stage.in_flight[1])), (vec![6], vec![5]));
     stage.ok();
     stage.ok();
@@ -477,7 +483,7 @@ fn a_damaged_record_is_read_again() {
     assert!(stage.in_flight.is_empty());
     // Mended, or trimmed: it goes on by itself.
     stage.damaged = None;
-    stage.horizon = Lsn(3);
+    stage.horizon = RecordNo(3);
     stage.input(Input::Wake);
     stage.wait();
     assert_eq!(stage.batch(), [3]);

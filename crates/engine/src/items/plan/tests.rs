@@ -40,7 +40,7 @@ fn planned(
     rows: &[Option<Bytes>],
     caller: &Caller<'_>,
 ) -> Result<Plan, ApiError> {
-    plan(|index| &tables[index], changes, mark, &Seen { rows, now_ms: NOW_MS }, caller)
+    plan(|index| &tables[index], changes, mark, &Seen { rows, prepared: &[], now_ms: NOW_MS }, caller)
 }
 
 #[test]

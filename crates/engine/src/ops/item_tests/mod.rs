@@ -2,6 +2,7 @@
 //! key `pk`, S), `games` (hash key `pk`, S, and range key `sk`, N) and `texts` (hash key `pk`, S, and range key `sk`, S).
 
 mod batches;
+mod large;
 mod legacy;
 mod once;
 mod pages;
@@ -20,7 +21,7 @@ use tailrace_core::clock::ManualClock;
 use tailrace_core::key::{KeyAttribute, ScalarType};
 use tailrace_core::model::Wording;
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{ApiError, Lsn, Service};
+use tailrace_core::{ApiError, RecordNo, Service};
 use tailrace_store::keyspace::TableId;
 use tailrace_store::{BucketRange, Decision, Engine, LogRecord, ModelEngine, StreamId, Write, commit};
 
@@ -107,7 +108,7 @@ impl Bench {
     /// The records of the stream.
     pub async fn records(&self) -> Vec<LogRecord> {
         let shards = self.store.shards(STREAM).await.unwrap();
-        self.store.read_log(shards[0].shard, Lsn::ZERO, 1000, usize::MAX).await.unwrap().records
+        self.store.read_log(shards[0].shard, RecordNo::ZERO, 1000, usize::MAX).await.unwrap().records
     }
 }
 

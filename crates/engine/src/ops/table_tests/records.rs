@@ -1,6 +1,6 @@
 //! Records as GetRecords and a Lambda event hold them, positions, pages and retention.
 
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_store::Engine;
 
 use super::*;
@@ -65,7 +65,7 @@ async fn a_lambda_event_adds_the_source() {
     bench.ok("DeleteItem", json!({"TableName": "users", "Key": {"pk": {"S": "k"}}})).await;
     let id = bench.db.stream(&arn).await.unwrap().id;
     let shard = bench.store.shards(id).await.unwrap()[0].shard;
-    let page = bench.store.read_log(shard, Lsn::ZERO, 10, usize::MAX).await.unwrap();
+    let page = bench.store.read_log(shard, RecordNo::ZERO, 10, usize::MAX).await.unwrap();
     let writer = bench.db.record_writer();
     let mut record = StreamRecord::read(page.records[1].clone()).unwrap();
     let write = |record: &StreamRecord, event: bool| -> Value {

@@ -52,12 +52,16 @@ async fn the_stream_of_a_deleted_table_outlives_it_by_a_day() {
     bench.ok("DeleteTable", json!({"TableName": "users"})).await;
     bench.create("users", Some("KEYS_ONLY")).await;
     assert_eq!(bench.records(&arn).await.len(), 1, "no REMOVE for the items of a deleted table");
+    bench.clock.advance(24 * 60 * 60 * 1000 - 1);
+    let shard = bench.shards(&arn).await[0].clone();
+    let token = bench.iterator(&arn, &shard, "TRIM_HORIZON").await;
     let both = bench.ok("ListStreams", json!({"TableName": "users"})).await;
     assert_eq!(both["Streams"].as_array().unwrap().len(), 2);
-    bench.clock.advance(24 * 60 * 60 * 1000);
+    bench.clock.advance(1);
     bench.run_background(bench.clock.now_ms()).await.unwrap();
     let gone = format!("ResourceNotFoundException: Requested resource not found: Stream: {arn} not found");
     bench.refused("DescribeStream", json!({"StreamArn": arn}), &gone).await;
+    bench.refused("GetRecords", json!({"ShardIterator": token}), &gone).await;
     let one = bench.ok("ListStreams", json!({"TableName": "users"})).await;
     assert_eq!(one["Streams"].as_array().unwrap().len(), 1);
 }

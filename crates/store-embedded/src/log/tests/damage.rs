@@ -79,7 +79,7 @@ fn a_missing_segment_and_an_older_tree_are_named_and_an_index_is_made_again() {
     log.set_persisted(*numbers.last().unwrap());
     log.keep().unwrap();
     let want = records(&log, 1).unwrap();
-    assert!(!want.is_empty() && want[0].lsn >= middle);
+    assert!(!want.is_empty() && Lsn(want[0].number.0) >= middle);
     drop(log);
     let last = numbers.last().unwrap().0;
     // The segments before were freed: a tree that does not hold what was in them is not this log's.
