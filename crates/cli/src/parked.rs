@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use serde_json::json;
 use tailrace_core::limits;
 use tailrace_mapping::MappingStatus;
-use tailrace_server::{MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
+use tailrace_server::{Code, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
 
 use crate::args::{Output, ParkedArgs};
 use crate::check::count;
@@ -112,7 +112,9 @@ async fn mappings(client: &mut Client, name: Option<&str>) -> Result<Vec<Mapping
     };
     let meant: Vec<MappingStatus> = all.into_iter().filter(is_meant).collect();
     match name {
-        Some(name) if meant.is_empty() => Err(Failure(format!("no mapping has the uuid, function or table {name}"))),
+        Some(name) if meant.is_empty() => {
+            Err(Failure::new(Code::Refused, format_args!("no mapping has the uuid, function or table {name}")))
+        }
         _ => Ok(meant),
     }
 }
@@ -126,7 +128,7 @@ async fn page(client: &mut Client, mapping: &str, after: Option<&str>) -> Result
 async fn get(client: &mut Client, path: &str) -> Result<bytes::Bytes, Failure> {
     match client.get(path).await? {
         (StatusCode::OK, body) => Ok(body),
-        (_, body) => Err(Failure(String::from_utf8_lossy(&body).into_owned())),
+        (_, body) => Err(Failure::new(Code::Refused, String::from_utf8_lossy(&body))),
     }
 }
 
@@ -137,7 +139,7 @@ async fn redrive(client: &mut Client, record: &ParkedReport) -> Result<Option<St
             let answer: RedriveAnswer = serde_json::from_slice(&body)?;
             Ok((!answer.accepted).then(|| answer.error.unwrap_or_else(|| "no error told".to_owned())))
         }
-        (status @ StatusCode::CONFLICT, body) => Ok(Some(refusal(client, status, &body).0)),
+        (status @ StatusCode::CONFLICT, body) => Ok(Some(refusal(client, status, &body).text().to_owned())),
         (status, body) => Err(refusal(client, status, &body)),
     }
 }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use tailrace_core::limits::{HTTP_LARGE_BODY_BYTES, REQUEST_BODY_BYTES_MAX};
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_engine::{Caller, Client, Db, IdempotencyMark, marked, ops};
+use tailrace_server::Code;
 use tailrace_store::keyspace::SettingKey;
 use tailrace_store::{Decision, Key, Write, commit};
 
@@ -44,7 +45,8 @@ pub async fn play(path: &Path, db: &Arc<Db>) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
-    let file = std::fs::read(path).map_err(|e| Failure(format!("cannot read {}: {e}", path.display())))?;
+    let file = std::fs::read(path)
+        .map_err(|e| Failure::new(Code::Writes, format_args!("cannot read {}: {e}", path.display())))?;
     let lines = lines::read(&file);
     let all = lines.len();
     let pending = not_played(lines, db).await?;
@@ -83,9 +85,10 @@ async fn play_line(line: &Line<'_>, db: &Arc<Db>) -> Result<Result<(), String>, 
     match write(operation, request.to_string(), &line.mark(), db).await {
         Ok(()) => Ok(Ok(())),
         // The store's trouble is not the line's fault: a later start plays it.
-        Err(error) if error.code == ErrorCode::InternalServerError => {
-            Err(Failure(format!("cannot play {FILE_NAME}:{}: {}", line.number, on_one_line(error))))
-        }
+        Err(error) if error.code == ErrorCode::InternalServerError => Err(Failure::new(
+            Code::Writes,
+            format_args!("cannot play {FILE_NAME}:{}: {}", line.number, on_one_line(error)),
+        )),
         Err(error) => Ok(Err(format!("{operation}: {error}"))),
     }
 }
@@ -114,7 +117,7 @@ async fn not_played<'a>(lines: Vec<Line<'a>>, db: &Db) -> Result<Vec<Line<'a>>, 
     while lines.peek().is_some() {
         let some: Vec<Line<'a>> = lines.by_ref().take(LINES_PER_READ).collect();
         let marks: Vec<IdempotencyMark> = some.iter().map(Line::mark).collect();
-        let played = marked(db, &marks).await.map_err(|error| Failure(on_one_line(error)))?;
+        let played = marked(db, &marks).await.map_err(|error| Failure::new(Code::Writes, on_one_line(error)))?;
         pending.extend(some.into_iter().zip(played).filter(|(_, played)| !played).map(|(line, _)| line));
     }
     Ok(pending)

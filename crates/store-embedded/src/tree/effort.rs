@@ -5,8 +5,10 @@
 
 use tailrace_core::limits;
 
-/// A look at a source: a search in a memtable, the filter and the index of a table.
-pub(super) const LOOK_STEPS: u64 = 4;
+/// A question to a source's filter.
+pub(super) const FILTER_STEPS: u64 = 1;
+/// A search in a memtable, or in the index of a table.
+pub(super) const LOOK_STEPS: u64 = 3;
 /// A block from the cache.
 pub(super) const CACHED_BLOCK_STEPS: u64 = 2;
 /// Bytes of a file that are read, checked and unpacked in one step.

@@ -21,7 +21,7 @@ use lsm_tree::table::{Block, BlockHandle, DataBlock, IndexBlock};
 use lsm_tree::{CompressionType, GlobalTableId, Table};
 use rustix::io::{IoSliceMut, ReadWriteFlags};
 
-use super::effort::{CACHED_BLOCK_STEPS, Effort, LOOK_STEPS, READ_BYTES_PER_STEP, Stop};
+use super::effort::{CACHED_BLOCK_STEPS, Effort, FILTER_STEPS, LOOK_STEPS, READ_BYTES_PER_STEP, Stop};
 use super::merge::Bounds;
 
 pub(super) struct TableReader {
@@ -98,7 +98,7 @@ impl TableReader {
     /// The value of the key with this hash; `Some(None)` if the table says that it is deleted, `None` if it does not know
     /// the key.
     pub fn get(&self, key: &[u8], hash: u64, effort: &mut Effort) -> Result<Option<Option<Bytes>>, Stop> {
-        effort.take(LOOK_STEPS)?;
+        effort.take(FILTER_STEPS)?;
         let may_hold = match &self.filter {
             Filter::None => true,
             Filter::Whole(filter) => filter.maybe_contains_hash(hash)?,
@@ -113,6 +113,7 @@ impl TableReader {
         if !may_hold {
             return Ok(None);
         }
+        effort.take(LOOK_STEPS)?;
         let Some(handle) = self.find(|index| block_of(index, key), |top| block_of(top, key), effort)? else {
             return Ok(None);
         };

@@ -12,7 +12,7 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Seqno;
-use super::effort::{Effort, LOOK_STEPS, Stop};
+use super::effort::{Effort, FILTER_STEPS, LOOK_STEPS, Stop};
 use super::memtable::{Memtable, MemtableCursor};
 use super::merge::{Bounds, Merge, Source};
 use super::table::{RunCursor, TableReader};
@@ -54,7 +54,7 @@ impl View {
         // The filters of all sources are asked with one hash.
         let hash = xxh3_64(key);
         for memtable in self.memtables() {
-            effort.take(LOOK_STEPS)?;
+            effort.take(FILTER_STEPS + LOOK_STEPS)?;
             if let Some(found) = memtable.get(key, hash, snapshot) {
                 return Ok(found);
             }
