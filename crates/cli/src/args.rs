@@ -206,6 +206,9 @@ pub struct ParkedArgs {
     /// Remove them for good
     #[arg(long, requires = "mapping")]
     pub discard: bool,
+    /// Set the damaged records aside that shards of the mapping stand before; they are parked as they are
+    #[arg(long, requires = "mapping", conflicts_with_all = ["redrive", "discard"])]
+    pub skip: bool,
     /// The client's flags.
     #[command(flatten)]
     pub read: ReadArgs,

@@ -134,6 +134,13 @@ impl Client {
         self.send(request.expect("invariant: an authority is a header value, and paths are ours")).await
     }
 
+    /// Posts JSON to a path of ours.
+    pub async fn post(&mut self, path: &str, body: &Value) -> Result<(StatusCode, Bytes), NoAnswer> {
+        let request = Request::post(path).header("host", &self.authority).header("content-type", "application/json");
+        let request = request.body(Full::from(body.to_string()));
+        self.send(request.expect("invariant: an authority is a header value, and paths are ours")).await
+    }
+
     /// What to tell of a page that is not what was asked for: the server's own reason, if it gives one.
     pub fn refused(&self, status: StatusCode, body: &str) -> Failure {
         let error = service_error(status, &serde_json::from_str(body).unwrap_or_default());

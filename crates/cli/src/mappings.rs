@@ -1,10 +1,12 @@
 //! `tailrace mappings`: per mapping and shard the position, lag, state and last error.
+//!
+//! A shard of a stream that has ended and is read has no row, unless records of it are parked: nothing will ever come of it.
 
 use std::process::ExitCode;
 
 use hyper::StatusCode;
-use serde::Deserialize;
-use tailrace_server::{MappingReport, ShardReport};
+use tailrace_mapping::{MappingState, MappingStatus, ShardState, ShardStatus};
+use tailrace_server::MappingsPage;
 
 use crate::Outcome;
 use crate::args::{Output, ReadArgs};
@@ -12,18 +14,13 @@ use crate::client::Client;
 use crate::say::{on_one_line, print};
 use crate::table::table;
 
-#[derive(Deserialize)]
-struct Page {
-    mappings: Vec<MappingReport>,
-}
-
 /// Runs the command.
 pub async fn run(args: ReadArgs) -> Outcome {
     let mut client = Client::new(&args.client.endpoint())?;
     let (status, body) = client.get("/_admin/mappings").await?;
     let text = String::from_utf8_lossy(&body);
     // Another server that speaks the same API answers any path with a page of its own.
-    let page = serde_json::from_slice::<Page>(&body).ok().filter(|_| status == StatusCode::OK);
+    let page = serde_json::from_slice::<MappingsPage>(&body).ok().filter(|_| status == StatusCode::OK);
     let page = page.ok_or_else(|| client.refused(status, &text))?;
     match args.output {
         Output::Json => print(&text)?,
@@ -32,17 +29,24 @@ pub async fn run(args: ReadArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-const COLUMNS: [&str; 9] =
-    ["TABLE", "FUNCTION", "SHARD", "STATE", "POSITION", "PENDING", "LAG", "PARKED", "LAST ERROR"];
+const COLUMNS: [&str; 10] =
+    ["UUID", "TABLE", "FUNCTION", "SHARD", "STATE", "POSITION", "PENDING", "LAG", "PARKED", "LAST ERROR"];
 
-fn rows(mappings: &[MappingReport]) -> impl Iterator<Item = [String; COLUMNS.len()]> {
-    mappings.iter().flat_map(|mapping| mapping.shards.iter().map(move |shard| row(mapping, shard)))
+fn rows(mappings: &[MappingStatus]) -> impl Iterator<Item = [String; COLUMNS.len()]> {
+    let is_over = |shard: &ShardStatus| shard.state == ShardState::StreamEnded && shard.parked_records == 0;
+    mappings.iter().flat_map(move |mapping| {
+        mapping.shards.iter().filter(move |shard| !is_over(shard)).map(move |shard| row(mapping, shard))
+    })
 }
 
-fn row(mapping: &MappingReport, shard: &ShardReport) -> [String; COLUMNS.len()] {
-    let state = if mapping.state == "Enabled" { shard.state.clone() } else { mapping.state.clone() };
+fn row(mapping: &MappingStatus, shard: &ShardStatus) -> [String; COLUMNS.len()] {
+    let state = match mapping.state {
+        MappingState::Enabled => shard.state.to_string(),
+        state => state.as_str().to_owned(),
+    };
     let error = on_one_line(shard.last_error.as_deref().unwrap_or("-"));
     [
+        mapping.uuid.clone(),
         mapping.table.clone(),
         mapping.function.clone(),
         shard.shard_id.clone(),
@@ -69,33 +73,23 @@ fn duration(ms: u64) -> String {
 mod tests {
     use super::*;
 
+    const PAGE: &str = r#"{"mappings":[{"uuid":"0a1b","streamArn":"arn","table":"GameScores","function":"level-up",
+        "state":"Enabled","lastProcessingResult":"PROBLEM: Function call failed","added":1,"shards":[
+        {"shard":1,"shardId":"shardId-1","position":"100000000000000000007","state":"retrying","lagRecords":3,
+         "lagIsMore":true,"lagMs":61000,"parked":0,"error":"KeyError:\n  'Score'","drained":false,"blocked":true},
+        {"shard":2,"shardId":"shardId-2","position":"100000000000000000009","state":"stream ended","lagRecords":0,
+         "lagIsMore":false,"lagMs":0,"parked":0,"drained":true,"blocked":false},
+        {"shard":3,"shardId":"shardId-3","position":"100000000000000000009","state":"stream ended","lagRecords":0,
+         "lagIsMore":false,"lagMs":0,"parked":2,"error":"parked: Damaged","drained":true,"blocked":false}]}]}"#;
+
     #[test]
-    fn the_table_lines_up() {
-        let shard = ShardReport {
-            shard_id: "shardId-1".into(),
-            position: "100000000000000000007".into(),
-            state: "retrying".into(),
-            pending_records: 3,
-            pending_is_more: true,
-            lag_ms: 61_000,
-            parked_records: 0,
-            last_error: Some("KeyError:\n  'Score'".into()),
-            blocked: true,
-            drained: false,
-        };
-        let mapping = MappingReport {
-            uuid: "u".into(),
-            stream_arn: "arn".into(),
-            table: "GameScores".into(),
-            function: "level-up".into(),
-            state: "Enabled".into(),
-            last_processing_result: "PROBLEM: Function call failed".into(),
-            shards: vec![shard],
-        };
+    fn the_table_lines_up_and_leaves_out_what_is_over() {
+        let page: MappingsPage = serde_json::from_str(PAGE).unwrap();
         let expect = "\
-TABLE       FUNCTION  SHARD      STATE     POSITION               PENDING  LAG   PARKED  LAST ERROR
-GameScores  level-up  shardId-1  retrying  100000000000000000007  3+       1m1s  0       KeyError: 'Score'
+UUID  TABLE       FUNCTION  SHARD      STATE         POSITION               PENDING  LAG   PARKED  LAST ERROR
+0a1b  GameScores  level-up  shardId-1  retrying      100000000000000000007  3+       1m1s  0       KeyError: 'Score'
+0a1b  GameScores  level-up  shardId-3  stream ended  100000000000000000009  0        -     2       parked: Damaged
 ";
-        assert_eq!(table(COLUMNS, rows(&[mapping])) + "\n", expect);
+        assert_eq!(table(COLUMNS, rows(&page.mappings)) + "\n", expect);
     }
 }

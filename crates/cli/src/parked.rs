@@ -4,22 +4,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use serde::Deserialize;
 use serde_json::json;
 use tailrace_core::limits;
-use tailrace_server::{Code, MappingReport, ParkedPage, ParkedReport};
+use tailrace_mapping::MappingStatus;
+use tailrace_server::{Code, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
 
 use crate::args::{Output, ParkedArgs};
 use crate::check::count;
-use crate::client::{Client, DYNAMODB};
+use crate::client::Client;
 use crate::say::{on_one_line, print, say};
 use crate::table::table;
 use crate::{Failure, Outcome};
-
-#[derive(Deserialize)]
-struct MappingsPage {
-    mappings: Vec<MappingReport>,
-}
 
 /// How long a redrive may take: a function that is started for it, and its longest timeout.
 const REDRIVE: Duration =
@@ -27,7 +22,7 @@ const REDRIVE: Duration =
 
 /// What is done with each record.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
+enum Action {
     Show,
     Redrive,
     Discard,
@@ -35,27 +30,31 @@ enum Deed {
 
 /// Runs the command.
 pub async fn run(args: ParkedArgs) -> Outcome {
-    let deed = match (args.redrive, args.discard) {
-        (true, _) => Deed::Redrive,
-        (false, true) => Deed::Discard,
-        (false, false) => Deed::Show,
+    let action = match (args.redrive, args.discard) {
+        (true, _) => Action::Redrive,
+        (false, true) => Action::Discard,
+        (false, false) => Action::Show,
     };
     // A redrive is answered when the function has ended.
     let mut client = Client::new(&args.read.client.endpoint())?.patient(REDRIVE);
     let mappings = mappings(&mut client, args.mapping.as_deref()).await?;
+    if args.skip {
+        return skip(&mut client, &mappings).await;
+    }
+    let mappings: Vec<String> = mappings.into_iter().map(|mapping| mapping.uuid).collect();
     let (mut shown, mut done, mut refused) = (Vec::new(), 0, 0);
     for mapping in &mappings {
         let mut after = None;
         'mapping: loop {
             let page = page(&mut client, mapping, after.as_deref()).await?;
             for record in &page.parked {
-                let error = match deed {
-                    Deed::Show => None,
-                    Deed::Redrive => redrive(&mut client, record).await?,
-                    Deed::Discard => discard(&mut client, record).await?,
+                let error = match action {
+                    Action::Show => None,
+                    Action::Redrive => redrive(&mut client, record).await?,
+                    Action::Discard => discard(&mut client, record).await?,
                 };
                 if args.read.output == Output::Json {
-                    print(line(deed, record, error.as_deref())?)?;
+                    print(line(action, record, error.as_deref())?)?;
                 }
                 match error {
                     None => done += 1,
@@ -74,23 +73,44 @@ pub async fn run(args: ParkedArgs) -> Outcome {
             }
         }
     }
-    match (deed, args.read.output) {
-        (Deed::Show, Output::Text) => drop(print(table(COLUMNS, shown.iter().map(row)))?),
-        (Deed::Show, Output::Json) => {}
-        (Deed::Redrive, _) => say(format_args!("{} redriven", count(done, "record"))),
-        (Deed::Discard, _) => say(format_args!("{} discarded", count(done, "record"))),
+    match (action, args.read.output) {
+        (Action::Show, Output::Text) => drop(print(table(COLUMNS, shown.iter().map(row)))?),
+        (Action::Show, Output::Json) => {}
+        (Action::Redrive, _) => say(format_args!("{} redriven", count(done, "record"))),
+        (Action::Discard, _) => say(format_args!("{} discarded", count(done, "record"))),
     }
     Ok(if refused > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The uuids of the mappings that `name` means: a uuid or the beginning of one, a function, or a table.
-async fn mappings(client: &mut Client, name: Option<&str>) -> Result<Vec<String>, Failure> {
+/// Has every damaged record that a shard of the mappings stands before set aside.
+async fn skip(client: &mut Client, mappings: &[MappingStatus]) -> Outcome {
+    let mut skipped = 0;
+    for mapping in mappings {
+        for shard in &mapping.shards {
+            let Some(sequence_number) = shard.damaged.clone() else { continue };
+            let name = RecordName { mapping: mapping.uuid.clone(), shard: shard.shard, sequence_number };
+            match client.post("/_admin/damaged/skip", &serde_json::to_value(&name)?).await? {
+                (StatusCode::OK, _) => {
+                    let RecordName { sequence_number, .. } = name;
+                    say(format_args!("{}: {sequence_number} is parked when all before it is done", shard.shard_id));
+                    skipped += 1;
+                }
+                (status, body) => return Err(refusal(client, status, &body)),
+            }
+        }
+    }
+    say(format_args!("{} skipped", count(skipped, "damaged record")));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The mappings that `name` means: a uuid or the beginning of one, a function, or a table.
+async fn mappings(client: &mut Client, name: Option<&str>) -> Result<Vec<MappingStatus>, Failure> {
     let body = get(client, "/_admin/mappings").await?;
     let all = serde_json::from_slice::<MappingsPage>(&body)?.mappings;
-    let is_meant = |mapping: &MappingReport| {
+    let is_meant = |mapping: &MappingStatus| {
         name.is_none_or(|name| mapping.uuid.starts_with(name) || mapping.function == name || mapping.table == name)
     };
-    let meant: Vec<String> = all.into_iter().filter(is_meant).map(|mapping| mapping.uuid).collect();
+    let meant: Vec<MappingStatus> = all.into_iter().filter(is_meant).collect();
     match name {
         Some(name) if meant.is_empty() => {
             Err(Failure::new(Code::Refused, format_args!("no mapping has the uuid, function or table {name}")))
@@ -114,27 +134,38 @@ async fn get(client: &mut Client, path: &str) -> Result<bytes::Bytes, Failure> {
 
 /// `None`: the function accepted the record.
 async fn redrive(client: &mut Client, record: &ParkedReport) -> Result<Option<String>, Failure> {
-    let answer = client.call(DYNAMODB, "TailraceRedriveParkedRecord", &name(record)).await?;
-    let answer = answer.map_err(|error| Failure::new(Code::Refused, error))?;
-    let accepted = answer["Accepted"] == json!(true);
-    Ok((!accepted).then(|| answer["Error"].as_str().unwrap_or("no error told").to_owned()))
+    match client.post("/_admin/parked/redrive", &name(record)?).await? {
+        (StatusCode::OK, body) => {
+            let answer: RedriveAnswer = serde_json::from_slice(&body)?;
+            Ok((!answer.accepted).then(|| answer.error.unwrap_or_else(|| "no error told".to_owned())))
+        }
+        (status @ StatusCode::CONFLICT, body) => Ok(Some(refusal(client, status, &body).text().to_owned())),
+        (status, body) => Err(refusal(client, status, &body)),
+    }
 }
 
 async fn discard(client: &mut Client, record: &ParkedReport) -> Result<Option<String>, Failure> {
-    let answer = client.call(DYNAMODB, "TailraceDiscardParkedRecord", &name(record)).await?;
-    answer.map(|_| None).map_err(|error| Failure::new(Code::Refused, error))
+    match client.post("/_admin/parked/discard", &name(record)?).await? {
+        (StatusCode::OK, _) => Ok(None),
+        (status, body) => Err(refusal(client, status, &body)),
+    }
 }
 
-fn name(record: &ParkedReport) -> serde_json::Value {
-    json!({ "Mapping": record.mapping, "Shard": record.shard, "SequenceNumber": record.sequence_number })
+fn refusal(client: &Client, status: StatusCode, body: &[u8]) -> Failure {
+    client.refused(status, &String::from_utf8_lossy(body))
 }
 
-fn line(deed: Deed, record: &ParkedReport, error: Option<&str>) -> Result<String, Failure> {
+fn name(record: &ParkedReport) -> Result<serde_json::Value, Failure> {
+    let ParkedReport { mapping, shard, sequence_number, .. } = record.clone();
+    Ok(serde_json::to_value(RecordName { mapping, shard, sequence_number })?)
+}
+
+fn line(action: Action, record: &ParkedReport, error: Option<&str>) -> Result<String, Failure> {
     let mut line = serde_json::to_value(record)?;
-    match deed {
-        Deed::Show => {}
-        Deed::Redrive => line["redriven"] = json!({ "accepted": error.is_none(), "error": error }),
-        Deed::Discard => line["discarded"] = json!(true),
+    match action {
+        Action::Show => {}
+        Action::Redrive => line["redriven"] = json!({ "accepted": error.is_none(), "error": error }),
+        Action::Discard => line["discarded"] = json!(true),
     }
     Ok(line.to_string())
 }
@@ -175,7 +206,7 @@ mod tests {
             mapping: "0a1b".into(),
             function: "level-up".into(),
             table: "Scores".into(),
-            shard: 3,
+            shard: tailrace_core::ShardNo(3),
             shard_id: String::new(),
             sequence_number: "100000000000000000007".into(),
             reason: "RetryAttemptsExhausted".into(),

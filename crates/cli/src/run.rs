@@ -144,8 +144,8 @@ fn at_once() -> Failure {
 }
 
 async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
-    let progress = server.mappings().settled().await.map_err(|why| Failure::new(Code::Internal, why))?;
-    let parked = server.mappings().parked_records().await.map_err(|why| Failure::new(Code::Internal, why))?;
+    let progress = server.mappings().settled().await?;
+    let parked = server.mappings().parked_records().await?;
     let code = match progress {
         Progress::Drained => ExitCode::SUCCESS,
         Progress::Blocked(shards) => {

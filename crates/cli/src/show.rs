@@ -26,10 +26,10 @@ pub async fn event(event: &Event) {
             return;
         }
         Event::Batch { function, shard, records, error: None } => {
-            format!("{} of shard {shard} delivered to {function}", count(*records, "record"))
+            format!("{} of {shard} delivered to {function}", count(*records, "record"))
         }
         Event::Batch { function, shard, records, error: Some(error) } => {
-            format!("{} of shard {shard} failed in {function}: {error}", count(*records, "record"))
+            format!("{} of {shard} failed in {function}: {error}", count(*records, "record"))
         }
         Event::Notice(text) => text.clone(),
     };

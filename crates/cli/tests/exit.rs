@@ -66,7 +66,7 @@ fn records_that_were_given_up_are_told_of_at_the_end_and_can_be_redriven() {
     assert_eq!(given_up.code, 0, "{}", given_up.stderr);
     let last = given_up.stderr.lines().last();
     assert_eq!(last, Some("2 records parked (tailrace parked shows them)"), "{}", given_up.stderr);
-    assert!(given_up.stderr.contains("1 record of Things (shard "), "{}", given_up.stderr);
+    assert!(given_up.stderr.contains("1 record of Things (shardId-"), "{}", given_up.stderr);
     assert!(given_up.stderr.contains("for watch was given up and is parked: KeyError: 'Score'"), "{}", given_up.stderr);
 
     let server = Tailrace::start(&["serve"], &dir.path().join("data"));
@@ -93,10 +93,18 @@ fn records_that_were_given_up_are_told_of_at_the_end_and_can_be_redriven() {
 
     let uuid = first["mapping"].as_str().unwrap();
     let (shard, number) = (&first["shard"], &first["sequenceNumber"]);
-    let record = serde_json::json!({ "Mapping": uuid, "Shard": shard, "SequenceNumber": number }).to_string();
-    assert_eq!(server.call("DynamoDB_20120810.TailraceDiscardParkedRecord", &record), "{}");
-    let again = server.call("DynamoDB_20120810.TailraceDiscardParkedRecord", &record);
-    assert!(again.contains("ResourceNotFoundException"), "{again}");
+    let record = serde_json::json!({ "mapping": uuid, "shard": shard, "sequenceNumber": number }).to_string();
+    let (status, body) = server.post("/_admin/parked/discard", &record);
+    assert_eq!((status, body.as_str()), (200, "{}"));
+    for (path, body, expected) in [
+        ("/_admin/parked/discard", record.as_str(), 404),
+        ("/_admin/parked/redrive", &record, 404),
+        ("/_admin/damaged/skip", &record, 404),
+        ("/_admin/parked/redrive", "{}", 400),
+        ("/_admin/parked/other", &record, 404),
+    ] {
+        assert_eq!(server.post(path, body).0, expected, "{path} {body}");
+    }
 
     let good = "def handler(event, context):\n    print('took', len(event['Records']))\n";
     std::fs::write(dir.path().join("app.py"), good).unwrap();

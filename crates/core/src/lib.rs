@@ -8,6 +8,8 @@ pub mod clock;
 pub mod codec;
 mod echo;
 pub mod error;
+mod error_kind;
+mod event_source;
 pub mod expr;
 pub mod function;
 pub mod ids;
@@ -24,6 +26,8 @@ mod view_type;
 mod wire_json;
 
 pub use error::{ApiError, ErrorCode};
+pub use error_kind::{Advice, ErrorKind};
+pub use event_source::{FunctionReference, StartingPosition};
 pub use ids::{Bucket, BucketRange, IndexId, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;

@@ -260,6 +260,9 @@ pub const READS_QUEUED_MAX: usize = 1024;
 pub const PARKED_RECORDS_MAX: u64 = 10_000;
 /// Most bytes of parked records of a mapping's shard. Our reason: as above.
 pub const PARKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most bytes of the rows that one commit parks, beside its first. Our reason: a commit is one frame of the log, at most
+/// 16 MiB, and ten lanes of 6 MiB may be given up at once.
+pub const PARKED_COMMIT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Wait before the first retry of a failing batch, milliseconds. Source: docs/spec/event-source-mapping.md 7.2.
 pub const BACKOFF_FIRST_MS: u64 = 1000;
 /// Longest wait before a retry of a failing batch, milliseconds. Source: docs/spec/event-source-mapping.md 7.2.

@@ -1,28 +1,13 @@
-//! A mapping's configuration: what a caller may ask for, how it is checked, and the persisted row.
+//! A mapping's configuration: what a caller may ask for, and how it is checked.
 //! Source: docs/spec/event-source-mapping.md 2, 4.
 //!
 //! Features that are not built (filters, destinations, tumbling windows) are refused by name, never ignored.
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::limits;
-use tailrace_store::keyspace::MappingId;
-use tailrace_store::{StoreError, StreamId};
+use tailrace_core::{FunctionReference, MappingId, StartingPosition, StreamId, limits};
+use tailrace_delivery::Rules;
 
-use crate::machine::Rules;
-
-/// The version of a mapping's stored row.
-const ROW_VERSION: u32 = 1;
-
-/// Where a mapping begins to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StartingPosition {
-    /// The oldest record that the stream keeps.
-    #[serde(rename = "TRIM_HORIZON")]
-    TrimHorizon,
-    /// Behind the newest record at the time of the call.
-    #[serde(rename = "LATEST")]
-    Latest,
-}
+use crate::error::{MappingError, invalid};
 
 /// What a mapping may be told, beside its function and its source. `None` in an update keeps what is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,16 +65,13 @@ impl StreamSource {
     }
 }
 
-/// A mapping as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    v: u32,
-    /// UUID.
-    pub uuid: String,
-    /// The function's name.
-    pub function: String,
-    /// The function's ARN as the mapping was given it, qualifier included.
-    pub function_arn: String,
+    /// Its id.
+    pub id: MappingId,
+    /// The function, as the mapping was given it.
+    pub function: FunctionReference,
     /// The stream.
     pub source: StreamSource,
     /// StartingPosition.
@@ -100,51 +82,10 @@ pub struct Mapping {
     pub deleting: bool,
     /// LastModified, milliseconds since the epoch.
     pub modified_ms: u64,
-    /// The rules.
+    /// FunctionResponseTypes holds ReportBatchItemFailures.
+    pub report_failures: bool,
+    /// The rules of its delivery.
     pub rules: Rules,
-}
-
-/// Why a call on mappings failed. `Display` gives AWS's message where it has one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MappingError {
-    /// InvalidParameterValueException, HTTP 400.
-    #[error("{0}")]
-    InvalidParameterValue(String),
-    /// ValidationException, HTTP 400.
-    #[error("{0}")]
-    Validation(String),
-    /// ResourceConflictException, HTTP 409.
-    #[error(
-        "The event source arn (\" {source_arn} \") and function (\" {function} \") provided mapping already exists. \
-         Please update or delete the existing mapping with UUID {uuid}"
-    )]
-    Conflict {
-        /// The stream.
-        source_arn: String,
-        /// The function.
-        function: String,
-        /// The mapping that exists.
-        uuid: String,
-    },
-    /// ResourceNotFoundException, HTTP 404.
-    #[error("The resource you requested does not exist.")]
-    NotFound,
-    /// ResourceInUseException, HTTP 400.
-    #[error("Cannot update the event source mapping because it is in use.")]
-    InUse,
-    /// ServiceException, HTTP 500.
-    #[error("{0}")]
-    Store(String),
-}
-
-impl From<StoreError> for MappingError {
-    fn from(error: StoreError) -> Self {
-        MappingError::Store(error.to_string())
-    }
-}
-
-fn invalid<T>(message: impl Into<String>) -> Result<T, MappingError> {
-    Err(MappingError::InvalidParameterValue(message.into()))
 }
 
 impl CreateMapping {
@@ -222,8 +163,15 @@ impl Parameters {
         Ok(())
     }
 
-    /// Puts what is given into `rules`.
-    pub(crate) fn apply(&self, rules: &mut Rules) {
+    /// Puts what is given into `mapping`.
+    pub(crate) fn apply(&self, mapping: &mut Mapping) {
+        if let Some(enabled) = self.enabled {
+            mapping.enabled = enabled;
+        }
+        if let Some(types) = &self.response_types {
+            mapping.report_failures = types.iter().any(|name| name == REPORT_FAILURES);
+        }
+        let rules = &mut mapping.rules;
         if let Some(size) = self.batch_size {
             rules.batch_records_max = size as usize;
         }
@@ -242,9 +190,6 @@ impl Parameters {
         if let Some(bisect) = self.bisect_on_error {
             rules.bisect = bisect;
         }
-        if let Some(types) = &self.response_types {
-            rules.report_failures = types.iter().any(|name| name == REPORT_FAILURES);
-        }
         if let Some(records) = self.parked_records_max {
             rules.parked_records_max = records;
         }
@@ -254,82 +199,34 @@ impl Parameters {
 const REPORT_FAILURES: &str = "ReportBatchItemFailures";
 
 impl Mapping {
-    /// A new mapping with the defaults of Lambda and what `create` gives.
+    /// A new mapping with the defaults of Lambda and what the parameters give.
     pub(crate) fn new(
-        uuid: String,
-        (function, function_arn): (String, String),
+        id: MappingId,
+        function: FunctionReference,
         source: StreamSource,
         starting_position: StartingPosition,
         parameters: &Parameters,
         modified_ms: u64,
     ) -> Mapping {
-        let mut rules = Rules::default();
-        parameters.apply(&mut rules);
-        Mapping {
-            v: ROW_VERSION,
-            uuid,
+        let mut mapping = Mapping {
+            id,
             function,
-            function_arn,
             source,
             starting_position,
-            enabled: parameters.enabled.unwrap_or(true),
+            enabled: true,
             deleting: false,
             modified_ms,
-            rules,
-        }
+            report_failures: false,
+            rules: Rules::default(),
+        };
+        parameters.apply(&mut mapping);
+        mapping
     }
 
-    /// Its id in the keyspace.
-    pub fn id(&self) -> MappingId {
-        MappingId::parse(&self.uuid).expect("invariant: a mapping's uuid is one")
+    /// The text of its id.
+    pub fn uuid(&self) -> String {
+        self.id.to_string()
     }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("invariant: a mapping has only string keys")
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Mapping, StoreError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            v: u32,
-        }
-        let corrupt = |e: serde_json::Error| StoreError::Corrupt(format!("an event source mapping's row: {e}"));
-        let Versioned { v } = serde_json::from_slice(bytes).map_err(corrupt)?;
-        if v > ROW_VERSION {
-            return Err(StoreError::Corrupt(format!(
-                "an event source mapping of version {v}, newer than {ROW_VERSION}"
-            )));
-        }
-        let mapping: Mapping = serde_json::from_slice(bytes).map_err(corrupt)?;
-        match MappingId::parse(&mapping.uuid) {
-            Some(_) => Ok(mapping),
-            None => Err(StoreError::Corrupt(format!("an event source mapping with the uuid {:?}", mapping.uuid))),
-        }
-    }
-}
-
-/// Splits a function reference: the name, and the ARN that a mapping shows. `None`: no such form.
-/// Source: docs/spec/event-source-mapping.md 2.
-pub(crate) fn function_reference(reference: &str, region: &str, account: &str) -> Option<(String, String)> {
-    let parts: Vec<&str> = reference.split(':').collect();
-    let (name, qualifier) = match parts[..] {
-        [name] => (name, None),
-        [name, qualifier] => (name, Some(qualifier)),
-        [_, "function", name] => (name, None),
-        [_, "function", name, qualifier] => (name, Some(qualifier)),
-        ["arn", _, "lambda", _, _, "function", name] => (name, None),
-        ["arn", _, "lambda", _, _, "function", name, qualifier] => (name, Some(qualifier)),
-        _ => return None,
-    };
-    if name.is_empty() || reference.len() > 256 {
-        return None;
-    }
-    let arn = match qualifier {
-        _ if parts.len() >= 7 => reference.to_owned(),
-        None => format!("arn:aws:lambda:{region}:{account}:function:{name}"),
-        Some(qualifier) => format!("arn:aws:lambda:{region}:{account}:function:{name}:{qualifier}"),
-    };
-    Some((name.to_owned(), arn))
 }
 
 #[cfg(test)]
@@ -395,22 +292,5 @@ mod tests {
             ..p()
         };
         assert_eq!(with(widest).check(), Ok(("arn:s", StartingPosition::Latest)));
-    }
-
-    /// Spec 2, "FunctionArn in the response".
-    #[test]
-    fn function_references() {
-        let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
-        for (reference, expected) in [
-            ("f", arn.to_owned()),
-            ("f:$LATEST", format!("{arn}:$LATEST")),
-            ("000000000000:function:f", arn.to_owned()),
-            (arn, arn.to_owned()),
-            (&format!("{arn}:7"), format!("{arn}:7")),
-        ] {
-            let expected = Some(("f".to_owned(), expected));
-            assert_eq!(function_reference(reference, "us-east-1", "000000000000"), expected);
-        }
-        assert_eq!(function_reference("", "r", "a"), None);
     }
 }

@@ -1,19 +1,20 @@
 //! Event source mappings: a stream's records become invocations of a function.
 //!
-//! [`machine`] decides: one pure state machine per mapping and shard, without clock, randomness or I/O. The runner
-//! ([`Mappings`]) performs what it asks for (read the log, invoke, commit) and tells it what came of it: one task per
-//! mapping and shard, woken by publish, under one supervisor per mapping.
+//! A mapping is a configuration (a row) and a consumer of [`tailrace_delivery`] whose target is a function. This crate knows
+//! the configuration and its operations, and what a function is given and what its answer means; how records are read,
+//! batched, retried, parked and checkpointed is delivery's.
 
 mod config;
-pub mod event;
-pub mod machine;
-mod runner;
-mod seams;
+mod error;
+mod events;
+mod function;
+mod mappings;
+mod row;
 
-pub use machine::GiveUp;
-
-pub use config::{CreateMapping, Mapping, MappingError, Parameters, StartingPosition, StreamSource};
-pub use runner::{
-    Blocked, Dependencies, MappingOverview, MappingStatus, Mappings, ParkedRecord, Redriven, ShardOverview, ShardStatus,
-};
-pub use seams::{Invoker, MappingEvent, NoObserver, Observer, Streams, SystemTimer, Timer};
+pub use config::{CreateMapping, Mapping, Parameters, StreamSource};
+pub use error::MappingError;
+pub use events::{MappingEvent, NoObserver, Observer};
+pub use function::{Invoked, Invoker};
+pub use mappings::{Dependencies, MappingState, MappingStatus, Mappings, Streams};
+pub use tailrace_core::StartingPosition;
+pub use tailrace_delivery::{GiveUp, ParkedRecord, Redriven, Shard, ShardState, ShardStatus, SystemTimer, Timer};

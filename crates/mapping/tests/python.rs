@@ -111,11 +111,11 @@ async fn a_python_handler_sees_the_changes() {
 async fn a_raising_handler_shows_its_error_and_the_record_is_parked() {
     let server = server("def handler(event, context):\n    raise ValueError('bad')\n").await;
     let once = Parameters { retry_attempts_max: Some(0), ..Parameters::default() };
-    let mapping = server.mappings.create(request("TRIM_HORIZON", once)).await.unwrap();
+    let uuid = server.mappings.create(request("TRIM_HORIZON", once)).await.unwrap().uuid();
     write(server.store.as_ref(), "a", 1).await;
     server.mappings.drained().await.unwrap();
-    let parked = server.mappings.parked(&mapping.uuid, None, 10).await.unwrap();
-    assert_eq!(parked[0].error, "ValueError: bad");
+    let parked = server.mappings.parked(&uuid, None, 10).await.unwrap();
+    assert_eq!(parked[0].parked.error, "ValueError: bad");
     server.mappings.shutdown().await;
     server.functions.stop(Duration::from_secs(5)).await;
 }
@@ -126,19 +126,19 @@ async fn a_no_op_handler_keeps_up() {
     const RECORDS: u64 = 20_000;
     let server = server("def handler(event, context):\n    return None\n").await;
     let batch = Parameters { batch_size: Some(1000), ..Parameters::default() };
-    let mapping = server.mappings.create(request("TRIM_HORIZON", batch)).await.unwrap();
+    let uuid = server.mappings.create(request("TRIM_HORIZON", batch)).await.unwrap().uuid();
     // The start of the interpreter is not what is measured.
     write(server.store.as_ref(), "first", 0).await;
     server.mappings.drained().await.unwrap();
     let enabled = |enabled| Parameters { enabled: Some(enabled), ..Parameters::default() };
-    server.mappings.update(&mapping.uuid, None, &enabled(false)).await.unwrap();
+    server.mappings.update(&uuid, None, &enabled(false)).await.unwrap();
     server.batches.0.lock().clear();
     for n in 0..RECORDS {
         write(server.store.as_ref(), &format!("k{}", n % 100), n).await;
     }
     let clock = RealClock;
     let from_ns = clock.monotonic_ns();
-    server.mappings.update(&mapping.uuid, None, &enabled(true)).await.unwrap();
+    server.mappings.update(&uuid, None, &enabled(true)).await.unwrap();
     server.mappings.drained().await.unwrap();
     let seconds = (clock.monotonic_ns() - from_ns) as f64 / 1e9;
     let rate = RECORDS as f64 / seconds;

@@ -5,13 +5,15 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
-use common::{ARN, STREAM, Stage, append, request, seal, sequence_number};
+use common::engine::TroubledEngine;
+use common::{ARN, STREAM, Stage, request, seal, sequence_number, shards};
 use tailrace_core::clock::Clock;
-use tailrace_mapping::machine::Outcome;
-use tailrace_mapping::{MappingError, MappingEvent, Parameters};
-use tailrace_store::{Decision, Engine, Key, LogPosition, NewImage, ShardNo, Write, commit};
+use tailrace_mapping::{Invoked, MappingError, MappingEvent, MappingState, Parameters, ShardState};
+use tailrace_store::{Decision, Engine, Key, LogPosition, ShardNo, Write, commit};
 
 fn batch(size: i64) -> Parameters {
     Parameters { batch_size: Some(size), ..Parameters::default() }
@@ -38,8 +40,8 @@ async fn every_record_is_delivered_in_order_and_drained_says_so() {
     stage.mappings.drained().await.unwrap();
     assert!(seen.values().all(|values| values.is_sorted()), "{seen:?}");
     let status = &stage.mappings.status()[0];
-    assert_eq!((status.state, status.last_processing_result.as_str()), ("Enabled", "OK"));
-    assert!(status.shards.iter().all(|shard| shard.lag_records == 0 && shard.state == "idle"));
+    assert_eq!((status.state, status.last_processing_result.as_str()), (MappingState::Enabled, "OK"));
+    assert!(status.shards.iter().all(|shard| shard.pending_records == 0 && shard.state == ShardState::Idle));
     // Woken by publish: no time passes.
     stage.write("later", 99).await;
     assert_eq!(stage.call().await.values(), [99]);
@@ -51,11 +53,11 @@ async fn latest_is_fixed_when_the_mapping_is_made() {
     let stage = Stage::new(1).await;
     stage.write("a", 1).await;
     let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
-    let mapping = stage.mappings.create(request("LATEST", disabled)).await.unwrap();
+    let uuid = stage.mappings.create(request("LATEST", disabled)).await.unwrap().uuid();
     stage.write("a", 2).await;
     let mut stage = Stage::open(stage.store, stage.time).await;
     let enable = Parameters { enabled: Some(true), ..Parameters::default() };
-    stage.mappings.update(&mapping.uuid, None, &enable).await.unwrap();
+    stage.mappings.update(&uuid, None, &enable).await.unwrap();
     assert_eq!(stage.call().await.values(), [2]);
 }
 
@@ -66,17 +68,41 @@ async fn a_failing_batch_is_retried_and_shown_as_blocking() {
     stage.create(Parameters::default()).await;
     stage.call().await.fail();
     let call = stage.call_after(1000).await;
-    let blocked = &stage.mappings.blocked()[0];
-    assert_eq!((blocked.failed, blocked.bounded, blocked.error.as_str()), (1, false, "ValueError: bad"));
     let shard = &stage.mappings.overview().await.unwrap()[0].shards[0];
-    assert_eq!((shard.state, shard.drained), ("retrying", false));
+    assert_eq!((shard.state, shard.drained, shard.blocked), (ShardState::Retrying, false, false));
+    assert_eq!((shard.failed_invocations, shard.last_error.as_deref()), (1, Some("ValueError: bad")));
     call.fail();
     // A change of the function does not wait for the back-off.
-    stage.until(|mappings| mappings.blocked().first().is_some_and(|blocked| blocked.failed == 2)).await;
+    stage.until(|mappings| shards(mappings)[0].failed_invocations == 2).await;
+    assert_eq!(stage.mappings.failing_functions(), ["f"]);
     stage.mappings.function_changed("f");
     stage.call().await.ok();
     stage.mappings.drained().await.unwrap();
-    assert!(stage.mappings.blocked().is_empty());
+    assert!(stage.mappings.failing_functions().is_empty());
+}
+
+/// What no rule ends is blocked after three failures, and a restart judges it by what happens from then on.
+#[tokio::test]
+async fn a_shard_is_blocked_by_failures_of_this_run_only() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    stage.create(Parameters::default()).await;
+    for failed in 1..=3 {
+        stage.call().await.fail();
+        stage.until(|mappings| shards(mappings)[0].failed_invocations == failed).await;
+        assert_eq!(stage.shards()[0].blocked, failed == 3);
+        if failed < 3 {
+            stage.time.advance(60_000);
+        }
+    }
+    stage.mappings.shutdown().await;
+
+    let mut again = Stage::open(stage.store, stage.time).await;
+    let call = again.call().await;
+    let shard = again.shards().remove(0);
+    assert_eq!((shard.failed_invocations, shard.blocked), (3, false), "its function may have been mended");
+    call.fail();
+    again.until(|mappings| shards(mappings)[0].blocked).await;
 }
 
 #[tokio::test]
@@ -89,7 +115,7 @@ async fn a_crash_repeats_only_what_was_in_flight() {
     stage.call().await.ok();
     let call = stage.call().await;
     assert_eq!(call.values(), [3, 4]);
-    stage.until(|mappings| mappings.status()[0].shards[0].lag_records == 4).await;
+    stage.until(|mappings| shards(mappings)[0].pending_records == 4).await;
     stage.store.crash();
     // The server of before the crash is gone without a word; a new one starts on what is durable.
     let mut again = Stage::open(stage.store.clone(), stage.time.clone()).await;
@@ -114,16 +140,16 @@ async fn parked_records_are_kept_and_redriven() {
         stage.write("a", n).await;
     }
     let once = Parameters { retry_attempts_max: Some(0), ..batch(3) };
-    let mapping = stage.create(once).await;
+    let uuid = stage.create(once).await.uuid();
     stage.call().await.fail();
     stage.mappings.drained().await.unwrap();
-    assert_eq!(stage.mappings.status()[0].shards[0].parked, 3);
+    assert_eq!(stage.shards()[0].parked_records, 3);
     assert!(stage.events.0.lock().iter().any(|e| matches!(e, MappingEvent::Parked { records: 3, .. })));
 
     let mut stage = Stage::open(stage.store, stage.time).await;
-    let parked = stage.mappings.parked(&mapping.uuid, None, 10).await.unwrap();
-    assert_eq!(parked.iter().map(|p| p.error.as_str()).collect::<Vec<_>>(), ["ValueError: bad"; 3]);
-    let redrive = stage.mappings.redrive(&mapping.uuid, None);
+    let parked = stage.mappings.parked(&uuid, None, 10).await.unwrap();
+    assert_eq!(parked.iter().map(|p| p.parked.error.as_str()).collect::<Vec<_>>(), ["ValueError: bad"; 3]);
+    let redrive = stage.mappings.redrive_all(&uuid);
     let answers = async {
         for n in 1..=2 {
             let call = stage.calls.recv().await.unwrap();
@@ -133,11 +159,11 @@ async fn parked_records_are_kept_and_redriven() {
     };
     let (redriven, ()) = tokio::join!(redrive, answers);
     let redriven = redriven.unwrap();
-    assert_eq!((redriven.accepted, redriven.failed.unwrap()), (1, (parked[1].lsn, "ValueError: bad".into())));
-    stage.mappings.discard(&mapping.uuid, parked[1].shard, parked[1].lsn).await.unwrap();
-    let left = stage.mappings.parked(&mapping.uuid, None, 10).await.unwrap();
-    assert_eq!(left.iter().map(|p| p.lsn).collect::<Vec<_>>(), [parked[2].lsn]);
-    stage.until(|mappings| mappings.status()[0].shards.first().is_some_and(|shard| shard.parked == 1)).await;
+    assert_eq!((redriven.accepted, redriven.failed.unwrap()), (1, (parked[1].number(), "ValueError: bad".into())));
+    stage.mappings.discard(&uuid, parked[1].shard.no, parked[1].number()).await.unwrap();
+    let left = stage.mappings.parked(&uuid, None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|p| p.number()).collect::<Vec<_>>(), [parked[2].number()]);
+    stage.until(|mappings| mappings.status()[0].shards.first().is_some_and(|shard| shard.parked_records == 1)).await;
 }
 
 /// Architecture 6: a full parking lot blocks the shard; discarding one frees it.
@@ -148,12 +174,13 @@ async fn room_to_park_frees_the_shard() {
         stage.write("a", n).await;
     }
     let rules = Parameters { retry_attempts_max: Some(0), parked_records_max: Some(1), ..batch(1) };
-    let mapping = stage.create(rules).await;
+    let uuid = stage.create(rules).await.uuid();
     stage.call().await.fail();
     stage.call().await.fail();
-    stage.until(|mappings| mappings.blocked().first().is_some_and(|blocked| blocked.parked_full)).await;
-    let parked = stage.mappings.parked(&mapping.uuid, None, 10).await.unwrap();
-    stage.mappings.discard(&mapping.uuid, parked[0].shard, parked[0].lsn).await.unwrap();
+    stage.until(|mappings| shards(mappings)[0].state == ShardState::Blocked).await;
+    assert!(stage.shards()[0].blocked);
+    let parked = stage.mappings.parked(&uuid, None, 10).await.unwrap();
+    stage.mappings.discard(&uuid, parked[0].shard.no, parked[0].number()).await.unwrap();
     assert_eq!(stage.call().await.values(), [3]);
 }
 
@@ -164,22 +191,22 @@ async fn disable_waits_and_enable_resumes() {
     for n in 1..=4 {
         stage.write("a", n).await;
     }
-    let mapping = stage.create(batch(2)).await;
+    let uuid = stage.create(batch(2)).await.uuid();
     let call = stage.call().await;
     let disable = Parameters { enabled: Some(false), ..Parameters::default() };
-    let disabling = stage.mappings.update(&mapping.uuid, None, &disable);
+    let disabling = stage.mappings.update(&uuid, None, &disable);
     let answer = async {
-        stage.until(|mappings| mappings.status()[0].state == "Disabling").await;
-        let refused = stage.mappings.update(&mapping.uuid, None, &Parameters::default()).await;
+        stage.until(|mappings| mappings.status()[0].state == MappingState::Disabling).await;
+        let refused = stage.mappings.update(&uuid, None, &Parameters::default()).await;
         assert_eq!(refused, Err(MappingError::InUse));
         call.ok();
     };
     let (disabled, ()) = tokio::join!(disabling, answer);
     assert!(!disabled.unwrap().enabled);
-    assert_eq!(stage.mappings.status()[0].state, "Disabled");
+    assert_eq!(stage.mappings.status()[0].state, MappingState::Disabled);
     assert!(stage.calls.try_recv().is_err());
     let enable = Parameters { enabled: Some(true), ..batch(10) };
-    stage.mappings.update(&mapping.uuid, None, &enable).await.unwrap();
+    stage.mappings.update(&uuid, None, &enable).await.unwrap();
     assert_eq!(stage.call().await.values(), [3, 4]);
 }
 
@@ -187,20 +214,20 @@ async fn disable_waits_and_enable_resumes() {
 #[tokio::test]
 async fn what_is_changed_before_the_start_is_never_run_by_the_old_rules() {
     let stage = Stage::new(1).await;
-    let mapping = stage.create(Parameters { enabled: Some(true), ..Parameters::default() }).await;
+    let uuid = stage.create(Parameters { enabled: Some(true), ..Parameters::default() }).await.uuid();
     stage.mappings.shutdown().await;
     stage.write("a", 1).await;
 
     let mut stage = Stage::load(stage.store, stage.time).await;
     let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
-    stage.mappings.update(&mapping.uuid, None, &disabled).await.unwrap();
+    stage.mappings.update(&uuid, None, &disabled).await.unwrap();
     stage.mappings.start().await;
     stage.mappings.drained().await.unwrap();
     assert!(stage.calls.try_recv().is_err());
 
     // And what is not changed runs from the start on.
     let enabled = Parameters { enabled: Some(true), ..Parameters::default() };
-    stage.mappings.update(&mapping.uuid, None, &enabled).await.unwrap();
+    stage.mappings.update(&uuid, None, &enabled).await.unwrap();
     stage.call().await.ok();
     stage.mappings.drained().await.unwrap();
     stage.mappings.shutdown().await;
@@ -217,15 +244,15 @@ async fn what_is_changed_before_the_start_is_never_run_by_the_old_rules() {
 async fn delete_waits_and_leaves_nothing() {
     let mut stage = Stage::new(1).await;
     stage.write("a", 1).await;
-    let mapping = stage.create(Parameters::default()).await;
+    let uuid = stage.create(Parameters::default()).await.uuid();
     let call = stage.call().await;
     let answer = async {
-        stage.until(|mappings| mappings.status()[0].state == "Deleting").await;
+        stage.until(|mappings| mappings.status()[0].state == MappingState::Deleting).await;
         call.ok();
     };
-    let (deleted, ()) = tokio::join!(stage.mappings.delete(&mapping.uuid), answer);
+    let (deleted, ()) = tokio::join!(stage.mappings.delete(&uuid), answer);
     deleted.unwrap();
-    assert_eq!(stage.mappings.get(&mapping.uuid), Err(MappingError::NotFound));
+    assert_eq!(stage.mappings.get(&uuid), Err(MappingError::NotFound));
     let again = Stage::open(stage.store, stage.time).await;
     assert!(again.mappings.list().is_empty());
 }
@@ -248,15 +275,15 @@ async fn what_create_and_update_refuse() {
     let text = format!(
         "The event source arn (\" {ARN} \") and function (\" f \") provided mapping already exists. \
          Please update or delete the existing mapping with UUID {}",
-        mapping.uuid
+        mapping.uuid()
     );
     assert_eq!(error.to_string(), text);
     // Nor can another mapping become it.
     let other = create(|r| r.function = "f:$LATEST".into()).await.unwrap();
-    let defaults = Parameters::default();
-    let update = |function| stage.mappings.update(&other.uuid, Some(function), &defaults);
+    let (defaults, other_uuid) = (Parameters::default(), other.uuid());
+    let update = |function| stage.mappings.update(&other_uuid, Some(function), &defaults);
     assert_eq!(update("f").await.unwrap_err().to_string(), text);
-    assert_eq!(update("f:$LATEST").await.unwrap().function_arn, other.function_arn);
+    assert_eq!(update("f:$LATEST").await.unwrap().function.arn, other.function.arn);
 }
 
 /// Architecture invariant 7: a child is processed only when its parent is finished.
@@ -311,7 +338,7 @@ async fn a_partial_failure_goes_on_from_the_reported_record() {
     let call = stage.call().await;
     assert_eq!(call.sequence_number(1), sequence_number(second));
     let payload = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{}"}}]}}"#, call.sequence_number(1));
-    call.answer(Outcome::Answered(Bytes::from(payload)));
+    call.answer(Invoked::Answered(Bytes::from(payload)));
     assert_eq!(stage.call().await.values(), [2]);
 }
 
@@ -362,26 +389,25 @@ async fn a_start_behind_trimmed_records_that_are_done_counts_no_gap() {
     let mut again = Stage::open(stage.store, stage.time).await;
     let call = again.call().await;
     assert_eq!(call.values(), [3]);
-    assert_eq!(again.mappings.status()[0].shards[0].trimmed_gaps, 0);
+    assert_eq!(again.shards()[0].trimmed_gaps, 0);
     call.ok();
 }
 
 /// A shard whose log cannot be read is tried again, but not beside a call of the function that still runs.
 #[tokio::test]
 async fn a_failed_shard_starts_again_only_when_its_batch_is_back() {
-    let mut stage = Stage::new(1).await;
+    let stage = Stage::new(1).await;
     let page = tailrace_core::limits::GET_RECORDS_MAX as u64;
-    for n in 0..page {
+    for n in 0..page + 1 {
         stage.write("a", n).await;
     }
-    let Write::Append { stream, bucket, .. } = append("a") else { unreachable!() };
-    let meta = Bytes::from_static(b"damaged");
-    let damaged = Write::Append { stream, bucket, meta, old: None, new: NewImage::None };
-    commit(stage.store.as_ref(), &[], &[], |_| Decision::Apply(vec![damaged.clone()], ())).await.unwrap();
+    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let mut stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
+    engine.reads_left.store(1, SeqCst);
     stage.create(batch(page as i64)).await;
     let call = stage.call().await;
     assert_eq!(call.values().len() as u64, page);
-    // The next page is damaged. Time enough passes for many a restart.
+    // The next page cannot be read. Time enough passes for many a restart.
     for _ in 0..1000 {
         tokio::task::yield_now().await;
         stage.time.advance(100);
@@ -390,34 +416,37 @@ async fn a_failed_shard_starts_again_only_when_its_batch_is_back() {
     call.ok();
     stage.until(|mappings| mappings.status()[0].trouble.is_some()).await;
     let trouble = stage.mappings.status()[0].trouble.clone().unwrap();
-    assert!(trouble.contains("meta"), "{trouble}");
+    assert!(trouble.contains("planted"), "{trouble}");
+    engine.reads_left.store(u64::MAX, SeqCst);
+    stage.time.advance(1000);
+    stage.call().await.ok();
 }
 
 #[tokio::test]
 async fn the_overview_shows_every_shard_whether_or_not_it_is_worked_on() {
     let mut stage = Stage::new(2).await;
-    let mapping = stage.create(Parameters::default()).await;
+    let uuid = stage.create(Parameters::default()).await.uuid();
     let last = stage.write("a", 1).await;
     stage.call().await.ok();
     stage.mappings.drained().await.unwrap();
     let overview = stage.mappings.overview().await.unwrap();
     assert_eq!((overview[0].table.as_str(), overview[0].last_processing_result.as_str()), ("T", "OK"));
-    assert!(overview[0].shards.iter().all(|shard| shard.state == "idle" && shard.drained));
+    assert!(overview[0].shards.iter().all(|shard| shard.state == ShardState::Idle && shard.drained));
 
     let disable = Parameters { enabled: Some(false), ..Parameters::default() };
-    stage.mappings.update(&mapping.uuid, None, &disable).await.unwrap();
+    stage.mappings.update(&uuid, None, &disable).await.unwrap();
     stage.write("a", 2).await;
     stage.time.advance(500);
     let overview = stage.mappings.overview().await.unwrap();
-    assert_eq!((overview[0].state, overview[0].last_processing_result.as_str()), ("Disabled", "OK"));
+    assert_eq!((overview[0].state, overview[0].last_processing_result.as_str()), (MappingState::Disabled, "OK"));
     assert_eq!(overview[0].shards.len(), 2);
-    let behind: Vec<_> = overview[0].shards.iter().filter(|shard| shard.lag_records > 0).collect();
+    let behind: Vec<_> = overview[0].shards.iter().filter(|shard| shard.pending_records > 0).collect();
     assert_eq!(behind.len(), 1);
-    assert_eq!((behind[0].state, behind[0].lag_records, behind[0].lag_ms), ("waiting", 1, 500));
+    assert_eq!((behind[0].state, behind[0].pending_records, behind[0].lag_ms), (ShardState::Waiting, 1, 500));
     assert!(behind[0].position >= sequence_number(last));
 
     let enable = Parameters { enabled: Some(true), ..Parameters::default() };
-    stage.mappings.update(&mapping.uuid, None, &enable).await.unwrap();
+    stage.mappings.update(&uuid, None, &enable).await.unwrap();
     stage.call().await.ok();
     for info in stage.store.shards(STREAM).await.unwrap() {
         seal(stage.store.as_ref(), info.shard, false).await;
@@ -425,12 +454,12 @@ async fn the_overview_shows_every_shard_whether_or_not_it_is_worked_on() {
     stage.mappings.drained().await.unwrap();
     // Spec 4: a stream that is disabled while mapped leaves the mapping enabled, with a problem.
     let overview = stage.mappings.overview().await.unwrap();
-    assert!(overview[0].shards.iter().all(|shard| shard.state == "stream ended" && shard.drained));
+    assert!(overview[0].shards.iter().all(|shard| shard.state == ShardState::StreamEnded && shard.drained));
     let problem = "the stream is disabled or its table was deleted";
-    assert!(overview[0].shards.iter().all(|shard| shard.error.as_deref() == Some(problem)));
+    assert!(overview[0].shards.iter().all(|shard| shard.last_error.as_deref() == Some(problem)));
     assert_eq!(
         (overview[0].state, overview[0].last_processing_result.as_str()),
-        ("Enabled", &*format!("PROBLEM: {problem}"))
+        (MappingState::Enabled, &*format!("PROBLEM: {problem}"))
     );
 }
 
@@ -445,7 +474,10 @@ async fn a_shard_that_was_rolled_over_is_finished() {
     seal(stage.store.as_ref(), parent, true).await;
     stage.mappings.drained().await.unwrap();
     let overview = &stage.mappings.overview().await.unwrap()[0];
-    assert_eq!(overview.shards.iter().map(|shard| shard.state).collect::<Vec<_>>(), ["finished", "idle"]);
+    assert_eq!(
+        overview.shards.iter().map(|shard| shard.state).collect::<Vec<_>>(),
+        [ShardState::Finished, ShardState::Idle]
+    );
     assert_eq!(overview.last_processing_result, "No records processed");
 }
 
@@ -456,31 +488,31 @@ async fn what_is_parked_or_failing_is_shown_while_the_mapping_rests() {
     for n in 1..=2 {
         stage.write("a", n).await;
     }
-    let mapping = stage.create(Parameters { retry_attempts_max: Some(0), ..batch(2) }).await;
+    let uuid = stage.create(Parameters { retry_attempts_max: Some(0), ..batch(2) }).await.uuid();
     stage.call().await.fail();
     stage.mappings.drained().await.unwrap();
     let parked = || async {
         let shard = stage.mappings.overview().await.unwrap()[0].shards[0].clone();
-        (shard.state, shard.parked, shard.error.unwrap())
+        (shard.state, shard.parked_records, shard.last_error.unwrap())
     };
     let because = "parked: RetryAttemptsExhausted: ValueError: bad";
-    assert_eq!(parked().await, ("idle", 2, because.into()));
+    assert_eq!(parked().await, (ShardState::Idle, 2, because.into()));
     let told = stage.events.0.lock().iter().any(|event| {
         matches!(event, MappingEvent::Parked { function, table, records: 2, .. } if function == "f" && table == "T")
     });
     assert!(told);
     let disable = Parameters { enabled: Some(false), retry_attempts_max: Some(-1), ..Parameters::default() };
-    stage.mappings.update(&mapping.uuid, None, &disable).await.unwrap();
-    assert_eq!(parked().await, ("waiting", 2, because.into()));
+    stage.mappings.update(&uuid, None, &disable).await.unwrap();
+    assert_eq!(parked().await, (ShardState::Waiting, 2, because.into()));
 
     let enable = Parameters { enabled: Some(true), ..Parameters::default() };
-    stage.mappings.update(&mapping.uuid, None, &enable).await.unwrap();
+    stage.mappings.update(&uuid, None, &enable).await.unwrap();
     stage.write("a", 3).await;
-    stage.call().await.answer(Outcome::FunctionError("KeyError: now".into()));
-    stage.until(|mappings| !mappings.blocked().is_empty()).await;
-    stage.mappings.update(&mapping.uuid, None, &disable).await.unwrap();
+    stage.call().await.answer(Invoked::FunctionError("KeyError: now".into()));
+    stage.until(|mappings| shards(mappings)[0].state == ShardState::Retrying).await;
+    stage.mappings.update(&uuid, None, &disable).await.unwrap();
     let shard = stage.mappings.overview().await.unwrap()[0].shards[0].clone();
-    assert_eq!((shard.parked, shard.error.as_deref()), (2, Some("KeyError: now")));
+    assert_eq!((shard.parked_records, shard.last_error.as_deref()), (2, Some("KeyError: now")));
 }
 
 /// Spec 4 and 7.1: a function that cannot be invoked is told apart from one that fails, with the reason.
@@ -489,12 +521,13 @@ async fn a_function_that_cannot_be_invoked_is_shown_with_the_reason() {
     let mut stage = Stage::new(1).await;
     stage.write("a", 1).await;
     stage.create(Parameters { retry_attempts_max: Some(0), ..Parameters::default() }).await;
-    let refuse = || Outcome::NotInvoked("throttled: no slot".into());
+    let refuse = || Invoked::NotInvoked("throttled: no slot".into());
     stage.call().await.answer(refuse());
     for tries in 1..=3 {
-        stage.until(|mappings| mappings.blocked().first().is_some_and(|blocked| blocked.not_invoked == tries)).await;
-        let blocked = &stage.mappings.blocked()[0];
-        assert_eq!((blocked.failed, blocked.ages, blocked.error.as_str()), (0, false, "throttled: no slot"));
+        stage.until(|mappings| shards(mappings)[0].not_invoked == tries).await;
+        let shard = stage.shards().remove(0);
+        assert_eq!((shard.failed_invocations, shard.last_error.as_deref()), (0, Some("throttled: no slot")));
+        assert_eq!(shard.blocked, tries == 3, "no bound on age ends it");
         stage.time.advance(60_000);
         stage.call().await.answer(refuse());
     }
@@ -511,17 +544,17 @@ async fn a_function_that_cannot_be_invoked_is_shown_with_the_reason() {
 async fn a_change_of_lanes_that_waits_is_shown() {
     let mut stage = Stage::new(1).await;
     stage.write("a", 1).await;
-    let mapping = stage.create(Parameters::default()).await;
+    let uuid = stage.create(Parameters::default()).await.uuid();
     stage.call().await.fail();
-    stage.until(|mappings| !mappings.blocked().is_empty()).await;
+    stage.until(|mappings| shards(mappings)[0].state == ShardState::Retrying).await;
     let lanes = Parameters { parallelization_factor: Some(4), ..Parameters::default() };
-    stage.mappings.update(&mapping.uuid, None, &lanes).await.unwrap();
+    stage.mappings.update(&uuid, None, &lanes).await.unwrap();
     let waits = "ValueError: bad (ParallelizationFactor becomes 4, and more is read, when this is done)";
-    stage.until(|mappings| mappings.status()[0].shards[0].error.as_deref() == Some(waits)).await;
+    stage.until(|mappings| shards(mappings)[0].last_error.as_deref() == Some(waits)).await;
     // The change itself retries.
     stage.call().await.ok();
     stage.mappings.drained().await.unwrap();
-    assert_eq!(stage.mappings.status()[0].shards[0].error, None);
+    assert_eq!(stage.shards()[0].last_error, None);
 }
 
 /// Spec 5.2: several batches of a shard are with the function at once, and each partition key stays in order.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
 use tailrace_engine::{Caller, Client, Db, ops};
-use tailrace_wire::{Api, Context, Operation, Page};
+use tailrace_wire::{AdminRequest, Api, Context, Operation, Page};
 
 use crate::admin;
 use crate::mappings::Mappings;
@@ -25,13 +25,10 @@ pub struct ServerApi {
 impl Api for ServerApi {
     fn knows(&self, operation: Operation<'_>) -> bool {
         let Operation { service, name } = operation;
-        (service == Service::DynamoDb && admin::knows(name)) || service.api().validates(name)
+        service.api().validates(name)
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
-        if service == Service::DynamoDb && admin::knows(operation) {
-            return admin::operation(&self.mappings, operation, &body).await;
-        }
         let caller = Caller::Client(Client { operation, host: context.host(), ..Client::default() });
         ops::execute(&self.db, service, operation, &body, &caller).await.map(Bytes::from)
     }
@@ -46,11 +43,7 @@ impl Api for ServerApi {
         }
     }
 
-    async fn admin(&self, path: &str, query: Option<&str>) -> Option<Page> {
-        match path {
-            "/_admin/mappings" => Some(admin::mappings(&self.mappings).await),
-            "/_admin/parked" => Some(admin::parked(&self.mappings, query).await),
-            _ => None,
-        }
+    async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
+        admin::answer(&self.mappings, request).await
     }
 }

@@ -24,6 +24,6 @@ pub mod template;
 pub use background::Background;
 pub use code::Code;
 pub use config::Config;
-pub use report::{Event, MappingReport, ParkedPage, ParkedReport, ShardReport};
+pub use report::{Event, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
 pub use server::{Server, StartError};
 pub use store::check_offline;

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use node::Format;
-pub use plan::{FunctionPlan, MappingPlan, Part, Plan, Source, StartingPosition, TablePlan, Text};
+pub use plan::{FunctionPlan, MappingPlan, Part, Plan, Source, TablePlan, Text};
 
 use node::Node;
 use resolve::Resolver;

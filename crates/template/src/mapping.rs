@@ -1,9 +1,11 @@
 //! `AWS::Lambda::EventSourceMapping`, and the DynamoDB events of a SAM function, which are the same thing.
 //! Ranges and defaults: docs/spec/event-source-mapping.md 2.
 
+use tailrace_core::StartingPosition;
+
 use crate::TemplateError;
 use crate::node::Node;
-use crate::plan::{FunctionPlan, MappingPlan, Part, Source, StartingPosition};
+use crate::plan::{FunctionPlan, MappingPlan, Part, Source};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tailrace_api::tables::{BillingMode, CreateTableRequest};
-use tailrace_core::ViewType;
 use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::model::NAME_PATTERN;
+use tailrace_core::{StartingPosition, ViewType};
 
 use crate::TemplateError;
 use crate::resolve::Resolver;
@@ -226,15 +226,6 @@ pub enum Source {
     StreamOf(String),
     /// A stream's ARN.
     Arn(String),
-}
-
-/// Where a mapping begins to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartingPosition {
-    /// TRIM_HORIZON.
-    TrimHorizon,
-    /// LATEST.
-    Latest,
 }
 
 impl Plan {

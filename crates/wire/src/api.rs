@@ -30,6 +30,25 @@ pub struct Page {
     pub json: Bytes,
 }
 
+/// A request below `/_admin/`.
+#[derive(Clone, Copy, Debug)]
+pub enum AdminRequest<'a> {
+    /// Shows something, and changes nothing.
+    Get {
+        /// The path, `/_admin/` included.
+        path: &'a str,
+        /// What stands behind the `?`.
+        query: Option<&'a str>,
+    },
+    /// Changes something. Its content type is `application/json`.
+    Post {
+        /// The path, `/_admin/` included.
+        path: &'a str,
+        /// The body; it may be anything.
+        body: &'a [u8],
+    },
+}
+
 /// What the server does with requests. Implemented by the server crate, above this one.
 pub trait Api: Send + Sync + 'static {
     /// True if `operation` exists in the service: otherwise the answer is UnknownOperationException, before the body and
@@ -52,6 +71,7 @@ pub trait Api: Send + Sync + 'static {
     /// One line for the operator.
     fn ready(&self) -> Result<(), String>;
 
-    /// The answer to `GET path?query` below `/_admin/`; `None`: no such page.
-    fn admin(&self, path: &str, query: Option<&str>) -> impl Future<Output = Option<Page>> + Send;
+    /// The answer to a request below `/_admin/`; `None`: there is nothing at its path. Once polled it is polled to its end,
+    /// whatever the client does, if it is a POST.
+    fn admin(&self, request: AdminRequest<'_>) -> impl Future<Output = Option<Page>> + Send;
 }

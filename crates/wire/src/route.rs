@@ -16,7 +16,7 @@ use tailrace_core::{ApiError, ErrorCode, Json, limits};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::api::{Api, Context};
+use crate::api::{AdminRequest, Api, Context, Page};
 use crate::auth;
 use crate::body::{self, BodyBudget, BodyError, Share};
 use crate::connection::{Phase, Watch};
@@ -130,6 +130,10 @@ async fn dispatch<A: Api>(
         Method::GET => {}
         // The library leaves the body out.
         Method::HEAD if is_health => {}
+        Method::POST if path.starts_with(ADMIN) => {
+            let page = admin_post(shared, head, body, share).await;
+            return plain(page.status, ContentType::Json, page.json);
+        }
         Method::POST => return post(shared, head, body, share, cross_origin).await,
         _ => return plain(404, ContentType::None, Bytes::from_static(UNKNOWN)),
     }
@@ -139,18 +143,51 @@ async fn dispatch<A: Api>(
             Ok(()) => plain(200, ContentType::Text, Bytes::from_static(b"ready\n")),
             Err(why) => plain(503, ContentType::Text, format!("not ready: {why}\n").into()),
         },
-        _ if path.starts_with("/_admin/") => match shared.api.admin(path, head.uri.query()).await {
-            Some(page) => plain(page.status, ContentType::Json, page.json),
-            None => plain(404, ContentType::Json, Bytes::from_static(NO_PAGE)),
-        },
+        _ if path.starts_with(ADMIN) => {
+            let page = shared.api.admin(AdminRequest::Get { path, query: head.uri.query() }).await;
+            let page = page.unwrap_or_else(no_page);
+            plain(page.status, ContentType::Json, page.json)
+        }
         _ if is_health => plain(404, ContentType::Json, Bytes::from_static(NO_PAGE)),
         _ => plain(200, ContentType::None, shared.healthy.clone()),
     }
 }
 
+/// What begins with this is ours.
+const ADMIN: &str = "/_admin/";
+
 const NO_PAGE: &[u8] = br#"{"Message":"There is no such page."}"#;
 
 const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
+
+const NOT_JSON: &[u8] = br#"{"Message":"What is posted here is JSON, with the content type application/json."}"#;
+
+const FAILED_INSIDE: &[u8] = br#"{"Message":"The operation failed inside."}"#;
+
+fn page(status: u16, json: &'static [u8]) -> Page {
+    Page { status, json: Bytes::from_static(json) }
+}
+
+fn no_page() -> Page {
+    page(404, NO_PAGE)
+}
+
+/// A POST below `/_admin/`, as guarded as an operation: its host and origin were checked, and its content type is one that a
+/// page of another origin cannot send without asking first.
+async fn admin_post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Page {
+    if ContentType::of_request(head.headers.get(CONTENT_TYPE)) != Some(ContentType::Json) {
+        return page(400, NOT_JSON);
+    }
+    let Ok(permit) = permits(&shared.in_flight, 1).await else { return page(500, FAILED_INSIDE) };
+    let (path, shared) = (head.uri.path().to_owned(), Arc::clone(shared));
+    let call = async move {
+        let call = shared.api.admin(AdminRequest::Post { path: &path, body: &body });
+        let answer = AssertUnwindSafe(call).catch_unwind().await;
+        drop((permit, share));
+        answer.map_or_else(|_| page(500, FAILED_INSIDE), |answer| answer.unwrap_or_else(no_page))
+    };
+    Finished { call: Some(Box::pin(call)), reads_large_body: false }.await
+}
 
 /// Paths of the Lambda API begin with a date: `/2015-03-31/functions`.
 fn is_lambda_path(path: &str) -> bool {
@@ -236,16 +273,16 @@ fn operation_of(target: Option<&HeaderValue>) -> Option<Operation<'_>> {
 
 /// A call that is finished even when nobody waits for it any more: a client that hangs up must not leave an operation
 /// of several commits half done. It keeps its place among the requests in flight until then.
-struct Finished {
-    call: Option<BoxFuture<'static, Result<Bytes, ApiError>>>,
+struct Finished<T: Send + 'static> {
+    call: Option<BoxFuture<'static, T>>,
     /// The next poll, the first one, reads a large body.
     reads_large_body: bool,
 }
 
-impl Future for Finished {
-    type Output = Result<Bytes, ApiError>;
+impl<T: Send + 'static> Future for Finished<T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<T> {
         let takes_long = std::mem::take(&mut self.reads_large_body);
         let call = self.call.as_mut().expect("invariant: not polled after its end");
         let result = aside(takes_long, || call.as_mut().poll(cx));
@@ -256,7 +293,7 @@ impl Future for Finished {
     }
 }
 
-impl Drop for Finished {
+impl<T: Send + 'static> Drop for Finished<T> {
     fn drop(&mut self) {
         // The server waits for these through the in-flight permits; when the runtime itself ends there is nobody left.
         if let (Some(call), Ok(runtime)) = (self.call.take(), Handle::try_current()) {

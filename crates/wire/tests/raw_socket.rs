@@ -179,6 +179,42 @@ fn health_and_admin_pages() {
     assert!(lambda.text().contains("not built yet"));
 }
 
+/// What changes something below `/_admin/` is guarded as an operation is: by host, origin and content type.
+#[test]
+fn admin_posts_answer_with_the_status_of_their_kind_and_only_to_pages_of_this_machine() {
+    let server = Server::start();
+    let post = |path: &str, headers: &[&str]| {
+        let headers = headers.join("\r\n");
+        format!("POST {path} HTTP/1.1\r\n{headers}\r\ncontent-length: 7\r\n\r\n{{\"a\":1}}")
+    };
+    let (host, json) = ("host: localhost", "content-type: application/json");
+    check(&server, post("/_admin/change", &[host, json]), 409, r#"{"a":1}"#);
+    check(&server, post("/_admin/change", &[host, json, "origin: http://localhost:3000"]), 409, r#"{"a":1}"#);
+    check(&server, post("/_admin/none", &[host, json]), 404, r#"{"Message":"There is no such page."}"#);
+    check(&server, post("/_admin/page", &[host, json]), 404, r#"{"Message":"There is no such page."}"#);
+    let inside = r#"{"Message":"The operation failed inside."}"#;
+    check(&server, post("/_admin/panic", &[host, json]), 500, inside);
+    assert_eq!(server.calls(), 2);
+
+    for foreign in [
+        &["host: evil.example:8000", json] as &[&str],
+        &[host, json, "origin: http://evil.example"],
+        &[host, json, "origin: null"],
+    ] {
+        assert_eq!(server.client().roundtrip(post("/_admin/change", foreign).as_bytes()).status, 403, "{foreign:?}");
+    }
+    // What a form of any page can send without asking first.
+    for form in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        let content_type = format!("content-type: {form}");
+        let reply = server.client().roundtrip(post("/_admin/change", &[host, &content_type]).as_bytes());
+        assert_eq!(reply.status, 400, "{form}");
+    }
+    assert_eq!(server.client().roundtrip(post("/_admin/change", &[host]).as_bytes()).status, 400);
+    let get = "GET /_admin/change HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    check(&server, get, 404, r#"{"Message":"There is no such page."}"#);
+    assert_eq!(server.calls(), 2, "nothing foreign changed anything");
+}
+
 #[test]
 fn health_pages_answer_head_and_no_other_page_is_healthy() {
     let server = Server::start();

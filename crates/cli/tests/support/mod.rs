@@ -229,6 +229,14 @@ impl Tailrace {
         call(self.port, target, body)
     }
 
+    /// Posts JSON to a path, and answers status and body.
+    pub fn post(&self, path: &str, body: &str) -> (u16, String) {
+        let head = "host: localhost\r\nconnection: close\r\ncontent-type: application/json";
+        let answer = exchange(self.port, &format!("POST {path} HTTP/1.1\r\n{head}"), body);
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
     /// Adds 1 to the counter `a`.
     pub fn count(&self) {
         let answer = self.call(
@@ -250,15 +258,19 @@ impl Tailrace {
 
 /// Calls an operation of the server at this port, and answers the body.
 pub fn call(port: u16, target: &str, body: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let request = format!(
+    let head = format!(
         "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.0\r\n\
          x-amz-target: {target}\r\nx-amz-date: 20260101T000000Z\r\nauthorization: AWS4-HMAC-SHA256 Credential=a, \
-         SignedHeaders=host, Signature=0\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
+         SignedHeaders=host, Signature=0"
     );
+    exchange(port, &head, body).split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+fn exchange(port: u16, head: &str, body: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    answer
 }

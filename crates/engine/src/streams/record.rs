@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is made depends only on the record and its stream, so that every reading gives the same bytes.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -127,8 +128,12 @@ impl RecordWriter {
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn record(&self, record: &StreamRecord) -> Result<Record, StoreError> {
+        self.named(self.event_id(record), record)
+    }
+
+    fn named(&self, event_id: EventId, record: &StreamRecord) -> Result<Record, StoreError> {
         Ok(Record {
-            event_id: self.event_id(record),
+            event_id,
             event_name: match record.meta.kind {
                 ChangeKind::Insert => OperationType::Insert,
                 ChangeKind::Modify => OperationType::Modify,
@@ -151,8 +156,37 @@ impl RecordWriter {
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn write_event(&self, record: &StreamRecord, stream_arn: &str, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        let record = self.record(record)?;
-        serde_json::to_writer(out, &EventRecord { record: &record, event_source_arn: stream_arn })
-            .map_err(|e| StoreError::Corrupt(format!("a stream record: {e}")))
+        write_event(&self.record(record)?, stream_arn, out)
+    }
+
+    /// The bytes that [`Self::write_event`] would append: what an event's size is before it is made.
+    ///
+    /// # Errors
+    /// Corrupt, if the stored bytes are no record.
+    pub fn event_bytes(&self, record: &StreamRecord, stream_arn: &str) -> Result<usize, StoreError> {
+        // Every id is as long as any other, so none is computed.
+        let record = self.named(EventId([0; 16]), record)?;
+        let mut counted = Counted(0);
+        write_event(&record, stream_arn, &mut counted)?;
+        Ok(counted.0)
+    }
+}
+
+fn write_event(record: &Record, event_source_arn: &str, out: impl Write) -> Result<(), StoreError> {
+    serde_json::to_writer(out, &EventRecord { record, event_source_arn })
+        .map_err(|e| StoreError::Corrupt(format!("a stream record: {e}")))
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "tests unwrap")]
 
+pub mod engine;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,14 +16,13 @@ use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{AttributeValue, Bucket, Item, Number, RecordNo as Lsn, SequenceNumber};
+use tailrace_core::{AttributeValue, Bucket, FunctionReference, Item, Number, RecordNo, SequenceNumber};
 use tailrace_engine::streams::record::RecordWriter;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_engine::{Db, Settings, ViewType};
-use tailrace_mapping::machine::Outcome;
 use tailrace_mapping::{
-    CreateMapping, Dependencies, Invoker, Mapping, MappingEvent, Mappings, Observer, Parameters, StreamSource, Streams,
-    Timer,
+    CreateMapping, Dependencies, Invoked, Invoker, Mapping, MappingEvent, Mappings, Observer, Parameters, ShardState,
+    ShardStatus, StreamSource, Streams, Timer,
 };
 use tailrace_store::{
     BucketRange, Decision, Engine, ModelEngine, NewImage, ShardNo, StoreError, StreamId, Write, commit,
@@ -66,7 +67,7 @@ impl Timer for TestTimer {
 /// A batch that the function holds.
 pub struct Call {
     pub event: serde_json::Value,
-    reply: oneshot::Sender<Outcome>,
+    reply: oneshot::Sender<Invoked>,
 }
 
 impl Call {
@@ -79,16 +80,16 @@ impl Call {
         self.event["Records"][index]["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned()
     }
 
-    pub fn answer(self, outcome: Outcome) {
+    pub fn answer(self, outcome: Invoked) {
         let _ = self.reply.send(outcome);
     }
 
     pub fn ok(self) {
-        self.answer(Outcome::Answered(Bytes::from_static(b"null")));
+        self.answer(Invoked::Answered(Bytes::from_static(b"null")));
     }
 
     pub fn fail(self) {
-        self.answer(Outcome::FunctionError("ValueError: bad".into()));
+        self.answer(Invoked::FunctionError("ValueError: bad".into()));
     }
 }
 
@@ -107,14 +108,14 @@ impl Invoker for FakeFunction {
         function == "f"
     }
 
-    fn invoke(&self, _function: String, _arn: String, event: Bytes) -> BoxFuture<'static, Outcome> {
+    fn invoke(&self, _function: FunctionReference, event: Bytes) -> BoxFuture<'static, Invoked> {
         assert!(self.panics.lock().pop_front().is_none(), "planted panic");
         let (reply, outcome) = oneshot::channel();
         let event = serde_json::from_slice(&event).unwrap();
         let sent = self.calls.send(Call { event, reply });
         async move {
             match sent {
-                Ok(()) => outcome.await.unwrap_or(Outcome::NotInvoked("nobody answered".into())),
+                Ok(()) => outcome.await.unwrap_or(Invoked::NotInvoked("nobody answered".into())),
                 Err(_) => std::future::pending().await,
             }
         }
@@ -170,12 +171,18 @@ impl Stage {
 
     /// The same, before any mapping runs.
     pub async fn load(store: Arc<ModelEngine>, time: Arc<TestTime>) -> Stage {
+        let engine: Arc<dyn Engine> = store.clone();
+        Stage::load_over(engine, store, time).await
+    }
+
+    /// The same over `engine`, which stands before `store`.
+    pub async fn load_over(engine: Arc<dyn Engine>, store: Arc<ModelEngine>, time: Arc<TestTime>) -> Stage {
         let (sender, calls) = mpsc::unbounded_channel();
         let function = Arc::new(FakeFunction { calls: sender, panics: Mutex::default() });
         let events = Arc::new(Events::default());
         let seed = time.clock.now_ms();
         let mappings = Mappings::load(Dependencies {
-            store: store.clone(),
+            store: engine,
             clock: time.clock.clone(),
             timer: Arc::new(TestTimer(time.clone())),
             rng: Arc::new(SeededRng::new(seed)),
@@ -195,7 +202,7 @@ impl Stage {
         self.mappings.create(request("TRIM_HORIZON", parameters)).await.unwrap()
     }
 
-    pub async fn write(&self, key: &str, value: u64) -> Lsn {
+    pub async fn write(&self, key: &str, value: u64) -> RecordNo {
         write(self.store.as_ref(), key, value).await
     }
 
@@ -215,12 +222,22 @@ impl Stage {
         }
     }
 
+    /// The shards that are worked on, of the only mapping.
+    pub fn shards(&self) -> Vec<ShardStatus> {
+        shards(&self.mappings)
+    }
+
     /// Lets time pass until the function is called.
     pub async fn call_after(&mut self, ms: u64) -> Call {
-        self.until(|mappings| mappings.status()[0].shards.iter().any(|shard| shard.state == "retrying")).await;
+        self.until(|mappings| mappings.status()[0].shards.iter().any(|shard| shard.state == ShardState::Retrying))
+            .await;
         self.time.advance(ms);
         self.call().await
     }
+}
+
+pub fn shards(mappings: &Mappings) -> Vec<ShardStatus> {
+    mappings.status().remove(0).shards
 }
 
 pub fn request(position: &str, parameters: Parameters) -> CreateMapping {
@@ -254,7 +271,7 @@ pub fn append(key: &str) -> Write {
 }
 
 /// Puts an item and its record in one commit.
-pub async fn write(store: &dyn Engine, key: &str, value: u64) -> Lsn {
+pub async fn write(store: &dyn Engine, key: &str, value: u64) -> RecordNo {
     let item = Item::from([
         ("id".to_owned(), AttributeValue::S(key.to_owned())),
         ("v".to_owned(), AttributeValue::N(Number::parse(&value.to_string()).unwrap())),
@@ -269,6 +286,15 @@ pub async fn write(store: &dyn Engine, key: &str, value: u64) -> Lsn {
     committed.receipt.records[0].number
 }
 
+/// Appends a record of the key that nobody can read.
+pub async fn write_damaged(store: &dyn Engine, key: &str) -> RecordNo {
+    let Write::Append { stream, bucket, .. } = append(key) else { unreachable!() };
+    let meta = Bytes::from_static(b"damaged");
+    let damaged = Write::Append { stream, bucket, meta, old: None, new: NewImage::None };
+    let committed = commit(store, &[], &[], |_| Decision::Apply(vec![damaged.clone()], ())).await.unwrap();
+    committed.receipt.records[0].number
+}
+
 /// Closes every open shard; `children`: opens one child for each.
 pub async fn seal(store: &dyn Engine, shard: ShardNo, children: bool) {
     let info = store.shards(STREAM).await.unwrap().into_iter().find(|info| info.shard == shard).unwrap();
@@ -278,8 +304,8 @@ pub async fn seal(store: &dyn Engine, shard: ShardNo, children: bool) {
         .unwrap();
 }
 
-pub fn sequence_number(lsn: Lsn) -> String {
-    SequenceNumber(lsn).to_string()
+pub fn sequence_number(number: RecordNo) -> String {
+    SequenceNumber(number).to_string()
 }
 
 pub async fn record_writer(store: Arc<ModelEngine>, clock: Arc<dyn Clock>) -> RecordWriter {

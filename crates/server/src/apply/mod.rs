@@ -19,6 +19,8 @@ use tailrace_engine::{Caller, Db, ops};
 use tailrace_lambda::Functions;
 
 use crate::functions;
+use tailrace_mapping::MappingError;
+
 use crate::mappings::Mappings;
 use crate::template::{MappingPlan, Plan, Source};
 use record::{Record, RecordedMapping};
@@ -135,11 +137,11 @@ pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(St
         let earlier = before.mappings.iter().find(|old| {
             old.id == mapping.id && old.stream == mapping.stream && !now.mappings.iter().any(|new| is_same(new, old))
         });
-        let failed = |e| format!("mapping {}: {e}", plan.logical_id);
+        let failed = |e: MappingError| format!("mapping {}: {e}", plan.logical_id);
         mappings.ensure(plan, &mapping.stream, earlier.map(|old| old.function.as_str())).await.map_err(failed)?;
     }
     for old in before.mappings.iter().filter(|old| !now.mappings.iter().any(|new| is_same(new, old))) {
-        let failed = |e| format!("mapping {}: {e}", old.id);
+        let failed = |e: MappingError| format!("mapping {}: {e}", old.id);
         if mappings.disable(&old.function, &old.stream).await.map_err(failed)? {
             tell(format!(
                 "mapping {} ({} to {}): no longer in the template: disabled; its position is kept",

@@ -59,8 +59,9 @@ async fn table(server: &Server) -> Value {
 
 /// Function and state of every mapping, sorted.
 async fn mappings(server: &Server) -> Vec<(String, String)> {
-    let reports = server.mappings().report().await.unwrap();
-    let mut seen: Vec<_> = reports.into_iter().map(|report| (report.function, report.state)).collect();
+    let reports = server.mappings().overview().await.unwrap();
+    let mut seen: Vec<_> =
+        reports.into_iter().map(|report| (report.function, report.state.as_str().to_owned())).collect();
     seen.sort();
     seen
 }
@@ -214,7 +215,7 @@ async fn a_mapping_that_left_the_template_is_disabled_and_comes_back_at_its_plac
     let project = Project::new();
     let both = functions_template(&["F=one", "G=two"]);
     let uuids = async |server: &Server| {
-        let mut reports = server.mappings().report().await.unwrap();
+        let mut reports = server.mappings().overview().await.unwrap();
         reports.sort_by(|a, b| a.function.cmp(&b.function));
         reports.into_iter().map(|report| report.uuid).collect::<Vec<_>>()
     };
@@ -242,7 +243,7 @@ async fn a_mapping_that_left_the_template_is_disabled_and_comes_back_at_its_plac
 async fn a_function_that_was_renamed_takes_over_its_mapping() {
     let project = Project::new();
     let uuids = async |server: &Server| {
-        let reports = server.mappings().report().await.unwrap();
+        let reports = server.mappings().overview().await.unwrap();
         reports.into_iter().map(|report| (report.uuid, report.function)).collect::<Vec<_>>()
     };
     let (before, _) = project.run(&functions_template(&["F=old"]), uuids).await;

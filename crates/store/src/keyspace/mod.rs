@@ -16,6 +16,8 @@ mod function;
 mod idempotency;
 mod item;
 mod mapping;
+mod mapping_name;
+mod owner;
 mod parked;
 mod reclaim;
 mod setting;
@@ -38,6 +40,8 @@ pub use function::FunctionKey;
 pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use item::{ItemKey, ItemSet, SortBounds};
 pub use mapping::MappingKey;
+pub use mapping_name::MappingNameKey;
+pub use owner::OwnerKey;
 pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
 pub use setting::SettingKey;
@@ -80,14 +84,18 @@ pub enum KeyKind {
     /// [`IdempotencyKey`]: what was done once and must not be done again, by scope and token.
     Idempotency = 0x0d,
     /// [`CommitKey`]: a commit that had an id. Written by the engines only.
-    Commit = 0x10,
+    Commit = 0x0e,
+    /// [`OwnerKey`]: who delivers a shard of a mapping, under which epoch.
+    Owner = 0x0f,
+    /// [`MappingNameKey`]: the mapping of a stream and a function.
+    MappingName = 0x10,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 15] = [
+    pub const ALL: [KeyKind; 17] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -102,6 +110,8 @@ impl KeyKind {
         KeyKind::DeletedTable,
         KeyKind::Idempotency,
         KeyKind::Commit,
+        KeyKind::Owner,
+        KeyKind::MappingName,
         KeyKind::Item,
     ];
 

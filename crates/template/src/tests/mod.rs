@@ -10,8 +10,8 @@ use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, ProvisionedThroughput,
     StreamSpecification,
 };
-use tailrace_core::ViewType;
 use tailrace_core::key::ScalarType;
+use tailrace_core::{StartingPosition, ViewType};
 
 use super::*;
 

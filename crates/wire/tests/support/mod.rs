@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{ApiError, ErrorCode};
-use tailrace_wire::{Api, Context, Operation, Page, ServeReport, Service, Settings, serve};
+use tailrace_wire::{AdminRequest, Api, Context, Operation, Page, ServeReport, Service, Settings, serve};
 use tokio::sync::oneshot;
 
 pub const AMZ_JSON: &str = "content-type: application/x-amz-json-1.0";
@@ -88,9 +88,19 @@ impl Api for Echo {
         self.0.not_ready.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
-    async fn admin(&self, path: &str, query: Option<&str>) -> Option<Page> {
-        let json = format!(r#"{{"query":"{}"}}"#, query.unwrap_or_default());
-        (path == "/_admin/page").then(|| Page { status: 200, json: json.into() })
+    async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
+        match request {
+            AdminRequest::Get { path: "/_admin/page", query } => {
+                let json = format!(r#"{{"query":"{}"}}"#, query.unwrap_or_default());
+                Some(Page { status: 200, json: json.into() })
+            }
+            AdminRequest::Post { path: "/_admin/change", body } => {
+                self.0.calls.fetch_add(1, SeqCst);
+                Some(Page { status: 409, json: Bytes::copy_from_slice(body) })
+            }
+            AdminRequest::Post { path: "/_admin/panic", .. } => panic!("on purpose"),
+            _ => None,
+        }
     }
 }
 

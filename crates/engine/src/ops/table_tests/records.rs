@@ -74,6 +74,9 @@ async fn a_lambda_event_adds_the_source() {
             true => writer.write_event(record, &arn, &mut out).unwrap(),
             false => serde_json::to_writer(&mut out, &writer.record(record).unwrap()).unwrap(),
         }
+        if event {
+            assert_eq!(writer.event_bytes(record, &arn).unwrap(), out.len(), "measured as it is written");
+        }
         serde_json::from_slice(&out).unwrap()
     };
     let event = write(&record, true);

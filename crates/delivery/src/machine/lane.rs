@@ -5,21 +5,17 @@
 
 use std::collections::VecDeque;
 
-use tailrace_core::RecordNo as Lsn;
-use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
+use tailrace_core::RecordNo;
 
 use super::checkpoint::Attempt;
 use super::types::{InvocationId, Record};
-
-/// Bytes of the event around its records: `{"Records":[` and `]}`.
-const ENVELOPE_BYTES: usize = 14;
 
 /// What the lane is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// The next step may hand out a batch.
     Ready,
-    /// The piece is with the function.
+    /// The piece is with the target.
     Invoking(InvocationId),
     /// The piece is tried again at this monotonic time.
     Retry { at_mono_ms: u64 },
@@ -32,9 +28,9 @@ pub(crate) enum Phase {
 pub(crate) struct Failure {
     /// Failed invocations of the piece since the last progress.
     pub invocations: u32,
-    /// Of these, those since the machine began: after a restart an old failure says nothing of the function as it is now.
+    /// Of these, those since the machine began: after a restart an old failure says nothing of the target as it is now.
     pub invocations_here: u32,
-    /// Times in a row that the function could not be invoked.
+    /// Times in a row that the target could not be invoked.
     pub not_invoked: u32,
     /// When the batch first failed, wall clock.
     pub first_failed_ms: u64,
@@ -58,11 +54,11 @@ pub(crate) struct Lane {
     /// The failing batch of the checkpoint that the lane began with, until its records are read again.
     restoring: Option<Attempt>,
     /// Records up to here were done before the machine began.
-    pub done_before: Lsn,
+    pub done_before: RecordNo,
 }
 
 impl Lane {
-    pub fn new(done_before: Lsn, restoring: Option<Attempt>) -> Self {
+    pub fn new(done_before: RecordNo, restoring: Option<Attempt>) -> Self {
         Self {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -79,10 +75,10 @@ impl Lane {
 
     /// Takes a record that was read; one that was done before is dropped.
     pub fn push(&mut self, record: Record, now_mono_ms: u64) {
-        if record.lsn <= self.done_before {
+        if record.number() <= self.done_before {
             return;
         }
-        self.waiting_bytes += record.event.len();
+        self.waiting_bytes += record.size;
         self.waiting.push_back(record);
         if self.piece.is_empty() {
             self.window_from_mono_ms.get_or_insert(now_mono_ms);
@@ -110,8 +106,8 @@ impl Lane {
     }
 
     /// Every record of the lane up to here is done, if everything up to `read` was read.
-    pub fn done(&self, read: Lsn) -> Lsn {
-        let done = self.oldest().map_or(read, |record| Lsn(record.lsn.0 - 1));
+    pub fn done(&self, read: RecordNo) -> RecordNo {
+        let done = self.oldest().map_or(read, |record| RecordNo(record.number().0 - 1));
         done.max(self.done_before)
     }
 
@@ -121,8 +117,9 @@ impl Lane {
             return self.restoring.clone();
         }
         let failure = self.failure.as_ref()?;
-        let (first, last) = (self.piece.first()?.lsn, self.piece.last()?.lsn);
-        let bisect: Vec<Lsn> = self.later.iter().filter_map(|piece| piece.last()).map(|record| record.lsn).collect();
+        let (first, last) = (self.piece.first()?.number(), self.piece.last()?.number());
+        let bisect: Vec<RecordNo> =
+            self.later.iter().filter_map(|piece| piece.last()).map(|record| record.number()).collect();
         if failure.invocations == 0 && bisect.is_empty() {
             return None;
         }
@@ -131,7 +128,7 @@ impl Lane {
     }
 
     /// The last record of the batch that is to be restored, if it is not yet.
-    pub fn restoring_until(&self) -> Option<Lsn> {
+    pub fn restoring_until(&self) -> Option<RecordNo> {
         self.restoring.as_ref().map(|attempt| attempt.bisect.first().copied().unwrap_or(attempt.last))
     }
 
@@ -159,30 +156,27 @@ impl Lane {
         }
     }
 
-    fn take_up_to(&mut self, end: Lsn) -> Vec<Record> {
-        let count = self.waiting.partition_point(|record| record.lsn <= end);
+    fn take_up_to(&mut self, end: RecordNo) -> Vec<Record> {
+        let count = self.waiting.partition_point(|record| record.number() <= end);
         self.take_waiting(count)
     }
 
     fn take_waiting(&mut self, count: usize) -> Vec<Record> {
         let taken: Vec<Record> = self.waiting.drain(..count).collect();
-        self.waiting_bytes -= taken.iter().map(|record| record.event.len()).sum::<usize>();
+        self.waiting_bytes -= taken.iter().map(|record| record.size).sum::<usize>();
         taken
     }
 
-    /// How many waiting records the next batch takes, and whether it can take no more: BatchSize or the payload's
-    /// bound is reached. A record that is above the bound alone is a batch of its own.
-    fn next_batch(&self, records_max: usize) -> (usize, bool) {
-        // One comma less than records, but a byte of slack is no matter.
-        if self.waiting.len() <= records_max
-            && self.waiting_bytes + self.waiting.len() + ENVELOPE_BYTES <= INVOKE_PAYLOAD_BYTES_MAX
-        {
+    /// How many waiting records the next batch takes, and whether it can take no more: one of its bounds is reached. A
+    /// record that is above the bound of bytes alone is a batch of its own.
+    fn next_batch(&self, records_max: usize, bytes_max: usize) -> (usize, bool) {
+        if self.waiting.len() <= records_max && self.waiting_bytes <= bytes_max {
             return (self.waiting.len(), self.waiting.len() == records_max);
         }
-        let mut bytes = ENVELOPE_BYTES;
+        let mut bytes = 0;
         for (index, record) in self.waiting.iter().enumerate() {
-            bytes += record.event.len() + 1;
-            if index == records_max || (index > 0 && bytes > INVOKE_PAYLOAD_BYTES_MAX) {
+            bytes += record.size;
+            if index == records_max || (index > 0 && bytes > bytes_max) {
                 return (index, true);
             }
         }
@@ -190,12 +184,18 @@ impl Lane {
     }
 
     /// Makes the next batch the piece in hand if it is full, if `flush` asks for it or if its window is over.
-    pub fn take_batch(&mut self, records_max: usize, window_ms: u64, flush: bool, now_mono_ms: u64) {
+    pub fn take_batch(
+        &mut self,
+        (records_max, bytes_max): (usize, usize),
+        window_ms: u64,
+        flush: bool,
+        now_mono_ms: u64,
+    ) {
         debug_assert!(self.piece.is_empty(), "a batch is taken only when none is in hand");
         if self.waiting.is_empty() {
             return;
         }
-        let (count, full) = self.next_batch(records_max);
+        let (count, full) = self.next_batch(records_max, bytes_max);
         if full || flush || self.window_end(window_ms).is_some_and(|end| now_mono_ms >= end) {
             self.piece = self.take_waiting(count);
             self.window_from_mono_ms = None;

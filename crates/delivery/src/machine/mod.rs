@@ -1,22 +1,24 @@
-//! The state machine of one mapping and one shard: `(state, input, now) -> (state, actions)`.
+//! The state machine of one consumer and one shard: `(state, input, now) -> (state, actions)`.
 //!
-//! It decides what is read, which records make a batch, when the function is invoked, what its outcome means, what is
+//! It decides what is read, which records make a batch, when the target is invoked, what its outcome means, what is
 //! given up and parked, and what the checkpoint says. Every rule of docs/spec/event-source-mapping.md 4, 5 and 7 is here.
 //!
 //! Invariants:
-//! - A record leaves the machine only when the function accepted it, or as a parked copy in the commit whose
+//! - A record leaves the machine only when the target accepted it, or as a parked copy in the commit whose
 //!   checkpoint steps over it. The checkpoint never runs ahead of either.
 //! - In a lane one batch is under way at a time and batches are in order; a partition key has one lane.
 //! - A lane hands out a batch only when its last outcome is in a commit that was asked for, and one commit is under
 //!   way at a time: a crash repeats at most, per lane, the batch in flight and the one whose commit is not yet durable.
-//! - What is read ahead, parked and remembered is bounded.
+//! - A record that cannot be read is a barrier for all lanes, since nobody knows its key: nothing behind it is read before it
+//!   is in a commit as a parked copy, and that is asked for only when everything before it is done.
+//! - What is read ahead, parked, parked by one commit and remembered is bounded.
 //!
-//! It reads no clock, draws no random number, and does no I/O. It does not know tables, streams or functions.
+//! It reads no clock, draws no random number, and does no I/O. It does not know tables, streams or targets, and looks into
+//! no record: it knows numbers, times, lanes and sizes.
 
 mod backoff;
 mod checkpoint;
 mod lane;
-mod response;
 mod rules;
 mod types;
 
@@ -25,24 +27,36 @@ mod tests;
 
 pub use checkpoint::{Attempt, CHECKPOINT_VERSION, Checkpoint, CheckpointError, LastResult};
 pub use rules::Rules;
+pub(crate) use types::stored_bytes;
 pub use types::{
-    Action, GiveUp, Input, Invocation, InvocationId, LaneState, LogRead, Now, Outcome, Parked, Record, Status,
+    Action, Damaged, GiveUp, Input, Invocation, InvocationId, LogRead, Now, Outcome, Parked, Record, ShardState, Status,
 };
 
-use lane::{Lane, Phase};
-use response::Verdict;
-use tailrace_core::RecordNo as Lsn;
+use lane::{Failure, Lane, Phase};
 use tailrace_core::limits::{
-    GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
+    BACKOFF_MS_MAX, GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
+    PARKED_COMMIT_BYTES_MAX,
 };
+use tailrace_core::{RecordNo, SequenceNumber};
 
-/// The state machine of a mapping's shard.
+use crate::parked::row_bytes_max;
+
+/// Failed invocations of a batch after which its shard counts as blocked, where no rule will ever give it up and at least
+/// one of them was in this life of the machine: the target may have been mended in between.
+const BLOCKED_AFTER_FAILURES: u32 = 3;
+
+/// Tries in a row to invoke a target that cannot be invoked, after which its shard counts as blocked, where no bound on age
+/// will give the batch up: the machine lacks something, or the target is switched off.
+const BLOCKED_AFTER_NOT_INVOKED: u32 = 3;
+
+/// The state machine of a consumer's shard.
 #[derive(Debug)]
 pub struct ShardMachine {
     rules: Rules,
+    batch_bytes_max: usize,
     lanes: Vec<Lane>,
-    read: Lsn,
-    horizon: Lsn,
+    read: RecordNo,
+    horizon: RecordNo,
     fetching: bool,
     caught_up: bool,
     ended: bool,
@@ -50,6 +64,8 @@ pub struct ShardMachine {
     committing: Option<Checkpoint>,
     dirty: bool,
     to_park: Vec<Parked>,
+    to_park_bytes: u64,
+    damaged: Option<Barrier>,
     parked_records: u64,
     parked_bytes: u64,
     trimmed_gaps: u64,
@@ -61,23 +77,46 @@ pub struct ShardMachine {
     over: bool,
 }
 
+/// The record that cannot be read, and how the shard gets past it.
+#[derive(Debug)]
+struct Barrier {
+    damaged: Damaged,
+    /// It is read again then: the file may have been mended.
+    read_again_mono_ms: u64,
+    /// An operator said that it is to be set aside.
+    skip: bool,
+}
+
+/// Parked records of a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParkedSize {
+    /// How many.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 impl ShardMachine {
-    /// A machine that goes on from `checkpoint`, with so many parked records of the shard on disk.
-    pub fn new(rules: Rules, checkpoint: Checkpoint, parked_records: u64, parked_bytes: u64) -> Self {
+    /// A machine that goes on from `checkpoint`, with `parked` of the shard on disk. A batch has at most `batch_bytes_max`
+    /// of the target's bytes, unless one record alone has more.
+    pub fn new(rules: Rules, batch_bytes_max: usize, checkpoint: Checkpoint, parked: ParkedSize) -> Self {
         let lanes = checkpoint.done.iter().zip(&checkpoint.attempts);
         Self {
             rules,
+            batch_bytes_max,
             lanes: lanes.map(|(done, attempt)| Lane::new(*done, attempt.clone())).collect(),
             read: checkpoint.low_water,
-            horizon: Lsn::ZERO,
+            horizon: RecordNo::ZERO,
             fetching: false,
             caught_up: false,
             ended: false,
             committing: None,
             dirty: false,
             to_park: Vec::new(),
-            parked_records,
-            parked_bytes,
+            to_park_bytes: 0,
+            damaged: None,
+            parked_records: parked.records,
+            parked_bytes: parked.bytes,
             trimmed_gaps: checkpoint.trimmed_gaps,
             last: checkpoint.last.clone(),
             next_invocation: 0,
@@ -99,21 +138,26 @@ impl ShardMachine {
         match input {
             Input::Tick => {}
             Input::Fetched(read) => self.fetched(read, now, &mut actions),
-            Input::Invoked { id, outcome, jitter } => self.invoked(id, outcome, jitter, now, &mut actions),
+            Input::Invoked { id, outcome, jitter } => self.invoked(id, outcome, jitter, now),
             Input::Committed => self.committed(),
             Input::Configure(rules) => {
                 self.rules = rules;
                 self.retry_at_once(true);
             }
             Input::Wake => self.retry_at_once(false),
-            Input::ParkedRemoved { records, bytes } => {
-                self.parked_records = self.parked_records.saturating_sub(records);
-                self.parked_bytes = self.parked_bytes.saturating_sub(bytes);
+            Input::ParkedRemoved(removed) => {
+                self.parked_records = self.parked_records.saturating_sub(removed.records);
+                self.parked_bytes = self.parked_bytes.saturating_sub(removed.bytes);
                 for lane in self.lanes.iter_mut().filter(|lane| lane.phase == Phase::ParkedFull) {
                     lane.phase = Phase::Ready;
                 }
             }
             Input::Horizon(horizon) => self.horizon = self.horizon.max(horizon),
+            Input::SkipDamaged(number) => {
+                if let Some(barrier) = self.damaged.as_mut().filter(|barrier| barrier.damaged.logged.number == number) {
+                    barrier.skip = true;
+                }
+            }
             Input::Stop => self.stopping = true,
         }
         self.settle(now, &mut actions);
@@ -125,6 +169,7 @@ impl ShardMachine {
         if self.over || self.stopping {
             return None;
         }
+        let read_again = self.damaged.as_ref().filter(|_| !self.fetching).map(|barrier| barrier.read_again_mono_ms);
         let lanes = self.lanes.iter().filter(|lane| !lane.unissued);
         lanes
             .filter_map(|lane| match lane.phase {
@@ -134,32 +179,77 @@ impl ShardMachine {
                 Phase::Ready if lane.piece.is_empty() => lane.window_end(self.rules.window_ms),
                 _ => None,
             })
+            .chain(read_again)
             .min()
     }
 
     /// When the first record of the batch in hand becomes too old, as the clocks stood at the last step.
     fn expiry_mono_ms(&self, lane: &Lane) -> Option<u64> {
-        let too_old_ms = lane.piece.first()?.time_ms + self.rules.record_age_ms_max? + 1;
+        let too_old_ms = lane.piece.first()?.time_ms() + self.rules.record_age_ms_max? + 1;
         Some(self.now.mono_ms + too_old_ms.saturating_sub(self.now.wall_ms))
     }
 
     /// The machine as it stands.
     pub fn status(&self) -> Status {
+        let (mut state, mut error) = (ShardState::Idle, None);
+        for lane in &self.lanes {
+            match (lane.phase, &lane.failure) {
+                (Phase::ParkedFull, failure) => {
+                    let text = failure.as_ref().map_or_else(String::new, |failure| failure.error.clone());
+                    (state, error) = (ShardState::Blocked, Some(text));
+                }
+                _ if state == ShardState::Blocked => {}
+                (_, Some(failure)) => (state, error) = (ShardState::Retrying, Some(failure.error.clone())),
+                (Phase::Invoking(_), None) if state == ShardState::Idle => state = ShardState::Invoking,
+                (_, None) => {}
+            }
+        }
+        let lanes_wanted = Some(self.rules.lanes()).filter(|wanted| *wanted != self.lanes.len());
+        if let (Some(wanted), Some(error)) = (lanes_wanted, &mut error) {
+            // Everything behind the failing record waits with it, whatever its lane.
+            error.push_str(&format!(" (ParallelizationFactor becomes {wanted}, and more is read, when this is done)"));
+        }
+        let damaged = self.damaged.as_ref().map(|barrier| &barrier.damaged);
+        if let Some(damaged) = damaged.filter(|_| state != ShardState::Blocked) {
+            state = ShardState::Damaged;
+            error = Some(format!("{} cannot be read: {}", SequenceNumber(damaged.logged.number), damaged.error));
+        }
+        let failures = || self.lanes.iter().filter_map(|lane| lane.failure.as_ref());
+        let pending_records = self.pending_records();
         Status {
             position: self.durable.low_water,
             read: self.read,
             caught_up: self.caught_up,
             ended: self.ended,
-            pending_records: self.lanes.iter().map(Lane::pending_records).sum(),
-            oldest_ms: self.lanes.iter().filter_map(Lane::oldest).map(|record| record.time_ms).min(),
+            pending_records,
+            oldest_ms: self.lanes.iter().filter_map(Lane::oldest).map(Record::time_ms).min(),
             durable: !self.dirty && self.committing.is_none(),
-            lanes: self.lanes.iter().map(|lane| lane_state(lane, &self.rules)).collect(),
-            lanes_wanted: Some(self.rules.lanes()).filter(|wanted| *wanted != self.lanes.len()),
+            state,
+            error,
+            failed: failures().map(|failure| failure.invocations).max().unwrap_or(0),
+            not_invoked: failures().map(|failure| failure.not_invoked).max().unwrap_or(0),
+            blocked: self.lanes.iter().any(|lane| self.is_blocked(lane)) || (damaged.is_some() && pending_records == 0),
+            damaged: damaged.map(|damaged| damaged.logged.number),
+            lanes_wanted,
             parked_records: self.parked_records,
             parked_bytes: self.parked_bytes,
             trimmed_gaps: self.trimmed_gaps,
             last: self.last.clone(),
         }
+    }
+
+    /// No rule will ever end what holds the lane up.
+    fn is_blocked(&self, lane: &Lane) -> bool {
+        let for_good = |failure: &Failure| {
+            let fails = failure.invocations >= BLOCKED_AFTER_FAILURES && failure.invocations_here > 0;
+            (!self.rules.bounded() && fails)
+                || (self.rules.record_age_ms_max.is_none() && failure.not_invoked >= BLOCKED_AFTER_NOT_INVOKED)
+        };
+        lane.phase == Phase::ParkedFull || lane.failure.as_ref().is_some_and(for_good)
+    }
+
+    fn pending_records(&self) -> usize {
+        self.lanes.iter().map(Lane::pending_records).sum()
     }
 
     fn fetched(&mut self, read: LogRead, now: Now, actions: &mut Vec<Action>) {
@@ -171,84 +261,73 @@ impl ShardMachine {
             actions.push(Action::Trimmed { after: self.read, horizon: read.horizon });
             self.trimmed_gaps += 1;
             self.dirty = true;
-            self.read = Lsn(read.horizon.0 - 1);
+            self.read = RecordNo(read.horizon.0 - 1);
         }
         let lanes = self.lanes.len() as u64;
         for record in read.records {
-            debug_assert!(record.lsn > self.read, "records are read in order");
-            self.read = record.lsn;
+            debug_assert!(record.number() > self.read, "records are read in order");
+            self.read = record.number();
             let lane = (record.key_hash % lanes) as usize;
             self.lanes[lane].push(record, now.mono_ms);
         }
         self.read = self.read.max(read.next);
         self.ended = read.ended;
+        let asked = self.damaged.take().filter(|barrier| barrier.skip).map(|barrier| barrier.damaged.logged.number);
+        self.damaged = read.damaged.map(|mut damaged| {
+            damaged.error = bounded_error(damaged.error);
+            let skip = asked == Some(damaged.logged.number);
+            Barrier { damaged, read_again_mono_ms: now.mono_ms + BACKOFF_MS_MAX, skip }
+        });
     }
 
-    fn invoked(&mut self, id: InvocationId, outcome: Outcome, jitter: u32, now: Now, actions: &mut Vec<Action>) {
+    fn invoked(&mut self, id: InvocationId, outcome: Outcome, jitter: u32, now: Now) {
         let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Invoking(id)) else {
             return;
         };
         lane.phase = Phase::Ready;
-        let verdict = match outcome {
-            Outcome::Answered(payload) if self.rules.report_failures => response::read(&payload, &lane.piece),
-            Outcome::Answered(_) => Verdict::AllDone,
-            Outcome::FunctionError(error) => Verdict::AllFailed(error),
-            // A stop refuses what waits; that says nothing about the function.
-            Outcome::NotInvoked(_) if self.stopping => return,
-            Outcome::NotInvoked(error) => {
-                // No retry is spent and no checkpoint needed: nothing was tried.
-                let failure = lane.failure_mut(now.wall_ms);
-                failure.not_invoked = failure.not_invoked.saturating_add(1);
-                failure.error = bounded_error(error);
-                let error = Some(failure.error.clone());
-                self.last = Some(LastResult { at_ms: now.wall_ms, error, not_invoked: true });
-                let at_mono_ms = now.mono_ms + backoff::delay_ms(failure.not_invoked, jitter);
-                lane.phase = Phase::Retry { at_mono_ms };
+        if let Outcome::NotInvoked(error) = outcome {
+            // A stop refuses what waits; that says nothing about the target.
+            if self.stopping {
                 return;
             }
-        };
+            // No retry is spent and no checkpoint needed: nothing was tried.
+            let failure = lane.failure_mut(now.wall_ms);
+            failure.not_invoked = failure.not_invoked.saturating_add(1);
+            failure.error = bounded_error(error);
+            let error = Some(failure.error.clone());
+            self.last = Some(LastResult { at_ms: now.wall_ms, error, not_invoked: true });
+            let at_mono_ms = now.mono_ms + backoff::delay_ms(failure.not_invoked, jitter);
+            lane.phase = Phase::Retry { at_mono_ms };
+            return;
+        }
         self.dirty = true;
         lane.unissued = true;
-        let error = match verdict {
-            Verdict::AllDone | Verdict::NotJson => {
-                if verdict == Verdict::NotJson {
-                    actions.push(Action::AnswerIgnored);
-                }
-                let count = lane.piece.len();
-                lane.remove_done(count, now.mono_ms);
-                self.last = Some(LastResult { at_ms: now.wall_ms, error: None, not_invoked: false });
-                return;
-            }
-            Verdict::FailedFrom(index) => {
-                let error = String::from("the function reported failed records");
-                let failure = lane.failure_mut(now.wall_ms);
-                failure.error.clone_from(&error);
-                failure.not_invoked = 0;
-                if index > 0 {
-                    // Progress: the remainder has all its attempts before it, and is tried at once.
-                    failure.invocations = 0;
-                    lane.remove_done(index, now.mono_ms);
-                } else {
-                    lane.phase = count_failure(&self.rules, lane, jitter, now);
-                }
-                error
-            }
-            Verdict::AllFailed(error) => {
-                let error = bounded_error(error);
-                let splits = self.rules.bisect && lane.piece.len() > 1;
-                let failure = lane.failure_mut(now.wall_ms);
-                failure.error.clone_from(&error);
-                failure.not_invoked = 0;
-                if splits {
-                    // Splitting spends no attempt. It ends by itself, so it needs no back-off.
-                    failure.invocations = 0;
-                    lane.bisect();
-                } else {
-                    lane.phase = count_failure(&self.rules, lane, jitter, now);
-                }
-                error
-            }
+        let (done, error) = match outcome {
+            Outcome::Done => (lane.piece.len(), None),
+            Outcome::FailedFrom { index, error } => (index, Some((error, false))),
+            Outcome::Failed(error) | Outcome::NotInvoked(error) => (0, Some((error, true))),
         };
+        let Some((error, may_split)) = error else {
+            lane.remove_done(done, now.mono_ms);
+            self.last = Some(LastResult { at_ms: now.wall_ms, error: None, not_invoked: false });
+            return;
+        };
+        let error = bounded_error(error);
+        let records = lane.piece.len();
+        let failure = lane.failure_mut(now.wall_ms);
+        failure.error.clone_from(&error);
+        failure.not_invoked = 0;
+        if may_split && self.rules.bisect && records > 1 {
+            // Splitting spends no attempt. It ends by itself, so it needs no back-off.
+            failure.invocations = 0;
+            lane.bisect();
+        } else if (1..records).contains(&done) {
+            // Progress: the remainder has all its attempts before it, and is tried at once.
+            failure.invocations = 0;
+            lane.remove_done(done, now.mono_ms);
+        } else {
+            lane.phase = count_failure(&self.rules, lane, jitter, now);
+        }
         self.last = Some(LastResult { at_ms: now.wall_ms, error: Some(error), not_invoked: false });
     }
 
@@ -259,6 +338,9 @@ impl ShardMachine {
     }
 
     fn retry_at_once(&mut self, also_parked_full: bool) {
+        if let Some(barrier) = &mut self.damaged {
+            barrier.read_again_mono_ms = self.now.mono_ms;
+        }
         for lane in &mut self.lanes {
             match lane.phase {
                 Phase::Retry { .. } => lane.phase = Phase::Ready,
@@ -272,6 +354,7 @@ impl ShardMachine {
     fn settle(&mut self, now: Now, actions: &mut Vec<Action>) {
         loop {
             self.change_lanes();
+            self.set_damaged_aside(now);
             self.issue_commit(actions);
             let mut parked = false;
             if !self.stopping {
@@ -291,6 +374,30 @@ impl ShardMachine {
             self.over = true;
             actions.push(Action::Stopped);
         }
+    }
+
+    /// Steps over the damaged record as an operator wants it, when everything before it is done: only then does the checkpoint
+    /// cover it, so that no restart meets it again.
+    fn set_damaged_aside(&mut self, now: Now) {
+        if self.stopping || self.fetching || self.pending_records() > 0 {
+            return;
+        }
+        let Some(Barrier { damaged, .. }) = self.damaged.take_if(|barrier| barrier.skip) else { return };
+        let Damaged { logged, error } = damaged;
+        self.read = logged.number;
+        self.parked_records += 1;
+        self.parked_bytes += stored_bytes(&logged);
+        let (reason, invocations, first_failed_ms, parked_ms) = (GiveUp::Damaged, 0, None, now.wall_ms);
+        self.push_parked(Parked { logged, reason, error, invocations, first_failed_ms, parked_ms });
+        for lane in &mut self.lanes {
+            lane.unissued = true;
+        }
+    }
+
+    fn push_parked(&mut self, parked: Parked) {
+        self.to_park_bytes += row_bytes_max(&parked.logged, &parked.error);
+        self.to_park.push(parked);
+        self.dirty = true;
     }
 
     /// The number of lanes changes only when the old lanes are empty: who did what is then the same question for all.
@@ -316,7 +423,7 @@ impl ShardMachine {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        let done: Vec<Lsn> = self.lanes.iter().map(|lane| lane.done(self.read)).collect();
+        let done: Vec<RecordNo> = self.lanes.iter().map(|lane| lane.done(self.read)).collect();
         let low_water = done.iter().copied().min().unwrap_or(self.read);
         let mut checkpoint = Checkpoint::starting_after(low_water, done.len() as u16);
         checkpoint.done = done;
@@ -345,6 +452,7 @@ impl ShardMachine {
             lane.unissued = false;
         }
         self.committing = Some(checkpoint.clone());
+        self.to_park_bytes = 0;
         actions.push(Action::Commit { checkpoint, parked: std::mem::take(&mut self.to_park) });
     }
 
@@ -369,7 +477,8 @@ impl ShardMachine {
             lane.restore(now.mono_ms);
         }
         if lane.piece.is_empty() {
-            lane.take_batch(self.rules.batch_records_max, self.rules.window_ms, flush, now.mono_ms);
+            let bounds = (self.rules.batch_records_max, self.batch_bytes_max);
+            lane.take_batch(bounds, self.rules.window_ms, flush, now.mono_ms);
         }
         if lane.piece.is_empty() {
             return false;
@@ -395,9 +504,9 @@ impl ShardMachine {
     fn expired(&self, index: usize, now: Now) -> usize {
         let lane = &self.lanes[index];
         let too_old = |record: &&Record| {
-            let age_ms = now.wall_ms.saturating_sub(record.time_ms);
+            let age_ms = now.wall_ms.saturating_sub(record.time_ms());
             self.rules.record_age_ms_max.is_some_and(|max| age_ms > max)
-                || (lane.failure.is_some() && record.lsn < self.horizon)
+                || (lane.failure.is_some() && record.number() < self.horizon)
         };
         lane.piece.iter().take_while(too_old).count()
     }
@@ -405,7 +514,11 @@ impl ShardMachine {
     /// Nothing more can be gathered for a batch, or need not be.
     fn flush(&self) -> bool {
         let no_window = self.rules.window_ms == 0 && self.caught_up;
-        no_window || self.ended || self.read_ahead_full() || self.lanes.len() != self.rules.lanes()
+        no_window
+            || self.ended
+            || self.damaged.is_some()
+            || self.read_ahead_full()
+            || self.lanes.len() != self.rules.lanes()
     }
 
     fn read_ahead_full(&self) -> bool {
@@ -416,38 +529,46 @@ impl ShardMachine {
     /// Sets the first `count` records of the lane's batch aside, as far as there is room. True: at least one.
     fn park(&mut self, index: usize, count: usize, reason: GiveUp, now: Now) -> bool {
         let lane = &mut self.lanes[index];
+        let (error, invocations, first_failed_ms) = match &lane.failure {
+            Some(failure) => (failure.error.clone(), failure.invocations.max(1), Some(failure.first_failed_ms)),
+            None => (String::new(), 1, None),
+        };
         let (mut records, mut bytes, mut fitting) = (self.parked_records, self.parked_bytes, 0);
+        let mut commit_bytes = self.to_park_bytes;
+        let mut lot_is_full = false;
         for record in &lane.piece[..count] {
+            commit_bytes += row_bytes_max(&record.logged, &error);
+            if commit_bytes > PARKED_COMMIT_BYTES_MAX && (fitting > 0 || !self.to_park.is_empty()) {
+                // The rest goes into the next commit.
+                break;
+            }
             records += 1;
-            bytes += record.event.len() as u64;
-            if records > self.rules.parked_records_max || bytes > self.rules.parked_bytes_max {
+            bytes += record.stored_bytes();
+            lot_is_full = records > self.rules.parked_records_max || bytes > self.rules.parked_bytes_max;
+            if lot_is_full {
                 break;
             }
             (self.parked_records, self.parked_bytes, fitting) = (records, bytes, fitting + 1);
         }
-        if fitting < count {
+        if lot_is_full {
             lane.phase = Phase::ParkedFull;
-        } else if count == lane.piece.len() {
+        } else if fitting == lane.piece.len() {
             lane.phase = Phase::Ready;
         }
         if fitting == 0 {
             return false;
         }
-        let failure = lane.failure.clone();
-        let (error, invocations, first_failed_ms) = match failure {
-            Some(failure) => (failure.error, failure.invocations.max(1), Some(failure.first_failed_ms)),
-            None => (String::new(), 1, None),
-        };
         for record in lane.remove_done(fitting, now.mono_ms) {
-            let (error, parked_ms) = (error.clone(), now.wall_ms);
-            self.to_park.push(Parked { record, reason, error, invocations, first_failed_ms, parked_ms });
+            let (logged, error, parked_ms) = (record.logged, error.clone(), now.wall_ms);
+            self.push_parked(Parked { logged, reason, error, invocations, first_failed_ms, parked_ms });
         }
-        self.dirty = true;
         true
     }
 
     fn fetch(&mut self, actions: &mut Vec<Action>) {
-        if self.fetching || self.ended || self.stopping {
+        let stands_before_damage =
+            self.damaged.as_ref().is_some_and(|barrier| self.now.mono_ms < barrier.read_again_mono_ms);
+        if self.fetching || self.ended || self.stopping || stands_before_damage {
             return;
         }
         // A batch that is to be restored is read whole whatever the bounds say now: it was within them once.
@@ -457,7 +578,11 @@ impl ShardMachine {
         } else {
             self.lanes.iter().any(|lane| lane.done_before > self.read)
         };
-        if restoring || wanted {
+        if !restoring && !wanted {
+            if let Some(barrier) = &mut self.damaged {
+                barrier.read_again_mono_ms = self.now.mono_ms + BACKOFF_MS_MAX;
+            }
+        } else {
             self.fetching = true;
             actions.push(Action::Fetch {
                 after: self.read,
@@ -481,36 +606,10 @@ fn count_failure(rules: &Rules, lane: &mut Lane, jitter: u32, now: Now) -> Phase
     Phase::Retry { at_mono_ms: now.mono_ms + backoff::delay_ms(failure.invocations, jitter) }
 }
 
-/// What the answer for `records` says has failed under ReportBatchItemFailures; `None`: nothing.
-pub(crate) fn failed_records(payload: &[u8], records: &[Record]) -> Option<String> {
-    match response::read(payload, records) {
-        Verdict::AllDone | Verdict::NotJson => None,
-        Verdict::FailedFrom(_) => Some("the function reported failed records".into()),
-        Verdict::AllFailed(error) => Some(error),
-    }
-}
-
 fn bounded_error(mut error: String) -> String {
     if error.len() > MAPPING_ERROR_BYTES_MAX {
         error.truncate(error.floor_char_boundary(MAPPING_ERROR_BYTES_MAX));
         error.push('…');
     }
     error
-}
-
-fn lane_state(lane: &Lane, rules: &Rules) -> LaneState {
-    let error = || lane.failure.as_ref().map_or_else(String::new, |failure| failure.error.clone());
-    match (lane.phase, &lane.failure) {
-        (Phase::ParkedFull, _) => LaneState::ParkedFull { error: error() },
-        (_, Some(failure)) => LaneState::Retrying {
-            failed: failure.invocations,
-            failed_here: failure.invocations_here,
-            not_invoked: failure.not_invoked,
-            bounded: rules.bounded(),
-            ages: rules.record_age_ms_max.is_some(),
-            error: error(),
-        },
-        (Phase::Invoking(_), None) => LaneState::Invoking,
-        (Phase::Ready | Phase::Retry { .. }, None) => LaneState::Waiting,
-    }
 }

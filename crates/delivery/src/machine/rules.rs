@@ -1,4 +1,4 @@
-//! The rules of a mapping, as its state machines need them. Their AWS names and ranges are the runner's business.
+//! The rules of a consumer, as its state machines need them. Their ranges are the business of whoever configures one.
 
 use serde::{Deserialize, Serialize};
 use tailrace_core::limits;
@@ -18,8 +18,6 @@ pub struct Rules {
     pub record_age_ms_max: Option<u64>,
     /// BisectBatchOnFunctionError.
     pub bisect: bool,
-    /// FunctionResponseTypes holds ReportBatchItemFailures.
-    pub report_failures: bool,
     /// Most parked records of the shard.
     pub parked_records_max: u64,
     /// Most bytes of parked records of the shard.
@@ -27,7 +25,7 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// What a mapping has that names nothing. Source: docs/spec/event-source-mapping.md 2.
+    /// What a consumer has that names nothing. Source: docs/spec/event-source-mapping.md 2.
     fn default() -> Self {
         Self {
             batch_records_max: 100,
@@ -36,7 +34,6 @@ impl Default for Rules {
             retries_max: None,
             record_age_ms_max: None,
             bisect: false,
-            report_failures: false,
             parked_records_max: limits::PARKED_RECORDS_MAX,
             parked_bytes_max: limits::PARKED_BYTES_MAX,
         }

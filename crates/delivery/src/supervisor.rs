@@ -1,4 +1,4 @@
-//! The supervisor of one mapping: a task for each shard whose parent is finished, and never a dead one in silence.
+//! The supervisor of one consumer: a task for each shard whose parent is finished, and never a dead one in silence.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -10,21 +10,23 @@ use tailrace_store::{ShardNo, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::shard::{self, End};
-use super::{Control, Shared, Work, rows};
+use crate::checkpoints;
+use crate::consumer::{Control, Core};
+use crate::observer::{DeliveryEvent, Shard};
+use crate::shard::{self, End};
 
-/// Runs the mapping until it is told to stop. Failures are told and tried again with back-off.
-pub(super) async fn run(shared: Arc<Shared>, work: Arc<Work>, mut control: watch::Receiver<Control>) {
+/// Runs the consumer until it is told to stop. Failures are told and tried again with back-off.
+pub(crate) async fn run(core: Arc<Core>, mut control: watch::Receiver<Control>) {
     let mut shards = Shards { tasks: JoinSet::new(), running: BTreeSet::new() };
     let mut failures = 0;
     loop {
-        match shards.run(&shared, &work, &mut control).await {
+        match shards.run(&core, &mut control).await {
             Ok(()) | Err(StoreError::Closed) => break,
             Err(error) => {
                 failures += 1;
-                shared.trouble(&work, None, format!("cannot look for shards: {error}"));
+                core.trouble(None, format!("cannot look for shards: {error}"));
                 tokio::select! {
-                    () = shared.pause(failures) => {}
+                    () = core.context.pause(failures) => {}
                     _ = control.wait_for(|control| control.stop) => {}
                 }
             }
@@ -35,37 +37,36 @@ pub(super) async fn run(shared: Arc<Shared>, work: Arc<Work>, mut control: watch
 }
 
 struct Shards {
-    tasks: JoinSet<(ShardNo, End)>,
+    tasks: JoinSet<(Shard, End)>,
     running: BTreeSet<ShardNo>,
 }
 
 impl Shards {
-    async fn run(
-        &mut self,
-        shared: &Arc<Shared>,
-        work: &Arc<Work>,
-        control: &mut watch::Receiver<Control>,
-    ) -> Result<(), StoreError> {
+    async fn run(&mut self, core: &Arc<Core>, control: &mut watch::Receiver<Control>) -> Result<(), StoreError> {
         loop {
             let stop = control.borrow_and_update().stop;
             if !stop {
-                self.start_ready(shared, work, control).await?;
+                self.start_ready(core, control).await?;
             } else if self.tasks.is_empty() {
                 return Ok(());
             }
             tokio::select! {
                 Some(joined) = self.tasks.join_next() => {
                     let Ok((shard, end)) = joined else { continue };
-                    self.running.remove(&shard);
-                    work.shown.lock().remove(&shard);
+                    self.running.remove(&shard.no);
+                    core.machines.lock().remove(&shard.no);
                     match end {
                         End::Finished => {
-                            work.finished.lock().insert(shard);
+                            core.finished.lock().insert(shard.no);
+                        }
+                        End::TakenOver => {
+                            core.elsewhere.lock().insert(shard.no);
+                            core.tell(DeliveryEvent::TakenOver { shard });
                         }
                         End::Gone => return Ok(()),
                         End::Stopped => {}
                     }
-                    shared.changed();
+                    core.context.changed();
                 }
                 changed = control.changed() => {
                     if changed.is_err() {
@@ -77,40 +78,31 @@ impl Shards {
     }
 
     /// Starts every shard that is not finished and whose parent is: a child comes after its parent.
-    async fn start_ready(
-        &mut self,
-        shared: &Arc<Shared>,
-        work: &Arc<Work>,
-        control: &watch::Receiver<Control>,
-    ) -> Result<(), StoreError> {
-        let shards = shared.store.shards(work.source.id).await?;
-        let checkpoints = rows::checkpoints(shared.store.as_ref(), work.id).await?;
+    async fn start_ready(&mut self, core: &Arc<Core>, control: &watch::Receiver<Control>) -> Result<(), StoreError> {
+        let store = core.context.store.as_ref();
+        let shards = store.shards(core.source.stream).await?;
+        let checkpoints = checkpoints::all(store, core.id).await?;
         let finished: BTreeSet<ShardNo> =
             checkpoints.iter().filter(|(_, checkpoint)| checkpoint.finished).map(|(shard, _)| *shard).collect();
         let listed: BTreeSet<ShardNo> = shards.iter().map(|info| info.shard).collect();
         for info in &shards {
             let after_parent = info.parent.is_none_or(|p| finished.contains(&p) || !listed.contains(&p));
-            let shard = info.shard;
-            if after_parent && !finished.contains(&shard) && self.running.insert(shard) {
-                self.tasks.spawn(keep_running(shared.clone(), work.clone(), shard, control.clone()));
+            let is_over = finished.contains(&info.shard) || core.elsewhere.lock().contains(&info.shard);
+            if after_parent && !is_over && self.running.insert(info.shard) {
+                self.tasks.spawn(keep_running(core.clone(), Shard::of(info), control.clone()));
             }
         }
-        *work.finished.lock() = finished;
-        shared.changed();
+        *core.finished.lock() = finished;
+        core.context.changed();
         Ok(())
     }
 }
 
-async fn keep_running(
-    shared: Arc<Shared>,
-    work: Arc<Work>,
-    shard: ShardNo,
-    mut control: watch::Receiver<Control>,
-) -> (ShardNo, End) {
+async fn keep_running(core: Arc<Core>, shard: Shard, mut control: watch::Receiver<Control>) -> (Shard, End) {
     let mut failures = 0;
     loop {
-        let from_ms = shared.mono_ms();
-        let run = AssertUnwindSafe(shard::run(shared.clone(), work.clone(), shard, control.clone()));
+        let from_ms = core.context.mono_ms();
+        let run = AssertUnwindSafe(shard::run(core.clone(), shard.clone(), control.clone()));
         let error = match run.catch_unwind().await {
             Ok(Ok(end)) => return (shard, end),
             Ok(Err(StoreError::Closed)) => return (shard, End::Stopped),
@@ -123,10 +115,10 @@ async fn keep_running(
             }
         };
         // A task that ran for long failed of something new: its pauses begin again with the shortest.
-        failures = if shared.mono_ms() - from_ms > BACKOFF_MS_MAX { 1 } else { failures + 1 };
-        shared.trouble(&work, Some(shard), error);
+        failures = if core.context.mono_ms() - from_ms > BACKOFF_MS_MAX { 1 } else { failures + 1 };
+        core.trouble(Some(&shard), error);
         tokio::select! {
-            () = shared.pause(failures) => {}
+            () = core.context.pause(failures) => {}
             _ = control.wait_for(|control| control.stop) => return (shard, End::Stopped),
         }
     }

@@ -6,13 +6,11 @@ use std::collections::HashMap;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tailrace_core::SequenceNumber;
-
-use super::types::Record;
+use tailrace_core::{RecordNo, SequenceNumber};
 
 /// What the answer says about the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(super) enum Verdict {
     /// Every record is done.
     AllDone,
     /// The answer is no JSON. Every record counts as done, but somebody ought to know.
@@ -23,8 +21,8 @@ pub(crate) enum Verdict {
     AllFailed(String),
 }
 
-/// Reads `payload`, the answer for the batch `records`.
-pub(crate) fn read(payload: &[u8], records: &[Record]) -> Verdict {
+/// Reads `payload`, the answer for the batch of the records with these numbers, in their order.
+pub(super) fn read(payload: &[u8], records: &[RecordNo]) -> Verdict {
     if payload.trim_ascii().is_empty() {
         return Verdict::AllDone;
     }
@@ -114,10 +112,10 @@ fn with_nulls(payload: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-fn index_of(identifier: &str, records: &[Record]) -> Option<usize> {
+fn index_of(identifier: &str, records: &[RecordNo]) -> Option<usize> {
     let number = SequenceNumber::parse(identifier)?;
     // Parsing clamps foreign numbers, so the text has to be the record's own.
-    let index = records.binary_search_by_key(&number.0, |record| record.lsn).ok()?;
+    let index = records.binary_search(&number.0).ok()?;
     (number.to_string() == identifier).then_some(index)
 }
 
@@ -127,4 +125,78 @@ fn shortened(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: [RecordNo; 3] = [RecordNo(2), RecordNo(3), RecordNo(4)];
+
+    fn id(number: u64) -> String {
+        SequenceNumber(RecordNo(number)).to_string()
+    }
+
+    /// The records that come again.
+    fn retried(payload: &str) -> &'static [RecordNo] {
+        match read(payload.as_bytes(), &BATCH) {
+            Verdict::AllDone | Verdict::NotJson => &[],
+            Verdict::FailedFrom(index) => [&BATCH as &[RecordNo], &[RecordNo(3), RecordNo(4)], &[RecordNo(4)]][index],
+            Verdict::AllFailed(_) => &BATCH,
+        }
+    }
+
+    /// 7.4, every row.
+    #[test]
+    fn what_a_response_means() {
+        let one = |member: &str, value: &str| format!(r#"{{"batchItemFailures":[{{"{member}":{value}}}]}}"#);
+        let two =
+            format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{}"}},{{"itemIdentifier":"{}"}}]}}"#, id(4), id(3));
+        let all: &[u64] = &[2, 3, 4];
+        let cases: Vec<(String, &[u64])> = vec![
+            ("null".into(), &[]),
+            ("\"\"".into(), &[]),
+            ("{}".into(), &[]),
+            ("[]".into(), &[]),
+            (String::new(), &[]),
+            ("not json".into(), &[]),
+            (r#"{"other":1}"#.into(), &[]),
+            (r#"{"batchItemFailures":[]}"#.into(), &[]),
+            (r#"{"batchItemFailures":null}"#.into(), &[]),
+            (one("itemIdentifier", &format!("\"{}\"", id(3))), &[3, 4]),
+            (two, &[3, 4]),
+            (one("itemIdentifier", &format!("\"{}\"", id(9))), all),
+            (one("itemIdentifier", &id(3)), all),
+            (one("itemIdentifier", "\"\""), all),
+            (one("itemIdentifier", "null"), all),
+            (one("itemIdentifer", &format!("\"{}\"", id(3))), all),
+            (r#"{"batchItemFailures":["x"]}"#.into(), all),
+            (r#"{"batchItemFailures":3}"#.into(), all),
+        ];
+        for (payload, expected) in cases {
+            let numbers: Vec<u64> = retried(&payload).iter().map(|number| number.0).collect();
+            assert_eq!(numbers, expected, "{payload}");
+        }
+    }
+
+    /// 7.4, "not JSON": success, and somebody is told. NaN and Infinity, as Python writes them, do not hide a reported failure.
+    #[test]
+    fn an_answer_that_is_no_json_is_told() {
+        let failed = format!(r#""batchItemFailures":[{{"itemIdentifier":"{}"}}]"#, id(3));
+        for (payload, count, told) in [
+            (format!(r#"{{{failed},"x":NaN}}"#), 2, false),
+            (format!(r#"{{"y":[-Infinity,Infinity, 1.5],{failed}}}"#), 2, false),
+            (format!(r#"{{"NaN":"\\\"NaN",{failed},"x":NaN}}"#), 2, false),
+            (format!(r#"{{"deep":{}{},{failed}}}"#, "[".repeat(5000), "]".repeat(5000)), 2, false),
+            (r#"{"score":NaN}"#.into(), 0, false),
+            ("\"NaN\"".into(), 0, false),
+            (" ".into(), 0, false),
+            (format!("{{{failed}"), 0, true),
+            ("not json".into(), 0, true),
+            ("\"open \\".into(), 0, true),
+        ] {
+            assert_eq!(retried(&payload), &BATCH[3 - count..], "{payload}");
+            assert_eq!(read(payload.as_bytes(), &BATCH) == Verdict::NotJson, told, "{payload}");
+        }
+    }
 }

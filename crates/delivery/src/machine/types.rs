@@ -1,9 +1,9 @@
 //! The words between the state machine and whoever runs it: records, inputs, actions, outcomes, status.
 //! Plain data; the rules are in the sibling modules.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::RecordNo as Lsn;
+use tailrace_core::RecordNo;
+use tailrace_store::LogRecord;
 
 use super::checkpoint::Checkpoint;
 
@@ -17,17 +17,47 @@ pub struct Now {
     pub mono_ms: u64,
 }
 
-/// A stream record, ready to be handed to a function.
+/// A stream record as the machine sees it: number, time, lane and sizes. What it says is opaque here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its number.
-    pub lsn: Lsn,
-    /// When it was committed, wall-clock milliseconds.
-    pub time_ms: u64,
     /// A hash of its partition key that is the same in every run: it chooses the lane.
     pub key_hash: u64,
-    /// Its JSON as the function sees it: one element of the event's `Records`.
-    pub event: Bytes,
+    /// What it adds to a batch, in the target's bytes.
+    pub size: usize,
+    /// The log's record.
+    pub logged: LogRecord,
+}
+
+impl Record {
+    /// Its number.
+    pub fn number(&self) -> RecordNo {
+        self.logged.number
+    }
+
+    /// When it was committed, wall-clock milliseconds.
+    pub fn time_ms(&self) -> u64 {
+        self.logged.time_ms
+    }
+
+    /// The bytes that it takes when it is parked.
+    pub fn stored_bytes(&self) -> u64 {
+        stored_bytes(&self.logged)
+    }
+}
+
+/// The bytes of a record of the log.
+pub(crate) fn stored_bytes(logged: &LogRecord) -> u64 {
+    let images = logged.old.iter().chain(&logged.new).map(|image| image.len()).sum::<usize>();
+    (logged.meta.len() + images) as u64
+}
+
+/// A record that cannot be read: nothing behind it is read before it is readable again, trimmed, or set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// What the log holds of it.
+    pub logged: LogRecord,
+    /// What is wrong with it.
+    pub error: String,
 }
 
 /// What was read from the shard's log.
@@ -36,23 +66,32 @@ pub struct LogRead {
     /// The records, in order.
     pub records: Vec<Record>,
     /// Read on after this number.
-    pub next: Lsn,
+    pub next: RecordNo,
     /// More could have been read at once.
     pub more: bool,
     /// The shard is sealed and holds nothing behind `next`.
     pub ended: bool,
     /// Numbers below this one are trimmed.
-    pub horizon: Lsn,
+    pub horizon: RecordNo,
+    /// The record right behind `next`, which cannot be read.
+    pub damaged: Option<Damaged>,
 }
 
-/// How an invocation ended.
+/// How an invocation of the target ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The function answered, with this payload.
-    Answered(Bytes),
-    /// The function failed: an exception, a timeout, a crash, an error of its initialisation. The text says which.
-    FunctionError(String),
-    /// The function was not run: throttled, missing, not startable. Spends no retry.
+    /// Every record of the batch is done.
+    Done,
+    /// The records before this index are done, the others are not.
+    FailedFrom {
+        /// The first record that is not done.
+        index: usize,
+        /// Why.
+        error: String,
+    },
+    /// Nothing of the batch counts as done. The text says why.
+    Failed(String),
+    /// Nothing was tried: no room, not startable, switched off. Spends no retry.
     NotInvoked(String),
 }
 
@@ -76,17 +115,14 @@ pub enum Input {
     Committed,
     /// The rules changed; what waits to be retried is retried at once.
     Configure(super::Rules),
-    /// Something outside changed (the function's code, its limits): what waits to be retried is retried at once.
+    /// Something outside changed (the target itself, its limits): what waits to be retried is retried at once.
     Wake,
     /// Parked records of this shard were removed.
-    ParkedRemoved {
-        /// How many.
-        records: u64,
-        /// Their bytes.
-        bytes: u64,
-    },
+    ParkedRemoved(super::ParkedSize),
     /// Records below this number are trimmed: a failing record among them is given up.
-    Horizon(Lsn),
+    Horizon(RecordNo),
+    /// An operator's word: the damaged record of this number is set aside when everything before it is done.
+    SkipDamaged(RecordNo),
     /// Hand out nothing more, wait for what is under way, commit, and answer [`Action::Stopped`].
     Stop,
 }
@@ -95,7 +131,7 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InvocationId(pub u64);
 
-/// A batch to hand to the function.
+/// A batch to hand to the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
     /// Its number.
@@ -114,7 +150,7 @@ pub enum Action {
     /// Read the log and answer with [`Input::Fetched`]. At most one is under way.
     Fetch {
         /// Records above this number.
-        after: Lsn,
+        after: RecordNo,
         /// At most so many.
         records_max: usize,
         /// End after about so many stored bytes.
@@ -122,7 +158,7 @@ pub enum Action {
         /// Nothing was left to read the last time: wait for something first.
         wait: bool,
     },
-    /// Invoke the function and answer with [`Input::Invoked`]. At most one per lane is under way.
+    /// Invoke the target and answer with [`Input::Invoked`]. At most one per lane is under way.
     Invoke(Invocation),
     /// Make checkpoint and parked records durable in one commit and answer with [`Input::Committed`].
     /// At most one is under way.
@@ -135,25 +171,25 @@ pub enum Action {
     /// Records may have been trimmed before they were read: everything after the first and below the second number.
     Trimmed {
         /// The position that was to be read on from.
-        after: Lsn,
+        after: RecordNo,
         /// The first number that can still be read.
-        horizon: Lsn,
+        horizon: RecordNo,
     },
-    /// The function's answer was to be read for failed records and is no JSON: the batch counts as processed.
-    AnswerIgnored,
     /// The shard is sealed, everything of it is done, and a checkpoint that says so is durable. The machine's end.
     Finished,
     /// The answer to [`Input::Stop`]: nothing is under way, everything known is durable. The machine's end.
     Stopped,
 }
 
-/// Why a record was given up. The names are AWS's.
+/// Why a record was given up. The names are AWS's where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GiveUp {
     /// MaximumRetryAttempts are spent.
     RetryAttemptsExhausted,
     /// Older than MaximumRecordAgeInSeconds, or failing until the stream itself no longer kept it.
     RecordAgeExceeded,
+    /// It could not be read, and an operator had it set aside (ours).
+    Damaged,
 }
 
 impl GiveUp {
@@ -162,20 +198,21 @@ impl GiveUp {
         match self {
             GiveUp::RetryAttemptsExhausted => "RetryAttemptsExhausted",
             GiveUp::RecordAgeExceeded => "RecordAgeExceeded",
+            GiveUp::Damaged => "Damaged",
         }
     }
 }
 
-/// A record that was set aside by the failure rules.
+/// A record that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
-    /// A copy of the record.
-    pub record: Record,
+    /// The record.
+    pub logged: LogRecord,
     /// Why.
     pub reason: GiveUp,
     /// The last error; empty if there was none.
     pub error: String,
-    /// Invocations that it was part of since the last progress; at least 1, as AWS counts.
+    /// Invocations that it was part of since the last progress; at least 1, as AWS counts. 0 for a damaged one.
     pub invocations: u32,
     /// When its batch first failed, wall-clock milliseconds.
     pub first_failed_ms: Option<u64>,
@@ -183,43 +220,64 @@ pub struct Parked {
     pub parked_ms: u64,
 }
 
-/// What keeps a lane from its next batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum LaneState {
-    /// Nothing to do, or a batch is being gathered.
+/// What a shard of a consumer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShardState {
+    /// It waits for its parent, or for its consumer to be enabled.
     Waiting,
-    /// A batch is with the function.
+    /// Its task begins.
+    Starting,
+    /// Nothing to do, or a batch is being gathered.
+    Idle,
+    /// A batch is with the target.
     Invoking,
-    /// The batch failed and will be tried again.
-    Retrying {
-        /// Failed invocations of the batch since the last progress; 0 if the function could not be invoked at all.
-        failed: u32,
-        /// Failed invocations since the machine began, whatever progress there was.
-        failed_here: u32,
-        /// Times in a row that the function could not be invoked. Only the batch's age ends that.
-        not_invoked: u32,
-        /// The rules will give the batch up some time.
-        bounded: bool,
-        /// One of them is a bound on its age.
-        ages: bool,
-        /// The last error.
-        error: String,
-    },
+    /// A batch failed and will be tried again.
+    Retrying,
     /// Records are to be parked, and there is no room for them: free some, or raise the bound.
-    ParkedFull {
-        /// The last error.
-        error: String,
-    },
+    Blocked,
+    /// The next record cannot be read.
+    Damaged,
+    /// Another runner delivers it.
+    Elsewhere,
+    /// Everything of it is done, and no record will come.
+    Finished,
+    /// As finished, and no other shard of its stream will come either.
+    #[serde(rename = "stream ended")]
+    StreamEnded,
+}
+
+impl ShardState {
+    /// Everything of the shard is done, for ever.
+    pub fn is_over(self) -> bool {
+        matches!(self, ShardState::Finished | ShardState::StreamEnded)
+    }
+}
+
+impl std::fmt::Display for ShardState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ShardState::Waiting => "waiting",
+            ShardState::Starting => "starting",
+            ShardState::Idle => "idle",
+            ShardState::Invoking => "invoking",
+            ShardState::Retrying => "retrying",
+            ShardState::Blocked => "blocked",
+            ShardState::Damaged => "damaged",
+            ShardState::Elsewhere => "elsewhere",
+            ShardState::Finished => "finished",
+            ShardState::StreamEnded => "stream ended",
+        })
+    }
 }
 
 /// A machine as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Every record up to here is done, durably.
-    pub position: Lsn,
+    pub position: RecordNo,
     /// Everything up to here was read.
-    pub read: Lsn,
+    pub read: RecordNo,
     /// Nothing was left to read the last time.
     pub caught_up: bool,
     /// The shard is sealed and was read to its end.
@@ -230,9 +288,19 @@ pub struct Status {
     pub oldest_ms: Option<u64>,
     /// Everything that is done is durable as well.
     pub durable: bool,
-    /// The lanes.
-    pub lanes: Vec<LaneState>,
-    /// ParallelizationFactor is to become this, and waits until everything that was read is done.
+    /// What it is doing: the worst of its lanes.
+    pub state: ShardState,
+    /// The last error, while it matters.
+    pub error: Option<String>,
+    /// Failed invocations of the batch in hand since the last progress, the most of any lane.
+    pub failed: u32,
+    /// Times in a row that the target could not be invoked, the most of any lane.
+    pub not_invoked: u32,
+    /// Something holds the shard up that no rule will ever end.
+    pub blocked: bool,
+    /// The record that cannot be read.
+    pub damaged: Option<RecordNo>,
+    /// The number of lanes is to become this, and waits until everything that was read is done.
     pub lanes_wanted: Option<usize>,
     /// Parked records of the shard.
     pub parked_records: u64,

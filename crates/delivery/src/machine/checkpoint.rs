@@ -1,10 +1,10 @@
 //! What a shard's state machine knows durably: `{ low_water, lanes, done[lane], attempt[lane] }`, and its stored form.
 //!
-//! A checkpoint never claims more than was done: `done[lane]` covers a record only after the function accepted it or
+//! A checkpoint never claims more than was done: `done[lane]` covers a record only after the target accepted it or
 //! a parked copy went into the same commit. The stored form is JSON with a version; docs/format.md describes it.
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::RecordNo as Lsn;
+use tailrace_core::RecordNo;
 
 /// The stored form's version.
 pub const CHECKPOINT_VERSION: u32 = 1;
@@ -15,9 +15,9 @@ pub struct Checkpoint {
     /// The stored form's version.
     v: u32,
     /// Every record up to this number is done: reading starts behind it.
-    pub low_water: Lsn,
+    pub low_water: RecordNo,
     /// Per lane: every record of the lane up to this number is done.
-    pub done: Vec<Lsn>,
+    pub done: Vec<RecordNo>,
     /// Per lane: the batch that failed last and is not over.
     pub attempts: Vec<Option<Attempt>>,
     /// The shard is sealed and everything of it is done: its children may start.
@@ -34,9 +34,9 @@ pub struct Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its first record.
-    pub first: Lsn,
+    pub first: RecordNo,
     /// Its last record.
-    pub last: Lsn,
+    pub last: RecordNo,
     /// Failed invocations since the last progress.
     pub invocations: u32,
     /// When it first failed, wall-clock milliseconds.
@@ -44,7 +44,7 @@ pub struct Attempt {
     /// The last error.
     pub error: String,
     /// Last records of the pieces that bisecting left for later; the next one is last.
-    pub bisect: Vec<Lsn>,
+    pub bisect: Vec<RecordNo>,
 }
 
 /// The result of an invocation, as a mapping's LastProcessingResult shows it.
@@ -54,7 +54,7 @@ pub struct LastResult {
     pub at_ms: u64,
     /// `None`: the batch was processed.
     pub error: Option<String>,
-    /// The error is that the function could not be invoked.
+    /// The error is that the target could not be invoked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_invoked: bool,
 }
@@ -72,7 +72,7 @@ pub enum CheckpointError {
 
 impl Checkpoint {
     /// Nothing is done yet; reading starts behind `after`.
-    pub fn starting_after(after: Lsn, lanes: u16) -> Self {
+    pub fn starting_after(after: RecordNo, lanes: u16) -> Self {
         let lanes = usize::from(lanes);
         Self {
             v: CHECKPOINT_VERSION,
@@ -119,15 +119,15 @@ mod tests {
 
     #[test]
     fn reads_what_it_wrote() {
-        let mut checkpoint = Checkpoint::starting_after(Lsn(7), 2);
-        checkpoint.done[1] = Lsn(19);
+        let mut checkpoint = Checkpoint::starting_after(RecordNo(7), 2);
+        checkpoint.done[1] = RecordNo(19);
         checkpoint.attempts[0] = Some(Attempt {
-            first: Lsn(8),
-            last: Lsn(11),
+            first: RecordNo(8),
+            last: RecordNo(11),
             invocations: 2,
             first_failed_ms: 1_700_000_000_000,
             error: "ValueError: \"x\"".into(),
-            bisect: vec![Lsn(30), Lsn(15)],
+            bisect: vec![RecordNo(30), RecordNo(15)],
         });
         checkpoint.last = Some(LastResult { at_ms: 5, error: None, not_invoked: false });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint.clone()));

@@ -10,6 +10,8 @@ use super::*;
 /// What the world holds outside the machine.
 struct World {
     rules: Rules,
+    /// The target says which record failed.
+    reports: bool,
     log: Vec<Record>,
     poison: BTreeSet<u64>,
     seed: u64,
@@ -22,7 +24,7 @@ struct World {
 /// The work under way in one life.
 #[derive(Default)]
 struct Life {
-    fetch: Option<Lsn>,
+    fetch: Option<RecordNo>,
     invocations: Vec<Invocation>,
     commit: Option<(Checkpoint, Vec<Parked>)>,
     finished: bool,
@@ -34,35 +36,36 @@ impl World {
         (self.seed >> 33) % below
     }
 
-    fn read(&mut self, after: Lsn) -> LogRead {
+    fn read(&mut self, after: RecordNo) -> LogRead {
         let most = 1 + self.random(40) as usize;
-        let behind: Vec<Record> = self.log.iter().filter(|record| record.lsn > after).cloned().collect();
+        let behind: Vec<Record> = self.log.iter().filter(|record| record.number() > after).cloned().collect();
         let more = behind.len() > most;
         let records: Vec<Record> = behind.into_iter().take(most).collect();
-        let next = records.last().map_or(after, |record| record.lsn);
-        LogRead { records, next, more, ended: !more, horizon: Lsn(1) }
+        let next = records.last().map_or(after, Record::number);
+        LogRead { records, next, more, ended: !more, horizon: RecordNo(1), damaged: None }
     }
 
     fn outcome(&mut self, invocation: &Invocation) -> Outcome {
-        let bad = invocation.records.iter().position(|record| self.poison.contains(&record.lsn.0));
+        let bad = invocation.records.iter().position(|record| self.poison.contains(&record.number().0));
         let delivered: Vec<u64> = match (bad, self.random(10)) {
             (_, 0) => return Outcome::NotInvoked("throttled".into()),
-            (_, 1) => return Outcome::FunctionError("chance".into()),
-            (None, _) => invocation.records.iter().map(|record| record.lsn.0).collect(),
-            (Some(index), _) if self.rules.report_failures => {
-                self.delivered.extend(invocation.records[..index].iter().map(|record| record.lsn.0));
-                return Outcome::Answered(failures(&[invocation.records[index].lsn.0]));
+            (_, 1) => return Outcome::Failed("chance".into()),
+            (None, _) => invocation.records.iter().map(|record| record.number().0).collect(),
+            (Some(index), _) if self.reports => {
+                self.delivered.extend(invocation.records[..index].iter().map(|record| record.number().0));
+                return Outcome::FailedFrom { index, error: "reported".into() };
             }
-            (Some(_), _) => return Outcome::FunctionError("poison".into()),
+            (Some(_), _) => return Outcome::Failed("poison".into()),
         };
         self.delivered.extend(delivered);
-        Outcome::Answered(Bytes::from_static(b"{}"))
+        Outcome::Done
     }
 
     /// One life of the machine, until it finishes or crashes.
     fn live(&mut self, crash_in: u64, now_ms: &mut u64) -> bool {
-        let bytes = self.parked.values().map(|parked| parked.record.event.len() as u64).sum();
-        let mut machine = ShardMachine::new(self.rules.clone(), self.durable.clone(), self.parked.len() as u64, bytes);
+        let bytes = self.parked.values().map(|parked| stored_bytes(&parked.logged)).sum();
+        let parked = ParkedSize { records: self.parked.len() as u64, bytes };
+        let mut machine = ShardMachine::new(self.rules.clone(), BATCH_BYTES_MAX, self.durable.clone(), parked);
         if self.durable.finished {
             return true;
         }
@@ -77,9 +80,7 @@ impl World {
                         assert!(life.commit.replace((checkpoint, parked)).is_none(), "one commit at a time");
                     }
                     Action::Finished => life.finished = true,
-                    Action::Stopped | Action::Trimmed { .. } | Action::AnswerIgnored => {
-                        unreachable!("neither stopped nor trimmed, and answers are JSON")
-                    }
+                    Action::Stopped | Action::Trimmed { .. } => unreachable!("neither stopped nor trimmed"),
                 }
             }
             if life.finished {
@@ -108,7 +109,7 @@ impl World {
                     let (checkpoint, parked) = life.commit.take().expect("some");
                     self.durable = Checkpoint::decode(&checkpoint.encode()).expect("readable");
                     for record in parked {
-                        assert!(self.parked.insert(record.record.lsn.0, record).is_none(), "parked once");
+                        assert!(self.parked.insert(record.logged.number.0, record).is_none(), "parked once");
                     }
                     return Input::Committed;
                 }
@@ -130,19 +131,22 @@ impl World {
 
 fn check_world(world: &World) {
     for record in &world.log {
-        let lsn = record.lsn.0;
-        let delivered = world.delivered.contains(&lsn);
-        assert!(delivered || world.parked.contains_key(&lsn), "record {lsn} is lost");
-        assert!(!world.poison.contains(&lsn) || world.parked.contains_key(&lsn), "poison record {lsn} vanished");
+        let number = record.number().0;
+        let delivered = world.delivered.contains(&number);
+        assert!(delivered || world.parked.contains_key(&number), "record {number} is lost");
+        assert!(
+            !world.poison.contains(&number) || world.parked.contains_key(&number),
+            "poison record {number} vanished"
+        );
     }
     let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for lsn in &world.delivered {
-        let key = world.log[(*lsn - 1) as usize].key_hash;
-        if seen.insert(*lsn) {
+    for number in &world.delivered {
+        let key = world.log[(*number - 1) as usize].key_hash;
+        if seen.insert(*number) {
             let newest = newest.entry(key).or_default();
-            assert!(*newest < *lsn, "key {key}: {lsn} was first delivered after {newest}");
-            *newest = *lsn;
+            assert!(*newest < *number, "key {key}: {number} was first delivered after {newest}");
+            *newest = *number;
         }
     }
 }
@@ -166,14 +170,15 @@ proptest! {
         crashes in prop::collection::vec(1..60u64, 0..12),
     ) {
         let rules = Rules {
-            batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, report_failures, window_ms,
+            batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, window_ms,
             ..Rules::default()
         };
         let mut world = World {
-            durable: Checkpoint::starting_after(Lsn::ZERO, rules.lanes),
+            durable: Checkpoint::starting_after(RecordNo::ZERO, rules.lanes),
             rules,
-            log: (1..=records).map(|lsn| Record { key_hash: lsn * 7 % keys, ..record(lsn) }).collect(),
-            poison: poison.into_iter().filter(|lsn| *lsn <= records).collect(),
+            reports: report_failures,
+            log: (1..=records).map(|number| Record { key_hash: number * 7 % keys, ..record(number) }).collect(),
+            poison: poison.into_iter().filter(|number| *number <= records).collect(),
             seed,
             parked: BTreeMap::new(),
             delivered: Vec::new(),
@@ -184,17 +189,17 @@ proptest! {
             let (before, delivered_before) = (world.durable.clone(), world.delivered.len());
             let over = world.live(crash_in, &mut now_ms);
             // Nothing that a checkpoint called done comes again.
-            for lsn in &world.delivered[delivered_before..] {
-                prop_assert!(*lsn > before.low_water.0, "record {} was done", lsn);
-                prop_assert!(!world.parked.contains_key(lsn) || *lsn > low_water.0);
+            for number in &world.delivered[delivered_before..] {
+                prop_assert!(*number > before.low_water.0, "record {} was done", number);
+                prop_assert!(!world.parked.contains_key(number) || *number > low_water.0);
             }
             // What this life delivered and is not durable is at most two batches in each of the lanes that it had: those of
             // the checkpoint, and those of the rules once the former are drained.
             let lanes_now = world.durable.done.len() as u64;
             let lanes_most = before.done.len().max(usize::from(world.rules.lanes));
-            let undone: BTreeSet<u64> = world.delivered[delivered_before..].iter().copied().filter(|lsn| {
-                let key = world.log[(*lsn - 1) as usize].key_hash;
-                Lsn(*lsn) > world.durable.done[(key % lanes_now) as usize] && !world.parked.contains_key(lsn)
+            let undone: BTreeSet<u64> = world.delivered[delivered_before..].iter().copied().filter(|number| {
+                let key = world.log[(*number - 1) as usize].key_hash;
+                RecordNo(*number) > world.durable.done[(key % lanes_now) as usize] && !world.parked.contains_key(number)
             }).collect();
             prop_assert!(undone.len() <= 2 * batch_records_max * lanes_most, "{} repeat", undone.len());
             if over { break }
@@ -203,7 +208,7 @@ proptest! {
         }
         prop_assert!(world.live(u64::MAX, &mut now_ms), "the last life runs to the end");
         prop_assert!(world.durable.finished);
-        prop_assert_eq!(world.durable.low_water, Lsn(records));
+        prop_assert_eq!(world.durable.low_water, RecordNo(records));
         check_world(&world);
     }
 }

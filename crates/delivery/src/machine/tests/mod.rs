@@ -6,13 +6,26 @@ mod simulation;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tailrace_core::{RecordNo as Lsn, SequenceNumber};
+use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
+use tailrace_core::{RecordNo, ShardNo};
+use tailrace_store::LogRecord;
 
 use super::*;
 
+/// Most bytes of a batch of the test's target.
+pub(super) const BATCH_BYTES_MAX: usize = INVOKE_PAYLOAD_BYTES_MAX;
+
 /// A record of the test's log.
-pub(super) fn record(lsn: u64) -> Record {
-    Record { lsn: Lsn(lsn), time_ms: lsn * 1000, key_hash: lsn, event: Bytes::from(format!("{{\"n\":{lsn}}}")) }
+pub(super) fn record(number: u64) -> Record {
+    let meta = Bytes::from(format!("{{\"n\":{number}}}"));
+    let size = meta.len();
+    let logged =
+        LogRecord { shard: ShardNo(1), number: RecordNo(number), time_ms: number * 1000, meta, old: None, new: None };
+    Record { key_hash: number, size, logged }
+}
+
+pub(super) fn machine(rules: Rules, checkpoint: Checkpoint) -> ShardMachine {
+    ShardMachine::new(rules, BATCH_BYTES_MAX, checkpoint, ParkedSize::default())
 }
 
 pub(super) fn now(ms: u64) -> Now {
@@ -24,31 +37,34 @@ pub(super) struct Stage {
     pub machine: ShardMachine,
     pub log: Vec<Record>,
     pub ended: bool,
-    pub horizon: Lsn,
+    pub horizon: RecordNo,
     pub now_ms: u64,
     pub in_flight: VecDeque<Invocation>,
     pub parked: Vec<Parked>,
     pub checkpoint: Checkpoint,
     pub seen: Vec<Action>,
-    waiting_fetch: Option<Lsn>,
+    /// A record of the log that cannot be read.
+    pub damaged: Option<u64>,
+    waiting_fetch: Option<RecordNo>,
 }
 
 impl Stage {
     pub fn new(rules: Rules, lsns: impl IntoIterator<Item = u64>) -> Stage {
-        Stage::resume(rules, lsns, Checkpoint::starting_after(Lsn::ZERO, 1))
+        Stage::resume(rules, lsns, Checkpoint::starting_after(RecordNo::ZERO, 1))
     }
 
     pub fn resume(rules: Rules, lsns: impl IntoIterator<Item = u64>, checkpoint: Checkpoint) -> Stage {
         let mut stage = Stage {
-            machine: ShardMachine::new(rules, checkpoint.clone(), 0, 0),
+            machine: machine(rules, checkpoint.clone()),
             log: lsns.into_iter().map(record).collect(),
             ended: false,
-            horizon: Lsn::ZERO,
+            horizon: RecordNo::ZERO,
             now_ms: 0,
             in_flight: VecDeque::new(),
             parked: Vec::new(),
             checkpoint,
             seen: Vec::new(),
+            damaged: None,
             waiting_fetch: None,
         };
         stage.input(Input::Tick);
@@ -62,7 +78,9 @@ impl Stage {
                 self.seen.push(action.clone());
                 match action {
                     Action::Fetch { after, wait, .. } => match self.read(after) {
-                        read if wait && read.records.is_empty() && !read.ended => self.waiting_fetch = Some(after),
+                        read if wait && read.records.is_empty() && !read.ended && read.damaged.is_none() => {
+                            self.waiting_fetch = Some(after)
+                        }
                         read => inputs.push_back(Input::Fetched(read)),
                     },
                     Action::Invoke(invocation) => self.in_flight.push_back(invocation),
@@ -71,17 +89,30 @@ impl Stage {
                         self.parked.extend(parked);
                         inputs.push_back(Input::Committed);
                     }
-                    Action::Trimmed { .. } | Action::AnswerIgnored | Action::Finished | Action::Stopped => {}
+                    Action::Trimmed { .. } | Action::Finished | Action::Stopped => {}
                 }
             }
         }
     }
 
-    fn read(&self, after: Lsn) -> LogRead {
-        let records: Vec<Record> =
-            self.log.iter().filter(|record| record.lsn > after && record.lsn >= self.horizon).cloned().collect();
-        let next = records.last().map_or(after, |record| record.lsn);
-        LogRead { records, next, more: false, ended: self.ended, horizon: self.horizon }
+    fn read(&self, after: RecordNo) -> LogRead {
+        let mut records: Vec<Record> = self
+            .log
+            .iter()
+            .filter(|record| record.number() > after && record.number() >= self.horizon)
+            .cloned()
+            .collect();
+        let (ended, horizon) = (self.ended, self.horizon);
+        let is_damaged = |record: &Record| Some(record.number().0) == self.damaged;
+        if let Some(index) = records.iter().position(is_damaged) {
+            let logged = records.remove(index).logged;
+            records.truncate(index);
+            let next = RecordNo(logged.number.0 - 1);
+            let damaged = Some(Damaged { logged, error: "bad bytes".into() });
+            return LogRead { records, next, more: true, ended: false, horizon, damaged };
+        }
+        let next = records.last().map_or(after, Record::number);
+        LogRead { records, next, more: false, ended, horizon, damaged: None }
     }
 
     /// New records are published.
@@ -105,7 +136,7 @@ impl Stage {
 
     /// The records that the function holds, oldest invocation first.
     pub fn batch(&self) -> Vec<u64> {
-        self.in_flight.front().map_or_else(Vec::new, |invocation| invocation.records.iter().map(|r| r.lsn.0).collect())
+        self.in_flight.front().map_or_else(Vec::new, lsns)
     }
 
     pub fn answer(&mut self, outcome: Outcome) {
@@ -114,16 +145,17 @@ impl Stage {
     }
 
     pub fn ok(&mut self) {
-        self.answer(Outcome::Answered(Bytes::from_static(b"null")));
+        self.answer(Outcome::Done);
     }
 
     pub fn fail(&mut self) {
-        self.answer(Outcome::FunctionError("boom".into()));
+        self.answer(Outcome::Failed("boom".into()));
     }
 
-    /// Reports these records as failed.
-    pub fn report(&mut self, lsns: &[u64]) {
-        self.answer(Outcome::Answered(failures(lsns)));
+    /// Reports this record, and everything behind it, as failed.
+    pub fn report(&mut self, number: u64) {
+        let index = self.batch().iter().position(|other| *other == number).expect("a record of the batch");
+        self.answer(Outcome::FailedFrom { index, error: "reported".into() });
     }
 
     pub fn advance(&mut self, ms: u64) {
@@ -140,12 +172,10 @@ impl Stage {
     }
 
     pub fn parked_lsns(&self) -> Vec<u64> {
-        self.parked.iter().map(|parked| parked.record.lsn.0).collect()
+        self.parked.iter().map(|parked| parked.logged.number.0).collect()
     }
 }
 
-pub(super) fn failures(lsns: &[u64]) -> Bytes {
-    let list: Vec<String> =
-        lsns.iter().map(|lsn| format!(r#"{{"itemIdentifier":"{}"}}"#, SequenceNumber(Lsn(*lsn)))).collect();
-    Bytes::from(format!(r#"{{"batchItemFailures":[{}]}}"#, list.join(",")))
+pub(super) fn lsns(invocation: &Invocation) -> Vec<u64> {
+    invocation.records.iter().map(|record| record.number().0).collect()
 }

@@ -1,0 +1,49 @@
+//! The checkpoints of a consumer in the store. Their stored form is [`Checkpoint`]'s own; they are written by the owner of
+//! their shard ([`crate::ownership`]), and here only for shards that nobody owns yet.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tailrace_core::{MappingId, ShardNo, StreamId};
+use tailrace_store::keyspace::CheckpointKey;
+use tailrace_store::{Engine, Key, LogPosition, StoreError};
+
+use crate::machine::Checkpoint;
+use crate::rows::{corrupt, delete_range, each};
+
+pub(crate) fn decode(value: &[u8]) -> Result<Checkpoint, StoreError> {
+    Checkpoint::decode(value).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// Every checkpoint of a consumer.
+pub(crate) async fn all(store: &dyn Engine, consumer: MappingId) -> Result<BTreeMap<ShardNo, Checkpoint>, StoreError> {
+    let mut checkpoints = BTreeMap::new();
+    each(store, CheckpointKey::mapping_range(consumer), |key, value| {
+        let key = CheckpointKey::decode(&key).ok_or_else(|| corrupt("a checkpoint's key", "unreadable"))?;
+        checkpoints.insert(key.shard, decode(&value)?);
+        Ok(())
+    })
+    .await?;
+    Ok(checkpoints)
+}
+
+/// The rows that let a new consumer begin behind the newest record of each shard, fixed now. A shard without one is read
+/// from its oldest record.
+pub(crate) async fn at_the_end(
+    store: &dyn Engine,
+    consumer: MappingId,
+    stream: StreamId,
+    lanes: u16,
+) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    let mut rows = Vec::new();
+    for info in store.shards(stream).await? {
+        let end = store.position(info.shard, LogPosition::End).await?;
+        let key = CheckpointKey { mapping: consumer, shard: info.shard }.encode();
+        rows.push((key, Checkpoint::starting_after(end, lanes).encode().into()));
+    }
+    Ok(rows)
+}
+
+pub(crate) async fn delete_all(store: &dyn Engine, consumer: MappingId) -> Result<(), StoreError> {
+    delete_range(store, CheckpointKey::mapping_range(consumer)).await
+}

@@ -1,0 +1,317 @@
+//! A consumer: a target that reads a stream by some rules. What it knows durably are its checkpoints and parked records; here
+//! is the handle of a process that runs it.
+//!
+//! Invariants: tasks are stopped by letting what is under way end, never by dropping it; what tasks are told is a level, not
+//! a message, so that one that starts late sees the newest.
+//! What it does not do: it decides nothing about a record (the machine does), and it stores no configuration.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tailrace_core::limits::{GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_ROWS_PER_PAGE};
+use tailrace_core::{MappingId, RecordNo, ShardNo, StreamId};
+use tailrace_store::{Key, StoreError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::context::Context;
+use crate::machine::{LastResult, ParkedSize, Rules, ShardState, Status};
+use crate::observer::{DeliveryEvent, Observer, Shard};
+use crate::parked::{self, ParkedRecord};
+use crate::status::{self, ShardStatus};
+use crate::target::Target;
+use crate::{checkpoints, ownership, supervisor};
+
+/// The stream that a consumer reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The stream.
+    pub stream: StreamId,
+    /// The name of its table's partition key: records of one value keep their order.
+    pub partition_key: String,
+}
+
+/// What makes a consumer.
+pub struct Definition {
+    /// Its id, under which its checkpoints and parked records are.
+    pub id: MappingId,
+    /// The row whose presence says that the consumer exists: no shard is claimed without it.
+    pub row: Key,
+    /// What it reads.
+    pub source: Source,
+    /// Who takes the records.
+    pub target: Arc<dyn Target>,
+    /// Who is told what happens.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// What the tasks of a consumer are told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Control {
+    pub rules: Arc<Rules>,
+    /// Raised to retry at once.
+    pub wakes: u64,
+    /// Raised when parked records were removed.
+    pub removals: u64,
+    /// Damaged records that are to be set aside.
+    pub skips: Arc<BTreeMap<ShardNo, RecordNo>>,
+    pub stop: bool,
+}
+
+/// What the tasks of a consumer have in common.
+pub(crate) struct Core {
+    pub context: Arc<Context>,
+    pub id: MappingId,
+    pub row: Key,
+    pub source: Source,
+    pub target: Arc<dyn Target>,
+    observer: Arc<dyn Observer>,
+    /// Parked records that were removed and that their shard's machine does not know of. Held while parked rows are removed
+    /// or counted.
+    pub removed: tokio::sync::Mutex<HashMap<ShardNo, ParkedSize>>,
+    /// Records that are being redriven.
+    pub redriving: Mutex<BTreeSet<(ShardNo, RecordNo)>>,
+    pub machines: Mutex<BTreeMap<ShardNo, (Shard, Status)>>,
+    pub finished: Mutex<BTreeSet<ShardNo>>,
+    /// Shards that another runner has taken over.
+    pub elsewhere: Mutex<BTreeSet<ShardNo>>,
+    pub trouble: Mutex<Option<String>>,
+}
+
+impl Core {
+    pub fn tell(&self, event: DeliveryEvent) {
+        self.observer.on_event(event);
+    }
+
+    pub fn trouble(&self, shard: Option<&Shard>, error: String) {
+        tracing::warn!(consumer = %self.id, shard = shard.map(|shard| &*shard.id), %error, "delivery in trouble");
+        *self.trouble.lock() = Some(error.clone());
+        self.tell(DeliveryEvent::Trouble { shard: shard.cloned(), error });
+        self.context.changed();
+    }
+
+    pub fn show(&self, shard: &Shard, status: Status) {
+        self.machines.lock().insert(shard.no, (shard.clone(), status));
+        self.context.changed();
+    }
+}
+
+/// A consumer of this process.
+pub struct Consumer {
+    pub(crate) core: Arc<Core>,
+    pub(crate) control: watch::Sender<Control>,
+    /// The supervisor, if it runs.
+    task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Consumer {
+    /// A consumer that does not run yet.
+    pub fn new(context: Arc<Context>, definition: Definition, rules: Rules) -> Consumer {
+        let Definition { id, row, source, target, observer } = definition;
+        let core = Core {
+            context,
+            id,
+            row,
+            source,
+            target,
+            observer,
+            removed: tokio::sync::Mutex::default(),
+            redriving: Mutex::default(),
+            machines: Mutex::default(),
+            finished: Mutex::default(),
+            elsewhere: Mutex::default(),
+            trouble: Mutex::default(),
+        };
+        let control = Control { rules: Arc::new(rules), wakes: 0, removals: 0, skips: Arc::default(), stop: false };
+        Consumer { core: Arc::new(core), control: watch::Sender::new(control), task: tokio::sync::Mutex::default() }
+    }
+
+    /// The rows that let a new consumer of `stream` begin behind what is published now, for the commit that makes it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn begin_at_the_end(
+        context: &Context,
+        id: MappingId,
+        stream: StreamId,
+        lanes: u16,
+    ) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        checkpoints::at_the_end(context.store.as_ref(), id, stream, lanes).await
+    }
+
+    /// Removes everything that a consumer has in the store but the row that defines it. Owners go first: who still delivers
+    /// for it commits nothing any more. Safe to repeat.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn delete_rows(context: &Context, id: MappingId) -> Result<(), StoreError> {
+        let store = context.store.as_ref();
+        ownership::delete_all(store, id).await?;
+        parked::delete_all(store, id).await?;
+        checkpoints::delete_all(store, id).await
+    }
+
+    /// Its id.
+    pub fn id(&self) -> MappingId {
+        self.core.id
+    }
+
+    /// Runs, if it does not yet.
+    pub async fn start(&self) {
+        let mut task = self.task.lock().await;
+        if task.is_none() {
+            self.core.elsewhere.lock().clear();
+            self.control.send_modify(|control| control.stop = false);
+            *task = Some(tokio::spawn(supervisor::run(self.core.clone(), self.control.subscribe())));
+        }
+    }
+
+    /// Hands out nothing more. Does not wait.
+    pub fn begin_to_stop(&self) {
+        self.control.send_modify(|control| control.stop = true);
+    }
+
+    /// Hands out nothing more, waits for what is under way and for its checkpoint.
+    pub async fn stop(&self) {
+        let mut task = self.task.lock().await;
+        self.begin_to_stop();
+        if let Some(running) = task.as_mut()
+            && let Err(error) = running.await
+        {
+            self.core.trouble(None, format!("the supervisor ended early: {error}"));
+        }
+        *task = None;
+        self.core.machines.lock().clear();
+    }
+
+    /// Goes on by other rules; what waits to be retried is retried at once.
+    pub fn configure(&self, rules: Rules) {
+        self.control.send_modify(|control| {
+            control.rules = Arc::new(rules);
+            control.wakes += 1;
+        });
+    }
+
+    /// Something outside changed, the target for one: what waits to be retried is retried at once.
+    pub fn wake(&self) {
+        self.control.send_modify(|control| control.wakes += 1);
+    }
+
+    /// The shards that are worked on, by number, without a look at store and log.
+    pub fn running(&self) -> Vec<ShardStatus> {
+        let now_ms = self.core.context.clock.now_ms();
+        let machines = self.core.machines.lock();
+        machines.values().map(|(shard, status)| ShardStatus::running(shard, status, now_ms)).collect()
+    }
+
+    /// What each shard that is worked on did last.
+    pub fn last_results(&self) -> Vec<LastResult> {
+        self.core.machines.lock().values().filter_map(|(_, status)| status.last.clone()).collect()
+    }
+
+    /// The last trouble of the consumer itself.
+    pub fn trouble(&self) -> Option<String> {
+        self.core.trouble.lock().clone()
+    }
+
+    /// Every shard of the stream, running or not; and the last results of the stored checkpoints. `enabled`: it is to run.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn shards(&self, enabled: bool) -> Result<(Vec<ShardStatus>, Vec<LastResult>), StoreError> {
+        let store = self.core.context.store.as_ref();
+        let checkpoints = checkpoints::all(store, self.core.id).await?;
+        let infos = store.shards(self.core.source.stream).await?;
+        let finished = |shard: ShardNo| checkpoints.get(&shard).is_some_and(|checkpoint| checkpoint.finished);
+        // A stream that goes on has an open shard. One that was disabled, or whose table was deleted, has none.
+        let ended = infos.iter().all(|info| info.sealed.is_some() && finished(info.shard));
+        let open_parent = |parent: ShardNo| !finished(parent) && infos.iter().any(|info| info.shard == parent);
+        let mut shards = Vec::with_capacity(infos.len());
+        for info in &infos {
+            let shard = Shard::of(info);
+            let running = self.core.machines.lock().get(&info.shard).map(|(_, status)| status.clone());
+            let state = match (finished(info.shard), running) {
+                (false, Some(running)) => {
+                    shards.push(self.running_shard(&shard, info.sealed.is_some(), &running).await?);
+                    continue;
+                }
+                (true, _) if ended => ShardState::StreamEnded,
+                (true, _) => ShardState::Finished,
+                (false, None) if self.core.elsewhere.lock().contains(&info.shard) => ShardState::Elsewhere,
+                (false, None) if enabled && !info.parent.is_some_and(open_parent) => ShardState::Starting,
+                (false, None) => ShardState::Waiting,
+            };
+            let checkpoint = checkpoints.get(&info.shard);
+            let position =
+                checkpoint.map_or(RecordNo(info.first.0.saturating_sub(1)), |checkpoint| checkpoint.low_water);
+            let unread = match state.is_over() {
+                true => (0, None),
+                false => self.unread(info.shard, position, GET_RECORDS_MAX).await?,
+            };
+            let parked = parked::summary(store, self.core.id, info.shard).await?;
+            let now_ms = self.core.context.clock.now_ms();
+            shards.push(ShardStatus::resting(&shard, state, (position, checkpoint), unread, parked, now_ms));
+        }
+        let results = checkpoints.into_values().filter_map(|checkpoint| checkpoint.last).collect();
+        Ok((shards, results))
+    }
+
+    async fn running_shard(&self, shard: &Shard, sealed: bool, status: &Status) -> Result<ShardStatus, StoreError> {
+        let mut shown = ShardStatus::running(shard, status, self.core.context.clock.now_ms());
+        shown.drained &= !sealed;
+        let unread = if shown.drained { self.unread(shard.no, status.read, 1).await?.0 } else { 0 };
+        shown.pending_records += unread;
+        shown.pending_is_more |= unread > 0;
+        shown.drained &= unread == 0;
+        if shown.last_error.is_none() && shown.parked_records > 0 {
+            let first = parked::first(self.core.context.store.as_ref(), self.core.id, shard.no).await?;
+            shown.last_error = first.map(|first| status::because(&first));
+        }
+        Ok(shown)
+    }
+
+    /// How many records lie behind `after`, at most `max`, and when the oldest was committed.
+    async fn unread(&self, shard: ShardNo, after: RecordNo, max: usize) -> Result<(usize, Option<u64>), StoreError> {
+        match self.core.context.store.read_log(shard, after, max, MAPPING_FETCH_BYTES_MAX).await {
+            Ok(page) => Ok((page.records.len(), page.records.first().map(|record| record.time_ms))),
+            Err(StoreError::NoSuchShard(_)) => Ok((0, None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether every record that is published is done (or parked) and checkpointed. Shards that another runner has taken
+    /// over are its business.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_drained(&self) -> Result<bool, StoreError> {
+        for info in self.core.context.store.shards(self.core.source.stream).await? {
+            let is_mine = |shards: &Mutex<BTreeSet<ShardNo>>| !shards.lock().contains(&info.shard);
+            if !is_mine(&self.core.finished) || !is_mine(&self.core.elsewhere) {
+                continue;
+            }
+            let status = self.core.machines.lock().get(&info.shard).map(|(_, status)| status.clone());
+            let idle = status.filter(status::is_idle).filter(|_| info.sealed.is_none());
+            let Some(status) = idle else { return Ok(false) };
+            if self.unread(info.shard, status.read, 1).await?.0 > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Parked records behind `after`, by shard and number, at most `max`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn parked(
+        &self,
+        after: Option<(ShardNo, RecordNo)>,
+        max: usize,
+    ) -> Result<Vec<ParkedRecord>, StoreError> {
+        let max = max.clamp(1, MAPPING_ROWS_PER_PAGE);
+        parked::page(self.core.context.store.as_ref(), self.core.id, after, max).await
+    }
+}

@@ -1,0 +1,77 @@
+//! Someone to tell what happens in delivery, and the name that a shard has for people.
+
+use std::sync::Arc;
+
+use tailrace_core::RecordNo;
+use tailrace_engine::streams::descriptor::shard_id;
+use tailrace_store::{ShardInfo, ShardNo};
+
+use crate::machine::GiveUp;
+
+/// A shard, with the name that clients know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Its number.
+    pub no: ShardNo,
+    /// Its `ShardId`.
+    pub id: Arc<str>,
+}
+
+impl Shard {
+    /// The shard of an engine's description.
+    pub fn of(info: &ShardInfo) -> Shard {
+        Shard { no: info.shard, id: shard_id(info).into() }
+    }
+}
+
+/// Something that a person may want to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryEvent {
+    /// Records were parked.
+    Parked {
+        /// The shard.
+        shard: Shard,
+        /// How many.
+        records: usize,
+        /// Why.
+        reason: GiveUp,
+        /// The last error; empty if there was none.
+        error: String,
+    },
+    /// Records may have been trimmed before they were read.
+    Trimmed {
+        /// The shard.
+        shard: Shard,
+        /// The position that was to be read on from.
+        after: RecordNo,
+        /// The first number that can still be read.
+        horizon: RecordNo,
+    },
+    /// A record cannot be read; the shard waits before it.
+    Damaged {
+        /// The shard.
+        shard: Shard,
+        /// The record.
+        number: RecordNo,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// Another runner has taken the shard over; this one delivers it no more.
+    TakenOver {
+        /// The shard.
+        shard: Shard,
+    },
+    /// Something is wrong with the consumer itself; it is tried again.
+    Trouble {
+        /// The shard, if it is one's.
+        shard: Option<Shard>,
+        /// What.
+        error: String,
+    },
+}
+
+/// Someone to tell. Called from the consumer's tasks: it must be quick.
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened.
+    fn on_event(&self, event: DeliveryEvent);
+}

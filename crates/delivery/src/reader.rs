@@ -1,0 +1,90 @@
+//! Reading a shard for its machine: the log's records with their lanes and sizes, up to the first that cannot be read.
+
+use std::sync::Arc;
+
+use tailrace_core::RecordNo;
+use tailrace_core::codec::StoredItem;
+use tailrace_core::key::{key_value_bytes, partition_hash};
+use tailrace_engine::streams::record::StreamRecord;
+use tailrace_store::{LogRecord, StoreError};
+
+use crate::consumer::Core;
+use crate::machine::{Damaged, LogRead, Record};
+use crate::observer::Shard;
+
+/// Records that are measured before other tasks get their turn.
+const RECORDS_PER_TURN: usize = 100;
+
+/// Wake-ups in a row that bring nothing before the next one is waited for by the clock.
+const IDLE_WAKES_MAX: u32 = 1000;
+
+/// What the machine wants to read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Records above this number.
+    pub after: RecordNo,
+    /// At most so many.
+    pub records_max: usize,
+    /// End after about so many stored bytes.
+    pub bytes_max: usize,
+    /// Nothing was left to read the last time: wait for something first.
+    pub wait: bool,
+}
+
+pub(crate) async fn read(core: Arc<Core>, shard: Shard, wanted: Wanted) -> Result<LogRead, StoreError> {
+    let Wanted { mut after, records_max, bytes_max, wait } = wanted;
+    let store = core.context.store.as_ref();
+    let mut idle_wakes = 0;
+    loop {
+        if wait {
+            store.wait_log(shard.no, after).await;
+        }
+        let page = match store.read_log(shard.no, after, records_max, bytes_max).await {
+            Ok(page) => page,
+            Err(StoreError::NoSuchShard(_)) => {
+                // The stream was dropped: nothing comes behind what was read.
+                return Ok(LogRead { next: after, ended: true, ..LogRead::default() });
+            }
+            Err(error) => return Err(error),
+        };
+        if wait && page.records.is_empty() && !page.ended {
+            // A wake-up is a hint only. One that comes again and again for nothing must not take the processor.
+            idle_wakes = if page.next > after { 0 } else { idle_wakes + 1 };
+            after = after.max(page.next);
+            match idle_wakes {
+                0..IDLE_WAKES_MAX => tokio::task::yield_now().await,
+                _ => core.context.pause(1).await,
+            }
+            continue;
+        }
+        let mut records = Vec::with_capacity(page.records.len());
+        for (index, logged) in page.records.into_iter().enumerate() {
+            if index % RECORDS_PER_TURN == RECORDS_PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            match measured(&core, &logged) {
+                Ok((key_hash, size)) => records.push(Record { key_hash, size, logged }),
+                Err(error) => {
+                    let next = RecordNo(logged.number.0.saturating_sub(1));
+                    let damaged = Some(Damaged { logged, error });
+                    return Ok(LogRead { records, next, more: true, ended: false, horizon: page.horizon, damaged });
+                }
+            }
+        }
+        let (next, more, ended, horizon) = (page.next, page.more, page.ended, page.horizon);
+        return Ok(LogRead { records, next, more, ended, horizon, damaged: None });
+    }
+}
+
+/// A record's hash, which chooses its lane, and its size; otherwise what is wrong with it.
+fn measured(core: &Core, logged: &LogRecord) -> Result<(u64, usize), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let record = StreamRecord::read(logged.clone()).map_err(|e| text(&e))?;
+    let name = &core.source.partition_key;
+    let keys = StoredItem::new(&record.meta.keys).map_err(|e| text(&e))?;
+    let partition = keys.attribute(name).map_err(|e| text(&e))?;
+    let partition = partition.as_ref().and_then(key_value_bytes);
+    let partition = partition.ok_or_else(|| format!("no partition key {name:?}"))?;
+    let size = core.target.size(&record).map_err(|e| text(&e))?;
+    Ok((u64::from(partition_hash(&partition).lane), size))
+}

@@ -1,0 +1,258 @@
+//! The task of one consumer and shard: it performs what the state machine asks for, and tells it what came of it.
+//!
+//! It decides nothing. It sleeps until the log, the target, the store, the clock or its supervisor has something.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tailrace_core::{RecordNo, SequenceNumber};
+use tailrace_engine::streams::record::StreamRecord;
+use tailrace_store::{LogPosition, StoreError};
+use tokio::sync::watch;
+
+use crate::consumer::{Control, Core};
+use crate::machine::{
+    Action, Checkpoint, Input, Invocation, InvocationId, LogRead, Outcome, Parked, ParkedSize, ShardMachine,
+};
+use crate::observer::{DeliveryEvent, Shard};
+use crate::ownership::{Fence, Ownership, Standing};
+use crate::parked;
+use crate::reader::{self, Wanted};
+use crate::target::Batch;
+
+/// How a shard's task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The shard is processed to its end.
+    Finished,
+    /// It was told to stop.
+    Stopped,
+    /// Another runner owns the shard.
+    TakenOver,
+    /// The consumer is gone.
+    Gone,
+}
+
+type Fetch = BoxFuture<'static, Result<(LogRead, Standing), StoreError>>;
+type Commit = BoxFuture<'static, (Ownership, Result<Standing, StoreError>)>;
+type Invocations = FuturesUnordered<BoxFuture<'static, (InvocationId, Outcome)>>;
+
+/// Runs until the shard is finished or the consumer is to stop. It ends, however it ends, with nothing under way at the
+/// target: whoever starts the shard again hands the same records out, and never beside a call that still runs.
+pub(crate) async fn run(core: Arc<Core>, shard: Shard, control: watch::Receiver<Control>) -> Result<End, StoreError> {
+    let mut invocations = Invocations::new();
+    let ended = deliver(core, shard, control, &mut invocations).await;
+    while invocations.next().await.is_some() {}
+    ended
+}
+
+async fn deliver(
+    core: Arc<Core>,
+    shard: Shard,
+    mut control: watch::Receiver<Control>,
+    invocations: &mut Invocations,
+) -> Result<End, StoreError> {
+    let mut wanted = control.borrow_and_update().clone();
+    let store = core.context.store.as_ref();
+    let claim = Ownership::claim(store, core.id, &core.row, &shard, &core.context.runner);
+    let Some(ownership) = claim.await? else { return Ok(End::Gone) };
+    let (checkpoint, parked) = begin(&core, &shard, &ownership, wanted.rules.lanes).await?;
+    if checkpoint.finished {
+        return Ok(End::Finished);
+    }
+    let fence = ownership.fence();
+    let mut ownership = Some(ownership);
+    let mut machine = ShardMachine::new((*wanted.rules).clone(), core.target.batch_bytes_max(), checkpoint, parked);
+    let mut fetch: Option<Fetch> = None;
+    let mut commit: Option<Commit> = None;
+    let mut told_damage = None;
+    let mut inputs = vec![Input::Tick];
+    if wanted.stop {
+        inputs.push(Input::Stop);
+    }
+    loop {
+        for input in std::mem::take(&mut inputs) {
+            for action in machine.step(input, core.context.now()) {
+                match action {
+                    Action::Fetch { after, records_max, bytes_max, wait } => {
+                        let wanted = Wanted { after, records_max, bytes_max, wait };
+                        fetch = Some(read_as_owner(core.clone(), shard.clone(), wanted, fence.clone()).boxed());
+                    }
+                    Action::Invoke(invocation) => {
+                        invocations.push(invoke(core.clone(), shard.clone(), invocation).boxed());
+                    }
+                    Action::Commit { checkpoint, parked } => {
+                        let ownership = ownership.take().expect("invariant: one commit is under way at a time");
+                        commit = Some(save(core.clone(), shard.clone(), ownership, checkpoint, parked).boxed());
+                    }
+                    Action::Trimmed { after, horizon } => {
+                        core.tell(DeliveryEvent::Trimmed { shard: shard.clone(), after, horizon });
+                    }
+                    Action::Finished => return Ok(End::Finished),
+                    Action::Stopped => return Ok(End::Stopped),
+                }
+            }
+        }
+        let status = machine.status();
+        if status.damaged != told_damage {
+            told_damage = status.damaged;
+            tell_damage(&core, &shard, status.damaged, status.error.as_deref());
+        }
+        core.show(&shard, status);
+        let timer = machine.next_wake_mono_ms().map(|at| core.context.timer.sleep_until(at));
+        tokio::select! {
+            biased;
+            changed = control.changed() => {
+                if changed.is_err() {
+                    return Ok(End::Stopped);
+                }
+                let next = control.borrow_and_update().clone();
+                inputs = changes(&wanted, &next, &shard);
+                wanted = next;
+                let removed = core.removed.lock().await.remove(&shard.no);
+                inputs.extend(removed.map(Input::ParkedRemoved));
+            }
+            (held, saved) = or_never(&mut commit) => {
+                commit = None;
+                match saved? {
+                    Standing::Held => {
+                        ownership = Some(held);
+                        *core.trouble.lock() = None;
+                        inputs.push(Input::Committed);
+                    }
+                    Standing::TakenOver => return Ok(End::TakenOver),
+                    Standing::Gone => return Ok(End::Gone),
+                }
+            }
+            Some((id, outcome)) = invocations.next() => {
+                let jitter = core.context.rng.next_u64() as u32;
+                inputs.push(Input::Invoked { id, outcome, jitter });
+            }
+            read = or_never(&mut fetch) => {
+                fetch = None;
+                match read? {
+                    (read, Standing::Held) => inputs.push(Input::Fetched(read)),
+                    (_, Standing::TakenOver) => return Ok(End::TakenOver),
+                    (_, Standing::Gone) => return Ok(End::Gone),
+                }
+            }
+            () = async { match timer { Some(timer) => timer.await, None => pending().await } } => {
+                // A retry is due: a record that the stream dropped meanwhile is to be given up.
+                match core.context.store.position(shard.no, LogPosition::Horizon).await {
+                    Ok(before) => inputs.push(Input::Horizon(before.next())),
+                    Err(StoreError::NoSuchShard(_)) => {}
+                    Err(error) => return Err(error),
+                }
+                inputs.push(Input::Tick);
+            }
+        }
+    }
+}
+
+async fn or_never<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+fn changes(from: &Control, to: &Control, shard: &Shard) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    // First: a change that comes with a stop retries nothing.
+    if to.stop {
+        inputs.push(Input::Stop);
+    }
+    if from.rules != to.rules {
+        inputs.push(Input::Configure((*to.rules).clone()));
+    }
+    if from.wakes != to.wakes {
+        inputs.push(Input::Wake);
+    }
+    let skip = |control: &Control| control.skips.get(&shard.no).copied();
+    if skip(from) != skip(to) {
+        inputs.extend(skip(to).map(Input::SkipDamaged));
+    }
+    inputs
+}
+
+fn tell_damage(core: &Core, shard: &Shard, damaged: Option<RecordNo>, error: Option<&str>) {
+    let Some(number) = damaged else { return };
+    let error = error.unwrap_or_default().to_owned();
+    tracing::error!(consumer = %core.id, shard = &*shard.id, number = %SequenceNumber(number), %error, "a damaged record");
+    core.tell(DeliveryEvent::Damaged { shard: shard.clone(), number, error });
+}
+
+/// Where the shard goes on, and what of it is parked.
+async fn begin(
+    core: &Core,
+    shard: &Shard,
+    ownership: &Ownership,
+    lanes: u16,
+) -> Result<(Checkpoint, ParkedSize), StoreError> {
+    let store = core.context.store.as_ref();
+    let checkpoint = match ownership.checkpoint()? {
+        Some(checkpoint) => checkpoint,
+        // A shard without a checkpoint is read from its oldest record: LATEST has fixed the ones of its time.
+        None => Checkpoint::starting_after(store.position(shard.no, LogPosition::Horizon).await?, lanes),
+    };
+    let mut removed = core.removed.lock().await;
+    removed.remove(&shard.no);
+    let (parked, _) = parked::summary(store, core.id, shard.no).await?;
+    Ok((checkpoint, parked))
+}
+
+/// Reads, and looks whether this runner is still the owner before it hands records out.
+async fn read_as_owner(
+    core: Arc<Core>,
+    shard: Shard,
+    wanted: Wanted,
+    fence: Fence,
+) -> Result<(LogRead, Standing), StoreError> {
+    let read = reader::read(core.clone(), shard, wanted).await?;
+    let standing = match read.records.is_empty() {
+        true => Standing::Held,
+        false => fence.standing(core.context.store.as_ref()).await?,
+    };
+    Ok((read, standing))
+}
+
+async fn invoke(core: Arc<Core>, shard: Shard, invocation: Invocation) -> (InvocationId, Outcome) {
+    let Invocation { id, failed_before, records, .. } = invocation;
+    let records: Result<Vec<StreamRecord>, StoreError> =
+        records.into_iter().map(|record| StreamRecord::read(record.logged)).collect();
+    let outcome = match records {
+        Ok(records) => core.target.deliver(Batch { shard, failed_before, records }).await,
+        // They were read before, when they were measured.
+        Err(error) => Outcome::Failed(error.to_string()),
+    };
+    (id, outcome)
+}
+
+/// Commits until it is done: a disk without room has room again some time, and until then the shard says why it waits.
+async fn save(
+    core: Arc<Core>,
+    shard: Shard,
+    mut ownership: Ownership,
+    checkpoint: Checkpoint,
+    parked: Vec<Parked>,
+) -> (Ownership, Result<Standing, StoreError>) {
+    let mut failures = 0;
+    let saved = loop {
+        match ownership.save(core.context.store.as_ref(), &checkpoint, &parked).await {
+            Err(StoreError::Full(error)) => {
+                failures += 1;
+                core.trouble(Some(&shard), format!("the checkpoint waits for room: {error}"));
+                core.context.pause(failures).await;
+            }
+            saved => break saved,
+        }
+    };
+    if let (Ok(Standing::Held), Some(last)) = (&saved, parked.last()) {
+        let (records, reason, error) = (parked.len(), last.reason, last.error.clone());
+        core.tell(DeliveryEvent::Parked { shard, records, reason, error });
+    }
+    (ownership, saved)
+}

@@ -1,0 +1,66 @@
+//! # Targets
+//!
+//! A target is whoever takes records: a function, an object store, a search index, a web address. It implements [`Target`];
+//! everything else about delivery (reading, batches, order, retries, back-off, giving up, checkpoints, ownership) is done
+//! around it and is the same for all.
+//!
+//! # What a target is given
+//!
+//! A [`Batch`]: records of one lane of one shard, in the order of their commits, at least one and at most what the
+//! consumer's rules and [`Target::batch_bytes_max`] allow. A partition key has one lane, and a lane has one batch under way, so
+//! while a batch is with the target nothing else of its keys is. Batches of other lanes and shards are, at the same time.
+//!
+//! # What a target answers
+//!
+//! An [`Outcome`], when it knows what was done:
+//! - `Done`: every record of the batch has its effect, and the effect outlives a crash of whoever holds it as far as the
+//!   target ever promises that. The checkpoint will step over the records: they do not come again.
+//! - `FailedFrom`: the records before the index are done in that sense; the others are to come again.
+//! - `Failed`: nothing is known to be done. The batch comes again, whole or in halves.
+//! - `NotInvoked`: nothing was tried, for a reason that is not the records'. It spends no retry.
+//!
+//! # What a target must live with
+//!
+//! - The same record again: after an outcome other than `Done`, after a crash, and when another runner takes the shard over.
+//!   Who needs an effect once has to recognise a record by its stream and sequence number.
+//! - A batch that is not the one that failed: what failed may come back split, shortened or joined by nothing else, but never
+//!   before an earlier record of the same key that is not done or parked.
+//! - Time: a batch may take as long as it takes; nobody cancels it. Stopping a consumer waits for it.
+//!
+//! # What a target must not do
+//!
+//! It keeps no checkpoint, retries nothing that it has answered, and reads no log. It answers each batch once, does not block
+//! its thread, and lets other tasks have their turn while it works through a large batch.
+
+use futures_util::future::BoxFuture;
+use tailrace_engine::streams::record::StreamRecord;
+use tailrace_store::StoreError;
+
+pub use crate::machine::Outcome;
+use crate::observer::Shard;
+
+/// Records for a target: of one lane of one shard, in order.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The shard.
+    pub shard: Shard,
+    /// How many invocations with this batch failed before; 0: the first try.
+    pub failed_before: u32,
+    /// The records; at least one.
+    pub records: Vec<StreamRecord>,
+}
+
+/// Takes records. The contract is on the module's page.
+pub trait Target: Send + Sync + 'static {
+    /// What `record` adds to a batch in the target's bytes, so that a batch is measured before it is made.
+    ///
+    /// # Errors
+    /// The record's bytes are damaged: it cannot be handed over. A record that is measured can be.
+    fn size(&self, record: &StreamRecord) -> Result<usize, StoreError>;
+
+    /// Most of these bytes in a batch. A record that has more alone is a batch of its own.
+    fn batch_bytes_max(&self) -> usize;
+
+    /// Takes a batch and answers what was done.
+    fn deliver(&self, batch: Batch) -> BoxFuture<'static, Outcome>;
+}

@@ -1,0 +1,136 @@
+//! What happens in mappings, for whoever wants to see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tailrace_core::RecordNo;
+use tailrace_delivery::{DeliveryEvent, GiveUp, Shard};
+
+use crate::function::FunctionTarget;
+
+/// Something that a person may want to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MappingEvent {
+    /// A batch came back from the function.
+    Batch {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The function's name.
+        function: String,
+        /// The shard.
+        shard: Shard,
+        /// Records of the batch.
+        records: usize,
+        /// `None`: the function answered. What the answer means is in the mapping's status.
+        error: Option<String>,
+        /// How long the function had it.
+        duration: Duration,
+    },
+    /// Records were parked.
+    Parked {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The function's name.
+        function: String,
+        /// The table whose stream they are of.
+        table: String,
+        /// The shard.
+        shard: Shard,
+        /// How many.
+        records: usize,
+        /// Why.
+        reason: GiveUp,
+        /// The last error; empty if there was none.
+        error: String,
+    },
+    /// The function's answer was to be read for failed records and is no JSON: the batch counts as processed.
+    AnswerIgnored {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The function's name.
+        function: String,
+        /// The shard.
+        shard: Shard,
+    },
+    /// Records may have been trimmed before they were read.
+    Trimmed {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The shard.
+        shard: Shard,
+        /// The position that was to be read on from.
+        after: RecordNo,
+        /// The first number that can still be read.
+        horizon: RecordNo,
+    },
+    /// A record cannot be read; its shard waits before it.
+    Damaged {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The table whose stream it is of.
+        table: String,
+        /// The shard.
+        shard: Shard,
+        /// The record.
+        number: RecordNo,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// Another runner has taken the shard over.
+    TakenOver {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The shard.
+        shard: Shard,
+    },
+    /// Something is wrong with the mapping itself; it is tried again.
+    Trouble {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The shard, if it is one's.
+        shard: Option<Shard>,
+        /// What.
+        error: String,
+    },
+}
+
+/// Someone to tell. Called from the runner's tasks: it must be quick.
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened.
+    fn on_event(&self, event: &MappingEvent);
+}
+
+/// Tells nobody.
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn on_event(&self, _event: &MappingEvent) {}
+}
+
+/// Tells what happens in the delivery of a mapping on, with the names that a person knows.
+pub(crate) struct NamedEvents {
+    pub mapping: String,
+    pub table: String,
+    pub target: FunctionTarget,
+    pub observer: Arc<dyn Observer>,
+}
+
+impl tailrace_delivery::Observer for NamedEvents {
+    fn on_event(&self, event: DeliveryEvent) {
+        let (mapping, table) = (self.mapping.clone(), self.table.clone());
+        self.observer.on_event(&match event {
+            DeliveryEvent::Parked { shard, records, reason, error } => {
+                let function = self.target.function();
+                MappingEvent::Parked { mapping, function, table, shard, records, reason, error }
+            }
+            DeliveryEvent::Trimmed { shard, after, horizon } => {
+                MappingEvent::Trimmed { mapping, shard, after, horizon }
+            }
+            DeliveryEvent::Damaged { shard, number, error } => {
+                MappingEvent::Damaged { mapping, table, shard, number, error }
+            }
+            DeliveryEvent::TakenOver { shard } => MappingEvent::TakenOver { mapping, shard },
+            DeliveryEvent::Trouble { shard, error } => MappingEvent::Trouble { mapping, shard, error },
+        });
+    }
+}

@@ -1,0 +1,144 @@
+//! CreateEventSourceMapping, UpdateEventSourceMapping and DeleteEventSourceMapping.
+//! Source: docs/spec/event-source-mapping.md 2, 4.
+
+use tailrace_core::limits::MAPPINGS_MAX;
+use tailrace_core::{FunctionReference, MappingId, StartingPosition};
+use tailrace_delivery::Consumer;
+use tailrace_store::StoreError;
+
+use super::{Entry, Mappings};
+use crate::config::{CreateMapping, Mapping, Parameters};
+use crate::error::{MappingError, invalid};
+use crate::row::{self, Put};
+
+impl Mappings {
+    /// CreateEventSourceMapping. LATEST is fixed, durably, before this returns.
+    ///
+    /// # Errors
+    /// As docs/spec/event-source-mapping.md 2 has them.
+    pub async fn create(&self, request: CreateMapping) -> Result<Mapping, MappingError> {
+        let (arn, position) = request.check()?;
+        let function = self.function(&request.function)?;
+        let Some(source) = self.streams.find(arn).await? else {
+            return invalid(format!("Stream not found: {arn}"));
+        };
+        if self.entries.lock().len() >= MAPPINGS_MAX {
+            return invalid(format!("There are {MAPPINGS_MAX} mappings already."));
+        }
+        let uuid = self.context.rng.uuid();
+        let id = MappingId::parse(&uuid).expect("invariant: a generated uuid is one");
+        let now_ms = self.context.clock.now_ms();
+        let mapping = Mapping::new(id, function, source, position, &request.parameters, now_ms);
+        let positions = match position {
+            StartingPosition::Latest => {
+                let lanes = mapping.rules.lanes;
+                Consumer::begin_at_the_end(&self.context, id, mapping.source.id, lanes).await?
+            }
+            StartingPosition::TrimHorizon => Vec::new(),
+        };
+        let stored = match row::create(self.store(), &mapping, &positions).await? {
+            Put::Done(stored) => stored,
+            Put::Taken(other) => return Err(conflict(&mapping, other)),
+            Put::Changed => return Err(MappingError::InUse),
+        };
+        let entry = self.enter((mapping.clone(), stored));
+        if mapping.enabled {
+            let _changing = entry.changing.lock().await;
+            entry.consumer.start().await;
+        }
+        self.context.changed();
+        Ok(mapping)
+    }
+
+    /// UpdateEventSourceMapping. Disabling returns when nothing is under way any more; the checkpoint stays. What would
+    /// change nothing writes nothing; what waits to be retried is retried at once either way.
+    ///
+    /// # Errors
+    /// As docs/spec/event-source-mapping.md 2 and 4 have them.
+    pub async fn update(
+        &self,
+        uuid: &str,
+        function: Option<&str>,
+        parameters: &Parameters,
+    ) -> Result<Mapping, MappingError> {
+        let entry = self.entry(uuid)?;
+        parameters.check()?;
+        let _changing = entry.changing.try_lock().map_err(|_| MappingError::InUse)?;
+        let mut mapping = entry.mapping();
+        if let Some(reference) = function {
+            mapping.function = self.function(reference)?;
+        }
+        parameters.apply(&mut mapping);
+        if mapping != entry.mapping() {
+            mapping.modified_ms = self.context.clock.now_ms();
+            self.put(&entry, &mapping).await?;
+        }
+        entry.target.configure(&mapping);
+        entry.consumer.configure(mapping.rules.clone());
+        match mapping.enabled {
+            true => entry.consumer.start().await,
+            false => entry.consumer.stop().await,
+        }
+        self.context.changed();
+        Ok(mapping)
+    }
+
+    /// DeleteEventSourceMapping: waits for what is under way, then removes the mapping, its checkpoints and its parked
+    /// records.
+    ///
+    /// # Errors
+    /// Unknown, in use, or the store's.
+    pub async fn delete(&self, uuid: &str) -> Result<Mapping, MappingError> {
+        let entry = self.entry(uuid)?;
+        let _changing = entry.changing.try_lock().map_err(|_| MappingError::InUse)?;
+        let mapping = Mapping { deleting: true, ..entry.mapping() };
+        self.put(&entry, &mapping).await?;
+        entry.consumer.stop().await;
+        self.delete_rows(&mapping).await?;
+        self.entries.lock().remove(&mapping.id);
+        self.context.changed();
+        Ok(mapping)
+    }
+
+    /// Removes a mapping's rows; its own goes last, so that a crash in between is repeated. What a runner that knows nothing
+    /// of this claimed in between goes behind it: from then on nobody can claim any more.
+    pub(super) async fn delete_rows(&self, mapping: &Mapping) -> Result<(), StoreError> {
+        Consumer::delete_rows(&self.context, mapping.id).await?;
+        row::delete(self.store(), mapping).await?;
+        Consumer::delete_rows(&self.context, mapping.id).await
+    }
+
+    /// Stores a mapping in place of what this process has seen of it.
+    async fn put(&self, entry: &Entry, mapping: &Mapping) -> Result<(), MappingError> {
+        let seen = entry.stored.lock().clone();
+        match row::change(self.store(), &seen, mapping).await? {
+            Put::Done(bytes) => {
+                *entry.stored.lock() = (mapping.clone(), bytes);
+                Ok(())
+            }
+            Put::Taken(other) => Err(conflict(mapping, other)),
+            // Another process changed it: the next try begins from what it made of it.
+            Put::Changed => match row::get(self.store(), mapping.id).await? {
+                Some(newer) => {
+                    *entry.stored.lock() = newer;
+                    Err(MappingError::InUse)
+                }
+                None => Err(MappingError::NotFound),
+            },
+        }
+    }
+
+    fn function(&self, reference: &str) -> Result<FunctionReference, MappingError> {
+        FunctionReference::parse(reference, &self.region, &self.account_id)
+            .filter(|function| self.environment.invoker.exists(&function.name))
+            .ok_or_else(|| MappingError::InvalidParameterValue("Function does not exist".into()))
+    }
+}
+
+fn conflict(mapping: &Mapping, other: MappingId) -> MappingError {
+    MappingError::Conflict {
+        source_arn: mapping.source.arn.clone(),
+        function: mapping.function.name.clone(),
+        uuid: other.to_string(),
+    }
+}

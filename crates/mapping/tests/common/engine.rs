@@ -1,0 +1,88 @@
+//! An engine that stands before another one, counts commits that write, and fails reads of the log where a test wants it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tailrace_core::RecordNo;
+use tailrace_store::{
+    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, ModelEngine, Outcome, Page,
+    PageLimit, ShardInfo, ShardNo, StoreError, StreamId,
+};
+
+pub struct TroubledEngine {
+    inner: Arc<ModelEngine>,
+    /// Reads of the log that succeed before the next one fails.
+    pub reads_left: AtomicU64,
+    /// Commits that wrote something.
+    pub commits: AtomicU64,
+}
+
+impl TroubledEngine {
+    pub fn new(inner: Arc<ModelEngine>) -> TroubledEngine {
+        TroubledEngine { inner, reads_left: AtomicU64::new(u64::MAX), commits: AtomicU64::new(0) }
+    }
+}
+
+impl Engine for TroubledEngine {
+    fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
+        self.inner.get(keys)
+    }
+
+    fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
+        self.inner.page(range, limit)
+    }
+
+    fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
+        async move {
+            let receipt = self.inner.commit(request).await?;
+            self.commits.fetch_add(u64::from(receipt.wrote), SeqCst);
+            Ok(receipt)
+        }
+        .boxed()
+    }
+
+    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        self.inner.outcome(id)
+    }
+
+    fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
+        self.inner.shards(stream)
+    }
+
+    fn read_log(
+        &self,
+        shard: ShardNo,
+        after: RecordNo,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
+        if self.reads_left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err() {
+            return async { Err(StoreError::Io("planted".into())) }.boxed();
+        }
+        self.inner.read_log(shard, after, records_max, bytes_max)
+    }
+
+    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
+        self.inner.position(shard, position)
+    }
+
+    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
+        self.inner.wait_log(shard, after)
+    }
+
+    fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.trim(shard, horizon)
+    }
+
+    fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.reclaim(range)
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.shutdown()
+    }
+}

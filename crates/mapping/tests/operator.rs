@@ -1,0 +1,118 @@
+//! What an operator sees and says: damaged records, what is written and what is not, and the names of shards.
+
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use bytes::Bytes;
+use common::engine::TroubledEngine;
+use common::{STREAM, Stage, append, request, sequence_number, shards, write_damaged};
+use tailrace_core::RecordNo;
+use tailrace_mapping::{GiveUp, Invoked, MappingError, MappingEvent, Parameters, ShardState};
+use tailrace_store::{Engine, Write};
+
+fn batch(size: i64) -> Parameters {
+    Parameters { batch_size: Some(size), ..Parameters::default() }
+}
+
+/// Issue "one damaged old stream record": it is named with shard and number, stops no other shard, and goes on the
+/// operator's word, kept as it is.
+#[tokio::test]
+async fn a_damaged_record_stops_its_shard_only_and_can_be_set_aside() {
+    let mut stage = Stage::new(2).await;
+    stage.write("a", 1).await;
+    let damaged = write_damaged(stage.store.as_ref(), "a").await;
+    stage.write("a", 2).await;
+    let infos = stage.store.shards(STREAM).await.unwrap();
+    let uuid = stage.create(batch(10)).await.uuid();
+    let call = stage.call().await;
+    assert_eq!(call.values(), [1]);
+    call.ok();
+    let stands = |shard: &&tailrace_mapping::ShardStatus| shard.state == ShardState::Damaged;
+    stage.until(|mappings| shards(mappings).iter().find(stands).is_some_and(|shard| shard.blocked)).await;
+    let shown = stage.mappings.overview().await.unwrap().remove(0).shards;
+    let shown = shown.iter().find(stands).unwrap();
+    assert_eq!(shown.damaged.as_deref(), Some(&*sequence_number(damaged)));
+    let error = shown.last_error.clone().unwrap();
+    assert!(error.contains(&sequence_number(damaged)) && error.contains("meta"), "{error}");
+    assert!(!shown.drained);
+    let info = infos.iter().find(|info| info.shard == shown.shard).unwrap();
+    assert_eq!(shown.shard_id, tailrace_engine::streams::descriptor::shard_id(info));
+    let told = stage.events.0.lock().iter().any(|event| {
+        matches!(event, MappingEvent::Damaged { shard, number, .. } if *number == damaged && *shard.id == *shown.shard_id)
+    });
+    assert!(told);
+
+    // The other shard goes on.
+    let bucket = |key: &str| match append(key) {
+        Write::Append { bucket, .. } => bucket,
+        _ => unreachable!(),
+    };
+    let key = (0..).map(|n| format!("k{n}")).find(|key| !info.range.contains(bucket(key))).unwrap();
+    stage.write(&key, 9).await;
+    let call = stage.call().await;
+    assert_eq!(call.values(), [9]);
+    call.ok();
+
+    let (shard, another) = (shown.shard, RecordNo(damaged.0 + 1));
+    assert_eq!(stage.mappings.skip_damaged(&uuid, shard, another), Err(MappingError::NotFound));
+    stage.mappings.skip_damaged(&uuid, shard, damaged).unwrap();
+    let call = stage.call().await;
+    assert_eq!(call.values()[0], 2);
+    call.ok();
+    let parked = stage.mappings.parked(&uuid, None, 10).await.unwrap();
+    assert_eq!((parked[0].number(), parked[0].parked.reason), (damaged, GiveUp::Damaged));
+    assert_eq!(parked[0].parked.logged.meta, Bytes::from_static(b"damaged"));
+    let refused = stage.mappings.redrive(&uuid, shard, damaged).await.unwrap().unwrap();
+    assert!(refused.contains("meta"), "{refused}");
+
+    // A restart does not meet it again.
+    stage.mappings.shutdown().await;
+    let mut again = Stage::open(stage.store, stage.time).await;
+    again.write("a", 3).await;
+    while again.call().await.values() != [3] {}
+}
+
+/// A row that says what it said is not written: every start gives a mapping the rules of its template.
+#[tokio::test]
+async fn an_update_that_changes_nothing_writes_nothing() {
+    let stage = Stage::new(1).await;
+    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
+    let off = Parameters { enabled: Some(false), ..batch(7) };
+    let made = stage.create(off.clone()).await;
+    let commits = engine.commits.load(SeqCst);
+    stage.time.advance(1);
+    let uuid = made.uuid();
+    assert_eq!(stage.mappings.update(&uuid, Some("f"), &off).await.unwrap(), made);
+    assert_eq!(engine.commits.load(SeqCst), commits, "nothing differs");
+    let changed = stage.mappings.update(&uuid, None, &batch(8)).await.unwrap();
+    assert_eq!((engine.commits.load(SeqCst), changed.modified_ms), (commits + 1, made.modified_ms + 1));
+}
+
+/// A redrive of a record that is with its function already is refused as a conflict.
+#[tokio::test]
+async fn a_record_is_redriven_once_at_a_time() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let once = Parameters { retry_attempts_max: Some(0), ..batch(1) };
+    let uuid = stage.mappings.create(request("TRIM_HORIZON", once)).await.unwrap().uuid();
+    stage.call().await.fail();
+    stage.mappings.drained().await.unwrap();
+    let parked = stage.mappings.parked(&uuid, None, 1).await.unwrap().remove(0);
+    let (shard, number) = (parked.shard.no, parked.number());
+    let mappings = &stage.mappings;
+    let during = async {
+        let call = stage.calls.recv().await.unwrap();
+        assert_eq!(call.values(), [1], "the record is what the function saw before");
+        assert_eq!(mappings.redrive(&uuid, shard, number).await, Err(MappingError::Redriving));
+        call.answer(Invoked::Answered(Bytes::new()));
+    };
+    let (redriven, ()) = tokio::join!(mappings.redrive(&uuid, shard, number), during);
+    assert_eq!(redriven, Ok(None));
+    assert_eq!(mappings.redrive(&uuid, shard, number).await, Err(MappingError::NotFound));
+    assert_eq!(mappings.discard(&uuid, shard, number).await, Err(MappingError::NotFound));
+}
