@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::chain::Chain;
 use super::frame::{BadFrame, Header, Position};
-use super::index::{self, SegmentIndex};
+use super::index::{self, Run, SegmentIndex};
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
 use super::superblock::{SuperblockFile, SyncedFile};
 use crate::files::{FileErrorKind, Files};
@@ -146,7 +146,7 @@ impl Check<'_> {
                     self.chain.took(number, &header);
                     at = offset + u64::from(header.len);
                     self.reached = Position::new(number, at);
-                    match segment::note_frame(&header, &body) {
+                    match segment::note_frame(&header, &body, walker.key) {
                         Some(content) => drop(noted.note(offset, &header, &content)),
                         None => self.faults.push(fault(&path, offset, "a body of this format, found other bytes")),
                     }
@@ -211,17 +211,17 @@ impl Check<'_> {
     fn compare(&mut self, index: &SegmentIndex, noted: &Segment) -> Result<(), StoreError> {
         let index_path = index::path(self.dir, index.segment);
         let file = self.files.open(&index_path)?;
-        let of = |index: &SegmentIndex| (index.first, index.last, index.prev, index.last_checksum, index.runs.len());
-        let mut same = of(index) == of(&noted.index);
-        for (stored, rebuilt) in index.runs.iter().zip(&noted.index.runs) {
-            match index::load(file.as_ref(), stored.block) {
-                Ok(entries) => {
-                    let rebuilt_entries = rebuilt.entries.as_ref().expect("invariant: noted runs are in memory");
-                    same &= entries.same_as(rebuilt_entries);
-                    same &= (stored.shard, stored.first, stored.last) == (rebuilt.shard, rebuilt.first, rebuilt.last);
-                }
-                Err(StoreError::Corrupt(detail)) => self.faults.push(fault(&index_path, stored.block.0, &detail)),
-                Err(error) => return Err(error),
+        let runs = self.pages(&index_path, || index::load_runs(&*file, &index::open(&*file, index.segment)?.1))?;
+        let keys = self.pages(&index_path, || index::load_keys(&*file, &index::open(&*file, index.segment)?.1))?;
+        let (Some(runs), Some(keys)) = (runs, keys) else { return Ok(()) };
+        let rebuilt = noted.runs.sorted();
+        let mut same = *index == noted.index && keys.iter().copied().eq(runs.iter().map(|run| run.at));
+        same &= runs.len() == rebuilt.len();
+        for (stored, rebuilt) in runs.iter().zip(&rebuilt) {
+            if let Some(entries) = self.pages(&index_path, || index::load_entries(&*file, stored.block))? {
+                let of = |run: &Run| (run.at, run.first, run.last, run.first_time_ms, run.last_time_ms, run.bytes);
+                same &= rebuilt.entries.as_ref().is_some_and(|rebuilt| entries.same_as(rebuilt));
+                same &= of(stored) == of(rebuilt);
             }
         }
         if !same {
@@ -230,18 +230,25 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn index(&mut self, number: u64) -> Result<Option<SegmentIndex>, StoreError> {
-        let path = index::path(self.dir, number);
-        match index::open(self.files.open(&path)?.as_ref(), number) {
-            Ok(index) => {
-                self.claim = self.claim.max(Position::new(number, index.end));
-                Ok(Some(index))
-            }
+    /// What `load` gives. `None`: it is damaged, and that is told.
+    fn pages<T>(&mut self, path: &Path, load: impl FnOnce() -> Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match load() {
+            Ok(found) => Ok(Some(found)),
             Err(StoreError::Corrupt(detail)) => {
-                self.faults.push(fault(&path, 0, &detail));
+                self.faults.push(fault(path, 0, &detail));
                 Ok(None)
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn index(&mut self, number: u64) -> Result<Option<SegmentIndex>, StoreError> {
+        let path = index::path(self.dir, number);
+        let file = self.files.open(&path)?;
+        let found = self.pages(&path, || index::open(&*file, number))?.map(|(index, _)| index);
+        if let Some(index) = &found {
+            self.claim = self.claim.max(Position::new(number, index.end));
+        }
+        Ok(found)
     }
 }

@@ -9,14 +9,17 @@
 //! It deliberately does not know what keys, values and metas mean, and does not decide when a record may go: horizons
 //! come from the pipeline.
 
+mod cache;
 mod chain;
 mod check;
 pub mod codec;
 mod directory;
+mod entries;
 mod frame;
 mod index;
 mod keeper;
 mod moved;
+mod postings;
 mod read;
 mod recovery;
 mod segment;
@@ -135,7 +138,7 @@ pub(crate) struct Inner {
     writer: Mutex<writer::Writer>,
     supply: keeper::Supply,
     directory: RwLock<directory::Directory>,
-    cache: Mutex<read::Cache>,
+    cache: Mutex<cache::Cache>,
     poisoned: AtomicBool,
     poison: Mutex<Option<StoreError>>,
 }
@@ -289,6 +292,14 @@ impl Log {
     pub fn usage(&self) -> LogUsage {
         let (segments, bytes) = self.inner.directory.read().usage();
         LogUsage { segments, bytes, ready: self.inner.supply.ready() }
+    }
+
+    /// About how many bytes are in memory of what is retained: for each segment and each shard a fixed number, 24 for each
+    /// 64 segments in a row in some of which a shard has records, and what the cache of indexes holds
+    /// ([`LogSettings::index_cache_bytes`] at most). The writer's segment, and sealed ones that wait for their index, come on
+    /// top.
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.directory.read().memory_bytes() + self.inner.cache.lock().bytes()
     }
 
     /// Ends the keeper and gives everything back; a log that was closed goes on with the very next number. Dropping

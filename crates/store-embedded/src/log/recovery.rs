@@ -15,6 +15,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
 
+use super::cache::Cache;
 use super::chain::Chain;
 use super::directory::Directory;
 use super::frame::{BadFrame, FrameKey, Header, Kind, Position, corrupt};
@@ -22,7 +23,7 @@ use super::keeper::{self, LSN_RESERVE, Supply};
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
 use super::superblock::{Superblock, SuperblockFile, SyncedFile};
 use super::writer::{Tail, Writer};
-use super::{Inner, LogSettings, LoggedCommit, Recovered, codec, index, read};
+use super::{Inner, LogSettings, LoggedCommit, Recovered, codec, index};
 use crate::files::Files;
 use tailrace_store::StoreError;
 
@@ -142,6 +143,10 @@ pub(super) fn open(
         claims,
         buffer: Vec::new(),
     };
+    let directory = Directory::new(segments, persisted, |number| {
+        let file = files.open(&index::path(dir, number))?;
+        index::load_keys(&*file, &index::open(&*file, number)?.1)
+    })?;
     let supply = Supply::new(superblock, spares, next_number);
     supply.set_active_left(active.bytes - FIRST_FRAME_AT);
     supply.wake();
@@ -152,8 +157,8 @@ pub(super) fn open(
         recovered: Recovered { uuid, last, last_time_ms, generation, cut },
         writer: Mutex::new(writer),
         supply,
-        directory: RwLock::new(Directory::new(segments, persisted)),
-        cache: Mutex::new(read::Cache::default()),
+        directory: RwLock::new(directory),
+        cache: Mutex::new(Cache::default()),
         poisoned: AtomicBool::new(false),
         poison: Mutex::new(None),
     })
@@ -186,7 +191,7 @@ fn load(files: &dyn Files, dir: &Path, names: &[String]) -> Result<BTreeMap<u64,
         let path = index::path(dir, number);
         match segments.get_mut(&number) {
             Some(found) => {
-                found.index = index::open(files.open(&path)?.as_ref(), number)?;
+                found.index = index::open(files.open(&path)?.as_ref(), number)?.0;
                 found.indexed = true;
             }
             // A segment that is freed loses its index first.
@@ -247,8 +252,8 @@ fn scan(
                     match walker.next_frame(at, |header| chain.follows(header))? {
                         Err(bad) => break (at, bad),
                         Ok((offset, header, body)) => {
-                            let noted =
-                                segment::note_frame(&header, &body).ok_or_else(|| undecodable(&file, offset))?;
+                            let noted = segment::note_frame(&header, &body, walker.key)
+                                .ok_or_else(|| undecodable(&file, offset))?;
                             found.note(offset, &header, &noted);
                             scan.chain.took(*number, &header);
                             (scan.last_time_ms, scan.good) = (header.time_ms, Some(*number));
@@ -384,8 +389,8 @@ pub(super) fn replay(
 ) -> Result<(), StoreError> {
     let wanted: Vec<(u64, u64)> = {
         let directory = log.directory.read();
-        let wanted = directory.segments.iter().filter(|(_, segment)| segment.index.last > after);
-        wanted.map(|(number, segment)| (*number, segment.index.end)).collect()
+        let wanted = directory.all().filter(|(_, segment)| segment.index.last > after);
+        wanted.map(|(number, segment)| (number, segment.index.end)).collect()
     };
     for (number, end) in wanted {
         let file = log.files.open(&segment::path(&log.dir, number))?;

@@ -5,6 +5,7 @@ mod cuts;
 mod damage;
 mod gaps;
 mod keeper;
+mod scale;
 
 use std::collections::BTreeMap;
 use std::path::Path;
