@@ -22,4 +22,4 @@ pub mod template;
 pub use config::Config;
 pub use report::{Event, MappingReport, ParkedPage, ParkedReport, ShardReport};
 pub use server::{Beside, Server, StartError};
-pub use store::check_offline;
+pub use store::{check_offline, set_aside_offline};

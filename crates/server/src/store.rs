@@ -50,3 +50,11 @@ pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng) -> Result<Op
 pub fn check_offline(dir: &Path) -> Result<CheckReport, String> {
     tailrace_store_embedded::check(dir).map_err(|error| error.to_string())
 }
+
+/// Sets aside a damaged piece of the log of a data directory that no server uses; says what is lost with it.
+///
+/// # Errors
+/// One line for the operator: there is no such damage, or acknowledged writes would be lost and `lose_writes` is not said.
+pub fn set_aside_offline(dir: &Path, place: &str, lose_writes: bool) -> Result<String, String> {
+    tailrace_store_embedded::set_aside(dir, place, lose_writes).map_err(|error| error.to_string())
+}

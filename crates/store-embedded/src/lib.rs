@@ -18,5 +18,5 @@ mod tree;
 #[cfg(test)]
 mod contract;
 
-pub use check::{CheckReport, check, check_with};
+pub use check::{CheckReport, check, check_with, set_aside};
 pub use engine::{EmbeddedEngine, FatalHook, Options};

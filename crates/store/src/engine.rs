@@ -201,6 +201,8 @@ pub struct LogPage {
     pub more: bool,
     /// The shard's horizon.
     pub horizon: Lsn,
+    /// Numbers up to `next` in which records of the shard are lost: they were damaged, and an operator has set them aside.
+    pub lost: Vec<std::ops::RangeInclusive<Lsn>>,
 }
 
 /// A position in a shard to read after.

@@ -424,6 +424,7 @@ impl Engine for EmbeddedEngine {
                     records: found.records,
                     ended,
                     more: found.more,
+                    lost: found.lost,
                     horizon: info.horizon,
                 })
             };

@@ -103,6 +103,11 @@ impl BadFrame {
         Self { expected: expected.into(), found: found.into() }
     }
 
+    /// That nothing there looks like a frame: what an end looks like.
+    pub fn is_no_frame(&self) -> bool {
+        self.expected == "a frame" || self.expected.starts_with("a frame (mark")
+    }
+
     pub fn at(&self, file: &Path, offset: u64) -> StoreError {
         corrupt(file, offset, &self.expected, &self.found)
     }

@@ -549,6 +549,10 @@ fn clean_some(log: &Inner) -> Result<bool, StoreError> {
 
 /// The live records of a segment, and its runs of which none is left. `None`: there are too many of them to move.
 fn almost_dead(log: &Inner, number: u64, bytes_max: u64) -> Result<Option<(Vec<MovedRun>, Vec<RunAt>)>, StoreError> {
+    if log.set_aside.of_segment(number).next().is_some() {
+        // What is lost in it is told by its place, which must stay as long as anything is left around it.
+        return Ok(None);
+    }
     let file = log.files.open(&index::path(&log.dir, number))?;
     let (index, pages) = index::open(&*file, number)?;
     let mut live = index::load_runs(&*file, &pages)?;

@@ -23,6 +23,7 @@ mod postings;
 mod read;
 mod recovery;
 mod segment;
+mod set_aside;
 mod superblock;
 mod writer;
 
@@ -30,6 +31,7 @@ mod writer;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +42,7 @@ use tailrace_core::Lsn;
 use crate::files::Files;
 use tailrace_store::{LogRecord, ShardNo, StoreError};
 
-pub use check::{LogFault, check};
+pub use check::{CheckedLog, LogFault, check, set_aside};
 pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound, value_of};
 pub use keeper::Reservation;
 pub use superblock::FORMAT;
@@ -111,6 +113,8 @@ pub struct LogRead {
     pub next: Lsn,
     /// The limits ended the page, not the shard: there is more up to `published`.
     pub more: bool,
+    /// Numbers up to `next` in which records of the shard are lost: they were damaged, and set aside by the operator.
+    pub lost: Vec<RangeInclusive<Lsn>>,
 }
 
 /// How much there is of the log.
@@ -135,6 +139,7 @@ pub(crate) struct Inner {
     dir: PathBuf,
     settings: LogSettings,
     recovered: Recovered,
+    set_aside: set_aside::SetAside,
     writer: Mutex<writer::Writer>,
     supply: keeper::Supply,
     directory: RwLock<directory::Directory>,
@@ -147,6 +152,11 @@ impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Log").field("dir", &self.inner.dir).finish_non_exhaustive()
     }
+}
+
+/// The number of the segment in this file, if it is a segment's.
+pub fn segment_number(file: &Path) -> Option<u64> {
+    segment::number_of(file.file_name()?.to_str()?, ".seg")
 }
 
 impl Inner {

@@ -154,7 +154,8 @@ pub(super) fn read(
         let horizon = directory.horizon(shard);
         (horizon, directory.origin_after(after.max(Lsn(horizon.0.saturating_sub(1)))))
     };
-    let mut next = after.max(Lsn(horizon.0.saturating_sub(1)));
+    let from = after.max(Lsn(horizon.0.saturating_sub(1)));
+    let mut next = from;
     let mut page = LogRead::default();
     let mut bytes = 0;
     let mut full = records_max == 0;
@@ -180,7 +181,11 @@ pub(super) fn read(
             continue;
         }
         let Some(file) = source.file(log)? else { continue };
-        fetch(log, &*file, &source, at, &entries, &mut |record| {
+        fetch(log, &*file, &source, at, &entries, &mut |lsn, record| {
+            let Some(record) = record else {
+                next = lsn;
+                return true;
+            };
             bytes += size_of(&record);
             // A record larger than a page is a page of its own, so that every reader comes past it.
             full = bytes > bytes_max && !page.records.is_empty();
@@ -195,6 +200,11 @@ pub(super) fn read(
     }
     page.more = full && next < published && has_more(log, shard, next, published)?;
     page.next = if page.more { next } else { next.max(published) };
+    page.lost = log.set_aside.lost_of(shard, from, page.next);
+    for lost in &page.lost {
+        let (first, last) = (lost.start().0, lost.end().0);
+        tracing::warn!(shard = shard.0, first, last, "stream records that were set aside are passed over");
+    }
     Ok(page)
 }
 
@@ -222,8 +232,8 @@ pub(super) fn read_run(log: &Inner, at: RunAt, horizon: Lsn) -> Result<Vec<LogRe
         };
         let Some(file) = source.file(log)? else { continue };
         let mut records = Vec::with_capacity(entries.len());
-        fetch(log, &*file, &source, at, &entries, &mut |record| {
-            records.push(record);
+        fetch(log, &*file, &source, at, &entries, &mut |_, record| {
+            records.extend(record);
             true
         })?;
         return Ok(records);
@@ -259,14 +269,15 @@ pub(super) fn position_at_time(log: &Inner, shard: ShardNo, time_ms: u64, publis
     Ok(before.max(Lsn(horizon.0.saturating_sub(1))).min(published))
 }
 
-/// Reads the records of `entries` (of one run) and gives them to `take` until it says no.
+/// Reads the records of `entries` (of one run) and gives them to `take` until it says no. A record that was set aside is
+/// given as its number.
 fn fetch(
     log: &Inner,
     file: &dyn File,
     source: &Source,
     at: RunAt,
     entries: &[Entry],
-    take: &mut dyn FnMut(LogRecord) -> bool,
+    take: &mut dyn FnMut(Lsn, Option<LogRecord>) -> bool,
 ) -> Result<(), StoreError> {
     let key = FrameKey::new(&log.recovered.uuid, source.segment);
     let moved = at.origin != source.segment;
@@ -291,14 +302,17 @@ fn fetch(
             let offset = u64::from(in_one_place[0].offset);
             let from = (offset - start) as usize;
             let bytes = chunk.slice(from..from + in_one_place[0].len as usize);
-            let goes_on = if moved {
-                let found = moved::record(&bytes, key)
-                    .filter(|(shard, record)| (*shard, record.lsn) == (at.shard, in_one_place[0].lsn));
-                let expected = format!("record {} of shard {}", in_one_place[0].lsn, at.shard.0);
-                let bad = || corrupt(file.path(), offset, &expected, "bytes that do not verify");
-                take(found.ok_or_else(bad)?.1)
+            let read = if moved {
+                moved_record(key, file, at.shard, offset, &bytes, in_one_place[0].lsn).map(|record| vec![record])
             } else {
-                frame_records(key, file, at.shard, offset, &bytes, in_one_place, take)?
+                frame_records(key, file, at.shard, offset, &bytes, in_one_place)
+            };
+            let goes_on = match read {
+                Ok(records) => records.into_iter().all(|record| take(record.lsn, Some(record))),
+                Err(StoreError::Corrupt(_)) if log.set_aside.covers(source.segment, offset) => {
+                    in_one_place.iter().all(|entry| take(entry.lsn, None))
+                }
+                Err(error) => return Err(error),
             };
             if !goes_on {
                 return Ok(());
@@ -309,6 +323,21 @@ fn fetch(
     Ok(())
 }
 
+fn moved_record(
+    key: FrameKey,
+    file: &dyn File,
+    shard: ShardNo,
+    offset: u64,
+    bytes: &Bytes,
+    lsn: Lsn,
+) -> Result<LogRecord, StoreError> {
+    let found = moved::record(bytes, key).filter(|(of, record)| (*of, record.lsn) == (shard, lsn));
+    let bad =
+        || corrupt(file.path(), offset, &format!("record {lsn} of shard {}", shard.0), "bytes that do not verify");
+    Ok(found.ok_or_else(bad)?.1)
+}
+
+/// The records of a commit's frame that `entries` name.
 fn frame_records(
     key: FrameKey,
     file: &dyn File,
@@ -316,8 +345,8 @@ fn frame_records(
     offset: u64,
     bytes: &Bytes,
     entries: &[Entry],
-    take: &mut dyn FnMut(LogRecord) -> bool,
-) -> Result<bool, StoreError> {
+) -> Result<Vec<LogRecord>, StoreError> {
+    let mut records = Vec::with_capacity(entries.len());
     let header = frame::verify(bytes, key).map_err(|bad| bad.at(file.path(), offset))?;
     let bad = |found: &str| corrupt(file.path(), offset, &format!("records of shard {}", shard.0), found);
     let body = bytes.slice(frame::HEADER_BYTES..);
@@ -338,11 +367,9 @@ fn frame_records(
                 }
             };
             let (meta, old) = (meta.clone(), old.clone());
-            if !take(LogRecord { lsn, time_ms: header.time_ms, meta, old, new }) {
-                return Ok(false);
-            }
+            records.push(LogRecord { lsn, time_ms: header.time_ms, meta, old, new });
         }
         lsn = lsn.next();
     }
-    Ok(true)
+    Ok(records)
 }

@@ -17,6 +17,7 @@ use super::entries::Entry;
 use super::frame::{self, BadFrame, FrameKey, Header, Kind, Position, u32_at, u64_at};
 use super::index::{Origin, Run, RunAt, SegmentIndex};
 use super::moved::{self, MovedNote};
+use super::set_aside::Lost;
 use crate::files::{File, SECTOR_BYTES};
 use tailrace_store::{ShardNo, StoreError};
 
@@ -147,6 +148,15 @@ impl Segment {
     /// True while it holds no frame.
     pub fn is_empty(&self) -> bool {
         self.index.end == FIRST_FRAME_AT
+    }
+
+    /// Notes a piece that was set aside behind the frames so far, the last of which has this checksum.
+    pub fn note_lost(&mut self, lost: &Lost, prev: u64) {
+        let index = &mut self.index;
+        if index.end == FIRST_FRAME_AT {
+            (index.first, index.prev) = (lost.first, prev);
+        }
+        (index.last, index.last_checksum, index.end) = (index.last.max(lost.last), lost.prev, lost.to);
     }
 
     /// Notes a frame; returns the runs that began with it.

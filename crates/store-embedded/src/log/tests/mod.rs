@@ -6,6 +6,7 @@ mod damage;
 mod gaps;
 mod keeper;
 mod scale;
+mod set_aside;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -159,7 +159,7 @@ impl Modelled {
     fn restart(&mut self) {
         self.log.set_persisted(self.last);
         let disk = self.disk.killed();
-        assert_eq!(check(&disk, Path::new(DIR)).unwrap(), []);
+        assert_eq!(check(&disk, Path::new(DIR)).unwrap().faults, []);
         (self.disk, self.log) = Self::open(disk, self.last);
         self.log.set_shards(self.horizons.clone());
     }
