@@ -62,7 +62,10 @@ EXTRA = {
     },
 }
 # Members that the model does not have, and that are not ignored like any other: the operation refuses them by name (2).
-KEPT = {"CreateTable": "ReplicaUpdates MultiRegionConsistency GlobalTableWitnessUpdates"}
+KEPT = {
+    "CreateTable": "ReplicaUpdates MultiRegionConsistency GlobalTableWitnessUpdates VectorIndexUpdates",
+    "UpdateTable": "VectorIndexes",
+}
 # Nested structures whose members are listed in another order than the model's (2.5).
 ORDERS = {
     "ProvisionedThroughput": "WriteCapacityUnits ReadCapacityUnits",
@@ -108,6 +111,8 @@ CURRENT = {
 }
 # How a member `TableName` is reported: as on the data plane, or as on the control plane (1.6).
 DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem Query Scan".split()
+# They tell every fault of a table's name, the others one.
+ALL_NAME_FAULTS = "UpdateItem Scan".split()
 CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable".split()
 
 
@@ -186,7 +191,8 @@ def make(service):
         made["classic"] = groups(CLASSIC.get(name, ""), members)
         if service == "dynamodb":
             made["newer"] = name in NEWER
-            made["table_name"] = "data" if name in DATA_PLANE else "control" if name in CONTROL_PLANE else "none"
+            data = "data_all" if name in ALL_NAME_FAULTS else "data"
+            made["table_name"] = data if name in DATA_PLANE else "control" if name in CONTROL_PLANE else "none"
         if name in KEPT:
             made["kept"] = KEPT[name].split()
         operations[name] = made

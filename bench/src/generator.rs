@@ -74,6 +74,8 @@ pub enum Order {
 /// What a run measured.
 #[derive(Clone)]
 pub struct Measure {
+    /// Answers.
+    pub answers: u64,
     /// Answers a second.
     pub rate: f64,
     /// Latencies of answers.
@@ -161,7 +163,7 @@ pub fn drive(
         }
     }
     let rate = answers as f64 / start.elapsed().as_secs_f64();
-    Ok(Measure { rate, latency, stall_ms: stall.as_secs_f64() * 1e3 })
+    Ok(Measure { answers, rate, latency, stall_ms: stall.as_secs_f64() * 1e3 })
 }
 
 /// Reads what is there. True: the answer is whole.

@@ -95,6 +95,24 @@ impl Server {
         line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
     }
 
+    /// Processor time that the server has used so far, user and system, as the kernel accounts for it: it ticks every
+    /// `1 / sysconf(_SC_CLK_TCK)` seconds.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn cpu(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name, in parentheses, may hold anything; behind it the state is field 3, so utime and stime are 11 and 12 from there.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok());
+        let (Some(user), Some(system)) = (ticks(11), ticks(12)) else {
+            return Err(Error::other("/proc/PID/stat has no processor times"));
+        };
+        // SAFETY: sysconf(3) only reads.
+        let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
+        Ok(Duration::from_secs_f64((user + system) as f64 / ticks_per_second))
+    }
+
     /// Ends it as a crash would.
     pub fn kill(mut self) {
         self.end();

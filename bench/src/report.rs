@@ -13,7 +13,7 @@ pub struct Line {
     pub unit: &'static str,
     /// The budget, with its comparison.
     pub budget: Budget,
-    /// The figure as a share of the bare server's rate over as many connections.
+    /// The figure as a multiple of the bare server's: of its rate over as many connections, or of its processor time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio_to_bare: Option<f64>,
     /// Every round's figure.

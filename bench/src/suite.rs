@@ -44,6 +44,9 @@ impl Figures {
 /// Keys of the small set.
 pub const SMALL_KEYS: u64 = 10_000;
 const PUT: &str = "DynamoDB_20120810.PutItem";
+const CPU_BARE: &str = "server CPU a request, bare, 64 connections";
+const CPU_PUT: &str = "server CPU a request, streamed PutItem, 64 connections";
+const CPU_GET: &str = "server CPU a request, GetItem, 64 connections";
 
 /// Measures everything.
 ///
@@ -68,6 +71,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Line>> {
 
 fn lines(plan: &Plan, figures: &Figures) -> Vec<Line> {
     let (bare16, bare64) = (median(&figures.of("bare, 16 connections")), median(&figures.of("bare, 64 connections")));
+    let cpu_bare = median(&figures.of(CPU_BARE));
     let mut lines = Vec::new();
     let mut line = |name: &str, unit: &'static str, budget: Budget, bare: f64| {
         let rounds = figures.of(name);
@@ -81,6 +85,10 @@ fn lines(plan: &Plan, figures: &Figures) -> Vec<Line> {
     line("PutItem, 16 connections", "/s", Budget::AtLeast(14_000.0), bare16);
     line("UpdateItem (if_not_exists + 1), 64 connections", "/s", Budget::AtLeast(20_000.0), bare64);
     line("GetItem, 16 connections", "/s", Budget::AtLeast(40_000.0), bare16);
+    line("GetItem, 64 connections", "/s", Budget::None, bare64);
+    line(CPU_BARE, "us", Budget::None, 0.0);
+    line(CPU_GET, "us", Budget::Below(1.5 * cpu_bare), cpu_bare);
+    line(CPU_PUT, "us", Budget::Below(2.4 * cpu_bare), cpu_bare);
     line("cost of the stream on a write", "%", Budget::Below(15.0), 0.0);
     line("GetRecords, one reader", "records/s", Budget::AtLeast(100_000.0), 0.0);
     line("sent -> Python handler entered, p50", "ms", Budget::Below(2.0), 0.0);
@@ -105,10 +113,21 @@ fn lines(plan: &Plan, figures: &Figures) -> Vec<Line> {
 fn bare(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let server = Server::bare()?;
     let request = put("t");
-    for (name, connections) in [("bare, 64 connections", 64), ("bare, 16 connections", 16)] {
-        figures.add(name, drive(server.address, connections, &request, Order::Random, plan.time)?.rate);
-    }
+    let with_64 = with_cpu(&server, || drive(server.address, 64, &request, Order::Random, plan.time))?;
+    figures.add("bare, 64 connections", with_64.0.rate);
+    figures.add(CPU_BARE, with_64.1);
+    figures.add("bare, 16 connections", drive(server.address, 16, &request, Order::Random, plan.time)?.rate);
     Ok(())
+}
+
+/// Runs a load, and gives the processor time of the server for each answer too, microseconds: a figure that holds on a
+/// machine with other work, where rates do not.
+fn with_cpu(server: &Server, load: impl FnOnce() -> Result<Measure>) -> Result<(Measure, f64)> {
+    let before = server.cpu()?;
+    let measure = load()?;
+    let used = server.cpu()?.saturating_sub(before);
+    let each = used.as_secs_f64() * 1e6 / measure.answers.max(1) as f64;
+    Ok((measure, each))
 }
 
 /// A PutItem of a 100-byte item.
@@ -207,7 +226,8 @@ fn small(plan: &Plan, round: usize, figures: &mut Figures) -> Result<()> {
     drive(server.address, 64, &put("plain"), Order::Sequential, plan.time)?;
     // Whichever is second finds a busier tree: they take turns.
     let plain_first = round.is_multiple_of(2).then(|| rate(64, &put("plain"))).transpose()?;
-    let streamed = rate(64, &put("streamed"))?;
+    let (streamed, cpu) = with_cpu(&server, || rate(64, &put("streamed")))?;
+    figures.add(CPU_PUT, cpu);
     figures.add("PutItem, 10,000 keys, 64 connections", streamed.rate);
     figures.add("PutItem p99, 10,000 keys, 64 connections", streamed.latency.percentile_ms(0.99));
     let plain = plain_first.map_or_else(|| rate(64, &put("plain")), Ok)?;
@@ -215,6 +235,9 @@ fn small(plan: &Plan, round: usize, figures: &mut Figures) -> Result<()> {
     figures.add("PutItem, 16 connections", rate(16, &put("streamed"))?.rate);
     figures.add("UpdateItem (if_not_exists + 1), 64 connections", rate(64, &update("streamed"))?.rate);
     figures.add("GetItem, 16 connections", rate(16, &get("streamed"))?.rate);
+    let (get_64, cpu) = with_cpu(&server, || rate(64, &get("streamed")))?;
+    figures.add("GetItem, 64 connections", get_64.rate);
+    figures.add(CPU_GET, cpu);
     figures.add("GetRecords, one reader", read_stream(&server, "streamed", plan.time)?);
     figures.add("memory after the small load", server.memory_mb());
     server.kill();
@@ -395,7 +418,7 @@ fn long(plan: &Plan, items: u64, figures: &mut Figures) -> Result<()> {
     let keys = fill(server.address, "large", items)?;
     let mut request = put("large");
     request.set_keys(keys);
-    let Measure { rate, latency, stall_ms } =
+    let Measure { rate, latency, stall_ms, .. } =
         drive(server.address, 64, &request, Order::Random, Duration::from_secs(60))?;
     let small = median(&figures.of("PutItem, 10,000 keys, 64 connections"));
     figures.add("PutItem, large set", rate);

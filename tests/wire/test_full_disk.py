@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
 
 import botocore.exceptions
 
@@ -50,6 +51,11 @@ def put_until_refused(client, stored):
     raise AssertionError("the disk never fills")
 
 
+def healthcheck(server):
+    checked = subprocess.run([BINARY, "healthcheck", "--endpoint", server.url], capture_output=True, text=True)
+    return checked.returncode, checked.stderr
+
+
 def all_stored(client):
     keys = []
     for page in client.get_paginator("scan").paginate(TableName="full", ProjectionExpression="pk", ConsistentRead=True):
@@ -67,6 +73,11 @@ def test_a_full_disk_refuses_writes_loses_nothing_and_recovers(tmp_path):
     assert "no room" in error["Message"] and "No space left on device" in error["Message"], error
     assert len(stored) > 100
     assert all_stored(client) == sorted(stored), "reads go on"
+    # A reading may find that the last attempt to get room is not over: the next one is right.
+    wait_until(lambda: healthcheck(server)[0] == 1, "the health check to tell the full disk", 10)
+    code, text = healthcheck(server)
+    assert code == 1 and text.startswith("tailrace: not ready: writes are refused: "), text
+    assert "no room" in text and text.count("\n") == 1, text
 
     (server.disk / "ballast").unlink()
 
@@ -78,6 +89,7 @@ def test_a_full_disk_refuses_writes_loses_nothing_and_recovers(tmp_path):
             return False
 
     wait_until(accepted, "a write to be accepted once there is room", 60)
+    wait_until(lambda: healthcheck(server) == (0, ""), "the health check to be content again", 60)
     assert all_stored(client) == sorted([*stored, "afterwards"])
     leftovers = {path.name for path in (server.disk / "data" / "tree" / "tables").iterdir()}
     assert len(leftovers) < 40, "what failed for want of room is removed"

@@ -3,6 +3,7 @@
 //! Every step is an ordinary command, printed before it runs, with a time limit that kills its whole process group.
 
 mod environment;
+mod house;
 mod steps;
 
 use std::process::ExitCode;
@@ -30,7 +31,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Clippy with warnings as errors; cargo-deny too where it is installed.
+    /// Clippy with warnings as errors, cargo-deny, and what ARCHITECTURE.md and the citations claim about the tree.
     Lint,
     /// Measure the budgets on the release binary. Arguments after `--` go to the load generator.
     Bench {

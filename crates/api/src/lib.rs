@@ -7,6 +7,14 @@
 //!
 //! What it does not do: no logic, no table is known here, nothing is stored.
 
+mod error_wording;
 pub mod items;
+mod member;
+mod reading;
 pub mod streams;
 pub mod tables;
+mod timestamp;
+
+pub use error_wording::{ENVELOPE, ErrorWording, PARAMETER_VALUES};
+pub use reading::Reading;
+pub use timestamp::Timestamp;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tailrace_server::Config;
+use tailrace_server::{Code, Config};
 
 use crate::Failure;
 
@@ -64,6 +64,10 @@ pub struct ServerArgs {
     /// Shards of a new stream [env: TAILRACE_SHARDS] [default: 4]
     #[arg(long)]
     pub shards: Option<usize>,
+    /// How long stream records, and streams that were disabled, can be read: a number with s, m, h or d
+    /// [env: TAILRACE_STREAM_RETENTION] [default: 24h]
+    #[arg(long)]
+    pub stream_retention: Option<Retention>,
 }
 
 /// The two wordings that AWS has today.
@@ -80,6 +84,7 @@ impl ServerArgs {
     pub fn config(self, default_data_dir: &Path) -> Result<Config, Failure> {
         let data_dir = self.data_dir.or_else(|| env("TAILRACE_DATA_DIR").map(PathBuf::from));
         let mut config = Config::new(data_dir.unwrap_or_else(|| default_data_dir.to_owned()));
+        config.last_words = |why| crate::say::last_words(why);
         config.port = choose(self.port, "TAILRACE_PORT", config.port)?;
         config.host = choose(self.host, "TAILRACE_HOST", config.host)?;
         config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
@@ -94,17 +99,44 @@ impl ServerArgs {
             (Some(wording), _) => wording,
             (None, Some("classic")) => Wording::Classic,
             (None, None | Some("current")) => Wording::Current,
-            (None, Some(other)) => return Err(Failure(format!("TAILRACE_WORDING={other} is not current or classic"))),
+            (None, Some(other)) => {
+                return Err(Failure::new(
+                    Code::Setting,
+                    format_args!("TAILRACE_WORDING={other} is not current or classic"),
+                ));
+            }
         };
         config.engine.wording = match wording {
             Wording::Current => tailrace_core::model::Wording::Current,
             Wording::Classic => tailrace_core::model::Wording::Classic,
         };
+        let retention = Retention(config.engine.stream_retention_ms);
+        let Retention(ms) = choose(self.stream_retention, "TAILRACE_STREAM_RETENTION", retention)?;
+        config.engine.stream_retention_ms = ms;
         let shards_max = tailrace_core::limits::SHARDS_PER_STREAM_MAX;
         if !(1..=shards_max).contains(&config.engine.shards_per_stream) {
-            return Err(Failure(format!("a stream has 1 to {shards_max} shards")));
+            return Err(Failure::new(Code::Setting, format_args!("a stream has 1 to {shards_max} shards")));
         }
         Ok(config)
+    }
+}
+
+/// A stream's retention, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention(pub u64);
+
+impl std::str::FromStr for Retention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Retention, String> {
+        const UNITS_MS: [(char, u64); 4] = [('s', 1_000), ('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
+        let range = tailrace_core::limits::STREAM_RETENTION_MS_RANGE;
+        let unit = UNITS_MS.iter().find(|(unit, _)| text.ends_with(*unit));
+        let ms = unit.and_then(|(unit, ms)| text.strip_suffix(*unit)?.parse::<u64>().ok()?.checked_mul(*ms));
+        ms.filter(|ms| range.contains(ms)).map(Retention).ok_or_else(|| {
+            let days = range.end() / 86_400_000;
+            format!("{text:?} is no retention: a number with s, m, h or d is expected, from 1s to {days}d")
+        })
     }
 }
 
@@ -218,7 +250,22 @@ where
 {
     match (flag, env(name)) {
         (Some(value), _) => Ok(value),
-        (None, Some(text)) => text.parse().map_err(|e| Failure(format!("{name}={text}: {e}"))),
+        (None, Some(text)) => text.parse().map_err(|e| Failure::new(Code::Setting, format_args!("{name}={text}: {e}"))),
         (None, None) => Ok(default),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Retention;
+
+    #[test]
+    fn a_retention_is_a_number_with_a_unit_within_a_second_and_a_year() {
+        for (text, ms) in [("1s", 1_000), ("90m", 5_400_000), ("24h", 86_400_000), ("30d", 2_592_000_000)] {
+            assert_eq!(text.parse(), Ok(Retention(ms)), "{text}");
+        }
+        for text in ["", "s", "0s", "24", "-1h", "1.5h", "367d", "99999999999999999999d", "1w", "1é"] {
+            assert!(text.parse::<Retention>().is_err(), "{text}");
+        }
     }
 }

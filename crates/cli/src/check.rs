@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use serde_json::json;
+use tailrace_server::{Code, SetAsideError};
 
 use crate::args::{CheckArgs, Output};
 use crate::say::{Reader, print, say};
@@ -12,14 +13,18 @@ use crate::{Failure, Outcome};
 /// Runs the command: each fault is a line on stdout, and any fault is exit code 1.
 pub fn run(args: &CheckArgs) -> Outcome {
     if let Some(place) = &args.set_aside {
-        let lost = tailrace_server::set_aside_offline(&args.dir, place, args.lose_writes).map_err(|why| {
-            let hint = if why.contains("writes would be lost") { "; --lose-writes gives them up" } else { "" };
-            Failure(format!("{why}{hint}"))
+        let lost = tailrace_server::set_aside_offline(&args.dir, place, args.lose_writes);
+        let lost = lost.map_err(|error| match error {
+            SetAsideError::Store(error) => Failure::from(error),
+            SetAsideError::LosesWrites { .. } => {
+                Failure::new(Code::Damage, format_args!("{error}; --lose-writes gives them up"))
+            }
+            SetAsideError::NoPlace(_) | SetAsideError::NoDamage(_) => Failure::new(Code::Setting, error),
         })?;
         say(format_args!("set aside: {lost}"));
         return Ok(ExitCode::SUCCESS);
     }
-    let report = tailrace_server::check_offline(&args.dir).map_err(Failure)?;
+    let report = tailrace_server::check_offline(&args.dir)?;
     let faults = report.faults;
     if report.in_use {
         let dir = args.dir.display();
@@ -41,7 +46,7 @@ pub fn run(args: &CheckArgs) -> Outcome {
         say(format_args!("{}: no fault found", args.dir.display()));
         return Ok(ExitCode::SUCCESS);
     }
-    Err(Failure(format!("{}: {} found", args.dir.display(), count(faults.len(), "fault"))))
+    Err(Failure::new(Code::FaultsFound, format_args!("{}: {} found", args.dir.display(), count(faults.len(), "fault"))))
 }
 
 /// `1 fault`, `2 faults`.

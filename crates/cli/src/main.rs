@@ -1,6 +1,6 @@
 //! `tailrace`: the command line. Data goes to stdout, talk to stderr.
 //!
-//! Exit codes: 0 done; 1 could not (one line says why); 2 the command line is wrong; 3 `up --exit-when-drained` ended
+//! Exit codes: 0 done; 1 could not (one line says why, with a code that `docs/errors/` explains); 2 the command line is wrong; 3 `up --exit-when-drained` ended
 //! with a shard that a failing record, or a function that cannot be invoked, blocks.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -9,8 +9,10 @@ mod args;
 mod check;
 mod client;
 mod diff;
+mod failure;
 mod healthcheck;
 mod mappings;
+mod output;
 mod parked;
 mod play;
 mod run;
@@ -19,21 +21,16 @@ mod show;
 mod signals;
 mod table;
 mod tail;
+mod template_watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use args::Command;
 use clap::Parser;
-
-/// Why a command failed: the one line that the user reads.
-#[derive(Debug)]
-pub struct Failure(pub String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Failure(error.to_string())
-    }
-}
+pub use failure::Failure;
+use tailrace_core::limits::LAST_WORDS_MS;
+use tailrace_server::Code;
 
 /// Stack of a thread that runs requests. A request's JSON may nest 2,000 levels, and a build without optimisation takes
 /// about a kilobyte for each.
@@ -44,10 +41,11 @@ pub type Outcome = Result<ExitCode, Failure>;
 
 fn main() -> ExitCode {
     let command = args::Cli::parse().command;
+    std::panic::set_hook(Box::new(tell_panic));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure::from(error)),
+        Err(error) => return fail(&Failure::new(Code::System, error)),
     };
     let outcome = runtime.block_on(async {
         match command {
@@ -62,10 +60,29 @@ fn main() -> ExitCode {
     });
     // Whatever still runs (a read of a client that never ends) must not hold up the exit.
     runtime.shutdown_background();
-    outcome.unwrap_or_else(|failure| fail(&failure))
+    match outcome {
+        Ok(code) => {
+            output::flush(Duration::from_millis(LAST_WORDS_MS));
+            code
+        }
+        Err(failure) => fail(&failure),
+    }
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    say::say(format_args!("tailrace: {}", failure.0));
+    say::last_words(format_args!("tailrace: {failure}"));
     ExitCode::FAILURE
+}
+
+/// As the standard library would, but for the wait for a reader of stderr.
+fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let text = format!("thread '{}' {panic}", thread.name().unwrap_or("unnamed"));
+    let trace = std::backtrace::Backtrace::capture();
+    let text = match trace.status() {
+        std::backtrace::BacktraceStatus::Captured => format!("{text}\n{trace}"),
+        _ => text,
+    };
+    // The main thread's panic ends the process.
+    if thread.name() == Some("main") { say::last_words(text) } else { say::say(text) }
 }

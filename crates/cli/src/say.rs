@@ -1,16 +1,21 @@
 //! The two ways out: talk on stderr, data on stdout.
 //!
 //! Nothing else in this crate writes to either (the lints of the crate see to it): `eprintln!` and `println!` panic when
-//! the other end of a pipe is gone or a disk is full, and what the user no longer reads must never stop a server.
+//! the other end of a pipe is gone or a disk is full, and wait for a reader that stands still; and what the user no longer
+//! reads must never stop a server. See [`crate::output`] for what happens then.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
+use tailrace_core::limits::LAST_WORDS_MS;
+use tailrace_server::Code;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
 use crate::Failure;
+use crate::output::{self, Out};
 
 /// Who still reads stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +28,38 @@ pub enum Reader {
 
 /// Tells the user something, as one line on stderr. Whether anyone hears it makes no difference.
 pub fn say(text: impl Display) {
-    // One write, so that lines of several tasks never mix.
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+    output::offer(Out::Stderr, text.to_string());
 }
 
-/// Writes a line of data to stdout.
+/// Says why the process ends, and waits until everything is said, though not for long.
+pub fn last_words(text: impl Display) {
+    output::force(Out::Stderr, text.to_string());
+    output::flush(Duration::from_millis(LAST_WORDS_MS));
+}
+
+/// Writes a line of data to stdout; waits for the reader. Not for a server.
 ///
 /// # Errors
 /// The line cannot be written, though someone is there to read: a full disk.
 pub fn print(line: impl Display) -> Result<Reader, Failure> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdout.flush()) {
+    match output::write(Out::Stdout, line.to_string()) {
         Ok(()) => Ok(Reader::There),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        Err(error) => Err(Failure(format!("cannot write to stdout: {error}"))),
+        Err(error) => Err(Failure::new(Code::Stdout, format_args!("cannot write to stdout: {error}"))),
+    }
+}
+
+/// What the libraries below log: one event a write, and each a line on stderr.
+pub struct Events;
+
+impl Write for Events {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        say(String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event)));
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Shows what happens in a server: functions' output on stdout, everything else on stderr.
 //!
-//! A server serves whether anyone watches or not: a line that cannot be written is dropped, and the next one is tried
-//! again (a disk may have room again). The loss of one of the two ways out never silences the other.
+//! A server serves whether anyone watches or not: a line that cannot be written, or that nobody reads in time, is dropped
+//! and counted, and the next one is tried again (a disk may have room again). The loss of one of the two ways out never
+//! silences the other.
 
 use std::fmt::Display;
 
@@ -9,30 +10,33 @@ use tailrace_lambda::LogStream;
 use tailrace_server::Event;
 
 use crate::check::count;
-use crate::say::{print, say};
+use crate::output::{self, Out};
 
-/// Shows an event.
-pub fn event(event: &Event) {
-    match event {
+/// Shows an event. A reader that is merely slow holds it up for a moment, so that nothing is lost.
+pub async fn event(event: &Event) {
+    let text = match event {
         Event::Log(line) => {
+            let out = match line.stream {
+                LogStream::Stdout => Out::Stdout,
+                LogStream::Stderr | LogStream::Notice => Out::Stderr,
+            };
             for text in line.text.split('\n') {
-                match line.stream {
-                    LogStream::Stdout => data(format_args!("[{}] {text}", line.function)),
-                    LogStream::Stderr | LogStream::Notice => say(format_args!("[{}] {text}", line.function)),
-                }
+                output::send(out, format!("[{}] {text}", line.function)).await;
             }
+            return;
         }
         Event::Batch { function, shard, records, error: None } => {
-            say(format_args!("{} of shard {shard} delivered to {function}", count(*records, "record")));
+            format!("{} of shard {shard} delivered to {function}", count(*records, "record"))
         }
         Event::Batch { function, shard, records, error: Some(error) } => {
-            say(format_args!("{} of shard {shard} failed in {function}: {error}", count(*records, "record")));
+            format!("{} of shard {shard} failed in {function}: {error}", count(*records, "record"))
         }
-        Event::Notice(text) => say(text),
-    }
+        Event::Notice(text) => text.clone(),
+    };
+    output::send(Out::Stderr, text).await;
 }
 
 /// Shows a line of data of a server.
 pub fn data(line: impl Display) {
-    let _ = print(line);
+    output::offer(Out::Stdout, line.to_string());
 }

@@ -4,7 +4,7 @@
 use crate::value::Item;
 
 /// The class of an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ErrorCode {
     /// A request that breaks a rule.
     ValidationException,
@@ -34,6 +34,8 @@ pub enum ErrorCode {
     ConditionalCheckFailedException,
     /// Two writers of one item in transactions.
     TransactionConflictException,
+    /// A token that was given before, with another request.
+    IdempotentParameterMismatchException,
     /// A stream position that was trimmed.
     TrimmedDataAccessException,
     /// A shard iterator older than 15 minutes.
@@ -64,6 +66,9 @@ impl ErrorCode {
                 "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
             }
             ErrorCode::TransactionConflictException => "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
+            ErrorCode::IdempotentParameterMismatchException => {
+                "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException"
+            }
             ErrorCode::TrimmedDataAccessException => "com.amazonaws.dynamodb.v20120810#TrimmedDataAccessException",
             ErrorCode::ExpiredIteratorException => "com.amazonaws.dynamodb.v20120810#ExpiredIteratorException",
             ErrorCode::InternalServerError => "com.amazonaws.dynamodb.v20120810#InternalServerError",

@@ -1,9 +1,10 @@
-//! Identifiers that several crates share: log sequence numbers and the sequence numbers of stream records; tables, streams,
-//! shards, buckets and mappings.
+//! Identifiers that several crates share: the numbers and the sequence numbers of stream records; tables, streams, shards,
+//! buckets and mappings; and the embedded engine's log sequence numbers.
 
 use std::fmt;
 
-/// Log sequence number: the one order of all commits in a data directory; unique, rising, gaps allowed.
+/// Log sequence number: the one order of all commits in the embedded engine's log; unique, rising, gaps allowed. Nobody
+/// outside of that engine sees one: a record's number is a [`RecordNo`].
 /// Always below 2^63, so that it also fits a signed 64-bit column of an outside system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Lsn(pub u64);
@@ -24,10 +25,37 @@ impl fmt::Display for Lsn {
     }
 }
 
-/// The `SequenceNumber` of a stream record: `10^20 + lsn`, written in decimal. Always 21 digits, so that the order of
+/// A record's number in its shard: unique there, never used twice, rising in the order of the commits, gaps allowed. It says
+/// nothing about records of other shards. Always below 2^63, so that it also fits a signed 64-bit column of an outside
+/// system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct RecordNo(pub u64);
+
+impl RecordNo {
+    /// Before every record.
+    pub const ZERO: RecordNo = RecordNo(0);
+
+    /// The number right after this one.
+    pub fn next(self) -> RecordNo {
+        RecordNo(self.0 + 1)
+    }
+
+    /// The number to read after for the records from this one on.
+    pub fn before(self) -> RecordNo {
+        RecordNo(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for RecordNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The `SequenceNumber` of a stream record: `10^20 + number`, written in decimal. Always 21 digits, so that the order of
 /// the numbers is the order of the texts. Source: docs/spec/streams.md 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SequenceNumber(pub Lsn);
+pub struct SequenceNumber(pub RecordNo);
 
 const SEQUENCE_NUMBER_BASE: u128 = 100_000_000_000_000_000_000;
 
@@ -42,7 +70,7 @@ impl SequenceNumber {
             Ok(n) => n.saturating_sub(SEQUENCE_NUMBER_BASE).min(i64::MAX as u128),
             Err(_) => i64::MAX as u128,
         };
-        Some(SequenceNumber(Lsn(clamped as u64)))
+        Some(SequenceNumber(RecordNo(clamped as u64)))
     }
 }
 
@@ -55,6 +83,15 @@ impl fmt::Display for SequenceNumber {
 /// A table's number: unique in a data directory, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TableId(pub u64);
+
+/// An index's number: unique in its table, never reused there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct IndexId(pub u32);
+
+impl IndexId {
+    /// Not an index: the table's own items.
+    pub const TABLE: IndexId = IndexId(0);
+}
 
 /// A stream's number: unique in a data directory, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -124,10 +161,10 @@ mod tests {
 
     #[test]
     fn a_sequence_number_has_21_digits_and_reads_back() {
-        for lsn in [0, 1, 42, i64::MAX as u64] {
-            let text = SequenceNumber(Lsn(lsn)).to_string();
+        for number in [0, 1, 42, i64::MAX as u64].map(RecordNo) {
+            let text = SequenceNumber(number).to_string();
             assert_eq!(text.len(), 21);
-            assert_eq!(SequenceNumber::parse(&text), Some(SequenceNumber(Lsn(lsn))));
+            assert_eq!(SequenceNumber::parse(&text), Some(SequenceNumber(number)));
         }
         assert_eq!(SequenceNumber::parse("12x"), None);
     }

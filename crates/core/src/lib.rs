@@ -1,5 +1,5 @@
 //! The pure heart of Tailrace: attribute values, exact numbers, sizes, key order, expressions, the validation of
-//! requests, limits, identifiers and errors.
+//! requests and of functions' configurations, limits, identifiers and errors.
 //!
 //! Nothing here does I/O, reads a clock or draws randomness; every function is synchronous and a seed replays it.
 
@@ -9,6 +9,7 @@ pub mod codec;
 mod echo;
 pub mod error;
 pub mod expr;
+pub mod function;
 pub mod ids;
 pub mod json;
 pub mod key;
@@ -19,12 +20,14 @@ pub mod number;
 pub mod rng;
 pub mod size;
 pub mod value;
+mod view_type;
 mod wire_json;
 
 pub use error::{ApiError, ErrorCode};
-pub use ids::{Bucket, BucketRange, Lsn, MappingId, SequenceNumber, ShardNo, StreamId, TableId};
+pub use ids::{Bucket, BucketRange, IndexId, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
-pub use model::Wording;
+pub use model::{Service, Wording};
 pub use number::Number;
 pub use value::{AttributeValue, Item};
+pub use view_type::ViewType;

@@ -35,6 +35,19 @@ pub const BATCH_GET_KEYS_MAX: usize = 100;
 /// Bytes of items after which a BatchGetItem leaves keys unprocessed: AWS's 16 MB are decimal, since 52 items of 300 KB are
 /// what fits. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
+/// Keys of a BatchGetItem that are read at once. Our reason: so many of the largest items may be held beyond what is answered;
+/// and fewer would make a batch of small items slower than it need be.
+pub const BATCH_GET_STEP_KEYS: usize = 16;
+/// Records of a GetRecords page up to which they are made on the runtime's own thread. Our reason: their ids are digests, and
+/// take about a tenth of a millisecond.
+pub const RECORDS_INLINE_MAX: usize = 128;
+/// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
+/// millisecond.
+pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of an item up to which a condition or an update looks into it under its latch, on the runtime's own thread. Our
+/// reason: a usual one takes a tenth of a millisecond to be read, changed and written again, one of very many attributes about
+/// one; and whoever changes a larger one has to wait for its change to be published twice.
+pub const PLAN_INLINE_BYTES_MAX: usize = 32 * 1024;
 /// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
 /// Most records of a GetRecords page. Source: docs/spec/streams.md 7.
@@ -51,6 +64,9 @@ pub const STORE_AHEAD_OF_CLOCK_MS_MAX: u64 = 60_000;
 pub const TIMESTAMP_AHEAD_MS_MAX: u64 = 1000;
 /// Default life of a stream record, milliseconds. Source: docs/spec/streams.md 12.
 pub const STREAM_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
+/// Shortest and longest life of a stream record that an operator may choose, milliseconds. Our reason: a second is the step
+/// of the background work, and a year of records is an archive, which is another thing.
+pub const STREAM_RETENTION_MS_RANGE: std::ops::RangeInclusive<u64> = 1_000..=366 * 24 * 60 * 60 * 1000;
 /// Largest event or response of a synchronous invocation, bytes. Source: docs/spec/event-source-mapping.md 5.1, 12.
 pub const INVOKE_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 
@@ -83,6 +99,15 @@ pub const FUNCTION_IDLE_DEFAULT_MS: u64 = 10 * 60 * 1000;
 pub const FUNCTION_TIMEOUT_GRACE_MS: u64 = 300;
 /// From SIGTERM to SIGKILL at a stop, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_STOP_GRACE_MS: u64 = 2000;
+/// How long the end of a process that was sent SIGKILL is waited for, milliseconds. Ours: it ends at once, or hangs in the
+/// kernel.
+pub const FUNCTION_KILL_WAIT_MS: u64 = 2000;
+/// How long the search for what a process left behind is waited for, milliseconds. Ours.
+pub const FUNCTION_SWEEP_WAIT_MS: u64 = 4000;
+/// How long a stop waits for all processes once it has told them to end, milliseconds. Ours: the bounds of each, one after
+/// the other, and half a second.
+pub const FUNCTION_STOP_MAX_MS: u64 =
+    FUNCTION_STOP_GRACE_MS + FUNCTION_KILL_WAIT_MS + FUNCTION_SWEEP_WAIT_MS + 2 * FUNCTION_LOG_WAIT_MS + 500;
 /// First pause before a process is started again after a failed start, milliseconds. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_RESTART_PAUSE_MIN_MS: u64 = 100;
 /// Longest such pause, milliseconds. Source: docs/spec/lambda-runtime.md 5.
@@ -171,6 +196,21 @@ pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
 /// How long a server that is told to stop goes on delivering what waits for functions, milliseconds. Ours: with the
 /// shutdown behind it still below the patience of a container's supervisor with its default doubled.
 pub const DRAIN_MS: u64 = 5_000;
+/// Largest template, bytes. Source: CloudFormation's limit of a template in a bucket.
+pub const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
+/// Maps and lists inside of each other in a template, at most. Ours.
+pub const TEMPLATE_DEPTH_MAX: usize = 128;
+/// Values in a template with its aliases replaced by what they name, at most. Ours: many times the largest template without
+/// aliases that creates 500 resources.
+pub const TEMPLATE_NODES_MAX: usize = 500_000;
+/// Between two looks at the template of a server that runs, milliseconds. Ours.
+pub const TEMPLATE_LOOK_MS: u64 = 1_000;
+/// Output of the command line that waits for its reader, bytes. Ours: what a busy server says in some seconds.
+pub const OUTPUT_QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long output waits for room before it is dropped, milliseconds. Ours, as for the lines of functions.
+pub const OUTPUT_WAIT_MS: u64 = 250;
+/// How long the end of a process waits for its last words to be read, milliseconds. Ours.
+pub const LAST_WORDS_MS: u64 = 1_000;
 /// A call of the command line to a server, from its connection to the end of the answer, milliseconds. Ours: what
 /// answers at all answers well within it, and a health check is not held up by a listener that says nothing.
 pub const CLIENT_CALL_MS: u64 = 5_000;
@@ -193,6 +233,9 @@ pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const COMMIT_QUEUE_UNIT_BYTES: usize = 8 * 1024;
 /// Units of commits in flight: 64 MiB. Our reason: bounds queue and overlay; above it commits wait.
 pub const COMMIT_QUEUE_UNITS_MAX: u32 = 8 * 1024;
+/// How long the store remembers the id of a commit. Our reason: far longer than anybody tries to find out what became of
+/// one, the clocks of several machines included.
+pub const COMMIT_ID_LIFE_MS: u64 = 60 * 60 * 1000;
 /// Size at which a memtable is sealed, bytes. Our reason: small enough to replay within a second.
 pub const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Sealed memtables that may wait for their flush. Our reason: bounds memory and replay; above it commits wait.
@@ -201,6 +244,18 @@ pub const SEALED_MEMTABLES_MAX: usize = 4;
 pub const YOUNG_RUNS_MAX: usize = 24;
 /// Size of the tree's block cache, bytes. Our reason: the memory budget after a small load.
 pub const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Steps that a read of the store may take on a thread of the runtime, about a fifth of a microsecond each; a longer one goes
+/// on elsewhere. Our reason: nothing holds such a thread for 0.5 ms, and half of that is enough for what is in memory.
+pub const READ_INLINE_STEPS_MAX: u64 = 1024;
+/// Steps that a read takes on a reader thread before the next one has its turn. Our reason: some milliseconds, so that a
+/// long one does not hold up many short ones.
+pub const READ_TURN_STEPS_MAX: u64 = 32 * 1024;
+/// Bytes of records that a read of the log takes on a thread of the runtime. Our reason: as above.
+pub const LOG_READ_INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Threads for reads that are long or wait for the disk. Our reason: disks serve some requests at once.
+pub const READER_THREADS: usize = 8;
+/// Reads that wait for a reader thread at once; further ones wait to be let in. Ours: requests in flight, by default.
+pub const READS_QUEUED_MAX: usize = 1024;
 /// Most parked records of a mapping's shard. Our reason: a function that is broken for a day must not fill the disk.
 pub const PARKED_RECORDS_MAX: u64 = 10_000;
 /// Most bytes of parked records of a mapping's shard. Our reason: as above.
@@ -231,7 +286,7 @@ pub const MAPPINGS_MAX: usize = 1000;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
 /// Rows of a page when a table's items are counted. Our reason: a page is one look at the tree, and short.
-pub const STATISTICS_PAGE_ROWS: usize = 5_000;
+pub const STATISTICS_PAGE_ROWS: usize = 1_000;
 /// Bytes of items after which a page ends when a table's items are counted. Our reason: a page is held in memory, and
 /// many clients may ask at once; one item may pass the bound.
 pub const STATISTICS_PAGE_BYTES: usize = 1024 * 1024;
@@ -247,3 +302,17 @@ pub const WARM_READ_UNITS: i64 = 12_000;
 pub const WARM_WRITE_UNITS: i64 = 4_000;
 /// Default and largest page of ListTables, ListStreams and DescribeStream. Source: docs/spec/dynamodb-api.md 2.4, streams.md 13.
 pub const LIST_PAGE_MAX: usize = 100;
+/// From the end of a pass of the retention to the next one, milliseconds. Our reason: a minute is little beside a day.
+pub const RETENTION_INTERVAL_MS: u64 = 60_000;
+/// The same where the retention itself is shorter than that, at least. Our reason: a pass reads every stream.
+pub const RETENTION_INTERVAL_MIN_MS: u64 = 1_000;
+/// Shards that one tick of the retention looks at. Our reason: their positions are found and their commits share a sync
+/// within some milliseconds, so that 10,000 shards are a few hundred short ticks.
+pub const RETENTION_SHARDS_PER_TICK: usize = 32;
+/// Streams that one tick of the retention looks at. Our reason: as above.
+pub const RETENTION_STREAMS_PER_TICK: usize = 32;
+/// From the end of a pass over the deleted tables to the next one, milliseconds. Our reason: a pass finds only what a crash
+/// or a full disk left over.
+pub const RECLAIM_INTERVAL_MS: u64 = 60_000;
+/// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
+pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;

@@ -1,12 +1,14 @@
-//! The database: what every operation needs, and the one entry point of the wire layer.
+//! The database: what every operation needs. It knows no operation; [`ops`](crate::ops) stands above it.
 //!
-//! Invariant: table descriptors are cached by the bytes that the store holds, so a cached one is never stale.
+//! Invariant: table descriptors are cached together with the bytes that the store holds, and whoever uses a cached one lets
+//! the store confirm those bytes, so that nothing is answered from a stale one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use tailrace_api::Reading;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::DESCRIPTOR_CACHE_MAX;
 use tailrace_core::rng::Rng;
@@ -15,18 +17,10 @@ use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Engine, Key, StoreError};
 
 use crate::failure::store_failure;
+use crate::items::prepare::Turns;
+use crate::streams;
 use crate::streams::iterator::IteratorSecret;
 use crate::table::Table;
-use crate::{ops, streams};
-
-/// Which service an operation belongs to: the prefix of `X-Amz-Target`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Service {
-    /// `DynamoDB_20120810`.
-    DynamoDb,
-    /// `DynamoDBStreams_20120810`.
-    Streams,
-}
 
 /// What an operator can choose of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,13 +56,6 @@ impl Default for Settings {
     }
 }
 
-/// What an operation may know of the request besides its body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestContext {
-    /// The `Host` header.
-    pub host: Option<String>,
-}
-
 /// The database.
 pub struct Db {
     pub(crate) store: Arc<dyn Engine>,
@@ -78,7 +65,14 @@ pub struct Db {
     pub(crate) directory_uuid: String,
     pub(crate) iterator_secret: IteratorSecret,
     first_arn_scope: String,
-    descriptors: RwLock<HashMap<String, (Bytes, Arc<Table>)>>,
+    descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
+    pub(crate) turns: Turns,
+    /// Most rows that were held at once by a read by keys.
+    #[cfg(test)]
+    pub(crate) rows_at_once_max: std::sync::atomic::AtomicUsize,
+    /// Bytes of the largest item that a commit's body looked into.
+    #[cfg(test)]
+    pub(crate) planned_bytes_max: std::sync::atomic::AtomicUsize,
 }
 
 impl Db {
@@ -102,21 +96,12 @@ impl Db {
             iterator_secret: identity.secret,
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
+            turns: Turns::default(),
+            #[cfg(test)]
+            rows_at_once_max: std::sync::atomic::AtomicUsize::default(),
+            #[cfg(test)]
+            planned_bytes_max: std::sync::atomic::AtomicUsize::default(),
         })
-    }
-
-    /// Runs an operation: a JSON body in, a JSON body out.
-    ///
-    /// # Errors
-    /// What the client is to read.
-    pub async fn execute(
-        &self,
-        service: Service,
-        operation: &str,
-        body: &[u8],
-        context: &RequestContext,
-    ) -> Result<Vec<u8>, ApiError> {
-        ops::execute(self, service, operation, body, context).await
     }
 
     /// The store.
@@ -145,35 +130,50 @@ impl Db {
         Some(self.first_arn_scope.as_str()).filter(|first| *first != self.settings.arn_scope())
     }
 
+    /// How requests are read here.
+    pub fn reading(&self) -> Reading<'_> {
+        let Settings { wording, region, account_id, .. } = &self.settings;
+        Reading { wording: *wording, region, account_id }
+    }
+
+    /// The values of rows, all of one point in time.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub(crate) async fn rows(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ApiError> {
+        #[cfg(test)]
+        self.rows_at_once_max.fetch_max(keys.len(), std::sync::atomic::Ordering::Relaxed);
+        self.store.get(keys).await.map_err(|e| store_failure(&e))
+    }
+
     /// The descriptor of a table by name, for the data plane.
     ///
     /// # Errors
     /// ResourceNotFoundException in the data plane's words, or the store's failure.
-    pub async fn table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
-        let found = self.find_table(name).await?;
-        found.ok_or_else(|| ApiError::not_found("Requested resource not found"))
+    pub async fn table(&self, name: &str) -> Result<Arc<StoredTable>, ApiError> {
+        self.find_table(name).await?.ok_or_else(no_such_table)
     }
 
     /// The descriptor of a table by name; `None` if there is no such table.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn find_table(&self, name: &str) -> Result<Option<Arc<Table>>, ApiError> {
+    pub async fn find_table(&self, name: &str) -> Result<Option<Arc<StoredTable>>, ApiError> {
         let keys = [TableKey::key(name)];
-        let mut values = self.store.get(&keys).await.map_err(|e| store_failure(&e))?;
+        let mut values = self.rows(&keys).await?;
         match values.pop().flatten() {
             Some(value) => self.read_table(name, &value).map(Some),
             None => Ok(None),
         }
     }
 
-    /// The descriptor of a table, perhaps as it was last seen: saves a read. Whoever uses it lets the store confirm the
-    /// table's number together with what he reads or writes, and asks [`Db::newer_table`] before he tells of an error.
+    /// The descriptor of a table, perhaps as it was last seen: saves a read. Whoever uses it lets the store confirm it together
+    /// with what he reads or writes ([`Db::confirm`]), and asks [`Db::newer_table`] before he tells of an error.
     ///
     /// # Errors
     /// As for [`Db::table`].
-    pub(crate) async fn likely_table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
-        let cached = self.descriptors.read().get(name).map(|(_, table)| table.clone());
+    pub(crate) async fn likely_table(&self, name: &str) -> Result<Arc<StoredTable>, ApiError> {
+        let cached = self.descriptors.read().get(name).cloned();
         match cached {
             Some(table) => Ok(table),
             None => self.table(name).await,
@@ -184,9 +184,24 @@ impl Db {
     ///
     /// # Errors
     /// As for [`Db::table`].
-    pub(crate) async fn newer_table(&self, table: &Table) -> Result<Option<Arc<Table>>, ApiError> {
+    pub(crate) async fn newer_table(&self, table: &Table) -> Result<Option<Arc<StoredTable>>, ApiError> {
         let now = self.table(&table.name).await?;
         Ok((now.id != table.id).then_some(now))
+    }
+
+    /// The table `likely` as the store has it now: `row` is what was read of its descriptor.
+    ///
+    /// # Errors
+    /// ResourceNotFoundException if the table is gone, also if another one has its name.
+    pub(crate) fn confirm(&self, likely: &Arc<StoredTable>, row: Option<&Bytes>) -> Result<Arc<StoredTable>, ApiError> {
+        match row {
+            Some(row) if likely.is(row) => Ok(Arc::clone(likely)),
+            Some(row) => {
+                let now = self.read_table(&likely.name, row)?;
+                if now.id == likely.id { Ok(now) } else { Err(no_such_table()) }
+            }
+            None => Err(no_such_table()),
+        }
     }
 
     /// The key of a table's descriptor: a shared key of every commit of its items.
@@ -198,21 +213,53 @@ impl Db {
     ///
     /// # Errors
     /// InternalServerError if the bytes are no descriptor.
-    pub fn read_table(&self, name: &str, value: &Bytes) -> Result<Arc<Table>, ApiError> {
-        if let Some((bytes, table)) = self.descriptors.read().get(name)
-            && bytes == value
+    pub fn read_table(&self, name: &str, row: &Bytes) -> Result<Arc<StoredTable>, ApiError> {
+        if let Some(known) = self.descriptors.read().get(name)
+            && known.is(row)
         {
-            return Ok(table.clone());
+            return Ok(Arc::clone(known));
         }
-        let table = Arc::new(Table::decode(value).map_err(|e| {
+        let table = Table::decode(row).map_err(|e| {
             tracing::error!(table = name, error = %e, "the descriptor of a table is corrupt");
             ApiError::new(ErrorCode::InternalServerError, format!("the descriptor of table {name} is corrupt: {e}"))
-        })?);
+        })?;
+        let stored = Arc::new(StoredTable { table, row_key: TableKey::key(name), row: row.clone() });
         let mut descriptors = self.descriptors.write();
         if descriptors.len() >= DESCRIPTOR_CACHE_MAX {
             descriptors.clear();
         }
-        descriptors.insert(name.to_owned(), (value.clone(), table.clone()));
-        Ok(table)
+        descriptors.insert(name.to_owned(), Arc::clone(&stored));
+        Ok(stored)
     }
+}
+
+/// A table's descriptor with the row that it was read from: what a commit compares to know that nothing has changed.
+#[derive(Clone, Debug)]
+pub struct StoredTable {
+    table: Table,
+    /// The key of the row.
+    pub row_key: Key,
+    /// The row's value as the store has it. Another version of this code may have written it, so it need not be what the
+    /// descriptor encodes to.
+    pub row: Bytes,
+}
+
+impl StoredTable {
+    /// Whether the row is the one that was read. Mostly the store hands out the very same bytes again.
+    fn is(&self, row: &Bytes) -> bool {
+        (self.row.as_ptr(), self.row.len()) == (row.as_ptr(), row.len()) || self.row == *row
+    }
+}
+
+impl std::ops::Deref for StoredTable {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.table
+    }
+}
+
+/// The data plane's ResourceNotFoundException.
+pub(crate) fn no_such_table() -> ApiError {
+    ApiError::not_found("Requested resource not found")
 }

@@ -2,19 +2,27 @@
 //!
 //! Invariants: the engine reads no clock and no randomness but those it was given; a commit's body is pure; nothing is
 //! answered from memory that the store has not published (caches are keyed by the stored bytes).
-//! It knows nothing of HTTP: a request is an operation's name and a JSON body, an answer is a JSON body or an
-//! [`ApiError`](tailrace_core::ApiError).
+//! It knows nothing of HTTP: [`ops::execute`] takes an operation's name and a JSON body; whoever is inside calls the run of an
+//! operation ([`ops`]) with a typed request. An answer is that of the operation or an [`ApiError`](tailrace_core::ApiError).
 
+mod aside;
+pub mod background;
+mod caller;
 mod db;
 mod failure;
+mod items;
+mod json_row;
 mod names;
 pub mod ops;
 pub mod streams;
-mod table;
+mod tables;
 
-pub use db::{Db, RequestContext, Service, Settings};
+pub use caller::{Caller, Client};
+pub use db::{Db, Settings, StoredTable};
 pub use failure::store_failure;
-pub use names::table_name;
-pub use table::{
-    Billing, BillingMode, OnDemandThroughput, Table, TableClass, TableStream, Throughput, ViewType, WarmThroughput,
+pub use items::idempotency::{IdempotencyMark, marked};
+pub(crate) use tables::descriptor as table;
+pub use tables::descriptor::{
+    Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, ViewType,
+    WarmThroughput,
 };

@@ -1,6 +1,5 @@
 //! Names and ARNs of tables and streams: made and read in one place.
 
-use tailrace_core::ApiError;
 use tailrace_core::model::NAME_PATTERN;
 
 use crate::db::Settings;
@@ -39,41 +38,4 @@ impl<'a> StreamArn<'a> {
         (well_formed && NAME_PATTERN.matches(table) && !label.is_empty() && !label.contains('/'))
             .then_some(StreamArn { table, label })
     }
-}
-
-/// The table's name that a `TableName` member means: a name, or the ARN of a table of this region and account.
-///
-/// # Errors
-/// ValidationException for a foreign or malformed ARN. Source: docs/spec/dynamodb-api.md 1.6.
-pub fn table_name<'a>(settings: &Settings, text: &'a str) -> Result<&'a str, ApiError> {
-    if !text.starts_with("arn:") {
-        return Ok(text);
-    }
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    let one = |what: String| Err(ApiError::validation(format!("1 validation error detected: {what}")));
-    let [_, partition, vendor, region, account, resource] = parts[..] else { return one(malformed_arn()) };
-    if partition != "aws" {
-        return one(format!("Invalid AWS partition in '{text}'"));
-    }
-    if region != settings.region {
-        return one(format!("Invalid AWS region in '{text}'"));
-    }
-    let Some((kind, name)) = resource.split_once('/') else { return one(malformed_arn()) };
-    if kind != "table" {
-        return one(format!("Invalid resource type in '{text}'"));
-    }
-    if vendor != "dynamodb" || !(3..=255).contains(&name.len()) || !NAME_PATTERN.matches(name) {
-        return one(malformed_arn());
-    }
-    if account != settings.account_id {
-        return Err(ApiError::not_found("Requested resource not found"));
-    }
-    Ok(name)
-}
-
-fn malformed_arn() -> String {
-    "Valid ARN format is 'arn:<awsPartition>:<vendor>:<region>:<subscriber>:resourceType/resourceName', where Resource \
-     name must have length less than or equal to 255, Resource name must have length greater than or equal to 3, \
-     Resource name must satisfyregular expression pattern: [a-zA-Z0-9_.-]+"
-        .to_owned()
 }

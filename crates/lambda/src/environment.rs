@@ -389,7 +389,9 @@ impl Environment {
     /// The life of the environment, from its start to the report of its end.
     async fn run(self: Arc<Self>) {
         let end = self.live().await;
-        let _ = std::fs::remove_dir_all(self.pool.directories.temporary.join(&self.token));
+        let temporary = self.pool.directories.temporary.join(&self.token);
+        // Not waited for: it may be large, and the next start clears what is left of it.
+        drop(tokio::task::spawn_blocking(move || std::fs::remove_dir_all(temporary)));
         self.function.forget(&self);
         self.report(end);
     }
@@ -420,9 +422,12 @@ impl Environment {
         let end = self.watch(&mut process).await;
         // Dead now, with its group: no call of it can come any more.
         host.abort();
+        // Awaited: what the process left behind is gone before the outcome is reported, unless it does not go.
         let environment = self.clone();
-        // Awaited: what the process left behind is gone before the outcome is reported.
-        let _ = tokio::task::spawn_blocking(move || environment.pool.ledger.remove(&environment.token)).await;
+        let swept = tokio::task::spawn_blocking(move || environment.pool.ledger.remove(&environment.token));
+        if tokio::time::timeout(Duration::from_millis(limits::FUNCTION_SWEEP_WAIT_MS), swept).await.is_err() {
+            tracing::warn!(function = %self.function.config.name, "what a process left behind does not end");
+        }
         // What it printed last is in the pipes. A process that left the group may hold them open: it is not waited for.
         let drain = Duration::from_millis(limits::FUNCTION_LOG_WAIT_MS * 2);
         let _ = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
@@ -453,11 +458,10 @@ impl Environment {
         if let Some(warning) = launch.warning {
             self.function.warn_once(warning);
         }
-        let process = self
-            .pool
-            .spawner
-            .spawn(launch.command)
+        let started = tokio::time::timeout(self.pool.settings.init_limit, self.pool.spawner.spawn(launch.command));
+        let process = started
             .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(|error| cannot(format!("cannot start a process for function {}: {error}", config.name)))?;
         if let Err(error) = self.pool.ledger.add(&self.token, process.pid()) {
             // Dropping the process kills it: without a record nobody could clean up behind it.

@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::clock::Clock;
+use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
 use crate::code::CodeStamp;
-use crate::config::{ConfigError, FunctionConfig};
 use crate::environment::{Environment, Job};
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
 use crate::launch::{Directories, Interpreters};
@@ -332,7 +332,8 @@ impl Functions {
     }
 
     /// Refuses new invocations, waits up to `drain` for the running ones, then stops every process. An invocation
-    /// that still runs then is answered with `NotInvocable::Stopping`. Call it before the tokio runtime ends.
+    /// that still runs then is answered with `NotInvocable::Stopping`. Call it before the tokio runtime ends. It comes back
+    /// `FUNCTION_STOP_MAX_MS` after the drain at the latest, whatever the processes do.
     pub async fn stop(&self, drain: Duration) {
         self.end_pauses();
         self.pool.slots.close();
@@ -342,7 +343,10 @@ impl Functions {
         let drained = tokio::time::timeout(drain, alive.wait_for(|&count| count == 0)).await.is_ok();
         if !drained {
             self.pool.stop_now();
-            let _ = alive.wait_for(|&count| count == 0).await;
+            let limit = Duration::from_millis(limits::FUNCTION_STOP_MAX_MS);
+            if tokio::time::timeout(limit, alive.wait_for(|&count| count == 0)).await.is_err() {
+                tracing::warn!("not every process of a function ended; they are looked for at the next start");
+            }
         }
     }
 }

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::config::{Family, FunctionConfig};
+use tailrace_core::function::{Family, FunctionConfig};
+
 use crate::functions::{PythonClient, Settings};
 use crate::ledger::TOKEN_VARIABLE;
 

@@ -15,14 +15,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
+use tailrace_core::limits::FUNCTION_KILL_WAIT_MS;
 
 /// The variable that carries the token.
 pub(crate) const TOKEN_VARIABLE: &str = "TAILRACE_ENVIRONMENT_ID";
 /// Looks at the process table until nothing is left to be killed, at most so often: what is killed may have
 /// forked while the table was read.
 const SWEEPS_MAX: usize = 5;
-/// The longest wait for one killed process to end, milliseconds.
-const KILL_WAIT_MS: i32 = 2000;
 
 /// The directory of records.
 #[derive(Debug)]
@@ -100,9 +99,10 @@ fn sweep(is_ours: impl Fn(i32) -> bool) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Kills the processes that are ours; returns how many were found alive.
+/// Kills the processes that are ours, and waits for their ends, which are all begun by then; returns how many were found
+/// alive.
 fn kill_matching(is_ours: impl Fn(i32) -> bool) -> std::io::Result<usize> {
-    let mut killed = 0;
+    let mut killed = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         if !is_ours(pid) {
@@ -116,13 +116,18 @@ fn kill_matching(is_ours: impl Fn(i32) -> bool) -> std::io::Result<usize> {
         }
         tracing::info!(pid, "killing a process that a function, or an earlier server, left running");
         if rustix::process::pidfd_send_signal(&fd, Signal::KILL).is_ok() {
-            killed += 1;
-            let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            // SAFETY: one valid pollfd, alive for the call.
-            unsafe { libc::poll(&mut poll, 1, KILL_WAIT_MS) };
+            killed.push(fd);
         }
     }
-    Ok(killed)
+    for fd in &killed {
+        let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid pollfd, alive for the call.
+        if unsafe { libc::poll(&mut poll, 1, FUNCTION_KILL_WAIT_MS as i32) } == 0 {
+            // It hangs in the kernel: the others are not waited for either.
+            break;
+        }
+    }
+    Ok(killed.len())
 }
 
 fn is_ours(pid: i32, record: &Record) -> bool {

@@ -15,7 +15,6 @@
 //! about streams, retries or HTTP clients; those live in `mapping` and `wire`.
 
 mod code;
-mod config;
 mod document;
 mod environment;
 mod functions;
@@ -26,7 +25,7 @@ mod ledger;
 mod logs;
 mod process;
 
-pub use config::{ConfigError, FunctionConfig};
 pub use functions::{Functions, OpenError, PythonClient, Settings};
 pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
 pub use logs::{LogLine, LogStream};
+pub use tailrace_core::function::{ConfigError, FunctionConfig};

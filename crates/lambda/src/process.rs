@@ -1,20 +1,24 @@
 //! One operating system process with its group: started, signalled, waited for.
 //!
 //! Invariants
-//! - Every process leads its own group. The group is signalled only while its leader has not been reaped, so that the
-//!   number cannot have passed to a stranger.
+//! - Every process is started as the leader of a group of its own, and is signalled itself (by its descriptor) as well as
+//!   by that group: it may have left the group. Both only while it has not been reaped, so that the number cannot have
+//!   passed to a stranger.
 //! - Processes are started by a thread that lives as long as the pool: the kernel delivers the parent-death signal
 //!   when the *thread* that forked ends, and a thread of a runtime or of a blocking pool may end at any time.
 //! - The end of the leader is the end of the group: what it started is killed with it, as AWS throws the whole
 //!   sandbox away.
+//! - Every wait for an end has a bound. What a SIGKILL does not end in time (it hangs in the kernel, or is another user's
+//!   by now) is left to a thread that reaps it whenever it ends.
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
+use tailrace_core::limits::FUNCTION_KILL_WAIT_MS;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
@@ -66,11 +70,14 @@ impl Spawner {
 
 /// A running process, the leader of its group.
 pub(crate) struct Process {
-    child: Child,
+    /// Until it is reaped, or let go.
+    child: Option<Child>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
     pid: Pid,
     /// Readable once the leader has ended; does not reap it.
     ended: AsyncFd<OwnedFd>,
-    reaped: Option<ExitStatus>,
+    status: Option<ExitStatus>,
 }
 
 impl Process {
@@ -82,7 +89,10 @@ impl Process {
             AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE).map_err(Into::into)
         });
         match ended {
-            Ok(ended) => Ok(Process { child, pid, ended, reaped: None }),
+            Ok(ended) => {
+                let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+                Ok(Process { child: Some(child), stdout, stderr, pid, ended, status: None })
+            }
             Err(error) => {
                 let _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 let _ = child.wait();
@@ -97,55 +107,82 @@ impl Process {
 
     /// The ends of its output pipes; once.
     pub(crate) fn take_output(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
-        (self.child.stdout.take(), self.child.stderr.take())
+        (self.stdout.take(), self.stderr.take())
     }
 
     /// Waits until the leader has ended. Cancellation-safe.
     pub(crate) async fn ended(&self) {
-        if self.reaped.is_none() && self.ended.readable().await.is_err() {
+        if self.child.is_some() && self.ended.readable().await.is_err() {
             // The runtime is shutting down: nobody will see the end.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Signals the whole group.
+    /// Signals the leader and its group.
     fn signal(&self, signal: Signal) {
-        if self.reaped.is_none() {
-            // ESRCH cannot happen before the leader is reaped; EPERM is a child that changed its user: nothing to do.
-            let _ = rustix::process::kill_process_group(self.pid, signal);
+        if self.child.is_none() {
+            return;
+        }
+        // A group that is empty, because its leader has left it, is ESRCH; EPERM is a child that changed its user: nothing
+        // to do.
+        let _ = rustix::process::kill_process_group(self.pid, signal);
+        // Not twice: a handler of SIGTERM would run twice.
+        let is_in_its_group = rustix::process::getpgid(Some(self.pid)) == Ok(self.pid);
+        if !is_in_its_group || signal == Signal::KILL {
+            let _ = rustix::process::pidfd_send_signal(self.ended.get_ref(), signal);
         }
     }
 
-    /// Ends the group: SIGTERM, `grace` for the leader, SIGKILL for everyone; returns when the leader is reaped.
+    /// Ends the leader and its group: SIGTERM, `grace` for the leader, SIGKILL for everyone; returns when the leader is
+    /// reaped, or does not end.
     pub(crate) async fn terminate(&mut self, grace: Duration) -> ExitStatus {
         self.signal(Signal::TERM);
         let _ = tokio::time::timeout(grace, self.ended()).await;
         self.finish().await
     }
 
-    /// Kills what is left of the group, waits for the leader, and reaps it.
+    /// Kills what is left of the leader and its group, waits for the leader, and reaps it. A leader that does not end in
+    /// time counts as killed.
     pub(crate) async fn finish(&mut self) -> ExitStatus {
-        if let Some(status) = self.reaped {
+        if let Some(status) = self.status {
             return status;
         }
         self.signal(Signal::KILL);
-        self.ended().await;
-        let status = self.child.wait().unwrap_or_default();
-        self.reaped = Some(status);
+        let wait = Duration::from_millis(FUNCTION_KILL_WAIT_MS);
+        let status = match tokio::time::timeout(wait, self.ended()).await {
+            // It has ended: this returns at once.
+            Ok(()) => self.child.take().map(|mut child| child.wait().unwrap_or_default()),
+            Err(_) => {
+                tracing::warn!(pid = self.pid(), "a function's process does not end though it was killed");
+                self.let_go();
+                None
+            }
+        };
+        let status = status.unwrap_or_else(|| ExitStatus::from_raw(Signal::KILL.as_raw()));
+        self.status = Some(status);
         status
+    }
+
+    /// Leaves the process to a thread that reaps it. No more signals from here on.
+    fn let_go(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if let Ok(None) = child.try_wait() {
+            // Without a thread it stays a zombie until this process ends.
+            let _ = std::thread::Builder::new().name("function-reaper".to_owned()).spawn(move || child.wait());
+        }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.reaped.is_none() {
+        if self.child.is_some() {
             tracing::debug!(
                 pid = self.pid(),
                 fd = self.ended.get_ref().as_raw_fd(),
                 "killing a process that was let go"
             );
             self.signal(Signal::KILL);
-            let _ = self.child.try_wait();
+            self.let_go();
         }
     }
 }

@@ -40,5 +40,5 @@ pub fn record(source: &StreamSource, writer: &RecordWriter, logged: LogRecord) -
     let mut event = Vec::with_capacity(512 + 2 * (record.meta.keys.len() + images));
     writer.write_event(&record, &source.arn, &mut event)?;
     let key_hash = u64::from(partition_hash(&partition).lane);
-    Ok(Record { lsn: record.lsn, time_ms: record.time_ms, key_hash, event: event.into() })
+    Ok(Record { lsn: record.number, time_ms: record.time_ms, key_hash, event: event.into() })
 }

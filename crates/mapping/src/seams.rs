@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo as Lsn;
 use tailrace_core::clock::Clock;
 use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
 use tailrace_store::{ShardNo, StoreError};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use tailrace_core::{ApiError, model};
-use tailrace_engine::{Db, RequestContext};
-use tailrace_wire::{Api, Context, Operation, Page, Service};
+use tailrace_core::{ApiError, Service};
+use tailrace_engine::{Caller, Client, Db, ops};
+use tailrace_wire::{Api, Context, Operation, Page};
 
 use crate::admin;
 use crate::mappings::Mappings;
@@ -24,29 +24,26 @@ pub struct ServerApi {
 
 impl Api for ServerApi {
     fn knows(&self, operation: Operation<'_>) -> bool {
-        let api = match operation.service {
-            Service::DynamoDb if admin::knows(operation.name) => return true,
-            Service::DynamoDb => model::dynamodb(),
-            Service::Streams => model::streams(),
-        };
-        api.validates(operation.name)
+        let Operation { service, name } = operation;
+        (service == Service::DynamoDb && admin::knows(name)) || service.api().validates(name)
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
-        let service = match service {
-            Service::DynamoDb if admin::knows(operation) => {
-                return admin::operation(&self.mappings, operation, &body).await;
-            }
-            Service::DynamoDb => tailrace_engine::Service::DynamoDb,
-            Service::Streams => tailrace_engine::Service::Streams,
-        };
-        // One operation says where the client found us; for the others the copy would be for nothing.
-        let host = (operation == "DescribeEndpoints").then(|| context.host().map(str::to_owned)).flatten();
-        self.db.execute(service, operation, &body, &RequestContext { host }).await.map(Bytes::from)
+        if service == Service::DynamoDb && admin::knows(operation) {
+            return admin::operation(&self.mappings, operation, &body).await;
+        }
+        let caller = Caller::Client(Client { operation, host: context.host(), ..Client::default() });
+        ops::execute(&self.db, service, operation, &body, &caller).await.map(Bytes::from)
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.ready.load(Ordering::Acquire) { Ok(()) } else { Err("starting or stopping".to_owned()) }
+        if !self.ready.load(Ordering::Acquire) {
+            return Err("starting or stopping".to_owned());
+        }
+        match self.db.store().refuses_commits() {
+            None => Ok(()),
+            Some(why) => Err(format!("writes are refused: {why}")),
+        }
     }
 
     async fn admin(&self, path: &str, query: Option<&str>) -> Option<Page> {

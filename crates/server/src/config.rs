@@ -21,6 +21,9 @@ pub struct Config {
     pub engine: tailrace_engine::Settings,
     /// How requests are taken in.
     pub wire: tailrace_wire::Settings,
+    /// Says why the process ends at once, when the store cannot go on. It must come back in bounded time: nothing may keep
+    /// the process from its end.
+    pub last_words: fn(&str),
 }
 
 impl Config {
@@ -34,6 +37,7 @@ impl Config {
             allowed_hosts: Vec::new(),
             engine: tailrace_engine::Settings::default(),
             wire: tailrace_wire::Settings::default(),
+            last_words: |why| tracing::error!("{why}"),
         }
     }
 

@@ -8,7 +8,9 @@
 mod admin;
 mod api;
 mod apply;
+mod background;
 pub mod clock;
+mod code;
 mod config;
 mod functions;
 pub mod mappings;
@@ -19,7 +21,10 @@ mod server;
 mod store;
 pub mod template;
 
+pub use background::Background;
+pub use code::Code;
 pub use config::Config;
 pub use report::{Event, MappingReport, ParkedPage, ParkedReport, ShardReport};
-pub use server::{Beside, Server, StartError};
+pub use server::{Server, StartError};
 pub use store::{check_offline, set_aside_offline};
+pub use tailrace_store_embedded::SetAsideError;

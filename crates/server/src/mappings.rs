@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_core::{ErrorCode, Lsn, limits};
+use tailrace_core::{ErrorCode, RecordNo, limits};
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
 use tailrace_mapping as runner;
@@ -47,7 +47,7 @@ pub struct Mappings {
     functions: Functions,
     following: JoinHandle<()>,
     /// Parked records that are with their functions again: mapping, shard, number.
-    pub(crate) redriving: Mutex<HashSet<(String, u64, Lsn)>>,
+    pub(crate) redriving: Mutex<HashSet<(String, u64, RecordNo)>>,
 }
 
 impl Mappings {

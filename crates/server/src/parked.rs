@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tailrace_core::{ApiError, ErrorCode, Lsn, SequenceNumber, limits};
+use tailrace_core::{ApiError, ErrorCode, RecordNo, SequenceNumber, limits};
 use tailrace_mapping::{MappingError, ParkedRecord};
 use tailrace_store::ShardNo;
 
@@ -13,7 +13,7 @@ use crate::report::{ParkedPage, ParkedReport};
 struct Place {
     mapping: String,
     shard: ShardNo,
-    lsn: Lsn,
+    lsn: RecordNo,
 }
 
 impl Place {
@@ -94,7 +94,7 @@ impl Mappings {
 /// A record that nobody else redrives while this lives, also if the client hangs up.
 struct Redriving<'a> {
     mappings: &'a Mappings,
-    record: (String, u64, Lsn),
+    record: (String, u64, RecordNo),
 }
 
 impl Drop for Redriving<'_> {
@@ -126,7 +126,7 @@ fn report(
 }
 
 /// The number behind its text, and of no other text.
-fn lsn(number: &str) -> Option<Lsn> {
+fn lsn(number: &str) -> Option<RecordNo> {
     SequenceNumber::parse(number).filter(|parsed| parsed.to_string() == number).map(|parsed| parsed.0)
 }
 

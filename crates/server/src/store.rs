@@ -6,8 +6,11 @@ use std::sync::Arc;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MS_MAX;
 use tailrace_core::rng::Rng;
-use tailrace_store::Engine;
-use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options};
+use tailrace_store::{Engine, StoreError};
+use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options, SetAsideError};
+
+use crate::code::Code;
+use crate::server::StartError;
 
 /// A store that is open, and what its operator should know of it.
 pub struct Opened {
@@ -15,14 +18,27 @@ pub struct Opened {
     pub warning: Option<String>,
 }
 
-/// Opens the store in `dir`: takes its lock, and recovers.
+/// Opens the store in `dir`: takes its lock, and recovers. When it cannot go on, it says so by `last_words` and ends the
+/// process.
 ///
 /// # Errors
-/// One line for the operator.
-pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng) -> Result<Opened, String> {
+/// The store's, by kind.
+pub async fn open(
+    dir: &Path,
+    clock: Arc<dyn Clock>,
+    rng: &dyn Rng,
+    last_words: fn(&str),
+) -> Result<Opened, StartError> {
     let mut fresh_uuid = [0; 16];
     rng.fill(&mut fresh_uuid);
-    let options = Options::new(Arc::clone(&clock), fresh_uuid);
+    let mut options = Options::new(Arc::clone(&clock), fresh_uuid);
+    options.fatal = Arc::new(move |error| {
+        last_words(&format!(
+            "tailrace: the store cannot go on and ends here, so that nothing is lost: {error} [{}]",
+            Code::of_store(error)
+        ));
+        std::process::abort();
+    });
     let dir = dir.to_owned();
     // Recovery reads files: not on a thread that others wait for.
     let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(dir, options)).await;
@@ -38,8 +54,8 @@ pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng) -> Result<Op
             });
             Ok(Opened { engine, warning })
         }
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(format!("the store did not open: {error}")),
+        Ok(Err(error)) => Err(error.into()),
+        Err(error) => Err(StartError::StoreThread(error.to_string())),
     }
 }
 
@@ -47,14 +63,14 @@ pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng) -> Result<Op
 ///
 /// # Errors
 /// The directory cannot be checked.
-pub fn check_offline(dir: &Path) -> Result<CheckReport, String> {
-    tailrace_store_embedded::check(dir).map_err(|error| error.to_string())
+pub fn check_offline(dir: &Path) -> Result<CheckReport, StoreError> {
+    tailrace_store_embedded::check(dir)
 }
 
 /// Sets aside a damaged piece of the log of a data directory that no server uses; says what is lost with it.
 ///
 /// # Errors
-/// One line for the operator: there is no such damage, or acknowledged writes would be lost and `lose_writes` is not said.
-pub fn set_aside_offline(dir: &Path, place: &str, lose_writes: bool) -> Result<String, String> {
-    tailrace_store_embedded::set_aside(dir, place, lose_writes).map_err(|error| error.to_string())
+/// There is no such damage, or acknowledged writes would be lost and `lose_writes` is not said.
+pub fn set_aside_offline(dir: &Path, place: &str, lose_writes: bool) -> Result<String, SetAsideError> {
+    tailrace_store_embedded::set_aside(dir, place, lose_writes)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::files::{Files, ReadOnlyFiles, RealFiles};
+use crate::log::SetAsideError;
 use crate::{directory, log, tree};
 use tailrace_core::limits;
 use tailrace_store::StoreError;
@@ -53,14 +54,12 @@ pub fn check_with(files: Arc<dyn Files>, path: impl AsRef<Path>) -> Result<Check
 ///
 /// # Errors
 /// When there is no such damage, writes would be lost, the directory is in use, or it cannot be read or written.
-pub fn set_aside(path: impl AsRef<Path>, place: &str, lose_writes: bool) -> Result<String, StoreError> {
+pub fn set_aside(path: impl AsRef<Path>, place: &str, lose_writes: bool) -> Result<String, SetAsideError> {
     let path = path.as_ref();
     let (file, offset) = place
         .rsplit_once(':')
         .and_then(|(file, offset)| Some((log::segment_number(Path::new(file))?, offset.parse().ok()?)))
-        .ok_or_else(|| {
-            StoreError::Invalid(format!("{place}: not a segment's file and an offset, as the check names them"))
-        })?;
+        .ok_or_else(|| SetAsideError::NoPlace(place.to_owned()))?;
     directory::look(&ReadOnlyFiles(Arc::new(RealFiles)), path)?;
     let _lock = directory::enter(&RealFiles, path)?;
     // The tree alone knows up to where it holds everything.

@@ -20,3 +20,4 @@ mod contract;
 
 pub use check::{CheckReport, check, check_with, set_aside};
 pub use engine::{EmbeddedEngine, FatalHook, Options};
+pub use log::SetAsideError;

@@ -1,10 +1,10 @@
 //! The pipeline: the queue of commits, the committer that writes and syncs groups of them, the applier that makes
 //! synced groups visible, and the keeper that flushes and compacts the tree.
 //!
-//! Invariants: tickets are given out under the queue's lock, numbers by the log in the order of the tickets (the log
-//! itself takes numbers too, when it moves records); a group is applied only after its
-//! sync and answered only after it is published; overlay entries outlive their commit's publication. A log that cannot
-//! be written or synced ends the process through the fatal hook: what is on the disk is unknown then.
+//! Invariants: tickets and numbers are given out under the queue's lock, and the log takes the commits in that order, so
+//! that both it and the queue count the same; a group is applied only after its sync and answered only after it is
+//! published, its shards before its rows; overlay entries outlive their commit's publication. A log that cannot be written
+//! or synced ends the process through the fatal hook: what is on the disk is unknown then.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tailrace_core::{Lsn, limits};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::engine::readers::Readers;
 use crate::latches::Latches;
-use crate::log::{Log, LoggedImage, LoggedWrite, Reservation};
+use crate::log::{Log, LoggedImage, LoggedWrite, Reservation, value_of};
 use crate::overlay::Overlay;
 use crate::tree::{Change, Tree};
 use crate::{FatalHook, reclaim};
 use tailrace_core::clock::Clock;
 use tailrace_store::shards::{Resolved, ResolvedWrite, ShardChange, ShardTable};
-use tailrace_store::{NewImage, ShardNo, StoreError, Write};
+use tailrace_store::{CommitReceipt, NewImage, RecordId, RecordIds, RecordNo, ShardNo, StoreError};
 
 /// How long a failed flush, compaction or reclaim waits before it is tried again: at first, and at most. Each try writes
 /// until the disk is full again, so a disk that stays full is not tried all the time.
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub tree: Tree,
     pub latches: Latches,
     pub overlay: Overlay,
+    pub readers: Readers,
     pub queue: Mutex<Queue>,
     pub filled: Condvar,
     /// Room for commits in flight, in units of [`limits::COMMIT_QUEUE_UNIT_BYTES`].
@@ -61,7 +63,7 @@ pub(crate) struct Shared {
 
 /// The newest record of a shard, and who waits for newer ones.
 pub(crate) struct Tail {
-    pub newest: Lsn,
+    pub newest: RecordNo,
     pub grown: Arc<Notify>,
 }
 
@@ -71,18 +73,20 @@ pub(crate) type Ticket = u64;
 /// Who waits for a ticket.
 type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
-/// A commit's answer: its first number, if it wrote.
-pub(crate) type Reply = Result<Option<Lsn>, StoreError>;
+/// A commit's answer.
+pub(crate) type Reply = Result<CommitReceipt, StoreError>;
 
 /// Commits that are enqueued and not yet taken by the committer.
 pub(crate) struct Queue {
     pub entries: VecDeque<Entry>,
     pub last_ticket: Ticket,
     pub last_ms: u64,
-    /// Shards as they are behind the last queued commit. The record numbers in them are guesses: only the log knows.
+    /// Shards as they are behind the last queued commit.
     pub shards: ShardTable,
-    /// The number that the next queued commit would have if the log took none itself.
-    pub guess: Lsn,
+    /// The number of the next queued commit.
+    pub next: Lsn,
+    /// When the ids of commits that are too old to be remembered were last looked for.
+    pub ids_swept_ms: u64,
     pub closed: bool,
 }
 
@@ -110,46 +114,38 @@ pub(crate) struct Keeper {
     pub closing: bool,
 }
 
-/// A commit in flight.
+/// Room in the queue and in the log that a commit holds until it is published.
+pub(crate) struct Room {
+    pub permit: OwnedSemaphorePermit,
+    pub reservation: Reservation,
+    pub bytes: usize,
+}
+
+/// A commit in flight: everything about it is decided.
 pub(crate) struct Entry {
     pub ticket: Ticket,
+    /// Its first number.
+    pub lsn: Lsn,
     pub time_ms: u64,
-    pub content: Content,
-    pub bytes: usize,
-    pub room: (OwnedSemaphorePermit, Reservation),
-    pub reply: oneshot::Sender<Reply>,
-}
-
-/// What a queued commit does.
-pub(crate) enum Content {
-    /// Rows and records, all resolved.
-    Plain(Vec<LoggedWrite>),
-    /// Writes that open, seal or drop shards: their rows hold the commit's number, so they are resolved when it is known.
-    Structural(Vec<Write>),
-    /// A horizon that moves up.
-    Trim(ShardNo, Lsn),
-}
-
-/// A commit that is written and synced.
-pub(crate) struct Written {
-    pub ticket: Ticket,
-    /// First number, if anything was written.
-    pub lsn: Option<Lsn>,
     pub writes: Vec<LoggedWrite>,
     pub changes: Vec<ShardChange>,
-    pub room: (OwnedSemaphorePermit, Reservation),
+    pub records: RecordIds,
+    pub room: Room,
     pub reply: oneshot::Sender<Reply>,
 }
 
 /// A synced group, and the last number in the log behind it.
 pub(crate) struct Group {
-    pub commits: Vec<Written>,
+    pub commits: Vec<Entry>,
     pub last: Lsn,
 }
 
-pub(crate) fn logged(writes: Vec<ResolvedWrite>) -> Vec<LoggedWrite> {
+fn logged(writes: Vec<ResolvedWrite>) -> Vec<LoggedWrite> {
     let one = |write| match write {
-        ResolvedWrite::Put { key, value } => LoggedWrite::Put { key: key.0, value },
+        ResolvedWrite::Put { key, value, same_as: None } => LoggedWrite::Put { key: key.0, value },
+        ResolvedWrite::Put { key, same_as: Some(write), .. } => {
+            LoggedWrite::PutOfWrite { key: key.0, write: write as u32, prefix: Bytes::new(), suffix: Bytes::new() }
+        }
         ResolvedWrite::Delete { key } => LoggedWrite::Delete { key: key.0 },
         ResolvedWrite::Append { shard, meta, old, new } => {
             let new = match new {
@@ -162,51 +158,49 @@ pub(crate) fn logged(writes: Vec<ResolvedWrite>) -> Vec<LoggedWrite> {
     writes.into_iter().map(one).collect()
 }
 
+/// The key that the write at `index` sets, and its value.
+fn change(writes: &[LoggedWrite], index: usize) -> Option<Change> {
+    match &writes[index] {
+        LoggedWrite::Put { key, value } => Some((key.clone(), Some(value.clone()))),
+        LoggedWrite::PutOfWrite { key, .. } => Some((key.clone(), value_of(writes, index))),
+        LoggedWrite::Delete { key } => Some((key.clone(), None)),
+        _ => None,
+    }
+}
+
+fn records(writes: &[LoggedWrite], first: Lsn) -> RecordIds {
+    let mut records = RecordIds::None;
+    let shards = writes.iter().filter_map(|write| match write {
+        LoggedWrite::Append { shard, .. } => Some(*shard),
+        _ => None,
+    });
+    for (shard, number) in shards.zip(first.0..) {
+        records.push(RecordId { shard, number: RecordNo(number) });
+    }
+    records
+}
+
 impl Shared {
     pub fn published(&self) -> Lsn {
         Lsn(self.published.load(Ordering::Acquire))
     }
 
-    /// Puts the commit at the end of the queue, whose lock the caller holds. `pending`: the values that it leaves.
-    pub fn enqueue(
-        &self,
-        queue: &mut Queue,
-        time_ms: u64,
-        content: Content,
-        pending: &[LoggedWrite],
-        bytes: usize,
-        room: (OwnedSemaphorePermit, Reservation),
-    ) -> oneshot::Receiver<Reply> {
+    /// Puts the commit, which is resolved behind all that is queued, at the end of the queue, whose lock the caller holds.
+    pub fn enqueue(&self, queue: &mut Queue, time_ms: u64, resolved: Resolved, room: Room) -> oneshot::Receiver<Reply> {
         queue.last_ticket += 1;
         queue.last_ms = time_ms;
-        let ticket = queue.last_ticket;
-        for write in pending {
-            match write {
-                LoggedWrite::Put { key, value } => self.overlay.put(key.clone(), Some(value.clone()), ticket),
-                LoggedWrite::Delete { key } => self.overlay.put(key.clone(), None, ticket),
-                _ => {}
-            }
+        let (ticket, lsn) = (queue.last_ticket, queue.next);
+        queue.next = Lsn(lsn.0 + resolved.records.max(1));
+        let changes = resolved.changes;
+        let writes = logged(resolved.writes);
+        for (key, value) in (0..writes.len()).filter_map(|index| change(&writes, index)) {
+            self.overlay.put(key, value, ticket);
         }
+        let records = records(&writes, lsn);
         let (reply, answer) = oneshot::channel();
-        queue.entries.push_back(Entry { ticket, time_ms, content, bytes, room, reply });
+        queue.entries.push_back(Entry { ticket, lsn, time_ms, writes, changes, records, room, reply });
         if queue.entries.len() == 1 {
             self.filled.notify_one();
-        }
-        answer
-    }
-
-    /// [`Shared::enqueue`] for a commit that is all resolved.
-    pub fn enqueue_plain(
-        &self,
-        queue: &mut Queue,
-        time_ms: u64,
-        writes: Vec<LoggedWrite>,
-        bytes: usize,
-        room: (OwnedSemaphorePermit, Reservation),
-    ) -> oneshot::Receiver<Reply> {
-        let answer = self.enqueue(queue, time_ms, Content::Plain(Vec::new()), &writes, bytes, room);
-        if let Some(entry) = queue.entries.back_mut() {
-            entry.content = Content::Plain(writes);
         }
         answer
     }
@@ -274,9 +268,8 @@ impl Shared {
     }
 }
 
-/// The committer: takes what is queued, without a timer, writes and syncs it as one group. `shards` are those of the
-/// log's end.
-pub(crate) fn run_committer(shared: &Shared, mut shards: ShardTable, groups: &SyncSender<Group>) {
+/// The committer: takes what is queued, without a timer, writes and syncs it as one group.
+pub(crate) fn run_committer(shared: &Shared, groups: &SyncSender<Group>) {
     loop {
         let entries = {
             let mut queue = shared.queue.lock();
@@ -291,17 +284,15 @@ pub(crate) fn run_committer(shared: &Shared, mut shards: ShardTable, groups: &Sy
             }
             take_group(&mut queue.entries)
         };
-        let (mut entries, mut commits) = (VecDeque::from(entries), Vec::new());
-        match write_group(shared, &mut shards, &mut entries, &mut commits) {
+        match write_group(shared, &entries) {
             Ok(last) => {
-                if groups.send(Group { commits, last }).is_err() {
+                if groups.send(Group { commits: entries, last }).is_err() {
                     return;
                 }
             }
             Err(error) => {
-                let replies = commits.into_iter().map(|commit| commit.reply);
-                for reply in replies.chain(entries.into_iter().map(|entry| entry.reply)) {
-                    let _gone = reply.send(Err(error.clone()));
+                for entry in entries {
+                    let _gone = entry.reply.send(Err(error.clone()));
                 }
                 return shared.die(&error);
             }
@@ -312,52 +303,23 @@ pub(crate) fn run_committer(shared: &Shared, mut shards: ShardTable, groups: &Sy
 fn take_group(entries: &mut VecDeque<Entry>) -> Vec<Entry> {
     let mut bytes = 0;
     let fits = |entry: &&Entry| {
-        bytes += entry.bytes;
+        bytes += entry.room.bytes;
         bytes <= limits::GROUP_BYTES_MAX
     };
     let count = entries.iter().take(limits::GROUP_COMMITS_MAX).take_while(fits).count();
     entries.drain(..count.max(1)).collect()
 }
 
-/// Writes and syncs the entries as one group, and gives the last number in the log. What it has got through is in
-/// `commits`, what it has not is still in `entries`, so that after an error all of them can be answered.
-fn write_group(
-    shared: &Shared,
-    shards: &mut ShardTable,
-    entries: &mut VecDeque<Entry>,
-    commits: &mut Vec<Written>,
-) -> Result<Lsn, StoreError> {
+/// Writes and syncs the entries as one group, and gives the last number in the log.
+fn write_group(shared: &Shared, entries: &[Entry]) -> Result<Lsn, StoreError> {
     let mut writer = shared.log.group();
-    commits.reserve(entries.len());
-    while let Some(Entry { ticket, time_ms, content, room, reply, .. }) = entries.pop_front() {
-        let late = |resolved: Resolved| (logged(resolved.writes), resolved.changes);
-        let (writes, changes) = match content {
-            Content::Plain(writes) => (writes, Vec::new()),
-            Content::Structural(writes) => match shards.resolve(writes, writer.next_lsn(), time_ms) {
-                Ok(resolved) => late(resolved),
-                Err(error) => return answer_one(reply, error),
-            },
-            Content::Trim(shard, horizon) => match shards.trim(shard, horizon) {
-                Ok(Some(resolved)) => late(resolved),
-                // Trimmed further, or dropped, by a commit that was queued before.
-                Ok(None) | Err(_) => (Vec::new(), Vec::new()),
-            },
-        };
-        let lsn = match writes.is_empty() {
-            true => None,
-            false => match writer.push(time_ms, &writes) {
-                Ok(lsn) => Some(lsn),
-                Err(error) => return answer_one(reply, error),
-            },
-        };
-        commits.push(Written { ticket, lsn, writes, changes, room, reply });
+    for Entry { lsn, time_ms, writes, .. } in entries {
+        let given = writer.push(*time_ms, writes)?;
+        if given != *lsn {
+            return Err(StoreError::Io(format!("the log gave a commit the number {given}, which was promised {lsn}")));
+        }
     }
     writer.commit()
-}
-
-fn answer_one(reply: oneshot::Sender<Reply>, error: StoreError) -> Result<Lsn, StoreError> {
-    let _gone = reply.send(Err(error.clone()));
-    Err(error)
 }
 
 /// The applier: puts the last version of each key of a synced group into the tree, publishes, answers, wakes.
@@ -374,39 +336,25 @@ fn apply_group(shared: &Shared, group: Group) {
     let Group { commits: group, last: published } = group;
     let Some(settled) = group.last().map(|commit| commit.ticket) else { return };
     // From the newest to the oldest, so that the first version met of a key is its last one.
-    let mut seen: HashSet<&[u8]> = HashSet::with_capacity(group.len());
+    let mut seen: HashSet<Bytes> = HashSet::with_capacity(group.len());
     let mut changes: Vec<Change> = Vec::with_capacity(group.len());
-    for write in group.iter().rev().flat_map(|entry| entry.writes.iter().rev()) {
-        match write {
-            LoggedWrite::Put { key, value } if seen.insert(key) => changes.push((key.clone(), Some(value.clone()))),
-            LoggedWrite::Delete { key } if seen.insert(key) => changes.push((key.clone(), None)),
-            _ => {}
+    for entry in group.iter().rev() {
+        for (key, value) in (0..entry.writes.len()).rev().filter_map(|index| change(&entry.writes, index)) {
+            if seen.insert(key.clone()) {
+                changes.push((key, value));
+            }
         }
     }
     let keys: Vec<Bytes> = changes.iter().map(|(key, _)| key.clone()).collect();
+    // Shards before rows: who sees the row of a stream finds its shards.
+    let gone = apply_shards(shared, &group);
     shared.tree.apply(changes);
-    let mut gone = Vec::new();
-    for change in group.iter().flat_map(|entry| &entry.changes) {
-        shared.shards.write().apply(change);
-        match change {
-            ShardChange::Set(info) => {
-                shared.log.set_horizon(info.shard, info.horizon);
-                if info.sealed.is_some() {
-                    gone.push(info.shard);
-                }
-            }
-            ShardChange::Gone(shard) => {
-                shared.log.drop_shard(*shard);
-                gone.push(*shard);
-            }
-        }
-    }
     shared.published.store(published.0, Ordering::Release);
     shared.settled.store(settled, Ordering::Release);
     wake_readers(shared, &group, &gone);
-    for Written { lsn, room, reply, .. } in group {
+    for Entry { records, room, reply, .. } in group {
         drop(room);
-        let _gone = reply.send(Ok(lsn));
+        let _gone = reply.send(Ok(CommitReceipt { wrote: true, records }));
     }
     {
         let mut waiting = shared.waiting.lock();
@@ -422,24 +370,44 @@ fn apply_group(shared: &Shared, group: Group) {
     }
 }
 
-fn wake_readers(shared: &Shared, group: &[Written], gone: &[ShardNo]) {
-    let mut newest: BTreeMap<ShardNo, Lsn> = BTreeMap::new();
-    for entry in group {
-        let Some(mut lsn) = entry.lsn else { continue };
-        for write in &entry.writes {
-            if let LoggedWrite::Append { shard, .. } = write {
-                newest.insert(*shard, lsn);
-                lsn = lsn.next();
+/// Publishes what became of shards, and gives those that get no more records.
+fn apply_shards(shared: &Shared, group: &[Entry]) -> Vec<ShardNo> {
+    let mut ended = Vec::new();
+    let mut changes = group.iter().flat_map(|entry| &entry.changes).peekable();
+    if changes.peek().is_none() {
+        return ended;
+    }
+    let mut shards = shared.shards.write();
+    for change in changes {
+        shards.apply(change);
+        match change {
+            ShardChange::Set(info) => {
+                shared.log.set_horizon(info.shard, Lsn(info.horizon.0));
+                if info.sealed.is_some() {
+                    ended.push(info.shard);
+                }
+            }
+            ShardChange::Gone(shard) => {
+                shared.log.drop_shard(*shard);
+                ended.push(*shard);
             }
         }
+    }
+    ended
+}
+
+fn wake_readers(shared: &Shared, group: &[Entry], gone: &[ShardNo]) {
+    let mut newest: BTreeMap<ShardNo, RecordNo> = BTreeMap::new();
+    for record in group.iter().flat_map(|entry| entry.records.iter()) {
+        newest.insert(record.shard, record.number);
     }
     if newest.is_empty() && gone.is_empty() {
         return;
     }
     let mut tails = shared.tails.lock();
-    for (shard, lsn) in newest {
-        let tail = tails.entry(shard).or_insert_with(|| Tail { newest: lsn, grown: Arc::default() });
-        tail.newest = lsn;
+    for (shard, number) in newest {
+        let tail = tails.entry(shard).or_insert_with(|| Tail { newest: number, grown: Arc::default() });
+        tail.newest = number;
         tail.grown.notify_waiters();
     }
     for shard in gone {

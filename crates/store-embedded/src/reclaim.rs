@@ -1,41 +1,21 @@
-//! Removing the rows of a range that nothing can reach any more (a deleted table's items).
+//! Removing the rows of a range that nothing can reach any more: a deleted table's items, and the ids of commits that are
+//! remembered no more.
 //!
 //! The range is written down (`ReclaimKey`) before anything is removed and forgotten after its last row is gone, so a
 //! crash resumes. Whole table files go at once; the rows that share a file with others are deleted in small commits.
 
-use std::ops::Bound;
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 use crate::engine::submit;
 use crate::pipeline::Shared;
-use tailrace_store::keyspace::{KeyKind, ReclaimKey};
-use tailrace_store::{CommitRequest, Key, KeyRange, PageLimit, Reads, StoreError, Write};
+use tailrace_core::limits::COMMIT_ID_LIFE_MS;
+use tailrace_store::keyspace::{CommitKey, ReclaimKey};
+use tailrace_store::{CommitReceipt, CommitRequest, Key, KeyRange, PageLimit, Reads, StoreError, Write};
 
 /// Rows that one commit removes: small enough not to be felt by the commits beside it.
 const ROWS_MAX: usize = 512;
 /// Bytes of rows that are read for one such commit.
 const ROWS_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Exclusive upper end of every key of the keyspace.
-const END: [u8; 1] = [0xff];
-
-/// The row that says that `range` is being removed.
-pub(crate) fn row(range: &KeyRange) -> (Key, Bytes) {
-    let after = |key: &Bytes| Bytes::from([key.as_ref(), &[0]].concat());
-    let start = match &range.start {
-        Bound::Included(start) => start.clone(),
-        Bound::Excluded(start) => after(start),
-        Bound::Unbounded => Bytes::new(),
-    };
-    let end = match &range.end {
-        Bound::Included(end) => after(end),
-        Bound::Excluded(end) => end.clone(),
-        Bound::Unbounded => Bytes::copy_from_slice(&END),
-    };
-    (ReclaimKey { start }.encode(), end)
-}
 
 /// Removes what is written down. No row can come into a range any more, so one pass is enough.
 pub(crate) fn run(shared: &Arc<Shared>, stopped: &dyn Fn() -> bool) -> Result<(), StoreError> {
@@ -46,27 +26,38 @@ pub(crate) fn run(shared: &Arc<Shared>, stopped: &dyn Fn() -> bool) -> Result<()
     let delete = |keys: Vec<Key>| {
         let writes: Vec<Write> = keys.into_iter().map(|key| Write::Delete { key }).collect();
         let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
-        waiter.block_on(submit(shared, CommitRequest { shared: &[], exclusive: &[], body }))
+        waiter.block_on(submit(shared, CommitRequest::new(&[], &[], body)))
     };
-    let limit = |rows_max| PageLimit { rows_max, cost_max: ROWS_BYTES_MAX, cost: |key, value| key.len() + value.len() };
+    let now_ms = shared.clock.now_ms().max(shared.queue.lock().last_ms);
+    let forgotten = CommitKey::older_than(now_ms.saturating_sub(COMMIT_ID_LIFE_MS));
+    empty(shared, forgotten, stopped, &delete)?;
     let listed = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
-    for (row, end) in shared.tree.page(&KeyKind::Reclaim.range(), listed)?.rows {
-        let Some(ReclaimKey { start }) = ReclaimKey::decode(&row) else { continue };
-        shared.tree.drop_files(&start, &end)?;
-        let mut from = Bound::Included(start.clone());
-        loop {
-            if stopped() {
-                return Err(StoreError::Closed);
-            }
-            // Behind the last one that was removed: the page must not step over all the removed ones again.
-            let range = KeyRange { start: from, end: Bound::Excluded(end.clone()), reverse: false };
-            let page = shared.tree.page(&range, limit(ROWS_MAX))?;
-            let keys: Vec<Key> = page.rows.into_iter().map(|(key, _)| key).collect();
-            let Some(last) = keys.last() else { break };
-            from = Bound::Excluded(last.0.clone());
-            delete(keys)?;
-        }
+    for (row, end) in shared.tree.page(&ReclaimKey::range(), listed)?.rows {
+        let Some(key) = ReclaimKey::decode(&row) else { continue };
+        shared.tree.drop_files(&key.start, &end)?;
+        empty(shared, key.of_row(end), stopped, &delete)?;
         delete(vec![row])?;
     }
     Ok(())
+}
+
+/// Removes the rows of a range, a few at a time.
+fn empty(
+    shared: &Shared,
+    mut range: KeyRange,
+    stopped: &dyn Fn() -> bool,
+    delete: &dyn Fn(Vec<Key>) -> Result<CommitReceipt, StoreError>,
+) -> Result<(), StoreError> {
+    let limit = PageLimit { rows_max: ROWS_MAX, cost_max: ROWS_BYTES_MAX, cost: |key, value| key.len() + value.len() };
+    loop {
+        if stopped() {
+            return Err(StoreError::Closed);
+        }
+        let page = shared.tree.page(&range, limit)?;
+        let keys: Vec<Key> = page.rows.into_iter().map(|(key, _)| key).collect();
+        let Some(last) = keys.last() else { return Ok(()) };
+        // Behind the last one that was removed: the page must not step over all the removed ones again.
+        range = range.after(last);
+        delete(keys)?;
+    }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
-use tailrace_core::{Bucket, Lsn};
-use tailrace_store::{BucketRange, Decision, Engine, Key, NewImage, StoreError, StreamId, Write, commit};
+use tailrace_core::{Bucket, RecordNo};
+use tailrace_store::{BucketRange, Decision, Engine, Key, NewImage, StreamId, Write, commit};
 use tailrace_store_embedded::files::{File, FileError, FileLock, Files, RealFiles};
 use tailrace_store_embedded::{EmbeddedEngine, Options, check, check_with, set_aside};
 
@@ -93,13 +93,13 @@ async fn the_check_only_reads_and_says_when_a_server_has_the_directory_open() {
     drop(EmbeddedEngine::open(&data, options()).unwrap());
 }
 
-async fn put(engine: &dyn Engine, n: usize) -> Lsn {
+async fn put(engine: &dyn Engine, n: usize) -> RecordNo {
     let key = [Key(Bytes::from(format!("\x40item {n:02}")))];
     let put = Write::Put { key: key[0].clone(), value: Bytes::from(format!("value {n:03}")) };
     let (meta, new) = (Bytes::from(format!("meta {n:03}")), NewImage::OfWrite(0));
     let append = Write::Append { stream: StreamId(1), bucket: Bucket(7), meta, old: None, new };
     let writes = vec![put, append];
-    commit(engine, &[], &key, |_| Decision::Apply(writes.clone(), ())).await.unwrap().lsn.unwrap()
+    commit(engine, &[], &key, |_| Decision::Apply(writes.clone(), ())).await.unwrap().receipt.records[0].number
 }
 
 /// One damaged record in the middle: the store opens, everything but that record can be read, and whoever reads the shard
@@ -147,10 +147,9 @@ async fn a_store_goes_on_without_a_record_that_was_set_aside_and_its_readers_are
     };
     let faults = check(&data).unwrap().faults;
     assert!(faults.len() == 2, "{faults:?}");
-    let told = |error: StoreError| error.to_string();
-    let refused = told(set_aside(&data, &place(&faults[1]), false).unwrap_err());
+    let refused = set_aside(&data, &place(&faults[1]), false).unwrap_err().to_string();
     assert!(refused.contains("acknowledged writes would be lost"), "{refused}");
-    assert!(told(set_aside(&data, "0000000000000001.seg:5", false).unwrap_err()).contains("no damage there"));
+    assert!(set_aside(&data, "0000000000000001.seg:5", false).unwrap_err().to_string().contains("no damage there"));
     set_aside(&data, &place(&faults[0]), false).unwrap();
     set_aside(&data, &place(&faults[1]), true).unwrap();
     let report = check(&data).unwrap();
@@ -158,8 +157,8 @@ async fn a_store_goes_on_without_a_record_that_was_set_aside_and_its_readers_are
 
     let engine = EmbeddedEngine::open(&data, options()).unwrap();
     let shard = engine.shards(StreamId(1)).await.unwrap()[0].shard;
-    let page = engine.read_log(shard, Lsn::ZERO, 1000, usize::MAX).await.unwrap();
-    let found: Vec<Lsn> = page.records.iter().map(|record| record.lsn).collect();
+    let page = engine.read_log(shard, RecordNo::ZERO, 1000, usize::MAX).await.unwrap();
+    let found: Vec<RecordNo> = page.records.iter().map(|record| record.number).collect();
     let expected = |n: &usize| *n != 12 && *n != 30;
     assert_eq!(found, (0..32).filter(expected).map(|n| numbers[n]).collect::<Vec<_>>());
     assert_eq!(page.lost, [numbers[12]..=numbers[12], numbers[30]..=numbers[30]]);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_core::clock::ManualClock;
 use tailrace_store::{Engine, Key, StreamId};
 use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options, check};
@@ -38,8 +38,8 @@ async fn a_directory_of_format_1_opens_with_everything_in_it() {
     }
     let mut seen = Vec::new();
     for shard in engine.shards(StreamId(1)).await.unwrap() {
-        let page = engine.read_log(shard.shard, Lsn::ZERO, 1000, usize::MAX).await.unwrap();
-        assert!(page.records.is_sorted_by_key(|record| record.lsn));
+        let page = engine.read_log(shard.shard, RecordNo::ZERO, 1000, usize::MAX).await.unwrap();
+        assert!(page.records.is_sorted_by_key(|record| record.number));
         for record in page.records {
             let n: usize = std::str::from_utf8(&record.meta).unwrap().parse().unwrap();
             assert_eq!(record.new.unwrap(), format!("value {n:03}"));

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::{Rng, SeededRng};
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::{Bucket, RecordNo};
 use tailrace_store::{BucketRange, Decision, Engine, Key, LogRecord, NewImage, ShardNo, StreamId, Write, commit};
 use tailrace_store_embedded::files::{SectorFate, SimFiles};
 use tailrace_store_embedded::log::LogSettings;
@@ -60,7 +60,7 @@ async fn open_stream(engine: &dyn Engine) {
 }
 
 /// Adds one to the item; its record has both images.
-async fn add_one(engine: &dyn Engine, k: u64) -> Result<(u64, Lsn), String> {
+async fn add_one(engine: &dyn Engine, k: u64) -> Result<(u64, RecordNo), String> {
     let key = key(k);
     let bucket = Bucket((k * 65536 / KEYS) as u16);
     let done = commit(engine, &[], std::slice::from_ref(&key), |reads| {
@@ -72,13 +72,13 @@ async fn add_one(engine: &dyn Engine, k: u64) -> Result<(u64, Lsn), String> {
         Decision::Apply(vec![put, Write::Append { stream: STREAM, bucket, meta, old, new: NewImage::OfWrite(0) }], next)
     });
     let done = done.await.map_err(|error| error.to_string())?;
-    Ok((done.answer, done.lsn.unwrap()))
+    Ok((done.answer, done.receipt.records[0].number))
 }
 
 async fn all_records(engine: &dyn Engine) -> Result<BTreeMap<ShardNo, Vec<LogRecord>>, String> {
     let mut all = BTreeMap::new();
     for shard in engine.shards(STREAM).await.map_err(|error| error.to_string())? {
-        let (mut after, mut records) = (Lsn::ZERO, Vec::new());
+        let (mut after, mut records) = (RecordNo::ZERO, Vec::new());
         loop {
             let page = engine.read_log(shard.shard, after, 100, 1 << 20).await.map_err(|error| error.to_string())?;
             records.extend(page.records);
@@ -98,9 +98,9 @@ struct Seen {
     /// The highest number of each item that a reply or a read has shown.
     items: BTreeMap<u64, u64>,
     /// Records that a reader has got.
-    records: BTreeMap<Lsn, LogRecord>,
+    records: BTreeMap<RecordNo, LogRecord>,
     /// Numbers of acknowledged commits.
-    acknowledged: BTreeSet<Lsn>,
+    acknowledged: BTreeSet<RecordNo>,
 }
 
 /// Compares what is there with what was seen; says what is broken.
@@ -116,18 +116,18 @@ async fn verify(engine: &dyn Engine, seen: &Seen) -> Result<(), String> {
     }
     let (mut rebuilt, mut numbers) = (BTreeMap::new(), BTreeMap::new());
     for (shard, records) in all_records(engine).await? {
-        let mut last = Lsn::ZERO;
+        let mut last = RecordNo::ZERO;
         for record in records {
-            if record.lsn <= last || numbers.insert(record.lsn, record.clone()).is_some() {
-                return Err(format!("number {} of shard {shard:?} is out of order or used twice", record.lsn));
+            if record.number <= last || numbers.insert(record.number, record.clone()).is_some() {
+                return Err(format!("number {} of shard {shard:?} is out of order or used twice", record.number));
             }
-            last = record.lsn;
+            last = record.number;
             let k: u64 = std::str::from_utf8(&record.meta).unwrap().parse().unwrap();
             let before = rebuilt.insert(k, record.new.as_ref().map_or(0, number));
             if before != record.old.as_ref().map(number) {
                 return Err(format!(
                     "record {} of item {k}: the image before is not the one after the last",
-                    record.lsn
+                    record.number
                 ));
             }
         }
@@ -174,10 +174,10 @@ async fn run_until_cut(engine: Arc<EmbeddedEngine>, disk: &SimFiles, seen: &Arc<
         while turns < 400 {
             turns += 1;
             for shard in &shards {
-                let from = after.entry(*shard).or_insert(Lsn::ZERO);
+                let from = after.entry(*shard).or_insert(RecordNo::ZERO);
                 let Ok(page) = reader.read_log(*shard, *from, 50, 1 << 20).await else { return };
                 *from = page.next;
-                seen.lock().records.extend(page.records.into_iter().map(|record| (record.lsn, record)));
+                seen.lock().records.extend(page.records.into_iter().map(|record| (record.number, record)));
             }
             let Ok(values) = reader.get(&[key(turns % KEYS)]).await else { return };
             if let Some(value) = &values[0] {
@@ -263,10 +263,10 @@ async fn no_reply_read_or_record_precedes_its_sync() {
         assert!(engine.read_log(shard, first, 10, 1 << 20).await.unwrap().records.is_empty(), "a record does");
     }
     disk.release_syncs();
-    let (n, lsn) = writer.await.unwrap().unwrap();
+    let (n, number_of) = writer.await.unwrap().unwrap();
     assert_eq!(n, 2);
     assert_eq!(number(refused.await.unwrap().unwrap().answer.as_ref().unwrap()), 2);
-    assert_eq!(engine.read_log(shard, first, 10, 1 << 20).await.unwrap().records[0].lsn, lsn);
+    assert_eq!(engine.read_log(shard, first, 10, 1 << 20).await.unwrap().records[0].number, number_of);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

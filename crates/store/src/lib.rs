@@ -4,12 +4,16 @@
 //! Invariants that every engine keeps (ARCHITECTURE.md, Invariants): a commit is atomic; acknowledged means synced;
 //! visible means durable; per shard, sequence order is commit order and a number is never used twice.
 
+mod commit;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod engine;
+mod error;
 pub mod keyspace;
 mod model;
 pub mod shards;
 
+pub use commit::*;
 pub use engine::*;
+pub use error::{ErrorKind, StoreError};
 pub use model::{ModelEngine, PlantedBug};

@@ -5,6 +5,8 @@
 //! leaves the engine running on what was. A [`PlantedBug`] breaks one rule on purpose, so that a test of the rule can be
 //! shown to catch it.
 //!
+//! Its records are numbered across all shards, as the embedded engine's are.
+//!
 //! What it does not do: it never touches a disk, reads no clock but the given one, and keeps all it ever synced.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -15,15 +17,18 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tailrace_core::Lsn;
 use tailrace_core::clock::Clock;
+use tailrace_core::limits::COMMIT_ID_LIFE_MS;
+use tailrace_core::{Lsn, RecordNo};
 use tokio::sync::watch;
 
+use crate::commit::{CommitId, CommitReceipt, CommitRequest, NewImage, Outcome, Reads, RecordId, RecordIds, Write};
 use crate::engine::{
-    CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, LogRecord, NewImage, Page, PageLimit,
-    Reads, ShardInfo, ShardNo, StoreError, StreamId,
+    Engine, Key, KeyRange, LogPage, LogPosition, LogRecord, Page, PageLimit, ShardInfo, ShardNo, StreamId,
 };
-use crate::shards::{Resolved, ResolvedWrite, ShardTable, before};
+use crate::error::StoreError;
+use crate::keyspace::CommitKey;
+use crate::shards::{Resolved, ResolvedWrite, ShardTable, shared_numbers};
 
 /// A rule that the model breaks on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +101,7 @@ impl Image {
         let mut record_lsn = lsn;
         for write in &resolved.writes {
             match write {
-                ResolvedWrite::Put { key, value } => {
+                ResolvedWrite::Put { key, value, .. } => {
                     self.rows.insert(key.0.clone(), value.clone());
                 }
                 ResolvedWrite::Delete { key } => {
@@ -111,7 +116,7 @@ impl Image {
                         },
                     };
                     let (meta, old) = (meta.clone(), old.clone());
-                    let record = LogRecord { lsn: record_lsn, time_ms, meta, old, new };
+                    let record = LogRecord { shard: *shard, number: RecordNo(record_lsn.0), time_ms, meta, old, new };
                     self.records.entry(*shard).or_default().push(record);
                     record_lsn = record_lsn.next();
                 }
@@ -124,12 +129,25 @@ impl Image {
         if !resolved.changes.is_empty() {
             self.records.retain(|shard, records| {
                 let Some(info) = shards.get(*shard) else { return false };
-                records.retain(|record| record.lsn >= info.horizon);
+                records.retain(|record| record.number >= info.horizon);
                 true
             });
         }
-        self.last = self.last.max(Lsn(lsn.0 + resolved.span - 1));
+        self.last = self.last.max(last_of(lsn, resolved));
     }
+}
+
+/// The last number of the commit that begins with `lsn`: each record takes one, and each commit at least one.
+fn last_of(lsn: Lsn, resolved: &Resolved) -> Lsn {
+    Lsn(lsn.0 + resolved.records.max(1) - 1)
+}
+
+/// What a commit comes to before anything is waited for.
+struct Made {
+    life: u64,
+    waits_for: Lsn,
+    /// `None`: it was made before.
+    receipt: Option<CommitReceipt>,
 }
 
 impl State {
@@ -140,14 +158,14 @@ impl State {
         }
     }
 
-    fn enqueue(&mut self, time_ms: u64, resolved: Resolved) -> (Lsn, Lsn) {
+    fn enqueue(&mut self, time_ms: u64, resolved: Resolved) -> Lsn {
         let lsn = self.next;
-        let last = Lsn(lsn.0 + resolved.span - 1);
+        let last = last_of(lsn, &resolved);
         self.next = last.next();
         self.last_ms = time_ms;
         for write in &resolved.writes {
             match write {
-                ResolvedWrite::Put { key, value } => {
+                ResolvedWrite::Put { key, value, .. } => {
                     self.overlay.insert(key.0.clone(), (Some(value.clone()), last));
                 }
                 ResolvedWrite::Delete { key } => {
@@ -157,7 +175,7 @@ impl State {
             }
         }
         self.pending.push_back(Synced::Commit { lsn, time_ms, resolved });
-        (lsn, last)
+        last
     }
 
     fn sync(&mut self) {
@@ -225,7 +243,7 @@ impl ModelEngine {
             image.apply(synced);
         }
         if state.bug == Some(PlantedBug::NumberReused) {
-            let records = image.records.values().flatten().map(|record| record.lsn);
+            let records = image.records.values().flatten().map(|record| Lsn(record.number.0));
             state.next = records.max().unwrap_or(Lsn::ZERO).next();
         }
         state.tip_shards = image.shards.clone();
@@ -264,13 +282,23 @@ impl ModelEngine {
         }
     }
 
-    fn commit_now(&self, request: CommitRequest<'_>) -> Result<(Option<Lsn>, u64, Lsn), StoreError> {
-        let CommitRequest { shared, exclusive, mut body } = request;
+    fn commit_now(&self, request: CommitRequest<'_>) -> Result<Made, StoreError> {
+        let CommitRequest { declared, mut body } = request;
         let mut state = self.state.lock();
         if state.closed {
             return Err(StoreError::Closed);
         }
         let life = self.published.borrow().life;
+        let now_ms = self.clock.now_ms().max(state.last_ms);
+        if let Some(id) = declared.id {
+            if id.is_forgotten(now_ms) {
+                return Err(CommitId::forgotten());
+            }
+            let (made, waits_for) = state.value(&CommitKey { id }.encode());
+            if made.is_some() {
+                return Ok(Made { life, waits_for, receipt: None });
+            }
+        }
         let mut newest_read = Lsn::ZERO;
         let mut read = |keys: &[Key]| -> Vec<Option<Bytes>> {
             keys.iter()
@@ -281,22 +309,44 @@ impl ModelEngine {
                 })
                 .collect()
         };
-        let (shared, exclusive) = (read(shared), read(exclusive));
-        let now_ms = self.clock.now_ms().max(state.last_ms);
-        let reads = Reads { shared: &shared, exclusive: &exclusive, now_ms };
-        let Some(writes) = body(&reads) else {
-            let early = state.bug == Some(PlantedBug::RejectBeforeSync);
-            return Ok((None, life, if early { Lsn::ZERO } else { newest_read }));
-        };
-        if writes.is_empty() {
-            return Ok((None, life, newest_read));
+        let (shared, exclusive) = (read(declared.shared), read(declared.exclusive));
+        let streams: Vec<_> = declared.streams.iter().map(|stream| state.tip_shards.states(*stream)).collect();
+        if !streams.is_empty() {
+            newest_read = Lsn(state.next.0 - 1);
         }
-        let next = state.next;
-        let resolved = state.tip_shards.resolve(writes, next, now_ms)?;
-        let (first, last) = state.enqueue(now_ms, resolved);
+        let early = state.bug == Some(PlantedBug::RejectBeforeSync);
+        let nothing = |newest_read| {
+            let waits_for = if early { Lsn::ZERO } else { newest_read };
+            Ok(Made { life, waits_for, receipt: Some(CommitReceipt::default()) })
+        };
+        let reads = Reads { shared: &shared, exclusive: &exclusive, streams: &streams, now_ms };
+        let Some(mut writes) = body(&reads).filter(|writes| !writes.is_empty()) else { return nothing(newest_read) };
+        if let Some(id) = declared.id {
+            writes.push(Write::Put { key: CommitKey { id }.encode(), value: Bytes::new() });
+        }
+        let first = state.next;
+        let resolved = state.tip_shards.resolve(writes, &shared_numbers(RecordNo(first.0)), now_ms)?;
+        if resolved.writes.is_empty() {
+            // What was to be done is done already, by commits that may not be durable yet.
+            return nothing(Lsn(first.0 - 1));
+        }
+        let mut records = RecordIds::None;
+        let shards = resolved.writes.iter().filter_map(|write| match write {
+            ResolvedWrite::Append { shard, .. } => Some(*shard),
+            _ => None,
+        });
+        for (shard, number) in shards.zip(first.0..) {
+            records.push(RecordId { shard, number: RecordNo(number) });
+        }
+        let last = state.enqueue(now_ms, resolved);
+        if declared.id.is_some() {
+            let old = CommitKey::older_than(now_ms.saturating_sub(COMMIT_ID_LIFE_MS));
+            state.pending.push_back(Synced::Reclaim(old));
+        }
         self.sync_unless_held(&mut state);
         let early = state.bug == Some(PlantedBug::AckBeforeSync);
-        Ok((Some(first), life, if early { Lsn::ZERO } else { last }))
+        let waits_for = if early { Lsn::ZERO } else { last };
+        Ok(Made { life, waits_for, receipt: Some(CommitReceipt { wrote: true, records }) })
     }
 }
 
@@ -324,9 +374,25 @@ impl Engine for ModelEngine {
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
         async move {
-            let (lsn, life, waits_for) = self.commit_now(request)?;
+            let Made { life, waits_for, receipt } = self.commit_now(request)?;
             self.wait(life, waits_for).await?;
-            Ok(CommitReceipt { lsn })
+            receipt.ok_or(StoreError::AlreadyCommitted)
+        }
+        .boxed()
+    }
+
+    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        async move {
+            let (life, made, waits_for) = {
+                let state = self.state.lock();
+                if id.is_forgotten(self.clock.now_ms().max(state.last_ms)) {
+                    return Ok(Outcome::Unknown);
+                }
+                let (made, waits_for) = state.value(&CommitKey { id }.encode());
+                (self.published.borrow().life, made, waits_for)
+            };
+            self.wait(life, waits_for).await?;
+            Ok(if made.is_some() { Outcome::Committed } else { Outcome::NotCommitted })
         }
         .boxed()
     }
@@ -338,7 +404,7 @@ impl Engine for ModelEngine {
     fn read_log(
         &self,
         shard: ShardNo,
-        after: Lsn,
+        after: RecordNo,
         records_max: usize,
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
@@ -347,10 +413,10 @@ impl Engine for ModelEngine {
             let image = &state.published;
             let info = image.shards.get(shard).ok_or(StoreError::NoSuchShard(shard))?;
             let all = image.records.get(&shard).map_or(&[][..], Vec::as_slice);
-            let from = all.partition_point(|record| record.lsn <= after || record.lsn < info.horizon);
+            let from = all.partition_point(|record| record.number <= after || record.number < info.horizon);
             let mut page = LogPage {
                 records: Vec::new(),
-                next: after.max(image.last),
+                next: after.max(RecordNo(image.last.0)),
                 ended: info.sealed.is_some(),
                 more: false,
                 horizon: info.horizon,
@@ -363,7 +429,7 @@ impl Engine for ModelEngine {
                 if page.records.len() >= records_max || (bytes > bytes_max && !page.records.is_empty()) {
                     page.more = true;
                     page.ended = false;
-                    page.next = page.records.last().map_or(after, |record| record.lsn);
+                    page.next = page.records.last().map_or(after, |record| record.number);
                     break;
                 }
                 page.records.push(record.clone());
@@ -373,25 +439,25 @@ impl Engine for ModelEngine {
         .boxed()
     }
 
-    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
+    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
         async move {
             let state = self.state.lock();
             let image = &state.published;
             let info = image.shards.get(shard).ok_or(StoreError::NoSuchShard(shard))?;
             let records = image.records.get(&shard).map_or(&[][..], Vec::as_slice);
             Ok(match position {
-                LogPosition::Horizon => before(info.horizon),
-                LogPosition::End => image.last,
+                LogPosition::Horizon => info.horizon.before(),
+                LogPosition::End => RecordNo(image.last.0),
                 LogPosition::Time(ms) => records
                     .iter()
-                    .rfind(|record| record.time_ms < ms && record.lsn >= info.horizon)
-                    .map_or(before(info.horizon), |record| record.lsn),
+                    .rfind(|record| record.time_ms < ms && record.number >= info.horizon)
+                    .map_or(info.horizon.before(), |record| record.number),
             })
         }
         .boxed()
     }
 
-    fn wait_log(&self, shard: ShardNo, after: Lsn) -> BoxFuture<'_, ()> {
+    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
         async move {
             let mut published = self.published.subscribe();
             loop {
@@ -401,7 +467,7 @@ impl Engine for ModelEngine {
                     let image = &state.published;
                     let open = image.shards.get(shard).is_some_and(|info| info.sealed.is_none());
                     let newest = image.records.get(&shard).and_then(|records| records.last());
-                    if !open || state.closed || newest.is_some_and(|record| record.lsn > after) {
+                    if !open || state.closed || newest.is_some_and(|record| record.number > after) {
                         return;
                     }
                 }
@@ -413,23 +479,11 @@ impl Engine for ModelEngine {
         .boxed()
     }
 
-    fn trim(&self, shard: ShardNo, horizon: Lsn) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
-            let (life, last) = {
-                let mut state = self.state.lock();
-                let life = self.published.borrow().life;
-                let last = match state.tip_shards.trim(shard, horizon)? {
-                    None => Lsn(state.next.0 - 1),
-                    Some(resolved) => {
-                        let now_ms = self.clock.now_ms().max(state.last_ms);
-                        let (_, last) = state.enqueue(now_ms, resolved);
-                        self.sync_unless_held(&mut state);
-                        last
-                    }
-                };
-                (life, last)
-            };
-            self.wait(life, last).await
+            self.state.lock().tip_shards.get(shard).ok_or(StoreError::NoSuchShard(shard))?;
+            let body = Box::new(move |_: &Reads<'_>| Some(vec![Write::Trim { shard, horizon }]));
+            self.commit(CommitRequest::new(&[], &[], body)).await.map(|_| ())
         }
         .boxed()
     }

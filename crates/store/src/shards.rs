@@ -3,22 +3,36 @@
 //!
 //! Invariants: the open shards of a stream cover every bucket at most once; a shard's number, its first number and its
 //! creation time are above its parent's last; resolving either changes the table and gives everything that follows
-//! from the writes, or changes nothing. Pure: no clock, no lock, no I/O.
+//! from the writes, or changes nothing. Pure: no clock, no lock, no I/O. It numbers no record: how an engine does is given.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::{Bucket, BucketRange, RecordNo, ShardNo, StreamId};
 
-use crate::engine::{BucketRange, Key, NewImage, ShardInfo, ShardNo, StoreError, StreamId, Write};
+use crate::commit::{NewImage, ShardState, Write};
+use crate::engine::{Key, ShardInfo};
+use crate::error::StoreError;
 use crate::keyspace::{CounterKey, ShardKey};
 
 /// A write with its shard resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolvedWrite {
-    Put { key: Key, value: Bytes },
-    Delete { key: Key },
-    Append { shard: ShardNo, meta: Bytes, old: Option<Bytes>, new: NewImage },
+    /// `same_as`: the value is that of the `Put` at this index, so that it need not be stored twice.
+    Put {
+        key: Key,
+        value: Bytes,
+        same_as: Option<usize>,
+    },
+    Delete {
+        key: Key,
+    },
+    Append {
+        shard: ShardNo,
+        meta: Bytes,
+        old: Option<Bytes>,
+        new: NewImage,
+    },
 }
 
 /// A change of the table: the shard as it now stands, or its end.
@@ -33,8 +47,19 @@ pub enum ShardChange {
 pub struct Resolved {
     pub writes: Vec<ResolvedWrite>,
     pub changes: Vec<ShardChange>,
-    /// How many numbers the commit takes: one for each record, at least one.
-    pub span: u64,
+    /// How many records are among the writes.
+    pub records: u64,
+}
+
+/// The number that the next record of a shard gets, behind the writes of the commit so far.
+pub type NextNumber<'a> = &'a dyn Fn(ShardNo, &[ResolvedWrite]) -> RecordNo;
+
+/// Numbers that all shards share, for [`ShardTable::resolve`]: the commit's first record has this one, the others follow.
+pub fn shared_numbers(first: RecordNo) -> impl Fn(ShardNo, &[ResolvedWrite]) -> RecordNo {
+    move |_, before| {
+        let records = before.iter().filter(|write| matches!(write, ResolvedWrite::Append { .. })).count();
+        RecordNo(first.0 + records as u64)
+    }
 }
 
 /// All shards of a data directory.
@@ -45,6 +70,8 @@ pub struct ShardTable {
     streams: BTreeMap<StreamId, Vec<ShardNo>>,
     /// The last shard number that was given out.
     last: u64,
+    /// How many changes there were.
+    changes: u64,
 }
 
 impl ShardTable {
@@ -72,8 +99,28 @@ impl ShardTable {
         numbers.iter().filter_map(|number| self.shards.get(number).cloned()).collect()
     }
 
+    /// How many shards a stream has.
+    pub fn count(&self, stream: StreamId) -> usize {
+        self.streams.get(&stream).map_or(0, Vec::len)
+    }
+
+    /// The shards of a stream as a commit's body sees them.
+    pub fn states(&self, stream: StreamId) -> Vec<ShardState> {
+        let state = |info: ShardInfo| {
+            let ShardInfo { shard, range, parent, created_ms, sealed, horizon, .. } = info;
+            ShardState { shard, range, parent, created_ms, open: sealed.is_none(), horizon }
+        };
+        self.of(stream).into_iter().map(state).collect()
+    }
+
+    /// A number that is another one after each change.
+    pub fn version(&self) -> u64 {
+        self.changes
+    }
+
     /// Follows a change that was resolved elsewhere.
     pub fn apply(&mut self, change: &ShardChange) {
+        self.changes += 1;
         match change {
             ShardChange::Set(info) => {
                 let numbers = self.streams.entry(info.stream).or_default();
@@ -96,56 +143,53 @@ impl ShardTable {
         }
     }
 
-    /// Resolves the writes of the commit that begins with `lsn` at `now_ms`.
-    pub fn resolve(&mut self, writes: Vec<Write>, lsn: Lsn, now_ms: u64) -> Result<Resolved, StoreError> {
-        // Commits that open, seal or drop shards are rare: they work on a copy, so that an invalid one changes nothing.
-        if writes.iter().any(is_structural) {
-            let mut copy = self.clone();
-            let resolved = copy.resolve_here(writes, lsn, now_ms)?;
-            *self = copy;
-            Ok(resolved)
-        } else {
-            self.resolve_here(writes, lsn, now_ms)
-        }
-    }
-
-    /// Moves the horizon of a shard up. `None`: there is nothing to move.
-    pub fn trim(&mut self, shard: ShardNo, horizon: Lsn) -> Result<Option<Resolved>, StoreError> {
-        let info = self.shards.get(&shard).ok_or(StoreError::NoSuchShard(shard))?;
-        if horizon <= info.horizon {
-            return Ok(None);
-        }
-        let mut resolver = Resolver::default();
-        resolver.set(self, ShardInfo { horizon, ..info.clone() });
-        Ok(Some(resolver.finish(self)))
-    }
-
-    fn resolve_here(&mut self, writes: Vec<Write>, lsn: Lsn, now_ms: u64) -> Result<Resolved, StoreError> {
+    /// Resolves the writes of a commit at `now_ms`.
+    ///
+    /// # Errors
+    /// `Invalid`, and the table is as it was.
+    pub fn resolve(
+        &mut self,
+        writes: Vec<Write>,
+        numbers: NextNumber<'_>,
+        now_ms: u64,
+    ) -> Result<Resolved, StoreError> {
+        let last = self.last;
         let mut resolver = Resolver { writes: Vec::with_capacity(writes.len()), ..Resolver::default() };
-        // An image refers to a write by its index among all writes; structural ones are not kept, so indexes move.
-        let kept = |write: &&Write| matches!(write, Write::Put { .. } | Write::Delete { .. } | Write::Append { .. });
-        let structural = writes.iter().filter(kept).count() < writes.len();
-        let places: Vec<usize> = match structural {
-            true => (0..writes.len()).map(|index| writes[..index].iter().filter(kept).count()).collect(),
-            false => Vec::new(),
-        };
-        for write in &writes {
-            if let Write::Append { new: NewImage::OfWrite(index), .. } = write
-                && !matches!(writes.get(*index), Some(Write::Put { .. }))
-            {
-                return Err(StoreError::Invalid(format!("a record's new image is write {index}, which is no Put")));
+        match self.resolve_into(&mut resolver, writes, numbers, now_ms) {
+            Ok(()) => Ok(resolver.finish(self)),
+            Err(error) => {
+                for (shard, before) in resolver.undo.into_iter().rev() {
+                    self.apply(&before.map_or(ShardChange::Gone(shard), ShardChange::Set));
+                }
+                self.last = last;
+                Err(error)
             }
         }
+    }
+
+    fn resolve_into(
+        &mut self,
+        resolver: &mut Resolver,
+        writes: Vec<Write>,
+        numbers: NextNumber<'_>,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let places = places(&writes)?;
+        let place = |of: usize| places.get(of).copied().unwrap_or(of);
+        let values: Vec<Option<Bytes>> = shared_values(&writes);
         for write in writes {
-            let cursor = Lsn(lsn.0 + resolver.records);
             match write {
-                Write::Put { key, value } => resolver.writes.push(ResolvedWrite::Put { key, value }),
+                Write::Put { key, value } => resolver.writes.push(ResolvedWrite::Put { key, value, same_as: None }),
+                Write::PutSame { key, of } => {
+                    let value = values.get(of).cloned().flatten().expect("invariant: references are checked");
+                    resolver.writes.push(ResolvedWrite::Put { key, value, same_as: Some(place(of)) });
+                }
                 Write::Delete { key } => resolver.writes.push(ResolvedWrite::Delete { key }),
                 Write::Append { stream, bucket, meta, old, new } => {
                     let shard = self.open_shard(stream, bucket)?;
                     let new = match new {
                         NewImage::None => NewImage::None,
-                        NewImage::OfWrite(index) => NewImage::OfWrite(places.get(index).copied().unwrap_or(index)),
+                        NewImage::OfWrite(of) => NewImage::OfWrite(place(of)),
                     };
                     resolver.records += 1;
                     resolver.writes.push(ResolvedWrite::Append { shard, meta, old, new });
@@ -154,21 +198,48 @@ impl ShardTable {
                     if self.streams.contains_key(&stream) {
                         return Err(StoreError::Invalid(format!("stream {} is open already", stream.0)));
                     }
-                    let all = BucketRange::ALL;
-                    self.open(&mut resolver, stream, &ranges, all, None, cursor, now_ms)?;
+                    check_cover(&ranges, BucketRange::ALL)?;
+                    self.open(resolver, stream, &ranges, None, numbers, now_ms);
                 }
-                Write::Seal { shard, children } => self.seal(&mut resolver, shard, &children, cursor, now_ms)?,
+                Write::Seal { shard, children } => {
+                    if resolver.opened.contains(&shard) {
+                        return Err(StoreError::Invalid(format!("shard {} is opened in the same commit", shard.0)));
+                    }
+                    let Some(info) = self.shards.get(&shard).filter(|info| info.sealed.is_none()).cloned() else {
+                        continue;
+                    };
+                    if !children.is_empty() {
+                        check_cover(&children, info.range)?;
+                    }
+                    self.seal(resolver, &info, numbers);
+                    let created_ms = now_ms.max(info.created_ms + 1);
+                    self.open(resolver, info.stream, &children, Some(shard), numbers, created_ms);
+                }
+                Write::SealStream { stream } => {
+                    for info in self.of(stream).iter().filter(|info| info.sealed.is_none()) {
+                        self.seal(resolver, info, numbers);
+                    }
+                }
+                Write::ForgetShard { shard } => {
+                    let Some(info) = self.shards.get(&shard).cloned() else { continue };
+                    if info.sealed.is_none() {
+                        return Err(StoreError::Invalid(format!("shard {} is not sealed", shard.0)));
+                    }
+                    resolver.gone(self, &info);
+                }
                 Write::DropStream { stream } => {
                     for info in self.of(stream) {
-                        if info.sealed.is_none() {
-                            return Err(StoreError::Invalid(format!("shard {} is not sealed", info.shard.0)));
-                        }
                         resolver.gone(self, &info);
+                    }
+                }
+                Write::Trim { shard, horizon } => {
+                    if let Some(info) = self.shards.get(&shard).filter(|info| info.horizon < horizon).cloned() {
+                        resolver.set(self, ShardInfo { horizon, ..info });
                     }
                 }
             }
         }
-        Ok(resolver.finish(self))
+        Ok(())
     }
 
     fn open_shard(&self, stream: StreamId, bucket: Bucket) -> Result<ShardNo, StoreError> {
@@ -181,59 +252,82 @@ impl ShardTable {
         })
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn open(
         &mut self,
         resolver: &mut Resolver,
         stream: StreamId,
         ranges: &[BucketRange],
-        whole: BucketRange,
         parent: Option<ShardNo>,
-        first: Lsn,
+        numbers: NextNumber<'_>,
         created_ms: u64,
-    ) -> Result<(), StoreError> {
-        let mut sorted = ranges.to_vec();
-        sorted.sort_by_key(|range| range.first);
-        let mut next = u32::from(whole.first.0);
-        for range in &sorted {
-            if u32::from(range.first.0) != next || range.last < range.first {
-                return Err(StoreError::Invalid(format!("ranges {ranges:?} do not cover {whole:?} once")));
-            }
-            next = u32::from(range.last.0) + 1;
-        }
-        if next != u32::from(whole.last.0) + 1 {
-            return Err(StoreError::Invalid(format!("ranges {ranges:?} do not cover {whole:?} once")));
-        }
-        for range in ranges {
+    ) {
+        for range in ranges.iter().copied() {
             self.last += 1;
             let shard = ShardNo(self.last);
-            let (horizon, range) = (first, *range);
-            resolver.opened = true;
-            let info = ShardInfo { shard, stream, range, parent, created_ms, first, sealed: None, horizon };
+            let first = numbers(shard, &resolver.writes);
+            resolver.opened.push(shard);
+            let info = ShardInfo { shard, stream, range, parent, created_ms, first, sealed: None, horizon: first };
             resolver.set(self, info);
         }
-        Ok(())
     }
 
-    fn seal(
-        &mut self,
-        resolver: &mut Resolver,
-        shard: ShardNo,
-        children: &[BucketRange],
-        cursor: Lsn,
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        let info = self.shards.get(&shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
-        if info.sealed.is_some() || info.first >= cursor {
-            return Err(StoreError::Invalid(format!("shard {} is sealed, or opened in the same commit", shard.0)));
-        }
-        let (stream, range, created_ms) = (info.stream, info.range, now_ms.max(info.created_ms + 1));
-        resolver.set(self, ShardInfo { sealed: Some(Lsn(cursor.0 - 1)), ..info });
-        if children.is_empty() {
-            return Ok(());
-        }
-        self.open(resolver, stream, children, range, Some(shard), cursor, created_ms)
+    fn seal(&mut self, resolver: &mut Resolver, info: &ShardInfo, numbers: NextNumber<'_>) {
+        // A shard without a record ends with its first number: none may have it.
+        let last = numbers(info.shard, &resolver.writes).before().max(info.first);
+        resolver.set(self, ShardInfo { sealed: Some(last), ..info.clone() });
     }
+}
+
+fn check_cover(ranges: &[BucketRange], whole: BucketRange) -> Result<(), StoreError> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_by_key(|range| range.first);
+    let mut next = u32::from(whole.first.0);
+    let mut covers = true;
+    for range in &sorted {
+        covers &= u32::from(range.first.0) == next && range.first <= range.last;
+        next = u32::from(range.last.0) + 1;
+    }
+    match covers && next == u32::from(whole.last.0) + 1 {
+        true => Ok(()),
+        false => Err(StoreError::Invalid(format!("ranges {ranges:?} do not cover {whole:?} once"))),
+    }
+}
+
+/// Checks what refers to a write by its index, and gives where each write stands among those that are kept: those that
+/// change shards are not. Empty: each where it is.
+fn places(writes: &[Write]) -> Result<Vec<usize>, StoreError> {
+    for write in writes {
+        let (of, what) = match write {
+            Write::Append { new: NewImage::OfWrite(of), .. } => (*of, "a record's new image"),
+            Write::PutSame { of, .. } => (*of, "a row's value"),
+            _ => continue,
+        };
+        if !matches!(writes.get(of), Some(Write::Put { .. })) {
+            return Err(StoreError::Invalid(format!("{what} is write {of}, which is no Put")));
+        }
+    }
+    if !writes.iter().any(Write::is_structural) {
+        return Ok(Vec::new());
+    }
+    let mut kept = 0;
+    let place = |write: &Write| {
+        let here = kept;
+        kept += usize::from(!write.is_structural());
+        here
+    };
+    Ok(writes.iter().map(place).collect())
+}
+
+/// The values of the `Put`s, by index, if any write is to have the same.
+fn shared_values(writes: &[Write]) -> Vec<Option<Bytes>> {
+    if !writes.iter().any(|write| matches!(write, Write::PutSame { .. })) {
+        return Vec::new();
+    }
+    let value = |write: &Write| match write {
+        Write::Put { value, .. } => Some(value.clone()),
+        _ => None,
+    };
+    writes.iter().map(value).collect()
 }
 
 #[derive(Default)]
@@ -242,87 +336,36 @@ struct Resolver {
     changes: Vec<ShardChange>,
     rows: BTreeMap<Key, Option<Bytes>>,
     records: u64,
-    opened: bool,
+    opened: Vec<ShardNo>,
+    /// What the changed shards were before, in the order of the changes.
+    undo: Vec<(ShardNo, Option<ShardInfo>)>,
 }
 
 impl Resolver {
     fn set(&mut self, table: &mut ShardTable, info: ShardInfo) {
-        let key = ShardKey { stream: info.stream, shard: info.shard }.encode();
-        self.rows.insert(key, Some(encode_row(&info)));
-        self.change(table, ShardChange::Set(info));
+        self.rows.insert(ShardKey::of(&info).encode(), Some(ShardKey::value(&info)));
+        self.change(table, info.shard, ShardChange::Set(info));
     }
 
     fn gone(&mut self, table: &mut ShardTable, info: &ShardInfo) {
-        self.rows.insert(ShardKey { stream: info.stream, shard: info.shard }.encode(), None);
-        self.change(table, ShardChange::Gone(info.shard));
+        self.rows.insert(ShardKey::of(info).encode(), None);
+        self.change(table, info.shard, ShardChange::Gone(info.shard));
     }
 
-    fn change(&mut self, table: &mut ShardTable, change: ShardChange) {
+    fn change(&mut self, table: &mut ShardTable, shard: ShardNo, change: ShardChange) {
+        self.undo.push((shard, table.get(shard).cloned()));
         table.apply(&change);
         self.changes.push(change);
     }
 
     fn finish(mut self, table: &ShardTable) -> Resolved {
-        if self.opened {
+        if !self.opened.is_empty() {
             self.rows.insert(CounterKey::Shard.encode(), Some(CounterKey::value(table.last + 1)));
         }
         self.writes.extend(self.rows.into_iter().map(|(key, value)| match value {
-            Some(value) => ResolvedWrite::Put { key, value },
+            Some(value) => ResolvedWrite::Put { key, value, same_as: None },
             None => ResolvedWrite::Delete { key },
         }));
-        Resolved { writes: self.writes, changes: self.changes, span: self.records.max(1) }
+        Resolved { writes: self.writes, changes: self.changes, records: self.records }
     }
-}
-
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Row {
-    stream: StreamId,
-    shard: ShardNo,
-    first: Bucket,
-    last: Bucket,
-    parent: Option<ShardNo>,
-    created_ms: u64,
-    first_lsn: Lsn,
-    sealed: Option<Lsn>,
-    horizon: Lsn,
-}
-
-fn encode_row(info: &ShardInfo) -> Bytes {
-    let row = Row {
-        stream: info.stream,
-        shard: info.shard,
-        first: info.range.first,
-        last: info.range.last,
-        parent: info.parent,
-        created_ms: info.created_ms,
-        first_lsn: info.first,
-        sealed: info.sealed,
-        horizon: info.horizon,
-    };
-    Bytes::from(serde_json::to_vec(&row).expect("invariant: a shard's row has only numbers"))
-}
-
-/// Reads the row of a shard.
-pub fn decode_row(value: &[u8]) -> Option<ShardInfo> {
-    let row: Row = serde_json::from_slice(value).ok()?;
-    Some(ShardInfo {
-        shard: row.shard,
-        stream: row.stream,
-        range: BucketRange { first: row.first, last: row.last },
-        parent: row.parent,
-        created_ms: row.created_ms,
-        first: row.first_lsn,
-        sealed: row.sealed,
-        horizon: row.horizon,
-    })
-}
-
-/// True for writes that change the table.
-pub fn is_structural(write: &Write) -> bool {
-    matches!(write, Write::OpenStream { .. } | Write::Seal { .. } | Write::DropStream { .. })
-}
-
-/// The number to read after for the records from `horizon` on.
-pub fn before(horizon: Lsn) -> Lsn {
-    Lsn(horizon.0.saturating_sub(1))
 }

@@ -4,9 +4,9 @@ use std::future::Future;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
-use tailrace_core::ApiError;
+use tailrace_core::{ApiError, Service};
 
-use crate::target::{Operation, Service};
+use crate::target::Operation;
 
 /// What an operation may know of the request that it came in.
 #[derive(Clone, Debug, Default)]

@@ -29,4 +29,5 @@ pub use api::{Api, Context, Page};
 pub use guard::{Guard, host_name};
 pub use server::{ServeReport, serve};
 pub use settings::Settings;
-pub use target::{Operation, Service};
+pub use tailrace_core::Service;
+pub use target::Operation;

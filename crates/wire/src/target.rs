@@ -1,23 +1,6 @@
 //! `X-Amz-Target`: which service, which operation. Source: docs/spec/dynamodb-api.md 1, docs/spec/streams.md 1.
 
-/// A service on the port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Service {
-    /// The table API.
-    DynamoDb,
-    /// The streams API.
-    Streams,
-}
-
-impl Service {
-    /// The service's prefix in `X-Amz-Target`, without the dot.
-    pub fn target_prefix(self) -> &'static str {
-        match self {
-            Service::DynamoDb => "DynamoDB_20120810",
-            Service::Streams => "DynamoDBStreams_20120810",
-        }
-    }
-}
+use tailrace_core::Service;
 
 /// A service and the name of one of its operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +15,7 @@ impl<'a> Operation<'a> {
     /// Reads a target. `None`: malformed, or of an unknown service. The dead version `DynamoDB_20111205` is unknown.
     pub fn parse(target: &'a str) -> Option<Operation<'a>> {
         let (prefix, name) = target.split_once('.')?;
-        let service = [Service::DynamoDb, Service::Streams].into_iter().find(|s| s.target_prefix() == prefix)?;
+        let service = Service::ALL.into_iter().find(|s| s.target_prefix() == prefix)?;
         let well_formed = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric());
         well_formed.then_some(Operation { service, name })
     }

@@ -1,12 +1,12 @@
 //! The lines of a `writes.ndjson`: which there are, how each is known, and what it asks for.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
+use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tailrace_store::Key;
-use tailrace_store::keyspace::SettingKey;
+use tailrace_engine::IdempotencyMark;
+use tailrace_store::keyspace::IdempotencyScope;
 
 /// A line that is not blank.
 pub struct Line<'a> {
@@ -19,10 +19,7 @@ pub struct Line<'a> {
 }
 
 /// The operations that a line may name: those that write items. Everything else is a template's business.
-const OPERATIONS: [&str; 4] = ["PutItem", "UpdateItem", "DeleteItem", BATCH];
-
-/// The one of them that is a commit for each of its items; each of the others is one commit.
-pub const BATCH: &str = "BatchWriteItem";
+const OPERATIONS: [&str; 4] = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"];
 
 /// What some editors put before the first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -42,13 +39,10 @@ pub fn read(file: &[u8]) -> Vec<Line<'_>> {
 }
 
 impl Line<'_> {
-    /// The setting that says how often the text was played.
-    pub fn mark_key(&self) -> Key {
-        let mut name = "played/".to_owned();
-        for byte in self.digest {
-            let _ = write!(name, "{byte:02x}");
-        }
-        SettingKey::key(&name)
+    /// The mark that says that the line was played.
+    pub fn mark(&self) -> IdempotencyMark {
+        let token: Bytes = [&self.digest[..], &self.occurrence.to_be_bytes()].concat().into();
+        IdempotencyMark { scope: IdempotencyScope::PlayedLine, token, request: self.digest, expires_ms: None }
     }
 
     /// The operation and its request.

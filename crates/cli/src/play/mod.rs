@@ -1,20 +1,17 @@
 //! Plays a `writes.ndjson`, each line once per data directory.
 //!
-//! A line is `{"<Operation>": <request>}`, of the operations that write items and no others. It is known by its text:
-//! the store keeps how often each text was played, so that a file that grew, shrank, was edited or moved, or a second
-//! file, plays exactly what was not played yet. A text that stands twice in the file is two lines.
+//! A line is `{"<Operation>": <request>}`, of the operations that write items and no others. It is known by its text and by
+//! how often that stands in the file up to it, so that a file that grew, shrank, was edited or moved, or a second file, plays
+//! exactly what was not played yet. A text that stands twice in the file is two lines.
 //!
-//! Lines are sent over the wire like any client's. The mark of a line is part of the very commit that its operation makes
-//! ([`MarkedEngine`], behind a listener for the player alone): after a crash at any
-//! moment both are there or neither is, whatever a function wrote to the same item meanwhile. A BatchWriteItem is a commit for
-//! each of its items, and is marked right after them: a crash within it repeats that one line, and what is already so
-//! emits nothing.
+//! A line is made by the engine like any client's request, with an idempotency mark that is part of the very commit of its
+//! write: after a crash at any moment both are there or neither is, whatever a function wrote to the same item meanwhile.
+//! Of a BatchWriteItem each item has a mark until the line has one, so that no item is written twice.
 //!
 //! A line whose condition failed was decided, and is marked like one that wrote. A line that was refused before anything
 //! was decided (there is no such table), or is no write, is named and passed over, at every start until it is mended.
 
 mod lines;
-mod marked;
 #[cfg(test)]
 mod tests;
 
@@ -22,20 +19,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use serde_json::Value;
-use tailrace_engine::Db;
-use tailrace_server::{Beside, Server};
+use tailrace_core::limits::{HTTP_LARGE_BODY_BYTES, REQUEST_BODY_BYTES_MAX};
+use tailrace_core::{ApiError, ErrorCode};
+use tailrace_engine::{Caller, Client, Db, IdempotencyMark, marked, ops};
+use tailrace_server::Code;
 use tailrace_store::keyspace::SettingKey;
 use tailrace_store::{Decision, Key, Write, commit};
 
 use crate::Failure;
 use crate::check::count;
-use crate::client::{Client, DYNAMODB};
 use crate::say::{on_one_line, say};
 use lines::Line;
-use marked::MarkedEngine;
 
 /// The name of the file in the directory of `up`.
 pub const FILE_NAME: &str = "writes.ndjson";
@@ -47,39 +41,26 @@ const FROM: &str = "played-from";
 ///
 /// # Errors
 /// The file cannot be read, or the store not be written.
-pub async fn play(path: &Path, server: &Server) -> Result<(), Failure> {
+pub async fn play(path: &Path, db: &Arc<Db>) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
-    let db = server.db();
-    let file = read(path)?;
-    let pending = pending(path, &file, db).await?;
-    if pending.is_empty() {
-        return Ok(());
-    }
-    let (marked, engine) = marked(db).await?;
-    let (plain, marked) = (server.serve_beside(Arc::clone(db))?, server.serve_beside(marked)?);
-    let client = |at: &Beside| Client::new(&format!("http://{}", at.address));
-    play_lines(path, &pending, Player { db, plain: client(&plain)?, marked: client(&marked)?, engine }).await
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|e| Failure(format!("cannot read {}: {e}", path.display())))
-}
-
-/// The lines of the file that are to be played.
-async fn pending<'a>(path: &Path, file: &'a [u8], db: &Db) -> Result<Vec<Line<'a>>, Failure> {
-    let lines = lines::read(file);
+    let file = std::fs::read(path)
+        .map_err(|e| Failure::new(Code::Writes, format_args!("cannot read {}: {e}", path.display())))?;
+    let lines = lines::read(&file);
     let all = lines.len();
     let pending = not_played(lines, db).await?;
     tell_what_was_played(path, all, pending.len(), db).await?;
-    Ok(pending)
+    if pending.is_empty() {
+        return Ok(());
+    }
+    play_lines(path, &pending, db).await
 }
 
-async fn play_lines<C: Call>(path: &Path, pending: &[Line<'_>], mut player: Player<'_, C>) -> Result<(), Failure> {
+async fn play_lines(path: &Path, pending: &[Line<'_>], db: &Arc<Db>) -> Result<(), Failure> {
     let (mut played, mut refused) = (0, 0);
     for line in pending {
-        match player.play(line).await? {
+        match play_line(line, db).await? {
             Ok(()) => played += 1,
             Err(why) => {
                 refused += 1;
@@ -95,28 +76,51 @@ async fn play_lines<C: Call>(path: &Path, pending: &[Line<'_>], mut player: Play
     Ok(())
 }
 
-/// The lines whose text stands more often in the file, up to them, than it was played.
+/// Plays a line; the inner error: it was refused.
+async fn play_line(line: &Line<'_>, db: &Arc<Db>) -> Result<Result<(), String>, Failure> {
+    let (operation, request) = match line.parse() {
+        Ok(parsed) => parsed,
+        Err(why) => return Ok(Err(why)),
+    };
+    match write(operation, request.to_string(), &line.mark(), db).await {
+        Ok(()) => Ok(Ok(())),
+        // The store's trouble is not the line's fault: a later start plays it.
+        Err(error) if error.code == ErrorCode::InternalServerError => Err(Failure::new(
+            Code::Writes,
+            format_args!("cannot play {FILE_NAME}:{}: {}", line.number, on_one_line(error)),
+        )),
+        Err(error) => Ok(Err(format!("{operation}: {error}"))),
+    }
+}
+
+async fn write(operation: &'static str, body: String, mark: &IdempotencyMark, db: &Arc<Db>) -> Result<(), ApiError> {
+    if body.len() > REQUEST_BODY_BYTES_MAX {
+        return Err(ApiError::validation(format!("the request is larger than {REQUEST_BODY_BYTES_MAX} bytes")));
+    }
+    let request = if body.len() < HTTP_LARGE_BODY_BYTES {
+        ops::read_write(db, operation, body.as_bytes())
+    } else {
+        // As for a client's request: to read it takes too long for the threads that serve others.
+        let db = Arc::clone(db);
+        let read = tokio::task::spawn_blocking(move || ops::read_write(&db, operation, body.as_bytes()));
+        read.await.map_err(|error| ApiError::new(ErrorCode::InternalServerError, error.to_string()))?
+    };
+    let caller = Caller::Client(Client { operation, ..Client::default() });
+    ops::write_once(db, &request?, mark, &caller).await
+}
+
+/// The lines that have no mark.
 async fn not_played<'a>(lines: Vec<Line<'a>>, db: &Db) -> Result<Vec<Line<'a>>, Failure> {
     const LINES_PER_READ: usize = 1000;
     let mut pending = Vec::new();
     let mut lines = lines.into_iter().peekable();
     while lines.peek().is_some() {
         let some: Vec<Line<'a>> = lines.by_ref().take(LINES_PER_READ).collect();
-        let keys: Vec<Key> = some.iter().map(|line| line.mark_key()).collect();
-        let marks = db.store().get(&keys).await?;
-        for (line, mark) in some.into_iter().zip(marks) {
-            if line.occurrence > times_played(mark.as_ref())? {
-                pending.push(line);
-            }
-        }
+        let marks: Vec<IdempotencyMark> = some.iter().map(Line::mark).collect();
+        let played = marked(db, &marks).await.map_err(|error| Failure::new(Code::Writes, on_one_line(error)))?;
+        pending.extend(some.into_iter().zip(played).filter(|(_, played)| !played).map(|(line, _)| line));
     }
     Ok(pending)
-}
-
-fn times_played(mark: Option<&Bytes>) -> Result<u64, Failure> {
-    let Some(mark) = mark else { return Ok(0) };
-    let text = std::str::from_utf8(mark).ok().and_then(|text| text.parse().ok());
-    text.ok_or_else(|| Failure("a mark of a played line in the data directory is no number".to_owned()))
 }
 
 /// One line for whoever wonders why not all of his file is played; none for the second start of the same file.
@@ -146,70 +150,4 @@ async fn keep(db: &Db, key: Key, value: Bytes) -> Result<(), Failure> {
     })
     .await?;
     Ok(())
-}
-
-/// The database with a store that adds marks.
-async fn marked(db: &Db) -> Result<(Arc<Db>, Arc<MarkedEngine>), Failure> {
-    let engine = Arc::new(MarkedEngine::new(Arc::clone(db.store())));
-    let store = Arc::clone(&engine);
-    let marked = Db::open(store, Arc::clone(db.clock()), Arc::clone(db.rng()), db.settings().clone()).await?;
-    Ok((Arc::new(marked), engine))
-}
-
-/// How an operation gets to a database; the inner error: it was refused.
-trait Call {
-    fn call<'a>(
-        &'a mut self,
-        operation: &'a str,
-        request: &'a Value,
-    ) -> BoxFuture<'a, Result<Result<(), String>, Failure>>;
-}
-
-impl Call for Client {
-    fn call<'a>(
-        &'a mut self,
-        operation: &'a str,
-        request: &'a Value,
-    ) -> BoxFuture<'a, Result<Result<(), String>, Failure>> {
-        async move {
-            match Client::call(self, DYNAMODB, operation, request).await? {
-                Ok(_) => Ok(Ok(())),
-                // The store's trouble is not the line's fault: a later start plays it.
-                Err(error) if error.status.is_server_error() => Err(Failure(on_one_line(error))),
-                Err(error) => Ok(Err(format!("{operation}: {error}"))),
-            }
-        }
-        .boxed()
-    }
-}
-
-/// Runs lines with their marks.
-struct Player<'a, C> {
-    db: &'a Db,
-    plain: C,
-    marked: C,
-    engine: Arc<MarkedEngine>,
-}
-
-impl<C: Call> Player<'_, C> {
-    /// Plays a line; the inner error: it was refused.
-    async fn play(&mut self, line: &Line<'_>) -> Result<Result<(), String>, Failure> {
-        let (key, value) = (line.mark_key(), Bytes::from(line.occurrence.to_string()));
-        let (answer, made_the_mark) = match line.parse() {
-            Ok((operation @ lines::BATCH, request)) => (self.plain.call(operation, &request).await, false),
-            Ok((operation, request)) => {
-                self.engine.begin(key.clone(), value.clone());
-                let answer = self.marked.call(operation, &request).await;
-                (answer, self.engine.end())
-            }
-            Err(why) => (Ok(Err(why)), false),
-        };
-        let answer =
-            answer.map_err(|Failure(why)| Failure(format!("cannot play {FILE_NAME}:{}: {why}", line.number)))?;
-        // A line that was refused before anything was decided changed nothing: every start tries and names it again.
-        if !made_the_mark && answer.is_ok() {
-            keep(self.db, key, value).await?;
-        }
-        Ok(answer)
-    }
 }

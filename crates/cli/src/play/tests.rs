@@ -1,49 +1,17 @@
 //! The play against crashes at every one of its commits, and what a line may be.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tailrace_core::ErrorCode;
+use tailrace_core::Service;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::SeededRng;
-use tailrace_engine::{Db, RequestContext, Service, Settings};
+use tailrace_engine::{Caller, Db, Settings, ops};
 use tailrace_store::ModelEngine;
 
-use super::{Call, Failure, Player, lines, marked, pending, play_lines, read};
-
-/// A database without a wire before it: nothing to wait for.
-struct Direct(Arc<Db>);
-
-impl Call for Direct {
-    fn call<'a>(
-        &'a mut self,
-        operation: &'a str,
-        request: &'a Value,
-    ) -> BoxFuture<'a, Result<Result<(), String>, Failure>> {
-        async move {
-            let (body, context) = (request.to_string(), RequestContext::default());
-            match self.0.execute(Service::DynamoDb, operation, body.as_bytes(), &context).await {
-                Ok(_) => Ok(Ok(())),
-                Err(error) if error.code == ErrorCode::InternalServerError => Err(Failure(error.to_string())),
-                Err(error) => Ok(Err(error.to_string())),
-            }
-        }
-        .boxed()
-    }
-}
-
-async fn play(file: &Path, db: &Arc<Db>) -> Result<(), Failure> {
-    let text = read(file)?;
-    let pending = pending(file, &text, db).await?;
-    if pending.is_empty() {
-        return Ok(());
-    }
-    let (marked, engine) = marked(db).await?;
-    play_lines(file, &pending, Player { db, plain: Direct(Arc::clone(db)), marked: Direct(marked), engine }).await
-}
+use super::{lines, play};
 
 struct Bench {
     db: Arc<Db>,
@@ -84,8 +52,8 @@ impl Bench {
 
     async fn call(&self, operation: &str, request: &Value) -> Value {
         let body = request.to_string();
-        let context = RequestContext::default();
-        let answer = self.db.execute(Service::DynamoDb, operation, body.as_bytes(), &context).await.unwrap();
+        let answer =
+            ops::execute(&self.db, Service::DynamoDb, operation, body.as_bytes(), &Caller::default()).await.unwrap();
         serde_json::from_slice(&answer).unwrap()
     }
 
@@ -133,6 +101,32 @@ async fn a_crash_right_after_a_commit_repeats_no_line() {
 #[tokio::test]
 async fn a_crash_right_before_a_commit_loses_no_line() {
     crashes_at_every_commit(|crash| crash % 2 == 1).await;
+}
+
+#[tokio::test]
+async fn a_batch_is_not_repeated_by_a_crash_before_it_is_done() {
+    let put = |id: &str| format!(r#"{{"PutRequest": {{"Item": {{"Id": {{"S": "{id}"}}}}}}}}"#);
+    let batch = format!(r#"{{"BatchWriteItem": {{"RequestItems": {{"Counters": [{}, {}]}}}}}}"#, put("c"), put("d"));
+    let bench = Bench::new(&batch).await;
+    let ask = |id: &str| json!({ "TableName": "Counters", "Key": { "Id": { "S": id } } });
+    let mut crashes = 0;
+    while bench.call("GetItem", &ask("c")).await == json!({}) {
+        bench.store.hold_syncs(true);
+        assert!(play(&bench.file, &bench.db).now_or_never().is_none(), "the play was cut off before its end");
+        bench.store.hold_syncs(false);
+        bench.store.crash();
+        crashes += 1;
+        assert!(crashes < 10, "the play gets no further");
+    }
+    // A function changes one item and removes the other; the next start must leave both as they are.
+    let mut note = ask("c");
+    note["UpdateExpression"] = json!("SET Note = :n");
+    note["ExpressionAttributeValues"] = json!({ ":n": { "N": "1" } });
+    bench.call("UpdateItem", &note).await;
+    bench.call("DeleteItem", &ask("d")).await;
+    bench.play().await;
+    assert_eq!(bench.call("GetItem", &ask("c")).await["Item"]["Note"]["N"], "1");
+    assert_eq!(bench.call("GetItem", &ask("d")).await, json!({}));
 }
 
 #[tokio::test]

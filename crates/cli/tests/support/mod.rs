@@ -35,7 +35,8 @@ pub fn run_with_stdout(arguments: &[&str], stdout: Stdio) -> Ended {
     }
 }
 
-fn command(arguments: &[&str]) -> Command {
+/// The command, without variables that would change what it does.
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tailrace"));
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TAILRACE_") || name.starts_with("AWS_")) {

@@ -104,7 +104,7 @@ fn table_name_alone(operation: &Operation, body: &Json, wording: Wording, newer:
         (TableNameRule::Control, Some(name)) if !is_arn(name) && !(3..=255).contains(&utf16(name)) => {
             Err(ApiError::validation("TableName must be at least 3 characters long and at most 255 characters long"))
         }
-        (TableNameRule::Data, Some("")) if newer => Err(ApiError::validation(
+        (TableNameRule::Data | TableNameRule::DataAll, Some("")) if newer => Err(ApiError::validation(
             "1 validation error detected: Value at 'TableName' failed to satisfy constraint: Member must have length \
              greater than or equal to 1",
         )),
@@ -142,7 +142,7 @@ impl Walk<'_> {
             return;
         }
         if prefix.lower.is_empty() && member.name == TABLE_NAME && operation.table_name != TableNameRule::None {
-            self.table_name(json, member);
+            self.table_name(json, member, operation.table_name == TableNameRule::DataAll);
             return;
         }
         // The path is only built for values that may have a fault.
@@ -180,21 +180,25 @@ impl Walk<'_> {
         }
     }
 
-    fn table_name(&mut self, json: &Json, member: &Member) {
+    /// `all`: every constraint that is broken is told, as AWS orders them; else one is.
+    fn table_name(&mut self, json: &Json, member: &Member, all: bool) {
         let name = json.as_str().unwrap_or_default();
         if is_arn(name) {
             return;
         }
-        let constraint = if !NAME_PATTERN.matches(name) && !name.is_empty() {
-            format!("Member must satisfy regular expression pattern: {}", NAME_PATTERN.text())
-        } else if utf16(name) < 3 {
-            "Member must have length greater than or equal to 3".to_owned()
-        } else if utf16(name) > 255 {
-            "Member must have length less than or equal to 255".to_owned()
-        } else {
-            return;
+        let length = match utf16(name) {
+            ..3 => Some("Member must have length greater than or equal to 3"),
+            256.. => Some("Member must have length less than or equal to 255"),
+            _ => None,
         };
-        self.fault(name, &member.path, &constraint);
+        let pattern = !NAME_PATTERN.matches(name) && (all || !name.is_empty());
+        if let Some(constraint) = length.filter(|_| all || !pattern) {
+            self.fault(name, &member.path, constraint);
+        }
+        if pattern {
+            let constraint = format!("Member must satisfy regular expression pattern: {}", NAME_PATTERN.text());
+            self.fault(name, &member.path, &constraint);
+        }
     }
 
     fn fault(&mut self, value: &str, path: &str, constraint: &str) {

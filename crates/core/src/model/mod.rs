@@ -6,6 +6,7 @@
 
 mod constraints;
 mod java;
+mod service;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod types;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+pub use service::Service;
 pub use shape::{NAME_PATTERN, Pattern};
 use shape::{Shape, ShapeId, TableNameRule};
 

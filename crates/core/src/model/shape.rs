@@ -37,13 +37,15 @@ impl Pattern {
 
 /// How an error of the member `TableName` is reported. Source: docs/spec/dynamodb-api.md 1.6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(super) enum TableNameRule {
     /// There is no such member, or it is like any other.
     #[default]
     None,
-    /// As the item operations do.
+    /// As the item operations do: one error.
     Data,
+    /// As UpdateItem and Scan do: every error.
+    DataAll,
     /// As the table operations do.
     Control,
 }

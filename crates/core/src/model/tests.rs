@@ -137,6 +137,17 @@ fn names_of_tables() {
     let short = "ValidationException: 1 validation error detected: Value 'ab' at 'tableName' failed to satisfy \
                  constraint: Member must have length greater than or equal to 3";
     check("Scan", r#"{"TableName":"ab"}"#, short);
+    // Two constraints broken: most operations tell one, two operations both.
+    let both = "ValidationException: 2 validation errors detected: Value '!' at 'tableName' failed to satisfy constraint: \
+                Member must have length greater than or equal to 3; Value '!' at 'tableName' failed to satisfy constraint: \
+                Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+    check("Scan", r#"{"TableName":"!"}"#, both);
+    check_classic("Scan", r#"{"TableName":""}"#, two);
+    check("UpdateItem", r#"{"TableName":"!","Key":{}}"#, both);
+    check_classic("UpdateItem", r#"{"TableName":"!","Key":{}}"#, both);
+    let one = "ValidationException: 1 validation error detected: Value '!' at 'tableName' failed to satisfy constraint: \
+               Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+    check("Query", r#"{"TableName":"!"}"#, one);
     let empty = "ValidationException: 1 validation error detected: Value at 'TableName' failed to satisfy constraint: \
                  Member must have length greater than or equal to 1";
     check("Query", r#"{"TableName":"","Limit":5}"#, empty);

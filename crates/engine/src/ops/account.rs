@@ -1,47 +1,40 @@
 //! DescribeLimits and DescribeEndpoints: constants. Source: docs/spec/dynamodb-api.md 2.4.
 
-use serde::Serialize;
+use tailrace_api::tables::{
+    DescribeEndpointsAnswer, DescribeEndpointsRequest, DescribeLimitsAnswer, DescribeLimitsRequest, Endpoint,
+};
+use tailrace_core::ApiError;
 
-use super::Request;
+use crate::caller::Caller;
 use crate::db::Db;
 
-/// The account's quotas, as AWS has them by default; nothing enforces them here.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Limits {
-    account_max_read_capacity_units: i64,
-    account_max_write_capacity_units: i64,
-    table_max_read_capacity_units: i64,
-    table_max_write_capacity_units: i64,
-}
-
-/// DescribeLimits.
-pub(crate) fn describe_limits() -> Limits {
-    Limits {
+/// Runs DescribeLimits: the account's quotas, as AWS has them by default; nothing enforces them here.
+///
+/// # Errors
+/// None.
+pub async fn describe_limits(
+    _db: &Db,
+    _request: DescribeLimitsRequest,
+    _caller: &Caller<'_>,
+) -> Result<DescribeLimitsAnswer, ApiError> {
+    Ok(DescribeLimitsAnswer {
         account_max_read_capacity_units: 80_000,
         account_max_write_capacity_units: 80_000,
         table_max_read_capacity_units: 40_000,
         table_max_write_capacity_units: 40_000,
-    }
+    })
 }
 
-/// Where to send requests: where this one was sent.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Endpoints {
-    endpoints: [Endpoint; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Endpoint {
-    address: String,
-    cache_period_in_minutes: i64,
-}
-
-/// DescribeEndpoints.
-pub(crate) fn describe_endpoints(db: &Db, request: &Request<'_>) -> Endpoints {
+/// Runs DescribeEndpoints: where to send requests is where this one was sent.
+///
+/// # Errors
+/// None.
+pub async fn describe_endpoints(
+    db: &Db,
+    _request: DescribeEndpointsRequest,
+    caller: &Caller<'_>,
+) -> Result<DescribeEndpointsAnswer, ApiError> {
     let aws = || format!("dynamodb.{}.amazonaws.com", db.settings.region);
-    let address = request.context.host.clone().unwrap_or_else(aws);
-    Endpoints { endpoints: [Endpoint { address, cache_period_in_minutes: 1440 }] }
+    let address = caller.host().map_or_else(aws, str::to_owned);
+    Ok(DescribeEndpointsAnswer { endpoints: vec![Endpoint { address, cache_period_in_minutes: 1440 }] })
 }

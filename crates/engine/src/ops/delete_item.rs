@@ -1,39 +1,66 @@
 //! DeleteItem. Source: docs/spec/dynamodb-api.md 2.5, 4.8.
 
+use std::sync::Arc;
+
+use tailrace_api::items::{AnsweredItem, DeleteItemRequest, ReturnValues, WriteItemAnswer};
 use tailrace_core::ApiError;
 
-use super::Request;
-use super::item_write::{WriteKey, Written, write_item};
-use super::stored_json::AnsweredItem;
-use super::words::{Words, key_map_error};
-use super::write_request::{ReturnValues, WriteKind, WriteOutput, WriteRequest};
-use crate::db::Db;
-use crate::table::Table;
+use crate::Caller;
+use crate::db::{Db, StoredTable};
+use crate::items::commit::commit_change;
+use crate::items::idempotency::IdempotencyMark;
+use crate::items::place::ItemPlace;
+use crate::items::plan::{Action, Change, Written};
+use crate::items::projection::check_condition_paths;
 
 /// Runs DeleteItem.
-pub(crate) async fn delete_item(db: &Db, mut request: Request<'_>) -> Result<WriteOutput, ApiError> {
-    let words = Words::of_write(db.settings().wording);
-    let name = request.table_name(db)?;
-    let write = WriteRequest::read(WriteKind::Delete, &mut request.body, words)?;
-    let mut table = db.likely_table(&name).await?;
-    let written = loop {
-        match delete(db, &table, &write).await {
-            Ok(written) => break written,
-            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
-        }
-    };
-    Ok(WriteOutput {
-        consumed_capacity: write.capacity.answer(&table.name, written.units()),
-        attributes: written.old.filter(|_| write.return_values == ReturnValues::AllOld).map(AnsweredItem::Stored),
+///
+/// # Errors
+/// What the client is to read.
+pub async fn delete_item(
+    db: &Db,
+    request: DeleteItemRequest,
+    caller: &Caller<'_>,
+) -> Result<WriteItemAnswer, ApiError> {
+    let (table, written) = delete(db, &request, None, caller).await?;
+    Ok(WriteItemAnswer {
+        consumed_capacity: request.capacity.answer(&table.name, written.units()),
+        attributes: written.old.filter(|_| request.return_values == ReturnValues::AllOld).map(AnsweredItem::Stored),
     })
 }
 
-async fn delete(db: &Db, table: &Table, write: &WriteRequest) -> Result<Written, ApiError> {
-    let key = WriteKey::of_key(&table.key, &write.attributes).map_err(key_map_error)?;
-    write.check_condition_paths(&table.key)?;
-    write_item(db, table, &key, &mut |old| {
-        write.check_condition(old)?;
-        Ok(None)
-    })
-    .await
+/// The write. `mark`: it is made once.
+pub(super) async fn delete(
+    db: &Db,
+    request: &DeleteItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<(Arc<StoredTable>, Written), ApiError> {
+    let mut table = db.likely_table(&request.table_name).await?;
+    loop {
+        match delete_into(db, &table, request, mark, caller).await {
+            Ok(decided) => return Ok((table, decided?)),
+            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
+        }
+    }
+}
+
+async fn delete_into(
+    db: &Db,
+    table: &Arc<StoredTable>,
+    request: &DeleteItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<Result<Written, ApiError>, ApiError> {
+    let place = ItemPlace::of_key(table, &request.key)?;
+    check_condition_paths(request.condition.as_ref(), &table.key)?;
+    let change = Change {
+        table: 0,
+        place,
+        attributes: &request.key,
+        action: Action::Delete,
+        condition: request.condition.as_ref(),
+        return_item_on_failure: request.return_item_on_failure,
+    };
+    commit_change(db, table, change, mark, caller).await
 }

@@ -1,15 +1,17 @@
 //! DeleteTable: one commit that drops the descriptor, seals the stream and notes the items for reclaiming; the space comes
 //! back behind it. Source: docs/spec/dynamodb-api.md 2.2, streams.md 2.4.
 
+use tailrace_api::tables::{DeleteTableAnswer, DeleteTableRequest, TableStatus};
 use tailrace_core::ApiError;
-use tailrace_store::keyspace::{StreamKey, TableKey};
+use tailrace_store::keyspace::{DeletedTableKey, StreamKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
-use super::Request;
-use super::description::{TableAnswer, TableDescription};
+use crate::background::reclaim::reclaim;
+use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
-use crate::streams::{descriptor, retention};
+use crate::streams::life;
+use crate::tables::{self, description};
 
 enum Outcome {
     Deleted,
@@ -18,42 +20,40 @@ enum Outcome {
     Corrupt(&'static str),
 }
 
-/// The control plane's ResourceNotFoundException.
-pub(crate) fn no_such_table(name: &str) -> ApiError {
-    ApiError::not_found(format!("Requested resource not found: Table: {name} not found"))
-}
-
-/// DeleteTable.
-pub(crate) async fn delete_table(db: &Db, request: Request<'_>) -> Result<TableAnswer, ApiError> {
-    let name = request.table_name(db)?;
+/// Runs DeleteTable.
+///
+/// # Errors
+/// What the client is to read.
+pub async fn delete_table(
+    db: &Db,
+    request: DeleteTableRequest,
+    _caller: &Caller<'_>,
+) -> Result<DeleteTableAnswer, ApiError> {
+    let name = &request.table_name;
     loop {
-        let table = db.find_table(&name).await?.ok_or_else(|| no_such_table(&name))?;
+        let table = tables::stored(db, name).await?;
         if table.deletion_protection {
             return Err(ApiError::validation(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection \
                  first.",
             ));
         }
-        let description = TableDescription::of(&db.settings, &table, "DELETING", db.clock.now_ms());
-        let description = description.counted_if_possible(db, &table).await.deleted();
-        let reclaim = retention::reclaim_key(table.id);
-        let mut keys = vec![TableKey::key(&name), reclaim.clone()];
-        let mut shards = Vec::new();
+        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, db.clock.now_ms());
+        description::count_if_possible(db, &table, &mut described).await;
+        let mut keys = vec![TableKey::key(name), DeletedTableKey { table: table.id }.encode()];
         if let Some(stream) = &table.stream {
             keys.push(StreamKey { stream: stream.id }.encode());
-            shards = descriptor::open_shards(db, stream.id).await?;
         }
-        let old_value = table.encode();
         let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
-            if reads.exclusive[0].as_ref() != Some(&old_value) {
+            if reads.exclusive[0].as_ref() != Some(&table.row) {
                 return Decision::Reject(Outcome::Changed);
             }
             let mut writes = vec![
                 Write::Delete { key: keys[0].clone() },
-                Write::Put { key: reclaim.clone(), value: bytes::Bytes::new() },
+                Write::Put { key: keys[1].clone(), value: bytes::Bytes::new() },
             ];
             if table.stream.is_some() {
-                match descriptor::close(&keys[2], reads.exclusive[2].as_ref(), &shards, reads.now_ms) {
+                match life::seal(&keys[2], reads.exclusive[2].as_ref(), reads.now_ms) {
                     Some(closing) => writes.extend(closing),
                     None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
                 }
@@ -66,11 +66,11 @@ pub(crate) async fn delete_table(db: &Db, request: Request<'_>) -> Result<TableA
             Outcome::Changed => {}
             Outcome::Corrupt(what) => return Err(corrupt_row(what)),
             Outcome::Deleted => {
-                // The answer does not depend on it: what fails here is finished by the next tick.
-                if let Err(error) = retention::reclaim(db, table.id).await {
+                // The answer does not depend on it: what fails here is finished by the next pass.
+                if let Err(error) = reclaim(db, table.id).await {
                     tracing::warn!(table = %name, %error, "the items of a deleted table are reclaimed later");
                 }
-                return Ok(TableAnswer { table_description: description });
+                return Ok(DeleteTableAnswer { table_description: description::as_deleted(described) });
             }
         }
     }

@@ -1,96 +1,66 @@
 //! DescribeStream. Source: docs/spec/streams.md 4 and 5.
 
-use serde::Serialize;
-use tailrace_core::limits::LIST_PAGE_MAX;
-use tailrace_core::{ApiError, Json, SequenceNumber};
+use tailrace_api::Timestamp;
+use tailrace_api::streams::{
+    DescribeStreamAnswer, DescribeStreamRequest, SequenceNumberRange, Shard, StreamDescription, StreamStatus,
+};
+use tailrace_core::{ApiError, SequenceNumber};
 use tailrace_store::ShardInfo;
 
-use super::Request;
-use super::description::{KeySchemaElement, key_schema, seconds};
+use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::store_failure;
-use crate::streams::descriptor::shard_id;
-use crate::table::ViewType;
+use crate::streams::shard_id::ShardId;
+use crate::tables::description::key_schema;
 
-/// `{"StreamDescription": ...}`
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Answer {
-    stream_description: StreamDescription,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct StreamDescription {
-    stream_arn: String,
-    stream_label: String,
-    stream_status: &'static str,
-    stream_view_type: ViewType,
-    creation_request_date_time: f64,
-    table_name: String,
-    key_schema: Vec<KeySchemaElement>,
-    shards: Vec<Shard>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_evaluated_shard_id: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Shard {
-    shard_id: String,
-    sequence_number_range: SequenceNumberRange,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_shard_id: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct SequenceNumberRange {
-    starting_sequence_number: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ending_sequence_number: Option<String>,
-}
-
-/// DescribeStream.
-pub(crate) async fn describe_stream(db: &Db, request: Request<'_>) -> Result<Answer, ApiError> {
-    let arn = request.text("StreamArn").unwrap_or_default();
-    let stream = db.stream(arn).await?;
-    let limit = request.integer("Limit").and_then(|n| usize::try_from(n).ok()).unwrap_or(LIST_PAGE_MAX);
+/// Runs DescribeStream.
+///
+/// # Errors
+/// What the client is to read.
+pub async fn describe_stream(
+    db: &Db,
+    request: DescribeStreamRequest,
+    _caller: &Caller<'_>,
+) -> Result<DescribeStreamAnswer, ApiError> {
+    let stream = db.stream(&request.stream_arn).await?;
     let all = db.store.shards(stream.id).await.map_err(|e| store_failure(&e))?;
-    let parent = |shard: &ShardInfo| all.iter().find(|other| Some(other.shard) == shard.parent).map(shard_id);
-    let mut shards: Vec<(String, &ShardInfo)> = all.iter().map(|shard| (shard_id(shard), shard)).collect();
-    shards.sort_by(|a, b| a.0.cmp(&b.0));
-    if let Some(start) = request.text("ExclusiveStartShardId") {
+    let parent = |shard: &ShardInfo| {
+        // The store gives the shards by number.
+        let found = shard.parent.and_then(|parent| all.binary_search_by_key(&parent, |other| other.shard).ok());
+        found.map(|at| ShardId::of(&all[at]))
+    };
+    let mut page: Vec<(ShardId, &ShardInfo)> = all.iter().map(|shard| (ShardId::of(shard), shard)).collect();
+    page.sort_unstable_by_key(|(id, _)| *id);
+    if let Some(start) = &request.exclusive_start_shard_id {
         // Nothing comes after a shard that there is not, wherever its id would stand.
-        let known = shards.iter().any(|(id, _)| id == start);
-        shards.retain(|(id, _)| known && id.as_str() > start);
+        let at = ShardId::parse(start).and_then(|start| page.binary_search_by_key(&start, |(id, _)| *id).ok());
+        page.drain(..at.map_or(page.len(), |at| at + 1));
     }
-    // The one type of filter that there is, CHILD_SHARDS, is made sure of by the model.
-    let of = request.body.get("ShardFilter").and_then(|filter| filter.get("ShardId")).and_then(Json::as_str);
-    if let Some(of) = of {
-        shards.retain(|(_, shard)| parent(shard).as_deref() == Some(of));
+    if let Some(of) = &request.children_of {
+        let of = ShardId::parse(of);
+        page.retain(|(_, shard)| of.is_some() && parent(shard) == of);
     }
-    let more = shards.len() > limit;
-    shards.truncate(limit);
-    let last_evaluated_shard_id = shards.last().filter(|_| more).map(|(id, _)| id.clone());
-    let shards = shards
+    let more = page.len() > request.limit;
+    page.truncate(request.limit);
+    let last_evaluated_shard_id = page.last().filter(|_| more).map(|(id, _)| id.to_string());
+    let shards = page
         .into_iter()
-        .map(|(shard_id, shard)| Shard {
-            shard_id,
+        .map(|(id, shard)| Shard {
+            shard_id: id.to_string(),
             sequence_number_range: SequenceNumberRange {
-                starting_sequence_number: SequenceNumber(shard.first.max(shard.horizon)).to_string(),
-                ending_sequence_number: shard.sealed.map(|lsn| SequenceNumber(lsn).to_string()),
+                starting_sequence_number: SequenceNumber(shard.first.max(shard.horizon)),
+                ending_sequence_number: shard.sealed.map(SequenceNumber),
             },
-            parent_shard_id: parent(shard),
+            parent_shard_id: parent(shard).map(|parent| parent.to_string()),
         })
         .collect();
-    Ok(Answer {
+    Ok(DescribeStreamAnswer {
         stream_description: StreamDescription {
-            stream_arn: arn.to_owned(),
+            stream_arn: request.stream_arn,
             stream_label: stream.label,
-            stream_status: if stream.disabled_ms.is_some() { "DISABLED" } else { "ENABLED" },
+            stream_status: if stream.disabled_ms.is_some() { StreamStatus::Disabled } else { StreamStatus::Enabled },
             stream_view_type: stream.view,
-            creation_request_date_time: seconds(stream.created_ms),
+            creation_request_date_time: Timestamp(stream.created_ms),
             table_name: stream.table,
             key_schema: key_schema(&stream.key),
             shards,

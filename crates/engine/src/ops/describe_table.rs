@@ -1,24 +1,24 @@
 //! DescribeTable. Source: docs/spec/dynamodb-api.md 2.2.
 
-use serde::Serialize;
+use tailrace_api::tables::{DescribeTableAnswer, DescribeTableRequest, TableStatus};
 use tailrace_core::ApiError;
 
-use super::Request;
-use super::delete_table::no_such_table;
-use super::description::TableDescription;
+use crate::caller::Caller;
 use crate::db::Db;
+use crate::failure::store_failure;
+use crate::tables::{self, description};
 
-/// `{"Table": ...}`
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Answer {
-    table: TableDescription,
-}
-
-/// DescribeTable.
-pub(crate) async fn describe_table(db: &Db, request: Request<'_>) -> Result<Answer, ApiError> {
-    let name = request.table_name(db)?;
-    let table = db.find_table(&name).await?.ok_or_else(|| no_such_table(&name))?;
-    let description = TableDescription::of(&db.settings, &table, "ACTIVE", db.clock.now_ms());
-    Ok(Answer { table: description.counted(db, &table).await? })
+/// Runs DescribeTable.
+///
+/// # Errors
+/// What the client is to read.
+pub async fn describe_table(
+    db: &Db,
+    request: DescribeTableRequest,
+    _caller: &Caller<'_>,
+) -> Result<DescribeTableAnswer, ApiError> {
+    let stored = tables::stored(db, &request.table_name).await?;
+    let mut table = description::describe(&db.settings, &stored, TableStatus::Active, db.clock.now_ms());
+    description::count(db, &stored, &mut table).await.map_err(|e| store_failure(&e))?;
+    Ok(DescribeTableAnswer { table })
 }

@@ -1,20 +1,30 @@
 //! GetRecords. Source: docs/spec/streams.md 7.
 
-use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, GET_RECORDS_MAX, SHARD_ITERATOR_LIFE_MS};
+use tailrace_api::streams::{GetRecordsAnswer, GetRecordsRequest};
+use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, RECORDS_INLINE_MAX, SHARD_ITERATOR_LIFE_MS};
 use tailrace_core::{ApiError, ErrorCode};
+use tailrace_store::keyspace::StreamKey;
 
-use super::Request;
 use super::get_shard_iterator::{shard_failure, trimmed};
+use crate::aside::aside;
+use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::store_failure;
+use crate::streams::descriptor::no_such_stream;
 use crate::streams::iterator::ShardIterator;
 use crate::streams::record::StreamRecord;
 
-/// GetRecords: the answer's body.
-pub(crate) async fn get_records(db: &Db, request: Request<'_>) -> Result<Vec<u8>, ApiError> {
-    let token = request.text("ShardIterator").unwrap_or_default();
+/// Runs GetRecords.
+///
+/// # Errors
+/// What the client is to read.
+pub async fn get_records(
+    db: &Db,
+    request: GetRecordsRequest,
+    _caller: &Caller<'_>,
+) -> Result<GetRecordsAnswer, ApiError> {
     let invalid = || ApiError::validation("Invalid ShardIterator");
-    let (arn, iterator) = ShardIterator::read(token, &db.iterator_secret).ok_or_else(invalid)?;
+    let (arn, iterator) = ShardIterator::read(&request.shard_iterator, &db.iterator_secret).ok_or_else(invalid)?;
     let now_ms = db.clock.now_ms();
     if now_ms > iterator.issued_ms + SHARD_ITERATOR_LIFE_MS {
         return Err(ApiError::new(
@@ -22,35 +32,25 @@ pub(crate) async fn get_records(db: &Db, request: Request<'_>) -> Result<Vec<u8>
             "The provided iterator exceeds the maximum age allowed.",
         ));
     }
-    let stream = db.stream(arn).await?;
-    if stream.id != iterator.stream {
-        return Err(invalid());
+    // The token's seal makes sure that its ARN is that of the stream; what is asked is whether it is still known.
+    let stream = [StreamKey { stream: iterator.stream }.encode()];
+    if let [None] = db.store.get(&stream).await.map_err(|e| store_failure(&e))?[..] {
+        return Err(no_such_stream(arn));
     }
-    let limit = request.integer("Limit").and_then(|n| usize::try_from(n).ok()).unwrap_or(GET_RECORDS_MAX);
-    let page =
-        db.store.read_log(iterator.shard, iterator.after, limit, GET_RECORDS_BYTES_MAX).await.map_err(shard_failure)?;
+    let page = db.store.read_log(iterator.shard, iterator.after, request.limit, GET_RECORDS_BYTES_MAX).await;
+    let page = page.map_err(shard_failure)?;
     if !iterator.untrimmed && iterator.after.next() < page.horizon {
         return Err(trimmed());
     }
-    let writer = db.record_writer();
-    let mut body = Vec::with_capacity(1024 + page.records.len() * 768);
-    body.extend_from_slice(b"{\"Records\":[");
-    for (index, record) in page.records.into_iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        StreamRecord::read(record)
-            .and_then(|record| writer.write_api(&record, &mut body))
-            .map_err(|e| store_failure(&e))?;
-    }
-    body.push(b']');
-    if !page.ended {
+    let (writer, found) = (db.record_writer(), page.records);
+    let records = aside(found.len() <= RECORDS_INLINE_MAX, move || {
+        let records = found.into_iter().map(|record| writer.record(&StreamRecord::read(record)?));
+        records.collect::<Result<Vec<_>, _>>().map_err(|e| store_failure(&e))
+    })
+    .await?;
+    let next_shard_iterator = (!page.ended).then(|| {
         let next = ShardIterator { after: page.next, untrimmed: !page.more, issued_ms: now_ms, ..iterator };
-        body.extend_from_slice(b",\"NextShardIterator\":\"");
-        // A token has no character that JSON escapes.
-        body.extend_from_slice(next.token(arn, &db.iterator_secret, db.rng.next_u64()).as_bytes());
-        body.push(b'"');
-    }
-    body.push(b'}');
-    Ok(body)
+        next.token(arn, &db.iterator_secret, db.rng.next_u64())
+    });
+    Ok(GetRecordsAnswer { records, next_shard_iterator })
 }

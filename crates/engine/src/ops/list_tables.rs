@@ -1,28 +1,25 @@
 //! ListTables. Source: docs/spec/dynamodb-api.md 2.4.
 
-use serde::Serialize;
+use tailrace_api::tables::{ListTablesAnswer, ListTablesRequest};
 use tailrace_core::ApiError;
-use tailrace_core::limits::LIST_PAGE_MAX;
 use tailrace_store::PageLimit;
 use tailrace_store::keyspace::TableKey;
 
-use super::Request;
+use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 
-/// The names, and the last one if more remain.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Answer {
-    table_names: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_evaluated_table_name: Option<String>,
-}
-
-/// ListTables.
-pub(crate) async fn list_tables(db: &Db, request: Request<'_>) -> Result<Answer, ApiError> {
-    let limit = request.integer("Limit").and_then(|n| usize::try_from(n).ok()).unwrap_or(LIST_PAGE_MAX);
-    let range = match request.text("ExclusiveStartTableName") {
+/// Runs ListTables.
+///
+/// # Errors
+/// What the client is to read.
+pub async fn list_tables(
+    db: &Db,
+    request: ListTablesRequest,
+    _caller: &Caller<'_>,
+) -> Result<ListTablesAnswer, ApiError> {
+    let limit = request.limit;
+    let range = match &request.exclusive_start_table_name {
         Some(name) => TableKey::range_after(name),
         None => TableKey::range(),
     };
@@ -33,5 +30,5 @@ pub(crate) async fn list_tables(db: &Db, request: Request<'_>) -> Result<Answer,
         table_names.push(TableKey::decode(key).ok_or_else(|| corrupt_row("the key of a table"))?.name);
     }
     let last_evaluated_table_name = table_names.last().filter(|_| page.rows.len() > limit).cloned();
-    Ok(Answer { table_names, last_evaluated_table_name })
+    Ok(ListTablesAnswer { table_names, last_evaluated_table_name })
 }

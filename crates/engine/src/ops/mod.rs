@@ -1,137 +1,161 @@
-//! The operations, one file each, and the way from a body to an answer.
+//! The operations, one file each: request -> run -> answer.
 //!
-//! A file has one function, named like the operation: it takes the [`Request`] whose structure is already validated, reads
-//! its members, applies the operation's own rules in the order of the specification, and returns a `Serialize` output.
+//! A run is a function that is named like the operation. It takes a typed request of `tailrace_api`, applies the operation's
+//! own rules in the order of the specification and returns a typed answer; whoever is inside calls it. [`execute`] is for the
+//! wire: it validates a body by the service's model, reads the request, runs it and writes the answer.
 
 mod account;
 mod batch_get_item;
 mod batch_write_item;
-mod consumed_capacity;
 mod create_table;
 mod delete_item;
 mod delete_table;
 mod describe_stream;
 mod describe_table;
-mod description;
-mod exclusive_start_key;
-mod expression_parameters;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
-mod item_write;
-mod legacy_parameters;
 mod list_streams;
 mod list_tables;
-mod page_read;
 mod put_item;
 mod query;
 mod scan;
-mod shown;
-mod stored_json;
-mod table_rules;
 #[cfg(test)]
 mod table_tests;
 mod update_item;
 mod update_table;
-mod words;
-mod write_request;
+mod write_once;
 
 #[cfg(test)]
 mod item_tests;
 
+pub use account::{describe_endpoints, describe_limits};
+pub use batch_get_item::batch_get_item;
+pub use batch_write_item::batch_write_item;
+pub use create_table::create_table;
+pub use delete_item::delete_item;
+pub use delete_table::delete_table;
+pub use describe_stream::describe_stream;
+pub use describe_table::describe_table;
+pub use get_item::get_item;
+pub use get_records::get_records;
+pub use get_shard_iterator::get_shard_iterator;
+pub use list_streams::list_streams;
+pub use list_tables::list_tables;
+pub use put_item::put_item;
+pub use query::query;
+pub use scan::scan;
+pub use update_item::update_item;
+pub use update_table::update_table;
+pub use write_once::{read_write, write_once};
+
 use serde::Serialize;
-use tailrace_core::model;
-use tailrace_core::{ApiError, ErrorCode, Json};
+use tailrace_api::items::{
+    BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
+    QueryRequest, ScanRequest, UpdateItemRequest,
+};
+use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
+use tailrace_api::tables::{
+    CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
+    ListTablesRequest, UpdateTableRequest,
+};
+use tailrace_core::limits::ANSWER_INLINE_BYTES_MAX;
+use tailrace_core::{ApiError, ErrorCode, Json, Service};
 
-use crate::db::{Db, RequestContext, Service};
+use crate::aside::aside;
+use crate::caller::Caller;
+use crate::db::Db;
 
-/// A request whose structure is valid.
-pub struct Request<'a> {
-    /// The body: an object whose members are those of the model, have its types and keep its constraints, values of
-    /// attributes excepted.
-    pub body: Json,
-    /// What is known of the request besides its body.
-    pub context: &'a RequestContext,
-}
-
-impl Request<'_> {
-    /// A string member.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.body.get(name).and_then(Json::as_str)
-    }
-
-    /// A boolean member.
-    pub fn boolean(&self, name: &str) -> Option<bool> {
-        self.body.get(name).and_then(Json::as_lenient_bool)
-    }
-
-    /// An integer member of 32 bits.
-    pub fn integer(&self, name: &str) -> Option<i32> {
-        self.body.get(name).and_then(Json::as_saturated_i32)
-    }
-
-    /// The name of the table that the member `TableName` means.
-    ///
-    /// # Errors
-    /// ValidationException for a foreign ARN.
-    pub fn table_name(&self, db: &Db) -> Result<String, ApiError> {
-        let text = self.text("TableName").unwrap_or_default();
-        crate::names::table_name(&db.settings, text).map(str::to_owned)
-    }
-}
-
-/// Runs an operation. Order of checks: docs/spec/dynamodb-api.md 1.1.
-pub(crate) async fn execute(
+/// Runs an operation: a JSON body in, a JSON body out. Order of checks: docs/spec/dynamodb-api.md 1.1.
+///
+/// # Errors
+/// What the client is to read.
+pub async fn execute(
     db: &Db,
     service: Service,
     operation: &str,
     body: &[u8],
-    context: &RequestContext,
+    caller: &Caller<'_>,
 ) -> Result<Vec<u8>, ApiError> {
+    let body = validated(db, service, operation, body)?;
+    match service {
+        Service::DynamoDb => dynamodb(db, operation, body, caller).await,
+        Service::Streams => streams(db, operation, body, caller).await,
+    }
+}
+
+/// A body whose structure is valid: an object whose members are those of the model, have its types and keep its
+/// constraints, values of attributes excepted. What `read` of a request takes.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn validated(db: &Db, service: Service, operation: &str, body: &[u8]) -> Result<Json, ApiError> {
     let body = match body {
         [] => None,
         body => Some(Json::parse(body).map_err(|_| ApiError::bare(ErrorCode::SerializationException))?),
     };
-    let api = match service {
-        Service::DynamoDb => model::dynamodb(),
-        Service::Streams => model::streams(),
-    };
-    let unknown = || ApiError::bare(ErrorCode::UnknownOperationException);
+    let api = service.api();
     if !api.validates(operation) {
-        return Err(unknown());
+        return Err(unknown_operation());
     }
-    let mut body = match body {
-        Some(body @ Json::Object(_)) => body,
-        _ => return Err(ApiError::bare(ErrorCode::SerializationException)),
+    let Some(mut body @ Json::Object(_)) = body else {
+        return Err(ApiError::bare(ErrorCode::SerializationException));
     };
-    api.validate(operation, &mut body, db.settings.wording).ok_or_else(unknown)??;
-    let request = Request { body, context };
-    match (service, operation) {
-        (Service::DynamoDb, "PutItem") => answer(&put_item::put_item(db, request).await?),
-        (Service::DynamoDb, "GetItem") => answer(&get_item::get_item(db, request).await?),
-        (Service::DynamoDb, "UpdateItem") => answer(&update_item::update_item(db, request).await?),
-        (Service::DynamoDb, "DeleteItem") => answer(&delete_item::delete_item(db, request).await?),
-        (Service::DynamoDb, "BatchGetItem") => answer(&batch_get_item::batch_get_item(db, request).await?),
-        (Service::DynamoDb, "BatchWriteItem") => answer(&batch_write_item::batch_write_item(db, request).await?),
-        (Service::DynamoDb, "Query") => answer(&query::query(db, request).await?),
-        (Service::DynamoDb, "Scan") => answer(&scan::scan(db, request).await?),
-        (Service::DynamoDb, "CreateTable") => answer(&create_table::create_table(db, request).await?),
-        (Service::DynamoDb, "DescribeTable") => answer(&describe_table::describe_table(db, request).await?),
-        (Service::DynamoDb, "UpdateTable") => answer(&update_table::update_table(db, request).await?),
-        (Service::DynamoDb, "DeleteTable") => answer(&delete_table::delete_table(db, request).await?),
-        (Service::DynamoDb, "ListTables") => answer(&list_tables::list_tables(db, request).await?),
-        (Service::DynamoDb, "DescribeLimits") => answer(&account::describe_limits()),
-        (Service::DynamoDb, "DescribeEndpoints") => answer(&account::describe_endpoints(db, &request)),
-        (Service::Streams, "ListStreams") => answer(&list_streams::list_streams(db, request).await?),
-        (Service::Streams, "DescribeStream") => answer(&describe_stream::describe_stream(db, request).await?),
-        (Service::Streams, "GetShardIterator") => answer(&get_shard_iterator::get_shard_iterator(db, request).await?),
-        (Service::Streams, "GetRecords") => get_records::get_records(db, request).await,
-        _ => Err(unknown()),
+    api.validate(operation, &mut body, db.settings.wording).ok_or_else(unknown_operation)??;
+    Ok(body)
+}
+
+async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> Result<Vec<u8>, ApiError> {
+    let reading = &db.reading();
+    match operation {
+        "GetItem" => write_items(get_item(db, GetItemRequest::read(body, reading)?, caller).await?).await,
+        "PutItem" => write_items(put_item(db, PutItemRequest::read(body, reading)?, caller).await?).await,
+        "UpdateItem" => write_items(update_item(db, UpdateItemRequest::read(body, reading)?, caller).await?).await,
+        "DeleteItem" => write_items(delete_item(db, DeleteItemRequest::read(body, reading)?, caller).await?).await,
+        "BatchGetItem" => {
+            write_items(batch_get_item(db, BatchGetItemRequest::read(body, reading)?, caller).await?).await
+        }
+        "BatchWriteItem" => write(&batch_write_item(db, BatchWriteItemRequest::read(body, reading)?, caller).await?),
+        "Query" => write_items(query(db, QueryRequest::read(body, reading)?, caller).await?).await,
+        "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
+        "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),
+        "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),
+        "UpdateTable" => write(&update_table(db, UpdateTableRequest::read(body, reading)?, caller).await?),
+        "DeleteTable" => write(&delete_table(db, DeleteTableRequest::read(body, reading)?, caller).await?),
+        "ListTables" => write(&list_tables(db, ListTablesRequest::read(body, reading)?, caller).await?),
+        "DescribeLimits" => write(&describe_limits(db, DescribeLimitsRequest::read(body, reading)?, caller).await?),
+        "DescribeEndpoints" => {
+            write(&describe_endpoints(db, DescribeEndpointsRequest::read(body, reading)?, caller).await?)
+        }
+        _ => Err(unknown_operation()),
     }
 }
 
+async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> Result<Vec<u8>, ApiError> {
+    let reading = &db.reading();
+    match operation {
+        "ListStreams" => write(&list_streams(db, ListStreamsRequest::read(body, reading)?, caller).await?),
+        "DescribeStream" => write(&describe_stream(db, DescribeStreamRequest::read(body, reading)?, caller).await?),
+        "GetShardIterator" => {
+            write(&get_shard_iterator(db, GetShardIteratorRequest::read(body, reading)?, caller).await?)
+        }
+        "GetRecords" => write_items(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
+        _ => Err(unknown_operation()),
+    }
+}
+
+fn unknown_operation() -> ApiError {
+    ApiError::bare(ErrorCode::UnknownOperationException)
+}
+
 /// The body of an answer.
-pub(crate) fn answer(output: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(output)
+fn write(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(answer)
         .map_err(|e| ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {e}")))
+}
+
+/// The body of an answer that may be large.
+async fn write_items(answer: impl ItemsAnswer) -> Result<Vec<u8>, ApiError> {
+    let short = answer.item_bytes() <= ANSWER_INLINE_BYTES_MAX;
+    aside(short, move || write(&answer)).await
 }

@@ -1,43 +1,68 @@
 //! PutItem. Source: docs/spec/dynamodb-api.md 2.5, 4.8.
 
-use bytes::Bytes;
-use tailrace_core::ApiError;
-use tailrace_core::codec::encode_stored;
+use std::sync::Arc;
 
-use super::Request;
-use super::item_write::{WriteKey, Written, write_item};
-use super::stored_json::AnsweredItem;
-use super::words::{Words, item_key_error};
-use super::write_request::{ReturnValues, WriteKind, WriteOutput, WriteRequest};
-use crate::db::Db;
-use crate::table::Table;
+use tailrace_api::items::{AnsweredItem, PutItemRequest, ReturnValues, WriteItemAnswer};
+use tailrace_core::ApiError;
+use tailrace_core::codec::{encode_stored, stored_size};
+use tailrace_core::limits::ITEM_BYTES_MAX;
+
+use crate::Caller;
+use crate::db::{Db, StoredTable};
+use crate::items::commit::commit_change;
+use crate::items::idempotency::IdempotencyMark;
+use crate::items::place::ItemPlace;
+use crate::items::plan::{Action, Change, Written};
+use crate::items::projection::check_condition_paths;
 
 /// Runs PutItem.
-pub(crate) async fn put_item(db: &Db, mut request: Request<'_>) -> Result<WriteOutput, ApiError> {
-    let words = Words::of_write(db.settings().wording);
-    let name = request.table_name(db)?;
-    let write = WriteRequest::read(WriteKind::Put, &mut request.body, words)?;
-    let mut table = db.likely_table(&name).await?;
-    let written = loop {
-        match put(db, &table, &write).await {
-            Ok(written) => break written,
-            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
-        }
-    };
-    Ok(WriteOutput {
-        consumed_capacity: write.capacity.answer(&table.name, written.units()),
-        attributes: written.old.filter(|_| write.return_values == ReturnValues::AllOld).map(AnsweredItem::Stored),
+///
+/// # Errors
+/// What the client is to read.
+pub async fn put_item(db: &Db, request: PutItemRequest, caller: &Caller<'_>) -> Result<WriteItemAnswer, ApiError> {
+    let (table, written) = put(db, &request, None, caller).await?;
+    Ok(WriteItemAnswer {
+        consumed_capacity: request.capacity.answer(&table.name, written.units()),
+        attributes: written.old.filter(|_| request.return_values == ReturnValues::AllOld).map(AnsweredItem::Stored),
     })
 }
 
-async fn put(db: &Db, table: &Table, write: &WriteRequest) -> Result<Written, ApiError> {
-    let schema = &table.key;
-    let key = WriteKey::of_item(schema, &write.attributes).map_err(item_key_error)?;
-    write.check_condition_paths(schema)?;
-    let new = Bytes::from(encode_stored(&write.attributes));
-    write_item(db, table, &key, &mut |old| {
-        write.check_condition(old)?;
-        Ok(Some(new.clone()))
-    })
-    .await
+/// The write. `mark`: it is made once.
+pub(super) async fn put(
+    db: &Db,
+    request: &PutItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<(Arc<StoredTable>, Written), ApiError> {
+    let mut table = db.likely_table(&request.table_name).await?;
+    loop {
+        match put_into(db, &table, request, mark, caller).await {
+            Ok(decided) => return Ok((table, decided?)),
+            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
+        }
+    }
+}
+
+async fn put_into(
+    db: &Db,
+    table: &Arc<StoredTable>,
+    request: &PutItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<Result<Written, ApiError>, ApiError> {
+    let place = ItemPlace::of_item(table, &request.item)?;
+    check_condition_paths(request.condition.as_ref(), &table.key)?;
+    let new = encode_stored(&request.item);
+    if stored_size(&new) > ITEM_BYTES_MAX {
+        return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
+    }
+    let change = Change {
+        table: 0,
+        place,
+        attributes: &request.item,
+        action: Action::Put(new.into()),
+        condition: request.condition.as_ref(),
+        return_item_on_failure: request.return_item_on_failure,
+    };
+    commit_change(db, table, change, mark, caller).await
 }

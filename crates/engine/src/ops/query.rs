@@ -3,74 +3,58 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use tailrace_core::expr::{KeyAttribute, RangeCondition, ResolvedKeyCondition};
+use tailrace_api::ErrorWording;
+use tailrace_api::items::{PageAnswer, PageRequest, QueryRequest};
+use tailrace_core::expr::{ExprError, KeyAttribute, KeyCondition, RangeCondition, ResolvedKeyCondition};
 use tailrace_core::key::{key_value_bytes, partition_hash};
-use tailrace_core::{ApiError, AttributeValue, KeySchema};
+use tailrace_core::{ApiError, AttributeValue, KeySchema, TableId};
 use tailrace_store::KeyRange;
-use tailrace_store::keyspace::{ItemKey, SortBounds, TableId};
+use tailrace_store::keyspace::{ItemKey, SortBounds};
 
-use super::Request;
-use super::exclusive_start_key::{Starts, check_within_query, start_key_bytes, take_start_key};
-use super::expression_parameters::{ExpressionMaps, Parameters};
-use super::page_read::{PageOutput, PageRequest, check_no_index};
-use super::words::Words;
+use crate::Caller;
 use crate::db::Db;
-
-static PARAMETERS: Parameters = Parameters {
-    legacy: &["AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"],
-    expressions: &["ProjectionExpression", "FilterExpression", "KeyConditionExpression"],
-    with_values: &["FilterExpression", "KeyConditionExpression"],
-    values_need: [
-        "FilterExpression is null and KeyConditionExpression is null",
-        "FilterExpression and KeyConditionExpression are null",
-    ],
-};
+use crate::items::projection::check_projection;
+use crate::items::read::{check_no_index, filter_paths, read_page};
+use crate::items::start_key::{MismatchText, check_within_query, start_key_bytes};
 
 /// Runs Query.
-pub(crate) async fn query(db: &Db, mut request: Request<'_>) -> Result<PageOutput, ApiError> {
-    let words = Words::of_read(db.settings().wording);
-    let name = request.table_name(db)?;
-    let maps = ExpressionMaps::take(&mut request.body);
-    let start = take_start_key(&mut request.body, Starts::Query, words)?;
-    maps.check_values_early(words)?;
-    let page = PageRequest::read(&request.body, maps, &PARAMETERS, words, false)?;
-    let forward = request.boolean("ScanIndexForward").unwrap_or(true);
-
-    let table = db.table(&name).await?;
-    check_no_index(&request.body)?;
+///
+/// # Errors
+/// What the client is to read.
+pub async fn query(db: &Db, request: QueryRequest, _caller: &Caller<'_>) -> Result<PageAnswer, ApiError> {
+    let table = db.table(&request.table_name).await?;
+    check_no_index(request.index_name.as_deref())?;
     let schema = &table.key;
-    let condition = resolve(&page, schema, words)?;
-    check_filter(&page, schema)?;
-    page.shown().check_key_paths(schema)?;
+    let wording = ErrorWording::of_read(db.settings().wording);
+    let condition = resolve(&request.key_condition, schema).map_err(|e| wording.expression(e))?;
+    check_filter(&request.page, schema)?;
+    check_projection(&request.page.projection, schema)?;
     let mut range = range_of(table.id, &condition);
-    if !forward {
+    if !request.forward {
         range = range.reversed();
     }
-    if let Some(start) = &start {
-        let bytes = start_key_bytes(schema, start, Starts::Query, words)?;
+    if let Some(start) = &request.exclusive_start_key {
+        let bytes = start_key_bytes(schema, start, MismatchText::Short)?;
         check_within_query(schema, start, &condition)?;
         let key = ItemKey::key(table.id, bytes.hash().bucket, &bytes.partition, &bytes.sort);
         range = range.after(&key);
     }
-    page.page(db, &table, (!range.is_empty()).then_some(range)).await
+    read_page(db, &table, request.page, (!range.is_empty()).then_some(range)).await
 }
 
-fn resolve(page: &PageRequest, schema: &KeySchema, words: Words) -> Result<ResolvedKeyCondition, ApiError> {
-    let condition = page.key_condition.as_ref().expect("invariant: a query was read with its key condition");
-    condition
-        .resolve(
-            KeyAttribute { name: &schema.hash.name, type_name: schema.hash.scalar.name() },
-            schema.range.as_ref().map(|range| KeyAttribute { name: &range.name, type_name: range.scalar.name() }),
-        )
-        .map_err(|e| words.expression(e))
+fn resolve(condition: &KeyCondition, schema: &KeySchema) -> Result<ResolvedKeyCondition, ExprError> {
+    condition.resolve(
+        KeyAttribute { name: &schema.hash.name, type_name: schema.hash.scalar.name() },
+        schema.range.as_ref().map(|range| KeyAttribute { name: &range.name, type_name: range.scalar.name() }),
+    )
 }
 
 /// A filter of a query says nothing of the key.
 fn check_filter(page: &PageRequest, schema: &KeySchema) -> Result<(), ApiError> {
-    match page.filter_paths().into_iter().find(|path| schema.contains(path.head())) {
+    match filter_paths(page).into_iter().find(|path| schema.contains(path.head())) {
         Some(path) => Err(ApiError::validation(format!(
             "{} can only contain non-primary key attributes: Primary key attribute: {}",
-            page.filter_name,
+            if page.legacy_filter { "QueryFilter" } else { "Filter Expression" },
             path.head()
         ))),
         None => Ok(()),

@@ -1,54 +1,79 @@
 //! UpdateItem. Source: docs/spec/dynamodb-api.md 2.5, 3.4, 4.7, 4.8.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use tailrace_core::codec::encode_stored;
+use tailrace_api::items::{AnsweredItem, ReturnValues, UpdateItemRequest, WriteItemAnswer};
+use tailrace_api::{ErrorWording, PARAMETER_VALUES};
 use tailrace_core::expr::{Path, Update};
-use tailrace_core::limits::ITEM_BYTES_MAX;
-use tailrace_core::size::item_size;
 use tailrace_core::{ApiError, Item, KeySchema};
 
-use super::Request;
-use super::expression_parameters::check_key_paths;
-use super::item_write::{WriteKey, Written, write_item};
-use super::stored_json::{AnsweredItem, decode};
-use super::words::{PARAMETER_VALUES, Words, key_map_error};
-use super::write_request::{ReturnValues, WriteKind, WriteOutput, WriteRequest};
-use crate::db::Db;
-use crate::table::Table;
+use crate::Caller;
+use crate::db::{Db, StoredTable};
+use crate::items::commit::commit_change;
+use crate::items::idempotency::IdempotencyMark;
+use crate::items::place::ItemPlace;
+use crate::items::plan::{Action, Change, Written};
+use crate::items::projection::{check_condition_paths, check_key_paths};
+use crate::items::stored_item::decode;
 
 /// Runs UpdateItem.
-pub(crate) async fn update_item(db: &Db, mut request: Request<'_>) -> Result<WriteOutput, ApiError> {
-    let words = Words::of_write(db.settings().wording);
-    let name = request.table_name(db)?;
-    let write = WriteRequest::read(WriteKind::Update, &mut request.body, words)?;
-    let mut table = db.likely_table(&name).await?;
-    let written = loop {
-        match update(db, &table, &write, words).await {
-            Ok(written) => break written,
-            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
-        }
-    };
-    Ok(WriteOutput {
-        consumed_capacity: write.capacity.answer(&table.name, written.units()),
-        attributes: attributes(&write, written)?,
+///
+/// # Errors
+/// What the client is to read.
+pub async fn update_item(
+    db: &Db,
+    request: UpdateItemRequest,
+    caller: &Caller<'_>,
+) -> Result<WriteItemAnswer, ApiError> {
+    let (table, written) = update(db, &request, None, caller).await?;
+    Ok(WriteItemAnswer {
+        consumed_capacity: request.capacity.answer(&table.name, written.units()),
+        attributes: attributes(&request, written)?,
     })
 }
 
-async fn update(db: &Db, table: &Table, write: &WriteRequest, words: Words) -> Result<Written, ApiError> {
-    let schema = &table.key;
-    let key = WriteKey::of_key(schema, &write.attributes).map_err(key_map_error)?;
-    if let Some(update) = &write.update {
-        check_targets(schema, update)?;
+/// The write. `mark`: it is made once.
+pub(super) async fn update(
+    db: &Db,
+    request: &UpdateItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<(Arc<StoredTable>, Written), ApiError> {
+    let mut table = db.likely_table(&request.table_name).await?;
+    loop {
+        match update_into(db, &table, request, mark, caller).await {
+            Ok(decided) => return Ok((table, decided?)),
+            Err(error) => table = db.newer_table(&table).await?.ok_or(error)?,
+        }
     }
-    write.check_condition_paths(schema)?;
-    if let Some(update) = &write.update {
-        update.check_request_charge().map_err(|e| words.expression(e))?;
+}
+
+async fn update_into(
+    db: &Db,
+    table: &Arc<StoredTable>,
+    request: &UpdateItemRequest,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<Result<Written, ApiError>, ApiError> {
+    let place = ItemPlace::of_key(table, &request.key)?;
+    if let Some(update) = &request.update {
+        check_targets(&table.key, update)?;
     }
-    write_item(db, table, &key, &mut |old| {
-        write.check_condition(old)?;
-        change(write, old)
-    })
-    .await
+    check_condition_paths(request.condition.as_ref(), &table.key)?;
+    if let Some(update) = &request.update {
+        let wording = ErrorWording::of_write(db.settings().wording);
+        update.check_request_charge().map_err(|e| wording.expression(e))?;
+    }
+    let change = Change {
+        table: 0,
+        place,
+        attributes: &request.key,
+        action: Action::Update(request.update.as_ref()),
+        condition: request.condition.as_ref(),
+        return_item_on_failure: request.return_item_on_failure,
+    };
+    commit_change(db, table, change, mark, caller).await
 }
 
 /// Refuses an update of a key attribute, and a path below one on the right-hand side.
@@ -66,32 +91,14 @@ fn check_targets(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
     check_key_paths(schema, paths)
 }
 
-/// The stored item after the update.
-fn change(write: &WriteRequest, old: Option<&Bytes>) -> Result<Option<Bytes>, ApiError> {
-    let Some(update) = &write.update else {
-        // Without an update the item is made from its key, or stays.
-        return Ok(Some(old.cloned().unwrap_or_else(|| encode_stored(&write.attributes).into())));
-    };
-    let before = old.map(|old| decode(old)).transpose()?;
-    let after = update.apply(before.as_ref().unwrap_or(&write.attributes)).map_err(|e| e.into_api(false))?;
-    // Removing from an item that does not exist makes none. Source: docs/spec/streams.md 9.
-    if before.is_none() && after == write.attributes {
-        return Ok(None);
-    }
-    if item_size(&after) > ITEM_BYTES_MAX {
-        return Err(ApiError::validation("Item size to update has exceeded the maximum allowed size"));
-    }
-    Ok(Some(encode_stored(&after).into()))
-}
-
 /// The member `Attributes` of the answer.
-fn attributes(write: &WriteRequest, written: Written) -> Result<Option<AnsweredItem>, ApiError> {
+fn attributes(request: &UpdateItemRequest, written: Written) -> Result<Option<AnsweredItem>, ApiError> {
     let touched = |image: Option<Bytes>| -> Result<Option<AnsweredItem>, ApiError> {
-        let (Some(image), Some(update)) = (image, &write.update) else { return Ok(None) };
+        let (Some(image), Some(update)) = (image, &request.update) else { return Ok(None) };
         let touched: Item = update.touched(&decode(&image)?);
         Ok((!touched.is_empty()).then_some(AnsweredItem::Made(touched)))
     };
-    match write.return_values {
+    match request.return_values {
         ReturnValues::None => Ok(None),
         ReturnValues::AllOld => Ok(written.old.map(AnsweredItem::Stored)),
         ReturnValues::AllNew => Ok(written.new.map(AnsweredItem::Stored)),

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_core::rng::Rng;
 use tailrace_store::keyspace::SettingKey;
 use tailrace_store::{Decision, Engine, ShardNo, StoreError, StreamId, Write, commit};
@@ -40,7 +40,7 @@ pub struct ShardIterator {
     /// The shard.
     pub shard: ShardNo,
     /// Read after this number.
-    pub after: Lsn,
+    pub after: RecordNo,
     /// Nothing that it has not read can have been trimmed: it stands at the shard's horizon, wherever that moves, or stood
     /// behind the newest record when it was given out.
     pub untrimmed: bool,
@@ -107,7 +107,7 @@ impl ShardIterator {
         let iterator = ShardIterator {
             stream: StreamId(numbers.next()?),
             shard: ShardNo(numbers.next()?),
-            after: Lsn(numbers.next()?),
+            after: RecordNo(numbers.next()?),
             untrimmed: fields[1] == 1,
             issued_ms: numbers.next()?,
         };
@@ -133,7 +133,7 @@ mod tests {
         let iterator = ShardIterator {
             stream: StreamId(3),
             shard: ShardNo(9),
-            after: Lsn(77),
+            after: RecordNo(77),
             untrimmed: true,
             issued_ms: 1_700_000_000_000,
         };

@@ -1,5 +1,9 @@
 //! A stream's label: the UTC instant of its enablement, `2015-05-20T20:51:10.252`. Source: docs/spec/streams.md 2.3.
 
+/// From the first of March of the year 0 to the epoch.
+const DAYS_FROM_YEAR_ZERO: u64 = 719_468;
+const DAYS_PER_400_YEARS: u64 = 146_097;
+
 /// The label of an instant, milliseconds since the epoch.
 pub(crate) fn text(ms: u64) -> String {
     let (days, in_day) = (ms / 86_400_000, ms % 86_400_000);
@@ -8,11 +12,30 @@ pub(crate) fn text(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}", in_day % 1000)
 }
 
+/// The instant of a label; `None`: it is none.
+pub(crate) fn instant_ms(label: &str) -> Option<u64> {
+    let number = |from: usize, to: usize| label.get(from..to)?.parse::<u64>().ok();
+    let day = day(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
+    let in_day = (number(11, 13)? * 60 + number(14, 16)?) * 60 + number(17, 19)?;
+    let ms = day * 86_400_000 + in_day * 1000 + number(20, 23)?;
+    (text(ms) == label).then_some(ms)
+}
+
+/// The day since the epoch of a civil date: [`date`] backwards.
+fn day(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    let (year, from_march) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let (era, of_era) = (year / 400, year % 400);
+    let of_year = (153 * from_march + 2) / 5 + day - 1;
+    let days = era * DAYS_PER_400_YEARS + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    days.checked_sub(DAYS_FROM_YEAR_ZERO)
+}
+
 /// The civil date of a day since the epoch. Years are counted from March, so that the leap day is the last of a year and
 /// the lengths of the months before it repeat in a pattern of five months with 153 days.
 fn date(days: u64) -> (u64, u64, u64) {
-    const DAYS_FROM_YEAR_ZERO: u64 = 719_468;
-    const DAYS_PER_400_YEARS: u64 = 146_097;
     let days = days + DAYS_FROM_YEAR_ZERO;
     let (era, of_era) = (days / DAYS_PER_400_YEARS, days % DAYS_PER_400_YEARS);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -25,7 +48,7 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::*;
 
     #[test]
     fn instants_as_labels() {
@@ -39,5 +62,19 @@ mod tests {
         ] {
             assert_eq!(text(ms), expect);
         }
+    }
+
+    #[test]
+    fn labels_read_back_and_nothing_else_does() {
+        for day in 0..60_000 {
+            let ms = day * 86_400_000 + (day * 7_919_000_001) % 86_400_000;
+            assert_eq!(instant_ms(&text(ms)), Some(ms));
+        }
+        for other in
+            ["", "2023-11-14", "2023-02-29T00:00:00.000", "2023-11-14T24:00:00.000", "2023-11-14T22:13:20.0000"]
+        {
+            assert_eq!(instant_ms(other), None, "{other}");
+        }
+        assert_eq!(instant_ms("é023-11-14T22:13:20.000"), None);
     }
 }

@@ -1,8 +1,9 @@
-//! Streams: the record, its two JSON forms, iterators, the four operations, and retention.
+//! Streams: the descriptor and the life of a stream, shards' ids, iterators, and the record.
 
 pub mod descriptor;
 pub mod iterator;
 pub(crate) mod label;
+pub(crate) mod life;
 pub mod record;
 pub mod record_meta;
-pub(crate) mod retention;
+pub mod shard_id;

@@ -1,14 +1,14 @@
-//! A stream's record, read from the log, and its two JSON forms: that of GetRecords and that of a Lambda event. Written straight
-//! from the stored bytes. Source: docs/spec/streams.md 8 and 10.
+//! A stream's record: read from the log, and made into the one that the API has. Source: docs/spec/streams.md 8 and 10.
 //!
-//! Invariant: what is written depends only on the record and its stream, so that every reading gives the same bytes.
+//! Invariant: what is made depends only on the record and its stream, so that every reading gives the same bytes.
 
-use std::io::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
+use tailrace_api::streams::{EventId, EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::{Item, Lsn, SequenceNumber};
+use tailrace_core::{Item, RecordNo, SequenceNumber, ShardNo};
 use tailrace_store::{LogRecord, StoreError};
 
 use super::record_meta::{ChangeKind, RecordMeta};
@@ -17,8 +17,10 @@ use crate::db::Db;
 /// A record of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// Its number.
-    pub lsn: Lsn,
+    /// Its shard.
+    pub shard: ShardNo,
+    /// Its number there.
+    pub number: RecordNo,
     /// The commit's time, milliseconds since the epoch.
     pub time_ms: u64,
     /// What happened, and the keys.
@@ -32,14 +34,17 @@ pub struct StreamRecord {
 /// What all records of a stream have in common.
 #[derive(Clone, Debug)]
 pub struct RecordWriter {
-    region: String,
-    directory_uuid: String,
+    region: Arc<str>,
+    directory_uuid: Arc<str>,
 }
 
 impl Db {
     /// A writer of records.
     pub fn record_writer(&self) -> RecordWriter {
-        RecordWriter { region: self.settings.region.clone(), directory_uuid: self.directory_uuid.clone() }
+        RecordWriter {
+            region: self.settings.region.as_str().into(),
+            directory_uuid: self.directory_uuid.as_str().into(),
+        }
     }
 }
 
@@ -54,7 +59,8 @@ impl StreamRecord {
     /// Corrupt, if its meta is none.
     pub fn read(record: LogRecord) -> Result<StreamRecord, StoreError> {
         Ok(StreamRecord {
-            lsn: record.lsn,
+            shard: record.shard,
+            number: record.number,
             time_ms: record.time_ms,
             meta: RecordMeta::decode(&record.meta)?,
             old: record.old,
@@ -64,7 +70,7 @@ impl StreamRecord {
 
     /// Its sequence number.
     pub fn sequence_number(&self) -> SequenceNumber {
-        SequenceNumber(self.lsn)
+        SequenceNumber(self.number)
     }
 
     /// The key attributes.
@@ -110,26 +116,34 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 
 impl RecordWriter {
     /// `eventID`: the same on every reading, and no other record's.
-    pub fn event_id(&self, lsn: Lsn) -> String {
-        let mut id = Vec::with_capacity(32);
-        self.write_event_id(lsn, &mut id);
-        String::from_utf8(id).expect("invariant: hex digits are ASCII")
+    fn event_id(&self, record: &StreamRecord) -> EventId {
+        // A shard's number is that of no other shard of any stream: it stands for both.
+        let id = Md5::new().chain_update(&*self.directory_uuid).chain_update(record.shard.0.to_be_bytes());
+        EventId(id.chain_update(record.number.0.to_be_bytes()).finalize().into())
     }
 
-    fn write_event_id(&self, lsn: Lsn, out: &mut Vec<u8>) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digest = Md5::new().chain_update(&self.directory_uuid).chain_update(lsn.0.to_be_bytes()).finalize();
-        for byte in digest {
-            out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-    }
-
-    /// Appends a record as GetRecords gives it.
+    /// A record as the API has it.
     ///
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
-    pub fn write_api(&self, record: &StreamRecord, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.write(record, None, out)
+    pub fn record(&self, record: &StreamRecord) -> Result<Record, StoreError> {
+        Ok(Record {
+            event_id: self.event_id(record),
+            event_name: match record.meta.kind {
+                ChangeKind::Insert => OperationType::Insert,
+                ChangeKind::Modify => OperationType::Modify,
+                ChangeKind::Remove => OperationType::Remove,
+            },
+            aws_region: Arc::clone(&self.region),
+            approximate_creation_s: record.time_ms / 1000,
+            keys: record.meta.keys.clone(),
+            new_image: record.new.clone(),
+            old_image: record.old.clone(),
+            sequence_number: record.sequence_number(),
+            size_bytes: record.size_bytes()?,
+            stream_view_type: record.meta.view,
+            by_service: record.meta.by_service,
+        })
     }
 
     /// Appends a record as a Lambda event holds it.
@@ -137,50 +151,8 @@ impl RecordWriter {
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn write_event(&self, record: &StreamRecord, stream_arn: &str, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.write(record, Some(stream_arn), out)
+        let record = self.record(record)?;
+        serde_json::to_writer(out, &EventRecord { record: &record, event_source_arn: stream_arn })
+            .map_err(|e| StoreError::Corrupt(format!("a stream record: {e}")))
     }
-
-    fn write(&self, record: &StreamRecord, event_of: Option<&str>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        out.extend_from_slice(b"{\"eventID\":\"");
-        self.write_event_id(record.lsn, out);
-        out.extend_from_slice(b"\",\"eventName\":\"");
-        out.extend_from_slice(record.meta.kind.name().as_bytes());
-        out.extend_from_slice(b"\",\"eventVersion\":\"1.1\",\"eventSource\":\"aws:dynamodb\",\"awsRegion\":");
-        text(&self.region, out);
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, ",\"dynamodb\":{{\"ApproximateCreationDateTime\":{},\"Keys\":", record.time_ms / 1000);
-        stored(&record.meta.keys, out)?;
-        if let Some(new) = &record.new {
-            out.extend_from_slice(b",\"NewImage\":");
-            stored(new, out)?;
-        }
-        if let Some(old) = &record.old {
-            out.extend_from_slice(b",\"OldImage\":");
-            stored(old, out)?;
-        }
-        let (number, size) = (record.sequence_number(), record.size_bytes()?);
-        let view = record.meta.view.name();
-        let _ = write!(out, ",\"SequenceNumber\":\"{number}\",\"SizeBytes\":{size},\"StreamViewType\":\"{view}\"}}");
-        if record.meta.by_service && record.meta.kind == ChangeKind::Remove {
-            out.extend_from_slice(match event_of {
-                None => br#","userIdentity":{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}"#,
-                Some(_) => br#","userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#,
-            });
-        }
-        if let Some(arn) = event_of {
-            out.extend_from_slice(b",\"eventSourceARN\":");
-            text(arn, out);
-        }
-        out.push(b'}');
-        Ok(())
-    }
-}
-
-fn text(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("invariant: a string can be written to memory");
-}
-
-fn stored(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
-    let item = StoredItem::new(bytes).map_err(corrupt)?;
-    serde_json::to_writer(out, &item).map_err(|e| StoreError::Corrupt(format!("a stream record: {e}")))
 }

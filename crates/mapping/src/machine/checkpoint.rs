@@ -4,7 +4,7 @@
 //! a parked copy went into the same commit. The stored form is JSON with a version; docs/format.md describes it.
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo as Lsn;
 
 /// The stored form's version.
 pub const CHECKPOINT_VERSION: u32 = 1;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo as Lsn;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
 
 use super::checkpoint::Attempt;

@@ -31,7 +31,7 @@ pub use types::{
 
 use lane::{Lane, Phase};
 use response::Verdict;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo as Lsn;
 use tailrace_core::limits::{
     GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
 };

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo as Lsn;
 
 use super::checkpoint::Checkpoint;
 

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo as Lsn;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::{BACKOFF_FIRST_MS, BACKOFF_MS_MAX, MAPPING_ROWS_PER_PAGE, MAPPINGS_MAX};
 use tailrace_core::rng::Rng;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tailrace_core::limits::{GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX};
-use tailrace_core::{Lsn, SequenceNumber};
+use tailrace_core::{RecordNo as Lsn, SequenceNumber};
 use tailrace_engine::streams::descriptor::shard_id;
 use tailrace_store::{ShardInfo, ShardNo, StoreError};
 

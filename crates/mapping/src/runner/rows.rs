@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo as Lsn;
 use tailrace_core::limits::MAPPING_ROWS_PER_PAGE;
 use tailrace_store::keyspace::{CheckpointKey, MappingId, MappingKey, ParkedKey};
 use tailrace_store::{Decision, Engine, Key, KeyRange, PageLimit, ShardNo, StoreError, Write, commit};
@@ -154,7 +154,7 @@ pub(super) async fn put_checkpoint(
 ) -> Result<bool, StoreError> {
     let mut rows = vec![(CheckpointKey { mapping, shard }.encode(), Bytes::from(checkpoint.encode()))];
     for record in parked {
-        let key = ParkedKey { mapping, shard, lsn: record.record.lsn }.encode();
+        let key = ParkedKey { mapping, shard, number: record.record.lsn }.encode();
         rows.push((key, encode_parked(shard, record)?));
     }
     let keys: Vec<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
@@ -179,7 +179,7 @@ pub(super) async fn parked(
 ) -> Result<Vec<ParkedRecord>, StoreError> {
     let mut range = ParkedKey::mapping_range(mapping);
     if let Some((shard, lsn)) = after {
-        range = range.after(&ParkedKey { mapping, shard, lsn }.encode());
+        range = range.after(&ParkedKey { mapping, shard, number: lsn }.encode());
     }
     let limit = PageLimit { rows_max: max, cost_max: 4 << 20, cost: |_, value| value.len() };
     let page = store.page(range, limit).await?;
@@ -245,7 +245,7 @@ pub(super) async fn delete_parked(
     mapping: MappingId,
     record: &ParkedRecord,
 ) -> Result<bool, StoreError> {
-    let key = ParkedKey { mapping, shard: record.shard, lsn: record.lsn }.encode();
+    let key = ParkedKey { mapping, shard: record.shard, number: record.lsn }.encode();
     let committed = commit(store, &[], std::slice::from_ref(&key), |reads| match reads.exclusive[0] {
         Some(_) => Decision::Apply(vec![Write::Delete { key: key.clone() }], true),
         None => Decision::Reject(false),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo as Lsn;
 use tailrace_store::keyspace::CheckpointKey;
 use tailrace_store::{LogPosition, ShardNo, StoreError};
 use tokio::sync::watch;

@@ -14,7 +14,7 @@ use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{AttributeValue, Bucket, Item, Lsn, Number, SequenceNumber};
+use tailrace_core::{AttributeValue, Bucket, Item, Number, RecordNo as Lsn, SequenceNumber};
 use tailrace_engine::streams::record::RecordWriter;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_engine::{Db, Settings, ViewType};
@@ -266,7 +266,7 @@ pub async fn write(store: &dyn Engine, key: &str, value: u64) -> Lsn {
         commit(store, &[], std::slice::from_ref(&item_key), |_| Decision::Apply(vec![put.clone(), append(key)], ()))
             .await
             .unwrap();
-    committed.lsn.unwrap()
+    committed.receipt.records[0].number
 }
 
 /// Closes every open shard; `children`: opens one child for each.

@@ -13,16 +13,16 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use tailrace_api::tables::{DescribeTableRequest, TableDescription};
 use tailrace_core::ErrorCode;
-use tailrace_engine::{Db, RequestContext, Service};
+use tailrace_engine::{Caller, Db, ops};
 use tailrace_lambda::Functions;
 
 use crate::functions;
 use crate::mappings::Mappings;
 use crate::template::{MappingPlan, Plan, Source};
 use record::{Record, RecordedMapping};
-use table::{Changes, create_request};
+use table::{Changes, creation};
 
 /// A plan that can be applied, as far as can be known before the first change.
 struct Checked {
@@ -53,7 +53,7 @@ pub async fn begin(plan: Plan, db: &Db, functions: &Functions, tell: impl Fn(Str
 async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, String> {
     let mut tables = BTreeMap::new();
     for table in &plan.tables {
-        let described = describe(db, &table.name).await.map_err(|e| format!("table {}: {e}", table.name))?;
+        let described = describe(db, table.name()).await.map_err(|e| format!("table {}: {e}", table.name()))?;
         if let Some(there) = described {
             tables.insert(table.logical_id.clone(), table::changes(table, &there)?);
         }
@@ -85,19 +85,19 @@ async fn tables_and_functions(
     let Checked { plan, mut tables, before } = checked;
     let mut streams = BTreeMap::new();
     for table in &plan.tables {
-        let failed = |e: tailrace_core::ApiError| format!("table {}: {e}", table.name);
+        let failed = |e: tailrace_core::ApiError| format!("table {}: {e}", table.name());
         match tables.remove(&table.logical_id) {
-            None => drop(call(db, "CreateTable", &create_request(table)).await.map_err(failed)?),
+            None => drop(ops::create_table(db, creation(table), &Caller::default()).await.map_err(failed)?),
             Some(changes) => {
-                for update in &changes.updates {
-                    call(db, "UpdateTable", update).await.map_err(failed)?;
+                for update in changes.updates {
+                    ops::update_table(db, update, &Caller::default()).await.map_err(failed)?;
                 }
                 changes.notices.into_iter().for_each(&tell);
             }
         }
-        let described = describe(db, &table.name).await.map_err(failed)?.unwrap_or_default();
-        if let Some(arn) = described["LatestStreamArn"].as_str() {
-            streams.insert(table.logical_id.clone(), arn.to_owned());
+        let described = describe(db, table.name()).await.map_err(failed)?;
+        if let Some(arn) = described.and_then(|described| described.latest_stream_arn) {
+            streams.insert(table.logical_id.clone(), arn);
         }
     }
     for function in &plan.functions {
@@ -160,16 +160,10 @@ fn is_same(one: &RecordedMapping, other: &RecordedMapping) -> bool {
 }
 
 /// The table's description; `None`: there is no such table.
-async fn describe(db: &Db, name: &str) -> Result<Option<Value>, tailrace_core::ApiError> {
-    match call(db, "DescribeTable", &json!({ "TableName": name })).await {
-        Ok(mut answer) => Ok(Some(answer["Table"].take())),
+async fn describe(db: &Db, name: &str) -> Result<Option<TableDescription>, tailrace_core::ApiError> {
+    match ops::describe_table(db, DescribeTableRequest::of(name), &Caller::default()).await {
+        Ok(answer) => Ok(Some(answer.table)),
         Err(error) if error.code == ErrorCode::ResourceNotFoundException => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-async fn call(db: &Db, operation: &str, request: &Value) -> Result<Value, tailrace_core::ApiError> {
-    let body = request.to_string();
-    let answer = db.execute(Service::DynamoDb, operation, body.as_bytes(), &RequestContext::default()).await?;
-    Ok(serde_json::from_slice(&answer).expect("invariant: an answer is JSON"))
 }

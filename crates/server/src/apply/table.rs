@@ -1,37 +1,54 @@
 //! One table of a template against the table that is there: what stops the start, what is changed, what is told.
 //!
-//! Pure: descriptions and requests as JSON, in the words of the API.
+//! Pure: descriptions and requests.
 
-use serde_json::{Value, json};
+use tailrace_api::tables::{
+    AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, OnDemandThroughput, ProvisionedThroughput,
+    TableClass, TableDescription, UpdateTableRequest, WarmThroughput,
+};
 
-use crate::template::{AttributeType, KeyType, TablePlan};
+use crate::template::TablePlan;
+
+/// Units of a table that is billed by units, where the template gives none. Ours: the smallest that the service's console proposes.
+const DEFAULT_UNITS: ProvisionedThroughput = ProvisionedThroughput { read_capacity_units: 5, write_capacity_units: 5 };
 
 /// What a table needs to become what the template says.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
-    /// Requests of UpdateTable, in order.
-    pub updates: Vec<Value>,
+    /// What changes it, in order.
+    pub updates: Vec<UpdateTableRequest>,
     /// What is told: one line each.
     pub notices: Vec<String>,
+}
+
+/// What makes the table of a plan.
+pub fn creation(table: &TablePlan) -> CreateTableRequest {
+    CreateTableRequest { provisioned_throughput: units(table), ..table.request.clone() }
+}
+
+/// The units of a table that is billed by units.
+fn units(table: &TablePlan) -> Option<ProvisionedThroughput> {
+    (!table.is_on_demand()).then(|| table.request.provisioned_throughput.unwrap_or(DEFAULT_UNITS))
 }
 
 /// Compares the plan with the description of the table that is there.
 ///
 /// # Errors
 /// One line: the table cannot become what the template says without a loss.
-pub fn changes(table: &TablePlan, there: &Value) -> Result<Changes, String> {
-    let (name, at) = (&table.name, format!("Resources.{}.Properties", table.logical_id));
-    let request = create_request(table);
-    let (has, wants) = (key(there), key(&request));
+pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, String> {
+    let (name, at) = (table.name(), format!("Resources.{}.Properties", table.logical_id));
+    let request = &table.request;
+    let has = key(there.key_schema.as_deref(), there.attribute_definitions.as_deref());
+    let wants = key(Some(&request.key_schema), Some(&request.attribute_definitions));
     if has != wants {
         return Err(format!(
             "{at}.KeySchema: the key of the table {name} is {has}, and the template asks for {wants}; a key cannot be \
              changed: delete the table with its items, or name another table in the template"
         ));
     }
-    let mut changes = Changes::default();
-    let view_there = there["StreamSpecification"]["StreamViewType"].as_str();
-    match (view_there, table.stream.map(|view| view.as_str())) {
+    let mut changes = Changes { updates: updates(table, there), notices: Vec::new() };
+    let view_there = there.stream_specification.and_then(|stream| stream.stream_view_type);
+    match (view_there.map(|view| view.name()), table.stream().map(|view| view.name())) {
         (Some(has), Some(wants)) if has != wants => {
             return Err(format!(
                 "{at}.StreamSpecification.StreamViewType: the stream of the table {name} is {has}, and the template asks for \
@@ -44,135 +61,96 @@ pub fn changes(table: &TablePlan, there: &Value) -> Result<Changes, String> {
         )),
         _ => {}
     }
-    changes.updates = updates(table, &request, there);
-    let warm = (&there["WarmThroughput"], &request["WarmThroughput"]);
-    if any_member(warm.1, warm.0, |wants, has| wants < has) {
-        let notice = format!("{at}.WarmThroughput: the table {name} has more; it cannot be decreased, and is kept");
-        changes.notices.push(notice);
-    } else if any_member(warm.1, warm.0, |wants, has| wants > has) {
-        // A member that is left out is asked for with its least value.
-        let both = |member: &str| if warm.1[member].is_null() { &warm.0[member] } else { &warm.1[member] };
-        let (read, write) = (both("ReadUnitsPerSecond"), both("WriteUnitsPerSecond"));
-        let wants = json!({ "ReadUnitsPerSecond": read, "WriteUnitsPerSecond": write });
-        changes.updates.push(json!({ "TableName": name, "WarmThroughput": wants }));
+    match warm_throughput(table, there) {
+        Warm::Enough => {}
+        Warm::LessIsWanted => {
+            let notice = format!("{at}.WarmThroughput: the table {name} has more; it cannot be decreased, and is kept");
+            changes.notices.push(notice);
+        }
+        Warm::MoreIsWanted(wanted) => {
+            changes.updates.push(UpdateTableRequest { warm_throughput: Some(wanted), ..UpdateTableRequest::of(name) });
+        }
     }
     Ok(changes)
 }
 
 /// One request for each thing that differs: the API takes few of them together.
-fn updates(table: &TablePlan, request: &Value, there: &Value) -> Vec<Value> {
+fn updates(table: &TablePlan, there: &TableDescription) -> Vec<UpdateTableRequest> {
+    let (request, nothing) = (&table.request, UpdateTableRequest::of(table.name()));
     let mut updates = Vec::new();
-    let mut update = |members: &[(&str, &Value)]| {
-        let mut update = json!({ "TableName": table.name });
-        for (member, value) in members {
-            update[*member] = (*value).clone();
-        }
-        updates.push(update);
+    let billed = there.billing_mode_summary.as_ref().map(|summary| summary.billing_mode);
+    let (billing_mode, provisioned_throughput) = (request.billing_mode, units(table));
+    let units_there = ProvisionedThroughput {
+        read_capacity_units: there.provisioned_throughput.read_capacity_units,
+        write_capacity_units: there.provisioned_throughput.write_capacity_units,
     };
-    let on_demand_there = there["BillingModeSummary"]["BillingMode"] == json!("PAY_PER_REQUEST");
-    let (mode, units) = (&request["BillingMode"], &request["ProvisionedThroughput"]);
-    match (table.pay_per_request, on_demand_there) {
-        (true, false) => update(&[("BillingMode", mode)]),
-        (false, true) => update(&[("BillingMode", mode), ("ProvisionedThroughput", units)]),
-        (false, false) if table.provisioned_throughput.is_some() && !holds(&there["ProvisionedThroughput"], units) => {
-            update(&[("ProvisionedThroughput", units)]);
+    match (table.is_on_demand(), billed == Some(BillingMode::PayPerRequest)) {
+        (true, false) => updates.push(UpdateTableRequest { billing_mode, ..nothing.clone() }),
+        (false, true) => {
+            updates.push(UpdateTableRequest { billing_mode, provisioned_throughput, ..nothing.clone() });
+        }
+        (false, false) if request.provisioned_throughput.is_some_and(|units| units != units_there) => {
+            updates.push(UpdateTableRequest { provisioned_throughput, ..nothing.clone() });
         }
         _ => {}
     }
-    let class_there = there["TableClassSummary"]["TableClass"].as_str().unwrap_or("STANDARD");
-    if table.class.is_some_and(|class| class != class_there) {
-        update(&[("TableClass", &request["TableClass"])]);
+    let class_there = there.table_class_summary.as_ref().map_or(TableClass::Standard, |summary| summary.table_class);
+    if request.table_class.is_some_and(|class| class != class_there) {
+        updates.push(UpdateTableRequest { table_class: request.table_class, ..nothing.clone() });
     }
-    for member in ["OnDemandThroughput", "DeletionProtectionEnabled"] {
-        if !holds(&there[member], &request[member]) {
-            update(&[(member, &request[member])]);
-        }
+    let limits_there = there.on_demand_throughput.clone().unwrap_or_default();
+    let is_limited_otherwise = |wants: &OnDemandThroughput| {
+        differs(wants.max_read_request_units, limits_there.max_read_request_units)
+            || differs(wants.max_write_request_units, limits_there.max_write_request_units)
+    };
+    if request.on_demand_throughput.as_ref().is_some_and(is_limited_otherwise) {
+        updates.push(UpdateTableRequest { on_demand_throughput: request.on_demand_throughput, ..nothing.clone() });
     }
-    if table.stream.is_some() && there["StreamSpecification"]["StreamEnabled"] != json!(true) {
-        update(&[("StreamSpecification", &request["StreamSpecification"])]);
+    if differs(request.deletion_protection_enabled, Some(there.deletion_protection_enabled)) {
+        let deletion_protection_enabled = request.deletion_protection_enabled;
+        updates.push(UpdateTableRequest { deletion_protection_enabled, ..nothing.clone() });
+    }
+    if table.stream().is_some() && there.stream_specification.is_none_or(|stream| !stream.stream_enabled) {
+        updates.push(UpdateTableRequest { stream_specification: request.stream_specification, ..nothing });
     }
     updates
 }
 
-/// Whether all that a request says is so already.
-fn holds(has: &Value, wants: &Value) -> bool {
-    match wants {
-        Value::Null => true,
-        Value::Object(members) => members.iter().all(|(name, wants)| has[name] == *wants),
-        wants => has == wants,
-    }
+/// Whether something is asked for that is not so.
+fn differs<T: PartialEq>(wants: Option<T>, has: Option<T>) -> bool {
+    wants.is_some() && wants != has
 }
 
-/// Whether a number of `one` and the same of `other` are as `is` says.
-fn any_member(one: &Value, other: &Value, is: impl Fn(i64, i64) -> bool) -> bool {
-    let mut members = one.as_object().into_iter().flatten();
-    members.any(|(name, value)| value.as_i64().zip(other[name].as_i64()).is_some_and(|(one, other)| is(one, other)))
+/// The warm throughput of a table against the one that is asked for.
+enum Warm {
+    Enough,
+    LessIsWanted,
+    MoreIsWanted(WarmThroughput),
 }
 
-/// The key of a description or of a request, for a reader: `a (S, HASH), b (N, RANGE)`.
-fn key(table: &Value) -> String {
-    let list = |member: &str| table[member].as_array().into_iter().flatten();
-    let element = |element: &Value| {
-        let of_it = |definition: &&Value| definition["AttributeName"] == element["AttributeName"];
-        let kind = list("AttributeDefinitions").find(of_it).and_then(|definition| definition["AttributeType"].as_str());
-        let text = |member: &str| element[member].as_str().unwrap_or_default().to_owned();
-        format!("{} ({}, {})", text("AttributeName"), kind.unwrap_or("?"), text("KeyType"))
+fn warm_throughput(table: &TablePlan, there: &TableDescription) -> Warm {
+    let (Some(wants), Some(has)) = (table.request.warm_throughput, there.warm_throughput.as_ref()) else {
+        return Warm::Enough;
     };
-    list("KeySchema").map(element).collect::<Vec<_>>().join(", ")
+    // A member that is left out is asked for with what there is.
+    let read = wants.read_units_per_second.unwrap_or(has.read_units_per_second);
+    let write = wants.write_units_per_second.unwrap_or(has.write_units_per_second);
+    if read < has.read_units_per_second || write < has.write_units_per_second {
+        Warm::LessIsWanted
+    } else if read > has.read_units_per_second || write > has.write_units_per_second {
+        Warm::MoreIsWanted(WarmThroughput { read_units_per_second: Some(read), write_units_per_second: Some(write) })
+    } else {
+        Warm::Enough
+    }
 }
 
-/// The CreateTable request of a plan.
-pub fn create_request(table: &TablePlan) -> Value {
-    let key_schema: Vec<Value> = table
-        .key_schema
-        .iter()
-        .map(|(name, role)| {
-            let role = match role {
-                KeyType::Hash => "HASH",
-                KeyType::Range => "RANGE",
-            };
-            json!({ "AttributeName": name, "KeyType": role })
-        })
-        .collect();
-    let definitions: Vec<Value> = table
-        .attribute_definitions
-        .iter()
-        .map(|(name, kind)| {
-            let kind = match kind {
-                AttributeType::S => "S",
-                AttributeType::N => "N",
-                AttributeType::B => "B",
-            };
-            json!({ "AttributeName": name, "AttributeType": kind })
-        })
-        .collect();
-    let mut request = json!({ "TableName": table.name, "KeySchema": key_schema, "AttributeDefinitions": definitions });
-    if table.pay_per_request {
-        request["BillingMode"] = json!("PAY_PER_REQUEST");
-    } else {
-        let (read, write) = table.provisioned_throughput.unwrap_or((5, 5));
-        request["BillingMode"] = json!("PROVISIONED");
-        request["ProvisionedThroughput"] = json!({ "ReadCapacityUnits": read, "WriteCapacityUnits": write });
-    }
-    if let Some(view) = table.stream {
-        request["StreamSpecification"] = json!({ "StreamEnabled": true, "StreamViewType": view.as_str() });
-    }
-    if let Some(class) = table.class {
-        request["TableClass"] = json!(class);
-    }
-    if let Some(protected) = table.deletion_protection {
-        request["DeletionProtectionEnabled"] = json!(protected);
-    }
-    let units = [
-        ("OnDemandThroughput", "MaxReadRequestUnits", table.on_demand.read),
-        ("OnDemandThroughput", "MaxWriteRequestUnits", table.on_demand.write),
-        ("WarmThroughput", "ReadUnitsPerSecond", table.warm.read),
-        ("WarmThroughput", "WriteUnitsPerSecond", table.warm.write),
-    ];
-    for (member, name, units) in units {
-        if let Some(units) = units {
-            request[member][name] = json!(units);
-        }
-    }
-    request
+/// A key for a reader: `a (S, HASH), b (N, RANGE)`.
+fn key(schema: Option<&[KeySchemaElement]>, definitions: Option<&[AttributeDefinition]>) -> String {
+    let element = |element: &KeySchemaElement| {
+        let of_it = |definition: &&AttributeDefinition| definition.attribute_name == element.attribute_name;
+        let definition = definitions.unwrap_or_default().iter().find(of_it);
+        let kind = definition.map_or("?", |definition| definition.attribute_type.name());
+        format!("{} ({}, {})", element.attribute_name, kind, element.key_type.name())
+    };
+    schema.unwrap_or_default().iter().map(element).collect::<Vec<_>>().join(", ")
 }

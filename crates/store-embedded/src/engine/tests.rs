@@ -9,19 +9,20 @@ use tailrace_core::clock::ManualClock;
 use super::*;
 use crate::check::{CheckReport, check};
 use crate::files::{Fault, FileErrorKind, FileOp, SectorFate, SimFiles};
+use tailrace_store::BucketRange;
 use tailrace_store::keyspace::SettingKey;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     let log = LogSettings { segment_bytes: 1 << 20, ..LogSettings::default() };
     Options { fatal: Arc::new(|_| {}), log, ..Options::new(Arc::new(ManualClock::at(1_000)), [7; 16]) }
 }
 
-async fn put(engine: &dyn Engine, name: &str, value: &'static [u8]) -> Lsn {
+async fn put(engine: &dyn Engine, name: &str, value: &'static [u8]) {
     let key = SettingKey::key(name);
     let write = Write::Put { key: key.clone(), value: Bytes::from_static(value) };
     let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
-    let receipt = engine.commit(CommitRequest { shared: &[], exclusive: &[key], body }).await.unwrap();
-    receipt.lsn.unwrap()
+    let receipt = engine.commit(CommitRequest::new(&[], &[key], body)).await.unwrap();
+    assert!(receipt.wrote);
 }
 
 async fn get(engine: &dyn Engine, name: &str) -> Option<Bytes> {
@@ -32,11 +33,11 @@ async fn get(engine: &dyn Engine, name: &str) -> Option<Bytes> {
 async fn what_was_acknowledged_is_there_after_a_kill_and_after_a_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
-    let first = put(&*engine, "a", b"1").await;
+    put(&*engine, "a", b"1").await;
     drop(engine);
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
     assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
-    assert!(put(&*engine, "a", b"2").await > first);
+    put(&*engine, "a", b"2").await;
     engine.shutdown().await.unwrap();
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
     assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"2"[..]));
@@ -105,7 +106,7 @@ async fn a_failed_sync_calls_the_fatal_hook_and_loses_nothing_that_was_acknowled
     let key = SettingKey::key("a");
     let write = Write::Put { key: key.clone(), value: Bytes::from_static(b"2") };
     let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
-    let failed = engine.commit(CommitRequest { shared: &[], exclusive: &[key], body }).await;
+    let failed = engine.commit(CommitRequest::new(&[], &[key], body)).await;
     assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
     assert!(called.lock().iter().any(|text| text.contains(".seg")), "{:?}", called.lock());
     assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]), "an unsynced write is not shown");
@@ -126,7 +127,7 @@ async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
         let key = SettingKey::key(&format!("k{n:03}"));
         let write = Write::Put { key: key.clone(), value: value.clone() };
         let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
-        engine.commit(CommitRequest { shared: &[], exclusive: &[key], body }).await
+        engine.commit(CommitRequest::new(&[], &[key], body)).await
     };
     let mut acknowledged = 0;
     let refused = loop {
@@ -211,7 +212,7 @@ async fn a_restart_flushes_and_replays_within_bounds_and_keeps_shards() {
             let write = Write::Put { key: SettingKey::key(&name), value: Bytes::from(value.clone()) };
             let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
             let exclusive = [SettingKey::key(&name)];
-            engine.commit(CommitRequest { shared: &[], exclusive: &exclusive, body }).await.unwrap();
+            engine.commit(CommitRequest::new(&[], &exclusive, body)).await.unwrap();
             assert_eq!(get(&*engine, &name).await.unwrap(), value);
         }
         let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
@@ -232,7 +233,7 @@ async fn a_reclaimed_range_goes_on_emptying_after_a_kill() {
             .map(|m| Write::Put { key: SettingKey::key(&format!("m{n:02}{m:02}")), value: Bytes::from_static(b"x") })
             .collect();
         let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
-        engine.commit(CommitRequest { shared: &[], exclusive: &[], body }).await.unwrap();
+        engine.commit(CommitRequest::new(&[], &[], body)).await.unwrap();
     }
     put(&*engine, "n", b"stays").await;
     let range = tailrace_store::keyspace::prefix_range(SettingKey::key("m").as_bytes());
@@ -257,12 +258,12 @@ fn unreachable(n: usize) -> (Vec<Key>, KeyRange) {
     ((0..n).map(key).collect(), range)
 }
 
-async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
+pub(super) async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
     let put = |key: &Key| Write::Put { key: key.clone(), value: value.clone() };
     for keys in keys.chunks(50) {
         let writes: Vec<Write> = keys.iter().map(put).collect();
         let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
-        engine.commit(CommitRequest { shared: &[], exclusive: &[], body }).await.unwrap();
+        engine.commit(CommitRequest::new(&[], &[], body)).await.unwrap();
     }
 }
 
@@ -442,5 +443,48 @@ async fn while_a_flush_is_not_durable_nothing_of_the_log_goes() {
     let engine = EmbeddedEngine::open(copy.path().join("left"), small()).unwrap();
     for value in engine.get(&keys).await.unwrap() {
         assert_eq!(value.as_deref(), Some(&[7; 300][..]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_row_of_a_stream_is_not_seen_before_its_shards() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
+    let reading = engine.shared.shards.read();
+    let maker = tokio::spawn({
+        let engine = engine.clone();
+        async move {
+            let key = SettingKey::key("stream");
+            let put = Write::Put { key: key.clone(), value: Bytes::new() };
+            let open = Write::OpenStream { stream: StreamId(1), ranges: vec![BucketRange::ALL] };
+            let body = Box::new(move |_: &Reads<'_>| Some(vec![put.clone(), open.clone()]));
+            engine.commit(CommitRequest::new(&[], &[key], body)).await
+        }
+    });
+    // Nobody gets the shards to read any more once the applier waits to change them.
+    while engine.shared.shards.try_read().is_some() {
+        std::thread::yield_now();
+    }
+    assert_eq!(engine.shared.tree.get(&SettingKey::key("stream").0).unwrap(), None);
+    drop(reading);
+    maker.await.unwrap().unwrap();
+    assert!(get(&*engine, "stream").await.is_some());
+    assert_eq!(engine.shards(StreamId(1)).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_needs_more_room_than_usual_runs_its_body_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
+    for bytes in [1, 20_000, 200_000] {
+        let key = SettingKey::key("a");
+        let put = Write::Put { key: key.clone(), value: Bytes::from(vec![1; bytes]) };
+        let mut runs = 0;
+        let body = Box::new(|_: &Reads<'_>| {
+            runs += 1;
+            Some(vec![put.clone()])
+        });
+        engine.commit(CommitRequest::new(&[], &[key], body)).await.unwrap();
+        assert_eq!(runs, 1, "{bytes} bytes");
     }
 }

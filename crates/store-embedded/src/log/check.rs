@@ -64,6 +64,32 @@ struct Check<'a> {
     stop: Option<Damage>,
 }
 
+/// Why a piece is not set aside.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SetAsideError {
+    /// The place is none in a segment.
+    #[error("{0}: not a segment's file and an offset, as the check names them")]
+    NoPlace(String),
+    /// Nothing is damaged there.
+    #[error("{0}: the check names no damage there that can be set aside")]
+    NoDamage(String),
+    /// Acknowledged writes would be lost.
+    #[error(
+        "{place}: {lost}: the tree holds numbers up to {persisted} only, so that acknowledged writes would be lost"
+    )]
+    LosesWrites {
+        /// File and offset.
+        place: String,
+        /// What is in the piece.
+        lost: String,
+        /// The tree holds everything up to here.
+        persisted: Lsn,
+    },
+    /// The directory cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Verifies every byte of a log that matters: superblock, every frame, every index.
 ///
 /// # Errors
@@ -77,7 +103,7 @@ pub fn check(files: &dyn Files, dir: &Path) -> Result<CheckedLog, StoreError> {
 /// everything up to this number; what is above it are acknowledged writes, which are lost only if `lose_writes` says so.
 ///
 /// # Errors
-/// `Invalid` when nothing there can be set aside, or not without losing writes; the file layer's.
+/// When nothing there can be set aside, or not without losing writes; the file layer's.
 pub fn set_aside(
     files: &dyn Files,
     dir: &Path,
@@ -85,22 +111,18 @@ pub fn set_aside(
     offset: u64,
     persisted: Lsn,
     lose_writes: bool,
-) -> Result<String, StoreError> {
+) -> Result<String, SetAsideError> {
     let path = segment::path(dir, segment);
     let (_, _, damages) = run(files, dir)?;
     let damage = damages.into_iter().find(|damage| (damage.lost.segment, damage.lost.from) == (segment, offset));
-    let Some(Damage { lost, .. }) = damage else {
-        let why = "the check names no damage there that can be set aside";
-        return Err(StoreError::Invalid(format!("{}:{offset}: {why}", path.display())));
-    };
+    let place = format!("{}:{offset}", path.display());
+    let Some(Damage { lost, .. }) = damage else { return Err(SetAsideError::NoDamage(place)) };
     if lost.last > persisted && lost.first <= lost.last && !lose_writes {
-        return Err(StoreError::Invalid(format!(
-            "{}:{offset}: {lost}: the tree holds numbers up to {persisted} only, so that acknowledged writes would be lost",
-            path.display()
-        )));
+        return Err(SetAsideError::LosesWrites { place, lost: lost.to_string(), persisted });
     }
     let text = format!("{}: bytes {} to {}: {lost}", path.display(), lost.from, lost.to);
-    SetAside::open(files, dir, &files.list(dir)?)?.add(files, dir, lost)?;
+    let names = files.list(dir).map_err(StoreError::from)?;
+    SetAside::open(files, dir, &names)?.add(files, dir, lost)?;
     Ok(text)
 }
 

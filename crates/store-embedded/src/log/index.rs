@@ -212,7 +212,7 @@ pub(super) fn open(file: &dyn File, segment: u64) -> Result<(SegmentIndex, Pages
     let end = PREFIX_BYTES + len as usize;
     let bytes = read_sealed(file, 0, (end + CHECKSUM_BYTES) as u32, "an index summary")?;
     if u32_at(&prefix, 8) > super::superblock::FORMAT {
-        return Err(StoreError::Invalid(format!("{} has a newer format", file.path().display())));
+        return Err(StoreError::NewerFormat(format!("{} has a newer format", file.path().display())));
     }
     let summary = bytes.slice(PREFIX_BYTES..);
     let (index, pages, blocks) = summary_of(&summary, (end + CHECKSUM_BYTES) as u64)

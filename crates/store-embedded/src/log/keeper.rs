@@ -105,15 +105,20 @@ impl Drop for Held<'_> {
 }
 
 impl SupplyState {
-    /// Promises so much room, if there is as much that nobody was promised.
-    fn promise(&mut self, bytes: u64) -> bool {
+    /// Whether there is so much room that nobody was promised.
+    fn has_room(&self, bytes: u64) -> bool {
         let largest = self.largest.max(bytes);
         // A frame that no longer fits leaves up to its own length of a segment unused.
         let usable = |left: u64| left.saturating_sub(largest);
         let ready: u64 = self.ready.iter().map(|ready| usable(ready.bytes - FIRST_FRAME_AT)).sum();
-        let promised = self.reserved + bytes <= usable(self.active_left) + ready;
+        self.reserved + bytes <= usable(self.active_left) + ready
+    }
+
+    /// Promises so much room, if there is as much that nobody was promised.
+    fn promise(&mut self, bytes: u64) -> bool {
+        let promised = self.has_room(bytes);
         if promised {
-            (self.reserved, self.largest) = (self.reserved + bytes, largest);
+            (self.reserved, self.largest) = (self.reserved + bytes, self.largest.max(bytes));
         }
         promised
     }
@@ -354,6 +359,18 @@ fn try_reserve(log: &Arc<Inner>, bytes: u64, begun: u64) -> Result<Option<Reserv
         drop(state);
         let _ = prepare(log);
     }
+}
+
+/// See [`super::Log::refuses`].
+pub(super) fn refuses(log: &Inner, bytes: u64) -> Option<StoreError> {
+    let mut state = log.supply.state.lock();
+    if state.has_room(bytes + SECTOR_BYTES as u64) {
+        return None;
+    }
+    let (_, why) = state.failed.clone()?;
+    (state.short, state.due) = (true, true);
+    log.supply.work.notify_all();
+    Some(why)
 }
 
 /// Prepares segments until enough stand ready.

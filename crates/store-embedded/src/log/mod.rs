@@ -42,7 +42,7 @@ use tailrace_core::Lsn;
 use crate::files::Files;
 use tailrace_store::{LogRecord, ShardNo, StoreError};
 
-pub use check::{CheckedLog, LogFault, check, set_aside};
+pub use check::{CheckedLog, LogFault, SetAsideError, check, set_aside};
 pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound, value_of};
 pub use keeper::Reservation;
 pub use superblock::FORMAT;
@@ -193,7 +193,7 @@ impl Log {
     /// Verifies everything from there on, cuts the unsynced tail, makes the rest durable, begins a new generation.
     ///
     /// # Errors
-    /// `Corrupt` with file, offset, expected and found; `Full`; `Io`; `Invalid` for a newer format.
+    /// `Corrupt` with file, offset, expected and found; `Full`; `Io`; `NewerFormat`.
     pub fn open(
         files: Arc<dyn Files>,
         dir: &Path,
@@ -258,6 +258,12 @@ impl Log {
     /// above the bound; `Io` when the log is poisoned.
     pub async fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
         keeper::reserve(&self.inner, bytes as u64).await
+    }
+
+    /// Why a commit of this size would be refused at present, if it would. A log without room looks again whether there is
+    /// some, so that the next answer is not this one for ever.
+    pub fn refuses(&self, bytes: usize) -> Option<StoreError> {
+        keeper::refuses(&self.inner, bytes as u64)
     }
 
     /// Begins a group. There is one at a time; a second caller waits.

@@ -5,7 +5,7 @@
 //! what it returns, not what was moved with them.
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{Lsn, RecordNo};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::{Reader, put_bytes, put_varint};
@@ -65,7 +65,7 @@ pub(super) fn encode(source: u64, runs: &[MovedRun], key: FrameKey, out: &mut Ve
             let start = out.len();
             put_record(at.shard, record, key, out);
             let (offset, len) = ((start - frame) as u32, (out.len() - start) as u32);
-            MovedNote { lsn: record.lsn, time_ms: record.time_ms, bytes: size_of(record) as u32, offset, len }
+            MovedNote { lsn: Lsn(record.number.0), time_ms: record.time_ms, bytes: size_of(record) as u32, offset, len }
         };
         notes.push((*at, records.iter().map(note).collect()));
     }
@@ -75,7 +75,7 @@ pub(super) fn encode(source: u64, runs: &[MovedRun], key: FrameKey, out: &mut Ve
 fn put_record(shard: ShardNo, record: &LogRecord, key: FrameKey, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + RECORD_HEAD_BYTES, 0);
-    for n in [shard.0, record.lsn.0, record.time_ms] {
+    for n in [shard.0, record.number.0, record.time_ms] {
         put_varint(out, n);
     }
     out.push(u8::from(record.old.is_some()) | u8::from(record.new.is_some()) << 1);
@@ -90,8 +90,8 @@ fn put_record(shard: ShardNo, record: &LogRecord, key: FrameKey, out: &mut Vec<u
     out[start..start + 8].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// A moved record out of exactly its bytes, and its shard. `None`: these bytes are no such record of the segment.
-pub(super) fn record(bytes: &Bytes, key: FrameKey) -> Option<(ShardNo, LogRecord)> {
+/// A moved record out of exactly its bytes. `None`: these bytes are no such record of the segment.
+pub(super) fn record(bytes: &Bytes, key: FrameKey) -> Option<LogRecord> {
     if bytes.len() < RECORD_HEAD_BYTES || u32_at(bytes, 8) as usize != bytes.len() {
         return None;
     }
@@ -100,12 +100,12 @@ pub(super) fn record(bytes: &Bytes, key: FrameKey) -> Option<(ShardNo, LogRecord
     }
     let content = bytes.slice(RECORD_HEAD_BYTES..);
     let mut from = Reader::new(&content);
-    let (shard, lsn, time_ms) = (ShardNo(from.varint()?), Lsn(from.varint()?), from.varint()?);
+    let (shard, number, time_ms) = (ShardNo(from.varint()?), RecordNo(from.varint()?), from.varint()?);
     let flags = from.byte()?;
     let meta = from.bytes()?;
     let old = if flags & 1 != 0 { Some(from.bytes()?) } else { None };
     let new = if flags & 2 != 0 { Some(from.bytes()?) } else { None };
-    Some((shard, LogRecord { lsn, time_ms, meta, old, new }))
+    Some(LogRecord { shard, number, time_ms, meta, old, new })
 }
 
 /// The source of a frame's body, and what the index notes of its records.
@@ -120,12 +120,12 @@ pub(super) fn notes(body: &Bytes, key: FrameKey) -> Option<(u64, Vec<(RunAt, Vec
         let mut notes = Vec::new();
         for _ in 0..count {
             let len = u32_at(body.get(at + 8..at + 12)?, 0) as usize;
-            let (shard, found) = record(&body.slice(at..at.checked_add(len).filter(|end| *end <= body.len())?), key)?;
-            if shard != run.shard {
+            let found = record(&body.slice(at..at.checked_add(len).filter(|end| *end <= body.len())?), key)?;
+            if found.shard != run.shard {
                 return None;
             }
             let (offset, len, bytes) = ((HEADER_BYTES + at) as u32, len as u32, size_of(&found) as u32);
-            notes.push(MovedNote { lsn: found.lsn, time_ms: found.time_ms, bytes, offset, len });
+            notes.push(MovedNote { lsn: Lsn(found.number.0), time_ms: found.time_ms, bytes, offset, len });
             at += len as usize;
         }
         runs.push((run, notes));

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{Lsn, RecordNo};
 
 use super::cache::{FileKind, Part, Piece};
 use super::entries::{Entries, Entry};
@@ -190,7 +190,7 @@ pub(super) fn read(
             // A record larger than a page is a page of its own, so that every reader comes past it.
             full = bytes > bytes_max && !page.records.is_empty();
             if !full {
-                next = record.lsn;
+                next = Lsn(record.number.0);
                 page.records.push(record);
                 full = page.records.len() >= records_max;
             }
@@ -308,7 +308,7 @@ fn fetch(
                 frame_records(key, file, at.shard, offset, &bytes, in_one_place)
             };
             let goes_on = match read {
-                Ok(records) => records.into_iter().all(|record| take(record.lsn, Some(record))),
+                Ok(records) => records.into_iter().all(|record| take(Lsn(record.number.0), Some(record))),
                 Err(StoreError::Corrupt(_)) if log.set_aside.covers(source.segment, offset) => {
                     in_one_place.iter().all(|entry| take(entry.lsn, None))
                 }
@@ -331,10 +331,10 @@ fn moved_record(
     bytes: &Bytes,
     lsn: Lsn,
 ) -> Result<LogRecord, StoreError> {
-    let found = moved::record(bytes, key).filter(|(of, record)| (*of, record.lsn) == (shard, lsn));
+    let found = moved::record(bytes, key).filter(|found| (found.shard, found.number.0) == (shard, lsn.0));
     let bad =
         || corrupt(file.path(), offset, &format!("record {lsn} of shard {}", shard.0), "bytes that do not verify");
-    Ok(found.ok_or_else(bad)?.1)
+    found.ok_or_else(bad)
 }
 
 /// The records of a commit's frame that `entries` name.
@@ -367,7 +367,8 @@ fn frame_records(
                 }
             };
             let (meta, old) = (meta.clone(), old.clone());
-            records.push(LogRecord { lsn, time_ms: header.time_ms, meta, old, new });
+            let (number, time_ms) = (RecordNo(lsn.0), header.time_ms);
+            records.push(LogRecord { shard, number, time_ms, meta, old, new });
         }
         lsn = lsn.next();
     }

@@ -12,10 +12,18 @@
 //! Sequence numbers are the tree's own, one for each group, not LSNs: they need not survive more than the tables do.
 
 pub(crate) mod damage;
+mod effort;
+mod gaps;
+mod known;
 mod memtable;
+mod merge;
+mod paging;
+mod table;
+#[cfg(test)]
+mod tests;
 mod view;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -23,6 +31,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::config::PartitioningPolicy;
+use lsm_tree::file_accessor::FileAccessor;
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, Config, DescriptorTable, InternalValue, SequenceNumberCounter, ValueType,
 };
@@ -31,9 +40,15 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use damage::explain;
+pub(crate) use effort::{Effort, Stop};
+use gaps::Gaps;
+use known::KnownRows;
+use memtable::Memtable;
+pub(crate) use paging::Paging;
+use table::TableReader;
 use tailrace_store::keyspace::CounterKey;
-use tailrace_store::{Key, KeyRange, Page, PageLimit, StoreError};
-use view::{Sealed, View};
+use tailrace_store::{KeyRange, Page, PageLimit, StoreError};
+use view::{Run, Sealed, View};
 
 /// Open table files; above that the least used is closed. Our reason: far below the usual limit of 1,024 descriptors.
 const OPEN_FILES_MAX: usize = 256;
@@ -62,14 +77,29 @@ pub(crate) struct Tree {
     view: RwLock<Arc<View>>,
     /// Held while the tables of a new view are listed and put into it, so that an older list never replaces a newer one.
     listing: Mutex<()>,
-    /// Views that readers may still hold; their tables' files must stay.
+    /// Every view that a reader may hold, the present one included; their tables' files must stay.
     held: Mutex<Vec<Weak<View>>>,
     /// Held (shared) while tables are written; exclusively while files of tables that came to nothing are removed.
     pub(crate) writing: RwLock<()>,
-    /// Number of the newest published group.
+    /// Number of the newest published group. Stored by `gaps`, and before that by nobody else.
     published: AtomicU64,
+    gaps: Arc<Gaps>,
+    known: KnownRows,
+    /// The open files of tables.
+    files: FileAccessor,
     memtable_bytes: u64,
     active: Mutex<Active>,
+    #[cfg(test)]
+    pub(crate) hooks: tests::Hooks,
+}
+
+/// A point in time: a published group, and a view that has it.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    view: Arc<View>,
+    seqno: Seqno,
+    /// See [`Gaps::epoch`].
+    epoch: u64,
 }
 
 /// What the active memtable holds.
@@ -90,10 +120,11 @@ pub(crate) fn internal(key: Bytes, value: Option<Bytes>, seqno: Seqno) -> Intern
 impl Tree {
     /// Opens the tree in `path`, or makes one. Also gives the LSN up to which it holds everything.
     pub fn open(path: &Path, memtable_bytes: u64, cache_bytes: u64) -> Result<(Tree, Lsn), StoreError> {
+        let files = Arc::new(DescriptorTable::new(OPEN_FILES_MAX));
         let (seqno, visible) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
         let tables = Config::new(path, seqno.clone(), visible)
             .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
-            .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_FILES_MAX))))
+            .use_descriptor_table(Some(files.clone()))
             .filter_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
             .index_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
             .open()
@@ -103,15 +134,20 @@ impl Tree {
         let tree = Tree {
             tables,
             path: path.to_owned(),
-            view: RwLock::default(),
+            view: RwLock::new(Arc::new(View::new(Memtable::new(memtable_bytes)))),
             listing: Mutex::default(),
             held: Mutex::default(),
             writing: RwLock::default(),
             published: AtomicU64::new(highest),
+            gaps: Arc::default(),
+            known: KnownRows::default(),
+            files: FileAccessor::DescriptorTable(files),
             memtable_bytes,
             active: Mutex::default(),
+            #[cfg(test)]
+            hooks: tests::Hooks::default(),
         };
-        tree.list_tables(None);
+        tree.list_tables(None)?;
         let applied = match tree.get(&CounterKey::Applied.encode().0)? {
             None => Lsn::ZERO,
             Some(value) => Lsn(CounterKey::next(Some(&value))
@@ -120,57 +156,57 @@ impl Tree {
         Ok((tree, applied))
     }
 
-    /// The present view, and the newest published group. In this order: the snapshot is then never older than the view's
-    /// tables.
-    fn snapshot(&self) -> (Arc<View>, Seqno) {
-        let view = self.view.read().clone();
-        (view, self.published.load(Ordering::Acquire))
+    /// The newest published group. The view is taken first: the snapshot is then never older than the view's tables.
+    pub fn snapshot(&self) -> Snapshot {
+        let epoch = self.gaps.epoch();
+        let view = self.view();
+        Snapshot { view, seqno: self.published.load(Ordering::Acquire), epoch }
     }
 
     fn view(&self) -> Arc<View> {
         self.view.read().clone()
     }
 
-    /// The published value of a key.
+    /// The published value of a key, from the disk if need be.
     pub fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StoreError> {
-        let (view, snapshot) = self.snapshot();
-        view.get(key, snapshot).map_err(|error| explain(&self.path, &error))
+        self.get_at(&self.snapshot(), key, &mut Effort::unbounded()).map_err(|stop| self.failed(stop))
     }
 
-    /// The values of keys, all of one point in time.
-    pub fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        let (view, snapshot) = self.snapshot();
-        let get = |key: &Key| view.get(&key.0, snapshot).map_err(|error| explain(&self.path, &error));
-        keys.iter().map(get).collect()
+    /// The value of a key at a point in time.
+    pub fn get_at(&self, snapshot: &Snapshot, key: &Bytes, effort: &mut Effort) -> Result<Option<Bytes>, Stop> {
+        let known = KnownRows::holds(key);
+        if known && let Some(found) = self.known.get(key, snapshot.seqno) {
+            return Ok(found);
+        }
+        let found = snapshot.view.get(key, snapshot.seqno, effort);
+        if known && let Ok(value) = &found {
+            self.known.learn(key, value, snapshot.seqno);
+        }
+        #[cfg(test)]
+        self.hooks.took(effort);
+        found
     }
 
-    /// A page of rows, all of one point in time.
+    /// The published value of a key, given its value at an earlier point in time: without a look at the tables. `None`:
+    /// what came in between is on the disk already.
+    pub fn get_since(&self, before: &Snapshot, key: &Bytes, value: &Option<Bytes>) -> Option<Option<Bytes>> {
+        let now = self.snapshot();
+        Some(now.view.since(&before.view, key, now.seqno)?.unwrap_or_else(|| value.clone()))
+    }
+
+    /// A page of rows, all of one point in time, from the disk if need be.
     pub fn page(&self, range: &KeyRange, limit: PageLimit) -> Result<Page, StoreError> {
-        if range.is_empty() {
-            return Ok(Page::default());
-        }
-        let (view, snapshot) = self.snapshot();
-        let rows = view.range(&range.start, &range.end, snapshot);
-        if range.reverse { self.take(rows.rev(), limit) } else { self.take(rows, limit) }
+        let mut paging = Paging::new(self, range.clone(), limit);
+        while !paging.run(self, &mut Effort::unbounded())? {}
+        Ok(paging.into_page())
     }
 
-    fn take(
-        &self,
-        rows: impl Iterator<Item = lsm_tree::Result<InternalValue>>,
-        limit: PageLimit,
-    ) -> Result<Page, StoreError> {
-        let mut page = Page::default();
-        let mut cost = 0usize;
-        for row in rows {
-            if page.rows.len() >= limit.rows_max || cost >= limit.cost_max {
-                page.limited = true;
-                break;
-            }
-            let InternalValue { key, value } = row.map_err(|error| explain(&self.path, &error))?;
-            cost = cost.saturating_add((limit.cost)(&key.user_key, &value));
-            page.rows.push((Key(Bytes::from(key.user_key)), Bytes::from(value)));
+    /// What a read's stop means, if it is for good.
+    pub fn failed(&self, stop: Stop) -> StoreError {
+        match stop {
+            Stop::Failed(error) => explain(&self.path, &error),
+            Stop::Aside => StoreError::Io("a read that may wait did not go on".to_owned()),
         }
-        Ok(page)
     }
 
     /// Puts a group in and makes it visible at once.
@@ -178,13 +214,21 @@ impl Tree {
         let seqno = self.published.load(Ordering::Acquire) + 1;
         let memtable = self.view().active.clone();
         let mut active = self.active.lock();
+        let mut puts = Vec::new();
         for (key, value) in changes {
+            let hash = xxh3_64(&key);
             active.entries += 1;
-            active.keys.insert(xxh3_64(&key));
-            memtable.insert(key, value, seqno);
+            active.keys.insert(hash);
+            if value.is_some() {
+                puts.push(key.clone());
+            }
+            if KnownRows::holds(&key) {
+                self.known.forget(&key, seqno);
+            }
+            memtable.insert(&key, hash, value, seqno);
         }
         drop(active);
-        self.published.store(seqno, Ordering::Release);
+        self.gaps.publish(&self.published, seqno, puts);
     }
 
     /// Seals the memtable, which reaches up to `applied`, if it is full or overwritten (or `now`). True if it was sealed.
@@ -198,10 +242,11 @@ impl Tree {
             return false;
         }
         let seqno = self.published.load(Ordering::Acquire) + 1;
-        view.active.insert(CounterKey::Applied.encode().0, Some(CounterKey::value(applied.0)), seqno);
-        self.published.store(seqno, Ordering::Release);
+        let key = CounterKey::Applied.encode().0;
+        view.active.insert(&key, xxh3_64(&key), Some(CounterKey::value(applied.0)), seqno);
+        self.gaps.publish(&self.published, seqno, vec![key]);
         self.change_view(|view| {
-            let rows = std::mem::take(&mut view.active);
+            let rows = std::mem::replace(&mut view.active, Arc::new(Memtable::new(self.memtable_bytes)));
             view.sealed.insert(0, Sealed { rows, reaches: applied });
         });
         *active = Active::default();
@@ -212,29 +257,57 @@ impl Tree {
         let mut present = self.view.write();
         let mut next = View::clone(&present);
         change(&mut next);
-        let old = std::mem::replace(&mut *present, Arc::new(next));
+        let next = Arc::new(next);
+        {
+            // Before anyone can take it: whoever removes files must know of every view that a reader may have.
+            let mut held = self.held.lock();
+            held.retain(|view| view.strong_count() > 0);
+            held.push(Arc::downgrade(&next));
+        }
+        let old = std::mem::replace(&mut *present, next);
         drop(present);
-        let mut held = self.held.lock();
-        held.retain(|view| view.strong_count() > 0);
-        held.push(Arc::downgrade(&old));
-        drop(held);
+        #[cfg(test)]
+        self.hooks.view_replaced();
         // Perhaps the last holder of tables that are compacted away: their files go with it, outside of the lock.
         drop(old);
     }
 
     /// Brings the view's tables up to date; `flushed` is in them now.
-    fn list_tables(&self, flushed: Option<&Sealed>) {
+    fn list_tables(&self, flushed: Option<&Sealed>) -> Result<(), StoreError> {
         let _listing = self.listing.lock();
         let version = self.tables.current_version();
         let young_runs = version.l0().run_count();
+        let view = self.view();
+        let mut known: HashMap<_, _> = view.runs.iter().flatten().map(|table| (table.id(), table.clone())).collect();
+        drop(view);
+        let mut reader = |table: &lsm_tree::Table| match known.remove(&table.id()) {
+            Some(reader) => Ok(reader),
+            None => self.open_table(table).map(Arc::new).map_err(|error| explain(&self.path, &error)),
+        };
         let runs = version.iter_levels().flat_map(|level| level.iter());
-        let runs = Arc::new(runs.map(|run| run.to_vec()).collect::<Vec<_>>());
+        let runs = runs.map(|run| run.iter().map(&mut reader).collect()).collect::<Result<Vec<Run>, StoreError>>()?;
+        // The readers of tables that are no more go with the last view that has them.
+        drop(known);
+        let runs = Arc::new(runs);
+        #[cfg(test)]
+        self.hooks.tables_listed();
         self.change_view(|view| {
             (view.runs, view.young_runs) = (runs, young_runs);
             if let Some(flushed) = flushed {
                 view.sealed.retain(|sealed| !Arc::ptr_eq(&sealed.rows, &flushed.rows));
             }
         });
+        Ok(())
+    }
+
+    fn open_table(&self, table: &lsm_tree::Table) -> lsm_tree::Result<TableReader> {
+        TableReader::open(
+            table,
+            self.tables.id(),
+            &self.files,
+            #[cfg(test)]
+            &self.hooks.disk,
+        )
     }
 
     /// Sealed memtables that are not on the disk yet.
@@ -253,12 +326,13 @@ impl Tree {
         let _one_at_a_time = self.tables.get_flush_lock();
         while let Some(oldest) = self.view().sealed.last().cloned() {
             self.written(|| {
-                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest().map(Ok))? else {
+                let guard = crossbeam_epoch::pin();
+                let Some((tables, _)) = self.tables.flush_to_tables(oldest.rows.newest(&guard).map(Ok))? else {
                     return Ok(());
                 };
                 self.tables.register_tables(&tables, None, None, &[], Seqno::MAX)
             })?;
-            self.list_tables(Some(&oldest));
+            self.list_tables(Some(&oldest))?;
             covered(oldest.reaches);
         }
         Ok(())
@@ -280,7 +354,10 @@ impl Tree {
     fn remove_orphans(&self) {
         // The other writer's unfinished tables are nobody's, too: it removes them if it fails.
         let Some(_nobody_writes) = self.writing.try_write() else { return };
-        let views: Vec<Arc<View>> = self.held.lock().iter().filter_map(Weak::upgrade).chain([self.view()]).collect();
+        // Tables that are being listed are perhaps in no version any more, and not yet in a view. The next try that finds
+        // the disk full removes what stays now.
+        let Some(_nobody_lists) = self.listing.try_lock() else { return };
+        let views: Vec<Arc<View>> = self.held.lock().iter().filter_map(Weak::upgrade).collect();
         let mut known: HashSet<u64> =
             views.iter().flat_map(|view| view.runs.iter().flatten()).map(|table| table.id()).collect();
         known.extend(self.tables.current_version().iter_tables().map(|table| table.id()));
@@ -302,7 +379,7 @@ impl Tree {
         loop {
             let before = self.tables.current_version().id();
             self.written(|| self.tables.compact(strategy.clone(), Seqno::MAX))?;
-            self.list_tables(None);
+            self.list_tables(None)?;
             step();
             if stop() || self.tables.current_version().id() == before {
                 return Ok(());
@@ -319,7 +396,9 @@ impl Tree {
         // The library keeps the version before, and with it the files, for snapshots that it does not know are gone.
         let kept = self.tables.get_version_history_lock().maintenance(&self.path, Seqno::MAX);
         kept.map_err(|error| explain(&self.path, &error))?;
-        self.list_tables(None);
+        self.list_tables(None)?;
+        // Older rows of the range may have come to light.
+        self.gaps.forget(start, end);
         Ok(())
     }
 }

@@ -4,18 +4,18 @@
 //! Invariant: for a key, a source earlier in the order (active memtable, sealed ones from the newest, runs as the tree
 //! lists them) holds newer versions than a later one.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lsm_tree::merge::{BoxedIterator, Merger};
-use lsm_tree::mvcc_stream::MvccStream;
-use lsm_tree::{InternalValue, Slice, Table};
+use crossbeam_epoch::Guard;
 use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Seqno;
-use super::memtable::Memtable;
+use super::effort::{Effort, FILTER_STEPS, LOOK_STEPS, Stop};
+use super::memtable::{Memtable, MemtableCursor};
+use super::merge::{Bounds, Merge, Source};
+use super::table::{RunCursor, TableReader};
 
 /// A memtable that is no longer written, and the LSN that it reaches.
 #[derive(Clone)]
@@ -25,9 +25,9 @@ pub(super) struct Sealed {
 }
 
 /// Tables without overlap, in key order.
-type Run = Vec<Table>;
+pub(super) type Run = Vec<Arc<TableReader>>;
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct View {
     pub active: Arc<Memtable>,
     /// Newest first.
@@ -39,67 +39,69 @@ pub(super) struct View {
 }
 
 impl View {
+    /// One that holds nothing.
+    pub fn new(active: Memtable) -> View {
+        View { active: Arc::new(active), sealed: Vec::new(), runs: Arc::default(), young_runs: 0 }
+    }
+
+    /// The memtables, newest first.
+    fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        std::iter::once(&self.active).chain(self.sealed.iter().map(|sealed| &sealed.rows))
+    }
+
     /// The value of a key in the newest version up to `snapshot`, which is not older than the view's tables.
-    pub fn get(&self, key: &Bytes, snapshot: Seqno) -> lsm_tree::Result<Option<Bytes>> {
-        let memtables = std::iter::once(&self.active).chain(self.sealed.iter().map(|sealed| &sealed.rows));
-        for memtable in memtables {
-            if let Some(found) = memtable.get(key, snapshot) {
+    pub fn get(&self, key: &Bytes, snapshot: Seqno, effort: &mut Effort) -> Result<Option<Bytes>, Stop> {
+        // The filters of all sources are asked with one hash.
+        let hash = xxh3_64(key);
+        for memtable in self.memtables() {
+            effort.take(FILTER_STEPS + LOOK_STEPS)?;
+            if let Some(found) = memtable.get(key, hash, snapshot) {
                 return Ok(found);
             }
         }
-        // The filters of all tables are asked with one hash.
-        let hash = xxh3_64(key);
         for run in self.runs.iter() {
             let Some(table) = table_of(run, key) else { continue };
-            if let Some(found) = table.get(key, Seqno::MAX, hash)? {
-                return Ok((!found.is_tombstone()).then(|| Bytes::from(found.value)));
+            if let Some(found) = table.get(key, hash, effort)? {
+                return Ok(found);
             }
         }
         Ok(None)
     }
 
-    /// The rows of the bounds, each in its newest version up to `snapshot`, which is not older than the view's tables.
-    pub fn range<'a>(
-        &'a self,
-        start: &'a Bound<Bytes>,
-        end: &'a Bound<Bytes>,
-        snapshot: Seqno,
-    ) -> impl DoubleEndedIterator<Item = lsm_tree::Result<InternalValue>> + 'a {
-        let mut sources: Vec<BoxedIterator<'a>> = Vec::with_capacity(1 + self.sealed.len() + self.runs.len());
-        sources.push(Box::new(self.active.range(start, end, snapshot).map(Ok)));
-        for sealed in &self.sealed {
-            sources.push(Box::new(sealed.rows.range(start, end, snapshot).map(Ok)));
-        }
-        let bounds = || (start.clone().map(Slice::from), end.clone().map(Slice::from));
-        for run in self.runs.iter() {
-            let tables = overlapping(run, start, end);
-            if let [table] = tables {
-                sources.push(Box::new(table.range(bounds())));
-            } else if !tables.is_empty() {
-                sources.push(Box::new(tables.iter().flat_map(move |table| table.range(bounds()))));
+    /// What was written to a key since `before`, an earlier view, was taken: `Some(None)` if nothing was. `None`: the view
+    /// cannot say, because a memtable that was written since then is on the disk already.
+    pub fn since(&self, before: &View, key: &Bytes, snapshot: Seqno) -> Option<Option<Option<Bytes>>> {
+        let hash = xxh3_64(key);
+        let mut found = None;
+        for memtable in self.memtables() {
+            found = found.or_else(|| memtable.get(key, hash, snapshot));
+            if Arc::ptr_eq(memtable, &before.active) {
+                return Some(found);
             }
         }
-        MvccStream::new(Merger::new(sources)).filter(|row| row.as_ref().map_or(true, |row| !row.is_tombstone()))
+        None
+    }
+
+    /// The rows of the bounds, each in its newest version up to `snapshot`, which is not older than the view's tables.
+    pub fn merge<'a: 'g, 'g>(
+        &'a self,
+        bounds: &'a Bounds,
+        (snapshot, reverse): (Seqno, bool),
+        guard: &'g Guard,
+        effort: &mut Effort,
+    ) -> Result<Merge<'a, 'g>, Stop> {
+        let mut sources = Vec::with_capacity(1 + self.sealed.len() + self.runs.len());
+        for memtable in self.memtables() {
+            sources.push(Source::Memtable(MemtableCursor::new(memtable, bounds, (snapshot, reverse), guard, effort)?));
+        }
+        for run in self.runs.iter() {
+            sources.push(Source::Run(RunCursor::new(run, bounds, reverse, effort)?));
+        }
+        Ok(Merge::new(sources, reverse))
     }
 }
 
-fn table_of<'a>(run: &'a [Table], key: &[u8]) -> Option<&'a Table> {
-    let at = run.partition_point(|table| table.metadata.key_range.max().as_ref() < key);
-    run.get(at).filter(|table| table.metadata.key_range.min().as_ref() <= key)
-}
-
-fn overlapping<'a>(run: &'a [Table], start: &Bound<Bytes>, end: &Bound<Bytes>) -> &'a [Table] {
-    let first = match start {
-        Bound::Included(key) | Bound::Excluded(key) => {
-            run.partition_point(|table| table.metadata.key_range.max().as_ref() < key.as_ref())
-        }
-        Bound::Unbounded => 0,
-    };
-    let behind = match end {
-        Bound::Included(key) | Bound::Excluded(key) => {
-            run.partition_point(|table| table.metadata.key_range.min().as_ref() <= key.as_ref())
-        }
-        Bound::Unbounded => run.len(),
-    };
-    run.get(first..behind).unwrap_or_default()
+fn table_of<'a>(run: &'a Run, key: &[u8]) -> Option<&'a TableReader> {
+    let at = run.partition_point(|table| table.last_key() < key);
+    run.get(at).filter(|table| table.first_key() <= key).map(|table| &**table)
 }

@@ -9,7 +9,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("nothing is answered or visible before its sync", |s| held(s).boxed()),
     ("what was not synced is gone after a crash, and its commit is not answered", |s| lost(s).boxed()),
     ("a rejected commit sees pending values, and waits until they are durable", |s| rejected(s).boxed()),
-    ("a commit without writes has no number", |s| empty(s).boxed()),
+    ("a commit without writes says that it wrote nothing", |s| empty(s).boxed()),
     ("numbers rise and are never used twice, not even after trimming and a crash", |s| numbers(s).boxed()),
     ("writers of one key form one chain", |s| chain(s).boxed()),
     ("pages keep order, bounds and limits", |s| pages(s).boxed()),
@@ -17,7 +17,8 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("an invalid commit changes nothing", |s| invalid(s).boxed()),
     ("a reclaimed range empties, and its neighbours stay", |s| reclaimed(s).boxed()),
     ("a shut-down engine refuses, and has everything when it is opened again", |s| shut_down(s).boxed()),
-    ("a dropped future does not take its commit back", |s| dropped(s).boxed()),
+    ("a row that is set to the value of another has it", |s| same(s).boxed()),
+    ("of two who compare and set, one succeeds", |s| compare(s).boxed()),
 ];
 
 async fn whole(subject: &mut dyn Subject) {
@@ -30,14 +31,15 @@ async fn whole(subject: &mut dyn Subject) {
         old: Some(Bytes::from_static(b"old")),
         new: NewImage::OfWrite(1),
     };
-    let lsn = write(&*engine, vec![put("a", "1"), put("b", "2"), record]).await.unwrap();
+    let record = append_one(&*engine, vec![put("a", "1"), put("b", "2"), record]).await;
+    assert_eq!(record.shard, shard);
     for round in ["before", "after"] {
         let engine = subject.engine();
         assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]), "{round}");
         assert_eq!(get(&*engine, "b").await.as_deref(), Some(&b"2"[..]), "{round}");
         let records = read_all(&*engine, shard).await;
         assert_eq!(records.len(), 1, "{round}");
-        assert_eq!(records[0].lsn, lsn);
+        assert_eq!(records[0].number, record.number);
         assert_eq!(records[0].old.as_deref(), Some(&b"old"[..]));
         assert_eq!(records[0].new.as_deref(), Some(&b"2"[..]));
         drop(engine);
@@ -69,7 +71,7 @@ async fn held(subject: &mut dyn Subject) {
 }
 
 async fn lost(subject: &mut dyn Subject) {
-    let before = write(&*subject.engine(), vec![put("a", "1")]).await.unwrap();
+    write(&*subject.engine(), vec![put("a", "1")]).await.unwrap();
     subject.hold_syncs(true);
     let mut task = write_later(subject, vec![put("a", "2")]);
     assert!(is_waiting(&mut task).await, "answered before its sync");
@@ -77,7 +79,7 @@ async fn lost(subject: &mut dyn Subject) {
     assert!(task.await.unwrap().is_err());
     let engine = subject.engine();
     assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
-    assert!(write(&*engine, vec![put("a", "3")]).await.unwrap() > before);
+    assert!(write(&*engine, vec![put("a", "3")]).await.unwrap().wrote);
 }
 
 async fn rejected(subject: &mut dyn Subject) {
@@ -97,34 +99,37 @@ async fn rejected(subject: &mut dyn Subject) {
     subject.hold_syncs(false);
     let answer = reader.await.unwrap().unwrap();
     assert_eq!(answer.answer.as_deref(), Some(&b"1"[..]));
-    assert_eq!(answer.lsn, None);
+    assert_eq!(answer.receipt, CommitReceipt::default());
     writer.await.unwrap().unwrap();
 }
 
 async fn empty(subject: &mut dyn Subject) {
     let engine = subject.engine();
     let committed = commit(&*engine, &[], &[key("a")], |_| Decision::Apply(Vec::new(), 5)).await.unwrap();
-    assert_eq!((committed.answer, committed.lsn), (5, None));
+    assert_eq!((committed.answer, committed.receipt), (5, CommitReceipt::default()));
 }
 
 async fn numbers(subject: &mut dyn Subject) {
     let engine = subject.engine();
     let shard = open_stream(&*engine, 1).await;
-    let many = write(&*engine, vec![append(1, 0, "a"), append(1, 1, "b"), append(1, 2, "c")]).await.unwrap();
+    let writes = vec![append(1, 0, "a"), put("x", "1"), append(1, 1, "b"), append(1, 2, "c")];
+    let receipt = write(&*engine, writes).await.unwrap();
     let records = read_all(&*engine, shard).await;
-    let lsns: Vec<Lsn> = records.iter().map(|record| record.lsn).collect();
-    assert_eq!(lsns, [many, many.next(), many.next().next()]);
-    let last = write(&*engine, vec![put("x", "1")]).await.unwrap();
-    assert!(last > many.next().next());
-    engine.trim(shard, last).await.unwrap();
+    let ids = records.iter().map(|record| RecordId { shard, number: record.number }).collect::<Vec<_>>();
+    assert_eq!(receipt.records[..], ids, "an entry for each record, in the order of the appends");
+    assert!(records.is_sorted_by(|a, b| a.number < b.number));
+    let none = write(&*engine, vec![put("x", "2")]).await.unwrap();
+    assert_eq!((none.wrote, none.records.len()), (true, 0));
+    let last = records[2].number;
+    engine.trim(shard, last.next()).await.unwrap();
     drop(engine);
     for _ in 0..2 {
         subject.crash();
-        let lsn = write(&*subject.engine(), vec![append(1, 0, "d")]).await.unwrap();
-        assert!(lsn > last, "number {lsn} was given out again");
+        let record = append_one(&*subject.engine(), vec![append(1, 0, "d")]).await;
+        assert!(record.number > last, "number {} was given out again", record.number);
     }
-    let lsns: Vec<Lsn> = read_all(&*subject.engine(), shard).await.iter().map(|record| record.lsn).collect();
-    assert!(lsns.len() == 2 && lsns[0] < lsns[1]);
+    let numbers: Vec<RecordNo> = read_all(&*subject.engine(), shard).await.iter().map(|r| r.number).collect();
+    assert!(numbers.len() == 2 && numbers[0] < numbers[1]);
 }
 
 async fn chain(subject: &mut dyn Subject) {
@@ -157,9 +162,9 @@ async fn chain(subject: &mut dyn Subject) {
     let mut before: Option<LogRecord> = None;
     for record in records {
         if let Some(before) = &before {
-            assert!(record.lsn > before.lsn && record.time_ms >= before.time_ms);
+            assert!(record.number > before.number && record.time_ms >= before.time_ms);
         }
-        assert_eq!(record.old, before.and_then(|before| before.new), "the chain breaks at {}", record.lsn);
+        assert_eq!(record.old, before.and_then(|before| before.new), "the chain breaks at {}", record.number);
         before = Some(record);
     }
     assert_eq!(before.and_then(|record| record.new), last);
@@ -210,7 +215,7 @@ async fn one_point(subject: &mut dyn Subject) {
 
 async fn invalid(subject: &mut dyn Subject) {
     let engine = subject.engine();
-    let first = write(&*engine, vec![put("a", "1")]).await.unwrap();
+    write(&*engine, vec![put("a", "1")]).await.unwrap();
     let no_put = Write::Append {
         stream: StreamId(9),
         bucket: Bucket(0),
@@ -218,12 +223,13 @@ async fn invalid(subject: &mut dyn Subject) {
         old: None,
         new: NewImage::OfWrite(0),
     };
-    for bad in [append(9, 0, "m"), no_put] {
+    let same_as_none = Write::PutSame { key: key("b"), of: 0 };
+    for bad in [append(9, 0, "m"), no_put, same_as_none] {
         let refused = write(&*engine, vec![bad, put("a", "2")]).await;
         assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
     }
     assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
-    assert!(write(&*engine, vec![put("a", "3")]).await.unwrap() > first);
+    assert!(write(&*engine, vec![put("a", "3")]).await.unwrap().wrote);
 }
 
 async fn reclaimed(subject: &mut dyn Subject) {
@@ -257,14 +263,48 @@ async fn shut_down(subject: &mut dyn Subject) {
     write(&*engine, vec![put("a", "2")]).await.unwrap();
 }
 
-async fn dropped(subject: &mut dyn Subject) {
-    subject.hold_syncs(true);
-    let mut task = write_later(subject, vec![put("a", "1")]);
-    assert!(is_waiting(&mut task).await, "answered before its sync");
-    task.abort();
-    assert!(task.await.is_err());
-    subject.hold_syncs(false);
+async fn same(subject: &mut dyn Subject) {
     let engine = subject.engine();
-    write(&*engine, vec![put("b", "1")]).await.unwrap();
-    assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"1"[..]));
+    let shard = open_stream(&*engine, 1).await;
+    let same = |name: &str| Write::PutSame { key: key(name), of: 1 };
+    let record = Write::Append {
+        stream: StreamId(1),
+        bucket: Bucket(0),
+        meta: Bytes::new(),
+        old: None,
+        new: NewImage::OfWrite(1),
+    };
+    let shared = Bytes::from(vec![7; 20_000]);
+    let writes = vec![put("a", "0"), put("b", shared.clone()), same("c"), record, same("d")];
+    write(&*engine, writes).await.unwrap();
+    for round in ["before", "after"] {
+        let engine = subject.engine();
+        for name in ["b", "c", "d"] {
+            assert_eq!(get(&*engine, name).await.as_ref(), Some(&shared), "{name} {round}");
+        }
+        assert_eq!(get(&*engine, "a").await.as_deref(), Some(&b"0"[..]));
+        assert_eq!(read_all(&*engine, shard).await[0].new.as_ref(), Some(&shared), "{round}");
+        drop(engine);
+        subject.crash();
+    }
+}
+
+async fn compare(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let (one, two) = (Bytes::from_static(b"1"), Bytes::from_static(b"2"));
+    let set = |expected: Option<&Bytes>, new: Option<&Bytes>| {
+        let (engine, expected, new) = (engine.clone(), expected.cloned(), new.cloned());
+        tokio::spawn(async move { compare_and_set(&*engine, &key("a"), expected.as_ref(), new).await.unwrap() })
+    };
+    let (first, second) = (set(None, Some(&one)), set(None, Some(&two)));
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    let (there, done) = match first {
+        Swap::Done => (one, second == Swap::Differs(Some(Bytes::from_static(b"1")))),
+        Swap::Differs(found) => (two, second == Swap::Done && found.as_deref() == Some(b"2")),
+    };
+    assert!(done);
+    assert_eq!(get(&*engine, "a").await, Some(there.clone()));
+    assert_eq!(set(Some(&there), None).await.unwrap(), Swap::Done);
+    assert_eq!(set(Some(&there), None).await.unwrap(), Swap::Differs(None));
+    assert_eq!(get(&*engine, "a").await, None);
 }

@@ -6,8 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "a check fails by a panic")]
 
 mod commits;
+mod ids;
 #[cfg(test)]
 mod model;
+mod races;
+mod shards;
 mod streams;
 
 use std::panic::AssertUnwindSafe;
@@ -17,9 +20,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::Bucket;
 
+use crate::commit::*;
 use crate::engine::*;
+use crate::error::StoreError;
 use crate::keyspace::SettingKey;
 
 /// An engine under test, with its power switch and its clock.
@@ -39,7 +44,8 @@ pub type Check = for<'a> fn(&'a mut dyn Subject) -> BoxFuture<'a, ()>;
 
 /// Every check, by name.
 pub fn checks() -> Vec<(&'static str, Check)> {
-    commits::CHECKS.iter().chain(streams::CHECKS).copied().collect()
+    let all = [commits::CHECKS, ids::CHECKS, streams::CHECKS, shards::CHECKS, races::CHECKS];
+    all.into_iter().flatten().copied().collect()
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -98,19 +104,38 @@ fn append(stream: u64, bucket: u16, meta: impl Into<Bytes>) -> Write {
 }
 
 /// Makes a commit of these writes, with the keys that they set declared.
-async fn write(engine: &dyn Engine, writes: Vec<Write>) -> Result<Lsn, StoreError> {
+async fn write(engine: &dyn Engine, writes: Vec<Write>) -> Result<CommitReceipt, StoreError> {
+    write_named(engine, None, writes).await
+}
+
+/// [`write`], with a commit id.
+async fn write_named(
+    engine: &dyn Engine,
+    id: Option<CommitId>,
+    writes: Vec<Write>,
+) -> Result<CommitReceipt, StoreError> {
     let keys: Vec<Key> = writes
         .iter()
         .filter_map(|write| match write {
-            Write::Put { key, .. } | Write::Delete { key } => Some(key.clone()),
+            Write::Put { key, .. } | Write::PutSame { key, .. } | Write::Delete { key } => Some(key.clone()),
             _ => None,
         })
         .collect();
-    let committed = commit(engine, &[], &keys, |_| Decision::Apply(writes.clone(), ())).await?;
-    Ok(committed.lsn.expect("a commit with writes has a number"))
+    let declared = Declared { id, exclusive: &keys, ..Declared::default() };
+    Ok(commit_declared(engine, declared, |_| Decision::Apply(writes.clone(), ())).await?.receipt)
 }
 
-fn write_later(subject: &dyn Subject, writes: Vec<Write>) -> tokio::task::JoinHandle<Result<Lsn, StoreError>> {
+/// Makes a commit of these writes, one of which appends, and gives the record.
+async fn append_one(engine: &dyn Engine, writes: Vec<Write>) -> RecordId {
+    let receipt = write(engine, writes).await.unwrap();
+    assert_eq!(receipt.records.len(), 1);
+    receipt.records[0]
+}
+
+fn write_later(
+    subject: &dyn Subject,
+    writes: Vec<Write>,
+) -> tokio::task::JoinHandle<Result<CommitReceipt, StoreError>> {
     let engine = subject.engine();
     tokio::spawn(async move { write(&*engine, writes).await })
 }

@@ -5,11 +5,15 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! What it does not do: it knows nothing of values, and it does not encode key attributes (`tailrace_core` does).
+//! Values that engines write (shards, counters, ranges to reclaim), and marks, have their codec beside their key; other
+//! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
+mod commit;
 mod counter;
+mod deleted_table;
 mod function;
+mod idempotency;
 mod item;
 mod mapping;
 mod parked;
@@ -27,9 +31,12 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 pub use checkpoint::CheckpointKey;
+pub use commit::CommitKey;
 pub use counter::CounterKey;
+pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
-pub use item::{ItemKey, SortBounds};
+pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+pub use item::{ItemKey, ItemSet, SortBounds};
 pub use mapping::MappingKey;
 pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
@@ -38,7 +45,7 @@ pub use shard::ShardKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
 
-pub use tailrace_core::{MappingId, TableId};
+pub use tailrace_core::{IndexId, MappingId, TableId};
 
 use crate::engine::{Key, KeyRange};
 
@@ -68,13 +75,19 @@ pub enum KeyKind {
     Parked = 0x0a,
     /// [`ReclaimKey`]: a range whose rows are being removed. Written by the engines only.
     Reclaim = 0x0b,
+    /// [`DeletedTableKey`]: a deleted table whose items are still to be handed to `Engine::reclaim`.
+    DeletedTable = 0x0c,
+    /// [`IdempotencyKey`]: what was done once and must not be done again, by scope and token.
+    Idempotency = 0x0d,
+    /// [`CommitKey`]: a commit that had an id. Written by the engines only.
+    Commit = 0x0e,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 12] = [
+    pub const ALL: [KeyKind; 15] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -86,6 +99,9 @@ impl KeyKind {
         KeyKind::Checkpoint,
         KeyKind::Parked,
         KeyKind::Reclaim,
+        KeyKind::DeletedTable,
+        KeyKind::Idempotency,
+        KeyKind::Commit,
         KeyKind::Item,
     ];
 
@@ -191,6 +207,28 @@ fn read_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
 fn read_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<2>()?;
     Some((u16::from_be_bytes(*number), rest))
+}
+
+/// Appends `n` in little-endian groups of seven bits.
+fn push_varint(bytes: &mut Vec<u8>, mut n: u32) {
+    while n >= 0x80 {
+        bytes.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    bytes.push(n as u8);
+}
+
+/// Reads what [`push_varint`] wrote, and nothing else: a number has one form.
+fn read_varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut n = 0u64;
+    for (at, byte) in bytes.iter().enumerate().take(5) {
+        n |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            let shortest = at == 0 || *byte != 0;
+            return Some((u32::try_from(n).ok().filter(|_| shortest)?, &bytes[at + 1..]));
+        }
+    }
+    None
 }
 
 fn whole_u64(bytes: &[u8]) -> Option<u64> {

@@ -1,6 +1,6 @@
-//! Parked records by mapping, shard and number: kind ‖ uuid of the mapping ‖ shard number ‖ LSN.
+//! Parked records by mapping, shard and number: kind ‖ uuid of the mapping ‖ shard number ‖ number in the shard.
 
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 
 use super::mapping::read_mapping;
 use super::{KeyKind, MappingId, prefix_range, read_u64, whole_u64};
@@ -14,14 +14,14 @@ pub struct ParkedKey {
     /// The shard that it comes from.
     pub shard: ShardNo,
     /// Its number.
-    pub lsn: Lsn,
+    pub number: RecordNo,
 }
 
 impl ParkedKey {
     /// The key.
     pub fn encode(self) -> Key {
         let mut bytes = parked_in(self.mapping, self.shard);
-        bytes.extend_from_slice(&self.lsn.0.to_be_bytes());
+        bytes.extend_from_slice(&self.number.0.to_be_bytes());
         Key::from_vec(bytes)
     }
 
@@ -29,7 +29,7 @@ impl ParkedKey {
     pub fn decode(key: &Key) -> Option<ParkedKey> {
         let (mapping, rest) = read_mapping(KeyKind::Parked.strip(&key.0)?)?;
         let (shard, rest) = read_u64(rest)?;
-        Some(ParkedKey { mapping, shard: ShardNo(shard), lsn: Lsn(whole_u64(rest)?) })
+        Some(ParkedKey { mapping, shard: ShardNo(shard), number: RecordNo(whole_u64(rest)?) })
     }
 
     /// The parked records of a mapping, by shard and number.

@@ -2,10 +2,15 @@
 //! was handed to `Engine::reclaim` stays written down until its last row is gone, so that a crash resumes the work.
 //! Written by the engines only.
 
+use std::ops::Bound;
+
 use bytes::Bytes;
 
 use super::KeyKind;
 use crate::engine::{Key, KeyRange};
+
+/// Exclusive upper end of every key of the keyspace.
+const END: [u8; 1] = [0xff];
 
 /// The key of a range that is being removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,27 @@ pub struct ReclaimKey {
 }
 
 impl ReclaimKey {
+    /// The row that says that `range` is being removed.
+    pub fn row(range: &KeyRange) -> (Key, Bytes) {
+        let after = |key: &Bytes| Bytes::from([key.as_ref(), &[0]].concat());
+        let start = match &range.start {
+            Bound::Included(start) => start.clone(),
+            Bound::Excluded(start) => after(start),
+            Bound::Unbounded => Bytes::new(),
+        };
+        let end = match &range.end {
+            Bound::Included(end) => after(end),
+            Bound::Excluded(end) => end.clone(),
+            Bound::Unbounded => Bytes::copy_from_slice(&END),
+        };
+        (ReclaimKey { start }.encode(), end)
+    }
+
+    /// The range that a row says is being removed.
+    pub fn of_row(self, value: Bytes) -> KeyRange {
+        KeyRange { start: Bound::Included(self.start), end: Bound::Excluded(value), reverse: false }
+    }
+
     /// The key.
     pub fn encode(&self) -> Key {
         let mut bytes = KeyKind::Reclaim.start(self.start.len());

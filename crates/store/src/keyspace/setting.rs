@@ -1,5 +1,5 @@
-//! Settings of the data directory as a whole, by name: kind ‖ name. Its uuid, secrets that it made for itself, and
-//! marks of what was done once (for example that an example's writes were played).
+//! Settings of the data directory as a whole, by name: kind ‖ name. Its uuid, secrets that it made for itself. There are few:
+//! what grows with use has a kind of its own.
 
 use super::{KeyKind, text};
 use crate::engine::{Key, KeyRange};

@@ -4,10 +4,11 @@ use std::ops::Bound;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::{Bucket, ErrorCode, RecordNo};
 
 use super::*;
-use crate::engine::{BucketRange, ShardNo, StreamId};
+use crate::commit::CommitId;
+use crate::engine::{BucketRange, ShardInfo, ShardNo, StreamId};
 
 fn name() -> impl Strategy<Value = String> {
     vec(prop::sample::select(b"aZ9_.-".to_vec()), 0..6).prop_map(|bytes| String::from_utf8(bytes).unwrap())
@@ -17,11 +18,16 @@ fn bytes() -> impl Strategy<Value = Bytes> {
     vec(prop::sample::select(vec![0u8, 1, 2, 0xfe, 0xff]), 0..5).prop_map(Bytes::from)
 }
 
+fn set() -> impl Strategy<Value = ItemSet> {
+    let table = prop::sample::select(vec![0u64, 1, 255, 256, u64::MAX]).prop_map(TableId);
+    let index = prop::sample::select(vec![0u32, 1, 127, 128, 129, 16_384, u32::MAX]).prop_map(IndexId);
+    (table, index).prop_map(|(table, index)| ItemSet { table, index })
+}
+
 fn item() -> impl Strategy<Value = ItemKey> {
-    let few = prop::sample::select(vec![0u64, 1, 255, 256, u64::MAX]);
     let bucket = prop::sample::select(vec![0, 1, 255, 256, u16::MAX]).prop_map(Bucket);
-    (few, bucket, bytes(), bytes()).prop_map(|(table, bucket, partition, sort)| ItemKey {
-        table: TableId(table),
+    (set(), bucket, bytes(), bytes()).prop_map(|(set, bucket, partition, sort)| ItemKey {
+        set,
         bucket,
         partition,
         sort,
@@ -30,8 +36,26 @@ fn item() -> impl Strategy<Value = ItemKey> {
 
 proptest! {
     #[test]
+    fn idempotency_marks_read_back(
+        token in bytes(),
+        request in any::<[u8; 32]>(),
+        expires_ms in any::<Option<u64>>(),
+        message in any::<Option<String>>(),
+    ) {
+        for scope in IdempotencyScope::ALL {
+            let key = IdempotencyKey { scope, token: token.clone() };
+            prop_assert_eq!(IdempotencyKey::decode(&key.encode()), Some(key));
+        }
+        let refused = Refused { code: ErrorCode::ConditionalCheckFailedException, message };
+        for refused in [None, Some(refused)] {
+            let mark = IdempotencyValue::new(request, expires_ms, refused);
+            prop_assert_eq!(IdempotencyValue::decode(&mark.encode()), Some(mark));
+        }
+    }
+
+    #[test]
     fn keys_read_back(a in any::<u64>(), b in any::<u64>(), c in any::<u128>(), n in name(), l in name(), s in bytes()) {
-        let (shard, mapping, lsn) = (ShardNo(a), MappingId(c), Lsn(b));
+        let (shard, mapping, number) = (ShardNo(a), MappingId(c), RecordNo(b));
         let table = TableKey { name: n.clone() };
         prop_assert_eq!(TableKey::decode(&table.encode()), Some(table));
         let stream = StreamKey { stream: StreamId(a) };
@@ -48,8 +72,11 @@ proptest! {
         prop_assert_eq!(MappingId::parse(&mapping.to_string().to_uppercase()), Some(mapping));
         let checkpoint = CheckpointKey { mapping, shard };
         prop_assert_eq!(CheckpointKey::decode(&checkpoint.encode()), Some(checkpoint));
-        let parked = ParkedKey { mapping, shard, lsn };
+        let parked = ParkedKey { mapping, shard, number };
         prop_assert_eq!(ParkedKey::decode(&parked.encode()), Some(parked));
+        let commit = CommitKey { id: CommitId { made_ms: a, unique: c } };
+        prop_assert_eq!(CommitKey::decode(&commit.encode()), Some(commit));
+        prop_assert_eq!(CommitKey::older_than(b).contains(commit.encode().as_bytes()), a < b);
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
@@ -61,25 +88,62 @@ proptest! {
     }
 
     #[test]
+    fn shards_read_back(n in any::<[u64; 6]>(), range in any::<[u16; 2]>(), parent in any::<Option<u64>>(), open in any::<bool>()) {
+        let info = ShardInfo {
+            shard: ShardNo(n[0]),
+            stream: StreamId(n[1]),
+            range: BucketRange { first: Bucket(range[0]), last: Bucket(range[1]) },
+            parent: parent.map(ShardNo),
+            created_ms: n[2],
+            first: RecordNo(n[3]),
+            sealed: (!open).then_some(RecordNo(n[4])),
+            horizon: RecordNo(n[5]),
+        };
+        prop_assert_eq!(ShardKey::read(&ShardKey::value(&info)), Some(info.clone()));
+        prop_assert_eq!(ShardKey::decode(&ShardKey::of(&info).encode()), Some(ShardKey::of(&info)));
+    }
+
+    #[test]
+    fn ranges_that_are_removed_read_back(low in bytes(), high in bytes(), ends in any::<[u8; 2]>(), key in bytes()) {
+        let bound = |which: u8, key: &Bytes| match which % 3 {
+            0 => Bound::Included(key.clone()),
+            1 => Bound::Excluded(key.clone()),
+            _ => Bound::Unbounded,
+        };
+        let range = KeyRange { start: bound(ends[0], &low), end: bound(ends[1], &high), reverse: false };
+        let (row, value) = ReclaimKey::row(&range);
+        let read = ReclaimKey::decode(&row).unwrap().of_row(value);
+        prop_assert!(key.first() == Some(&0xff) || read.contains(&key) == range.contains(&key));
+    }
+
+    #[test]
     fn items_read_back_and_keep_the_order_of_table_bucket_partition_and_sort_key(a in item(), b in item()) {
         prop_assert_eq!(ItemKey::decode(&a.encode()), Some(a.clone()));
-        let order = |key: &ItemKey| {
-            (key.table, key.bucket, key.partition.len(), key.partition.clone(), key.sort.clone())
-        };
-        prop_assert_eq!(a.encode().cmp(&b.encode()), order(&a).cmp(&order(&b)));
+        // Indexes of a table may follow each other in any order, but do not mix.
+        let order = |key: &ItemKey| (key.bucket, key.partition.len(), key.partition.clone(), key.sort.clone());
+        let (keys, tables) = (a.encode().cmp(&b.encode()), a.set.table.cmp(&b.set.table));
+        if a.set == b.set {
+            prop_assert_eq!(keys, order(&a).cmp(&order(&b)));
+        } else if tables.is_ne() {
+            prop_assert_eq!(keys, tables);
+        } else {
+            let other = ItemKey { set: a.set, ..b.clone() };
+            prop_assert_eq!(keys, other.encode().cmp(&b.encode()), "every row of one index is on the same side");
+        }
     }
 
     #[test]
     fn ranges_of_items_hold_exactly_their_items(a in item(), b in item(), low in bytes(), high in bytes()) {
         let key = b.encode();
         let inside = |range: KeyRange| range.contains(key.as_bytes());
-        prop_assert_eq!(inside(ItemKey::table_range(a.table)), a.table == b.table);
+        prop_assert_eq!(inside(ItemKey::table_range(a.set)), a.set == b.set);
+        prop_assert_eq!(inside(ItemKey::with_indexes(a.set.table)), a.set.table == b.set.table);
         let buckets = BucketRange { first: a.bucket.min(Bucket(256)), last: a.bucket.max(Bucket(256)) };
-        let in_buckets = a.table == b.table && (buckets.first..=buckets.last).contains(&b.bucket);
-        prop_assert_eq!(inside(ItemKey::bucket_range(a.table, buckets)), in_buckets);
-        let same = a.table == b.table && a.bucket == b.bucket && a.partition == b.partition;
-        prop_assert_eq!(inside(ItemKey::partition_range(a.table, a.bucket, &a.partition)), same);
-        let sort = |bounds| ItemKey::sort_range(a.table, a.bucket, &a.partition, &bounds);
+        let in_buckets = a.set == b.set && (buckets.first..=buckets.last).contains(&b.bucket);
+        prop_assert_eq!(inside(ItemKey::bucket_range(a.set, buckets)), in_buckets);
+        let same = a.set == b.set && a.bucket == b.bucket && a.partition == b.partition;
+        prop_assert_eq!(inside(ItemKey::partition_range(a.set, a.bucket, &a.partition)), same);
+        let sort = |bounds| ItemKey::sort_range(a.set, a.bucket, &a.partition, &bounds);
         prop_assert_eq!(inside(sort(SortBounds::BeginsWith(&low))), same && b.sort.starts_with(&low));
         let between = sort(SortBounds::Between(Bound::Included(&low), Bound::Excluded(&high)));
         prop_assert_eq!(inside(between), same && low <= b.sort && b.sort < high);
@@ -121,6 +185,18 @@ fn a_range_goes_on_after_a_row_in_its_direction() {
     assert!(TableKey::range_after("b").contains(TableKey::key("c").as_bytes()));
     assert!(!up.is_empty());
     assert!(TableKey::range().after(&key).reversed().after(&key).is_empty());
+}
+
+#[test]
+fn a_mark_takes_members_that_later_versions_add_and_refuses_what_it_does_not_know() {
+    let digest = "0a".repeat(32);
+    let mark = |version: u32| {
+        format!(r#"{{"version":{version},"request":"{digest}","expires_ms":null,"refused":null,"later":[1]}}"#)
+    };
+    assert_eq!(IdempotencyValue::decode(mark(1).as_bytes()), Some(IdempotencyValue::new([10; 32], None, None)));
+    for text in [mark(2), mark(1).replace("0a", "0x"), mark(1).replace("0a", "a"), "1".to_owned()] {
+        assert_eq!(IdempotencyValue::decode(text.as_bytes()), None, "{text}");
+    }
 }
 
 #[test]

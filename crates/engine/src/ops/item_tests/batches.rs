@@ -112,6 +112,20 @@ async fn what_goes_over_16_megabytes_is_left_unprocessed() {
     assert_eq!(answer["UnprocessedKeys"], rest);
 }
 
+/// A hundred large items are not all held before the answer is full.
+#[tokio::test]
+async fn a_batch_is_read_in_steps() {
+    let bench = Bench::new().await;
+    let keys: Vec<Value> = (0..100).map(|i| json!({"pk": s(&format!("k{i:03}"))})).collect();
+    for key in &keys {
+        bench.put("users", key.clone()).await;
+    }
+    let answer = bench.ok("BatchGetItem", json!({"RequestItems": {"users": {"Keys": keys}}})).await;
+    assert_eq!(answer["Responses"]["users"], json!(keys), "in the order of the request");
+    let most = bench.db.rows_at_once_max.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(most <= tailrace_core::limits::BATCH_GET_STEP_KEYS, "{most} rows at once");
+}
+
 /// docs/spec/dynamodb-api.md 1.6 and 7.1: an ARN is accepted for the name; duplicates are a table's.
 #[tokio::test]
 async fn a_table_may_be_named_twice_in_a_batch() {

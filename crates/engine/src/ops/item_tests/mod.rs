@@ -2,7 +2,9 @@
 //! key `pk`, S), `games` (hash key `pk`, S, and range key `sk`, N) and `texts` (hash key `pk`, S, and range key `sk`, S).
 
 mod batches;
+mod large;
 mod legacy;
+mod once;
 mod pages;
 mod reads;
 mod records;
@@ -19,12 +21,13 @@ use tailrace_core::clock::ManualClock;
 use tailrace_core::key::{KeyAttribute, ScalarType};
 use tailrace_core::model::Wording;
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{ApiError, Lsn};
+use tailrace_core::{ApiError, RecordNo, Service};
 use tailrace_store::keyspace::TableId;
 use tailrace_store::{BucketRange, Decision, Engine, LogRecord, ModelEngine, StreamId, Write, commit};
 
-use crate::db::{Db, RequestContext, Service, Settings};
+use crate::db::{Db, Settings};
 use crate::table::{Table, TableStream, ViewType};
+use crate::{Caller, ops};
 
 pub(super) const STREAM: StreamId = StreamId(7);
 
@@ -81,8 +84,7 @@ impl Bench {
 
     pub async fn call(&self, operation: &str, body: Value) -> Result<Value, ApiError> {
         let body = serde_json::to_vec(&body).unwrap();
-        let context = RequestContext::default();
-        let answer = self.db.execute(Service::DynamoDb, operation, &body, &context).await?;
+        let answer = ops::execute(&self.db, Service::DynamoDb, operation, &body, &Caller::default()).await?;
         Ok(serde_json::from_slice(&answer).unwrap())
     }
 
@@ -106,7 +108,7 @@ impl Bench {
     /// The records of the stream.
     pub async fn records(&self) -> Vec<LogRecord> {
         let shards = self.store.shards(STREAM).await.unwrap();
-        self.store.read_log(shards[0].shard, Lsn::ZERO, 1000, usize::MAX).await.unwrap().records
+        self.store.read_log(shards[0].shard, RecordNo::ZERO, 1000, usize::MAX).await.unwrap().records
     }
 }
 

@@ -99,14 +99,14 @@ async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
         let item = |bytes: &bytes::Bytes| serde_json::to_value(StoredItem::new(bytes).unwrap()).unwrap();
         let key = item(&RecordMeta::decode(&record.meta).unwrap().keys)["pk"]["S"].to_string();
         let (old, new) = (record.old.as_ref().map(item), record.new.as_ref().map(item));
-        if !numbers.insert(record.lsn) {
-            return Err(format!("number {} twice", record.lsn));
+        if !numbers.insert(record.number) {
+            return Err(format!("number {} twice", record.number));
         }
         if old == new {
-            return Err(format!("record {} without a change", record.lsn));
+            return Err(format!("record {} without a change", record.number));
         }
         if table.get(&key) != old.as_ref() {
-            return Err(format!("the chain of {key} breaks at {}", record.lsn));
+            return Err(format!("the chain of {key} breaks at {}", record.number));
         }
         match new {
             Some(new) => {

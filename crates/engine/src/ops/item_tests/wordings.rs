@@ -206,8 +206,7 @@ async fn values_that_nest_too_deep_are_refused_at_any_depth() {
         format!(r#"{{"TableName":"users","Item":{{"pk":{{"S":"a"}},"x":{nested}}}}}"#)
     };
     let answer = async |levels: usize| {
-        let context = RequestContext::default();
-        bench.db.execute(Service::DynamoDb, "PutItem", put(levels).as_bytes(), &context).await
+        ops::execute(&bench.db, Service::DynamoDb, "PutItem", put(levels).as_bytes(), &Caller::default()).await
     };
     answer(31).await.unwrap();
     let text = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond \

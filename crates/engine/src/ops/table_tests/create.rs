@@ -61,6 +61,7 @@ async fn what_create_table_refuses() {
             json!({"GlobalTableWitnessUpdates": [{"Create": {}}]}),
             "GlobalTableWitnessUpdates is not supported by Tailrace yet",
         ),
+        (json!({"VectorIndexUpdates": [{"Delete": {}}]}), "VectorIndexUpdates is not supported by Tailrace yet"),
         (
             json!({"StreamSpecification": {"StreamEnabled": false, "StreamViewType": "KEYS_ONLY"}}),
             "Table is being created with a stream disabled, UpdateViewType should not be specified",
@@ -250,7 +251,7 @@ async fn an_interrupted_reclaim_is_finished_by_the_tick() {
     bench.create("users", None).await;
     bench.put("users", "a", 1).await;
     let table = bench.db.table("users").await.unwrap();
-    let mark = crate::streams::retention::reclaim_key(table.id);
+    let mark = tailrace_store::keyspace::DeletedTableKey { table: table.id }.encode();
     let store: &dyn Engine = bench.store.as_ref();
     let keys = [Db::table_key("users"), mark];
     tailrace_store::commit(store, &[], &keys, |_| {
@@ -267,7 +268,7 @@ async fn an_interrupted_reclaim_is_finished_by_the_tick() {
         store.page(ItemKey::table_range(TableId(table.id.0)), limit).await.unwrap().rows.len()
     };
     assert_eq!(items().await, 1);
-    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now_ms()).await.unwrap();
     assert_eq!(items().await, 0);
     assert_eq!(store.get(&keys[1..]).await.unwrap(), [None]);
 }
@@ -305,9 +306,8 @@ async fn constants_and_what_is_no_operation() {
     for operation in ["NoSuchOperation", "TransactWriteItems", "SearchVectors"] {
         bench.refused(operation, json!({}), "UnknownOperationException").await;
     }
-    let context = RequestContext::default();
     for body in [&b""[..], b"[]", b"nonsense", b"{", b"1"] {
-        let answer = bench.db.execute(Service::DynamoDb, "ListTables", body, &context).await;
+        let answer = ops::execute(&bench.db, Service::DynamoDb, "ListTables", body, &Caller::default()).await;
         let error = answer.expect_err("no request");
         assert_eq!((error.to_string().as_str(), error.message), ("SerializationException", None));
     }

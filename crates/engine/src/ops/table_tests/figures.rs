@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_core::limits::{ITEM_BYTES_MAX, STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES};
 use tailrace_store::keyspace::{ItemKey, TableId};
 use tailrace_store::{
-    CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Page, PageLimit, ShardInfo, ShardNo,
-    StoreError, StreamId,
+    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
+    ShardInfo, ShardNo, StoreError, StreamId,
 };
 
 use super::*;
@@ -19,6 +19,8 @@ struct Watched {
     inner: Arc<ModelEngine>,
     largest_page_bytes: AtomicUsize,
     items_fail: AtomicBool,
+    /// What a commit has just opened does not show yet.
+    shards_late: AtomicBool,
 }
 
 impl Engine for Watched {
@@ -42,33 +44,40 @@ impl Engine for Watched {
         .boxed()
     }
 
+    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        self.inner.outcome(id)
+    }
+
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
         self.inner.commit(request)
     }
 
     fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
-        self.inner.shards(stream)
+        match self.shards_late.load(Ordering::Relaxed) {
+            true => std::future::ready(Ok(Vec::new())).boxed(),
+            false => self.inner.shards(stream),
+        }
     }
 
     fn read_log(
         &self,
         shard: ShardNo,
-        after: Lsn,
+        after: RecordNo,
         records_max: usize,
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
         self.inner.read_log(shard, after, records_max, bytes_max)
     }
 
-    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<Lsn, StoreError>> {
+    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
         self.inner.position(shard, position)
     }
 
-    fn wait_log(&self, shard: ShardNo, after: Lsn) -> BoxFuture<'_, ()> {
+    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
         self.inner.wait_log(shard, after)
     }
 
-    fn trim(&self, shard: ShardNo, horizon: Lsn) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.trim(shard, horizon)
     }
 
@@ -84,8 +93,12 @@ impl Engine for Watched {
 async fn watched() -> (Bench, Arc<Watched>) {
     let mut bench = Bench::new().await;
     let inner = bench.store.clone();
-    let watched =
-        Arc::new(Watched { inner, largest_page_bytes: AtomicUsize::new(0), items_fail: AtomicBool::new(false) });
+    let watched = Arc::new(Watched {
+        inner,
+        largest_page_bytes: AtomicUsize::new(0),
+        items_fail: AtomicBool::new(false),
+        shards_late: AtomicBool::new(false),
+    });
     let rng = Arc::new(SeededRng::new(2));
     bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, Settings::default()).await.unwrap();
     (bench, watched)
@@ -128,4 +141,28 @@ async fn a_table_that_cannot_be_counted_can_be_updated_and_deleted() {
     bench.ok("UpdateTable", protect(false)).await;
     bench.ok("DeleteTable", json!({"TableName": "users"})).await;
     assert_eq!(bench.ok("ListTables", json!({})).await, json!({"TableNames": []}));
+}
+
+/// docs/spec/streams.md 2.4, 12: a table is deleted, and a stream disabled, before the shards of the stream show. They are sealed
+/// nevertheless, read for a day, and are then forgotten.
+#[tokio::test]
+async fn a_stream_that_ends_before_its_shards_show_is_sealed_and_forgotten() {
+    let (bench, watched) = watched().await;
+    let mut arns = Vec::new();
+    for (table, operation, members) in [
+        ("deleted", "DeleteTable", json!({})),
+        ("disabled", "UpdateTable", json!({"StreamSpecification": {"StreamEnabled": false}})),
+    ] {
+        arns.push(bench.create(table, Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned());
+        watched.shards_late.store(true, Ordering::Relaxed);
+        bench.ok(operation, with(json!({"TableName": table}), members)).await;
+        watched.shards_late.store(false, Ordering::Relaxed);
+    }
+    for arn in &arns {
+        let shards = bench.shards(arn).await;
+        let sealed = |shard: &Value| shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string();
+        assert!(shards.len() == 4 && shards.iter().all(sealed), "{shards:?}");
+    }
+    bench.run_background(START_MS + 24 * 60 * 60 * 1000).await.unwrap();
+    assert_eq!(bench.ok("ListStreams", json!({})).await, json!({"Streams": []}));
 }

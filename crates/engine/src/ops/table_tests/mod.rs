@@ -1,5 +1,6 @@
 //! The table operations and the streams, JSON in and JSON out, over the in-memory engine.
 
+mod background;
 mod create;
 mod figures;
 mod records;
@@ -9,12 +10,14 @@ mod update;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tailrace_core::ApiError;
 use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::rng::SeededRng;
+use tailrace_core::{ApiError, Service};
 use tailrace_store::ModelEngine;
 
-use crate::db::{Db, RequestContext, Service, Settings};
+use crate::background::{Failures, Progress, tasks};
+use crate::db::{Db, Settings};
+use crate::{Caller, Client, ops};
 
 const START_MS: u64 = 1_700_000_000_000;
 const ENVELOPE: &str = "ValidationException: 1 validation error detected: ";
@@ -49,8 +52,8 @@ impl Bench {
             _ => Service::DynamoDb,
         };
         let body = serde_json::to_vec(&body).unwrap();
-        let context = RequestContext { host: Some("localhost:8000".to_owned()) };
-        let answer = self.db.execute(service, operation, &body, &context).await?;
+        let caller = Caller::Client(Client { operation, host: Some("localhost:8000"), ..Client::default() });
+        let answer = ops::execute(&self.db, service, operation, &body, &caller).await?;
         Ok(serde_json::from_slice(&answer).unwrap())
     }
 
@@ -69,6 +72,21 @@ impl Bench {
     async fn refused(&self, operation: &str, body: Value, expected: &str) {
         let answer = self.call(operation, body).await;
         self.expect(answer, expected);
+    }
+
+    /// A whole pass of every task in the background.
+    async fn run_background(&self, now_ms: u64) -> Result<(), String> {
+        let mut failures = Failures::default();
+        for task in tasks() {
+            loop {
+                let tick = task.tick(&self.db, now_ms).await;
+                failures.append(tick.failures);
+                if tick.progress == Progress::Done {
+                    break;
+                }
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(failures.to_string()) }
     }
 
     /// Creates `name` with the key `pk` (S) and the stream of this view type, if any.

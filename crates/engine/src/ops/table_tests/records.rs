@@ -1,6 +1,6 @@
 //! Records as GetRecords and a Lambda event hold them, positions, pages and retention.
 
-use tailrace_core::Lsn;
+use tailrace_core::RecordNo;
 use tailrace_store::Engine;
 
 use super::*;
@@ -65,14 +65,14 @@ async fn a_lambda_event_adds_the_source() {
     bench.ok("DeleteItem", json!({"TableName": "users", "Key": {"pk": {"S": "k"}}})).await;
     let id = bench.db.stream(&arn).await.unwrap().id;
     let shard = bench.store.shards(id).await.unwrap()[0].shard;
-    let page = bench.store.read_log(shard, Lsn::ZERO, 10, usize::MAX).await.unwrap();
+    let page = bench.store.read_log(shard, RecordNo::ZERO, 10, usize::MAX).await.unwrap();
     let writer = bench.db.record_writer();
     let mut record = StreamRecord::read(page.records[1].clone()).unwrap();
     let write = |record: &StreamRecord, event: bool| -> Value {
         let mut out = Vec::new();
         match event {
             true => writer.write_event(record, &arn, &mut out).unwrap(),
-            false => writer.write_api(record, &mut out).unwrap(),
+            false => serde_json::to_writer(&mut out, &writer.record(record).unwrap()).unwrap(),
         }
         serde_json::from_slice(&out).unwrap()
     };
@@ -197,13 +197,13 @@ async fn records_go_after_a_day_and_only_readers_who_missed_them_are_told() {
     let end = bench.iterator(&arn, &shard, "LATEST").await;
     let half = bench.ok("GetRecords", json!({"ShardIterator": horizon, "Limit": 1})).await["NextShardIterator"].clone();
     let number = numbers(&bench.ok("GetRecords", json!({"ShardIterator": horizon})).await)[1].clone();
-    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now_ms()).await.unwrap();
     assert_eq!(bench.records(&arn).await.len(), 3, "not a day old yet");
 
     bench.clock.advance(2_000);
     bench.put("users", "d", 1).await;
-    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
-    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now_ms()).await.unwrap();
     let left = bench.records(&arn).await;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["dynamodb"]["Keys"]["pk"]["S"], "d");
@@ -242,7 +242,7 @@ async fn a_reader_who_has_read_everything_is_never_told_that_it_missed_something
             bench.put("users", "d", 1).await;
         }
         // An iterator lives for a quarter of an hour, so only the retention is told that a day has gone by.
-        bench.db.enforce_retention(START_MS + DAY_MS + 1).await.unwrap();
+        bench.run_background(START_MS + DAY_MS + 1).await.unwrap();
         let fresh = bench.ok("GetShardIterator", after_last.clone()).await["ShardIterator"].clone();
         for iterator in [&fresh, &held] {
             let answer = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
@@ -255,4 +255,33 @@ async fn a_reader_who_has_read_everything_is_never_told_that_it_missed_something
         let start = bench.shards(&arn).await[0]["SequenceNumberRange"]["StartingSequenceNumber"].clone();
         bench.ok("GetShardIterator", at("AT_SEQUENCE_NUMBER", start.as_str().unwrap())).await;
     }
+}
+
+#[test]
+fn other_requests_go_on_while_a_large_page_of_records_is_written() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let bench = Bench::single().await;
+        let (arn, shard) = stream(&bench, "NEW_IMAGE").await;
+        for n in 0..600 {
+            bench.put("users", &n.to_string(), n).await;
+        }
+        let iterator = bench.iterator(&arn, &shard, "TRIM_HORIZON").await;
+        let at_once = async |limit: usize| {
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || held.recv().is_err());
+            let call = bench.ok("GetRecords", json!({"ShardIterator": iterator, "Limit": limit}));
+            let at_once = tokio::select! {
+                biased;
+                _ = call => true,
+                () = std::future::ready(()) => false,
+            };
+            drop(release);
+            assert!(busy.await.unwrap());
+            at_once
+        };
+        assert!(at_once(100).await);
+        assert!(!at_once(600).await);
+        assert_eq!(bench.records(&arn).await.len(), 600);
+    });
 }

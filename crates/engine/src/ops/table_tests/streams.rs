@@ -52,12 +52,16 @@ async fn the_stream_of_a_deleted_table_outlives_it_by_a_day() {
     bench.ok("DeleteTable", json!({"TableName": "users"})).await;
     bench.create("users", Some("KEYS_ONLY")).await;
     assert_eq!(bench.records(&arn).await.len(), 1, "no REMOVE for the items of a deleted table");
+    bench.clock.advance(24 * 60 * 60 * 1000 - 1);
+    let shard = bench.shards(&arn).await[0].clone();
+    let token = bench.iterator(&arn, &shard, "TRIM_HORIZON").await;
     let both = bench.ok("ListStreams", json!({"TableName": "users"})).await;
     assert_eq!(both["Streams"].as_array().unwrap().len(), 2);
-    bench.clock.advance(24 * 60 * 60 * 1000);
-    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    bench.clock.advance(1);
+    bench.run_background(bench.clock.now_ms()).await.unwrap();
     let gone = format!("ResourceNotFoundException: Requested resource not found: Stream: {arn} not found");
     bench.refused("DescribeStream", json!({"StreamArn": arn}), &gone).await;
+    bench.refused("GetRecords", json!({"ShardIterator": token}), &gone).await;
     let one = bench.ok("ListStreams", json!({"TableName": "users"})).await;
     assert_eq!(one["Streams"].as_array().unwrap().len(), 1);
 }
@@ -79,7 +83,7 @@ async fn streams_are_listed_in_pages_that_survive_deletes() {
     assert_eq!(cursor, page["Streams"][0]["StreamArn"]);
     bench.ok("DeleteTable", json!({"TableName": "aaa"})).await;
     bench.clock.advance(24 * 60 * 60 * 1000);
-    bench.db.enforce_retention(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now_ms()).await.unwrap();
     let rest = bench.ok("ListStreams", json!({"ExclusiveStartStreamArn": cursor})).await;
     let names: Vec<&Value> = rest["Streams"].as_array().unwrap().iter().map(|s| &s["TableName"]).collect();
     assert_eq!(names, ["bbb", "ccc"]);
@@ -207,4 +211,21 @@ async fn a_directory_knows_the_region_and_account_that_it_was_first_started_with
         assert_eq!(db.former_arn_scope(), former);
         assert_eq!(db.stream(&arn).await.is_ok(), former.is_none());
     }
+}
+
+/// A label that is taken is passed by, whatever has become of its stream's descriptor.
+#[tokio::test]
+async fn a_stream_is_enabled_beside_a_label_whose_stream_is_lost() {
+    use tailrace_store::{Decision, Write};
+    let bench = Bench::new().await;
+    let key = tailrace_store::keyspace::StreamNameKey::key("users", "2023-11-14T22:13:20.000");
+    let keys = [key.clone()];
+    let lost = bytes::Bytes::copy_from_slice(&77u64.to_be_bytes());
+    tailrace_store::commit(bench.store.as_ref(), &[], &keys, |_| {
+        Decision::Apply(vec![Write::Put { key: key.clone(), value: lost.clone() }], ())
+    })
+    .await
+    .unwrap();
+    let created = tokio::time::timeout(std::time::Duration::from_secs(10), bench.create("users", Some("KEYS_ONLY")));
+    assert_eq!(created.await.expect("it does not end")["LatestStreamLabel"], "2023-11-14T22:13:20.001");
 }

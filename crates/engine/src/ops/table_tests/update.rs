@@ -45,6 +45,7 @@ async fn what_update_table_refuses() {
             format!("{PARAMETER}ProvisionedThroughput must be specified when BillingMode is PROVISIONED"),
         ),
         (json!({"ReplicaUpdates": [{}]}), format!("{PARAMETER}ReplicaUpdates is not supported by Tailrace yet")),
+        (json!({"VectorIndexes": [{}]}), format!("{PARAMETER}VectorIndexes is not supported by Tailrace yet")),
         (
             json!({"StreamSpecification": {"StreamEnabled": true}}),
             format!("{PARAMETER}If stream is being enabled then UpdateViewType is required"),
@@ -131,4 +132,51 @@ async fn one_member_of_warm_throughput_leaves_the_other_as_it_is() {
     let less = json!({"TableName": "users", "WarmThroughput": {"ReadUnitsPerSecond": 15_000}});
     bench.refused("UpdateTable", less, &format!("{PARAMETER}WarmThroughput cannot be decreased")).await;
     assert_eq!(bench.describe("users").await["WarmThroughput"], warm);
+}
+
+/// Rewrites a row as a newer program would have written it: with members that this one does not know.
+async fn as_if_newer(bench: &Bench, key: tailrace_store::Key, members: &[(&str, Value)]) {
+    let mut row: Value = serde_json::from_slice(&row(bench, key.clone()).await).unwrap();
+    for (pointer, value) in members {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        row.pointer_mut(parent).unwrap()[name] = value.clone();
+    }
+    let value = bytes::Bytes::from(serde_json::to_vec(&row).unwrap());
+    let keys = [key.clone()];
+    tailrace_store::commit(bench.store.as_ref(), &[], &keys, |_| {
+        tailrace_store::Decision::Apply(vec![tailrace_store::Write::Put { key: key.clone(), value: value.clone() }], ())
+    })
+    .await
+    .unwrap();
+}
+
+async fn row(bench: &Bench, key: tailrace_store::Key) -> bytes::Bytes {
+    tailrace_store::Engine::get(bench.store.as_ref(), &[key]).await.unwrap()[0].clone().unwrap()
+}
+
+/// docs/format.md, Table descriptor and Stream descriptor: rows may have members that a newer program added. They are kept, and
+/// neither a change nor a deletion waits for a row that reads as this program would have written it.
+#[tokio::test]
+async fn a_table_that_a_newer_program_wrote_is_updated_and_deleted() {
+    let bench = Bench::new().await;
+    bench.create("users", Some("KEYS_ONLY")).await;
+    let stream = bench.db.table("users").await.unwrap().stream.clone().unwrap().id;
+    let stream_key = tailrace_store::keyspace::StreamKey { stream }.encode();
+    let added = [("/x_new", json!({"a": [1, null]})), ("/billing/x_new", json!(true))];
+    as_if_newer(&bench, Db::table_key("users"), &added).await;
+    as_if_newer(&bench, stream_key.clone(), &[("/x_new", json!("kept"))]).await;
+
+    let ends = async |operation: &str, body: Value| {
+        let call = tokio::time::timeout(std::time::Duration::from_secs(10), bench.ok(operation, body));
+        call.await.unwrap_or_else(|_| panic!("{operation} does not end"))
+    };
+    ends("UpdateTable", json!({"TableName": "users", "TableClass": "STANDARD_INFREQUENT_ACCESS"})).await;
+    ends("UpdateTable", json!({"TableName": "users", "StreamSpecification": {"StreamEnabled": false}})).await;
+    let table: Value = serde_json::from_slice(&row(&bench, Db::table_key("users")).await).unwrap();
+    assert_eq!((&table["x_new"], &table["billing"]["x_new"]), (&json!({"a": [1, null]}), &json!(true)));
+    assert_eq!((&table["class"]["class"], &table["stream"]), (&json!("STANDARD_INFREQUENT_ACCESS"), &json!(null)));
+    let stream: Value = serde_json::from_slice(&row(&bench, stream_key).await).unwrap();
+    assert_eq!((&stream["x_new"], &stream["disabled_ms"]), (&json!("kept"), &json!(START_MS)));
+    ends("DeleteTable", json!({"TableName": "users"})).await;
+    assert_eq!(bench.ok("ListTables", json!({})).await, json!({"TableNames": []}));
 }

@@ -6,7 +6,7 @@ mod simulation;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tailrace_core::{Lsn, SequenceNumber};
+use tailrace_core::{RecordNo as Lsn, SequenceNumber};
 
 use super::*;
 

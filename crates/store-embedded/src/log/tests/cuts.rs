@@ -135,8 +135,8 @@ fn random_cuts_over_many_segments_and_restarts_lose_nothing_synced() {
                 if pick(3) == 0 {
                     log.keep().unwrap();
                 }
-                let live = records(&log, 1).unwrap().into_iter().filter(|record| record.lsn >= horizon);
-                assert!(live.is_sorted_by_key(|record| record.lsn), "seed {seed}");
+                let live = records(&log, 1).unwrap().into_iter().filter(|record| Lsn(record.number.0) >= horizon);
+                assert!(live.is_sorted_by_key(|record| Lsn(record.number.0)), "seed {seed}");
             }
             let tail: Vec<_> = (0..pick(6)).map(|i| commit(2, 100_000 + n + i, 10 + pick(2000) as usize)).collect();
             if !tail.is_empty() {

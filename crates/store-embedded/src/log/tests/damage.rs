@@ -81,7 +81,7 @@ fn a_missing_segment_and_an_older_tree_are_named_and_an_index_is_made_again() {
     log.set_persisted(*numbers.last().unwrap());
     log.keep().unwrap();
     let want = records(&log, 1).unwrap();
-    assert!(!want.is_empty() && want[0].lsn >= middle);
+    assert!(!want.is_empty() && Lsn(want[0].number.0) >= middle);
     drop(log);
     let last = numbers.last().unwrap().0;
     // The segments before were freed: a tree that does not hold what was in them is not this log's.
@@ -137,5 +137,5 @@ fn a_commit_above_the_bound_is_refused_and_a_newer_format_and_a_missing_superblo
     }
     disk.overwrite(&path, bytes);
     let error = open_at(&disk, 0).unwrap_err();
-    assert!(matches!(&error, StoreError::Invalid(text) if text.contains("format 2")), "{error}");
+    assert!(matches!(&error, StoreError::NewerFormat(text) if text.contains("format 2")), "{error}");
 }

@@ -57,12 +57,12 @@ fn numbers_are_not_reused_when_everything_was_trimmed_and_freed_files_are_recycl
     assert_eq!(records(&log, 1).unwrap().len(), 60 + records_before(&log, last));
     log.set_shards(all_shards(last.0 + 1));
     assert_eq!(records(&log, 1).unwrap(), want);
-    assert!(log.group().next_lsn() > want.last().unwrap().lsn);
+    assert!(log.group().next_lsn() > Lsn(want.last().unwrap().number.0));
     assert_eq!(check(&disk, Path::new(DIR)).unwrap().faults, []);
 }
 
 fn records_before(log: &Log, lsn: Lsn) -> usize {
-    records(log, 1).unwrap().iter().filter(|record| record.lsn <= lsn).count()
+    records(log, 1).unwrap().iter().filter(|record| Lsn(record.number.0) <= lsn).count()
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_segment_with_few_live_records_is_emptied_and_readers_see_the_same_records()
     }
     assert_eq!(log.group().next_lsn(), last.next(), "moving records takes no number");
     assert!(log.usage().bytes * 3 < before, "{} of {before} bytes are left", log.usage().bytes);
-    assert_eq!(log.position_at_time(ShardNo(3), want[2].time_ms, last).unwrap(), want[1].lsn);
+    assert_eq!(log.position_at_time(ShardNo(3), want[2].time_ms, last).unwrap(), Lsn(want[1].number.0));
     drop(log);
     let log = open_at(&disk.killed(), last.0).unwrap();
     assert_eq!(records(&log, 3).unwrap(), want);

@@ -167,7 +167,7 @@ impl Modelled {
     fn verify(&self, what: &str) {
         for (shard, live) in &self.live {
             let found = records(&self.log, *shard).unwrap();
-            let found: Vec<_> = found.iter().map(|record| (record.lsn, record.time_ms)).collect();
+            let found: Vec<_> = found.iter().map(|record| (Lsn(record.number.0), record.time_ms)).collect();
             assert_eq!(&found, live, "{what}, shard {shard}");
             let horizon = Lsn(self.horizons[&ShardNo(*shard)].0.saturating_sub(1));
             for (_, time) in live.iter().step_by(3) {

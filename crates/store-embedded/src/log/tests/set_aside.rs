@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::files::SectorFate;
-use crate::log::{CheckedLog, check, set_aside};
+use crate::log::{CheckedLog, SetAsideError, check, set_aside};
 
 /// Number, offset, and the numbers of each frame of a segment.
 fn frames(disk: &SimFiles, path: &Path) -> Vec<(u64, Lsn, Lsn)> {
@@ -54,7 +54,8 @@ fn a_damaged_old_record_is_named_set_aside_and_passed_over_and_everything_else_i
         damaged.flip_bit(&path, offset + 70, 2);
         let faults = checked(&damaged).faults;
         assert_eq!(faults.len(), 1, "{faults:?}");
-        let shard = want.iter().position(|all| all.iter().any(|record| record.lsn == first)).unwrap() as u64 + 1;
+        let shard =
+            want.iter().position(|all| all.iter().any(|record| Lsn(record.number.0) == first)).unwrap() as u64 + 1;
         let says =
             format!("numbers {first} to {of}, stream records {first} to {of} of shard {shard}; can be set aside");
         assert!(faults[0].detail.contains(&says), "{faults:?}, expected {says}");
@@ -66,7 +67,7 @@ fn a_damaged_old_record_is_named_set_aside_and_passed_over_and_everything_else_i
         drop(log);
         let place = places(&damaged)[0];
         assert_eq!(place.0, number);
-        assert!(matches!(set_aside(&damaged, Path::new(DIR), number, 8, last, true), Err(StoreError::Invalid(_))));
+        assert!(matches!(set_aside(&damaged, Path::new(DIR), number, 8, last, true), Err(SetAsideError::NoDamage(_))));
         set_aside(&damaged, Path::new(DIR), place.0, place.1, last, false).unwrap();
         let after = checked(&damaged);
         assert!(after.faults.is_empty() && after.set_aside.len() == 1, "{after:?}");
@@ -80,7 +81,7 @@ fn a_damaged_old_record_is_named_set_aside_and_passed_over_and_everything_else_i
             log.keep().unwrap();
             for of in 1..=3 {
                 let mut expected = want[of as usize - 1].clone();
-                expected.retain(|record| record.lsn != first);
+                expected.retain(|record| Lsn(record.number.0) != first);
                 assert_eq!(records(&log, of).unwrap(), expected, "shard {of}");
                 assert_eq!(lost(&log, of), if of == shard { vec![first..=first] } else { vec![] }, "shard {of}");
             }
@@ -210,9 +211,9 @@ fn of_moved_records_only_those_that_are_damaged_are_lost() {
         set_aside(&disk, Path::new(DIR), segment, offset, last, false).unwrap();
     }
     let log = open_at(&disk, last.0).unwrap();
-    let expected: Vec<_> = want.iter().filter(|record| record.lsn != victim.lsn).cloned().collect();
+    let expected: Vec<_> = want.iter().filter(|record| Lsn(record.number.0) != Lsn(victim.number.0)).cloned().collect();
     assert_eq!(records(&log, 3).unwrap(), expected);
-    assert_eq!(lost(&log, 3), [victim.lsn..=victim.lsn]);
+    assert_eq!(lost(&log, 3), [Lsn(victim.number.0)..=Lsn(victim.number.0)]);
 }
 
 #[test]

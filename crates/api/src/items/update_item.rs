@@ -1,0 +1,40 @@
+//! UpdateItem. Source: docs/spec/dynamodb-api.md 2.5, 4.7, 4.8.
+
+use tailrace_core::expr::{Condition, Update};
+use tailrace_core::{ApiError, Item, Json};
+
+use super::CapacityDetail;
+use super::write_parameters::{ReturnValues, WriteKind, WriteParameters};
+use crate::Reading;
+
+/// The request.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateItemRequest {
+    /// The table's name.
+    pub table_name: String,
+    /// The primary key.
+    pub key: Item,
+    /// What is changed; `None`: the item is made of its key, or stays.
+    pub update: Option<Update>,
+    /// What must hold of the item that is there.
+    pub condition: Option<Condition>,
+    /// `ReturnValues`.
+    pub return_values: ReturnValues,
+    /// `ReturnValuesOnConditionCheckFailure`: a condition that does not hold brings the item.
+    pub return_item_on_failure: bool,
+    /// `ReturnConsumedCapacity`.
+    pub capacity: CapacityDetail,
+}
+
+impl UpdateItemRequest {
+    /// Reads a body whose structure is valid.
+    ///
+    /// # Errors
+    /// What is wrong with the request itself.
+    pub fn read(mut body: Json, reading: &Reading<'_>) -> Result<UpdateItemRequest, ApiError> {
+        let table_name = reading.take_table_name(&mut body)?;
+        let WriteParameters { attributes: key, update, condition, return_values, capacity, return_item_on_failure } =
+            WriteParameters::read(WriteKind::Update, &mut body, reading)?;
+        Ok(UpdateItemRequest { table_name, key, update, condition, return_values, return_item_on_failure, capacity })
+    }
+}

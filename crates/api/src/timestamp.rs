@@ -1,0 +1,13 @@
+//! Instants as the APIs write them: seconds since the epoch, with milliseconds as a fraction.
+
+use serde::{Serialize, Serializer};
+
+/// An instant, milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0 as f64 / 1000.0)
+    }
+}

@@ -1,0 +1,195 @@
+//! What changes of items come to: writes, stream records and answers. Pure.
+//!
+//! It composes: any number of changes of different items of any tables are planned together, and either all of them are
+//! done or none is. A transaction is n changes; a delete by time to live is a change by the service; whatever follows from
+//! an item's old and new form (its stream record; later the entries of indexes) is made here.
+//!
+//! Invariants: a change that leaves the stored bytes as they are writes nothing and emits nothing; a plan with a refused
+//! change writes nothing. Two changes of one item are refused before they come here.
+
+use bytes::Bytes;
+use tailrace_core::codec::{encode_stored, stored_size};
+use tailrace_core::expr::{Condition, Update};
+use tailrace_core::limits::ITEM_BYTES_MAX;
+use tailrace_core::size::item_size;
+use tailrace_core::{ApiError, ErrorCode, Item};
+use tailrace_store::Write;
+
+use super::capacity::write_units;
+use super::idempotency::IdempotencyMark;
+use super::place::ItemPlace;
+use super::prepare::Prepared;
+use super::stored_item::decode;
+use crate::Caller;
+use crate::streams::record_meta;
+use crate::table::Table;
+
+#[cfg(test)]
+mod tests;
+
+/// One change of one item.
+pub(crate) struct Change<'a> {
+    /// The item's table, by its index in the tables of the plan.
+    pub table: usize,
+    /// Where the item is.
+    pub place: ItemPlace,
+    /// The item that is put, or the key of the one that is changed: what the stream's record takes the key from.
+    pub attributes: &'a Item,
+    /// What is done.
+    pub action: Action<'a>,
+    /// What must hold of the item that is there.
+    pub condition: Option<&'a Condition>,
+    /// A condition that does not hold brings the item.
+    pub return_item_on_failure: bool,
+}
+
+/// What is done to an item.
+pub(crate) enum Action<'a> {
+    /// It becomes this stored item.
+    Put(Bytes),
+    /// It is updated; `None`: it is made of its key, or stays.
+    Update(Option<&'a Update>),
+    /// It is removed.
+    Delete,
+}
+
+/// A change that is made, or had nothing to do: the stored item before and after. Of a change that was made before only
+/// that is known: it has neither.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Written {
+    pub old: Option<Bytes>,
+    pub new: Option<Bytes>,
+}
+
+/// What a plan sees of the store.
+pub(crate) struct Seen<'a> {
+    /// The stored items at the changes' places, in their order; behind them the row of the mark, if there is to be one.
+    pub rows: &'a [Option<Bytes>],
+    /// What was worked out before, of some of the changes in their order; empty: of none.
+    pub prepared: &'a [Option<Prepared>],
+    /// The instant of the commit, milliseconds since the epoch.
+    pub now_ms: u64,
+}
+
+/// What changes come to.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The writes of the commit; of a change that was refused there are none, and then there are none of the others either.
+    pub writes: Vec<Write>,
+    /// What became of each change, in their order.
+    pub answers: Vec<Result<Written, ApiError>>,
+}
+
+/// Plans changes. `table`: the tables of the changes by their index, as the commit sees them. `mark`: they are made once.
+///
+/// # Errors
+/// The mark cannot be read, or is that of another request: nothing is decided.
+pub(crate) fn plan<'t>(
+    table: impl Fn(usize) -> &'t Table,
+    changes: &[Change<'_>],
+    mark: Option<&IdempotencyMark>,
+    seen: &Seen<'_>,
+    caller: &Caller<'_>,
+) -> Result<Plan, ApiError> {
+    let (olds, mark_row) = seen.rows.split_at(changes.len());
+    if let Some(mark) = mark
+        && let Some(decided) = mark.decided(mark_row[0].as_ref(), seen.now_ms)?
+    {
+        let answers = changes.iter().map(|_| decided.clone().map(|()| Written::default())).collect();
+        return Ok(Plan { writes: Vec::new(), answers });
+    }
+    let mut plan = Plan { writes: Vec::with_capacity(2 * changes.len()), answers: Vec::with_capacity(changes.len()) };
+    for (index, (change, old)) in changes.iter().zip(olds).enumerate() {
+        let prepared = seen.prepared.get(index).and_then(Option::as_ref);
+        let outcome = prepared.and_then(|prepared| prepared.outcome(old.as_ref()));
+        let answer = outcome.unwrap_or_else(|| change.outcome(old.as_ref())).map(|new| {
+            let written = Written { old: old.clone(), new };
+            plan.add_writes(table(change.table), change, &written, caller);
+            written
+        });
+        plan.answers.push(answer);
+    }
+    let refused = plan.answers.iter().find_map(|answer| answer.as_ref().err());
+    if refused.is_some() {
+        plan.writes.clear();
+    }
+    // Behind the others: a record names a write by its index.
+    plan.writes.extend(mark.map(|mark| mark.write(refused)));
+    Ok(plan)
+}
+
+impl Plan {
+    /// Adds the writes of one change.
+    fn add_writes(&mut self, table: &Table, change: &Change<'_>, written: &Written, caller: &Caller<'_>) {
+        if written.old == written.new {
+            return;
+        }
+        let key = change.place.row.clone();
+        let put = written.new.is_some().then_some(self.writes.len());
+        self.writes.push(match &written.new {
+            Some(value) => Write::Put { key, value: value.clone() },
+            None => Write::Delete { key },
+        });
+        if table.stream.is_some() {
+            let keys = Bytes::from(encode_stored(&table.key.key_of(change.attributes)));
+            let (bucket, old) = (change.place.bucket, written.old.clone());
+            self.writes.extend(record_meta::append(table, bucket, keys, old, put, caller.is_service()));
+        }
+    }
+}
+
+impl Change<'_> {
+    /// Whether what comes of it depends on what is in the item.
+    pub fn looks_into_the_item(&self) -> bool {
+        self.condition.is_some() || matches!(self.action, Action::Update(Some(_)))
+    }
+
+    /// The stored item after the change.
+    pub fn outcome(&self, old: Option<&Bytes>) -> Result<Option<Bytes>, ApiError> {
+        self.check_condition(old)?;
+        match &self.action {
+            Action::Put(new) => Ok(Some(new.clone())),
+            Action::Update(update) => updated(self.attributes, *update, old),
+            Action::Delete => Ok(None),
+        }
+    }
+
+    /// Holds the condition against the stored item.
+    fn check_condition(&self, old: Option<&Bytes>) -> Result<(), ApiError> {
+        let Some(condition) = self.condition else { return Ok(()) };
+        let item = old.map(|old| decode(old)).transpose()?;
+        let absent = Item::new();
+        if condition.matches(item.as_ref().unwrap_or(&absent)) {
+            return Ok(());
+        }
+        Err(ApiError {
+            item: item.filter(|_| self.return_item_on_failure).map(Box::new),
+            ..ApiError::new(ErrorCode::ConditionalCheckFailedException, "The conditional request failed")
+        })
+    }
+}
+
+/// The stored item after an update.
+fn updated(key: &Item, update: Option<&Update>, old: Option<&Bytes>) -> Result<Option<Bytes>, ApiError> {
+    let Some(update) = update else {
+        return Ok(Some(old.cloned().unwrap_or_else(|| encode_stored(key).into())));
+    };
+    let before = old.map(|old| decode(old)).transpose()?;
+    let after = update.apply(before.as_ref().unwrap_or(key)).map_err(|e| e.into_api(false))?;
+    // Removing from an item that does not exist makes none. Source: docs/spec/streams.md 9.
+    if before.is_none() && after == *key {
+        return Ok(None);
+    }
+    if item_size(&after) > ITEM_BYTES_MAX {
+        return Err(ApiError::validation("Item size to update has exceeded the maximum allowed size"));
+    }
+    Ok(Some(encode_stored(&after).into()))
+}
+
+impl Written {
+    /// What the write is charged.
+    pub fn units(&self) -> f64 {
+        let size = |image: &Option<Bytes>| image.as_ref().map_or(0, |image| stored_size(image));
+        write_units(size(&self.old), size(&self.new))
+    }
+}

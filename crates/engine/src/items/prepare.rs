@@ -1,0 +1,148 @@
+//! What comes of changes of large items, found out before the commit and away from the runtime's threads.
+//!
+//! A commit's body runs under the latches of its keys, on a thread that serves others. To read, change and write an item of
+//! many attributes takes milliseconds; so a body that meets a large one decides nothing, the change is worked out for the
+//! item that it met, and the commit runs again: if it meets the same item, what was worked out holds.
+//!
+//! Whoever changes one large item takes turns, so that they do not work for nothing. That is for speed alone: what is
+//! committed holds without it.
+
+use bytes::Bytes;
+use tailrace_core::expr::{Condition, Update};
+use tailrace_core::limits::PLAN_INLINE_BYTES_MAX;
+use tailrace_core::{ApiError, Item};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::place::ItemPlace;
+use super::plan::{Action, Change};
+use crate::aside::aside;
+
+/// What comes of a change, if it meets this item.
+pub(crate) struct Prepared {
+    old: Option<Bytes>,
+    new: Result<Option<Bytes>, ApiError>,
+}
+
+impl Prepared {
+    /// Whether it is about this item.
+    pub fn is_of(&self, old: Option<&Bytes>) -> bool {
+        match (&self.old, old) {
+            // Mostly the store hands out the very same bytes again.
+            (Some(a), Some(b)) => (a.as_ptr(), a.len()) == (b.as_ptr(), b.len()) || a == b,
+            (a, b) => a.is_none() && b.is_none(),
+        }
+    }
+
+    /// The stored item after the change of `old`. `None`: this is about another item.
+    pub fn outcome(&self, old: Option<&Bytes>) -> Option<Result<Option<Bytes>, ApiError>> {
+        self.is_of(old).then(|| self.new.clone())
+    }
+}
+
+/// Whether a change takes too long for a commit's body.
+pub(crate) fn is_long(change: &Change<'_>, old: Option<&Bytes>) -> bool {
+    change.looks_into_the_item() && old.is_some_and(|old| old.len() > PLAN_INLINE_BYTES_MAX)
+}
+
+/// Works out the changes that take long, for the items `olds`.
+///
+/// # Errors
+/// The server is stopping.
+pub(crate) async fn prepare(
+    changes: &[Change<'_>],
+    olds: Vec<Option<Bytes>>,
+) -> Result<Vec<Option<Prepared>>, ApiError> {
+    let work: Vec<_> = changes
+        .iter()
+        .zip(olds)
+        .map(|(change, old)| is_long(change, old.as_ref()).then(|| (Work::of(change), old)))
+        .collect();
+    let done = move || {
+        let prepared = work.into_iter().map(|work| {
+            let (work, old) = work?;
+            let new = work.change().outcome(old.as_ref());
+            Some(Prepared { old, new })
+        });
+        Ok(prepared.collect())
+    };
+    aside(false, done).await
+}
+
+/// A change that can go to another thread.
+struct Work {
+    place: ItemPlace,
+    attributes: Item,
+    put: Option<Bytes>,
+    update: Option<Option<Update>>,
+    condition: Option<Condition>,
+    return_item_on_failure: bool,
+}
+
+impl Work {
+    fn of(change: &Change<'_>) -> Work {
+        let (put, update) = match &change.action {
+            Action::Put(new) => (Some(new.clone()), None),
+            Action::Update(update) => (None, Some(update.cloned())),
+            Action::Delete => (None, None),
+        };
+        Work {
+            place: change.place.clone(),
+            attributes: change.attributes.clone(),
+            put,
+            update,
+            condition: change.condition.cloned(),
+            return_item_on_failure: change.return_item_on_failure,
+        }
+    }
+
+    fn change(&self) -> Change<'_> {
+        Change {
+            table: 0,
+            place: self.place.clone(),
+            attributes: &self.attributes,
+            action: match (&self.put, &self.update) {
+                (Some(new), _) => Action::Put(new.clone()),
+                (None, Some(update)) => Action::Update(update.as_ref()),
+                (None, None) => Action::Delete,
+            },
+            condition: self.condition.as_ref(),
+            return_item_on_failure: self.return_item_on_failure,
+        }
+    }
+}
+
+/// Turns that items share; more are seldom changed at once.
+const TURNS: usize = 64;
+
+/// The turns of those who change large items.
+pub(crate) struct Turns {
+    turns: [Mutex<()>; TURNS],
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Turns { turns: std::array::from_fn(|_| Mutex::default()) }
+    }
+}
+
+impl Turns {
+    /// Takes the turn of each of these items. True: it had to wait, and the items may have changed meanwhile.
+    pub async fn take(&self, changes: &[Change<'_>]) -> (Vec<MutexGuard<'_, ()>>, bool) {
+        let mut numbers: Vec<usize> = changes.iter().map(|change| usize::from(change.place.bucket.0) % TURNS).collect();
+        // In one order for all, so that no two wait for each other.
+        numbers.sort_unstable();
+        numbers.dedup();
+        let (mut taken, mut waited) = (Vec::with_capacity(numbers.len()), false);
+        for number in numbers {
+            let turn = &self.turns[number];
+            taken.push(match turn.try_lock() {
+                Ok(turn) => turn,
+                Err(_) => {
+                    waited = true;
+                    turn.lock().await
+                }
+            });
+        }
+        (taken, waited)
+    }
+}

@@ -1,0 +1,131 @@
+//! What is done behind the operations: one bad row never holds up the others, and nothing is missed.
+
+use tailrace_store::keyspace::{DeletedTableKey, SettingKey, StreamKey, TableId};
+use tailrace_store::{Decision, Key, Write, commit};
+
+use super::*;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+async fn write(bench: &Bench, writes: Vec<Write>) {
+    let keys: Vec<Key> = writes
+        .iter()
+        .filter_map(|write| match write {
+            Write::Put { key, .. } | Write::Delete { key } => Some(key.clone()),
+            _ => None,
+        })
+        .collect();
+    commit(bench.store.as_ref(), &[], &keys, |_| Decision::Apply(writes.clone(), ())).await.unwrap();
+}
+
+fn put(key: Key, value: &'static [u8]) -> Write {
+    Write::Put { key, value: bytes::Bytes::from_static(value) }
+}
+
+async fn stream_of(bench: &Bench, table: &str) -> tailrace_store::StreamId {
+    bench.db.table(table).await.unwrap().stream.clone().unwrap().id
+}
+
+/// docs/spec/streams.md 12
+#[tokio::test]
+async fn a_stream_whose_row_cannot_be_read_keeps_no_other_from_its_retention() {
+    let bench = Bench::single().await;
+    bench.create("bad", Some("KEYS_ONLY")).await;
+    let deleted = bench.create("deleted", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    let kept = bench.create("kept", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    bench.put("kept", "a", 1).await;
+    bench.ok("DeleteTable", json!({"TableName": "deleted"})).await;
+    let bad = StreamKey { stream: stream_of(&bench, "bad").await };
+    write(&bench, vec![put(bad.encode(), b"{\"version\":1")]).await;
+    bench.clock.advance(DAY_MS);
+    bench.clock.advance(1);
+    let error = bench.run_background(bench.clock.now_ms()).await.unwrap_err();
+    assert!(error.contains("the descriptor of stream 1"), "{error}");
+    assert!(bench.call("DescribeStream", json!({"StreamArn": deleted})).await.is_err(), "it was not forgotten");
+    assert_eq!(bench.records(&kept).await, Vec::<Value>::new(), "it was not trimmed");
+}
+
+/// A crash right behind the commits of many DeleteTables, in a data directory with many settings.
+#[tokio::test]
+async fn the_items_of_every_deleted_table_are_reclaimed() {
+    let bench = Bench::new().await;
+    for n in 0..3 {
+        let played: Vec<Write> = (0..500).map(|m| put(SettingKey::key(&format!("played/{n}-{m}")), b"1")).collect();
+        write(&bench, played).await;
+    }
+    let marks: Vec<Key> = (1..=1500).map(|id| DeletedTableKey { table: TableId(id) }.encode()).collect();
+    write(&bench, marks.iter().map(|key| put(key.clone(), b"")).collect()).await;
+    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    let left = tailrace_store::Engine::get(bench.store.as_ref(), &marks).await.unwrap();
+    assert_eq!(left.iter().filter(|row| row.is_some()).count(), 0);
+}
+
+/// A tick looks at a bounded number of shards, whatever their streams, and the pass at every one of them.
+#[tokio::test]
+async fn retention_of_many_shards_is_many_short_ticks() {
+    use crate::background::{Progress, Task};
+    let bench = Bench::with(Settings { shards_per_stream: 100, ..Settings::default() }).await;
+    let mut arns = Vec::new();
+    for table in 0..5 {
+        let name = format!("table-{table}");
+        arns.push(bench.create(&name, Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned());
+        for pk in 0..150 {
+            bench.put(&name, &pk.to_string(), 1).await;
+        }
+    }
+    bench.clock.advance(DAY_MS + 1);
+    let retention = crate::background::retention::Retention::default();
+    let horizons = async || {
+        let mut moved = 0;
+        for arn in &arns {
+            let stream = bench.db.stream(arn).await.unwrap().id;
+            let shards = tailrace_store::Engine::shards(bench.store.as_ref(), stream).await.unwrap();
+            moved += shards.iter().filter(|shard| shard.horizon > shard.first).count();
+        }
+        moved
+    };
+    let (mut ticks, mut before) = (0, 0);
+    loop {
+        let tick = retention.tick(&bench.db, bench.clock.now_ms()).await;
+        assert!(tick.failures.is_empty(), "{}", tick.failures);
+        ticks += 1;
+        let now = horizons().await;
+        assert!(now - before <= tailrace_core::limits::RETENTION_SHARDS_PER_TICK, "one tick moved {}", now - before);
+        before = now;
+        if tick.progress == Progress::Done {
+            break;
+        }
+    }
+    assert!(ticks >= 500 / tailrace_core::limits::RETENTION_SHARDS_PER_TICK, "{ticks} ticks");
+    for arn in &arns {
+        assert_eq!(bench.records(arn).await, Vec::<Value>::new());
+    }
+}
+
+/// A job that is paused does nothing until it is resumed; its status says what was done and what failed.
+#[tokio::test]
+async fn a_job_is_paused_and_says_how_it_stands() {
+    use crate::background::{Job, Wait, retention::Retention};
+    let bench = Bench::single().await;
+    bench.create("bad", Some("KEYS_ONLY")).await;
+    let bad = StreamKey { stream: stream_of(&bench, "bad").await };
+    let db = Arc::new(bench.db);
+    let job = Job::new(db.clone(), Box::new(Retention::default()));
+    assert_eq!((job.status().name, job.status().last_run_ms), ("retention", None));
+    job.pause();
+    assert_eq!(job.run().await, Wait::Resumed);
+    assert_eq!(job.status().last_run_ms, None);
+    job.resume();
+    job.woken().await;
+    assert_eq!(job.run().await, Wait::Interval(tailrace_core::limits::RETENTION_INTERVAL_MS));
+    let status = job.status();
+    assert_eq!((status.last_run_ms, status.last_pass_ms, status.last_error), (Some(START_MS), Some(START_MS), None));
+
+    let keys = [bad.encode()];
+    commit(bench.store.as_ref(), &[], &keys, |_| Decision::Apply(vec![put(keys[0].clone(), b"{}")], ())).await.unwrap();
+    bench.clock.advance(1000);
+    job.run().await;
+    let error = job.status().last_error.unwrap();
+    assert!(error.starts_with("the descriptor of stream 1: corrupt data"), "{error}");
+    assert_eq!(job.status().last_pass_ms, Some(START_MS + 1000));
+}

@@ -1,0 +1,186 @@
+//! What an UpdateTable makes of a table, or what is wrong with the request. Pure; the stream is changed by the run.
+//! Source: docs/spec/dynamodb-api.md 2.3, streams.md 2.2.
+
+use tailrace_api::tables::{BillingMode, UpdateTableRequest};
+use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
+use tailrace_core::{ApiError, Wording};
+
+use super::descriptor::{OnDemandThroughput, Table, TableClassSetting, Throughput};
+use super::rules::{self, DAY_MS, invalid, not_built};
+
+/// A group of members of the request that may ask for something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Billing,
+    Throughput,
+    Stream,
+    Encryption,
+    Class,
+    Protection,
+    Warm,
+    OnDemand,
+    Indexes,
+    Replicas,
+}
+
+/// What the request asks for. Members that are present but empty ask for nothing; AttributeDefinitions alone neither.
+fn parts(request: &UpdateTableRequest) -> Vec<Part> {
+    let asked = [
+        (Part::Billing, request.billing_mode.is_some()),
+        (Part::Throughput, request.provisioned_throughput.is_some()),
+        (Part::Stream, request.stream_specification.is_some()),
+        (Part::Encryption, request.sse_specification.as_ref().is_some_and(|sse| !sse.is_empty())),
+        (Part::Class, request.table_class.is_some()),
+        (Part::Protection, request.deletion_protection_enabled.is_some()),
+        (Part::Warm, request.warm_throughput.is_some_and(|warm| !warm.is_empty())),
+        (Part::OnDemand, request.on_demand_throughput.is_some_and(|limits| !limits.is_empty())),
+        (Part::Indexes, !request.global_secondary_index_updates.is_empty()),
+        (Part::Replicas, request.not_built.contains(&"ReplicaUpdates")),
+    ];
+    asked.into_iter().filter(|(_, asked)| *asked).map(|(part, _)| part).collect()
+}
+
+/// Rules that need no table.
+pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<(), ApiError> {
+    let parts = parts(request);
+    if parts.is_empty() && request.not_built.is_empty() {
+        return Err(asks_for_nothing(wording));
+    }
+    let asked = |part: Part| parts.contains(&part);
+    let others = |except: &[Part]| parts.iter().any(|part| !except.contains(part));
+    let alone = [
+        (Part::Encryption, "Server-Side Encryption"),
+        (Part::Class, "TableClass"),
+        (Part::Protection, "DeletionProtection"),
+    ];
+    for (part, name) in alone {
+        if asked(part) && others(&[part]) {
+            return Err(invalid(format!("{name} modification must be the only operation in the request")));
+        }
+    }
+    if asked(Part::Warm) && others(&[Part::Warm]) {
+        return Err(ApiError::validation("WarmThroughput must be the only operation in the request"));
+    }
+    if asked(Part::OnDemand) && others(&[Part::OnDemand, Part::Billing]) {
+        return Err(ApiError::validation(
+            "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
+        ));
+    }
+    let (mode, given) = (request.billing_mode, asked(Part::Throughput));
+    if asked(Part::Stream) && (given || mode == Some(BillingMode::Provisioned)) {
+        return Err(ApiError::validation("You cannot modify stream status while updating table IOPS"));
+    }
+    match mode {
+        Some(BillingMode::PayPerRequest) if given => return Err(rules::units_on_demand()),
+        Some(BillingMode::Provisioned) if !given => {
+            return Err(invalid("ProvisionedThroughput must be specified when BillingMode is PROVISIONED"));
+        }
+        _ => {}
+    }
+    rules::throughput(request.provisioned_throughput)?;
+    rules::on_demand(request.on_demand_throughput, true)?;
+    match request.stream_specification.map(|stream| (stream.stream_enabled, stream.stream_view_type)) {
+        Some((true, None)) => return Err(invalid("If stream is being enabled then UpdateViewType is required")),
+        Some((false, Some(_))) => {
+            return Err(invalid("If stream is being disabled, then UpdateViewType must not be specified"));
+        }
+        _ => {}
+    }
+    rules::sse(request.sse_specification.as_ref())?;
+    match request.not_built.first() {
+        _ if asked(Part::Indexes) => Err(not_built("GlobalSecondaryIndexUpdates")),
+        Some(member) => Err(not_built(member)),
+        None => Ok(()),
+    }
+}
+
+fn asks_for_nothing(wording: Wording) -> ApiError {
+    ApiError::validation(match wording {
+        Wording::Current => {
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, \
+             SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, \
+             MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is \
+             required"
+        }
+        Wording::Classic => {
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates \
+             or SSESpecification or ReplicaUpdates is required"
+        }
+    })
+}
+
+/// A change of limits or of protection is done at once on AWS, too: the answer says ACTIVE.
+pub(crate) fn is_synchronous(request: &UpdateTableRequest) -> bool {
+    parts(request).iter().all(|part| matches!(part, Part::OnDemand | Part::Protection | Part::Encryption))
+}
+
+/// Changes everything but the stream, or says why not.
+pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64) -> Result<(), ApiError> {
+    let mode = request.billing_mode.unwrap_or(table.billing.mode);
+    let switched = mode != table.billing.mode;
+    if let Some(limits) = rules::on_demand(request.on_demand_throughput, true)? {
+        if let (BillingMode::Provisioned, Some(member)) = (mode, rules::first_limit(limits)) {
+            return Err(invalid(format!(
+                "{member} for OnDemandThroughput cannot be specified when the table BillingMode is PROVISIONED"
+            )));
+        }
+        let old = table.on_demand.unwrap_or_default();
+        let merge = |new: Option<i64>, old: Option<i64>| new.or(old).filter(|units| *units != -1);
+        let merged = OnDemandThroughput { read: merge(limits.read, old.read), write: merge(limits.write, old.write) };
+        table.on_demand = Some(merged).filter(|merged| rules::first_limit(*merged).is_some());
+    }
+    match (mode, rules::throughput(request.provisioned_throughput)?) {
+        (BillingMode::PayPerRequest, Some(_)) => return Err(rules::units_on_demand()),
+        (BillingMode::PayPerRequest, None) if switched => {
+            table.billing.on_demand_since_ms = Some(now_ms);
+            table.throughput.read = 0;
+            table.throughput.write = 0;
+            table.warm.read = table.warm.read.max(WARM_READ_UNITS);
+            table.warm.write = table.warm.write.max(WARM_WRITE_UNITS);
+        }
+        (BillingMode::Provisioned, Some(wanted)) => change_units(table, &wanted, switched, now_ms)?,
+        _ => {}
+    }
+    if switched && mode == BillingMode::Provisioned {
+        table.on_demand = None;
+    }
+    table.billing.mode = mode;
+    if let Some(warm) = rules::warm(request.warm_throughput, mode, &table.throughput, table.warm)? {
+        if warm.read < table.warm.read || warm.write < table.warm.write {
+            return Err(invalid("WarmThroughput cannot be decreased"));
+        }
+        table.warm = warm;
+    }
+    if let Some(class) = request.table_class {
+        table.class = Some(TableClassSetting { class, updated_ms: Some(now_ms) });
+    }
+    table.deletion_protection = request.deletion_protection_enabled.unwrap_or(table.deletion_protection);
+    Ok(())
+}
+
+fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: u64) -> Result<(), ApiError> {
+    let old = &mut table.throughput;
+    if !switched && (old.read, old.write) == (wanted.read, wanted.write) {
+        let (r, w) = (old.read, old.write);
+        return Err(ApiError::validation(format!(
+            "The provisioned throughput for the table will not change. The requested value equals the current value. \
+             Current ReadCapacityUnits provisioned for the table: {r}. Requested ReadCapacityUnits: {r}. Current \
+             WriteCapacityUnits provisioned for the table: {w}. Requested WriteCapacityUnits: {w}. Refer to the Amazon \
+             DynamoDB Developer Guide for current limits and how to request higher limits."
+        )));
+    }
+    if !switched {
+        if wanted.read > old.read || wanted.write > old.write {
+            old.increased_ms = Some(now_ms);
+        }
+        if wanted.read < old.read || wanted.write < old.write {
+            let same_day = old.decreased_ms.is_some_and(|ms| ms / DAY_MS == now_ms / DAY_MS);
+            old.decreases_that_day = if same_day { old.decreases_that_day + 1 } else { 1 };
+            old.decreased_ms = Some(now_ms);
+        }
+    }
+    (old.read, old.write) = (wanted.read, wanted.write);
+    table.warm.read = table.warm.read.max(wanted.read);
+    table.warm.write = table.warm.write.max(wanted.write);
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! A table's descriptor: the row that makes a table exist. Stored as versioned JSON (docs/format.md, Table descriptor).
+//!
+//! Invariants: a table's id is never reused; a descriptor that exists belongs to a table that is active (deleting is one
+//! commit). Transitional statuses live in answers only. Whether a table has changed since it was read is told by the bytes
+//! of its row, which a newer program may have written with members that this one does not know; they are kept.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+pub use tailrace_api::tables::BillingMode;
+use tailrace_api::tables::TableClass;
+use tailrace_core::KeySchema;
+pub use tailrace_core::ViewType;
+use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
+use tailrace_store::StreamId;
+use tailrace_store::keyspace::TableId;
+
+use crate::json_row;
+
+/// The version that this code writes.
+const DESCRIPTOR_VERSION: u32 = 1;
+
+/// Billing and when it last became on-demand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Billing {
+    /// The mode.
+    pub mode: BillingMode,
+    /// The last change to PAY_PER_REQUEST, milliseconds since the epoch; `None`: it was never on-demand.
+    pub on_demand_since_ms: Option<u64>,
+}
+
+/// Provisioned units; zero for an on-demand table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Read capacity units.
+    pub read: i64,
+    /// Write capacity units.
+    pub write: i64,
+    /// The last increase, milliseconds since the epoch.
+    pub increased_ms: Option<u64>,
+    /// The last decrease, milliseconds since the epoch.
+    pub decreased_ms: Option<u64>,
+    /// Decreases on the UTC day of the last one.
+    pub decreases_that_day: u32,
+}
+
+/// Limits of an on-demand table; only those that were set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnDemandThroughput {
+    /// Read request units.
+    pub read: Option<i64>,
+    /// Write request units.
+    pub write: Option<i64>,
+}
+
+/// The throughput that the table can take at once, as AWS would tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmThroughput {
+    /// Read units per second.
+    pub read: i64,
+    /// Write units per second.
+    pub write: i64,
+}
+
+/// A class that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableClassSetting {
+    /// The class.
+    pub class: TableClass,
+    /// When it was set, milliseconds since the epoch.
+    pub updated_ms: Option<u64>,
+}
+
+/// The enabled stream of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableStream {
+    /// Its number.
+    pub id: StreamId,
+    /// What its records hold.
+    pub view: ViewType,
+}
+
+/// A table's descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    version: u32,
+    /// The name.
+    pub name: String,
+    /// The number in the keyspace.
+    pub id: TableId,
+    /// The `TableId` of the API: a UUID of this incarnation.
+    pub uuid: String,
+    /// Creation, milliseconds since the epoch.
+    pub created_ms: u64,
+    /// The primary key.
+    pub key: KeySchema,
+    /// Billing.
+    pub billing: Billing,
+    /// Provisioned units.
+    pub throughput: Throughput,
+    /// Limits of on-demand throughput, if any were set.
+    pub on_demand: Option<OnDemandThroughput>,
+    /// Warm throughput.
+    pub warm: WarmThroughput,
+    /// Whether the table refuses to be deleted.
+    pub deletion_protection: bool,
+    /// The class, if one was asked for.
+    pub class: Option<TableClassSetting>,
+    /// The enabled stream.
+    pub stream: Option<TableStream>,
+    /// The label of the latest stream, enabled or not.
+    pub latest_stream_label: Option<String>,
+}
+
+impl Table {
+    /// A new on-demand table without a stream.
+    pub fn new(name: String, id: TableId, uuid: String, created_ms: u64, key: KeySchema) -> Table {
+        Table {
+            version: DESCRIPTOR_VERSION,
+            name,
+            id,
+            uuid,
+            created_ms,
+            key,
+            billing: Billing { mode: BillingMode::PayPerRequest, on_demand_since_ms: Some(created_ms) },
+            throughput: Throughput::default(),
+            on_demand: None,
+            warm: WarmThroughput { read: WARM_READ_UNITS, write: WARM_WRITE_UNITS },
+            deletion_protection: false,
+            class: None,
+            stream: None,
+            latest_stream_label: None,
+        }
+    }
+
+    /// The value of a row that is new.
+    pub fn encode(&self) -> Bytes {
+        json_row::encode(self)
+    }
+
+    /// The value of the row that stands for `stored` from now on: what a newer program added to that stays.
+    pub fn encode_over(&self, stored: &Bytes) -> Bytes {
+        json_row::encode_over(stored, self)
+    }
+
+    /// Reads a row's value.
+    ///
+    /// # Errors
+    /// Why the bytes are no descriptor of a version that this code knows.
+    pub fn decode(value: &[u8]) -> Result<Table, String> {
+        let table: Table = serde_json::from_slice(value).map_err(|e| e.to_string())?;
+        if table.version != DESCRIPTOR_VERSION {
+            return Err(format!("version {} is unknown; {DESCRIPTOR_VERSION} was expected", table.version));
+        }
+        Ok(table)
+    }
+}

@@ -1,0 +1,114 @@
+//! Rules that CreateTable and UpdateTable share, about throughput, encryption and what is not built.
+//! Source: docs/spec/dynamodb-api.md 2.1 and 2.3.
+
+use tailrace_api::tables::{self as api, BillingMode, SseSpecification, SseType};
+use tailrace_core::ApiError;
+use tailrace_core::limits::{CAPACITY_UNITS_MAX, WARM_READ_UNITS, WARM_WRITE_UNITS};
+
+use super::descriptor::{OnDemandThroughput, Throughput, WarmThroughput};
+
+/// The length of a UTC day, milliseconds.
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// `One or more parameter values were invalid: ` and the rest.
+pub(crate) fn invalid(rest: impl std::fmt::Display) -> ApiError {
+    ApiError::validation(format!("One or more parameter values were invalid: {rest}"))
+}
+
+/// The error for a member that asks for what is not built.
+pub(super) fn not_built(member: &str) -> ApiError {
+    invalid(format!("{member} is not supported by Tailrace yet"))
+}
+
+/// Of an SSESpecification, only the default (an owned key) is built. Row 35.
+pub(super) fn sse(given: Option<&SseSpecification>) -> Result<(), ApiError> {
+    let Some(given) = given else { return Ok(()) };
+    match (given.enabled, given.sse_type) {
+        (Some(false), Some(_)) => Err(invalid("SSEType can not be specified if Enabled is false")),
+        (_, Some(SseType::Aes256)) => Err(invalid("SSEType AES256 is not supported")),
+        (_, None) if given.kms_master_key_id.is_some() => {
+            Err(invalid("SSEType KMS is required if KMSMasterKeyId is specified"))
+        }
+        (Some(true), _) | (_, Some(_)) => Err(not_built("SSESpecification")),
+        _ => Ok(()),
+    }
+}
+
+/// `ProvisionedThroughput`, with its upper bound. Row 5.
+pub(super) fn throughput(given: Option<api::ProvisionedThroughput>) -> Result<Option<Throughput>, ApiError> {
+    let Some(given) = given else { return Ok(None) };
+    let (read, write) = (given.read_capacity_units, given.write_capacity_units);
+    for (name, units) in [("ReadCapacityUnits", read), ("WriteCapacityUnits", write)] {
+        if units > CAPACITY_UNITS_MAX {
+            return Err(ApiError::validation(format!("Given value {units} for {name} is out of bounds")));
+        }
+    }
+    Ok(Some(Throughput { read, write, ..Throughput::default() }))
+}
+
+/// Row 1.
+pub(super) fn units_on_demand() -> ApiError {
+    invalid("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+}
+
+/// `OnDemandThroughput` as it was sent; `clears`: -1 is a value. Row 8.
+pub(super) fn on_demand(
+    given: Option<api::OnDemandThroughput>,
+    clears: bool,
+) -> Result<Option<OnDemandThroughput>, ApiError> {
+    let Some(given) = given else { return Ok(None) };
+    let (read, write) = (given.max_read_request_units, given.max_write_request_units);
+    for (name, units) in [("MaxReadRequestUnits", read), ("MaxWriteRequestUnits", write)] {
+        if units.is_some_and(|units| units < 1 && !(clears && units == -1)) {
+            return Err(invalid(format!(
+                "Requested {name} for OnDemandThroughput for table is outside of valid range"
+            )));
+        }
+    }
+    Ok(Some(OnDemandThroughput { read, write }))
+}
+
+/// The first member that a limit of on-demand throughput names, read first. Row 7.
+pub(super) fn first_limit(limits: OnDemandThroughput) -> Option<&'static str> {
+    match (limits.read, limits.write) {
+        (Some(_), _) => Some("MaxReadRequestUnits"),
+        (None, Some(_)) => Some("MaxWriteRequestUnits"),
+        (None, None) => None,
+    }
+}
+
+/// The warm throughput that a table has by its billing. 2.2.
+pub(super) fn warm_by_billing(mode: BillingMode, throughput: &Throughput) -> WarmThroughput {
+    match mode {
+        BillingMode::PayPerRequest => WarmThroughput { read: WARM_READ_UNITS, write: WARM_WRITE_UNITS },
+        BillingMode::Provisioned => WarmThroughput { read: throughput.read, write: throughput.write },
+    }
+}
+
+/// `WarmThroughput` over what the table has by its billing; a member that was not sent is that of `present`. Row 9.
+pub(super) fn warm(
+    given: Option<api::WarmThroughput>,
+    mode: BillingMode,
+    throughput: &Throughput,
+    present: WarmThroughput,
+) -> Result<Option<WarmThroughput>, ApiError> {
+    let Some(given) = given else { return Ok(None) };
+    let least = warm_by_billing(mode, throughput);
+    let units = |name: &str, capacity: &str, units: Option<i64>, least: i64, present: i64| {
+        if units.is_some_and(|units| units < least) {
+            let than = match mode {
+                BillingMode::PayPerRequest => "initial throughput for OnDemand. See: https://docs.aws.amazon.com/\
+                     amazondynamodb/latest/developerguide/on-demand-capacity-mode.html#on-demand-capacity-mode-initial"
+                    .to_owned(),
+                BillingMode::Provisioned => format!("{capacity} of ProvisionedThroughput"),
+            };
+            return Err(invalid(format!("Requested {name} for WarmThroughput for table is lower than {than}")));
+        }
+        Ok(units.unwrap_or(present))
+    };
+    let (read, write) = (given.read_units_per_second, given.write_units_per_second);
+    Ok(Some(WarmThroughput {
+        read: units("ReadUnitsPerSecond", "ReadCapacityUnits", read, least.read, present.read)?,
+        write: units("WriteUnitsPerSecond", "WriteCapacityUnits", write, least.write, present.write)?,
+    }))
+}

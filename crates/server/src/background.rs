@@ -1,0 +1,51 @@
+//! Runs what is done behind the operations (`tailrace_engine::background`): a task for each job, so that none waits for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tailrace_engine::Db;
+use tailrace_engine::background::{Job, JobStatus, Wait, tasks};
+use tokio::task::JoinHandle;
+
+/// The jobs that run; they end with [`Background::stop`].
+pub struct Background {
+    jobs: Vec<Arc<Job>>,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Starts every job.
+    pub fn start(db: &Arc<Db>) -> Background {
+        let jobs: Vec<Arc<Job>> = tasks().into_iter().map(|task| Arc::new(Job::new(Arc::clone(db), task))).collect();
+        let running = jobs.iter().map(|job| tokio::spawn(run(Arc::clone(job)))).collect();
+        Background { jobs, running }
+    }
+
+    /// How they stand.
+    pub fn status(&self) -> Vec<JobStatus> {
+        self.jobs.iter().map(|job| job.status()).collect()
+    }
+
+    /// Ends them: what a tick has begun is done, or begun again by a later start.
+    pub async fn stop(self) {
+        for running in &self.running {
+            running.abort();
+        }
+        for running in self.running {
+            let _ = running.await;
+        }
+    }
+}
+
+async fn run(job: Arc<Job>) {
+    loop {
+        match job.run().await {
+            // A tick's commits wait for their sync, but one that found nothing to do did not.
+            Wait::Next => tokio::task::yield_now().await,
+            Wait::Resumed => job.woken().await,
+            Wait::Interval(ms) => {
+                let _ = tokio::time::timeout(Duration::from_millis(ms), job.woken()).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `AWS::Lambda::EventSourceMapping`, and the DynamoDB events of a SAM function, which are the same thing.
+//! Ranges and defaults: docs/spec/event-source-mapping.md 2.
+
+use crate::TemplateError;
+use crate::node::Node;
+use crate::plan::{FunctionPlan, MappingPlan, Part, Source, StartingPosition};
+use crate::properties::Properties;
+use crate::resolve::Resolver;
+
+/// A resource of its own.
+pub(crate) fn resource(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<MappingPlan, TemplateError> {
+    let mut properties = Properties::of(resolver, id, resource, None)?;
+    let path = properties.at("FunctionName");
+    let reference = properties.required_text("FunctionName")?;
+    let (function, qualifier) = function_reference(&reference)
+        .ok_or_else(|| TemplateError::at(&path, format!("the name of a function is expected, not {reference:?}")))?;
+    if let Some(qualifier) = qualifier.filter(|qualifier| *qualifier != "$LATEST") {
+        resolver.skip(&path, format_args!("there are no versions and aliases; {qualifier} is the function itself"));
+    }
+    read(id, (function, path), "EventSourceArn", properties)
+}
+
+/// The function's name and the qualifier of a name, a partial ARN or an ARN. One server has the functions of one account
+/// and region, so what an ARN says of these is of no interest.
+fn function_reference(reference: &str) -> Option<(&str, Option<&str>)> {
+    let parts: Vec<&str> = reference.split(':').collect();
+    let (name, qualifier) = match parts[..] {
+        [name] | [_, "function", name] | ["arn", _, "lambda", _, _, "function", name] => (name, None),
+        [name, qualifier]
+        | [_, "function", name, qualifier]
+        | ["arn", _, "lambda", _, _, "function", name, qualifier] => (name, Some(qualifier)),
+        _ => return None,
+    };
+    (!name.is_empty()).then_some((name, qualifier))
+}
+
+/// An event of a function.
+pub(crate) fn event(
+    logical_id: &str,
+    function: &FunctionPlan,
+    properties: Properties<'_>,
+) -> Result<MappingPlan, TemplateError> {
+    let path = format!("Resources.{}", function.logical_id);
+    read(logical_id, (&function.name, path), "Stream", properties)
+}
+
+/// Refuses a property whose member says something; without that it is named.
+fn refuse_inside(properties: &mut Properties<'_>, name: &str, member: &str, why: &str) -> Result<(), TemplateError> {
+    let Some(mut inside) = properties.map(name)? else { return Ok(()) };
+    inside.refuse(member, why)?;
+    properties.skip(name, "not applied");
+    inside.finish();
+    Ok(())
+}
+
+fn read(
+    logical_id: &str,
+    (function, function_path): (&str, String),
+    source_name: &str,
+    mut properties: Properties<'_>,
+) -> Result<MappingPlan, TemplateError> {
+    properties.not_applied(&["KMSKeyArn", "KmsKeyArn", "LoggingConfig", "MetricsConfig", "Tags"]);
+    refuse_inside(
+        &mut properties,
+        "FilterCriteria",
+        "Filters",
+        "filters are not supported yet: the function would get records that the template leaves out",
+    )?;
+    refuse_inside(
+        &mut properties,
+        "DestinationConfig",
+        "OnFailure",
+        "destinations are not supported yet: records that are given up are parked instead",
+    )?;
+    let source_path = properties.at(source_name);
+    let source = properties.text_with_streams(source_name)?.ok_or_else(|| properties.missing(source_name))?;
+    let source = match source.0.as_slice() {
+        [Part::StreamOf(id)] => Source::StreamOf(id.clone()),
+        [Part::Literal(arn)] if arn.starts_with("arn:aws:dynamodb:") && arn.contains("/stream/") => {
+            Source::Arn(arn.clone())
+        }
+        [Part::Literal(arn)] => {
+            let message = format!("the ARN of a DynamoDB stream is expected, not {arn:?}");
+            return Err(TemplateError::at(source_path, message));
+        }
+        _ => return Err(TemplateError::at(source_path, "the ARN of a DynamoDB stream is expected")),
+    };
+    let positions = [("TRIM_HORIZON", StartingPosition::TrimHorizon), ("LATEST", StartingPosition::Latest)];
+    let starting_position = properties.word("StartingPosition", &positions)?;
+    let starting_position = starting_position.ok_or_else(|| properties.missing("StartingPosition"))?;
+    let age_path = properties.at("MaximumRecordAgeInSeconds");
+    let age_s = properties.integer("MaximumRecordAgeInSeconds", -1, 604_800)?;
+    if age_s.is_some_and(|age_s| (0..60).contains(&age_s)) {
+        let message = "it must be either -1 (forever) or between 60 and 604800 (inclusive)";
+        return Err(TemplateError::at(age_path, message));
+    }
+    let mut integer =
+        |name: &str, min, max, default| properties.integer(name, min, max).map(|value| value.unwrap_or(default) as u32);
+    let batch_size = integer("BatchSize", 1, 10_000, 100)?;
+    let batching_window_s = integer("MaximumBatchingWindowInSeconds", 0, 300, 0)?;
+    let parallelization_factor = integer("ParallelizationFactor", 1, 10, 1)?;
+    // Zero switches it off.
+    let window_path = properties.at("TumblingWindowInSeconds");
+    if properties.integer("TumblingWindowInSeconds", 0, 900)?.unwrap_or(0) != 0 {
+        let why = "tumbling windows are not supported yet: the function would get events without a window";
+        return Err(TemplateError::at(window_path, why));
+    }
+    let retries = properties.integer("MaximumRetryAttempts", -1, 10_000)?;
+    let enabled = properties.boolean("Enabled")?.unwrap_or(true);
+    let bisect_on_error = properties.boolean("BisectBatchOnFunctionError")?.unwrap_or(false);
+    let responses_path = properties.at("FunctionResponseTypes");
+    let responses = match properties.value("FunctionResponseTypes")? {
+        None => Vec::new(),
+        Some(crate::resolve::Value::List(list)) => list,
+        Some(other) => {
+            return Err(TemplateError::at(responses_path, format!("a list is expected, not {}", other.brief())));
+        }
+    };
+    let mut report_item_failures = false;
+    for response in responses {
+        match response.as_text().and_then(|text| text.as_literal()).as_deref() {
+            Some("ReportBatchItemFailures") => report_item_failures = true,
+            _ => {
+                let message = format!("ReportBatchItemFailures is expected, not {}", response.brief());
+                return Err(TemplateError::at(responses_path, message));
+            }
+        }
+    }
+    properties.finish();
+    let unless_forever = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+    Ok(MappingPlan {
+        logical_id: logical_id.to_owned(),
+        function: function.to_owned(),
+        function_path,
+        source,
+        source_path,
+        enabled,
+        batch_size,
+        batching_window_s,
+        starting_position,
+        parallelization_factor,
+        retry_attempts_max: unless_forever(retries),
+        record_age_max_s: unless_forever(age_s),
+        bisect_on_error,
+        report_item_failures,
+    })
+}

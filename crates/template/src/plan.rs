@@ -1,0 +1,286 @@
+//! What a template asks for, in plain types.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tailrace_api::tables::{BillingMode, CreateTableRequest};
+use tailrace_core::ViewType;
+use tailrace_core::function::{ConfigError, FunctionConfig};
+use tailrace_core::model::NAME_PATTERN;
+
+use crate::TemplateError;
+use crate::resolve::Resolver;
+
+/// Length of a table's name, at least. Source: docs/spec/dynamodb-api.md 2.1.
+pub(crate) const TABLE_NAME_CHARS_MIN: usize = 3;
+
+/// Length of a table's name, at most.
+const NAME_CHARS_MAX: usize = 255;
+
+/// Length of a function's name, at most. Source: Lambda's CreateFunction.
+const FUNCTION_NAME_CHARS_MAX: usize = 64;
+
+/// Everything that a template asks for, in the order of its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Tables to create.
+    pub tables: Vec<TablePlan>,
+    /// Functions to register.
+    pub functions: Vec<FunctionPlan>,
+    /// Event source mappings to create, once tables and functions are there.
+    pub mappings: Vec<MappingPlan>,
+    /// What is not applied: one line each, for the user.
+    pub skipped: Vec<String>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TablePlan {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// What makes it. Billed by units, it has units only where the template gives them.
+    pub request: CreateTableRequest,
+}
+
+impl TablePlan {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.request.table_name
+    }
+
+    /// The view type of its stream; `None`: it has none.
+    pub fn stream(&self) -> Option<ViewType> {
+        self.request.stream_specification.and_then(|stream| stream.stream_view_type)
+    }
+
+    /// It is billed by request.
+    pub fn is_on_demand(&self) -> bool {
+        self.request.billing_mode == Some(BillingMode::PayPerRequest)
+    }
+}
+
+/// A function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionPlan {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// The handler.
+    pub handler: String,
+    /// The runtime's identifier.
+    pub runtime: String,
+    /// The directory of the code, joined to the template's directory.
+    pub code_dir: PathBuf,
+    /// Where the template says so.
+    pub code_path: String,
+    /// The timeout, seconds.
+    pub timeout_s: u32,
+    /// The memory, MB.
+    pub memory_mb: u32,
+    /// The function's variables.
+    pub environment: BTreeMap<String, Text>,
+    /// Its reserved concurrency.
+    pub reserved_concurrency: Option<u32>,
+}
+
+impl FunctionPlan {
+    /// The configuration to register; `stream_arn` tells the ARN of a table's stream by the table's logical id. `None`:
+    /// a variable names a stream that it does not tell.
+    pub fn config(&self, stream_arn: impl Fn(&str) -> Option<String>) -> Option<FunctionConfig> {
+        let mut config =
+            FunctionConfig::new(&self.name, &self.arn, &self.runtime, &self.handler, self.code_dir.as_path());
+        config.timeout_s = self.timeout_s;
+        config.memory_mb = self.memory_mb;
+        config.reserved_concurrency = self.reserved_concurrency;
+        for (name, text) in &self.environment {
+            config.environment.insert(name.clone(), text.resolve(&stream_arn)?);
+        }
+        Some(config)
+    }
+
+    /// Checks the rules of the function registry, so that a breach is told with its place.
+    pub(crate) fn check(&self) -> Result<(), TemplateError> {
+        let Some(Err(error)) = self.config(|_| Some(String::new())).map(|config| config.validate()) else {
+            return Ok(());
+        };
+        let property = match error {
+            ConfigError::UnsupportedRuntime(_) => "Runtime",
+            ConfigError::Timeout(_) => "Timeout",
+            ConfigError::Memory(_) => "MemorySize",
+            ConfigError::ReservedVariable(_)
+            | ConfigError::MalformedVariable(_)
+            | ConfigError::VariablesTooLarge(_) => "Environment.Variables",
+        };
+        Err(TemplateError::at(format!("Resources.{}.Properties.{property}", self.logical_id), error.to_string()))
+    }
+}
+
+/// A text, parts of which may be known only after a table was created.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text(pub Vec<Part>);
+
+/// A part of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// As it is.
+    Literal(String),
+    /// The ARN of the stream of the table with this logical id.
+    StreamOf(String),
+    /// The label of that stream: the part of its ARN behind `/stream/`.
+    LabelOf(String),
+}
+
+impl Text {
+    /// The whole text; `stream_arn` tells the ARN of a table's stream by the table's logical id. `None`: it does not.
+    pub fn resolve(&self, stream_arn: impl Fn(&str) -> Option<String>) -> Option<String> {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Literal(text) => Some(text.clone()),
+                Part::StreamOf(id) => stream_arn(id),
+                Part::LabelOf(id) => Some(stream_arn(id)?.rsplit('/').next()?.to_owned()),
+            })
+            .collect()
+    }
+
+    pub(crate) fn literal(text: impl Into<String>) -> Text {
+        Text(vec![Part::Literal(text.into())])
+    }
+
+    /// The text, where all of it is known.
+    pub(crate) fn as_literal(&self) -> Option<String> {
+        self.resolve(|_| None)
+    }
+
+    pub(crate) fn push(&mut self, part: Part) {
+        match (self.0.last_mut(), part) {
+            (_, Part::Literal(empty)) if empty.is_empty() => {}
+            (Some(Part::Literal(text)), Part::Literal(more)) => text.push_str(&more),
+            (_, part) => self.0.push(part),
+        }
+    }
+
+    /// The pieces between delimiters. `None`: the delimiter may lie in a part that is not known yet. A label is a time, so
+    /// one that no time has a character of does not.
+    pub(crate) fn split(&self, delimiter: &str) -> Option<Vec<Text>> {
+        let is_in_times = |c: char| c.is_ascii_digit() || "T:.-".contains(c);
+        let mut pieces = vec![Text::default()];
+        for part in &self.0 {
+            match part {
+                Part::Literal(text) => {
+                    for (n, piece) in text.split(delimiter).enumerate() {
+                        if n > 0 {
+                            pieces.push(Text::default());
+                        }
+                        pieces.last_mut()?.push(Part::Literal(piece.to_owned()));
+                    }
+                }
+                Part::LabelOf(_) if !delimiter.contains(is_in_times) => pieces.last_mut()?.push(part.clone()),
+                Part::LabelOf(_) | Part::StreamOf(_) => return None,
+            }
+        }
+        Some(pieces)
+    }
+}
+
+/// An event source mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingPlan {
+    /// Its name in the template; for an event of a function `<function><event>`, as SAM names it.
+    pub logical_id: String,
+    /// The function's name.
+    pub function: String,
+    /// Where the template names the function.
+    pub function_path: String,
+    /// The stream.
+    pub source: Source,
+    /// Where the template names the stream.
+    pub source_path: String,
+    /// Whether it runs.
+    pub enabled: bool,
+    /// BatchSize.
+    pub batch_size: u32,
+    /// MaximumBatchingWindowInSeconds.
+    pub batching_window_s: u32,
+    /// StartingPosition.
+    pub starting_position: StartingPosition,
+    /// ParallelizationFactor.
+    pub parallelization_factor: u32,
+    /// MaximumRetryAttempts; `None`: until the record expires.
+    pub retry_attempts_max: Option<u32>,
+    /// MaximumRecordAgeInSeconds; `None`: until the record expires.
+    pub record_age_max_s: Option<u32>,
+    /// BisectBatchOnFunctionError.
+    pub bisect_on_error: bool,
+    /// FunctionResponseTypes holds ReportBatchItemFailures.
+    pub report_item_failures: bool,
+}
+
+/// Where a mapping's records come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The stream of the table with this logical id.
+    StreamOf(String),
+    /// A stream's ARN.
+    Arn(String),
+}
+
+/// Where a mapping begins to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartingPosition {
+    /// TRIM_HORIZON.
+    TrimHorizon,
+    /// LATEST.
+    Latest,
+}
+
+impl Plan {
+    /// The rules between resources: names are given once, and a stream that is read exists.
+    pub(crate) fn check(&self, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
+        for (n, table) in self.tables.iter().enumerate() {
+            let at = |message: String| TemplateError::at(resolver.name_path(&table.logical_id, "TableName"), message);
+            let name = table.name();
+            if !(TABLE_NAME_CHARS_MIN..=NAME_CHARS_MAX).contains(&name.len()) || !NAME_PATTERN.matches(name) {
+                return Err(at(format!(
+                    "a table's name has {TABLE_NAME_CHARS_MIN} to {NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` \
+                     and `.`, and {name:?} has not"
+                )));
+            }
+            if let Some(other) = self.tables[..n].iter().find(|other| other.name() == name) {
+                return Err(at(format!("the table name {name:?} is taken by {}", other.logical_id)));
+            }
+        }
+        for (n, function) in self.functions.iter().enumerate() {
+            let at =
+                |message: String| TemplateError::at(resolver.name_path(&function.logical_id, "FunctionName"), message);
+            let name = &function.name;
+            let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if !(1..=FUNCTION_NAME_CHARS_MAX).contains(&name.len()) || !name.chars().all(is_name_char) {
+                return Err(at(format!(
+                    "a function's name has 1 to {FUNCTION_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_` and `-`, and \
+                     {name:?} has not"
+                )));
+            }
+            if let Some(other) = self.functions[..n].iter().find(|other| other.name == *name) {
+                return Err(at(format!("the function name {name:?} is taken by {}", other.logical_id)));
+            }
+        }
+        for (n, mapping) in self.mappings.iter().enumerate() {
+            let is_same = |other: &&MappingPlan| other.function == mapping.function && other.source == mapping.source;
+            if let Some(other) = self.mappings[..n].iter().find(is_same) {
+                let message =
+                    format!("the function {} has this stream already, by {}", mapping.function, other.source_path);
+                return Err(TemplateError::at(&mapping.source_path, message));
+            }
+        }
+        let with_stream = |id: &str| self.tables.iter().any(|table| table.logical_id == id && table.stream().is_some());
+        let needed = resolver.streams_needed();
+        match needed.iter().find(|(id, _)| !with_stream(id)) {
+            Some((id, path)) => Err(TemplateError::at(path, format!("the table {id} has no StreamSpecification"))),
+            None => Ok(()),
+        }
+    }
+}

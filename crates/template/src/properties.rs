@@ -1,0 +1,254 @@
+//! The properties of one resource, taken one by one. What nobody took is named, so nothing is lost in silence.
+
+use crate::TemplateError;
+use crate::node::{Node, is_intrinsic};
+use crate::plan::Text;
+use crate::resolve::{Resolver, Value};
+
+/// A map of the template at a path.
+pub(crate) struct Properties<'a> {
+    resolver: &'a Resolver<'a>,
+    pub(crate) path: String,
+    left: Vec<(String, Node)>,
+}
+
+type Taken<T> = Result<Option<T>, TemplateError>;
+
+impl<'a> Properties<'a> {
+    /// The properties of a resource.
+    pub(crate) fn of(
+        resolver: &'a Resolver<'a>,
+        id: &str,
+        resource: &Node,
+        globals: Option<&Node>,
+    ) -> Result<Properties<'a>, TemplateError> {
+        let empty = Node::Map(Vec::new());
+        let own = match resource.get("Properties") {
+            None | Some(Node::Null) => &empty,
+            Some(own) => own,
+        };
+        let all = globals.map_or_else(|| own.clone(), |globals| globals.overlaid(own));
+        Properties::new(resolver, format!("Resources.{id}.Properties"), all)
+    }
+
+    /// The members of a map.
+    pub(crate) fn new(resolver: &'a Resolver<'a>, path: String, node: Node) -> Result<Properties<'a>, TemplateError> {
+        let left = match resolver.chosen(node, &path)? {
+            Node::Map(pairs) if !is_intrinsic(&pairs) => pairs,
+            // A map that an intrinsic function yields is a map of values: it is turned back into the text's form.
+            Node::Map(pairs) => match resolver.value(&Node::Map(pairs), &path)? {
+                Value::Map(pairs) => pairs
+                    .into_iter()
+                    .map(|(key, value)| Some((key, as_node(value)?)))
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| TemplateError::at(&path, "the ARN of a stream cannot stand here"))?,
+                Value::Absent => Vec::new(),
+                other => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
+            },
+            other => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
+        };
+        Ok(Properties { resolver, path, left })
+    }
+
+    pub(crate) fn at(&self, name: &str) -> String {
+        format!("{}.{name}", self.path)
+    }
+
+    /// Names a property that is left out.
+    pub(crate) fn skip(&self, name: &str, why: &str) {
+        self.resolver.skip(&self.at(name), why);
+    }
+
+    fn node(&mut self, name: &str) -> Option<Node> {
+        let place = self.left.iter().position(|(key, _)| key == name)?;
+        Some(self.left.remove(place).1)
+    }
+
+    /// A property's value; `None`: not written, or `AWS::NoValue`.
+    pub(crate) fn value(&mut self, name: &str) -> Taken<Value> {
+        let Some(node) = self.node(name) else { return Ok(None) };
+        Ok(match self.resolver.value(&node, &self.at(name))? {
+            Value::Absent | Value::Null => None,
+            value => Some(value),
+        })
+    }
+
+    /// A text, parts of which may be known later.
+    pub(crate) fn text_with_streams(&mut self, name: &str) -> Taken<Text> {
+        let Some(value) = self.value(name)? else { return Ok(None) };
+        match value.as_text() {
+            Some(text) => Ok(Some(text)),
+            None => Err(self.wrong(name, "a text", &value)),
+        }
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Taken<String> {
+        let Some(value) = self.value(name)? else { return Ok(None) };
+        match value.as_text().and_then(|text| text.as_literal()) {
+            Some(text) => Ok(Some(text)),
+            None => Err(self.wrong(name, "a text", &value)),
+        }
+    }
+
+    pub(crate) fn required_text(&mut self, name: &str) -> Result<String, TemplateError> {
+        self.text(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    pub(crate) fn boolean(&mut self, name: &str) -> Taken<bool> {
+        let Some(value) = self.value(name)? else { return Ok(None) };
+        // CloudFormation takes the words in any case, and its YAML has more of them than ours.
+        let word = value.as_text().and_then(|text| text.as_literal()).map(|text| text.to_ascii_lowercase());
+        match word.as_deref() {
+            Some("true" | "yes" | "on") => Ok(Some(true)),
+            Some("false" | "no" | "off") => Ok(Some(false)),
+            _ => Err(self.wrong(name, "true or false", &value)),
+        }
+    }
+
+    /// An integer between `min` and `max`.
+    pub(crate) fn integer(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
+        let Some(value) = self.value(name)? else { return Ok(None) };
+        let number = value.as_text().and_then(|text| text.as_literal()).and_then(|text| whole(&text));
+        match number {
+            Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
+            _ => Err(self.wrong(name, &format!("an integer from {min} to {max}"), &value)),
+        }
+    }
+
+    /// One of some words.
+    pub(crate) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Taken<T> {
+        let Some(value) = self.value(name)? else { return Ok(None) };
+        let text = value.as_text().and_then(|text| text.as_literal());
+        match words.iter().find(|(word, _)| Some(*word) == text.as_deref()) {
+            Some((_, meaning)) => Ok(Some(*meaning)),
+            None => {
+                let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                Err(self.wrong(name, &known.join(" or "), &value))
+            }
+        }
+    }
+
+    /// A map inside of this one.
+    pub(crate) fn map(&mut self, name: &str) -> Taken<Properties<'a>> {
+        let path = self.at(name);
+        match self.node(name) {
+            None | Some(Node::Null) => Ok(None),
+            Some(node) if self.resolver.value_is_absent(&node, &path)? => Ok(None),
+            Some(node) => Properties::new(self.resolver, path, node).map(Some),
+        }
+    }
+
+    /// A list of maps.
+    pub(crate) fn maps(&mut self, name: &str) -> Taken<Vec<Properties<'a>>> {
+        let path = self.at(name);
+        let list = match self.node(name).map(|node| self.resolver.chosen(node, &path)).transpose()? {
+            None | Some(Node::Null) => return Ok(None),
+            Some(Node::List(list)) => list,
+            Some(node) => match self.resolver.value(&node, &path)? {
+                Value::Absent => return Ok(None),
+                Value::List(values) => values
+                    .into_iter()
+                    .map(as_node)
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| TemplateError::at(&path, "the ARN of a stream cannot stand here"))?,
+                other => return Err(TemplateError::at(path, format!("a list is expected, not {}", other.brief()))),
+            },
+        };
+        let mut maps = Vec::with_capacity(list.len());
+        for (n, node) in list.into_iter().enumerate() {
+            let path = format!("{path}.{n}");
+            if !self.resolver.value_is_absent(&node, &path)? {
+                maps.push(Properties::new(self.resolver, path, node)?);
+            }
+        }
+        Ok(Some(maps))
+    }
+
+    /// All members as they are, with their paths.
+    pub(crate) fn entries(&mut self) -> Vec<String> {
+        self.left.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// These have no effect here.
+    pub(crate) fn without_effect(&mut self, names: &[&str]) {
+        self.left.retain(|(name, _)| !names.contains(&name.as_str()));
+    }
+
+    /// These would have an effect that Tailrace does not give: named, and left out.
+    pub(crate) fn not_applied(&mut self, names: &[&str]) {
+        for name in names {
+            if self.node(name).is_some() {
+                self.skip(name, "not applied");
+            }
+        }
+    }
+
+    /// These would change which records are delivered or how data is kept: unless it is empty, one stops the reading.
+    pub(crate) fn refuse(&mut self, name: &str, why: &str) -> Result<(), TemplateError> {
+        let Some(node) = self.node(name) else { return Ok(()) };
+        let path = self.at(name);
+        let is_empty = match self.resolver.value(&node, &path) {
+            Ok(Value::Absent | Value::Null) => true,
+            Ok(Value::List(list)) => list.is_empty(),
+            Ok(Value::Map(pairs)) => pairs.is_empty(),
+            _ => false,
+        };
+        if is_empty { Ok(()) } else { Err(TemplateError::at(path, why)) }
+    }
+
+    /// Whatever was not taken is named, and left out; `AWS::NoValue` is nothing.
+    pub(crate) fn finish(self) {
+        for (name, node) in &self.left {
+            let path = self.at(name);
+            if !matches!(self.resolver.value(node, &path), Ok(Value::Absent | Value::Null)) {
+                self.resolver.skip(&path, "this property is not known; skipped");
+            }
+        }
+    }
+
+    pub(crate) fn missing(&self, name: &str) -> TemplateError {
+        TemplateError::at(self.at(name), "this property is required")
+    }
+
+    fn wrong(&self, name: &str, wanted: &str, value: &Value) -> TemplateError {
+        TemplateError::at(self.at(name), format!("{wanted} is expected, not {}", value.brief()))
+    }
+}
+
+impl Resolver<'_> {
+    /// Whether a node is left out by `AWS::NoValue`.
+    fn value_is_absent(&self, node: &Node, path: &str) -> Result<bool, TemplateError> {
+        match node {
+            Node::Map(pairs) if is_intrinsic(pairs) => match self.chosen(node.clone(), path)? {
+                Node::Map(pairs) if is_intrinsic(&pairs) => Ok(self.value(&Node::Map(pairs), path)? == Value::Absent),
+                _ => Ok(false),
+            },
+            _ => Ok(false),
+        }
+    }
+}
+
+/// The whole number that a text writes, in any notation of YAML.
+fn whole(text: &str) -> Option<i64> {
+    let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|digits| i64::from_str_radix(digits, radix).ok());
+    let float = || text.parse::<f64>().ok().filter(|value| value.fract() == 0.0 && value.abs() < WHOLE_FLOAT_MAX);
+    let decimal = text.parse().ok();
+    decimal.or_else(|| radix("0x", 16)).or_else(|| radix("0o", 8)).or_else(|| float().map(|value| value as i64))
+}
+
+/// Every whole number below it has a float of its own.
+const WHOLE_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A resolved value in the text's form; `None`: a part of it is not known yet.
+fn as_node(value: Value) -> Option<Node> {
+    Some(match value {
+        Value::Null | Value::Absent => Node::Null,
+        Value::Bool(value) => Node::Bool(value),
+        Value::Number(text) => Node::Number(text),
+        Value::Text(text) => Node::Text(text.as_literal()?),
+        Value::List(list) => Node::List(list.into_iter().map(as_node).collect::<Option<_>>()?),
+        Value::Map(pairs) => {
+            Node::Map(pairs.into_iter().map(|(key, value)| Some((key, as_node(value)?))).collect::<Option<_>>()?)
+        }
+    })
+}

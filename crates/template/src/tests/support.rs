@@ -1,0 +1,305 @@
+//! What stops the reading, and what is named and skipped.
+
+use super::*;
+
+#[test]
+fn properties_of_tables_that_are_not_supported_stop() {
+    let at = "Resources.T.Properties";
+    for (property, expected) in [
+        (
+            "GlobalSecondaryIndexes: [{IndexName: i}]",
+            format!("{at}.GlobalSecondaryIndexes: global secondary indexes are not supported yet"),
+        ),
+        (
+            "LocalSecondaryIndexes: [{IndexName: i}]",
+            format!("{at}.LocalSecondaryIndexes: local secondary indexes are not supported yet"),
+        ),
+        (
+            "TimeToLiveSpecification: {AttributeName: x, Enabled: true}",
+            format!(
+                "{at}.TimeToLiveSpecification: time to live is not supported yet: items would stay that the template lets \
+                 expire"
+            ),
+        ),
+        (
+            "ProvisionedThroughput: {ReadCapacityUnits: 1, WriteCapacityUnits: 1}\n      OnDemandThroughput: {MaxReadRequestUnits: 1}",
+            format!("{at}.OnDemandThroughput: a table that is PROVISIONED has none"),
+        ),
+        (
+            "WarmThroughput: {ReadUnitsPerSecond: 11999}",
+            format!(
+                "{at}.WarmThroughput.ReadUnitsPerSecond: an integer from 12000 to {} is expected, not 11999",
+                i64::MAX
+            ),
+        ),
+        ("BillingMode: FREE", format!("{at}.BillingMode: PAY_PER_REQUEST or PROVISIONED is expected, not \"FREE\"")),
+        ("StreamSpecification: {}", format!("{at}.StreamSpecification.StreamViewType: this property is required")),
+        (
+            "StreamSpecification: {StreamViewType: ALL}",
+            format!(
+                "{at}.StreamSpecification.StreamViewType: KEYS_ONLY or NEW_IMAGE or OLD_IMAGE or NEW_AND_OLD_IMAGES is \
+                 expected, not \"ALL\""
+            ),
+        ),
+        (
+            "ProvisionedThroughput: {ReadCapacityUnits: 0, WriteCapacityUnits: 1}",
+            format!(
+                "{at}.ProvisionedThroughput.ReadCapacityUnits: an integer from 1 to {} is expected, not 0",
+                tailrace_core::limits::CAPACITY_UNITS_MAX
+            ),
+        ),
+    ] {
+        check_error(&table_with(property), &expected);
+    }
+    // What is empty, or left out by a condition, does no harm.
+    plan(&table_with("GlobalSecondaryIndexes: []"));
+    plan(&table_with("GlobalSecondaryIndexes: !Ref AWS::NoValue"));
+    plan(&table_with("StreamSpecification: !Ref AWS::NoValue"));
+}
+
+#[test]
+fn what_does_no_harm_is_named_and_skipped() {
+    let at = "Resources.T.Properties";
+    for (property, why) in [
+        ("BilingMode: PAY_PER_REQUEST", "this property is not known; skipped"),
+        ("Foo: {Bar: !GetAtt Nothing.Arn}", "this property is not known; skipped"),
+        ("PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}", "not applied"),
+        ("TimeToLiveSpecification: {AttributeName: x, Enabled: false}", "not applied"),
+        ("KinesisStreamSpecification: {StreamArn: x}", "not applied"),
+    ] {
+        let name = property.split_once(':').unwrap().0;
+        check_skipped(&table_with(property), &[&format!("{at}.{name}: {why}")]);
+    }
+    check_skipped(
+        &table_with("StreamSpecification: {StreamViewType: NEW_IMAGE, Foo: 1}"),
+        &[&format!("{at}.StreamSpecification.Foo: this property is not known; skipped")],
+    );
+    check_skipped(
+        &table_with(
+            "BillingMode: PAY_PER_REQUEST\n      ProvisionedThroughput: {ReadCapacityUnits: 1, WriteCapacityUnits: 1}",
+        ),
+        &[&format!("{at}.ProvisionedThroughput: not applied: the table is billed per request")],
+    );
+    let at = "Resources.F.Properties";
+    for property in ["VpcConfig: {SubnetIds: [a]}", "Layers: [arn]", "FileSystemConfigs: [{Arn: a}]"] {
+        let name = property.split_once(':').unwrap().0;
+        check_skipped(&function_with(property), &[&format!("{at}.{name}: not applied")]);
+    }
+    let at = "Resources.M.Properties";
+    for (property, why) in [
+        ("FilterCriteria: {Filters: []}", "not applied"),
+        ("DestinationConfig: {OnFailure: {}}", "not applied"),
+        ("KmsKeyArn: x", "not applied"),
+        ("KMSKeyArn: x", "not applied"),
+        ("Tags: [{Key: a, Value: b}]", "not applied"),
+        ("MetricsConfig: {Metrics: [EventCount]}", "not applied"),
+        ("Topics: [x]", "this property is not known; skipped"),
+    ] {
+        let name = property.split_once(':').unwrap().0;
+        check_skipped(&mapping_with(property), &[&format!("{at}.{name}: {why}")]);
+    }
+    for reference in ["elsewhere:live", "arn:aws:lambda:us-east-1:000000000000:function:elsewhere:live"] {
+        let template = mapping_with("").replace("FunctionName: elsewhere", &format!("FunctionName: {reference}"));
+        let why = "FunctionName: there are no versions and aliases; live is the function itself";
+        check_skipped(&template, &[&format!("{at}.{why}")]);
+        assert_eq!(plan(&template).mappings[0].function, "elsewhere");
+    }
+    let latest =
+        mapping_with("").replace("FunctionName: elsewhere", "FunctionName: 000000000000:function:elsewhere:$LATEST");
+    check_skipped(&latest, &[]);
+    assert_eq!(plan(&latest).mappings[0].function, "elsewhere");
+}
+
+#[test]
+fn globals_are_checked() {
+    let with = |globals: &str| format!("Globals: {globals}\nResources: {{}}");
+    check_skipped(
+        &with("{Api: {Cors: x}, Function: {Timeout: 3}, SimpleTable: , HttpApi: }"),
+        &["Globals.Api: not supported; skipped", "Globals.HttpApi: not supported; skipped"],
+    );
+    check_error(&with("{Function: hi}"), "Globals.Function: a map is expected, not \"hi\"");
+    check_error(&with("{SimpleTable: [1]}"), "Globals.SimpleTable: a map is expected, not a list");
+}
+
+#[test]
+fn a_tables_key_is_checked() {
+    let table = |key: &str, attributes: &str| {
+        format!(
+            "Resources: {{T: {{Type: AWS::DynamoDB::Table, Properties: {{KeySchema: {key}, AttributeDefinitions: {attributes}}}}}}}"
+        )
+    };
+    let (a, b) = ("{AttributeName: a, AttributeType: S}", "{AttributeName: b, AttributeType: S}");
+    let at = "Resources.T.Properties";
+    check_error(
+        &table("[{AttributeName: a, KeyType: RANGE}]", &format!("[{a}]")),
+        &format!("{at}.KeySchema: one HASH key, and at most one RANGE key behind it"),
+    );
+    check_error(
+        &table("[{AttributeName: a, KeyType: HASH}]", &format!("[{a}, {b}]")),
+        &format!("{at}.AttributeDefinitions: b is defined, and no key uses it"),
+    );
+    check_error(
+        &table("[{AttributeName: a, KeyType: HASH}]", &format!("[{b}]")),
+        &format!("{at}.AttributeDefinitions: b is defined, and no key uses it"),
+    );
+    check_error(
+        &table("[{AttributeName: a, KeyType: HASH}]", "[]"),
+        &format!("{at}.KeySchema: a is not in AttributeDefinitions"),
+    );
+    check_error(
+        &table("[{AttributeName: a}]", &format!("[{a}]")),
+        &format!("{at}.KeySchema.0.KeyType: this property is required"),
+    );
+}
+
+#[test]
+fn properties_of_functions_that_are_not_supported_stop() {
+    let at = "Resources.F.Properties";
+    for (property, expected) in [
+        ("ImageUri: x", format!("{at}.ImageUri: images are not supported; give the directory of the code")),
+        (
+            "InlineCode: x",
+            format!("{at}.InlineCode: code in the template is not supported; give the directory of the code"),
+        ),
+        ("PackageType: Image", format!("{at}.PackageType: Zip is expected, not \"Image\"")),
+        (
+            "CodeUri: s3://bucket/key",
+            format!("{at}.CodeUri: the code is at s3://bucket/key: a directory of this machine is expected"),
+        ),
+        (
+            "CodeUri: {Bucket: b, Key: k}",
+            format!("{at}.CodeUri: the code is in the bucket b: a directory of this machine is expected"),
+        ),
+        ("Timeout: 901", format!("{at}.Timeout: an integer from 1 to 900 is expected, not 901")),
+        ("Timeout: soon", format!("{at}.Timeout: an integer from 1 to 900 is expected, not \"soon\"")),
+        ("MemorySize: 64", format!("{at}.MemorySize: an integer from 128 to 10240 is expected, not 64")),
+        ("Events: {E: {Type: DynamoDB}}", format!("{at}.Events.E.Properties: this property is required")),
+        ("Environment: {Variables: {A: [1]}}", format!("{at}.Environment.Variables.A: a text is expected, not a list")),
+    ] {
+        check_error(&function_with(property), &expected);
+    }
+    check_error(
+        &function_with("").replace("python3.12", "java21"),
+        &format!("{at}.Runtime: {}", tailrace_core::function::ConfigError::UnsupportedRuntime("java21".into())),
+    );
+    check_error(
+        &function_with("Environment: {Variables: {AWS_REGION: x}}"),
+        &format!(
+            "{at}.Environment.Variables: {}",
+            tailrace_core::function::ConfigError::ReservedVariable("AWS_REGION".into())
+        ),
+    );
+}
+
+#[test]
+fn properties_of_mappings_that_are_not_supported_stop() {
+    let at = "Resources.M.Properties";
+    for (property, expected) in [
+        (
+            "FilterCriteria: {Filters: [{Pattern: x}]}",
+            format!(
+                "{at}.FilterCriteria.Filters: filters are not supported yet: the function would get records that the \
+                 template leaves out"
+            ),
+        ),
+        (
+            "DestinationConfig: {OnFailure: {Destination: x}}",
+            format!(
+                "{at}.DestinationConfig.OnFailure: destinations are not supported yet: records that are given up are parked \
+                 instead"
+            ),
+        ),
+        (
+            "TumblingWindowInSeconds: 5",
+            format!(
+                "{at}.TumblingWindowInSeconds: tumbling windows are not supported yet: the function would get events without \
+                 a window"
+            ),
+        ),
+        ("BatchSize: 0", format!("{at}.BatchSize: an integer from 1 to 10000 is expected, not 0")),
+        ("BatchSize: 10001", format!("{at}.BatchSize: an integer from 1 to 10000 is expected, not 10001")),
+        (
+            "MaximumBatchingWindowInSeconds: 301",
+            format!("{at}.MaximumBatchingWindowInSeconds: an integer from 0 to 300 is expected, not 301"),
+        ),
+        (
+            "ParallelizationFactor: 11",
+            format!("{at}.ParallelizationFactor: an integer from 1 to 10 is expected, not 11"),
+        ),
+        (
+            "MaximumRetryAttempts: -2",
+            format!("{at}.MaximumRetryAttempts: an integer from -1 to 10000 is expected, not -2"),
+        ),
+        (
+            "MaximumRecordAgeInSeconds: 59",
+            format!(
+                "{at}.MaximumRecordAgeInSeconds: it must be either -1 (forever) or between 60 and 604800 (inclusive)"
+            ),
+        ),
+        (
+            "FunctionResponseTypes: [Other]",
+            format!("{at}.FunctionResponseTypes: ReportBatchItemFailures is expected, not \"Other\""),
+        ),
+        ("Enabled: maybe", format!("{at}.Enabled: true or false is expected, not \"maybe\"")),
+    ] {
+        check_error(&mapping_with(property), &expected);
+    }
+    assert_eq!(plan(&mapping_with("Enabled: 'false'")).mappings[0].function, "elsewhere");
+    let timestamp = mapping_with("").replace("LATEST", "AT_TIMESTAMP");
+    check_error(
+        &timestamp,
+        &format!("{at}.StartingPosition: TRIM_HORIZON or LATEST is expected, not \"AT_TIMESTAMP\""),
+    );
+    check_error(
+        &mapping_with("").replace("StartingPosition: LATEST", ""),
+        &format!("{at}.StartingPosition: this property is required"),
+    );
+    check_error(
+        &mapping_with("").replace("!GetAtt T.StreamArn", "arn:aws:sqs:x"),
+        &format!("{at}.EventSourceArn: the ARN of a DynamoDB stream is expected, not \"arn:aws:sqs:x\""),
+    );
+    check_error(
+        &mapping_with("").replace("StreamSpecification: {StreamViewType: NEW_IMAGE}", ""),
+        &format!("{at}.EventSourceArn: the table T has no StreamSpecification"),
+    );
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
+    let plan = plan(&mapping_with("").replace("!GetAtt T.StreamArn", arn));
+    assert_eq!(plan.mappings[0].source, Source::Arn(arn.into()));
+}
+
+#[test]
+fn names_are_checked() {
+    let table = |name: &str| {
+        format!("Resources: {{A: {{Type: AWS::Serverless::SimpleTable, Properties: {{TableName: {name}}}}}}}")
+    };
+    let message = "a table's name has 3 to 255 of the characters a-z, A-Z, 0-9, `_`, `-` and `.`, and";
+    for name in ["ab", "a/b", "a b", "arn:aws:dynamodb:us-east-1:000000000000:table/abc"] {
+        check_error(&table(name), &format!("Resources.A.Properties.TableName: {message} \"{name}\" has not"));
+    }
+    plan(&table("a_b-c.9"));
+    let message = "a function's name has 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`, and";
+    let long = "x".repeat(65);
+    for name in ["a.b", "a:b", &long] {
+        let expected = format!("Resources.F.Properties.FunctionName: {message} \"{name}\" has not");
+        check_error(&function_with(&format!("FunctionName: '{name}'")), &expected);
+    }
+    plan(&function_with("FunctionName: _a-9"));
+    check_error(
+        &function_with("").replace("  F:", &format!("  {long}:")),
+        &format!("Resources.{long}: {message} \"{long}\" has not"),
+    );
+}
+
+#[test]
+fn a_stream_goes_to_a_function_once() {
+    let twice = LEADERBOARD.replace(
+        "        Web:",
+        "        Again:\n          Type: DynamoDB\n          Properties: {Stream: !GetAtt GameScores.StreamArn, \
+         StartingPosition: LATEST}\n        Web:",
+    );
+    check_error(
+        &twice,
+        "Resources.LevelUp.Properties.Events.Again.Properties.Stream: the function LevelUp has this stream already, by \
+         Resources.LevelUp.Properties.Events.Scores.Properties.Stream",
+    );
+}

@@ -1,0 +1,360 @@
+//! The house's own lints: what ARCHITECTURE.md and the comments claim about the tree is held against the tree.
+//!
+//! - A citation of the specification names a file and sections that are there.
+//! - The crates depend on each other exactly as ARCHITECTURE.md's table of arrows says, and arrows only point down in it.
+//! - The tours of ARCHITECTURE.md name functions that are there, and none goes back up, unless through a door: a trait
+//!   whose implementor lies above its caller.
+//! - No source file is longer than [`FILE_LINES_MAX`].
+//!
+//! What it does not do: it reads text, not Rust; a function that is named may do something else than the tour says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Longest source file, lines. Above that a file holds two ideas.
+const FILE_LINES_MAX: usize = 800;
+
+/// Folders with sources of ours.
+const SOURCES: [&str; 6] = ["crates", "bench", "xtask", "tests", "tools", "examples"];
+
+/// Folders that are made, not written.
+const MADE: [&str; 4] = ["target", "node_modules", "__pycache__", "fixtures"];
+
+/// Checks everything.
+///
+/// # Errors
+/// All faults, a line each.
+pub fn check(root: &Path) -> Result<(), String> {
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+    let map = read(&root.join("ARCHITECTURE.md"))?;
+    let specification = Specification::read(&root.join("docs/spec"))?;
+    let mut faults = Vec::new();
+    for path in sources(root)? {
+        let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        let text = read(&path)?;
+        let lines = text.lines().count();
+        if lines > FILE_LINES_MAX && !name.ends_with(".json") {
+            faults.push(format!("{name}: {lines} lines; {FILE_LINES_MAX} are the most"));
+        }
+        faults.extend(specification.faults(&text).into_iter().map(|fault| format!("{name}: {fault}")));
+    }
+    for document in ["ARCHITECTURE.md", "COMPAT.md", "README.md", "docs/format.md", "docs/glossary.md"] {
+        let text = read(&root.join(document))?;
+        faults.extend(specification.faults(&text).into_iter().map(|fault| format!("{document}: {fault}")));
+    }
+    match Arrows::read(&map) {
+        Ok(arrows) => {
+            faults.extend(arrows.faults(&manifests(root)?));
+            faults.extend(tour_faults(&map, &arrows, &|file| std::fs::read_to_string(root.join(file)).ok()));
+        }
+        Err(fault) => faults.push(fault),
+    }
+    if faults.is_empty() { Ok(()) } else { Err(format!("the house is not as it is drawn:\n{}", faults.join("\n"))) }
+}
+
+/// The files below [`SOURCES`] that people write.
+fn sources(root: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = SOURCES.iter().map(|name| root.join(name)).filter(|path| path.is_dir()).collect();
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|e| format!("{}: {e}", folder.display()))?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if path.is_dir() {
+                if !MADE.contains(&name.as_str()) && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if [".rs", ".py", ".js", ".mjs", ".toml"].iter().any(|end| name.ends_with(end)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The sections of each file of the specification.
+struct Specification(BTreeMap<String, BTreeSet<String>>);
+
+impl Specification {
+    fn read(folder: &Path) -> Result<Specification, String> {
+        let mut files = BTreeMap::new();
+        let entries = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".md") {
+                let text = std::fs::read_to_string(entry.path()).map_err(|e| format!("{name}: {e}"))?;
+                files.insert(name, sections(&text));
+            }
+        }
+        Ok(Specification(files))
+    }
+
+    /// What is wrong with the citations in a text.
+    fn faults(&self, text: &str) -> Vec<String> {
+        let text = joined(text);
+        let mut faults = Vec::new();
+        for (at, _) in text.match_indices(".md") {
+            let start = text[..at].rfind(|c: char| !(c.is_ascii_alphanumeric() || "-_./".contains(c)));
+            let path = &text[start.map_or(0, |start| start + 1)..at + 3];
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let cites = match folder {
+                "docs/spec" => true,
+                // The short form, behind a citation of another file.
+                "" => self.0.contains_key(name),
+                other => {
+                    if other == "spec" {
+                        faults.push(format!("{path}: the specification is in docs/spec"));
+                    }
+                    false
+                }
+            };
+            if !cites {
+                continue;
+            }
+            match self.0.get(name) {
+                None => faults.push(format!("{path}: there is no such file")),
+                Some(sections) => faults.extend(
+                    cited(&text[at + 3..])
+                        .into_iter()
+                        .filter(|section| !sections.contains(section))
+                        .map(|section| format!("{path} {section}: there is no such section")),
+                ),
+            }
+        }
+        faults
+    }
+}
+
+/// The numbers of a file's headings.
+fn sections(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let number = |line: &str| {
+        let word = line.trim_start_matches('#').split_whitespace().next()?.trim_end_matches('.').to_owned();
+        (word.starts_with(|c: char| c.is_ascii_digit())).then_some(word)
+    };
+    headings.filter_map(number).collect()
+}
+
+/// A text without its line breaks and the signs of comments, so that a citation over two lines is one.
+fn joined(text: &str) -> String {
+    let bare = |line: &str| line.trim_start().trim_start_matches(['/', '!', '#']).trim().to_owned();
+    text.lines().map(bare).collect::<Vec<_>>().join(" ")
+}
+
+/// The sections that a citation names right behind the file: `2.1`, `2.1, 2.2 and 7`, `3-8`.
+fn cited(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text.strip_prefix(' ');
+    while let Some(list) = rest {
+        let end = list.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(list.len());
+        let number = list[..end].trim_end_matches('.');
+        if number.is_empty() {
+            break;
+        }
+        found.push(number.to_owned());
+        let behind = &list[number.len()..];
+        rest = [", ", " and ", "-"].iter().find_map(|between| behind.strip_prefix(between));
+        if let (Some(last), Some(first)) = (behind.strip_prefix('-'), number.parse::<u32>().ok()) {
+            let last: String = last.chars().take_while(char::is_ascii_digit).collect();
+            if let Ok(last) = last.parse::<u32>() {
+                found.extend((first + 1..last).map(|between| between.to_string()));
+            }
+        }
+    }
+    found
+}
+
+/// The table of arrows of ARCHITECTURE.md: which crate may use which, from the top of the house to its ground.
+struct Arrows(Vec<(String, BTreeSet<String>)>);
+
+impl Arrows {
+    /// Reads the rows `| crate | a, b |` below the heading `## Arrows`.
+    fn read(map: &str) -> Result<Arrows, String> {
+        let missing = || "ARCHITECTURE.md: there is no table below `## Arrows`".to_owned();
+        let (_, behind) = map.split_once("\n## Arrows\n").ok_or_else(missing)?;
+        let rows = behind.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        let mut arrows = Vec::new();
+        for row in rows.skip(2) {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let [name, uses, ..] = cells[..] else { return Err(format!("ARCHITECTURE.md: {row:?} is no row")) };
+            let names = |text: &str| {
+                let names = text.split([',', ' ']).map(|name| name.trim_matches('`')).filter(|name| !name.is_empty());
+                names.filter(|name| *name != "-").map(str::to_owned).collect::<BTreeSet<_>>()
+            };
+            arrows.push((name.trim_matches('`').to_owned(), names(uses)));
+        }
+        if arrows.is_empty() { Err(missing()) } else { Ok(Arrows(arrows)) }
+    }
+
+    /// How far from the top a crate is drawn.
+    fn floor(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(drawn, _)| drawn == name)
+    }
+
+    /// What differs between the table and the manifests.
+    fn faults(&self, manifests: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (name, uses) in manifests {
+            let Some(floor) = self.floor(name) else {
+                faults.push(format!("ARCHITECTURE.md: the crate {name} is not among the arrows"));
+                continue;
+            };
+            let drawn = &self.0[floor].1;
+            for used in uses.difference(drawn) {
+                faults.push(format!("crates/{name}: uses {used}, which is not drawn in ARCHITECTURE.md"));
+            }
+            for used in drawn.difference(uses) {
+                faults.push(format!("ARCHITECTURE.md: {name} -> {used} is drawn and not there"));
+            }
+            for used in uses.iter().filter(|used| self.floor(used).is_some_and(|below| below <= floor)) {
+                faults.push(format!("ARCHITECTURE.md: {name} -> {used} does not point down"));
+            }
+        }
+        for (name, _) in self.0.iter().filter(|(name, _)| !manifests.contains_key(name)) {
+            faults.push(format!("ARCHITECTURE.md: there is no crate {name}"));
+        }
+        faults
+    }
+}
+
+/// What each crate below `crates` uses of the others, not counting what only its tests use.
+fn manifests(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
+    let mut found = BTreeMap::new();
+    let folder = root.join("crates");
+    for entry in std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?.flatten() {
+        let Ok(text) = std::fs::read_to_string(entry.path().join("Cargo.toml")) else { continue };
+        found.insert(entry.file_name().to_string_lossy().into_owned(), used(&text));
+    }
+    Ok(found)
+}
+
+fn used(manifest: &str) -> BTreeSet<String> {
+    let dependencies = manifest.split("\n[").find(|section| section.starts_with("dependencies]")).unwrap_or_default();
+    let names = dependencies.lines().filter_map(|line| line.strip_prefix("tailrace-"));
+    names.filter_map(|line| line.split(['.', ' ', '=']).next()).map(str::to_owned).collect()
+}
+
+/// What is wrong with the tours: lists below `## Tours` whose steps name `path` and `function`.
+///
+/// A step is below the one before it, or in the same crate, or says `door` and its file implements the trait named there.
+fn tour_faults(map: &str, arrows: &Arrows, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let Some((_, tours)) = map.split_once("\n## Tours\n") else {
+        return vec!["ARCHITECTURE.md: there is no section `## Tours`".to_owned()];
+    };
+    let tours = tours.split("\n## ").next().unwrap_or_default();
+    let mut faults = Vec::new();
+    let (mut tour, mut floor) = (String::new(), 0);
+    for line in tours.lines() {
+        if let Some(name) = line.strip_prefix("### ") {
+            (tour, floor) = (name.to_owned(), 0);
+        }
+        if !line.starts_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        let Some((file, function)) = quoted.first().zip(quoted.get(1)) else {
+            faults.push(format!("{tour}: a step names a `file` and a `function`: {line}"));
+            continue;
+        };
+        let Some(text) = read(file) else {
+            faults.push(format!("{tour}: there is no {file}"));
+            continue;
+        };
+        let name = function.rsplit("::").next().unwrap_or(function);
+        let defined = [format!("fn {name}("), format!("fn {name}<")].iter().any(|head| text.contains(head));
+        if !defined {
+            faults.push(format!("{tour}: {file} has no function {name}"));
+        }
+        let here = file.split('/').nth(1).and_then(|name| arrows.floor(name));
+        let Some(here) = here else {
+            faults.push(format!("{tour}: {file} is in no crate that is drawn"));
+            continue;
+        };
+        let door = line.split_once("door `").and_then(|(_, rest)| rest.split('`').next());
+        match door {
+            Some(door) if !text.contains(&format!("{door} for ")) => {
+                faults.push(format!("{tour}: {file} does not implement {door}"));
+            }
+            None if here < floor => faults.push(format!("{tour}: {file} {name} goes back up")),
+            _ => {}
+        }
+        floor = here;
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specification() -> Specification {
+        let text = "# S\n## 1. Wire\n### 1.1 Order\n## 2. More\n## 3. Last\n";
+        Specification(BTreeMap::from([("streams.md".to_owned(), sections(text))]))
+    }
+
+    #[test]
+    fn a_citation_names_a_file_and_sections_that_are_there() {
+        let cases = [
+            ("SPEC/streams.md 1.1, 2 and 3.", ""),
+            ("SPEC/streams.md 1-3: what", ""),
+            ("//! SPEC/streams.md\n//! 1.1", ""),
+            ("SPEC/streams.md 1, rows 7-9", ""),
+            ("SPEC/streams.md, the table", ""),
+            ("SPEC/streams.md 1, 4", "SPEC/streams.md 4: there is no such section"),
+            ("SPEC/streams.md 2-5", "SPEC/streams.md 5: there is no such section"),
+            ("SPEC/streams.md 2.1", "SPEC/streams.md 2.1: there is no such section"),
+            ("SPEC/sinks.md 1", "SPEC/sinks.md: there is no such file"),
+            ("and streams.md 9", "streams.md 9: there is no such section"),
+            ("OLD/streams.md 1", "OLD/streams.md: the specification is in docs/spec"),
+            ("README.md 9", ""),
+        ];
+        // The folder by another name, so that this file itself cites nothing.
+        let named = |text: &str| text.replace("SPEC", "docs/spec").replace("OLD", "spec");
+        for (text, fault) in cases {
+            let (text, fault) = (&*named(text), named(fault));
+            assert!(specification().faults(text).contains(&fault) || fault.is_empty(), "{text}");
+            assert_eq!(specification().faults(text).is_empty(), fault.is_empty(), "{text}");
+        }
+    }
+
+    const MAP: &str = "# A\n## Arrows\n\n| crate | uses |\n| --- | --- |\n| `top` | `low`, `ground` |\n| `low` | `ground` |\n\
+                       | `ground` | - |\n\n## Tours\n\n### A way\n";
+
+    #[test]
+    fn the_arrows_are_those_of_the_manifests_and_point_down() {
+        let arrows = Arrows::read(MAP).unwrap();
+        let manifests = |low: &str| {
+            BTreeMap::from([
+                ("top".to_owned(), used("\n[dependencies]\ntailrace-low.workspace = true\ntailrace-ground = {}\n")),
+                ("low".to_owned(), used(low)),
+                ("ground".to_owned(), BTreeSet::new()),
+            ])
+        };
+        let ground =
+            "\n[dependencies]\ntailrace-ground.workspace = true\n[dev-dependencies]\ntailrace-top.workspace = true\n";
+        assert_eq!(arrows.faults(&manifests(ground)), Vec::<String>::new());
+        assert_eq!(arrows.faults(&manifests("")), ["ARCHITECTURE.md: low -> ground is drawn and not there"]);
+        let up = arrows.faults(&manifests("\n[dependencies]\ntailrace-ground = {}\ntailrace-top = {}\n"));
+        assert_eq!(up.len(), 2, "{up:?}");
+    }
+
+    #[test]
+    fn a_tour_names_functions_that_are_there_and_goes_down_or_through_a_door() {
+        let arrows = Arrows::read(MAP).unwrap();
+        let read = |file: &str| match file {
+            "crates/top/a.rs" => Some("impl Door for A { fn enter(&self) {} }".to_owned()),
+            "crates/low/b.rs" => Some("pub async fn step<T>() {}".to_owned()),
+            _ => None,
+        };
+        let faults = |steps: &str| tour_faults(&format!("{MAP}{steps}\n## Next\n"), &arrows, &read);
+        let (top, low) = ("1. `crates/top/a.rs` `A::enter`\n", "2. `crates/low/b.rs` `step`\n");
+        assert_eq!(faults(&format!("{top}{low}")), Vec::<String>::new());
+        assert_eq!(faults(&format!("{low}{top}")), ["A way: crates/top/a.rs enter goes back up"]);
+        let door = "3. `crates/top/a.rs` `enter`, through the door `Door`\n";
+        assert_eq!(faults(&format!("{low}{door}")), Vec::<String>::new());
+        assert_eq!(faults("1. `crates/top/a.rs` `leave`\n"), ["A way: crates/top/a.rs has no function leave"]);
+        assert_eq!(faults("1. `crates/top/c.rs` `a`\n"), ["A way: there is no crates/top/c.rs"]);
+    }
+}
