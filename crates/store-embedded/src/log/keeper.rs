@@ -564,8 +564,11 @@ fn clean_some(log: &Inner) -> Result<bool, StoreError> {
     Ok(log.directory.read().to_clean().is_some())
 }
 
+/// Live records to be moved, and runs of which none is left.
+type Leftover = (Vec<MovedRun>, Vec<RunAt>);
+
 /// The live records of a segment, and its runs of which none is left. `None`: there are too many of them to move.
-fn almost_dead(log: &Inner, number: u64, bytes_max: u64) -> Result<Option<(Vec<MovedRun>, Vec<RunAt>)>, StoreError> {
+fn almost_dead(log: &Inner, number: u64, bytes_max: u64) -> Result<Option<Leftover>, StoreError> {
     if log.set_aside.of_segment(number).next().is_some() {
         // What is lost in it is told by its place, which must stay as long as anything is left around it.
         return Ok(None);

@@ -39,6 +39,9 @@ pub(super) struct MovedNote {
     pub len: u32,
 }
 
+/// The runs of a frame, with what the index notes of their records.
+pub(super) type RunNotes = Vec<(RunAt, Vec<MovedNote>)>;
+
 /// What a page's bytes are counted by.
 pub(super) fn size_of(record: &LogRecord) -> usize {
     let image = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
@@ -52,7 +55,7 @@ pub(super) fn bytes_bound(runs: &[MovedRun]) -> usize {
 }
 
 /// Appends the body of a frame, which begins at a multiple of 8, and gives what the index notes of it.
-pub(super) fn encode(source: u64, runs: &[MovedRun], key: FrameKey, out: &mut Vec<u8>) -> Vec<(RunAt, Vec<MovedNote>)> {
+pub(super) fn encode(source: u64, runs: &[MovedRun], key: FrameKey, out: &mut Vec<u8>) -> RunNotes {
     let frame = out.len() - HEADER_BYTES;
     out.extend_from_slice(&source.to_le_bytes());
     out.extend_from_slice(&(runs.len() as u64).to_le_bytes());
@@ -109,7 +112,7 @@ pub(super) fn record(bytes: &Bytes, key: FrameKey) -> Option<LogRecord> {
 }
 
 /// The source of a frame's body, and what the index notes of its records.
-pub(super) fn notes(body: &Bytes, key: FrameKey) -> Option<(u64, Vec<(RunAt, Vec<MovedNote>)>)> {
+pub(super) fn notes(body: &Bytes, key: FrameKey) -> Option<(u64, RunNotes)> {
     let word = |at: usize| body.get(at..at + 8).map(|bytes| u64_at(bytes, 0));
     let (source, count) = (word(0)?, word(8)?);
     let mut at = HEAD_BYTES;

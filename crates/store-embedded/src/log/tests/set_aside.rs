@@ -203,7 +203,7 @@ fn of_moved_records_only_those_that_are_damaged_are_lost() {
     log.set_persisted(last);
     drop(log);
     let with = |path: &PathBuf| disk.content(path).unwrap().windows(7).any(|bytes| bytes == &victim.meta[..]);
-    let path = segments(&disk).into_iter().filter(with).next_back().unwrap();
+    let path = segments(&disk).into_iter().rfind(with).unwrap();
     let content = disk.content(&path).unwrap();
     let at = content.windows(victim.meta.len()).rposition(|bytes| bytes == victim.meta).unwrap() as u64;
     disk.flip_bit(&path, at, 1);
