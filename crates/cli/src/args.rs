@@ -232,6 +232,12 @@ pub struct TailArgs {
 pub struct CheckArgs {
     /// Data directory
     pub dir: PathBuf,
+    /// Go on without a damaged piece of the log, named as the check names it; what is lost with it is told to its readers
+    #[arg(long, value_name = "FILE:OFFSET")]
+    pub set_aside: Option<String>,
+    /// Set it aside even if acknowledged writes are lost with it
+    #[arg(long, requires = "set_aside")]
+    pub lose_writes: bool,
     /// Form of the output
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

@@ -1,9 +1,10 @@
-//! `tailrace check DIR`: verifies every byte of a data directory. It needs no right to write, and takes no lock.
+//! `tailrace check DIR`: verifies every byte of a data directory. It needs no right to write, and takes no lock. With
+//! `--set-aside` it writes down that the store goes on without a damaged piece of its log.
 
 use std::process::ExitCode;
 
 use serde_json::json;
-use tailrace_server::Code;
+use tailrace_server::{Code, SetAsideError};
 
 use crate::args::{CheckArgs, Output};
 use crate::say::{Reader, print, say};
@@ -11,11 +12,26 @@ use crate::{Failure, Outcome};
 
 /// Runs the command: each fault is a line on stdout, and any fault is exit code 1.
 pub fn run(args: &CheckArgs) -> Outcome {
+    if let Some(place) = &args.set_aside {
+        let lost = tailrace_server::set_aside_offline(&args.dir, place, args.lose_writes);
+        let lost = lost.map_err(|error| match error {
+            SetAsideError::Store(error) => Failure::from(error),
+            SetAsideError::LosesWrites { .. } => {
+                Failure::new(Code::Damage, format_args!("{error}; --lose-writes gives them up"))
+            }
+            SetAsideError::NoPlace(_) | SetAsideError::NoDamage(_) => Failure::new(Code::Setting, error),
+        })?;
+        say(format_args!("set aside: {lost}"));
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = tailrace_server::check_offline(&args.dir)?;
     let faults = report.faults;
     if report.in_use {
         let dir = args.dir.display();
         say(format_args!("{dir}: in use by another process: what it changes meanwhile may look like a fault"));
+    }
+    for piece in &report.set_aside {
+        say(piece);
     }
     for fault in &faults {
         let reader = match args.output {

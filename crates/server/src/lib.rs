@@ -26,4 +26,5 @@ pub use code::Code;
 pub use config::Config;
 pub use report::{Event, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
 pub use server::{Server, StartError};
-pub use store::check_offline;
+pub use store::{check_offline, set_aside_offline};
+pub use tailrace_store_embedded::SetAsideError;

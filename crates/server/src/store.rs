@@ -7,7 +7,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MS_MAX;
 use tailrace_core::rng::Rng;
 use tailrace_store::{Engine, StoreError};
-use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options};
+use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options, SetAsideError};
 
 use crate::code::Code;
 use crate::server::StartError;
@@ -65,4 +65,12 @@ pub async fn open(
 /// The directory cannot be checked.
 pub fn check_offline(dir: &Path) -> Result<CheckReport, StoreError> {
     tailrace_store_embedded::check(dir)
+}
+
+/// Sets aside a damaged piece of the log of a data directory that no server uses; says what is lost with it.
+///
+/// # Errors
+/// There is no such damage, or acknowledged writes would be lost and `lose_writes` is not said.
+pub fn set_aside_offline(dir: &Path, place: &str, lose_writes: bool) -> Result<String, SetAsideError> {
+    tailrace_store_embedded::set_aside(dir, place, lose_writes)
 }

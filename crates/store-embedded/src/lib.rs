@@ -23,5 +23,6 @@ mod tree;
 #[cfg(test)]
 mod contract;
 
-pub use check::{CheckReport, check, check_with};
+pub use check::{CheckReport, check, check_with, set_aside};
 pub use engine::{EmbeddedEngine, FatalHook, Options};
+pub use log::SetAsideError;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
-use tailrace_store::{Decision, Engine, Key, Write, commit};
+use tailrace_core::{Bucket, RecordNo};
+use tailrace_store::{BucketRange, Decision, Engine, Key, NewImage, StreamId, Write, commit};
 use tailrace_store_embedded::files::{File, FileError, FileLock, Files, RealFiles};
-use tailrace_store_embedded::{EmbeddedEngine, Options, check, check_with};
+use tailrace_store_embedded::{EmbeddedEngine, Options, check, check_with, set_aside};
 
 /// A directory on a file system that is mounted read-only: whoever asks for more than to read fails the test.
 #[derive(Debug)]
@@ -66,7 +67,10 @@ fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn options() -> Options {
-    Options::new(Arc::new(ManualClock::at(1)), [1; 16])
+    let mut options = Options::new(Arc::new(ManualClock::at(1)), [1; 16]);
+    // Records stay where they were appended.
+    options.log.clean_live_percent = 0;
+    options
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,4 +91,81 @@ async fn the_check_only_reads_and_says_when_a_server_has_the_directory_open() {
     assert!(!report.in_use && report.faults.is_empty(), "{report:?}");
     assert_eq!(contents(&data), before, "the check changed something");
     drop(EmbeddedEngine::open(&data, options()).unwrap());
+}
+
+async fn put(engine: &dyn Engine, n: usize) -> RecordNo {
+    let key = [Key(Bytes::from(format!("\x40item {n:02}")))];
+    let put = Write::Put { key: key[0].clone(), value: Bytes::from(format!("value {n:03}")) };
+    let (meta, new) = (Bytes::from(format!("meta {n:03}")), NewImage::OfWrite(0));
+    let append = Write::Append { stream: StreamId(1), bucket: Bucket(7), meta, old: None, new };
+    let writes = vec![put, append];
+    commit(engine, &[], &key, |_| Decision::Apply(writes.clone(), ())).await.unwrap().receipt.records[0].number
+}
+
+/// One damaged record in the middle: the store opens, everything but that record can be read, and whoever reads the shard
+/// is told which number is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_goes_on_without_a_record_that_was_set_aside_and_its_readers_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let engine = EmbeddedEngine::open(&data, options()).unwrap();
+    let ranges = vec![BucketRange { first: Bucket(0), last: Bucket(65535) }];
+    let marker = [Key(Bytes::from_static(b"\x01stream"))];
+    let open = vec![
+        Write::Put { key: marker[0].clone(), value: Bytes::from_static(b"open") },
+        Write::OpenStream { stream: StreamId(1), ranges },
+    ];
+    commit(engine.as_ref(), &[], &marker, |_| Decision::Apply(open.clone(), ())).await.unwrap();
+    let mut numbers = Vec::new();
+    for n in 0..30 {
+        numbers.push(put(engine.as_ref(), n).await);
+    }
+    engine.shutdown().await.unwrap();
+    drop(engine);
+    // What is put in a second life is in the log alone.
+    let engine = EmbeddedEngine::open(&data, options()).unwrap();
+    numbers.push(put(engine.as_ref(), 30).await);
+    numbers.push(put(engine.as_ref(), 31).await);
+    drop(engine);
+
+    let damage = |text: &[u8]| {
+        let (path, mut bytes, at) = contents(&data.join("log"))
+            .into_iter()
+            .find_map(|(path, bytes)| {
+                let at = bytes.windows(text.len()).position(|found| found == text)?;
+                Some((path, bytes, at))
+            })
+            .unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    damage(b"meta 012");
+    damage(b"meta 030");
+    let place = |line: &String| {
+        let (file, rest) = line.split_once(": offset ").unwrap();
+        format!("{file}:{}", rest.split_once(':').unwrap().0)
+    };
+    let faults = check(&data).unwrap().faults;
+    assert!(faults.len() == 2, "{faults:?}");
+    let refused = set_aside(&data, &place(&faults[1]), false).unwrap_err().to_string();
+    assert!(refused.contains("acknowledged writes would be lost"), "{refused}");
+    assert!(set_aside(&data, "0000000000000001.seg:5", false).unwrap_err().to_string().contains("no damage there"));
+    set_aside(&data, &place(&faults[0]), false).unwrap();
+    set_aside(&data, &place(&faults[1]), true).unwrap();
+    let report = check(&data).unwrap();
+    assert!(report.faults.is_empty() && report.set_aside.len() == 2, "{report:?}");
+
+    let engine = EmbeddedEngine::open(&data, options()).unwrap();
+    let shard = engine.shards(StreamId(1)).await.unwrap()[0].shard;
+    let page = engine.read_log(shard, RecordNo::ZERO, 1000, usize::MAX).await.unwrap();
+    let found: Vec<RecordNo> = page.records.iter().map(|record| record.number).collect();
+    let expected = |n: &usize| *n != 12 && *n != 30;
+    assert_eq!(found, (0..32).filter(expected).map(|n| numbers[n]).collect::<Vec<_>>());
+    assert_eq!(page.lost, [numbers[12]..=numbers[12], numbers[30]..=numbers[30]]);
+    let keys: Vec<Key> = (0..32).map(|n| Key(Bytes::from(format!("\x40item {n:02}")))).collect();
+    let values = engine.get(&keys).await.unwrap();
+    // The row of the old record was in the tree; the write that only the log had is lost, as was said.
+    assert_eq!((0..32).filter(|n| values[*n].is_none()).collect::<Vec<_>>(), [30]);
+    assert!(put(engine.as_ref(), 32).await > numbers[31]);
+    engine.shutdown().await.unwrap();
 }

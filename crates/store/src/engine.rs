@@ -97,6 +97,8 @@ pub struct LogPage {
     pub more: bool,
     /// The shard's horizon.
     pub horizon: RecordNo,
+    /// Numbers up to `next` in which records of the shard are lost: they were damaged, and an operator has set them aside.
+    pub lost: Vec<std::ops::RangeInclusive<RecordNo>>,
 }
 
 /// A position in a shard to read after.

@@ -420,6 +420,7 @@ impl Engine for ModelEngine {
                 ended: info.sealed.is_some(),
                 more: false,
                 horizon: info.horizon,
+                lost: Vec::new(),
             };
             let mut bytes = 0;
             for record in &all[from..] {

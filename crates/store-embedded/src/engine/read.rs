@@ -100,6 +100,7 @@ pub(super) async fn log(
             ended,
             more: found.more,
             horizon: info.horizon,
+            lost: found.lost.iter().map(|lost| RecordNo(lost.start().0)..=RecordNo(lost.end().0)).collect(),
         })
     };
     if after.0.saturating_add(SHORT_LOG_NUMBERS) >= published.0 {

@@ -11,6 +11,7 @@ use tailrace_core::Lsn;
 
 use super::frame::{BadFrame, Header, corrupt};
 use super::index::SegmentIndex;
+use super::set_aside::Lost;
 use tailrace_store::StoreError;
 
 /// What was freed of the log.
@@ -99,10 +100,15 @@ impl Chain {
 
     /// The segment of this index follows what came before, without a look at its frames.
     pub fn took_indexed(&mut self, index: &SegmentIndex) -> Result<(), BadFrame> {
-        self.enter(index.segment);
         self.comes_next(index.prev, index.first)?;
         self.ended(index);
         Ok(())
+    }
+
+    /// Goes on behind a piece that was set aside.
+    pub fn skip(&mut self, lost: &Lost) {
+        (self.prev, self.last) = (lost.prev, self.last.max(lost.last));
+        (self.segment, self.proven, self.may_jump) = (lost.segment, false, false);
     }
 
     /// Goes on with a frame that follows one which cannot be read.

@@ -1,58 +1,145 @@
-//! Which segments there are and where each shard's runs are.
+//! Which segments there are, where each shard's runs are, and which of them are still needed.
 //!
-//! Invariants: the runs of a shard are kept in the order of their numbers and never overlap; a run that was moved takes
-//! its source's place in one step; nothing counts as dead before the shards and the tree's position are known.
+//! A run is found by its shard and its origin, the segment that its records were appended in; origins are in the order of
+//! their numbers and times, so a place in a shard is found by looking for the origin. Where the records of an origin are now,
+//! in that segment or in one that they were moved to, is one entry here. The runs themselves are in the index files.
+//!
+//! Invariants: what is noted for a shard are its live runs and no others, but for those that died since the keeper looked;
+//! a segment knows how many live runs it has; runs that are moved take their source's place in one step; nothing counts as
+//! dead before the shards and the tree's position are known. What a group or a tick costs here grows with what it changes
+//! and at most with the logarithm of the number of segments.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tailrace_core::Lsn;
 
 use super::chain::Freed;
 use super::frame::Header;
-use super::index::Run;
+use super::index::{Origin, Run, RunAt};
+use super::postings::Postings;
 use super::segment::{Noted, Segment};
-use tailrace_store::ShardNo;
+use tailrace_store::{ShardNo, StoreError};
 
-/// A run's place: segment, and its position among that segment's runs.
-pub(super) type RunAt = (u64, usize);
+/// Runs that are looked at while the directory is locked once.
+const RUNS_AT_ONCE: usize = 1024;
+
+/// Records that were appended in one segment.
+#[derive(Debug)]
+struct Placed {
+    origin: Origin,
+    /// The segment that they are in now.
+    host: u64,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    pub segments: BTreeMap<u64, Segment>,
-    shards: HashMap<ShardNo, BTreeMap<Lsn, RunAt>>,
+    segments: BTreeMap<u64, Segment>,
+    origins: BTreeMap<u64, Placed>,
+    by_first: BTreeMap<Lsn, u64>,
+    by_time: BTreeSet<(u64, u64)>,
+    shards: HashMap<ShardNo, Postings>,
     horizons: Option<BTreeMap<ShardNo, Lsn>>,
     persisted: Lsn,
+    /// Shards whose horizon has moved since the keeper looked for runs that are dead now.
+    moved_horizons: BTreeSet<ShardNo>,
+    /// Shards that may have dead runs in segments without an index: looked at again when there is one.
+    later: BTreeSet<ShardNo>,
+    /// Indexed segments of which something died since the cleaner looked at them.
+    stale: BTreeSet<u64>,
+    /// Indexed segments without a live run.
+    idle: BTreeSet<u64>,
+    unindexed: BTreeSet<u64>,
+    bytes: u64,
 }
 
 impl Directory {
-    pub fn new(segments: BTreeMap<u64, Segment>, persisted: Lsn) -> Self {
-        let mut directory = Self { segments, persisted, ..Self::default() };
-        let sources: Vec<u64> =
-            directory.segments.values().flat_map(|segment| segment.index.sources.iter().copied()).collect();
-        for source in sources {
-            if let Some(segment) = directory.segments.get_mut(&source) {
-                segment.superseded = true;
+    /// `keys`: the runs in the index of a segment.
+    pub fn new(
+        segments: BTreeMap<u64, Segment>,
+        persisted: Lsn,
+        mut keys: impl FnMut(u64) -> Result<Vec<RunAt>, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let mut directory = Self { persisted, ..Self::default() };
+        let mut sources = BTreeSet::new();
+        // Backwards, so that it is known of each segment whether its records were moved to a later one.
+        for (number, mut segment) in segments.into_iter().rev() {
+            sources.extend(segment.index.sources.iter().copied());
+            segment.superseded = sources.contains(&number);
+            if !segment.superseded {
+                segment.index.origins.iter().for_each(|origin| directory.place(*origin, number));
+                let runs = if segment.indexed { keys(number)? } else { segment.runs.keys().collect() };
+                for at in runs {
+                    let is_new = directory.shards.entry(at.shard).or_default().insert(at.origin);
+                    segment.live_runs += usize::from(is_new);
+                }
             }
+            directory.insert(number, segment);
         }
-        for (number, segment) in &directory.segments {
-            for (i, run) in segment.index.runs.iter().enumerate().filter(|_| !segment.superseded) {
-                directory.shards.entry(run.shard).or_default().insert(run.first, (*number, i));
-            }
+        Ok(directory)
+    }
+
+    fn place(&mut self, origin: Origin, host: u64) {
+        self.by_first.insert(origin.first, origin.number);
+        self.by_time.insert((origin.first_time_ms, origin.number));
+        self.origins.insert(origin.number, Placed { origin, host });
+    }
+
+    fn displace(&mut self, number: u64) {
+        if let Some(Placed { origin, .. }) = self.origins.remove(&number) {
+            self.by_first.remove(&origin.first);
+            self.by_time.remove(&(origin.first_time_ms, number));
         }
-        directory
+    }
+
+    /// Adds a segment.
+    pub fn insert(&mut self, number: u64, segment: Segment) {
+        self.bytes += segment.bytes;
+        match segment.indexed {
+            true => self.index_changed(number, &segment),
+            false => drop(self.unindexed.insert(number)),
+        }
+        self.segments.insert(number, segment);
+    }
+
+    fn index_changed(&mut self, number: u64, segment: &Segment) {
+        match segment.superseded || segment.live_runs == 0 {
+            true => self.idle.insert(number),
+            false => self.stale.insert(number),
+        };
+    }
+
+    pub fn get(&self, number: u64) -> Option<&Segment> {
+        self.segments.get(&number)
+    }
+
+    /// All segments, in order.
+    pub fn all(&self) -> impl Iterator<Item = (u64, &Segment)> {
+        self.segments.iter().map(|(number, segment)| (*number, segment))
+    }
+
+    /// Nothing more is written to the segment.
+    pub fn seal(&mut self, number: u64) {
+        if let Some(segment) = self.segments.get_mut(&number) {
+            segment.sealed = true;
+        }
     }
 
     pub fn set_horizons(&mut self, horizons: BTreeMap<ShardNo, Lsn>) {
         self.horizons = Some(horizons);
+        self.moved_horizons.extend(self.shards.keys());
     }
 
     pub fn set_horizon(&mut self, shard: ShardNo, horizon: Lsn) {
         let at = self.horizons.get_or_insert_default().entry(shard).or_default();
-        *at = (*at).max(horizon);
+        if horizon > *at {
+            *at = horizon;
+            self.moved_horizons.insert(shard);
+        }
     }
 
     pub fn drop_shard(&mut self, shard: ShardNo) {
         self.horizons.get_or_insert_default().remove(&shard);
+        self.moved_horizons.insert(shard);
     }
 
     pub fn set_persisted(&mut self, lsn: Lsn) {
@@ -63,99 +150,236 @@ impl Directory {
         self.horizons.as_ref().and_then(|all| all.get(&shard)).copied().unwrap_or(Lsn::ZERO)
     }
 
+    /// How many segments there are, and the bytes of their files.
     pub fn usage(&self) -> (usize, u64) {
-        (self.segments.len(), self.segments.values().map(|segment| segment.bytes).sum())
+        (self.segments.len(), self.bytes)
     }
 
-    pub fn run(&self, at: RunAt) -> Option<&Run> {
-        self.segments.get(&at.0)?.index.runs.get(at.1)
+    /// See [`super::Log::memory_bytes`].
+    pub fn memory_bytes(&self) -> usize {
+        /// A segment, its origin, and their places in the maps, which are three quarters full.
+        const SEGMENT_BYTES: usize = 640;
+        const SHARD_BYTES: usize = 160;
+        const WORD_BYTES: usize = 24;
+        let words: usize = self.shards.values().map(Postings::words).sum();
+        self.segments.len() * SEGMENT_BYTES + self.shards.len() * SHARD_BYTES + words * WORD_BYTES
     }
 
-    /// The last run of `shard` for which `wanted` holds (a prefix of its runs).
-    pub fn last_run(&self, shard: ShardNo, wanted: impl Fn(&Run) -> bool) -> Option<RunAt> {
-        self.shards.get(&shard)?.values().rev().copied().find(|at| self.run(*at).is_some_and(&wanted))
+    /// The origin from which on a shard's runs may hold numbers above `after`.
+    pub fn origin_after(&self, after: Lsn) -> u64 {
+        self.by_first.range(..=after.next()).next_back().map_or(0, |(_, number)| *number)
     }
 
-    /// The first run of `shard` that holds numbers above `after`: the last one that begins at or before it, or the next.
-    pub fn run_after(&self, shard: ShardNo, after: Lsn) -> Option<RunAt> {
-        let runs = self.shards.get(&shard)?;
-        let before = runs.range(..=after).next_back().map(|(_, at)| *at);
-        match before.filter(|at| self.run(*at).is_some_and(|run| run.last > after)) {
-            Some(at) => Some(at),
-            None => runs.range(after.next()..).next().map(|(_, at)| *at),
-        }
+    /// The last origin that begins before `time_ms`.
+    pub fn origin_before(&self, time_ms: u64) -> Option<u64> {
+        self.by_time.range(..(time_ms, 0)).next_back().map(|(_, number)| *number)
+    }
+
+    /// The first run of `shard` from this origin on.
+    pub fn run_from(&self, shard: ShardNo, origin: u64) -> Option<RunAt> {
+        let origin = self.shards.get(&shard)?.next(origin)?;
+        Some(RunAt { shard, origin })
+    }
+
+    /// The last run of `shard` up to this origin.
+    pub fn run_up_to(&self, shard: ShardNo, origin: u64) -> Option<RunAt> {
+        let origin = self.shards.get(&shard)?.previous(origin)?;
+        Some(RunAt { shard, origin })
+    }
+
+    /// The segment that a run is in now.
+    pub fn host_of(&self, at: RunAt) -> Option<&Segment> {
+        self.segments.get(&self.origins.get(&at.origin)?.host)
+    }
+
+    /// Whether a run of this segment may still be read.
+    pub fn is_live(&self, at: RunAt, segment: u64) -> bool {
+        self.shards.get(&at.shard).is_some_and(|postings| postings.contains(at.origin))
+            && self.origins.get(&at.origin).is_some_and(|placed| placed.host == segment)
     }
 
     /// Adds a synced frame to its segment, and its runs to their shards.
     pub fn note(&mut self, number: u64, offset: u64, header: &Header, content: &Noted) {
         let segment = self.segments.get_mut(&number).expect("invariant: the writer's segment is in the directory");
         let begun = segment.note(offset, header, content);
-        if let Noted::Moved(source, _) = content {
-            self.supersede(*source);
+        segment.live_runs += begun.len();
+        let spanned = |of: u64| segment.index.origins.iter().rfind(|origin| origin.number == of).copied();
+        match content {
+            Noted::Records(records) if records.is_empty() => {}
+            Noted::Records(_) => match self.origins.get_mut(&number) {
+                Some(placed) => placed.origin.last = header.last(),
+                None => {
+                    let origin = spanned(number).expect("invariant: a record's origin is noted with it");
+                    self.place(origin, number);
+                }
+            },
+            Noted::Moved { source, gone, .. } => {
+                for at in &begun {
+                    if let Some(placed) = self.origins.get_mut(&at.origin) {
+                        placed.host = number;
+                    }
+                }
+                for at in gone {
+                    self.take(*at);
+                }
+                self.supersede(*source);
+            }
         }
-        for i in begun {
-            if let Some(run) = self.run((number, i)) {
-                let (shard, first) = (run.shard, run.first);
-                self.shards.entry(shard).or_default().insert(first, (number, i));
+        for at in begun {
+            self.shards.entry(at.shard).or_default().insert(at.origin);
+            // Dead before it is indexed: only a horizon ahead of the log does that.
+            if header.last() < self.horizon(at.shard) {
+                self.later.insert(at.shard);
             }
         }
     }
 
+    /// Takes a run out of its shard's; says whether it was there.
+    fn take(&mut self, at: RunAt) -> bool {
+        let Some(postings) = self.shards.get_mut(&at.shard) else { return false };
+        let was = postings.remove(at.origin);
+        if postings.is_empty() {
+            self.shards.remove(&at.shard);
+        }
+        was
+    }
+
+    /// The segment's live runs are in another one now.
     fn supersede(&mut self, source: u64) {
         let Some(segment) = self.segments.get_mut(&source) else { return };
         segment.superseded = true;
-        for run in &segment.index.runs {
-            if let Some(runs) = self.shards.get_mut(&run.shard) {
-                runs.retain(|_, at| at.0 != source);
-            }
+        segment.live_runs = 0;
+        if segment.indexed {
+            self.idle.insert(source);
         }
+        self.stale.remove(&source);
+        self.displace_hosted(source);
+    }
+
+    /// Forgets the origins that are still said to be in the segment.
+    fn displace_hosted(&mut self, host: u64) {
+        let Some(segment) = self.segments.get(&host) else { return };
+        let hosted = segment.index.origins.iter().map(|origin| origin.number);
+        let still = hosted.filter(|number| self.origins.get(number).is_some_and(|placed| placed.host == host));
+        let still: Vec<u64> = still.collect();
+        still.into_iter().for_each(|number| self.displace(number));
     }
 
     /// Takes a segment out; its runs are readable no more.
     pub fn remove(&mut self, number: u64) -> Option<Segment> {
-        self.supersede(number);
-        let removed = self.segments.remove(&number);
-        self.shards.retain(|_, runs| !runs.is_empty());
-        removed
+        self.displace_hosted(number);
+        for set in [&mut self.stale, &mut self.idle, &mut self.unindexed] {
+            set.remove(&number);
+        }
+        let removed = self.segments.remove(&number)?;
+        self.bytes -= removed.bytes;
+        Some(removed)
     }
 
-    fn is_live(&self, run: &Run) -> bool {
-        self.horizons.as_ref().is_none_or(|all| all.get(&run.shard).is_some_and(|horizon| run.last >= *horizon))
+    /// The first sealed segment without an index.
+    pub fn to_index(&self) -> Option<&Segment> {
+        let waiting = self.unindexed.iter().filter_map(|number| self.segments.get(number));
+        waiting.filter(|segment| segment.sealed && !segment.is_empty()).min_by_key(|segment| segment.index.segment)
     }
 
-    /// Live runs of a segment, with the shard's horizon.
-    pub fn live_runs(&self, number: u64) -> Vec<(RunAt, Run, Lsn)> {
-        let Some(segment) = self.segments.get(&number) else { return Vec::new() };
-        let runs = segment.index.runs.iter().enumerate().filter(|(_, run)| self.is_live(run));
-        runs.map(|(i, run)| ((number, i), run.clone(), self.horizon(run.shard))).collect()
+    /// The segment's index is durable: its runs need not be in memory any more.
+    pub fn indexed(&mut self, number: u64) {
+        self.unindexed.remove(&number);
+        self.moved_horizons.append(&mut self.later);
+        if let Some(mut segment) = self.segments.remove(&number) {
+            (segment.indexed, segment.file, segment.runs) = (true, None, Default::default());
+            self.index_changed(number, &segment);
+            self.segments.insert(number, segment);
+        }
     }
 
-    /// Sealed segments whose every frame is in the tree, without the newest segment that holds frames: what the log
-    /// ends with must stay, since it shows that nothing behind it is missing.
-    fn settled(&self) -> impl Iterator<Item = (u64, &Segment)> {
-        let newest = self.segments.iter().rev().find(|(_, segment)| !segment.is_empty()).map(|(n, _)| *n);
-        let all = if self.horizons.is_some() { Some(&self.segments) } else { None };
-        all.into_iter().flatten().map(|(number, segment)| (*number, segment)).filter(move |(number, segment)| {
-            segment.sealed && !segment.is_empty() && segment.index.last <= self.persisted && Some(*number) != newest
-        })
+    /// Looks for runs that died of moved horizons, some at once; false when there is nothing left to look at. Where only
+    /// the run itself can tell, it is left to the caller: a run, and the horizon that it may lie below.
+    pub fn bury_dead(&mut self, doubtful: &mut Vec<(RunAt, Lsn)>) -> bool {
+        let Some(horizons) = &self.horizons else { return false };
+        let mut left = RUNS_AT_ONCE;
+        let (mut dead, mut later) = (Vec::new(), Vec::new());
+        while let Some(shard) = self.moved_horizons.first().copied() {
+            // A shard without a horizon was dropped.
+            let horizon = horizons.get(&shard).copied().unwrap_or(Lsn(u64::MAX));
+            let mut next = 0;
+            while let Some(at) = self.run_from(shard, next).filter(|_| left > 0) {
+                (next, left) = (at.origin + 1, left - 1);
+                let Some(Placed { origin, host }) = self.origins.get(&at.origin) else { continue };
+                if origin.first >= horizon {
+                    break;
+                }
+                match self.segments.get(host) {
+                    Some(segment) if !segment.indexed => later.push(shard),
+                    _ if origin.last < horizon => dead.push(at),
+                    _ => doubtful.push((at, horizon)),
+                }
+            }
+            if left == 0 {
+                break;
+            }
+            self.moved_horizons.pop_first();
+        }
+        self.later.extend(later);
+        // What is taken out now is not met again when a shard is begun anew.
+        dead.into_iter().for_each(|at| self.bury(at));
+        left == 0
+    }
+
+    /// The run is dead.
+    pub fn bury(&mut self, at: RunAt) {
+        if !self.take(at) {
+            return;
+        }
+        let Some(host) = self.origins.get(&at.origin).map(|placed| placed.host) else { return };
+        let Some(segment) = self.segments.get_mut(&host) else { return };
+        segment.live_runs -= 1;
+        if segment.live_runs == 0 && segment.indexed {
+            self.idle.insert(host);
+            self.stale.remove(&host);
+        } else if segment.indexed {
+            self.stale.insert(host);
+        }
+    }
+
+    /// Something of the run is dead.
+    pub fn cut(&mut self, at: RunAt) {
+        if let Some(host) = self.origins.get(&at.origin).map(|placed| placed.host)
+            && self.segments.get(&host).is_some_and(|segment| segment.indexed && segment.live_runs > 0)
+        {
+            self.stale.insert(host);
+        }
+    }
+
+    /// What the log ends with must stay, since it shows that nothing behind it is missing.
+    fn newest(&self) -> Option<u64> {
+        self.segments.iter().rev().find(|(_, segment)| !segment.is_empty()).map(|(number, _)| *number)
+    }
+
+    /// Those of the segments whose every frame is in the tree, without the newest.
+    fn settled(&self, among: &BTreeSet<u64>) -> impl Iterator<Item = u64> {
+        let newest = self.newest();
+        let known = self.horizons.is_some();
+        let is_settled = |segment: &Segment| segment.sealed && segment.index.last <= self.persisted;
+        among
+            .iter()
+            .copied()
+            .filter(move |number| known && Some(*number) != newest && self.segments.get(number).is_some_and(is_settled))
     }
 
     /// Sealed segments without a frame: the first frame was larger than the segment, or a crash came before it.
     pub fn empty(&self) -> Vec<u64> {
-        let empty = self.segments.iter().filter(|(_, segment)| segment.sealed && segment.is_empty());
-        empty.map(|(number, _)| *number).collect()
+        let waiting = self.unindexed.iter().filter_map(|number| self.segments.get(number));
+        waiting.filter(|segment| segment.sealed && segment.is_empty()).map(|segment| segment.index.segment).collect()
     }
 
     /// Segments that nothing needs any more, oldest first. Opening reads the frames from the first segment without an
     /// index on, and nothing may be missing there: so none is dead behind one that has no index yet.
     pub fn dead(&self, max: usize) -> Vec<u64> {
-        let unindexed =
-            self.segments.iter().find(|(_, segment)| !segment.indexed && !segment.superseded && !segment.is_empty());
-        let unindexed = unindexed.map_or(u64::MAX, |(number, _)| *number);
-        let dead = self
-            .settled()
-            .filter(|(_, segment)| segment.superseded || !segment.index.runs.iter().any(|run| self.is_live(run)));
-        dead.map(|(number, _)| number).filter(|number| *number < unindexed).take(max).collect()
+        let mut unindexed = self.unindexed.iter();
+        let first = unindexed.find(|number| self.segments.get(number).is_some_and(|segment| !segment.is_empty()));
+        let first = first.copied().unwrap_or(u64::MAX);
+        self.settled(&self.idle).take_while(|number| *number < first).take(max).collect()
     }
 
     /// What is freed once these segments are, too; they are in order.
@@ -168,24 +392,26 @@ impl Directory {
                 (freed.segment, freed.checksum) = (index.segment, index.last_checksum);
             }
         }
-        let kept = self.segments.range(..freed.segment).filter(|(number, _)| dead.binary_search(number).is_err());
-        freed.kept_below = kept.count() as u64;
+        let passed = self.segments.range(before.segment..freed.segment).count() as u64;
+        let gone = dead.iter().filter(|number| **number < freed.segment).count() as u64;
+        freed.kept_below = before.kept_below + passed - gone;
         freed
     }
 
-    /// Segments of whose bytes less than `percent` are live, and at most `bytes_max`, oldest first.
-    pub fn cleanable(&self, percent: u64, bytes_max: u64) -> Vec<u64> {
-        let few = self.settled().filter(|(_, segment)| {
-            let runs = segment.index.runs.iter().filter(|run| self.is_live(run));
-            let live: u64 = runs.map(|run| self.live_bytes(run)).sum();
-            segment.indexed && !segment.superseded && live <= bytes_max && live * 100 < percent * segment.index.end
-        });
-        few.map(|(number, _)| number).collect()
+    /// The oldest segment that the cleaner should look at.
+    pub fn to_clean(&self) -> Option<u64> {
+        self.settled(&self.stale).next()
     }
 
-    /// An estimate for the run that the horizon cuts: its records are taken to be spread evenly over its numbers.
-    fn live_bytes(&self, run: &Run) -> u64 {
-        let horizon = self.horizon(run.shard).0;
+    /// The cleaner has looked at the segment.
+    pub fn cleaned(&mut self, number: u64) {
+        self.stale.remove(&number);
+    }
+
+    /// Bytes of the records of a run that may still be read; an estimate for the run that the horizon cuts: its records are
+    /// taken to be spread evenly over its numbers.
+    pub fn live_bytes(&self, run: &Run) -> u64 {
+        let horizon = self.horizon(run.at.shard).0;
         let (first, last) = (run.first.0, run.last.0);
         if horizon <= first {
             return run.bytes;

@@ -36,7 +36,8 @@ impl FrameKey {
         Self { segment, mark: (xxh3_64(&bytes) as u32).max(1) }
     }
 
-    fn seed(self, len: u32) -> u64 {
+    /// What the checksum of so many bytes in the segment is seeded with.
+    pub fn seed(self, len: u32) -> u64 {
         self.segment.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(len) << 32)
     }
 }
@@ -102,6 +103,11 @@ impl BadFrame {
         Self { expected: expected.into(), found: found.into() }
     }
 
+    /// That nothing there looks like a frame: what an end looks like.
+    pub fn is_no_frame(&self) -> bool {
+        self.expected == "a frame" || self.expected.starts_with("a frame (mark")
+    }
+
     pub fn at(&self, file: &Path, offset: u64) -> StoreError {
         corrupt(file, offset, &self.expected, &self.found)
     }
@@ -112,11 +118,17 @@ pub(super) fn corrupt(file: &Path, offset: u64, expected: &str, found: &str) -> 
     StoreError::Corrupt(format!("{}: at byte {offset}: expected {expected}, found {found}", file.display()))
 }
 
-/// Appends a frame to `out`. `header.len` and `header.checksum` are filled in here; the header is returned whole.
-pub(super) fn append(out: &mut Vec<u8>, key: FrameKey, header: Header, body: impl FnOnce(&mut Vec<u8>)) -> Header {
+/// Appends a frame to `out`. `header.len` and `header.checksum` are filled in here; the header is returned whole, with what
+/// `body` gives.
+pub(super) fn append<T>(
+    out: &mut Vec<u8>,
+    key: FrameKey,
+    header: Header,
+    body: impl FnOnce(&mut Vec<u8>) -> T,
+) -> (Header, T) {
     let start = out.len();
     out.resize(start + HEADER_BYTES, 0);
-    body(out);
+    let of_body = body(out);
     let len = (out.len() - start).next_multiple_of(ALIGN_BYTES);
     out.resize(start + len, 0);
     let frame = &mut out[start..];
@@ -136,7 +148,7 @@ pub(super) fn append(out: &mut Vec<u8>, key: FrameKey, header: Header, body: imp
     frame[60..64].copy_from_slice(&kind.to_le_bytes());
     let checksum = xxh3_64_with_seed(&frame[CHECKSUMMED_FROM..], key.seed(len));
     frame[8..16].copy_from_slice(&checksum.to_le_bytes());
-    Header { len, checksum, ..header }
+    (Header { len, checksum, ..header }, of_body)
 }
 
 pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {

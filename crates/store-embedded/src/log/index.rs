@@ -1,9 +1,12 @@
-//! Where the records of a shard are in a segment: one run per shard (and one per moved run), and the file that keeps
-//! the runs of a sealed segment.
+//! Where the records of a shard are in a segment: its runs, and the file that keeps the runs of a sealed segment.
 //!
-//! Invariants: a run's numbers rise and its times do not fall; the file is written after its segment is synced, under
-//! another name, and renamed when it is durable, so that a damaged one is damage and never a torn write. It deliberately
-//! holds nothing that the frames do not: a missing one is rebuilt from them.
+//! A run is the records of one shard that were appended in one segment, its origin; cleaning moves a run to another segment,
+//! and its origin stays. The file is made to be read in small pieces: what is known of a segment, which runs it has, a page
+//! of runs, the entries of a run.
+//!
+//! Invariants: the file is written after its segment is synced, under another name, and renamed when it is durable, so
+//! that a damaged one is damage and never a torn write. It deliberately holds nothing that the frames do not: a missing
+//! one is rebuilt from them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,173 +16,30 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Reader, put_varint};
+use super::entries::{Entries, Entry};
 use super::frame::{corrupt, u32_at, u64_at};
 use crate::files::{File, Files};
 use tailrace_store::{ShardNo, StoreError};
 
 const MAGIC: &[u8; 8] = b"TRLOGIDX";
 const PREFIX_BYTES: usize = 16;
-/// Every so many entries one is stored whole, so that a search needs no walk from the start.
-const ENTRIES_PER_RESTART: u32 = 64;
-const RESTART_BYTES: usize = 28;
-const INDEX_HEADER_BYTES_MAX: u32 = 64 * 1024 * 1024;
+const CHECKSUM_BYTES: usize = 8;
+/// Runs that are stored, and read, together.
+const RUNS_PER_PAGE: usize = 64;
+const SUMMARY_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
-/// A record's place: its number, its time, and its frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub lsn: Lsn,
-    pub time_ms: u64,
-    pub offset: u32,
-    pub len: u32,
+/// Which run: those of a shard are ordered by their origin, which is also the order of their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RunAt {
+    pub shard: ShardNo,
+    /// The segment that the records were appended in.
+    pub origin: u64,
 }
 
-/// The entries of a run, packed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Entries {
-    restarts: Vec<(Entry, u32)>,
-    packed: Vec<u8>,
-    count: u32,
-    last: Entry,
-}
-
-impl Entries {
-    pub fn push(&mut self, entry: Entry) {
-        debug_assert!(self.count == 0 || entry.lsn > self.last.lsn, "a run's numbers rise");
-        if self.count.is_multiple_of(ENTRIES_PER_RESTART) {
-            self.restarts.push((entry, self.packed.len() as u32));
-        } else {
-            put_varint(&mut self.packed, entry.lsn.0 - self.last.lsn.0);
-            put_varint(&mut self.packed, entry.time_ms - self.last.time_ms);
-            put_varint(&mut self.packed, u64::from(entry.offset - self.last.offset) / 8);
-            put_varint(&mut self.packed, u64::from(entry.len) / 8);
-        }
-        self.count += 1;
-        self.last = entry;
-    }
-
-    /// Whether both hold the same entries.
-    pub fn same_as(&self, other: &Self) -> bool {
-        self.count == other.count && self.restarts == other.restarts && self.packed == other.packed
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.packed.len() + self.restarts.len() * 32 + 64
-    }
-
-    /// Entries in order for which `wanted` holds, from the first one that may (`before` holds for a prefix of the run),
-    /// at most `max`.
-    pub fn select(&self, before: impl Fn(&Entry) -> bool, wanted: impl Fn(&Entry) -> bool, max: usize) -> Vec<Entry> {
-        let mut found = Vec::new();
-        self.walk(&before, |entry| {
-            if !before(&entry) {
-                if !wanted(&entry) || found.len() >= max {
-                    return false;
-                }
-                found.push(entry);
-            }
-            true
-        });
-        found
-    }
-
-    /// The last entry for which `before` holds (it holds for a prefix of the run).
-    pub fn last_of(&self, before: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let mut last = None;
-        self.walk(&before, |entry| {
-            let is_before = before(&entry);
-            if is_before {
-                last = Some(entry);
-            }
-            is_before
-        });
-        last
-    }
-
-    /// Gives `visit` the entries in order until it says no, from the last whole one for which `before` holds.
-    fn walk(&self, before: impl Fn(&Entry) -> bool, mut visit: impl FnMut(Entry) -> bool) {
-        let block = self.restarts.partition_point(|(entry, _)| before(entry)).saturating_sub(1);
-        let Some((mut entry, mut at)) = self.restarts.get(block).map(|(e, p)| (*e, *p as usize)) else { return };
-        let mut index = block as u32 * ENTRIES_PER_RESTART;
-        while visit(entry) {
-            index += 1;
-            if index >= self.count {
-                return;
-            }
-            if index.is_multiple_of(ENTRIES_PER_RESTART) {
-                (entry, at) = {
-                    let (entry, at) = self.restarts[(index / ENTRIES_PER_RESTART) as usize];
-                    (entry, at as usize)
-                };
-            } else {
-                entry.lsn.0 += self.varint(&mut at);
-                entry.time_ms += self.varint(&mut at);
-                entry.offset += self.varint(&mut at) as u32 * 8;
-                entry.len = self.varint(&mut at) as u32 * 8;
-            }
-        }
-    }
-
-    /// The packed bytes were made by `push`, or verified by a checksum over what `push` made.
-    fn varint(&self, at: &mut usize) -> u64 {
-        let (mut n, mut shift) = (0, 0);
-        while let Some(byte) = self.packed.get(*at) {
-            *at += 1;
-            n |= u64::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte & 0x80 == 0 || shift > 63 {
-                break;
-            }
-        }
-        n
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&self.count.to_le_bytes());
-        out.extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
-        for (entry, at) in &self.restarts {
-            out.extend_from_slice(&entry.lsn.0.to_le_bytes());
-            out.extend_from_slice(&entry.time_ms.to_le_bytes());
-            for n in [entry.offset, entry.len, *at] {
-                out.extend_from_slice(&n.to_le_bytes());
-            }
-        }
-        out.extend_from_slice(&self.packed);
-        let checksum = xxh3_64(&out[start..]);
-        out.extend_from_slice(&checksum.to_le_bytes());
-    }
-
-    fn decode(block: &[u8]) -> Option<Self> {
-        let end = block.len().checked_sub(8).filter(|end| *end >= 8)?;
-        if xxh3_64(&block[..end]) != u64_at(block, end) {
-            return None;
-        }
-        let (count, restarts) = (u32_at(block, 0), u32_at(block, 4) as usize);
-        let packed_at = 8 + restarts.checked_mul(RESTART_BYTES)?;
-        if packed_at > end {
-            return None;
-        }
-        let restart = |i: usize| {
-            let at = 8 + i * RESTART_BYTES;
-            let entry = Entry {
-                lsn: Lsn(u64_at(block, at)),
-                time_ms: u64_at(block, at + 8),
-                offset: u32_at(block, at + 16),
-                len: u32_at(block, at + 20),
-            };
-            (entry, u32_at(block, at + 24))
-        };
-        let restarts = (0..restarts).map(restart).collect();
-        Some(Self { restarts, packed: block[packed_at..end].to_vec(), count, last: Entry::default() })
-    }
-}
-
-/// A run: consecutive records of one shard in one segment.
+/// A run.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    pub shard: ShardNo,
-    /// It was moved here from another segment.
-    pub moved: bool,
+    pub at: RunAt,
     pub first: Lsn,
     pub last: Lsn,
     pub first_time_ms: u64,
@@ -193,11 +53,10 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub fn new(shard: ShardNo, moved: bool, entry: Entry) -> Self {
+    pub fn new(at: RunAt, entry: Entry) -> Self {
         let (first, time) = (entry.lsn, entry.time_ms);
         let entries = Some(Arc::default());
-        let (first_time_ms, last_time_ms) = (time, time);
-        Self { shard, moved, first, last: first, first_time_ms, last_time_ms, bytes: 0, entries, block: (0, 0) }
+        Self { at, first, last: first, first_time_ms: time, last_time_ms: time, bytes: 0, entries, block: (0, 0) }
     }
 
     pub fn push(&mut self, entry: Entry, bytes: u64) {
@@ -210,8 +69,17 @@ impl Run {
     }
 }
 
-/// What an index file says about its segment.
-#[derive(Clone, Debug)]
+/// The numbers and the time that the runs of one origin span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub number: u64,
+    pub first: Lsn,
+    pub last: Lsn,
+    pub first_time_ms: u64,
+}
+
+/// What is known of a segment without its runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SegmentIndex {
     pub segment: u64,
     /// Where the segment's frames end.
@@ -226,7 +94,34 @@ pub(super) struct SegmentIndex {
     pub last_checksum: u64,
     /// Segments whose live records were moved into this one.
     pub sources: Vec<u64>,
-    pub runs: Vec<Run>,
+    /// The origins of its runs, in order.
+    pub origins: Vec<Origin>,
+}
+
+/// Where the pages of runs are in an index file.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    segment: u64,
+    /// The first run of each page, and where the page is.
+    pages: Vec<(RunAt, u64, u32)>,
+    keys: (u64, u32),
+    runs: usize,
+    blocks_at: u64,
+}
+
+impl Pages {
+    pub fn bytes(&self) -> usize {
+        self.pages.len() * size_of::<(RunAt, u64, u32)>() + 96
+    }
+
+    /// The page that has the run, if the file has it.
+    pub fn page_of(&self, at: RunAt) -> Option<usize> {
+        self.pages.partition_point(|(first, ..)| *first <= at).checked_sub(1)
+    }
+
+    pub fn len(&self) -> usize {
+        self.pages.len()
+    }
 }
 
 /// The index file's path.
@@ -234,38 +129,59 @@ pub(super) fn path(dir: &Path, segment: u64) -> PathBuf {
     dir.join(format!("{segment:016x}.idx"))
 }
 
-/// Writes the index file durably; returns the runs' blocks.
-pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex) -> Result<Vec<(u64, u32)>, StoreError> {
-    let mut blocks = Vec::new();
-    let mut spans = Vec::new();
-    for run in &index.runs {
-        let start = blocks.len();
-        let entries = run.entries.as_ref().expect("invariant: a run without an index file is in memory");
-        entries.encode(&mut blocks);
-        spans.push((start as u64, (blocks.len() - start) as u32));
+fn seal(bytes: &mut Vec<u8>, from: usize) {
+    let checksum = xxh3_64(&bytes[from..]);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Writes the index file durably. The runs are in the order of [`RunAt`] and in memory.
+pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex, runs: &[Run]) -> Result<(), StoreError> {
+    let (mut blocks, mut pages, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    let mut firsts = Vec::new();
+    let back = |at: RunAt| index.segment - at.origin;
+    let mut shard_before = 0;
+    for page in runs.chunks(RUNS_PER_PAGE) {
+        let from = pages.len();
+        for run in page {
+            put_varint(&mut keys, run.at.shard.0 - shard_before);
+            put_varint(&mut keys, back(run.at));
+            shard_before = run.at.shard.0;
+            let start = blocks.len();
+            let entries = run.entries.as_ref().expect("invariant: a run without an index file is in memory");
+            entries.encode(&mut blocks);
+            let (last, time) = (run.last.0 - run.first.0, run.last_time_ms - run.first_time_ms);
+            let block = (start as u64, (blocks.len() - start) as u64);
+            let ends = [run.at.shard.0, back(run.at), run.first.0, last, run.first_time_ms, time];
+            ends.into_iter().chain([run.bytes, block.0, block.1]).for_each(|n| put_varint(&mut pages, n));
+        }
+        seal(&mut pages, from);
+        firsts.push((page[0].at, (pages.len() - from) as u64));
     }
-    let mut body = Vec::new();
-    let (first, last) = (index.first.0, index.last.0);
-    for n in [index.segment, index.end, first, last, index.last_time_ms, index.prev, index.last_checksum] {
-        put_varint(&mut body, n);
+    seal(&mut keys, 0);
+
+    let mut summary = Vec::new();
+    let mut put = |n: u64| put_varint(&mut summary, n);
+    [index.segment, index.end, index.first.0, index.last.0].into_iter().for_each(&mut put);
+    [index.last_time_ms, index.prev, index.last_checksum].into_iter().for_each(&mut put);
+    put(index.sources.len() as u64);
+    index.sources.iter().copied().for_each(&mut put);
+    put(index.origins.len() as u64);
+    for origin in &index.origins {
+        let back = index.segment - origin.number;
+        [back, origin.first.0, origin.last.0 - origin.first.0, origin.first_time_ms].into_iter().for_each(&mut put);
     }
-    put_varint(&mut body, index.sources.len() as u64);
-    index.sources.iter().for_each(|source| put_varint(&mut body, *source));
-    put_varint(&mut body, index.runs.len() as u64);
-    for (run, (start, len)) in index.runs.iter().zip(&spans) {
-        let numbers = [run.shard.0, u64::from(run.moved), run.first.0, run.last.0, run.first_time_ms, run.last_time_ms];
-        numbers.into_iter().for_each(|n| put_varint(&mut body, n));
-        [run.bytes, *start, u64::from(*len)].into_iter().for_each(|n| put_varint(&mut body, n));
+    [runs.len() as u64, keys.len() as u64, blocks.len() as u64, firsts.len() as u64].into_iter().for_each(&mut put);
+    for (first, len) in firsts {
+        [first.shard.0, back(first), len].into_iter().for_each(&mut put);
     }
-    let mut bytes = Vec::new();
+
+    let mut bytes = Vec::with_capacity(PREFIX_BYTES + summary.len() + keys.len() + pages.len() + blocks.len() + 8);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&super::superblock::FORMAT.to_le_bytes());
-    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&body);
-    let checksum = xxh3_64(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    let base = bytes.len() as u64;
-    bytes.extend_from_slice(&blocks);
+    bytes.extend_from_slice(&(summary.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&summary);
+    seal(&mut bytes, 0);
+    [keys, pages, blocks].iter().for_each(|part| bytes.extend_from_slice(part));
 
     let (to, temporary) = (path(dir, index.segment), dir.join(format!("{:016x}.idx.tmp", index.segment)));
     let _ = files.remove(&temporary);
@@ -274,11 +190,11 @@ pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex) -> Resu
     file.sync_data()?;
     files.rename(&temporary, &to)?;
     files.sync_dir(dir)?;
-    Ok(spans.into_iter().map(|(start, len)| (base + start, len)).collect())
+    Ok(())
 }
 
-/// Reads an index file's header; the entries of the runs stay on the disk.
-pub(super) fn open(file: &dyn File, segment: u64) -> Result<SegmentIndex, StoreError> {
+/// Reads what an index file says of its segment, and where its pages are; the runs stay on the disk.
+pub(super) fn open(file: &dyn File, segment: u64) -> Result<(SegmentIndex, Pages), StoreError> {
     let bad = |offset: u64, expected: &str, found: &str| corrupt(file.path(), offset, expected, found);
     let file_len = file.size()?;
     let mut prefix = [0; PREFIX_BYTES];
@@ -290,31 +206,39 @@ pub(super) fn open(file: &dyn File, segment: u64) -> Result<SegmentIndex, StoreE
     if &prefix[..8] != MAGIC {
         return Err(bad(0, "an index file's magic", &format!("{:02x?}", &prefix[..8])));
     }
-    if len > INDEX_HEADER_BYTES_MAX || PREFIX_BYTES as u64 + u64::from(len) + 8 > file_len {
-        return Err(bad(12, "a header length within the file", &len.to_string()));
+    if len > SUMMARY_BYTES_MAX || (PREFIX_BYTES + CHECKSUM_BYTES) as u64 + u64::from(len) > file_len {
+        return Err(bad(12, "a summary's length within the file", &len.to_string()));
     }
-    let mut bytes = vec![0; PREFIX_BYTES + len as usize + 8];
-    file.read_at(&mut bytes, 0)?;
     let end = PREFIX_BYTES + len as usize;
-    let (stored, computed) = (u64_at(&bytes, end), xxh3_64(&bytes[..end]));
-    if stored != computed {
-        let expected = format!("index header checksum {stored:#018x}");
-        return Err(bad(0, &expected, &format!("{computed:#018x}")));
-    }
+    let bytes = read_sealed(file, 0, (end + CHECKSUM_BYTES) as u32, "an index summary")?;
     if u32_at(&prefix, 8) > super::superblock::FORMAT {
         return Err(StoreError::NewerFormat(format!("{} has a newer format", file.path().display())));
     }
-    let body = Bytes::from(bytes).slice(PREFIX_BYTES..end);
-    let index = decode(&body, end as u64 + 8).ok_or_else(|| bad(16, "an index header", "other bytes"))?;
-    let blocks: u64 = index.runs.iter().map(|run| u64::from(run.block.1)).sum();
-    if index.segment != segment || end as u64 + 8 + blocks != file_len {
+    let summary = bytes.slice(PREFIX_BYTES..);
+    let (index, pages, blocks) = summary_of(&summary, (end + CHECKSUM_BYTES) as u64)
+        .ok_or_else(|| bad(16, "an index summary", "other bytes"))?;
+    if index.segment != segment || pages.blocks_at + blocks != file_len {
         return Err(bad(0, &format!("the index of segment {segment}"), &format!("that of {}", index.segment)));
     }
-    Ok(index)
+    Ok((index, pages))
 }
 
-fn decode(body: &Bytes, base: u64) -> Option<SegmentIndex> {
-    let mut from = Reader::new(body);
+/// Bytes that end with their checksum, without it.
+fn read_sealed(file: &dyn File, offset: u64, len: u32, what: &str) -> Result<Bytes, StoreError> {
+    let mut bytes = vec![0; len as usize];
+    file.read_at(&mut bytes, offset)?;
+    let end = bytes.len().saturating_sub(CHECKSUM_BYTES);
+    let computed = xxh3_64(&bytes[..end]);
+    if bytes.len() < CHECKSUM_BYTES || u64_at(&bytes, end) != computed {
+        let expected = format!("{what} with a valid checksum");
+        return Err(corrupt(file.path(), offset, &expected, "one that does not verify"));
+    }
+    bytes.truncate(end);
+    Ok(Bytes::from(bytes))
+}
+
+fn summary_of(summary: &Bytes, keys_at: u64) -> Option<(SegmentIndex, Pages, u64)> {
+    let mut from = Reader::new(summary);
     let mut index = SegmentIndex {
         segment: from.varint()?,
         end: from.varint()?,
@@ -323,30 +247,77 @@ fn decode(body: &Bytes, base: u64) -> Option<SegmentIndex> {
         last_time_ms: from.varint()?,
         prev: from.varint()?,
         last_checksum: from.varint()?,
-        sources: Vec::new(),
-        runs: Vec::new(),
+        ..SegmentIndex::default()
     };
     for _ in 0..from.varint()? {
         index.sources.push(from.varint()?);
     }
     for _ in 0..from.varint()? {
-        index.runs.push(Run {
-            shard: ShardNo(from.varint()?),
-            moved: from.varint()? != 0,
-            first: Lsn(from.varint()?),
-            last: Lsn(from.varint()?),
-            first_time_ms: from.varint()?,
-            last_time_ms: from.varint()?,
-            bytes: from.varint()?,
-            entries: None,
-            block: (base + from.varint()?, u32::try_from(from.varint()?).ok()?),
-        });
+        let (number, first) = (index.segment.checked_sub(from.varint()?)?, from.varint()?);
+        let last = Lsn(first.checked_add(from.varint()?)?);
+        index.origins.push(Origin { number, first: Lsn(first), last, first_time_ms: from.varint()? });
     }
-    Some(index)
+    let runs = usize::try_from(from.varint()?).ok()?;
+    let keys = (keys_at, u32::try_from(from.varint()?).ok()?);
+    let (blocks, count) = (from.varint()?, from.varint()?);
+    let mut at = keys_at + u64::from(keys.1);
+    let mut pages = Vec::new();
+    for _ in 0..count {
+        let shard = ShardNo(from.varint()?);
+        let first = RunAt { shard, origin: index.segment.checked_sub(from.varint()?)? };
+        let len = u32::try_from(from.varint()?).ok()?;
+        pages.push((first, at, len));
+        at += u64::from(len);
+    }
+    Some((index.clone(), Pages { segment: index.segment, pages, keys, runs, blocks_at: at }, blocks))
 }
 
-/// Reads a run's entries.
-pub(super) fn load(file: &dyn File, block: (u64, u32)) -> Result<Entries, StoreError> {
+/// Which runs there are, in order.
+pub(super) fn load_keys(file: &dyn File, pages: &Pages) -> Result<Vec<RunAt>, StoreError> {
+    let bytes = read_sealed(file, pages.keys.0, pages.keys.1, "an index's list of runs")?;
+    let mut from = Reader::new(&bytes);
+    let mut shard = 0u64;
+    let mut key = || {
+        shard = shard.checked_add(from.varint()?)?;
+        Some(RunAt { shard: ShardNo(shard), origin: pages.segment.checked_sub(from.varint()?)? })
+    };
+    let keys: Option<Vec<RunAt>> = (0..pages.runs).map(|_| key()).collect();
+    keys.ok_or_else(|| corrupt(file.path(), pages.keys.0, "an index's list of runs", "other bytes"))
+}
+
+/// A page of runs, in order.
+pub(super) fn load_page(file: &dyn File, pages: &Pages, page: usize) -> Result<Vec<Run>, StoreError> {
+    let (_, offset, len) = pages.pages[page];
+    let bytes = read_sealed(file, offset, len, "a page of an index")?;
+    let mut from = Reader::new(&bytes);
+    let mut run = || {
+        let shard = ShardNo(from.varint()?);
+        let at = RunAt { shard, origin: pages.segment.checked_sub(from.varint()?)? };
+        let first = from.varint()?;
+        let last = Lsn(first.checked_add(from.varint()?)?);
+        let first_time_ms = from.varint()?;
+        let last_time_ms = first_time_ms.checked_add(from.varint()?)?;
+        let bytes = from.varint()?;
+        let block = (pages.blocks_at + from.varint()?, u32::try_from(from.varint()?).ok()?);
+        let first = Lsn(first);
+        Some(Run { at, first, last, first_time_ms, last_time_ms, bytes, entries: None, block })
+    };
+    let count = RUNS_PER_PAGE.min(pages.runs - page * RUNS_PER_PAGE);
+    let runs: Option<Vec<Run>> = (0..count).map(|_| run()).collect();
+    runs.ok_or_else(|| corrupt(file.path(), offset, "a page of an index", "other bytes"))
+}
+
+/// All runs, in order.
+pub(super) fn load_runs(file: &dyn File, pages: &Pages) -> Result<Vec<Run>, StoreError> {
+    let mut runs = Vec::with_capacity(pages.runs);
+    for page in 0..pages.len() {
+        runs.extend(load_page(file, pages, page)?);
+    }
+    Ok(runs)
+}
+
+/// A run's entries.
+pub(super) fn load_entries(file: &dyn File, block: (u64, u32)) -> Result<Entries, StoreError> {
     let mut bytes = vec![0; block.1 as usize];
     file.read_at(&mut bytes, block.0)?;
     Entries::decode(&bytes).ok_or_else(|| {

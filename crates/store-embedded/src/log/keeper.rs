@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 
 use super::chain::Freed;
 use super::frame::Position;
-use super::index;
-use super::moved::MovedRun;
+use super::index::{self, RunAt};
+use super::moved::{self, MovedRun};
 use super::segment::{self, FIRST_FRAME_AT, Segment};
 use super::superblock::{FREEING_MAX, Superblock, SuperblockFile};
 use super::writer::Group;
@@ -30,6 +30,8 @@ use tailrace_store::StoreError;
 pub(super) const LSN_RESERVE: u64 = 1 << 20;
 /// How long the cleaner waits for the writer.
 const CLEANER_PATIENCE: Duration = Duration::from_millis(2);
+/// Segments that the cleaner looks at before it does other work that is due: it reads the whole list of their runs.
+const CLEANER_LOOKS_MAX: usize = 4;
 
 /// A segment that stands ready: zero-filled or recycled, its header and its name durable.
 #[derive(Clone, Debug)]
@@ -175,7 +177,9 @@ impl Supply {
 
     /// Room for the keeper itself, if there is as much to spare.
     fn hold(&self, bytes: u64) -> Option<Held<'_>> {
-        self.state.lock().promise(bytes).then_some(Held { supply: self, bytes })
+        // Made only when it was promised: one that is dropped gives back what it never had, and takes the lock for it.
+        let promised = self.state.lock().promise(bytes);
+        promised.then(|| Held { supply: self, bytes })
     }
 
     pub fn give_back(&self, ready: Ready) {
@@ -247,6 +251,7 @@ pub(super) fn keep(log: &Inner) -> Result<(), StoreError> {
     let mut prepared = prepare(log);
     // Freeing needs no room, and gives a full disk its second chance; an index that finds no room waits for it.
     let indexed = index_sealed(log);
+    bury_dead(log)?;
     free_dead(log)?;
     if prepared.is_err() {
         prepared = prepare(log);
@@ -254,7 +259,7 @@ pub(super) fn keep(log: &Inner) -> Result<(), StoreError> {
     if indexed.is_err() {
         index_sealed(log)?;
     }
-    if prepared.is_ok() && clean_one(log)? {
+    if prepared.is_ok() && clean_some(log)? {
         free_dead(log)?;
         log.supply.wake();
     }
@@ -454,20 +459,31 @@ pub(super) fn make_segment(
 
 fn index_sealed(log: &Inner) -> Result<(), StoreError> {
     loop {
-        let found = {
-            let directory = log.directory.read();
-            let mut waiting = directory.segments.values().filter(|s| s.sealed && !s.indexed && !s.superseded);
-            waiting.find(|segment| !segment.is_empty()).map(|segment| segment.index.clone())
-        };
-        let Some(index) = found else { return Ok(()) };
-        let blocks = index::write(log.files.as_ref(), &log.dir, &index)?;
+        let found = log.directory.read().to_index().map(|segment| (segment.index.clone(), segment.runs.sorted()));
+        let Some((index, runs)) = found else { return Ok(()) };
+        index::write(log.files.as_ref(), &log.dir, &index, &runs)?;
+        log.directory.write().indexed(index.segment);
+    }
+}
+
+/// Takes out the runs that lie below their shards' horizons now.
+fn bury_dead(log: &Inner) -> Result<(), StoreError> {
+    loop {
+        let mut doubtful = Vec::new();
+        let more = log.directory.write().bury_dead(&mut doubtful);
+        let mut looked_at = Vec::with_capacity(doubtful.len());
+        for (at, horizon) in doubtful {
+            looked_at.push((at, read::run(log, at)?.is_none_or(|run| run.last < horizon)));
+        }
         let mut directory = log.directory.write();
-        if let Some(segment) = directory.segments.get_mut(&index.segment) {
-            segment.indexed = true;
-            segment.file = None;
-            for (run, block) in segment.index.runs.iter_mut().zip(blocks) {
-                (run.entries, run.block) = (None, block);
+        for (at, is_dead) in looked_at {
+            match is_dead {
+                true => directory.bury(at),
+                false => directory.cut(at),
             }
+        }
+        if !more {
+            return Ok(());
         }
     }
 }
@@ -525,32 +541,57 @@ fn remove(log: &Inner, numbers: &[u64]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Moves the live records of one segment to the tail, in one frame. Says whether it did.
-fn clean_one(log: &Inner) -> Result<bool, StoreError> {
+/// Looks at some segments of which something died, and moves the live records of the first one that is almost dead to the
+/// tail, in one frame. Says whether there is more to do at once.
+fn clean_some(log: &Inner) -> Result<bool, StoreError> {
     let bytes_max = log.frame_bytes_max() / 2;
-    let candidates = log.directory.read().cleanable(log.settings.clean_live_percent, bytes_max);
-    for number in candidates {
-        let live = log.directory.read().live_runs(number);
-        let mut runs = Vec::new();
-        let mut bytes = 0;
-        for (at, run, horizon) in live {
-            let records = read::read_run(log, at, horizon)?;
-            bytes += records.iter().map(|record| read::size_of(record) as u64 + 64).sum::<u64>();
-            if !records.is_empty() {
-                runs.push(MovedRun { shard: run.shard, records });
-            }
-        }
-        if bytes > bytes_max {
+    for _ in 0..CLEANER_LOOKS_MAX {
+        let Some(number) = log.directory.read().to_clean() else { return Ok(false) };
+        let Some((runs, gone)) = almost_dead(log, number, bytes_max)? else {
+            log.directory.write().cleaned(number);
             continue;
-        }
+        };
         // A busy writer seals segments, and each of them wakes the keeper again.
         let Some(writer) = log.writer.try_lock_for(CLEANER_PATIENCE) else { return Ok(false) };
         // What was promised to commits is not the cleaner's to take.
+        let bytes = moved::bytes_bound(&runs) as u64;
         let Some(_room) = log.supply.hold(2 * bytes + 8 * SECTOR_BYTES as u64) else { return Ok(false) };
         let mut group = Group::new(log, writer);
-        group.push_moved(number, &runs)?;
+        group.push_moved(number, &runs, gone)?;
         group.commit()?;
         return Ok(true);
     }
-    Ok(false)
+    Ok(log.directory.read().to_clean().is_some())
+}
+
+/// Live records to be moved, and runs of which none is left.
+type Leftover = (Vec<MovedRun>, Vec<RunAt>);
+
+/// The live records of a segment, and its runs of which none is left. `None`: there are too many of them to move.
+fn almost_dead(log: &Inner, number: u64, bytes_max: u64) -> Result<Option<Leftover>, StoreError> {
+    if log.set_aside.of_segment(number).next().is_some() {
+        // What is lost in it is told by its place, which must stay as long as anything is left around it.
+        return Ok(None);
+    }
+    let file = log.files.open(&index::path(&log.dir, number))?;
+    let (index, pages) = index::open(&*file, number)?;
+    let mut live = index::load_runs(&*file, &pages)?;
+    {
+        let directory = log.directory.read();
+        live.retain(|run| directory.is_live(run.at, number));
+        let bytes: u64 = live.iter().map(|run| directory.live_bytes(run)).sum();
+        if bytes > bytes_max || bytes * 100 >= log.settings.clean_live_percent * index.end {
+            return Ok(None);
+        }
+    }
+    let (mut runs, mut gone) = (Vec::new(), Vec::new());
+    for at in live.iter().map(|run| run.at) {
+        let horizon = log.directory.read().horizon(at.shard);
+        let records = read::read_run(log, at, horizon)?;
+        match records.is_empty() {
+            true => gone.push(at),
+            false => runs.push(MovedRun { at, records }),
+        }
+    }
+    Ok((moved::bytes_bound(&runs) as u64 <= bytes_max).then_some((runs, gone)))
 }

@@ -9,17 +9,21 @@
 //! It deliberately does not know what keys, values and metas mean, and does not decide when a record may go: horizons
 //! come from the pipeline.
 
+mod cache;
 mod chain;
 mod check;
 pub mod codec;
 mod directory;
+mod entries;
 mod frame;
 mod index;
 mod keeper;
 mod moved;
+mod postings;
 mod read;
 mod recovery;
 mod segment;
+mod set_aside;
 mod superblock;
 mod writer;
 
@@ -27,6 +31,7 @@ mod writer;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +42,7 @@ use tailrace_core::Lsn;
 use crate::files::Files;
 use tailrace_store::{LogRecord, ShardNo, StoreError};
 
-pub use check::{LogFault, check};
+pub use check::{CheckedLog, LogFault, SetAsideError, check, set_aside};
 pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound, value_of};
 pub use keeper::Reservation;
 pub use superblock::FORMAT;
@@ -108,6 +113,8 @@ pub struct LogRead {
     pub next: Lsn,
     /// The limits ended the page, not the shard: there is more up to `published`.
     pub more: bool,
+    /// Numbers up to `next` in which records of the shard are lost: they were damaged, and set aside by the operator.
+    pub lost: Vec<RangeInclusive<Lsn>>,
 }
 
 /// How much there is of the log.
@@ -132,10 +139,11 @@ pub(crate) struct Inner {
     dir: PathBuf,
     settings: LogSettings,
     recovered: Recovered,
+    set_aside: set_aside::SetAside,
     writer: Mutex<writer::Writer>,
     supply: keeper::Supply,
     directory: RwLock<directory::Directory>,
-    cache: Mutex<read::Cache>,
+    cache: Mutex<cache::Cache>,
     poisoned: AtomicBool,
     poison: Mutex<Option<StoreError>>,
 }
@@ -144,6 +152,11 @@ impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Log").field("dir", &self.inner.dir).finish_non_exhaustive()
     }
+}
+
+/// The number of the segment in this file, if it is a segment's.
+pub fn segment_number(file: &Path) -> Option<u64> {
+    segment::number_of(file.file_name()?.to_str()?, ".seg")
 }
 
 impl Inner {
@@ -295,6 +308,14 @@ impl Log {
     pub fn usage(&self) -> LogUsage {
         let (segments, bytes) = self.inner.directory.read().usage();
         LogUsage { segments, bytes, ready: self.inner.supply.ready() }
+    }
+
+    /// About how many bytes are in memory of what is retained: for each segment and each shard a fixed number, 24 for each
+    /// 64 segments in a row in some of which a shard has records, and what the cache of indexes holds
+    /// ([`LogSettings::index_cache_bytes`] at most). The writer's segment, and sealed ones that wait for their index, come on
+    /// top.
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.directory.read().memory_bytes() + self.inner.cache.lock().bytes()
     }
 
     /// Ends the keeper and gives everything back; a log that was closed goes on with the very next number. Dropping

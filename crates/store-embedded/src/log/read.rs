@@ -1,17 +1,19 @@
 //! Reading a shard's records: run by run, frame by frame, every frame's checksum verified.
 //!
 //! Invariants: nothing above the published number is read; nothing that does not verify is served; a page costs what the
-//! shard's records cost, not what lies between them. Memory: a bounded cache of index blocks and of open files.
+//! shard's records cost, not what lies between them or was moved with them. Memory: a bounded cache of pieces of indexes and
+//! of open files.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::{Lsn, RecordNo};
 
-use super::directory::RunAt;
+use super::cache::{FileKind, Part, Piece};
+use super::entries::{Entries, Entry};
 use super::frame::{self, FrameKey, Kind, corrupt};
-use super::index::{self, Entries, Entry};
+use super::index::{self, Run, RunAt};
+use super::moved::size_of;
 use super::{Inner, LogRead, LoggedImage, LoggedWrite, codec, moved, segment};
 use crate::files::{File, FileErrorKind};
 use tailrace_store::{LogRecord, ShardNo, StoreError};
@@ -22,66 +24,6 @@ const GAP_BYTES_MAX: u64 = 8 * 1024;
 const CHUNK_BYTES_MAX: u64 = 256 * 1024;
 /// Entries that are looked up at once.
 const ENTRIES_MAX: usize = 1024;
-const OPEN_FILES_MAX: usize = 64;
-
-/// Index blocks and open files of sealed segments, each with when it was used last.
-#[derive(Debug, Default)]
-pub(super) struct Cache {
-    blocks: HashMap<RunAt, (Arc<Entries>, u64)>,
-    blocks_bytes: usize,
-    files: HashMap<u64, (Arc<dyn File>, u64)>,
-    turn: u64,
-}
-
-impl Cache {
-    pub fn forget(&mut self, segment: u64) {
-        self.files.remove(&segment);
-        self.blocks.retain(|at, _| at.0 != segment);
-        self.blocks_bytes = self.blocks.values().map(|(entries, _)| entries.bytes()).sum();
-    }
-
-    fn block(&mut self, at: RunAt) -> Option<Arc<Entries>> {
-        self.turn += 1;
-        let (entries, used) = self.blocks.get_mut(&at)?;
-        *used = self.turn;
-        Some(entries.clone())
-    }
-
-    fn add_block(&mut self, at: RunAt, entries: &Arc<Entries>, bytes_max: usize) {
-        self.blocks_bytes += entries.bytes();
-        if let Some((before, _)) = self.blocks.insert(at, (entries.clone(), self.turn)) {
-            self.blocks_bytes -= before.bytes();
-        }
-        while self.blocks_bytes > bytes_max && self.blocks.len() > 1 {
-            let Some(oldest) = self.blocks.iter().min_by_key(|(_, (_, used))| *used).map(|(at, _)| *at) else { return };
-            if let Some((entries, _)) = self.blocks.remove(&oldest) {
-                self.blocks_bytes -= entries.bytes();
-            }
-        }
-    }
-
-    fn file(&mut self, segment: u64) -> Option<Arc<dyn File>> {
-        self.turn += 1;
-        let (file, used) = self.files.get_mut(&segment)?;
-        *used = self.turn;
-        Some(file.clone())
-    }
-
-    fn add_file(&mut self, segment: u64, file: Arc<dyn File>) {
-        if self.files.len() >= OPEN_FILES_MAX
-            && let Some(oldest) = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(n, _)| *n)
-        {
-            self.files.remove(&oldest);
-        }
-        self.files.insert(segment, (file, self.turn));
-    }
-}
-
-/// What a page's bytes are counted by.
-pub(super) fn size_of(record: &LogRecord) -> usize {
-    let image = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
-    record.meta.len() + image(&record.old) + image(&record.new)
-}
 
 /// A segment that is being read: it is not recycled while this lives.
 struct Source {
@@ -93,57 +35,109 @@ struct Source {
 impl Source {
     /// The segment's file. `None`: it was freed just now.
     fn file(&self, log: &Inner) -> Result<Option<Arc<dyn File>>, StoreError> {
-        if let Some(file) = &self.file {
-            return Ok(Some(file.clone()));
+        match &self.file {
+            Some(file) => Ok(Some(file.clone())),
+            None => file_of(log, self.segment, FileKind::Segment),
         }
-        if let Some(file) = log.cache.lock().file(self.segment) {
-            return Ok(Some(file));
-        }
-        let Some(file) = open_unless_freed(log, self.segment, &segment::path(&log.dir, self.segment))? else {
-            return Ok(None);
-        };
-        log.cache.lock().add_file(self.segment, file.clone());
-        Ok(Some(file))
     }
 }
 
-/// Opens a file of a segment. `None`: the segment was freed between the look at the directory and now.
-fn open_unless_freed(log: &Inner, segment: u64, path: &std::path::Path) -> Result<Option<Arc<dyn File>>, StoreError> {
-    match log.files.open(path) {
-        Err(error) if error.kind == FileErrorKind::NotFound => {
-            if log.directory.read().segments.contains_key(&segment) {
-                Err(error.into())
-            } else {
-                Ok(None)
-            }
+/// An open file of a sealed segment. `None`: the segment was freed between the look at the directory and now.
+fn file_of(log: &Inner, segment: u64, kind: FileKind) -> Result<Option<Arc<dyn File>>, StoreError> {
+    if let Some(file) = log.cache.lock().file(segment, kind) {
+        return Ok(Some(file));
+    }
+    let path = match kind {
+        FileKind::Segment => segment::path(&log.dir, segment),
+        FileKind::Index => index::path(&log.dir, segment),
+    };
+    match log.files.open(&path) {
+        Err(error) if error.kind == FileErrorKind::NotFound && log.directory.read().get(segment).is_none() => Ok(None),
+        Err(error) => Err(error.into()),
+        Ok(file) => {
+            log.cache.lock().add_file(segment, kind, file.clone());
+            Ok(Some(file))
         }
-        opened => Ok(Some(opened?)),
     }
 }
 
-/// What `pick` takes of a run's entries, and where to read their frames. `None`: the run is gone (moved or freed just now).
-fn look_up<T>(log: &Inner, at: RunAt, pick: impl FnOnce(&Entries) -> T) -> Result<Option<(Source, T)>, StoreError> {
-    let (source, block) = {
+/// What became of the look for a run.
+enum Look<T> {
+    Found(T),
+    /// Nothing is left of it.
+    Gone,
+    /// It was moved or freed just now: look at the directory again.
+    Again,
+}
+
+/// A piece of a sealed segment's index, out of the cache or the file.
+fn piece(
+    log: &Inner,
+    segment: u64,
+    part: Part,
+    load: impl FnOnce(&dyn File) -> Result<Piece, StoreError>,
+) -> Result<Option<Piece>, StoreError> {
+    if let Some(piece) = log.cache.lock().get(segment, part) {
+        return Ok(Some(piece));
+    }
+    let Some(file) = file_of(log, segment, FileKind::Index)? else { return Ok(None) };
+    let piece = load(&*file)?;
+    log.cache.lock().add(segment, part, piece.clone(), log.settings.index_cache_bytes);
+    Ok(Some(piece))
+}
+
+/// A run in a sealed segment's index.
+fn indexed_run(log: &Inner, segment: u64, at: RunAt) -> Result<Look<Run>, StoreError> {
+    let pages = piece(log, segment, Part::Pages, |file| Ok(Piece::Pages(Arc::new(index::open(file, segment)?.1))))?;
+    let Some(Piece::Pages(pages)) = pages else { return Ok(Look::Again) };
+    let Some(page) = pages.page_of(at) else { return Ok(Look::Gone) };
+    let load = |file: &dyn File| Ok(Piece::Runs(Arc::new(index::load_page(file, &pages, page)?)));
+    let Some(Piece::Runs(runs)) = piece(log, segment, Part::Runs(page), load)? else { return Ok(Look::Again) };
+    let found = runs.binary_search_by_key(&at, |run| run.at).ok().map(|i| runs[i].clone());
+    Ok(found.map_or(Look::Gone, Look::Found))
+}
+
+/// What `pick` takes of a run and its entries, and where to read their frames.
+fn look_up<T>(log: &Inner, at: RunAt, pick: impl FnOnce(&Run, &Entries) -> T) -> Result<Look<(Source, T)>, StoreError> {
+    let source = {
         let directory = log.directory.read();
-        let Some(run) = directory.run(at) else { return Ok(None) };
-        let segment = &directory.segments[&at.0];
-        let source = Source { segment: at.0, file: segment.file.clone(), _pin: segment.pin.clone() };
-        if let Some(entries) = &run.entries {
-            return Ok(Some((source, pick(entries))));
+        let Some(host) = directory.host_of(at) else { return Ok(Look::Gone) };
+        let source = Source { segment: host.index.segment, file: host.file.clone(), _pin: host.pin.clone() };
+        if !host.indexed {
+            let run = host.runs.get(at).and_then(|run| Some((run, run.entries.as_deref()?)));
+            return Ok(run.map_or(Look::Gone, |(run, entries)| Look::Found((source, pick(run, entries)))));
         }
-        (source, run.block)
+        source
     };
-    let cached = log.cache.lock().block(at);
-    let entries = match cached {
-        Some(entries) => entries,
-        None => {
-            let Some(file) = open_unless_freed(log, at.0, &index::path(&log.dir, at.0))? else { return Ok(None) };
-            let entries = Arc::new(index::load(file.as_ref(), block)?);
-            log.cache.lock().add_block(at, &entries, log.settings.index_cache_bytes);
-            entries
+    let run = match indexed_run(log, source.segment, at)? {
+        Look::Found(run) => run,
+        Look::Gone => return Ok(Look::Gone),
+        Look::Again => return Ok(Look::Again),
+    };
+    let load = |file: &dyn File| Ok(Piece::Entries(Arc::new(index::load_entries(file, run.block)?)));
+    match piece(log, source.segment, Part::Entries(run.block.0), load)? {
+        Some(Piece::Entries(entries)) => Ok(Look::Found((source, pick(&run, &entries)))),
+        _ => Ok(Look::Again),
+    }
+}
+
+/// A run without its entries. `None`: nothing is left of it.
+pub(super) fn run(log: &Inner, at: RunAt) -> Result<Option<Run>, StoreError> {
+    loop {
+        let host = {
+            let directory = log.directory.read();
+            let Some(host) = directory.host_of(at) else { return Ok(None) };
+            if !host.indexed {
+                return Ok(host.runs.get(at).map(|run| Run { entries: None, ..run.clone() }));
+            }
+            host.index.segment
+        };
+        match indexed_run(log, host, at)? {
+            Look::Found(run) => return Ok(Some(run)),
+            Look::Gone => return Ok(None),
+            Look::Again => {}
         }
-    };
-    Ok(Some((source, pick(&entries))))
+    }
 }
 
 /// See [`super::Log::read`].
@@ -155,23 +149,43 @@ pub(super) fn read(
     bytes_max: usize,
     published: Lsn,
 ) -> Result<LogRead, StoreError> {
-    let horizon = log.directory.read().horizon(shard);
-    let mut next = after.max(Lsn(horizon.0.saturating_sub(1)));
+    let (horizon, mut origin) = {
+        let directory = log.directory.read();
+        let horizon = directory.horizon(shard);
+        (horizon, directory.origin_after(after.max(Lsn(horizon.0.saturating_sub(1)))))
+    };
+    let from = after.max(Lsn(horizon.0.saturating_sub(1)));
+    let mut next = from;
     let mut page = LogRead::default();
     let mut bytes = 0;
     let mut full = records_max == 0;
     while next < published && !full {
-        let found = log.directory.read().run_after(shard, next);
+        let found = log.directory.read().run_from(shard, origin);
         let Some(at) = found else { break };
         let max = ENTRIES_MAX.min(records_max - page.records.len());
-        let pick = |entries: &Entries| entries.select(|e| e.lsn <= next, |e| e.lsn <= published, max);
-        let Some((source, entries)) = look_up(log, at, pick)? else { continue };
-        if entries.is_empty() {
+        let pick =
+            |run: &Run, entries: &Entries| (run.first, entries.select(|e| e.lsn <= next, |e| e.lsn <= published, max));
+        let (source, (first, entries)) = match look_up(log, at, pick)? {
+            Look::Found(found) => found,
+            Look::Again => continue,
+            Look::Gone => {
+                origin = at.origin + 1;
+                continue;
+            }
+        };
+        if first > published {
             break;
         }
+        if entries.is_empty() {
+            origin = at.origin + 1;
+            continue;
+        }
         let Some(file) = source.file(log)? else { continue };
-        let key = FrameKey::new(&log.recovered.uuid, source.segment);
-        let ended = !fetch(&*file, key, shard, &entries, &mut |record| {
+        fetch(log, &*file, &source, at, &entries, &mut |lsn, record| {
+            let Some(record) = record else {
+                next = lsn;
+                return true;
+            };
             bytes += size_of(&record);
             // A record larger than a page is a page of its own, so that every reader comes past it.
             full = bytes > bytes_max && !page.records.is_empty();
@@ -182,66 +196,91 @@ pub(super) fn read(
             }
             !full
         })?;
-        if ended {
-            break;
+        origin = at.origin;
+    }
+    page.more = full && next < published && has_more(log, shard, next, published)?;
+    page.next = if page.more { next } else { next.max(published) };
+    page.lost = log.set_aside.lost_of(shard, from, page.next);
+    for lost in &page.lost {
+        let (first, last) = (lost.start().0, lost.end().0);
+        tracing::warn!(shard = shard.0, first, last, "stream records that were set aside are passed over");
+    }
+    Ok(page)
+}
+
+/// Whether the shard may have records above `after`, up to `published`.
+fn has_more(log: &Inner, shard: ShardNo, after: Lsn, published: Lsn) -> Result<bool, StoreError> {
+    let mut origin = log.directory.read().origin_after(after);
+    loop {
+        let found = log.directory.read().run_from(shard, origin);
+        let Some(at) = found else { return Ok(false) };
+        match run(log, at)? {
+            Some(run) if run.last > after => return Ok(run.first <= published),
+            _ => origin = at.origin + 1,
         }
     }
-    let more = {
-        let directory = log.directory.read();
-        let at = directory.run_after(shard, next);
-        at.and_then(|at| directory.run(at)).is_some_and(|run| run.first <= published && run.last > next)
-    };
-    page.more = more && next < published && full;
-    page.next = if page.more { next } else { next.max(published) };
-    Ok(page)
 }
 
 /// All records of a run from `horizon` on.
 pub(super) fn read_run(log: &Inner, at: RunAt, horizon: Lsn) -> Result<Vec<LogRecord>, StoreError> {
-    let Some(shard) = log.directory.read().run(at).map(|run| run.shard) else { return Ok(Vec::new()) };
-    let Some((source, entries)) =
-        look_up(log, at, |entries| entries.select(|e| e.lsn < horizon, |_| true, usize::MAX))?
-    else {
-        return Ok(Vec::new());
-    };
-    let mut records = Vec::with_capacity(entries.len());
-    let Some(file) = source.file(log)? else { return Ok(Vec::new()) };
-    let key = FrameKey::new(&log.recovered.uuid, source.segment);
-    fetch(&*file, key, shard, &entries, &mut |record| {
-        records.push(record);
-        true
-    })?;
-    Ok(records)
+    loop {
+        let pick = |_: &Run, entries: &Entries| entries.select(|e| e.lsn < horizon, |_| true, usize::MAX);
+        let (source, entries) = match look_up(log, at, pick)? {
+            Look::Found(found) => found,
+            Look::Again => continue,
+            Look::Gone => return Ok(Vec::new()),
+        };
+        let Some(file) = source.file(log)? else { continue };
+        let mut records = Vec::with_capacity(entries.len());
+        fetch(log, &*file, &source, at, &entries, &mut |_, record| {
+            records.extend(record);
+            true
+        })?;
+        return Ok(records);
+    }
 }
 
 /// See [`super::Log::position_at_time`].
 pub(super) fn position_at_time(log: &Inner, shard: ShardNo, time_ms: u64, published: Lsn) -> Result<Lsn, StoreError> {
-    loop {
-        let (at, last, horizon) = {
-            let directory = log.directory.read();
-            let at = directory.last_run(shard, |run| run.first_time_ms < time_ms);
-            (at, at.and_then(|at| directory.run(at)).map(|run| (run.last, run.last_time_ms)), directory.horizon(shard))
+    let (horizon, mut origin) = {
+        let directory = log.directory.read();
+        (directory.horizon(shard), directory.origin_before(time_ms))
+    };
+    let mut before = Lsn::ZERO;
+    while let Some(up_to) = origin {
+        let Some(at) = log.directory.read().run_up_to(shard, up_to) else { break };
+        let Some(run) = run(log, at)?.filter(|run| run.first_time_ms < time_ms) else {
+            origin = at.origin.checked_sub(1);
+            continue;
         };
-        let before = match (at, last) {
-            (Some(_), Some((last, last_ms))) if last_ms < time_ms => last,
-            (Some(at), _) => match look_up(log, at, |entries| entries.last_of(|entry| entry.time_ms < time_ms))? {
-                Some((_, entry)) => entry.map_or(Lsn::ZERO, |entry| entry.lsn),
-                None => continue,
-            },
-            (None, _) => Lsn::ZERO,
-        };
-        return Ok(before.max(Lsn(horizon.0.saturating_sub(1))).min(published));
+        if run.last_time_ms < time_ms {
+            before = run.last;
+            break;
+        }
+        match look_up(log, at, |_, entries| entries.last_of(|entry| entry.time_ms < time_ms))? {
+            Look::Found((_, entry)) => {
+                before = entry.map_or(Lsn::ZERO, |entry| entry.lsn);
+                break;
+            }
+            Look::Again => {}
+            Look::Gone => origin = at.origin.checked_sub(1),
+        }
     }
+    Ok(before.max(Lsn(horizon.0.saturating_sub(1))).min(published))
 }
 
-/// Reads the records of `entries` (of one run) and gives them to `take` until it says no; says whether it never did.
+/// Reads the records of `entries` (of one run) and gives them to `take` until it says no. A record that was set aside is
+/// given as its number.
 fn fetch(
+    log: &Inner,
     file: &dyn File,
-    key: FrameKey,
-    shard: ShardNo,
+    source: &Source,
+    at: RunAt,
     entries: &[Entry],
-    take: &mut dyn FnMut(LogRecord) -> bool,
-) -> Result<bool, StoreError> {
+    take: &mut dyn FnMut(Lsn, Option<LogRecord>) -> bool,
+) -> Result<(), StoreError> {
+    let key = FrameKey::new(&log.recovered.uuid, source.segment);
+    let moved = at.origin != source.segment;
     let mut rest = entries;
     while let Some(first) = rest.first() {
         let start = u64::from(first.offset);
@@ -259,19 +298,46 @@ fn fetch(
         file.read_at(&mut chunk, start)?;
         let chunk = Bytes::from(chunk);
         let (now, later) = rest.split_at(count);
-        for same_frame in now.chunk_by(|a, b| a.offset == b.offset) {
-            let offset = u64::from(same_frame[0].offset);
-            let at = (offset - start) as usize;
-            let bytes = chunk.slice(at..at + same_frame[0].len as usize);
-            if !frame_records(key, file, shard, offset, &bytes, same_frame, take)? {
-                return Ok(false);
+        for in_one_place in now.chunk_by(|a, b| a.offset == b.offset) {
+            let offset = u64::from(in_one_place[0].offset);
+            let from = (offset - start) as usize;
+            let bytes = chunk.slice(from..from + in_one_place[0].len as usize);
+            let read = if moved {
+                moved_record(key, file, at.shard, offset, &bytes, in_one_place[0].lsn).map(|record| vec![record])
+            } else {
+                frame_records(key, file, at.shard, offset, &bytes, in_one_place)
+            };
+            let goes_on = match read {
+                Ok(records) => records.into_iter().all(|record| take(Lsn(record.number.0), Some(record))),
+                Err(StoreError::Corrupt(_)) if log.set_aside.covers(source.segment, offset) => {
+                    in_one_place.iter().all(|entry| take(entry.lsn, None))
+                }
+                Err(error) => return Err(error),
+            };
+            if !goes_on {
+                return Ok(());
             }
         }
         rest = later;
     }
-    Ok(true)
+    Ok(())
 }
 
+fn moved_record(
+    key: FrameKey,
+    file: &dyn File,
+    shard: ShardNo,
+    offset: u64,
+    bytes: &Bytes,
+    lsn: Lsn,
+) -> Result<LogRecord, StoreError> {
+    let found = moved::record(bytes, key).filter(|found| (found.shard, found.number.0) == (shard, lsn.0));
+    let bad =
+        || corrupt(file.path(), offset, &format!("record {lsn} of shard {}", shard.0), "bytes that do not verify");
+    found.ok_or_else(bad)
+}
+
+/// The records of a commit's frame that `entries` name.
 fn frame_records(
     key: FrameKey,
     file: &dyn File,
@@ -279,43 +345,32 @@ fn frame_records(
     offset: u64,
     bytes: &Bytes,
     entries: &[Entry],
-    take: &mut dyn FnMut(LogRecord) -> bool,
-) -> Result<bool, StoreError> {
+) -> Result<Vec<LogRecord>, StoreError> {
+    let mut records = Vec::with_capacity(entries.len());
     let header = frame::verify(bytes, key).map_err(|bad| bad.at(file.path(), offset))?;
     let bad = |found: &str| corrupt(file.path(), offset, &format!("records of shard {}", shard.0), found);
     let body = bytes.slice(frame::HEADER_BYTES..);
-    match header.kind {
-        Kind::Commit => {
-            let writes = codec::decode(&body).ok_or_else(|| bad("a commit that does not decode"))?;
-            let mut lsn = header.lsn;
-            for write in &writes {
-                let LoggedWrite::Append { shard: of, meta, old, new } = write else { continue };
-                if *of == shard && entries.iter().any(|entry| entry.lsn == lsn) {
-                    let new = match new {
-                        LoggedImage::None => None,
-                        LoggedImage::Inline(bytes) => Some(bytes.clone()),
-                        LoggedImage::OfWrite(index) => {
-                            let value = codec::value_of(&writes, *index as usize);
-                            Some(value.ok_or_else(|| bad("a new image that names no put"))?)
-                        }
-                    };
-                    let (meta, old) = (meta.clone(), old.clone());
-                    if !take(LogRecord { shard, number: RecordNo(lsn.0), time_ms: header.time_ms, meta, old, new }) {
-                        return Ok(false);
-                    }
+    let writes = match header.kind {
+        Kind::Commit => codec::decode(&body).ok_or_else(|| bad("a commit that does not decode"))?,
+        Kind::Moved => return Err(bad("moved records")),
+    };
+    let mut lsn = header.lsn;
+    for write in &writes {
+        let LoggedWrite::Append { shard: of, meta, old, new } = write else { continue };
+        if *of == shard && entries.iter().any(|entry| entry.lsn == lsn) {
+            let new = match new {
+                LoggedImage::None => None,
+                LoggedImage::Inline(bytes) => Some(bytes.clone()),
+                LoggedImage::OfWrite(index) => {
+                    let value = codec::value_of(&writes, *index as usize);
+                    Some(value.ok_or_else(|| bad("a new image that names no put"))?)
                 }
-                lsn = lsn.next();
-            }
+            };
+            let (meta, old) = (meta.clone(), old.clone());
+            let (number, time_ms) = (RecordNo(lsn.0), header.time_ms);
+            records.push(LogRecord { shard, number, time_ms, meta, old, new });
         }
-        Kind::Moved => {
-            let (_, runs) = moved::decode(&body).ok_or_else(|| bad("moved records that do not decode"))?;
-            let records = runs.into_iter().filter(|run| run.shard == shard).flat_map(|run| run.records);
-            for record in records {
-                if entries.binary_search_by_key(&Lsn(record.number.0), |entry| entry.lsn).is_ok() && !take(record) {
-                    return Ok(false);
-                }
-            }
-        }
+        lsn = lsn.next();
     }
-    Ok(true)
+    Ok(records)
 }

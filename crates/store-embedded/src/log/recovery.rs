@@ -15,14 +15,16 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
 
+use super::cache::Cache;
 use super::chain::Chain;
 use super::directory::Directory;
 use super::frame::{BadFrame, FrameKey, Header, Kind, Position, corrupt};
 use super::keeper::{self, LSN_RESERVE, Supply};
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
+use super::set_aside::SetAside;
 use super::superblock::{Superblock, SuperblockFile, SyncedFile};
 use super::writer::{Tail, Writer};
-use super::{Inner, LogSettings, LoggedCommit, Recovered, codec, index, read};
+use super::{Inner, LogSettings, LoggedCommit, Recovered, codec, index};
 use crate::files::Files;
 use tailrace_store::StoreError;
 
@@ -82,6 +84,7 @@ pub(super) fn open(
     if finish_freeing(files.as_ref(), dir, &names, &superblock.now.freeing)? {
         names = files.list(dir)?;
     }
+    let set_aside = SetAside::open(files.as_ref(), dir, &names)?;
     let mut segments = load(files.as_ref(), dir, &names)?;
     let numbers: Vec<u64> = segments.keys().copied().collect();
     superblock.now.freed.verify_kept(&dir.join("superblock"), numbers.iter().copied())?;
@@ -93,10 +96,17 @@ pub(super) fn open(
     let known = Known { claim, persisted };
     let mut chain = Chain::new(superblock.now.freed);
     for number in &numbers[..first] {
-        let follows = chain.took_indexed(&segments[number].index);
+        chain.enter(*number);
+        let mut follows = chain.took_indexed(&segments[number].index);
+        if follows.is_err()
+            && let Some(lost) = set_aside.at(*number, FIRST_FRAME_AT)
+        {
+            chain.skip(lost);
+            follows = chain.took_indexed(&segments[number].index);
+        }
         follows.map_err(|bad| bad.at(&segment::path(dir, *number), FIRST_FRAME_AT))?;
     }
-    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, chain, known)?;
+    let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, chain, &set_aside, known)?;
     secure_tail(files.as_ref(), dir, &mut segments, &scan)?;
 
     let unused: Vec<u64> =
@@ -142,6 +152,10 @@ pub(super) fn open(
         claims,
         buffer: Vec::new(),
     };
+    let directory = Directory::new(segments, persisted, |number| {
+        let file = files.open(&index::path(dir, number))?;
+        index::load_keys(&*file, &index::open(&*file, number)?.1)
+    })?;
     let supply = Supply::new(superblock, spares, next_number);
     supply.set_active_left(active.bytes - FIRST_FRAME_AT);
     supply.wake();
@@ -150,10 +164,11 @@ pub(super) fn open(
         dir: dir.to_path_buf(),
         settings,
         recovered: Recovered { uuid, last, last_time_ms, generation, cut },
+        set_aside,
         writer: Mutex::new(writer),
         supply,
-        directory: RwLock::new(Directory::new(segments, persisted)),
-        cache: Mutex::new(read::Cache::default()),
+        directory: RwLock::new(directory),
+        cache: Mutex::new(Cache::default()),
         poisoned: AtomicBool::new(false),
         poison: Mutex::new(None),
     })
@@ -186,7 +201,7 @@ fn load(files: &dyn Files, dir: &Path, names: &[String]) -> Result<BTreeMap<u64,
         let path = index::path(dir, number);
         match segments.get_mut(&number) {
             Some(found) => {
-                found.index = index::open(files.open(&path)?.as_ref(), number)?;
+                found.index = index::open(files.open(&path)?.as_ref(), number)?.0;
                 found.indexed = true;
             }
             // A segment that is freed loses its index first.
@@ -221,6 +236,7 @@ fn scan(
     numbers: &[u64],
     first: usize,
     chain: Chain,
+    set_aside: &SetAside,
     known: Known,
 ) -> Result<Scan, StoreError> {
     let before = numbers[..first].last().map(|number| &segments[number].index);
@@ -239,16 +255,26 @@ fn scan(
         found.sealed = true;
         let mut at = FIRST_FRAME_AT;
         let stop = match segment::verify_header(file.as_ref(), *number, uuid)? {
-            Err(bad) => (0, bad),
-            Ok(()) => {
+            Err(bad) if set_aside.at(*number, 0).is_none() => (0, bad),
+            _ => {
                 let mut walker = Walker::new(file.as_ref(), uuid, *number)?;
+                let mut passed = None;
                 loop {
                     let chain = scan.chain;
                     match walker.next_frame(at, |header| chain.follows(header))? {
-                        Err(bad) => break (at, bad),
+                        Err(bad) => match set_aside.at(*number, at).filter(|_| passed != Some(at)) {
+                            None => break (at, bad),
+                            Some(lost) => {
+                                found.note_lost(lost, scan.chain.prev);
+                                scan.chain.skip(lost);
+                                (passed, at) = (Some(lost.to), lost.to);
+                                scan.good = Some(*number);
+                                scan.reached = Position::new(*number, at);
+                            }
+                        },
                         Ok((offset, header, body)) => {
-                            let noted =
-                                segment::note_frame(&header, &body).ok_or_else(|| undecodable(&file, offset))?;
+                            let noted = segment::note_frame(&header, &body, walker.key)
+                                .ok_or_else(|| undecodable(&file, offset))?;
                             found.note(offset, &header, &noted);
                             scan.chain.took(*number, &header);
                             (scan.last_time_ms, scan.good) = (header.time_ms, Some(*number));
@@ -384,16 +410,24 @@ pub(super) fn replay(
 ) -> Result<(), StoreError> {
     let wanted: Vec<(u64, u64)> = {
         let directory = log.directory.read();
-        let wanted = directory.segments.iter().filter(|(_, segment)| segment.index.last > after);
-        wanted.map(|(number, segment)| (*number, segment.index.end)).collect()
+        let wanted = directory.all().filter(|(_, segment)| segment.index.last > after);
+        wanted.map(|(number, segment)| (number, segment.index.end)).collect()
     };
     for (number, end) in wanted {
         let file = log.files.open(&segment::path(&log.dir, number))?;
         let mut walker = Walker::new(file.as_ref(), &log.recovered.uuid, number)?;
         let mut at = FIRST_FRAME_AT;
         while at < end {
-            let found = walker.next_frame(at, |_| Ok(()))?;
-            let (offset, header, body): (u64, Header, Bytes) = found.map_err(|bad| bad.at(file.path(), at))?;
+            let (offset, header, body): (u64, Header, Bytes) = match walker.next_frame(at, |_| Ok(()))? {
+                Ok(found) => found,
+                Err(bad) => match log.set_aside.at(number, at).filter(|lost| lost.to > at) {
+                    Some(lost) => {
+                        at = lost.to;
+                        continue;
+                    }
+                    None => return Err(bad.at(file.path(), at)),
+                },
+            };
             at = offset + u64::from(header.len);
             if header.kind == Kind::Commit && header.last() > after {
                 let writes = codec::decode(&body).ok_or_else(|| undecodable(&file, offset))?;

@@ -3,6 +3,7 @@
 //! Invariants: the header is durable before the first frame is written; a group of frames begins at a sector's start, so
 //! that no unsynced sector holds synced bytes; a segment's number is never used twice.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,12 +11,15 @@ use bytes::Bytes;
 use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::codec;
 use super::codec::{LoggedImage, LoggedWrite};
+use super::entries::Entry;
 use super::frame::{self, BadFrame, FrameKey, Header, Kind, Position, u32_at, u64_at};
-use super::index::{Entry, Run, SegmentIndex};
-use super::{codec, moved};
+use super::index::{Origin, Run, RunAt, SegmentIndex};
+use super::moved::{self, MovedNote};
+use super::set_aside::Lost;
 use crate::files::{File, SECTOR_BYTES};
-use tailrace_store::{LogRecord, ShardNo, StoreError};
+use tailrace_store::{ShardNo, StoreError};
 
 /// Where the first frame of a segment is.
 pub(super) const FIRST_FRAME_AT: u64 = SECTOR_BYTES as u64;
@@ -71,10 +75,49 @@ pub(super) fn verify_header(file: &dyn File, number: u64, uuid: &[u8; 16]) -> Re
     Ok(Ok(()))
 }
 
+/// The runs of a segment that has no index file yet.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    list: Vec<Run>,
+    of: HashMap<RunAt, usize>,
+}
+
+impl Runs {
+    pub fn get(&self, at: RunAt) -> Option<&Run> {
+        self.of.get(&at).map(|i| &self.list[*i])
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = RunAt> {
+        self.list.iter().map(|run| run.at)
+    }
+
+    /// All of them, in order.
+    pub fn sorted(&self) -> Vec<Run> {
+        let mut runs = self.list.clone();
+        runs.sort_unstable_by_key(|run| run.at);
+        runs
+    }
+
+    /// Adds an entry to its run; says whether it is the run's first.
+    fn push(&mut self, at: RunAt, entry: Entry, bytes: u64) -> bool {
+        let count = self.list.len();
+        let i = *self.of.entry(at).or_insert(count);
+        if i == count {
+            self.list.push(Run::new(at, entry));
+        }
+        self.list[i].push(entry, bytes);
+        i == count
+    }
+}
+
 /// What is known of a segment that holds frames.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub index: SegmentIndex,
+    /// Its runs, until the index file is durable.
+    pub runs: Runs,
+    /// How many of its runs may be read.
+    pub live_runs: usize,
     /// The file, while it is the writer's.
     pub file: Option<Arc<dyn File>>,
     pub bytes: u64,
@@ -89,19 +132,17 @@ pub(super) struct Segment {
 
 impl Segment {
     pub fn new(number: u64, file: Option<Arc<dyn File>>, bytes: u64) -> Self {
-        let index = SegmentIndex {
-            segment: number,
-            end: FIRST_FRAME_AT,
-            first: Lsn::ZERO,
-            last: Lsn::ZERO,
-            last_time_ms: 0,
-            prev: 0,
-            last_checksum: 0,
-            sources: Vec::new(),
-            runs: Vec::new(),
-        };
-        let pin = Arc::new(());
-        Self { index, file, bytes, sealed: false, indexed: false, superseded: false, pin }
+        Self {
+            index: SegmentIndex { segment: number, end: FIRST_FRAME_AT, ..SegmentIndex::default() },
+            runs: Runs::default(),
+            live_runs: 0,
+            file,
+            bytes,
+            sealed: false,
+            indexed: false,
+            superseded: false,
+            pin: Arc::new(()),
+        }
     }
 
     /// True while it holds no frame.
@@ -109,8 +150,17 @@ impl Segment {
         self.index.end == FIRST_FRAME_AT
     }
 
+    /// Notes a piece that was set aside behind the frames so far, the last of which has this checksum.
+    pub fn note_lost(&mut self, lost: &Lost, prev: u64) {
+        let index = &mut self.index;
+        if index.end == FIRST_FRAME_AT {
+            (index.first, index.prev) = (lost.first, prev);
+        }
+        (index.last, index.last_checksum, index.end) = (index.last.max(lost.last), lost.prev, lost.to);
+    }
+
     /// Notes a frame; returns the runs that began with it.
-    pub fn note(&mut self, offset: u64, header: &Header, content: &Noted) -> Vec<usize> {
+    pub fn note(&mut self, offset: u64, header: &Header, content: &Noted) -> Vec<RunAt> {
         let index = &mut self.index;
         if index.end == FIRST_FRAME_AT {
             (index.first, index.prev) = (header.lsn, header.prev);
@@ -119,31 +169,33 @@ impl Segment {
         index.last_time_ms = header.time_ms;
         index.last_checksum = header.checksum;
         index.end = offset + u64::from(header.len);
-        let place = |lsn: Lsn, time_ms: u64| Entry { lsn, time_ms, offset: offset as u32, len: header.len };
         let mut begun = Vec::new();
         match content {
             Noted::Records(records) => {
+                let (number, time_ms) = (index.segment, header.time_ms);
                 for (i, (shard, bytes)) in records.iter().enumerate() {
-                    let entry = place(Lsn(header.lsn.0 + i as u64), header.time_ms);
-                    let run = index.runs.iter().position(|run| !run.moved && run.shard == *shard);
-                    let run = run.unwrap_or_else(|| {
-                        index.runs.push(Run::new(*shard, false, entry));
-                        begun.push(index.runs.len() - 1);
-                        index.runs.len() - 1
-                    });
-                    index.runs[run].push(entry, u64::from(*bytes));
+                    let lsn = Lsn(header.lsn.0 + i as u64);
+                    let (at, entry) = (
+                        RunAt { shard: *shard, origin: number },
+                        Entry { lsn, time_ms, offset: offset as u32, len: header.len },
+                    );
+                    spread(&mut index.origins, number, lsn, time_ms);
+                    if self.runs.push(at, entry, u64::from(*bytes)) {
+                        begun.push(at);
+                    }
                 }
             }
-            Noted::Moved(source, runs) => {
+            Noted::Moved { source, runs, .. } => {
                 index.sources.push(*source);
-                for (shard, records) in runs {
-                    let Some((lsn, time_ms, _)) = records.first() else { continue };
-                    let mut run = Run::new(*shard, true, place(*lsn, *time_ms));
-                    for (lsn, time_ms, bytes) in records {
-                        run.push(place(*lsn, *time_ms), u64::from(*bytes));
+                for (at, records) in runs {
+                    for record in records {
+                        let MovedNote { lsn, time_ms, bytes, offset: inside, len } = *record;
+                        let entry = Entry { lsn, time_ms, offset: offset as u32 + inside, len };
+                        spread(&mut index.origins, at.origin, lsn, time_ms);
+                        if self.runs.push(*at, entry, u64::from(bytes)) {
+                            begun.push(*at);
+                        }
                     }
-                    index.runs.push(run);
-                    begun.push(index.runs.len() - 1);
                 }
             }
         }
@@ -151,16 +203,32 @@ impl Segment {
     }
 }
 
-/// Number, time and size of a moved record.
-pub(super) type MovedNote = (Lsn, u64, u32);
+/// Makes the origin with this number span the record.
+fn spread(origins: &mut Vec<Origin>, number: u64, lsn: Lsn, time_ms: u64) {
+    match origins.binary_search_by_key(&number, |origin| origin.number) {
+        Ok(i) => {
+            let origin = &mut origins[i];
+            (origin.first, origin.last) = (origin.first.min(lsn), origin.last.max(lsn));
+            origin.first_time_ms = origin.first_time_ms.min(time_ms);
+        }
+        Err(i) => origins.insert(i, Origin { number, first: lsn, last: lsn, first_time_ms: time_ms }),
+    }
+}
 
 /// What the index needs to know of a frame.
 #[derive(Clone, Debug)]
 pub(super) enum Noted {
     /// Shard and bytes of each record of a commit.
     Records(Vec<(ShardNo, u32)>),
-    /// The source and the runs of a moved frame.
-    Moved(u64, Vec<(ShardNo, Vec<MovedNote>)>),
+    /// A moved frame.
+    Moved {
+        /// The segment that it replaces.
+        source: u64,
+        /// The runs that were moved.
+        runs: Vec<(RunAt, Vec<MovedNote>)>,
+        /// The runs of the source of which nothing was left.
+        gone: Vec<RunAt>,
+    },
 }
 
 /// The records of a commit, as the index notes them.
@@ -179,22 +247,13 @@ pub(super) fn note_writes(writes: &[LoggedWrite]) -> Noted {
     Noted::Records(records.collect())
 }
 
-pub(super) fn note_moved(source: u64, runs: &[moved::MovedRun]) -> Noted {
-    let size = |record: &LogRecord| {
-        let image = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
-        (record.meta.len() + image(&record.old) + image(&record.new)) as u32
-    };
-    let note = |record: &LogRecord| (Lsn(record.number.0), record.time_ms, size(record));
-    Noted::Moved(source, runs.iter().map(|run| (run.shard, run.records.iter().map(note).collect())).collect())
-}
-
 /// What a verified frame's body holds. `None`: the body does not decode, though its checksum holds.
-pub(super) fn note_frame(header: &Header, body: &Bytes) -> Option<Noted> {
+pub(super) fn note_frame(header: &Header, body: &Bytes, key: FrameKey) -> Option<Noted> {
     Some(match header.kind {
         Kind::Commit => note_writes(&codec::decode(body)?),
         Kind::Moved => {
-            let (source, runs) = moved::decode(body)?;
-            note_moved(source, &runs)
+            let (source, runs) = moved::notes(body, key)?;
+            Noted::Moved { source, runs, gone: Vec::new() }
         }
     })
 }
@@ -202,7 +261,7 @@ pub(super) fn note_frame(header: &Header, body: &Bytes) -> Option<Noted> {
 /// Reads the frames of a segment in order, a window at a time.
 pub(super) struct Walker<'a> {
     file: &'a dyn File,
-    key: FrameKey,
+    pub key: FrameKey,
     len: u64,
     window: Bytes,
     window_at: u64,

@@ -10,8 +10,9 @@ use tailrace_core::Lsn;
 
 use super::codec::{self, LoggedWrite, frame_bytes_bound};
 use super::frame::{self, FrameKey, Header, Kind, Position};
+use super::index::RunAt;
 use super::moved::{self, MovedRun};
-use super::segment::{FIRST_FRAME_AT, Noted, Segment, note_moved, note_writes};
+use super::segment::{FIRST_FRAME_AT, Noted, Segment, note_writes};
 use super::superblock::SyncedFile;
 use super::{Inner, keeper};
 use crate::files::{File, SECTOR_BYTES};
@@ -108,14 +109,18 @@ impl<'a> Group<'a> {
     pub fn push(&mut self, time_ms: u64, writes: &[LoggedWrite]) -> Result<Lsn, StoreError> {
         self.time_ms = self.time_ms.max(time_ms);
         let bound = frame_bytes_bound(writes) as u64;
-        self.append(Kind::Commit, codec::span(writes), bound, note_writes(writes), |out| codec::encode(writes, out))
+        self.append(Kind::Commit, codec::span(writes), bound, |out, _| {
+            codec::encode(writes, out);
+            note_writes(writes)
+        })
     }
 
-    pub(super) fn push_moved(&mut self, source: u64, runs: &[MovedRun]) -> Result<Lsn, StoreError> {
-        let mut body = Vec::new();
-        moved::encode(source, runs, &mut body);
-        let bound = (frame::HEADER_BYTES + body.len() + frame::ALIGN_BYTES) as u64;
-        self.append(Kind::Moved, 0, bound, note_moved(source, runs), |out| out.extend_from_slice(&body))
+    /// Adds the live records of a segment. `gone`: its runs of which nothing is left.
+    pub(super) fn push_moved(&mut self, source: u64, runs: &[MovedRun], gone: Vec<RunAt>) -> Result<Lsn, StoreError> {
+        self.append(Kind::Moved, 0, moved::bytes_bound(runs) as u64, |out, key| {
+            let runs = moved::encode(source, runs, key, out);
+            Noted::Moved { source, runs, gone }
+        })
     }
 
     fn append(
@@ -123,8 +128,7 @@ impl<'a> Group<'a> {
         kind: Kind,
         span: u64,
         bound: u64,
-        content: Noted,
-        body: impl FnOnce(&mut Vec<u8>),
+        body: impl FnOnce(&mut Vec<u8>, FrameKey) -> Noted,
     ) -> Result<Lsn, StoreError> {
         self.log.healthy()?;
         if bound > self.log.frame_bytes_max() {
@@ -157,7 +161,8 @@ impl<'a> Group<'a> {
         };
         let part = self.part();
         let offset = part.start + part.bytes.len() as u64;
-        let header = frame::append(&mut part.bytes, part.tail.key, header, body);
+        let key = part.tail.key;
+        let (header, content) = frame::append(&mut part.bytes, key, header, |out| body(out, key));
         debug_assert!(u64::from(header.len) <= bound, "the bound of a frame's bytes holds");
         self.prev = header.checksum;
         self.writer.next = Lsn(header.last().0 + 1);
@@ -198,10 +203,8 @@ impl<'a> Group<'a> {
         let mut directory = self.log.directory.write();
         for part in &self.parts[1..] {
             let (number, file) = (part.tail.segment, part.tail.file.clone());
-            if let Some(before) = directory.segments.get_mut(&self.writer.tail.segment) {
-                before.sealed = true;
-            }
-            directory.segments.insert(number, Segment::new(number, Some(file), part.tail.capacity));
+            directory.seal(self.writer.tail.segment);
+            directory.insert(number, Segment::new(number, Some(file), part.tail.capacity));
             self.writer.tail = part.tail.clone();
         }
         for placed in &self.placed {

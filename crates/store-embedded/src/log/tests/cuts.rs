@@ -27,7 +27,7 @@ fn a_reopened_log_has_every_commit_and_every_record_and_goes_on_with_new_numbers
         }
         let next = write(&log, 5000, &[commit(1, 999, 10)]).unwrap()[0];
         assert!(next > *numbers.last().unwrap());
-        assert_eq!(check(&disk, Path::new(DIR)).unwrap(), []);
+        assert_eq!(check(&disk, Path::new(DIR)).unwrap().faults, []);
     }
 }
 

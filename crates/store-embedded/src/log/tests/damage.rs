@@ -35,7 +35,9 @@ fn a_flipped_bit_in_what_was_synced_is_named_and_never_served() {
                     }
                 }
             }
-            named.extend(check(&damaged, Path::new(DIR)).unwrap().iter().map(|f| format!("{} {}", f.file, f.offset)));
+            named.extend(
+                check(&damaged, Path::new(DIR)).unwrap().faults.iter().map(|f| format!("{} {}", f.file, f.offset)),
+            );
             assert!(named.iter().any(|text| text.contains(&name)), "byte {offset} of {name}: {named:?}");
         }
     }
@@ -97,7 +99,7 @@ fn a_missing_segment_and_an_older_tree_are_named_and_an_index_is_made_again() {
         damaged.remove(&index.with_extension("seg")).unwrap();
         let error = open_at(&damaged, last).unwrap_err().to_string();
         assert!(error.contains(&index.with_extension("seg").display().to_string()), "{error}");
-        assert!(check(&damaged, Path::new(DIR)).unwrap().iter().any(|fault| fault.file.ends_with(".seg")));
+        assert!(check(&damaged, Path::new(DIR)).unwrap().faults.iter().any(|fault| fault.file.ends_with(".seg")));
         let unindexed = disk.killed();
         unindexed.remove(index).unwrap();
         let log = open_at(&unindexed, last).unwrap();
@@ -113,9 +115,9 @@ fn the_check_names_a_claim_that_cannot_be_read() {
     log.close().unwrap();
     let path = Path::new(DIR).join("synced");
     disk.flip_bit(&path, 9, 0);
-    assert_eq!(check(&disk, Path::new(DIR)).unwrap(), [], "a cut may have torn one of the two");
+    assert_eq!(check(&disk, Path::new(DIR)).unwrap().faults, [], "a cut may have torn one of the two");
     disk.flip_bit(&path, 512 + 9, 0);
-    let faults = check(&disk, Path::new(DIR)).unwrap();
+    let faults = check(&disk, Path::new(DIR)).unwrap().faults;
     assert!(faults.len() == 1 && faults[0].file.ends_with("synced"), "{faults:?}");
 }
 

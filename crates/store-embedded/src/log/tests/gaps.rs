@@ -30,7 +30,7 @@ fn assert_damage_is_named(disk: &SimFiles, persisted: Lsn, what: &str) {
         Err(error) => error,
     };
     assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("/data/log")), "{what}: {error}");
-    assert_ne!(check(disk, Path::new(DIR)).unwrap(), [], "{what}: the check");
+    assert_ne!(check(disk, Path::new(DIR)).unwrap().faults, [], "{what}: the check");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn the_first_segment_behind_a_freed_gap_cannot_go_unnoticed() {
     let disk = SimFiles::new();
     let freed = behind_a_gap(&disk);
     assert_eq!(replayed_after(&open_at(&disk.killed(), freed.0).unwrap(), freed).unwrap().len(), 40);
-    assert_eq!(check(&disk, Path::new(DIR)).unwrap(), []);
+    assert_eq!(check(&disk, Path::new(DIR)).unwrap().faults, []);
     let segments = files_of(&disk, ".seg");
     assert!(segments.len() > 3 && !segments[0].to_string_lossy().ends_with("0001.seg"), "{segments:?}");
     for (which, segment) in segments[..segments.len() - 1].iter().enumerate() {
@@ -69,7 +69,7 @@ fn a_kept_segment_between_freed_ones_cannot_go_missing_with_its_index() {
     let want = records(&log, 3).unwrap();
     drop(log);
     assert_eq!(records(&open_at(&disk.killed(), last.0).unwrap(), 3).unwrap(), want);
-    assert_eq!(check(&disk, Path::new(DIR)).unwrap(), []);
+    assert_eq!(check(&disk, Path::new(DIR)).unwrap().faults, []);
     let indexes = files_of(&disk, ".idx");
     assert!(indexes.len() > 3, "{indexes:?}");
     for index in &indexes {
@@ -108,7 +108,7 @@ fn a_crash_while_segments_are_freed_is_finished_by_the_next_start() {
                 log.keep().unwrap();
                 assert!(log.usage().segments <= 2, "{what}: {:?}", log.usage());
                 drop(log);
-                assert_eq!(check(&left, Path::new(DIR)).unwrap(), [], "{what}");
+                assert_eq!(check(&left, Path::new(DIR)).unwrap().faults, [], "{what}");
             }
             if !failed {
                 break;
@@ -134,6 +134,6 @@ fn a_segment_that_was_too_small_for_its_first_frame_does_not_keep_others_from_be
         assert!(log.usage().segments <= 3, "life {life}: {:?}", log.usage());
         assert!(disk.used_bytes() < 8 * 16 * 1024, "life {life}: {} bytes", disk.used_bytes());
         drop(log);
-        assert_eq!(check(&disk, Path::new(DIR)).unwrap(), []);
+        assert_eq!(check(&disk, Path::new(DIR)).unwrap().faults, []);
     }
 }

@@ -5,6 +5,8 @@ mod cuts;
 mod damage;
 mod gaps;
 mod keeper;
+mod scale;
+mod set_aside;
 
 use std::collections::BTreeMap;
 use std::path::Path;
