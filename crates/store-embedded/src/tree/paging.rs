@@ -136,7 +136,7 @@ impl Paging {
                 self.cost = self.cost.saturating_add((self.limit.cost)(&key, &value));
                 self.page.rows.push((Key(key), value));
             } else {
-                if self.dead.stepped % DEAD_KEYS_MIN == 0
+                if self.dead.stepped.is_multiple_of(DEAD_KEYS_MIN)
                     && let Some(gap) = tree.gaps.find(key, self.snapshot.seqno)
                 {
                     self.jump(gap);

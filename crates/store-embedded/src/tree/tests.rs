@@ -315,7 +315,7 @@ impl Pending {
     fn turn(&mut self, tree: &Tree) -> bool {
         // A turn must be enough to begin with.
         self.steps = self.steps.saturating_mul(2);
-        if !self.paging.run(tree, &mut Effort::new(self.steps, self.steps % 3 != 0)).unwrap() {
+        if !self.paging.run(tree, &mut Effort::new(self.steps, !self.steps.is_multiple_of(3))).unwrap() {
             return false;
         }
         let page = self.paging.page();
