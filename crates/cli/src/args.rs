@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tailrace_server::Config;
+use tailrace_server::{Code, Config};
 
 use crate::Failure;
 
@@ -99,7 +99,12 @@ impl ServerArgs {
             (Some(wording), _) => wording,
             (None, Some("classic")) => Wording::Classic,
             (None, None | Some("current")) => Wording::Current,
-            (None, Some(other)) => return Err(Failure(format!("TAILRACE_WORDING={other} is not current or classic"))),
+            (None, Some(other)) => {
+                return Err(Failure::new(
+                    Code::Setting,
+                    format_args!("TAILRACE_WORDING={other} is not current or classic"),
+                ));
+            }
         };
         config.engine.wording = match wording {
             Wording::Current => tailrace_core::model::Wording::Current,
@@ -110,7 +115,7 @@ impl ServerArgs {
         config.engine.stream_retention_ms = ms;
         let shards_max = tailrace_core::limits::SHARDS_PER_STREAM_MAX;
         if !(1..=shards_max).contains(&config.engine.shards_per_stream) {
-            return Err(Failure(format!("a stream has 1 to {shards_max} shards")));
+            return Err(Failure::new(Code::Setting, format_args!("a stream has 1 to {shards_max} shards")));
         }
         Ok(config)
     }
@@ -239,7 +244,7 @@ where
 {
     match (flag, env(name)) {
         (Some(value), _) => Ok(value),
-        (None, Some(text)) => text.parse().map_err(|e| Failure(format!("{name}={text}: {e}"))),
+        (None, Some(text)) => text.parse().map_err(|e| Failure::new(Code::Setting, format_args!("{name}={text}: {e}"))),
         (None, None) => Ok(default),
     }
 }

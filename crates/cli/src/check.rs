@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::json;
+use tailrace_server::Code;
 
 use crate::args::{CheckArgs, Output};
 use crate::say::{Reader, print, say};
@@ -10,7 +11,7 @@ use crate::{Failure, Outcome};
 
 /// Runs the command: each fault is a line on stdout, and any fault is exit code 1.
 pub fn run(args: &CheckArgs) -> Outcome {
-    let report = tailrace_server::check_offline(&args.dir).map_err(Failure)?;
+    let report = tailrace_server::check_offline(&args.dir)?;
     let faults = report.faults;
     if report.in_use {
         let dir = args.dir.display();
@@ -29,7 +30,7 @@ pub fn run(args: &CheckArgs) -> Outcome {
         say(format_args!("{}: no fault found", args.dir.display()));
         return Ok(ExitCode::SUCCESS);
     }
-    Err(Failure(format!("{}: {} found", args.dir.display(), count(faults.len(), "fault"))))
+    Err(Failure::new(Code::FaultsFound, format_args!("{}: {} found", args.dir.display(), count(faults.len(), "fault"))))
 }
 
 /// `1 fault`, `2 faults`.

@@ -10,6 +10,7 @@ use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tailrace_core::limits::CLIENT_CALL_MS;
+use tailrace_server::Code;
 use tokio::net::TcpStream;
 
 use crate::Failure;
@@ -41,7 +42,8 @@ pub enum NoAnswer {
 impl From<NoAnswer> for Failure {
     fn from(why: NoAnswer) -> Failure {
         match why {
-            NoAnswer::Unreachable(text) | NoAnswer::Foreign(text) => Failure(text),
+            NoAnswer::Unreachable(text) => Failure::new(Code::NoServer, text),
+            NoAnswer::Foreign(text) => Failure::new(Code::ForeignServer, text),
         }
     }
 }
@@ -86,7 +88,10 @@ impl Client {
         });
         match named {
             Some((host, port)) => Ok(Client { authority: format!("{host}:{port}"), port, sender: None, limit: CALL }),
-            None => Err(Failure(format!("the endpoint {endpoint:?} is not of the form http://host:port"))),
+            None => Err(Failure::new(
+                Code::Setting,
+                format_args!("the endpoint {endpoint:?} is not of the form http://host:port"),
+            )),
         }
     }
 
@@ -134,7 +139,7 @@ impl Client {
         let error = service_error(status, &serde_json::from_str(body).unwrap_or_default());
         match error.message.as_str() {
             "" => self.foreign().into(),
-            message => Failure(on_one_line(message)),
+            message => Failure::new(Code::Refused, on_one_line(message)),
         }
     }
 

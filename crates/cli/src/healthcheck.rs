@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use hyper::StatusCode;
 use serde_json::json;
+use tailrace_server::Code;
 
 use crate::args::{Output, ReadArgs};
 use crate::client::Client;
@@ -14,8 +15,10 @@ use crate::{Failure, Outcome};
 pub async fn run(args: ReadArgs) -> Outcome {
     let checked = check(&args.client.endpoint()).await;
     if args.output == Output::Json {
-        let reason = checked.as_ref().err().map(|failure| failure.0.as_str());
-        print(json!({ "ready": checked.is_ok(), "reason": reason }))?;
+        print(match &checked {
+            Ok(()) => json!({ "ready": true, "reason": null }),
+            Err(why) => json!({ "ready": false, "reason": why.text(), "reasonCode": why.code().to_string() }),
+        })?;
     }
     checked.map(|()| ExitCode::SUCCESS)
 }
@@ -29,7 +32,7 @@ async fn check(endpoint: &str) -> Result<(), Failure> {
     }
     match body.lines().next() {
         Some(line) if status == StatusCode::SERVICE_UNAVAILABLE && line.starts_with("not ready: ") => {
-            Err(Failure(line.to_owned()))
+            Err(Failure::new(Code::NotReady, line))
         }
         _ => Err(client.refused(status, &body)),
     }

@@ -1,6 +1,6 @@
 //! `tailrace`: the command line. Data goes to stdout, talk to stderr.
 //!
-//! Exit codes: 0 done; 1 could not (one line says why); 2 the command line is wrong; 3 `up --exit-when-drained` ended
+//! Exit codes: 0 done; 1 could not (one line says why, with a code that `docs/errors/` explains); 2 the command line is wrong; 3 `up --exit-when-drained` ended
 //! with a shard that a failing record, or a function that cannot be invoked, blocks.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -9,6 +9,7 @@ mod args;
 mod check;
 mod client;
 mod diff;
+mod failure;
 mod healthcheck;
 mod mappings;
 mod output;
@@ -20,23 +21,16 @@ mod show;
 mod signals;
 mod table;
 mod tail;
+mod template_watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use args::Command;
 use clap::Parser;
+pub use failure::Failure;
 use tailrace_core::limits::LAST_WORDS_MS;
-
-/// Why a command failed: the one line that the user reads.
-#[derive(Debug)]
-pub struct Failure(pub String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Failure(error.to_string())
-    }
-}
+use tailrace_server::Code;
 
 /// Stack of a thread that runs requests. A request's JSON may nest 2,000 levels, and a build without optimisation takes
 /// about a kilobyte for each.
@@ -51,7 +45,7 @@ fn main() -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure::from(error)),
+        Err(error) => return fail(&Failure::new(Code::System, error)),
     };
     let outcome = runtime.block_on(async {
         match command {
@@ -76,7 +70,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    say::last_words(format_args!("tailrace: {}", failure.0));
+    say::last_words(format_args!("tailrace: {failure}"));
     ExitCode::FAILURE
 }
 

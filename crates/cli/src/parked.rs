@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use tailrace_core::limits;
-use tailrace_server::{MappingReport, ParkedPage, ParkedReport};
+use tailrace_server::{Code, MappingReport, ParkedPage, ParkedReport};
 
 use crate::args::{Output, ParkedArgs};
 use crate::check::count;
@@ -92,7 +92,9 @@ async fn mappings(client: &mut Client, name: Option<&str>) -> Result<Vec<String>
     };
     let meant: Vec<String> = all.into_iter().filter(is_meant).map(|mapping| mapping.uuid).collect();
     match name {
-        Some(name) if meant.is_empty() => Err(Failure(format!("no mapping has the uuid, function or table {name}"))),
+        Some(name) if meant.is_empty() => {
+            Err(Failure::new(Code::Refused, format_args!("no mapping has the uuid, function or table {name}")))
+        }
         _ => Ok(meant),
     }
 }
@@ -106,21 +108,21 @@ async fn page(client: &mut Client, mapping: &str, after: Option<&str>) -> Result
 async fn get(client: &mut Client, path: &str) -> Result<bytes::Bytes, Failure> {
     match client.get(path).await? {
         (StatusCode::OK, body) => Ok(body),
-        (_, body) => Err(Failure(String::from_utf8_lossy(&body).into_owned())),
+        (_, body) => Err(Failure::new(Code::Refused, String::from_utf8_lossy(&body))),
     }
 }
 
 /// `None`: the function accepted the record.
 async fn redrive(client: &mut Client, record: &ParkedReport) -> Result<Option<String>, Failure> {
     let answer = client.call(DYNAMODB, "TailraceRedriveParkedRecord", &name(record)).await?;
-    let answer = answer.map_err(|error| Failure(error.to_string()))?;
+    let answer = answer.map_err(|error| Failure::new(Code::Refused, error))?;
     let accepted = answer["Accepted"] == json!(true);
     Ok((!accepted).then(|| answer["Error"].as_str().unwrap_or("no error told").to_owned()))
 }
 
 async fn discard(client: &mut Client, record: &ParkedReport) -> Result<Option<String>, Failure> {
     let answer = client.call(DYNAMODB, "TailraceDiscardParkedRecord", &name(record)).await?;
-    answer.map(|_| None).map_err(|error| Failure(error.to_string()))
+    answer.map(|_| None).map_err(|error| Failure::new(Code::Refused, error))
 }
 
 fn name(record: &ParkedReport) -> serde_json::Value {

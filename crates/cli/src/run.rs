@@ -8,13 +8,14 @@ use std::time::Duration;
 use tailrace_core::limits::DRAIN_MS;
 use tailrace_server::clock::{SystemClock, SystemRng};
 use tailrace_server::mappings::Progress;
-use tailrace_server::{Config, Server, template};
+use tailrace_server::{Code, Config, Server, StartError, template};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::args::{ServerArgs, UpArgs};
 use crate::say::{self, say};
 use crate::signals::Signals;
+use crate::template_watch::TemplateWatch;
 use crate::{Failure, Outcome, play, show};
 
 /// Events that wait to be shown. A terminal that stands still holds up the first of them for a moment, and then nothing.
@@ -40,11 +41,15 @@ pub async fn serve(args: ServerArgs) -> Outcome {
 /// `tailrace up`.
 pub async fn up(args: UpArgs) -> Outcome {
     log_to_stderr();
-    std::fs::read_dir(&args.dir).map_err(|e| Failure(format!("cannot read {}: {e}", args.dir.display())))?;
+    std::fs::read_dir(&args.dir)
+        .map_err(|e| Failure::new(Code::NoTemplate, format_args!("cannot read {}: {e}", args.dir.display())))?;
     let mut config = args.server.config(&args.dir.join(".tailrace"))?;
-    if config.template.is_none() {
-        config.template = Some(template::find(&args.dir)?);
-    }
+    let template = match config.template.take() {
+        Some(path) => path,
+        None => template::find(&args.dir).map_err(StartError::from)?,
+    };
+    let watch = TemplateWatch::start(&template).await;
+    config.template = Some(template);
     let environment = config.clone();
     let mut running = Running::start(config).await?;
     let server = &running.server;
@@ -64,6 +69,7 @@ pub async fn up(args: UpArgs) -> Outcome {
             running.stop().await?;
             ended?
         }
+        never = watch.run() => match never {},
         () = running.signals.next() => {
             running.drain().await?;
             Ended { code: ExitCode::SUCCESS, parked: 0 }
@@ -88,22 +94,22 @@ struct Ended {
 /// A server, what shows its events, and what may end it.
 struct Running {
     server: Server,
-    shower: JoinHandle<()>,
+    shown: JoinHandle<()>,
     signals: Signals,
 }
 
 impl Running {
     async fn start(config: Config) -> Result<Running, Failure> {
         let (events, mut receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
-        let shower = tokio::spawn(async move {
+        let shown = tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
                 show::event(&event).await;
             }
         });
-        let rng = Arc::new(SystemRng::open()?);
+        let rng = Arc::new(SystemRng::open().map_err(|error| Failure::new(Code::System, error))?);
         let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await?;
         // Only now: whatever is durable is so at any moment, so that a signal may end a start as it stands.
-        Ok(Running { server, shower, signals: Signals::listen()? })
+        Ok(Running { server, shown, signals: Signals::listen()? })
     }
 
     /// Stops because the user wants it.
@@ -121,25 +127,25 @@ impl Running {
     /// Stops in order; a signal meanwhile ends it as it stands.
     async fn stop(mut self) -> Result<(), Failure> {
         let stopped = tokio::select! {
-            stopped = self.server.stop() => stopped.map_err(Failure),
+            stopped = self.server.stop() => stopped.map_err(Failure::from),
             () = self.signals.next() => {
                 return Err(at_once());
             }
         };
         // Everything that was to be shown has been sent by now; senders that linger must not hold up the exit.
-        let _ = tokio::time::timeout(LAST_EVENTS, self.shower).await;
+        let _ = tokio::time::timeout(LAST_EVENTS, self.shown).await;
         stopped
     }
 }
 
 /// A second signal came.
 fn at_once() -> Failure {
-    Failure("ended at once; the next start delivers again what was not confirmed".to_owned())
+    Failure::new(Code::EndedAtOnce, "ended at once; the next start delivers again what was not confirmed")
 }
 
 async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
-    let progress = server.mappings().settled().await.map_err(Failure)?;
-    let parked = server.mappings().parked_records().await.map_err(Failure)?;
+    let progress = server.mappings().settled().await.map_err(|why| Failure::new(Code::Internal, why))?;
+    let parked = server.mappings().parked_records().await.map_err(|why| Failure::new(Code::Internal, why))?;
     let code = match progress {
         Progress::Drained => ExitCode::SUCCESS,
         Progress::Blocked(shards) => {

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use tailrace_core::limits::LAST_WORDS_MS;
+use tailrace_server::Code;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
@@ -44,7 +45,7 @@ pub fn print(line: impl Display) -> Result<Reader, Failure> {
     match output::write(Out::Stdout, line.to_string()) {
         Ok(()) => Ok(Reader::There),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        Err(error) => Err(Failure(format!("cannot write to stdout: {error}"))),
+        Err(error) => Err(Failure::new(Code::Stdout, format_args!("cannot write to stdout: {error}"))),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use tailrace_server::Code;
+
 use crate::Failure;
 
 /// Both signals, from the moment of [`Signals::listen`] on: none is lost between two waits, and none ends the process by
@@ -14,7 +16,8 @@ pub struct Signals {
 impl Signals {
     /// Starts listening.
     pub fn listen() -> Result<Signals, Failure> {
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let listen = |kind| signal(kind).map_err(|error| Failure::new(Code::System, error));
+        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
     /// Waits for the next of them.

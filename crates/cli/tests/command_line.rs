@@ -28,24 +28,37 @@ fn what_stands_in_the_way_is_one_line_and_code_1() {
     let dir = tempfile::tempdir().unwrap();
     let server = Tailrace::start(&["serve"], dir.path());
     let data_dir = dir.path().to_string_lossy().into_owned();
-    let check = |arguments: &[&str], says: &str| {
+    let check = |arguments: &[&str], says: &str, code: &str| {
         let ended = run(arguments);
+        assert!(ended.stderr.ends_with(&format!(" [{code}]\n")), "{arguments:?}: {}", ended.stderr);
         assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{arguments:?}: {}", ended.stderr);
         assert_eq!(ended.stderr.lines().count(), 1, "{arguments:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(says), "{arguments:?}: {}", ended.stderr);
     };
     let port = server.port().to_string();
-    check(&["serve", "--port", &port, "--data-dir", "/nowhere/at/all"], "Address already in use");
-    check(&["serve", "--port", "0", "--data-dir", &data_dir], "in use by another process");
-    check(&["serve", "--port", "0", "--data-dir", "/proc/none"], "cannot use the data directory /proc/none");
+    check(&["serve", "--port", &port, "--data-dir", "/nowhere/at/all"], "Address already in use", "TR0001");
+    check(&["serve", "--port", "0", "--data-dir", &data_dir], "in use by another process", "TR0004");
+    check(&["serve", "--port", "0", "--data-dir", "/proc/none"], "cannot use the data directory /proc/none", "TR0003");
     let host = ["--allowed-host", "http://a/b"];
-    check(&[&["serve", "--port", "0", "--data-dir", "/proc/none"], &host[..]].concat(), "\"http://a/b\" is not a host");
-    check(&["up", "/nowhere/at/all", "--port", "0"], "cannot read /nowhere/at/all: No such file or directory");
-    check(&["up", &data_dir, "--port", "0"], "no template in");
-    check(&["check", "/proc"], "/proc is not a data directory");
-    check(&["tail", "Nothing", "--endpoint", &server.endpoint()], "ResourceNotFoundException");
+    check(
+        &[&["serve", "--port", "0", "--data-dir", "/proc/none"], &host[..]].concat(),
+        "\"http://a/b\" is not a host",
+        "TR0002",
+    );
+    check(
+        &["up", "/nowhere/at/all", "--port", "0"],
+        "cannot read /nowhere/at/all: No such file or directory",
+        "TR0010",
+    );
+    check(&["up", &data_dir, "--port", "0"], "no template in", "TR0010");
+    check(&["check", "/proc"], "/proc is not a data directory", "TR0003");
+    let newer = tempfile::tempdir().unwrap();
+    std::fs::write(newer.path().join("FORMAT"), "tailrace 999\n").unwrap();
+    let newer = newer.path().to_string_lossy().into_owned();
+    check(&["serve", "--port", "0", "--data-dir", &newer], "format 999 is newer", "TR0005");
+    check(&["tail", "Nothing", "--endpoint", &server.endpoint()], "ResourceNotFoundException", "TR0019");
     for endpoint in ["ftp://x", "http://", "http://127.0.0.1:99999", "http://127.0.0.1:8000/page", "http://a b"] {
-        check(&["healthcheck", "--endpoint", endpoint], "not of the form http://host:port");
+        check(&["healthcheck", "--endpoint", endpoint], "not of the form http://host:port", "TR0002");
     }
     assert_eq!(run(&["serve", "--port", "many"]).code, 2);
 }
@@ -64,12 +77,12 @@ fn a_listener_that_is_no_tailrace_is_one_line_and_code_1() {
     let check = |port: u16, command: &[&str], says: &str| {
         let endpoint = format!("http://127.0.0.1:{port}");
         let ended = run(&[command, &["--endpoint", &endpoint]].concat());
-        let expect = format!("tailrace: {}\n", says.replace("PORT", &port.to_string()));
+        let expect = format!("tailrace: {}]\n", says.replace("PORT", &port.to_string()));
         assert_eq!((ended.code, ended.stderr), (1, expect), "{command:?}");
         assert_eq!(ended.stdout, "", "{command:?}");
     };
     let commands: [&[&str]; 3] = [&["healthcheck"], &["mappings"], &["tail", "Things"]];
-    let foreign = "port PORT does not answer as Tailrace (http://127.0.0.1:PORT)";
+    let foreign = "port PORT does not answer as Tailrace (http://127.0.0.1:PORT) [TR0017";
     for command in commands {
         for answer in [
             stub::page(200, "ready\n"),
@@ -82,11 +95,11 @@ fn a_listener_that_is_no_tailrace_is_one_line_and_code_1() {
         }
     }
     let not_ready = stub::serve(|_, _| stub::service(503, "not ready: starting or stopping\n"));
-    check(not_ready, &["healthcheck"], "not ready: starting or stopping");
+    check(not_ready, &["healthcheck"], "not ready: starting or stopping [TR0018");
     let (_listener, port) = stub::silent();
     std::thread::scope(|scope| {
         for command in commands {
-            scope.spawn(move || check(port, command, "http://127.0.0.1:PORT did not answer within 5 seconds"));
+            scope.spawn(move || check(port, command, "http://127.0.0.1:PORT did not answer within 5 seconds [TR0016"));
         }
     });
 }
@@ -102,6 +115,7 @@ fn every_command_that_answers_with_data_has_it_as_json() {
     let health = run(&["healthcheck", "--endpoint", &endpoint, "--output", "json"]);
     assert_eq!(health.code, 1);
     assert!(health.stdout.starts_with(r#"{"ready":false,"reason":"no server answers at"#), "{}", health.stdout);
+    assert!(health.stdout.ends_with("\"reasonCode\":\"TR0016\"}\n"), "{}", health.stdout);
     let checked = run(&["check", &dir.path().to_string_lossy(), "--output", "json"]);
     assert_eq!((checked.code, checked.stdout.as_str()), (0, ""), "{}", checked.stderr);
 }
@@ -137,7 +151,7 @@ fn the_first_ctrl_c_drains_and_the_second_ends_at_once() {
         server.process.signal(signal);
         let ended = server.process.wait();
         assert_eq!(ended.code, 1, "{}", ended.stderr);
-        let says = "tailrace: ended at once; the next start delivers again what was not confirmed";
+        let says = "tailrace: ended at once; the next start delivers again what was not confirmed [TR0023]";
         assert_eq!(ended.stderr.lines().last(), Some(says), "{}", ended.stderr);
     }
 }

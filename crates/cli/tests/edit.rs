@@ -59,3 +59,21 @@ fn mended_code_takes_over_the_record_that_fails() {
     assert!(ended.stderr.contains("[watch] the code has changed; the next invocation runs it"), "{}", ended.stderr);
     assert!(ended.stderr.contains("1 record of shard"), "{}", ended.stderr);
 }
+
+#[test]
+fn an_edited_template_is_told_of_once_and_a_touched_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = dir.path().join("template.yaml");
+    std::fs::write(&template, TEMPLATE).unwrap();
+    std::fs::write(dir.path().join("app.py"), "def handler(event, context):\n    pass\n").unwrap();
+    let server = Tailrace::start(&["up", &dir.path().to_string_lossy()], &dir.path().join("data"));
+    std::fs::write(&template, TEMPLATE).unwrap();
+    let edited = TEMPLATE.replace("watch", "see");
+    std::fs::write(&template, &edited).unwrap();
+    let told = server.process.stderr_line("has changed");
+    assert_eq!(told, format!("{} has changed; the next start applies it", template.display()));
+    std::fs::write(&template, edited + "# more\n").unwrap();
+    server.process.stderr_line("has changed");
+    let ended = server.interrupt();
+    assert_eq!((ended.code, ended.stderr.matches("has changed").count()), (0, 2), "{}", ended.stderr);
+}

@@ -82,7 +82,7 @@ fn records_that_were_given_up_are_told_of_at_the_end_and_can_be_redriven() {
     let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!((&first["table"], &first["function"]), (&"Things".into(), &"watch".into()), "{json}");
     assert!(first["keys"]["Id"]["S"].is_string(), "{json}");
-    assert_eq!(parked(&["none"]).stderr, "tailrace: no mapping has the uuid, function or table none\n");
+    assert_eq!(parked(&["none"]).stderr, "tailrace: no mapping has the uuid, function or table none [TR0019]\n");
     assert_eq!(parked(&["--discard"]).code, 2, "not of every mapping by a slip");
 
     let refused = parked(&["--redrive"]);

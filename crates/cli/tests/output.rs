@@ -85,7 +85,7 @@ fn a_command_that_shows_data_ends_as_pipes_end() {
         let ended = run_with_stdout(&arguments, closed());
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{arguments:?}");
         let ended = run_with_stdout(&arguments, full());
-        let why = "tailrace: cannot write to stdout: No space left on device (os error 28)\n";
+        let why = "tailrace: cannot write to stdout: No space left on device (os error 28) [TR0021]\n";
         assert_eq!((ended.code, ended.stderr.as_str()), (1, why), "{arguments:?}");
     }
 }

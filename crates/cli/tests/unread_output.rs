@@ -4,8 +4,10 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -182,4 +184,70 @@ fn what_was_dropped_is_told_when_the_reader_is_back() {
         server.signal("TERM");
         assert_eq!(server.end().code(), Some(0), "{print}");
     }
+}
+
+/// Fills a pipe, and keeps it full for as long as nobody reads.
+fn fill(mut pipe: PipeWriter) {
+    let (sender, written) = mpsc::channel();
+    std::thread::spawn(move || while pipe.write_all(&[b'x'; 4096]).is_ok() && sender.send(()).is_ok() {});
+    while written.recv_timeout(Duration::from_millis(200)).is_ok() {}
+}
+
+/// The store meets damage, which ends the process: at once, though nobody can be told why.
+#[test]
+fn last_words_that_nobody_reads_do_not_hold_up_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (mut alive, held) = std::io::pipe().unwrap();
+    let mut server = command(&["serve", "--port", "0", "--data-dir", &dir.path().to_string_lossy()])
+        .stdin(held)
+        .stdout(Stdio::null())
+        .stderr(writer.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(reader);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let port = port_in(&line);
+    fill(writer);
+    let ask = |operation: &str, body: serde_json::Value| -> serde_json::Value {
+        serde_json::from_str(&call(port, operation, &body.to_string())).unwrap()
+    };
+    let created = ask("DynamoDB_20120810.CreateTable", serde_json::from_str(support::COUNTERS).unwrap());
+    let arn = &created["TableDescription"]["LatestStreamArn"];
+    let item = serde_json::json!({ "TableName": "Counters", "Item": { "Id": { "S": "needle in a log" } } });
+    assert_eq!(ask("DynamoDB_20120810.PutItem", item), serde_json::json!({}));
+    damage(&dir.path().join("log"), b"needle in a log");
+    let described = ask("DynamoDBStreams_20120810.DescribeStream", serde_json::json!({ "StreamArn": arn }));
+    for shard in described["StreamDescription"]["Shards"].as_array().unwrap() {
+        let wanted = serde_json::json!({
+            "StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"
+        });
+        let iterator = ask("DynamoDBStreams_20120810.GetShardIterator", wanted)["ShardIterator"].take();
+        // The one that reads the damage gets no answer.
+        let body = serde_json::json!({ "ShardIterator": iterator }).to_string();
+        if within(END, move || call(port, "DynamoDBStreams_20120810.GetRecords", &body)).is_none() {
+            break;
+        }
+    }
+    let ended = within(END, move || alive.read(&mut [0]));
+    let _ = server.kill();
+    let status = server.wait().unwrap();
+    assert!(ended.is_some(), "it does not end");
+    assert_eq!(status.signal(), Some(6), "{status}: an abort");
+}
+
+/// Changes a byte in the files of a directory wherever they hold `needle`.
+fn damage(dir: &Path, needle: &[u8]) {
+    let mut found = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let file = std::fs::File::options().read(true).write(true).open(entry.unwrap().path()).unwrap();
+        let mut bytes = Vec::new();
+        (&file).read_to_end(&mut bytes).unwrap();
+        for at in (0..bytes.len().saturating_sub(needle.len())).filter(|at| bytes[*at..].starts_with(needle)) {
+            file.write_all_at(b"N", at as u64).unwrap();
+            found += 1;
+        }
+    }
+    assert!(found > 0, "the log has the item");
 }

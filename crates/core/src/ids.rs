@@ -125,6 +125,20 @@ impl BucketRange {
     /// Every bucket.
     pub const ALL: BucketRange = BucketRange { first: Bucket::FIRST, last: Bucket::LAST };
 
+    /// The part with this number, from 0, of `total` parts of nearly equal length, which together are every bucket once.
+    /// `None`: there are more parts than buckets, and this one has none; or there is no such part.
+    pub fn part(number: u32, total: u32) -> Option<BucketRange> {
+        const BUCKETS: u64 = 1 << 16;
+        if number >= total {
+            return None;
+        }
+        let start = |number: u64| (BUCKETS * number).div_ceil(u64::from(total));
+        let (first, end) = (start(u64::from(number)), start(u64::from(number) + 1));
+        let last = end.checked_sub(1).filter(|last| *last >= first)?;
+        let bucket = |number: u64| u16::try_from(number).ok().map(Bucket);
+        Some(BucketRange { first: bucket(first)?, last: bucket(last)? })
+    }
+
     /// True if the bucket is one of the range.
     pub fn contains(self, bucket: Bucket) -> bool {
         (self.first..=self.last).contains(&bucket)
@@ -167,5 +181,20 @@ mod tests {
             assert_eq!(SequenceNumber::parse(&text), Some(SequenceNumber(number)));
         }
         assert_eq!(SequenceNumber::parse("12x"), None);
+    }
+
+    #[test]
+    fn every_bucket_is_in_exactly_one_part() {
+        for total in [1, 2, 3, 7, 256, 4096, 65_535, 65_536, 65_537, 1_000_000] {
+            let mut next = 0;
+            for number in 0..total {
+                if let Some(part) = BucketRange::part(number, total) {
+                    assert_eq!(u32::from(part.first.0), next, "part {number} of {total}");
+                    next = u32::from(part.last.0) + 1;
+                }
+            }
+            assert_eq!(next, 65_536, "{total} parts");
+            assert_eq!(BucketRange::part(total, total), None);
+        }
     }
 }

@@ -38,6 +38,9 @@ pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
 /// Keys of a BatchGetItem that are read at once. Our reason: so many of the largest items may be held beyond what is answered;
 /// and fewer would make a batch of small items slower than it need be.
 pub const BATCH_GET_STEP_KEYS: usize = 16;
+/// Records of a GetRecords page up to which they are made on the runtime's own thread. Our reason: their ids are digests, and
+/// take about a tenth of a millisecond.
+pub const RECORDS_INLINE_MAX: usize = 128;
 /// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
 /// millisecond.
 pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
@@ -200,6 +203,8 @@ pub const TEMPLATE_DEPTH_MAX: usize = 128;
 /// Values in a template with its aliases replaced by what they name, at most. Ours: many times the largest template without
 /// aliases that creates 500 resources.
 pub const TEMPLATE_NODES_MAX: usize = 500_000;
+/// Between two looks at the template of a server that runs, milliseconds. Ours.
+pub const TEMPLATE_LOOK_MS: u64 = 1_000;
 /// Output of the command line that waits for its reader, bytes. Ours: what a busy server says in some seconds.
 pub const OUTPUT_QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long output waits for room before it is dropped, milliseconds. Ours, as for the lines of functions.

@@ -10,6 +10,7 @@ mod api;
 mod apply;
 mod background;
 pub mod clock;
+mod code;
 mod config;
 mod functions;
 pub mod mappings;
@@ -21,6 +22,7 @@ mod store;
 pub mod template;
 
 pub use background::Background;
+pub use code::Code;
 pub use config::Config;
 pub use report::{Event, MappingReport, ParkedPage, ParkedReport, ShardReport};
 pub use server::{Server, StartError};

@@ -11,12 +11,14 @@ use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
+use tailrace_store::StoreError;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::api::ServerApi;
 use crate::background::Background;
+use crate::code::Code;
 use crate::config::Config;
 use crate::mappings::Mappings;
 use crate::report::Event;
@@ -45,15 +47,55 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The store does not open.
-    #[error("{0}")]
-    Store(String),
+    /// The store does not open, or a commit of the start failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The thread that opens the store ended with a panic.
+    #[error("the store did not open: {0}")]
+    StoreThread(String),
+    /// The data directory was made with other ARNs.
+    #[error(
+        "the data directory {} belongs to the region and account {former}, and was to be started with {wanted}: start it with \
+         those, or use another directory",
+        path.display()
+    )]
+    OtherArns {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Region and account that it belongs to.
+        former: String,
+        /// Those of this start.
+        wanted: String,
+    },
+    /// The directory of the functions' processes.
+    #[error(transparent)]
+    Functions(#[from] tailrace_lambda::OpenError),
     /// The template cannot be used.
     #[error(transparent)]
     Template(#[from] TemplateFileError),
-    /// The template cannot be applied, or a function not be prepared.
+    /// The template cannot be applied.
     #[error("{0}")]
     Apply(String),
+}
+
+impl StartError {
+    /// Its code.
+    pub fn code(&self) -> Code {
+        match self {
+            StartError::Listen { .. } => Code::Listen,
+            StartError::AllowedHost(_) => Code::Setting,
+            StartError::DataDir { .. } => Code::DataDirectory,
+            StartError::Store(error) => Code::of_store(error),
+            StartError::StoreThread(_) => Code::Internal,
+            StartError::OtherArns { .. } => Code::OtherRegion,
+            StartError::Functions(_) => Code::FunctionDirectory,
+            StartError::Template(TemplateFileError::NotFound(_)) => Code::NoTemplate,
+            StartError::Template(TemplateFileError::Unreadable { .. }) => Code::TemplateUnreadable,
+            StartError::Template(TemplateFileError::Malformed { .. }) => Code::TemplateMalformed,
+            StartError::Template(TemplateFileError::Content(_)) => Code::TemplateContent,
+            StartError::Apply(_) => Code::TemplateNotApplied,
+        }
+    }
 }
 
 /// A running server. Stop it with [`Server::stop`]; dropping it stops nothing in order.
@@ -100,9 +142,9 @@ impl Server {
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
         let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref(), config.last_words).await;
-        let store = store.map_err(StartError::Store)?;
+        let store = store?;
         let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
-        let db = Arc::new(db.map_err(|e| StartError::Store(e.to_string()))?);
+        let db = Arc::new(db?);
         same_arns(&db, &data_dir)?;
         if let Some(warning) = store.warning {
             let _ = events.try_send(Event::Notice(warning));
@@ -115,11 +157,10 @@ impl Server {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)
-            .map_err(|e| StartError::Apply(e.to_string()))?;
+        let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)?;
         let logs = tokio::spawn(forward_logs(log_receiver, events.clone()));
         let refused = functions::load(db.store().as_ref(), &functions).await;
-        for line in refused.map_err(|e| StartError::Store(e.to_string()))? {
+        for line in refused? {
             let _ = events.try_send(Event::Notice(line));
         }
         let notices = events.clone();
@@ -130,13 +171,13 @@ impl Server {
             match apply::begin(plan, &db, &functions, &tell).await {
                 Ok(begun) => made = Some(begun),
                 Err(why) => {
-                    db.store().shutdown().await.map_err(|e| StartError::Store(e.to_string()))?;
+                    db.store().shutdown().await?;
                     return Err(StartError::Apply(why));
                 }
             }
         }
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
-        let mappings = Arc::new(mappings.await.map_err(|e| StartError::Store(e.to_string()))?);
+        let mappings = Arc::new(mappings.await?);
 
         let ready = Arc::new(AtomicBool::new(false));
         let api = ServerApi { db: Arc::clone(&db), mappings: Arc::clone(&mappings), ready: Arc::clone(&ready) };
@@ -160,7 +201,7 @@ impl Server {
         if let Some(made) = made
             && let Err(why) = apply::mappings(made, &server.db, &server.mappings, &tell).await
         {
-            server.stop().await.map_err(StartError::Store)?;
+            server.stop().await?;
             return Err(StartError::Apply(why));
         }
         server.mappings.start().await;
@@ -192,7 +233,7 @@ impl Server {
     ///
     /// # Errors
     /// The store did not close well.
-    pub async fn stop(self) -> Result<(), String> {
+    pub async fn stop(self) -> Result<(), StoreError> {
         self.ready.store(false, Ordering::Release);
         self.background.stop().await;
         if tokio::time::timeout(FUNCTION_DRAIN, self.mappings.stop()).await.is_err() {
@@ -205,7 +246,7 @@ impl Server {
         self.functions.stop(FUNCTION_DRAIN).await;
         drop(self.stop_serving);
         let _ = self.serving.await;
-        let closed = self.db.store().shutdown().await.map_err(|e| e.to_string());
+        let closed = self.db.store().shutdown().await;
         drop((self.functions, self.mappings));
         // The last lines that functions printed are still on their way; they end with the last of the handles.
         let _ = tokio::time::timeout(LAST_LINES, self.logs).await;
@@ -226,12 +267,11 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 /// and a template would map each stream a second time, from its beginning.
 fn same_arns(db: &Db, data_dir: &Path) -> Result<(), StartError> {
     let Some(former) = db.former_arn_scope() else { return Ok(()) };
-    Err(StartError::Store(format!(
-        "the data directory {} belongs to the region and account {former}, and was to be started with {}: start it with those, \
-         or use another directory",
-        data_dir.display(),
-        db.settings().arn_scope()
-    )))
+    Err(StartError::OtherArns {
+        path: data_dir.to_owned(),
+        former: former.to_owned(),
+        wanted: db.settings().arn_scope(),
+    })
 }
 
 /// Listens as the library would, but for the backlog.

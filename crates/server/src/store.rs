@@ -6,8 +6,11 @@ use std::sync::Arc;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MS_MAX;
 use tailrace_core::rng::Rng;
-use tailrace_store::Engine;
+use tailrace_store::{Engine, StoreError};
 use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options};
+
+use crate::code::Code;
+use crate::server::StartError;
 
 /// A store that is open, and what its operator should know of it.
 pub struct Opened {
@@ -19,13 +22,21 @@ pub struct Opened {
 /// process.
 ///
 /// # Errors
-/// One line for the operator.
-pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng, last_words: fn(&str)) -> Result<Opened, String> {
+/// The store's, by kind.
+pub async fn open(
+    dir: &Path,
+    clock: Arc<dyn Clock>,
+    rng: &dyn Rng,
+    last_words: fn(&str),
+) -> Result<Opened, StartError> {
     let mut fresh_uuid = [0; 16];
     rng.fill(&mut fresh_uuid);
     let mut options = Options::new(Arc::clone(&clock), fresh_uuid);
     options.fatal = Arc::new(move |error| {
-        last_words(&format!("tailrace: the store cannot go on and ends here, so that nothing is lost: {error}"));
+        last_words(&format!(
+            "tailrace: the store cannot go on and ends here, so that nothing is lost: {error} [{}]",
+            Code::of_store(error)
+        ));
         std::process::abort();
     });
     let dir = dir.to_owned();
@@ -43,8 +54,8 @@ pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng, last_words: 
             });
             Ok(Opened { engine, warning })
         }
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(format!("the store did not open: {error}")),
+        Ok(Err(error)) => Err(error.into()),
+        Err(error) => Err(StartError::StoreThread(error.to_string())),
     }
 }
 
@@ -52,6 +63,6 @@ pub async fn open(dir: &Path, clock: Arc<dyn Clock>, rng: &dyn Rng, last_words: 
 ///
 /// # Errors
 /// The directory cannot be checked.
-pub fn check_offline(dir: &Path) -> Result<CheckReport, String> {
-    tailrace_store_embedded::check(dir).map_err(|error| error.to_string())
+pub fn check_offline(dir: &Path) -> Result<CheckReport, StoreError> {
+    tailrace_store_embedded::check(dir)
 }

@@ -14,9 +14,10 @@ const FORMAT: u32 = 1;
 pub(crate) fn look(files: &dyn Files, dir: &Path) -> Result<bool, StoreError> {
     let format = dir.join("FORMAT");
     match files.open_to_read(&format) {
-        Err(error) if error.kind == FileErrorKind::NotFound => {
-            Err(StoreError::Io(format!("{} is not a data directory: it has no file FORMAT", dir.display())))
-        }
+        Err(error) if error.kind == FileErrorKind::NotFound => Err(StoreError::NoDataDirectory(format!(
+            "{} is not a data directory: it has no file FORMAT",
+            dir.display()
+        ))),
         Err(error) => Err(error.into()),
         Ok(file) => {
             verify_format(&*file)?;
@@ -30,7 +31,7 @@ fn verify_format(file: &dyn File) -> Result<(), StoreError> {
     let text = String::from_utf8_lossy(&text);
     match text.trim().strip_prefix("tailrace ").and_then(|number| number.parse::<u32>().ok()) {
         Some(number) if number <= FORMAT => Ok(()),
-        Some(number) => Err(StoreError::Io(format!(
+        Some(number) => Err(StoreError::NewerFormat(format!(
             "{}: format {number} is newer than this tailrace, which knows formats up to {FORMAT}",
             file.path().display()
         ))),
@@ -46,7 +47,7 @@ pub(crate) fn enter(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, 
     files.create_dir(dir)?;
     let lock = files.lock(&dir.join("LOCK")).map_err(|error| match error.kind {
         FileErrorKind::Locked => {
-            StoreError::Io(format!("the data directory {} is in use by another process", dir.display()))
+            StoreError::InUse(format!("the data directory {} is in use by another process", dir.display()))
         }
         _ => error.into(),
     })?;

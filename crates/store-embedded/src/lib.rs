@@ -4,15 +4,20 @@
 //! Invariants: those of `tailrace_store`. What it does not do: it knows no row of the keyspace but those that engines keep
 //! (shards, counters, ranges to reclaim), and it interprets no value.
 
+mod applier;
 mod check;
+mod committer;
 mod directory;
 mod engine;
 pub mod files;
 mod latches;
 pub mod log;
+mod maintenance;
 mod overlay;
-mod pipeline;
+mod published;
+mod queue;
 mod reclaim;
+mod state;
 mod tree;
 
 #[cfg(test)]

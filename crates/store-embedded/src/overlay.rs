@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::pipeline::Ticket;
+use crate::queue::Ticket;
 
 /// Parts with a lock each, so that committing tasks and the applier seldom meet.
 const PARTS: u64 = 64;

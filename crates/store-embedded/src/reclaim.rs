@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::engine::submit;
-use crate::pipeline::Shared;
+use crate::state::EngineState;
 use tailrace_core::limits::COMMIT_ID_LIFE_MS;
 use tailrace_store::keyspace::{CommitKey, ReclaimKey};
 use tailrace_store::{CommitReceipt, CommitRequest, Key, KeyRange, PageLimit, Reads, StoreError, Write};
@@ -18,7 +18,7 @@ const ROWS_MAX: usize = 512;
 const ROWS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Removes what is written down. No row can come into a range any more, so one pass is enough.
-pub(crate) fn run(shared: &Arc<Shared>, stopped: &dyn Fn() -> bool) -> Result<(), StoreError> {
+pub(crate) fn run(state: &Arc<EngineState>, stopped: &dyn Fn() -> bool) -> Result<(), StoreError> {
     let waiter = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| StoreError::Io(format!("cannot wait for commits: {error}")))?;
@@ -26,16 +26,16 @@ pub(crate) fn run(shared: &Arc<Shared>, stopped: &dyn Fn() -> bool) -> Result<()
     let delete = |keys: Vec<Key>| {
         let writes: Vec<Write> = keys.into_iter().map(|key| Write::Delete { key }).collect();
         let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
-        waiter.block_on(submit(shared, CommitRequest::new(&[], &[], body)))
+        waiter.block_on(submit(state, CommitRequest::new(&[], &[], body)))
     };
-    let now_ms = shared.clock.now_ms().max(shared.queue.lock().last_ms);
+    let now_ms = state.clock.now_ms().max(state.queue.tip().last_ms);
     let forgotten = CommitKey::older_than(now_ms.saturating_sub(COMMIT_ID_LIFE_MS));
-    empty(shared, forgotten, stopped, &delete)?;
+    empty(state, forgotten, stopped, &delete)?;
     let listed = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
-    for (row, end) in shared.tree.page(&ReclaimKey::range(), listed)?.rows {
+    for (row, end) in state.tree.page(&ReclaimKey::range(), listed)?.rows {
         let Some(key) = ReclaimKey::decode(&row) else { continue };
-        shared.tree.drop_files(&key.start, &end)?;
-        empty(shared, key.of_row(end), stopped, &delete)?;
+        state.tree.drop_files(&key.start, &end)?;
+        empty(state, key.of_row(end), stopped, &delete)?;
         delete(vec![row])?;
     }
     Ok(())
@@ -43,7 +43,7 @@ pub(crate) fn run(shared: &Arc<Shared>, stopped: &dyn Fn() -> bool) -> Result<()
 
 /// Removes the rows of a range, a few at a time.
 fn empty(
-    shared: &Shared,
+    state: &EngineState,
     mut range: KeyRange,
     stopped: &dyn Fn() -> bool,
     delete: &dyn Fn(Vec<Key>) -> Result<CommitReceipt, StoreError>,
@@ -53,7 +53,7 @@ fn empty(
         if stopped() {
             return Err(StoreError::Closed);
         }
-        let page = shared.tree.page(&range, limit)?;
+        let page = state.tree.page(&range, limit)?;
         let keys: Vec<Key> = page.rows.into_iter().map(|(key, _)| key).collect();
         let Some(last) = keys.last() else { return Ok(()) };
         // Behind the last one that was removed: the page must not step over all the removed ones again.

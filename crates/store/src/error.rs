@@ -14,6 +14,15 @@ pub enum StoreError {
     /// The operating system refused; the message names the file.
     #[error("{0}")]
     Io(String),
+    /// The directory is no data directory; the message names it.
+    #[error("{0}")]
+    NoDataDirectory(String),
+    /// Another process has the data directory; the message names it.
+    #[error("{0}")]
+    InUse(String),
+    /// A newer version wrote a file; the message names it. Nothing was changed.
+    #[error("{0}")]
+    NewerFormat(String),
     /// There is no such shard (any more).
     #[error("no such shard: {}", .0.0)]
     NoSuchShard(ShardNo),
@@ -49,7 +58,12 @@ impl StoreError {
         match self {
             StoreError::Full(_) => ErrorKind::Retryable,
             StoreError::Io(_) => ErrorKind::OutcomeUnknown,
-            StoreError::NoSuchShard(_) | StoreError::Invalid(_) | StoreError::AlreadyCommitted => ErrorKind::Refused,
+            StoreError::InUse(_) => ErrorKind::Retryable,
+            StoreError::NoSuchShard(_)
+            | StoreError::Invalid(_)
+            | StoreError::AlreadyCommitted
+            | StoreError::NoDataDirectory(_)
+            | StoreError::NewerFormat(_) => ErrorKind::Refused,
             StoreError::Corrupt(_) => ErrorKind::Corrupt,
             StoreError::Closed => ErrorKind::Closed,
         }

@@ -5,7 +5,7 @@
 //! visible means durable; per shard, sequence order is commit order and a number is never used twice.
 
 mod commit;
-#[cfg(any(test, feature = "contract"))]
+#[cfg(feature = "contract")]
 pub mod contract;
 mod engine;
 mod error;

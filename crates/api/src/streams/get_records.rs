@@ -5,6 +5,7 @@ use tailrace_core::limits::GET_RECORDS_MAX;
 use tailrace_core::{ApiError, Json};
 
 use super::record::Record;
+use crate::items::ItemsAnswer;
 use crate::{Reading, member};
 
 /// The request.
@@ -25,6 +26,15 @@ pub struct GetRecordsAnswer {
     /// Where to go on; absent at the end of a closed shard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_shard_iterator: Option<String>,
+}
+
+/// What is written around the images of a record, bytes.
+const AROUND_IMAGES_BYTES: usize = 350;
+
+impl ItemsAnswer for GetRecordsAnswer {
+    fn item_bytes(&self) -> usize {
+        self.records.iter().map(|record| record.size_bytes + AROUND_IMAGES_BYTES).sum()
+    }
 }
 
 impl GetRecordsRequest {

@@ -49,23 +49,39 @@ impl Line<'_> {
     ///
     /// # Errors
     /// What is wrong with the line.
-    pub fn parse(&self) -> Result<(&'static str, Value), String> {
-        let value: Value = serde_json::from_slice(self.text).map_err(|e| format!("not JSON: {e}"))?;
-        match value {
+    pub fn parse(&self) -> Result<(&'static str, Value), LineError> {
+        match serde_json::from_slice(self.text).map_err(LineError::NotJson)? {
             Value::Object(members) if members.len() == 1 => {
                 let (name, request) = members.into_iter().next().expect("invariant: one member");
-                Ok((operation(&name)?, request))
+                let operation = OPERATIONS.into_iter().find(|known| *known == name);
+                Ok((operation.ok_or(LineError::NoWrite(name))?, request))
             }
-            _ => Err("not of the form {\"PutItem\": {...}}".to_owned()),
+            _ => Err(LineError::OtherForm),
         }
     }
 }
 
-/// One of [`OPERATIONS`].
-fn operation(name: &str) -> Result<&'static str, String> {
-    const CHARS_SHOWN_MAX: usize = 40;
-    OPERATIONS.into_iter().find(|known| *known == name).ok_or_else(|| {
-        let shown: String = name.chars().take(CHARS_SHOWN_MAX).collect();
-        format!("{shown:?} is not one of {}", OPERATIONS.join(", "))
-    })
+/// What is wrong with a line.
+#[derive(Debug)]
+pub enum LineError {
+    /// It is not JSON.
+    NotJson(serde_json::Error),
+    /// It is not an object of one member.
+    OtherForm,
+    /// It names something that is none of [`OPERATIONS`].
+    NoWrite(String),
+}
+
+impl std::fmt::Display for LineError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const CHARS_SHOWN_MAX: usize = 40;
+        match self {
+            LineError::NotJson(error) => write!(f, "not JSON: {error}"),
+            LineError::OtherForm => f.write_str("not of the form {\"PutItem\": {...}}"),
+            LineError::NoWrite(name) => {
+                let shown: String = name.chars().take(CHARS_SHOWN_MAX).collect();
+                write!(f, "{shown:?} is not one of {}", OPERATIONS.join(", "))
+            }
+        }
+    }
 }

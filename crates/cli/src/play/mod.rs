@@ -22,13 +22,14 @@ use bytes::Bytes;
 use tailrace_core::limits::{HTTP_LARGE_BODY_BYTES, REQUEST_BODY_BYTES_MAX};
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_engine::{Caller, Client, Db, IdempotencyMark, marked, ops};
+use tailrace_server::Code;
 use tailrace_store::keyspace::SettingKey;
 use tailrace_store::{Decision, Key, Write, commit};
 
 use crate::Failure;
 use crate::check::count;
 use crate::say::{on_one_line, say};
-use lines::Line;
+use lines::{Line, LineError};
 
 /// The name of the file in the directory of `up`.
 pub const FILE_NAME: &str = "writes.ndjson";
@@ -44,7 +45,8 @@ pub async fn play(path: &Path, db: &Arc<Db>) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
-    let file = std::fs::read(path).map_err(|e| Failure(format!("cannot read {}: {e}", path.display())))?;
+    let file = std::fs::read(path)
+        .map_err(|e| Failure::new(Code::Writes, format_args!("cannot read {}: {e}", path.display())))?;
     let lines = lines::read(&file);
     let all = lines.len();
     let pending = not_played(lines, db).await?;
@@ -74,19 +76,37 @@ async fn play_lines(path: &Path, pending: &[Line<'_>], db: &Arc<Db>) -> Result<(
     Ok(())
 }
 
+/// Why a line was not played.
+enum Refused {
+    /// It is no write.
+    Line(LineError),
+    /// The write was refused.
+    Write { operation: &'static str, error: ApiError },
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refused::Line(error) => error.fmt(f),
+            Refused::Write { operation, error } => write!(f, "{operation}: {error}"),
+        }
+    }
+}
+
 /// Plays a line; the inner error: it was refused.
-async fn play_line(line: &Line<'_>, db: &Arc<Db>) -> Result<Result<(), String>, Failure> {
+async fn play_line(line: &Line<'_>, db: &Arc<Db>) -> Result<Result<(), Refused>, Failure> {
     let (operation, request) = match line.parse() {
         Ok(parsed) => parsed,
-        Err(why) => return Ok(Err(why)),
+        Err(error) => return Ok(Err(Refused::Line(error))),
     };
     match write(operation, request.to_string(), &line.mark(), db).await {
         Ok(()) => Ok(Ok(())),
         // The store's trouble is not the line's fault: a later start plays it.
-        Err(error) if error.code == ErrorCode::InternalServerError => {
-            Err(Failure(format!("cannot play {FILE_NAME}:{}: {}", line.number, on_one_line(error))))
-        }
-        Err(error) => Ok(Err(format!("{operation}: {error}"))),
+        Err(error) if error.code == ErrorCode::InternalServerError => Err(Failure::new(
+            Code::Writes,
+            format_args!("cannot play {FILE_NAME}:{}: {}", line.number, on_one_line(error)),
+        )),
+        Err(error) => Ok(Err(Refused::Write { operation, error })),
     }
 }
 
@@ -114,7 +134,7 @@ async fn not_played<'a>(lines: Vec<Line<'a>>, db: &Db) -> Result<Vec<Line<'a>>, 
     while lines.peek().is_some() {
         let some: Vec<Line<'a>> = lines.by_ref().take(LINES_PER_READ).collect();
         let marks: Vec<IdempotencyMark> = some.iter().map(Line::mark).collect();
-        let played = marked(db, &marks).await.map_err(|error| Failure(on_one_line(error)))?;
+        let played = marked(db, &marks).await.map_err(|error| Failure::new(Code::Writes, on_one_line(error)))?;
         pending.extend(some.into_iter().zip(played).filter(|(_, played)| !played).map(|(line, _)| line));
     }
     Ok(pending)

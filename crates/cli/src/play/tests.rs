@@ -172,7 +172,7 @@ fn check(line: &str, expect: &str) {
     let parsed = lines::read(line.as_bytes())[0].parse();
     let text = match parsed {
         Ok((operation, request)) => format!("{operation} {request}"),
-        Err(why) => why,
+        Err(why) => why.to_string(),
     };
     assert_eq!(text, expect, "{line}");
 }

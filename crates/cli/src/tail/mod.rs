@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tailrace_server::Code;
 
 use crate::args::{Output, TailArgs};
 use crate::client::{Client, DYNAMODB};
@@ -44,8 +45,10 @@ async fn follow(args: TailArgs) -> Result<(), Failure> {
     let mut client = Client::new(&args.read.client.endpoint())?;
     let arn = match find_stream(&mut client, &args.table).await? {
         Found::Stream(arn) => arn,
-        Found::NoStream => return Err(Failure(format!("the table {} has no stream", args.table))),
-        Found::NoTable(error) => return Err(Failure(error)),
+        Found::NoStream => {
+            return Err(Failure::new(Code::Refused, format_args!("the table {} has no stream", args.table)));
+        }
+        Found::NoTable(error) => return Err(Failure::new(Code::Refused, error)),
     };
     // A shard that is there from the start is read from where the user asked; one that comes later, from its beginning.
     let first = if args.from_start { Position::Oldest } else { Position::Next };

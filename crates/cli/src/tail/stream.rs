@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use tailrace_server::Code;
 
 use crate::Failure;
 use crate::client::{Client, NoAnswer, STREAMS};
@@ -63,8 +64,9 @@ pub enum Trouble {
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Failure {
         match trouble {
-            Trouble::Lost(text) | Trouble::NotFound(text) | Trouble::Iterator(text) | Trouble::Trimmed(text) => {
-                Failure(text)
+            Trouble::Lost(text) => Failure::new(Code::NoServer, text),
+            Trouble::NotFound(text) | Trouble::Iterator(text) | Trouble::Trimmed(text) => {
+                Failure::new(Code::Refused, text)
             }
             Trouble::Failed(failure) => failure,
         }
@@ -174,7 +176,12 @@ impl Shard {
                 Err(Trouble::Trimmed(_)) if self.position != Position::Oldest => self.start_over(id),
                 answer => match answer?["ShardIterator"].as_str() {
                     Some(token) => self.iterator = Some(token.to_owned()),
-                    None => return Err(Trouble::Failed(Failure(format!("{id}: an answer without an iterator")))),
+                    None => {
+                        return Err(Trouble::Failed(Failure::new(
+                            Code::ForeignServer,
+                            format_args!("{id}: an answer without an iterator"),
+                        )));
+                    }
                 },
             }
         }
@@ -192,7 +199,7 @@ pub async fn call(client: &mut Client, service: &str, operation: &str, body: &Va
     let error = match client.call(service, operation, body).await {
         Ok(Ok(answer)) => return Ok(answer),
         Err(NoAnswer::Unreachable(why)) => return Err(Trouble::Lost(why)),
-        Err(NoAnswer::Foreign(why)) => return Err(Trouble::Failed(Failure(why))),
+        Err(foreign) => return Err(Trouble::Failed(foreign.into())),
         Ok(Err(error)) => error,
     };
     let text = format!("{operation}: {error}");
@@ -203,6 +210,6 @@ pub async fn call(client: &mut Client, service: &str, operation: &str, body: &Va
         "ExpiredIteratorException" => Trouble::Iterator(text),
         "ValidationException" if operation == "GetRecords" => Trouble::Iterator(text),
         "TrimmedDataAccessException" => Trouble::Trimmed(text),
-        _ => Trouble::Failed(Failure(text)),
+        _ => Trouble::Failed(Failure::new(Code::Refused, text)),
     })
 }

@@ -139,7 +139,7 @@ async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> R
         "GetShardIterator" => {
             write(&get_shard_iterator(db, GetShardIteratorRequest::read(body, reading)?, caller).await?)
         }
-        "GetRecords" => write(&get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?),
+        "GetRecords" => write_items(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
         _ => Err(unknown_operation()),
     }
 }

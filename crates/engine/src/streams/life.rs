@@ -4,7 +4,7 @@
 //! Invariants: a stream is opened and sealed in the commit that changes its table; a label is used once for a table's name.
 
 use bytes::Bytes;
-use tailrace_core::{ApiError, Bucket};
+use tailrace_core::ApiError;
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey};
 use tailrace_store::{BucketRange, Decision, Key, PageLimit, StoreError, Write, commit};
 
@@ -71,14 +71,13 @@ pub(crate) async fn forget(db: &Db, stream: &Stream) -> Result<(), StoreError> {
 /// All buckets in `count` ranges of nearly equal length.
 fn bucket_ranges(count: usize) -> Vec<BucketRange> {
     let count = count.clamp(1, tailrace_core::limits::SHARDS_PER_STREAM_MAX) as u32;
-    let start = |index: u32| (65_536 * index).div_ceil(count);
-    (0..count)
-        .map(|i| BucketRange { first: Bucket(start(i) as u16), last: Bucket((start(i + 1) - 1) as u16) })
-        .collect()
+    (0..count).filter_map(|number| BucketRange::part(number, count)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use tailrace_core::Bucket;
+
     use super::*;
 
     #[test]

@@ -38,9 +38,8 @@ pub(crate) fn plan(
     let key = key(request)?;
     let view = view(request)?;
     rules::sse(request.sse_specification.as_ref())?;
-    match first_not_built(request) {
-        Some(member) => return Err(not_built(member)),
-        None => {}
+    if let Some(member) = first_not_built(request) {
+        return Err(not_built(member));
     }
 
     let mut table = Table::new(request.table_name.clone(), TableId(0), uuid, now_ms, key);

@@ -23,7 +23,8 @@ use tailrace_store::{
 
 use super::read;
 use crate::log::frame_bytes_bound;
-use crate::pipeline::{Queue, Reply, Room, Shared, Ticket};
+use crate::queue::{Reply, Room, Ticket, Tip};
+use crate::state::EngineState;
 
 /// How often ids that are too old are looked for: a share of their life.
 const ID_SWEEPS_PER_LIFE: u64 = 4;
@@ -36,32 +37,32 @@ fn units(bytes: usize) -> u32 {
 }
 
 /// Why nothing more may come into memory: what is there cannot go to the disk.
-fn refused_by_the_tree(shared: &Shared) -> Option<StoreError> {
-    shared.trouble.read().any().filter(|_| shared.is_behind()).cloned()
+fn refused_by_the_tree(state: &EngineState) -> Option<StoreError> {
+    state.chores.trouble().filter(|_| state.is_behind())
 }
 
 /// Why the commit of an item would be refused now, if it would be.
-pub(super) fn refusal(shared: &Shared) -> Option<StoreError> {
-    refused_by_the_tree(shared).or_else(|| shared.log.refuses(COMMIT_OF_AN_ITEM_BYTES))
+pub(super) fn refusal(state: &EngineState) -> Option<StoreError> {
+    refused_by_the_tree(state).or_else(|| state.log.refuses(COMMIT_OF_AN_ITEM_BYTES))
 }
 
-async fn take_room(shared: &Shared, bytes: usize) -> Result<Room, StoreError> {
-    if let Some(why) = refused_by_the_tree(shared) {
+async fn take_room(state: &EngineState, bytes: usize) -> Result<Room, StoreError> {
+    if let Some(why) = refused_by_the_tree(state) {
         return Err(why);
     }
-    let permit = shared.room.clone().acquire_many_owned(units(bytes)).await.map_err(|_| StoreError::Closed)?;
-    Ok(Room { permit, reservation: shared.log.reserve(bytes).await?, bytes })
+    let permit = state.queue.room.clone().acquire_many_owned(units(bytes)).await.map_err(|_| StoreError::Closed)?;
+    Ok(Room { permit, reservation: state.log.reserve(bytes).await?, bytes })
 }
 
 impl Room {
     /// Grows to `bytes` if that needs no waiting. False: it is as it was.
-    fn grow(&mut self, shared: &Shared, bytes: usize) -> bool {
+    fn grow(&mut self, state: &EngineState, bytes: usize) -> bool {
         if bytes <= self.bytes {
             return true;
         }
         let more = units(bytes) - units(self.bytes);
-        let Ok(permit) = shared.room.clone().try_acquire_many_owned(more) else { return false };
-        let Some(Ok(reservation)) = shared.log.reserve(bytes).now_or_never() else { return false };
+        let Ok(permit) = state.queue.room.clone().try_acquire_many_owned(more) else { return false };
+        let Some(Ok(reservation)) = state.log.reserve(bytes).now_or_never() else { return false };
         self.permit.merge(permit);
         (self.reservation, self.bytes) = (reservation, bytes);
         true
@@ -82,7 +83,7 @@ enum Ran {
 }
 
 /// Makes a commit.
-pub(crate) async fn submit(shared: &Arc<Shared>, request: CommitRequest<'_>) -> Result<CommitReceipt, StoreError> {
+pub(crate) async fn submit(state: &Arc<EngineState>, request: CommitRequest<'_>) -> Result<CommitReceipt, StoreError> {
     let CommitRequest { mut declared, mut body } = request;
     let with_id: Vec<Key>;
     if let Some(id) = declared.id {
@@ -92,18 +93,18 @@ pub(crate) async fn submit(shared: &Arc<Shared>, request: CommitRequest<'_>) -> 
     let mut bytes = COMMIT_QUEUE_UNIT_BYTES;
     let mut fetched = None;
     loop {
-        let room = take_room(shared, bytes).await?;
-        match shared.checked(run(shared, declared, &mut body, room, fetched.as_ref()))? {
+        let room = take_room(state, bytes).await?;
+        match state.checked(run(state, declared, &mut body, room, fetched.as_ref()))? {
             Ran::NeedsRead => {
-                fetched = Some(read::fetch(shared, declared.shared.iter().chain(declared.exclusive)).await?);
+                fetched = Some(read::fetch(state, declared.shared.iter().chain(declared.exclusive)).await?);
             }
             Ran::NeedsRoom(needed) => bytes = needed,
             Ran::Nothing(read) => {
-                shared.wait_settled(read).await?;
+                state.published.wait_settled(read).await?;
                 return Ok(CommitReceipt::default());
             }
             Ran::Repeated(made) => {
-                shared.wait_settled(made).await?;
+                state.published.wait_settled(made).await?;
                 return Err(StoreError::AlreadyCommitted);
             }
             Ran::Enqueued(answer) => return answer.await.unwrap_or(Err(StoreError::Closed)),
@@ -114,18 +115,18 @@ pub(crate) async fn submit(shared: &Arc<Shared>, request: CommitRequest<'_>) -> 
 /// Runs the body under its latches, and enqueues what it decides. Short and blocking: never across an await. The row of the
 /// commit's id, if it has one, is the last of the exclusive keys.
 fn run(
-    shared: &Shared,
+    state: &EngineState,
     declared: Declared<'_>,
     body: &mut CommitBody<'_>,
     mut room: Room,
     fetched: Option<&read::Fetched>,
 ) -> Result<Ran, StoreError> {
-    let _latched = shared.latches.take(declared.shared, declared.exclusive);
-    let Some(mut values) = read::declared(shared, declared.shared, declared.exclusive, fetched)? else {
+    let _latched = state.latches.take(declared.shared, declared.exclusive);
+    let Some(mut values) = read::declared(state, declared.shared, declared.exclusive, fetched)? else {
         return Ok(Ran::NeedsRead);
     };
-    let mut moment = Moment::of(&shared.queue.lock(), declared.streams);
-    let now_ms = shared.clock.now_ms().max(moment.last_ms);
+    let mut moment = Moment::of(&state.queue.tip(), declared.streams);
+    let now_ms = state.clock.now_ms().max(moment.last_ms);
     if let Some(id) = declared.id {
         if id.is_forgotten(now_ms) {
             return Err(CommitId::forgotten());
@@ -143,36 +144,36 @@ fn run(
             writes.push(Write::Put { key: CommitKey { id }.encode(), value: Bytes::new() });
         }
         let plain = bytes_bound(&writes);
-        if !room.grow(shared, plain) {
+        if !room.grow(state, plain) {
             return Ok(Ran::NeedsRoom(plain));
         }
-        let mut queue = shared.queue.lock();
-        if queue.closed {
-            return Err(shared.dead.lock().clone().unwrap_or(StoreError::Closed));
+        let mut tip = state.queue.tip();
+        if tip.closed {
+            return Err(state.died_of().unwrap_or(StoreError::Closed));
         }
-        if moment.is_past(&queue) {
-            let now = Moment::of(&queue, declared.streams);
+        if moment.is_past(&tip) {
+            let now = Moment::of(&tip, declared.streams);
             if now.streams != moment.streams {
                 moment = now;
                 continue;
             }
         }
-        let with_shards = plain + shard_bytes_bound(&writes, &queue.shards);
-        if !room.grow(shared, with_shards) {
+        let with_shards = plain + shard_bytes_bound(&writes, &tip.shards);
+        if !room.grow(state, with_shards) {
             return Ok(Ran::NeedsRoom(with_shards));
         }
-        let time_ms = now_ms.max(queue.last_ms);
-        let numbers = shared_numbers(RecordNo(queue.next.0));
-        let resolved = queue.shards.resolve(writes, &numbers, time_ms)?;
+        let time_ms = now_ms.max(tip.last_ms);
+        let numbers = shared_numbers(RecordNo(tip.next.0));
+        let resolved = tip.shards.resolve(writes, &numbers, time_ms)?;
         if resolved.writes.is_empty() {
             // What was to be done is done already, by commits that may not be durable yet.
-            return Ok(Ran::Nothing(queue.last_ticket));
+            return Ok(Ran::Nothing(tip.ticket));
         }
-        let answer = shared.enqueue(&mut queue, time_ms, resolved, room);
-        if declared.id.is_some() && queue.ids_swept_ms + COMMIT_ID_LIFE_MS / ID_SWEEPS_PER_LIFE <= time_ms {
-            queue.ids_swept_ms = time_ms;
-            drop(queue);
-            shared.wake_keeper(|keeper| keeper.reclaim = true);
+        let answer = state.queue.push(&mut tip, &state.overlay, time_ms, resolved, room);
+        if declared.id.is_some() && tip.ids_swept_ms + COMMIT_ID_LIFE_MS / ID_SWEEPS_PER_LIFE <= time_ms {
+            tip.ids_swept_ms = time_ms;
+            drop(tip);
+            state.chores.tell(|work| work.reclaim = true);
         }
         return Ok(Ran::Enqueued(answer));
     }
@@ -189,38 +190,38 @@ struct Moment {
 }
 
 impl Moment {
-    fn of(queue: &Queue, streams: &[StreamId]) -> Moment {
+    fn of(tip: &Tip, streams: &[StreamId]) -> Moment {
         Moment {
-            last_ms: queue.last_ms,
-            streams: streams.iter().map(|stream| queue.shards.states(*stream)).collect(),
-            version: queue.shards.version(),
-            newest_read: if streams.is_empty() { 0 } else { queue.last_ticket },
+            last_ms: tip.last_ms,
+            streams: streams.iter().map(|stream| tip.shards.states(*stream)).collect(),
+            version: tip.shards.version(),
+            newest_read: if streams.is_empty() { 0 } else { tip.ticket },
         }
     }
 
-    fn is_past(&self, queue: &Queue) -> bool {
-        !self.streams.is_empty() && self.version != queue.shards.version()
+    fn is_past(&self, tip: &Tip) -> bool {
+        !self.streams.is_empty() && self.version != tip.shards.version()
     }
 }
 
 /// What became of the commit of an id.
-pub(super) async fn outcome(shared: &Arc<Shared>, id: CommitId) -> Result<Outcome, StoreError> {
+pub(super) async fn outcome(state: &Arc<EngineState>, id: CommitId) -> Result<Outcome, StoreError> {
     let keys = [CommitKey { id }.encode()];
     let mut fetched = None;
     let found = loop {
         let found = {
-            let _latched = shared.latches.take(&keys, &[]);
-            shared.checked(read::declared(shared, &keys, &[], fetched.as_ref()))?
+            let _latched = state.latches.take(&keys, &[]);
+            state.checked(read::declared(state, &keys, &[], fetched.as_ref()))?
         };
         match found {
             Some(found) => break found,
-            None => fetched = Some(read::fetch(shared, keys.iter()).await?),
+            None => fetched = Some(read::fetch(state, keys.iter()).await?),
         }
     };
-    if id.is_forgotten(shared.clock.now_ms().max(shared.queue.lock().last_ms)) {
+    if id.is_forgotten(state.clock.now_ms().max(state.queue.tip().last_ms)) {
         return Ok(Outcome::Unknown);
     }
-    shared.wait_settled(found.newest_read).await?;
+    state.published.wait_settled(found.newest_read).await?;
     Ok(if found.shared[0].is_some() { Outcome::Committed } else { Outcome::NotCommitted })
 }
 

@@ -1,6 +1,6 @@
 //! The embedded engine: the segmented log in front, a tree of published rows behind, and a pipeline between them.
 //!
-//! Invariants: see `pipeline` (order, durability, visibility), `tree` (points in time), `latches` and `overlay` (what a
+//! Invariants: see `queue` (order), `committer` (durability), `applier` (visibility), `tree` (points in time), `latches` and `overlay` (what a
 //! commit's body sees). Dropping the engine without [`Engine::shutdown`] is a process kill: nothing that was
 //! acknowledged is lost, and the next open replays the log from where the tree's files end.
 //!
@@ -16,26 +16,27 @@ mod tests;
 
 pub(crate) use commit::submit;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::{Lsn, limits};
-use tokio::sync::Semaphore;
 
 use crate::files::{FileLock, Files, RealFiles};
 use crate::log::{Log, LogSettings, LoggedWrite};
-use crate::pipeline::{Keeper, Queue, Shared, Tail};
+use crate::maintenance::Chores;
+use crate::published::Published;
+use crate::queue::CommitQueue;
+use crate::state::{End, EngineState};
 use crate::tree::Tree;
-use crate::{directory, latches, overlay, pipeline};
+use crate::{applier, committer, directory, latches, maintenance, overlay};
 use tailrace_store::keyspace::{CounterKey, KeyKind, ReclaimKey, ShardKey};
 use tailrace_store::shards::ShardTable;
 use tailrace_store::{
@@ -87,7 +88,7 @@ impl Options {
 
 /// The embedded engine.
 pub struct EmbeddedEngine {
-    shared: Arc<Shared>,
+    state: Arc<EngineState>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn FileLock>>>,
 }
@@ -108,79 +109,57 @@ impl EmbeddedEngine {
         let shards = read_shards(&tree)?;
         log.set_shards(shards.all().map(|info| (info.shard, Lsn(info.horizon.0))).collect::<BTreeMap<_, _>>());
         let recovered = log.recovered().clone();
-        let queue = Queue {
-            entries: VecDeque::new(),
-            last_ticket: 0,
-            next: log.group().next_lsn(),
-            last_ms: recovered.last_time_ms,
-            shards: shards.clone(),
-            ids_swept_ms: recovered.last_time_ms,
-            closed: false,
-        };
-        let shared = Arc::new(Shared {
+        let next = log.group().next_lsn();
+        let state = Arc::new(EngineState {
             clock: options.clock,
             log,
             tree,
             latches: latches::Latches::new(),
             overlay: overlay::Overlay::new(),
             readers: readers::Readers::new(),
-            queue: Mutex::new(queue),
-            filled: Condvar::new(),
-            room: Arc::new(Semaphore::new(limits::COMMIT_QUEUE_UNITS_MAX as usize)),
-            published: AtomicU64::new(recovered.last.0.max(applied.0)),
-            settled: AtomicU64::new(0),
-            shards: RwLock::new(shards),
-            tails: Mutex::new(HashMap::new()),
-            waiting: Mutex::default(),
-            keeper: Mutex::new(Keeper { sealed: true, reclaim: true, closing: false }),
-            keeper_wake: Condvar::new(),
-            trouble: RwLock::default(),
-            stop: AtomicBool::new(false),
-            dead: Mutex::new(None),
-            fatal: options.fatal,
+            queue: CommitQueue::new(next, recovered.last_time_ms, shards.clone()),
+            published: Published::new(recovered.last.max(applied), shards),
+            chores: Chores::new(),
+            end: End::new(options.fatal),
         });
-        let threads = start(&shared)?;
-        Ok(Arc::new(EmbeddedEngine { shared, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) }))
+        let threads = start(&state)?;
+        Ok(Arc::new(EmbeddedEngine { state, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) }))
     }
 
     /// The time of the newest commit, milliseconds since the epoch; 0 before the first. Commits never have an earlier time
     /// than the one before them, so this may be ahead of the clock.
     pub fn newest_ms(&self) -> u64 {
-        self.shared.queue.lock().last_ms
+        self.state.queue.tip().last_ms
     }
 
     /// Ends the engine as a killed process ends, while others still hold it.
     #[cfg(test)]
     pub(crate) fn kill(&self) {
         self.stop(false);
-        self.shared.abandon(&StoreError::Closed);
+        self.state.abandon(&StoreError::Closed);
         self.lock.lock().take();
     }
 
     /// Ends the threads. With `drain`, what is queued is written first.
     fn stop(&self, drain: bool) {
-        self.shared.queue.lock().closed = true;
+        self.state.queue.close();
         if !drain {
-            self.shared.stop.store(true, Ordering::Release);
+            self.state.stop();
         }
-        self.shared.filled.notify_all();
-        self.shared.wake_keeper(|keeper| keeper.closing = true);
+        self.state.chores.tell(|work| work.closing = true);
         let mut threads = std::mem::take(&mut *self.threads.lock());
         // The first two are committer and applier; the applier may need the others, which end last.
         for thread in threads.drain(..threads.len().min(2)) {
             let _panicked = thread.join();
         }
         // What nobody takes any more must not keep the reclaimer waiting.
-        self.shared.abandon(&StoreError::Closed);
-        self.shared.stop.store(true, Ordering::Release);
-        self.shared.wake_keeper(|_| ());
-        self.shared.readers.close();
+        self.state.abandon(&StoreError::Closed);
+        self.state.stop();
+        self.state.readers.close();
         for thread in threads {
             let _panicked = thread.join();
         }
-        for tail in self.shared.tails.lock().values() {
-            tail.grown.notify_waiters();
-        }
+        self.state.published.wake_all();
     }
 }
 
@@ -190,14 +169,14 @@ impl Drop for EmbeddedEngine {
     }
 }
 
-fn start(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreError> {
+fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let (to_applier, groups) = sync_channel(1);
     let spawn = |name: &'static str, run: Box<dyn FnOnce() + Send>| {
-        let shared = shared.clone();
+        let state = state.clone();
         // Without one of these threads commits would wait for ever: a panic in one ends the process.
         let guarded = move || {
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
-                shared.die(&StoreError::Io(format!("the thread {name} ended with a panic")));
+                state.die(&StoreError::Io(format!("the thread {name} ended with a panic")));
             }
         };
         std::thread::Builder::new()
@@ -205,16 +184,16 @@ fn start(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreError> {
             .spawn(guarded)
             .map_err(|error| StoreError::Io(format!("cannot start the thread {name}: {error}")))
     };
-    let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| shared.clone());
+    let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| state.clone());
     let mut threads = vec![
-        spawn("committer", Box::new(move || pipeline::run_committer(&committer, &to_applier)))?,
-        spawn("applier", Box::new(move || pipeline::run_applier(&applier, &groups)))?,
-        spawn("flusher", Box::new(move || pipeline::run_flusher(&flusher)))?,
-        spawn("compactor", Box::new(move || pipeline::run_compactor(&compactor)))?,
-        spawn("reclaimer", Box::new(move || pipeline::run_reclaimer(&reclaimer)))?,
+        spawn("committer", Box::new(move || committer::run(&committer, &to_applier)))?,
+        spawn("applier", Box::new(move || applier::run(&applier, &groups)))?,
+        spawn("flusher", Box::new(move || maintenance::run_flusher(&flusher)))?,
+        spawn("compactor", Box::new(move || maintenance::run_compactor(&compactor)))?,
+        spawn("reclaimer", Box::new(move || maintenance::run_reclaimer(&reclaimer)))?,
     ];
     for _ in 0..limits::READER_THREADS {
-        let reader = shared.clone();
+        let reader = state.clone();
         threads.push(spawn("reader", Box::new(move || reader.readers.serve()))?);
     }
     Ok(threads)
@@ -268,23 +247,23 @@ fn read_shards(tree: &Tree) -> Result<ShardTable, StoreError> {
 
 impl Engine for EmbeddedEngine {
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
-        read::get(&self.shared, keys).boxed()
+        read::get(&self.state, keys).boxed()
     }
 
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
-        read::page(&self.shared, range, limit).boxed()
+        read::page(&self.state, range, limit).boxed()
     }
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
-        commit::submit(&self.shared, request).boxed()
+        commit::submit(&self.state, request).boxed()
     }
 
     fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
-        commit::outcome(&self.shared, id).boxed()
+        commit::outcome(&self.state, id).boxed()
     }
 
     fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
-        async move { Ok(self.shared.shards.read().of(stream)) }.boxed()
+        async move { Ok(self.state.published.shards().of(stream)) }.boxed()
     }
 
     fn read_log(
@@ -294,46 +273,26 @@ impl Engine for EmbeddedEngine {
         records_max: usize,
         bytes_max: usize,
     ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
-        read::log(&self.shared, shard, after, records_max, bytes_max).boxed()
+        read::log(&self.state, shard, after, records_max, bytes_max).boxed()
     }
 
     fn refuses_commits(&self) -> Option<StoreError> {
-        commit::refusal(&self.shared)
+        commit::refusal(&self.state)
     }
 
     fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
-        read::position(&self.shared, shard, position).boxed()
+        read::position(&self.state, shard, position).boxed()
     }
 
     fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
-        async move {
-            loop {
-                let (newest, grown) = {
-                    let mut tails = self.shared.tails.lock();
-                    // A shard that nothing was appended to since the start may have records up to the start's end.
-                    let first = Tail { newest: RecordNo(self.shared.published().0), grown: Arc::default() };
-                    let tail = tails.entry(shard).or_insert(first);
-                    (tail.newest, tail.grown.clone())
-                };
-                let mut grown = std::pin::pin!(grown.notified());
-                grown.as_mut().enable();
-                let open = self.shared.shards.read().get(shard).is_some_and(|info| info.sealed.is_none());
-                let stopped = self.shared.stop.load(Ordering::Acquire);
-                let newer = self.shared.tails.lock().get(&shard).is_some_and(|tail| tail.newest > after);
-                if !open || stopped || newest > after || newer {
-                    return;
-                }
-                grown.await;
-            }
-        }
-        .boxed()
+        self.state.published.wait_grown(shard, after, || self.state.stopped()).boxed()
     }
 
     fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
-            self.shared.queue.lock().shards.get(shard).ok_or(StoreError::NoSuchShard(shard))?;
+            self.state.queue.tip().shards.get(shard).ok_or(StoreError::NoSuchShard(shard))?;
             let body = Box::new(move |_: &Reads<'_>| Some(vec![Write::Trim { shard, horizon }]));
-            commit::submit(&self.shared, CommitRequest::new(&[], &[], body)).await.map(|_| ())
+            commit::submit(&self.state, CommitRequest::new(&[], &[], body)).await.map(|_| ())
         }
         .boxed()
     }
@@ -344,8 +303,8 @@ impl Engine for EmbeddedEngine {
             let exclusive = [key.clone()];
             let put = [Write::Put { key, value }];
             let body = Box::new(|_: &Reads<'_>| Some(put.to_vec()));
-            commit::submit(&self.shared, CommitRequest::new(&[], &exclusive, body)).await?;
-            self.shared.wake_keeper(|keeper| keeper.reclaim = true);
+            commit::submit(&self.state, CommitRequest::new(&[], &exclusive, body)).await?;
+            self.state.chores.tell(|work| work.reclaim = true);
             Ok(())
         }
         .boxed()
@@ -354,14 +313,14 @@ impl Engine for EmbeddedEngine {
     fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             self.stop(true);
-            if let Some(error) = self.shared.dead.lock().clone() {
+            if let Some(error) = self.state.died_of() {
                 return Err(error);
             }
             // With everything in the tree's files the next start has nothing to replay.
-            if self.shared.tree.seal_if_due(self.shared.published(), true) {
-                flush_if_there_is_room(&self.shared.log, &self.shared.tree)?;
+            if self.state.tree.seal_if_due(self.state.published.last(), true) {
+                flush_if_there_is_room(&self.state.log, &self.state.tree)?;
             }
-            self.shared.log.close()?;
+            self.state.log.close()?;
             self.lock.lock().take();
             Ok(())
         }

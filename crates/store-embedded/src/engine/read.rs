@@ -13,7 +13,8 @@ use bytes::Bytes;
 use tailrace_core::{Lsn, limits};
 use tailrace_store::{Key, KeyRange, LogPage, LogPosition, Page, PageLimit, RecordNo, ShardNo, StoreError};
 
-use crate::pipeline::{Shared, Ticket};
+use crate::queue::Ticket;
+use crate::state::EngineState;
 use crate::tree::{Effort, Paging, Snapshot, Stop};
 
 /// Numbers that a read of the log may lie behind and still be served on the runtime's own thread: what it reads was
@@ -22,75 +23,75 @@ const SHORT_LOG_NUMBERS: u64 = 256;
 
 /// Runs `read` on a reader thread.
 async fn aside<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    read: impl FnOnce(&Shared) -> T + Send + 'static,
+    state: &Arc<EngineState>,
+    read: impl FnOnce(&EngineState) -> T + Send + 'static,
 ) -> Result<T, StoreError> {
-    let there = shared.clone();
-    shared.readers.run(move || read(&there)).await
+    let there = state.clone();
+    state.readers.run(move || read(&there)).await
 }
 
 /// The values of keys at a point in time, as many as the effort is enough for.
 fn get_some(
-    shared: &Shared,
+    state: &EngineState,
     snapshot: &Snapshot,
     keys: &[Key],
     effort: &mut Effort,
 ) -> Result<Vec<Option<Bytes>>, StoreError> {
     let mut values = Vec::with_capacity(keys.len());
     for key in keys {
-        match shared.tree.get_at(snapshot, &key.0, effort) {
+        match state.tree.get_at(snapshot, &key.0, effort) {
             Ok(value) => values.push(value),
             Err(Stop::Aside) => break,
-            Err(stop) => return Err(shared.tree.failed(stop)),
+            Err(stop) => return Err(state.tree.failed(stop)),
         }
     }
     Ok(values)
 }
 
 /// The values of keys, all of one point in time.
-pub(super) async fn get(shared: &Arc<Shared>, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
-    let snapshot = shared.tree.snapshot();
-    let mut values = shared.checked(get_some(shared, &snapshot, keys, &mut Effort::inline()))?;
+pub(super) async fn get(state: &Arc<EngineState>, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
+    let snapshot = state.tree.snapshot();
+    let mut values = state.checked(get_some(state, &snapshot, keys, &mut Effort::inline()))?;
     if values.len() < keys.len() {
         let rest = keys[values.len()..].to_vec();
-        let read = move |shared: &Shared| get_some(shared, &snapshot, &rest, &mut Effort::unbounded());
-        values.extend(shared.checked(aside(shared, read).await.flatten())?);
+        let read = move |state: &EngineState| get_some(state, &snapshot, &rest, &mut Effort::unbounded());
+        values.extend(state.checked(aside(state, read).await.flatten())?);
     }
     Ok(values)
 }
 
 /// A page of rows, all of one point in time.
-pub(super) async fn page(shared: &Arc<Shared>, range: KeyRange, limit: PageLimit) -> Result<Page, StoreError> {
+pub(super) async fn page(state: &Arc<EngineState>, range: KeyRange, limit: PageLimit) -> Result<Page, StoreError> {
     if range.is_empty() {
         return Ok(Page::default());
     }
-    let mut paging = Paging::new(&shared.tree, range, limit);
-    let mut done = shared.checked(paging.run(&shared.tree, &mut Effort::inline()))?;
+    let mut paging = Paging::new(&state.tree, range, limit);
+    let mut done = state.checked(paging.run(&state.tree, &mut Effort::inline()))?;
     while !done {
-        let read = move |shared: &Shared| {
-            let done = paging.run(&shared.tree, &mut Effort::turn());
+        let read = move |state: &EngineState| {
+            let done = paging.run(&state.tree, &mut Effort::turn());
             done.map(|done| (paging, done))
         };
-        (paging, done) = shared.checked(aside(shared, read).await.flatten())?;
+        (paging, done) = state.checked(aside(state, read).await.flatten())?;
     }
     Ok(paging.into_page())
 }
 
 /// Published records of a shard.
 pub(super) async fn log(
-    shared: &Arc<Shared>,
+    state: &Arc<EngineState>,
     shard: ShardNo,
     after: RecordNo,
     records_max: usize,
     bytes_max: usize,
 ) -> Result<LogPage, StoreError> {
-    let published = shared.published();
-    let read = move |shared: &Shared, bytes_max| {
+    let published = state.published.last();
+    let read = move |state: &EngineState, bytes_max| {
         // The shard as of a moment not before `published`: a seal that is seen here may lie above it.
-        let info = shared.shards.read().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
+        let info = state.published.shards().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
         // A record's number is its LSN.
         let from = Lsn(after.max(info.horizon.before()).0);
-        let found = shared.log.read(shard, from, records_max, bytes_max, published)?;
+        let found = state.log.read(shard, from, records_max, bytes_max, published)?;
         let sealed = info.sealed.is_some_and(|last| last.0 <= published.0);
         let ended = sealed && !found.more;
         Ok(LogPage {
@@ -103,29 +104,29 @@ pub(super) async fn log(
     };
     if after.0.saturating_add(SHORT_LOG_NUMBERS) >= published.0 {
         let short_max = bytes_max.min(limits::LOG_READ_INLINE_BYTES_MAX);
-        let page: LogPage = shared.checked(read(shared, short_max))?;
+        let page: LogPage = state.checked(read(state, short_max))?;
         // One that was cut short for the runtime's sake is read again in full.
         if !page.more || page.records.len() >= records_max || short_max == bytes_max {
             return Ok(page);
         }
     }
-    shared.checked(aside(shared, move |shared| read(shared, bytes_max)).await.flatten())
+    state.checked(aside(state, move |state| read(state, bytes_max)).await.flatten())
 }
 
 /// The number to read after for a position.
 pub(super) async fn position(
-    shared: &Arc<Shared>,
+    state: &Arc<EngineState>,
     shard: ShardNo,
     position: LogPosition,
 ) -> Result<RecordNo, StoreError> {
-    let published = shared.published();
-    let info = shared.shards.read().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
+    let published = state.published.last();
+    let info = state.published.shards().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
     match position {
         LogPosition::Horizon => Ok(info.horizon.before()),
         LogPosition::End => Ok(RecordNo(published.0)),
         LogPosition::Time(ms) => {
-            let read = move |shared: &Shared| shared.log.position_at_time(shard, ms, published);
-            Ok(RecordNo(shared.checked(aside(shared, read).await.flatten())?.0))
+            let read = move |state: &EngineState| state.log.position_at_time(shard, ms, published);
+            Ok(RecordNo(state.checked(aside(state, read).await.flatten())?.0))
         }
     }
 }
@@ -147,23 +148,23 @@ pub(super) struct Fetched {
 /// Reads a commit's declared keys; the caller holds their latches. `None`: some of them are not in memory, or it would
 /// take long: [`fetch`] them without the latches, and come again.
 pub(super) fn declared(
-    shared: &Shared,
+    state: &EngineState,
     shared_keys: &[Key],
     exclusive_keys: &[Key],
     fetched: Option<&Fetched>,
 ) -> Result<Option<Declared>, StoreError> {
     let (mut effort, mut newest_read) = (Effort::inline(), 0);
     let mut read = |key: &Key| {
-        if let Some((value, ticket)) = shared.overlay.get(&key.0) {
+        if let Some((value, ticket)) = state.overlay.get(&key.0) {
             newest_read = newest_read.max(ticket);
             return Ok(value);
         }
         // Nobody else changes it now, and what was enqueued before is published: a snapshot that is taken from here on has
         // the newest value.
         let fetched = fetched.and_then(|fetched| fetched.values.get(key).map(|value| (fetched, value)));
-        match fetched.and_then(|(fetched, value)| shared.tree.get_since(&fetched.snapshot, &key.0, value)) {
+        match fetched.and_then(|(fetched, value)| state.tree.get_since(&fetched.snapshot, &key.0, value)) {
             Some(value) => Ok(value),
-            None => shared.tree.get_at(&shared.tree.snapshot(), &key.0, &mut effort),
+            None => state.tree.get_at(&state.tree.snapshot(), &key.0, &mut effort),
         }
     };
     let mut read_all = |keys: &[Key]| keys.iter().map(&mut read).collect::<Result<Vec<_>, Stop>>();
@@ -171,17 +172,17 @@ pub(super) fn declared(
     match values {
         Ok((shared, exclusive)) => Ok(Some(Declared { shared, exclusive, newest_read })),
         Err(Stop::Aside) => Ok(None),
-        Err(stop) => Err(shared.tree.failed(stop)),
+        Err(stop) => Err(state.tree.failed(stop)),
     }
 }
 
 /// Fetches the published values of keys on a reader thread.
-pub(super) async fn fetch(shared: &Arc<Shared>, keys: impl Iterator<Item = &Key>) -> Result<Fetched, StoreError> {
+pub(super) async fn fetch(state: &Arc<EngineState>, keys: impl Iterator<Item = &Key>) -> Result<Fetched, StoreError> {
     let keys: Vec<Key> = keys.cloned().collect();
-    let read = move |shared: &Shared| {
-        let snapshot = shared.tree.snapshot();
-        let values = get_some(shared, &snapshot, &keys, &mut Effort::unbounded())?;
+    let read = move |state: &EngineState| {
+        let snapshot = state.tree.snapshot();
+        let values = get_some(state, &snapshot, &keys, &mut Effort::unbounded())?;
         Ok(Fetched { snapshot, values: keys.into_iter().zip(values).collect() })
     };
-    shared.checked(aside(shared, read).await.flatten())
+    state.checked(aside(state, read).await.flatten())
 }

@@ -26,7 +26,7 @@ async fn write_all(engine: &dyn Engine, rows: std::ops::Range<usize>, write: fn(
 
 /// From here on, what is said of the runtime's threads is of reads only, and the system has no block in memory.
 fn begin_cold(engine: &EmbeddedEngine) {
-    let hooks = &engine.shared.tree.hooks;
+    let hooks = &engine.state.tree.hooks;
     hooks.disk.cold.store(true, Ordering::Relaxed);
     hooks.disk.waits.store(0, Ordering::Relaxed);
     hooks.steps.store(0, Ordering::Relaxed);
@@ -34,7 +34,7 @@ fn begin_cold(engine: &EmbeddedEngine) {
 
 /// Nothing has waited for the disk on the runtime, or walked there for long.
 fn assert_short(engine: &EmbeddedEngine) {
-    let hooks = &engine.shared.tree.hooks;
+    let hooks = &engine.state.tree.hooks;
     let (steps, waits) = (hooks.steps.load(Ordering::Relaxed), hooks.disk.waits.load(Ordering::Relaxed));
     // A step that does not fit in any more is counted, too: a block at most.
     assert!(steps <= limits::READ_INLINE_STEPS_MAX + 64, "{steps} steps");

@@ -220,7 +220,7 @@ async fn a_restart_flushes_and_replays_within_bounds_and_keeps_shards() {
         drop(engine);
         engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
         assert_eq!(engine.page(SettingKey::range(), limit).await.unwrap().rows, before);
-        assert!(engine.shared.tree.sealed_memtables() <= limits::SEALED_MEMTABLES_MAX);
+        assert!(engine.state.tree.sealed_memtables() <= limits::SEALED_MEMTABLES_MAX);
     }
 }
 
@@ -270,9 +270,9 @@ pub(super) async fn put_rows(engine: &dyn Engine, keys: &[Key], value: &Bytes) {
 /// Waits until no range is being removed any more.
 fn wait_reclaimed(engine: &EmbeddedEngine) {
     let limit = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 };
-    let shared = &engine.shared;
-    while !shared.tree.page(&KeyKind::Reclaim.range(), limit).unwrap().rows.is_empty() {
-        shared.keeper_wake.wait_for(&mut shared.keeper.lock(), std::time::Duration::from_millis(20));
+    let state = &engine.state;
+    while !state.tree.page(&KeyKind::Reclaim.range(), limit).unwrap().rows.is_empty() {
+        state.chores.wait_a_while(std::time::Duration::from_millis(20));
     }
 }
 
@@ -317,9 +317,9 @@ async fn a_range_that_fills_files_of_its_own_gives_their_space_back_without_a_wr
     let noise = (0..2000u64).flat_map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).to_le_bytes());
     put_rows(&*engine, &keys, &Bytes::from(noise.collect::<Vec<_>>())).await;
     // Once they are compacted, most of the rows are in tables that hold nothing else.
-    engine.shared.tree.seal_if_due(engine.shared.published(), true);
-    engine.shared.tree.flush(&mut |_| ()).unwrap();
-    engine.shared.tree.compact(&|| false, &mut || ()).unwrap();
+    engine.state.tree.seal_if_due(engine.state.published.last(), true);
+    engine.state.tree.flush(&mut |_| ()).unwrap();
+    engine.state.tree.compact(&|| false, &mut || ()).unwrap();
     let before = tree_bytes(dir.path());
     assert!(before > 20 << 20, "{before}");
     engine.reclaim(range).await.unwrap();
@@ -328,10 +328,13 @@ async fn a_range_that_fills_files_of_its_own_gives_their_space_back_without_a_wr
     // A compaction that was under way holds its tables until it ends.
     let engine = engine.clone();
     let shrunk = tokio::task::spawn_blocking(move || {
-        let shared = &engine.shared;
+        let state = &engine.state;
         while tree_bytes(dir.path()) * 2 >= before {
-            let waited = shared.keeper_wake.wait_for(&mut shared.keeper.lock(), std::time::Duration::from_secs(20));
-            assert!(!waited.timed_out(), "{} of {before} bytes are left", tree_bytes(dir.path()));
+            assert!(
+                state.chores.wait_a_while(std::time::Duration::from_secs(20)),
+                "{} of {before} bytes are left",
+                tree_bytes(dir.path())
+            );
         }
     });
     shrunk.await.unwrap();
@@ -428,13 +431,13 @@ async fn while_a_flush_is_not_durable_nothing_of_the_log_goes() {
         let held = engine.clone();
         let (release, until) = std::sync::mpsc::channel::<()>();
         let holding = std::thread::spawn(move || {
-            let _no_table_is_written = held.shared.tree.writing.write();
+            let _no_table_is_written = held.state.tree.writing.write();
             until.recv().ok();
         });
         put_rows(&*engine, &keys, &Bytes::from(vec![7; 300])).await;
-        assert!(engine.shared.tree.sealed_memtables() >= 2, "{}", engine.shared.tree.sealed_memtables());
+        assert!(engine.state.tree.sealed_memtables() >= 2, "{}", engine.state.tree.sealed_memtables());
         // The keeper has had its turn with everything that it was told.
-        engine.shared.log.keep().unwrap();
+        engine.state.log.keep().unwrap();
         copy_dir(dir.path(), &copy.path().join("left"));
         drop(release);
         holding.join().unwrap();
@@ -450,7 +453,7 @@ async fn while_a_flush_is_not_durable_nothing_of_the_log_goes() {
 async fn the_row_of_a_stream_is_not_seen_before_its_shards() {
     let dir = tempfile::tempdir().unwrap();
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
-    let reading = engine.shared.shards.read();
+    let reading = engine.state.published.shards();
     let maker = tokio::spawn({
         let engine = engine.clone();
         async move {
@@ -462,10 +465,10 @@ async fn the_row_of_a_stream_is_not_seen_before_its_shards() {
         }
     });
     // Nobody gets the shards to read any more once the applier waits to change them.
-    while engine.shared.shards.try_read().is_some() {
+    while engine.state.published.shards_unless_they_change().is_some() {
         std::thread::yield_now();
     }
-    assert_eq!(engine.shared.tree.get(&SettingKey::key("stream").0).unwrap(), None);
+    assert_eq!(engine.state.tree.get(&SettingKey::key("stream").0).unwrap(), None);
     drop(reading);
     maker.await.unwrap().unwrap();
     assert!(get(&*engine, "stream").await.is_some());

@@ -302,7 +302,7 @@ pub(super) fn open(file: &dyn File, segment: u64) -> Result<SegmentIndex, StoreE
         return Err(bad(0, &expected, &format!("{computed:#018x}")));
     }
     if u32_at(&prefix, 8) > super::superblock::FORMAT {
-        return Err(StoreError::Invalid(format!("{} has a newer format", file.path().display())));
+        return Err(StoreError::NewerFormat(format!("{} has a newer format", file.path().display())));
     }
     let body = Bytes::from(bytes).slice(PREFIX_BYTES..end);
     let index = decode(&body, end as u64 + 8).ok_or_else(|| bad(16, "an index header", "other bytes"))?;

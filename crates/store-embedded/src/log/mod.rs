@@ -180,7 +180,7 @@ impl Log {
     /// Verifies everything from there on, cuts the unsynced tail, makes the rest durable, begins a new generation.
     ///
     /// # Errors
-    /// `Corrupt` with file, offset, expected and found; `Full`; `Io`; `Invalid` for a newer format.
+    /// `Corrupt` with file, offset, expected and found; `Full`; `Io`; `NewerFormat`.
     pub fn open(
         files: Arc<dyn Files>,
         dir: &Path,

@@ -62,7 +62,7 @@ pub(super) fn verify_header(file: &dyn File, number: u64, uuid: &[u8; 16]) -> Re
         return Ok(Err(BadFrame::new(expected, format!("{computed:#018x}"))));
     }
     if u32_at(&bytes, 8) > super::superblock::FORMAT {
-        return Err(StoreError::Invalid(format!("{} has a newer format", file.path().display())));
+        return Err(StoreError::NewerFormat(format!("{} has a newer format", file.path().display())));
     }
     if u64_at(&bytes, 16) != number || &bytes[24..40] != uuid {
         let expected = format!("segment {number} of this data directory");

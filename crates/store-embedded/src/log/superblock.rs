@@ -77,7 +77,7 @@ impl Superblock {
         }
         let format = u32_at(slot, 8);
         if format > FORMAT {
-            return Err(StoreError::Invalid(format!(
+            return Err(StoreError::NewerFormat(format!(
                 "{} has format {format}, and this version reads formats up to {FORMAT}: use a newer one",
                 file.display()
             )));

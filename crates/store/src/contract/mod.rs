@@ -1,17 +1,19 @@
 //! The contract of [`Engine`], as checks that every engine must pass. Each check states one promise that a caller relies
 //! on, and needs nothing but the trait and a power switch.
 //!
-//! The checks are shown to mean something by the model's planted bugs: each bug fails at least one of them.
+//! The checks are shown to mean something by the model's planted bugs: each bug fails at least one of them
+//! (`tests/contract.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a check fails by a panic")]
 
 mod commits;
 mod ids;
-#[cfg(test)]
-mod model;
+mod per_shard;
 mod races;
 mod shards;
 mod streams;
+
+pub use per_shard::PerShardEngine;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -80,7 +80,7 @@ pub enum KeyKind {
     /// [`IdempotencyKey`]: what was done once and must not be done again, by scope and token.
     Idempotency = 0x0d,
     /// [`CommitKey`]: a commit that had an id. Written by the engines only.
-    Commit = 0x0e,
+    Commit = 0x10,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }

@@ -3,6 +3,7 @@
 mod background;
 mod create;
 mod figures;
+mod per_shard;
 mod records;
 mod streams;
 mod update;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{ApiError, Service};
-use tailrace_store::ModelEngine;
+use tailrace_store::{Engine, ModelEngine};
 
 use crate::background::{Failures, Progress, tasks};
 use crate::db::{Db, Settings};
@@ -23,27 +24,40 @@ const START_MS: u64 = 1_700_000_000_000;
 const ENVELOPE: &str = "ValidationException: 1 validation error detected: ";
 const PARAMETER: &str = "ValidationException: One or more parameter values were invalid: ";
 
-struct Bench {
+/// The database over an engine of this kind.
+struct BenchOf<S> {
     db: Db,
-    store: Arc<ModelEngine>,
+    store: Arc<S>,
     clock: Arc<ManualClock>,
 }
 
-impl Bench {
-    async fn new() -> Bench {
-        Bench::with(Settings::default()).await
+type Bench = BenchOf<ModelEngine>;
+
+trait Fresh: Engine {
+    fn fresh(clock: Arc<ManualClock>) -> Arc<Self>;
+}
+
+impl Fresh for ModelEngine {
+    fn fresh(clock: Arc<ManualClock>) -> Arc<ModelEngine> {
+        ModelEngine::new(clock)
+    }
+}
+
+impl<S: Fresh> BenchOf<S> {
+    async fn new() -> BenchOf<S> {
+        BenchOf::with(Settings::default()).await
     }
 
     /// One shard in each stream, so that a test reads one order.
-    async fn single() -> Bench {
-        Bench::with(Settings { shards_per_stream: 1, ..Settings::default() }).await
+    async fn single() -> BenchOf<S> {
+        BenchOf::with(Settings { shards_per_stream: 1, ..Settings::default() }).await
     }
 
-    async fn with(settings: Settings) -> Bench {
+    async fn with(settings: Settings) -> BenchOf<S> {
         let clock = Arc::new(ManualClock::at(START_MS));
-        let store = ModelEngine::new(clock.clone());
+        let store = S::fresh(clock.clone());
         let db = Db::open(store.clone(), clock.clone(), Arc::new(SeededRng::new(1)), settings).await.unwrap();
-        Bench { db, store, clock }
+        BenchOf { db, store, clock }
     }
 
     async fn call(&self, operation: &str, body: Value) -> Result<Value, ApiError> {

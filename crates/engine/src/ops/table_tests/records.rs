@@ -256,3 +256,32 @@ async fn a_reader_who_has_read_everything_is_never_told_that_it_missed_something
         bench.ok("GetShardIterator", at("AT_SEQUENCE_NUMBER", start.as_str().unwrap())).await;
     }
 }
+
+#[test]
+fn other_requests_go_on_while_a_large_page_of_records_is_written() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let bench = Bench::single().await;
+        let (arn, shard) = stream(&bench, "NEW_IMAGE").await;
+        for n in 0..600 {
+            bench.put("users", &n.to_string(), n).await;
+        }
+        let iterator = bench.iterator(&arn, &shard, "TRIM_HORIZON").await;
+        let at_once = async |limit: usize| {
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || held.recv().is_err());
+            let call = bench.ok("GetRecords", json!({"ShardIterator": iterator, "Limit": limit}));
+            let at_once = tokio::select! {
+                biased;
+                _ = call => true,
+                () = std::future::ready(()) => false,
+            };
+            drop(release);
+            assert!(busy.await.unwrap());
+            at_once
+        };
+        assert!(at_once(100).await);
+        assert!(!at_once(600).await);
+        assert_eq!(bench.records(&arn).await.len(), 600);
+    });
+}

@@ -135,5 +135,5 @@ fn a_commit_above_the_bound_is_refused_and_a_newer_format_and_a_missing_superblo
     }
     disk.overwrite(&path, bytes);
     let error = open_at(&disk, 0).unwrap_err();
-    assert!(matches!(&error, StoreError::Invalid(text) if text.contains("format 2")), "{error}");
+    assert!(matches!(&error, StoreError::NewerFormat(text) if text.contains("format 2")), "{error}");
 }

@@ -1,0 +1,359 @@
+//! A toy engine that numbers the records of each shard by themselves, from 1 on, as an engine of several nodes would: two
+//! records may have the same number, and a number says nothing about another shard. Tests run the contract over it, and the
+//! stream tests of the layers above, so that nothing comes to rest on one order of all numbers.
+//!
+//! It is as simple as it can be, not fast: what is queued and what is published are two copies of everything, and a sync
+//! makes them one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tailrace_core::clock::Clock;
+use tailrace_core::limits::COMMIT_ID_LIFE_MS;
+use tokio::sync::watch;
+
+use crate::commit::*;
+use crate::engine::*;
+use crate::error::StoreError;
+use crate::keyspace::CommitKey;
+use crate::shards::{Resolved, ResolvedWrite, ShardTable};
+
+/// The engine.
+pub struct PerShardEngine {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    progress: watch::Sender<Progress>,
+}
+
+/// How far everything is published, and how often the power failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    life: u64,
+    synced: u64,
+}
+
+#[derive(Default)]
+struct State {
+    tip: World,
+    published: World,
+    holding: bool,
+    closed: bool,
+}
+
+#[derive(Clone, Default)]
+struct World {
+    rows: BTreeMap<Bytes, Bytes>,
+    shards: ShardTable,
+    records: BTreeMap<ShardNo, Vec<LogRecord>>,
+    /// The last number of each shard.
+    last: BTreeMap<ShardNo, u64>,
+    now_ms: u64,
+    /// How many commits there were, and the last one of each key.
+    commits: u64,
+    written: BTreeMap<Bytes, u64>,
+}
+
+impl World {
+    fn read(&self, keys: &[Key], newest: &mut u64) -> Vec<Option<Bytes>> {
+        let mut read = |key: &Key| {
+            *newest = (*newest).max(self.written.get(&key.0).copied().unwrap_or_default());
+            self.rows.get(&key.0).cloned()
+        };
+        keys.iter().map(&mut read).collect()
+    }
+
+    fn resolve(&mut self, writes: Vec<Write>, now_ms: u64) -> Result<Resolved, StoreError> {
+        let last = &self.last;
+        let next = |shard: ShardNo, before: &[ResolvedWrite]| {
+            let here =
+                |write: &&ResolvedWrite| matches!(write, ResolvedWrite::Append { shard: of, .. } if *of == shard);
+            let before = before.iter().filter(here).count() as u64;
+            RecordNo(last.get(&shard).copied().unwrap_or_default() + before + 1)
+        };
+        self.shards.resolve(writes, &next, now_ms)
+    }
+
+    fn apply(&mut self, resolved: Resolved, now_ms: u64) -> RecordIds {
+        self.commits += 1;
+        self.now_ms = now_ms;
+        let mut records = RecordIds::None;
+        let values: Vec<Option<Bytes>> = resolved.writes.iter().map(value).collect();
+        for write in resolved.writes {
+            match write {
+                ResolvedWrite::Put { key, value, .. } => {
+                    self.written.insert(key.0.clone(), self.commits);
+                    self.rows.insert(key.0, value);
+                }
+                ResolvedWrite::Delete { key } => {
+                    self.rows.remove(&key.0);
+                    self.written.insert(key.0, self.commits);
+                }
+                ResolvedWrite::Append { shard, meta, old, new } => {
+                    let last = self.last.entry(shard).or_default();
+                    *last += 1;
+                    let number = RecordNo(*last);
+                    let new = match new {
+                        NewImage::None => None,
+                        NewImage::OfWrite(of) => values[of].clone(),
+                    };
+                    let record = LogRecord { shard, number, time_ms: now_ms, meta, old, new };
+                    self.records.entry(shard).or_default().push(record);
+                    records.push(RecordId { shard, number });
+                }
+            }
+        }
+        let shards = &self.shards;
+        self.last.retain(|shard, _| shards.get(*shard).is_some());
+        self.records.retain(|shard, records| {
+            let Some(info) = shards.get(*shard) else { return false };
+            records.retain(|record| record.number >= info.horizon);
+            true
+        });
+        records
+    }
+
+    fn shard(&self, shard: ShardNo) -> Result<(&ShardInfo, &[LogRecord]), StoreError> {
+        let info = self.shards.get(shard).ok_or(StoreError::NoSuchShard(shard))?;
+        Ok((info, self.records.get(&shard).map_or(&[], Vec::as_slice)))
+    }
+
+    fn end(&self, shard: ShardNo) -> RecordNo {
+        RecordNo(self.last.get(&shard).copied().unwrap_or_default())
+    }
+}
+
+fn value(write: &ResolvedWrite) -> Option<Bytes> {
+    match write {
+        ResolvedWrite::Put { value, .. } => Some(value.clone()),
+        _ => None,
+    }
+}
+
+impl PerShardEngine {
+    /// An empty engine.
+    pub fn new(clock: Arc<dyn Clock>) -> Arc<PerShardEngine> {
+        let (progress, _) = watch::channel(Progress { life: 0, synced: 0 });
+        Arc::new(PerShardEngine { clock, state: Mutex::default(), progress })
+    }
+
+    /// While held, nothing becomes durable. Lifting it makes everything so.
+    pub fn hold_syncs(&self, hold: bool) {
+        let mut state = self.state.lock();
+        state.holding = hold;
+        self.sync(&mut state);
+    }
+
+    /// The power fails and comes back.
+    pub fn crash(&self) {
+        let mut state = self.state.lock();
+        state.tip = state.published.clone();
+        (state.holding, state.closed) = (false, false);
+        self.progress.send_modify(|progress| progress.life += 1);
+    }
+
+    fn sync(&self, state: &mut State) {
+        if !state.holding {
+            state.published = state.tip.clone();
+            self.progress.send_modify(|progress| progress.synced = state.published.commits);
+        }
+    }
+
+    async fn wait(&self, life: u64, commit: u64) -> Result<(), StoreError> {
+        let mut progress = self.progress.subscribe();
+        let seen = progress.wait_for(|now| now.life != life || now.synced >= commit).await;
+        match seen {
+            Ok(now) if now.life == life => Ok(()),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    /// The answer, and the commit that must be published before it is given.
+    #[allow(clippy::type_complexity, reason = "a toy")]
+    fn make(&self, request: CommitRequest<'_>) -> Result<(u64, u64, Result<CommitReceipt, StoreError>), StoreError> {
+        let CommitRequest { declared, mut body } = request;
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
+        let life = self.progress.borrow().life;
+        let tip = &mut state.tip;
+        let now_ms = self.clock.now_ms().max(tip.now_ms);
+        let mut newest = 0;
+        if let Some(id) = declared.id {
+            if id.is_forgotten(now_ms) {
+                return Err(CommitId::forgotten());
+            }
+            if tip.read(&[CommitKey { id }.encode()], &mut newest)[0].is_some() {
+                return Ok((life, newest, Err(StoreError::AlreadyCommitted)));
+            }
+        }
+        let (shared, exclusive) = (tip.read(declared.shared, &mut newest), tip.read(declared.exclusive, &mut newest));
+        let streams: Vec<_> = declared.streams.iter().map(|stream| tip.shards.states(*stream)).collect();
+        if !streams.is_empty() {
+            newest = tip.commits;
+        }
+        let reads = Reads { shared: &shared, exclusive: &exclusive, streams: &streams, now_ms };
+        let Some(mut writes) = body(&reads).filter(|writes| !writes.is_empty()) else {
+            return Ok((life, newest, Ok(CommitReceipt::default())));
+        };
+        if let Some(id) = declared.id {
+            writes.push(Write::Put { key: CommitKey { id }.encode(), value: Bytes::new() });
+            let old = CommitKey::older_than(now_ms.saturating_sub(COMMIT_ID_LIFE_MS));
+            tip.rows.retain(|key, _| !old.contains(key));
+        }
+        let resolved = tip.resolve(writes, now_ms)?;
+        if resolved.writes.is_empty() {
+            return Ok((life, tip.commits, Ok(CommitReceipt::default())));
+        }
+        let records = tip.apply(resolved, now_ms);
+        let commit = tip.commits;
+        self.sync(&mut state);
+        Ok((life, commit, Ok(CommitReceipt { wrote: true, records })))
+    }
+}
+
+impl Engine for PerShardEngine {
+    fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
+        async move { Ok(self.state.lock().published.read(keys, &mut 0)) }.boxed()
+    }
+
+    fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
+        async move {
+            let state = self.state.lock();
+            let mut rows: Vec<_> = state.published.rows.iter().filter(|(key, _)| range.contains(key)).collect();
+            if range.reverse {
+                rows.reverse();
+            }
+            let (mut page, mut cost) = (Page::default(), 0usize);
+            for (key, value) in rows {
+                if page.rows.len() >= limit.rows_max || cost >= limit.cost_max {
+                    page.limited = true;
+                    break;
+                }
+                cost = cost.saturating_add((limit.cost)(key, value));
+                page.rows.push((Key(key.clone()), value.clone()));
+            }
+            Ok(page)
+        }
+        .boxed()
+    }
+
+    fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
+        async move {
+            let (life, commit, answer) = self.make(request)?;
+            self.wait(life, commit).await?;
+            answer
+        }
+        .boxed()
+    }
+
+    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        async move {
+            let (life, mut newest) = (self.progress.borrow().life, 0);
+            let made = {
+                let state = self.state.lock();
+                if id.is_forgotten(self.clock.now_ms().max(state.tip.now_ms)) {
+                    return Ok(Outcome::Unknown);
+                }
+                state.tip.read(&[CommitKey { id }.encode()], &mut newest)[0].is_some()
+            };
+            self.wait(life, newest).await?;
+            Ok(if made { Outcome::Committed } else { Outcome::NotCommitted })
+        }
+        .boxed()
+    }
+
+    fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
+        async move { Ok(self.state.lock().published.shards.of(stream)) }.boxed()
+    }
+
+    fn read_log(
+        &self,
+        shard: ShardNo,
+        after: RecordNo,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
+        async move {
+            let state = self.state.lock();
+            let (info, records) = state.published.shard(shard)?;
+            let (mut page, mut bytes) = (Vec::new(), 0);
+            let mut left = records.iter().filter(|record| record.number > after).peekable();
+            while let Some(record) = left.peek() {
+                let images = record.old.iter().chain(&record.new).map(Bytes::len).sum::<usize>();
+                bytes += record.meta.len() + images;
+                if page.len() >= records_max || (bytes > bytes_max && !page.is_empty()) {
+                    break;
+                }
+                page.extend(left.next().cloned());
+            }
+            let more = left.peek().is_some();
+            let next = page.last().map_or(after, |record: &LogRecord| record.number);
+            let ended = info.sealed.is_some() && !more;
+            Ok(LogPage { records: page, next, ended, more, horizon: info.horizon })
+        }
+        .boxed()
+    }
+
+    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
+        async move {
+            let state = self.state.lock();
+            let (info, records) = state.published.shard(shard)?;
+            let horizon = info.horizon.before();
+            Ok(match position {
+                LogPosition::Horizon => horizon,
+                LogPosition::End => state.published.end(shard).max(horizon),
+                LogPosition::Time(ms) => {
+                    records.iter().rfind(|record| record.time_ms < ms).map_or(horizon, |record| record.number)
+                }
+            })
+        }
+        .boxed()
+    }
+
+    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
+        async move {
+            let mut progress = self.progress.subscribe();
+            let waits = || {
+                let state = self.state.lock();
+                let open = state.published.shards.get(shard).is_some_and(|info| info.sealed.is_none());
+                open && !state.closed && state.published.end(shard) <= after
+            };
+            while waits() && progress.changed().await.is_ok() {}
+        }
+        .boxed()
+    }
+
+    fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            self.state.lock().tip.shard(shard)?;
+            let body = Box::new(move |_: &Reads<'_>| Some(vec![Write::Trim { shard, horizon }]));
+            self.commit(CommitRequest::new(&[], &[], body)).await.map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let mut state = self.state.lock();
+            state.tip.rows.retain(|key, _| !range.contains(key));
+            self.sync(&mut state);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let mut state = self.state.lock();
+            (state.closed, state.holding) = (true, false);
+            self.sync(&mut state);
+            Ok(())
+        }
+        .boxed()
+    }
+}
