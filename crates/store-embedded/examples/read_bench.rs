@@ -66,7 +66,7 @@ where
                     let begin = now();
                     one(rng.next_u64()).await?;
                     took.push(begin.elapsed());
-                    if took.len() % 16 == 0 {
+                    if took.len().is_multiple_of(16) {
                         tokio::task::yield_now().await;
                     }
                 }
