@@ -294,7 +294,7 @@ impl Engine for PerShardEngine {
             let more = left.peek().is_some();
             let next = page.last().map_or(after, |record: &LogRecord| record.number);
             let ended = info.sealed.is_some() && !more;
-            Ok(LogPage { records: page, next, ended, more, horizon: info.horizon })
+            Ok(LogPage { records: page, next, ended, more, horizon: info.horizon, lost: Vec::new() })
         }
         .boxed()
     }
