@@ -48,8 +48,9 @@ async fn races(subject: &mut dyn Subject) {
                     // By now someone may have ended the stream, or forgotten it.
                     let children = vec![open.range];
                     write(&*engine, vec![Write::Seal { shard: open.shard, children }]).await.unwrap();
-                    tokio::task::yield_now().await;
                 }
+                // An engine may answer at once: a task that never gives way would keep the maker from its thread.
+                tokio::task::yield_now().await;
             }
         })
     };

@@ -190,7 +190,7 @@ fn whatever_is_trimmed_dropped_moved_and_reopened_live_records_stay_and_dead_one
             let shards: Vec<u64> = model.live.keys().copied().collect();
             let shard = shards[pick(shards.len() as u64) as usize];
             // A quiet shard has a record in few segments.
-            if shard % 3 != 0 || pick(20) == 0 {
+            if !shard.is_multiple_of(3) || pick(20) == 0 {
                 model.append(shard, n, 10 + pick(1500) as usize);
             }
             match pick(40) {
