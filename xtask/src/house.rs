@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// Longest source file, lines. Above that a file holds two ideas.
 const FILE_LINES_MAX: usize = 800;
 
+/// The tours that ARCHITECTURE.md tells.
+const TOURS: [&str; 3] = ["A write's way", "A record's way", "A template's way"];
+
 /// Folders with sources of ours.
 const SOURCES: [&str; 6] = ["crates", "bench", "xtask", "tests", "tools", "examples"];
 
@@ -245,6 +248,13 @@ fn tour_faults(map: &str, arrows: &Arrows, read: &dyn Fn(&str) -> Option<String>
     };
     let tours = tours.split("\n## ").next().unwrap_or_default();
     let mut faults = Vec::new();
+    for name in TOURS {
+        let steps = tours.split_once(&format!("### {name}\n")).and_then(|(_, steps)| steps.split("\n### ").next());
+        let is_step = |line: &str| line.starts_with(|c: char| c.is_ascii_digit());
+        if !steps.is_some_and(|steps| steps.lines().any(is_step)) {
+            faults.push(format!("ARCHITECTURE.md: the tour {name:?} has no steps"));
+        }
+    }
     let (mut tour, mut floor) = (String::new(), 0);
     for line in tours.lines() {
         if let Some(name) = line.strip_prefix("### ") {
@@ -320,7 +330,10 @@ mod tests {
     }
 
     const MAP: &str = "# A\n## Arrows\n\n| crate | uses |\n| --- | --- |\n| `top` | `low`, `ground` |\n| `low` | `ground` |\n\
-                       | `ground` | - |\n\n## Tours\n\n### A way\n";
+                       | `ground` | - |\n\n## Tours\n\n";
+    /// Steps that are right, for the tours that a test does not look at.
+    const OTHERS: &str =
+        "### A record's way\n\n1. `crates/low/b.rs` `step`\n\n### A template's way\n\n1. `crates/low/b.rs` `step`\n\n";
 
     #[test]
     fn the_arrows_are_those_of_the_manifests_and_point_down() {
@@ -348,13 +361,15 @@ mod tests {
             "crates/low/b.rs" => Some("pub async fn step<T>() {}".to_owned()),
             _ => None,
         };
-        let faults = |steps: &str| tour_faults(&format!("{MAP}{steps}\n## Next\n"), &arrows, &read);
+        let tour = |steps: &str| format!("{MAP}{OTHERS}### A write's way\n\n{steps}\n## Next\n");
+        let faults = |steps: &str| tour_faults(&tour(steps), &arrows, &read);
         let (top, low) = ("1. `crates/top/a.rs` `A::enter`\n", "2. `crates/low/b.rs` `step`\n");
         assert_eq!(faults(&format!("{top}{low}")), Vec::<String>::new());
-        assert_eq!(faults(&format!("{low}{top}")), ["A way: crates/top/a.rs enter goes back up"]);
+        assert_eq!(faults(&format!("{low}{top}")), ["A write's way: crates/top/a.rs enter goes back up"]);
         let door = "3. `crates/top/a.rs` `enter`, through the door `Door`\n";
         assert_eq!(faults(&format!("{low}{door}")), Vec::<String>::new());
-        assert_eq!(faults("1. `crates/top/a.rs` `leave`\n"), ["A way: crates/top/a.rs has no function leave"]);
-        assert_eq!(faults("1. `crates/top/c.rs` `a`\n"), ["A way: there is no crates/top/c.rs"]);
+        assert_eq!(faults("1. `crates/top/a.rs` `leave`\n"), ["A write's way: crates/top/a.rs has no function leave"]);
+        assert_eq!(faults(""), ["ARCHITECTURE.md: the tour \"A write's way\" has no steps"]);
+        assert_eq!(faults("1. `crates/top/c.rs` `a`\n"), ["A write's way: there is no crates/top/c.rs"]);
     }
 }
