@@ -8,6 +8,8 @@ use tailrace_lambda::{FunctionConfig, Functions};
 use tailrace_store::keyspace::FunctionKey;
 use tailrace_store::{Decision, Engine, PageLimit, StoreError, Write, commit};
 
+use crate::apply::ApplyError;
+
 /// A function's row. Members are only ever added.
 #[derive(Serialize, Deserialize)]
 struct StoredFunction {
@@ -56,10 +58,10 @@ impl From<StoredFunction> for FunctionConfig {
 /// Keeps a function and registers it.
 ///
 /// # Errors
-/// One line for the operator.
-pub async fn put(store: &dyn Engine, functions: &Functions, config: FunctionConfig) -> Result<(), String> {
+/// The function cannot be registered; the store's.
+pub async fn put(store: &dyn Engine, functions: &Functions, config: FunctionConfig) -> Result<(), ApplyError> {
     let name = config.name.clone();
-    functions.put(config.clone()).map_err(|e| format!("function {name}: {e}"))?;
+    functions.put(config.clone()).map_err(|error| ApplyError::Function { name: name.clone(), error })?;
     let key = FunctionKey { name: name.clone() }.encode();
     let value =
         serde_json::to_vec(&StoredFunction::from(config)).expect("invariant: a function can be written as JSON");
@@ -69,7 +71,8 @@ pub async fn put(store: &dyn Engine, functions: &Functions, config: FunctionConf
         Some(present) if *present == value => Decision::Reject(()),
         _ => Decision::Apply(vec![Write::Put { key: key.clone(), value: value.clone() }], ()),
     });
-    stored.await.map(drop).map_err(|e| format!("function {name}: {e}"))
+    stored.await?;
+    Ok(())
 }
 
 /// Registers every function that the data directory holds. What cannot be registered any more is returned, one line

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::api::ServerApi;
+use crate::apply::ApplyError;
 use crate::background::Background;
 use crate::code::Code;
 use crate::config::Config;
@@ -74,8 +75,8 @@ pub enum StartError {
     #[error(transparent)]
     Template(#[from] TemplateFileError),
     /// The template cannot be applied.
-    #[error("{0}")]
-    Apply(String),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
 }
 
 impl StartError {
@@ -93,6 +94,7 @@ impl StartError {
             StartError::Template(TemplateFileError::Unreadable { .. }) => Code::TemplateUnreadable,
             StartError::Template(TemplateFileError::Malformed { .. }) => Code::TemplateMalformed,
             StartError::Template(TemplateFileError::Content(_)) => Code::TemplateContent,
+            StartError::Apply(ApplyError::Store(error)) => Code::of_store(error),
             StartError::Apply(_) => Code::TemplateNotApplied,
         }
     }

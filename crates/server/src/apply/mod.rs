@@ -6,6 +6,7 @@
 //! - Nothing that holds data or a place in a stream is lost: a table that would have to be made anew stops the start; a
 //!   mapping that the template no longer has is disabled, and a function or a table that it no longer has is kept.
 
+mod error;
 mod record;
 mod table;
 #[cfg(test)]
@@ -14,15 +15,15 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tailrace_api::tables::{DescribeTableRequest, TableDescription};
-use tailrace_core::ErrorCode;
+use tailrace_core::{ApiError, ErrorCode};
 use tailrace_engine::{Caller, Db, ops};
 use tailrace_lambda::Functions;
 
 use crate::functions;
-use tailrace_mapping::MappingError;
 
 use crate::mappings::Mappings;
 use crate::template::{MappingPlan, Plan, Source};
+pub use error::ApplyError;
 use record::{Record, RecordedMapping};
 use table::{Changes, creation};
 
@@ -45,17 +46,17 @@ pub struct Made {
 /// Checks a plan against what is there; then makes its tables and functions, and tells what is kept as it is.
 ///
 /// # Errors
-/// One line that names what stands in the way.
-pub async fn begin(plan: Plan, db: &Db, functions: &Functions, tell: impl Fn(String)) -> Result<Made, String> {
+/// What stands in the way.
+pub async fn begin(plan: Plan, db: &Db, functions: &Functions, tell: impl Fn(String)) -> Result<Made, ApplyError> {
     let checked = check(plan, db, functions).await?;
     tables_and_functions(checked, db, functions, tell).await
 }
 
 /// Compares a plan with what is there. Changes nothing.
-async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, String> {
+async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, ApplyError> {
     let mut tables = BTreeMap::new();
     for table in &plan.tables {
-        let described = describe(db, table.name()).await.map_err(|e| format!("table {}: {e}", table.name()))?;
+        let described = describe(db, table.name()).await.map_err(|error| of_table(table.name(), error))?;
         if let Some(there) = described {
             tables.insert(table.logical_id.clone(), table::changes(table, &there)?);
         }
@@ -63,15 +64,15 @@ async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, St
     for mapping in &plan.mappings {
         let name = &mapping.function;
         if !plan.functions.iter().any(|function| function.name == *name) && functions.get(name).is_none() {
-            return Err(format!(
+            return Err(ApplyError::Template(format!(
                 "{}: there is no function {name:?}, neither in the template nor in the data directory",
                 mapping.function_path
-            ));
+            )));
         }
         if let Source::Arn(arn) = &mapping.source
             && let Err(error) = db.stream(arn).await
         {
-            return Err(format!("{}: {error}", mapping.source_path));
+            return Err(ApplyError::Template(format!("{}: {error}", mapping.source_path)));
         }
     }
     let before = Record::read(db.store().as_ref()).await?;
@@ -83,11 +84,11 @@ async fn tables_and_functions(
     db: &Db,
     functions: &Functions,
     tell: impl Fn(String),
-) -> Result<Made, String> {
+) -> Result<Made, ApplyError> {
     let Checked { plan, mut tables, before } = checked;
     let mut streams = BTreeMap::new();
     for table in &plan.tables {
-        let failed = |e: tailrace_core::ApiError| format!("table {}: {e}", table.name());
+        let failed = |error| of_table(table.name(), error);
         match tables.remove(&table.logical_id) {
             None => drop(ops::create_table(db, creation(table), &Caller::default()).await.map_err(failed)?),
             Some(changes) => {
@@ -104,7 +105,8 @@ async fn tables_and_functions(
     }
     for function in &plan.functions {
         let config = function.config(|table| streams.get(table).cloned()).ok_or_else(|| {
-            format!("function {}: a variable names the stream of a table that has none", function.name)
+            let name = &function.name;
+            ApplyError::Template(format!("function {name}: a variable names the stream of a table that has none"))
         })?;
         functions::put(db.store().as_ref(), functions, config).await?;
     }
@@ -115,8 +117,8 @@ async fn tables_and_functions(
 /// this one has. To be called before a mapping runs, so that no record is delivered by the rules of an earlier template.
 ///
 /// # Errors
-/// One line that names what cannot be made.
-pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(String)) -> Result<(), String> {
+/// What cannot be made.
+pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(String)) -> Result<(), ApplyError> {
     let Made { plan, before, streams } = made;
     let mut wanted: Vec<(&MappingPlan, RecordedMapping)> = Vec::with_capacity(plan.mappings.len());
     for mapping in &plan.mappings {
@@ -124,7 +126,8 @@ pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(St
             Source::Arn(arn) => Some(arn.clone()),
             Source::StreamOf(table) => streams.get(table).cloned(),
         };
-        let stream = stream.ok_or_else(|| format!("{}: its table has no stream", mapping.source_path))?;
+        let stream =
+            stream.ok_or_else(|| ApplyError::Template(format!("{}: its table has no stream", mapping.source_path)))?;
         let (id, function) = (mapping.logical_id.clone(), mapping.function.clone());
         wanted.push((mapping, RecordedMapping { id, function, stream }));
     }
@@ -137,11 +140,11 @@ pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(St
         let earlier = before.mappings.iter().find(|old| {
             old.id == mapping.id && old.stream == mapping.stream && !now.mappings.iter().any(|new| is_same(new, old))
         });
-        let failed = |e: MappingError| format!("mapping {}: {e}", plan.logical_id);
+        let failed = |error| ApplyError::Mapping { id: plan.logical_id.clone(), error };
         mappings.ensure(plan, &mapping.stream, earlier.map(|old| old.function.as_str())).await.map_err(failed)?;
     }
     for old in before.mappings.iter().filter(|old| !now.mappings.iter().any(|new| is_same(new, old))) {
-        let failed = |e: MappingError| format!("mapping {}: {e}", old.id);
+        let failed = |error| ApplyError::Mapping { id: old.id.clone(), error };
         if mappings.disable(&old.function, &old.stream).await.map_err(failed)? {
             tell(format!(
                 "mapping {} ({} to {}): no longer in the template: disabled; its position is kept",
@@ -154,7 +157,12 @@ pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(St
     for name in before.functions.difference(&now.functions) {
         tell(format!("function {name}: no longer in the template; it is kept"));
     }
-    now.write(db.store().as_ref()).await
+    now.write(db.store().as_ref()).await?;
+    Ok(())
+}
+
+fn of_table(name: &str, error: ApiError) -> ApplyError {
+    ApplyError::Table { name: name.to_owned(), error }
 }
 
 fn is_same(one: &RecordedMapping, other: &RecordedMapping) -> bool {
@@ -162,7 +170,7 @@ fn is_same(one: &RecordedMapping, other: &RecordedMapping) -> bool {
 }
 
 /// The table's description; `None`: there is no such table.
-async fn describe(db: &Db, name: &str) -> Result<Option<TableDescription>, tailrace_core::ApiError> {
+async fn describe(db: &Db, name: &str) -> Result<Option<TableDescription>, ApiError> {
     match ops::describe_table(db, DescribeTableRequest::of(name), &Caller::default()).await {
         Ok(answer) => Ok(Some(answer.table)),
         Err(error) if error.code == ErrorCode::ResourceNotFoundException => Ok(None),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use tailrace_store::keyspace::SettingKey;
-use tailrace_store::{Decision, Engine, Write, commit};
+use tailrace_store::{Decision, Engine, StoreError, Write, commit};
 
 /// The setting that holds the row.
 const SETTING: &str = "template";
@@ -56,15 +56,17 @@ impl Record {
     /// The record of the last start; empty if there was none.
     ///
     /// # Errors
-    /// One line for the operator.
-    pub async fn read(store: &dyn Engine) -> Result<Record, String> {
-        let rows = store.get(&[SettingKey::key(SETTING)]).await.map_err(|e| e.to_string())?;
+    /// The store's; the record cannot be read.
+    pub async fn read(store: &dyn Engine) -> Result<Record, StoreError> {
+        let rows = store.get(&[SettingKey::key(SETTING)]).await?;
         let Some(row) = rows.into_iter().next().flatten() else {
             return Ok(Record::new(BTreeSet::new(), BTreeSet::new()));
         };
-        let record: Record = serde_json::from_slice(&row).map_err(|e| format!("the setting {SETTING:?}: {e}"))?;
+        let record: Record =
+            serde_json::from_slice(&row).map_err(|e| StoreError::Corrupt(format!("the setting {SETTING:?}: {e}")))?;
         if record.v != VERSION {
-            return Err(format!("the setting {SETTING:?} has version {}, and this is {VERSION}", record.v));
+            let why = format!("the setting {SETTING:?} has version {}, and this is {VERSION}", record.v);
+            return Err(StoreError::NewerFormat(why));
         }
         Ok(record)
     }
@@ -72,8 +74,8 @@ impl Record {
     /// Keeps the record.
     ///
     /// # Errors
-    /// One line for the operator.
-    pub async fn write(&self, store: &dyn Engine) -> Result<(), String> {
+    /// The store's.
+    pub async fn write(&self, store: &dyn Engine) -> Result<(), StoreError> {
         let key = SettingKey::key(SETTING);
         let value = serde_json::to_vec(self).expect("invariant: a record can be written as JSON");
         let value = bytes::Bytes::from(value);
@@ -82,6 +84,6 @@ impl Record {
             Some(present) if *present == value => Decision::Reject(()),
             _ => Decision::Apply(vec![Write::Put { key: key.clone(), value: value.clone() }], ()),
         });
-        stored.await.map(drop).map_err(|e| e.to_string())
+        stored.await.map(drop)
     }
 }

@@ -7,6 +7,7 @@ use tailrace_api::tables::{
     TableClass, TableDescription, UpdateTableRequest, WarmThroughput,
 };
 
+use super::ApplyError;
 use crate::template::TablePlan;
 
 /// Units of a table that is billed by units, where the template gives none. Ours: the smallest that the service's console proposes.
@@ -34,27 +35,27 @@ fn units(table: &TablePlan) -> Option<ProvisionedThroughput> {
 /// Compares the plan with the description of the table that is there.
 ///
 /// # Errors
-/// One line: the table cannot become what the template says without a loss.
-pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, String> {
+/// The table cannot become what the template says without a loss.
+pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, ApplyError> {
     let (name, at) = (table.name(), format!("Resources.{}.Properties", table.logical_id));
     let request = &table.request;
     let has = key(there.key_schema.as_deref(), there.attribute_definitions.as_deref());
     let wants = key(Some(&request.key_schema), Some(&request.attribute_definitions));
     if has != wants {
-        return Err(format!(
+        return Err(ApplyError::Template(format!(
             "{at}.KeySchema: the key of the table {name} is {has}, and the template asks for {wants}; a key cannot be \
              changed: delete the table with its items, or name another table in the template"
-        ));
+        )));
     }
     let mut changes = Changes { updates: updates(table, there), notices: Vec::new() };
     let view_there = there.stream_specification.and_then(|stream| stream.stream_view_type);
     match (view_there.map(|view| view.name()), table.stream().map(|view| view.name())) {
         (Some(has), Some(wants)) if has != wants => {
-            return Err(format!(
+            return Err(ApplyError::Template(format!(
                 "{at}.StreamSpecification.StreamViewType: the stream of the table {name} is {has}, and the template asks for \
                  {wants}; that takes a new stream, and cuts the readers of this one off: write {has} in the template, or \
                  disable the stream first (UpdateTable with StreamEnabled false)"
-            ));
+            )));
         }
         (Some(has), None) => changes.notices.push(format!(
             "{at}: the table {name} has a stream ({has}) that the template does not ask for; it is kept"
