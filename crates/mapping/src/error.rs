@@ -60,7 +60,7 @@ impl MappingError {
 impl From<StoreError> for MappingError {
     fn from(error: StoreError) -> Self {
         match error.kind() {
-            tailrace_store::ErrorKind::Retryable | tailrace_store::ErrorKind::Closed => {
+            tailrace_store::StoreErrorKind::Retryable | tailrace_store::StoreErrorKind::Closed => {
                 MappingError::Unavailable(error.to_string())
             }
             _ => MappingError::Internal(error.to_string()),

@@ -39,7 +39,7 @@ pub enum StoreError {
 
 /// What a caller does about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
+pub enum StoreErrorKind {
     /// Nothing was done; the same call may succeed later.
     Retryable,
     /// A commit may or may not have been made: [`Engine::outcome`](crate::Engine::outcome) knows, if it has an id.
@@ -54,18 +54,18 @@ pub enum ErrorKind {
 
 impl StoreError {
     /// What the caller does about it.
-    pub fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> StoreErrorKind {
         match self {
-            StoreError::Full(_) => ErrorKind::Retryable,
-            StoreError::Io(_) => ErrorKind::OutcomeUnknown,
-            StoreError::InUse(_) => ErrorKind::Retryable,
+            StoreError::Full(_) => StoreErrorKind::Retryable,
+            StoreError::Io(_) => StoreErrorKind::OutcomeUnknown,
+            StoreError::InUse(_) => StoreErrorKind::Retryable,
             StoreError::NoSuchShard(_)
             | StoreError::Invalid(_)
             | StoreError::AlreadyCommitted
             | StoreError::NoDataDirectory(_)
-            | StoreError::NewerFormat(_) => ErrorKind::Refused,
-            StoreError::Corrupt(_) => ErrorKind::Corrupt,
-            StoreError::Closed => ErrorKind::Closed,
+            | StoreError::NewerFormat(_) => StoreErrorKind::Refused,
+            StoreError::Corrupt(_) => StoreErrorKind::Corrupt,
+            StoreError::Closed => StoreErrorKind::Closed,
         }
     }
 }

@@ -15,5 +15,5 @@ pub mod shards;
 
 pub use commit::*;
 pub use engine::*;
-pub use error::{ErrorKind, StoreError};
+pub use error::{StoreError, StoreErrorKind};
 pub use model::{ModelEngine, PlantedBug};
