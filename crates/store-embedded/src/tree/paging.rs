@@ -55,11 +55,16 @@ enum Walked {
 impl Paging {
     /// Begins to read a page of the newest published group.
     pub fn new(tree: &Tree, range: KeyRange, limit: PageLimit) -> Paging {
+        Paging::at(tree.snapshot(), range, limit)
+    }
+
+    /// Begins to read a page at a point in time.
+    pub(super) fn at(snapshot: Snapshot, range: KeyRange, limit: PageLimit) -> Paging {
         let KeyRange { start, end, reverse } = range;
         let bounds = Bounds { start, end };
         let rows = Vec::with_capacity(limit.rows_max.min(ROWS_EXPECTED_MAX));
         let (page, dead) = (Page { rows, limited: false }, Dead::default());
-        Paging { snapshot: tree.snapshot(), bounds, reverse, limit, cost: 0, page, dead, watch: None }
+        Paging { snapshot, bounds, reverse, limit, cost: 0, page, dead, watch: None }
     }
 
     /// Reads on. True: the page is complete.
