@@ -86,7 +86,7 @@ impl SetAside {
             return Err(corrupt(&path, 0, "notes with a valid checksum", "ones that do not verify"));
         }
         if u32_at(&bytes, 8) > super::superblock::FORMAT {
-            return Err(StoreError::Invalid(format!("{} has a newer format", path.display())));
+            return Err(StoreError::NewerFormat(format!("{} has a newer format", path.display())));
         }
         let content = Bytes::from(bytes).slice(HEAD_BYTES..end);
         decode(&content).ok_or_else(|| corrupt(&path, HEAD_BYTES as u64, "notes of this format", "other bytes"))
