@@ -456,7 +456,7 @@ fn a_descriptor_that_was_read_is_not_searched_for_again() {
     tree.apply([(descriptor("users"), value(1))]);
     table_of(&tree, 0..50, "items");
     let steps = |expected: Option<Bytes>| {
-        let mut effort = Effort::turn();
+        let mut effort = Effort::turns(1);
         assert_eq!(tree.get_at(&tree.snapshot(), &descriptor("users"), &mut effort).unwrap(), expected);
         effort.taken
     };
@@ -548,4 +548,28 @@ fn a_row_that_was_put_as_the_view_changed_is_in_no_gap() {
     assert!(paging.run(&tree, &mut Effort::unbounded()).unwrap());
     let page = tree.page(&range(0, 999_999, false), ONE).unwrap();
     assert_eq!(page.rows.len(), 1, "the row is hidden by what the reader remembered");
+}
+
+#[test]
+fn a_page_over_more_large_rows_than_a_turn_reads_comes_to_its_end_without_a_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, _) = Tree::open(dir.path(), u64::MAX, 0).unwrap();
+    // What does not get smaller on the disk: to look at the first block of each run takes two turns.
+    let mut random = xxh3_64(b"seed");
+    let mut value = || -> Bytes {
+        let words = (0..50_000).flat_map(|_| {
+            random = xxh3_64(&random.to_le_bytes());
+            random.to_le_bytes()
+        });
+        words.collect()
+    };
+    for n in 0..16 {
+        tree.apply([(key(n), Some(value()))]);
+        assert!(tree.seal_if_due(Lsn(1), true));
+        tree.flush(&mut |_| {}).unwrap();
+    }
+    let mut paging = Paging::new(&tree, range(0, 999_999, false), ALL);
+    let turns = (0..100).take_while(|_| !paging.run_turn(&tree).unwrap()).count();
+    assert!(turns < 100, "it is never done");
+    assert_eq!(paging.into_page().rows.len(), 16);
 }
