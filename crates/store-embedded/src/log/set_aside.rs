@@ -49,10 +49,19 @@ impl Lost {
 
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.first > self.last {
-            return write!(f, "no number is lost in it");
+        let none = self.first > self.last;
+        match (none, &self.shards) {
+            (false, _) => write!(f, "numbers {} to {}", self.first, self.last)?,
+            // Records that were moved take no number between the frames around them.
+            (true, None) if self.from > 0 => {
+                return write!(
+                    f,
+                    "no number of a commit, but perhaps older stream records, of shards that nobody knows"
+                );
+            }
+            (true, Some(shards)) if !shards.is_empty() => write!(f, "no number of a commit")?,
+            (true, _) => return write!(f, "no number is lost in it"),
         }
-        write!(f, "numbers {} to {}", self.first, self.last)?;
         match &self.shards {
             None => write!(f, ", of shards that nobody knows"),
             Some(shards) if shards.is_empty() => write!(f, ", no stream record"),

@@ -207,6 +207,17 @@ fn of_moved_records_only_those_that_are_damaged_are_lost() {
     let content = disk.content(&path).unwrap();
     let at = content.windows(victim.meta.len()).rposition(|bytes| bytes == victim.meta).unwrap() as u64;
     disk.flip_bit(&path, at, 1);
+    let unindexed = disk.killed();
+    unindexed.remove(&path.with_extension("idx")).unwrap();
+    let number = victim.number.0;
+    // Whoever sets it aside is told what is lost, as far as anybody knows.
+    for (disk, says) in [
+        (&disk, format!("no number of a commit, stream records {number} to {number} of shard 3")),
+        (&unindexed, "perhaps older stream records, of shards that nobody knows".to_owned()),
+    ] {
+        let faults = checked(disk).faults;
+        assert!(faults.iter().any(|fault| fault.detail.contains(&says)), "{faults:?}, expected {says}");
+    }
     for (segment, offset) in places(&disk) {
         set_aside(&disk, Path::new(DIR), segment, offset, last, false).unwrap();
     }
