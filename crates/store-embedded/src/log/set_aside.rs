@@ -41,7 +41,9 @@ impl Lost {
     /// What is lost of a shard.
     fn of(&self, shard: ShardNo) -> Option<RangeInclusive<Lsn>> {
         match &self.shards {
-            None => (self.first <= self.last).then_some(self.first..=self.last),
+            None if self.first <= self.last => Some(self.first..=self.last),
+            // Frames that take no number hold records that were moved: older ones, of whichever shard.
+            None => (self.from > 0).then(|| Lsn::ZERO.next()..=self.last),
             Some(shards) => shards.iter().find(|(of, ..)| *of == shard).map(|(_, first, last)| *first..=*last),
         }
     }
