@@ -30,11 +30,12 @@ pub enum Write {
         /// Its new value.
         value: Bytes,
     },
-    /// Sets `key` to the value of the `Put` at index `of` of the commit's writes: an engine may store it once.
+    /// Sets `key` to the value of the `Put` at index `of` of the commit's writes, one before this: an engine may store it
+    /// once.
     PutSame {
         /// The key.
         key: Key,
-        /// Which write.
+        /// Which write; an earlier one.
         of: usize,
     },
     /// Removes `key`.

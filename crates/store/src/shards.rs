@@ -296,14 +296,15 @@ fn check_cover(ranges: &[BucketRange], whole: BucketRange) -> Result<(), StoreEr
 /// Checks what refers to a write by its index, and gives where each write stands among those that are kept: those that
 /// change shards are not. Empty: each where it is.
 fn places(writes: &[Write]) -> Result<Vec<usize>, StoreError> {
-    for write in writes {
-        let (of, what) = match write {
-            Write::Append { new: NewImage::OfWrite(of), .. } => (*of, "a record's new image"),
-            Write::PutSame { of, .. } => (*of, "a row's value"),
+    for (i, write) in writes.iter().enumerate() {
+        let (of, what, before) = match write {
+            Write::Append { new: NewImage::OfWrite(of), .. } => (*of, "a record's new image", writes.len()),
+            // A log is read from its beginning on: what it refers to has been there.
+            Write::PutSame { of, .. } => (*of, "a row's value", i),
             _ => continue,
         };
-        if !matches!(writes.get(of), Some(Write::Put { .. })) {
-            return Err(StoreError::Invalid(format!("{what} is write {of}, which is no Put")));
+        if !matches!(writes[..before].get(of), Some(Write::Put { .. })) {
+            return Err(StoreError::Invalid(format!("{what} is write {of}, which is no Put that it may refer to")));
         }
     }
     if !writes.iter().any(Write::is_structural) {

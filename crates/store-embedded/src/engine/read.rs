@@ -69,7 +69,7 @@ pub(super) async fn page(state: &Arc<EngineState>, range: KeyRange, limit: PageL
     let mut done = state.checked(paging.run(&state.tree, &mut Effort::inline()))?;
     while !done {
         let read = move |state: &EngineState| {
-            let done = paging.run(&state.tree, &mut Effort::turn());
+            let done = paging.run_turn(&state.tree);
             done.map(|done| (paging, done))
         };
         (paging, done) = state.checked(aside(state, read).await.flatten())?;

@@ -42,6 +42,8 @@ pub(super) struct Directory {
     persisted: Lsn,
     /// Shards whose horizon has moved since the keeper looked for runs that are dead now.
     moved_horizons: BTreeSet<ShardNo>,
+    /// The first of them, if it was looked at in part, and the origin that comes next.
+    looked_up_to: Option<(ShardNo, u64)>,
     /// Shards that may have dead runs in segments without an index: looked at again when there is one.
     later: BTreeSet<ShardNo>,
     /// Indexed segments of which something died since the cleaner looked at them.
@@ -127,19 +129,26 @@ impl Directory {
     pub fn set_horizons(&mut self, horizons: BTreeMap<ShardNo, Lsn>) {
         self.horizons = Some(horizons);
         self.moved_horizons.extend(self.shards.keys());
+        self.looked_up_to = None;
     }
 
     pub fn set_horizon(&mut self, shard: ShardNo, horizon: Lsn) {
         let at = self.horizons.get_or_insert_default().entry(shard).or_default();
         if horizon > *at {
             *at = horizon;
-            self.moved_horizons.insert(shard);
+            self.horizon_moved(shard);
         }
     }
 
     pub fn drop_shard(&mut self, shard: ShardNo) {
         self.horizons.get_or_insert_default().remove(&shard);
+        self.horizon_moved(shard);
+    }
+
+    /// All runs of the shard are to be looked at, also those that were already.
+    fn horizon_moved(&mut self, shard: ShardNo) {
         self.moved_horizons.insert(shard);
+        self.looked_up_to.take_if(|(of, _)| *of == shard);
     }
 
     pub fn set_persisted(&mut self, lsn: Lsn) {
@@ -286,6 +295,7 @@ impl Directory {
     pub fn indexed(&mut self, number: u64) {
         self.unindexed.remove(&number);
         self.moved_horizons.append(&mut self.later);
+        self.looked_up_to = None;
         if let Some(mut segment) = self.segments.remove(&number) {
             (segment.indexed, segment.file, segment.runs) = (true, None, Default::default());
             self.index_changed(number, &segment);
@@ -302,7 +312,7 @@ impl Directory {
         while let Some(shard) = self.moved_horizons.first().copied() {
             // A shard without a horizon was dropped.
             let horizon = horizons.get(&shard).copied().unwrap_or(Lsn(u64::MAX));
-            let mut next = 0;
+            let mut next = self.looked_up_to.take_if(|(of, _)| *of == shard).map_or(0, |(_, next)| next);
             while let Some(at) = self.run_from(shard, next).filter(|_| left > 0) {
                 (next, left) = (at.origin + 1, left - 1);
                 let Some(Placed { origin, host }) = self.origins.get(&at.origin) else { continue };
@@ -316,12 +326,13 @@ impl Directory {
                 }
             }
             if left == 0 {
+                // What stays for now, since it waits for an index, must not be all that is ever looked at.
+                self.looked_up_to = Some((shard, next));
                 break;
             }
             self.moved_horizons.pop_first();
         }
         self.later.extend(later);
-        // What is taken out now is not met again when a shard is begun anew.
         dead.into_iter().for_each(|at| self.bury(at));
         left == 0
     }
@@ -418,5 +429,68 @@ impl Directory {
         }
         let share = u128::from((last + 1).saturating_sub(horizon)) * u128::from(run.bytes);
         (share / u128::from(last - first + 1)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{Kind, Position};
+    use super::super::moved::MovedNote;
+    use super::super::segment::FIRST_FRAME_AT;
+    use super::*;
+
+    const SHARD: ShardNo = ShardNo(7);
+
+    /// The records of a shard, one for each of so many origins, moved to one segment that has no index yet.
+    fn moved_to_one_segment(count: u64) -> Directory {
+        let host = count + 1;
+        let mut segment = Segment::new(host, None, 1 << 20);
+        for origin in 1..=count {
+            let offset = FIRST_FRAME_AT + origin * 128;
+            let header = Header {
+                len: 128,
+                checksum: origin,
+                generation: 1,
+                lsn: Lsn(count + 1),
+                prev: origin - 1,
+                synced: Position::default(),
+                time_ms: 1,
+                span: 0,
+                kind: Kind::Moved,
+            };
+            let note = MovedNote { lsn: Lsn(origin), time_ms: 1, bytes: 1, offset: 64, len: 64 };
+            let runs = vec![(RunAt { shard: SHARD, origin }, vec![note])];
+            segment.note(offset, &header, &Noted::Moved { source: origin, runs, gone: Vec::new() });
+        }
+        segment.sealed = true;
+        Directory::new([(host, segment)].into(), Lsn(count), |_| Ok(Vec::new())).unwrap()
+    }
+
+    #[test]
+    fn more_dead_runs_without_an_index_than_are_looked_at_at_once_hold_nobody_up() {
+        let count = 2 * RUNS_AT_ONCE as u64 + 10;
+        let mut directory = moved_to_one_segment(count);
+        directory.set_horizons([(SHARD, Lsn(count + 1))].into());
+        let looks = (0..10).take_while(|_| directory.bury_dead(&mut Vec::new())).count();
+        assert!(looks < 10, "the keeper never comes to the index that it waits for");
+        directory.indexed(count + 1);
+        while directory.bury_dead(&mut Vec::new()) {}
+        assert_eq!(directory.run_from(SHARD, 0), None, "and none is forgotten");
+        assert_eq!(directory.get(count + 1).unwrap().live_runs, 0);
+    }
+
+    #[test]
+    fn a_horizon_that_moves_while_runs_are_looked_at_is_followed_from_the_first_run() {
+        let count = 2 * RUNS_AT_ONCE as u64;
+        let mut directory = moved_to_one_segment(count);
+        directory.indexed(count + 1);
+        directory.set_horizons([(SHARD, Lsn(count))].into());
+        // Told of one that only the run itself can decide: it is left for now.
+        directory.origins.get_mut(&1).unwrap().origin.last = Lsn(count);
+        assert!(directory.bury_dead(&mut Vec::new()));
+        directory.origins.get_mut(&1).unwrap().origin.last = Lsn(1);
+        directory.set_horizon(SHARD, Lsn(count + 1));
+        while directory.bury_dead(&mut Vec::new()) {}
+        assert_eq!(directory.run_from(SHARD, 0), None);
     }
 }

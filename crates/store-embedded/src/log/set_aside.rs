@@ -41,7 +41,9 @@ impl Lost {
     /// What is lost of a shard.
     fn of(&self, shard: ShardNo) -> Option<RangeInclusive<Lsn>> {
         match &self.shards {
-            None => (self.first <= self.last).then_some(self.first..=self.last),
+            None if self.first <= self.last => Some(self.first..=self.last),
+            // Frames that take no number hold records that were moved: older ones, of whichever shard.
+            None => (self.from > 0).then(|| Lsn::ZERO.next()..=self.last),
             Some(shards) => shards.iter().find(|(of, ..)| *of == shard).map(|(_, first, last)| *first..=*last),
         }
     }
@@ -49,10 +51,19 @@ impl Lost {
 
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.first > self.last {
-            return write!(f, "no number is lost in it");
+        let none = self.first > self.last;
+        match (none, &self.shards) {
+            (false, _) => write!(f, "numbers {} to {}", self.first, self.last)?,
+            // Records that were moved take no number between the frames around them.
+            (true, None) if self.from > 0 => {
+                return write!(
+                    f,
+                    "no number of a commit, but perhaps older stream records, of shards that nobody knows"
+                );
+            }
+            (true, Some(shards)) if !shards.is_empty() => write!(f, "no number of a commit")?,
+            (true, _) => return write!(f, "no number is lost in it"),
         }
-        write!(f, "numbers {} to {}", self.first, self.last)?;
         match &self.shards {
             None => write!(f, ", of shards that nobody knows"),
             Some(shards) if shards.is_empty() => write!(f, ", no stream record"),
@@ -86,7 +97,7 @@ impl SetAside {
             return Err(corrupt(&path, 0, "notes with a valid checksum", "ones that do not verify"));
         }
         if u32_at(&bytes, 8) > super::superblock::FORMAT {
-            return Err(StoreError::Invalid(format!("{} has a newer format", path.display())));
+            return Err(StoreError::NewerFormat(format!("{} has a newer format", path.display())));
         }
         let content = Bytes::from(bytes).slice(HEAD_BYTES..end);
         decode(&content).ok_or_else(|| corrupt(&path, HEAD_BYTES as u64, "notes of this format", "other bytes"))

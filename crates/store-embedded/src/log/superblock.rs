@@ -26,6 +26,8 @@ pub(super) const FREEING_MAX: usize = 32;
 const FREEING_AT: usize = 96;
 const CHECKSUM_AT: usize = FREEING_AT + 8 * FREEING_MAX;
 const SLOT_BYTES: usize = CHECKSUM_AT + 8;
+/// Where the checksum stood while a superblock did not say what was being freed.
+const EARLIER_CHECKSUM_AT: usize = 80;
 const NAME: &str = "superblock";
 const SYNCED_NAME: &str = "synced";
 const SYNCED_MAGIC: &[u8; 8] = b"TRSYNCED";
@@ -72,7 +74,17 @@ impl Superblock {
 
     /// `Ok(None)`: not a valid slot. The format is looked at first only when the checksum holds.
     fn decode(slot: &[u8], file: &Path) -> Result<Option<Self>, StoreError> {
-        if &slot[0..8] != MAGIC || xxh3_64(&slot[..CHECKSUM_AT]) != u64_at(slot, CHECKSUM_AT) {
+        if &slot[0..8] != MAGIC {
+            return Ok(None);
+        }
+        if xxh3_64(&slot[..CHECKSUM_AT]) != u64_at(slot, CHECKSUM_AT) {
+            if xxh3_64(&slot[..EARLIER_CHECKSUM_AT]) == u64_at(slot, EARLIER_CHECKSUM_AT) {
+                return Err(StoreError::Io(format!(
+                    "{} has an earlier layout, from before the first release, which is not read any more: nothing is \
+                     damaged, and nothing was changed",
+                    file.display()
+                )));
+            }
             return Ok(None);
         }
         let format = u32_at(slot, 8);

@@ -48,9 +48,9 @@ impl Effort {
         Effort::new(limits::READ_INLINE_STEPS_MAX, false)
     }
 
-    /// For one turn on a reader thread.
-    pub fn turn() -> Effort {
-        Effort::new(limits::READ_TURN_STEPS_MAX, true)
+    /// For so many turns at once on a reader thread.
+    pub fn turns(count: u64) -> Effort {
+        Effort::new(limits::READ_TURN_STEPS_MAX.saturating_mul(count), true)
     }
 
     /// For a thread that has time.

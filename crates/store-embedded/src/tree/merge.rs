@@ -12,7 +12,7 @@ use super::memtable::MemtableCursor;
 use super::table::RunCursor;
 
 /// A range of keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub start: Bound<Bytes>,
     pub end: Bound<Bytes>,

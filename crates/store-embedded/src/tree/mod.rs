@@ -1,7 +1,7 @@
 //! The tree: published rows in memtables of our own and in the tables of `lsm-tree`, with flushes and compactions.
 //!
 //! Invariants: only the applier writes, a whole group under one sequence number, and a group is in one memtable; a
-//! reader takes the view (`view`) and then its snapshot, the newest published group. A memtable is sealed with the row
+//! reader takes the view (`view`) and its snapshot, the newest published group, together. A memtable is sealed with the row
 //! `CounterKey::Applied`, so that the tree on the disk says up to which LSN it holds everything. A read that meets damage
 //! is an error that names the file.
 //!
@@ -156,10 +156,15 @@ impl Tree {
         Ok((tree, applied))
     }
 
-    /// The newest published group. The view is taken first: the snapshot is then never older than the view's tables.
+    /// The newest published group. Its number is taken while the view is held: it is then neither older than the view's
+    /// tables nor newer than its memtables. What is remembered of a read (`known`, `gaps`) counts from this number on, so
+    /// that a view without a group of it would be remembered as if the group had never been.
     pub fn snapshot(&self) -> Snapshot {
         let epoch = self.gaps.epoch();
-        let view = self.view();
+        let present = self.view.read();
+        let view = present.clone();
+        #[cfg(test)]
+        self.hooks.view_taken();
         Snapshot { view, seqno: self.published.load(Ordering::Acquire), epoch }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Paging {
     page: Page,
     dead: Dead,
     watch: Option<Watch>,
+    /// How many turns it takes at once, so that it comes further each time.
+    turns: u64,
 }
 
 /// The deleted keys that the page has come to since the last live one.
@@ -55,11 +57,16 @@ enum Walked {
 impl Paging {
     /// Begins to read a page of the newest published group.
     pub fn new(tree: &Tree, range: KeyRange, limit: PageLimit) -> Paging {
+        Paging::at(tree.snapshot(), range, limit)
+    }
+
+    /// Begins to read a page at a point in time.
+    pub(super) fn at(snapshot: Snapshot, range: KeyRange, limit: PageLimit) -> Paging {
         let KeyRange { start, end, reverse } = range;
         let bounds = Bounds { start, end };
         let rows = Vec::with_capacity(limit.rows_max.min(ROWS_EXPECTED_MAX));
         let (page, dead) = (Page { rows, limited: false }, Dead::default());
-        Paging { snapshot: tree.snapshot(), bounds, reverse, limit, cost: 0, page, dead, watch: None }
+        Paging { snapshot, bounds, reverse, limit, cost: 0, page, dead, watch: None, turns: 1 }
     }
 
     /// Reads on. True: the page is complete.
@@ -81,6 +88,18 @@ impl Paging {
                 Err(stop) => return Err(tree.failed(stop)),
             }
         }
+    }
+
+    /// Reads on for a turn on a reader thread. True: the page is complete.
+    pub fn run_turn(&mut self, tree: &Tree) -> Result<bool, StoreError> {
+        let before = self.bounds.clone();
+        let done = self.run(tree, &mut Effort::turns(self.turns))?;
+        if self.bounds == before {
+            // Each turn begins with a block of every run. If that alone is more than a turn, and the cache does not keep
+            // what was read for it, further ones would come no further either.
+            self.turns = self.turns.saturating_mul(2);
+        }
+        Ok(done)
     }
 
     #[cfg(test)]

@@ -15,6 +15,7 @@ type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;
 /// Points at which a test may hold a thread up.
 #[derive(Default)]
 pub(crate) struct Hooks {
+    view_taken: Hook,
     view_replaced: Hook,
     tables_listed: Hook,
     pub disk: Arc<Disk>,
@@ -39,6 +40,10 @@ pub(super) fn on_runtime<T>(then: impl FnOnce() -> T) {
 }
 
 impl Hooks {
+    pub fn view_taken(&self) {
+        run(&self.view_taken);
+    }
+
     pub fn view_replaced(&self) {
         run(&self.view_replaced);
     }
@@ -451,7 +456,7 @@ fn a_descriptor_that_was_read_is_not_searched_for_again() {
     tree.apply([(descriptor("users"), value(1))]);
     table_of(&tree, 0..50, "items");
     let steps = |expected: Option<Bytes>| {
-        let mut effort = Effort::turn();
+        let mut effort = Effort::turns(1);
         assert_eq!(tree.get_at(&tree.snapshot(), &descriptor("users"), &mut effort).unwrap(), expected);
         effort.taken
     };
@@ -493,4 +498,78 @@ fn a_descriptor_is_never_older_than_what_was_published_before_it_is_read() {
             published.store(n, Ordering::Release);
         }
     });
+}
+
+/// Has a reader held up between view and number until the applier has changed the view and published `changes`, or waits
+/// for the reader; then gives the reader's snapshot.
+fn snapshot_while_the_view_changes(tree: &Arc<Tree>, changes: Vec<Change>) -> Snapshot {
+    let (begin, begun) = channel::<()>();
+    let done = Arc::new(AtomicBool::new(false));
+    let applier = std::thread::spawn({
+        let (tree, done) = (tree.clone(), done.clone());
+        move || {
+            begun.recv().unwrap();
+            assert!(tree.seal_if_due(Lsn(1), true));
+            tree.apply(changes);
+            done.store(true, Ordering::Release);
+        }
+    });
+    let reader = tree.clone();
+    *tree.hooks.view_taken.lock() = Some(Box::new(move || {
+        begin.send(()).unwrap();
+        // A view that cannot be taken any more is one that the applier waits to replace.
+        while !done.load(Ordering::Acquire) && reader.view.try_read().is_some() {
+            std::thread::yield_now();
+        }
+    }));
+    let snapshot = tree.snapshot();
+    applier.join().unwrap();
+    snapshot
+}
+
+#[test]
+fn a_descriptor_is_not_remembered_as_it_was_before_the_view_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = Arc::new(Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap().0);
+    let value = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    tree.apply([(descriptor("users"), value("old"))]);
+    let snapshot = snapshot_while_the_view_changes(&tree, vec![(descriptor("users"), value("new"))]);
+    tree.get_at(&snapshot, &descriptor("users"), &mut Effort::unbounded()).unwrap();
+    assert_eq!(tree.get(&descriptor("users")).unwrap(), value("new"));
+}
+
+#[test]
+fn a_row_that_was_put_as_the_view_changed_is_in_no_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = Arc::new(Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap().0);
+    tree.apply((0..100).map(|row| (key(row), None)));
+    let snapshot = snapshot_while_the_view_changes(&tree, vec![(key(50), Some(Bytes::from_static(b"an item")))]);
+    let mut paging = Paging::at(snapshot, range(0, 999_999, false), ONE);
+    assert!(paging.run(&tree, &mut Effort::unbounded()).unwrap());
+    let page = tree.page(&range(0, 999_999, false), ONE).unwrap();
+    assert_eq!(page.rows.len(), 1, "the row is hidden by what the reader remembered");
+}
+
+#[test]
+fn a_page_over_more_large_rows_than_a_turn_reads_comes_to_its_end_without_a_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, _) = Tree::open(dir.path(), u64::MAX, 0).unwrap();
+    // What does not get smaller on the disk: to look at the first block of each run takes two turns.
+    let mut random = xxh3_64(b"seed");
+    let mut value = || -> Bytes {
+        let words = (0..50_000).flat_map(|_| {
+            random = xxh3_64(&random.to_le_bytes());
+            random.to_le_bytes()
+        });
+        words.collect()
+    };
+    for n in 0..16 {
+        tree.apply([(key(n), Some(value()))]);
+        assert!(tree.seal_if_due(Lsn(1), true));
+        tree.flush(&mut |_| {}).unwrap();
+    }
+    let mut paging = Paging::new(&tree, range(0, 999_999, false), ALL);
+    let turns = (0..100).take_while(|_| !paging.run_turn(&tree).unwrap()).count();
+    assert!(turns < 100, "it is never done");
+    assert_eq!(paging.into_page().rows.len(), 16);
 }

@@ -235,7 +235,8 @@ async fn invalid(subject: &mut dyn Subject) {
         new: NewImage::OfWrite(0),
     };
     let same_as_none = Write::PutSame { key: key("b"), of: 0 };
-    for bad in [append(9, 0, "m"), no_put, same_as_none] {
+    let same_as_a_later_one = Write::PutSame { key: key("b"), of: 1 };
+    for bad in [append(9, 0, "m"), no_put, same_as_none, same_as_a_later_one] {
         let refused = write(&*engine, vec![bad, put("a", "2")]).await;
         assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
     }

@@ -139,3 +139,24 @@ fn a_commit_above_the_bound_is_refused_and_a_newer_format_and_a_missing_superblo
     let error = open_at(&disk, 0).unwrap_err();
     assert!(matches!(&error, StoreError::NewerFormat(text) if text.contains("format 2")), "{error}");
 }
+
+/// A directory of an earlier layout is intact, and says so: who thinks it is damaged sets things aside.
+#[test]
+fn a_superblock_of_an_earlier_layout_is_named_and_not_taken_for_damage() {
+    let disk = SimFiles::new();
+    drop(filled(&disk, 3));
+    let path = Path::new(DIR).join("superblock");
+    let mut content = vec![0; 8192];
+    for at in [0, 4096] {
+        let slot = &mut content[at..at + 88];
+        slot[..8].copy_from_slice(b"TRAILRSB");
+        (slot[8], slot[16]) = (1, 9);
+        let checksum = xxhash_rust::xxh3::xxh3_64(&slot[..80]);
+        slot[80..].copy_from_slice(&checksum.to_le_bytes());
+    }
+    disk.open(&path).unwrap().write_at(&content, 0).unwrap();
+    for error in [open_at(&disk, 0).unwrap_err(), check(&disk, Path::new(DIR)).unwrap_err()] {
+        assert!(!matches!(error, StoreError::Corrupt(_)) && error.to_string().contains("earlier layout"), "{error}");
+    }
+    assert_eq!(disk.content(&path).unwrap(), content);
+}

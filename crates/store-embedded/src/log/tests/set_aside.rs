@@ -207,6 +207,17 @@ fn of_moved_records_only_those_that_are_damaged_are_lost() {
     let content = disk.content(&path).unwrap();
     let at = content.windows(victim.meta.len()).rposition(|bytes| bytes == victim.meta).unwrap() as u64;
     disk.flip_bit(&path, at, 1);
+    let unindexed = disk.killed();
+    unindexed.remove(&path.with_extension("idx")).unwrap();
+    let number = victim.number.0;
+    // Whoever sets it aside is told what is lost, as far as anybody knows.
+    for (disk, says) in [
+        (&disk, format!("no number of a commit, stream records {number} to {number} of shard 3")),
+        (&unindexed, "perhaps older stream records, of shards that nobody knows".to_owned()),
+    ] {
+        let faults = checked(disk).faults;
+        assert!(faults.iter().any(|fault| fault.detail.contains(&says)), "{faults:?}, expected {says}");
+    }
     for (segment, offset) in places(&disk) {
         set_aside(&disk, Path::new(DIR), segment, offset, last, false).unwrap();
     }
@@ -214,6 +225,19 @@ fn of_moved_records_only_those_that_are_damaged_are_lost() {
     let expected: Vec<_> = want.iter().filter(|record| Lsn(record.number.0) != Lsn(victim.number.0)).cloned().collect();
     assert_eq!(records(&log, 3).unwrap(), expected);
     assert_eq!(lost(&log, 3), [Lsn(victim.number.0)..=Lsn(victim.number.0)]);
+
+    // Without an index nobody knows whose records were moved there: every reader of older ones is told.
+    for (segment, offset) in places(&unindexed) {
+        set_aside(&unindexed, Path::new(DIR), segment, offset, last, false).unwrap();
+    }
+    let log = open_at(&unindexed, last.0).unwrap();
+    let found = records(&log, 3).unwrap();
+    assert!(!found.contains(victim) && found.iter().all(|record| want.contains(record)));
+    let told = lost(&log, 3);
+    assert!(
+        want.iter()
+            .all(|record| found.contains(record) || told.iter().any(|lost| lost.contains(&Lsn(record.number.0))))
+    );
 }
 
 #[test]
