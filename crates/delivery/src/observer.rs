@@ -1,5 +1,6 @@
 //! Someone to tell what happens in delivery, and the name that a shard has for people.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tailrace_core::RecordNo;
@@ -46,6 +47,13 @@ pub enum DeliveryEvent {
         after: RecordNo,
         /// The first number that can still be read.
         horizon: RecordNo,
+    },
+    /// Records lay in a piece of the log that an operator has set aside: they are passed over.
+    Lost {
+        /// The shard.
+        shard: Shard,
+        /// The numbers that are lost, those of other shards among them.
+        numbers: RangeInclusive<RecordNo>,
     },
     /// A record cannot be read; the shard waits before it.
     Damaged {

@@ -10,7 +10,7 @@ use tailrace_store::{LogRecord, StoreError};
 
 use crate::consumer::Core;
 use crate::machine::{Damaged, LogRead, Record};
-use crate::observer::Shard;
+use crate::observer::{DeliveryEvent, Shard};
 
 /// Records that are measured before other tasks get their turn.
 const RECORDS_PER_TURN: usize = 100;
@@ -47,6 +47,9 @@ pub(crate) async fn read(core: Arc<Core>, shard: Shard, wanted: Wanted) -> Resul
             }
             Err(error) => return Err(error),
         };
+        for numbers in &page.lost {
+            core.tell(DeliveryEvent::Lost { shard: shard.clone(), numbers: numbers.clone() });
+        }
         if wait && page.records.is_empty() && !page.ended {
             // A wake-up is a hint only. One that comes again and again for nothing must not take the processor.
             idle_wakes = if page.next > after { 0 } else { idle_wakes + 1 };

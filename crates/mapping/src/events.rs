@@ -1,5 +1,6 @@
 //! What happens in mappings, for whoever wants to see it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,15 @@ pub enum MappingEvent {
         after: RecordNo,
         /// The first number that can still be read.
         horizon: RecordNo,
+    },
+    /// Records lay in a piece of the log that an operator has set aside: they are passed over.
+    Lost {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The shard.
+        shard: Shard,
+        /// The numbers that are lost, those of other shards among them.
+        numbers: RangeInclusive<RecordNo>,
     },
     /// A record cannot be read; its shard waits before it.
     Damaged {
@@ -126,6 +136,7 @@ impl tailrace_delivery::Observer for NamedEvents {
             DeliveryEvent::Trimmed { shard, after, horizon } => {
                 MappingEvent::Trimmed { mapping, shard, after, horizon }
             }
+            DeliveryEvent::Lost { shard, numbers } => MappingEvent::Lost { mapping, shard, numbers },
             DeliveryEvent::Damaged { shard, number, error } => {
                 MappingEvent::Damaged { mapping, table, shard, number, error }
             }

@@ -116,3 +116,20 @@ async fn a_record_is_redriven_once_at_a_time() {
     assert_eq!(mappings.redrive(&uuid, shard, number).await, Err(MappingError::NotFound));
     assert_eq!(mappings.discard(&uuid, shard, number).await, Err(MappingError::NotFound));
 }
+
+/// A piece of the log that was set aside is passed over, and whoever has a mapping on the stream is told which numbers are lost.
+#[tokio::test]
+async fn what_was_set_aside_in_the_log_is_told() {
+    let stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let mut stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
+    let numbers = RecordNo(7)..=RecordNo(9);
+    *engine.lost.lock() = Some(numbers.clone());
+    stage.create(batch(10)).await;
+    let call = stage.call().await;
+    assert_eq!(call.values(), [1]);
+    call.ok();
+    let is_it = |event: &MappingEvent| matches!(event, MappingEvent::Lost { numbers: told, .. } if *told == numbers);
+    assert!(stage.events.0.lock().iter().any(is_it));
+}

@@ -278,6 +278,12 @@ fn shown(event: &MappingEvent) -> Event {
             SequenceNumber(*after),
             SequenceNumber(*horizon)
         )),
+        MappingEvent::Lost { shard, numbers, .. } => Event::Notice(format!(
+            "records of {} from {} to {} are passed over: they lay in a piece of the log that was set aside",
+            shard.id,
+            SequenceNumber(*numbers.start()),
+            SequenceNumber(*numbers.end())
+        )),
         MappingEvent::Damaged { mapping, table, shard, error, .. } => Event::Notice(format!(
             "{} of {table} is held up by a damaged record: {error}; tailrace parked {mapping} --skip sets it aside",
             shard.id

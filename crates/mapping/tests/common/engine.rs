@@ -1,5 +1,6 @@
 //! An engine that stands before another one, counts commits that write, and fails reads of the log where a test wants it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
@@ -7,6 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tailrace_core::RecordNo;
 use tailrace_store::{
     CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, ModelEngine, Outcome, Page,
@@ -19,11 +21,18 @@ pub struct TroubledEngine {
     pub reads_left: AtomicU64,
     /// Commits that wrote something.
     pub commits: AtomicU64,
+    /// What the next page that has records says is lost.
+    pub lost: Mutex<Option<RangeInclusive<RecordNo>>>,
 }
 
 impl TroubledEngine {
     pub fn new(inner: Arc<ModelEngine>) -> TroubledEngine {
-        TroubledEngine { inner, reads_left: AtomicU64::new(u64::MAX), commits: AtomicU64::new(0) }
+        TroubledEngine {
+            inner,
+            reads_left: AtomicU64::new(u64::MAX),
+            commits: AtomicU64::new(0),
+            lost: Mutex::default(),
+        }
     }
 }
 
@@ -63,7 +72,14 @@ impl Engine for TroubledEngine {
         if self.reads_left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err() {
             return async { Err(StoreError::Io("planted".into())) }.boxed();
         }
-        self.inner.read_log(shard, after, records_max, bytes_max)
+        async move {
+            let mut page = self.inner.read_log(shard, after, records_max, bytes_max).await?;
+            if !page.records.is_empty() {
+                page.lost.extend(self.lost.lock().take());
+            }
+            Ok(page)
+        }
+        .boxed()
     }
 
     fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
