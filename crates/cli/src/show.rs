@@ -25,10 +25,13 @@ pub async fn event(event: &Event) {
             }
             return;
         }
-        Event::Batch { function, shard, records, error: None } => {
+        Event::Batch { function, shard, records, error: None, .. } => {
             format!("{} of {shard} delivered to {function}", count(*records, "record"))
         }
-        Event::Batch { function, shard, records, error: Some(error) } => {
+        Event::Batch { function, shard, records, failed, error: Some(error) } if failed < records => {
+            format!("{failed} of {} of {shard} failed in {function}: {error}", count(*records, "record"))
+        }
+        Event::Batch { function, shard, records, error: Some(error), .. } => {
             format!("{} of {shard} failed in {function}: {error}", count(*records, "record"))
         }
         Event::Notice(text) => text.clone(),

@@ -56,6 +56,22 @@ fn a_function_that_cannot_be_invoked_ends_the_wait_with_3_and_the_reason() {
     assert_eq!(on.code, 0, "{}", on.stderr);
 }
 
+/// An answer that names failed records is no delivery of those.
+#[test]
+fn failed_records_that_an_answer_names_are_shown_as_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let code = "def handler(event, context):
+    failed = [r['dynamodb']['SequenceNumber'] for r in event['Records'] if r['dynamodb']['Keys']['Id']['S'] == 'b']
+    return {'batchItemFailures': [{'itemIdentifier': number} for number in failed]}
+";
+    let ended = up(dir.path(), code, "", ", MaximumRetryAttempts: 0, FunctionResponseTypes: [ReportBatchItemFailures]");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    for line in ["delivered to watch", "failed in watch: the function reported failed records"] {
+        let lines = ended.stderr.lines().filter(|shown| shown.starts_with("1 record of ") && shown.ends_with(line));
+        assert_eq!(lines.count(), 1, "{line}: {}", ended.stderr);
+    }
+}
+
 /// What was given up does not block: the end says so, and the records can be seen, redriven and discarded.
 #[test]
 fn records_that_were_given_up_are_told_of_at_the_end_and_can_be_redriven() {

@@ -22,7 +22,9 @@ pub enum MappingEvent {
         shard: Shard,
         /// Records of the batch.
         records: usize,
-        /// `None`: the function answered. What the answer means is in the mapping's status.
+        /// How many of them, the last ones, count as failed.
+        failed: usize,
+        /// Why; `None`: none failed.
         error: Option<String>,
         /// How long the function had it.
         duration: Duration,

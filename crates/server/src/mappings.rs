@@ -253,10 +253,11 @@ impl Observer for EventForwarder {
 /// The event as an operator sees it.
 fn shown(event: &MappingEvent) -> Event {
     match event {
-        MappingEvent::Batch { function, shard, records, error, .. } => Event::Batch {
+        MappingEvent::Batch { function, shard, records, failed, error, .. } => Event::Batch {
             function: function.clone(),
             shard: shard.id.to_string(),
             records: *records,
+            failed: *failed,
             error: error.clone(),
         },
         MappingEvent::Parked { function, table, shard, records, reason, error, .. } => {

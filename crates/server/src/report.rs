@@ -85,7 +85,9 @@ pub enum Event {
         shard: String,
         /// Its records.
         records: usize,
-        /// Why it failed; `None`: delivered.
+        /// How many of them, the last ones, failed.
+        failed: usize,
+        /// Why they failed; `None`: all are delivered.
         error: Option<String>,
     },
     /// A notice for the operator.

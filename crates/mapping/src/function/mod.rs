@@ -154,36 +154,40 @@ async fn deliver(inner: Arc<Inner>, batch: Batch) -> Outcome {
     let from_ns = environment.clock.monotonic_ns();
     let invoked = environment.invoker.invoke(function, event).await;
     let duration = Duration::from_nanos(environment.clock.monotonic_ns().saturating_sub(from_ns));
-    let error = match &invoked {
-        Invoked::Answered(_) => None,
-        Invoked::FunctionError(error) | Invoked::NotInvoked(error) => Some(error.clone()),
+    let mut ignored = false;
+    let outcome = match invoked {
+        Invoked::FunctionError(error) => Outcome::Failed(error),
+        Invoked::NotInvoked(error) => Outcome::NotInvoked(error),
+        Invoked::Answered(_) if !inner.settings.lock().report_failures => Outcome::Done,
+        Invoked::Answered(payload) => match response::read(&payload, &numbers) {
+            Verdict::AllDone => Outcome::Done,
+            Verdict::NotJson => {
+                ignored = true;
+                Outcome::Done
+            }
+            Verdict::FailedFrom(index) => {
+                Outcome::FailedFrom { index, error: "the function reported failed records".to_owned() }
+            }
+            Verdict::AllFailed(error) => Outcome::Failed(error),
+        },
     };
-    let (mapping, records) = (inner.mapping.clone(), numbers.len());
+    let (failed, error) = match &outcome {
+        Outcome::Done => (0, None),
+        Outcome::FailedFrom { index, error } => (numbers.len() - index, Some(error.clone())),
+        Outcome::Failed(error) | Outcome::NotInvoked(error) => (numbers.len(), Some(error.clone())),
+    };
     environment.observer.on_event(&MappingEvent::Batch {
-        mapping: mapping.clone(),
+        mapping: inner.mapping.clone(),
         function: name.clone(),
         shard: shard.clone(),
-        records,
+        records: numbers.len(),
+        failed,
         error,
         duration,
     });
-    let payload = match invoked {
-        Invoked::Answered(payload) => payload,
-        Invoked::FunctionError(error) => return Outcome::Failed(error),
-        Invoked::NotInvoked(error) => return Outcome::NotInvoked(error),
-    };
-    if !inner.settings.lock().report_failures {
-        return Outcome::Done;
+    if ignored {
+        let mapping = inner.mapping.clone();
+        environment.observer.on_event(&MappingEvent::AnswerIgnored { mapping, function: name, shard });
     }
-    match response::read(&payload, &numbers) {
-        Verdict::AllDone => Outcome::Done,
-        Verdict::NotJson => {
-            environment.observer.on_event(&MappingEvent::AnswerIgnored { mapping, function: name, shard });
-            Outcome::Done
-        }
-        Verdict::FailedFrom(index) => {
-            Outcome::FailedFrom { index, error: "the function reported failed records".to_owned() }
-        }
-        Verdict::AllFailed(error) => Outcome::Failed(error),
-    }
+    outcome
 }

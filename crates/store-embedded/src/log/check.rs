@@ -269,7 +269,7 @@ impl Check<'_> {
             let (prev, first, last, shards) = (0, Lsn(1), Lsn::ZERO, None);
             let lost = Lost { segment: number, from: 0, to: FIRST_FRAME_AT, prev, first, last, shards };
             match self.set_aside.at(number, 0) {
-                Some(_) => self.known.push(bad_at(&path, 0, &found)),
+                Some(lost) => self.known.push(fault(&path, 0, &format!("set aside up to byte {}: {lost}", lost.to))),
                 None => self.damaged(Damage { lost, bad: found }),
             }
         }

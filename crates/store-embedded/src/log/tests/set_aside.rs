@@ -159,7 +159,9 @@ fn damage_at_the_very_end_a_damaged_header_and_a_missing_segment_can_be_set_asid
                 set_aside(&disk, Path::new(DIR), segment, offset, persisted, true).unwrap();
             }
         }
-        assert_eq!(checked(&disk).faults, []);
+        let report = checked(&disk);
+        assert_eq!(report.faults, []);
+        assert!(report.set_aside.iter().all(|piece| piece.detail.starts_with("set aside up to byte ")), "{report:?}");
         let log = open_at(&disk, persisted.0).unwrap();
         assert_eq!(replayed_after(&log, persisted).unwrap().len(), 58 - lost);
         write(&log, 9, &[commit(1, 99, 10)]).unwrap();
