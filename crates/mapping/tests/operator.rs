@@ -189,3 +189,37 @@ async fn a_record_that_was_just_redriven_is_not_handed_over_again() {
     assert_eq!(calls, 1, "{first:?} {second:?}");
     assert!([&first, &second].contains(&&Ok(None)));
 }
+
+/// Who disables a mapping, or deletes it, may go away before what is under way has ended.
+#[tokio::test]
+async fn a_disable_that_nobody_waited_for_does_not_keep_a_mapping_from_being_enabled() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let uuid = stage.create(batch(1)).await.uuid();
+    let call = stage.call().await;
+    let [off, on] = [false, true].map(|enabled| Parameters { enabled: Some(enabled), ..Parameters::default() });
+    let go_away = || async {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = stage.mappings.update(&uuid, None, &off) => unreachable!("a call is under way"),
+        () = go_away() => {}
+    }
+    call.ok();
+    assert!(stage.mappings.update(&uuid, None, &on).await.unwrap().enabled);
+    stage.write("a", 2).await;
+    let call = stage.call().await;
+    assert_eq!(call.values(), [2]);
+
+    tokio::select! {
+        biased;
+        _ = stage.mappings.delete(&uuid) => unreachable!("a call is under way"),
+        () = go_away() => {}
+    }
+    assert_eq!(stage.mappings.update(&uuid, None, &on).await, Err(MappingError::InUse), "it goes");
+    call.ok();
+    stage.mappings.delete(&uuid).await.unwrap();
+}
