@@ -161,6 +161,11 @@ impl Consumer {
     /// Runs, if it does not yet.
     pub async fn start(&self) {
         let mut task = self.task.lock().await;
+        // It may have ended by itself, or be ending for a caller who stopped it and did not wait.
+        let is_over = |running: &JoinHandle<()>| running.is_finished() || self.control.borrow().stop;
+        if task.as_ref().is_some_and(is_over) {
+            self.end(&mut task).await;
+        }
         if task.is_none() {
             self.core.elsewhere.lock().clear();
             self.control.send_modify(|control| control.stop = false);
@@ -177,6 +182,11 @@ impl Consumer {
     pub async fn stop(&self) {
         let mut task = self.task.lock().await;
         self.begin_to_stop();
+        self.end(&mut task).await;
+    }
+
+    /// Waits for the end of the supervisor, which was told to stop or has ended.
+    async fn end(&self, task: &mut Option<JoinHandle<()>>) {
         if let Some(running) = task.as_mut()
             && let Err(error) = running.await
         {

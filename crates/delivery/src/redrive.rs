@@ -70,10 +70,13 @@ impl Consumer {
             let Some(last) = page.last() else { return Ok(Redriven { accepted, failed: None }) };
             after = Some((last.shard.no, last.number()));
             for record in &page {
-                if let Some(error) = self.redrive_record(record).await? {
-                    return Ok(Redriven { accepted, failed: Some((record.number(), error)) });
+                match self.redrive((record.shard.no, record.number())).await {
+                    Ok(None) => accepted += 1,
+                    Ok(Some(error)) => return Ok(Redriven { accepted, failed: Some((record.number(), error)) }),
+                    // Somebody else redrove or discarded it since the page was read.
+                    Err(RedriveError::NotFound) => {}
+                    Err(error) => return Err(error),
                 }
-                accepted += 1;
             }
         }
     }
@@ -83,12 +86,10 @@ impl Consumer {
     /// # Errors
     /// It is not parked, it is being redriven already, or the store's.
     pub async fn redrive(&self, record: (ShardNo, RecordNo)) -> Result<Option<String>, RedriveError> {
+        // Before it is looked for: one that another redrive has just handed over is not there any more.
+        let _redriving = Redriving::begin(&self.core, record)?;
         let found = parked::get(self.core.context.store.as_ref(), self.core.id, record).await?;
-        self.redrive_record(&found.ok_or(RedriveError::NotFound)?).await
-    }
-
-    async fn redrive_record(&self, record: &ParkedRecord) -> Result<Option<String>, RedriveError> {
-        let _redriving = Redriving::begin(&self.core, (record.shard.no, record.number()))?;
+        let record = found.ok_or(RedriveError::NotFound)?;
         let read = StreamRecord::read(record.parked.logged.clone());
         let read = match read.and_then(|read| self.core.target.size(&read).map(|_| read)) {
             Ok(read) => read,
@@ -101,7 +102,7 @@ impl Consumer {
                 return Ok(Some(error));
             }
         }
-        self.remove(record).await?;
+        self.remove(&record).await?;
         Ok(None)
     }
 

@@ -100,6 +100,11 @@ async fn deliver(
         if status.damaged != told_damage {
             told_damage = status.damaged;
             tell_damage(&core, &shard, status.damaged, status.error.as_deref());
+            // The operator may have said what to do with it before: to an earlier run of the shard.
+            if let Some(number) = status.damaged.filter(|_| wanted.skips.get(&shard.no).copied() == status.damaged) {
+                inputs.push(Input::SkipDamaged(number));
+                continue;
+            }
         }
         core.show(&shard, status);
         let timer = machine.next_wake_mono_ms().map(|at| core.context.timer.sleep_until(at));

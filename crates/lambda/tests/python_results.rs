@@ -103,6 +103,27 @@ async fn a_result_that_is_no_json_is_a_marshal_error() {
     bench.stop().await;
 }
 
+/// An error that cannot be shown, or not as it is, is still the error of its invocation, and the process serves the next one.
+#[tokio::test]
+async fn an_error_is_told_also_where_nothing_can_be_printed() {
+    for (code, error_type, message) in [
+        ("import os; os.close(1); raise ValueError('bad')", "ValueError", "bad"),
+        ("import sys; sys.stdout.close(); raise ValueError('bad')", "ValueError", "bad"),
+        ("import sys; sys.stdout = None; raise ValueError('bad')", "ValueError", "bad"),
+        (r"raise ValueError('\ud800')", "ValueError", r"\ud800"),
+        ("raise type('\u{9519}\u{8bef}', (Exception,), {})('bad')", "\u{9519}\u{8bef}", "bad"),
+    ] {
+        let bench = Bench::new();
+        bench.put(&format!("def handler(event, context):\n    {code}\n"));
+        let (document, kind, _) = bench.error("{}").await;
+        assert_eq!(kind, FunctionErrorKind::Handler, "{code}: {document}");
+        assert_eq!((&document["errorType"], &document["errorMessage"]), (&json!(error_type), &json!(message)));
+        let (document, kind, _) = bench.error("{}").await;
+        assert_eq!(kind, FunctionErrorKind::Handler, "{code}: {document}");
+        bench.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn the_event_comes_as_sent_and_the_context_is_filled() {
     let bench = Bench::new();

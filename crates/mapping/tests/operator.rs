@@ -133,3 +133,110 @@ async fn what_was_set_aside_in_the_log_is_told() {
     let is_it = |event: &MappingEvent| matches!(event, MappingEvent::Lost { numbers: told, .. } if *told == numbers);
     assert!(stage.events.0.lock().iter().any(is_it));
 }
+
+/// The word that a damaged record is to be set aside outlives a stop of its shard, and so it is not lost when it was given
+/// while something before the record still failed.
+#[tokio::test]
+async fn the_word_to_set_a_damaged_record_aside_outlives_a_stop() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let damaged = write_damaged(stage.store.as_ref(), "a").await;
+    stage.write("a", 2).await;
+    let uuid = stage.create(batch(10)).await.uuid();
+    let call = stage.call().await;
+    let stands = |shard: &&tailrace_mapping::ShardStatus| shard.damaged.is_some();
+    stage.until(|mappings| shards(mappings).iter().any(|shard| stands(&shard))).await;
+    let shard = stage.shards().remove(0).shard;
+    stage.mappings.skip_damaged(&uuid, shard, damaged).unwrap();
+    // The batch before it fails, and the mapping is disabled before the retry.
+    let off = Parameters { enabled: Some(false), ..Parameters::default() };
+    let fail = async {
+        tokio::task::yield_now().await;
+        call.fail();
+    };
+    let (disabled, ()) = tokio::join!(stage.mappings.update(&uuid, None, &off), fail);
+    disabled.unwrap();
+    let on = Parameters { enabled: Some(true), ..Parameters::default() };
+    stage.mappings.update(&uuid, None, &on).await.unwrap();
+    let call = stage.call().await;
+    assert_eq!(call.values(), [1]);
+    call.ok();
+    assert_eq!(stage.call().await.values(), [2], "nobody has to say it twice");
+}
+
+/// Two who redrive one record at the same moment hand it over once.
+#[tokio::test]
+async fn a_record_that_was_just_redriven_is_not_handed_over_again() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let once = Parameters { retry_attempts_max: Some(0), ..batch(1) };
+    let uuid = stage.mappings.create(request("TRIM_HORIZON", once)).await.unwrap().uuid();
+    stage.call().await.fail();
+    stage.mappings.drained().await.unwrap();
+    stage.mappings.shutdown().await;
+    let mut stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
+    let parked = stage.mappings.parked(&uuid, None, 1).await.unwrap().remove(0);
+    let (shard, number) = (parked.shard.no, parked.number());
+    let mappings = &stage.mappings;
+    // The second one's look at the record is answered late.
+    let late = engine.hold_next_get();
+    let mut second = Box::pin(mappings.redrive(&uuid, shard, number));
+    tokio::select! {
+        biased;
+        _ = &mut second => unreachable!("it waits"),
+        () = std::future::ready(()) => {}
+    }
+    let first = async {
+        let first = mappings.redrive(&uuid, shard, number).await;
+        late.send(()).unwrap();
+        first
+    };
+    let mut calls = 0;
+    let accept = async {
+        while let Some(call) = stage.calls.recv().await {
+            calls += 1;
+            call.ok();
+        }
+    };
+    let (first, second) = tokio::select! {
+        both = async { tokio::join!(first, second) } => both,
+        () = accept => unreachable!("the function stays"),
+    };
+    assert_eq!(calls, 1, "{first:?} {second:?}");
+    assert!([&first, &second].contains(&&Ok(None)));
+}
+
+/// Who disables a mapping, or deletes it, may go away before what is under way has ended.
+#[tokio::test]
+async fn a_disable_that_nobody_waited_for_does_not_keep_a_mapping_from_being_enabled() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let uuid = stage.create(batch(1)).await.uuid();
+    let call = stage.call().await;
+    let [off, on] = [false, true].map(|enabled| Parameters { enabled: Some(enabled), ..Parameters::default() });
+    let go_away = || async {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = stage.mappings.update(&uuid, None, &off) => unreachable!("a call is under way"),
+        () = go_away() => {}
+    }
+    call.ok();
+    assert!(stage.mappings.update(&uuid, None, &on).await.unwrap().enabled);
+    stage.write("a", 2).await;
+    let call = stage.call().await;
+    assert_eq!(call.values(), [2]);
+
+    tokio::select! {
+        biased;
+        _ = stage.mappings.delete(&uuid) => unreachable!("a call is under way"),
+        () = go_away() => {}
+    }
+    assert_eq!(stage.mappings.update(&uuid, None, &on).await, Err(MappingError::InUse), "it goes");
+    call.ok();
+    stage.mappings.delete(&uuid).await.unwrap();
+}

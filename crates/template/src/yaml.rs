@@ -80,12 +80,22 @@ fn place(marker: &Marker) -> String {
 struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
     stand_in: StandIn,
-    /// What has an anchor, and how many nodes that are. An anchor is here once all that it names is read.
-    anchors: BTreeMap<usize, (Node, usize)>,
+    /// What has an anchor. An anchor is here once all that it names is read.
+    anchors: BTreeMap<usize, Anchored>,
     /// Nodes so far, with those that stand in an alias's place.
     nodes: usize,
     /// The way to what is being read.
     path: Vec<String>,
+}
+
+/// What an alias stands for.
+#[derive(Clone)]
+struct Anchored {
+    node: Node,
+    /// How many nodes that are.
+    nodes: usize,
+    /// How deep they are nested.
+    height: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -110,15 +120,18 @@ impl<'a> Reader<'a> {
     /// The value that begins with this event.
     fn node(&mut self, event: Event<'a>, span: Span) -> Result<Node, Fault> {
         if self.path.len() >= TEMPLATE_DEPTH_MAX {
-            return Err(self.fault(&span.start, "maps and lists are nested too deeply"));
+            return Err(self.fault(&span.start, TOO_DEEP));
         }
         let before = self.nodes;
         let (node, anchor, tag) = match event {
             Event::Alias(anchor) => {
-                let Some((node, nodes)) = self.anchors.get(&anchor) else {
+                let Some(Anchored { node, nodes, height }) = self.anchors.get(&anchor).cloned() else {
                     return Err(self.fault(&span.start, "an alias stands inside of what it names"));
                 };
-                let (node, nodes) = (node.clone(), *nodes);
+                // What stands behind this reads nodes by recursion: aliases of aliases must not go deeper than a text may.
+                if self.path.len() + height > TEMPLATE_DEPTH_MAX {
+                    return Err(self.fault(&span.start, TOO_DEEP));
+                }
                 self.count(nodes, &span)?;
                 return Ok(node);
             }
@@ -146,7 +159,8 @@ impl<'a> Reader<'a> {
             None => node,
         };
         if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+            let anchored = Anchored { node: node.clone(), nodes: self.nodes - before, height: height(&node) };
+            self.anchors.insert(anchor, anchored);
         }
         Ok(node)
     }
@@ -174,7 +188,7 @@ impl<'a> Reader<'a> {
                 Event::MappingEnd => break,
                 Event::Scalar(text, ..) => self.stand_in.take_out(text),
                 Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                    Some((Node::Text(text) | Node::Number(text), _)) => text.clone(),
+                    Some(Anchored { node: Node::Text(text) | Node::Number(text), .. }) => text.clone(),
                     _ => return Err(self.fault(&span.start, "a text is expected as a key")),
                 },
                 _ => return Err(self.fault(&span.start, "a text is expected as a key")),
@@ -219,6 +233,17 @@ impl<'a> Reader<'a> {
         let path = self.path.join(".");
         let colon = if path.is_empty() { "" } else { ": " };
         Fault(format!("{path}{colon}{message} {}", place(marker)))
+    }
+}
+
+const TOO_DEEP: &str = "maps and lists are nested too deeply";
+
+/// How many maps and lists stand in each other. What was read is nested within bounds, so this may recurse.
+fn height(node: &Node) -> usize {
+    match node {
+        Node::List(list) => 1 + list.iter().map(height).max().unwrap_or(0),
+        Node::Map(map) => 1 + map.iter().map(|(_, value)| height(value)).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

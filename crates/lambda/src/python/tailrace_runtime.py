@@ -227,7 +227,9 @@ def describe(error, request_id):
     frames = list(traceback.extract_tb(error.__traceback__))
     while len(frames) > 1 and frames[0].filename == __file__:
         del frames[0]
-    return document(str(error), type(error).__name__, traceback.format_list(frames), request_id)
+    # A lone surrogate is no text for whoever reads the error.
+    message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
+    return document(message, type(error).__name__, traceback.format_list(frames), request_id)
 
 
 def document(message, error_type, trace, request_id):
@@ -242,7 +244,11 @@ def show(error):
         for line in entry.splitlines():
             text = line.lstrip(" ")
             lines.append("\u00a0" * (len(line) - len(text)) + text)
-    sys.stdout.write("\r".join(lines) + "\n")
+    try:
+        sys.stdout.write("\r".join(lines) + "\n")
+    except Exception:
+        # The function has closed or replaced it. The error still reaches the host.
+        pass
 
 
 def encoder(execution_env):

@@ -42,8 +42,10 @@ impl Mappings {
             Put::Changed => return Err(MappingError::InUse),
         };
         let entry = self.enter((mapping.clone(), stored));
-        if mapping.enabled {
-            let _changing = entry.changing.lock().await;
+        let _changing = entry.changing.lock().await;
+        // Whoever found it in between may have disabled or deleted it.
+        let now = entry.mapping();
+        if now.enabled && !now.deleting {
             entry.consumer.start().await;
         }
         self.context.changed();
@@ -65,6 +67,9 @@ impl Mappings {
         parameters.check()?;
         let _changing = entry.changing.try_lock().map_err(|_| MappingError::InUse)?;
         let mut mapping = entry.mapping();
+        if mapping.deleting {
+            return Err(MappingError::InUse);
+        }
         if let Some(reference) = function {
             mapping.function = self.function(reference)?;
         }

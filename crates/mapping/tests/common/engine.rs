@@ -23,6 +23,8 @@ pub struct TroubledEngine {
     pub commits: AtomicU64,
     /// What the next page that has records says is lost.
     pub lost: Mutex<Option<RangeInclusive<RecordNo>>>,
+    /// What the next `get` waits for before it answers what it found.
+    held: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
 }
 
 impl TroubledEngine {
@@ -32,13 +34,30 @@ impl TroubledEngine {
             reads_left: AtomicU64::new(u64::MAX),
             commits: AtomicU64::new(0),
             lost: Mutex::default(),
+            held: Mutex::default(),
         }
+    }
+
+    /// The next `get` answers what it finds only when this is sent.
+    #[allow(dead_code, reason = "each test file uses some of these")]
+    pub fn hold_next_get(&self) -> tokio::sync::oneshot::Sender<()> {
+        let (release, held) = tokio::sync::oneshot::channel();
+        *self.held.lock() = Some(held);
+        release
     }
 }
 
 impl Engine for TroubledEngine {
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
-        self.inner.get(keys)
+        async move {
+            let held = self.held.lock().take();
+            let found = self.inner.get(keys).await;
+            if let Some(held) = held {
+                let _ = held.await;
+            }
+            found
+        }
+        .boxed()
     }
 
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {

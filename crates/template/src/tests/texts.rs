@@ -177,6 +177,17 @@ fn what_is_wrong_with_a_text_is_told_with_its_place() {
     }
 }
 
+/// An alias at the bottom of each level of what the next one names: no line is nested too deeply, and together they are.
+#[test]
+fn aliases_cannot_nest_deeper_than_a_text_may() {
+    let mut text = "A0: &a0 x\n".to_owned();
+    for n in 1..80 {
+        text += &format!("A{n}: &a{n} {}*a{}{}\n", "{a: ".repeat(100), n - 1, "}".repeat(100));
+    }
+    let message = Node::parse(&text, Format::Yaml).unwrap_err();
+    assert!(message.contains("maps and lists are nested too deeply at line 3"), "{message}");
+}
+
 /// Nine aliases of nine aliases of nine: a text of a few hundred bytes that stands for thousands of millions of values.
 #[test]
 fn aliases_cannot_blow_a_template_up() {
