@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::{Bucket, RecordNo};
-use tailrace_store::{BucketRange, Decision, Engine, Key, NewImage, StreamId, Write, commit};
+use tailrace_store::{BucketRange, Decision, Engine, Key, NewImage, ShardNo, StoreError, StreamId, Write, commit};
 use tailrace_store_embedded::files::{File, FileError, FileLock, Files, RealFiles};
-use tailrace_store_embedded::{EmbeddedEngine, Options, check, check_with, set_aside};
+use tailrace_store_embedded::{EmbeddedEngine, FatalHook, Options, check, check_with, set_aside};
 
 /// A directory on a file system that is mounted read-only: whoever asks for more than to read fails the test.
 #[derive(Debug)]
@@ -102,6 +103,51 @@ async fn put(engine: &dyn Engine, n: usize) -> RecordNo {
     commit(engine, &[], &key, |_| Decision::Apply(writes.clone(), ())).await.unwrap().receipt.records[0].number
 }
 
+async fn open_stream(engine: &dyn Engine) -> ShardNo {
+    let marker = [Key(Bytes::from_static(b"\x01stream"))];
+    let open = vec![
+        Write::Put { key: marker[0].clone(), value: Bytes::from_static(b"open") },
+        Write::OpenStream { stream: StreamId(1), ranges: vec![BucketRange::ALL] },
+    ];
+    commit(engine, &[], &marker, |_| Decision::Apply(open.clone(), ())).await.unwrap();
+    engine.shards(StreamId(1)).await.unwrap()[0].shard
+}
+
+/// Flips a bit of the first place in the log that holds `text`.
+fn damage(data: &Path, text: &[u8]) {
+    let place = |(path, bytes): (PathBuf, Vec<u8>)| {
+        let at = bytes.windows(text.len()).position(|found| found == text)?;
+        Some((path, bytes, at))
+    };
+    let (path, mut bytes, at) = contents(&data.join("log")).into_iter().find_map(place).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Who reads a damaged record is told where the damage is; everybody else goes on.
+#[tokio::test]
+async fn damage_in_the_log_is_an_error_of_who_reads_it_and_of_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let ended = Arc::new(AtomicBool::new(false));
+    let told = ended.clone();
+    let fatal: FatalHook = Arc::new(move |_| told.store(true, Ordering::SeqCst));
+    let engine = EmbeddedEngine::open(&data, Options { fatal, ..options() }).unwrap();
+    let shard = open_stream(engine.as_ref()).await;
+    let mut numbers = Vec::new();
+    for n in 0..30 {
+        numbers.push(put(engine.as_ref(), n).await);
+    }
+    damage(&data, b"meta 012");
+    let read = engine.read_log(shard, RecordNo::ZERO, 1000, usize::MAX).await;
+    assert!(matches!(&read, Err(StoreError::Corrupt(why)) if why.contains(".seg")), "{read:?}");
+    assert!(put(engine.as_ref(), 30).await > numbers[29]);
+    let values = engine.get(&[Key(Bytes::from_static(b"\x40item 12"))]).await.unwrap();
+    assert!(values[0].is_some(), "the row is in the tree");
+    assert!(!ended.load(Ordering::SeqCst), "the process goes on");
+    engine.shutdown().await.unwrap();
+}
+
 /// One damaged record in the middle: the store opens, everything but that record can be read, and whoever reads the shard
 /// is told which number is lost.
 #[tokio::test(flavor = "multi_thread")]
@@ -109,13 +155,7 @@ async fn a_store_goes_on_without_a_record_that_was_set_aside_and_its_readers_are
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let engine = EmbeddedEngine::open(&data, options()).unwrap();
-    let ranges = vec![BucketRange { first: Bucket(0), last: Bucket(65535) }];
-    let marker = [Key(Bytes::from_static(b"\x01stream"))];
-    let open = vec![
-        Write::Put { key: marker[0].clone(), value: Bytes::from_static(b"open") },
-        Write::OpenStream { stream: StreamId(1), ranges },
-    ];
-    commit(engine.as_ref(), &[], &marker, |_| Decision::Apply(open.clone(), ())).await.unwrap();
+    open_stream(engine.as_ref()).await;
     let mut numbers = Vec::new();
     for n in 0..30 {
         numbers.push(put(engine.as_ref(), n).await);
@@ -128,19 +168,8 @@ async fn a_store_goes_on_without_a_record_that_was_set_aside_and_its_readers_are
     numbers.push(put(engine.as_ref(), 31).await);
     drop(engine);
 
-    let damage = |text: &[u8]| {
-        let (path, mut bytes, at) = contents(&data.join("log"))
-            .into_iter()
-            .find_map(|(path, bytes)| {
-                let at = bytes.windows(text.len()).position(|found| found == text)?;
-                Some((path, bytes, at))
-            })
-            .unwrap();
-        bytes[at] ^= 1;
-        std::fs::write(path, bytes).unwrap();
-    };
-    damage(b"meta 012");
-    damage(b"meta 030");
+    damage(&data, b"meta 012");
+    damage(&data, b"meta 030");
     let place = |line: &String| {
         let (file, rest) = line.split_once(": offset ").unwrap();
         format!("{file}:{}", rest.split_once(':').unwrap().0)

@@ -77,7 +77,8 @@ pub(super) async fn page(state: &Arc<EngineState>, range: KeyRange, limit: PageL
     Ok(paging.into_page())
 }
 
-/// Published records of a shard.
+/// Published records of a shard. Damage in what is read is that reader's error and ends nothing else: the rows are in the
+/// tree, what is committed does not depend on it, and the operator can set it aside.
 pub(super) async fn log(
     state: &Arc<EngineState>,
     shard: ShardNo,
@@ -105,13 +106,13 @@ pub(super) async fn log(
     };
     if after.0.saturating_add(SHORT_LOG_NUMBERS) >= published.0 {
         let short_max = bytes_max.min(limits::LOG_READ_INLINE_BYTES_MAX);
-        let page: LogPage = state.checked(read(state, short_max))?;
+        let page: LogPage = read(state, short_max)?;
         // One that was cut short for the runtime's sake is read again in full.
         if !page.more || page.records.len() >= records_max || short_max == bytes_max {
             return Ok(page);
         }
     }
-    state.checked(aside(state, move |state| read(state, bytes_max)).await.flatten())
+    aside(state, move |state| read(state, bytes_max)).await.flatten()
 }
 
 /// The number to read after for a position.
@@ -127,7 +128,7 @@ pub(super) async fn position(
         LogPosition::End => Ok(RecordNo(published.0)),
         LogPosition::Time(ms) => {
             let read = move |state: &EngineState| state.log.position_at_time(shard, ms, published);
-            Ok(RecordNo(state.checked(aside(state, read).await.flatten())?.0))
+            Ok(RecordNo(aside(state, read).await.flatten()?.0))
         }
     }
 }
