@@ -11,6 +11,7 @@ use tailrace_server::Event;
 
 use crate::check::count;
 use crate::output::{self, Out};
+use crate::say::on_one_line;
 
 /// Shows an event. A reader that is merely slow holds it up for a moment, so that nothing is lost.
 pub async fn event(event: &Event) {
@@ -29,10 +30,10 @@ pub async fn event(event: &Event) {
             format!("{} of {shard} delivered to {function}", count(*records, "record"))
         }
         Event::Batch { function, shard, records, failed, error: Some(error) } if failed < records => {
-            format!("{failed} of {} of {shard} failed in {function}: {error}", count(*records, "record"))
+            format!("{failed} of {} of {shard} failed in {function}: {}", count(*records, "record"), on_one_line(error))
         }
         Event::Batch { function, shard, records, error: Some(error), .. } => {
-            format!("{} of {shard} failed in {function}: {error}", count(*records, "record"))
+            format!("{} of {shard} failed in {function}: {}", count(*records, "record"), on_one_line(error))
         }
         Event::Notice(text) => text.clone(),
     };
