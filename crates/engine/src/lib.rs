@@ -23,6 +23,7 @@ pub use failure::store_failure;
 pub use items::idempotency::{IdempotencyMark, marked};
 pub(crate) use tables::descriptor as table;
 pub use tables::descriptor::{
-    Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, ViewType,
+    Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, TimeToLive, ViewType,
     WarmThroughput,
 };
+pub use tables::index::{Index, IndexKind, IndexProjection, IndexStatus};

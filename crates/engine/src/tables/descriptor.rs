@@ -10,10 +10,12 @@ pub use tailrace_api::tables::BillingMode;
 use tailrace_api::tables::TableClass;
 use tailrace_core::KeySchema;
 pub use tailrace_core::ViewType;
+use tailrace_core::key::KeyAttribute;
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
+use super::index::Index;
 use crate::json_row;
 
 /// The version that this code writes.
@@ -109,11 +111,32 @@ pub struct Table {
     pub stream: Option<TableStream>,
     /// The label of the latest stream, enabled or not.
     pub latest_stream_label: Option<String>,
+    /// The types of all key attributes, of the table and of its indexes, by name.
+    #[serde(default)]
+    pub attributes: Vec<KeyAttribute>,
+    /// The secondary indexes, in the order in which they were asked for: local ones first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Index>,
+    /// How many indexes the table has had: the number of the next one is one more.
+    #[serde(default)]
+    pub indexes_made: u32,
+    /// The attribute that says when an item expires, if items do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_live: Option<TimeToLive>,
+}
+
+/// That items expire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeToLive {
+    /// The attribute: a top-level number, seconds since the epoch.
+    pub attribute: String,
 }
 
 impl Table {
     /// A new on-demand table without a stream.
     pub fn new(name: String, id: TableId, uuid: String, created_ms: u64, key: KeySchema) -> Table {
+        let mut attributes: Vec<KeyAttribute> = key.attributes().cloned().collect();
+        attributes.sort_by(|a, b| a.name.cmp(&b.name));
         Table {
             version: DESCRIPTOR_VERSION,
             name,
@@ -129,6 +152,10 @@ impl Table {
             class: None,
             stream: None,
             latest_stream_label: None,
+            attributes,
+            indexes: Vec::new(),
+            indexes_made: 0,
+            time_to_live: None,
         }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod change;
 pub(crate) mod creation;
 pub(crate) mod description;
 pub mod descriptor;
+pub mod index;
 pub(crate) mod rules;
 
 use std::sync::Arc;
