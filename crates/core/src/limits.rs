@@ -319,3 +319,17 @@ pub const RETENTION_STREAMS_PER_TICK: usize = 32;
 pub const RECLAIM_INTERVAL_MS: u64 = 60_000;
 /// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
 pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;
+/// Most tags of a table, and most that one request sets or takes away. Source: docs/spec/dynamodb-api.md 8.3.
+pub const TAGS_MAX: usize = 50;
+/// Longest key of a tag, UTF-16 units. Source: docs/spec/dynamodb-api.md 8.3.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+/// Longest value of a tag, UTF-16 units. Source: docs/spec/dynamodb-api.md 8.3.
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+/// Tags on a page of ListTagsOfResource. Source: docs/spec/dynamodb-api.md 8.3.
+pub const TAGS_PAGE_MAX: usize = 10;
+/// Largest document of a resource policy, bytes. Source: docs/spec/dynamodb-api.md 8.6.
+pub const POLICY_BYTES_MAX: usize = 20_480;
+/// Days that point-in-time recovery goes back, if nothing else is asked for. Source: docs/spec/dynamodb-api.md 8.4.
+pub const RECOVERY_PERIOD_DAYS: u32 = 35;
+/// How far the end of the window of point-in-time recovery is behind, milliseconds. Source: docs/spec/dynamodb-api.md 8.4.
+pub const RECOVERY_LAG_MS: u64 = 300_000;

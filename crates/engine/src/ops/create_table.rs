@@ -1,7 +1,7 @@
 //! CreateTable: one commit that takes the table's number and opens its stream.
 
 use tailrace_api::tables::{CreateTableAnswer, CreateTableRequest, TableStatus};
-use tailrace_core::{ApiError, ErrorCode, StreamId, TableId};
+use tailrace_core::{ApiError, EpochMs, ErrorCode, StreamId, TableId};
 use tailrace_store::keyspace::{CounterKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
@@ -10,7 +10,8 @@ use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{label, life};
 use crate::table::{Table, TableStream};
-use crate::tables::{creation, description};
+use crate::tables::settings::{ResourcePolicy, TableSettings};
+use crate::tables::{creation, description, encryption, policy, tags};
 
 enum Outcome {
     Created(Box<Table>),
@@ -30,6 +31,7 @@ pub async fn create_table(
 ) -> Result<CreateTableAnswer, ApiError> {
     let now_ms = db.clock.now_ms();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
+    let settings = settings_of(db, &request)?;
     let name = &request.table_name;
     loop {
         let label_ms = match view {
@@ -61,6 +63,7 @@ pub async fn create_table(
                 table.stream = Some(TableStream { id: StreamId(stream), view });
                 writes.extend(life::open(&table, created_ms, db.settings.shards_per_stream));
             }
+            writes.extend(settings.of_new_table(table.id));
             writes.push(Write::Put { key: keys[0].clone(), value: table.encode() });
             Decision::Apply(writes, Outcome::Created(Box::new(table)))
         })
@@ -74,7 +77,8 @@ pub async fn create_table(
                 return Err(ApiError::new(ErrorCode::ResourceInUseException, text));
             }
             Outcome::Created(table) => {
-                let described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);
+                let mut described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);
+                described.sse_description = encryption::describe(settings.encryption.as_ref());
                 let warm_was_sent = request.warm_throughput.is_some();
                 return Ok(CreateTableAnswer {
                     table_description: description::as_created(described, request.attribute_definitions, warm_was_sent),
@@ -82,4 +86,16 @@ pub async fn create_table(
             }
         }
     }
+}
+
+/// What the request sets beside the table's descriptor.
+fn settings_of(db: &Db, request: &CreateTableRequest) -> Result<TableSettings, ApiError> {
+    let mut settings = TableSettings::default();
+    tags::set(&mut settings.tags, &request.tags)?;
+    settings.encryption = encryption::of_new_table(request.sse_specification.as_ref(), &db.settings);
+    if let Some(document) = &request.resource_policy {
+        let (document, revision) = (policy::canonical(document)?, EpochMs(db.clock.now_ms()));
+        settings.policy = Some(ResourcePolicy { document, revision });
+    }
+    Ok(settings)
 }

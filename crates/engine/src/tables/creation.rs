@@ -9,6 +9,7 @@ use tailrace_core::{ApiError, KeySchema, TableId, ViewType};
 
 use super::descriptor::{Billing, Table, TableClassSetting};
 use super::rules::{self, invalid, not_built};
+use super::{encryption, tags};
 
 /// The table without its number and its stream, and the view type of its stream.
 pub(crate) fn plan(
@@ -37,7 +38,8 @@ pub(crate) fn plan(
     let warm = rules::warm(request.warm_throughput, mode, &throughput, warm)?.unwrap_or(warm);
     let key = key(request)?;
     let view = view(request)?;
-    rules::sse(request.sse_specification.as_ref())?;
+    encryption::check(request.sse_specification.as_ref())?;
+    tags::check(&request.tags)?;
     if let Some(member) = first_not_built(request) {
         return Err(not_built(member));
     }
@@ -59,8 +61,6 @@ fn first_not_built(request: &CreateTableRequest) -> Option<&'static str> {
     let asked = [
         ("GlobalSecondaryIndexes", request.global_secondary_indexes.is_some()),
         ("LocalSecondaryIndexes", request.local_secondary_indexes.is_some()),
-        ("Tags", !request.tags.is_empty()),
-        ("ResourcePolicy", request.resource_policy.is_some()),
     ];
     let first = asked.into_iter().find(|(_, asked)| *asked).map(|(member, _)| member);
     first.or_else(|| request.not_built.first().copied())

@@ -24,7 +24,8 @@ pub(crate) fn key_schema(key: &KeySchema) -> Vec<KeySchemaElement> {
     std::iter::once(element(&key.hash, KeyType::Hash)).chain(range).collect()
 }
 
-/// The description of a table as DescribeTable gives it, but for what must be counted.
+/// The description of a table as DescribeTable gives it, but for what must be counted, and for its encryption, which is one of its
+/// settings.
 pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: u64) -> TableDescription {
     let mut definitions: Vec<AttributeDefinition> = table
         .key
@@ -71,6 +72,7 @@ pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, 
             max_write_request_units: limits.write,
         }),
         deletion_protection_enabled: table.deletion_protection,
+        sse_description: None,
         table_class_summary: table.class.as_ref().map(|class| TableClassSummary {
             table_class: class.class,
             last_update_date_time: class.updated_ms.map(Timestamp),

@@ -6,8 +6,12 @@ pub(crate) mod change;
 pub(crate) mod creation;
 pub(crate) mod description;
 pub mod descriptor;
+pub(crate) mod encryption;
 pub mod index;
+pub(crate) mod policy;
 pub(crate) mod rules;
+pub(crate) mod settings;
+pub(crate) mod tags;
 
 use std::sync::Arc;
 
@@ -24,6 +28,6 @@ pub(crate) async fn stored(db: &Db, name: &str) -> Result<Arc<StoredTable>, ApiE
 }
 
 /// The control plane's ResourceNotFoundException.
-fn no_such_table(name: &str) -> ApiError {
+pub(crate) fn no_such_table(name: &str) -> ApiError {
     ApiError::not_found(format!("Requested resource not found: Table: {name} not found"))
 }

@@ -24,6 +24,7 @@ mod setting;
 mod shard;
 mod stream;
 mod table;
+mod table_settings;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use setting::SettingKey;
 pub use shard::ShardKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
+pub use table_settings::TableSettingsKey;
 
 pub use tailrace_core::{IndexId, MappingId, TableId};
 
@@ -89,13 +91,15 @@ pub enum KeyKind {
     Owner = 0x0f,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
     MappingName = 0x10,
+    /// [`TableSettingsKey`]: what is set for a table beside its descriptor (tags, policies and the like).
+    TableSettings = 0x12,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 17] = [
+    pub const ALL: [KeyKind; 18] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -112,6 +116,7 @@ impl KeyKind {
         KeyKind::Commit,
         KeyKind::Owner,
         KeyKind::MappingName,
+        KeyKind::TableSettings,
         KeyKind::Item,
     ];
 

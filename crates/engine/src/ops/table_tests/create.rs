@@ -50,7 +50,6 @@ async fn what_create_table_refuses() {
             "SSEType KMS is required if KMSMasterKeyId is specified",
         ),
         (json!({"SSESpecification": {"Enabled": true, "SSEType": "AES256"}}), "SSEType AES256 is not supported"),
-        (json!({"Tags": [{"Key": "a", "Value": "b"}]}), "Tags is not supported by Tailrace yet"),
         (
             json!({"GlobalTableSourceArn": "arn:aws:dynamodb:us-east-1:000000000000:table/t"}),
             "GlobalTableSourceArn is not supported by Tailrace yet",
