@@ -1,7 +1,7 @@
 //! CreateTable: one commit that takes the table's number and opens its stream.
 
 use tailrace_api::tables::{CreateTableAnswer, CreateTableRequest, TableStatus};
-use tailrace_core::{ApiError, EpochMs, ErrorCode, StreamId, TableId};
+use tailrace_core::{ApiError, ErrorCode, StreamId, TableId};
 use tailrace_store::keyspace::{CounterKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
@@ -29,13 +29,13 @@ pub async fn create_table(
     request: CreateTableRequest,
     _caller: &Caller<'_>,
 ) -> Result<CreateTableAnswer, ApiError> {
-    let now_ms = db.clock.now_ms();
+    let now_ms = db.clock.now();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
     let settings = settings_of(db, &request)?;
     let name = &request.table_name;
     loop {
         let label_ms = match view {
-            Some(_) => Some(life::next_label_ms(db, name, now_ms).await?),
+            Some(_) => Some(life::next_label(db, name, now_ms).await?),
             None => None,
         };
         wanted.latest_stream_label = label_ms.map(label::text);
@@ -94,7 +94,7 @@ fn settings_of(db: &Db, request: &CreateTableRequest) -> Result<TableSettings, A
     tags::set(&mut settings.tags, &request.tags)?;
     settings.encryption = encryption::of_new_table(request.sse_specification.as_ref(), &db.settings);
     if let Some(document) = &request.resource_policy {
-        let (document, revision) = (policy::canonical(document)?, EpochMs(db.clock.now_ms()));
+        let (document, revision) = (policy::canonical(document)?, db.clock.now());
         settings.policy = Some(ResourcePolicy { document, revision });
     }
     Ok(settings)

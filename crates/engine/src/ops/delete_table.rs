@@ -38,7 +38,7 @@ pub async fn delete_table(
                  first.",
             ));
         }
-        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, db.clock.now_ms());
+        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, db.clock.now());
         described.sse_description = encryption::describe(settings::read(db, table.id).await?.encryption.as_ref());
         description::count_if_possible(db, &table, &mut described).await;
         let settings = TableSettingsKey { table: table.id }.encode();

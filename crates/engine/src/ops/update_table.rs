@@ -9,7 +9,7 @@ use tailrace_api::tables::{
     OnDemandThroughputDescription, SseSpecification, StreamSpecification, TableStatus, UpdateTableAnswer,
     UpdateTableRequest,
 };
-use tailrace_core::{ApiError, StreamId, ViewType};
+use tailrace_core::{ApiError, EpochMs, StreamId, ViewType};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
@@ -32,7 +32,7 @@ pub async fn update_table(
     change::check(&request, db.settings.wording)?;
     loop {
         let old = tables::stored(db, &request.table_name).await?;
-        let now_ms = db.clock.now_ms();
+        let now_ms = db.clock.now();
         if let Some(specification) = &request.sse_specification {
             // Nothing else is asked for together with it.
             return encrypt(db, &old, specification, now_ms).await;
@@ -67,7 +67,7 @@ async fn encrypt(
     db: &Db,
     table: &Arc<StoredTable>,
     specification: &SseSpecification,
-    now_ms: u64,
+    now: EpochMs,
 ) -> Result<UpdateTableAnswer, ApiError> {
     let before = settings::change(db, table, tables::no_such_table(&table.name), |settings| {
         let before = settings.encryption.clone();
@@ -75,7 +75,7 @@ async fn encrypt(
         Ok(before)
     })
     .await?;
-    let mut described = description::describe(&db.settings, table, TableStatus::Active, now_ms);
+    let mut described = description::describe(&db.settings, table, TableStatus::Active, now);
     described.sse_description = encryption::updating(before.as_ref());
     description::count_if_possible(db, table, &mut described).await;
     Ok(UpdateTableAnswer { table_description: described })
@@ -84,7 +84,7 @@ async fn encrypt(
 /// What happens to the table's stream.
 enum StreamChange {
     None,
-    Enable { view: ViewType, created_ms: u64 },
+    Enable { view: ViewType, created_ms: EpochMs },
     Disable { stream: StreamId },
 }
 
@@ -92,7 +92,7 @@ async fn stream_change(
     db: &Db,
     table: &Table,
     specification: Option<StreamSpecification>,
-    now_ms: u64,
+    now_ms: EpochMs,
 ) -> Result<StreamChange, ApiError> {
     let Some(StreamSpecification { stream_enabled, stream_view_type }) = specification else {
         return Ok(StreamChange::None);
@@ -106,7 +106,7 @@ async fn stream_change(
         }
         (true, None) => Ok(StreamChange::Enable {
             view: stream_view_type.unwrap_or(ViewType::NewAndOldImages),
-            created_ms: life::next_label_ms(db, &table.name, now_ms).await?,
+            created_ms: life::next_label(db, &table.name, now_ms).await?,
         }),
         (false, Some(stream)) => Ok(StreamChange::Disable { stream: stream.id }),
     }

@@ -9,7 +9,7 @@ use tailrace_api::tables::{
     ContinuousBackupsAnswer, ContinuousBackupsDescription, DescribeContinuousBackupsRequest,
     PointInTimeRecoveryDescription, Switch, UpdateContinuousBackupsRequest,
 };
-use tailrace_core::limits::{RECOVERY_LAG_MS, RECOVERY_PERIOD_DAYS};
+use tailrace_core::limits::{RECOVERY_LAG, RECOVERY_PERIOD_DAYS};
 use tailrace_core::{ApiError, EpochMs, ErrorCode};
 
 use crate::caller::Caller;
@@ -34,7 +34,7 @@ pub async fn update_continuous_backups(
         ));
     }
     let table = find(db, &request.table_name).await?;
-    let now = EpochMs(db.clock.now_ms());
+    let now = db.clock.now();
     let recovery = settings::change(db, &table, not_found(&table.name), |settings| {
         let recovery = &mut settings.point_in_time_recovery;
         *recovery = match recovery.take() {
@@ -63,13 +63,13 @@ pub async fn describe_continuous_backups(
 ) -> Result<ContinuousBackupsAnswer, ApiError> {
     let table = find(db, &request.table_name).await?;
     let settings = settings::read(db, table.id).await?;
-    Ok(describe(settings.point_in_time_recovery, EpochMs(db.clock.now_ms())))
+    Ok(describe(settings.point_in_time_recovery, db.clock.now()))
 }
 
 fn describe(recovery: Option<PointInTimeRecovery>, now: EpochMs) -> ContinuousBackupsAnswer {
     let window = recovery.as_ref().map(|recovery| {
         let earliest = recovery.since_ms.max(now.minus(DAY * recovery.period_days));
-        (earliest, recovery.since_ms.max(now.minus(Duration::from_millis(RECOVERY_LAG_MS))))
+        (earliest, recovery.since_ms.max(now.minus(RECOVERY_LAG)))
     });
     ContinuousBackupsAnswer {
         continuous_backups_description: ContinuousBackupsDescription {
@@ -77,8 +77,8 @@ fn describe(recovery: Option<PointInTimeRecovery>, now: EpochMs) -> ContinuousBa
             point_in_time_recovery_description: PointInTimeRecoveryDescription {
                 point_in_time_recovery_status: if recovery.is_some() { Switch::Enabled } else { Switch::Disabled },
                 recovery_period_in_days: recovery.map(|recovery| recovery.period_days),
-                earliest_restorable_date_time: window.map(|(earliest, _)| Timestamp(earliest.0)),
-                latest_restorable_date_time: window.map(|(_, latest)| Timestamp(latest.0)),
+                earliest_restorable_date_time: window.map(|(earliest, _)| Timestamp(earliest)),
+                latest_restorable_date_time: window.map(|(_, latest)| Timestamp(latest)),
             },
         },
     }

@@ -10,7 +10,7 @@ use tailrace_api::tables::{
     ListContributorInsightsAnswer, ListContributorInsightsRequest, UpdateContributorInsightsAnswer,
     UpdateContributorInsightsRequest,
 };
-use tailrace_core::{ApiError, EpochMs};
+use tailrace_core::ApiError;
 use tailrace_store::PageLimit;
 use tailrace_store::keyspace::TableKey;
 
@@ -31,7 +31,7 @@ pub async fn update_contributor_insights(
 ) -> Result<UpdateContributorInsightsAnswer, ApiError> {
     let UpdateContributorInsightsRequest { table_name, index_name, action, mode } = request;
     let table = find(db, &table_name, index_name.as_deref()).await?;
-    let updated_ms = EpochMs(db.clock.now_ms());
+    let updated_ms = db.clock.now();
     let enabled = action == ContributorInsightsAction::Enable;
     let was = settings::change(db, &table, tables::no_such_table(&table_name), |settings| {
         let all = &mut settings.contributor_insights;
@@ -80,7 +80,7 @@ pub async fn describe_contributor_insights(
         table_name,
         index_name,
         contributor_insights_status: status(failed),
-        last_update_date_time: insights.as_ref().map(|insights| Timestamp(insights.updated_ms.0)),
+        last_update_date_time: insights.as_ref().map(|insights| Timestamp(insights.updated_ms)),
         failure_exception: failed.then(|| FailureException {
             exception_name: "UnsupportedOperationException".to_owned(),
             exception_description: "Tailrace does not gather contributor insights".to_owned(),

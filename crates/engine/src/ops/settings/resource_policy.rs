@@ -32,7 +32,7 @@ pub async fn put_resource_policy(
     let resource = parse(db, &request.resource_arn)?;
     let document = policy::canonical(&request.policy)?;
     let table = find(db, resource, &request.resource_arn).await?;
-    let now = EpochMs(db.clock.now_ms());
+    let now = db.clock.now();
     let revision = settings::change(db, &table, tables::no_such_table(&table.name), |settings| {
         let old = policy_of(settings, resource);
         expect(&request.expected_revision_id, old, &table)?;
