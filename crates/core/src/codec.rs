@@ -217,6 +217,25 @@ impl<'a> EncodedAttribute<'a> {
         self.value
     }
 
+    /// The name of the value's type on the wire.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn type_name(&self) -> Result<&'static str, CodecError> {
+        Ok(match Reader::new(self.value).head(1)? {
+            Head::Null => "NULL",
+            Head::Bool(_) => "BOOL",
+            Head::S(_) => "S",
+            Head::N(_) => "N",
+            Head::B(_) => "B",
+            Head::Ss(_) => "SS",
+            Head::Ns(_) => "NS",
+            Head::Bs(_) => "BS",
+            Head::L(_) => "L",
+            Head::M(_) => "M",
+        })
+    }
+
     /// The value's type and the bytes that it has in keys; `None`: no key has values of its type.
     pub fn key_value(&self) -> Option<KeyValue<'a>> {
         let mut reader = Reader::new(self.value);

@@ -65,6 +65,7 @@ proptest! {
         for (name, picked) in names.iter().zip(&picked) {
             prop_assert_eq!(picked.map(|picked| picked.decode().unwrap()), a.get(*name).cloned());
             prop_assert!(picked.is_none_or(|picked| picked.name() == *name));
+            prop_assert_eq!(picked.map(|picked| picked.type_name().unwrap()), a.get(*name).map(AttributeValue::type_name));
             let key_bytes = a.get(*name).and_then(crate::key::key_value_bytes);
             prop_assert_eq!(picked.and_then(|picked| picked.key_value()).map(|value| value.bytes.to_owned()), key_bytes);
         }
