@@ -159,6 +159,11 @@ impl Table {
         }
     }
 
+    /// The indexes that items are entered in: those that are not being deleted.
+    pub fn live_indexes(&self) -> impl Iterator<Item = &Index> {
+        self.indexes.iter().filter(|index| index.takes_entries())
+    }
+
     /// The value of a row that is new.
     pub fn encode(&self) -> Bytes {
         json_row::encode(self)
