@@ -13,6 +13,7 @@ mod event_source;
 pub mod expr;
 pub mod function;
 pub mod ids;
+pub mod index_key;
 pub mod json;
 pub mod key;
 pub mod legacy;

@@ -305,6 +305,14 @@ pub const STATISTICS_PAGE_BYTES: usize = 1024 * 1024;
 pub const STATISTICS_ROWS_MAX: u64 = 50_000;
 /// Bytes of items after which DescribeTable stops counting. Our reason: as above; 50,000 items of 1 KB stay below it.
 pub const STATISTICS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Local secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 30.
+pub const LOCAL_INDEXES_MAX: usize = 5;
+/// Global secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 31.
+pub const GLOBAL_INDEXES_MAX: usize = 20;
+/// Attributes of the partition key of a global secondary index, and of its sort key. Source: docs/spec/dynamodb-api.md 2.1 row 34.
+pub const INDEX_KEY_ATTRIBUTES_MAX: usize = 4;
+/// Attributes that all indexes of a table hold beside their keys. Source: docs/spec/dynamodb-api.md 2.1 row 28.
+pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 /// Provisioned units at which a request is nonsense. Source: docs/spec/dynamodb-api.md 2.1 row 5.
 pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 /// Read units per second that an on-demand table can take at once, as AWS tells. Source: docs/spec/dynamodb-api.md 2.2.

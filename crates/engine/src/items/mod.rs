@@ -7,6 +7,8 @@
 pub(crate) mod capacity;
 pub(crate) mod commit;
 pub(crate) mod idempotency;
+pub(crate) mod index_entries;
+pub(crate) mod index_key_errors;
 pub(crate) mod key_errors;
 pub(crate) mod place;
 pub(crate) mod plan;

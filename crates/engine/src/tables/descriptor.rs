@@ -115,13 +115,13 @@ pub struct Table {
     #[serde(default)]
     pub attributes: Vec<KeyAttribute>,
     /// The secondary indexes, in the order in which they were asked for: local ones first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub indexes: Vec<Index>,
     /// How many indexes the table has had: the number of the next one is one more.
     #[serde(default)]
     pub indexes_made: u32,
     /// The attribute that says when an item expires, if items do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub time_to_live: Option<TimeToLive>,
 }
 
@@ -157,6 +157,11 @@ impl Table {
             indexes_made: 0,
             time_to_live: None,
         }
+    }
+
+    /// The indexes that items are entered in: those that are not being deleted.
+    pub fn live_indexes(&self) -> impl Iterator<Item = &Index> {
+        self.indexes.iter().filter(|index| index.takes_entries())
     }
 
     /// The value of a row that is new.

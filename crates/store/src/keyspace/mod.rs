@@ -11,9 +11,11 @@
 mod checkpoint;
 mod commit;
 mod counter;
+mod deleted_index;
 mod deleted_table;
 mod function;
 mod idempotency;
+mod index_build;
 mod item;
 mod mapping;
 mod mapping_name;
@@ -35,9 +37,11 @@ use bytes::Bytes;
 pub use checkpoint::CheckpointKey;
 pub use commit::CommitKey;
 pub use counter::CounterKey;
+pub use deleted_index::DeletedIndexKey;
 pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
 pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+pub use index_build::{IndexBuild, IndexBuildKey};
 pub use item::{ItemKey, ItemSet, SortBounds};
 pub use mapping::MappingKey;
 pub use mapping_name::MappingNameKey;
@@ -89,13 +93,17 @@ pub enum KeyKind {
     Owner = 0x0f,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
     MappingName = 0x10,
+    /// [`IndexBuildKey`]: an index that is being filled with the items from before it.
+    IndexBuild = 0x20,
+    /// [`DeletedIndexKey`]: a deleted index whose rows are still to be handed to `Engine::reclaim`.
+    DeletedIndex = 0x21,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 17] = [
+    pub const ALL: [KeyKind; 19] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -112,6 +120,8 @@ impl KeyKind {
         KeyKind::Commit,
         KeyKind::Owner,
         KeyKind::MappingName,
+        KeyKind::IndexBuild,
+        KeyKind::DeletedIndex,
         KeyKind::Item,
     ];
 

@@ -92,6 +92,16 @@ proptest! {
     }
 
     #[test]
+    fn rows_of_indexes_that_come_and_go_read_back(set in set(), table in name(), behind in item(), begun in any::<bool>()) {
+        let (build, deleted) = (IndexBuildKey { set }, DeletedIndexKey { set });
+        prop_assert_eq!(IndexBuildKey::decode(&build.encode()), Some(build));
+        prop_assert_eq!(DeletedIndexKey::decode(&deleted.encode()), Some(deleted));
+        prop_assert_eq!(IndexBuildKey::decode(&deleted.encode()), None);
+        let progress = IndexBuild { table, behind: begun.then(|| behind.encode()) };
+        prop_assert_eq!(IndexBuild::decode(&progress.encode()), Some(progress));
+    }
+
+    #[test]
     fn shards_read_back(n in any::<[u64; 6]>(), range in any::<[u16; 2]>(), parent in any::<Option<u64>>(), open in any::<bool>()) {
         let info = ShardInfo {
             shard: ShardNo(n[0]),

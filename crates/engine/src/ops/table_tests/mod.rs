@@ -3,6 +3,7 @@
 mod background;
 mod create;
 mod figures;
+mod indexes;
 mod per_shard;
 mod records;
 mod streams;
