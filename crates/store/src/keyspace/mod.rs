@@ -5,7 +5,7 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! Values that engines write (shards, counters, ranges to reclaim), and marks, have their codec beside their key; other
+//! Values that engines write (shards, counters, counts of items, ranges to reclaim), and marks, have their codec beside their key; other
 //! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
@@ -15,6 +15,7 @@ mod deleted_table;
 mod function;
 mod idempotency;
 mod item;
+mod item_count;
 mod mapping;
 mod mapping_name;
 mod owner;
@@ -39,6 +40,7 @@ pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
 pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use item::{ItemKey, ItemSet, SortBounds};
+pub use item_count::{CountChange, ItemCount, ItemCountKey};
 pub use mapping::MappingKey;
 pub use mapping_name::MappingNameKey;
 pub use owner::OwnerKey;
@@ -89,13 +91,15 @@ pub enum KeyKind {
     Owner = 0x0f,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
     MappingName = 0x10,
+    /// [`ItemCountKey`]: rows and bytes of a table or an index. Written by the engines only.
+    ItemCount = 0x11,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 17] = [
+    pub const ALL: [KeyKind; 18] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -112,6 +116,7 @@ impl KeyKind {
         KeyKind::Commit,
         KeyKind::Owner,
         KeyKind::MappingName,
+        KeyKind::ItemCount,
         KeyKind::Item,
     ];
 
