@@ -8,9 +8,8 @@ use tailrace_api::tables::{
 };
 use tailrace_core::KeySchema;
 use tailrace_core::key::KeyAttribute;
-use tailrace_core::limits::{STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES, STATISTICS_PAGE_ROWS, STATISTICS_ROWS_MAX};
-use tailrace_store::keyspace::ItemKey;
-use tailrace_store::{PageLimit, StoreError};
+use tailrace_store::StoreError;
+use tailrace_store::keyspace::{ItemCount, ItemCountKey};
 
 use super::descriptor::Table;
 use super::rules::DAY_MS;
@@ -24,7 +23,7 @@ pub(crate) fn key_schema(key: &KeySchema) -> Vec<KeySchemaElement> {
     std::iter::once(element(&key.hash, KeyType::Hash)).chain(range).collect()
 }
 
-/// The description of a table as DescribeTable gives it, but for what must be counted.
+/// The description of a table as DescribeTable gives it, but for the counts of its items.
 pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: u64) -> TableDescription {
     let mut definitions: Vec<AttributeDefinition> = table
         .key
@@ -109,28 +108,17 @@ pub(crate) fn as_deleted(mut description: TableDescription) -> TableDescription 
     description
 }
 
-/// Counts the table's items and their bytes, up to a bound: beyond it, or if it fails, the figures are what was counted so far.
+/// Adds how many items the table has, and how large they are: exactly, as of now.
 ///
 /// # Errors
 /// The store's.
 pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescription) -> Result<(), StoreError> {
-    let limit = PageLimit {
-        rows_max: STATISTICS_PAGE_ROWS,
-        cost_max: STATISTICS_PAGE_BYTES,
-        cost: |_, value| tailrace_core::codec::stored_size(value),
-    };
-    let mut range = ItemKey::table_range(table.id);
-    loop {
-        let page = db.store.page(range.clone(), limit).await?;
-        description.item_count += page.rows.len() as u64;
-        description.table_size_bytes += page.rows.iter().map(|(_, value)| (limit.cost)(&[], value) as u64).sum::<u64>();
-        let enough =
-            description.item_count >= STATISTICS_ROWS_MAX || description.table_size_bytes >= STATISTICS_BYTES_MAX;
-        match page.rows.last() {
-            Some((last, _)) if page.limited && !enough => range = range.after(last),
-            _ => return Ok(()),
-        }
-    }
+    let keys = [ItemCountKey { set: table.id.into() }.encode()];
+    let rows = db.store.get(&keys).await?;
+    let damaged = || StoreError::Corrupt(format!("the count of the items of table {}", table.name));
+    let ItemCount { rows, bytes } = ItemCount::read(rows[0].as_ref()).ok_or_else(damaged)?;
+    (description.item_count, description.table_size_bytes) = (rows, bytes);
+    Ok(())
 }
 
 /// The same beside a change of the table, which must not fail because its items cannot be counted.
