@@ -296,15 +296,6 @@ pub const MAPPING_RETRIES_MAX: i64 = 10_000;
 pub const MAPPINGS_MAX: usize = 1000;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
-/// Rows of a page when a table's items are counted. Our reason: a page is one look at the tree, and short.
-pub const STATISTICS_PAGE_ROWS: usize = 1_000;
-/// Bytes of items after which a page ends when a table's items are counted. Our reason: a page is held in memory, and
-/// many clients may ask at once; one item may pass the bound.
-pub const STATISTICS_PAGE_BYTES: usize = 1024 * 1024;
-/// Items after which DescribeTable stops counting. Our reason: some 50 ms; AWS refreshes its figures every six hours.
-pub const STATISTICS_ROWS_MAX: u64 = 50_000;
-/// Bytes of items after which DescribeTable stops counting. Our reason: as above; 50,000 items of 1 KB stay below it.
-pub const STATISTICS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Local secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 30.
 pub const LOCAL_INDEXES_MAX: usize = 5;
 /// Global secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 31.

@@ -16,6 +16,7 @@ use tailrace_core::{ApiError, EpochMs, ErrorCode, Item};
 use tailrace_store::Write;
 
 use super::capacity::write_units;
+use super::counts::Counts;
 use super::idempotency::IdempotencyMark;
 use super::index_entries::entry_changes;
 use super::index_key_errors::IndexKeySource;
@@ -100,20 +101,22 @@ pub(crate) fn plan<'t>(
         let answers = changes.iter().map(|_| decided.clone().map(|()| Written::default())).collect();
         return Ok(Plan { writes: Vec::new(), answers });
     }
-    let mut plan = Plan { writes: Vec::with_capacity(2 * changes.len()), answers: Vec::with_capacity(changes.len()) };
+    let mut plan = Plan { writes: Vec::with_capacity(3 * changes.len()), answers: Vec::with_capacity(changes.len()) };
+    let mut counts = Counts::default();
     for (index, (change, old)) in changes.iter().zip(olds).enumerate() {
         let prepared = seen.prepared.get(index).and_then(Option::as_ref);
         let outcome = prepared.and_then(|prepared| prepared.outcome(old.as_ref()));
         let answer = outcome.unwrap_or_else(|| change.outcome(old.as_ref())).and_then(|new| {
             let written = Written { old: old.clone(), new };
-            plan.add_writes(table(change.table), change, &written, caller)?;
+            plan.add_writes(table(change.table), change, &written, &mut counts, caller)?;
             Ok(written)
         });
         plan.answers.push(answer);
     }
     let refused = plan.answers.iter().find_map(|answer| answer.as_ref().err());
-    if refused.is_some() {
-        plan.writes.clear();
+    match refused {
+        Some(_) => plan.writes.clear(),
+        None => plan.writes.extend(counts.writes()),
     }
     // Behind the others: a record names a write by its index.
     plan.writes.extend(mark.map(|mark| mark.write(refused)));
@@ -130,11 +133,14 @@ impl Plan {
         table: &Table,
         change: &Change<'_>,
         written: &Written,
+        counts: &mut Counts,
         caller: &Caller<'_>,
     ) -> Result<(), ApiError> {
         if written.old == written.new {
             return Ok(());
         }
+        let size = |image: &Option<Bytes>| image.as_ref().map(|image| stored_size(image));
+        counts.note(table.id.into(), size(&written.old), size(&written.new));
         let key = change.place.row.clone();
         let put = written.new.is_some().then_some(self.writes.len());
         self.writes.push(match &written.new {

@@ -102,6 +102,30 @@ proptest! {
     }
 
     #[test]
+    fn counts_of_items_read_back_and_lie_with_their_table(a in set(), b in set(), n in any::<[u64; 2]>()) {
+        let key = ItemCountKey { set: a };
+        prop_assert_eq!(ItemCountKey::decode(key.encode().as_bytes()), Some(key));
+        let range = ItemCountKey::with_indexes(b.table);
+        prop_assert_eq!(range.contains(key.encode().as_bytes()), a.table == b.table);
+        let count = ItemCount { rows: n[0], bytes: n[1] };
+        prop_assert_eq!(ItemCount::read(Some(&count.value())), Some(count));
+        prop_assert_eq!(ItemCount::read(Some(&count.value().slice(1..))), None);
+    }
+
+    #[test]
+    fn changes_of_a_count_come_to_the_same_in_any_order(first in any::<[u64; 2]>(), changes in vec(any::<(i64, i64)>(), 0..5)) {
+        let changes: Vec<_> = changes.into_iter().map(|(rows, bytes)| CountChange { rows, bytes }).collect();
+        let count = ItemCount { rows: first[0], bytes: first[1] };
+        let one_by_one = changes.iter().rev().fold(count, |count, by| count.changed(*by));
+        let mut sum = CountChange::default();
+        for by in changes {
+            sum += by;
+        }
+        prop_assert_eq!(count.changed(sum), one_by_one);
+        prop_assert_eq!(ItemCount::read(None), Some(ItemCount::default()));
+    }
+
+    #[test]
     fn shards_read_back(n in any::<[u64; 6]>(), range in any::<[u16; 2]>(), parent in any::<Option<u64>>(), open in any::<bool>()) {
         let info = ShardInfo {
             shard: ShardNo(n[0]),
@@ -178,10 +202,10 @@ proptest! {
 
 #[test]
 fn kinds_do_not_overlap_and_each_is_recognised() {
-    for kind in KeyKind::ALL {
+    for kind in KeyKind::ALL.iter().copied() {
         let key = [kind as u8, 0xff, 0xff];
         assert_eq!(KeyKind::of(&key), Some(kind));
-        for other in KeyKind::ALL {
+        for other in KeyKind::ALL.iter().copied() {
             assert_eq!(other.range().contains(&key), other == kind);
         }
     }

@@ -3,7 +3,7 @@
 use tailrace_core::expr::{Condition, ExprKind, Placeholders};
 use tailrace_core::key::{KeyAttribute, ScalarType};
 use tailrace_core::{AttributeValue, KeySchema, Number, TableId};
-use tailrace_store::keyspace::{IdempotencyScope, IdempotencyValue, Refused};
+use tailrace_store::keyspace::{CountChange, IdempotencyScope, IdempotencyValue, Refused};
 use tailrace_store::{NewImage, StreamId};
 
 use super::*;
@@ -65,7 +65,11 @@ fn changes_of_several_tables_come_to_one_list_of_writes() {
         }
         other => panic!("{other:?} is no record"),
     };
-    let [put_a, rec_a, del_b, rec_b, put_d, rec_d] = &plan.writes[..] else { panic!("{:?}", plan.writes) };
+    let [put_a, rec_a, del_b, rec_b, put_d, rec_d, count_1, count_2] = &plan.writes[..] else {
+        panic!("{:?}", plan.writes)
+    };
+    let count = |id, rows, bytes| Write::Count { set: TableId(id).into(), by: CountChange { rows, bytes } };
+    assert_eq!([count_1, count_2], [&count(1, 1, 6), &count(2, -1, -6)], "of both tables once");
     assert_eq!(*put_a, Write::Put { key: row(0), value: stored(&a) });
     assert_eq!(record(rec_a), (1, ChangeKind::Insert, None, NewImage::OfWrite(0)));
     assert_eq!(*del_b, Write::Delete { key: row(1) });
@@ -118,12 +122,12 @@ fn a_mark_is_written_with_what_it_marks_and_once_there_stands_for_it() {
     let (mark, caller) = (mark(), Caller::default());
     let plan = planned(&tables, &changes, Some(&mark), &[None, None], &caller).unwrap();
     let Some(Write::Put { key, value }) = plan.writes.last() else { panic!("{:?}", plan.writes) };
-    assert_eq!((plan.writes.len(), key), (3, &mark.key()));
+    assert_eq!((plan.writes.len(), key), (4, &mark.key()));
     let again = planned(&tables, &changes, Some(&mark), &[None, Some(value.clone())], &caller).unwrap();
     assert!(again.writes.is_empty() && again.answers[0].is_ok());
     // A mark that counts no longer, and one of another request.
     let late = IdempotencyValue::new(mark.request, Some(EpochMs(NOW_MS)), None).encode();
-    assert_eq!(planned(&tables, &changes, Some(&mark), &[None, Some(late)], &caller).unwrap().writes.len(), 3);
+    assert_eq!(planned(&tables, &changes, Some(&mark), &[None, Some(late)], &caller).unwrap().writes.len(), 4);
     let other = IdempotencyValue::new([8; 32], None, None).encode();
     let mismatch = planned(&tables, &changes, Some(&mark), &[None, Some(other)], &caller).unwrap_err();
     assert_eq!(mismatch.code, ErrorCode::IdempotentParameterMismatchException);
