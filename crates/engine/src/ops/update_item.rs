@@ -78,6 +78,12 @@ async fn update_into(
 
 /// Refuses an update of a key attribute, and a path below one on the right-hand side.
 fn check_targets(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
+    check_no_key_target(schema, update)?;
+    check_operands(schema, update)
+}
+
+/// Refuses an update of a key attribute.
+pub(super) fn check_no_key_target(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
     let mut paths: Vec<&Path> = Vec::new();
     update.visit_targets(&mut |path| paths.push(path));
     if let Some(path) = paths.iter().find(|path| schema.contains(path.head())) {
@@ -86,7 +92,12 @@ fn check_targets(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
             path.head()
         )));
     }
-    paths.clear();
+    Ok(())
+}
+
+/// Refuses a path below a key attribute on the right-hand side.
+pub(super) fn check_operands(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
+    let mut paths: Vec<&Path> = Vec::new();
     update.visit_read_paths(&mut |path| paths.push(path));
     check_key_paths(schema, paths)
 }

@@ -37,7 +37,7 @@ pub use commit::CommitKey;
 pub use counter::CounterKey;
 pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
-pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+pub use idempotency::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use item::{ItemKey, ItemSet, SortBounds};
 pub use mapping::MappingKey;
 pub use mapping_name::MappingNameKey;
@@ -89,13 +89,15 @@ pub enum KeyKind {
     Owner = 0x0f,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
     MappingName = 0x10,
+    /// [`IdempotencyExpiryKey`]: a mark that ends, by the instant of its end.
+    IdempotencyExpiry = 0x12,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 17] = [
+    pub const ALL: [KeyKind; 18] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -112,6 +114,7 @@ impl KeyKind {
         KeyKind::Commit,
         KeyKind::Owner,
         KeyKind::MappingName,
+        KeyKind::IdempotencyExpiry,
         KeyKind::Item,
     ];
 
