@@ -51,6 +51,23 @@ pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// reason: a usual one takes a tenth of a millisecond to be read, changed and written again, one of very many attributes about
 /// one; and whoever changes a larger one has to wait for its change to be published twice.
 pub const PLAN_INLINE_BYTES_MAX: usize = 32 * 1024;
+/// Most bytes of a transaction: its items, keys, expressions and their values, or the items that it reads. Source:
+/// docs/spec/dynamodb-api.md 7.2.
+pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes that a transaction writes: items, their stream records and whatever else follows from them. Our reason: a commit
+/// is one frame of the log, at most 16 MiB; the transactions that come to more are those that delete or update many large
+/// items, or put them into many indexes.
+pub const TRANSACTION_COMMIT_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// How long the token of a transaction counts, milliseconds. Source: docs/spec/dynamodb-api.md 7.2.
+pub const REQUEST_TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Bytes of items up to which the conditions and updates of one transaction look into them under their latches. Our reason: as
+/// for one item, in all.
+pub const TRANSACTION_PLAN_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// From the end of a pass over the marks of what must not be done twice to the next one, milliseconds. Our reason: a mark that
+/// no longer counts does no harm but take room.
+pub const MARKS_INTERVAL: Duration = Duration::from_secs(10);
+/// Marks that one tick of that pass looks at. Our reason: one commit of some milliseconds.
+pub const MARKS_PER_TICK: usize = 512;
 /// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
 /// Most records of a GetRecords page. Source: docs/spec/streams.md 7.

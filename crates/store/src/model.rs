@@ -117,8 +117,9 @@ impl Image {
                 ResolvedWrite::Append { shard, meta, old, new } => {
                     let new = match new {
                         NewImage::None => None,
-                        NewImage::OfWrite(index) => match &resolved.writes[*index] {
-                            ResolvedWrite::Put { value, .. } => Some(value.clone()),
+                        // With `PlantedBug::RecordOutsideCommit` the write is not beside it.
+                        NewImage::OfWrite(index) => match resolved.writes.get(*index) {
+                            Some(ResolvedWrite::Put { value, .. }) => Some(value.clone()),
                             _ => None,
                         },
                     };

@@ -11,6 +11,7 @@
 
 mod failures;
 mod job;
+pub mod marks;
 pub mod reclaim;
 pub mod retention;
 
@@ -55,5 +56,5 @@ pub trait Task: Send + Sync + 'static {
 
 /// Every task.
 pub fn tasks() -> Vec<Box<dyn Task>> {
-    vec![Box::new(retention::Retention::default()), Box::new(reclaim::Reclaim::default())]
+    vec![Box::new(retention::Retention::default()), Box::new(reclaim::Reclaim::default()), Box::new(marks::Marks)]
 }

@@ -18,3 +18,4 @@ pub(crate) mod projection;
 pub(crate) mod read;
 pub(crate) mod start_key;
 pub(crate) mod stored_item;
+pub(crate) mod table_set;

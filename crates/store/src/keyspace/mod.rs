@@ -41,7 +41,7 @@ pub use counter::CounterKey;
 pub use deleted_index::DeletedIndexKey;
 pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
-pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+pub use idempotency::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use index_build::{IndexBuild, IndexBuildKey};
 pub use item::{ItemKey, ItemSet, SortBounds};
 pub use item_count::{CountChange, ItemCount, ItemCountKey};
@@ -101,6 +101,8 @@ pub enum KeyKind {
     DeletedIndex = 0x21,
     /// [`ItemCountKey`]: rows and bytes of a table or an index. Written by the engines only.
     ItemCount = 0x11,
+    /// [`IdempotencyExpiryKey`]: a mark that ends, by the instant of its end.
+    IdempotencyExpiry = 0x12,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
@@ -127,6 +129,7 @@ impl KeyKind {
         KeyKind::IndexBuild,
         KeyKind::DeletedIndex,
         KeyKind::ItemCount,
+        KeyKind::IdempotencyExpiry,
         KeyKind::Item,
     ];
 

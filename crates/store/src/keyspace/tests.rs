@@ -44,7 +44,12 @@ proptest! {
     ) {
         for scope in IdempotencyScope::ALL {
             let key = IdempotencyKey { scope, token: token.clone() };
-            prop_assert_eq!(IdempotencyKey::decode(&key.encode()), Some(key));
+            prop_assert_eq!(IdempotencyKey::decode(&key.encode()), Some(key.clone()));
+            let at = EpochMs(expires_ms.unwrap_or(u64::MAX));
+            let row = IdempotencyExpiryKey { at, mark: key }.encode();
+            prop_assert_eq!(IdempotencyExpiryKey::decode(&row).unwrap().encode(), row.clone());
+            prop_assert!(IdempotencyExpiryKey::ended(at).contains(row.as_bytes()));
+            prop_assert!(at.0 == 0 || !IdempotencyExpiryKey::ended(EpochMs(at.0 - 1)).contains(row.as_bytes()));
         }
         let refused = Refused { code: ErrorCode::ConditionalCheckFailedException, message };
         for refused in [None, Some(refused)] {

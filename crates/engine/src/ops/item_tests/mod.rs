@@ -1,6 +1,7 @@
 //! The item operations, JSON in and JSON out, over the in-memory engine. The tables' names of the tests are `users` (hash
 //! key `pk`, S), `games` (hash key `pk`, S, and range key `sk`, N) and `texts` (hash key `pk`, S, and range key `sk`, S).
 
+mod atomicity;
 mod batches;
 mod indexes;
 mod large;
@@ -10,6 +11,8 @@ mod pages;
 mod reads;
 mod records;
 mod replay;
+mod tokens;
+mod transactions;
 mod updates;
 mod wordings;
 mod writes;
@@ -34,6 +37,7 @@ pub(super) const STREAM: StreamId = StreamId(7);
 pub(super) struct Bench {
     pub db: Db,
     store: Arc<ModelEngine>,
+    clock: Arc<ManualClock>,
 }
 
 pub(super) fn schema(range: Option<ScalarType>) -> KeySchema {
@@ -51,8 +55,8 @@ impl Bench {
         let store = ModelEngine::new(clock.clone());
         let settings = Settings { wording, ..Settings::default() };
         let rng = Arc::new(SeededRng::new(1));
-        let db = Db::open(store.clone(), clock, rng, settings).await.unwrap();
-        let bench = Bench { db, store };
+        let db = Db::open(store.clone(), clock.clone(), rng, settings).await.unwrap();
+        let bench = Bench { db, store, clock };
         bench.put_table("users", 1, None, None).await;
         bench.put_table("games", 2, Some(ScalarType::N), None).await;
         bench.put_table("texts", 3, Some(ScalarType::S), None).await;
