@@ -12,6 +12,7 @@ mod checkpoint;
 mod commit;
 mod counter;
 mod deleted_table;
+mod expiry;
 mod function;
 mod idempotency;
 mod item;
@@ -24,6 +25,7 @@ mod setting;
 mod shard;
 mod stream;
 mod table;
+mod time_to_live;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,7 @@ pub use checkpoint::CheckpointKey;
 pub use commit::CommitKey;
 pub use counter::CounterKey;
 pub use deleted_table::DeletedTableKey;
+pub use expiry::ExpiryKey;
 pub use function::FunctionKey;
 pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use item::{ItemKey, ItemSet, SortBounds};
@@ -48,8 +51,9 @@ pub use setting::SettingKey;
 pub use shard::ShardKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
+pub use time_to_live::TimeToLiveKey;
 
-pub use tailrace_core::{IndexId, MappingId, TableId};
+pub use tailrace_core::{IndexId, MappingId, TableId, TtlGeneration};
 
 use crate::engine::{Key, KeyRange};
 
@@ -89,13 +93,17 @@ pub enum KeyKind {
     Owner = 0x0f,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
     MappingName = 0x10,
+    /// [`TimeToLiveKey`]: a time to live of a table, enabled or ended, whose expiries have rows.
+    TimeToLive = 0x18,
+    /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
+    Expiry = 0x3f,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 17] = [
+    pub const ALL: [KeyKind; 19] = [
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -112,6 +120,8 @@ impl KeyKind {
         KeyKind::Commit,
         KeyKind::Owner,
         KeyKind::MappingName,
+        KeyKind::TimeToLive,
+        KeyKind::Expiry,
         KeyKind::Item,
     ];
 
@@ -212,6 +222,11 @@ fn after_prefix(prefix: &[u8]) -> Bound<Bytes> {
 fn read_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*number), rest))
+}
+
+fn read_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*number), rest))
 }
 
 fn read_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
