@@ -18,7 +18,7 @@ import botocore
 # Operations whose requests are validated; of all others only the name is kept.
 VALIDATED = {
     "dynamodb": """CreateTable DescribeTable UpdateTable DeleteTable ListTables DescribeLimits DescribeEndpoints PutItem
-        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem Query Scan""".split(),
+        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem Query Scan UpdateTimeToLive DescribeTimeToLive""".split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
 }
 # Enums in the order in which the service prints them (1.5).
@@ -113,7 +113,7 @@ CURRENT = {
 DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem Query Scan".split()
 # They tell every fault of a table's name, the others one.
 ALL_NAME_FAULTS = "UpdateItem Scan".split()
-CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable".split()
+CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable UpdateTimeToLive DescribeTimeToLive".split()
 
 
 def load(service):

@@ -35,6 +35,8 @@ pub struct Settings {
     pub shards_per_stream: usize,
     /// How long a record of a stream, and a disabled stream, can be read, milliseconds.
     pub stream_retention_ms: u64,
+    /// How long after its instant an expired item is deleted, at least.
+    pub ttl_delay: std::time::Duration,
 }
 
 impl Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             wording: tailrace_core::Wording::Current,
             shards_per_stream: 4,
             stream_retention_ms: tailrace_core::limits::STREAM_RETENTION_MS,
+            ttl_delay: std::time::Duration::ZERO,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod capacity;
 pub(crate) mod commit;
+pub(crate) mod expiry;
 pub(crate) mod idempotency;
 pub(crate) mod key_errors;
 pub(crate) mod place;

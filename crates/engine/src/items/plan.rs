@@ -16,6 +16,7 @@ use tailrace_core::{ApiError, ErrorCode, Item};
 use tailrace_store::Write;
 
 use super::capacity::write_units;
+use super::expiry::{self, Due};
 use super::idempotency::IdempotencyMark;
 use super::place::ItemPlace;
 use super::prepare::Prepared;
@@ -51,6 +52,8 @@ pub(crate) enum Action<'a> {
     Update(Option<&'a Update>),
     /// It is removed.
     Delete,
+    /// It is removed if it has expired, else it stays.
+    Expire(Due),
 }
 
 /// A change that is made, or had nothing to do: the stored item before and after. Of a change that was made before only
@@ -102,7 +105,11 @@ pub(crate) fn plan<'t>(
     for (index, (change, old)) in changes.iter().zip(olds).enumerate() {
         let prepared = seen.prepared.get(index).and_then(Option::as_ref);
         let outcome = prepared.and_then(|prepared| prepared.outcome(old.as_ref()));
-        let answer = outcome.unwrap_or_else(|| change.outcome(old.as_ref())).map(|new| {
+        let outcome = outcome.unwrap_or_else(|| match &change.action {
+            Action::Expire(due) => due.outcome(table(change.table), old.as_ref()),
+            _ => change.outcome(old.as_ref()),
+        });
+        let answer = outcome.map(|new| {
             let written = Written { old: old.clone(), new };
             plan.add_writes(table(change.table), change, &written, caller);
             written
@@ -135,6 +142,8 @@ impl Plan {
             let (bucket, old) = (change.place.bucket, written.old.clone());
             self.writes.extend(record_meta::append(table, bucket, keys, old, put, caller.is_service()));
         }
+        let (old, new) = (written.old.as_ref(), written.new.as_ref());
+        self.writes.extend(expiry::writes(table, &change.place.row, old, new));
     }
 }
 
@@ -151,6 +160,8 @@ impl Change<'_> {
             Action::Put(new) => Ok(Some(new.clone())),
             Action::Update(update) => updated(self.attributes, *update, old),
             Action::Delete => Ok(None),
+            // Only its table can tell.
+            Action::Expire(_) => Ok(old.cloned()),
         }
     }
 

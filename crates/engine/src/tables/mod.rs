@@ -8,6 +8,7 @@ pub(crate) mod description;
 pub mod descriptor;
 pub mod index;
 pub(crate) mod rules;
+pub(crate) mod time_to_live;
 
 use std::sync::Arc;
 

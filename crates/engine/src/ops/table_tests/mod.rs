@@ -6,6 +6,7 @@ mod figures;
 mod per_shard;
 mod records;
 mod streams;
+mod time_to_live;
 mod update;
 
 use std::sync::Arc;
