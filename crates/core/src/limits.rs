@@ -323,9 +323,13 @@ pub const RETENTION_STREAMS_PER_TICK: usize = 32;
 pub const RECLAIM_INTERVAL_MS: u64 = 60_000;
 /// How long after its instant an item still expires; one that is older stays. Source: docs/spec/dynamodb-api.md 8.2.
 pub const TTL_AGE_MAX: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
+/// Longest name of the attribute of a time to live, bytes. Source: the service model.
+pub const TTL_ATTRIBUTE_BYTES_MAX: usize = 255;
 /// Above this an instant is none, and an item that names it never expires: the year 10000. Our reason: what looks like such a
 /// time is mostly one in milliseconds, and needs no row.
 pub const TTL_INSTANT_MAX: EpochMs = EpochMs(253_402_300_800_000);
+/// How long an expired item may be told to stay, at most. Our reason: AWS deletes within days; more is a slip.
+pub const TTL_DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// From the end of a pass over the expired items to the next one, milliseconds. Our reason: items go within seconds.
 pub const EXPIRE_INTERVAL_MS: u64 = 1_000;
 /// Expired items that are deleted in one commit. Our reason: with their old images they are some 10 MiB at most, and a frame of
