@@ -6,11 +6,12 @@
 //! meanwhile stays. A delete is the service's own, and its record says so; nothing is charged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
-use tailrace_core::limits::{EXPIRE_INTERVAL_MS, EXPIRE_TABLES_PER_TICK, EXPIRED_PER_COMMIT, EXPIRED_PER_TICK};
+use tailrace_core::limits::{EXPIRE_INTERVAL, EXPIRE_TABLES_PER_TICK, EXPIRED_PER_COMMIT, EXPIRED_PER_TICK};
 use tailrace_core::{ApiError, EpochMs, ErrorCode, Item};
 use tailrace_store::keyspace::{ExpiryKey, ItemKey, TimeToLiveKey};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
@@ -45,14 +46,14 @@ impl Task for Expire {
         "expire"
     }
 
-    fn interval_ms(&self, _settings: &Settings) -> u64 {
-        EXPIRE_INTERVAL_MS
+    fn interval(&self, _settings: &Settings) -> Duration {
+        EXPIRE_INTERVAL
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, now: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
             let place = std::mem::take(&mut *self.place.lock());
-            let now = EpochMs(now_ms).minus(db.settings.ttl_delay);
+            let now = now.minus(db.settings.ttl_delay);
             let mut failures = Failures::default();
             let progress = match go_on(db, place, now, &mut failures).await {
                 Ok(Some(next)) => {
@@ -241,7 +242,7 @@ pub(crate) async fn reclaim(db: &Db, key: TimeToLiveKey) -> Result<(), StoreErro
 /// # Errors
 /// The first failure; what could be deleted is.
 pub async fn expire_at_once(db: &Db) -> Result<u64, ApiError> {
-    let now = EpochMs(db.clock.now_ms());
+    let now = db.clock.now();
     let (mut deleted, mut behind) = (0, None);
     let mut failures = Failures::default();
     loop {

@@ -3,13 +3,15 @@
 //! Invariants: an item is entered as it is at the commit that enters it; how far the walk is stands in the time to live's row, and
 //! moves in that commit, so that a crash costs nothing. What was written since the time to live was enabled has its row already.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tailrace_core::ApiError;
 use tailrace_core::limits::{
-    EXPIRE_TABLES_PER_TICK, EXPIRY_FILL_BYTES_PER_TICK, EXPIRY_FILL_INTERVAL_MS, EXPIRY_FILL_ROWS_PER_TICK,
+    EXPIRE_TABLES_PER_TICK, EXPIRY_FILL_BYTES_PER_TICK, EXPIRY_FILL_INTERVAL, EXPIRY_FILL_ROWS_PER_TICK,
 };
+use tailrace_core::{ApiError, EpochMs};
 use tailrace_store::keyspace::{ItemKey, TimeToLiveKey};
 use tailrace_store::{Decision, Key, PageLimit, Write, commit};
 
@@ -32,11 +34,11 @@ impl Task for ExpiryFill {
         "expiry-fill"
     }
 
-    fn interval_ms(&self, _settings: &Settings) -> u64 {
-        EXPIRY_FILL_INTERVAL_MS
+    fn interval(&self, _settings: &Settings) -> Duration {
+        EXPIRY_FILL_INTERVAL
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, _now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, _now: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
             let mut failures = Failures::default();
             let mut behind = self.behind.lock().take();

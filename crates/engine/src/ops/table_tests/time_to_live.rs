@@ -49,7 +49,7 @@ impl Bench {
     }
 
     async fn sweep(&self) {
-        self.run_background(self.clock.now_ms()).await.unwrap();
+        self.run_background(self.clock.now()).await.unwrap();
     }
 }
 
@@ -260,7 +260,7 @@ async fn items_from_before_expire_too_and_the_walk_goes_on_where_it_was() {
     }
     bench.enable("table", "ttl").await;
     let tick = async |task: &ExpiryFill| {
-        let tick = task.tick(&bench.db, bench.clock.now_ms()).await;
+        let tick = task.tick(&bench.db, bench.clock.now()).await;
         assert!(tick.failures.is_empty(), "{}", tick.failures);
         tick.progress
     };
@@ -294,7 +294,7 @@ async fn a_flood_of_expired_items_is_many_short_ticks() {
     let mut before = bench.rows_of(KeyKind::Expiry).await.len();
     let mut ticks = 0;
     loop {
-        let tick = expire.tick(&bench.db, bench.clock.now_ms()).await;
+        let tick = expire.tick(&bench.db, bench.clock.now()).await;
         assert!(tick.failures.is_empty(), "{}", tick.failures);
         ticks += 1;
         let now = bench.rows_of(KeyKind::Expiry).await.len();
@@ -398,7 +398,7 @@ async fn a_damaged_item_keeps_no_other_from_expiring() {
     })
     .await
     .unwrap();
-    let error = bench.run_background(bench.clock.now_ms()).await.unwrap_err();
+    let error = bench.run_background(bench.clock.now()).await.unwrap_err();
     assert!(error.contains("table: ") && error.contains("corrupt"), "{error}");
     assert_eq!(bench.rows_of(KeyKind::Expiry).await.len(), 1);
     assert_eq!(table.id, TableId(1));
