@@ -176,7 +176,7 @@ async fn sweep(
 
 /// Deletes those items of a table that are due, in one commit: how many there were. An item that cannot be read takes no other
 /// with it.
-async fn delete(db: &Db, table: &Arc<StoredTable>, due: Due, items: &[Key]) -> (u64, Vec<ApiError>) {
+pub(crate) async fn delete(db: &Db, table: &Arc<StoredTable>, due: Due, items: &[Key]) -> (u64, Vec<ApiError>) {
     match delete_together(db, table, due, items).await {
         Ok(deleted) => (deleted, Vec::new()),
         // Nothing expires in a table that is gone.

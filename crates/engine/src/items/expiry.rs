@@ -81,3 +81,51 @@ impl Due {
         Ok(old.filter(|_| !due).cloned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tailrace_core::codec::encode_stored;
+    use tailrace_core::key::{KeyAttribute, ScalarType};
+    use tailrace_core::{Bucket, Item, KeySchema, Number, TableId};
+    use tailrace_store::keyspace::ItemKey;
+
+    use super::*;
+
+    fn table(time_to_live: bool) -> Table {
+        let schema = KeySchema { hash: KeyAttribute { name: "pk".to_owned(), scalar: ScalarType::S }, range: None };
+        let mut table = Table::new("table".to_owned(), TableId(3), String::new(), EpochMs(0), schema);
+        table.time_to_live =
+            time_to_live.then(|| TimeToLive { attribute: "ttl".to_owned(), generation: TtlGeneration(2) });
+        table
+    }
+
+    /// An item that expires then, and differs from others by `n`.
+    fn item(ttl: Option<&str>, n: i64) -> Bytes {
+        let number = |text: &str| AttributeValue::N(Number::parse(text).unwrap());
+        let mut item = Item::from([("n".to_owned(), AttributeValue::N(Number::from(n)))]);
+        item.extend(ttl.map(|ttl| ("ttl".to_owned(), number(ttl))));
+        encode_stored(&item).into()
+    }
+
+    #[test]
+    fn a_row_is_written_where_the_expiry_changes_and_only_there() {
+        let key = ItemKey::key(TableId(3), Bucket(1), b"a", b"");
+        let row = |ms: u64| ExpiryKey::key(TableId(3), TtlGeneration(2), EpochMs(ms), &key);
+        let put = |ms: u64| Write::Put { key: row(ms), value: Bytes::new() };
+        let delete = |ms: u64| Write::Delete { key: row(ms) };
+        let (ten, same, eleven, none) =
+            (item(Some("10"), 1), item(Some("10.0001"), 2), item(Some("11.5"), 1), item(None, 1));
+        let check = |old: Option<&Bytes>, new: Option<&Bytes>, expected: &[Write]| {
+            assert_eq!(writes(&table(true), &key, old, new).collect::<Vec<_>>(), expected);
+            assert_eq!(writes(&table(false), &key, old, new).count(), 0);
+        };
+        check(None, Some(&ten), &[put(10_000)]);
+        check(Some(&ten), Some(&same), &[]);
+        check(Some(&ten), Some(&eleven), &[delete(10_000), put(11_500)]);
+        check(Some(&eleven), Some(&none), &[delete(11_500)]);
+        check(Some(&none), None, &[]);
+        check(Some(&ten), None, &[delete(10_000)]);
+        // What stood there is no item: it is replaced, and nobody asks what it was.
+        check(Some(&Bytes::from_static(b"\x05\xff")), Some(&ten), &[put(10_000)]);
+    }
+}

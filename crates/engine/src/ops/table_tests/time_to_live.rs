@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tailrace_core::TableId;
 use tailrace_core::limits::{EXPIRED_PER_TICK, EXPIRY_FILL_ROWS_PER_TICK};
-use tailrace_store::keyspace::KeyKind;
+use tailrace_store::keyspace::{ItemKey, KeyKind};
 use tailrace_store::{Key, PageLimit};
 
 use super::*;
 use crate::background::Task;
-use crate::background::expire::{Expire, expire_at_once};
+use crate::background::expire::{self, Expire, expire_at_once};
 use crate::background::expiry_fill::ExpiryFill;
 
 const NOW_S: u64 = START_MS / 1000;
@@ -225,29 +225,34 @@ async fn an_expiry_follows_its_item() {
 #[tokio::test]
 async fn what_is_not_due_at_the_commit_stays() {
     use crate::items::expiry::Due;
-    let bench = Bench::new().await;
-    bench.create("table", None).await;
+    let bench = Bench::single().await;
+    let arn = bench.create("table", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
     bench.enable("table", "ttl").await;
+    for pk in ["expired", "gone", "renewed"] {
+        bench.put_expiring("table", pk, "ttl", n(NOW_S - 1)).await;
+    }
+    // The look.
     let table = bench.db.table("table").await.unwrap();
-    let item = |seconds: u64| {
-        let item = tailrace_core::Item::from([(
-            "ttl".to_owned(),
-            tailrace_core::AttributeValue::N(tailrace_core::Number::from(seconds as i64)),
-        )]);
-        bytes::Bytes::from(tailrace_core::codec::encode_stored(&item))
-    };
-    let generation = table.time_to_live.as_ref().unwrap().generation;
-    let due = Due::at(tailrace_core::EpochMs(START_MS), generation);
-    let (expired, renewed) = (item(NOW_S - 1), item(NOW_S + 100));
-    assert_eq!(due.outcome(&table, Some(&expired)), Ok(None));
-    assert_eq!(due.outcome(&table, Some(&renewed)), Ok(Some(renewed.clone())));
-    assert_eq!(due.outcome(&table, None), Ok(None));
+    let due = Due::at(EpochMs(START_MS), table.time_to_live.as_ref().unwrap().generation);
+    let page = PageLimit { rows_max: 10, cost_max: usize::MAX, cost: |_, _| 0 };
+    let rows = bench.store.page(ItemKey::table_range(table.id), page).await.unwrap().rows;
+    let found: Vec<Key> = rows.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(found.len(), 3);
+    // What happens before the commit.
+    bench.put_expiring("table", "renewed", "ttl", n(NOW_S + 100)).await;
+    bench.ok("DeleteItem", json!({"TableName": "table", "Key": {"pk": {"S": "gone"}}})).await;
+    let records = bench.records(&arn).await.len();
+    assert_eq!(expire::delete(&bench.db, &table, due, &found).await, (1, vec![]));
+    assert_eq!(bench.keys("table").await, ["renewed"]);
+    assert_eq!(bench.records(&arn).await.len(), records + 1);
+
+    bench.put_expiring("table", "expired", "ttl", n(NOW_S - 1)).await;
     bench.disable("table", "ttl").await;
-    let table = bench.db.table("table").await.unwrap();
-    assert_eq!(due.outcome(&table, Some(&expired)), Ok(Some(expired.clone())));
+    assert_eq!(expire::delete(&bench.db, &table, due, &found).await, (0, vec![]));
     bench.enable("table", "ttl").await;
-    let table = bench.db.table("table").await.unwrap();
-    assert_eq!(due.outcome(&table, Some(&expired)), Ok(Some(expired)), "it is of an earlier time to live");
+    assert_eq!(expire::delete(&bench.db, &table, due, &found).await, (0, vec![]), "it was found by an earlier one");
+    bench.ok("DeleteTable", json!({"TableName": "table"})).await;
+    assert_eq!(expire::delete(&bench.db, &table, due, &found).await, (0, vec![]));
 }
 
 #[tokio::test]
