@@ -10,6 +10,7 @@ mod create_table;
 mod delete_table;
 mod describe_table;
 mod global_tables;
+mod index_description;
 mod indexes;
 mod kinesis_destination;
 mod list_jobs;
@@ -17,6 +18,7 @@ mod list_tables;
 mod resource_policy;
 mod table_description;
 mod tags;
+mod time_to_live;
 mod types;
 mod update_table;
 
@@ -37,6 +39,7 @@ pub use create_table::{CreateTableAnswer, CreateTableRequest};
 pub use delete_table::{DeleteTableAnswer, DeleteTableRequest};
 pub use describe_table::{DescribeTableAnswer, DescribeTableRequest};
 pub use global_tables::{GlobalTableRequest, ListGlobalTablesAnswer, ListGlobalTablesRequest};
+pub use index_description::{GlobalSecondaryIndexDescription, IndexStatus, LocalSecondaryIndexDescription};
 pub use indexes::{
     CreateGlobalSecondaryIndexAction, DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndex,
     GlobalSecondaryIndexUpdate, LocalSecondaryIndex, Projection, ProjectionType, UpdateGlobalSecondaryIndexAction,
@@ -59,6 +62,10 @@ pub use table_description::{
     TableClassSummary, TableDescription, TableStatus, TableThroughputModeSummary, WarmThroughputDescription,
 };
 pub use tags::{ListTagsOfResourceAnswer, ListTagsOfResourceRequest, TagResourceRequest, UntagResourceRequest};
+pub use time_to_live::{
+    DescribeTimeToLiveAnswer, DescribeTimeToLiveRequest, TimeToLiveDescription, TimeToLiveSpecification,
+    TimeToLiveStatus, UpdateTimeToLiveAnswer, UpdateTimeToLiveRequest,
+};
 pub use types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, OnDemandThroughput, ProvisionedThroughput,
     SseSpecification, SseType, StreamSpecification, TableClass, Tag, WarmThroughput,

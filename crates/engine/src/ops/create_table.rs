@@ -79,10 +79,7 @@ pub async fn create_table(
             Outcome::Created(table) => {
                 let mut described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);
                 described.sse_description = encryption::describe(settings.encryption.as_ref());
-                let warm_was_sent = request.warm_throughput.is_some();
-                return Ok(CreateTableAnswer {
-                    table_description: description::as_created(described, request.attribute_definitions, warm_was_sent),
-                });
+                return Ok(CreateTableAnswer { table_description: description::as_created(described, request) });
             }
         }
     }

@@ -3,10 +3,12 @@
 mod background;
 mod create;
 mod figures;
+mod indexes;
 mod per_shard;
 mod records;
 mod settings;
 mod streams;
+mod time_to_live;
 mod update;
 
 use std::sync::Arc;
