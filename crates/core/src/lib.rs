@@ -14,6 +14,7 @@ pub mod expr;
 pub mod function;
 pub mod ids;
 pub mod json;
+pub mod json_text;
 pub mod key;
 pub mod legacy;
 pub mod limits;

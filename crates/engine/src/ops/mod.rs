@@ -49,12 +49,16 @@ pub use update_item::update_item;
 pub use update_table::update_table;
 pub use write_once::{read_write, write_once};
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
     QueryRequest, ScanRequest, UpdateItemRequest,
 };
-use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
+use tailrace_api::streams::{
+    DescribeStreamRequest, GetRecordsAnswer, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest,
+};
 use tailrace_api::tables::{
     CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
     ListTablesRequest, UpdateTableRequest,
@@ -139,7 +143,7 @@ async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> R
         "GetShardIterator" => {
             write(&get_shard_iterator(db, GetShardIteratorRequest::read(body, reading)?, caller).await?)
         }
-        "GetRecords" => write_items(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
+        "GetRecords" => write_records(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
         _ => Err(unknown_operation()),
     }
 }
@@ -150,12 +154,21 @@ fn unknown_operation() -> ApiError {
 
 /// The body of an answer.
 fn write(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(answer)
-        .map_err(|e| ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {e}")))
+    serde_json::to_vec(answer).map_err(|e| unwritable(&e))
+}
+
+fn unwritable(error: &dyn Display) -> ApiError {
+    ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {error}"))
 }
 
 /// The body of an answer that may be large.
 async fn write_items(answer: impl ItemsAnswer) -> Result<Vec<u8>, ApiError> {
     let short = answer.item_bytes() <= ANSWER_INLINE_BYTES_MAX;
     aside(short, move || write(&answer)).await
+}
+
+/// The body of a page of records.
+async fn write_records(answer: GetRecordsAnswer) -> Result<Vec<u8>, ApiError> {
+    let short = answer.json_bytes() <= ANSWER_INLINE_BYTES_MAX;
+    aside(short, move || answer.to_json().map_err(|e| unwritable(&e))).await
 }
