@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tailrace_api::streams::{EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
 use tailrace_core::json_text::{JsonLength, JsonText};
-use tailrace_core::{Item, RecordNo, SequenceNumber, ShardNo};
+use tailrace_core::{EpochMs, Item, RecordNo, SequenceNumber, ShardNo};
 use tailrace_store::{LogRecord, StoreError};
 
 use super::event_id::EventIds;
@@ -22,8 +22,8 @@ pub struct StreamRecord {
     pub shard: ShardNo,
     /// Its number there.
     pub number: RecordNo,
-    /// The commit's time, milliseconds since the epoch.
-    pub time_ms: u64,
+    /// The commit's time.
+    pub time_ms: EpochMs,
     /// What happened, and the keys.
     pub meta: RecordMeta,
     /// The item before, stored; only if the view type has it.
@@ -126,7 +126,7 @@ impl RecordWriter {
                 ChangeKind::Remove => OperationType::Remove,
             },
             aws_region: Arc::clone(&self.region),
-            approximate_creation_s: record.time_ms / 1000,
+            approximate_creation_s: record.time_ms.seconds(),
             keys: record.meta.keys.clone(),
             new_image: record.new.clone(),
             old_image: record.old.clone(),
