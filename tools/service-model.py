@@ -18,7 +18,8 @@ import botocore
 # Operations whose requests are validated; of all others only the name is kept.
 VALIDATED = {
     "dynamodb": """CreateTable DescribeTable UpdateTable DeleteTable ListTables DescribeLimits DescribeEndpoints PutItem
-        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem Query Scan""".split(),
+        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem Query Scan ExecuteStatement BatchExecuteStatement
+        ExecuteTransaction""".split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
 }
 # Enums in the order in which the service prints them (1.5).
