@@ -34,6 +34,6 @@ pub use json::{Json, JsonError};
 pub use key::KeySchema;
 pub use model::{Service, Wording};
 pub use number::Number;
-pub use time::EpochMs;
+pub use time::{EpochMs, MonotonicMs};
 pub use value::{AttributeValue, Item};
 pub use view_type::ViewType;

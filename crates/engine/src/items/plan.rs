@@ -12,7 +12,7 @@ use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::expr::{Condition, Update};
 use tailrace_core::limits::ITEM_BYTES_MAX;
 use tailrace_core::size::item_size;
-use tailrace_core::{ApiError, ErrorCode, Item};
+use tailrace_core::{ApiError, EpochMs, ErrorCode, Item};
 use tailrace_store::Write;
 
 use super::capacity::write_units;
@@ -67,8 +67,8 @@ pub(crate) struct Seen<'a> {
     pub rows: &'a [Option<Bytes>],
     /// What was worked out before, of some of the changes in their order; empty: of none.
     pub prepared: &'a [Option<Prepared>],
-    /// The instant of the commit, milliseconds since the epoch.
-    pub now_ms: u64,
+    /// The instant of the commit.
+    pub now_ms: EpochMs,
 }
 
 /// What changes come to.

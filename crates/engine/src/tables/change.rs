@@ -3,10 +3,10 @@
 
 use tailrace_api::tables::{BillingMode, UpdateTableRequest};
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
-use tailrace_core::{ApiError, Wording};
+use tailrace_core::{ApiError, EpochMs, Wording};
 
 use super::descriptor::{OnDemandThroughput, Table, TableClassSetting, Throughput};
-use super::rules::{self, DAY_MS, invalid, not_built};
+use super::rules::{self, day, invalid, not_built};
 
 /// A group of members of the request that may ask for something.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub(crate) fn is_synchronous(request: &UpdateTableRequest) -> bool {
 }
 
 /// Changes everything but the stream, or says why not.
-pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64) -> Result<(), ApiError> {
+pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: EpochMs) -> Result<(), ApiError> {
     let mode = request.billing_mode.unwrap_or(table.billing.mode);
     let switched = mode != table.billing.mode;
     if let Some(limits) = rules::on_demand(request.on_demand_throughput, true)? {
@@ -158,7 +158,7 @@ pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64
     Ok(())
 }
 
-fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: u64) -> Result<(), ApiError> {
+fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: EpochMs) -> Result<(), ApiError> {
     let old = &mut table.throughput;
     if !switched && (old.read, old.write) == (wanted.read, wanted.write) {
         let (r, w) = (old.read, old.write);
@@ -174,7 +174,7 @@ fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: 
             old.increased_ms = Some(now_ms);
         }
         if wanted.read < old.read || wanted.write < old.write {
-            let same_day = old.decreased_ms.is_some_and(|ms| ms / DAY_MS == now_ms / DAY_MS);
+            let same_day = old.decreased_ms.is_some_and(|ms| day(ms) == day(now_ms));
             old.decreases_that_day = if same_day { old.decreases_that_day + 1 } else { 1 };
             old.decreased_ms = Some(now_ms);
         }

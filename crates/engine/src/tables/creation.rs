@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tailrace_api::tables::{AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType};
 use tailrace_core::key::KeyAttribute;
-use tailrace_core::{ApiError, KeySchema, TableId, ViewType};
+use tailrace_core::{ApiError, EpochMs, KeySchema, TableId, ViewType};
 
 use super::descriptor::{Billing, Table, TableClassSetting};
 use super::rules::{self, invalid, not_built};
@@ -14,7 +14,7 @@ use super::rules::{self, invalid, not_built};
 pub(crate) fn plan(
     request: &CreateTableRequest,
     uuid: String,
-    now_ms: u64,
+    now_ms: EpochMs,
 ) -> Result<(Table, Option<ViewType>), ApiError> {
     let mode = request.billing_mode.unwrap_or(BillingMode::Provisioned);
     let given = request.provisioned_throughput.is_some();

@@ -6,14 +6,14 @@ use tailrace_api::tables::{
     ProvisionedThroughputDescription, StreamSpecification, TableClassSummary, TableDescription, TableStatus,
     TableThroughputModeSummary, WarmThroughputDescription,
 };
-use tailrace_core::KeySchema;
 use tailrace_core::key::KeyAttribute;
 use tailrace_core::limits::{STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES, STATISTICS_PAGE_ROWS, STATISTICS_ROWS_MAX};
+use tailrace_core::{EpochMs, KeySchema};
 use tailrace_store::keyspace::ItemKey;
 use tailrace_store::{PageLimit, StoreError};
 
 use super::descriptor::Table;
-use super::rules::DAY_MS;
+use super::rules::day;
 use crate::db::{Db, Settings};
 
 /// The `KeySchema` of a key.
@@ -25,7 +25,7 @@ pub(crate) fn key_schema(key: &KeySchema) -> Vec<KeySchemaElement> {
 }
 
 /// The description of a table as DescribeTable gives it, but for what must be counted.
-pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: u64) -> TableDescription {
+pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: EpochMs) -> TableDescription {
     let mut definitions: Vec<AttributeDefinition> = table
         .key
         .attributes()
@@ -34,7 +34,7 @@ pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, 
     definitions.sort_by(|a, b| a.attribute_name.cmp(&b.attribute_name));
     let since = table.billing.on_demand_since_ms.map(Timestamp);
     let was_on_demand = since.is_some();
-    let today = table.throughput.decreased_ms.is_some_and(|ms| ms / DAY_MS == now_ms / DAY_MS);
+    let today = table.throughput.decreased_ms.is_some_and(|ms| day(ms) == day(now_ms));
     let latest = table.latest_stream_label.as_ref();
     TableDescription {
         attribute_definitions: Some(definitions),

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::ErrorCode;
+use tailrace_core::{EpochMs, ErrorCode};
 
 use super::KeyKind;
 use crate::engine::Key;
@@ -40,8 +40,8 @@ pub struct IdempotencyValue {
     /// A digest of what was asked for: the same token with another request is a mistake.
     #[serde(with = "hex")]
     pub request: [u8; 32],
-    /// The mark counts no longer from this instant on, milliseconds since the epoch; `None`: it counts for ever.
-    pub expires_ms: Option<u64>,
+    /// The mark counts no longer from this instant on; `None`: it counts for ever.
+    pub expires_ms: Option<EpochMs>,
     /// What was decided, if it was not to do it.
     pub refused: Option<Refused>,
 }
@@ -77,7 +77,7 @@ impl IdempotencyKey {
 
 impl IdempotencyValue {
     /// A mark of a request that was done, or refused for good.
-    pub fn new(request: [u8; 32], expires_ms: Option<u64>, refused: Option<Refused>) -> IdempotencyValue {
+    pub fn new(request: [u8; 32], expires_ms: Option<EpochMs>, refused: Option<Refused>) -> IdempotencyValue {
         IdempotencyValue { version: VERSION, request, expires_ms, refused }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, ErrorCode, RecordNo};
+use tailrace_core::{Bucket, EpochMs, ErrorCode, RecordNo};
 
 use super::*;
 use crate::commit::CommitId;
@@ -48,7 +48,7 @@ proptest! {
         }
         let refused = Refused { code: ErrorCode::ConditionalCheckFailedException, message };
         for refused in [None, Some(refused)] {
-            let mark = IdempotencyValue::new(request, expires_ms, refused);
+            let mark = IdempotencyValue::new(request, expires_ms.map(EpochMs), refused);
             prop_assert_eq!(IdempotencyValue::decode(&mark.encode()), Some(mark));
         }
     }
@@ -78,9 +78,9 @@ proptest! {
         prop_assert_eq!(OwnerKey::decode(&owner.encode()), Some(owner));
         let by_arns = MappingNameKey { source_arn: n.clone(), function_arn: of_mapping.mapping.to_string() };
         prop_assert_eq!(MappingNameKey::decode(&by_arns.encode()), Some(by_arns));
-        let commit = CommitKey { id: CommitId { made_ms: a, unique: c } };
+        let commit = CommitKey { id: CommitId { made_ms: EpochMs(a), unique: c } };
         prop_assert_eq!(CommitKey::decode(&commit.encode()), Some(commit));
-        prop_assert_eq!(CommitKey::older_than(b).contains(commit.encode().as_bytes()), a < b);
+        prop_assert_eq!(CommitKey::older_than(EpochMs(b)).contains(commit.encode().as_bytes()), a < b);
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
@@ -98,7 +98,7 @@ proptest! {
             stream: StreamId(n[1]),
             range: BucketRange { first: Bucket(range[0]), last: Bucket(range[1]) },
             parent: parent.map(ShardNo),
-            created_ms: n[2],
+            created_ms: EpochMs(n[2]),
             first: RecordNo(n[3]),
             sealed: (!open).then_some(RecordNo(n[4])),
             horizon: RecordNo(n[5]),

@@ -14,7 +14,7 @@ const NOW_MS: u64 = 1000;
 
 fn table(id: u64) -> Table {
     let schema = KeySchema { hash: KeyAttribute { name: "pk".to_owned(), scalar: ScalarType::S }, range: None };
-    let mut table = Table::new(format!("table-{id}"), TableId(id), String::new(), 0, schema);
+    let mut table = Table::new(format!("table-{id}"), TableId(id), String::new(), EpochMs(0), schema);
     table.stream = Some(TableStream { id: StreamId(id), view: ViewType::NewAndOldImages });
     table
 }
@@ -40,7 +40,7 @@ fn planned(
     rows: &[Option<Bytes>],
     caller: &Caller<'_>,
 ) -> Result<Plan, ApiError> {
-    plan(|index| &tables[index], changes, mark, &Seen { rows, prepared: &[], now_ms: NOW_MS }, caller)
+    plan(|index| &tables[index], changes, mark, &Seen { rows, prepared: &[], now_ms: EpochMs(NOW_MS) }, caller)
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn mark() -> IdempotencyMark {
         scope: IdempotencyScope::PlayedLine,
         token: Bytes::from_static(b"token"),
         request: [7; 32],
-        expires_ms: Some(NOW_MS + 1),
+        expires_ms: Some(EpochMs(NOW_MS + 1)),
     }
 }
 
@@ -122,7 +122,7 @@ fn a_mark_is_written_with_what_it_marks_and_once_there_stands_for_it() {
     let again = planned(&tables, &changes, Some(&mark), &[None, Some(value.clone())], &caller).unwrap();
     assert!(again.writes.is_empty() && again.answers[0].is_ok());
     // A mark that counts no longer, and one of another request.
-    let late = IdempotencyValue::new(mark.request, Some(NOW_MS), None).encode();
+    let late = IdempotencyValue::new(mark.request, Some(EpochMs(NOW_MS)), None).encode();
     assert_eq!(planned(&tables, &changes, Some(&mark), &[None, Some(late)], &caller).unwrap().writes.len(), 3);
     let other = IdempotencyValue::new([8; 32], None, None).encode();
     let mismatch = planned(&tables, &changes, Some(&mark), &[None, Some(other)], &caller).unwrap_err();

@@ -16,12 +16,11 @@ mod writes;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tailrace_core::KeySchema;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::key::{KeyAttribute, ScalarType};
 use tailrace_core::model::Wording;
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{ApiError, RecordNo, Service};
+use tailrace_core::{ApiError, EpochMs, KeySchema, RecordNo, Service};
 use tailrace_store::keyspace::TableId;
 use tailrace_store::{BucketRange, Decision, Engine, LogRecord, ModelEngine, StreamId, Write, commit};
 
@@ -47,7 +46,7 @@ impl Bench {
     }
 
     pub async fn with(wording: Wording) -> Bench {
-        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
         let store = ModelEngine::new(clock.clone());
         let settings = Settings { wording, ..Settings::default() };
         let rng = Arc::new(SeededRng::new(1));
@@ -67,7 +66,7 @@ impl Bench {
     }
 
     pub async fn put_table(&self, name: &str, id: u64, range: Option<ScalarType>, stream: Option<TableStream>) {
-        let mut table = Table::new(name.to_owned(), TableId(id), "uuid".to_owned(), 0, schema(range));
+        let mut table = Table::new(name.to_owned(), TableId(id), "uuid".to_owned(), EpochMs(0), schema(range));
         let opened = stream.as_ref().map(|stream| stream.id);
         table.stream = stream;
         let key = Db::table_key(name);
