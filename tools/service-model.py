@@ -19,13 +19,15 @@ import botocore
 VALIDATED = {
     "dynamodb": """CreateTable DescribeTable UpdateTable DeleteTable ListTables DescribeLimits DescribeEndpoints PutItem
         GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem TransactWriteItems TransactGetItems Query Scan
-        UpdateTimeToLive DescribeTimeToLive TagResource UntagResource ListTagsOfResource
-        PutResourcePolicy GetResourcePolicy DeleteResourcePolicy
+        UpdateTimeToLive DescribeTimeToLive
+        ExecuteStatement BatchExecuteStatement ExecuteTransaction
+        TagResource UntagResource ListTagsOfResource PutResourcePolicy GetResourcePolicy DeleteResourcePolicy
         UpdateContinuousBackups DescribeContinuousBackups UpdateContributorInsights DescribeContributorInsights
         ListContributorInsights EnableKinesisStreamingDestination DisableKinesisStreamingDestination
         UpdateKinesisStreamingDestination DescribeKinesisStreamingDestination ListBackups ListExports ListImports
         CreateGlobalTable DescribeGlobalTable UpdateGlobalTable ListGlobalTables DescribeGlobalTableSettings
-        UpdateGlobalTableSettings""".split(),
+        UpdateGlobalTableSettings
+        """.split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
 }
 # Enums in the order in which the service prints them (1.5).
