@@ -129,3 +129,28 @@ def test_what_there_is_nothing_behind_is_told_to_have_failed(dynamodb, table):
 def test_an_operation_that_is_not_there_yet_names_itself(dynamodb):
     code, message = error_of(dynamodb.create_backup, TableName="any", BackupName="any")
     assert (code, message) == ("UnknownOperationException", "Tailrace does not have the operation CreateBackup yet")
+
+
+def test_what_newer_providers_set_is_found_again(dynamodb, table, arn):
+    """The calls that newer Terraform providers and CloudFormation make for blocks that the tested provider has not."""
+    client, updates = dynamodb, [
+        {"DeletionProtectionEnabled": True},
+        {"TableClass": "STANDARD_INFREQUENT_ACCESS"},
+        {"OnDemandThroughput": {"MaxReadRequestUnits": 10, "MaxWriteRequestUnits": 20}},
+        {"WarmThroughput": {"ReadUnitsPerSecond": 13_000, "WriteUnitsPerSecond": 5_000}},
+        {"SSESpecification": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": "alias/mine"}},
+    ]
+    for update in updates:
+        client.update_table(TableName=table, **update)
+    described = client.describe_table(TableName=table)["Table"]
+    assert described["DeletionProtectionEnabled"] is True
+    assert described["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+    assert described["OnDemandThroughput"] == {"MaxReadRequestUnits": 10, "MaxWriteRequestUnits": 20}
+    assert described["WarmThroughput"]["ReadUnitsPerSecond"] == 13_000
+    assert described["SSEDescription"]["KMSMasterKeyArn"].startswith("arn:aws:kms:us-east-1:000000000000:key/")
+    code, message = error_of(client.delete_table, TableName=table)
+    assert code == "ValidationException" and "protected against deletion" in message
+    client.update_table(TableName=table, DeletionProtectionEnabled=False)
+    client.update_table(TableName=table, OnDemandThroughput={"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": -1})
+    described = client.describe_table(TableName=table)["Table"]
+    assert described["DeletionProtectionEnabled"] is False and "OnDemandThroughput" not in described

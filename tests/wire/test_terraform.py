@@ -94,8 +94,8 @@ class Terraform:
         assert done.returncode == expect, f"terraform {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 
-    def apply(self, table):
-        """Brings the table to what is described, and makes sure that nothing is left to do then."""
+    def describe(self, table):
+        """Writes down how the table is to be."""
         provider = {
             "region": "us-east-1",
             "access_key": "tailrace",
@@ -117,10 +117,20 @@ class Terraform:
         (self.folder / "main.tf.json").write_text(json.dumps(description, indent=1))
         if first:
             self.run("init", "-input=false")
-        # 2: there is something to do.
+
+    def has_nothing_to_do(self):
+        self.run("plan", "-detailed-exitcode", "-input=false")
+
+    def change(self, table):
+        """Brings the table to what is described, which it is not yet."""
+        self.describe(table)
         self.run("plan", "-detailed-exitcode", "-input=false", expect=2)
         self.run("apply", "-auto-approve", "-input=false")
-        self.run("plan", "-detailed-exitcode", "-input=false")
+
+    def apply(self, table):
+        """The same, and makes sure that nothing is left to do then."""
+        self.change(table)
+        self.has_nothing_to_do()
 
 
 @pytest.fixture
@@ -206,5 +216,43 @@ def test_what_terraform_sets_it_finds_again(terraform, dynamodb):
     assert changed["SSEDescription"]["Status"] == "ENABLED"
     assert (changed["TableId"], recovery()) == (made["TableId"], "ENABLED")
 
+    terraform.run("destroy", "-auto-approve", "-input=false")
+    assert TABLE not in dynamodb.list_tables()["TableNames"]
+
+
+def test_indexes_and_time_to_live_are_found_again(terraform, dynamodb):
+    def expiry():
+        answer = dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
+        return answer["TimeToLiveStatus"], answer.get("AttributeName")
+
+    every, some = {"projection_type": "ALL"}, {"projection_type": "INCLUDE", "non_key_attributes": ["a", "b"]}
+    table = {
+        "name": TABLE,
+        "billing_mode": "PAY_PER_REQUEST",
+        "hash_key": "pk",
+        "range_key": "sk",
+        "attribute": attributes("pk", "sk", "shop", "at"),
+        "local_secondary_index": [{"name": "by-time", "range_key": "at", **every}],
+        "global_secondary_index": [
+            {"name": "by-shop", "hash_key": "shop", "range_key": "at", **some},
+            {"name": "by-day", "hash_key": "at", "projection_type": "KEYS_ONLY"},
+        ],
+        "ttl": [{"attribute_name": "expires", "enabled": True}],
+    }
+    terraform.apply(table)
+    made = dynamodb.describe_table(TableName=TABLE)["Table"]
+    assert {index["IndexName"] for index in made["GlobalSecondaryIndexes"]} == {"by-shop", "by-day"}
+    assert [index["IndexName"] for index in made["LocalSecondaryIndexes"]] == ["by-time"]
+    assert expiry() == ("ENABLED", "expires")
+    # The provider disables it by name, and then finds no name: as on AWS, where the block has to go once that is done.
+    table["ttl"] = [{"attribute_name": "expires", "enabled": False}]
+    terraform.change(table)
+    assert expiry() == ("DISABLED", None)
+    del table["ttl"]
+    terraform.describe(table)
+    terraform.has_nothing_to_do()
+    table["ttl"] = [{"attribute_name": "until", "enabled": True}]
+    terraform.apply(table)
+    assert expiry() == ("ENABLED", "until")
     terraform.run("destroy", "-auto-approve", "-input=false")
     assert TABLE not in dynamodb.list_tables()["TableNames"]
