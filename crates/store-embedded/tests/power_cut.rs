@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::{Rng, SeededRng};
-use tailrace_core::{Bucket, RecordNo, TableId};
+use tailrace_core::{Bucket, EpochMs, RecordNo, TableId};
 use tailrace_store::keyspace::{CountChange, ItemCount, ItemCountKey};
 use tailrace_store::{BucketRange, Decision, Engine, Key, LogRecord, NewImage, ShardNo, StreamId, Write, commit};
 use tailrace_store_embedded::files::{SectorFate, SimFiles};
@@ -35,7 +35,7 @@ fn open(dir: &Path, disk: &SimFiles) -> Result<Arc<EmbeddedEngine>, String> {
 }
 
 fn open_with(dir: &Path, disk: &SimFiles, memtable_bytes: u64) -> Result<Arc<EmbeddedEngine>, String> {
-    let mut options = Options::new(Arc::new(ManualClock::at(1_000)), [3; 16]);
+    let mut options = Options::new(Arc::new(ManualClock::at(EpochMs(1_000))), [3; 16]);
     options.files = Arc::new(disk.clone());
     options.log = LogSettings { segment_bytes: 64 * 1024, ..LogSettings::default() };
     options.memtable_bytes = memtable_bytes;

@@ -18,8 +18,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
-use tailrace_core::limits::COMMIT_ID_LIFE_MS;
-use tailrace_core::{Lsn, RecordNo};
+use tailrace_core::limits::COMMIT_ID_LIFE;
+use tailrace_core::{EpochMs, Lsn, RecordNo};
 use tokio::sync::watch;
 
 use crate::commit::{CommitId, CommitReceipt, CommitRequest, NewImage, Outcome, Reads, RecordId, RecordIds, Write};
@@ -68,7 +68,7 @@ struct State {
     overlay: HashMap<Bytes, (Option<Bytes>, Lsn)>,
     tip_shards: ShardTable,
     next: Lsn,
-    last_ms: u64,
+    last_ms: EpochMs,
     holding: bool,
     closed: bool,
     bug: Option<PlantedBug>,
@@ -81,7 +81,7 @@ struct State {
 /// A commit, or a range that was reclaimed.
 #[derive(Clone)]
 enum Synced {
-    Commit { lsn: Lsn, time_ms: u64, resolved: Resolved },
+    Commit { lsn: Lsn, time_ms: EpochMs, resolved: Resolved },
     Reclaim(KeyRange),
 }
 
@@ -117,8 +117,9 @@ impl Image {
                 ResolvedWrite::Append { shard, meta, old, new } => {
                     let new = match new {
                         NewImage::None => None,
-                        NewImage::OfWrite(index) => match &resolved.writes[*index] {
-                            ResolvedWrite::Put { value, .. } => Some(value.clone()),
+                        // With `PlantedBug::RecordOutsideCommit` the write is not beside it.
+                        NewImage::OfWrite(index) => match resolved.writes.get(*index) {
+                            Some(ResolvedWrite::Put { value, .. }) => Some(value.clone()),
                             _ => None,
                         },
                     };
@@ -165,7 +166,7 @@ impl State {
         }
     }
 
-    fn enqueue(&mut self, time_ms: u64, resolved: Resolved) -> Lsn {
+    fn enqueue(&mut self, time_ms: EpochMs, resolved: Resolved) -> Lsn {
         let lsn = self.next;
         let last = last_of(lsn, &resolved);
         self.next = last.next();
@@ -216,7 +217,7 @@ impl ModelEngine {
             overlay: HashMap::new(),
             tip_shards: ShardTable::default(),
             next: Lsn(1),
-            last_ms: 0,
+            last_ms: EpochMs::ZERO,
             holding: false,
             closed: false,
             bug: None,
@@ -304,7 +305,7 @@ impl ModelEngine {
             return Err(StoreError::Closed);
         }
         let life = self.published.borrow().life;
-        let now_ms = self.clock.now_ms().max(state.last_ms);
+        let now_ms = self.clock.now().max(state.last_ms);
         if let Some(id) = declared.id {
             if id.is_forgotten(now_ms) {
                 return Err(CommitId::forgotten());
@@ -355,7 +356,7 @@ impl ModelEngine {
         }
         let last = state.enqueue(now_ms, resolved);
         if declared.id.is_some() {
-            let old = CommitKey::older_than(now_ms.saturating_sub(COMMIT_ID_LIFE_MS));
+            let old = CommitKey::older_than(now_ms.minus(COMMIT_ID_LIFE));
             state.pending.push_back(Synced::Reclaim(old));
         }
         self.sync_unless_held(&mut state);
@@ -400,7 +401,7 @@ impl Engine for ModelEngine {
         async move {
             let (life, made, waits_for) = {
                 let state = self.state.lock();
-                if id.is_forgotten(self.clock.now_ms().max(state.last_ms)) {
+                if id.is_forgotten(self.clock.now().max(state.last_ms)) {
                     return Ok(Outcome::Unknown);
                 }
                 let (made, waits_for) = state.value(&CommitKey { id }.encode());

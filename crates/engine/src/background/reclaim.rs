@@ -1,11 +1,13 @@
 //! The items of deleted tables are handed to the store, which frees their space. DeleteTable does so itself, right behind its
 //! commit; a pass does it for those where that failed or was interrupted.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tailrace_core::TableId;
-use tailrace_core::limits::RECLAIM_INTERVAL_MS;
+use tailrace_core::limits::RECLAIM_INTERVAL;
+use tailrace_core::{EpochMs, TableId};
 use tailrace_store::keyspace::{DeletedTableKey, ItemCountKey, ItemKey};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
 
@@ -47,11 +49,11 @@ impl Task for Reclaim {
         "reclaim"
     }
 
-    fn interval_ms(&self, _settings: &Settings) -> u64 {
-        RECLAIM_INTERVAL_MS
+    fn interval(&self, _settings: &Settings) -> Duration {
+        RECLAIM_INTERVAL
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, _now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, _now_ms: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
             let mut failures = Failures::default();
             let range = match self.behind.lock().take() {

@@ -27,7 +27,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
-use tailrace_core::{Lsn, limits};
+use tailrace_core::{EpochMs, Lsn, limits};
 
 use crate::changes::changes;
 use crate::files::{FileLock, Files, RealFiles};
@@ -127,9 +127,9 @@ impl EmbeddedEngine {
         Ok(Arc::new(EmbeddedEngine { state, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) }))
     }
 
-    /// The time of the newest commit, milliseconds since the epoch; 0 before the first. Commits never have an earlier time
+    /// The time of the newest commit; the epoch before the first. Commits never have an earlier time
     /// than the one before them, so this may be ahead of the clock.
-    pub fn newest_ms(&self) -> u64 {
+    pub fn newest(&self) -> EpochMs {
         self.state.queue.tip().last_ms
     }
 

@@ -4,7 +4,7 @@
 //! allocates more than the bytes it was given allow. The numbers and checksums around the body are `frame`'s.
 
 use bytes::Bytes;
-use tailrace_core::{Bucket, IndexId, Lsn, TableId};
+use tailrace_core::{Bucket, EpochMs, IndexId, Lsn, TableId};
 
 use tailrace_store::keyspace::{CountChange, ItemSet};
 use tailrace_store::{BucketRange, ShardNo, StreamId};
@@ -75,8 +75,8 @@ pub enum LoggedWrite {
         range: BucketRange,
         /// The shard it comes from.
         parent: Option<ShardNo>,
-        /// Creation, milliseconds since the epoch.
-        created_ms: u64,
+        /// Creation.
+        created_ms: EpochMs,
     },
     /// A shard closes: it holds no number above `last`.
     SealShard {
@@ -102,8 +102,8 @@ pub enum LoggedWrite {
 /// A commit as the log takes and gives it; its number comes from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedCommit {
-    /// The commit's time, milliseconds since the epoch.
-    pub time_ms: u64,
+    /// The commit's time.
+    pub time_ms: EpochMs,
     /// Its writes, in order.
     pub writes: Vec<LoggedWrite>,
 }
@@ -217,7 +217,7 @@ fn encode_write(write: &LoggedWrite, out: &mut Vec<u8>) {
             put_varint(out, u64::from(range.last.0));
             // 0 is "no parent"; a parent is stored one higher.
             put_varint(out, parent.map_or(0, |parent| parent.0.wrapping_add(1)));
-            put_varint(out, *created_ms);
+            put_varint(out, created_ms.0);
         }
         LoggedWrite::SealShard { shard, last } => {
             out.push(SEAL_SHARD);
@@ -326,7 +326,7 @@ fn decode_write(from: &mut Reader<'_>) -> Option<LoggedWrite> {
                 last: Bucket(u16::try_from(from.varint()?).ok()?),
             },
             parent: from.varint()?.checked_sub(1).map(ShardNo),
-            created_ms: from.varint()?,
+            created_ms: EpochMs(from.varint()?),
         },
         SEAL_SHARD => LoggedWrite::SealShard { shard: ShardNo(from.varint()?), last: Lsn(from.varint()?) },
         DROP_SHARD => LoggedWrite::DropShard { shard: ShardNo(from.varint()?) },

@@ -168,6 +168,6 @@ async fn a_stream_that_ends_before_its_shards_show_is_sealed_and_forgotten() {
         let sealed = |shard: &Value| shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string();
         assert!(shards.len() == 4 && shards.iter().all(sealed), "{shards:?}");
     }
-    bench.run_background(START_MS + 24 * 60 * 60 * 1000).await.unwrap();
+    bench.run_background(EpochMs(START_MS + 24 * 60 * 60 * 1000)).await.unwrap();
     assert_eq!(bench.ok("ListStreams", json!({})).await, json!({"Streams": []}));
 }
