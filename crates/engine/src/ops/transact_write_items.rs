@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use tailrace_api::items::{
-    TransactAction, TransactWrite, TransactWriteItemsAnswer, TransactWriteItemsRequest, UnitKind,
+    CapacityDetail, TRANSACTION_TOO_LARGE, TransactAction, TransactWrite, TransactWriteItemsAnswer,
+    TransactWriteItemsRequest, UnitKind,
 };
 use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::key::KeyError;
@@ -70,6 +71,7 @@ async fn commit(
     caller: &Caller<'_>,
 ) -> Result<Committed, ApiError> {
     let changes = changes(tables, actions)?;
+    let _turn = db.wide_turn(actions.len()).await;
     commit_changes(db, tables.tables(), &changes, mark, caller).await
 }
 
@@ -147,8 +149,14 @@ fn answer(
     tables: &TableSet,
     committed: Committed,
 ) -> Result<TransactWriteItemsAnswer, ApiError> {
+    if committed.too_large {
+        return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
+    }
     if committed.answers.iter().any(Result::is_err) {
         return Err(cancelled(committed.answers));
+    }
+    if request.capacity == CapacityDetail::None {
+        return Ok(TransactWriteItemsAnswer::default());
     }
     let mut charged: BTreeMap<String, f64> = BTreeMap::new();
     for (index, written) in committed.answers.iter().enumerate() {
