@@ -7,6 +7,7 @@
 pub(crate) mod capacity;
 pub(crate) mod commit;
 pub(crate) mod idempotency;
+pub(crate) mod item_collection;
 pub(crate) mod key_errors;
 pub(crate) mod place;
 pub(crate) mod plan;

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use tailrace_api::items::{
-    CapacityDetail, TRANSACTION_TOO_LARGE, TransactAction, TransactWrite, TransactWriteItemsAnswer,
-    TransactWriteItemsRequest, UnitKind,
+    CapacityDetail, ConsumedCapacity, ItemCollectionMetrics, TRANSACTION_TOO_LARGE, TransactAction, TransactWrite,
+    TransactWriteItemsAnswer, TransactWriteItemsRequest, UnitKind,
 };
 use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::key::KeyError;
@@ -22,6 +22,7 @@ use crate::db::Db;
 use crate::items::capacity::{transaction_read_units, transaction_write_units};
 use crate::items::commit::{Committed, commit_changes};
 use crate::items::idempotency::IdempotencyMark;
+use crate::items::item_collection::item_collection;
 use crate::items::key_errors::{item_key_error, key_map_error};
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
@@ -155,8 +156,19 @@ fn answer(
     if committed.answers.iter().any(Result::is_err) {
         return Err(cancelled(committed.answers));
     }
-    if request.capacity == CapacityDetail::None {
-        return Ok(TransactWriteItemsAnswer::default());
+    Ok(TransactWriteItemsAnswer {
+        consumed_capacity: consumed_capacity(request.capacity, tables, &committed),
+        item_collection_metrics: item_collection_metrics(request, tables, &committed),
+    })
+}
+
+fn consumed_capacity(
+    detail: CapacityDetail,
+    tables: &TableSet,
+    committed: &Committed,
+) -> Option<Vec<ConsumedCapacity>> {
+    if detail == CapacityDetail::None {
+        return None;
     }
     let mut charged: BTreeMap<String, f64> = BTreeMap::new();
     for (index, written) in committed.answers.iter().enumerate() {
@@ -168,8 +180,34 @@ fn answer(
         };
         *charged.entry(tables.of(index).1.name.clone()).or_default() += units;
     }
-    let kind = if committed.made_before { UnitKind::Reads } else { UnitKind::Writes };
-    Ok(TransactWriteItemsAnswer { consumed_capacity: request.capacity.transaction(&charged, kind) })
+    detail.transaction(&charged, if committed.made_before { UnitKind::Reads } else { UnitKind::Writes })
+}
+
+/// The item collections of what was written, each once.
+fn item_collection_metrics(
+    request: &TransactWriteItemsRequest,
+    tables: &TableSet,
+    committed: &Committed,
+) -> BTreeMap<String, Vec<ItemCollectionMetrics>> {
+    let mut told: BTreeMap<String, Vec<ItemCollectionMetrics>> = BTreeMap::new();
+    if !request.item_collection_metrics || committed.made_before {
+        return told;
+    }
+    for (index, action) in request.actions.iter().enumerate() {
+        let attributes = match &action.action {
+            TransactAction::Put(item) => item,
+            TransactAction::Update(key, _) | TransactAction::Delete(key) => key,
+            TransactAction::Check(_) => continue,
+        };
+        let (_, table) = tables.of(index);
+        if let Some(collection) = item_collection(table, attributes) {
+            let collections = told.entry(table.name.clone()).or_default();
+            if !collections.contains(&collection) {
+                collections.push(collection);
+            }
+        }
+    }
+    told
 }
 
 /// Why a transaction was not made, of whose actions at least one was refused.

@@ -72,9 +72,14 @@ impl Bench {
 
     pub async fn put_table(&self, name: &str, id: u64, range: Option<ScalarType>, stream: Option<TableStream>) {
         let mut table = Table::new(name.to_owned(), TableId(id), "uuid".to_owned(), 0, schema(range));
-        let opened = stream.as_ref().map(|stream| stream.id);
         table.stream = stream;
-        let key = Db::table_key(name);
+        self.put_descriptor(&table).await;
+    }
+
+    /// Makes the table of this descriptor, with the one shard of its stream.
+    pub async fn put_descriptor(&self, table: &Table) {
+        let opened = table.stream.as_ref().map(|stream| stream.id);
+        let key = Db::table_key(&table.name);
         commit(self.store.as_ref(), &[], std::slice::from_ref(&key), |_| {
             let mut writes = vec![Write::Put { key: key.clone(), value: table.encode() }];
             if let Some(stream) = opened {
