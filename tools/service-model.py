@@ -43,6 +43,8 @@ UNCHECKED = {"TableClass": ["enum"], "BatchWriteItemRequestMap": ["min", "max"],
 # Members whose shape or need differs from the model: operation input or shape -> member -> (shape, required).
 MEMBERS = {
     "CreateTableInput": {"KeySchema": ("TableKeySchema", True), "AttributeDefinitions": (None, True)},
+    # Several attributes are for the keys of global indexes only (2.1 row 34).
+    "LocalSecondaryIndex": {"KeySchema": ("TableKeySchema", True)},
     # Any other name is looked for, and not found (5.3).
     "QueryInput": {"IndexName": ("NameOfAnyIndex", False)},
     "ScanInput": {"IndexName": ("NameOfAnyIndex", False)},

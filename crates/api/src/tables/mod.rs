@@ -7,6 +7,7 @@ mod account;
 mod create_table;
 mod delete_table;
 mod describe_table;
+mod index_description;
 mod indexes;
 mod list_tables;
 mod table_description;
@@ -19,6 +20,7 @@ pub use account::{
 pub use create_table::{CreateTableAnswer, CreateTableRequest};
 pub use delete_table::{DeleteTableAnswer, DeleteTableRequest};
 pub use describe_table::{DescribeTableAnswer, DescribeTableRequest};
+pub use index_description::{GlobalSecondaryIndexDescription, IndexStatus, LocalSecondaryIndexDescription};
 pub use indexes::{
     CreateGlobalSecondaryIndexAction, DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndex,
     GlobalSecondaryIndexUpdate, LocalSecondaryIndex, Projection, ProjectionType, UpdateGlobalSecondaryIndexAction,

@@ -1,9 +1,11 @@
 //! Idempotency marks that no longer count go, found by the instants of their ends.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tailrace_core::EpochMs;
-use tailrace_core::limits::{MARKS_INTERVAL_MS, MARKS_PER_TICK};
+use tailrace_core::limits::{MARKS_INTERVAL, MARKS_PER_TICK};
 use tailrace_store::keyspace::{IdempotencyExpiryKey, IdempotencyValue};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
 
@@ -19,14 +21,14 @@ impl Task for Marks {
         "marks"
     }
 
-    fn interval_ms(&self, _settings: &Settings) -> u64 {
-        MARKS_INTERVAL_MS
+    fn interval(&self, _settings: &Settings) -> Duration {
+        MARKS_INTERVAL
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, now: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
             let mut failures = Failures::default();
-            let progress = match remove_ended(db, EpochMs(now_ms), &mut failures).await {
+            let progress = match remove_ended(db, now, &mut failures).await {
                 Ok(true) => Progress::More("marks that have ended".to_owned()),
                 Ok(false) => Progress::Done,
                 Err(error) => {
@@ -59,7 +61,7 @@ async fn remove_ended(db: &Db, now: EpochMs, failures: &mut Failures) -> Result<
         let mut writes: Vec<Write> = page.rows.iter().map(|(row, _)| Write::Delete { key: row.clone() }).collect();
         for (key, value) in marks.iter().zip(reads.exclusive) {
             // One that was made anew ends later, and has another row for that.
-            let ended = |value: &IdempotencyValue| value.expires_ms.is_some_and(|at| at <= now.0);
+            let ended = |value: &IdempotencyValue| value.expires_ms.is_some_and(|at| at <= EpochMs(now.0));
             if value.as_ref().and_then(|value| IdempotencyValue::decode(value)).is_some_and(|value| ended(&value)) {
                 writes.push(Write::Delete { key: key.clone() });
             }

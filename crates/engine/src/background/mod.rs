@@ -15,11 +15,14 @@ pub mod marks;
 pub mod reclaim;
 pub mod retention;
 
+use std::time::Duration;
+
+pub use failures::Failures;
 use futures_util::future::BoxFuture;
+pub use job::{Job, JobStatus, Wait};
+use tailrace_core::EpochMs;
 
 use crate::db::{Db, Settings};
-pub use failures::Failures;
-pub use job::{Job, JobStatus, Wait};
 
 /// Where a pass stands after a tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +47,11 @@ pub trait Task: Send + Sync + 'static {
     /// Its name for the operator.
     fn name(&self) -> &'static str;
 
-    /// From the end of a pass to the beginning of the next, milliseconds.
-    fn interval_ms(&self, settings: &Settings) -> u64;
+    /// From the end of a pass to the beginning of the next.
+    fn interval(&self, settings: &Settings) -> Duration;
 
     /// Does the next part of what is due at `now_ms`. Not to be called while another tick of the task is under way.
-    fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick>;
+    fn tick<'a>(&'a self, db: &'a Db, now_ms: EpochMs) -> BoxFuture<'a, Tick>;
 }
 
 /// Every task.

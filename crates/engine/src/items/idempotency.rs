@@ -22,8 +22,8 @@ pub struct IdempotencyMark {
     pub token: Bytes,
     /// A digest of what is asked for.
     pub request: [u8; 32],
-    /// The mark counts no longer from this instant on, milliseconds since the epoch; `None`: it counts for ever.
-    pub expires_ms: Option<u64>,
+    /// The mark counts no longer from this instant on; `None`: it counts for ever.
+    pub expires_ms: Option<EpochMs>,
 }
 
 impl IdempotencyMark {
@@ -48,7 +48,11 @@ impl IdempotencyMark {
     ///
     /// # Errors
     /// The row is no mark, or one of another request.
-    pub(crate) fn decided(&self, row: Option<&Bytes>, now_ms: u64) -> Result<Option<Result<(), ApiError>>, ApiError> {
+    pub(crate) fn decided(
+        &self,
+        row: Option<&Bytes>,
+        now_ms: EpochMs,
+    ) -> Result<Option<Result<(), ApiError>>, ApiError> {
         let Some(row) = row else { return Ok(None) };
         let value = IdempotencyValue::decode(row).ok_or_else(|| corrupt_row("an idempotency mark"))?;
         if value.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms) {
@@ -72,7 +76,7 @@ impl IdempotencyMark {
             Write::Put { key: self.key(), value: value.encode() }
         });
         let end = self.expires_ms.filter(|_| counts).map(|at| {
-            let key = IdempotencyExpiryKey { at: EpochMs(at), mark: self.row() }.encode();
+            let key = IdempotencyExpiryKey { at: EpochMs(at.0), mark: self.row() }.encode();
             Write::Put { key, value: Bytes::new() }
         });
         mark.into_iter().chain(end)
@@ -85,7 +89,7 @@ impl IdempotencyMark {
 /// As for [`marked`].
 pub(crate) async fn decided_before(db: &Db, mark: &IdempotencyMark) -> Result<Option<Result<(), ApiError>>, ApiError> {
     let rows = db.rows(&[mark.key()]).await?;
-    mark.decided(rows[0].as_ref(), db.clock().now_ms())
+    mark.decided(rows[0].as_ref(), db.clock().now())
 }
 
 /// Which of these marks are made.
@@ -95,7 +99,7 @@ pub(crate) async fn decided_before(db: &Db, mark: &IdempotencyMark) -> Result<Op
 pub async fn marked(db: &Db, marks: &[IdempotencyMark]) -> Result<Vec<bool>, ApiError> {
     let keys: Vec<Key> = marks.iter().map(IdempotencyMark::key).collect();
     let rows = db.rows(&keys).await?;
-    let now_ms = db.clock().now_ms();
+    let now_ms = db.clock().now();
     let decided = marks.iter().zip(&rows).map(|(mark, row)| mark.decided(row.as_ref(), now_ms));
     decided.map(|decided| decided.map(|decided| decided.is_some())).collect()
 }

@@ -6,7 +6,10 @@
 
 pub(crate) mod capacity;
 pub(crate) mod commit;
+mod counts;
 pub(crate) mod idempotency;
+pub(crate) mod index_entries;
+pub(crate) mod index_key_errors;
 pub(crate) mod item_collection;
 pub(crate) mod key_errors;
 pub(crate) mod place;

@@ -2,7 +2,7 @@
 //!
 //! It composes: any number of changes of different items of any tables are planned together, and either all of them are
 //! done or none is. A transaction is n changes; a delete by time to live is a change by the service; whatever follows from
-//! an item's old and new form (its stream record; later the entries of indexes) is made here.
+//! an item's old and new form (its entries in indexes, its stream record) is made here.
 //!
 //! Invariants: a change that leaves the stored bytes as they are writes nothing and emits nothing; a plan with a refused
 //! change writes nothing. Two changes of one item are refused before they come here.
@@ -12,11 +12,14 @@ use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::expr::{Condition, Update};
 use tailrace_core::limits::{ITEM_BYTES_MAX, TRANSACTION_COMMIT_BYTES_MAX};
 use tailrace_core::size::item_size;
-use tailrace_core::{ApiError, ErrorCode, Item};
+use tailrace_core::{ApiError, EpochMs, ErrorCode, Item};
 use tailrace_store::Write;
 
 use super::capacity::write_units;
+use super::counts::Counts;
 use super::idempotency::IdempotencyMark;
+use super::index_entries::entry_changes;
+use super::index_key_errors::IndexKeySource;
 use super::place::ItemPlace;
 use super::prepare::Prepared;
 use super::stored_item::decode;
@@ -69,8 +72,8 @@ pub(crate) struct Seen<'a> {
     pub rows: &'a [Option<Bytes>],
     /// What was worked out before, of some of the changes in their order; empty: of none.
     pub prepared: &'a [Option<Prepared>],
-    /// The instant of the commit, milliseconds since the epoch.
-    pub now_ms: u64,
+    /// The instant of the commit.
+    pub now_ms: EpochMs,
 }
 
 /// What changes come to.
@@ -106,23 +109,25 @@ pub(crate) fn plan<'t>(
         return Ok(Plan { answers, made_before: true, ..Plan::default() });
     }
     let mut plan = Plan {
-        writes: Vec::with_capacity(2 * changes.len() + 2),
+        writes: Vec::with_capacity(3 * changes.len() + 2),
         answers: Vec::with_capacity(changes.len()),
         ..Plan::default()
     };
+    let mut counts = Counts::default();
     for (index, (change, old)) in changes.iter().zip(olds).enumerate() {
         let prepared = seen.prepared.get(index).and_then(Option::as_ref);
         let outcome = prepared.and_then(|prepared| prepared.outcome(old.as_ref()));
-        let answer = outcome.unwrap_or_else(|| change.outcome(old.as_ref())).map(|new| {
+        let answer = outcome.unwrap_or_else(|| change.outcome(old.as_ref())).and_then(|new| {
             let written = Written { old: old.clone(), new };
-            plan.add_writes(table(change.table), change, &written, caller);
-            written
+            plan.add_writes(table(change.table), change, &written, &mut counts, caller)?;
+            Ok(written)
         });
         plan.answers.push(answer);
     }
     let refused = plan.answers.iter().find_map(|answer| answer.as_ref().err());
-    if refused.is_some() {
-        plan.writes.clear();
+    match refused {
+        Some(_) => plan.writes.clear(),
+        None => plan.writes.extend(counts.writes()),
     }
     if changes.len() > 1 && bytes(&plan.writes) > TRANSACTION_COMMIT_BYTES_MAX {
         return Ok(Plan { too_large: true, ..Plan::default() });
@@ -145,21 +150,38 @@ fn bytes(writes: &[Write]) -> usize {
 
 impl Plan {
     /// Adds the writes of one change.
-    fn add_writes(&mut self, table: &Table, change: &Change<'_>, written: &Written, caller: &Caller<'_>) {
+    ///
+    /// # Errors
+    /// An index of the table cannot take the new item.
+    fn add_writes(
+        &mut self,
+        table: &Table,
+        change: &Change<'_>,
+        written: &Written,
+        counts: &mut Counts,
+        caller: &Caller<'_>,
+    ) -> Result<(), ApiError> {
         if written.old == written.new {
-            return;
+            return Ok(());
         }
+        let size = |image: &Option<Bytes>| image.as_ref().map(|image| stored_size(image));
+        counts.note(table.id.into(), size(&written.old), size(&written.new));
         let key = change.place.row.clone();
         let put = written.new.is_some().then_some(self.writes.len());
         self.writes.push(match &written.new {
             Some(value) => Write::Put { key, value: value.clone() },
             None => Write::Delete { key },
         });
+        let entries = entry_changes(table, written.old.as_ref(), written.new.as_ref());
+        for entry in entries.map_err(|e| e.into_api(change.index_key_source()))? {
+            entry.add_writes(put.zip(written.new.as_ref()), &mut self.writes);
+        }
         if table.stream.is_some() {
             let keys = Bytes::from(encode_stored(&table.key.key_of(change.attributes)));
             let (bucket, old) = (change.place.bucket, written.old.clone());
             self.writes.extend(record_meta::append(table, bucket, keys, old, put, caller.is_service()));
         }
+        Ok(())
     }
 }
 
@@ -167,6 +189,14 @@ impl Change<'_> {
     /// Whether what comes of it depends on what is in the item.
     pub fn looks_into_the_item(&self) -> bool {
         self.condition.is_some() || matches!(self.action, Action::Update(Some(_)))
+    }
+
+    /// What the attributes of the new item come from.
+    fn index_key_source(&self) -> IndexKeySource {
+        match self.action {
+            Action::Update(_) => IndexKeySource::Update,
+            Action::Put(_) | Action::Delete | Action::Check => IndexKeySource::Put,
+        }
     }
 
     /// The stored item after the change.

@@ -6,22 +6,25 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use bytes::Bytes;
 use tailrace_api::items::{
     CapacityDetail, ConsumedCapacity, ItemCollectionMetrics, TRANSACTION_TOO_LARGE, TransactAction, TransactWrite,
     TransactWriteItemsAnswer, TransactWriteItemsRequest, UnitKind,
 };
 use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::key::KeyError;
-use tailrace_core::limits::REQUEST_TOKEN_MS;
+use tailrace_core::limits::REQUEST_TOKEN_LIFE;
 use tailrace_core::{ApiError, CancellationReason};
 use tailrace_store::keyspace::IdempotencyScope;
 
-use super::update_item::{check_no_key_target, check_operands};
+use super::update_item::{check_index_key_types, check_no_key_target, check_update_paths};
 use crate::Caller;
-use crate::db::Db;
+use crate::db::{Db, StoredTable};
 use crate::items::capacity::{transaction_read_units, transaction_write_units};
 use crate::items::commit::{Committed, commit_changes};
 use crate::items::idempotency::IdempotencyMark;
+use crate::items::index_entries::{EntriesError, check_index_keys};
+use crate::items::index_key_errors::{IndexKeyFault, IndexKeySource};
 use crate::items::item_collection::item_collection;
 use crate::items::key_errors::{item_key_error, key_map_error};
 use crate::items::place::ItemPlace;
@@ -52,7 +55,7 @@ pub(super) async fn transact_write(
         scope,
         token: token.token.clone().into(),
         request: token.request,
-        expires_ms: Some(db.clock.now_ms() + REQUEST_TOKEN_MS),
+        expires_ms: Some(db.clock.now().plus(REQUEST_TOKEN_LIFE)),
     });
     let mut tables = TableSet::likely(db, request.actions.iter().map(|action| action.table_name.as_str())).await?;
     let committed = loop {
@@ -114,9 +117,10 @@ fn change<'a>(
         TransactAction::Update(key, update) => (key, Some(update)),
         TransactAction::Delete(key) | TransactAction::Check(key) => (key, None),
     };
-    check_condition_paths(given.condition.as_ref(), schema)?;
-    if let Some(update) = update {
-        check_operands(schema, update)?;
+    check_condition_paths(given.condition.as_ref(), table)?;
+    let of_no_key = update.map_or(Ok(()), |update| check_no_key_target(schema, update));
+    if let (Some(update), Ok(())) = (update, &of_no_key) {
+        check_update_paths(table, update)?;
     }
     let whole = matches!(given.action, TransactAction::Put(_));
     let place = match ItemPlace::find(table, attributes, whole) {
@@ -124,13 +128,16 @@ fn change<'a>(
         Err(error @ KeyError::Empty { .. }) => return Err(key_map_error(error)),
         Err(error) => return Ok(Err(if whole { item_key_error(error) } else { key_map_error(error) })),
     };
-    if let Some(update) = update
-        && let Err(error) = check_no_key_target(schema, update)
-    {
+    let of_types = update.map_or(Ok(()), |update| check_index_key_types(table, update));
+    if let Err(error) = of_no_key.and(of_types) {
         return Ok(Err(error));
     }
     let action = match &given.action {
-        TransactAction::Put(item) => Action::Put(encode_stored(item).into()),
+        TransactAction::Put(item) => {
+            let new = encode_stored(item).into();
+            check_no_empty_index_key(table, &new)?;
+            Action::Put(new)
+        }
         TransactAction::Update(_, update) => Action::Update(Some(update)),
         TransactAction::Delete(_) => Action::Delete,
         TransactAction::Check(_) => Action::Check,
@@ -143,6 +150,17 @@ fn change<'a>(
         condition: given.condition.as_ref(),
         return_item_on_failure: given.return_item_on_failure,
     }))
+}
+
+/// Refuses an item with an empty value in a key of an index, as in the table's own; what else an index cannot take is a reason,
+/// found in the commit.
+fn check_no_empty_index_key(table: &StoredTable, new: &Bytes) -> Result<(), ApiError> {
+    match check_index_keys(table, new) {
+        Err(EntriesError::Key(error)) if matches!(error.fault, IndexKeyFault::Empty(_)) => {
+            Err(error.into_api(IndexKeySource::Put))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn answer(

@@ -7,6 +7,7 @@ pub(crate) mod creation;
 pub(crate) mod description;
 pub mod descriptor;
 pub mod index;
+pub(crate) mod index_rules;
 pub(crate) mod rules;
 
 use std::sync::Arc;

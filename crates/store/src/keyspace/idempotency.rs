@@ -54,8 +54,8 @@ pub struct IdempotencyValue {
     /// A digest of what was asked for: the same token with another request is a mistake.
     #[serde(with = "hex")]
     pub request: [u8; 32],
-    /// The mark counts no longer from this instant on, milliseconds since the epoch; `None`: it counts for ever.
-    pub expires_ms: Option<u64>,
+    /// The mark counts no longer from this instant on; `None`: it counts for ever.
+    pub expires_ms: Option<EpochMs>,
     /// What was decided, if it was not to do it.
     pub refused: Option<Refused>,
 }
@@ -129,7 +129,7 @@ impl IdempotencyExpiryKey {
 
 impl IdempotencyValue {
     /// A mark of a request that was done, or refused for good.
-    pub fn new(request: [u8; 32], expires_ms: Option<u64>, refused: Option<Refused>) -> IdempotencyValue {
+    pub fn new(request: [u8; 32], expires_ms: Option<EpochMs>, refused: Option<Refused>) -> IdempotencyValue {
         IdempotencyValue { version: VERSION, request, expires_ms, refused }
     }
 

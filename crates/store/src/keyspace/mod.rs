@@ -5,16 +5,19 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! Values that engines write (shards, counters, ranges to reclaim), and marks, have their codec beside their key; other
+//! Values that engines write (shards, counters, counts of items, ranges to reclaim), and marks, have their codec beside their key; other
 //! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
 mod commit;
 mod counter;
+mod deleted_index;
 mod deleted_table;
 mod function;
 mod idempotency;
+mod index_build;
 mod item;
+mod item_count;
 mod mapping;
 mod mapping_name;
 mod owner;
@@ -35,10 +38,13 @@ use bytes::Bytes;
 pub use checkpoint::CheckpointKey;
 pub use commit::CommitKey;
 pub use counter::CounterKey;
+pub use deleted_index::DeletedIndexKey;
 pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
 pub use idempotency::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+pub use index_build::{IndexBuild, IndexBuildKey};
 pub use item::{ItemKey, ItemSet, SortBounds};
+pub use item_count::{CountChange, ItemCount, ItemCountKey};
 pub use mapping::MappingKey;
 pub use mapping_name::MappingNameKey;
 pub use owner::OwnerKey;
@@ -89,6 +95,12 @@ pub enum KeyKind {
     Owner = 0x0f,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
     MappingName = 0x10,
+    /// [`IndexBuildKey`]: an index that is being filled with the items from before it.
+    IndexBuild = 0x20,
+    /// [`DeletedIndexKey`]: a deleted index whose rows are still to be handed to `Engine::reclaim`.
+    DeletedIndex = 0x21,
+    /// [`ItemCountKey`]: rows and bytes of a table or an index. Written by the engines only.
+    ItemCount = 0x11,
     /// [`IdempotencyExpiryKey`]: a mark that ends, by the instant of its end.
     IdempotencyExpiry = 0x12,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
@@ -97,7 +109,7 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 18] = [
+    pub const ALL: &'static [KeyKind] = &[
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -114,6 +126,9 @@ impl KeyKind {
         KeyKind::Commit,
         KeyKind::Owner,
         KeyKind::MappingName,
+        KeyKind::IndexBuild,
+        KeyKind::DeletedIndex,
+        KeyKind::ItemCount,
         KeyKind::IdempotencyExpiry,
         KeyKind::Item,
     ];
@@ -121,7 +136,7 @@ impl KeyKind {
     /// The kind of a key; `None` for bytes that are no key.
     pub fn of(key: &[u8]) -> Option<KeyKind> {
         let first = *key.first()?;
-        KeyKind::ALL.into_iter().find(|kind| *kind as u8 == first)
+        KeyKind::ALL.iter().copied().find(|kind| *kind as u8 == first)
     }
 
     /// All rows of the kind, ascending.

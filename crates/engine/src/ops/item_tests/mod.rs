@@ -3,6 +3,7 @@
 
 mod atomicity;
 mod batches;
+mod indexes;
 mod large;
 mod legacy;
 mod once;
@@ -19,12 +20,11 @@ mod writes;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tailrace_core::KeySchema;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::key::{KeyAttribute, ScalarType};
 use tailrace_core::model::Wording;
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{ApiError, RecordNo, Service};
+use tailrace_core::{ApiError, EpochMs, KeySchema, RecordNo, Service};
 use tailrace_store::keyspace::TableId;
 use tailrace_store::{BucketRange, Decision, Engine, LogRecord, ModelEngine, StreamId, Write, commit};
 
@@ -51,7 +51,7 @@ impl Bench {
     }
 
     pub async fn with(wording: Wording) -> Bench {
-        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
         let store = ModelEngine::new(clock.clone());
         let settings = Settings { wording, ..Settings::default() };
         let rng = Arc::new(SeededRng::new(1));
@@ -71,12 +71,12 @@ impl Bench {
     }
 
     pub async fn put_table(&self, name: &str, id: u64, range: Option<ScalarType>, stream: Option<TableStream>) {
-        let mut table = Table::new(name.to_owned(), TableId(id), "uuid".to_owned(), 0, schema(range));
+        let mut table = Table::new(name.to_owned(), TableId(id), "uuid".to_owned(), EpochMs(0), schema(range));
         table.stream = stream;
         self.put_descriptor(&table).await;
     }
 
-    /// Makes the table of this descriptor, with the one shard of its stream.
+    /// Puts a table, and opens its stream if it has one.
     pub async fn put_descriptor(&self, table: &Table) {
         let opened = table.stream.as_ref().map(|stream| stream.id);
         let key = Db::table_key(&table.name);

@@ -1,6 +1,6 @@
 //! ClientRequestToken: a transaction is made once. docs/spec/dynamodb-api.md 7.2.
 
-use tailrace_core::limits::REQUEST_TOKEN_MS;
+use tailrace_core::limits::REQUEST_TOKEN_LIFE;
 use tailrace_store::keyspace::KeyKind;
 use tailrace_store::{Page, PageLimit};
 
@@ -89,11 +89,11 @@ async fn a_token_counts_ten_minutes_and_its_rows_go() {
     let bench = Bench::new().await;
     let rows = || async { (bench.rows(KeyKind::Idempotency).await, bench.rows(KeyKind::IdempotencyExpiry).await) };
     let sweep = || async {
-        let tick = Marks.tick(&bench.db, bench.db.clock().now_ms()).await;
+        let tick = Marks.tick(&bench.db, bench.db.clock().now()).await;
         assert!(tick.failures.is_empty() && tick.progress == Progress::Done, "{tick:?}");
     };
     bench.ok("TransactWriteItems", add("t", "1")).await;
-    bench.clock.advance(REQUEST_TOKEN_MS - 1);
+    bench.clock.advance(REQUEST_TOKEN_LIFE.as_millis() as u64 - 1);
     sweep().await;
     bench.ok("TransactWriteItems", add("t", "1")).await;
     assert_eq!((bench.n().await, rows().await), (n(1), (1, 1)));
@@ -105,7 +105,7 @@ async fn a_token_counts_ten_minutes_and_its_rows_go() {
     assert_eq!(rows().await, (1, 1));
     bench.ok("TransactWriteItems", add("t", "1")).await;
     assert_eq!(bench.n().await, n(2));
-    bench.clock.advance(REQUEST_TOKEN_MS);
+    bench.clock.advance(REQUEST_TOKEN_LIFE.as_millis() as u64);
     sweep().await;
     assert_eq!(rows().await, (0, 0));
 }
@@ -116,8 +116,8 @@ async fn marks_that_have_ended_go_in_bounded_ticks() {
     for token in 0..tailrace_core::limits::MARKS_PER_TICK + 1 {
         bench.ok("TransactWriteItems", add(&token.to_string(), "1")).await;
     }
-    bench.clock.advance(REQUEST_TOKEN_MS);
-    let now_ms = bench.db.clock().now_ms();
+    bench.clock.advance(REQUEST_TOKEN_LIFE.as_millis() as u64);
+    let now_ms = bench.db.clock().now();
     assert!(matches!(Marks.tick(&bench.db, now_ms).await.progress, Progress::More(_)));
     assert_eq!(bench.rows(KeyKind::Idempotency).await, 1);
     assert_eq!(Marks.tick(&bench.db, now_ms).await.progress, Progress::Done);

@@ -1,10 +1,8 @@
 //! TransactWriteItems and TransactGetItems: what is an error, what is a reason, and what is done. docs/spec/dynamodb-api.md 7.2, 7.4.
 
-use tailrace_core::{CancellationCode, CancellationReason, IndexId};
+use tailrace_core::{CancellationCode, CancellationReason};
 
 use super::*;
-use crate::table::Throughput;
-use crate::tables::index::{Index, IndexKind, IndexProjection, IndexStatus};
 
 const MISMATCH: &str = "The provided key element does not match the schema";
 const FAILED: &str = "The conditional request failed";
@@ -385,33 +383,4 @@ async fn a_table_that_was_made_anew_is_the_one_that_is_written() {
     bench.put_table("users", 10, None, None).await;
     bench.transact(&[ranged]).await.unwrap();
     assert_eq!(bench.item("a").await["sk"], s("b"));
-}
-
-/// docs/spec/dynamodb-api.md 7.4: distinct keys, by table, of tables with a local index.
-#[tokio::test]
-async fn item_collections_are_told_of_tables_with_a_local_index() {
-    let bench = Bench::new().await;
-    let mut table = Table::new("local".to_owned(), TableId(20), "uuid".to_owned(), 0, schema(Some(ScalarType::N)));
-    table.indexes.push(Index {
-        id: IndexId(1),
-        name: "by-a".to_owned(),
-        kind: IndexKind::Local,
-        hash: vec![table.key.hash.clone()],
-        range: vec![KeyAttribute { name: "a".to_owned(), scalar: ScalarType::S }],
-        projection: IndexProjection::All,
-        status: IndexStatus::Active,
-        throughput: Throughput::default(),
-        on_demand: None,
-        warm: None,
-    });
-    bench.put_descriptor(&table).await;
-    let put = |pk: &str, number: i64| json!({"Put": {"TableName": "local", "Item": {"pk": s(pk), "sk": n(number)}}});
-    let check = json!({"ConditionCheck": {"TableName": "local", "Key": {"pk": s("c"), "sk": n(1)},
-        "ConditionExpression": "attribute_not_exists(pk)"}});
-    let actions = json!([put("b", 1), put("a", 1), put("b", 2), check, self::put("elsewhere")]);
-    let answer = |size: &str| json!({"TransactItems": actions, "ReturnItemCollectionMetrics": size});
-    let collection = |pk: &str| json!({"ItemCollectionKey": {"pk": s(pk)}, "SizeEstimateRangeGB": [0.0, 1.0]});
-    let told = bench.ok("TransactWriteItems", answer("SIZE")).await;
-    assert_eq!(told, json!({"ItemCollectionMetrics": {"local": [collection("b"), collection("a")]}}));
-    assert_eq!(bench.ok("TransactWriteItems", answer("NONE")).await, json!({}));
 }

@@ -268,7 +268,7 @@ async fn an_interrupted_reclaim_is_finished_by_the_tick() {
         store.page(ItemKey::table_range(TableId(table.id.0)), limit).await.unwrap().rows.len()
     };
     assert_eq!(items().await, 1);
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     assert_eq!(items().await, 0);
     assert_eq!(store.get(&keys[1..]).await.unwrap(), [None]);
 }
