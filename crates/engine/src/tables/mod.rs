@@ -9,6 +9,7 @@ pub mod descriptor;
 pub mod index;
 pub(crate) mod index_rules;
 pub(crate) mod rules;
+pub(crate) mod time_to_live;
 
 use std::sync::Arc;
 

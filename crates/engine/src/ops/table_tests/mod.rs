@@ -7,6 +7,7 @@ mod indexes;
 mod per_shard;
 mod records;
 mod streams;
+mod time_to_live;
 mod update;
 
 use std::sync::Arc;
