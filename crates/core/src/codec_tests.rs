@@ -62,6 +62,26 @@ proptest! {
     }
 
     #[test]
+    fn parts_of_a_stored_item_are_picked_without_decoding(a in item(), others in prop::collection::btree_set(".{0,3}", 0..4)) {
+        let stored = encode_stored(&a);
+        let stored = StoredItem::new(&stored).unwrap();
+        let names: std::collections::BTreeSet<&str> =
+            a.keys().step_by(2).chain(&others).map(String::as_str).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let picked = stored.pick(&names).unwrap();
+        for (name, picked) in names.iter().zip(&picked) {
+            prop_assert_eq!(picked.map(|picked| picked.decode().unwrap()), a.get(*name).cloned());
+            prop_assert!(picked.is_none_or(|picked| picked.name() == *name));
+            prop_assert_eq!(picked.map(|picked| picked.type_name().unwrap()), a.get(*name).map(AttributeValue::type_name));
+            let key_bytes = a.get(*name).and_then(crate::key::key_value_bytes);
+            prop_assert_eq!(picked.and_then(|picked| picked.key_value()).map(|value| value.bytes.to_owned()), key_bytes);
+        }
+        let part: Item = names.iter().filter_map(|name| Some(((*name).to_owned(), a.get(*name)?.clone()))).collect();
+        let present: Vec<_> = picked.into_iter().flatten().collect();
+        prop_assert_eq!(encode_picked(&present), Ok(encode_stored(&part)));
+    }
+
+    #[test]
     fn json_is_the_same_from_bytes_and_from_values_and_reads_back(a in item()) {
         let text = serde_json::to_string(&a).unwrap();
         let stored = encode_stored(&a);

@@ -94,6 +94,11 @@ impl KeyCondition {
         Ok(KeyCondition { condition: Condition::parse(ExprKind::KeyCondition, text, placeholders)? })
     }
 
+    /// The key condition of a tree that is made of comparisons with `=`, `<` and the like, `BETWEEN` and `begins_with`.
+    pub fn of(condition: Condition) -> KeyCondition {
+        KeyCondition { condition }
+    }
+
     /// Holds the condition against the key of the table or index.
     pub fn resolve(
         &self,
@@ -244,6 +249,13 @@ fn check_operands<'o>(
 pub fn nested_key(key: &str) -> ExprError {
     ExprError::bare(format!(
         "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: {key}"
+    ))
+}
+
+/// The text for a path that goes below a key attribute of an index, in any expression.
+pub fn nested_index_key(key: &str) -> ExprError {
+    ExprError::bare(format!(
+        "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: IndexKey: {key}"
     ))
 }
 

@@ -110,6 +110,16 @@ impl<'a> NumberKey<'a> {
         }
     }
 
+    /// What the number counts for in an item: as [`Number::storage_size`].
+    pub(crate) fn storage_size(&self) -> usize {
+        let (digits, whole) = (self.digit_count(), isize::from(self.leading) + 1);
+        if digits == 0 {
+            return 1;
+        }
+        let fraction = (digits as isize - whole).clamp(0, digits as isize) as usize;
+        1 + (digits - fraction).div_ceil(2) + fraction.div_ceil(2) + usize::from(self.negative)
+    }
+
     /// The bytes of the canonical text.
     pub(crate) fn decimal_len(&self) -> usize {
         let (count, whole) = (self.digit_count().max(1), isize::from(self.leading) + 1);
