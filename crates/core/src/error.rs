@@ -32,6 +32,8 @@ pub enum ErrorCode {
     LimitExceededException,
     /// A condition that does not hold; may carry the item.
     ConditionalCheckFailedException,
+    /// An INSERT of an item that exists.
+    DuplicateItemException,
     /// Two writers of one item in transactions.
     TransactionConflictException,
     /// A token that was given before, with another request.
@@ -65,6 +67,7 @@ impl ErrorCode {
             ErrorCode::ConditionalCheckFailedException => {
                 "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
             }
+            ErrorCode::DuplicateItemException => "com.amazonaws.dynamodb.v20120810#DuplicateItemException",
             ErrorCode::TransactionConflictException => "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
             ErrorCode::IdempotentParameterMismatchException => {
                 "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException"

@@ -12,6 +12,7 @@ mod delete_item;
 mod delete_table;
 mod describe_stream;
 mod describe_table;
+mod execute_statement;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -28,6 +29,8 @@ mod write_once;
 
 #[cfg(test)]
 mod item_tests;
+#[cfg(test)]
+mod partiql_tests;
 
 pub use account::{describe_endpoints, describe_limits};
 pub use batch_get_item::batch_get_item;
@@ -37,6 +40,7 @@ pub use delete_item::delete_item;
 pub use delete_table::delete_table;
 pub use describe_stream::describe_stream;
 pub use describe_table::describe_table;
+pub use execute_statement::execute_statement;
 pub use get_item::get_item;
 pub use get_records::get_records;
 pub use get_shard_iterator::get_shard_iterator;
@@ -54,6 +58,7 @@ use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
     QueryRequest, ScanRequest, UpdateItemRequest,
 };
+use tailrace_api::partiql::ExecuteStatementRequest;
 use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
 use tailrace_api::tables::{
     CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
@@ -118,6 +123,9 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
         "BatchWriteItem" => write(&batch_write_item(db, BatchWriteItemRequest::read(body, reading)?, caller).await?),
         "Query" => write_items(query(db, QueryRequest::read(body, reading)?, caller).await?).await,
         "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
+        "ExecuteStatement" => {
+            write_items(execute_statement(db, ExecuteStatementRequest::read(body, reading)?, caller).await?).await
+        }
         "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),
         "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),
         "UpdateTable" => write(&update_table(db, UpdateTableRequest::read(body, reading)?, caller).await?),

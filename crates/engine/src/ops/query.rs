@@ -13,7 +13,7 @@ use tailrace_store::keyspace::{ItemKey, SortBounds};
 
 use crate::Caller;
 use crate::db::Db;
-use crate::items::projection::check_projection;
+use crate::items::projection::{check_key_paths, check_projection};
 use crate::items::read::{check_no_index, filter_paths, read_page};
 use crate::items::start_key::{MismatchText, check_within_query, start_key_bytes};
 
@@ -51,6 +51,9 @@ fn resolve(condition: &KeyCondition, schema: &KeySchema) -> Result<ResolvedKeyCo
 
 /// A filter of a query says nothing of the key.
 fn check_filter(page: &PageRequest, schema: &KeySchema) -> Result<(), ApiError> {
+    if page.keys_in_filter {
+        return check_key_paths(schema, filter_paths(page));
+    }
     match filter_paths(page).into_iter().find(|path| schema.contains(path.head())) {
         Some(path) => Err(ApiError::validation(format!(
             "{} can only contain non-primary key attributes: Primary key attribute: {}",
