@@ -5,6 +5,7 @@
 //! wire: it validates a body by the service's model, reads the request, runs it and writes the answer.
 
 mod account;
+mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
 mod create_table;
@@ -33,6 +34,7 @@ mod item_tests;
 mod partiql_tests;
 
 pub use account::{describe_endpoints, describe_limits};
+pub use batch_execute_statement::batch_execute_statement;
 pub use batch_get_item::batch_get_item;
 pub use batch_write_item::batch_write_item;
 pub use create_table::create_table;
@@ -58,7 +60,7 @@ use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
     QueryRequest, ScanRequest, UpdateItemRequest,
 };
-use tailrace_api::partiql::ExecuteStatementRequest;
+use tailrace_api::partiql::{BatchExecuteStatementRequest, ExecuteStatementRequest};
 use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
 use tailrace_api::tables::{
     CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
@@ -125,6 +127,10 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
         "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
         "ExecuteStatement" => {
             write_items(execute_statement(db, ExecuteStatementRequest::read(body, reading)?, caller).await?).await
+        }
+        "BatchExecuteStatement" => {
+            let request = BatchExecuteStatementRequest::read(body, reading)?;
+            write_items(batch_execute_statement(db, request, caller).await?).await
         }
         "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),
         "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),

@@ -1,5 +1,6 @@
 //! The operations on PartiQL statements, JSON in and JSON out, over the in-memory engine and the tables of `item_tests`.
 
+mod batches;
 mod pages;
 mod reads;
 mod writes;
