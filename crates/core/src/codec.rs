@@ -10,9 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::index_key::KeyValue;
+use crate::key::ScalarType;
 use crate::limits::NESTING_LEVELS_MAX;
-use crate::number::Number;
-use crate::size::item_size;
+use crate::number::NumberKey;
+use crate::size::{item_size, value_size};
 use crate::value::{AttributeValue, Item};
 
 const TAG_NULL: u8 = 0x00;
@@ -55,7 +57,8 @@ pub fn encode_item(item: &Item, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_value(value: &AttributeValue, out: &mut Vec<u8>) {
+/// Appends a value.
+pub fn encode_value(value: &AttributeValue, out: &mut Vec<u8>) {
     match value {
         AttributeValue::Null => out.push(TAG_NULL),
         AttributeValue::Bool(false) => out.push(TAG_FALSE),
@@ -150,19 +153,160 @@ impl<'a> StoredItem<'a> {
     /// # Errors
     /// The bytes up to it are not what the codec writes.
     pub fn attribute(&self, name: &str) -> Result<Option<AttributeValue>, CodecError> {
+        self.find(name)?.map(|mut reader| reader.value(1)).transpose()
+    }
+
+    /// The bytes of a key attribute, as `key::key_value_bytes` has them; `None` if it is not there or its type is no key's.
+    ///
+    /// # Errors
+    /// The bytes up to it are not what the codec writes.
+    pub fn key_value(&self, name: &str) -> Result<Option<&'a [u8]>, CodecError> {
+        let Some(mut reader) = self.find(name)? else { return Ok(None) };
+        let before = reader.rest;
+        Ok(match reader.head(1)? {
+            Head::S(text) => Some(text.as_bytes()),
+            Head::B(bytes) => Some(bytes),
+            // Behind the tag it is stored as a key is.
+            Head::N(_) => Some(&before[1..before.len() - reader.rest.len()]),
+            _ => None,
+        })
+    }
+
+    /// A reader that stands before the value of an attribute.
+    fn find(&self, name: &str) -> Result<Option<Reader<'a>>, CodecError> {
         let mut reader = Reader::new(self.bytes);
         for _ in 0..reader.count()? {
             match reader.text()?.cmp(name) {
                 std::cmp::Ordering::Less => reader.skip_value(1)?,
-                std::cmp::Ordering::Equal => return reader.value(1).map(Some),
+                std::cmp::Ordering::Equal => return Ok(Some(reader)),
                 std::cmp::Ordering::Greater => break,
             }
         }
         Ok(None)
     }
 
+    /// The attributes of these names, which ascend, found without decoding anything: for each name what there is.
+    ///
+    /// # Errors
+    /// The bytes up to the last of them are not what the codec writes.
+    pub fn pick(&self, names: &[&str]) -> Result<Vec<Option<EncodedAttribute<'a>>>, CodecError> {
+        debug_assert!(names.is_sorted());
+        let mut picked = vec![None; names.len()];
+        let mut wanted = 0;
+        let mut reader = Reader::new(self.bytes);
+        for _ in 0..reader.count()? {
+            let start = reader.rest;
+            let name = reader.text()?;
+            let value = reader.rest;
+            reader.skip_value(1)?;
+            while names.get(wanted).is_some_and(|wanted| *wanted < name) {
+                wanted += 1;
+            }
+            match names.get(wanted) {
+                None => break,
+                Some(wanted_name) if *wanted_name != name => {}
+                Some(_) => {
+                    let (bytes, value) = (reader.passed(start), reader.passed(value));
+                    picked[wanted] = Some(EncodedAttribute { name, bytes, value });
+                }
+            }
+        }
+        Ok(picked)
+    }
+
     pub(crate) fn reader(&self) -> Reader<'a> {
         Reader::new(self.bytes)
+    }
+}
+
+/// A top-level attribute of a stored item, as it is encoded there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodedAttribute<'a> {
+    name: &'a str,
+    /// Name and value.
+    bytes: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> EncodedAttribute<'a> {
+    /// Its name.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The encoded value: equal values, and only those, have equal bytes.
+    pub fn value_bytes(&self) -> &'a [u8] {
+        self.value
+    }
+
+    /// The name of the value's type on the wire.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn type_name(&self) -> Result<&'static str, CodecError> {
+        Ok(match Reader::new(self.value).head(1)? {
+            Head::Null => "NULL",
+            Head::Bool(_) => "BOOL",
+            Head::S(_) => "S",
+            Head::N(_) => "N",
+            Head::B(_) => "B",
+            Head::Ss(_) => "SS",
+            Head::Ns(_) => "NS",
+            Head::Bs(_) => "BS",
+            Head::L(_) => "L",
+            Head::M(_) => "M",
+        })
+    }
+
+    /// The value's type and the bytes that it has in keys; `None`: no key has values of its type.
+    pub fn key_value(&self) -> Option<KeyValue<'a>> {
+        let mut reader = Reader::new(self.value);
+        let (scalar, bytes) = match reader.byte().ok()? {
+            TAG_S => (ScalarType::S, reader.bytes().ok()?),
+            TAG_B => (ScalarType::B, reader.bytes().ok()?),
+            // A number's bytes in keys are those of the codec.
+            TAG_N => (ScalarType::N, reader.rest),
+            _ => return None,
+        };
+        Some(KeyValue { scalar, bytes })
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn decode(&self) -> Result<AttributeValue, CodecError> {
+        Reader::new(self.value).value(1)
+    }
+}
+
+/// The stored item that has these attributes, which ascend by name.
+///
+/// # Errors
+/// The bytes of one are not what the codec writes.
+pub fn encode_picked(attributes: &[EncodedAttribute<'_>]) -> Result<Vec<u8>, CodecError> {
+    debug_assert!(attributes.is_sorted_by_key(|attribute| attribute.name));
+    let (mut size, mut length) = (0, 0);
+    for attribute in attributes {
+        size += attribute.name.len() + encoded_value_size(attribute.value)?;
+        length += attribute.bytes.len();
+    }
+    let mut out = Vec::with_capacity(length + 8);
+    write_varint(size as u64, &mut out);
+    write_varint(attributes.len() as u64, &mut out);
+    attributes.iter().for_each(|attribute| out.extend_from_slice(attribute.bytes));
+    Ok(out)
+}
+
+/// The size of an encoded value by the service's rule.
+fn encoded_value_size(value: &[u8]) -> Result<usize, CodecError> {
+    let mut reader = Reader::new(value);
+    match reader.head(1)? {
+        Head::S(text) => Ok(text.len()),
+        Head::B(bytes) => Ok(bytes.len()),
+        Head::N(number) => Ok(number.storage_size()),
+        Head::Null | Head::Bool(_) => Ok(1),
+        _ => Reader::new(value).value(1).map(|value| value_size(&value)),
     }
 }
 
@@ -194,7 +338,7 @@ pub(crate) enum Head<'a> {
     Null,
     Bool(bool),
     S(&'a str),
-    N(Number),
+    N(NumberKey<'a>),
     B(&'a [u8]),
     Ss(usize),
     Ns(usize),
@@ -256,8 +400,8 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| error)
     }
 
-    pub(crate) fn number(&mut self) -> Result<Number, CodecError> {
-        let (number, rest) = Number::decode_key(self.rest).ok_or(self.error())?;
+    pub(crate) fn number(&mut self) -> Result<NumberKey<'a>, CodecError> {
+        let (number, rest) = NumberKey::read(self.rest).ok_or(self.error())?;
         self.rest = rest;
         Ok(number)
     }
@@ -287,10 +431,12 @@ impl<'a> Reader<'a> {
             Head::Null => AttributeValue::Null,
             Head::Bool(value) => AttributeValue::Bool(value),
             Head::S(text) => AttributeValue::S(text.to_owned()),
-            Head::N(number) => AttributeValue::N(number),
+            Head::N(number) => AttributeValue::N(number.number()),
             Head::B(bytes) => AttributeValue::B(bytes.to_owned()),
             Head::Ss(count) => AttributeValue::Ss(self.set(count, |reader| reader.text().map(str::to_owned))?),
-            Head::Ns(count) => AttributeValue::Ns(self.set(count, Reader::number)?),
+            Head::Ns(count) => {
+                AttributeValue::Ns(self.set(count, |reader| reader.number().map(|number| number.number()))?)
+            }
             Head::Bs(count) => AttributeValue::Bs(self.set(count, |reader| reader.bytes().map(<[u8]>::to_owned))?),
             Head::L(count) => AttributeValue::L((0..count).map(|_| self.value(level + 1)).collect::<Result<_, _>>()?),
             Head::M(count) => AttributeValue::M(self.counted_members(count, level + 1)?),
@@ -330,6 +476,11 @@ impl<'a> Reader<'a> {
             members.push((name.to_owned(), value));
         }
         Ok(members.into_iter().collect())
+    }
+
+    /// What was read since `rest` was left.
+    fn passed(&self, rest: &'a [u8]) -> &'a [u8] {
+        &rest[..rest.len() - self.rest.len()]
     }
 
     fn skip_value(&mut self, level: usize) -> Result<(), CodecError> {

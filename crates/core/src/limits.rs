@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::time::EpochMs;
+
 /// Largest request body, bytes. Source: docs/spec/dynamodb-api.md 1.
 pub const REQUEST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest item, bytes by the item size rule. Source: docs/spec/dynamodb-api.md 3.4.
@@ -47,9 +49,6 @@ pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
 /// Keys of a BatchGetItem that are read at once. Our reason: so many of the largest items may be held beyond what is answered;
 /// and fewer would make a batch of small items slower than it need be.
 pub const BATCH_GET_STEP_KEYS: usize = 16;
-/// Records of a GetRecords page up to which they are made on the runtime's own thread. Our reason: their ids are digests, and
-/// take about a tenth of a millisecond.
-pub const RECORDS_INLINE_MAX: usize = 128;
 /// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
 /// millisecond.
 pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
@@ -57,6 +56,23 @@ pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// reason: a usual one takes a tenth of a millisecond to be read, changed and written again, one of very many attributes about
 /// one; and whoever changes a larger one has to wait for its change to be published twice.
 pub const PLAN_INLINE_BYTES_MAX: usize = 32 * 1024;
+/// Most bytes of a transaction: its items, keys, expressions and their values, or the items that it reads. Source:
+/// docs/spec/dynamodb-api.md 7.2.
+pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes that a transaction writes: items, their stream records and whatever else follows from them. Our reason: a commit
+/// is one frame of the log, at most 16 MiB; the transactions that come to more are those that delete or update many large
+/// items, or put them into many indexes.
+pub const TRANSACTION_COMMIT_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// How long the token of a transaction counts, milliseconds. Source: docs/spec/dynamodb-api.md 7.2.
+pub const REQUEST_TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Bytes of items up to which the conditions and updates of one transaction look into them under their latches. Our reason: as
+/// for one item, in all.
+pub const TRANSACTION_PLAN_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// From the end of a pass over the marks of what must not be done twice to the next one, milliseconds. Our reason: a mark that
+/// no longer counts does no harm but take room.
+pub const MARKS_INTERVAL: Duration = Duration::from_secs(10);
+/// Marks that one tick of that pass looks at. Our reason: one commit of some milliseconds.
+pub const MARKS_PER_TICK: usize = 512;
 /// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
 /// Most records of a GetRecords page. Source: docs/spec/streams.md 7.
@@ -302,15 +318,14 @@ pub const MAPPING_RETRIES_MAX: i64 = 10_000;
 pub const MAPPINGS_MAX: usize = 1000;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
-/// Rows of a page when a table's items are counted. Our reason: a page is one look at the tree, and short.
-pub const STATISTICS_PAGE_ROWS: usize = 1_000;
-/// Bytes of items after which a page ends when a table's items are counted. Our reason: a page is held in memory, and
-/// many clients may ask at once; one item may pass the bound.
-pub const STATISTICS_PAGE_BYTES: usize = 1024 * 1024;
-/// Items after which DescribeTable stops counting. Our reason: some 50 ms; AWS refreshes its figures every six hours.
-pub const STATISTICS_ROWS_MAX: u64 = 50_000;
-/// Bytes of items after which DescribeTable stops counting. Our reason: as above; 50,000 items of 1 KB stay below it.
-pub const STATISTICS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Local secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 30.
+pub const LOCAL_INDEXES_MAX: usize = 5;
+/// Global secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 31.
+pub const GLOBAL_INDEXES_MAX: usize = 20;
+/// Attributes of the partition key of a global secondary index, and of its sort key. Source: docs/spec/dynamodb-api.md 2.1 row 34.
+pub const INDEX_KEY_ATTRIBUTES_MAX: usize = 4;
+/// Attributes that all indexes of a table hold beside their keys. Source: docs/spec/dynamodb-api.md 2.1 row 28.
+pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 /// Provisioned units at which a request is nonsense. Source: docs/spec/dynamodb-api.md 2.1 row 5.
 pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 /// Read units per second that an on-demand table can take at once, as AWS tells. Source: docs/spec/dynamodb-api.md 2.2.
@@ -331,5 +346,30 @@ pub const RETENTION_STREAMS_PER_TICK: usize = 32;
 /// From the end of a pass over the deleted tables to the next one. Our reason: a pass finds only what a crash
 /// or a full disk left over.
 pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(60);
+/// How long after its instant an item still expires; one that is older stays. Source: docs/spec/dynamodb-api.md 8.2.
+pub const TTL_AGE_MAX: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
+/// Longest name of the attribute of a time to live, bytes. Source: the service model.
+pub const TTL_ATTRIBUTE_BYTES_MAX: usize = 255;
+/// Above this an instant is none, and an item that names it never expires: the year 10000. Our reason: what looks like such a
+/// time is mostly one in milliseconds, and needs no row.
+pub const TTL_INSTANT_MAX: EpochMs = EpochMs(253_402_300_800_000);
+/// How long an expired item may be told to stay, at most. Our reason: AWS deletes within days; more is a slip.
+pub const TTL_DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// From the end of a pass over the expired items to the next one. Our reason: items go within seconds.
+pub const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+/// Expired items that are deleted in one commit. Our reason: with their old images they are some 10 MiB at most, and a frame of
+/// the log is at most 16 MiB.
+pub const EXPIRED_PER_COMMIT: usize = 25;
+/// Expired items that one tick deletes, in commits that share a sync. Our reason: other writes go between the ticks.
+pub const EXPIRED_PER_TICK: usize = 400;
+/// Tables that one tick of the sweep looks at. Our reason: each is a look at the tree.
+pub const EXPIRE_TABLES_PER_TICK: usize = 64;
+/// From the end of a pass over the tables whose items are still to be entered by their expiry to the next one.
+/// Our reason: an UpdateTimeToLive is followed within a second.
+pub const EXPIRY_FILL_INTERVAL: Duration = Duration::from_secs(1);
+/// Items that one tick enters by their expiry. Our reason: they are latched while they are read again.
+pub const EXPIRY_FILL_ROWS_PER_TICK: usize = 256;
+/// Bytes of items after which such a tick ends. Our reason: as above.
+pub const EXPIRY_FILL_BYTES_PER_TICK: usize = 1024 * 1024;
 /// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
 pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;

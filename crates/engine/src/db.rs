@@ -36,6 +36,8 @@ pub struct Settings {
     pub shards_per_stream: usize,
     /// How long a record of a stream, and a disabled stream, can be read.
     pub stream_retention: Duration,
+    /// How long after its instant an expired item is deleted, at least.
+    pub ttl_delay: Duration,
 }
 
 impl Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             wording: tailrace_core::Wording::Current,
             shards_per_stream: 4,
             stream_retention: tailrace_core::limits::STREAM_RETENTION,
+            ttl_delay: Duration::ZERO,
         }
     }
 }

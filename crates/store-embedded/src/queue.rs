@@ -152,6 +152,7 @@ fn logged(writes: Vec<ResolvedWrite>) -> Vec<LoggedWrite> {
             LoggedWrite::PutOfWrite { key: key.0, write: write as u32, prefix: Bytes::new(), suffix: Bytes::new() }
         }
         ResolvedWrite::Delete { key } => LoggedWrite::Delete { key: key.0 },
+        ResolvedWrite::Count { set, by } => LoggedWrite::Count { set, by },
         ResolvedWrite::Append { shard, meta, old, new } => {
             let new = match new {
                 NewImage::None => LoggedImage::None,

@@ -10,6 +10,7 @@ use tailrace_core::{Bucket, BucketRange, EpochMs, RecordNo, ShardNo, StreamId};
 
 use crate::engine::{Engine, Key};
 use crate::error::StoreError;
+use crate::keyspace::{CountChange, ItemSet};
 
 /// Where a record's new image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,18 @@ pub enum Write {
     Delete {
         /// The key.
         key: Key,
+    },
+    /// Changes how many rows a table or an index has, and how large they are: the row
+    /// [`ItemCountKey`](crate::keyspace::ItemCountKey), in the order of the commits like every other row. It needs no declared key, and commits that change
+    /// the same count do not meet.
+    ///
+    /// The row's value comes to be when the commit is published, so that reads have it exact for their point in time. A
+    /// commit's body does not: who declares the row may see it without the changes that are not published yet.
+    Count {
+        /// The table, or its index.
+        set: ItemSet,
+        /// By how much.
+        by: CountChange,
     },
     /// Appends a record to the open shard of `stream` that holds `bucket`.
     Append {
@@ -98,7 +111,8 @@ pub enum Write {
 impl Write {
     /// True for writes that change shards.
     pub fn is_structural(&self) -> bool {
-        !matches!(self, Write::Put { .. } | Write::PutSame { .. } | Write::Delete { .. } | Write::Append { .. })
+        use Write::{Append, Count, Delete, Put, PutSame};
+        !matches!(self, Put { .. } | PutSame { .. } | Delete { .. } | Append { .. } | Count { .. })
     }
 }
 

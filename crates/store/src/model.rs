@@ -27,7 +27,7 @@ use crate::engine::{
     Engine, Key, KeyRange, LogPage, LogPosition, LogRecord, Page, PageLimit, ShardInfo, ShardNo, StreamId,
 };
 use crate::error::StoreError;
-use crate::keyspace::CommitKey;
+use crate::keyspace::{CommitKey, ItemCount, ItemCountKey};
 use crate::shards::{Resolved, ResolvedWrite, ShardTable, shared_numbers};
 
 /// A rule that the model breaks on purpose.
@@ -43,6 +43,8 @@ pub enum PlantedBug {
     NumberReused,
     /// The records of a commit become durable after its items.
     RecordOutsideCommit,
+    /// After a crash the counts of the last commit are added once more.
+    CountedTwice,
 }
 
 /// The in-memory engine.
@@ -107,11 +109,17 @@ impl Image {
                 ResolvedWrite::Delete { key } => {
                     self.rows.remove(&key.0);
                 }
+                ResolvedWrite::Count { set, by } => {
+                    let key = ItemCountKey { set: *set }.encode().0;
+                    let count = ItemCount::read(self.rows.get(&key)).expect("invariant: only engines write counts");
+                    self.rows.insert(key, count.changed(*by).value());
+                }
                 ResolvedWrite::Append { shard, meta, old, new } => {
                     let new = match new {
                         NewImage::None => None,
-                        NewImage::OfWrite(index) => match &resolved.writes[*index] {
-                            ResolvedWrite::Put { value, .. } => Some(value.clone()),
+                        // With `PlantedBug::RecordOutsideCommit` the write is not beside it.
+                        NewImage::OfWrite(index) => match resolved.writes.get(*index) {
+                            Some(ResolvedWrite::Put { value, .. }) => Some(value.clone()),
                             _ => None,
                         },
                     };
@@ -171,7 +179,7 @@ impl State {
                 ResolvedWrite::Delete { key } => {
                     self.overlay.insert(key.0.clone(), (None, last));
                 }
-                ResolvedWrite::Append { .. } => {}
+                ResolvedWrite::Append { .. } | ResolvedWrite::Count { .. } => {}
             }
         }
         self.pending.push_back(Synced::Commit { lsn, time_ms, resolved });
@@ -241,6 +249,14 @@ impl ModelEngine {
         let mut image = Image::default();
         for synced in &state.journal {
             image.apply(synced);
+        }
+        if state.bug == Some(PlantedBug::CountedTwice)
+            && let Some(Synced::Commit { lsn, time_ms, resolved }) = state.journal.last()
+        {
+            let counts = |write: &&ResolvedWrite| matches!(write, ResolvedWrite::Count { .. });
+            let writes = resolved.writes.iter().filter(counts).cloned().collect();
+            let resolved = Resolved { writes, changes: Vec::new(), records: resolved.records };
+            image.apply(&Synced::Commit { lsn: *lsn, time_ms: *time_ms, resolved });
         }
         if state.bug == Some(PlantedBug::NumberReused) {
             let records = image.records.values().flatten().map(|record| Lsn(record.number.0));

@@ -13,7 +13,7 @@ use tailrace_core::{Bucket, BucketRange, EpochMs, RecordNo, ShardNo, StreamId};
 use crate::commit::{NewImage, ShardState, Write};
 use crate::engine::{Key, ShardInfo};
 use crate::error::StoreError;
-use crate::keyspace::{CounterKey, ShardKey};
+use crate::keyspace::{CountChange, CounterKey, ItemSet, ShardKey};
 
 /// A write with its shard resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,11 @@ pub enum ResolvedWrite {
     },
     Delete {
         key: Key,
+    },
+    /// The count is added up when the commit is published.
+    Count {
+        set: ItemSet,
+        by: CountChange,
     },
     Append {
         shard: ShardNo,
@@ -185,6 +190,7 @@ impl ShardTable {
                     resolver.writes.push(ResolvedWrite::Put { key, value, same_as: Some(place(of)) });
                 }
                 Write::Delete { key } => resolver.writes.push(ResolvedWrite::Delete { key }),
+                Write::Count { set, by } => resolver.writes.push(ResolvedWrite::Count { set, by }),
                 Write::Append { stream, bucket, meta, old, new } => {
                     let shard = self.open_shard(stream, bucket)?;
                     let new = match new {

@@ -83,7 +83,7 @@ fn an_engine_with_numbers_for_each_shard_keeps_the_contract() {
 #[test]
 fn every_planted_bug_is_caught() {
     use PlantedBug::*;
-    for bug in [AckBeforeSync, PublishBeforeSync, RejectBeforeSync, NumberReused, RecordOutsideCommit] {
+    for bug in [AckBeforeSync, PublishBeforeSync, RejectBeforeSync, NumberReused, RecordOutsideCommit, CountedTwice] {
         let caught = checks().into_iter().find(|(_, check)| failure(&mut Model::new(Some(bug)), *check).is_some());
         assert!(caught.is_some(), "{bug:?} passes the contract");
     }

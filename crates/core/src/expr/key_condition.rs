@@ -252,6 +252,13 @@ pub fn nested_key(key: &str) -> ExprError {
     ))
 }
 
+/// The text for a path that goes below a key attribute of an index, in any expression.
+pub fn nested_index_key(key: &str) -> ExprError {
+    ExprError::bare(format!(
+        "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: IndexKey: {key}"
+    ))
+}
+
 fn leading_path<'o>(operator: &str, operand: &'o Operand) -> Result<&'o Path, ExprError> {
     match operand {
         Operand::Path(path) => Ok(path),

@@ -33,7 +33,9 @@ mod tests;
 pub use condition::{Comparison, Condition, Node, Operand};
 pub use error::{ExprError, ExprKind};
 pub(crate) use evaluate::order;
-pub use key_condition::{KeyAttribute, KeyCondition, RangeCondition, ResolvedKeyCondition, nested_key};
+pub use key_condition::{
+    KeyAttribute, KeyCondition, RangeCondition, ResolvedKeyCondition, nested_index_key, nested_key,
+};
 pub use path::{Element, Path};
 pub use placeholders::{
     Placeholders, check_names, check_value_keys, invalid_value, names_without_expression, values_without_expression,

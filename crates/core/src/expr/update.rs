@@ -114,6 +114,15 @@ impl Update {
         self.actions.iter().for_each(|action| visit(&action.target));
     }
 
+    /// Calls `visit` with every target that is set to a value of the request, and the value.
+    pub fn visit_values<'a>(&'a self, visit: &mut dyn FnMut(&'a Path, &'a AttributeValue)) {
+        for action in &self.actions {
+            if let Change::Set(SetValue::Value(value)) = &action.change {
+                visit(&action.target, value);
+            }
+        }
+    }
+
     /// Calls `visit` with every document path that a right-hand side reads, in written order.
     pub fn visit_read_paths<'a>(&'a self, visit: &mut dyn FnMut(&'a Path)) {
         for action in &self.actions {

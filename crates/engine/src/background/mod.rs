@@ -9,8 +9,11 @@
 //!
 //! What it does not do: it does not sleep and reads no clock but the database's; whoever runs the jobs waits between ticks.
 
+pub mod expire;
+pub mod expiry_fill;
 mod failures;
 mod job;
+pub mod marks;
 pub mod reclaim;
 pub mod retention;
 
@@ -55,5 +58,11 @@ pub trait Task: Send + Sync + 'static {
 
 /// Every task.
 pub fn tasks() -> Vec<Box<dyn Task>> {
-    vec![Box::new(retention::Retention::default()), Box::new(reclaim::Reclaim::default())]
+    vec![
+        Box::new(retention::Retention::default()),
+        Box::new(reclaim::Reclaim::default()),
+        Box::new(marks::Marks),
+        Box::new(expiry_fill::ExpiryFill::default()),
+        Box::new(expire::Expire::default()),
+    ]
 }

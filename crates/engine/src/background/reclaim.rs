@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::limits::RECLAIM_INTERVAL;
 use tailrace_core::{EpochMs, TableId};
-use tailrace_store::keyspace::{DeletedTableKey, ItemKey};
+use tailrace_store::keyspace::{DeletedTableKey, ItemCountKey, ItemKey};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
 
 use super::{Failures, Progress, Task, Tick};
@@ -24,15 +24,20 @@ pub struct Reclaim {
     behind: Mutex<Option<Key>>,
 }
 
-/// Hands the items of a deleted table to the store, then forgets the table's mark.
+/// Hands the items of a deleted table to the store, then forgets the table's mark and its counts.
 ///
 /// # Errors
 /// The store's; the next pass tries again.
 pub(crate) async fn reclaim(db: &Db, table: TableId) -> Result<(), StoreError> {
     db.store.reclaim(ItemKey::with_indexes(table)).await?;
+    let all = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+    let counts = db.store.page(ItemCountKey::with_indexes(table), all).await?.rows;
     let keys = [DeletedTableKey { table }.encode()];
     commit(db.store.as_ref(), &[], &keys, |reads| match reads.exclusive[0] {
-        Some(_) => Decision::Apply(vec![Write::Delete { key: keys[0].clone() }], ()),
+        Some(_) => {
+            let rows = keys.iter().chain(counts.iter().map(|(key, _)| key));
+            Decision::Apply(rows.map(|key| Write::Delete { key: key.clone() }).collect(), ())
+        }
         None => Decision::Reject(()),
     })
     .await?;

@@ -6,7 +6,11 @@
 
 pub(crate) mod capacity;
 pub(crate) mod commit;
+mod counts;
+pub(crate) mod expiry;
 pub(crate) mod idempotency;
+pub(crate) mod index_entries;
+pub(crate) mod index_key_errors;
 pub(crate) mod key_errors;
 pub(crate) mod place;
 pub(crate) mod plan;
@@ -15,3 +19,4 @@ pub(crate) mod projection;
 pub(crate) mod read;
 pub(crate) mod start_key;
 pub(crate) mod stored_item;
+pub(crate) mod table_set;

@@ -1,41 +1,45 @@
-//! Paths of expressions against the key of a table, and what a read shows of a stored item. Source: docs/spec/dynamodb-api.md 4.5, 6.
+//! Paths of expressions against the keys of a table and its indexes, and what a read shows of a stored item. Source: docs/spec/dynamodb-api.md 4.5, 6.
 
 use bytes::Bytes;
 use tailrace_api::items::{AnsweredItem, ItemProjection};
 use tailrace_core::codec::StoredItem;
-use tailrace_core::expr::{Condition, Path, nested_key};
-use tailrace_core::{ApiError, Item, KeySchema};
+use tailrace_core::expr::{Condition, Path, nested_index_key, nested_key};
+use tailrace_core::{ApiError, Item};
 
 use super::stored_item::{corrupt, decode};
+use crate::table::Table;
+use crate::tables::index::Index;
 
-/// Refuses a path that goes below a key attribute.
-pub(crate) fn check_key_paths<'a>(
-    schema: &KeySchema,
-    paths: impl IntoIterator<Item = &'a Path>,
-) -> Result<(), ApiError> {
-    let below = |path: &&Path| path.is_nested() && schema.contains(path.head());
-    match paths.into_iter().find(below) {
-        Some(path) => Err(nested_key(path.head()).into_api(false)),
-        None => Ok(()),
+/// Refuses a path that goes below a key attribute, of the table or of an index.
+pub(crate) fn check_key_paths<'a>(table: &Table, paths: impl IntoIterator<Item = &'a Path>) -> Result<(), ApiError> {
+    for path in paths.into_iter().filter(|path| path.is_nested()) {
+        let key = path.head();
+        if table.key.contains(key) {
+            return Err(nested_key(key).into_api(false));
+        }
+        if table.live_indexes().flat_map(Index::attributes).any(|attribute| attribute.name == key) {
+            return Err(nested_index_key(key).into_api(false));
+        }
     }
+    Ok(())
 }
 
 /// Refuses a condition on a path that goes below a key attribute.
 ///
 /// # Errors
 /// There is such a path.
-pub(crate) fn check_condition_paths(condition: Option<&Condition>, schema: &KeySchema) -> Result<(), ApiError> {
+pub(crate) fn check_condition_paths(condition: Option<&Condition>, table: &Table) -> Result<(), ApiError> {
     let mut paths: Vec<&Path> = Vec::new();
     if let Some(condition) = condition {
         condition.visit_paths(&mut |path| paths.push(path));
     }
-    check_key_paths(schema, paths)
+    check_key_paths(table, paths)
 }
 
 /// Refuses a projection of a path that goes below a key attribute.
-pub(crate) fn check_projection(projection: &ItemProjection, schema: &KeySchema) -> Result<(), ApiError> {
+pub(crate) fn check_projection(projection: &ItemProjection, table: &Table) -> Result<(), ApiError> {
     match projection {
-        ItemProjection::Paths(projection) => check_key_paths(schema, projection.paths()),
+        ItemProjection::Paths(projection) => check_key_paths(table, projection.paths()),
         ItemProjection::Whole | ItemProjection::Attributes(_) => Ok(()),
     }
 }

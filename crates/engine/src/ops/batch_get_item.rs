@@ -85,7 +85,7 @@ async fn wanted(db: &Db, tables: &mut [TableKeys]) -> Result<(Vec<Key>, Vec<Want
     let mut seen = HashSet::new();
     for (part, table_keys) in tables.iter_mut().enumerate() {
         let table = db.table(&table_keys.table_name).await?;
-        check_projection(&table_keys.projection, &table.key)?;
+        check_projection(&table_keys.projection, &table)?;
         for key in std::mem::take(&mut table_keys.sent.keys) {
             let row = ItemPlace::of_key(&table, &key)?.row;
             if !seen.insert(row.clone()) {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use tailrace_api::items::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, CapacityDetail};
 use tailrace_core::codec::encode_stored;
@@ -14,6 +15,8 @@ use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::commit::{commit_change, commit_mark};
 use crate::items::idempotency::{IdempotencyMark, decided_before};
+use crate::items::index_entries::check_index_keys;
+use crate::items::index_key_errors::IndexKeySource;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change};
 
@@ -89,7 +92,10 @@ async fn changes<'a>(
 fn change<'a>(table: &StoredTable, write: &'a BatchWrite) -> Result<Change<'a>, ApiError> {
     let (place, attributes, action): (_, &Item, _) = match write {
         BatchWrite::Put(item) => {
-            (ItemPlace::of_batched_item(table, item)?, item, Action::Put(encode_stored(item).into()))
+            let place = ItemPlace::of_batched_item(table, item)?;
+            let new = Bytes::from(encode_stored(item));
+            check_index_keys(table, &new).map_err(|e| e.into_api(IndexKeySource::Put))?;
+            (place, item, Action::Put(new))
         }
         BatchWrite::Delete(key) => (ItemPlace::of_key(table, key)?, key, Action::Delete),
     };

@@ -75,10 +75,7 @@ pub async fn create_table(
             }
             Outcome::Created(table) => {
                 let described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);
-                let warm_was_sent = request.warm_throughput.is_some();
-                return Ok(CreateTableAnswer {
-                    table_description: description::as_created(described, request.attribute_definitions, warm_was_sent),
-                });
+                return Ok(CreateTableAnswer { table_description: description::as_created(described, request) });
             }
         }
     }

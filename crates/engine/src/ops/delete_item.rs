@@ -53,7 +53,7 @@ async fn delete_into(
     caller: &Caller<'_>,
 ) -> Result<Result<Written, ApiError>, ApiError> {
     let place = ItemPlace::of_key(table, &request.key)?;
-    check_condition_paths(request.condition.as_ref(), &table.key)?;
+    check_condition_paths(request.condition.as_ref(), table)?;
     let change = Change {
         table: 0,
         place,

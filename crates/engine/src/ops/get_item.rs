@@ -45,6 +45,6 @@ pub async fn get_item(db: &Db, request: GetItemRequest, _caller: &Caller<'_>) ->
 
 async fn get(db: &Db, table: &Arc<StoredTable>, request: &GetItemRequest) -> Result<Option<Bytes>, ApiError> {
     let place = ItemPlace::of_key(table, &request.key)?;
-    check_projection(&request.projection, &table.key)?;
+    check_projection(&request.projection, table)?;
     read_item(db, table, place.row).await
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tailrace_api::items::{AnsweredItem, PutItemRequest, ReturnValues, WriteItemAnswer};
 use tailrace_core::ApiError;
 use tailrace_core::codec::{encode_stored, stored_size};
@@ -11,6 +12,8 @@ use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::commit::commit_change;
 use crate::items::idempotency::IdempotencyMark;
+use crate::items::index_entries::check_index_keys;
+use crate::items::index_key_errors::IndexKeySource;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::check_condition_paths;
@@ -51,8 +54,9 @@ async fn put_into(
     caller: &Caller<'_>,
 ) -> Result<Result<Written, ApiError>, ApiError> {
     let place = ItemPlace::of_item(table, &request.item)?;
-    check_condition_paths(request.condition.as_ref(), &table.key)?;
-    let new = encode_stored(&request.item);
+    let new = Bytes::from(encode_stored(&request.item));
+    check_index_keys(table, &new).map_err(|e| e.into_api(IndexKeySource::Put))?;
+    check_condition_paths(request.condition.as_ref(), table)?;
     if stored_size(&new) > ITEM_BYTES_MAX {
         return Err(ApiError::validation("Item size has exceeded the maximum allowed size"));
     }
@@ -60,7 +64,7 @@ async fn put_into(
         table: 0,
         place,
         attributes: &request.item,
-        action: Action::Put(new.into()),
+        action: Action::Put(new),
         condition: request.condition.as_ref(),
         return_item_on_failure: request.return_item_on_failure,
     };

@@ -28,7 +28,7 @@ pub async fn query(db: &Db, request: QueryRequest, _caller: &Caller<'_>) -> Resu
     let wording = ErrorWording::of_read(db.settings().wording);
     let condition = resolve(&request.key_condition, schema).map_err(|e| wording.expression(e))?;
     check_filter(&request.page, schema)?;
-    check_projection(&request.page.projection, schema)?;
+    check_projection(&request.page.projection, &table)?;
     let mut range = range_of(table.id, &condition);
     if !request.forward {
         range = range.reversed();

@@ -20,8 +20,8 @@ pub async fn scan(db: &Db, request: ScanRequest, _caller: &Caller<'_>) -> Result
     let table = db.table(&request.table_name).await?;
     check_no_index(request.index_name.as_deref())?;
     let schema = &table.key;
-    check_key_paths(schema, filter_paths(&request.page))?;
-    check_projection(&request.page.projection, schema)?;
+    check_key_paths(&table, filter_paths(&request.page))?;
+    check_projection(&request.page.projection, &table)?;
     let buckets = match request.segment {
         // There may be more segments than buckets: then some have none.
         Some(Segment { number, total }) => BucketRange::part(number, total),

@@ -12,10 +12,12 @@ use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::commit::commit_change;
 use crate::items::idempotency::IdempotencyMark;
+use crate::items::index_key_errors::type_mismatch;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::{check_condition_paths, check_key_paths};
 use crate::items::stored_item::decode;
+use crate::table::Table;
 
 /// Runs UpdateItem.
 ///
@@ -58,9 +60,9 @@ async fn update_into(
 ) -> Result<Result<Written, ApiError>, ApiError> {
     let place = ItemPlace::of_key(table, &request.key)?;
     if let Some(update) = &request.update {
-        check_targets(&table.key, update)?;
+        check_targets(table, update)?;
     }
-    check_condition_paths(request.condition.as_ref(), &table.key)?;
+    check_condition_paths(request.condition.as_ref(), table)?;
     if let Some(update) = &request.update {
         let wording = ErrorWording::of_write(db.settings().wording);
         update.check_request_charge().map_err(|e| wording.expression(e))?;
@@ -76,8 +78,15 @@ async fn update_into(
     commit_change(db, table, change, mark, caller).await
 }
 
-/// Refuses an update of a key attribute, and a path below one on the right-hand side.
-fn check_targets(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
+/// Refuses an update of a key attribute, of an index's to a value of another type, and a path below one.
+fn check_targets(table: &Table, update: &Update) -> Result<(), ApiError> {
+    check_no_key_target(&table.key, update)?;
+    check_index_key_types(table, update)?;
+    check_operands(table, update)
+}
+
+/// Refuses an update of a key attribute.
+pub(super) fn check_no_key_target(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
     let mut paths: Vec<&Path> = Vec::new();
     update.visit_targets(&mut |path| paths.push(path));
     if let Some(path) = paths.iter().find(|path| schema.contains(path.head())) {
@@ -86,9 +95,31 @@ fn check_targets(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
             path.head()
         )));
     }
-    paths.clear();
+    Ok(())
+}
+
+/// Refuses a path below a key attribute on the right-hand side.
+pub(super) fn check_operands(table: &Table, update: &Update) -> Result<(), ApiError> {
+    let mut paths: Vec<&Path> = Vec::new();
     update.visit_read_paths(&mut |path| paths.push(path));
-    check_key_paths(schema, paths)
+    check_key_paths(table, paths)
+}
+
+/// Refuses values of the request that a key attribute of an index is set to and has not the type of. What an update makes of
+/// other values is known in the commit only.
+pub(super) fn check_index_key_types(table: &Table, update: &Update) -> Result<(), ApiError> {
+    if table.indexes.is_empty() {
+        return Ok(());
+    }
+    let mut refused = None;
+    update.visit_values(&mut |path, value| {
+        let mut keys = table.live_indexes().flat_map(|index| index.attributes().map(move |key| (index, key)));
+        let wrong = keys.find(|(_, key)| !path.is_nested() && key.name == path.head() && !key.scalar.admits(value));
+        if let (Some((index, key)), None) = (wrong, &refused) {
+            refused = Some(type_mismatch(&index.name, &key.name, key.scalar, value.type_name()));
+        }
+    });
+    refused.map_or(Ok(()), Err)
 }
 
 /// The member `Attributes` of the answer.

@@ -11,7 +11,7 @@ use tailrace_api::tables::TableClass;
 pub use tailrace_core::ViewType;
 use tailrace_core::key::KeyAttribute;
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
-use tailrace_core::{EpochMs, KeySchema};
+use tailrace_core::{EpochMs, KeySchema, TtlGeneration};
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
@@ -115,14 +115,18 @@ pub struct Table {
     #[serde(default)]
     pub attributes: Vec<KeyAttribute>,
     /// The secondary indexes, in the order in which they were asked for: local ones first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub indexes: Vec<Index>,
     /// How many indexes the table has had: the number of the next one is one more.
     #[serde(default)]
     pub indexes_made: u32,
-    /// The attribute that says when an item expires, if items do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The attribute that says when an item expires, if items do. Written also when there is none: a member that is left out is
+    /// kept from the row before.
+    #[serde(default)]
     pub time_to_live: Option<TimeToLive>,
+    /// How many times to live the table has had: the number of the next one is one more.
+    #[serde(default)]
+    pub times_to_live_made: u32,
 }
 
 /// That items expire.
@@ -130,6 +134,8 @@ pub struct Table {
 pub struct TimeToLive {
     /// The attribute: a top-level number, seconds since the epoch.
     pub attribute: String,
+    /// The number in the keys of the expiries' rows.
+    pub generation: TtlGeneration,
 }
 
 impl Table {
@@ -156,7 +162,13 @@ impl Table {
             indexes: Vec::new(),
             indexes_made: 0,
             time_to_live: None,
+            times_to_live_made: 0,
         }
+    }
+
+    /// The indexes that items are entered in: those that are not being deleted.
+    pub fn live_indexes(&self) -> impl Iterator<Item = &Index> {
+        self.indexes.iter().filter(|index| index.takes_entries())
     }
 
     /// The value of a row that is new.

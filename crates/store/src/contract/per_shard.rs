@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::commit::*;
 use crate::engine::*;
 use crate::error::StoreError;
-use crate::keyspace::CommitKey;
+use crate::keyspace::{CommitKey, ItemCount, ItemCountKey};
 use crate::shards::{Resolved, ResolvedWrite, ShardTable};
 
 /// The engine.
@@ -92,6 +92,12 @@ impl World {
                 ResolvedWrite::Delete { key } => {
                     self.rows.remove(&key.0);
                     self.written.insert(key.0, self.commits);
+                }
+                ResolvedWrite::Count { set, by } => {
+                    let key = ItemCountKey { set }.encode().0;
+                    let count = ItemCount::read(self.rows.get(&key)).unwrap();
+                    self.written.insert(key.clone(), self.commits);
+                    self.rows.insert(key, count.changed(by).value());
                 }
                 ResolvedWrite::Append { shard, meta, old, new } => {
                     let last = self.last.entry(shard).or_default();

@@ -1,7 +1,9 @@
 //! The item operations, JSON in and JSON out, over the in-memory engine. The tables' names of the tests are `users` (hash
 //! key `pk`, S), `games` (hash key `pk`, S, and range key `sk`, N) and `texts` (hash key `pk`, S, and range key `sk`, S).
 
+mod atomicity;
 mod batches;
+mod indexes;
 mod large;
 mod legacy;
 mod once;
@@ -9,6 +11,8 @@ mod pages;
 mod reads;
 mod records;
 mod replay;
+mod tokens;
+mod transactions;
 mod updates;
 mod wordings;
 mod writes;
@@ -33,6 +37,7 @@ pub(super) const STREAM: StreamId = StreamId(7);
 pub(super) struct Bench {
     pub db: Db,
     store: Arc<ModelEngine>,
+    clock: Arc<ManualClock>,
 }
 
 pub(super) fn schema(range: Option<ScalarType>) -> KeySchema {
@@ -50,8 +55,8 @@ impl Bench {
         let store = ModelEngine::new(clock.clone());
         let settings = Settings { wording, ..Settings::default() };
         let rng = Arc::new(SeededRng::new(1));
-        let db = Db::open(store.clone(), clock, rng, settings).await.unwrap();
-        let bench = Bench { db, store };
+        let db = Db::open(store.clone(), clock.clone(), rng, settings).await.unwrap();
+        let bench = Bench { db, store, clock };
         bench.put_table("users", 1, None, None).await;
         bench.put_table("games", 2, Some(ScalarType::N), None).await;
         bench.put_table("texts", 3, Some(ScalarType::S), None).await;
@@ -67,9 +72,14 @@ impl Bench {
 
     pub async fn put_table(&self, name: &str, id: u64, range: Option<ScalarType>, stream: Option<TableStream>) {
         let mut table = Table::new(name.to_owned(), TableId(id), "uuid".to_owned(), EpochMs(0), schema(range));
-        let opened = stream.as_ref().map(|stream| stream.id);
         table.stream = stream;
-        let key = Db::table_key(name);
+        self.put_descriptor(&table).await;
+    }
+
+    /// Puts a table, and opens its stream if it has one.
+    pub async fn put_descriptor(&self, table: &Table) {
+        let opened = table.stream.as_ref().map(|stream| stream.id);
+        let key = Db::table_key(&table.name);
         commit(self.store.as_ref(), &[], std::slice::from_ref(&key), |_| {
             let mut writes = vec![Write::Put { key: key.clone(), value: table.encode() }];
             if let Some(stream) = opened {

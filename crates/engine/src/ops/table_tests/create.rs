@@ -303,7 +303,7 @@ async fn constants_and_what_is_no_operation() {
     assert_eq!(limits["TableMaxWriteCapacityUnits"], 40_000);
     let endpoints = json!({"Endpoints": [{"Address": "localhost:8000", "CachePeriodInMinutes": 1440}]});
     assert_eq!(bench.ok("DescribeEndpoints", json!({})).await, endpoints);
-    for operation in ["NoSuchOperation", "TransactWriteItems", "SearchVectors"] {
+    for operation in ["NoSuchOperation", "RestoreTableFromBackup", "SearchVectors"] {
         bench.refused(operation, json!({}), "UnknownOperationException").await;
     }
     for body in [&b""[..], b"[]", b"nonsense", b"{", b"1"] {

@@ -3,9 +3,11 @@
 mod background;
 mod create;
 mod figures;
+mod indexes;
 mod per_shard;
 mod records;
 mod streams;
+mod time_to_live;
 mod update;
 
 use std::sync::Arc;

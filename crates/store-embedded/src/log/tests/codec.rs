@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::{Bucket, IndexId, Lsn, TableId};
 
 use super::*;
 use crate::log::frame::FrameKey;
 use crate::log::{codec, moved};
+use tailrace_store::keyspace::{CountChange, ItemSet};
 use tailrace_store::{BucketRange, StreamId};
 
 #[test]
@@ -82,6 +83,10 @@ fn any_write() -> impl Strategy<Value = LoggedWrite> {
                 created_ms: EpochMs(created_ms),
             }
         ),
+        (any::<(u64, u32)>(), any::<(i64, i64)>()).prop_map(|((table, index), (rows, bytes))| LoggedWrite::Count {
+            set: ItemSet { table: TableId(table), index: IndexId(index) },
+            by: CountChange { rows, bytes },
+        }),
         (shard(), any::<u64>()).prop_map(|(shard, n)| LoggedWrite::SealShard { shard, last: Lsn(n) }),
         shard().prop_map(|shard| LoggedWrite::DropShard { shard }),
         (shard(), any::<u64>()).prop_map(|(shard, n)| LoggedWrite::Trim { shard, horizon: Lsn(n) }),

@@ -1,0 +1,273 @@
+//! The entries of an item in the indexes of its table, and how they change with it. Pure. docs/format.md, Index entries.
+//!
+//! Invariants: an item has an entry in an index exactly if it has every key attribute of it, of the right type and size; an
+//! entry that stays as it is, is not written; of a stored item only what is needed is looked at, and nothing decoded.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use tailrace_core::codec::{EncodedAttribute, StoredItem, encode_picked};
+use tailrace_core::index_key::{KeyValue, partition_bytes, push_item_key, push_sort_value};
+use tailrace_core::key::{KeyBytes, ScalarType, partition_hash};
+use tailrace_core::limits::{HASH_KEY_BYTES_MAX, RANGE_KEY_BYTES_MAX};
+use tailrace_core::{ApiError, ErrorCode};
+use tailrace_store::keyspace::{ItemKey, ItemSet};
+use tailrace_store::{Key, Write};
+
+use super::index_key_errors::{IndexKeyError, IndexKeyFault};
+use super::stored_item::corrupt;
+use crate::table::Table;
+use crate::tables::index::{Index, IndexKind, IndexProjection};
+
+/// An entry: its key, and the stored item that a read of the index shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub key: Key,
+    pub value: Bytes,
+}
+
+/// How an item's entry in an index changes: there is one of the two at least, and they differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EntryChange<'t> {
+    pub index: &'t Index,
+    pub before: Option<Entry>,
+    pub after: Option<Entry>,
+}
+
+/// Why an item's entries cannot be told.
+#[derive(Clone, Debug)]
+pub(crate) enum EntriesError {
+    /// The item cannot be read.
+    Corrupt(ApiError),
+    /// It must not be stored: a key attribute of an index has a value that no key has.
+    Key(IndexKeyError),
+}
+
+/// The key and the value of an item's entry in an index of its table; `None`: it has none, because a key attribute is not there,
+/// or is none that the index takes.
+///
+/// # Errors
+/// The item cannot be read.
+#[allow(dead_code)] // The backfill is its caller.
+pub(crate) fn entries_of(index: &Index, stored: &Bytes, table: &Table) -> Result<Option<(Key, Bytes)>, ApiError> {
+    let names = names(table, std::iter::once(index));
+    let parts = Parts::of(&names, stored)?;
+    let Ok(Some(values)) = parts.key_values(index)? else { return Ok(None) };
+    let entry = parts.entry(table, index, &values)?;
+    Ok(Some((entry.key, entry.value)))
+}
+
+/// Refuses an item that an index of its table cannot take.
+///
+/// # Errors
+/// The first fault, or the item cannot be read.
+pub(crate) fn check_index_keys(table: &Table, stored: &Bytes) -> Result<(), EntriesError> {
+    if table.indexes.is_empty() {
+        return Ok(());
+    }
+    let mut names: Vec<&str> =
+        table.live_indexes().flat_map(Index::attributes).map(|attribute| attribute.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let parts = Parts::of(&names, stored).map_err(EntriesError::Corrupt)?;
+    for index in table.live_indexes() {
+        parts.key_values(index).map_err(EntriesError::Corrupt)?.map_err(EntriesError::Key)?;
+    }
+    Ok(())
+}
+
+/// What becomes of the entries of an item that changes from `old` to `new`, which differ.
+///
+/// # Errors
+/// The new item is one that an index cannot take, or one of them cannot be read.
+pub(crate) fn entry_changes<'t>(
+    table: &'t Table,
+    old: Option<&Bytes>,
+    new: Option<&Bytes>,
+) -> Result<Vec<EntryChange<'t>>, EntriesError> {
+    if table.indexes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = names(table, table.live_indexes());
+    let old = old.map(|old| Parts::of(&names, old)).transpose().map_err(EntriesError::Corrupt)?;
+    let new = new.map(|new| Parts::of(&names, new)).transpose().map_err(EntriesError::Corrupt)?;
+    let mut changes = Vec::new();
+    for index in table.live_indexes() {
+        changes.extend(entry_change(table, index, old.as_ref(), new.as_ref())?);
+    }
+    Ok(changes)
+}
+
+fn entry_change<'t>(
+    table: &'t Table,
+    index: &'t Index,
+    old: Option<&Parts<'_, '_>>,
+    new: Option<&Parts<'_, '_>>,
+) -> Result<Option<EntryChange<'t>>, EntriesError> {
+    let entry = |parts: Option<&Parts<'_, '_>>, values: Option<&Vec<KeyValue<'_>>>| match (parts, values) {
+        (Some(parts), Some(values)) => parts.entry(table, index, values).map(Some).map_err(EntriesError::Corrupt),
+        _ => Ok(None),
+    };
+    // What stands there although the index does not take it was there before the index: it has no entry.
+    let old_values = match old {
+        Some(parts) => parts.key_values(index).map_err(EntriesError::Corrupt)?.unwrap_or(None),
+        None => None,
+    };
+    let new_values = match new {
+        Some(parts) => parts.key_values(index).map_err(EntriesError::Corrupt)?.map_err(EntriesError::Key)?,
+        None => None,
+    };
+    // An entry of keys alone stays as it is while they do.
+    let same_key = old_values == new_values;
+    if same_key && (new_values.is_none() || index.projection == IndexProjection::KeysOnly) {
+        return Ok(None);
+    }
+    let after = entry(new, new_values.as_ref())?;
+    let before = entry(old, old_values.as_ref())?;
+    Ok((before != after).then_some(EntryChange { index, before, after }))
+}
+
+impl EntryChange<'_> {
+    /// The writes of the change. `put`: the index of the item's `Put` among the commit's writes, and its value.
+    pub fn add_writes(self, put: Option<(usize, &Bytes)>, writes: &mut Vec<Write>) {
+        let EntryChange { before, after, .. } = self;
+        if let Some(before) = before
+            && after.as_ref().is_none_or(|after| after.key != before.key)
+        {
+            writes.push(Write::Delete { key: before.key });
+        }
+        writes.extend(after.map(|Entry { key, value }| match put {
+            Some((of, item)) if is_same(item, &value) => Write::PutSame { key, of },
+            _ => Write::Put { key, value },
+        }));
+    }
+}
+
+/// Whether they are the same bytes in memory.
+fn is_same(a: &Bytes, b: &Bytes) -> bool {
+    (a.as_ptr(), a.len()) == (b.as_ptr(), b.len())
+}
+
+/// The attributes that entries of these indexes are made of, ascending; of one that projects all, those of its key.
+fn names<'t>(table: &'t Table, indexes: impl Iterator<Item = &'t Index>) -> Vec<&'t str> {
+    let mut names: BTreeSet<&str> = table.key.attributes().map(|attribute| attribute.name.as_str()).collect();
+    for index in indexes {
+        names.extend(index.attributes().map(|attribute| attribute.name.as_str()));
+        if let IndexProjection::Include(included) = &index.projection {
+            names.extend(included.iter().map(String::as_str));
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// The parts of a stored item that entries are made of.
+struct Parts<'n, 'v> {
+    names: &'n [&'n str],
+    attributes: Vec<Option<EncodedAttribute<'v>>>,
+    stored: &'v Bytes,
+}
+
+impl<'n, 'v> Parts<'n, 'v> {
+    fn of(names: &'n [&'n str], stored: &'v Bytes) -> Result<Parts<'n, 'v>, ApiError> {
+        let attributes = StoredItem::new(stored).and_then(|item| item.pick(names)).map_err(corrupt)?;
+        Ok(Parts { names, attributes, stored })
+    }
+
+    fn get(&self, name: &str) -> Option<&EncodedAttribute<'v>> {
+        let at = self.names.binary_search(&name).ok()?;
+        self.attributes[at].as_ref()
+    }
+
+    /// The values of an index's key attributes, partition key first; `None`: one is not there. The inner error: one is none that
+    /// the index takes, whether the others are there or not.
+    fn key_values(&self, index: &Index) -> Result<Result<Option<Vec<KeyValue<'v>>>, IndexKeyError>, ApiError> {
+        let mut values = Vec::with_capacity(index.hash.len() + index.range.len());
+        let mut whole = true;
+        let fault = |attribute: &str, fault| {
+            let (index, attribute) = (index.name.clone(), attribute.to_owned());
+            Ok(Err(IndexKeyError { index, attribute, fault }))
+        };
+        for (part, bytes_max, too_long) in [
+            (&index.hash, HASH_KEY_BYTES_MAX, IndexKeyFault::HashTooLong),
+            (&index.range, RANGE_KEY_BYTES_MAX, IndexKeyFault::RangeTooLong),
+        ] {
+            let mut bytes = 0;
+            for attribute in part {
+                let Some(found) = self.get(&attribute.name) else {
+                    whole = false;
+                    continue;
+                };
+                let value = match found.key_value() {
+                    Some(value) if value.scalar == attribute.scalar => value,
+                    _ => {
+                        let actual = found.type_name().map_err(corrupt)?;
+                        let expected = attribute.scalar;
+                        return fault(&attribute.name, IndexKeyFault::Type { expected, actual });
+                    }
+                };
+                if value.bytes.is_empty() {
+                    return fault(&attribute.name, IndexKeyFault::Empty(value.scalar));
+                }
+                bytes += if value.scalar == ScalarType::N { 0 } else { value.bytes.len() };
+                if bytes > bytes_max {
+                    return fault(&attribute.name, too_long);
+                }
+                values.push(value);
+            }
+        }
+        Ok(Ok(whole.then_some(values)))
+    }
+
+    /// The entry that has these values of the index's key attributes.
+    fn entry(&self, table: &Table, index: &Index, values: &[KeyValue<'v>]) -> Result<Entry, ApiError> {
+        let value = match &index.projection {
+            IndexProjection::All => self.stored.clone(),
+            IndexProjection::KeysOnly => self.project(table, index, &[])?,
+            IndexProjection::Include(included) => self.project(table, index, included)?,
+        };
+        let (hash, range) = values.split_at(index.hash.len());
+        Ok(Entry { key: entry_key(table, index, hash, range, &self.item_key(table)?), value })
+    }
+
+    /// The stored item of the keys and the included attributes.
+    fn project(&self, table: &Table, index: &Index, included: &[String]) -> Result<Bytes, ApiError> {
+        let keys = table.key.attributes().chain(index.attributes()).map(|attribute| &attribute.name);
+        let mut places: Vec<usize> =
+            keys.chain(included).filter_map(|name| self.names.binary_search(&name.as_str()).ok()).collect();
+        places.sort_unstable();
+        places.dedup();
+        let parts: Vec<EncodedAttribute<'v>> = places.into_iter().filter_map(|place| self.attributes[place]).collect();
+        encode_picked(&parts).map(Bytes::from).map_err(corrupt)
+    }
+
+    /// The item's own key.
+    fn item_key(&self, table: &Table) -> Result<KeyBytes, ApiError> {
+        let bytes = |name: &str| {
+            let value = self.get(name).and_then(EncodedAttribute::key_value);
+            value.map(|value| value.bytes.to_owned()).ok_or_else(|| without_key(table))
+        };
+        let sort = table.key.range.as_ref().map(|range| bytes(&range.name)).transpose()?;
+        Ok(KeyBytes { partition: bytes(&table.key.hash.name)?, sort: sort.unwrap_or_default() })
+    }
+}
+
+/// The key of the entry with these values of the index's key attributes, of the item with this key.
+pub(crate) fn entry_key(
+    table: &Table,
+    index: &Index,
+    hash: &[KeyValue<'_>],
+    range: &[KeyValue<'_>],
+    item: &KeyBytes,
+) -> Key {
+    let partition = partition_bytes(hash);
+    let bucket = partition_hash(&partition).bucket;
+    let mut sort = Vec::with_capacity(64);
+    range.iter().for_each(|value| push_sort_value(*value, &mut sort));
+    push_item_key(item, index.kind == IndexKind::Local, &mut sort);
+    ItemKey::key(ItemSet { table: table.id, index: index.id }, bucket, &partition, &sort)
+}
+
+fn without_key(table: &Table) -> ApiError {
+    tracing::error!(table = table.name, "a stored item has no key");
+    ApiError::new(ErrorCode::InternalServerError, "a stored item has no key")
+}
