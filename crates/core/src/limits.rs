@@ -63,6 +63,11 @@ pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// is one frame of the log, at most 16 MiB; the transactions that come to more are those that delete or update many large
 /// items, or put them into many indexes.
 pub const TRANSACTION_COMMIT_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// Items up to which a transaction does not wait for its turn. Our reason: 10 MB of the largest, as a batch of writes may have.
+pub const WIDE_KEYS_FREE: usize = 25;
+/// Wider ones whose items are read at once. Our reason: 40 MB each of the largest items; of usual ones a read takes
+/// microseconds, and a commit shares its sync.
+pub const WIDE_AT_ONCE_MAX: usize = 16;
 /// How long the token of a transaction counts, milliseconds. Source: docs/spec/dynamodb-api.md 7.2.
 pub const REQUEST_TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
 /// Bytes of items up to which the conditions and updates of one transaction look into them under their latches. Our reason: as
