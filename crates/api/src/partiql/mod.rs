@@ -3,10 +3,12 @@
 
 mod batch_execute_statement;
 mod execute_statement;
+mod execute_transaction;
 mod prepared_statement;
 
 pub use batch_execute_statement::{
     BatchExecuteStatementAnswer, BatchExecuteStatementRequest, BatchStatement, StatementFailure, StatementResponse,
 };
 pub use execute_statement::{ExecuteStatementAnswer, ExecuteStatementRequest};
+pub use execute_transaction::{ExecuteTransactionAnswer, ExecuteTransactionRequest, TransactStatement};
 pub use prepared_statement::PreparedStatement;

@@ -15,6 +15,7 @@ mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
 mod execute_statement;
+mod execute_transaction;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -48,6 +49,7 @@ pub use describe_stream::describe_stream;
 pub use describe_table::describe_table;
 pub use describe_time_to_live::describe_time_to_live;
 pub use execute_statement::execute_statement;
+pub use execute_transaction::execute_transaction;
 pub use get_item::get_item;
 pub use get_records::get_records;
 pub use get_shard_iterator::get_shard_iterator;
@@ -70,7 +72,7 @@ use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
     QueryRequest, ScanRequest, TransactGetItemsRequest, TransactWriteItemsRequest, UpdateItemRequest,
 };
-use tailrace_api::partiql::{BatchExecuteStatementRequest, ExecuteStatementRequest};
+use tailrace_api::partiql::{BatchExecuteStatementRequest, ExecuteStatementRequest, ExecuteTransactionRequest};
 use tailrace_api::streams::{
     DescribeStreamRequest, GetRecordsAnswer, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest,
 };
@@ -145,6 +147,9 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
         "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
         "ExecuteStatement" => {
             write_items(execute_statement(db, ExecuteStatementRequest::read(body, reading)?, caller).await?).await
+        }
+        "ExecuteTransaction" => {
+            write_items(execute_transaction(db, ExecuteTransactionRequest::read(body, reading)?, caller).await?).await
         }
         "BatchExecuteStatement" => {
             let request = BatchExecuteStatementRequest::read(body, reading)?;

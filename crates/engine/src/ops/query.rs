@@ -27,7 +27,10 @@ pub async fn query(db: &Db, request: QueryRequest, _caller: &Caller<'_>) -> Resu
     let schema = &table.key;
     let wording = ErrorWording::of_read(db.settings().wording);
     let condition = resolve(&request.key_condition, schema).map_err(|e| wording.expression(e))?;
-    check_filter(&request.page, schema)?;
+    match request.page.keys_in_filter {
+        true => check_key_paths(&table, filter_paths(&request.page))?,
+        false => check_filter(&request.page, schema)?,
+    }
     check_projection(&request.page.projection, &table)?;
     let mut range = range_of(table.id, &condition);
     if !request.forward {
@@ -51,9 +54,6 @@ fn resolve(condition: &KeyCondition, schema: &KeySchema) -> Result<ResolvedKeyCo
 
 /// A filter of a query says nothing of the key.
 fn check_filter(page: &PageRequest, schema: &KeySchema) -> Result<(), ApiError> {
-    if page.keys_in_filter {
-        return check_key_paths(schema, filter_paths(page));
-    }
     match filter_paths(page).into_iter().find(|path| schema.contains(path.head())) {
         Some(path) => Err(ApiError::validation(format!(
             "{} can only contain non-primary key attributes: Primary key attribute: {}",

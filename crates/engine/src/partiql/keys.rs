@@ -12,6 +12,7 @@ use tailrace_core::key::{KeyAttribute, ScalarType, key_value_bytes};
 use tailrace_core::limits::STATEMENT_RANGES_MAX;
 use tailrace_core::{ApiError, AttributeValue, Item, KeySchema};
 
+use super::refusal::Refusal;
 use super::source::Keys;
 
 /// How a `SELECT` reads.
@@ -49,7 +50,7 @@ struct Bounds {
 ///
 /// # Errors
 /// A value that no key attribute can have, or two values for one.
-pub(crate) fn whole_key(condition: Option<&Node>, schema: &KeySchema) -> Result<Option<(Item, Vec<Node>)>, ApiError> {
+pub(crate) fn whole_key(condition: Option<&Node>, schema: &KeySchema) -> Result<Option<(Item, Vec<Node>)>, Refusal> {
     let mut rest: Vec<Node> = condition.map(conjuncts).unwrap_or_default().into_iter().cloned().collect();
     let mut key = Item::new();
     for attribute in schema.attributes() {
@@ -57,7 +58,7 @@ pub(crate) fn whole_key(condition: Option<&Node>, schema: &KeySchema) -> Result<
         let Some(at) = rest.iter().position(|node| equal_to(node, name).is_some()) else { return Ok(None) };
         let node = rest.remove(at);
         if rest.iter().any(|node| equal_to(node, name).is_some()) {
-            return Err(ApiError::validation(format!(
+            return Err(Refusal::statement(format!(
                 "Multiple conditions on same key {name}. Only single item Update/Insert/Delete are supported"
             )));
         }
@@ -72,7 +73,7 @@ pub(crate) fn whole_key(condition: Option<&Node>, schema: &KeySchema) -> Result<
 ///
 /// # Errors
 /// A value that no key attribute can have, or alternatives that overlap.
-pub(crate) fn access(condition: Option<&Node>, keys: &Keys<'_>) -> Result<Access, ApiError> {
+pub(crate) fn access(condition: Option<&Node>, keys: &Keys<'_>) -> Result<Access, Refusal> {
     let alternatives: Vec<&Node> = match condition {
         None => return Ok(Access::Scan),
         Some(Node::Or(nodes)) => nodes.iter().collect(),
@@ -93,7 +94,7 @@ pub(crate) fn access(condition: Option<&Node>, keys: &Keys<'_>) -> Result<Access
 }
 
 /// Adds a range to others, of which none may overlap it; one that is the same is joined with it.
-fn add(ranges: &mut Vec<Range>, range: Range) -> Result<(), ApiError> {
+fn add(ranges: &mut Vec<Range>, range: Range) -> Result<(), Refusal> {
     for other in ranges.iter_mut().filter(|other| other.hash == range.hash) {
         if other.bounds == range.bounds && other.key == range.key {
             if other.filter != range.filter {
@@ -102,9 +103,7 @@ fn add(ranges: &mut Vec<Range>, range: Range) -> Result<(), ApiError> {
             return Ok(());
         }
         if other.bounds.overlaps(&range.bounds) {
-            return Err(ApiError::validation(
-                "Overlapping conditions with range keys are not supported in where clause",
-            ));
+            return Err(Refusal::statement("Overlapping conditions with range keys are not supported in where clause"));
         }
     }
     ranges.push(range);
@@ -124,7 +123,7 @@ fn sort_within_partitions(ranges: &mut Vec<Range>) {
 }
 
 /// The ranges that one alternative means; `None`: it says too little of the partition key.
-fn ranges_of(node: &Node, keys: &Keys<'_>) -> Result<Option<Vec<Range>>, ApiError> {
+fn ranges_of(node: &Node, keys: &Keys<'_>) -> Result<Option<Vec<Range>>, Refusal> {
     let mut rest = conjuncts(node);
     let mut partitions: Vec<Vec<Arc<AttributeValue>>> = vec![Vec::new()];
     for attribute in &keys.hash {
@@ -412,13 +411,13 @@ fn bytes(value: &AttributeValue) -> Vec<u8> {
 ///
 /// # Errors
 /// It is of another type.
-pub(crate) fn check_value(attribute: &KeyAttribute, value: &AttributeValue) -> Result<(), ApiError> {
+pub(crate) fn check_value(attribute: &KeyAttribute, value: &AttributeValue) -> Result<(), Refusal> {
     if attribute.scalar.admits(value) {
         return Ok(());
     }
     let (name, actual) = (&attribute.name, value.type_name());
-    Err(ApiError::validation(match ScalarType::from_name(actual) {
+    Err(Refusal::Key(ApiError::validation(match ScalarType::from_name(actual) {
         None => format!("Key value must be of type S, N, or B. Key name: {name}, Key type: {actual}"),
         Some(_) => format!("Key attribute's data type should match its data type in table's schema: Key {name}"),
-    }))
+    })))
 }

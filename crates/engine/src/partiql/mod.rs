@@ -8,6 +8,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod next_token;
+pub(crate) mod refusal;
 pub(crate) mod select;
 pub(crate) mod source;
 pub(crate) mod write;

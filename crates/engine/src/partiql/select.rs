@@ -11,6 +11,7 @@ use tailrace_partiql::{Order, Select};
 
 use super::keys::{Access, Range, access, joined, whole_key};
 use super::next_token::NextToken;
+use super::refusal::Refusal;
 use super::source::{Keys, Source};
 use crate::Caller;
 use crate::db::Db;
@@ -44,7 +45,7 @@ pub(crate) struct Selected {
 ///
 /// # Errors
 /// As for [`whole_key`].
-pub(crate) fn key_of(select: &Select, source: &Source) -> Result<Option<Item>, ApiError> {
+pub(crate) fn key_of(select: &Select, source: &Source) -> Result<Option<Item>, Refusal> {
     check_order(select, &source.keys())?;
     let key = whole_key(select.condition.as_ref(), &source.table.key)?;
     Ok(key.filter(|(_, rest)| rest.is_empty()).map(|(key, _)| key))
@@ -82,22 +83,22 @@ pub(crate) async fn select(
 }
 
 /// `ORDER BY` is by keys of ranges.
-fn check_order(select: &Select, keys: &Keys<'_>) -> Result<(), ApiError> {
+fn check_order(select: &Select, keys: &Keys<'_>) -> Result<(), Refusal> {
     if select.order.is_empty() {
         return Ok(());
     }
     let Some(condition) = &select.condition else {
-        return Err(ApiError::validation("Must have WHERE clause in the statement when using ORDER BY clause."));
+        return Err(Refusal::statement("Must have WHERE clause in the statement when using ORDER BY clause."));
     };
     if let Some(order) = select.order.iter().find(|order| keys.attributes().all(|key| key.name != order.name)) {
-        return Err(ApiError::validation(format!(
+        return Err(Refusal::statement(format!(
             "Attribute {} in ORDER BY clause must be part of the primary key",
             order.name
         )));
     }
     match access(Some(condition), keys)? {
         Access::Ranges(_) => Ok(()),
-        Access::Scan => Err(ApiError::validation(
+        Access::Scan => Err(Refusal::statement(
             "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause.",
         )),
     }

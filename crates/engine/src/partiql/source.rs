@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tailrace_core::ApiError;
 use tailrace_core::key::KeyAttribute;
 
+use super::refusal::Refusal;
 use crate::db::{Db, StoredTable};
 use crate::tables::index::IndexKind;
 
@@ -37,14 +37,14 @@ impl Source {
     ///
     /// # Errors
     /// There is no such table or index, or the index cannot be read so.
-    pub async fn open(db: &Db, table: &str, index: Option<&str>, consistent: bool) -> Result<Source, ApiError> {
-        let table = db.table(db.reading().table_name(table)?).await?;
+    pub async fn open(db: &Db, table: &str, index: Option<&str>, consistent: bool) -> Result<Source, Refusal> {
+        let table = table_named(db, table).await?;
         if let Some(name) = index {
             let Some(index) = table.indexes.iter().find(|index| index.name == name) else {
-                return Err(ApiError::validation("The table does not have the specified index"));
+                return Err(Refusal::statement("The table does not have the specified index"));
             };
             if consistent && index.kind == IndexKind::Global {
-                return Err(ApiError::validation(
+                return Err(Refusal::statement(
                     "Strongly consistent read is not supported on Global Secondary Indexes",
                 ));
             }
@@ -56,11 +56,11 @@ impl Source {
     ///
     /// # Errors
     /// There is no such table, or an index is named.
-    pub async fn open_for_write(db: &Db, table: &str, index: Option<&str>) -> Result<Arc<StoredTable>, ApiError> {
+    pub async fn open_for_write(db: &Db, table: &str, index: Option<&str>) -> Result<Arc<StoredTable>, Refusal> {
         if index.is_some() {
-            return Err(ApiError::validation("This operation is not supported on an index"));
+            return Err(Refusal::statement("This operation is not supported on an index"));
         }
-        db.table(db.reading().table_name(table)?).await
+        table_named(db, table).await
     }
 
     /// The keys of what is read.
@@ -71,4 +71,10 @@ impl Source {
             None => Keys { hash: vec![&self.table.key.hash], range: self.table.key.range.iter().collect() },
         }
     }
+}
+
+/// The table of this name or ARN.
+async fn table_named(db: &Db, name: &str) -> Result<Arc<StoredTable>, Refusal> {
+    let name = db.reading().table_name(name).map_err(Refusal::Statement)?;
+    db.table(name).await.map_err(Refusal::Table)
 }

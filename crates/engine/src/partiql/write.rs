@@ -11,6 +11,7 @@ use tailrace_core::{ApiError, ErrorCode, Item};
 use tailrace_partiql::{Delete, Insert, Returning, Update};
 
 use super::keys::{check_value, whole_key};
+use super::refusal::Refusal;
 use super::source::Source;
 use crate::Caller;
 use crate::db::{Db, StoredTable};
@@ -45,7 +46,7 @@ impl Write {
     ///
     /// # Errors
     /// There is no such table, or its key attributes have other types.
-    pub async fn insert(db: &Db, insert: Insert, telling: Telling) -> Result<Write, ApiError> {
+    pub async fn insert(db: &Db, insert: Insert, telling: Telling) -> Result<Write, Refusal> {
         let table = Source::open_for_write(db, &insert.table, insert.index.as_deref()).await?;
         for attribute in table.key.attributes() {
             if let Some(value) = insert.item.get(&attribute.name) {
@@ -66,7 +67,7 @@ impl Write {
     ///
     /// # Errors
     /// There is no such table, or the condition does not say which item.
-    pub async fn update(db: &Db, update: Update, telling: Telling) -> Result<Write, ApiError> {
+    pub async fn update(db: &Db, update: Update, telling: Telling) -> Result<Write, Refusal> {
         let table = Source::open_for_write(db, &update.table, update.index.as_deref()).await?;
         let (key, mut conditions) = key_and_rest(update.condition.as_ref(), &table)?;
         conditions.insert(0, Node::Exists(hash_path(&table)));
@@ -91,7 +92,7 @@ impl Write {
     ///
     /// # Errors
     /// As for [`Write::update`].
-    pub async fn delete(db: &Db, delete: Delete, telling: Telling) -> Result<Write, ApiError> {
+    pub async fn delete(db: &Db, delete: Delete, telling: Telling) -> Result<Write, Refusal> {
         let table = Source::open_for_write(db, &delete.table, delete.index.as_deref()).await?;
         let (key, conditions) = key_and_rest(delete.condition.as_ref(), &table)?;
         let condition = match conditions.is_empty() {
@@ -155,7 +156,7 @@ fn absent(table: &Table) -> Node {
     Node::NotExists(hash_path(table))
 }
 
-fn key_and_rest(condition: Option<&Node>, table: &StoredTable) -> Result<(Item, Vec<Node>), ApiError> {
+fn key_and_rest(condition: Option<&Node>, table: &StoredTable) -> Result<(Item, Vec<Node>), Refusal> {
     whole_key(condition, &table.key)?
-        .ok_or_else(|| ApiError::validation("Where clause does not contain a mandatory equality on all key attributes"))
+        .ok_or_else(|| Refusal::statement("Where clause does not contain a mandatory equality on all key attributes"))
 }

@@ -3,6 +3,7 @@
 mod batches;
 mod pages;
 mod reads;
+mod transactions;
 mod writes;
 
 use serde_json::{Value, json};
