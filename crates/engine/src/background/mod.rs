@@ -9,11 +9,14 @@
 //!
 //! What it does not do: it does not sleep and reads no clock but the database's; whoever runs the jobs waits between ticks.
 
+pub mod backfill;
 mod failures;
 mod job;
 pub mod reclaim;
+pub mod removal;
 pub mod retention;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::db::{Db, Settings};
@@ -46,11 +49,21 @@ pub trait Task: Send + Sync + 'static {
     /// From the end of a pass to the beginning of the next, milliseconds.
     fn interval_ms(&self, settings: &Settings) -> u64;
 
+    /// Resolves when something came up that is due at once.
+    fn due<'a>(&'a self, _db: &'a Db) -> BoxFuture<'a, ()> {
+        std::future::pending().boxed()
+    }
+
     /// Does the next part of what is due at `now_ms`. Not to be called while another tick of the task is under way.
     fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick>;
 }
 
 /// Every task.
 pub fn tasks() -> Vec<Box<dyn Task>> {
-    vec![Box::new(retention::Retention::default()), Box::new(reclaim::Reclaim::default())]
+    vec![
+        Box::new(retention::Retention::default()),
+        Box::new(reclaim::Reclaim::default()),
+        Box::new(backfill::Backfill::default()),
+        Box::new(removal::Removal::default()),
+    ]
 }

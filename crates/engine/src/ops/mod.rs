@@ -35,6 +35,7 @@ pub use batch_write_item::batch_write_item;
 pub use create_table::create_table;
 pub use delete_item::delete_item;
 pub use delete_table::delete_table;
+pub(crate) use delete_table::remove_table;
 pub use describe_stream::describe_stream;
 pub use describe_table::describe_table;
 pub use get_item::get_item;
@@ -46,6 +47,7 @@ pub use put_item::put_item;
 pub use query::query;
 pub use scan::scan;
 pub use update_item::update_item;
+pub(crate) use update_table::remove_index;
 pub use update_table::update_table;
 pub use write_once::{read_write, write_once};
 

@@ -7,14 +7,14 @@ use tailrace_api::tables::{
     ProjectionType, ProvisionedThroughputDescription, StreamSpecification, TableClassSummary, TableDescription,
     TableStatus, TableThroughputModeSummary, WarmThroughputDescription,
 };
-use tailrace_core::KeySchema;
 use tailrace_core::key::KeyAttribute;
 use tailrace_core::limits::{STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES, STATISTICS_PAGE_ROWS, STATISTICS_ROWS_MAX};
+use tailrace_core::{EpochMs, KeySchema};
 use tailrace_store::keyspace::ItemKey;
 use tailrace_store::{PageLimit, StoreError};
 
 use super::descriptor::{OnDemandThroughput, Table, Throughput, WarmThroughput};
-use super::index::{self, Index, IndexKind, IndexProjection};
+use super::index::{Index, IndexKind, IndexProjection};
 use super::rules::DAY_MS;
 use crate::db::{Db, Settings};
 
@@ -92,16 +92,13 @@ fn local(settings: &Settings, table: &Table, index: &Index) -> LocalSecondaryInd
 }
 
 fn global(settings: &Settings, table: &Table, index: &Index, now_ms: u64) -> GlobalSecondaryIndexDescription {
+    let (index_status, backfilling) = table.index_status(index, EpochMs(now_ms));
     GlobalSecondaryIndexDescription {
         index_name: index.name.clone(),
         key_schema: elements(&index.hash, &index.range),
         projection: projection(&index.projection),
-        index_status: match index.status {
-            index::IndexStatus::Creating => IndexStatus::Creating,
-            index::IndexStatus::Active => IndexStatus::Active,
-            index::IndexStatus::Deleting => IndexStatus::Deleting,
-        },
-        backfilling: (index.status == index::IndexStatus::Creating).then_some(true),
+        index_status,
+        backfilling,
         provisioned_throughput: throughput(&index.throughput, now_ms),
         index_size_bytes: 0,
         item_count: 0,

@@ -7,8 +7,10 @@ pub(crate) mod creation;
 pub(crate) mod description;
 pub mod descriptor;
 pub mod index;
+pub(crate) mod index_changes;
 pub(crate) mod index_rules;
 pub(crate) mod rules;
+pub(crate) mod states;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 mod background;
 mod create;
 mod figures;
+mod index_updates;
 mod indexes;
 mod per_shard;
 mod records;
