@@ -37,10 +37,33 @@ use crate::tables::index::{Index, IndexStatus};
 use crate::tables::states::TransitionKind;
 
 /// The pass over the indexes that are being filled.
-#[derive(Default)]
 pub struct Backfill {
     /// The last index that the pass is through with.
     behind: Mutex<Option<Key>>,
+    bounds: Bounds,
+}
+
+/// How much is done at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Items of a commit.
+    pub page_items: usize,
+    /// Pages of a tick.
+    pub pages_per_tick: usize,
+}
+
+impl Default for Backfill {
+    fn default() -> Backfill {
+        let (page_items, pages_per_tick) = (BACKFILL_PAGE_ITEMS, BACKFILL_PAGES_PER_TICK);
+        Backfill::within(Bounds { page_items, pages_per_tick })
+    }
+}
+
+impl Backfill {
+    /// The pass with other bounds.
+    pub(crate) fn within(bounds: Bounds) -> Backfill {
+        Backfill { behind: Mutex::default(), bounds }
+    }
 }
 
 /// What came of a tick's work on an index.
@@ -81,7 +104,7 @@ impl Task for Backfill {
         async move {
             let mut failures = Failures::default();
             let behind = self.behind.lock().take();
-            let progress = match go_on(db, behind, EpochMs(now_ms), &mut failures).await {
+            let progress = match go_on(db, self.bounds, behind, EpochMs(now_ms), &mut failures).await {
                 Ok(Some((behind, left))) => {
                     *self.behind.lock() = behind;
                     Progress::More(left)
@@ -101,6 +124,7 @@ impl Task for Backfill {
 /// One tick: the last index that is done with, and what is next; `None` at the end of the pass.
 async fn go_on(
     db: &Db,
+    bounds: Bounds,
     behind: Option<Key>,
     now: EpochMs,
     failures: &mut Failures,
@@ -111,7 +135,7 @@ async fn go_on(
     };
     let page = db.store.page(range, PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 }).await?;
     let Some((key, row)) = page.rows.first() else { return Ok(None) };
-    match fill(db, key, row, now).await {
+    match fill(db, bounds, key, row, now).await {
         Ok(Outcome::More(left)) => return Ok(Some((behind, left))),
         Ok(Outcome::Done | Outcome::Waits) => {}
         Err(Failure::Store(StoreError::Closed)) => return Err(StoreError::Closed),
@@ -121,7 +145,7 @@ async fn go_on(
 }
 
 /// A tick's work on one index.
-async fn fill(db: &Db, key: &Key, row: &Bytes, now: EpochMs) -> Result<Outcome, Failure> {
+async fn fill(db: &Db, bounds: Bounds, key: &Key, row: &Bytes, now: EpochMs) -> Result<Outcome, Failure> {
     let (Some(IndexBuildKey { set }), Some(build)) = (IndexBuildKey::decode(key), IndexBuild::decode(row)) else {
         return Err(Failure::Row);
     };
@@ -137,7 +161,7 @@ async fn fill(db: &Db, key: &Key, row: &Bytes, now: EpochMs) -> Result<Outcome, 
     if let Some(last) = &build.behind {
         range = range.after(last);
     }
-    let Some(entered) = enter_pages(db, &table, set, range).await? else { return Ok(Outcome::Done) };
+    let Some(entered) = enter_pages(db, bounds, &table, set, range).await? else { return Ok(Outcome::Done) };
     let waits = table.under_way(Some(set.index), now) == Some(TransitionKind::Creating);
     if !entered.more && !waits {
         activate(db, key, &table, set).await?;
@@ -176,18 +200,20 @@ struct Entered {
 /// Enters the next pages of items, several at once; `None`: the index is gone.
 async fn enter_pages(
     db: &Db,
+    bounds: Bounds,
     table: &Arc<StoredTable>,
     set: ItemSet,
     range: KeyRange,
 ) -> Result<Option<Entered>, Failure> {
+    let limit = PageLimit { rows_max: bounds.page_items, cost_max: BACKFILL_PAGE_BYTES, cost: |_, value| value.len() };
     let pages = futures_util::stream::try_unfold(Some(range), async |range| {
         let Some(range) = range else { return Ok(None) };
-        let page = db.store.page(range.clone(), PAGE).await?;
+        let page = db.store.page(range.clone(), limit).await?;
         let next = page.rows.last().filter(|_| page.limited).map(|(last, _)| range.after(last));
         Ok::<_, Failure>(Some((page, next)))
     });
     let mut entering = pages
-        .take(BACKFILL_PAGES_PER_TICK)
+        .take(bounds.pages_per_tick)
         .map_ok(|page| async move {
             let entered = Entered { last: page.rows.last().map(|(key, _)| key.clone()), more: page.limited };
             Ok::<_, Failure>(enter(db, table, set, page).await?.then_some(entered))
@@ -201,9 +227,6 @@ async fn enter_pages(
     }
     Ok(Some(all))
 }
-
-const PAGE: PageLimit =
-    PageLimit { rows_max: BACKFILL_PAGE_ITEMS, cost_max: BACKFILL_PAGE_BYTES, cost: |_, value| value.len() };
 
 /// Enters the items of a page; false: the index is gone.
 async fn enter(db: &Db, table: &Arc<StoredTable>, set: ItemSet, page: Page) -> Result<bool, Failure> {

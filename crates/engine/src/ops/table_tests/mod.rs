@@ -1,5 +1,6 @@
 //! The table operations and the streams, JSON in and JSON out, over the in-memory engine.
 
+mod backfill;
 mod background;
 mod create;
 mod figures;
