@@ -68,6 +68,10 @@ pub struct ServerArgs {
     /// [env: TAILRACE_STREAM_RETENTION] [default: 24h]
     #[arg(long)]
     pub stream_retention: Option<Retention>,
+    /// Lets tables and indexes stay CREATING, UPDATING and DELETING for up to some seconds, as on AWS, with what is refused
+    /// meanwhile [env: TAILRACE_AWS_LIKE_STATES]
+    #[arg(long)]
+    pub aws_like_states: bool,
 }
 
 /// The two wordings that AWS has today.
@@ -113,6 +117,7 @@ impl ServerArgs {
         let retention = Retention(config.engine.stream_retention_ms);
         let Retention(ms) = choose(self.stream_retention, "TAILRACE_STREAM_RETENTION", retention)?;
         config.engine.stream_retention_ms = ms;
+        config.engine.aws_like_states = self.aws_like_states || choose(None, "TAILRACE_AWS_LIKE_STATES", false)?;
         let shards_max = tailrace_core::limits::SHARDS_PER_STREAM_MAX;
         if !(1..=shards_max).contains(&config.engine.shards_per_stream) {
             return Err(Failure::new(Code::Setting, format_args!("a stream has 1 to {shards_max} shards")));

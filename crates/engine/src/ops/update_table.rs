@@ -42,6 +42,7 @@ pub async fn update_table(
     for _ in 0..TABLE_UPDATE_ROUNDS_MAX {
         let old = tables::stored(db, &request.table_name).await?;
         let now = db.now();
+        index_changes::check_allocated(&request, &old, now)?;
         states::check_update(&old, change::changes_units(&request), now)?;
         let mut new = Table::clone(&old);
         let indexes = change::apply(&request, &mut new, now.0)?;

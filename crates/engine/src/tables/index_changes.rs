@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use tailrace_api::tables::{
-    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate, TableStatus,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
     UpdateGlobalSecondaryIndexAction, UpdateTableRequest,
 };
 use tailrace_core::limits::{GLOBAL_INDEXES_MAX, WARM_READ_UNITS, WARM_WRITE_UNITS};
@@ -80,6 +80,24 @@ pub(super) fn makes_or_deletes(request: &UpdateTableRequest) -> bool {
     request.global_secondary_index_updates.iter().any(|update| update.create.is_some() || update.delete.is_some())
 }
 
+/// Refuses to delete an index that is told not to be filled yet.
+///
+/// # Errors
+/// ResourceInUseException.
+pub(crate) fn check_allocated(request: &UpdateTableRequest, table: &Table, now: EpochMs) -> Result<(), ApiError> {
+    for delete in request.global_secondary_index_updates.iter().filter_map(|update| update.delete.as_ref()) {
+        let named = table.indexes.iter().find(|index| index.name == delete.index_name);
+        if let Some(index) = named.filter(|index| table.index_status(index, now).1 == Some(false)) {
+            return Err(in_use(format_args!(
+                "Index creation is in resource allocation phase. Retry deletion during backfilling phase or when the index \
+                 is active. Table: {} Index: {}",
+                table.name, index.name
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Changes the indexes of `table`, whose new billing mode is `mode`; `switched`: it was another one.
 pub(super) fn apply(
     request: &UpdateTableRequest,
@@ -107,13 +125,6 @@ pub(super) fn apply(
         if let Some(delete) = &update.delete {
             let at = position(table, &delete.index_name, "delete")?;
             let index = &table.indexes[at];
-            if index.status == IndexStatus::Creating && table.status(now) == TableStatus::Updating {
-                return Err(in_use(format_args!(
-                    "Index creation is in resource allocation phase. Retry deletion during backfilling phase or when the \
-                     index is active. Table: {} Index: {}",
-                    table.name, index.name
-                )));
-            }
             // One that is being filled may be given up.
             made_or_deleted += usize::from(index.status != IndexStatus::Creating);
             changes.deleted = Some(index.id);

@@ -173,7 +173,7 @@ async fn writers_and_power_cuts_leave_an_index_that_is_its_table() {
         bench.store.hold_syncs(false);
         assert!(is_active(&bench).await, "seed {seed}");
         let (found, wanted) = (rows(&bench, SET).await, expected(&bench).await);
-        assert_eq!(found, wanted, "seed {seed}: {} entries, not {}", found.len(), wanted.len());
+        assert!(found == wanted, "seed {seed}: {} entries, not {}", found.len(), wanted.len());
     }
 }
 

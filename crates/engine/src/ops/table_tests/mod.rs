@@ -8,6 +8,7 @@ mod index_updates;
 mod indexes;
 mod per_shard;
 mod records;
+mod states;
 mod streams;
 mod update;
 
