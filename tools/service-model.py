@@ -18,7 +18,7 @@ import botocore
 # Operations whose requests are validated; of all others only the name is kept.
 VALIDATED = {
     "dynamodb": """CreateTable DescribeTable UpdateTable DeleteTable ListTables DescribeLimits DescribeEndpoints PutItem
-        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem Query Scan""".split(),
+        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem TransactWriteItems TransactGetItems Query Scan""".split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
 }
 # Enums in the order in which the service prints them (1.5).
@@ -91,6 +91,7 @@ CLASSIC = {
         AttributesToGet""",
     "BatchGetItem": "ReturnConsumedCapacity RequestItems",
     "BatchWriteItem": "ReturnConsumedCapacity ReturnItemCollectionMetrics RequestItems",
+    "TransactWriteItems": "TransactItems ClientRequestToken ReturnConsumedCapacity ReturnItemCollectionMetrics",
     "CreateTable": """AttributeDefinitions TableName BillingMode ProvisionedThroughput KeySchema LocalSecondaryIndexes
         GlobalSecondaryIndexes""",
     "UpdateTable": "TableName ProvisionedThroughput BillingMode GlobalSecondaryIndexUpdates",
@@ -112,7 +113,7 @@ CURRENT = {
     "ListTables": "ExclusiveStartTableName Limit",
 }
 # How a member `TableName` is reported: as on the data plane, or as on the control plane (1.6).
-DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem Query Scan".split()
+DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem TransactWriteItems TransactGetItems Query Scan".split()
 # They tell every fault of a table's name, the others one.
 ALL_NAME_FAULTS = "UpdateItem Scan".split()
 CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable".split()

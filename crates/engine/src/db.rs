@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -12,7 +13,7 @@ use tailrace_api::Reading;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::DESCRIPTOR_CACHE_MAX;
 use tailrace_core::rng::Rng;
-use tailrace_core::{ApiError, EpochMs, ErrorCode};
+use tailrace_core::{ApiError, ErrorCode};
 use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Engine, Key, StoreError};
 use tokio::sync::Notify;
@@ -34,8 +35,8 @@ pub struct Settings {
     pub wording: tailrace_core::Wording,
     /// Shards of a new stream, 1 to [`SHARDS_PER_STREAM_MAX`](tailrace_core::limits::SHARDS_PER_STREAM_MAX).
     pub shards_per_stream: usize,
-    /// How long a record of a stream, and a disabled stream, can be read, milliseconds.
-    pub stream_retention_ms: u64,
+    /// How long a record of a stream, and a disabled stream, can be read.
+    pub stream_retention: Duration,
     /// Tables and indexes stay in the states CREATING, UPDATING and DELETING for a short time, with what AWS refuses in them.
     pub aws_like_states: bool,
 }
@@ -54,7 +55,7 @@ impl Default for Settings {
             account_id: "000000000000".to_owned(),
             wording: tailrace_core::Wording::Current,
             shards_per_stream: 4,
-            stream_retention_ms: tailrace_core::limits::STREAM_RETENTION_MS,
+            stream_retention: tailrace_core::limits::STREAM_RETENTION,
             aws_like_states: false,
         }
     }
@@ -213,12 +214,7 @@ impl Db {
 
     /// The data plane knows the table: it is neither being made nor deleted, as far as is told.
     fn serves(&self, table: &Table) -> bool {
-        table.transitions.is_empty() || table.is_served(self.now())
-    }
-
-    /// The instant.
-    pub(crate) fn now(&self) -> EpochMs {
-        EpochMs(self.clock.now_ms())
+        table.transitions.is_empty() || table.is_served(self.clock.now())
     }
 
     /// The key of a table's descriptor: a shared key of every commit of its items.

@@ -2,6 +2,8 @@
 //!
 //! There are no indexes yet, so there is one arm.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use tailrace_core::Json;
 
@@ -29,12 +31,20 @@ impl CapacityDetail {
         }
     }
 
+    /// The members of a transaction's answer, which tell also whether they are reads or writes. `charged`: by table.
+    pub fn transaction(self, charged: &BTreeMap<String, f64>, kind: UnitKind) -> Option<Vec<ConsumedCapacity>> {
+        let of = |(table, units): (&String, &f64)| self.answer(table, *units).map(|consumed| consumed.of_kind(kind));
+        (self != CapacityDetail::None).then(|| charged.iter().filter_map(of).collect())
+    }
+
     /// The member of an answer.
     pub fn answer(self, table: &str, units: f64) -> Option<ConsumedCapacity> {
         (self != CapacityDetail::None).then(|| ConsumedCapacity {
             table_name: table.to_owned(),
             capacity_units: units,
-            table: (self == CapacityDetail::Indexes).then_some(Arm { capacity_units: units }),
+            read_capacity_units: None,
+            write_capacity_units: None,
+            table: (self == CapacityDetail::Indexes).then(|| Arm::of(units)),
         })
     }
 }
@@ -46,6 +56,10 @@ pub struct ConsumedCapacity {
     table_name: String,
     capacity_units: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    read_capacity_units: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_capacity_units: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<Arm>,
 }
 
@@ -53,4 +67,43 @@ pub struct ConsumedCapacity {
 #[serde(rename_all = "PascalCase")]
 struct Arm {
     capacity_units: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_capacity_units: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_capacity_units: Option<f64>,
+}
+
+/// What units are, where an answer says so: those of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitKind {
+    /// Read units.
+    Reads,
+    /// Write units.
+    Writes,
+}
+
+impl UnitKind {
+    fn split(self, units: f64) -> (Option<f64>, Option<f64>) {
+        match self {
+            UnitKind::Reads => (Some(units), None),
+            UnitKind::Writes => (None, Some(units)),
+        }
+    }
+}
+
+impl ConsumedCapacity {
+    /// Says of all units that they are of this kind.
+    fn of_kind(mut self, kind: UnitKind) -> ConsumedCapacity {
+        (self.read_capacity_units, self.write_capacity_units) = kind.split(self.capacity_units);
+        for arm in self.table.iter_mut() {
+            (arm.read_capacity_units, arm.write_capacity_units) = kind.split(arm.capacity_units);
+        }
+        self
+    }
+}
+
+impl Arm {
+    fn of(units: f64) -> Arm {
+        Arm { capacity_units: units, read_capacity_units: None, write_capacity_units: None }
+    }
 }

@@ -15,13 +15,14 @@
 //! A tick looks at a bounded number of items, some pages of them at once; an index after the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tailrace_core::limits::{
-    AWS_LIKE_LOOK_MS, BACKFILL_INTERVAL_MS, BACKFILL_PAGE_BYTES, BACKFILL_PAGE_ITEMS, BACKFILL_PAGES_AT_ONCE,
+    AWS_LIKE_LOOK, BACKFILL_INTERVAL, BACKFILL_PAGE_BYTES, BACKFILL_PAGE_ITEMS, BACKFILL_PAGES_AT_ONCE,
     BACKFILL_PAGES_PER_TICK,
 };
 use tailrace_core::{ApiError, EpochMs};
@@ -92,19 +93,19 @@ impl Task for Backfill {
         "backfill"
     }
 
-    fn interval_ms(&self, settings: &Settings) -> u64 {
-        if settings.aws_like_states { AWS_LIKE_LOOK_MS } else { BACKFILL_INTERVAL_MS }
+    fn interval(&self, settings: &Settings) -> Duration {
+        if settings.aws_like_states { AWS_LIKE_LOOK } else { BACKFILL_INTERVAL }
     }
 
     fn due<'a>(&'a self, db: &'a Db) -> BoxFuture<'a, ()> {
         db.index_made.notified().boxed()
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, now_ms: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
             let mut failures = Failures::default();
             let behind = self.behind.lock().take();
-            let progress = match go_on(db, self.bounds, behind, EpochMs(now_ms), &mut failures).await {
+            let progress = match go_on(db, self.bounds, behind, now_ms, &mut failures).await {
                 Ok(Some((behind, left))) => {
                     *self.behind.lock() = behind;
                     Progress::More(left)

@@ -12,16 +12,20 @@
 pub mod backfill;
 mod failures;
 mod job;
+pub mod marks;
 pub mod reclaim;
 pub mod removal;
 pub mod retention;
 
+use std::time::Duration;
+
+pub use failures::Failures;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+pub use job::{Job, JobStatus, Wait};
+use tailrace_core::EpochMs;
 
 use crate::db::{Db, Settings};
-pub use failures::Failures;
-pub use job::{Job, JobStatus, Wait};
 
 /// Where a pass stands after a tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +50,8 @@ pub trait Task: Send + Sync + 'static {
     /// Its name for the operator.
     fn name(&self) -> &'static str;
 
-    /// From the end of a pass to the beginning of the next, milliseconds.
-    fn interval_ms(&self, settings: &Settings) -> u64;
+    /// From the end of a pass to the beginning of the next.
+    fn interval(&self, settings: &Settings) -> Duration;
 
     /// Resolves when something came up that is due at once.
     fn due<'a>(&'a self, _db: &'a Db) -> BoxFuture<'a, ()> {
@@ -55,7 +59,7 @@ pub trait Task: Send + Sync + 'static {
     }
 
     /// Does the next part of what is due at `now_ms`. Not to be called while another tick of the task is under way.
-    fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick>;
+    fn tick<'a>(&'a self, db: &'a Db, now_ms: EpochMs) -> BoxFuture<'a, Tick>;
 }
 
 /// Every task.
@@ -63,6 +67,7 @@ pub fn tasks() -> Vec<Box<dyn Task>> {
     vec![
         Box::new(retention::Retention::default()),
         Box::new(reclaim::Reclaim::default()),
+        Box::new(marks::Marks),
         Box::new(backfill::Backfill::default()),
         Box::new(removal::Removal::default()),
     ]

@@ -1,12 +1,14 @@
 //! The items of deleted tables, and the rows of deleted indexes, are handed to the store, which frees their space. DeleteTable
 //! and UpdateTable do so themselves, right behind their commit; a pass does it where that failed or was interrupted.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tailrace_core::TableId;
-use tailrace_core::limits::RECLAIM_INTERVAL_MS;
-use tailrace_store::keyspace::{DeletedIndexKey, DeletedTableKey, ItemKey, ItemSet};
+use tailrace_core::limits::RECLAIM_INTERVAL;
+use tailrace_core::{EpochMs, TableId};
+use tailrace_store::keyspace::{DeletedIndexKey, DeletedTableKey, ItemCountKey, ItemKey, ItemSet};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
 
 use super::{Failures, Progress, Task, Tick};
@@ -22,29 +24,35 @@ pub struct Reclaim {
     behind: Mutex<Option<Key>>,
 }
 
-/// Hands the items of a deleted table to the store, then forgets the table's mark.
+/// Hands the items of a deleted table to the store, then forgets the table's mark and its counts.
 ///
 /// # Errors
 /// The store's; the next pass tries again.
 pub(crate) async fn reclaim(db: &Db, table: TableId) -> Result<(), StoreError> {
     db.store.reclaim(ItemKey::with_indexes(table)).await?;
-    forget(db, DeletedTableKey { table }.encode()).await
+    let all = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+    let counts = db.store.page(ItemCountKey::with_indexes(table), all).await?.rows;
+    forget(db, DeletedTableKey { table }.encode(), counts.into_iter().map(|(key, _)| key)).await
 }
 
-/// Hands the rows of a deleted index to the store, then forgets the index's mark.
+/// Hands the rows of a deleted index to the store, then forgets the index's mark and its count.
 ///
 /// # Errors
 /// The store's; the next pass tries again.
 pub(crate) async fn reclaim_index(db: &Db, set: ItemSet) -> Result<(), StoreError> {
     db.store.reclaim(ItemKey::table_range(set)).await?;
-    forget(db, DeletedIndexKey { set }.encode()).await
+    forget(db, DeletedIndexKey { set }.encode(), [ItemCountKey { set }.encode()]).await
 }
 
-/// Removes a mark.
-async fn forget(db: &Db, mark: Key) -> Result<(), StoreError> {
+/// Removes a mark, and with it the counts of what it stood for.
+async fn forget(db: &Db, mark: Key, counts: impl IntoIterator<Item = Key>) -> Result<(), StoreError> {
+    let counts: Vec<Key> = counts.into_iter().collect();
     let keys = [mark];
     commit(db.store.as_ref(), &[], &keys, |reads| match reads.exclusive[0] {
-        Some(_) => Decision::Apply(vec![Write::Delete { key: keys[0].clone() }], ()),
+        Some(_) => {
+            let rows = keys.iter().chain(&counts);
+            Decision::Apply(rows.map(|key| Write::Delete { key: key.clone() }).collect(), ())
+        }
         None => Decision::Reject(()),
     })
     .await?;
@@ -56,11 +64,11 @@ impl Task for Reclaim {
         "reclaim"
     }
 
-    fn interval_ms(&self, _settings: &Settings) -> u64 {
-        RECLAIM_INTERVAL_MS
+    fn interval(&self, _settings: &Settings) -> Duration {
+        RECLAIM_INTERVAL
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, _now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, _now_ms: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
             let mut failures = Failures::default();
             let begin = self.behind.lock().take();

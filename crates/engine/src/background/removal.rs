@@ -4,10 +4,12 @@
 //! A pass goes through the tables by name. Where the setting is off nothing is found, but for what was deleted before the last
 //! stop, which goes at once.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tailrace_core::limits::{AWS_LIKE_LOOK_MS, REMOVAL_INTERVAL_MS};
+use tailrace_core::limits::{AWS_LIKE_LOOK, REMOVAL_INTERVAL};
 use tailrace_core::{ApiError, EpochMs};
 use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Key, PageLimit, StoreError};
@@ -32,15 +34,15 @@ impl Task for Removal {
         "removal"
     }
 
-    fn interval_ms(&self, settings: &Settings) -> u64 {
-        if settings.aws_like_states { AWS_LIKE_LOOK_MS } else { REMOVAL_INTERVAL_MS }
+    fn interval(&self, settings: &Settings) -> Duration {
+        if settings.aws_like_states { AWS_LIKE_LOOK } else { REMOVAL_INTERVAL }
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, now_ms: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
             let mut failures = Failures::default();
             let behind = self.behind.lock().take();
-            let progress = match go_on(db, behind, EpochMs(now_ms), &mut failures).await {
+            let progress = match go_on(db, behind, now_ms, &mut failures).await {
                 Ok(Some(last)) => {
                     *self.behind.lock() = Some(last);
                     Progress::More("tables that are to go".to_owned())

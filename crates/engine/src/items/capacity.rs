@@ -13,3 +13,13 @@ pub(crate) fn read_units(bytes: usize, consistent: bool) -> f64 {
 pub(crate) fn write_units(old: usize, new: usize) -> f64 {
     old.max(new).div_ceil(WRITE_UNIT_BYTES).max(1) as f64
 }
+
+/// Units of the read of an item of `bytes` in a transaction, and of what a token answers instead of a write.
+pub(crate) fn transaction_read_units(bytes: usize) -> f64 {
+    2.0 * read_units(bytes, true)
+}
+
+/// Units of the write, or the check, of an item in a transaction, from those of the same write alone.
+pub(crate) fn transaction_write_units(of_a_write: f64) -> f64 {
+    2.0 * of_a_write
+}

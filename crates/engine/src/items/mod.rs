@@ -6,6 +6,7 @@
 
 pub(crate) mod capacity;
 pub(crate) mod commit;
+mod counts;
 pub(crate) mod idempotency;
 pub(crate) mod index_entries;
 pub(crate) mod index_key_errors;
@@ -17,3 +18,4 @@ pub(crate) mod projection;
 pub(crate) mod read;
 pub(crate) mod start_key;
 pub(crate) mod stored_item;
+pub(crate) mod table_set;

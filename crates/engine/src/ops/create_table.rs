@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tailrace_api::tables::{CreateTableAnswer, CreateTableRequest, TableStatus};
 use tailrace_core::limits::AWS_LIKE_CREATING;
-use tailrace_core::{ApiError, EpochMs, StreamId, TableId};
+use tailrace_core::{ApiError, StreamId, TableId};
 use tailrace_store::keyspace::{CounterKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
@@ -32,16 +32,16 @@ pub async fn create_table(
     request: CreateTableRequest,
     _caller: &Caller<'_>,
 ) -> Result<CreateTableAnswer, ApiError> {
-    let now_ms = db.clock.now_ms();
+    let now_ms = db.clock.now();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
     if db.settings.aws_like_states {
-        let until = EpochMs(now_ms).plus(AWS_LIKE_CREATING);
+        let until = now_ms.plus(AWS_LIKE_CREATING);
         wanted.transitions.push(Transition { index: None, change: TransitionKind::Creating, until });
     }
     let name = &request.table_name;
     loop {
         let label_ms = match view {
-            Some(_) => Some(life::next_label_ms(db, name, now_ms).await?),
+            Some(_) => Some(life::next_label(db, name, now_ms).await?),
             None => None,
         };
         wanted.latest_stream_label = label_ms.map(label::text);
@@ -79,7 +79,7 @@ pub async fn create_table(
             Outcome::Corrupt(what) => return Err(corrupt_row(what)),
             Outcome::Exists(row) => {
                 let there = db.read_table(name, &row)?;
-                return Err(states::name_is_taken(&there, EpochMs(now_ms)));
+                return Err(states::name_is_taken(&there, now_ms));
             }
             Outcome::Created(table) => {
                 let described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);

@@ -32,7 +32,7 @@ pub async fn delete_table(
     request: DeleteTableRequest,
     _caller: &Caller<'_>,
 ) -> Result<DeleteTableAnswer, ApiError> {
-    let now = db.now();
+    let now = db.clock.now();
     loop {
         let table = tables::stored(db, &request.table_name).await?;
         states::check_delete(&table, db.settings.aws_like_states, now)?;
@@ -42,7 +42,7 @@ pub async fn delete_table(
                  first.",
             ));
         }
-        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, now.0);
+        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, now);
         description::count_if_possible(db, &table, &mut described).await;
         let done = match db.settings.aws_like_states {
             true => put_under_way(db, &table, now).await?,

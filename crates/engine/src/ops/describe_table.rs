@@ -18,8 +18,8 @@ pub async fn describe_table(
     _caller: &Caller<'_>,
 ) -> Result<DescribeTableAnswer, ApiError> {
     let stored = tables::stored(db, &request.table_name).await?;
-    let now = db.now();
-    let mut table = description::describe(&db.settings, &stored, stored.status(now), now.0);
+    let now = db.clock.now();
+    let mut table = description::describe(&db.settings, &stored, stored.status(now), now);
     description::count(db, &stored, &mut table).await.map_err(|e| store_failure(&e))?;
     Ok(DescribeTableAnswer { table })
 }

@@ -22,6 +22,8 @@ mod query;
 mod scan;
 #[cfg(test)]
 mod table_tests;
+mod transact_get_items;
+mod transact_write_items;
 mod update_item;
 mod update_table;
 mod write_once;
@@ -46,6 +48,8 @@ pub use list_tables::list_tables;
 pub use put_item::put_item;
 pub use query::query;
 pub use scan::scan;
+pub use transact_get_items::transact_get_items;
+pub use transact_write_items::transact_write_items;
 pub use update_item::update_item;
 pub(crate) use update_table::remove_index;
 pub use update_table::update_table;
@@ -54,7 +58,7 @@ pub use write_once::{read_write, write_once};
 use serde::Serialize;
 use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
-    QueryRequest, ScanRequest, UpdateItemRequest,
+    QueryRequest, ScanRequest, TransactGetItemsRequest, TransactWriteItemsRequest, UpdateItemRequest,
 };
 use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
 use tailrace_api::tables::{
@@ -118,6 +122,12 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
             write_items(batch_get_item(db, BatchGetItemRequest::read(body, reading)?, caller).await?).await
         }
         "BatchWriteItem" => write(&batch_write_item(db, BatchWriteItemRequest::read(body, reading)?, caller).await?),
+        "TransactWriteItems" => {
+            write(&transact_write_items(db, TransactWriteItemsRequest::read(body, reading)?, caller).await?)
+        }
+        "TransactGetItems" => {
+            write_items(transact_get_items(db, TransactGetItemsRequest::read(body, reading)?, caller).await?).await
+        }
         "Query" => write_items(query(db, QueryRequest::read(body, reading)?, caller).await?).await,
         "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
         "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),

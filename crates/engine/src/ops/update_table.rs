@@ -41,12 +41,12 @@ pub async fn update_table(
     change::check(&request, db.settings.wording)?;
     for _ in 0..TABLE_UPDATE_ROUNDS_MAX {
         let old = tables::stored(db, &request.table_name).await?;
-        let now = db.now();
+        let now = db.clock.now();
         index_changes::check_allocated(&request, &old, now)?;
         states::check_update(&old, change::changes_units(&request), now)?;
         let mut new = Table::clone(&old);
-        let indexes = change::apply(&request, &mut new, now.0)?;
-        let stream = stream_change(db, &old, request.stream_specification, now.0).await?;
+        let indexes = change::apply(&request, &mut new, now)?;
+        let stream = stream_change(db, &old, request.stream_specification, now).await?;
         let synchronous = change::is_synchronous(&request);
         let mut told = new.clone();
         if db.settings.aws_like_states {
@@ -112,7 +112,7 @@ async fn describe(
         }
     }
     let id_of = |name: &str| told.indexes.iter().find(|index| index.name == name).map(|index| index.id);
-    let mut described = description::describe(&db.settings, &told, status, now.0);
+    let mut described = description::describe(&db.settings, &told, status, now);
     for index in described.global_secondary_indexes.iter_mut().flatten() {
         let Some(id) = id_of(&index.index_name) else { continue };
         if changes.updated.contains(&id) {
@@ -144,7 +144,7 @@ async fn describe(
 /// What happens to the table's stream.
 enum StreamChange {
     None,
-    Enable { view: ViewType, created_ms: u64 },
+    Enable { view: ViewType, created_ms: EpochMs },
     Disable { stream: StreamId },
 }
 
@@ -152,7 +152,7 @@ async fn stream_change(
     db: &Db,
     table: &Table,
     specification: Option<StreamSpecification>,
-    now_ms: u64,
+    now_ms: EpochMs,
 ) -> Result<StreamChange, ApiError> {
     let Some(StreamSpecification { stream_enabled, stream_view_type }) = specification else {
         return Ok(StreamChange::None);
@@ -166,7 +166,7 @@ async fn stream_change(
         }
         (true, None) => Ok(StreamChange::Enable {
             view: stream_view_type.unwrap_or(ViewType::NewAndOldImages),
-            created_ms: life::next_label_ms(db, &table.name, now_ms).await?,
+            created_ms: life::next_label(db, &table.name, now_ms).await?,
         }),
         (false, Some(stream)) => Ok(StreamChange::Disable { stream: stream.id }),
     }

@@ -7,7 +7,7 @@ use tailrace_core::{ApiError, EpochMs, Wording};
 
 use super::descriptor::{OnDemandThroughput, Table, TableClassSetting, Throughput, WarmThroughput};
 use super::index_changes::{self, IndexChanges};
-use super::rules::{self, DAY_MS, Of, invalid, not_built};
+use super::rules::{self, Of, day, invalid, not_built};
 
 /// A group of members of the request that may ask for something.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,11 @@ pub(crate) fn changes_units(request: &UpdateTableRequest) -> bool {
 }
 
 /// Changes everything but the stream, or says why not. An index that is to go is still there.
-pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64) -> Result<IndexChanges, ApiError> {
+pub(crate) fn apply(
+    request: &UpdateTableRequest,
+    table: &mut Table,
+    now_ms: EpochMs,
+) -> Result<IndexChanges, ApiError> {
     let mode = request.billing_mode.unwrap_or(table.billing.mode);
     let switched = mode != table.billing.mode;
     if let Some(limits) = rules::on_demand(request.on_demand_throughput, true, Of::Table)? {
@@ -158,7 +162,7 @@ pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64
         table.on_demand = None;
     }
     table.billing.mode = mode;
-    let indexes = index_changes::apply(request, table, mode, switched, EpochMs(now_ms))?;
+    let indexes = index_changes::apply(request, table, mode, switched, now_ms)?;
     if let Some(warm) = rules::warm(request.warm_throughput, mode, &table.throughput, table.warm, Of::Table)? {
         check_not_decreased(table.warm, warm)?;
         table.warm = warm;
@@ -191,7 +195,7 @@ pub(super) fn change_units(
     warm: &mut WarmThroughput,
     wanted: &Throughput,
     switched: bool,
-    now_ms: u64,
+    now_ms: EpochMs,
     of: Of<'_>,
 ) -> Result<(), ApiError> {
     if !switched && (old.read, old.write) == (wanted.read, wanted.write) {
@@ -209,7 +213,7 @@ pub(super) fn change_units(
             old.increased_ms = Some(now_ms);
         }
         if wanted.read < old.read || wanted.write < old.write {
-            let same_day = old.decreased_ms.is_some_and(|ms| ms / DAY_MS == now_ms / DAY_MS);
+            let same_day = old.decreased_ms.is_some_and(|ms| day(ms) == day(now_ms));
             old.decreases_that_day = if same_day { old.decreases_that_day + 1 } else { 1 };
             old.decreased_ms = Some(now_ms);
         }

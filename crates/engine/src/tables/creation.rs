@@ -3,7 +3,7 @@
 
 use tailrace_api::tables::{BillingMode, CreateTableRequest};
 use tailrace_core::key::KeyAttribute;
-use tailrace_core::{ApiError, TableId, ViewType};
+use tailrace_core::{ApiError, EpochMs, TableId, ViewType};
 
 use super::descriptor::{Billing, Table, TableClassSetting};
 use super::index_rules;
@@ -13,7 +13,7 @@ use super::rules::{self, Of, invalid, not_built};
 pub(crate) fn plan(
     request: &CreateTableRequest,
     uuid: String,
-    now_ms: u64,
+    now_ms: EpochMs,
 ) -> Result<(Table, Option<ViewType>), ApiError> {
     let mode = request.billing_mode.unwrap_or(BillingMode::Provisioned);
     let given = request.provisioned_throughput.is_some();

@@ -8,14 +8,13 @@ use tailrace_api::tables::{
     TableStatus, TableThroughputModeSummary, WarmThroughputDescription,
 };
 use tailrace_core::key::KeyAttribute;
-use tailrace_core::limits::{STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES, STATISTICS_PAGE_ROWS, STATISTICS_ROWS_MAX};
 use tailrace_core::{EpochMs, KeySchema};
-use tailrace_store::keyspace::ItemKey;
-use tailrace_store::{PageLimit, StoreError};
+use tailrace_store::StoreError;
+use tailrace_store::keyspace::{ItemCount, ItemCountKey};
 
 use super::descriptor::{OnDemandThroughput, Table, Throughput, WarmThroughput};
 use super::index::{Index, IndexKind, IndexProjection};
-use super::rules::DAY_MS;
+use super::rules::day;
 use crate::db::{Db, Settings};
 
 /// The `KeySchema` of a key.
@@ -30,8 +29,8 @@ fn elements(hash: &[KeyAttribute], range: &[KeyAttribute]) -> Vec<KeySchemaEleme
     hash.chain(range.iter().map(|attribute| element(attribute, KeyType::Range))).collect()
 }
 
-/// The description of a table as DescribeTable gives it, but for what must be counted.
-pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: u64) -> TableDescription {
+/// The description of a table as DescribeTable gives it, but for the counts of its items.
+pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: EpochMs) -> TableDescription {
     let definitions = table
         .attributes
         .iter()
@@ -91,8 +90,8 @@ fn local(settings: &Settings, table: &Table, index: &Index) -> LocalSecondaryInd
     }
 }
 
-fn global(settings: &Settings, table: &Table, index: &Index, now_ms: u64) -> GlobalSecondaryIndexDescription {
-    let (index_status, backfilling) = table.index_status(index, EpochMs(now_ms));
+fn global(settings: &Settings, table: &Table, index: &Index, now_ms: EpochMs) -> GlobalSecondaryIndexDescription {
+    let (index_status, backfilling) = table.index_status(index, now_ms);
     GlobalSecondaryIndexDescription {
         index_name: index.name.clone(),
         key_schema: elements(&index.hash, &index.range),
@@ -121,8 +120,8 @@ fn projection(projection: &IndexProjection) -> Projection {
     Projection { projection_type: Some(projection_type), non_key_attributes }
 }
 
-fn throughput(throughput: &Throughput, now_ms: u64) -> ProvisionedThroughputDescription {
-    let today = throughput.decreased_ms.is_some_and(|ms| ms / DAY_MS == now_ms / DAY_MS);
+fn throughput(throughput: &Throughput, now_ms: EpochMs) -> ProvisionedThroughputDescription {
+    let today = throughput.decreased_ms.is_some_and(|ms| day(ms) == day(now_ms));
     ProvisionedThroughputDescription {
         last_increase_date_time: throughput.increased_ms.map(Timestamp),
         last_decrease_date_time: throughput.decreased_ms.map(Timestamp),
@@ -175,28 +174,17 @@ pub(crate) fn as_deleted(mut description: TableDescription) -> TableDescription 
     description
 }
 
-/// Counts the table's items and their bytes, up to a bound: beyond it, or if it fails, the figures are what was counted so far.
+/// Adds how many items the table has, and how large they are: exactly, as of now.
 ///
 /// # Errors
 /// The store's.
 pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescription) -> Result<(), StoreError> {
-    let limit = PageLimit {
-        rows_max: STATISTICS_PAGE_ROWS,
-        cost_max: STATISTICS_PAGE_BYTES,
-        cost: |_, value| tailrace_core::codec::stored_size(value),
-    };
-    let mut range = ItemKey::table_range(table.id);
-    loop {
-        let page = db.store.page(range.clone(), limit).await?;
-        description.item_count += page.rows.len() as u64;
-        description.table_size_bytes += page.rows.iter().map(|(_, value)| (limit.cost)(&[], value) as u64).sum::<u64>();
-        let enough =
-            description.item_count >= STATISTICS_ROWS_MAX || description.table_size_bytes >= STATISTICS_BYTES_MAX;
-        match page.rows.last() {
-            Some((last, _)) if page.limited && !enough => range = range.after(last),
-            _ => return Ok(()),
-        }
-    }
+    let keys = [ItemCountKey { set: table.id.into() }.encode()];
+    let rows = db.store.get(&keys).await?;
+    let damaged = || StoreError::Corrupt(format!("the count of the items of table {}", table.name));
+    let ItemCount { rows, bytes } = ItemCount::read(rows[0].as_ref()).ok_or_else(damaged)?;
+    (description.item_count, description.table_size_bytes) = (rows, bytes);
+    Ok(())
 }
 
 /// The same beside a change of the table, which must not fail because its items cannot be counted.

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 pub use tailrace_api::tables::BillingMode;
 use tailrace_api::tables::TableClass;
-use tailrace_core::KeySchema;
 pub use tailrace_core::ViewType;
 use tailrace_core::key::KeyAttribute;
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
+use tailrace_core::{EpochMs, KeySchema};
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
@@ -27,8 +27,8 @@ const DESCRIPTOR_VERSION: u32 = 1;
 pub struct Billing {
     /// The mode.
     pub mode: BillingMode,
-    /// The last change to PAY_PER_REQUEST, milliseconds since the epoch; `None`: it was never on-demand.
-    pub on_demand_since_ms: Option<u64>,
+    /// The last change to PAY_PER_REQUEST; `None`: it was never on-demand.
+    pub on_demand_since_ms: Option<EpochMs>,
 }
 
 /// Provisioned units; zero for an on-demand table.
@@ -38,10 +38,10 @@ pub struct Throughput {
     pub read: i64,
     /// Write capacity units.
     pub write: i64,
-    /// The last increase, milliseconds since the epoch.
-    pub increased_ms: Option<u64>,
-    /// The last decrease, milliseconds since the epoch.
-    pub decreased_ms: Option<u64>,
+    /// The last increase.
+    pub increased_ms: Option<EpochMs>,
+    /// The last decrease.
+    pub decreased_ms: Option<EpochMs>,
     /// Decreases on the UTC day of the last one.
     pub decreases_that_day: u32,
 }
@@ -69,8 +69,8 @@ pub struct WarmThroughput {
 pub struct TableClassSetting {
     /// The class.
     pub class: TableClass,
-    /// When it was set, milliseconds since the epoch.
-    pub updated_ms: Option<u64>,
+    /// When it was set.
+    pub updated_ms: Option<EpochMs>,
 }
 
 /// The enabled stream of a table.
@@ -92,8 +92,8 @@ pub struct Table {
     pub id: TableId,
     /// The `TableId` of the API: a UUID of this incarnation.
     pub uuid: String,
-    /// Creation, milliseconds since the epoch.
-    pub created_ms: u64,
+    /// Creation.
+    pub created_ms: EpochMs,
     /// The primary key.
     pub key: KeySchema,
     /// Billing.
@@ -138,7 +138,7 @@ pub struct TimeToLive {
 
 impl Table {
     /// A new on-demand table without a stream.
-    pub fn new(name: String, id: TableId, uuid: String, created_ms: u64, key: KeySchema) -> Table {
+    pub fn new(name: String, id: TableId, uuid: String, created_ms: EpochMs, key: KeySchema) -> Table {
         let mut attributes: Vec<KeyAttribute> = key.attributes().cloned().collect();
         attributes.sort_by(|a, b| a.name.cmp(&b.name));
         Table {

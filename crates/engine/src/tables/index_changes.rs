@@ -249,7 +249,7 @@ fn apply_update(
             )));
         }
         (BillingMode::Provisioned, Some(wanted)) => {
-            change_units(&mut index.throughput, &mut warm, &wanted, switched, now.0, of)?;
+            change_units(&mut index.throughput, &mut warm, &wanted, switched, now, of)?;
         }
         (BillingMode::Provisioned, None) if update.warm_throughput.is_none() => {
             return Err(invalid(format!("ProvisionedThroughput is not specified for index: {name}")));

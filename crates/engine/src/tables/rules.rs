@@ -2,13 +2,15 @@
 //! Source: docs/spec/dynamodb-api.md 2.1 and 2.3.
 
 use tailrace_api::tables::{self as api, BillingMode, SseSpecification, SseType};
-use tailrace_core::ApiError;
 use tailrace_core::limits::{CAPACITY_UNITS_MAX, WARM_READ_UNITS, WARM_WRITE_UNITS};
+use tailrace_core::{ApiError, EpochMs};
 
 use super::descriptor::{OnDemandThroughput, Throughput, WarmThroughput};
 
-/// The length of a UTC day, milliseconds.
-pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// The UTC day of an instant, by number.
+pub(super) fn day(instant: EpochMs) -> u64 {
+    instant.seconds() / (24 * 60 * 60)
+}
 
 /// Whose throughput a rule is about.
 #[derive(Clone, Copy, Debug)]

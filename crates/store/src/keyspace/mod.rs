@@ -5,7 +5,7 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! Values that engines write (shards, counters, ranges to reclaim), and marks, have their codec beside their key; other
+//! Values that engines write (shards, counters, counts of items, ranges to reclaim), and marks, have their codec beside their key; other
 //! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
@@ -17,6 +17,7 @@ mod function;
 mod idempotency;
 mod index_build;
 mod item;
+mod item_count;
 mod mapping;
 mod mapping_name;
 mod owner;
@@ -40,9 +41,10 @@ pub use counter::CounterKey;
 pub use deleted_index::DeletedIndexKey;
 pub use deleted_table::DeletedTableKey;
 pub use function::FunctionKey;
-pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+pub use idempotency::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use index_build::{IndexBuild, IndexBuildKey};
 pub use item::{ItemKey, ItemSet, SortBounds};
+pub use item_count::{CountChange, ItemCount, ItemCountKey};
 pub use mapping::MappingKey;
 pub use mapping_name::MappingNameKey;
 pub use owner::OwnerKey;
@@ -97,13 +99,17 @@ pub enum KeyKind {
     IndexBuild = 0x20,
     /// [`DeletedIndexKey`]: a deleted index whose rows are still to be handed to `Engine::reclaim`.
     DeletedIndex = 0x21,
+    /// [`ItemCountKey`]: rows and bytes of a table or an index. Written by the engines only.
+    ItemCount = 0x11,
+    /// [`IdempotencyExpiryKey`]: a mark that ends, by the instant of its end.
+    IdempotencyExpiry = 0x12,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 19] = [
+    pub const ALL: &'static [KeyKind] = &[
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -122,13 +128,15 @@ impl KeyKind {
         KeyKind::MappingName,
         KeyKind::IndexBuild,
         KeyKind::DeletedIndex,
+        KeyKind::ItemCount,
+        KeyKind::IdempotencyExpiry,
         KeyKind::Item,
     ];
 
     /// The kind of a key; `None` for bytes that are no key.
     pub fn of(key: &[u8]) -> Option<KeyKind> {
         let first = *key.first()?;
-        KeyKind::ALL.into_iter().find(|kind| *kind as u8 == first)
+        KeyKind::ALL.iter().copied().find(|kind| *kind as u8 == first)
     }
 
     /// All rows of the kind, ascending.

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, ErrorCode, RecordNo};
+use tailrace_core::{Bucket, EpochMs, ErrorCode, RecordNo};
 
 use super::*;
 use crate::commit::CommitId;
@@ -44,11 +44,16 @@ proptest! {
     ) {
         for scope in IdempotencyScope::ALL {
             let key = IdempotencyKey { scope, token: token.clone() };
-            prop_assert_eq!(IdempotencyKey::decode(&key.encode()), Some(key));
+            prop_assert_eq!(IdempotencyKey::decode(&key.encode()), Some(key.clone()));
+            let at = EpochMs(expires_ms.unwrap_or(u64::MAX));
+            let row = IdempotencyExpiryKey { at, mark: key }.encode();
+            prop_assert_eq!(IdempotencyExpiryKey::decode(&row).unwrap().encode(), row.clone());
+            prop_assert!(IdempotencyExpiryKey::ended(at).contains(row.as_bytes()));
+            prop_assert!(at.0 == 0 || !IdempotencyExpiryKey::ended(EpochMs(at.0 - 1)).contains(row.as_bytes()));
         }
         let refused = Refused { code: ErrorCode::ConditionalCheckFailedException, message };
         for refused in [None, Some(refused)] {
-            let mark = IdempotencyValue::new(request, expires_ms, refused);
+            let mark = IdempotencyValue::new(request, expires_ms.map(EpochMs), refused);
             prop_assert_eq!(IdempotencyValue::decode(&mark.encode()), Some(mark));
         }
     }
@@ -78,9 +83,9 @@ proptest! {
         prop_assert_eq!(OwnerKey::decode(&owner.encode()), Some(owner));
         let by_arns = MappingNameKey { source_arn: n.clone(), function_arn: of_mapping.mapping.to_string() };
         prop_assert_eq!(MappingNameKey::decode(&by_arns.encode()), Some(by_arns));
-        let commit = CommitKey { id: CommitId { made_ms: a, unique: c } };
+        let commit = CommitKey { id: CommitId { made_ms: EpochMs(a), unique: c } };
         prop_assert_eq!(CommitKey::decode(&commit.encode()), Some(commit));
-        prop_assert_eq!(CommitKey::older_than(b).contains(commit.encode().as_bytes()), a < b);
+        prop_assert_eq!(CommitKey::older_than(EpochMs(b)).contains(commit.encode().as_bytes()), a < b);
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
@@ -102,13 +107,37 @@ proptest! {
     }
 
     #[test]
+    fn counts_of_items_read_back_and_lie_with_their_table(a in set(), b in set(), n in any::<[u64; 2]>()) {
+        let key = ItemCountKey { set: a };
+        prop_assert_eq!(ItemCountKey::decode(key.encode().as_bytes()), Some(key));
+        let range = ItemCountKey::with_indexes(b.table);
+        prop_assert_eq!(range.contains(key.encode().as_bytes()), a.table == b.table);
+        let count = ItemCount { rows: n[0], bytes: n[1] };
+        prop_assert_eq!(ItemCount::read(Some(&count.value())), Some(count));
+        prop_assert_eq!(ItemCount::read(Some(&count.value().slice(1..))), None);
+    }
+
+    #[test]
+    fn changes_of_a_count_come_to_the_same_in_any_order(first in any::<[u64; 2]>(), changes in vec(any::<(i64, i64)>(), 0..5)) {
+        let changes: Vec<_> = changes.into_iter().map(|(rows, bytes)| CountChange { rows, bytes }).collect();
+        let count = ItemCount { rows: first[0], bytes: first[1] };
+        let one_by_one = changes.iter().rev().fold(count, |count, by| count.changed(*by));
+        let mut sum = CountChange::default();
+        for by in changes {
+            sum += by;
+        }
+        prop_assert_eq!(count.changed(sum), one_by_one);
+        prop_assert_eq!(ItemCount::read(None), Some(ItemCount::default()));
+    }
+
+    #[test]
     fn shards_read_back(n in any::<[u64; 6]>(), range in any::<[u16; 2]>(), parent in any::<Option<u64>>(), open in any::<bool>()) {
         let info = ShardInfo {
             shard: ShardNo(n[0]),
             stream: StreamId(n[1]),
             range: BucketRange { first: Bucket(range[0]), last: Bucket(range[1]) },
             parent: parent.map(ShardNo),
-            created_ms: n[2],
+            created_ms: EpochMs(n[2]),
             first: RecordNo(n[3]),
             sealed: (!open).then_some(RecordNo(n[4])),
             horizon: RecordNo(n[5]),
@@ -178,10 +207,10 @@ proptest! {
 
 #[test]
 fn kinds_do_not_overlap_and_each_is_recognised() {
-    for kind in KeyKind::ALL {
+    for kind in KeyKind::ALL.iter().copied() {
         let key = [kind as u8, 0xff, 0xff];
         assert_eq!(KeyKind::of(&key), Some(kind));
-        for other in KeyKind::ALL {
+        for other in KeyKind::ALL.iter().copied() {
             assert_eq!(other.range().contains(&key), other == kind);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use tailrace_core::rng::Rng;
-use tailrace_core::{IndexId, TableId};
+use tailrace_core::{EpochMs, IndexId, TableId};
 use tailrace_store::keyspace::{IndexBuild, IndexBuildKey, ItemKey, ItemSet};
 use tailrace_store::{Engine, Key, PageLimit};
 
@@ -80,7 +80,7 @@ async fn an_index_is_filled_with_the_items_that_it_can_take() {
     let bench = filled((0..1500).map(item).chain(others)).await;
     make(&bench).await;
     assert!(rows(&bench, SET).await.is_empty());
-    bench.run_background(START_MS).await.unwrap();
+    bench.run_background(EpochMs(START_MS)).await.unwrap();
     assert!(is_active(&bench).await);
     let entries = rows(&bench, SET).await;
     assert_eq!((entries.len(), progress(&bench).await), (1500, None));
@@ -95,7 +95,7 @@ async fn the_backfill_goes_on_where_it_was() {
     let mut entered = Vec::new();
     loop {
         // Nothing is kept in memory: each tick is a new process.
-        let tick = small().tick(&bench.db, START_MS).await;
+        let tick = small().tick(&bench.db, EpochMs(START_MS)).await;
         assert!(tick.failures.is_empty(), "{}", tick.failures);
         entered.push(rows(&bench, SET).await.len());
         match progress(&bench).await {
@@ -105,7 +105,7 @@ async fn the_backfill_goes_on_where_it_was() {
     }
     assert_eq!(entered, [21, 42, 63, 84, 100]);
     assert!(is_active(&bench).await);
-    assert_eq!(small().tick(&bench.db, START_MS).await.progress, Progress::Done);
+    assert_eq!(small().tick(&bench.db, EpochMs(START_MS)).await.progress, Progress::Done);
 }
 
 fn below(rng: &SeededRng, bound: u64) -> u64 {
@@ -160,7 +160,7 @@ async fn writers_and_power_cuts_leave_an_index_that_is_its_table() {
             let backfill = async {
                 // A power cut ends the process that fills it.
                 while progress(&bench).await.is_some() {
-                    small().tick(&bench.db, START_MS).await;
+                    small().tick(&bench.db, EpochMs(START_MS)).await;
                     tokio::task::yield_now().await;
                 }
             };
@@ -187,13 +187,13 @@ async fn an_index_or_a_table_that_goes_ends_its_backfill_and_leaves_nothing() {
         let operation = if body.get("GlobalSecondaryIndexUpdates").is_some() { "UpdateTable" } else { "DeleteTable" };
         let bench = filled((0..100).map(item)).await;
         make(&bench).await;
-        small().tick(&bench.db, START_MS).await;
+        small().tick(&bench.db, EpochMs(START_MS)).await;
         assert!(!rows(&bench, SET).await.is_empty());
         // One tick is under way when it goes.
         let task = small();
-        let (tick, answer) = tokio::join!(task.tick(&bench.db, START_MS), bench.call(operation, body));
+        let (tick, answer) = tokio::join!(task.tick(&bench.db, EpochMs(START_MS)), bench.call(operation, body));
         assert!(tick.failures.is_empty() && answer.is_ok(), "{} {answer:?}", tick.failures);
-        bench.run_background(START_MS).await.unwrap();
+        bench.run_background(EpochMs(START_MS)).await.unwrap();
         assert_eq!((rows(&bench, SET).await.len(), progress(&bench).await), (0, None), "{operation}");
     }
 }

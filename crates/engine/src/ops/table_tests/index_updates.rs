@@ -1,6 +1,6 @@
 //! UpdateTable of global secondary indexes.
 
-use tailrace_core::{Bucket, IndexId, TableId};
+use tailrace_core::{Bucket, EpochMs, IndexId, TableId};
 use tailrace_store::keyspace::{DeletedIndexKey, ItemKey, ItemSet};
 use tailrace_store::{Decision, Engine, PageLimit, Write, commit};
 
@@ -180,7 +180,7 @@ async fn a_new_index_is_creating_until_it_is_filled() {
                     simultaneously per table";
     bench.refused("UpdateTable", second.clone(), only_one).await;
     bench.refused("UpdateTable", body, "ValidationException: Attempting to create an index which already exists").await;
-    bench.run_background(START_MS).await.unwrap();
+    bench.run_background(EpochMs(START_MS)).await.unwrap();
     assert_eq!(status(&global(&bench).await), (json!("ACTIVE"), None));
     bench.ok("UpdateTable", second).await;
 }
@@ -205,7 +205,7 @@ async fn a_deleted_index_is_gone_with_its_rows_and_definitions() {
 
     let again = update(json!([create("old", "a")]), json!({"AttributeDefinitions": definitions(&["a"])}));
     bench.ok("UpdateTable", again).await;
-    bench.run_background(START_MS).await.unwrap();
+    bench.run_background(EpochMs(START_MS)).await.unwrap();
     assert_eq!((rows(1).await, rows(2).await), (0, 1), "a number is never used again");
 }
 
@@ -222,7 +222,7 @@ async fn the_rows_of_a_deleted_index_are_reclaimed_after_a_crash() {
     })
     .await
     .unwrap();
-    bench.run_background(START_MS).await.unwrap();
+    bench.run_background(EpochMs(START_MS)).await.unwrap();
     assert_eq!(bench.store.get(&keys).await.unwrap(), [None, None]);
 }
 

@@ -30,7 +30,7 @@ fn body() -> Value {
 /// Lets so much time pass, and the background do what is due then.
 async fn wait(bench: &Bench, length: std::time::Duration) {
     bench.clock.advance(length.as_millis() as u64);
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
 }
 
 async fn status(bench: &Bench) -> Value {
@@ -119,7 +119,7 @@ async fn a_new_index_is_allocated_then_filled_then_active() {
     let body = change(json!({"AttributeDefinitions": definitions(&["a"]), "GlobalSecondaryIndexUpdates": create}));
     bench.ok("UpdateTable", body).await;
     let creating = |backfilling: bool| (json!("CREATING"), Some(json!(backfilling)));
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     assert_eq!((status(&bench).await, of_index(&bench, 1).await), (json!("UPDATING"), creating(false)));
     wait(&bench, AWS_LIKE_UPDATING).await;
     assert_eq!((status(&bench).await, of_index(&bench, 1).await), (json!("UPDATING"), creating(false)));
@@ -166,6 +166,6 @@ async fn a_table_that_was_to_go_goes_without_the_setting_too() {
     let rng = Arc::new(SeededRng::new(2));
     let db = Db::open(bench.store.clone(), bench.clock.clone(), rng, Settings::default()).await.unwrap();
     let bench = Bench { db, ..bench };
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     assert_eq!(bench.ok("ListTables", json!({})).await, json!({"TableNames": []}));
 }

@@ -51,7 +51,7 @@ fn index(id: u32, name: &str, kind: IndexKind, key: [&[&str]; 2], projection: In
 
 /// The table with these of its indexes.
 fn orders(names: &[&str]) -> Table {
-    let mut table = Table::new("orders".to_owned(), ORDERS, "uuid".to_owned(), 0, schema(Some(ScalarType::S)));
+    let mut table = Table::new("orders".to_owned(), ORDERS, "uuid".to_owned(), EpochMs(0), schema(Some(ScalarType::S)));
     let included = IndexProjection::Include(vec!["note".to_owned(), "more".to_owned()]);
     table.indexes = vec![
         index(1, "by-due", IndexKind::Local, [&["pk"], &["due"]], IndexProjection::KeysOnly),
