@@ -18,7 +18,8 @@ import botocore
 # Operations whose requests are validated; of all others only the name is kept.
 VALIDATED = {
     "dynamodb": """CreateTable DescribeTable UpdateTable DeleteTable ListTables DescribeLimits DescribeEndpoints PutItem
-        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem TransactWriteItems TransactGetItems Query Scan""".split(),
+        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem TransactWriteItems TransactGetItems Query Scan
+        UpdateTimeToLive DescribeTimeToLive""".split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
 }
 # Enums in the order in which the service prints them (1.5).
@@ -116,7 +117,7 @@ CURRENT = {
 DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem TransactWriteItems TransactGetItems Query Scan".split()
 # They tell every fault of a table's name, the others one.
 ALL_NAME_FAULTS = "UpdateItem Scan".split()
-CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable".split()
+CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable UpdateTimeToLive DescribeTimeToLive".split()
 
 
 def load(service):

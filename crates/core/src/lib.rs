@@ -15,6 +15,7 @@ pub mod function;
 pub mod ids;
 pub mod index_key;
 pub mod json;
+pub mod json_text;
 pub mod key;
 pub mod legacy;
 pub mod limits;
@@ -30,7 +31,9 @@ mod wire_json;
 pub use error::{ApiError, CancellationCode, CancellationReason, ErrorCode};
 pub use error_kind::{Advice, ErrorKind};
 pub use event_source::{FunctionReference, StartingPosition};
-pub use ids::{Bucket, BucketRange, IndexId, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId};
+pub use ids::{
+    Bucket, BucketRange, IndexId, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId, TtlGeneration,
+};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
 pub use model::{Service, Wording};

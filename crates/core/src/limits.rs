@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::time::EpochMs;
+
 /// Largest request body, bytes. Source: docs/spec/dynamodb-api.md 1.
 pub const REQUEST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest item, bytes by the item size rule. Source: docs/spec/dynamodb-api.md 3.4.
@@ -41,9 +43,6 @@ pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
 /// Keys of a BatchGetItem that are read at once. Our reason: so many of the largest items may be held beyond what is answered;
 /// and fewer would make a batch of small items slower than it need be.
 pub const BATCH_GET_STEP_KEYS: usize = 16;
-/// Records of a GetRecords page up to which they are made on the runtime's own thread. Our reason: their ids are digests, and
-/// take about a tenth of a millisecond.
-pub const RECORDS_INLINE_MAX: usize = 128;
 /// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
 /// millisecond.
 pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
@@ -378,5 +377,30 @@ pub const BACKFILL_PAGES_PER_TICK: usize = 16;
 /// From the end of a pass over the tables that are to go to the next one. Our reason: without
 /// `--aws-like-states` a pass finds only what a server with it left over.
 pub const REMOVAL_INTERVAL: Duration = Duration::from_secs(60);
+/// How long after its instant an item still expires; one that is older stays. Source: docs/spec/dynamodb-api.md 8.2.
+pub const TTL_AGE_MAX: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
+/// Longest name of the attribute of a time to live, bytes. Source: the service model.
+pub const TTL_ATTRIBUTE_BYTES_MAX: usize = 255;
+/// Above this an instant is none, and an item that names it never expires: the year 10000. Our reason: what looks like such a
+/// time is mostly one in milliseconds, and needs no row.
+pub const TTL_INSTANT_MAX: EpochMs = EpochMs(253_402_300_800_000);
+/// How long an expired item may be told to stay, at most. Our reason: AWS deletes within days; more is a slip.
+pub const TTL_DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// From the end of a pass over the expired items to the next one. Our reason: items go within seconds.
+pub const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+/// Expired items that are deleted in one commit. Our reason: with their old images they are some 10 MiB at most, and a frame of
+/// the log is at most 16 MiB.
+pub const EXPIRED_PER_COMMIT: usize = 25;
+/// Expired items that one tick deletes, in commits that share a sync. Our reason: other writes go between the ticks.
+pub const EXPIRED_PER_TICK: usize = 400;
+/// Tables that one tick of the sweep looks at. Our reason: each is a look at the tree.
+pub const EXPIRE_TABLES_PER_TICK: usize = 64;
+/// From the end of a pass over the tables whose items are still to be entered by their expiry to the next one.
+/// Our reason: an UpdateTimeToLive is followed within a second.
+pub const EXPIRY_FILL_INTERVAL: Duration = Duration::from_secs(1);
+/// Items that one tick enters by their expiry. Our reason: they are latched while they are read again.
+pub const EXPIRY_FILL_ROWS_PER_TICK: usize = 256;
+/// Bytes of items after which such a tick ends. Our reason: as above.
+pub const EXPIRY_FILL_BYTES_PER_TICK: usize = 1024 * 1024;
 /// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
 pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;

@@ -152,6 +152,12 @@ proptest! {
         let mut bytes = key(a);
         bytes.extend_from_slice(&tail);
         prop_assert_eq!(Number::decode_key(&bytes), Some((a, &tail[..])));
+        let (stored, _) = NumberKey::read(&bytes).unwrap();
+        prop_assert_eq!(stored.storage_size(), a.storage_size());
+        let mut text = Vec::new();
+        stored.write_decimal(&mut text);
+        prop_assert_eq!(std::str::from_utf8(&text).unwrap(), a.to_string());
+        prop_assert_eq!(stored.decimal_len(), text.len());
     }
 
     #[test]
@@ -178,4 +184,20 @@ proptest! {
             prop_assert_eq!(again, bytes);
         }
     }
+}
+
+#[test]
+fn a_number_has_a_whole_part_at_a_scale() {
+    let whole = |text: &str| Number::parse(text).unwrap().whole_scaled(3);
+    assert_eq!(whole("1795933244"), Some(1_795_933_244_000));
+    assert_eq!(whole("1795933244.0009"), Some(1_795_933_244_000));
+    assert_eq!(whole("1795933244.9999"), Some(1_795_933_244_999));
+    assert_eq!(whole("0"), Some(0));
+    assert_eq!(whole("0.0009"), Some(0));
+    assert_eq!(whole("1e-130"), Some(0));
+    assert_eq!(whole("-0.0009"), None);
+    assert_eq!(whole("18446744073709551.615"), Some(u64::MAX));
+    assert_eq!(whole("18446744073709551.616"), None);
+    assert_eq!(whole("9e125"), None);
+    assert_eq!(whole("99999999999999999999999999999999999999"), None);
 }

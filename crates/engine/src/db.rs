@@ -39,6 +39,8 @@ pub struct Settings {
     pub stream_retention: Duration,
     /// Tables and indexes stay in the states CREATING, UPDATING and DELETING for a short time, with what AWS refuses in them.
     pub aws_like_states: bool,
+    /// How long after its instant an expired item is deleted, at least.
+    pub ttl_delay: Duration,
 }
 
 impl Settings {
@@ -57,6 +59,7 @@ impl Default for Settings {
             shards_per_stream: 4,
             stream_retention: tailrace_core::limits::STREAM_RETENTION,
             aws_like_states: false,
+            ttl_delay: Duration::ZERO,
         }
     }
 }

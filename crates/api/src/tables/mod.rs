@@ -11,6 +11,7 @@ mod index_description;
 mod indexes;
 mod list_tables;
 mod table_description;
+mod time_to_live;
 mod types;
 mod update_table;
 
@@ -29,6 +30,10 @@ pub use list_tables::{ListTablesAnswer, ListTablesRequest};
 pub use table_description::{
     BillingModeSummary, OnDemandThroughputDescription, ProvisionedThroughputDescription, TableClassSummary,
     TableDescription, TableStatus, TableThroughputModeSummary, WarmThroughputDescription,
+};
+pub use time_to_live::{
+    DescribeTimeToLiveAnswer, DescribeTimeToLiveRequest, TimeToLiveDescription, TimeToLiveSpecification,
+    TimeToLiveStatus, UpdateTimeToLiveAnswer, UpdateTimeToLiveRequest,
 };
 pub use types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, OnDemandThroughput, ProvisionedThroughput,

@@ -10,6 +10,8 @@
 //! What it does not do: it does not sleep and reads no clock but the database's; whoever runs the jobs waits between ticks.
 
 pub mod backfill;
+pub mod expire;
+pub mod expiry_fill;
 mod failures;
 mod job;
 pub mod marks;
@@ -70,5 +72,7 @@ pub fn tasks() -> Vec<Box<dyn Task>> {
         Box::new(marks::Marks),
         Box::new(backfill::Backfill::default()),
         Box::new(removal::Removal::default()),
+        Box::new(expiry_fill::ExpiryFill::default()),
+        Box::new(expire::Expire::default()),
     ]
 }

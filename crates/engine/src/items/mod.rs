@@ -7,6 +7,7 @@
 pub(crate) mod capacity;
 pub(crate) mod commit;
 mod counts;
+pub(crate) mod expiry;
 pub(crate) mod idempotency;
 pub(crate) mod index_entries;
 pub(crate) mod index_key_errors;

@@ -18,6 +18,7 @@ use tailrace_store::Write;
 
 use super::capacity::write_units;
 use super::counts::Counts;
+use super::expiry::{self, Due};
 use super::idempotency::IdempotencyMark;
 use super::index_entries::entry_changes;
 use super::index_key_errors::IndexKeySource;
@@ -57,6 +58,8 @@ pub(crate) enum Action<'a> {
     Delete,
     /// It stays as it is: only the condition counts.
     Check,
+    /// It is removed if it has expired, else it stays.
+    Expire(Due),
 }
 
 /// A change that is made, or had nothing to do: the stored item before and after. Of a change that was made before, both
@@ -117,7 +120,11 @@ pub(crate) fn plan<'t>(
     for (index, (change, old)) in changes.iter().zip(olds).enumerate() {
         let prepared = seen.prepared.get(index).and_then(Option::as_ref);
         let outcome = prepared.and_then(|prepared| prepared.outcome(old.as_ref()));
-        let answer = outcome.unwrap_or_else(|| change.outcome(old.as_ref())).and_then(|new| {
+        let outcome = outcome.unwrap_or_else(|| match &change.action {
+            Action::Expire(due) => due.outcome(table(change.table), old.as_ref()),
+            _ => change.outcome(old.as_ref()),
+        });
+        let answer = outcome.and_then(|new| {
             let written = Written { old: old.clone(), new };
             plan.add_writes(table(change.table), change, &written, &mut counts, caller)?;
             Ok(written)
@@ -181,6 +188,8 @@ impl Plan {
             let (bucket, old) = (change.place.bucket, written.old.clone());
             self.writes.extend(record_meta::append(table, bucket, keys, old, put, caller.is_service()));
         }
+        let (old, new) = (written.old.as_ref(), written.new.as_ref());
+        self.writes.extend(expiry::writes(table, &change.place.row, old, new));
         Ok(())
     }
 }
@@ -195,7 +204,7 @@ impl Change<'_> {
     fn index_key_source(&self) -> IndexKeySource {
         match self.action {
             Action::Update(_) => IndexKeySource::Update,
-            Action::Put(_) | Action::Delete | Action::Check => IndexKeySource::Put,
+            Action::Put(_) | Action::Delete | Action::Check | Action::Expire(_) => IndexKeySource::Put,
         }
     }
 
@@ -207,6 +216,8 @@ impl Change<'_> {
             Action::Update(update) => updated(self.attributes, *update, old),
             Action::Delete => Ok(None),
             Action::Check => Ok(old.cloned()),
+            // Only its table can tell.
+            Action::Expire(_) => Ok(old.cloned()),
         }
     }
 

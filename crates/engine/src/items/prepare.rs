@@ -92,7 +92,8 @@ impl Work {
         let (put, update) = match &change.action {
             Action::Put(new) => (Some(new.clone()), None),
             Action::Update(update) => (None, Some(update.cloned())),
-            Action::Delete | Action::Check => (None, None),
+            // What expires does so without a long look.
+            Action::Delete | Action::Check | Action::Expire(_) => (None, None),
         };
         Work {
             place: change.place.clone(),

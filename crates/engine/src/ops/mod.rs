@@ -12,6 +12,7 @@ mod delete_item;
 mod delete_table;
 mod describe_stream;
 mod describe_table;
+mod describe_time_to_live;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -26,6 +27,7 @@ mod transact_get_items;
 mod transact_write_items;
 mod update_item;
 mod update_table;
+mod update_time_to_live;
 mod write_once;
 
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use delete_table::delete_table;
 pub(crate) use delete_table::remove_table;
 pub use describe_stream::describe_stream;
 pub use describe_table::describe_table;
+pub use describe_time_to_live::describe_time_to_live;
 pub use get_item::get_item;
 pub use get_records::get_records;
 pub use get_shard_iterator::get_shard_iterator;
@@ -53,17 +56,22 @@ pub use transact_write_items::transact_write_items;
 pub use update_item::update_item;
 pub(crate) use update_table::remove_index;
 pub use update_table::update_table;
+pub use update_time_to_live::update_time_to_live;
 pub use write_once::{read_write, write_once};
+
+use std::fmt::Display;
 
 use serde::Serialize;
 use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
     QueryRequest, ScanRequest, TransactGetItemsRequest, TransactWriteItemsRequest, UpdateItemRequest,
 };
-use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
+use tailrace_api::streams::{
+    DescribeStreamRequest, GetRecordsAnswer, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest,
+};
 use tailrace_api::tables::{
     CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
-    ListTablesRequest, UpdateTableRequest,
+    DescribeTimeToLiveRequest, ListTablesRequest, UpdateTableRequest, UpdateTimeToLiveRequest,
 };
 use tailrace_core::limits::ANSWER_INLINE_BYTES_MAX;
 use tailrace_core::{ApiError, ErrorCode, Json, Service};
@@ -134,6 +142,12 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
         "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),
         "UpdateTable" => write(&update_table(db, UpdateTableRequest::read(body, reading)?, caller).await?),
         "DeleteTable" => write(&delete_table(db, DeleteTableRequest::read(body, reading)?, caller).await?),
+        "UpdateTimeToLive" => {
+            write(&update_time_to_live(db, UpdateTimeToLiveRequest::read(body, reading)?, caller).await?)
+        }
+        "DescribeTimeToLive" => {
+            write(&describe_time_to_live(db, DescribeTimeToLiveRequest::read(body, reading)?, caller).await?)
+        }
         "ListTables" => write(&list_tables(db, ListTablesRequest::read(body, reading)?, caller).await?),
         "DescribeLimits" => write(&describe_limits(db, DescribeLimitsRequest::read(body, reading)?, caller).await?),
         "DescribeEndpoints" => {
@@ -151,7 +165,7 @@ async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> R
         "GetShardIterator" => {
             write(&get_shard_iterator(db, GetShardIteratorRequest::read(body, reading)?, caller).await?)
         }
-        "GetRecords" => write_items(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
+        "GetRecords" => write_records(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
         _ => Err(unknown_operation()),
     }
 }
@@ -162,12 +176,21 @@ fn unknown_operation() -> ApiError {
 
 /// The body of an answer.
 fn write(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(answer)
-        .map_err(|e| ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {e}")))
+    serde_json::to_vec(answer).map_err(|e| unwritable(&e))
+}
+
+fn unwritable(error: &dyn Display) -> ApiError {
+    ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {error}"))
 }
 
 /// The body of an answer that may be large.
 async fn write_items(answer: impl ItemsAnswer) -> Result<Vec<u8>, ApiError> {
     let short = answer.item_bytes() <= ANSWER_INLINE_BYTES_MAX;
     aside(short, move || write(&answer)).await
+}
+
+/// The body of a page of records.
+async fn write_records(answer: GetRecordsAnswer) -> Result<Vec<u8>, ApiError> {
+    let short = answer.json_bytes() <= ANSWER_INLINE_BYTES_MAX;
+    aside(short, move || answer.to_json().map_err(|e| unwritable(&e))).await
 }

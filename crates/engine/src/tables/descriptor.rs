@@ -11,7 +11,7 @@ use tailrace_api::tables::TableClass;
 pub use tailrace_core::ViewType;
 use tailrace_core::key::KeyAttribute;
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
-use tailrace_core::{EpochMs, KeySchema};
+use tailrace_core::{EpochMs, KeySchema, TtlGeneration};
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
@@ -124,9 +124,13 @@ pub struct Table {
     /// What is told as under way: nothing, but for a short time with `--aws-like-states`.
     #[serde(default)]
     pub transitions: Vec<Transition>,
-    /// The attribute that says when an item expires, if items do.
+    /// The attribute that says when an item expires, if items do. Written also when there is none: a member that is left out is
+    /// kept from the row before.
     #[serde(default)]
     pub time_to_live: Option<TimeToLive>,
+    /// How many times to live the table has had: the number of the next one is one more.
+    #[serde(default)]
+    pub times_to_live_made: u32,
 }
 
 /// That items expire.
@@ -134,6 +138,8 @@ pub struct Table {
 pub struct TimeToLive {
     /// The attribute: a top-level number, seconds since the epoch.
     pub attribute: String,
+    /// The number in the keys of the expiries' rows.
+    pub generation: TtlGeneration,
 }
 
 impl Table {
@@ -161,6 +167,7 @@ impl Table {
             indexes_made: 0,
             transitions: Vec::new(),
             time_to_live: None,
+            times_to_live_made: 0,
         }
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod index_changes;
 pub(crate) mod index_rules;
 pub(crate) mod rules;
 pub(crate) mod states;
+pub(crate) mod time_to_live;
 
 use std::sync::Arc;
 

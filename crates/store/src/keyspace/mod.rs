@@ -13,6 +13,7 @@ mod commit;
 mod counter;
 mod deleted_index;
 mod deleted_table;
+mod expiry;
 mod function;
 mod idempotency;
 mod index_build;
@@ -27,6 +28,7 @@ mod setting;
 mod shard;
 mod stream;
 mod table;
+mod time_to_live;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ pub use commit::CommitKey;
 pub use counter::CounterKey;
 pub use deleted_index::DeletedIndexKey;
 pub use deleted_table::DeletedTableKey;
+pub use expiry::ExpiryKey;
 pub use function::FunctionKey;
 pub use idempotency::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 pub use index_build::{IndexBuild, IndexBuildKey};
@@ -54,8 +57,9 @@ pub use setting::SettingKey;
 pub use shard::ShardKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
+pub use time_to_live::TimeToLiveKey;
 
-pub use tailrace_core::{IndexId, MappingId, TableId};
+pub use tailrace_core::{IndexId, MappingId, TableId, TtlGeneration};
 
 use crate::engine::{Key, KeyRange};
 
@@ -103,6 +107,10 @@ pub enum KeyKind {
     ItemCount = 0x11,
     /// [`IdempotencyExpiryKey`]: a mark that ends, by the instant of its end.
     IdempotencyExpiry = 0x12,
+    /// [`TimeToLiveKey`]: a time to live of a table, enabled or ended, whose expiries have rows.
+    TimeToLive = 0x18,
+    /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
+    Expiry = 0x3f,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
@@ -130,6 +138,8 @@ impl KeyKind {
         KeyKind::DeletedIndex,
         KeyKind::ItemCount,
         KeyKind::IdempotencyExpiry,
+        KeyKind::TimeToLive,
+        KeyKind::Expiry,
         KeyKind::Item,
     ];
 
@@ -230,6 +240,11 @@ fn after_prefix(prefix: &[u8]) -> Bound<Bytes> {
 fn read_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*number), rest))
+}
+
+fn read_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*number), rest))
 }
 
 fn read_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {

@@ -197,6 +197,29 @@ proptest! {
     }
 
     #[test]
+    fn expiries_read_back_and_sort_by_their_instant(
+        a in item(), b in item(), g in any::<[u32; 2]>(), t in any::<[u64; 2]>(), ends in any::<[u64; 2]>(),
+    ) {
+        let key = |item: &ItemKey, generation: u32, instant: u64| {
+            let item = ItemKey { set: item.set.table.into(), ..item.clone() };
+            let (table, item) = (item.set.table, item.encode());
+            ExpiryKey { table, generation: TtlGeneration(generation), instant: EpochMs(instant), item }
+        };
+        let (first, second) = (key(&a, g[0], t[0]), key(&b, g[1], t[1]));
+        prop_assert_eq!(ExpiryKey::decode(&first.encode()), Some(first.clone()));
+        prop_assert_eq!(first.encode().cmp(&key(&a, g[0], t[1]).encode()), t[0].cmp(&t[1]));
+        let range = ExpiryKey::range(first.table, first.generation);
+        let same = first.table == second.table && first.generation == second.generation;
+        prop_assert_eq!(range.contains(second.encode().as_bytes()), same);
+        let within = ExpiryKey::between(first.table, first.generation, EpochMs(ends[0]), EpochMs(ends[1]));
+        prop_assert_eq!(within.contains(first.encode().as_bytes()), ends[0] <= t[0] && t[0] < ends[1]);
+        prop_assert!(!within.contains(second.encode().as_bytes()) || same);
+        let row = TimeToLiveKey { table: first.table, generation: first.generation };
+        prop_assert_eq!(TimeToLiveKey::decode(&row.encode()), Some(row));
+        prop_assert!(TimeToLiveKey::range().contains(row.encode().as_bytes()));
+    }
+
+    #[test]
     fn streams_sort_as_their_arns_do(t in name(), u in name(), l in name(), m in name()) {
         let arn = |table: &str, label: &str| format!("arn:aws:dynamodb:r:0:table/{table}/stream/{label}");
         let keys = StreamNameKey::key(&t, &l).cmp(&StreamNameKey::key(&u, &m));

@@ -10,6 +10,7 @@ mod per_shard;
 mod records;
 mod states;
 mod streams;
+mod time_to_live;
 mod update;
 
 use std::sync::Arc;
