@@ -28,6 +28,9 @@ pub const PLACEHOLDER_BYTES_MAX: usize = 255;
 pub const PLACEHOLDER_MAPS_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most operands of IN. Source: docs/spec/dynamodb-api.md 4.1.
 pub const IN_OPERANDS_MAX: usize = 100;
+/// Deepest nesting of a PartiQL statement: parentheses, lists, structs and operators in each other. Our reason: it is read by
+/// functions that call each other, and twice as deep fits the stack of a thread.
+pub const STATEMENT_NESTING_MAX: usize = 200;
 /// Bytes of items after which a page of Query or Scan ends. Source: docs/spec/dynamodb-api.md 5.2.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of items up to which a page is filtered and projected on the runtime's own thread. Our reason: a usual filter is
