@@ -30,11 +30,11 @@ enum Outcome {
 pub async fn create_table(
     db: &Db,
     request: CreateTableRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<CreateTableAnswer, ApiError> {
     let now_ms = db.clock.now();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
-    if db.settings.aws_like_states {
+    if db.settings.aws_like_states && !caller.is_inside() {
         let until = now_ms.plus(AWS_LIKE_CREATING);
         wanted.transitions.push(Transition { index: None, change: TransitionKind::Creating, until });
     }

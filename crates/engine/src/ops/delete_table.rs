@@ -30,12 +30,13 @@ enum Outcome {
 pub async fn delete_table(
     db: &Db,
     request: DeleteTableRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<DeleteTableAnswer, ApiError> {
     let now = db.clock.now();
+    let as_aws = db.settings.aws_like_states && !caller.is_inside();
     loop {
         let table = tables::stored(db, &request.table_name).await?;
-        states::check_delete(&table, db.settings.aws_like_states, now)?;
+        states::check_delete(&table, as_aws, now)?;
         if table.deletion_protection {
             return Err(ApiError::validation(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection \
@@ -44,7 +45,7 @@ pub async fn delete_table(
         }
         let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, now);
         description::count_if_possible(db, &table, &mut described).await;
-        let done = match db.settings.aws_like_states {
+        let done = match as_aws {
             true => put_under_way(db, &table, now).await?,
             false => remove_table(db, &table).await?,
         };

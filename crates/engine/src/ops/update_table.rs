@@ -36,9 +36,10 @@ use crate::tables::{self, change, description};
 pub async fn update_table(
     db: &Db,
     request: UpdateTableRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<UpdateTableAnswer, ApiError> {
     change::check(&request, db.settings.wording)?;
+    let as_aws = db.settings.aws_like_states && !caller.is_inside();
     for _ in 0..TABLE_UPDATE_ROUNDS_MAX {
         let old = tables::stored(db, &request.table_name).await?;
         let now = db.clock.now();
@@ -49,7 +50,7 @@ pub async fn update_table(
         let stream = stream_change(db, &old, request.stream_specification, now).await?;
         let synchronous = change::is_synchronous(&request);
         let mut told = new.clone();
-        if db.settings.aws_like_states {
+        if as_aws {
             put_under_way(&mut new, &indexes, synchronous, now);
         } else if let Some(deleted) = indexes.deleted {
             index_changes::remove(&mut new, deleted);
@@ -61,7 +62,7 @@ pub async fn update_table(
         if indexes.created.is_some() {
             db.index_made.notify_one();
         }
-        if let Some(index) = indexes.deleted.filter(|_| !db.settings.aws_like_states) {
+        if let Some(index) = indexes.deleted.filter(|_| !as_aws) {
             reclaim_rows(db, &old, index).await;
         }
         return Ok(UpdateTableAnswer { table_description: described });

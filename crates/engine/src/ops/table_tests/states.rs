@@ -158,6 +158,21 @@ async fn an_index_that_is_being_allocated_cannot_be_deleted() {
     assert_eq!(bench.describe("users").await["GlobalSecondaryIndexes"].as_array().unwrap().len(), 1);
 }
 
+/// A template makes and changes its tables one request after the other, and plays into them at once.
+#[tokio::test]
+async fn whoever_is_inside_need_not_wait() {
+    let bench = bench().await;
+    let inside = async |operation: &str, body: Value| {
+        let body = serde_json::to_vec(&body).unwrap();
+        ops::execute(&bench.db, Service::DynamoDb, operation, &body, &Caller::default()).await.unwrap();
+    };
+    inside("CreateTable", body()).await;
+    assert_eq!(status(&bench).await, "ACTIVE");
+    inside("UpdateTable", change(json!({"TableClass": "STANDARD"}))).await;
+    inside("UpdateTable", change(json!({"DeletionProtectionEnabled": true}))).await;
+    bench.put("users", "1", 1).await;
+}
+
 /// What a server with the setting has left behind goes at once on one without it.
 #[tokio::test]
 async fn a_table_that_was_to_go_goes_without_the_setting_too() {
