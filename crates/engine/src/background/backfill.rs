@@ -233,7 +233,7 @@ async fn enter_pages(
 async fn enter(db: &Db, table: &Arc<StoredTable>, set: ItemSet, page: Page) -> Result<bool, Failure> {
     let of = Arc::clone(table);
     // A page of items takes more than a request may on the runtime's threads.
-    let entries = aside(false, move || entries(&of, set, &page)).await.map_err(Failure::Api)?;
+    let entries = aside(false, move || entries(&of, set, page)).await.map_err(Failure::Api)?;
     if entries.items.is_empty() {
         return Ok(true);
     }
@@ -265,13 +265,13 @@ struct Made {
     entry: (Key, Bytes),
 }
 
-fn entries(table: &Table, set: ItemSet, page: &Page) -> Result<Entries, ApiError> {
+fn entries(table: &Table, set: ItemSet, page: Page) -> Result<Entries, ApiError> {
     let mut entries = Entries::default();
     let Some(index) = being_filled(table, set) else { return Ok(entries) };
-    for (key, item) in &page.rows {
-        if let Some(entry) = entries_of(index, item, table)? {
-            entries.items.push(key.clone());
-            entries.made.push(Made { item: item.clone(), entry });
+    for (key, item) in page.rows {
+        if let Some(entry) = entries_of(index, &item, table)? {
+            entries.items.push(key);
+            entries.made.push(Made { item, entry });
         }
     }
     Ok(entries)
