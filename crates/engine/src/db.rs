@@ -11,12 +11,12 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tailrace_api::Reading;
 use tailrace_core::clock::Clock;
-use tailrace_core::limits::DESCRIPTOR_CACHE_MAX;
+use tailrace_core::limits::{DESCRIPTOR_CACHE_MAX, WIDE_AT_ONCE_MAX, WIDE_KEYS_FREE};
 use tailrace_core::rng::Rng;
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Engine, Key, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::failure::store_failure;
 use crate::items::prepare::Turns;
@@ -77,9 +77,14 @@ pub struct Db {
     pub(crate) turns: Turns,
     /// An index was made that is to be filled.
     pub(crate) index_made: Notify,
+    /// Those who may hold the items of many keys.
+    wide: Semaphore,
     /// Most rows that were held at once by a read by keys.
     #[cfg(test)]
     pub(crate) rows_at_once_max: std::sync::atomic::AtomicUsize,
+    /// How many commits of items were decided.
+    #[cfg(test)]
+    pub(crate) item_commits: std::sync::atomic::AtomicUsize,
     /// Bytes of the largest item that a commit's body looked into.
     #[cfg(test)]
     pub(crate) planned_bytes_max: std::sync::atomic::AtomicUsize,
@@ -108,8 +113,11 @@ impl Db {
             descriptors: RwLock::default(),
             turns: Turns::default(),
             index_made: Notify::new(),
+            wide: Semaphore::new(WIDE_AT_ONCE_MAX),
             #[cfg(test)]
             rows_at_once_max: std::sync::atomic::AtomicUsize::default(),
+            #[cfg(test)]
+            item_commits: std::sync::atomic::AtomicUsize::default(),
             #[cfg(test)]
             planned_bytes_max: std::sync::atomic::AtomicUsize::default(),
         })
@@ -145,6 +153,14 @@ impl Db {
     pub fn reading(&self) -> Reading<'_> {
         let Settings { wording, region, account_id, .. } = &self.settings;
         Reading { wording: *wording, region, account_id }
+    }
+
+    /// Waits for the turn to hold the items of so many keys at once, if they are many: each may be one of the largest.
+    pub(crate) async fn wide_turn(&self, keys: usize) -> Option<SemaphorePermit<'_>> {
+        if keys <= WIDE_KEYS_FREE {
+            return None;
+        }
+        Some(self.wide.acquire().await.expect("invariant: the turns are never closed"))
     }
 
     /// The values of rows, all of one point in time.

@@ -1,10 +1,10 @@
-//! DeleteTable: one commit that drops the descriptor, seals the stream and notes the items for reclaiming; the space comes
+//! DeleteTable: one commit that drops the descriptor and the settings, seals the stream and notes the items for reclaiming; the space comes
 //! back behind it. Source: docs/spec/dynamodb-api.md 2.2, streams.md 2.4.
 
 use tailrace_api::tables::{DeleteTableAnswer, DeleteTableRequest, TableStatus};
 use tailrace_core::limits::AWS_LIKE_DELETING;
 use tailrace_core::{ApiError, EpochMs};
-use tailrace_store::keyspace::{DeletedTableKey, StreamKey, TableKey};
+use tailrace_store::keyspace::{DeletedTableKey, StreamKey, TableKey, TableSettingsKey};
 use tailrace_store::{Decision, Swap, Write, commit, compare_and_set};
 
 use crate::background::reclaim::reclaim;
@@ -14,7 +14,7 @@ use crate::failure::{corrupt_row, store_failure};
 use crate::streams::life;
 use crate::table::Table;
 use crate::tables::states::{self, Transition, TransitionKind};
-use crate::tables::{self, description};
+use crate::tables::{self, description, encryption, settings};
 
 enum Outcome {
     Deleted,
@@ -44,6 +44,7 @@ pub async fn delete_table(
             ));
         }
         let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, now);
+        described.sse_description = encryption::describe(settings::read(db, table.id).await?.encryption.as_ref());
         description::count_if_possible(db, &table, &mut described).await;
         let done = match as_aws {
             true => put_under_way(db, &table, now).await?,
@@ -75,6 +76,8 @@ pub(crate) async fn remove_table(db: &Db, table: &StoredTable) -> Result<bool, A
     if let Some(stream) = &table.stream {
         keys.push(StreamKey { stream: stream.id }.encode());
     }
+    let settings = TableSettingsKey { table: table.id }.encode();
+    keys.push(settings.clone());
     let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
         if reads.exclusive[0].as_ref() != Some(&table.row) {
             return Decision::Reject(Outcome::Changed);
@@ -82,6 +85,7 @@ pub(crate) async fn remove_table(db: &Db, table: &StoredTable) -> Result<bool, A
         let mut writes = vec![
             Write::Delete { key: keys[0].clone() },
             Write::Put { key: keys[1].clone(), value: bytes::Bytes::new() },
+            Write::Delete { key: settings.clone() },
         ];
         if table.stream.is_some() {
             match life::seal(&keys[2], reads.exclusive[2].as_ref(), reads.now_ms) {

@@ -6,7 +6,7 @@ use tailrace_core::ApiError;
 use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::store_failure;
-use crate::tables::{self, description};
+use crate::tables::{self, description, encryption, settings};
 
 /// Runs DescribeTable.
 ///
@@ -20,6 +20,7 @@ pub async fn describe_table(
     let stored = tables::stored(db, &request.table_name).await?;
     let now = db.clock.now();
     let mut table = description::describe(&db.settings, &stored, stored.status(now), now);
+    table.sse_description = encryption::describe(settings::read(db, stored.id).await?.encryption.as_ref());
     description::count(db, &stored, &mut table).await.map_err(|e| store_failure(&e))?;
     Ok(DescribeTableAnswer { table })
 }

@@ -4,10 +4,12 @@
 //! says UPDATING and echoes the old throughput and class, as AWS does.
 //! Source: docs/spec/dynamodb-api.md 2.3, 8.1, streams.md 2.2.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tailrace_api::tables::{
-    self as api, OnDemandThroughputDescription, StreamSpecification, TableDescription, TableStatus, UpdateTableAnswer,
-    UpdateTableRequest,
+    self as api, OnDemandThroughputDescription, SseSpecification, StreamSpecification, TableDescription, TableStatus,
+    UpdateTableAnswer, UpdateTableRequest,
 };
 use tailrace_core::limits::{
     AWS_LIKE_ALLOCATION, AWS_LIKE_BACKFILL, AWS_LIKE_INDEX_DELETING, AWS_LIKE_UPDATING, TABLE_UPDATE_ROUNDS_MAX,
@@ -27,7 +29,7 @@ use crate::streams::{label, life};
 use crate::table::{Table, TableStream};
 use crate::tables::index_changes::{self, IndexChanges};
 use crate::tables::states::{self, Transition, TransitionKind};
-use crate::tables::{self, change, description};
+use crate::tables::{self, change, description, encryption, settings};
 
 /// Runs UpdateTable.
 ///
@@ -45,6 +47,10 @@ pub async fn update_table(
         let now = db.clock.now();
         index_changes::check_allocated(&request, &old, now)?;
         states::check_update(&old, change::changes_units(&request), now)?;
+        if let Some(specification) = &request.sse_specification {
+            // Nothing else is asked for together with it.
+            return encrypt(db, &old, specification, now).await;
+        }
         let mut new = Table::clone(&old);
         let indexes = change::apply(&request, &mut new, now)?;
         let stream = stream_change(db, &old, request.stream_specification, now).await?;
@@ -58,7 +64,8 @@ pub async fn update_table(
         let Some(stored) = store(db, &old, new, stream, &indexes).await? else { continue };
         told.stream = stored.stream;
         told.latest_stream_label = stored.latest_stream_label;
-        let described = describe(db, &request, &old, told, &indexes, now).await;
+        let mut described = describe(db, &request, &old, told, &indexes, now).await;
+        described.sse_description = encryption::describe(settings::read(db, old.id).await?.encryption.as_ref());
         if indexes.created.is_some() {
             db.index_made.notify_one();
         }
@@ -140,6 +147,25 @@ async fn describe(
     // The change is done, whether or not its table can be counted.
     description::count_if_possible(db, &told, &mut described).await;
     described
+}
+
+/// Changes the table's encryption, which is one of its settings.
+async fn encrypt(
+    db: &Db,
+    table: &Arc<StoredTable>,
+    specification: &SseSpecification,
+    now: EpochMs,
+) -> Result<UpdateTableAnswer, ApiError> {
+    let before = settings::change(db, table, tables::no_such_table(&table.name), |settings| {
+        let before = settings.encryption.clone();
+        encryption::change(&mut settings.encryption, specification, &db.settings)?;
+        Ok(before)
+    })
+    .await?;
+    let mut described = description::describe(&db.settings, table, TableStatus::Active, now);
+    described.sse_description = encryption::updating(before.as_ref());
+    description::count_if_possible(db, table, &mut described).await;
+    Ok(UpdateTableAnswer { table_description: described })
 }
 
 /// What happens to the table's stream.
