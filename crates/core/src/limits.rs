@@ -323,6 +323,10 @@ pub const GLOBAL_INDEXES_MAX: usize = 20;
 pub const INDEX_KEY_ATTRIBUTES_MAX: usize = 4;
 /// Attributes that all indexes of a table hold beside their keys. Source: docs/spec/dynamodb-api.md 2.1 row 28.
 pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
+/// Rows of a page when a range is counted. Our reason: some 200 us of a reader thread that others wait for.
+pub const TALLY_PAGE_ROWS: usize = 1_000;
+/// Bytes of a page when a range is counted. Our reason: a page is held in memory; one row may pass the bound.
+pub const TALLY_PAGE_BYTES: usize = 1024 * 1024;
 /// Provisioned units at which a request is nonsense. Source: docs/spec/dynamodb-api.md 2.1 row 5.
 pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 /// Read units per second that an on-demand table can take at once, as AWS tells. Source: docs/spec/dynamodb-api.md 2.2.
