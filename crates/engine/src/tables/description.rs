@@ -29,7 +29,8 @@ fn elements(hash: &[KeyAttribute], range: &[KeyAttribute]) -> Vec<KeySchemaEleme
     hash.chain(range.iter().map(|attribute| element(attribute, KeyType::Range))).collect()
 }
 
-/// The description of a table as DescribeTable gives it, but for the counts of its items.
+/// The description of a table as DescribeTable gives it, but for the counts of its items, and for its encryption, which is one of its
+/// settings.
 pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: EpochMs) -> TableDescription {
     let definitions = table
         .attributes
@@ -63,6 +64,7 @@ pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, 
         warm_throughput: Some(warm_throughput(table.warm)),
         on_demand_throughput: table.on_demand.map(on_demand_throughput),
         deletion_protection_enabled: table.deletion_protection,
+        sse_description: None,
         table_class_summary: table.class.as_ref().map(|class| TableClassSummary {
             table_class: class.class,
             last_update_date_time: class.updated_ms.map(Timestamp),

@@ -10,6 +10,7 @@
 //! | `by-many` | global | `shop`, S, and `area`, N | `due`, S, `price`, N, and `tag`, B | keys |
 
 mod entries;
+mod transactions;
 
 use std::collections::BTreeMap;
 
