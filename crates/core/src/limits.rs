@@ -357,6 +357,10 @@ pub const AWS_LIKE_INDEX_DELETING: Duration = Duration::from_millis(500);
 /// From one look at what is under way to the next.
 pub const AWS_LIKE_LOOK: Duration = Duration::from_millis(100);
 
+/// Rows of a page when a range is counted. Our reason: some 200 us of a reader thread that others wait for.
+pub const TALLY_PAGE_ROWS: usize = 1_000;
+/// Bytes of a page when a range is counted. Our reason: a page is held in memory; one row may pass the bound.
+pub const TALLY_PAGE_BYTES: usize = 1024 * 1024;
 /// Provisioned units at which a request is nonsense. Source: docs/spec/dynamodb-api.md 2.1 row 5.
 pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 /// Read units per second that an on-demand table can take at once, as AWS tells. Source: docs/spec/dynamodb-api.md 2.2.

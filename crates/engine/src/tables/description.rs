@@ -181,7 +181,8 @@ pub(crate) fn as_deleted(mut description: TableDescription) -> TableDescription 
 /// # Errors
 /// The store's.
 pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescription) -> Result<(), StoreError> {
-    let counted: Vec<&Index> = table.indexes.iter().filter(|index| index.is_counted()).collect();
+    let active = |index: &&Index| index.status == index::IndexStatus::Active;
+    let counted: Vec<&Index> = table.indexes.iter().filter(active).collect();
     let sets = std::iter::once(IndexId::TABLE).chain(counted.iter().map(|index| index.id));
     let keys: Vec<Key> = sets.map(|index| ItemCountKey { set: ItemSet { table: table.id, index } }.encode()).collect();
     let damaged = || StoreError::Corrupt(format!("the counts of the items of table {}", table.name));

@@ -127,6 +127,7 @@ proptest! {
             sum += by;
         }
         prop_assert_eq!(count.changed(sum), one_by_one);
+        prop_assert_eq!(CountChange::between(count, one_by_one), sum);
         prop_assert_eq!(ItemCount::read(None), Some(ItemCount::default()));
     }
 

@@ -45,6 +45,7 @@ fn index(id: u32, name: &str, kind: IndexKind, key: [&[&str]; 2], projection: In
         range,
         projection,
         status: IndexStatus::Active,
+        counted: false,
         throughput: Throughput::default(),
         on_demand: None,
         warm: None,
