@@ -437,5 +437,5 @@ async fn settings_of_a_newer_program_are_kept() {
     let after = row().await;
     assert_eq!((&after["x_new"], &after["tags"]), (&json!({"y": 1}), &json!([{"key": "b", "value": "2"}])));
     bench.ok("DeleteTable", json!({"TableName": "users"})).await;
-    assert_eq!(Engine::get(bench.store.as_ref(), &[key.clone()]).await.unwrap(), [None]);
+    assert_eq!(Engine::get(bench.store.as_ref(), std::slice::from_ref(&key)).await.unwrap(), [None]);
 }
