@@ -38,6 +38,8 @@ pub enum ErrorCode {
     LimitExceededException,
     /// A condition that does not hold; may carry the item.
     ConditionalCheckFailedException,
+    /// An INSERT of an item that exists.
+    DuplicateItemException,
     /// A transaction that was not made; carries the reason of each of its actions.
     TransactionCanceledException,
     /// Two writers of one item in transactions.
@@ -78,6 +80,7 @@ impl ErrorCode {
             ErrorCode::ConditionalCheckFailedException => {
                 "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
             }
+            ErrorCode::DuplicateItemException => "com.amazonaws.dynamodb.v20120810#DuplicateItemException",
             ErrorCode::TransactionCanceledException => "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
             ErrorCode::TransactionConflictException => "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
             ErrorCode::TransactionInProgressException => {

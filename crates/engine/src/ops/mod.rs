@@ -5,6 +5,7 @@
 //! wire: it validates a body by the service's model, reads the request, runs it and writes the answer.
 
 mod account;
+mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
 mod create_table;
@@ -13,6 +14,8 @@ mod delete_table;
 mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
+mod execute_statement;
+mod execute_transaction;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -33,8 +36,11 @@ mod write_once;
 
 #[cfg(test)]
 mod item_tests;
+#[cfg(test)]
+mod partiql_tests;
 
 pub use account::{describe_endpoints, describe_limits};
+pub use batch_execute_statement::batch_execute_statement;
 pub use batch_get_item::batch_get_item;
 pub use batch_write_item::batch_write_item;
 pub use create_table::create_table;
@@ -43,6 +49,8 @@ pub use delete_table::delete_table;
 pub use describe_stream::describe_stream;
 pub use describe_table::describe_table;
 pub use describe_time_to_live::describe_time_to_live;
+pub use execute_statement::execute_statement;
+pub use execute_transaction::execute_transaction;
 pub use get_item::get_item;
 pub use get_records::get_records;
 pub use get_shard_iterator::get_shard_iterator;
@@ -65,6 +73,7 @@ use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
     QueryRequest, ScanRequest, TransactGetItemsRequest, TransactWriteItemsRequest, UpdateItemRequest,
 };
+use tailrace_api::partiql::{BatchExecuteStatementRequest, ExecuteStatementRequest, ExecuteTransactionRequest};
 use tailrace_api::streams::{
     DescribeStreamRequest, GetRecordsAnswer, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest,
 };
@@ -137,6 +146,16 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
         }
         "Query" => write_items(query(db, QueryRequest::read(body, reading)?, caller).await?).await,
         "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
+        "ExecuteStatement" => {
+            write_items(execute_statement(db, ExecuteStatementRequest::read(body, reading)?, caller).await?).await
+        }
+        "ExecuteTransaction" => {
+            write_items(execute_transaction(db, ExecuteTransactionRequest::read(body, reading)?, caller).await?).await
+        }
+        "BatchExecuteStatement" => {
+            let request = BatchExecuteStatementRequest::read(body, reading)?;
+            write_items(batch_execute_statement(db, request, caller).await?).await
+        }
         "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),
         "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),
         "UpdateTable" => write(&update_table(db, UpdateTableRequest::read(body, reading)?, caller).await?),

@@ -208,6 +208,10 @@ impl Reply {
         std::str::from_utf8(&self.body).unwrap()
     }
 
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
