@@ -26,6 +26,12 @@ pub enum ErrorCode {
     ThrottlingException,
     /// No such table, stream or shard.
     ResourceNotFoundException,
+    /// No such table, in the words of backups.
+    TableNotFoundException,
+    /// No policy, or another one than was expected.
+    PolicyNotFoundException,
+    /// No such global table.
+    GlobalTableNotFoundException,
     /// The table's state does not allow it.
     ResourceInUseException,
     /// A quota.
@@ -66,6 +72,9 @@ impl ErrorCode {
             ErrorCode::AccessDeniedException => "com.amazon.coral.service#AccessDeniedException",
             ErrorCode::ThrottlingException => "com.amazon.coral.availability#ThrottlingException",
             ErrorCode::ResourceNotFoundException => "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+            ErrorCode::TableNotFoundException => "com.amazonaws.dynamodb.v20120810#TableNotFoundException",
+            ErrorCode::PolicyNotFoundException => "com.amazonaws.dynamodb.v20120810#PolicyNotFoundException",
+            ErrorCode::GlobalTableNotFoundException => "com.amazonaws.dynamodb.v20120810#GlobalTableNotFoundException",
             ErrorCode::ResourceInUseException => "com.amazonaws.dynamodb.v20120810#ResourceInUseException",
             ErrorCode::LimitExceededException => "com.amazonaws.dynamodb.v20120810#LimitExceededException",
             ErrorCode::ConditionalCheckFailedException => {

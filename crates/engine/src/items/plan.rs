@@ -14,12 +14,13 @@ use tailrace_core::limits::{ITEM_BYTES_MAX, TRANSACTION_COMMIT_BYTES_MAX};
 use tailrace_core::size::item_size;
 use tailrace_core::{ApiError, EpochMs, ErrorCode, Item};
 use tailrace_store::Write;
+use tailrace_store::keyspace::ItemSet;
 
 use super::capacity::write_units;
 use super::counts::Counts;
 use super::expiry::{self, Due};
 use super::idempotency::IdempotencyMark;
-use super::index_entries::entry_changes;
+use super::index_entries::{Entry, entry_changes};
 use super::index_key_errors::IndexKeySource;
 use super::place::ItemPlace;
 use super::prepare::Prepared;
@@ -171,8 +172,8 @@ impl Plan {
         if written.old == written.new {
             return Ok(());
         }
-        let size = |image: &Option<Bytes>| image.as_ref().map(|image| stored_size(image));
-        counts.note(table.id.into(), size(&written.old), size(&written.new));
+        let size = |image: Option<&Bytes>| image.map(|image| stored_size(image));
+        counts.note(table.id.into(), size(written.old.as_ref()), size(written.new.as_ref()));
         let key = change.place.row.clone();
         let put = written.new.is_some().then_some(self.writes.len());
         self.writes.push(match &written.new {
@@ -181,6 +182,11 @@ impl Plan {
         });
         let entries = entry_changes(table, written.old.as_ref(), written.new.as_ref());
         for entry in entries.map_err(|e| e.into_api(change.index_key_source()))? {
+            if entry.index.is_counted() {
+                let set = ItemSet { table: table.id, index: entry.index.id };
+                let size = |entry: &Option<Entry>| size(entry.as_ref().map(|entry| &entry.value));
+                counts.note(set, size(&entry.before), size(&entry.after));
+            }
             entry.add_writes(put.zip(written.new.as_ref()), &mut self.writes);
         }
         if table.stream.is_some() {

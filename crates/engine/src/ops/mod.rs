@@ -24,6 +24,7 @@ mod list_tables;
 mod put_item;
 mod query;
 mod scan;
+pub mod settings;
 #[cfg(test)]
 mod table_tests;
 mod transact_get_items;
@@ -117,12 +118,12 @@ pub fn validated(db: &Db, service: Service, operation: &str, body: &[u8]) -> Res
     };
     let api = service.api();
     if !api.validates(operation) {
-        return Err(unknown_operation());
+        return Err(api.unknown_operation(operation));
     }
     let Some(mut body @ Json::Object(_)) = body else {
         return Err(ApiError::bare(ErrorCode::SerializationException));
     };
-    api.validate(operation, &mut body, db.settings.wording).ok_or_else(unknown_operation)??;
+    api.validate(operation, &mut body, db.settings.wording).ok_or_else(|| api.unknown_operation(operation))??;
     Ok(body)
 }
 
@@ -170,7 +171,7 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
         "DescribeEndpoints" => {
             write(&describe_endpoints(db, DescribeEndpointsRequest::read(body, reading)?, caller).await?)
         }
-        _ => Err(unknown_operation()),
+        _ => settings::execute(db, operation, body, caller).await,
     }
 }
 
@@ -183,12 +184,8 @@ async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> R
             write(&get_shard_iterator(db, GetShardIteratorRequest::read(body, reading)?, caller).await?)
         }
         "GetRecords" => write_records(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
-        _ => Err(unknown_operation()),
+        _ => Err(Service::Streams.api().unknown_operation(operation)),
     }
-}
-
-fn unknown_operation() -> ApiError {
-    ApiError::bare(ErrorCode::UnknownOperationException)
 }
 
 /// The body of an answer.
