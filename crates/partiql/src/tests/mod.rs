@@ -86,9 +86,9 @@ fn deep_statements_fit_the_stack_and_deeper_ones_are_refused() {
     let nots = |levels: usize| read(&format!("SELECT pk FROM t WHERE {} n = 1", "NOT ".repeat(levels)), &[]);
     let sums = |levels: usize| read(&format!("UPDATE t SET n = n{}", " + 1".repeat(levels)), &[]);
     let work = move || {
-        deep(125).unwrap();
-        nots(125).unwrap();
-        sums(125).unwrap();
+        deep(61).unwrap();
+        nots(61).unwrap();
+        sums(61).unwrap();
         let text = deep(8000).unwrap_err().to_string();
         assert!(text.ends_with("Nesting of expressions is too deep"), "{text}");
         for error in [nots(4000), sums(4000)] {

@@ -90,7 +90,7 @@ fn parts_of_a_query_that_are_not_supported_are_named_with_their_place() {
     refused("SELECT pk FROM t, u", "Only select from a single table or index is supported.");
     refused("SELECT pk FROM t JOIN u ON true", "Only select from a single table or index is supported.");
     refused("SELECT pk FROM t GROUP BY pk", "Unsupported clause: GROUP BY");
-    refused("SELECT pk FROM t HAVING pk = 1", "Unsupported clause: HAVING at 1:27:1");
+    refused("SELECT pk FROM t HAVING pk = 1", "Unsupported clause: HAVING at 1:28:1");
     refused("SELECT pk FROM t LIMIT 1", "Unsupported clause: LIMIT at 1:24:1");
     refused("SELECT pk FROM 't'", "Unexpected from source");
     refused("SELECT pk FROM a.b.c", "A path may contain at most 2 components in the FROM clause");
