@@ -14,6 +14,7 @@ mod items;
 mod json_row;
 mod names;
 pub mod ops;
+mod partiql;
 pub mod streams;
 mod tables;
 
@@ -27,3 +28,4 @@ pub use tables::descriptor::{
     WarmThroughput,
 };
 pub use tables::index::{Index, IndexKind, IndexProjection, IndexStatus};
+pub use tables::states::{Transition, TransitionKind};

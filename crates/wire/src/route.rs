@@ -275,9 +275,8 @@ async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, sha
         if is_json { error } else { ApiError::bare(ErrorCode::SerializationException) }
     };
     let target = head.headers.get("x-amz-target");
-    if !operation_of(target).is_some_and(|operation| shared.api.knows(operation)) {
-        return Err(or_not_json(ApiError::bare(ErrorCode::UnknownOperationException)));
-    }
+    let unknown = || ApiError::bare(ErrorCode::UnknownOperationException);
+    operation_of(target).ok_or_else(unknown).and_then(|operation| shared.api.find(operation)).map_err(or_not_json)?;
     auth::check(&head.headers, head.uri.query()).map_err(or_not_json)?;
     if body.is_empty() {
         return Err(ApiError::bare(ErrorCode::SerializationException));

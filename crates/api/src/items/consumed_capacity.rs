@@ -107,3 +107,18 @@ impl Arm {
         Arm { capacity_units: units, read_capacity_units: None, write_capacity_units: None }
     }
 }
+
+impl ConsumedCapacity {
+    /// Adds what another read of the same table is charged.
+    pub fn add(&mut self, other: ConsumedCapacity) {
+        self.capacity_units += other.capacity_units;
+        if let (Some(sum), Some(more)) = (&mut self.table, other.table) {
+            sum.capacity_units += more.capacity_units;
+        }
+    }
+
+    /// The table.
+    pub fn table_name(&self) -> &str {
+        &self.table_name
+    }
+}

@@ -1,5 +1,7 @@
 //! TransactWriteItems. The operation speaks the older wording only. Source: docs/spec/dynamodb-api.md 7.2.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tailrace_core::attribute_json::read_item;
@@ -10,7 +12,7 @@ use tailrace_core::size::item_size;
 use tailrace_core::{ApiError, Item, Json, Wording};
 
 use super::expression_parameters::{ExpressionMaps, ExpressionParameters};
-use super::{CapacityDetail, ConsumedCapacity};
+use super::{CapacityDetail, ConsumedCapacity, ItemCollectionMetrics};
 use crate::{ErrorWording, Reading, member};
 
 /// The request.
@@ -68,6 +70,9 @@ pub struct TransactWriteItemsAnswer {
     /// What the actions are charged, table by table, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_capacity: Option<Vec<ConsumedCapacity>>,
+    /// The item collections that were written, by table, if they were asked for and there are any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub item_collection_metrics: BTreeMap<String, Vec<ItemCollectionMetrics>>,
 }
 
 /// Why a transaction is too large, in the words for a request and for what it comes to.

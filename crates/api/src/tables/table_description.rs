@@ -3,9 +3,10 @@
 //! Optional members are absent rather than null.
 
 use serde::Serialize;
+use tailrace_core::{StreamArn, TableArn};
 
 use super::index_description::{GlobalSecondaryIndexDescription, LocalSecondaryIndexDescription};
-use super::types::{AttributeDefinition, BillingMode, KeySchemaElement, StreamSpecification, TableClass};
+use super::types::{AttributeDefinition, BillingMode, KeySchemaElement, SseType, StreamSpecification, TableClass};
 use crate::Timestamp;
 
 /// `TableStatus`.
@@ -46,7 +47,7 @@ pub struct TableDescription {
     /// Its items.
     pub item_count: u64,
     /// Its ARN.
-    pub table_arn: String,
+    pub table_arn: TableArn,
     /// Its uuid: another one if it is made again.
     pub table_id: String,
     /// Its local secondary indexes, if it has any.
@@ -69,6 +70,9 @@ pub struct TableDescription {
     pub on_demand_throughput: Option<OnDemandThroughputDescription>,
     /// Whether it refuses to be deleted.
     pub deletion_protection_enabled: bool,
+    /// Its encryption, if another one than the default was asked for.
+    #[serde(rename = "SSEDescription", skip_serializing_if = "Option::is_none")]
+    pub sse_description: Option<SseDescription>,
     /// Its class, if one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table_class_summary: Option<TableClassSummary>,
@@ -80,7 +84,7 @@ pub struct TableDescription {
     pub latest_stream_label: Option<String>,
     /// The ARN of that stream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub latest_stream_arn: Option<String>,
+    pub latest_stream_arn: Option<StreamArn>,
 }
 
 /// `ProvisionedThroughputDescription`.
@@ -156,4 +160,28 @@ pub struct TableClassSummary {
     /// When it was set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_update_date_time: Option<Timestamp>,
+}
+
+/// `SSEStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SseStatus {
+    /// With the key that is named.
+    Enabled,
+    /// It is being changed.
+    Updating,
+}
+
+/// `SSEDescription`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SseDescription {
+    /// The status.
+    pub status: SseStatus,
+    /// Always KMS, if there is a key.
+    #[serde(rename = "SSEType", skip_serializing_if = "Option::is_none")]
+    pub sse_type: Option<SseType>,
+    /// The key's ARN.
+    #[serde(rename = "KMSMasterKeyArn", skip_serializing_if = "Option::is_none")]
+    pub kms_master_key_arn: Option<String>,
 }

@@ -269,8 +269,11 @@ fn streams_have_bounds_too() {
 
 #[test]
 fn operations_of_the_model_are_known_whether_or_not_they_are_built() {
-    assert!(dynamodb().knows("SearchVectors") && !dynamodb().validates("SearchVectors"));
+    assert!(dynamodb().knows("CreateBackup") && !dynamodb().validates("CreateBackup"));
     assert!(!dynamodb().knows("NoSuchOperation"));
+    let named = "UnknownOperationException: Tailrace does not have the operation CreateBackup yet";
+    assert_eq!(dynamodb().unknown_operation("CreateBackup").to_string(), named);
+    assert_eq!(dynamodb().unknown_operation("NoSuchOperation").message, None, "as the service");
     assert!(streams().validates("GetRecords"));
 }
 
@@ -380,4 +383,64 @@ fn keys_of_maps_keep_their_spelling() {
          constraint: Member must have length greater than or equal to 1",
     );
     check("PutItem", r#"{"Item":{"a":{"S":1}}}"#, "SerializationException: NUMBER_VALUE cannot be converted to String");
+}
+
+/// docs/spec/dynamodb-api.md 1.5, 1.6: the operations on a table's settings are of the older layer, and tell every fault.
+#[test]
+fn requests_about_settings_are_held_against_the_model() {
+    let null = |path: &str| format!("Value null at '{path}' failed to satisfy constraint: Member must not be null");
+    let one = |fault: &str| format!("ValidationException: 1 validation error detected: {fault}");
+    let two =
+        |first: &str, second: &str| format!("ValidationException: 2 validation errors detected: {first}; {second}");
+    let name = "Value '!' at 'tableName' failed to satisfy constraint: Member must";
+    let (short, pattern) = (
+        format!("{name} have length greater than or equal to 3"),
+        format!("{name} satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
+    );
+    check("DescribeContinuousBackups", r#"{"TableName":"!"}"#, &two(&short, &pattern));
+    check("DescribeContinuousBackups", r#"{"TableName":"arn:aws:dynamodb:r:1:table/t"}"#, "valid");
+    let specification = "pointInTimeRecoverySpecification";
+    check("UpdateContinuousBackups", "{}", &two(&null("tableName"), &null(specification)));
+    check(
+        "UpdateContinuousBackups",
+        r#"{"TableName":"abc","PointInTimeRecoverySpecification":{"RecoveryPeriodInDays":0}}"#,
+        &two(
+            &null(&format!("{specification}.pointInTimeRecoveryEnabled")),
+            &format!(
+                "Value '0' at '{specification}.recoveryPeriodInDays' failed to satisfy constraint: Member must have value \
+                 greater than or equal to 1"
+            ),
+        ),
+    );
+    check(
+        "UpdateContributorInsights",
+        r#"{"TableName":"abc","ContributorInsightsAction":"on"}"#,
+        &one(
+            "Value 'on' at 'contributorInsightsAction' failed to satisfy constraint: Member must satisfy enum value set: \
+             [ENABLE, DISABLE]",
+        ),
+    );
+    check(
+        "PutResourcePolicy",
+        r#"{"Policy":"{}","ExpectedRevisionId":""}"#,
+        &two(
+            &null("resourceArn"),
+            "Value '' at 'expectedRevisionId' failed to satisfy constraint: Member must have length greater than or equal \
+             to 1",
+        ),
+    );
+    check("EnableKinesisStreamingDestination", r#"{"TableName":"abc"}"#, &one(&null("streamArn")));
+    let limit = "Value '101' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 100";
+    check("ListBackups", r#"{"Limit":101}"#, &one(limit));
+    check(
+        "ListBackups",
+        r#"{"TimeRangeLowerBound":"x"}"#,
+        "SerializationException: STRING_VALUE cannot be converted to Double",
+    );
+    check("CreateGlobalTable", r#"{"GlobalTableName":"abc"}"#, &one(&null("replicationGroup")));
+    // Their texts are the operations' own (8.3).
+    for (operation, body) in [("TagResource", "{}"), ("UntagResource", "{}"), ("ListTagsOfResource", "{}")] {
+        check(operation, body, "valid");
+    }
+    check("TagResource", r#"{"Tags":["a"]}"#, "SerializationException: Unexpected value type in payload");
 }

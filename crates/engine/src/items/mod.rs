@@ -11,6 +11,7 @@ pub(crate) mod expiry;
 pub(crate) mod idempotency;
 pub(crate) mod index_entries;
 pub(crate) mod index_key_errors;
+pub(crate) mod item_collection;
 pub(crate) mod key_errors;
 pub(crate) mod place;
 pub(crate) mod plan;

@@ -13,7 +13,7 @@ use tailrace_store::keyspace::{ItemKey, SortBounds};
 
 use crate::Caller;
 use crate::db::Db;
-use crate::items::projection::check_projection;
+use crate::items::projection::{check_key_paths, check_projection};
 use crate::items::read::{check_no_index, filter_paths, read_page};
 use crate::items::start_key::{MismatchText, check_within_query, start_key_bytes};
 
@@ -27,7 +27,10 @@ pub async fn query(db: &Db, request: QueryRequest, _caller: &Caller<'_>) -> Resu
     let schema = &table.key;
     let wording = ErrorWording::of_read(db.settings().wording);
     let condition = resolve(&request.key_condition, schema).map_err(|e| wording.expression(e))?;
-    check_filter(&request.page, schema)?;
+    match request.page.keys_in_filter {
+        true => check_key_paths(&table, filter_paths(&request.page))?,
+        false => check_filter(&request.page, schema)?,
+    }
     check_projection(&request.page.projection, &table)?;
     let mut range = range_of(table.id, &condition);
     if !request.forward {

@@ -82,7 +82,7 @@ async fn update_into(
 fn check_targets(table: &Table, update: &Update) -> Result<(), ApiError> {
     check_no_key_target(&table.key, update)?;
     check_index_key_types(table, update)?;
-    check_operands(table, update)
+    check_update_paths(table, update)
 }
 
 /// Refuses an update of a key attribute.
@@ -98,9 +98,10 @@ pub(super) fn check_no_key_target(schema: &KeySchema, update: &Update) -> Result
     Ok(())
 }
 
-/// Refuses a path below a key attribute on the right-hand side.
-pub(super) fn check_operands(table: &Table, update: &Update) -> Result<(), ApiError> {
+/// Refuses a path below a key attribute: on the left an index's only, since the table's are not updated at all.
+pub(super) fn check_update_paths(table: &Table, update: &Update) -> Result<(), ApiError> {
     let mut paths: Vec<&Path> = Vec::new();
+    update.visit_targets(&mut |path| paths.push(path));
     update.visit_read_paths(&mut |path| paths.push(path));
     check_key_paths(table, paths)
 }
