@@ -1,6 +1,8 @@
 //! How an answer tells what an operation is charged. Source: docs/spec/dynamodb-api.md 7.4.
 //!
-//! There are no indexes yet, so there is one arm.
+//! What is charged has an arm for the table and one for each index that was read or written.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tailrace_core::Json;
@@ -30,12 +32,56 @@ impl CapacityDetail {
     }
 
     /// The member of an answer.
-    pub fn answer(self, table: &str, units: f64) -> Option<ConsumedCapacity> {
-        (self != CapacityDetail::None).then(|| ConsumedCapacity {
+    pub fn answer(self, table: &str, charge: impl Into<Charge>) -> Option<ConsumedCapacity> {
+        if self == CapacityDetail::None {
+            return None;
+        }
+        let charge = charge.into();
+        let capacity_units = charge.total();
+        let arms = |units: BTreeMap<String, f64>| -> BTreeMap<String, Arm> {
+            let told = if self == CapacityDetail::Indexes { units } else { BTreeMap::new() };
+            told.into_iter().map(|(name, capacity_units)| (name, Arm { capacity_units })).collect()
+        };
+        Some(ConsumedCapacity {
             table_name: table.to_owned(),
-            capacity_units: units,
-            table: (self == CapacityDetail::Indexes).then_some(Arm { capacity_units: units }),
+            capacity_units,
+            table: (self == CapacityDetail::Indexes).then_some(Arm { capacity_units: charge.table }),
+            local_secondary_indexes: arms(charge.local),
+            global_secondary_indexes: arms(charge.global),
         })
+    }
+}
+
+/// What an operation is charged at a table and its indexes, units.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Charge {
+    /// At the table itself.
+    pub table: f64,
+    /// At local indexes, by name; those that were touched.
+    pub local: BTreeMap<String, f64>,
+    /// At global indexes, likewise.
+    pub global: BTreeMap<String, f64>,
+}
+
+impl Charge {
+    /// The sum.
+    pub fn total(&self) -> f64 {
+        self.table + self.local.values().sum::<f64>() + self.global.values().sum::<f64>()
+    }
+}
+
+impl From<f64> for Charge {
+    fn from(table: f64) -> Charge {
+        Charge { table, ..Charge::default() }
+    }
+}
+
+impl std::ops::AddAssign for Charge {
+    fn add_assign(&mut self, other: Charge) {
+        self.table += other.table;
+        for (sum, more) in [(&mut self.local, other.local), (&mut self.global, other.global)] {
+            more.into_iter().for_each(|(name, units)| *sum.entry(name).or_default() += units);
+        }
     }
 }
 
@@ -47,6 +93,10 @@ pub struct ConsumedCapacity {
     capacity_units: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<Arm>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    local_secondary_indexes: BTreeMap<String, Arm>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    global_secondary_indexes: BTreeMap<String, Arm>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -21,7 +21,7 @@ mod write_request;
 pub use answered_item::{AnsweredItem, ItemsAnswer};
 pub use batch_get_item::{BatchGetItemAnswer, BatchGetItemRequest, KeysAndAttributes, TableKeys};
 pub use batch_write_item::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, TableWrites};
-pub use consumed_capacity::{CapacityDetail, ConsumedCapacity};
+pub use consumed_capacity::{CapacityDetail, Charge, ConsumedCapacity};
 pub use delete_item::DeleteItemRequest;
 pub use get_item::{GetItemAnswer, GetItemRequest};
 pub use item_projection::ItemProjection;

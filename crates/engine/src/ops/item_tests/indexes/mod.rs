@@ -10,6 +10,8 @@
 //! | `by-many` | global | `shop`, S, and `area`, N | `due`, S, `price`, N, and `tag`, B | keys |
 
 mod entries;
+mod model;
+mod reads;
 
 use std::collections::BTreeMap;
 
