@@ -18,7 +18,8 @@ import botocore
 # Operations whose requests are validated; of all others only the name is kept.
 VALIDATED = {
     "dynamodb": """CreateTable DescribeTable UpdateTable DeleteTable ListTables DescribeLimits DescribeEndpoints PutItem
-        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem Query Scan""".split(),
+        GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem TransactWriteItems TransactGetItems Query Scan
+        UpdateTimeToLive DescribeTimeToLive""".split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
 }
 # Enums in the order in which the service prints them (1.5).
@@ -43,6 +44,8 @@ UNCHECKED = {"TableClass": ["enum"], "BatchWriteItemRequestMap": ["min", "max"],
 # Members whose shape or need differs from the model: operation input or shape -> member -> (shape, required).
 MEMBERS = {
     "CreateTableInput": {"KeySchema": ("TableKeySchema", True), "AttributeDefinitions": (None, True)},
+    # Several attributes are for the keys of global indexes only (2.1 row 34).
+    "LocalSecondaryIndex": {"KeySchema": ("TableKeySchema", True)},
     # Any other name is looked for, and not found (5.3).
     "QueryInput": {"IndexName": ("NameOfAnyIndex", False)},
     "ScanInput": {"IndexName": ("NameOfAnyIndex", False)},
@@ -89,6 +92,7 @@ CLASSIC = {
         AttributesToGet""",
     "BatchGetItem": "ReturnConsumedCapacity RequestItems",
     "BatchWriteItem": "ReturnConsumedCapacity ReturnItemCollectionMetrics RequestItems",
+    "TransactWriteItems": "TransactItems ClientRequestToken ReturnConsumedCapacity ReturnItemCollectionMetrics",
     "CreateTable": """AttributeDefinitions TableName BillingMode ProvisionedThroughput KeySchema LocalSecondaryIndexes
         GlobalSecondaryIndexes""",
     "UpdateTable": "TableName ProvisionedThroughput BillingMode GlobalSecondaryIndexUpdates",
@@ -110,10 +114,10 @@ CURRENT = {
     "ListTables": "ExclusiveStartTableName Limit",
 }
 # How a member `TableName` is reported: as on the data plane, or as on the control plane (1.6).
-DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem Query Scan".split()
+DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem TransactWriteItems TransactGetItems Query Scan".split()
 # They tell every fault of a table's name, the others one.
 ALL_NAME_FAULTS = "UpdateItem Scan".split()
-CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable".split()
+CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable UpdateTimeToLive DescribeTimeToLive".split()
 
 
 def load(service):

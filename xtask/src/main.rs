@@ -39,7 +39,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Kill the server with -9 under load, again and again, and check that nothing was lost.
+    /// Kill the server with -9 under load, again and again, and check that nothing was lost, and that one order explains all answers.
     Crash {
         /// How many kills.
         #[arg(long, default_value_t = 100)]

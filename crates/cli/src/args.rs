@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tailrace_server::{Code, Config};
@@ -68,6 +69,10 @@ pub struct ServerArgs {
     /// [env: TAILRACE_STREAM_RETENTION] [default: 24h]
     #[arg(long)]
     pub stream_retention: Option<Retention>,
+    /// How long an item stays after its time to live has ended, as on AWS it does: a number with s, m, h or d
+    /// [env: TAILRACE_TTL_DELAY] [default: 0s]
+    #[arg(long)]
+    pub ttl_delay: Option<Delay>,
 }
 
 /// The two wordings that AWS has today.
@@ -110,9 +115,11 @@ impl ServerArgs {
             Wording::Current => tailrace_core::model::Wording::Current,
             Wording::Classic => tailrace_core::model::Wording::Classic,
         };
-        let retention = Retention(config.engine.stream_retention_ms);
-        let Retention(ms) = choose(self.stream_retention, "TAILRACE_STREAM_RETENTION", retention)?;
-        config.engine.stream_retention_ms = ms;
+        let retention = Retention(config.engine.stream_retention);
+        let Retention(length) = choose(self.stream_retention, "TAILRACE_STREAM_RETENTION", retention)?;
+        config.engine.stream_retention = length;
+        let Delay(delay) = choose(self.ttl_delay, "TAILRACE_TTL_DELAY", Delay(config.engine.ttl_delay))?;
+        config.engine.ttl_delay = delay;
         let shards_max = tailrace_core::limits::SHARDS_PER_STREAM_MAX;
         if !(1..=shards_max).contains(&config.engine.shards_per_stream) {
             return Err(Failure::new(Code::Setting, format_args!("a stream has 1 to {shards_max} shards")));
@@ -121,23 +128,42 @@ impl ServerArgs {
     }
 }
 
-/// A stream's retention, milliseconds.
+/// A stream's retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention(pub u64);
+pub struct Retention(pub Duration);
 
 impl std::str::FromStr for Retention {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Retention, String> {
-        const UNITS_MS: [(char, u64); 4] = [('s', 1_000), ('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
-        let range = tailrace_core::limits::STREAM_RETENTION_MS_RANGE;
-        let unit = UNITS_MS.iter().find(|(unit, _)| text.ends_with(*unit));
-        let ms = unit.and_then(|(unit, ms)| text.strip_suffix(*unit)?.parse::<u64>().ok()?.checked_mul(*ms));
-        ms.filter(|ms| range.contains(ms)).map(Retention).ok_or_else(|| {
-            let days = range.end() / 86_400_000;
+        let range = tailrace_core::limits::STREAM_RETENTION_RANGE;
+        length(text).filter(|length| range.contains(length)).map(Retention).ok_or_else(|| {
+            let days = range.end().as_secs() / 86_400;
             format!("{text:?} is no retention: a number with s, m, h or d is expected, from 1s to {days}d")
         })
     }
+}
+
+/// How long an expired item stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delay(pub Duration);
+
+impl std::str::FromStr for Delay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Delay, String> {
+        length(text).filter(|delay| *delay <= tailrace_core::limits::TTL_DELAY_MAX).map(Delay).ok_or_else(|| {
+            let days = tailrace_core::limits::TTL_DELAY_MAX.as_secs() / 86_400;
+            format!("{text:?} is no delay: a number with s, m, h or d is expected, up to {days}d")
+        })
+    }
+}
+
+/// A length of time as it is written: a number with s, m, h or d.
+fn length(text: &str) -> Option<Duration> {
+    const UNITS_S: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
+    let (unit, seconds) = UNITS_S.iter().find(|(unit, _)| text.ends_with(*unit))?;
+    text.strip_suffix(*unit)?.parse::<u64>().ok()?.checked_mul(*seconds).map(Duration::from_secs)
 }
 
 /// `up`.
@@ -260,12 +286,24 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::Retention;
+    use std::time::Duration;
+
+    use super::{Delay, Retention};
+
+    #[test]
+    fn a_delay_is_a_number_with_a_unit_up_to_a_month() {
+        for (text, seconds) in [("0s", 0), ("90s", 90), ("48h", 172_800), ("30d", 2_592_000)] {
+            assert_eq!(text.parse(), Ok(Delay(Duration::from_secs(seconds))), "{text}");
+        }
+        for text in ["", "s", "1", "-1s", "31d", "1w"] {
+            assert!(text.parse::<Delay>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_retention_is_a_number_with_a_unit_within_a_second_and_a_year() {
-        for (text, ms) in [("1s", 1_000), ("90m", 5_400_000), ("24h", 86_400_000), ("30d", 2_592_000_000)] {
-            assert_eq!(text.parse(), Ok(Retention(ms)), "{text}");
+        for (text, seconds) in [("1s", 1), ("90m", 5_400), ("24h", 86_400), ("30d", 2_592_000)] {
+            assert_eq!(text.parse(), Ok(Retention(Duration::from_secs(seconds))), "{text}");
         }
         for text in ["", "s", "0s", "24", "-1h", "1.5h", "367d", "99999999999999999999d", "1w", "1é"] {
             assert!(text.parse::<Retention>().is_err(), "{text}");

@@ -9,7 +9,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tailrace_core::limits::CLIENT_CALL_MS;
+use tailrace_core::limits::CLIENT_CALL;
 use tailrace_server::Code;
 use tokio::net::TcpStream;
 
@@ -17,7 +17,7 @@ use crate::Failure;
 use crate::say::on_one_line;
 
 /// How long a call may take as a rule, from the connection to the last byte of the answer.
-const CALL: Duration = Duration::from_millis(CLIENT_CALL_MS);
+const CALL: Duration = CLIENT_CALL;
 
 /// Every answer of the service carries it, and hardly any other server's does.
 const MARK_OF_THE_SERVICE: &str = "x-amz-crc32";

@@ -24,12 +24,11 @@ mod tail;
 mod template_watch;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use args::Command;
 use clap::Parser;
 pub use failure::Failure;
-use tailrace_core::limits::LAST_WORDS_MS;
+use tailrace_core::limits::LAST_WORDS;
 use tailrace_server::Code;
 
 /// Stack of a thread that runs requests. A request's JSON may nest 2,000 levels, and a build without optimisation takes
@@ -62,7 +61,7 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(code) => {
-            output::flush(Duration::from_millis(LAST_WORDS_MS));
+            output::flush(LAST_WORDS);
             code
         }
         Err(failure) => fail(&failure),

@@ -5,6 +5,7 @@
 //! table and the function has taken its place.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use tailrace_mapping::{MappingState, MappingStatus, ShardState, ShardStatus};
@@ -73,13 +74,14 @@ fn row(mapping: &MappingStatus, shard: &ShardStatus) -> [String; COLUMNS.len()] 
         state,
         shard.position.clone(),
         format!("{}{}", shard.pending_records, if shard.pending_is_more { "+" } else { "" }),
-        duration(shard.lag_ms),
+        duration(shard.lag),
         shard.parked_records.to_string(),
         error,
     ]
 }
 
-fn duration(ms: u64) -> String {
+fn duration(length: Duration) -> String {
+    let ms = length.as_millis();
     match ms {
         0 => "-".to_owned(),
         1..=999 => format!("{ms}ms"),

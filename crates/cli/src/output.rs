@@ -19,7 +19,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use tailrace_core::limits::{OUTPUT_QUEUED_BYTES_MAX, OUTPUT_WAIT_MS};
+use tailrace_core::limits::{OUTPUT_QUEUED_BYTES_MAX, OUTPUT_WAIT};
 use tokio::sync::Notify;
 
 /// A way out.
@@ -186,7 +186,7 @@ impl Writer {
 
     async fn send(&self, out: Out, text: String) {
         let mut line = Line { out, text, written: None };
-        let waited = tokio::time::timeout(Duration::from_millis(OUTPUT_WAIT_MS), async {
+        let waited = tokio::time::timeout(OUTPUT_WAIT, async {
             loop {
                 let mut room = std::pin::pin!(self.room.notified());
                 room.as_mut().enable();

@@ -17,8 +17,9 @@ use crate::table::table;
 use crate::{Failure, Outcome};
 
 /// How long a redrive may take: a function that is started for it, and its longest timeout.
-const REDRIVE: Duration =
-    Duration::from_millis(limits::FUNCTION_TIMEOUT_MAX_S as u64 * 1000 + 2 * limits::FUNCTION_INIT_DEFAULT_MS);
+const REDRIVE: Duration = Duration::from_secs(limits::FUNCTION_TIMEOUT_MAX_S as u64)
+    .saturating_add(limits::FUNCTION_INIT_DEFAULT)
+    .saturating_add(limits::FUNCTION_INIT_DEFAULT);
 
 /// What is done with each record.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -183,13 +184,13 @@ fn row(record: &ParkedReport) -> [String; COLUMNS.len()] {
         or_dash(&record.shard_id),
         record.sequence_number.clone(),
         record.reason.clone(),
-        age(record.age_ms),
+        age(record.age),
         or_dash(&error),
     ]
 }
 
-fn age(ms: u64) -> String {
-    match ms / 1000 {
+fn age(age: Duration) -> String {
+    match age.as_secs() {
         seconds @ 0..60 => format!("{seconds}s"),
         seconds @ 60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
         seconds => format!("{}h{}m", seconds / 3600, seconds / 60 % 60),
@@ -212,7 +213,7 @@ mod tests {
             reason: "RetryAttemptsExhausted".into(),
             error: "KeyError:\n  'Score'".into(),
             invocations: 2,
-            age_ms: 61_000,
+            age: Duration::from_secs(61),
             keys: json!({ "Id": { "S": "a" } }),
         };
         let expect = "\

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tailrace_core::limits::DRAIN_MS;
+use tailrace_core::limits::DRAIN;
 use tailrace_server::clock::{SystemClock, SystemRng};
 use tailrace_server::mappings::Progress;
 use tailrace_server::{Code, Config, Server, StartError, template};
@@ -116,7 +116,7 @@ impl Running {
     async fn drain(mut self) -> Result<(), Failure> {
         say("draining; a second Ctrl-C ends at once");
         // What waits for functions is delivered as far as the time allows; the rest is at the next start.
-        let settled = tokio::time::timeout(Duration::from_millis(DRAIN_MS), self.server.mappings().settled());
+        let settled = tokio::time::timeout(DRAIN, self.server.mappings().settled());
         tokio::select! {
             _settled_or_late = settled => {}
             () = self.signals.next() => return Err(at_once()),

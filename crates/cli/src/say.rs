@@ -7,9 +7,8 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::time::Duration;
 
-use tailrace_core::limits::LAST_WORDS_MS;
+use tailrace_core::limits::LAST_WORDS;
 use tailrace_server::Code;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
@@ -34,7 +33,7 @@ pub fn say(text: impl Display) {
 /// Says why the process ends, and waits until everything is said, though not for long.
 pub fn last_words(text: impl Display) {
     output::force(Out::Stderr, text.to_string());
-    output::flush(Duration::from_millis(LAST_WORDS_MS));
+    output::flush(LAST_WORDS);
 }
 
 /// Writes a line of data to stdout; waits for the reader. Not for a server.

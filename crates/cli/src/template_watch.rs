@@ -5,9 +5,9 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use tailrace_core::limits::TEMPLATE_LOOK_MS;
+use tailrace_core::limits::TEMPLATE_LOOK;
 
 use crate::say::say;
 
@@ -33,7 +33,7 @@ impl TemplateWatch {
 
     /// Tells of each edit, for ever.
     pub async fn run(mut self) -> Infallible {
-        let mut looks = tokio::time::interval(Duration::from_millis(TEMPLATE_LOOK_MS));
+        let mut looks = tokio::time::interval(TEMPLATE_LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             looks.tick().await;

@@ -125,7 +125,7 @@ fn records_that_were_given_up_are_told_of_at_the_end_and_can_be_redriven() {
     let good = "def handler(event, context):\n    print('took', len(event['Records']))\n";
     std::fs::write(dir.path().join("app.py"), good).unwrap();
     let (_sender, receiver) = std::sync::mpsc::channel::<()>();
-    let _ = receiver.recv_timeout(std::time::Duration::from_millis(tailrace_core::limits::FUNCTION_CODE_LOOK_MS));
+    let _ = receiver.recv_timeout(tailrace_core::limits::FUNCTION_CODE_LOOK);
     let redriven = parked(&["Things", "--redrive"]);
     assert_eq!((redriven.code, redriven.stderr.as_str()), (0, "1 record redriven\n"));
     assert_eq!(parked(&["--output", "json"]).stdout, "");

@@ -57,7 +57,8 @@ pub fn encode_item(item: &Item, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_value(value: &AttributeValue, out: &mut Vec<u8>) {
+/// Appends a value.
+pub fn encode_value(value: &AttributeValue, out: &mut Vec<u8>) {
     match value {
         AttributeValue::Null => out.push(TAG_NULL),
         AttributeValue::Bool(false) => out.push(TAG_FALSE),

@@ -32,8 +32,12 @@ pub enum ErrorCode {
     LimitExceededException,
     /// A condition that does not hold; may carry the item.
     ConditionalCheckFailedException,
+    /// A transaction that was not made; carries the reason of each of its actions.
+    TransactionCanceledException,
     /// Two writers of one item in transactions.
     TransactionConflictException,
+    /// A token whose first request is still being answered.
+    TransactionInProgressException,
     /// A token that was given before, with another request.
     IdempotentParameterMismatchException,
     /// A stream position that was trimmed.
@@ -65,7 +69,11 @@ impl ErrorCode {
             ErrorCode::ConditionalCheckFailedException => {
                 "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
             }
+            ErrorCode::TransactionCanceledException => "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
             ErrorCode::TransactionConflictException => "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
+            ErrorCode::TransactionInProgressException => {
+                "com.amazonaws.dynamodb.v20120810#TransactionInProgressException"
+            }
             ErrorCode::IdempotentParameterMismatchException => {
                 "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException"
             }
@@ -93,17 +101,45 @@ pub struct ApiError {
     pub message: Option<String>,
     /// The current item, for a failed condition that asked for it.
     pub item: Option<Box<Item>>,
+    /// Why each action of a cancelled transaction was not done, in the order of the request; else empty.
+    pub reasons: Vec<CancellationReason>,
+}
+
+/// Why an action of a transaction was not done. Source: docs/spec/dynamodb-api.md 7.2.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CancellationReason {
+    /// The class.
+    pub code: CancellationCode,
+    /// The text; nothing is wrong with the action: `None`.
+    pub message: Option<String>,
+    /// The current item, for a failed condition that asked for it.
+    pub item: Option<Box<Item>>,
+}
+
+/// The class of a [`CancellationReason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancellationCode {
+    /// Nothing is wrong with this action: others cancelled it.
+    None,
+    /// A condition that does not hold.
+    ConditionalCheckFailed,
+    /// An item of that key exists (INSERT of PartiQL).
+    DuplicateItem,
+    /// Another transaction has the item. Not raised here: commits wait for each other.
+    TransactionConflict,
+    /// A request that breaks a rule.
+    ValidationError,
 }
 
 impl ApiError {
     /// An error of class `code` with a message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()), item: None }
+        Self { code, message: Some(message.into()), item: None, reasons: Vec::new() }
     }
 
     /// An error of class `code` whose body has no message member.
     pub fn bare(code: ErrorCode) -> Self {
-        Self { code, message: None, item: None }
+        Self { code, message: None, item: None, reasons: Vec::new() }
     }
 
     /// A ValidationException.
@@ -116,13 +152,57 @@ impl ApiError {
         Self::new(ErrorCode::ResourceNotFoundException, message)
     }
 
-    /// The message member's name in the body: `Message` for SerializationException and AccessDeniedException,
-    /// `message` for all others.
+    /// A TransactionCanceledException: one reason for each action. Source: docs/spec/dynamodb-api.md 7.2.
+    pub fn cancelled(reasons: Vec<CancellationReason>) -> Self {
+        let codes: Vec<&str> = reasons.iter().map(|reason| reason.code.name()).collect();
+        let message = format!(
+            "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+            codes.join(", ")
+        );
+        Self { reasons, ..Self::new(ErrorCode::TransactionCanceledException, message) }
+    }
+
+    /// The message member's name in the body: `Message` for SerializationException, AccessDeniedException and
+    /// TransactionCanceledException, `message` for all others.
     pub fn message_member(&self) -> &'static str {
         match self.code {
-            ErrorCode::SerializationException | ErrorCode::AccessDeniedException => "Message",
+            ErrorCode::SerializationException
+            | ErrorCode::AccessDeniedException
+            | ErrorCode::TransactionCanceledException => "Message",
             _ => "message",
         }
+    }
+}
+
+impl CancellationCode {
+    /// As answers spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            CancellationCode::None => "None",
+            CancellationCode::ConditionalCheckFailed => "ConditionalCheckFailed",
+            CancellationCode::DuplicateItem => "DuplicateItem",
+            CancellationCode::TransactionConflict => "TransactionConflict",
+            CancellationCode::ValidationError => "ValidationError",
+        }
+    }
+}
+
+impl CancellationReason {
+    /// Of an action that nothing is wrong with.
+    pub const NONE: CancellationReason = CancellationReason { code: CancellationCode::None, message: None, item: None };
+
+    /// Why an action was refused.
+    ///
+    /// # Errors
+    /// The error itself, if it is no reason but ends the whole request (a fault of the server).
+    pub fn of(error: ApiError) -> Result<CancellationReason, ApiError> {
+        let code = match error.code {
+            ErrorCode::ConditionalCheckFailedException => CancellationCode::ConditionalCheckFailed,
+            ErrorCode::TransactionConflictException => CancellationCode::TransactionConflict,
+            ErrorCode::ValidationException => CancellationCode::ValidationError,
+            _ => return Err(error),
+        };
+        Ok(CancellationReason { code, message: error.message, item: error.item })
     }
 }
 

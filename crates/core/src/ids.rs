@@ -93,6 +93,10 @@ impl IndexId {
     pub const TABLE: IndexId = IndexId(0);
 }
 
+/// The number of a time to live in its table: each time that it is enabled it gets another one, never reused there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct TtlGeneration(pub u32);
+
 /// A stream's number: unique in a data directory, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct StreamId(pub u64);

@@ -27,14 +27,16 @@ pub mod value;
 mod view_type;
 mod wire_json;
 
-pub use error::{ApiError, ErrorCode};
+pub use error::{ApiError, CancellationCode, CancellationReason, ErrorCode};
 pub use error_kind::{Advice, ErrorKind};
 pub use event_source::{FunctionReference, StartingPosition};
-pub use ids::{Bucket, BucketRange, IndexId, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId};
+pub use ids::{
+    Bucket, BucketRange, IndexId, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId, TtlGeneration,
+};
 pub use json::{Json, JsonError};
 pub use key::KeySchema;
 pub use model::{Service, Wording};
 pub use number::Number;
-pub use time::EpochMs;
+pub use time::{EpochMs, MonotonicMs};
 pub use value::{AttributeValue, Item};
 pub use view_type::ViewType;

@@ -1,4 +1,9 @@
-//! Every limit in one place, each with its source: an AWS limit, or our reason. Units are last in the names.
+//! Every limit in one place, each with its source: an AWS limit, or our reason. Units are last in the
+//! names; lengths of time are durations.
+
+use std::time::Duration;
+
+use crate::time::EpochMs;
 
 /// Largest request body, bytes. Source: docs/spec/dynamodb-api.md 1.
 pub const REQUEST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -51,25 +56,43 @@ pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// reason: a usual one takes a tenth of a millisecond to be read, changed and written again, one of very many attributes about
 /// one; and whoever changes a larger one has to wait for its change to be published twice.
 pub const PLAN_INLINE_BYTES_MAX: usize = 32 * 1024;
+/// Most bytes of a transaction: its items, keys, expressions and their values, or the items that it reads. Source:
+/// docs/spec/dynamodb-api.md 7.2.
+pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes that a transaction writes: items, their stream records and whatever else follows from them. Our reason: a commit
+/// is one frame of the log, at most 16 MiB; the transactions that come to more are those that delete or update many large
+/// items, or put them into many indexes.
+pub const TRANSACTION_COMMIT_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// How long the token of a transaction counts, milliseconds. Source: docs/spec/dynamodb-api.md 7.2.
+pub const REQUEST_TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Bytes of items up to which the conditions and updates of one transaction look into them under their latches. Our reason: as
+/// for one item, in all.
+pub const TRANSACTION_PLAN_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// From the end of a pass over the marks of what must not be done twice to the next one, milliseconds. Our reason: a mark that
+/// no longer counts does no harm but take room.
+pub const MARKS_INTERVAL: Duration = Duration::from_secs(10);
+/// Marks that one tick of that pass looks at. Our reason: one commit of some milliseconds.
+pub const MARKS_PER_TICK: usize = 512;
 /// Most writes of a BatchWriteItem. Source: docs/spec/dynamodb-api.md 7.1.
 pub const BATCH_WRITE_REQUESTS_MAX: usize = 25;
 /// Most records of a GetRecords page. Source: docs/spec/streams.md 7.
 pub const GET_RECORDS_MAX: usize = 1000;
 /// Bytes after which a GetRecords page ends. Source: docs/spec/streams.md 7.
 pub const GET_RECORDS_BYTES_MAX: usize = 1024 * 1024;
-/// Life of a shard iterator, milliseconds. Source: docs/spec/streams.md 6.
-pub const SHARD_ITERATOR_LIFE_MS: u64 = 15 * 60 * 1000;
-/// How far the newest commit may be ahead of the clock at a start before the operator is told, milliseconds. Our reason:
+/// Life of a shard iterator. Source: docs/spec/streams.md 6.
+pub const SHARD_ITERATOR_LIFE: Duration = Duration::from_secs(15 * 60);
+/// How far the newest commit may be ahead of the clock at a start before the operator is told. Our reason:
 /// clocks are set by seconds all the time, and that does no harm.
-pub const STORE_AHEAD_OF_CLOCK_MS_MAX: u64 = 60_000;
-/// How far the Timestamp of AT_TIMESTAMP may lie ahead of our clock, milliseconds. Our reason: "now" is asked for by a
+pub const STORE_AHEAD_OF_CLOCK_MAX: Duration = Duration::from_secs(60);
+/// How far the Timestamp of AT_TIMESTAMP may lie ahead of our clock. Our reason: "now" is asked for by a
 /// client whose clock is not ours; the spec's future (streams.md 6) is a mistake, not a difference of clocks.
-pub const TIMESTAMP_AHEAD_MS_MAX: u64 = 1000;
-/// Default life of a stream record, milliseconds. Source: docs/spec/streams.md 12.
-pub const STREAM_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
-/// Shortest and longest life of a stream record that an operator may choose, milliseconds. Our reason: a second is the step
+pub const TIMESTAMP_AHEAD_MAX: Duration = Duration::from_secs(1);
+/// Default life of a stream record. Source: docs/spec/streams.md 12.
+pub const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// Shortest and longest life of a stream record that an operator may choose. Our reason: a second is the step
 /// of the background work, and a year of records is an archive, which is another thing.
-pub const STREAM_RETENTION_MS_RANGE: std::ops::RangeInclusive<u64> = 1_000..=366 * 24 * 60 * 60 * 1000;
+pub const STREAM_RETENTION_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 /// Largest event or response of a synchronous invocation, bytes. Source: docs/spec/event-source-mapping.md 5.1, 12.
 pub const INVOKE_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 
@@ -94,30 +117,34 @@ pub const FUNCTION_RESPONSE_BYTES_MAX: usize = 6_291_556;
 pub const FUNCTION_POST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Invocations at once, all functions together. Ours: each is an operating system process (AWS: 1,000).
 pub const FUNCTION_CONCURRENCY_DEFAULT_MAX: usize = 64;
-/// Longest start of a process, milliseconds. Source: docs/spec/lambda-runtime.md 5.
-pub const FUNCTION_INIT_DEFAULT_MS: u64 = 10_000;
-/// A process without work for so long is stopped, milliseconds. Source: docs/spec/lambda-runtime.md 5.
-pub const FUNCTION_IDLE_DEFAULT_MS: u64 = 10 * 60 * 1000;
-/// From SIGTERM to SIGKILL at a timeout, milliseconds. Source: docs/spec/lambda-runtime.md 5.
-pub const FUNCTION_TIMEOUT_GRACE_MS: u64 = 300;
-/// From SIGTERM to SIGKILL at a stop, milliseconds. Source: docs/spec/lambda-runtime.md 5.
-pub const FUNCTION_STOP_GRACE_MS: u64 = 2000;
-/// How long the end of a process that was sent SIGKILL is waited for, milliseconds. Ours: it ends at once, or hangs in the
+/// Longest start of a process. Source: docs/spec/lambda-runtime.md 5.
+pub const FUNCTION_INIT_DEFAULT: Duration = Duration::from_secs(10);
+/// A process without work for so long is stopped. Source: docs/spec/lambda-runtime.md 5.
+pub const FUNCTION_IDLE_DEFAULT: Duration = Duration::from_secs(10 * 60);
+/// From SIGTERM to SIGKILL at a timeout. Source: docs/spec/lambda-runtime.md 5.
+pub const FUNCTION_TIMEOUT_GRACE: Duration = Duration::from_millis(300);
+/// From SIGTERM to SIGKILL at a stop. Source: docs/spec/lambda-runtime.md 5.
+pub const FUNCTION_STOP_GRACE: Duration = Duration::from_secs(2);
+/// How long the end of a process that was sent SIGKILL is waited for. Ours: it ends at once, or hangs in the
 /// kernel.
-pub const FUNCTION_KILL_WAIT_MS: u64 = 2000;
-/// How long the search for what a process left behind is waited for, milliseconds. Ours.
-pub const FUNCTION_SWEEP_WAIT_MS: u64 = 4000;
-/// How long a stop waits for all processes once it has told them to end, milliseconds. Ours: the bounds of each, one after
+pub const FUNCTION_KILL_WAIT: Duration = Duration::from_secs(2);
+/// How long the search for what a process left behind is waited for. Ours.
+pub const FUNCTION_SWEEP_WAIT: Duration = Duration::from_secs(4);
+/// How long a stop waits for all processes once it has told them to end. Ours: the bounds of each, one after
 /// the other, and half a second.
-pub const FUNCTION_STOP_MAX_MS: u64 =
-    FUNCTION_STOP_GRACE_MS + FUNCTION_KILL_WAIT_MS + FUNCTION_SWEEP_WAIT_MS + 2 * FUNCTION_LOG_WAIT_MS + 500;
-/// First pause before a process is started again after a failed start, milliseconds. Source: docs/spec/lambda-runtime.md 5.
-pub const FUNCTION_RESTART_PAUSE_MIN_MS: u64 = 100;
-/// Longest such pause, milliseconds. Source: docs/spec/lambda-runtime.md 5.
-pub const FUNCTION_RESTART_PAUSE_MAX_MS: u64 = 10_000;
+pub const FUNCTION_STOP_MAX: Duration = FUNCTION_STOP_GRACE
+    .saturating_add(FUNCTION_KILL_WAIT)
+    .saturating_add(FUNCTION_SWEEP_WAIT)
+    .saturating_add(FUNCTION_LOG_WAIT)
+    .saturating_add(FUNCTION_LOG_WAIT)
+    .saturating_add(Duration::from_millis(500));
+/// First pause before a process is started again after a failed start. Source: docs/spec/lambda-runtime.md 5.
+pub const FUNCTION_RESTART_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// Longest such pause. Source: docs/spec/lambda-runtime.md 5.
+pub const FUNCTION_RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Between two looks at whether a function's code has changed, at least so many milliseconds. Ours: shorter than it takes to
 /// save a file and to look at what became of it.
-pub const FUNCTION_CODE_LOOK_MS: u64 = 500;
+pub const FUNCTION_CODE_LOOK: Duration = Duration::from_millis(500);
 /// Entries of a code directory that such a look goes through. Ours: a look takes a few milliseconds.
 pub const FUNCTION_CODE_ENTRIES_MAX: usize = 2000;
 /// Changes of code that wait to be told. Ours: whoever lags hears of the newest.
@@ -128,8 +155,8 @@ pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Lines of output that wait for the reader; make the channel of this size. Ours: with the line above, 16 MiB.
 pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
-/// Longest that a full log channel holds up a function's output, milliseconds. Ours.
-pub const FUNCTION_LOG_WAIT_MS: u64 = 250;
+/// Longest that a full log channel holds up a function's output. Ours.
+pub const FUNCTION_LOG_WAIT: Duration = Duration::from_millis(250);
 /// Deepest nesting of a request's JSON. Source: docs/spec/dynamodb-api.md 1.4 (about 2,000 levels).
 pub const JSON_NESTING_MAX: usize = 2000;
 /// Most values in a request's JSON. Our reason: a tree costs memory by its values, not by its bytes. The densest request
@@ -151,14 +178,14 @@ pub const HTTP_CONNECTIONS_DEFAULT_MAX: usize = 4096;
 /// Connections that wait to be accepted. Ours: all that there is room for may come at once. Linux caps it at
 /// `net.core.somaxconn`.
 pub const HTTP_BACKLOG: u32 = 4096;
-/// Longest that a new connection waits for the idle one that makes room for it, milliseconds. Ours: it only has to close.
-pub const HTTP_EVICTION_MS: u64 = 100;
+/// Longest that a new connection waits for the idle one that makes room for it. Ours: it only has to close.
+pub const HTTP_EVICTION: Duration = Duration::from_millis(100);
 /// Connections being told 503 at once; further ones are closed without a word. Ours: each holds a descriptor.
 pub const HTTP_REFUSALS_MAX: usize = 64;
-/// Longest that a client may take to read its 503, milliseconds. Ours.
-pub const HTTP_REFUSAL_MS: u64 = 1000;
-/// No connection is accepted for so long when the process has no descriptor left, milliseconds. Ours.
-pub const HTTP_ACCEPT_PAUSE_MS: u64 = 100;
+/// Longest that a client may take to read its 503. Ours.
+pub const HTTP_REFUSAL: Duration = Duration::from_secs(1);
+/// No connection is accepted for so long when the process has no descriptor left. Ours.
+pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Descriptors that connections leave to the rest: 256 tables and 64 segments that the store holds open, the 64 refusals
 /// above, eight for each of 64 functions' processes (pipes, listener, connections), and 128 for everything else.
 pub const OPEN_FILES_RESERVED: usize = 1024;
@@ -184,21 +211,21 @@ pub const HTTP_LARGE_BODIES_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX;
 pub const HTTP_TRIM_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// A declared body up to this size over the limit is read and thrown away, so that the client sees its 413. Ours.
 pub const HTTP_BODY_BYTES_DRAINED_MAX: usize = 64 * 1024 * 1024;
-/// From a connection's start, or a request's first byte, to the end of its headers, milliseconds. Ours.
-pub const HTTP_HEAD_DEFAULT_MS: u64 = 15_000;
-/// A body has this long, milliseconds, plus what its bytes take at `HTTP_BODY_BYTES_PER_S_MIN`. Ours.
-pub const HTTP_BODY_DEFAULT_MS: u64 = 15_000;
+/// From a connection's start, or a request's first byte, to the end of its headers. Ours.
+pub const HTTP_HEAD_DEFAULT: Duration = Duration::from_secs(15);
+/// A body has this long, plus what its bytes take at `HTTP_BODY_BYTES_PER_S_MIN`. Ours.
+pub const HTTP_BODY_DEFAULT: Duration = Duration::from_secs(15);
 /// The slowest rate at which a body may arrive, bytes a second. Ours.
 pub const HTTP_BODY_BYTES_PER_S_MIN: u64 = 16 * 1024;
-/// A connection between two requests is closed after this long, milliseconds. Ours: longer than the pools of the SDKs.
-pub const HTTP_IDLE_DEFAULT_MS: u64 = 120_000;
-/// A client that takes no byte of its answer for so long is cut off, milliseconds. Ours.
-pub const HTTP_WRITE_DEFAULT_MS: u64 = 30_000;
-/// A shutdown waits so long for the answers of requests that have begun, milliseconds. Ours.
-pub const HTTP_SHUTDOWN_DEFAULT_MS: u64 = 10_000;
-/// How long a server that is told to stop goes on delivering what waits for functions, milliseconds. Ours: with the
+/// A connection between two requests is closed after this long. Ours: longer than the pools of the SDKs.
+pub const HTTP_IDLE_DEFAULT: Duration = Duration::from_secs(2 * 60);
+/// A client that takes no byte of its answer for so long is cut off. Ours.
+pub const HTTP_WRITE_DEFAULT: Duration = Duration::from_secs(30);
+/// A shutdown waits so long for the answers of requests that have begun. Ours.
+pub const HTTP_SHUTDOWN_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a server that is told to stop goes on delivering what waits for functions. Ours: with the
 /// shutdown behind it still below the patience of a container's supervisor with its default doubled.
-pub const DRAIN_MS: u64 = 5_000;
+pub const DRAIN: Duration = Duration::from_secs(5);
 /// Largest template, bytes. Source: CloudFormation's limit of a template in a bucket.
 pub const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
 /// Maps and lists inside of each other in a template, at most. Ours.
@@ -206,17 +233,17 @@ pub const TEMPLATE_DEPTH_MAX: usize = 128;
 /// Values in a template with its aliases replaced by what they name, at most. Ours: many times the largest template without
 /// aliases that creates 500 resources.
 pub const TEMPLATE_NODES_MAX: usize = 500_000;
-/// Between two looks at the template of a server that runs, milliseconds. Ours.
-pub const TEMPLATE_LOOK_MS: u64 = 1_000;
+/// Between two looks at the template of a server that runs. Ours.
+pub const TEMPLATE_LOOK: Duration = Duration::from_secs(1);
 /// Output of the command line that waits for its reader, bytes. Ours: what a busy server says in some seconds.
 pub const OUTPUT_QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How long output waits for room before it is dropped, milliseconds. Ours, as for the lines of functions.
-pub const OUTPUT_WAIT_MS: u64 = 250;
-/// How long the end of a process waits for its last words to be read, milliseconds. Ours.
-pub const LAST_WORDS_MS: u64 = 1_000;
-/// A call of the command line to a server, from its connection to the end of the answer, milliseconds. Ours: what
+/// How long output waits for room before it is dropped. Ours, as for the lines of functions.
+pub const OUTPUT_WAIT: Duration = Duration::from_millis(250);
+/// How long the end of a process waits for its last words to be read. Ours.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// A call of the command line to a server, from its connection to the end of the answer. Ours: what
 /// answers at all answers well within it, and a health check is not held up by a listener that says nothing.
-pub const CLIENT_CALL_MS: u64 = 5_000;
+pub const CLIENT_CALL: Duration = Duration::from_secs(5);
 /// Largest answer that the command line takes, bytes. Ours: many times the largest page of records.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most shards of a new stream. Our reason: each shard is an index and a reader; 256 is far above what one machine uses.
@@ -238,7 +265,7 @@ pub const COMMIT_QUEUE_UNIT_BYTES: usize = 8 * 1024;
 pub const COMMIT_QUEUE_UNITS_MAX: u32 = 8 * 1024;
 /// How long the store remembers the id of a commit. Our reason: far longer than anybody tries to find out what became of
 /// one, the clocks of several machines included.
-pub const COMMIT_ID_LIFE_MS: u64 = 60 * 60 * 1000;
+pub const COMMIT_ID_LIFE: Duration = Duration::from_secs(60 * 60);
 /// Size at which a memtable is sealed, bytes. Our reason: small enough to replay within a second.
 pub const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Sealed memtables that may wait for their flush. Our reason: bounds memory and replay; above it commits wait.
@@ -266,10 +293,10 @@ pub const PARKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most bytes of the rows that one commit parks, beside its first. Our reason: a commit is one frame of the log, at most
 /// 16 MiB, and ten lanes of 6 MiB may be given up at once.
 pub const PARKED_COMMIT_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Wait before the first retry of a failing batch, milliseconds. Source: docs/spec/event-source-mapping.md 7.2.
-pub const BACKOFF_FIRST_MS: u64 = 1000;
-/// Longest wait before a retry of a failing batch, milliseconds. Source: docs/spec/event-source-mapping.md 7.2.
-pub const BACKOFF_MS_MAX: u64 = 60_000;
+/// Wait before the first retry of a failing batch. Source: docs/spec/event-source-mapping.md 7.2.
+pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// Longest wait before a retry of a failing batch. Source: docs/spec/event-source-mapping.md 7.2.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Bytes of records (as events) that a mapping's shard reads ahead of its batches, beside the page that passes the
 /// bound. Our reason: two full payloads, so that the next batch is ready when the last one ends.
 pub const MAPPING_READ_AHEAD_BYTES_MAX: usize = 2 * INVOKE_PAYLOAD_BYTES_MAX;
@@ -291,15 +318,14 @@ pub const MAPPING_RETRIES_MAX: i64 = 10_000;
 pub const MAPPINGS_MAX: usize = 1000;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
-/// Rows of a page when a table's items are counted. Our reason: a page is one look at the tree, and short.
-pub const STATISTICS_PAGE_ROWS: usize = 1_000;
-/// Bytes of items after which a page ends when a table's items are counted. Our reason: a page is held in memory, and
-/// many clients may ask at once; one item may pass the bound.
-pub const STATISTICS_PAGE_BYTES: usize = 1024 * 1024;
-/// Items after which DescribeTable stops counting. Our reason: some 50 ms; AWS refreshes its figures every six hours.
-pub const STATISTICS_ROWS_MAX: u64 = 50_000;
-/// Bytes of items after which DescribeTable stops counting. Our reason: as above; 50,000 items of 1 KB stay below it.
-pub const STATISTICS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Local secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 30.
+pub const LOCAL_INDEXES_MAX: usize = 5;
+/// Global secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 31.
+pub const GLOBAL_INDEXES_MAX: usize = 20;
+/// Attributes of the partition key of a global secondary index, and of its sort key. Source: docs/spec/dynamodb-api.md 2.1 row 34.
+pub const INDEX_KEY_ATTRIBUTES_MAX: usize = 4;
+/// Attributes that all indexes of a table hold beside their keys. Source: docs/spec/dynamodb-api.md 2.1 row 28.
+pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 /// Provisioned units at which a request is nonsense. Source: docs/spec/dynamodb-api.md 2.1 row 5.
 pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 /// Read units per second that an on-demand table can take at once, as AWS tells. Source: docs/spec/dynamodb-api.md 2.2.
@@ -308,17 +334,42 @@ pub const WARM_READ_UNITS: i64 = 12_000;
 pub const WARM_WRITE_UNITS: i64 = 4_000;
 /// Default and largest page of ListTables, ListStreams and DescribeStream. Source: docs/spec/dynamodb-api.md 2.4, streams.md 13.
 pub const LIST_PAGE_MAX: usize = 100;
-/// From the end of a pass of the retention to the next one, milliseconds. Our reason: a minute is little beside a day.
-pub const RETENTION_INTERVAL_MS: u64 = 60_000;
+/// From the end of a pass of the retention to the next one. Our reason: a minute is little beside a day.
+pub const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 /// The same where the retention itself is shorter than that, at least. Our reason: a pass reads every stream.
-pub const RETENTION_INTERVAL_MIN_MS: u64 = 1_000;
+pub const RETENTION_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Shards that one tick of the retention looks at. Our reason: their positions are found and their commits share a sync
 /// within some milliseconds, so that 10,000 shards are a few hundred short ticks.
 pub const RETENTION_SHARDS_PER_TICK: usize = 32;
 /// Streams that one tick of the retention looks at. Our reason: as above.
 pub const RETENTION_STREAMS_PER_TICK: usize = 32;
-/// From the end of a pass over the deleted tables to the next one, milliseconds. Our reason: a pass finds only what a crash
+/// From the end of a pass over the deleted tables to the next one. Our reason: a pass finds only what a crash
 /// or a full disk left over.
-pub const RECLAIM_INTERVAL_MS: u64 = 60_000;
+pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(60);
+/// How long after its instant an item still expires; one that is older stays. Source: docs/spec/dynamodb-api.md 8.2.
+pub const TTL_AGE_MAX: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
+/// Longest name of the attribute of a time to live, bytes. Source: the service model.
+pub const TTL_ATTRIBUTE_BYTES_MAX: usize = 255;
+/// Above this an instant is none, and an item that names it never expires: the year 10000. Our reason: what looks like such a
+/// time is mostly one in milliseconds, and needs no row.
+pub const TTL_INSTANT_MAX: EpochMs = EpochMs(253_402_300_800_000);
+/// How long an expired item may be told to stay, at most. Our reason: AWS deletes within days; more is a slip.
+pub const TTL_DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// From the end of a pass over the expired items to the next one. Our reason: items go within seconds.
+pub const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+/// Expired items that are deleted in one commit. Our reason: with their old images they are some 10 MiB at most, and a frame of
+/// the log is at most 16 MiB.
+pub const EXPIRED_PER_COMMIT: usize = 25;
+/// Expired items that one tick deletes, in commits that share a sync. Our reason: other writes go between the ticks.
+pub const EXPIRED_PER_TICK: usize = 400;
+/// Tables that one tick of the sweep looks at. Our reason: each is a look at the tree.
+pub const EXPIRE_TABLES_PER_TICK: usize = 64;
+/// From the end of a pass over the tables whose items are still to be entered by their expiry to the next one.
+/// Our reason: an UpdateTimeToLive is followed within a second.
+pub const EXPIRY_FILL_INTERVAL: Duration = Duration::from_secs(1);
+/// Items that one tick enters by their expiry. Our reason: they are latched while they are read again.
+pub const EXPIRY_FILL_ROWS_PER_TICK: usize = 256;
+/// Bytes of items after which such a tick ends. Our reason: as above.
+pub const EXPIRY_FILL_BYTES_PER_TICK: usize = 1024 * 1024;
 /// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
 pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;

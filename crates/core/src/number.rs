@@ -136,6 +136,22 @@ impl Number {
         self.checked_add(other.negated())
     }
 
+    /// The whole part of the number times 10^`power`. `None`: it is negative, or above the largest `u64`.
+    pub fn whole_scaled(self, power: u8) -> Option<u64> {
+        if self.negative {
+            return None;
+        }
+        let exponent = i32::from(self.exponent) + i32::from(power);
+        let scale = 10u128.checked_pow(exponent.unsigned_abs());
+        let whole = match (exponent < 0, scale) {
+            (false, Some(scale)) => self.coefficient.checked_mul(scale)?,
+            (true, Some(scale)) => self.coefficient / scale,
+            (false, None) => return self.is_zero().then_some(0),
+            (true, None) => 0,
+        };
+        u64::try_from(whole).ok()
+    }
+
     fn negated(self) -> Number {
         Number { negative: !self.negative && !self.is_zero(), ..self }
     }

@@ -179,3 +179,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_number_has_a_whole_part_at_a_scale() {
+    let whole = |text: &str| Number::parse(text).unwrap().whole_scaled(3);
+    assert_eq!(whole("1795933244"), Some(1_795_933_244_000));
+    assert_eq!(whole("1795933244.0009"), Some(1_795_933_244_000));
+    assert_eq!(whole("1795933244.9999"), Some(1_795_933_244_999));
+    assert_eq!(whole("0"), Some(0));
+    assert_eq!(whole("0.0009"), Some(0));
+    assert_eq!(whole("1e-130"), Some(0));
+    assert_eq!(whole("-0.0009"), None);
+    assert_eq!(whole("18446744073709551.615"), Some(u64::MAX));
+    assert_eq!(whole("18446744073709551.616"), None);
+    assert_eq!(whole("9e125"), None);
+    assert_eq!(whole("99999999999999999999999999999999999999"), None);
+}

@@ -1,5 +1,5 @@
-//! Instants. A length of time is a [`Duration`]; an instant is an [`EpochMs`], so that the two are never mistaken for each other
-//! or for any other number.
+//! Instants. A length of time is a [`Duration`]; an instant is an [`EpochMs`], or a [`MonotonicMs`] where only lengths count, so
+//! that none is ever mistaken for another or for any other number.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,6 +23,11 @@ impl EpochMs {
         EpochMs(self.0.saturating_sub(whole_ms(length)))
     }
 
+    /// The next instant there is.
+    pub fn next(self) -> EpochMs {
+        EpochMs(self.0.saturating_add(1))
+    }
+
     /// How long after `earlier` it is; nothing if it is not.
     pub fn since(self, earlier: EpochMs) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -37,6 +42,68 @@ impl EpochMs {
 impl fmt::Display for EpochMs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// A reading of a clock that never steps back: milliseconds since a fixed point of no meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonotonicMs(pub u64);
+
+impl MonotonicMs {
+    /// The reading this long after.
+    pub fn plus(self, length: Duration) -> MonotonicMs {
+        MonotonicMs(self.0.saturating_add(whole_ms(length)))
+    }
+
+    /// How long after `earlier` it is; nothing if it is not.
+    pub fn since(self, earlier: MonotonicMs) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// For serde: a length of time as whole milliseconds.
+pub mod as_ms {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(length: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        super::whole_ms(*length).serialize(serializer)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+/// For serde: a length of time as whole milliseconds, or null.
+pub mod as_ms_option {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(length: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        length.map(super::whole_ms).serialize(serializer)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
     }
 }
 

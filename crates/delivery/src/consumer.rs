@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tailrace_core::limits::{GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_ROWS_PER_PAGE};
-use tailrace_core::{MappingId, RecordNo, ShardNo, StreamId};
+use tailrace_core::{EpochMs, MappingId, RecordNo, ShardNo, StreamId};
 use tailrace_store::{Key, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -211,7 +211,7 @@ impl Consumer {
 
     /// The shards that are worked on, by number, without a look at store and log.
     pub fn running(&self) -> Vec<ShardStatus> {
-        let now_ms = self.core.context.clock.now_ms();
+        let now_ms = self.core.context.clock.now();
         let machines = self.core.machines.lock();
         machines.values().map(|(shard, status)| ShardStatus::running(shard, status, now_ms)).collect()
     }
@@ -261,7 +261,7 @@ impl Consumer {
                 false => self.unread(info.shard, position, GET_RECORDS_MAX).await?,
             };
             let parked = parked::summary(store, self.core.id, info.shard).await?;
-            let now_ms = self.core.context.clock.now_ms();
+            let now_ms = self.core.context.clock.now();
             shards.push(ShardStatus::resting(&shard, state, (position, checkpoint), unread, parked, now_ms));
         }
         let results = checkpoints.into_values().filter_map(|checkpoint| checkpoint.last).collect();
@@ -269,7 +269,7 @@ impl Consumer {
     }
 
     async fn running_shard(&self, shard: &Shard, sealed: bool, status: &Status) -> Result<ShardStatus, StoreError> {
-        let mut shown = ShardStatus::running(shard, status, self.core.context.clock.now_ms());
+        let mut shown = ShardStatus::running(shard, status, self.core.context.clock.now());
         shown.drained &= !sealed;
         let unread = if shown.drained { self.unread(shard.no, status.read, 1).await?.0 } else { 0 };
         shown.pending_records += unread;
@@ -283,7 +283,12 @@ impl Consumer {
     }
 
     /// How many records lie behind `after`, at most `max`, and when the oldest was committed.
-    async fn unread(&self, shard: ShardNo, after: RecordNo, max: usize) -> Result<(usize, Option<u64>), StoreError> {
+    async fn unread(
+        &self,
+        shard: ShardNo,
+        after: RecordNo,
+        max: usize,
+    ) -> Result<(usize, Option<EpochMs>), StoreError> {
         match self.core.context.store.read_log(shard, after, max, MAPPING_FETCH_BYTES_MAX).await {
             Ok(page) => Ok((page.records.len(), page.records.first().map(|record| record.time_ms))),
             Err(StoreError::NoSuchShard(_)) => Ok((0, None)),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tailrace_core::MonotonicMs;
 use tailrace_core::clock::Clock;
-use tailrace_core::limits::{BACKOFF_FIRST_MS, BACKOFF_MS_MAX};
+use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
 use tailrace_core::rng::Rng;
 use tailrace_store::Engine;
 use tokio::sync::watch;
@@ -15,20 +16,20 @@ use crate::machine::Now;
 
 /// Waits for a time of a [`Clock`].
 pub trait Timer: Send + Sync + 'static {
-    /// Resolves when the clock's monotonic time has reached so many milliseconds.
-    fn sleep_until(&self, mono_ms: u64) -> BoxFuture<'static, ()>;
+    /// Resolves when the clock's monotonic time has come so far.
+    fn sleep_until(&self, time: MonotonicMs) -> BoxFuture<'static, ()>;
 }
 
 /// The timer of a real clock.
 pub struct SystemTimer(pub Arc<dyn Clock>);
 
 impl Timer for SystemTimer {
-    fn sleep_until(&self, mono_ms: u64) -> BoxFuture<'static, ()> {
+    fn sleep_until(&self, time: MonotonicMs) -> BoxFuture<'static, ()> {
         let clock = self.0.clone();
         async move {
             loop {
                 let now_ns = clock.monotonic_ns();
-                match mono_ms.saturating_mul(1_000_000).checked_sub(now_ns) {
+                match time.0.saturating_mul(1_000_000).checked_sub(now_ns) {
                     None | Some(0) => return,
                     Some(left_ns) => tokio::time::sleep(Duration::from_nanos(left_ns)).await,
                 }
@@ -70,17 +71,13 @@ impl Context {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    pub(crate) fn mono_ms(&self) -> u64 {
-        self.clock.monotonic_ns() / 1_000_000
-    }
-
     pub(crate) fn now(&self) -> Now {
-        Now { wall_ms: self.clock.now_ms(), mono_ms: self.mono_ms() }
+        Now { wall: self.clock.now(), monotonic: self.clock.monotonic() }
     }
 
     /// Waits before the `n`th try of something that failed.
     pub(crate) async fn pause(&self, n: u32) {
-        let ms = (BACKOFF_FIRST_MS << n.saturating_sub(1).min(16)).min(BACKOFF_MS_MAX);
-        self.timer.sleep_until(self.mono_ms() + ms).await;
+        let length = (BACKOFF_FIRST * (1 << n.saturating_sub(1).min(16))).min(BACKOFF_MAX);
+        self.timer.sleep_until(self.clock.monotonic().plus(length)).await;
     }
 }

@@ -14,7 +14,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::MappingId;
+use tailrace_core::{EpochMs, MappingId};
 use tailrace_store::keyspace::{CheckpointKey, OwnerKey, ParkedKey};
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
 
@@ -38,8 +38,8 @@ pub(crate) struct Owner {
     pub epoch: Epoch,
     /// The runner, for people.
     pub runner: String,
-    /// When it claimed the shard, milliseconds since the epoch.
-    pub since_ms: u64,
+    /// When it claimed the shard.
+    pub since_ms: EpochMs,
 }
 
 impl Owner {
@@ -201,7 +201,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_owner_reads_back(epoch in any::<u64>(), since_ms in any::<u64>(), runner in ".*") {
-            let owner = Owner { v: OWNER_VERSION, epoch: Epoch(epoch), runner, since_ms };
+            let owner = Owner { v: OWNER_VERSION, epoch: Epoch(epoch), runner, since_ms: EpochMs(since_ms) };
             prop_assert_eq!(Owner::decode(&owner.encode()).unwrap(), owner);
         }
     }
@@ -209,7 +209,7 @@ mod tests {
     /// A commit is refused when either row is not what the owner last saw, and then nothing of it is written.
     #[tokio::test]
     async fn a_checkpoint_is_compared_with_what_the_owner_saw() {
-        let store = ModelEngine::new(Arc::new(ManualClock::at(1)));
+        let store = ModelEngine::new(Arc::new(ManualClock::at(EpochMs(1))));
         let store: &dyn Engine = store.as_ref();
         let (consumer, definition) = (MappingId(1), SettingKey { name: "definition".to_owned() }.encode());
         let shard = Shard { no: ShardNo(3), id: "shardId-3".into() };
@@ -235,7 +235,7 @@ mod tests {
             logged: LogRecord {
                 shard: shard.no,
                 number: RecordNo(8),
-                time_ms: 1,
+                time_ms: EpochMs(1),
                 meta: Bytes::new(),
                 old: None,
                 new: None,
@@ -244,7 +244,7 @@ mod tests {
             error: String::new(),
             invocations: 0,
             first_failed_ms: None,
-            parked_ms: 1,
+            parked_ms: EpochMs(1),
         };
         let parked = [parked];
         assert_eq!(first.save(store, &at(7), &parked).await.unwrap(), Standing::TakenOver);

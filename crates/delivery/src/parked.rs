@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{MappingId, RecordNo, ShardNo};
+use tailrace_core::{EpochMs, MappingId, RecordNo, ShardNo};
 use tailrace_store::keyspace::ParkedKey;
 use tailrace_store::{Decision, Engine, Key, LogRecord, PageLimit, StoreError, Write, commit};
 
@@ -54,12 +54,12 @@ impl ParkedRecord {
 struct Row {
     v: u32,
     shard_id: String,
-    time_ms: u64,
+    time_ms: EpochMs,
     reason: GiveUp,
     error: String,
     invocations: u32,
-    first_failed_ms: Option<u64>,
-    parked_ms: u64,
+    first_failed_ms: Option<EpochMs>,
+    parked_ms: EpochMs,
     meta: String,
     old: Option<String>,
     new: Option<String>,
@@ -218,9 +218,9 @@ mod tests {
         ) {
             let key = ParkedKey { mapping: MappingId(mapping), shard: ShardNo(shard), number: RecordNo(number) }.encode();
             let shard = Shard { no: ShardNo(shard), id: format!("shardId-{time_ms:020}-{shard:08x}").into() };
-            let logged = LogRecord { shard: shard.no, number: RecordNo(number), time_ms, meta, old, new };
+            let logged = LogRecord { shard: shard.no, number: RecordNo(number), time_ms: EpochMs(time_ms), meta, old, new };
             let error = error + &controls;
-            let parked = Parked { logged, reason, error, invocations, first_failed_ms, parked_ms };
+            let parked = Parked { logged, reason, error, invocations, first_failed_ms: first_failed_ms.map(EpochMs), parked_ms: EpochMs(parked_ms) };
             let row = encode(&shard, &parked);
             prop_assert!((key.as_bytes().len() + row.len()) as u64 <= row_bytes_max(&parked.logged, &parked.error));
             prop_assert_eq!(decode(&key, &row).unwrap(), ParkedRecord { shard, parked });

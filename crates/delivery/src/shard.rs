@@ -107,7 +107,7 @@ async fn deliver(
             }
         }
         core.show(&shard, status);
-        let timer = machine.next_wake_mono_ms().map(|at| core.context.timer.sleep_until(at));
+        let timer = machine.next_wake().map(|at| core.context.timer.sleep_until(at));
         tokio::select! {
             biased;
             changed = control.changed() => {

@@ -3,9 +3,11 @@
 //! A shard that is worked on is shown as its machine stands; one that rests, as its checkpoint says. What it does not do: it
 //! keeps no state.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tailrace_core::limits::GET_RECORDS_MAX;
-use tailrace_core::{RecordNo, SequenceNumber, ShardNo};
+use tailrace_core::{EpochMs, RecordNo, SequenceNumber, ShardNo};
 
 use crate::machine::{Checkpoint, LastResult, ParkedSize, ShardState, Status};
 use crate::observer::Shard;
@@ -33,7 +35,8 @@ pub struct ShardStatus {
     #[serde(rename = "lagIsMore")]
     pub pending_is_more: bool,
     /// Age of the oldest of them, milliseconds; 0 if there is none.
-    pub lag_ms: u64,
+    #[serde(rename = "lagMs", with = "tailrace_core::time::as_ms")]
+    pub lag: Duration,
     /// Records that were set aside.
     #[serde(rename = "parked")]
     pub parked_records: u64,
@@ -60,7 +63,7 @@ pub struct ShardStatus {
 
 impl ShardStatus {
     /// A shard that is worked on, without a look at the log.
-    pub(crate) fn running(shard: &Shard, status: &Status, now_ms: u64) -> ShardStatus {
+    pub(crate) fn running(shard: &Shard, status: &Status, now_ms: EpochMs) -> ShardStatus {
         ShardStatus {
             shard: shard.no,
             shard_id: shard.id.to_string(),
@@ -68,7 +71,7 @@ impl ShardStatus {
             state: status.state,
             pending_records: status.pending_records,
             pending_is_more: !status.caught_up && !status.ended,
-            lag_ms: status.oldest_ms.map_or(0, |oldest| now_ms.saturating_sub(oldest)),
+            lag: status.oldest_ms.map_or(Duration::ZERO, |oldest| now_ms.since(oldest)),
             parked_records: status.parked_records,
             last_error: status.error.clone(),
             failed_invocations: status.failed,
@@ -85,9 +88,9 @@ impl ShardStatus {
         shard: &Shard,
         state: ShardState,
         (position, checkpoint): (RecordNo, Option<&Checkpoint>),
-        unread: (usize, Option<u64>),
+        unread: (usize, Option<EpochMs>),
         parked: (ParkedSize, Option<ParkedRecord>),
-        now_ms: u64,
+        now_ms: EpochMs,
     ) -> ShardStatus {
         let ((pending_records, oldest_ms), (size, first)) = (unread, parked);
         let failing = checkpoint.and_then(|checkpoint| checkpoint.attempts.iter().flatten().next());
@@ -100,7 +103,7 @@ impl ShardStatus {
             state,
             pending_records,
             pending_is_more: pending_records == GET_RECORDS_MAX,
-            lag_ms: oldest_ms.map_or(0, |oldest| now_ms.saturating_sub(oldest)),
+            lag: oldest_ms.map_or(Duration::ZERO, |oldest| now_ms.since(oldest)),
             parked_records: size.records,
             last_error: error.or_else(|| first.map(|first| because(&first))).or(ended),
             failed_invocations: failing.map_or(0, |attempt| attempt.invocations),

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tailrace_core::limits::BACKOFF_MS_MAX;
+use tailrace_core::limits::BACKOFF_MAX;
 use tailrace_store::{ShardNo, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -101,7 +101,7 @@ impl Shards {
 async fn keep_running(core: Arc<Core>, shard: Shard, mut control: watch::Receiver<Control>) -> (Shard, End) {
     let mut failures = 0;
     loop {
-        let from_ms = core.context.mono_ms();
+        let from = core.context.clock.monotonic();
         let run = AssertUnwindSafe(shard::run(core.clone(), shard.clone(), control.clone()));
         let error = match run.catch_unwind().await {
             Ok(Ok(end)) => return (shard, end),
@@ -115,7 +115,7 @@ async fn keep_running(core: Arc<Core>, shard: Shard, mut control: watch::Receive
             }
         };
         // A task that ran for long failed of something new: its pauses begin again with the shortest.
-        failures = if core.context.mono_ms() - from_ms > BACKOFF_MS_MAX { 1 } else { failures + 1 };
+        failures = if core.context.clock.monotonic().since(from) > BACKOFF_MAX { 1 } else { failures + 1 };
         core.trouble(Some(&shard), error);
         tokio::select! {
             () = core.context.pause(failures) => {}

@@ -11,7 +11,7 @@ use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{AttributeValue, BucketRange, Item, MappingId, StreamId};
+use tailrace_core::{AttributeValue, BucketRange, EpochMs, Item, MappingId, StreamId};
 use tailrace_delivery::{
     Batch, Consumer, Context, Definition, DeliveryEvent, GiveUp, Observer, Outcome, Rules, Source, SystemTimer, Target,
 };
@@ -105,7 +105,7 @@ async fn drained(context: &Context, consumer: &Consumer) {
 
 #[tokio::test]
 async fn a_target_of_its_own_takes_records_and_knows_neither_checkpoints_nor_retries() {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000_000));
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(EpochMs(1_000_000)));
     let store = ModelEngine::new(clock.clone());
     let row = SettingKey { name: "sink".to_owned() }.encode();
     let put = Write::Put { key: row.clone(), value: "{}".into() };

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -33,8 +34,10 @@ pub struct Settings {
     pub wording: tailrace_core::Wording,
     /// Shards of a new stream, 1 to [`SHARDS_PER_STREAM_MAX`](tailrace_core::limits::SHARDS_PER_STREAM_MAX).
     pub shards_per_stream: usize,
-    /// How long a record of a stream, and a disabled stream, can be read, milliseconds.
-    pub stream_retention_ms: u64,
+    /// How long a record of a stream, and a disabled stream, can be read.
+    pub stream_retention: Duration,
+    /// How long after its instant an expired item is deleted, at least.
+    pub ttl_delay: Duration,
 }
 
 impl Settings {
@@ -51,7 +54,8 @@ impl Default for Settings {
             account_id: "000000000000".to_owned(),
             wording: tailrace_core::Wording::Current,
             shards_per_stream: 4,
-            stream_retention_ms: tailrace_core::limits::STREAM_RETENTION_MS,
+            stream_retention: tailrace_core::limits::STREAM_RETENTION,
+            ttl_delay: Duration::ZERO,
         }
     }
 }

@@ -17,6 +17,11 @@ impl Settings {
         format!("arn:aws:dynamodb:{}:{}:table/{table}", self.region, self.account_id)
     }
 
+    /// The ARN of an index.
+    pub fn index_arn(&self, table: &str, index: &str) -> String {
+        format!("{}/index/{index}", self.table_arn(table))
+    }
+
     /// The ARN of a stream.
     pub fn stream_arn(&self, table: &str, label: &str) -> String {
         format!("{}/stream/{label}", self.table_arn(table))

@@ -2,6 +2,7 @@
 //! came back. It then stays, with the process warm, until it is killed.
 
 use std::sync::Arc;
+use tailrace_core::EpochMs;
 
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
@@ -15,7 +16,7 @@ async fn main() {
     let mut settings = Settings::new(state_dir);
     settings.python_client = PythonClient::Own;
     let (logs, _output) = tokio::sync::mpsc::channel(16);
-    let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
     let functions = Functions::open(settings, clock, Arc::new(SeededRng::new(7)), logs).expect("a pool");
     let config = FunctionConfig::new("f", "arn:f", "python3.13", "app.handler", code_dir);
     functions.put(config).expect("a function");

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tailrace_core::EpochMs;
 use tailrace_core::limits;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
@@ -61,7 +62,7 @@ impl Job {
 pub(crate) struct Delivery {
     pub(crate) request_id: Arc<str>,
     pub(crate) payload: Bytes,
-    pub(crate) deadline_ms: u64,
+    pub(crate) deadline_ms: EpochMs,
     pub(crate) context: InvokeContext,
 }
 
@@ -144,7 +145,7 @@ enum Step {
     /// Nothing before this time has passed.
     Wait(Duration),
     /// End the process; no job can come to it any more.
-    Kill { grace_ms: u64, end: Kill },
+    Kill { grace: Duration, end: Kill },
 }
 
 #[derive(Clone, Copy)]
@@ -249,11 +250,11 @@ impl Environment {
         let timeout_ns = u64::from(self.function.config.timeout_s) * 1_000_000_000;
         let started_ns = job.second_start_ns.unwrap_or(now_ns);
         let deadline_ns = started_ns + timeout_ns;
-        let left_ms = deadline_ns.saturating_sub(now_ns) / 1_000_000;
+        let left = Duration::from_nanos(deadline_ns.saturating_sub(now_ns));
         let delivery = Delivery {
             request_id: job.request_id.clone(),
             payload: job.payload.clone(),
-            deadline_ms: self.pool.clock.now_ms() + left_ms,
+            deadline_ms: self.pool.clock.now().plus(left),
             context: job.context.clone(),
         };
         (Running { job, started_ns, deadline_ns }, delivery)
@@ -425,11 +426,11 @@ impl Environment {
         // Awaited: what the process left behind is gone before the outcome is reported, unless it does not go.
         let environment = self.clone();
         let swept = tokio::task::spawn_blocking(move || environment.pool.ledger.remove(&environment.token));
-        if tokio::time::timeout(Duration::from_millis(limits::FUNCTION_SWEEP_WAIT_MS), swept).await.is_err() {
+        if tokio::time::timeout(limits::FUNCTION_SWEEP_WAIT, swept).await.is_err() {
             tracing::warn!(function = %self.function.config.name, "what a process left behind does not end");
         }
         // What it printed last is in the pipes. A process that left the group may hold them open: it is not waited for.
-        let drain = Duration::from_millis(limits::FUNCTION_LOG_WAIT_MS * 2);
+        let drain = limits::FUNCTION_LOG_WAIT * 2;
         let _ = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
         end
     }
@@ -447,7 +448,7 @@ impl Environment {
         let port = listener.local_addr().map_err(|error| cannot(error.to_string()))?.port();
         let _ = self.port.set(port);
         let config = &self.function.config;
-        let log_stream = launch::log_stream_name(self.pool.clock.now_ms(), &config.version, &self.token);
+        let log_stream = launch::log_stream_name(self.pool.clock.now(), &config.version, &self.token);
         let identity = Identity { token: &self.token, port, log_stream };
         let launch =
             launch::prepare(config, &self.pool.settings, &self.pool.directories, &self.pool.interpreters, &identity);
@@ -475,8 +476,8 @@ impl Environment {
         loop {
             let wait = match self.step() {
                 Step::Wait(wait) => wait,
-                Step::Kill { grace_ms, end } => {
-                    return End::Killed(end, process.terminate(Duration::from_millis(grace_ms)).await);
+                Step::Kill { grace, end } => {
+                    return End::Killed(end, process.terminate(grace).await);
                 }
             };
             tokio::select! {
@@ -492,10 +493,10 @@ impl Environment {
         let settings = &self.pool.settings;
         let timeout_ns = u64::from(self.function.config.timeout_s) * 1_000_000_000;
         let init_ns = settings.init_limit.as_nanos() as u64;
-        let timeout_grace = limits::FUNCTION_TIMEOUT_GRACE_MS;
-        let stop_grace = limits::FUNCTION_STOP_GRACE_MS;
+        let timeout_grace = limits::FUNCTION_TIMEOUT_GRACE;
+        let stop_grace = limits::FUNCTION_STOP_GRACE;
         let retiring = state.stop == Stop::WhenIdle && state.pending.is_none();
-        let (deadline_ns, grace_ms, end) = match &state.phase {
+        let (deadline_ns, grace, end) = match &state.phase {
             _ if state.stop == Stop::Now => (0, stop_grace, Kill::Stop),
             Phase::Starting if retiring => (0, timeout_grace, Kill::Stop),
             Phase::Starting => match state.pending.as_ref().and_then(|job| job.second_start_ns) {
@@ -510,7 +511,7 @@ impl Environment {
             }
             // A runtime that reported its own failure ends by itself, with its own exit code.
             Phase::Closed if state.init_error.is_some() => {
-                (state.since_ns + stop_grace * 1_000_000, timeout_grace, Kill::Stop)
+                (state.since_ns + stop_grace.as_nanos() as u64, timeout_grace, Kill::Stop)
             }
             Phase::Closed => (0, timeout_grace, Kill::Broken),
         };
@@ -522,7 +523,7 @@ impl Environment {
         if let Phase::Busy(running) = std::mem::replace(&mut state.phase, Phase::Closed) {
             state.broken = Some(running);
         }
-        Step::Kill { grace_ms, end }
+        Step::Kill { grace, end }
     }
 
     /// Reports the end to the job that was here, or gives the job back to the pool.

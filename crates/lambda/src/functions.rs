@@ -62,8 +62,8 @@ impl Settings {
             python: None,
             python_client: PythonClient::Auto,
             concurrency_max: limits::FUNCTION_CONCURRENCY_DEFAULT_MAX,
-            init_limit: Duration::from_millis(limits::FUNCTION_INIT_DEFAULT_MS),
-            idle_limit: Duration::from_millis(limits::FUNCTION_IDLE_DEFAULT_MS),
+            init_limit: limits::FUNCTION_INIT_DEFAULT,
+            idle_limit: limits::FUNCTION_IDLE_DEFAULT,
         }
     }
 }
@@ -134,7 +134,7 @@ pub(crate) struct Function {
 /// The pause before the next start, after starts that failed.
 #[derive(Default)]
 struct Restart {
-    pause_ms: u64,
+    pause: Duration,
     not_before_ns: u64,
     generation: Generation,
 }
@@ -234,7 +234,7 @@ impl Functions {
     }
 
     /// Looks whether the function's code has changed since its processes were started, at most every
-    /// `FUNCTION_CODE_LOOK_MS`. True: it has; what is idle goes, what runs finishes, and from now on invocations see the new
+    /// `FUNCTION_CODE_LOOK`. True: it has; what is idle goes, what runs finishes, and from now on invocations see the new
     /// code. An invocation looks by itself; call this for a function that waits to be retried.
     pub async fn look_at_code(&self, name: &str) -> bool {
         match self.pool.function(name) {
@@ -333,7 +333,7 @@ impl Functions {
 
     /// Refuses new invocations, waits up to `drain` for the running ones, then stops every process. An invocation
     /// that still runs then is answered with `NotInvocable::Stopping`. Call it before the tokio runtime ends. It comes back
-    /// `FUNCTION_STOP_MAX_MS` after the drain at the latest, whatever the processes do.
+    /// `FUNCTION_STOP_MAX` after the drain at the latest, whatever the processes do.
     pub async fn stop(&self, drain: Duration) {
         self.end_pauses();
         self.pool.slots.close();
@@ -343,7 +343,7 @@ impl Functions {
         let drained = tokio::time::timeout(drain, alive.wait_for(|&count| count == 0)).await.is_ok();
         if !drained {
             self.pool.stop_now();
-            let limit = Duration::from_millis(limits::FUNCTION_STOP_MAX_MS);
+            let limit = limits::FUNCTION_STOP_MAX;
             if tokio::time::timeout(limit, alive.wait_for(|&count| count == 0)).await.is_err() {
                 tracing::warn!("not every process of a function ended; they are looked for at the next start");
             }
@@ -474,7 +474,7 @@ impl Pool {
 
     /// A trace header that is not sampled.
     fn trace_id(&self) -> String {
-        let seconds = self.clock.now_ms() / 1000;
+        let seconds = self.clock.now().seconds();
         let root: String = self.rng.uuid().chars().filter(|&c| c != '-').take(24).collect();
         format!("Root=1-{seconds:08x}-{root};Parent={:016x};Sampled=0", self.rng.next_u64())
     }
@@ -510,7 +510,7 @@ impl Function {
     /// True for one caller when the last look at the code is long enough ago.
     fn look_is_due(&self, clock: &dyn Clock) -> bool {
         let (now_ns, looked_ns) = (clock.monotonic_ns(), self.looked_ns.load(Ordering::SeqCst));
-        now_ns.saturating_sub(looked_ns) >= limits::FUNCTION_CODE_LOOK_MS * 1_000_000
+        now_ns.saturating_sub(looked_ns) >= limits::FUNCTION_CODE_LOOK.as_nanos() as u64
             && self.looked_ns.compare_exchange(looked_ns, now_ns, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
@@ -565,9 +565,9 @@ impl Function {
             return;
         }
         restart.generation.0 += 1;
-        restart.pause_ms =
-            (restart.pause_ms * 2).clamp(limits::FUNCTION_RESTART_PAUSE_MIN_MS, limits::FUNCTION_RESTART_PAUSE_MAX_MS);
-        restart.not_before_ns = clock.monotonic_ns() + restart.pause_ms * 1_000_000;
+        restart.pause =
+            (restart.pause * 2).clamp(limits::FUNCTION_RESTART_PAUSE_MIN, limits::FUNCTION_RESTART_PAUSE_MAX);
+        restart.not_before_ns = clock.monotonic_ns() + restart.pause.as_nanos() as u64;
     }
 
     /// An invocation would have to start a process, and must not yet.

@@ -137,7 +137,7 @@ fn event(delivery: Delivery) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(delivery.payload));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(HeaderName::from_static("lambda-runtime-deadline-ms"), HeaderValue::from(delivery.deadline_ms));
+    headers.insert(HeaderName::from_static("lambda-runtime-deadline-ms"), HeaderValue::from(delivery.deadline_ms.0));
     let texts = [
         ("lambda-runtime-aws-request-id", Some(&*delivery.request_id)),
         ("lambda-runtime-invoked-function-arn", context.invoked_arn.as_deref()),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use tailrace_core::EpochMs;
 use tailrace_core::function::{Family, FunctionConfig};
 
 use crate::functions::{PythonClient, Settings};
@@ -264,8 +265,8 @@ fn is_executable(path: &Path) -> bool {
 }
 
 /// The name of a log stream: `YYYY/MM/DD/[<version>]<32 hex>`.
-pub(crate) fn log_stream_name(now_ms: u64, version: &str, token: &str) -> String {
-    let (year, month, day) = civil_date(now_ms / 86_400_000);
+pub(crate) fn log_stream_name(now_ms: EpochMs, version: &str, token: &str) -> String {
+    let (year, month, day) = civil_date(now_ms.seconds() / 86_400);
     let hex: String = token.chars().filter(char::is_ascii_hexdigit).collect();
     format!("{year:04}/{month:02}/{day:02}/[{version}]{hex}")
 }
@@ -292,7 +293,7 @@ mod tests {
         let token = "01234567-89ab-4def-8123-456789abcdef";
         for (now_ms, date) in [(0, "1970/01/01"), (951_782_400_000, "2000/02/29"), (1_767_225_599_999, "2025/12/31")] {
             let expected = format!("{date}/[$LATEST]0123456789ab4def8123456789abcdef");
-            assert_eq!(log_stream_name(now_ms, "$LATEST", token), expected);
+            assert_eq!(log_stream_name(EpochMs(now_ms), "$LATEST", token), expected);
         }
     }
 }

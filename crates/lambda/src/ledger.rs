@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
-use tailrace_core::limits::FUNCTION_KILL_WAIT_MS;
+use tailrace_core::limits::FUNCTION_KILL_WAIT;
 
 /// The variable that carries the token.
 pub(crate) const TOKEN_VARIABLE: &str = "TAILRACE_ENVIRONMENT_ID";
@@ -122,7 +122,7 @@ fn kill_matching(is_ours: impl Fn(i32) -> bool) -> std::io::Result<usize> {
     for fd in &killed {
         let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one valid pollfd, alive for the call.
-        if unsafe { libc::poll(&mut poll, 1, FUNCTION_KILL_WAIT_MS as i32) } == 0 {
+        if unsafe { libc::poll(&mut poll, 1, FUNCTION_KILL_WAIT.as_millis() as i32) } == 0 {
             // It hangs in the kernel: the others are not waited for either.
             break;
         }

@@ -1,13 +1,12 @@
 //! What functions print, line by line.
 //!
 //! The lines go into one bounded channel. A reader that falls behind holds a function up for at most
-//! `FUNCTION_LOG_WAIT_MS` per pipe read; then lines are dropped, counted, and one notice says how many. So a
+//! `FUNCTION_LOG_WAIT` per pipe read; then lines are dropped, counted, and one notice says how many. So a
 //! terminal that stands still never turns into a timeout of the function, and a terminal that is merely slow loses
 //! nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tailrace_core::limits;
@@ -57,7 +56,7 @@ impl LogSender {
         let _ = self.lines.try_send(self.line(LogStream::Notice, None, text));
     }
 
-    /// Sends one line; waits at most `FUNCTION_LOG_WAIT_MS` for the reader, and not at all while lines are being
+    /// Sends one line; waits at most `FUNCTION_LOG_WAIT` for the reader, and not at all while lines are being
     /// dropped.
     async fn send(&self, stream: LogStream, request_id: Option<Arc<str>>, text: String) {
         let dropped = self.dropped.load(Ordering::Relaxed);
@@ -70,7 +69,7 @@ impl LogSender {
             self.dropped.fetch_sub(dropped, Ordering::Relaxed);
         }
         let line = self.line(stream, request_id, text);
-        let wait = Duration::from_millis(limits::FUNCTION_LOG_WAIT_MS);
+        let wait = limits::FUNCTION_LOG_WAIT;
         if let Err(mpsc::error::SendTimeoutError::Timeout(_)) = self.lines.send_timeout(line, wait).await {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

@@ -18,7 +18,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
-use tailrace_core::limits::FUNCTION_KILL_WAIT_MS;
+use tailrace_core::limits::FUNCTION_KILL_WAIT;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
@@ -148,7 +148,7 @@ impl Process {
             return status;
         }
         self.signal(Signal::KILL);
-        let wait = Duration::from_millis(FUNCTION_KILL_WAIT_MS);
+        let wait = FUNCTION_KILL_WAIT;
         let status = match tokio::time::timeout(wait, self.ended()).await {
             // It has ended: this returns at once.
             Ok(()) => self.child.take().map(|mut child| child.wait().unwrap_or_default()),

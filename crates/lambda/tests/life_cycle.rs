@@ -180,7 +180,7 @@ async fn edited_code_runs_from_the_next_invocation_on() {
     let [_, old]: [i32; 2] = serde_json::from_str(&bench.result("{}").await).unwrap();
     let mut changes = bench.functions.code_changes();
     bench.write("seen.txt", "data is no code");
-    let look = Duration::from_millis(tailrace_core::limits::FUNCTION_CODE_LOOK_MS);
+    let look = tailrace_core::limits::FUNCTION_CODE_LOOK;
     tokio::time::sleep(look).await;
     assert_eq!(bench.result("{}").await, format!("[1, {old}]"), "the process stays while the code does");
 

@@ -3,8 +3,10 @@
 //!
 //! Features that are not built (filters, destinations, tumbling windows) are refused by name, never ignored.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use tailrace_core::{FunctionReference, MappingId, StartingPosition, StreamId, limits};
+use tailrace_core::{EpochMs, FunctionReference, MappingId, StartingPosition, StreamId, limits};
 use tailrace_delivery::Rules;
 
 use crate::error::{MappingError, invalid};
@@ -80,8 +82,8 @@ pub struct Mapping {
     pub enabled: bool,
     /// It is being deleted.
     pub deleting: bool,
-    /// LastModified, milliseconds since the epoch.
-    pub modified_ms: u64,
+    /// LastModified.
+    pub modified_ms: EpochMs,
     /// FunctionResponseTypes holds ReportBatchItemFailures.
     pub report_failures: bool,
     /// The rules of its delivery.
@@ -176,13 +178,13 @@ impl Parameters {
             rules.batch_records_max = size as usize;
         }
         if let Some(seconds) = self.batching_window_s {
-            rules.window_ms = seconds as u64 * 1000;
+            rules.window = Duration::from_secs(seconds as u64);
         }
         if let Some(lanes) = self.parallelization_factor {
             rules.lanes = lanes as u16;
         }
         if let Some(seconds) = self.record_age_max_s {
-            rules.record_age_ms_max = u64::try_from(seconds).ok().map(|seconds| seconds * 1000);
+            rules.record_age_max = u64::try_from(seconds).ok().map(Duration::from_secs);
         }
         if let Some(retries) = self.retry_attempts_max {
             rules.retries_max = u32::try_from(retries).ok();
@@ -206,7 +208,7 @@ impl Mapping {
         source: StreamSource,
         starting_position: StartingPosition,
         parameters: &Parameters,
-        modified_ms: u64,
+        modified_ms: EpochMs,
     ) -> Mapping {
         let mut mapping = Mapping {
             id,

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{FunctionReference, MappingId, StartingPosition};
+use tailrace_core::{EpochMs, FunctionReference, MappingId, StartingPosition};
 use tailrace_delivery::{Rules, each};
 use tailrace_store::keyspace::{MappingKey, MappingNameKey};
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
@@ -25,7 +25,7 @@ struct Row {
     starting_position: StartingPosition,
     enabled: bool,
     deleting: bool,
-    modified_ms: u64,
+    modified_ms: EpochMs,
     report_failures: bool,
     rules: Rules,
 }
@@ -200,6 +200,8 @@ mod tests {
     use proptest::prelude::*;
     use tailrace_core::StreamId;
 
+    use std::time::Duration;
+
     use super::*;
 
     proptest! {
@@ -214,14 +216,15 @@ mod tests {
             arn in ".*",
         ) {
             let rules = Rules {
-                batch_records_max: batch as usize, window_ms, lanes, retries_max, record_age_ms_max, bisect,
+                batch_records_max: batch as usize, window: Duration::from_millis(window_ms), lanes, retries_max,
+                record_age_max: record_age_ms_max.map(Duration::from_millis), bisect,
                 parked_records_max, parked_bytes_max,
             };
             let source = StreamSource { id: StreamId(stream), arn: arn.clone(), partition_key: name.clone() };
             let starting_position = if latest { StartingPosition::Latest } else { StartingPosition::TrimHorizon };
             let function = FunctionReference { name, arn };
             let mapping = Mapping {
-                id: MappingId(id), function, source, starting_position, enabled, deleting, modified_ms,
+                id: MappingId(id), function, source, starting_position, enabled, deleting, modified_ms: EpochMs(modified_ms),
                 report_failures, rules,
             };
             prop_assert_eq!(decode(&encode(&mapping)).unwrap(), mapping.clone());

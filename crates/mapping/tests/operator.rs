@@ -90,7 +90,7 @@ async fn an_update_that_changes_nothing_writes_nothing() {
     assert_eq!(stage.mappings.update(&uuid, Some("f"), &off).await.unwrap(), made);
     assert_eq!(engine.commits.load(SeqCst), commits, "nothing differs");
     let changed = stage.mappings.update(&uuid, None, &batch(8)).await.unwrap();
-    assert_eq!((engine.commits.load(SeqCst), changed.modified_ms), (commits + 1, made.modified_ms + 1));
+    assert_eq!((engine.commits.load(SeqCst), changed.modified_ms), (commits + 1, made.modified_ms.next()));
 }
 
 /// A redrive of a record that is with its function already is refused as a conflict.

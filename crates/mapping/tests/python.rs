@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use common::{OneStream, open_stream, record_writer, request, write};
 use parking_lot::Mutex;
+use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::SeededRng;
 use tailrace_lambda::{FunctionConfig, Functions, LogLine, Settings};
@@ -22,8 +23,9 @@ struct RealClock;
 
 impl Clock for RealClock {
     #[expect(clippy::disallowed_methods, reason = "real processes need the real clock")]
-    fn now_ms(&self) -> u64 {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64
+    fn now(&self) -> EpochMs {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        EpochMs(since.as_millis() as u64)
     }
 
     #[expect(clippy::disallowed_methods, reason = "real processes need the real clock")]

@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::engine::TroubledEngine;
@@ -383,7 +384,7 @@ async fn a_start_behind_trimmed_records_that_are_done_counts_no_gap() {
     }
     stage.time.advance(1_000);
     let shard = stage.store.shards(STREAM).await.unwrap()[0].shard;
-    let last_expired = stage.store.position(shard, LogPosition::Time(stage.time.clock.now_ms())).await.unwrap();
+    let last_expired = stage.store.position(shard, LogPosition::Time(stage.time.clock.now())).await.unwrap();
     stage.store.trim(shard, last_expired.next()).await.unwrap();
     stage.write("a", 3).await;
     let mut again = Stage::open(stage.store, stage.time).await;
@@ -442,7 +443,10 @@ async fn the_overview_shows_every_shard_whether_or_not_it_is_worked_on() {
     assert_eq!(overview[0].shards.len(), 2);
     let behind: Vec<_> = overview[0].shards.iter().filter(|shard| shard.pending_records > 0).collect();
     assert_eq!(behind.len(), 1);
-    assert_eq!((behind[0].state, behind[0].pending_records, behind[0].lag_ms), (ShardState::Waiting, 1, 500));
+    assert_eq!(
+        (behind[0].state, behind[0].pending_records, behind[0].lag),
+        (ShardState::Waiting, 1, Duration::from_millis(500))
+    );
     assert!(behind[0].position >= sequence_number(last));
 
     let enable = Parameters { enabled: Some(true), ..Parameters::default() };

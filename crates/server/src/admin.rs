@@ -1,4 +1,4 @@
-//! What is below `/_admin/`: pages of JSON for the command line and for scripts, and the operations that change what they show.
+//! What is below `/_admin/` and `/_aws/`: pages of JSON for the command line and for scripts, and the operations that change what they show.
 //!
 //! A page is read with GET, which a link in a web page can do as well, so a page changes nothing. What changes something is
 //! a POST of `application/json`, which passes the checks of `Host` and `Origin` as every request does, and whose content type
@@ -8,14 +8,16 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tailrace_core::ErrorKind;
+use tailrace_engine::Db;
+use tailrace_engine::background::expire::expire_at_once;
 use tailrace_mapping::MappingError;
 use tailrace_wire::{AdminRequest, Page};
 
 use crate::mappings::Mappings;
 use crate::report::{MappingsPage, RecordName};
 
-/// Answers a request below `/_admin/`; `None`: there is nothing at this path.
-pub async fn answer(mappings: &Mappings, request: AdminRequest<'_>) -> Option<Page> {
+/// Answers a request below `/_admin/` or `/_aws/`; `None`: there is nothing at this path.
+pub async fn answer(db: &Db, mappings: &Mappings, request: AdminRequest<'_>) -> Option<Page> {
     Some(match request {
         AdminRequest::Get { path: "/_admin/mappings", .. } => match mappings.overview().await {
             Ok(mappings) => page(200, &MappingsPage { mappings }),
@@ -39,6 +41,11 @@ pub async fn answer(mappings: &Mappings, request: AdminRequest<'_>) -> Option<Pa
         AdminRequest::Post { path: "/_admin/damaged/skip", body } => match read::<RecordName>(body) {
             Ok(name) => outcome(mappings.skip_damaged(&name).map(|()| Done {})),
             Err(refusal) => refusal,
+        },
+        // As LocalStack has it.
+        AdminRequest::Delete { path: "/_aws/dynamodb/expired" } => match expire_at_once(db).await {
+            Ok(expired) => page(200, &serde_json::json!({ "ExpiredItems": expired })),
+            Err(error) => message(ErrorKind::Internal, &error.to_string()),
         },
         _ => return None,
     })

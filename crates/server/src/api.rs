@@ -44,6 +44,6 @@ impl Api for ServerApi {
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
-        admin::answer(&self.mappings, request).await
+        admin::answer(&self.db, &self.mappings, request).await
     }
 }

@@ -1,7 +1,6 @@
 //! Runs what is done behind the operations (`tailrace_engine::background`): a task for each job, so that none waits for another.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tailrace_engine::Db;
 use tailrace_engine::background::{Job, JobStatus, Wait, tasks};
@@ -43,8 +42,8 @@ async fn run(job: Arc<Job>) {
             // A tick's commits wait for their sync, but one that found nothing to do did not.
             Wait::Next => tokio::task::yield_now().await,
             Wait::Resumed => job.woken().await,
-            Wait::Interval(ms) => {
-                let _ = tokio::time::timeout(Duration::from_millis(ms), job.woken()).await;
+            Wait::Interval(length) => {
+                let _ = tokio::time::timeout(length, job.woken()).await;
             }
         }
     }

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 
@@ -17,9 +18,9 @@ pub struct SystemClock {
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock that all others are given")]
 impl Clock for SystemClock {
-    fn now_ms(&self) -> u64 {
+    fn now(&self) -> EpochMs {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        EpochMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn monotonic_ns(&self) -> u64 {
@@ -58,7 +59,7 @@ mod tests {
     #[test]
     fn the_system_has_time_and_chance() {
         let clock = SystemClock::default();
-        assert!(clock.now_ms() > 1_700_000_000_000);
+        assert!(clock.now() > EpochMs(1_700_000_000_000));
         assert!(clock.monotonic_ns() <= clock.monotonic_ns());
         let rng = SystemRng::open().unwrap();
         assert_ne!(rng.next_u64(), rng.next_u64());

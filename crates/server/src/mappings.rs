@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -196,7 +195,7 @@ impl Mappings {
 /// Retries at once what waits for a function whose code has changed. An invocation looks at the code by itself; for a
 /// function that fails nobody may invoke it for a minute, so its code is looked at here.
 async fn follow_code(runner: Arc<runner::Mappings>, functions: Functions, mut changes: broadcast::Receiver<String>) {
-    let mut tick = tokio::time::interval(Duration::from_millis(limits::FUNCTION_CODE_LOOK_MS));
+    let mut tick = tokio::time::interval(limits::FUNCTION_CODE_LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -1,7 +1,7 @@
 //! Records that were given up: shown, handed to their function again, or removed for good. And those that cannot be read.
 
 use tailrace_core::codec::StoredItem;
-use tailrace_core::{RecordNo, SequenceNumber, ShardNo, limits};
+use tailrace_core::{EpochMs, RecordNo, SequenceNumber, ShardNo, limits};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_mapping::{Mapping, MappingError, ParkedRecord};
 
@@ -41,7 +41,7 @@ impl Mappings {
             Some(uuid) => vec![self.runner.get(uuid)?],
             None => self.runner.list(),
         };
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock.now();
         let mut parked: Vec<ParkedReport> = Vec::new();
         for mapping in mappings {
             let mut behind = match &after {
@@ -95,7 +95,7 @@ fn number(name: &RecordName) -> Result<RecordNo, MappingError> {
     exact_number(&name.sequence_number).ok_or(MappingError::NotFound)
 }
 
-fn report(mapping: &Mapping, record: &ParkedRecord, now_ms: u64) -> ParkedReport {
+fn report(mapping: &Mapping, record: &ParkedRecord, now_ms: EpochMs) -> ParkedReport {
     let parked = &record.parked;
     ParkedReport {
         mapping: mapping.uuid(),
@@ -107,7 +107,7 @@ fn report(mapping: &Mapping, record: &ParkedRecord, now_ms: u64) -> ParkedReport
         reason: parked.reason.as_str().to_owned(),
         error: parked.error.clone(),
         invocations: parked.invocations,
-        age_ms: now_ms.saturating_sub(parked.logged.time_ms),
+        age: now_ms.since(parked.logged.time_ms),
         keys: keys(record).unwrap_or_default(),
     }
 }

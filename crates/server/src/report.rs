@@ -1,6 +1,8 @@
 //! What the server tells of its work: the records that were given up, and what happens as it happens. Plain data; the admin
 //! page and the command line share it. The state of mappings is `tailrace_mapping`'s own type.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tailrace_core::ShardNo;
 
@@ -26,8 +28,9 @@ pub struct ParkedReport {
     pub error: String,
     /// Invocations that it was part of since the last progress.
     pub invocations: u32,
-    /// Time since it was committed, milliseconds.
-    pub age_ms: u64,
+    /// Time since it was committed.
+    #[serde(rename = "ageMs", with = "tailrace_core::time::as_ms")]
+    pub age: Duration,
     /// The key of its item, as the stream has it; null if it cannot be read.
     pub keys: serde_json::Value,
 }

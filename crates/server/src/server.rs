@@ -260,7 +260,7 @@ impl Server {
 const CHECKPOINT_DRAIN: Duration = Duration::from_secs(2);
 
 /// How long functions that run are waited for.
-const FUNCTION_DRAIN: Duration = Duration::from_millis(limits::HTTP_SHUTDOWN_DEFAULT_MS);
+const FUNCTION_DRAIN: Duration = limits::HTTP_SHUTDOWN_DEFAULT;
 
 /// How long a stop waits for the last lines that functions printed.
 const LAST_LINES: Duration = Duration::from_secs(2);

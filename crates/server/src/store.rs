@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tailrace_core::clock::Clock;
-use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MS_MAX;
+use tailrace_core::limits::STORE_AHEAD_OF_CLOCK_MAX;
 use tailrace_core::rng::Rng;
 use tailrace_store::{Engine, StoreError};
 use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options, SetAsideError};
@@ -44,12 +44,12 @@ pub async fn open(
     let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(dir, options)).await;
     match opened {
         Ok(Ok(engine)) => {
-            let ahead_ms = engine.newest_ms().saturating_sub(clock.now_ms());
-            let warning = (ahead_ms > STORE_AHEAD_OF_CLOCK_MS_MAX).then(|| {
+            let ahead = engine.newest().since(clock.now());
+            let warning = (ahead > STORE_AHEAD_OF_CLOCK_MAX).then(|| {
                 format!(
                     "warning: the newest write of the data directory is {} s ahead of this machine's clock: until the \
                      clock has come that far, stream records have the time of that write",
-                    ahead_ms / 1000
+                    ahead.as_secs()
                 )
             });
             Ok(Opened { engine, warning })

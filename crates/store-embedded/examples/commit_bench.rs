@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tailrace_core::EpochMs;
 
 use bytes::Bytes;
 use tailrace_core::Bucket;
@@ -48,7 +49,7 @@ fn main() -> Result<(), StoreError> {
     let runtime = runtime.map_err(|error| StoreError::Io(error.to_string()))?;
     for tasks in [64u64, 16] {
         let _ = std::fs::remove_dir_all(&base);
-        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
         let engine = EmbeddedEngine::open(&base, Options::new(clock, [1; 16]))?;
         runtime.block_on(async {
             let range = |n: u16| BucketRange { first: Bucket(n * 0x4000), last: Bucket(n * 0x4000 + 0x3fff) };

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use tailrace_core::EpochMs;
 
 use bytes::Bytes;
 use tailrace_core::Bucket;
@@ -35,7 +36,7 @@ async fn main() -> Result<(), StoreError> {
         return Err(StoreError::Invalid("say where the data directory is to be made".to_owned()));
     };
     let options = || {
-        let mut options = Options::new(Arc::new(ManualClock::at(1_800_000_000_000)), [9; 16]);
+        let mut options = Options::new(Arc::new(ManualClock::at(EpochMs(1_800_000_000_000))), [9; 16]);
         options.log = LogSettings { segment_bytes: 64 * 1024, ..LogSettings::default() };
         options
     };

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 use tailrace_store::{ShardNo, StoreError};
 use tailrace_store_embedded::files::RealFiles;
 use tailrace_store_embedded::log::{Log, LogSettings, LoggedImage, LoggedWrite};
@@ -52,7 +52,7 @@ fn main() -> Result<(), StoreError> {
             let begin = now();
             let mut group = log.group();
             for writes in &commits {
-                group.push(n, writes)?;
+                group.push(EpochMs(n), writes)?;
             }
             last = group.commit()?;
             took.push(begin.elapsed());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 use tailrace_store::{ShardNo, StoreError};
 use tailrace_store_embedded::files::RealFiles;
 use tailrace_store_embedded::log::{Log, LogSettings, LoggedImage, LoggedWrite};
@@ -52,7 +52,7 @@ fn main() -> Result<(), StoreError> {
         time_ms += 1;
         let (done, took) = timed(|| {
             let mut group = log.group();
-            commits.iter().try_for_each(|writes| group.push(time_ms, writes).map(drop))?;
+            commits.iter().try_for_each(|writes| group.push(EpochMs(time_ms), writes).map(drop))?;
             group.commit()
         });
         last = done?;
@@ -70,7 +70,7 @@ fn main() -> Result<(), StoreError> {
     }
     let (moved, took) = timed(|| -> Result<(), StoreError> {
         for shard in 1..=shards {
-            let position = log.position_at_time(ShardNo(shard), time_ms / 10, last)?;
+            let position = log.position_at_time(ShardNo(shard), EpochMs(time_ms / 10), last)?;
             log.set_horizon(ShardNo(shard), position.next());
         }
         log.keep()

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::{Rng, SeededRng};
-use tailrace_core::{Bucket, TableId};
+use tailrace_core::{Bucket, EpochMs, TableId};
 use tailrace_store::keyspace::ItemKey;
 use tailrace_store::{Decision, Engine, Key, KeyRange, PageLimit, StoreError, Write, commit};
 use tailrace_store_embedded::{EmbeddedEngine, Options};
@@ -150,7 +150,8 @@ fn main() -> Result<(), StoreError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();
     let runtime = runtime.map_err(|error| StoreError::Io(error.to_string()))?;
     let _ = std::fs::remove_dir_all(&base);
-    let open = || EmbeddedEngine::open(&base, Options::new(Arc::new(ManualClock::at(1_700_000_000_000)), [1; 16]));
+    let open =
+        || EmbeddedEngine::open(&base, Options::new(Arc::new(ManualClock::at(EpochMs(1_700_000_000_000))), [1; 16]));
     runtime.block_on(async {
         let engine = open()?;
         fill(&*engine, 1, SMALL_KEYS).await?;

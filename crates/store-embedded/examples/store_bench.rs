@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tailrace_core::Bucket;
 use tailrace_core::clock::Clock;
+use tailrace_core::{Bucket, EpochMs};
 use tailrace_store::{BucketRange, Decision, Engine, Key, NewImage, StoreError, StreamId, Write, commit};
 use tailrace_store_embedded::{EmbeddedEngine, Options};
 
@@ -24,8 +24,8 @@ fn now() -> std::time::Instant {
 struct WallClock(std::time::Instant);
 
 impl Clock for WallClock {
-    fn now_ms(&self) -> u64 {
-        1_800_000_000_000 + self.0.elapsed().as_millis() as u64
+    fn now(&self) -> EpochMs {
+        EpochMs(1_800_000_000_000 + self.0.elapsed().as_millis() as u64)
     }
 
     fn monotonic_ns(&self) -> u64 {

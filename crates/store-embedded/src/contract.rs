@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tailrace_core::EpochMs;
 use tailrace_core::clock::ManualClock;
 use tailrace_store::Engine;
 use tailrace_store::contract::{Subject, assert_passes};
@@ -22,7 +23,7 @@ struct Embedded {
 
 impl Embedded {
     fn new(memtable_bytes: u64) -> Embedded {
-        let clock = Arc::new(ManualClock::at(1_000));
+        let clock = Arc::new(ManualClock::at(EpochMs(1_000)));
         let (files, dir) = (SimFiles::new(), tempfile::tempdir().unwrap());
         let mut subject = Embedded { engine: None, files, clock, dir, memtable_bytes };
         subject.open();

@@ -5,6 +5,7 @@
 //! (shards, counters, ranges to reclaim), and it interprets no value.
 
 mod applier;
+mod changes;
 mod check;
 mod committer;
 mod directory;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use tailrace_core::{Lsn, limits};
+use tailrace_core::{EpochMs, Lsn, limits};
 use tailrace_store::shards::{Resolved, ResolvedWrite, ShardChange, ShardTable};
 use tailrace_store::{CommitReceipt, NewImage, RecordId, RecordIds, RecordNo, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -40,11 +40,11 @@ pub(crate) struct Tip {
     /// The number of the next commit.
     pub next: Lsn,
     /// The time of the last one.
-    pub last_ms: u64,
+    pub last_ms: EpochMs,
     /// Shards as they are behind the last one.
     pub shards: ShardTable,
     /// When the ids of commits that are too old to be remembered were last looked for.
-    pub ids_swept_ms: u64,
+    pub ids_swept_ms: EpochMs,
     pub closed: bool,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Entry {
     pub ticket: Ticket,
     /// Its first number.
     pub lsn: Lsn,
-    pub time_ms: u64,
+    pub time_ms: EpochMs,
     pub writes: Vec<LoggedWrite>,
     pub changes: Vec<ShardChange>,
     pub records: RecordIds,
@@ -69,7 +69,7 @@ pub(crate) struct Entry {
 }
 
 impl CommitQueue {
-    pub fn new(next: Lsn, last_ms: u64, shards: ShardTable) -> CommitQueue {
+    pub fn new(next: Lsn, last_ms: EpochMs, shards: ShardTable) -> CommitQueue {
         let entries = VecDeque::new();
         let tip = Tip { entries, ticket: 0, next, last_ms, shards, ids_swept_ms: last_ms, closed: false };
         let room = Arc::new(Semaphore::new(limits::COMMIT_QUEUE_UNITS_MAX as usize));
@@ -86,7 +86,7 @@ impl CommitQueue {
         &self,
         tip: &mut Tip,
         overlay: &Overlay,
-        time_ms: u64,
+        time_ms: EpochMs,
         resolved: Resolved,
         room: Room,
     ) -> oneshot::Receiver<Reply> {
@@ -152,6 +152,7 @@ fn logged(writes: Vec<ResolvedWrite>) -> Vec<LoggedWrite> {
             LoggedWrite::PutOfWrite { key: key.0, write: write as u32, prefix: Bytes::new(), suffix: Bytes::new() }
         }
         ResolvedWrite::Delete { key } => LoggedWrite::Delete { key: key.0 },
+        ResolvedWrite::Count { set, by } => LoggedWrite::Count { set, by },
         ResolvedWrite::Append { shard, meta, old, new } => {
             let new = match new {
                 NewImage::None => LoggedImage::None,

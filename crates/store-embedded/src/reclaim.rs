@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::submit;
 use crate::state::EngineState;
-use tailrace_core::limits::COMMIT_ID_LIFE_MS;
+use tailrace_core::limits::COMMIT_ID_LIFE;
 use tailrace_store::keyspace::{CommitKey, ReclaimKey};
 use tailrace_store::{CommitReceipt, CommitRequest, Key, KeyRange, PageLimit, Reads, StoreError, Write};
 
@@ -28,8 +28,8 @@ pub(crate) fn run(state: &Arc<EngineState>, stopped: &dyn Fn() -> bool) -> Resul
         let body = Box::new(move |_: &Reads<'_>| Some(writes.clone()));
         waiter.block_on(submit(state, CommitRequest::new(&[], &[], body)))
     };
-    let now_ms = state.clock.now_ms().max(state.queue.tip().last_ms);
-    let forgotten = CommitKey::older_than(now_ms.saturating_sub(COMMIT_ID_LIFE_MS));
+    let now_ms = state.clock.now().max(state.queue.tip().last_ms);
+    let forgotten = CommitKey::older_than(now_ms.minus(COMMIT_ID_LIFE));
     empty(state, forgotten, stopped, &delete)?;
     let listed = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
     for (row, end) in state.tree.page(&ReclaimKey::range(), listed)?.rows {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
-use tailrace_core::{Bucket, RecordNo};
+use tailrace_core::{Bucket, EpochMs, RecordNo};
 use tailrace_store::{BucketRange, Decision, Engine, Key, NewImage, ShardNo, StoreError, StreamId, Write, commit};
 use tailrace_store_embedded::files::{File, FileError, FileLock, Files, RealFiles};
 use tailrace_store_embedded::{EmbeddedEngine, FatalHook, Options, check, check_with, set_aside};
@@ -68,7 +68,7 @@ fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn options() -> Options {
-    let mut options = Options::new(Arc::new(ManualClock::at(1)), [1; 16]);
+    let mut options = Options::new(Arc::new(ManualClock::at(EpochMs(1))), [1; 16]);
     // Records stay where they were appended.
     options.log.clean_live_percent = 0;
     options

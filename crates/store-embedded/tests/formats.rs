@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::RecordNo;
 use tailrace_core::clock::ManualClock;
+use tailrace_core::{EpochMs, RecordNo};
 use tailrace_store::{Engine, Key, StreamId};
 use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options, check};
 
@@ -30,7 +30,7 @@ async fn a_directory_of_format_1_opens_with_everything_in_it() {
     let data = dir.path().join("data");
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1"), &data);
     assert_eq!(check(&data).unwrap(), CheckReport::default());
-    let engine = EmbeddedEngine::open(&data, Options::new(Arc::new(ManualClock::at(0)), [1; 16])).unwrap();
+    let engine = EmbeddedEngine::open(&data, Options::new(Arc::new(ManualClock::at(EpochMs(0))), [1; 16])).unwrap();
     let keys: Vec<Key> = (0..20).map(|n| Key(Bytes::from(format!("\x40item {n:02}")))).collect();
     let values = engine.get(&keys).await.unwrap();
     for (n, value) in values.into_iter().enumerate() {
@@ -47,7 +47,7 @@ async fn a_directory_of_format_1_opens_with_everything_in_it() {
                 record.old.map(|old| old.to_vec()),
                 n.checked_sub(20).map(|n| format!("value {n:03}").into_bytes())
             );
-            assert_eq!(record.time_ms, 1_800_000_000_000);
+            assert_eq!(record.time_ms, EpochMs(1_800_000_000_000));
             seen.push(n);
         }
     }

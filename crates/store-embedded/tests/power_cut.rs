@@ -11,7 +11,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::{Rng, SeededRng};
-use tailrace_core::{Bucket, RecordNo};
+use tailrace_core::{Bucket, EpochMs, RecordNo, TableId};
+use tailrace_store::keyspace::{CountChange, ItemCount, ItemCountKey};
 use tailrace_store::{BucketRange, Decision, Engine, Key, LogRecord, NewImage, ShardNo, StreamId, Write, commit};
 use tailrace_store_embedded::files::{SectorFate, SimFiles};
 use tailrace_store_embedded::log::LogSettings;
@@ -34,7 +35,7 @@ fn open(dir: &Path, disk: &SimFiles) -> Result<Arc<EmbeddedEngine>, String> {
 }
 
 fn open_with(dir: &Path, disk: &SimFiles, memtable_bytes: u64) -> Result<Arc<EmbeddedEngine>, String> {
-    let mut options = Options::new(Arc::new(ManualClock::at(1_000)), [3; 16]);
+    let mut options = Options::new(Arc::new(ManualClock::at(EpochMs(1_000))), [3; 16]);
     options.files = Arc::new(disk.clone());
     options.log = LogSettings { segment_bytes: 64 * 1024, ..LogSettings::default() };
     options.memtable_bytes = memtable_bytes;
@@ -59,6 +60,11 @@ async fn open_stream(engine: &dyn Engine) {
     .unwrap();
 }
 
+/// Counts the items in its rows, and what was added to them in its bytes.
+fn count_key() -> Key {
+    ItemCountKey { set: TableId(1).into() }.encode()
+}
+
 /// Adds one to the item; its record has both images.
 async fn add_one(engine: &dyn Engine, k: u64) -> Result<(u64, RecordNo), String> {
     let key = key(k);
@@ -69,7 +75,10 @@ async fn add_one(engine: &dyn Engine, k: u64) -> Result<(u64, RecordNo), String>
         let value = Bytes::from(format!("{next:0>200}"));
         let meta = Bytes::from(format!("{k}"));
         let put = Write::Put { key: key.clone(), value };
-        Decision::Apply(vec![put, Write::Append { stream: STREAM, bucket, meta, old, new: NewImage::OfWrite(0) }], next)
+        let by = CountChange { rows: i64::from(old.is_none()), bytes: 1 };
+        let count = Write::Count { set: TableId(1).into(), by };
+        let append = Write::Append { stream: STREAM, bucket, meta, old, new: NewImage::OfWrite(0) };
+        Decision::Apply(vec![put, count, append], next)
     });
     let done = done.await.map_err(|error| error.to_string())?;
     Ok((done.answer, done.receipt.records[0].number))
@@ -105,10 +114,14 @@ struct Seen {
 
 /// Compares what is there with what was seen; says what is broken.
 async fn verify(engine: &dyn Engine, seen: &Seen) -> Result<(), String> {
-    let keys: Vec<Key> = (0..KEYS).map(key).collect();
-    let values = engine.get(&keys).await.map_err(|error| error.to_string())?;
+    let keys: Vec<Key> = (0..KEYS).map(key).chain([count_key()]).collect();
+    let mut values = engine.get(&keys).await.map_err(|error| error.to_string())?;
+    let count = ItemCount::read(values.pop().flatten().as_ref()).ok_or("the count cannot be read")?;
     let items: BTreeMap<u64, u64> =
         values.iter().enumerate().filter_map(|(k, v)| Some((k as u64, number(v.as_ref()?)))).collect();
+    if count != (ItemCount { rows: items.len() as u64, bytes: items.values().sum() }) {
+        return Err(format!("{count:?} for {items:?}"));
+    }
     for (k, n) in &seen.items {
         if items.get(k).is_none_or(|found| found < n) {
             return Err(format!("item {k} was seen as {n} and is {:?}", items.get(k)));

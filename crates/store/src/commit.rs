@@ -5,11 +5,12 @@
 //! decided there, not when the writes were made up, so that such a write is never wrong because something else came first.
 
 use bytes::Bytes;
-use tailrace_core::limits::COMMIT_ID_LIFE_MS;
-use tailrace_core::{Bucket, BucketRange, RecordNo, ShardNo, StreamId};
+use tailrace_core::limits::COMMIT_ID_LIFE;
+use tailrace_core::{Bucket, BucketRange, EpochMs, RecordNo, ShardNo, StreamId};
 
 use crate::engine::{Engine, Key};
 use crate::error::StoreError;
+use crate::keyspace::{CountChange, ItemSet};
 
 /// Where a record's new image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,18 @@ pub enum Write {
     Delete {
         /// The key.
         key: Key,
+    },
+    /// Changes how many rows a table or an index has, and how large they are: the row
+    /// [`ItemCountKey`](crate::keyspace::ItemCountKey), in the order of the commits like every other row. It needs no declared key, and commits that change
+    /// the same count do not meet.
+    ///
+    /// The row's value comes to be when the commit is published, so that reads have it exact for their point in time. A
+    /// commit's body does not: who declares the row may see it without the changes that are not published yet.
+    Count {
+        /// The table, or its index.
+        set: ItemSet,
+        /// By how much.
+        by: CountChange,
     },
     /// Appends a record to the open shard of `stream` that holds `bucket`.
     Append {
@@ -98,7 +111,8 @@ pub enum Write {
 impl Write {
     /// True for writes that change shards.
     pub fn is_structural(&self) -> bool {
-        !matches!(self, Write::Put { .. } | Write::PutSame { .. } | Write::Delete { .. } | Write::Append { .. })
+        use Write::{Append, Count, Delete, Put, PutSame};
+        !matches!(self, Put { .. } | PutSame { .. } | Delete { .. } | Append { .. } | Count { .. })
     }
 }
 
@@ -121,8 +135,8 @@ pub struct ShardState {
     pub range: BucketRange,
     /// The shard it came from.
     pub parent: Option<ShardNo>,
-    /// Creation, milliseconds since the epoch.
-    pub created_ms: u64,
+    /// Creation.
+    pub created_ms: EpochMs,
     /// It takes records; else it is sealed.
     pub open: bool,
     /// Records below this number are trimmed.
@@ -139,26 +153,26 @@ pub struct Reads<'a> {
     /// The shards of the declared streams, by number; none for an unknown stream.
     pub streams: &'a [Vec<ShardState>],
     /// The instant of the commit so far as it is known: wall-clock milliseconds, never behind an earlier commit.
-    pub now_ms: u64,
+    pub now_ms: EpochMs,
 }
 
 /// A commit's body without its answer: pure, re-runnable, quick (it runs while its keys are latched). `None` means rejected.
 pub type CommitBody<'a> = Box<dyn FnMut(&Reads<'_>) -> Option<Vec<Write>> + Send + 'a>;
 
 /// The name of a commit, given by its maker: while it is remembered, a commit of the same name is not made again, and
-/// [`Engine::outcome`] knows what became of it. Remembered for [`COMMIT_ID_LIFE_MS`](tailrace_core::limits::COMMIT_ID_LIFE_MS).
+/// [`Engine::outcome`] knows what became of it. Remembered for [`COMMIT_ID_LIFE`](tailrace_core::limits::COMMIT_ID_LIFE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitId {
     /// When it was made up, wall-clock milliseconds since the epoch: says how long it is remembered.
-    pub made_ms: u64,
+    pub made_ms: EpochMs,
     /// Unique among those of this instant: 128 random bits will do.
     pub unique: u128,
 }
 
 impl CommitId {
     /// True if a commit of this id may have been made and forgotten by now.
-    pub fn is_forgotten(self, now_ms: u64) -> bool {
-        self.made_ms < now_ms.saturating_sub(COMMIT_ID_LIFE_MS)
+    pub fn is_forgotten(self, now_ms: EpochMs) -> bool {
+        self.made_ms < now_ms.minus(COMMIT_ID_LIFE)
     }
 
     /// Why a commit of such an id is not made.

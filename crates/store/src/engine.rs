@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tailrace_core::EpochMs;
 pub use tailrace_core::{BucketRange, RecordNo, ShardNo, StreamId};
 
 use crate::commit::{CommitId, CommitReceipt, CommitRequest, Outcome};
@@ -56,8 +57,8 @@ pub struct ShardInfo {
     pub range: BucketRange,
     /// The shard it came from.
     pub parent: Option<ShardNo>,
-    /// Creation, milliseconds since the epoch; a child's is above its parent's.
-    pub created_ms: u64,
+    /// Creation; a child's is above its parent's.
+    pub created_ms: EpochMs,
     /// No record of the shard has a number below this one.
     pub first: RecordNo,
     /// The last number that the shard may hold, once it is sealed (no record may have exactly this number).
@@ -73,8 +74,8 @@ pub struct LogRecord {
     pub shard: ShardNo,
     /// Its number there.
     pub number: RecordNo,
-    /// The commit's time, milliseconds since the epoch; never falls along a shard.
-    pub time_ms: u64,
+    /// The commit's time; never falls along a shard.
+    pub time_ms: EpochMs,
     /// What the layer above stored.
     pub meta: Bytes,
     /// The item before, as the `Put` that wrote it stored it.
@@ -108,9 +109,9 @@ pub enum LogPosition {
     Horizon,
     /// After the newest published record of the shard.
     End,
-    /// After the last record before this time, milliseconds since the epoch, that is not trimmed: exactly the number of that
+    /// After the last record before this time, that is not trimmed: exactly the number of that
     /// record. Without one, the position of the horizon.
-    Time(u64),
+    Time(EpochMs),
 }
 
 /// A storage engine. All methods may be called from many tasks at once.

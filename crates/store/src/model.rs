@@ -18,8 +18,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
-use tailrace_core::limits::COMMIT_ID_LIFE_MS;
-use tailrace_core::{Lsn, RecordNo};
+use tailrace_core::limits::COMMIT_ID_LIFE;
+use tailrace_core::{EpochMs, Lsn, RecordNo};
 use tokio::sync::watch;
 
 use crate::commit::{CommitId, CommitReceipt, CommitRequest, NewImage, Outcome, Reads, RecordId, RecordIds, Write};
@@ -27,7 +27,7 @@ use crate::engine::{
     Engine, Key, KeyRange, LogPage, LogPosition, LogRecord, Page, PageLimit, ShardInfo, ShardNo, StreamId,
 };
 use crate::error::StoreError;
-use crate::keyspace::CommitKey;
+use crate::keyspace::{CommitKey, ItemCount, ItemCountKey};
 use crate::shards::{Resolved, ResolvedWrite, ShardTable, shared_numbers};
 
 /// A rule that the model breaks on purpose.
@@ -43,6 +43,8 @@ pub enum PlantedBug {
     NumberReused,
     /// The records of a commit become durable after its items.
     RecordOutsideCommit,
+    /// After a crash the counts of the last commit are added once more.
+    CountedTwice,
 }
 
 /// The in-memory engine.
@@ -66,7 +68,7 @@ struct State {
     overlay: HashMap<Bytes, (Option<Bytes>, Lsn)>,
     tip_shards: ShardTable,
     next: Lsn,
-    last_ms: u64,
+    last_ms: EpochMs,
     holding: bool,
     closed: bool,
     bug: Option<PlantedBug>,
@@ -79,7 +81,7 @@ struct State {
 /// A commit, or a range that was reclaimed.
 #[derive(Clone)]
 enum Synced {
-    Commit { lsn: Lsn, time_ms: u64, resolved: Resolved },
+    Commit { lsn: Lsn, time_ms: EpochMs, resolved: Resolved },
     Reclaim(KeyRange),
 }
 
@@ -107,11 +109,17 @@ impl Image {
                 ResolvedWrite::Delete { key } => {
                     self.rows.remove(&key.0);
                 }
+                ResolvedWrite::Count { set, by } => {
+                    let key = ItemCountKey { set: *set }.encode().0;
+                    let count = ItemCount::read(self.rows.get(&key)).expect("invariant: only engines write counts");
+                    self.rows.insert(key, count.changed(*by).value());
+                }
                 ResolvedWrite::Append { shard, meta, old, new } => {
                     let new = match new {
                         NewImage::None => None,
-                        NewImage::OfWrite(index) => match &resolved.writes[*index] {
-                            ResolvedWrite::Put { value, .. } => Some(value.clone()),
+                        // With `PlantedBug::RecordOutsideCommit` the write is not beside it.
+                        NewImage::OfWrite(index) => match resolved.writes.get(*index) {
+                            Some(ResolvedWrite::Put { value, .. }) => Some(value.clone()),
                             _ => None,
                         },
                     };
@@ -158,7 +166,7 @@ impl State {
         }
     }
 
-    fn enqueue(&mut self, time_ms: u64, resolved: Resolved) -> Lsn {
+    fn enqueue(&mut self, time_ms: EpochMs, resolved: Resolved) -> Lsn {
         let lsn = self.next;
         let last = last_of(lsn, &resolved);
         self.next = last.next();
@@ -171,7 +179,7 @@ impl State {
                 ResolvedWrite::Delete { key } => {
                     self.overlay.insert(key.0.clone(), (None, last));
                 }
-                ResolvedWrite::Append { .. } => {}
+                ResolvedWrite::Append { .. } | ResolvedWrite::Count { .. } => {}
             }
         }
         self.pending.push_back(Synced::Commit { lsn, time_ms, resolved });
@@ -209,7 +217,7 @@ impl ModelEngine {
             overlay: HashMap::new(),
             tip_shards: ShardTable::default(),
             next: Lsn(1),
-            last_ms: 0,
+            last_ms: EpochMs::ZERO,
             holding: false,
             closed: false,
             bug: None,
@@ -241,6 +249,14 @@ impl ModelEngine {
         let mut image = Image::default();
         for synced in &state.journal {
             image.apply(synced);
+        }
+        if state.bug == Some(PlantedBug::CountedTwice)
+            && let Some(Synced::Commit { lsn, time_ms, resolved }) = state.journal.last()
+        {
+            let counts = |write: &&ResolvedWrite| matches!(write, ResolvedWrite::Count { .. });
+            let writes = resolved.writes.iter().filter(counts).cloned().collect();
+            let resolved = Resolved { writes, changes: Vec::new(), records: resolved.records };
+            image.apply(&Synced::Commit { lsn: *lsn, time_ms: *time_ms, resolved });
         }
         if state.bug == Some(PlantedBug::NumberReused) {
             let records = image.records.values().flatten().map(|record| Lsn(record.number.0));
@@ -289,7 +305,7 @@ impl ModelEngine {
             return Err(StoreError::Closed);
         }
         let life = self.published.borrow().life;
-        let now_ms = self.clock.now_ms().max(state.last_ms);
+        let now_ms = self.clock.now().max(state.last_ms);
         if let Some(id) = declared.id {
             if id.is_forgotten(now_ms) {
                 return Err(CommitId::forgotten());
@@ -340,7 +356,7 @@ impl ModelEngine {
         }
         let last = state.enqueue(now_ms, resolved);
         if declared.id.is_some() {
-            let old = CommitKey::older_than(now_ms.saturating_sub(COMMIT_ID_LIFE_MS));
+            let old = CommitKey::older_than(now_ms.minus(COMMIT_ID_LIFE));
             state.pending.push_back(Synced::Reclaim(old));
         }
         self.sync_unless_held(&mut state);
@@ -385,7 +401,7 @@ impl Engine for ModelEngine {
         async move {
             let (life, made, waits_for) = {
                 let state = self.state.lock();
-                if id.is_forgotten(self.clock.now_ms().max(state.last_ms)) {
+                if id.is_forgotten(self.clock.now().max(state.last_ms)) {
                     return Ok(Outcome::Unknown);
                 }
                 let (made, waits_for) = state.value(&CommitKey { id }.encode());

@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tailrace_core::{Bucket, BucketRange, RecordNo, ShardNo, StreamId};
+use tailrace_core::{Bucket, BucketRange, EpochMs, RecordNo, ShardNo, StreamId};
 
 use crate::commit::{NewImage, ShardState, Write};
 use crate::engine::{Key, ShardInfo};
 use crate::error::StoreError;
-use crate::keyspace::{CounterKey, ShardKey};
+use crate::keyspace::{CountChange, CounterKey, ItemSet, ShardKey};
 
 /// A write with its shard resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,11 @@ pub enum ResolvedWrite {
     },
     Delete {
         key: Key,
+    },
+    /// The count is added up when the commit is published.
+    Count {
+        set: ItemSet,
+        by: CountChange,
     },
     Append {
         shard: ShardNo,
@@ -151,7 +156,7 @@ impl ShardTable {
         &mut self,
         writes: Vec<Write>,
         numbers: NextNumber<'_>,
-        now_ms: u64,
+        now_ms: EpochMs,
     ) -> Result<Resolved, StoreError> {
         let last = self.last;
         let mut resolver = Resolver { writes: Vec::with_capacity(writes.len()), ..Resolver::default() };
@@ -172,7 +177,7 @@ impl ShardTable {
         resolver: &mut Resolver,
         writes: Vec<Write>,
         numbers: NextNumber<'_>,
-        now_ms: u64,
+        now_ms: EpochMs,
     ) -> Result<(), StoreError> {
         let places = places(&writes)?;
         let place = |of: usize| places.get(of).copied().unwrap_or(of);
@@ -185,6 +190,7 @@ impl ShardTable {
                     resolver.writes.push(ResolvedWrite::Put { key, value, same_as: Some(place(of)) });
                 }
                 Write::Delete { key } => resolver.writes.push(ResolvedWrite::Delete { key }),
+                Write::Count { set, by } => resolver.writes.push(ResolvedWrite::Count { set, by }),
                 Write::Append { stream, bucket, meta, old, new } => {
                     let shard = self.open_shard(stream, bucket)?;
                     let new = match new {
@@ -212,7 +218,7 @@ impl ShardTable {
                         check_cover(&children, info.range)?;
                     }
                     self.seal(resolver, &info, numbers);
-                    let created_ms = now_ms.max(info.created_ms + 1);
+                    let created_ms = now_ms.max(info.created_ms.next());
                     self.open(resolver, info.stream, &children, Some(shard), numbers, created_ms);
                 }
                 Write::SealStream { stream } => {
@@ -259,7 +265,7 @@ impl ShardTable {
         ranges: &[BucketRange],
         parent: Option<ShardNo>,
         numbers: NextNumber<'_>,
-        created_ms: u64,
+        created_ms: EpochMs,
     ) {
         for range in ranges.iter().copied() {
             self.last += 1;

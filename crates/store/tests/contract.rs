@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
+use tailrace_core::EpochMs;
 
 use tailrace_core::clock::ManualClock;
 use tailrace_store::contract::{PerShardEngine, Subject, assert_passes, checks, failure};
@@ -16,7 +17,7 @@ struct Model {
 
 impl Model {
     fn new(bug: Option<PlantedBug>) -> Model {
-        let clock = Arc::new(ManualClock::at(1_000));
+        let clock = Arc::new(ManualClock::at(EpochMs(1_000)));
         let engine = ModelEngine::new(clock.clone());
         if let Some(bug) = bug {
             engine.plant(bug);
@@ -74,7 +75,7 @@ fn the_model_keeps_the_contract() {
 #[test]
 fn an_engine_with_numbers_for_each_shard_keeps_the_contract() {
     assert_passes(&|| {
-        let clock = Arc::new(ManualClock::at(1_000));
+        let clock = Arc::new(ManualClock::at(EpochMs(1_000)));
         Box::new(PerShard { engine: PerShardEngine::new(clock.clone()), clock })
     });
 }
@@ -82,7 +83,7 @@ fn an_engine_with_numbers_for_each_shard_keeps_the_contract() {
 #[test]
 fn every_planted_bug_is_caught() {
     use PlantedBug::*;
-    for bug in [AckBeforeSync, PublishBeforeSync, RejectBeforeSync, NumberReused, RecordOutsideCommit] {
+    for bug in [AckBeforeSync, PublishBeforeSync, RejectBeforeSync, NumberReused, RecordOutsideCommit, CountedTwice] {
         let caught = checks().into_iter().find(|(_, check)| failure(&mut Model::new(Some(bug)), *check).is_some());
         assert!(caught.is_some(), "{bug:?} passes the contract");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use tailrace_api::tables::{BillingMode, CreateTableRequest};
+use tailrace_api::tables::{BillingMode, CreateTableRequest, TimeToLiveSpecification};
 use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::model::NAME_PATTERN;
 use tailrace_core::{StartingPosition, ViewType};
@@ -40,6 +40,8 @@ pub struct TablePlan {
     pub logical_id: String,
     /// What makes it. Billed by units, it has units only where the template gives them.
     pub request: CreateTableRequest,
+    /// Whether and by which attribute its items expire; `None`: the template does not say.
+    pub time_to_live: Option<TimeToLiveSpecification>,
 }
 
 impl TablePlan {

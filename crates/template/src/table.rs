@@ -2,7 +2,7 @@
 
 use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, OnDemandThroughput,
-    ProvisionedThroughput, StreamSpecification, TableClass, WarmThroughput,
+    ProvisionedThroughput, StreamSpecification, TableClass, TimeToLiveSpecification, WarmThroughput,
 };
 use tailrace_core::key::ScalarType;
 use tailrace_core::{ViewType, limits};
@@ -28,14 +28,7 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
     properties.not_applied(NOT_APPLIED);
     properties.refuse("GlobalSecondaryIndexes", "global secondary indexes are not supported yet")?;
     properties.refuse("LocalSecondaryIndexes", "local secondary indexes are not supported yet")?;
-    if let Some(mut time_to_live) = properties.map("TimeToLiveSpecification")? {
-        let path = properties.at("TimeToLiveSpecification");
-        if time_to_live.boolean("Enabled")?.unwrap_or(true) {
-            let why = "time to live is not supported yet: items would stay that the template lets expire";
-            return Err(TemplateError::at(path, why));
-        }
-        resolver.skip(&path, "not applied");
-    }
+    let time_to_live = time_to_live(&mut properties)?;
 
     let mut key_schema = Vec::new();
     for mut element in properties.maps("KeySchema")?.ok_or_else(|| properties.missing("KeySchema"))? {
@@ -135,7 +128,23 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
         }),
         ..CreateTableRequest::default()
     };
-    Ok(TablePlan { logical_id: id.to_owned(), request })
+    Ok(TablePlan { logical_id: id.to_owned(), request, time_to_live })
+}
+
+fn time_to_live(properties: &mut Properties<'_>) -> Result<Option<TimeToLiveSpecification>, TemplateError> {
+    let Some(mut given) = properties.map("TimeToLiveSpecification")? else { return Ok(None) };
+    let enabled = given.boolean("Enabled")?.unwrap_or(true);
+    let attribute_name = match given.text("AttributeName")? {
+        Some(name) if name.is_empty() || name.len() > limits::TTL_ATTRIBUTE_BYTES_MAX => {
+            let message = format!("a name of 1 to {} bytes is expected", limits::TTL_ATTRIBUTE_BYTES_MAX);
+            return Err(TemplateError::at(given.at("AttributeName"), message));
+        }
+        Some(name) => name,
+        None if enabled => return Err(given.missing("AttributeName")),
+        None => String::new(),
+    };
+    given.finish();
+    Ok(Some(TimeToLiveSpecification { enabled, attribute_name }))
 }
 
 fn billing_mode(pay_per_request: bool) -> BillingMode {
@@ -166,7 +175,7 @@ pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -
         provisioned_throughput,
         ..CreateTableRequest::default()
     };
-    Ok(TablePlan { logical_id: id.to_owned(), request })
+    Ok(TablePlan { logical_id: id.to_owned(), request, time_to_live: None })
 }
 
 fn throughput(properties: &mut Properties<'_>) -> Result<Option<ProvisionedThroughput>, TemplateError> {

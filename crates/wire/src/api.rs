@@ -30,7 +30,7 @@ pub struct Page {
     pub json: Bytes,
 }
 
-/// A request below `/_admin/`.
+/// A request below `/_admin/`, or to a path that other tools have for what the API cannot ask for (`/_aws/`).
 #[derive(Clone, Copy, Debug)]
 pub enum AdminRequest<'a> {
     /// Shows something, and changes nothing.
@@ -46,6 +46,11 @@ pub enum AdminRequest<'a> {
         path: &'a str,
         /// The body; it may be anything.
         body: &'a [u8],
+    },
+    /// Takes something away.
+    Delete {
+        /// The path, `/_aws/` included.
+        path: &'a str,
     },
 }
 
@@ -71,7 +76,7 @@ pub trait Api: Send + Sync + 'static {
     /// One line for the operator.
     fn ready(&self) -> Result<(), String>;
 
-    /// The answer to a request below `/_admin/`; `None`: there is nothing at its path. Once polled it is polled to its end,
-    /// whatever the client does, if it is a POST.
+    /// The answer to such a request; `None`: there is nothing at its path. Once polled it is polled to its end, whatever the
+    /// client does, unless it is a GET.
     fn admin(&self, request: AdminRequest<'_>) -> impl Future<Output = Option<Page>> + Send;
 }

@@ -4,11 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tailrace_core::{ApiError, AttributeValue, Item};
+use tailrace_core::{ApiError, AttributeValue, CancellationReason, Item};
 
 #[derive(Serialize)]
 struct Body<'a> {
     __type: &'a str,
+    #[serde(rename = "CancellationReasons", skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<Reason<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(rename = "Message", skip_serializing_if = "Option::is_none")]
@@ -17,12 +19,33 @@ struct Body<'a> {
     item: Option<Value>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Reason<'a> {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+impl<'a> Reason<'a> {
+    fn of(reason: &'a CancellationReason) -> Reason<'a> {
+        Reason {
+            code: reason.code.name(),
+            item: reason.item.as_deref().map(item_json),
+            message: reason.message.as_deref(),
+        }
+    }
+}
+
 /// `{"__type":...}`, with the message in the member that the class uses, and the item that a failed condition shows.
 pub fn render(error: &ApiError) -> Vec<u8> {
     let capital = error.message_member() == "Message";
     let message = error.message.as_deref();
     let body = Body {
         __type: error.code.type_name(),
+        reasons: error.reasons.iter().map(Reason::of).collect(),
         message: message.filter(|_| !capital),
         capital_message: message.filter(|_| capital),
         item: error.item.as_deref().map(item_json),
@@ -54,7 +77,7 @@ fn value_json(value: &AttributeValue) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tailrace_core::ErrorCode;
+    use tailrace_core::{CancellationCode, ErrorCode};
 
     #[track_caller]
     fn check(error: &ApiError, expect: &str) {
@@ -74,6 +97,21 @@ mod tests {
         check(
             &ApiError::new(ErrorCode::SerializationException, "m"),
             r#"{"__type":"com.amazon.coral.service#SerializationException","Message":"m"}"#,
+        );
+        let item = Item::from([("a".to_owned(), AttributeValue::Null)]);
+        let failed = CancellationReason {
+            code: CancellationCode::ConditionalCheckFailed,
+            message: Some("The conditional request failed".to_owned()),
+            item: Some(Box::new(item)),
+        };
+        check(
+            &ApiError::cancelled(vec![CancellationReason::NONE, failed]),
+            concat!(
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","#,
+                r#""CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed","Item":{"a":{"NULL":true}},"#,
+                r#""Message":"The conditional request failed"}],"Message":"Transaction cancelled, please refer "#,
+                r#"cancellation reasons for specific reasons [None, ConditionalCheckFailed]"}"#
+            ),
         );
         let item = Item::from([
             ("a".to_owned(), AttributeValue::S("x".into())),

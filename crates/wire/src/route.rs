@@ -135,6 +135,11 @@ async fn dispatch<A: Api>(
             return plain(page.status, ContentType::Json, page.json);
         }
         Method::POST => return post(shared, head, body, share, cross_origin).await,
+        // No page of another origin sends a DELETE without asking first.
+        Method::DELETE if path.starts_with(AWS) => {
+            let page = admin_change(shared, head, body, share).await;
+            return plain(page.status, ContentType::Json, page.json);
+        }
         _ => return plain(404, ContentType::None, Bytes::from_static(UNKNOWN)),
     }
     match path {
@@ -155,6 +160,9 @@ async fn dispatch<A: Api>(
 
 /// What begins with this is ours.
 const ADMIN: &str = "/_admin/";
+
+/// What begins with this is of tools that stand in for AWS: they have it for what the API cannot ask for.
+const AWS: &str = "/_aws/";
 
 const NO_PAGE: &[u8] = br#"{"Message":"There is no such page."}"#;
 
@@ -178,10 +186,20 @@ async fn admin_post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, 
     if ContentType::of_request(head.headers.get(CONTENT_TYPE)) != Some(ContentType::Json) {
         return page(400, NOT_JSON);
     }
+    admin_change(shared, head, body, share).await
+}
+
+/// What changes something, done to its end.
+async fn admin_change<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Page {
+    let deletes = head.method == Method::DELETE;
     let Ok(permit) = permits(&shared.in_flight, 1).await else { return page(500, FAILED_INSIDE) };
     let (path, shared) = (head.uri.path().to_owned(), Arc::clone(shared));
     let call = async move {
-        let call = shared.api.admin(AdminRequest::Post { path: &path, body: &body });
+        let request = match deletes {
+            true => AdminRequest::Delete { path: &path },
+            false => AdminRequest::Post { path: &path, body: &body },
+        };
+        let call = shared.api.admin(request);
         let answer = AssertUnwindSafe(call).catch_unwind().await;
         drop((permit, share));
         answer.map_or_else(|_| page(500, FAILED_INSIDE), |answer| answer.unwrap_or_else(no_page))

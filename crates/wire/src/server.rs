@@ -86,7 +86,7 @@ pub async fn serve<A: Api>(
                     }
                     short_of_files = true;
                     registry.evict();
-                    tokio::time::sleep(Duration::from_millis(limits::HTTP_ACCEPT_PAUSE_MS)).await;
+                    tokio::time::sleep(limits::HTTP_ACCEPT_PAUSE).await;
                 }
                 // The connection is gone already; should it be the listener, nothing must spin.
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -111,7 +111,7 @@ async fn make_room(registry: &Registry, connections: &mut JoinSet<()>, max: usiz
         return true;
     }
     if registry.evict() {
-        let patience = Duration::from_millis(limits::HTTP_EVICTION_MS);
+        let patience = limits::HTTP_EVICTION;
         let _ = tokio::time::timeout(patience, connections.join_next()).await;
     }
     connections.len() < max
@@ -188,5 +188,5 @@ async fn refuse(mut stream: TcpStream, answer: Vec<u8>) {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
     };
-    let _ = tokio::time::timeout(Duration::from_millis(limits::HTTP_REFUSAL_MS), told).await;
+    let _ = tokio::time::timeout(limits::HTTP_REFUSAL, told).await;
 }

@@ -37,11 +37,11 @@ impl Default for Settings {
             connections_max: limits::HTTP_CONNECTIONS_DEFAULT_MAX,
             requests_in_flight_max: limits::HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX,
             body_bytes_buffered_max: limits::HTTP_BODY_BYTES_BUFFERED_DEFAULT_MAX,
-            head_limit: Duration::from_millis(limits::HTTP_HEAD_DEFAULT_MS),
-            body_limit: Duration::from_millis(limits::HTTP_BODY_DEFAULT_MS),
-            idle_limit: Duration::from_millis(limits::HTTP_IDLE_DEFAULT_MS),
-            write_limit: Duration::from_millis(limits::HTTP_WRITE_DEFAULT_MS),
-            shutdown_limit: Duration::from_millis(limits::HTTP_SHUTDOWN_DEFAULT_MS),
+            head_limit: limits::HTTP_HEAD_DEFAULT,
+            body_limit: limits::HTTP_BODY_DEFAULT,
+            idle_limit: limits::HTTP_IDLE_DEFAULT,
+            write_limit: limits::HTTP_WRITE_DEFAULT,
+            shutdown_limit: limits::HTTP_SHUTDOWN_DEFAULT,
         }
     }
 }

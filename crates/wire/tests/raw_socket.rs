@@ -179,6 +179,22 @@ fn health_and_admin_pages() {
     assert!(lambda.text().contains("not built yet"));
 }
 
+/// What other tools have for a DELETE is one here, guarded by host and origin; nothing else is deleted.
+#[test]
+fn a_delete_of_what_other_tools_have() {
+    let server = Server::start();
+    let delete = |path: &str, headers: &[&str]| format!("DELETE {path} HTTP/1.1\r\n{}\r\n\r\n", headers.join("\r\n"));
+    let host = "host: localhost";
+    check(&server, delete("/_aws/thing", &[host]), 200, r#"{"gone":1}"#);
+    check(&server, delete("/_aws/thing", &[host, "origin: http://localhost:3000"]), 200, r#"{"gone":1}"#);
+    check(&server, delete("/_aws/none", &[host]), 404, r#"{"Message":"There is no such page."}"#);
+    check(&server, delete("/other", &[host]), 404, "<UnknownOperationException/>\n");
+    for foreign in [&["host: evil.example"][..], &[host, "origin: http://evil.example"]] {
+        assert_eq!(server.client().roundtrip(delete("/_aws/thing", foreign).as_bytes()).status, 403, "{foreign:?}");
+    }
+    assert_eq!(server.calls(), 2);
+}
+
 /// What changes something below `/_admin/` is guarded as an operation is: by host, origin and content type.
 #[test]
 fn admin_posts_answer_with_the_status_of_their_kind_and_only_to_pages_of_this_machine() {

@@ -31,21 +31,34 @@ impl CapacityDetail {
         }
     }
 
+    /// The members of a transaction's answer, which tell also whether they are reads or writes. `charged`: by table.
+    pub fn transaction(self, charged: BTreeMap<String, Charge>, kind: UnitKind) -> Option<Vec<ConsumedCapacity>> {
+        let of = |(table, charge): (String, Charge)| self.answer(&table, charge).map(|consumed| consumed.of_kind(kind));
+        (self != CapacityDetail::None).then(|| charged.into_iter().filter_map(of).collect())
+    }
+
     /// The member of an answer.
     pub fn answer(self, table: &str, charge: impl Into<Charge>) -> Option<ConsumedCapacity> {
+        self.answer_with(table, || charge.into())
+    }
+
+    /// The member of an answer, whose charge is worked out if it is asked for.
+    pub fn answer_with(self, table: &str, charge: impl FnOnce() -> Charge) -> Option<ConsumedCapacity> {
         if self == CapacityDetail::None {
             return None;
         }
-        let charge = charge.into();
+        let charge = charge();
         let capacity_units = charge.total();
         let arms = |units: BTreeMap<String, f64>| -> BTreeMap<String, Arm> {
             let told = if self == CapacityDetail::Indexes { units } else { BTreeMap::new() };
-            told.into_iter().map(|(name, capacity_units)| (name, Arm { capacity_units })).collect()
+            told.into_iter().map(|(name, capacity_units)| (name, Arm::of(capacity_units))).collect()
         };
         Some(ConsumedCapacity {
             table_name: table.to_owned(),
             capacity_units,
-            table: (self == CapacityDetail::Indexes).then_some(Arm { capacity_units: charge.table }),
+            read_capacity_units: None,
+            write_capacity_units: None,
+            table: (self == CapacityDetail::Indexes).then(|| Arm::of(charge.table)),
             local_secondary_indexes: arms(charge.local),
             global_secondary_indexes: arms(charge.global),
         })
@@ -92,6 +105,10 @@ pub struct ConsumedCapacity {
     table_name: String,
     capacity_units: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    read_capacity_units: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_capacity_units: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<Arm>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     local_secondary_indexes: BTreeMap<String, Arm>,
@@ -103,4 +120,44 @@ pub struct ConsumedCapacity {
 #[serde(rename_all = "PascalCase")]
 struct Arm {
     capacity_units: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_capacity_units: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_capacity_units: Option<f64>,
+}
+
+/// What units are, where an answer says so: those of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitKind {
+    /// Read units.
+    Reads,
+    /// Write units.
+    Writes,
+}
+
+impl UnitKind {
+    fn split(self, units: f64) -> (Option<f64>, Option<f64>) {
+        match self {
+            UnitKind::Reads => (Some(units), None),
+            UnitKind::Writes => (None, Some(units)),
+        }
+    }
+}
+
+impl ConsumedCapacity {
+    /// Says of all units that they are of this kind.
+    fn of_kind(mut self, kind: UnitKind) -> ConsumedCapacity {
+        (self.read_capacity_units, self.write_capacity_units) = kind.split(self.capacity_units);
+        let indexes = self.local_secondary_indexes.values_mut().chain(self.global_secondary_indexes.values_mut());
+        for arm in self.table.iter_mut().chain(indexes) {
+            (arm.read_capacity_units, arm.write_capacity_units) = kind.split(arm.capacity_units);
+        }
+        self
+    }
+}
+
+impl Arm {
+    fn of(units: f64) -> Arm {
+        Arm { capacity_units: units, read_capacity_units: None, write_capacity_units: None }
+    }
 }

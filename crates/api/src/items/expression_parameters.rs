@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 
 use tailrace_core::attribute_json::{ValueError, ValueErrorKind, read_expression_value};
+use tailrace_core::codec::encode_value;
 use tailrace_core::expr::{
     ExprError, Placeholders, check_names, check_value_keys, invalid_value, names_without_expression,
     values_without_expression,
 };
+use tailrace_core::size::value_size;
 use tailrace_core::{ApiError, AttributeValue, Json};
 
 use crate::ErrorWording;
@@ -92,6 +94,35 @@ impl ExpressionMaps {
             names: names.map(|members| members.into_iter().map(name).collect()),
             values: values
                 .map(|members| members.into_iter().map(|(key, value)| (key, read_expression_value(value))).collect()),
+        }
+    }
+
+    /// Does as if no values had been sent.
+    pub fn forget_values(&mut self) {
+        self.values = None;
+    }
+
+    /// What the values weigh; those that are wrong, nothing.
+    pub fn values_size(&self) -> usize {
+        self.values.iter().flatten().filter_map(|(_, value)| value.as_ref().ok()).map(value_size).sum()
+    }
+
+    /// Appends what the maps mean, in the same bytes whatever the order in which they were sent.
+    pub fn write_meaning(&self, out: &mut Vec<u8>) {
+        for (key, name) in self.names.iter().flatten() {
+            for text in [key.as_str(), name.as_deref().unwrap_or_default()] {
+                out.extend_from_slice(&text.len().to_be_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        let mut values: Vec<_> = self.values.iter().flatten().collect();
+        values.sort_unstable_by_key(|(key, _)| key);
+        for (key, value) in values {
+            out.extend_from_slice(&key.len().to_be_bytes());
+            out.extend_from_slice(key.as_bytes());
+            if let Ok(value) = value {
+                encode_value(value, out);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! GetShardIterator. Source: docs/spec/streams.md 6.
 
 use serde::Serialize;
-use tailrace_core::{ApiError, Json, SequenceNumber};
+use tailrace_core::{ApiError, EpochMs, Json, SequenceNumber};
 
 use crate::{Reading, Timestamp, member};
 
@@ -92,7 +92,7 @@ fn timestamp(body: &Json, kind: &str) -> Result<Option<Timestamp>, ApiError> {
         }
         // Down to the millisecond, so that an instant of now is not one of the next. Times of this size are off by less
         // than a thousandth of one when they are written in binary.
-        ("AT_TIMESTAMP", Some(seconds)) => Ok(Some(Timestamp((seconds * 1000.0 + 0.001).floor() as u64))),
+        ("AT_TIMESTAMP", Some(seconds)) => Ok(Some(Timestamp(EpochMs((seconds * 1000.0 + 0.001).floor() as u64)))),
         (_, Some(_)) => {
             Err(ApiError::validation(format!("A Timestamp must not be specified when ShardIteratorType is {kind}")))
         }

@@ -1,4 +1,4 @@
-//! Secondary indexes as requests ask for them. Nothing is built for them yet: the runs refuse them by name.
+//! Secondary indexes as requests ask for them.
 
 use serde::Serialize;
 use tailrace_core::Json;

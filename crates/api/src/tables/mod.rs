@@ -7,9 +7,11 @@ mod account;
 mod create_table;
 mod delete_table;
 mod describe_table;
+mod index_description;
 mod indexes;
 mod list_tables;
 mod table_description;
+mod time_to_live;
 mod types;
 mod update_table;
 
@@ -19,6 +21,7 @@ pub use account::{
 pub use create_table::{CreateTableAnswer, CreateTableRequest};
 pub use delete_table::{DeleteTableAnswer, DeleteTableRequest};
 pub use describe_table::{DescribeTableAnswer, DescribeTableRequest};
+pub use index_description::{GlobalSecondaryIndexDescription, IndexStatus, LocalSecondaryIndexDescription};
 pub use indexes::{
     CreateGlobalSecondaryIndexAction, DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndex,
     GlobalSecondaryIndexUpdate, LocalSecondaryIndex, Projection, ProjectionType, UpdateGlobalSecondaryIndexAction,
@@ -27,6 +30,10 @@ pub use list_tables::{ListTablesAnswer, ListTablesRequest};
 pub use table_description::{
     BillingModeSummary, OnDemandThroughputDescription, ProvisionedThroughputDescription, TableClassSummary,
     TableDescription, TableStatus, TableThroughputModeSummary, WarmThroughputDescription,
+};
+pub use time_to_live::{
+    DescribeTimeToLiveAnswer, DescribeTimeToLiveRequest, TimeToLiveDescription, TimeToLiveSpecification,
+    TimeToLiveStatus, UpdateTimeToLiveAnswer, UpdateTimeToLiveRequest,
 };
 pub use types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, OnDemandThroughput, ProvisionedThroughput,

@@ -1,9 +1,10 @@
 //! The table description that the table operations answer. Source: docs/spec/dynamodb-api.md 2.2.
 //!
-//! Optional members are absent rather than null. Transitional statuses exist here only: the change behind them is done.
+//! Optional members are absent rather than null.
 
 use serde::Serialize;
 
+use super::index_description::{GlobalSecondaryIndexDescription, LocalSecondaryIndexDescription};
 use super::types::{AttributeDefinition, BillingMode, KeySchemaElement, StreamSpecification, TableClass};
 use crate::Timestamp;
 
@@ -48,6 +49,12 @@ pub struct TableDescription {
     pub table_arn: String,
     /// Its uuid: another one if it is made again.
     pub table_id: String,
+    /// Its local secondary indexes, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_secondary_indexes: Option<Vec<LocalSecondaryIndexDescription>>,
+    /// Its global secondary indexes, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub global_secondary_indexes: Option<Vec<GlobalSecondaryIndexDescription>>,
     /// How it is billed, if it was ever billed by request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_mode_summary: Option<BillingModeSummary>,

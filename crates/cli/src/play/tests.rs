@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use serde_json::{Value, json};
-use tailrace_core::Service;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::rng::SeededRng;
+use tailrace_core::{EpochMs, Service};
 use tailrace_engine::{Caller, Db, Settings, ops};
 use tailrace_store::ModelEngine;
 
@@ -33,7 +33,7 @@ const SUM: &str = "6";
 
 impl Bench {
     async fn new(writes: &str) -> Bench {
-        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
         let store = ModelEngine::new(clock.clone());
         let db = Db::open(store.clone(), clock, Arc::new(SeededRng::new(1)), Settings::default()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();

@@ -141,8 +141,9 @@ impl Walk<'_> {
         if !self.shapes[member.shape.0].constrained {
             return;
         }
-        if prefix.lower.is_empty() && member.name == TABLE_NAME && operation.table_name != TableNameRule::None {
-            self.table_name(json, member, operation.table_name == TableNameRule::DataAll);
+        // Also that of an action of a transaction.
+        if member.name == TABLE_NAME && operation.table_name != TableNameRule::None {
+            self.table_name(json, member, prefix, operation.table_name == TableNameRule::DataAll);
             return;
         }
         // The path is only built for values that may have a fault.
@@ -181,7 +182,7 @@ impl Walk<'_> {
     }
 
     /// `all`: every constraint that is broken is told, as AWS orders them; else one is.
-    fn table_name(&mut self, json: &Json, member: &Member, all: bool) {
+    fn table_name(&mut self, json: &Json, member: &Member, prefix: &Path, all: bool) {
         let name = json.as_str().unwrap_or_default();
         if is_arn(name) {
             return;
@@ -192,12 +193,16 @@ impl Walk<'_> {
             _ => None,
         };
         let pattern = !NAME_PATTERN.matches(name) && (all || !name.is_empty());
+        if length.is_none() && !pattern {
+            return;
+        }
+        let path = format!("{}{}", prefix.lower, member.path);
         if let Some(constraint) = length.filter(|_| all || !pattern) {
-            self.fault(name, &member.path, constraint);
+            self.fault(name, &path, constraint);
         }
         if pattern {
             let constraint = format!("Member must satisfy regular expression pattern: {}", NAME_PATTERN.text());
-            self.fault(name, &member.path, &constraint);
+            self.fault(name, &path, &constraint);
         }
     }
 

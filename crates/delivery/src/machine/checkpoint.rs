@@ -4,7 +4,7 @@
 //! a parked copy went into the same commit. The stored form is JSON with a version; docs/format.md describes it.
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::RecordNo;
+use tailrace_core::{EpochMs, RecordNo};
 
 /// The stored form's version.
 pub const CHECKPOINT_VERSION: u32 = 1;
@@ -40,7 +40,7 @@ pub struct Attempt {
     /// Failed invocations since the last progress.
     pub invocations: u32,
     /// When it first failed, wall-clock milliseconds.
-    pub first_failed_ms: u64,
+    pub first_failed_ms: EpochMs,
     /// The last error.
     pub error: String,
     /// Last records of the pieces that bisecting left for later; the next one is last.
@@ -51,7 +51,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastResult {
     /// When, wall-clock milliseconds.
-    pub at_ms: u64,
+    pub at_ms: EpochMs,
     /// `None`: the batch was processed.
     pub error: Option<String>,
     /// The error is that the target could not be invoked.
@@ -125,13 +125,13 @@ mod tests {
             first: RecordNo(8),
             last: RecordNo(11),
             invocations: 2,
-            first_failed_ms: 1_700_000_000_000,
+            first_failed_ms: EpochMs(1_700_000_000_000),
             error: "ValueError: \"x\"".into(),
             bisect: vec![RecordNo(30), RecordNo(15)],
         });
-        checkpoint.last = Some(LastResult { at_ms: 5, error: None, not_invoked: false });
+        checkpoint.last = Some(LastResult { at_ms: EpochMs(5), error: None, not_invoked: false });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint.clone()));
-        checkpoint.last = Some(LastResult { at_ms: 6, error: Some("throttled".into()), not_invoked: true });
+        checkpoint.last = Some(LastResult { at_ms: EpochMs(6), error: Some("throttled".into()), not_invoked: true });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
     }
 

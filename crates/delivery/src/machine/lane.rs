@@ -4,8 +4,9 @@
 //! something only while `piece` does. The lane decides nothing: the rules are applied by the machine around it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use tailrace_core::RecordNo;
+use tailrace_core::{EpochMs, MonotonicMs, RecordNo};
 
 use super::checkpoint::Attempt;
 use super::types::{InvocationId, Record};
@@ -18,7 +19,7 @@ pub(crate) enum Phase {
     /// The piece is with the target.
     Invoking(InvocationId),
     /// The piece is tried again at this monotonic time.
-    Retry { at_mono_ms: u64 },
+    Retry { at: MonotonicMs },
     /// The piece is to be parked and there is no room.
     ParkedFull,
 }
@@ -33,7 +34,7 @@ pub(crate) struct Failure {
     /// Times in a row that the target could not be invoked.
     pub not_invoked: u32,
     /// When the batch first failed, wall clock.
-    pub first_failed_ms: u64,
+    pub first_failed_ms: EpochMs,
     /// The last error.
     pub error: String,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Lane {
     waiting: VecDeque<Record>,
     waiting_bytes: usize,
     /// When the batching window of the waiting records began.
-    window_from_mono_ms: Option<u64>,
+    window_from: Option<MonotonicMs>,
     pub piece: Vec<Record>,
     later: Vec<Vec<Record>>,
     pub failure: Option<Failure>,
@@ -62,7 +63,7 @@ impl Lane {
         Self {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            window_from_mono_ms: None,
+            window_from: None,
             piece: Vec::new(),
             later: Vec::new(),
             failure: None,
@@ -74,14 +75,14 @@ impl Lane {
     }
 
     /// Takes a record that was read; one that was done before is dropped.
-    pub fn push(&mut self, record: Record, now_mono_ms: u64) {
+    pub fn push(&mut self, record: Record, now: MonotonicMs) {
         if record.number() <= self.done_before {
             return;
         }
         self.waiting_bytes += record.size;
         self.waiting.push_back(record);
         if self.piece.is_empty() {
-            self.window_from_mono_ms.get_or_insert(now_mono_ms);
+            self.window_from.get_or_insert(now);
         }
     }
 
@@ -134,7 +135,7 @@ impl Lane {
 
     /// Makes the failing batch of the checkpoint from the records that were read again. Records that were trimmed
     /// meanwhile are missing from it.
-    pub fn restore(&mut self, now_mono_ms: u64) {
+    pub fn restore(&mut self, now: MonotonicMs) {
         let Some(attempt) = self.restoring.take() else { return };
         let mut ends = vec![attempt.last];
         ends.extend(attempt.bisect.iter().rev());
@@ -150,7 +151,7 @@ impl Lane {
             first_failed_ms: attempt.first_failed_ms,
             error: attempt.error,
         });
-        self.next_piece(now_mono_ms);
+        self.next_piece(now);
         if let (true, Some(failure)) = (first_is_whole, &mut self.failure) {
             failure.invocations = attempt.invocations;
         }
@@ -187,42 +188,42 @@ impl Lane {
     pub fn take_batch(
         &mut self,
         (records_max, bytes_max): (usize, usize),
-        window_ms: u64,
+        window: Duration,
         flush: bool,
-        now_mono_ms: u64,
+        now: MonotonicMs,
     ) {
         debug_assert!(self.piece.is_empty(), "a batch is taken only when none is in hand");
         if self.waiting.is_empty() {
             return;
         }
         let (count, full) = self.next_batch(records_max, bytes_max);
-        if full || flush || self.window_end(window_ms).is_some_and(|end| now_mono_ms >= end) {
+        if full || flush || self.window_end(window).is_some_and(|end| now >= end) {
             self.piece = self.take_waiting(count);
-            self.window_from_mono_ms = None;
+            self.window_from = None;
         }
     }
 
     /// When the window of the waiting records ends; `None` without a window or records.
-    pub fn window_end(&self, window_ms: u64) -> Option<u64> {
-        if window_ms == 0 {
+    pub fn window_end(&self, window: Duration) -> Option<MonotonicMs> {
+        if window.is_zero() {
             return None;
         }
-        self.window_from_mono_ms.map(|from| from + window_ms)
+        self.window_from.map(|from| from.plus(window))
     }
 
     /// The first `count` records of the piece are over (done or parked).
-    pub fn remove_done(&mut self, count: usize, now_mono_ms: u64) -> Vec<Record> {
+    pub fn remove_done(&mut self, count: usize, now: MonotonicMs) -> Vec<Record> {
         let removed: Vec<Record> = self.piece.drain(..count).collect();
         self.unissued = true;
         if self.piece.is_empty() {
-            self.next_piece(now_mono_ms);
+            self.next_piece(now);
         } else if let Some(failure) = &mut self.failure {
             failure.not_invoked = 0;
         }
         removed
     }
 
-    fn next_piece(&mut self, now_mono_ms: u64) {
+    fn next_piece(&mut self, now: MonotonicMs) {
         match self.later.pop() {
             Some(piece) => {
                 self.piece = piece;
@@ -232,7 +233,7 @@ impl Lane {
             }
             None => {
                 self.failure = None;
-                self.window_from_mono_ms = (!self.waiting.is_empty()).then_some(now_mono_ms);
+                self.window_from = (!self.waiting.is_empty()).then_some(now);
             }
         }
     }
@@ -245,12 +246,12 @@ impl Lane {
     }
 
     /// The failures of the batch in hand, begun now if there are none yet.
-    pub fn failure_mut(&mut self, now_wall_ms: u64) -> &mut Failure {
+    pub fn failure_mut(&mut self, now: EpochMs) -> &mut Failure {
         self.failure.get_or_insert_with(|| Failure {
             invocations: 0,
             invocations_here: 0,
             not_invoked: 0,
-            first_failed_ms: now_wall_ms,
+            first_failed_ms: now,
             error: String::new(),
         })
     }

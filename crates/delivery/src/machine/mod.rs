@@ -34,10 +34,10 @@ pub use types::{
 
 use lane::{Failure, Lane, Phase};
 use tailrace_core::limits::{
-    BACKOFF_MS_MAX, GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
+    BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
     PARKED_COMMIT_BYTES_MAX,
 };
-use tailrace_core::{RecordNo, SequenceNumber};
+use tailrace_core::{MonotonicMs, RecordNo, SequenceNumber};
 
 use crate::parked::row_bytes_max;
 
@@ -82,7 +82,7 @@ pub struct ShardMachine {
 struct Barrier {
     damaged: Damaged,
     /// It is read again then: the file may have been mended.
-    read_again_mono_ms: u64,
+    read_again: MonotonicMs,
     /// An operator said that it is to be set aside.
     skip: bool,
 }
@@ -128,7 +128,7 @@ impl ShardMachine {
     }
 
     /// Takes what happened and answers what is to be done, in this order. Begin with [`Input::Tick`]; after each step
-    /// see to it that a tick comes at [`Self::next_wake_mono_ms`].
+    /// see to it that a tick comes at [`Self::next_wake`].
     pub fn step(&mut self, input: Input, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.over {
@@ -165,18 +165,16 @@ impl ShardMachine {
     }
 
     /// When the machine wants to be stepped even if nothing happens.
-    pub fn next_wake_mono_ms(&self) -> Option<u64> {
+    pub fn next_wake(&self) -> Option<MonotonicMs> {
         if self.over || self.stopping {
             return None;
         }
-        let read_again = self.damaged.as_ref().filter(|_| !self.fetching).map(|barrier| barrier.read_again_mono_ms);
+        let read_again = self.damaged.as_ref().filter(|_| !self.fetching).map(|barrier| barrier.read_again);
         let lanes = self.lanes.iter().filter(|lane| !lane.unissued);
         lanes
             .filter_map(|lane| match lane.phase {
-                Phase::Retry { at_mono_ms } => {
-                    Some(self.expiry_mono_ms(lane).map_or(at_mono_ms, |expiry| expiry.min(at_mono_ms)))
-                }
-                Phase::Ready if lane.piece.is_empty() => lane.window_end(self.rules.window_ms),
+                Phase::Retry { at } => Some(self.expiry(lane).map_or(at, |expiry| expiry.min(at))),
+                Phase::Ready if lane.piece.is_empty() => lane.window_end(self.rules.window),
                 _ => None,
             })
             .chain(read_again)
@@ -184,9 +182,9 @@ impl ShardMachine {
     }
 
     /// When the first record of the batch in hand becomes too old, as the clocks stood at the last step.
-    fn expiry_mono_ms(&self, lane: &Lane) -> Option<u64> {
-        let too_old_ms = lane.piece.first()?.time_ms() + self.rules.record_age_ms_max? + 1;
-        Some(self.now.mono_ms + too_old_ms.saturating_sub(self.now.wall_ms))
+    fn expiry(&self, lane: &Lane) -> Option<MonotonicMs> {
+        let too_old = lane.piece.first()?.time().plus(self.rules.record_age_max?).next();
+        Some(self.now.monotonic.plus(too_old.since(self.now.wall)))
     }
 
     /// The machine as it stands.
@@ -222,7 +220,7 @@ impl ShardMachine {
             caught_up: self.caught_up,
             ended: self.ended,
             pending_records,
-            oldest_ms: self.lanes.iter().filter_map(Lane::oldest).map(Record::time_ms).min(),
+            oldest_ms: self.lanes.iter().filter_map(Lane::oldest).map(Record::time).min(),
             durable: !self.dirty && self.committing.is_none(),
             state,
             error,
@@ -243,7 +241,7 @@ impl ShardMachine {
         let for_good = |failure: &Failure| {
             let fails = failure.invocations >= BLOCKED_AFTER_FAILURES && failure.invocations_here > 0;
             (!self.rules.bounded() && fails)
-                || (self.rules.record_age_ms_max.is_none() && failure.not_invoked >= BLOCKED_AFTER_NOT_INVOKED)
+                || (self.rules.record_age_max.is_none() && failure.not_invoked >= BLOCKED_AFTER_NOT_INVOKED)
         };
         lane.phase == Phase::ParkedFull || lane.failure.as_ref().is_some_and(for_good)
     }
@@ -268,7 +266,7 @@ impl ShardMachine {
             debug_assert!(record.number() > self.read, "records are read in order");
             self.read = record.number();
             let lane = (record.key_hash % lanes) as usize;
-            self.lanes[lane].push(record, now.mono_ms);
+            self.lanes[lane].push(record, now.monotonic);
         }
         self.read = self.read.max(read.next);
         self.ended = read.ended;
@@ -276,7 +274,7 @@ impl ShardMachine {
         self.damaged = read.damaged.map(|mut damaged| {
             damaged.error = bounded_error(damaged.error);
             let skip = asked == Some(damaged.logged.number);
-            Barrier { damaged, read_again_mono_ms: now.mono_ms + BACKOFF_MS_MAX, skip }
+            Barrier { damaged, read_again: now.monotonic.plus(BACKOFF_MAX), skip }
         });
     }
 
@@ -291,13 +289,13 @@ impl ShardMachine {
                 return;
             }
             // No retry is spent and no checkpoint needed: nothing was tried.
-            let failure = lane.failure_mut(now.wall_ms);
+            let failure = lane.failure_mut(now.wall);
             failure.not_invoked = failure.not_invoked.saturating_add(1);
             failure.error = bounded_error(error);
             let error = Some(failure.error.clone());
-            self.last = Some(LastResult { at_ms: now.wall_ms, error, not_invoked: true });
-            let at_mono_ms = now.mono_ms + backoff::delay_ms(failure.not_invoked, jitter);
-            lane.phase = Phase::Retry { at_mono_ms };
+            self.last = Some(LastResult { at_ms: now.wall, error, not_invoked: true });
+            let at = now.monotonic.plus(backoff::delay(failure.not_invoked, jitter));
+            lane.phase = Phase::Retry { at };
             return;
         }
         self.dirty = true;
@@ -308,13 +306,13 @@ impl ShardMachine {
             Outcome::Failed(error) | Outcome::NotInvoked(error) => (0, Some((error, true))),
         };
         let Some((error, may_split)) = error else {
-            lane.remove_done(done, now.mono_ms);
-            self.last = Some(LastResult { at_ms: now.wall_ms, error: None, not_invoked: false });
+            lane.remove_done(done, now.monotonic);
+            self.last = Some(LastResult { at_ms: now.wall, error: None, not_invoked: false });
             return;
         };
         let error = bounded_error(error);
         let records = lane.piece.len();
-        let failure = lane.failure_mut(now.wall_ms);
+        let failure = lane.failure_mut(now.wall);
         failure.error.clone_from(&error);
         failure.not_invoked = 0;
         if may_split && self.rules.bisect && records > 1 {
@@ -324,11 +322,11 @@ impl ShardMachine {
         } else if (1..records).contains(&done) {
             // Progress: the remainder has all its attempts before it, and is tried at once.
             failure.invocations = 0;
-            lane.remove_done(done, now.mono_ms);
+            lane.remove_done(done, now.monotonic);
         } else {
             lane.phase = count_failure(&self.rules, lane, jitter, now);
         }
-        self.last = Some(LastResult { at_ms: now.wall_ms, error: Some(error), not_invoked: false });
+        self.last = Some(LastResult { at_ms: now.wall, error: Some(error), not_invoked: false });
     }
 
     fn committed(&mut self) {
@@ -339,7 +337,7 @@ impl ShardMachine {
 
     fn retry_at_once(&mut self, also_parked_full: bool) {
         if let Some(barrier) = &mut self.damaged {
-            barrier.read_again_mono_ms = self.now.mono_ms;
+            barrier.read_again = self.now.monotonic;
         }
         for lane in &mut self.lanes {
             match lane.phase {
@@ -387,7 +385,7 @@ impl ShardMachine {
         self.read = logged.number;
         self.parked_records += 1;
         self.parked_bytes += stored_bytes(&logged);
-        let (reason, invocations, first_failed_ms, parked_ms) = (GiveUp::Damaged, 0, None, now.wall_ms);
+        let (reason, invocations, first_failed_ms, parked_ms) = (GiveUp::Damaged, 0, None, now.wall);
         self.push_parked(Parked { logged, reason, error, invocations, first_failed_ms, parked_ms });
         for lane in &mut self.lanes {
             lane.unissued = true;
@@ -463,7 +461,7 @@ impl ShardMachine {
         match lane.phase {
             _ if lane.unissued => return false,
             Phase::Invoking(_) | Phase::ParkedFull => return false,
-            Phase::Retry { at_mono_ms } if now.mono_ms < at_mono_ms => {
+            Phase::Retry { at } if now.monotonic < at => {
                 // What becomes too old is given up at its time; the younger ones go on waiting.
                 let expired = self.expired(index, now);
                 return expired > 0 && self.park(index, expired, GiveUp::RecordAgeExceeded, now);
@@ -474,11 +472,11 @@ impl ShardMachine {
             if self.read < until && !self.ended {
                 return false;
             }
-            lane.restore(now.mono_ms);
+            lane.restore(now.monotonic);
         }
         if lane.piece.is_empty() {
             let bounds = (self.rules.batch_records_max, self.batch_bytes_max);
-            lane.take_batch(bounds, self.rules.window_ms, flush, now.mono_ms);
+            lane.take_batch(bounds, self.rules.window, flush, now.monotonic);
         }
         if lane.piece.is_empty() {
             return false;
@@ -504,8 +502,8 @@ impl ShardMachine {
     fn expired(&self, index: usize, now: Now) -> usize {
         let lane = &self.lanes[index];
         let too_old = |record: &&Record| {
-            let age_ms = now.wall_ms.saturating_sub(record.time_ms());
-            self.rules.record_age_ms_max.is_some_and(|max| age_ms > max)
+            let age = now.wall.since(record.time());
+            self.rules.record_age_max.is_some_and(|max| age > max)
                 || (lane.failure.is_some() && record.number() < self.horizon)
         };
         lane.piece.iter().take_while(too_old).count()
@@ -513,7 +511,7 @@ impl ShardMachine {
 
     /// Nothing more can be gathered for a batch, or need not be.
     fn flush(&self) -> bool {
-        let no_window = self.rules.window_ms == 0 && self.caught_up;
+        let no_window = self.rules.window.is_zero() && self.caught_up;
         no_window
             || self.ended
             || self.damaged.is_some()
@@ -558,16 +556,15 @@ impl ShardMachine {
         if fitting == 0 {
             return false;
         }
-        for record in lane.remove_done(fitting, now.mono_ms) {
-            let (logged, error, parked_ms) = (record.logged, error.clone(), now.wall_ms);
+        for record in lane.remove_done(fitting, now.monotonic) {
+            let (logged, error, parked_ms) = (record.logged, error.clone(), now.wall);
             self.push_parked(Parked { logged, reason, error, invocations, first_failed_ms, parked_ms });
         }
         true
     }
 
     fn fetch(&mut self, actions: &mut Vec<Action>) {
-        let stands_before_damage =
-            self.damaged.as_ref().is_some_and(|barrier| self.now.mono_ms < barrier.read_again_mono_ms);
+        let stands_before_damage = self.damaged.as_ref().is_some_and(|barrier| self.now.monotonic < barrier.read_again);
         if self.fetching || self.ended || self.stopping || stands_before_damage {
             return;
         }
@@ -580,7 +577,7 @@ impl ShardMachine {
         };
         if !restoring && !wanted {
             if let Some(barrier) = &mut self.damaged {
-                barrier.read_again_mono_ms = self.now.mono_ms + BACKOFF_MS_MAX;
+                barrier.read_again = self.now.monotonic.plus(BACKOFF_MAX);
             }
         } else {
             self.fetching = true;
@@ -597,13 +594,13 @@ impl ShardMachine {
 /// One more failed invocation of the piece, and the wait before its next one. A piece without attempts left does not
 /// wait: it is given up at once.
 fn count_failure(rules: &Rules, lane: &mut Lane, jitter: u32, now: Now) -> Phase {
-    let failure = lane.failure_mut(now.wall_ms);
+    let failure = lane.failure_mut(now.wall);
     failure.invocations = failure.invocations.saturating_add(1);
     failure.invocations_here = failure.invocations_here.saturating_add(1);
     if rules.exhausted(failure.invocations) {
         return Phase::Ready;
     }
-    Phase::Retry { at_mono_ms: now.mono_ms + backoff::delay_ms(failure.invocations, jitter) }
+    Phase::Retry { at: now.monotonic.plus(backoff::delay(failure.invocations, jitter)) }
 }
 
 fn bounded_error(mut error: String) -> String {

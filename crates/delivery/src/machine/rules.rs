@@ -1,5 +1,7 @@
 //! The rules of a consumer, as its state machines need them. Their ranges are the business of whoever configures one.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tailrace_core::limits;
 
@@ -9,13 +11,15 @@ pub struct Rules {
     /// BatchSize: most records of a batch.
     pub batch_records_max: usize,
     /// MaximumBatchingWindowInSeconds: how long a batch is gathered; 0 sends what is there at once.
-    pub window_ms: u64,
+    #[serde(rename = "window_ms", with = "tailrace_core::time::as_ms")]
+    pub window: Duration,
     /// ParallelizationFactor: lanes, each with its own order.
     pub lanes: u16,
     /// MaximumRetryAttempts: invocations of a failing batch after its first; `None`: for ever.
     pub retries_max: Option<u32>,
     /// MaximumRecordAgeInSeconds; `None`: as long as the stream keeps the record.
-    pub record_age_ms_max: Option<u64>,
+    #[serde(rename = "record_age_ms_max", with = "tailrace_core::time::as_ms_option", default)]
+    pub record_age_max: Option<Duration>,
     /// BisectBatchOnFunctionError.
     pub bisect: bool,
     /// Most parked records of the shard.
@@ -29,10 +33,10 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             batch_records_max: 100,
-            window_ms: 0,
+            window: Duration::ZERO,
             lanes: 1,
             retries_max: None,
-            record_age_ms_max: None,
+            record_age_max: None,
             bisect: false,
             parked_records_max: limits::PARKED_RECORDS_MAX,
             parked_bytes_max: limits::PARKED_BYTES_MAX,
@@ -53,7 +57,7 @@ impl Rules {
 
     /// Failures of a record will end by themselves before the stream drops it.
     pub(crate) fn bounded(&self) -> bool {
-        self.retries_max.is_some() || self.record_age_ms_max.is_some()
+        self.retries_max.is_some() || self.record_age_max.is_some()
     }
 
     /// Most records read ahead and not yet in a batch: two batches for each lane, at least one page.

@@ -2,7 +2,7 @@
 //! Plain data; the rules are in the sibling modules.
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::RecordNo;
+use tailrace_core::{EpochMs, MonotonicMs, RecordNo};
 use tailrace_store::LogRecord;
 
 use super::checkpoint::Checkpoint;
@@ -11,10 +11,10 @@ use super::checkpoint::Checkpoint;
 /// clock that is set back holds up no retry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Wall clock, milliseconds since the Unix epoch.
-    pub wall_ms: u64,
-    /// Milliseconds since an arbitrary fixed point; never steps back.
-    pub mono_ms: u64,
+    /// By the wall clock.
+    pub wall: EpochMs,
+    /// By the clock that never steps back.
+    pub monotonic: MonotonicMs,
 }
 
 /// A stream record as the machine sees it: number, time, lane and sizes. What it says is opaque here.
@@ -34,8 +34,8 @@ impl Record {
         self.logged.number
     }
 
-    /// When it was committed, wall-clock milliseconds.
-    pub fn time_ms(&self) -> u64 {
+    /// When it was committed.
+    pub fn time(&self) -> EpochMs {
         self.logged.time_ms
     }
 
@@ -215,9 +215,9 @@ pub struct Parked {
     /// Invocations that it was part of since the last progress; at least 1, as AWS counts. 0 for a damaged one.
     pub invocations: u32,
     /// When its batch first failed, wall-clock milliseconds.
-    pub first_failed_ms: Option<u64>,
+    pub first_failed_ms: Option<EpochMs>,
     /// When it was given up, wall-clock milliseconds.
-    pub parked_ms: u64,
+    pub parked_ms: EpochMs,
 }
 
 /// What a shard of a consumer is doing.
@@ -285,7 +285,7 @@ pub struct Status {
     /// Records that were read and are not done.
     pub pending_records: usize,
     /// Commit time of the oldest of them.
-    pub oldest_ms: Option<u64>,
+    pub oldest_ms: Option<EpochMs>,
     /// Everything that is done is durable as well.
     pub durable: bool,
     /// What it is doing: the worst of its lanes.

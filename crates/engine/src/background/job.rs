@@ -3,9 +3,11 @@
 //! A pause holds until it is lifted or the process ends; it does not interrupt a tick.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use tailrace_core::EpochMs;
 use tokio::sync::Notify;
 
 use super::{Failures, Progress, Task};
@@ -18,10 +20,10 @@ pub struct JobStatus {
     pub name: &'static str,
     /// It does nothing until it is resumed.
     pub paused: bool,
-    /// The end of the last tick, milliseconds since the epoch.
-    pub last_run_ms: Option<u64>,
-    /// The end of the last whole pass, milliseconds since the epoch.
-    pub last_pass_ms: Option<u64>,
+    /// The end of the last tick.
+    pub last_run_ms: Option<EpochMs>,
+    /// The end of the last whole pass.
+    pub last_pass_ms: Option<EpochMs>,
     /// What failed in the last whole pass.
     pub last_error: Option<String>,
     /// What is left of the pass that is under way.
@@ -34,7 +36,7 @@ pub enum Wait {
     /// The pass goes on: only let others go first.
     Next,
     /// Until a pass is due again, milliseconds, or until the task is triggered.
-    Interval(u64),
+    Interval(Duration),
     /// Until the task is resumed.
     Resumed,
 }
@@ -67,8 +69,8 @@ impl Job {
         if self.state.lock().status.paused {
             return Wait::Resumed;
         }
-        let tick = self.task.tick(&self.db, self.db.clock.now_ms()).await;
-        let now_ms = self.db.clock.now_ms();
+        let tick = self.task.tick(&self.db, self.db.clock.now()).await;
+        let now_ms = self.db.clock.now();
         let mut state = self.state.lock();
         state.status.last_run_ms = Some(now_ms);
         state.failures.append(tick.failures);
@@ -85,7 +87,7 @@ impl Job {
                 state.status.left = None;
                 state.status.last_pass_ms = Some(now_ms);
                 state.status.last_error = (!failures.is_empty()).then(|| failures.to_string());
-                Wait::Interval(self.task.interval_ms(&self.db.settings))
+                Wait::Interval(self.task.interval(&self.db.settings))
             }
         }
     }

@@ -9,16 +9,22 @@
 //!
 //! What it does not do: it does not sleep and reads no clock but the database's; whoever runs the jobs waits between ticks.
 
+pub mod expire;
+pub mod expiry_fill;
 mod failures;
 mod job;
+pub mod marks;
 pub mod reclaim;
 pub mod retention;
 
+use std::time::Duration;
+
+pub use failures::Failures;
 use futures_util::future::BoxFuture;
+pub use job::{Job, JobStatus, Wait};
+use tailrace_core::EpochMs;
 
 use crate::db::{Db, Settings};
-pub use failures::Failures;
-pub use job::{Job, JobStatus, Wait};
 
 /// Where a pass stands after a tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +49,20 @@ pub trait Task: Send + Sync + 'static {
     /// Its name for the operator.
     fn name(&self) -> &'static str;
 
-    /// From the end of a pass to the beginning of the next, milliseconds.
-    fn interval_ms(&self, settings: &Settings) -> u64;
+    /// From the end of a pass to the beginning of the next.
+    fn interval(&self, settings: &Settings) -> Duration;
 
     /// Does the next part of what is due at `now_ms`. Not to be called while another tick of the task is under way.
-    fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick>;
+    fn tick<'a>(&'a self, db: &'a Db, now_ms: EpochMs) -> BoxFuture<'a, Tick>;
 }
 
 /// Every task.
 pub fn tasks() -> Vec<Box<dyn Task>> {
-    vec![Box::new(retention::Retention::default()), Box::new(reclaim::Reclaim::default())]
+    vec![
+        Box::new(retention::Retention::default()),
+        Box::new(reclaim::Reclaim::default()),
+        Box::new(marks::Marks),
+        Box::new(expiry_fill::ExpiryFill::default()),
+        Box::new(expire::Expire::default()),
+    ]
 }

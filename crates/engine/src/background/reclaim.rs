@@ -1,12 +1,14 @@
 //! The items of deleted tables are handed to the store, which frees their space. DeleteTable does so itself, right behind its
 //! commit; a pass does it for those where that failed or was interrupted.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tailrace_core::TableId;
-use tailrace_core::limits::RECLAIM_INTERVAL_MS;
-use tailrace_store::keyspace::{DeletedTableKey, ItemKey};
+use tailrace_core::limits::RECLAIM_INTERVAL;
+use tailrace_core::{EpochMs, TableId};
+use tailrace_store::keyspace::{DeletedTableKey, ItemCountKey, ItemKey};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
 
 use super::{Failures, Progress, Task, Tick};
@@ -22,15 +24,20 @@ pub struct Reclaim {
     behind: Mutex<Option<Key>>,
 }
 
-/// Hands the items of a deleted table to the store, then forgets the table's mark.
+/// Hands the items of a deleted table to the store, then forgets the table's mark and its counts.
 ///
 /// # Errors
 /// The store's; the next pass tries again.
 pub(crate) async fn reclaim(db: &Db, table: TableId) -> Result<(), StoreError> {
     db.store.reclaim(ItemKey::with_indexes(table)).await?;
+    let all = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+    let counts = db.store.page(ItemCountKey::with_indexes(table), all).await?.rows;
     let keys = [DeletedTableKey { table }.encode()];
     commit(db.store.as_ref(), &[], &keys, |reads| match reads.exclusive[0] {
-        Some(_) => Decision::Apply(vec![Write::Delete { key: keys[0].clone() }], ()),
+        Some(_) => {
+            let rows = keys.iter().chain(counts.iter().map(|(key, _)| key));
+            Decision::Apply(rows.map(|key| Write::Delete { key: key.clone() }).collect(), ())
+        }
         None => Decision::Reject(()),
     })
     .await?;
@@ -42,11 +49,11 @@ impl Task for Reclaim {
         "reclaim"
     }
 
-    fn interval_ms(&self, _settings: &Settings) -> u64 {
-        RECLAIM_INTERVAL_MS
+    fn interval(&self, _settings: &Settings) -> Duration {
+        RECLAIM_INTERVAL
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, _now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, _now_ms: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
             let mut failures = Failures::default();
             let range = match self.behind.lock().take() {

@@ -4,14 +4,15 @@
 //! A pass goes through the streams by number, and through a stream's shards by number.
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
 use tailrace_core::limits::{
-    RETENTION_INTERVAL_MIN_MS, RETENTION_INTERVAL_MS, RETENTION_SHARDS_PER_TICK, RETENTION_STREAMS_PER_TICK,
+    RETENTION_INTERVAL, RETENTION_INTERVAL_MIN, RETENTION_SHARDS_PER_TICK, RETENTION_STREAMS_PER_TICK,
 };
-use tailrace_core::{ShardNo, StreamId};
+use tailrace_core::{EpochMs, ShardNo, StreamId};
 use tailrace_store::keyspace::StreamKey;
 use tailrace_store::{KeyRange, LogPosition, PageLimit, ShardInfo, StoreError};
 
@@ -52,14 +53,14 @@ impl Task for Retention {
         "retention"
     }
 
-    fn interval_ms(&self, settings: &Settings) -> u64 {
+    fn interval(&self, settings: &Settings) -> Duration {
         // A short retention would otherwise last a minute.
-        settings.stream_retention_ms.clamp(RETENTION_INTERVAL_MIN_MS, RETENTION_INTERVAL_MS)
+        settings.stream_retention.clamp(RETENTION_INTERVAL_MIN, RETENTION_INTERVAL)
     }
 
-    fn tick<'a>(&'a self, db: &'a Db, now_ms: u64) -> BoxFuture<'a, Tick> {
+    fn tick<'a>(&'a self, db: &'a Db, now_ms: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
-            let cutoff_ms = now_ms.saturating_sub(db.settings.stream_retention_ms);
+            let cutoff_ms = now_ms.minus(db.settings.stream_retention);
             let place = std::mem::take(&mut *self.place.lock());
             let mut failures = Failures::default();
             let progress = match go_on(db, place, cutoff_ms, &mut failures).await {
@@ -80,7 +81,12 @@ impl Task for Retention {
 }
 
 /// One tick: where the next one begins, `None` at the end of the pass.
-async fn go_on(db: &Db, place: Place, cutoff_ms: u64, failures: &mut Failures) -> Result<Option<Place>, StoreError> {
+async fn go_on(
+    db: &Db,
+    place: Place,
+    cutoff_ms: EpochMs,
+    failures: &mut Failures,
+) -> Result<Option<Place>, StoreError> {
     let start = StreamKey { stream: place.stream }.encode();
     let range = KeyRange { start: Bound::Included(start.0), ..StreamKey::range() };
     let limit = PageLimit { rows_max: RETENTION_STREAMS_PER_TICK, cost_max: usize::MAX, cost: |_, _| 0 };
@@ -122,7 +128,7 @@ async fn trim(
     db: &Db,
     stream: &Stream,
     behind: ShardNo,
-    cutoff_ms: u64,
+    cutoff_ms: EpochMs,
     shards_left: &mut usize,
     failures: &mut Failures,
 ) -> Result<Option<ShardNo>, StoreError> {
@@ -143,7 +149,7 @@ async fn trim(
     Ok(shards.last().filter(|_| more).map(|last| last.shard))
 }
 
-async fn trim_shard(db: &Db, shard: &ShardInfo, cutoff_ms: u64) -> Result<(), StoreError> {
+async fn trim_shard(db: &Db, shard: &ShardInfo, cutoff_ms: EpochMs) -> Result<(), StoreError> {
     // The horizon moves to right behind the last record that is too old, not to the first one that stays: a reader who
     // has read all the old ones is never behind it, whatever lies between.
     let last_expired = match db.store.position(shard.shard, LogPosition::Time(cutoff_ms)).await {

@@ -12,7 +12,7 @@ use tailrace_store::{Decision, Key, Write, commit};
 
 use super::idempotency::IdempotencyMark;
 use super::plan::{Change, Plan, Seen, Written, plan};
-use super::prepare::{is_long, prepare};
+use super::prepare::{inline_bytes_max, is_long, prepare};
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::failure::store_failure;
@@ -20,7 +20,7 @@ use crate::failure::store_failure;
 /// Commits changes: all of them, or none. `tables`: those of the changes, as they were last seen. `mark`: they are made once;
 /// if they were made before, or refused, that is answered and nothing is done.
 ///
-/// The answers are what became of each change, in their order.
+/// The answers are what became of each change, in their order; of changes that were made before, the items as they are now.
 ///
 /// # Errors
 /// ResourceNotFoundException if a table is gone, a mark that is not that of the request, or the store's failure: nothing was
@@ -31,7 +31,7 @@ pub(crate) async fn commit_changes(
     changes: &[Change<'_>],
     mark: Option<&IdempotencyMark>,
     caller: &Caller<'_>,
-) -> Result<Vec<Result<Written, ApiError>>, ApiError> {
+) -> Result<Committed, ApiError> {
     let shared = keys(tables, |table| &table.row_key);
     let mut exclusive = keys(changes, |change| &change.place.row);
     if let Some(mark) = mark {
@@ -53,14 +53,16 @@ pub(crate) async fn commit_changes(
             #[cfg(test)]
             note_planned(db, changes, &seen);
             match plan(|table| now[table].as_ref(), changes, mark, &seen, caller) {
-                Ok(Plan { writes, answers }) if writes.is_empty() => Decision::Reject(Ok(Round::Decided(answers))),
-                Ok(Plan { writes, answers }) => Decision::Apply(writes, Ok(Round::Decided(answers))),
+                Ok(Plan { writes, answers, made_before }) => {
+                    let decided = Ok(Round::Decided(Committed { answers, made_before }));
+                    if writes.is_empty() { Decision::Reject(decided) } else { Decision::Apply(writes, decided) }
+                }
                 Err(error) => Decision::Reject(Err(error)),
             }
         })
         .await;
         let olds = match committed.map_err(|e| store_failure(&e))?.answer? {
-            Round::Decided(answers) => return Ok(answers),
+            Round::Decided(committed) => return Ok(committed),
             Round::Long(olds) => olds,
         };
         rounds_left -= 1;
@@ -75,10 +77,17 @@ pub(crate) async fn commit_changes(
     }
 }
 
+/// What became of changes.
+pub(crate) struct Committed {
+    /// Of each, in their order. One that was refused: none was made.
+    pub answers: Vec<Result<Written, ApiError>>,
+    /// The mark says that they were made before, or refused: nothing was done now.
+    pub made_before: bool,
+}
+
 /// What a run of a commit came to.
 enum Round {
-    /// What became of each change.
-    Decided(Vec<Result<Written, ApiError>>),
+    Decided(Committed),
     /// To work them out for these items takes long.
     Long(Vec<Option<Bytes>>),
 }
@@ -89,9 +98,11 @@ const PREPARED_ROUNDS_MAX: u32 = 8;
 
 /// Whether a change takes long that was not worked out for the item that is there.
 fn takes_long(changes: &[Change<'_>], seen: &Seen<'_>) -> bool {
+    let inline_bytes_max = inline_bytes_max(changes, seen.rows);
     changes.iter().zip(seen.rows).enumerate().any(|(index, (change, old))| {
         let prepared = seen.prepared.get(index).and_then(Option::as_ref);
-        is_long(change, old.as_ref()) && !prepared.is_some_and(|prepared| prepared.is_of(old.as_ref()))
+        is_long(change, old.as_ref(), inline_bytes_max)
+            && !prepared.is_some_and(|prepared| prepared.is_of(old.as_ref()))
     })
 }
 
@@ -107,8 +118,8 @@ pub(crate) async fn commit_change(
     caller: &Caller<'_>,
 ) -> Result<Result<Written, ApiError>, ApiError> {
     let (tables, changes) = (std::slice::from_ref(table), std::slice::from_ref(&change));
-    let mut answers = commit_changes(db, tables, changes, mark, caller).await?;
-    Ok(answers.pop().expect("invariant: a change has an answer"))
+    let mut committed = commit_changes(db, tables, changes, mark, caller).await?;
+    Ok(committed.answers.pop().expect("invariant: a change has an answer"))
 }
 
 /// Makes the mark of a whole, whose parts were committed with marks of their own, and removes those.
@@ -119,7 +130,7 @@ pub(crate) async fn commit_mark(db: &Db, mark: &IdempotencyMark, parts: usize) -
     let keys: Vec<Key> = std::iter::once(mark.key()).chain((0..parts).map(|part| mark.part(part).key())).collect();
     let committed = commit(db.store().as_ref(), &[], &keys, |_| {
         let parts = keys[1..].iter().map(|key| Write::Delete { key: key.clone() });
-        Decision::Apply(std::iter::once(mark.write(None)).chain(parts).collect(), ())
+        Decision::Apply(mark.writes(None).chain(parts).collect(), ())
     })
     .await;
     committed.map(|_| ()).map_err(|e| store_failure(&e))

@@ -1,12 +1,13 @@
 //! Idempotency marks: that something was done, or refused for good, and must not be done again.
 //!
 //! A mark is one more row of a plan. It is read in the commit of what it marks: if it is there, the commit does nothing and
-//! answers what was decided then; else it is written with the rest, also if what was decided is to change nothing.
-//! Marks that no longer count are not removed here.
+//! answers what was decided then; else it is written with the rest. Of a line that is played it says also that it was refused;
+//! a client's token counts only once its request was done, so that one that was refused can be tried again.
+//! Marks that no longer count are removed by a task (`background::marks`).
 
 use bytes::Bytes;
-use tailrace_core::{ApiError, ErrorCode};
-use tailrace_store::keyspace::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+use tailrace_core::{ApiError, EpochMs, ErrorCode};
+use tailrace_store::keyspace::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
 use tailrace_store::{Key, Write};
 
 use crate::db::Db;
@@ -21,14 +22,18 @@ pub struct IdempotencyMark {
     pub token: Bytes,
     /// A digest of what is asked for.
     pub request: [u8; 32],
-    /// The mark counts no longer from this instant on, milliseconds since the epoch; `None`: it counts for ever.
-    pub expires_ms: Option<u64>,
+    /// The mark counts no longer from this instant on; `None`: it counts for ever.
+    pub expires_ms: Option<EpochMs>,
 }
 
 impl IdempotencyMark {
     /// The key of the row.
     pub fn key(&self) -> Key {
-        IdempotencyKey { scope: self.scope, token: self.token.clone() }.encode()
+        self.row().encode()
+    }
+
+    fn row(&self) -> IdempotencyKey {
+        IdempotencyKey { scope: self.scope, token: self.token.clone() }
     }
 
     /// The mark of a part of what this one marks as a whole.
@@ -43,7 +48,11 @@ impl IdempotencyMark {
     ///
     /// # Errors
     /// The row is no mark, or one of another request.
-    pub(crate) fn decided(&self, row: Option<&Bytes>, now_ms: u64) -> Result<Option<Result<(), ApiError>>, ApiError> {
+    pub(crate) fn decided(
+        &self,
+        row: Option<&Bytes>,
+        now_ms: EpochMs,
+    ) -> Result<Option<Result<(), ApiError>>, ApiError> {
         let Some(row) = row else { return Ok(None) };
         let value = IdempotencyValue::decode(row).ok_or_else(|| corrupt_row("an idempotency mark"))?;
         if value.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms) {
@@ -54,15 +63,23 @@ impl IdempotencyMark {
         }
         Ok(Some(match value.refused {
             None => Ok(()),
-            Some(Refused { code, message }) => Err(ApiError { code, message, item: None }),
+            Some(Refused { code, message }) => Err(ApiError { message, ..ApiError::bare(code) }),
         }))
     }
 
-    /// The write of the mark. `refused`: why what it marks is not done.
-    pub(crate) fn write(&self, refused: Option<&ApiError>) -> Write {
-        let refused = refused.map(|error| Refused { code: error.code, message: error.message.clone() });
-        let value = IdempotencyValue::new(self.request, self.expires_ms, refused);
-        Write::Put { key: self.key(), value: value.encode() }
+    /// The writes of the mark. `refused`: why what it marks is not done.
+    pub(crate) fn writes(&self, refused: Option<&ApiError>) -> impl Iterator<Item = Write> {
+        let counts = refused.is_none() || self.scope == IdempotencyScope::PlayedLine;
+        let mark = counts.then(|| {
+            let refused = refused.map(|error| Refused { code: error.code, message: error.message.clone() });
+            let value = IdempotencyValue::new(self.request, self.expires_ms, refused);
+            Write::Put { key: self.key(), value: value.encode() }
+        });
+        let end = self.expires_ms.filter(|_| counts).map(|at| {
+            let key = IdempotencyExpiryKey { at: EpochMs(at.0), mark: self.row() }.encode();
+            Write::Put { key, value: Bytes::new() }
+        });
+        mark.into_iter().chain(end)
     }
 }
 
@@ -72,7 +89,7 @@ impl IdempotencyMark {
 /// As for [`marked`].
 pub(crate) async fn decided_before(db: &Db, mark: &IdempotencyMark) -> Result<Option<Result<(), ApiError>>, ApiError> {
     let rows = db.rows(&[mark.key()]).await?;
-    mark.decided(rows[0].as_ref(), db.clock().now_ms())
+    mark.decided(rows[0].as_ref(), db.clock().now())
 }
 
 /// Which of these marks are made.
@@ -82,7 +99,7 @@ pub(crate) async fn decided_before(db: &Db, mark: &IdempotencyMark) -> Result<Op
 pub async fn marked(db: &Db, marks: &[IdempotencyMark]) -> Result<Vec<bool>, ApiError> {
     let keys: Vec<Key> = marks.iter().map(IdempotencyMark::key).collect();
     let rows = db.rows(&keys).await?;
-    let now_ms = db.clock().now_ms();
+    let now_ms = db.clock().now();
     let decided = marks.iter().zip(&rows).map(|(mark, row)| mark.decided(row.as_ref(), now_ms));
     decided.map(|decided| decided.map(|decided| decided.is_some())).collect()
 }

@@ -5,7 +5,10 @@
 //! the engine writes an item.
 
 pub(crate) mod capacity;
+pub(crate) mod collections;
 pub(crate) mod commit;
+mod counts;
+pub(crate) mod expiry;
 pub(crate) mod idempotency;
 pub(crate) mod index_entries;
 pub(crate) mod index_key_errors;
@@ -18,3 +21,4 @@ pub(crate) mod read;
 pub(crate) mod read_source;
 pub(crate) mod start_key;
 pub(crate) mod stored_item;
+pub(crate) mod table_set;

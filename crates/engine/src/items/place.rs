@@ -42,6 +42,15 @@ impl ItemPlace {
         ItemPlace::new(table, table.key.bytes_of_key(key)).map_err(key_map_error)
     }
 
+    /// The place of an item that is put, or that a primary key means (`whole` or not), and what is wrong with it as a kind.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub fn find(table: &Table, attributes: &Item, whole: bool) -> Result<ItemPlace, KeyError> {
+        let key = if whole { table.key.bytes_of_item(attributes) } else { table.key.bytes_of_key(attributes) };
+        ItemPlace::new(table, key)
+    }
+
     fn new(table: &Table, key: Result<KeyBytes, KeyError>) -> Result<ItemPlace, KeyError> {
         let key = key?;
         let bucket = key.hash().bucket;

@@ -8,14 +8,17 @@
 //! change writes nothing. Two changes of one item are refused before they come here.
 
 use bytes::Bytes;
+use tailrace_api::items::TRANSACTION_TOO_LARGE;
 use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::expr::{Condition, Update};
-use tailrace_core::limits::ITEM_BYTES_MAX;
+use tailrace_core::limits::{ITEM_BYTES_MAX, TRANSACTION_COMMIT_BYTES_MAX};
 use tailrace_core::size::item_size;
-use tailrace_core::{ApiError, ErrorCode, Item};
+use tailrace_core::{ApiError, EpochMs, ErrorCode, Item};
 use tailrace_store::Write;
 
 use super::capacity::write_units;
+use super::counts::Counts;
+use super::expiry::{self, Due};
 use super::idempotency::IdempotencyMark;
 use super::index_entries::entry_changes;
 use super::index_key_errors::IndexKeySource;
@@ -53,10 +56,14 @@ pub(crate) enum Action<'a> {
     Update(Option<&'a Update>),
     /// It is removed.
     Delete,
+    /// It stays as it is: only the condition counts.
+    Check,
+    /// It is removed if it has expired, else it stays.
+    Expire(Due),
 }
 
-/// A change that is made, or had nothing to do: the stored item before and after. Of a change that was made before only
-/// that is known: it has neither.
+/// A change that is made, or had nothing to do: the stored item before and after. Of a change that was made before, both
+/// are the item as it is now.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Written {
     pub old: Option<Bytes>,
@@ -69,8 +76,8 @@ pub(crate) struct Seen<'a> {
     pub rows: &'a [Option<Bytes>],
     /// What was worked out before, of some of the changes in their order; empty: of none.
     pub prepared: &'a [Option<Prepared>],
-    /// The instant of the commit, milliseconds since the epoch.
-    pub now_ms: u64,
+    /// The instant of the commit.
+    pub now_ms: EpochMs,
 }
 
 /// What changes come to.
@@ -80,12 +87,15 @@ pub(crate) struct Plan {
     pub writes: Vec<Write>,
     /// What became of each change, in their order.
     pub answers: Vec<Result<Written, ApiError>>,
+    /// The mark says that they were made before, or refused.
+    pub made_before: bool,
 }
 
 /// Plans changes. `table`: the tables of the changes by their index, as the commit sees them. `mark`: they are made once.
 ///
 /// # Errors
-/// The mark cannot be read, or is that of another request: nothing is decided.
+/// The mark cannot be read, or is that of another request; or what the changes come to is too much for one commit: nothing
+/// is decided.
 pub(crate) fn plan<'t>(
     table: impl Fn(usize) -> &'t Table,
     changes: &[Change<'_>],
@@ -97,27 +107,52 @@ pub(crate) fn plan<'t>(
     if let Some(mark) = mark
         && let Some(decided) = mark.decided(mark_row[0].as_ref(), seen.now_ms)?
     {
-        let answers = changes.iter().map(|_| decided.clone().map(|()| Written::default())).collect();
-        return Ok(Plan { writes: Vec::new(), answers });
+        let now = |old: &Option<Bytes>| Written { old: old.clone(), new: old.clone() };
+        let answers = olds.iter().map(|old| decided.clone().map(|()| now(old))).collect();
+        return Ok(Plan { writes: Vec::new(), answers, made_before: true });
     }
-    let mut plan = Plan { writes: Vec::with_capacity(2 * changes.len()), answers: Vec::with_capacity(changes.len()) };
+    let mut plan = Plan {
+        writes: Vec::with_capacity(3 * changes.len() + 2),
+        answers: Vec::with_capacity(changes.len()),
+        made_before: false,
+    };
+    let mut counts = Counts::default();
     for (index, (change, old)) in changes.iter().zip(olds).enumerate() {
         let prepared = seen.prepared.get(index).and_then(Option::as_ref);
         let outcome = prepared.and_then(|prepared| prepared.outcome(old.as_ref()));
-        let answer = outcome.unwrap_or_else(|| change.outcome(old.as_ref())).and_then(|new| {
+        let outcome = outcome.unwrap_or_else(|| match &change.action {
+            Action::Expire(due) => due.outcome(table(change.table), old.as_ref()),
+            _ => change.outcome(old.as_ref()),
+        });
+        let answer = outcome.and_then(|new| {
             let written = Written { old: old.clone(), new };
-            plan.add_writes(table(change.table), change, &written, caller)?;
+            plan.add_writes(table(change.table), change, &written, &mut counts, caller)?;
             Ok(written)
         });
         plan.answers.push(answer);
     }
     let refused = plan.answers.iter().find_map(|answer| answer.as_ref().err());
-    if refused.is_some() {
-        plan.writes.clear();
+    match refused {
+        Some(_) => plan.writes.clear(),
+        None => plan.writes.extend(counts.writes()),
+    }
+    if changes.len() > 1 && bytes(&plan.writes) > TRANSACTION_COMMIT_BYTES_MAX {
+        return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
     }
     // Behind the others: a record names a write by its index.
-    plan.writes.extend(mark.map(|mark| mark.write(refused)));
+    plan.writes.extend(mark.into_iter().flat_map(|mark| mark.writes(refused)));
     Ok(plan)
+}
+
+/// About how many bytes writes take in the log.
+fn bytes(writes: &[Write]) -> usize {
+    let of = |write: &Write| match write {
+        Write::Put { key, value } => key.as_bytes().len() + value.len(),
+        Write::PutSame { key, .. } | Write::Delete { key } => key.as_bytes().len(),
+        Write::Append { meta, old, .. } => meta.len() + old.as_ref().map_or(0, Bytes::len),
+        _ => 0,
+    };
+    writes.iter().map(of).sum()
 }
 
 impl Plan {
@@ -130,11 +165,14 @@ impl Plan {
         table: &Table,
         change: &Change<'_>,
         written: &Written,
+        counts: &mut Counts,
         caller: &Caller<'_>,
     ) -> Result<(), ApiError> {
         if written.old == written.new {
             return Ok(());
         }
+        let size = |image: &Option<Bytes>| image.as_ref().map(|image| stored_size(image));
+        counts.note(table.id.into(), size(&written.old), size(&written.new));
         let key = change.place.row.clone();
         let put = written.new.is_some().then_some(self.writes.len());
         self.writes.push(match &written.new {
@@ -150,6 +188,8 @@ impl Plan {
             let (bucket, old) = (change.place.bucket, written.old.clone());
             self.writes.extend(record_meta::append(table, bucket, keys, old, put, caller.is_service()));
         }
+        let (old, new) = (written.old.as_ref(), written.new.as_ref());
+        self.writes.extend(expiry::writes(table, &change.place.row, old, new));
         Ok(())
     }
 }
@@ -164,7 +204,7 @@ impl Change<'_> {
     fn index_key_source(&self) -> IndexKeySource {
         match self.action {
             Action::Update(_) => IndexKeySource::Update,
-            Action::Put(_) | Action::Delete => IndexKeySource::Put,
+            Action::Put(_) | Action::Delete | Action::Check | Action::Expire(_) => IndexKeySource::Put,
         }
     }
 
@@ -175,6 +215,9 @@ impl Change<'_> {
             Action::Put(new) => Ok(Some(new.clone())),
             Action::Update(update) => updated(self.attributes, *update, old),
             Action::Delete => Ok(None),
+            Action::Check => Ok(old.cloned()),
+            // Only its table can tell.
+            Action::Expire(_) => Ok(old.cloned()),
         }
     }
 

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 use tailrace_core::expr::{Condition, Update};
-use tailrace_core::limits::PLAN_INLINE_BYTES_MAX;
+use tailrace_core::limits::{PLAN_INLINE_BYTES_MAX, TRANSACTION_PLAN_INLINE_BYTES_MAX};
 use tailrace_core::{ApiError, Item};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -39,9 +39,16 @@ impl Prepared {
     }
 }
 
+/// Bytes of an item up to which a commit's body looks into it. Many items that are not large themselves are too much together.
+pub(crate) fn inline_bytes_max(changes: &[Change<'_>], olds: &[Option<Bytes>]) -> usize {
+    let looked_into = changes.iter().zip(olds).filter(|(change, _)| change.looks_into_the_item());
+    let bytes: usize = looked_into.map(|(_, old)| old.as_ref().map_or(0, Bytes::len)).sum();
+    if changes.len() > 1 && bytes > TRANSACTION_PLAN_INLINE_BYTES_MAX { 0 } else { PLAN_INLINE_BYTES_MAX }
+}
+
 /// Whether a change takes too long for a commit's body.
-pub(crate) fn is_long(change: &Change<'_>, old: Option<&Bytes>) -> bool {
-    change.looks_into_the_item() && old.is_some_and(|old| old.len() > PLAN_INLINE_BYTES_MAX)
+pub(crate) fn is_long(change: &Change<'_>, old: Option<&Bytes>, inline_bytes_max: usize) -> bool {
+    change.looks_into_the_item() && old.is_some_and(|old| old.len() > inline_bytes_max)
 }
 
 /// Works out the changes that take long, for the items `olds`.
@@ -52,10 +59,11 @@ pub(crate) async fn prepare(
     changes: &[Change<'_>],
     olds: Vec<Option<Bytes>>,
 ) -> Result<Vec<Option<Prepared>>, ApiError> {
+    let inline_bytes_max = inline_bytes_max(changes, &olds);
     let work: Vec<_> = changes
         .iter()
         .zip(olds)
-        .map(|(change, old)| is_long(change, old.as_ref()).then(|| (Work::of(change), old)))
+        .map(|(change, old)| is_long(change, old.as_ref(), inline_bytes_max).then(|| (Work::of(change), old)))
         .collect();
     let done = move || {
         let prepared = work.into_iter().map(|work| {
@@ -74,6 +82,7 @@ struct Work {
     attributes: Item,
     put: Option<Bytes>,
     update: Option<Option<Update>>,
+    check: bool,
     condition: Option<Condition>,
     return_item_on_failure: bool,
 }
@@ -83,13 +92,15 @@ impl Work {
         let (put, update) = match &change.action {
             Action::Put(new) => (Some(new.clone()), None),
             Action::Update(update) => (None, Some(update.cloned())),
-            Action::Delete => (None, None),
+            // What expires does so without a long look.
+            Action::Delete | Action::Check | Action::Expire(_) => (None, None),
         };
         Work {
             place: change.place.clone(),
             attributes: change.attributes.clone(),
             put,
             update,
+            check: matches!(change.action, Action::Check),
             condition: change.condition.cloned(),
             return_item_on_failure: change.return_item_on_failure,
         }
@@ -103,6 +114,7 @@ impl Work {
             action: match (&self.put, &self.update) {
                 (Some(new), _) => Action::Put(new.clone()),
                 (None, Some(update)) => Action::Update(update.as_ref()),
+                (None, None) if self.check => Action::Check,
                 (None, None) => Action::Delete,
             },
             condition: self.condition.as_ref(),

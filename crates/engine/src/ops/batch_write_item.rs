@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tailrace_api::items::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, CapacityDetail};
+use tailrace_api::items::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, CapacityDetail, Charge};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::{ApiError, Item};
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
+use crate::items::capacity::write_charge;
+use crate::items::collections::Collections;
 use crate::items::commit::{commit_change, commit_mark};
 use crate::items::idempotency::{IdempotencyMark, decided_before};
 use crate::items::index_entries::check_index_keys;
@@ -29,44 +31,60 @@ pub async fn batch_write_item(
     request: BatchWriteItemRequest,
     caller: &Caller<'_>,
 ) -> Result<BatchWriteItemAnswer, ApiError> {
-    let charged = write_batch(db, &request, None, caller).await?;
+    let written = write_batch(db, &request, None, caller).await?;
     let capacity = request.capacity;
-    let consumed = charged.iter().filter_map(|(table, units)| capacity.answer(table, *units)).collect();
+    let consumed = written.charged.into_iter().filter_map(|(table, charge)| capacity.answer(&table, charge)).collect();
     Ok(BatchWriteItemAnswer {
         unprocessed_items: BTreeMap::new(),
         consumed_capacity: (capacity != CapacityDetail::None).then_some(consumed),
+        item_collection_metrics: written.collections.by_table,
     })
 }
 
-/// The writes, and what they are charged by table. `mark`: each is made once, with a mark of its own until all are made; a batch
+/// What a batch came to.
+#[derive(Default)]
+pub(super) struct WrittenBatch {
+    /// What it is charged, by table, if that was asked for.
+    charged: BTreeMap<String, Charge>,
+    collections: Collections,
+}
+
+/// The writes. `mark`: each is made once, with a mark of its own until all are made; a batch
 /// that was cut off goes on where it was.
 pub(super) async fn write_batch(
     db: &Db,
     request: &BatchWriteItemRequest,
     mark: Option<&IdempotencyMark>,
     caller: &Caller<'_>,
-) -> Result<BTreeMap<String, f64>, ApiError> {
+) -> Result<WrittenBatch, ApiError> {
     if let Some(mark) = mark
         && let Some(decided) = decided_before(db, mark).await?
     {
-        return decided.map(|()| BTreeMap::new());
+        return decided.map(|()| WrittenBatch::default());
     }
     let changes = changes(db, request).await?;
     let count = changes.len();
+    let items: Vec<(Arc<StoredTable>, &Item)> =
+        changes.iter().map(|(table, change)| (Arc::clone(table), change.attributes)).collect();
     let commits = changes.into_iter().enumerate().map(|(index, (table, change))| async move {
         let part = mark.map(|mark| mark.part(index));
         let written = commit_change(db, &table, change, part.as_ref(), caller).await??;
-        Ok::<_, ApiError>((table, written.units()))
+        Ok::<_, ApiError>((table, written))
     });
-    let mut charged: BTreeMap<String, f64> = BTreeMap::new();
+    let mut batch = WrittenBatch::default();
     for done in join_all(commits).await {
-        let (table, units) = done?;
-        *charged.entry(table.name.clone()).or_default() += units;
+        let (table, written) = done?;
+        if request.capacity != CapacityDetail::None {
+            *batch.charged.entry(table.name.clone()).or_default() += write_charge(&table, &written);
+        }
+    }
+    for (table, item) in items {
+        batch.collections.note(request.item_collection_metrics, &table, item);
     }
     if let Some(mark) = mark {
         commit_mark(db, mark, count).await?;
     }
-    Ok(charged)
+    Ok(batch)
 }
 
 async fn changes<'a>(

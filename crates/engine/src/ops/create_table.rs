@@ -28,12 +28,12 @@ pub async fn create_table(
     request: CreateTableRequest,
     _caller: &Caller<'_>,
 ) -> Result<CreateTableAnswer, ApiError> {
-    let now_ms = db.clock.now_ms();
+    let now_ms = db.clock.now();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
     let name = &request.table_name;
     loop {
         let label_ms = match view {
-            Some(_) => Some(life::next_label_ms(db, name, now_ms).await?),
+            Some(_) => Some(life::next_label(db, name, now_ms).await?),
             None => None,
         };
         wanted.latest_stream_label = label_ms.map(label::text);
@@ -75,10 +75,7 @@ pub async fn create_table(
             }
             Outcome::Created(table) => {
                 let described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);
-                let warm_was_sent = request.warm_throughput.is_some();
-                return Ok(CreateTableAnswer {
-                    table_description: description::as_created(described, request.attribute_definitions, warm_was_sent),
-                });
+                return Ok(CreateTableAnswer { table_description: description::as_created(described, request) });
             }
         }
     }

@@ -38,7 +38,7 @@ pub async fn delete_table(
                  first.",
             ));
         }
-        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, db.clock.now_ms());
+        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, db.clock.now());
         description::count_if_possible(db, &table, &mut described).await;
         let mut keys = vec![TableKey::key(name), DeletedTableKey { table: table.id }.encode()];
         if let Some(stream) = &table.stream {

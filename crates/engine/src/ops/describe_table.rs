@@ -18,7 +18,7 @@ pub async fn describe_table(
     _caller: &Caller<'_>,
 ) -> Result<DescribeTableAnswer, ApiError> {
     let stored = tables::stored(db, &request.table_name).await?;
-    let mut table = description::describe(&db.settings, &stored, TableStatus::Active, db.clock.now_ms());
+    let mut table = description::describe(&db.settings, &stored, TableStatus::Active, db.clock.now());
     description::count(db, &stored, &mut table).await.map_err(|e| store_failure(&e))?;
     Ok(DescribeTableAnswer { table })
 }

@@ -1,7 +1,7 @@
 //! GetRecords. Source: docs/spec/streams.md 7.
 
 use tailrace_api::streams::{GetRecordsAnswer, GetRecordsRequest};
-use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, RECORDS_INLINE_MAX, SHARD_ITERATOR_LIFE_MS};
+use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, RECORDS_INLINE_MAX, SHARD_ITERATOR_LIFE};
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_store::keyspace::StreamKey;
 
@@ -25,8 +25,8 @@ pub async fn get_records(
 ) -> Result<GetRecordsAnswer, ApiError> {
     let invalid = || ApiError::validation("Invalid ShardIterator");
     let (arn, iterator) = ShardIterator::read(&request.shard_iterator, &db.iterator_secret).ok_or_else(invalid)?;
-    let now_ms = db.clock.now_ms();
-    if now_ms > iterator.issued_ms + SHARD_ITERATOR_LIFE_MS {
+    let now_ms = db.clock.now();
+    if now_ms > iterator.issued_ms.plus(SHARD_ITERATOR_LIFE) {
         return Err(ApiError::new(
             ErrorCode::ExpiredIteratorException,
             "The provided iterator exceeds the maximum age allowed.",

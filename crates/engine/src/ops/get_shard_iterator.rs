@@ -1,7 +1,7 @@
 //! GetShardIterator: a position, fixed now. Source: docs/spec/streams.md 6.
 
 use tailrace_api::streams::{GetShardIteratorAnswer, GetShardIteratorRequest, ShardIteratorType};
-use tailrace_core::limits::TIMESTAMP_AHEAD_MS_MAX;
+use tailrace_core::limits::TIMESTAMP_AHEAD_MAX;
 use tailrace_core::{ApiError, ErrorCode, RecordNo, SequenceNumber};
 use tailrace_store::{LogPosition, ShardInfo, StoreError};
 
@@ -44,7 +44,7 @@ pub async fn get_shard_iterator(
 ) -> Result<GetShardIteratorAnswer, ApiError> {
     let arn = request.stream_arn.as_str();
     if let ShardIteratorType::AtTimestamp(timestamp) = request.position
-        && timestamp.0 > db.clock.now_ms() + TIMESTAMP_AHEAD_MS_MAX
+        && timestamp.0 > db.clock.now().plus(TIMESTAMP_AHEAD_MAX)
     {
         return Err(ApiError::validation("The Timestamp must not be in the future"));
     }
@@ -62,7 +62,7 @@ pub async fn get_shard_iterator(
             (behind(db, shard, *number, number.0.next(), text).await?, false)
         }
     };
-    let issued_ms = db.clock.now_ms();
+    let issued_ms = db.clock.now();
     let iterator = ShardIterator { stream: stream.id, shard: shard.shard, after, untrimmed, issued_ms };
     Ok(GetShardIteratorAnswer { shard_iterator: iterator.token(arn, &db.iterator_secret, db.rng.next_u64()) })
 }

@@ -12,6 +12,7 @@ mod delete_item;
 mod delete_table;
 mod describe_stream;
 mod describe_table;
+mod describe_time_to_live;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -22,8 +23,11 @@ mod query;
 mod scan;
 #[cfg(test)]
 mod table_tests;
+mod transact_get_items;
+mod transact_write_items;
 mod update_item;
 mod update_table;
+mod update_time_to_live;
 mod write_once;
 
 #[cfg(test)]
@@ -37,6 +41,7 @@ pub use delete_item::delete_item;
 pub use delete_table::delete_table;
 pub use describe_stream::describe_stream;
 pub use describe_table::describe_table;
+pub use describe_time_to_live::describe_time_to_live;
 pub use get_item::get_item;
 pub use get_records::get_records;
 pub use get_shard_iterator::get_shard_iterator;
@@ -45,19 +50,22 @@ pub use list_tables::list_tables;
 pub use put_item::put_item;
 pub use query::query;
 pub use scan::scan;
+pub use transact_get_items::transact_get_items;
+pub use transact_write_items::transact_write_items;
 pub use update_item::update_item;
 pub use update_table::update_table;
+pub use update_time_to_live::update_time_to_live;
 pub use write_once::{read_write, write_once};
 
 use serde::Serialize;
 use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
-    QueryRequest, ScanRequest, UpdateItemRequest,
+    QueryRequest, ScanRequest, TransactGetItemsRequest, TransactWriteItemsRequest, UpdateItemRequest,
 };
 use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
 use tailrace_api::tables::{
     CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
-    ListTablesRequest, UpdateTableRequest,
+    DescribeTimeToLiveRequest, ListTablesRequest, UpdateTableRequest, UpdateTimeToLiveRequest,
 };
 use tailrace_core::limits::ANSWER_INLINE_BYTES_MAX;
 use tailrace_core::{ApiError, ErrorCode, Json, Service};
@@ -116,12 +124,24 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
             write_items(batch_get_item(db, BatchGetItemRequest::read(body, reading)?, caller).await?).await
         }
         "BatchWriteItem" => write(&batch_write_item(db, BatchWriteItemRequest::read(body, reading)?, caller).await?),
+        "TransactWriteItems" => {
+            write(&transact_write_items(db, TransactWriteItemsRequest::read(body, reading)?, caller).await?)
+        }
+        "TransactGetItems" => {
+            write_items(transact_get_items(db, TransactGetItemsRequest::read(body, reading)?, caller).await?).await
+        }
         "Query" => write_items(query(db, QueryRequest::read(body, reading)?, caller).await?).await,
         "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
         "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),
         "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),
         "UpdateTable" => write(&update_table(db, UpdateTableRequest::read(body, reading)?, caller).await?),
         "DeleteTable" => write(&delete_table(db, DeleteTableRequest::read(body, reading)?, caller).await?),
+        "UpdateTimeToLive" => {
+            write(&update_time_to_live(db, UpdateTimeToLiveRequest::read(body, reading)?, caller).await?)
+        }
+        "DescribeTimeToLive" => {
+            write(&describe_time_to_live(db, DescribeTimeToLiveRequest::read(body, reading)?, caller).await?)
+        }
         "ListTables" => write(&list_tables(db, ListTablesRequest::read(body, reading)?, caller).await?),
         "DescribeLimits" => write(&describe_limits(db, DescribeLimitsRequest::read(body, reading)?, caller).await?),
         "DescribeEndpoints" => {

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use tailrace_api::items::{AnsweredItem, ReturnValues, UpdateItemRequest, WriteItemAnswer};
 use tailrace_api::{ErrorWording, PARAMETER_VALUES};
 use tailrace_core::expr::{Path, Update};
-use tailrace_core::{ApiError, Item};
+use tailrace_core::{ApiError, Item, KeySchema};
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
+use crate::items::capacity::write_charge;
+use crate::items::collections::collection;
 use crate::items::commit::commit_change;
 use crate::items::idempotency::IdempotencyMark;
 use crate::items::index_key_errors::type_mismatch;
@@ -30,7 +32,8 @@ pub async fn update_item(
 ) -> Result<WriteItemAnswer, ApiError> {
     let (table, written) = update(db, &request, None, caller).await?;
     Ok(WriteItemAnswer {
-        consumed_capacity: request.capacity.answer(&table.name, written.units()),
+        consumed_capacity: request.capacity.answer_with(&table.name, || write_charge(&table, &written)),
+        item_collection_metrics: collection(request.item_collection_metrics, &table, &request.key),
         attributes: attributes(&request, written)?,
     })
 }
@@ -80,22 +83,37 @@ async fn update_into(
 
 /// Refuses an update of a key attribute, of an index's to a value of another type, and a path below one.
 fn check_targets(table: &Table, update: &Update) -> Result<(), ApiError> {
+    check_no_key_target(&table.key, update)?;
+    check_index_key_types(table, update)?;
+    check_operands(table, update)
+}
+
+/// Refuses an update of a key attribute.
+pub(super) fn check_no_key_target(schema: &KeySchema, update: &Update) -> Result<(), ApiError> {
     let mut paths: Vec<&Path> = Vec::new();
     update.visit_targets(&mut |path| paths.push(path));
-    if let Some(path) = paths.iter().find(|path| table.key.contains(path.head())) {
+    if let Some(path) = paths.iter().find(|path| schema.contains(path.head())) {
         return Err(ApiError::validation(format!(
             "{PARAMETER_VALUES}Cannot update attribute {}. This attribute is part of the key",
             path.head()
         )));
     }
-    check_index_key_types(table, update)?;
+    Ok(())
+}
+
+/// Refuses a path below a key attribute on the right-hand side, and a target below one of an index; what an update may do to
+/// the table's own key is another rule.
+pub(super) fn check_operands(table: &Table, update: &Update) -> Result<(), ApiError> {
+    let mut paths: Vec<&Path> = Vec::new();
+    update.visit_targets(&mut |path| paths.push(path));
+    paths.retain(|path| !table.key.contains(path.head()));
     update.visit_read_paths(&mut |path| paths.push(path));
     check_key_paths(table, paths)
 }
 
 /// Refuses values of the request that a key attribute of an index is set to and has not the type of. What an update makes of
 /// other values is known in the commit only.
-fn check_index_key_types(table: &Table, update: &Update) -> Result<(), ApiError> {
+pub(super) fn check_index_key_types(table: &Table, update: &Update) -> Result<(), ApiError> {
     if table.indexes.is_empty() {
         return Ok(());
     }

@@ -6,7 +6,7 @@
 use tailrace_api::tables::{
     OnDemandThroughputDescription, StreamSpecification, TableStatus, UpdateTableAnswer, UpdateTableRequest,
 };
-use tailrace_core::{ApiError, StreamId, ViewType};
+use tailrace_core::{ApiError, EpochMs, StreamId, ViewType};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
@@ -29,7 +29,7 @@ pub async fn update_table(
     change::check(&request, db.settings.wording)?;
     loop {
         let old = tables::stored(db, &request.table_name).await?;
-        let now_ms = db.clock.now_ms();
+        let now_ms = db.clock.now();
         let mut new = Table::clone(&old);
         change::apply(&request, &mut new, now_ms)?;
         let stream = stream_change(db, &old, request.stream_specification, now_ms).await?;
@@ -57,7 +57,7 @@ pub async fn update_table(
 /// What happens to the table's stream.
 enum StreamChange {
     None,
-    Enable { view: ViewType, created_ms: u64 },
+    Enable { view: ViewType, created_ms: EpochMs },
     Disable { stream: StreamId },
 }
 
@@ -65,7 +65,7 @@ async fn stream_change(
     db: &Db,
     table: &Table,
     specification: Option<StreamSpecification>,
-    now_ms: u64,
+    now_ms: EpochMs,
 ) -> Result<StreamChange, ApiError> {
     let Some(StreamSpecification { stream_enabled, stream_view_type }) = specification else {
         return Ok(StreamChange::None);
@@ -79,7 +79,7 @@ async fn stream_change(
         }
         (true, None) => Ok(StreamChange::Enable {
             view: stream_view_type.unwrap_or(ViewType::NewAndOldImages),
-            created_ms: life::next_label_ms(db, &table.name, now_ms).await?,
+            created_ms: life::next_label(db, &table.name, now_ms).await?,
         }),
         (false, Some(stream)) => Ok(StreamChange::Disable { stream: stream.id }),
     }

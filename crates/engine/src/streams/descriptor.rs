@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{ApiError, KeySchema};
+use tailrace_core::{ApiError, EpochMs, KeySchema};
 use tailrace_store::keyspace::{StreamKey, StreamNameKey, TableId};
 use tailrace_store::{PageLimit, ShardInfo, StreamId};
 
@@ -33,10 +33,10 @@ pub struct Stream {
     pub view: ViewType,
     /// The primary key of its table.
     pub key: KeySchema,
-    /// When it was enabled, milliseconds since the epoch.
-    pub created_ms: u64,
+    /// When it was enabled.
+    pub created_ms: EpochMs,
     /// When it was disabled.
-    pub disabled_ms: Option<u64>,
+    pub disabled_ms: Option<EpochMs>,
 }
 
 impl Stream {
@@ -46,7 +46,7 @@ impl Stream {
     }
 
     /// The enabled stream of `table`.
-    pub(super) fn new(table: &Table, enabled: &TableStream, label: String, created_ms: u64) -> Stream {
+    pub(super) fn new(table: &Table, enabled: &TableStream, label: String, created_ms: EpochMs) -> Stream {
         Stream {
             version: DESCRIPTOR_VERSION,
             id: enabled.id,

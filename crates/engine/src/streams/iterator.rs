@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tailrace_core::RecordNo;
 use tailrace_core::rng::Rng;
+use tailrace_core::{EpochMs, RecordNo};
 use tailrace_store::keyspace::SettingKey;
 use tailrace_store::{Decision, Engine, ShardNo, StoreError, StreamId, Write, commit};
 
@@ -44,8 +44,8 @@ pub struct ShardIterator {
     /// Nothing that it has not read can have been trimmed: it stands at the shard's horizon, wherever that moves, or stood
     /// behind the newest record when it was given out.
     pub untrimmed: bool,
-    /// When it was given out, milliseconds since the epoch.
-    pub issued_ms: u64,
+    /// When it was given out.
+    pub issued_ms: EpochMs,
 }
 
 /// Reads the directory's uuid, secret and first region and account; makes what is missing.
@@ -82,7 +82,7 @@ impl ShardIterator {
     pub fn token(&self, arn: &str, secret: &IteratorSecret, nonce: u64) -> String {
         let mut bytes = Vec::with_capacity(FIELDS_BYTES + MAC_BYTES);
         bytes.extend([TOKEN_VERSION, u8::from(self.untrimmed)]);
-        for field in [self.stream.0, self.shard.0, self.after.0, self.issued_ms, nonce] {
+        for field in [self.stream.0, self.shard.0, self.after.0, self.issued_ms.0, nonce] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }
         let mac = mac(secret, arn, &bytes).finalize().into_bytes();
@@ -109,7 +109,7 @@ impl ShardIterator {
             shard: ShardNo(numbers.next()?),
             after: RecordNo(numbers.next()?),
             untrimmed: fields[1] == 1,
-            issued_ms: numbers.next()?,
+            issued_ms: EpochMs(numbers.next()?),
         };
         Some((arn, iterator))
     }
@@ -135,7 +135,7 @@ mod tests {
             shard: ShardNo(9),
             after: RecordNo(77),
             untrimmed: true,
-            issued_ms: 1_700_000_000_000,
+            issued_ms: EpochMs(1_700_000_000_000),
         };
         let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2015-05-20T20:51:10.252";
         let token = iterator.token(arn, &secret, 1);

@@ -1,24 +1,26 @@
 //! A stream's label: the UTC instant of its enablement, `2015-05-20T20:51:10.252`. Source: docs/spec/streams.md 2.3.
 
+use tailrace_core::EpochMs;
+
 /// From the first of March of the year 0 to the epoch.
 const DAYS_FROM_YEAR_ZERO: u64 = 719_468;
 const DAYS_PER_400_YEARS: u64 = 146_097;
 
-/// The label of an instant, milliseconds since the epoch.
-pub(crate) fn text(ms: u64) -> String {
-    let (days, in_day) = (ms / 86_400_000, ms % 86_400_000);
+/// The label of an instant.
+pub(crate) fn text(ms: EpochMs) -> String {
+    let (days, in_day) = (ms.0 / 86_400_000, ms.0 % 86_400_000);
     let (year, month, day) = date(days);
     let (hours, minutes, seconds) = (in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1000 % 60);
     format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}", in_day % 1000)
 }
 
 /// The instant of a label; `None`: it is none.
-pub(crate) fn instant_ms(label: &str) -> Option<u64> {
+pub(crate) fn instant(label: &str) -> Option<EpochMs> {
     let number = |from: usize, to: usize| label.get(from..to)?.parse::<u64>().ok();
     let day = day(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
     let in_day = (number(11, 13)? * 60 + number(14, 16)?) * 60 + number(17, 19)?;
-    let ms = day * 86_400_000 + in_day * 1000 + number(20, 23)?;
-    (text(ms) == label).then_some(ms)
+    let instant = EpochMs(day * 86_400_000 + in_day * 1000 + number(20, 23)?);
+    (text(instant) == label).then_some(instant)
 }
 
 /// The day since the epoch of a civil date: [`date`] backwards.
@@ -60,7 +62,7 @@ mod tests {
             (1_709_164_800_000, "2024-02-29T00:00:00.000"),
             (4_102_444_800_000, "2100-01-01T00:00:00.000"),
         ] {
-            assert_eq!(text(ms), expect);
+            assert_eq!(text(EpochMs(ms)), expect);
         }
     }
 
@@ -68,13 +70,13 @@ mod tests {
     fn labels_read_back_and_nothing_else_does() {
         for day in 0..60_000 {
             let ms = day * 86_400_000 + (day * 7_919_000_001) % 86_400_000;
-            assert_eq!(instant_ms(&text(ms)), Some(ms));
+            assert_eq!(instant(&text(EpochMs(ms))), Some(EpochMs(ms)));
         }
         for other in
             ["", "2023-11-14", "2023-02-29T00:00:00.000", "2023-11-14T24:00:00.000", "2023-11-14T22:13:20.0000"]
         {
-            assert_eq!(instant_ms(other), None, "{other}");
+            assert_eq!(instant(other), None, "{other}");
         }
-        assert_eq!(instant_ms("é023-11-14T22:13:20.000"), None);
+        assert_eq!(instant("é023-11-14T22:13:20.000"), None);
     }
 }

@@ -4,7 +4,7 @@
 //! Invariants: a stream is opened and sealed in the commit that changes its table; a label is used once for a table's name.
 
 use bytes::Bytes;
-use tailrace_core::ApiError;
+use tailrace_core::{ApiError, EpochMs};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey};
 use tailrace_store::{BucketRange, Decision, Key, PageLimit, StoreError, Write, commit};
 
@@ -17,17 +17,17 @@ use crate::table::Table;
 
 /// An instant for the label of a new stream: later than those of all streams that the table's name ever had and that are
 /// still known.
-pub(crate) async fn next_label_ms(db: &Db, table: &str, now_ms: u64) -> Result<u64, ApiError> {
+pub(crate) async fn next_label(db: &Db, table: &str, now_ms: EpochMs) -> Result<EpochMs, ApiError> {
     let last = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 0 };
     let page = db.store.page(StreamNameKey::table_range(table).reversed(), last).await;
     let page = page.map_err(|e| store_failure(&e))?;
     let Some((key, _)) = page.rows.first() else { return Ok(now_ms) };
-    let latest_ms = StreamNameKey::decode(key).and_then(|latest| label::instant_ms(&latest.label));
-    Ok(now_ms.max(latest_ms.ok_or_else(|| corrupt_row("the label of a stream"))? + 1))
+    let latest_ms = StreamNameKey::decode(key).and_then(|latest| label::instant(&latest.label));
+    Ok(now_ms.max(latest_ms.ok_or_else(|| corrupt_row("the label of a stream"))?.next()))
 }
 
 /// The writes that open the stream that `table` names, the counter included.
-pub(crate) fn open(table: &Table, created_ms: u64, shards: usize) -> Vec<Write> {
+pub(crate) fn open(table: &Table, created_ms: EpochMs, shards: usize) -> Vec<Write> {
     let (Some(enabled), Some(label)) = (&table.stream, &table.latest_stream_label) else { return Vec::new() };
     debug_assert_eq!(*label, label::text(created_ms));
     let stream = Stream::new(table, enabled, label.clone(), created_ms);
@@ -43,7 +43,7 @@ pub(crate) fn open(table: &Table, created_ms: u64, shards: usize) -> Vec<Write> 
 }
 
 /// The writes that seal a stream whose descriptor's row is `row`; `None`: the row is no descriptor.
-pub(crate) fn seal(key: &Key, row: Option<&Bytes>, now_ms: u64) -> Option<Vec<Write>> {
+pub(crate) fn seal(key: &Key, row: Option<&Bytes>, now_ms: EpochMs) -> Option<Vec<Write>> {
     let row = row?;
     let mut stream = Stream::decode(row)?;
     stream.disabled_ms = Some(now_ms);

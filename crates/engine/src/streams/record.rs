@@ -9,7 +9,7 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use tailrace_api::streams::{EventId, EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::{Item, RecordNo, SequenceNumber, ShardNo};
+use tailrace_core::{EpochMs, Item, RecordNo, SequenceNumber, ShardNo};
 use tailrace_store::{LogRecord, StoreError};
 
 use super::record_meta::{ChangeKind, RecordMeta};
@@ -22,8 +22,8 @@ pub struct StreamRecord {
     pub shard: ShardNo,
     /// Its number there.
     pub number: RecordNo,
-    /// The commit's time, milliseconds since the epoch.
-    pub time_ms: u64,
+    /// The commit's time.
+    pub time_ms: EpochMs,
     /// What happened, and the keys.
     pub meta: RecordMeta,
     /// The item before, stored; only if the view type has it.
@@ -140,7 +140,7 @@ impl RecordWriter {
                 ChangeKind::Remove => OperationType::Remove,
             },
             aws_region: Arc::clone(&self.region),
-            approximate_creation_s: record.time_ms / 1000,
+            approximate_creation_s: record.time_ms.seconds(),
             keys: record.meta.keys.clone(),
             new_image: record.new.clone(),
             old_image: record.old.clone(),

@@ -4,12 +4,13 @@
 
 use std::fmt;
 
+use tailrace_core::EpochMs;
 use tailrace_store::ShardInfo;
 
 /// A shard's id. Its number is shortened; within a stream, creation and the rest of the number tell shards apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId {
-    created_ms: u64,
+    created_ms: EpochMs,
     number: u32,
 }
 
@@ -22,7 +23,7 @@ impl ShardId {
     /// Reads an id as it is written. `None`: no shard has such an id.
     pub fn parse(text: &str) -> Option<ShardId> {
         let (created, number) = text.strip_prefix("shardId-")?.split_once('-')?;
-        let id = ShardId { created_ms: created.parse().ok()?, number: u32::from_str_radix(number, 16).ok()? };
+        let id = ShardId { created_ms: EpochMs(created.parse().ok()?), number: u32::from_str_radix(number, 16).ok()? };
         (id.to_string() == text).then_some(id)
     }
 }
@@ -41,7 +42,9 @@ mod tests {
     fn an_id_reads_back_and_no_other_text_does() {
         let mut ids: Vec<ShardId> = [0, 9, 10, 1_700_000_000_000, u64::MAX]
             .into_iter()
-            .flat_map(|created_ms| [0, 15, 16, u32::MAX].map(|number| ShardId { created_ms, number }))
+            .flat_map(|created_ms| {
+                [0, 15, 16, u32::MAX].map(|number| ShardId { created_ms: EpochMs(created_ms), number })
+            })
             .collect();
         for id in &ids {
             assert_eq!(ShardId::parse(&id.to_string()), Some(*id));

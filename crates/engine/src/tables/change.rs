@@ -3,10 +3,10 @@
 
 use tailrace_api::tables::{BillingMode, UpdateTableRequest};
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
-use tailrace_core::{ApiError, Wording};
+use tailrace_core::{ApiError, EpochMs, Wording};
 
 use super::descriptor::{OnDemandThroughput, Table, TableClassSetting, Throughput};
-use super::rules::{self, DAY_MS, invalid, not_built};
+use super::rules::{self, Of, day, invalid, not_built};
 
 /// A group of members of the request that may ask for something.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,8 +77,8 @@ pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<()
         }
         _ => {}
     }
-    rules::throughput(request.provisioned_throughput)?;
-    rules::on_demand(request.on_demand_throughput, true)?;
+    rules::throughput(request.provisioned_throughput, Of::Table)?;
+    rules::on_demand(request.on_demand_throughput, true, Of::Table)?;
     match request.stream_specification.map(|stream| (stream.stream_enabled, stream.stream_view_type)) {
         Some((true, None)) => return Err(invalid("If stream is being enabled then UpdateViewType is required")),
         Some((false, Some(_))) => {
@@ -115,10 +115,10 @@ pub(crate) fn is_synchronous(request: &UpdateTableRequest) -> bool {
 }
 
 /// Changes everything but the stream, or says why not.
-pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64) -> Result<(), ApiError> {
+pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: EpochMs) -> Result<(), ApiError> {
     let mode = request.billing_mode.unwrap_or(table.billing.mode);
     let switched = mode != table.billing.mode;
-    if let Some(limits) = rules::on_demand(request.on_demand_throughput, true)? {
+    if let Some(limits) = rules::on_demand(request.on_demand_throughput, true, Of::Table)? {
         if let (BillingMode::Provisioned, Some(member)) = (mode, rules::first_limit(limits)) {
             return Err(invalid(format!(
                 "{member} for OnDemandThroughput cannot be specified when the table BillingMode is PROVISIONED"
@@ -129,7 +129,7 @@ pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64
         let merged = OnDemandThroughput { read: merge(limits.read, old.read), write: merge(limits.write, old.write) };
         table.on_demand = Some(merged).filter(|merged| rules::first_limit(*merged).is_some());
     }
-    match (mode, rules::throughput(request.provisioned_throughput)?) {
+    match (mode, rules::throughput(request.provisioned_throughput, Of::Table)?) {
         (BillingMode::PayPerRequest, Some(_)) => return Err(rules::units_on_demand()),
         (BillingMode::PayPerRequest, None) if switched => {
             table.billing.on_demand_since_ms = Some(now_ms);
@@ -145,7 +145,7 @@ pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64
         table.on_demand = None;
     }
     table.billing.mode = mode;
-    if let Some(warm) = rules::warm(request.warm_throughput, mode, &table.throughput, table.warm)? {
+    if let Some(warm) = rules::warm(request.warm_throughput, mode, &table.throughput, table.warm, Of::Table)? {
         if warm.read < table.warm.read || warm.write < table.warm.write {
             return Err(invalid("WarmThroughput cannot be decreased"));
         }
@@ -158,7 +158,7 @@ pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: u64
     Ok(())
 }
 
-fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: u64) -> Result<(), ApiError> {
+fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: EpochMs) -> Result<(), ApiError> {
     let old = &mut table.throughput;
     if !switched && (old.read, old.write) == (wanted.read, wanted.write) {
         let (r, w) = (old.read, old.write);
@@ -174,7 +174,7 @@ fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: 
             old.increased_ms = Some(now_ms);
         }
         if wanted.read < old.read || wanted.write < old.write {
-            let same_day = old.decreased_ms.is_some_and(|ms| ms / DAY_MS == now_ms / DAY_MS);
+            let same_day = old.decreased_ms.is_some_and(|ms| day(ms) == day(now_ms));
             old.decreases_that_day = if same_day { old.decreases_that_day + 1 } else { 1 };
             old.decreased_ms = Some(now_ms);
         }

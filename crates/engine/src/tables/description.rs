@@ -2,39 +2,42 @@
 
 use tailrace_api::Timestamp;
 use tailrace_api::tables::{
-    AttributeDefinition, BillingModeSummary, KeySchemaElement, KeyType, OnDemandThroughputDescription,
-    ProvisionedThroughputDescription, StreamSpecification, TableClassSummary, TableDescription, TableStatus,
-    TableThroughputModeSummary, WarmThroughputDescription,
+    AttributeDefinition, BillingModeSummary, CreateTableRequest, GlobalSecondaryIndexDescription, IndexStatus,
+    KeySchemaElement, KeyType, LocalSecondaryIndexDescription, OnDemandThroughputDescription, Projection,
+    ProjectionType, ProvisionedThroughputDescription, StreamSpecification, TableClassSummary, TableDescription,
+    TableStatus, TableThroughputModeSummary, WarmThroughputDescription,
 };
-use tailrace_core::KeySchema;
 use tailrace_core::key::KeyAttribute;
-use tailrace_core::limits::{STATISTICS_BYTES_MAX, STATISTICS_PAGE_BYTES, STATISTICS_PAGE_ROWS, STATISTICS_ROWS_MAX};
-use tailrace_store::keyspace::ItemKey;
-use tailrace_store::{PageLimit, StoreError};
+use tailrace_core::{EpochMs, KeySchema};
+use tailrace_store::StoreError;
+use tailrace_store::keyspace::{ItemCount, ItemCountKey};
 
-use super::descriptor::Table;
-use super::rules::DAY_MS;
+use super::descriptor::{OnDemandThroughput, Table, Throughput, WarmThroughput};
+use super::index::{self, Index, IndexKind, IndexProjection};
+use super::rules::day;
 use crate::db::{Db, Settings};
 
 /// The `KeySchema` of a key.
 pub(crate) fn key_schema(key: &KeySchema) -> Vec<KeySchemaElement> {
-    let element =
-        |attribute: &KeyAttribute, key_type| KeySchemaElement { attribute_name: attribute.name.clone(), key_type };
-    let range = key.range.as_ref().map(|range| element(range, KeyType::Range));
-    std::iter::once(element(&key.hash, KeyType::Hash)).chain(range).collect()
+    elements(std::slice::from_ref(&key.hash), key.range.as_slice())
 }
 
-/// The description of a table as DescribeTable gives it, but for what must be counted.
-pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: u64) -> TableDescription {
-    let mut definitions: Vec<AttributeDefinition> = table
-        .key
-        .attributes()
+fn elements(hash: &[KeyAttribute], range: &[KeyAttribute]) -> Vec<KeySchemaElement> {
+    let element =
+        |attribute: &KeyAttribute, key_type| KeySchemaElement { attribute_name: attribute.name.clone(), key_type };
+    let hash = hash.iter().map(|attribute| element(attribute, KeyType::Hash));
+    hash.chain(range.iter().map(|attribute| element(attribute, KeyType::Range))).collect()
+}
+
+/// The description of a table as DescribeTable gives it, but for the counts of its items.
+pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: EpochMs) -> TableDescription {
+    let definitions = table
+        .attributes
+        .iter()
         .map(|key| AttributeDefinition { attribute_name: key.name.clone(), attribute_type: key.scalar })
         .collect();
-    definitions.sort_by(|a, b| a.attribute_name.cmp(&b.attribute_name));
     let since = table.billing.on_demand_since_ms.map(Timestamp);
     let was_on_demand = since.is_some();
-    let today = table.throughput.decreased_ms.is_some_and(|ms| ms / DAY_MS == now_ms / DAY_MS);
     let latest = table.latest_stream_label.as_ref();
     TableDescription {
         attribute_definitions: Some(definitions),
@@ -42,17 +45,13 @@ pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, 
         key_schema: Some(key_schema(&table.key)),
         table_status: status,
         creation_date_time: Some(Timestamp(table.created_ms)),
-        provisioned_throughput: ProvisionedThroughputDescription {
-            last_increase_date_time: table.throughput.increased_ms.map(Timestamp),
-            last_decrease_date_time: table.throughput.decreased_ms.map(Timestamp),
-            number_of_decreases_today: if today { table.throughput.decreases_that_day } else { 0 },
-            read_capacity_units: table.throughput.read,
-            write_capacity_units: table.throughput.write,
-        },
+        provisioned_throughput: throughput(&table.throughput, now_ms),
         table_size_bytes: 0,
         item_count: 0,
         table_arn: settings.table_arn(&table.name),
         table_id: table.uuid.clone(),
+        local_secondary_indexes: of_kind(table, IndexKind::Local, |index| local(settings, table, index)),
+        global_secondary_indexes: of_kind(table, IndexKind::Global, |index| global(settings, table, index, now_ms)),
         billing_mode_summary: was_on_demand.then_some(BillingModeSummary {
             billing_mode: table.billing.mode,
             last_update_to_pay_per_request_date_time: since,
@@ -61,15 +60,8 @@ pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, 
             table_throughput_mode: table.billing.mode,
             last_update_to_pay_per_request_date_time: since,
         }),
-        warm_throughput: Some(WarmThroughputDescription {
-            read_units_per_second: table.warm.read,
-            write_units_per_second: table.warm.write,
-            status: TableStatus::Active,
-        }),
-        on_demand_throughput: table.on_demand.map(|limits| OnDemandThroughputDescription {
-            max_read_request_units: limits.read,
-            max_write_request_units: limits.write,
-        }),
+        warm_throughput: Some(warm_throughput(table.warm)),
+        on_demand_throughput: table.on_demand.map(on_demand_throughput),
         deletion_protection_enabled: table.deletion_protection,
         table_class_summary: table.class.as_ref().map(|class| TableClassSummary {
             table_class: class.class,
@@ -81,14 +73,89 @@ pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, 
     }
 }
 
+/// The descriptions of a table's indexes of one kind, in their order; `None`: it has none.
+fn of_kind<T>(table: &Table, kind: IndexKind, describe: impl Fn(&Index) -> T) -> Option<Vec<T>> {
+    let described: Vec<T> = table.indexes.iter().filter(|index| index.kind == kind).map(describe).collect();
+    Some(described).filter(|described| !described.is_empty())
+}
+
+fn local(settings: &Settings, table: &Table, index: &Index) -> LocalSecondaryIndexDescription {
+    LocalSecondaryIndexDescription {
+        index_name: index.name.clone(),
+        key_schema: elements(&index.hash, &index.range),
+        projection: projection(&index.projection),
+        index_size_bytes: 0,
+        item_count: 0,
+        index_arn: settings.index_arn(&table.name, &index.name),
+    }
+}
+
+fn global(settings: &Settings, table: &Table, index: &Index, now_ms: EpochMs) -> GlobalSecondaryIndexDescription {
+    GlobalSecondaryIndexDescription {
+        index_name: index.name.clone(),
+        key_schema: elements(&index.hash, &index.range),
+        projection: projection(&index.projection),
+        index_status: match index.status {
+            index::IndexStatus::Creating => IndexStatus::Creating,
+            index::IndexStatus::Active => IndexStatus::Active,
+            index::IndexStatus::Deleting => IndexStatus::Deleting,
+        },
+        backfilling: (index.status == index::IndexStatus::Creating).then_some(true),
+        provisioned_throughput: throughput(&index.throughput, now_ms),
+        index_size_bytes: 0,
+        item_count: 0,
+        index_arn: settings.index_arn(&table.name, &index.name),
+        on_demand_throughput: index.on_demand.map(on_demand_throughput),
+        warm_throughput: index.warm.map(warm_throughput),
+    }
+}
+
+fn projection(projection: &IndexProjection) -> Projection {
+    let (projection_type, non_key_attributes) = match projection {
+        IndexProjection::All => (ProjectionType::All, None),
+        IndexProjection::KeysOnly => (ProjectionType::KeysOnly, None),
+        IndexProjection::Include(names) => {
+            let mut names = names.clone();
+            names.sort();
+            (ProjectionType::Include, Some(names))
+        }
+    };
+    Projection { projection_type: Some(projection_type), non_key_attributes }
+}
+
+fn throughput(throughput: &Throughput, now_ms: EpochMs) -> ProvisionedThroughputDescription {
+    let today = throughput.decreased_ms.is_some_and(|ms| day(ms) == day(now_ms));
+    ProvisionedThroughputDescription {
+        last_increase_date_time: throughput.increased_ms.map(Timestamp),
+        last_decrease_date_time: throughput.decreased_ms.map(Timestamp),
+        number_of_decreases_today: if today { throughput.decreases_that_day } else { 0 },
+        read_capacity_units: throughput.read,
+        write_capacity_units: throughput.write,
+    }
+}
+
+fn warm_throughput(warm: WarmThroughput) -> WarmThroughputDescription {
+    WarmThroughputDescription {
+        read_units_per_second: warm.read,
+        write_units_per_second: warm.write,
+        status: TableStatus::Active,
+    }
+}
+
+fn on_demand_throughput(limits: OnDemandThroughput) -> OnDemandThroughputDescription {
+    OnDemandThroughputDescription { max_read_request_units: limits.read, max_write_request_units: limits.write }
+}
+
 /// What CreateTable answers: without what is not yet so.
-pub(crate) fn as_created(
-    mut description: TableDescription,
-    definitions: Vec<AttributeDefinition>,
-    warm_was_sent: bool,
-) -> TableDescription {
-    description.attribute_definitions = Some(definitions);
-    description.warm_throughput = description.warm_throughput.filter(|_| warm_was_sent);
+pub(crate) fn as_created(mut description: TableDescription, request: CreateTableRequest) -> TableDescription {
+    description.attribute_definitions = Some(request.attribute_definitions);
+    description.warm_throughput = description.warm_throughput.filter(|_| request.warm_throughput.is_some());
+    // In the order in which they were asked for, both lists.
+    let asked = request.global_secondary_indexes.iter().flatten();
+    for (index, asked) in description.global_secondary_indexes.iter_mut().flatten().zip(asked) {
+        index.index_status = IndexStatus::Creating;
+        index.warm_throughput.take_if(|_| asked.warm_throughput.is_none());
+    }
     if let Some(summary) = &mut description.billing_mode_summary {
         summary.last_update_to_pay_per_request_date_time = None;
     }
@@ -106,31 +173,21 @@ pub(crate) fn as_deleted(mut description: TableDescription) -> TableDescription 
     description.attribute_definitions = None;
     description.key_schema = None;
     description.creation_date_time = None;
+    description.global_secondary_indexes = None;
     description
 }
 
-/// Counts the table's items and their bytes, up to a bound: beyond it, or if it fails, the figures are what was counted so far.
+/// Adds how many items the table has, and how large they are: exactly, as of now.
 ///
 /// # Errors
 /// The store's.
 pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescription) -> Result<(), StoreError> {
-    let limit = PageLimit {
-        rows_max: STATISTICS_PAGE_ROWS,
-        cost_max: STATISTICS_PAGE_BYTES,
-        cost: |_, value| tailrace_core::codec::stored_size(value),
-    };
-    let mut range = ItemKey::table_range(table.id);
-    loop {
-        let page = db.store.page(range.clone(), limit).await?;
-        description.item_count += page.rows.len() as u64;
-        description.table_size_bytes += page.rows.iter().map(|(_, value)| (limit.cost)(&[], value) as u64).sum::<u64>();
-        let enough =
-            description.item_count >= STATISTICS_ROWS_MAX || description.table_size_bytes >= STATISTICS_BYTES_MAX;
-        match page.rows.last() {
-            Some((last, _)) if page.limited && !enough => range = range.after(last),
-            _ => return Ok(()),
-        }
-    }
+    let keys = [ItemCountKey { set: table.id.into() }.encode()];
+    let rows = db.store.get(&keys).await?;
+    let damaged = || StoreError::Corrupt(format!("the count of the items of table {}", table.name));
+    let ItemCount { rows, bytes } = ItemCount::read(rows[0].as_ref()).ok_or_else(damaged)?;
+    (description.item_count, description.table_size_bytes) = (rows, bytes);
+    Ok(())
 }
 
 /// The same beside a change of the table, which must not fail because its items cannot be counted.

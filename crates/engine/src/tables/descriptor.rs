@@ -8,14 +8,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 pub use tailrace_api::tables::BillingMode;
 use tailrace_api::tables::TableClass;
-use tailrace_core::KeySchema;
 pub use tailrace_core::ViewType;
 use tailrace_core::key::KeyAttribute;
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
+use tailrace_core::{EpochMs, KeySchema, TtlGeneration};
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
-use super::index::Index;
+use super::index::{Index, IndexKind};
 use crate::json_row;
 
 /// The version that this code writes.
@@ -26,8 +26,8 @@ const DESCRIPTOR_VERSION: u32 = 1;
 pub struct Billing {
     /// The mode.
     pub mode: BillingMode,
-    /// The last change to PAY_PER_REQUEST, milliseconds since the epoch; `None`: it was never on-demand.
-    pub on_demand_since_ms: Option<u64>,
+    /// The last change to PAY_PER_REQUEST; `None`: it was never on-demand.
+    pub on_demand_since_ms: Option<EpochMs>,
 }
 
 /// Provisioned units; zero for an on-demand table.
@@ -37,10 +37,10 @@ pub struct Throughput {
     pub read: i64,
     /// Write capacity units.
     pub write: i64,
-    /// The last increase, milliseconds since the epoch.
-    pub increased_ms: Option<u64>,
-    /// The last decrease, milliseconds since the epoch.
-    pub decreased_ms: Option<u64>,
+    /// The last increase.
+    pub increased_ms: Option<EpochMs>,
+    /// The last decrease.
+    pub decreased_ms: Option<EpochMs>,
     /// Decreases on the UTC day of the last one.
     pub decreases_that_day: u32,
 }
@@ -68,8 +68,8 @@ pub struct WarmThroughput {
 pub struct TableClassSetting {
     /// The class.
     pub class: TableClass,
-    /// When it was set, milliseconds since the epoch.
-    pub updated_ms: Option<u64>,
+    /// When it was set.
+    pub updated_ms: Option<EpochMs>,
 }
 
 /// The enabled stream of a table.
@@ -91,8 +91,8 @@ pub struct Table {
     pub id: TableId,
     /// The `TableId` of the API: a UUID of this incarnation.
     pub uuid: String,
-    /// Creation, milliseconds since the epoch.
-    pub created_ms: u64,
+    /// Creation.
+    pub created_ms: EpochMs,
     /// The primary key.
     pub key: KeySchema,
     /// Billing.
@@ -115,14 +115,18 @@ pub struct Table {
     #[serde(default)]
     pub attributes: Vec<KeyAttribute>,
     /// The secondary indexes, in the order in which they were asked for: local ones first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub indexes: Vec<Index>,
     /// How many indexes the table has had: the number of the next one is one more.
     #[serde(default)]
     pub indexes_made: u32,
-    /// The attribute that says when an item expires, if items do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The attribute that says when an item expires, if items do. Written also when there is none: a member that is left out is
+    /// kept from the row before.
+    #[serde(default)]
     pub time_to_live: Option<TimeToLive>,
+    /// How many times to live the table has had: the number of the next one is one more.
+    #[serde(default)]
+    pub times_to_live_made: u32,
 }
 
 /// That items expire.
@@ -130,11 +134,13 @@ pub struct Table {
 pub struct TimeToLive {
     /// The attribute: a top-level number, seconds since the epoch.
     pub attribute: String,
+    /// The number in the keys of the expiries' rows.
+    pub generation: TtlGeneration,
 }
 
 impl Table {
     /// A new on-demand table without a stream.
-    pub fn new(name: String, id: TableId, uuid: String, created_ms: u64, key: KeySchema) -> Table {
+    pub fn new(name: String, id: TableId, uuid: String, created_ms: EpochMs, key: KeySchema) -> Table {
         let mut attributes: Vec<KeyAttribute> = key.attributes().cloned().collect();
         attributes.sort_by(|a, b| a.name.cmp(&b.name));
         Table {
@@ -156,7 +162,13 @@ impl Table {
             indexes: Vec::new(),
             indexes_made: 0,
             time_to_live: None,
+            times_to_live_made: 0,
         }
+    }
+
+    /// Whether it has a local index: then its partitions are item collections.
+    pub fn has_local_index(&self) -> bool {
+        self.indexes.iter().any(|index| index.kind == IndexKind::Local)
     }
 
     /// The indexes that items are entered in: those that are not being deleted.

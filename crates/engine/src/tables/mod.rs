@@ -7,7 +7,9 @@ pub(crate) mod creation;
 pub(crate) mod description;
 pub mod descriptor;
 pub mod index;
+pub(crate) mod index_rules;
 pub(crate) mod rules;
+pub(crate) mod time_to_live;
 
 use std::sync::Arc;
 

@@ -2,13 +2,33 @@
 //! Source: docs/spec/dynamodb-api.md 2.1 and 2.3.
 
 use tailrace_api::tables::{self as api, BillingMode, SseSpecification, SseType};
-use tailrace_core::ApiError;
 use tailrace_core::limits::{CAPACITY_UNITS_MAX, WARM_READ_UNITS, WARM_WRITE_UNITS};
+use tailrace_core::{ApiError, EpochMs};
 
 use super::descriptor::{OnDemandThroughput, Throughput, WarmThroughput};
 
-/// The length of a UTC day, milliseconds.
-pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// The UTC day of an instant, by number.
+pub(super) fn day(instant: EpochMs) -> u64 {
+    instant.seconds() / (24 * 60 * 60)
+}
+
+/// Whose throughput a rule is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of<'a> {
+    /// The table's.
+    Table,
+    /// That of the index of this name.
+    Index(&'a str),
+}
+
+impl std::fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Of::Table => f.write_str("table"),
+            Of::Index(name) => write!(f, "index {name}"),
+        }
+    }
+}
 
 /// `One or more parameter values were invalid: ` and the rest.
 pub(crate) fn invalid(rest: impl std::fmt::Display) -> ApiError {
@@ -35,12 +55,19 @@ pub(super) fn sse(given: Option<&SseSpecification>) -> Result<(), ApiError> {
 }
 
 /// `ProvisionedThroughput`, with its upper bound. Row 5.
-pub(super) fn throughput(given: Option<api::ProvisionedThroughput>) -> Result<Option<Throughput>, ApiError> {
+pub(super) fn throughput(
+    given: Option<api::ProvisionedThroughput>,
+    of: Of<'_>,
+) -> Result<Option<Throughput>, ApiError> {
     let Some(given) = given else { return Ok(None) };
     let (read, write) = (given.read_capacity_units, given.write_capacity_units);
     for (name, units) in [("ReadCapacityUnits", read), ("WriteCapacityUnits", write)] {
         if units > CAPACITY_UNITS_MAX {
-            return Err(ApiError::validation(format!("Given value {units} for {name} is out of bounds")));
+            let text = format!("Given value {units} for {name} is out of bounds");
+            return Err(ApiError::validation(match of {
+                Of::Table => text,
+                Of::Index(index) => format!("{text} for index {index}"),
+            }));
         }
     }
     Ok(Some(Throughput { read, write, ..Throughput::default() }))
@@ -55,17 +82,29 @@ pub(super) fn units_on_demand() -> ApiError {
 pub(super) fn on_demand(
     given: Option<api::OnDemandThroughput>,
     clears: bool,
+    of: Of<'_>,
 ) -> Result<Option<OnDemandThroughput>, ApiError> {
     let Some(given) = given else { return Ok(None) };
     let (read, write) = (given.max_read_request_units, given.max_write_request_units);
     for (name, units) in [("MaxReadRequestUnits", read), ("MaxWriteRequestUnits", write)] {
         if units.is_some_and(|units| units < 1 && !(clears && units == -1)) {
-            return Err(invalid(format!(
-                "Requested {name} for OnDemandThroughput for table is outside of valid range"
-            )));
+            return Err(invalid(format!("Requested {name} for OnDemandThroughput for {of} is outside of valid range")));
         }
     }
     Ok(Some(OnDemandThroughput { read, write }))
+}
+
+/// Limits are for what is billed by request. Row 7, as CreateTable says it.
+pub(super) fn limits_fit(limits: Option<OnDemandThroughput>, mode: BillingMode, of: Of<'_>) -> Result<(), ApiError> {
+    let (BillingMode::Provisioned, Some(member)) = (mode, limits.and_then(first_limit)) else { return Ok(()) };
+    Err(invalid(match of {
+        Of::Table => {
+            format!("{member} for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED.")
+        }
+        Of::Index(name) => format!(
+            "{member} for OnDemandThroughput cannot be specified for index: {name} when table BillingMode is PROVISIONED."
+        ),
+    }))
 }
 
 /// The first member that a limit of on-demand throughput names, read first. Row 7.
@@ -91,6 +130,7 @@ pub(super) fn warm(
     mode: BillingMode,
     throughput: &Throughput,
     present: WarmThroughput,
+    of: Of<'_>,
 ) -> Result<Option<WarmThroughput>, ApiError> {
     let Some(given) = given else { return Ok(None) };
     let least = warm_by_billing(mode, throughput);
@@ -102,7 +142,7 @@ pub(super) fn warm(
                     .to_owned(),
                 BillingMode::Provisioned => format!("{capacity} of ProvisionedThroughput"),
             };
-            return Err(invalid(format!("Requested {name} for WarmThroughput for table is lower than {than}")));
+            return Err(invalid(format!("Requested {name} for WarmThroughput for {of} is lower than {than}")));
         }
         Ok(units.unwrap_or(present))
     };

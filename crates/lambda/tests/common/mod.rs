@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_lambda::{
@@ -20,8 +21,8 @@ pub struct RealClock;
 
 impl Clock for RealClock {
     #[expect(clippy::disallowed_methods, reason = "real processes need the real clock")]
-    fn now_ms(&self) -> u64 {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64
+    fn now(&self) -> EpochMs {
+        EpochMs(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64)
     }
 
     fn monotonic_ns(&self) -> u64 {

@@ -27,7 +27,7 @@ impl Mappings {
         }
         let uuid = self.context.rng.uuid();
         let id = MappingId::parse(&uuid).expect("invariant: a generated uuid is one");
-        let now_ms = self.context.clock.now_ms();
+        let now_ms = self.context.clock.now();
         let mapping = Mapping::new(id, function, source, position, &request.parameters, now_ms);
         let positions = match position {
             StartingPosition::Latest => {
@@ -75,7 +75,7 @@ impl Mappings {
         }
         parameters.apply(&mut mapping);
         if mapping != entry.mapping() {
-            mapping.modified_ms = self.context.clock.now_ms();
+            mapping.modified_ms = self.context.clock.now();
             self.put(&entry, &mapping).await?;
         }
         entry.target.configure(&mapping);

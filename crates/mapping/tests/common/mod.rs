@@ -16,7 +16,9 @@ use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{AttributeValue, Bucket, FunctionReference, Item, Number, RecordNo, SequenceNumber};
+use tailrace_core::{
+    AttributeValue, Bucket, EpochMs, FunctionReference, Item, MonotonicMs, Number, RecordNo, SequenceNumber,
+};
 use tailrace_engine::streams::record::RecordWriter;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_engine::{Db, Settings, ViewType};
@@ -40,7 +42,7 @@ pub struct TestTime {
 
 impl TestTime {
     pub fn new() -> Arc<TestTime> {
-        Arc::new(TestTime { clock: Arc::new(ManualClock::at(1_000_000)), moved: watch::Sender::new(0) })
+        Arc::new(TestTime { clock: Arc::new(ManualClock::at(EpochMs(1_000_000))), moved: watch::Sender::new(0) })
     }
 
     pub fn advance(&self, ms: u64) {
@@ -52,11 +54,11 @@ impl TestTime {
 struct TestTimer(Arc<TestTime>);
 
 impl Timer for TestTimer {
-    fn sleep_until(&self, mono_ms: u64) -> BoxFuture<'static, ()> {
+    fn sleep_until(&self, at: MonotonicMs) -> BoxFuture<'static, ()> {
         let time = self.0.clone();
         async move {
             let mut moved = time.moved.subscribe();
-            while time.clock.monotonic_ns() / 1_000_000 < mono_ms {
+            while time.clock.monotonic() < at {
                 moved.changed().await.unwrap();
             }
         }
@@ -180,12 +182,12 @@ impl Stage {
         let (sender, calls) = mpsc::unbounded_channel();
         let function = Arc::new(FakeFunction { calls: sender, panics: Mutex::default() });
         let events = Arc::new(Events::default());
-        let seed = time.clock.now_ms();
+        let seed = time.clock.now();
         let mappings = Mappings::load(Dependencies {
             store: engine,
             clock: time.clock.clone(),
             timer: Arc::new(TestTimer(time.clone())),
-            rng: Arc::new(SeededRng::new(seed)),
+            rng: Arc::new(SeededRng::new(seed.0)),
             streams: Arc::new(OneStream),
             records: record_writer(store.clone(), time.clock.clone()).await,
             invoker: function.clone(),

@@ -12,9 +12,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use tailrace_api::tables::{DescribeTableRequest, TableDescription};
+use tailrace_api::tables::{
+    DescribeTableRequest, DescribeTimeToLiveRequest, TableDescription, UpdateTimeToLiveRequest,
+};
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_engine::{Caller, Db, ops};
 use tailrace_lambda::Functions;
@@ -54,11 +56,18 @@ pub async fn begin(plan: Plan, db: &Db, functions: &Functions, tell: impl Fn(Str
 
 /// Compares a plan with what is there. Changes nothing.
 async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, ApplyError> {
+    let before = Record::read(db.store().as_ref()).await?;
     let mut tables = BTreeMap::new();
     for table in &plan.tables {
         let described = describe(db, table.name()).await.map_err(|error| of_table(table.name(), error))?;
         if let Some(there) = described {
-            tables.insert(table.logical_id.clone(), table::changes(table, &there)?);
+            let mut changes = table::changes(table, &there)?;
+            let asked = DescribeTimeToLiveRequest::of(table.name());
+            let there = ops::describe_time_to_live(db, asked, &Caller::default()).await;
+            let there = there.map_err(|error| of_table(table.name(), error))?;
+            let recorded = before.tables.get(table.name());
+            table::time_to_live(table, &there.time_to_live_description, recorded, &mut changes)?;
+            tables.insert(table.logical_id.clone(), changes);
         }
     }
     for mapping in &plan.mappings {
@@ -75,7 +84,6 @@ async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, Ap
             return Err(ApplyError::Template(format!("{}: {error}", mapping.source_path)));
         }
     }
-    let before = Record::read(db.store().as_ref()).await?;
     Ok(Checked { plan, tables, before })
 }
 
@@ -87,17 +95,27 @@ async fn tables_and_functions(
 ) -> Result<Made, ApplyError> {
     let Checked { plan, mut tables, before } = checked;
     let mut streams = BTreeMap::new();
+    // Ahead of the changes: a start that ends in the midst of them must not lose sight of what it made.
+    Record::of_tables(&plan.tables).with(&before).write(db.store().as_ref()).await?;
     for table in &plan.tables {
         let failed = |error| of_table(table.name(), error);
-        match tables.remove(&table.logical_id) {
-            None => drop(ops::create_table(db, creation(table), &Caller::default()).await.map_err(failed)?),
-            Some(changes) => {
-                for update in changes.updates {
-                    ops::update_table(db, update, &Caller::default()).await.map_err(failed)?;
-                }
-                changes.notices.into_iter().for_each(&tell);
+        let changes = match tables.remove(&table.logical_id) {
+            Some(changes) => changes,
+            None => {
+                ops::create_table(db, creation(table), &Caller::default()).await.map_err(failed)?;
+                let time_to_live = table.time_to_live.clone().filter(|asked| asked.enabled);
+                Changes { time_to_live, ..Changes::default() }
             }
+        };
+        for update in changes.updates {
+            ops::update_table(db, update, &Caller::default()).await.map_err(failed)?;
         }
+        if let Some(time_to_live_specification) = changes.time_to_live {
+            let table_name = table.name().to_owned();
+            let request = UpdateTimeToLiveRequest { table_name, time_to_live_specification };
+            ops::update_time_to_live(db, request, &Caller::default()).await.map_err(failed)?;
+        }
+        changes.notices.into_iter().for_each(&tell);
         let described = describe(db, table.name()).await.map_err(failed)?;
         if let Some(arn) = described.and_then(|described| described.latest_stream_arn) {
             streams.insert(table.logical_id.clone(), arn);
@@ -131,10 +149,11 @@ pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(St
         let (id, function) = (mapping.logical_id.clone(), mapping.function.clone());
         wanted.push((mapping, RecordedMapping { id, function, stream }));
     }
-    let names: BTreeSet<String> = plan.functions.iter().map(|function| function.name.clone()).collect();
-    let now = Record::new(names, wanted.iter().map(|(_, mapping)| mapping.clone()).collect());
+    let mut now = Record::of_tables(&plan.tables);
+    now.functions = plan.functions.iter().map(|function| function.name.clone()).collect();
+    now.mappings = wanted.iter().map(|(_, mapping)| mapping.clone()).collect();
     // Ahead of the changes: a start that ends in the midst of them must not lose sight of a mapping that it made.
-    before.with(&now).write(db.store().as_ref()).await?;
+    now.with(&before).write(db.store().as_ref()).await?;
     for (plan, mapping) in &wanted {
         // As CloudFormation does: another function's name is a change of the mapping, and it keeps its place.
         let earlier = before.mappings.iter().find(|old| {

@@ -1,11 +1,13 @@
 //! What the template of the last start asked for: one JSON row, so that what a template no longer has is told apart from
 //! what was made by calls of the API. Described in docs/format.md.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tailrace_store::keyspace::SettingKey;
 use tailrace_store::{Decision, Engine, StoreError, Write, commit};
+
+use crate::template::TablePlan;
 
 /// The setting that holds the row.
 const SETTING: &str = "template";
@@ -13,14 +15,37 @@ const SETTING: &str = "template";
 /// The version of the row.
 const VERSION: u32 = 1;
 
-/// The functions and mappings of a template.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The functions, mappings and tables of a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     v: u32,
     /// The functions' names.
     pub functions: BTreeSet<String>,
     /// The mappings.
     pub mappings: BTreeSet<RecordedMapping>,
+    /// Its tables, by name.
+    #[serde(default)]
+    pub tables: BTreeMap<String, RecordedTable>,
+}
+
+/// What a template asked for of a table, so far as it goes when the template has it no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedTable {
+    /// The attribute by which its items were to expire.
+    pub time_to_live: Option<String>,
+}
+
+impl RecordedTable {
+    /// What is recorded of a plan.
+    pub fn of(table: &TablePlan) -> RecordedTable {
+        let enabled = table.time_to_live.as_ref().filter(|asked| asked.enabled);
+        RecordedTable { time_to_live: enabled.map(|asked| asked.attribute_name.clone()) }
+    }
+
+    /// Everything in either; of what there can be but one, what this one has.
+    fn with(&self, other: &RecordedTable) -> RecordedTable {
+        RecordedTable { time_to_live: self.time_to_live.clone().or_else(|| other.time_to_live.clone()) }
+    }
 }
 
 /// A mapping that a template asked for.
@@ -42,15 +67,29 @@ impl RecordedMapping {
 }
 
 impl Record {
-    /// The record of these functions and mappings.
-    pub fn new(functions: BTreeSet<String>, mappings: BTreeSet<RecordedMapping>) -> Record {
-        Record { v: VERSION, functions, mappings }
+    /// A record of nothing.
+    fn empty() -> Record {
+        Record { v: VERSION, ..Record::default() }
     }
 
-    /// Everything in either.
+    /// The record of these tables, without functions and mappings yet.
+    pub fn of_tables(tables: &[TablePlan]) -> Record {
+        let tables = tables.iter().map(|table| (table.name().to_owned(), RecordedTable::of(table)));
+        Record { tables: tables.collect(), ..Record::empty() }
+    }
+
+    /// Everything in either; of what there can be but one, what this one has.
     pub fn with(&self, other: &Record) -> Record {
-        let functions = self.functions.union(&other.functions).cloned().collect();
-        Record::new(functions, self.mappings.union(&other.mappings).cloned().collect())
+        let mut tables = other.tables.clone();
+        for (name, table) in &self.tables {
+            tables.entry(name.clone()).and_modify(|other| *other = table.with(other)).or_insert_with(|| table.clone());
+        }
+        Record {
+            functions: self.functions.union(&other.functions).cloned().collect(),
+            mappings: self.mappings.union(&other.mappings).cloned().collect(),
+            tables,
+            ..*self
+        }
     }
 
     /// The record of the last start; empty if there was none.
@@ -60,7 +99,7 @@ impl Record {
     pub async fn read(store: &dyn Engine) -> Result<Record, StoreError> {
         let rows = store.get(&[SettingKey::key(SETTING)]).await?;
         let Some(row) = rows.into_iter().next().flatten() else {
-            return Ok(Record::new(BTreeSet::new(), BTreeSet::new()));
+            return Ok(Record::empty());
         };
         let record: Record =
             serde_json::from_slice(&row).map_err(|e| StoreError::Corrupt(format!("the setting {SETTING:?}: {e}")))?;

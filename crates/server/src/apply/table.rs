@@ -4,10 +4,11 @@
 
 use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, OnDemandThroughput, ProvisionedThroughput,
-    TableClass, TableDescription, UpdateTableRequest, WarmThroughput,
+    TableClass, TableDescription, TimeToLiveDescription, TimeToLiveSpecification, UpdateTableRequest, WarmThroughput,
 };
 
 use super::ApplyError;
+use super::record::RecordedTable;
 use crate::template::TablePlan;
 
 /// Units of a table that is billed by units, where the template gives none. Ours: the smallest that the service's console proposes.
@@ -18,6 +19,8 @@ const DEFAULT_UNITS: ProvisionedThroughput = ProvisionedThroughput { read_capaci
 pub struct Changes {
     /// What changes it, in order.
     pub updates: Vec<UpdateTableRequest>,
+    /// What becomes of its time to live, behind those.
+    pub time_to_live: Option<TimeToLiveSpecification>,
     /// What is told: one line each.
     pub notices: Vec<String>,
 }
@@ -47,7 +50,7 @@ pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, A
              changed: delete the table with its items, or name another table in the template"
         )));
     }
-    let mut changes = Changes { updates: updates(table, there), notices: Vec::new() };
+    let mut changes = Changes { updates: updates(table, there), ..Changes::default() };
     let view_there = there.stream_specification.and_then(|stream| stream.stream_view_type);
     match (view_there.map(|view| view.name()), table.stream().map(|view| view.name())) {
         (Some(has), Some(wants)) if has != wants => {
@@ -73,6 +76,43 @@ pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, A
         }
     }
     Ok(changes)
+}
+
+/// Adds what the time to live of the table that is there needs. What the template does not say stays, but for what it was
+/// `recorded` to have said.
+///
+/// # Errors
+/// The items expire by another attribute.
+pub fn time_to_live(
+    table: &TablePlan,
+    there: &TimeToLiveDescription,
+    recorded: Option<&RecordedTable>,
+    changes: &mut Changes,
+) -> Result<(), ApplyError> {
+    let (name, at) = (table.name(), format!("Resources.{}.Properties", table.logical_id));
+    match (&table.time_to_live, &there.attribute_name) {
+        (Some(wants), Some(has)) if wants.enabled && wants.attribute_name != *has => {
+            return Err(ApplyError::Template(format!(
+                "{at}.TimeToLiveSpecification.AttributeName: the items of the table {name} expire by {has}, and the template \
+                 asks for {}; as with CloudFormation, start once with Enabled: false in between",
+                wants.attribute_name
+            )));
+        }
+        (Some(wants), None) if wants.enabled => changes.time_to_live = Some(wants.clone()),
+        (Some(wants), Some(has)) if !wants.enabled => changes.time_to_live = Some(disabled(has)),
+        (None, Some(has)) if recorded.is_some_and(|recorded| recorded.time_to_live.as_ref() == Some(has)) => {
+            changes.time_to_live = Some(disabled(has));
+            changes.notices.push(format!(
+                "{at}: the items of the table {name} expire no more: the template does not ask for it any longer"
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn disabled(attribute: &str) -> TimeToLiveSpecification {
+    TimeToLiveSpecification { enabled: false, attribute_name: attribute.to_owned() }
 }
 
 /// One request for each thing that differs: the API takes few of them together.

@@ -284,3 +284,39 @@ async fn what_can_be_checked_is_checked_before_anything_is_made() {
     let (tables, _) = project.run(nothing, list).await;
     assert_eq!(tables, json!({ "TableNames": [] }));
 }
+
+#[tokio::test]
+async fn a_time_to_live_follows_the_template() {
+    let project = Project::new();
+    let with = |specification: &str| table_template(&format!("{KEY}TimeToLiveSpecification: {{{specification}}}"));
+    let shown = async |server: &Server| {
+        let described = call(server, "DescribeTimeToLive", json!({ "TableName": "table" })).await;
+        let described = &described["TimeToLiveDescription"];
+        (described["TimeToLiveStatus"].clone(), described["AttributeName"].clone())
+    };
+    let (on, off) = ((json!("ENABLED"), json!("a")), (json!("DISABLED"), Value::Null));
+    let none: Vec<String> = Vec::new();
+    let enabled = with("AttributeName: a, Enabled: true");
+    // Made with it, and again: nothing to do.
+    assert_eq!(project.run(&enabled, shown).await, (on.clone(), none.clone()));
+    assert_eq!(project.run(&enabled, shown).await, (on.clone(), none.clone()));
+    let error = project.try_start(&with("AttributeName: b, Enabled: true")).await.err().unwrap();
+    assert_eq!(
+        error,
+        "Resources.T.Properties.TimeToLiveSpecification.AttributeName: the items of the table table expire by a, and the \
+         template asks for b; as with CloudFormation, start once with Enabled: false in between"
+    );
+    assert_eq!(project.run(&with("AttributeName: a, Enabled: false"), shown).await, (off.clone(), none.clone()));
+    assert_eq!(project.run(&enabled, shown).await, (on.clone(), none.clone()));
+    // Taken out, it ends, once; what a client enables then is none of the template's business.
+    let gone = "template: Resources.T.Properties: the items of the table table expire no more: the template does not ask for it \
+                any longer";
+    assert_eq!(project.run(&table_template(KEY), shown).await, (off.clone(), vec![gone.to_owned()]));
+    let enable = async |server: &Server| {
+        let specification = json!({ "AttributeName": "a", "Enabled": true });
+        let body = json!({ "TableName": "table", "TimeToLiveSpecification": specification });
+        call(server, "UpdateTimeToLive", body).await;
+    };
+    project.run(&table_template(KEY), enable).await;
+    assert_eq!(project.run(&table_template(KEY), shown).await, (on, none));
+}

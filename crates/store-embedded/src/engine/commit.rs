@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tailrace_core::RecordNo;
-use tailrace_core::limits::{COMMIT_ID_LIFE_MS, COMMIT_QUEUE_UNIT_BYTES, COMMIT_QUEUE_UNITS_MAX, ITEM_BYTES_MAX};
+use tailrace_core::limits::{COMMIT_ID_LIFE, COMMIT_QUEUE_UNIT_BYTES, COMMIT_QUEUE_UNITS_MAX, ITEM_BYTES_MAX};
+use tailrace_core::{EpochMs, RecordNo};
 use tailrace_store::keyspace::CommitKey;
 use tailrace_store::shards::{ShardTable, shared_numbers};
 use tailrace_store::{
@@ -27,7 +27,7 @@ use crate::queue::{Reply, Room, Ticket, Tip};
 use crate::state::EngineState;
 
 /// How often ids that are too old are looked for: a share of their life.
-const ID_SWEEPS_PER_LIFE: u64 = 4;
+const ID_SWEEPS_PER_LIFE: u32 = 4;
 /// What the commit of a large item takes: the item, and both images of its record.
 const COMMIT_OF_AN_ITEM_BYTES: usize = 3 * ITEM_BYTES_MAX;
 
@@ -126,7 +126,7 @@ fn run(
         return Ok(Ran::NeedsRead);
     };
     let mut moment = Moment::of(&state.queue.tip(), declared.streams);
-    let now_ms = state.clock.now_ms().max(moment.last_ms);
+    let now_ms = state.clock.now().max(moment.last_ms);
     if let Some(id) = declared.id {
         if id.is_forgotten(now_ms) {
             return Err(CommitId::forgotten());
@@ -170,7 +170,7 @@ fn run(
             return Ok(Ran::Nothing(tip.ticket));
         }
         let answer = state.queue.push(&mut tip, &state.overlay, time_ms, resolved, room);
-        if declared.id.is_some() && tip.ids_swept_ms + COMMIT_ID_LIFE_MS / ID_SWEEPS_PER_LIFE <= time_ms {
+        if declared.id.is_some() && tip.ids_swept_ms.plus(COMMIT_ID_LIFE / ID_SWEEPS_PER_LIFE) <= time_ms {
             tip.ids_swept_ms = time_ms;
             drop(tip);
             state.chores.tell(|work| work.reclaim = true);
@@ -181,7 +181,7 @@ fn run(
 
 /// The queue's end as a body sees it.
 struct Moment {
-    last_ms: u64,
+    last_ms: EpochMs,
     streams: Vec<Vec<ShardState>>,
     /// Stands for the streams' shards: another one once any shard has changed.
     version: u64,
@@ -218,7 +218,7 @@ pub(super) async fn outcome(state: &Arc<EngineState>, id: CommitId) -> Result<Ou
             None => fetched = Some(read::fetch(state, keys.iter()).await?),
         }
     };
-    if id.is_forgotten(state.clock.now_ms().max(state.queue.tip().last_ms)) {
+    if id.is_forgotten(state.clock.now().max(state.queue.tip().last_ms)) {
         return Ok(Outcome::Unknown);
     }
     state.published.wait_settled(found.newest_read).await?;

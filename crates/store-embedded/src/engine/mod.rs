@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use commit::submit;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -27,10 +27,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
-use tailrace_core::{Lsn, limits};
+use tailrace_core::{EpochMs, Lsn, limits};
 
+use crate::changes::changes;
 use crate::files::{FileLock, Files, RealFiles};
-use crate::log::{Log, LogSettings, LoggedWrite};
+use crate::log::{Log, LogSettings, LoggedWrite, frame_bytes_bound};
 use crate::maintenance::Chores;
 use crate::published::Published;
 use crate::queue::CommitQueue;
@@ -126,9 +127,9 @@ impl EmbeddedEngine {
         Ok(Arc::new(EmbeddedEngine { state, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) }))
     }
 
-    /// The time of the newest commit, milliseconds since the epoch; 0 before the first. Commits never have an earlier time
+    /// The time of the newest commit; the epoch before the first. Commits never have an earlier time
     /// than the one before them, so this may be ahead of the clock.
-    pub fn newest_ms(&self) -> u64 {
+    pub fn newest(&self) -> EpochMs {
         self.state.queue.tip().last_ms
     }
 
@@ -199,26 +200,34 @@ fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
     Ok(threads)
 }
 
-/// Brings the tree up to the end of the log. Memory stays bounded: full memtables are flushed on the way.
+/// Brings the tree up to the end of the log, in groups, as it was brought there when they were written. Memory stays bounded:
+/// full memtables are flushed on the way.
 fn replay(log: &Log, tree: &Tree, applied: Lsn) -> Result<(), StoreError> {
-    log.replay(applied, &mut |lsn, commit| {
-        let last = Lsn(lsn.0 + commit.span() - 1);
-        let mut changes: HashMap<Bytes, Option<Bytes>> = HashMap::with_capacity(commit.writes.len());
-        for write in commit.writes {
-            match write {
-                LoggedWrite::Put { key, value } => changes.insert(key, Some(value)),
-                LoggedWrite::Delete { key } => changes.insert(key, None),
-                _ => None,
-            };
+    let apply = |group: &mut Vec<Vec<LoggedWrite>>, last: Lsn| {
+        if group.is_empty() {
+            return Ok(());
         }
-        tree.apply(changes);
+        tree.apply(changes(group.iter().map(Vec::as_slice), |key| tree.get(key))?);
+        group.clear();
         if tree.seal_if_due(last, false) {
             // A full disk must not keep what is stored from being read. The log holds no more than the memtables that
             // waited for their flush when it was written, so neither does the memory.
             flush_if_there_is_room(log, tree)?;
         }
         Ok(())
-    })
+    };
+    let (mut group, mut bytes, mut last) = (Vec::new(), 0, applied);
+    log.replay(applied, &mut |lsn, commit| {
+        last = Lsn(lsn.0 + commit.span() - 1);
+        bytes += frame_bytes_bound(&commit.writes);
+        group.push(commit.writes);
+        if group.len() < limits::GROUP_COMMITS_MAX && bytes < limits::GROUP_BYTES_MAX {
+            return Ok(());
+        }
+        bytes = 0;
+        apply(&mut group, last)
+    })?;
+    apply(&mut group, last)
 }
 
 /// Flushes the tree; a full disk is told of and passed over, since all of it is in the log.

@@ -1,20 +1,21 @@
 //! The embedded engine on real files: what the contract suite cannot see from outside.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use std::ops::Bound;
+use tailrace_core::EpochMs;
 use tailrace_core::clock::ManualClock;
+use tailrace_store::BucketRange;
+use tailrace_store::keyspace::SettingKey;
 
 use super::*;
 use crate::check::{CheckReport, check};
 use crate::files::{Fault, FileErrorKind, FileOp, SectorFate, SimFiles};
-use tailrace_store::BucketRange;
-use tailrace_store::keyspace::SettingKey;
 
 pub(super) fn options() -> Options {
     let log = LogSettings { segment_bytes: 1 << 20, ..LogSettings::default() };
-    Options { fatal: Arc::new(|_| {}), log, ..Options::new(Arc::new(ManualClock::at(1_000)), [7; 16]) }
+    Options { fatal: Arc::new(|_| {}), log, ..Options::new(Arc::new(ManualClock::at(EpochMs(1_000))), [7; 16]) }
 }
 
 async fn put(engine: &dyn Engine, name: &str, value: &'static [u8]) {

@@ -4,8 +4,9 @@
 //! allocates more than the bytes it was given allow. The numbers and checksums around the body are `frame`'s.
 
 use bytes::Bytes;
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::{Bucket, EpochMs, IndexId, Lsn, TableId};
 
+use tailrace_store::keyspace::{CountChange, ItemSet};
 use tailrace_store::{BucketRange, ShardNo, StreamId};
 
 /// Where a logged record's new image is.
@@ -46,6 +47,13 @@ pub enum LoggedWrite {
         /// The key.
         key: Bytes,
     },
+    /// Changes the count of a table or an index: what it comes to is known when the commits before it are.
+    Count {
+        /// The table, or its index.
+        set: ItemSet,
+        /// By how much.
+        by: CountChange,
+    },
     /// A stream record. The i-th one of a commit has the number `lsn + i`.
     Append {
         /// The shard that it was resolved to.
@@ -67,8 +75,8 @@ pub enum LoggedWrite {
         range: BucketRange,
         /// The shard it comes from.
         parent: Option<ShardNo>,
-        /// Creation, milliseconds since the epoch.
-        created_ms: u64,
+        /// Creation.
+        created_ms: EpochMs,
     },
     /// A shard closes: it holds no number above `last`.
     SealShard {
@@ -94,8 +102,8 @@ pub enum LoggedWrite {
 /// A commit as the log takes and gives it; its number comes from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedCommit {
-    /// The commit's time, milliseconds since the epoch.
-    pub time_ms: u64,
+    /// The commit's time.
+    pub time_ms: EpochMs,
     /// Its writes, in order.
     pub writes: Vec<LoggedWrite>,
 }
@@ -108,6 +116,7 @@ const SEAL_SHARD: u8 = 5;
 const DROP_SHARD: u8 = 6;
 const TRIM: u8 = 7;
 const PUT_OF_WRITE: u8 = 8;
+const COUNT: u8 = 9;
 
 const OLD: u8 = 1;
 const NEW_OF_WRITE: u8 = 2;
@@ -135,6 +144,7 @@ pub fn frame_bytes_bound(writes: &[LoggedWrite]) -> usize {
             LoggedWrite::Put { key, value } => fields(2) + key.len() + value.len(),
             LoggedWrite::PutOfWrite { key, prefix, suffix, .. } => fields(4) + key.len() + prefix.len() + suffix.len(),
             LoggedWrite::Delete { key } => fields(1) + key.len(),
+            LoggedWrite::Count { .. } => fields(4),
             LoggedWrite::Append { meta, old, new, .. } => {
                 let inline = if let LoggedImage::Inline(bytes) = new { bytes.len() } else { 0 };
                 fields(5) + meta.len() + old.as_ref().map_or(0, Bytes::len) + inline
@@ -173,6 +183,13 @@ fn encode_write(write: &LoggedWrite, out: &mut Vec<u8>) {
             out.push(DELETE);
             put_bytes(out, key);
         }
+        LoggedWrite::Count { set, by } => {
+            out.push(COUNT);
+            put_varint(out, set.table.0);
+            put_varint(out, u64::from(set.index.0));
+            put_signed(out, by.rows);
+            put_signed(out, by.bytes);
+        }
         LoggedWrite::Append { shard, meta, old, new } => {
             out.push(APPEND);
             put_varint(out, shard.0);
@@ -200,7 +217,7 @@ fn encode_write(write: &LoggedWrite, out: &mut Vec<u8>) {
             put_varint(out, u64::from(range.last.0));
             // 0 is "no parent"; a parent is stored one higher.
             put_varint(out, parent.map_or(0, |parent| parent.0.wrapping_add(1)));
-            put_varint(out, *created_ms);
+            put_varint(out, created_ms.0);
         }
         LoggedWrite::SealShard { shard, last } => {
             out.push(SEAL_SHARD);
@@ -284,6 +301,10 @@ fn decode_write(from: &mut Reader<'_>) -> Option<LoggedWrite> {
             suffix: from.bytes()?,
         },
         DELETE => LoggedWrite::Delete { key: from.bytes()? },
+        COUNT => LoggedWrite::Count {
+            set: ItemSet { table: TableId(from.varint()?), index: IndexId(u32::try_from(from.varint()?).ok()?) },
+            by: CountChange { rows: from.signed()?, bytes: from.signed()? },
+        },
         APPEND => {
             let shard = ShardNo(from.varint()?);
             let flags = from.byte()?;
@@ -305,7 +326,7 @@ fn decode_write(from: &mut Reader<'_>) -> Option<LoggedWrite> {
                 last: Bucket(u16::try_from(from.varint()?).ok()?),
             },
             parent: from.varint()?.checked_sub(1).map(ShardNo),
-            created_ms: from.varint()?,
+            created_ms: EpochMs(from.varint()?),
         },
         SEAL_SHARD => LoggedWrite::SealShard { shard: ShardNo(from.varint()?), last: Lsn(from.varint()?) },
         DROP_SHARD => LoggedWrite::DropShard { shard: ShardNo(from.varint()?) },
@@ -321,6 +342,11 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
         n >>= 7;
     }
     out.push(n as u8);
+}
+
+/// Appends a number so that those near zero are short: 0, -1, 1, -2 ... as 0, 1, 2, 3 ...
+fn put_signed(out: &mut Vec<u8>, n: i64) {
+    put_varint(out, ((n << 1) ^ (n >> 63)) as u64);
 }
 
 /// Appends a length and the bytes.
@@ -360,6 +386,11 @@ impl<'a> Reader<'a> {
             }
         }
         None
+    }
+
+    fn signed(&mut self) -> Option<i64> {
+        let n = self.varint()?;
+        Some((n >> 1) as i64 ^ -((n & 1) as i64))
     }
 
     /// The span of the next length-prefixed bytes, without taking a share of the memory.

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 
 use super::chain::Freed;
 use super::frame::Header;
@@ -36,7 +36,7 @@ pub(super) struct Directory {
     segments: BTreeMap<u64, Segment>,
     origins: BTreeMap<u64, Placed>,
     by_first: BTreeMap<Lsn, u64>,
-    by_time: BTreeSet<(u64, u64)>,
+    by_time: BTreeSet<(EpochMs, u64)>,
     shards: HashMap<ShardNo, Postings>,
     horizons: Option<BTreeMap<ShardNo, Lsn>>,
     persisted: Lsn,
@@ -180,7 +180,7 @@ impl Directory {
     }
 
     /// The last origin that begins before `time_ms`.
-    pub fn origin_before(&self, time_ms: u64) -> Option<u64> {
+    pub fn origin_before(&self, time_ms: EpochMs) -> Option<u64> {
         self.by_time.range(..(time_ms, 0)).next_back().map(|(_, number)| *number)
     }
 
@@ -454,11 +454,11 @@ mod tests {
                 lsn: Lsn(count + 1),
                 prev: origin - 1,
                 synced: Position::default(),
-                time_ms: 1,
+                time_ms: EpochMs(1),
                 span: 0,
                 kind: Kind::Moved,
             };
-            let note = MovedNote { lsn: Lsn(origin), time_ms: 1, bytes: 1, offset: 64, len: 64 };
+            let note = MovedNote { lsn: Lsn(origin), time_ms: EpochMs(1), bytes: 1, offset: 64, len: 64 };
             let runs = vec![(RunAt { shard: SHARD, origin }, vec![note])];
             segment.note(offset, &header, &Noted::Moved { source: origin, runs, gone: Vec::new() });
         }

@@ -3,7 +3,7 @@
 //! Invariants: numbers rise and times do not fall along a run; equal runs have equal bytes; what is read back is verified by
 //! a checksum, so that walking it needs no further check.
 
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::put_varint;
@@ -17,7 +17,7 @@ const RESTART_BYTES: usize = 28;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub lsn: Lsn,
-    pub time_ms: u64,
+    pub time_ms: EpochMs,
     pub offset: u32,
     pub len: u32,
 }
@@ -38,7 +38,7 @@ impl Entries {
             self.restarts.push((entry, self.packed.len() as u32));
         } else {
             put_varint(&mut self.packed, entry.lsn.0 - self.last.lsn.0);
-            put_varint(&mut self.packed, entry.time_ms - self.last.time_ms);
+            put_varint(&mut self.packed, entry.time_ms.0 - self.last.time_ms.0);
             put_varint(&mut self.packed, u64::from(entry.offset - self.last.offset) / 8);
             put_varint(&mut self.packed, u64::from(entry.len) / 8);
         }
@@ -101,7 +101,7 @@ impl Entries {
                 };
             } else {
                 entry.lsn.0 += self.varint(&mut at);
-                entry.time_ms += self.varint(&mut at);
+                entry.time_ms.0 += self.varint(&mut at);
                 entry.offset += self.varint(&mut at) as u32 * 8;
                 entry.len = self.varint(&mut at) as u32 * 8;
             }
@@ -128,7 +128,7 @@ impl Entries {
         out.extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
         for (entry, at) in &self.restarts {
             out.extend_from_slice(&entry.lsn.0.to_le_bytes());
-            out.extend_from_slice(&entry.time_ms.to_le_bytes());
+            out.extend_from_slice(&entry.time_ms.0.to_le_bytes());
             for n in [entry.offset, entry.len, *at] {
                 out.extend_from_slice(&n.to_le_bytes());
             }
@@ -152,7 +152,7 @@ impl Entries {
             let at = 8 + i * RESTART_BYTES;
             let entry = Entry {
                 lsn: Lsn(u64_at(block, at)),
-                time_ms: u64_at(block, at + 8),
+                time_ms: EpochMs(u64_at(block, at + 8)),
                 offset: u32_at(block, at + 16),
                 len: u32_at(block, at + 20),
             };

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use tailrace_store::StoreError;
@@ -78,7 +78,7 @@ pub(super) struct Header {
     pub lsn: Lsn,
     pub prev: u64,
     pub synced: Position,
-    pub time_ms: u64,
+    pub time_ms: EpochMs,
     pub span: u32,
     pub kind: Kind,
 }
@@ -139,7 +139,7 @@ pub(super) fn append<T>(
     frame[24..32].copy_from_slice(&header.lsn.0.to_le_bytes());
     frame[32..40].copy_from_slice(&header.prev.to_le_bytes());
     frame[40..48].copy_from_slice(&header.synced.0.to_le_bytes());
-    frame[48..56].copy_from_slice(&header.time_ms.to_le_bytes());
+    frame[48..56].copy_from_slice(&header.time_ms.0.to_le_bytes());
     frame[56..60].copy_from_slice(&header.span.to_le_bytes());
     let kind: u32 = match header.kind {
         Kind::Commit => 1,
@@ -201,7 +201,7 @@ pub(super) fn verify(frame: &[u8], key: FrameKey) -> Result<Header, BadFrame> {
         lsn: Lsn(u64_at(frame, 24)),
         prev: u64_at(frame, 32),
         synced: Position(u64_at(frame, 40)),
-        time_ms: u64_at(frame, 48),
+        time_ms: EpochMs(u64_at(frame, 48)),
         span,
         kind,
     })

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Reader, put_varint};
@@ -42,8 +42,8 @@ pub(super) struct Run {
     pub at: RunAt,
     pub first: Lsn,
     pub last: Lsn,
-    pub first_time_ms: u64,
-    pub last_time_ms: u64,
+    pub first_time_ms: EpochMs,
+    pub last_time_ms: EpochMs,
     /// Bytes of its records.
     pub bytes: u64,
     /// Its entries, while they are in memory; else they are in the index file.
@@ -75,7 +75,7 @@ pub(super) struct Origin {
     pub number: u64,
     pub first: Lsn,
     pub last: Lsn,
-    pub first_time_ms: u64,
+    pub first_time_ms: EpochMs,
 }
 
 /// What is known of a segment without its runs.
@@ -87,7 +87,7 @@ pub(super) struct SegmentIndex {
     /// First and last number; both zero in an empty segment.
     pub first: Lsn,
     pub last: Lsn,
-    pub last_time_ms: u64,
+    pub last_time_ms: EpochMs,
     /// Checksum of the frame before the first one.
     pub prev: u64,
     /// Checksum of the last frame.
@@ -149,9 +149,9 @@ pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex, runs: &
             let start = blocks.len();
             let entries = run.entries.as_ref().expect("invariant: a run without an index file is in memory");
             entries.encode(&mut blocks);
-            let (last, time) = (run.last.0 - run.first.0, run.last_time_ms - run.first_time_ms);
+            let (last, time) = (run.last.0 - run.first.0, run.last_time_ms.0 - run.first_time_ms.0);
             let block = (start as u64, (blocks.len() - start) as u64);
-            let ends = [run.at.shard.0, back(run.at), run.first.0, last, run.first_time_ms, time];
+            let ends = [run.at.shard.0, back(run.at), run.first.0, last, run.first_time_ms.0, time];
             ends.into_iter().chain([run.bytes, block.0, block.1]).for_each(|n| put_varint(&mut pages, n));
         }
         seal(&mut pages, from);
@@ -162,13 +162,13 @@ pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex, runs: &
     let mut summary = Vec::new();
     let mut put = |n: u64| put_varint(&mut summary, n);
     [index.segment, index.end, index.first.0, index.last.0].into_iter().for_each(&mut put);
-    [index.last_time_ms, index.prev, index.last_checksum].into_iter().for_each(&mut put);
+    [index.last_time_ms.0, index.prev, index.last_checksum].into_iter().for_each(&mut put);
     put(index.sources.len() as u64);
     index.sources.iter().copied().for_each(&mut put);
     put(index.origins.len() as u64);
     for origin in &index.origins {
         let back = index.segment - origin.number;
-        [back, origin.first.0, origin.last.0 - origin.first.0, origin.first_time_ms].into_iter().for_each(&mut put);
+        [back, origin.first.0, origin.last.0 - origin.first.0, origin.first_time_ms.0].into_iter().for_each(&mut put);
     }
     [runs.len() as u64, keys.len() as u64, blocks.len() as u64, firsts.len() as u64].into_iter().for_each(&mut put);
     for (first, len) in firsts {
@@ -244,7 +244,7 @@ fn summary_of(summary: &Bytes, keys_at: u64) -> Option<(SegmentIndex, Pages, u64
         end: from.varint()?,
         first: Lsn(from.varint()?),
         last: Lsn(from.varint()?),
-        last_time_ms: from.varint()?,
+        last_time_ms: EpochMs(from.varint()?),
         prev: from.varint()?,
         last_checksum: from.varint()?,
         ..SegmentIndex::default()
@@ -255,7 +255,7 @@ fn summary_of(summary: &Bytes, keys_at: u64) -> Option<(SegmentIndex, Pages, u64
     for _ in 0..from.varint()? {
         let (number, first) = (index.segment.checked_sub(from.varint()?)?, from.varint()?);
         let last = Lsn(first.checked_add(from.varint()?)?);
-        index.origins.push(Origin { number, first: Lsn(first), last, first_time_ms: from.varint()? });
+        index.origins.push(Origin { number, first: Lsn(first), last, first_time_ms: EpochMs(from.varint()?) });
     }
     let runs = usize::try_from(from.varint()?).ok()?;
     let keys = (keys_at, u32::try_from(from.varint()?).ok()?);
@@ -300,7 +300,16 @@ pub(super) fn load_page(file: &dyn File, pages: &Pages, page: usize) -> Result<V
         let bytes = from.varint()?;
         let block = (pages.blocks_at + from.varint()?, u32::try_from(from.varint()?).ok()?);
         let first = Lsn(first);
-        Some(Run { at, first, last, first_time_ms, last_time_ms, bytes, entries: None, block })
+        Some(Run {
+            at,
+            first,
+            last,
+            first_time_ms: EpochMs(first_time_ms),
+            last_time_ms: EpochMs(last_time_ms),
+            bytes,
+            entries: None,
+            block,
+        })
     };
     let count = RUNS_PER_PAGE.min(pages.runs - page * RUNS_PER_PAGE);
     let runs: Option<Vec<Run>> = (0..count).map(|_| run()).collect();

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 
 use crate::files::Files;
 use tailrace_store::{LogRecord, ShardNo, StoreError};
@@ -97,7 +97,7 @@ pub struct Recovered {
     /// The last number in the log (zero in a new one). Everything up to it is synced.
     pub last: Lsn,
     /// The time of the last commit in the log, 0 in a new one; commit times must not fall below it.
-    pub last_time_ms: u64,
+    pub last_time_ms: EpochMs,
     /// The new generation.
     pub generation: u64,
     /// The unsynced tail that was cut, if there was any: file and offset.
@@ -292,7 +292,7 @@ impl Log {
     ///
     /// # Errors
     /// `Corrupt`, `Io`.
-    pub fn position_at_time(&self, shard: ShardNo, time_ms: u64, published: Lsn) -> Result<Lsn, StoreError> {
+    pub fn position_at_time(&self, shard: ShardNo, time_ms: EpochMs, published: Lsn) -> Result<Lsn, StoreError> {
         read::position_at_time(&self.inner, shard, time_ms, published)
     }
 

@@ -5,7 +5,7 @@
 //! what it returns, not what was moved with them.
 
 use bytes::Bytes;
-use tailrace_core::{Lsn, RecordNo};
+use tailrace_core::{EpochMs, Lsn, RecordNo};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::{Reader, put_bytes, put_varint};
@@ -33,7 +33,7 @@ pub(super) struct MovedRun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MovedNote {
     pub lsn: Lsn,
-    pub time_ms: u64,
+    pub time_ms: EpochMs,
     pub bytes: u32,
     pub offset: u32,
     pub len: u32,
@@ -78,7 +78,7 @@ pub(super) fn encode(source: u64, runs: &[MovedRun], key: FrameKey, out: &mut Ve
 fn put_record(shard: ShardNo, record: &LogRecord, key: FrameKey, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + RECORD_HEAD_BYTES, 0);
-    for n in [shard.0, record.number.0, record.time_ms] {
+    for n in [shard.0, record.number.0, record.time_ms.0] {
         put_varint(out, n);
     }
     out.push(u8::from(record.old.is_some()) | u8::from(record.new.is_some()) << 1);
@@ -108,7 +108,7 @@ pub(super) fn record(bytes: &Bytes, key: FrameKey) -> Option<LogRecord> {
     let meta = from.bytes()?;
     let old = if flags & 1 != 0 { Some(from.bytes()?) } else { None };
     let new = if flags & 2 != 0 { Some(from.bytes()?) } else { None };
-    Some(LogRecord { shard, number, time_ms, meta, old, new })
+    Some(LogRecord { shard, number, time_ms: EpochMs(time_ms), meta, old, new })
 }
 
 /// The source of a frame's body, and what the index notes of its records.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::{Lsn, RecordNo};
+use tailrace_core::{EpochMs, Lsn, RecordNo};
 
 use super::cache::{FileKind, Part, Piece};
 use super::entries::{Entries, Entry};
@@ -241,7 +241,12 @@ pub(super) fn read_run(log: &Inner, at: RunAt, horizon: Lsn) -> Result<Vec<LogRe
 }
 
 /// See [`super::Log::position_at_time`].
-pub(super) fn position_at_time(log: &Inner, shard: ShardNo, time_ms: u64, published: Lsn) -> Result<Lsn, StoreError> {
+pub(super) fn position_at_time(
+    log: &Inner,
+    shard: ShardNo,
+    time_ms: EpochMs,
+    published: Lsn,
+) -> Result<Lsn, StoreError> {
     let (horizon, mut origin) = {
         let directory = log.directory.read();
         (directory.horizon(shard), directory.origin_before(time_ms))

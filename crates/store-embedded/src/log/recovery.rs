@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 
 use super::cache::Cache;
 use super::chain::Chain;
@@ -40,7 +40,7 @@ struct Known {
 /// What the walk over the segments found.
 struct Scan {
     chain: Chain,
-    last_time_ms: u64,
+    last_time_ms: EpochMs,
     /// Where the last good frame ends.
     reached: Position,
     /// The last segment with a good frame.
@@ -242,7 +242,7 @@ fn scan(
     let before = numbers[..first].last().map(|number| &segments[number].index);
     let mut scan = Scan {
         chain,
-        last_time_ms: before.map_or(0, |index| index.last_time_ms),
+        last_time_ms: before.map_or(EpochMs(0), |index| index.last_time_ms),
         reached: before.map_or(Position::default(), |index| Position::new(index.segment, index.end)),
         good: None,
         stop: None,

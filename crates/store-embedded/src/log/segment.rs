@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec;
@@ -204,7 +204,7 @@ impl Segment {
 }
 
 /// Makes the origin with this number span the record.
-fn spread(origins: &mut Vec<Origin>, number: u64, lsn: Lsn, time_ms: u64) {
+fn spread(origins: &mut Vec<Origin>, number: u64, lsn: Lsn, time_ms: EpochMs) {
     match origins.binary_search_by_key(&number, |origin| origin.number) {
         Ok(i) => {
             let origin = &mut origins[i];

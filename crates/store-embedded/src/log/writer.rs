@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 
 use super::codec::{self, LoggedWrite, frame_bytes_bound};
 use super::frame::{self, FrameKey, Header, Kind, Position};
@@ -38,7 +38,7 @@ pub(crate) struct Writer {
     pub(super) synced: Position,
     /// The last number that is synced.
     pub(super) last: Lsn,
-    pub(super) last_time_ms: u64,
+    pub(super) last_time_ms: EpochMs,
     pub(super) claims: SyncedFile,
     pub(super) buffer: Vec<u8>,
 }
@@ -74,7 +74,7 @@ pub struct Group<'a> {
     parts: Vec<Part>,
     placed: Vec<Placed>,
     prev: u64,
-    time_ms: u64,
+    time_ms: EpochMs,
     bytes: usize,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Group<'a> {
     /// # Errors
     /// `Full` if there is no segment for it (never within a reservation); `Invalid` above the frame's bound; `Io` when
     /// the log is poisoned.
-    pub fn push(&mut self, time_ms: u64, writes: &[LoggedWrite]) -> Result<Lsn, StoreError> {
+    pub fn push(&mut self, time_ms: EpochMs, writes: &[LoggedWrite]) -> Result<Lsn, StoreError> {
         self.time_ms = self.time_ms.max(time_ms);
         let bound = frame_bytes_bound(writes) as u64;
         self.append(Kind::Commit, codec::span(writes), bound, |out, _| {

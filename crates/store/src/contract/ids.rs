@@ -1,7 +1,8 @@
 //! Checks of commit ids: what became of a commit, and that it is not made twice.
 
 use futures_util::FutureExt;
-use tailrace_core::limits::COMMIT_ID_LIFE_MS;
+use tailrace_core::EpochMs;
+use tailrace_core::limits::COMMIT_ID_LIFE;
 
 use super::*;
 
@@ -15,7 +16,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
 ];
 
 fn id(unique: u128) -> Option<CommitId> {
-    Some(CommitId { made_ms: 1_000, unique })
+    Some(CommitId { made_ms: EpochMs(1_000), unique })
 }
 
 async fn outcome(subject: &dyn Subject, unique: u128) -> Outcome {
@@ -132,12 +133,12 @@ async fn dropped(subject: &mut dyn Subject) {
 async fn forgotten(subject: &mut dyn Subject) {
     let engine = subject.engine();
     write_named(&*engine, id(1), vec![put("a", "1")]).await.unwrap();
-    subject.advance_ms(COMMIT_ID_LIFE_MS + 1);
+    subject.advance_ms(COMMIT_ID_LIFE.as_millis() as u64 + 1);
     assert_eq!(outcome(subject, 1).await, Outcome::Unknown);
     let late = write_named(&*engine, id(1), vec![put("a", "2")]).await;
     assert!(matches!(late, Err(StoreError::Invalid(_))), "{late:?}");
     // A commit with a younger id makes the engine forget the old ones.
-    let young = CommitId { made_ms: 1_001 + COMMIT_ID_LIFE_MS, unique: 1 };
+    let young = CommitId { made_ms: EpochMs(1_001).plus(COMMIT_ID_LIFE), unique: 1 };
     write_named(&*engine, Some(young), vec![put("b", "1")]).await.unwrap();
     let known = || async { rows(&*engine, crate::keyspace::KeyKind::Commit.range(), 9).await.rows.len() };
     while known().await > 1 {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a check fails by a panic")]
 
 mod commits;
+mod counts;
 mod ids;
 mod per_shard;
 mod races;
@@ -46,7 +47,7 @@ pub type Check = for<'a> fn(&'a mut dyn Subject) -> BoxFuture<'a, ()>;
 
 /// Every check, by name.
 pub fn checks() -> Vec<(&'static str, Check)> {
-    let all = [commits::CHECKS, ids::CHECKS, streams::CHECKS, shards::CHECKS, races::CHECKS];
+    let all = [commits::CHECKS, counts::CHECKS, ids::CHECKS, streams::CHECKS, shards::CHECKS, races::CHECKS];
     all.into_iter().flatten().copied().collect()
 }
 

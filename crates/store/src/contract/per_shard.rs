@@ -12,14 +12,15 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
-use tailrace_core::limits::COMMIT_ID_LIFE_MS;
+use tailrace_core::limits::COMMIT_ID_LIFE;
 use tokio::sync::watch;
 
 use crate::commit::*;
 use crate::engine::*;
 use crate::error::StoreError;
-use crate::keyspace::CommitKey;
+use crate::keyspace::{CommitKey, ItemCount, ItemCountKey};
 use crate::shards::{Resolved, ResolvedWrite, ShardTable};
 
 /// The engine.
@@ -51,7 +52,7 @@ struct World {
     records: BTreeMap<ShardNo, Vec<LogRecord>>,
     /// The last number of each shard.
     last: BTreeMap<ShardNo, u64>,
-    now_ms: u64,
+    now_ms: EpochMs,
     /// How many commits there were, and the last one of each key.
     commits: u64,
     written: BTreeMap<Bytes, u64>,
@@ -66,7 +67,7 @@ impl World {
         keys.iter().map(&mut read).collect()
     }
 
-    fn resolve(&mut self, writes: Vec<Write>, now_ms: u64) -> Result<Resolved, StoreError> {
+    fn resolve(&mut self, writes: Vec<Write>, now_ms: EpochMs) -> Result<Resolved, StoreError> {
         let last = &self.last;
         let next = |shard: ShardNo, before: &[ResolvedWrite]| {
             let here =
@@ -77,7 +78,7 @@ impl World {
         self.shards.resolve(writes, &next, now_ms)
     }
 
-    fn apply(&mut self, resolved: Resolved, now_ms: u64) -> RecordIds {
+    fn apply(&mut self, resolved: Resolved, now_ms: EpochMs) -> RecordIds {
         self.commits += 1;
         self.now_ms = now_ms;
         let mut records = RecordIds::None;
@@ -91,6 +92,12 @@ impl World {
                 ResolvedWrite::Delete { key } => {
                     self.rows.remove(&key.0);
                     self.written.insert(key.0, self.commits);
+                }
+                ResolvedWrite::Count { set, by } => {
+                    let key = ItemCountKey { set }.encode().0;
+                    let count = ItemCount::read(self.rows.get(&key)).unwrap();
+                    self.written.insert(key.clone(), self.commits);
+                    self.rows.insert(key, count.changed(by).value());
                 }
                 ResolvedWrite::Append { shard, meta, old, new } => {
                     let last = self.last.entry(shard).or_default();
@@ -181,7 +188,7 @@ impl PerShardEngine {
         }
         let life = self.progress.borrow().life;
         let tip = &mut state.tip;
-        let now_ms = self.clock.now_ms().max(tip.now_ms);
+        let now_ms = self.clock.now().max(tip.now_ms);
         let mut newest = 0;
         if let Some(id) = declared.id {
             if id.is_forgotten(now_ms) {
@@ -202,7 +209,7 @@ impl PerShardEngine {
         };
         if let Some(id) = declared.id {
             writes.push(Write::Put { key: CommitKey { id }.encode(), value: Bytes::new() });
-            let old = CommitKey::older_than(now_ms.saturating_sub(COMMIT_ID_LIFE_MS));
+            let old = CommitKey::older_than(now_ms.minus(COMMIT_ID_LIFE));
             tip.rows.retain(|key, _| !old.contains(key));
         }
         let resolved = tip.resolve(writes, now_ms)?;
@@ -256,7 +263,7 @@ impl Engine for PerShardEngine {
             let (life, mut newest) = (self.progress.borrow().life, 0);
             let made = {
                 let state = self.state.lock();
-                if id.is_forgotten(self.clock.now_ms().max(state.tip.now_ms)) {
+                if id.is_forgotten(self.clock.now().max(state.tip.now_ms)) {
                     return Ok(Outcome::Unknown);
                 }
                 state.tip.read(&[CommitKey { id }.encode()], &mut newest)[0].is_some()

@@ -1,6 +1,7 @@
 //! Checks of streams: the log's pages, horizons, positions and wake-ups.
 
 use futures_util::FutureExt;
+use tailrace_core::EpochMs;
 
 use super::*;
 
@@ -105,7 +106,9 @@ async fn times(subject: &mut dyn Subject) {
     let numbers: Vec<RecordNo> = read_all(&*engine, shard).await.iter().map(|record| record.number).collect();
     let horizon = engine.position(shard, LogPosition::Horizon).await.unwrap();
     assert!(stamps[0] < stamps[1] && stamps[1] < stamps[2]);
-    for (time, expect) in [(0, 3), (stamps[0], 3), (stamps[0] + 1, 2), (stamps[2], 1), (stamps[2] + 1, 0)] {
+    for (time, expect) in
+        [(EpochMs(0), 3), (stamps[0], 3), (stamps[0].next(), 2), (stamps[2], 1), (stamps[2].next(), 0)]
+    {
         let at = engine.position(shard, LogPosition::Time(time)).await.unwrap();
         let page = engine.read_log(shard, at, 10, 1 << 20).await.unwrap();
         assert_eq!(page.records.len(), expect, "from {time}");
@@ -118,7 +121,7 @@ async fn times(subject: &mut dyn Subject) {
     let page = engine.read_log(shard, end, 10, 1 << 20).await.unwrap();
     assert_eq!(page.records.iter().map(|record| record.number).collect::<Vec<_>>(), [later.number]);
     engine.trim(shard, numbers[1].next()).await.unwrap();
-    for time in [0, stamps[1] + 1] {
+    for time in [EpochMs(0), stamps[1].next()] {
         assert_eq!(
             engine.position(shard, LogPosition::Time(time)).await.unwrap(),
             numbers[1],

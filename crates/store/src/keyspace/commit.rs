@@ -5,6 +5,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
+use tailrace_core::EpochMs;
 
 use super::{KeyKind, read_u64};
 use crate::commit::CommitId;
@@ -29,17 +30,17 @@ impl CommitKey {
     pub fn decode(key: &Key) -> Option<CommitKey> {
         let (made_ms, rest) = read_u64(KeyKind::Commit.strip(&key.0)?)?;
         let unique = u128::from_be_bytes(rest.try_into().ok()?);
-        Some(CommitKey { id: CommitId { made_ms, unique } })
+        Some(CommitKey { id: CommitId { made_ms: EpochMs(made_ms), unique } })
     }
 
     /// The commits whose ids were made up before `made_ms`.
-    pub fn older_than(made_ms: u64) -> KeyRange {
+    pub fn older_than(made_ms: EpochMs) -> KeyRange {
         KeyRange { end: Bound::Excluded(Bytes::from(made_at(made_ms))), ..KeyKind::Commit.range() }
     }
 }
 
-fn made_at(ms: u64) -> Vec<u8> {
+fn made_at(ms: EpochMs) -> Vec<u8> {
     let mut bytes = KeyKind::Commit.start(24);
-    bytes.extend_from_slice(&ms.to_be_bytes());
+    bytes.extend_from_slice(&ms.0.to_be_bytes());
     bytes
 }

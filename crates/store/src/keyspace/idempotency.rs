@@ -3,13 +3,18 @@
 //!
 //! A mark is written in the commit of what it marks. A token that begins with another one of the same scope belongs to it:
 //! a part of what the other one marks as a whole.
+//!
+//! A mark that ends has a second row beside it, kind ‖ end ‖ scope ‖ token, so that those that have ended are found without
+//! looking at the others. Its value is empty. A mark that was made anew after its end leaves the row of its first end behind.
+
+use std::ops::Bound;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::ErrorCode;
+use tailrace_core::{EpochMs, ErrorCode};
 
-use super::KeyKind;
-use crate::engine::Key;
+use super::{KeyKind, read_u64};
+use crate::engine::{Key, KeyRange};
 
 /// Who gives out the tokens. The number is the second byte of the key; a number is never given to another scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,11 +22,20 @@ use crate::engine::Key;
 pub enum IdempotencyScope {
     /// Lines of a `writes.ndjson`.
     PlayedLine = 0x01,
+    /// Clients of TransactWriteItems.
+    TransactWriteItems = 0x02,
+    /// Clients of ExecuteTransaction.
+    ExecuteTransaction = 0x03,
 }
 
 impl IdempotencyScope {
     /// Every scope.
-    pub const ALL: [IdempotencyScope; 1] = [IdempotencyScope::PlayedLine];
+    pub const ALL: [IdempotencyScope; 3] =
+        [IdempotencyScope::PlayedLine, IdempotencyScope::TransactWriteItems, IdempotencyScope::ExecuteTransaction];
+
+    fn of(byte: u8) -> Option<IdempotencyScope> {
+        IdempotencyScope::ALL.into_iter().find(|known| *known as u8 == byte)
+    }
 }
 
 /// The key of a mark.
@@ -40,8 +54,8 @@ pub struct IdempotencyValue {
     /// A digest of what was asked for: the same token with another request is a mistake.
     #[serde(with = "hex")]
     pub request: [u8; 32],
-    /// The mark counts no longer from this instant on, milliseconds since the epoch; `None`: it counts for ever.
-    pub expires_ms: Option<u64>,
+    /// The mark counts no longer from this instant on; `None`: it counts for ever.
+    pub expires_ms: Option<EpochMs>,
     /// What was decided, if it was not to do it.
     pub refused: Option<Refused>,
 }
@@ -70,14 +84,52 @@ impl IdempotencyKey {
     /// Reads a key back.
     pub fn decode(key: &Key) -> Option<IdempotencyKey> {
         let (scope, token) = KeyKind::Idempotency.strip(&key.0)?.split_first()?;
-        let scope = IdempotencyScope::ALL.into_iter().find(|known| *known as u8 == *scope)?;
-        Some(IdempotencyKey { scope, token: key.0.slice_ref(token) })
+        Some(IdempotencyKey { scope: IdempotencyScope::of(*scope)?, token: key.0.slice_ref(token) })
+    }
+}
+
+/// The key of the row that says when a mark ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyExpiryKey {
+    /// When the mark ends.
+    pub at: EpochMs,
+    /// The mark.
+    pub mark: IdempotencyKey,
+}
+
+impl IdempotencyExpiryKey {
+    /// The key.
+    pub fn encode(&self) -> Key {
+        let mut bytes = KeyKind::IdempotencyExpiry.start(8 + 1 + self.mark.token.len());
+        bytes.extend_from_slice(&self.at.0.to_be_bytes());
+        bytes.push(self.mark.scope as u8);
+        bytes.extend_from_slice(&self.mark.token);
+        Key::from_vec(bytes)
+    }
+
+    /// Reads a key back.
+    pub fn decode(key: &Key) -> Option<IdempotencyExpiryKey> {
+        let (at, rest) = read_u64(KeyKind::IdempotencyExpiry.strip(&key.0)?)?;
+        let (scope, token) = rest.split_first()?;
+        let mark = IdempotencyKey { scope: IdempotencyScope::of(*scope)?, token: key.0.slice_ref(token) };
+        Some(IdempotencyExpiryKey { at: EpochMs(at), mark })
+    }
+
+    /// Those of marks that have ended at `now`, the first ended first.
+    pub fn ended(now: EpochMs) -> KeyRange {
+        let mut range = KeyKind::IdempotencyExpiry.range();
+        if let Some(later) = now.0.checked_add(1) {
+            let mut end = KeyKind::IdempotencyExpiry.start(8);
+            end.extend_from_slice(&later.to_be_bytes());
+            range.end = Bound::Excluded(Bytes::from(end));
+        }
+        range
     }
 }
 
 impl IdempotencyValue {
     /// A mark of a request that was done, or refused for good.
-    pub fn new(request: [u8; 32], expires_ms: Option<u64>, refused: Option<Refused>) -> IdempotencyValue {
+    pub fn new(request: [u8; 32], expires_ms: Option<EpochMs>, refused: Option<Refused>) -> IdempotencyValue {
         IdempotencyValue { version: VERSION, request, expires_ms, refused }
     }
 

@@ -79,6 +79,18 @@ impl ItemKey {
         })
     }
 
+    /// What of the key of an item of `table` tells it from its other items: bucket, partition and sort key.
+    pub(super) fn place(table: TableId, key: &Key) -> Option<&[u8]> {
+        key.0.strip_prefix(&set_prefix(table.into(), 0)[..])
+    }
+
+    /// The key of the item of `table` whose place this is.
+    pub(super) fn of_place(table: TableId, place: &[u8]) -> Key {
+        let mut bytes = set_prefix(table.into(), place.len());
+        bytes.extend_from_slice(place);
+        Key::from_vec(bytes)
+    }
+
     /// All items of a table, or all rows of one of its indexes.
     pub fn table_range(set: impl Into<ItemSet>) -> KeyRange {
         prefix_range(&set_prefix(set.into(), 0))

@@ -5,16 +5,20 @@
 //! their ranges are meant to nest; every key reads back to what it was made from. Described byte for byte in
 //! docs/format.md, section Keyspace.
 //!
-//! Values that engines write (shards, counters, ranges to reclaim), and marks, have their codec beside their key; other
+//! Values that engines write (shards, counters, counts of items, ranges to reclaim), and marks, have their codec beside their key; other
 //! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
 mod checkpoint;
 mod commit;
 mod counter;
+mod deleted_index;
 mod deleted_table;
+mod expiry;
 mod function;
 mod idempotency;
+mod index_build;
 mod item;
+mod item_count;
 mod mapping;
 mod mapping_name;
 mod owner;
@@ -24,6 +28,7 @@ mod setting;
 mod shard;
 mod stream;
 mod table;
+mod time_to_live;
 
 #[cfg(test)]
 mod tests;
@@ -35,10 +40,14 @@ use bytes::Bytes;
 pub use checkpoint::CheckpointKey;
 pub use commit::CommitKey;
 pub use counter::CounterKey;
+pub use deleted_index::DeletedIndexKey;
 pub use deleted_table::DeletedTableKey;
+pub use expiry::ExpiryKey;
 pub use function::FunctionKey;
-pub use idempotency::{IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+pub use idempotency::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
+pub use index_build::{IndexBuild, IndexBuildKey};
 pub use item::{ItemKey, ItemSet, SortBounds};
+pub use item_count::{CountChange, ItemCount, ItemCountKey};
 pub use mapping::MappingKey;
 pub use mapping_name::MappingNameKey;
 pub use owner::OwnerKey;
@@ -48,8 +57,9 @@ pub use setting::SettingKey;
 pub use shard::ShardKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
+pub use time_to_live::TimeToLiveKey;
 
-pub use tailrace_core::{IndexId, MappingId, TableId};
+pub use tailrace_core::{IndexId, MappingId, TableId, TtlGeneration};
 
 use crate::engine::{Key, KeyRange};
 
@@ -89,13 +99,25 @@ pub enum KeyKind {
     Owner = 0x0f,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
     MappingName = 0x10,
+    /// [`IndexBuildKey`]: an index that is being filled with the items from before it.
+    IndexBuild = 0x20,
+    /// [`DeletedIndexKey`]: a deleted index whose rows are still to be handed to `Engine::reclaim`.
+    DeletedIndex = 0x21,
+    /// [`ItemCountKey`]: rows and bytes of a table or an index. Written by the engines only.
+    ItemCount = 0x11,
+    /// [`IdempotencyExpiryKey`]: a mark that ends, by the instant of its end.
+    IdempotencyExpiry = 0x12,
+    /// [`TimeToLiveKey`]: a time to live of a table, enabled or ended, whose expiries have rows.
+    TimeToLive = 0x18,
+    /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
+    Expiry = 0x3f,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
     Item = 0x40,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [KeyKind; 17] = [
+    pub const ALL: &'static [KeyKind] = &[
         KeyKind::Setting,
         KeyKind::Counter,
         KeyKind::Table,
@@ -112,13 +134,19 @@ impl KeyKind {
         KeyKind::Commit,
         KeyKind::Owner,
         KeyKind::MappingName,
+        KeyKind::IndexBuild,
+        KeyKind::DeletedIndex,
+        KeyKind::ItemCount,
+        KeyKind::IdempotencyExpiry,
+        KeyKind::TimeToLive,
+        KeyKind::Expiry,
         KeyKind::Item,
     ];
 
     /// The kind of a key; `None` for bytes that are no key.
     pub fn of(key: &[u8]) -> Option<KeyKind> {
         let first = *key.first()?;
-        KeyKind::ALL.into_iter().find(|kind| *kind as u8 == first)
+        KeyKind::ALL.iter().copied().find(|kind| *kind as u8 == first)
     }
 
     /// All rows of the kind, ascending.
@@ -212,6 +240,11 @@ fn after_prefix(prefix: &[u8]) -> Bound<Bytes> {
 fn read_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*number), rest))
+}
+
+fn read_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*number), rest))
 }
 
 fn read_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {

@@ -2,7 +2,7 @@
 //! seal and drop shards through `Write`, and read them through `Engine::shards`. The value is JSON.
 
 use bytes::Bytes;
-use tailrace_core::{Bucket, BucketRange, RecordNo};
+use tailrace_core::{Bucket, BucketRange, EpochMs, RecordNo};
 
 use super::{KeyKind, prefix_range, read_u64, whole_u64};
 use crate::engine::{Key, KeyRange, ShardInfo, ShardNo, StreamId};
@@ -24,7 +24,7 @@ struct Row {
     first: Bucket,
     last: Bucket,
     parent: Option<ShardNo>,
-    created_ms: u64,
+    created_ms: EpochMs,
     first_number: RecordNo,
     sealed: Option<RecordNo>,
     horizon: RecordNo,

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, ErrorCode, RecordNo};
+use tailrace_core::{Bucket, EpochMs, ErrorCode, RecordNo};
 
 use super::*;
 use crate::commit::CommitId;
@@ -44,11 +44,16 @@ proptest! {
     ) {
         for scope in IdempotencyScope::ALL {
             let key = IdempotencyKey { scope, token: token.clone() };
-            prop_assert_eq!(IdempotencyKey::decode(&key.encode()), Some(key));
+            prop_assert_eq!(IdempotencyKey::decode(&key.encode()), Some(key.clone()));
+            let at = EpochMs(expires_ms.unwrap_or(u64::MAX));
+            let row = IdempotencyExpiryKey { at, mark: key }.encode();
+            prop_assert_eq!(IdempotencyExpiryKey::decode(&row).unwrap().encode(), row.clone());
+            prop_assert!(IdempotencyExpiryKey::ended(at).contains(row.as_bytes()));
+            prop_assert!(at.0 == 0 || !IdempotencyExpiryKey::ended(EpochMs(at.0 - 1)).contains(row.as_bytes()));
         }
         let refused = Refused { code: ErrorCode::ConditionalCheckFailedException, message };
         for refused in [None, Some(refused)] {
-            let mark = IdempotencyValue::new(request, expires_ms, refused);
+            let mark = IdempotencyValue::new(request, expires_ms.map(EpochMs), refused);
             prop_assert_eq!(IdempotencyValue::decode(&mark.encode()), Some(mark));
         }
     }
@@ -78,9 +83,9 @@ proptest! {
         prop_assert_eq!(OwnerKey::decode(&owner.encode()), Some(owner));
         let by_arns = MappingNameKey { source_arn: n.clone(), function_arn: of_mapping.mapping.to_string() };
         prop_assert_eq!(MappingNameKey::decode(&by_arns.encode()), Some(by_arns));
-        let commit = CommitKey { id: CommitId { made_ms: a, unique: c } };
+        let commit = CommitKey { id: CommitId { made_ms: EpochMs(a), unique: c } };
         prop_assert_eq!(CommitKey::decode(&commit.encode()), Some(commit));
-        prop_assert_eq!(CommitKey::older_than(b).contains(commit.encode().as_bytes()), a < b);
+        prop_assert_eq!(CommitKey::older_than(EpochMs(b)).contains(commit.encode().as_bytes()), a < b);
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
@@ -92,13 +97,47 @@ proptest! {
     }
 
     #[test]
+    fn rows_of_indexes_that_come_and_go_read_back(set in set(), table in name(), behind in item(), begun in any::<bool>()) {
+        let (build, deleted) = (IndexBuildKey { set }, DeletedIndexKey { set });
+        prop_assert_eq!(IndexBuildKey::decode(&build.encode()), Some(build));
+        prop_assert_eq!(DeletedIndexKey::decode(&deleted.encode()), Some(deleted));
+        prop_assert_eq!(IndexBuildKey::decode(&deleted.encode()), None);
+        let progress = IndexBuild { table, behind: begun.then(|| behind.encode()) };
+        prop_assert_eq!(IndexBuild::decode(&progress.encode()), Some(progress));
+    }
+
+    #[test]
+    fn counts_of_items_read_back_and_lie_with_their_table(a in set(), b in set(), n in any::<[u64; 2]>()) {
+        let key = ItemCountKey { set: a };
+        prop_assert_eq!(ItemCountKey::decode(key.encode().as_bytes()), Some(key));
+        let range = ItemCountKey::with_indexes(b.table);
+        prop_assert_eq!(range.contains(key.encode().as_bytes()), a.table == b.table);
+        let count = ItemCount { rows: n[0], bytes: n[1] };
+        prop_assert_eq!(ItemCount::read(Some(&count.value())), Some(count));
+        prop_assert_eq!(ItemCount::read(Some(&count.value().slice(1..))), None);
+    }
+
+    #[test]
+    fn changes_of_a_count_come_to_the_same_in_any_order(first in any::<[u64; 2]>(), changes in vec(any::<(i64, i64)>(), 0..5)) {
+        let changes: Vec<_> = changes.into_iter().map(|(rows, bytes)| CountChange { rows, bytes }).collect();
+        let count = ItemCount { rows: first[0], bytes: first[1] };
+        let one_by_one = changes.iter().rev().fold(count, |count, by| count.changed(*by));
+        let mut sum = CountChange::default();
+        for by in changes {
+            sum += by;
+        }
+        prop_assert_eq!(count.changed(sum), one_by_one);
+        prop_assert_eq!(ItemCount::read(None), Some(ItemCount::default()));
+    }
+
+    #[test]
     fn shards_read_back(n in any::<[u64; 6]>(), range in any::<[u16; 2]>(), parent in any::<Option<u64>>(), open in any::<bool>()) {
         let info = ShardInfo {
             shard: ShardNo(n[0]),
             stream: StreamId(n[1]),
             range: BucketRange { first: Bucket(range[0]), last: Bucket(range[1]) },
             parent: parent.map(ShardNo),
-            created_ms: n[2],
+            created_ms: EpochMs(n[2]),
             first: RecordNo(n[3]),
             sealed: (!open).then_some(RecordNo(n[4])),
             horizon: RecordNo(n[5]),
@@ -158,6 +197,29 @@ proptest! {
     }
 
     #[test]
+    fn expiries_read_back_and_sort_by_their_instant(
+        a in item(), b in item(), g in any::<[u32; 2]>(), t in any::<[u64; 2]>(), ends in any::<[u64; 2]>(),
+    ) {
+        let key = |item: &ItemKey, generation: u32, instant: u64| {
+            let item = ItemKey { set: item.set.table.into(), ..item.clone() };
+            let (table, item) = (item.set.table, item.encode());
+            ExpiryKey { table, generation: TtlGeneration(generation), instant: EpochMs(instant), item }
+        };
+        let (first, second) = (key(&a, g[0], t[0]), key(&b, g[1], t[1]));
+        prop_assert_eq!(ExpiryKey::decode(&first.encode()), Some(first.clone()));
+        prop_assert_eq!(first.encode().cmp(&key(&a, g[0], t[1]).encode()), t[0].cmp(&t[1]));
+        let range = ExpiryKey::range(first.table, first.generation);
+        let same = first.table == second.table && first.generation == second.generation;
+        prop_assert_eq!(range.contains(second.encode().as_bytes()), same);
+        let within = ExpiryKey::between(first.table, first.generation, EpochMs(ends[0]), EpochMs(ends[1]));
+        prop_assert_eq!(within.contains(first.encode().as_bytes()), ends[0] <= t[0] && t[0] < ends[1]);
+        prop_assert!(!within.contains(second.encode().as_bytes()) || same);
+        let row = TimeToLiveKey { table: first.table, generation: first.generation };
+        prop_assert_eq!(TimeToLiveKey::decode(&row.encode()), Some(row));
+        prop_assert!(TimeToLiveKey::range().contains(row.encode().as_bytes()));
+    }
+
+    #[test]
     fn streams_sort_as_their_arns_do(t in name(), u in name(), l in name(), m in name()) {
         let arn = |table: &str, label: &str| format!("arn:aws:dynamodb:r:0:table/{table}/stream/{label}");
         let keys = StreamNameKey::key(&t, &l).cmp(&StreamNameKey::key(&u, &m));
@@ -168,10 +230,10 @@ proptest! {
 
 #[test]
 fn kinds_do_not_overlap_and_each_is_recognised() {
-    for kind in KeyKind::ALL {
+    for kind in KeyKind::ALL.iter().copied() {
         let key = [kind as u8, 0xff, 0xff];
         assert_eq!(KeyKind::of(&key), Some(kind));
-        for other in KeyKind::ALL {
+        for other in KeyKind::ALL.iter().copied() {
             assert_eq!(other.range().contains(&key), other == kind);
         }
     }

@@ -113,6 +113,7 @@ fn a_sam_template_becomes_a_plan() {
                 stream_specification: Some(StreamSpecification::enabled(ViewType::NewAndOldImages)),
                 ..CreateTableRequest::default()
             },
+            time_to_live: None,
         }]
     );
     let [function] = plan.functions.as_slice() else { panic!("{:?}", plan.functions) };

@@ -15,11 +15,16 @@ fn properties_of_tables_that_are_not_supported_stop() {
             format!("{at}.LocalSecondaryIndexes: local secondary indexes are not supported yet"),
         ),
         (
-            "TimeToLiveSpecification: {AttributeName: x, Enabled: true}",
-            format!(
-                "{at}.TimeToLiveSpecification: time to live is not supported yet: items would stay that the template lets \
-                 expire"
-            ),
+            "TimeToLiveSpecification: {Enabled: true}",
+            format!("{at}.TimeToLiveSpecification.AttributeName: this property is required"),
+        ),
+        (
+            "TimeToLiveSpecification: {AttributeName: '', Enabled: true}",
+            format!("{at}.TimeToLiveSpecification.AttributeName: a name of 1 to 255 bytes is expected"),
+        ),
+        (
+            "TimeToLiveSpecification: {AttributeName: x, Enabled: maybe}",
+            format!("{at}.TimeToLiveSpecification.Enabled: true or false is expected, not \"maybe\""),
         ),
         (
             "ProvisionedThroughput: {ReadCapacityUnits: 1, WriteCapacityUnits: 1}\n      OnDemandThroughput: {MaxReadRequestUnits: 1}",
@@ -58,13 +63,28 @@ fn properties_of_tables_that_are_not_supported_stop() {
 }
 
 #[test]
+fn a_time_to_live_is_asked_for_or_not() {
+    let asked = |property: &str| {
+        let plan = plan(&table_with(property));
+        assert_eq!(plan.skipped, Vec::<String>::new(), "{property}");
+        plan.tables[0].time_to_live.clone().map(|asked| (asked.enabled, asked.attribute_name))
+    };
+    assert_eq!(asked("TableName: ttt"), None);
+    assert_eq!(asked("TimeToLiveSpecification: !Ref AWS::NoValue"), None);
+    let on = Some((true, "x".to_owned()));
+    assert_eq!(asked("TimeToLiveSpecification: {AttributeName: x, Enabled: true}"), on);
+    assert_eq!(asked("TimeToLiveSpecification: {AttributeName: x, Enabled: 'true'}"), on);
+    assert_eq!(asked("TimeToLiveSpecification: {AttributeName: x, Enabled: false}"), Some((false, "x".to_owned())));
+    assert_eq!(asked("TimeToLiveSpecification: {Enabled: false}"), Some((false, String::new())));
+}
+
+#[test]
 fn what_does_no_harm_is_named_and_skipped() {
     let at = "Resources.T.Properties";
     for (property, why) in [
         ("BilingMode: PAY_PER_REQUEST", "this property is not known; skipped"),
         ("Foo: {Bar: !GetAtt Nothing.Arn}", "this property is not known; skipped"),
         ("PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}", "not applied"),
-        ("TimeToLiveSpecification: {AttributeName: x, Enabled: false}", "not applied"),
         ("KinesisStreamSpecification: {StreamArn: x}", "not applied"),
     ] {
         let name = property.split_once(':').unwrap().0;

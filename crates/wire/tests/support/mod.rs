@@ -98,6 +98,10 @@ impl Api for Echo {
                 self.0.calls.fetch_add(1, SeqCst);
                 Some(Page { status: 409, json: Bytes::copy_from_slice(body) })
             }
+            AdminRequest::Delete { path: "/_aws/thing" } => {
+                self.0.calls.fetch_add(1, SeqCst);
+                Some(Page { status: 200, json: Bytes::from_static(br#"{"gone":1}"#) })
+            }
             AdminRequest::Post { path: "/_admin/panic", .. } => panic!("on purpose"),
             _ => None,
         }

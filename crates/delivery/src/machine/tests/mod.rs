@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
-use tailrace_core::{RecordNo, ShardNo};
+use tailrace_core::{EpochMs, RecordNo, ShardNo};
 use tailrace_store::LogRecord;
 
 use super::*;
@@ -19,8 +19,14 @@ pub(super) const BATCH_BYTES_MAX: usize = INVOKE_PAYLOAD_BYTES_MAX;
 pub(super) fn record(number: u64) -> Record {
     let meta = Bytes::from(format!("{{\"n\":{number}}}"));
     let size = meta.len();
-    let logged =
-        LogRecord { shard: ShardNo(1), number: RecordNo(number), time_ms: number * 1000, meta, old: None, new: None };
+    let logged = LogRecord {
+        shard: ShardNo(1),
+        number: RecordNo(number),
+        time_ms: EpochMs(number * 1000),
+        meta,
+        old: None,
+        new: None,
+    };
     Record { key_hash: number, size, logged }
 }
 
@@ -29,7 +35,7 @@ pub(super) fn machine(rules: Rules, checkpoint: Checkpoint) -> ShardMachine {
 }
 
 pub(super) fn now(ms: u64) -> Now {
-    Now { wall_ms: 1_000_000 + ms, mono_ms: ms }
+    Now { wall: EpochMs(1_000_000 + ms), monotonic: MonotonicMs(ms) }
 }
 
 /// Runs one machine over a fixed log: commits are durable at once, invocations wait until the test answers them.
@@ -165,7 +171,7 @@ impl Stage {
 
     /// Lets time pass until the machine wants to go on.
     pub fn wait(&mut self) -> u64 {
-        let at = self.machine.next_wake_mono_ms().expect("the machine waits for a time");
+        let at = self.machine.next_wake().expect("the machine waits for a time").0;
         let waited = at - self.now_ms;
         self.advance(waited);
         waited

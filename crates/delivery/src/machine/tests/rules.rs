@@ -1,5 +1,7 @@
 //! One test for each rule; the spec's section is named at each.
 
+use std::time::Duration;
+
 use super::*;
 
 fn rules() -> Rules {
@@ -23,7 +25,7 @@ fn a_batch_is_what_is_there_up_to_batch_size() {
 /// 5.1: a window is waited for, restarts when the last invocation ends, and a full batch does not wait.
 #[test]
 fn a_window_gathers_a_batch() {
-    let mut stage = Stage::new(Rules { batch_records_max: 3, window_ms: 5000, ..rules() }, [1]);
+    let mut stage = Stage::new(Rules { batch_records_max: 3, window: Duration::from_secs(5), ..rules() }, [1]);
     assert!(stage.in_flight.is_empty());
     stage.advance(4000);
     stage.append([2]);
@@ -59,7 +61,7 @@ fn the_payload_bound_splits_batches() {
 /// 5.1: the end of the shard flushes at once; then the machine is finished, durably.
 #[test]
 fn the_end_of_the_shard_flushes_and_finishes() {
-    let mut stage = Stage::new(Rules { window_ms: 300_000, ..rules() }, [1, 2]);
+    let mut stage = Stage::new(Rules { window: Duration::from_secs(300), ..rules() }, [1, 2]);
     assert!(stage.in_flight.is_empty());
     stage.seal();
     assert_eq!(stage.batch(), [1, 2]);
@@ -141,7 +143,7 @@ fn a_throttle_spends_no_retry() {
 #[test]
 fn old_records_are_given_up() {
     // Record n was made at n s; the stage's wall clock begins at 1000 s.
-    let rules = Rules { record_age_ms_max: Some(100_000), ..rules() };
+    let rules = Rules { record_age_max: Some(Duration::from_secs(100)), ..rules() };
     let mut stage = Stage::new(rules, [899, 900, 902]);
     assert_eq!(stage.parked_lsns(), [899]);
     assert_eq!((stage.parked[0].reason, stage.parked[0].invocations), (GiveUp::RecordAgeExceeded, 1));
@@ -159,7 +161,7 @@ fn old_records_are_given_up() {
 #[test]
 fn a_record_is_given_up_when_it_becomes_too_old() {
     // Record n was made at n s; the stage's wall clock begins at 1000 s.
-    let rules = Rules { record_age_ms_max: Some(100_000), ..rules() };
+    let rules = Rules { record_age_max: Some(Duration::from_secs(100)), ..rules() };
     for (lsns, waits, parked) in [
         // The back-off before the fourth try is longer than the record has left.
         (vec![905], vec![1000, 2000, 2001], vec![905]),
@@ -194,10 +196,10 @@ fn a_record_is_given_up_when_it_becomes_too_old() {
     );
     let (id, outcome) = (InvocationId(0), Outcome::Failed("boom".into()));
     machine.step(Input::Invoked { id, outcome, jitter: u32::MAX }, now(1500));
-    assert_eq!(machine.next_wake_mono_ms(), Some(2001));
+    assert_eq!(machine.next_wake(), Some(MonotonicMs(2001)));
     machine.step(Input::Committed, now(1500));
-    machine.step(Input::Tick, Now { wall_ms: 1_000_000, mono_ms: 2001 });
-    assert_eq!(machine.next_wake_mono_ms(), Some(2500), "the retry comes first again");
+    machine.step(Input::Tick, Now { wall: EpochMs(1_000_000), monotonic: MonotonicMs(2001) });
+    assert_eq!(machine.next_wake(), Some(MonotonicMs(2500)), "the retry comes first again");
 }
 
 /// 7.3: bisecting isolates one bad record of 100; the others are done once and in order; no retry is spent on splits.
@@ -420,7 +422,7 @@ fn one_batch_goes_out_ahead_of_the_sync() {
 fn what_one_commit_parks_is_bounded() {
     const IMAGE: usize = 800_000;
     let lanes = 10;
-    let rules = Rules { lanes, record_age_ms_max: Some(1), parked_bytes_max: u64::MAX, ..rules() };
+    let rules = Rules { lanes, record_age_max: Some(Duration::from_millis(1)), parked_bytes_max: u64::MAX, ..rules() };
     let large = |number| {
         let logged = LogRecord { new: Some(Bytes::from(vec![b' '; IMAGE])), ..record(number).logged };
         Record { size: IMAGE, logged, ..record(number) }
@@ -473,7 +475,7 @@ fn a_damaged_record_is_named_and_set_aside_on_an_operators_word() {
 /// Nobody's word: the shard stands, is blocked once all before the record is done, and looks again from time to time.
 #[test]
 fn a_damaged_record_is_read_again() {
-    let mut stage = Stage::new(Rules { window_ms: 5000, ..rules() }, []);
+    let mut stage = Stage::new(Rules { window: Duration::from_secs(5), ..rules() }, []);
     (stage.log, stage.damaged) = ([1, 2, 3].map(record).to_vec(), Some(2));
     stage.wake_reader();
     assert_eq!(stage.batch(), [1], "no window is waited for: nothing more can come");

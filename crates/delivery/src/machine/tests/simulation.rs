@@ -2,6 +2,7 @@
 //! record is lost, each key is in order, and a crash repeats no more than the invariant of the machine allows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -113,9 +114,9 @@ impl World {
                     }
                     return Input::Committed;
                 }
-                3 => match machine.next_wake_mono_ms() {
+                3 => match machine.next_wake() {
                     Some(at) => {
-                        *now_ms = (*now_ms).max(at);
+                        *now_ms = (*now_ms).max(at.0);
                         return Input::Tick;
                     }
                     None => {
@@ -170,7 +171,7 @@ proptest! {
         crashes in prop::collection::vec(1..60u64, 0..12),
     ) {
         let rules = Rules {
-            batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, window_ms,
+            batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, window: Duration::from_millis(window_ms),
             ..Rules::default()
         };
         let mut world = World {

@@ -3,7 +3,7 @@
 use tailrace_core::expr::{Condition, ExprKind, Placeholders};
 use tailrace_core::key::{KeyAttribute, ScalarType};
 use tailrace_core::{AttributeValue, KeySchema, Number, TableId};
-use tailrace_store::keyspace::{IdempotencyScope, IdempotencyValue, Refused};
+use tailrace_store::keyspace::{CountChange, IdempotencyExpiryKey, IdempotencyScope, IdempotencyValue, Refused};
 use tailrace_store::{NewImage, StreamId};
 
 use super::*;
@@ -14,7 +14,7 @@ const NOW_MS: u64 = 1000;
 
 fn table(id: u64) -> Table {
     let schema = KeySchema { hash: KeyAttribute { name: "pk".to_owned(), scalar: ScalarType::S }, range: None };
-    let mut table = Table::new(format!("table-{id}"), TableId(id), String::new(), 0, schema);
+    let mut table = Table::new(format!("table-{id}"), TableId(id), String::new(), EpochMs(0), schema);
     table.stream = Some(TableStream { id: StreamId(id), view: ViewType::NewAndOldImages });
     table
 }
@@ -40,7 +40,7 @@ fn planned(
     rows: &[Option<Bytes>],
     caller: &Caller<'_>,
 ) -> Result<Plan, ApiError> {
-    plan(|index| &tables[index], changes, mark, &Seen { rows, prepared: &[], now_ms: NOW_MS }, caller)
+    plan(|index| &tables[index], changes, mark, &Seen { rows, prepared: &[], now_ms: EpochMs(NOW_MS) }, caller)
 }
 
 #[test]
@@ -65,7 +65,11 @@ fn changes_of_several_tables_come_to_one_list_of_writes() {
         }
         other => panic!("{other:?} is no record"),
     };
-    let [put_a, rec_a, del_b, rec_b, put_d, rec_d] = &plan.writes[..] else { panic!("{:?}", plan.writes) };
+    let [put_a, rec_a, del_b, rec_b, put_d, rec_d, count_1, count_2] = &plan.writes[..] else {
+        panic!("{:?}", plan.writes)
+    };
+    let count = |id, rows, bytes| Write::Count { set: TableId(id).into(), by: CountChange { rows, bytes } };
+    assert_eq!([count_1, count_2], [&count(1, 1, 6), &count(2, -1, -6)], "of both tables once");
     assert_eq!(*put_a, Write::Put { key: row(0), value: stored(&a) });
     assert_eq!(record(rec_a), (1, ChangeKind::Insert, None, NewImage::OfWrite(0)));
     assert_eq!(*del_b, Write::Delete { key: row(1) });
@@ -106,7 +110,7 @@ fn mark() -> IdempotencyMark {
         scope: IdempotencyScope::PlayedLine,
         token: Bytes::from_static(b"token"),
         request: [7; 32],
-        expires_ms: Some(NOW_MS + 1),
+        expires_ms: Some(EpochMs(NOW_MS + 1)),
     }
 }
 
@@ -117,13 +121,16 @@ fn a_mark_is_written_with_what_it_marks_and_once_there_stands_for_it() {
     let changes = [change(&tables, 0, &a, Action::Put(stored(&a)))];
     let (mark, caller) = (mark(), Caller::default());
     let plan = planned(&tables, &changes, Some(&mark), &[None, None], &caller).unwrap();
-    let Some(Write::Put { key, value }) = plan.writes.last() else { panic!("{:?}", plan.writes) };
-    assert_eq!((plan.writes.len(), key), (3, &mark.key()));
+    let [.., Write::Put { key, value }, Write::Put { key: end, .. }] = &plan.writes[..] else {
+        panic!("{:?}", plan.writes)
+    };
+    assert_eq!((plan.writes.len(), key), (5, &mark.key()));
+    assert_eq!(IdempotencyExpiryKey::decode(end).unwrap().mark.encode(), mark.key());
     let again = planned(&tables, &changes, Some(&mark), &[None, Some(value.clone())], &caller).unwrap();
     assert!(again.writes.is_empty() && again.answers[0].is_ok());
     // A mark that counts no longer, and one of another request.
-    let late = IdempotencyValue::new(mark.request, Some(NOW_MS), None).encode();
-    assert_eq!(planned(&tables, &changes, Some(&mark), &[None, Some(late)], &caller).unwrap().writes.len(), 3);
+    let late = IdempotencyValue::new(mark.request, Some(EpochMs(NOW_MS)), None).encode();
+    assert_eq!(planned(&tables, &changes, Some(&mark), &[None, Some(late)], &caller).unwrap().writes.len(), 5);
     let other = IdempotencyValue::new([8; 32], None, None).encode();
     let mismatch = planned(&tables, &changes, Some(&mark), &[None, Some(other)], &caller).unwrap_err();
     assert_eq!(mismatch.code, ErrorCode::IdempotentParameterMismatchException);
@@ -139,7 +146,7 @@ fn a_refusal_is_marked_and_answered_again() {
     changes[0].condition = Some(&condition);
     let (mark, caller) = (mark(), Caller::default());
     let plan = planned(&tables, &changes, Some(&mark), &[None, None], &caller).unwrap();
-    let [Write::Put { value, .. }] = &plan.writes[..] else { panic!("{:?}", plan.writes) };
+    let [Write::Put { value, .. }, _end] = &plan.writes[..] else { panic!("{:?}", plan.writes) };
     let refused = IdempotencyValue::decode(value).unwrap().refused;
     let message = Some("The conditional request failed".to_owned());
     assert_eq!(refused, Some(Refused { code: ErrorCode::ConditionalCheckFailedException, message }));
@@ -148,4 +155,7 @@ fn a_refusal_is_marked_and_answered_again() {
     let again = planned(&tables, &changes, Some(&mark), &rows, &caller).unwrap();
     assert!(again.writes.is_empty());
     assert_eq!(again.answers[0].as_ref().unwrap_err(), plan.answers[0].as_ref().unwrap_err());
+    // A client's token counts once its request was done.
+    let token = IdempotencyMark { scope: IdempotencyScope::TransactWriteItems, ..mark };
+    assert!(planned(&tables, &changes, Some(&token), &[None, None], &caller).unwrap().writes.is_empty());
 }

@@ -1,6 +1,7 @@
 //! The item operations, JSON in and JSON out, over the in-memory engine. The tables' names of the tests are `users` (hash
 //! key `pk`, S), `games` (hash key `pk`, S, and range key `sk`, N) and `texts` (hash key `pk`, S, and range key `sk`, S).
 
+mod atomicity;
 mod batches;
 mod indexes;
 mod large;
@@ -10,6 +11,8 @@ mod pages;
 mod reads;
 mod records;
 mod replay;
+mod tokens;
+mod transactions;
 mod updates;
 mod wordings;
 mod writes;
@@ -17,12 +20,11 @@ mod writes;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tailrace_core::KeySchema;
 use tailrace_core::clock::ManualClock;
 use tailrace_core::key::{KeyAttribute, ScalarType};
 use tailrace_core::model::Wording;
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{ApiError, RecordNo, Service};
+use tailrace_core::{ApiError, EpochMs, KeySchema, RecordNo, Service};
 use tailrace_store::keyspace::TableId;
 use tailrace_store::{BucketRange, Decision, Engine, LogRecord, ModelEngine, StreamId, Write, commit};
 
@@ -35,6 +37,7 @@ pub(super) const STREAM: StreamId = StreamId(7);
 pub(super) struct Bench {
     pub db: Db,
     store: Arc<ModelEngine>,
+    clock: Arc<ManualClock>,
 }
 
 pub(super) fn schema(range: Option<ScalarType>) -> KeySchema {
@@ -48,12 +51,12 @@ impl Bench {
     }
 
     pub async fn with(wording: Wording) -> Bench {
-        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
         let store = ModelEngine::new(clock.clone());
         let settings = Settings { wording, ..Settings::default() };
         let rng = Arc::new(SeededRng::new(1));
-        let db = Db::open(store.clone(), clock, rng, settings).await.unwrap();
-        let bench = Bench { db, store };
+        let db = Db::open(store.clone(), clock.clone(), rng, settings).await.unwrap();
+        let bench = Bench { db, store, clock };
         bench.put_table("users", 1, None, None).await;
         bench.put_table("games", 2, Some(ScalarType::N), None).await;
         bench.put_table("texts", 3, Some(ScalarType::S), None).await;
@@ -68,7 +71,7 @@ impl Bench {
     }
 
     pub async fn put_table(&self, name: &str, id: u64, range: Option<ScalarType>, stream: Option<TableStream>) {
-        let mut table = Table::new(name.to_owned(), TableId(id), "uuid".to_owned(), 0, schema(range));
+        let mut table = Table::new(name.to_owned(), TableId(id), "uuid".to_owned(), EpochMs(0), schema(range));
         table.stream = stream;
         self.put_descriptor(&table).await;
     }

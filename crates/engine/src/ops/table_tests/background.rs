@@ -39,7 +39,7 @@ async fn a_stream_whose_row_cannot_be_read_keeps_no_other_from_its_retention() {
     write(&bench, vec![put(bad.encode(), b"{\"version\":1")]).await;
     bench.clock.advance(DAY_MS);
     bench.clock.advance(1);
-    let error = bench.run_background(bench.clock.now_ms()).await.unwrap_err();
+    let error = bench.run_background(bench.clock.now()).await.unwrap_err();
     assert!(error.contains("the descriptor of stream 1"), "{error}");
     assert!(bench.call("DescribeStream", json!({"StreamArn": deleted})).await.is_err(), "it was not forgotten");
     assert_eq!(bench.records(&kept).await, Vec::<Value>::new(), "it was not trimmed");
@@ -55,7 +55,7 @@ async fn the_items_of_every_deleted_table_are_reclaimed() {
     }
     let marks: Vec<Key> = (1..=1500).map(|id| DeletedTableKey { table: TableId(id) }.encode()).collect();
     write(&bench, marks.iter().map(|key| put(key.clone(), b"")).collect()).await;
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     let left = tailrace_store::Engine::get(bench.store.as_ref(), &marks).await.unwrap();
     assert_eq!(left.iter().filter(|row| row.is_some()).count(), 0);
 }
@@ -86,7 +86,7 @@ async fn retention_of_many_shards_is_many_short_ticks() {
     };
     let (mut ticks, mut before) = (0, 0);
     loop {
-        let tick = retention.tick(&bench.db, bench.clock.now_ms()).await;
+        let tick = retention.tick(&bench.db, bench.clock.now()).await;
         assert!(tick.failures.is_empty(), "{}", tick.failures);
         ticks += 1;
         let now = horizons().await;
@@ -117,9 +117,12 @@ async fn a_job_is_paused_and_says_how_it_stands() {
     assert_eq!(job.status().last_run_ms, None);
     job.resume();
     job.woken().await;
-    assert_eq!(job.run().await, Wait::Interval(tailrace_core::limits::RETENTION_INTERVAL_MS));
+    assert_eq!(job.run().await, Wait::Interval(tailrace_core::limits::RETENTION_INTERVAL));
     let status = job.status();
-    assert_eq!((status.last_run_ms, status.last_pass_ms, status.last_error), (Some(START_MS), Some(START_MS), None));
+    assert_eq!(
+        (status.last_run_ms, status.last_pass_ms, status.last_error),
+        (Some(EpochMs(START_MS)), Some(EpochMs(START_MS)), None)
+    );
 
     let keys = [bad.encode()];
     commit(bench.store.as_ref(), &[], &keys, |_| Decision::Apply(vec![put(keys[0].clone(), b"{}")], ())).await.unwrap();
@@ -127,5 +130,5 @@ async fn a_job_is_paused_and_says_how_it_stands() {
     job.run().await;
     let error = job.status().last_error.unwrap();
     assert!(error.starts_with("the descriptor of stream 1: corrupt data"), "{error}");
-    assert_eq!(job.status().last_pass_ms, Some(START_MS + 1000));
+    assert_eq!(job.status().last_pass_ms, Some(EpochMs(START_MS + 1000)));
 }

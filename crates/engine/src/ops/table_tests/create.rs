@@ -268,7 +268,7 @@ async fn an_interrupted_reclaim_is_finished_by_the_tick() {
         store.page(ItemKey::table_range(TableId(table.id.0)), limit).await.unwrap().rows.len()
     };
     assert_eq!(items().await, 1);
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     assert_eq!(items().await, 0);
     assert_eq!(store.get(&keys[1..]).await.unwrap(), [None]);
 }
@@ -303,7 +303,7 @@ async fn constants_and_what_is_no_operation() {
     assert_eq!(limits["TableMaxWriteCapacityUnits"], 40_000);
     let endpoints = json!({"Endpoints": [{"Address": "localhost:8000", "CachePeriodInMinutes": 1440}]});
     assert_eq!(bench.ok("DescribeEndpoints", json!({})).await, endpoints);
-    for operation in ["NoSuchOperation", "TransactWriteItems", "SearchVectors"] {
+    for operation in ["NoSuchOperation", "RestoreTableFromBackup", "SearchVectors"] {
         bench.refused(operation, json!({}), "UnknownOperationException").await;
     }
     for body in [&b""[..], b"[]", b"nonsense", b"{", b"1"] {

@@ -3,9 +3,11 @@
 mod background;
 mod create;
 mod figures;
+mod indexes;
 mod per_shard;
 mod records;
 mod streams;
+mod time_to_live;
 mod update;
 
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::rng::SeededRng;
-use tailrace_core::{ApiError, Service};
+use tailrace_core::{ApiError, EpochMs, Service};
 use tailrace_store::{Engine, ModelEngine};
 
 use crate::background::{Failures, Progress, tasks};
@@ -54,7 +56,7 @@ impl<S: Fresh> BenchOf<S> {
     }
 
     async fn with(settings: Settings) -> BenchOf<S> {
-        let clock = Arc::new(ManualClock::at(START_MS));
+        let clock = Arc::new(ManualClock::at(EpochMs(START_MS)));
         let store = S::fresh(clock.clone());
         let db = Db::open(store.clone(), clock.clone(), Arc::new(SeededRng::new(1)), settings).await.unwrap();
         BenchOf { db, store, clock }
@@ -89,7 +91,7 @@ impl<S: Fresh> BenchOf<S> {
     }
 
     /// A whole pass of every task in the background.
-    async fn run_background(&self, now_ms: u64) -> Result<(), String> {
+    async fn run_background(&self, now_ms: EpochMs) -> Result<(), String> {
         let mut failures = Failures::default();
         for task in tasks() {
             loop {

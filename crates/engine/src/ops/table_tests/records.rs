@@ -200,13 +200,13 @@ async fn records_go_after_a_day_and_only_readers_who_missed_them_are_told() {
     let end = bench.iterator(&arn, &shard, "LATEST").await;
     let half = bench.ok("GetRecords", json!({"ShardIterator": horizon, "Limit": 1})).await["NextShardIterator"].clone();
     let number = numbers(&bench.ok("GetRecords", json!({"ShardIterator": horizon})).await)[1].clone();
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     assert_eq!(bench.records(&arn).await.len(), 3, "not a day old yet");
 
     bench.clock.advance(2_000);
     bench.put("users", "d", 1).await;
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     let left = bench.records(&arn).await;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["dynamodb"]["Keys"]["pk"]["S"], "d");
@@ -245,7 +245,7 @@ async fn a_reader_who_has_read_everything_is_never_told_that_it_missed_something
             bench.put("users", "d", 1).await;
         }
         // An iterator lives for a quarter of an hour, so only the retention is told that a day has gone by.
-        bench.run_background(START_MS + DAY_MS + 1).await.unwrap();
+        bench.run_background(EpochMs(START_MS + DAY_MS + 1)).await.unwrap();
         let fresh = bench.ok("GetShardIterator", after_last.clone()).await["ShardIterator"].clone();
         for iterator in [&fresh, &held] {
             let answer = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;

@@ -58,7 +58,7 @@ async fn the_stream_of_a_deleted_table_outlives_it_by_a_day() {
     let both = bench.ok("ListStreams", json!({"TableName": "users"})).await;
     assert_eq!(both["Streams"].as_array().unwrap().len(), 2);
     bench.clock.advance(1);
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     let gone = format!("ResourceNotFoundException: Requested resource not found: Stream: {arn} not found");
     bench.refused("DescribeStream", json!({"StreamArn": arn}), &gone).await;
     bench.refused("GetRecords", json!({"ShardIterator": token}), &gone).await;
@@ -83,7 +83,7 @@ async fn streams_are_listed_in_pages_that_survive_deletes() {
     assert_eq!(cursor, page["Streams"][0]["StreamArn"]);
     bench.ok("DeleteTable", json!({"TableName": "aaa"})).await;
     bench.clock.advance(24 * 60 * 60 * 1000);
-    bench.run_background(bench.clock.now_ms()).await.unwrap();
+    bench.run_background(bench.clock.now()).await.unwrap();
     let rest = bench.ok("ListStreams", json!({"ExclusiveStartStreamArn": cursor})).await;
     let names: Vec<&Value> = rest["Streams"].as_array().unwrap().iter().map(|s| &s["TableName"]).collect();
     assert_eq!(names, ["bbb", "ccc"]);

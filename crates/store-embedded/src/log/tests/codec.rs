@@ -5,24 +5,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, Lsn};
+use tailrace_core::{Bucket, IndexId, Lsn, TableId};
 
 use super::*;
 use crate::log::frame::FrameKey;
 use crate::log::{codec, moved};
+use tailrace_store::keyspace::{CountChange, ItemSet};
 use tailrace_store::{BucketRange, StreamId};
 
 #[test]
 fn what_clients_store_never_looks_like_a_frame() {
     let disk = SimFiles::new();
     let log = open(&disk);
-    write(&log, 1, &[commit(1, 1, 100)]).unwrap();
+    write(&log, EpochMs(1), &[commit(1, 1, 100)]).unwrap();
     drop(log);
     // Whatever begins like a frame of one directory does not in another: a client cannot know the mark.
     let other = SimFiles::new();
     drop(Log::open(Arc::new(other.clone()), Path::new(DIR), settings(), [8; 16], Lsn::ZERO).unwrap());
     let log = Log::open(Arc::new(other.clone()), Path::new(DIR), settings(), [8; 16], Lsn::ZERO).unwrap();
-    write(&log, 1, &[commit(1, 1, 100)]).unwrap();
+    write(&log, EpochMs(1), &[commit(1, 1, 100)]).unwrap();
     drop(log);
     let begins = |disk: &SimFiles| {
         let path = disk.paths().into_iter().filter(|path| path.to_string_lossy().ends_with(".seg"));
@@ -40,7 +41,8 @@ fn what_clients_store_never_looks_like_a_frame() {
     let log = open(&disk);
     let key = Bytes::from_static(b"key");
     for _ in 0..20 {
-        write(&log, 2, &[vec![LoggedWrite::Put { key: key.clone(), value: Bytes::from(hostile.clone()) }]]).unwrap();
+        write(&log, EpochMs(2), &[vec![LoggedWrite::Put { key: key.clone(), value: Bytes::from(hostile.clone()) }]])
+            .unwrap();
         log.keep().unwrap();
     }
     drop(log);
@@ -78,9 +80,13 @@ fn any_write() -> impl Strategy<Value = LoggedWrite> {
                 stream: StreamId(stream),
                 range: BucketRange { first: Bucket(first), last: Bucket(last) },
                 parent: parent.map(ShardNo),
-                created_ms,
+                created_ms: EpochMs(created_ms),
             }
         ),
+        (any::<(u64, u32)>(), any::<(i64, i64)>()).prop_map(|((table, index), (rows, bytes))| LoggedWrite::Count {
+            set: ItemSet { table: TableId(table), index: IndexId(index) },
+            by: CountChange { rows, bytes },
+        }),
         (shard(), any::<u64>()).prop_map(|(shard, n)| LoggedWrite::SealShard { shard, last: Lsn(n) }),
         shard().prop_map(|shard| LoggedWrite::DropShard { shard }),
         (shard(), any::<u64>()).prop_map(|(shard, n)| LoggedWrite::Trim { shard, horizon: Lsn(n) }),
@@ -122,7 +128,7 @@ fn a_put_that_refers_to_another_is_small_in_the_log_and_whole_after_a_replay_and
         LoggedWrite::Append { shard: ShardNo(1), meta: text("meta"), old: None, new: LoggedImage::OfWrite(2) },
     ];
     assert!(codec::frame_bytes_bound(&writes) < 3500);
-    write(&log, 1, std::slice::from_ref(&writes)).unwrap();
+    write(&log, EpochMs(1), std::slice::from_ref(&writes)).unwrap();
     let framed = Bytes::from([b"<", &item[..], b">>"].concat());
     assert_eq!(records(&log, 1).unwrap()[0].new.as_ref(), Some(&framed));
     let put = |key, value: &Bytes| LoggedWrite::Put { key: text(key), value: value.clone() };

@@ -25,7 +25,7 @@ fn a_reopened_log_has_every_commit_and_every_record_and_goes_on_with_new_numbers
         for shard in 1..=3 {
             assert_eq!(records(&log, shard).unwrap(), before[shard as usize - 1]);
         }
-        let next = write(&log, 5000, &[commit(1, 999, 10)]).unwrap()[0];
+        let next = write(&log, EpochMs(5000), &[commit(1, 999, 10)]).unwrap()[0];
         assert!(next > *numbers.last().unwrap());
         assert_eq!(check(&disk, Path::new(DIR)).unwrap().faults, []);
     }
@@ -37,10 +37,10 @@ fn a_group_costs_one_sync_and_a_closed_log_goes_on_with_the_very_next_number() {
     let log = open(&disk);
     let before = disk.syncs();
     let commits: Vec<_> = (0..8).map(|n| commit(1, n, 100)).collect();
-    let numbers = write(&log, 1, &commits).unwrap();
+    let numbers = write(&log, EpochMs(1), &commits).unwrap();
     assert_eq!(disk.syncs(), before + 1);
     log.close().unwrap();
-    assert!(matches!(write(&log, 1, &commits), Err(StoreError::Closed)));
+    assert!(matches!(write(&log, EpochMs(1), &commits), Err(StoreError::Closed)));
     drop(log);
     assert_eq!(open(&disk).group().next_lsn(), numbers.last().unwrap().next());
 }
@@ -54,7 +54,7 @@ fn assert_survived(disk: &SimFiles, synced: &[Vec<LoggedWrite>], tail: &[Vec<Log
     assert_eq!(found[..], all[..found.len()], "{what}: something else is there");
     let mut next = log.group();
     assert!(next.next_lsn() > highest, "{what}: a number is used twice");
-    next.push(9999, &commit(2, 777, 10)).unwrap();
+    next.push(EpochMs(9999), &commit(2, 777, 10)).unwrap();
     next.commit().unwrap();
     drop(log);
     // A second cut, of everything that the recovery did not sync, changes nothing any more.
@@ -69,8 +69,8 @@ fn whatever_a_power_cut_does_to_a_sector_of_the_tail_what_was_synced_is_there_an
     let disk = SimFiles::new();
     let log = open(&disk);
     let synced: Vec<_> = (0..6).map(|n| commit(1 + n % 2, n, 150)).collect();
-    write(&log, 100, &synced[..3]).unwrap();
-    write(&log, 100, &synced[3..]).unwrap();
+    write(&log, EpochMs(100), &synced[..3]).unwrap();
+    write(&log, EpochMs(100), &synced[3..]).unwrap();
     let tail: Vec<_> = (6..16).map(|n| commit(1, n, 200)).collect();
     unsynced_tail(&disk, &log, &tail);
     let highest = Lsn(log.group().next_lsn().0 - 1);
@@ -121,7 +121,7 @@ fn random_cuts_over_many_segments_and_restarts_lose_nothing_synced() {
                 let group: Vec<_> =
                     (0..1 + pick(5)).map(|i| commit(1 + i % 3, n + i, 10 + pick(900) as usize)).collect();
                 n += group.len() as u64;
-                let numbers = write(&log, n, &group).unwrap();
+                let numbers = write(&log, EpochMs(n), &group).unwrap();
                 expected.extend(group);
                 if pick(8) == 0 {
                     persisted = *numbers.last().unwrap();
@@ -179,7 +179,7 @@ fn a_sync_that_fails_is_fatal_and_nothing_is_written_after_it() {
     let settings = LogSettings { fatal, ..settings() };
     let log = Log::open(Arc::new(disk.clone()), Path::new(DIR), settings, [7; 16], Lsn::ZERO).unwrap();
     unsynced_tail(&disk, &log, &[commit(1, 1, 10)]);
-    assert!(write(&log, 2, &[commit(1, 2, 10)]).is_err());
+    assert!(write(&log, EpochMs(2), &[commit(1, 2, 10)]).is_err());
     assert_eq!(told.load(Ordering::SeqCst), 1);
     assert_eq!(records(&log, 1).unwrap(), []);
 }
@@ -189,7 +189,7 @@ fn acknowledging_before_the_sync_is_caught_by_a_power_cut() {
     let disk = SimFiles::new();
     let (log, numbers) = filled(&disk, 2);
     disk.lie_about_syncs(true);
-    write(&log, 9, &[commit(1, 50, 10)]).unwrap();
+    write(&log, EpochMs(9), &[commit(1, 50, 10)]).unwrap();
     drop(log);
     let left = disk.survivor(0, &mut |_| SectorFate::Lost);
     assert_eq!(replayed(&open(&left)).unwrap().len(), numbers.len(), "the acknowledged commit is missing");

@@ -125,7 +125,7 @@ fn the_check_names_a_claim_that_cannot_be_read() {
 fn a_commit_above_the_bound_is_refused_and_a_newer_format_and_a_missing_superblock_too() {
     let disk = SimFiles::new();
     let (log, _) = filled(&disk, 2);
-    assert!(matches!(write(&log, 1, &[commit(1, 1, 5000)]), Err(StoreError::Invalid(_))));
+    assert!(matches!(write(&log, EpochMs(1), &[commit(1, 1, 5000)]), Err(StoreError::Invalid(_))));
     drop(log);
     assert!(matches!(open_at(&SimFiles::new(), 5), Err(StoreError::Corrupt(_))));
     let path = PathBuf::from(DIR).join("superblock");

@@ -15,7 +15,7 @@ fn behind_a_gap(disk: &SimFiles) -> Lsn {
     log.set_persisted(last);
     log.keep().unwrap();
     for n in 0..40 {
-        write(&log, 8000 + n, &[commit(1, 1000 + n, 700)]).unwrap();
+        write(&log, EpochMs(8000 + n), &[commit(1, 1000 + n, 700)]).unwrap();
     }
     last
 }
@@ -60,7 +60,8 @@ fn a_kept_segment_between_freed_ones_cannot_go_missing_with_its_index() {
     let mut last = Lsn::ZERO;
     for n in 0..200 {
         // Every fifth segment or so keeps half of its records.
-        last = *write(&log, 1000 + n, &[commit(if n % 40 < 8 { 3 } else { 1 }, n, 700)]).unwrap().last().unwrap();
+        last =
+            *write(&log, EpochMs(1000 + n), &[commit(if n % 40 < 8 { 3 } else { 1 }, n, 700)]).unwrap().last().unwrap();
         log.keep().unwrap();
     }
     log.set_shards(BTreeMap::from([(ShardNo(1), last.next()), (ShardNo(3), Lsn::ZERO)]));
@@ -126,7 +127,7 @@ fn a_segment_that_was_too_small_for_its_first_frame_does_not_keep_others_from_be
         let log = Log::open(Arc::new(disk.clone()), Path::new(DIR), settings, [7; 16], persisted).unwrap();
         log.set_shards(all_shards(persisted.0 + 1));
         for n in 0..40 {
-            persisted = write(&log, n, &[commit(1, n, 3000)]).unwrap()[0];
+            persisted = write(&log, EpochMs(n), &[commit(1, n, 3000)]).unwrap()[0];
             log.set_persisted(persisted);
             log.set_horizon(ShardNo(1), persisted.next());
             log.keep().unwrap();

@@ -46,7 +46,7 @@ fn numbers_are_not_reused_when_everything_was_trimmed_and_freed_files_are_recycl
     assert!(log.usage().ready >= 2, "{:?}", log.usage());
     assert_eq!(records(&log, 1).unwrap(), []);
     for g in 0..60 {
-        write(&log, 7000, &[commit(1, 1000 + g, 900)]).unwrap();
+        write(&log, EpochMs(7000), &[commit(1, 1000 + g, 900)]).unwrap();
         log.keep().unwrap();
     }
     let want = records(&log, 1).unwrap();
@@ -130,7 +130,7 @@ fn a_full_disk_refuses_reservations_keeps_what_is_reserved_and_recovers() {
     assert!(matches!(&refused, StoreError::Full(text) if text.contains(".seg")), "{refused}");
     assert!(held.len() >= 5, "{} reservations", held.len());
     for n in 0..held.len() as u64 {
-        write(&log, 1, &[commit(1, n, 1800)]).expect("what is reserved has room");
+        write(&log, EpochMs(1), &[commit(1, n, 1800)]).expect("what is reserved has room");
     }
     assert_eq!(records(&log, 1).unwrap().len(), held.len());
     drop(held);
@@ -147,7 +147,7 @@ fn the_log_opens_after_a_full_disk_kept_a_segment_from_being_indexed() {
     disk.inject(Fault { op: FileOp::Create, path_part: ".idx".into(), after: 0, times: usize::MAX, kind });
     let mut last = *numbers.last().unwrap();
     for n in 0..200 {
-        last = *write(&log, 5000 + n, &[commit(2, 1000 + n, 500)]).unwrap().last().unwrap();
+        last = *write(&log, EpochMs(5000 + n), &[commit(2, 1000 + n, 500)]).unwrap().last().unwrap();
         assert!(matches!(log.keep(), Ok(()) | Err(StoreError::Full(_))));
     }
     // Everything of shard 2 is dead and in the tree: its segments lie behind ones without an index.
@@ -181,7 +181,7 @@ fn the_keeper_thread_prepares_indexes_and_frees() {
     let mut want = 0;
     for n in 0..500 {
         let reservation = futures_executor(log.reserve(1500)).unwrap();
-        write(&log, n, &[commit(1, n, 700)]).unwrap();
+        write(&log, EpochMs(n), &[commit(1, n, 700)]).unwrap();
         drop(reservation);
         want += 1;
     }
@@ -248,6 +248,6 @@ fn a_panic_of_the_keeper_is_fatal_and_leaves_no_writer_waiting() {
         }
     }
     assert!(matches!(refused, Some(StoreError::Io(_))), "{refused:?}");
-    assert!(write(&log, 1, &[commit(1, 1, 10)]).is_err());
+    assert!(write(&log, EpochMs(1), &[commit(1, 1, 10)]).is_err());
     assert!(told.recv().unwrap().contains("keeper ended with a panic"));
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::Lsn;
+use tailrace_core::{EpochMs, Lsn};
 
 use super::segment::Walker;
 use super::{Log, LogSettings, LoggedImage, LoggedWrite, segment};
@@ -48,7 +48,7 @@ fn commit(shard: u64, n: u64, bytes: usize) -> Vec<LoggedWrite> {
     ]
 }
 
-fn write(log: &Log, time_ms: u64, commits: &[Vec<LoggedWrite>]) -> Result<Vec<Lsn>, StoreError> {
+fn write(log: &Log, time_ms: EpochMs, commits: &[Vec<LoggedWrite>]) -> Result<Vec<Lsn>, StoreError> {
     let mut group = log.group();
     let numbers = commits.iter().map(|c| group.push(time_ms, c)).collect::<Result<Vec<_>, _>>()?;
     group.commit()?;
@@ -95,7 +95,7 @@ fn filled(disk: &SimFiles, groups: u64) -> (Arc<Log>, Vec<Lsn>) {
     let mut numbers = Vec::new();
     for g in 0..groups {
         let commits: Vec<_> = (0..3).map(|i| commit(1 + (g * 3 + i) % 3, g * 3 + i, 100)).collect();
-        numbers.extend(write(&log, 1000 + g, &commits).unwrap());
+        numbers.extend(write(&log, EpochMs(1000 + g), &commits).unwrap());
         log.keep().unwrap();
     }
     (log, numbers)
@@ -104,7 +104,7 @@ fn filled(disk: &SimFiles, groups: u64) -> (Arc<Log>, Vec<Lsn>) {
 /// Writes `tail` with a sync that fails, and gives the disk on which nothing of it is synced.
 fn unsynced_tail(disk: &SimFiles, log: &Log, tail: &[Vec<LoggedWrite>]) {
     disk.inject(Fault { op: FileOp::Sync, path_part: ".seg".into(), after: 0, times: 9, kind: FileErrorKind::Other });
-    assert!(matches!(write(log, 9000, tail), Err(StoreError::Io(_))));
+    assert!(matches!(write(log, EpochMs(9000), tail), Err(StoreError::Io(_))));
     disk.clear_faults();
 }
 
@@ -134,7 +134,10 @@ fn sparse(disk: &SimFiles) -> (Arc<Log>, Lsn) {
     let log = open(disk);
     let mut last = Lsn::ZERO;
     for n in 0..200 {
-        last = *write(&log, 1000 + n, &[commit(if n % 40 == 7 { 3 } else { 1 }, n, 300)]).unwrap().last().unwrap();
+        last = *write(&log, EpochMs(1000 + n), &[commit(if n % 40 == 7 { 3 } else { 1 }, n, 300)])
+            .unwrap()
+            .last()
+            .unwrap();
         log.keep().unwrap();
     }
     log.set_shards(BTreeMap::from([(ShardNo(1), last.next()), (ShardNo(3), Lsn::ZERO)]));

@@ -16,7 +16,7 @@ fn a_page_of_moved_records_reads_what_it_returns_and_not_what_was_moved_with_it(
     let log = Log::open(Arc::new(disk.clone()), Path::new(DIR), settings, [7; 16], Lsn::ZERO).unwrap();
     let mut last = Lsn::ZERO;
     for n in 0..900 {
-        last = write(&log, 1000 + n, &[commit(if n % 20 == 7 { 3 } else { 1 }, n, 1000)]).unwrap()[0];
+        last = write(&log, EpochMs(1000 + n), &[commit(if n % 20 == 7 { 3 } else { 1 }, n, 1000)]).unwrap()[0];
         log.keep().unwrap();
     }
     log.set_shards(BTreeMap::from([(ShardNo(1), last.next()), (ShardNo(3), Lsn::ZERO)]));
@@ -60,7 +60,7 @@ fn a_group_of_many_shards_is_noted_without_a_search() {
         (0..16).map(|c| (0..1000).map(|i| append(1 + c * 1000 + i)).collect()).collect();
     let begun = std::time::Instant::now();
     for n in 0..30 {
-        write(&log, n, &commits).unwrap();
+        write(&log, EpochMs(n), &commits).unwrap();
     }
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     assert_eq!(records(&log, 7777).unwrap().len(), 30);
@@ -74,7 +74,7 @@ fn retained(segments: usize, shards: u64) -> (SimFiles, Arc<Log>, Lsn) {
     let mut last = Lsn::ZERO;
     for n in 0.. {
         let commits: Vec<_> = (1..=shards).map(|shard| commit(shard, n, 10)).collect();
-        last = *write(&log, n, &commits).unwrap().last().unwrap();
+        last = *write(&log, EpochMs(n), &commits).unwrap().last().unwrap();
         log.keep().unwrap();
         if log.usage().segments > segments {
             break;
@@ -89,7 +89,7 @@ fn retained(segments: usize, shards: u64) -> (SimFiles, Arc<Log>, Lsn) {
 fn a_tick_and_a_page_read_as_much_among_many_segments_as_among_few_and_memory_stays_small() {
     let cost = |segments: usize| {
         let (disk, log, last) = retained(segments, 50);
-        let middle = log.position_at_time(ShardNo(1), 2, last).unwrap();
+        let middle = log.position_at_time(ShardNo(1), EpochMs(2), last).unwrap();
         let before = disk.bytes_read();
         log.set_horizon(ShardNo(1), middle);
         log.set_horizon(ShardNo(2), middle);
@@ -111,7 +111,7 @@ fn a_tick_and_a_page_read_as_much_among_many_segments_as_among_few_and_memory_st
 struct Modelled {
     disk: SimFiles,
     log: Arc<Log>,
-    live: BTreeMap<u64, Vec<(Lsn, u64)>>,
+    live: BTreeMap<u64, Vec<(Lsn, EpochMs)>>,
     horizons: BTreeMap<ShardNo, Lsn>,
     last: Lsn,
 }
@@ -138,8 +138,8 @@ impl Modelled {
     }
 
     fn append(&mut self, shard: u64, n: u64, bytes: usize) {
-        let lsn = write(&self.log, n, &[commit(shard, n, bytes)]).unwrap()[0];
-        self.live.get_mut(&shard).unwrap().push((lsn, n));
+        let lsn = write(&self.log, EpochMs(n), &[commit(shard, n, bytes)]).unwrap()[0];
+        self.live.get_mut(&shard).unwrap().push((lsn, EpochMs(n)));
         self.last = lsn;
     }
 

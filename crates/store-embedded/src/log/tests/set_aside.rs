@@ -87,7 +87,7 @@ fn a_damaged_old_record_is_named_set_aside_and_passed_over_and_everything_else_i
             }
             // Whoever reads on behind it is not told again.
             assert_eq!(log.read(ShardNo(shard), first, 9, usize::MAX, last).unwrap().lost, []);
-            write(&log, 9999, &[commit(1, 777, 10)]).unwrap();
+            write(&log, EpochMs(9999), &[commit(1, 777, 10)]).unwrap();
             drop(log);
             let log = open_at(&left.killed(), last.0).unwrap();
             assert_eq!(replayed_after(&log, last).unwrap().len(), 1, "rebuilt: {rebuilt}");
@@ -100,7 +100,8 @@ fn damage_that_stops_each_start_is_set_aside_but_writes_that_only_the_log_has_ne
     let disk = SimFiles::new();
     let log = open(&disk);
     let commits: Vec<_> = (0..60).map(|n| commit(1 + n % 3, n, 700)).collect();
-    let numbers: Vec<Lsn> = commits.iter().map(|c| write(&log, 5, std::slice::from_ref(c)).unwrap()[0]).collect();
+    let numbers: Vec<Lsn> =
+        commits.iter().map(|c| write(&log, EpochMs(5), std::slice::from_ref(c)).unwrap()[0]).collect();
     log.close().unwrap();
     drop(log);
     let path = segments(&disk)[1].clone();
@@ -140,7 +141,7 @@ fn damage_that_stops_each_start_is_set_aside_but_writes_that_only_the_log_has_ne
 fn damage_at_the_very_end_a_damaged_header_and_a_missing_segment_can_be_set_aside() {
     let disk = SimFiles::new();
     let log = open(&disk);
-    let numbers: Vec<Lsn> = (0..60).map(|n| write(&log, 5, &[commit(1, n, 700)]).unwrap()[0]).collect();
+    let numbers: Vec<Lsn> = (0..60).map(|n| write(&log, EpochMs(5), &[commit(1, n, 700)]).unwrap()[0]).collect();
     drop(log);
     let all = segments(&disk);
     let persisted = Lsn(numbers[0].0 + 1);
@@ -164,7 +165,7 @@ fn damage_at_the_very_end_a_damaged_header_and_a_missing_segment_can_be_set_asid
         assert!(report.set_aside.iter().all(|piece| piece.detail.starts_with("set aside up to byte ")), "{report:?}");
         let log = open_at(&disk, persisted.0).unwrap();
         assert_eq!(replayed_after(&log, persisted).unwrap().len(), 58 - lost);
-        write(&log, 9, &[commit(1, 99, 10)]).unwrap();
+        write(&log, EpochMs(9), &[commit(1, 99, 10)]).unwrap();
         drop(log);
         let log = open_at(&disk.killed(), persisted.0).unwrap();
         assert_eq!(replayed_after(&log, persisted).unwrap().len(), 59 - lost);
@@ -198,7 +199,7 @@ fn of_moved_records_only_those_that_are_damaged_are_lost() {
     let (log, last) = sparse(&disk);
     (0..20).for_each(|_| log.keep().unwrap());
     for n in 0..60 {
-        write(&log, 5000, &[commit(1, 900 + n, 900)]).unwrap();
+        write(&log, EpochMs(5000), &[commit(1, 900 + n, 900)]).unwrap();
         log.keep().unwrap();
     }
     let last = Lsn(log.group().next_lsn().0 - 1).max(last);

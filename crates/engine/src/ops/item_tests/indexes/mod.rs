@@ -9,6 +9,7 @@
 //! | `by-all` | global | `shop`, S | - | all |
 //! | `by-many` | global | `shop`, S, and `area`, N | `due`, S, `price`, N, and `tag`, B | keys |
 
+mod charges;
 mod entries;
 mod model;
 mod reads;
@@ -28,14 +29,14 @@ const PARAMETER: &str = "ValidationException: One or more parameter values were 
 
 fn attribute(name: &str) -> KeyAttribute {
     let scalar = match name {
-        "price" | "area" => ScalarType::N,
+        "price" | "area" | "n" => ScalarType::N,
         "tag" => ScalarType::B,
         _ => ScalarType::S,
     };
     KeyAttribute { name: name.to_owned(), scalar }
 }
 
-fn index(id: u32, name: &str, kind: IndexKind, key: [&[&str]; 2], projection: IndexProjection) -> Index {
+pub(super) fn index(id: u32, name: &str, kind: IndexKind, key: [&[&str]; 2], projection: IndexProjection) -> Index {
     let [hash, range] = key.map(|names| names.iter().map(|name| attribute(name)).collect());
     Index {
         id: tailrace_core::IndexId(id),
@@ -53,7 +54,7 @@ fn index(id: u32, name: &str, kind: IndexKind, key: [&[&str]; 2], projection: In
 
 /// The table with these of its indexes.
 fn orders(names: &[&str]) -> Table {
-    let mut table = Table::new("orders".to_owned(), ORDERS, "uuid".to_owned(), 0, schema(Some(ScalarType::S)));
+    let mut table = Table::new("orders".to_owned(), ORDERS, "uuid".to_owned(), EpochMs(0), schema(Some(ScalarType::S)));
     let included = IndexProjection::Include(vec!["note".to_owned(), "more".to_owned()]);
     table.indexes = vec![
         index(1, "by-due", IndexKind::Local, [&["pk"], &["due"]], IndexProjection::KeysOnly),
@@ -83,7 +84,12 @@ impl Bench {
 
     /// The values of the rows of an index, in the order of its keys, as they are stored.
     async fn entries(&self, index: u32) -> Vec<Value> {
-        let set = ItemSet { table: ORDERS, index: tailrace_core::IndexId(index) };
+        self.entries_of(ORDERS, index).await
+    }
+
+    /// The same of another table.
+    pub async fn entries_of(&self, table: TableId, index: u32) -> Vec<Value> {
+        let set = ItemSet { table, index: tailrace_core::IndexId(index) };
         let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 1 };
         let page = self.store.page(ItemKey::table_range(set), limit).await.unwrap();
         page.rows.iter().map(|(_, value)| serde_json::to_value(StoredItem::new(value).unwrap()).unwrap()).collect()

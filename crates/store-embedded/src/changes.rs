@@ -1,0 +1,81 @@
+//! What a group of commits comes to: the last version of each key, and one new value of each row of counts.
+//!
+//! Invariants: commits add to counts without reading them, so that only here, where the group's place behind all that is
+//! published is known, a count gets a value; a group that is applied is counted once, by the applier or by the replay that
+//! stands for it. A thousand commits that change one count cost one row.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use tailrace_store::StoreError;
+use tailrace_store::keyspace::{CountChange, ItemCount, ItemCountKey, ItemSet, KeyKind};
+
+use crate::log::LoggedWrite;
+use crate::queue::change;
+use crate::tree::Change;
+
+/// What the commits of a group do to a count.
+#[derive(Default)]
+struct Sum {
+    by: CountChange,
+    /// What is changed, if it is not the published value: what a write of the row in the group has set it to.
+    base: Option<Option<Bytes>>,
+}
+
+/// The changes of a group of commits, each in the order of its writes; `published` gives the value of a row behind the group
+/// before.
+pub(crate) fn changes<'a>(
+    commits: impl DoubleEndedIterator<Item = &'a [LoggedWrite]> + ExactSizeIterator,
+    mut published: impl FnMut(&Bytes) -> Result<Option<Bytes>, StoreError>,
+) -> Result<Vec<Change>, StoreError> {
+    let mut seen: HashSet<&[u8]> = HashSet::with_capacity(commits.len());
+    let mut changes = Vec::with_capacity(commits.len());
+    let mut sums: HashMap<ItemSet, Sum> = HashMap::new();
+    // From the newest to the oldest, so that the first version met of a key is its last one.
+    for writes in commits.rev() {
+        for (index, write) in writes.iter().enumerate().rev() {
+            let key = match write {
+                LoggedWrite::Put { key, .. } | LoggedWrite::PutOfWrite { key, .. } | LoggedWrite::Delete { key } => key,
+                LoggedWrite::Count { set, by } => {
+                    let sum = sums.entry(*set).or_default();
+                    if sum.base.is_none() {
+                        sum.by += *by;
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            if !seen.insert(key) {
+                continue;
+            }
+            let Some((key, value)) = change(writes, index) else { continue };
+            match count_of(&key) {
+                Some(set) => sums.entry(set).or_default().base = Some(value),
+                None => changes.push((key, value)),
+            }
+        }
+    }
+    for (set, Sum { by, base }) in sums {
+        let key = ItemCountKey { set }.encode().0;
+        if by.is_none() {
+            changes.extend(base.map(|value| (key, value)));
+            continue;
+        }
+        let before = match base {
+            Some(value) => value,
+            None => published(&key)?,
+        };
+        let before = ItemCount::read(before.as_ref()).ok_or_else(|| {
+            StoreError::Corrupt(format!("the count of table {}, index {} cannot be read", set.table.0, set.index.0))
+        })?;
+        changes.push((key, Some(before.changed(by).value())));
+    }
+    Ok(changes)
+}
+
+fn count_of(key: &[u8]) -> Option<ItemSet> {
+    if key.first() != Some(&(KeyKind::ItemCount as u8)) {
+        return None;
+    }
+    ItemCountKey::decode(key).map(|key| key.set)
+}
