@@ -19,7 +19,9 @@ import botocore
 VALIDATED = {
     "dynamodb": """CreateTable DescribeTable UpdateTable DeleteTable ListTables DescribeLimits DescribeEndpoints PutItem
         GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem TransactWriteItems TransactGetItems Query Scan
-        UpdateTimeToLive DescribeTimeToLive""".split(),
+        UpdateTimeToLive DescribeTimeToLive
+        ExecuteStatement BatchExecuteStatement ExecuteTransaction
+        """.split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
 }
 # Enums in the order in which the service prints them (1.5).

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use crate::attribute_json::check_name;
 use crate::echo::echo;
 use crate::expr::{
-    Action, Change, Comparison, Condition, ExprError, KeyCondition, Node, Operand, Path, Projection, SetValue, Update,
+    Action, Change, Comparison, Condition, Dialect, ExprError, KeyCondition, Node, Operand, Path, Projection, SetValue,
+    Update,
 };
 use crate::limits::ECHOED_VALUE_BYTES_MAX;
 use crate::value::AttributeValue;
@@ -108,7 +109,7 @@ pub fn attribute_updates(attributes: &BTreeMap<String, AttributeUpdate>) -> Resu
             .map_err(|detail| ExprError::bare(format!("One or more parameter values were invalid: {detail}")))?;
         actions.push(Action { target: Path::attribute(name.as_str()), change });
     }
-    Ok(Update { actions, legacy: true })
+    Ok(Update { actions, dialect: Dialect::Legacy })
 }
 
 /// The projection that `AttributesToGet` stands for.

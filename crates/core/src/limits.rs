@@ -28,6 +28,9 @@ pub const PLACEHOLDER_BYTES_MAX: usize = 255;
 pub const PLACEHOLDER_MAPS_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most operands of IN. Source: docs/spec/dynamodb-api.md 4.1.
 pub const IN_OPERANDS_MAX: usize = 100;
+/// Deepest nesting of a PartiQL statement: parentheses, lists, structs and operators in each other. Our reason: it is read by
+/// functions that call each other, and twice as deep fits the stack of a thread.
+pub const STATEMENT_NESTING_MAX: usize = 200;
 /// Bytes of items after which a page of Query or Scan ends. Source: docs/spec/dynamodb-api.md 5.2.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of items up to which a page is filtered and projected on the runtime's own thread. Our reason: a usual filter is
@@ -46,9 +49,6 @@ pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
 /// Keys of a BatchGetItem that are read at once. Our reason: so many of the largest items may be held beyond what is answered;
 /// and fewer would make a batch of small items slower than it need be.
 pub const BATCH_GET_STEP_KEYS: usize = 16;
-/// Records of a GetRecords page up to which they are made on the runtime's own thread. Our reason: their ids are digests, and
-/// take about a tenth of a millisecond.
-pub const RECORDS_INLINE_MAX: usize = 128;
 /// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
 /// millisecond.
 pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;

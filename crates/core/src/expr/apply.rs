@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::error::ExprError;
 use super::path::{Element, Path};
 use super::projection::Projection;
-use super::update::{Action, Change, SetValue, Update};
+use super::update::{Action, Change, Dialect, SetValue, Update};
 use crate::limits;
 use crate::number::{Number, NumberError};
 use crate::value::{AttributeValue, Item};
@@ -43,8 +43,11 @@ impl Update {
     }
 
     /// What `UPDATED_OLD` answers of the item before, and `UPDATED_NEW` of the item after: the targets that are there.
-    /// Of a list with such a target in it, all of it.
+    /// Of a list with such a target in it, all of it; a statement is answered the touched elements alone.
     pub fn touched(&self, item: &Item) -> Item {
+        if self.dialect == Dialect::Statement {
+            return Projection::of(self.actions.iter().map(|action| action.target.clone()).collect()).apply(item);
+        }
         let present = self.actions.iter().filter(|action| action.target.get(item).is_some());
         let whole_lists = present.map(|action| {
             let elements = action.target.elements();
@@ -134,7 +137,7 @@ impl Update {
                 set.extend(more.iter().cloned());
                 Ok(AttributeValue::Bs(set))
             }
-            (Some(AttributeValue::L(mut list)), AttributeValue::L(more)) if self.legacy => {
+            (Some(AttributeValue::L(mut list)), AttributeValue::L(more)) if self.dialect == Dialect::Legacy => {
                 list.extend(more.iter().cloned());
                 Ok(AttributeValue::L(list))
             }
@@ -166,7 +169,11 @@ impl Update {
     }
 
     fn wrong_type(&self) -> ExprError {
-        if self.legacy { ExprError::bare("Type mismatch for attribute to update") } else { wrong_data_type() }
+        if self.dialect == Dialect::Legacy {
+            ExprError::bare("Type mismatch for attribute to update")
+        } else {
+            wrong_data_type()
+        }
     }
 }
 

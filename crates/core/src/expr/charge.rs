@@ -3,14 +3,14 @@
 
 use super::error::ExprError;
 use super::path::{Element, Path};
-use super::update::{Change, SetValue, Update};
+use super::update::{Change, Dialect, SetValue, Update};
 use crate::limits;
 use crate::size::value_size;
 
 impl Update {
     /// Refuses an update whose request charge is above the largest item. Checked before the condition.
     pub fn check_request_charge(&self) -> Result<(), ExprError> {
-        if !self.legacy && self.request_charge_bytes() > limits::ITEM_BYTES_MAX {
+        if self.dialect == Dialect::Expression && self.request_charge_bytes() > limits::ITEM_BYTES_MAX {
             return Err(ExprError::bare("Item size to update has exceeded the maximum allowed size"));
         }
         Ok(())

@@ -9,17 +9,11 @@ use super::error::{ExprError, ExprKind};
 use super::path::Path;
 use super::placeholders::Placeholders;
 use super::resolve::{
-    check_path_words, misused_function, not_distinct, path_required, resolve_path, resolve_value, too_many_operators,
-    unknown_function, wrong_operand_count, wrong_operand_type,
+    check_path_words, misused_function, resolve_path, resolve_value, too_many_operators, unknown_function,
 };
 use super::syntax::{self, Comparator, RawCall, RawCondition, RawOperand};
-use crate::echo::echo;
 use crate::limits;
 use crate::value::{AttributeValue, Item};
-
-/// The types' names in the order in which two texts list them.
-const TYPES_OF_PATH: &str = "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}";
-const TYPES_VALID: &str = "{B,NULL,SS,BOOL,L,BS,N,NS,S,M}";
 
 /// A condition or filter, checked and ready to be evaluated.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,47 +21,84 @@ pub struct Condition {
     pub(crate) root: Node,
 }
 
+/// A node of a condition's tree. What is made of operands is made by the checked constructors of `build`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Node {
+pub enum Node {
+    /// Two operands compared.
     Compare(Comparison, Operand, Operand),
+    /// `BETWEEN`: the operand, and its lower and upper bound.
     Between([Operand; 3]),
+    /// `IN`: the operand, then the candidates.
     In(Vec<Operand>),
+    /// All hold.
     And(Vec<Node>),
+    /// One holds.
     Or(Vec<Node>),
+    /// It does not hold.
     Not(Box<Node>),
+    /// `attribute_exists`.
     Exists(Path),
+    /// `attribute_not_exists`.
     NotExists(Path),
+    /// `attribute_type`, with the type's name on the wire.
     HasType(Operand, String),
+    /// `begins_with`: the operand and the prefix.
     BeginsWith(Operand, Operand),
+    /// `contains`: the container and the member.
     Contains(Operand, Operand),
 }
 
+/// A comparator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
+pub enum Comparison {
+    /// `=`.
     Equal,
+    /// `<>`.
     NotEqual,
+    /// `<`.
     Less,
+    /// `<=`.
     LessEqual,
+    /// `>`.
     Greater,
+    /// `>=`.
     GreaterEqual,
 }
 
+/// What is compared.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Operand {
+pub enum Operand {
+    /// The value at a path.
     Path(Path),
+    /// A value of the request.
     Value(Arc<AttributeValue>),
+    /// `size` of another operand.
     Size(Box<Operand>),
 }
 
+impl Comparison {
+    /// As it is written.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "<>",
+            Comparison::Less => "<",
+            Comparison::LessEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterEqual => ">=",
+        }
+    }
+}
+
 impl Operand {
-    fn path(&self) -> Option<&Path> {
+    pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Operand::Path(path) => Some(path),
             _ => None,
         }
     }
 
-    fn literal(&self) -> Option<&AttributeValue> {
+    pub(super) fn literal(&self) -> Option<&AttributeValue> {
         match self {
             Operand::Value(value) => Some(value),
             _ => None,
@@ -75,7 +106,7 @@ impl Operand {
     }
 
     /// The type, where it is known without an item.
-    fn type_name(&self) -> Option<&'static str> {
+    pub(super) fn type_name(&self) -> Option<&'static str> {
         match self {
             Operand::Path(_) => None,
             Operand::Value(value) => Some(value.type_name()),
@@ -107,6 +138,16 @@ impl Condition {
             return Err(too_many_operators(kind));
         }
         Ok(Condition { root: builder.node(&raw)? })
+    }
+
+    /// The condition of a tree.
+    pub fn of(root: Node) -> Condition {
+        Condition { root }
+    }
+
+    /// The tree.
+    pub fn root(&self) -> &Node {
+        &self.root
     }
 
     /// Whether the condition holds for `item`; an absent item is an empty one.
@@ -236,34 +277,13 @@ impl Builder<'_> {
             }
             RawCondition::Compare(comparator, left, right) => {
                 let (left, right) = (self.operand(left)?, self.operand(right)?);
-                self.check_distinct(comparator.symbol(), &left, std::slice::from_ref(&right))?;
-                if !matches!(comparator, Comparator::Equal | Comparator::NotEqual) {
-                    self.check_ordered(comparator.symbol(), [&left, &right])?;
-                }
-                Node::Compare(comparison(*comparator), left, right)
+                Node::compare(self.kind, comparison(*comparator), left, right)?
             }
             RawCondition::Between([value, lower, upper]) => {
-                let operands = [self.operand(value)?, self.operand(lower)?, self.operand(upper)?];
-                self.check_ordered("BETWEEN", &operands)?;
-                self.check_distinct("BETWEEN", &operands[0], &operands[1..])?;
-                if let (Some(lower), Some(upper)) = (operands[1].literal(), operands[2].literal()) {
-                    self.check_bounds(lower, upper)?;
-                }
-                Node::Between(operands)
+                Node::between(self.kind, [self.operand(value)?, self.operand(lower)?, self.operand(upper)?])?
             }
             RawCondition::In(raw) => {
-                let operands = raw.iter().map(|operand| self.operand(operand)).collect::<Result<Vec<_>, _>>()?;
-                let candidates = operands.len() - 1;
-                if candidates > limits::IN_OPERANDS_MAX {
-                    return Err(ExprError::invalid(
-                        self.kind,
-                        format_args!(
-                            "The IN operator is provided with too many operands; number of operands: {candidates}"
-                        ),
-                    ));
-                }
-                self.check_distinct("IN", &operands[0], &operands[1..])?;
-                Node::In(operands)
+                Node::is_in(self.kind, raw.iter().map(|operand| self.operand(operand)).collect::<Result<_, _>>()?)?
             }
             RawCondition::Call(call) => self.call(call)?,
         })
@@ -295,116 +315,14 @@ impl Builder<'_> {
                     around.push((call, operands));
                     break;
                 }
-                operand = self.size(call, operands)?;
+                operand = Operand::size(self.kind, call.name, operands)?;
             }
         }
-    }
-
-    fn size(&self, call: &RawCall<'_>, operands: Vec<Operand>) -> Result<Operand, ExprError> {
-        let [operand] = self.counted(call, operands)?;
-        if let Some(type_name @ ("N" | "BOOL" | "NULL")) = operand.type_name() {
-            return Err(wrong_operand_type(self.kind, call.name, type_name));
-        }
-        Ok(Operand::Size(Box::new(operand)))
-    }
-
-    /// The operands of a function that takes `N` of them.
-    fn operands<const N: usize>(&mut self, call: &RawCall<'_>) -> Result<[Operand; N], ExprError> {
-        let operands = call.operands.iter().map(|operand| self.operand(operand)).collect::<Result<Vec<_>, _>>()?;
-        self.counted(call, operands)
-    }
-
-    fn counted<const N: usize>(&self, call: &RawCall<'_>, operands: Vec<Operand>) -> Result<[Operand; N], ExprError> {
-        operands.try_into().map_err(|all: Vec<_>| wrong_operand_count(self.kind, call.name, all.len()))
     }
 
     fn call(&mut self, call: &RawCall<'_>) -> Result<Node, ExprError> {
-        let (kind, name) = (self.kind, call.name);
-        match name {
-            "attribute_exists" | "attribute_not_exists" => match self.operands(call)? {
-                [Operand::Path(path)] if name == "attribute_exists" => Ok(Node::Exists(path)),
-                [Operand::Path(path)] => Ok(Node::NotExists(path)),
-                [_] => Err(path_required(kind, name)),
-            },
-            "attribute_type" => {
-                let [operand, wanted] = self.operands(call)?;
-                self.check_distinct(name, &operand, std::slice::from_ref(&wanted))?;
-                match &wanted {
-                    Operand::Value(value) => match &**value {
-                        AttributeValue::S(wanted) => Ok(Node::HasType(operand, self.known_type(wanted)?)),
-                        other => Err(wrong_operand_type(kind, name, other.type_name())),
-                    },
-                    Operand::Path(_) => Err(wrong_operand_type(kind, name, TYPES_OF_PATH)),
-                    Operand::Size(_) => Err(wrong_operand_type(kind, name, "N")),
-                }
-            }
-            "begins_with" => {
-                let [operand, prefix] = self.operands(call)?;
-                self.check_distinct(name, &operand, std::slice::from_ref(&prefix))?;
-                for operand in [&operand, &prefix] {
-                    if let Some(type_name) = operand.type_name().filter(|name| !matches!(*name, "S" | "B")) {
-                        return Err(wrong_operand_type(kind, name, type_name));
-                    }
-                }
-                Ok(Node::BeginsWith(operand, prefix))
-            }
-            "contains" => {
-                let [container, member] = self.operands(call)?;
-                self.check_distinct(name, &container, std::slice::from_ref(&member))?;
-                Ok(Node::Contains(container, member))
-            }
-            // `check_words` lets no other name through.
-            _ => Err(unknown_function(kind, name)),
-        }
-    }
-
-    fn known_type(&self, wanted: &str) -> Result<String, ExprError> {
-        if TYPES_VALID[1..TYPES_VALID.len() - 1].split(',').any(|name| name == wanted) {
-            return Ok(wanted.to_owned());
-        }
-        Err(ExprError::invalid(
-            self.kind,
-            format_args!("Invalid attribute type name found; type: {wanted}, valid types: {TYPES_VALID}"),
-        ))
-    }
-
-    fn check_distinct(&self, operator: &str, first: &Operand, others: &[Operand]) -> Result<(), ExprError> {
-        match first.path() {
-            Some(path) if others.iter().any(|other| other.path() == Some(path)) => {
-                Err(not_distinct(self.kind, operator, path))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_ordered<'a>(
-        &self,
-        operator: &str,
-        operands: impl IntoIterator<Item = &'a Operand>,
-    ) -> Result<(), ExprError> {
-        for operand in operands {
-            if let Some(type_name) = operand.type_name().filter(|name| !matches!(*name, "S" | "N" | "B")) {
-                return Err(wrong_operand_type(self.kind, operator, type_name));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_bounds(&self, lower: &AttributeValue, upper: &AttributeValue) -> Result<(), ExprError> {
-        let rule = match super::evaluate::order(lower, upper) {
-            None => "same data type for lower and upper bounds",
-            Some(std::cmp::Ordering::Greater) => "upper bound to be greater than or equal to lower bound",
-            Some(_) => return Ok(()),
-        };
-        Err(ExprError::invalid(
-            self.kind,
-            format_args!(
-                "The BETWEEN operator requires {rule}; lower bound operand: AttributeValue: {}, \
-                 upper bound operand: AttributeValue: {}",
-                Scalar(lower),
-                Scalar(upper)
-            ),
-        ))
+        let operands = call.operands.iter().map(|operand| self.operand(operand)).collect::<Result<_, _>>()?;
+        Node::call(self.kind, call.name, operands)
     }
 }
 
@@ -422,23 +340,5 @@ fn comparison(comparator: Comparator) -> Comparison {
         Comparator::LessEqual => Comparison::LessEqual,
         Comparator::Greater => Comparison::Greater,
         Comparator::GreaterEqual => Comparison::GreaterEqual,
-    }
-}
-
-/// A string, number or binary as the text about BETWEEN prints it: `{S:z}`.
-struct Scalar<'a>(&'a AttributeValue);
-
-impl std::fmt::Display for Scalar<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use base64::Engine as _;
-        match self.0 {
-            AttributeValue::S(text) => write!(f, "{{S:{}}}", echo(text)),
-            AttributeValue::N(number) => write!(f, "{{N:{number}}}"),
-            AttributeValue::B(bytes) => {
-                let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-                write!(f, "{{B:{}}}", echo(&text))
-            }
-            other => write!(f, "{{{}}}", other.type_name()),
-        }
     }
 }

@@ -21,6 +21,8 @@ pub enum ExprKind {
     Projection,
     /// `UpdateExpression`.
     Update,
+    /// A part of a PartiQL statement: no parameter of its own, and so no prefix and no envelope.
+    Statement,
 }
 
 impl ExprKind {
@@ -32,6 +34,7 @@ impl ExprKind {
             ExprKind::KeyCondition => "KeyConditionExpression",
             ExprKind::Projection => "ProjectionExpression",
             ExprKind::Update => "UpdateExpression",
+            ExprKind::Statement => "Statement",
         }
     }
 }
@@ -56,8 +59,11 @@ impl ExprError {
         Self { text: text.into(), enveloped: false }
     }
 
-    /// `Invalid <X>Expression: <detail>`.
+    /// `Invalid <X>Expression: <detail>`; of a statement the detail alone.
     pub(crate) fn invalid(kind: ExprKind, detail: impl std::fmt::Display) -> Self {
+        if kind == ExprKind::Statement {
+            return Self::bare(detail.to_string());
+        }
         Self::enveloped(format!("Invalid {}: {detail}", kind.parameter()))
     }
 

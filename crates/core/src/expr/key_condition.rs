@@ -96,6 +96,11 @@ impl KeyCondition {
         Ok(KeyCondition { condition: Condition::parse(ExprKind::KeyCondition, text, placeholders)? })
     }
 
+    /// The key condition of a tree that is made of comparisons with `=`, `<` and the like, `BETWEEN` and `begins_with`.
+    pub fn of(condition: Condition) -> KeyCondition {
+        KeyCondition { condition }
+    }
+
     /// Holds the condition against the key of the table or index: the attributes of its partition key, one at least, and of its
     /// sort key.
     pub fn resolve(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::{ExprError, ExprKind};
 use super::path::{Element, Path};
 use super::placeholders::Placeholders;
-use super::resolve::{check_path_words, resolve_distinct_paths};
+use super::resolve::{check_distinct_paths, check_path_words, resolve_distinct_paths};
 use super::syntax;
 use crate::value::{AttributeValue, Item};
 
@@ -14,6 +14,8 @@ use crate::value::{AttributeValue, Item};
 pub struct Projection {
     paths: Vec<Path>,
     attributes: BTreeMap<String, Pick>,
+    /// The names under which a statement's answer has the values at `paths`; `None`: they stay where they are.
+    names: Option<Vec<String>>,
 }
 
 /// What to keep of a value.
@@ -40,7 +42,17 @@ impl Projection {
             let pick = attributes.entry(path.head().to_owned()).or_insert_with(|| blank(&path.elements()[1..]));
             add(pick, &path.elements()[1..]);
         }
-        Projection { paths, attributes }
+        Projection { paths, attributes, names: None }
+    }
+
+    /// The projection of a statement: each value stands in the answer under a name of its own.
+    ///
+    /// # Errors
+    /// Two paths stand in each other's way.
+    pub fn named(columns: Vec<(String, Path)>) -> Result<Projection, ExprError> {
+        let (names, paths): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        check_distinct_paths(ExprKind::Statement, paths.iter())?;
+        Ok(Projection { names: Some(names), ..Projection::of(paths) })
     }
 
     /// The paths, in written order.
@@ -50,7 +62,14 @@ impl Projection {
 
     /// The parts of `item` that the projection names. Missing ones are left out; the elements of a list close up.
     pub fn apply(&self, item: &Item) -> Item {
-        pick_members(item, &self.attributes)
+        match &self.names {
+            None => pick_members(item, &self.attributes),
+            Some(names) => {
+                let values =
+                    names.iter().zip(&self.paths).map(|(name, path)| Some((name.clone(), path.get(item)?.clone())));
+                values.flatten().collect()
+            }
+        }
     }
 }
 

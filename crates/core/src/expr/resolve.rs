@@ -68,6 +68,14 @@ pub(super) fn resolve_path(
             },
         });
     }
+    checked_path(kind, elements)
+}
+
+/// The path of `elements`, the first of which is a name.
+///
+/// # Errors
+/// It has too many.
+pub fn checked_path(kind: ExprKind, elements: Vec<Element>) -> Result<Path, ExprError> {
     if elements.len() > limits::NESTING_LEVELS_MAX {
         return Err(ExprError::invalid(
             kind,
@@ -98,14 +106,36 @@ pub(super) fn resolve_distinct_paths<'a>(
     raw: impl DoubleEndedIterator<Item = &'a RawPath<'a>>,
     placeholders: &mut Placeholders,
 ) -> Result<Vec<Path>, ExprError> {
-    let mut seen: std::collections::BTreeSet<Path> = std::collections::BTreeSet::new();
+    let mut seen = DistinctPaths::default();
     let mut paths: Vec<Path> = Vec::new();
     for raw in raw.rev() {
         let path = resolve_path(kind, raw, placeholders)?;
+        seen.add(kind, &path)?;
+        paths.push(path);
+    }
+    paths.reverse();
+    Ok(paths)
+}
+
+/// Refuses paths of which one stands in another's way; the last is looked at first.
+pub(super) fn check_distinct_paths<'a>(
+    kind: ExprKind,
+    paths: impl DoubleEndedIterator<Item = &'a Path>,
+) -> Result<(), ExprError> {
+    let mut seen = DistinctPaths::default();
+    paths.rev().try_for_each(|path| seen.add(kind, path))
+}
+
+/// Paths none of which stands in another's way.
+#[derive(Default)]
+struct DistinctPaths(std::collections::BTreeSet<Path>);
+
+impl DistinctPaths {
+    fn add(&mut self, kind: ExprKind, path: &Path) -> Result<(), ExprError> {
         // A clash shares the first element, and the set is ordered by elements: only that run is worth a look.
         let head = Path::attribute(path.head());
-        for other in seen.range(head..).take_while(|other| other.head() == path.head()) {
-            if let Some(clash) = clash(&path, other) {
+        for other in self.0.range(head..).take_while(|other| other.head() == path.head()) {
+            if let Some(clash) = clash(path, other) {
                 let verb = match clash {
                     Clash::Overlap => "overlap",
                     Clash::Conflict => "conflict",
@@ -119,15 +149,13 @@ pub(super) fn resolve_distinct_paths<'a>(
                 ));
             }
         }
-        seen.insert(path.clone());
-        paths.push(path);
+        self.0.insert(path.clone());
+        Ok(())
     }
-    paths.reverse();
-    Ok(paths)
 }
 
 /// `The expression contains too many operators`. The API's own parser stops counting at the first that is too many.
-pub(super) fn too_many_operators(kind: ExprKind) -> ExprError {
+pub fn too_many_operators(kind: ExprKind) -> ExprError {
     let count = limits::EXPRESSION_OPERATORS_MAX + 1;
     ExprError::invalid(kind, format_args!("The expression contains too many operators; operator count: {count}"))
 }

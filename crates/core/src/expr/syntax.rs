@@ -47,19 +47,6 @@ pub(super) enum Comparator {
     GreaterEqual,
 }
 
-impl Comparator {
-    pub(super) fn symbol(self) -> &'static str {
-        match self {
-            Comparator::Equal => "=",
-            Comparator::NotEqual => "<>",
-            Comparator::Less => "<",
-            Comparator::LessEqual => "<=",
-            Comparator::Greater => ">",
-            Comparator::GreaterEqual => ">=",
-        }
-    }
-}
-
 /// Something that holds or does not.
 #[derive(Debug)]
 pub(super) enum RawCondition<'a> {

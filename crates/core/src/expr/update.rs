@@ -7,8 +7,8 @@ use super::error::{ExprError, ExprKind};
 use super::path::Path;
 use super::placeholders::Placeholders;
 use super::resolve::{
-    check_path_words, misused_function, not_distinct, path_required, resolve_distinct_paths, resolve_path,
-    resolve_value, too_many_operators, unknown_function, wrong_operand_count, wrong_operand_type,
+    check_distinct_paths, check_path_words, misused_function, not_distinct, path_required, resolve_distinct_paths,
+    resolve_path, resolve_value, too_many_operators, unknown_function, wrong_operand_count, wrong_operand_type,
 };
 use super::syntax::{self, RawAction, RawCall, RawOperand, RawPath, RawSetValue, RawUpdate};
 use crate::limits;
@@ -21,33 +21,58 @@ const KIND: ExprKind = ExprKind::Update;
 pub struct Update {
     /// In written order.
     pub(crate) actions: Vec<Action>,
-    /// The rules and texts of `AttributeUpdates` apply instead of those of `UpdateExpression`.
-    pub(crate) legacy: bool,
+    /// Whose rules apply.
+    pub(crate) dialect: Dialect,
+}
+
+/// What an update was written in; the rules and texts differ a little.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `UpdateExpression`.
+    #[default]
+    Expression,
+    /// `AttributeUpdates`.
+    Legacy,
+    /// A PartiQL statement: it has no request charge, and what it touched in a list is answered packed (3.4, 4.8).
+    Statement,
 }
 
 /// What happens to one target.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Action {
-    pub(crate) target: Path,
-    pub(crate) change: Change,
+pub struct Action {
+    /// What is changed.
+    pub target: Path,
+    /// How.
+    pub change: Change,
 }
 
+/// How a target is changed.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Change {
+pub enum Change {
+    /// It becomes this.
     Set(SetValue),
+    /// It is taken away.
     Remove,
+    /// A number is added to, or members to a set.
     Add(Arc<AttributeValue>),
+    /// Members are taken out of a set.
     Delete(Arc<AttributeValue>),
 }
 
 /// A right-hand side of `SET`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum SetValue {
+pub enum SetValue {
+    /// The value at a path.
     Path(Path),
+    /// A value of the request.
     Value(Arc<AttributeValue>),
+    /// The value at a path, or another where there is none.
     IfNotExists(Path, Box<SetValue>),
+    /// Two lists, one behind the other.
     ListAppend(Box<SetValue>, Box<SetValue>),
+    /// A sum.
     Plus(Box<SetValue>, Box<SetValue>),
+    /// A difference.
     Minus(Box<SetValue>, Box<SetValue>),
 }
 
@@ -72,7 +97,16 @@ impl Update {
         if operators > limits::EXPRESSION_OPERATORS_MAX {
             return Err(too_many_operators(KIND));
         }
-        Ok(Update { actions, legacy: false })
+        Ok(Update { actions, dialect: Dialect::Expression })
+    }
+
+    /// The update of a PartiQL statement.
+    ///
+    /// # Errors
+    /// Two targets stand in each other's way.
+    pub fn of_statement(actions: Vec<Action>) -> Result<Update, ExprError> {
+        check_distinct_paths(ExprKind::Statement, actions.iter().map(|action| &action.target))?;
+        Ok(Update { actions, dialect: Dialect::Statement })
     }
 
     /// Calls `visit` with every target, in written order.
@@ -100,6 +134,44 @@ impl Update {
 }
 
 impl SetValue {
+    /// `left + right` or `left - right`.
+    ///
+    /// # Errors
+    /// An operand is a value that is no number.
+    pub fn arithmetic(kind: ExprKind, sign: &str, left: SetValue, right: SetValue) -> Result<SetValue, ExprError> {
+        for operand in [&left, &right] {
+            if let Some(type_name) = operand.literal_type().filter(|name| *name != "N") {
+                return Err(wrong_operand_type(kind, sign, type_name));
+            }
+        }
+        let (left, right) = (Box::new(left), Box::new(right));
+        Ok(if sign == "+" { SetValue::Plus(left, right) } else { SetValue::Minus(left, right) })
+    }
+
+    /// `list_append` or `if_not_exists`; the caller has seen that it is one of them.
+    ///
+    /// # Errors
+    /// The operands are not what it takes.
+    pub fn call(kind: ExprKind, name: &str, operands: Vec<SetValue>) -> Result<SetValue, ExprError> {
+        let [first, second] =
+            <[SetValue; 2]>::try_from(operands).map_err(|all| wrong_operand_count(kind, name, all.len()))?;
+        if name == "list_append" {
+            for operand in [&first, &second] {
+                if let Some(type_name) = operand.literal_type().filter(|name| *name != "L") {
+                    return Err(wrong_operand_type(kind, name, type_name));
+                }
+            }
+            return Ok(SetValue::ListAppend(Box::new(first), Box::new(second)));
+        }
+        let SetValue::Path(path) = first else {
+            return Err(path_required(kind, name));
+        };
+        if second == SetValue::Path(path.clone()) {
+            return Err(not_distinct(kind, name, &path));
+        }
+        Ok(SetValue::IfNotExists(path, Box::new(second)))
+    }
+
     fn visit_paths<'a>(&'a self, visit: &mut dyn FnMut(&'a Path)) {
         match self {
             SetValue::Path(path) => visit(path),
@@ -200,13 +272,7 @@ fn set_value(raw: &RawSetValue<'_>, placeholders: &mut Placeholders) -> Result<S
         RawSetValue::Minus(left, right) => ("-", left, right),
     };
     let (left, right) = (set_value_operand(left, placeholders)?, set_value_operand(right, placeholders)?);
-    for operand in [&left, &right] {
-        if let Some(type_name) = operand.literal_type().filter(|name| *name != "N") {
-            return Err(wrong_operand_type(KIND, sign, type_name));
-        }
-    }
-    let (left, right) = (Box::new(left), Box::new(right));
-    Ok(if sign == "+" { SetValue::Plus(left, right) } else { SetValue::Minus(left, right) })
+    SetValue::arithmetic(KIND, sign, left, right)
 }
 
 fn set_value_operand(raw: &RawOperand<'_>, placeholders: &mut Placeholders) -> Result<SetValue, ExprError> {
@@ -225,23 +291,7 @@ fn function(call: &RawCall<'_>, placeholders: &mut Placeholders) -> Result<SetVa
     for raw in &call.operands {
         operands.push(set_value_operand(raw, placeholders)?);
     }
-    let [first, second] =
-        <[SetValue; 2]>::try_from(operands).map_err(|all| wrong_operand_count(KIND, name, all.len()))?;
-    if name == "list_append" {
-        for operand in [&first, &second] {
-            if let Some(type_name) = operand.literal_type().filter(|name| *name != "L") {
-                return Err(wrong_operand_type(KIND, name, type_name));
-            }
-        }
-        return Ok(SetValue::ListAppend(Box::new(first), Box::new(second)));
-    }
-    let SetValue::Path(path) = first else {
-        return Err(path_required(KIND, name));
-    };
-    if second == SetValue::Path(path.clone()) {
-        return Err(not_distinct(KIND, name, &path));
-    }
-    Ok(SetValue::IfNotExists(path, Box::new(second)))
+    SetValue::call(KIND, name, operands)
 }
 
 /// The literal operand of `ADD` or `DELETE`, whose texts have names of their own for the types.
