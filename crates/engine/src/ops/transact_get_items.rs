@@ -75,7 +75,7 @@ fn rows(tables: &TableSet, gets: &[TransactGet]) -> Result<Vec<Key>, ApiError> {
     let mut seen = HashSet::with_capacity(gets.len());
     for (index, get) in gets.iter().enumerate() {
         let (_, table) = tables.of(index);
-        check_projection(&get.projection, &table)?;
+        check_projection(&get.projection, table)?;
         match ItemPlace::find(table, &get.key, false) {
             Ok(place) => rows.push(place.row),
             Err(error @ KeyError::Empty { .. }) => return Err(key_map_error(error)),
