@@ -21,6 +21,12 @@ VALIDATED = {
         GetItem UpdateItem DeleteItem BatchGetItem BatchWriteItem TransactWriteItems TransactGetItems Query Scan
         UpdateTimeToLive DescribeTimeToLive
         ExecuteStatement BatchExecuteStatement ExecuteTransaction
+        TagResource UntagResource ListTagsOfResource PutResourcePolicy GetResourcePolicy DeleteResourcePolicy
+        UpdateContinuousBackups DescribeContinuousBackups UpdateContributorInsights DescribeContributorInsights
+        ListContributorInsights EnableKinesisStreamingDestination DisableKinesisStreamingDestination
+        UpdateKinesisStreamingDestination DescribeKinesisStreamingDestination ListBackups ListExports ListImports
+        CreateGlobalTable DescribeGlobalTable UpdateGlobalTable ListGlobalTables DescribeGlobalTableSettings
+        UpdateGlobalTableSettings
         """.split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
 }
@@ -42,7 +48,9 @@ ENUMS = {
 # Enums whose text in the newer wording has neither value nor path (1.5); the odd names are the service's.
 CURRENT_ENUMS = {"ReturnValue": "ALL_OLD UPDATED_OLD ALL_NEW UPDATE_NEW NONE", "ConditionalOperator": "ALL OR"}
 # TableClass has a text of its own (1.5), an empty or too large batch too (7.1), and a stream's ARN (streams 4): the operations check them.
-UNCHECKED = {"TableClass": ["enum"], "BatchWriteItemRequestMap": ["min", "max"], "StreamArn": ["min", "max"]}
+# The patterns are those of operations that are refused whatever they are sent (2), or of a token that no answer has (8.6).
+UNCHECKED = {"TableClass": ["enum"], "BatchWriteItemRequestMap": ["min", "max"], "StreamArn": ["min", "max"],
+             "AutoScalingRoleArn": ["pattern"], "AutoScalingPolicyName": ["pattern"], "ImportNextToken": ["pattern"]}
 # Members whose shape or need differs from the model: operation input or shape -> member -> (shape, required).
 MEMBERS = {
     "CreateTableInput": {"KeySchema": ("TableKeySchema", True), "AttributeDefinitions": (None, True)},
@@ -55,11 +63,32 @@ MEMBERS = {
     "DescribeStreamInput": {"Limit": ("HundredLimit", False)},
     "GetRecordsInput": {"Limit": ("ThousandLimit", False)},
     "ShardFilter": {"Type": (None, True), "ShardId": (None, True)},
+    # ARNs of resources and tags have texts of their own (8.3).
+    "TagResourceInput": {"ResourceArn": ("AnyText", False), "Tags": (None, False)},
+    "UntagResourceInput": {"ResourceArn": ("AnyText", False), "TagKeys": ("AnyTexts", False)},
+    "ListTagsOfResourceInput": {"ResourceArn": ("AnyText", False)},
+    "Tag": {"Key": ("AnyText", False), "Value": ("AnyText", False)},
+    "PutResourcePolicyInput": {"ResourceArn": ("AnyText", True)},
+    "GetResourcePolicyInput": {"ResourceArn": ("AnyText", True)},
+    "DeleteResourcePolicyInput": {"ResourceArn": ("AnyText", True)},
+    # The length of a name has a text of its own (1.6).
+    "DescribeContributorInsightsInput": {"IndexName": ("AnyText", False)},
+    "UpdateContributorInsightsInput": {"IndexName": ("AnyText", False)},
+    "CreateGlobalTableInput": {"GlobalTableName": ("AnyText", True)},
+    "DescribeGlobalTableInput": {"GlobalTableName": ("AnyText", True)},
+    "UpdateGlobalTableInput": {"GlobalTableName": ("AnyText", True)},
+    "DescribeGlobalTableSettingsInput": {"GlobalTableName": ("AnyText", True)},
+    "UpdateGlobalTableSettingsInput": {"GlobalTableName": ("AnyText", True)},
+    "KinesisStreamingDestinationInput": {"StreamArn": ("KinesisStreamArn", True)},
+    "UpdateKinesisStreamingDestinationInput": {"StreamArn": ("KinesisStreamArn", True)},
 }
 EXTRA = {
     "dynamodb": {
         "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
         "NameOfAnyIndex": {"type": "string", "min": 1},
+        "AnyText": {"type": "string"},
+        "AnyTexts": {"type": "list", "member": "AnyText"},
+        "KinesisStreamArn": {"type": "string", "min": 37, "max": 1024},
     },
     "dynamodbstreams": {
         "HundredLimit": {"type": "integer", "min": 1, "max": 100},
@@ -117,8 +146,12 @@ CURRENT = {
 }
 # How a member `TableName` is reported: as on the data plane, or as on the control plane (1.6).
 DATA_PLANE = "PutItem UpdateItem DeleteItem GetItem TransactWriteItems TransactGetItems Query Scan".split()
+# The settings of a table: as the data plane (1.6).
+SETTINGS = """UpdateContinuousBackups DescribeContinuousBackups UpdateContributorInsights DescribeContributorInsights
+    ListContributorInsights EnableKinesisStreamingDestination DisableKinesisStreamingDestination
+    UpdateKinesisStreamingDestination DescribeKinesisStreamingDestination ListBackups""".split()
 # They tell every fault of a table's name, the others one.
-ALL_NAME_FAULTS = "UpdateItem Scan".split()
+ALL_NAME_FAULTS = ["UpdateItem", "Scan", *SETTINGS]
 CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable UpdateTimeToLive DescribeTimeToLive".split()
 
 
@@ -198,7 +231,7 @@ def make(service):
         if service == "dynamodb":
             made["newer"] = name in NEWER
             data = "data_all" if name in ALL_NAME_FAULTS else "data"
-            made["table_name"] = data if name in DATA_PLANE else "control" if name in CONTROL_PLANE else "none"
+            made["table_name"] = data if name in (*DATA_PLANE, *SETTINGS) else "control" if name in CONTROL_PLANE else "none"
         if name in KEPT:
             made["kept"] = KEPT[name].split()
         operations[name] = made

@@ -93,6 +93,9 @@ def normal(operation, body):
             body[member] = normal_item(body[member])
     if "Items" in body:
         body["Items"] = [normal_item(item) for item in body["Items"]]
+    if operation == "TransactGetItems":
+        # An item of which nothing was asked for that there is, is none.
+        body["Responses"] = [normal_item(response.get("Item", {})) for response in body["Responses"]]
     if operation == "BatchGetItem" and "Responses" in body:
         body["Responses"] = {
             table: sorted(map(normal_item, items), key=canonical) for table, items in body["Responses"].items()
@@ -167,12 +170,22 @@ class Comparison:
             return f"oracle {expected}\ntarget {got}"
         for identifier in used:
             self.used[identifier] = self.used.get(identifier, 0) + 1
+        if oracle.error == target.error == "TransactionCanceledException" and not used:
+            one, two = (list(map(_reason, answer.body["CancellationReasons"])) for answer in (oracle, target))
+            if one != two:
+                return f"oracle {canonical(one)}\ntarget {canonical(two)}"
         if oracle.error == "ConditionalCheckFailedException" and target.error == oracle.error:
             one, two = oracle.body.get("Item"), target.body.get("Item")
             one, two = one and normal_item(one), two and normal_item(two)
             if one != two:
                 return f"oracle Item {canonical(one)}\ntarget Item {canonical(two)}"
         return None
+
+
+def _reason(reason):
+    """A reason without the full stop that DynamoDB Local sets behind the text of a condition alone."""
+    item = reason.get("Item")
+    return [reason["Code"], reason.get("Message", "").removesuffix("."), item and normal_item(item)]
 
 
 def _error_text(answer):

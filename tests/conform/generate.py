@@ -86,7 +86,7 @@ class Generator:
     def step(self):
         """One operation: its name and its request."""
         kinds = ["PutItem"] * 6 + ["UpdateItem"] * 8 + ["DeleteItem"] * 3 + ["GetItem"] * 4 + ["Query"] * 5 + ["Scan"] * 2
-        operation = self.random.choice(kinds + ["BatchWriteItem", "BatchGetItem"])
+        operation = self.random.choice(kinds + ["BatchWriteItem", "BatchGetItem", "TransactWriteItems", "TransactWriteItems", "TransactGetItems"])
         if self.random.random() < 0.12 and hasattr(self, "_legacy_" + operation):
             return operation, getattr(self, "_legacy_" + operation)()
         return operation, getattr(self, "_" + operation)()
@@ -382,6 +382,37 @@ class Generator:
             self.projection(request)
             requests[table[0]] = request
         return {"RequestItems": requests}
+
+    def _TransactWriteItems(self):
+        """Of one action now and then, mostly of several; one of them may be wrong."""
+        actions = []
+        for _ in range(self.random.choice([1, 2, 2, 3, 4])):
+            operation = self.random.choice(["Put", "Put", "Update", "Update", "Delete", "ConditionCheck"])
+            if operation == "ConditionCheck":
+                table = self.table()
+                request = self._base(table) | {"Key": self.key(table)}
+                request["ConditionExpression"] = self.condition(request)
+            else:
+                request = getattr(self, f"_{operation}Item")()
+                request.pop("ReturnValues", None)
+                if "ConditionExpression" not in request and operation != "Update":
+                    # See `transaction-maps`.
+                    request.pop("ExpressionAttributeNames", None)
+                    request.pop("ExpressionAttributeValues", None)
+            if self.random.random() < 0.3:
+                request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            actions.append({operation: request})
+        if self.random.random() < 0.02:
+            actions[-1] = self.random.choice([{}, {**actions[-1], "Delete": self._DeleteItem(), "Put": self._PutItem()}])
+        return {"TransactItems": actions}
+
+    def _TransactGetItems(self):
+        gets = []
+        for _ in range(self.random.choice([1, 2, 3])):
+            request = self._GetItem()
+            del request["ConsistentRead"]
+            gets.append({"Get": request})
+        return {"TransactItems": gets}
 
     # The parameters that expressions replaced
 

@@ -1,12 +1,14 @@
 """Fixtures of the wire tests: the real binary on a free loopback port, and real clients."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import boto3
@@ -150,6 +152,26 @@ def ranged_table(dynamodb, request):
     yield name
     with contextlib.suppress(dynamodb.exceptions.ResourceNotFoundException):
         dynamodb.delete_table(TableName=name)
+
+
+def post(server, target, body):
+    """A request as no SDK sends it, and its answer as it comes: status, headers, bytes."""
+    request = urllib.request.Request(
+        server.url,
+        data=json.dumps(body).encode(),
+        headers={
+            "X-Amz-Target": target,
+            "X-Amz-Date": "20260101T000000Z",
+            "Content-Type": "application/x-amz-json-1.0",
+            "Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, "
+            "SignedHeaders=host, Signature=b",
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=WAIT_SECONDS_MAX) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
 
 
 def make_table(dynamodb, name, hash_key=("pk", "S"), range_key=None, stream=None):

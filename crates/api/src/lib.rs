@@ -10,6 +10,7 @@
 mod error_wording;
 pub mod items;
 mod member;
+pub mod partiql;
 mod reading;
 pub mod streams;
 pub mod tables;

@@ -26,12 +26,20 @@ pub enum ErrorCode {
     ThrottlingException,
     /// No such table, stream or shard.
     ResourceNotFoundException,
+    /// No such table, in the words of backups.
+    TableNotFoundException,
+    /// No policy, or another one than was expected.
+    PolicyNotFoundException,
+    /// No such global table.
+    GlobalTableNotFoundException,
     /// The table's state does not allow it.
     ResourceInUseException,
     /// A quota.
     LimitExceededException,
     /// A condition that does not hold; may carry the item.
     ConditionalCheckFailedException,
+    /// An INSERT of an item that exists.
+    DuplicateItemException,
     /// A transaction that was not made; carries the reason of each of its actions.
     TransactionCanceledException,
     /// Two writers of one item in transactions.
@@ -64,11 +72,15 @@ impl ErrorCode {
             ErrorCode::AccessDeniedException => "com.amazon.coral.service#AccessDeniedException",
             ErrorCode::ThrottlingException => "com.amazon.coral.availability#ThrottlingException",
             ErrorCode::ResourceNotFoundException => "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+            ErrorCode::TableNotFoundException => "com.amazonaws.dynamodb.v20120810#TableNotFoundException",
+            ErrorCode::PolicyNotFoundException => "com.amazonaws.dynamodb.v20120810#PolicyNotFoundException",
+            ErrorCode::GlobalTableNotFoundException => "com.amazonaws.dynamodb.v20120810#GlobalTableNotFoundException",
             ErrorCode::ResourceInUseException => "com.amazonaws.dynamodb.v20120810#ResourceInUseException",
             ErrorCode::LimitExceededException => "com.amazonaws.dynamodb.v20120810#LimitExceededException",
             ErrorCode::ConditionalCheckFailedException => {
                 "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
             }
+            ErrorCode::DuplicateItemException => "com.amazonaws.dynamodb.v20120810#DuplicateItemException",
             ErrorCode::TransactionCanceledException => "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
             ErrorCode::TransactionConflictException => "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
             ErrorCode::TransactionInProgressException => {

@@ -31,6 +31,9 @@ pub const IN_OPERANDS_MAX: usize = 100;
 /// Deepest nesting of a PartiQL statement: parentheses, lists, structs and operators in each other. Our reason: it is read by
 /// functions that call each other, and twice as deep fits the stack of a thread.
 pub const STATEMENT_NESTING_MAX: usize = 200;
+/// Ranges that a PartiQL statement reads one after the other; what says more of the key is a filter, or a scan. Our reason: AWS has
+/// no figure, and each range is a read.
+pub const STATEMENT_RANGES_MAX: usize = 100;
 /// Bytes of items after which a page of Query or Scan ends. Source: docs/spec/dynamodb-api.md 5.2.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of items up to which a page is filtered and projected on the runtime's own thread. Our reason: a usual filter is
@@ -63,6 +66,11 @@ pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// is one frame of the log, at most 16 MiB; the transactions that come to more are those that delete or update many large
 /// items, or put them into many indexes.
 pub const TRANSACTION_COMMIT_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// Items up to which a transaction does not wait for its turn. Our reason: 10 MB of the largest, as a batch of writes may have.
+pub const WIDE_KEYS_FREE: usize = 25;
+/// Wider ones whose items are read at once. Our reason: 40 MB each of the largest items; of usual ones a read takes
+/// microseconds, and a commit shares its sync.
+pub const WIDE_AT_ONCE_MAX: usize = 16;
 /// How long the token of a transaction counts, milliseconds. Source: docs/spec/dynamodb-api.md 7.2.
 pub const REQUEST_TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
 /// Bytes of items up to which the conditions and updates of one transaction look into them under their latches. Our reason: as
@@ -209,6 +217,11 @@ pub const HTTP_LARGE_BODIES_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX;
 /// After a body from this size on, memory that was freed is given back to the system. Ours: what smaller ones leave
 /// behind is little, and soon used again.
 pub const HTTP_TRIM_BODY_BYTES: usize = 2 * 1024 * 1024;
+/// An answer from this size on is compressed for a client that asks for it. Ours: a shorter one fits a few packets as it is.
+pub const GZIP_ANSWER_BYTES_MIN: usize = 8 * 1024;
+/// Bytes of an answer up to which it is compressed on the thread that serves the connection. Ours: it takes about a third of
+/// a millisecond.
+pub const GZIP_INLINE_BYTES_MAX: usize = 32 * 1024;
 /// A declared body up to this size over the limit is read and thrown away, so that the client sees its 413. Ours.
 pub const HTTP_BODY_BYTES_DRAINED_MAX: usize = 64 * 1024 * 1024;
 /// From a connection's start, or a request's first byte, to the end of its headers. Ours.
@@ -373,3 +386,17 @@ pub const EXPIRY_FILL_ROWS_PER_TICK: usize = 256;
 pub const EXPIRY_FILL_BYTES_PER_TICK: usize = 1024 * 1024;
 /// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
 pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;
+/// Most tags of a table, and most that one request sets or takes away. Source: docs/spec/dynamodb-api.md 8.3.
+pub const TAGS_MAX: usize = 50;
+/// Longest key of a tag, UTF-16 units. Source: docs/spec/dynamodb-api.md 8.3.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+/// Longest value of a tag, UTF-16 units. Source: docs/spec/dynamodb-api.md 8.3.
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+/// Tags on a page of ListTagsOfResource. Source: docs/spec/dynamodb-api.md 8.3.
+pub const TAGS_PAGE_MAX: usize = 10;
+/// Largest document of a resource policy, bytes. Source: docs/spec/dynamodb-api.md 8.6.
+pub const POLICY_BYTES_MAX: usize = 20_480;
+/// Days that point-in-time recovery goes back, if nothing else is asked for. Source: docs/spec/dynamodb-api.md 8.4.
+pub const RECOVERY_PERIOD_DAYS: u32 = 35;
+/// How far the end of the window of point-in-time recovery is behind. Source: docs/spec/dynamodb-api.md 8.4.
+pub const RECOVERY_LAG: Duration = Duration::from_secs(300);

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tailrace_api::Reading;
 use tailrace_core::clock::Clock;
-use tailrace_core::limits::DESCRIPTOR_CACHE_MAX;
+use tailrace_core::limits::{DESCRIPTOR_CACHE_MAX, WIDE_AT_ONCE_MAX, WIDE_KEYS_FREE};
 use tailrace_core::rng::Rng;
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Engine, Key, StoreError};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::failure::store_failure;
 use crate::items::prepare::Turns;
@@ -71,9 +72,14 @@ pub struct Db {
     first_arn_scope: String,
     descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
     pub(crate) turns: Turns,
+    /// Those who may hold the items of many keys.
+    wide: Semaphore,
     /// Most rows that were held at once by a read by keys.
     #[cfg(test)]
     pub(crate) rows_at_once_max: std::sync::atomic::AtomicUsize,
+    /// How many commits of items were decided.
+    #[cfg(test)]
+    pub(crate) item_commits: std::sync::atomic::AtomicUsize,
     /// Bytes of the largest item that a commit's body looked into.
     #[cfg(test)]
     pub(crate) planned_bytes_max: std::sync::atomic::AtomicUsize,
@@ -101,8 +107,11 @@ impl Db {
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
             turns: Turns::default(),
+            wide: Semaphore::new(WIDE_AT_ONCE_MAX),
             #[cfg(test)]
             rows_at_once_max: std::sync::atomic::AtomicUsize::default(),
+            #[cfg(test)]
+            item_commits: std::sync::atomic::AtomicUsize::default(),
             #[cfg(test)]
             planned_bytes_max: std::sync::atomic::AtomicUsize::default(),
         })
@@ -138,6 +147,14 @@ impl Db {
     pub fn reading(&self) -> Reading<'_> {
         let Settings { wording, region, account_id, .. } = &self.settings;
         Reading { wording: *wording, region, account_id }
+    }
+
+    /// Waits for the turn to hold the items of so many keys at once, if they are many: each may be one of the largest.
+    pub(crate) async fn wide_turn(&self, keys: usize) -> Option<SemaphorePermit<'_>> {
+        if keys <= WIDE_KEYS_FREE {
+            return None;
+        }
+        Some(self.wide.acquire().await.expect("invariant: the turns are never closed"))
     }
 
     /// The values of rows, all of one point in time.

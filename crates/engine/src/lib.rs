@@ -14,6 +14,7 @@ mod items;
 mod json_row;
 mod names;
 pub mod ops;
+mod partiql;
 pub mod streams;
 mod tables;
 

@@ -23,9 +23,9 @@ pub struct ServerApi {
 }
 
 impl Api for ServerApi {
-    fn knows(&self, operation: Operation<'_>) -> bool {
+    fn find(&self, operation: Operation<'_>) -> Result<(), ApiError> {
         let Operation { service, name } = operation;
-        service.api().validates(name)
+        if service.api().validates(name) { Ok(()) } else { Err(service.api().unknown_operation(name)) }
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {

@@ -4,15 +4,16 @@
 //! published is known, a count gets a value; a group that is applied is counted once, by the applier or by the replay that
 //! stands for it. A thousand commits that change one count cost one row.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use bytes::Bytes;
+use hashbrown::HashTable;
 use tailrace_store::StoreError;
 use tailrace_store::keyspace::{CountChange, ItemCount, ItemCountKey, ItemSet, KeyKind};
 
 use crate::log::LoggedWrite;
 use crate::queue::change;
-use crate::tree::Change;
+use crate::tree::{Change, key_hash};
 
 /// What the commits of a group do to a count.
 #[derive(Default)]
@@ -28,7 +29,7 @@ pub(crate) fn changes<'a>(
     commits: impl DoubleEndedIterator<Item = &'a [LoggedWrite]> + ExactSizeIterator,
     mut published: impl FnMut(&Bytes) -> Result<Option<Bytes>, StoreError>,
 ) -> Result<Vec<Change>, StoreError> {
-    let mut seen: HashSet<&[u8]> = HashSet::with_capacity(commits.len());
+    let mut seen: HashTable<&[u8]> = HashTable::with_capacity(commits.len());
     let mut changes = Vec::with_capacity(commits.len());
     let mut sums: HashMap<ItemSet, Sum> = HashMap::new();
     // From the newest to the oldest, so that the first version met of a key is its last one.
@@ -45,9 +46,11 @@ pub(crate) fn changes<'a>(
                 }
                 _ => continue,
             };
-            if !seen.insert(key) {
+            let hash = key_hash(key);
+            if seen.find(hash, |newer| newer == key).is_some() {
                 continue;
             }
+            seen.insert_unique(hash, key, |key| key_hash(key));
             let Some((key, value)) = change(writes, index) else { continue };
             match count_of(&key) {
                 Some(set) => sums.entry(set).or_default().base = Some(value),

@@ -5,6 +5,7 @@
 //! across a sync or an await.
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use tailrace_store::Key;
@@ -17,10 +18,13 @@ pub(crate) struct Latches {
     stripes: Vec<RwLock<()>>,
 }
 
-/// Held stripes.
-pub(crate) struct Latched<'a> {
-    _shared: Vec<RwLockReadGuard<'a, ()>>,
-    _exclusive: Vec<RwLockWriteGuard<'a, ()>>,
+/// Held stripes. A commit of one item has two, its table's descriptor and its own: they need no allocation.
+pub(crate) type Latched<'a> = SmallVec<[Latch<'a>; 4]>;
+
+/// A held stripe.
+pub(crate) enum Latch<'a> {
+    Shared { _stripe: RwLockReadGuard<'a, ()> },
+    Exclusive { _stripe: RwLockWriteGuard<'a, ()> },
 }
 
 impl Latches {
@@ -32,19 +36,15 @@ impl Latches {
     pub fn take(&self, shared: &[Key], exclusive: &[Key]) -> Latched<'_> {
         let stripe = |key: &Key| (xxh3_64(&key.0) % STRIPES) as usize;
         // Sorted by stripe, exclusive before shared, so that removing duplicates keeps the stronger one.
-        let mut wanted: Vec<(usize, bool)> = Vec::with_capacity(shared.len() + exclusive.len());
+        let mut wanted: SmallVec<[(usize, bool); 4]> = SmallVec::new();
         wanted.extend(exclusive.iter().map(|key| (stripe(key), false)));
         wanted.extend(shared.iter().map(|key| (stripe(key), true)));
         wanted.sort_unstable();
         wanted.dedup_by_key(|(stripe, _)| *stripe);
-        let mut latched = Latched { _shared: Vec::new(), _exclusive: Vec::new() };
-        for (stripe, is_shared) in wanted {
-            if is_shared {
-                latched._shared.push(self.stripes[stripe].read());
-            } else {
-                latched._exclusive.push(self.stripes[stripe].write());
-            }
-        }
-        latched
+        let latch = |(stripe, is_shared): (usize, bool)| match is_shared {
+            true => Latch::Shared { _stripe: self.stripes[stripe].read() },
+            false => Latch::Exclusive { _stripe: self.stripes[stripe].write() },
+        };
+        wanted.into_iter().map(latch).collect()
     }
 }

@@ -4,21 +4,26 @@
 //! newer one has replaced it; so under the latch "not in the overlay" means "the published value is the newest".
 //! Its size is bounded by the commits in flight.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::queue::Ticket;
+use crate::tree::key_hash;
 
 /// Parts with a lock each, so that committing tasks and the applier seldom meet.
 const PARTS: u64 = 64;
 
-type Part = HashMap<Bytes, (Option<Bytes>, Ticket)>;
+/// The newest value of a key, and the commit that it is of.
+struct Pending {
+    key: Bytes,
+    value: Option<Bytes>,
+    ticket: Ticket,
+}
 
 pub(crate) struct Overlay {
-    parts: Vec<Mutex<Part>>,
+    parts: Vec<Mutex<HashTable<Pending>>>,
 }
 
 impl Overlay {
@@ -26,25 +31,39 @@ impl Overlay {
         Overlay { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
     }
 
-    fn part(&self, key: &[u8]) -> &Mutex<Part> {
-        &self.parts[(xxh3_64(key) % PARTS) as usize]
+    fn part(&self, hash: u64) -> &Mutex<HashTable<Pending>> {
+        // Within a part the table looks at the other bits.
+        &self.parts[((hash >> 40) % PARTS) as usize]
     }
 
     /// The pending value of a key and the ticket of its commit.
     pub fn get(&self, key: &Bytes) -> Option<(Option<Bytes>, Ticket)> {
-        self.part(key).lock().get(key).cloned()
+        let hash = key_hash(key);
+        let part = self.part(hash).lock();
+        part.find(hash, |pending| pending.key == key).map(|pending| (pending.value.clone(), pending.ticket))
     }
 
     /// Sets the pending value of a key.
     pub fn put(&self, key: Bytes, value: Option<Bytes>, ticket: Ticket) {
-        self.part(&key).lock().insert(key, (value, ticket));
+        let hash = key_hash(&key);
+        let mut part = self.part(hash).lock();
+        match part.entry(hash, |pending| pending.key == key, |pending| key_hash(&pending.key)) {
+            Entry::Occupied(mut pending) => {
+                let pending = pending.get_mut();
+                (pending.value, pending.ticket) = (value, ticket);
+            }
+            Entry::Vacant(place) => {
+                place.insert(Pending { key, value, ticket });
+            }
+        }
     }
 
     /// Drops the entry of a key unless it belongs to a commit above `settled`.
     pub fn drop_settled(&self, key: &Bytes, settled: Ticket) {
-        let mut part = self.part(key).lock();
-        if part.get(key).is_some_and(|(_, ticket)| *ticket <= settled) {
-            part.remove(key);
+        let hash = key_hash(key);
+        let mut part = self.part(hash).lock();
+        if let Ok(pending) = part.find_entry(hash, |pending| pending.key == key && pending.ticket <= settled) {
+            pending.remove();
         }
     }
 }

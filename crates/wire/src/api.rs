@@ -56,9 +56,12 @@ pub enum AdminRequest<'a> {
 
 /// What the server does with requests. Implemented by the server crate, above this one.
 pub trait Api: Send + Sync + 'static {
-    /// True if `operation` exists in the service: otherwise the answer is UnknownOperationException, before the body and
-    /// the authentication are looked at.
-    fn knows(&self, operation: Operation<'_>) -> bool;
+    /// Whether `operation` can be called: otherwise it is answered with the error, an UnknownOperationException, before the
+    /// body and the authentication are looked at.
+    ///
+    /// # Errors
+    /// What a client that calls it is to read.
+    fn find(&self, operation: Operation<'_>) -> Result<(), ApiError>;
 
     /// Runs an operation on its body, which is not empty but may be anything: a body that is no JSON object is the
     /// SerializationException without message. Once polled it is polled to its end, whatever the client does.

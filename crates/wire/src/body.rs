@@ -43,7 +43,7 @@ pub struct Share {
 }
 
 impl Share {
-    fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
         let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
         if before + bytes > self.budget.max { Err(BodyError::NoRoom) } else { Ok(()) }

@@ -16,6 +16,7 @@ mod body;
 mod connection;
 mod error_body;
 mod guard;
+mod gzip;
 mod memory;
 mod registry;
 mod request_id;

@@ -22,6 +22,7 @@ use crate::body::{self, BodyBudget, BodyError, Share};
 use crate::connection::{Phase, Watch};
 use crate::error_body;
 use crate::guard::Guard;
+use crate::gzip;
 use crate::memory;
 use crate::request_id::RequestIds;
 use crate::response::{Answer, ContentType, allow_preflight, answer};
@@ -85,12 +86,16 @@ fn check_framing(head: &Parts) -> Result<(), u16> {
 }
 
 fn refuse_body<A>(shared: &Shared<A>, why: &BodyError, cross_origin: bool) -> Answer {
-    let (status, body) = match why {
+    let (status, body) = refusal(why);
+    answer(&shared.ids, status, ContentType::AmzJson10, body, cross_origin)
+}
+
+fn refusal(why: &BodyError) -> (u16, Bytes) {
+    match why {
         BodyError::TooLarge => (413, Bytes::new()),
         BodyError::NoRoom => (503, Bytes::from_static(BUSY)),
         BodyError::Broken => (400, error_body::render(&ApiError::bare(ErrorCode::SerializationException)).into()),
-    };
-    answer(&shared.ids, status, ContentType::AmzJson10, body, cross_origin)
+    }
 }
 
 /// The body of a 503: SDKs retry it.
@@ -222,11 +227,41 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
         return answer(&shared.ids, 404, ContentType::None, Bytes::from_static(UNKNOWN), cross_origin);
     }
     let content_type = content_type.unwrap_or(ContentType::AmzJson10);
+    let (body, share) = match unfolded(shared, head, body, share).await {
+        Ok(unfolded) => unfolded,
+        Err(why) => {
+            let (status, body) = refusal(&why);
+            return answer(&shared.ids, status, content_type, body, cross_origin);
+        }
+    };
     let (status, body) = match operate(shared, head, body, share).await {
         Ok(body) => (200, body),
         Err(error) => (error.code.http_status(), error_body::render(&error).into()),
     };
-    answer(&shared.ids, status, content_type, body, cross_origin)
+    let asked = body.len() >= limits::GZIP_ANSWER_BYTES_MIN && gzip::is_accepted(&head.headers);
+    let coded = asked.then(|| aside(body.len() > limits::GZIP_INLINE_BYTES_MAX, || gzip::compressed(&body))).flatten();
+    let Some(coded) = coded else { return answer(&shared.ids, status, content_type, body, cross_origin) };
+    // The checksum is that of the bytes as they are sent: SDKs look at them before they unfold them.
+    let mut answer = answer(&shared.ids, status, content_type, coded, cross_origin);
+    answer.headers_mut().extend([gzip::coding()]);
+    answer
+}
+
+/// The body without its coding. One that may become large is unfolded away from small ones, and takes its turn.
+async fn unfolded<A>(
+    shared: &Shared<A>,
+    head: &Parts,
+    body: Bytes,
+    mut share: Share,
+) -> Result<(Bytes, Share), BodyError> {
+    if body.is_empty() || !gzip::is_coded(&head.headers) {
+        return Ok((body, share));
+    }
+    let bytes_max = gzip::unfolded_bytes_max(&body);
+    let is_large = bytes_max >= limits::HTTP_LARGE_BODY_BYTES;
+    let _large = if is_large { permits(&shared.large, bytes_max).await.ok() } else { None };
+    let unfolded = aside(is_large, || gzip::unfolded(&body, &mut share))?;
+    Ok((unfolded, share))
 }
 
 async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Result<Bytes, ApiError> {
@@ -240,9 +275,8 @@ async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, sha
         if is_json { error } else { ApiError::bare(ErrorCode::SerializationException) }
     };
     let target = head.headers.get("x-amz-target");
-    if !operation_of(target).is_some_and(|operation| shared.api.knows(operation)) {
-        return Err(or_not_json(ApiError::bare(ErrorCode::UnknownOperationException)));
-    }
+    let unknown = || ApiError::bare(ErrorCode::UnknownOperationException);
+    operation_of(target).ok_or_else(unknown).and_then(|operation| shared.api.find(operation)).map_err(or_not_json)?;
     auth::check(&head.headers, head.uri.query()).map_err(or_not_json)?;
     if body.is_empty() {
         return Err(ApiError::bare(ErrorCode::SerializationException));

@@ -3,8 +3,12 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use support::{AMZ_JSON, AUTH, Server, TARGET, post, post_with};
 
 #[track_caller]
@@ -307,6 +311,75 @@ fn a_body_over_the_limit_is_answered_413() {
     chunked.extend_from_slice(b"0\r\n\r\n");
     let chunked = String::from_utf8(chunked).unwrap().replacen("content-length: 0\r\n", "", 1);
     check(&server, chunked, 413, "");
+}
+
+/// docs/spec/dynamodb-api.md 1: compression only if asked, and the checksum (which the client here checks) of what is sent.
+#[test]
+fn large_answers_are_compressed_for_who_asks() {
+    let server = Server::start();
+    let gzip = "accept-encoding: deflate, gzip";
+    let text = |length: usize| format!(r#"{{"a":"{}"}}"#, "xyz ".repeat(length / 4));
+    for (headers, length, coded) in [
+        (&[gzip] as &[&str], 100 * 1024, true),
+        (&[gzip], 20 * 1024, true),
+        (&[gzip], 100, false),
+        (&[], 100 * 1024, false),
+        (&["accept-encoding: identity"], 100 * 1024, false),
+        (&["accept-encoding: gzip;q=0"], 100 * 1024, false),
+    ] {
+        let body = text(length);
+        let reply = server.client().roundtrip(&post_with(&[&[AMZ_JSON, TARGET, AUTH], headers].concat(), &body));
+        assert_eq!(reply.header("content-encoding"), coded.then_some("gzip"), "{headers:?} {length}");
+        assert_eq!(reply.header("content-type"), Some("application/x-amz-json-1.0"));
+        let sent = if coded { unzip(reply.body()) } else { reply.body().to_vec() };
+        assert!(sent == body.as_bytes(), "{headers:?} {length}");
+        assert!(!coded || reply.body().len() < length / 10);
+    }
+}
+
+#[test]
+fn a_compressed_body_is_read_and_one_that_unfolds_without_end_is_not() {
+    let server = Server::start();
+    let coded = |headers: &[&str], body: &[u8]| {
+        let mut request = post_with(&[&[AMZ_JSON, "content-encoding: gzip"], headers].concat(), "");
+        let at = request.len() - "0\r\n\r\n".len();
+        request.splice(at.., format!("{}\r\n\r\n", body.len()).into_bytes());
+        request.extend_from_slice(body);
+        request
+    };
+    let (whole, limit) = (zip(br#"{"a":1}"#), 16 * 1024 * 1024);
+    check(&server, coded(&[TARGET, AUTH], &whole), 200, r#"{"a":1}"#);
+    let parts = [zip(br#"{"a""#), zip(b":1}")].concat();
+    check(&server, coded(&[TARGET, AUTH], &parts), 200, r#"{"a":1}"#);
+    // What is no gzip is no JSON: row 4 of the order of checks.
+    let se = coral("SerializationException");
+    for broken in [&whole[..whole.len() - 1], br#"{"a":1}"#, &zip(b"hello"), &[&whole[..], b"x"].concat()] {
+        check(&server, coded(&[], broken), 400, &se);
+    }
+    check(&server, coded(&[TARGET, AUTH], &zip(b"")), 400, &se);
+    assert_eq!(server.client().roundtrip(&coded(&[TARGET, AUTH], &zip(&vec![b' '; limit]))).status, 200);
+    let calls = server.calls();
+    let mut client = server.client();
+    let reply = client.roundtrip(&coded(&[TARGET, AUTH], &zip(&vec![b' '; limit + 1])));
+    assert_eq!((reply.status, reply.text(), reply.closed), (413, "", false));
+    // A whole gigabyte in a megabyte.
+    let bomb = zip(&vec![0; 32 * 1024 * 1024]).repeat(32);
+    assert_eq!(client.roundtrip(&coded(&[TARGET, AUTH], &bomb)).status, 413);
+    assert_eq!(server.calls(), calls);
+    // Other codings are not known, and what is coded so is no JSON.
+    check(&server, post_with(&[AMZ_JSON, "content-encoding: br"], "\u{8}{}"), 400, &se);
+}
+
+fn zip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn unzip(bytes: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut whole).unwrap();
+    whole
 }
 
 #[test]

@@ -161,3 +161,26 @@ impl Arm {
         Arm { capacity_units: units, read_capacity_units: None, write_capacity_units: None }
     }
 }
+
+impl ConsumedCapacity {
+    /// Adds what another operation on the same table is charged.
+    pub fn add(&mut self, other: ConsumedCapacity) {
+        self.capacity_units += other.capacity_units;
+        if let (Some(sum), Some(more)) = (&mut self.table, other.table) {
+            sum.capacity_units += more.capacity_units;
+        }
+        for (sums, more) in [
+            (&mut self.local_secondary_indexes, other.local_secondary_indexes),
+            (&mut self.global_secondary_indexes, other.global_secondary_indexes),
+        ] {
+            for (name, arm) in more {
+                sums.entry(name).or_insert_with(|| Arm::of(0.0)).capacity_units += arm.capacity_units;
+            }
+        }
+    }
+
+    /// The table.
+    pub fn table_name(&self) -> &str {
+        &self.table_name
+    }
+}

@@ -7,7 +7,7 @@ mod consumed_capacity;
 mod delete_item;
 mod expression_parameters;
 mod get_item;
-mod item_collection_metrics;
+mod item_collection;
 mod item_projection;
 mod legacy_parameters;
 mod page;
@@ -27,7 +27,7 @@ pub use batch_write_item::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemReque
 pub use consumed_capacity::{CapacityDetail, Charge, ConsumedCapacity, UnitKind};
 pub use delete_item::DeleteItemRequest;
 pub use get_item::{GetItemAnswer, GetItemRequest};
-pub use item_collection_metrics::ItemCollectionMetrics;
+pub use item_collection::ItemCollectionMetrics;
 pub use item_projection::ItemProjection;
 pub use page::{PageAnswer, PageRequest};
 pub use put_item::PutItemRequest;

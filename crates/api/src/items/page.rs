@@ -17,6 +17,8 @@ pub struct PageRequest {
     pub filter: Option<Condition>,
     /// The filter was given as `QueryFilter` or `ScanFilter`; texts call it by another name then.
     pub legacy_filter: bool,
+    /// The filter may say something of the key that is queried, as that of a statement may.
+    pub keys_in_filter: bool,
     /// What of the items is answered.
     pub projection: ItemProjection,
     /// `Select` is `COUNT`: no items are answered.
@@ -90,6 +92,7 @@ impl PageRequest {
         let page = PageRequest {
             filter,
             legacy_filter,
+            keys_in_filter: false,
             projection,
             count_only: member::text(body, "Select") == Some("COUNT"),
             all_attributes: member::text(body, "Select") == Some("ALL_ATTRIBUTES"),

@@ -70,7 +70,7 @@ pub struct TransactWriteItemsAnswer {
     /// What the actions are charged, table by table, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_capacity: Option<Vec<ConsumedCapacity>>,
-    /// The item collections of tables with a local index, if that was asked for and there are such tables.
+    /// The item collections that were written, by table, if they were asked for and there are any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub item_collection_metrics: BTreeMap<String, Vec<ItemCollectionMetrics>>,
 }

@@ -85,7 +85,7 @@ impl CreateTableRequest {
             provisioned_throughput: ProvisionedThroughput::read(&body),
             stream_specification: StreamSpecification::read(&body),
             sse_specification: SseSpecification::read(&body),
-            tags: list(&body, "Tags", Tag::read).unwrap_or_default(),
+            tags: Tag::read_list(&body)?.unwrap_or_default(),
             table_class,
             deletion_protection_enabled: member::boolean(&body, "DeletionProtectionEnabled"),
             warm_throughput: WarmThroughput::read(&body),

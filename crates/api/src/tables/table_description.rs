@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::index_description::{GlobalSecondaryIndexDescription, LocalSecondaryIndexDescription};
-use super::types::{AttributeDefinition, BillingMode, KeySchemaElement, StreamSpecification, TableClass};
+use super::types::{AttributeDefinition, BillingMode, KeySchemaElement, SseType, StreamSpecification, TableClass};
 use crate::Timestamp;
 
 /// `TableStatus`.
@@ -69,6 +69,9 @@ pub struct TableDescription {
     pub on_demand_throughput: Option<OnDemandThroughputDescription>,
     /// Whether it refuses to be deleted.
     pub deletion_protection_enabled: bool,
+    /// Its encryption, if another one than the default was asked for.
+    #[serde(rename = "SSEDescription", skip_serializing_if = "Option::is_none")]
+    pub sse_description: Option<SseDescription>,
     /// Its class, if one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table_class_summary: Option<TableClassSummary>,
@@ -156,4 +159,28 @@ pub struct TableClassSummary {
     /// When it was set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_update_date_time: Option<Timestamp>,
+}
+
+/// `SSEStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SseStatus {
+    /// With the key that is named.
+    Enabled,
+    /// It is being changed.
+    Updating,
+}
+
+/// `SSEDescription`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SseDescription {
+    /// The status.
+    pub status: SseStatus,
+    /// Always KMS, if there is a key.
+    #[serde(rename = "SSEType", skip_serializing_if = "Option::is_none")]
+    pub sse_type: Option<SseType>,
+    /// The key's ARN.
+    #[serde(rename = "KMSMasterKeyArn", skip_serializing_if = "Option::is_none")]
+    pub kms_master_key_arn: Option<String>,
 }

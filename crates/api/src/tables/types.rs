@@ -240,7 +240,8 @@ impl StreamSpecification {
 }
 
 /// `SSEType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum SseType {
     /// AES256: a key of the service.
     Aes256,
@@ -291,11 +292,18 @@ pub struct Tag {
 }
 
 impl Tag {
-    /// Reads an element of `Tags`.
-    pub(crate) fn read(element: &Json) -> Option<Tag> {
-        Some(Tag {
-            key: member::text(element, "Key")?.to_owned(),
-            value: member::text(element, "Value").unwrap_or_default().to_owned(),
-        })
+    /// Reads the member `Tags`; `None`: it was not sent.
+    ///
+    /// # Errors
+    /// A tag without a key or a value. Source: docs/spec/dynamodb-api.md 8.3.
+    pub(crate) fn read_list(body: &Json) -> Result<Option<Vec<Tag>>, ApiError> {
+        let Some(elements) = body.get("Tags").and_then(Json::as_array) else { return Ok(None) };
+        let lacks = |what| ApiError::validation(format!("The Tag {what} provided is invalid, {what}: null"));
+        let read = |element: &Json| {
+            let key = member::text(element, "Key").ok_or_else(|| lacks("Key"))?.to_owned();
+            let value = member::text(element, "Value").ok_or_else(|| lacks("Value"))?.to_owned();
+            Ok(Tag { key, value })
+        };
+        elements.iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 }

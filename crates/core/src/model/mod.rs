@@ -19,7 +19,7 @@ pub use service::Service;
 pub use shape::{NAME_PATTERN, Pattern};
 use shape::{Shape, ShapeId, TableNameRule};
 
-use crate::{ApiError, Json};
+use crate::{ApiError, ErrorCode, Json};
 
 /// Which of the two texts that AWS has for some errors (docs/spec/dynamodb-api.md, Two wordings).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -86,6 +86,16 @@ impl Api {
             types::drop_unknown(&self.shapes, operation.input, body, &operation.kept);
         }
         Ok(())
+    }
+
+    /// The answer to an operation that is not there. One that the service has and Tailrace has not is named, so that nobody
+    /// looks for a misspelling; of any other the service says nothing. Source: docs/spec/dynamodb-api.md 1.1.
+    pub fn unknown_operation(&self, operation: &str) -> ApiError {
+        if self.knows(operation) {
+            let text = format!("Tailrace does not have the operation {operation} yet");
+            return ApiError::new(ErrorCode::UnknownOperationException, text);
+        }
+        ApiError::bare(ErrorCode::UnknownOperationException)
     }
 
     /// Whether requests of the operation can be validated.

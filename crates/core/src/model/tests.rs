@@ -269,8 +269,11 @@ fn streams_have_bounds_too() {
 
 #[test]
 fn operations_of_the_model_are_known_whether_or_not_they_are_built() {
-    assert!(dynamodb().knows("SearchVectors") && !dynamodb().validates("SearchVectors"));
+    assert!(dynamodb().knows("CreateBackup") && !dynamodb().validates("CreateBackup"));
     assert!(!dynamodb().knows("NoSuchOperation"));
+    let named = "UnknownOperationException: Tailrace does not have the operation CreateBackup yet";
+    assert_eq!(dynamodb().unknown_operation("CreateBackup").to_string(), named);
+    assert_eq!(dynamodb().unknown_operation("NoSuchOperation").message, None, "as the service");
     assert!(streams().validates("GetRecords"));
 }
 

@@ -53,8 +53,8 @@ pub(crate) async fn commit_changes(
             #[cfg(test)]
             note_planned(db, changes, &seen);
             match plan(|table| now[table].as_ref(), changes, mark, &seen, caller) {
-                Ok(Plan { writes, answers, made_before }) => {
-                    let decided = Ok(Round::Decided(Committed { answers, made_before }));
+                Ok(Plan { writes, answers, made_before, too_large }) => {
+                    let decided = Ok(Round::Decided(Committed { answers, made_before, too_large }));
                     if writes.is_empty() { Decision::Reject(decided) } else { Decision::Apply(writes, decided) }
                 }
                 Err(error) => Decision::Reject(Err(error)),
@@ -62,7 +62,11 @@ pub(crate) async fn commit_changes(
         })
         .await;
         let olds = match committed.map_err(|e| store_failure(&e))?.answer? {
-            Round::Decided(committed) => return Ok(committed),
+            Round::Decided(committed) => {
+                #[cfg(test)]
+                db.item_commits.fetch_add(usize::from(!committed.too_large), std::sync::atomic::Ordering::Relaxed);
+                return Ok(committed);
+            }
             Round::Long(olds) => olds,
         };
         rounds_left -= 1;
@@ -83,6 +87,8 @@ pub(crate) struct Committed {
     pub answers: Vec<Result<Written, ApiError>>,
     /// The mark says that they were made before, or refused: nothing was done now.
     pub made_before: bool,
+    /// They come to more than one commit takes: nothing was done, and there are no answers. Never of a single change.
+    pub too_large: bool,
 }
 
 /// What a run of a commit came to.

@@ -92,11 +92,6 @@ pub(crate) enum IndexKeySource {
 }
 
 impl EntriesError {
-    /// Whether it is about an empty value.
-    pub fn is_empty_value(&self) -> bool {
-        matches!(self, EntriesError::Key(IndexKeyError { fault: IndexKeyFault::Empty(_), .. }))
-    }
-
     /// The error answer.
     pub fn into_api(self, source: IndexKeySource) -> ApiError {
         match self {

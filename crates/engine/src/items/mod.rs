@@ -5,13 +5,13 @@
 //! the engine writes an item.
 
 pub(crate) mod capacity;
-pub(crate) mod collections;
 pub(crate) mod commit;
 mod counts;
 pub(crate) mod expiry;
 pub(crate) mod idempotency;
 pub(crate) mod index_entries;
 pub(crate) mod index_key_errors;
+pub(crate) mod item_collection;
 pub(crate) mod key_errors;
 pub(crate) mod place;
 pub(crate) mod plan;

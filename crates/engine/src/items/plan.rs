@@ -8,19 +8,19 @@
 //! change writes nothing. Two changes of one item are refused before they come here.
 
 use bytes::Bytes;
-use tailrace_api::items::TRANSACTION_TOO_LARGE;
 use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::expr::{Condition, Update};
 use tailrace_core::limits::{ITEM_BYTES_MAX, TRANSACTION_COMMIT_BYTES_MAX};
 use tailrace_core::size::item_size;
 use tailrace_core::{ApiError, EpochMs, ErrorCode, Item};
 use tailrace_store::Write;
+use tailrace_store::keyspace::ItemSet;
 
 use super::capacity::write_units;
 use super::counts::Counts;
 use super::expiry::{self, Due};
 use super::idempotency::IdempotencyMark;
-use super::index_entries::entry_changes;
+use super::index_entries::{Entry, entry_changes};
 use super::index_key_errors::IndexKeySource;
 use super::place::ItemPlace;
 use super::prepare::Prepared;
@@ -89,13 +89,14 @@ pub(crate) struct Plan {
     pub answers: Vec<Result<Written, ApiError>>,
     /// The mark says that they were made before, or refused.
     pub made_before: bool,
+    /// They come to more than one commit takes: there are neither writes nor answers.
+    pub too_large: bool,
 }
 
 /// Plans changes. `table`: the tables of the changes by their index, as the commit sees them. `mark`: they are made once.
 ///
 /// # Errors
-/// The mark cannot be read, or is that of another request; or what the changes come to is too much for one commit: nothing
-/// is decided.
+/// The mark cannot be read, or is that of another request: nothing is decided.
 pub(crate) fn plan<'t>(
     table: impl Fn(usize) -> &'t Table,
     changes: &[Change<'_>],
@@ -109,12 +110,12 @@ pub(crate) fn plan<'t>(
     {
         let now = |old: &Option<Bytes>| Written { old: old.clone(), new: old.clone() };
         let answers = olds.iter().map(|old| decided.clone().map(|()| now(old))).collect();
-        return Ok(Plan { writes: Vec::new(), answers, made_before: true });
+        return Ok(Plan { answers, made_before: true, ..Plan::default() });
     }
     let mut plan = Plan {
         writes: Vec::with_capacity(3 * changes.len() + 2),
         answers: Vec::with_capacity(changes.len()),
-        made_before: false,
+        ..Plan::default()
     };
     let mut counts = Counts::default();
     for (index, (change, old)) in changes.iter().zip(olds).enumerate() {
@@ -137,7 +138,7 @@ pub(crate) fn plan<'t>(
         None => plan.writes.extend(counts.writes()),
     }
     if changes.len() > 1 && bytes(&plan.writes) > TRANSACTION_COMMIT_BYTES_MAX {
-        return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
+        return Ok(Plan { too_large: true, ..Plan::default() });
     }
     // Behind the others: a record names a write by its index.
     plan.writes.extend(mark.into_iter().flat_map(|mark| mark.writes(refused)));
@@ -171,8 +172,8 @@ impl Plan {
         if written.old == written.new {
             return Ok(());
         }
-        let size = |image: &Option<Bytes>| image.as_ref().map(|image| stored_size(image));
-        counts.note(table.id.into(), size(&written.old), size(&written.new));
+        let size = |image: Option<&Bytes>| image.map(|image| stored_size(image));
+        counts.note(table.id.into(), size(written.old.as_ref()), size(written.new.as_ref()));
         let key = change.place.row.clone();
         let put = written.new.is_some().then_some(self.writes.len());
         self.writes.push(match &written.new {
@@ -181,6 +182,11 @@ impl Plan {
         });
         let entries = entry_changes(table, written.old.as_ref(), written.new.as_ref());
         for entry in entries.map_err(|e| e.into_api(change.index_key_source()))? {
+            if entry.index.is_counted() {
+                let set = ItemSet { table: table.id, index: entry.index.id };
+                let size = |entry: &Option<Entry>| size(entry.as_ref().map(|entry| &entry.value));
+                counts.note(set, size(&entry.before), size(&entry.after));
+            }
             entry.add_writes(put.zip(written.new.as_ref()), &mut self.writes);
         }
         if table.stream.is_some() {

@@ -1,5 +1,6 @@
-//! BatchWriteItem: a commit for each item, run together. Source: docs/spec/dynamodb-api.md 7.1.
+//! BatchWriteItem: one commit, because that costs least; nobody is promised that. Source: docs/spec/dynamodb-api.md 7.1.
 //!
+//! A batch that is too large for one commit, or that is made once, is a commit for each item, run together.
 //! Everything that can be refused is refused before anything is written. The operation speaks the older wording only.
 
 use std::collections::{BTreeMap, HashSet};
@@ -7,20 +8,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tailrace_api::items::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, CapacityDetail, Charge};
+use tailrace_api::items::{
+    BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, CapacityDetail, Charge, ItemCollectionMetrics,
+};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::{ApiError, Item};
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::capacity::write_charge;
-use crate::items::collections::Collections;
-use crate::items::commit::{commit_change, commit_mark};
+use crate::items::commit::{commit_change, commit_changes, commit_mark};
 use crate::items::idempotency::{IdempotencyMark, decided_before};
 use crate::items::index_entries::check_index_keys;
 use crate::items::index_key_errors::IndexKeySource;
+use crate::items::item_collection::note_item_collection;
 use crate::items::place::ItemPlace;
-use crate::items::plan::{Action, Change};
+use crate::items::plan::{Action, Change, Written};
 
 /// Runs BatchWriteItem.
 ///
@@ -37,7 +40,7 @@ pub async fn batch_write_item(
     Ok(BatchWriteItemAnswer {
         unprocessed_items: BTreeMap::new(),
         consumed_capacity: (capacity != CapacityDetail::None).then_some(consumed),
-        item_collection_metrics: written.collections.by_table,
+        item_collection_metrics: written.collections,
     })
 }
 
@@ -46,7 +49,7 @@ pub async fn batch_write_item(
 pub(super) struct WrittenBatch {
     /// What it is charged, by table, if that was asked for.
     charged: BTreeMap<String, Charge>,
-    collections: Collections,
+    collections: BTreeMap<String, Vec<ItemCollectionMetrics>>,
 }
 
 /// The writes. `mark`: each is made once, with a mark of its own until all are made; a batch
@@ -62,52 +65,77 @@ pub(super) async fn write_batch(
     {
         return decided.map(|()| WrittenBatch::default());
     }
-    let changes = changes(db, request).await?;
-    let count = changes.len();
-    let items: Vec<(Arc<StoredTable>, &Item)> =
-        changes.iter().map(|(table, change)| (Arc::clone(table), change.attributes)).collect();
-    let commits = changes.into_iter().enumerate().map(|(index, (table, change))| async move {
-        let part = mark.map(|mark| mark.part(index));
-        let written = commit_change(db, &table, change, part.as_ref(), caller).await??;
-        Ok::<_, ApiError>((table, written))
-    });
+    let (tables, changes) = changes(db, request).await?;
     let mut batch = WrittenBatch::default();
-    for done in join_all(commits).await {
-        let (table, written) = done?;
+    for change in &changes {
+        let asked = request.item_collection_metrics;
+        note_item_collection(&mut batch.collections, asked, &tables[change.table], change.attributes);
+    }
+    let numbers: Vec<usize> = changes.iter().map(|change| change.table).collect();
+    let answers = match mark {
+        None => {
+            let committed = commit_changes(db, &tables, &changes, None, caller).await?;
+            if committed.too_large { commit_each(db, &tables, changes, None, caller).await? } else { committed.answers }
+        }
+        Some(mark) => {
+            let answers = commit_each(db, &tables, changes, Some(mark), caller).await?;
+            commit_mark(db, mark, numbers.len()).await?;
+            answers
+        }
+    };
+    for (number, written) in numbers.into_iter().zip(answers) {
+        let (table, written) = (&tables[number], written?);
         if request.capacity != CapacityDetail::None {
-            *batch.charged.entry(table.name.clone()).or_default() += write_charge(&table, &written);
+            *batch.charged.entry(table.name.clone()).or_default() += write_charge(table, &written);
         }
     }
-    for (table, item) in items {
-        batch.collections.note(request.item_collection_metrics, &table, item);
-    }
-    if let Some(mark) = mark {
-        commit_mark(db, mark, count).await?;
-    }
     Ok(batch)
+}
+
+/// Commits each change by itself, all at once. `mark`: each with a mark of its own.
+async fn commit_each(
+    db: &Db,
+    tables: &[Arc<StoredTable>],
+    changes: Vec<Change<'_>>,
+    mark: Option<&IdempotencyMark>,
+    caller: &Caller<'_>,
+) -> Result<Vec<Result<Written, ApiError>>, ApiError> {
+    let commits = changes.into_iter().enumerate().map(|(index, change)| async move {
+        let part = mark.map(|mark| mark.part(index));
+        let table = &tables[change.table];
+        let written = commit_change(db, table, Change { table: 0, ..change }, part.as_ref(), caller).await??;
+        Ok(Ok(written))
+    });
+    join_all(commits).await.into_iter().collect()
 }
 
 async fn changes<'a>(
     db: &Db,
     request: &'a BatchWriteItemRequest,
-) -> Result<Vec<(Arc<StoredTable>, Change<'a>)>, ApiError> {
+) -> Result<(Vec<Arc<StoredTable>>, Vec<Change<'a>>), ApiError> {
+    let mut tables: Vec<Arc<StoredTable>> = Vec::new();
     let mut changes = Vec::new();
     // A table may be named twice, by its name and by its ARN.
     let mut seen = HashSet::new();
     for part in &request.tables {
         let table = db.table(&part.table_name).await?;
+        let known = tables.iter().position(|known| known.id == table.id);
+        let number = known.unwrap_or_else(|| {
+            tables.push(Arc::clone(&table));
+            tables.len() - 1
+        });
         for write in &part.writes {
-            let change = change(&table, write)?;
+            let change = change(&table, number, write)?;
             if !seen.insert(change.place.row.clone()) {
                 return Err(ApiError::validation("Provided list of item keys contains duplicates"));
             }
-            changes.push((Arc::clone(&table), change));
+            changes.push(change);
         }
     }
-    Ok(changes)
+    Ok((tables, changes))
 }
 
-fn change<'a>(table: &StoredTable, write: &'a BatchWrite) -> Result<Change<'a>, ApiError> {
+fn change<'a>(table: &StoredTable, number: usize, write: &'a BatchWrite) -> Result<Change<'a>, ApiError> {
     let (place, attributes, action): (_, &Item, _) = match write {
         BatchWrite::Put(item) => {
             let place = ItemPlace::of_batched_item(table, item)?;
@@ -117,5 +145,5 @@ fn change<'a>(table: &StoredTable, write: &'a BatchWrite) -> Result<Change<'a>, 
         }
         BatchWrite::Delete(key) => (ItemPlace::of_key(table, key)?, key, Action::Delete),
     };
-    Ok(Change { table: 0, place, attributes, action, condition: None, return_item_on_failure: false })
+    Ok(Change { table: number, place, attributes, action, condition: None, return_item_on_failure: false })
 }

@@ -10,7 +10,8 @@ use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{label, life};
 use crate::table::{Table, TableStream};
-use crate::tables::{creation, description};
+use crate::tables::settings::{ResourcePolicy, TableSettings};
+use crate::tables::{creation, description, encryption, policy, tags};
 
 enum Outcome {
     Created(Box<Table>),
@@ -30,6 +31,7 @@ pub async fn create_table(
 ) -> Result<CreateTableAnswer, ApiError> {
     let now_ms = db.clock.now();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
+    let settings = settings_of(db, &request)?;
     let name = &request.table_name;
     loop {
         let label_ms = match view {
@@ -61,6 +63,7 @@ pub async fn create_table(
                 table.stream = Some(TableStream { id: StreamId(stream), view });
                 writes.extend(life::open(&table, created_ms, db.settings.shards_per_stream));
             }
+            writes.extend(settings.of_new_table(table.id));
             writes.push(Write::Put { key: keys[0].clone(), value: table.encode() });
             Decision::Apply(writes, Outcome::Created(Box::new(table)))
         })
@@ -74,9 +77,22 @@ pub async fn create_table(
                 return Err(ApiError::new(ErrorCode::ResourceInUseException, text));
             }
             Outcome::Created(table) => {
-                let described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);
+                let mut described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);
+                described.sse_description = encryption::describe(settings.encryption.as_ref());
                 return Ok(CreateTableAnswer { table_description: description::as_created(described, request) });
             }
         }
     }
+}
+
+/// What the request sets beside the table's descriptor.
+fn settings_of(db: &Db, request: &CreateTableRequest) -> Result<TableSettings, ApiError> {
+    let mut settings = TableSettings::default();
+    tags::set(&mut settings.tags, &request.tags)?;
+    settings.encryption = encryption::of_new_table(request.sse_specification.as_ref(), &db.settings);
+    if let Some(document) = &request.resource_policy {
+        let (document, revision) = (policy::canonical(document)?, db.clock.now());
+        settings.policy = Some(ResourcePolicy { document, revision });
+    }
+    Ok(settings)
 }

@@ -6,7 +6,7 @@ use tailrace_core::ApiError;
 use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::store_failure;
-use crate::tables::{self, description};
+use crate::tables::{self, description, encryption, settings};
 
 /// Runs DescribeTable.
 ///
@@ -19,6 +19,7 @@ pub async fn describe_table(
 ) -> Result<DescribeTableAnswer, ApiError> {
     let stored = tables::stored(db, &request.table_name).await?;
     let mut table = description::describe(&db.settings, &stored, TableStatus::Active, db.clock.now());
+    table.sse_description = encryption::describe(settings::read(db, stored.id).await?.encryption.as_ref());
     description::count(db, &stored, &mut table).await.map_err(|e| store_failure(&e))?;
     Ok(DescribeTableAnswer { table })
 }

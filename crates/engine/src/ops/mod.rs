@@ -5,6 +5,7 @@
 //! wire: it validates a body by the service's model, reads the request, runs it and writes the answer.
 
 mod account;
+mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
 mod create_table;
@@ -13,6 +14,8 @@ mod delete_table;
 mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
+mod execute_statement;
+mod execute_transaction;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -21,6 +24,7 @@ mod list_tables;
 mod put_item;
 mod query;
 mod scan;
+pub mod settings;
 #[cfg(test)]
 mod table_tests;
 mod transact_get_items;
@@ -32,8 +36,11 @@ mod write_once;
 
 #[cfg(test)]
 mod item_tests;
+#[cfg(test)]
+mod partiql_tests;
 
 pub use account::{describe_endpoints, describe_limits};
+pub use batch_execute_statement::batch_execute_statement;
 pub use batch_get_item::batch_get_item;
 pub use batch_write_item::batch_write_item;
 pub use create_table::create_table;
@@ -42,6 +49,8 @@ pub use delete_table::delete_table;
 pub use describe_stream::describe_stream;
 pub use describe_table::describe_table;
 pub use describe_time_to_live::describe_time_to_live;
+pub use execute_statement::execute_statement;
+pub use execute_transaction::execute_transaction;
 pub use get_item::get_item;
 pub use get_records::get_records;
 pub use get_shard_iterator::get_shard_iterator;
@@ -64,6 +73,7 @@ use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
     QueryRequest, ScanRequest, TransactGetItemsRequest, TransactWriteItemsRequest, UpdateItemRequest,
 };
+use tailrace_api::partiql::{BatchExecuteStatementRequest, ExecuteStatementRequest, ExecuteTransactionRequest};
 use tailrace_api::streams::{
     DescribeStreamRequest, GetRecordsAnswer, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest,
 };
@@ -108,12 +118,12 @@ pub fn validated(db: &Db, service: Service, operation: &str, body: &[u8]) -> Res
     };
     let api = service.api();
     if !api.validates(operation) {
-        return Err(unknown_operation());
+        return Err(api.unknown_operation(operation));
     }
     let Some(mut body @ Json::Object(_)) = body else {
         return Err(ApiError::bare(ErrorCode::SerializationException));
     };
-    api.validate(operation, &mut body, db.settings.wording).ok_or_else(unknown_operation)??;
+    api.validate(operation, &mut body, db.settings.wording).ok_or_else(|| api.unknown_operation(operation))??;
     Ok(body)
 }
 
@@ -136,6 +146,16 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
         }
         "Query" => write_items(query(db, QueryRequest::read(body, reading)?, caller).await?).await,
         "Scan" => write_items(scan(db, ScanRequest::read(body, reading)?, caller).await?).await,
+        "ExecuteStatement" => {
+            write_items(execute_statement(db, ExecuteStatementRequest::read(body, reading)?, caller).await?).await
+        }
+        "ExecuteTransaction" => {
+            write_items(execute_transaction(db, ExecuteTransactionRequest::read(body, reading)?, caller).await?).await
+        }
+        "BatchExecuteStatement" => {
+            let request = BatchExecuteStatementRequest::read(body, reading)?;
+            write_items(batch_execute_statement(db, request, caller).await?).await
+        }
         "CreateTable" => write(&create_table(db, CreateTableRequest::read(body, reading)?, caller).await?),
         "DescribeTable" => write(&describe_table(db, DescribeTableRequest::read(body, reading)?, caller).await?),
         "UpdateTable" => write(&update_table(db, UpdateTableRequest::read(body, reading)?, caller).await?),
@@ -151,7 +171,7 @@ async fn dynamodb(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> 
         "DescribeEndpoints" => {
             write(&describe_endpoints(db, DescribeEndpointsRequest::read(body, reading)?, caller).await?)
         }
-        _ => Err(unknown_operation()),
+        _ => settings::execute(db, operation, body, caller).await,
     }
 }
 
@@ -164,12 +184,8 @@ async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> R
             write(&get_shard_iterator(db, GetShardIteratorRequest::read(body, reading)?, caller).await?)
         }
         "GetRecords" => write_records(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
-        _ => Err(unknown_operation()),
+        _ => Err(Service::Streams.api().unknown_operation(operation)),
     }
-}
-
-fn unknown_operation() -> ApiError {
-    ApiError::bare(ErrorCode::UnknownOperationException)
 }
 
 /// The body of an answer.

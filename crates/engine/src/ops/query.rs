@@ -7,7 +7,7 @@ use tailrace_core::expr::{ExprError, KeyAttribute, KeyCondition, ResolvedKeyCond
 
 use crate::Caller;
 use crate::db::Db;
-use crate::items::projection::check_projection;
+use crate::items::projection::{check_key_paths, check_projection};
 use crate::items::read::{filter_paths, read_page};
 use crate::items::read_source::ReadSource;
 use crate::items::start_key::{MismatchText, check_within_query, start_place};
@@ -21,7 +21,10 @@ pub async fn query(db: &Db, request: QueryRequest, _caller: &Caller<'_>) -> Resu
     let source = ReadSource::find(&table, request.index_name.as_deref(), &request.page)?;
     let wording = ErrorWording::of_read(db.settings().wording);
     let condition = resolve(&request.key_condition, &source).map_err(|e| wording.expression(e))?;
-    check_filter(&request.page, &source)?;
+    match request.page.keys_in_filter {
+        true => check_key_paths(&table, filter_paths(&request.page))?,
+        false => check_filter(&request.page, &source)?,
+    }
     check_projection(&request.page.projection, &table)?;
     let mut range = source.range_of(&condition);
     if !request.forward {

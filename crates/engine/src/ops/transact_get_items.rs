@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use tailrace_api::items::{
-    AnsweredItem, Charge, ItemProjection, ItemResponse, TRANSACTION_TOO_LARGE, TransactGet, TransactGetItemsAnswer,
-    TransactGetItemsRequest, UnitKind,
+    AnsweredItem, CapacityDetail, Charge, ItemProjection, ItemResponse, TRANSACTION_TOO_LARGE, TransactGet,
+    TransactGetItemsAnswer, TransactGetItemsRequest, UnitKind,
 };
 use tailrace_core::codec::stored_size;
 use tailrace_core::key::KeyError;
@@ -33,6 +33,7 @@ pub async fn transact_get_items(
 ) -> Result<TransactGetItemsAnswer, ApiError> {
     let TransactGetItemsRequest { gets, capacity } = request;
     let mut tables = TableSet::likely(db, gets.iter().map(|get| get.table_name.as_str())).await?;
+    let turn = db.wide_turn(gets.len()).await;
     let values = loop {
         match read(db, &tables, &gets).await {
             Ok(values) => break values,
@@ -44,8 +45,9 @@ pub async fn transact_get_items(
     if bytes > TRANSACTION_BYTES_MAX {
         return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
     }
+    drop(turn);
     let mut charged: BTreeMap<String, Charge> = BTreeMap::new();
-    for (index, value) in values.iter().enumerate() {
+    for (index, value) in values.iter().enumerate().filter(|_| capacity != CapacityDetail::None) {
         *charged.entry(tables.of(index).1.name.clone()).or_default() += transaction_read_units(size(value)).into();
     }
     let projections: Vec<ItemProjection> = gets.into_iter().map(|get| get.projection).collect();

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use tailrace_api::items::{
-    Charge, TransactAction, TransactWrite, TransactWriteItemsAnswer, TransactWriteItemsRequest, UnitKind,
+    CapacityDetail, Charge, ConsumedCapacity, ItemCollectionMetrics, TRANSACTION_TOO_LARGE, TransactAction,
+    TransactWrite, TransactWriteItemsAnswer, TransactWriteItemsRequest, UnitKind,
 };
 use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::key::KeyError;
@@ -16,15 +17,15 @@ use tailrace_core::limits::REQUEST_TOKEN_LIFE;
 use tailrace_core::{ApiError, CancellationReason};
 use tailrace_store::keyspace::IdempotencyScope;
 
-use super::update_item::{check_index_key_types, check_no_key_target, check_operands};
+use super::update_item::{check_index_key_types, check_no_key_target, check_update_paths};
 use crate::Caller;
-use crate::db::Db;
+use crate::db::{Db, StoredTable};
 use crate::items::capacity::{transaction_read_units, transaction_write_charge, write_charge};
-use crate::items::collections::Collections;
 use crate::items::commit::{Committed, commit_changes};
 use crate::items::idempotency::IdempotencyMark;
-use crate::items::index_entries::check_index_keys;
-use crate::items::index_key_errors::IndexKeySource;
+use crate::items::index_entries::{EntriesError, check_index_keys};
+use crate::items::index_key_errors::{IndexKeyFault, IndexKeySource};
+use crate::items::item_collection::note_item_collection;
 use crate::items::key_errors::{item_key_error, key_map_error};
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
@@ -74,6 +75,7 @@ async fn commit(
     caller: &Caller<'_>,
 ) -> Result<Committed, ApiError> {
     let changes = changes(tables, actions)?;
+    let _turn = db.wide_turn(actions.len()).await;
     commit_changes(db, tables.tables(), &changes, mark, caller).await
 }
 
@@ -116,8 +118,9 @@ fn change<'a>(
         TransactAction::Delete(key) | TransactAction::Check(key) => (key, None),
     };
     check_condition_paths(given.condition.as_ref(), table)?;
-    if let Some(update) = update {
-        check_operands(table, update)?;
+    let of_no_key = update.map_or(Ok(()), |update| check_no_key_target(schema, update));
+    if let (Some(update), Ok(())) = (update, &of_no_key) {
+        check_update_paths(table, update)?;
     }
     let whole = matches!(given.action, TransactAction::Put(_));
     let place = match ItemPlace::find(table, attributes, whole) {
@@ -125,19 +128,15 @@ fn change<'a>(
         Err(error @ KeyError::Empty { .. }) => return Err(key_map_error(error)),
         Err(error) => return Ok(Err(if whole { item_key_error(error) } else { key_map_error(error) })),
     };
-    if let Some(update) = update
-        && let Err(error) = check_no_key_target(schema, update).and_then(|()| check_index_key_types(table, update))
-    {
+    let of_types = update.map_or(Ok(()), |update| check_index_key_types(table, update));
+    if let Err(error) = of_no_key.and(of_types) {
         return Ok(Err(error));
     }
     let action = match &given.action {
         TransactAction::Put(item) => {
-            let new = Bytes::from(encode_stored(item));
-            match check_index_keys(table, &new) {
-                Ok(()) => Action::Put(new),
-                Err(error) if error.is_empty_value() => return Err(error.into_api(IndexKeySource::Put)),
-                Err(error) => return Ok(Err(error.into_api(IndexKeySource::Put))),
-            }
+            let new = encode_stored(item).into();
+            check_no_empty_index_key(table, &new)?;
+            Action::Put(new)
         }
         TransactAction::Update(_, update) => Action::Update(Some(update)),
         TransactAction::Delete(_) => Action::Delete,
@@ -153,16 +152,43 @@ fn change<'a>(
     }))
 }
 
+/// Refuses an item with an empty value in a key of an index, as in the table's own; what else an index cannot take is a reason,
+/// found in the commit.
+fn check_no_empty_index_key(table: &StoredTable, new: &Bytes) -> Result<(), ApiError> {
+    match check_index_keys(table, new) {
+        Err(EntriesError::Key(error)) if matches!(error.fault, IndexKeyFault::Empty(_)) => {
+            Err(error.into_api(IndexKeySource::Put))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn answer(
     request: &TransactWriteItemsRequest,
     tables: &TableSet,
     committed: Committed,
 ) -> Result<TransactWriteItemsAnswer, ApiError> {
+    if committed.too_large {
+        return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
+    }
     if committed.answers.iter().any(Result::is_err) {
         return Err(cancelled(committed.answers));
     }
+    Ok(TransactWriteItemsAnswer {
+        consumed_capacity: consumed_capacity(request.capacity, tables, &committed),
+        item_collection_metrics: item_collection_metrics(request, tables, &committed),
+    })
+}
+
+fn consumed_capacity(
+    detail: CapacityDetail,
+    tables: &TableSet,
+    committed: &Committed,
+) -> Option<Vec<ConsumedCapacity>> {
+    if detail == CapacityDetail::None {
+        return None;
+    }
     let mut charged: BTreeMap<String, Charge> = BTreeMap::new();
-    let mut collections = Collections::default();
     for (index, written) in committed.answers.iter().enumerate() {
         let Ok(written) = written else { continue };
         let (_, table) = tables.of(index);
@@ -172,18 +198,27 @@ fn answer(
             transaction_write_charge(write_charge(table, written))
         };
         *charged.entry(table.name.clone()).or_default() += charge;
-        match &request.actions[index].action {
-            TransactAction::Put(key) | TransactAction::Update(key, _) | TransactAction::Delete(key) => {
-                collections.note(request.item_collection_metrics, table, key);
-            }
-            TransactAction::Check(_) => {}
-        }
     }
-    let kind = if committed.made_before { UnitKind::Reads } else { UnitKind::Writes };
-    Ok(TransactWriteItemsAnswer {
-        consumed_capacity: request.capacity.transaction(charged, kind),
-        item_collection_metrics: collections.by_table,
-    })
+    detail.transaction(charged, if committed.made_before { UnitKind::Reads } else { UnitKind::Writes })
+}
+
+/// The item collections of what was written, each once.
+fn item_collection_metrics(
+    request: &TransactWriteItemsRequest,
+    tables: &TableSet,
+    committed: &Committed,
+) -> BTreeMap<String, Vec<ItemCollectionMetrics>> {
+    let mut told = BTreeMap::new();
+    let asked = request.item_collection_metrics && !committed.made_before;
+    for (index, action) in request.actions.iter().enumerate() {
+        let attributes = match &action.action {
+            TransactAction::Put(item) => item,
+            TransactAction::Update(key, _) | TransactAction::Delete(key) => key,
+            TransactAction::Check(_) => continue,
+        };
+        note_item_collection(&mut told, asked, tables.of(index).1, attributes);
+    }
+    told
 }
 
 /// Why a transaction was not made, of whose actions at least one was refused.

@@ -11,10 +11,10 @@ use tailrace_core::{ApiError, Item, KeySchema};
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::capacity::write_charge;
-use crate::items::collections::collection;
 use crate::items::commit::commit_change;
 use crate::items::idempotency::IdempotencyMark;
 use crate::items::index_key_errors::type_mismatch;
+use crate::items::item_collection::item_collection;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::{check_condition_paths, check_key_paths};
@@ -33,7 +33,7 @@ pub async fn update_item(
     let (table, written) = update(db, &request, None, caller).await?;
     Ok(WriteItemAnswer {
         consumed_capacity: request.capacity.answer_with(&table.name, || write_charge(&table, &written)),
-        item_collection_metrics: collection(request.item_collection_metrics, &table, &request.key),
+        item_collection_metrics: item_collection(request.item_collection_metrics, &table, &request.key),
         attributes: attributes(&request, written)?,
     })
 }
@@ -85,7 +85,7 @@ async fn update_into(
 fn check_targets(table: &Table, update: &Update) -> Result<(), ApiError> {
     check_no_key_target(&table.key, update)?;
     check_index_key_types(table, update)?;
-    check_operands(table, update)
+    check_update_paths(table, update)
 }
 
 /// Refuses an update of a key attribute.
@@ -101,12 +101,10 @@ pub(super) fn check_no_key_target(schema: &KeySchema, update: &Update) -> Result
     Ok(())
 }
 
-/// Refuses a path below a key attribute on the right-hand side, and a target below one of an index; what an update may do to
-/// the table's own key is another rule.
-pub(super) fn check_operands(table: &Table, update: &Update) -> Result<(), ApiError> {
+/// Refuses a path below a key attribute: on the left an index's only, since the table's are not updated at all.
+pub(super) fn check_update_paths(table: &Table, update: &Update) -> Result<(), ApiError> {
     let mut paths: Vec<&Path> = Vec::new();
     update.visit_targets(&mut |path| paths.push(path));
-    paths.retain(|path| !table.key.contains(path.head()));
     update.visit_read_paths(&mut |path| paths.push(path));
     check_key_paths(table, paths)
 }

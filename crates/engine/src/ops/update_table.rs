@@ -3,8 +3,11 @@
 //! A change is done when it is answered; the answer says UPDATING and echoes the old throughput and class, as AWS does.
 //! Source: docs/spec/dynamodb-api.md 2.3, streams.md 2.2.
 
+use std::sync::Arc;
+
 use tailrace_api::tables::{
-    OnDemandThroughputDescription, StreamSpecification, TableStatus, UpdateTableAnswer, UpdateTableRequest,
+    OnDemandThroughputDescription, SseSpecification, StreamSpecification, TableStatus, UpdateTableAnswer,
+    UpdateTableRequest,
 };
 use tailrace_core::{ApiError, EpochMs, StreamId, ViewType};
 use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
@@ -15,7 +18,7 @@ use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{label, life};
 use crate::table::{Table, TableStream};
-use crate::tables::{self, change, description};
+use crate::tables::{self, change, description, encryption, settings};
 
 /// Runs UpdateTable.
 ///
@@ -30,6 +33,10 @@ pub async fn update_table(
     loop {
         let old = tables::stored(db, &request.table_name).await?;
         let now_ms = db.clock.now();
+        if let Some(specification) = &request.sse_specification {
+            // Nothing else is asked for together with it.
+            return encrypt(db, &old, specification, now_ms).await;
+        }
         let mut new = Table::clone(&old);
         change::apply(&request, &mut new, now_ms)?;
         let stream = stream_change(db, &old, request.stream_specification, now_ms).await?;
@@ -48,10 +55,30 @@ pub async fn update_table(
                 max_write_request_units: echo(sent.max_write_request_units, stored.write),
             });
         }
+        described.sse_description = encryption::describe(settings::read(db, told.id).await?.encryption.as_ref());
         // The change is done, whether or not its table can be counted.
         description::count_if_possible(db, &told, &mut described).await;
         return Ok(UpdateTableAnswer { table_description: described });
     }
+}
+
+/// Changes the table's encryption, which is one of its settings.
+async fn encrypt(
+    db: &Db,
+    table: &Arc<StoredTable>,
+    specification: &SseSpecification,
+    now: EpochMs,
+) -> Result<UpdateTableAnswer, ApiError> {
+    let before = settings::change(db, table, tables::no_such_table(&table.name), |settings| {
+        let before = settings.encryption.clone();
+        encryption::change(&mut settings.encryption, specification, &db.settings)?;
+        Ok(before)
+    })
+    .await?;
+    let mut described = description::describe(&db.settings, table, TableStatus::Active, now);
+    described.sse_description = encryption::updating(before.as_ref());
+    description::count_if_possible(db, table, &mut described).await;
+    Ok(UpdateTableAnswer { table_description: described })
 }
 
 /// What happens to the table's stream.

@@ -24,6 +24,23 @@ const MAC_BYTES: usize = 32;
 #[derive(Clone)]
 pub struct IteratorSecret([u8; 32]);
 
+impl IteratorSecret {
+    #[cfg(test)]
+    pub(crate) fn of(bytes: [u8; 32]) -> IteratorSecret {
+        IteratorSecret(bytes)
+    }
+
+    /// The MAC of other tokens, which begin with what they are for: no position in a shard does.
+    pub(crate) fn mac(&self, purpose: &str, fields: &[u8]) -> [u8; MAC_BYTES] {
+        mac(self, purpose, fields).finalize().into_bytes().into()
+    }
+
+    /// Whether `tag` is that MAC.
+    pub(crate) fn verifies(&self, purpose: &str, fields: &[u8], tag: &[u8]) -> bool {
+        mac(self, purpose, fields).verify_slice(tag).is_ok()
+    }
+}
+
 /// What the data directory knows of itself.
 pub(crate) struct Identity {
     pub directory_uuid: String,

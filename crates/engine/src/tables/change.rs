@@ -6,6 +6,7 @@ use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
 use tailrace_core::{ApiError, EpochMs, Wording};
 
 use super::descriptor::{OnDemandThroughput, Table, TableClassSetting, Throughput};
+use super::encryption;
 use super::rules::{self, Of, day, invalid, not_built};
 
 /// A group of members of the request that may ask for something.
@@ -29,7 +30,7 @@ fn parts(request: &UpdateTableRequest) -> Vec<Part> {
         (Part::Billing, request.billing_mode.is_some()),
         (Part::Throughput, request.provisioned_throughput.is_some()),
         (Part::Stream, request.stream_specification.is_some()),
-        (Part::Encryption, request.sse_specification.as_ref().is_some_and(|sse| !sse.is_empty())),
+        (Part::Encryption, request.sse_specification.is_some()),
         (Part::Class, request.table_class.is_some()),
         (Part::Protection, request.deletion_protection_enabled.is_some()),
         (Part::Warm, request.warm_throughput.is_some_and(|warm| !warm.is_empty())),
@@ -86,7 +87,7 @@ pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<()
         }
         _ => {}
     }
-    rules::sse(request.sse_specification.as_ref())?;
+    encryption::check(request.sse_specification.as_ref())?;
     match request.not_built.first() {
         _ if asked(Part::Indexes) => Err(not_built("GlobalSecondaryIndexUpdates")),
         Some(member) => Err(not_built(member)),

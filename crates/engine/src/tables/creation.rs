@@ -6,8 +6,8 @@ use tailrace_core::key::KeyAttribute;
 use tailrace_core::{ApiError, EpochMs, TableId, ViewType};
 
 use super::descriptor::{Billing, Table, TableClassSetting};
-use super::index_rules;
 use super::rules::{self, Of, invalid, not_built};
+use super::{encryption, index_rules, tags};
 
 /// The table without its number and its stream, and the view type of its stream.
 pub(crate) fn plan(
@@ -35,8 +35,9 @@ pub(crate) fn plan(
     let key = index_rules::table_key(request)?;
     let indexes = index_rules::of_new_table(request, &key)?;
     let view = view(request)?;
-    rules::sse(request.sse_specification.as_ref())?;
-    if let Some(member) = first_not_built(request) {
+    encryption::check(request.sse_specification.as_ref())?;
+    tags::check(&request.tags)?;
+    if let Some(member) = request.not_built.first() {
         return Err(not_built(member));
     }
 
@@ -56,12 +57,6 @@ pub(crate) fn plan(
     table.deletion_protection = request.deletion_protection_enabled.unwrap_or(false);
     table.class = request.table_class.map(|class| TableClassSetting { class, updated_ms: Some(now_ms) });
     Ok((table, view))
-}
-
-fn first_not_built(request: &CreateTableRequest) -> Option<&'static str> {
-    let asked = [("Tags", !request.tags.is_empty()), ("ResourcePolicy", request.resource_policy.is_some())];
-    let first = asked.into_iter().find(|(_, asked)| *asked).map(|(member, _)| member);
-    first.or_else(|| request.not_built.first().copied())
 }
 
 /// The view type of the stream that the table is created with. streams.md 2.1.

@@ -8,9 +8,9 @@ use tailrace_api::tables::{
     TableStatus, TableThroughputModeSummary, WarmThroughputDescription,
 };
 use tailrace_core::key::KeyAttribute;
-use tailrace_core::{EpochMs, KeySchema};
-use tailrace_store::StoreError;
-use tailrace_store::keyspace::{ItemCount, ItemCountKey};
+use tailrace_core::{EpochMs, IndexId, KeySchema};
+use tailrace_store::keyspace::{ItemCount, ItemCountKey, ItemSet};
+use tailrace_store::{Key, StoreError};
 
 use super::descriptor::{OnDemandThroughput, Table, Throughput, WarmThroughput};
 use super::index::{self, Index, IndexKind, IndexProjection};
@@ -29,7 +29,8 @@ fn elements(hash: &[KeyAttribute], range: &[KeyAttribute]) -> Vec<KeySchemaEleme
     hash.chain(range.iter().map(|attribute| element(attribute, KeyType::Range))).collect()
 }
 
-/// The description of a table as DescribeTable gives it, but for the counts of its items.
+/// The description of a table as DescribeTable gives it, but for the counts of its items, and for its encryption, which is one of its
+/// settings.
 pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, now_ms: EpochMs) -> TableDescription {
     let definitions = table
         .attributes
@@ -63,6 +64,7 @@ pub(crate) fn describe(settings: &Settings, table: &Table, status: TableStatus, 
         warm_throughput: Some(warm_throughput(table.warm)),
         on_demand_throughput: table.on_demand.map(on_demand_throughput),
         deletion_protection_enabled: table.deletion_protection,
+        sse_description: None,
         table_class_summary: table.class.as_ref().map(|class| TableClassSummary {
             table_class: class.class,
             last_update_date_time: class.updated_ms.map(Timestamp),
@@ -177,16 +179,28 @@ pub(crate) fn as_deleted(mut description: TableDescription) -> TableDescription 
     description
 }
 
-/// Adds how many items the table has, and how large they are: exactly, as of now.
+/// Adds how many items the table and its indexes have, and how large they are: exactly, all as of one moment.
 ///
 /// # Errors
 /// The store's.
 pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescription) -> Result<(), StoreError> {
-    let keys = [ItemCountKey { set: table.id.into() }.encode()];
-    let rows = db.store.get(&keys).await?;
-    let damaged = || StoreError::Corrupt(format!("the count of the items of table {}", table.name));
-    let ItemCount { rows, bytes } = ItemCount::read(rows[0].as_ref()).ok_or_else(damaged)?;
-    (description.item_count, description.table_size_bytes) = (rows, bytes);
+    let counted: Vec<&Index> = table.indexes.iter().filter(|index| index.is_counted()).collect();
+    let sets = std::iter::once(IndexId::TABLE).chain(counted.iter().map(|index| index.id));
+    let keys: Vec<Key> = sets.map(|index| ItemCountKey { set: ItemSet { table: table.id, index } }.encode()).collect();
+    let damaged = || StoreError::Corrupt(format!("the counts of the items of table {}", table.name));
+    let counts = db.store.get(&keys).await?;
+    let counts: Option<Vec<ItemCount>> = counts.iter().map(|row| ItemCount::read(row.as_ref())).collect();
+    let counts = counts.ok_or_else(damaged)?;
+    (description.item_count, description.table_size_bytes) = (counts[0].rows, counts[0].bytes);
+    for (index, count) in counted.into_iter().zip(&counts[1..]) {
+        let local = description.local_secondary_indexes.iter_mut().flatten();
+        let local = local.map(|told| (&told.index_name, &mut told.item_count, &mut told.index_size_bytes));
+        let global = description.global_secondary_indexes.iter_mut().flatten();
+        let global = global.map(|told| (&told.index_name, &mut told.item_count, &mut told.index_size_bytes));
+        if let Some((_, rows, bytes)) = local.chain(global).find(|(name, ..)| **name == index.name) {
+            (*rows, *bytes) = (count.rows, count.bytes);
+        }
+    }
     Ok(())
 }
 

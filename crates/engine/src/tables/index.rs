@@ -75,4 +75,9 @@ impl Index {
     pub fn takes_entries(&self) -> bool {
         self.status != IndexStatus::Deleting
     }
+
+    /// Its entries are counted with each change: while it is being filled nobody knows whether the old entry is there.
+    pub fn is_counted(&self) -> bool {
+        self.status == IndexStatus::Active
+    }
 }

@@ -6,9 +6,13 @@ pub(crate) mod change;
 pub(crate) mod creation;
 pub(crate) mod description;
 pub mod descriptor;
+pub(crate) mod encryption;
 pub mod index;
 pub(crate) mod index_rules;
+pub(crate) mod policy;
 pub(crate) mod rules;
+pub(crate) mod settings;
+pub(crate) mod tags;
 pub(crate) mod time_to_live;
 
 use std::sync::Arc;
@@ -26,6 +30,6 @@ pub(crate) async fn stored(db: &Db, name: &str) -> Result<Arc<StoredTable>, ApiE
 }
 
 /// The control plane's ResourceNotFoundException.
-fn no_such_table(name: &str) -> ApiError {
+pub(crate) fn no_such_table(name: &str) -> ApiError {
     ApiError::not_found(format!("Requested resource not found: Table: {name} not found"))
 }

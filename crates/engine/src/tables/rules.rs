@@ -1,7 +1,7 @@
-//! Rules that CreateTable and UpdateTable share, about throughput, encryption and what is not built.
+//! Rules that CreateTable and UpdateTable share, about throughput and what is not built.
 //! Source: docs/spec/dynamodb-api.md 2.1 and 2.3.
 
-use tailrace_api::tables::{self as api, BillingMode, SseSpecification, SseType};
+use tailrace_api::tables::{self as api, BillingMode};
 use tailrace_core::limits::{CAPACITY_UNITS_MAX, WARM_READ_UNITS, WARM_WRITE_UNITS};
 use tailrace_core::{ApiError, EpochMs};
 
@@ -38,20 +38,6 @@ pub(crate) fn invalid(rest: impl std::fmt::Display) -> ApiError {
 /// The error for a member that asks for what is not built.
 pub(super) fn not_built(member: &str) -> ApiError {
     invalid(format!("{member} is not supported by Tailrace yet"))
-}
-
-/// Of an SSESpecification, only the default (an owned key) is built. Row 35.
-pub(super) fn sse(given: Option<&SseSpecification>) -> Result<(), ApiError> {
-    let Some(given) = given else { return Ok(()) };
-    match (given.enabled, given.sse_type) {
-        (Some(false), Some(_)) => Err(invalid("SSEType can not be specified if Enabled is false")),
-        (_, Some(SseType::Aes256)) => Err(invalid("SSEType AES256 is not supported")),
-        (_, None) if given.kms_master_key_id.is_some() => {
-            Err(invalid("SSEType KMS is required if KMSMasterKeyId is specified"))
-        }
-        (Some(true), _) | (_, Some(_)) => Err(not_built("SSESpecification")),
-        _ => Ok(()),
-    }
 }
 
 /// `ProvisionedThroughput`, with its upper bound. Row 5.

@@ -1,65 +1,104 @@
-//! A memtable: published rows that are not in the tree's files yet, each with the number of the group that wrote it.
+//! A memtable: published rows that are not in the tree's files yet, each with its versions and the numbers of the groups that
+//! wrote them.
+//!
+//! A row is in a list by key, for pages, and in a table by the hash of its key: a search in the list goes over a dozen of
+//! rows all over the memory, so single rows are read, and written again, without one.
 //!
 //! Invariants: only the applier writes, in rising order of groups; readers see a key's newest version of their snapshot
 //! or older. A sealed memtable is never written again. The filter knows of every key of a group before it is published.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use crossbeam_epoch::{Guard, default_collector, pin};
 use crossbeam_skiplist::SkipList;
 use crossbeam_skiplist::base;
+use hashbrown::HashTable;
 use lsm_tree::InternalValue;
+use parking_lot::RwLock;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::effort::{Effort, LOOK_STEPS, Stop};
 use super::merge::Bounds;
 use super::{Seqno, internal};
 
-/// What an entry takes beside its bytes: two handles, the number, the key's beginning, the list's own links.
-const ENTRY_BYTES: u64 = 128;
-/// Versions of a key that are stepped over one by one; further ones are jumped over.
-const VERSIONS_STEPPED: u32 = 3;
+/// What a row takes beside its bytes: in the list, in the table, and itself.
+const ROW_BYTES: u64 = 224;
+/// What each further version takes beside its bytes.
+const VERSION_BYTES: u64 = 56;
+/// Parts of the table with a lock each, so that readers and the applier seldom meet.
+const PARTS: usize = 64;
 
-/// A key's version: by key, then newest first.
+/// The hash of a key in this process: whoever makes up keys cannot know which of them meet.
+pub(crate) fn key_hash(key: &[u8]) -> u64 {
+    static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    xxh3_64_with_seed(key, *SEED)
+}
+
+/// A key in the list.
 #[derive(Clone, PartialEq, Eq)]
-struct Version {
+struct ListedKey {
     /// The first bytes of the key, so that most comparisons need not follow its pointer.
     head: u128,
     key: Bytes,
-    seqno: Reverse<Seqno>,
 }
 
-impl Version {
-    fn new(key: &Bytes, seqno: Seqno) -> Version {
+impl ListedKey {
+    fn new(key: &Bytes) -> ListedKey {
         let mut head = [0; 16];
         let len = key.len().min(16);
         head[..len].copy_from_slice(&key[..len]);
-        Version { head: u128::from_be_bytes(head), key: key.clone(), seqno: Reverse(seqno) }
-    }
-
-    /// Before all versions of a key.
-    fn before(key: &Bytes) -> Version {
-        Version::new(key, Seqno::MAX)
-    }
-
-    /// Behind all versions of a key: there is no group 0.
-    fn behind(key: &Bytes) -> Version {
-        Version::new(key, 0)
+        ListedKey { head: u128::from_be_bytes(head), key: key.clone() }
     }
 }
 
-impl Ord for Version {
-    fn cmp(&self, other: &Version) -> Ordering {
+impl Ord for ListedKey {
+    fn cmp(&self, other: &ListedKey) -> Ordering {
         // Where the padded beginnings differ, so do the keys, and in the same way.
-        self.head.cmp(&other.head).then_with(|| self.key.cmp(&other.key)).then_with(|| self.seqno.cmp(&other.seqno))
+        self.head.cmp(&other.head).then_with(|| self.key.cmp(&other.key))
     }
 }
 
-impl PartialOrd for Version {
-    fn partial_cmp(&self, other: &Version) -> Option<Ordering> {
+impl PartialOrd for ListedKey {
+    fn partial_cmp(&self, other: &ListedKey) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// A key, and what was written to it.
+struct Row {
+    key: Bytes,
+    versions: RwLock<Versions>,
+}
+
+/// The versions of a row; of a deleted one without a value.
+struct Versions {
+    seqno: Seqno,
+    value: Option<Bytes>,
+    /// Those before the newest, in the order of their groups.
+    older: Vec<(Seqno, Option<Bytes>)>,
+}
+
+impl Row {
+    /// The newest version up to `snapshot`. `None`: there was none yet.
+    fn at(&self, snapshot: Seqno) -> Option<Option<Bytes>> {
+        let versions = self.versions.read();
+        if versions.seqno <= snapshot {
+            return Some(versions.value.clone());
+        }
+        let behind = versions.older.partition_point(|(seqno, _)| *seqno <= snapshot);
+        Some(versions.older[behind.checked_sub(1)?].1.clone())
+    }
+
+    fn add(&self, value: Option<Bytes>, seqno: Seqno) {
+        let mut versions = self.versions.write();
+        let before = (versions.seqno, std::mem::replace(&mut versions.value, value));
+        versions.seqno = seqno;
+        versions.older.push(before);
     }
 }
 
@@ -71,8 +110,8 @@ struct Filter {
 impl Filter {
     /// For a memtable of about so many bytes.
     fn new(bytes: u64) -> Filter {
-        // Eight entries to a word if rows are as small as they get; one in fifty foreign keys then passes.
-        let words = (bytes / (8 * ENTRY_BYTES)).clamp(64, 1 << 15).next_power_of_two();
+        // Five rows to a word if they are as small as they get; one in a hundred foreign keys then passes.
+        let words = (bytes / (5 * ROW_BYTES)).clamp(64, 1 << 15).next_power_of_two();
         Filter { words: (0..words).map(|_| AtomicU64::new(0)).collect() }
     }
 
@@ -94,32 +133,61 @@ impl Filter {
     }
 }
 
-type Entry<'a, 'g> = base::Entry<'a, 'g, Version, Option<Bytes>>;
+type Entry<'a, 'g> = base::Entry<'a, 'g, ListedKey, Arc<Row>>;
 
 pub(super) struct Memtable {
     /// Nothing is ever removed from it, so a guard may be held for as long as it takes.
-    rows: SkipList<Version, Option<Bytes>>,
-    bytes: AtomicU64,
+    list: SkipList<ListedKey, Arc<Row>>,
+    table: Vec<RwLock<HashTable<Arc<Row>>>>,
     filter: Filter,
+    bytes: AtomicU64,
+    rows: AtomicUsize,
+    versions: AtomicUsize,
 }
 
 impl Memtable {
     /// An empty one that will be sealed at about so many bytes.
     pub fn new(bytes_max: u64) -> Memtable {
         Memtable {
-            rows: SkipList::new(default_collector().clone()),
-            bytes: AtomicU64::new(0),
+            list: SkipList::new(default_collector().clone()),
+            table: (0..PARTS).map(|_| RwLock::default()).collect(),
             filter: Filter::new(bytes_max),
+            bytes: AtomicU64::new(0),
+            rows: AtomicUsize::new(0),
+            versions: AtomicUsize::new(0),
         }
     }
 
-    /// Adds a version of the key with this hash; `None` deletes the key.
-    pub fn insert(&self, key: &Bytes, hash: u64, value: Option<Bytes>, seqno: Seqno) {
-        let bytes = key.len() + value.as_ref().map_or(0, Bytes::len);
-        self.bytes.fetch_add(ENTRY_BYTES + bytes as u64, Relaxed);
+    /// Adds a version of a key; `None` deletes it. Only the applier may.
+    pub fn insert(&self, key: &Bytes, value: Option<Bytes>, seqno: Seqno) {
+        let hash = key_hash(key);
+        let value_bytes = value.as_ref().map_or(0, Bytes::len) as u64;
+        self.versions.fetch_add(1, Relaxed);
+        if let Some(row) = self.row(key, hash) {
+            self.bytes.fetch_add(VERSION_BYTES + value_bytes, Relaxed);
+            row.add(value, seqno);
+            return;
+        }
+        self.rows.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(ROW_BYTES + key.len() as u64 + value_bytes, Relaxed);
         self.filter.add(hash);
+        let versions = RwLock::new(Versions { seqno, value, older: Vec::new() });
+        let row = Arc::new(Row { key: key.clone(), versions });
+        self.part(hash).write().insert_unique(hash, row.clone(), |row| key_hash(&row.key));
         let guard = pin();
-        self.rows.insert(Version::new(key, seqno), value, &guard).release(&guard);
+        self.list.insert(ListedKey::new(key), row, &guard).release(&guard);
+    }
+
+    fn part(&self, hash: u64) -> &RwLock<HashTable<Arc<Row>>> {
+        // Within a part the table looks at the other bits.
+        &self.table[(hash >> 40) as usize % PARTS]
+    }
+
+    fn row(&self, key: &Bytes, hash: u64) -> Option<Arc<Row>> {
+        if !self.filter.may_hold(hash) {
+            return None;
+        }
+        self.part(hash).read().find(hash, |row| row.key == key).cloned()
     }
 
     /// About what it takes in memory, bytes.
@@ -127,29 +195,30 @@ impl Memtable {
         self.bytes.load(Relaxed)
     }
 
-    /// The newest version, up to `snapshot`, of the key with this hash. `None`: the memtable does not know the key.
+    /// How many keys it holds.
+    pub fn rows(&self) -> usize {
+        self.rows.load(Relaxed)
+    }
+
+    /// How many versions of them.
+    pub fn versions(&self) -> usize {
+        self.versions.load(Relaxed)
+    }
+
+    /// The newest version, up to `snapshot`, of the key with this [`key_hash`]. `None`: the memtable does not know the key.
     pub fn get(&self, key: &Bytes, hash: u64, snapshot: Seqno) -> Option<Option<Bytes>> {
         if !self.filter.may_hold(hash) {
             return None;
         }
-        Some(self.version(key, snapshot, &pin())?.value().clone())
-    }
-
-    fn version<'a: 'g, 'g>(&'a self, key: &Bytes, snapshot: Seqno, guard: &'g Guard) -> Option<Entry<'a, 'g>> {
-        let found = self.rows.lower_bound(Bound::Included(&Version::new(key, snapshot)), guard)?;
-        (found.key().key == key).then_some(found)
+        let part = self.part(hash).read();
+        part.find(hash, |row| row.key == key)?.at(snapshot)
     }
 
     /// The newest version of every key, in key order: what the tree's files need of it.
     pub fn newest<'a: 'g, 'g>(&'a self, guard: &'g Guard) -> impl Iterator<Item = InternalValue> + 'g {
-        let mut last: Option<&Bytes> = None;
-        self.rows.iter(guard).filter_map(move |entry| {
-            let Version { key, seqno, .. } = entry.key();
-            if last == Some(key) {
-                return None;
-            }
-            last = Some(key);
-            Some(internal(key.clone(), entry.value().clone(), seqno.0))
+        self.list.iter(guard).map(|entry| {
+            let versions = entry.value().versions.read();
+            internal(entry.key().key.clone(), versions.value.clone(), versions.seqno)
         })
     }
 }
@@ -161,7 +230,7 @@ pub(super) struct MemtableCursor<'a, 'g> {
     snapshot: Seqno,
     reverse: bool,
     guard: &'g Guard,
-    at: Option<Entry<'a, 'g>>,
+    at: Option<(Entry<'a, 'g>, Option<Bytes>)>,
 }
 
 impl<'a: 'g, 'g> MemtableCursor<'a, 'g> {
@@ -174,14 +243,11 @@ impl<'a: 'g, 'g> MemtableCursor<'a, 'g> {
         effort: &mut Effort,
     ) -> Result<MemtableCursor<'a, 'g>, Stop> {
         effort.take(LOOK_STEPS)?;
-        let rows = &memtable.rows;
-        let first = match (reverse, &bounds.start, &bounds.end) {
-            (false, Bound::Included(key), _) => rows.lower_bound(Bound::Included(&Version::before(key)), guard),
-            (false, Bound::Excluded(key), _) => rows.lower_bound(Bound::Excluded(&Version::behind(key)), guard),
-            (false, Bound::Unbounded, _) => rows.front(guard),
-            (true, _, Bound::Included(key)) => rows.upper_bound(Bound::Included(&Version::behind(key)), guard),
-            (true, _, Bound::Excluded(key)) => rows.upper_bound(Bound::Excluded(&Version::before(key)), guard),
-            (true, _, Bound::Unbounded) => rows.back(guard),
+        let list = &memtable.list;
+        let listed = |bound: &Bound<Bytes>| bound.as_ref().map(ListedKey::new);
+        let first = match reverse {
+            false => list.lower_bound(listed(&bounds.start).as_ref(), guard),
+            true => list.upper_bound(listed(&bounds.end).as_ref(), guard),
         };
         let mut cursor = MemtableCursor { memtable, bounds, snapshot, reverse, guard, at: None };
         cursor.settle(first, effort)?;
@@ -190,58 +256,42 @@ impl<'a: 'g, 'g> MemtableCursor<'a, 'g> {
 
     /// The key that the cursor is at; `None` behind the last one.
     pub fn key(&self) -> Option<&'g Bytes> {
-        self.at.as_ref().map(|entry| &entry.key().key)
+        self.at.as_ref().map(|(entry, _)| &entry.key().key)
     }
 
     /// The value there; `None` if the key is deleted.
-    pub fn value(&self) -> Option<&'g Bytes> {
-        self.at.as_ref().and_then(|entry| entry.value().as_ref())
+    pub fn value(&self) -> Option<&Bytes> {
+        self.at.as_ref().and_then(|(_, value)| value.as_ref())
     }
 
     /// On to the next key.
     pub fn advance(&mut self, effort: &mut Effort) -> Result<(), Stop> {
-        let Some(at) = self.at.take() else { return Ok(()) };
+        let Some((at, _)) = self.at.take() else { return Ok(()) };
         let next = self.behind(&at, effort)?;
         self.settle(next, effort)
     }
 
-    /// The first entry of the next key, in the cursor's direction.
+    /// The next key, in the cursor's direction.
     fn behind(&self, entry: &Entry<'a, 'g>, effort: &mut Effort) -> Result<Option<Entry<'a, 'g>>, Stop> {
-        let (key, rows) = (&entry.key().key, &self.memtable.rows);
         if self.reverse {
             // The list has no way back: each step is a search.
             effort.take(LOOK_STEPS)?;
-            return Ok(rows.upper_bound(Bound::Excluded(&Version::before(key)), self.guard));
+            return Ok(self.memtable.list.upper_bound(Bound::Excluded(entry.key()), self.guard));
         }
-        let mut next = entry.next();
-        for _ in 0..VERSIONS_STEPPED {
-            effort.take(1)?;
-            let Some(there) = &next else { return Ok(None) };
-            if there.key().key != key {
-                return Ok(next);
-            }
-            next = there.next();
-        }
-        effort.take(LOOK_STEPS)?;
-        Ok(rows.lower_bound(Bound::Excluded(&Version::behind(key)), self.guard))
+        effort.take(1)?;
+        Ok(entry.next())
     }
 
     /// Stops at the first key from `next` on that has a version of the snapshot, if it is within the bounds.
     fn settle(&mut self, mut next: Option<Entry<'a, 'g>>, effort: &mut Effort) -> Result<(), Stop> {
         while let Some(entry) = next {
-            let Version { key, seqno, .. } = entry.key();
+            let key = &entry.key().key;
             let outside = if self.reverse { self.bounds.is_below(key) } else { self.bounds.is_above(key) };
             if outside {
                 break;
             }
-            // Forwards, the first version of a key is the newest one. Backwards it is the oldest one.
-            if !self.reverse && seqno.0 <= self.snapshot {
-                self.at = Some(entry);
-                break;
-            }
-            effort.take(LOOK_STEPS)?;
-            if let Some(found) = self.memtable.version(key, self.snapshot, self.guard) {
-                self.at = Some(found);
+            if let Some(value) = entry.value().at(self.snapshot) {
+                self.at = Some((entry, value));
                 break;
             }
             next = self.behind(&entry, effort)?;

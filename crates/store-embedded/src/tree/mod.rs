@@ -37,13 +37,13 @@ use lsm_tree::{
 };
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::Lsn;
-use xxhash_rust::xxh3::xxh3_64;
 
 use damage::explain;
 pub(crate) use effort::{Effort, Stop};
 use gaps::Gaps;
 use known::KnownRows;
 use memtable::Memtable;
+pub(crate) use memtable::key_hash;
 pub(crate) use paging::Paging;
 use table::TableReader;
 use tailrace_store::keyspace::CounterKey;
@@ -60,8 +60,8 @@ const YOUNG_RUNS_MERGED: u8 = 8;
 /// Size of a table in the levels below, compressed; level 1 holds `YOUNG_RUNS_MERGED` of them, and each further level
 /// ten times as much.
 const TABLE_BYTES: u64 = 8 * 1024 * 1024;
-/// A memtable with more entries than this is sealed early when it holds many versions of few keys.
-const OVERWRITTEN_ENTRIES_MIN: usize = 32 * 1024;
+/// A memtable with more versions than this is sealed early when they are of few keys.
+const OVERWRITTEN_VERSIONS_MIN: usize = 32 * 1024;
 /// "Many versions of few keys": on average so many of each.
 const OVERWRITES_MAX: usize = 16;
 
@@ -88,7 +88,6 @@ pub(crate) struct Tree {
     /// The open files of tables.
     files: FileAccessor,
     memtable_bytes: u64,
-    active: Mutex<Active>,
     #[cfg(test)]
     pub(crate) hooks: tests::Hooks,
 }
@@ -100,13 +99,6 @@ pub(crate) struct Snapshot {
     seqno: Seqno,
     /// See [`Gaps::epoch`].
     epoch: u64,
-}
-
-/// What the active memtable holds.
-#[derive(Default)]
-struct Active {
-    entries: usize,
-    keys: HashSet<u64>,
 }
 
 /// A row as the tables have it.
@@ -143,7 +135,6 @@ impl Tree {
             known: KnownRows::default(),
             files: FileAccessor::DescriptorTable(files),
             memtable_bytes,
-            active: Mutex::default(),
             #[cfg(test)]
             hooks: tests::Hooks::default(),
         };
@@ -218,43 +209,36 @@ impl Tree {
     pub fn apply(&self, changes: impl IntoIterator<Item = Change>) {
         let seqno = self.published.load(Ordering::Acquire) + 1;
         let memtable = self.view().active.clone();
-        let mut active = self.active.lock();
         let mut puts = Vec::new();
         for (key, value) in changes {
-            let hash = xxh3_64(&key);
-            active.entries += 1;
-            active.keys.insert(hash);
             if value.is_some() {
                 puts.push(key.clone());
             }
             if KnownRows::holds(&key) {
                 self.known.forget(&key, seqno);
             }
-            memtable.insert(&key, hash, value, seqno);
+            memtable.insert(&key, value, seqno);
         }
-        drop(active);
         self.gaps.publish(&self.published, seqno, puts);
     }
 
     /// Seals the memtable, which reaches up to `applied`, if it is full or overwritten (or `now`). True if it was sealed.
     pub fn seal_if_due(&self, applied: Lsn, now: bool) -> bool {
-        let mut active = self.active.lock();
-        let view = self.view();
-        let overwritten =
-            active.entries >= OVERWRITTEN_ENTRIES_MIN && active.keys.len() * OVERWRITES_MAX < active.entries;
-        let full = view.active.bytes() >= self.memtable_bytes;
-        if active.entries == 0 || !(now || full || overwritten) {
+        let active = self.view().active.clone();
+        let versions = active.versions();
+        let overwritten = versions >= OVERWRITTEN_VERSIONS_MIN && active.rows() * OVERWRITES_MAX < versions;
+        let full = active.bytes() >= self.memtable_bytes;
+        if versions == 0 || !(now || full || overwritten) {
             return false;
         }
         let seqno = self.published.load(Ordering::Acquire) + 1;
         let key = CounterKey::Applied.encode().0;
-        view.active.insert(&key, xxh3_64(&key), Some(CounterKey::value(applied.0)), seqno);
+        active.insert(&key, Some(CounterKey::value(applied.0)), seqno);
         self.gaps.publish(&self.published, seqno, vec![key]);
         self.change_view(|view| {
             let rows = std::mem::replace(&mut view.active, Arc::new(Memtable::new(self.memtable_bytes)));
             view.sealed.insert(0, Sealed { rows, reaches: applied });
         });
-        *active = Active::default();
         true
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use proptest::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 
@@ -230,7 +231,7 @@ fn rows_that_come_to_light_when_files_are_dropped_are_not_taken_for_deleted() {
     table_of(&tree, 0..201, "a row");
     let tombstones = Memtable::new(0);
     for n in 100..200 {
-        tombstones.insert(&key(n), 0, None, 9);
+        tombstones.insert(&key(n), None, 9);
     }
     let (tables, _) = tree.tables.flush_to_tables(tombstones.newest(&crossbeam_epoch::pin()).map(Ok)).unwrap().unwrap();
     tree.tables.register_tables(&tables, None, None, &[], Seqno::MAX).unwrap();

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Seqno;
 use super::effort::{Effort, FILTER_STEPS, LOOK_STEPS, Stop};
-use super::memtable::{Memtable, MemtableCursor};
+use super::memtable::{Memtable, MemtableCursor, key_hash};
 use super::merge::{Bounds, Merge, Source};
 use super::table::{RunCursor, TableReader};
 
@@ -51,14 +51,15 @@ impl View {
 
     /// The value of a key in the newest version up to `snapshot`, which is not older than the view's tables.
     pub fn get(&self, key: &Bytes, snapshot: Seqno, effort: &mut Effort) -> Result<Option<Bytes>, Stop> {
-        // The filters of all sources are asked with one hash.
-        let hash = xxh3_64(key);
+        let hash = key_hash(key);
         for memtable in self.memtables() {
             effort.take(FILTER_STEPS + LOOK_STEPS)?;
             if let Some(found) = memtable.get(key, hash, snapshot) {
                 return Ok(found);
             }
         }
+        // The filters of the library's tables have a hash of their own.
+        let hash = xxh3_64(key);
         for run in self.runs.iter() {
             let Some(table) = table_of(run, key) else { continue };
             if let Some(found) = table.get(key, hash, effort)? {
@@ -71,7 +72,7 @@ impl View {
     /// What was written to a key since `before`, an earlier view, was taken: `Some(None)` if nothing was. `None`: the view
     /// cannot say, because a memtable that was written since then is on the disk already.
     pub fn since(&self, before: &View, key: &Bytes, snapshot: Seqno) -> Option<Option<Option<Bytes>>> {
-        let hash = xxh3_64(key);
+        let hash = key_hash(key);
         let mut found = None;
         for memtable in self.memtables() {
             found = found.or_else(|| memtable.get(key, hash, snapshot));

@@ -28,6 +28,7 @@ mod setting;
 mod shard;
 mod stream;
 mod table;
+mod table_settings;
 mod time_to_live;
 
 #[cfg(test)]
@@ -57,6 +58,7 @@ pub use setting::SettingKey;
 pub use shard::ShardKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
+pub use table_settings::TableSettingsKey;
 pub use time_to_live::TimeToLiveKey;
 
 pub use tailrace_core::{IndexId, MappingId, TableId, TtlGeneration};
@@ -99,6 +101,8 @@ pub enum KeyKind {
     Owner = 0x0f,
     /// [`MappingNameKey`]: the mapping of a stream and a function.
     MappingName = 0x10,
+    /// [`TableSettingsKey`]: what is set for a table beside its descriptor (tags, policies and the like).
+    TableSettings = 0x19,
     /// [`IndexBuildKey`]: an index that is being filled with the items from before it.
     IndexBuild = 0x20,
     /// [`DeletedIndexKey`]: a deleted index whose rows are still to be handed to `Engine::reclaim`.
@@ -134,6 +138,7 @@ impl KeyKind {
         KeyKind::Commit,
         KeyKind::Owner,
         KeyKind::MappingName,
+        KeyKind::TableSettings,
         KeyKind::IndexBuild,
         KeyKind::DeletedIndex,
         KeyKind::ItemCount,

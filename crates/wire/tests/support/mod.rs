@@ -47,13 +47,14 @@ struct State {
 struct Echo(Arc<State>);
 
 impl Api for Echo {
-    fn knows(&self, operation: Operation<'_>) -> bool {
-        match operation.service {
+    fn find(&self, operation: Operation<'_>) -> Result<(), ApiError> {
+        let found = match operation.service {
             Service::DynamoDb => {
                 ["Echo", "Slow", "Hang", "Block", "Panic", "Invalid", "Broken"].contains(&operation.name)
             }
             Service::Streams => operation.name == "ListStreams",
-        }
+        };
+        if found { Ok(()) } else { Err(operation.service.api().unknown_operation(operation.name)) }
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
@@ -205,6 +206,10 @@ pub struct Reply {
 impl Reply {
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

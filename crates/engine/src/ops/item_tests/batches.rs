@@ -3,6 +3,22 @@
 use super::*;
 
 #[tokio::test]
+async fn a_batch_is_one_commit_unless_it_is_too_large_for_one() {
+    let bench = Bench::streaming(ViewType::NewAndOldImages).await;
+    let commits = || bench.db.item_commits.load(std::sync::atomic::Ordering::Relaxed);
+    let batch = |fill: &str| {
+        let put =
+            |i: usize| json!({"PutRequest": {"Item": {"pk": s(&format!("k{i}")), "fill": s(&fill.repeat(390_000))}}});
+        json!({"RequestItems": {"users": (0..25).map(put).collect::<Vec<_>>()}})
+    };
+    bench.ok("BatchWriteItem", batch("x")).await;
+    assert_eq!(commits(), 1);
+    // With the old images it is more than a commit takes.
+    bench.ok("BatchWriteItem", batch("y")).await;
+    assert_eq!((commits(), bench.records().await.len()), (26, 50));
+}
+
+#[tokio::test]
 async fn a_batch_writes_and_reads_over_tables() {
     let bench = Bench::new().await;
     bench.put("users", json!({"pk": s("gone")})).await;

@@ -6,6 +6,7 @@ mod figures;
 mod indexes;
 mod per_shard;
 mod records;
+mod settings;
 mod streams;
 mod time_to_live;
 mod update;
@@ -70,7 +71,7 @@ impl<S: Fresh> BenchOf<S> {
         let body = serde_json::to_vec(&body).unwrap();
         let caller = Caller::Client(Client { operation, host: Some("localhost:8000"), ..Client::default() });
         let answer = ops::execute(&self.db, service, operation, &body, &caller).await?;
-        Ok(serde_json::from_slice(&answer).unwrap())
+        Ok(if answer.is_empty() { Value::Null } else { serde_json::from_slice(&answer).unwrap() })
     }
 
     async fn ok(&self, operation: &str, body: Value) -> Value {

@@ -100,23 +100,3 @@ async fn item_collections_are_told_of_tables_with_a_local_index() {
     let bench = Bench::indexed(&["by-shop"]).await;
     assert_eq!(bench.ok("PutItem", asked(put)).await, json!({}), "there are no item collections");
 }
-
-#[tokio::test]
-async fn a_transaction_names_what_no_index_key_can_have() {
-    let bench = Bench::indexed(&[]).await;
-    let put = |value: Value| json!({"TransactItems": [{"Put": {"TableName": "orders", "Item": set(whole("a"), "shop", value)}}]});
-    let text = "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
-                AttributeValue for a key attribute cannot contain an empty string value. IndexName: by-shop, IndexKey: shop";
-    bench.refused("TransactWriteItems", put(s("")), &ve(text)).await;
-    let error = bench.call("TransactWriteItems", put(n(1))).await.unwrap_err();
-    let text = "One or more parameter values were invalid: Type mismatch for Index Key shop Expected: S Actual: N IndexName: \
-                by-shop";
-    assert_eq!(error.reasons[0].message.as_deref(), Some(text));
-    bench.put_order(whole("a")).await;
-    let update = json!({"TransactItems": [{"Update": {"TableName": "orders", "Key": {"pk": s("p"), "sk": s("a")},
-        "UpdateExpression": "SET shop = price"}}]});
-    let error = bench.call("TransactWriteItems", update).await.unwrap_err();
-    let text = "The update expression attempted to update the secondary index key to unsupported type";
-    assert_eq!(error.reasons[0].message.as_deref(), Some(text));
-    assert_eq!(bench.entries(5).await, [whole("a")]);
-}

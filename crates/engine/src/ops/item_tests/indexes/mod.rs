@@ -13,9 +13,11 @@ mod charges;
 mod entries;
 mod model;
 mod reads;
+mod transactions;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use tailrace_core::codec::StoredItem;
 use tailrace_store::PageLimit;
 use tailrace_store::keyspace::{ItemKey, ItemSet};
@@ -89,17 +91,29 @@ impl Bench {
 
     /// The same of another table.
     pub async fn entries_of(&self, table: TableId, index: u32) -> Vec<Value> {
-        let set = ItemSet { table, index: tailrace_core::IndexId(index) };
-        let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 1 };
-        let page = self.store.page(ItemKey::table_range(set), limit).await.unwrap();
-        page.rows.iter().map(|(_, value)| serde_json::to_value(StoredItem::new(value).unwrap()).unwrap()).collect()
+        let rows = self.rows_of(ItemSet { table, index: tailrace_core::IndexId(index) }).await;
+        rows.iter().map(|value| serde_json::to_value(StoredItem::new(value).unwrap()).unwrap()).collect()
     }
 
-    /// Every index's number of rows.
+    async fn rows_of(&self, set: ItemSet) -> Vec<Bytes> {
+        let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 1 };
+        let page = self.store.page(ItemKey::table_range(set), limit).await.unwrap();
+        page.rows.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Every index's number of rows, which is also what DescribeTable tells.
     async fn entry_counts(&self) -> Vec<usize> {
+        let described = self.ok("DescribeTable", json!({"TableName": "orders"})).await["Table"].clone();
+        let lists = ["LocalSecondaryIndexes", "GlobalSecondaryIndexes"].map(|list| described[list].as_array().unwrap());
+        let told = |name: &str| lists.into_iter().flatten().find(|index| index["IndexName"] == name).unwrap();
         let mut counts = Vec::new();
-        for index in 1..=6 {
-            counts.push(self.entries(index).await.len());
+        for index in &orders(&[]).indexes {
+            let rows = self.rows_of(ItemSet { table: ORDERS, index: index.id }).await;
+            let size = |row: &Bytes| tailrace_core::codec::stored_size(row) as u64;
+            let told = told(&index.name);
+            assert_eq!(told["ItemCount"], rows.len(), "{}", index.name);
+            assert_eq!(told["IndexSizeBytes"], rows.iter().map(size).sum::<u64>(), "{}", index.name);
+            counts.push(rows.len());
         }
         counts
     }
