@@ -181,7 +181,7 @@ pub(crate) fn as_deleted(mut description: TableDescription) -> TableDescription 
 /// # Errors
 /// The store's.
 pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescription) -> Result<(), StoreError> {
-    let active = |index: &&Index| index.status == index::IndexStatus::Active;
+    let active = |index: &&Index| index.status == super::index::IndexStatus::Active;
     let counted: Vec<&Index> = table.indexes.iter().filter(active).collect();
     let sets = std::iter::once(IndexId::TABLE).chain(counted.iter().map(|index| index.id));
     let keys: Vec<Key> = sets.map(|index| ItemCountKey { set: ItemSet { table: table.id, index } }.encode()).collect();
