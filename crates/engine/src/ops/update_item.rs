@@ -98,9 +98,10 @@ pub(super) fn check_no_key_target(schema: &KeySchema, update: &Update) -> Result
     Ok(())
 }
 
-/// Refuses a path below a key attribute on the right-hand side.
+/// Refuses a path below a key attribute, on either side.
 pub(super) fn check_operands(table: &Table, update: &Update) -> Result<(), ApiError> {
     let mut paths: Vec<&Path> = Vec::new();
+    update.visit_targets(&mut |path| paths.push(path));
     update.visit_read_paths(&mut |path| paths.push(path));
     check_key_paths(table, paths)
 }
