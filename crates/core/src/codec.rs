@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::index_key::KeyValue;
 use crate::key::ScalarType;
 use crate::limits::NESTING_LEVELS_MAX;
-use crate::number::Number;
+use crate::number::NumberKey;
 use crate::size::{item_size, value_size};
 use crate::value::{AttributeValue, Item};
 
@@ -153,11 +153,32 @@ impl<'a> StoredItem<'a> {
     /// # Errors
     /// The bytes up to it are not what the codec writes.
     pub fn attribute(&self, name: &str) -> Result<Option<AttributeValue>, CodecError> {
+        self.find(name)?.map(|mut reader| reader.value(1)).transpose()
+    }
+
+    /// The bytes of a key attribute, as `key::key_value_bytes` has them; `None` if it is not there or its type is no key's.
+    ///
+    /// # Errors
+    /// The bytes up to it are not what the codec writes.
+    pub fn key_value(&self, name: &str) -> Result<Option<&'a [u8]>, CodecError> {
+        let Some(mut reader) = self.find(name)? else { return Ok(None) };
+        let before = reader.rest;
+        Ok(match reader.head(1)? {
+            Head::S(text) => Some(text.as_bytes()),
+            Head::B(bytes) => Some(bytes),
+            // Behind the tag it is stored as a key is.
+            Head::N(_) => Some(&before[1..before.len() - reader.rest.len()]),
+            _ => None,
+        })
+    }
+
+    /// A reader that stands before the value of an attribute.
+    fn find(&self, name: &str) -> Result<Option<Reader<'a>>, CodecError> {
         let mut reader = Reader::new(self.bytes);
         for _ in 0..reader.count()? {
             match reader.text()?.cmp(name) {
                 std::cmp::Ordering::Less => reader.skip_value(1)?,
-                std::cmp::Ordering::Equal => return reader.value(1).map(Some),
+                std::cmp::Ordering::Equal => return Ok(Some(reader)),
                 std::cmp::Ordering::Greater => break,
             }
         }
@@ -317,7 +338,7 @@ pub(crate) enum Head<'a> {
     Null,
     Bool(bool),
     S(&'a str),
-    N(Number),
+    N(NumberKey<'a>),
     B(&'a [u8]),
     Ss(usize),
     Ns(usize),
@@ -379,8 +400,8 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| error)
     }
 
-    pub(crate) fn number(&mut self) -> Result<Number, CodecError> {
-        let (number, rest) = Number::decode_key(self.rest).ok_or(self.error())?;
+    pub(crate) fn number(&mut self) -> Result<NumberKey<'a>, CodecError> {
+        let (number, rest) = NumberKey::read(self.rest).ok_or(self.error())?;
         self.rest = rest;
         Ok(number)
     }
@@ -410,10 +431,12 @@ impl<'a> Reader<'a> {
             Head::Null => AttributeValue::Null,
             Head::Bool(value) => AttributeValue::Bool(value),
             Head::S(text) => AttributeValue::S(text.to_owned()),
-            Head::N(number) => AttributeValue::N(number),
+            Head::N(number) => AttributeValue::N(number.number()),
             Head::B(bytes) => AttributeValue::B(bytes.to_owned()),
             Head::Ss(count) => AttributeValue::Ss(self.set(count, |reader| reader.text().map(str::to_owned))?),
-            Head::Ns(count) => AttributeValue::Ns(self.set(count, Reader::number)?),
+            Head::Ns(count) => {
+                AttributeValue::Ns(self.set(count, |reader| reader.number().map(|number| number.number()))?)
+            }
             Head::Bs(count) => AttributeValue::Bs(self.set(count, |reader| reader.bytes().map(<[u8]>::to_owned))?),
             Head::L(count) => AttributeValue::L((0..count).map(|_| self.value(level + 1)).collect::<Result<_, _>>()?),
             Head::M(count) => AttributeValue::M(self.counted_members(count, level + 1)?),

@@ -5,9 +5,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::attribute_json::read_item;
 use crate::json::Json;
+use crate::json_text::JsonLength;
+use crate::key::key_value_bytes;
+use crate::number::Number;
 
 fn number() -> impl Strategy<Value = Number> {
-    (any::<i64>(), -20i32..20).prop_map(|(n, e)| Number::parse(&format!("{n}e{e}")).unwrap())
+    (prop_oneof![any::<i64>(), -200..200i64], prop_oneof![-20i32..20, -130..107])
+        .prop_map(|(n, e)| Number::parse(&format!("{n}e{e}")).unwrap())
 }
 
 fn value() -> impl Strategy<Value = AttributeValue> {
@@ -50,8 +54,11 @@ proptest! {
         prop_assert_eq!(stored.decode(), Ok(a.clone()));
         for (name, value) in &a {
             prop_assert_eq!(stored.attribute(name), Ok(Some(value.clone())));
+            let key = key_value_bytes(value);
+            prop_assert_eq!(stored.key_value(name), Ok(key.as_deref()));
         }
         prop_assert_eq!(stored.attribute(""), Ok(None));
+        prop_assert_eq!(stored.key_value(""), Ok(None));
     }
 
     #[test]
@@ -78,7 +85,13 @@ proptest! {
     fn json_is_the_same_from_bytes_and_from_values_and_reads_back(a in item()) {
         let text = serde_json::to_string(&a).unwrap();
         let stored = encode_stored(&a);
-        prop_assert_eq!(&serde_json::to_string(&StoredItem::new(&stored).unwrap()).unwrap(), &text);
+        let stored = StoredItem::new(&stored).unwrap();
+        prop_assert_eq!(&serde_json::to_string(&stored).unwrap(), &text);
+        let (mut written, mut length) = (Vec::new(), JsonLength::default());
+        stored.write_json(&mut written).unwrap();
+        stored.write_json(&mut length).unwrap();
+        prop_assert_eq!(std::str::from_utf8(&written).unwrap(), &text);
+        prop_assert_eq!(length, JsonLength(text.len()), "measured as it is written");
         prop_assert_eq!(read_item(Json::parse(text.as_bytes()).unwrap()), Ok(a));
     }
 
@@ -95,7 +108,11 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let stored = [&[0][..], &bytes].concat();
-        let json = serde_json::to_string(&StoredItem::new(&stored).unwrap());
+        let stored = StoredItem::new(&stored).unwrap();
+        let json = serde_json::to_string(&stored);
+        let (mut written, mut length) = (Vec::new(), JsonLength::default());
+        prop_assert_eq!(stored.write_json(&mut written).is_ok(), json.is_ok());
+        prop_assert_eq!(stored.write_json(&mut length).is_ok(), json.is_ok(), "what is measured can be written");
         match decode_item(&bytes) {
             Ok(item) => {
                 prop_assert_eq!(json.unwrap(), serde_json::to_string(&item).unwrap());

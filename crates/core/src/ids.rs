@@ -72,11 +72,27 @@ impl SequenceNumber {
         };
         Some(SequenceNumber(RecordNo(clamped as u64)))
     }
+
+    /// Its text.
+    pub fn digits(self) -> [u8; 21] {
+        let mut digits = [b'0'; 21];
+        // 10^20 and a number of 64 bits, which has at most 20 digits: the first one is always the 1.
+        digits[0] = b'1';
+        let mut rest = self.0.0;
+        for digit in digits.iter_mut().rev() {
+            if rest == 0 {
+                break;
+            }
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        digits
+    }
 }
 
 impl fmt::Display for SequenceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", SEQUENCE_NUMBER_BASE + u128::from(self.0.0))
+        f.write_str(std::str::from_utf8(&self.digits()).expect("invariant: digits are ASCII"))
     }
 }
 
@@ -181,6 +197,7 @@ mod tests {
     fn a_sequence_number_has_21_digits_and_reads_back() {
         for number in [0, 1, 42, i64::MAX as u64].map(RecordNo) {
             let text = SequenceNumber(number).to_string();
+            assert_eq!(text, (SEQUENCE_NUMBER_BASE + u128::from(number.0)).to_string());
             assert_eq!(text.len(), 21);
             assert_eq!(SequenceNumber::parse(&text), Some(SequenceNumber(number)));
         }

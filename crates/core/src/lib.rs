@@ -15,6 +15,7 @@ pub mod function;
 pub mod ids;
 pub mod index_key;
 pub mod json;
+pub mod json_text;
 pub mod key;
 pub mod legacy;
 pub mod limits;

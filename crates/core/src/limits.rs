@@ -43,9 +43,6 @@ pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
 /// Keys of a BatchGetItem that are read at once. Our reason: so many of the largest items may be held beyond what is answered;
 /// and fewer would make a batch of small items slower than it need be.
 pub const BATCH_GET_STEP_KEYS: usize = 16;
-/// Records of a GetRecords page up to which they are made on the runtime's own thread. Our reason: their ids are digests, and
-/// take about a tenth of a millisecond.
-pub const RECORDS_INLINE_MAX: usize = 128;
 /// Bytes of items up to which an answer is made and written on the runtime's own thread. Our reason: it takes about half a
 /// millisecond.
 pub const ANSWER_INLINE_BYTES_MAX: usize = 128 * 1024;

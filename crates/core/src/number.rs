@@ -3,8 +3,12 @@
 //! Invariants: a `Number` is always normalised and in range, so equal values are equal structs, have equal hashes and
 //! equal key bytes; the order of the key bytes is the order of the values. No binary floating point anywhere.
 
+mod key;
+
 use std::cmp::Ordering;
 use std::fmt;
+
+pub(crate) use key::NumberKey;
 
 /// Most significant digits. Source: docs/spec/dynamodb-api.md 3.1.
 const DIGITS_MAX: u32 = 38;
@@ -193,58 +197,7 @@ impl Number {
             out.push_str(rest);
         }
     }
-
-    /// Appends bytes that sort as the numbers do and show their own end. Described in docs/format.md, section Item codec.
-    pub fn encode_key(&self, out: &mut Vec<u8>) {
-        if self.is_zero() {
-            out.push(KEY_ZERO);
-            return;
-        }
-        let flip = if self.negative { 0xff } else { 0 };
-        let mut buffer = [0; 39];
-        let digits = decimal_digits(self.coefficient, &mut buffer).as_bytes();
-        let leading = i64::from(self.exponent) + digits.len() as i64 - 1;
-        out.push(if self.negative { KEY_NEGATIVE } else { KEY_POSITIVE });
-        out.push((leading - LEADING_MIN) as u8 ^ flip);
-        for pair in digits.chunks(2) {
-            let low = pair.get(1).map_or(0, |digit| digit - b'0');
-            out.push(((pair[0] - b'0') * 10 + low + 1) ^ flip);
-        }
-        out.push(flip);
-    }
-
-    /// Reads what [`Number::encode_key`] wrote, and gives back the bytes behind it. `None`: not such bytes.
-    pub fn decode_key(bytes: &[u8]) -> Option<(Number, &[u8])> {
-        let (&sign, rest) = bytes.split_first()?;
-        let flip = match sign {
-            KEY_ZERO => return Some((Number::ZERO, rest)),
-            KEY_POSITIVE => 0,
-            KEY_NEGATIVE => 0xff,
-            _ => return None,
-        };
-        let (&leading, rest) = rest.split_first()?;
-        let leading = i64::from(leading ^ flip) + LEADING_MIN;
-        let length = rest.iter().take(DIGITS_MAX as usize / 2 + 1).position(|byte| *byte == flip)?;
-        let (pairs, rest) = rest.split_at(length);
-        let mut coefficient = 0u128;
-        for byte in pairs {
-            let pair = (byte ^ flip).checked_sub(1).filter(|pair| *pair < 100)?;
-            coefficient = coefficient * 100 + u128::from(pair);
-        }
-        // The first digit is not zero, the last pair is not zero: only then are the bytes the canonical ones.
-        let first = (pairs.first()? ^ flip) - 1;
-        if first < 10 || pairs.last()? ^ flip == 1 {
-            return None;
-        }
-        let exponent = leading + 1 - 2 * length as i64;
-        let number = Number::from_parts(sign == KEY_NEGATIVE, coefficient, exponent).ok()?;
-        Some((number, &rest[1..]))
-    }
 }
-
-const KEY_NEGATIVE: u8 = 0x7f;
-const KEY_ZERO: u8 = 0x80;
-const KEY_POSITIVE: u8 = 0x81;
 
 fn scan(bytes: &[u8]) -> Result<Scanned, NumberError> {
     let mut coefficient = 0u128;

@@ -152,6 +152,12 @@ proptest! {
         let mut bytes = key(a);
         bytes.extend_from_slice(&tail);
         prop_assert_eq!(Number::decode_key(&bytes), Some((a, &tail[..])));
+        let (stored, _) = NumberKey::read(&bytes).unwrap();
+        prop_assert_eq!(stored.storage_size(), a.storage_size());
+        let mut text = Vec::new();
+        stored.write_decimal(&mut text);
+        prop_assert_eq!(std::str::from_utf8(&text).unwrap(), a.to_string());
+        prop_assert_eq!(stored.decimal_len(), text.len());
     }
 
     #[test]

@@ -124,7 +124,9 @@ impl Serialize for Part<'_, '_> {
         for _ in 0..count {
             match self.part {
                 PartKind::Strings(_) => list.serialize_element(self.walk.read(Reader::text)?)?,
-                PartKind::Numbers(_) => list.serialize_element(&NumberText(self.walk.read(Reader::number)?))?,
+                PartKind::Numbers(_) => {
+                    list.serialize_element(&NumberText(self.walk.read(Reader::number)?.number()))?
+                }
                 PartKind::Binaries(_) => list.serialize_element(&Base64Text(self.walk.read(Reader::bytes)?))?,
                 PartKind::List { level, .. } => list.serialize_element(&self.with(PartKind::Value { level }))?,
                 PartKind::Value { .. } | PartKind::Members { .. } => return Err(S::Error::custom("not a list")),
@@ -141,7 +143,7 @@ impl Part<'_, '_> {
             Head::Null => entry(serializer, "NULL", &true),
             Head::Bool(value) => entry(serializer, "BOOL", &value),
             Head::S(text) => entry(serializer, "S", &text),
-            Head::N(number) => entry(serializer, "N", &NumberText(number)),
+            Head::N(number) => entry(serializer, "N", &NumberText(number.number())),
             Head::B(bytes) => entry(serializer, "B", &Base64Text(bytes)),
             Head::Ss(count) => entry(serializer, "SS", &self.with(PartKind::Strings(count))),
             Head::Ns(count) => entry(serializer, "NS", &self.with(PartKind::Numbers(count))),

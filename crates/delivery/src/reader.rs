@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tailrace_core::RecordNo;
 use tailrace_core::codec::StoredItem;
-use tailrace_core::key::{key_value_bytes, partition_hash};
+use tailrace_core::key::partition_hash;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::{LogRecord, StoreError};
 
@@ -85,9 +85,8 @@ fn measured(core: &Core, logged: &LogRecord) -> Result<(u64, usize), String> {
     let record = StreamRecord::read(logged.clone()).map_err(|e| text(&e))?;
     let name = &core.source.partition_key;
     let keys = StoredItem::new(&record.meta.keys).map_err(|e| text(&e))?;
-    let partition = keys.attribute(name).map_err(|e| text(&e))?;
-    let partition = partition.as_ref().and_then(key_value_bytes);
+    let partition = keys.key_value(name).map_err(|e| text(&e))?;
     let partition = partition.ok_or_else(|| format!("no partition key {name:?}"))?;
     let size = core.target.size(&record).map_err(|e| text(&e))?;
-    Ok((u64::from(partition_hash(&partition).lane), size))
+    Ok((u64::from(partition_hash(partition).lane), size))
 }

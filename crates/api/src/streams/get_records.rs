@@ -1,11 +1,12 @@
 //! GetRecords. Source: docs/spec/streams.md 7.
 
-use serde::Serialize;
+use bytes::Bytes;
+use tailrace_core::codec::CodecError;
+use tailrace_core::json_text::JsonText;
 use tailrace_core::limits::GET_RECORDS_MAX;
 use tailrace_core::{ApiError, Json};
 
 use super::record::Record;
-use crate::items::ItemsAnswer;
 use crate::{Reading, member};
 
 /// The request.
@@ -18,22 +19,44 @@ pub struct GetRecordsRequest {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GetRecordsAnswer {
     /// The records.
     pub records: Vec<Record>,
     /// Where to go on; absent at the end of a closed shard.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_shard_iterator: Option<String>,
 }
 
 /// What is written around the images of a record, bytes.
-const AROUND_IMAGES_BYTES: usize = 350;
+const AROUND_IMAGES_BYTES: usize = 400;
 
-impl ItemsAnswer for GetRecordsAnswer {
-    fn item_bytes(&self) -> usize {
-        self.records.iter().map(|record| record.size_bytes + AROUND_IMAGES_BYTES).sum()
+impl GetRecordsAnswer {
+    /// About how many bytes its JSON has.
+    pub fn json_bytes(&self) -> usize {
+        let images = |record: &Record| record.new_image.iter().chain(&record.old_image).map(Bytes::len).sum::<usize>();
+        self.records.iter().map(|record| AROUND_IMAGES_BYTES + 2 * (record.keys.len() + images(record))).sum()
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// A record's keys or images are no stored item.
+    pub fn to_json(&self) -> Result<Vec<u8>, CodecError> {
+        let mut out = Vec::with_capacity(self.json_bytes());
+        out.raw(br#"{"Records":["#);
+        for (index, record) in self.records.iter().enumerate() {
+            if index > 0 {
+                out.raw(b",");
+            }
+            record.write_json(&mut out)?;
+        }
+        out.raw(b"]");
+        if let Some(next) = &self.next_shard_iterator {
+            out.raw(br#","NextShardIterator":"#);
+            out.string(next);
+        }
+        out.raw(b"}");
+        Ok(out)
     }
 }
 

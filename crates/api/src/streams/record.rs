@@ -1,20 +1,19 @@
 //! A stream's record in its two JSON forms: that of GetRecords ([`Record`]) and that of a Lambda event ([`EventRecord`]).
 //! Source: docs/spec/streams.md 8 and 10.
 //!
-//! Keys and images are written straight from their stored bytes. What is written depends only on the record and its stream,
-//! so that every reading gives the same bytes.
+//! Keys and images are written straight from their stored bytes, and no text of ours goes through a serialiser: pages of
+//! records are most of what a reader waits for. What is written depends only on the record and its stream, so that every
+//! reading gives the same bytes.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::ser::{Error, SerializeStruct};
-use serde::{Serialize, Serializer};
-use tailrace_core::codec::StoredItem;
+use tailrace_core::codec::{CodecError, StoredItem};
+use tailrace_core::json_text::JsonText;
 use tailrace_core::{SequenceNumber, ViewType};
 
 /// `eventName`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperationType {
     /// There was no item.
     Insert,
@@ -37,7 +36,7 @@ pub struct Record {
     pub event_name: OperationType,
     /// `awsRegion`.
     pub aws_region: Arc<str>,
-    /// `ApproximateCreationDateTime`, seconds since the epoch.
+    /// `ApproximateCreationDateTime`, whole seconds since the epoch; a number with a fraction on the wire.
     pub approximate_creation_s: u64,
     /// The key attributes, as a stored item.
     pub keys: Bytes,
@@ -64,6 +63,17 @@ pub struct EventRecord<'a> {
     pub event_source_arn: &'a str,
 }
 
+impl OperationType {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            OperationType::Insert => "INSERT",
+            OperationType::Modify => "MODIFY",
+            OperationType::Remove => "REMOVE",
+        }
+    }
+}
+
 impl EventId {
     /// Its digits.
     fn hex(&self) -> [u8; 32] {
@@ -82,108 +92,77 @@ impl std::fmt::Display for EventId {
     }
 }
 
-impl Serialize for EventId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&self.hex()).expect("invariant: hex digits are ASCII"))
-    }
-}
-
-impl Serialize for Record {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.write(None, serializer)
-    }
-}
-
-impl Serialize for EventRecord<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.record.write(Some(self.event_source_arn), serializer)
-    }
+/// Whose JSON is written.
+#[derive(Clone, Copy)]
+enum Form<'a> {
+    GetRecords,
+    Event { source_arn: &'a str },
 }
 
 impl Record {
-    fn write<S: Serializer>(&self, event_source_arn: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
-        let by_service = self.by_service && self.event_name == OperationType::Remove;
-        let members = 6 + usize::from(by_service) + usize::from(event_source_arn.is_some());
-        let mut record = serializer.serialize_struct("Record", members)?;
-        record.serialize_field("eventID", &self.event_id)?;
-        record.serialize_field("eventName", &self.event_name)?;
-        record.serialize_field("eventVersion", "1.1")?;
-        record.serialize_field("eventSource", "aws:dynamodb")?;
-        record.serialize_field("awsRegion", &*self.aws_region)?;
-        record.serialize_field("dynamodb", &Change(self))?;
-        if by_service {
-            match event_source_arn {
-                None => record.serialize_field("userIdentity", &Identity::SERVICE)?,
-                Some(_) => record.serialize_field("userIdentity", &EventIdentity::SERVICE)?,
-            }
+    /// Writes the record as GetRecords has it. What was taken before an error is no JSON.
+    ///
+    /// # Errors
+    /// Its keys or an image are no stored item.
+    pub fn write_json(&self, out: &mut impl JsonText) -> Result<(), CodecError> {
+        self.write(Form::GetRecords, out)
+    }
+
+    fn write(&self, form: Form<'_>, out: &mut impl JsonText) -> Result<(), CodecError> {
+        out.raw(br#"{"eventID":""#);
+        out.raw(&self.event_id.hex());
+        out.raw(br#"","eventName":""#);
+        out.raw(self.event_name.name().as_bytes());
+        out.raw(br#"","eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"#);
+        out.string(&self.aws_region);
+        out.raw(br#","dynamodb":"#);
+        self.write_change(out)?;
+        if self.by_service && self.event_name == OperationType::Remove {
+            out.raw(match form {
+                Form::GetRecords => br#","userIdentity":{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}"#,
+                Form::Event { .. } => br#","userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#,
+            });
         }
-        if let Some(arn) = event_source_arn {
-            record.serialize_field("eventSourceARN", arn)?;
+        if let Form::Event { source_arn } = form {
+            out.raw(br#","eventSourceARN":"#);
+            out.string(source_arn);
         }
-        record.end()
+        out.raw(b"}");
+        Ok(())
+    }
+
+    /// The member `dynamodb`.
+    fn write_change(&self, out: &mut impl JsonText) -> Result<(), CodecError> {
+        out.raw(br#"{"ApproximateCreationDateTime":"#);
+        out.whole(self.approximate_creation_s);
+        // Whole seconds, and still a number with a fraction: languages that tell the two apart read what they read on AWS.
+        out.raw(br#".0,"Keys":"#);
+        StoredItem::new(&self.keys)?.write_json(out)?;
+        if let Some(new) = &self.new_image {
+            out.raw(br#","NewImage":"#);
+            StoredItem::new(new)?.write_json(out)?;
+        }
+        if let Some(old) = &self.old_image {
+            out.raw(br#","OldImage":"#);
+            StoredItem::new(old)?.write_json(out)?;
+        }
+        out.raw(br#","SequenceNumber":""#);
+        out.raw(&self.sequence_number.digits());
+        out.raw(br#"","SizeBytes":"#);
+        out.whole(self.size_bytes as u64);
+        out.raw(br#","StreamViewType":""#);
+        out.raw(self.stream_view_type.name().as_bytes());
+        out.raw(br#""}"#);
+        Ok(())
     }
 }
 
-/// The member `dynamodb`.
-struct Change<'a>(&'a Record);
-
-impl Serialize for Change<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let record = self.0;
-        let images = usize::from(record.new_image.is_some()) + usize::from(record.old_image.is_some());
-        let mut change = serializer.serialize_struct("StreamRecord", 5 + images)?;
-        change.serialize_field("ApproximateCreationDateTime", &record.approximate_creation_s)?;
-        change.serialize_field("Keys", &Stored(&record.keys))?;
-        if let Some(new) = &record.new_image {
-            change.serialize_field("NewImage", &Stored(new))?;
-        }
-        if let Some(old) = &record.old_image {
-            change.serialize_field("OldImage", &Stored(old))?;
-        }
-        change.serialize_field("SequenceNumber", &Number(record.sequence_number))?;
-        change.serialize_field("SizeBytes", &record.size_bytes)?;
-        change.serialize_field("StreamViewType", &record.stream_view_type)?;
-        change.end()
+impl EventRecord<'_> {
+    /// Writes the record as an event holds it. What was taken before an error is no JSON.
+    ///
+    /// # Errors
+    /// Its keys or an image are no stored item.
+    pub fn write_json(&self, out: &mut impl JsonText) -> Result<(), CodecError> {
+        self.record.write(Form::Event { source_arn: self.event_source_arn }, out)
     }
-}
-
-struct Number(SequenceNumber);
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        super::describe_stream::number(&self.0, serializer)
-    }
-}
-
-/// An item from its stored bytes.
-struct Stored<'a>(&'a Bytes);
-
-impl Serialize for Stored<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        StoredItem::new(self.0).map_err(S::Error::custom)?.serialize(serializer)
-    }
-}
-
-/// `userIdentity` as GetRecords spells it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Identity {
-    r#type: &'static str,
-    principal_id: &'static str,
-}
-
-impl Identity {
-    const SERVICE: Identity = Identity { r#type: "Service", principal_id: "dynamodb.amazonaws.com" };
-}
-
-/// `userIdentity` as an event spells it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EventIdentity {
-    r#type: &'static str,
-    principal_id: &'static str,
-}
-
-impl EventIdentity {
-    const SERVICE: EventIdentity = EventIdentity { r#type: "Service", principal_id: "dynamodb.amazonaws.com" };
 }

@@ -1,12 +1,11 @@
 //! GetRecords. Source: docs/spec/streams.md 7.
 
 use tailrace_api::streams::{GetRecordsAnswer, GetRecordsRequest};
-use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, RECORDS_INLINE_MAX, SHARD_ITERATOR_LIFE};
+use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, SHARD_ITERATOR_LIFE};
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_store::keyspace::StreamKey;
 
 use super::get_shard_iterator::{shard_failure, trimmed};
-use crate::aside::aside;
 use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::store_failure;
@@ -42,12 +41,10 @@ pub async fn get_records(
     if !iterator.untrimmed && iterator.after.next() < page.horizon {
         return Err(trimmed());
     }
-    let (writer, found) = (db.record_writer(), page.records);
-    let records = aside(found.len() <= RECORDS_INLINE_MAX, move || {
-        let records = found.into_iter().map(|record| writer.record(&StreamRecord::read(record)?));
-        records.collect::<Result<Vec<_>, _>>().map_err(|e| store_failure(&e))
-    })
-    .await?;
+    // Cheap: the images stay the bytes that were read. What takes long is to write them.
+    let writer = db.record_writer();
+    let records = page.records.into_iter().map(|record| writer.record(&StreamRecord::read(record)?));
+    let records = records.collect::<Result<Vec<_>, _>>().map_err(|e| store_failure(&e))?;
     let next_shard_iterator = (!page.ended).then(|| {
         let next = ShardIterator { after: page.next, untrimmed: !page.more, issued_ms: now_ms, ..iterator };
         next.token(arn, &db.iterator_secret, db.rng.next_u64())

@@ -57,12 +57,16 @@ pub use update_table::update_table;
 pub use update_time_to_live::update_time_to_live;
 pub use write_once::{read_write, write_once};
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use tailrace_api::items::{
     BatchGetItemRequest, BatchWriteItemRequest, DeleteItemRequest, GetItemRequest, ItemsAnswer, PutItemRequest,
     QueryRequest, ScanRequest, TransactGetItemsRequest, TransactWriteItemsRequest, UpdateItemRequest,
 };
-use tailrace_api::streams::{DescribeStreamRequest, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest};
+use tailrace_api::streams::{
+    DescribeStreamRequest, GetRecordsAnswer, GetRecordsRequest, GetShardIteratorRequest, ListStreamsRequest,
+};
 use tailrace_api::tables::{
     CreateTableRequest, DeleteTableRequest, DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest,
     DescribeTimeToLiveRequest, ListTablesRequest, UpdateTableRequest, UpdateTimeToLiveRequest,
@@ -159,7 +163,7 @@ async fn streams(db: &Db, operation: &str, body: Json, caller: &Caller<'_>) -> R
         "GetShardIterator" => {
             write(&get_shard_iterator(db, GetShardIteratorRequest::read(body, reading)?, caller).await?)
         }
-        "GetRecords" => write_items(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
+        "GetRecords" => write_records(get_records(db, GetRecordsRequest::read(body, reading)?, caller).await?).await,
         _ => Err(unknown_operation()),
     }
 }
@@ -170,12 +174,21 @@ fn unknown_operation() -> ApiError {
 
 /// The body of an answer.
 fn write(answer: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(answer)
-        .map_err(|e| ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {e}")))
+    serde_json::to_vec(answer).map_err(|e| unwritable(&e))
+}
+
+fn unwritable(error: &dyn Display) -> ApiError {
+    ApiError::new(ErrorCode::InternalServerError, format!("the answer cannot be written: {error}"))
 }
 
 /// The body of an answer that may be large.
 async fn write_items(answer: impl ItemsAnswer) -> Result<Vec<u8>, ApiError> {
     let short = answer.item_bytes() <= ANSWER_INLINE_BYTES_MAX;
     aside(short, move || write(&answer)).await
+}
+
+/// The body of a page of records.
+async fn write_records(answer: GetRecordsAnswer) -> Result<Vec<u8>, ApiError> {
+    let short = answer.json_bytes() <= ANSWER_INLINE_BYTES_MAX;
+    aside(short, move || answer.to_json().map_err(|e| unwritable(&e))).await
 }

@@ -1,6 +1,7 @@
 //! Streams: the descriptor and the life of a stream, shards' ids, iterators, and the record.
 
 pub mod descriptor;
+mod event_id;
 pub mod iterator;
 pub(crate) mod label;
 pub(crate) mod life;

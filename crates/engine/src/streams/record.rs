@@ -2,16 +2,16 @@
 //!
 //! Invariant: what is made depends only on the record and its stream, so that every reading gives the same bytes.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use md5::{Digest, Md5};
-use tailrace_api::streams::{EventId, EventRecord, OperationType, Record};
+use tailrace_api::streams::{EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
+use tailrace_core::json_text::{JsonLength, JsonText};
 use tailrace_core::{EpochMs, Item, RecordNo, SequenceNumber, ShardNo};
 use tailrace_store::{LogRecord, StoreError};
 
+use super::event_id::EventIds;
 use super::record_meta::{ChangeKind, RecordMeta};
 use crate::db::Db;
 
@@ -36,16 +36,13 @@ pub struct StreamRecord {
 #[derive(Clone, Debug)]
 pub struct RecordWriter {
     region: Arc<str>,
-    directory_uuid: Arc<str>,
+    ids: EventIds,
 }
 
 impl Db {
     /// A writer of records.
     pub fn record_writer(&self) -> RecordWriter {
-        RecordWriter {
-            region: self.settings.region.as_str().into(),
-            directory_uuid: self.directory_uuid.as_str().into(),
-        }
+        RecordWriter { region: self.settings.region.as_str().into(), ids: EventIds::of_directory(&self.directory_uuid) }
     }
 }
 
@@ -116,24 +113,13 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 }
 
 impl RecordWriter {
-    /// `eventID`: the same on every reading, and no other record's.
-    fn event_id(&self, record: &StreamRecord) -> EventId {
-        // A shard's number is that of no other shard of any stream: it stands for both.
-        let id = Md5::new().chain_update(&*self.directory_uuid).chain_update(record.shard.0.to_be_bytes());
-        EventId(id.chain_update(record.number.0.to_be_bytes()).finalize().into())
-    }
-
     /// A record as the API has it.
     ///
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn record(&self, record: &StreamRecord) -> Result<Record, StoreError> {
-        self.named(self.event_id(record), record)
-    }
-
-    fn named(&self, event_id: EventId, record: &StreamRecord) -> Result<Record, StoreError> {
         Ok(Record {
-            event_id,
+            event_id: self.ids.of(record.shard, record.number),
             event_name: match record.meta.kind {
                 ChangeKind::Insert => OperationType::Insert,
                 ChangeKind::Modify => OperationType::Modify,
@@ -156,7 +142,7 @@ impl RecordWriter {
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn write_event(&self, record: &StreamRecord, stream_arn: &str, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        write_event(&self.record(record)?, stream_arn, out)
+        self.event(record, stream_arn, out)
     }
 
     /// The bytes that [`Self::write_event`] would append: what an event's size is before it is made.
@@ -164,29 +150,13 @@ impl RecordWriter {
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn event_bytes(&self, record: &StreamRecord, stream_arn: &str) -> Result<usize, StoreError> {
-        // Every id is as long as any other, so none is computed.
-        let record = self.named(EventId([0; 16]), record)?;
-        let mut counted = Counted(0);
-        write_event(&record, stream_arn, &mut counted)?;
-        Ok(counted.0)
-    }
-}
-
-fn write_event(record: &Record, event_source_arn: &str, out: impl Write) -> Result<(), StoreError> {
-    serde_json::to_writer(out, &EventRecord { record, event_source_arn })
-        .map_err(|e| StoreError::Corrupt(format!("a stream record: {e}")))
-}
-
-/// Counts what is written.
-struct Counted(usize);
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
+        let mut length = JsonLength::default();
+        self.event(record, stream_arn, &mut length)?;
+        Ok(length.0)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn event(&self, record: &StreamRecord, event_source_arn: &str, out: &mut impl JsonText) -> Result<(), StoreError> {
+        let record = &self.record(record)?;
+        EventRecord { record, event_source_arn }.write_json(out).map_err(corrupt)
     }
 }

@@ -44,7 +44,7 @@ async fn a_record_has_its_members_and_is_the_same_on_every_reading() {
             "eventSource": "aws:dynamodb",
             "awsRegion": "us-east-1",
             "dynamodb": {
-                "ApproximateCreationDateTime": 1_700_000_001,
+                "ApproximateCreationDateTime": 1_700_000_001.0,
                 "Keys": {"pk": {"S": "k"}},
                 "NewImage": {"pk": {"S": "k"}, "v": {"N": "2"}},
                 "OldImage": {"pk": {"S": "k"}, "v": {"N": "1"}},
@@ -72,7 +72,7 @@ async fn a_lambda_event_adds_the_source() {
         let mut out = Vec::new();
         match event {
             true => writer.write_event(record, &arn, &mut out).unwrap(),
-            false => serde_json::to_writer(&mut out, &writer.record(record).unwrap()).unwrap(),
+            false => writer.record(record).unwrap().write_json(&mut out).unwrap(),
         }
         if event {
             assert_eq!(writer.event_bytes(record, &arn).unwrap(), out.len(), "measured as it is written");
@@ -87,6 +87,48 @@ async fn a_lambda_event_adds_the_source() {
     let service = "dynamodb.amazonaws.com";
     assert_eq!(write(&record, true)["userIdentity"], json!({"type": "Service", "principalId": service}));
     assert_eq!(write(&record, false)["userIdentity"], json!({"Type": "Service", "PrincipalId": service}));
+}
+
+/// docs/spec/streams.md 8, docs/spec/event-source-mapping.md 6: every byte of both forms. Functions and tests compare texts, and
+/// languages tell `1.0` from `1`.
+#[tokio::test]
+async fn a_record_has_these_bytes() {
+    let bench = Bench::single().await;
+    let (arn, _) = stream(&bench, "NEW_AND_OLD_IMAGES").await;
+    let item = json!({"pk": {"S": "k\"\u{e9}"}, "n": {"NS": ["1e2", "-12.50"]}, "b": {"B": "AAE="}, "t": {"BOOL": true},
+        "l": {"L": [{"NULL": true}, {"M": {"x": {"SS": ["a", "b"]}}}]}});
+    bench.ok("PutItem", json!({"TableName": "users", "Item": item})).await;
+    bench.clock.advance(1_999);
+    bench.ok("DeleteItem", json!({"TableName": "users", "Key": {"pk": item["pk"]}})).await;
+    let id = bench.db.stream(&arn).await.unwrap().id;
+    let shard = bench.store.shards(id).await.unwrap()[0].shard;
+    let page = bench.store.read_log(shard, RecordNo::ZERO, 10, usize::MAX).await.unwrap();
+    let writer = bench.db.record_writer();
+    let image = r#"{"b":{"B":"AAE="},"l":{"L":[{"NULL":true},{"M":{"x":{"SS":["a","b"]}}}]},"n":{"NS":["-12.5","100"]},"pk":{"S":"k\"é"},"t":{"BOOL":true}}"#;
+    let keys = r#"{"pk":{"S":"k\"é"}}"#;
+    for (index, name, images, time) in
+        [(0, "INSERT", "NewImage", "1700000000.0"), (1, "REMOVE", "OldImage", "1700000001.0")]
+    {
+        let mut record = StreamRecord::read(page.records[index].clone()).unwrap();
+        record.meta.by_service = index == 1;
+        let typed = writer.record(&record).unwrap();
+        let (event_id, number) = (typed.event_id, record.sequence_number());
+        let size = record.size_bytes().unwrap();
+        let form = |identity: &str, source: &str| {
+            format!(
+                r#"{{"eventID":"{event_id}","eventName":"{name}","eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"us-east-1","dynamodb":{{"ApproximateCreationDateTime":{time},"Keys":{keys},"{images}":{image},"SequenceNumber":"{number}","SizeBytes":{size},"StreamViewType":"NEW_AND_OLD_IMAGES"}}{identity}{source}}}"#
+            )
+        };
+        let identity = |members| if index == 1 { members } else { "" };
+        let (mut api, mut event) = (Vec::new(), Vec::new());
+        typed.write_json(&mut api).unwrap();
+        writer.write_event(&record, &arn, &mut event).unwrap();
+        let capital = identity(r#","userIdentity":{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}"#);
+        assert_eq!(String::from_utf8(api).unwrap(), form(capital, ""));
+        let lower = identity(r#","userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#);
+        let source = format!(r#","eventSourceARN":"{arn}""#);
+        assert_eq!(String::from_utf8(event).unwrap(), form(lower, &source));
+    }
 }
 
 /// docs/spec/streams.md 6: what each type of iterator reads

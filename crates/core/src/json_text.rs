@@ -1,0 +1,262 @@
+//! JSON that is written piece by piece, or only measured: one walk says what is written, and the two [`JsonText`]s do the one
+//! or the other. So a length that was measured is the length of what is written.
+//!
+//! Stored items are written from their bytes; what comes out is what `serde` writes of them (see `wire_json`), faster. What
+//! it does not do: it does not see to it that the pieces make a document.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::codec::{CodecError, Head, Reader, StoredItem};
+use crate::number::NumberKey;
+
+/// Takes the pieces of a JSON document: a [`Vec`] keeps them, a [`JsonLength`] counts their bytes.
+pub trait JsonText {
+    /// Takes a piece of JSON as it is.
+    fn raw(&mut self, json: &[u8]);
+
+    /// Takes a text, which becomes a string.
+    fn string(&mut self, text: &str);
+
+    /// Takes bytes, which become a string of their base64.
+    fn binary(&mut self, bytes: &[u8]);
+
+    /// Takes a whole number.
+    fn whole(&mut self, number: u64) {
+        let (mut digits, mut first, mut rest) = ([0; 20], 20, number);
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.raw(&digits[first..]);
+    }
+
+    /// Takes a number of a stored item, which becomes a string of its decimal.
+    fn number(&mut self, number: StoredNumber<'_>);
+}
+
+/// A number of a stored item.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredNumber<'a>(NumberKey<'a>);
+
+/// The bytes that were taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JsonLength(pub usize);
+
+impl JsonText for Vec<u8> {
+    fn raw(&mut self, json: &[u8]) {
+        self.extend_from_slice(json);
+    }
+
+    fn string(&mut self, text: &str) {
+        self.push(b'"');
+        if is_plain(text.as_bytes()) {
+            self.extend_from_slice(text.as_bytes());
+        } else {
+            text.bytes().for_each(|byte| push_escaped(byte, self));
+        }
+        self.push(b'"');
+    }
+
+    fn binary(&mut self, bytes: &[u8]) {
+        self.push(b'"');
+        let from = self.len();
+        self.resize(from + base64_len(bytes), 0);
+        BASE64.encode_slice(bytes, &mut self[from..]).expect("invariant: the room is that of the text");
+        self.push(b'"');
+    }
+
+    fn number(&mut self, number: StoredNumber<'_>) {
+        self.push(b'"');
+        number.0.write_decimal(self);
+        self.push(b'"');
+    }
+}
+
+impl JsonText for JsonLength {
+    fn raw(&mut self, json: &[u8]) {
+        self.0 += json.len();
+    }
+
+    fn string(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        self.0 += 2 + bytes.len();
+        if !is_plain(bytes) {
+            self.0 += bytes.iter().map(|byte| escape(*byte).extra_bytes()).sum::<usize>();
+        }
+    }
+
+    fn binary(&mut self, bytes: &[u8]) {
+        self.0 += 2 + base64_len(bytes);
+    }
+
+    fn number(&mut self, number: StoredNumber<'_>) {
+        self.0 += 2 + number.0.decimal_len();
+    }
+}
+
+fn base64_len(bytes: &[u8]) -> usize {
+    bytes.len().div_ceil(3) * 4
+}
+
+/// How a byte of a text stands in a string.
+enum Escape {
+    None,
+    Letter(u8),
+    Hex,
+}
+
+impl Escape {
+    fn extra_bytes(&self) -> usize {
+        match self {
+            Escape::None => 0,
+            Escape::Letter(_) => 1,
+            Escape::Hex => 5,
+        }
+    }
+}
+
+fn escape(byte: u8) -> Escape {
+    match byte {
+        b'"' | b'\\' => Escape::Letter(byte),
+        0x08 => Escape::Letter(b'b'),
+        b'\t' => Escape::Letter(b't'),
+        b'\n' => Escape::Letter(b'n'),
+        0x0c => Escape::Letter(b'f'),
+        b'\r' => Escape::Letter(b'r'),
+        0..0x20 => Escape::Hex,
+        _ => Escape::None,
+    }
+}
+
+/// No byte needs an escape. Looks at all of them, without a branch, many at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    !bytes.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'))
+}
+
+fn push_escaped(byte: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    match escape(byte) {
+        Escape::None => out.push(byte),
+        Escape::Letter(letter) => out.extend([b'\\', letter]),
+        Escape::Hex => {
+            out.extend_from_slice(b"\\u00");
+            out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+    }
+}
+
+impl StoredItem<'_> {
+    /// Writes the item as the wire has it. What was taken before an error is no JSON.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn write_json(&self, out: &mut impl JsonText) -> Result<(), CodecError> {
+        let mut reader = self.reader();
+        let count = reader.count()?;
+        members(&mut reader, count, 1, out)?;
+        reader.finish()
+    }
+}
+
+fn members(reader: &mut Reader<'_>, count: usize, level: usize, out: &mut impl JsonText) -> Result<(), CodecError> {
+    out.raw(b"{");
+    for index in 0..count {
+        if index > 0 {
+            out.raw(b",");
+        }
+        out.string(reader.text()?);
+        out.raw(b":");
+        value(reader, level, out)?;
+    }
+    out.raw(b"}");
+    Ok(())
+}
+
+fn value(reader: &mut Reader<'_>, level: usize, out: &mut impl JsonText) -> Result<(), CodecError> {
+    match reader.head(level)? {
+        Head::Null => out.raw(br#"{"NULL":true"#),
+        Head::Bool(true) => out.raw(br#"{"BOOL":true"#),
+        Head::Bool(false) => out.raw(br#"{"BOOL":false"#),
+        Head::S(text) => {
+            out.raw(br#"{"S":"#);
+            out.string(text);
+        }
+        Head::N(number) => {
+            out.raw(br#"{"N":"#);
+            out.number(StoredNumber(number));
+        }
+        Head::B(bytes) => {
+            out.raw(br#"{"B":"#);
+            out.binary(bytes);
+        }
+        Head::Ss(count) => list(reader, count, br#"{"SS":["#, out, |reader, out| {
+            out.string(reader.text()?);
+            Ok(())
+        })?,
+        Head::Ns(count) => list(reader, count, br#"{"NS":["#, out, |reader, out| {
+            out.number(StoredNumber(reader.number()?));
+            Ok(())
+        })?,
+        Head::Bs(count) => list(reader, count, br#"{"BS":["#, out, |reader, out| {
+            out.binary(reader.bytes()?);
+            Ok(())
+        })?,
+        Head::L(count) => list(reader, count, br#"{"L":["#, out, |reader, out| value(reader, level + 1, out))?,
+        Head::M(count) => {
+            out.raw(br#"{"M":"#);
+            members(reader, count, level + 1, out)?;
+        }
+    }
+    out.raw(b"}");
+    Ok(())
+}
+
+fn list<'a, T: JsonText>(
+    reader: &mut Reader<'a>,
+    count: usize,
+    opening: &[u8],
+    out: &mut T,
+    mut element: impl FnMut(&mut Reader<'a>, &mut T) -> Result<(), CodecError>,
+) -> Result<(), CodecError> {
+    out.raw(opening);
+    for index in 0..count {
+        if index > 0 {
+            out.raw(b",");
+        }
+        element(reader, out)?;
+    }
+    out.raw(b"]");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_their_digits() {
+        for number in [0, 1, 9, 10, 1_795_933_244, u64::MAX] {
+            let (mut text, mut length) = (Vec::new(), JsonLength::default());
+            text.whole(number);
+            length.whole(number);
+            assert_eq!((text.as_slice(), length.0), (number.to_string().as_bytes(), text.len()));
+        }
+    }
+
+    #[test]
+    fn a_string_is_escaped_as_serde_does_it() {
+        let every_ascii: String = (0..128u8).map(char::from).collect();
+        for text in ["", "plain", "é \u{1F600} \u{2028}", "\"", "\\", &every_ascii] {
+            let (mut written, mut length) = (Vec::new(), JsonLength::default());
+            written.string(text);
+            length.string(text);
+            assert_eq!(String::from_utf8(written.clone()).unwrap(), serde_json::to_string(text).unwrap());
+            assert_eq!(length.0, written.len());
+        }
+    }
+}
