@@ -39,6 +39,9 @@ pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of items up to which a page is filtered and projected on the runtime's own thread. Our reason: a usual filter is
 /// done with them before another thread has begun, and one of 300 operators within a few milliseconds.
 pub const PAGE_INLINE_BYTES_MAX: usize = 16 * 1024;
+/// Items of an index's entries that are fetched from the table at once. Our reason: so many of the largest items may be held
+/// beyond what is answered; and most pages have fewer.
+pub const INDEX_FETCH_STEP_ROWS: usize = 128;
 /// Items up to which a page is filtered and projected on the runtime's own thread. Our reason: as above.
 pub const PAGE_INLINE_ROWS_MAX: usize = 64;
 /// Most keys of a BatchGetItem. Source: docs/spec/dynamodb-api.md 7.1.

@@ -8,7 +8,7 @@ use tailrace_core::limits::{BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX};
 use tailrace_core::size::item_size;
 use tailrace_core::{ApiError, Item, Json, Wording};
 
-use super::{CapacityDetail, ConsumedCapacity};
+use super::{CapacityDetail, ConsumedCapacity, ItemCollectionMetrics};
 use crate::{ErrorWording, Reading};
 
 /// The request.
@@ -18,6 +18,8 @@ pub struct BatchWriteItemRequest {
     pub tables: Vec<TableWrites>,
     /// `ReturnConsumedCapacity`.
     pub capacity: CapacityDetail,
+    /// `ReturnItemCollectionMetrics`: the item collections are told.
+    pub item_collection_metrics: bool,
 }
 
 /// The writes of one table.
@@ -47,6 +49,9 @@ pub struct BatchWriteItemAnswer {
     /// What the writes are charged, table by table, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_capacity: Option<Vec<ConsumedCapacity>>,
+    /// The item collections of tables with a local index, if that was asked for and there are such tables.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub item_collection_metrics: BTreeMap<String, Vec<ItemCollectionMetrics>>,
 }
 
 impl BatchWriteItemRequest {
@@ -56,6 +61,7 @@ impl BatchWriteItemRequest {
     /// What is wrong with the request itself.
     pub fn read(mut body: Json, reading: &Reading<'_>) -> Result<BatchWriteItemRequest, ApiError> {
         let capacity = CapacityDetail::of(&body);
+        let item_collection_metrics = ItemCollectionMetrics::asked(&body);
         let mut tables = Vec::new();
         if let Some(Json::Object(given)) = body.take("RequestItems") {
             if given.is_empty() {
@@ -71,7 +77,7 @@ impl BatchWriteItemRequest {
         if tables.iter().map(|table| table.writes.len()).sum::<usize>() > BATCH_WRITE_REQUESTS_MAX {
             return Err(ApiError::validation("Too many items requested for the BatchWriteItem call"));
         }
-        Ok(BatchWriteItemRequest { tables, capacity })
+        Ok(BatchWriteItemRequest { tables, capacity, item_collection_metrics })
     }
 }
 

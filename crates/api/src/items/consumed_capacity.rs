@@ -1,6 +1,6 @@
 //! How an answer tells what an operation is charged. Source: docs/spec/dynamodb-api.md 7.4.
 //!
-//! There are no indexes yet, so there is one arm.
+//! What is charged has an arm for the table and one for each index that was read or written.
 
 use std::collections::BTreeMap;
 
@@ -32,20 +32,69 @@ impl CapacityDetail {
     }
 
     /// The members of a transaction's answer, which tell also whether they are reads or writes. `charged`: by table.
-    pub fn transaction(self, charged: &BTreeMap<String, f64>, kind: UnitKind) -> Option<Vec<ConsumedCapacity>> {
-        let of = |(table, units): (&String, &f64)| self.answer(table, *units).map(|consumed| consumed.of_kind(kind));
-        (self != CapacityDetail::None).then(|| charged.iter().filter_map(of).collect())
+    pub fn transaction(self, charged: BTreeMap<String, Charge>, kind: UnitKind) -> Option<Vec<ConsumedCapacity>> {
+        let of = |(table, charge): (String, Charge)| self.answer(&table, charge).map(|consumed| consumed.of_kind(kind));
+        (self != CapacityDetail::None).then(|| charged.into_iter().filter_map(of).collect())
     }
 
     /// The member of an answer.
-    pub fn answer(self, table: &str, units: f64) -> Option<ConsumedCapacity> {
-        (self != CapacityDetail::None).then(|| ConsumedCapacity {
+    pub fn answer(self, table: &str, charge: impl Into<Charge>) -> Option<ConsumedCapacity> {
+        self.answer_with(table, || charge.into())
+    }
+
+    /// The member of an answer, whose charge is worked out if it is asked for.
+    pub fn answer_with(self, table: &str, charge: impl FnOnce() -> Charge) -> Option<ConsumedCapacity> {
+        if self == CapacityDetail::None {
+            return None;
+        }
+        let charge = charge();
+        let capacity_units = charge.total();
+        let arms = |units: BTreeMap<String, f64>| -> BTreeMap<String, Arm> {
+            let told = if self == CapacityDetail::Indexes { units } else { BTreeMap::new() };
+            told.into_iter().map(|(name, capacity_units)| (name, Arm::of(capacity_units))).collect()
+        };
+        Some(ConsumedCapacity {
             table_name: table.to_owned(),
-            capacity_units: units,
+            capacity_units,
             read_capacity_units: None,
             write_capacity_units: None,
-            table: (self == CapacityDetail::Indexes).then(|| Arm::of(units)),
+            table: (self == CapacityDetail::Indexes).then(|| Arm::of(charge.table)),
+            local_secondary_indexes: arms(charge.local),
+            global_secondary_indexes: arms(charge.global),
         })
+    }
+}
+
+/// What an operation is charged at a table and its indexes, units.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Charge {
+    /// At the table itself.
+    pub table: f64,
+    /// At local indexes, by name; those that were touched.
+    pub local: BTreeMap<String, f64>,
+    /// At global indexes, likewise.
+    pub global: BTreeMap<String, f64>,
+}
+
+impl Charge {
+    /// The sum.
+    pub fn total(&self) -> f64 {
+        self.table + self.local.values().sum::<f64>() + self.global.values().sum::<f64>()
+    }
+}
+
+impl From<f64> for Charge {
+    fn from(table: f64) -> Charge {
+        Charge { table, ..Charge::default() }
+    }
+}
+
+impl std::ops::AddAssign for Charge {
+    fn add_assign(&mut self, other: Charge) {
+        self.table += other.table;
+        for (sum, more) in [(&mut self.local, other.local), (&mut self.global, other.global)] {
+            more.into_iter().for_each(|(name, units)| *sum.entry(name).or_default() += units);
+        }
     }
 }
 
@@ -61,6 +110,10 @@ pub struct ConsumedCapacity {
     write_capacity_units: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<Arm>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    local_secondary_indexes: BTreeMap<String, Arm>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    global_secondary_indexes: BTreeMap<String, Arm>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -95,7 +148,8 @@ impl ConsumedCapacity {
     /// Says of all units that they are of this kind.
     fn of_kind(mut self, kind: UnitKind) -> ConsumedCapacity {
         (self.read_capacity_units, self.write_capacity_units) = kind.split(self.capacity_units);
-        for arm in self.table.iter_mut() {
+        let indexes = self.local_secondary_indexes.values_mut().chain(self.global_secondary_indexes.values_mut());
+        for arm in self.table.iter_mut().chain(indexes) {
             (arm.read_capacity_units, arm.write_capacity_units) = kind.split(arm.capacity_units);
         }
         self
@@ -109,11 +163,19 @@ impl Arm {
 }
 
 impl ConsumedCapacity {
-    /// Adds what another read of the same table is charged.
+    /// Adds what another operation on the same table is charged.
     pub fn add(&mut self, other: ConsumedCapacity) {
         self.capacity_units += other.capacity_units;
         if let (Some(sum), Some(more)) = (&mut self.table, other.table) {
             sum.capacity_units += more.capacity_units;
+        }
+        for (sums, more) in [
+            (&mut self.local_secondary_indexes, other.local_secondary_indexes),
+            (&mut self.global_secondary_indexes, other.global_secondary_indexes),
+        ] {
+            for (name, arm) in more {
+                sums.entry(name).or_insert_with(|| Arm::of(0.0)).capacity_units += arm.capacity_units;
+            }
         }
     }
 

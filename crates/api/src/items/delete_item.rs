@@ -22,6 +22,8 @@ pub struct DeleteItemRequest {
     pub return_item_on_failure: bool,
     /// `ReturnConsumedCapacity`.
     pub capacity: CapacityDetail,
+    /// `ReturnItemCollectionMetrics`: the item collection is told.
+    pub item_collection_metrics: bool,
 }
 
 impl DeleteItemRequest {
@@ -31,8 +33,15 @@ impl DeleteItemRequest {
     /// What is wrong with the request itself.
     pub fn read(mut body: Json, reading: &Reading<'_>) -> Result<DeleteItemRequest, ApiError> {
         let table_name = reading.take_table_name(&mut body)?;
-        let WriteParameters { attributes, update: _, condition, return_values, capacity, return_item_on_failure } =
-            WriteParameters::read(WriteKind::Delete, &mut body, reading)?;
+        let WriteParameters {
+            attributes,
+            update: _,
+            condition,
+            return_values,
+            capacity,
+            item_collection_metrics,
+            return_item_on_failure,
+        } = WriteParameters::read(WriteKind::Delete, &mut body, reading)?;
         Ok(DeleteItemRequest {
             table_name,
             key: attributes,
@@ -40,6 +49,7 @@ impl DeleteItemRequest {
             return_values,
             return_item_on_failure,
             capacity,
+            item_collection_metrics,
         })
     }
 }

@@ -2,7 +2,9 @@
 //! Source: docs/spec/dynamodb-api.md 7.4.
 
 use serde::Serialize;
-use tailrace_core::Item;
+use tailrace_core::{Item, Json};
+
+use crate::member;
 
 /// An entry of `ItemCollectionMetrics`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,5 +20,10 @@ impl ItemCollectionMetrics {
     /// The metrics of the collection of this partition key. Its size has no limit here; the estimate is that of a small one.
     pub fn of(item_collection_key: Item) -> ItemCollectionMetrics {
         ItemCollectionMetrics { item_collection_key, size_estimate_range_gb: [0.0, 1.0] }
+    }
+
+    /// Whether a request asks for them: `ReturnItemCollectionMetrics` is `SIZE`.
+    pub(crate) fn asked(body: &Json) -> bool {
+        member::text(body, "ReturnItemCollectionMetrics") == Some("SIZE")
     }
 }

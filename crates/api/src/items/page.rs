@@ -23,6 +23,8 @@ pub struct PageRequest {
     pub projection: ItemProjection,
     /// `Select` is `COUNT`: no items are answered.
     pub count_only: bool,
+    /// `Select` is `ALL_ATTRIBUTES`: of an index too, whatever it projects.
+    pub all_attributes: bool,
     /// `Limit`: most rows that are read.
     pub limit: Option<usize>,
     /// `ConsistentRead`: every read is consistent; this one is charged as such.
@@ -93,6 +95,7 @@ impl PageRequest {
             keys_in_filter: false,
             projection,
             count_only: member::text(body, "Select") == Some("COUNT"),
+            all_attributes: member::text(body, "Select") == Some("ALL_ATTRIBUTES"),
             limit: member::integer(body, "Limit").and_then(|limit| usize::try_from(limit).ok()),
             consistent_read: member::boolean(body, "ConsistentRead").unwrap_or(false),
             capacity: CapacityDetail::of(body),

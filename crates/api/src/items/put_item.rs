@@ -22,6 +22,8 @@ pub struct PutItemRequest {
     pub return_item_on_failure: bool,
     /// `ReturnConsumedCapacity`.
     pub capacity: CapacityDetail,
+    /// `ReturnItemCollectionMetrics`: the item collection is told.
+    pub item_collection_metrics: bool,
 }
 
 impl PutItemRequest {
@@ -31,8 +33,23 @@ impl PutItemRequest {
     /// What is wrong with the request itself.
     pub fn read(mut body: Json, reading: &Reading<'_>) -> Result<PutItemRequest, ApiError> {
         let table_name = reading.take_table_name(&mut body)?;
-        let WriteParameters { attributes, update: _, condition, return_values, capacity, return_item_on_failure } =
-            WriteParameters::read(WriteKind::Put, &mut body, reading)?;
-        Ok(PutItemRequest { table_name, item: attributes, condition, return_values, return_item_on_failure, capacity })
+        let WriteParameters {
+            attributes,
+            update: _,
+            condition,
+            return_values,
+            capacity,
+            item_collection_metrics,
+            return_item_on_failure,
+        } = WriteParameters::read(WriteKind::Put, &mut body, reading)?;
+        Ok(PutItemRequest {
+            table_name,
+            item: attributes,
+            condition,
+            return_values,
+            return_item_on_failure,
+            capacity,
+            item_collection_metrics,
+        })
     }
 }

@@ -94,7 +94,7 @@ impl TransactWriteItemsRequest {
     /// What is wrong with the request itself.
     pub fn read(mut body: Json, reading: &Reading<'_>) -> Result<TransactWriteItemsRequest, ApiError> {
         let capacity = CapacityDetail::of(&body);
-        let item_collection_metrics = member::text(&body, "ReturnItemCollectionMetrics") == Some("SIZE");
+        let item_collection_metrics = ItemCollectionMetrics::asked(&body);
         let given = match body.take("TransactItems") {
             Some(Json::Array(given)) => given,
             _ => Vec::new(),

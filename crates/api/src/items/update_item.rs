@@ -24,6 +24,8 @@ pub struct UpdateItemRequest {
     pub return_item_on_failure: bool,
     /// `ReturnConsumedCapacity`.
     pub capacity: CapacityDetail,
+    /// `ReturnItemCollectionMetrics`: the item collection is told.
+    pub item_collection_metrics: bool,
 }
 
 impl UpdateItemRequest {
@@ -33,8 +35,24 @@ impl UpdateItemRequest {
     /// What is wrong with the request itself.
     pub fn read(mut body: Json, reading: &Reading<'_>) -> Result<UpdateItemRequest, ApiError> {
         let table_name = reading.take_table_name(&mut body)?;
-        let WriteParameters { attributes: key, update, condition, return_values, capacity, return_item_on_failure } =
-            WriteParameters::read(WriteKind::Update, &mut body, reading)?;
-        Ok(UpdateItemRequest { table_name, key, update, condition, return_values, return_item_on_failure, capacity })
+        let WriteParameters {
+            attributes: key,
+            update,
+            condition,
+            return_values,
+            capacity,
+            item_collection_metrics,
+            return_item_on_failure,
+        } = WriteParameters::read(WriteKind::Update, &mut body, reading)?;
+        Ok(UpdateItemRequest {
+            table_name,
+            key,
+            update,
+            condition,
+            return_values,
+            return_item_on_failure,
+            capacity,
+            item_collection_metrics,
+        })
     }
 }

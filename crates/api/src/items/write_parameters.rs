@@ -10,7 +10,7 @@ use tailrace_core::{ApiError, Item, Json};
 
 use super::expression_parameters::{ExpressionMaps, ExpressionParameters};
 use super::legacy_parameters::{read_attribute_updates, read_expected};
-use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemsAnswer};
+use super::{AnsweredItem, CapacityDetail, ConsumedCapacity, ItemCollectionMetrics, ItemsAnswer};
 use crate::{ErrorWording, Reading, member};
 
 /// The answer of all three.
@@ -23,6 +23,9 @@ pub struct WriteItemAnswer {
     /// What the write is charged, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_capacity: Option<ConsumedCapacity>,
+    /// The item collection, if the table has a local index and that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_collection_metrics: Option<ItemCollectionMetrics>,
 }
 
 /// Which of the three.
@@ -57,6 +60,7 @@ pub(super) struct WriteParameters {
     pub condition: Option<Condition>,
     pub return_values: ReturnValues,
     pub capacity: CapacityDetail,
+    pub item_collection_metrics: bool,
     pub return_item_on_failure: bool,
 }
 
@@ -116,6 +120,7 @@ impl WriteParameters {
             condition,
             return_values: ReturnValues::of(body),
             capacity: CapacityDetail::of(body),
+            item_collection_metrics: ItemCollectionMetrics::asked(body),
             return_item_on_failure: member::text(body, "ReturnValuesOnConditionCheckFailure") == Some("ALL_OLD"),
         })
     }

@@ -1,5 +1,5 @@
-//! Key conditions: the text is a condition like any other; against a key schema it becomes one hash value and at most
-//! one condition on the sort key.
+//! Key conditions: the text is a condition like any other; against a key schema it becomes a value for each attribute of the
+//! partition key, values of the first attributes of the sort key, and at most one condition on the one behind them.
 //!
 //! [`KeyCondition::parse`] finds what is wrong with the text; [`KeyCondition::resolve`], called once the table is known,
 //! everything that has to do with keys. Source: docs/spec/dynamodb-api.md 5.3.
@@ -29,12 +29,14 @@ pub struct KeyCondition {
     pub(crate) condition: Condition,
 }
 
-/// What a query reads: one partition, and the part of it that `range` allows.
+/// What a query reads: one partition, and the part of it that `equal` and `range` allow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedKeyCondition {
-    /// The partition key's value.
-    pub hash: Arc<AttributeValue>,
-    /// The condition on the sort key.
+    /// The values of the partition key's attributes.
+    pub hash: Vec<Arc<AttributeValue>>,
+    /// The values of the sort key's first attributes; those before the last one that a condition names.
+    pub equal: Vec<Arc<AttributeValue>>,
+    /// The condition on the sort key's attribute behind them.
     pub range: Option<RangeCondition>,
 }
 
@@ -99,42 +101,109 @@ impl KeyCondition {
         KeyCondition { condition }
     }
 
-    /// Holds the condition against the key of the table or index.
+    /// Holds the condition against the key of the table or index: the attributes of its partition key, one at least, and of its
+    /// sort key.
     pub fn resolve(
         &self,
-        hash: KeyAttribute<'_>,
-        range: Option<KeyAttribute<'_>>,
+        hash: &[KeyAttribute<'_>],
+        range: &[KeyAttribute<'_>],
     ) -> Result<ResolvedKeyCondition, ExprError> {
         let mut found = Vec::new();
-        collect(&self.condition.root, &[Some(hash), range], &mut found)?;
-        let keys_count = 1 + usize::from(range.is_some());
-        if found.len() > 2 {
+        collect(&self.condition.root, &|name| hash.iter().chain(range).any(|key| key.name == name), &mut found)?;
+        let keys_count = hash.len() + range.len();
+        // A second condition on a key of one attribute has a text of its own.
+        if found.len() > keys_count.max(2) {
             return Err(ExprError::bare(format!(
                 "The number of query conditions ({}) exceeds the number of key attributes defined in the schema ({})",
                 found.len(),
                 keys_count
             )));
         }
-        let mut take = |name: &str| {
-            let at = found.iter().position(|(path, _)| path.head() == name)?;
+        let mut take = |key: &KeyAttribute<'_>| {
+            let at = found.iter().position(|(path, _)| path.head() == key.name)?;
             Some(found.swap_remove(at).1)
         };
-        let missed = |name: &str| ExprError::bare(format!("Query condition missed key schema element: {name}"));
-        let hash_condition = take(hash.name).ok_or_else(|| missed(hash.name))?;
-        let range_condition = range.and_then(|range| take(range.name));
-        let not_supported = || ExprError::bare("Query key condition not supported");
-        let RangeCondition::Equal(hash_value) = hash_condition else {
-            return Err(not_supported());
-        };
+        let hash_conditions: Vec<_> = hash.iter().map(&mut take).collect();
+        let range_conditions: Vec<_> = range.iter().map(&mut take).collect();
+        let hash_values = hash_values(hash, hash_conditions)?;
         if !found.is_empty() {
-            return Err(range.map_or_else(not_supported, |range| missed(range.name)));
+            // It stands where a condition on the sort key could.
+            let free = range.iter().zip(&range_conditions).find(|(_, condition)| condition.is_none());
+            return Err(free.map_or_else(not_supported, |(key, _)| missed(key)));
         }
-        check_value(hash, &hash_value, &HASH_SIZE)?;
-        if let (Some(range), Some(condition)) = (range, &range_condition) {
-            condition.values().try_for_each(|value| check_value(range, value, &RANGE_SIZE))?;
+        let (equal, last) = range_values(range, range_conditions)?;
+        hash.iter().zip(&hash_values).try_for_each(|(key, value)| check_value(*key, value, &HASH_SIZE))?;
+        range.iter().zip(&equal).try_for_each(|(key, value)| check_value(*key, value, &RANGE_SIZE))?;
+        if let (Some(key), Some(condition)) = (range.get(equal.len()), &last) {
+            condition.values().try_for_each(|value| check_value(*key, value, &RANGE_SIZE))?;
         }
-        Ok(ResolvedKeyCondition { hash: hash_value, range: range_condition })
+        Ok(ResolvedKeyCondition { hash: hash_values, equal, range: last })
     }
+}
+
+fn not_supported() -> ExprError {
+    ExprError::bare("Query key condition not supported")
+}
+
+fn missed(key: &KeyAttribute<'_>) -> ExprError {
+    ExprError::bare(format!("Query condition missed key schema element: {}", key.name))
+}
+
+fn listed<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    keys.collect::<Vec<_>>().join(", ")
+}
+
+/// The values of the partition key's attributes, each of which must be equal to one. The texts of several attributes are those
+/// of DynamoDB Local.
+fn hash_values(
+    keys: &[KeyAttribute<'_>],
+    conditions: Vec<Option<RangeCondition>>,
+) -> Result<Vec<Arc<AttributeValue>>, ExprError> {
+    let is_equal = |condition: &Option<RangeCondition>| matches!(condition, Some(RangeCondition::Equal(_)));
+    if !conditions.iter().all(is_equal) {
+        return Err(match (keys, &conditions[..]) {
+            ([key], [None]) => missed(key),
+            ([_], _) => not_supported(),
+            _ => {
+                let others = keys.iter().zip(&conditions).filter(|(_, condition)| !is_equal(condition));
+                let names = listed(others.map(|(key, _)| key.name));
+                ExprError::bare(format!(
+                    "HASH key attributes {names} must have equality conditions specified in the query"
+                ))
+            }
+        });
+    }
+    let values = conditions.into_iter().filter_map(|condition| match condition {
+        Some(RangeCondition::Equal(value)) => Some(value),
+        _ => None,
+    });
+    Ok(values.collect())
+}
+
+/// The values of the sort key's first attributes, and the condition on the last one that has one.
+fn range_values(
+    keys: &[KeyAttribute<'_>],
+    mut conditions: Vec<Option<RangeCondition>>,
+) -> Result<(Vec<Arc<AttributeValue>>, Option<RangeCondition>), ExprError> {
+    let Some(last) = conditions.iter().rposition(Option::is_some) else { return Ok((Vec::new(), None)) };
+    let range = conditions[last].take();
+    let before = keys.iter().zip(conditions).take(last);
+    let (mut equal, mut others) = (Vec::new(), Vec::new());
+    for (key, condition) in before {
+        match condition {
+            Some(RangeCondition::Equal(value)) => equal.push(value),
+            _ => others.push(key.name),
+        }
+    }
+    if others.is_empty() {
+        return Ok((equal, range));
+    }
+    Err(ExprError::bare(format!(
+        "RANGE key attributes {} must have equality conditions specified in the query because a condition is present on key \
+         attribute {}",
+        listed(others.into_iter()),
+        keys[last].name
+    )))
 }
 
 /// How large a value of a key attribute may be, and the text about one that is larger.
@@ -178,11 +247,11 @@ fn check_value(key: KeyAttribute<'_>, value: &AttributeValue, size: &SizeRule) -
 /// Takes the condition apart into one entry per key attribute, refusing whatever is not one.
 fn collect<'c>(
     node: &'c Node,
-    keys: &[Option<KeyAttribute<'_>>; 2],
+    is_key: &dyn Fn(&str) -> bool,
     found: &mut Vec<(&'c Path, RangeCondition)>,
 ) -> Result<(), ExprError> {
     let (path, condition) = match node {
-        Node::And(nodes) => return nodes.iter().try_for_each(|node| collect(node, keys, found)),
+        Node::And(nodes) => return nodes.iter().try_for_each(|node| collect(node, is_key, found)),
         Node::Or(_) => return Err(invalid_operator("OR")),
         Node::Not(_) => return Err(invalid_operator("NOT")),
         Node::In(_) => return Err(invalid_operator("IN")),
@@ -192,7 +261,7 @@ fn collect<'c>(
         Node::Contains(..) => return Err(invalid_operator("contains")),
         Node::Compare(Comparison::NotEqual, ..) => return Err(invalid_operator("<>")),
         Node::Compare(comparison, left, right) => {
-            check_operands([left, right], keys)?;
+            check_operands([left, right], is_key)?;
             let (path, value, turned) = match (left, right) {
                 (Operand::Path(path), Operand::Value(value)) => (path, value, false),
                 (Operand::Value(value), Operand::Path(path)) => (path, value, true),
@@ -206,13 +275,13 @@ fn collect<'c>(
             (path, range_condition(*comparison, turned, Arc::clone(value)))
         }
         Node::Between(operands) => {
-            check_operands(operands, keys)?;
+            check_operands(operands, is_key)?;
             let [first, lower, upper] = operands;
             let path = leading_path("BETWEEN", first)?;
             (path, RangeCondition::Between(literal(lower)?, literal(upper)?))
         }
         Node::BeginsWith(first, prefix) => {
-            check_operands([first, prefix], keys)?;
+            check_operands([first, prefix], is_key)?;
             let path = leading_path("begins_with", first)?;
             (path, RangeCondition::BeginsWith(literal(prefix)?))
         }
@@ -226,7 +295,7 @@ fn collect<'c>(
 
 fn check_operands<'o>(
     operands: impl IntoIterator<Item = &'o Operand>,
-    keys: &[Option<KeyAttribute<'_>>; 2],
+    is_key: &dyn Fn(&str) -> bool,
 ) -> Result<(), ExprError> {
     for operand in operands {
         match operand {
@@ -234,7 +303,7 @@ fn check_operands<'o>(
                 return Err(ExprError::bare("KeyConditionExpressions cannot contain nested operations"));
             }
             Operand::Path(path) if path.is_nested() => {
-                if keys.iter().flatten().any(|key| key.name == path.head()) {
+                if is_key(path.head()) {
                     return Err(nested_key(path.head()));
                 }
                 return Err(ExprError::bare("KeyConditionExpressions cannot have conditions on nested attributes"));

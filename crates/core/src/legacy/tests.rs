@@ -127,8 +127,8 @@ fn key_conditions_take_only_indexable_operators() {
         "Attempted conditional constraint is not an indexable operation"
     );
     let hash = KeyAttribute { name: "a", type_name: "S" };
-    let resolved = key_conditions(&one(condition("EQ"))).unwrap().resolve(hash, None).unwrap();
-    assert_eq!(*resolved.hash, s("x"));
+    let resolved = key_conditions(&one(condition("EQ"))).unwrap().resolve(&[hash], &[]).unwrap();
+    assert_eq!(*resolved.hash[0], s("x"));
 }
 
 #[test]

@@ -9,12 +9,11 @@ use bytes::Bytes;
 use tailrace_core::codec::{EncodedAttribute, StoredItem, encode_picked};
 use tailrace_core::index_key::{KeyValue, partition_bytes, push_item_key, push_sort_value};
 use tailrace_core::key::{KeyBytes, ScalarType, partition_hash};
-use tailrace_core::limits::{HASH_KEY_BYTES_MAX, RANGE_KEY_BYTES_MAX};
-use tailrace_core::{ApiError, ErrorCode};
+use tailrace_core::{ApiError, ErrorCode, Number};
 use tailrace_store::keyspace::{ItemKey, ItemSet};
 use tailrace_store::{Key, Write};
 
-use super::index_key_errors::{IndexKeyError, IndexKeyFault};
+use super::index_key_errors::{IndexKeyError, IndexKeyFault, KeyPart};
 use super::stored_item::corrupt;
 use crate::table::Table;
 use crate::tables::index::{Index, IndexKind, IndexProjection};
@@ -183,36 +182,32 @@ impl<'n, 'v> Parts<'n, 'v> {
     fn key_values(&self, index: &Index) -> Result<Result<Option<Vec<KeyValue<'v>>>, IndexKeyError>, ApiError> {
         let mut values = Vec::with_capacity(index.hash.len() + index.range.len());
         let mut whole = true;
-        let fault = |attribute: &str, fault| {
-            let (index, attribute) = (index.name.clone(), attribute.to_owned());
-            Ok(Err(IndexKeyError { index, attribute, fault }))
-        };
-        for (part, bytes_max, too_long) in [
-            (&index.hash, HASH_KEY_BYTES_MAX, IndexKeyFault::HashTooLong),
-            (&index.range, RANGE_KEY_BYTES_MAX, IndexKeyFault::RangeTooLong),
-        ] {
+        for part in [KeyPart::Hash, KeyPart::Range] {
+            let attributes = part.of(index);
             let mut bytes = 0;
-            for attribute in part {
+            for attribute in attributes {
+                let error = |fault| IndexKeyError::new(index, attribute, fault);
                 let Some(found) = self.get(&attribute.name) else {
                     whole = false;
                     continue;
                 };
-                let value = match found.key_value() {
-                    Some(value) if value.scalar == attribute.scalar => value,
-                    _ => {
-                        let actual = found.type_name().map_err(corrupt)?;
-                        let expected = attribute.scalar;
-                        return fault(&attribute.name, IndexKeyFault::Type { expected, actual });
-                    }
+                let Some(value) = found.key_value().filter(|value| value.scalar == attribute.scalar) else {
+                    let actual = found.type_name().map_err(corrupt)?;
+                    return Ok(Err(error(IndexKeyFault::Type { expected: attribute.scalar, actual })));
                 };
                 if value.bytes.is_empty() {
-                    return fault(&attribute.name, IndexKeyFault::Empty(value.scalar));
+                    return Ok(Err(error(IndexKeyFault::Empty(value.scalar))));
                 }
-                bytes += if value.scalar == ScalarType::N { 0 } else { value.bytes.len() };
-                if bytes > bytes_max {
-                    return fault(&attribute.name, too_long);
+                bytes += size(value);
+                if bytes > part.bytes_max() && attributes.len() == 1 {
+                    return Ok(Err(error(IndexKeyFault::TooLong(part))));
                 }
                 values.push(value);
+            }
+            if bytes > part.bytes_max() {
+                let names: Vec<&str> = attributes.iter().map(|attribute| attribute.name.as_str()).collect();
+                let fault = IndexKeyFault::SeveralTooLong { part, names: names.join(", "), bytes };
+                return Ok(Err(IndexKeyError::new(index, &attributes[0], fault)));
             }
         }
         Ok(Ok(whole.then_some(values)))
@@ -248,6 +243,14 @@ impl<'n, 'v> Parts<'n, 'v> {
         };
         let sort = table.key.range.as_ref().map(|range| bytes(&range.name)).transpose()?;
         Ok(KeyBytes { partition: bytes(&table.key.hash.name)?, sort: sort.unwrap_or_default() })
+    }
+}
+
+/// The size of a value by the service's rule.
+fn size(value: KeyValue<'_>) -> usize {
+    match value.scalar {
+        ScalarType::N => Number::decode_key(value.bytes).map_or(0, |(number, _)| number.storage_size()),
+        ScalarType::S | ScalarType::B => value.bytes.len(),
     }
 }
 

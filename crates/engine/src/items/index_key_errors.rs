@@ -3,9 +3,11 @@
 
 use tailrace_api::PARAMETER_VALUES;
 use tailrace_core::ApiError;
-use tailrace_core::key::ScalarType;
+use tailrace_core::key::{KeyAttribute, ScalarType};
+use tailrace_core::limits::{HASH_KEY_BYTES_MAX, RANGE_KEY_BYTES_MAX};
 
 use super::index_entries::EntriesError;
+use crate::tables::index::Index;
 
 /// Before a text about a value that no key has.
 const KEYED: &str = "One or more parameter values are not valid. ";
@@ -22,7 +24,7 @@ pub(crate) struct IndexKeyError {
 }
 
 /// What is wrong with the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IndexKeyFault {
     /// It has another type.
     Type {
@@ -33,10 +35,51 @@ pub(crate) enum IndexKeyFault {
     },
     /// It is an empty string or an empty binary.
     Empty(ScalarType),
-    /// With it the partition key is over its limit.
-    HashTooLong,
-    /// With it the sort key is over its limit.
-    RangeTooLong,
+    /// It is over the limit of this part of the key.
+    TooLong(KeyPart),
+    /// The values of this part's several attributes are over its limit together.
+    SeveralTooLong {
+        /// The part.
+        part: KeyPart,
+        /// The attributes.
+        names: String,
+        /// Their size together.
+        bytes: usize,
+    },
+}
+
+/// A part of an index's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyPart {
+    /// The partition key.
+    Hash,
+    /// The sort key.
+    Range,
+}
+
+impl KeyPart {
+    /// Its attributes.
+    pub fn of(self, index: &Index) -> &[KeyAttribute] {
+        match self {
+            KeyPart::Hash => &index.hash,
+            KeyPart::Range => &index.range,
+        }
+    }
+
+    /// The largest size of its values.
+    pub fn bytes_max(self) -> usize {
+        match self {
+            KeyPart::Hash => HASH_KEY_BYTES_MAX,
+            KeyPart::Range => RANGE_KEY_BYTES_MAX,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            KeyPart::Hash => "HASH",
+            KeyPart::Range => "RANGE",
+        }
+    }
 }
 
 /// What the value comes from.
@@ -59,6 +102,11 @@ impl EntriesError {
 }
 
 impl IndexKeyError {
+    /// What is wrong with this attribute of an index.
+    pub fn new(index: &Index, attribute: &KeyAttribute, fault: IndexKeyFault) -> IndexKeyError {
+        IndexKeyError { index: index.name.clone(), attribute: attribute.name.clone(), fault }
+    }
+
     /// The error answer.
     pub fn into_api(self, source: IndexKeySource) -> ApiError {
         let IndexKeyError { index, attribute, fault } = self;
@@ -85,13 +133,20 @@ impl IndexKeyError {
                     )
                 }
             }
-            IndexKeyFault::HashTooLong if is_put => {
+            IndexKeyFault::TooLong(KeyPart::Hash) if is_put => {
                 format!("{PARAMETER_VALUES}Size of hashkey has exceeded the maximum size limit of2048 bytes")
             }
-            IndexKeyFault::RangeTooLong if is_put => {
+            IndexKeyFault::TooLong(KeyPart::Range) if is_put => {
                 format!("{PARAMETER_VALUES}Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
             }
-            IndexKeyFault::HashTooLong | IndexKeyFault::RangeTooLong => {
+            // As DynamoDB Local words it.
+            IndexKeyFault::SeveralTooLong { part, names, bytes } if is_put => format!(
+                "Aggregate size for {} key attributes {names} of index {index} has exceeded limit {} bytes, with actual size \
+                 {bytes} bytes",
+                part.name(),
+                part.bytes_max()
+            ),
+            IndexKeyFault::TooLong(_) | IndexKeyFault::SeveralTooLong { .. } => {
                 "The update expression attempted to update the secondary index key beyond allowed size limits"
                     .to_owned()
             }

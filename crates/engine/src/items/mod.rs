@@ -18,6 +18,7 @@ pub(crate) mod plan;
 pub(crate) mod prepare;
 pub(crate) mod projection;
 pub(crate) mod read;
+pub(crate) mod read_source;
 pub(crate) mod start_key;
 pub(crate) mod stored_item;
 pub(crate) mod table_set;

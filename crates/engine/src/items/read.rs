@@ -7,21 +7,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_api::items::{AnsweredItem, ItemProjection, PageAnswer, PageRequest};
+use tailrace_api::items::{AnsweredItem, Charge, ItemProjection, PageAnswer, PageRequest};
+use tailrace_core::ApiError;
 use tailrace_core::codec::stored_size;
 use tailrace_core::expr::{Condition, Path};
-use tailrace_core::limits::{ECHOED_VALUE_BYTES_MAX, PAGE_BYTES_MAX, PAGE_INLINE_BYTES_MAX, PAGE_INLINE_ROWS_MAX};
-use tailrace_core::{ApiError, ErrorCode, Item};
-use tailrace_store::keyspace::ItemKey;
+use tailrace_core::limits::{INDEX_FETCH_STEP_ROWS, PAGE_BYTES_MAX, PAGE_INLINE_BYTES_MAX, PAGE_INLINE_ROWS_MAX};
 use tailrace_store::{Key, KeyRange, Page, PageLimit};
 
 use super::capacity::read_units;
 use super::projection::project;
+use super::read_source::ReadSource;
 use super::stored_item::decode;
 use crate::aside::aside;
 use crate::db::{Db, StoredTable};
 use crate::failure::store_failure;
-use crate::table::Table;
+use crate::tables::index::IndexKind;
 
 /// The stored item in a row of a table, which is confirmed in the same read.
 ///
@@ -44,29 +44,17 @@ pub(crate) fn filter_paths(page: &PageRequest) -> Vec<&Path> {
     paths
 }
 
-/// There are no indexes, so every name is unknown. The text repeats a long one to a bound.
-///
-/// # Errors
-/// An index is named.
-pub(crate) fn check_no_index(name: Option<&str>) -> Result<(), ApiError> {
-    match name {
-        Some(name) => {
-            let name = &name[..name.floor_char_boundary(ECHOED_VALUE_BYTES_MAX)];
-            Err(ApiError::validation(format!("The table does not have the specified index: {name}")))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Reads the page of `range`; `None`: a range that holds nothing.
+/// Reads the page of `range`; `None`: a range that holds nothing. `fetches`: the items of an index's entries are fetched, because
+/// the entries do not hold what is asked for.
 ///
 /// # Errors
 /// The store's failure.
 pub(crate) async fn read_page(
     db: &Db,
-    table: &Table,
+    source: ReadSource<'_>,
     request: PageRequest,
     range: Option<KeyRange>,
+    fetches: bool,
 ) -> Result<PageAnswer, ApiError> {
     let rows_max = request.limit.unwrap_or(usize::MAX);
     let limit = PageLimit { rows_max, cost_max: PAGE_BYTES_MAX, cost: |_, value| stored_size(value) };
@@ -74,24 +62,88 @@ pub(crate) async fn read_page(
         Some(range) => db.store().page(range, limit).await.map_err(|e| store_failure(&e))?,
         None => Page::default(),
     };
-    let scanned_count = page.rows.len();
-    let bytes: usize = page.rows.iter().map(|(_, value)| stored_size(value)).sum();
+    let mut rows = page.rows;
+    let fetched = if fetches { Some(fetch(db, &source, &mut rows, request.consistent_read).await?) } else { None };
+    let scanned_count = rows.len();
+    let bytes: usize = rows.iter().map(|(_, value)| stored_size(value)).sum();
     // A page that a limit ended says so even if nothing is left behind it. Source: docs/spec/dynamodb-api.md 5.2.
-    let ended_by_limit = scanned_count >= rows_max || bytes >= PAGE_BYTES_MAX;
-    let last_evaluated_key = match page.rows.last() {
-        Some((key, _)) if ended_by_limit => Some(read_row_key(table, key)?),
+    let cut = fetched.as_ref().is_some_and(|fetched| fetched.cut);
+    let ended_by_limit = scanned_count >= rows_max || bytes >= PAGE_BYTES_MAX || cut;
+    let last_evaluated_key = match rows.last() {
+        Some((key, value)) if ended_by_limit => Some(source.key_of_row(key, value)?),
         _ => None,
     };
-    let rows = page.rows.into_iter().map(|(_, value)| value).collect();
-    let PageRequest { filter, projection, count_only, consistent_read, capacity, .. } = request;
-    let (items, count) = Choice { filter, projection, count_only }.run(rows, bytes).await?;
-    Ok(PageAnswer {
-        items,
-        count,
-        scanned_count,
-        last_evaluated_key,
-        consumed_capacity: capacity.answer(&table.name, read_units(bytes, consistent_read)),
-    })
+    let PageRequest { filter, projection, count_only, consistent_read, capacity, all_attributes, .. } = request;
+    let charge = charge(&source, read_units(bytes, consistent_read), fetched.as_ref().map_or(0.0, |items| items.units));
+    let consumed_capacity = capacity.answer(&source.table.name, charge);
+    let values = match fetched {
+        Some(fetched) => fetched.items,
+        None => rows.into_iter().map(|(_, value)| value).collect(),
+    };
+    let bytes = values.iter().map(Bytes::len).sum();
+    // Items that were fetched for the filter alone are not shown whole.
+    let shown = match source.index {
+        Some(_) if fetches && !all_attributes => source.shown(projection),
+        _ => projection,
+    };
+    let (items, count) = Choice { filter, projection: shown, count_only }.run(values, bytes).await?;
+    Ok(PageAnswer { items, count, scanned_count, last_evaluated_key, consumed_capacity })
+}
+
+/// What a page of `units` is charged, with `fetched` units for the items of an index's entries.
+fn charge(source: &ReadSource<'_>, units: f64, fetched: f64) -> Charge {
+    let mut charge = Charge::from(fetched);
+    match source.index {
+        None => charge.table += units,
+        Some(index) => {
+            let arm = match index.kind {
+                IndexKind::Local => &mut charge.local,
+                IndexKind::Global => &mut charge.global,
+            };
+            arm.insert(index.name.clone(), units);
+        }
+    }
+    charge
+}
+
+/// The items of a page's entries.
+struct Fetched {
+    /// Those that are still there.
+    items: Vec<Bytes>,
+    /// What the reads are charged, each on its own.
+    units: f64,
+    /// The page ends with them, though the index goes on.
+    cut: bool,
+}
+
+/// Fetches the items of entries, in one read unless there are very many. The page ends with the item that brings their sizes to
+/// 1 MiB: the entries behind it are dropped.
+async fn fetch(
+    db: &Db,
+    source: &ReadSource<'_>,
+    rows: &mut Vec<(Key, Bytes)>,
+    consistent: bool,
+) -> Result<Fetched, ApiError> {
+    let mut fetched = Fetched { items: Vec::with_capacity(rows.len()), units: 0.0, cut: false };
+    let (mut read, mut bytes) = (0, 0);
+    while read < rows.len() && bytes < PAGE_BYTES_MAX {
+        let step = &rows[read..rows.len().min(read + INDEX_FETCH_STEP_ROWS)];
+        let keys = step.iter().map(|(_, entry)| source.item_row(entry)).collect::<Result<Vec<Key>, ApiError>>()?;
+        for item in db.rows(&keys).await? {
+            read += 1;
+            let size = item.as_ref().map_or(0, |item| stored_size(item));
+            fetched.units += read_units(size, consistent);
+            bytes += size;
+            // An item that was removed since the index was read is left out.
+            fetched.items.extend(item);
+            if bytes >= PAGE_BYTES_MAX {
+                break;
+            }
+        }
+    }
+    fetched.cut = read < rows.len();
+    rows.truncate(read);
+    Ok(fetched)
 }
 
 /// What an answer takes of the rows that were read.
@@ -125,12 +177,4 @@ impl Choice {
         }
         Ok(((!self.count_only).then_some(items), count))
     }
-}
-
-fn read_row_key(table: &Table, key: &Key) -> Result<Item, ApiError> {
-    let row = ItemKey::decode(key);
-    row.and_then(|row| table.key.read_key(&row.partition, &row.sort)).ok_or_else(|| {
-        tracing::error!(table = table.name, "the key of a stored item is corrupt");
-        ApiError::new(ErrorCode::InternalServerError, "the key of a stored item is corrupt")
-    })
 }

@@ -8,16 +8,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tailrace_api::items::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, CapacityDetail};
+use tailrace_api::items::{
+    BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, CapacityDetail, Charge, ItemCollectionMetrics,
+};
 use tailrace_core::codec::encode_stored;
 use tailrace_core::{ApiError, Item};
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
+use crate::items::capacity::write_charge;
 use crate::items::commit::{commit_change, commit_changes, commit_mark};
 use crate::items::idempotency::{IdempotencyMark, decided_before};
 use crate::items::index_entries::check_index_keys;
 use crate::items::index_key_errors::IndexKeySource;
+use crate::items::item_collection::note_item_collection;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 
@@ -30,29 +34,43 @@ pub async fn batch_write_item(
     request: BatchWriteItemRequest,
     caller: &Caller<'_>,
 ) -> Result<BatchWriteItemAnswer, ApiError> {
-    let charged = write_batch(db, &request, None, caller).await?;
+    let written = write_batch(db, &request, None, caller).await?;
     let capacity = request.capacity;
-    let consumed = charged.iter().filter_map(|(table, units)| capacity.answer(table, *units)).collect();
+    let consumed = written.charged.into_iter().filter_map(|(table, charge)| capacity.answer(&table, charge)).collect();
     Ok(BatchWriteItemAnswer {
         unprocessed_items: BTreeMap::new(),
         consumed_capacity: (capacity != CapacityDetail::None).then_some(consumed),
+        item_collection_metrics: written.collections,
     })
 }
 
-/// The writes, and what they are charged by table. `mark`: each is made once, with a mark of its own until all are made; a batch
+/// What a batch came to.
+#[derive(Default)]
+pub(super) struct WrittenBatch {
+    /// What it is charged, by table, if that was asked for.
+    charged: BTreeMap<String, Charge>,
+    collections: BTreeMap<String, Vec<ItemCollectionMetrics>>,
+}
+
+/// The writes. `mark`: each is made once, with a mark of its own until all are made; a batch
 /// that was cut off goes on where it was.
 pub(super) async fn write_batch(
     db: &Db,
     request: &BatchWriteItemRequest,
     mark: Option<&IdempotencyMark>,
     caller: &Caller<'_>,
-) -> Result<BTreeMap<String, f64>, ApiError> {
+) -> Result<WrittenBatch, ApiError> {
     if let Some(mark) = mark
         && let Some(decided) = decided_before(db, mark).await?
     {
-        return decided.map(|()| BTreeMap::new());
+        return decided.map(|()| WrittenBatch::default());
     }
     let (tables, changes) = changes(db, request).await?;
+    let mut batch = WrittenBatch::default();
+    for change in &changes {
+        let asked = request.item_collection_metrics;
+        note_item_collection(&mut batch.collections, asked, &tables[change.table], change.attributes);
+    }
     let numbers: Vec<usize> = changes.iter().map(|change| change.table).collect();
     let answers = match mark {
         None => {
@@ -65,11 +83,13 @@ pub(super) async fn write_batch(
             answers
         }
     };
-    let mut charged: BTreeMap<String, f64> = BTreeMap::new();
     for (number, written) in numbers.into_iter().zip(answers) {
-        *charged.entry(tables[number].name.clone()).or_default() += written?.units();
+        let (table, written) = (&tables[number], written?);
+        if request.capacity != CapacityDetail::None {
+            *batch.charged.entry(table.name.clone()).or_default() += write_charge(table, &written);
+        }
     }
-    Ok(charged)
+    Ok(batch)
 }
 
 /// Commits each change by itself, all at once. `mark`: each with a mark of its own.

@@ -7,8 +7,10 @@ use tailrace_core::ApiError;
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
+use crate::items::capacity::write_charge;
 use crate::items::commit::commit_change;
 use crate::items::idempotency::IdempotencyMark;
+use crate::items::item_collection::item_collection;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::check_condition_paths;
@@ -24,7 +26,8 @@ pub async fn delete_item(
 ) -> Result<WriteItemAnswer, ApiError> {
     let (table, written) = delete(db, &request, None, caller).await?;
     Ok(WriteItemAnswer {
-        consumed_capacity: request.capacity.answer(&table.name, written.units()),
+        consumed_capacity: request.capacity.answer_with(&table.name, || write_charge(&table, &written)),
+        item_collection_metrics: item_collection(request.item_collection_metrics, &table, &request.key),
         attributes: written.old.filter(|_| request.return_values == ReturnValues::AllOld).map(AnsweredItem::Stored),
     })
 }

@@ -10,10 +10,12 @@ use tailrace_core::limits::ITEM_BYTES_MAX;
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
+use crate::items::capacity::write_charge;
 use crate::items::commit::commit_change;
 use crate::items::idempotency::IdempotencyMark;
 use crate::items::index_entries::check_index_keys;
 use crate::items::index_key_errors::IndexKeySource;
+use crate::items::item_collection::item_collection;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::check_condition_paths;
@@ -25,7 +27,8 @@ use crate::items::projection::check_condition_paths;
 pub async fn put_item(db: &Db, request: PutItemRequest, caller: &Caller<'_>) -> Result<WriteItemAnswer, ApiError> {
     let (table, written) = put(db, &request, None, caller).await?;
     Ok(WriteItemAnswer {
-        consumed_capacity: request.capacity.answer(&table.name, written.units()),
+        consumed_capacity: request.capacity.answer_with(&table.name, || write_charge(&table, &written)),
+        item_collection_metrics: item_collection(request.item_collection_metrics, &table, &request.item),
         attributes: written.old.filter(|_| request.return_values == ReturnValues::AllOld).map(AnsweredItem::Stored),
     })
 }

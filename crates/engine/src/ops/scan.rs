@@ -1,6 +1,6 @@
 //! Scan, whole or one segment of a parallel scan. Source: docs/spec/dynamodb-api.md 5.
 //!
-//! A segment is a range of buckets, so each item is in exactly one segment of any number of them, on every page.
+//! A segment is a range of buckets, so each item, or entry of an index, is in exactly one segment of any number of them, on every page.
 
 use tailrace_api::items::{PageAnswer, ScanRequest, Segment};
 use tailrace_core::{ApiError, BucketRange, Wording};
@@ -9,8 +9,9 @@ use tailrace_store::keyspace::ItemKey;
 use crate::Caller;
 use crate::db::Db;
 use crate::items::projection::{check_key_paths, check_projection};
-use crate::items::read::{check_no_index, filter_paths, read_page};
-use crate::items::start_key::{MismatchText, start_key_bytes, wrong_segment};
+use crate::items::read::{filter_paths, read_page};
+use crate::items::read_source::ReadSource;
+use crate::items::start_key::{MismatchText, start_place, wrong_segment};
 
 /// Runs Scan.
 ///
@@ -18,8 +19,7 @@ use crate::items::start_key::{MismatchText, start_key_bytes, wrong_segment};
 /// What the client is to read.
 pub async fn scan(db: &Db, request: ScanRequest, _caller: &Caller<'_>) -> Result<PageAnswer, ApiError> {
     let table = db.table(&request.table_name).await?;
-    check_no_index(request.index_name.as_deref())?;
-    let schema = &table.key;
+    let source = ReadSource::find(&table, request.index_name.as_deref(), &request.page)?;
     check_key_paths(&table, filter_paths(&request.page))?;
     check_projection(&request.page.projection, &table)?;
     let buckets = match request.segment {
@@ -27,18 +27,17 @@ pub async fn scan(db: &Db, request: ScanRequest, _caller: &Caller<'_>) -> Result
         Some(Segment { number, total }) => BucketRange::part(number, total),
         None => Some(BucketRange::ALL),
     };
-    let mut range = buckets.map(|buckets| ItemKey::bucket_range(table.id, buckets));
+    let mut range = buckets.map(|buckets| ItemKey::bucket_range(source.set(), buckets));
     if let Some(start) = &request.exclusive_start_key {
         let text = if db.settings().wording == Wording::Current { MismatchText::Short } else { MismatchText::Long };
-        let bytes = start_key_bytes(schema, start, text)?;
-        let bucket = bytes.hash().bucket;
+        let place = start_place(&source, start, text)?;
         if let Some(segment) = request.segment
-            && !buckets.is_some_and(|b| b.contains(bucket))
+            && !buckets.is_some_and(|b| b.contains(place.bucket))
         {
             return Err(wrong_segment(segment.number, segment.total));
         }
-        let key = ItemKey::key(table.id, bucket, &bytes.partition, &bytes.sort);
-        range = range.map(|range| range.after(&key)).filter(|range| !range.is_empty());
+        range = range.map(|range| range.after(&place.row)).filter(|range| !range.is_empty());
     }
-    read_page(db, &table, request.page, range).await
+    let fetches = source.fetches(&request.page, true)?;
+    read_page(db, source, request.page, range, fetches).await
 }

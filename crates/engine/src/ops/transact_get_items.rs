@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use tailrace_api::items::{
-    AnsweredItem, CapacityDetail, ItemProjection, ItemResponse, TRANSACTION_TOO_LARGE, TransactGet,
+    AnsweredItem, CapacityDetail, Charge, ItemProjection, ItemResponse, TRANSACTION_TOO_LARGE, TransactGet,
     TransactGetItemsAnswer, TransactGetItemsRequest, UnitKind,
 };
 use tailrace_core::codec::stored_size;
@@ -46,16 +46,16 @@ pub async fn transact_get_items(
         return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
     }
     drop(turn);
-    let mut charged: BTreeMap<String, f64> = BTreeMap::new();
+    let mut charged: BTreeMap<String, Charge> = BTreeMap::new();
     for (index, value) in values.iter().enumerate().filter(|_| capacity != CapacityDetail::None) {
-        *charged.entry(tables.of(index).1.name.clone()).or_default() += transaction_read_units(size(value));
+        *charged.entry(tables.of(index).1.name.clone()).or_default() += transaction_read_units(size(value)).into();
     }
     let projections: Vec<ItemProjection> = gets.into_iter().map(|get| get.projection).collect();
     let whole = projections.iter().all(|projection| matches!(projection, ItemProjection::Whole));
     let shown = move || projections.iter().zip(values).map(|(projection, value)| show(projection, value)).collect();
     Ok(TransactGetItemsAnswer {
         responses: aside(whole || bytes <= ANSWER_INLINE_BYTES_MAX, shown).await?,
-        consumed_capacity: capacity.transaction(&charged, UnitKind::Reads),
+        consumed_capacity: capacity.transaction(charged, UnitKind::Reads),
     })
 }
 
@@ -77,7 +77,7 @@ fn rows(tables: &TableSet, gets: &[TransactGet]) -> Result<Vec<Key>, ApiError> {
     let mut seen = HashSet::with_capacity(gets.len());
     for (index, get) in gets.iter().enumerate() {
         let (_, table) = tables.of(index);
-        check_projection(&get.projection, &table)?;
+        check_projection(&get.projection, table)?;
         match ItemPlace::find(table, &get.key, false) {
             Ok(place) => rows.push(place.row),
             Err(error @ KeyError::Empty { .. }) => return Err(key_map_error(error)),

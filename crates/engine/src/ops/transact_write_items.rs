@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use tailrace_api::items::{
-    CapacityDetail, ConsumedCapacity, ItemCollectionMetrics, TRANSACTION_TOO_LARGE, TransactAction, TransactWrite,
-    TransactWriteItemsAnswer, TransactWriteItemsRequest, UnitKind,
+    CapacityDetail, Charge, ConsumedCapacity, ItemCollectionMetrics, TRANSACTION_TOO_LARGE, TransactAction,
+    TransactWrite, TransactWriteItemsAnswer, TransactWriteItemsRequest, UnitKind,
 };
 use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::key::KeyError;
@@ -20,12 +20,12 @@ use tailrace_store::keyspace::IdempotencyScope;
 use super::update_item::{check_index_key_types, check_no_key_target, check_update_paths};
 use crate::Caller;
 use crate::db::{Db, StoredTable};
-use crate::items::capacity::{transaction_read_units, transaction_write_units};
+use crate::items::capacity::{transaction_read_units, transaction_write_charge, write_charge};
 use crate::items::commit::{Committed, commit_changes};
 use crate::items::idempotency::IdempotencyMark;
 use crate::items::index_entries::{EntriesError, check_index_keys};
 use crate::items::index_key_errors::{IndexKeyFault, IndexKeySource};
-use crate::items::item_collection::item_collection;
+use crate::items::item_collection::note_item_collection;
 use crate::items::key_errors::{item_key_error, key_map_error};
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
@@ -188,17 +188,18 @@ fn consumed_capacity(
     if detail == CapacityDetail::None {
         return None;
     }
-    let mut charged: BTreeMap<String, f64> = BTreeMap::new();
+    let mut charged: BTreeMap<String, Charge> = BTreeMap::new();
     for (index, written) in committed.answers.iter().enumerate() {
         let Ok(written) = written else { continue };
-        let units = if committed.made_before {
-            transaction_read_units(written.old.as_ref().map_or(0, |item| stored_size(item)))
+        let (_, table) = tables.of(index);
+        let charge = if committed.made_before {
+            transaction_read_units(written.old.as_ref().map_or(0, |item| stored_size(item))).into()
         } else {
-            transaction_write_units(written.units())
+            transaction_write_charge(write_charge(table, written))
         };
-        *charged.entry(tables.of(index).1.name.clone()).or_default() += units;
+        *charged.entry(table.name.clone()).or_default() += charge;
     }
-    detail.transaction(&charged, if committed.made_before { UnitKind::Reads } else { UnitKind::Writes })
+    detail.transaction(charged, if committed.made_before { UnitKind::Reads } else { UnitKind::Writes })
 }
 
 /// The item collections of what was written, each once.
@@ -207,23 +208,15 @@ fn item_collection_metrics(
     tables: &TableSet,
     committed: &Committed,
 ) -> BTreeMap<String, Vec<ItemCollectionMetrics>> {
-    let mut told: BTreeMap<String, Vec<ItemCollectionMetrics>> = BTreeMap::new();
-    if !request.item_collection_metrics || committed.made_before {
-        return told;
-    }
+    let mut told = BTreeMap::new();
+    let asked = request.item_collection_metrics && !committed.made_before;
     for (index, action) in request.actions.iter().enumerate() {
         let attributes = match &action.action {
             TransactAction::Put(item) => item,
             TransactAction::Update(key, _) | TransactAction::Delete(key) => key,
             TransactAction::Check(_) => continue,
         };
-        let (_, table) = tables.of(index);
-        if let Some(collection) = item_collection(table, attributes) {
-            let collections = told.entry(table.name.clone()).or_default();
-            if !collections.contains(&collection) {
-                collections.push(collection);
-            }
-        }
+        note_item_collection(&mut told, asked, tables.of(index).1, attributes);
     }
     told
 }

@@ -10,9 +10,11 @@ use tailrace_core::{ApiError, Item, KeySchema};
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
+use crate::items::capacity::write_charge;
 use crate::items::commit::commit_change;
 use crate::items::idempotency::IdempotencyMark;
 use crate::items::index_key_errors::type_mismatch;
+use crate::items::item_collection::item_collection;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::items::projection::{check_condition_paths, check_key_paths};
@@ -30,7 +32,8 @@ pub async fn update_item(
 ) -> Result<WriteItemAnswer, ApiError> {
     let (table, written) = update(db, &request, None, caller).await?;
     Ok(WriteItemAnswer {
-        consumed_capacity: request.capacity.answer(&table.name, written.units()),
+        consumed_capacity: request.capacity.answer_with(&table.name, || write_charge(&table, &written)),
+        item_collection_metrics: item_collection(request.item_collection_metrics, &table, &request.key),
         attributes: attributes(&request, written)?,
     })
 }

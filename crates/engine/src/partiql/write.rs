@@ -85,6 +85,7 @@ impl Write {
             },
             return_item_on_failure: telling.return_item_on_failure,
             capacity: telling.capacity,
+            ..UpdateItemRequest::default()
         }))
     }
 
@@ -106,6 +107,7 @@ impl Write {
             return_values: if delete.returning { ReturnValues::AllOld } else { ReturnValues::None },
             return_item_on_failure: telling.return_item_on_failure,
             capacity: telling.capacity,
+            ..DeleteItemRequest::default()
         }))
     }
 

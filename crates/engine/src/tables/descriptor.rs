@@ -15,7 +15,7 @@ use tailrace_core::{EpochMs, KeySchema, TtlGeneration};
 use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
-use super::index::Index;
+use super::index::{Index, IndexKind};
 use crate::json_row;
 
 /// The version that this code writes.
@@ -164,6 +164,11 @@ impl Table {
             time_to_live: None,
             times_to_live_made: 0,
         }
+    }
+
+    /// Whether it has a local index: then its partitions are item collections.
+    pub fn has_local_index(&self) -> bool {
+        self.indexes.iter().any(|index| index.kind == IndexKind::Local)
     }
 
     /// The indexes that items are entered in: those that are not being deleted.

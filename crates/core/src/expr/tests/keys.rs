@@ -6,7 +6,7 @@ const PK: KeyAttribute<'_> = KeyAttribute { name: "pk", type_name: "S" };
 const SK: KeyAttribute<'_> = KeyAttribute { name: "sk", type_name: "N" };
 
 fn resolve(text: &str) -> Result<ResolvedKeyCondition, ExprError> {
-    KeyCondition::parse(text, &mut placeholders())?.resolve(PK, Some(SK))
+    KeyCondition::parse(text, &mut placeholders())?.resolve(&[PK], &[SK])
 }
 
 #[test]
@@ -24,7 +24,11 @@ fn a_key_condition_becomes_a_hash_value_and_a_range() {
         ("((pk = :v) AND (sk >= :n))", Some(RangeCondition::GreaterEqual(one()))),
         ("pk = :v AND sk BETWEEN :m AND :n", Some(RangeCondition::Between(Arc::new(n("0")), one()))),
     ] {
-        assert_eq!(resolve(text), Ok(ResolvedKeyCondition { hash: Arc::new(s("x")), range }), "{text}");
+        assert_eq!(
+            resolve(text),
+            Ok(ResolvedKeyCondition { hash: vec![Arc::new(s("x"))], equal: vec![], range }),
+            "{text}"
+        );
     }
 }
 
@@ -85,7 +89,7 @@ fn a_faulty_key_condition_names_its_first_fault() {
     ] {
         assert_eq!(resolve(text).unwrap_err(), ExprError::bare(expected), "{text}");
     }
-    let hash_only = KeyCondition::parse("pk = :v AND sk = :n", &mut placeholders()).unwrap().resolve(PK, None);
+    let hash_only = KeyCondition::parse("pk = :v AND sk = :n", &mut placeholders()).unwrap().resolve(&[PK], &[]);
     assert_eq!(hash_only.unwrap_err().text, unsupported);
 }
 
@@ -111,7 +115,7 @@ fn a_value_that_no_key_can_have_is_refused_partition_key_first() {
         let values = used.map(|(key, value)| (key.to_owned(), value)).collect();
         let mut placeholders = Placeholders::new(None, Some(values)).unwrap();
         let condition = KeyCondition::parse(&format!("{range} AND pk = :p"), &mut placeholders).unwrap();
-        let resolved = condition.resolve(PK, Some(KeyAttribute { name: "sk", type_name }));
+        let resolved = condition.resolve(&[PK], &[KeyAttribute { name: "sk", type_name }]);
         assert_eq!(
             resolved.map_or_else(|error| error, |_| ExprError::bare("ok")),
             ExprError::bare(expected),
@@ -134,4 +138,55 @@ fn a_value_that_no_key_can_have_is_refused_partition_key_first() {
     check("sk = :v", s("a"), n("1"), types);
     check("sk BETWEEN :v AND :high", s("a"), text(0), &empty("string", "sk"));
     check("sk BETWEEN :v AND :high", s("a"), text(1025), long_range);
+}
+
+#[test]
+fn a_key_of_several_attributes_takes_values_from_the_left() {
+    let key = |name, type_name| KeyAttribute { name, type_name };
+    let (hash, range) = ([key("a", "S"), key("b", "N")], [key("c", "S"), key("d", "N"), key("e", "S")]);
+    let resolve = |text: &str| KeyCondition::parse(text, &mut placeholders()).unwrap().resolve(&hash, &range);
+    use std::sync::Arc;
+    let (x, one) = (Arc::new(s("x")), Arc::new(n("1")));
+    for (text, equal, last) in [
+        ("a = :v AND b = :n", vec![], None),
+        ("c > :v AND b = :n AND a = :v", vec![], Some(RangeCondition::Greater(x.clone()))),
+        ("a = :v AND b = :n AND c = :v", vec![], Some(RangeCondition::Equal(x.clone()))),
+        ("a = :v AND b = :n AND d < :n AND c = :v", vec![x.clone()], Some(RangeCondition::Less(one.clone()))),
+        (
+            "a = :v AND b = :n AND c = :v AND d = :n AND begins_with(e, :v)",
+            vec![x.clone(), one.clone()],
+            Some(RangeCondition::BeginsWith(x.clone())),
+        ),
+    ] {
+        let expected = ResolvedKeyCondition { hash: vec![x.clone(), one.clone()], equal, range: last };
+        assert_eq!(resolve(text), Ok(expected), "{text}");
+    }
+    let hash_text =
+        |names: &str| format!("HASH key attributes {names} must have equality conditions specified in the query");
+    let range_text = |names: &str, last: &str| {
+        format!(
+            "RANGE key attributes {names} must have equality conditions specified in the query because a condition is \
+             present on key attribute {last}"
+        )
+    };
+    for (text, expected) in [
+        ("a = :v", hash_text("b")),
+        ("c = :v", hash_text("a, b")),
+        ("a = :v AND b > :n", hash_text("b")),
+        ("a = :v AND b = :n AND d = :n", range_text("c", "d")),
+        ("a = :v AND b = :n AND e = :v", range_text("c, d", "e")),
+        ("a = :v AND b = :n AND c > :v AND d = :n", range_text("c", "d")),
+        ("a = :v AND b = :n AND c = :v AND z = :v", "Query condition missed key schema element: d".to_owned()),
+        (
+            "a = :n AND b = :n",
+            "One or more parameter values were invalid: Condition parameter type does not match schema type".to_owned(),
+        ),
+        (
+            "a = :v AND b = :n AND c = :v AND d = :n AND e = :v AND z = :v",
+            "The number of query conditions (6) exceeds the number of key attributes defined in the schema (5)"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(resolve(text).unwrap_err(), ExprError::bare(expected), "{text}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Seeded: many writers of few keys, syncs that are held and power that is cut. Afterwards the stream, replayed from its
-//! beginning, is the table; each record's old image is the record before it; and what was acknowledged is in the stream.
+//! beginning, is the table; each record's old image is the record before it; what was acknowledged is in the stream; and the
+//! indexes hold what the table does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +9,10 @@ use tailrace_core::codec::StoredItem;
 use tailrace_core::rng::Rng;
 use tailrace_store::PlantedBug;
 
+use super::indexes::index;
 use super::*;
 use crate::streams::record_meta::RecordMeta;
+use crate::{IndexKind, IndexProjection};
 
 const KEYS: u64 = 5;
 const WRITERS: u64 = 8;
@@ -81,7 +84,14 @@ async fn weather(bench: &Bench, seed: u64) {
 
 /// A run; what is wrong with what it left behind, if anything is.
 async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
-    let bench = Bench::streaming(ViewType::NewAndOldImages).await;
+    let bench = Bench::new().await;
+    let mut users = Table::new("users".to_owned(), TableId(1), "uuid".to_owned(), EpochMs(0), schema(None));
+    users.stream = Some(TableStream { id: STREAM, view: ViewType::NewAndOldImages });
+    users.indexes = vec![
+        index(1, "by-mark", IndexKind::Global, [&["mark"], &[]], IndexProjection::KeysOnly),
+        index(2, "by-n", IndexKind::Global, [&["n"], &["mark"]], IndexProjection::All),
+    ];
+    bench.put_descriptor(&users).await;
     if let Some(bug) = bug {
         bench.store.plant(bug);
     }
@@ -120,6 +130,15 @@ async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
     items.sort_by_key(|item| item["pk"]["S"].to_string());
     if items != table.into_values().collect::<Vec<_>>() {
         return Err("the stream replayed is not the table".to_owned());
+    }
+    let numbered: Vec<Value> = items.iter().filter(|item| item.get("n").is_some()).cloned().collect();
+    let keys = items.iter().map(|item| json!({"pk": item["pk"], "mark": item["mark"]})).collect();
+    for (index, expected) in [(1, keys), (2, numbered)] {
+        let mut entries = bench.entries_of(users.id, index).await;
+        entries.sort_by_key(|item| item["pk"]["S"].to_string());
+        if entries != expected {
+            return Err(format!("index {index} has {entries:?}, not {expected:?}"));
+        }
     }
     if let Some(mark) = acknowledged.difference(&marks).next() {
         return Err(format!("write {mark} was acknowledged and is lost"));

@@ -38,7 +38,7 @@ async fn an_entry_holds_what_its_index_projects() {
     ] {
         assert_eq!(bench.entries(index).await, [only(&item, names)]);
     }
-    assert_eq!(bench.entries(2).await, [item.clone()]);
+    assert_eq!(bench.entries(2).await, std::slice::from_ref(&item));
     assert_eq!(bench.entries(5).await, [item]);
 }
 
@@ -153,6 +153,11 @@ async fn values_that_no_index_key_can_have_are_refused_in_their_words() {
             s(&"x".repeat(1025)),
             format!("{PARAMETER}Aggregated size of all range keys has exceeded the size limit of 1024 bytes"),
         ),
+        (
+            "area",
+            json!({"S": "1"}),
+            format!("{PARAMETER}Type mismatch for Index Key area Expected: N Actual: S IndexName: by-many"),
+        ),
     ] {
         // Also where the item lacks another key attribute, and so would not be in the index.
         for item in [whole("a"), without(whole("a"), &["price", "area"])] {
@@ -166,6 +171,11 @@ async fn values_that_no_index_key_can_have_are_refused_in_their_words() {
             bench.refused("PutItem", put, &expected).await;
         }
     }
+    // Attributes that are small enough alone, and too large together.
+    let item = set(set(whole("a"), "due", s(&"x".repeat(600))), "tag", b(&"AAAA".repeat(200)));
+    let text = "Aggregate size for RANGE key attributes due, price, tag of index by-many has exceeded limit 1024 bytes, with \
+                actual size 1202 bytes";
+    bench.refused("PutItem", json!({"TableName": "orders", "Item": item}), &ve(text)).await;
     assert_eq!(bench.entry_counts().await, [0; 6]);
 }
 

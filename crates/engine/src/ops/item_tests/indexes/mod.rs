@@ -9,7 +9,10 @@
 //! | `by-all` | global | `shop`, S | - | all |
 //! | `by-many` | global | `shop`, S, and `area`, N | `due`, S, `price`, N, and `tag`, B | keys |
 
+mod charges;
 mod entries;
+mod model;
+mod reads;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -28,14 +31,14 @@ const PARAMETER: &str = "ValidationException: One or more parameter values were 
 
 fn attribute(name: &str) -> KeyAttribute {
     let scalar = match name {
-        "price" | "area" => ScalarType::N,
+        "price" | "area" | "n" => ScalarType::N,
         "tag" => ScalarType::B,
         _ => ScalarType::S,
     };
     KeyAttribute { name: name.to_owned(), scalar }
 }
 
-fn index(id: u32, name: &str, kind: IndexKind, key: [&[&str]; 2], projection: IndexProjection) -> Index {
+pub(super) fn index(id: u32, name: &str, kind: IndexKind, key: [&[&str]; 2], projection: IndexProjection) -> Index {
     let [hash, range] = key.map(|names| names.iter().map(|name| attribute(name)).collect());
     Index {
         id: tailrace_core::IndexId(id),
@@ -83,12 +86,16 @@ impl Bench {
 
     /// The values of the rows of an index, in the order of its keys, as they are stored.
     async fn entries(&self, index: u32) -> Vec<Value> {
-        let rows = self.rows_of(tailrace_core::IndexId(index)).await;
+        self.entries_of(ORDERS, index).await
+    }
+
+    /// The same of another table.
+    pub async fn entries_of(&self, table: TableId, index: u32) -> Vec<Value> {
+        let rows = self.rows_of(ItemSet { table, index: tailrace_core::IndexId(index) }).await;
         rows.iter().map(|value| serde_json::to_value(StoredItem::new(value).unwrap()).unwrap()).collect()
     }
 
-    async fn rows_of(&self, index: tailrace_core::IndexId) -> Vec<Bytes> {
-        let set = ItemSet { table: ORDERS, index };
+    async fn rows_of(&self, set: ItemSet) -> Vec<Bytes> {
         let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 1 };
         let page = self.store.page(ItemKey::table_range(set), limit).await.unwrap();
         page.rows.into_iter().map(|(_, value)| value).collect()
@@ -101,7 +108,7 @@ impl Bench {
         let told = |name: &str| lists.into_iter().flatten().find(|index| index["IndexName"] == name).unwrap();
         let mut counts = Vec::new();
         for index in &orders(&[]).indexes {
-            let rows = self.rows_of(index.id).await;
+            let rows = self.rows_of(ItemSet { table: ORDERS, index: index.id }).await;
             let size = |row: &Bytes| tailrace_core::codec::stored_size(row) as u64;
             let told = told(&index.name);
             assert_eq!(told["ItemCount"], rows.len(), "{}", index.name);
