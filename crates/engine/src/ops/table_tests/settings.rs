@@ -97,8 +97,12 @@ async fn tags_come_in_pages() {
         body["NextToken"] = token.clone();
     }
     assert_eq!((sizes, Value::Array(seen)), (vec![10, 10, 3], tags(&all)));
-    let exactly = json!({"ResourceArn": ARN, "NextToken": "k12"});
+    bench.ok("UntagResource", json!({"ResourceArn": ARN, "TagKeys": ["k00", "k01", "k02"]})).await;
+    let first = bench.ok("ListTagsOfResource", json!({"ResourceArn": ARN})).await;
+    let exactly = json!({"ResourceArn": ARN, "NextToken": first["NextToken"]});
     assert_eq!(bench.ok("ListTagsOfResource", exactly).await.get("NextToken"), None, "ten are left, no more");
+    let foreign = json!({"ResourceArn": ARN, "NextToken": "k12"});
+    assert_eq!(bench.ok("ListTagsOfResource", foreign).await, first, "as without one");
 }
 
 /// docs/spec/dynamodb-api.md 8.3: the ARN.
