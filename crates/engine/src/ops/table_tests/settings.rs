@@ -351,6 +351,30 @@ async fn contributor_insights_that_are_asked_for_fail_with_a_reason() {
     bench.refused("DescribeContributorInsights", json!({"TableName": "users", "IndexName": "x"}), short).await;
 }
 
+#[tokio::test]
+async fn an_index_has_contributor_insights_of_its_own_until_it_is_deleted() {
+    let bench = Bench::new().await;
+    let index = json!({
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "g", "AttributeType": "S"}],
+        "GlobalSecondaryIndexes": [{"IndexName": "by-g", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"}}],
+    });
+    bench.ok("CreateTable", with(on_demand("users"), index)).await;
+    let enable = json!({"TableName": "users", "IndexName": "by-g", "ContributorInsightsAction": "ENABLE",
+        "ContributorInsightsMode": "THROTTLED_KEYS"});
+    let answer = bench.ok("UpdateContributorInsights", enable).await;
+    assert_eq!((&answer["IndexName"], &answer["ContributorInsightsMode"]), (&json!("by-g"), &json!("THROTTLED_KEYS")));
+    let of = |body: Value| bench.ok("DescribeContributorInsights", body);
+    assert_eq!(of(json!({"TableName": "users"})).await["ContributorInsightsStatus"], "DISABLED");
+    let described = of(json!({"TableName": "users", "IndexName": "by-g"})).await;
+    assert_eq!((&described["ContributorInsightsStatus"], &described["IndexName"]), (&json!("FAILED"), &json!("by-g")));
+    let listed = || bench.ok("ListContributorInsights", json!({"TableName": "users"}));
+    assert_eq!(listed().await["ContributorInsightsSummaries"][0]["IndexName"], "by-g");
+    let delete = json!({"TableName": "users", "GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "by-g"}}]});
+    bench.ok("UpdateTable", delete).await;
+    assert_eq!(listed().await["ContributorInsightsSummaries"], json!([]));
+}
+
 /// docs/spec/dynamodb-api.md 8.6
 #[tokio::test]
 async fn a_kinesis_stream_that_is_asked_for_fails_with_a_reason() {
