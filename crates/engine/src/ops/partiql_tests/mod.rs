@@ -2,6 +2,7 @@
 
 mod batches;
 mod indexes;
+mod model;
 mod pages;
 mod reads;
 mod transactions;
