@@ -5,7 +5,7 @@ Row 3's sizes of every type, and rows 16, 17 and 30 beyond what is here, are in 
 
 import pytest
 
-from conftest import make_table
+from conftest import make_table, wait_until
 from raw_http import call, error_of
 
 VALIDATION = "com.amazon.coral.validate#ValidationException"
@@ -61,6 +61,23 @@ def t(shared_server, table):
 @pytest.fixture
 def ranged(shared_server, ranged_table):
     return Table(shared_server, ranged_table)
+
+
+@pytest.fixture
+def indexed(shared_server, dynamodb, request):
+    """pk (S), sk (N); the index `by-g` on g (S), KEYS_ONLY."""
+    name = "x-" + request.node.name.replace("_", "-")[:200]
+    call(shared_server, "CreateTable", {
+        "TableName": name,
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        "AttributeDefinitions": [{"AttributeName": a, "AttributeType": k} for a, k in [("pk", "S"), ("sk", "N"), ("g", "S")]],
+        "GlobalSecondaryIndexes": [{
+            "IndexName": "by-g", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}], "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }],
+        "BillingMode": "PAY_PER_REQUEST",
+    })
+    yield Table(shared_server, name)
+    dynamodb.delete_table(TableName=name)
 
 
 def test_row_1_numbers_are_decimals_of_38_digits(ranged):
@@ -192,6 +209,28 @@ def test_row_11_a_query_does_not_filter_on_keys_and_a_scan_does(ranged):
     assert ranged.ok("Scan", FilterExpression="sk = :s", ExpressionAttributeValues={":s": n(1)})["Count"] == 1
 
 
+def test_row_12_an_index_has_no_consistent_reads(indexed):
+    text = "Consistent reads are not supported on global secondary indexes"
+    indexed.refused("Scan", text, IndexName="by-g", ConsistentRead=True)
+    indexed.refused("Query", text, IndexName="by-g", ConsistentRead=True, KeyConditionExpression="g = :g",
+                    ExpressionAttributeValues={":g": s("g")})
+
+
+def test_row_13_pages_of_equal_index_keys_lose_and_repeat_nothing(indexed):
+    for number in range(7):
+        indexed.put(pk=s(f"k{number % 3}"), sk=n(number), g=s("same"))
+    seen, start = [], {}
+    while True:
+        page = indexed.ok("Query", IndexName="by-g", Limit=2, KeyConditionExpression="g = :g",
+                          ExpressionAttributeValues={":g": s("same")}, **start)
+        seen += [item["sk"]["N"] for item in page["Items"]]
+        if "LastEvaluatedKey" not in page:
+            break
+        assert sorted(page["LastEvaluatedKey"]) == ["g", "pk", "sk"]
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+    assert sorted(seen) == [str(number) for number in range(7)]
+
+
 def test_row_14_sort_keys_have_the_order_of_their_type(shared_server, dynamodb, ranged):
     for number in ["10", "9", "-1", "-10", "0", "1e2", "0.5"]:
         ranged.put(pk=s("k"), sk=n(number))
@@ -209,6 +248,17 @@ def test_row_14_sort_keys_have_the_order_of_their_type(shared_server, dynamodb, 
                       ExpressionAttributeValues={":p": s("k"), ":a": s("a")})
     assert [item["sk"]["S"] for item in begins["Items"]] == ["a", "ab"]
     dynamodb.delete_table(TableName=name)
+
+
+def test_row_15_an_item_without_the_index_key_is_not_in_it_and_a_wrong_one_is_refused(indexed):
+    indexed.put(pk=s("k"), sk=n(1))
+    assert indexed.ok("Scan", IndexName="by-g")["Count"] == 0
+    item = {"pk": s("k"), "sk": n(1)}
+    indexed.refused("PutItem", PARAMETER + "Type mismatch for Index Key g Expected: S Actual: N IndexName: by-g", Item=item | {"g": n(1)})
+    indexed.refused("PutItem", "One or more parameter values are not valid. A value specified for a secondary index key is not supported. "
+                    "The AttributeValue for a key attribute cannot contain an empty string value. IndexName: by-g, IndexKey: g",
+                    Item=item | {"g": s("")})
+    assert indexed.get(pk=s("k"), sk=n(1)) == item
 
 
 def put(table, key, **members):
@@ -285,19 +335,22 @@ def test_row_19_a_failed_condition_shows_the_item_to_who_asks(t):
     assert "Item" not in absent
 
 
-def test_row_20_capacity_follows_sizes(ranged):
+def test_row_20_capacity_follows_sizes_and_indexes(indexed):
     def units(operation, **members):
-        return ranged.ok(operation, ReturnConsumedCapacity="TOTAL", **members)["ConsumedCapacity"]["CapacityUnits"]
+        return indexed.ok(operation, ReturnConsumedCapacity="INDEXES", **members)["ConsumedCapacity"]
 
     key = {"pk": s("k"), "sk": n(1)}
-    assert units("PutItem", Item=key | {"v": s("x" * 2500)}) == 3
-    # The larger of old and new.
-    assert units("PutItem", Item=key | {"v": s("x")}) == 3
-    assert units("UpdateItem", Key=key, UpdateExpression="SET v = :v", ExpressionAttributeValues={":v": s("x" * 1500)}) == 2
-    assert units("GetItem", Key=key) == 0.5
-    assert units("GetItem", Key=key, ConsistentRead=True) == 1
-    assert units("GetItem", Key={"pk": s("absent"), "sk": n(1)}) == 0.5
-    assert units("DeleteItem", Key=key) == 2
+    written = units("PutItem", Item=key | {"v": s("x" * 2500), "g": s("g")})
+    assert (written["CapacityUnits"], written["Table"]["CapacityUnits"]) == (4, 3)
+    assert written["GlobalSecondaryIndexes"]["by-g"]["CapacityUnits"] == 1
+    # The larger of old and new; an index entry that stays as it is costs nothing.
+    smaller = units("PutItem", Item=key | {"v": s("x"), "g": s("g")})
+    assert smaller["CapacityUnits"] == 3 and "GlobalSecondaryIndexes" not in smaller
+    moved = units("UpdateItem", Key=key, UpdateExpression="SET g = :g", ExpressionAttributeValues={":g": s("h")})
+    assert moved["GlobalSecondaryIndexes"]["by-g"]["CapacityUnits"] == 2
+    assert units("GetItem", Key=key)["CapacityUnits"] == 0.5
+    assert units("GetItem", Key=key, ConsistentRead=True)["CapacityUnits"] == 1
+    assert units("GetItem", Key={"pk": s("absent"), "sk": n(1)})["CapacityUnits"] == 0.5
 
 
 def test_row_21_empty_texts_are_values_but_no_keys(t):
@@ -342,6 +395,43 @@ def test_row_24_update_table_takes_one_concern_and_a_table_keeps_its_id(t):
     t.ok("UpdateTable", DeletionProtectionEnabled=False)
     after = t.ok("DescribeTable")["Table"]
     assert (after["TableId"], after["TableArn"]) == (before["TableId"], before["TableArn"])
+
+
+def test_row_25_definitions_are_merged_and_go_with_their_index(t):
+    def described():
+        return t.ok("DescribeTable")["Table"]
+
+    create = {"Create": {"IndexName": "by-g", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+                         "Projection": {"ProjectionType": "ALL"}}}
+    t.ok("UpdateTable", AttributeDefinitions=[{"AttributeName": "g", "AttributeType": "N"}], GlobalSecondaryIndexUpdates=[create])
+    active = lambda: described()["TableStatus"] == "ACTIVE" and described()["GlobalSecondaryIndexes"][0]["IndexStatus"] == "ACTIVE"
+    wait_until(active, "the index")
+    definitions = {d["AttributeName"]: d["AttributeType"] for d in described()["AttributeDefinitions"]}
+    assert definitions == {"g": "N", "pk": "S"}
+    t.ok("UpdateTable", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by-g"}}])
+    wait_until(lambda: "GlobalSecondaryIndexes" not in described(), "the index to go")
+    assert described()["AttributeDefinitions"] == [{"AttributeName": "pk", "AttributeType": "S"}]
+
+
+def test_row_26_partiql_updates_only_what_is_there_and_pages(ranged):
+    def run(statement, **members):
+        return call(ranged.server, "ExecuteStatement", {"Statement": statement} | members)
+
+    absent = run(f"UPDATE \"{ranged.name}\" SET v = 1 WHERE pk = 'k' AND sk = 1")
+    assert error_of(absent)[:2] == (400, MODELLED + "ConditionalCheckFailedException")
+    assert ranged.get(pk=s("k"), sk=n(1)) is None
+    for number in range(3):
+        assert run(f"INSERT INTO \"{ranged.name}\" VALUE {{'pk': 'k', 'sk': {number}}}").status == 200
+    seen, token = [], {}
+    while True:
+        page = run(f"SELECT * FROM \"{ranged.name}\" WHERE pk = 'k'", Limit=2, **token).json
+        seen += [item["sk"]["N"] for item in page["Items"]]
+        if "NextToken" not in page:
+            break
+        token = {"NextToken": page["NextToken"]}
+    assert seen == ["0", "1", "2"]
+    no_index = run(f"SELECT * FROM \"{ranged.name}\".\"nothing\" WHERE pk = 'k'")
+    assert error_of(no_index)[:2] == (400, VALIDATION)
 
 
 def test_row_27_what_is_no_request_is_the_clients_fault(t):
