@@ -44,6 +44,8 @@ impl Figures {
 /// Keys of the small set.
 pub const SMALL_KEYS: u64 = 10_000;
 const PUT: &str = "DynamoDB_20120810.PutItem";
+const TRANSACTIONS_OF_2: &str = "TransactWriteItems of 2 items, 64 connections";
+const TRANSACTIONS_OF_10: &str = "TransactWriteItems of 10 items, 64 connections";
 const CPU_BARE: &str = "server CPU a request, bare, 64 connections";
 const CPU_PUT: &str = "server CPU a request, streamed PutItem, 64 connections";
 const CPU_GET: &str = "server CPU a request, GetItem, 64 connections";
@@ -58,6 +60,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Line>> {
         eprintln!("round {round} of {}", plan.rounds);
         bare(plan, &mut figures)?;
         small(plan, round, &mut figures)?;
+        transactions(plan, &mut figures)?;
         if plan.functions {
             delivery(plan, &mut figures)?;
             throughput(plan, &mut figures)?;
@@ -86,6 +89,8 @@ fn lines(plan: &Plan, figures: &Figures) -> Vec<Line> {
     line("UpdateItem (if_not_exists + 1), 64 connections", "/s", Budget::AtLeast(20_000.0), bare64);
     line("GetItem, 16 connections", "/s", Budget::AtLeast(40_000.0), bare16);
     line("GetItem, 64 connections", "/s", Budget::None, bare64);
+    line(TRANSACTIONS_OF_2, "/s", Budget::AtLeast(15_000.0), bare64);
+    line(TRANSACTIONS_OF_10, "/s", Budget::AtLeast(5_000.0), bare64);
     line(CPU_BARE, "us", Budget::None, 0.0);
     line(CPU_GET, "us", Budget::Below(1.5 * cpu_bare), cpu_bare);
     line(CPU_PUT, "us", Budget::Below(2.4 * cpu_bare), cpu_bare);
@@ -151,6 +156,19 @@ fn update(table: &str) -> Request {
     Request::new("DynamoDB_20120810.UpdateItem", &body, SMALL_KEYS)
 }
 
+/// A transaction that puts so many 100-byte items, with a token, as clients send it.
+fn transaction(table: &str, items: usize) -> Request {
+    let filler = "x".repeat(66);
+    let put = |index: usize| {
+        format!(
+            r#"{{"Put":{{"TableName":"{table}","Item":{{"pk":{{"S":"{index:02}-{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}}}}}"#
+        )
+    };
+    let puts: Vec<String> = (0..items).map(put).collect();
+    let body = format!(r#"{{"TransactItems":[{}],"ClientRequestToken":"{VALUE}"}}"#, puts.join(","));
+    Request::new("DynamoDB_20120810.TransactWriteItems", &body, SMALL_KEYS)
+}
+
 /// What a single load sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Operation {
@@ -160,6 +178,10 @@ pub enum Operation {
     Update,
     /// GetItem.
     Get,
+    /// TransactWriteItems of two items.
+    Transact2,
+    /// TransactWriteItems of ten items.
+    Transact10,
 }
 
 /// Drives one kind of load against a server that runs already; makes and fills its table if it is not there.
@@ -178,6 +200,8 @@ pub fn load(port: u16, operation: Operation, connections: usize, keys: u64, time
         Operation::Put => put(&table),
         Operation::Update => update(&table),
         Operation::Get => get(&table),
+        Operation::Transact2 => transaction(&table, 2),
+        Operation::Transact10 => transaction(&table, 10),
     };
     request.set_keys(keys);
     drive(address, connections, &request, Order::Random, time)
@@ -243,6 +267,17 @@ fn small(plan: &Plan, round: usize, figures: &mut Figures) -> Result<()> {
     server.kill();
     let again = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
     figures.add("ready after a crash, small load", again.first_answer.as_secs_f64() * 1e3);
+    Ok(())
+}
+
+fn transactions(plan: &Plan, figures: &mut Figures) -> Result<()> {
+    let data = Scratch::new(&plan.scratch, "transactions")?;
+    let server = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
+    create(&mut server.connect()?, "streamed", true)?;
+    for (name, items) in [(TRANSACTIONS_OF_2, 2), (TRANSACTIONS_OF_10, 10)] {
+        let request = transaction("streamed", items);
+        figures.add(name, drive(server.address, 64, &request, Order::Random, plan.time)?.rate);
+    }
     Ok(())
 }
 

@@ -69,6 +69,10 @@ pub struct ServerArgs {
     /// [env: TAILRACE_STREAM_RETENTION] [default: 24h]
     #[arg(long)]
     pub stream_retention: Option<Retention>,
+    /// Lets tables and indexes stay CREATING, UPDATING and DELETING for up to some seconds, as on AWS, with what is refused
+    /// meanwhile [env: TAILRACE_AWS_LIKE_STATES]
+    #[arg(long)]
+    pub aws_like_states: bool,
     /// How long an item stays after its time to live has ended, as on AWS it does: a number with s, m, h or d
     /// [env: TAILRACE_TTL_DELAY] [default: 0s]
     #[arg(long)]
@@ -118,6 +122,7 @@ impl ServerArgs {
         let retention = Retention(config.engine.stream_retention);
         let Retention(length) = choose(self.stream_retention, "TAILRACE_STREAM_RETENTION", retention)?;
         config.engine.stream_retention = length;
+        config.engine.aws_like_states = self.aws_like_states || choose(None, "TAILRACE_AWS_LIKE_STATES", false)?;
         let Delay(delay) = choose(self.ttl_delay, "TAILRACE_TTL_DELAY", Delay(config.engine.ttl_delay))?;
         config.engine.ttl_delay = delay;
         let shards_max = tailrace_core::limits::SHARDS_PER_STREAM_MAX;

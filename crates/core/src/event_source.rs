@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::FunctionArn;
+
 /// Where an event source mapping begins to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StartingPosition {
@@ -30,7 +32,7 @@ pub struct FunctionReference {
     /// Its name.
     pub name: String,
     /// Its ARN, with the qualifier if one was given.
-    pub arn: String,
+    pub arn: FunctionArn,
 }
 
 /// Longest reference to a function. Source: docs/spec/event-source-mapping.md 2.
@@ -57,7 +59,7 @@ impl FunctionReference {
             None => format!("arn:aws:lambda:{region}:{account}:function:{name}"),
             Some(qualifier) => format!("arn:aws:lambda:{region}:{account}:function:{name}:{qualifier}"),
         };
-        Some(FunctionReference { name: name.to_owned(), arn })
+        Some(FunctionReference { name: name.to_owned(), arn: FunctionArn::new(arn) })
     }
 }
 
@@ -76,7 +78,7 @@ mod tests {
             (arn, arn.to_owned()),
             (&format!("{arn}:7"), format!("{arn}:7")),
         ] {
-            let expected = Some(FunctionReference { name: "f".to_owned(), arn: expected });
+            let expected = Some(FunctionReference { name: "f".to_owned(), arn: FunctionArn::new(expected) });
             assert_eq!(FunctionReference::parse(text, "us-east-1", "000000000000"), expected);
         }
         assert_eq!(FunctionReference::parse("", "r", "a"), None);

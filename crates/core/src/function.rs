@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::limits;
+use crate::{FunctionArn, limits};
 
 /// The configuration of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct FunctionConfig {
     /// The function's name.
     pub name: String,
     /// Its unqualified ARN.
-    pub arn: String,
+    pub arn: FunctionArn,
     /// The handler, in the words of its runtime: `module.function`.
     pub handler: String,
     /// The runtime's identifier: `python3.13`, `provided.al2023`.
@@ -35,14 +35,14 @@ impl FunctionConfig {
     /// A configuration with the defaults of Lambda: 3 seconds, 128 MB, version `$LATEST`.
     pub fn new(
         name: impl Into<String>,
-        arn: impl Into<String>,
+        arn: FunctionArn,
         runtime: impl Into<String>,
         handler: impl Into<String>,
         code_dir: impl Into<PathBuf>,
     ) -> Self {
         Self {
             name: name.into(),
-            arn: arn.into(),
+            arn,
             handler: handler.into(),
             runtime: runtime.into(),
             code_dir: code_dir.into(),
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn check(change: impl FnOnce(&mut FunctionConfig)) -> Result<(), ConfigError> {
-        let mut config = FunctionConfig::new("f", "arn:f", "python3.13", "app.handler", "/code");
+        let mut config = FunctionConfig::new("f", FunctionArn::new("arn:f"), "python3.13", "app.handler", "/code");
         change(&mut config);
         config.validate()
     }

@@ -3,6 +3,7 @@
 //!
 //! Nothing here does I/O, reads a clock or draws randomness; every function is synchronous and a seed replays it.
 
+pub mod arn;
 pub mod attribute_json;
 pub mod clock;
 pub mod codec;
@@ -28,6 +29,7 @@ pub mod value;
 mod view_type;
 mod wire_json;
 
+pub use arn::{FunctionArn, IndexArn, StreamArn, TableArn};
 pub use error::{ApiError, CancellationCode, CancellationReason, ErrorCode};
 pub use error_kind::{Advice, ErrorKind};
 pub use event_source::{FunctionReference, StartingPosition};

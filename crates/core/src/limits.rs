@@ -339,6 +339,31 @@ pub const GLOBAL_INDEXES_MAX: usize = 20;
 pub const INDEX_KEY_ATTRIBUTES_MAX: usize = 4;
 /// Attributes that all indexes of a table hold beside their keys. Source: docs/spec/dynamodb-api.md 2.1 row 28.
 pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
+/// So often an UpdateTable is worked out again because the table changed meanwhile. Our reason: each of the others was done.
+pub const TABLE_UPDATE_ROUNDS_MAX: usize = 64;
+
+// States that show with `--aws-like-states`. Our reason: long enough to be seen by who polls, short enough for tests. AWS
+// takes from 2 s to a minute. Source: docs/spec/dynamodb-api.md 2.2, 8.1.
+
+/// A new table is CREATING.
+pub const AWS_LIKE_CREATING: Duration = Duration::from_millis(1_000);
+/// A table whose throughput, billing, stream or class was changed is UPDATING, and so is an index.
+pub const AWS_LIKE_UPDATING: Duration = Duration::from_millis(500);
+/// A deleted table is DELETING.
+pub const AWS_LIKE_DELETING: Duration = Duration::from_millis(1_000);
+/// A table with a new index is UPDATING, and its index not yet being filled.
+pub const AWS_LIKE_ALLOCATION: Duration = Duration::from_millis(1_000);
+/// A new index is being filled, at least.
+pub const AWS_LIKE_BACKFILL: Duration = Duration::from_millis(500);
+/// A deleted index is DELETING.
+pub const AWS_LIKE_INDEX_DELETING: Duration = Duration::from_millis(500);
+/// From one look at what is under way to the next.
+pub const AWS_LIKE_LOOK: Duration = Duration::from_millis(100);
+
+/// Rows of a page when a range is counted. Our reason: some 200 us of a reader thread that others wait for.
+pub const TALLY_PAGE_ROWS: usize = 1_000;
+/// Bytes of a page when a range is counted. Our reason: a page is held in memory; one row may pass the bound.
+pub const TALLY_PAGE_BYTES: usize = 1024 * 1024;
 /// Provisioned units at which a request is nonsense. Source: docs/spec/dynamodb-api.md 2.1 row 5.
 pub const CAPACITY_UNITS_MAX: i64 = 1_000_000_000_000;
 /// Read units per second that an on-demand table can take at once, as AWS tells. Source: docs/spec/dynamodb-api.md 2.2.
@@ -359,6 +384,23 @@ pub const RETENTION_STREAMS_PER_TICK: usize = 32;
 /// From the end of a pass over the deleted tables to the next one. Our reason: a pass finds only what a crash
 /// or a full disk left over.
 pub const RECLAIM_INTERVAL: Duration = Duration::from_secs(60);
+/// From the end of a pass over the indexes that are being filled to the next one. Our reason: a new index wakes
+/// it; a pass finds only what failed.
+pub const BACKFILL_INTERVAL: Duration = Duration::from_secs(10);
+/// Items of a page that the backfill enters in one commit. Our reason: a commit's cost is shared by many, and their rows
+/// are held for as long as it takes to compare them, some tens of microseconds.
+pub const BACKFILL_PAGE_ITEMS: usize = 512;
+/// Bytes of stored items with which such a page ends. Our reason: a commit is a frame of the log, at most 16 MiB.
+pub const BACKFILL_PAGE_BYTES: usize = 1024 * 1024;
+/// Pages that are entered at once. Our reason: one is read while another one is worked out and the others are synced; with more the writers
+/// of clients keep less than 60 % of their rate.
+pub const BACKFILL_PAGES_AT_ONCE: usize = 4;
+/// Pages of a tick, after which its progress is kept. Our reason: the work of some tens of milliseconds is done again after
+/// a crash.
+pub const BACKFILL_PAGES_PER_TICK: usize = 32;
+/// From the end of a pass over the tables that are to go to the next one. Our reason: without
+/// `--aws-like-states` a pass finds only what a server with it left over.
+pub const REMOVAL_INTERVAL: Duration = Duration::from_secs(60);
 /// How long after its instant an item still expires; one that is older stays. Source: docs/spec/dynamodb-api.md 8.2.
 pub const TTL_AGE_MAX: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
 /// Longest name of the attribute of a time to live, bytes. Source: the service model.

@@ -34,6 +34,14 @@ impl<'a> Caller<'a> {
         matches!(self, Caller::Service)
     }
 
+    /// Whether it is somebody inside, a template for one, who cannot be asked to wait: no call of the API brought him here.
+    pub(crate) fn is_inside(&self) -> bool {
+        match self {
+            Caller::Client(client) => client.operation.is_empty(),
+            Caller::Service => true,
+        }
+    }
+
     /// The `Host` header of a client's request.
     pub fn host(&self) -> Option<&'a str> {
         match self {

@@ -16,7 +16,7 @@ use tailrace_core::rng::Rng;
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Engine, Key, StoreError};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::failure::store_failure;
 use crate::items::prepare::Turns;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub shards_per_stream: usize,
     /// How long a record of a stream, and a disabled stream, can be read.
     pub stream_retention: Duration,
+    /// Tables and indexes stay in the states CREATING, UPDATING and DELETING for a short time, with what AWS refuses in them.
+    pub aws_like_states: bool,
     /// How long after its instant an expired item is deleted, at least.
     pub ttl_delay: Duration,
 }
@@ -56,6 +58,7 @@ impl Default for Settings {
             wording: tailrace_core::Wording::Current,
             shards_per_stream: 4,
             stream_retention: tailrace_core::limits::STREAM_RETENTION,
+            aws_like_states: false,
             ttl_delay: Duration::ZERO,
         }
     }
@@ -72,6 +75,8 @@ pub struct Db {
     first_arn_scope: String,
     descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
     pub(crate) turns: Turns,
+    /// An index was made that is to be filled.
+    pub(crate) index_made: Notify,
     /// Those who may hold the items of many keys.
     wide: Semaphore,
     /// Most rows that were held at once by a read by keys.
@@ -107,6 +112,7 @@ impl Db {
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
             turns: Turns::default(),
+            index_made: Notify::new(),
             wide: Semaphore::new(WIDE_AT_ONCE_MAX),
             #[cfg(test)]
             rows_at_once_max: std::sync::atomic::AtomicUsize::default(),
@@ -172,7 +178,7 @@ impl Db {
     /// # Errors
     /// ResourceNotFoundException in the data plane's words, or the store's failure.
     pub async fn table(&self, name: &str) -> Result<Arc<StoredTable>, ApiError> {
-        self.find_table(name).await?.ok_or_else(no_such_table)
+        self.find_table(name).await?.filter(|table| self.serves(table)).ok_or_else(no_such_table)
     }
 
     /// The descriptor of a table by name; `None` if there is no such table.
@@ -196,8 +202,8 @@ impl Db {
     pub(crate) async fn likely_table(&self, name: &str) -> Result<Arc<StoredTable>, ApiError> {
         let cached = self.descriptors.read().get(name).cloned();
         match cached {
-            Some(table) => Ok(table),
-            None => self.table(name).await,
+            Some(table) if self.serves(&table) => Ok(table),
+            _ => self.table(name).await,
         }
     }
 
@@ -216,13 +222,18 @@ impl Db {
     /// ResourceNotFoundException if the table is gone, also if another one has its name.
     pub(crate) fn confirm(&self, likely: &Arc<StoredTable>, row: Option<&Bytes>) -> Result<Arc<StoredTable>, ApiError> {
         match row {
-            Some(row) if likely.is(row) => Ok(Arc::clone(likely)),
+            Some(row) if likely.is(row) && self.serves(likely) => Ok(Arc::clone(likely)),
             Some(row) => {
                 let now = self.read_table(&likely.name, row)?;
-                if now.id == likely.id { Ok(now) } else { Err(no_such_table()) }
+                if now.id == likely.id && self.serves(&now) { Ok(now) } else { Err(no_such_table()) }
             }
             None => Err(no_such_table()),
         }
+    }
+
+    /// The data plane knows the table: it is neither being made nor deleted, as far as is told.
+    fn serves(&self, table: &Table) -> bool {
+        table.transitions.is_empty() || table.is_served(self.clock.now())
     }
 
     /// The key of a table's descriptor: a shared key of every commit of its items.

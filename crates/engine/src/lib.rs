@@ -28,3 +28,4 @@ pub use tables::descriptor::{
     WarmThroughput,
 };
 pub use tables::index::{Index, IndexKind, IndexProjection, IndexStatus};
+pub use tables::states::{Transition, TransitionKind};

@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use tailrace_core::FunctionArn;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -140,7 +141,7 @@ fn event(delivery: Delivery) -> Response<Full<Bytes>> {
     headers.insert(HeaderName::from_static("lambda-runtime-deadline-ms"), HeaderValue::from(delivery.deadline_ms.0));
     let texts = [
         ("lambda-runtime-aws-request-id", Some(&*delivery.request_id)),
-        ("lambda-runtime-invoked-function-arn", context.invoked_arn.as_deref()),
+        ("lambda-runtime-invoked-function-arn", context.invoked_arn.as_ref().map(FunctionArn::as_str)),
         ("lambda-runtime-trace-id", context.trace_id.as_deref()),
         ("lambda-runtime-client-context", context.client_context.as_deref()),
         ("lambda-runtime-cognito-identity", context.cognito_identity.as_deref()),

@@ -2,6 +2,7 @@
 //! Source: docs/spec/lambda-runtime.md 3-5; docs/spec/event-source-mapping.md 7, 12.
 
 use std::time::Duration;
+use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
 
@@ -11,7 +12,7 @@ pub struct InvokeContext {
     /// The request id; `None`: a fresh one.
     pub request_id: Option<String>,
     /// The ARN as the caller named the function, qualifier included; `None`: the function's own.
-    pub invoked_arn: Option<String>,
+    pub invoked_arn: Option<FunctionArn>,
     /// The client context, JSON text.
     pub client_context: Option<String>,
     /// The identity, JSON text.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::{EpochMs, FunctionReference, MappingId, StartingPosition, StreamId, limits};
+use tailrace_core::{EpochMs, FunctionReference, MappingId, StartingPosition, StreamArn, StreamId, limits};
 use tailrace_delivery::Rules;
 
 use crate::error::{MappingError, invalid};
@@ -55,7 +55,7 @@ pub struct StreamSource {
     /// Its number.
     pub id: StreamId,
     /// Its ARN.
-    pub arn: String,
+    pub arn: StreamArn,
     /// The name of the table's partition key.
     pub partition_key: String,
 }
@@ -63,7 +63,7 @@ pub struct StreamSource {
 impl StreamSource {
     /// The name of the table whose stream it is.
     pub fn table(&self) -> &str {
-        self.arn.split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default()
+        self.arn.as_str().split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default()
     }
 }
 

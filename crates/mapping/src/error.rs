@@ -1,7 +1,7 @@
 //! Why a call on mappings failed: a kind for whoever called, and AWS's name and message where it has them.
 //! Source: docs/spec/event-source-mapping.md 1, 2, 4.
 
-use tailrace_core::ErrorKind;
+use tailrace_core::{ErrorKind, StreamArn};
 use tailrace_delivery::RedriveError;
 use tailrace_store::StoreError;
 
@@ -21,7 +21,7 @@ pub enum MappingError {
     )]
     Conflict {
         /// The stream.
-        source_arn: String,
+        source_arn: StreamArn,
         /// The function.
         function: String,
         /// The mapping that exists.

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{EpochMs, FunctionReference, MappingId, StartingPosition};
+use tailrace_core::{EpochMs, FunctionArn, FunctionReference, MappingId, StartingPosition};
 use tailrace_delivery::{Rules, each};
 use tailrace_store::keyspace::{MappingKey, MappingNameKey};
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
@@ -20,7 +20,7 @@ struct Row {
     v: u32,
     uuid: String,
     function: String,
-    function_arn: String,
+    function_arn: FunctionArn,
     source: StreamSource,
     starting_position: StartingPosition,
     enabled: bool,

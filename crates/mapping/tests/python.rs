@@ -66,7 +66,7 @@ async fn server(code: &str) -> Server {
     let functions =
         Arc::new(Functions::open(Settings::new(dir.path().join("state")), clock.clone(), rng.clone(), sender).unwrap());
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
-    functions.put(FunctionConfig::new("f", arn, "python3.13", "app.handler", code_dir)).unwrap();
+    functions.put(FunctionConfig::new("f", FunctionArn::new(arn), "python3.13", "app.handler", code_dir)).unwrap();
     let store = ModelEngine::new(clock.clone());
     open_stream(store.as_ref(), 1).await;
     let batches = Arc::new(Durations::default());

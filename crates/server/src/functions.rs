@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use tailrace_core::FunctionArn;
 
 use serde::{Deserialize, Serialize};
 use tailrace_lambda::{FunctionConfig, Functions};
@@ -14,7 +15,7 @@ use crate::apply::ApplyError;
 #[derive(Serialize, Deserialize)]
 struct StoredFunction {
     name: String,
-    arn: String,
+    arn: FunctionArn,
     handler: String,
     runtime: String,
     code_dir: PathBuf,

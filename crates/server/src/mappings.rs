@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_core::{ErrorCode, SequenceNumber, limits};
+use tailrace_core::{ErrorCode, SequenceNumber, StreamArn, limits};
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
 use tailrace_mapping as runner;
@@ -84,7 +84,7 @@ impl Mappings {
     pub async fn ensure(
         &self,
         plan: &MappingPlan,
-        stream_arn: &str,
+        stream_arn: &StreamArn,
         earlier: Option<&str>,
     ) -> Result<(), MappingError> {
         let optional = |value: Option<u32>| Some(value.map_or(-1, i64::from));
@@ -110,7 +110,7 @@ impl Mappings {
             (None, None) => {
                 let request = CreateMapping {
                     function: plan.function.clone(),
-                    event_source_arn: Some(stream_arn.to_owned()),
+                    event_source_arn: Some(stream_arn.to_string()),
                     starting_position: Some(plan.starting_position.name().to_owned()),
                     parameters,
                 };
@@ -126,15 +126,15 @@ impl Mappings {
     ///
     /// # Errors
     /// As UpdateEventSourceMapping has them.
-    pub async fn disable(&self, function: &str, stream_arn: &str) -> Result<bool, MappingError> {
+    pub async fn disable(&self, function: &str, stream_arn: &StreamArn) -> Result<bool, MappingError> {
         let Some(mapping) = self.find(function, stream_arn).filter(|mapping| mapping.enabled) else { return Ok(false) };
         let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
         self.runner.update(&mapping.uuid(), None, &disabled).await?;
         Ok(true)
     }
 
-    fn find(&self, function: &str, stream_arn: &str) -> Option<runner::Mapping> {
-        let is_it = |mapping: &runner::Mapping| mapping.source.arn == stream_arn && mapping.function.name == function;
+    fn find(&self, function: &str, stream_arn: &StreamArn) -> Option<runner::Mapping> {
+        let is_it = |mapping: &runner::Mapping| mapping.source.arn == *stream_arn && mapping.function.name == function;
         self.runner.list().into_iter().find(is_it)
     }
 
@@ -227,7 +227,7 @@ impl runner::Streams for EngineStreams {
             match self.0.stream(arn).await {
                 Ok(stream) => Ok(Some(StreamSource {
                     id: stream.id,
-                    arn: arn.to_owned(),
+                    arn: StreamArn::new(arn.to_owned()),
                     partition_key: stream.key.hash.name.clone(),
                 })),
                 Err(error) if error.code == ErrorCode::InternalServerError => Err(StoreError::Io(error.to_string())),

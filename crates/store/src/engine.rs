@@ -10,6 +10,7 @@ pub use tailrace_core::{BucketRange, RecordNo, ShardNo, StreamId};
 
 use crate::commit::{CommitId, CommitReceipt, CommitRequest, Outcome};
 use crate::error::StoreError;
+use crate::keyspace::ItemCount;
 
 /// A key of the keyspace (`keyspace` builds them). Ordered by its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,15 @@ pub struct Page {
     pub rows: Vec<(Key, Bytes)>,
     /// The page ended by its limit; there may be more behind it.
     pub limited: bool,
+}
+
+/// What a range of rows comes to, and another row, of one point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// How many rows the range has, and how large they are together.
+    pub count: ItemCount,
+    /// The value of the other row.
+    pub value: Option<Bytes>,
 }
 
 /// A shard as it stands.
@@ -121,6 +131,15 @@ pub trait Engine: Send + Sync + 'static {
 
     /// A page of rows, all of one point in time, durable.
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>>;
+
+    /// Counts the rows of a range, and reads the row of `key` at the same point in time, durable. `size`: a row's size, from its
+    /// value. It takes long, and memory for a page: what was written meanwhile is not in it.
+    fn tally<'a>(
+        &'a self,
+        range: KeyRange,
+        size: fn(&[u8]) -> usize,
+        key: &'a Key,
+    ) -> BoxFuture<'a, Result<Tally, StoreError>>;
 
     /// Runs the body on what it declared and makes its writes one atomic, durable, visible change. Resolves only when
     /// everything written, and everything the body has read, is durable and published.

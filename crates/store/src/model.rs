@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::commit::{CommitId, CommitReceipt, CommitRequest, NewImage, Outcome, Reads, RecordId, RecordIds, Write};
 use crate::engine::{
-    Engine, Key, KeyRange, LogPage, LogPosition, LogRecord, Page, PageLimit, ShardInfo, ShardNo, StreamId,
+    Engine, Key, KeyRange, LogPage, LogPosition, LogRecord, Page, PageLimit, ShardInfo, ShardNo, StreamId, Tally,
 };
 use crate::error::StoreError;
 use crate::keyspace::{CommitKey, ItemCount, ItemCountKey};
@@ -384,6 +384,20 @@ impl Engine for ModelEngine {
             let bounds: (Bound<&Bytes>, Bound<&Bytes>) = (range.start.as_ref(), range.end.as_ref());
             let rows = state.published.rows.range::<Bytes, _>(bounds);
             if range.reverse { Ok(take_page(rows.rev(), limit)) } else { Ok(take_page(rows, limit)) }
+        }
+        .boxed()
+    }
+
+    fn tally<'a>(
+        &'a self,
+        range: KeyRange,
+        size: fn(&[u8]) -> usize,
+        key: &'a Key,
+    ) -> BoxFuture<'a, Result<Tally, StoreError>> {
+        async move {
+            let rows = &self.state.lock().published.rows;
+            let inside = rows.iter().filter(|(key, _)| range.contains(key));
+            Ok(Tally { count: inside.map(|(_, value)| size(value)).collect(), value: rows.get(&key.0).cloned() })
         }
         .boxed()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use tailrace_core::FunctionArn;
 
 use tailrace_core::limits;
 
@@ -139,7 +140,7 @@ fn common(
     let name = resolver.name_of(id, resource, "FunctionName")?;
     let function = FunctionPlan {
         logical_id: id.to_owned(),
-        arn: resolver.function_arn(&name),
+        arn: FunctionArn::new(resolver.function_arn(&name)),
         name,
         handler,
         runtime,

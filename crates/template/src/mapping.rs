@@ -1,7 +1,7 @@
 //! `AWS::Lambda::EventSourceMapping`, and the DynamoDB events of a SAM function, which are the same thing.
 //! Ranges and defaults: docs/spec/event-source-mapping.md 2.
 
-use tailrace_core::StartingPosition;
+use tailrace_core::{StartingPosition, StreamArn};
 
 use crate::TemplateError;
 use crate::node::Node;
@@ -79,7 +79,7 @@ fn read(
     let source = match source.0.as_slice() {
         [Part::StreamOf(id)] => Source::StreamOf(id.clone()),
         [Part::Literal(arn)] if arn.starts_with("arn:aws:dynamodb:") && arn.contains("/stream/") => {
-            Source::Arn(arn.clone())
+            Source::Arn(StreamArn::new(arn.clone()))
         }
         [Part::Literal(arn)] => {
             let message = format!("the ARN of a DynamoDB stream is expected, not {arn:?}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tailrace_api::tables::{BillingMode, CreateTableRequest, TimeToLiveSpecification};
 use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::model::NAME_PATTERN;
-use tailrace_core::{StartingPosition, ViewType};
+use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
 
 use crate::TemplateError;
 use crate::resolve::Resolver;
@@ -69,7 +69,7 @@ pub struct FunctionPlan {
     /// Its name.
     pub name: String,
     /// Its ARN.
-    pub arn: String,
+    pub arn: FunctionArn,
     /// The handler.
     pub handler: String,
     /// The runtime's identifier.
@@ -91,9 +91,9 @@ pub struct FunctionPlan {
 impl FunctionPlan {
     /// The configuration to register; `stream_arn` tells the ARN of a table's stream by the table's logical id. `None`:
     /// a variable names a stream that it does not tell.
-    pub fn config(&self, stream_arn: impl Fn(&str) -> Option<String>) -> Option<FunctionConfig> {
+    pub fn config(&self, stream_arn: impl Fn(&str) -> Option<StreamArn>) -> Option<FunctionConfig> {
         let mut config =
-            FunctionConfig::new(&self.name, &self.arn, &self.runtime, &self.handler, self.code_dir.as_path());
+            FunctionConfig::new(&self.name, self.arn.clone(), &self.runtime, &self.handler, self.code_dir.as_path());
         config.timeout_s = self.timeout_s;
         config.memory_mb = self.memory_mb;
         config.reserved_concurrency = self.reserved_concurrency;
@@ -105,7 +105,8 @@ impl FunctionPlan {
 
     /// Checks the rules of the function registry, so that a breach is told with its place.
     pub(crate) fn check(&self) -> Result<(), TemplateError> {
-        let Some(Err(error)) = self.config(|_| Some(String::new())).map(|config| config.validate()) else {
+        let Some(Err(error)) = self.config(|_| Some(StreamArn::new(String::new()))).map(|config| config.validate())
+        else {
             return Ok(());
         };
         let property = match error {
@@ -137,13 +138,13 @@ pub enum Part {
 
 impl Text {
     /// The whole text; `stream_arn` tells the ARN of a table's stream by the table's logical id. `None`: it does not.
-    pub fn resolve(&self, stream_arn: impl Fn(&str) -> Option<String>) -> Option<String> {
+    pub fn resolve(&self, stream_arn: impl Fn(&str) -> Option<StreamArn>) -> Option<String> {
         self.0
             .iter()
             .map(|part| match part {
                 Part::Literal(text) => Some(text.clone()),
-                Part::StreamOf(id) => stream_arn(id),
-                Part::LabelOf(id) => Some(stream_arn(id)?.rsplit('/').next()?.to_owned()),
+                Part::StreamOf(id) => Some(stream_arn(id)?.to_string()),
+                Part::LabelOf(id) => Some(stream_arn(id)?.as_str().rsplit('/').next()?.to_owned()),
             })
             .collect()
     }
@@ -227,7 +228,7 @@ pub enum Source {
     /// The stream of the table with this logical id.
     StreamOf(String),
     /// A stream's ARN.
-    Arn(String),
+    Arn(StreamArn),
 }
 
 impl Plan {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tailrace_core::limits::LIST_PAGE_MAX;
-use tailrace_core::{ApiError, Json, SequenceNumber, ViewType};
+use tailrace_core::{ApiError, Json, SequenceNumber, StreamArn, ViewType};
 
 use crate::tables::KeySchemaElement;
 use crate::{Reading, Timestamp, member};
@@ -11,7 +11,7 @@ use crate::{Reading, Timestamp, member};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribeStreamRequest {
     /// The stream.
-    pub stream_arn: String,
+    pub stream_arn: StreamArn,
     /// Shards of a page, at most.
     pub limit: usize,
     /// The page begins behind this shard.
@@ -43,7 +43,7 @@ pub enum StreamStatus {
 #[serde(rename_all = "PascalCase")]
 pub struct StreamDescription {
     /// Its ARN.
-    pub stream_arn: String,
+    pub stream_arn: StreamArn,
     /// Its label.
     pub stream_label: String,
     /// Its status.
@@ -103,7 +103,7 @@ impl DescribeStreamRequest {
     /// A request for the first page of this stream.
     pub fn of(stream_arn: impl Into<String>) -> DescribeStreamRequest {
         DescribeStreamRequest {
-            stream_arn: stream_arn.into(),
+            stream_arn: StreamArn::new(stream_arn.into()),
             limit: LIST_PAGE_MAX,
             exclusive_start_shard_id: None,
             children_of: None,
@@ -118,7 +118,7 @@ impl DescribeStreamRequest {
         // That the filter's type is CHILD_SHARDS is made sure of by the model.
         let children_of = body.get("ShardFilter").and_then(|filter| member::text(filter, "ShardId"));
         Ok(DescribeStreamRequest {
-            stream_arn: member::text(&body, "StreamArn").unwrap_or_default().to_owned(),
+            stream_arn: StreamArn::new(member::text(&body, "StreamArn").unwrap_or_default().to_owned()),
             limit: member::limit(&body, LIST_PAGE_MAX),
             exclusive_start_shard_id: member::text(&body, "ExclusiveStartShardId").map(str::to_owned),
             children_of: children_of.map(str::to_owned),

@@ -1,7 +1,7 @@
 //! GetShardIterator. Source: docs/spec/streams.md 6.
 
 use serde::Serialize;
-use tailrace_core::{ApiError, EpochMs, Json, SequenceNumber};
+use tailrace_core::{ApiError, EpochMs, Json, SequenceNumber, StreamArn};
 
 use crate::{Reading, Timestamp, member};
 
@@ -9,7 +9,7 @@ use crate::{Reading, Timestamp, member};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GetShardIteratorRequest {
     /// The stream.
-    pub stream_arn: String,
+    pub stream_arn: StreamArn,
     /// The shard.
     pub shard_id: String,
     /// Where in the shard.
@@ -58,7 +58,7 @@ impl GetShardIteratorRequest {
             (None, None) => ShardIteratorType::TrimHorizon,
         };
         Ok(GetShardIteratorRequest {
-            stream_arn: member::text(&body, "StreamArn").unwrap_or_default().to_owned(),
+            stream_arn: StreamArn::new(member::text(&body, "StreamArn").unwrap_or_default().to_owned()),
             shard_id: member::text(&body, "ShardId").unwrap_or_default().to_owned(),
             position,
         })

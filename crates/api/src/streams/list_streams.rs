@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tailrace_core::limits::LIST_PAGE_MAX;
-use tailrace_core::{ApiError, Json};
+use tailrace_core::{ApiError, Json, StreamArn};
 
 use crate::{Reading, member};
 
@@ -12,7 +12,7 @@ pub struct ListStreamsRequest {
     /// Only streams of tables of this name.
     pub table_name: Option<String>,
     /// The page begins behind this ARN, whether or not there is such a stream.
-    pub exclusive_start_stream_arn: Option<String>,
+    pub exclusive_start_stream_arn: Option<StreamArn>,
     /// Streams of a page, at most.
     pub limit: usize,
 }
@@ -25,7 +25,7 @@ pub struct ListStreamsAnswer {
     pub streams: Vec<Stream>,
     /// The last one's ARN, if more remain.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_evaluated_stream_arn: Option<String>,
+    pub last_evaluated_stream_arn: Option<StreamArn>,
 }
 
 /// A stream of a list.
@@ -33,7 +33,7 @@ pub struct ListStreamsAnswer {
 #[serde(rename_all = "PascalCase")]
 pub struct Stream {
     /// Its ARN.
-    pub stream_arn: String,
+    pub stream_arn: StreamArn,
     /// Its table's name.
     pub table_name: String,
     /// Its label.
@@ -54,7 +54,7 @@ impl ListStreamsRequest {
     pub fn read(body: Json, _reading: &Reading<'_>) -> Result<ListStreamsRequest, ApiError> {
         Ok(ListStreamsRequest {
             table_name: member::text(&body, "TableName").map(str::to_owned),
-            exclusive_start_stream_arn: member::text(&body, "ExclusiveStartStreamArn").map(str::to_owned),
+            exclusive_start_stream_arn: member::text(&body, "ExclusiveStartStreamArn").map(StreamArn::new),
             limit: member::limit(&body, LIST_PAGE_MAX),
         })
     }

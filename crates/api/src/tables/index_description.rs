@@ -1,6 +1,7 @@
 //! Secondary indexes as a table's description tells of them. Source: docs/spec/dynamodb-api.md 2.2.
 
 use serde::Serialize;
+use tailrace_core::IndexArn;
 
 use super::indexes::Projection;
 use super::table_description::{
@@ -44,7 +45,7 @@ pub struct GlobalSecondaryIndexDescription {
     /// Its entries.
     pub item_count: u64,
     /// Its ARN.
-    pub index_arn: String,
+    pub index_arn: IndexArn,
     /// Its limits, if any were set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_demand_throughput: Option<OnDemandThroughputDescription>,
@@ -68,5 +69,5 @@ pub struct LocalSecondaryIndexDescription {
     /// Its entries.
     pub item_count: u64,
     /// Its ARN.
-    pub index_arn: String,
+    pub index_arn: IndexArn,
 }

@@ -3,6 +3,7 @@
 //! Optional members are absent rather than null.
 
 use serde::Serialize;
+use tailrace_core::{StreamArn, TableArn};
 
 use super::index_description::{GlobalSecondaryIndexDescription, LocalSecondaryIndexDescription};
 use super::types::{AttributeDefinition, BillingMode, KeySchemaElement, SseType, StreamSpecification, TableClass};
@@ -46,7 +47,7 @@ pub struct TableDescription {
     /// Its items.
     pub item_count: u64,
     /// Its ARN.
-    pub table_arn: String,
+    pub table_arn: TableArn,
     /// Its uuid: another one if it is made again.
     pub table_id: String,
     /// Its local secondary indexes, if it has any.
@@ -83,7 +84,7 @@ pub struct TableDescription {
     pub latest_stream_label: Option<String>,
     /// The ARN of that stream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub latest_stream_arn: Option<String>,
+    pub latest_stream_arn: Option<StreamArn>,
 }
 
 /// `ProvisionedThroughputDescription`.

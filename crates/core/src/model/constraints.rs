@@ -153,7 +153,7 @@ impl Walk<'_> {
         self.value(operation, member.shape, json, &prefix.then(&member.path, &member.name));
     }
 
-    /// Scalars that keep their constraints: the common case, without an allocation.
+    /// Values that keep their constraints, as most do, found out without an allocation. False: perhaps they do.
     fn is_plainly_valid(&self, id: ShapeId, json: &Json) -> bool {
         let shape = &self.shapes[id.0];
         match (&shape.kind, json) {
@@ -176,6 +176,19 @@ impl Walk<'_> {
                             && key.max.is_none_or(|max| length <= max)
                             && key.pattern.is_none_or(|pattern| pattern.matches(name))
                     })
+            }
+            (Kind::Structure(members), Json::Object(_)) => members.iter().all(|member| match json.get(&member.name) {
+                Some(json) => !self.shapes[member.shape.0].constrained || self.is_plainly_valid(member.shape, json),
+                None => !member.required,
+            }),
+            (Kind::List(element), Json::Array(elements)) => {
+                let count = elements.len() as i64;
+                let constrained = self.shapes[element.0].constrained;
+                shape.min.is_none_or(|min| count >= min)
+                    && shape.max.is_none_or(|max| count <= max)
+                    && elements
+                        .iter()
+                        .all(|json| *json != Json::Null && (!constrained || self.is_plainly_valid(*element, json)))
             }
             _ => false,
         }

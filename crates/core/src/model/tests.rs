@@ -384,3 +384,63 @@ fn keys_of_maps_keep_their_spelling() {
     );
     check("PutItem", r#"{"Item":{"a":{"S":1}}}"#, "SerializationException: NUMBER_VALUE cannot be converted to String");
 }
+
+/// docs/spec/dynamodb-api.md 1.5, 1.6: the operations on a table's settings are of the older layer, and tell every fault.
+#[test]
+fn requests_about_settings_are_held_against_the_model() {
+    let null = |path: &str| format!("Value null at '{path}' failed to satisfy constraint: Member must not be null");
+    let one = |fault: &str| format!("ValidationException: 1 validation error detected: {fault}");
+    let two =
+        |first: &str, second: &str| format!("ValidationException: 2 validation errors detected: {first}; {second}");
+    let name = "Value '!' at 'tableName' failed to satisfy constraint: Member must";
+    let (short, pattern) = (
+        format!("{name} have length greater than or equal to 3"),
+        format!("{name} satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
+    );
+    check("DescribeContinuousBackups", r#"{"TableName":"!"}"#, &two(&short, &pattern));
+    check("DescribeContinuousBackups", r#"{"TableName":"arn:aws:dynamodb:r:1:table/t"}"#, "valid");
+    let specification = "pointInTimeRecoverySpecification";
+    check("UpdateContinuousBackups", "{}", &two(&null("tableName"), &null(specification)));
+    check(
+        "UpdateContinuousBackups",
+        r#"{"TableName":"abc","PointInTimeRecoverySpecification":{"RecoveryPeriodInDays":0}}"#,
+        &two(
+            &null(&format!("{specification}.pointInTimeRecoveryEnabled")),
+            &format!(
+                "Value '0' at '{specification}.recoveryPeriodInDays' failed to satisfy constraint: Member must have value \
+                 greater than or equal to 1"
+            ),
+        ),
+    );
+    check(
+        "UpdateContributorInsights",
+        r#"{"TableName":"abc","ContributorInsightsAction":"on"}"#,
+        &one(
+            "Value 'on' at 'contributorInsightsAction' failed to satisfy constraint: Member must satisfy enum value set: \
+             [ENABLE, DISABLE]",
+        ),
+    );
+    check(
+        "PutResourcePolicy",
+        r#"{"Policy":"{}","ExpectedRevisionId":""}"#,
+        &two(
+            &null("resourceArn"),
+            "Value '' at 'expectedRevisionId' failed to satisfy constraint: Member must have length greater than or equal \
+             to 1",
+        ),
+    );
+    check("EnableKinesisStreamingDestination", r#"{"TableName":"abc"}"#, &one(&null("streamArn")));
+    let limit = "Value '101' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 100";
+    check("ListBackups", r#"{"Limit":101}"#, &one(limit));
+    check(
+        "ListBackups",
+        r#"{"TimeRangeLowerBound":"x"}"#,
+        "SerializationException: STRING_VALUE cannot be converted to Double",
+    );
+    check("CreateGlobalTable", r#"{"GlobalTableName":"abc"}"#, &one(&null("replicationGroup")));
+    // Their texts are the operations' own (8.3).
+    for (operation, body) in [("TagResource", "{}"), ("UntagResource", "{}"), ("ListTagsOfResource", "{}")] {
+        check(operation, body, "valid");
+    }
+    check("TagResource", r#"{"Tags":["a"]}"#, "SerializationException: Unexpected value type in payload");
+}

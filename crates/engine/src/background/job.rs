@@ -2,9 +2,11 @@
 //!
 //! A pause holds until it is lifted or the process ends; it does not interrupt a tick.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tailrace_core::EpochMs;
@@ -92,9 +94,9 @@ impl Job {
         }
     }
 
-    /// Resolves when the job was triggered or resumed since this last resolved.
+    /// Resolves when the job was triggered or resumed since this last resolved, or something is due at once.
     pub async fn woken(&self) {
-        self.wake.notified().await;
+        select(pin!(self.wake.notified()), self.task.due(&self.db)).await;
     }
 
     /// Lets a pass begin at once, or right after the one that is under way.

@@ -9,17 +9,20 @@
 //!
 //! What it does not do: it does not sleep and reads no clock but the database's; whoever runs the jobs waits between ticks.
 
+pub mod backfill;
 pub mod expire;
 pub mod expiry_fill;
 mod failures;
 mod job;
 pub mod marks;
 pub mod reclaim;
+pub mod removal;
 pub mod retention;
 
 use std::time::Duration;
 
 pub use failures::Failures;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 pub use job::{Job, JobStatus, Wait};
 use tailrace_core::EpochMs;
@@ -52,6 +55,11 @@ pub trait Task: Send + Sync + 'static {
     /// From the end of a pass to the beginning of the next.
     fn interval(&self, settings: &Settings) -> Duration;
 
+    /// Resolves when something came up that is due at once.
+    fn due<'a>(&'a self, _db: &'a Db) -> BoxFuture<'a, ()> {
+        std::future::pending().boxed()
+    }
+
     /// Does the next part of what is due at `now_ms`. Not to be called while another tick of the task is under way.
     fn tick<'a>(&'a self, db: &'a Db, now_ms: EpochMs) -> BoxFuture<'a, Tick>;
 }
@@ -62,6 +70,8 @@ pub fn tasks() -> Vec<Box<dyn Task>> {
         Box::new(retention::Retention::default()),
         Box::new(reclaim::Reclaim::default()),
         Box::new(marks::Marks),
+        Box::new(backfill::Backfill::default()),
+        Box::new(removal::Removal::default()),
         Box::new(expiry_fill::ExpiryFill::default()),
         Box::new(expire::Expire::default()),
     ]

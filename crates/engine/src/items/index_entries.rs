@@ -47,7 +47,6 @@ pub(crate) enum EntriesError {
 ///
 /// # Errors
 /// The item cannot be read.
-#[allow(dead_code)] // The backfill is its caller.
 pub(crate) fn entries_of(index: &Index, stored: &Bytes, table: &Table) -> Result<Option<(Key, Bytes)>, ApiError> {
     let names = names(table, std::iter::once(index));
     let parts = Parts::of(&names, stored)?;

@@ -1,7 +1,9 @@
 //! CreateTable: one commit that takes the table's number and opens its stream.
 
+use bytes::Bytes;
 use tailrace_api::tables::{CreateTableAnswer, CreateTableRequest, TableStatus};
-use tailrace_core::{ApiError, ErrorCode, StreamId, TableId};
+use tailrace_core::limits::AWS_LIKE_CREATING;
+use tailrace_core::{ApiError, StreamId, TableId};
 use tailrace_store::keyspace::{CounterKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
@@ -11,11 +13,13 @@ use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{label, life};
 use crate::table::{Table, TableStream};
 use crate::tables::settings::{ResourcePolicy, TableSettings};
+use crate::tables::states::{self, Transition, TransitionKind};
 use crate::tables::{creation, description, encryption, policy, tags};
 
 enum Outcome {
     Created(Box<Table>),
-    Exists,
+    /// With this descriptor.
+    Exists(Bytes),
     LabelTaken,
     Corrupt(&'static str),
 }
@@ -27,10 +31,14 @@ enum Outcome {
 pub async fn create_table(
     db: &Db,
     request: CreateTableRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<CreateTableAnswer, ApiError> {
     let now_ms = db.clock.now();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
+    if db.settings.aws_like_states && !caller.is_inside() {
+        let until = now_ms.plus(AWS_LIKE_CREATING);
+        wanted.transitions.push(Transition { index: None, change: TransitionKind::Creating, until });
+    }
     let settings = settings_of(db, &request)?;
     let name = &request.table_name;
     loop {
@@ -44,8 +52,8 @@ pub async fn create_table(
             keys.extend([CounterKey::Stream.encode(), StreamNameKey::key(name, label)]);
         }
         let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
-            if reads.exclusive[0].is_some() {
-                return Decision::Reject(Outcome::Exists);
+            if let Some(row) = &reads.exclusive[0] {
+                return Decision::Reject(Outcome::Exists(row.clone()));
             }
             let Some(id) = CounterKey::next(reads.exclusive[1].as_ref()) else {
                 return Decision::Reject(Outcome::Corrupt("the counter of tables"));
@@ -72,9 +80,9 @@ pub async fn create_table(
         match committed.answer {
             Outcome::LabelTaken => {}
             Outcome::Corrupt(what) => return Err(corrupt_row(what)),
-            Outcome::Exists => {
-                let text = format!("Table already exists: {name}");
-                return Err(ApiError::new(ErrorCode::ResourceInUseException, text));
+            Outcome::Exists(row) => {
+                let there = db.read_table(name, &row)?;
+                return Err(states::name_is_taken(&there, now_ms));
             }
             Outcome::Created(table) => {
                 let mut described = description::describe(&db.settings, &table, TableStatus::Creating, now_ms);

@@ -2,15 +2,18 @@
 //! back behind it. Source: docs/spec/dynamodb-api.md 2.2, streams.md 2.4.
 
 use tailrace_api::tables::{DeleteTableAnswer, DeleteTableRequest, TableStatus};
-use tailrace_core::ApiError;
+use tailrace_core::limits::AWS_LIKE_DELETING;
+use tailrace_core::{ApiError, EpochMs};
 use tailrace_store::keyspace::{DeletedTableKey, StreamKey, TableKey, TableSettingsKey};
-use tailrace_store::{Decision, Write, commit};
+use tailrace_store::{Decision, Swap, Write, commit, compare_and_set};
 
 use crate::background::reclaim::reclaim;
 use crate::caller::Caller;
-use crate::db::Db;
+use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::life;
+use crate::table::Table;
+use crate::tables::states::{self, Transition, TransitionKind};
 use crate::tables::{self, description, encryption, settings};
 
 enum Outcome {
@@ -27,55 +30,82 @@ enum Outcome {
 pub async fn delete_table(
     db: &Db,
     request: DeleteTableRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<DeleteTableAnswer, ApiError> {
-    let name = &request.table_name;
+    let now = db.clock.now();
+    let as_aws = db.settings.aws_like_states && !caller.is_inside();
     loop {
-        let table = tables::stored(db, name).await?;
+        let table = tables::stored(db, &request.table_name).await?;
+        states::check_delete(&table, as_aws, now)?;
         if table.deletion_protection {
             return Err(ApiError::validation(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection \
                  first.",
             ));
         }
-        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, db.clock.now());
+        let mut described = description::describe(&db.settings, &table, TableStatus::Deleting, now);
         described.sse_description = encryption::describe(settings::read(db, table.id).await?.encryption.as_ref());
         description::count_if_possible(db, &table, &mut described).await;
-        let settings = TableSettingsKey { table: table.id }.encode();
-        let mut keys = vec![TableKey::key(name), DeletedTableKey { table: table.id }.encode()];
-        if let Some(stream) = &table.stream {
-            keys.push(StreamKey { stream: stream.id }.encode());
+        let done = match as_aws {
+            true => put_under_way(db, &table, now).await?,
+            false => remove_table(db, &table).await?,
+        };
+        if done {
+            return Ok(DeleteTableAnswer { table_description: description::as_deleted(described) });
         }
-        keys.push(settings.clone());
-        let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
-            if reads.exclusive[0].as_ref() != Some(&table.row) {
-                return Decision::Reject(Outcome::Changed);
+    }
+}
+
+/// Lets the table be told as DELETING, until the background removes it; false: it has changed.
+async fn put_under_way(db: &Db, table: &StoredTable, now: EpochMs) -> Result<bool, ApiError> {
+    let mut going = Table::clone(table);
+    let until = now.plus(AWS_LIKE_DELETING);
+    going.put_under_way(Transition { index: None, change: TransitionKind::Deleting, until }, now);
+    let new = Some(going.encode_over(&table.row));
+    let swapped = compare_and_set(db.store.as_ref(), &table.row_key, Some(&table.row), new).await;
+    Ok(swapped.map_err(|e| store_failure(&e))? == Swap::Done)
+}
+
+/// Removes a table; false: it has changed since it was read.
+///
+/// # Errors
+/// The store's failure, or the row of its stream is corrupt.
+pub(crate) async fn remove_table(db: &Db, table: &StoredTable) -> Result<bool, ApiError> {
+    let name = &table.name;
+    let mut keys = vec![TableKey::key(name), DeletedTableKey { table: table.id }.encode()];
+    if let Some(stream) = &table.stream {
+        keys.push(StreamKey { stream: stream.id }.encode());
+    }
+    let settings = TableSettingsKey { table: table.id }.encode();
+    keys.push(settings.clone());
+    let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
+        if reads.exclusive[0].as_ref() != Some(&table.row) {
+            return Decision::Reject(Outcome::Changed);
+        }
+        let mut writes = vec![
+            Write::Delete { key: keys[0].clone() },
+            Write::Put { key: keys[1].clone(), value: bytes::Bytes::new() },
+            Write::Delete { key: settings.clone() },
+        ];
+        if table.stream.is_some() {
+            match life::seal(&keys[2], reads.exclusive[2].as_ref(), reads.now_ms) {
+                Some(closing) => writes.extend(closing),
+                None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
             }
-            let mut writes = vec![
-                Write::Delete { key: keys[0].clone() },
-                Write::Put { key: keys[1].clone(), value: bytes::Bytes::new() },
-                Write::Delete { key: settings.clone() },
-            ];
-            if table.stream.is_some() {
-                match life::seal(&keys[2], reads.exclusive[2].as_ref(), reads.now_ms) {
-                    Some(closing) => writes.extend(closing),
-                    None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
-                }
+        }
+        Decision::Apply(writes, Outcome::Deleted)
+    })
+    .await
+    .map_err(|e| store_failure(&e))?;
+    match committed.answer {
+        Outcome::Changed => Ok(false),
+        Outcome::Corrupt(what) => Err(corrupt_row(what)),
+        Outcome::Deleted => {
+            // The answer does not depend on it: what fails here is finished by the next pass.
+            if let Err(error) = reclaim(db, table.id).await {
+                tracing::warn!(table = %name, %error, "the items of a deleted table are reclaimed later");
             }
-            Decision::Apply(writes, Outcome::Deleted)
-        })
-        .await
-        .map_err(|e| store_failure(&e))?;
-        match committed.answer {
-            Outcome::Changed => {}
-            Outcome::Corrupt(what) => return Err(corrupt_row(what)),
-            Outcome::Deleted => {
-                // The answer does not depend on it: what fails here is finished by the next pass.
-                if let Err(error) = reclaim(db, table.id).await {
-                    tracing::warn!(table = %name, %error, "the items of a deleted table are reclaimed later");
-                }
-                return Ok(DeleteTableAnswer { table_description: description::as_deleted(described) });
-            }
+            Ok(true)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! DescribeTable. Source: docs/spec/dynamodb-api.md 2.2.
 
-use tailrace_api::tables::{DescribeTableAnswer, DescribeTableRequest, TableStatus};
+use tailrace_api::tables::{DescribeTableAnswer, DescribeTableRequest};
 use tailrace_core::ApiError;
 
 use crate::caller::Caller;
@@ -18,7 +18,8 @@ pub async fn describe_table(
     _caller: &Caller<'_>,
 ) -> Result<DescribeTableAnswer, ApiError> {
     let stored = tables::stored(db, &request.table_name).await?;
-    let mut table = description::describe(&db.settings, &stored, TableStatus::Active, db.clock.now());
+    let now = db.clock.now();
+    let mut table = description::describe(&db.settings, &stored, stored.status(now), now);
     table.sse_description = encryption::describe(settings::read(db, stored.id).await?.encryption.as_ref());
     description::count(db, &stored, &mut table).await.map_err(|e| store_failure(&e))?;
     Ok(DescribeTableAnswer { table })

@@ -2,7 +2,7 @@
 
 use tailrace_api::streams::{GetRecordsAnswer, GetRecordsRequest};
 use tailrace_core::limits::{GET_RECORDS_BYTES_MAX, SHARD_ITERATOR_LIFE};
-use tailrace_core::{ApiError, ErrorCode};
+use tailrace_core::{ApiError, ErrorCode, StreamArn};
 use tailrace_store::keyspace::StreamKey;
 
 use super::get_shard_iterator::{shard_failure, trimmed};
@@ -47,7 +47,7 @@ pub async fn get_records(
     let records = records.collect::<Result<Vec<_>, _>>().map_err(|e| store_failure(&e))?;
     let next_shard_iterator = (!page.ended).then(|| {
         let next = ShardIterator { after: page.next, untrimmed: !page.more, issued_ms: now_ms, ..iterator };
-        next.token(arn, &db.iterator_secret, db.rng.next_u64())
+        next.token(&StreamArn::new(arn), &db.iterator_secret, db.rng.next_u64())
     });
     Ok(GetRecordsAnswer { records, next_shard_iterator })
 }

@@ -2,7 +2,7 @@
 
 use tailrace_api::streams::{GetShardIteratorAnswer, GetShardIteratorRequest, ShardIteratorType};
 use tailrace_core::limits::TIMESTAMP_AHEAD_MAX;
-use tailrace_core::{ApiError, ErrorCode, RecordNo, SequenceNumber};
+use tailrace_core::{ApiError, ErrorCode, RecordNo, SequenceNumber, StreamArn};
 use tailrace_store::{LogPosition, ShardInfo, StoreError};
 
 use crate::caller::Caller;
@@ -64,7 +64,9 @@ pub async fn get_shard_iterator(
     };
     let issued_ms = db.clock.now();
     let iterator = ShardIterator { stream: stream.id, shard: shard.shard, after, untrimmed, issued_ms };
-    Ok(GetShardIteratorAnswer { shard_iterator: iterator.token(arn, &db.iterator_secret, db.rng.next_u64()) })
+    Ok(GetShardIteratorAnswer {
+        shard_iterator: iterator.token(&StreamArn::new(arn), &db.iterator_secret, db.rng.next_u64()),
+    })
 }
 
 /// The number to read after, for a first record at `first_wanted`: the sequence number, which was sent as `text`, or the one

@@ -5,7 +5,7 @@ use tailrace_core::ApiError;
 
 use crate::caller::Caller;
 use crate::db::Db;
-use crate::names::StreamArn;
+use crate::names::StreamArnParts;
 use crate::streams::descriptor;
 
 /// Runs ListStreams.
@@ -20,7 +20,7 @@ pub async fn list_streams(
     let behind = match &request.exclusive_start_stream_arn {
         Some(arn) => {
             let invalid = || ApiError::validation(format!("Invalid StreamArn: {arn}"));
-            Some(StreamArn::parse(arn).ok_or_else(invalid)?)
+            Some(StreamArnParts::parse(arn.as_str()).ok_or_else(invalid)?)
         }
         None => None,
     };

@@ -1,23 +1,34 @@
-//! UpdateTable: billing, throughput, stream, class and deletion protection, in one commit.
+//! UpdateTable: billing, throughput, stream, class, deletion protection and global indexes, in one commit.
 //!
-//! A change is done when it is answered; the answer says UPDATING and echoes the old throughput and class, as AWS does.
-//! Source: docs/spec/dynamodb-api.md 2.3, streams.md 2.2.
+//! A change is done when it is answered, but for a new index, which the background fills (`background::backfill`); the answer
+//! says UPDATING and echoes the old throughput and class, as AWS does.
+//! Source: docs/spec/dynamodb-api.md 2.3, 8.1, streams.md 2.2.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tailrace_api::tables::{
-    OnDemandThroughputDescription, SseSpecification, StreamSpecification, TableStatus, UpdateTableAnswer,
-    UpdateTableRequest,
+    self as api, OnDemandThroughputDescription, SseSpecification, StreamSpecification, TableDescription, TableStatus,
+    UpdateTableAnswer, UpdateTableRequest,
 };
-use tailrace_core::{ApiError, EpochMs, StreamId, ViewType};
-use tailrace_store::keyspace::{CounterKey, StreamKey, StreamNameKey, TableKey};
+use tailrace_core::limits::{
+    AWS_LIKE_ALLOCATION, AWS_LIKE_BACKFILL, AWS_LIKE_INDEX_DELETING, AWS_LIKE_UPDATING, TABLE_UPDATE_ROUNDS_MAX,
+};
+use tailrace_core::{ApiError, EpochMs, ErrorCode, IndexId, StreamId, ViewType};
+use tailrace_store::keyspace::{
+    CounterKey, DeletedIndexKey, IndexBuild, IndexBuildKey, ItemSet, StreamKey, StreamNameKey, TableKey,
+};
 use tailrace_store::{Decision, Write, commit};
 
+use crate::IndexStatus;
+use crate::background::reclaim::reclaim_index;
 use crate::caller::Caller;
 use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{label, life};
 use crate::table::{Table, TableStream};
+use crate::tables::index_changes::{self, IndexChanges};
+use crate::tables::states::{self, Transition, TransitionKind};
 use crate::tables::{self, change, description, encryption, settings};
 
 /// Runs UpdateTable.
@@ -27,39 +38,115 @@ use crate::tables::{self, change, description, encryption, settings};
 pub async fn update_table(
     db: &Db,
     request: UpdateTableRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<UpdateTableAnswer, ApiError> {
     change::check(&request, db.settings.wording)?;
-    loop {
+    let as_aws = db.settings.aws_like_states && !caller.is_inside();
+    for _ in 0..TABLE_UPDATE_ROUNDS_MAX {
         let old = tables::stored(db, &request.table_name).await?;
-        let now_ms = db.clock.now();
+        let now = db.clock.now();
+        index_changes::check_allocated(&request, &old, now)?;
+        states::check_update(&old, change::changes_units(&request), now)?;
         if let Some(specification) = &request.sse_specification {
             // Nothing else is asked for together with it.
-            return encrypt(db, &old, specification, now_ms).await;
+            return encrypt(db, &old, specification, now).await;
         }
         let mut new = Table::clone(&old);
-        change::apply(&request, &mut new, now_ms)?;
-        let stream = stream_change(db, &old, request.stream_specification, now_ms).await?;
-        let Some(new) = store(db, &old, new, stream).await? else { continue };
-        let status = if change::is_synchronous(&request) { TableStatus::Active } else { TableStatus::Updating };
-        let mut told = new;
-        told.throughput = old.throughput.clone();
-        told.class = old.class.clone();
-        let mut described = description::describe(&db.settings, &told, status, now_ms);
-        if let Some(sent) = request.on_demand_throughput {
-            // A limit that was cleared is echoed as it was sent.
-            let echo = |sent: Option<i64>, stored: Option<i64>| sent.filter(|units| *units == -1).or(stored);
-            let stored = told.on_demand.unwrap_or_default();
-            described.on_demand_throughput = Some(OnDemandThroughputDescription {
-                max_read_request_units: echo(sent.max_read_request_units, stored.read),
-                max_write_request_units: echo(sent.max_write_request_units, stored.write),
-            });
+        let indexes = change::apply(&request, &mut new, now)?;
+        let stream = stream_change(db, &old, request.stream_specification, now).await?;
+        let synchronous = change::is_synchronous(&request);
+        let mut told = new.clone();
+        if as_aws {
+            put_under_way(&mut new, &indexes, synchronous, now);
+        } else if let Some(deleted) = indexes.deleted {
+            index_changes::remove(&mut new, deleted);
         }
-        described.sse_description = encryption::describe(settings::read(db, told.id).await?.encryption.as_ref());
-        // The change is done, whether or not its table can be counted.
-        description::count_if_possible(db, &told, &mut described).await;
+        let Some(stored) = store(db, &old, new, stream, &indexes).await? else { continue };
+        told.stream = stored.stream;
+        told.latest_stream_label = stored.latest_stream_label;
+        let mut described = describe(db, &request, &old, told, &indexes, now).await;
+        described.sse_description = encryption::describe(settings::read(db, old.id).await?.encryption.as_ref());
+        if indexes.created.is_some() {
+            db.index_made.notify_one();
+        }
+        if let Some(index) = indexes.deleted.filter(|_| !as_aws) {
+            reclaim_rows(db, &old, index).await;
+        }
         return Ok(UpdateTableAnswer { table_description: described });
     }
+    Err(ApiError::new(ErrorCode::InternalServerError, "the table changes too often to be updated"))
+}
+
+/// Keeps in the descriptor what is to be told as under way, and how long.
+fn put_under_way(table: &mut Table, changes: &IndexChanges, synchronous: bool, now: EpochMs) {
+    let mut put = |index, change, length| {
+        table.put_under_way(Transition { index, change, until: now.plus(length) }, now);
+    };
+    if !synchronous {
+        put(None, TransitionKind::Updating, AWS_LIKE_UPDATING);
+    }
+    for updated in &changes.updated {
+        put(Some(*updated), TransitionKind::Updating, AWS_LIKE_UPDATING);
+    }
+    if let Some(created) = changes.created {
+        put(None, TransitionKind::Updating, AWS_LIKE_ALLOCATION);
+        put(Some(created), TransitionKind::Creating, AWS_LIKE_ALLOCATION + AWS_LIKE_BACKFILL);
+    }
+    if let Some(deleted) = changes.deleted {
+        put(Some(deleted), TransitionKind::Deleting, AWS_LIKE_INDEX_DELETING);
+        table
+            .indexes
+            .iter_mut()
+            .filter(|index| index.id == deleted)
+            .for_each(|index| index.status = IndexStatus::Deleting);
+    }
+}
+
+/// The table as the answer tells of it: with its old throughput and class. `told`: as it is now, with the index that goes.
+async fn describe(
+    db: &Db,
+    request: &UpdateTableRequest,
+    old: &Table,
+    mut told: Table,
+    changes: &IndexChanges,
+    now: EpochMs,
+) -> TableDescription {
+    let status = if change::is_synchronous(request) { TableStatus::Active } else { TableStatus::Updating };
+    told.throughput = old.throughput.clone();
+    told.class = old.class.clone();
+    for index in &mut told.indexes {
+        if let Some(old) = old.indexes.iter().find(|old| old.id == index.id) {
+            index.throughput = old.throughput.clone();
+        }
+    }
+    let id_of = |name: &str| told.indexes.iter().find(|index| index.name == name).map(|index| index.id);
+    let mut described = description::describe(&db.settings, &told, status, now);
+    for index in described.global_secondary_indexes.iter_mut().flatten() {
+        let Some(id) = id_of(&index.index_name) else { continue };
+        if changes.updated.contains(&id) {
+            index.index_status = api::IndexStatus::Updating;
+        }
+        if changes.deleted == Some(id) {
+            (index.index_status, index.backfilling) = (api::IndexStatus::Deleting, None);
+        }
+        if changes.created == Some(id) {
+            index.backfilling = Some(false);
+            let mut created = request.global_secondary_index_updates.iter().filter_map(|update| update.create.as_ref());
+            index.warm_throughput.take_if(|_| created.all(|created| created.warm_throughput.is_none()));
+        }
+    }
+    if let Some(sent) = request.on_demand_throughput {
+        // A limit that was cleared is echoed as it was sent.
+        let echo = |sent: Option<i64>, stored: Option<i64>| sent.filter(|units| *units == -1).or(stored);
+        let stored = told.on_demand.unwrap_or_default();
+        described.on_demand_throughput = Some(OnDemandThroughputDescription {
+            max_read_request_units: echo(sent.max_read_request_units, stored.read),
+            max_write_request_units: echo(sent.max_write_request_units, stored.write),
+        });
+    }
+    // The change is done, whether or not its table can be counted.
+    description::count_if_possible(db, &told, &mut described).await;
+    described
 }
 
 /// Changes the table's encryption, which is one of its settings.
@@ -120,7 +207,13 @@ enum Outcome {
 }
 
 /// Stores the new descriptor if the old one still stands; `None`: it does not.
-async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange) -> Result<Option<Table>, ApiError> {
+async fn store(
+    db: &Db,
+    old: &StoredTable,
+    mut new: Table,
+    change: StreamChange,
+    indexes: &IndexChanges,
+) -> Result<Option<Table>, ApiError> {
     let mut keys = vec![TableKey::key(&old.name)];
     match &change {
         StreamChange::None => {}
@@ -134,6 +227,11 @@ async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange)
             new.stream = None;
         }
     }
+    let of_indexes = index_writes(&new, indexes);
+    keys.extend(of_indexes.iter().map(|write| match write {
+        Write::Put { key, .. } | Write::Delete { key } => key.clone(),
+        other => unreachable!("invariant: {other:?} is no row of an index"),
+    }));
     let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
         if reads.exclusive[0].as_ref() != Some(&old.row) {
             return Decision::Reject(Outcome::Changed);
@@ -157,6 +255,7 @@ async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange)
                 None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
             },
         }
+        writes.extend(of_indexes.iter().cloned());
         writes.push(Write::Put { key: keys[0].clone(), value: table.encode_over(&old.row) });
         Decision::Apply(writes, Outcome::Stored(Box::new(table)))
     })
@@ -166,5 +265,44 @@ async fn store(db: &Db, old: &StoredTable, mut new: Table, change: StreamChange)
         Outcome::Stored(table) => Ok(Some(*table)),
         Outcome::Changed => Ok(None),
         Outcome::Corrupt(what) => Err(corrupt_row(what)),
+    }
+}
+
+/// The rows that go with the changes of a table's indexes.
+fn index_writes(new: &Table, changes: &IndexChanges) -> Vec<Write> {
+    let set = |index: IndexId| ItemSet { table: new.id, index };
+    let mut writes = Vec::new();
+    if let Some(created) = changes.created {
+        let build = IndexBuild { table: new.name.clone(), behind: None };
+        writes.push(Write::Put { key: IndexBuildKey { set: set(created) }.encode(), value: build.encode() });
+    }
+    if let Some(deleted) = changes.deleted {
+        writes.push(Write::Delete { key: IndexBuildKey { set: set(deleted) }.encode() });
+        // One that stays for a while is removed by the background.
+        if new.indexes.iter().all(|index| index.id != deleted) {
+            writes.push(Write::Put { key: DeletedIndexKey { set: set(deleted) }.encode(), value: Bytes::new() });
+        }
+    }
+    writes
+}
+
+/// Takes an index out of its table; nothing, if it is not there or the table has changed since it was read.
+///
+/// # Errors
+/// The store's failure.
+pub(crate) async fn remove_index(db: &Db, table: &StoredTable, index: IndexId) -> Result<(), ApiError> {
+    let mut new = Table::clone(table);
+    index_changes::remove(&mut new, index);
+    let changes = IndexChanges { deleted: Some(index), ..IndexChanges::default() };
+    if store(db, table, new, StreamChange::None, &changes).await?.is_some() {
+        reclaim_rows(db, table, index).await;
+    }
+    Ok(())
+}
+
+/// Hands the rows of a deleted index to the store. No answer depends on it: what fails here is finished by the next pass.
+async fn reclaim_rows(db: &Db, table: &Table, index: IndexId) {
+    if let Err(error) = reclaim_index(db, ItemSet { table: table.id, index }).await {
+        tracing::warn!(table = %table.name, %error, "the rows of a deleted index are reclaimed later");
     }
 }

@@ -5,14 +5,14 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{ApiError, EpochMs, KeySchema};
+use tailrace_core::{ApiError, EpochMs, KeySchema, StreamArn};
 use tailrace_store::keyspace::{StreamKey, StreamNameKey, TableId};
 use tailrace_store::{PageLimit, ShardInfo, StreamId};
 
 use super::shard_id::ShardId;
 use crate::db::{Db, Settings};
 use crate::failure::{corrupt_row, store_failure};
-use crate::names::StreamArn;
+use crate::names::StreamArnParts;
 use crate::table::{Table, TableStream, ViewType};
 
 const DESCRIPTOR_VERSION: u32 = 1;
@@ -41,7 +41,7 @@ pub struct Stream {
 
 impl Stream {
     /// Its ARN.
-    pub fn arn(&self, settings: &Settings) -> String {
+    pub fn arn(&self, settings: &Settings) -> StreamArn {
         settings.stream_arn(&self.table, &self.label)
     }
 
@@ -75,7 +75,7 @@ pub fn shard_id(shard: &ShardInfo) -> String {
 pub(crate) async fn list(
     db: &Db,
     table: Option<&str>,
-    behind: Option<StreamArn<'_>>,
+    behind: Option<StreamArnParts<'_>>,
     limit: usize,
 ) -> Result<(Vec<StreamNameKey>, bool), ApiError> {
     let mut range = match table {
@@ -120,7 +120,8 @@ impl Db {
     /// # Errors
     /// ValidationException for what is no stream's ARN, ResourceNotFoundException for an unknown stream, or the store's failure.
     pub async fn stream(&self, arn: &str) -> Result<Stream, ApiError> {
-        let parsed = StreamArn::parse(arn).ok_or_else(|| ApiError::validation(format!("Invalid StreamArn: {arn}")))?;
+        let parsed =
+            StreamArnParts::parse(arn).ok_or_else(|| ApiError::validation(format!("Invalid StreamArn: {arn}")))?;
         let unknown = || no_such_stream(arn);
         if self.settings.stream_arn(parsed.table, parsed.label) != arn {
             return Err(unknown());

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tailrace_core::rng::Rng;
-use tailrace_core::{EpochMs, RecordNo};
+use tailrace_core::{EpochMs, RecordNo, StreamArn};
 use tailrace_store::keyspace::SettingKey;
 use tailrace_store::{Decision, Engine, ShardNo, StoreError, StreamId, Write, commit};
 
@@ -32,12 +32,12 @@ impl IteratorSecret {
 
     /// The MAC of other tokens, which begin with what they are for: no position in a shard does.
     pub(crate) fn mac(&self, purpose: &str, fields: &[u8]) -> [u8; MAC_BYTES] {
-        mac(self, purpose, fields).finalize().into_bytes().into()
+        mac(self, &StreamArn::new(purpose), fields).finalize().into_bytes().into()
     }
 
     /// Whether `tag` is that MAC.
     pub(crate) fn verifies(&self, purpose: &str, fields: &[u8], tag: &[u8]) -> bool {
-        mac(self, purpose, fields).verify_slice(tag).is_ok()
+        mac(self, &StreamArn::new(purpose), fields).verify_slice(tag).is_ok()
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) async fn identity(store: &dyn Engine, rng: &dyn Rng, arn_scope: &str)
 
 impl ShardIterator {
     /// The token of a position in a shard of the stream `arn`. The nonce makes two tokens of one position differ.
-    pub fn token(&self, arn: &str, secret: &IteratorSecret, nonce: u64) -> String {
+    pub fn token(&self, arn: &StreamArn, secret: &IteratorSecret, nonce: u64) -> String {
         let mut bytes = Vec::with_capacity(FIELDS_BYTES + MAC_BYTES);
         bytes.extend([TOKEN_VERSION, u8::from(self.untrimmed)]);
         for field in [self.stream.0, self.shard.0, self.after.0, self.issued_ms.0, nonce] {
@@ -116,7 +116,7 @@ impl ShardIterator {
         }
         let bytes = BASE64.decode(encoded).ok()?;
         let (fields, tag) = bytes.split_at_checked(FIELDS_BYTES)?;
-        mac(secret, arn, fields).verify_slice(tag).ok()?;
+        mac(secret, &StreamArn::new(arn), fields).verify_slice(tag).ok()?;
         if fields[0] != TOKEN_VERSION {
             return None;
         }
@@ -132,9 +132,9 @@ impl ShardIterator {
     }
 }
 
-fn mac(secret: &IteratorSecret, arn: &str, fields: &[u8]) -> Hmac<Sha256> {
+fn mac(secret: &IteratorSecret, arn: &StreamArn, fields: &[u8]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(&secret.0).expect("invariant: HMAC takes a key of any length");
-    mac.update(arn.as_bytes());
+    mac.update(arn.as_str().as_bytes());
     mac.update(b"|");
     mac.update(fields);
     mac
@@ -155,9 +155,9 @@ mod tests {
             issued_ms: EpochMs(1_700_000_000_000),
         };
         let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2015-05-20T20:51:10.252";
-        let token = iterator.token(arn, &secret, 1);
+        let token = iterator.token(&StreamArn::new(arn), &secret, 1);
         assert_eq!(ShardIterator::read(&token, &secret), Some((arn, iterator)));
-        assert_ne!(token, iterator.token(arn, &secret, 2));
+        assert_ne!(token, iterator.token(&StreamArn::new(arn), &secret, 2));
         assert!(token.len() <= 2048);
         assert_eq!(ShardIterator::read(&token, &IteratorSecret([8; 32])), None);
         for at in 0..token.len() {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tailrace_api::streams::{EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
 use tailrace_core::json_text::{JsonLength, JsonText};
-use tailrace_core::{EpochMs, Item, RecordNo, SequenceNumber, ShardNo};
+use tailrace_core::{EpochMs, Item, RecordNo, SequenceNumber, ShardNo, StreamArn};
 use tailrace_store::{LogRecord, StoreError};
 
 use super::event_id::EventIds;
@@ -141,7 +141,12 @@ impl RecordWriter {
     ///
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
-    pub fn write_event(&self, record: &StreamRecord, stream_arn: &str, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    pub fn write_event(
+        &self,
+        record: &StreamRecord,
+        stream_arn: &StreamArn,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
         self.event(record, stream_arn, out)
     }
 
@@ -149,14 +154,19 @@ impl RecordWriter {
     ///
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
-    pub fn event_bytes(&self, record: &StreamRecord, stream_arn: &str) -> Result<usize, StoreError> {
+    pub fn event_bytes(&self, record: &StreamRecord, stream_arn: &StreamArn) -> Result<usize, StoreError> {
         let mut length = JsonLength::default();
         self.event(record, stream_arn, &mut length)?;
         Ok(length.0)
     }
 
-    fn event(&self, record: &StreamRecord, event_source_arn: &str, out: &mut impl JsonText) -> Result<(), StoreError> {
+    fn event(
+        &self,
+        record: &StreamRecord,
+        event_source_arn: &StreamArn,
+        out: &mut impl JsonText,
+    ) -> Result<(), StoreError> {
         let record = &self.record(record)?;
-        EventRecord { record, event_source_arn }.write_json(out).map_err(corrupt)
+        EventRecord { record, event_source_arn: event_source_arn.as_str() }.write_json(out).map_err(corrupt)
     }
 }

@@ -5,8 +5,9 @@ use tailrace_api::tables::{BillingMode, UpdateTableRequest};
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
 use tailrace_core::{ApiError, EpochMs, Wording};
 
-use super::descriptor::{OnDemandThroughput, Table, TableClassSetting, Throughput};
+use super::descriptor::{OnDemandThroughput, Table, TableClassSetting, Throughput, WarmThroughput};
 use super::encryption;
+use super::index_changes::{self, IndexChanges};
 use super::rules::{self, Of, day, invalid, not_built};
 
 /// A group of members of the request that may ask for something.
@@ -71,6 +72,14 @@ pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<()
     if asked(Part::Stream) && (given || mode == Some(BillingMode::Provisioned)) {
         return Err(ApiError::validation("You cannot modify stream status while updating table IOPS"));
     }
+    if index_changes::makes_or_deletes(request) {
+        if given && mode.is_none() {
+            return Err(ApiError::validation("You cannot create or delete index while updating table IOPS"));
+        }
+        if asked(Part::Stream) {
+            return Err(ApiError::validation("You cannot create or delete index while changing stream status"));
+        }
+    }
     match mode {
         Some(BillingMode::PayPerRequest) if given => return Err(rules::units_on_demand()),
         Some(BillingMode::Provisioned) if !given => {
@@ -88,8 +97,8 @@ pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<()
         _ => {}
     }
     encryption::check(request.sse_specification.as_ref())?;
+    index_changes::check(request)?;
     match request.not_built.first() {
-        _ if asked(Part::Indexes) => Err(not_built("GlobalSecondaryIndexUpdates")),
         Some(member) => Err(not_built(member)),
         None => Ok(()),
     }
@@ -115,8 +124,17 @@ pub(crate) fn is_synchronous(request: &UpdateTableRequest) -> bool {
     parts(request).iter().all(|part| matches!(part, Part::OnDemand | Part::Protection | Part::Encryption))
 }
 
-/// Changes everything but the stream, or says why not.
-pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: EpochMs) -> Result<(), ApiError> {
+/// The throughput, the billing or an index changes: on AWS that takes a while, in which nothing else can be changed.
+pub(crate) fn changes_units(request: &UpdateTableRequest) -> bool {
+    parts(request).iter().any(|part| matches!(part, Part::Billing | Part::Throughput))
+}
+
+/// Changes everything but the stream, or says why not. An index that is to go is still there.
+pub(crate) fn apply(
+    request: &UpdateTableRequest,
+    table: &mut Table,
+    now_ms: EpochMs,
+) -> Result<IndexChanges, ApiError> {
     let mode = request.billing_mode.unwrap_or(table.billing.mode);
     let switched = mode != table.billing.mode;
     if let Some(limits) = rules::on_demand(request.on_demand_throughput, true, Of::Table)? {
@@ -125,10 +143,7 @@ pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: Epo
                 "{member} for OnDemandThroughput cannot be specified when the table BillingMode is PROVISIONED"
             )));
         }
-        let old = table.on_demand.unwrap_or_default();
-        let merge = |new: Option<i64>, old: Option<i64>| new.or(old).filter(|units| *units != -1);
-        let merged = OnDemandThroughput { read: merge(limits.read, old.read), write: merge(limits.write, old.write) };
-        table.on_demand = Some(merged).filter(|merged| rules::first_limit(*merged).is_some());
+        table.on_demand = merged(limits, table.on_demand);
     }
     match (mode, rules::throughput(request.provisioned_throughput, Of::Table)?) {
         (BillingMode::PayPerRequest, Some(_)) => return Err(rules::units_on_demand()),
@@ -139,34 +154,58 @@ pub(crate) fn apply(request: &UpdateTableRequest, table: &mut Table, now_ms: Epo
             table.warm.read = table.warm.read.max(WARM_READ_UNITS);
             table.warm.write = table.warm.write.max(WARM_WRITE_UNITS);
         }
-        (BillingMode::Provisioned, Some(wanted)) => change_units(table, &wanted, switched, now_ms)?,
+        (BillingMode::Provisioned, Some(wanted)) => {
+            change_units(&mut table.throughput, &mut table.warm, &wanted, switched, now_ms, Of::Table)?;
+        }
         _ => {}
     }
     if switched && mode == BillingMode::Provisioned {
         table.on_demand = None;
     }
     table.billing.mode = mode;
+    let indexes = index_changes::apply(request, table, mode, switched, now_ms)?;
     if let Some(warm) = rules::warm(request.warm_throughput, mode, &table.throughput, table.warm, Of::Table)? {
-        if warm.read < table.warm.read || warm.write < table.warm.write {
-            return Err(invalid("WarmThroughput cannot be decreased"));
-        }
+        check_not_decreased(table.warm, warm)?;
         table.warm = warm;
     }
     if let Some(class) = request.table_class {
         table.class = Some(TableClassSetting { class, updated_ms: Some(now_ms) });
     }
     table.deletion_protection = request.deletion_protection_enabled.unwrap_or(table.deletion_protection);
+    Ok(indexes)
+}
+
+/// Limits that were sent over those that are set; -1 takes one away.
+pub(super) fn merged(new: OnDemandThroughput, old: Option<OnDemandThroughput>) -> Option<OnDemandThroughput> {
+    let old = old.unwrap_or_default();
+    let merge = |new: Option<i64>, old: Option<i64>| new.or(old).filter(|units| *units != -1);
+    let merged = OnDemandThroughput { read: merge(new.read, old.read), write: merge(new.write, old.write) };
+    Some(merged).filter(|merged| rules::first_limit(*merged).is_some())
+}
+
+pub(super) fn check_not_decreased(old: WarmThroughput, new: WarmThroughput) -> Result<(), ApiError> {
+    if new.read < old.read || new.write < old.write {
+        return Err(invalid("WarmThroughput cannot be decreased"));
+    }
     Ok(())
 }
 
-fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: EpochMs) -> Result<(), ApiError> {
-    let old = &mut table.throughput;
+/// Sets the units of the table or of an index; what it can take at once grows with them.
+pub(super) fn change_units(
+    old: &mut Throughput,
+    warm: &mut WarmThroughput,
+    wanted: &Throughput,
+    switched: bool,
+    now_ms: EpochMs,
+    of: Of<'_>,
+) -> Result<(), ApiError> {
     if !switched && (old.read, old.write) == (wanted.read, wanted.write) {
         let (r, w) = (old.read, old.write);
+        let kind = if let Of::Table = of { "table" } else { "index" };
         return Err(ApiError::validation(format!(
-            "The provisioned throughput for the table will not change. The requested value equals the current value. \
-             Current ReadCapacityUnits provisioned for the table: {r}. Requested ReadCapacityUnits: {r}. Current \
-             WriteCapacityUnits provisioned for the table: {w}. Requested WriteCapacityUnits: {w}. Refer to the Amazon \
+            "The provisioned throughput for the {of} will not change. The requested value equals the current value. \
+             Current ReadCapacityUnits provisioned for the {kind}: {r}. Requested ReadCapacityUnits: {r}. Current \
+             WriteCapacityUnits provisioned for the {kind}: {w}. Requested WriteCapacityUnits: {w}. Refer to the Amazon \
              DynamoDB Developer Guide for current limits and how to request higher limits."
         )));
     }
@@ -181,7 +220,7 @@ fn change_units(table: &mut Table, wanted: &Throughput, switched: bool, now_ms: 
         }
     }
     (old.read, old.write) = (wanted.read, wanted.write);
-    table.warm.read = table.warm.read.max(wanted.read);
-    table.warm.write = table.warm.write.max(wanted.write);
+    warm.read = warm.read.max(wanted.read);
+    warm.write = warm.write.max(wanted.write);
     Ok(())
 }

@@ -13,7 +13,7 @@ use tailrace_store::keyspace::{ItemCount, ItemCountKey, ItemSet};
 use tailrace_store::{Key, StoreError};
 
 use super::descriptor::{OnDemandThroughput, Table, Throughput, WarmThroughput};
-use super::index::{self, Index, IndexKind, IndexProjection};
+use super::index::{Index, IndexKind, IndexProjection};
 use super::rules::day;
 use crate::db::{Db, Settings};
 
@@ -93,16 +93,13 @@ fn local(settings: &Settings, table: &Table, index: &Index) -> LocalSecondaryInd
 }
 
 fn global(settings: &Settings, table: &Table, index: &Index, now_ms: EpochMs) -> GlobalSecondaryIndexDescription {
+    let (index_status, backfilling) = table.index_status(index, now_ms);
     GlobalSecondaryIndexDescription {
         index_name: index.name.clone(),
         key_schema: elements(&index.hash, &index.range),
         projection: projection(&index.projection),
-        index_status: match index.status {
-            index::IndexStatus::Creating => IndexStatus::Creating,
-            index::IndexStatus::Active => IndexStatus::Active,
-            index::IndexStatus::Deleting => IndexStatus::Deleting,
-        },
-        backfilling: (index.status == index::IndexStatus::Creating).then_some(true),
+        index_status,
+        backfilling,
         provisioned_throughput: throughput(&index.throughput, now_ms),
         index_size_bytes: 0,
         item_count: 0,
@@ -184,7 +181,8 @@ pub(crate) fn as_deleted(mut description: TableDescription) -> TableDescription 
 /// # Errors
 /// The store's.
 pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescription) -> Result<(), StoreError> {
-    let counted: Vec<&Index> = table.indexes.iter().filter(|index| index.is_counted()).collect();
+    let active = |index: &&Index| index.status == super::index::IndexStatus::Active;
+    let counted: Vec<&Index> = table.indexes.iter().filter(active).collect();
     let sets = std::iter::once(IndexId::TABLE).chain(counted.iter().map(|index| index.id));
     let keys: Vec<Key> = sets.map(|index| ItemCountKey { set: ItemSet { table: table.id, index } }.encode()).collect();
     let damaged = || StoreError::Corrupt(format!("the counts of the items of table {}", table.name));

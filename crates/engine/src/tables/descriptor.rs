@@ -1,7 +1,7 @@
 //! A table's descriptor: the row that makes a table exist. Stored as versioned JSON (docs/format.md, Table descriptor).
 //!
-//! Invariants: a table's id is never reused; a descriptor that exists belongs to a table that is active (deleting is one
-//! commit). Transitional statuses live in answers only. Whether a table has changed since it was read is told by the bytes
+//! Invariants: a table's id is never reused; a descriptor that exists belongs to a table that is there (deleting is one
+//! commit), whatever state it is told to be in (`states`). Whether a table has changed since it was read is told by the bytes
 //! of its row, which a newer program may have written with members that this one does not know; they are kept.
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use tailrace_store::StreamId;
 use tailrace_store::keyspace::TableId;
 
 use super::index::{Index, IndexKind};
+use super::states::Transition;
 use crate::json_row;
 
 /// The version that this code writes.
@@ -120,6 +121,9 @@ pub struct Table {
     /// How many indexes the table has had: the number of the next one is one more.
     #[serde(default)]
     pub indexes_made: u32,
+    /// What is told as under way: nothing, but for a short time with `--aws-like-states`.
+    #[serde(default)]
+    pub transitions: Vec<Transition>,
     /// The attribute that says when an item expires, if items do. Written also when there is none: a member that is left out is
     /// kept from the row before.
     #[serde(default)]
@@ -161,6 +165,7 @@ impl Table {
             attributes,
             indexes: Vec::new(),
             indexes_made: 0,
+            transitions: Vec::new(),
             time_to_live: None,
             times_to_live_made: 0,
         }

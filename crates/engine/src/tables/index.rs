@@ -57,6 +57,9 @@ pub struct Index {
     pub projection: IndexProjection,
     /// How far it is.
     pub status: IndexStatus,
+    /// While it is being filled: every item from before is entered, so that each change of an entry is counted from here on.
+    #[serde(default)]
+    pub counted: bool,
     /// Provisioned units of a global one; zero if the table is billed by request.
     pub throughput: Throughput,
     /// Limits of on-demand throughput of a global one, if any were set.
@@ -78,6 +81,10 @@ impl Index {
 
     /// Its entries are counted with each change: while it is being filled nobody knows whether the old entry is there.
     pub fn is_counted(&self) -> bool {
-        self.status == IndexStatus::Active
+        match self.status {
+            IndexStatus::Creating => self.counted,
+            IndexStatus::Active => true,
+            IndexStatus::Deleting => false,
+        }
     }
 }

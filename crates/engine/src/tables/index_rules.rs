@@ -95,6 +95,19 @@ pub(super) fn check_bounds<'a>(
     indexes.into_iter().try_for_each(|(name, units)| rules::throughput(units, Of::Index(name)).map(|_| ()))
 }
 
+/// A global index that an UpdateTable makes, without a number: what is left to check of it. `definitions`: those of the request.
+pub(super) fn of_update(
+    asked: &GlobalSecondaryIndex,
+    definitions: &[AttributeDefinition],
+    mode: BillingMode,
+) -> Result<Index, ApiError> {
+    check_defined(&asked.key_schema, definitions)?;
+    check_global_key(&asked.key_schema)?;
+    let projection = projection(&asked.projection)?;
+    check_units_are_given(asked, mode)?;
+    new_global(asked, definitions, projection, mode, IndexStatus::Creating)
+}
+
 /// Row 28: the names that all indexes of a table hold beside their keys.
 pub(super) fn check_projected(indexes: &[Index]) -> Result<(), ApiError> {
     let projected: usize = indexes
@@ -117,6 +130,7 @@ fn new_local(asked: &LocalSecondaryIndex, definitions: &[AttributeDefinition], p
         range: attributes(&asked.key_schema, definitions, KeyType::Range).collect(),
         projection,
         status: IndexStatus::Active,
+        counted: false,
         throughput: Throughput::default(),
         on_demand: None,
         warm: None,
@@ -144,6 +158,7 @@ fn new_global(
         range: attributes(&asked.key_schema, definitions, KeyType::Range).collect(),
         projection,
         status,
+        counted: false,
         throughput,
         on_demand: limits.filter(|limits| rules::first_limit(*limits).is_some()),
         warm: Some(warm),

@@ -8,10 +8,12 @@ pub(crate) mod description;
 pub mod descriptor;
 pub(crate) mod encryption;
 pub mod index;
+pub(crate) mod index_changes;
 pub(crate) mod index_rules;
 pub(crate) mod policy;
 pub(crate) mod rules;
 pub(crate) mod settings;
+pub(crate) mod states;
 pub(crate) mod tags;
 pub(crate) mod time_to_live;
 

@@ -2,6 +2,7 @@
 //! Source: docs/spec/event-source-mapping.md 6.
 
 use bytes::Bytes;
+use tailrace_core::StreamArn;
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
 
@@ -23,7 +24,7 @@ const RECORD_BYTES: usize = 512;
 /// Corrupt, if the bytes of a record are none.
 pub(super) async fn write(
     writer: &RecordWriter,
-    stream_arn: &str,
+    stream_arn: &StreamArn,
     records: &[StreamRecord],
 ) -> Result<Bytes, StoreError> {
     let stored = |record: &StreamRecord| {

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
-use tailrace_core::{FunctionReference, RecordNo};
+use tailrace_core::{FunctionReference, RecordNo, StreamArn};
 use tailrace_delivery::{Batch, Outcome, Target};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
@@ -89,7 +89,7 @@ pub(crate) struct FunctionTarget(Arc<Inner>);
 struct Inner {
     environment: Arc<Environment>,
     mapping: String,
-    stream_arn: String,
+    stream_arn: StreamArn,
     /// What an update of the mapping may change.
     settings: Mutex<Settings>,
 }

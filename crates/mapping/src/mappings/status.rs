@@ -3,6 +3,7 @@
 //! What it does not do: it keeps no state.
 
 use serde::{Deserialize, Serialize};
+use tailrace_core::StreamArn;
 use tailrace_delivery::{STREAM_ENDED, ShardState, ShardStatus, last_processing_result};
 use tailrace_store::StoreError;
 
@@ -40,7 +41,7 @@ pub struct MappingStatus {
     /// Its uuid.
     pub uuid: String,
     /// The stream.
-    pub stream_arn: String,
+    pub stream_arn: StreamArn,
     /// The table whose stream it is.
     pub table: String,
     /// The function's name.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tailrace_core::RecordNo;
 use tailrace_store::{
     CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, ModelEngine, Outcome, Page,
-    PageLimit, ShardInfo, ShardNo, StoreError, StreamId,
+    PageLimit, ShardInfo, ShardNo, StoreError, StreamId, Tally,
 };
 
 pub struct TroubledEngine {
@@ -71,6 +71,15 @@ impl Engine for TroubledEngine {
             Ok(receipt)
         }
         .boxed()
+    }
+
+    fn tally<'a>(
+        &'a self,
+        range: KeyRange,
+        size: fn(&[u8]) -> usize,
+        key: &'a Key,
+    ) -> BoxFuture<'a, Result<Tally, StoreError>> {
+        self.inner.tally(range, size, key)
     }
 
     fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {

@@ -134,7 +134,7 @@ impl Streams for OneStream {
 }
 
 pub fn source() -> StreamSource {
-    StreamSource { id: STREAM, arn: ARN.into(), partition_key: "id".into() }
+    StreamSource { id: STREAM, arn: StreamArn::new(ARN), partition_key: "id".into() }
 }
 
 #[derive(Default)]

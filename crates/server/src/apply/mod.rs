@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use tailrace_api::tables::{
     DescribeTableRequest, DescribeTimeToLiveRequest, TableDescription, UpdateTimeToLiveRequest,
 };
-use tailrace_core::{ApiError, ErrorCode};
+use tailrace_core::{ApiError, ErrorCode, StreamArn};
 use tailrace_engine::{Caller, Db, ops};
 use tailrace_lambda::Functions;
 
@@ -42,7 +42,7 @@ pub struct Made {
     plan: Plan,
     before: Record,
     /// The ARNs of the streams of its tables, by logical id.
-    streams: BTreeMap<String, String>,
+    streams: BTreeMap<String, StreamArn>,
 }
 
 /// Checks a plan against what is there; then makes its tables and functions, and tells what is kept as it is.
@@ -79,7 +79,7 @@ async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, Ap
             )));
         }
         if let Source::Arn(arn) = &mapping.source
-            && let Err(error) = db.stream(arn).await
+            && let Err(error) = db.stream(arn.as_str()).await
         {
             return Err(ApplyError::Template(format!("{}: {error}", mapping.source_path)));
         }

@@ -2,6 +2,7 @@
 //! what was made by calls of the API. Described in docs/format.md.
 
 use std::collections::{BTreeMap, BTreeSet};
+use tailrace_core::StreamArn;
 
 use serde::{Deserialize, Serialize};
 use tailrace_store::keyspace::SettingKey;
@@ -56,13 +57,13 @@ pub struct RecordedMapping {
     /// The function's name.
     pub function: String,
     /// The stream's ARN.
-    pub stream: String,
+    pub stream: StreamArn,
 }
 
 impl RecordedMapping {
     /// The table of the stream. It outlives a stream: a mapping of the table's earlier stream is still the template's.
     pub fn table(&self) -> &str {
-        self.stream.split_once("/stream/").map_or(self.stream.as_str(), |(table, _)| table)
+        self.stream.as_str().split_once("/stream/").map_or(self.stream.as_str(), |(table, _)| table)
     }
 }
 

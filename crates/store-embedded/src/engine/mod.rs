@@ -42,7 +42,7 @@ use tailrace_store::keyspace::{CounterKey, KeyKind, ReclaimKey, ShardKey};
 use tailrace_store::shards::ShardTable;
 use tailrace_store::{
     CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
-    Reads, RecordNo, ShardInfo, ShardNo, StoreError, StreamId, Write,
+    Reads, RecordNo, ShardInfo, ShardNo, StoreError, StreamId, Tally, Write,
 };
 
 /// What is called when the engine cannot go on: a sync failed, or damage was found. It should end the process.
@@ -261,6 +261,15 @@ impl Engine for EmbeddedEngine {
 
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
         read::page(&self.state, range, limit).boxed()
+    }
+
+    fn tally<'a>(
+        &'a self,
+        range: KeyRange,
+        size: fn(&[u8]) -> usize,
+        key: &'a Key,
+    ) -> BoxFuture<'a, Result<Tally, StoreError>> {
+        read::tally(&self.state, range, size, key).boxed()
     }
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::{Lsn, limits};
-use tailrace_store::{Key, KeyRange, LogPage, LogPosition, Page, PageLimit, RecordNo, ShardNo, StoreError};
+use tailrace_store::keyspace::{CountChange, ItemCount};
+use tailrace_store::{Key, KeyRange, LogPage, LogPosition, Page, PageLimit, RecordNo, ShardNo, StoreError, Tally};
 
 use crate::queue::Ticket;
 use crate::state::EngineState;
@@ -75,6 +76,44 @@ pub(super) async fn page(state: &Arc<EngineState>, range: KeyRange, limit: PageL
         (paging, done) = state.checked(aside(state, read).await.flatten())?;
     }
     Ok(paging.into_page())
+}
+
+/// Counts a range and reads a row at the same point in time, a page of the range after the other.
+pub(super) async fn tally(
+    state: &Arc<EngineState>,
+    range: KeyRange,
+    size: fn(&[u8]) -> usize,
+    key: &Key,
+) -> Result<Tally, StoreError> {
+    let limit = PageLimit {
+        rows_max: limits::TALLY_PAGE_ROWS,
+        cost_max: limits::TALLY_PAGE_BYTES,
+        cost: |key, value| key.len() + value.len(),
+    };
+    let snapshot = state.tree.snapshot();
+    let (at, key) = (snapshot.clone(), [key.clone()]);
+    let read = move |state: &EngineState| get_some(state, &at, &key, &mut Effort::unbounded());
+    let value = state.checked(aside(state, read).await.flatten())?.pop().flatten();
+    let (mut count, mut left) = (CountChange::default(), Some(range).filter(|range| !range.is_empty()));
+    while let Some(range) = left {
+        let mut paging = Paging::at(snapshot.clone(), range.clone(), limit);
+        loop {
+            let read = move |state: &EngineState| {
+                let done = paging.run_turn(&state.tree);
+                done.map(|done| (paging, done))
+            };
+            let done;
+            (paging, done) = state.checked(aside(state, read).await.flatten())?;
+            if done {
+                break;
+            }
+        }
+        let page = paging.into_page();
+        let ItemCount { rows, bytes } = page.rows.iter().map(|(_, value)| size(value)).collect();
+        count += CountChange { rows: rows as i64, bytes: bytes as i64 };
+        left = page.rows.last().filter(|_| page.limited).map(|(last, _)| range.after(last));
+    }
+    Ok(Tally { count: ItemCount::default().changed(count), value })
 }
 
 /// Published records of a shard. Damage in what is read is that reader's error and ends nothing else: the rows are in the

@@ -61,7 +61,7 @@ impl Paging {
     }
 
     /// Begins to read a page at a point in time.
-    pub(super) fn at(snapshot: Snapshot, range: KeyRange, limit: PageLimit) -> Paging {
+    pub fn at(snapshot: Snapshot, range: KeyRange, limit: PageLimit) -> Paging {
         let KeyRange { start, end, reverse } = range;
         let bounds = Bounds { start, end };
         let rows = Vec::with_capacity(limit.rows_max.min(ROWS_EXPECTED_MAX));

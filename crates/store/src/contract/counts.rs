@@ -11,6 +11,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("a count is of the same point in time as the rows that it counts", |s| together(s).boxed()),
     ("a count is neither visible nor kept before its commit is durable", |s| held(s).boxed()),
     ("a count that is deleted begins again", |s| deleted(s).boxed()),
+    ("rows are counted as of the moment of another row, beside writers", |s| tallied(s).boxed()),
 ];
 
 fn set(index: u32) -> ItemSet {
@@ -144,4 +145,38 @@ async fn deleted(subject: &mut dyn Subject) {
         drop(engine);
         subject.crash();
     }
+}
+
+async fn tallied(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    let row = |n: u64| put(&format!("r{n:05}"), vec![b'x'; n as usize % 7]);
+    for piece in 0..5 {
+        write(&*engine, (0..500).map(|n| row(500 * piece + n)).collect()).await.unwrap();
+    }
+    write(&*engine, vec![put("q", "no"), put("s", "no")]).await.unwrap();
+    let range = || crate::keyspace::prefix_range(key("r").as_bytes());
+    let at = ItemCountKey { set: set(0) }.encode();
+    let tally = engine.tally(range(), <[u8]>::len, &at).await.unwrap();
+    let expected = ItemCount { rows: 2500, bytes: (0..2500).map(|n| n % 7).sum() };
+    assert_eq!(tally, Tally { count: expected, value: None });
+    // From here on every change is counted: what the count lacks stays the same, whenever it is looked at.
+    let writer = {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            for n in 2500..2600 {
+                write(&*engine, vec![put(&format!("r{n:05}"), "abc"), count(0, 1, 3)]).await.unwrap();
+            }
+        })
+    };
+    let mut looks = 0;
+    while !writer.is_finished() || looks == 0 {
+        let Tally { count, value } = engine.tally(range(), <[u8]>::len, &at).await.unwrap();
+        let lacks = CountChange::between(ItemCount::read(value.as_ref()).unwrap(), count);
+        assert_eq!(ItemCount::default().changed(lacks), expected);
+        looks += 1;
+    }
+    writer.await.unwrap();
+    let empty = crate::keyspace::prefix_range(key("t").as_bytes());
+    assert_eq!(engine.tally(empty, <[u8]>::len, &key("q")).await.unwrap().count, ItemCount::default());
+    assert_eq!(engine.tally(range(), <[u8]>::len, &key("q")).await.unwrap().value.as_deref(), Some(&b"no"[..]));
 }

@@ -249,6 +249,20 @@ impl Engine for PerShardEngine {
         .boxed()
     }
 
+    fn tally<'a>(
+        &'a self,
+        range: KeyRange,
+        size: fn(&[u8]) -> usize,
+        key: &'a Key,
+    ) -> BoxFuture<'a, Result<Tally, StoreError>> {
+        async move {
+            let rows = &self.state.lock().published.rows;
+            let inside = rows.iter().filter(|(key, _)| range.contains(key));
+            Ok(Tally { count: inside.map(|(_, value)| size(value)).collect(), value: rows.get(&key.0).cloned() })
+        }
+        .boxed()
+    }
+
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
         async move {
             let (life, commit, answer) = self.make(request)?;

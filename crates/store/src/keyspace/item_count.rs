@@ -87,7 +87,20 @@ impl ItemCount {
     }
 }
 
+impl std::iter::FromIterator<usize> for ItemCount {
+    /// The count of rows of these sizes.
+    fn from_iter<T: IntoIterator<Item = usize>>(sizes: T) -> ItemCount {
+        let add = |count: ItemCount, size| ItemCount { rows: count.rows + 1, bytes: count.bytes + size as u64 };
+        sizes.into_iter().fold(ItemCount::default(), add)
+    }
+}
+
 impl CountChange {
+    /// What makes one count of the other.
+    pub fn between(from: ItemCount, to: ItemCount) -> CountChange {
+        CountChange { rows: to.rows.wrapping_sub(from.rows) as i64, bytes: to.bytes.wrapping_sub(from.bytes) as i64 }
+    }
+
     /// True if nothing changes.
     pub fn is_none(self) -> bool {
         self == CountChange::default()

@@ -81,7 +81,7 @@ proptest! {
         prop_assert_eq!(ParkedKey::decode(&parked.encode()), Some(parked));
         let owner = OwnerKey { mapping, shard };
         prop_assert_eq!(OwnerKey::decode(&owner.encode()), Some(owner));
-        let by_arns = MappingNameKey { source_arn: n.clone(), function_arn: of_mapping.mapping.to_string() };
+        let by_arns = MappingNameKey { source_arn: StreamArn::new(n.clone()), function_arn: FunctionArn::new(of_mapping.mapping.to_string()) };
         prop_assert_eq!(MappingNameKey::decode(&by_arns.encode()), Some(by_arns));
         let commit = CommitKey { id: CommitId { made_ms: EpochMs(a), unique: c } };
         prop_assert_eq!(CommitKey::decode(&commit.encode()), Some(commit));
@@ -127,6 +127,7 @@ proptest! {
             sum += by;
         }
         prop_assert_eq!(count.changed(sum), one_by_one);
+        prop_assert_eq!(CountChange::between(count, one_by_one), sum);
         prop_assert_eq!(ItemCount::read(None), Some(ItemCount::default()));
     }
 

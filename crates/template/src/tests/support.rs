@@ -1,6 +1,7 @@
 //! What stops the reading, and what is named and skipped.
 
 use super::*;
+use tailrace_core::StreamArn;
 
 #[test]
 fn properties_of_tables_that_are_not_supported_stop() {
@@ -284,7 +285,7 @@ fn properties_of_mappings_that_are_not_supported_stop() {
     );
     let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
     let plan = plan(&mapping_with("").replace("!GetAtt T.StreamArn", arn));
-    assert_eq!(plan.mappings[0].source, Source::Arn(arn.into()));
+    assert_eq!(plan.mappings[0].source, Source::Arn(StreamArn::new(arn)));
 }
 
 #[test]

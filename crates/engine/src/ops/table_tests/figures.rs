@@ -8,7 +8,7 @@ use tailrace_core::RecordNo;
 use tailrace_store::keyspace::{ItemCountKey, KeyKind, TableId};
 use tailrace_store::{
     CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
-    ShardInfo, ShardNo, StoreError, StreamId,
+    ShardInfo, ShardNo, StoreError, StreamId, Tally,
 };
 
 use super::*;
@@ -32,6 +32,15 @@ impl Engine for Watched {
 
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
         self.inner.page(range, limit)
+    }
+
+    fn tally<'a>(
+        &'a self,
+        range: KeyRange,
+        size: fn(&[u8]) -> usize,
+        key: &'a Key,
+    ) -> BoxFuture<'a, Result<Tally, StoreError>> {
+        self.inner.tally(range, size, key)
     }
 
     fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {

@@ -1,12 +1,15 @@
 //! The table operations and the streams, JSON in and JSON out, over the in-memory engine.
 
+mod backfill;
 mod background;
 mod create;
 mod figures;
+mod index_updates;
 mod indexes;
 mod per_shard;
 mod records;
 mod settings;
+mod states;
 mod streams;
 mod time_to_live;
 mod update;

@@ -1,6 +1,6 @@
 //! Records as GetRecords and a Lambda event hold them, positions, pages and retention.
 
-use tailrace_core::RecordNo;
+use tailrace_core::{RecordNo, StreamArn};
 use tailrace_store::Engine;
 
 use super::*;
@@ -71,11 +71,15 @@ async fn a_lambda_event_adds_the_source() {
     let write = |record: &StreamRecord, event: bool| -> Value {
         let mut out = Vec::new();
         match event {
-            true => writer.write_event(record, &arn, &mut out).unwrap(),
+            true => writer.write_event(record, &StreamArn::new(&arn), &mut out).unwrap(),
             false => writer.record(record).unwrap().write_json(&mut out).unwrap(),
         }
         if event {
-            assert_eq!(writer.event_bytes(record, &arn).unwrap(), out.len(), "measured as it is written");
+            assert_eq!(
+                writer.event_bytes(record, &StreamArn::new(&arn)).unwrap(),
+                out.len(),
+                "measured as it is written"
+            );
         }
         serde_json::from_slice(&out).unwrap()
     };
@@ -122,7 +126,7 @@ async fn a_record_has_these_bytes() {
         let identity = |members| if index == 1 { members } else { "" };
         let (mut api, mut event) = (Vec::new(), Vec::new());
         typed.write_json(&mut api).unwrap();
-        writer.write_event(&record, &arn, &mut event).unwrap();
+        writer.write_event(&record, &StreamArn::new(&arn), &mut event).unwrap();
         let capital = identity(r#","userIdentity":{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}"#);
         assert_eq!(String::from_utf8(api).unwrap(), form(capital, ""));
         let lower = identity(r#","userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#);

@@ -437,5 +437,27 @@ async fn settings_of_a_newer_program_are_kept() {
     let after = row().await;
     assert_eq!((&after["x_new"], &after["tags"]), (&json!({"y": 1}), &json!([{"key": "b", "value": "2"}])));
     bench.ok("DeleteTable", json!({"TableName": "users"})).await;
-    assert_eq!(Engine::get(bench.store.as_ref(), &[key.clone()]).await.unwrap(), [None]);
+    assert_eq!(Engine::get(bench.store.as_ref(), std::slice::from_ref(&key)).await.unwrap(), [None]);
+}
+
+/// Whoever changes settings sees the table in the same commit: of one that is gone, or made again, nothing is kept.
+#[tokio::test]
+async fn settings_are_changed_for_the_table_that_was_found_or_not_at_all() {
+    let bench = Bench::new().await;
+    bench.create("users", None).await;
+    let found = bench.db.find_table("users").await.unwrap().unwrap();
+    bench.ok("DeleteTable", json!({"TableName": "users"})).await;
+    bench.create("users", None).await;
+    let gone = ApiError::not_found("gone");
+    let answer = crate::tables::settings::change(&bench.db, &found, gone.clone(), |settings| {
+        settings.tags.push(tailrace_api::tables::Tag { key: "a".to_owned(), value: "b".to_owned() });
+        Ok(())
+    });
+    assert_eq!(answer.await, Err(gone));
+    assert_eq!(tagged(&bench).await, json!([]));
+    let rows = bench.store.page(
+        tailrace_store::keyspace::TableSettingsKey::range(),
+        tailrace_store::PageLimit { rows_max: 10, cost_max: usize::MAX, cost: |_, _| 0 },
+    );
+    assert!(rows.await.unwrap().rows.is_empty(), "not even a row that nobody finds");
 }

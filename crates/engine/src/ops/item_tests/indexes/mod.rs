@@ -48,6 +48,7 @@ pub(super) fn index(id: u32, name: &str, kind: IndexKind, key: [&[&str]; 2], pro
         range,
         projection,
         status: IndexStatus::Active,
+        counted: false,
         throughput: Throughput::default(),
         on_demand: None,
         warm: None,
