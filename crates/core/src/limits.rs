@@ -30,7 +30,7 @@ pub const PLACEHOLDER_MAPS_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const IN_OPERANDS_MAX: usize = 100;
 /// Deepest nesting of a PartiQL statement: parentheses, lists, structs and operators in each other. Our reason: it is read by
 /// functions that call each other, and twice as deep fits the stack of a thread.
-pub const STATEMENT_NESTING_MAX: usize = 200;
+pub const STATEMENT_NESTING_MAX: usize = 64;
 /// Ranges that a PartiQL statement reads one after the other; what says more of the key is a filter, or a scan. Our reason: AWS has
 /// no figure, and each range is a read.
 pub const STATEMENT_RANGES_MAX: usize = 100;

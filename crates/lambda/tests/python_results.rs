@@ -45,20 +45,6 @@ def handler(event, context):
     bench.stop().await;
 }
 
-/// Reading an event goes on without the collector; what the function set stays.
-#[tokio::test]
-async fn a_function_finds_the_garbage_collector_as_it_left_it() {
-    let bench = Bench::new();
-    bench.put(
-        "import gc\ndef handler(event, context):\n    found = gc.isenabled()\n    \
-         gc.enable() if event else gc.disable()\n    return found\n",
-    );
-    for (enables, found) in [("false", "true"), ("false", "false"), ("true", "false"), ("true", "true")] {
-        assert_eq!(bench.result(enables).await, found);
-    }
-    bench.stop().await;
-}
-
 #[tokio::test]
 async fn a_client_is_chosen_without_a_setting_and_sees_the_same_function() {
     let bench = Bench::with(|settings| settings.python_client = PythonClient::Auto);

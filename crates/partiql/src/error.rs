@@ -89,8 +89,12 @@ pub enum StatementError {
         place: Place,
     },
     /// A literal of Ion.
-    #[error("Ion Literals are not supported: {place}")]
+    #[error("Ion Literals are not supported: {name} under key {under} at {place}")]
     Ion {
+        /// The literal's type.
+        name: &'static str,
+        /// The names down to it.
+        under: String,
         /// Where.
         place: Place,
     },
@@ -177,7 +181,7 @@ pub enum StatementError {
     SetOperand {
         /// The function in capitals.
         function: &'static str,
-        /// Where the operand is.
+        /// Where the first operand is.
         place: Place,
     },
     /// `RETURNING ALL OLD` of something else than `*`.

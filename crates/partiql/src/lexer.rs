@@ -23,8 +23,8 @@ pub(crate) enum Kind {
     Text(String),
     /// A number as it is written.
     Number(String),
-    /// A literal in backquotes.
-    Ion,
+    /// A literal in backquotes: the name of its type.
+    Ion(&'static str),
     /// An operator or a sign of punctuation.
     Sign(&'static str),
     /// Nothing more.
@@ -109,10 +109,7 @@ impl<'a> Lexer<'a> {
         let kind = match first {
             '\'' => Kind::Text(self.quoted('\'')?),
             '"' => Kind::Quoted(self.quoted('"')?),
-            '`' => {
-                self.quoted('`')?;
-                Kind::Ion
-            }
+            '`' => Kind::Ion(ion_type(&self.quoted('`')?)),
             c if c.is_alphabetic() || matches!(c, '_' | '$') => {
                 let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$'))).unwrap_or(rest.len());
                 Kind::Word(self.take(end).to_owned())
@@ -145,6 +142,23 @@ impl<'a> Lexer<'a> {
             text.push(quote);
             end += 1;
         }
+    }
+}
+
+/// The type of an Ion literal; the service takes none, and names what it was given.
+fn ion_type(text: &str) -> &'static str {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    match text.as_bytes() {
+        [b'"' | b'\'', ..] => "STRING",
+        [b'[', ..] => "LIST",
+        [b'(', ..] => "SEXP",
+        [b'{', b'{', ..] => "BLOB",
+        [b'{', ..] => "STRUCT",
+        _ if digits > 0 && digits == text.len() => "INT",
+        [_, _, _, _, b'T' | b'-', ..] if digits == 4 => "TIMESTAMP",
+        _ if digits > 0 => "DECIMAL",
+        _ => "SYMBOL",
     }
 }
 

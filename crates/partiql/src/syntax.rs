@@ -37,8 +37,8 @@ pub(crate) enum Term {
     Path(Vec<Step>),
     /// A string, number, boolean or null.
     Value(AttributeValue),
-    /// A literal in backquotes.
-    Ion,
+    /// A literal in backquotes: the name of its type.
+    Ion(&'static str),
     Missing,
     /// The parameter of this index.
     Parameter(usize),
@@ -82,7 +82,7 @@ impl Term {
         match self {
             Term::Path(steps) if steps.len() == 1 => "Id",
             Term::Path(_) => "Path",
-            Term::Value(_) | Term::Ion => "Lit",
+            Term::Value(_) | Term::Ion(_) => "Lit",
             Term::Missing => "Missing",
             Term::Parameter(_) => "Parameter",
             Term::List(_) | Term::Row(_) => "List",

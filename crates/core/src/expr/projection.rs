@@ -51,7 +51,7 @@ impl Projection {
     /// Two paths stand in each other's way.
     pub fn named(columns: Vec<(String, Path)>) -> Result<Projection, ExprError> {
         let (names, paths): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
-        check_distinct_paths(ExprKind::Statement, paths.iter())?;
+        check_distinct_paths(paths.iter())?;
         Ok(Projection { names: Some(names), ..Projection::of(paths) })
     }
 

@@ -117,13 +117,10 @@ pub(super) fn resolve_distinct_paths<'a>(
     Ok(paths)
 }
 
-/// Refuses paths of which one stands in another's way; the last is looked at first.
-pub(super) fn check_distinct_paths<'a>(
-    kind: ExprKind,
-    paths: impl DoubleEndedIterator<Item = &'a Path>,
-) -> Result<(), ExprError> {
+/// Refuses paths of a statement of which one stands in another's way; the first is looked at first.
+pub(super) fn check_distinct_paths<'a>(mut paths: impl Iterator<Item = &'a Path>) -> Result<(), ExprError> {
     let mut seen = DistinctPaths::default();
-    paths.rev().try_for_each(|path| seen.add(kind, path))
+    paths.try_for_each(|path| seen.add(ExprKind::Statement, path))
 }
 
 /// Paths none of which stands in another's way.

@@ -105,7 +105,7 @@ impl Update {
     /// # Errors
     /// Two targets stand in each other's way.
     pub fn of_statement(actions: Vec<Action>) -> Result<Update, ExprError> {
-        check_distinct_paths(ExprKind::Statement, actions.iter().map(|action| &action.target))?;
+        check_distinct_paths(actions.iter().map(|action| &action.target))?;
         Ok(Update { actions, dialect: Dialect::Statement })
     }
 

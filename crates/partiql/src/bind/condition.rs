@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tailrace_core::expr::{ExprError, Node, Operand};
 
 use super::{Binder, KIND, path};
-use crate::error::StatementError;
+use crate::error::{At, StatementError};
 use crate::syntax::{Expr, Term};
 
 /// Where an expression stands that should be a condition.
@@ -155,6 +155,9 @@ fn no_condition_function(expr: &Expr, name: &str, lower: &str) -> StatementError
     match lower {
         "list_append" | "if_not_exists" => {
             StatementError::Core(format!("The function is not allowed in a condition expression; function: {lower}"))
+        }
+        "count" | "sum" | "avg" | "min" | "max" => {
+            StatementError::UnsupportedToken { name: lower.to_owned(), place: At(Some(expr.place)) }
         }
         _ => StatementError::UnrecognizedFunction { name: name.to_owned(), place: expr.place },
     }

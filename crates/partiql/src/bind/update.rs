@@ -55,7 +55,7 @@ impl Binder<'_> {
             Term::Path(steps) if path(steps)? == *target => {}
             _ => return Err(StatementError::SetTarget(function)),
         }
-        let no_set = StatementError::SetOperand { function, place: second.place };
+        let no_set = StatementError::SetOperand { function, place: first.place };
         match &second.term {
             Term::Bag(_) | Term::Parameter(_) => match self.value(second)? {
                 set @ (AttributeValue::Ss(_) | AttributeValue::Ns(_) | AttributeValue::Bs(_)) => Ok(Arc::new(set)),

@@ -56,7 +56,7 @@ impl Binder<'_> {
                 }
                 Ok(AttributeValue::M(self.members(members, under, level)?))
             }
-            Term::Ion => Err(StatementError::Ion { place: expr.place }),
+            Term::Ion(name) => Err(StatementError::Ion { name, under: under.to_owned(), place: expr.place }),
             Term::Missing if level == 1 => Err(StatementError::MissingCompared),
             _ => Err(no_value()),
         }
@@ -77,10 +77,11 @@ impl Binder<'_> {
                 let (name, under) = (name.clone(), under.to_owned());
                 return Err(StatementError::DuplicateTupleKey { name, under, place: key.place });
             }
-            let value = match self.value_under(value, &format!("{under}.{name}"), level + 1) {
+            // The names begin below the attribute.
+            let under = if level == 0 { under.to_owned() } else { format!("{under}.{name}") };
+            let value = match self.value_under(value, &under, level + 1) {
                 // Inside of an item it is a value like any other that there is not.
                 Err(StatementError::MissingCompared) => {
-                    let under = format!("{under}.{name}");
                     return Err(StatementError::NoValue { name: "MISSING", under, place: value.place });
                 }
                 value => value?,

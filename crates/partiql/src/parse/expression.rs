@@ -9,7 +9,7 @@ use tailrace_core::{AttributeValue, Number};
 use super::Parser;
 use crate::error::{At, Malformed, StatementError};
 use crate::keywords::is_keyword;
-use crate::lexer::Kind;
+use crate::lexer::{Kind, Token};
 use crate::syntax::{Expr, Place, Step, Term};
 
 /// How strong operators bind.
@@ -206,7 +206,7 @@ impl Parser {
             Kind::End => return Err(Malformed::UnexpectedTerm.into()),
             Kind::Text(text) => Term::Value(AttributeValue::S(text)),
             Kind::Number(digits) => Term::Value(AttributeValue::N(Number::parse(&digits).map_err(|e| core(&e))?)),
-            Kind::Ion => Term::Ion,
+            Kind::Ion(name) => Term::Ion(name),
             Kind::Quoted(name) => Term::Path(self.steps(name)?),
             Kind::Word(word) => return self.word(word, place),
             Kind::Sign("?") => {
@@ -234,6 +234,9 @@ impl Parser {
             }
             "case" => {
                 return Err(StatementError::UnsupportedToken { name: "CASE".to_owned(), place: At(Some(place)) });
+            }
+            "cast" if self.peek().is_sign("(") => {
+                return Err(StatementError::UnsupportedToken { name: "cast".to_owned(), place: At(Some(place)) });
             }
             "and" | "or" | "in" | "is" | "like" | "between" => return Err(Malformed::UnexpectedOperator.into()),
             "exists" if self.peek().is_sign("(") && self.tokens[self.at + 1].is_word("select") => {
@@ -335,16 +338,16 @@ impl Parser {
     fn bracketed(&mut self) -> Result<Step, StatementError> {
         let negative = self.peek().is_sign("-") && matches!(self.tokens[self.at + 1].kind, Kind::Number(_));
         let token = self.take();
-        let out_of_range = |index: String| StatementError::ListIndex { index, place: token.place };
+        let out_of_range = |index: String, place: Place| StatementError::ListIndex { index, place };
         match token.kind {
             Kind::Text(name) | Kind::Quoted(name) => Ok(Step::Name(name)),
             Kind::Word(name) if !is_keyword(&name) => Ok(Step::Name(name)),
             Kind::Number(digits) => {
                 let index = digits.parse::<i32>().ok().and_then(|index| u32::try_from(index).ok());
-                index.map(Step::Index).ok_or_else(|| out_of_range(digits))
+                index.map(Step::Index).ok_or_else(|| out_of_range(digits, token.place))
             }
-            Kind::Sign("-") if negative => match self.take().kind {
-                Kind::Number(digits) => Err(out_of_range(format!("-{digits}"))),
+            Kind::Sign("-") if negative => match self.take() {
+                Token { kind: Kind::Number(digits), place } => Err(out_of_range(format!("-{digits}"), place)),
                 _ => Err(Malformed::UnexpectedTerm.into()),
             },
             Kind::Sign("*") => Err(Malformed::UnexpectedOperator.into()),

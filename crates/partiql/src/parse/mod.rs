@@ -196,19 +196,23 @@ impl Parser {
         self.expect_word("from", "FROM")?;
         let source = self.select_source()?;
         let condition = self.condition()?;
-        for (word, then, name) in [("group", "by", "GROUP BY"), ("having", "", "HAVING")] {
-            if self.peek().is_word(word) {
-                let place = if then.is_empty() { At(Some(self.peek().place)) } else { At::default() };
-                return Err(StatementError::UnsupportedClause { name, place });
-            }
+        if self.peek().is_word("group") {
+            return Err(StatementError::UnsupportedClause { name: "GROUP BY", place: At::default() });
         }
+        self.refuse_clause("having", "HAVING")?;
         let order = self.order()?;
-        for (word, name) in [("limit", "LIMIT"), ("offset", "OFFSET")] {
-            if self.peek().is_word(word) {
-                return Err(StatementError::UnsupportedClause { name, place: At(Some(self.peek().place)) });
-            }
-        }
+        self.refuse_clause("limit", "LIMIT")?;
+        self.refuse_clause("offset", "OFFSET")?;
         Ok(RawSelect { columns, source, condition, order })
+    }
+
+    /// Refuses a clause of the language that the service does not have, and names the place of what it says.
+    fn refuse_clause(&mut self, word: &str, name: &'static str) -> Result<(), StatementError> {
+        if !self.accept_word(word) {
+            return Ok(());
+        }
+        let place = self.expression()?.place;
+        Err(StatementError::UnsupportedClause { name, place: At(Some(place)) })
     }
 
     fn columns(&mut self) -> Result<Vec<Expr>, StatementError> {
@@ -279,6 +283,8 @@ impl Parser {
         self.expect_word("into", "INTO")?;
         let steps = self.simple_path()?;
         if !self.accept_word("value") {
+            // Values in parentheses, or a bag: several items at once.
+            self.accept_word("values");
             self.expression()?;
             self.end()?;
             return Err(StatementError::UnsupportedOperation("InsertOp"));

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tailrace_core::{Bucket, EpochMs, ErrorCode, RecordNo};
+use tailrace_core::{Bucket, EpochMs, ErrorCode, FunctionArn, RecordNo, StreamArn};
 
 use super::*;
 use crate::commit::CommitId;
