@@ -372,13 +372,13 @@ fn a_compressed_body_is_read_and_one_that_unfolds_without_end_is_not() {
 
 fn zip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
 }
 
 fn unzip(bytes: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
-    GzDecoder::new(bytes).read_to_end(&mut whole).unwrap();
+    GzDecoder::new(bytes).read_to_end(&mut whole).expect("gzip");
     whole
 }
 

@@ -5,6 +5,7 @@ mod support;
 mod texts;
 
 use std::path::Path;
+use tailrace_core::StreamArn;
 
 use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, ProvisionedThroughput,
@@ -122,7 +123,7 @@ fn a_sam_template_becomes_a_plan() {
     assert_eq!((function.runtime.as_str(), function.handler.as_str()), ("python3.13", "app.handler"));
     assert_eq!(function.code_dir, Path::new("/app/src"));
     assert_eq!((function.timeout_s, function.memory_mb), (10, 256));
-    let config = function.config(|id| Some(format!("arn-of-{id}"))).unwrap();
+    let config = function.config(|id| Some(StreamArn::new(format!("arn-of-{id}")))).unwrap();
     let variables: Vec<(&str, &str)> = config.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(variables, [("LEVEL", "debug"), ("STREAM", "stream arn-of-GameScores"), ("TABLE", "GameScores")]);
     assert_eq!(function.config(|_| None), None);
