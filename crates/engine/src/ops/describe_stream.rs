@@ -22,7 +22,7 @@ pub async fn describe_stream(
     request: DescribeStreamRequest,
     _caller: &Caller<'_>,
 ) -> Result<DescribeStreamAnswer, ApiError> {
-    let stream = db.stream(&request.stream_arn.as_str()).await?;
+    let stream = db.stream(request.stream_arn.as_str()).await?;
     let all = db.store.shards(stream.id).await.map_err(|e| store_failure(&e))?;
     let parent = |shard: &ShardInfo| {
         // The store gives the shards by number.
