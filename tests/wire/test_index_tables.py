@@ -49,6 +49,11 @@ def test_a_table_is_made_with_indexes_and_described(dynamodb):
     assert table["GlobalSecondaryIndexes"][0]["IndexStatus"] == "ACTIVE"
     assert "Backfilling" not in table["GlobalSecondaryIndexes"][0]
     assert table["LocalSecondaryIndexes"][0]["IndexArn"] == f"{table['TableArn']}/index/by-b"
+    dynamodb.put_item(TableName="indexed", Item={"pk": {"S": "1"}, "sk": {"S": "2"}, "a": {"S": "3"}, "b": {"S": "4"}})
+    found = dynamodb.query(
+        TableName="indexed", IndexName="by-a", KeyConditionExpression="a = :a", ExpressionAttributeValues={":a": {"S": "3"}}
+    )
+    assert found["Count"] == 1
     dynamodb.delete_table(TableName="indexed")
 
 
@@ -64,6 +69,7 @@ def test_an_index_is_made_and_deleted(dynamodb, table):
     assert answered["TableStatus"] == "UPDATING"
     assert answered["GlobalSecondaryIndexes"][0]["Backfilling"] is False
     wait_until(lambda: is_active(dynamodb, table, "by-a"), "the index")
+    assert dynamodb.scan(TableName=table, IndexName="by-a")["Count"] == 100
     answered = dynamodb.update_table(
         TableName=table, GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by-a"}}]
     )["TableDescription"]
@@ -91,6 +97,8 @@ def test_a_backfill_goes_on_after_a_kill(start):
     server = start(data_dir=server.data_dir)
     dynamodb = server.client()
     wait_until(lambda: is_active(dynamodb, "users", "by-a"), "the index")
+    pages = dynamodb.get_paginator("scan").paginate(TableName="users", IndexName="by-a")
+    assert sum(page["Count"] for page in pages) == count
     assert server.stop() == 0, server.output()
 
 

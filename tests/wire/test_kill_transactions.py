@@ -1,5 +1,5 @@
-"""Conditional writes, transactions and reads of few items from many clients, while the server is killed again and again. Afterwards
-the history of all answers is checked: there is one order of all operations that explains every answer (serializability.py).
+"""Conditional writes, transactions and reads, by indexes too, of few items from many clients, while the server is killed again and again.
+Afterwards the history of all answers is checked: there is one order of all operations that explains every answer (serializability.py).
 
 TAILRACE_KILLS sets how often the server is killed (`cargo xtask crash` does it 100 times), TAILRACE_SEED the clients' seed.
 Rows: docs/spec/dynamodb-api.md 2.5, 7.2.
@@ -13,7 +13,7 @@ import time
 
 import botocore.exceptions
 
-from conftest import Server, free_port, make_table, read_stream, wait_until
+from conftest import Server, free_port, read_stream, wait_until
 from serializability import ABSENT, Operation, check
 
 KILLS = int(os.environ.get("TAILRACE_KILLS", "3"))
@@ -23,6 +23,26 @@ OPERATIONS_BETWEEN_KILLS = 400
 TABLES = ["left", "right"]
 # An item is named by its table and its key; a hot one among few.
 ITEMS = [(table, f"k{number}") for table in TABLES for number in range(4)]
+# The global indexes of each table, of which one has every attribute and one what the history is made of; all items are in one group.
+INDEXES = ["whole", "part"]
+GROUP = "all"
+
+
+def make(client, table):
+    def index(name, projection):
+        return {"IndexName": name, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}], "Projection": projection}
+
+    client.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "g")],
+        GlobalSecondaryIndexes=[
+            index("whole", {"ProjectionType": "ALL"}),
+            index("part", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["v", "w"]}),
+        ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
 
 
 def seen(item):
@@ -34,6 +54,10 @@ def key_of(item):
     return {"TableName": item[0], "Key": {"pk": {"S": item[1]}}}
 
 
+def whole(item, version, writer):
+    return {"pk": {"S": item[1]}, "v": {"N": str(version)}, "w": {"S": writer}, "g": {"S": GROUP}}
+
+
 def still(version):
     """The condition that an item is as it was seen."""
     if version == ABSENT:
@@ -43,8 +67,8 @@ def still(version):
 
 
 def count_up(name):
-    values = {":one": {"N": "1"}, ":name": {"S": name}}
-    return {"UpdateExpression": "SET w = :name ADD v :one", "ExpressionAttributeValues": values}
+    values = {":one": {"N": "1"}, ":name": {"S": name}, ":group": {"S": GROUP}}
+    return {"UpdateExpression": "SET w = :name, g = :group ADD v :one", "ExpressionAttributeValues": values}
 
 
 def read_one(client, chance):
@@ -65,8 +89,18 @@ def read_table(client, chance):
     return {(name, key): seen(found.get(key)) for name, key in ITEMS if name == table}
 
 
-# Every way to read some items at one point in time. A read by an index belongs here, too.
-READERS = [read_one, read_together, read_table]
+def read_index(client, chance):
+    """So is a page of an index; its entries are written with their items."""
+    table = chance.choice(TABLES)
+    values = {":group": {"S": GROUP}}
+    query = {"KeyConditionExpression": "g = :group", "ExpressionAttributeValues": values}
+    found = client.query(TableName=table, IndexName=chance.choice(INDEXES), **query)["Items"]
+    found = {item["pk"]["S"]: item for item in found}
+    return {(name, key): seen(found.get(key)) for name, key in ITEMS if name == table}
+
+
+# Every way to read some items at one point in time.
+READERS = [read_one, read_together, read_table, read_index]
 
 
 class Clients:
@@ -119,7 +153,7 @@ class Clients:
         item = chance.choice(ITEMS)
         expected = self.known[item]
         operation.writes = {item: expected[0] + 1}
-        new = {"pk": {"S": item[1]}, "v": {"N": str(expected[0] + 1)}, "w": {"S": operation.id}}
+        new = whole(item, expected[0] + 1, operation.id)
         try:
             connection.client().put_item(
                 TableName=item[0], Item=new, ReturnValuesOnConditionCheckFailure="ALL_OLD", **still(expected)
@@ -157,8 +191,7 @@ class Clients:
             if item not in written:
                 actions.append({"ConditionCheck": {**key_of(item), **condition}})
             elif chance.random() < 0.5:
-                version = {"N": str(expected[item][0] + 1)}
-                new = {"pk": {"S": item[1]}, "v": version, "w": {"S": operation.id}}
+                new = whole(item, expected[item][0] + 1, operation.id)
                 actions.append({"Put": {"TableName": item[0], "Item": new, **condition}})
             else:
                 update = count_up(operation.id)
@@ -226,7 +259,7 @@ def test_one_order_explains_all_answers(tmp_path):
 
     clients = Clients(start())
     for table in TABLES:
-        make_table(clients.server.client(), table, stream="NEW_AND_OLD_IMAGES")
+        make(clients.server.client(), table)
     for thread in clients.threads:
         thread.start()
     pause = random.Random(SEED)

@@ -226,6 +226,14 @@ def test_indexes_and_time_to_live_are_found_again(terraform, dynamodb):
         return answer["TimeToLiveStatus"], answer.get("AttributeName")
 
     every, some = {"projection_type": "ALL"}, {"projection_type": "INCLUDE", "non_key_attributes": ["a", "b"]}
+    def indexes():
+        described = dynamodb.describe_table(TableName=TABLE)["Table"]["GlobalSecondaryIndexes"]
+        units = {index["IndexName"]: index["ProvisionedThroughput"]["ReadCapacityUnits"] for index in described}
+        return units, {index["IndexStatus"] for index in described}
+
+    every, some = {"projection_type": "ALL"}, {"projection_type": "INCLUDE", "non_key_attributes": ["a", "b"]}
+    by_shop = {"name": "by-shop", "hash_key": "shop", "range_key": "at", **some}
+    by_day = {"name": "by-day", "hash_key": "at", "projection_type": "KEYS_ONLY"}
     table = {
         "name": TABLE,
         "billing_mode": "PAY_PER_REQUEST",
@@ -233,26 +241,37 @@ def test_indexes_and_time_to_live_are_found_again(terraform, dynamodb):
         "range_key": "sk",
         "attribute": attributes("pk", "sk", "shop", "at"),
         "local_secondary_index": [{"name": "by-time", "range_key": "at", **every}],
-        "global_secondary_index": [
-            {"name": "by-shop", "hash_key": "shop", "range_key": "at", **some},
-            {"name": "by-day", "hash_key": "at", "projection_type": "KEYS_ONLY"},
-        ],
+        "global_secondary_index": [by_shop, by_day],
         "ttl": [{"attribute_name": "expires", "enabled": True}],
     }
     terraform.apply(table)
     made = dynamodb.describe_table(TableName=TABLE)["Table"]
-    assert {index["IndexName"] for index in made["GlobalSecondaryIndexes"]} == {"by-shop", "by-day"}
     assert [index["IndexName"] for index in made["LocalSecondaryIndexes"]] == ["by-time"]
+    assert indexes() == ({"by-shop": 0, "by-day": 0}, {"ACTIVE"})
     assert expiry() == ("ENABLED", "expires")
-    # The provider disables it by name, and then finds no name: as on AWS, where the block has to go once that is done.
+
+    # One index goes, one comes, one becomes another; the provider disables the time to live by name, and then finds no name: as on
+    # AWS, where the block has to go once that is done.
+    by_owner = {"name": "by-owner", "hash_key": "owner", **every}
+    table["attribute"] = attributes("pk", "sk", "shop", "at", "owner")
+    table["global_secondary_index"] = [{**by_shop, **every, "non_key_attributes": []}, by_owner]
     table["ttl"] = [{"attribute_name": "expires", "enabled": False}]
     terraform.change(table)
-    assert expiry() == ("DISABLED", None)
+    assert (indexes(), expiry()) == (({"by-shop": 0, "by-owner": 0}, {"ACTIVE"}), ("DISABLED", None))
     del table["ttl"]
     terraform.describe(table)
     terraform.has_nothing_to_do()
+
+    # Billed by units, those of the indexes with them; then other units.
+    units = {"read_capacity": 2, "write_capacity": 2}
+    by_shop = {**by_shop, **every, "non_key_attributes": []}
+    table |= {"billing_mode": "PROVISIONED", **units, "global_secondary_index": [{**by_shop, **units}, {**by_owner, **units}]}
     table["ttl"] = [{"attribute_name": "until", "enabled": True}]
     terraform.apply(table)
-    assert expiry() == ("ENABLED", "until")
+    assert (indexes()[0], expiry()) == ({"by-shop": 2, "by-owner": 2}, ("ENABLED", "until"))
+    table["global_secondary_index"] = [{**by_shop, **units, "read_capacity": 3}, {**by_owner, **units}]
+    terraform.apply(table)
+    assert indexes() == ({"by-shop": 3, "by-owner": 2}, {"ACTIVE"})
+    assert dynamodb.describe_table(TableName=TABLE)["Table"]["TableId"] == made["TableId"], "it is the same table"
     terraform.run("destroy", "-auto-approve", "-input=false")
     assert TABLE not in dynamodb.list_tables()["TableNames"]

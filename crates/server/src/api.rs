@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
 use tailrace_engine::{Caller, Client, Db, ops};
-use tailrace_wire::{AdminRequest, Api, Context, Operation, Page};
+use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page};
 
 use crate::admin;
 use crate::mappings::Mappings;
@@ -33,13 +33,13 @@ impl Api for ServerApi {
         ops::execute(&self.db, service, operation, &body, &caller).await.map(Bytes::from)
     }
 
-    fn ready(&self) -> Result<(), String> {
+    fn ready(&self) -> Result<(), NotReady> {
         if !self.ready.load(Ordering::Acquire) {
-            return Err("starting or stopping".to_owned());
+            return Err(NotReady::StartingOrStopping);
         }
         match self.db.store().refuses_commits() {
             None => Ok(()),
-            Some(why) => Err(format!("writes are refused: {why}")),
+            Some(why) => Err(NotReady::WritesRefused(why.to_string())),
         }
     }
 

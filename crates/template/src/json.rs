@@ -8,15 +8,16 @@ use serde_json::value::RawValue;
 
 use tailrace_core::limits::TEMPLATE_DEPTH_MAX;
 
+use crate::TemplateError;
 use crate::node::Node;
 
 /// Reads a text; what is wrong with it, with the line.
-pub(crate) fn parse(text: &str) -> Result<Node, String> {
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+pub(crate) fn parse(text: &str) -> Result<Node, TemplateError> {
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| TemplateError::Malformed(error.to_string()))?;
     node(raw.get(), TEMPLATE_DEPTH_MAX).map_err(|fault| {
         let offset = (fault.place as usize).saturating_sub(text.as_ptr() as usize);
         let line = 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
-        format!("{} at line {line}", fault.message)
+        TemplateError::Malformed(format!("{} at line {line}", fault.message))
     })
 }
 

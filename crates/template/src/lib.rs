@@ -82,7 +82,7 @@ impl TemplateError {
 
 /// Reads a template's text: the way in. `dir` is what directories of code are relative to.
 pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Result<Plan, TemplateError> {
-    let template = Node::parse(text, format).map_err(TemplateError::Malformed)?;
+    let template = Node::parse(text, format)?;
     let resolver = Resolver::new(&template, options)?;
     let mut plan = Plan::default();
     for transform in template.get("Transform").into_iter().flat_map(Node::one_or_many) {

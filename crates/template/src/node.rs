@@ -1,5 +1,6 @@
 //! The tree of a template's text, the same for YAML and JSON.
 
+use crate::TemplateError;
 use crate::{json, yaml};
 
 /// The notation of a template.
@@ -25,7 +26,7 @@ pub(crate) enum Node {
 
 impl Node {
     /// Reads a text; what is wrong with it.
-    pub(crate) fn parse(text: &str, format: Format) -> Result<Node, String> {
+    pub(crate) fn parse(text: &str, format: Format) -> Result<Node, TemplateError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let node = match format {
             Format::Json => json::parse(text)?,
@@ -33,7 +34,7 @@ impl Node {
         };
         match node {
             Node::Map(_) => Ok(node),
-            _ => Err("a map with Resources is expected".to_owned()),
+            _ => Err(TemplateError::Malformed("a map with Resources is expected".to_owned())),
         }
     }
 

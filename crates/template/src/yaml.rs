@@ -14,15 +14,16 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use tailrace_core::limits::{TEMPLATE_DEPTH_MAX, TEMPLATE_NODES_MAX};
 
+use crate::TemplateError;
 use crate::node::Node;
 
 /// Reads a text; what is wrong with it, with the place.
-pub(crate) fn parse(text: &str) -> Result<Node, String> {
+pub(crate) fn parse(text: &str) -> Result<Node, TemplateError> {
     let stand_in = StandIn::of(text);
     let text = stand_in.put_in(text);
     let mut reader =
         Reader { events: Parser::new_from_str(&text), stand_in, anchors: BTreeMap::new(), nodes: 0, path: Vec::new() };
-    reader.document().map_err(|fault| fault.0)
+    reader.document().map_err(|fault| TemplateError::Malformed(fault.0))
 }
 
 /// A character that the text does not have, in the place of dashes that stand alone before a comma or a bracket:

@@ -54,6 +54,17 @@ pub enum AdminRequest<'a> {
     },
 }
 
+/// Why a server does not take requests, or not all of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// It takes none yet, or none any more.
+    #[error("starting or stopping")]
+    StartingOrStopping,
+    /// It reads only: the reason.
+    #[error("writes are refused: {0}")]
+    WritesRefused(String),
+}
+
 /// What the server does with requests. Implemented by the server crate, above this one.
 pub trait Api: Send + Sync + 'static {
     /// Whether `operation` can be called: otherwise it is answered with the error, an UnknownOperationException, before the
@@ -77,7 +88,7 @@ pub trait Api: Send + Sync + 'static {
     ///
     /// # Errors
     /// One line for the operator.
-    fn ready(&self) -> Result<(), String>;
+    fn ready(&self) -> Result<(), NotReady>;
 
     /// The answer to such a request; `None`: there is nothing at its path. Once polled it is polled to its end, whatever the
     /// client does, unless it is a GET.

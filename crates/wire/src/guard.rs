@@ -19,6 +19,26 @@ pub struct Guard {
     extra_hosts: Vec<String>,
 }
 
+/// A request that is meant for another server, or that a page of another site makes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{header} {value:?} is not this server: without authentication on a loopback address Tailrace answers only to localhost \
+     and loopback addresses, so that a web page cannot drive it. Allow a further name with --allowed-host."
+)]
+pub struct ForeignHost {
+    /// The header that names it.
+    pub header: &'static str,
+    /// What it names, shortened.
+    pub value: String,
+}
+
+impl ForeignHost {
+    fn new(header: &'static str, value: &[u8]) -> ForeignHost {
+        let value = String::from_utf8_lossy(&value[..value.len().min(256)]).into_owned();
+        ForeignHost { header, value }
+    }
+}
+
 impl Guard {
     /// The guard of a server bound to `address`; `extra_hosts`, as [`host_name`] reads them, are let in beside localhost
     /// and the addresses of loopback.
@@ -30,8 +50,8 @@ impl Guard {
     /// Checks the request's headers and, where it has one, the host in its URI.
     ///
     /// # Errors
-    /// What is foreign, in one sentence.
-    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
+    /// A header names another host.
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ForeignHost> {
         if !self.on {
             return Ok(());
         }
@@ -39,14 +59,14 @@ impl Guard {
         let hosts = headers.get_all(HOST).iter().map(|value| value.as_bytes());
         for host in hosts.chain(authority) {
             if !self.allows(host) {
-                return Err(refusal("Host", host));
+                return Err(ForeignHost::new("Host", host));
             }
         }
         for origin in headers.get_all(ORIGIN) {
             let origin = origin.as_bytes();
             let host = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
             if !host.is_some_and(|host| self.allows(host)) {
-                return Err(refusal("Origin", origin));
+                return Err(ForeignHost::new("Origin", origin));
             }
         }
         Ok(())
@@ -106,14 +126,6 @@ fn is_domain(host: &str) -> bool {
     let label =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     host.split('.').all(label)
-}
-
-fn refusal(header: &str, value: &[u8]) -> String {
-    format!(
-        "{header} {:?} is not this server: without authentication on a loopback address Tailrace answers only to \
-         localhost and loopback addresses, so that a web page cannot drive it. Allow a further name with --allowed-host.",
-        String::from_utf8_lossy(&value[..value.len().min(256)])
-    )
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ mod server;
 mod settings;
 mod target;
 
-pub use api::{AdminRequest, Api, Context, Page};
+pub use api::{AdminRequest, Api, Context, NotReady, Page};
 pub use guard::{Guard, host_name};
 pub use server::{ServeReport, serve};
 pub use settings::Settings;

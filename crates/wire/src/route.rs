@@ -50,9 +50,9 @@ pub struct Shared<A> {
 pub async fn handle<A: Api>(shared: Arc<Shared<A>>, request: Request<Incoming>, watch: Arc<Watch>) -> Answer {
     let (head, body) = request.into_parts();
     let cross_origin = head.headers.contains_key(ORIGIN);
-    if let Err(why) = shared.guard.check(&head.uri, &head.headers) {
+    if let Err(foreign) = shared.guard.check(&head.uri, &head.headers) {
         watch.enter(Phase::Writing);
-        let error = ApiError::new(ErrorCode::AccessDeniedException, why);
+        let error = ApiError::new(ErrorCode::AccessDeniedException, foreign.to_string());
         // Without the CORS header, so that the page cannot even read why.
         return close(answer(&shared.ids, 403, ContentType::Json, error_body::render(&error).into(), false));
     }

@@ -174,7 +174,7 @@ fn health_and_admin_pages() {
     check(&server, get("/health/live"), 200, "live\n");
     check(&server, get("/health/ready"), 200, "ready\n");
     server.set_ready(Err("recovering".to_owned()));
-    check(&server, get("/health/ready"), 503, "not ready: recovering\n");
+    check(&server, get("/health/ready"), 503, "not ready: writes are refused: recovering\n");
     check(&server, get("/health/live"), 200, "live\n");
     check(&server, get("/_admin/page?x=1"), 200, r#"{"query":"x=1"}"#);
     check(&server, get("/_admin/none"), 404, r#"{"Message":"There is no such page."}"#);

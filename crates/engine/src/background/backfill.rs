@@ -32,6 +32,7 @@ use tailrace_store::{Decision, Key, KeyRange, Page, PageLimit, StoreError, Write
 use super::{Failures, Progress, Task, Tick};
 use crate::aside::aside;
 use crate::db::{Db, Settings, StoredTable};
+use crate::items::counts::lacking;
 use crate::items::index_entries::entries_of;
 use crate::table::Table;
 use crate::tables::index::{Index, IndexStatus};
@@ -165,7 +166,9 @@ async fn fill(db: &Db, bounds: Bounds, key: &Key, row: &Bytes, now: EpochMs) -> 
     let Some(entered) = enter_pages(db, bounds, &table, set, range).await? else { return Ok(Outcome::Done) };
     let waits = table.under_way(Some(set.index), now) == Some(TransitionKind::Creating);
     if !entered.more && !waits {
-        activate(db, key, &table, set).await?;
+        begin_counting(db, &table, set).await?;
+        let lacks = lacking(db.store.as_ref(), set).await?;
+        activate(db, key, &table, set, lacks).await?;
         return Ok(Outcome::Done);
     }
     if entered.last.is_some() {
@@ -287,8 +290,27 @@ async fn give_up(db: &Db, key: &Key, row: &Bytes) -> Result<(), StoreError> {
     tailrace_store::compare_and_set(db.store.as_ref(), key, Some(row), None).await.map(|_| ())
 }
 
+/// From here on each change of an entry is counted. What was entered before is not: [`lacking`] tells it then.
+async fn begin_counting(db: &Db, table: &StoredTable, set: ItemSet) -> Result<(), Failure> {
+    let keys = [TableKey::key(&table.name)];
+    let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
+        let Some(row) = &reads.exclusive[0] else { return Decision::Reject(Ok(())) };
+        let now = match db.read_table(&table.name, row) {
+            Ok(now) => now,
+            Err(error) => return Decision::Reject(Err(error)),
+        };
+        if being_filled(&now, set).is_none_or(|index| index.counted) {
+            return Decision::Reject(Ok(()));
+        }
+        let mut counted = Table::clone(&now);
+        counted.indexes.iter_mut().filter(|index| index.id == set.index).for_each(|index| index.counted = true);
+        Decision::Apply(vec![Write::Put { key: keys[0].clone(), value: counted.encode_over(row) }], Ok(()))
+    });
+    committed.await?.answer.map_err(Failure::Api)
+}
+
 /// Tells the index to be active, unless it has gone meanwhile.
-async fn activate(db: &Db, key: &Key, table: &StoredTable, set: ItemSet) -> Result<(), Failure> {
+async fn activate(db: &Db, key: &Key, table: &StoredTable, set: ItemSet, lacks: Write) -> Result<(), Failure> {
     let keys = [TableKey::key(&table.name), key.clone()];
     let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
         let forget = Write::Delete { key: keys[1].clone() };
@@ -308,7 +330,7 @@ async fn activate(db: &Db, key: &Key, table: &StoredTable, set: ItemSet) -> Resu
             .for_each(|index| index.status = IndexStatus::Active);
         active.transitions.retain(|transition| transition.index != Some(set.index));
         let put = Write::Put { key: keys[0].clone(), value: active.encode_over(row) };
-        Decision::Apply(vec![put, forget], Ok(()))
+        Decision::Apply(vec![put, forget, lacks.clone()], Ok(()))
     });
     committed.await?.answer.map_err(Failure::Api)
 }

@@ -35,7 +35,6 @@ impl Counts {
 ///
 /// # Errors
 /// The store's.
-#[allow(dead_code)] // The backfill is its caller: in the commit that tells the index to be active.
 pub(crate) async fn lacking(store: &dyn Engine, set: ItemSet) -> Result<Write, StoreError> {
     let key = ItemCountKey { set }.encode();
     let tally = store.tally(ItemKey::table_range(set), stored_size, &key).await?;

@@ -6,7 +6,7 @@
 
 pub(crate) mod capacity;
 pub(crate) mod commit;
-mod counts;
+pub(crate) mod counts;
 pub(crate) mod expiry;
 pub(crate) mod idempotency;
 pub(crate) mod index_entries;

@@ -7,7 +7,7 @@ use tailrace_core::ApiError;
 
 use crate::caller::Caller;
 use crate::db::Db;
-use crate::tables;
+use crate::tables::{self, states};
 
 /// Runs DescribeTimeToLive.
 ///
@@ -19,6 +19,7 @@ pub async fn describe_time_to_live(
     _caller: &Caller<'_>,
 ) -> Result<DescribeTimeToLiveAnswer, ApiError> {
     let table = tables::stored(db, &request.table_name).await?;
+    states::check_describes_time_to_live(&table, db.clock.now())?;
     let attribute_name = table.time_to_live.as_ref().map(|time_to_live| time_to_live.attribute.clone());
     let time_to_live_status =
         if attribute_name.is_some() { TimeToLiveStatus::Enabled } else { TimeToLiveStatus::Disabled };

@@ -13,8 +13,8 @@ use crate::caller::Caller;
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::table::Table;
-use crate::tables;
 use crate::tables::time_to_live::{TimeToLiveRow, apply};
+use crate::tables::{self, states};
 
 enum Outcome {
     Stored,
@@ -35,6 +35,7 @@ pub async fn update_time_to_live(
     let asked = request.time_to_live_specification;
     loop {
         let old = tables::stored(db, &request.table_name).await?;
+        states::check_update_of_time_to_live(&old, db.clock.now())?;
         let mut new = Table::clone(&old);
         apply(&asked, &mut new)?;
         let changed = new.time_to_live.as_ref().or(old.time_to_live.as_ref());

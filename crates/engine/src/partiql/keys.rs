@@ -147,7 +147,7 @@ fn ranges_of(node: &Node, keys: &Keys<'_>) -> Result<Option<Vec<Range>>, Refusal
         let before = rest.clone();
         let Some(conditions) = take(&mut rest, find_equal).or_else(|| take(&mut rest, any)) else { break };
         for condition in &conditions {
-            literals(condition).into_iter().try_for_each(|value| check_value(attribute, value))?;
+            literals(condition).iter().try_for_each(|value| check_value(attribute, value))?;
         }
         if conditions.len() * partitions.len() > STATEMENT_RANGES_MAX {
             rest = before;
@@ -389,18 +389,17 @@ fn conditions_of(node: &Node, name: &str) -> Option<Vec<Node>> {
 }
 
 /// The values in a condition that [`conditions_of`] made.
-fn literals(node: &Node) -> Vec<&Arc<AttributeValue>> {
+fn literals(node: &Node) -> Vec<Arc<AttributeValue>> {
     let operands: Vec<&Operand> = match node {
         Node::Compare(_, a, b) | Node::BeginsWith(a, b) => vec![a, b],
         Node::Between(operands) => operands.iter().collect(),
         _ => Vec::new(),
     };
-    let literal = |operand: &'_ &'_ Operand| matches!(operand, Operand::Value(_));
-    let value = |operand| match operand {
-        &Operand::Value(ref value) => value,
-        _ => unreachable!("invariant: they were filtered"),
+    let value = |operand: &'_ Operand| match operand {
+        Operand::Value(value) => Some(Arc::clone(value)),
+        _ => None,
     };
-    operands.into_iter().filter(literal).map(value).collect()
+    operands.into_iter().filter_map(value).collect()
 }
 
 fn bytes(value: &AttributeValue) -> Vec<u8> {

@@ -133,6 +133,17 @@ pub struct Table {
     pub times_to_live_made: u32,
 }
 
+/// Why the value of a row is no descriptor of a table.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorError {
+    /// It is not of the form of one.
+    #[error(transparent)]
+    Form(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error("version {0} is unknown; {DESCRIPTOR_VERSION} was expected")]
+    Version(u32),
+}
+
 /// That items expire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeToLive {
@@ -195,10 +206,10 @@ impl Table {
     ///
     /// # Errors
     /// Why the bytes are no descriptor of a version that this code knows.
-    pub fn decode(value: &[u8]) -> Result<Table, String> {
-        let table: Table = serde_json::from_slice(value).map_err(|e| e.to_string())?;
+    pub fn decode(value: &[u8]) -> Result<Table, DescriptorError> {
+        let table: Table = serde_json::from_slice(value)?;
         if table.version != DESCRIPTOR_VERSION {
-            return Err(format!("version {} is unknown; {DESCRIPTOR_VERSION} was expected", table.version));
+            return Err(DescriptorError::Version(table.version));
         }
         Ok(table)
     }

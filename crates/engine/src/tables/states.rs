@@ -108,6 +108,33 @@ pub(crate) fn check_update(table: &Table, units: bool, now: EpochMs) -> Result<(
     }
 }
 
+/// Whether a table's time to live can be told now.
+///
+/// # Errors
+/// ValidationException: the table is being made or deleted.
+pub(crate) fn check_describes_time_to_live(table: &Table, now: EpochMs) -> Result<(), ApiError> {
+    let state = match table.status(now) {
+        TableStatus::Creating => "CREATING",
+        TableStatus::Deleting => "DELETING",
+        TableStatus::Active | TableStatus::Updating => return Ok(()),
+    };
+    Err(ApiError::validation(format!(
+        "Cannot describe time to live while table is in {state} state: Current table state is {state}"
+    )))
+}
+
+/// Whether a table's time to live can be changed now.
+///
+/// # Errors
+/// ResourceInUseException: the table is being made or deleted.
+pub(crate) fn check_update_of_time_to_live(table: &Table, now: EpochMs) -> Result<(), ApiError> {
+    match table.status(now) {
+        TableStatus::Creating => Err(in_use(format_args!("Table {} is being created", table.name))),
+        TableStatus::Deleting => Err(in_use(format_args!("Table is being deleted: {}", table.name))),
+        TableStatus::Active | TableStatus::Updating => Ok(()),
+    }
+}
+
 /// Whether a table can be deleted now. `as_aws`: not while an index is on its way.
 ///
 /// # Errors

@@ -184,7 +184,7 @@ fn aliases_cannot_nest_deeper_than_a_text_may() {
     for n in 1..80 {
         text += &format!("A{n}: &a{n} {}*a{}{}\n", "{a: ".repeat(100), n - 1, "}".repeat(100));
     }
-    let message = Node::parse(&text, Format::Yaml).unwrap_err();
+    let message = Node::parse(&text, Format::Yaml).unwrap_err().to_string();
     assert!(message.contains("maps and lists are nested too deeply at line 3"), "{message}");
 }
 

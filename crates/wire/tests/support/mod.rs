@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{ApiError, ErrorCode};
-use tailrace_wire::{AdminRequest, Api, Context, Operation, Page, ServeReport, Service, Settings, serve};
+use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, ServeReport, Service, Settings, serve};
 use tokio::sync::oneshot;
 
 pub const AMZ_JSON: &str = "content-type: application/x-amz-json-1.0";
@@ -85,8 +85,8 @@ impl Api for Echo {
         answer
     }
 
-    fn ready(&self) -> Result<(), String> {
-        self.0.not_ready.lock().unwrap().clone().map_or(Ok(()), Err)
+    fn ready(&self) -> Result<(), NotReady> {
+        self.0.not_ready.lock().unwrap().clone().map_or(Ok(()), |why| Err(NotReady::WritesRefused(why)))
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {

@@ -1,6 +1,8 @@
 //! The operations on PartiQL statements, JSON in and JSON out, over the in-memory engine and the tables of `item_tests`.
 
 mod batches;
+mod indexes;
+mod model;
 mod pages;
 mod reads;
 mod transactions;

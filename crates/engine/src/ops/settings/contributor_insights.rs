@@ -126,7 +126,10 @@ async fn summarize(
     summaries: &mut Vec<ContributorInsightsSummary>,
 ) -> Result<(), ApiError> {
     let settings = settings::read(db, table.id).await?;
-    summaries.extend(settings.contributor_insights.into_iter().map(|insights| ContributorInsightsSummary {
+    // Of an index that is gone the setting is left, and means nothing.
+    let is_there = |index: &String| table.indexes.iter().any(|of| of.name == *index);
+    let there = settings.contributor_insights.into_iter().filter(|of| of.index.as_ref().is_none_or(is_there));
+    summaries.extend(there.map(|insights| ContributorInsightsSummary {
         table_name: table.name.clone(),
         index_name: insights.index,
         contributor_insights_status: status(insights.enabled),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use tailrace_api::tables::{
     ListTagsOfResourceAnswer, ListTagsOfResourceRequest, TagResourceRequest, UntagResourceRequest,
 };
@@ -50,7 +52,7 @@ pub async fn untag_resource(db: &Db, request: UntagResourceRequest, _caller: &Ca
     .await
 }
 
-/// Runs ListTagsOfResource: tags by key; the token is the last key of the page before.
+/// Runs ListTagsOfResource: tags by key. A token that is none of ours is as good as none, as on AWS.
 ///
 /// # Errors
 /// What the client is to read.
@@ -62,13 +64,27 @@ pub async fn list_tags_of_resource(
     let arn = &request.resource_arn;
     let table = find(db, table_name(db, arn)?, arn).await?;
     let mut tags = settings::read(db, table.id).await?.tags;
-    if let Some(behind) = &request.next_token {
-        tags.retain(|tag| tag.key > *behind);
+    if let Some(behind) = request.next_token.as_deref().and_then(read_token) {
+        tags.retain(|tag| tag.key > behind);
     }
     let more = tags.len() > TAGS_PAGE_MAX;
     tags.truncate(TAGS_PAGE_MAX);
-    let next_token = tags.last().filter(|_| more).map(|tag| tag.key.clone());
+    let next_token = tags.last().filter(|_| more).map(|tag| token(&tag.key));
     Ok(ListTagsOfResourceAnswer { tags, next_token })
+}
+
+/// What stands before the key in a token.
+const TOKEN_MARK: &str = "behind:";
+
+/// The token of the page behind the tag `key`.
+fn token(key: &str) -> String {
+    BASE64.encode(format!("{TOKEN_MARK}{key}"))
+}
+
+/// The key in a token.
+fn read_token(token: &str) -> Option<String> {
+    let text = String::from_utf8(BASE64.decode(token).ok()?).ok()?;
+    text.strip_prefix(TOKEN_MARK).map(str::to_owned)
 }
 
 /// The name of the table that an ARN names. A stream has no tags, and is none that is found.

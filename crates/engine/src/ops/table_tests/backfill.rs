@@ -12,6 +12,8 @@ use tailrace_store::{Engine, Key, PageLimit};
 use super::indexes::{definitions, index};
 use super::*;
 use crate::background::Task;
+use tailrace_core::codec::stored_size;
+
 use crate::background::backfill::{Backfill, Bounds};
 use crate::items::index_entries::entries_of;
 
@@ -59,6 +61,17 @@ async fn is_active(bench: &Bench) -> bool {
     bench.describe("users").await["GlobalSecondaryIndexes"][0]["IndexStatus"] == "ACTIVE"
 }
 
+/// What DescribeTable tells of the index: its items and their bytes.
+async fn told(bench: &Bench) -> (u64, u64) {
+    let index = &bench.describe("users").await["GlobalSecondaryIndexes"][0];
+    (index["ItemCount"].as_u64().unwrap(), index["IndexSizeBytes"].as_u64().unwrap())
+}
+
+/// What it should tell.
+fn counted(entries: &BTreeMap<Key, bytes::Bytes>) -> (u64, u64) {
+    (entries.len() as u64, entries.values().map(|entry| stored_size(entry) as u64).sum())
+}
+
 async fn progress(bench: &Bench) -> Option<IndexBuild> {
     let row = bench.store.get(&[IndexBuildKey { set: SET }.encode()]).await.unwrap().pop().unwrap();
     row.map(|row| IndexBuild::decode(&row).unwrap())
@@ -85,6 +98,7 @@ async fn an_index_is_filled_with_the_items_that_it_can_take() {
     let entries = rows(&bench, SET).await;
     assert_eq!((entries.len(), progress(&bench).await), (1500, None));
     assert_eq!(entries, expected(&bench).await);
+    assert_eq!(told(&bench).await, counted(&entries));
 }
 
 /// A tick is bounded, and another process goes on where one has stopped.
@@ -174,6 +188,7 @@ async fn writers_and_power_cuts_leave_an_index_that_is_its_table() {
         assert!(is_active(&bench).await, "seed {seed}");
         let (found, wanted) = (rows(&bench, SET).await, expected(&bench).await);
         assert!(found == wanted, "seed {seed}: {} entries, not {}", found.len(), wanted.len());
+        assert_eq!(told(&bench).await, counted(&found), "seed {seed}");
     }
 }
 

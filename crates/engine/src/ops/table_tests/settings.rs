@@ -97,8 +97,12 @@ async fn tags_come_in_pages() {
         body["NextToken"] = token.clone();
     }
     assert_eq!((sizes, Value::Array(seen)), (vec![10, 10, 3], tags(&all)));
-    let exactly = json!({"ResourceArn": ARN, "NextToken": "k12"});
+    bench.ok("UntagResource", json!({"ResourceArn": ARN, "TagKeys": ["k00", "k01", "k02"]})).await;
+    let first = bench.ok("ListTagsOfResource", json!({"ResourceArn": ARN})).await;
+    let exactly = json!({"ResourceArn": ARN, "NextToken": first["NextToken"]});
     assert_eq!(bench.ok("ListTagsOfResource", exactly).await.get("NextToken"), None, "ten are left, no more");
+    let foreign = json!({"ResourceArn": ARN, "NextToken": "k12"});
+    assert_eq!(bench.ok("ListTagsOfResource", foreign).await, first, "as without one");
 }
 
 /// docs/spec/dynamodb-api.md 8.3: the ARN.
@@ -345,6 +349,30 @@ async fn contributor_insights_that_are_asked_for_fail_with_a_reason() {
     bench.refused("DescribeContributorInsights", index, gone).await;
     let short = "ValidationException: IndexName must be at least 3 characters long and at most 255 characters long";
     bench.refused("DescribeContributorInsights", json!({"TableName": "users", "IndexName": "x"}), short).await;
+}
+
+#[tokio::test]
+async fn an_index_has_contributor_insights_of_its_own_until_it_is_deleted() {
+    let bench = Bench::new().await;
+    let index = json!({
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "g", "AttributeType": "S"}],
+        "GlobalSecondaryIndexes": [{"IndexName": "by-g", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"}}],
+    });
+    bench.ok("CreateTable", with(on_demand("users"), index)).await;
+    let enable = json!({"TableName": "users", "IndexName": "by-g", "ContributorInsightsAction": "ENABLE",
+        "ContributorInsightsMode": "THROTTLED_KEYS"});
+    let answer = bench.ok("UpdateContributorInsights", enable).await;
+    assert_eq!((&answer["IndexName"], &answer["ContributorInsightsMode"]), (&json!("by-g"), &json!("THROTTLED_KEYS")));
+    let of = |body: Value| bench.ok("DescribeContributorInsights", body);
+    assert_eq!(of(json!({"TableName": "users"})).await["ContributorInsightsStatus"], "DISABLED");
+    let described = of(json!({"TableName": "users", "IndexName": "by-g"})).await;
+    assert_eq!((&described["ContributorInsightsStatus"], &described["IndexName"]), (&json!("FAILED"), &json!("by-g")));
+    let listed = || bench.ok("ListContributorInsights", json!({"TableName": "users"}));
+    assert_eq!(listed().await["ContributorInsightsSummaries"][0]["IndexName"], "by-g");
+    let delete = json!({"TableName": "users", "GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "by-g"}}]});
+    bench.ok("UpdateTable", delete).await;
+    assert_eq!(listed().await["ContributorInsightsSummaries"], json!([]));
 }
 
 /// docs/spec/dynamodb-api.md 8.6

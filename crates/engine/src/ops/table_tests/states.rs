@@ -64,6 +64,11 @@ async fn a_new_table_is_creating_for_a_while() {
     let not_there = "ResourceNotFoundException: Requested resource not found";
     bench.refused("PutItem", change(json!({"Item": {"pk": {"S": "1"}}})), not_there).await;
     bench.refused("Scan", name(), not_there).await;
+    let describing = "ValidationException: Cannot describe time to live while table is in CREATING state: Current table state is \
+                      CREATING";
+    bench.refused("DescribeTimeToLive", name(), describing).await;
+    let ttl = change(json!({"TimeToLiveSpecification": {"Enabled": true, "AttributeName": "t"}}));
+    bench.refused("UpdateTimeToLive", ttl, &format!("{IN_USE}Table users is being created")).await;
     assert_eq!(bench.ok("ListTables", json!({})).await, json!({"TableNames": ["users"]}));
     wait(&bench, AWS_LIKE_CREATING).await;
     assert_eq!((status(&bench).await, of_index(&bench, 0).await), (json!("ACTIVE"), (json!("ACTIVE"), None)));
@@ -82,6 +87,9 @@ async fn a_deleted_table_is_deleting_for_a_while() {
     bench.refused("DeleteTable", name(), &being_deleted).await;
     bench.refused("UpdateTable", change(json!({"BillingMode": "PAY_PER_REQUEST"})), &being_deleted).await;
     bench.refused("CreateTable", body(), "ResourceInUseException: Table already exists: users").await;
+    let describing = "ValidationException: Cannot describe time to live while table is in DELETING state: Current table state is \
+                      DELETING";
+    bench.refused("DescribeTimeToLive", name(), describing).await;
     let get = change(json!({"Key": {"pk": {"S": "1"}}}));
     bench.refused("GetItem", get, "ResourceNotFoundException: Requested resource not found").await;
     wait(&bench, AWS_LIKE_DELETING - std::time::Duration::from_millis(1)).await;
