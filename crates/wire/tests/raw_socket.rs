@@ -1,6 +1,8 @@
 //! Requests written byte by byte: each row of docs/spec/dynamodb-api.md 1, 1.1, 1.2 and 1.3, malformed HTTP, slow clients,
 //! and who may talk to a server on loopback.
 
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
 mod support;
 
 use std::io::{Read, Write};
