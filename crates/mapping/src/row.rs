@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{EpochMs, FunctionArn, FunctionReference, MappingId, StartingPosition};
+use tailrace_core::{EpochMs, FunctionArn, FunctionReference, MappingId, StartingPosition, StreamArn};
 use tailrace_delivery::{Rules, each};
 use tailrace_store::keyspace::{MappingKey, MappingNameKey};
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
@@ -220,9 +220,9 @@ mod tests {
                 record_age_max: record_age_ms_max.map(Duration::from_millis), bisect,
                 parked_records_max, parked_bytes_max,
             };
-            let source = StreamSource { id: StreamId(stream), arn: arn.clone(), partition_key: name.clone() };
+            let source = StreamSource { id: StreamId(stream), arn: StreamArn::new(arn.clone()), partition_key: name.clone() };
             let starting_position = if latest { StartingPosition::Latest } else { StartingPosition::TrimHorizon };
-            let function = FunctionReference { name, arn };
+            let function = FunctionReference { name, FunctionArn::new(arn) };
             let mapping = Mapping {
                 id: MappingId(id), function, source, starting_position, enabled, deleting, modified_ms: EpochMs(modified_ms),
                 report_failures, rules,
