@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{EpochMs, FunctionArn, FunctionReference, MappingId, StartingPosition, StreamArn};
+use tailrace_core::{EpochMs, FunctionArn, FunctionReference, MappingId, StartingPosition};
 use tailrace_delivery::{Rules, each};
 use tailrace_store::keyspace::{MappingKey, MappingNameKey};
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
@@ -198,7 +198,7 @@ fn put((key, value): &(Key, Bytes)) -> Write {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tailrace_core::StreamId;
+    use tailrace_core::{StreamArn, StreamId};
 
     use std::time::Duration;
 
@@ -222,7 +222,7 @@ mod tests {
             };
             let source = StreamSource { id: StreamId(stream), arn: StreamArn::new(arn.clone()), partition_key: name.clone() };
             let starting_position = if latest { StartingPosition::Latest } else { StartingPosition::TrimHorizon };
-            let function = FunctionReference { name, FunctionArn::new(arn) };
+            let function = FunctionReference { name, arn: FunctionArn::new(arn) };
             let mapping = Mapping {
                 id: MappingId(id), function, source, starting_position, enabled, deleting, modified_ms: EpochMs(modified_ms),
                 report_failures, rules,

@@ -146,7 +146,7 @@ async fn two_processes_cannot_make_the_same_mapping() {
     let uuid = first.create(Parameters::default()).await.uuid();
     let refused = third.mappings.create(request("LATEST", Parameters::default())).await.unwrap_err();
     let (source_arn, function) = (ARN.to_owned(), "f".to_owned());
-    assert_eq!(refused, MappingError::Conflict { source_arn, function, uuid: uuid.clone() });
+    assert_eq!(refused, MappingError::Conflict { StreamArn::new(source_arn), function, uuid: uuid.clone() });
     // Nor by a change of the function; and a name is free again when its mapping is gone.
     let mut qualified = request("LATEST", Parameters::default());
     qualified.function = "f:1".into();
