@@ -3,7 +3,7 @@
 //! From the commit on each item's own commit writes its expiry, or does so no more. The items from before get theirs behind it
 //! (`background::expiry_fill`), and the rows of one that was disabled are reclaimed behind it.
 
-use tailrace_api::tables::{UpdateTimeToLiveAnswer, UpdateTimeToLiveRequest};
+use tailrace_api::tables::{TableStatus, UpdateTimeToLiveAnswer, UpdateTimeToLiveRequest};
 use tailrace_core::ApiError;
 use tailrace_store::keyspace::{TableKey, TimeToLiveKey};
 use tailrace_store::{Decision, Write, commit};
@@ -14,6 +14,7 @@ use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::table::Table;
 use crate::tables;
+use crate::tables::states::in_use;
 use crate::tables::time_to_live::{TimeToLiveRow, apply};
 
 enum Outcome {
@@ -35,6 +36,11 @@ pub async fn update_time_to_live(
     let asked = request.time_to_live_specification;
     loop {
         let old = tables::stored(db, &request.table_name).await?;
+        match old.status(db.clock.now()) {
+            TableStatus::Creating => return Err(in_use(format_args!("Table {} is being created", old.name))),
+            TableStatus::Deleting => return Err(in_use(format_args!("Table is being deleted: {}", old.name))),
+            TableStatus::Active | TableStatus::Updating => {}
+        }
         let mut new = Table::clone(&old);
         apply(&asked, &mut new)?;
         let changed = new.time_to_live.as_ref().or(old.time_to_live.as_ref());
