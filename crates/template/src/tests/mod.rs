@@ -2,16 +2,17 @@
 
 mod resolving;
 mod support;
+mod table_settings;
 mod texts;
 
 use std::path::Path;
 
 use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, ProvisionedThroughput,
-    StreamSpecification,
+    StreamSpecification, Tag,
 };
 use tailrace_core::key::ScalarType;
-use tailrace_core::{StartingPosition, ViewType};
+use tailrace_core::{StartingPosition, StreamArn, ViewType};
 
 use super::*;
 
@@ -111,9 +112,10 @@ fn a_sam_template_becomes_a_plan() {
                 attribute_definitions: vec![attribute("UserId", ScalarType::S)],
                 billing_mode: Some(BillingMode::PayPerRequest),
                 stream_specification: Some(StreamSpecification::enabled(ViewType::NewAndOldImages)),
+                tags: vec![Tag { key: "a".into(), value: "b".into() }],
                 ..CreateTableRequest::default()
             },
-            time_to_live: None,
+            settings: TableSettings::default(),
         }]
     );
     let [function] = plan.functions.as_slice() else { panic!("{:?}", plan.functions) };
@@ -122,7 +124,7 @@ fn a_sam_template_becomes_a_plan() {
     assert_eq!((function.runtime.as_str(), function.handler.as_str()), ("python3.13", "app.handler"));
     assert_eq!(function.code_dir, Path::new("/app/src"));
     assert_eq!((function.timeout_s, function.memory_mb), (10, 256));
-    let config = function.config(|id| Some(format!("arn-of-{id}"))).unwrap();
+    let config = function.config(|id| Some(StreamArn::new(format!("arn-of-{id}")))).unwrap();
     let variables: Vec<(&str, &str)> = config.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(variables, [("LEVEL", "debug"), ("STREAM", "stream arn-of-GameScores"), ("TABLE", "GameScores")]);
     assert_eq!(function.config(|_| None), None);
@@ -208,7 +210,7 @@ Resources:
         plan.tables.iter().map(|table| (table.name(), table.request.attribute_definitions[0].clone())).collect();
     // An id that is too short for a table's name gets the stack's name, as the names have that CloudFormation makes.
     assert_eq!(seen, [("tailrace-A", attribute("id", ScalarType::S)), ("bees", attribute("n", ScalarType::N))]);
-    assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: not applied"]);
+    assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: kept and told back; nothing is encrypted"]);
 }
 
 /// A table with one more property.

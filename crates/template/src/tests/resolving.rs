@@ -156,7 +156,9 @@ fn the_parts_of_a_streams_arn_can_be_taken_out() {
         let template = LEADERBOARD.replace("!Sub \"stream ${GameScores.StreamArn}\"", expression);
         let text =
             plan_with(&template, &Options::default()).map(|plan| plan.functions[0].environment["STREAM"].clone());
-        text.map(|text| text.resolve(|id| Some(format!("arn:x:table/{id}/stream/2026-01-01T00:00:00.000"))).unwrap())
+        text.map(|text| {
+            text.resolve(|id| Some(StreamArn::new(format!("arn:x:table/{id}/stream/2026-01-01T00:00:00.000")))).unwrap()
+        })
     };
     let of = |n: u32| variable(&format!("!Select [{n}, !Split [/, !GetAtt GameScores.StreamArn]]")).unwrap();
     assert_eq!(of(1), "GameScores");
