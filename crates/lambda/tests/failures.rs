@@ -4,6 +4,7 @@
 
 mod common;
 
+use tailrace_core::FunctionArn;
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
 use serde_json::Value;
