@@ -1,9 +1,9 @@
 //! A parent for tests: opens a pool over the directories that it is told, invokes the function once, and prints what
 //! came back. It then stays, with the process warm, until it is killed.
 
-use tailrace_core::FunctionArn;
 use std::sync::Arc;
 use tailrace_core::EpochMs;
+use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;

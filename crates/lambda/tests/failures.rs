@@ -4,8 +4,8 @@
 
 mod common;
 
-use tailrace_core::FunctionArn;
 use std::time::Duration;
+use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
 use common::{Bench, is_dead_soon};
