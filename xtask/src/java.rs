@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::environment::Environment;
-use crate::steps::{files_ending, run};
+use crate::steps::run;
 
 /// The compiler's and the test runner's main classes.
 const COMPILER: &str = "org.eclipse.jdt.internal.compiler.batch.Main";
@@ -26,11 +26,9 @@ pub fn test(environment: &Environment, folder: &Path, classes: &Path, binary: &P
     if classes.exists() {
         std::fs::remove_dir_all(classes).map_err(|e| format!("{}: {e}", classes.display()))?;
     }
-    let compile_path = files_ending(".jar", &jars)?.iter().map(|jar| jar.display().to_string()).collect::<Vec<_>>();
     run(Command::new(&java)
-        .args(["-classpath", &class_path, COMPILER, LEVEL, "-proc:none", "-encoding", "UTF-8", "-classpath"])
-        .arg(compile_path.join(":"))
-        .arg("-d")
+        // It compiles against what it runs on.
+        .args(["-classpath", &class_path, COMPILER, LEVEL, "-proc:none", "-encoding", "UTF-8", "-d"])
         .arg(classes)
         .arg(folder))?;
     run(Command::new(&java)

@@ -105,7 +105,7 @@ pub fn test(rust_only: bool) -> Result<(), String> {
 ///
 /// # Errors
 /// A folder that cannot be read or has none.
-pub fn files_ending(end: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
+fn files_ending(end: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
