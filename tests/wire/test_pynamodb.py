@@ -5,6 +5,7 @@ Rows: docs/spec/dynamodb-api.md 2.5, 5, 6, 7.1, 7.4, 8.2.
 
 import datetime
 import time
+from unittest.mock import ANY
 
 import pytest
 from conftest import read_stream, wait_until
@@ -128,8 +129,8 @@ def test_what_is_saved_comes_back_as_it_was(orders):
     )
     order.save()
     found = orders.get("ann", 1, consistent_read=True)
-    assert found.serialize() == order.serialize()
-    assert (found.version, found.address.city, found.total) == (1, "Ghent", 10)
+    assert found.to_simple_dict() == order.to_simple_dict() | {"version": 1, "labels": ANY}
+    assert (found.labels, found.address.city) == ({"gift", "fragile"}, "Ghent")  # a set has no order
     with pytest.raises(orders.DoesNotExist):
         orders.get("ann", 2)
 
