@@ -271,3 +271,22 @@ async fn an_index_that_came_between_the_check_and_the_commit_refuses_too() {
     let text = "Type mismatch for Index Key shop Expected: S Actual: N IndexName: by-shop";
     bench.refused("PutItem", put, &format!("{PARAMETER}{text}")).await;
 }
+
+/// What a request is checked by before its commit may be an older descriptor.
+#[tokio::test]
+async fn an_index_that_has_gone_since_the_table_was_last_seen_refuses_nothing() {
+    let wrong = json!({"pk": s("p"), "sk": s("1"), "price": s("cheap")});
+    let key = only(&wrong, &["pk", "sk"]);
+    let put = json!({"TableName": "orders", "Item": wrong});
+    let set = json!({"TableName": "orders", "Key": key, "UpdateExpression": "SET price = :p",
+        "ExpressionAttributeValues": {":p": s("cheap")}});
+    let transact = json!({"TransactItems": [{"Update": set}]});
+    for (operation, body) in [("PutItem", put), ("UpdateItem", set), ("TransactWriteItems", transact)] {
+        let bench = Bench::indexed(&["by-price"]).await;
+        assert!(bench.call(operation, body.clone()).await.is_err(), "{operation}");
+        let mut without = orders(&[]);
+        without.indexes.clear();
+        bench.put_descriptor(&without).await;
+        bench.ok(operation, body).await;
+    }
+}
