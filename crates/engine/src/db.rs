@@ -253,8 +253,8 @@ impl Db {
             return Ok(Arc::clone(known));
         }
         let table = Table::decode(row).map_err(|e| {
-            tracing::error!(table = name, error = %e, "the descriptor of a table is corrupt");
-            ApiError::new(ErrorCode::InternalServerError, format!("the descriptor of table {name} is corrupt: {e}"))
+            tracing::error!(table = name, error = %e, "the descriptor of a table cannot be read");
+            ApiError::new(ErrorCode::InternalServerError, format!("the descriptor of table {name} cannot be read: {e}"))
         })?;
         let stored = Arc::new(StoredTable { table, row_key: TableKey::key(name), row: row.clone() });
         let mut descriptors = self.descriptors.write();
