@@ -17,7 +17,7 @@ use tailrace_core::limits::REQUEST_TOKEN_LIFE;
 use tailrace_core::{ApiError, CancellationReason};
 use tailrace_store::keyspace::IdempotencyScope;
 
-use super::update_item::{check_index_key_types, check_no_key_target, check_update_paths};
+use super::update_item::{check_index_key_types, check_no_empty_index_value, check_no_key_target, check_update_paths};
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::capacity::{transaction_read_units, transaction_write_charge, write_charge};
@@ -121,6 +121,7 @@ fn change<'a>(
     let of_no_key = update.map_or(Ok(()), |update| check_no_key_target(schema, update));
     if let (Some(update), Ok(())) = (update, &of_no_key) {
         check_update_paths(table, update)?;
+        check_no_empty_index_value(table, update)?;
     }
     let whole = matches!(given.action, TransactAction::Put(_));
     let place = match ItemPlace::find(table, attributes, whole) {
