@@ -153,13 +153,14 @@ fn change<'a>(
     }))
 }
 
-/// Refuses an item with an empty value in a key of an index, as in the table's own; what else an index cannot take is a reason,
+/// Refuses an item with an empty value in a key of an index, as in the table's own, and one that is too large; what else an index cannot take is a reason,
 /// found in the commit.
 fn check_no_empty_index_key(table: &StoredTable, new: &Bytes) -> Result<(), ApiError> {
     match check_index_keys(table, new) {
         Err(EntriesError::Key(error)) if matches!(error.fault, IndexKeyFault::Empty(_)) => {
             Err(error.into_api(IndexKeySource::Put))
         }
+        Err(error @ EntriesError::TooLarge) => Err(error.into_api(IndexKeySource::Put)),
         _ => Ok(()),
     }
 }
