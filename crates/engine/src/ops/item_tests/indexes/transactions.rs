@@ -52,6 +52,11 @@ async fn what_an_index_cannot_take_is_a_reason_and_an_empty_key_an_error() {
                  IndexName: by-shop, IndexKey: shop";
     let actions = json!({"TransactItems": [put(whole("b")), put(set(whole("a"), "shop", s("")))]});
     bench.refused("TransactWriteItems", actions, empty).await;
+    let empty = "ValidationException: One or more parameter values are not valid. The update expression attempted to update a \
+                 secondary index key to a value that is not supported. The AttributeValue for a key attribute cannot contain \
+                 an empty string value.";
+    let actions = json!({"TransactItems": [put(whole("b")), update("there", "shop", s(""))]});
+    bench.refused("TransactWriteItems", actions, empty).await;
 }
 
 /// Distinct partition keys, by table, of tables with a local index.
