@@ -135,7 +135,10 @@ pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
     run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-s"])
-        .args(["tests/wire/test_kill.py", "tests/wire/test_kill_tables.py", "tests/wire/test_kill_transactions.py"])
+        .args(
+            ["kill", "kill_indexes", "kill_tables", "kill_transactions"]
+                .map(|name| format!("tests/wire/test_{name}.py")),
+        )
         .env("TAILRACE_BINARY", &binary)
         .env("TAILRACE_KILLS", kills.to_string())
         .env("TAILRACE_SEED", seed.to_string())
