@@ -40,7 +40,7 @@ def play(arguments):
         run.play(min(left, arguments.round))
         calls.update(run.calls)
         faults += run.faults
-        left -= arguments.round
+        left -= run.steps
         seed += 1
         print(f"seed {run.seed}: {run.steps} steps, {len(run.faults)} unexplained, {time.monotonic() - began:.0f} s", flush=True)
     faults += undocumented(comparison.rules, arguments.compat)
@@ -63,6 +63,10 @@ def undocumented(rules, compat):
     return faults
 
 
+class OracleStuck(Exception):
+    """The oracle never ends what it has begun: see `index-delete`."""
+
+
 class Run:
     """One seeded sequence of operations, played to both endpoints."""
 
@@ -74,6 +78,7 @@ class Run:
         self.comparison = comparison
         self.tags = tags.Tags()
         self.arns = {}
+        self.stuck = set()
         self.faults = []
         self.calls = collections.Counter()
 
@@ -85,15 +90,21 @@ class Run:
             operation, request = self.generator.step()
             self.steps += 1
             self.calls[operation] += 1
-            difference = self._step(operation, request)
+            try:
+                difference = self._step(operation, request)
+            except OracleStuck:
+                print(f"seed {self.seed}, step {step}: the oracle does not end {json.dumps(request)}: on with the next seed", flush=True)
+                self.comparison.used["index-delete"] += 1
+                break
             if difference:
                 shown = json.dumps(request, ensure_ascii=False)
                 self._fault(f"seed {self.seed}, step {step}: {operation} {shown}\n{difference}")
                 if len(self.faults) >= self.differences_max:
                     return
         for table in TABLES:
-            self._compare_contents(table.name)
-            self._compare_streams(table.name)
+            if table.name not in self.stuck:
+                self._compare_contents(table.name)
+                self._compare_streams(table.name)
 
     def _fault(self, text):
         self.faults.append(text)
@@ -114,11 +125,14 @@ class Run:
 
     def _wait(self, endpoint, table, holds):
         """The description of a table once something holds for it."""
-        for pause in [0.001] * 10 + [0.02] * 100 + [0.1] * 600:
+        for pause in [0.001] * 10 + [0.02] * 100 + [0.1] * 80:
             answer = endpoint.call("DescribeTable", {"TableName": table})
             if holds(answer):
                 return answer
             time.sleep(pause)
+        if endpoint is self.oracle:
+            self.stuck.add(table)
+            raise OracleStuck
         sys.exit(f"seed {self.seed}: {endpoint.url}: table {table} stays {answer}")
 
     def _step(self, operation, request):
@@ -139,10 +153,10 @@ class Run:
 
     def _make_room(self, request):
         """Deletes the items that the oracle cannot fill the new index from: see `backfill-of-other-types`."""
-        names = [d["AttributeName"] for d in request.get("AttributeDefinitions", ()) if d["AttributeName"] not in ("pk", "sk")]
+        types = {definition["AttributeName"]: definition["AttributeType"] for definition in request.get("AttributeDefinitions", ())}
         for page in self.oracle.pages("Scan", {"TableName": request["TableName"]}):
             for item in page.body["Items"]:
-                if any(item.get(name, {"S": ""}).keys() - {"S", "N", "B"} for name in names):
+                if any(name in item and not item[name].get(kind) for name, kind in types.items()):
                     key = {name: item[name] for name in ("pk", "sk") if name in item}
                     for endpoint in (self.oracle, self.target):
                         endpoint.call("DeleteItem", {"TableName": request["TableName"], "Key": key})
@@ -190,7 +204,13 @@ class Run:
     def _compare_contents(self, table):
         requests = [{"TableName": table, "ConsistentRead": True}]
         requests += [{"TableName": table, "IndexName": index.name} for index in self.generator.indexes[table]]
+        described = self.target.call("DescribeTable", {"TableName": table}).body["Table"]
+        told = [described, *described.get("LocalSecondaryIndexes", ()), *described.get("GlobalSecondaryIndexes", ())]
+        counts = {index.get("IndexName"): index["ItemCount"] for index in told}
         for request in requests:
+            count = sum(page.body["Count"] for page in self.target.pages("Scan", request))
+            if counts[request.get("IndexName")] != count:
+                self._fault(f"seed {self.seed}: ItemCount at the end of {request} is {counts[request.get('IndexName')]}, there are {count}")
             difference = self._scan(request, [request])
             if difference:
                 self._fault(f"seed {self.seed}: contents at the end of {request}\n{difference}")

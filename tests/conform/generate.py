@@ -258,7 +258,12 @@ class Generator(IndexRequests, ControlPlane):
             actions = []
             for _ in range(self.random.choice([1, 1, 2, 3])):
                 path = self.path(request)
-                if section == "SET" and path in TYPES and path in self.keyed(self.current) and self.random.random() < 0.85:
+                name = path.removeprefix("#")
+                if section in ("SET", "ADD") and name in self.local_keys(self.current):
+                    # See `local-index-key-type`.
+                    value = self.placeholder(request, self.local_key_value(name))
+                    actions.append(f"{path} = {value}" if section == "SET" else f"{path if name[0] == 'n' else 'x1'} {value}")
+                elif section == "SET" and path in TYPES and path in self.keyed(self.current) and self.random.random() < 0.85:
                     actions.append(f"{path} = {self.placeholder(request, self.index_key_value(self.current, path))}")
                 elif section == "SET":
                     actions.append(f"{path} = {self.set_value(request)}")
@@ -497,7 +502,9 @@ class Generator(IndexRequests, ControlPlane):
             # A set taken from an index key is left out: see `set-from-index-key`.
             action = self.random.choice(["PUT", "ADD"] if name in self.keyed(table) else ["PUT", "ADD", "DELETE"])
             updates[name] = {"Action": action}
-            if action != "DELETE" or self.random.random() < 0.5:
+            if name in self.local_keys(table):
+                updates[name] = {"Action": "PUT", "Value": self.local_key_value(name)}
+            elif action != "DELETE" or self.random.random() < 0.5:
                 updates[name]["Value"] = self.attribute_value(name)
         request["AttributeUpdates"] = updates
         if self.random.random() < 0.3:

@@ -2,7 +2,7 @@
 
 import base64
 
-from .schema import ATTRIBUTES
+from .schema import ATTRIBUTES, TYPES
 
 _KEY_VALUES = {
     "S": ["a", "ab", "b", "é", "Z"],
@@ -27,6 +27,14 @@ class IndexRequests:
             return self.random.choice([self.value(), {"S": ""}, {"NULL": True}])
         if name in table.keys():
             return self.key(table).get(name, {kind: _KEY_VALUES[kind][0]})
+        return {kind: self.random.choice(_KEY_VALUES[kind])}
+
+    def local_keys(self, table):
+        """The attributes that are keys of the table's local indexes and not of the table."""
+        return {index.range[0] for index in self.indexes[table.name] if index.local}
+
+    def local_key_value(self, name):
+        kind = TYPES[name]
         return {kind: self.random.choice(_KEY_VALUES[kind])}
 
     def index_of(self, table):
