@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use tailrace_core::EpochMs;
+use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
@@ -18,7 +19,7 @@ async fn main() {
     let (logs, _output) = tokio::sync::mpsc::channel(16);
     let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
     let functions = Functions::open(settings, clock, Arc::new(SeededRng::new(7)), logs).expect("a pool");
-    let config = FunctionConfig::new("f", "arn:f", "python3.13", "app.handler", code_dir);
+    let config = FunctionConfig::new("f", FunctionArn::new("arn:f"), "python3.13", "app.handler", code_dir);
     functions.put(config).expect("a function");
     match functions.invoke("f", Bytes::from_static(b"{}"), InvokeContext::default()).await {
         InvokeOutcome::Success { payload, .. } => println!("{}", String::from_utf8_lossy(&payload)),

@@ -5,6 +5,7 @@
 mod common;
 
 use std::time::Duration;
+use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
 use common::{Bench, is_dead_soon};
@@ -280,7 +281,7 @@ async fn a_function_that_cannot_start_waits_without_a_place_that_others_need() {
     let waiting =
         tokio::spawn(async move { functions.invoke("f", Bytes::from_static(b"{}"), InvokeContext::default()).await });
     tokio::task::yield_now().await;
-    let good = FunctionConfig::new("g", common::ARN, "python3.13", "good.handler", bench.code_dir());
+    let good = FunctionConfig::new("g", FunctionArn::new(common::ARN), "python3.13", "good.handler", bench.code_dir());
     bench.functions.put(good).unwrap();
     let outcome = bench.functions.invoke("g", Bytes::from_static(b"{}"), InvokeContext::default()).await;
     assert!(matches!(outcome, InvokeOutcome::Success { .. }), "{outcome:?}");

@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn the_kind_says_status_and_what_to_do() {
-        let conflict = MappingError::Conflict { source_arn: "s".into(), function: "f".into(), uuid: "u".into() };
+        let conflict =
+            MappingError::Conflict { source_arn: StreamArn::new("s"), function: "f".into(), uuid: "u".into() };
         let text = String::new;
         for (error, status, advice) in [
             (MappingError::Validation(text()), 400, Advice::Refuse),

@@ -198,7 +198,7 @@ fn put((key, value): &(Key, Bytes)) -> Write {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tailrace_core::StreamId;
+    use tailrace_core::{StreamArn, StreamId};
 
     use std::time::Duration;
 
@@ -220,9 +220,9 @@ mod tests {
                 record_age_max: record_age_ms_max.map(Duration::from_millis), bisect,
                 parked_records_max, parked_bytes_max,
             };
-            let source = StreamSource { id: StreamId(stream), arn: arn.clone(), partition_key: name.clone() };
+            let source = StreamSource { id: StreamId(stream), arn: StreamArn::new(arn.clone()), partition_key: name.clone() };
             let starting_position = if latest { StartingPosition::Latest } else { StartingPosition::TrimHorizon };
-            let function = FunctionReference { name, arn };
+            let function = FunctionReference { name, arn: FunctionArn::new(arn) };
             let mapping = Mapping {
                 id: MappingId(id), function, source, starting_position, enabled, deleting, modified_ms: EpochMs(modified_ms),
                 report_failures, rules,

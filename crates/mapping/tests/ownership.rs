@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use tailrace_core::StreamArn;
 
 use common::{ARN, Stage, request, shards};
 use tailrace_core::rng::{Rng, SeededRng};
@@ -145,7 +146,7 @@ async fn two_processes_cannot_make_the_same_mapping() {
     let third = Stage::open(first.store.clone(), first.time.clone()).await;
     let uuid = first.create(Parameters::default()).await.uuid();
     let refused = third.mappings.create(request("LATEST", Parameters::default())).await.unwrap_err();
-    let (source_arn, function) = (ARN.to_owned(), "f".to_owned());
+    let (source_arn, function) = (StreamArn::new(ARN), "f".to_owned());
     assert_eq!(refused, MappingError::Conflict { source_arn, function, uuid: uuid.clone() });
     // Nor by a change of the function; and a name is free again when its mapping is gone.
     let mut qualified = request("LATEST", Parameters::default());

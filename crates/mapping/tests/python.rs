@@ -8,6 +8,7 @@ mod common;
 
 use std::sync::Arc;
 use std::time::Duration;
+use tailrace_core::FunctionArn;
 
 use common::{OneStream, open_stream, record_writer, request, write};
 use parking_lot::Mutex;

@@ -6,7 +6,7 @@ use tailrace_engine::Db;
 use tailrace_engine::background::{Job, JobStatus, Wait, tasks};
 use tokio::task::JoinHandle;
 
-/// The jobs that run; they end with [`Background::stop`].
+/// The jobs that run; they end with [`Background::stop`], or when this is dropped.
 pub struct Background {
     jobs: Vec<Arc<Job>>,
     running: Vec<JoinHandle<()>>,
@@ -26,12 +26,21 @@ impl Background {
     }
 
     /// Ends them: what a tick has begun is done, or begun again by a later start.
-    pub async fn stop(self) {
-        for running in &self.running {
+    pub async fn stop(mut self) {
+        let running = std::mem::take(&mut self.running);
+        for running in &running {
             running.abort();
         }
-        for running in self.running {
+        for running in running {
             let _ = running.await;
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for running in &self.running {
+            running.abort();
         }
     }
 }

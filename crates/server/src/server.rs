@@ -167,12 +167,15 @@ impl Server {
         }
         let notices = events.clone();
         let tell = move |line: String| drop(notices.try_send(Event::Notice(format!("template: {line}"))));
+        // A template's tables may wait for what is done behind the operations: the filling of an index.
+        let background = Background::start(&db);
         let mut made = None;
         if let Some(plan) = plan {
             plan.skipped.iter().cloned().for_each(&tell);
             match apply::begin(plan, &db, &functions, &tell).await {
                 Ok(begun) => made = Some(begun),
                 Err(why) => {
+                    background.stop().await;
                     db.store().shutdown().await?;
                     return Err(StartError::Apply(why));
                 }
@@ -198,7 +201,6 @@ impl Server {
                 Err(error) => tracing::error!(%error, "the listener failed"),
             }
         });
-        let background = Background::start(&db);
         let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs, background };
         if let Some(made) = made
             && let Err(why) = apply::mappings(made, &server.db, &server.mappings, &tell).await

@@ -12,6 +12,7 @@
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
 mod function;
+mod indexes;
 mod json;
 mod mapping;
 mod node;
@@ -19,6 +20,7 @@ mod parameter;
 mod plan;
 mod properties;
 mod resolve;
+mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use node::Format;
-pub use plan::{FunctionPlan, MappingPlan, Part, Plan, Source, TablePlan, Text};
+pub use plan::{
+    FunctionPlan, InsightsPlan, KinesisPlan, MappingPlan, Part, Plan, Source, TablePlan, TableSettings, Text,
+};
 
 use node::Node;
 use resolve::Resolver;

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use tailrace_api::tables::{BillingMode, CreateTableRequest, TimeToLiveSpecification};
+use tailrace_api::tables::{
+    BillingMode, ContributorInsightsMode, CreateTableRequest, PointInTimeRecoverySpecification, TimePrecision,
+    TimeToLiveSpecification,
+};
 use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::model::NAME_PATTERN;
 use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
@@ -40,8 +43,43 @@ pub struct TablePlan {
     pub logical_id: String,
     /// What makes it. Billed by units, it has units only where the template gives them.
     pub request: CreateTableRequest,
-    /// Whether and by which attribute its items expire; `None`: the template does not say.
+    /// What is set of it once it stands.
+    pub settings: TableSettings,
+}
+
+/// What is set of a table once it stands; `None`: the template does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableSettings {
+    /// Whether and by which attribute its items expire.
     pub time_to_live: Option<TimeToLiveSpecification>,
+    /// Whether it could be restored.
+    pub point_in_time_recovery: Option<PointInTimeRecoverySpecification>,
+    /// Whose insights are asked for.
+    pub contributor_insights: Vec<InsightsPlan>,
+    /// The policy of its stream.
+    pub stream_policy: Option<String>,
+    /// Where its changes are to go.
+    pub kinesis: Option<KinesisPlan>,
+}
+
+/// Contributor insights of a table or an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InsightsPlan {
+    /// The index; `None`: the table itself.
+    pub index: Option<String>,
+    /// On or off.
+    pub enabled: bool,
+    /// `None`: the default.
+    pub mode: Option<ContributorInsightsMode>,
+}
+
+/// A Kinesis data stream that is to get a table's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KinesisPlan {
+    /// Its ARN.
+    pub stream_arn: String,
+    /// How exact the times of the records are.
+    pub precision: Option<TimePrecision>,
 }
 
 impl TablePlan {

@@ -128,6 +128,36 @@ impl<'a> Properties<'a> {
         }
     }
 
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, name: &str) -> Taken<Vec<String>> {
+        let Some(value) = self.value(name)? else { return Ok(None) };
+        let Value::List(list) = &value else { return Err(self.wrong(name, "a list", &value)) };
+        let text = |value: &Value| match value.as_text().and_then(|text| text.as_literal()) {
+            Some(text) => Ok(text),
+            None => Err(self.wrong(name, "a list of texts", value)),
+        };
+        list.iter().filter(|value| **value != Value::Absent).map(text).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// A document, written as JSON.
+    pub(crate) fn document(&mut self, name: &str) -> Taken<String> {
+        let Some(value) = self.value(name)? else { return Ok(None) };
+        let as_json = value.as_json();
+        as_json.map(|document| Some(document.to_string())).ok_or_else(|| self.wrong(name, "a document", &value))
+    }
+
+    /// What was made of a property that has no effect on data: where it cannot be made, it is named and left out.
+    pub(crate) fn or_skipped<T>(&self, made: Taken<T>) -> Option<T> {
+        match made {
+            Ok(made) => made,
+            Err(TemplateError::At { path, message }) => {
+                self.resolver.skip(&path, format_args!("not applied: {message}"));
+                None
+            }
+            Err(TemplateError::Malformed(_)) => unreachable!("invariant: the text was read before"),
+        }
+    }
+
     /// A map inside of this one.
     pub(crate) fn map(&mut self, name: &str) -> Taken<Properties<'a>> {
         let path = self.at(name);

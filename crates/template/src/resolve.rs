@@ -37,6 +37,26 @@ impl Value {
         }
     }
 
+    /// The value as JSON; `None`: a part of it is not known yet, or is not there.
+    pub(crate) fn as_json(&self) -> Option<serde_json::Value> {
+        Some(match self {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Number(text) => serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into()),
+            Value::Text(text) => text.as_literal()?.into(),
+            Value::List(list) => {
+                let present = list.iter().filter(|value| **value != Value::Absent);
+                serde_json::Value::Array(present.map(Value::as_json).collect::<Option<_>>()?)
+            }
+            Value::Map(pairs) => {
+                let present = pairs.iter().filter(|(_, value)| *value != Value::Absent);
+                let member = |(key, value): &(String, Value)| Some((key.clone(), value.as_json()?));
+                serde_json::Value::Object(present.map(member).collect::<Option<_>>()?)
+            }
+            Value::Absent => return None,
+        })
+    }
+
     pub(crate) fn brief(&self) -> String {
         match self {
             Value::Null => "null".to_owned(),

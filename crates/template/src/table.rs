@@ -2,16 +2,18 @@
 
 use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, OnDemandThroughput,
-    ProvisionedThroughput, StreamSpecification, TableClass, TimeToLiveSpecification, WarmThroughput,
+    ProvisionedThroughput, StreamSpecification, TableClass, WarmThroughput,
 };
 use tailrace_core::key::ScalarType;
 use tailrace_core::{ViewType, limits};
 
 use crate::TemplateError;
+use crate::indexes::{PlacedKey, check_definitions};
 use crate::node::Node;
-use crate::plan::TablePlan;
+use crate::plan::{TablePlan, TableSettings};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
+use crate::{indexes, settings};
 
 const VIEW_TYPES: &[(&str, ViewType)] = &[
     ("KEYS_ONLY", ViewType::KeysOnly),
@@ -19,25 +21,10 @@ const VIEW_TYPES: &[(&str, ViewType)] = &[
     ("OLD_IMAGE", ViewType::OldImage),
     ("NEW_AND_OLD_IMAGES", ViewType::NewAndOldImages),
 ];
-const NOT_APPLIED: &[&str] =
-    &["KinesisStreamSpecification", "PointInTimeRecoverySpecification", "ResourcePolicy", "SSESpecification"];
-
 pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
-    properties.without_effect(&["TableName", "Tags", "ContributorInsightsSpecification"]);
-    properties.not_applied(NOT_APPLIED);
-    properties.refuse("GlobalSecondaryIndexes", "global secondary indexes are not supported yet")?;
-    properties.refuse("LocalSecondaryIndexes", "local secondary indexes are not supported yet")?;
-    let time_to_live = time_to_live(&mut properties)?;
-
-    let mut key_schema = Vec::new();
-    for mut element in properties.maps("KeySchema")?.ok_or_else(|| properties.missing("KeySchema"))? {
-        let attribute_name = element.required_text("AttributeName")?;
-        let kind = element.word("KeyType", &[("HASH", KeyType::Hash), ("RANGE", KeyType::Range)])?;
-        let key_type = kind.ok_or_else(|| element.missing("KeyType"))?;
-        key_schema.push(KeySchemaElement { attribute_name, key_type });
-        element.finish();
-    }
+    properties.without_effect(&["TableName"]);
+    let key_schema = indexes::key_schema(&mut properties)?;
     if let [KeySchemaElement { attribute_name: hash, .. }, range] = key_schema.as_slice()
         && *hash == range.attribute_name
     {
@@ -70,9 +57,9 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
     if pay_per_request && provisioned_throughput.take().is_some() {
         resolver.skip(&properties.at("ProvisionedThroughput"), "not applied: the table is billed per request");
     }
-    let on_demand =
+    let on_demand_throughput =
         units(&mut properties, "OnDemandThroughput", ["MaxReadRequestUnits", "MaxWriteRequestUnits"], [1, 1])?;
-    if !pay_per_request && on_demand.is_some() {
+    if !pay_per_request && on_demand_throughput.is_some() {
         let message = "a table that is PROVISIONED has none";
         return Err(TemplateError::at(properties.at("OnDemandThroughput"), message));
     }
@@ -81,14 +68,19 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
         (false, Some(units)) => [units.read_capacity_units, units.write_capacity_units],
         (false, None) => [1, 1],
     };
-    let warm = units(&mut properties, "WarmThroughput", ["ReadUnitsPerSecond", "WriteUnitsPerSecond"], warm_min)?;
+    let warm_throughput =
+        units(&mut properties, "WarmThroughput", ["ReadUnitsPerSecond", "WriteUnitsPerSecond"], warm_min)?;
     let classes =
         [("STANDARD", TableClass::Standard), ("STANDARD_INFREQUENT_ACCESS", TableClass::StandardInfrequentAccess)];
     let table_class = properties.word("TableClass", &classes)?;
     let deletion_protection_enabled = properties.boolean("DeletionProtectionEnabled")?;
+    let (global, mut contributor_insights) = indexes::global(&mut properties, pay_per_request)?;
+    let local = indexes::local(&mut properties, &key_schema)?;
+    contributor_insights.extend(settings::insights(&mut properties, None)?);
+    let mut stream_policy = None;
     let stream = match properties.map("StreamSpecification")? {
         Some(mut specification) => {
-            specification.without_effect(&["ResourcePolicy"]);
+            stream_policy = settings::policy(&mut specification);
             // Plain CloudFormation knows no such switch; the API's own word for it does no harm.
             let enabled = specification.boolean("StreamEnabled")?.unwrap_or(true);
             let view = specification.word("StreamViewType", VIEW_TYPES)?;
@@ -98,17 +90,25 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
         }
         None => None,
     };
-    // Behind the rest: an index needs attribute definitions that the key does not, and its own name is the clearer one.
+    let (tags, encryption) = (settings::tags(&mut properties)?, settings::encryption(&mut properties)?);
+    let resource_policy = settings::policy(&mut properties);
+    let settings = TableSettings {
+        time_to_live: settings::time_to_live(&mut properties)?,
+        point_in_time_recovery: settings::recovery(&mut properties)?,
+        contributor_insights,
+        stream_policy: stream_policy.filter(|_| stream.is_some()),
+        kinesis: settings::kinesis(&mut properties)?,
+    };
     properties.finish();
-    let (defined, used) = (&attribute_definitions, &key_schema);
-    if let Some(unused) = defined.iter().find(|it| used.iter().all(|key| key.attribute_name != it.attribute_name)) {
-        let path = format!("Resources.{id}.Properties.AttributeDefinitions");
-        return Err(TemplateError::at(path, format!("{} is defined, and no key uses it", unused.attribute_name)));
+    let mut keys = vec![PlacedKey { property: "KeySchema", index: None, elements: &key_schema }];
+    for (property, name, elements) in global
+        .iter()
+        .map(|index| ("GlobalSecondaryIndexes", &index.index_name, &index.key_schema))
+        .chain(local.iter().map(|index| ("LocalSecondaryIndexes", &index.index_name, &index.key_schema)))
+    {
+        keys.push(PlacedKey { property, index: Some(name), elements });
     }
-    if let Some(missing) = used.iter().find(|key| defined.iter().all(|it| key.attribute_name != it.attribute_name)) {
-        let path = format!("Resources.{id}.Properties.KeySchema");
-        return Err(TemplateError::at(path, format!("{} is not in AttributeDefinitions", missing.attribute_name)));
-    }
+    check_definitions(&format!("Resources.{id}.Properties"), &attribute_definitions, &keys)?;
     let request = CreateTableRequest {
         table_name: resolver.name_of(id, resource, "TableName")?,
         attribute_definitions,
@@ -118,33 +118,26 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
         stream_specification: stream.map(StreamSpecification::enabled),
         table_class,
         deletion_protection_enabled,
-        warm_throughput: warm.map(|[read_units_per_second, write_units_per_second]| WarmThroughput {
-            read_units_per_second,
-            write_units_per_second,
-        }),
-        on_demand_throughput: on_demand.map(|[max_read_request_units, max_write_request_units]| OnDemandThroughput {
-            max_read_request_units,
-            max_write_request_units,
-        }),
+        warm_throughput: warm_throughput.map(warm),
+        on_demand_throughput: on_demand_throughput.map(on_demand),
+        global_secondary_indexes: (!global.is_empty()).then_some(global),
+        local_secondary_indexes: (!local.is_empty()).then_some(local),
+        sse_specification: encryption,
+        tags,
+        resource_policy,
         ..CreateTableRequest::default()
     };
-    Ok(TablePlan { logical_id: id.to_owned(), request, time_to_live })
+    Ok(TablePlan { logical_id: id.to_owned(), request, settings })
 }
 
-fn time_to_live(properties: &mut Properties<'_>) -> Result<Option<TimeToLiveSpecification>, TemplateError> {
-    let Some(mut given) = properties.map("TimeToLiveSpecification")? else { return Ok(None) };
-    let enabled = given.boolean("Enabled")?.unwrap_or(true);
-    let attribute_name = match given.text("AttributeName")? {
-        Some(name) if name.is_empty() || name.len() > limits::TTL_ATTRIBUTE_BYTES_MAX => {
-            let message = format!("a name of 1 to {} bytes is expected", limits::TTL_ATTRIBUTE_BYTES_MAX);
-            return Err(TemplateError::at(given.at("AttributeName"), message));
-        }
-        Some(name) => name,
-        None if enabled => return Err(given.missing("AttributeName")),
-        None => String::new(),
-    };
-    given.finish();
-    Ok(Some(TimeToLiveSpecification { enabled, attribute_name }))
+/// Limits of requests from units of reading and of writing.
+pub(crate) fn on_demand([max_read_request_units, max_write_request_units]: [Option<i64>; 2]) -> OnDemandThroughput {
+    OnDemandThroughput { max_read_request_units, max_write_request_units }
+}
+
+/// Warm throughput from units of reading and of writing.
+pub(crate) fn warm([read_units_per_second, write_units_per_second]: [Option<i64>; 2]) -> WarmThroughput {
+    WarmThroughput { read_units_per_second, write_units_per_second }
 }
 
 fn billing_mode(pay_per_request: bool) -> BillingMode {
@@ -153,8 +146,7 @@ fn billing_mode(pay_per_request: bool) -> BillingMode {
 
 pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, resolver.globals("SimpleTable"))?;
-    properties.without_effect(&["TableName", "Tags"]);
-    properties.not_applied(&["SSESpecification", "PointInTimeRecoverySpecification"]);
+    properties.without_effect(&["TableName"]);
     let (attribute_name, attribute_type) = match properties.map("PrimaryKey")? {
         Some(mut key) => {
             let types = [("String", ScalarType::S), ("Number", ScalarType::N), ("Binary", ScalarType::B)];
@@ -166,6 +158,9 @@ pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -
         None => ("id".to_owned(), ScalarType::S),
     };
     let provisioned_throughput = throughput(&mut properties)?;
+    let (tags, encryption) = (settings::tag_map(&mut properties)?, settings::encryption(&mut properties)?);
+    let settings =
+        TableSettings { point_in_time_recovery: settings::recovery(&mut properties)?, ..TableSettings::default() };
     properties.finish();
     let request = CreateTableRequest {
         table_name: resolver.name_of(id, resource, "TableName")?,
@@ -173,12 +168,14 @@ pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -
         attribute_definitions: vec![AttributeDefinition { attribute_name, attribute_type }],
         billing_mode: Some(billing_mode(provisioned_throughput.is_none())),
         provisioned_throughput,
+        sse_specification: encryption,
+        tags,
         ..CreateTableRequest::default()
     };
-    Ok(TablePlan { logical_id: id.to_owned(), request, time_to_live: None })
+    Ok(TablePlan { logical_id: id.to_owned(), request, settings })
 }
 
-fn throughput(properties: &mut Properties<'_>) -> Result<Option<ProvisionedThroughput>, TemplateError> {
+pub(crate) fn throughput(properties: &mut Properties<'_>) -> Result<Option<ProvisionedThroughput>, TemplateError> {
     let Some(mut throughput) = properties.map("ProvisionedThroughput")? else { return Ok(None) };
     let read = throughput.integer("ReadCapacityUnits", 1, limits::CAPACITY_UNITS_MAX)?;
     let write = throughput.integer("WriteCapacityUnits", 1, limits::CAPACITY_UNITS_MAX)?;
@@ -189,7 +186,7 @@ fn throughput(properties: &mut Properties<'_>) -> Result<Option<ProvisionedThrou
 }
 
 /// Units of reading and of writing, each where it is given; `None`: neither is.
-fn units(
+pub(crate) fn units(
     properties: &mut Properties<'_>,
     name: &str,
     [read, write]: [&str; 2],

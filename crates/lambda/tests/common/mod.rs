@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -82,7 +83,7 @@ impl Bench {
     /// The configuration of the function `f` whose `app.py` is `code`.
     pub fn python(&self, code: &str) -> FunctionConfig {
         self.write("app.py", code);
-        FunctionConfig::new("f", ARN, "python3.13", "app.handler", self.code_dir())
+        FunctionConfig::new("f", FunctionArn::new(ARN), "python3.13", "app.handler", self.code_dir())
     }
 
     /// Registers `f` with `code` as its `app.py`.

@@ -17,7 +17,7 @@ use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{
-    AttributeValue, Bucket, EpochMs, FunctionReference, Item, MonotonicMs, Number, RecordNo, SequenceNumber,
+    AttributeValue, Bucket, EpochMs, FunctionReference, Item, MonotonicMs, Number, RecordNo, SequenceNumber, StreamArn,
 };
 use tailrace_engine::streams::record::RecordWriter;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};

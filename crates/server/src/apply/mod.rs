@@ -7,18 +7,19 @@
 //!   mapping that the template no longer has is disabled, and a function or a table that it no longer has is kept.
 
 mod error;
+mod indexes;
 mod record;
+mod settings;
+mod step;
 mod table;
 #[cfg(test)]
 mod tests;
+mod there;
 
 use std::collections::BTreeMap;
 
-use tailrace_api::tables::{
-    DescribeTableRequest, DescribeTimeToLiveRequest, TableDescription, UpdateTimeToLiveRequest,
-};
-use tailrace_core::{ApiError, ErrorCode, StreamArn};
-use tailrace_engine::{Caller, Db, ops};
+use tailrace_core::{ApiError, StreamArn};
+use tailrace_engine::Db;
 use tailrace_lambda::Functions;
 
 use crate::functions;
@@ -27,12 +28,14 @@ use crate::mappings::Mappings;
 use crate::template::{MappingPlan, Plan, Source};
 pub use error::ApplyError;
 use record::{Record, RecordedMapping};
-use table::{Changes, creation};
+use step::{describe, settled};
+use table::Changes;
+use there::There;
 
 /// A plan that can be applied, as far as can be known before the first change.
 struct Checked {
     plan: Plan,
-    /// What the tables that are there need, by logical id.
+    /// What the tables need, by logical id.
     tables: BTreeMap<String, Changes>,
     before: Record,
 }
@@ -59,16 +62,12 @@ async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, Ap
     let before = Record::read(db.store().as_ref()).await?;
     let mut tables = BTreeMap::new();
     for table in &plan.tables {
-        let described = describe(db, table.name()).await.map_err(|error| of_table(table.name(), error))?;
-        if let Some(there) = described {
-            let mut changes = table::changes(table, &there)?;
-            let asked = DescribeTimeToLiveRequest::of(table.name());
-            let there = ops::describe_time_to_live(db, asked, &Caller::default()).await;
-            let there = there.map_err(|error| of_table(table.name(), error))?;
-            let recorded = before.tables.get(table.name());
-            table::time_to_live(table, &there.time_to_live_description, recorded, &mut changes)?;
-            tables.insert(table.logical_id.clone(), changes);
-        }
+        let there = There::look(db, table.name()).await.map_err(|error| of_table(table.name(), error))?;
+        let changes = match there {
+            Some(there) => table::changes(table, &there, before.tables.get(table.name()))?,
+            None => table::creation(table),
+        };
+        tables.insert(table.logical_id.clone(), changes);
     }
     for mapping in &plan.mappings {
         let name = &mapping.function;
@@ -99,21 +98,13 @@ async fn tables_and_functions(
     Record::of_tables(&plan.tables).with(&before).write(db.store().as_ref()).await?;
     for table in &plan.tables {
         let failed = |error| of_table(table.name(), error);
-        let changes = match tables.remove(&table.logical_id) {
-            Some(changes) => changes,
-            None => {
-                ops::create_table(db, creation(table), &Caller::default()).await.map_err(failed)?;
-                let time_to_live = table.time_to_live.clone().filter(|asked| asked.enabled);
-                Changes { time_to_live, ..Changes::default() }
-            }
-        };
-        for update in changes.updates {
-            ops::update_table(db, update, &Caller::default()).await.map_err(failed)?;
+        let changes = tables.remove(&table.logical_id).unwrap_or_default();
+        if !changes.steps.is_empty() {
+            // What a client began before the last stop may still be under way.
+            settled(db, table.name()).await.map_err(failed)?;
         }
-        if let Some(time_to_live_specification) = changes.time_to_live {
-            let table_name = table.name().to_owned();
-            let request = UpdateTimeToLiveRequest { table_name, time_to_live_specification };
-            ops::update_time_to_live(db, request, &Caller::default()).await.map_err(failed)?;
+        for step in changes.steps {
+            step.run(db, table.name()).await.map_err(failed)?;
         }
         changes.notices.into_iter().for_each(&tell);
         let described = describe(db, table.name()).await.map_err(failed)?;
@@ -186,13 +177,4 @@ fn of_table(name: &str, error: ApiError) -> ApplyError {
 
 fn is_same(one: &RecordedMapping, other: &RecordedMapping) -> bool {
     one.function == other.function && one.table() == other.table()
-}
-
-/// The table's description; `None`: there is no such table.
-async fn describe(db: &Db, name: &str) -> Result<Option<TableDescription>, ApiError> {
-    match ops::describe_table(db, DescribeTableRequest::of(name), &Caller::default()).await {
-        Ok(answer) => Ok(Some(answer.table)),
-        Err(error) if error.code == ErrorCode::ResourceNotFoundException => Ok(None),
-        Err(error) => Err(error),
-    }
 }

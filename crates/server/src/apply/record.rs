@@ -29,23 +29,61 @@ pub struct Record {
     pub tables: BTreeMap<String, RecordedTable>,
 }
 
-/// What a template asked for of a table, so far as it goes when the template has it no more.
+/// What a template asked for of a table, so far as it is taken back when a template has it no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RecordedTable {
     /// The attribute by which its items were to expire.
     pub time_to_live: Option<String>,
+    /// Its global indexes.
+    pub indexes: BTreeSet<String>,
+    /// The keys of its tags.
+    pub tags: BTreeSet<String>,
+    /// The key that it was to be encrypted with, as the template named it; empty: the default one.
+    pub encryption: Option<String>,
+    /// It was to be restorable.
+    pub recovery: bool,
+    /// The indexes whose insights were asked for; empty: the table itself.
+    pub insights: BTreeSet<String>,
+    /// It had a policy.
+    pub policy: bool,
+    /// Its stream had one.
+    pub stream_policy: bool,
 }
 
 impl RecordedTable {
     /// What is recorded of a plan.
     pub fn of(table: &TablePlan) -> RecordedTable {
-        let enabled = table.time_to_live.as_ref().filter(|asked| asked.enabled);
-        RecordedTable { time_to_live: enabled.map(|asked| asked.attribute_name.clone()) }
+        let (request, settings) = (&table.request, &table.settings);
+        let expires = settings.time_to_live.as_ref().filter(|asked| asked.enabled);
+        let encrypted = request.sse_specification.as_ref().filter(|asked| asked.enabled == Some(true));
+        let insights = settings.contributor_insights.iter().filter(|asked| asked.enabled);
+        let indexes = request.global_secondary_indexes.iter().flatten();
+        RecordedTable {
+            time_to_live: expires.map(|asked| asked.attribute_name.clone()),
+            indexes: indexes.map(|index| index.index_name.clone()).collect(),
+            tags: request.tags.iter().map(|tag| tag.key.clone()).collect(),
+            encryption: encrypted.map(|asked| asked.kms_master_key_id.clone().unwrap_or_default()),
+            recovery: settings.point_in_time_recovery.is_some_and(|asked| asked.enabled),
+            insights: insights.map(|asked| asked.index.clone().unwrap_or_default()).collect(),
+            policy: request.resource_policy.is_some(),
+            stream_policy: settings.stream_policy.is_some(),
+        }
     }
 
     /// Everything in either; of what there can be but one, what this one has.
     fn with(&self, other: &RecordedTable) -> RecordedTable {
-        RecordedTable { time_to_live: self.time_to_live.clone().or_else(|| other.time_to_live.clone()) }
+        let union = |one: &BTreeSet<String>, other: &BTreeSet<String>| one.union(other).cloned().collect();
+        RecordedTable {
+            time_to_live: self.time_to_live.clone().or_else(|| other.time_to_live.clone()),
+            indexes: union(&self.indexes, &other.indexes),
+            tags: union(&self.tags, &other.tags),
+            encryption: self.encryption.clone().or_else(|| other.encryption.clone()),
+            recovery: self.recovery || other.recovery,
+            insights: union(&self.insights, &other.insights),
+            policy: self.policy || other.policy,
+            stream_policy: self.stream_policy || other.stream_policy,
+        }
     }
 }
 

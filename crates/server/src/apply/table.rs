@@ -4,30 +4,36 @@
 
 use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, OnDemandThroughput, ProvisionedThroughput,
-    TableClass, TableDescription, TimeToLiveDescription, TimeToLiveSpecification, UpdateTableRequest, WarmThroughput,
+    TableClass, TableDescription, UpdateTableRequest, WarmThroughput,
 };
 
-use super::ApplyError;
 use super::record::RecordedTable;
+use super::step::Step;
+use super::there::There;
+use super::{ApplyError, indexes, settings};
 use crate::template::TablePlan;
 
 /// Units of a table that is billed by units, where the template gives none. Ours: the smallest that the service's console proposes.
-const DEFAULT_UNITS: ProvisionedThroughput = ProvisionedThroughput { read_capacity_units: 5, write_capacity_units: 5 };
+pub(super) const DEFAULT_UNITS: ProvisionedThroughput =
+    ProvisionedThroughput { read_capacity_units: 5, write_capacity_units: 5 };
 
 /// What a table needs to become what the template says.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
-    /// What changes it, in order.
-    pub updates: Vec<UpdateTableRequest>,
-    /// What becomes of its time to live, behind those.
-    pub time_to_live: Option<TimeToLiveSpecification>,
+    /// What makes or changes it, in order.
+    pub steps: Vec<Step>,
     /// What is told: one line each.
     pub notices: Vec<String>,
 }
 
 /// What makes the table of a plan.
-pub fn creation(table: &TablePlan) -> CreateTableRequest {
-    CreateTableRequest { provisioned_throughput: units(table), ..table.request.clone() }
+pub fn creation(table: &TablePlan) -> Changes {
+    let global_secondary_indexes = indexes::created(table);
+    let request =
+        CreateTableRequest { provisioned_throughput: units(table), global_secondary_indexes, ..table.request.clone() };
+    let mut steps = vec![Step::Create(Box::new(request))];
+    steps.extend(settings::of_new_table(table));
+    Changes { steps, notices: Vec::new() }
 }
 
 /// The units of a table that is billed by units.
@@ -35,11 +41,21 @@ fn units(table: &TablePlan) -> Option<ProvisionedThroughput> {
     (!table.is_on_demand()).then(|| table.request.provisioned_throughput.unwrap_or(DEFAULT_UNITS))
 }
 
-/// Compares the plan with the description of the table that is there.
+/// Compares the plan with the table that is there, and with what an earlier template was `recorded` to have asked for.
 ///
 /// # Errors
 /// The table cannot become what the template says without a loss.
-pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, ApplyError> {
+pub fn changes(table: &TablePlan, there: &There, recorded: Option<&RecordedTable>) -> Result<Changes, ApplyError> {
+    let nothing = RecordedTable::default();
+    let recorded = recorded.unwrap_or(&nothing);
+    let mut changes = of_description(table, &there.table)?;
+    indexes::changes(table, &there.table, recorded, &mut changes)?;
+    settings::changes(table, there, recorded, &mut changes)?;
+    Ok(changes)
+}
+
+/// Key, billing, class, protection, stream and throughput.
+fn of_description(table: &TablePlan, there: &TableDescription) -> Result<Changes, ApplyError> {
     let (name, at) = (table.name(), format!("Resources.{}.Properties", table.logical_id));
     let request = &table.request;
     let has = key(there.key_schema.as_deref(), there.attribute_definitions.as_deref());
@@ -50,7 +66,8 @@ pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, A
              changed: delete the table with its items, or name another table in the template"
         )));
     }
-    let mut changes = Changes { updates: updates(table, there), ..Changes::default() };
+    let steps = updates(table, there).into_iter().map(|update| Step::Update(Box::new(update)));
+    let mut changes = Changes { steps: steps.collect(), notices: Vec::new() };
     let view_there = there.stream_specification.and_then(|stream| stream.stream_view_type);
     match (view_there.map(|view| view.name()), table.stream().map(|view| view.name())) {
         (Some(has), Some(wants)) if has != wants => {
@@ -72,47 +89,11 @@ pub fn changes(table: &TablePlan, there: &TableDescription) -> Result<Changes, A
             changes.notices.push(notice);
         }
         Warm::MoreIsWanted(wanted) => {
-            changes.updates.push(UpdateTableRequest { warm_throughput: Some(wanted), ..UpdateTableRequest::of(name) });
+            let update = UpdateTableRequest { warm_throughput: Some(wanted), ..UpdateTableRequest::of(name) };
+            changes.steps.push(Step::Update(Box::new(update)));
         }
     }
     Ok(changes)
-}
-
-/// Adds what the time to live of the table that is there needs. What the template does not say stays, but for what it was
-/// `recorded` to have said.
-///
-/// # Errors
-/// The items expire by another attribute.
-pub fn time_to_live(
-    table: &TablePlan,
-    there: &TimeToLiveDescription,
-    recorded: Option<&RecordedTable>,
-    changes: &mut Changes,
-) -> Result<(), ApplyError> {
-    let (name, at) = (table.name(), format!("Resources.{}.Properties", table.logical_id));
-    match (&table.time_to_live, &there.attribute_name) {
-        (Some(wants), Some(has)) if wants.enabled && wants.attribute_name != *has => {
-            return Err(ApplyError::Template(format!(
-                "{at}.TimeToLiveSpecification.AttributeName: the items of the table {name} expire by {has}, and the template \
-                 asks for {}; as with CloudFormation, start once with Enabled: false in between",
-                wants.attribute_name
-            )));
-        }
-        (Some(wants), None) if wants.enabled => changes.time_to_live = Some(wants.clone()),
-        (Some(wants), Some(has)) if !wants.enabled => changes.time_to_live = Some(disabled(has)),
-        (None, Some(has)) if recorded.is_some_and(|recorded| recorded.time_to_live.as_ref() == Some(has)) => {
-            changes.time_to_live = Some(disabled(has));
-            changes.notices.push(format!(
-                "{at}: the items of the table {name} expire no more: the template does not ask for it any longer"
-            ));
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn disabled(attribute: &str) -> TimeToLiveSpecification {
-    TimeToLiveSpecification { enabled: false, attribute_name: attribute.to_owned() }
 }
 
 /// One request for each thing that differs: the API takes few of them together.
@@ -127,9 +108,12 @@ fn updates(table: &TablePlan, there: &TableDescription) -> Vec<UpdateTableReques
     };
     match (table.is_on_demand(), billed == Some(BillingMode::PayPerRequest)) {
         (true, false) => updates.push(UpdateTableRequest { billing_mode, ..nothing.clone() }),
-        (false, true) => {
-            updates.push(UpdateTableRequest { billing_mode, provisioned_throughput, ..nothing.clone() });
-        }
+        (false, true) => updates.push(UpdateTableRequest {
+            billing_mode,
+            provisioned_throughput,
+            global_secondary_index_updates: indexes::units_of_all(table, there),
+            ..nothing.clone()
+        }),
         (false, false) if request.provisioned_throughput.is_some_and(|units| units != units_there) => {
             updates.push(UpdateTableRequest { provisioned_throughput, ..nothing.clone() });
         }
@@ -158,7 +142,7 @@ fn updates(table: &TablePlan, there: &TableDescription) -> Vec<UpdateTableReques
 }
 
 /// Whether something is asked for that is not so.
-fn differs<T: PartialEq>(wants: Option<T>, has: Option<T>) -> bool {
+pub(super) fn differs<T: PartialEq>(wants: Option<T>, has: Option<T>) -> bool {
     wants.is_some() && wants != has
 }
 
@@ -186,7 +170,7 @@ fn warm_throughput(table: &TablePlan, there: &TableDescription) -> Warm {
 }
 
 /// A key for a reader: `a (S, HASH), b (N, RANGE)`.
-fn key(schema: Option<&[KeySchemaElement]>, definitions: Option<&[AttributeDefinition]>) -> String {
+pub(super) fn key(schema: Option<&[KeySchemaElement]>, definitions: Option<&[AttributeDefinition]>) -> String {
     let element = |element: &KeySchemaElement| {
         let of_it = |definition: &&AttributeDefinition| definition.attribute_name == element.attribute_name;
         let definition = definitions.unwrap_or_default().iter().find(of_it);

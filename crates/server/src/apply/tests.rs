@@ -320,3 +320,242 @@ async fn a_time_to_live_follows_the_template() {
     project.run(&table_template(KEY), enable).await;
     assert_eq!(project.run(&table_template(KEY), shown).await, (on, none));
 }
+
+/// A template of a table with the key `a` (S), `b` (N) and these indexes by `c` (S), `d` (S) or both.
+fn indexed_template(more: &str, global: &[&str], local: &[&str]) -> String {
+    let used = |name: &str| global.iter().chain(local).any(|index| index.contains(&format!("-{name}")));
+    let mut attributes = "{AttributeName: a, AttributeType: S}, {AttributeName: b, AttributeType: N}".to_owned();
+    for name in ["c", "d"].into_iter().filter(|name| used(name)) {
+        attributes += &format!(", {{AttributeName: {name}, AttributeType: S}}");
+    }
+    // `by-c`, or `by-c=KEYS_ONLY`.
+    let index = |index: &&str, hash: Option<&str>| {
+        let (name, projection) = index.split_once('=').unwrap_or((*index, "ALL"));
+        let own = name.rsplit('-').next().unwrap();
+        let key = match hash {
+            Some(hash) => format!("{{AttributeName: {hash}, KeyType: HASH}}, {{AttributeName: {own}, KeyType: RANGE}}"),
+            None => format!("{{AttributeName: {own}, KeyType: HASH}}"),
+        };
+        format!("{{IndexName: {name}, KeySchema: [{key}], Projection: {{ProjectionType: {projection}}}}}")
+    };
+    let list = |indexes: Vec<String>| format!("[{}]", indexes.join(", "));
+    table_template(&format!(
+        "AttributeDefinitions: [{attributes}]
+KeySchema: [{{AttributeName: a, KeyType: HASH}}, {{AttributeName: b, KeyType: RANGE}}]
+GlobalSecondaryIndexes: {}
+LocalSecondaryIndexes: {}
+{more}",
+        list(global.iter().map(|it| index(it, None)).collect()),
+        list(local.iter().map(|it| index(it, Some("a"))).collect()),
+    ))
+}
+
+/// Names, states and reading units of the table's global indexes, by name.
+async fn global_indexes(server: &Server) -> Vec<(String, String, i64)> {
+    let table = table(server).await;
+    let mut seen: Vec<_> = table["GlobalSecondaryIndexes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|index| {
+            let text = |name: &str| index[name].as_str().unwrap().to_owned();
+            let units = index["ProvisionedThroughput"]["ReadCapacityUnits"].as_i64().unwrap();
+            (text("IndexName"), text("IndexStatus"), units)
+        })
+        .collect();
+    seen.sort();
+    seen
+}
+
+#[tokio::test]
+async fn global_indexes_come_and_go_with_the_template_and_are_active_when_the_server_has_started() {
+    let project = Project::new();
+    let none: Vec<String> = Vec::new();
+    let active = |name: &str| (name.to_owned(), "ACTIVE".to_owned(), 0);
+    let first = indexed_template("", &["by-c"], &["local-d"]);
+    assert_eq!(project.run(&first, global_indexes).await, (vec![active("by-c")], none.clone()));
+    assert_eq!(project.run(&first, global_indexes).await, (vec![active("by-c")], none.clone()));
+    // Two at once, over items that were there before.
+    let put = async |server: &Server| {
+        for n in 0..40 {
+            let item = json!({"a": {"S": n.to_string()}, "b": {"N": "1"}, "c": {"S": "x"}, "d": {"S": "y"}});
+            call(server, "PutItem", json!({"TableName": "table", "Item": item})).await;
+        }
+    };
+    project.run(&first, put).await;
+    let more = indexed_template("", &["by-c", "of-d", "again-c"], &["local-d"]);
+    let indexes = vec![active("again-c"), active("by-c"), active("of-d")];
+    assert_eq!(project.run(&more, global_indexes).await, (indexes, none));
+    // One that a client made stays, what the template had goes.
+    let create = async |server: &Server| {
+        let index = json!({
+            "IndexName": "own", "KeySchema": [{"AttributeName": "d", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        });
+        let body = json!({
+            "TableName": "table", "AttributeDefinitions": [{"AttributeName": "d", "AttributeType": "S"}],
+            "GlobalSecondaryIndexUpdates": [{"Create": index}],
+        });
+        call(server, "UpdateTable", body).await;
+    };
+    project.run(&more, create).await;
+    let (seen, told) = project.run(&indexed_template("", &["by-c"], &["local-d"]), global_indexes).await;
+    assert_eq!(seen, [active("by-c"), active("own")]);
+    let at = "template: Resources.T.Properties";
+    let mut expected = [
+        format!("{at}: the index again-c of the table table is no longer in the template: deleted"),
+        format!("{at}: the index of-d of the table table is no longer in the template: deleted"),
+        format!("{at}: the table table has an index own that the template does not ask for; it is kept"),
+    ];
+    expected.sort();
+    let mut told = told;
+    told.sort();
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn an_index_that_would_have_to_be_another_one_stops_the_start() {
+    let project = Project::new();
+    project.run(&indexed_template("", &["by-c"], &["local-d"]), async |_| ()).await;
+    let (global, local) =
+        ("Resources.T.Properties.GlobalSecondaryIndexes", "Resources.T.Properties.LocalSecondaryIndexes");
+    let other = "it cannot be changed: give the index another name";
+    let old =
+        "a local index is as old as its table: delete the table with its items, or name another table in the template";
+    let with_key = indexed_template("", &["by-c"], &["local-d"])
+        .replace("{IndexName: by-c, KeySchema: [{AttributeName: c,", "{IndexName: by-c, KeySchema: [{AttributeName: d,")
+        .replace(", {AttributeName: c, AttributeType: S}", "");
+    for (template, expected) in [
+        (
+            with_key,
+            format!(
+                "{global}: the key of the index by-c of the table table is c (S, HASH), and the template asks for d (S, HASH); \
+                 {other}"
+            ),
+        ),
+        (
+            indexed_template("", &["by-c=KEYS_ONLY"], &["local-d"]),
+            format!(
+                "{global}: the projection of the index by-c of the table table is ALL, and the template asks for KEYS_ONLY; \
+                 {other}"
+            ),
+        ),
+        (
+            indexed_template("", &["by-c"], &["local-d", "new-c"]),
+            format!("{local}: the table table has no index new-c, and the template asks for it; {old}"),
+        ),
+        (
+            indexed_template("", &["by-c"], &[]),
+            format!("{local}: the table table has an index local-d, and the template does not ask for it; {old}"),
+        ),
+    ] {
+        assert_eq!(project.try_start(&template).await.err().unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn units_of_indexes_follow_the_template_and_the_billing_of_their_table() {
+    let project = Project::new();
+    let with = |units: &str| {
+        indexed_template("ProvisionedThroughput: {ReadCapacityUnits: 1, WriteCapacityUnits: 1}", &["by-c"], &[])
+            .replace("ProjectionType: ALL}", &format!("ProjectionType: ALL}}{units}"))
+    };
+    let of =
+        |read: u32| with(&format!(", ProvisionedThroughput: {{ReadCapacityUnits: {read}, WriteCapacityUnits: 1}}"));
+    let by_c = |read: i64| vec![("by-c".to_owned(), "ACTIVE".to_owned(), read)];
+    let on_demand = indexed_template("", &["by-c"], &[]);
+    for (template, read) in
+        [(of(3), 3), (of(4), 4), (with(""), 4), (on_demand.clone(), 0), (with(""), 5), (on_demand, 0), (of(7), 7)]
+    {
+        let (seen, told) = project.run(&template, global_indexes).await;
+        assert_eq!((seen, told), (by_c(read), Vec::<String>::new()), "{template}");
+    }
+}
+
+#[tokio::test]
+async fn tags_follow_the_template_and_those_of_others_stay() {
+    let project = Project::new();
+    let with = |tags: &str| table_template(&format!("{KEY}Tags: [{tags}]"));
+    let shown = async |server: &Server| {
+        let arn = table(server).await["TableArn"].clone();
+        let answer = call(server, "ListTagsOfResource", json!({"ResourceArn": arn})).await;
+        let tags = answer["Tags"].as_array().unwrap().clone();
+        let text = |tag: &Value, name: &str| tag[name].as_str().unwrap().to_owned();
+        tags.iter().map(|tag| format!("{}={}", text(tag, "Key"), text(tag, "Value"))).collect::<Vec<_>>()
+    };
+    let (seen, _) = project.run(&with("{Key: a, Value: '1'}, {Key: b, Value: '2'}"), shown).await;
+    assert_eq!(seen, ["a=1", "b=2"]);
+    let own = async |server: &Server| {
+        let arn = table(server).await["TableArn"].clone();
+        let body = json!({"ResourceArn": arn, "Tags": [{"Key": "own", "Value": "0"}]});
+        let body = body.to_string();
+        let answer =
+            ops::execute(server.db(), Service::DynamoDb, "TagResource", body.as_bytes(), &Caller::default()).await;
+        answer.unwrap();
+    };
+    project.run(&with("{Key: a, Value: '1'}, {Key: b, Value: '2'}"), own).await;
+    let (seen, told) = project.run(&with("{Key: a, Value: '3'}, {Key: c, Value: '4'}"), shown).await;
+    assert_eq!((seen, told), (vec!["a=3".to_owned(), "c=4".to_owned(), "own=0".to_owned()], vec![]));
+    let (seen, _) = project.run(&table_template(KEY), shown).await;
+    assert_eq!(seen, ["own=0"]);
+}
+
+#[tokio::test]
+async fn encryption_recovery_insights_and_policies_follow_the_template_and_end_with_it() {
+    let project = Project::new();
+    let shown = async |server: &Server| {
+        let table = table(server).await;
+        let name = json!({"TableName": "table"});
+        let backups = call(server, "DescribeContinuousBackups", name.clone()).await;
+        let recovery = &backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"];
+        let insights = call(server, "DescribeContributorInsights", name.clone()).await;
+        let kinesis = call(server, "DescribeKinesisStreamingDestination", name).await;
+        let policy = async |arn: &Value| {
+            let body = json!({"ResourceArn": arn}).to_string();
+            let answer =
+                ops::execute(server.db(), Service::DynamoDb, "GetResourcePolicy", body.as_bytes(), &Caller::default())
+                    .await;
+            answer.is_ok()
+        };
+        json!([
+            table["SSEDescription"]["SSEType"],
+            table["SSEDescription"]["KMSMasterKeyArn"],
+            recovery["PointInTimeRecoveryStatus"],
+            recovery["RecoveryPeriodInDays"],
+            insights["ContributorInsightsStatus"],
+            kinesis["KinesisDataStreamDestinations"].as_array().map_or(0, Vec::len),
+            policy(&table["TableArn"]).await,
+            policy(&table["LatestStreamArn"]).await,
+        ])
+    };
+    let document = "{Version: 2012-10-17, Statement: [{Effect: Allow, Principal: '*', Action: 'dynamodb:GetItem', Resource: '*'}]}";
+    let stream = "StreamSpecification: {StreamViewType: KEYS_ONLY";
+    let with = |key: &str, days: u32| {
+        table_template(&format!(
+            "{KEY}SSESpecification: {{SSEEnabled: true, SSEType: KMS, KMSMasterKeyId: {key}}}
+PointInTimeRecoverySpecification: {{PointInTimeRecoveryEnabled: true, RecoveryPeriodInDays: {days}}}
+ContributorInsightsSpecification: {{Enabled: true}}
+KinesisStreamSpecification: {{StreamArn: 'arn:aws:kinesis:us-east-1:000000000000:stream/s'}}
+ResourcePolicy: {{PolicyDocument: {document}}}
+{stream}, ResourcePolicy: {{PolicyDocument: {document}}}}}"
+        ))
+    };
+    let arn = |id: &str| format!("arn:aws:kms:us-east-1:000000000000:key/{id}");
+    let on = |id: &str, days: u32| json!(["KMS", arn(id), "ENABLED", days, "FAILED", 1, true, true]);
+    assert_eq!(project.run(&with("one", 7), shown).await.0, on("one", 7));
+    assert_eq!(project.run(&with("one", 7), shown).await.0, on("one", 7));
+    assert_eq!(project.run(&with(&arn("two"), 8), shown).await.0, on("two", 8));
+    assert_eq!(project.run(&with(&arn("two"), 8), shown).await.0, on("two", 8));
+    // Nothing switches a destination off that never was on.
+    let off = json!([null, null, "DISABLED", null, "DISABLED", 1, false, false]);
+    let bare = table_template(&format!("{KEY}{stream}}}"));
+    assert_eq!(project.run(&bare, shown).await.0, off);
+    assert_eq!(project.run(&bare, shown).await.0, off);
+    let alias =
+        |key: &str| table_template(&format!("{KEY}SSESpecification: {{SSEEnabled: true, KMSMasterKeyId: {key}}}"));
+    let key = async |server: &Server| table(server).await["SSEDescription"]["KMSMasterKeyArn"].clone();
+    let (first, _) = project.run(&alias("alias/first"), key).await;
+    let (same, _) = project.run(&alias("alias/first"), key).await;
+    let (second, _) = project.run(&alias("alias/second"), key).await;
+    assert!(first.is_string() && first == same && second.is_string() && second != first, "{first} {same} {second}");
+}

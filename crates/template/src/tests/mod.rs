@@ -2,17 +2,17 @@
 
 mod resolving;
 mod support;
+mod table_settings;
 mod texts;
 
 use std::path::Path;
-use tailrace_core::StreamArn;
 
 use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, ProvisionedThroughput,
-    StreamSpecification,
+    StreamSpecification, Tag,
 };
 use tailrace_core::key::ScalarType;
-use tailrace_core::{StartingPosition, ViewType};
+use tailrace_core::{StartingPosition, StreamArn, ViewType};
 
 use super::*;
 
@@ -112,9 +112,10 @@ fn a_sam_template_becomes_a_plan() {
                 attribute_definitions: vec![attribute("UserId", ScalarType::S)],
                 billing_mode: Some(BillingMode::PayPerRequest),
                 stream_specification: Some(StreamSpecification::enabled(ViewType::NewAndOldImages)),
+                tags: vec![Tag { key: "a".into(), value: "b".into() }],
                 ..CreateTableRequest::default()
             },
-            time_to_live: None,
+            settings: TableSettings::default(),
         }]
     );
     let [function] = plan.functions.as_slice() else { panic!("{:?}", plan.functions) };
@@ -209,7 +210,7 @@ Resources:
         plan.tables.iter().map(|table| (table.name(), table.request.attribute_definitions[0].clone())).collect();
     // An id that is too short for a table's name gets the stack's name, as the names have that CloudFormation makes.
     assert_eq!(seen, [("tailrace-A", attribute("id", ScalarType::S)), ("bees", attribute("n", ScalarType::N))]);
-    assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: not applied"]);
+    assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: kept and told back; nothing is encrypted"]);
 }
 
 /// A table with one more property.

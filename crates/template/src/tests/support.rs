@@ -8,14 +8,6 @@ fn properties_of_tables_that_are_not_supported_stop() {
     let at = "Resources.T.Properties";
     for (property, expected) in [
         (
-            "GlobalSecondaryIndexes: [{IndexName: i}]",
-            format!("{at}.GlobalSecondaryIndexes: global secondary indexes are not supported yet"),
-        ),
-        (
-            "LocalSecondaryIndexes: [{IndexName: i}]",
-            format!("{at}.LocalSecondaryIndexes: local secondary indexes are not supported yet"),
-        ),
-        (
             "TimeToLiveSpecification: {Enabled: true}",
             format!("{at}.TimeToLiveSpecification.AttributeName: this property is required"),
         ),
@@ -68,7 +60,7 @@ fn a_time_to_live_is_asked_for_or_not() {
     let asked = |property: &str| {
         let plan = plan(&table_with(property));
         assert_eq!(plan.skipped, Vec::<String>::new(), "{property}");
-        plan.tables[0].time_to_live.clone().map(|asked| (asked.enabled, asked.attribute_name))
+        plan.tables[0].settings.time_to_live.clone().map(|asked| (asked.enabled, asked.attribute_name))
     };
     assert_eq!(asked("TableName: ttt"), None);
     assert_eq!(asked("TimeToLiveSpecification: !Ref AWS::NoValue"), None);
@@ -85,8 +77,13 @@ fn what_does_no_harm_is_named_and_skipped() {
     for (property, why) in [
         ("BilingMode: PAY_PER_REQUEST", "this property is not known; skipped"),
         ("Foo: {Bar: !GetAtt Nothing.Arn}", "this property is not known; skipped"),
-        ("PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}", "not applied"),
-        ("KinesisStreamSpecification: {StreamArn: x}", "not applied"),
+        (
+            "PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}",
+            "kept and told back; a table cannot be restored yet",
+        ),
+        ("SSESpecification: {SSEEnabled: true}", "kept and told back; nothing is encrypted"),
+        ("ResourcePolicy: {PolicyDocument: {Version: 2012-10-17}}", "kept and told back; nothing enforces it"),
+        ("KinesisStreamSpecification: {StreamArn: x}", "kept and told back; nothing writes to Kinesis"),
     ] {
         let name = property.split_once(':').unwrap().0;
         check_skipped(&table_with(property), &[&format!("{at}.{name}: {why}")]);

@@ -1,22 +1,26 @@
 //! Seeded: many writers of few keys, syncs that are held and power that is cut. Afterwards the stream, replayed from its
 //! beginning, is the table; each record's old image is the record before it; what was acknowledged is in the stream; and the
-//! indexes hold what the table does.
+//! indexes, and the rows of expiries, hold what the table does. Items that have expired are swept away meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use tailrace_core::codec::StoredItem;
 use tailrace_core::rng::Rng;
-use tailrace_store::PlantedBug;
+use tailrace_store::keyspace::{ExpiryKey, ItemKey};
+use tailrace_store::{Key, PageLimit, PlantedBug};
 
 use super::indexes::index;
 use super::*;
+use crate::background::Task;
+use crate::background::expire::Expire;
 use crate::streams::record_meta::RecordMeta;
 use crate::{IndexKind, IndexProjection};
 
 const KEYS: u64 = 5;
 const WRITERS: u64 = 8;
 const WRITES_EACH: u64 = 25;
+const NOW_S: u64 = 1_700_000_000;
 
 fn below(rng: &SeededRng, bound: u64) -> u64 {
     rng.next_u64() % bound
@@ -28,7 +32,10 @@ async fn write(bench: &Bench, rng: &SeededRng, mark: u64) -> Option<String> {
     let mark = mark.to_string();
     match below(rng, 6) {
         0 | 1 => {
-            let item = json!({"pk": key["pk"], "mark": {"S": mark}});
+            // Some are due at once, some later, some never.
+            let ttl = json!({"N": (NOW_S - 1 + 2 * below(rng, 2)).to_string()});
+            let ttl = if below(rng, 3) == 0 { json!({"S": "never"}) } else { ttl };
+            let item = json!({"pk": key["pk"], "mark": {"S": mark}, "ttl": ttl});
             bench.call("PutItem", json!({"TableName": "users", "Item": item})).await.ok().map(|_| mark)
         }
         2 => {
@@ -82,6 +89,14 @@ async fn weather(bench: &Bench, seed: u64) {
     }
 }
 
+/// Deletes what has expired, again and again.
+async fn sweep(bench: &Bench) {
+    loop {
+        Expire::default().tick(&bench.db, EpochMs(NOW_S * 1000)).await;
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A run; what is wrong with what it left behind, if anything is.
 async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
     let bench = Bench::new().await;
@@ -92,6 +107,10 @@ async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
         index(2, "by-n", IndexKind::Global, [&["n"], &["mark"]], IndexProjection::All),
     ];
     bench.put_descriptor(&users).await;
+    let specification = json!({"Enabled": true, "AttributeName": "ttl"});
+    bench.ok("UpdateTimeToLive", json!({"TableName": "users", "TimeToLiveSpecification": specification})).await;
+    let users = bench.db.table("users").await.unwrap();
+    let time_to_live = users.time_to_live.clone().unwrap();
     if let Some(bug) = bug {
         bench.store.plant(bug);
     }
@@ -99,12 +118,14 @@ async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
     let acknowledged: BTreeSet<String> = tokio::select! {
         done = writers => done.into_iter().flatten().collect(),
         () = weather(&bench, seed) => unreachable!("the weather has no end"),
+        () = sweep(&bench) => unreachable!("the sweep has no end"),
     };
     bench.store.hold_syncs(false);
 
     let mut table: BTreeMap<String, Value> = BTreeMap::new();
     let mut marks = BTreeSet::new();
     let mut numbers = BTreeSet::new();
+    let mut swept = 0;
     for record in bench.records().await {
         let item = |bytes: &bytes::Bytes| serde_json::to_value(StoredItem::new(bytes).unwrap()).unwrap();
         let key = item(&RecordMeta::decode(&record.meta).unwrap().keys)["pk"]["S"].to_string();
@@ -123,7 +144,10 @@ async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
                 marks.insert(new["mark"]["S"].as_str().unwrap_or_default().to_owned());
                 table.insert(key, new);
             }
-            None => drop(table.remove(&key)),
+            None => {
+                swept += usize::from(RecordMeta::decode(&record.meta).unwrap().by_service);
+                drop(table.remove(&key));
+            }
         }
     }
     let mut items = bench.ok("Scan", json!({"TableName": "users"})).await["Items"].as_array().unwrap().clone();
@@ -140,8 +164,25 @@ async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
             return Err(format!("index {index} has {entries:?}, not {expected:?}"));
         }
     }
+    let all = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+    let rows = |range| async { bench.store.page(range, all).await.unwrap().rows };
+    let due: BTreeSet<Key> = rows(ItemKey::table_range(users.id))
+        .await
+        .iter()
+        .filter_map(|(key, item)| {
+            time_to_live.instant(item).unwrap().map(|instant| time_to_live.row(&users, instant, key))
+        })
+        .collect();
+    let expiries: BTreeSet<Key> =
+        rows(ExpiryKey::range(users.id, time_to_live.generation)).await.into_iter().map(|(key, _)| key).collect();
+    if expiries != due {
+        return Err(format!("{} expiries, not {}", expiries.len(), due.len()));
+    }
     if let Some(mark) = acknowledged.difference(&marks).next() {
         return Err(format!("write {mark} was acknowledged and is lost"));
+    }
+    if swept == 0 {
+        return Err("nothing was swept: the run shows too little".to_owned());
     }
     if acknowledged.len() < 20 {
         return Err(format!("only {} writes were acknowledged: the run shows too little", acknowledged.len()));

@@ -368,6 +368,26 @@ async fn an_ending_that_was_interrupted_is_finished() {
     assert_eq!(bench.keys("table").await, ["a"]);
 }
 
+/// 2.2, states.
+#[tokio::test]
+async fn a_table_that_comes_or_goes_has_no_time_to_live_to_tell_of() {
+    let bench = Bench::with(Settings { aws_like_states: true, ..Settings::default() }).await;
+    bench.create("table", None).await;
+    let refused = async |state: &str, text: &str| {
+        let expected = format!(
+            "ValidationException: Cannot describe time to live while table is in {state} state: Current table state is {state}"
+        );
+        bench.refused("DescribeTimeToLive", json!({"TableName": "table"}), &expected).await;
+        let expected = format!("ResourceInUseException: Attempt to change a resource which is still in use: {text}");
+        bench.refused("UpdateTimeToLive", specification("table", "ttl", true), &expected).await;
+    };
+    refused("CREATING", "Table table is being created").await;
+    bench.clock.advance(60_000);
+    bench.enable("table", "ttl").await;
+    bench.ok("DeleteTable", json!({"TableName": "table"})).await;
+    refused("DELETING", "Table is being deleted: table").await;
+}
+
 /// `expire_at_once` waits for no delay, no walk and no pass; the sweep does.
 #[tokio::test]
 async fn a_delay_holds_for_the_sweep_alone() {
