@@ -27,6 +27,7 @@ def main():
     compat = pathlib.Path(__file__).parents[2] / "COMPAT.md"
     parser.add_argument("--compat", type=pathlib.Path, default=compat, help="the page that must name every difference")
     parser.add_argument("--round", type=int, default=5000, help="steps of one seed; then the next seed and fresh tables")
+    parser.add_argument("--partiql", action="store_true", help="more than half of the operations are PartiQL statements")
     arguments = parser.parse_args()
     sys.exit(play(arguments))
 
@@ -74,7 +75,7 @@ class Run:
         self.seed, self.steps = seed, 0
         self.differences_max = arguments.differences_max
         self.target, self.oracle = Endpoint(arguments.target), Endpoint(arguments.oracle)
-        self.generator = Generator(random.Random(seed))
+        self.generator = Generator(random.Random(seed), arguments.partiql)
         self.comparison = comparison
         self.tags = tags.Tags()
         self.arns = {}

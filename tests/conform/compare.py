@@ -95,6 +95,8 @@ def normal(operation, body):
             body[member] = normal_item(body[member])
     if "Items" in body:
         body["Items"] = [normal_item(item) for item in body["Items"]]
+    if operation in ("BatchExecuteStatement", "ExecuteTransaction"):
+        body["Responses"] = [_response(response) for response in body.get("Responses", ())]
     if operation == "TransactGetItems":
         # An item of which nothing was asked for that there is, is none.
         body["Responses"] = [normal_item(response.get("Item", {})) for response in body["Responses"]]
@@ -107,6 +109,16 @@ def normal(operation, body):
             table: sorted(map(normal_item, items), key=canonical) for table, items in body["Responses"].items()
         }
     return body
+
+
+def _response(response):
+    """An answer to one of several statements. An item of which nothing was asked for that there is, is none."""
+    told = {name: value for name, value in response.items() if name not in ("Item", "Error")}
+    if response.get("Item"):
+        told["Item"] = normal_item(response["Item"])
+    if "Error" in response:
+        told["Error"] = {name: value for name, value in response["Error"].items() if name in ("Code", "Message")}
+    return told
 
 
 def together(pages):

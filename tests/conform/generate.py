@@ -8,6 +8,7 @@ import re
 
 from .control import ControlPlane
 from .indexed import IndexRequests
+from .partiql import PartiQL
 from .schema import ATTRIBUTES, TABLES, TYPES, create_table, draw_indexes
 
 _PATHS = ATTRIBUTES + ["m1.n1", "m1.l1[0]", "l1[0]", "l1[1]", "l1[5]", "m1.m1.n1", "l1[0].n1", "x1.y1"]
@@ -59,11 +60,12 @@ _UPDATE_FAULTS = [
 ]
 
 
-class Generator(IndexRequests, ControlPlane):
+class Generator(IndexRequests, ControlPlane, PartiQL):
     """Draws operations from one random source."""
 
-    def __init__(self, random):
+    def __init__(self, random, partiql=False):
         self.random = random
+        self.partiql = partiql
         self.indexes = draw_indexes(random)
         self.made = 0
         self.current = TABLES[0]
@@ -76,6 +78,8 @@ class Generator(IndexRequests, ControlPlane):
         """One operation: its name and its request."""
         if self.random.random() < 0.015:
             return self.control_step()
+        if self.partiql and self.random.random() < 0.6:
+            return self.partiql_step()
         kinds = ["PutItem"] * 6 + ["UpdateItem"] * 8 + ["DeleteItem"] * 3 + ["GetItem"] * 4 + ["Query"] * 5 + ["Scan"] * 2
         operation = self.random.choice(kinds + ["BatchWriteItem", "BatchGetItem", "TransactWriteItems", "TransactWriteItems", "TransactGetItems"])
         if self.random.random() < 0.12 and hasattr(self, "_legacy_" + operation):
