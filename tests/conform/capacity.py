@@ -77,13 +77,13 @@ def local_fetch(request, oracle, target):
 
 
 def transactions(request, oracle, target):
-    """The oracle has no ReadCapacityUnits and WriteCapacityUnits, charges indexes twice, and a delete of what is not there once."""
+    """The oracle has no ReadCapacityUnits and WriteCapacityUnits, charges indexes twice, and a delete or a check of what is not there once."""
     if _MEMBER not in target or "TransactItems" not in request:
         return oracle, target
 
     def explained(one, two):
         two = _plain(two)
-        free = 2 * sum("Delete" in action for action in request["TransactItems"])
+        free = 2 * sum(bool({"Delete", "ConditionCheck"} & action.keys()) for action in request["TransactItems"])
         if "Table" not in one:
             return one["CapacityUnits"] >= two["CapacityUnits"] - free
         halves = {arm: {name: {"CapacityUnits": units["CapacityUnits"] / 2} for name, units in one[arm].items()} for arm in _INDEX_ARMS if arm in one}
