@@ -126,7 +126,7 @@ class Run:
 
     def _wait(self, endpoint, table, holds):
         """The description of a table once something holds for it."""
-        for pause in [0.001] * 10 + [0.02] * 100 + [0.1] * 80:
+        for pause in [0.001] * 10 + [0.02] * 100 + [0.1] * 40:
             answer = endpoint.call("DescribeTable", {"TableName": table})
             if holds(answer):
                 return answer
