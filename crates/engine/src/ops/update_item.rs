@@ -109,7 +109,7 @@ pub(super) fn check_update_paths(table: &Table, update: &Update) -> Result<(), A
     check_key_paths(table, paths)
 }
 
-/// Refuses values of the request that a key attribute of an index is set to and has not the type of. What an update makes of
+/// Refuses values of the request that a key attribute of an index is set to, or that are added to it, of another type. What an update makes of
 /// other values is known in the commit only.
 pub(super) fn check_index_key_types(table: &Table, update: &Update) -> Result<(), ApiError> {
     if table.indexes.is_empty() {

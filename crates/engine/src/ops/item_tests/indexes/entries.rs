@@ -211,6 +211,11 @@ async fn an_update_to_what_no_index_key_can_have_is_refused_in_its_words() {
             Some(n(1)),
             format!("{PARAMETER}Type mismatch for Index Key shop Expected: S Actual: N IndexName: by-shop"),
         ),
+        (
+            "ADD due :v",
+            Some(n(1)),
+            format!("{PARAMETER}Type mismatch for Index Key due Expected: S Actual: N IndexName: by-due"),
+        ),
         ("SET shop = #number", None, unsupported.clone()),
         ("SET shop = if_not_exists(zz, :v)", Some(n(1)), unsupported.clone()),
         ("SET tag = sk", None, unsupported),
