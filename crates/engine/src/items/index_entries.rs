@@ -1,7 +1,7 @@
 //! The entries of an item in the indexes of its table, and how they change with it. Pure. docs/format.md, Index entries.
 //!
 //! Invariants: an item has an entry in an index exactly if it has every key attribute of it, of the right type and size; an
-//! entry that stays as it is, is not written; of a stored item only what is needed is looked at, and nothing decoded.
+//! entry that is there and stays as it is, is not written; of a stored item only what is needed is looked at, and nothing decoded.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,8 @@ pub(crate) struct Entry {
     pub value: Bytes,
 }
 
-/// How an item's entry in an index changes: there is one of the two at least, and they differ.
+/// How an item's entry in an index changes: there is one of the two at least. They differ, but in an index that is being filled,
+/// where the one before may not have been entered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EntryChange<'t> {
     pub index: &'t Index,
@@ -139,14 +140,20 @@ fn entry_change<'t>(
         Some(parts) => parts.key_values(index).map_err(EntriesError::Corrupt)?.map_err(EntriesError::Key)?,
         None => None,
     };
-    // An entry of keys alone stays as it is while they do.
     let same_key = old_values == new_values;
-    if same_key && (new_values.is_none() || index.projection == IndexProjection::KeysOnly) {
+    if same_key && new_values.is_none() {
+        return Ok(None);
+    }
+    // Whoever changes an item enters it: the backfill, which has read it before, leaves it to him. So an entry that stays as it is,
+    // is written as long as it may not be there.
+    let is_there = index.is_counted();
+    // An entry of keys alone stays as it is while they do.
+    if is_there && same_key && index.projection == IndexProjection::KeysOnly {
         return Ok(None);
     }
     let after = entry(new, new_values.as_ref())?;
     let before = entry(old, old_values.as_ref())?;
-    Ok((before != after).then_some(EntryChange { index, before, after }))
+    Ok((before != after || !is_there).then_some(EntryChange { index, before, after }))
 }
 
 impl EntryChange<'_> {

@@ -300,3 +300,22 @@ async fn an_item_and_its_entries_in_local_indexes_are_limited_together() {
     let shop = json!({"pk": s("p"), "sk": s("b"), "shop": s("x"), "big": s(&"z".repeat(2 * bytes_max))});
     bench.ok("PutItem", put(shop)).await;
 }
+
+/// What a request is checked by before its commit may be an older descriptor.
+#[tokio::test]
+async fn an_index_that_has_gone_since_the_table_was_last_seen_refuses_nothing() {
+    let wrong = json!({"pk": s("p"), "sk": s("1"), "price": s("cheap")});
+    let key = only(&wrong, &["pk", "sk"]);
+    let put = json!({"TableName": "orders", "Item": wrong});
+    let set = json!({"TableName": "orders", "Key": key, "UpdateExpression": "SET price = :p",
+        "ExpressionAttributeValues": {":p": s("cheap")}});
+    let transact = json!({"TransactItems": [{"Update": set}]});
+    for (operation, body) in [("PutItem", put), ("UpdateItem", set), ("TransactWriteItems", transact)] {
+        let bench = Bench::indexed(&["by-price"]).await;
+        assert!(bench.call(operation, body.clone()).await.is_err(), "{operation}");
+        let mut without = orders(&[]);
+        without.indexes.clear();
+        bench.put_descriptor(&without).await;
+        bench.ok(operation, body).await;
+    }
+}
