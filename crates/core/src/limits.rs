@@ -208,6 +208,9 @@ pub const HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX: usize = 1024;
 /// Bytes of bodies that arrive in more than one piece, all connections together; more is answered 503. Ours: 16 of the
 /// largest requests at once.
 pub const HTTP_BODY_BYTES_BUFFERED_DEFAULT_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of answers of `HTTP_LARGE_BODY_BYTES` and more that are not written yet, all connections together; one more is answered
+/// 503. Ours: a full page for each of the `HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX`, where clients that read nothing could take 16 times that.
+pub const HTTP_ANSWER_BYTES_BUFFERED_DEFAULT_MAX: usize = 1024 * 1024 * 1024;
 /// A body from this size on is read away from the threads that serve connections, and takes its turn. Ours: to read it
 /// takes about half a millisecond.
 pub const HTTP_LARGE_BODY_BYTES: usize = 128 * 1024;

@@ -75,12 +75,21 @@ impl Task for Expire {
 /// One tick: where the next one begins, `None` at the end of the pass.
 async fn go_on(db: &Db, mut place: Place, now: EpochMs, failures: &mut Failures) -> Result<Option<Place>, StoreError> {
     let (rows, more) = times_to_live(db, place.behind.as_ref(), EXPIRE_TABLES_PER_TICK).await?;
-    let mut left = EXPIRED_PER_TICK;
+    // A store that refuses commits is asked once a pass whether it still does.
+    let refuses = db.store.refuses_commits().is_some();
+    let mut left = if refuses { EXPIRED_PER_COMMIT } else { EXPIRED_PER_TICK };
     for (key, row) in rows {
         if left == 0 {
             return Ok(Some(place));
         }
-        match sweep(db, &key, &row, now, place.within.take(), left, failures).await {
+        let swept = sweep(db, &key, &row, now, place.within.take(), left, failures).await;
+        if db.store.refuses_commits().is_some() {
+            if let Err(error) = swept {
+                failures.note("a time to live", error);
+            }
+            return Ok(None);
+        }
+        match swept {
             Ok(Swept { looked_at, next: Some(next), .. }) if looked_at > 0 => {
                 return Ok(Some(Place { within: Some(next), ..place }));
             }
@@ -181,7 +190,8 @@ pub(crate) async fn delete(db: &Db, table: &Arc<StoredTable>, due: Due, items: &
         Ok(Some(deleted)) => (deleted, Vec::new()),
         // Nothing expires in a table that is gone.
         Err(error) if error.code == ErrorCode::ResourceNotFoundException => (0, Vec::new()),
-        Err(error) if items.len() == 1 => (0, vec![error]),
+        // One by one would not help: it is no item's fault.
+        Err(error) if items.len() == 1 || db.store.refuses_commits().is_some() => (0, vec![error]),
         Ok(None) | Err(_) => {
             let mut outcome = (0, Vec::new());
             for item in items {

@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use tailrace_core::codec::{EncodedAttribute, StoredItem, encode_picked};
+use tailrace_core::codec::{EncodedAttribute, StoredItem, encode_picked, stored_size};
 use tailrace_core::index_key::{KeyValue, partition_bytes, push_item_key, push_sort_value};
 use tailrace_core::key::{KeyBytes, ScalarType, partition_hash};
+use tailrace_core::limits::ITEM_BYTES_MAX;
 use tailrace_core::{ApiError, ErrorCode, Number};
 use tailrace_store::keyspace::{ItemKey, ItemSet};
 use tailrace_store::{Key, Write};
@@ -41,6 +42,8 @@ pub(crate) enum EntriesError {
     Corrupt(ApiError),
     /// It must not be stored: a key attribute of an index has a value that no key has.
     Key(IndexKeyError),
+    /// It must not be stored: with its entries in local indexes it is over the limit of an item.
+    TooLarge,
 }
 
 /// The key and the value of an item's entry in an index of its table; `None`: it has none, because a key attribute is not there,
@@ -72,7 +75,25 @@ pub(crate) fn check_index_keys(table: &Table, stored: &Bytes) -> Result<(), Entr
     for index in table.live_indexes() {
         parts.key_values(index).map_err(EntriesError::Corrupt)?.map_err(EntriesError::Key)?;
     }
-    Ok(())
+    check_local_size(table, stored)
+}
+
+/// Refuses an item that is too large together with its entries in the local indexes. Source: docs/spec/dynamodb-api.md 3.4.
+///
+/// # Errors
+/// [`EntriesError::TooLarge`], or the item cannot be read.
+fn check_local_size(table: &Table, stored: &Bytes) -> Result<(), EntriesError> {
+    let local = || table.live_indexes().filter(|index| index.kind == IndexKind::Local);
+    let mut size = stored_size(stored);
+    // An entry is no larger than its item, so few items need a closer look.
+    if size * (1 + local().count()) <= ITEM_BYTES_MAX {
+        return Ok(());
+    }
+    for index in local() {
+        let entry = entries_of(index, stored, table).map_err(EntriesError::Corrupt)?;
+        size += entry.map_or(0, |(_, value)| stored_size(&value));
+    }
+    if size > ITEM_BYTES_MAX { Err(EntriesError::TooLarge) } else { Ok(()) }
 }
 
 /// What becomes of the entries of an item that changes from `old` to `new`, which differ.
@@ -93,6 +114,9 @@ pub(crate) fn entry_changes<'t>(
     let mut changes = Vec::new();
     for index in table.live_indexes() {
         changes.extend(entry_change(table, index, old.as_ref(), new.as_ref())?);
+    }
+    if let Some(new) = new {
+        check_local_size(table, new.stored)?;
     }
     Ok(changes)
 }

@@ -1,6 +1,6 @@
 //! A table's figures, and what depends on them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,9 +14,13 @@ use tailrace_store::{
 use super::*;
 
 /// The in-memory engine, in whose way something can be put.
-struct Watched {
+pub(super) struct Watched {
     inner: Arc<ModelEngine>,
     counts_fail: AtomicBool,
+    /// Commits find no room.
+    pub(super) full: AtomicBool,
+    /// Commits that found none.
+    pub(super) refused: AtomicUsize,
     /// What a commit has just opened does not show yet.
     shards_late: AtomicBool,
 }
@@ -48,7 +52,15 @@ impl Engine for Watched {
     }
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
+        if self.full.load(Ordering::Relaxed) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return std::future::ready(Err(full())).boxed();
+        }
         self.inner.commit(request)
+    }
+
+    fn refuses_commits(&self) -> Option<StoreError> {
+        self.full.load(Ordering::Relaxed).then(full)
     }
 
     fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
@@ -89,10 +101,20 @@ impl Engine for Watched {
     }
 }
 
-async fn watched() -> (Bench, Arc<Watched>) {
+fn full() -> StoreError {
+    StoreError::Full("the disk".to_owned())
+}
+
+pub(super) async fn watched() -> (Bench, Arc<Watched>) {
     let mut bench = Bench::new().await;
     let inner = bench.store.clone();
-    let watched = Arc::new(Watched { inner, counts_fail: AtomicBool::new(false), shards_late: AtomicBool::new(false) });
+    let watched = Arc::new(Watched {
+        inner,
+        counts_fail: AtomicBool::new(false),
+        full: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+        shards_late: AtomicBool::new(false),
+    });
     let rng = Arc::new(SeededRng::new(2));
     bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, Settings::default()).await.unwrap();
     (bench, watched)

@@ -432,6 +432,29 @@ async fn a_damaged_item_keeps_no_other_from_expiring() {
     assert_eq!(table.id, TableId(1));
 }
 
+/// A full disk is tried once a pass, not once an item, and told in few words; what is due goes when there is room.
+#[tokio::test]
+async fn a_full_disk_is_tried_once_a_pass() {
+    use std::sync::atomic::Ordering;
+    let (bench, store) = super::figures::watched().await;
+    for table in ["one", "two"] {
+        bench.create(table, None).await;
+        bench.enable(table, "ttl").await;
+        for n_th in 0..EXPIRED_PER_TICK + 50 {
+            bench.put_expiring(table, &n_th.to_string(), "ttl", n(NOW_S - 1)).await;
+        }
+    }
+    store.full.store(true, Ordering::Relaxed);
+    let tick = Expire::default().tick(&bench.db, bench.clock.now()).await;
+    assert_eq!(tick.progress, Progress::Done);
+    assert_eq!(store.refused.load(Ordering::Relaxed), 1);
+    let told = tick.failures.to_string();
+    assert_eq!(told.matches("the data directory has no room for more: the disk").count(), 1, "{told}");
+    store.full.store(false, Ordering::Relaxed);
+    bench.run_background(bench.clock.now()).await.unwrap();
+    assert!(bench.keys("one").await.is_empty() && bench.keys("two").await.is_empty());
+}
+
 /// Numbers of one digit take more bytes than they are counted for.
 #[tokio::test]
 async fn items_that_are_too_much_for_one_commit_are_deleted_in_several() {
