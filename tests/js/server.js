@@ -10,7 +10,7 @@ import { once } from "node:events";
 const binary = process.env.TAILRACE_BINARY ?? new URL("../../target/debug/tailrace", import.meta.url).pathname;
 const startMillisecondsMax = 20_000;
 
-async function freePort() {
+export async function freePort() {
   const listener = createServer().listen(0, "127.0.0.1");
   await once(listener, "listening");
   const { port } = listener.address();
