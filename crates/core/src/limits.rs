@@ -283,7 +283,7 @@ pub const COMMIT_QUEUE_UNITS_MAX: u32 = 8 * 1024;
 /// one, the clocks of several machines included.
 pub const COMMIT_ID_LIFE: Duration = Duration::from_secs(60 * 60);
 /// Size at which a memtable is sealed, bytes. Our reason: small enough to replay within a second.
-pub const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+pub const MEMTABLE_BYTES: u64 = 28 * 1024 * 1024;
 /// Sealed memtables that may wait for their flush. Our reason: bounds memory and replay; above it commits wait.
 pub const SEALED_MEMTABLES_MAX: usize = 4;
 /// Runs of tables in level 0 above which commits wait for compaction. Our reason: a read looks through each of them.
