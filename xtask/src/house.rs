@@ -68,7 +68,7 @@ fn sources(root: &Path) -> Result<Vec<PathBuf>, String> {
                 if !MADE.contains(&name.as_str()) && !name.starts_with('.') {
                     folders.push(path);
                 }
-            } else if [".rs", ".py", ".js", ".mjs", ".toml"].iter().any(|end| name.ends_with(end)) {
+            } else if [".rs", ".py", ".js", ".mjs", ".java", ".toml"].iter().any(|end| name.ends_with(end)) {
                 found.push(path);
             }
         }

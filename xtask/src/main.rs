@@ -4,6 +4,7 @@
 
 mod environment;
 mod house;
+mod java;
 mod steps;
 
 use std::process::ExitCode;

@@ -95,11 +95,16 @@ pub fn test(rust_only: bool) -> Result<(), String> {
         .args(["--test", "--test-reporter=tap"])
         .args(files_ending(".test.js", &scripts)?)
         .env("TAILRACE_BINARY", &binary)
-        .current_dir(root()))
+        .current_dir(root()))?;
+    let classes = target_directory().join("java-tests");
+    crate::java::test(&environment, &root().join("tests/java"), &classes, &binary)
 }
 
-/// The files of a folder whose names end so, sorted. Node.js is told them one by one: what it makes of a folder differs
-/// between its versions.
+/// The files of a folder whose names end so, sorted, at least one. Node.js is told them one by one: what it makes of a
+/// folder differs between its versions.
+///
+/// # Errors
+/// A folder that cannot be read or has none.
 fn files_ending(end: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
