@@ -435,7 +435,7 @@ pub(super) fn make_segment(
     };
     if spare.is_none() && files.room(dir).is_some_and(|room| room < bytes) {
         // To fill a disk with zeros only to learn that they do not fit would starve everything else that writes.
-        let found = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let found = std::io::Error::from_raw_os_error(libc::ENOSPC);
         return Err(FileError::new(FileOp::Create, &temporary, &found).into());
     }
     let made = (|| {
