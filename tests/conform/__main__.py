@@ -4,15 +4,17 @@ Ends with 0 when every difference is explained by differences.toml and COMPAT.md
 """
 
 import argparse
+import collections
 import json
 import pathlib
 import random
 import sys
 import time
 
-from . import compare, streams
+from . import compare, streams, tags
 from .client import Endpoint
-from .generate import TABLES, Generator
+from .generate import Generator
+from .schema import TABLES
 
 
 def main():
@@ -24,74 +26,159 @@ def main():
     parser.add_argument("--differences-max", type=int, default=20, help="stop after so many unexplained differences")
     compat = pathlib.Path(__file__).parents[2] / "COMPAT.md"
     parser.add_argument("--compat", type=pathlib.Path, default=compat, help="the page that must name every difference")
+    parser.add_argument("--round", type=int, default=5000, help="steps of one seed; then the next seed and fresh tables")
+    parser.add_argument("--partiql", action="store_true", help="more than half of the operations are PartiQL statements")
     arguments = parser.parse_args()
+    sys.exit(play(arguments))
 
-    run = Run(arguments)
-    run.play()
-    run.report()
-    sys.exit(1 if run.faults else 0)
+
+def play(arguments):
+    """Rounds of consecutive seeds until all steps are played. 1 when something is not explained."""
+    comparison, calls, faults, began = compare.Comparison(compare.load_rules()), collections.Counter(), [], time.monotonic()
+    left, seed = arguments.steps, arguments.seed
+    while left > 0 and len(faults) < arguments.differences_max:
+        run = Run(arguments, seed, comparison)
+        run.play(min(left, arguments.round))
+        calls.update(run.calls)
+        faults += run.faults
+        left -= run.steps
+        seed += 1
+        print(f"seed {run.seed}: {run.steps} steps, {len(run.faults)} unexplained, {time.monotonic() - began:.0f} s", flush=True)
+    faults += undocumented(comparison.rules, arguments.compat)
+    print(f"seeds {arguments.seed} to {seed - 1}: {json.dumps(calls)}")
+    print(f"explained differences met: {json.dumps({k: v for k, v in comparison.used.items() if v})}")
+    print(f"{sum(calls.values()) - calls['stream records']} operations, {calls['stream records']} stream records, {len(faults)} unexplained")
+    return 1 if faults else 0
+
+
+def undocumented(rules, compat):
+    """What differences.toml and COMPAT.md do not say alike."""
+    if not compat.exists():
+        faults = [f"{compat} is missing"]
+    else:
+        missing, unknown = compare.check_documented(rules, compat)
+        faults = [f"{compat.name} does not name the difference `{identifier}`" for identifier in missing]
+        faults += [f"{compat.name} names the difference `{identifier}`, which nothing explains" for identifier in unknown]
+    for fault in faults:
+        print(f"--- {fault}")
+    return faults
+
+
+class OracleStuck(Exception):
+    """The oracle never ends what it has begun: see `index-delete`."""
 
 
 class Run:
     """One seeded sequence of operations, played to both endpoints."""
 
-    def __init__(self, arguments):
-        self.arguments = arguments
+    def __init__(self, arguments, seed, comparison):
+        self.seed, self.steps = seed, 0
+        self.differences_max = arguments.differences_max
         self.target, self.oracle = Endpoint(arguments.target), Endpoint(arguments.oracle)
-        self.generator = Generator(random.Random(arguments.seed))
-        self.comparison = compare.Comparison(compare.load_rules())
+        self.generator = Generator(random.Random(seed), arguments.partiql)
+        self.comparison = comparison
+        self.tags = tags.Tags()
+        self.arns = {}
+        self.stuck = set()
         self.faults = []
-        self.calls = {}
+        self.calls = collections.Counter()
 
-    def play(self):
+    def play(self, steps):
+        requests = list(self.generator.create_tables())
         for endpoint in (self.target, self.oracle):
-            self._prepare(endpoint)
-        for step in range(self.arguments.steps):
+            self._prepare(endpoint, requests)
+        for step in range(steps):
             operation, request = self.generator.step()
-            difference = self._step(operation, request)
+            self.steps += 1
+            self.calls[operation] += 1
+            try:
+                difference = self._step(operation, request)
+            except OracleStuck:
+                print(f"seed {self.seed}, step {step}: the oracle does not end {json.dumps(request)}: on with the next seed", flush=True)
+                self.comparison.used["index-delete"] += 1
+                break
             if difference:
-                self._fault(f"step {step}: {operation} {json.dumps(request, ensure_ascii=False)}\n{difference}")
-                if len(self.faults) >= self.arguments.differences_max:
+                shown = json.dumps(request, ensure_ascii=False)
+                self._fault(f"seed {self.seed}, step {step}: {operation} {shown}\n{difference}")
+                if len(self.faults) >= self.differences_max:
                     return
-        for table, *_ in TABLES:
-            self._compare_contents(table)
-            self._compare_streams(table)
+        for table in TABLES:
+            if table.name not in self.stuck:
+                self._compare_contents(table.name)
+                self._compare_streams(table.name)
 
     def _fault(self, text):
         self.faults.append(text)
         print(f"--- {text}", flush=True)
 
-    def _prepare(self, endpoint):
+    def _prepare(self, endpoint, requests):
         """Fresh tables, whatever an earlier run has left."""
-        for table, *_ in TABLES:
-            endpoint.call("DeleteTable", {"TableName": table})
-            self._wait(endpoint, table, None)
-        for operation, request in self.generator.create_tables():
+        for table in TABLES:
+            endpoint.call("DeleteTable", {"TableName": table.name})
+            self._wait(endpoint, table.name, lambda answer: answer.error)
+        for operation, request in requests:
             answer = endpoint.call(operation, request)
             if answer.error:
-                sys.exit(f"{endpoint.url}: {operation}: {answer}")
-            self._wait(endpoint, request["TableName"], "ACTIVE")
+                sys.exit(f"seed {self.seed}: {endpoint.url}: {operation} {json.dumps(request)}: {answer}")
+            described = self._wait(endpoint, request["TableName"], _is_active)
+            if endpoint is self.target:
+                self.arns[request["TableName"]] = described.body["Table"]["TableArn"]
 
-    def _wait(self, endpoint, table, status):
-        for _ in range(100):
+    def _wait(self, endpoint, table, holds):
+        """The description of a table once something holds for it."""
+        for pause in [0.001] * 10 + [0.02] * 100 + [0.1] * 40:
             answer = endpoint.call("DescribeTable", {"TableName": table})
-            if (None if answer.error else answer.body["Table"]["TableStatus"]) == status:
-                return
-            time.sleep(0.1)
-        sys.exit(f"{endpoint.url}: table {table} does not become {status or 'deleted'}")
+            if holds(answer):
+                return answer
+            time.sleep(pause)
+        if endpoint is self.oracle:
+            self.stuck.add(table)
+            raise OracleStuck
+        sys.exit(f"seed {self.seed}: {endpoint.url}: table {table} stays {answer}")
 
     def _step(self, operation, request):
-        self.calls[operation] = self.calls.get(operation, 0) + 1
         if operation == "Scan":
-            return self._scan(request)
+            return self._segments(request)
         if operation == "Query":
             return self._query(request)
+        if "ResourceArn" in request:
+            return self._tag_step(operation, request)
+        if operation == "UpdateTable":
+            self._make_room(request)
         oracle, target = (endpoint.call(operation, request) for endpoint in (self.oracle, self.target))
-        return self.comparison.agree(operation, request, oracle, target)
+        if operation != "UpdateTable" or oracle.error or target.error:
+            return self.comparison.agree(operation, request, oracle, target)
+        # The answer shows a change that begins, each server in its way; what became of it must be the same.
+        described = (self._wait(endpoint, request["TableName"], _is_active) for endpoint in (self.oracle, self.target))
+        return self.comparison.agree("DescribeTable", {}, *described)
+
+    def _make_room(self, request):
+        """Deletes the items that the oracle cannot fill the new index from: see `backfill-of-other-types`."""
+        types = {definition["AttributeName"]: definition["AttributeType"] for definition in request.get("AttributeDefinitions", ())}
+        for page in self.oracle.pages("Scan", {"TableName": request["TableName"]}):
+            for item in page.body["Items"]:
+                if any(name in item and not item[name].get(kind) for name, kind in types.items()):
+                    key = {name: item[name] for name in ("pk", "sk") if name in item}
+                    for endpoint in (self.oracle, self.target):
+                        endpoint.call("DeleteItem", {"TableName": request["TableName"], "Key": key})
+
+    def _tag_step(self, operation, request):
+        expected = self.tags.answer(operation, request)
+        request = request | {"ResourceArn": self.arns[request["ResourceArn"]]}
+        target = tags.list_all(self.target, request) if operation == "ListTagsOfResource" else self.target.call(operation, request)
+        return self.comparison.agree(operation, request, expected, target)
 
     def _query(self, request):
-        """Page by page: the pages of a query are the same everywhere."""
+        """Page by page: the pages of a query are the same everywhere, but for entries of an index with the same sort key."""
         oracle, target = (endpoint.pages("Query", request) for endpoint in (self.oracle, self.target))
+        index = next((index for index in self.generator.indexes.get(request["TableName"], ()) if index.name == request.get("IndexName")), None)
+        difference = self._pages(request, oracle, target)
+        if difference and index and compare.ties(request, index, oracle, target):
+            self.comparison.used["index-ties"] += 1
+            return None
+        return difference
+
+    def _pages(self, request, oracle, target):
         for one, two in zip(oracle, target):
             difference = self.comparison.agree("Query", request, one, two)
             if difference:
@@ -101,49 +188,53 @@ class Run:
             return f"oracle {len(oracle)} pages, target {len(target)}"
         return None
 
-    def _scan(self, request):
+    def _segments(self, request):
+        """A scan, or one of all segments of a parallel one together: each item is in one of them."""
+        if "TotalSegments" not in request or "Segment" in request:
+            return self._scan(request, [request])
+        return self._scan(request, [request | {"Segment": segment} for segment in range(request["TotalSegments"])])
+
+    def _scan(self, request, parts):
         """All pages together: each server has an order of partitions of its own."""
-        oracle, target = (endpoint.pages("Scan", request) for endpoint in (self.oracle, self.target))
+        oracle, target = ([page for part in parts for page in endpoint.pages("Scan", part)] for endpoint in (self.oracle, self.target))
         if oracle[-1].error or target[-1].error:
             return self.comparison.agree("Scan", request, oracle[-1], target[-1])
-        one, two = (
-            {
-                "Items": sorted((compare.canonical(compare.normal_item(i)) for page in pages for i in page.body["Items"])),
-                "Count": sum(page.body["Count"] for page in pages),
-                "ScannedCount": sum(page.body["ScannedCount"] for page in pages),
-            }
-            for pages in (oracle, target)
-        )
+        one, two = (compare.together(pages) for pages in (oracle, target))
         return None if one == two else f"oracle {one}\ntarget {two}"
 
     def _compare_contents(self, table):
-        difference = self._scan({"TableName": table, "ConsistentRead": True})
-        if difference:
-            self._fault(f"contents of {table} at the end\n{difference}")
+        requests = [{"TableName": table, "ConsistentRead": True}]
+        requests += [{"TableName": table, "IndexName": index.name} for index in self.generator.indexes[table]]
+        described = self.target.call("DescribeTable", {"TableName": table}).body["Table"]
+        told = [described, *described.get("LocalSecondaryIndexes", ()), *described.get("GlobalSecondaryIndexes", ())]
+        counts = {index.get("IndexName"): index["ItemCount"] for index in told}
+        for request in requests:
+            count = sum(page.body["Count"] for page in self.target.pages("Scan", request))
+            if counts[request.get("IndexName")] != count:
+                self._fault(f"seed {self.seed}: ItemCount at the end of {request} is {counts[request.get('IndexName')]}, there are {count}")
+            difference = self._scan(request, [request])
+            if difference:
+                self._fault(f"seed {self.seed}: contents at the end of {request}\n{difference}")
 
     def _compare_streams(self, table):
         oracle, target = (streams.records(endpoint, table) for endpoint in (self.oracle, self.target))
-        self.calls["stream records"] = self.calls.get("stream records", 0) + sum(map(len, oracle.values()))
+        self.calls["stream records"] += sum(map(len, oracle.values()))
         for key in sorted(oracle.keys() | target.keys()):
             one, two = oracle.get(key, []), target.get(key, [])
             if one != two:
                 at = next((i for i, (a, b) in enumerate(zip(one, two)) if a != b), min(len(one), len(two)))
                 show = lambda changes: compare.canonical(changes[at]) if at < len(changes) else "nothing"
-                self._fault(f"stream of {table}, item {key}, record {at}\noracle {show(one)}\ntarget {show(two)}")
+                self._fault(f"seed {self.seed}: stream of {table}, item {key}, record {at}\noracle {show(one)}\ntarget {show(two)}")
                 return
 
-    def report(self):
-        print(f"seed {self.arguments.seed}: {json.dumps(self.calls)}")
-        print(f"explained differences met: {json.dumps({k: v for k, v in self.comparison.used.items() if v})}")
-        if self.arguments.compat.exists():
-            missing, unknown = compare.check_documented(self.comparison.rules, self.arguments.compat)
-            for identifier in missing:
-                self._fault(f"{self.arguments.compat.name} does not name the difference `{identifier}`")
-            for identifier in unknown:
-                self._fault(f"{self.arguments.compat.name} names the difference `{identifier}`, which nothing explains")
-        else:
-            self._fault(f"{self.arguments.compat} is missing")
-        print(f"{len(self.faults)} unexplained")
+
+def _is_active(answer):
+    """Whether nothing of a table is being made, changed or deleted."""
+    if answer.error:
+        return False
+    table = answer.body["Table"]
+    states = [table["TableStatus"], *(index["IndexStatus"] for index in table.get("GlobalSecondaryIndexes", ()))]
+    return all(state == "ACTIVE" for state in states)
 
 
 if __name__ == "__main__":

@@ -58,16 +58,16 @@ class Endpoint:
                 if attempt == 2:
                     raise
 
-    def pages(self, operation, request):
-        """Every page of a Query or Scan."""
+    def pages(self, operation, request, start="ExclusiveStartKey", last="LastEvaluatedKey"):
+        """Every page of an operation that answers in pages."""
         request = dict(request)
         pages = []
         while True:
             answer = self.call(operation, request)
             pages.append(answer)
-            if answer.error or "LastEvaluatedKey" not in answer.body:
+            if answer.error or last not in answer.body:
                 return pages
-            request["ExclusiveStartKey"] = answer.body["LastEvaluatedKey"]
+            request[start] = answer.body[last]
 
 
 _STREAMS = {"ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"}

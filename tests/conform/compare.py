@@ -10,6 +10,8 @@ import pathlib
 import re
 import tomllib
 
+from . import capacity
+
 _RULES = pathlib.Path(__file__).with_name("differences.toml")
 ENVELOPE = "1 validation error detected: "
 
@@ -93,14 +95,66 @@ def normal(operation, body):
             body[member] = normal_item(body[member])
     if "Items" in body:
         body["Items"] = [normal_item(item) for item in body["Items"]]
+    if operation in ("BatchExecuteStatement", "ExecuteTransaction"):
+        body["Responses"] = [_response(response) for response in body.get("Responses", ())]
     if operation == "TransactGetItems":
         # An item of which nothing was asked for that there is, is none.
         body["Responses"] = [normal_item(response.get("Item", {})) for response in body["Responses"]]
+    if isinstance(body.get("ConsumedCapacity"), list):
+        body["ConsumedCapacity"] = sorted(body["ConsumedCapacity"], key=lambda told: told["TableName"])
+    if operation == "DescribeTable":
+        body = description(body["Table"])
     if operation == "BatchGetItem" and "Responses" in body:
         body["Responses"] = {
             table: sorted(map(normal_item, items), key=canonical) for table, items in body["Responses"].items()
         }
     return body
+
+
+def _response(response):
+    """An answer to one of several statements. An item of which nothing was asked for that there is, is none."""
+    told = {name: value for name, value in response.items() if name not in ("Item", "Error")}
+    if response.get("Item"):
+        told["Item"] = normal_item(response["Item"])
+    if "Error" in response:
+        told["Error"] = {name: value for name, value in response["Error"].items() if name in ("Code", "Message")}
+    return told
+
+
+def together(pages):
+    """What all pages of one read say together, whatever their order."""
+    return {
+        "Items": sorted(canonical(normal_item(item)) for page in pages for item in page.body.get("Items", ())),
+        "Count": sum(page.body["Count"] for page in pages),
+        "ScannedCount": sum(page.body["ScannedCount"] for page in pages),
+    }
+
+
+def ties(request, index, oracle, target):
+    """Whether two reads of an index differ only in the order of entries with the same sort key."""
+    if any(page.error for page in oracle + target) or together(oracle) != together(target):
+        return False
+    ones, twos = ([page.body["ScannedCount"] for page in pages if page.body["ScannedCount"]] for pages in (oracle, target))
+    names = [{tuple(sorted(page.body.get("LastEvaluatedKey", ()))) for page in pages} - {()} for pages in (oracle, target)]
+    sorts = [[[item.get(name) for name in index.range] for page in pages for item in page.body.get("Items", ())] for pages in (oracle, target)]
+    return ones == twos and (not names[0] or names[0] == names[1]) and sorts[0] == sorts[1]
+
+
+def description(table):
+    """What two descriptions of a table must agree on. The oracle counts what is not in an index that was made later."""
+    told = {name: table[name] for name in ("TableName", "TableStatus", "KeySchema", "ItemCount")}
+    told["AttributeDefinitions"] = sorted(table["AttributeDefinitions"], key=canonical)
+    for member in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+        told[member] = sorted((_index_description(index) for index in table.get(member, ())), key=canonical)
+    return told
+
+
+def _index_description(index):
+    told = {name: index[name] for name in ("IndexName", "IndexStatus", "KeySchema") if name in index}
+    projection = dict(index["Projection"])
+    if "NonKeyAttributes" in projection:
+        projection["NonKeyAttributes"] = sorted(projection["NonKeyAttributes"])
+    return told | {"Projection": projection}
 
 
 def _plain(value):
@@ -146,11 +200,14 @@ class Comparison:
     def _errors(self, operation, request, oracle, target):
         expected, got = _error_text(oracle), _error_text(target)
         used = []
-        if operation in ("PutItem", "UpdateItem", "DeleteItem"):
+        if operation in ("PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"):
             stripped = got.replace(f": {ENVELOPE}", ": ", 1)
-            if stripped != got:
+            if stripped != got and ENVELOPE not in expected:
                 got = stripped
                 used.append("envelope")
+        if _ordered(expected) == _ordered(got) and expected != got:
+            expected = got
+            used.append("unprojected-order")
         for rule in self.rules:
             if expected == got:
                 break
@@ -171,7 +228,7 @@ class Comparison:
         for identifier in used:
             self.used[identifier] = self.used.get(identifier, 0) + 1
         if oracle.error == target.error == "TransactionCanceledException" and not used:
-            one, two = (list(map(_reason, answer.body["CancellationReasons"])) for answer in (oracle, target))
+            one, two = (list(map(_reason, answer.body.get("CancellationReasons", ()))) for answer in (oracle, target))
             if one != two:
                 return f"oracle {canonical(one)}\ntarget {canonical(two)}"
         if oracle.error == "ConditionalCheckFailedException" and target.error == oracle.error:
@@ -182,21 +239,26 @@ class Comparison:
         return None
 
 
+_INDEX_KEY_TYPE = "One or more parameter values were invalid: Type mismatch for Index Key"
+
+
 def _reason(reason):
-    """A reason without the full stop that DynamoDB Local sets behind the text of a condition alone."""
+    """A reason without the full stop that DynamoDB Local sets behind the text of a condition alone, and no more of the type of
+    an index key than DynamoDB Local says: see `index-key-type`."""
     item = reason.get("Item")
-    return [reason["Code"], reason.get("Message", "").removesuffix("."), item and normal_item(item)]
+    message = reason.get("Message", "").removesuffix(".")
+    if message.startswith(_INDEX_KEY_TYPE):
+        message = _INDEX_KEY_TYPE
+    return [reason["Code"], message, item and normal_item(item)]
+
+
+def _ordered(text):
+    """An error text with the names that an index does not project in one order."""
+    return re.sub(r"(?<=does not project )\[(.*)\]$", lambda found: str(sorted(found[1].split(", "))), text)
 
 
 def _error_text(answer):
     return f"{answer.error}: {answer.text}" if answer.error else "success"
-
-
-def _without_capacity(request, oracle, target):
-    if "ReturnConsumedCapacity" in request:
-        return oracle, target
-    without = ({name: value for name, value in body.items() if name != "ConsumedCapacity"} for body in (oracle, target))
-    return tuple(without)
 
 
 def _fragments(request, oracle, target):
@@ -223,4 +285,14 @@ def _last_key(request, oracle, target):
     return oracle, target
 
 
-BODIES = {"capacity": _without_capacity, "fragments": _fragments, "last_key": _last_key}
+BODIES = {
+    "fragments": _fragments,
+    "last_key": _last_key,
+    "unasked_capacity": capacity.unasked,
+    "empty_read": capacity.empty_read,
+    "missing_keys": capacity.missing_keys,
+    "batch_deletes": capacity.batch_deletes,
+    "partial_keys": capacity.partial_keys,
+    "local_fetch": capacity.local_fetch,
+    "transaction_capacity": capacity.transactions,
+}

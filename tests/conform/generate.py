@@ -6,14 +6,12 @@ The same seed gives the same operations, whatever the endpoints answer.
 import base64
 import re
 
-TABLES = [
-    ("conform-hash", "S", None, "NEW_AND_OLD_IMAGES"),
-    ("conform-range-n", "S", "N", "NEW_AND_OLD_IMAGES"),
-    ("conform-range-s", "N", "S", "NEW_IMAGE"),
-    ("conform-range-b", "B", "B", "KEYS_ONLY"),
-]
-_ATTRIBUTES = ["n1", "n2", "s1", "s2", "b1", "ss1", "ns1", "l1", "m1", "x1"]
-_PATHS = _ATTRIBUTES + ["m1.n1", "m1.l1[0]", "l1[0]", "l1[1]", "l1[5]", "m1.m1.n1", "l1[0].n1", "x1.y1"]
+from .control import ControlPlane
+from .indexed import IndexRequests
+from .partiql import PartiQL
+from .schema import ATTRIBUTES, TABLES, TYPES, create_table, draw_indexes
+
+_PATHS = ATTRIBUTES + ["m1.n1", "m1.l1[0]", "l1[0]", "l1[1]", "l1[5]", "m1.m1.n1", "l1[0].n1", "x1.y1"]
 _NUMBERS = ["0", "1", "-1", "2", "10", "2.5", "1e2", "0.001", "-17.25", "12345678901234567890123456789012345678"]
 _STRINGS = ["", "a", "b", "ab", "abc", "é", "zz", "The quick brown fox", "\U0001f600"]
 _BYTES = [b"", b"\x00", b"\x01\x02", b"abc", b"\xff"]
@@ -62,29 +60,26 @@ _UPDATE_FAULTS = [
 ]
 
 
-class Generator:
+class Generator(IndexRequests, ControlPlane, PartiQL):
     """Draws operations from one random source."""
 
-    def __init__(self, random):
+    def __init__(self, random, partiql=False):
         self.random = random
+        self.partiql = partiql
+        self.indexes = draw_indexes(random)
+        self.made = 0
+        self.current = TABLES[0]
 
     def create_tables(self):
-        for name, hash_type, range_type, view in TABLES:
-            definitions = [{"AttributeName": "pk", "AttributeType": hash_type}]
-            schema = [{"AttributeName": "pk", "KeyType": "HASH"}]
-            if range_type:
-                definitions.append({"AttributeName": "sk", "AttributeType": range_type})
-                schema.append({"AttributeName": "sk", "KeyType": "RANGE"})
-            yield "CreateTable", {
-                "TableName": name,
-                "AttributeDefinitions": definitions,
-                "KeySchema": schema,
-                "BillingMode": "PAY_PER_REQUEST",
-                "StreamSpecification": {"StreamEnabled": True, "StreamViewType": view},
-            }
+        for table in TABLES:
+            yield "CreateTable", create_table(table, self.indexes[table.name])
 
     def step(self):
         """One operation: its name and its request."""
+        if self.random.random() < 0.015:
+            return self.control_step()
+        if self.partiql and self.random.random() < 0.6:
+            return self.partiql_step()
         kinds = ["PutItem"] * 6 + ["UpdateItem"] * 8 + ["DeleteItem"] * 3 + ["GetItem"] * 4 + ["Query"] * 5 + ["Scan"] * 2
         operation = self.random.choice(kinds + ["BatchWriteItem", "BatchGetItem", "TransactWriteItems", "TransactWriteItems", "TransactGetItems"])
         if self.random.random() < 0.12 and hasattr(self, "_legacy_" + operation):
@@ -118,7 +113,7 @@ class Generator:
             return self.scalar("N")
         if kind == "L":
             return {"L": [self.value(depth + 1) for _ in range(self.random.randint(0, 3))]}
-        names = self.random.sample(_ATTRIBUTES, self.random.randint(0, 3))
+        names = self.random.sample(ATTRIBUTES, self.random.randint(0, 3))
         return {"M": {name: self.value(depth + 1) for name in names}}
 
     def attribute_value(self, name):
@@ -135,7 +130,8 @@ class Generator:
         return self.value()
 
     def table(self):
-        return self.random.choice(TABLES)
+        self.current = self.random.choice(TABLES)
+        return self.current
 
     def key(self, table):
         _, hash_type, range_type, _ = table
@@ -165,7 +161,17 @@ class Generator:
         return key
 
     def item(self, table):
-        item = {name: self.attribute_value(name) for name in self.random.sample(_ATTRIBUTES, self.random.randint(0, 6))}
+        item = {name: self.attribute_value(name) for name in self.random.sample(ATTRIBUTES, self.random.randint(0, 6))}
+        for name in self.keyed(table):
+            if self.random.random() < 0.6:
+                item[name] = self.index_key_value(table, name)
+            elif self.random.random() < 0.9:
+                item.pop(name, None)
+        if self.random.random() < 0.05:
+            # Beyond one unit of capacity, and no size near a whole number of them.
+            item["x2"] = {"S": "x" * self.random.choice([1500, 4400, 8300])}
+        if self.random.random() < 0.1:
+            item["t1"] = {"N": "4102444800"}
         item.update(self.key(table))
         return item
 
@@ -256,7 +262,14 @@ class Generator:
             actions = []
             for _ in range(self.random.choice([1, 1, 2, 3])):
                 path = self.path(request)
-                if section == "SET":
+                name = path.removeprefix("#")
+                if section in ("SET", "ADD") and name in self.local_keys(self.current):
+                    # See `local-index-key-type`.
+                    value = self.placeholder(request, self.local_key_value(name))
+                    actions.append(f"{path} = {value}" if section == "SET" else f"{path if name[0] == 'n' else 'x1'} {value}")
+                elif section == "SET" and path in TYPES and path in self.keyed(self.current) and self.random.random() < 0.85:
+                    actions.append(f"{path} = {self.placeholder(request, self.index_key_value(self.current, path))}")
+                elif section == "SET":
                     actions.append(f"{path} = {self.set_value(request)}")
                 elif section == "REMOVE":
                     actions.append(path)
@@ -284,6 +297,7 @@ class Generator:
     def _write_options(self, request, return_values):
         if self.random.random() < 0.6:
             request["ReturnValues"] = self.random.choice(return_values)
+        self.capacity(request, 0.25)
         if self.random.random() < 0.2:
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         if self.random.random() < 0.02:
@@ -327,10 +341,14 @@ class Generator:
         table = self.table()
         request = self._base(table) | {"Key": self.key(table), "ConsistentRead": True}
         self.projection(request)
+        self.capacity(request, 0.2)
         return request
 
     def _Query(self):
         table = self.table()
+        index = self.index_of(table)
+        if index and self.random.random() < 0.55:
+            return self.index_query(table, index)
         request = self._base(table) | {"ConsistentRead": True}
         key = self.key(table)
         condition = f"pk = {self.placeholder(request, key.get('pk', {'S': 'p1'}))}"
@@ -352,16 +370,34 @@ class Generator:
             request["ScanIndexForward"] = self.random.random() < 0.5
         if "ProjectionExpression" not in request and self.random.random() < 0.1:
             request["Select"] = "COUNT"
+        self.capacity(request, 0.2)
         return request
 
     def _Scan(self):
         table = self.table()
-        request = self._base(table) | {"ConsistentRead": True}
+        index = self.index_of(table)
+        if index and self.random.random() < 0.5:
+            request = self.index_scan(table, index)
+            return request | self.segments()
+        request = self._base(table) | {"ConsistentRead": True} | self.segments()
         self.maybe_condition(request, "FilterExpression", 0.5)
         self.projection(request)
         if self.random.random() < 0.4:
             request["Limit"] = self.random.randint(1, 5)
         return request
+
+    def segments(self):
+        """TotalSegments alone stands for all of them, one after the other: the run puts Segment in."""
+        chance = self.random.random()
+        if chance < 0.15:
+            return {"TotalSegments": self.random.choice([1, 2, 3, 7])}
+        if chance < 0.17:
+            return self.random.choice([{"Segment": 2, "TotalSegments": 2}, {"Segment": 0}, {"Segment": 0, "TotalSegments": 0}])
+        return {}
+
+    def plain(self, key):
+        """A key, or an item, whose partition key is written in one way: see `duplicate-number-keys`."""
+        return key | {"pk": {"N": "1"}} if key.get("pk") == {"N": "1.0"} else key
 
     def _BatchWriteItem(self):
         requests = {}
@@ -369,11 +405,13 @@ class Generator:
             writes = []
             for _ in range(self.random.randint(1, 3)):
                 if self.random.random() < 0.7:
-                    writes.append({"PutRequest": {"Item": self.item(table)}})
+                    writes.append({"PutRequest": {"Item": self.plain(self.item(table))}})
                 else:
-                    writes.append({"DeleteRequest": {"Key": self.key(table)}})
+                    writes.append({"DeleteRequest": {"Key": self.plain(self.key(table))}})
             requests[table[0]] = writes
-        return {"RequestItems": requests}
+        request = {"RequestItems": requests}
+        self.capacity(request, 0.2)
+        return request
 
     def _BatchGetItem(self):
         requests = {}
@@ -381,7 +419,9 @@ class Generator:
             request = {"Keys": [self.key(table) for _ in range(self.random.randint(1, 3))], "ConsistentRead": True}
             self.projection(request)
             requests[table[0]] = request
-        return {"RequestItems": requests}
+        request = {"RequestItems": requests}
+        self.capacity(request, 0.2)
+        return request
 
     def _TransactWriteItems(self):
         """Of one action now and then, mostly of several; one of them may be wrong."""
@@ -395,24 +435,32 @@ class Generator:
             else:
                 request = getattr(self, f"_{operation}Item")()
                 request.pop("ReturnValues", None)
+                request.pop("ReturnConsumedCapacity", None)
                 if "ConditionExpression" not in request and operation != "Update":
                     # See `transaction-maps`.
                     request.pop("ExpressionAttributeNames", None)
                     request.pop("ExpressionAttributeValues", None)
+            for member in request.keys() & {"Key", "Item"}:
+                request[member] = self.plain(request[member])
             if self.random.random() < 0.3:
                 request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
             actions.append({operation: request})
         if self.random.random() < 0.02:
             actions[-1] = self.random.choice([{}, {**actions[-1], "Delete": self._DeleteItem(), "Put": self._PutItem()}])
-        return {"TransactItems": actions}
+        whole = {"TransactItems": actions}
+        self.capacity(whole, 0.2)
+        return whole
 
     def _TransactGetItems(self):
         gets = []
         for _ in range(self.random.choice([1, 2, 3])):
             request = self._GetItem()
             del request["ConsistentRead"]
+            request.pop("ReturnConsumedCapacity", None)
             gets.append({"Get": request})
-        return {"TransactItems": gets}
+        whole = {"TransactItems": gets}
+        self.capacity(whole, 0.2)
+        return whole
 
     # The parameters that expressions replaced
 
@@ -430,7 +478,7 @@ class Generator:
         return comparison
 
     def comparisons(self, request, member):
-        names = self.random.sample(_ATTRIBUTES, self.random.randint(1, 2))
+        names = self.random.sample(ATTRIBUTES, self.random.randint(1, 2))
         request[member] = {name: self.comparison(name) for name in names}
         if self.random.random() < 0.3:
             request["ConditionalOperator"] = self.random.choice(["AND", "OR"])
@@ -459,11 +507,14 @@ class Generator:
         request = self._base(table) | {"Key": self.key(table), "ReturnValues": self.random.choice(["ALL_NEW", "ALL_OLD", "UPDATED_NEW"])}
         # One attribute is always put, so that the item exists afterwards.
         updates = {"x1": {"Value": self.value(), "Action": "PUT"}}
-        for name in self.random.sample(_ATTRIBUTES[:-1], self.random.randint(0, 2)):
+        for name in self.random.sample(ATTRIBUTES[:-1], self.random.randint(0, 2)):
             # Without an Action is left out: see `update-without-action`.
-            action = self.random.choice(["PUT", "ADD", "DELETE"])
+            # A set taken from an index key is left out: see `set-from-index-key`.
+            action = self.random.choice(["PUT", "ADD"] if name in self.keyed(table) else ["PUT", "ADD", "DELETE"])
             updates[name] = {"Action": action}
-            if action != "DELETE" or self.random.random() < 0.5:
+            if name in self.local_keys(table):
+                updates[name] = {"Action": "PUT", "Value": self.local_key_value(name)}
+            elif action != "DELETE" or self.random.random() < 0.5:
                 updates[name]["Value"] = self.attribute_value(name)
         request["AttributeUpdates"] = updates
         if self.random.random() < 0.3:
@@ -472,7 +523,7 @@ class Generator:
 
     def _legacy_GetItem(self):
         table = self.table()
-        names = [self.random.choice(_ATTRIBUTES) for _ in range(self.random.randint(1, 3))]
+        names = [self.random.choice(ATTRIBUTES) for _ in range(self.random.randint(1, 3))]
         return self._base(table) | {"Key": self.key(table), "AttributesToGet": names, "ConsistentRead": True}
 
     def _legacy_Query(self):

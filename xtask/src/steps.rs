@@ -153,22 +153,28 @@ pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
     run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-s"])
-        .args(["tests/wire/test_kill.py", "tests/wire/test_kill_tables.py", "tests/wire/test_kill_transactions.py"])
+        .args(
+            ["kill", "kill_indexes", "kill_tables", "kill_transactions"]
+                .map(|name| format!("tests/wire/test_{name}.py")),
+        )
         .env("TAILRACE_BINARY", &binary)
         .env("TAILRACE_KILLS", kills.to_string())
         .env("TAILRACE_SEED", seed.to_string())
         .current_dir(root()))
 }
 
-/// The differential test. Without `--target` it builds and starts a server of its own.
+/// The differential test. Without `--target` it builds and starts a server of its own; with `--release`, of a release build.
 pub fn conform(arguments: &[String]) -> Result<(), String> {
     let environment = Environment::prepare(&root())?;
     let mut command = environment.python();
-    command.args(["-m", "conform"]).args(arguments).current_dir(root().join("tests"));
+    let (release, passed): (Vec<&String>, Vec<&String>) =
+        arguments.iter().partition(|argument| *argument == "--release");
+    command.args(["-m", "conform"]).args(passed).current_dir(root().join("tests"));
     if arguments.iter().any(|argument| argument.starts_with("--target") || argument == "--help") {
         return run(&mut command);
     }
-    let server = OwnServer::start(&debug_binary()?)?;
+    let binary = if release.is_empty() { debug_binary()? } else { release_binary()? };
+    let server = OwnServer::start(&binary)?;
     run(command.arg("--target").arg(format!("http://127.0.0.1:{}", server.port)))
 }
 

@@ -115,6 +115,8 @@ pub struct ApiError {
     pub item: Option<Box<Item>>,
     /// Why each action of a cancelled transaction was not done, in the order of the request; else empty.
     pub reasons: Vec<CancellationReason>,
+    /// The error is of a PartiQL statement: some bodies differ.
+    pub of_statement: bool,
 }
 
 /// Why an action of a transaction was not done. Source: docs/spec/dynamodb-api.md 7.2.
@@ -146,12 +148,12 @@ pub enum CancellationCode {
 impl ApiError {
     /// An error of class `code` with a message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()), item: None, reasons: Vec::new() }
+        Self { code, message: Some(message.into()), item: None, reasons: Vec::new(), of_statement: false }
     }
 
     /// An error of class `code` whose body has no message member.
     pub fn bare(code: ErrorCode) -> Self {
-        Self { code, message: None, item: None, reasons: Vec::new() }
+        Self { code, message: None, item: None, reasons: Vec::new(), of_statement: false }
     }
 
     /// A ValidationException.
@@ -175,12 +177,14 @@ impl ApiError {
     }
 
     /// The message member's name in the body: `Message` for SerializationException, AccessDeniedException and
-    /// TransactionCanceledException, `message` for all others.
+    /// TransactionCanceledException, and for a failed condition of a PartiQL statement that brings the item; `message` for all
+    /// others. Source: docs/spec/dynamodb-api.md 1.3.
     pub fn message_member(&self) -> &'static str {
         match self.code {
             ErrorCode::SerializationException
             | ErrorCode::AccessDeniedException
             | ErrorCode::TransactionCanceledException => "Message",
+            ErrorCode::ConditionalCheckFailedException if self.of_statement && self.item.is_some() => "Message",
             _ => "message",
         }
     }

@@ -208,6 +208,9 @@ pub const HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX: usize = 1024;
 /// Bytes of bodies that arrive in more than one piece, all connections together; more is answered 503. Ours: 16 of the
 /// largest requests at once.
 pub const HTTP_BODY_BYTES_BUFFERED_DEFAULT_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of answers of `HTTP_LARGE_BODY_BYTES` and more that are not written yet, all connections together; one more is answered
+/// 503. Ours: a full page for each of the `HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX`, where clients that read nothing could take 16 times that.
+pub const HTTP_ANSWER_BYTES_BUFFERED_DEFAULT_MAX: usize = 1024 * 1024 * 1024;
 /// A body from this size on is read away from the threads that serve connections, and takes its turn. Ours: to read it
 /// takes about half a millisecond.
 pub const HTTP_LARGE_BODY_BYTES: usize = 128 * 1024;
@@ -280,7 +283,7 @@ pub const COMMIT_QUEUE_UNITS_MAX: u32 = 8 * 1024;
 /// one, the clocks of several machines included.
 pub const COMMIT_ID_LIFE: Duration = Duration::from_secs(60 * 60);
 /// Size at which a memtable is sealed, bytes. Our reason: small enough to replay within a second.
-pub const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+pub const MEMTABLE_BYTES: u64 = 28 * 1024 * 1024;
 /// Sealed memtables that may wait for their flush. Our reason: bounds memory and replay; above it commits wait.
 pub const SEALED_MEMTABLES_MAX: usize = 4;
 /// Runs of tables in level 0 above which commits wait for compaction. Our reason: a read looks through each of them.

@@ -207,13 +207,14 @@ impl Db {
         }
     }
 
-    /// The table that has the name of `table` now, if that is another one.
+    /// The table that has the name of `table` now, if that is another one, or another descriptor of the same: whatever `table` was
+    /// refused for may hold no more.
     ///
     /// # Errors
     /// As for [`Db::table`].
-    pub(crate) async fn newer_table(&self, table: &Table) -> Result<Option<Arc<StoredTable>>, ApiError> {
+    pub(crate) async fn newer_table(&self, table: &StoredTable) -> Result<Option<Arc<StoredTable>>, ApiError> {
         let now = self.table(&table.name).await?;
-        Ok((now.id != table.id).then_some(now))
+        Ok((!now.is(&table.row)).then_some(now))
     }
 
     /// The table `likely` as the store has it now: `row` is what was read of its descriptor.
@@ -252,8 +253,8 @@ impl Db {
             return Ok(Arc::clone(known));
         }
         let table = Table::decode(row).map_err(|e| {
-            tracing::error!(table = name, error = %e, "the descriptor of a table is corrupt");
-            ApiError::new(ErrorCode::InternalServerError, format!("the descriptor of table {name} is corrupt: {e}"))
+            tracing::error!(table = name, error = %e, "the descriptor of a table cannot be read");
+            ApiError::new(ErrorCode::InternalServerError, format!("the descriptor of table {name} cannot be read: {e}"))
         })?;
         let stored = Arc::new(StoredTable { table, row_key: TableKey::key(name), row: row.clone() });
         let mut descriptors = self.descriptors.write();

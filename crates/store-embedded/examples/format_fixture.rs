@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use tailrace_core::EpochMs;
 
 use bytes::Bytes;
-use tailrace_core::Bucket;
 use tailrace_core::clock::ManualClock;
+use tailrace_core::{Bucket, EpochMs, IndexId, TableId};
+use tailrace_store::keyspace::{CountChange, ItemSet};
 use tailrace_store::{BucketRange, Decision, Engine, Key, NewImage, StoreError, StreamId, Write, commit};
 use tailrace_store_embedded::log::LogSettings;
 use tailrace_store_embedded::{EmbeddedEngine, Options};
@@ -18,14 +18,17 @@ async fn put(engine: &dyn Engine, n: u32) -> Result<(), StoreError> {
     let done = commit(engine, &[], &key, |reads| {
         let (old, meta) = (reads.exclusive[0].clone(), Bytes::from(format!("{n}")));
         let put = Write::Put { key: key[0].clone(), value: Bytes::from(format!("value {n:03}")) };
-        let bucket = (n % 20 * 3000) as u16;
-        Decision::Apply(
-            vec![
-                put,
-                Write::Append { stream: StreamId(1), bucket: Bucket(bucket), meta, old, new: NewImage::OfWrite(0) },
-            ],
-            (),
-        )
+        let bucket = Bucket((n % 20 * 3000) as u16);
+        let by = CountChange { rows: i64::from(old.is_none()), bytes: i64::from(n) - 50 };
+        let count = Write::Count { set: ItemSet { table: TableId(300), index: IndexId(200) }, by };
+        // A row of its own for each write, of which every third goes with the next one.
+        let copy = |n: u32| Key(Bytes::from(format!("\x40copy {n:02}")));
+        let mut writes = vec![put, Write::PutSame { key: copy(n), of: 0 }, count];
+        if n % 3 == 1 {
+            writes.push(Write::Delete { key: copy(n - 1) });
+        }
+        writes.push(Write::Append { stream: StreamId(1), bucket, meta, old, new: NewImage::OfWrite(0) });
+        Decision::Apply(writes, ())
     });
     done.await.map(|_| ())
 }

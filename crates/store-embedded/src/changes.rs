@@ -82,3 +82,58 @@ fn count_of(key: &[u8]) -> Option<ItemSet> {
     }
     ItemCountKey::decode(key).map(|key| key.set)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn write() -> impl Strategy<Value = LoggedWrite> {
+        let set = |index: u32| ItemSet { index: tailrace_core::IndexId(index), ..tailrace_core::TableId(1).into() };
+        let key = move |index| ItemCountKey { set: set(index) }.encode().0;
+        let count = (0..3u32, -2..3i64, prop_oneof![-2..3i64, Just(i64::MAX), Just(i64::MIN)]);
+        let count = count.prop_map(move |(index, rows, bytes)| LoggedWrite::Count {
+            set: set(index),
+            by: CountChange { rows, bytes },
+        });
+        let put = (0..3u32, 0..9u64).prop_map(move |(index, rows)| LoggedWrite::Put {
+            key: key(index),
+            value: ItemCount { rows, bytes: 7 }.value(),
+        });
+        let delete = (0..3u32).prop_map(move |index| LoggedWrite::Delete { key: key(index) });
+        let other = (0..9u8).prop_map(|n| LoggedWrite::Put { key: Bytes::from(vec![1, n % 2]), value: vec![n].into() });
+        prop_oneof![6 => count, 1 => put, 1 => delete, 1 => other]
+    }
+
+    /// The rows after the commits, in groups of so many.
+    fn applied(commits: &[Vec<LoggedWrite>], group: usize) -> BTreeMap<Bytes, Bytes> {
+        let mut rows = BTreeMap::new();
+        for group in commits.chunks(group) {
+            let changes = changes(group.iter().map(Vec::as_slice), |key| Ok(rows.get(key).cloned())).unwrap();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => rows.insert(key, value),
+                    None => rows.remove(&key),
+                };
+            }
+        }
+        // That there is none, or that it is of none, means the same.
+        rows.retain(|_, value| *value != ItemCount::default().value());
+        rows
+    }
+
+    proptest! {
+        #[test]
+        fn counts_come_to_the_same_in_any_groups(
+            commits in prop::collection::vec(prop::collection::vec(write(), 0..5), 0..20),
+        ) {
+            let alone = applied(&commits, 1);
+            for group in 2..8 {
+                prop_assert_eq!(&applied(&commits, group), &alone, "in groups of {}", group);
+            }
+        }
+    }
+}

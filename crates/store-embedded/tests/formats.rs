@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::clock::ManualClock;
-use tailrace_core::{EpochMs, RecordNo};
+use tailrace_core::{EpochMs, IndexId, RecordNo, TableId};
+use tailrace_store::keyspace::{CountChange, ItemCount, ItemCountKey, ItemSet};
 use tailrace_store::{Engine, Key, StreamId};
 use tailrace_store_embedded::{CheckReport, EmbeddedEngine, Options, check};
 
@@ -23,7 +24,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What `examples/format_fixture.rs` wrote: 20 items, the newest values 080 to 099, and 100 records.
+/// What `examples/format_fixture.rs` wrote: 20 items, the newest values 080 to 099, copies of all values but those of every
+/// third number, a count, and 100 records.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_format_1_opens_with_everything_in_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -36,6 +38,17 @@ async fn a_directory_of_format_1_opens_with_everything_in_it() {
     for (n, value) in values.into_iter().enumerate() {
         assert_eq!(value.unwrap(), format!("value {:03}", 80 + n));
     }
+    let copies: Vec<Key> = (0..100).map(|n| Key(Bytes::from(format!("\x40copy {n:02}")))).collect();
+    for (n, value) in engine.get(&copies).await.unwrap().into_iter().enumerate() {
+        // The last number of all has no successor.
+        let expected = (n % 3 != 0 || n == 99).then(|| format!("value {n:03}"));
+        assert_eq!(value, expected.map(Bytes::from), "{n}");
+    }
+    let set = ItemSet { table: TableId(300), index: IndexId(200) };
+    let count = engine.get(&[ItemCountKey { set }.encode()]).await.unwrap().remove(0);
+    // The sum of n - 50 for the numbers below 100 is below zero, and a count wraps.
+    let expected = ItemCount { rows: 20, bytes: 0 }.changed(CountChange { rows: 0, bytes: -50 });
+    assert_eq!(ItemCount::read(count.as_ref()), Some(expected));
     let mut seen = Vec::new();
     for shard in engine.shards(StreamId(1)).await.unwrap() {
         let page = engine.read_log(shard.shard, RecordNo::ZERO, 1000, usize::MAX).await.unwrap();

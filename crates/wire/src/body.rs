@@ -21,7 +21,7 @@ pub enum BodyError {
     Broken,
 }
 
-/// The bytes that all bodies in pieces may take together.
+/// The bytes that all bodies in pieces, or all large answers, may take together.
 #[derive(Debug)]
 pub struct BodyBudget {
     used: AtomicUsize,
@@ -32,6 +32,25 @@ impl BodyBudget {
     /// A budget of `max` bytes.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { used: AtomicUsize::new(0), max })
+    }
+
+    /// An answer's bytes, which keep their share of the budget until they are written or given up.
+    pub(crate) fn hold(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, BodyError> {
+        let mut share = Share { budget: Arc::clone(self), bytes: 0 };
+        share.grow(bytes.len())?;
+        Ok(Bytes::from_owner(Held { bytes, _share: share }))
+    }
+}
+
+/// Bytes with their share of a budget.
+struct Held {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

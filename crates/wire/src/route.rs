@@ -40,6 +40,8 @@ pub struct Shared<A> {
     pub ids: RequestIds,
     /// Room for bodies.
     pub budget: Arc<BodyBudget>,
+    /// Room for large answers that are not written yet, in bytes.
+    pub answers: Arc<BodyBudget>,
     /// Room for requests that are being worked on.
     pub in_flight: Arc<Semaphore>,
     /// Room for large bodies that are being worked on, in bytes.
@@ -100,7 +102,7 @@ fn refusal(why: &BodyError) -> (u16, Bytes) {
 
 /// The body of a 503: SDKs retry it.
 pub const BUSY: &[u8] =
-    br#"{"__type":"com.amazon.coral.service#ServiceUnavailableException","message":"The server is at its limit of connections or of buffered request bodies."}"#;
+    br#"{"__type":"com.amazon.coral.service#ServiceUnavailableException","message":"The server is at its limit of connections or of buffered bodies."}"#;
 
 const NOT_BUILT: &[u8] =
     br#"{"Type":"Service","Message":"The Lambda API is not built yet: functions and mappings come from the template given to tailrace."}"#;
@@ -240,10 +242,18 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
     };
     let asked = body.len() >= limits::GZIP_ANSWER_BYTES_MIN && gzip::is_accepted(&head.headers);
     let coded = asked.then(|| aside(body.len() > limits::GZIP_INLINE_BYTES_MAX, || gzip::compressed(&body))).flatten();
-    let Some(coded) = coded else { return answer(&shared.ids, status, content_type, body, cross_origin) };
+    let is_coded = coded.is_some();
+    let sent = coded.unwrap_or(body);
+    let is_large = sent.len() >= limits::HTTP_LARGE_BODY_BYTES;
+    let held = if is_large { shared.answers.hold(sent) } else { Ok(sent) };
+    let Ok(sent) = held else {
+        return answer(&shared.ids, 503, content_type, Bytes::from_static(BUSY), cross_origin);
+    };
     // The checksum is that of the bytes as they are sent: SDKs look at them before they unfold them.
-    let mut answer = answer(&shared.ids, status, content_type, coded, cross_origin);
-    answer.headers_mut().extend([gzip::coding()]);
+    let mut answer = answer(&shared.ids, status, content_type, sent, cross_origin);
+    if is_coded {
+        answer.headers_mut().extend([gzip::coding()]);
+    }
     answer
 }
 

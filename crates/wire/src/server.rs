@@ -52,6 +52,7 @@ pub async fn serve<A: Api>(
         healthy: Bytes::from(format!("healthy: dynamodb.{}.amazonaws.com ", settings.region)),
         ids: RequestIds::new(rng),
         budget: BodyBudget::new(settings.body_bytes_buffered_max),
+        answers: BodyBudget::new(settings.answer_bytes_buffered_max),
         in_flight: Arc::new(Semaphore::new(settings.requests_in_flight_max)),
         large: Arc::new(Semaphore::new(limits::HTTP_LARGE_BODIES_BYTES_MAX)),
     });

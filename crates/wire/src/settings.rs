@@ -17,6 +17,8 @@ pub struct Settings {
     pub requests_in_flight_max: usize,
     /// Bytes of bodies that arrive in pieces, all connections together.
     pub body_bytes_buffered_max: usize,
+    /// Bytes of large answers that are not written yet, all connections together.
+    pub answer_bytes_buffered_max: usize,
     /// Time for a request's headers.
     pub head_limit: Duration,
     /// Time for a request's body, beside what its bytes take at the slowest rate.
@@ -37,6 +39,7 @@ impl Default for Settings {
             connections_max: limits::HTTP_CONNECTIONS_DEFAULT_MAX,
             requests_in_flight_max: limits::HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX,
             body_bytes_buffered_max: limits::HTTP_BODY_BYTES_BUFFERED_DEFAULT_MAX,
+            answer_bytes_buffered_max: limits::HTTP_ANSWER_BYTES_BUFFERED_DEFAULT_MAX,
             head_limit: limits::HTTP_HEAD_DEFAULT,
             body_limit: limits::HTTP_BODY_DEFAULT,
             idle_limit: limits::HTTP_IDLE_DEFAULT,

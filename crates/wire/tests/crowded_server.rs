@@ -95,6 +95,24 @@ fn bodies_in_pieces_share_a_budget() {
 }
 
 #[test]
+fn answers_that_nobody_reads_share_a_budget() {
+    let server = Server::with(|settings| settings.answer_bytes_buffered_max = 20 * 1024 * 1024);
+    // More than the sockets take.
+    let large = post(&format!(r#"{{"a":"{}"}}"#, "x".repeat(15 * 1024 * 1024)));
+    let mut silent = server.client();
+    silent.send(&large);
+    server.until(|| server.client().roundtrip(&large).status == 503);
+    assert_eq!(server.client().roundtrip(&post("{}")).status, 200, "small ones are answered");
+    assert_eq!(silent.receive().status, 200);
+    server.until(|| server.client().roundtrip(&large).status == 200);
+    let mut gone = server.client();
+    gone.send(&large);
+    server.until(|| server.client().roundtrip(&large).status == 503);
+    drop(gone);
+    server.until(|| server.client().roundtrip(&large).status == 200);
+}
+
+#[test]
 fn requests_over_the_bound_wait_for_their_turn() {
     let server = Server::with(|settings| settings.requests_in_flight_max = 1);
     let slow = post_with(&[AMZ_JSON, "x-amz-target: DynamoDB_20120810.Slow", AUTH], "{}");

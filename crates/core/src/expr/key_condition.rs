@@ -14,13 +14,15 @@ use super::placeholders::Placeholders;
 use crate::limits;
 use crate::value::AttributeValue;
 
-/// A key attribute: its name and the name of its type on the wire.
+/// A key attribute of a table or an index: its name and the name of its type on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyAttribute<'a> {
     /// The attribute's name.
     pub name: &'a str,
     /// `S`, `N` or `B`.
     pub type_name: &'a str,
+    /// The name of the index whose key it belongs to; `None`: the table's.
+    pub index: Option<&'a str>,
 }
 
 /// A checked `KeyConditionExpression` (or `KeyConditions`), not yet held against a schema.
@@ -232,11 +234,16 @@ fn check_value(key: KeyAttribute<'_>, value: &AttributeValue, size: &SizeRule) -
         _ => return Ok(()),
     };
     if bytes == 0 {
-        return Err(ExprError::bare(format!(
-            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
-             {what} value. Key: {}",
-            key.name
-        )));
+        let empty = format!("The AttributeValue for a key attribute cannot contain an empty {what} value.");
+        let name = key.name;
+        return Err(ExprError::bare(match key.index {
+            None => format!("One or more parameter values are not valid. {empty} Key: {name}"),
+            // The text of DynamoDB Local.
+            Some(index) => format!(
+                "One or more parameter values are not valid. A value specified for a secondary index key is not supported. \
+                 {empty} IndexName: {index}, IndexKey: {name}"
+            ),
+        }));
     }
     if bytes > size.bytes_max {
         return Err(ExprError::parameter_values(size.text).unenveloped());

@@ -114,10 +114,10 @@ impl Update {
         self.actions.iter().for_each(|action| visit(&action.target));
     }
 
-    /// Calls `visit` with every target that is set to a value of the request, and the value.
+    /// Calls `visit` with every target that is set to a value of the request, or that one is added to, and the value.
     pub fn visit_values<'a>(&'a self, visit: &mut dyn FnMut(&'a Path, &'a AttributeValue)) {
         for action in &self.actions {
-            if let Change::Set(SetValue::Value(value)) = &action.change {
+            if let Change::Set(SetValue::Value(value)) | Change::Add(value) = &action.change {
                 visit(&action.target, value);
             }
         }

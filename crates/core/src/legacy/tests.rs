@@ -126,7 +126,7 @@ fn key_conditions_take_only_indexable_operators() {
         key_conditions(&one(condition("NE"))).unwrap_err().text,
         "Attempted conditional constraint is not an indexable operation"
     );
-    let hash = KeyAttribute { name: "a", type_name: "S" };
+    let hash = KeyAttribute { name: "a", type_name: "S", index: None };
     let resolved = key_conditions(&one(condition("EQ"))).unwrap().resolve(&[hash], &[]).unwrap();
     assert_eq!(*resolved.hash[0], s("x"));
 }

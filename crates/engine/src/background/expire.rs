@@ -75,12 +75,21 @@ impl Task for Expire {
 /// One tick: where the next one begins, `None` at the end of the pass.
 async fn go_on(db: &Db, mut place: Place, now: EpochMs, failures: &mut Failures) -> Result<Option<Place>, StoreError> {
     let (rows, more) = times_to_live(db, place.behind.as_ref(), EXPIRE_TABLES_PER_TICK).await?;
-    let mut left = EXPIRED_PER_TICK;
+    // A store that refuses commits is asked once a pass whether it still does.
+    let refuses = db.store.refuses_commits().is_some();
+    let mut left = if refuses { EXPIRED_PER_COMMIT } else { EXPIRED_PER_TICK };
     for (key, row) in rows {
         if left == 0 {
             return Ok(Some(place));
         }
-        match sweep(db, &key, &row, now, place.within.take(), left, failures).await {
+        let swept = sweep(db, &key, &row, now, place.within.take(), left, failures).await;
+        if db.store.refuses_commits().is_some() {
+            if let Err(error) = swept {
+                failures.note("a time to live", error);
+            }
+            return Ok(None);
+        }
+        match swept {
             Ok(Swept { looked_at, next: Some(next), .. }) if looked_at > 0 => {
                 return Ok(Some(Place { within: Some(next), ..place }));
             }
@@ -174,19 +183,20 @@ async fn sweep(
     Ok(Swept { looked_at: page.rows.len(), deleted, next })
 }
 
-/// Deletes those items of a table that are due, in one commit: how many there were. An item that cannot be read takes no other
-/// with it.
+/// Deletes those items of a table that are due, in one commit, or one for each if they are too much for one: how many there were.
+/// An item that cannot be read takes no other with it.
 pub(crate) async fn delete(db: &Db, table: &Arc<StoredTable>, due: Due, items: &[Key]) -> (u64, Vec<ApiError>) {
     match delete_together(db, table, due, items).await {
-        Ok(deleted) => (deleted, Vec::new()),
+        Ok(Some(deleted)) => (deleted, Vec::new()),
         // Nothing expires in a table that is gone.
         Err(error) if error.code == ErrorCode::ResourceNotFoundException => (0, Vec::new()),
-        Err(error) if items.len() == 1 => (0, vec![error]),
-        Err(_) => {
+        // One by one would not help: it is no item's fault.
+        Err(error) if items.len() == 1 || db.store.refuses_commits().is_some() => (0, vec![error]),
+        Ok(None) | Err(_) => {
             let mut outcome = (0, Vec::new());
             for item in items {
                 match delete_together(db, table, due, std::slice::from_ref(item)).await {
-                    Ok(deleted) => outcome.0 += deleted,
+                    Ok(deleted) => outcome.0 += deleted.expect("invariant: a single change is never too large"),
                     Err(error) => outcome.1.push(error),
                 }
             }
@@ -195,7 +205,8 @@ pub(crate) async fn delete(db: &Db, table: &Arc<StoredTable>, due: Due, items: &
     }
 }
 
-async fn delete_together(db: &Db, table: &Arc<StoredTable>, due: Due, items: &[Key]) -> Result<u64, ApiError> {
+/// Deletes them in one commit; `None`: they come to more than it takes, and nothing was done.
+async fn delete_together(db: &Db, table: &Arc<StoredTable>, due: Due, items: &[Key]) -> Result<Option<u64>, ApiError> {
     let read_key = |row: &Key| -> Option<(ItemPlace, Item)> {
         let key = ItemKey::decode(row)?;
         let attributes = table.key.read_key(&key.partition, &key.sort)?;
@@ -214,12 +225,15 @@ async fn delete_together(db: &Db, table: &Arc<StoredTable>, due: Due, items: &[K
             return_item_on_failure: false,
         })
         .collect();
-    let answers = commit_changes(db, std::slice::from_ref(table), &changes, None, &Caller::Service).await?;
+    let committed = commit_changes(db, std::slice::from_ref(table), &changes, None, &Caller::Service).await?;
+    if committed.too_large {
+        return Ok(None);
+    }
     let mut deleted = 0;
-    for answer in answers.answers {
+    for answer in committed.answers {
         deleted += u64::from(matches!(answer?, Written { old: Some(_), new: None }));
     }
-    Ok(deleted)
+    Ok(Some(deleted))
 }
 
 /// Hands the expiries of a time to live that has ended, or whose table is gone, to the store; then forgets it.

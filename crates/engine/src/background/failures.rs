@@ -1,4 +1,4 @@
-//! What went wrong in a pass: the first few failures in words, and how many there were.
+//! What went wrong in a pass: the first few failures in words, each text once, and how many there were.
 
 use std::fmt;
 
@@ -14,17 +14,20 @@ pub struct Failures {
 impl Failures {
     /// Notes that `what` failed.
     pub fn note(&mut self, what: impl fmt::Display, error: impl fmt::Display) {
-        if self.told.len() < BACKGROUND_FAILURES_TOLD_MAX {
-            self.told.push(format!("{what}: {error}"));
-        }
         self.count += 1;
+        self.tell(format!("{what}: {error}"));
     }
 
     /// Adds those of another tick.
     pub fn append(&mut self, other: Failures) {
         self.count += other.count;
-        let room = BACKGROUND_FAILURES_TOLD_MAX - self.told.len();
-        self.told.extend(other.told.into_iter().take(room));
+        other.told.into_iter().for_each(|text| self.tell(text));
+    }
+
+    fn tell(&mut self, text: String) {
+        if self.told.len() < BACKGROUND_FAILURES_TOLD_MAX && !self.told.contains(&text) {
+            self.told.push(text);
+        }
     }
 
     /// Nothing failed.

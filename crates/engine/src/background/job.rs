@@ -83,12 +83,14 @@ impl Job {
             }
             Progress::Done => {
                 let failures = std::mem::take(&mut state.failures);
-                if !failures.is_empty() {
+                let error = (!failures.is_empty()).then(|| failures.to_string());
+                // Once, not with every pass: a full disk may stay so for days.
+                if let Some(failures) = error.as_ref().filter(|_| error != state.status.last_error) {
                     tracing::warn!(task = state.status.name, %failures, "not all could be done; it is tried again");
                 }
                 state.status.left = None;
                 state.status.last_pass_ms = Some(now_ms);
-                state.status.last_error = (!failures.is_empty()).then(|| failures.to_string());
+                state.status.last_error = error;
                 Wait::Interval(self.task.interval(&self.db.settings))
             }
         }

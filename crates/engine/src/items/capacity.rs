@@ -27,7 +27,8 @@ pub(crate) fn write_charge(table: &Table, written: &Written) -> Charge {
     let mut charge = Charge::from(written.units());
     // What cannot be told of entries was not written either.
     let changes = entry_changes(table, written.old.as_ref(), written.new.as_ref()).unwrap_or_default();
-    for change in changes {
+    // One that stays as it is, is not charged, though it may be written into an index that is being filled.
+    for change in changes.into_iter().filter(|change| change.before != change.after) {
         let arm = match change.index.kind {
             IndexKind::Local => &mut charge.local,
             IndexKind::Global => &mut charge.global,

@@ -1,14 +1,15 @@
 //! The entries of an item in the indexes of its table, and how they change with it. Pure. docs/format.md, Index entries.
 //!
 //! Invariants: an item has an entry in an index exactly if it has every key attribute of it, of the right type and size; an
-//! entry that stays as it is, is not written; of a stored item only what is needed is looked at, and nothing decoded.
+//! entry that is there and stays as it is, is not written; of a stored item only what is needed is looked at, and nothing decoded.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use tailrace_core::codec::{EncodedAttribute, StoredItem, encode_picked};
+use tailrace_core::codec::{EncodedAttribute, StoredItem, encode_picked, stored_size};
 use tailrace_core::index_key::{KeyValue, partition_bytes, push_item_key, push_sort_value};
 use tailrace_core::key::{KeyBytes, ScalarType, partition_hash};
+use tailrace_core::limits::ITEM_BYTES_MAX;
 use tailrace_core::{ApiError, ErrorCode, Number};
 use tailrace_store::keyspace::{ItemKey, ItemSet};
 use tailrace_store::{Key, Write};
@@ -25,7 +26,8 @@ pub(crate) struct Entry {
     pub value: Bytes,
 }
 
-/// How an item's entry in an index changes: there is one of the two at least, and they differ.
+/// How an item's entry in an index changes: there is one of the two at least. They differ, but in an index that is being filled,
+/// where the one before may not have been entered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EntryChange<'t> {
     pub index: &'t Index,
@@ -40,6 +42,8 @@ pub(crate) enum EntriesError {
     Corrupt(ApiError),
     /// It must not be stored: a key attribute of an index has a value that no key has.
     Key(IndexKeyError),
+    /// It must not be stored: with its entries in local indexes it is over the limit of an item.
+    TooLarge,
 }
 
 /// The key and the value of an item's entry in an index of its table; `None`: it has none, because a key attribute is not there,
@@ -71,7 +75,25 @@ pub(crate) fn check_index_keys(table: &Table, stored: &Bytes) -> Result<(), Entr
     for index in table.live_indexes() {
         parts.key_values(index).map_err(EntriesError::Corrupt)?.map_err(EntriesError::Key)?;
     }
-    Ok(())
+    check_local_size(table, stored)
+}
+
+/// Refuses an item that is too large together with its entries in the local indexes. Source: docs/spec/dynamodb-api.md 3.4.
+///
+/// # Errors
+/// [`EntriesError::TooLarge`], or the item cannot be read.
+fn check_local_size(table: &Table, stored: &Bytes) -> Result<(), EntriesError> {
+    let local = || table.live_indexes().filter(|index| index.kind == IndexKind::Local);
+    let mut size = stored_size(stored);
+    // An entry is no larger than its item, so few items need a closer look.
+    if size * (1 + local().count()) <= ITEM_BYTES_MAX {
+        return Ok(());
+    }
+    for index in local() {
+        let entry = entries_of(index, stored, table).map_err(EntriesError::Corrupt)?;
+        size += entry.map_or(0, |(_, value)| stored_size(&value));
+    }
+    if size > ITEM_BYTES_MAX { Err(EntriesError::TooLarge) } else { Ok(()) }
 }
 
 /// What becomes of the entries of an item that changes from `old` to `new`, which differ.
@@ -92,6 +114,9 @@ pub(crate) fn entry_changes<'t>(
     let mut changes = Vec::new();
     for index in table.live_indexes() {
         changes.extend(entry_change(table, index, old.as_ref(), new.as_ref())?);
+    }
+    if let Some(new) = new {
+        check_local_size(table, new.stored)?;
     }
     Ok(changes)
 }
@@ -115,14 +140,20 @@ fn entry_change<'t>(
         Some(parts) => parts.key_values(index).map_err(EntriesError::Corrupt)?.map_err(EntriesError::Key)?,
         None => None,
     };
-    // An entry of keys alone stays as it is while they do.
     let same_key = old_values == new_values;
-    if same_key && (new_values.is_none() || index.projection == IndexProjection::KeysOnly) {
+    if same_key && new_values.is_none() {
+        return Ok(None);
+    }
+    // Whoever changes an item enters it: the backfill, which has read it before, leaves it to him. So an entry that stays as it is,
+    // is written as long as it may not be there.
+    let is_there = index.is_counted();
+    // An entry of keys alone stays as it is while they do.
+    if is_there && same_key && index.projection == IndexProjection::KeysOnly {
         return Ok(None);
     }
     let after = entry(new, new_values.as_ref())?;
     let before = entry(old, old_values.as_ref())?;
-    Ok((before != after).then_some(EntryChange { index, before, after }))
+    Ok((before != after || !is_there).then_some(EntryChange { index, before, after }))
 }
 
 impl EntryChange<'_> {

@@ -97,6 +97,10 @@ impl EntriesError {
         match self {
             EntriesError::Corrupt(error) => error,
             EntriesError::Key(error) => error.into_api(source),
+            EntriesError::TooLarge => ApiError::validation(match source {
+                IndexKeySource::Put => "Item size has exceeded the maximum allowed size",
+                IndexKeySource::Update => "Item size to update has exceeded the maximum allowed size",
+            }),
         }
     }
 }

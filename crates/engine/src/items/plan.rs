@@ -20,7 +20,7 @@ use super::capacity::write_units;
 use super::counts::Counts;
 use super::expiry::{self, Due};
 use super::idempotency::IdempotencyMark;
-use super::index_entries::{Entry, entry_changes};
+use super::index_entries::{Entry, check_index_keys, entry_changes};
 use super::index_key_errors::IndexKeySource;
 use super::place::ItemPlace;
 use super::prepare::Prepared;
@@ -125,7 +125,7 @@ pub(crate) fn plan<'t>(
             Action::Expire(due) => due.outcome(table(change.table), old.as_ref()),
             _ => change.outcome(old.as_ref()),
         });
-        let answer = outcome.and_then(|new| {
+        let answer = change.check_index_keys(table(change.table)).and(outcome).and_then(|new| {
             let written = Written { old: old.clone(), new };
             plan.add_writes(table(change.table), change, &written, &mut counts, caller)?;
             Ok(written)
@@ -211,6 +211,17 @@ impl Change<'_> {
         match self.action {
             Action::Update(_) => IndexKeySource::Update,
             Action::Put(_) | Action::Delete | Action::Check | Action::Expire(_) => IndexKeySource::Put,
+        }
+    }
+
+    /// Refuses an item that an index cannot take, if it is to be named before a condition that does not hold; otherwise its
+    /// writes tell.
+    fn check_index_keys(&self, table: &Table) -> Result<(), ApiError> {
+        match (&self.action, self.condition) {
+            (Action::Put(new), Some(_)) => {
+                check_index_keys(table, new).map_err(|error| error.into_api(IndexKeySource::Put))
+            }
+            _ => Ok(()),
         }
     }
 

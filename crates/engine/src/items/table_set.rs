@@ -44,7 +44,7 @@ impl TableSet {
         (number, &self.tables[number])
     }
 
-    /// The tables that have these names now, if one of them is another.
+    /// The tables that have these names now, if one of them is another, or has another descriptor.
     ///
     /// # Errors
     /// As for [`TableSet::likely`].

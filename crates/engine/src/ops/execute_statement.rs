@@ -45,7 +45,7 @@ pub async fn execute_statement(
         Statement::Delete(delete) => Write::delete(db, delete, telling).await?,
         Statement::Exists(_) => return Err(StatementError::Exists.into()),
     };
-    let answer = write.run(db, caller).await?;
+    let answer = write.run(db, caller).await.map_err(|error| ApiError { of_statement: true, ..error })?;
     Ok(ExecuteStatementAnswer {
         items: answer.attributes.into_iter().collect(),
         consumed_capacity: answer.consumed_capacity,

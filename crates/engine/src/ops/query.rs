@@ -40,12 +40,15 @@ pub async fn query(db: &Db, request: QueryRequest, _caller: &Caller<'_>) -> Resu
     read_page(db, source, request.page, (!range.is_empty()).then_some(range), fetches).await
 }
 
-fn resolve(condition: &KeyCondition, source: &ReadSource<'_>) -> Result<ResolvedKeyCondition, ExprError> {
-    condition.resolve(&names(source.hash()), &names(source.range()))
-}
-
-fn names(attributes: &[tailrace_core::key::KeyAttribute]) -> Vec<KeyAttribute<'_>> {
-    attributes.iter().map(|key| KeyAttribute { name: &key.name, type_name: key.scalar.name() }).collect()
+fn resolve<'a>(condition: &KeyCondition, source: &ReadSource<'a>) -> Result<ResolvedKeyCondition, ExprError> {
+    let index = source.index.map(|index| index.name.as_str());
+    let named = |key: &'a tailrace_core::key::KeyAttribute| KeyAttribute {
+        name: &key.name,
+        type_name: key.scalar.name(),
+        index,
+    };
+    let of = |attributes: &'a [tailrace_core::key::KeyAttribute]| attributes.iter().map(named).collect::<Vec<_>>();
+    condition.resolve(&of(source.hash()), &of(source.range()))
 }
 
 /// A filter of a query says nothing of the key of what is read; of an index, it may of the table's.

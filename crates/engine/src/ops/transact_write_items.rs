@@ -17,7 +17,7 @@ use tailrace_core::limits::REQUEST_TOKEN_LIFE;
 use tailrace_core::{ApiError, CancellationReason};
 use tailrace_store::keyspace::IdempotencyScope;
 
-use super::update_item::{check_index_key_types, check_no_key_target, check_update_paths};
+use super::update_item::{check_index_key_types, check_no_empty_index_value, check_no_key_target, check_update_paths};
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::capacity::{transaction_read_units, transaction_write_charge, write_charge};
@@ -121,6 +121,7 @@ fn change<'a>(
     let of_no_key = update.map_or(Ok(()), |update| check_no_key_target(schema, update));
     if let (Some(update), Ok(())) = (update, &of_no_key) {
         check_update_paths(table, update)?;
+        check_no_empty_index_value(table, update)?;
     }
     let whole = matches!(given.action, TransactAction::Put(_));
     let place = match ItemPlace::find(table, attributes, whole) {
@@ -152,13 +153,14 @@ fn change<'a>(
     }))
 }
 
-/// Refuses an item with an empty value in a key of an index, as in the table's own; what else an index cannot take is a reason,
+/// Refuses an item with an empty value in a key of an index, as in the table's own, and one that is too large; what else an index cannot take is a reason,
 /// found in the commit.
 fn check_no_empty_index_key(table: &StoredTable, new: &Bytes) -> Result<(), ApiError> {
     match check_index_keys(table, new) {
         Err(EntriesError::Key(error)) if matches!(error.fault, IndexKeyFault::Empty(_)) => {
             Err(error.into_api(IndexKeySource::Put))
         }
+        Err(error @ EntriesError::TooLarge) => Err(error.into_api(IndexKeySource::Put)),
         _ => Ok(()),
     }
 }

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use tailrace_api::items::{AnsweredItem, ReturnValues, UpdateItemRequest, WriteItemAnswer};
 use tailrace_api::{ErrorWording, PARAMETER_VALUES};
 use tailrace_core::expr::{Path, Update};
-use tailrace_core::{ApiError, Item, KeySchema};
+use tailrace_core::{ApiError, AttributeValue, Item, KeySchema};
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
 use crate::items::capacity::write_charge;
 use crate::items::commit::commit_change;
 use crate::items::idempotency::IdempotencyMark;
-use crate::items::index_key_errors::type_mismatch;
+use crate::items::index_key_errors::{IndexKeyError, IndexKeyFault, IndexKeySource, type_mismatch};
 use crate::items::item_collection::item_collection;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
@@ -109,7 +109,7 @@ pub(super) fn check_update_paths(table: &Table, update: &Update) -> Result<(), A
     check_key_paths(table, paths)
 }
 
-/// Refuses values of the request that a key attribute of an index is set to and has not the type of. What an update makes of
+/// Refuses values of the request that a key attribute of an index is set to, or that are added to it, of another type. What an update makes of
 /// other values is known in the commit only.
 pub(super) fn check_index_key_types(table: &Table, update: &Update) -> Result<(), ApiError> {
     if table.indexes.is_empty() {
@@ -121,6 +121,27 @@ pub(super) fn check_index_key_types(table: &Table, update: &Update) -> Result<()
         let wrong = keys.find(|(_, key)| !path.is_nested() && key.name == path.head() && !key.scalar.admits(value));
         if let (Some((index, key)), None) = (wrong, &refused) {
             refused = Some(type_mismatch(&index.name, &key.name, key.scalar, value.type_name()));
+        }
+    });
+    refused.map_or(Ok(()), Err)
+}
+
+/// Refuses an empty value of the request that a key attribute of an index is set to, before anything is read.
+/// Source: docs/spec/dynamodb-api.md 7.2, empty key strings.
+pub(super) fn check_no_empty_index_value(table: &Table, update: &Update) -> Result<(), ApiError> {
+    let mut refused = None;
+    update.visit_values(&mut |path, value| {
+        let is_empty = match value {
+            AttributeValue::S(text) => text.is_empty(),
+            AttributeValue::B(bytes) => bytes.is_empty(),
+            _ => false,
+        };
+        let mut keys = table.live_indexes().flat_map(|index| index.attributes().map(move |key| (index, key)));
+        let empty =
+            keys.find(|(_, key)| is_empty && !path.is_nested() && key.name == path.head() && key.scalar.admits(value));
+        if let (Some((index, key)), None) = (empty, &refused) {
+            let error = IndexKeyError::new(index, key, IndexKeyFault::Empty(key.scalar));
+            refused = Some(error.into_api(IndexKeySource::Update));
         }
     });
     refused.map_or(Ok(()), Err)

@@ -200,7 +200,8 @@ async fn stream_change(
 }
 
 enum Outcome {
-    Stored(Box<Table>),
+    /// The table, and its row.
+    Stored(Box<Table>, Bytes),
     /// The table changed since it was read: look again.
     Changed,
     Corrupt(&'static str),
@@ -256,13 +257,18 @@ async fn store(
             },
         }
         writes.extend(of_indexes.iter().cloned());
-        writes.push(Write::Put { key: keys[0].clone(), value: table.encode_over(&old.row) });
-        Decision::Apply(writes, Outcome::Stored(Box::new(table)))
+        let row = table.encode_over(&old.row);
+        writes.push(Write::Put { key: keys[0].clone(), value: row.clone() });
+        Decision::Apply(writes, Outcome::Stored(Box::new(table), row))
     })
     .await
     .map_err(|e| store_failure(&e))?;
     match committed.answer {
-        Outcome::Stored(table) => Ok(Some(*table)),
+        Outcome::Stored(table, row) => {
+            // The next request is checked by it, not by the one that was last seen.
+            db.read_table(&table.name, &row)?;
+            Ok(Some(*table))
+        }
         Outcome::Changed => Ok(None),
         Outcome::Corrupt(what) => Err(corrupt_row(what)),
     }

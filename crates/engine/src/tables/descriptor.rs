@@ -142,6 +142,9 @@ pub enum DescriptorError {
     /// It is of another version.
     #[error("version {0} is unknown; {DESCRIPTOR_VERSION} was expected")]
     Version(u32),
+    /// It is of a table whose items were not counted from its first one on: what is told of it would be wrong.
+    #[error("it has an earlier layout, from before the first release, which is not read any more; nothing is damaged")]
+    Earlier,
 }
 
 /// That items expire.
@@ -210,6 +213,10 @@ impl Table {
         let table: Table = serde_json::from_slice(value)?;
         if table.version != DESCRIPTOR_VERSION {
             return Err(DescriptorError::Version(table.version));
+        }
+        // Its key attributes are among them.
+        if table.attributes.is_empty() {
+            return Err(DescriptorError::Earlier);
         }
         Ok(table)
     }

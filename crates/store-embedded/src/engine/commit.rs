@@ -50,6 +50,8 @@ async fn take_room(state: &EngineState, bytes: usize) -> Result<Room, StoreError
     if let Some(why) = refused_by_the_tree(state) {
         return Err(why);
     }
+    // Else it would wait until nothing else is in flight, with everybody behind it, only to hear that.
+    state.log.check_size(bytes)?;
     let permit = state.queue.room.clone().acquire_many_owned(units(bytes)).await.map_err(|_| StoreError::Closed)?;
     Ok(Room { permit, reservation: state.log.reserve(bytes).await?, bytes })
 }

@@ -207,7 +207,8 @@ fn replay(log: &Log, tree: &Tree, applied: Lsn) -> Result<(), StoreError> {
         if group.is_empty() {
             return Ok(());
         }
-        tree.apply(changes(group.iter().map(Vec::as_slice), |key| tree.get(key))?);
+        let changes = changes(group.iter().map(Vec::as_slice), |key| tree.get(key))?;
+        tree.apply(changes.into_iter().map(|(key, value)| (owned(&key), value.as_ref().map(owned))));
         group.clear();
         if tree.seal_if_due(last, false) {
             // A full disk must not keep what is stored from being read. The log holds no more than the memtables that
@@ -228,6 +229,12 @@ fn replay(log: &Log, tree: &Tree, applied: Lsn) -> Result<(), StoreError> {
         apply(&mut group, last)
     })?;
     apply(&mut group, last)
+}
+
+/// The bytes in memory of their own: those of a write that is replayed are a part of the piece of the log that was read, with
+/// the images of records and all else that is in it, and a row in a memtable would keep all of it.
+fn owned(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
 
 /// Flushes the tree; a full disk is told of and passed over, since all of it is in the log.

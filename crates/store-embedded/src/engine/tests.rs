@@ -492,3 +492,17 @@ async fn a_commit_that_needs_more_room_than_usual_runs_its_body_once() {
         assert_eq!(runs, 1, "{bytes} bytes");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_above_the_bound_is_refused_at_once_beside_a_full_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();
+    let in_flight = limits::COMMIT_QUEUE_UNITS_MAX - 8;
+    let _in_flight = engine.state.queue.room.clone().acquire_many_owned(in_flight).await.unwrap();
+    let key = SettingKey::key("large");
+    let write = Write::Put { key: key.clone(), value: Bytes::from(vec![7; 1 << 20]) };
+    let body = Box::new(move |_: &Reads<'_>| Some(vec![write.clone()]));
+    let exclusive = [key];
+    let answer = engine.commit(CommitRequest::new(&[], &exclusive, body)).now_or_never();
+    assert!(matches!(answer, Some(Err(StoreError::Invalid(_)))), "{answer:?}");
+}

@@ -320,12 +320,18 @@ pub(super) fn take_segment(log: &Inner) -> Result<Ready, StoreError> {
     }
 }
 
-/// Promises room.
-pub(super) async fn reserve(log: &Arc<Inner>, bytes: u64) -> Result<Reservation, StoreError> {
-    if bytes > log.frame_bytes_max() {
-        let max = log.frame_bytes_max();
+/// See [`super::Log::check_size`].
+pub(super) fn check_size(log: &Inner, bytes: u64) -> Result<(), StoreError> {
+    let max = log.frame_bytes_max();
+    if bytes > max {
         return Err(StoreError::Invalid(format!("a commit of {bytes} bytes is above the bound of {max}")));
     }
+    Ok(())
+}
+
+/// Promises room.
+pub(super) async fn reserve(log: &Arc<Inner>, bytes: u64) -> Result<Reservation, StoreError> {
+    check_size(log, bytes)?;
     let begun = log.supply.state.lock().begun;
     loop {
         let changed = log.supply.notify.notified();
@@ -429,7 +435,7 @@ pub(super) fn make_segment(
     };
     if spare.is_none() && files.room(dir).is_some_and(|room| room < bytes) {
         // To fill a disk with zeros only to learn that they do not fit would starve everything else that writes.
-        let found = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let found = std::io::Error::from_raw_os_error(libc::ENOSPC);
         return Err(FileError::new(FileOp::Create, &temporary, &found).into());
     }
     let made = (|| {

@@ -260,6 +260,14 @@ impl Log {
         keeper::reserve(&self.inner, bytes as u64).await
     }
 
+    /// Whether there can be room for a frame of at most `bytes`.
+    ///
+    /// # Errors
+    /// `Invalid` for a frame above the bound.
+    pub fn check_size(&self, bytes: usize) -> Result<(), StoreError> {
+        keeper::check_size(&self.inner, bytes as u64)
+    }
+
     /// Why a commit of this size would be refused at present, if it would. A log without room looks again whether there is
     /// some, so that the next answer is not this one for ever.
     pub fn refuses(&self, bytes: usize) -> Option<StoreError> {

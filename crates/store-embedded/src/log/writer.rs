@@ -131,10 +131,7 @@ impl<'a> Group<'a> {
         body: impl FnOnce(&mut Vec<u8>, FrameKey) -> Noted,
     ) -> Result<Lsn, StoreError> {
         self.log.healthy()?;
-        if bound > self.log.frame_bytes_max() {
-            let max = self.log.frame_bytes_max();
-            return Err(StoreError::Invalid(format!("a commit of {bound} bytes is above the bound of {max}")));
-        }
+        keeper::check_size(self.log, bound)?;
         let span = u32::try_from(span).map_err(|_| StoreError::Invalid("too many records in a commit".to_owned()))?;
         keeper::await_limit(self.log, Lsn(self.writer.next.0 + u64::from(span)), self.writer.synced)?;
         loop {

@@ -2,8 +2,8 @@
 
 use super::*;
 
-const PK: KeyAttribute<'_> = KeyAttribute { name: "pk", type_name: "S" };
-const SK: KeyAttribute<'_> = KeyAttribute { name: "sk", type_name: "N" };
+const PK: KeyAttribute<'_> = KeyAttribute { name: "pk", type_name: "S", index: None };
+const SK: KeyAttribute<'_> = KeyAttribute { name: "sk", type_name: "N", index: None };
 
 fn resolve(text: &str) -> Result<ResolvedKeyCondition, ExprError> {
     KeyCondition::parse(text, &mut placeholders())?.resolve(&[PK], &[SK])
@@ -115,7 +115,7 @@ fn a_value_that_no_key_can_have_is_refused_partition_key_first() {
         let values = used.map(|(key, value)| (key.to_owned(), value)).collect();
         let mut placeholders = Placeholders::new(None, Some(values)).unwrap();
         let condition = KeyCondition::parse(&format!("{range} AND pk = :p"), &mut placeholders).unwrap();
-        let resolved = condition.resolve(&[PK], &[KeyAttribute { name: "sk", type_name }]);
+        let resolved = condition.resolve(&[PK], &[KeyAttribute { name: "sk", type_name, index: None }]);
         assert_eq!(
             resolved.map_or_else(|error| error, |_| ExprError::bare("ok")),
             ExprError::bare(expected),
@@ -142,7 +142,7 @@ fn a_value_that_no_key_can_have_is_refused_partition_key_first() {
 
 #[test]
 fn a_key_of_several_attributes_takes_values_from_the_left() {
-    let key = |name, type_name| KeyAttribute { name, type_name };
+    let key = |name, type_name| KeyAttribute { name, type_name, index: None };
     let (hash, range) = ([key("a", "S"), key("b", "N")], [key("c", "S"), key("d", "N"), key("e", "S")]);
     let resolve = |text: &str| KeyCondition::parse(text, &mut placeholders()).unwrap().resolve(&hash, &range);
     use std::sync::Arc;

@@ -131,6 +131,7 @@ async fn a_delete_takes_an_item_away_and_asks_nothing_of_one_that_is_not_there()
     assert_eq!(bench.items("DELETE FROM games WHERE pk = 'a' AND sk = 1").await, json!([]));
 }
 
+/// docs/spec/dynamodb-api.md 1.3: with the item, the text is in `Message`.
 #[tokio::test]
 async fn a_failed_condition_brings_the_item_where_that_is_asked_for() {
     let bench = Bench::new().await;
@@ -139,8 +140,9 @@ async fn a_failed_condition_brings_the_item_where_that_is_asked_for() {
     let text = "UPDATE users SET n = 2 WHERE pk = 'a' AND n = 5";
     let with = json!({"Statement": text, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"});
     let error = bench.call("ExecuteStatement", with).await.unwrap_err();
-    assert_eq!(error.item.map(|item| item.len()), Some(2));
-    assert!(bench.statement(text).await.unwrap_err().item.is_none());
+    assert_eq!((error.message_member(), error.item.map(|item| item.len())), ("Message", Some(2)));
+    let error = bench.statement(text).await.unwrap_err();
+    assert_eq!((error.message_member(), error.item), ("message", None));
 }
 
 #[tokio::test]

@@ -35,12 +35,17 @@ fn item(n: u64) -> Value {
     json!({"pk": {"S": format!("{n}")}, "a": {"S": format!("{}", n % 7)}, "v": {"N": n.to_string()}})
 }
 
-/// Makes the index `new` of the attribute `a`.
+/// Makes the index `new` of the attribute `a`, which holds everything.
 async fn make(bench: &Bench) -> Value {
+    make_with(bench, json!({"ProjectionType": "ALL"})).await
+}
+
+/// Makes the index `new` of the attribute `a`.
+async fn make_with(bench: &Bench, projection: Value) -> Value {
     let body = json!({
         "TableName": "users",
         "AttributeDefinitions": definitions(&["a"]),
-        "GlobalSecondaryIndexUpdates": [{"Create": index("new", &["h:a"])}],
+        "GlobalSecondaryIndexUpdates": [{"Create": with(index("new", &["h:a"]), json!({"Projection": projection}))}],
     });
     bench.ok("UpdateTable", body).await
 }
@@ -126,12 +131,18 @@ fn below(rng: &SeededRng, bound: u64) -> u64 {
     rng.next_u64() % bound
 }
 
-/// Puts, moves and removes items, some of them such that they leave the index or come into it.
+/// Puts, moves, changes and removes items, some of them such that they leave the index or come into it.
 async fn writer(bench: &Bench, seed: u64, writes: u64) {
     let rng = SeededRng::new(seed);
     for _ in 0..writes {
         let key = json!({"pk": {"S": below(&rng, 120).to_string()}});
-        let _ = match below(&rng, 4) {
+        let _ = match below(&rng, 6) {
+            // Beside its keys and what else an index may hold of it.
+            4 | 5 => {
+                let value = json!({":o": {"N": below(&rng, 1000).to_string()}});
+                let body = json!({"TableName": "users", "Key": key, "UpdateExpression": "SET o = :o"});
+                bench.call("UpdateItem", with(body, json!({"ExpressionAttributeValues": value}))).await
+            }
             0 => bench.call("DeleteItem", json!({"TableName": "users", "Key": key})).await,
             1 => bench.call("PutItem", json!({"TableName": "users", "Item": key})).await,
             _ => {
@@ -168,7 +179,12 @@ async fn weather(bench: &Bench, seed: u64) {
 async fn writers_and_power_cuts_leave_an_index_that_is_its_table() {
     for seed in 0..40 {
         let bench = filled((0..100).map(item)).await;
-        make(&bench).await;
+        let projection = match seed % 3 {
+            0 => json!({"ProjectionType": "ALL"}),
+            1 => json!({"ProjectionType": "KEYS_ONLY"}),
+            _ => json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": ["v"]}),
+        };
+        make_with(&bench, projection).await;
         let work = async {
             let writers = join_all((0..4).map(|n| writer(&bench, seed * 10 + n, 60)));
             let backfill = async {

@@ -1,6 +1,6 @@
 //! A table's figures, and what depends on them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,9 +14,13 @@ use tailrace_store::{
 use super::*;
 
 /// The in-memory engine, in whose way something can be put.
-struct Watched {
+pub(super) struct Watched {
     inner: Arc<ModelEngine>,
     counts_fail: AtomicBool,
+    /// Commits find no room.
+    pub(super) full: AtomicBool,
+    /// Commits that found none.
+    pub(super) refused: AtomicUsize,
     /// What a commit has just opened does not show yet.
     shards_late: AtomicBool,
 }
@@ -48,7 +52,15 @@ impl Engine for Watched {
     }
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
+        if self.full.load(Ordering::Relaxed) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return std::future::ready(Err(full())).boxed();
+        }
         self.inner.commit(request)
+    }
+
+    fn refuses_commits(&self) -> Option<StoreError> {
+        self.full.load(Ordering::Relaxed).then(full)
     }
 
     fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
@@ -89,10 +101,20 @@ impl Engine for Watched {
     }
 }
 
-async fn watched() -> (Bench, Arc<Watched>) {
+fn full() -> StoreError {
+    StoreError::Full("the disk".to_owned())
+}
+
+pub(super) async fn watched() -> (Bench, Arc<Watched>) {
     let mut bench = Bench::new().await;
     let inner = bench.store.clone();
-    let watched = Arc::new(Watched { inner, counts_fail: AtomicBool::new(false), shards_late: AtomicBool::new(false) });
+    let watched = Arc::new(Watched {
+        inner,
+        counts_fail: AtomicBool::new(false),
+        full: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+        shards_late: AtomicBool::new(false),
+    });
     let rng = Arc::new(SeededRng::new(2));
     bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, Settings::default()).await.unwrap();
     (bench, watched)
@@ -179,4 +201,29 @@ async fn a_stream_that_ends_before_its_shards_show_is_sealed_and_forgotten() {
     }
     bench.run_background(EpochMs(START_MS + 24 * 60 * 60 * 1000)).await.unwrap();
     assert_eq!(bench.ok("ListStreams", json!({})).await, json!({"Streams": []}));
+}
+
+/// Its items were not counted, and the types of its key attributes not kept: told would be no items, and fewer with each delete.
+#[tokio::test]
+async fn a_table_from_before_the_counts_is_refused_by_name_and_its_row_stays() {
+    let bench = Bench::new().await;
+    bench.create("table", None).await;
+    let stored = bench.db.table("table").await.unwrap();
+    let mut row: Value = serde_json::from_slice(&stored.row).unwrap();
+    for later in ["attributes", "indexes", "indexes_made", "transitions", "time_to_live", "times_to_live_made"] {
+        row.as_object_mut().unwrap().remove(later).unwrap();
+    }
+    let (key, value) = (stored.row_key.clone(), bytes::Bytes::from(serde_json::to_vec(&row).unwrap()));
+    let put = tailrace_store::Write::Put { key: key.clone(), value: value.clone() };
+    let keys = [key];
+    let body = |_: &tailrace_store::Reads<'_>| tailrace_store::Decision::Apply(vec![put.clone()], ());
+    tailrace_store::commit(bench.store.as_ref(), &[], &keys, body).await.unwrap();
+    let expected = "InternalServerError: the descriptor of table table cannot be read: it has an earlier layout, from \
+                    before the first release, which is not read any more; nothing is damaged";
+    for operation in ["DescribeTable", "Scan", "DeleteTable"] {
+        bench.refused(operation, json!({"TableName": "table"}), expected).await;
+    }
+    let put = json!({"TableName": "table", "Item": {"pk": {"S": "a"}}});
+    bench.refused("PutItem", put, expected).await;
+    assert_eq!(bench.store.get(&keys).await.unwrap(), [Some(value)]);
 }

@@ -269,3 +269,28 @@ async fn indexes_follow_their_table_to_another_billing_mode() {
     bench.ok("UpdateTable", limits(-1)).await;
     assert_eq!(global(&bench).await[0].get("OnDemandThroughput"), None);
 }
+
+/// The descriptor that requests are checked by before their commit is kept in memory.
+#[tokio::test]
+async fn the_first_write_behind_an_update_meets_the_indexes_as_they_are_now() {
+    let bench = Bench::new().await;
+    bench.create("users", None).await;
+    let key = json!({"pk": {"S": "a"}});
+    let put = json!({"TableName": "users", "Item": {"pk": {"S": "a"}, "a": {"N": "1"}}});
+    let set = json!({"TableName": "users", "Key": key, "UpdateExpression": "SET a = :a",
+        "ExpressionAttributeValues": {":a": {"N": "1"}}});
+    let transact = json!({"TransactItems": [{"Update": set}]});
+    let calls = [("PutItem", put), ("UpdateItem", set), ("TransactWriteItems", transact)];
+    let mismatch = "Type mismatch for Index Key a Expected: S Actual: N IndexName: new";
+    for (operation, body) in calls {
+        bench.ok("PutItem", json!({"TableName": "users", "Item": key})).await;
+        let definitions = json!({"AttributeDefinitions": definitions(&["a"])});
+        bench.ok("UpdateTable", update(json!([create("new", "a")]), definitions)).await;
+        let error = bench.call(operation, body.clone()).await.unwrap_err();
+        let texts = format!("{error} {:?}", error.reasons);
+        assert!(texts.contains(mismatch), "{operation}: {texts}");
+        bench.run_background(EpochMs(START_MS)).await.unwrap();
+        bench.ok("UpdateTable", update(json!([delete("new")]), json!({}))).await;
+        bench.ok(operation, body).await;
+    }
+}

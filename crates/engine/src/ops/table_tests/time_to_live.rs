@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use tailrace_core::TableId;
-use tailrace_core::limits::{EXPIRED_PER_TICK, EXPIRY_FILL_ROWS_PER_TICK};
-use tailrace_store::keyspace::{ItemKey, KeyKind};
-use tailrace_store::{Key, PageLimit};
+use tailrace_core::codec::encode_stored;
+use tailrace_core::limits::{EXPIRED_PER_COMMIT, EXPIRED_PER_TICK, EXPIRY_FILL_ROWS_PER_TICK, ITEM_BYTES_MAX};
+use tailrace_core::size::item_size;
+use tailrace_core::{AttributeValue, Item, Number, TableId, TtlGeneration};
+use tailrace_store::keyspace::{ExpiryKey, ItemKey, KeyKind};
+use tailrace_store::{Decision, Key, PageLimit, Write, commit};
 
 use super::*;
 use crate::background::Task;
 use crate::background::expire::{self, Expire, expire_at_once};
 use crate::background::expiry_fill::ExpiryFill;
+use crate::items::place::ItemPlace;
 
 const NOW_S: u64 = START_MS / 1000;
 
@@ -427,4 +430,56 @@ async fn a_damaged_item_keeps_no_other_from_expiring() {
     assert!(error.contains("table: ") && error.contains("corrupt"), "{error}");
     assert_eq!(bench.rows_of(KeyKind::Expiry).await.len(), 1);
     assert_eq!(table.id, TableId(1));
+}
+
+/// A full disk is tried once a pass, not once an item, and told in few words; what is due goes when there is room.
+#[tokio::test]
+async fn a_full_disk_is_tried_once_a_pass() {
+    use std::sync::atomic::Ordering;
+    let (bench, store) = super::figures::watched().await;
+    for table in ["one", "two"] {
+        bench.create(table, None).await;
+        bench.enable(table, "ttl").await;
+        for n_th in 0..EXPIRED_PER_TICK + 50 {
+            bench.put_expiring(table, &n_th.to_string(), "ttl", n(NOW_S - 1)).await;
+        }
+    }
+    store.full.store(true, Ordering::Relaxed);
+    let tick = Expire::default().tick(&bench.db, bench.clock.now()).await;
+    assert_eq!(tick.progress, Progress::Done);
+    assert_eq!(store.refused.load(Ordering::Relaxed), 1);
+    let told = tick.failures.to_string();
+    assert_eq!(told.matches("the data directory has no room for more: the disk").count(), 1, "{told}");
+    store.full.store(false, Ordering::Relaxed);
+    bench.run_background(bench.clock.now()).await.unwrap();
+    assert!(bench.keys("one").await.is_empty() && bench.keys("two").await.is_empty());
+}
+
+/// Numbers of one digit take more bytes than they are counted for.
+#[tokio::test]
+async fn items_that_are_too_much_for_one_commit_are_deleted_in_several() {
+    let bench = Bench::single().await;
+    let arn = bench.create("table", Some("OLD_IMAGE")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    bench.enable("table", "ttl").await;
+    let table = bench.db.table("table").await.unwrap();
+    let number = |value: u64| AttributeValue::N(Number::from(value as i64));
+    let mut writes = Vec::new();
+    for n in 0..EXPIRED_PER_COMMIT {
+        let item = Item::from([
+            ("pk".to_owned(), AttributeValue::S(n.to_string())),
+            ("ttl".to_owned(), number(NOW_S - 1)),
+            ("large".to_owned(), AttributeValue::L(vec![number(1); 136_000])),
+        ]);
+        assert!(item_size(&item) <= ITEM_BYTES_MAX);
+        let place = ItemPlace::of_item(&table, &item).unwrap();
+        let expiry = ExpiryKey::key(table.id, TtlGeneration(1), EpochMs((NOW_S - 1) * 1000), &place.row);
+        writes.push(Write::Put { key: place.row, value: encode_stored(&item).into() });
+        writes.push(Write::Put { key: expiry, value: bytes::Bytes::new() });
+    }
+    let keys: [Key; 0] = [];
+    commit(bench.store.as_ref(), &[], &keys, |_| Decision::Apply(writes.clone(), ())).await.unwrap();
+    bench.sweep().await;
+    assert_eq!(bench.rows_of(KeyKind::Item).await.len(), 0);
+    assert_eq!(bench.rows_of(KeyKind::Expiry).await.len(), 0);
+    assert!(!bench.records(&arn).await.is_empty());
 }

@@ -211,6 +211,11 @@ async fn an_update_to_what_no_index_key_can_have_is_refused_in_its_words() {
             Some(n(1)),
             format!("{PARAMETER}Type mismatch for Index Key shop Expected: S Actual: N IndexName: by-shop"),
         ),
+        (
+            "ADD due :v",
+            Some(n(1)),
+            format!("{PARAMETER}Type mismatch for Index Key due Expected: S Actual: N IndexName: by-due"),
+        ),
         ("SET shop = #number", None, unsupported.clone()),
         ("SET shop = if_not_exists(zz, :v)", Some(n(1)), unsupported.clone()),
         ("SET tag = sk", None, unsupported),
@@ -270,4 +275,47 @@ async fn an_index_that_came_between_the_check_and_the_commit_refuses_too() {
     let put = json!({"TableName": "orders", "Item": set(whole("a"), "shop", n(1))});
     let text = "Type mismatch for Index Key shop Expected: S Actual: N IndexName: by-shop";
     bench.refused("PutItem", put, &format!("{PARAMETER}{text}")).await;
+}
+
+/// docs/spec/dynamodb-api.md 3.4: the item and its entries in local indexes are at most 400 KB together. Entries in global
+/// indexes do not count.
+#[tokio::test]
+async fn an_item_and_its_entries_in_local_indexes_are_limited_together() {
+    let bench = Bench::indexed(&["by-due", "by-price", "by-all"]).await;
+    let too_large = "ValidationException: Item size has exceeded the maximum allowed size";
+    // `pk` 3, `sk` 3, `price` 7 and `big` 3 bytes of names and values beside the text; twice, as `by-price` projects all.
+    let bytes_max = tailrace_core::limits::ITEM_BYTES_MAX / 2 - 16;
+    let item = |bytes: usize| json!({"pk": s("p"), "sk": s("a"), "price": n(1), "big": s(&"z".repeat(bytes))});
+    let put = |item: Value| json!({"TableName": "orders", "Item": item});
+    bench.refused("PutItem", put(item(bytes_max + 1)), too_large).await;
+    let batch = json!({"RequestItems": {"orders": [{"PutRequest": {"Item": item(bytes_max + 1)}}]}});
+    bench.refused("BatchWriteItem", batch, too_large).await;
+    let actions = json!({"TransactItems": [{"Put": put(item(bytes_max + 1))}]});
+    bench.refused("TransactWriteItems", actions, too_large).await;
+    bench.ok("PutItem", put(item(bytes_max))).await;
+    let grown = json!({"TableName": "orders", "Key": {"pk": s("p"), "sk": s("a")}, "UpdateExpression": "SET due = :d",
+        "ExpressionAttributeValues": {":d": s("d")}});
+    let update_too_large = "ValidationException: Item size to update has exceeded the maximum allowed size";
+    bench.refused("UpdateItem", grown, update_too_large).await;
+    let shop = json!({"pk": s("p"), "sk": s("b"), "shop": s("x"), "big": s(&"z".repeat(2 * bytes_max))});
+    bench.ok("PutItem", put(shop)).await;
+}
+
+/// What a request is checked by before its commit may be an older descriptor.
+#[tokio::test]
+async fn an_index_that_has_gone_since_the_table_was_last_seen_refuses_nothing() {
+    let wrong = json!({"pk": s("p"), "sk": s("1"), "price": s("cheap")});
+    let key = only(&wrong, &["pk", "sk"]);
+    let put = json!({"TableName": "orders", "Item": wrong});
+    let set = json!({"TableName": "orders", "Key": key, "UpdateExpression": "SET price = :p",
+        "ExpressionAttributeValues": {":p": s("cheap")}});
+    let transact = json!({"TransactItems": [{"Update": set}]});
+    for (operation, body) in [("PutItem", put), ("UpdateItem", set), ("TransactWriteItems", transact)] {
+        let bench = Bench::indexed(&["by-price"]).await;
+        assert!(bench.call(operation, body.clone()).await.is_err(), "{operation}");
+        let mut without = orders(&[]);
+        without.indexes.clear();
+        bench.put_descriptor(&without).await;
+        bench.ok(operation, body).await;
+    }
 }

@@ -240,6 +240,9 @@ async fn reads_that_an_index_does_not_allow_are_refused_in_their_words() {
     // The key condition comes before what is selected, and that behind the start key.
     let body = with(query("by-shop", "rest = :x", json!({":x": s("x")})), json!({"Select": "ALL_ATTRIBUTES"}));
     bench.refused("Query", body, &ve("Query condition missed key schema element: shop")).await;
+    let empty = "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
+                 AttributeValue for a key attribute cannot contain an empty string value. IndexName: by-shop, IndexKey: shop";
+    bench.refused("Query", query("by-shop", "shop = :x", json!({":x": s("")})), &ve(empty)).await;
     let body = with(by_shop(), json!({"Select": "ALL_ATTRIBUTES", "ExclusiveStartKey": {"pk": s("p")}}));
     bench.refused("Query", body, &ve("The provided starting key is invalid")).await;
     for name in ["by-no", "BY-SHOP", "orders"] {

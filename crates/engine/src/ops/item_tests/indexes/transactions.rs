@@ -46,11 +46,24 @@ async fn what_an_index_cannot_take_is_a_reason_and_an_empty_key_an_error() {
             error.reasons.iter().map(|reason| (reason.code.name(), reason.message.as_deref())).collect();
         assert_eq!(reasons, [("None", None), ("ValidationError", Some(text))]);
     }
+    let fails = |mut action: Value| {
+        action["Put"]["ConditionExpression"] = json!("attribute_exists(absent)");
+        action
+    };
+    let both_fail = [fails(put(set(whole("a"), "shop", n(1)))), fails(put(whole("b")))];
+    let error = bench.call("TransactWriteItems", json!({"TransactItems": both_fail})).await.unwrap_err();
+    let codes: Vec<_> = error.reasons.iter().map(|reason| reason.code.name()).collect();
+    assert_eq!(codes, ["ValidationError", "ConditionalCheckFailed"], "named before a condition that does not hold");
     assert_eq!(bench.entries(3).await.len(), 1);
     let empty = "ValidationException: One or more parameter values are not valid. A value specified for a secondary index \
                  key is not supported. The AttributeValue for a key attribute cannot contain an empty string value. \
                  IndexName: by-shop, IndexKey: shop";
     let actions = json!({"TransactItems": [put(whole("b")), put(set(whole("a"), "shop", s("")))]});
+    bench.refused("TransactWriteItems", actions, empty).await;
+    let empty = "ValidationException: One or more parameter values are not valid. The update expression attempted to update a \
+                 secondary index key to a value that is not supported. The AttributeValue for a key attribute cannot contain \
+                 an empty string value.";
+    let actions = json!({"TransactItems": [put(whole("b")), update("there", "shop", s(""))]});
     bench.refused("TransactWriteItems", actions, empty).await;
 }
 
