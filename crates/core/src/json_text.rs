@@ -10,6 +10,22 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::codec::{CodecError, Head, Reader, StoredItem};
 use crate::number::NumberKey;
 
+/// Decimal digits of the largest u64.
+pub const U64_DIGITS_MAX: usize = 20;
+
+/// The decimal digits of a number, written into `buffer`.
+pub fn decimal_digits(number: u64, buffer: &mut [u8; U64_DIGITS_MAX]) -> &[u8] {
+    let (mut first, mut rest) = (buffer.len(), number);
+    loop {
+        first -= 1;
+        buffer[first] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &buffer[first..];
+        }
+    }
+}
+
 /// Takes the pieces of a JSON document: a [`Vec`] keeps them, a [`JsonLength`] counts their bytes.
 pub trait JsonText {
     /// Takes a piece of JSON as it is.
@@ -23,16 +39,7 @@ pub trait JsonText {
 
     /// Takes a whole number.
     fn whole(&mut self, number: u64) {
-        let (mut digits, mut first, mut rest) = ([0; 20], 20, number);
-        loop {
-            first -= 1;
-            digits[first] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.raw(&digits[first..]);
+        self.raw(decimal_digits(number, &mut [0; U64_DIGITS_MAX]));
     }
 
     /// Takes a number of a stored item, which becomes a string of its decimal.

@@ -3,6 +3,8 @@
 //! several nodes come later: so bodies of commits are pure and re-runnable, wake-ups are hints, records are numbered
 //! within their shard, and a commit whose outcome was lost can be asked after.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tailrace_core::EpochMs;
@@ -54,6 +56,14 @@ pub struct Tally {
     pub count: ItemCount,
     /// The value of the other row.
     pub value: Option<Bytes>,
+}
+
+impl Tally {
+    /// That of rows which are all in memory.
+    pub(crate) fn of(rows: &BTreeMap<Bytes, Bytes>, range: &KeyRange, size: fn(&[u8]) -> usize, key: &Key) -> Tally {
+        let inside = rows.iter().filter(|(key, _)| range.contains(key));
+        Tally { count: inside.map(|(_, value)| size(value)).collect(), value: rows.get(&key.0).cloned() }
+    }
 }
 
 /// A shard as it stands.

@@ -394,12 +394,7 @@ impl Engine for ModelEngine {
         size: fn(&[u8]) -> usize,
         key: &'a Key,
     ) -> BoxFuture<'a, Result<Tally, StoreError>> {
-        async move {
-            let rows = &self.state.lock().published.rows;
-            let inside = rows.iter().filter(|(key, _)| range.contains(key));
-            Ok(Tally { count: inside.map(|(_, value)| size(value)).collect(), value: rows.get(&key.0).cloned() })
-        }
-        .boxed()
+        async move { Ok(Tally::of(&self.state.lock().published.rows, &range, size, key)) }.boxed()
     }
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {

@@ -8,6 +8,8 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
+use tailrace_core::json_text::{U64_DIGITS_MAX, decimal_digits};
+
 use crate::request_id::{REQUEST_ID_LEN, RequestIds};
 
 /// An answer on its way out.
@@ -74,18 +76,7 @@ fn id_and_checksum(ids: &RequestIds, body: &[u8]) -> (HeaderValue, HeaderValue) 
     const CHECKSUM_DIGITS_MAX: usize = 10;
     let mut text = BytesMut::with_capacity(REQUEST_ID_LEN + CHECKSUM_DIGITS_MAX);
     text.put_slice(&ids.next());
-    let mut digits = [0; CHECKSUM_DIGITS_MAX];
-    let mut first = digits.len();
-    let mut rest = crc32fast::hash(body);
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    text.put_slice(&digits[first..]);
+    text.put_slice(decimal_digits(crc32fast::hash(body).into(), &mut [0; U64_DIGITS_MAX]));
     let mut id = text.freeze();
     let checksum = id.split_off(REQUEST_ID_LEN);
     let value = |bytes| HeaderValue::from_maybe_shared(bytes).expect("invariant: letters and digits");

@@ -232,9 +232,8 @@ impl Change<'_> {
             Action::Put(new) => Ok(Some(new.clone())),
             Action::Update(update) => updated(self.attributes, *update, old),
             Action::Delete => Ok(None),
-            Action::Check => Ok(old.cloned()),
-            // Only its table can tell.
-            Action::Expire(_) => Ok(old.cloned()),
+            // Whether an item has expired only its table can tell.
+            Action::Check | Action::Expire(_) => Ok(old.cloned()),
         }
     }
 

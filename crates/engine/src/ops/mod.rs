@@ -38,6 +38,8 @@ mod write_once;
 mod item_tests;
 #[cfg(test)]
 mod partiql_tests;
+#[cfg(test)]
+mod power_cuts;
 
 pub use account::{describe_endpoints, describe_limits};
 pub use batch_execute_statement::batch_execute_statement;

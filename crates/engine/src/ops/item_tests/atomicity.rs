@@ -6,19 +6,15 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use tailrace_core::codec::StoredItem;
-use tailrace_core::rng::Rng;
 use tailrace_store::PlantedBug;
 
 use super::*;
+use crate::ops::power_cuts::{below, weather};
 use crate::streams::record_meta::RecordMeta;
 
 const KEYS: u64 = 6;
 const WRITERS: u64 = 6;
 const TRANSACTIONS_EACH: u64 = 15;
-
-fn below(rng: &SeededRng, bound: u64) -> u64 {
-    rng.next_u64() % bound
-}
 
 /// What a writer knows of its transaction: on how many items it works, and whether it was acknowledged.
 type Known = BTreeMap<String, (usize, bool)>;
@@ -58,24 +54,6 @@ async fn writer(bench: &Bench, seed: u64, number: u64) -> Known {
     known
 }
 
-/// Holds syncs, and then lets them through or cuts the power, until the writers are done.
-async fn weather(bench: &Bench, seed: u64) {
-    let rng = SeededRng::new(seed);
-    loop {
-        bench.store.hold_syncs(true);
-        for _ in 0..below(&rng, 20) {
-            tokio::task::yield_now().await;
-        }
-        match below(&rng, 2) {
-            0 => bench.store.crash(),
-            _ => bench.store.hold_syncs(false),
-        }
-        for _ in 0..below(&rng, 20) {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
 /// A run; what is wrong with what it left behind, if anything is.
 async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
     let bench = Bench::streaming(ViewType::NewAndOldImages).await;
@@ -85,7 +63,7 @@ async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
     let writers = join_all((0..WRITERS).map(|number| writer(&bench, seed, number)));
     let known: Known = tokio::select! {
         done = writers => done.into_iter().flatten().collect(),
-        () = weather(&bench, seed) => unreachable!("the weather has no end"),
+        () = weather(&bench.store, seed, 2, 20) => unreachable!("the weather has no end"),
     };
     bench.store.hold_syncs(false);
 

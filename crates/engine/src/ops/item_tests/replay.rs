@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use tailrace_core::codec::StoredItem;
-use tailrace_core::rng::Rng;
 use tailrace_store::keyspace::{ExpiryKey, ItemKey};
 use tailrace_store::{Key, PageLimit, PlantedBug};
 
@@ -14,6 +13,7 @@ use super::indexes::index;
 use super::*;
 use crate::background::Task;
 use crate::background::expire::Expire;
+use crate::ops::power_cuts::{below, weather};
 use crate::streams::record_meta::RecordMeta;
 use crate::{IndexKind, IndexProjection};
 
@@ -21,10 +21,6 @@ const KEYS: u64 = 5;
 const WRITERS: u64 = 8;
 const WRITES_EACH: u64 = 25;
 const NOW_S: u64 = 1_700_000_000;
-
-fn below(rng: &SeededRng, bound: u64) -> u64 {
-    rng.next_u64() % bound
-}
 
 /// One write; the mark that its new image has, if it was acknowledged and always makes a record.
 async fn write(bench: &Bench, rng: &SeededRng, mark: u64) -> Option<String> {
@@ -71,24 +67,6 @@ async fn writer(bench: &Bench, seed: u64, number: u64) -> Vec<String> {
     acknowledged
 }
 
-/// Holds syncs, and then lets them through or cuts the power, until the writers are done.
-async fn weather(bench: &Bench, seed: u64) {
-    let rng = SeededRng::new(seed);
-    loop {
-        bench.store.hold_syncs(true);
-        for _ in 0..below(&rng, 20) {
-            tokio::task::yield_now().await;
-        }
-        match below(&rng, 2) {
-            0 => bench.store.crash(),
-            _ => bench.store.hold_syncs(false),
-        }
-        for _ in 0..below(&rng, 20) {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
 /// Deletes what has expired, again and again.
 async fn sweep(bench: &Bench) {
     loop {
@@ -117,7 +95,7 @@ async fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
     let writers = join_all((0..WRITERS).map(|number| writer(&bench, seed, number)));
     let acknowledged: BTreeSet<String> = tokio::select! {
         done = writers => done.into_iter().flatten().collect(),
-        () = weather(&bench, seed) => unreachable!("the weather has no end"),
+        () = weather(&bench.store, seed, 2, 20) => unreachable!("the weather has no end"),
         () = sweep(&bench) => unreachable!("the sweep has no end"),
     };
     bench.store.hold_syncs(false);

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use tailrace_core::rng::Rng;
 use tailrace_core::{EpochMs, IndexId, TableId};
 use tailrace_store::keyspace::{IndexBuild, IndexBuildKey, ItemKey, ItemSet};
 use tailrace_store::{Engine, Key, PageLimit};
@@ -12,6 +11,7 @@ use tailrace_store::{Engine, Key, PageLimit};
 use super::indexes::{definitions, index};
 use super::*;
 use crate::background::Task;
+use crate::ops::power_cuts::{below, weather};
 use tailrace_core::codec::stored_size;
 
 use crate::background::backfill::{Backfill, Bounds};
@@ -127,10 +127,6 @@ async fn the_backfill_goes_on_where_it_was() {
     assert_eq!(small().tick(&bench.db, EpochMs(START_MS)).await.progress, Progress::Done);
 }
 
-fn below(rng: &SeededRng, bound: u64) -> u64 {
-    rng.next_u64() % bound
-}
-
 /// Puts, moves, changes and removes items, some of them such that they leave the index or come into it.
 async fn writer(bench: &Bench, seed: u64, writes: u64) {
     let rng = SeededRng::new(seed);
@@ -151,24 +147,6 @@ async fn writer(bench: &Bench, seed: u64, writes: u64) {
             }
         };
         for _ in 0..below(&rng, 4) {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-/// Holds syncs, and then lets them through or cuts the power.
-async fn weather(bench: &Bench, seed: u64) {
-    let rng = SeededRng::new(seed);
-    loop {
-        bench.store.hold_syncs(true);
-        for _ in 0..below(&rng, 20) {
-            tokio::task::yield_now().await;
-        }
-        match below(&rng, 3) {
-            0 => bench.store.crash(),
-            _ => bench.store.hold_syncs(false),
-        }
-        for _ in 0..below(&rng, 40) {
             tokio::task::yield_now().await;
         }
     }
@@ -198,7 +176,7 @@ async fn writers_and_power_cuts_leave_an_index_that_is_its_table() {
         };
         tokio::select! {
             () = work => {}
-            () = weather(&bench, seed) => unreachable!("the weather has no end"),
+            () = weather(&bench.store, seed, 3, 40) => unreachable!("the weather has no end"),
         }
         bench.store.hold_syncs(false);
         assert!(is_active(&bench).await, "seed {seed}");
