@@ -2,6 +2,7 @@
 //! beside that of a bare HTTP server measured in the same run.
 
 mod bare;
+mod cpu;
 mod generator;
 mod histogram;
 mod lines;

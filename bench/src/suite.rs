@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::cpu;
 use crate::generator::{KEY, Measure, Order, Request, VALUE, call, drive};
 use crate::lines::*;
 use crate::process::{Scratch, Server};
@@ -31,7 +32,7 @@ pub struct Plan {
 
 /// Keys of the small set.
 pub const SMALL_KEYS: u64 = 10_000;
-pub(crate) const PUT: &str = "DynamoDB_20120810.PutItem";
+pub const PUT: &str = "DynamoDB_20120810.PutItem";
 
 /// Measures everything that is wanted. A part that fails is told in its lines.
 pub fn run(plan: &Plan) -> Vec<Line> {
@@ -39,6 +40,7 @@ pub fn run(plan: &Plan) -> Vec<Line> {
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
         figures.part(&[BARE_64, CPU_BARE, BARE_16], |figures| bare(plan, figures));
+        figures.part(&PROCESSOR, |figures| processor(plan, figures));
         figures.part(SMALL, |figures| small(plan, round, figures));
         figures.part(&[TRANSACTIONS_OF_2, TRANSACTIONS_OF_10], |figures| transactions(plan, figures));
         tables::measure(plan, &mut figures);
@@ -60,13 +62,11 @@ const SMALL: &[&str] = &[
     MEMORY_IDLE,
     PUT_64,
     PUT_P99,
-    CPU_PUT,
     STREAM_COST,
     PUT_16,
     UPDATE_64,
     GET_16,
     GET_64,
-    CPU_GET,
     GET_RECORDS,
     MEMORY_LOADED,
     READY_SMALL,
@@ -88,9 +88,20 @@ fn bare(plan: &Plan, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
+/// The lines of the processor's time.
+const PROCESSOR: [&str; 4] = [CPU_PUT, CPU_PUT_TO_BARE, CPU_GET, CPU_GET_TO_BARE];
+
+fn processor(plan: &Plan, figures: &mut Figures) -> Result<()> {
+    let [put, get] = cpu::costs(plan)?;
+    for (name, figure) in PROCESSOR.into_iter().zip([put.micros, put.to_bare, get.micros, get.to_bare]) {
+        figures.add(name, figure);
+    }
+    Ok(())
+}
+
 /// Runs a load, and gives the processor time of the server for each answer too, microseconds: a figure that holds on a
 /// machine with other work, where rates do not.
-pub(crate) fn with_cpu(server: &Server, load: impl FnOnce() -> Result<Measure>) -> Result<(Measure, f64)> {
+pub fn with_cpu(server: &Server, load: impl FnOnce() -> Result<Measure>) -> Result<(Measure, f64)> {
     let before = server.cpu()?;
     let measure = load()?;
     let used = server.cpu()?.saturating_sub(before);
@@ -99,23 +110,23 @@ pub(crate) fn with_cpu(server: &Server, load: impl FnOnce() -> Result<Measure>) 
 }
 
 /// An item of 100 bytes.
-pub(crate) fn item() -> String {
+pub fn item() -> String {
     let filler = "x".repeat(69);
     format!(r#"{{"pk":{{"S":"{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}"#)
 }
 
 /// A PutItem of a 100-byte item.
-pub(crate) fn put(table: &str) -> Request {
+pub fn put(table: &str) -> Request {
     put_of(table, &item())
 }
 
 /// A PutItem of an item.
-pub(crate) fn put_of(table: &str, item: &str) -> Request {
+pub fn put_of(table: &str, item: &str) -> Request {
     Request::new(PUT, &format!(r#"{{"TableName":"{table}","Item":{item}}}"#), SMALL_KEYS)
 }
 
 /// A GetItem.
-fn get(table: &str) -> Request {
+pub fn get(table: &str) -> Request {
     let body = format!(r#"{{"TableName":"{table}","Key":{{"pk":{{"S":"{KEY}"}}}}}}"#);
     Request::new("DynamoDB_20120810.GetItem", &body, SMALL_KEYS)
 }
@@ -209,7 +220,7 @@ pub fn load(port: u16, operation: Operation, connections: usize, keys: u64, time
 }
 
 /// Puts the item with every key once, in batches; gives how many that are, a multiple of the batch.
-pub(crate) fn fill(address: SocketAddr, table: &str, item: &str, keys: u64) -> Result<u64> {
+pub fn fill(address: SocketAddr, table: &str, item: &str, keys: u64) -> Result<u64> {
     const BATCH: u64 = 25;
     let one = format!(r#"{{"PutRequest":{{"Item":{item}}}}}"#);
     let batch = vec![one; BATCH as usize].join(",");
@@ -223,7 +234,7 @@ pub(crate) fn fill(address: SocketAddr, table: &str, item: &str, keys: u64) -> R
     Ok(keys)
 }
 
-pub(crate) fn create(connection: &mut TcpStream, table: &str, stream: bool) -> Result<()> {
+pub fn create(connection: &mut TcpStream, table: &str, stream: bool) -> Result<()> {
     let stream = if stream {
         r#","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}"#
     } else {
@@ -246,11 +257,10 @@ fn small(plan: &Plan, round: usize, figures: &mut Figures) -> Result<()> {
     // Every key is there before anything is measured.
     drive(server.address, 64, &put("streamed"), Order::Sequential, plan.time)?;
     drive(server.address, 64, &put("plain"), Order::Sequential, plan.time)?;
-    figures.part(&[PUT_64, PUT_P99, CPU_PUT, STREAM_COST], |figures| {
+    figures.part(&[PUT_64, PUT_P99, STREAM_COST], |figures| {
         // Whichever is second finds a busier tree: they take turns.
         let plain_first = round.is_multiple_of(2).then(|| rate(64, &put("plain"))).transpose()?;
-        let (streamed, cpu) = with_cpu(&server, || rate(64, &put("streamed")))?;
-        figures.add(CPU_PUT, cpu);
+        let streamed = rate(64, &put("streamed"))?;
         figures.add(PUT_64, streamed.rate);
         figures.add(PUT_P99, streamed.latency.percentile_ms(0.99));
         let plain = plain_first.map_or_else(|| rate(64, &put("plain")), Ok)?;
@@ -260,12 +270,7 @@ fn small(plan: &Plan, round: usize, figures: &mut Figures) -> Result<()> {
     figures.line(PUT_16, || Ok(rate(16, &put("streamed"))?.rate));
     figures.line(UPDATE_64, || Ok(rate(64, &update("streamed"))?.rate));
     figures.line(GET_16, || Ok(rate(16, &get("streamed"))?.rate));
-    figures.part(&[GET_64, CPU_GET], |figures| {
-        let (measure, cpu) = with_cpu(&server, || rate(64, &get("streamed")))?;
-        figures.add(GET_64, measure.rate);
-        figures.add(CPU_GET, cpu);
-        Ok(())
-    });
+    figures.line(GET_64, || Ok(rate(64, &get("streamed"))?.rate));
     figures.line(GET_RECORDS, || read_stream(&server, "streamed", plan.time));
     figures.line(MEMORY_LOADED, || Ok(server.memory_mb()));
     server.kill();
@@ -341,11 +346,11 @@ fn find(bytes: &[u8], word: &[u8]) -> Option<String> {
     String::from_utf8(bytes[at..end].to_vec()).ok()
 }
 
-pub(crate) fn json(bytes: &[u8]) -> Result<serde_json::Value> {
+pub fn json(bytes: &[u8]) -> Result<serde_json::Value> {
     serde_json::from_slice(bytes).map_err(Error::other)
 }
 
-pub(crate) fn text(value: &serde_json::Value) -> Result<String> {
+pub fn text(value: &serde_json::Value) -> Result<String> {
     value.as_str().map(str::to_owned).ok_or_else(|| Error::other("an answer lacks a text"))
 }
 

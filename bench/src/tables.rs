@@ -1,8 +1,8 @@
 //! The lines of tables as applications have them: writes with indexes, pages of queries and scans, the fill of a new index, and a
 //! large set with an index.
 //!
-//! What is compared runs in short slices in turn on one server, so that what else the machine does meets both alike. Every
-//! write changes each attribute that an index is on: an entry that stays as it is would cost nothing.
+//! What is compared runs in short slices in turn, so that what else the machine does meets both alike. Every write changes each
+//! attribute that an index is on: an entry that stays as it is would cost nothing.
 
 use std::io::{Error, Result};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::suite::{Plan, SMALL_KEYS, create, fill, item, json, put, put_of, text
 
 const CREATE_TABLE: &str = "DynamoDB_20120810.CreateTable";
 const DESCRIBE_TABLE: &str = "DynamoDB_20120810.DescribeTable";
-pub(crate) const SCAN_TARGET: &str = "DynamoDB_20120810.Scan";
+pub const SCAN_TARGET: &str = "DynamoDB_20120810.Scan";
 
 /// The time of a slice.
 const SLICE: Duration = Duration::from_millis(500);
@@ -106,18 +106,18 @@ impl Slices {
     }
 }
 
-/// The same items into a table with indexes and into one without, in turn.
+/// The same items into a table without indexes and into one with them, each on a server of its own.
 fn indexed(plan: &Plan, lines: &IndexedLines, indexes: Indexes, figures: &mut Figures) -> Result<()> {
-    let data = Scratch::new(&plan.scratch, "indexed")?;
-    let server = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
-    create(&mut server.connect()?, "plain", false)?;
-    indexes.create_table(&mut server.connect()?, "indexed")?;
+    let data = [Scratch::new(&plan.scratch, "plain")?, Scratch::new(&plan.scratch, "indexed")?];
+    let start = |data: &Scratch| Server::tailrace(&plan.binary, &["serve"], &data.0);
+    let servers = [start(&data[0])?, start(&data[1])?];
+    create(&mut servers[0].connect()?, "items", false)?;
+    indexes.create_table(&mut servers[1].connect()?, "items")?;
     let item = indexes.item();
-    for table in ["plain", "indexed"] {
-        fill(server.address, table, &item, SMALL_KEYS)?;
+    for server in &servers {
+        fill(server.address, "items", &item, SMALL_KEYS)?;
     }
-    let requests = ["plain", "indexed"].map(|table| put_of(table, &item));
-    let [plain, indexed] = in_turn(&server, &requests, plan.time)?;
+    let [plain, indexed] = in_turn(&servers, &put_of("items", &item), plan.time)?;
     figures.add(lines.rate, indexed.rate());
     figures.add(lines.share, 100.0 * indexed.rate() / plain.rate());
     figures.add(lines.cpu_plain, plain.cpu_each());
@@ -125,18 +125,22 @@ fn indexed(plan: &Plan, lines: &IndexedLines, indexes: Indexes, figures: &mut Fi
     Ok(())
 }
 
-/// Two loads over 64 connections, each for `time` altogether.
-fn in_turn(server: &Server, requests: &[Request; 2], time: Duration) -> Result<[Slices; 2]> {
+/// A load over 64 connections on each of two servers for `time`. Whichever has no load is stopped, so that what it has left to do
+/// in the background meets its own rate and not the other's.
+fn in_turn(servers: &[Server; 2], request: &Request, time: Duration) -> Result<[Slices; 2]> {
     let mut slices = [Slices::default(), Slices::default()];
+    servers.iter().try_for_each(Server::pause)?;
     for turn in 0..time.as_millis().div_ceil(SLICE.as_millis()) {
         // First one, then the other begins.
         let order = if turn % 2 == 0 { [0, 1] } else { [1, 0] };
         for which in order {
-            let load = || drive(server.address, 64, &requests[which], Order::Random, SLICE);
-            let (measure, cpu) = with_cpu(server, load)?;
-            slices[which].answers += measure.answers as f64;
-            slices[which].seconds += measure.answers as f64 / measure.rate;
-            slices[which].cpu_us += cpu * measure.answers as f64;
+            let (server, slices) = (&servers[which], &mut slices[which]);
+            server.resume()?;
+            let (measure, cpu) = with_cpu(server, || drive(server.address, 64, request, Order::Random, SLICE))?;
+            server.pause()?;
+            slices.answers += measure.answers as f64;
+            slices.seconds += measure.answers as f64 / measure.rate;
+            slices.cpu_us += cpu * measure.answers as f64;
         }
     }
     Ok(slices)
@@ -146,7 +150,7 @@ fn in_turn(server: &Server, requests: &[Request; 2], time: Duration) -> Result<[
 ///
 /// # Errors
 /// The server refuses something.
-pub(crate) fn create_partitions(connection: &mut TcpStream, table: &str) -> Result<()> {
+pub fn create_partitions(connection: &mut TcpStream, table: &str) -> Result<()> {
     let body = format!(
         r#"{{"TableName":"{table}","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}},{{"AttributeName":"sk","KeyType":"RANGE"}}],"AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}},{{"AttributeName":"sk","AttributeType":"S"}}]}}"#
     );
@@ -168,7 +172,7 @@ pub(crate) fn create_partitions(connection: &mut TcpStream, table: &str) -> Resu
 }
 
 /// A Query of a whole partition of such a table.
-pub(crate) fn query(table: &str) -> Request {
+pub fn query(table: &str) -> Request {
     let body = format!(
         r#"{{"TableName":"{table}","KeyConditionExpression":"pk = :p","ExpressionAttributeValues":{{":p":{{"S":"{KEY}"}}}}}}"#
     );
