@@ -9,8 +9,8 @@
 // Taken before the function's code runs: what it patches or mocks is its own matter.
 const { spawnSync } = require("node:child_process");
 const fs = require("node:fs");
-const http = require("node:http");
 const nodeModule = require("node:module");
+const net = require("node:net");
 const path = require("node:path");
 const { Writable, finished } = require("node:stream");
 const { pathToFileURL } = require("node:url");
@@ -19,6 +19,8 @@ const { exit, stdout } = process;
 const now = Date.now;
 const { parse, stringify } = JSON;
 
+/** As much of an event as is read at once. */
+const READ_BYTES = 1024 * 1024;
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 
 /** The invocation that is open, or was last; as AWS has it, `undefined` before the first. */
@@ -53,41 +55,81 @@ async function main() {
   }
 }
 
-/** The host, over one kept-alive connection. An idle one does not keep the event loop from being empty. */
+/**
+ * The host, over one kept-alive connection, one call after the other. Every answer there has a Content-Length. Events come by
+ * the half megabyte: they are read into one large buffer, which node:http does not do. An idle connection does not keep the
+ * event loop from being empty.
+ */
 class Host {
   constructor(address) {
-    const [hostname, port] = address.split(":");
-    this.to = { hostname, port, agent: new http.Agent({ keepAlive: true, maxSockets: 1 }) };
-    this.request = http.request;
+    this.address = address;
+    this.last = Promise.resolve();
+    this.waiting = null;
+    this.head = Buffer.alloc(0);
+    this.answer = null;
+    const [host, port] = address.split(":");
+    const onread = { buffer: Buffer.allocUnsafe(READ_BYTES), callback: (count, buffer) => this.take(buffer.subarray(0, count)) };
+    this.socket = net.connect({ host, port: Number(port), noDelay: true, onread });
+    this.socket.on("connect", () => this.waiting ?? this.socket.unref());
+    const end = (error) => this.waiting?.reject(error ?? new Error("it closed the connection"));
+    this.socket.on("error", end);
+    this.socket.on("close", () => end());
   }
 
   call(method, call, body, headers = {}) {
-    return new Promise((resolve, reject) => {
-      const sent = { ...headers, "User-Agent": `tailrace-node/${process.versions.node}` };
-      if (body !== undefined) sent["Content-Length"] = body.length;
-      const request = this.request({ ...this.to, method, path: `/2018-06-01/runtime/${call}`, headers: sent }, (answer) => {
-        const chunks = [];
-        answer.on("data", (chunk) => chunks.push(chunk));
-        answer.on("error", reject);
-        answer.on("end", () => {
-          const bytes = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
-          resolve({ status: answer.statusCode, headers: answer.headers, body: bytes });
-        });
-      });
-      request.on("error", reject);
-      request.setNoDelay(true);
-      request.end(body);
-    });
+    const lines = [`${method} /2018-06-01/runtime/${call} HTTP/1.1`, `Host: ${this.address}`];
+    lines.push(`User-Agent: tailrace-node/${process.versions.node}`);
+    if (body !== undefined) lines.push(`Content-Length: ${body.length}`);
+    for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
+    const answered = this.last.then(
+      () =>
+        new Promise((resolve, reject) => {
+          if (this.socket.destroyed) return reject(new Error("it closed the connection"));
+          this.waiting = { resolve, reject };
+          this.socket.ref();
+          this.socket.cork();
+          this.socket.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+          if (body !== undefined) this.socket.write(body);
+          this.socket.uncork();
+        }),
+    );
+    this.last = answered.catch(() => {});
+    return answered;
+  }
+
+  /** Takes a piece of an answer; true: more may come. */
+  take(bytes) {
+    if (this.answer === null) {
+      const head = this.head.length === 0 ? bytes : Buffer.concat([this.head, bytes]);
+      const end = head.indexOf("\r\n\r\n");
+      if (end < 0) {
+        // The buffer that it lies in is used again.
+        this.head = Buffer.from(head);
+        return true;
+      }
+      this.head = Buffer.alloc(0);
+      this.answer = answerOf(head.toString("latin1", 0, end));
+      bytes = head.subarray(end + 4);
+    }
+    const { answer } = this;
+    answer.filled += bytes.copy(answer.body, answer.filled);
+    if (answer.filled === answer.body.length) {
+      this.answer = null;
+      this.socket.unref();
+      this.waiting?.resolve(answer);
+      this.waiting = null;
+    }
+    return true;
   }
 
   async next() {
-    const answer = await this.call("GET", "invocation/next").catch((error) => lost(error));
+    const answer = await this.call("GET", "invocation/next").catch(lost);
     if (answer.status !== 200) lost(`it answered ${answer.status} to a request for the next event`);
     return answer;
   }
 
   async post(call, body, headers) {
-    const answer = await this.call("POST", call, body, headers).catch((error) => lost(error));
+    const answer = await this.call("POST", call, body, headers).catch(lost);
     if (answer.status !== 202) lost(`it answered ${answer.status}: ${answer.body}`);
   }
 
@@ -99,6 +141,18 @@ class Host {
     };
     return this.post(call, Buffer.from(stringify(document)), headers);
   }
+}
+
+/** An answer by its head, with room for its body. */
+function answerOf(head) {
+  const [statusLine, ...lines] = head.split("\r\n");
+  const headers = {};
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    headers[line.slice(0, colon).trim().toLowerCase()] = line.slice(colon + 1).trim();
+  }
+  const body = Buffer.allocUnsafe(Number(headers["content-length"] ?? 0));
+  return { status: Number(statusLine.split(" ")[1]), headers, body, filled: 0 };
 }
 
 function lost(why) {
