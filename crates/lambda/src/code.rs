@@ -13,7 +13,7 @@ use tailrace_core::function::FunctionConfig;
 use tailrace_core::limits::FUNCTION_CODE_ENTRIES_MAX;
 
 /// The endings of files that are code; `bootstrap` is, too.
-const ENDINGS: [&str; 6] = ["py", "so", "js", "mjs", "cjs", "sh"];
+const ENDINGS: [&str; 9] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "sh"];
 
 /// Directories of what is made from code, beside those whose names begin with a dot.
 const PASSED_OVER: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"];

@@ -16,8 +16,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, broa
 
 use crate::code::CodeStamp;
 use crate::environment::{Environment, Job};
+use crate::interpreters::Interpreters;
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
-use crate::launch::{Directories, Interpreters};
+use crate::launch::Directories;
 use crate::ledger::Ledger;
 use crate::logs::{LogLine, LogSender};
 use crate::package::Packages;
@@ -38,7 +39,7 @@ pub enum PythonClient {
 /// How functions are run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A directory of this crate's own: the Python client, the ledger of processes, temporary directories.
+    /// A directory of this crate's own: the clients of Python and Node.js, the ledger of processes, temporary directories.
     pub state_dir: PathBuf,
     /// Variables for every function, such as `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_REGION` and the credentials.
     pub environment: BTreeMap<String, String>,
@@ -46,6 +47,10 @@ pub struct Settings {
     pub python: Option<PathBuf>,
     /// Which client runs Python handlers.
     pub python_client: PythonClient,
+    /// Node.js; `None`: of those in PATH the one of the runtime's major version, else the first.
+    pub node: Option<PathBuf>,
+    /// Directories of packages (`.../node_modules`) where Node.js functions look last.
+    pub node_path: Vec<PathBuf>,
     /// Most invocations at once, all functions together.
     pub concurrency_max: usize,
     /// The longest that a process may take to ask for its first event.
@@ -62,6 +67,8 @@ impl Settings {
             environment: BTreeMap::new(),
             python: None,
             python_client: PythonClient::Auto,
+            node: None,
+            node_path: Vec::new(),
             concurrency_max: limits::FUNCTION_CONCURRENCY_DEFAULT_MAX,
             init_limit: limits::FUNCTION_INIT_DEFAULT,
             idle_limit: limits::FUNCTION_IDLE_DEFAULT,

@@ -19,6 +19,7 @@ mod document;
 mod environment;
 mod functions;
 mod host;
+mod interpreters;
 mod invoke;
 mod launch;
 mod layers;
