@@ -182,6 +182,8 @@ impl Server {
                 }
             }
         }
+        let unused = functions.clone();
+        let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
 
