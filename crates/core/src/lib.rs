@@ -8,6 +8,7 @@ pub mod attribute_json;
 pub mod clock;
 pub mod codec;
 mod echo;
+pub mod encoded;
 pub mod error;
 mod error_kind;
 mod event_source;
