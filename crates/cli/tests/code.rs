@@ -1,5 +1,7 @@
 //! Code of functions in every form in which templates name it: each starts, and what it printed is what its author wrote.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::path::Path;
