@@ -15,13 +15,14 @@ mod mappings;
 mod output;
 mod parked;
 mod play;
+mod project;
 mod run;
 mod say;
 mod show;
 mod signals;
 mod table;
 mod tail;
-mod template_watch;
+mod watch;
 
 use std::process::ExitCode;
 
