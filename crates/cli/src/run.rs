@@ -44,7 +44,7 @@ pub async fn up(args: UpArgs) -> Outcome {
     log_to_stderr();
     let mut project = Project::find(&args)?;
     let mut config = args.server.config(&project.home.join(".tailrace"))?;
-    let template = project.template(config.template.take(), |line| say(line))?;
+    let template = project.template(config.template.take(), say)?;
     say(format_args!("template {}", template.display()));
     let watch = Watch::start(&template, &project.writes).await;
     config.template = Some(template);
