@@ -21,6 +21,7 @@ mod show;
 mod signals;
 mod table;
 mod tail;
+mod template_args;
 mod template_watch;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
@@ -58,17 +59,54 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
         return Err(unreadable(source));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let format = match path.extension() {
-        Some(extension) if extension == "json" => Format::Json,
-        _ => Format::Yaml,
-    };
     let dir = absolute.parent().unwrap_or(Path::new("/"));
-    let plan = parse(&text, format, dir, options).map_err(|error| match error {
+    let mut plan = parse(&text, Format::of(path, &text), dir, options).map_err(|error| match error {
         TemplateError::Malformed(message) => TemplateFileError::Malformed { path: path.to_owned(), message },
         error => TemplateFileError::Content(error),
     })?;
-    plan.functions.iter().try_for_each(check_code).map_err(TemplateFileError::Content)?;
+    for function in std::mem::take(&mut plan.functions) {
+        match check_code(&function) {
+            Ok(()) => plan.functions.push(function),
+            Err(error) if plan.is_mapped(&function.name) => return Err(TemplateFileError::Content(error)),
+            Err(error) => {
+                let id = &function.logical_id;
+                plan.skipped.push(format!("Resources.{id}: not run, and no mapping uses it: {error}"));
+            }
+        }
+    }
     Ok(plan)
+}
+
+/// Files in which `sam` keeps the values of parameters.
+const PARAMETERS_FILES: [&str; 3] = ["samconfig.toml", "samconfig.yaml", "samconfig.yml"];
+
+/// The file of parameters that lies beside a template, or beside the directory in which `sam build` put it.
+pub fn parameters_file_beside(template: &Path) -> Option<String> {
+    let dir = template.parent()?;
+    let built = dir.ends_with(".aws-sam/build").then(|| dir.parent()?.parent()).flatten();
+    let mut dirs = std::iter::once(dir).chain(built);
+    let file = dirs.find_map(|dir| PARAMETERS_FILES.iter().map(|name| dir.join(name)).find(|file| file.is_file()))?;
+    Some(file.display().to_string())
+}
+
+/// Reads a file that a template includes; it is bounded as a template is.
+///
+/// # Errors
+/// It cannot be read, or is too large.
+pub fn read_included(path: &Path) -> std::io::Result<String> {
+    if path.metadata()?.len() > TEMPLATE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("it is larger than {TEMPLATE_BYTES_MAX} bytes")));
+    }
+    std::fs::read_to_string(path)
+}
+
+/// The values of parameters in a file.
+///
+/// # Errors
+/// What is wrong with it, for the user.
+pub fn read_parameters(path: &Path) -> Result<BTreeMap<String, String>, String> {
+    let text = read_included(path).map_err(|error| error.to_string())?;
+    parameters_of_file(path, &text)
 }
 
 /// The directory of a function's code is there. Known at start, not at the first record.

@@ -9,9 +9,10 @@ use tailrace_core::limits;
 use crate::TemplateError;
 use crate::mapping;
 use crate::node::Node;
-use crate::plan::{FunctionPlan, Plan};
+use crate::plan::{FunctionPlan, MappingPlan, Plan};
 use crate::properties::Properties;
-use crate::resolve::{Resolver, Value};
+use crate::resolve::Resolver;
+use crate::value::Value;
 
 /// The bucket whose keys are directories of this machine.
 const LOCAL_BUCKET: &str = "local-dir";
@@ -51,63 +52,51 @@ const NOT_APPLIED: &[&str] = &[
     "VpcConfig",
 ];
 
-pub(crate) fn serverless(
-    resolver: &Resolver<'_>,
-    id: &str,
-    resource: &Node,
-    dir: &Path,
-    plan: &mut Plan,
-) -> Result<(), TemplateError> {
-    let mut properties = Properties::of(resolver, id, resource, resolver.globals("Function"))?;
-    let code = (
-        properties.at("CodeUri"),
-        code_dir(&mut properties, "CodeUri", ["Bucket", "Key"], dir)?.unwrap_or_else(|| dir.to_owned()),
-    );
-    let events = properties.map("Events")?;
-    let function = common(resolver, id, resource, properties, code)?;
-    if let Some(mut events) = events {
-        for name in events.entries() {
-            let Some(mut event) = events.map(&name)? else { continue };
-            match event.required_text("Type")?.as_str() {
-                "DynamoDB" => {
-                    let properties = event.map("Properties")?.ok_or_else(|| event.missing("Properties"))?;
-                    let logical_id = format!("{id}{name}");
-                    plan.mappings.push(mapping::event(&logical_id, &function, properties)?);
-                    event.finish();
-                }
-                other => {
-                    let why = format!("events of type {other} are not supported; skipped");
-                    events.skip(&name, &why);
-                }
+/// The mappings that the DynamoDB events of a SAM function ask for. Events of other types are named.
+pub(crate) fn events(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<Vec<MappingPlan>, TemplateError> {
+    let mut mappings = Vec::new();
+    let globals = resolver.globals("Function", resource);
+    let mut properties = Properties::of(resolver, id, resource, globals.as_ref())?;
+    let Some(mut events) = properties.map("Events")? else { return Ok(mappings) };
+    for name in events.entries() {
+        let Some(mut event) = events.map(&name)? else { continue };
+        match event.required_text("Type")?.as_str() {
+            "DynamoDB" => {
+                let properties = event.map("Properties")?.ok_or_else(|| event.missing("Properties"))?;
+                let function = resolver.name_of(id, resource, "FunctionName")?;
+                mappings.extend(mapping::event(&format!("{id}{name}"), (id, &function), properties)?);
+                event.finish();
+            }
+            other => {
+                let why = format!("events of type {other} are not supported; skipped");
+                events.skip(&name, &why);
             }
         }
     }
-    plan.functions.push(function);
-    Ok(())
+    Ok(mappings)
 }
 
-pub(crate) fn lambda(
+/// A function of either kind; its events are read apart.
+pub(crate) fn function(
     resolver: &Resolver<'_>,
     id: &str,
+    kind: &str,
     resource: &Node,
     dir: &Path,
-    plan: &mut Plan,
-) -> Result<(), TemplateError> {
-    let mut properties = Properties::of(resolver, id, resource, None)?;
-    let code_dir = code_dir(&mut properties, "Code", ["S3Bucket", "S3Key"], dir)?;
-    let code = (properties.at("Code"), code_dir.ok_or_else(|| properties.missing("Code"))?);
-    plan.functions.push(common(resolver, id, resource, properties, code)?);
-    Ok(())
-}
-
-/// What both kinds of function have.
-fn common(
-    resolver: &Resolver<'_>,
-    id: &str,
-    resource: &Node,
-    mut properties: Properties<'_>,
-    (code_path, code_dir): (String, PathBuf),
 ) -> Result<FunctionPlan, TemplateError> {
+    let name = resolver.name_of(id, resource, "FunctionName")?;
+    Plan::check_function_name(resolver, id, &name)?;
+    let is_serverless = kind == "AWS::Serverless::Function";
+    let globals = if is_serverless { resolver.globals("Function", resource) } else { None };
+    let mut properties = Properties::of(resolver, id, resource, globals.as_ref())?;
+    let (code_path, code_dir) = if is_serverless {
+        properties.without_effect(&["Events"]);
+        let code_dir = code_dir(&mut properties, "CodeUri", ["Bucket", "Key"], dir)?;
+        (properties.at("CodeUri"), code_dir.unwrap_or_else(|| dir.to_owned()))
+    } else {
+        let code_dir = code_dir(&mut properties, "Code", ["S3Bucket", "S3Key"], dir)?;
+        (properties.at("Code"), code_dir.ok_or_else(|| properties.missing("Code"))?)
+    };
     properties.without_effect(&["FunctionName"]);
     properties.without_effect(WITHOUT_EFFECT);
     properties.not_applied(NOT_APPLIED);
@@ -121,10 +110,10 @@ fn common(
         None if runtime.starts_with("provided") => "bootstrap".to_owned(),
         None => return Err(properties.missing("Handler")),
     };
-    let timeout_s = properties.integer("Timeout", 1, i64::from(limits::FUNCTION_TIMEOUT_MAX_S))?;
+    let timeout_s = properties.integer_or_default("Timeout", 1, i64::from(limits::FUNCTION_TIMEOUT_MAX_S))?;
     let (memory_min, memory_max) = (limits::FUNCTION_MEMORY_MIN_MB, limits::FUNCTION_MEMORY_MAX_MB);
-    let memory_mb = properties.integer("MemorySize", i64::from(memory_min), i64::from(memory_max))?;
-    let reserved = properties.integer("ReservedConcurrentExecutions", 0, i64::from(u32::MAX))?;
+    let memory_mb = properties.integer_or_default("MemorySize", i64::from(memory_min), i64::from(memory_max))?;
+    let reserved = properties.integer_or_default("ReservedConcurrentExecutions", 0, i64::from(u32::MAX))?;
     let mut environment = BTreeMap::new();
     if let Some(mut outer) = properties.map("Environment")? {
         if let Some(mut variables) = outer.map("Variables")? {
@@ -137,7 +126,6 @@ fn common(
         outer.finish();
     }
     properties.finish();
-    let name = resolver.name_of(id, resource, "FunctionName")?;
     let function = FunctionPlan {
         logical_id: id.to_owned(),
         arn: FunctionArn::new(resolver.function_arn(&name)),

@@ -14,6 +14,13 @@ Resources:
     )
 }
 
+/// The same function with a mapping that uses it.
+fn used_function_with(property: &str) -> String {
+    let mapping = "  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref F, StartingPosition: LATEST, \
+                   EventSourceArn: 'arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000'}}\n";
+    function_with(property) + mapping
+}
+
 #[test]
 fn what_sam_built_is_preferred_and_every_name_is_found() {
     let dir = tempfile::tempdir().unwrap();
@@ -68,9 +75,15 @@ fn code_that_is_not_there_is_told_at_start() {
         ("app.zip", format!("{at}: zip archives are not supported yet; give the directory instead of {shown}/app.zip")),
         ("app.py", format!("{at}: {shown}/app.py is a file; give the directory of the code")),
     ] {
-        std::fs::write(dir.join("template.yaml"), function_with(&format!("CodeUri: {uri}"))).unwrap();
+        let property = format!("CodeUri: {uri}");
+        std::fs::write(dir.join("template.yaml"), used_function_with(&property)).unwrap();
         let error = read(&dir.join("template.yaml"), &Options::default()).unwrap_err();
         assert_eq!(error.to_string(), expected, "{uri}");
+        // A function that no mapping uses is named, and does not stop the start.
+        std::fs::write(dir.join("template.yaml"), function_with(&property)).unwrap();
+        let plan = read(&dir.join("template.yaml"), &Options::default()).unwrap();
+        assert_eq!(plan.functions, []);
+        assert_eq!(plan.skipped, [format!("Resources.F: not run, and no mapping uses it: {expected}")]);
     }
 }
 
