@@ -114,6 +114,28 @@ impl Server {
         Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
     }
 
+    /// Stops it where it is, until it is resumed.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(libc::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(libc::SIGCONT)
+    }
+
+    fn signal(&self, signal: i32) -> Result<()> {
+        // SAFETY: takes no pointers; the process is a child that is not waited for yet, so its number is its own.
+        let result = unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+        if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Ends it as a crash would.
     pub fn kill(mut self) {
         self.end();

@@ -32,6 +32,9 @@ pub use failure::Failure;
 use tailrace_core::limits::LAST_WORDS;
 use tailrace_server::Code;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Stack of a thread that runs requests. A request's JSON may nest 2,000 levels, and a build without optimisation takes
 /// about a kilobyte for each.
 const STACK_BYTES: usize = 8 * 1024 * 1024;

@@ -6,6 +6,7 @@
 pub mod arn;
 pub mod attribute_json;
 pub mod clock;
+pub mod code;
 pub mod codec;
 mod echo;
 pub mod error;

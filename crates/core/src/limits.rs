@@ -157,6 +157,14 @@ pub const FUNCTION_CODE_LOOK: Duration = Duration::from_millis(500);
 pub const FUNCTION_CODE_ENTRIES_MAX: usize = 2000;
 /// Changes of code that wait to be told. Ours: whoever lags hears of the newest.
 pub const FUNCTION_CODE_CHANGES_QUEUED_MAX: usize = 64;
+/// Bytes of a package once it is unzipped. Source: AWS Lambda quotas (250 MB, layers included; here each by itself).
+pub const PACKAGE_BYTES_MAX: u64 = 250 * 1024 * 1024;
+/// Files, directories and links in a zip archive. Ours: each costs an entry of the disk, however small it is.
+pub const PACKAGE_ENTRIES_MAX: usize = 100_000;
+/// Unpacked packages that no function uses and that are kept for the next change back, while a server runs. Ours.
+pub const PACKAGES_UNUSED_MAX: usize = 16;
+/// Layers of a function. Source: AWS Lambda quotas.
+pub const FUNCTION_LAYERS_MAX: usize = 5;
 /// Connections that one process may hold to its listener. Ours: a runtime needs one, at most two.
 pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 /// Longest line of a function's output, bytes; a longer one is split. Ours.

@@ -15,6 +15,7 @@ mod config;
 mod functions;
 pub mod mappings;
 mod open_files;
+mod packages;
 mod parked;
 mod report;
 mod server;

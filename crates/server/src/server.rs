@@ -1,7 +1,7 @@
 //! A running server: how it starts and how it stops.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -159,6 +159,7 @@ impl Server {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
+        function_settings.node_path = node_path(config.template.as_deref());
         let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)?;
         let logs = tokio::spawn(forward_logs(log_receiver, events.clone()));
         let refused = functions::load(db.store().as_ref(), &functions).await;
@@ -181,6 +182,8 @@ impl Server {
                 }
             }
         }
+        let unused = functions.clone();
+        let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
 
@@ -302,6 +305,14 @@ fn template_options(config: &Config) -> template::Options {
         read: template::read_included,
         ..template::Options::default()
     }
+}
+
+/// Where Node.js functions look last for packages: beside the template, and where the server was started.
+fn node_path(template: Option<&Path>) -> Vec<PathBuf> {
+    let beside_template = template.and_then(|path| path.canonicalize().ok()?.parent().map(Path::to_owned));
+    let mut directories: Vec<PathBuf> = [beside_template, std::env::current_dir().ok()].into_iter().flatten().collect();
+    directories.dedup();
+    directories.into_iter().map(|directory| directory.join("node_modules")).collect()
 }
 
 async fn forward_logs(mut lines: mpsc::Receiver<tailrace_lambda::LogLine>, events: mpsc::Sender<Event>) {

@@ -1,14 +1,19 @@
 //! Template files: where they are found, and that the code that they name is there. What is in them is read by the crate
 //! `tailrace-template`, which knows no disk.
 
+mod objects;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tailrace_core::code::CodeSource;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 pub use tailrace_template::*;
+
+use crate::packages;
+use objects::Objects;
 
 /// Why a template file cannot be used: one line for the user.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +69,26 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
         TemplateError::Malformed(message) => TemplateFileError::Malformed { path: path.to_owned(), message },
         error => TemplateFileError::Content(error),
     })?;
-    for function in std::mem::take(&mut plan.functions) {
-        match check_code(&function) {
-            Ok(()) => plan.functions.push(function),
-            Err(error) if plan.is_mapped(&function.name) => return Err(TemplateFileError::Content(error)),
-            Err(error) => {
-                let id = &function.logical_id;
-                plan.skipped.push(format!("Resources.{id}: not run, and no mapping uses it: {error}"));
-            }
+    let objects = Objects::of(dir, &options.resources);
+    let mut failed = Vec::new();
+    for function in &mut plan.functions {
+        if let Err(why) = check_code(&objects, &mut function.code) {
+            let message = format!("function {}: {why}", function.name);
+            failed.push((function.name.clone(), TemplateError::at(&function.code_path, message)));
+        }
+    }
+    for (name, why) in failed {
+        if plan.is_mapped(&name) {
+            return Err(TemplateFileError::Content(why));
+        }
+        plan.functions.retain(|function| function.name != name);
+        plan.skipped.push(packages::not_registered(why));
+    }
+    for layer in &mut plan.layers {
+        let is_used = plan.functions.iter().any(|function| function.layers.iter().any(|used| used.arn == layer.arn));
+        match check_code(&objects, &mut layer.content) {
+            Err(why) if is_used => return Err(TemplateFileError::Content(TemplateError::at(&layer.content_path, why))),
+            _ => {}
         }
     }
     Ok(plan)
@@ -109,17 +126,19 @@ pub fn read_parameters(path: &Path) -> Result<BTreeMap<String, String>, String> 
     parameters_of_file(path, &text)
 }
 
-/// The directory of a function's code is there. Known at start, not at the first record.
-fn check_code(function: &FunctionPlan) -> Result<(), TemplateError> {
-    let dir = &function.code_dir;
-    let shown = dir.display();
-    let message = match dir.metadata() {
-        Ok(found) if found.is_dir() => return Ok(()),
-        Ok(_) if dir.extension().is_some_and(|extension| extension == "zip") => {
-            format!("zip archives are not supported yet; give the directory instead of {shown}")
-        }
-        Ok(_) => format!("{shown} is a file; give the directory of the code"),
-        Err(error) => format!("the directory of the code cannot be used: {shown}: {error}"),
-    };
-    Err(TemplateError::at(&function.code_path, message))
+/// Finds the objects of buckets, and that there is something where the code is said to be. Known at start, not at the first
+/// record.
+fn check_code(objects: &Objects<'_>, source: &mut CodeSource) -> Result<(), String> {
+    *source = objects.locate(source)?;
+    match source {
+        CodeSource::Path(path) => match path.metadata() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("the code cannot be used: {}: {error}", path.display())),
+        },
+        CodeSource::Inline { .. } => Ok(()),
+        CodeSource::Object { bucket, key } => Err(format!(
+            "the code is in the bucket {bucket}, as {key}: say which directory of this machine that is \
+             (--resource {bucket}=DIR; `aws s3 cp s3://{bucket}/{key} DIR/{key}` fetches it)"
+        )),
+    }
 }

@@ -15,6 +15,7 @@
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
 mod cidr;
+mod code;
 mod foreach;
 mod function;
 mod given;
@@ -22,6 +23,7 @@ mod global_table;
 mod indexes;
 mod intrinsics;
 mod json;
+mod layer;
 mod mapping;
 mod names;
 mod node;
@@ -45,7 +47,9 @@ use std::path::Path;
 
 pub use given::{parameter_pairs, parameters_of_file};
 pub use node::Format;
-pub use plan::{FunctionPlan, InsightsPlan, KinesisPlan, MappingPlan, Plan, Source, TablePlan, TableSettings};
+pub use plan::{
+    FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,
+};
 pub use read::parse;
 pub use text::{Origin, Part, StandIn, Text};
 

@@ -7,7 +7,7 @@ use crate::TemplateError;
 use crate::node::Node;
 use crate::plan::TABLE_NAME_CHARS_MIN;
 use crate::resolve::{Resolved, Resolver};
-use crate::suggest::did_you_mean;
+use crate::suggest::{did_you_mean, nearest};
 use crate::text::{Origin, Part, Text};
 use crate::value::Value;
 
@@ -27,6 +27,7 @@ const PSEUDO: &[&str] = &[
 enum Named {
     Table(String),
     Function(String),
+    Layer(String),
     /// A version or an alias: the ARN of the function with a qualifier.
     Qualified(Text),
     /// It is not here: its type and its name.
@@ -39,6 +40,9 @@ pub(crate) const TABLES: [&str; 3] =
 
 /// The types that are functions here.
 const FUNCTIONS: [&str; 2] = ["AWS::Lambda::Function", "AWS::Serverless::Function"];
+
+/// The types that are layers here.
+pub(crate) const LAYERS: [&str; 2] = ["AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion"];
 
 /// What `--resource` names that is no resource of the template.
 const FROM_ELSEWHERE: [&str; 4] = ["import:", "ssm:", "ssm-secure:", "secretsmanager:"];
@@ -57,7 +61,11 @@ impl Resolver<'_> {
                 }
                 Some(_) => {}
                 None if self.generated_kind(id).is_some() => {}
-                None => return at(format!("the template has no resource {id}{}", did_you_mean(id, self.ids()))),
+                // Or a bucket of another stack, in which code is.
+                None => match nearest(id, self.ids()) {
+                    Some(near) => return at(format!("the template has no resource {id}; did you mean {near}?")),
+                    None => {}
+                },
             }
         }
         Ok(())
@@ -83,6 +91,7 @@ impl Resolver<'_> {
             "AWS::NotificationARNs" => Ok(Value::List(Vec::new())),
             _ => Ok(Value::Text(match self.named(target, path)? {
                 Named::Table(name) | Named::Function(name) => Text::literal(name),
+                Named::Layer(name) => Text::literal(self.layer_arn(&name)),
                 Named::Qualified(arn) => arn,
                 Named::Elsewhere(kind, name) => {
                     self.from_elsewhere(target, None, &kind, || self.place().reference(&kind, &name))
@@ -100,6 +109,7 @@ impl Resolver<'_> {
                 return Ok(Value::Text(Text(vec![Part::StreamOf(id.to_owned())])));
             }
             (Named::Function(name), "Arn") => return text(self.function_arn(&name)),
+            (Named::Layer(name), "LayerVersionArn" | "Arn") => return text(self.layer_arn(&name)),
             (Named::Function(_), "Version") => return text("$LATEST".to_owned()),
             (Named::Qualified(arn), attribute) if attribute.ends_with("Arn") => return Ok(Value::Text(arn)),
             (Named::Qualified(_), "Version") => return text("$LATEST".to_owned()),
@@ -115,6 +125,7 @@ impl Resolver<'_> {
             }
             (Named::Table(_), _) => &["Arn", "StreamArn"],
             (Named::Function(_), _) => &["Arn", "Version"],
+            (Named::Layer(_), _) => &["LayerVersionArn"],
             (Named::Qualified(_), _) => &["FunctionArn", "AliasArn", "Version"],
         };
         let hint = did_you_mean(attribute, known.iter().copied());
@@ -165,6 +176,11 @@ impl Resolver<'_> {
         format!("arn:aws:lambda:{}:{}:function:{name}", self.options.region, self.options.account_id)
     }
 
+    /// The ARN of the one version that a layer has here.
+    pub(crate) fn layer_arn(&self, name: &str) -> String {
+        format!("arn:aws:lambda:{}:{}:layer:{name}:1", self.options.region, self.options.account_id)
+    }
+
     /// The name of a table by its logical id.
     pub(super) fn table_name(&self, id: &str) -> Option<String> {
         match self.named(id, "") {
@@ -211,6 +227,7 @@ impl Resolver<'_> {
         Ok(match kind.as_str() {
             kind if TABLES.contains(&kind) => Named::Table(self.name_of(id, resource, "TableName")?),
             kind if FUNCTIONS.contains(&kind) => Named::Function(self.name_of(id, resource, "FunctionName")?),
+            kind if LAYERS.contains(&kind) => Named::Layer(self.name_of(id, resource, "LayerName")?),
             "AWS::Lambda::Alias" => Named::Qualified(self.qualified(id, resource, "Name")?),
             "AWS::Lambda::Version" => Named::Qualified(self.qualified(id, resource, "")?),
             kind => Named::Elsewhere(kind.to_owned(), self.physical_name(id, kind, resource)),

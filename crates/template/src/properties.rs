@@ -52,6 +52,27 @@ impl<'a> Properties<'a> {
         Ok(Properties { resolver, path, left })
     }
 
+    /// The members of a map that was taken from this one.
+    pub(crate) fn new_in(outer: &Properties<'a>, path: String, node: Node) -> Result<Properties<'a>, TemplateError> {
+        Properties::new(outer.resolver, path, node)
+    }
+
+    /// The branch that stands for a node: see `Resolver::chosen`.
+    pub(crate) fn chosen(&self, node: Node, path: &str) -> Result<Node, TemplateError> {
+        self.resolver.chosen(node, path)
+    }
+
+    /// The user gave a value for the resource that a node refers to.
+    pub(crate) fn is_given(&self, node: &Node) -> bool {
+        let resources = &self.resolver.options.resources;
+        matches!(node.pairs(), [(name, Node::Text(target))] if name == "Ref" && resources.contains_key(target))
+    }
+
+    /// The value of a node that was taken from this map.
+    pub(crate) fn value_of(&self, node: &Node, path: &str) -> Result<Value, TemplateError> {
+        self.resolver.value(node, path)
+    }
+
     pub(crate) fn at(&self, name: &str) -> String {
         format!("{}.{name}", self.path)
     }

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::node::{Format, Node};
-use crate::plan::Plan;
+use crate::plan::{FunctionPlan, Plan};
 use crate::resolve::Resolver;
 use crate::text::Origin;
-use crate::{Options, TemplateError, function, global_table, mapping, names, table};
+use crate::{Options, TemplateError, function, global_table, layer, mapping, names, table};
 
 /// The transforms whose work is done here.
 const TRANSFORMS: [&str; 2] = ["AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"];
 
 /// Types that have no meaning where there are no versions, roles and deployments; what refers to one is resolved.
-const WITHOUT_MEANING: [&str; 5] = [
+const WITHOUT_MEANING: [&str; 6] = [
     "AWS::CDK::Metadata",
     "AWS::Lambda::Alias",
+    "AWS::Lambda::LayerVersionPermission",
     "AWS::Lambda::Version",
     "AWS::SSM::Parameter",
     "AWS::Serverless::Connector",
@@ -35,7 +36,7 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
     }
     let resources = present(&resolver)?;
     // Mappings first: whether a function has to run depends on them.
-    let mut functions = Vec::new();
+    let (mut functions, mut layers_failed) = (Vec::new(), Vec::new());
     let mut elsewhere: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (id, kind, resource) in resources {
         match kind {
@@ -48,6 +49,10 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
             }
             "AWS::Lambda::Function" => functions.push((id, kind, resource)),
             "AWS::Lambda::EventSourceMapping" => plan.mappings.extend(mapping::resource(&resolver, id, resource)?),
+            kind if names::LAYERS.contains(&kind) => match layer::layer(&resolver, id, resource, kind, dir) {
+                Ok(layer) => plan.layers.push(layer),
+                Err(error) => layers_failed.push((resolver.name_of(id, resource, "LayerName"), error)),
+            },
             kind if WITHOUT_MEANING.contains(&kind) => {}
             kind => elsewhere.entry(kind).or_default().push(id),
         }
@@ -60,11 +65,20 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
         match function::function(&resolver, id, kind, resource, dir) {
             Ok(function) => plan.functions.push(function),
             Err(error) if !name.is_ok_and(|name| plan.is_mapped(&name)) => {
-                resolver.skip(&format!("Resources.{id}"), format_args!("not run, and no mapping uses it: {error}"));
+                resolver.tell(format!("{error}; no mapping uses the function: it is left out"));
             }
             Err(error) => return Err(error),
         }
     }
+    for (name, error) in layers_failed {
+        let arn = name.map(|name| resolver.layer_arn(&name)).unwrap_or_default();
+        let uses = |function: &&FunctionPlan| function.layers.iter().any(|used| used.arn == arn);
+        match plan.functions.iter().find(uses) {
+            Some(function) if plan.is_mapped(&function.name) => return Err(error),
+            _ => resolver.tell(format!("{error}; no function that a mapping uses has the layer: it is left out")),
+        }
+    }
+    layer::only_those_here(&mut plan, &resolver);
     plan.check(&resolver)?;
     tell_stand_ins(&plan, &resolver);
     plan.skipped = resolver.skipped();

@@ -14,13 +14,6 @@ Resources:
     )
 }
 
-/// The same function with a mapping that uses it.
-fn used_function_with(property: &str) -> String {
-    let mapping = "  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref F, StartingPosition: LATEST, \
-                   EventSourceArn: 'arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000'}}\n";
-    function_with(property) + mapping
-}
-
 #[test]
 fn what_sam_built_is_preferred_and_every_name_is_found() {
     let dir = tempfile::tempdir().unwrap();
@@ -38,7 +31,7 @@ fn what_sam_built_is_preferred_and_every_name_is_found() {
     std::fs::write(&built, function_with("CodeUri: F")).unwrap();
     std::fs::create_dir(dir.path().join(".aws-sam/build/F")).unwrap();
     let plan = read(&built, &Options::default()).unwrap();
-    assert_eq!(plan.functions[0].code_dir, dir.path().join(".aws-sam/build/F"));
+    assert_eq!(plan.functions[0].code, CodeSource::Path(dir.path().join(".aws-sam/build/F")));
 }
 
 #[test]
@@ -51,40 +44,85 @@ fn code_stays_where_it_is_when_the_working_directory_changes() {
     let relative = up.join(dir.strip_prefix("/").unwrap()).join("template.yaml");
     assert!(relative.is_relative());
     let plan = read(&relative, &Options::default()).unwrap();
-    let code_dir = &plan.functions[0].code_dir;
+    let CodeSource::Path(code_dir) = &plan.functions[0].code else { panic!("a directory is expected") };
     assert!(code_dir.is_absolute(), "{}", code_dir.display());
     assert_eq!(code_dir.canonicalize().unwrap(), dir.join("src"));
 }
 
+/// A function with this code and a mapping, or without one.
+fn mapped(property: &str, is_mapped: bool) -> String {
+    let events = "Events: {E: {Type: DynamoDB, Properties: {Stream: !GetAtt T.StreamArn, StartingPosition: LATEST}}}";
+    let table = "
+  T:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: table
+      AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
+      KeySchema: [{AttributeName: a, KeyType: HASH}]
+      StreamSpecification: {StreamViewType: NEW_IMAGE}
+";
+    let events = if is_mapped { events } else { "" };
+    format!("{}      {events}{table}", function_with(property))
+}
+
 #[test]
-fn code_that_is_not_there_is_told_at_start() {
+fn code_that_is_not_there_is_told_at_start_and_stops_only_what_is_mapped() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    for file in ["app.zip", "app.py"] {
-        std::fs::write(dir.join(file), "").unwrap();
-    }
-    let at = "Resources.F.Properties.CodeUri";
     let shown = dir.display();
-    for (uri, expected) in [
+    for (property, expected) in [
         (
-            "nothere/",
+            "CodeUri: nothere/",
             format!(
-                "{at}: the directory of the code cannot be used: {shown}/nothere/: No such file or directory (os error 2)"
+                "Resources.F.Properties.CodeUri: function F: the code cannot be used: {shown}/nothere/: No such file or \
+                 directory (os error 2)"
             ),
         ),
-        ("app.zip", format!("{at}: zip archives are not supported yet; give the directory instead of {shown}/app.zip")),
-        ("app.py", format!("{at}: {shown}/app.py is a file; give the directory of the code")),
+        (
+            "CodeUri: s3://bucket/a/code.zip",
+            "Resources.F.Properties.CodeUri: function F: the code is in the bucket bucket, as a/code.zip: say which directory \
+             of this machine that is (--resource bucket=DIR; `aws s3 cp s3://bucket/a/code.zip DIR/a/code.zip` fetches it)"
+                .to_owned(),
+        ),
     ] {
-        let property = format!("CodeUri: {uri}");
-        std::fs::write(dir.join("template.yaml"), used_function_with(&property)).unwrap();
-        let error = read(&dir.join("template.yaml"), &Options::default()).unwrap_err();
-        assert_eq!(error.to_string(), expected, "{uri}");
-        // A function that no mapping uses is named, and does not stop the start.
-        std::fs::write(dir.join("template.yaml"), function_with(&property)).unwrap();
-        let plan = read(&dir.join("template.yaml"), &Options::default()).unwrap();
+        let template = dir.join("template.yaml");
+        std::fs::write(&template, mapped(property, true)).unwrap();
+        assert_eq!(read(&template, &Options::default()).unwrap_err().to_string(), expected);
+        std::fs::write(&template, mapped(property, false)).unwrap();
+        let plan = read(&template, &Options::default()).unwrap();
         assert_eq!(plan.functions, []);
-        assert_eq!(plan.skipped, [format!("Resources.F: not run, and no mapping uses it: {expected}")]);
+        assert_eq!(plan.skipped, [format!("{expected}; no mapping uses the function: it is left out")]);
     }
+}
+
+#[test]
+fn an_object_of_a_bucket_is_found_where_tools_leave_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for directory in ["asset.0123abcd", "asset.4567", "bucket/a", "asset.listed"] {
+        std::fs::create_dir_all(dir.join(directory)).unwrap();
+    }
+    std::fs::write(dir.join("orders.zip"), "").unwrap();
+    std::fs::write(dir.join("bucket/a/code.zip"), "").unwrap();
+    let assets = r#"{"version": "39.0.0", "dockerImages": {}, "files": {"89ef": {"displayName": "F/Code",
+        "source": {"path": "asset.listed", "packaging": "zip"},
+        "destinations": {"current_account-current_region": {"bucketName": "cdk-x", "objectKey": "prefix/89ef.zip"}}}}}"#;
+    std::fs::write(dir.join("Stack.assets.json"), assets).unwrap();
+    let mut options = Options::default();
+    options.resources.insert("mine".to_owned(), dir.join("bucket").display().to_string());
+    for (uri, expected) in [
+        ("s3://cdk-assets/0123abcd.zip", "asset.0123abcd"),
+        ("s3://cdk-x/prefix/89ef.zip", "asset.listed"),
+        ("s3://serverless/app/dev/17-2026/orders.zip", "orders.zip"),
+        ("s3://mine/a/code.zip", "bucket/a/code.zip"),
+    ] {
+        std::fs::write(dir.join("template.yaml"), mapped(&format!("CodeUri: {uri}"), true)).unwrap();
+        let plan = read(&dir.join("template.yaml"), &options).unwrap();
+        assert_eq!(plan.functions[0].code, CodeSource::Path(dir.join(expected)), "{uri}");
+    }
+    std::fs::write(dir.join("template.yaml"), mapped("CodeUri: s3://mine/b.zip", true)).unwrap();
+    let error = read(&dir.join("template.yaml"), &options).unwrap_err().to_string();
+    assert!(error.contains("the bucket mine is ") && error.ends_with("bucket/b.zip is not there"), "{error}");
 }
 
 #[test]
