@@ -132,6 +132,21 @@ fn an_archive_that_leads_out_stops_the_start_and_names_function_and_place() {
 }
 
 #[test]
+fn packages_that_are_not_installed_are_named_with_the_command() {
+    let dir = project(&template("CodeUri: src\n      Handler: app.handler\n      # later", ""));
+    write(dir.path(), "src/app.py", "import tailrace_has_no_such_package\n");
+    write(dir.path(), "src/requirements.txt", "tailrace-has-no-such-package\n");
+    let ended = up(dir.path(), &[]);
+    assert_eq!(ended.code, 3, "a shard is blocked: {ended:?}");
+    let src = dir.path().join("src");
+    let told = format!(
+        "[Fn] the module tailrace_has_no_such_package is missing: run `pip install -r {src}/requirements.txt -t {src}`",
+        src = src.display()
+    );
+    assert_eq!(ended.stderr.matches(&told).count(), 1, "{}", ended.stderr);
+}
+
+#[test]
 fn the_cases_that_users_sent_give_their_right_results() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     for case in ["code-is-one-file", "inline-code", "cdk-asset-code"] {

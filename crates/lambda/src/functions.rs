@@ -134,6 +134,8 @@ pub(crate) struct Function {
     eased: Notify,
     retired: AtomicBool,
     warned: AtomicBool,
+    /// What is missing was told.
+    told: AtomicBool,
     /// The code that its environments run.
     code: CodeStamp,
     /// When the code was looked at.
@@ -536,6 +538,7 @@ impl Function {
             eased: Notify::new(),
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             code,
             looked_ns: AtomicU64::new(pool.clock.monotonic_ns()),
         }
@@ -612,6 +615,15 @@ impl Function {
     /// How long the next start has to wait.
     fn restart_pause(&self, clock: &dyn Clock) -> Duration {
         Duration::from_nanos(self.restart.lock().not_before_ns.saturating_sub(clock.monotonic_ns()))
+    }
+
+    /// Tells the user what is missing, once for this state of the code.
+    pub(crate) fn tell_once(&self, hint: impl FnOnce(&FunctionConfig) -> Option<String>) {
+        if let Some(text) = hint(&self.config)
+            && !self.told.swap(true, Ordering::SeqCst)
+        {
+            self.logs.notice(text);
+        }
     }
 
     /// Tells the user something once for this configuration.

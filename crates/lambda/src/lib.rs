@@ -25,6 +25,7 @@ mod launch;
 mod layers;
 mod ledger;
 mod logs;
+mod missing;
 mod package;
 mod process;
 

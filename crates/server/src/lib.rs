@@ -17,6 +17,7 @@ pub mod mappings;
 mod open_files;
 mod packages;
 mod parked;
+mod reload;
 mod report;
 mod server;
 mod store;

@@ -1,6 +1,8 @@
 //! Template files: where they are found, and that the code that they name is there. What is in them is read by the crate
 //! `tailrace-template`, which knows no disk.
 
+mod assembly;
+mod find;
 mod objects;
 #[cfg(test)]
 mod tests;
@@ -8,6 +10,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use find::{Found, find};
 use tailrace_core::code::CodeSource;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 pub use tailrace_template::*;
@@ -19,8 +22,31 @@ use objects::Objects;
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateFileError {
     /// A directory without a template.
-    #[error("no template in {}: looked for {}", .0.display(), NAMES.join(", "))]
-    NotFound(PathBuf),
+    #[error("no template in {}: looked for {}{}", dir.display(), find::NAMES.join(", "), behind(*hint))]
+    NotFound {
+        /// The directory.
+        dir: PathBuf,
+        /// What makes one of what is there.
+        hint: Option<&'static str>,
+    },
+    /// A cloud assembly with several stacks, of which none is chosen, or not with that one.
+    #[error("{}", of_stacks(dir, stacks, wanted.as_deref()))]
+    Stacks {
+        /// The assembly.
+        dir: PathBuf,
+        /// The stacks that it has.
+        stacks: Vec<String>,
+        /// The one that was asked for.
+        wanted: Option<String>,
+    },
+    /// A stack was asked for, and what there is is one template.
+    #[error("--stack {stack} chooses among the stacks of a cdk.out, and {} is one template", path.display())]
+    NoStacks {
+        /// The template.
+        path: PathBuf,
+        /// What was asked for.
+        stack: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read the template {}: {}", path.display(), source)]
     Unreadable {
@@ -42,16 +68,17 @@ pub enum TemplateFileError {
     Content(TemplateError),
 }
 
-/// Where a template is looked for in a directory; what `sam build` made comes first.
-const NAMES: &[&str] = &[".aws-sam/build/template.yaml", "template.yaml", "template.yml", "template.json"];
+fn behind(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("; {hint}")).unwrap_or_default()
+}
 
-/// The template of a directory.
-pub fn find(dir: &Path) -> Result<PathBuf, TemplateFileError> {
-    NAMES
-        .iter()
-        .map(|name| dir.join(name))
-        .find(|path| path.is_file())
-        .ok_or_else(|| TemplateFileError::NotFound(dir.to_owned()))
+fn of_stacks(dir: &Path, stacks: &[String], wanted: Option<&str>) -> String {
+    let (dir, names) = (dir.display(), stacks.join(", "));
+    match wanted {
+        _ if stacks.is_empty() => format!("{dir} has no stack"),
+        Some(wanted) => format!("{dir} has no stack {wanted}: it has {names}"),
+        None => format!("{dir} has {} stacks: choose one with --stack: {names}", stacks.len()),
+    }
 }
 
 /// Reads the template file `path`. Directories of code are relative to the file, and absolute in the plan: the data

@@ -2,6 +2,7 @@
 //! Ranges and defaults: docs/spec/event-source-mapping.md 2.
 
 use tailrace_core::{StartingPosition, StreamArn};
+use tailrace_pattern::{Filter, FilterError};
 
 use crate::TemplateError;
 use crate::names::not_here;
@@ -93,15 +94,6 @@ fn is_of_another_service(arn: &str) -> bool {
     parts.next() == Some("arn") && parts.nth(1).is_some_and(|service| OTHER_SERVICES.contains(&service))
 }
 
-/// Refuses a property whose member says something; without that it is named.
-fn refuse_inside(properties: &mut Properties<'_>, name: &str, member: &str, why: &str) -> Result<(), TemplateError> {
-    let Some(mut inside) = properties.map(name)? else { return Ok(()) };
-    inside.refuse(member, why)?;
-    properties.skip(name, "not applied");
-    inside.finish();
-    Ok(())
-}
-
 /// `DestinationConfig`: nothing is sent anywhere, and nothing is lost by that.
 fn destination(properties: &mut Properties<'_>) {
     let given = properties.map("DestinationConfig");
@@ -122,6 +114,25 @@ fn destination(properties: &mut Properties<'_>) {
     }
 }
 
+/// The patterns of FilterCriteria, each of which is one.
+fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, TemplateError> {
+    let Some(mut criteria) = properties.map("FilterCriteria")? else { return Ok(Vec::new()) };
+    let path = criteria.at("Filters");
+    let mut patterns = Vec::new();
+    for mut filter in criteria.maps("Filters")?.unwrap_or_default() {
+        patterns.push(filter.required_text("Pattern")?);
+        filter.finish();
+    }
+    criteria.finish();
+    match Filter::parse(patterns.iter().map(String::as_str)) {
+        Ok(_) => Ok(patterns),
+        Err(FilterError::Invalid { index, error }) => {
+            Err(TemplateError::at(format!("{path}.{index}.Pattern"), error.to_string()))
+        }
+        Err(error) => Err(TemplateError::at(path, error.to_string())),
+    }
+}
+
 fn read(
     logical_id: &str,
     (function, function_path): (&str, String),
@@ -129,12 +140,7 @@ fn read(
     mut properties: Properties<'_>,
 ) -> Result<MappingPlan, TemplateError> {
     properties.not_applied(&["KMSKeyArn", "KmsKeyArn", "LoggingConfig", "MetricsConfig", "Tags"]);
-    refuse_inside(
-        &mut properties,
-        "FilterCriteria",
-        "Filters",
-        "filters are not supported yet: the function would get records that the template leaves out",
-    )?;
+    let filters = filters(&mut properties)?;
     destination(&mut properties);
     let positions = [("TRIM_HORIZON", StartingPosition::TrimHorizon), ("LATEST", StartingPosition::Latest)];
     let starting_position = properties.word("StartingPosition", &positions)?;
@@ -194,5 +200,6 @@ fn read(
         record_age_max_s: unless_forever(age_s),
         bisect_on_error,
         report_item_failures,
+        filters,
     })
 }

@@ -219,6 +219,8 @@ pub struct MappingPlan {
     pub bisect_on_error: bool,
     /// FunctionResponseTypes holds ReportBatchItemFailures.
     pub report_item_failures: bool,
+    /// The patterns of FilterCriteria.
+    pub filters: Vec<String>,
 }
 
 /// Where a mapping's records come from.

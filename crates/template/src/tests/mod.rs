@@ -148,6 +148,7 @@ fn a_sam_template_becomes_a_plan() {
             retry_attempts_max: Some(3),
             record_age_max_s: Some(3600),
             bisect_on_error: true,
+            filters: Vec::new(),
             report_item_failures: true,
         }]
     );

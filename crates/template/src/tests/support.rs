@@ -105,7 +105,6 @@ fn what_does_no_harm_is_named_and_skipped() {
     }
     let at = "Resources.M.Properties";
     for (property, why) in [
-        ("FilterCriteria: {Filters: []}", "not applied"),
         ("DestinationConfig: {OnFailure: {}}", "not applied"),
         ("DestinationConfig: {}", "not applied"),
         ("KmsKeyArn: x", "not applied"),
@@ -203,11 +202,14 @@ fn properties_of_mappings_that_are_not_supported_stop() {
     let at = "Resources.M.Properties";
     for (property, expected) in [
         (
-            "FilterCriteria: {Filters: [{Pattern: x}]}",
+            "FilterCriteria: {Filters: [{Pattern: '{\"eventName\": [\"INSERT\"]}'}, {Pattern: '{\"a\": \"x\"}'}]}",
             format!(
-                "{at}.FilterCriteria.Filters: filters are not supported yet: the function would get records that the \
-                 template leaves out"
+                "{at}.FilterCriteria.Filters.1.Pattern: a: an object or a list of values is expected: [\"x\"] instead of \"x\""
             ),
+        ),
+        (
+            "FilterCriteria: {Filters: [{}]}",
+            format!("{at}.FilterCriteria.Filters.0.Pattern: this property is required"),
         ),
         (
             "TumblingWindowInSeconds: 5",
