@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
+use crate::template_args::TemplateArgs;
 
 /// A durable database that speaks the DynamoDB API and runs functions on its streams.
 #[derive(Debug, Parser)]
@@ -52,6 +53,9 @@ pub struct ServerArgs {
     /// SAM or CloudFormation template to apply at start [env: TAILRACE_TEMPLATE]
     #[arg(long)]
     pub template: Option<PathBuf>,
+    /// What the template asks for.
+    #[command(flatten)]
+    pub template_values: TemplateArgs,
     /// A further host name, for any port, under which clients may reach a server on loopback; may be repeated
     /// [env: TAILRACE_ALLOWED_HOSTS, separated by commas]
     #[arg(long = "allowed-host")]
@@ -97,6 +101,7 @@ impl ServerArgs {
         config.port = choose(self.port, "TAILRACE_PORT", config.port)?;
         config.host = choose(self.host, "TAILRACE_HOST", config.host)?;
         config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
+        config.template_values = self.template_values.values()?;
         config.allowed_hosts = self.allowed_hosts;
         if config.allowed_hosts.is_empty() {
             let hosts = env("TAILRACE_ALLOWED_HOSTS").unwrap_or_default();

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod code;
 pub mod codec;
 mod echo;
+pub mod encoded;
 pub mod error;
 mod error_kind;
 mod event_source;

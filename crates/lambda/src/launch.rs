@@ -24,6 +24,9 @@ const NODE_CLIENT: &str = include_str!("node/tailrace_runtime.cjs");
 /// Where programs are looked for by functions.
 pub(crate) const CHILD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// A file without profiles.
+const NOTHING: &str = "/dev/null";
+
 /// The directories of this crate.
 #[derive(Debug)]
 pub(crate) struct Directories {
@@ -179,6 +182,10 @@ pub(crate) async fn prepare(
         .env("TMPDIR", &temporary)
         .env("PWD", &code_dir)
         .env("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR")
+        // Without HOME the SDKs look into the user's directory all the same: its profiles and keys are none of a function's.
+        .env("AWS_SHARED_CREDENTIALS_FILE", NOTHING)
+        .env("AWS_CONFIG_FILE", NOTHING)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
         .envs(&settings.environment)
         .envs(&config.environment)
         // Behind the function's own variables: nothing may override these.

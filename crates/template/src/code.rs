@@ -10,7 +10,7 @@ use tailrace_core::code::CodeSource;
 use crate::TemplateError;
 use crate::node::Node;
 use crate::properties::Properties;
-use crate::resolve::Value;
+use crate::value::Value;
 
 /// The bucket whose keys are paths of this machine.
 const LOCAL_BUCKET: &str = "local-dir";
@@ -79,8 +79,11 @@ impl Form {
         // It only tells objects apart, and is often a bucket that another stack makes: what cannot be resolved has a name.
         let at_bucket = code.node(self.bucket).ok_or_else(|| code.missing(self.bucket))?;
         let bucket = match code.value_of(&at_bucket, &code.at(self.bucket)) {
-            Ok(value) => value.as_text().and_then(|text| text.as_literal()),
-            Err(_) => None,
+            // What the template makes, and what the user gives for it, goes by its logical id.
+            Ok(value) if value.origin().is_none() && !code.is_given(&at_bucket) => {
+                value.as_text().and_then(|text| text.as_literal())
+            }
+            _ => None,
         };
         let bucket = bucket.unwrap_or_else(|| name_of(&at_bucket));
         if bucket == LOCAL_BUCKET {

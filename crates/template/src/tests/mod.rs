@@ -148,6 +148,7 @@ fn a_sam_template_becomes_a_plan() {
             retry_attempts_max: Some(3),
             record_age_max_s: Some(3600),
             bisect_on_error: true,
+            filters: Vec::new(),
             report_item_failures: true,
         }]
     );
@@ -250,6 +251,13 @@ Resources:
       {property}
 "
     )
+}
+
+/// The same function, with a mapping that uses it.
+fn used_function_with(property: &str) -> String {
+    let mapping = "  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref F, StartingPosition: LATEST, \
+                   EventSourceArn: 'arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000'}}\n";
+    function_with(property) + mapping
 }
 
 /// A mapping with one more property.
