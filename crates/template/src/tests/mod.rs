@@ -2,6 +2,7 @@
 
 mod code;
 mod resolving;
+mod stacks;
 mod support;
 mod table_settings;
 mod texts;
