@@ -19,6 +19,8 @@ pub struct FunctionConfig {
     pub runtime: String,
     /// The directory of the code; used in place.
     pub code_dir: PathBuf,
+    /// The directories of its layers: where two have the same, the later one's counts.
+    pub layers: Vec<PathBuf>,
     /// The longest that an invocation may take, seconds.
     pub timeout_s: u32,
     /// The memory that the function is told it has, MB. It is not enforced.
@@ -46,6 +48,7 @@ impl FunctionConfig {
             handler: handler.into(),
             runtime: runtime.into(),
             code_dir: code_dir.into(),
+            layers: Vec::new(),
             timeout_s: limits::FUNCTION_TIMEOUT_DEFAULT_S,
             memory_mb: limits::FUNCTION_MEMORY_DEFAULT_MB,
             environment: BTreeMap::new(),

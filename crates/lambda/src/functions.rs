@@ -1,6 +1,6 @@
 //! The registry of functions, and the way of an invocation to a process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -21,6 +21,7 @@ use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
 use crate::launch::Directories;
 use crate::ledger::Ledger;
 use crate::logs::{LogLine, LogSender};
+use crate::package::Packages;
 use crate::process::Spawner;
 
 /// Which client runs Python handlers.
@@ -100,6 +101,7 @@ pub(crate) struct Pool {
     pub(crate) interpreters: Interpreters,
     pub(crate) spawner: Spawner,
     pub(crate) ledger: Ledger,
+    packages: Arc<Packages>,
     logs: mpsc::Sender<LogLine>,
     /// A permit for each invocation; closed by `stop`.
     slots: Arc<Semaphore>,
@@ -133,6 +135,8 @@ pub(crate) struct Function {
     retired: AtomicBool,
     /// What was told last of how it starts.
     warned: Mutex<String>,
+    /// What is missing was told.
+    told: AtomicBool,
     /// The code that its environments run.
     code: CodeStamp,
     /// When the code was looked at.
@@ -165,6 +169,7 @@ impl Functions {
         let directories = Directories::prepare(&settings.state_dir).map_err(failed)?;
         let ledger = Ledger::open(directories.processes.clone()).map_err(failed)?;
         directories.clear_temporary().map_err(failed)?;
+        let packages = Packages::open(&directories.packages).map_err(failed)?;
         let spawner = Spawner::start().map_err(failed)?;
         let slots = Arc::new(Semaphore::new(settings.concurrency_max));
         let pool = Pool {
@@ -175,6 +180,7 @@ impl Functions {
             interpreters: Interpreters::default(),
             spawner,
             ledger,
+            packages: Arc::new(packages),
             logs,
             slots,
             functions: RwLock::default(),
@@ -187,6 +193,22 @@ impl Functions {
         Ok(Functions { pool: Arc::new(pool) })
     }
 
+    /// What makes directories of packages; those belong into the configurations of functions.
+    pub fn packages(&self) -> &Arc<Packages> {
+        &self.pool.packages
+    }
+
+    /// Removes the packages that no function uses, but for the `kept` newest. It writes to the disk: call it where blocking is
+    /// no matter.
+    pub fn sweep_packages(&self, kept: usize) {
+        let used: BTreeSet<PathBuf> = {
+            let functions = self.pool.functions.read();
+            let configs = functions.values().map(|function| &function.config);
+            configs.flat_map(|config| [&config.code_dir].into_iter().chain(&config.layers)).cloned().collect()
+        };
+        self.pool.packages.sweep(&used, kept);
+    }
+
     /// Adds a function, or replaces the one of the same name. Invocations that run finish with the old configuration;
     /// later ones see the new one.
     pub fn put(&self, config: FunctionConfig) -> Result<(), ConfigError> {
@@ -196,8 +218,15 @@ impl Functions {
             return Ok(());
         }
         let name = config.name.clone();
-        let code = CodeStamp::of(&config.code_dir, &self.pool.directories.state);
+        let code = CodeStamp::of_function(&config, &self.pool.directories.state);
         let function = Arc::new(Function::new(config, code, &self.pool));
+        if code.is_cut {
+            function.logs.notice(format!(
+                "the directory {} has more than {} entries: changes of what lies deepest are not seen",
+                function.config.code_dir.display(),
+                limits::FUNCTION_CODE_ENTRIES_MAX
+            ));
+        }
         let old = functions.insert(name, function);
         drop(functions);
         if let Some(old) = old {
@@ -371,7 +400,7 @@ impl Pool {
         }
         let (pool, looked_at) = (self.clone(), function.clone());
         let look =
-            tokio::task::spawn_blocking(move || CodeStamp::of(&looked_at.config.code_dir, &pool.directories.state));
+            tokio::task::spawn_blocking(move || CodeStamp::of_function(&looked_at.config, &pool.directories.state));
         let Ok(code) = look.await else { return false };
         if code == function.code {
             return false;
@@ -510,6 +539,7 @@ impl Function {
             eased: Notify::new(),
             retired: AtomicBool::new(false),
             warned: Mutex::default(),
+            told: AtomicBool::new(false),
             code,
             looked_ns: AtomicU64::new(pool.clock.monotonic_ns()),
         }
@@ -586,6 +616,15 @@ impl Function {
     /// How long the next start has to wait.
     fn restart_pause(&self, clock: &dyn Clock) -> Duration {
         Duration::from_nanos(self.restart.lock().not_before_ns.saturating_sub(clock.monotonic_ns()))
+    }
+
+    /// Tells the user what is missing, once for this state of the code.
+    pub(crate) fn tell_once(&self, hint: impl FnOnce(&FunctionConfig) -> Option<String>) {
+        if let Some(text) = hint(&self.config)
+            && !self.told.swap(true, Ordering::SeqCst)
+        {
+            self.logs.notice(text);
+        }
     }
 
     /// Tells the user something about how it starts, unless that is what was told last.

@@ -15,6 +15,7 @@ use tailrace_core::function::{Family, FunctionConfig};
 use crate::entrypoint::BadEntrypoint;
 use crate::functions::{PythonClient, Settings};
 use crate::interpreters::{Interpreters, NodeVersion};
+use crate::layers;
 use crate::ledger::TOKEN_VARIABLE;
 
 /// Our Python client; the file in the state directory is written at each start.
@@ -43,6 +44,8 @@ pub(crate) struct Directories {
     pub(crate) temporary: PathBuf,
     /// The ledger of processes.
     pub(crate) processes: PathBuf,
+    /// What was unpacked.
+    pub(crate) packages: PathBuf,
 }
 
 impl Directories {
@@ -56,6 +59,7 @@ impl Directories {
             pycache: state_dir.join("pycache"),
             temporary: state_dir.join("tmp"),
             processes: state_dir.join("processes"),
+            packages: state_dir.join("packages"),
             state: state_dir,
         };
         std::fs::create_dir_all(&directories.runtime)?;
@@ -210,6 +214,7 @@ pub(crate) async fn prepare(
             command.env("TAILRACE_PYTHON_PATH", own);
         }
     }
+    layers::add(config, &mut command);
     let bootstrap = (family == Family::Provided).then(|| code_dir.join(BOOTSTRAP));
     Ok(Launch { command, bootstrap, warning })
 }

@@ -22,6 +22,7 @@ use crate::background::Background;
 use crate::code::Code;
 use crate::config::Config;
 use crate::mappings::Mappings;
+use crate::reload::Applied;
 use crate::report::Event;
 use crate::template::{self, TemplateFileError};
 use crate::{apply, functions, open_files, store};
@@ -90,7 +91,11 @@ impl StartError {
             StartError::StoreThread(_) => Code::Internal,
             StartError::OtherArns { .. } => Code::OtherRegion,
             StartError::Functions(_) => Code::FunctionDirectory,
-            StartError::Template(TemplateFileError::NotFound(_)) => Code::NoTemplate,
+            StartError::Template(
+                TemplateFileError::NotFound { .. }
+                | TemplateFileError::Stacks { .. }
+                | TemplateFileError::NoStacks { .. },
+            ) => Code::NoTemplate,
             StartError::Template(TemplateFileError::Unreadable { .. }) => Code::TemplateUnreadable,
             StartError::Template(TemplateFileError::Malformed { .. }) => Code::TemplateMalformed,
             StartError::Template(TemplateFileError::Content(_)) => Code::TemplateContent,
@@ -103,14 +108,17 @@ impl StartError {
 /// A running server. Stop it with [`Server::stop`]; dropping it stops nothing in order.
 pub struct Server {
     address: SocketAddr,
-    db: Arc<Db>,
-    functions: Functions,
-    mappings: Arc<Mappings>,
+    pub(crate) db: Arc<Db>,
+    pub(crate) functions: Functions,
+    pub(crate) mappings: Arc<Mappings>,
     ready: Arc<AtomicBool>,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     logs: JoinHandle<()>,
     background: Background,
+    /// What the template was read with.
+    pub(crate) template_options: template::Options,
+    pub(crate) applied: tokio::sync::Mutex<Applied>,
 }
 
 impl Server {
@@ -171,6 +179,7 @@ impl Server {
         // A template's tables may wait for what is done behind the operations: the filling of an index.
         let background = Background::start(&db);
         let mut made = None;
+        let applied = tokio::sync::Mutex::new(plan.clone().map(Applied::new).unwrap_or_default());
         if let Some(plan) = plan {
             plan.skipped.iter().cloned().for_each(&tell);
             match apply::begin(plan, &db, &functions, &tell).await {
@@ -182,6 +191,8 @@ impl Server {
                 }
             }
         }
+        let unused = functions.clone();
+        let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
 
@@ -202,7 +213,19 @@ impl Server {
                 Err(error) => tracing::error!(%error, "the listener failed"),
             }
         });
-        let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs, background };
+        let server = Server {
+            address,
+            db,
+            functions,
+            mappings,
+            ready,
+            stop_serving,
+            serving,
+            logs,
+            background,
+            template_options: template_options(&config),
+            applied,
+        };
         if let Some(made) = made
             && let Err(why) = apply::mappings(made, &server.db, &server.mappings, &tell).await
         {
