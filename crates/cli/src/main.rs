@@ -15,13 +15,14 @@ mod mappings;
 mod output;
 mod parked;
 mod play;
+mod project;
 mod run;
 mod say;
 mod show;
 mod signals;
 mod table;
 mod tail;
-mod template_watch;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ use clap::Parser;
 pub use failure::Failure;
 use tailrace_core::limits::LAST_WORDS;
 use tailrace_server::Code;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Stack of a thread that runs requests. A request's JSON may nest 2,000 levels, and a build without optimisation takes
 /// about a kilobyte for each.

@@ -483,7 +483,7 @@ impl<'a> Reader<'a> {
         &rest[..rest.len() - self.rest.len()]
     }
 
-    fn skip_value(&mut self, level: usize) -> Result<(), CodecError> {
+    pub(crate) fn skip_value(&mut self, level: usize) -> Result<(), CodecError> {
         match self.head(level)? {
             Head::Null | Head::Bool(_) | Head::S(_) | Head::N(_) | Head::B(_) => Ok(()),
             Head::Ss(count) | Head::Bs(count) => (0..count).try_for_each(|_| self.bytes().map(|_| ())),
@@ -499,4 +499,4 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 #[path = "codec_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -33,7 +33,7 @@ fn value() -> impl Strategy<Value = AttributeValue> {
     })
 }
 
-fn item() -> impl Strategy<Value = Item> {
+pub(crate) fn item() -> impl Strategy<Value = Item> {
     prop::collection::btree_map(".{1,5}", value(), 0..6)
 }
 

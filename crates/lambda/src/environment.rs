@@ -27,6 +27,7 @@ use crate::host;
 use crate::invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable};
 use crate::launch::{self, Identity, LaunchError};
 use crate::logs::LogStream;
+use crate::missing;
 use crate::process::Process;
 
 /// An invocation on its way.
@@ -348,6 +349,7 @@ impl Environment {
 
     /// The runtime cannot load the function.
     pub(crate) fn init_error(&self, error: Bytes) -> Result<(), Refusal> {
+        self.function.tell_once(|config| missing::hint(config, &error));
         let mut state = self.state.lock();
         match state.phase {
             Phase::Starting => {

@@ -1,9 +1,9 @@
 //! One operating system process with its group: started, signalled, waited for.
 //!
 //! Invariants
-//! - Every process is started as the leader of a group of its own, and is signalled itself (by its descriptor) as well as
-//!   by that group: it may have left the group. Both only while it has not been reaped, so that the number cannot have
-//!   passed to a stranger.
+//! - Every process is started as the leader of a group of its own, so that what the terminal sends to this process (Ctrl-C) does
+//!   not reach it. It is signalled itself (by its descriptor) as well as by that group: it may have left the group. Both only
+//!   while it has not been reaped, so that the number cannot have passed to a stranger.
 //! - Processes are started by a thread that lives as long as the pool: the kernel delivers the parent-death signal
 //!   when the *thread* that forked ends, and a thread of a runtime or of a blocking pool may end at any time.
 //! - The end of the leader is the end of the group: what it started is killed with it, as AWS throws the whole

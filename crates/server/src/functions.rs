@@ -19,6 +19,8 @@ struct StoredFunction {
     handler: String,
     runtime: String,
     code_dir: PathBuf,
+    #[serde(default)]
+    layers: Vec<PathBuf>,
     timeout_s: u32,
     memory_mb: u32,
     environment: BTreeMap<String, String>,
@@ -34,19 +36,33 @@ impl From<FunctionConfig> for StoredFunction {
             handler,
             runtime,
             code_dir,
+            layers,
             timeout_s,
             memory_mb,
             environment,
             reserved_concurrency,
             version,
         } = config;
-        Self { name, arn, handler, runtime, code_dir, timeout_s, memory_mb, environment, reserved_concurrency, version }
+        Self {
+            name,
+            arn,
+            handler,
+            runtime,
+            code_dir,
+            layers,
+            timeout_s,
+            memory_mb,
+            environment,
+            reserved_concurrency,
+            version,
+        }
     }
 }
 
 impl From<StoredFunction> for FunctionConfig {
     fn from(stored: StoredFunction) -> Self {
         let mut config = FunctionConfig::new(stored.name, stored.arn, stored.runtime, stored.handler, stored.code_dir);
+        config.layers = stored.layers;
         config.timeout_s = stored.timeout_s;
         config.memory_mb = stored.memory_mb;
         config.environment = stored.environment;

@@ -84,8 +84,10 @@ fn describe(recovery: Option<PointInTimeRecovery>, now: EpochMs) -> ContinuousBa
     }
 }
 
+/// The table; one that is being made or deleted has no backups, and is none that is found.
 async fn find(db: &Db, name: &str) -> Result<Arc<StoredTable>, ApiError> {
-    db.find_table(name).await?.ok_or_else(|| not_found(name))
+    let found = db.find_table(name).await?.filter(|table| table.is_served(db.clock.now()));
+    found.ok_or_else(|| not_found(name))
 }
 
 fn not_found(name: &str) -> ApiError {
