@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tailrace_engine::ThrottledTables;
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
@@ -77,6 +78,11 @@ pub struct ServerArgs {
     /// [env: TAILRACE_TTL_DELAY] [default: 0s]
     #[arg(long)]
     pub ttl_delay: Option<Delay>,
+    /// Refuses requests above the provisioned throughput of tables and global indexes, or above their limits on demand, after a
+    /// burst of 300 seconds, as on AWS: of all tables, or of those that are named, separated by commas
+    /// [env: TAILRACE_THROTTLE_PROVISIONED, true or names]
+    #[arg(long, value_name = "TABLES", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub throttle_provisioned: Option<Throttled>,
 }
 
 /// The two wordings that AWS has today.
@@ -125,6 +131,8 @@ impl ServerArgs {
         config.engine.aws_like_states = self.aws_like_states || choose(None, "TAILRACE_AWS_LIKE_STATES", false)?;
         let Delay(delay) = choose(self.ttl_delay, "TAILRACE_TTL_DELAY", Delay(config.engine.ttl_delay))?;
         config.engine.ttl_delay = delay;
+        let throttled = Throttled(config.engine.throttled.clone());
+        config.engine.throttled = choose(self.throttle_provisioned, "TAILRACE_THROTTLE_PROVISIONED", throttled)?.0;
         let shards_max = tailrace_core::limits::SHARDS_PER_STREAM_MAX;
         if !(1..=shards_max).contains(&config.engine.shards_per_stream) {
             return Err(Failure::new(Code::Setting, format_args!("a stream has 1 to {shards_max} shards")));
@@ -161,6 +169,28 @@ impl std::str::FromStr for Delay {
             let days = tailrace_core::limits::TTL_DELAY_MAX.as_secs() / 86_400;
             format!("{text:?} is no delay: a number with s, m, h or d is expected, up to {days}d")
         })
+    }
+}
+
+/// Which tables are throttled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throttled(pub ThrottledTables);
+
+impl std::str::FromStr for Throttled {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Throttled, String> {
+        Ok(Throttled(match text {
+            "true" => ThrottledTables::All,
+            "false" => ThrottledTables::None,
+            names => {
+                let names: Vec<&str> = names.split(',').map(str::trim).collect();
+                if names.iter().any(|name| name.is_empty()) {
+                    return Err(format!("{text:?} is no list of tables: names, separated by commas"));
+                }
+                ThrottledTables::Named(names.into_iter().map(str::to_owned).collect())
+            }
+        }))
     }
 }
 
@@ -297,7 +327,8 @@ where
 mod tests {
     use std::time::Duration;
 
-    use super::{Delay, Retention};
+    use super::{Delay, Retention, Throttled};
+    use tailrace_engine::ThrottledTables;
 
     #[test]
     fn a_delay_is_a_number_with_a_unit_up_to_a_month() {
@@ -307,6 +338,15 @@ mod tests {
         for text in ["", "s", "1", "-1s", "31d", "1w"] {
             assert!(text.parse::<Delay>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn throttled_are_all_tables_none_or_those_of_a_list() {
+        assert_eq!("true".parse(), Ok(Throttled(ThrottledTables::All)));
+        assert_eq!("false".parse(), Ok(Throttled(ThrottledTables::None)));
+        let named = ThrottledTables::Named(["a".to_owned(), "b".to_owned()].into());
+        assert_eq!("a, b".parse(), Ok(Throttled(named)));
+        assert!("a,,b".parse::<Throttled>().is_err());
     }
 
     #[test]

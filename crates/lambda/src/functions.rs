@@ -133,7 +133,8 @@ pub(crate) struct Function {
     /// configuration was replaced.
     eased: Notify,
     retired: AtomicBool,
-    warned: AtomicBool,
+    /// What was told last of how it starts.
+    warned: Mutex<String>,
     /// What is missing was told.
     told: AtomicBool,
     /// The code that its environments run.
@@ -406,7 +407,7 @@ impl Pool {
         }
         let name = &function.config.name;
         let new = Arc::new(Function::new(function.config.clone(), code, self));
-        new.warned.store(function.warned.load(Ordering::SeqCst), Ordering::SeqCst);
+        new.warned.lock().clone_from(&function.warned.lock());
         {
             let mut functions = self.functions.write();
             match functions.get_mut(name) {
@@ -537,7 +538,7 @@ impl Function {
             restart: Mutex::default(),
             eased: Notify::new(),
             retired: AtomicBool::new(false),
-            warned: AtomicBool::new(false),
+            warned: Mutex::default(),
             told: AtomicBool::new(false),
             code,
             looked_ns: AtomicU64::new(pool.clock.monotonic_ns()),
@@ -626,9 +627,11 @@ impl Function {
         }
     }
 
-    /// Tells the user something once for this configuration.
+    /// Tells the user something about how it starts, unless that is what was told last.
     pub(crate) fn warn_once(&self, text: String) {
-        if !self.warned.swap(true, Ordering::SeqCst) {
+        let mut warned = self.warned.lock();
+        if *warned != text {
+            warned.clone_from(&text);
             self.logs.notice(text);
         }
     }

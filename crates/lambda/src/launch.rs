@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use tailrace_core::EpochMs;
 use tailrace_core::function::{Family, FunctionConfig};
 
+use crate::entrypoint::BadEntrypoint;
 use crate::functions::{PythonClient, Settings};
 use crate::interpreters::{Interpreters, NodeVersion};
 use crate::layers;
@@ -23,6 +24,9 @@ const PYTHON_CLIENT: &str = include_str!("python/tailrace_runtime.py");
 const NODE_CLIENT: &str = include_str!("node/tailrace_runtime.cjs");
 /// Where programs are looked for by functions.
 pub(crate) const CHILD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The program of a provided runtime.
+const BOOTSTRAP: &str = "bootstrap";
 
 /// A file without profiles.
 const NOTHING: &str = "/dev/null";
@@ -97,7 +101,7 @@ pub(crate) struct Identity<'a> {
 #[derive(Debug)]
 pub(crate) enum LaunchError {
     /// No `bootstrap` that can be executed: the function's own fault.
-    InvalidEntrypoint(String),
+    InvalidEntrypoint(BadEntrypoint),
     /// The machine lacks something: an interpreter, the code directory.
     CannotStart(String),
 }
@@ -105,6 +109,8 @@ pub(crate) enum LaunchError {
 /// A command that is ready to be spawned, and a remark for the user.
 pub(crate) struct Launch {
     pub(crate) command: Command,
+    /// The function's own program, if it is that which is started.
+    pub(crate) bootstrap: Option<PathBuf>,
     pub(crate) warning: Option<String>,
 }
 
@@ -164,9 +170,9 @@ pub(crate) async fn prepare(
             command
         }
         Family::Provided => {
-            let bootstrap = code_dir.join("bootstrap");
+            let bootstrap = code_dir.join(BOOTSTRAP);
             if !is_executable(&bootstrap) {
-                return Err(LaunchError::InvalidEntrypoint(bootstrap.display().to_string()));
+                return Err(LaunchError::InvalidEntrypoint(BadEntrypoint::not_found(&bootstrap)));
             }
             let mut command = Command::new(&bootstrap);
             command.env_clear().env("PATH", CHILD_PATH);
@@ -209,7 +215,8 @@ pub(crate) async fn prepare(
         }
     }
     layers::add(config, &mut command);
-    Ok(Launch { command, warning })
+    let bootstrap = (family == Family::Provided).then(|| code_dir.join(BOOTSTRAP));
+    Ok(Launch { command, bootstrap, warning })
 }
 
 /// The directory of an interpreter before the usual ones: its companions are found first.

@@ -16,6 +16,7 @@
 
 mod code;
 mod document;
+mod entrypoint;
 mod environment;
 mod functions;
 mod host;
