@@ -7,7 +7,7 @@ use std::time::Duration;
 use tailrace_api::Timestamp;
 use tailrace_api::tables::{
     ContinuousBackupsAnswer, ContinuousBackupsDescription, DescribeContinuousBackupsRequest,
-    PointInTimeRecoveryDescription, Switch, UpdateContinuousBackupsRequest,
+    PointInTimeRecoveryDescription, Switch, TableStatus, UpdateContinuousBackupsRequest,
 };
 use tailrace_core::limits::{RECOVERY_LAG, RECOVERY_PERIOD_DAYS};
 use tailrace_core::{ApiError, EpochMs, ErrorCode};
@@ -85,7 +85,12 @@ fn describe(recovery: Option<PointInTimeRecovery>, now: EpochMs) -> ContinuousBa
 }
 
 async fn find(db: &Db, name: &str) -> Result<Arc<StoredTable>, ApiError> {
-    db.find_table(name).await?.ok_or_else(|| not_found(name))
+    let table = db.find_table(name).await?.ok_or_else(|| not_found(name))?;
+    if table.status(db.clock.now()) == TableStatus::Creating {
+        let text = format!("Backups are being enabled for the table: {name}. Please retry later");
+        return Err(ApiError::new(ErrorCode::ContinuousBackupsUnavailableException, text));
+    }
+    Ok(table)
 }
 
 fn not_found(name: &str) -> ApiError {

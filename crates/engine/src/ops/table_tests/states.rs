@@ -69,8 +69,14 @@ async fn a_new_table_is_creating_for_a_while() {
     bench.refused("DescribeTimeToLive", name(), describing).await;
     let ttl = change(json!({"TimeToLiveSpecification": {"Enabled": true, "AttributeName": "t"}}));
     bench.refused("UpdateTimeToLive", ttl, &format!("{IN_USE}Table users is being created")).await;
+    let unavailable =
+        "ContinuousBackupsUnavailableException: Backups are being enabled for the table: users. Please retry later";
+    bench.refused("DescribeContinuousBackups", name(), unavailable).await;
+    let recovery = change(json!({"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true}}));
+    bench.refused("UpdateContinuousBackups", recovery.clone(), unavailable).await;
     assert_eq!(bench.ok("ListTables", json!({})).await, json!({"TableNames": ["users"]}));
     wait(&bench, AWS_LIKE_CREATING).await;
+    bench.ok("UpdateContinuousBackups", recovery).await;
     assert_eq!((status(&bench).await, of_index(&bench, 0).await), (json!("ACTIVE"), (json!("ACTIVE"), None)));
     bench.put("users", "1", 1).await;
     bench.refused("CreateTable", body(), "ResourceInUseException: Table already exists: users").await;
