@@ -10,7 +10,7 @@
 //!   behind it is entered again after a crash, to the same effect.
 //! - The index is told to be active in the commit that removes that row. An index, or a table, that goes meanwhile ends it: no
 //!   commit enters anything into an index that the descriptor does not have.
-//! - An item with a key attribute that the index cannot take is left out, as on AWS.
+//! - An item with a key attribute that the index cannot take is left out, as on AWS; so is one that cannot be read, which is named.
 //!
 //! A tick looks at a bounded number of items, some pages of them at once; an index after the other.
 
@@ -236,7 +236,7 @@ async fn enter_pages(
 async fn enter(db: &Db, table: &Arc<StoredTable>, set: ItemSet, page: Page) -> Result<bool, Failure> {
     let of = Arc::clone(table);
     // A page of items takes more than a request may on the runtime's threads.
-    let entries = aside(false, move || entries(&of, set, page)).await.map_err(Failure::Api)?;
+    let entries = aside(false, move || Ok(entries(&of, set, page))).await.map_err(Failure::Api)?;
     if entries.items.is_empty() {
         return Ok(true);
     }
@@ -268,16 +268,24 @@ struct Made {
     entry: (Key, Bytes),
 }
 
-fn entries(table: &Table, set: ItemSet, page: Page) -> Result<Entries, ApiError> {
+fn entries(table: &Table, set: ItemSet, page: Page) -> Entries {
     let mut entries = Entries::default();
-    let Some(index) = being_filled(table, set) else { return Ok(entries) };
+    let Some(index) = being_filled(table, set) else { return entries };
     for (key, item) in page.rows {
-        if let Some(entry) = entries_of(index, &item, table)? {
+        let entry = match entries_of(index, &item, table) {
+            Ok(entry) => entry,
+            Err(error) => {
+                // An index without one item is of more use than none; who reads the item is told.
+                tracing::error!(table = %table.name, index = %index.name, item = ?key, %error, "an item cannot be read: the index is filled without it");
+                continue;
+            }
+        };
+        if let Some(entry) = entry {
             entries.items.push(key);
             entries.made.push(Made { item, entry });
         }
     }
-    Ok(entries)
+    entries
 }
 
 /// Keeps how far it is, unless the index has gone meanwhile, and the row with it.
