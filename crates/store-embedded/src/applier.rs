@@ -3,8 +3,10 @@
 //! Invariants: there is one; a group is visible only after its sync, its shards before its rows, and answered only when it
 //! is visible; overlay entries outlive their commit's publication.
 
+use std::collections::HashSet;
 use std::sync::mpsc::Receiver;
 
+use tailrace_store::keyspace::ItemSet;
 use tailrace_store::{CommitReceipt, StoreError};
 
 use crate::changes::changes;
@@ -14,8 +16,9 @@ use crate::state::EngineState;
 
 /// Runs until the committer has ended.
 pub(crate) fn run(state: &EngineState, groups: &Receiver<Group>) {
+    let mut unreadable = HashSet::new();
     while let Ok(group) = groups.recv() {
-        if let Err(error) = apply(state, group) {
+        if let Err(error) = apply(state, group, &mut unreadable) {
             return state.die(&error);
         }
         // The tree may be so far behind that it must catch up first. If it cannot be written, commits are refused instead.
@@ -26,10 +29,14 @@ pub(crate) fn run(state: &EngineState, groups: &Receiver<Group>) {
 }
 
 /// # Errors
-/// `Corrupt`: a count that the group changes cannot be read. Nothing of the group is visible then, and its commits wait.
-fn apply(state: &EngineState, Group { mut commits, last }: Group) -> Result<(), StoreError> {
+/// A count that the group changes is in a damaged block. Nothing of the group is visible then, and its commits wait.
+fn apply(
+    state: &EngineState,
+    Group { mut commits, last }: Group,
+    unreadable: &mut HashSet<ItemSet>,
+) -> Result<(), StoreError> {
     let Some(settled) = commits.last().map(|commit| commit.ticket) else { return Ok(()) };
-    let changes = changes(commits.iter().map(|commit| &commit.writes[..]), |key| state.tree.get(key))?;
+    let changes = changes(commits.iter().map(|commit| &commit.writes[..]), |key| state.tree.get(key), unreadable)?;
     // Shards before rows: who sees the row of a stream finds its shards.
     let ended = state.published.apply_shards(&commits, &state.log);
     state.tree.apply(changes);
