@@ -141,8 +141,13 @@ mod tests {
     #[test]
     fn a_row_of_another_version_is_refused_by_name() {
         let arn = FunctionArn::new("arn:aws:lambda:us-east-1:000000000000:function:f");
-        let config =
-            FunctionConfig::new("f".to_owned(), arn, "python3.11".to_owned(), "app.h".to_owned(), "/tmp".into());
+        let config = FunctionConfig::new(
+            "f".to_owned(),
+            arn,
+            "python3.11".to_owned(),
+            "app.h".to_owned(),
+            std::path::PathBuf::from("/tmp"),
+        );
         let key = FunctionKey { name: "f".to_owned() }.encode();
         let mut row = serde_json::to_value(StoredFunction::from(config)).unwrap();
         let read = |row: &serde_json::Value| StoredFunction::read(&key, row.to_string().as_bytes()).map(|row| row.name);
