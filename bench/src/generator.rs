@@ -4,6 +4,8 @@
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::histogram::Histogram;
@@ -84,6 +86,17 @@ pub struct Measure {
     pub stall_ms: f64,
 }
 
+/// The next value that is sent; it is below ten to the power of its digits, and begins with the clock so that a process never
+/// meets the values of one before it.
+#[expect(clippy::disallowed_methods, reason = "it numbers what is sent in real time")]
+fn values() -> &'static AtomicU64 {
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    NEXT.get_or_init(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        AtomicU64::new(now.unwrap_or_default().as_micros() as u64)
+    })
+}
+
 struct Connection {
     stream: TcpStream,
     request: Request,
@@ -103,12 +116,26 @@ pub fn drive(
     order: Order,
     time: Duration,
 ) -> Result<Measure> {
+    let start = Instant::now();
+    drive_while(address, connections, request, order, |now| now - start < time)
+}
+
+/// Sends `request` over `connections` connections until `goes_on` says no, which is asked at each answer, or, in sequential order,
+/// each key was sent.
+///
+/// # Errors
+/// A connection breaks, or an answer is not 200: then nothing was measured.
+#[expect(clippy::disallowed_methods, reason = "it measures real time")]
+pub fn drive_while(
+    address: SocketAddr,
+    connections: usize,
+    request: &Request,
+    order: Order,
+    mut goes_on: impl FnMut(Instant) -> bool,
+) -> Result<Measure> {
     let epoll = Epoll::new()?;
     let mut chance = Instant::now().elapsed().as_nanos() as u64 ^ address.port() as u64;
     let mut sent = 0_u64;
-    // Values of one run never meet those of another: the clock is ahead of any counter.
-    let base =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
     let start = Instant::now();
     let mut pool = Vec::with_capacity(connections);
     for i in 0..connections {
@@ -119,6 +146,7 @@ pub fn drive(
         pool.push(Connection { stream, request: request.clone(), sent: start, answer: Vec::new() });
     }
     let per_request = request.key_at.len().max(1) as u64;
+    let values_per_request = request.value_at.len() as u64;
     let mut next = |connection: &mut Connection, now: Instant| -> Result<bool> {
         if order == Order::Sequential && sent * per_request >= connection.request.keys {
             return Ok(false);
@@ -131,7 +159,7 @@ pub fn drive(
             Order::Random => mix(seed ^ i as u64) % keys,
             Order::Sequential => (first + i as u64) % keys,
         };
-        connection.request.render(key, base + sent * 32);
+        connection.request.render(key, values().fetch_add(values_per_request, Ordering::Relaxed));
         sent += 1;
         connection.sent = now;
         connection.answer.clear();
@@ -145,12 +173,12 @@ pub fn drive(
     }
     let (mut answers, mut latency) = (0_u64, Histogram::default());
     let (mut last_answer, mut stall) = (Instant::now(), Duration::ZERO);
-    let mut ready = Vec::new();
+    let (mut ready, mut bytes) = (Vec::new(), vec![0; 65536]);
     while open > 0 {
         epoll.wait(&mut ready)?;
         for i in ready.drain(..) {
             let connection = &mut pool[i];
-            if !read_answer(connection)? {
+            if !read_answer(connection, &mut bytes)? {
                 continue;
             }
             let now = Instant::now();
@@ -158,19 +186,18 @@ pub fn drive(
             stall = stall.max(now - last_answer);
             last_answer = now;
             answers += 1;
-            let goes_on = (order == Order::Sequential || now - start < time) && next(connection, now)?;
-            open -= usize::from(!goes_on);
+            let more = (order == Order::Sequential || goes_on(now)) && next(connection, now)?;
+            open -= usize::from(!more);
         }
     }
     let rate = answers as f64 / start.elapsed().as_secs_f64();
     Ok(Measure { answers, rate, latency, stall_ms: stall.as_secs_f64() * 1e3 })
 }
 
-/// Reads what is there. True: the answer is whole.
-fn read_answer(connection: &mut Connection) -> Result<bool> {
-    let mut bytes = [0; 65536];
+/// Reads what is there, through `bytes`. True: the answer is whole.
+fn read_answer(connection: &mut Connection, bytes: &mut [u8]) -> Result<bool> {
     loop {
-        match connection.stream.read(&mut bytes) {
+        match connection.stream.read(bytes) {
             Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the server hung up")),
             Ok(n) => connection.answer.extend_from_slice(&bytes[..n]),
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -194,6 +221,45 @@ pub fn answer_len(bytes: &[u8]) -> Option<usize> {
     let at = bytes[..head].windows(16).position(|window| window.eq_ignore_ascii_case(b"content-length: "))? + 16;
     let length = bytes[at..head].iter().take_while(|b| b.is_ascii_digit());
     Some(head + length.fold(0, |length, digit| length * 10 + usize::from(digit - b'0')))
+}
+
+/// One connection whose answers are large: they are read into one buffer, so that reading costs little beside the server's work.
+pub struct Reader {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    /// A reader over a connection.
+    pub fn new(stream: TcpStream) -> Reader {
+        Reader { stream, buffer: vec![0; 1 << 22] }
+    }
+
+    /// One request and its answer's body.
+    ///
+    /// # Errors
+    /// The connection breaks, or the answer is not 200.
+    pub fn call(&mut self, target: &str, body: &str) -> Result<&[u8]> {
+        self.stream.write_all(&Request::new(target, body, 0).bytes)?;
+        let (mut read, mut whole) = (0, None);
+        while whole.is_none_or(|whole| read < whole) {
+            if read == self.buffer.len() {
+                self.buffer.resize(2 * read, 0);
+            }
+            match self.stream.read(&mut self.buffer[read..])? {
+                0 => return Err(Error::new(ErrorKind::UnexpectedEof, "the server hung up")),
+                n => read += n,
+            }
+            // The head is looked for in the beginning alone: bodies are large here.
+            whole = whole.or_else(|| answer_len(&self.buffer[..read.min(4096)]));
+        }
+        let answer = &self.buffer[..read];
+        if !answer.starts_with(b"HTTP/1.1 200") {
+            return Err(Error::other(String::from_utf8_lossy(answer).into_owned()));
+        }
+        let head = answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
+        Ok(&answer[head..])
+    }
 }
 
 /// One request and its answer's body, for everything that is not load.

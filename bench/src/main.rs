@@ -2,11 +2,14 @@
 //! beside that of a bare HTTP server measured in the same run.
 
 mod bare;
+mod cpu;
 mod generator;
 mod histogram;
+mod lines;
 mod process;
 mod report;
 mod suite;
+mod tables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +44,9 @@ struct Cli {
     /// Without the lines that run Python functions
     #[arg(long)]
     no_functions: bool,
+    /// Just the lines whose name contains this, and what they are held against
+    #[arg(long)]
+    only: Option<String>,
     /// Also write the report here
     #[arg(long)]
     json: Option<PathBuf>,
@@ -106,9 +112,10 @@ fn run(cli: Cli) -> std::io::Result<()> {
         time: Duration::from_secs_f64(cli.seconds),
         long_items: cli.long.then_some(cli.items),
         functions: !cli.no_functions,
+        only: cli.only,
     };
     let command = std::env::args().collect::<Vec<_>>().join(" ");
-    let report = report::Report { command, machine: report::machine(), lines: suite::run(&plan)? };
+    let report = report::Report { command, machine: report::machine(), lines: suite::run(&plan) };
     print!("{}", report.table());
     if let Some(path) = cli.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;

@@ -95,22 +95,45 @@ impl Server {
         line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
     }
 
-    /// Processor time that the server has used so far, user and system, as the kernel accounts for it: it ticks every
-    /// `1 / sysconf(_SC_CLK_TCK)` seconds.
+    /// Processor time that the server has used so far, user and system, by its processor clock
+    /// (`clock_getcpuclockid(3)`).
     ///
     /// # Errors
     /// The process is gone.
     pub fn cpu(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name, in parentheses, may hold anything; behind it the state is field 3, so utime and stime are 11 and 12 from there.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok());
-        let (Some(user), Some(system)) = (ticks(11), ticks(12)) else {
-            return Err(Error::other("/proc/PID/stat has no processor times"));
+        let mut clock: libc::clockid_t = 0;
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: both calls write what they are given a pointer to, which lives until they return.
+        let told = unsafe {
+            libc::clock_getcpuclockid(self.child.id() as libc::pid_t, &raw mut clock) == 0
+                && libc::clock_gettime(clock, &raw mut time) == 0
         };
-        // SAFETY: sysconf(3) only reads.
-        let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
-        Ok(Duration::from_secs_f64((user + system) as f64 / ticks_per_second))
+        if !told {
+            return Err(Error::other("the processor clock of the server cannot be read"));
+        }
+        Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+    }
+
+    /// Stops it where it is, until it is resumed.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(libc::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(libc::SIGCONT)
+    }
+
+    fn signal(&self, signal: i32) -> Result<()> {
+        // SAFETY: takes no pointers; the process is a child that is not waited for yet, so its number is its own.
+        let result = unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+        if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
     }
 
     /// Ends it as a crash would.

@@ -18,6 +18,9 @@ pub struct Line {
     pub ratio_to_bare: Option<f64>,
     /// Every round's figure.
     pub rounds: Vec<f64>,
+    /// Why there is no figure, of one round at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// What a figure must keep to.
@@ -45,13 +48,29 @@ impl Budget {
 impl Line {
     /// A line from its rounds.
     pub fn new(what: impl Into<String>, unit: &'static str, budget: Budget, rounds: Vec<f64>) -> Line {
-        Line { what: what.into(), figure: median(&rounds), unit, budget, ratio_to_bare: None, rounds }
+        Line { what: what.into(), figure: median(&rounds), unit, budget, ratio_to_bare: None, rounds, failed: None }
     }
 
     /// With the ratio to the bare server.
     pub fn beside(mut self, bare: f64) -> Line {
         self.ratio_to_bare = (bare > 0.0).then(|| self.figure / bare);
         self
+    }
+
+    /// With why a round has no figure.
+    pub fn failed(mut self, why: Option<String>) -> Line {
+        self.failed = why;
+        self
+    }
+
+    /// In a word; none without a budget.
+    pub fn verdict(&self) -> &'static str {
+        match self.budget.met(self.figure) {
+            _ if self.failed.is_some() => "FAILED",
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "",
+        }
     }
 }
 
@@ -90,13 +109,10 @@ impl Report {
                 Budget::Below(most) => format!("< {}", number(most)),
                 Budget::None => "-".to_owned(),
             };
-            let verdict = match line.budget.met(line.figure) {
-                Some(true) => "met",
-                Some(false) => "MISSED",
-                None => "",
-            };
+            let why = line.failed.as_deref().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+            let verdict = format!("{} {why}", line.verdict());
             let ratio = line.ratio_to_bare.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
-            text += &row([&line.what, &budget, &format!("{} {}", number(line.figure), line.unit), &ratio, verdict]);
+            text += &row([&line.what, &budget, &format!("{} {}", number(line.figure), line.unit), &ratio, &verdict]);
         }
         text
     }

@@ -1,14 +1,16 @@
-//! The lines of the budget table, one function each or a few together, and the order in which they are measured.
+//! How the lines of the budget table are measured, one function each or a few together, and the order of them.
 
-use std::collections::BTreeMap;
 use std::io::{Error, Result};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::cpu;
 use crate::generator::{KEY, Measure, Order, Request, VALUE, call, drive};
+use crate::lines::*;
 use crate::process::{Scratch, Server};
-use crate::report::{Budget, Line, median};
+use crate::report::{Line, median};
+use crate::tables::{self, Indexes};
 
 /// What to measure, and for how long.
 pub struct Plan {
@@ -24,110 +26,82 @@ pub struct Plan {
     pub long_items: Option<u64>,
     /// Lines with functions; they need python3.
     pub functions: bool,
-}
-
-/// Figures by name, one of each round.
-#[derive(Default)]
-struct Figures(BTreeMap<&'static str, Vec<f64>>);
-
-impl Figures {
-    fn add(&mut self, name: &'static str, figure: f64) {
-        eprintln!("  {name}: {figure:.2}");
-        self.0.entry(name).or_default().push(figure);
-    }
-
-    fn of(&self, name: &str) -> Vec<f64> {
-        self.0.get(name).cloned().unwrap_or_default()
-    }
+    /// Just the lines whose name contains this.
+    pub only: Option<String>,
 }
 
 /// Keys of the small set.
 pub const SMALL_KEYS: u64 = 10_000;
-const PUT: &str = "DynamoDB_20120810.PutItem";
-const TRANSACTIONS_OF_2: &str = "TransactWriteItems of 2 items, 64 connections";
-const TRANSACTIONS_OF_10: &str = "TransactWriteItems of 10 items, 64 connections";
-const CPU_BARE: &str = "server CPU a request, bare, 64 connections";
-const CPU_PUT: &str = "server CPU a request, streamed PutItem, 64 connections";
-const CPU_GET: &str = "server CPU a request, GetItem, 64 connections";
+pub const PUT: &str = "DynamoDB_20120810.PutItem";
 
-/// Measures everything.
-///
-/// # Errors
-/// A server does not start, or answers an error.
-pub fn run(plan: &Plan) -> Result<Vec<Line>> {
-    let mut figures = Figures::default();
+/// Measures everything that is wanted. A part that fails is told in its lines.
+pub fn run(plan: &Plan) -> Vec<Line> {
+    let mut figures = Figures::new(plan.only.clone());
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
-        bare(plan, &mut figures)?;
-        small(plan, round, &mut figures)?;
-        transactions(plan, &mut figures)?;
+        figures.part(&[BARE_64, CPU_BARE, BARE_16], |figures| bare(plan, figures));
+        figures.part(&PROCESSOR, |figures| processor(plan, figures));
+        figures.part(SMALL, |figures| small(plan, round, figures));
+        figures.part(&[TRANSACTIONS_OF_2, TRANSACTIONS_OF_10], |figures| transactions(plan, figures));
+        tables::measure(plan, &mut figures);
         if plan.functions {
-            delivery(plan, &mut figures)?;
-            throughput(plan, &mut figures)?;
+            figures.part(&[ENTERED_P50, ENTERED_P99], |figures| delivery(plan, figures));
+            figures.part(&[NO_OP_HANDLER], |figures| throughput(plan, figures));
         }
     }
     if let Some(items) = plan.long_items {
-        long(plan, items, &mut figures)?;
+        figures.part(LARGE, |figures| long(plan, items, figures));
+        tables::measure_large(plan, items, &mut figures);
     }
-    Ok(lines(plan, &figures))
+    figures.lines()
 }
 
-fn lines(plan: &Plan, figures: &Figures) -> Vec<Line> {
-    let (bare16, bare64) = (median(&figures.of("bare, 16 connections")), median(&figures.of("bare, 64 connections")));
-    let cpu_bare = median(&figures.of(CPU_BARE));
-    let mut lines = Vec::new();
-    let mut line = |name: &str, unit: &'static str, budget: Budget, bare: f64| {
-        let rounds = figures.of(name);
-        if !rounds.is_empty() {
-            lines.push(Line::new(name, unit, budget, rounds).beside(bare));
-        }
-    };
-    line("bare, 64 connections", "/s", Budget::None, 0.0);
-    line("bare, 16 connections", "/s", Budget::None, 0.0);
-    line("PutItem, 10,000 keys, 64 connections", "/s", Budget::AtLeast(25_000.0), bare64);
-    line("PutItem, 16 connections", "/s", Budget::AtLeast(14_000.0), bare16);
-    line("UpdateItem (if_not_exists + 1), 64 connections", "/s", Budget::AtLeast(20_000.0), bare64);
-    line("GetItem, 16 connections", "/s", Budget::AtLeast(40_000.0), bare16);
-    line("GetItem, 64 connections", "/s", Budget::None, bare64);
-    line(TRANSACTIONS_OF_2, "/s", Budget::AtLeast(15_000.0), bare64);
-    line(TRANSACTIONS_OF_10, "/s", Budget::AtLeast(5_000.0), bare64);
-    line(CPU_BARE, "us", Budget::None, 0.0);
-    line(CPU_GET, "us", Budget::Below(1.5 * cpu_bare), cpu_bare);
-    line(CPU_PUT, "us", Budget::Below(2.4 * cpu_bare), cpu_bare);
-    line("cost of the stream on a write", "%", Budget::Below(15.0), 0.0);
-    line("GetRecords, one reader", "records/s", Budget::AtLeast(100_000.0), 0.0);
-    line("sent -> Python handler entered, p50", "ms", Budget::Below(2.0), 0.0);
-    line("sent -> Python handler entered, p99", "ms", Budget::Below(10.0), 0.0);
-    line("one no-op Python handler, batch 1000", "records/s", Budget::AtLeast(30_000.0), 0.0);
-    line("empty start to first answer", "ms", Budget::Below(100.0), 0.0);
-    line("idle memory", "MB", Budget::Below(40.0), 0.0);
-    line("memory after the small load", "MB", Budget::Below(160.0), 0.0);
-    line("ready after a crash, small load", "ms", Budget::Below(2000.0), 0.0);
-    line("PutItem p99, 10,000 keys, 64 connections", "ms", Budget::None, 0.0);
-    if plan.long_items.is_some() {
-        line("PutItem, large set, share of the small set", "%", Budget::AtLeast(70.0), 0.0);
-        line("PutItem, large set", "/s", Budget::None, bare64);
-        line("PutItem, large set, p99", "ms", Budget::Below(5.0), 0.0);
-        line("PutItem, large set, p99.9", "ms", Budget::Below(25.0), 0.0);
-        line("PutItem, large set, longest stall", "ms", Budget::Below(100.0), 0.0);
-        line("ready after a crash, large set", "ms", Budget::Below(2000.0), 0.0);
-    }
-    lines
-}
+/// The lines of the small set.
+const SMALL: &[&str] = &[
+    FIRST_ANSWER,
+    MEMORY_IDLE,
+    PUT_64,
+    PUT_P99,
+    STREAM_COST,
+    PUT_16,
+    UPDATE_64,
+    GET_16,
+    GET_64,
+    GET_RECORDS,
+    MEMORY_LOADED,
+    READY_SMALL,
+];
+
+/// The lines of the large set.
+const LARGE: &[&str] = &[LARGE_SHARE, LARGE_RATE, LARGE_P99, LARGE_P999, LARGE_STALL, READY_LARGE];
 
 fn bare(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let server = Server::bare()?;
     let request = put("t");
-    let with_64 = with_cpu(&server, || drive(server.address, 64, &request, Order::Random, plan.time))?;
-    figures.add("bare, 64 connections", with_64.0.rate);
-    figures.add(CPU_BARE, with_64.1);
-    figures.add("bare, 16 connections", drive(server.address, 16, &request, Order::Random, plan.time)?.rate);
+    figures.part(&[BARE_64, CPU_BARE], |figures| {
+        let (measure, cpu) = with_cpu(&server, || drive(server.address, 64, &request, Order::Random, plan.time))?;
+        figures.add(BARE_64, measure.rate);
+        figures.add(CPU_BARE, cpu);
+        Ok(())
+    });
+    figures.line(BARE_16, || Ok(drive(server.address, 16, &request, Order::Random, plan.time)?.rate));
+    Ok(())
+}
+
+/// The lines of the processor's time.
+const PROCESSOR: [&str; 4] = [CPU_PUT, CPU_PUT_TO_BARE, CPU_GET, CPU_GET_TO_BARE];
+
+fn processor(plan: &Plan, figures: &mut Figures) -> Result<()> {
+    let [put, get] = cpu::costs(plan)?;
+    for (name, figure) in PROCESSOR.into_iter().zip([put.micros, put.to_bare, get.micros, get.to_bare]) {
+        figures.add(name, figure);
+    }
     Ok(())
 }
 
 /// Runs a load, and gives the processor time of the server for each answer too, microseconds: a figure that holds on a
 /// machine with other work, where rates do not.
-fn with_cpu(server: &Server, load: impl FnOnce() -> Result<Measure>) -> Result<(Measure, f64)> {
+pub fn with_cpu(server: &Server, load: impl FnOnce() -> Result<Measure>) -> Result<(Measure, f64)> {
     let before = server.cpu()?;
     let measure = load()?;
     let used = server.cpu()?.saturating_sub(before);
@@ -135,15 +109,24 @@ fn with_cpu(server: &Server, load: impl FnOnce() -> Result<Measure>) -> Result<(
     Ok((measure, each))
 }
 
-/// A PutItem of a 100-byte item.
-fn put(table: &str) -> Request {
+/// An item of 100 bytes.
+pub fn item() -> String {
     let filler = "x".repeat(69);
-    let item = format!(r#"{{"pk":{{"S":"{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}"#);
+    format!(r#"{{"pk":{{"S":"{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}"#)
+}
+
+/// A PutItem of a 100-byte item.
+pub fn put(table: &str) -> Request {
+    put_of(table, &item())
+}
+
+/// A PutItem of an item.
+pub fn put_of(table: &str, item: &str) -> Request {
     Request::new(PUT, &format!(r#"{{"TableName":"{table}","Item":{item}}}"#), SMALL_KEYS)
 }
 
 /// A GetItem.
-fn get(table: &str) -> Request {
+pub fn get(table: &str) -> Request {
     let body = format!(r#"{{"TableName":"{table}","Key":{{"pk":{{"S":"{KEY}"}}}}}}"#);
     Request::new("DynamoDB_20120810.GetItem", &body, SMALL_KEYS)
 }
@@ -156,14 +139,15 @@ fn update(table: &str) -> Request {
     Request::new("DynamoDB_20120810.UpdateItem", &body, SMALL_KEYS)
 }
 
+/// The item of 100 bytes at a place in a transaction; no other place has its key.
+fn transaction_item(index: usize) -> String {
+    let filler = "x".repeat(66);
+    format!(r#"{{"pk":{{"S":"{index:02}-{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}"#)
+}
+
 /// A transaction that puts so many 100-byte items, with a token, as clients send it.
 fn transaction(table: &str, items: usize) -> Request {
-    let filler = "x".repeat(66);
-    let put = |index: usize| {
-        format!(
-            r#"{{"Put":{{"TableName":"{table}","Item":{{"pk":{{"S":"{index:02}-{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}}}}}"#
-        )
-    };
+    let put = |index: usize| format!(r#"{{"Put":{{"TableName":"{table}","Item":{}}}}}"#, transaction_item(index));
     let puts: Vec<String> = (0..items).map(put).collect();
     let body = format!(r#"{{"TransactItems":[{}],"ClientRequestToken":"{VALUE}"}}"#, puts.join(","));
     Request::new("DynamoDB_20120810.TransactWriteItems", &body, SMALL_KEYS)
@@ -182,6 +166,14 @@ pub enum Operation {
     Transact2,
     /// TransactWriteItems of ten items.
     Transact10,
+    /// PutItem into a table with one KEYS_ONLY index.
+    PutKeysOnly,
+    /// PutItem into a table with five indexes that project all.
+    PutFiveAll,
+    /// Query of 100 items.
+    Query,
+    /// The first page of a Scan.
+    Scan,
 }
 
 /// Drives one kind of load against a server that runs already; makes and fills its table if it is not there.
@@ -192,9 +184,12 @@ pub fn load(port: u16, operation: Operation, connections: usize, keys: u64, time
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect(address)?;
     let table = format!("keys-{keys}");
-    if call(&mut stream, "DynamoDB_20120810.DescribeTable", &format!(r#"{{"TableName":"{table}"}}"#)).is_err() {
+    let is_there = |stream: &mut TcpStream, table: &str| {
+        call(stream, "DynamoDB_20120810.DescribeTable", &format!(r#"{{"TableName":"{table}"}}"#)).is_ok()
+    };
+    if !is_there(&mut stream, &table) {
         create(&mut stream, &table, true)?;
-        fill(address, &table, keys)?;
+        fill(address, &table, &item(), keys)?;
     }
     let mut request = match operation {
         Operation::Put => put(&table),
@@ -202,18 +197,32 @@ pub fn load(port: u16, operation: Operation, connections: usize, keys: u64, time
         Operation::Get => get(&table),
         Operation::Transact2 => transaction(&table, 2),
         Operation::Transact10 => transaction(&table, 10),
+        Operation::Scan => Request::new(tables::SCAN_TARGET, &format!(r#"{{"TableName":"{table}"}}"#), keys),
+        Operation::PutKeysOnly | Operation::PutFiveAll => {
+            let indexes = if operation == Operation::PutKeysOnly { Indexes::KEYS_ONLY } else { Indexes::FIVE_ALL };
+            let table = format!("indexed-{}-{keys}", indexes.count);
+            if !is_there(&mut stream, &table) {
+                indexes.create_table(&mut stream, &table)?;
+                fill(address, &table, &indexes.item(), keys)?;
+            }
+            put_of(&table, &indexes.item())
+        }
+        Operation::Query => {
+            if !is_there(&mut stream, "partitions") {
+                tables::create_partitions(&mut stream, "partitions")?;
+            }
+            let request = tables::query("partitions");
+            return drive(address, connections, &request, Order::Random, time);
+        }
     };
     request.set_keys(keys);
     drive(address, connections, &request, Order::Random, time)
 }
 
-/// Puts every key once, in batches; gives how many that are, a multiple of the batch.
-fn fill(address: SocketAddr, table: &str, keys: u64) -> Result<u64> {
+/// Puts the item with every key once, in batches; gives how many that are, a multiple of the batch.
+pub fn fill(address: SocketAddr, table: &str, item: &str, keys: u64) -> Result<u64> {
     const BATCH: u64 = 25;
-    let filler = "x".repeat(69);
-    let one = format!(
-        r#"{{"PutRequest":{{"Item":{{"pk":{{"S":"{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}}}}}"#
-    );
+    let one = format!(r#"{{"PutRequest":{{"Item":{item}}}}}"#);
     let batch = vec![one; BATCH as usize].join(",");
     let keys = keys / BATCH * BATCH;
     let load = Request::new(
@@ -225,7 +234,7 @@ fn fill(address: SocketAddr, table: &str, keys: u64) -> Result<u64> {
     Ok(keys)
 }
 
-fn create(connection: &mut TcpStream, table: &str, stream: bool) -> Result<()> {
+pub fn create(connection: &mut TcpStream, table: &str, stream: bool) -> Result<()> {
     let stream = if stream {
         r#","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}"#
     } else {
@@ -240,33 +249,35 @@ fn create(connection: &mut TcpStream, table: &str, stream: bool) -> Result<()> {
 fn small(plan: &Plan, round: usize, figures: &mut Figures) -> Result<()> {
     let data = Scratch::new(&plan.scratch, "small")?;
     let server = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
-    figures.add("empty start to first answer", server.first_answer.as_secs_f64() * 1e3);
-    figures.add("idle memory", server.memory_mb());
+    figures.add(FIRST_ANSWER, server.first_answer.as_secs_f64() * 1e3);
+    figures.add(MEMORY_IDLE, server.memory_mb());
     create(&mut server.connect()?, "streamed", true)?;
     create(&mut server.connect()?, "plain", false)?;
     let rate = |connections, request: &Request| drive(server.address, connections, request, Order::Random, plan.time);
     // Every key is there before anything is measured.
     drive(server.address, 64, &put("streamed"), Order::Sequential, plan.time)?;
     drive(server.address, 64, &put("plain"), Order::Sequential, plan.time)?;
-    // Whichever is second finds a busier tree: they take turns.
-    let plain_first = round.is_multiple_of(2).then(|| rate(64, &put("plain"))).transpose()?;
-    let (streamed, cpu) = with_cpu(&server, || rate(64, &put("streamed")))?;
-    figures.add(CPU_PUT, cpu);
-    figures.add("PutItem, 10,000 keys, 64 connections", streamed.rate);
-    figures.add("PutItem p99, 10,000 keys, 64 connections", streamed.latency.percentile_ms(0.99));
-    let plain = plain_first.map_or_else(|| rate(64, &put("plain")), Ok)?;
-    figures.add("cost of the stream on a write", 100.0 * (1.0 - streamed.rate / plain.rate));
-    figures.add("PutItem, 16 connections", rate(16, &put("streamed"))?.rate);
-    figures.add("UpdateItem (if_not_exists + 1), 64 connections", rate(64, &update("streamed"))?.rate);
-    figures.add("GetItem, 16 connections", rate(16, &get("streamed"))?.rate);
-    let (get_64, cpu) = with_cpu(&server, || rate(64, &get("streamed")))?;
-    figures.add("GetItem, 64 connections", get_64.rate);
-    figures.add(CPU_GET, cpu);
-    figures.add("GetRecords, one reader", read_stream(&server, "streamed", plan.time)?);
-    figures.add("memory after the small load", server.memory_mb());
+    figures.part(&[PUT_64, PUT_P99, STREAM_COST], |figures| {
+        // Whichever is second finds a busier tree: they take turns.
+        let plain_first = round.is_multiple_of(2).then(|| rate(64, &put("plain"))).transpose()?;
+        let streamed = rate(64, &put("streamed"))?;
+        figures.add(PUT_64, streamed.rate);
+        figures.add(PUT_P99, streamed.latency.percentile_ms(0.99));
+        let plain = plain_first.map_or_else(|| rate(64, &put("plain")), Ok)?;
+        figures.add(STREAM_COST, 100.0 * (1.0 - streamed.rate / plain.rate));
+        Ok(())
+    });
+    figures.line(PUT_16, || Ok(rate(16, &put("streamed"))?.rate));
+    figures.line(UPDATE_64, || Ok(rate(64, &update("streamed"))?.rate));
+    figures.line(GET_16, || Ok(rate(16, &get("streamed"))?.rate));
+    figures.line(GET_64, || Ok(rate(64, &get("streamed"))?.rate));
+    figures.line(GET_RECORDS, || read_stream(&server, "streamed", plan.time));
+    figures.line(MEMORY_LOADED, || Ok(server.memory_mb()));
     server.kill();
-    let again = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
-    figures.add("ready after a crash, small load", again.first_answer.as_secs_f64() * 1e3);
+    figures.line(READY_SMALL, || {
+        let again = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
+        Ok(again.first_answer.as_secs_f64() * 1e3)
+    });
     Ok(())
 }
 
@@ -274,9 +285,13 @@ fn transactions(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let data = Scratch::new(&plan.scratch, "transactions")?;
     let server = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
     create(&mut server.connect()?, "streamed", true)?;
+    // Every key is there before anything is measured.
+    for index in 0..10 {
+        fill(server.address, "streamed", &transaction_item(index), SMALL_KEYS)?;
+    }
     for (name, items) in [(TRANSACTIONS_OF_2, 2), (TRANSACTIONS_OF_10, 10)] {
         let request = transaction("streamed", items);
-        figures.add(name, drive(server.address, 64, &request, Order::Random, plan.time)?.rate);
+        figures.line(name, || Ok(drive(server.address, 64, &request, Order::Random, plan.time)?.rate));
     }
     Ok(())
 }
@@ -331,11 +346,11 @@ fn find(bytes: &[u8], word: &[u8]) -> Option<String> {
     String::from_utf8(bytes[at..end].to_vec()).ok()
 }
 
-fn json(bytes: &[u8]) -> Result<serde_json::Value> {
+pub fn json(bytes: &[u8]) -> Result<serde_json::Value> {
     serde_json::from_slice(bytes).map_err(Error::other)
 }
 
-fn text(value: &serde_json::Value) -> Result<String> {
+pub fn text(value: &serde_json::Value) -> Result<String> {
     value.as_str().map(str::to_owned).ok_or_else(|| Error::other("an answer lacks a text"))
 }
 
@@ -404,8 +419,8 @@ fn delivery(plan: &Plan, figures: &mut Figures) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    figures.add("sent -> Python handler entered, p50", waits.percentile_ms(0.5));
-    figures.add("sent -> Python handler entered, p99", waits.percentile_ms(0.99));
+    figures.add(ENTERED_P50, waits.percentile_ms(0.5));
+    figures.add(ENTERED_P99, waits.percentile_ms(0.99));
     Ok(())
 }
 
@@ -441,7 +456,7 @@ fn throughput(plan: &Plan, figures: &mut Figures) -> Result<()> {
     let seconds = (times().max().unwrap_or(0) - times().min().unwrap_or(0)) as f64 / 1e9;
     // The first batch of each shard is not in the time that is counted, nor are its records.
     let first = batches.first().map_or(0, |(records, _)| *records);
-    figures.add("one no-op Python handler, batch 1000", (RECORDS - first) as f64 / seconds.max(1e-9));
+    figures.add(NO_OP_HANDLER, (RECORDS - first) as f64 / seconds.max(1e-9));
     Ok(())
 }
 
@@ -450,20 +465,20 @@ fn long(plan: &Plan, items: u64, figures: &mut Figures) -> Result<()> {
     let server = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
     create(&mut server.connect()?, "large", true)?;
     eprintln!("loading {items} items");
-    let keys = fill(server.address, "large", items)?;
+    let keys = fill(server.address, "large", &item(), items)?;
     let mut request = put("large");
     request.set_keys(keys);
     let Measure { rate, latency, stall_ms, .. } =
         drive(server.address, 64, &request, Order::Random, Duration::from_secs(60))?;
-    let small = median(&figures.of("PutItem, 10,000 keys, 64 connections"));
-    figures.add("PutItem, large set", rate);
-    figures.add("PutItem, large set, share of the small set", 100.0 * rate / small);
-    figures.add("PutItem, large set, p99", latency.percentile_ms(0.99));
-    figures.add("PutItem, large set, p99.9", latency.percentile_ms(0.999));
-    figures.add("PutItem, large set, longest stall", stall_ms);
+    let small = median(&figures.of(PUT_64));
+    figures.add(LARGE_RATE, rate);
+    figures.add(LARGE_SHARE, 100.0 * rate / small);
+    figures.add(LARGE_P99, latency.percentile_ms(0.99));
+    figures.add(LARGE_P999, latency.percentile_ms(0.999));
+    figures.add(LARGE_STALL, stall_ms);
     eprintln!("  PutItem, large set, longest answer: {:.2} ms", latency.max_ms());
     server.kill();
     let again = Server::tailrace(&plan.binary, &["serve"], &data.0)?;
-    figures.add("ready after a crash, large set", again.first_answer.as_secs_f64() * 1e3);
+    figures.add(READY_LARGE, again.first_answer.as_secs_f64() * 1e3);
     Ok(())
 }

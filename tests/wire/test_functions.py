@@ -127,3 +127,25 @@ def test_exit_when_drained_ends_with_0_or_with_3_when_a_shard_is_blocked(up):
     assert blocked.process.wait(60) == 3, blocked.output()
     drained = up("def handler(event, context):\n    return None\n", arguments=("--exit-when-drained",), ready=False)
     assert drained.process.wait(60) == 0, drained.output()
+
+
+def test_a_filter_of_a_template_chooses_the_records_that_a_function_gets(up):
+    """Rows: docs/spec/event-source-mapping.md 8.1, 8.3."""
+    code = "def handler(event, context):\n    for r in event['Records']:\n        print('SAW', r['eventName'], r['dynamodb']['Keys']['pk']['S'] + '.')\n"
+    server = up(
+        code,
+        "FilterCriteria:",
+        "  Filters:",
+        "    - Pattern: '{\"eventName\": [\"INSERT\"], \"dynamodb\": {\"NewImage\": {\"status\": {\"S\": [\"paid\"]}}}}'",
+        "    - Pattern: '{\"eventName\": [\"REMOVE\"], \"dynamodb\": {\"Keys\": {\"pk\": {\"S\": [{\"prefix\": \"a\"}]}}}}'",
+    )
+    client = server.client()
+    for key, status in [("a", "new"), ("b", "paid"), ("a", "paid"), ("c", "paid")]:
+        client.put_item(TableName="things", Item={"pk": {"S": key}, "status": {"S": status}})
+    for key in "ab":
+        client.delete_item(TableName="things", Key={"pk": {"S": key}})
+    wanted = ["INSERT b.", "INSERT c.", "REMOVE a."]
+    wait_until(lambda: all(f"SAW {line}" in server.output() for line in wanted), "the matching records")
+    wait_until(lambda: all(shard["drained"] for mapping in mappings(server)["mappings"] for shard in mapping["shards"]), "everything")
+    assert sorted(line.split("SAW ")[1].strip() for line in server.output().splitlines() if "SAW " in line) == wanted
+    assert server.stop() == 0

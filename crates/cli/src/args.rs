@@ -204,8 +204,12 @@ fn length(text: &str) -> Option<Duration> {
 /// `up`.
 #[derive(Debug, Args)]
 pub struct UpArgs {
-    /// Directory with a template (template.yaml, .yml or .json) and, if it likes, a writes.ndjson
-    pub dir: PathBuf,
+    /// A template, or a directory with one, and, if it likes, with a writes.ndjson: a project's own, or what sam build, cdk
+    /// synth (cdk.out) or serverless package (.serverless) wrote
+    pub path: PathBuf,
+    /// The stack of a cdk.out that has several
+    #[arg(long)]
+    pub stack: Option<String>,
     /// End once every record is processed: with 0, or with 3 when a record that fails, or a function that cannot be invoked,
     /// blocks a shard
     #[arg(long)]

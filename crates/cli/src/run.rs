@@ -8,14 +8,15 @@ use std::time::Duration;
 use tailrace_core::limits::DRAIN;
 use tailrace_server::clock::{SystemClock, SystemRng};
 use tailrace_server::mappings::Progress;
-use tailrace_server::{Code, Config, Server, StartError, template};
+use tailrace_server::{Code, Config, Server};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::args::{ServerArgs, UpArgs};
+use crate::project::Project;
 use crate::say::{self, say};
 use crate::signals::Signals;
-use crate::template_watch::TemplateWatch;
+use crate::watch::Watch;
 use crate::{Failure, Outcome, play, show};
 
 /// Events that wait to be shown. A terminal that stands still holds up the first of them for a moment, and then nothing.
@@ -41,14 +42,11 @@ pub async fn serve(args: ServerArgs) -> Outcome {
 /// `tailrace up`.
 pub async fn up(args: UpArgs) -> Outcome {
     log_to_stderr();
-    std::fs::read_dir(&args.dir)
-        .map_err(|e| Failure::new(Code::NoTemplate, format_args!("cannot read {}: {e}", args.dir.display())))?;
-    let mut config = args.server.config(&args.dir.join(".tailrace"))?;
-    let template = match config.template.take() {
-        Some(path) => path,
-        None => template::find(&args.dir).map_err(StartError::from)?,
-    };
-    let watch = TemplateWatch::start(&template).await;
+    let mut project = Project::find(&args)?;
+    let mut config = args.server.config(&project.home.join(".tailrace"))?;
+    let template = project.template(config.template.take(), |line| say(line))?;
+    say(format_args!("template {}", template.display()));
+    let watch = Watch::start(&template, &project.writes).await;
     config.template = Some(template);
     let environment = config.clone();
     let mut running = Running::start(config).await?;
@@ -58,18 +56,19 @@ pub async fn up(args: UpArgs) -> Outcome {
         show::data(format_args!("export {name}={value}"));
     }
     let drained = async {
-        play::play(&args.dir.join(play::FILE_NAME), server.db()).await?;
+        play::play(&project.writes, server.db()).await?;
         if !args.exit_when_drained {
             return std::future::pending().await;
         }
         wait_until_drained(server).await
     };
+    let watching = watch.run(server, !args.exit_when_drained);
     let Ended { code, parked } = tokio::select! {
         ended = drained => {
             running.stop().await?;
             ended?
         }
-        never = watch.run() => match never {},
+        never = watching => match never {},
         () = running.signals.next() => {
             running.drain().await?;
             Ended { code: ExitCode::SUCCESS, parked: 0 }

@@ -30,8 +30,6 @@ pub enum ErrorCode {
     ResourceNotFoundException,
     /// No such table, in the words of backups.
     TableNotFoundException,
-    /// A table so new that its backups are not on yet.
-    ContinuousBackupsUnavailableException,
     /// No policy, or another one than was expected.
     PolicyNotFoundException,
     /// No such global table.
@@ -80,9 +78,6 @@ impl ErrorCode {
             }
             ErrorCode::ResourceNotFoundException => "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
             ErrorCode::TableNotFoundException => "com.amazonaws.dynamodb.v20120810#TableNotFoundException",
-            ErrorCode::ContinuousBackupsUnavailableException => {
-                "com.amazonaws.dynamodb.v20120810#ContinuousBackupsUnavailableException"
-            }
             ErrorCode::PolicyNotFoundException => "com.amazonaws.dynamodb.v20120810#PolicyNotFoundException",
             ErrorCode::GlobalTableNotFoundException => "com.amazonaws.dynamodb.v20120810#GlobalTableNotFoundException",
             ErrorCode::ResourceInUseException => "com.amazonaws.dynamodb.v20120810#ResourceInUseException",

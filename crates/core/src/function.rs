@@ -19,6 +19,8 @@ pub struct FunctionConfig {
     pub runtime: String,
     /// The directory of the code; used in place.
     pub code_dir: PathBuf,
+    /// The directories of its layers: where two have the same, the later one's counts.
+    pub layers: Vec<PathBuf>,
     /// The longest that an invocation may take, seconds.
     pub timeout_s: u32,
     /// The memory that the function is told it has, MB. It is not enforced.
@@ -46,6 +48,7 @@ impl FunctionConfig {
             handler: handler.into(),
             runtime: runtime.into(),
             code_dir: code_dir.into(),
+            layers: Vec::new(),
             timeout_s: limits::FUNCTION_TIMEOUT_DEFAULT_S,
             memory_mb: limits::FUNCTION_MEMORY_DEFAULT_MB,
             environment: BTreeMap::new(),
@@ -87,7 +90,7 @@ impl FunctionConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A runtime that Tailrace cannot start.
-    #[error("the runtime {0:?} is not supported: use python3.N or provided.* (a `bootstrap` executable)")]
+    #[error("the runtime {0:?} is not supported: {hint}", hint = supported(.0))]
     UnsupportedRuntime(String),
     /// A timeout outside 1 to 900 seconds.
     #[error("a timeout of {0} seconds is outside 1 to {max}", max = limits::FUNCTION_TIMEOUT_MAX_S)]
@@ -110,11 +113,24 @@ pub enum ConfigError {
     VariablesTooLarge(usize),
 }
 
+/// What to use in a runtime's place.
+fn supported(runtime: &str) -> &'static str {
+    match runtime {
+        "go1.x" => {
+            "AWS has retired it; build the program as `bootstrap` (`GOOS=linux go build -tags lambda.norpc -o bootstrap`) \
+             and use provided.al2023"
+        }
+        _ => "use python3.N, nodejsN.x or provided.* (a `bootstrap` executable)",
+    }
+}
+
 /// How a runtime is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// A Python interpreter.
     Python,
+    /// Node.js.
+    Node,
     /// The function's own `bootstrap` executable.
     Provided,
 }
@@ -125,12 +141,26 @@ impl Family {
         let minor = runtime.strip_prefix("python3.");
         if minor.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit())) {
             Some(Family::Python)
+        } else if node_major(runtime).is_some() {
+            Some(Family::Node)
         } else if runtime.starts_with("provided") || runtime == "custom" {
             Some(Family::Provided)
         } else {
             None
         }
     }
+}
+
+/// The major version of Node.js in a runtime identifier, `nodejs22.x`; the oldest, `nodejs`, has none, which is 0.
+/// `None`: not Node.js.
+pub fn node_major(runtime: &str) -> Option<u32> {
+    let version = runtime.strip_prefix("nodejs")?;
+    if version.is_empty() {
+        return Some(0);
+    }
+    let (major, minor) = version.split_once('.')?;
+    let is_minor = minor == "x" || (!minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_minor && major.bytes().all(|byte| byte.is_ascii_digit()) { major.parse().ok() } else { None }
 }
 
 /// Names that the host sets, that would switch a client into another mode, or that AWS heeds and Tailrace would pass over
@@ -185,11 +215,26 @@ mod tests {
     fn a_configuration_keeps_its_rules() {
         assert_eq!(check(|_| ()), Ok(()));
         assert_eq!(check(|c| c.runtime = "provided.al2023".into()), Ok(()));
-        for runtime in
-            ["java21", "go1.x", "ruby3.3", "nodejs22.x", "python2.7", "python3.", "python3.zz", "python3.1x", ""]
-        {
+        for runtime in [
+            "java21",
+            "go1.x",
+            "ruby3.3",
+            "nodejs22",
+            "nodejs.x",
+            "nodejs+1.x",
+            "python2.7",
+            "python3.",
+            "python3.zz",
+            "python3.1x",
+            "",
+        ] {
             assert_eq!(check(|c| c.runtime = runtime.into()), Err(ConfigError::UnsupportedRuntime(runtime.into())));
         }
+        for runtime in ["nodejs22.x", "nodejs18.x", "nodejs8.10", "nodejs", "python3.9", "provided.al2", "provided"] {
+            assert_eq!(check(|c| c.runtime = runtime.into()), Ok(()), "{runtime}");
+        }
+        let go = ConfigError::UnsupportedRuntime("go1.x".into()).to_string();
+        assert!(go.contains("go build") && go.contains("provided.al2023"), "{go}");
         assert_eq!(check(|c| c.timeout_s = 0), Err(ConfigError::Timeout(0)));
         assert_eq!(check(|c| c.timeout_s = 901), Err(ConfigError::Timeout(901)));
         assert_eq!(check(|c| c.memory_mb = 127), Err(ConfigError::Memory(127)));

@@ -7,7 +7,7 @@
 //!
 //! What a value's own bytes are is said in `key`.
 
-use crate::key::{KeyBytes, ScalarType, read_key_value};
+use crate::key::{ScalarType, read_key_value};
 use crate::number::Number;
 use crate::value::AttributeValue;
 
@@ -96,12 +96,12 @@ pub fn read_sort_value(scalar: ScalarType, bytes: &[u8]) -> Option<(AttributeVal
 }
 
 /// Appends the primary key of the item that an entry is of; the end of the key. `in_partition`: the entry lies in the
-/// partition of its item (it is a local index's), which is not repeated.
-pub fn push_item_key(key: &KeyBytes, in_partition: bool, out: &mut Vec<u8>) {
+/// partition of its item (it is a local index's), which is not repeated. `sort`: empty if the table has no sort key.
+pub fn push_item_key(partition: &[u8], sort: &[u8], in_partition: bool, out: &mut Vec<u8>) {
     if !in_partition {
-        push_behind_length(&key.partition, out);
+        push_behind_length(partition, out);
     }
-    out.extend_from_slice(&key.sort);
+    out.extend_from_slice(sort);
 }
 
 /// The least bytes above all that begin with `prefix`, which is not empty and begins with a byte below `ff`.

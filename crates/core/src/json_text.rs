@@ -48,7 +48,16 @@ pub trait JsonText {
 
 /// A number of a stored item.
 #[derive(Clone, Copy, Debug)]
-pub struct StoredNumber<'a>(NumberKey<'a>);
+pub struct StoredNumber<'a>(pub(crate) NumberKey<'a>);
+
+impl StoredNumber<'_> {
+    /// Its decimal, as [`JsonText::number`] takes it.
+    pub fn decimal(self) -> String {
+        let mut text = Vec::with_capacity(self.0.decimal_len());
+        self.0.write_decimal(&mut text);
+        String::from_utf8(text).expect("invariant: a decimal is ASCII")
+    }
+}
 
 /// The bytes that were taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

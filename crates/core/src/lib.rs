@@ -6,8 +6,10 @@
 pub mod arn;
 pub mod attribute_json;
 pub mod clock;
+pub mod code;
 pub mod codec;
 mod echo;
+pub mod encoded;
 pub mod error;
 mod error_kind;
 mod event_source;

@@ -157,6 +157,14 @@ pub const FUNCTION_CODE_LOOK: Duration = Duration::from_millis(500);
 pub const FUNCTION_CODE_ENTRIES_MAX: usize = 2000;
 /// Changes of code that wait to be told. Ours: whoever lags hears of the newest.
 pub const FUNCTION_CODE_CHANGES_QUEUED_MAX: usize = 64;
+/// Bytes of a package once it is unzipped. Source: AWS Lambda quotas (250 MB, layers included; here each by itself).
+pub const PACKAGE_BYTES_MAX: u64 = 250 * 1024 * 1024;
+/// Files, directories and links in a zip archive. Ours: each costs an entry of the disk, however small it is.
+pub const PACKAGE_ENTRIES_MAX: usize = 100_000;
+/// Unpacked packages that no function uses and that are kept for the next change back, while a server runs. Ours.
+pub const PACKAGES_UNUSED_MAX: usize = 16;
+/// Layers of a function. Source: AWS Lambda quotas.
+pub const FUNCTION_LAYERS_MAX: usize = 5;
 /// Connections that one process may hold to its listener. Ours: a runtime needs one, at most two.
 pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 /// Longest line of a function's output, bytes; a longer one is split. Ours.
@@ -330,6 +338,19 @@ pub const MAPPING_LANES_MAX: i64 = 10;
 pub const MAPPING_RECORD_AGE_S_MAX: i64 = 604_800;
 /// Largest MaximumRetryAttempts. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_RETRIES_MAX: i64 = 10_000;
+/// Patterns of a FilterCriteria. Source: docs/spec/event-source-mapping.md 2; the ten that AWS allows on request.
+pub const FILTER_PATTERNS_MAX: usize = 10;
+/// Characters of an event pattern. Source: docs/spec/event-source-mapping.md 2.
+pub const PATTERN_CHARS_MAX: usize = 4096;
+/// Ways to read the `$or`s of an event pattern. Our reason: each is tried by itself; EventBridge has the same bound.
+pub const PATTERN_COMBINATIONS_MAX: usize = 1000;
+/// Largest bound of `numeric` in an event pattern, and smallest with the other sign. Source: docs/spec/event-source-mapping.md 8.2.
+pub const PATTERN_NUMBER_MAX: f64 = 5e9;
+/// Records that a mapping's filter left out, in a row, after which its checkpoint is to cover them. Our reason: they come in any
+/// number, and a commit for each page of them would cost more than to read them.
+pub const PASSED_OVER_COMMIT_RECORDS: usize = 100_000;
+/// How long a checkpoint may lag behind records that were left out. Our reason: as above, for the few.
+pub const PASSED_OVER_COMMIT_DELAY: Duration = Duration::from_secs(1);
 /// Most event source mappings. Our reason: each holds a task and a read-ahead buffer for every shard.
 pub const MAPPINGS_MAX: usize = 1000;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.

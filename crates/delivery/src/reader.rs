@@ -1,4 +1,5 @@
-//! Reading a shard for its machine: the log's records with their lanes and sizes, up to the first that cannot be read.
+//! Reading a shard for its machine: the log's records that its target wants, with their lanes and sizes, up to the first that
+//! cannot be read.
 
 use std::sync::Arc;
 
@@ -60,33 +61,38 @@ pub(crate) async fn read(core: Arc<Core>, shard: Shard, wanted: Wanted) -> Resul
             }
             continue;
         }
-        let mut records = Vec::with_capacity(page.records.len());
+        let (mut records, mut unwanted) = (Vec::new(), 0);
         for (index, logged) in page.records.into_iter().enumerate() {
             if index % RECORDS_PER_TURN == RECORDS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
             match measured(&core, &logged) {
-                Ok((key_hash, size)) => records.push(Record { key_hash, size, logged }),
+                Ok(Some((key_hash, size))) => records.push(Record { key_hash, size, logged }),
+                Ok(None) => unwanted += 1,
                 Err(error) => {
                     let next = RecordNo(logged.number.0.saturating_sub(1));
                     let damaged = Some(Damaged { logged, error });
-                    return Ok(LogRead { records, next, more: true, ended: false, horizon: page.horizon, damaged });
+                    let horizon = page.horizon;
+                    return Ok(LogRead { records, unwanted, next, more: true, ended: false, horizon, damaged });
                 }
             }
         }
         let (next, more, ended, horizon) = (page.next, page.more, page.ended, page.horizon);
-        return Ok(LogRead { records, next, more, ended, horizon, damaged: None });
+        return Ok(LogRead { records, unwanted, next, more, ended, horizon, damaged: None });
     }
 }
 
-/// A record's hash, which chooses its lane, and its size; otherwise what is wrong with it.
-fn measured(core: &Core, logged: &LogRecord) -> Result<(u64, usize), String> {
+/// A record's hash, which chooses its lane, and its size; `None`: the target does not want it; otherwise what is wrong with it.
+fn measured(core: &Core, logged: &LogRecord) -> Result<Option<(u64, usize)>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let record = StreamRecord::read(logged.clone()).map_err(|e| text(&e))?;
+    if !core.target.wants(&record).map_err(|e| text(&e))? {
+        return Ok(None);
+    }
     let name = &core.source.partition_key;
     let keys = StoredItem::new(&record.meta.keys).map_err(|e| text(&e))?;
     let partition = keys.key_value(name).map_err(|e| text(&e))?;
     let partition = partition.ok_or_else(|| format!("no partition key {name:?}"))?;
     let size = core.target.size(&record).map_err(|e| text(&e))?;
-    Ok((u64::from(partition_hash(partition).lane), size))
+    Ok(Some((u64::from(partition_hash(partition).lane), size)))
 }

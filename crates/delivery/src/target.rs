@@ -52,6 +52,16 @@ pub struct Batch {
 
 /// Takes records. The contract is on the module's page.
 pub trait Target: Send + Sync + 'static {
+    /// Whether `record` is for this target. One that is not counts as done, and nobody is told of it. The answer for a record
+    /// stays the same while its consumer runs.
+    ///
+    /// # Errors
+    /// The record's bytes are damaged, so far as they were looked at.
+    fn wants(&self, record: &StreamRecord) -> Result<bool, StoreError> {
+        let _ = record;
+        Ok(true)
+    }
+
     /// What `record` adds to a batch in the target's bytes, so that a batch is measured before it is made.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Whether a function's code has changed: a stamp of the source files in its directory.
+//! Whether a function's code has changed: a stamp of the source files in its directory and in those of its layers.
 //!
 //! Only files that are code count, so that a function which writes data beside its handler, and a data directory that
 //! lies there, do not look like a change. The walk is bounded: of a large tree the upper levels count, as far as they are
@@ -9,32 +9,43 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
+use tailrace_core::function::FunctionConfig;
 use tailrace_core::limits::FUNCTION_CODE_ENTRIES_MAX;
 
 /// The endings of files that are code; `bootstrap` is, too.
-const ENDINGS: [&str; 6] = ["py", "so", "js", "mjs", "cjs", "sh"];
+const ENDINGS: [&str; 9] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "sh"];
 
 /// Directories of what is made from code, beside those whose names begin with a dot.
-const PASSED_OVER: [&str; 2] = ["__pycache__", "node_modules"];
+const PASSED_OVER: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"];
 
 /// Equal stamps: no source file came, went or was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CodeStamp(u64);
+pub(crate) struct CodeStamp {
+    sum: u64,
+    /// There is more than was looked at.
+    pub(crate) is_cut: bool,
+}
 
 impl CodeStamp {
-    /// Looks at the directory; what lies in or around `state_dir` is ours and passed over. A directory that is not there
+    /// Looks at the code of a function.
+    pub(crate) fn of_function(config: &FunctionConfig, state_dir: &Path) -> CodeStamp {
+        let layers = config.layers.iter().map(PathBuf::as_path);
+        CodeStamp::of([config.code_dir.as_path()].into_iter().chain(layers), state_dir)
+    }
+
+    /// Looks at the directories; what lies in or around `state_dir` is ours and passed over. A directory that is not there
     /// is like an empty one. It reads the disk: call it where blocking is no matter.
-    pub(crate) fn of(code_dir: &Path, state_dir: &Path) -> CodeStamp {
-        let root = code_dir.canonicalize().unwrap_or_else(|_| code_dir.to_owned());
-        let mut stamp = 0_u64;
+    fn of<'a>(dirs: impl IntoIterator<Item = &'a Path>, state_dir: &Path) -> CodeStamp {
+        let mut sum = 0_u64;
         let mut entries_left = FUNCTION_CODE_ENTRIES_MAX;
-        let mut level = vec![root];
+        let roots = dirs.into_iter().map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
+        let mut level: Vec<PathBuf> = roots.collect();
         while !level.is_empty() {
             let mut below = Vec::new();
             let mut of_level = 0_u64;
             for entry in level.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten() {
                 if entries_left == 0 {
-                    return CodeStamp(stamp);
+                    return CodeStamp { sum, is_cut: true };
                 }
                 entries_left -= 1;
                 let path = entry.path();
@@ -47,10 +58,10 @@ impl CodeStamp {
                     of_level = of_level.wrapping_add(of_file(&path));
                 }
             }
-            stamp = stamp.wrapping_add(of_level);
+            sum = sum.wrapping_add(of_level);
             level = below;
         }
-        CodeStamp(stamp)
+        CodeStamp { sum, is_cut: false }
     }
 }
 
@@ -88,7 +99,7 @@ mod tests {
         };
         write("app.py", "1");
         write("package/part.py", "1");
-        let mut stamp = CodeStamp::of(&root, &state_dir);
+        let mut stamp = CodeStamp::of([&*root], &state_dir);
         for (name, counts) in [
             ("app.py", true),
             ("package/part.py", true),
@@ -100,13 +111,26 @@ mod tests {
             ("data/functions/tmp/x.py", false),
         ] {
             write(name, "longer");
-            let now = CodeStamp::of(&root, &state_dir);
+            let now = CodeStamp::of([&*root], &state_dir);
             assert_eq!(now != stamp, counts, "{name}");
             stamp = now;
         }
         fs::remove_file(root.join("new.py")).unwrap();
-        assert_ne!(CodeStamp::of(&root, &state_dir), stamp, "a file that goes is a change");
-        assert_eq!(CodeStamp::of(&root.join("nothing"), &state_dir), CodeStamp::default());
+        assert_ne!(CodeStamp::of([&*root], &state_dir), stamp, "a file that goes is a change");
+        assert_eq!(CodeStamp::of([&*root.join("nothing")], &state_dir), CodeStamp::default());
+    }
+
+    #[test]
+    fn a_change_of_a_layer_is_a_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let layer = dir.path().join("layer");
+        fs::create_dir_all(layer.join("python")).unwrap();
+        let mut config =
+            FunctionConfig::new("f", tailrace_core::FunctionArn::new("arn:f"), "python3.13", "a.b", "/code");
+        config.layers.push(layer.clone());
+        let stamp = CodeStamp::of_function(&config, Path::new("/state"));
+        fs::write(layer.join("python/shared.py"), "1").unwrap();
+        assert_ne!(CodeStamp::of_function(&config, Path::new("/state")), stamp);
     }
 
     #[test]
@@ -118,10 +142,11 @@ mod tests {
         for n in 0..FUNCTION_CODE_ENTRIES_MAX {
             fs::write(below.join(format!("{n}.py")), "").unwrap();
         }
-        let stamp = CodeStamp::of(dir.path(), Path::new("/state"));
+        let stamp = CodeStamp::of([dir.path()], Path::new("/state"));
+        assert!(stamp.is_cut, "what is not looked at is known");
         fs::write(below.join("new.py"), "").unwrap();
-        assert_eq!(CodeStamp::of(dir.path(), Path::new("/state")), stamp);
+        assert_eq!(CodeStamp::of([dir.path()], Path::new("/state")), stamp);
         fs::write(dir.path().join("app.py"), "longer").unwrap();
-        assert_ne!(CodeStamp::of(dir.path(), Path::new("/state")), stamp);
+        assert_ne!(CodeStamp::of([dir.path()], Path::new("/state")), stamp);
     }
 }

@@ -40,10 +40,9 @@ pub(crate) fn broke_protocol(request_id: &str) -> Bytes {
     error_first("Runtime.ExitError", &text)
 }
 
-/// There is no `bootstrap` that can be executed.
-pub(crate) fn invalid_entrypoint(request_id: &str, bootstrap: &str) -> Bytes {
-    let text = format!("RequestId: {request_id} Error: Couldn't find valid bootstrap(s): [{bootstrap}]");
-    error_first("Runtime.InvalidEntrypoint", &text)
+/// There is no `bootstrap` that can be executed; `error` in AWS's words.
+pub(crate) fn invalid_entrypoint(request_id: &str, error: &str) -> Bytes {
+    error_first("Runtime.InvalidEntrypoint", &format!("RequestId: {request_id} Error: {error}"))
 }
 
 /// The answer is over the limit.

@@ -22,11 +22,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
 use crate::document;
+use crate::entrypoint::BadEntrypoint;
 use crate::functions::{Function, Generation, Pool};
 use crate::host;
 use crate::invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable};
 use crate::launch::{self, Identity, LaunchError};
 use crate::logs::LogStream;
+use crate::missing;
 use crate::process::Process;
 
 /// An invocation on its way.
@@ -167,7 +169,7 @@ enum End {
     /// Nobody needed it before it was started.
     NotStarted,
     CannotStart(String),
-    InvalidEntrypoint(String),
+    InvalidEntrypoint(BadEntrypoint),
     Exited(ExitStatus),
     Killed(Kill, ExitStatus),
 }
@@ -348,6 +350,7 @@ impl Environment {
 
     /// The runtime cannot load the function.
     pub(crate) fn init_error(&self, error: Bytes) -> Result<(), Refusal> {
+        self.function.tell_once(|config| missing::hint(config, &error));
         let mut state = self.state.lock();
         match state.phase {
             Phase::Starting => {
@@ -453,17 +456,21 @@ impl Environment {
         let launch =
             launch::prepare(config, &self.pool.settings, &self.pool.directories, &self.pool.interpreters, &identity);
         let launch = launch.await.map_err(|error| match error {
-            LaunchError::InvalidEntrypoint(path) => End::InvalidEntrypoint(path),
+            LaunchError::InvalidEntrypoint(bad) => End::InvalidEntrypoint(bad),
             LaunchError::CannotStart(text) => End::CannotStart(text),
         })?;
         if let Some(warning) = launch.warning {
             self.function.warn_once(warning);
         }
         let started = tokio::time::timeout(self.pool.settings.init_limit, self.pool.spawner.spawn(launch.command));
-        let process = started
-            .await
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(|error| cannot(format!("cannot start a process for function {}: {error}", config.name)))?;
+        let process =
+            started.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(|error| match launch
+                .bootstrap
+                .and_then(|bootstrap| BadEntrypoint::refused(&bootstrap, &error))
+            {
+                Some(bad) => End::InvalidEntrypoint(bad),
+                None => cannot(format!("cannot start a process for function {}: {error}", config.name)),
+            })?;
         if let Err(error) = self.pool.ledger.add(&self.token, process.pid()) {
             // Dropping the process kills it: without a record nobody could clean up behind it.
             return Err(cannot(format!("cannot record a process of function {}: {error}", config.name)));
@@ -548,6 +555,9 @@ impl Environment {
             }
             return;
         }
+        if let End::InvalidEntrypoint(bad) = &end {
+            self.function.warn_once(bad.why.clone());
+        }
         if stop != Stop::Now && !matches!(end, End::NotStarted | End::Killed(Kill::Stop, _)) {
             self.function.started_badly(self.generation, &*self.pool.clock);
         }
@@ -555,7 +565,8 @@ impl Environment {
             Some(job) => self.report_failed_start(job, end, init_error),
             None => self.function.logs.notice(match end {
                 End::CannotStart(text) => text,
-                End::InvalidEntrypoint(path) => format!("{path} is no executable file"),
+                // Told above.
+                End::InvalidEntrypoint(_) => return,
                 End::Exited(status) => format!("the process ended before it asked for an event: {status}"),
                 End::Killed(Kill::StartOverrun, _) => "the process did not ask for an event in time".to_owned(),
                 End::Killed(..) | End::NotStarted => return,
@@ -578,8 +589,8 @@ impl Environment {
                 job.fail(document::exited(&request_id, *status), FunctionErrorKind::Exit, duration);
             }
             End::CannotStart(text) => job.refuse(NotInvocable::CannotStart(text.clone())),
-            End::InvalidEntrypoint(path) => {
-                job.fail(document::invalid_entrypoint(&request_id, path), FunctionErrorKind::Init, duration);
+            End::InvalidEntrypoint(bad) => {
+                job.fail(document::invalid_entrypoint(&request_id, &bad.error), FunctionErrorKind::Init, duration);
             }
         }
     }

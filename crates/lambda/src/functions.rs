@@ -1,6 +1,6 @@
 //! The registry of functions, and the way of an invocation to a process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -16,10 +16,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, broa
 
 use crate::code::CodeStamp;
 use crate::environment::{Environment, Job};
+use crate::interpreters::Interpreters;
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
-use crate::launch::{Directories, Interpreters};
+use crate::launch::Directories;
 use crate::ledger::Ledger;
 use crate::logs::{LogLine, LogSender};
+use crate::package::Packages;
 use crate::process::Spawner;
 
 /// Which client runs Python handlers.
@@ -37,7 +39,7 @@ pub enum PythonClient {
 /// How functions are run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A directory of this crate's own: the Python client, the ledger of processes, temporary directories.
+    /// A directory of this crate's own: the clients of Python and Node.js, the ledger of processes, temporary directories.
     pub state_dir: PathBuf,
     /// Variables for every function, such as `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_REGION` and the credentials.
     pub environment: BTreeMap<String, String>,
@@ -45,6 +47,10 @@ pub struct Settings {
     pub python: Option<PathBuf>,
     /// Which client runs Python handlers.
     pub python_client: PythonClient,
+    /// Node.js; `None`: of those in PATH the one of the runtime's major version, else the first.
+    pub node: Option<PathBuf>,
+    /// Directories of packages (`.../node_modules`) where Node.js functions look last.
+    pub node_path: Vec<PathBuf>,
     /// Most invocations at once, all functions together.
     pub concurrency_max: usize,
     /// The longest that a process may take to ask for its first event.
@@ -61,6 +67,8 @@ impl Settings {
             environment: BTreeMap::new(),
             python: None,
             python_client: PythonClient::Auto,
+            node: None,
+            node_path: Vec::new(),
             concurrency_max: limits::FUNCTION_CONCURRENCY_DEFAULT_MAX,
             init_limit: limits::FUNCTION_INIT_DEFAULT,
             idle_limit: limits::FUNCTION_IDLE_DEFAULT,
@@ -93,6 +101,7 @@ pub(crate) struct Pool {
     pub(crate) interpreters: Interpreters,
     pub(crate) spawner: Spawner,
     pub(crate) ledger: Ledger,
+    packages: Arc<Packages>,
     logs: mpsc::Sender<LogLine>,
     /// A permit for each invocation; closed by `stop`.
     slots: Arc<Semaphore>,
@@ -124,7 +133,10 @@ pub(crate) struct Function {
     /// configuration was replaced.
     eased: Notify,
     retired: AtomicBool,
-    warned: AtomicBool,
+    /// What was told last of how it starts.
+    warned: Mutex<String>,
+    /// What is missing was told.
+    told: AtomicBool,
     /// The code that its environments run.
     code: CodeStamp,
     /// When the code was looked at.
@@ -157,6 +169,7 @@ impl Functions {
         let directories = Directories::prepare(&settings.state_dir).map_err(failed)?;
         let ledger = Ledger::open(directories.processes.clone()).map_err(failed)?;
         directories.clear_temporary().map_err(failed)?;
+        let packages = Packages::open(&directories.packages).map_err(failed)?;
         let spawner = Spawner::start().map_err(failed)?;
         let slots = Arc::new(Semaphore::new(settings.concurrency_max));
         let pool = Pool {
@@ -167,6 +180,7 @@ impl Functions {
             interpreters: Interpreters::default(),
             spawner,
             ledger,
+            packages: Arc::new(packages),
             logs,
             slots,
             functions: RwLock::default(),
@@ -179,6 +193,22 @@ impl Functions {
         Ok(Functions { pool: Arc::new(pool) })
     }
 
+    /// What makes directories of packages; those belong into the configurations of functions.
+    pub fn packages(&self) -> &Arc<Packages> {
+        &self.pool.packages
+    }
+
+    /// Removes the packages that no function uses, but for the `kept` newest. It writes to the disk: call it where blocking is
+    /// no matter.
+    pub fn sweep_packages(&self, kept: usize) {
+        let used: BTreeSet<PathBuf> = {
+            let functions = self.pool.functions.read();
+            let configs = functions.values().map(|function| &function.config);
+            configs.flat_map(|config| [&config.code_dir].into_iter().chain(&config.layers)).cloned().collect()
+        };
+        self.pool.packages.sweep(&used, kept);
+    }
+
     /// Adds a function, or replaces the one of the same name. Invocations that run finish with the old configuration;
     /// later ones see the new one.
     pub fn put(&self, config: FunctionConfig) -> Result<(), ConfigError> {
@@ -188,8 +218,15 @@ impl Functions {
             return Ok(());
         }
         let name = config.name.clone();
-        let code = CodeStamp::of(&config.code_dir, &self.pool.directories.state);
+        let code = CodeStamp::of_function(&config, &self.pool.directories.state);
         let function = Arc::new(Function::new(config, code, &self.pool));
+        if code.is_cut {
+            function.logs.notice(format!(
+                "the directory {} has more than {} entries: changes of what lies deepest are not seen",
+                function.config.code_dir.display(),
+                limits::FUNCTION_CODE_ENTRIES_MAX
+            ));
+        }
         let old = functions.insert(name, function);
         drop(functions);
         if let Some(old) = old {
@@ -363,14 +400,14 @@ impl Pool {
         }
         let (pool, looked_at) = (self.clone(), function.clone());
         let look =
-            tokio::task::spawn_blocking(move || CodeStamp::of(&looked_at.config.code_dir, &pool.directories.state));
+            tokio::task::spawn_blocking(move || CodeStamp::of_function(&looked_at.config, &pool.directories.state));
         let Ok(code) = look.await else { return false };
         if code == function.code {
             return false;
         }
         let name = &function.config.name;
         let new = Arc::new(Function::new(function.config.clone(), code, self));
-        new.warned.store(function.warned.load(Ordering::SeqCst), Ordering::SeqCst);
+        new.warned.lock().clone_from(&function.warned.lock());
         {
             let mut functions = self.functions.write();
             match functions.get_mut(name) {
@@ -501,7 +538,8 @@ impl Function {
             restart: Mutex::default(),
             eased: Notify::new(),
             retired: AtomicBool::new(false),
-            warned: AtomicBool::new(false),
+            warned: Mutex::default(),
+            told: AtomicBool::new(false),
             code,
             looked_ns: AtomicU64::new(pool.clock.monotonic_ns()),
         }
@@ -580,9 +618,20 @@ impl Function {
         Duration::from_nanos(self.restart.lock().not_before_ns.saturating_sub(clock.monotonic_ns()))
     }
 
-    /// Tells the user something once for this configuration.
+    /// Tells the user what is missing, once for this state of the code.
+    pub(crate) fn tell_once(&self, hint: impl FnOnce(&FunctionConfig) -> Option<String>) {
+        if let Some(text) = hint(&self.config)
+            && !self.told.swap(true, Ordering::SeqCst)
+        {
+            self.logs.notice(text);
+        }
+    }
+
+    /// Tells the user something about how it starts, unless that is what was told last.
     pub(crate) fn warn_once(&self, text: String) {
-        if !self.warned.swap(true, Ordering::SeqCst) {
+        let mut warned = self.warned.lock();
+        if *warned != text {
+            warned.clone_from(&text);
             self.logs.notice(text);
         }
     }

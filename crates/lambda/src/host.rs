@@ -69,6 +69,8 @@ async fn handle(request: Request<Incoming>, environment: &Arc<Environment>) -> R
     match (request.method(), parts.as_slice()) {
         (&Method::GET, ["invocation", "next"]) => match environment.next().await {
             Ok(delivery) => event(delivery),
+            // It is being ended, and hears of that by a signal: an answer would make it complain in its last moment.
+            Err(Refusal::Closed) => std::future::pending().await,
             Err(refusal) => refuse(refusal),
         },
         (&Method::POST, ["invocation", request_id, kind @ ("response" | "error")]) => {

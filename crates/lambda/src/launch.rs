@@ -2,28 +2,34 @@
 //! Source: docs/spec/lambda-runtime.md 6, 7.
 //!
 //! Invariant: the environment is built from nothing; the only thing taken from this process is where its PATH finds
-//! a Python interpreter.
+//! an interpreter (see `interpreters`).
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use tailrace_core::EpochMs;
 use tailrace_core::function::{Family, FunctionConfig};
 
+use crate::entrypoint::BadEntrypoint;
 use crate::functions::{PythonClient, Settings};
+use crate::interpreters::{Interpreters, NodeVersion};
+use crate::layers;
 use crate::ledger::TOKEN_VARIABLE;
 
 /// Our Python client; the file in the state directory is written at each start.
 const PYTHON_CLIENT: &str = include_str!("python/tailrace_runtime.py");
+/// Our Node.js client; as the Python one.
+const NODE_CLIENT: &str = include_str!("node/tailrace_runtime.cjs");
 /// Where programs are looked for by functions.
-const CHILD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub(crate) const CHILD_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// The longest that an interpreter may take to say what it is.
-const PROBE_MAX: Duration = Duration::from_secs(10);
+/// The program of a provided runtime.
+const BOOTSTRAP: &str = "bootstrap";
+
+/// A file without profiles.
+const NOTHING: &str = "/dev/null";
 
 /// The directories of this crate.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub(crate) struct Directories {
     pub(crate) temporary: PathBuf,
     /// The ledger of processes.
     pub(crate) processes: PathBuf,
+    /// What was unpacked.
+    pub(crate) packages: PathBuf,
 }
 
 impl Directories {
@@ -51,11 +59,13 @@ impl Directories {
             pycache: state_dir.join("pycache"),
             temporary: state_dir.join("tmp"),
             processes: state_dir.join("processes"),
+            packages: state_dir.join("packages"),
             state: state_dir,
         };
         std::fs::create_dir_all(&directories.runtime)?;
         std::fs::create_dir_all(&directories.pycache)?;
         std::fs::write(directories.python_client(), PYTHON_CLIENT)?;
+        std::fs::write(directories.node_client(), NODE_CLIENT)?;
         Ok(directories)
     }
 
@@ -70,6 +80,10 @@ impl Directories {
 
     fn python_client(&self) -> PathBuf {
         self.runtime.join("tailrace_runtime.py")
+    }
+
+    fn node_client(&self) -> PathBuf {
+        self.runtime.join("tailrace_runtime.cjs")
     }
 }
 
@@ -87,7 +101,7 @@ pub(crate) struct Identity<'a> {
 #[derive(Debug)]
 pub(crate) enum LaunchError {
     /// No `bootstrap` that can be executed: the function's own fault.
-    InvalidEntrypoint(String),
+    InvalidEntrypoint(BadEntrypoint),
     /// The machine lacks something: an interpreter, the code directory.
     CannotStart(String),
 }
@@ -95,6 +109,8 @@ pub(crate) enum LaunchError {
 /// A command that is ready to be spawned, and a remark for the user.
 pub(crate) struct Launch {
     pub(crate) command: Command,
+    /// The function's own program, if it is that which is started.
+    pub(crate) bootstrap: Option<PathBuf>,
     pub(crate) warning: Option<String>,
 }
 
@@ -120,14 +136,11 @@ pub(crate) async fn prepare(
     };
     let mut command = match family {
         Family::Python => {
-            let (interpreter, remark) = interpreters.choose(config, settings.python.as_deref()).await?;
+            let (interpreter, remark) = interpreters.python(config, settings.python.as_deref()).await?;
             warning = remark;
-            let mut path = interpreter.parent().unwrap_or(Path::new("/usr/bin")).as_os_str().to_owned();
-            path.push(":");
-            path.push(CHILD_PATH);
             let mut command = Command::new(&interpreter);
             command.arg("-u").arg(directories.python_client()).arg(&config.handler);
-            command.env_clear().env("PATH", path);
+            command.env_clear().env("PATH", path_beside(&interpreter));
             command.env("PYTHONPYCACHEPREFIX", &directories.pycache);
             command.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", config.runtime));
             command.env(
@@ -140,10 +153,26 @@ pub(crate) async fn prepare(
             );
             command
         }
+        Family::Node => {
+            let (node, remark) = interpreters.node(config, settings.node.as_deref()).await?;
+            warning = remark;
+            let mut command = Command::new(&node.program);
+            command.args(node_options(&node.version, config));
+            command.arg(directories.node_client()).arg(&config.handler);
+            command.env_clear().env("PATH", path_beside(&node.program));
+            command.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", config.runtime));
+            if !settings.node_path.is_empty() {
+                let joined = std::env::join_paths(&settings.node_path);
+                let text =
+                    |_| LaunchError::CannotStart("a directory of Node.js packages has a colon in its name".into());
+                command.env("NODE_PATH", joined.map_err(text)?);
+            }
+            command
+        }
         Family::Provided => {
-            let bootstrap = code_dir.join("bootstrap");
+            let bootstrap = code_dir.join(BOOTSTRAP);
             if !is_executable(&bootstrap) {
-                return Err(LaunchError::InvalidEntrypoint(bootstrap.display().to_string()));
+                return Err(LaunchError::InvalidEntrypoint(BadEntrypoint::not_found(&bootstrap)));
             }
             let mut command = Command::new(&bootstrap);
             command.env_clear().env("PATH", CHILD_PATH);
@@ -159,6 +188,10 @@ pub(crate) async fn prepare(
         .env("TMPDIR", &temporary)
         .env("PWD", &code_dir)
         .env("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR")
+        // Without HOME the SDKs look into the user's directory all the same: its profiles and keys are none of a function's.
+        .env("AWS_SHARED_CREDENTIALS_FILE", NOTHING)
+        .env("AWS_CONFIG_FILE", NOTHING)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
         .envs(&settings.environment)
         .envs(&config.environment)
         // Behind the function's own variables: nothing may override these.
@@ -181,7 +214,36 @@ pub(crate) async fn prepare(
             command.env("TAILRACE_PYTHON_PATH", own);
         }
     }
-    Ok(Launch { command, warning })
+    layers::add(config, &mut command);
+    let bootstrap = (family == Family::Provided).then(|| code_dir.join(BOOTSTRAP));
+    Ok(Launch { command, bootstrap, warning })
+}
+
+/// The directory of an interpreter before the usual ones: its companions are found first.
+fn path_beside(interpreter: &Path) -> OsString {
+    let mut path = interpreter.parent().unwrap_or(Path::new("/usr/bin")).as_os_str().to_owned();
+    path.push(":");
+    path.push(CHILD_PATH);
+    path
+}
+
+/// The options of node itself: types are stripped where it can, and the heap stays within the function's memory, unless the
+/// function says how large it is to be.
+fn node_options(version: &NodeVersion, config: &FunctionConfig) -> Vec<String> {
+    let mut options = Vec::new();
+    if version.strips_types_when_told() {
+        options.push("--experimental-strip-types".to_owned());
+    }
+    if version.silences_single_warnings() {
+        options
+            .extend(["ExperimentalWarning", "MODULE_TYPELESS_PACKAGE_JSON"].map(|w| format!("--disable-warning={w}")));
+    }
+    let own = config.environment.get("NODE_OPTIONS");
+    if !own.is_some_and(|own| own.replace('_', "-").contains("--max-old-space-size")) {
+        // As on AWS: the rest is for what is not on the heap.
+        options.push(format!("--max-old-space-size={}", config.memory_mb / 10 * 9));
+    }
+    options
 }
 
 /// Where a bootstrap's shared libraries are looked for: in its own directory and in `lib` there, as on AWS.
@@ -192,75 +254,7 @@ fn library_path(code_dir: &Path) -> OsString {
     path
 }
 
-/// The Python interpreters of this machine, each looked for once.
-///
-/// A name in PATH may be a wrapper of a version manager, which works only with the variables of its user, or not at
-/// all. So each candidate is asked, with this process's own environment, which program it is.
-#[derive(Debug, Default)]
-pub(crate) struct Interpreters {
-    found: tokio::sync::Mutex<HashMap<PathBuf, Option<PathBuf>>>,
-}
-
-impl Interpreters {
-    /// The interpreter that the settings name, or `python3.N` of the runtime, or `python3` with a remark.
-    async fn choose(
-        &self,
-        config: &FunctionConfig,
-        set: Option<&Path>,
-    ) -> Result<(PathBuf, Option<String>), LaunchError> {
-        if let Some(python) = set {
-            let found = self.find(python).await;
-            let text = || format!("{} does not run as a Python interpreter", python.display());
-            return found.map(|found| (found, None)).ok_or_else(|| LaunchError::CannotStart(text()));
-        }
-        if let Some(found) = self.find(Path::new(&config.runtime)).await {
-            return Ok((found, None));
-        }
-        match self.find(Path::new("python3")).await {
-            Some(found) => {
-                let text = format!("no {} in PATH; {} runs with {}", config.runtime, config.name, found.display());
-                Ok((found, Some(text)))
-            }
-            None => Err(LaunchError::CannotStart(format!(
-                "no Python interpreter for function {}: neither {} nor python3 in PATH runs",
-                config.name, config.runtime
-            ))),
-        }
-    }
-
-    async fn find(&self, name: &Path) -> Option<PathBuf> {
-        let mut found = self.found.lock().await;
-        if let Some(known) = found.get(name) {
-            return known.clone();
-        }
-        let candidates: Vec<PathBuf> = if name.components().count() > 1 {
-            vec![name.to_owned()]
-        } else {
-            let path = std::env::var_os("PATH").unwrap_or_else(|| CHILD_PATH.into());
-            std::env::split_paths(&path).map(|dir| dir.join(name)).filter(|path| is_executable(path)).collect()
-        };
-        let mut answer = None;
-        for candidate in candidates {
-            answer = ask(&candidate).await;
-            if answer.is_some() {
-                break;
-            }
-        }
-        found.insert(name.to_owned(), answer.clone());
-        answer
-    }
-}
-
-/// The program behind a candidate; `None`: it does not run.
-async fn ask(candidate: &Path) -> Option<PathBuf> {
-    let mut command = tokio::process::Command::new(candidate);
-    command.args(["-c", "import sys; sys.stdout.write(sys.executable)"]).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(PROBE_MAX, command.output()).await.ok()?.ok()?;
-    let program = PathBuf::from(String::from_utf8(output.stdout).ok()?);
-    (output.status.success() && is_executable(&program)).then_some(program)
-}
-
-fn is_executable(path: &Path) -> bool {
+pub(crate) fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 

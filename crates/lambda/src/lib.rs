@@ -16,16 +16,22 @@
 
 mod code;
 mod document;
+mod entrypoint;
 mod environment;
 mod functions;
 mod host;
+mod interpreters;
 mod invoke;
 mod launch;
+mod layers;
 mod ledger;
 mod logs;
+mod missing;
+mod package;
 mod process;
 
 pub use functions::{Functions, OpenError, PythonClient, Settings};
 pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
 pub use logs::{LogLine, LogStream};
+pub use package::{ArchiveError, PackageError, Packages};
 pub use tailrace_core::function::{ConfigError, FunctionConfig};

@@ -1,9 +1,9 @@
 //! One operating system process with its group: started, signalled, waited for.
 //!
 //! Invariants
-//! - Every process is started as the leader of a group of its own, and is signalled itself (by its descriptor) as well as
-//!   by that group: it may have left the group. Both only while it has not been reaped, so that the number cannot have
-//!   passed to a stranger.
+//! - Every process is started as the leader of a group of its own, so that what the terminal sends to this process (Ctrl-C) does
+//!   not reach it. It is signalled itself (by its descriptor) as well as by that group: it may have left the group. Both only
+//!   while it has not been reaped, so that the number cannot have passed to a stranger.
 //! - Processes are started by a thread that lives as long as the pool: the kernel delivers the parent-death signal
 //!   when the *thread* that forked ends, and a thread of a runtime or of a blocking pool may end at any time.
 //! - The end of the leader is the end of the group: what it started is killed with it, as AWS throws the whole
@@ -11,7 +11,9 @@
 //! - Every wait for an end has a bound. What a SIGKILL does not end in time (it hangs in the kernel, or is another user's
 //!   by now) is left to a thread that reaps it whenever it ends.
 
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::sync::mpsc;
@@ -46,7 +48,8 @@ impl Spawner {
     pub(crate) async fn spawn(&self, mut command: Command) -> std::io::Result<Process> {
         let parent = rustix::process::getpid();
         command.process_group(0);
-        // SAFETY: the closure runs between fork and exec and calls only prctl and getppid, which are
+        let image = Image::of(&command)?;
+        // SAFETY: the closure runs between fork and exec and calls only prctl, getppid and execve, which are
         // async-signal-safe; it allocates nothing.
         unsafe {
             command.pre_exec(move || {
@@ -57,7 +60,7 @@ impl Spawner {
                 if libc::getppid() != parent.as_raw_nonzero().get() {
                     return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
                 }
-                Ok(())
+                Err(image.execute())
             });
         }
         let (reply, answer) = oneshot::channel();
@@ -65,6 +68,47 @@ impl Spawner {
         self.requests.send((command, reply)).map_err(|_| gone())?;
         let child = answer.await.map_err(|_| gone())??;
         Process::adopt(child)
+    }
+}
+
+/// A program with its arguments and variables, ready for the moment behind the fork.
+///
+/// The standard library ends in execvp, which hands whatever the system does not know to a shell: a program for another
+/// machine would be read as a script.
+struct Image {
+    // Declared with what they point into: the strings do not move when the vectors that hold them do.
+    arguments: Vec<*const libc::c_char>,
+    variables: Vec<*const libc::c_char>,
+    _strings: Vec<CString>,
+}
+
+// SAFETY: the pointers are into the strings beside them, which nobody changes.
+unsafe impl Send for Image {}
+// SAFETY: as above.
+unsafe impl Sync for Image {}
+
+impl Image {
+    /// The command's program, a path, with its arguments and its environment, which is built from nothing.
+    fn of(command: &Command) -> std::io::Result<Image> {
+        let words =
+            std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.as_bytes().to_vec());
+        let pairs = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let pairs = pairs.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+        let (words, pairs): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (words.collect(), pairs.collect());
+        let count = words.len();
+        let strings = words.into_iter().chain(pairs).map(CString::new).collect::<Result<Vec<CString>, _>>()?;
+        let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+            strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+        };
+        let (arguments, variables) = (pointers(&strings[..count]), pointers(&strings[count..]));
+        Ok(Image { arguments, variables, _strings: strings })
+    }
+
+    /// Becomes the program; comes back only if that fails.
+    fn execute(&self) -> std::io::Error {
+        // SAFETY: the arrays end with null and point to strings that live as long as `self`; the first is the program.
+        unsafe { libc::execve(self.arguments[0], self.arguments.as_ptr(), self.variables.as_ptr()) };
+        std::io::Error::last_os_error()
     }
 }
 

@@ -104,6 +104,41 @@ async fn a_stop_ends_every_process_and_refuses_what_comes_later() {
     assert_eq!(outcome, InvokeOutcome::NotInvocable { reason: NotInvocable::Stopping });
 }
 
+/// A runtime whose request for an event is answered with an error complains, and ends: Go's does. So a stop answers nothing.
+#[tokio::test]
+async fn a_stop_gives_an_idle_runtime_no_reason_to_complain() {
+    let mut bench = Bench::new();
+    bench.write(
+        "bootstrap",
+        r#"#!/usr/bin/env python3
+import http.client, os, signal
+# It is not as fast as the signal.
+signal.signal(signal.SIGTERM, lambda *_: None)
+c = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+while True:
+    try:
+        c.request("GET", "/2018-06-01/runtime/invocation/next")
+        answer = c.getresponse()
+        answer.read()
+        assert answer.status == 200, answer.status
+    except BaseException as error:
+        print("complaint", repr(error), flush=True)
+        raise
+    c.request("POST", "/2018-06-01/runtime/invocation/%s/response" % answer.headers["Lambda-Runtime-Aws-Request-Id"],
+              str(os.getpgid(0) == os.getpid()).lower())
+    c.getresponse().read()
+"#,
+    );
+    let bootstrap = bench.code_dir().join("bootstrap");
+    std::fs::set_permissions(bootstrap, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    bench.put_with("", |config| config.runtime = "provided.al2023".into());
+    assert_eq!(bench.result("{}").await, "true", "a group of its own: the terminal's Ctrl-C does not reach it");
+    bench.functions.stop(Duration::from_secs(5)).await;
+    while let Ok(line) = bench.logs.try_recv() {
+        assert!(!line.text.contains("complaint"), "{}", line.text);
+    }
+}
+
 #[tokio::test]
 async fn a_stop_waits_for_what_runs_and_breaks_off_what_takes_longer() {
     for (seconds, drain_ms, finishes) in [("0.3", 5000, true), ("60", 100, false)] {

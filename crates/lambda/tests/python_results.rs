@@ -111,6 +111,19 @@ async fn an_error_is_told_also_where_nothing_can_be_printed() {
         ("import sys; sys.stdout.close(); raise ValueError('bad')", "ValueError", "bad"),
         ("import sys; sys.stdout = None; raise ValueError('bad')", "ValueError", "bad"),
         (r"raise ValueError('\ud800')", "ValueError", r"\ud800"),
+        (
+            "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0, '__repr__': lambda self: 1 / 0})()",
+            "Odd",
+            "<exception str() failed>",
+        ),
+        ("raise type('Odd', (Exception,), {'__str__': lambda self: 7})()", "Odd", "<exception str() failed>"),
+        ("e = ValueError('bad'); e.__traceback__ = None; raise e", "ValueError", "bad"),
+        ("raise ValueError(type('S', (str,), {'encode': None})('bad'))", "ValueError", "bad"),
+        (
+            "import linecache; linecache.getline = linecache.getlines = None; raise ValueError('bad')",
+            "ValueError",
+            "bad",
+        ),
         ("raise type('\u{9519}\u{8bef}', (Exception,), {})('bad')", "\u{9519}\u{8bef}", "bad"),
     ] {
         let bench = Bench::new();
@@ -191,6 +204,9 @@ async fn the_environment_is_built_from_nothing() {
     // CARGO_* and HOME are in this test's own environment.
     let names: Vec<&String> = seen.as_object().unwrap().keys().collect();
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    for name in ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"] {
+        assert_eq!(seen[name], "/dev/null", "no profile of the user's");
+    }
     let leaked: Vec<_> = names.iter().filter(|name| name.starts_with("CARGO") || *name == &"HOME").collect();
     assert!(leaked.is_empty(), "{leaked:?}");
     bench.stop().await;

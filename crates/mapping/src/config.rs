@@ -1,13 +1,15 @@
 //! A mapping's configuration: what a caller may ask for, and how it is checked.
 //! Source: docs/spec/event-source-mapping.md 2, 4.
 //!
-//! Features that are not built (filters, destinations, tumbling windows) are refused by name, never ignored.
+//! Features that are not built (destinations, tumbling windows) are refused by name, never ignored.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tailrace_core::limits::{FILTER_PATTERNS_MAX, PATTERN_CHARS_MAX};
 use tailrace_core::{EpochMs, FunctionReference, MappingId, StartingPosition, StreamArn, StreamId, limits};
 use tailrace_delivery::Rules;
+use tailrace_pattern::{Filter, FilterError};
 
 use crate::error::{MappingError, invalid};
 
@@ -30,6 +32,8 @@ pub struct Parameters {
     pub bisect_on_error: Option<bool>,
     /// FunctionResponseTypes.
     pub response_types: Option<Vec<String>>,
+    /// FilterCriteria: the pattern of each of its filters, as it was given; an empty list takes it away.
+    pub filters: Option<Vec<Option<String>>>,
     /// Most parked records for each shard (ours).
     pub parked_records_max: Option<u64>,
     /// Names of parameters that were given and are not built.
@@ -86,6 +90,8 @@ pub struct Mapping {
     pub modified_ms: EpochMs,
     /// FunctionResponseTypes holds ReportBatchItemFailures.
     pub report_failures: bool,
+    /// FilterCriteria: the patterns, one of which has to match; none: every record is delivered.
+    pub filters: Vec<String>,
     /// The rules of its delivery.
     pub rules: Rules,
 }
@@ -162,6 +168,9 @@ impl Parameters {
                 self.response_types.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
             )));
         }
+        if let Some(filters) = &self.filters {
+            check_filters(filters)?;
+        }
         Ok(())
     }
 
@@ -172,6 +181,9 @@ impl Parameters {
         }
         if let Some(types) = &self.response_types {
             mapping.report_failures = types.iter().any(|name| name == REPORT_FAILURES);
+        }
+        if let Some(filters) = &self.filters {
+            mapping.filters = filters.iter().flatten().cloned().collect();
         }
         let rules = &mut mapping.rules;
         if let Some(size) = self.batch_size {
@@ -198,6 +210,24 @@ impl Parameters {
     }
 }
 
+/// Source: docs/spec/event-source-mapping.md 8.1.
+fn check_filters(filters: &[Option<String>]) -> Result<(), MappingError> {
+    let given = filters.iter().map(|pattern| pattern.as_deref().unwrap_or_default());
+    match Filter::parse(given) {
+        Ok(_) => Ok(()),
+        Err(FilterError::TooMany(count)) => Err(MappingError::Validation(format!(
+            "1 validation error detected: Value of length {count} at 'filterCriteria.filters' failed to satisfy constraint: \
+             Member must have length less than or equal to {FILTER_PATTERNS_MAX}"
+        ))),
+        Err(FilterError::TooLong { index, text }) => Err(MappingError::Validation(format!(
+            "1 validation error detected: Value '{text}' at 'filterCriteria.filters.{}.member.pattern' failed to satisfy \
+             constraint: Member must have length less than or equal to {PATTERN_CHARS_MAX}",
+            index + 1
+        ))),
+        Err(FilterError::Invalid { .. }) => invalid("Invalid filter pattern definition."),
+    }
+}
+
 const REPORT_FAILURES: &str = "ReportBatchItemFailures";
 
 impl Mapping {
@@ -219,6 +249,7 @@ impl Mapping {
             deleting: false,
             modified_ms,
             report_failures: false,
+            filters: Vec::new(),
             rules: Rules::default(),
         };
         parameters.apply(&mut mapping);
@@ -276,8 +307,8 @@ mod tests {
                 "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
             ),
             (
-                with(Parameters { unsupported: vec!["FilterCriteria".into()], ..p() }),
-                "FilterCriteria is not supported for event source mappings of this server.",
+                with(Parameters { unsupported: vec!["ScalingConfig".into()], ..p() }),
+                "ScalingConfig is not supported for event source mappings of this server.",
             ),
         ];
         for (request, message) in cases {

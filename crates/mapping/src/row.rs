@@ -27,6 +27,8 @@ struct Row {
     deleting: bool,
     modified_ms: EpochMs,
     report_failures: bool,
+    #[serde(default)]
+    filters: Vec<String>,
     rules: Rules,
 }
 
@@ -62,8 +64,18 @@ fn write(row: &impl Serialize) -> Bytes {
 
 /// The value of a mapping's row.
 pub(crate) fn encode(mapping: &Mapping) -> Bytes {
-    let Mapping { function, source, starting_position, enabled, deleting, modified_ms, report_failures, rules, .. } =
-        mapping.clone();
+    let Mapping {
+        id: _,
+        function,
+        source,
+        starting_position,
+        enabled,
+        deleting,
+        modified_ms,
+        report_failures,
+        filters,
+        rules,
+    } = mapping.clone();
     let FunctionReference { name, arn } = function;
     write(&Row {
         v: ROW_VERSION,
@@ -76,6 +88,7 @@ pub(crate) fn encode(mapping: &Mapping) -> Bytes {
         deleting,
         modified_ms,
         report_failures,
+        filters,
         rules,
     })
 }
@@ -92,6 +105,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Mapping, StoreError> {
         deleting: row.deleting,
         modified_ms: row.modified_ms,
         report_failures: row.report_failures,
+        filters: row.filters,
         rules: row.rules,
     })
 }
@@ -212,6 +226,7 @@ mod tests {
             (batch, window_ms, lanes) in any::<(u32, u64, u16)>(),
             (retries_max, record_age_ms_max) in any::<(Option<u32>, Option<u64>)>(),
             (parked_records_max, parked_bytes_max) in any::<(u64, u64)>(),
+            filters in prop::collection::vec(".*", 0..3),
             name in ".*",
             arn in ".*",
         ) {
@@ -225,7 +240,7 @@ mod tests {
             let function = FunctionReference { name, arn: FunctionArn::new(arn) };
             let mapping = Mapping {
                 id: MappingId(id), function, source, starting_position, enabled, deleting, modified_ms: EpochMs(modified_ms),
-                report_failures, rules,
+                report_failures, filters, rules,
             };
             prop_assert_eq!(decode(&encode(&mapping)).unwrap(), mapping.clone());
             prop_assert_eq!(named(&name_value(&mapping)).unwrap(), mapping.id);

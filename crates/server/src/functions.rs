@@ -23,6 +23,8 @@ struct StoredFunction {
     handler: String,
     runtime: String,
     code_dir: PathBuf,
+    #[serde(default)]
+    layers: Vec<PathBuf>,
     timeout_s: u32,
     memory_mb: u32,
     environment: BTreeMap<String, String>,
@@ -38,6 +40,7 @@ impl From<FunctionConfig> for StoredFunction {
             handler,
             runtime,
             code_dir,
+            layers,
             timeout_s,
             memory_mb,
             environment,
@@ -51,6 +54,7 @@ impl From<FunctionConfig> for StoredFunction {
             handler,
             runtime,
             code_dir,
+            layers,
             timeout_s,
             memory_mb,
             environment,
@@ -63,6 +67,7 @@ impl From<FunctionConfig> for StoredFunction {
 impl From<StoredFunction> for FunctionConfig {
     fn from(stored: StoredFunction) -> Self {
         let mut config = FunctionConfig::new(stored.name, stored.arn, stored.runtime, stored.handler, stored.code_dir);
+        config.layers = stored.layers;
         config.timeout_s = stored.timeout_s;
         config.memory_mb = stored.memory_mb;
         config.environment = stored.environment;

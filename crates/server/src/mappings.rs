@@ -101,6 +101,7 @@ impl Mappings {
             } else {
                 Vec::new()
             }),
+            filters: Some(plan.filters.iter().cloned().map(Some).collect()),
             ..Parameters::default()
         };
         let renamed = || earlier.and_then(|function| self.find(function, stream_arn));

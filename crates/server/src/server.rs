@@ -1,7 +1,7 @@
 //! A running server: how it starts and how it stops.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::background::Background;
 use crate::code::Code;
 use crate::config::Config;
 use crate::mappings::Mappings;
+use crate::reload::Applied;
 use crate::report::Event;
 use crate::template::{self, TemplateFileError};
 use crate::{apply, functions, open_files, store};
@@ -90,7 +91,11 @@ impl StartError {
             StartError::StoreThread(_) => Code::Internal,
             StartError::OtherArns { .. } => Code::OtherRegion,
             StartError::Functions(_) => Code::FunctionDirectory,
-            StartError::Template(TemplateFileError::NotFound(_)) => Code::NoTemplate,
+            StartError::Template(
+                TemplateFileError::NotFound { .. }
+                | TemplateFileError::Stacks { .. }
+                | TemplateFileError::NoStacks { .. },
+            ) => Code::NoTemplate,
             StartError::Template(TemplateFileError::Unreadable { .. }) => Code::TemplateUnreadable,
             StartError::Template(TemplateFileError::Malformed { .. }) => Code::TemplateMalformed,
             StartError::Template(TemplateFileError::Content(_)) => Code::TemplateContent,
@@ -103,14 +108,17 @@ impl StartError {
 /// A running server. Stop it with [`Server::stop`]; dropping it stops nothing in order.
 pub struct Server {
     address: SocketAddr,
-    db: Arc<Db>,
-    functions: Functions,
-    mappings: Arc<Mappings>,
+    pub(crate) db: Arc<Db>,
+    pub(crate) functions: Functions,
+    pub(crate) mappings: Arc<Mappings>,
     ready: Arc<AtomicBool>,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     logs: JoinHandle<()>,
     background: Background,
+    /// What the template was read with.
+    pub(crate) template_options: template::Options,
+    pub(crate) applied: tokio::sync::Mutex<Applied>,
 }
 
 impl Server {
@@ -159,6 +167,7 @@ impl Server {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
+        function_settings.node_path = node_path(config.template.as_deref());
         let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)?;
         let logs = tokio::spawn(forward_logs(log_receiver, events.clone()));
         let refused = functions::load(db.store().as_ref(), &functions).await;
@@ -170,6 +179,7 @@ impl Server {
         // A template's tables may wait for what is done behind the operations: the filling of an index.
         let background = Background::start(&db);
         let mut made = None;
+        let applied = tokio::sync::Mutex::new(plan.clone().map(Applied::new).unwrap_or_default());
         if let Some(plan) = plan {
             plan.skipped.iter().cloned().for_each(&tell);
             match apply::begin(plan, &db, &functions, &tell).await {
@@ -181,6 +191,8 @@ impl Server {
                 }
             }
         }
+        let unused = functions.clone();
+        let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
 
@@ -201,7 +213,19 @@ impl Server {
                 Err(error) => tracing::error!(%error, "the listener failed"),
             }
         });
-        let server = Server { address, db, functions, mappings, ready, stop_serving, serving, logs, background };
+        let server = Server {
+            address,
+            db,
+            functions,
+            mappings,
+            ready,
+            stop_serving,
+            serving,
+            logs,
+            background,
+            template_options: template_options(&config),
+            applied,
+        };
         if let Some(made) = made
             && let Err(why) = apply::mappings(made, &server.db, &server.mappings, &tell).await
         {
@@ -293,6 +317,14 @@ fn template_options(config: &Config) -> template::Options {
         account_id: config.engine.account_id.clone(),
         ..template::Options::default()
     }
+}
+
+/// Where Node.js functions look last for packages: beside the template, and where the server was started.
+fn node_path(template: Option<&Path>) -> Vec<PathBuf> {
+    let beside_template = template.and_then(|path| path.canonicalize().ok()?.parent().map(Path::to_owned));
+    let mut directories: Vec<PathBuf> = [beside_template, std::env::current_dir().ok()].into_iter().flatten().collect();
+    directories.dedup();
+    directories.into_iter().map(|directory| directory.join("node_modules")).collect()
 }
 
 async fn forward_logs(mut lines: mpsc::Receiver<tailrace_lambda::LogLine>, events: mpsc::Sender<Event>) {

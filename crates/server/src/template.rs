@@ -1,20 +1,51 @@
 //! Template files: where they are found, and that the code that they name is there. What is in them is read by the crate
 //! `tailrace-template`, which knows no disk.
 
+mod assembly;
+mod find;
+mod objects;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use find::{Found, find};
+use tailrace_core::code::CodeSource;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 pub use tailrace_template::*;
+
+use crate::packages;
+use objects::Objects;
 
 /// Why a template file cannot be used: one line for the user.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateFileError {
     /// A directory without a template.
-    #[error("no template in {}: looked for {}", .0.display(), NAMES.join(", "))]
-    NotFound(PathBuf),
+    #[error("no template in {}: looked for {}{}", dir.display(), find::NAMES.join(", "), behind(*hint))]
+    NotFound {
+        /// The directory.
+        dir: PathBuf,
+        /// What makes one of what is there.
+        hint: Option<&'static str>,
+    },
+    /// A cloud assembly with several stacks, of which none is chosen, or not with that one.
+    #[error("{}", of_stacks(dir, stacks, wanted.as_deref()))]
+    Stacks {
+        /// The assembly.
+        dir: PathBuf,
+        /// The stacks that it has.
+        stacks: Vec<String>,
+        /// The one that was asked for.
+        wanted: Option<String>,
+    },
+    /// A stack was asked for, and what there is is one template.
+    #[error("--stack {stack} chooses among the stacks of a cdk.out, and {} is one template", path.display())]
+    NoStacks {
+        /// The template.
+        path: PathBuf,
+        /// What was asked for.
+        stack: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read the template {}: {}", path.display(), source)]
     Unreadable {
@@ -36,16 +67,17 @@ pub enum TemplateFileError {
     Content(TemplateError),
 }
 
-/// Where a template is looked for in a directory; what `sam build` made comes first.
-const NAMES: &[&str] = &[".aws-sam/build/template.yaml", "template.yaml", "template.yml", "template.json"];
+fn behind(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("; {hint}")).unwrap_or_default()
+}
 
-/// The template of a directory.
-pub fn find(dir: &Path) -> Result<PathBuf, TemplateFileError> {
-    NAMES
-        .iter()
-        .map(|name| dir.join(name))
-        .find(|path| path.is_file())
-        .ok_or_else(|| TemplateFileError::NotFound(dir.to_owned()))
+fn of_stacks(dir: &Path, stacks: &[String], wanted: Option<&str>) -> String {
+    let (dir, names) = (dir.display(), stacks.join(", "));
+    match wanted {
+        _ if stacks.is_empty() => format!("{dir} has no stack"),
+        Some(wanted) => format!("{dir} has no stack {wanted}: it has {names}"),
+        None => format!("{dir} has {} stacks: choose one with --stack: {names}", stacks.len()),
+    }
 }
 
 /// Reads the template file `path`. Directories of code are relative to the file, and absolute in the plan: the data
@@ -58,8 +90,11 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
         return Err(unreadable(source));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let format = match path.extension() {
-        Some(extension) if extension == "json" => Format::Json,
+    let format = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => Format::Json,
+        Some("yaml" | "yml") => Format::Yaml,
+        // Any other ending, `.template` among them, says nothing of the notation.
+        _ if text.trim_start().starts_with('{') => Format::Json,
         _ => Format::Yaml,
     };
     let dir = absolute.parent().unwrap_or(Path::new("/"));
@@ -67,21 +102,45 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
         TemplateError::Malformed(message) => TemplateFileError::Malformed { path: path.to_owned(), message },
         error => TemplateFileError::Content(error),
     })?;
-    plan.functions.iter().try_for_each(check_code).map_err(TemplateFileError::Content)?;
+    let mut plan = plan;
+    let objects = Objects::of(dir, &options.resources);
+    let mut failed = Vec::new();
+    for function in &mut plan.functions {
+        if let Err(why) = check_code(&objects, &mut function.code) {
+            let message = format!("function {}: {why}", function.name);
+            failed.push((function.name.clone(), TemplateError::at(&function.code_path, message)));
+        }
+    }
+    for (name, why) in failed {
+        if plan.is_mapped(&name) {
+            return Err(TemplateFileError::Content(why));
+        }
+        plan.functions.retain(|function| function.name != name);
+        plan.skipped.push(packages::not_registered(why));
+    }
+    for layer in &mut plan.layers {
+        let is_used = plan.functions.iter().any(|function| function.layers.iter().any(|used| used.arn == layer.arn));
+        match check_code(&objects, &mut layer.content) {
+            Err(why) if is_used => return Err(TemplateFileError::Content(TemplateError::at(&layer.content_path, why))),
+            _ => {}
+        }
+    }
     Ok(plan)
 }
 
-/// The directory of a function's code is there. Known at start, not at the first record.
-fn check_code(function: &FunctionPlan) -> Result<(), TemplateError> {
-    let dir = &function.code_dir;
-    let shown = dir.display();
-    let message = match dir.metadata() {
-        Ok(found) if found.is_dir() => return Ok(()),
-        Ok(_) if dir.extension().is_some_and(|extension| extension == "zip") => {
-            format!("zip archives are not supported yet; give the directory instead of {shown}")
-        }
-        Ok(_) => format!("{shown} is a file; give the directory of the code"),
-        Err(error) => format!("the directory of the code cannot be used: {shown}: {error}"),
-    };
-    Err(TemplateError::at(&function.code_path, message))
+/// Finds the objects of buckets, and that there is something where the code is said to be. Known at start, not at the first
+/// record.
+fn check_code(objects: &Objects<'_>, source: &mut CodeSource) -> Result<(), String> {
+    *source = objects.locate(source)?;
+    match source {
+        CodeSource::Path(path) => match path.metadata() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("the code cannot be used: {}: {error}", path.display())),
+        },
+        CodeSource::Inline { .. } => Ok(()),
+        CodeSource::Object { bucket, key } => Err(format!(
+            "the code is in the bucket {bucket}, as {key}: say which directory of this machine that is \
+             (--resource {bucket}=DIR; `aws s3 cp s3://{bucket}/{key} DIR/{key}` fetches it)"
+        )),
+    }
 }

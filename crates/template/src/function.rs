@@ -1,20 +1,18 @@
 //! `AWS::Serverless::Function` with its events, and `AWS::Lambda::Function`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use tailrace_core::FunctionArn;
+use std::path::Path;
 
-use tailrace_core::limits;
+use tailrace_core::code::CodeSource;
+use tailrace_core::{FunctionArn, limits};
 
 use crate::TemplateError;
-use crate::mapping;
 use crate::node::Node;
 use crate::plan::{FunctionPlan, Plan};
 use crate::properties::Properties;
-use crate::resolve::{Resolver, Value};
+use crate::resolve::Resolver;
+use crate::{code, layer, mapping};
 
-/// The bucket whose keys are directories of this machine.
-const LOCAL_BUCKET: &str = "local-dir";
 const WITHOUT_EFFECT: &[&str] = &[
     "Architectures",
     "AssumeRolePolicyDocument",
@@ -46,7 +44,6 @@ const NOT_APPLIED: &[&str] = &[
     "EventInvokeConfig",
     "FileSystemConfigs",
     "FunctionUrlConfig",
-    "Layers",
     "ProvisionedConcurrencyConfig",
     "VpcConfig",
 ];
@@ -59,12 +56,21 @@ pub(crate) fn serverless(
     plan: &mut Plan,
 ) -> Result<(), TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, resolver.globals("Function"))?;
-    let code = (
-        properties.at("CodeUri"),
-        code_dir(&mut properties, "CodeUri", ["Bucket", "Key"], dir)?.unwrap_or_else(|| dir.to_owned()),
-    );
+    no_image(&mut properties)?;
+    let runtime = properties.required_text("Runtime")?;
+    // Code in the template counts, even where the globals say where the others' is.
+    let code = match code::inline(&mut properties, "InlineCode", &runtime)? {
+        Some(source) => {
+            properties.without_effect(&["CodeUri"]);
+            (properties.at("InlineCode"), source)
+        }
+        None => {
+            let source = code::CODE_URI.source(&mut properties, resource, &runtime, dir)?;
+            (properties.at("CodeUri"), source.unwrap_or_else(|| CodeSource::Path(dir.to_owned())))
+        }
+    };
     let events = properties.map("Events")?;
-    let function = common(resolver, id, resource, properties, code)?;
+    let function = common(resolver, id, resource, properties, runtime, code)?;
     if let Some(mut events) = events {
         for name in events.entries() {
             let Some(mut event) = events.map(&name)? else { continue };
@@ -94,10 +100,21 @@ pub(crate) fn lambda(
     plan: &mut Plan,
 ) -> Result<(), TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
-    let code_dir = code_dir(&mut properties, "Code", ["S3Bucket", "S3Key"], dir)?;
-    let code = (properties.at("Code"), code_dir.ok_or_else(|| properties.missing("Code"))?);
-    plan.functions.push(common(resolver, id, resource, properties, code)?);
+    no_image(&mut properties)?;
+    let runtime = properties.required_text("Runtime")?;
+    let code = code::CODE.source(&mut properties, resource, &runtime, dir)?;
+    let code = (properties.at("Code"), code.ok_or_else(|| properties.missing("Code"))?);
+    plan.functions.push(common(resolver, id, resource, properties, runtime, code)?);
     Ok(())
+}
+
+/// An image has no runtime here. To be asked first: it has no Runtime either.
+fn no_image(properties: &mut Properties<'_>) -> Result<(), TemplateError> {
+    properties.refuse("ImageUri", code::NO_IMAGES)?;
+    match properties.word("PackageType", &[("Zip", false), ("Image", true)])? {
+        Some(true) => Err(TemplateError::at(properties.at("PackageType"), code::NO_IMAGES)),
+        _ => Ok(()),
+    }
 }
 
 /// What both kinds of function have.
@@ -106,15 +123,13 @@ fn common(
     id: &str,
     resource: &Node,
     mut properties: Properties<'_>,
-    (code_path, code_dir): (String, PathBuf),
+    runtime: String,
+    (code_path, code): (String, CodeSource),
 ) -> Result<FunctionPlan, TemplateError> {
     properties.without_effect(&["FunctionName"]);
     properties.without_effect(WITHOUT_EFFECT);
     properties.not_applied(NOT_APPLIED);
-    properties.refuse("ImageUri", "images are not supported; give the directory of the code")?;
-    properties.refuse("InlineCode", "code in the template is not supported; give the directory of the code")?;
-    properties.word("PackageType", &[("Zip", ())])?;
-    let runtime = properties.required_text("Runtime")?;
+    let layers = layer::used(&mut properties)?;
     let handler = match properties.text("Handler")? {
         Some(handler) => handler,
         // A `bootstrap` has no use for it.
@@ -144,8 +159,9 @@ fn common(
         name,
         handler,
         runtime,
-        code_dir,
+        code,
         code_path,
+        layers,
         timeout_s: timeout_s.map_or(limits::FUNCTION_TIMEOUT_DEFAULT_S, |value| value as u32),
         memory_mb: memory_mb.map_or(limits::FUNCTION_MEMORY_DEFAULT_MB, |value| value as u32),
         environment,
@@ -153,40 +169,4 @@ fn common(
     };
     function.check()?;
     Ok(function)
-}
-
-/// The directory of the code: a path relative to the template, or a directory in the bucket of this machine.
-fn code_dir(
-    properties: &mut Properties<'_>,
-    name: &str,
-    [bucket, key]: [&str; 2],
-    dir: &Path,
-) -> Result<Option<PathBuf>, TemplateError> {
-    let path = properties.at(name);
-    let not_here = |what: &str| TemplateError::at(&path, format!("{what}: a directory of this machine is expected"));
-    match properties.value(name)? {
-        None => Ok(None),
-        Some(Value::Map(pairs)) => {
-            let member = |name: &str| {
-                let value = pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-                value.and_then(Value::as_text).and_then(|text| text.as_literal())
-            };
-            match (member(bucket), member(key)) {
-                (Some(bucket), Some(key)) if bucket == LOCAL_BUCKET && Path::new(&key).is_absolute() => {
-                    Ok(Some(PathBuf::from(key)))
-                }
-                (Some(bucket), _) if bucket == LOCAL_BUCKET => Err(not_here("the key is no absolute path")),
-                (Some(bucket), _) => Err(not_here(&format!("the code is in the bucket {bucket}"))),
-                _ => Err(not_here("code in the template, or in an image, is not supported")),
-            }
-        }
-        Some(value) => {
-            let text = value.as_text().and_then(|text| text.as_literal()).ok_or_else(|| not_here(&value.brief()))?;
-            if text.contains("://") {
-                return Err(not_here(&format!("the code is at {text}")));
-            }
-            let relative = text.strip_prefix("./").unwrap_or(&text);
-            Ok(Some(if relative.is_empty() || relative == "." { dir.to_owned() } else { dir.join(relative) }))
-        }
-    }
 }

@@ -11,9 +11,11 @@
 //! What it does not do: it creates nothing, knows no earlier state, runs no macros, and fetches no code from a bucket.
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
+mod code;
 mod function;
 mod indexes;
 mod json;
+mod layer;
 mod mapping;
 mod node;
 mod parameter;
@@ -31,7 +33,8 @@ use std::path::Path;
 
 pub use node::Format;
 pub use plan::{
-    FunctionPlan, InsightsPlan, KinesisPlan, MappingPlan, Part, Plan, Source, TablePlan, TableSettings, Text,
+    FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Part, Plan, Source, TablePlan,
+    TableSettings, Text,
 };
 
 use node::Node;
@@ -48,6 +51,8 @@ pub struct Options {
     pub stack_name: String,
     /// Values that override the defaults of parameters.
     pub parameters: BTreeMap<String, String>,
+    /// What stands for resources that are not made here. A bucket that holds code is a directory of this machine.
+    pub resources: BTreeMap<String, String>,
 }
 
 impl Default for Options {
@@ -57,6 +62,7 @@ impl Default for Options {
             account_id: "000000000000".to_owned(),
             stack_name: "tailrace".to_owned(),
             parameters: BTreeMap::new(),
+            resources: BTreeMap::new(),
         }
     }
 }
@@ -116,12 +122,17 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
             }
             "AWS::Serverless::Function" => function::serverless(&resolver, id, resource, dir, &mut plan)?,
             "AWS::Lambda::Function" => function::lambda(&resolver, id, resource, dir, &mut plan)?,
+            "AWS::Serverless::LayerVersion" | "AWS::Lambda::LayerVersion" => {
+                plan.layers.push(layer::layer(&resolver, id, resource, kind, dir)?);
+            }
+            "AWS::Lambda::LayerVersionPermission" => {}
             "AWS::Lambda::EventSourceMapping" => {
                 plan.mappings.push(mapping::resource(&resolver, id, resource)?);
             }
             other => resolver.skip(&path, format_args!("{other} is not supported; skipped")),
         }
     }
+    layer::only_those_here(&mut plan, &resolver);
     plan.check(&resolver)?;
     plan.skipped = resolver.skipped();
     Ok(plan)

@@ -3,6 +3,8 @@
 
 use tailrace_core::{StartingPosition, StreamArn};
 
+use tailrace_pattern::{Filter, FilterError};
+
 use crate::TemplateError;
 use crate::node::Node;
 use crate::plan::{FunctionPlan, MappingPlan, Part, Source};
@@ -55,6 +57,25 @@ fn refuse_inside(properties: &mut Properties<'_>, name: &str, member: &str, why:
     Ok(())
 }
 
+/// The patterns of FilterCriteria, each of which is one.
+fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, TemplateError> {
+    let Some(mut criteria) = properties.map("FilterCriteria")? else { return Ok(Vec::new()) };
+    let path = criteria.at("Filters");
+    let mut patterns = Vec::new();
+    for mut filter in criteria.maps("Filters")?.unwrap_or_default() {
+        patterns.push(filter.required_text("Pattern")?);
+        filter.finish();
+    }
+    criteria.finish();
+    match Filter::parse(patterns.iter().map(String::as_str)) {
+        Ok(_) => Ok(patterns),
+        Err(FilterError::Invalid { index, error }) => {
+            Err(TemplateError::at(format!("{path}.{index}.Pattern"), error.to_string()))
+        }
+        Err(error) => Err(TemplateError::at(path, error.to_string())),
+    }
+}
+
 fn read(
     logical_id: &str,
     (function, function_path): (&str, String),
@@ -62,12 +83,7 @@ fn read(
     mut properties: Properties<'_>,
 ) -> Result<MappingPlan, TemplateError> {
     properties.not_applied(&["KMSKeyArn", "KmsKeyArn", "LoggingConfig", "MetricsConfig", "Tags"]);
-    refuse_inside(
-        &mut properties,
-        "FilterCriteria",
-        "Filters",
-        "filters are not supported yet: the function would get records that the template leaves out",
-    )?;
+    let filters = filters(&mut properties)?;
     refuse_inside(
         &mut properties,
         "DestinationConfig",
@@ -145,5 +161,6 @@ fn read(
         record_age_max_s: unless_forever(age_s),
         bisect_on_error,
         report_item_failures,
+        filters,
     })
 }

@@ -1,12 +1,12 @@
 //! What a template asks for, in plain types.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use tailrace_api::tables::{
     BillingMode, ContributorInsightsMode, CreateTableRequest, PointInTimeRecoverySpecification, TimePrecision,
     TimeToLiveSpecification,
 };
+use tailrace_core::code::{CodeSource, Package};
 use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::model::NAME_PATTERN;
 use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
@@ -30,6 +30,8 @@ pub struct Plan {
     pub tables: Vec<TablePlan>,
     /// Functions to register.
     pub functions: Vec<FunctionPlan>,
+    /// Layers that functions name.
+    pub layers: Vec<LayerPlan>,
     /// Event source mappings to create, once tables and functions are there.
     pub mappings: Vec<MappingPlan>,
     /// What is not applied: one line each, for the user.
@@ -112,10 +114,12 @@ pub struct FunctionPlan {
     pub handler: String,
     /// The runtime's identifier.
     pub runtime: String,
-    /// The directory of the code, joined to the template's directory.
-    pub code_dir: PathBuf,
+    /// Where the code comes from; a path is joined to the template's directory.
+    pub code: CodeSource,
     /// Where the template says so.
     pub code_path: String,
+    /// Its layers, of those that the template makes: the later one covers the earlier.
+    pub layers: Vec<LayerUse>,
     /// The timeout, seconds.
     pub timeout_s: u32,
     /// The memory, MB.
@@ -127,11 +131,12 @@ pub struct FunctionPlan {
 }
 
 impl FunctionPlan {
-    /// The configuration to register; `stream_arn` tells the ARN of a table's stream by the table's logical id. `None`:
-    /// a variable names a stream that it does not tell.
-    pub fn config(&self, stream_arn: impl Fn(&str) -> Option<StreamArn>) -> Option<FunctionConfig> {
+    /// The configuration to register, with what its code has become; `stream_arn` tells the ARN of a table's stream by the
+    /// table's logical id. `None`: a variable names a stream that it does not tell.
+    pub fn config(&self, package: Package, stream_arn: impl Fn(&str) -> Option<StreamArn>) -> Option<FunctionConfig> {
         let mut config =
-            FunctionConfig::new(&self.name, self.arn.clone(), &self.runtime, &self.handler, self.code_dir.as_path());
+            FunctionConfig::new(&self.name, self.arn.clone(), &self.runtime, &self.handler, package.code_dir);
+        config.layers = package.layers;
         config.timeout_s = self.timeout_s;
         config.memory_mb = self.memory_mb;
         config.reserved_concurrency = self.reserved_concurrency;
@@ -143,7 +148,8 @@ impl FunctionPlan {
 
     /// Checks the rules of the function registry, so that a breach is told with its place.
     pub(crate) fn check(&self) -> Result<(), TemplateError> {
-        let Some(Err(error)) = self.config(|_| Some(StreamArn::new(String::new()))).map(|config| config.validate())
+        let Some(Err(error)) =
+            self.config(Package::default(), |_| Some(StreamArn::new(String::new()))).map(|config| config.validate())
         else {
             return Ok(());
         };
@@ -157,6 +163,28 @@ impl FunctionPlan {
         };
         Err(TemplateError::at(format!("Resources.{}.Properties.{property}", self.logical_id), error.to_string()))
     }
+}
+
+/// A layer of the template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerPlan {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// The ARN of its one version, by which functions name it.
+    pub arn: String,
+    /// Where its content comes from.
+    pub content: CodeSource,
+    /// Where the template says so.
+    pub content_path: String,
+}
+
+/// A layer that a function names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerUse {
+    /// The ARN of its version.
+    pub arn: String,
+    /// Where the template says so.
+    pub path: String,
 }
 
 /// A text, parts of which may be known only after a table was created.
@@ -258,6 +286,8 @@ pub struct MappingPlan {
     pub bisect_on_error: bool,
     /// FunctionResponseTypes holds ReportBatchItemFailures.
     pub report_item_failures: bool,
+    /// The patterns of FilterCriteria.
+    pub filters: Vec<String>,
 }
 
 /// Where a mapping's records come from.
@@ -270,6 +300,11 @@ pub enum Source {
 }
 
 impl Plan {
+    /// Whether a mapping of the template hands records to the function of this name.
+    pub fn is_mapped(&self, function: &str) -> bool {
+        self.mappings.iter().any(|mapping| mapping.function == function)
+    }
+
     /// The rules between resources: names are given once, and a stream that is read exists.
     pub(crate) fn check(&self, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
         for (n, table) in self.tables.iter().enumerate() {

@@ -50,6 +50,21 @@ impl<'a> Properties<'a> {
         Ok(Properties { resolver, path, left })
     }
 
+    /// The members of a map that was taken from this one.
+    pub(crate) fn new_in(outer: &Properties<'a>, path: String, node: Node) -> Result<Properties<'a>, TemplateError> {
+        Properties::new(outer.resolver, path, node)
+    }
+
+    /// The branch that stands for a node: see `Resolver::chosen`.
+    pub(crate) fn chosen(&self, node: Node, path: &str) -> Result<Node, TemplateError> {
+        self.resolver.chosen(node, path)
+    }
+
+    /// The value of a node that was taken from this map.
+    pub(crate) fn value_of(&self, node: &Node, path: &str) -> Result<Value, TemplateError> {
+        self.resolver.value(node, path)
+    }
+
     pub(crate) fn at(&self, name: &str) -> String {
         format!("{}.{name}", self.path)
     }
@@ -59,7 +74,8 @@ impl<'a> Properties<'a> {
         self.resolver.skip(&self.at(name), why);
     }
 
-    fn node(&mut self, name: &str) -> Option<Node> {
+    /// A property as it is written.
+    pub(crate) fn node(&mut self, name: &str) -> Option<Node> {
         let place = self.left.iter().position(|(key, _)| key == name)?;
         Some(self.left.remove(place).1)
     }

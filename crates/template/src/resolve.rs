@@ -375,6 +375,7 @@ impl<'a> Resolver<'a> {
             "AWS::NotificationARNs" => Ok(Value::List(Vec::new())),
             _ => match self.named(target, path)? {
                 Named::Table(name) | Named::Function(name) => text(&name),
+                Named::Layer(name) => text(&self.layer_arn(&name)),
             },
         }
     }
@@ -388,6 +389,7 @@ impl<'a> Resolver<'a> {
                 Ok(Value::Text(Text(vec![Part::StreamOf(id.to_owned())])))
             }
             (Named::Function(name), "Arn") => text(self.function_arn(&name)),
+            (Named::Layer(name), "LayerVersionArn" | "Arn") => text(self.layer_arn(&name)),
             _ => Err(TemplateError::at(path, format!("the attribute {id}.{attribute} cannot be resolved"))),
         }
     }
@@ -398,6 +400,11 @@ impl<'a> Resolver<'a> {
 
     pub(crate) fn function_arn(&self, name: &str) -> String {
         format!("arn:aws:lambda:{}:{}:function:{name}", self.options.region, self.options.account_id)
+    }
+
+    /// The ARN of the one version that a layer has here.
+    pub(crate) fn layer_arn(&self, name: &str) -> String {
+        format!("arn:aws:lambda:{}:{}:layer:{name}:1", self.options.region, self.options.account_id)
     }
 
     /// A resource that other resources may refer to, by its logical id.
@@ -418,6 +425,9 @@ impl<'a> Resolver<'a> {
                 }
                 "AWS::Lambda::Function" | "AWS::Serverless::Function" => {
                     Ok(Named::Function(self.name_of(id, resource, "FunctionName")?))
+                }
+                "AWS::Serverless::LayerVersion" | "AWS::Lambda::LayerVersion" => {
+                    Ok(Named::Layer(self.name_of(id, resource, "LayerName")?))
                 }
                 other => Err(TemplateError::at(path, format!("it refers to {id}, and {other} is not supported"))),
             },
@@ -489,12 +499,13 @@ impl<'a> Resolver<'a> {
 enum Named {
     Table(String),
     Function(String),
+    Layer(String),
 }
 
 impl Named {
     fn into_name(self) -> String {
         match self {
-            Named::Table(name) | Named::Function(name) => name,
+            Named::Table(name) | Named::Function(name) | Named::Layer(name) => name,
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct KinesisStreamingDestinationRequest {
 pub enum DestinationStatus {
     /// It is being switched on.
     Enabling,
+    /// It is being switched off.
+    Disabling,
     /// It could not be switched on.
     EnableFailed,
 }

@@ -35,7 +35,7 @@ pub use types::{
 use lane::{Failure, Lane, Phase};
 use tailrace_core::limits::{
     BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
-    PARKED_COMMIT_BYTES_MAX,
+    PARKED_COMMIT_BYTES_MAX, PASSED_OVER_COMMIT_DELAY, PASSED_OVER_COMMIT_RECORDS,
 };
 use tailrace_core::{MonotonicMs, RecordNo, SequenceNumber};
 
@@ -63,6 +63,7 @@ pub struct ShardMachine {
     durable: Checkpoint,
     committing: Option<Checkpoint>,
     dirty: bool,
+    passed_over: PassedOver,
     to_park: Vec<Parked>,
     to_park_bytes: u64,
     damaged: Option<Barrier>,
@@ -75,6 +76,23 @@ pub struct ShardMachine {
     now: Now,
     stopping: bool,
     over: bool,
+}
+
+/// Records that the target does not want and no commit covers yet. They come in any number, so they make no commit each; a crash
+/// looks at them again, and nobody notices.
+#[derive(Clone, Copy, Debug, Default)]
+struct PassedOver {
+    records: usize,
+    /// When the first of them was.
+    since: Option<MonotonicMs>,
+}
+
+impl PassedOver {
+    /// When a commit is to cover them at the latest.
+    fn due(&self) -> Option<MonotonicMs> {
+        let since = self.since?;
+        Some(if self.records >= PASSED_OVER_COMMIT_RECORDS { since } else { since.plus(PASSED_OVER_COMMIT_DELAY) })
+    }
 }
 
 /// The record that cannot be read, and how the shard gets past it.
@@ -112,6 +130,7 @@ impl ShardMachine {
             ended: false,
             committing: None,
             dirty: false,
+            passed_over: PassedOver::default(),
             to_park: Vec::new(),
             to_park_bytes: 0,
             damaged: None,
@@ -178,6 +197,7 @@ impl ShardMachine {
                 _ => None,
             })
             .chain(read_again)
+            .chain(self.passed_over.due().filter(|_| self.committing.is_none()))
             .min()
     }
 
@@ -269,6 +289,10 @@ impl ShardMachine {
             self.lanes[lane].push(record, now.monotonic);
         }
         self.read = self.read.max(read.next);
+        if read.unwanted > 0 {
+            self.passed_over.records += read.unwanted;
+            self.passed_over.since.get_or_insert(now.monotonic);
+        }
         self.ended = read.ended;
         let asked = self.damaged.take().filter(|barrier| barrier.skip).map(|barrier| barrier.damaged.logged.number);
         self.damaged = read.damaged.map(|mut damaged| {
@@ -437,9 +461,11 @@ impl ShardMachine {
             return;
         }
         let ending = (self.ended && self.drained()) || (self.stopping && self.quiet());
-        if !self.dirty && !ending {
+        let passed_over = self.passed_over.due().is_some_and(|due| due <= self.now.monotonic);
+        if !self.dirty && !ending && !passed_over {
             return;
         }
+        self.passed_over = PassedOver::default();
         let checkpoint = self.checkpoint();
         if !self.dirty && checkpoint == self.durable {
             return;

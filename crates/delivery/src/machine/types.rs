@@ -63,8 +63,10 @@ pub struct Damaged {
 /// What was read from the shard's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogRead {
-    /// The records, in order.
+    /// The records that the target wants, in order.
     pub records: Vec<Record>,
+    /// How many others were passed over: they are done.
+    pub unwanted: usize,
     /// Read on after this number.
     pub next: RecordNo,
     /// More could have been read at once.

@@ -102,7 +102,7 @@ fn put_under_way(table: &mut Table, changes: &IndexChanges, synchronous: bool, n
     }
 }
 
-/// The table as the answer tells of it: with its old throughput and class. `told`: as it is now, with the index that goes.
+/// The table as the answer tells of it: with its old throughput and class, and with the warm throughput that was asked for as on its way. `told`: as it is now, with the index that goes.
 async fn describe(
     db: &Db,
     request: &UpdateTableRequest,
@@ -114,16 +114,24 @@ async fn describe(
     let status = if change::is_synchronous(request) { TableStatus::Active } else { TableStatus::Updating };
     told.throughput = old.throughput.clone();
     told.class = old.class.clone();
+    if request.warm_throughput.is_none() {
+        told.warm = old.warm;
+    }
+    let updates = || request.global_secondary_index_updates.iter().filter_map(|update| update.update.as_ref());
     for index in &mut told.indexes {
         if let Some(old) = old.indexes.iter().find(|old| old.id == index.id) {
             index.throughput = old.throughput.clone();
+            if updates().all(|update| update.index_name != index.name || update.warm_throughput.is_none()) {
+                index.warm = old.warm;
+            }
         }
     }
     let id_of = |name: &str| told.indexes.iter().find(|index| index.name == name).map(|index| index.id);
     let mut described = description::describe(&db.settings, &told, status, now);
     for index in described.global_secondary_indexes.iter_mut().flatten() {
         let Some(id) = id_of(&index.index_name) else { continue };
-        if changes.updated.contains(&id) {
+        // One that is still being filled can be changed meanwhile, and stays what it is.
+        if changes.updated.contains(&id) && index.index_status == api::IndexStatus::Active {
             index.index_status = api::IndexStatus::Updating;
         }
         if changes.deleted == Some(id) {
@@ -134,6 +142,9 @@ async fn describe(
             let mut created = request.global_secondary_index_updates.iter().filter_map(|update| update.create.as_ref());
             index.warm_throughput.take_if(|_| created.all(|created| created.warm_throughput.is_none()));
         }
+    }
+    if let Some(warm) = described.warm_throughput.as_mut().filter(|_| request.warm_throughput.is_some()) {
+        warm.status = TableStatus::Updating;
     }
     if let Some(sent) = request.on_demand_throughput {
         // A limit that was cleared is echoed as it was sent.

@@ -2,6 +2,7 @@
 
 pub mod descriptor;
 mod event_id;
+mod event_view;
 pub mod iterator;
 pub(crate) mod label;
 pub(crate) mod life;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_api::streams::{EventRecord, OperationType, Record};
+use tailrace_api::streams::{EventId, EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
 use tailrace_core::json_text::{JsonLength, JsonText};
 use tailrace_core::{EpochMs, Item, RecordNo, SequenceNumber, ShardNo, StreamArn};
@@ -42,11 +42,11 @@ pub struct RecordWriter {
 impl Db {
     /// A writer of records.
     pub fn record_writer(&self) -> RecordWriter {
-        RecordWriter { region: self.settings.region.as_str().into(), ids: EventIds::of_directory(&self.directory_uuid) }
+        RecordWriter::new(&self.settings.region, EventIds::of_directory(&self.directory_uuid))
     }
 }
 
-fn corrupt(error: CodecError) -> StoreError {
+pub(super) fn corrupt(error: CodecError) -> StoreError {
     StoreError::Corrupt(format!("a stream record: {error}"))
 }
 
@@ -100,9 +100,13 @@ impl StreamRecord {
     /// # Errors
     /// Corrupt.
     pub fn size_bytes(&self) -> Result<usize, StoreError> {
-        let mut size = StoredItem::new(&self.meta.keys).map_err(corrupt)?.size();
+        self.encoded_size().map_err(corrupt)
+    }
+
+    pub(super) fn encoded_size(&self) -> Result<usize, CodecError> {
+        let mut size = StoredItem::new(&self.meta.keys)?.size();
         for image in [&self.old, &self.new].into_iter().flatten() {
-            size += StoredItem::new(image).map_err(corrupt)?.size();
+            size += StoredItem::new(image)?.size();
         }
         Ok(size)
     }
@@ -113,13 +117,25 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 }
 
 impl RecordWriter {
+    pub(super) fn new(region: &str, ids: EventIds) -> RecordWriter {
+        RecordWriter { region: region.into(), ids }
+    }
+
+    pub(super) fn event_id(&self, record: &StreamRecord) -> EventId {
+        self.ids.of(record.shard, record.number)
+    }
+
+    pub(super) fn region(&self) -> &str {
+        &self.region
+    }
+
     /// A record as the API has it.
     ///
     /// # Errors
     /// Corrupt, if the stored bytes are no record.
     pub fn record(&self, record: &StreamRecord) -> Result<Record, StoreError> {
         Ok(Record {
-            event_id: self.ids.of(record.shard, record.number),
+            event_id: self.event_id(record),
             event_name: match record.meta.kind {
                 ChangeKind::Insert => OperationType::Insert,
                 ChangeKind::Modify => OperationType::Modify,

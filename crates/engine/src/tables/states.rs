@@ -135,6 +135,18 @@ pub(crate) fn check_update_of_time_to_live(table: &Table, now: EpochMs) -> Resul
     }
 }
 
+/// Whether what is set for a table beside its descriptor (tags, a policy) can be changed now.
+///
+/// # Errors
+/// ResourceInUseException: the table is being made or deleted.
+pub(crate) fn check_change_of_settings(table: &Table, now: EpochMs) -> Result<(), ApiError> {
+    match table.status(now) {
+        TableStatus::Creating => Err(in_use(format_args!("Table is being created: {}", table.name))),
+        TableStatus::Deleting => Err(in_use(format_args!("Table is being deleted: {}", table.name))),
+        TableStatus::Active | TableStatus::Updating => Ok(()),
+    }
+}
+
 /// Whether a table can be deleted now. `as_aws`: not while an index is on its way.
 ///
 /// # Errors

@@ -209,10 +209,10 @@ def load(handler):
     try:
         module = importlib.import_module(module_name.replace("/", "."))
     except ImportError as error:
-        raise Fault("Runtime.ImportModuleError", "Unable to import module '%s': %s" % (module_name, error))
+        raise Fault("Runtime.ImportModuleError", "Unable to import module '%s': %s" % (module_name, words(error)))
     except SyntaxError as error:
         place = '  File "%s" Line %s\n    %s' % (error.filename, error.lineno, error.text)
-        raise Fault("Runtime.UserCodeSyntaxError", "Syntax error in module '%s': %s" % (module_name, error), [place])
+        raise Fault("Runtime.UserCodeSyntaxError", "Syntax error in module '%s': %s" % (module_name, words(error)), [place])
     try:
         return getattr(module, function_name)
     except AttributeError:
@@ -221,19 +221,35 @@ def load(handler):
 
 
 def describe(error, request_id):
-    """The error document of an exception."""
+    """The error document of an exception. It cannot fail, whatever the exception's own methods do."""
     if isinstance(error, Fault):
         return document(error.message, error.error_type, error.trace, request_id)
-    frames = list(traceback.extract_tb(error.__traceback__))
-    while len(frames) > 1 and frames[0].filename == __file__:
-        del frames[0]
-    # A lone surrogate is no text for whoever reads the error.
-    message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
-    return document(message, type(error).__name__, traceback.format_list(frames), request_id)
+    try:
+        frames = list(traceback.extract_tb(error.__traceback__))
+        while len(frames) > 1 and frames[0].filename == __file__:
+            del frames[0]
+        trace = traceback.format_list(frames)
+    except Exception:
+        trace = []
+    return document(words(error), type(error).__name__, trace, request_id)
+
+
+def words(error):
+    """What an exception says of itself; what Python prints where it says nothing."""
+    try:
+        return str(error)
+    except Exception:
+        return "<exception str() failed>"
 
 
 def document(message, error_type, trace, request_id):
-    return {"errorMessage": message, "errorType": error_type, "requestId": request_id, "stackTrace": trace}
+    members = {"errorMessage": text(message), "errorType": text(error_type), "requestId": request_id}
+    return dict(members, stackTrace=[text(entry) for entry in trace])
+
+
+def text(value):
+    """A lone surrogate is no text for whoever reads the error; nor is a subclass of str with ideas of its own."""
+    return str.encode(value, "utf-8", "backslashreplace").decode("utf-8")
 
 
 def show(error):
@@ -337,7 +353,7 @@ def run(host, function, encode, request_id, headers, body):
             try:
                 result = encode(result)
             except Exception as error:
-                raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % error)
+                raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % words(error))
     except Exception as error:
         fault = describe(error, request_id)
         show(fault)

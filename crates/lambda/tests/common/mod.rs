@@ -53,11 +53,13 @@ impl Bench {
         Bench::with(|_| ())
     }
 
-    /// A pool with changed settings. `PYTHON` names another interpreter, `PYTHON_CLIENT=awslambdaric` the other client.
+    /// A pool with changed settings. `PYTHON` names another interpreter, `PYTHON_CLIENT=awslambdaric` the other client,
+    /// `NODE` another Node.js.
     pub fn with(change: impl FnOnce(&mut Settings)) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(dir.path().join("state"));
         settings.python = std::env::var_os("PYTHON").map(Into::into);
+        settings.node = std::env::var_os("NODE").map(Into::into);
         settings.python_client = match std::env::var("PYTHON_CLIENT").as_deref() {
             Ok("awslambdaric") => PythonClient::Awslambdaric,
             _ => PythonClient::Own,
@@ -89,6 +91,18 @@ impl Bench {
     /// Registers `f` with `code` as its `app.py`.
     pub fn put(&self, code: &str) {
         self.functions.put(self.python(code)).unwrap();
+    }
+
+    /// The configuration of the function `f` of Node.js, whose handler is `handler` in the file.
+    pub fn node(&self, file: &str, code: &str) -> FunctionConfig {
+        self.write(file, code);
+        let module = file.rsplit_once('.').unwrap().0;
+        FunctionConfig::new("f", FunctionArn::new(ARN), "nodejs20.x", format!("{module}.handler"), self.code_dir())
+    }
+
+    /// Registers `f` with `code` in the file.
+    pub fn put_node(&self, file: &str, code: &str) {
+        self.functions.put(self.node(file, code)).unwrap();
     }
 
     pub fn put_with(&self, code: &str, change: impl FnOnce(&mut FunctionConfig)) {

@@ -16,6 +16,7 @@ use tailrace_core::{FunctionReference, RecordNo, StreamArn};
 use tailrace_delivery::{Batch, Outcome, Target};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
+use tailrace_pattern::Filter;
 use tailrace_store::StoreError;
 
 use crate::config::Mapping;
@@ -98,6 +99,8 @@ struct Inner {
 struct Settings {
     function: FunctionReference,
     report_failures: bool,
+    /// Otherwise why a stored pattern is none for this program: its records wait.
+    filter: Result<Arc<Filter>, String>,
 }
 
 impl FunctionTarget {
@@ -121,11 +124,23 @@ impl FunctionTarget {
 
 impl Settings {
     fn of(mapping: &Mapping) -> Settings {
-        Settings { function: mapping.function.clone(), report_failures: mapping.report_failures }
+        let filter = Filter::parse(mapping.filters.iter().map(String::as_str));
+        Settings {
+            function: mapping.function.clone(),
+            report_failures: mapping.report_failures,
+            filter: filter.map(Arc::new).map_err(|error| format!("FilterCriteria: {error}")),
+        }
     }
 }
 
 impl Target for FunctionTarget {
+    fn wants(&self, record: &StreamRecord) -> Result<bool, StoreError> {
+        let inner = &self.0;
+        let filter = inner.settings.lock().filter.clone();
+        let filter = filter.map_err(StoreError::Corrupt)?;
+        Ok(filter.is_empty() || inner.environment.records.passes(&filter, record, &inner.stream_arn)?)
+    }
+
     fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {
         // With the comma before it. The first has none, but a byte of slack is no matter.
         Ok(self.0.environment.records.event_bytes(record, &self.0.stream_arn)? + 1)

@@ -74,9 +74,15 @@ impl Mappings {
             mapping.function = self.function(reference)?;
         }
         parameters.apply(&mut mapping);
-        if mapping != entry.mapping() {
+        let before = entry.mapping();
+        let filters_change = mapping.filters != before.filters;
+        if mapping != before {
             mapping.modified_ms = self.context.clock.now();
             self.put(&entry, &mapping).await?;
+        }
+        if filters_change {
+            // What is read ahead was chosen by the old filters: it is read again.
+            entry.consumer.stop().await;
         }
         entry.target.configure(&mapping);
         entry.consumer.configure(mapping.rules.clone());

@@ -22,7 +22,7 @@ use tailrace_core::{ApiError, StreamArn};
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
 
-use crate::functions;
+use crate::{functions, packages};
 
 use crate::mappings::Mappings;
 use crate::template::{MappingPlan, Plan, Source};
@@ -53,8 +53,10 @@ pub struct Made {
 /// # Errors
 /// What stands in the way.
 pub async fn begin(plan: Plan, db: &Db, functions: &Functions, tell: impl Fn(String)) -> Result<Made, ApplyError> {
-    let checked = check(plan, db, functions).await?;
-    tables_and_functions(checked, db, functions, tell).await
+    let mut checked = check(plan, db, functions).await?;
+    let (plan, packages) = packages::make(checked.plan, functions.packages(), &tell).await?;
+    checked.plan = plan;
+    tables_and_functions(checked, packages, db, functions, tell).await
 }
 
 /// Compares a plan with what is there. Changes nothing.
@@ -88,6 +90,7 @@ async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, Ap
 
 async fn tables_and_functions(
     checked: Checked,
+    mut packages: packages::Made,
     db: &Db,
     functions: &Functions,
     tell: impl Fn(String),
@@ -113,7 +116,8 @@ async fn tables_and_functions(
         }
     }
     for function in &plan.functions {
-        let config = function.config(|table| streams.get(table).cloned()).ok_or_else(|| {
+        let package = packages.remove(&function.name).unwrap_or_default();
+        let config = function.config(package, |table| streams.get(table).cloned()).ok_or_else(|| {
             let name = &function.name;
             ApplyError::Template(format!("function {name}: a variable names the stream of a table that has none"))
         })?;

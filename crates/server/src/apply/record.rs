@@ -45,6 +45,8 @@ pub struct RecordedTable {
     pub recovery: bool,
     /// The indexes whose insights were asked for; empty: the table itself.
     pub insights: BTreeSet<String>,
+    /// The stream of Kinesis that its changes were to go to.
+    pub kinesis: Option<String>,
     /// It had a policy.
     pub policy: bool,
     /// Its stream had one.
@@ -66,6 +68,7 @@ impl RecordedTable {
             encryption: encrypted.map(|asked| asked.kms_master_key_id.clone().unwrap_or_default()),
             recovery: settings.point_in_time_recovery.is_some_and(|asked| asked.enabled),
             insights: insights.map(|asked| asked.index.clone().unwrap_or_default()).collect(),
+            kinesis: settings.kinesis.as_ref().map(|asked| asked.stream_arn.clone()),
             policy: request.resource_policy.is_some(),
             stream_policy: settings.stream_policy.is_some(),
         }
@@ -81,6 +84,7 @@ impl RecordedTable {
             encryption: self.encryption.clone().or_else(|| other.encryption.clone()),
             recovery: self.recovery || other.recovery,
             insights: union(&self.insights, &other.insights),
+            kinesis: self.kinesis.clone().or_else(|| other.kinesis.clone()),
             policy: self.policy || other.policy,
             stream_policy: self.stream_policy || other.stream_policy,
         }

@@ -27,7 +27,7 @@ pub fn of_new_table(table: &TablePlan) -> Vec<Step> {
     steps.extend(
         settings.contributor_insights.iter().filter(|asked| asked.enabled).map(|asked| insights_step(name, asked)),
     );
-    steps.extend(settings.kinesis.as_ref().map(|asked| kinesis_step(name, asked)));
+    steps.extend(settings.kinesis.as_ref().map(|asked| Step::Kinesis(kinesis_request(name, asked))));
     steps.extend(settings.stream_policy.clone().map(|policy| Step::StreamPolicy(Some(policy))));
     steps
 }
@@ -57,14 +57,7 @@ pub fn changes(
         changes.steps.push(recovery_step(name, wants));
     }
     insights(table, there, recorded, changes);
-    if let Some(wants) = &settings.kinesis {
-        let is_asked_for = there.kinesis.iter().any(|has| {
-            has.stream_arn == wants.stream_arn && has.approximate_creation_date_time_precision == wants.precision
-        });
-        if !is_asked_for {
-            changes.steps.push(kinesis_step(name, wants));
-        }
-    }
+    kinesis(table, there, recorded, changes);
     let resource_arn = there.table.table_arn.to_string();
     // A document that is there already stays as it is.
     match &table.request.resource_policy {
@@ -197,6 +190,26 @@ fn insights(table: &TablePlan, there: &There, recorded: &RecordedTable, changes:
     }
 }
 
+/// There is but one destination: a new one takes the place of the old one.
+fn kinesis(table: &TablePlan, there: &There, recorded: &RecordedTable, changes: &mut Changes) {
+    let name = table.name();
+    match (&table.settings.kinesis, &recorded.kinesis) {
+        (Some(wants), _) => {
+            let is_asked_for = there.kinesis.iter().any(|has| {
+                has.stream_arn == wants.stream_arn && has.approximate_creation_date_time_precision == wants.precision
+            });
+            if !is_asked_for {
+                changes.steps.push(Step::Kinesis(kinesis_request(name, wants)));
+            }
+        }
+        (None, Some(was)) if there.kinesis.iter().any(|has| has.stream_arn == *was) => {
+            let was = KinesisPlan { stream_arn: was.clone(), precision: None };
+            changes.steps.push(Step::NoKinesis(kinesis_request(name, &was)));
+        }
+        _ => {}
+    }
+}
+
 fn time_to_live_step(name: &str, time_to_live_specification: TimeToLiveSpecification) -> Step {
     Step::TimeToLive(UpdateTimeToLiveRequest { table_name: name.to_owned(), time_to_live_specification })
 }
@@ -215,13 +228,13 @@ fn insights_step(name: &str, wants: &InsightsPlan) -> Step {
     })
 }
 
-fn kinesis_step(name: &str, wants: &KinesisPlan) -> Step {
+fn kinesis_request(name: &str, wants: &KinesisPlan) -> KinesisStreamingDestinationRequest {
     let configuration = wants
         .precision
         .map(|precision| KinesisStreamingConfiguration { approximate_creation_date_time_precision: Some(precision) });
-    Step::Kinesis(KinesisStreamingDestinationRequest {
+    KinesisStreamingDestinationRequest {
         table_name: name.to_owned(),
         stream_arn: wants.stream_arn.clone(),
         configuration,
-    })
+    }
 }

@@ -33,6 +33,8 @@ pub enum Step {
     Insights(UpdateContributorInsightsRequest),
     /// Its changes are to go to a stream of Kinesis.
     Kinesis(KinesisStreamingDestinationRequest),
+    /// They are not any more.
+    NoKinesis(KinesisStreamingDestinationRequest),
     /// It gets a policy.
     PutPolicy(PutResourcePolicyRequest),
     /// It loses its policy.
@@ -68,6 +70,9 @@ impl Step {
             }
             Step::Kinesis(request) => {
                 ops::settings::enable_kinesis_streaming_destination(db, request, caller).await?;
+            }
+            Step::NoKinesis(request) => {
+                ops::settings::disable_kinesis_streaming_destination(db, request, caller).await?;
             }
             Step::PutPolicy(request) => {
                 ops::settings::put_resource_policy(db, request, caller).await?;

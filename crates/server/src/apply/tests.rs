@@ -546,8 +546,7 @@ ResourcePolicy: {{PolicyDocument: {document}}}
     assert_eq!(project.run(&with("one", 7), shown).await.0, on("one", 7));
     assert_eq!(project.run(&with(&arn("two"), 8), shown).await.0, on("two", 8));
     assert_eq!(project.run(&with(&arn("two"), 8), shown).await.0, on("two", 8));
-    // Nothing switches a destination off that never was on.
-    let off = json!([null, null, "DISABLED", null, "DISABLED", 1, false, false]);
+    let off = json!([null, null, "DISABLED", null, "DISABLED", 0, false, false]);
     let bare = table_template(&format!("{KEY}{stream}}}"));
     assert_eq!(project.run(&bare, shown).await.0, off);
     assert_eq!(project.run(&bare, shown).await.0, off);

@@ -1,5 +1,6 @@
 //! Templates and what they become.
 
+mod code;
 mod resolving;
 mod support;
 mod table_settings;
@@ -11,6 +12,7 @@ use tailrace_api::tables::{
     AttributeDefinition, BillingMode, CreateTableRequest, KeySchemaElement, KeyType, ProvisionedThroughput,
     StreamSpecification, Tag,
 };
+use tailrace_core::code::{CodeSource, Package};
 use tailrace_core::key::ScalarType;
 use tailrace_core::{StartingPosition, StreamArn, ViewType};
 
@@ -122,12 +124,14 @@ fn a_sam_template_becomes_a_plan() {
     assert_eq!(function.name, "LevelUp");
     assert_eq!(function.arn, "arn:aws:lambda:us-east-1:000000000000:function:LevelUp");
     assert_eq!((function.runtime.as_str(), function.handler.as_str()), ("python3.13", "app.handler"));
-    assert_eq!(function.code_dir, Path::new("/app/src"));
+    assert_eq!(function.code, CodeSource::Path("/app/src".into()));
     assert_eq!((function.timeout_s, function.memory_mb), (10, 256));
-    let config = function.config(|id| Some(StreamArn::new(format!("arn-of-{id}")))).unwrap();
+    let package = Package { code_dir: "/app/src".into(), layers: vec!["/app/layer".into()] };
+    let config = function.config(package.clone(), |id| Some(StreamArn::new(format!("arn-of-{id}")))).unwrap();
     let variables: Vec<(&str, &str)> = config.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(variables, [("LEVEL", "debug"), ("STREAM", "stream arn-of-GameScores"), ("TABLE", "GameScores")]);
-    assert_eq!(function.config(|_| None), None);
+    assert_eq!(config.layers, package.layers);
+    assert_eq!(function.config(package, |_| None), None);
     assert_eq!(
         plan.mappings,
         [MappingPlan {
@@ -144,6 +148,7 @@ fn a_sam_template_becomes_a_plan() {
             retry_attempts_max: Some(3),
             record_age_max_s: Some(3600),
             bisect_on_error: true,
+            filters: Vec::new(),
             report_item_failures: true,
         }]
     );
@@ -184,7 +189,7 @@ fn plain_cloudformation_in_json_becomes_a_plan() {
     assert_eq!((table.is_on_demand(), request.provisioned_throughput), (false, Some(units)));
     assert_eq!(table.stream(), Some(ViewType::KeysOnly));
     let function = &plan.functions[0];
-    assert_eq!((function.name.as_str(), function.code_dir.as_path()), ("worker", Path::new("/code/here")));
+    assert_eq!((function.name.as_str(), &function.code), ("worker", &CodeSource::Path("/code/here".into())));
     assert_eq!((function.timeout_s, function.memory_mb, function.reserved_concurrency), (3, 128, Some(2)));
     let mapping = &plan.mappings[0];
     assert_eq!((mapping.logical_id.as_str(), mapping.function.as_str()), ("M", "worker"));

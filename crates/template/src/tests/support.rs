@@ -99,13 +99,12 @@ fn what_does_no_harm_is_named_and_skipped() {
         &[&format!("{at}.ProvisionedThroughput: not applied: the table is billed per request")],
     );
     let at = "Resources.F.Properties";
-    for property in ["VpcConfig: {SubnetIds: [a]}", "Layers: [arn]", "FileSystemConfigs: [{Arn: a}]"] {
+    for property in ["VpcConfig: {SubnetIds: [a]}", "FileSystemConfigs: [{Arn: a}]"] {
         let name = property.split_once(':').unwrap().0;
         check_skipped(&function_with(property), &[&format!("{at}.{name}: not applied")]);
     }
     let at = "Resources.M.Properties";
     for (property, why) in [
-        ("FilterCriteria: {Filters: []}", "not applied"),
         ("DestinationConfig: {OnFailure: {}}", "not applied"),
         ("KmsKeyArn: x", "not applied"),
         ("KMSKeyArn: x", "not applied"),
@@ -175,19 +174,7 @@ fn properties_of_functions_that_are_not_supported_stop() {
     let at = "Resources.F.Properties";
     for (property, expected) in [
         ("ImageUri: x", format!("{at}.ImageUri: images are not supported; give the directory of the code")),
-        (
-            "InlineCode: x",
-            format!("{at}.InlineCode: code in the template is not supported; give the directory of the code"),
-        ),
-        ("PackageType: Image", format!("{at}.PackageType: Zip is expected, not \"Image\"")),
-        (
-            "CodeUri: s3://bucket/key",
-            format!("{at}.CodeUri: the code is at s3://bucket/key: a directory of this machine is expected"),
-        ),
-        (
-            "CodeUri: {Bucket: b, Key: k}",
-            format!("{at}.CodeUri: the code is in the bucket b: a directory of this machine is expected"),
-        ),
+        ("PackageType: Image", format!("{at}.PackageType: images are not supported; give the directory of the code")),
         ("Timeout: 901", format!("{at}.Timeout: an integer from 1 to 900 is expected, not 901")),
         ("Timeout: soon", format!("{at}.Timeout: an integer from 1 to 900 is expected, not \"soon\"")),
         ("MemorySize: 64", format!("{at}.MemorySize: an integer from 128 to 10240 is expected, not 64")),
@@ -214,11 +201,14 @@ fn properties_of_mappings_that_are_not_supported_stop() {
     let at = "Resources.M.Properties";
     for (property, expected) in [
         (
-            "FilterCriteria: {Filters: [{Pattern: x}]}",
+            "FilterCriteria: {Filters: [{Pattern: '{\"eventName\": [\"INSERT\"]}'}, {Pattern: '{\"a\": \"x\"}'}]}",
             format!(
-                "{at}.FilterCriteria.Filters: filters are not supported yet: the function would get records that the \
-                 template leaves out"
+                "{at}.FilterCriteria.Filters.1.Pattern: a: an object or a list of values is expected: [\"x\"] instead of \"x\""
             ),
+        ),
+        (
+            "FilterCriteria: {Filters: [{}]}",
+            format!("{at}.FilterCriteria.Filters.0.Pattern: this property is required"),
         ),
         (
             "DestinationConfig: {OnFailure: {Destination: x}}",

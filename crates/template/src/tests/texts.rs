@@ -4,6 +4,11 @@ use std::path::Path;
 
 use super::*;
 
+/// A path of this machine.
+pub(super) fn at(path: &str) -> CodeSource {
+    CodeSource::Path(path.into())
+}
+
 #[test]
 fn code_is_found_relative_to_the_template() {
     for (property, expected) in [
@@ -15,7 +20,7 @@ fn code_is_found_relative_to_the_template() {
         ("CodeUri: /abs/olute", "/abs/olute"),
         ("CodeUri: {Bucket: local-dir, Key: /else/where}", "/else/where"),
     ] {
-        assert_eq!(plan(&function_with(property)).functions[0].code_dir, Path::new(expected), "{property}");
+        assert_eq!(plan(&function_with(property)).functions[0].code, at(expected), "{property}");
     }
 }
 

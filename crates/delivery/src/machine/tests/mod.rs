@@ -115,10 +115,10 @@ impl Stage {
             records.truncate(index);
             let next = RecordNo(logged.number.0 - 1);
             let damaged = Some(Damaged { logged, error: "bad bytes".into() });
-            return LogRead { records, next, more: true, ended: false, horizon, damaged };
+            return LogRead { records, unwanted: 0, next, more: true, ended: false, horizon, damaged };
         }
         let next = records.last().map_or(after, Record::number);
-        LogRead { records, next, more: false, ended, horizon, damaged: None }
+        LogRead { records, unwanted: 0, next, more: false, ended, horizon, damaged: None }
     }
 
     /// New records are published.

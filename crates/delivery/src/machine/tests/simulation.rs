@@ -43,7 +43,7 @@ impl World {
         let more = behind.len() > most;
         let records: Vec<Record> = behind.into_iter().take(most).collect();
         let next = records.last().map_or(after, Record::number);
-        LogRead { records, next, more, ended: !more, horizon: RecordNo(1), damaged: None }
+        LogRead { records, unwanted: 0, next, more, ended: !more, horizon: RecordNo(1), damaged: None }
     }
 
     fn outcome(&mut self, invocation: &Invocation) -> Outcome {

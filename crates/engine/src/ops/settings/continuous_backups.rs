@@ -7,7 +7,7 @@ use std::time::Duration;
 use tailrace_api::Timestamp;
 use tailrace_api::tables::{
     ContinuousBackupsAnswer, ContinuousBackupsDescription, DescribeContinuousBackupsRequest,
-    PointInTimeRecoveryDescription, Switch, TableStatus, UpdateContinuousBackupsRequest,
+    PointInTimeRecoveryDescription, Switch, UpdateContinuousBackupsRequest,
 };
 use tailrace_core::limits::{RECOVERY_LAG, RECOVERY_PERIOD_DAYS};
 use tailrace_core::{ApiError, EpochMs, ErrorCode};
@@ -84,13 +84,10 @@ fn describe(recovery: Option<PointInTimeRecovery>, now: EpochMs) -> ContinuousBa
     }
 }
 
+/// The table; one that is being made or deleted has no backups, and is none that is found.
 async fn find(db: &Db, name: &str) -> Result<Arc<StoredTable>, ApiError> {
-    let table = db.find_table(name).await?.ok_or_else(|| not_found(name))?;
-    if table.status(db.clock.now()) == TableStatus::Creating {
-        let text = format!("Backups are being enabled for the table: {name}. Please retry later");
-        return Err(ApiError::new(ErrorCode::ContinuousBackupsUnavailableException, text));
-    }
-    Ok(table)
+    let found = db.find_table(name).await?.filter(|table| table.is_served(db.clock.now()));
+    found.ok_or_else(|| not_found(name))
 }
 
 fn not_found(name: &str) -> ApiError {

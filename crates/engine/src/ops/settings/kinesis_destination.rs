@@ -3,15 +3,16 @@
 
 use tailrace_api::tables::{
     DescribeKinesisStreamingDestinationAnswer, DescribeKinesisStreamingDestinationRequest, DestinationStatus,
-    KinesisDataStreamDestination, KinesisStreamingDestinationAnswer, KinesisStreamingDestinationRequest,
+    KinesisDataStreamDestination, KinesisStreamingConfiguration, KinesisStreamingDestinationAnswer,
+    KinesisStreamingDestinationRequest,
 };
 use tailrace_core::ApiError;
 
 use crate::caller::Caller;
 use crate::db::Db;
-use crate::tables;
 use crate::tables::rules::invalid;
 use crate::tables::settings::{self, KinesisDestination};
+use crate::tables::{self, states};
 
 /// Runs EnableKinesisStreamingDestination. The last destination that was asked for is kept.
 ///
@@ -27,6 +28,7 @@ pub async fn enable_kinesis_streaming_destination(
     if !is_kinesis_stream(&stream_arn) {
         return Err(invalid(format!("StreamArn is not the ARN of a Kinesis data stream: {stream_arn}")));
     }
+    states::check_change_of_settings(&table, db.clock.now())?;
     let precision = configuration.and_then(|configuration| configuration.approximate_creation_date_time_precision);
     settings::change(db, &table, tables::no_such_table(&table_name), |settings| {
         settings.kinesis_destination = Some(KinesisDestination { stream_arn: stream_arn.clone(), precision });
@@ -41,16 +43,31 @@ pub async fn enable_kinesis_streaming_destination(
     })
 }
 
-/// Runs DisableKinesisStreamingDestination: no destination is ever active.
+/// Runs DisableKinesisStreamingDestination: no destination is ever active, so a client's request is refused, as on AWS. Whoever is inside (a
+/// template that does not name the stream any more) takes the destination out with it.
 ///
 /// # Errors
 /// What the client is to read.
 pub async fn disable_kinesis_streaming_destination(
     db: &Db,
     request: KinesisStreamingDestinationRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<KinesisStreamingDestinationAnswer, ApiError> {
-    tables::stored(db, &request.table_name).await?;
+    let table = tables::stored(db, &request.table_name).await?;
+    if caller.is_inside() {
+        let KinesisStreamingDestinationRequest { table_name, stream_arn, .. } = request;
+        settings::change(db, &table, tables::no_such_table(&table_name), |settings| {
+            settings.kinesis_destination.take_if(|destination| destination.stream_arn == stream_arn);
+            Ok(())
+        })
+        .await?;
+        return Ok(KinesisStreamingDestinationAnswer {
+            table_name,
+            stream_arn,
+            destination_status: DestinationStatus::Disabling,
+            enable_kinesis_streaming_configuration: KinesisStreamingConfiguration::default(),
+        });
+    }
     if request.configuration.is_some_and(|given| given.approximate_creation_date_time_precision.is_some()) {
         return Err(ApiError::validation(
             "Stream cannot be disabled using EnableKinesisStreamingConfiguration parameters",

@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::db::{Db, StoredTable};
 use crate::tables::rules::invalid;
 use crate::tables::settings::{self, ResourcePolicy, StreamPolicy, TableSettings};
-use crate::tables::{self, policy};
+use crate::tables::{self, policy, states};
 
 /// The revision that stands for no policy.
 const NO_POLICY: &str = "NO_POLICY";
@@ -33,6 +33,7 @@ pub async fn put_resource_policy(
     let document = policy::canonical(&request.policy)?;
     let table = find(db, resource, &request.resource_arn).await?;
     let now = db.clock.now();
+    states::check_change_of_settings(&table, now)?;
     let revision = settings::change(db, &table, tables::no_such_table(&table.name), |settings| {
         let old = policy_of(settings, resource);
         expect(&request.expected_revision_id, old, &table)?;
@@ -80,6 +81,7 @@ pub async fn delete_resource_policy(
 ) -> Result<PolicyRevisionAnswer, ApiError> {
     let resource = parse(db, &request.resource_arn)?;
     let table = find(db, resource, &request.resource_arn).await?;
+    states::check_change_of_settings(&table, db.clock.now())?;
     let revision = settings::change(db, &table, tables::no_such_table(&table.name), |settings| {
         let old = policy_of(settings, resource);
         expect(&request.expected_revision_id, old, &table)?;

@@ -14,7 +14,7 @@ use super::resource::{ArnFault, Resource};
 use crate::caller::Caller;
 use crate::db::{Db, StoredTable};
 use crate::tables::rules::invalid;
-use crate::tables::{settings, tags};
+use crate::tables::{settings, states, tags};
 
 /// Runs TagResource: all tags are set, or none.
 ///
@@ -29,6 +29,7 @@ pub async fn tag_resource(db: &Db, request: TagResourceRequest, _caller: &Caller
     }
     tags::check(&new)?;
     let table = find(db, name, arn).await?;
+    states::check_change_of_settings(&table, db.clock.now())?;
     settings::change(db, &table, not_found(arn), |settings| tags::set(&mut settings.tags, &new)).await
 }
 
@@ -45,6 +46,7 @@ pub async fn untag_resource(db: &Db, request: UntagResourceRequest, _caller: &Ca
     }
     tags::check_keys(&keys)?;
     let table = find(db, name, arn).await?;
+    states::check_change_of_settings(&table, db.clock.now())?;
     settings::change(db, &table, not_found(arn), |settings| {
         settings.tags.retain(|tag| !keys.contains(&tag.key));
         Ok(())

@@ -1,4 +1,4 @@
-//! The runner with real Python functions: what comes out, how soon, and how many a second.
+//! The runner with real functions, of Python and of Node.js: what comes out, how soon, and how many a second.
 //!
 //! The bounds here are loose, since tests run beside other tests in a debug build; `cargo xtask bench` has the budgets.
 
@@ -56,18 +56,28 @@ struct Server {
     batches: Arc<Durations>,
 }
 
+/// A function whose handler does nothing, by its runtime, file and code.
+const NO_OPS: [[&str; 3]; 2] = [
+    ["python3.13", "app.py", "def handler(event, context):\n    return None\n"],
+    ["nodejs20.x", "app.js", "exports.handler = async () => {};\n"],
+];
+
 async fn server(code: &str) -> Server {
+    server_of(["python3.13", "app.py", code]).await
+}
+
+async fn server_of([runtime, file, code]: [&str; 3]) -> Server {
     let dir = tempfile::tempdir().unwrap();
     let code_dir = dir.path().join("code");
     std::fs::create_dir_all(&code_dir).unwrap();
-    std::fs::write(code_dir.join("app.py"), code).unwrap();
+    std::fs::write(code_dir.join(file), code).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
     let rng = Arc::new(SeededRng::new(7));
     let (sender, logs) = mpsc::channel(tailrace_core::limits::FUNCTION_LOG_LINES_QUEUED_MAX);
     let functions =
         Arc::new(Functions::open(Settings::new(dir.path().join("state")), clock.clone(), rng.clone(), sender).unwrap());
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
-    functions.put(FunctionConfig::new("f", FunctionArn::new(arn), "python3.13", "app.handler", code_dir)).unwrap();
+    functions.put(FunctionConfig::new("f", FunctionArn::new(arn), runtime, "app.handler", code_dir)).unwrap();
     let store = ModelEngine::new(clock.clone());
     open_stream(store.as_ref(), 1).await;
     let batches = Arc::new(Durations::default());
@@ -126,8 +136,14 @@ async fn a_raising_handler_shows_its_error_and_the_record_is_parked() {
 /// Architecture 7: records/s through one no-op handler with batch 1000, and committed -> handler answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_no_op_handler_keeps_up() {
+    for no_op in NO_OPS {
+        keeps_up(no_op).await;
+    }
+}
+
+async fn keeps_up(no_op: [&str; 3]) {
     const RECORDS: u64 = 20_000;
-    let server = server("def handler(event, context):\n    return None\n").await;
+    let server = server_of(no_op).await;
     let batch = Parameters { batch_size: Some(1000), ..Parameters::default() };
     let uuid = server.mappings.create(request("TRIM_HORIZON", batch)).await.unwrap().uuid();
     // The start of the interpreter is not what is measured.
@@ -164,8 +180,8 @@ async fn a_no_op_handler_keeps_up() {
     }
     latencies.sort_unstable();
     println!(
-        "{rate:.0} records/s; commit -> answered and checkpointed p50 {} us, p99 {} us",
-        latencies[100], latencies[197]
+        "{}: {rate:.0} records/s; commit -> answered and checkpointed p50 {} us, p99 {} us",
+        no_op[0], latencies[100], latencies[197]
     );
     assert!(rate > 2_000.0, "{rate} records/s");
     server.mappings.shutdown().await;

@@ -1,0 +1,215 @@
+//! Stored items, looked at one value at a time: what nobody asks for is stepped over and not decoded.
+//!
+//! Invariant: what is found is what [`crate::codec::decode_item`] would have found there.
+//! What it does not do: it does not see to it that what was stepped over or never reached is sound.
+
+use crate::codec::{CodecError, Head, Reader, StoredItem};
+use crate::json_text::StoredNumber;
+
+/// A value: a place in the bytes of an item.
+#[derive(Clone, Debug)]
+pub struct EncodedValue<'a> {
+    reader: Reader<'a>,
+    level: usize,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub enum Encoded<'a> {
+    /// NULL.
+    Null,
+    /// BOOL.
+    Bool(bool),
+    /// S.
+    S(&'a str),
+    /// N.
+    N(StoredNumber<'a>),
+    /// B.
+    B(&'a [u8]),
+    /// SS.
+    Ss(Elements<'a>),
+    /// NS.
+    Ns(Elements<'a>),
+    /// BS.
+    Bs(Elements<'a>),
+    /// L.
+    L(Elements<'a>),
+    /// M.
+    M(Members<'a>),
+}
+
+/// The members of an item or a map.
+#[derive(Clone, Debug)]
+pub struct Members<'a> {
+    /// Where the count stands, or, with it, behind it.
+    reader: Reader<'a>,
+    count: Option<usize>,
+    level: usize,
+}
+
+/// The elements of a set or a list, one after the other.
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    reader: Reader<'a>,
+    left: usize,
+    level: usize,
+}
+
+impl<'a> StoredItem<'a> {
+    /// Its attributes.
+    pub fn members(&self) -> Members<'a> {
+        Members { reader: self.reader(), count: None, level: 1 }
+    }
+}
+
+impl<'a> Members<'a> {
+    /// The value of this name.
+    ///
+    /// # Errors
+    /// The bytes up to it are not what the codec writes.
+    pub fn find(&self, name: &str) -> Result<Option<EncodedValue<'a>>, CodecError> {
+        let mut reader = self.reader.clone();
+        let count = match self.count {
+            Some(count) => count,
+            None => reader.count()?,
+        };
+        for _ in 0..count {
+            match reader.text()?.cmp(name) {
+                std::cmp::Ordering::Less => reader.skip_value(self.level)?,
+                std::cmp::Ordering::Equal => return Ok(Some(EncodedValue { reader, level: self.level })),
+                std::cmp::Ordering::Greater => break,
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl<'a> EncodedValue<'a> {
+    /// What it is.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes, so far as its head shows it.
+    pub fn read(&self) -> Result<Encoded<'a>, CodecError> {
+        let mut reader = self.reader.clone();
+        let level = self.level;
+        let head = reader.head(level)?;
+        let elements = |reader, left| Elements { reader, left, level: level + 1 };
+        Ok(match head {
+            Head::Null => Encoded::Null,
+            Head::Bool(value) => Encoded::Bool(value),
+            Head::S(text) => Encoded::S(text),
+            Head::N(number) => Encoded::N(StoredNumber(number)),
+            Head::B(bytes) => Encoded::B(bytes),
+            Head::Ss(count) => Encoded::Ss(elements(reader, count)),
+            Head::Ns(count) => Encoded::Ns(elements(reader, count)),
+            Head::Bs(count) => Encoded::Bs(elements(reader, count)),
+            Head::L(count) => Encoded::L(elements(reader, count)),
+            Head::M(count) => Encoded::M(Members { reader, count: Some(count), level: level + 1 }),
+        })
+    }
+}
+
+impl<'a> Elements<'a> {
+    /// The next member of an SS.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn next_text(&mut self) -> Result<Option<&'a str>, CodecError> {
+        self.next(|reader, _| reader.text())
+    }
+
+    /// The next member of an NS.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn next_number(&mut self) -> Result<Option<StoredNumber<'a>>, CodecError> {
+        self.next(|reader, _| reader.number().map(StoredNumber))
+    }
+
+    /// The next member of a BS.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn next_bytes(&mut self) -> Result<Option<&'a [u8]>, CodecError> {
+        self.next(|reader, _| reader.bytes())
+    }
+
+    /// The next element of an L.
+    ///
+    /// # Errors
+    /// The bytes of the one before are not what the codec writes.
+    pub fn next_value(&mut self) -> Result<Option<EncodedValue<'a>>, CodecError> {
+        self.next(|reader, level| {
+            let value = EncodedValue { reader: reader.clone(), level };
+            reader.skip_value(level)?;
+            Ok(value)
+        })
+    }
+
+    fn next<T>(
+        &mut self,
+        read: impl FnOnce(&mut Reader<'a>, usize) -> Result<T, CodecError>,
+    ) -> Result<Option<T>, CodecError> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        read(&mut self.reader, self.level).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec::encode_stored;
+    use crate::codec::tests::item as any_item;
+    use crate::value::{AttributeValue, Item};
+
+    /// The item again, from nothing but what is found by its names.
+    fn rebuilt(value: &EncodedValue<'_>, like: &AttributeValue) -> AttributeValue {
+        let mut list = Vec::new();
+        match (value.read().unwrap(), like) {
+            (Encoded::Null, _) => AttributeValue::Null,
+            (Encoded::Bool(value), _) => AttributeValue::Bool(value),
+            (Encoded::S(text), _) => AttributeValue::S(text.to_owned()),
+            (Encoded::N(number), _) => AttributeValue::N(crate::Number::parse(&number.decimal()).unwrap()),
+            (Encoded::B(bytes), _) => AttributeValue::B(bytes.to_owned()),
+            (Encoded::Ss(mut elements), _) => {
+                AttributeValue::Ss(std::iter::from_fn(|| elements.next_text().unwrap().map(str::to_owned)).collect())
+            }
+            (Encoded::Ns(mut elements), _) => {
+                let next = || elements.next_number().unwrap();
+                let decimals = std::iter::from_fn(next).map(|number| crate::Number::parse(&number.decimal()).unwrap());
+                AttributeValue::Ns(decimals.collect())
+            }
+            (Encoded::Bs(mut elements), _) => AttributeValue::Bs(
+                std::iter::from_fn(|| elements.next_bytes().unwrap().map(<[u8]>::to_owned)).collect(),
+            ),
+            (Encoded::L(mut elements), AttributeValue::L(likes)) => {
+                for like in likes {
+                    list.push(rebuilt(&elements.next_value().unwrap().unwrap(), like));
+                }
+                assert!(elements.next_value().unwrap().is_none());
+                AttributeValue::L(list)
+            }
+            (Encoded::M(members), AttributeValue::M(likes)) => AttributeValue::M(item(&members, likes)),
+            (other, like) => panic!("{other:?} instead of {like:?}"),
+        }
+    }
+
+    fn item(members: &Members<'_>, like: &Item) -> Item {
+        assert!(members.find("no such name").unwrap().is_none());
+        let value = |(name, like): (&String, &AttributeValue)| {
+            (name.clone(), rebuilt(&members.find(name).unwrap().unwrap(), like))
+        };
+        like.iter().map(value).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_what_was_stored(stored in any_item()) {
+            let bytes = encode_stored(&stored);
+            prop_assert_eq!(item(&StoredItem::new(&bytes).unwrap().members(), &stored), stored);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Node.js handlers whose calls go well: each style of module and of handler. docs/spec/lambda-runtime.md 3, 6, 7.3.
+//!
+//! They need node in PATH; `NODE` names another one.
+
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+
+mod common;
+
+use bytes::Bytes;
+use common::Bench;
+use serde_json::{Value, json};
+use tailrace_lambda::{InvokeContext, InvokeOutcome, LogStream};
+
+async fn value(bench: &Bench, event: &str) -> Value {
+    serde_json::from_str(&bench.result(event).await).unwrap()
+}
+
+/// Row 7.3: `.js`, `.mjs`, `.cjs`, and what package.json says of `.js`.
+#[tokio::test]
+async fn each_kind_of_module_is_loaded() {
+    let esm = "export const handler = async (event) => ({ ...event, seen: import.meta.url.length > 0 });\n";
+    let cjs = "exports.handler = async (event) => ({ ...event, seen: typeof require === 'function' });\n";
+    let dynamic = "for (const name of ['handler']) module.exports[name] = async (e) => ({ ...e, seen: true });\n";
+    for (file, package, code) in [
+        ("index.mjs", None, esm),
+        ("index.cjs", None, cjs),
+        ("index.js", None, cjs),
+        ("index.js", None, dynamic),
+        ("index.js", Some(r#"{"type":"module"}"#), esm),
+        ("index.js", Some(r#"{"type":"commonjs"}"#), cjs),
+        ("index.cjs", Some(r#"{"type":"module"}"#), cjs),
+        ("index.mjs", Some(r#"{"name":"x"}"#), esm),
+    ] {
+        let bench = Bench::new();
+        if let Some(package) = package {
+            bench.write("package.json", package);
+        }
+        bench.put_node(file, code);
+        assert_eq!(value(&bench, r#"{"a":1}"#).await, json!({"a": 1, "seen": true}), "{file} {package:?}");
+        bench.stop().await;
+    }
+}
+
+/// The first dot behind the last slash splits the handler; the function may lie in an object.
+#[tokio::test]
+async fn a_handler_may_lie_in_a_folder_and_in_an_object() {
+    for (handler, file, code) in [
+        ("src/handlers/app.handler", "src/handlers/app.js", "exports.handler = async () => 'here'"),
+        ("./src/app.handler", "src/app.mjs", "export const handler = async () => 'here'"),
+        ("index.api.v1.run", "index.js", "exports.api = { v1: { run: async () => 'here' } }"),
+        ("index.default", "index.mjs", "export default async () => 'here'"),
+        ("lib.handler", "lib/index.js", "exports.handler = async () => 'here'"),
+        ("named.handler", "node_modules/named/index.js", "exports.handler = async () => 'here'"),
+    ] {
+        let bench = Bench::new();
+        let mut config = bench.node(file, code);
+        config.handler = handler.into();
+        bench.functions.put(config).unwrap();
+        assert_eq!(bench.result("{}").await, "\"here\"", "{handler}");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn each_style_of_handler_answers() {
+    for (code, expected) in [
+        ("async (event) => event.n + 1", "2"),
+        ("(event) => Promise.resolve(event.n)", "1"),
+        ("(event, context, callback) => callback(null, event.n)", "1"),
+        ("(event, context, callback) => { setTimeout(() => callback(undefined, 'later'), 5); }", "\"later\""),
+        ("(event, context) => context.done(null, 'done')", "\"done\""),
+        ("(event, context) => context.succeed('succeed')", "\"succeed\""),
+        ("(event, context, callback) => { callback(null, 1); callback(null, 2); }", "1"),
+        ("async (event, context, callback) => { callback(null, 'first'); return 'second'; }", "\"first\""),
+        // As on AWS: a result that is returned without a promise is not looked at.
+        ("() => 'returned'", "null"),
+        ("async () => undefined", "null"),
+        ("async () => 'Gr\\u00fc\\u00dfe'", "\"Gr\u{fc}\u{df}e\""),
+        ("async () => Buffer.from('ab')", r#"{"type":"Buffer","data":[97,98]}"#),
+    ] {
+        let bench = Bench::new();
+        bench.put_node("app.js", &format!("exports.handler = {code};\n"));
+        assert_eq!(bench.result(r#"{"n":1}"#).await, expected, "{code}");
+        assert_eq!(bench.result(r#"{"n":1}"#).await, expected, "{code}, again");
+        bench.stop().await;
+    }
+}
+
+/// Row 7.3: `callbackWaitsForEmptyEventLoop` is true for callbacks; results of async handlers are sent at once.
+#[tokio::test]
+async fn a_callback_waits_for_what_is_under_way_unless_it_is_told_not_to() {
+    let wait = "const began = Date.now(); setTimeout(() => console.log('waited'), 300);";
+    for (code, waits) in [
+        (format!("(event, context, callback) => {{ {wait} callback(null, 1); }}"), true),
+        (
+            format!(
+                "(event, context, callback) => {{ context.callbackWaitsForEmptyEventLoop = false; {wait} callback(null, 1); }}"
+            ),
+            false,
+        ),
+        (format!("async () => {{ {wait} return 1; }}"), false),
+        (format!("(event, context) => {{ {wait} context.succeed(1); }}"), false),
+    ] {
+        let bench = Bench::new();
+        bench.put_node("app.js", &format!("exports.handler = {code};\n"));
+        let InvokeOutcome::Success { duration, .. } = bench.invoke("{}").await else { panic!("{code}") };
+        assert_eq!(duration.as_millis() >= 300, waits, "{code}: {duration:?}");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_context_is_filled() {
+    let bench = Bench::new();
+    let mut config = bench.node(
+        "app.mjs",
+        r#"
+export const handler = async (event, context) => ({
+    event, id: context.awsRequestId, arn: context.invokedFunctionArn, name: context.functionName,
+    version: context.functionVersion, memory: context.memoryLimitInMB, group: context.logGroupName,
+    stream: /^\d{4}\/\d\d\/\d\d\/\[\$LATEST\][0-9a-f]{32}$/.test(context.logStreamName),
+    waits: context.callbackWaitsForEmptyEventLoop, client: context.clientContext, identity: context.identity,
+    remaining: context.getRemainingTimeInMillis() > 6000 && context.getRemainingTimeInMillis() <= 7000,
+    trace: /^Root=1-/.test(process.env._X_AMZN_TRACE_ID), runtime: process.env.AWS_EXECUTION_ENV,
+    root: process.env.LAMBDA_TASK_ROOT === process.cwd(), own: process.env.OWN, endpoint: process.env.AWS_LAMBDA_RUNTIME_API.split(':')[0],
+});
+"#,
+    );
+    config.memory_mb = 256;
+    config.timeout_s = 7;
+    config.environment.insert("OWN".into(), "mine".into());
+    bench.functions.put(config).unwrap();
+    let context = InvokeContext {
+        request_id: Some("11111111-2222-4333-8444-555555555555".into()),
+        client_context: Some(r#"{"custom":{"k":"ü"}}"#.into()),
+        cognito_identity: Some(r#"{"cognitoIdentityId":"i","cognitoIdentityPoolId":"p"}"#.into()),
+        ..InvokeContext::default()
+    };
+    let outcome = bench.functions.invoke("f", Bytes::from_static(r#"{"t":"ü"}"#.as_bytes()), context).await;
+    let InvokeOutcome::Success { payload, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(
+        serde_json::from_slice::<Value>(&payload).unwrap(),
+        json!({
+            "event": {"t": "ü"}, "id": "11111111-2222-4333-8444-555555555555", "arn": common::ARN, "name": "f",
+            "version": "$LATEST", "memory": "256", "group": "/aws/lambda/f", "stream": true, "waits": true,
+            "client": {"custom": {"k": "ü"}}, "identity": {"cognitoIdentityId": "i", "cognitoIdentityPoolId": "p"},
+            "remaining": true, "trace": true, "runtime": "AWS_Lambda_nodejs20.x", "root": true, "own": "mine",
+            "endpoint": "127.0.0.1",
+        })
+    );
+    bench.stop().await;
+}
+
+/// Row 10: the lines are those of AWS, one for each call, with the request's id; `undefined` before the first request.
+#[tokio::test]
+async fn the_console_writes_time_request_and_level() {
+    let mut bench = Bench::new();
+    bench.put_node(
+        "app.js",
+        r#"
+console.log('loading');
+exports.handler = async (event) => {
+    console.log('a %s', 'b', { c: [1] });
+    console.warn('two\nlines');
+    console.error(new RangeError('bad').message);
+    console.debug(1); console.info(2); console.trace(3);
+    process.stdout.write('plain\n');
+};
+"#,
+    );
+    let context = InvokeContext { request_id: Some("r-1".into()), ..InvokeContext::default() };
+    bench.functions.invoke("f", Bytes::from_static(b"{}"), context).await;
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|line: &String| line != "plain") {
+        let line = bench.line().await;
+        assert!(line.stream != LogStream::Stderr, "{line:?}");
+        if line.stream == LogStream::Stdout {
+            let text = match line.text.split_once('\t') {
+                Some((time, rest)) => {
+                    assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+                    rest.to_owned()
+                }
+                None => line.text,
+            };
+            seen.push(text);
+        }
+    }
+    assert_eq!(
+        seen,
+        [
+            "undefined\tINFO\tloading",
+            "r-1\tINFO\ta b { c: [ 1 ] }",
+            "r-1\tWARN\ttwo\nlines",
+            "r-1\tERROR\tbad",
+            "r-1\tDEBUG\t1",
+            "r-1\tINFO\t2",
+            "r-1\tTRACE\t3",
+            "plain",
+        ]
+    );
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_module_may_wait_at_its_top() {
+    let bench = Bench::new();
+    let code = "const loaded = await new Promise((done) => setTimeout(() => done('loaded'), 20));\nexport const handler = async () => loaded;\n";
+    bench.put_node("app.mjs", code);
+    assert_eq!(bench.result("{}").await, "\"loaded\"");
+    bench.stop().await;
+}
+
+/// Section 9: what a handler streams is its response.
+#[tokio::test]
+async fn a_streaming_handler_answers_with_what_it_wrote() {
+    let bench = Bench::new();
+    bench.put_node(
+        "app.mjs",
+        r#"
+import { pipeline } from 'node:stream/promises';
+import { Readable } from 'node:stream';
+export const handler = awslambda.streamifyResponse(async (event, stream, context) => {
+    stream.setContentType('text/plain');
+    await pipeline(Readable.from(['{"a":', event.n + '', '}']), stream);
+});
+export const failing = awslambda.streamifyResponse(async () => { throw new Error('bad'); });
+export const open = awslambda.streamifyResponse(async (event, stream) => { stream.write('x'); });
+"#,
+    );
+    assert_eq!(bench.result(r#"{"n":7}"#).await, r#"{"a":7}"#);
+    for (handler, message) in [("app.failing", "bad"), ("app.open", "Response stream is not finished.")] {
+        let mut config = bench.functions.get("f").unwrap();
+        config.handler = handler.into();
+        bench.functions.put(config).unwrap();
+        assert_eq!(bench.error("{}").await.0["errorMessage"], message);
+    }
+    bench.stop().await;
+}
+
+/// Packages are found beside the function and above it, and last in the directories of the settings, as AWS finds its SDK.
+#[tokio::test]
+async fn packages_are_found_beside_the_function_above_it_and_in_the_directories_of_the_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let shared = dir.path().join("shared/node_modules");
+    std::fs::create_dir_all(shared.join("theirs")).unwrap();
+    std::fs::write(shared.join("theirs/index.js"), "module.exports = 'theirs';").unwrap();
+    let bench = Bench::with(|settings| settings.node_path = vec![shared]);
+    bench.write("node_modules/above/index.js", "module.exports = 'above';");
+    bench.write("src/node_modules/beside/index.js", "module.exports = 'beside';");
+    let code = "const names = ['beside', 'above', 'theirs'].map(require);\nexports.handler = async () => names;\n";
+    bench.put_node("src/app.js", code);
+    let mut config = bench.functions.get("f").unwrap();
+    config.code_dir = bench.code_dir().join("src");
+    config.handler = "app.handler".into();
+    bench.functions.put(config).unwrap();
+    assert_eq!(value(&bench, "{}").await, json!(["beside", "above", "theirs"]));
+    bench.stop().await;
+}
+
+/// `callbackWaitsForEmptyEventLoop` aside, what one invocation leaves open is not the next one's matter.
+#[tokio::test]
+async fn many_invocations_over_several_processes_do_not_mix() {
+    let bench = Bench::new();
+    bench.put_node(
+        "app.mjs",
+        "export const handler = async (event, context) => {\n  await new Promise((r) => setTimeout(r, event.n % 7));\n  return [event.n, context.awsRequestId];\n};\n",
+    );
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..60 {
+        let functions = bench.functions.clone();
+        calls.spawn(async move {
+            let context = InvokeContext { request_id: Some(format!("r-{n}")), queue: true, ..InvokeContext::default() };
+            (n, functions.invoke("f", Bytes::from(json!({ "n": n }).to_string()), context).await)
+        });
+        if n % 4 == 3 {
+            calls.join_next().await;
+        }
+    }
+    while let Some(call) = calls.join_next().await {
+        let (n, outcome) = call.unwrap();
+        let InvokeOutcome::Success { payload, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(serde_json::from_slice::<Value>(&payload).unwrap(), json!([n, format!("r-{n}")]));
+    }
+    bench.stop().await;
+}

@@ -1,0 +1,1 @@
+module.exports.image = (record) => JSON.stringify(record.dynamodb.NewImage);

@@ -1,0 +1,1 @@
+export const describe = ({ eventName, dynamodb }) => `${eventName} ${dynamodb.Keys.pk.S}`;
