@@ -6,10 +6,13 @@
 //! The committer applies a small group itself: handing it over would cost two switches of threads, more than the work. A
 //! large one goes to a thread of its own, the applier, so that the next group's sync does not wait for it.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
+use parking_lot::Mutex;
 use tailrace_core::limits::APPLIED_BY_THE_COMMITTER_MAX;
+use tailrace_store::keyspace::ItemSet;
 use tailrace_store::{CommitReceipt, StoreError};
 
 use crate::changes::changes;
@@ -38,30 +41,35 @@ impl Hand {
     /// The engine ends.
     pub fn apply(&mut self, state: &EngineState, applied: &Applied, group: Group) -> Result<(), Ended> {
         let small = group.commits.len() <= APPLIED_BY_THE_COMMITTER_MAX;
-        if small && applied.0.load(Ordering::Acquire) == self.handed {
-            return publish(state, group);
+        if small && applied.groups.load(Ordering::Acquire) == self.handed {
+            return publish(state, applied, group);
         }
         self.handed += 1;
         self.to_applier.send(group).map_err(|_| Ended)
     }
 }
 
-/// How many groups the applier has applied.
+/// What committer and applier share.
 #[derive(Default)]
-pub(crate) struct Applied(AtomicU64);
+pub(crate) struct Applied {
+    /// How many groups the applier has applied.
+    groups: AtomicU64,
+    /// Counts that cannot be read and were named. Held while a group is applied.
+    unreadable: Mutex<HashSet<ItemSet>>,
+}
 
 /// The applier: runs until the committer has ended.
 pub(crate) fn run(state: &EngineState, groups: &Receiver<Group>, applied: &Applied) {
     while let Ok(group) = groups.recv() {
-        if publish(state, group).is_err() {
+        if publish(state, applied, group).is_err() {
             return;
         }
-        applied.0.fetch_add(1, Ordering::Release);
+        applied.groups.fetch_add(1, Ordering::Release);
     }
 }
 
-fn publish(state: &EngineState, group: Group) -> Result<(), Ended> {
-    if let Err(error) = apply(state, group) {
+fn publish(state: &EngineState, applied: &Applied, group: Group) -> Result<(), Ended> {
+    if let Err(error) = apply(state, group, &mut applied.unreadable.lock()) {
         state.die(&error);
         return Err(Ended);
     }
@@ -73,10 +81,14 @@ fn publish(state: &EngineState, group: Group) -> Result<(), Ended> {
 }
 
 /// # Errors
-/// `Corrupt`: a count that the group changes cannot be read. Nothing of the group is visible then, and its commits wait.
-fn apply(state: &EngineState, Group { mut commits, last }: Group) -> Result<(), StoreError> {
+/// A count that the group changes is in a damaged block. Nothing of the group is visible then, and its commits wait.
+fn apply(
+    state: &EngineState,
+    Group { mut commits, last }: Group,
+    unreadable: &mut HashSet<ItemSet>,
+) -> Result<(), StoreError> {
     let Some(settled) = commits.last().map(|commit| commit.ticket) else { return Ok(()) };
-    let changes = changes(commits.iter().map(|commit| &commit.writes[..]), |key| state.tree.get(key))?;
+    let changes = changes(commits.iter().map(|commit| &commit.writes[..]), |key| state.tree.get(key), unreadable)?;
     // Shards before rows: who sees the row of a stream finds its shards.
     let ended = state.published.apply_shards(&commits, &state.log);
     state.tree.apply(changes);

@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use commit::submit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -207,11 +207,12 @@ fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
 /// Brings the tree up to the end of the log, in groups, as it was brought there when they were written. Memory stays bounded:
 /// full memtables are flushed on the way.
 fn replay(log: &Log, tree: &Tree, applied: Lsn) -> Result<(), StoreError> {
-    let apply = |group: &mut Vec<Vec<LoggedWrite>>, last: Lsn| {
+    let mut unreadable = HashSet::new();
+    let mut apply = |group: &mut Vec<Vec<LoggedWrite>>, last: Lsn| {
         if group.is_empty() {
             return Ok(());
         }
-        let changes = changes(group.iter().map(Vec::as_slice), |key| tree.get(key))?;
+        let changes = changes(group.iter().map(Vec::as_slice), |key| tree.get(key), &mut unreadable)?;
         tree.apply(changes.into_iter().map(|(key, value)| (owned(&key), value.as_ref().map(owned))));
         group.clear();
         if tree.seal_if_due(last, false) {
