@@ -285,7 +285,22 @@ def _last_key(request, oracle, target):
     return oracle, target
 
 
+def _collection_metrics(request, oracle, target):
+    """ItemCollectionMetrics that only the target tells, because it was asked: the partition keys of the request's own items."""
+    told = target.get("ItemCollectionMetrics")
+    if told is None or request.get("ReturnItemCollectionMetrics") != "SIZE":
+        return oracle, target
+    written = [inner for action in request.get("TransactItems", ()) for inner in action.values()] or [request]
+    keys = [normal_value((inner.get("Item") or inner.get("Key"))["pk"]) for inner in written if "Item" in inner or "Key" in inner]
+    collections = [each for table in told.values() for each in table] if "TransactItems" in request else [told]
+    for collection in collections:
+        if collection["SizeEstimateRangeGB"] != [0.0, 1.0] or collection["ItemCollectionKey"].get("pk") not in keys:
+            return oracle, target
+    return oracle, {name: value for name, value in target.items() if name != "ItemCollectionMetrics"}
+
+
 BODIES = {
+    "collection_metrics": _collection_metrics,
     "fragments": _fragments,
     "last_key": _last_key,
     "unasked_capacity": capacity.unasked,
@@ -294,5 +309,6 @@ BODIES = {
     "batch_deletes": capacity.batch_deletes,
     "partial_keys": capacity.partial_keys,
     "local_fetch": capacity.local_fetch,
+    "index_scan": capacity.index_scan,
     "transaction_capacity": capacity.transactions,
 }
