@@ -136,8 +136,18 @@ def ties(request, index, oracle, target):
         return False
     ones, twos = ([page.body["ScannedCount"] for page in pages if page.body["ScannedCount"]] for pages in (oracle, target))
     names = [{tuple(sorted(page.body.get("LastEvaluatedKey", ()))) for page in pages} - {()} for pages in (oracle, target)]
-    sorts = [[[item.get(name) for name in index.range] for page in pages for item in page.body.get("Items", ())] for pages in (oracle, target)]
+    sorts = [[[normal_value(item.get(name)) for name in index.range] for page in pages for item in page.body.get("Items", ())] for pages in (oracle, target)]
     return ones == twos and (not names[0] or names[0] == names[1]) and sorts[0] == sorts[1]
+
+
+def ended_at_bound(request, index, oracle, target):
+    """Whether the oracle's last page has no last key because its last entry has the sort key that ends the range, as others have."""
+    if len(target) <= len(oracle) or not index.range or oracle[-1].error or oracle[-1].body["ScannedCount"] != request.get("Limit"):
+        return False
+    reached = target[len(oracle) - 1].body.get("LastEvaluatedKey", {}).get(index.range[-1])
+    bounds = list(request.get("ExpressionAttributeValues", {}).values())
+    bounds += [value for condition in request.get("KeyConditions", {}).values() for value in condition["AttributeValueList"]]
+    return reached in map(normal_value, bounds)
 
 
 def description(table):
@@ -258,7 +268,7 @@ def _ordered(text):
 
 
 def _error_text(answer):
-    return f"{answer.error}: {answer.text}" if answer.error else "success"
+    return f"{answer.error}: {answer.text or ''}" if answer.error else "success"
 
 
 def _fragments(request, oracle, target):

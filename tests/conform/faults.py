@@ -86,7 +86,8 @@ class Faults:
                 value = {"L": [value]} if level % 2 else {"M": {"m": value}}
             values[name] = value
         else:
-            values[name] = {"S": "x" * self.random.choice([409_600, 409_500, 2049])}
+            # What an update may write is weighed before it is known what it does: see `update-charge`.
+            values[name] = {"S": "x" * self.random.choice([2049] if operation == "UpdateItem" else [409_600, 409_500, 2049])}
 
     def _spoil_key(self, operation, request):
         name = self.random.choice(list(request["Key"]) or ["pk"])
