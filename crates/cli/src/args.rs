@@ -9,6 +9,7 @@ use tailrace_engine::ThrottledTables;
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
+use crate::template_args::TemplateArgs;
 
 /// A durable database that speaks the DynamoDB API and runs functions on its streams.
 #[derive(Debug, Parser)]
@@ -50,9 +51,15 @@ pub struct ServerArgs {
     /// Everything durable is in here [env: TAILRACE_DATA_DIR] [default: DIR/.tailrace for up, ./.tailrace for serve]
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
-    /// SAM or CloudFormation template to apply at start [env: TAILRACE_TEMPLATE]
+    /// SAM or CloudFormation template to apply at start, or a directory with one [env: TAILRACE_TEMPLATE]
     #[arg(long)]
     pub template: Option<PathBuf>,
+    /// The stack of a cdk.out that has several [env: TAILRACE_STACK]
+    #[arg(long)]
+    stack: Option<String>,
+    /// What the template asks for.
+    #[command(flatten)]
+    pub template_values: TemplateArgs,
     /// A further host name, for any port, under which clients may reach a server on loopback; may be repeated
     /// [env: TAILRACE_ALLOWED_HOSTS, separated by commas]
     #[arg(long = "allowed-host")]
@@ -95,6 +102,11 @@ pub enum Wording {
 }
 
 impl ServerArgs {
+    /// The stack that was chosen.
+    pub fn stack(&self) -> Option<String> {
+        self.stack.clone().or_else(|| env("TAILRACE_STACK"))
+    }
+
     /// The configuration, with environment variables and defaults filled in.
     pub fn config(self, default_data_dir: &Path) -> Result<Config, Failure> {
         let data_dir = self.data_dir.or_else(|| env("TAILRACE_DATA_DIR").map(PathBuf::from));
@@ -103,6 +115,7 @@ impl ServerArgs {
         config.port = choose(self.port, "TAILRACE_PORT", config.port)?;
         config.host = choose(self.host, "TAILRACE_HOST", config.host)?;
         config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
+        config.template_values = self.template_values.values()?;
         config.allowed_hosts = self.allowed_hosts;
         if config.allowed_hosts.is_empty() {
             let hosts = env("TAILRACE_ALLOWED_HOSTS").unwrap_or_default();
@@ -207,9 +220,6 @@ pub struct UpArgs {
     /// A template, or a directory with one, and, if it likes, with a writes.ndjson: a project's own, or what sam build, cdk
     /// synth (cdk.out) or serverless package (.serverless) wrote
     pub path: PathBuf,
-    /// The stack of a cdk.out that has several
-    #[arg(long)]
-    pub stack: Option<String>,
     /// End once every record is processed: with 0, or with 3 when a record that fails, or a function that cannot be invoked,
     /// blocks a shard
     #[arg(long)]

@@ -22,6 +22,7 @@ mod show;
 mod signals;
 mod table;
 mod tail;
+mod template_args;
 mod watch;
 
 use std::process::ExitCode;
