@@ -30,6 +30,7 @@ class Rule:
         self.target = re.compile(entry["target"], re.DOTALL) if "target" in entry else None
         self.rewrite = entry.get("rewrite")
         self.bodies = entry.get("bodies")
+        self.hides = entry.get("hides", False)
         self.reasons = [re.compile(pattern) for pattern in entry.get("reasons", ())]
         self.several = entry.get("several", False)
         self.several_conditions = entry.get("several_conditions", False)
@@ -258,7 +259,9 @@ def _reasons_explained(rule, oracle, target):
     if not oracle.error == target.error == "TransactionCanceledException":
         return False
     ones, twos = ([_reason(reason) for reason in answer.body.get("CancellationReasons", ())] for answer in (oracle, target))
-    excused = lambda one, two: all(pattern.search(f"{code}: {message}") for pattern, (code, message, _) in zip(rule.reasons, (one, two)))
+    says = lambda pattern, reason: bool(pattern.search(f"{reason[0]}: {reason[1]}"))
+    named, hides = rule.reasons, rule.hides and any(says(rule.reasons[1], two) for two in twos)
+    excused = lambda one, two: says(named[0], one) and (says(named[1], two) or hides and two[0] == "None")
     return len(ones) == len(twos) and all(one == two or excused(one, two) for one, two in zip(ones, twos))
 
 
