@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tailrace_engine::ThrottledTables;
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
+use crate::template_args::TemplateArgs;
 
 /// A durable database that speaks the DynamoDB API and runs functions on its streams.
 #[derive(Debug, Parser)]
@@ -49,9 +51,15 @@ pub struct ServerArgs {
     /// Everything durable is in here [env: TAILRACE_DATA_DIR] [default: DIR/.tailrace for up, ./.tailrace for serve]
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
-    /// SAM or CloudFormation template to apply at start [env: TAILRACE_TEMPLATE]
+    /// SAM or CloudFormation template to apply at start, or a directory with one [env: TAILRACE_TEMPLATE]
     #[arg(long)]
     pub template: Option<PathBuf>,
+    /// The stack of a cdk.out that has several [env: TAILRACE_STACK]
+    #[arg(long)]
+    stack: Option<String>,
+    /// What the template asks for.
+    #[command(flatten)]
+    pub template_values: TemplateArgs,
     /// A further host name, for any port, under which clients may reach a server on loopback; may be repeated
     /// [env: TAILRACE_ALLOWED_HOSTS, separated by commas]
     #[arg(long = "allowed-host")]
@@ -77,6 +85,11 @@ pub struct ServerArgs {
     /// [env: TAILRACE_TTL_DELAY] [default: 0s]
     #[arg(long)]
     pub ttl_delay: Option<Delay>,
+    /// Refuses requests above the provisioned throughput of tables and global indexes, or above their limits on demand, after a
+    /// burst of 300 seconds, as on AWS: of all tables, or of those that are named, separated by commas
+    /// [env: TAILRACE_THROTTLE_PROVISIONED, true or names]
+    #[arg(long, value_name = "TABLES", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub throttle_provisioned: Option<Throttled>,
 }
 
 /// The two wordings that AWS has today.
@@ -89,6 +102,11 @@ pub enum Wording {
 }
 
 impl ServerArgs {
+    /// The stack that was chosen.
+    pub fn stack(&self) -> Option<String> {
+        self.stack.clone().or_else(|| env("TAILRACE_STACK"))
+    }
+
     /// The configuration, with environment variables and defaults filled in.
     pub fn config(self, default_data_dir: &Path) -> Result<Config, Failure> {
         let data_dir = self.data_dir.or_else(|| env("TAILRACE_DATA_DIR").map(PathBuf::from));
@@ -97,6 +115,7 @@ impl ServerArgs {
         config.port = choose(self.port, "TAILRACE_PORT", config.port)?;
         config.host = choose(self.host, "TAILRACE_HOST", config.host)?;
         config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
+        config.template_values = self.template_values.values()?;
         config.allowed_hosts = self.allowed_hosts;
         if config.allowed_hosts.is_empty() {
             let hosts = env("TAILRACE_ALLOWED_HOSTS").unwrap_or_default();
@@ -125,6 +144,8 @@ impl ServerArgs {
         config.engine.aws_like_states = self.aws_like_states || choose(None, "TAILRACE_AWS_LIKE_STATES", false)?;
         let Delay(delay) = choose(self.ttl_delay, "TAILRACE_TTL_DELAY", Delay(config.engine.ttl_delay))?;
         config.engine.ttl_delay = delay;
+        let throttled = Throttled(config.engine.throttled.clone());
+        config.engine.throttled = choose(self.throttle_provisioned, "TAILRACE_THROTTLE_PROVISIONED", throttled)?.0;
         let shards_max = tailrace_core::limits::SHARDS_PER_STREAM_MAX;
         if !(1..=shards_max).contains(&config.engine.shards_per_stream) {
             return Err(Failure::new(Code::Setting, format_args!("a stream has 1 to {shards_max} shards")));
@@ -164,6 +185,28 @@ impl std::str::FromStr for Delay {
     }
 }
 
+/// Which tables are throttled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throttled(pub ThrottledTables);
+
+impl std::str::FromStr for Throttled {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Throttled, String> {
+        Ok(Throttled(match text {
+            "true" => ThrottledTables::All,
+            "false" => ThrottledTables::None,
+            names => {
+                let names: Vec<&str> = names.split(',').map(str::trim).collect();
+                if names.iter().any(|name| name.is_empty()) {
+                    return Err(format!("{text:?} is no list of tables: names, separated by commas"));
+                }
+                ThrottledTables::Named(names.into_iter().map(str::to_owned).collect())
+            }
+        }))
+    }
+}
+
 /// A length of time as it is written: a number with s, m, h or d.
 fn length(text: &str) -> Option<Duration> {
     const UNITS_S: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
@@ -177,9 +220,6 @@ pub struct UpArgs {
     /// A template, or a directory with one, and, if it likes, with a writes.ndjson: a project's own, or what sam build, cdk
     /// synth (cdk.out) or serverless package (.serverless) wrote
     pub path: PathBuf,
-    /// The stack of a cdk.out that has several
-    #[arg(long)]
-    pub stack: Option<String>,
     /// End once every record is processed: with 0, or with 3 when a record that fails, or a function that cannot be invoked,
     /// blocks a shard
     #[arg(long)]
@@ -297,7 +337,8 @@ where
 mod tests {
     use std::time::Duration;
 
-    use super::{Delay, Retention};
+    use super::{Delay, Retention, Throttled};
+    use tailrace_engine::ThrottledTables;
 
     #[test]
     fn a_delay_is_a_number_with_a_unit_up_to_a_month() {
@@ -307,6 +348,15 @@ mod tests {
         for text in ["", "s", "1", "-1s", "31d", "1w"] {
             assert!(text.parse::<Delay>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn throttled_are_all_tables_none_or_those_of_a_list() {
+        assert_eq!("true".parse(), Ok(Throttled(ThrottledTables::All)));
+        assert_eq!("false".parse(), Ok(Throttled(ThrottledTables::None)));
+        let named = ThrottledTables::Named(["a".to_owned(), "b".to_owned()].into());
+        assert_eq!("a, b".parse(), Ok(Throttled(named)));
+        assert!("a,,b".parse::<Throttled>().is_err());
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod show;
 mod signals;
 mod table;
 mod tail;
+mod template_args;
 mod watch;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ pub use failure::Failure;
 use tailrace_core::limits::LAST_WORDS;
 use tailrace_server::Code;
 
+/// A write's memory is taken on one thread and given back on another, among buffers of kilobytes: at each of those the C library's
+/// allocator gathers all its small free pieces, which took a seventh of the processor time of a PutItem.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

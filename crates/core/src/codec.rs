@@ -280,22 +280,22 @@ impl<'a> EncodedAttribute<'a> {
     }
 }
 
-/// The stored item that has these attributes, which ascend by name.
+/// Appends the stored item that has these attributes, which ascend by name.
 ///
 /// # Errors
 /// The bytes of one are not what the codec writes.
-pub fn encode_picked(attributes: &[EncodedAttribute<'_>]) -> Result<Vec<u8>, CodecError> {
+pub fn push_picked(attributes: &[EncodedAttribute<'_>], out: &mut Vec<u8>) -> Result<(), CodecError> {
     debug_assert!(attributes.is_sorted_by_key(|attribute| attribute.name));
     let (mut size, mut length) = (0, 0);
     for attribute in attributes {
         size += attribute.name.len() + encoded_value_size(attribute.value)?;
         length += attribute.bytes.len();
     }
-    let mut out = Vec::with_capacity(length + 8);
-    write_varint(size as u64, &mut out);
-    write_varint(attributes.len() as u64, &mut out);
+    out.reserve(length + 8);
+    write_varint(size as u64, out);
+    write_varint(attributes.len() as u64, out);
     attributes.iter().for_each(|attribute| out.extend_from_slice(attribute.bytes));
-    Ok(out)
+    Ok(())
 }
 
 /// The size of an encoded value by the service's rule.

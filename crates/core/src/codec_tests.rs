@@ -78,7 +78,9 @@ proptest! {
         }
         let part: Item = names.iter().filter_map(|name| Some(((*name).to_owned(), a.get(*name)?.clone()))).collect();
         let present: Vec<_> = picked.into_iter().flatten().collect();
-        prop_assert_eq!(encode_picked(&present), Ok(encode_stored(&part)));
+        let mut picked = Vec::new();
+        prop_assert_eq!(push_picked(&present, &mut picked), Ok(()));
+        prop_assert_eq!(picked, encode_stored(&part));
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub enum ErrorCode {
     UnrecognizedClientException,
     /// Not allowed.
     AccessDeniedException,
-    /// Slow down (control plane).
+    /// Slow down: the control plane, and tables on demand with a limit of their own.
     ThrottlingException,
+    /// More than the provisioned throughput of a table or an index.
+    ProvisionedThroughputExceededException,
     /// No such table, stream or shard.
     ResourceNotFoundException,
     /// No such table, in the words of backups.
@@ -71,6 +73,9 @@ impl ErrorCode {
             ErrorCode::UnrecognizedClientException => "com.amazon.coral.service#UnrecognizedClientException",
             ErrorCode::AccessDeniedException => "com.amazon.coral.service#AccessDeniedException",
             ErrorCode::ThrottlingException => "com.amazon.coral.availability#ThrottlingException",
+            ErrorCode::ProvisionedThroughputExceededException => {
+                "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
+            }
             ErrorCode::ResourceNotFoundException => "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
             ErrorCode::TableNotFoundException => "com.amazonaws.dynamodb.v20120810#TableNotFoundException",
             ErrorCode::PolicyNotFoundException => "com.amazonaws.dynamodb.v20120810#PolicyNotFoundException",
@@ -117,6 +122,17 @@ pub struct ApiError {
     pub reasons: Vec<CancellationReason>,
     /// The error is of a PartiQL statement: some bodies differ.
     pub of_statement: bool,
+    /// What was used too much, if the request was refused for its rate.
+    pub throttling: Option<Box<ThrottlingReason>>,
+}
+
+/// What of a table or an index was used too much. Source: the service model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThrottlingReason {
+    /// `TableReadProvisionedThroughputExceeded`, `IndexWriteMaxOnDemandThroughputExceeded` and their like.
+    pub reason: String,
+    /// The ARN of the table or the index.
+    pub resource: String,
 }
 
 /// Why an action of a transaction was not done. Source: docs/spec/dynamodb-api.md 7.2.
@@ -143,17 +159,21 @@ pub enum CancellationCode {
     TransactionConflict,
     /// A request that breaks a rule.
     ValidationError,
+    /// More than the provisioned throughput.
+    ProvisionedThroughputExceeded,
+    /// More than a table on demand is allowed to take.
+    ThrottlingError,
 }
 
 impl ApiError {
     /// An error of class `code` with a message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()), item: None, reasons: Vec::new(), of_statement: false }
+        Self { message: Some(message.into()), ..Self::bare(code) }
     }
 
     /// An error of class `code` whose body has no message member.
     pub fn bare(code: ErrorCode) -> Self {
-        Self { code, message: None, item: None, reasons: Vec::new(), of_statement: false }
+        Self { code, message: None, item: None, reasons: Vec::new(), of_statement: false, throttling: None }
     }
 
     /// A ValidationException.
@@ -199,6 +219,8 @@ impl CancellationCode {
             CancellationCode::DuplicateItem => "DuplicateItem",
             CancellationCode::TransactionConflict => "TransactionConflict",
             CancellationCode::ValidationError => "ValidationError",
+            CancellationCode::ProvisionedThroughputExceeded => "ProvisionedThroughputExceeded",
+            CancellationCode::ThrottlingError => "ThrottlingError",
         }
     }
 }
@@ -216,6 +238,8 @@ impl CancellationReason {
             ErrorCode::ConditionalCheckFailedException => CancellationCode::ConditionalCheckFailed,
             ErrorCode::TransactionConflictException => CancellationCode::TransactionConflict,
             ErrorCode::ValidationException => CancellationCode::ValidationError,
+            ErrorCode::ProvisionedThroughputExceededException => CancellationCode::ProvisionedThroughputExceeded,
+            ErrorCode::ThrottlingException => CancellationCode::ThrottlingError,
             _ => return Err(error),
         };
         Ok(CancellationReason { code, message: error.message, item: error.item })

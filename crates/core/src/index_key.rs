@@ -7,7 +7,9 @@
 //!
 //! What a value's own bytes are is said in `key`.
 
-use crate::key::{KeyBytes, ScalarType, read_key_value};
+use std::borrow::Cow;
+
+use crate::key::{ScalarType, read_key_value};
 use crate::number::Number;
 use crate::value::AttributeValue;
 
@@ -26,13 +28,13 @@ pub struct KeyValue<'a> {
 }
 
 /// The bytes of a partition: those of its value, or, of several, each behind its length (u16).
-pub fn partition_bytes(values: &[KeyValue<'_>]) -> Vec<u8> {
+pub fn partition_bytes<'v>(values: &[KeyValue<'v>]) -> Cow<'v, [u8]> {
     if let [value] = values {
-        return value.bytes.to_owned();
+        return Cow::Borrowed(value.bytes);
     }
     let mut out = Vec::with_capacity(values.iter().map(|value| 2 + value.bytes.len()).sum());
     values.iter().for_each(|value| push_behind_length(value.bytes, &mut out));
-    out
+    Cow::Owned(out)
 }
 
 /// Reads what [`partition_bytes`] wrote of values of these types. `None`: not such bytes.
@@ -96,12 +98,12 @@ pub fn read_sort_value(scalar: ScalarType, bytes: &[u8]) -> Option<(AttributeVal
 }
 
 /// Appends the primary key of the item that an entry is of; the end of the key. `in_partition`: the entry lies in the
-/// partition of its item (it is a local index's), which is not repeated.
-pub fn push_item_key(key: &KeyBytes, in_partition: bool, out: &mut Vec<u8>) {
+/// partition of its item (it is a local index's), which is not repeated. `sort`: empty if the table has no sort key.
+pub fn push_item_key(partition: &[u8], sort: &[u8], in_partition: bool, out: &mut Vec<u8>) {
     if !in_partition {
-        push_behind_length(&key.partition, out);
+        push_behind_length(partition, out);
     }
-    out.extend_from_slice(&key.sort);
+    out.extend_from_slice(sort);
 }
 
 /// The least bytes above all that begin with `prefix`, which is not empty and begins with a byte below `ff`.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 
 use super::*;
-use crate::key::key_value_bytes;
+use crate::key::{KeyBytes, key_value_bytes};
 
 fn value(scalar: ScalarType) -> BoxedStrategy<AttributeValue> {
     match scalar {
@@ -58,7 +58,7 @@ fn partition_of(values: &[AttributeValue]) -> Vec<u8> {
     let bytes: Vec<_> = values.iter().map(|value| key_value_bytes(value).unwrap()).collect();
     let parts: Vec<_> =
         values.iter().zip(&bytes).map(|(value, bytes)| KeyValue { scalar: scalar_of(value), bytes }).collect();
-    partition_bytes(&parts)
+    partition_bytes(&parts).into_owned()
 }
 
 fn order(a: &AttributeValue, b: &AttributeValue) -> Ordering {
@@ -137,7 +137,7 @@ fn the_bytes_of_an_entry_never_change() {
     let key = KeyBytes { partition: b"pk".to_vec(), sort: b"sk".to_vec() };
     let item_key = |in_partition| {
         let mut out = Vec::new();
-        push_item_key(&key, in_partition, &mut out);
+        push_item_key(&key.partition, &key.sort, in_partition, &mut out);
         out
     };
     assert_eq!(item_key(false), b"\0\x02pksk");

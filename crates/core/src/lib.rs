@@ -32,7 +32,7 @@ mod view_type;
 mod wire_json;
 
 pub use arn::{FunctionArn, IndexArn, StreamArn, TableArn};
-pub use error::{ApiError, CancellationCode, CancellationReason, ErrorCode};
+pub use error::{ApiError, CancellationCode, CancellationReason, ErrorCode, ThrottlingReason};
 pub use error_kind::{Advice, ErrorKind};
 pub use event_source::{FunctionReference, StartingPosition};
 pub use ids::{

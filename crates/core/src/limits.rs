@@ -459,6 +459,11 @@ pub const EXPIRY_FILL_INTERVAL: Duration = Duration::from_secs(1);
 pub const EXPIRY_FILL_ROWS_PER_TICK: usize = 256;
 /// Bytes of items after which such a tick ends. Our reason: as above.
 pub const EXPIRY_FILL_BYTES_PER_TICK: usize = 1024 * 1024;
+/// How long a table's throughput is saved up, for a burst. Source: AWS's burst capacity.
+pub const THROTTLE_BURST: Duration = Duration::from_secs(300);
+/// Buckets of units from which on those that are full, which is as good as none, are dropped for a new one. Our reason: memory; those that
+/// are not full belong to tables and indexes in use.
+pub const THROTTLE_BUCKETS_MAX: usize = 10_000;
 /// Failures of a pass in the background that are told in words; the others are counted. Our reason: a log line's length.
 pub const BACKGROUND_FAILURES_TOLD_MAX: usize = 8;
 /// Most tags of a table, and most that one request sets or takes away. Source: docs/spec/dynamodb-api.md 8.3.

@@ -23,6 +23,7 @@ use crate::items::prepare::Turns;
 use crate::streams;
 use crate::streams::iterator::IteratorSecret;
 use crate::table::Table;
+use crate::throttle::{Throttle, ThrottledTables};
 
 /// What an operator can choose of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Settings {
     pub aws_like_states: bool,
     /// How long after its instant an expired item is deleted, at least.
     pub ttl_delay: Duration,
+    /// The tables that are throttled by their throughput.
+    pub throttled: ThrottledTables,
 }
 
 impl Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             stream_retention: tailrace_core::limits::STREAM_RETENTION,
             aws_like_states: false,
             ttl_delay: Duration::ZERO,
+            throttled: ThrottledTables::None,
         }
     }
 }
@@ -75,6 +79,8 @@ pub struct Db {
     first_arn_scope: String,
     descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
     pub(crate) turns: Turns,
+    /// Who is throttled; `None`: nobody.
+    pub(crate) throttle: Option<Throttle>,
     /// An index was made that is to be filled.
     pub(crate) index_made: Notify,
     /// Those who may hold the items of many keys.
@@ -102,6 +108,7 @@ impl Db {
         settings: Settings,
     ) -> Result<Db, StoreError> {
         let identity = streams::iterator::identity(store.as_ref(), rng.as_ref(), &settings.arn_scope()).await?;
+        let throttle = Throttle::new(&settings, &clock);
         Ok(Db {
             store,
             clock,
@@ -112,6 +119,7 @@ impl Db {
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
             turns: Turns::default(),
+            throttle,
             index_made: Notify::new(),
             wide: Semaphore::new(WIDE_AT_ONCE_MAX),
             #[cfg(test)]

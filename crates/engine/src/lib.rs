@@ -17,6 +17,7 @@ pub mod ops;
 mod partiql;
 pub mod streams;
 mod tables;
+mod throttle;
 
 pub use caller::{Caller, Client};
 pub use db::{Db, Settings, StoredTable};
@@ -29,3 +30,4 @@ pub use tables::descriptor::{
 };
 pub use tables::index::{Index, IndexKind, IndexProjection, IndexStatus};
 pub use tables::states::{Transition, TransitionKind};
+pub use throttle::ThrottledTables;

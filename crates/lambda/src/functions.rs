@@ -171,7 +171,7 @@ impl Functions {
         let directories = Directories::prepare(&settings.state_dir).map_err(failed)?;
         let ledger = Ledger::open(directories.processes.clone()).map_err(failed)?;
         directories.clear_temporary().map_err(failed)?;
-        let packages = Packages::open(&directories.packages).map_err(failed)?;
+        let packages = Packages::open(&directories.packages, &directories.pycache).map_err(failed)?;
         let spawner = Spawner::start().map_err(failed)?;
         let slots = Arc::new(Semaphore::new(settings.concurrency_max));
         let pool = Pool {

@@ -1,5 +1,6 @@
 //! What an operator chooses. Defaults here; the command line lays environment variables (`TAILRACE_*`) and flags over them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -14,6 +15,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// A template to apply at start.
     pub template: Option<PathBuf>,
+    /// What the template is given beside its text.
+    pub template_values: TemplateValues,
     /// Names beside those of loopback under which clients may reach a server on loopback. A scheme, a port and spaces
     /// around them do not count; what is no host is refused at the start.
     pub allowed_hosts: Vec<String>,
@@ -26,6 +29,19 @@ pub struct Config {
     pub last_words: fn(&str),
 }
 
+/// What a template is given beside its text.
+#[derive(Clone, Debug, Default)]
+pub struct TemplateValues {
+    /// Values of parameters, each of one that the template has.
+    pub parameters: BTreeMap<String, String>,
+    /// Values from a file or the environment, which may have some for other templates.
+    pub shared_parameters: BTreeMap<String, String>,
+    /// A file of parameters was asked for.
+    pub has_file: bool,
+    /// Values of what is not here, by the names that `tailrace_template::Options::resources` has.
+    pub resources: BTreeMap<String, String>,
+}
+
 impl Config {
     /// The defaults, with a data directory.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
@@ -34,6 +50,7 @@ impl Config {
             port: 8000,
             data_dir: data_dir.into(),
             template: None,
+            template_values: TemplateValues::default(),
             allowed_hosts: Vec::new(),
             engine: tailrace_engine::Settings::default(),
             wire: tailrace_wire::Settings::default(),

@@ -25,7 +25,7 @@ pub mod template;
 
 pub use background::Background;
 pub use code::Code;
-pub use config::Config;
+pub use config::{Config, TemplateValues};
 pub use report::{Event, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
 pub use server::{Server, StartError};
 pub use store::{check_offline, set_aside_offline};

@@ -315,6 +315,16 @@ fn template_options(config: &Config) -> template::Options {
     template::Options {
         region: config.engine.region.clone(),
         account_id: config.engine.account_id.clone(),
+        parameters: config.template_values.parameters.clone(),
+        shared_parameters: config.template_values.shared_parameters.clone(),
+        parameters_file_beside: config
+            .template
+            .as_deref()
+            .and_then(template::parameters_file_beside)
+            .filter(|_| !config.template_values.has_file),
+        resources: config.template_values.resources.clone(),
+        read: template::read_included,
+        locate: template::locate,
         ..template::Options::default()
     }
 }

@@ -7,6 +7,7 @@ mod objects;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use find::{Found, find};
@@ -90,20 +91,19 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
         return Err(unreadable(source));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => Format::Json,
-        Some("yaml" | "yml") => Format::Yaml,
-        // Any other ending, `.template` among them, says nothing of the notation.
-        _ if text.trim_start().starts_with('{') => Format::Json,
-        _ => Format::Yaml,
-    };
     let dir = absolute.parent().unwrap_or(Path::new("/"));
-    let plan = parse(&text, format, dir, options).map_err(|error| match error {
+    let mut plan = parse(&text, Format::of(path, &text), dir, options).map_err(|error| match error {
         TemplateError::Malformed(message) => TemplateFileError::Malformed { path: path.to_owned(), message },
         error => TemplateFileError::Content(error),
     })?;
-    let mut plan = plan;
-    let objects = Objects::of(dir, &options.resources);
+    let mut dirs = vec![dir.to_owned()];
+    let inside = plan.files.iter().filter_map(|file| file.parent()).map(Path::to_owned);
+    inside.for_each(|inside| {
+        if !dirs.contains(&inside) {
+            dirs.push(inside)
+        }
+    });
+    let objects = Objects::of(dirs, &options.resources);
     let mut failed = Vec::new();
     for function in &mut plan.functions {
         if let Err(why) = check_code(&objects, &mut function.code) {
@@ -126,6 +126,47 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
         }
     }
     Ok(plan)
+}
+
+/// Files in which `sam` keeps the values of parameters.
+const PARAMETERS_FILES: [&str; 3] = ["samconfig.toml", "samconfig.yaml", "samconfig.yml"];
+
+/// The file of parameters that lies beside a template, or beside the directory in which `sam build` put it.
+pub fn parameters_file_beside(template: &Path) -> Option<String> {
+    let dir = template.parent()?;
+    let built = dir.ends_with(".aws-sam/build").then(|| dir.parent()?.parent()).flatten();
+    let mut dirs = std::iter::once(dir).chain(built);
+    let file = dirs.find_map(|dir| PARAMETERS_FILES.iter().map(|name| dir.join(name)).find(|file| file.is_file()))?;
+    Some(file.display().to_string())
+}
+
+/// The file of this machine that an object of a bucket is, as seen from a template in this directory: see
+/// [`Options::locate`].
+///
+/// # Errors
+/// A bucket that is a directory has no such file.
+pub fn locate(dir: &Path, resources: &BTreeMap<String, String>, source: &CodeSource) -> Result<CodeSource, String> {
+    Objects::of(vec![dir.to_owned()], resources).locate(source)
+}
+
+/// Reads a file that a template includes; it is bounded as a template is.
+///
+/// # Errors
+/// It cannot be read, or is too large.
+pub fn read_included(path: &Path) -> std::io::Result<String> {
+    if path.metadata()?.len() > TEMPLATE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("it is larger than {TEMPLATE_BYTES_MAX} bytes")));
+    }
+    std::fs::read_to_string(path)
+}
+
+/// The values of parameters in a file.
+///
+/// # Errors
+/// What is wrong with it, for the user.
+pub fn read_parameters(path: &Path) -> Result<BTreeMap<String, String>, String> {
+    let text = read_included(path).map_err(|error| error.to_string())?;
+    parameters_of_file(path, &text)
 }
 
 /// Finds the objects of buckets, and that there is something where the code is said to be. Known at start, not at the first

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tailrace_core::limits::COMMIT_ID_LIFE;
 use tailrace_core::{Bucket, BucketRange, EpochMs, RecordNo, ShardNo, StreamId};
 
-use crate::engine::{Engine, Key};
+use crate::engine::{Engine, Key, ReadPoint};
 use crate::error::StoreError;
 use crate::keyspace::{CountChange, ItemSet};
 
@@ -201,9 +201,21 @@ pub struct Declared<'a> {
     pub shared: &'a [Key],
     /// Keys that are read and may be written. A key that is not declared may be written only if a declared key owns it.
     pub exclusive: &'a [Key],
+    /// What was read of the exclusive keys before. The body sees what there is now all the same; an engine need not read again what
+    /// did not change since.
+    pub seen: Option<Seen<'a>>,
     /// Streams whose shards are read and must not change under the body. Writes that change shards, and appends, need no
     /// declaration.
     pub streams: &'a [StreamId],
+}
+
+/// Rows that were read before a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// When: that of the page.
+    pub at: ReadPoint,
+    /// The value then of each exclusive key, in their order.
+    pub values: &'a [Bytes],
 }
 
 /// A commit to be made.

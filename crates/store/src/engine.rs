@@ -40,11 +40,17 @@ pub struct PageLimit {
     pub cost: fn(&[u8], &[u8]) -> usize,
 }
 
+/// A point in time that rows were read at, as the engine numbers it; it means nothing to another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadPoint(pub u64);
+
 /// Rows of one point in time.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Key and value, in the order asked for.
     pub rows: Vec<(Key, Bytes)>,
+    /// When they were read: for a commit that declares them ([`Declared::seen`](crate::Declared::seen)).
+    pub at: ReadPoint,
     /// The page ended by its limit; there may be more behind it.
     pub limited: bool,
 }

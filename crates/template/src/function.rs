@@ -8,7 +8,7 @@ use tailrace_core::{FunctionArn, limits};
 
 use crate::TemplateError;
 use crate::node::Node;
-use crate::plan::{FunctionPlan, Plan};
+use crate::plan::{FunctionPlan, MappingPlan, Plan};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
 use crate::{code, layer, mapping};
@@ -48,84 +48,64 @@ const NOT_APPLIED: &[&str] = &[
     "VpcConfig",
 ];
 
-pub(crate) fn serverless(
+/// The mappings that the DynamoDB events of a SAM function ask for. Events of other types are named.
+pub(crate) fn events(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<Vec<MappingPlan>, TemplateError> {
+    let mut mappings = Vec::new();
+    let globals = resolver.globals("Function", resource);
+    let mut properties = Properties::of(resolver, id, resource, globals.as_ref())?;
+    let Some(mut events) = properties.map("Events")? else { return Ok(mappings) };
+    for name in events.entries() {
+        let Some(mut event) = events.map(&name)? else { continue };
+        match event.required_text("Type")?.as_str() {
+            "DynamoDB" => {
+                let properties = event.map("Properties")?.ok_or_else(|| event.missing("Properties"))?;
+                let function = resolver.name_of(id, resource, "FunctionName")?;
+                mappings.extend(mapping::event(&resolver.global(&format!("{id}{name}")), (id, &function), properties)?);
+                event.finish();
+            }
+            other => {
+                let why = format!("events of type {other} are not supported; skipped");
+                events.skip(&name, &why);
+            }
+        }
+    }
+    Ok(mappings)
+}
+
+/// A function of either kind; its events are read apart.
+pub(crate) fn function(
     resolver: &Resolver<'_>,
     id: &str,
+    kind: &str,
     resource: &Node,
     dir: &Path,
-    plan: &mut Plan,
-) -> Result<(), TemplateError> {
-    let mut properties = Properties::of(resolver, id, resource, resolver.globals("Function"))?;
+) -> Result<FunctionPlan, TemplateError> {
+    let name = resolver.name_of(id, resource, "FunctionName")?;
+    Plan::check_function_name(resolver, id, &name)?;
+    let is_serverless = kind == "AWS::Serverless::Function";
+    let globals = if is_serverless { resolver.globals("Function", resource) } else { None };
+    let mut properties = Properties::of(resolver, id, resource, globals.as_ref())?;
     no_image(&mut properties)?;
     let runtime = properties.required_text("Runtime")?;
     // Code in the template counts, even where the globals say where the others' is.
-    let code = match code::inline(&mut properties, "InlineCode", &runtime)? {
+    let inline = if is_serverless { code::inline(&mut properties, "InlineCode", &runtime)? } else { None };
+    let (code_path, code) = match inline {
         Some(source) => {
             properties.without_effect(&["CodeUri"]);
             (properties.at("InlineCode"), source)
         }
-        None => {
+        None if is_serverless => {
             let source = code::CODE_URI.source(&mut properties, resource, &runtime, dir)?;
             (properties.at("CodeUri"), source.unwrap_or_else(|| CodeSource::Path(dir.to_owned())))
         }
-    };
-    let events = properties.map("Events")?;
-    let function = common(resolver, id, resource, properties, runtime, code)?;
-    if let Some(mut events) = events {
-        for name in events.entries() {
-            let Some(mut event) = events.map(&name)? else { continue };
-            match event.required_text("Type")?.as_str() {
-                "DynamoDB" => {
-                    let properties = event.map("Properties")?.ok_or_else(|| event.missing("Properties"))?;
-                    let logical_id = format!("{id}{name}");
-                    plan.mappings.push(mapping::event(&logical_id, &function, properties)?);
-                    event.finish();
-                }
-                other => {
-                    let why = format!("events of type {other} are not supported; skipped");
-                    events.skip(&name, &why);
-                }
-            }
+        None => {
+            let source = code::CODE.source(&mut properties, resource, &runtime, dir)?;
+            (properties.at("Code"), source.ok_or_else(|| properties.missing("Code"))?)
         }
+    };
+    if is_serverless {
+        properties.without_effect(&["Events"]);
     }
-    plan.functions.push(function);
-    Ok(())
-}
-
-pub(crate) fn lambda(
-    resolver: &Resolver<'_>,
-    id: &str,
-    resource: &Node,
-    dir: &Path,
-    plan: &mut Plan,
-) -> Result<(), TemplateError> {
-    let mut properties = Properties::of(resolver, id, resource, None)?;
-    no_image(&mut properties)?;
-    let runtime = properties.required_text("Runtime")?;
-    let code = code::CODE.source(&mut properties, resource, &runtime, dir)?;
-    let code = (properties.at("Code"), code.ok_or_else(|| properties.missing("Code"))?);
-    plan.functions.push(common(resolver, id, resource, properties, runtime, code)?);
-    Ok(())
-}
-
-/// An image has no runtime here. To be asked first: it has no Runtime either.
-fn no_image(properties: &mut Properties<'_>) -> Result<(), TemplateError> {
-    properties.refuse("ImageUri", code::NO_IMAGES)?;
-    match properties.word("PackageType", &[("Zip", false), ("Image", true)])? {
-        Some(true) => Err(TemplateError::at(properties.at("PackageType"), code::NO_IMAGES)),
-        _ => Ok(()),
-    }
-}
-
-/// What both kinds of function have.
-fn common(
-    resolver: &Resolver<'_>,
-    id: &str,
-    resource: &Node,
-    mut properties: Properties<'_>,
-    runtime: String,
-    (code_path, code): (String, CodeSource),
-) -> Result<FunctionPlan, TemplateError> {
     properties.without_effect(&["FunctionName"]);
     properties.without_effect(WITHOUT_EFFECT);
     properties.not_applied(NOT_APPLIED);
@@ -136,10 +116,10 @@ fn common(
         None if runtime.starts_with("provided") => "bootstrap".to_owned(),
         None => return Err(properties.missing("Handler")),
     };
-    let timeout_s = properties.integer("Timeout", 1, i64::from(limits::FUNCTION_TIMEOUT_MAX_S))?;
+    let timeout_s = properties.integer_or_default("Timeout", 1, i64::from(limits::FUNCTION_TIMEOUT_MAX_S))?;
     let (memory_min, memory_max) = (limits::FUNCTION_MEMORY_MIN_MB, limits::FUNCTION_MEMORY_MAX_MB);
-    let memory_mb = properties.integer("MemorySize", i64::from(memory_min), i64::from(memory_max))?;
-    let reserved = properties.integer("ReservedConcurrentExecutions", 0, i64::from(u32::MAX))?;
+    let memory_mb = properties.integer_or_default("MemorySize", i64::from(memory_min), i64::from(memory_max))?;
+    let reserved = properties.integer_or_default("ReservedConcurrentExecutions", 0, i64::from(u32::MAX))?;
     let mut environment = BTreeMap::new();
     if let Some(mut outer) = properties.map("Environment")? {
         if let Some(mut variables) = outer.map("Variables")? {
@@ -152,9 +132,8 @@ fn common(
         outer.finish();
     }
     properties.finish();
-    let name = resolver.name_of(id, resource, "FunctionName")?;
     let function = FunctionPlan {
-        logical_id: id.to_owned(),
+        logical_id: resolver.global(id),
         arn: FunctionArn::new(resolver.function_arn(&name)),
         name,
         handler,
@@ -169,4 +148,13 @@ fn common(
     };
     function.check()?;
     Ok(function)
+}
+
+/// An image has no runtime here. To be asked first: it has no Runtime either.
+fn no_image(properties: &mut Properties<'_>) -> Result<(), TemplateError> {
+    properties.refuse("ImageUri", code::NO_IMAGES)?;
+    match properties.word("PackageType", &[("Zip", false), ("Image", true)])? {
+        Some(true) => Err(TemplateError::at(properties.at("PackageType"), code::NO_IMAGES)),
+        _ => Ok(()),
+    }
 }

@@ -7,7 +7,8 @@ use crate::code::{CONTENT, CONTENT_URI};
 use crate::node::Node;
 use crate::plan::{LayerPlan, LayerUse, Plan};
 use crate::properties::Properties;
-use crate::resolve::{Resolver, Value};
+use crate::resolve::Resolver;
+use crate::value::Value;
 
 const WITHOUT_EFFECT: &[&str] = &[
     "CompatibleArchitectures",
@@ -28,16 +29,16 @@ pub(crate) fn layer(
     dir: &Path,
 ) -> Result<LayerPlan, TemplateError> {
     let (form, globals, property) = match kind {
-        "AWS::Serverless::LayerVersion" => (&CONTENT_URI, resolver.globals("LayerVersion"), "ContentUri"),
+        "AWS::Serverless::LayerVersion" => (&CONTENT_URI, resolver.globals("LayerVersion", resource), "ContentUri"),
         _ => (&CONTENT, None, "Content"),
     };
-    let mut properties = Properties::of(resolver, id, resource, globals)?;
+    let mut properties = Properties::of(resolver, id, resource, globals.as_ref())?;
     properties.without_effect(WITHOUT_EFFECT);
     let content = form.source(&mut properties, resource, "", dir)?.ok_or_else(|| properties.missing(property))?;
     let content_path = properties.at(property);
     properties.finish();
     let name = resolver.name_of(id, resource, "LayerName")?;
-    Ok(LayerPlan { logical_id: id.to_owned(), arn: resolver.layer_arn(&name), content, content_path })
+    Ok(LayerPlan { logical_id: resolver.global(id), arn: resolver.layer_arn(&name), content, content_path })
 }
 
 /// The layers that a function names, in its order.

@@ -5,40 +5,56 @@
 //! - A property of a supported resource is used, known to be without effect here, named in `Plan::skipped`, or - where
 //!   it would change which records are delivered or how data is kept - an error that names its path. None is ignored in
 //!   silence.
-//! - A resource of a type that is not supported is named in one line and skipped; a reference to it is an error.
-//! - The plan depends on the text, the directory's name and the options alone: nothing here reads a file.
+//! - Resources of a type that is not supported are named in one line a type, and skipped. What refers to one gets a stand-in,
+//!   which is named where it is used, or what the user gives for it.
+//! - A function that no mapping uses never stops the reading.
+//! - The plan depends on the text, the directory's name and the options alone; files that a template includes are read by a
+//!   function of the options.
 //!
 //! What it does not do: it creates nothing, knows no earlier state, runs no macros, and fetches no code from a bucket.
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
+mod cidr;
 mod code;
+mod foreach;
 mod function;
+mod given;
+mod global_table;
 mod indexes;
+mod intrinsics;
 mod json;
 mod layer;
 mod mapping;
+mod names;
 mod node;
 mod parameter;
 mod plan;
 mod properties;
+mod read;
 mod resolve;
 mod settings;
+mod stack;
+mod standin;
+mod suggest;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
+mod value;
 mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use tailrace_core::code::CodeSource;
+
+pub use given::{parameter_pairs, parameters_of_file};
 pub use node::Format;
 pub use plan::{
-    FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Part, Plan, Source, TablePlan,
-    TableSettings, Text,
+    FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,
 };
-
-use node::Node;
-use resolve::Resolver;
+pub use read::parse;
+pub use text::{Origin, Part, StandIn, Text};
 
 /// What a template is read with.
 #[derive(Clone, Debug)]
@@ -49,10 +65,31 @@ pub struct Options {
     pub account_id: String,
     /// `AWS::StackName`.
     pub stack_name: String,
-    /// Values that override the defaults of parameters.
+    /// Values that override the defaults of parameters, each of a parameter that is there.
     pub parameters: BTreeMap<String, String>,
-    /// What stands for resources that are not made here. A bucket that holds code is a directory of this machine.
+    /// Values from a place that may have some for other templates; those above go before.
+    pub shared_parameters: BTreeMap<String, String>,
+    /// A file beside the template that looks like one of parameters, and is not read: for an error's hint.
+    pub parameters_file_beside: Option<String>,
+    /// What only AWS would know: `Id` (what Ref gives), `Id.Attribute` (GetAtt), `import:EXPORT`, `ssm:NAME`,
+    /// `secretsmanager:ID` or `secretsmanager:ID:KEY`.
     pub resources: BTreeMap<String, String>,
+    /// Reads a file that the template includes.
+    pub read: fn(&Path) -> std::io::Result<String>,
+    /// Finds the file of this machine that a template inside of the template is: for the template's directory, what was given
+    /// for resources, and what the template says. An object that is not here stays what it is.
+    pub locate: fn(&Path, &BTreeMap<String, String>, &CodeSource) -> Result<CodeSource, String>,
+}
+
+impl Options {
+    /// The value that was given for a parameter.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).or_else(|| self.shared_parameters.get(name)).map(String::as_str)
+    }
+
+    pub(crate) fn gives(&self, name: &str) -> bool {
+        self.given(name).is_some()
+    }
 }
 
 impl Default for Options {
@@ -62,7 +99,11 @@ impl Default for Options {
             account_id: "000000000000".to_owned(),
             stack_name: "tailrace".to_owned(),
             parameters: BTreeMap::new(),
+            shared_parameters: BTreeMap::new(),
+            parameters_file_beside: None,
             resources: BTreeMap::new(),
+            read: |_| Err(std::io::Error::from(std::io::ErrorKind::Unsupported)),
+            locate: |_, _, source| Ok(source.clone()),
         }
     }
 }
@@ -88,52 +129,4 @@ impl TemplateError {
     pub fn at(path: impl Into<String>, message: impl Into<String>) -> TemplateError {
         TemplateError::At { path: path.into(), message: message.into() }
     }
-}
-
-/// Reads a template's text: the way in. `dir` is what directories of code are relative to.
-pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Result<Plan, TemplateError> {
-    let template = Node::parse(text, format)?;
-    let resolver = Resolver::new(&template, options)?;
-    let mut plan = Plan::default();
-    for transform in template.get("Transform").into_iter().flat_map(Node::one_or_many) {
-        match transform {
-            Node::Text(name) if name == "AWS::Serverless-2016-10-31" => {}
-            other => resolver.skip("Transform", format_args!("{} is not applied", other.brief())),
-        }
-    }
-    for (id, resource) in resolver.resources() {
-        let path = format!("Resources.{id}");
-        let Some(Node::Text(kind)) = resource.get("Type") else {
-            return Err(TemplateError::at(path, "there is no Type"));
-        };
-        if let Some(condition) = resource.get("Condition") {
-            let at = format!("{path}.Condition");
-            let Node::Text(name) = condition else {
-                return Err(TemplateError::at(at, "the name of a condition is expected"));
-            };
-            if !resolver.condition(name, &at)? {
-                continue;
-            }
-        }
-        match kind.as_str() {
-            "AWS::DynamoDB::Table" => plan.tables.push(table::table(&resolver, id, resource)?),
-            "AWS::Serverless::SimpleTable" => {
-                plan.tables.push(table::simple_table(&resolver, id, resource)?);
-            }
-            "AWS::Serverless::Function" => function::serverless(&resolver, id, resource, dir, &mut plan)?,
-            "AWS::Lambda::Function" => function::lambda(&resolver, id, resource, dir, &mut plan)?,
-            "AWS::Serverless::LayerVersion" | "AWS::Lambda::LayerVersion" => {
-                plan.layers.push(layer::layer(&resolver, id, resource, kind, dir)?);
-            }
-            "AWS::Lambda::LayerVersionPermission" => {}
-            "AWS::Lambda::EventSourceMapping" => {
-                plan.mappings.push(mapping::resource(&resolver, id, resource)?);
-            }
-            other => resolver.skip(&path, format_args!("{other} is not supported; skipped")),
-        }
-    }
-    layer::only_those_here(&mut plan, &resolver);
-    plan.check(&resolver)?;
-    plan.skipped = resolver.skipped();
-    Ok(plan)
 }

@@ -2,18 +2,29 @@
 //! Ranges and defaults: docs/spec/event-source-mapping.md 2.
 
 use tailrace_core::{StartingPosition, StreamArn};
-
 use tailrace_pattern::{Filter, FilterError};
 
 use crate::TemplateError;
+use crate::names::not_here;
 use crate::node::Node;
-use crate::plan::{FunctionPlan, MappingPlan, Part, Source};
+use crate::plan::{MappingPlan, Source};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
+use crate::text::{Origin, Part};
+use crate::value::Value;
 
-/// A resource of its own.
-pub(crate) fn resource(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<MappingPlan, TemplateError> {
+/// A resource of its own; `None`: its records do not come from DynamoDB, which is named.
+pub(crate) fn resource(
+    resolver: &Resolver<'_>,
+    id: &str,
+    resource: &Node,
+) -> Result<Option<MappingPlan>, TemplateError> {
     let mut properties = Properties::of(resolver, id, resource, None)?;
+    if ["SelfManagedEventSource", "DocumentDBEventSourceConfig"].iter().any(|name| properties.peek(name).is_some()) {
+        resolver.skip(&format!("Resources.{id}"), "its records do not come from a stream of DynamoDB; skipped");
+        return Ok(None);
+    }
+    let Some(source) = source(&mut properties, "EventSourceArn")? else { return Ok(None) };
     let path = properties.at("FunctionName");
     let reference = properties.required_text("FunctionName")?;
     let (function, qualifier) = function_reference(&reference)
@@ -21,7 +32,7 @@ pub(crate) fn resource(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Re
     if let Some(qualifier) = qualifier.filter(|qualifier| *qualifier != "$LATEST") {
         resolver.skip(&path, format_args!("there are no versions and aliases; {qualifier} is the function itself"));
     }
-    read(id, (function, path), "EventSourceArn", properties)
+    read(&resolver.global(id), (function, path), source, properties).map(Some)
 }
 
 /// The function's name and the qualifier of a name, a partial ARN or an ARN. One server has the functions of one account
@@ -38,23 +49,69 @@ fn function_reference(reference: &str) -> Option<(&str, Option<&str>)> {
     (!name.is_empty()).then_some((name, qualifier))
 }
 
-/// An event of a function.
+/// An event of the function with this logical id and name; `None`: as above.
 pub(crate) fn event(
     logical_id: &str,
-    function: &FunctionPlan,
-    properties: Properties<'_>,
-) -> Result<MappingPlan, TemplateError> {
-    let path = format!("Resources.{}", function.logical_id);
-    read(logical_id, (&function.name, path), "Stream", properties)
+    (id, function): (&str, &str),
+    mut properties: Properties<'_>,
+) -> Result<Option<MappingPlan>, TemplateError> {
+    let Some(source) = source(&mut properties, "Stream")? else { return Ok(None) };
+    read(logical_id, (function, format!("Resources.{id}")), source, properties).map(Some)
 }
 
-/// Refuses a property whose member says something; without that it is named.
-fn refuse_inside(properties: &mut Properties<'_>, name: &str, member: &str, why: &str) -> Result<(), TemplateError> {
-    let Some(mut inside) = properties.map(name)? else { return Ok(()) };
-    inside.refuse(member, why)?;
-    properties.skip(name, "not applied");
-    inside.finish();
-    Ok(())
+/// The stream and where it is named; `None`: it is not one of DynamoDB.
+fn source(properties: &mut Properties<'_>, name: &str) -> Result<Option<(Source, String)>, TemplateError> {
+    let path = properties.at(name);
+    let source = properties.text_with_streams(name)?.ok_or_else(|| properties.missing(name))?;
+    let at = |message: String| Err(TemplateError::at(&path, message));
+    let source = match source.0.as_slice() {
+        [Part::StreamOf(id)] => Source::StreamOf(id.clone()),
+        [Part::Literal(arn)] if arn.starts_with("arn:aws:dynamodb:") && arn.contains("/stream/") => {
+            Source::Arn(StreamArn::new(arn.clone()))
+        }
+        [Part::Literal(arn)] if is_of_another_service(arn) => {
+            properties.skip(name, &format!("records of {arn} are not delivered here; the mapping is skipped"));
+            return Ok(None);
+        }
+        [Part::Literal(arn)] => return at(format!("the ARN of a DynamoDB stream is expected, not {arn:?}")),
+        _ => match source.origins().next() {
+            Some(Origin { what, is_resource: true, .. }) => {
+                properties.skip(name, &format!("records of {what} are not delivered here; the mapping is skipped"));
+                return Ok(None);
+            }
+            Some(Origin { what, option, .. }) => return at(not_here(what, option)),
+            None => return at("the ARN of a DynamoDB stream is expected".to_owned()),
+        },
+    };
+    Ok(Some((source, path)))
+}
+
+/// The services beside DynamoDB whose records Lambda delivers.
+const OTHER_SERVICES: [&str; 5] = ["kinesis", "sqs", "kafka", "mq", "rds"];
+
+fn is_of_another_service(arn: &str) -> bool {
+    let mut parts = arn.split(':');
+    parts.next() == Some("arn") && parts.nth(1).is_some_and(|service| OTHER_SERVICES.contains(&service))
+}
+
+/// `DestinationConfig`: nothing is sent anywhere, and nothing is lost by that.
+fn destination(properties: &mut Properties<'_>) {
+    let given = properties.map("DestinationConfig");
+    let Some(mut given) = properties.or_skipped(given) else { return };
+    let failure = given.map("OnFailure");
+    let destination = given.or_skipped(failure).and_then(|mut failure| {
+        let named = failure.text_with_streams("Destination");
+        failure.or_skipped(named)
+    });
+    match destination {
+        Some(text) => {
+            let name = text.origins().next().map(|origin| origin.what.clone()).or_else(|| text.as_literal());
+            let name = name.unwrap_or_else(|| "the destination".to_owned());
+            let why = format!("{name} cannot be reached here: records that are given up are parked instead");
+            given.skip("OnFailure", &why);
+        }
+        None => properties.skip("DestinationConfig", "not applied"),
+    }
 }
 
 /// The patterns of FilterCriteria, each of which is one.
@@ -79,30 +136,12 @@ fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, TemplateError
 fn read(
     logical_id: &str,
     (function, function_path): (&str, String),
-    source_name: &str,
+    (source, source_path): (Source, String),
     mut properties: Properties<'_>,
 ) -> Result<MappingPlan, TemplateError> {
     properties.not_applied(&["KMSKeyArn", "KmsKeyArn", "LoggingConfig", "MetricsConfig", "Tags"]);
     let filters = filters(&mut properties)?;
-    refuse_inside(
-        &mut properties,
-        "DestinationConfig",
-        "OnFailure",
-        "destinations are not supported yet: records that are given up are parked instead",
-    )?;
-    let source_path = properties.at(source_name);
-    let source = properties.text_with_streams(source_name)?.ok_or_else(|| properties.missing(source_name))?;
-    let source = match source.0.as_slice() {
-        [Part::StreamOf(id)] => Source::StreamOf(id.clone()),
-        [Part::Literal(arn)] if arn.starts_with("arn:aws:dynamodb:") && arn.contains("/stream/") => {
-            Source::Arn(StreamArn::new(arn.clone()))
-        }
-        [Part::Literal(arn)] => {
-            let message = format!("the ARN of a DynamoDB stream is expected, not {arn:?}");
-            return Err(TemplateError::at(source_path, message));
-        }
-        _ => return Err(TemplateError::at(source_path, "the ARN of a DynamoDB stream is expected")),
-    };
+    destination(&mut properties);
     let positions = [("TRIM_HORIZON", StartingPosition::TrimHorizon), ("LATEST", StartingPosition::Latest)];
     let starting_position = properties.word("StartingPosition", &positions)?;
     let starting_position = starting_position.ok_or_else(|| properties.missing("StartingPosition"))?;
@@ -129,7 +168,7 @@ fn read(
     let responses_path = properties.at("FunctionResponseTypes");
     let responses = match properties.value("FunctionResponseTypes")? {
         None => Vec::new(),
-        Some(crate::resolve::Value::List(list)) => list,
+        Some(Value::List(list)) => list,
         Some(other) => {
             return Err(TemplateError::at(responses_path, format!("a list is expected, not {}", other.brief())));
         }

@@ -1,5 +1,7 @@
 //! The tree of a template's text, the same for YAML and JSON.
 
+use std::path::Path;
+
 use crate::TemplateError;
 use crate::{json, yaml};
 
@@ -10,6 +12,19 @@ pub enum Format {
     Yaml,
     /// JSON.
     Json,
+}
+
+impl Format {
+    /// The notation of a file by its name; where that says nothing, what begins as JSON does is JSON.
+    pub fn of(file: &Path, text: &str) -> Format {
+        let begins = || text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[']);
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => Format::Json,
+            Some("yaml" | "yml") => Format::Yaml,
+            _ if begins() => Format::Json,
+            _ => Format::Yaml,
+        }
+    }
 }
 
 /// A value in the template. Maps keep the order of the text.
@@ -27,14 +42,18 @@ pub(crate) enum Node {
 impl Node {
     /// Reads a text; what is wrong with it.
     pub(crate) fn parse(text: &str, format: Format) -> Result<Node, TemplateError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let node = match format {
-            Format::Json => json::parse(text)?,
-            Format::Yaml => yaml::parse(text)?,
-        };
-        match node {
-            Node::Map(_) => Ok(node),
+        match Node::parse_any(text, format)? {
+            node @ Node::Map(_) => Ok(node),
             _ => Err(TemplateError::Malformed("a map with Resources is expected".to_owned())),
+        }
+    }
+
+    /// As above; what it is is not looked at.
+    pub(crate) fn parse_any(text: &str, format: Format) -> Result<Node, TemplateError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        match format {
+            Format::Json => json::parse(text),
+            Format::Yaml => yaml::parse(text),
         }
     }
 
@@ -56,6 +75,15 @@ impl Node {
         match self {
             Node::List(list) => list,
             other => std::slice::from_ref(other),
+        }
+    }
+
+    /// How many values it is made of.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Node::List(list) => 1 + list.iter().map(Node::count).sum::<usize>(),
+            Node::Map(pairs) => 1 + pairs.iter().map(|(_, node)| node.count()).sum::<usize>(),
+            _ => 1,
         }
     }
 
@@ -96,5 +124,10 @@ impl Node {
 
 /// Whether a map is a call of an intrinsic function.
 pub(crate) fn is_intrinsic(pairs: &[(String, Node)]) -> bool {
-    matches!(pairs, [(name, _)] if name == "Ref" || name == "Condition" || name.starts_with("Fn::"))
+    match pairs {
+        // The statement of a policy has a member of this name, too.
+        [(name, argument)] if name == "Condition" => matches!(argument, Node::Text(_)),
+        [(name, _)] => name == "Ref" || (name.starts_with("Fn::") && !name.starts_with("Fn::ForEach")),
+        _ => false,
+    }
 }

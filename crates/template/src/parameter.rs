@@ -4,8 +4,8 @@ use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::util::syntax;
 
 use crate::node::Node;
-use crate::plan::Text;
-use crate::resolve::Value;
+use crate::text::Text;
+use crate::value::Value;
 use crate::{Options, TemplateError};
 
 /// A parameter's value: the given one, else the default; `None`: neither, an error only where it is used.
@@ -16,8 +16,8 @@ pub(crate) fn value(
     path: &str,
     skipped: &mut Vec<String>,
 ) -> Result<Option<Value>, TemplateError> {
-    let text = match (options.parameters.get(name), declared.get("Default")) {
-        (Some(given), _) => given.clone(),
+    let text = match (options.given(name), declared.get("Default")) {
+        (Some(given), _) => given.to_owned(),
         (None, Some(Node::Text(text) | Node::Number(text))) => text.clone(),
         (None, Some(Node::Bool(value))) => value.to_string(),
         (None, None | Some(Node::Null)) => return Ok(None),
@@ -29,18 +29,23 @@ pub(crate) fn value(
     let Some(Node::Text(kind)) = declared.get("Type") else {
         return Err(TemplateError::at(path, "there is no Type"));
     };
-    if kind.starts_with("AWS::SSM::") {
-        return Err(TemplateError::at(format!("{path}.Type"), format!("{kind} cannot be resolved here")));
+    // Its text is the name of an SSM parameter, to which the rules do not apply.
+    if kind.starts_with("AWS::SSM::Parameter::Value<") {
+        return Ok(Some(Value::Text(Text::literal(text))));
     }
+    // What is secret is not shown.
+    let is_secret = matches!(declared.get("NoEcho"), Some(Node::Bool(true)))
+        || matches!(declared.get("NoEcho"), Some(Node::Text(text)) if text.eq_ignore_ascii_case("true"));
+    let shown = |element: &str| if is_secret { "the value (NoEcho)".to_owned() } else { format!("{element:?}") };
     let is_list = kind == "CommaDelimitedList" || kind.starts_with("List<");
     let elements: Vec<&str> = if is_list { text.split(',').map(str::trim).collect() } else { vec![&text] };
     for element in &elements {
-        check(element, kind, declared).map_err(|why| TemplateError::at(path, format!("{element:?} {why}")))?;
+        check(element, kind, declared).map_err(|why| TemplateError::at(path, format!("{} {why}", shown(element))))?;
     }
     if let Some(Node::Text(pattern)) = declared.get("AllowedPattern") {
         match elements.iter().find(|element| matches(pattern, element) == Some(false)) {
             Some(element) => {
-                let message = format!("{element:?} does not match AllowedPattern {pattern:?}");
+                let message = format!("{} does not match AllowedPattern {pattern:?}", shown(element));
                 return Err(TemplateError::at(path, message));
             }
             None if matches(pattern, "").is_none() => {

@@ -1,6 +1,7 @@
 //! What a template asks for, in plain types.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use tailrace_api::tables::{
     BillingMode, ContributorInsightsMode, CreateTableRequest, PointInTimeRecoverySpecification, TimePrecision,
@@ -13,15 +14,16 @@ use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
 
 use crate::TemplateError;
 use crate::resolve::Resolver;
+use crate::text::Text;
 
 /// Length of a table's name, at least. Source: docs/spec/dynamodb-api.md 2.1.
 pub(crate) const TABLE_NAME_CHARS_MIN: usize = 3;
 
 /// Length of a table's name, at most.
-const NAME_CHARS_MAX: usize = 255;
+pub(crate) const NAME_CHARS_MAX: usize = 255;
 
 /// Length of a function's name, at most. Source: Lambda's CreateFunction.
-const FUNCTION_NAME_CHARS_MAX: usize = 64;
+pub(crate) const FUNCTION_NAME_CHARS_MAX: usize = 64;
 
 /// Everything that a template asks for, in the order of its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Plan {
     pub layers: Vec<LayerPlan>,
     /// Event source mappings to create, once tables and functions are there.
     pub mappings: Vec<MappingPlan>,
+    /// The templates inside of the template that were read.
+    pub files: Vec<PathBuf>,
     /// What is not applied: one line each, for the user.
     pub skipped: Vec<String>,
 }
@@ -187,74 +191,6 @@ pub struct LayerUse {
     pub path: String,
 }
 
-/// A text, parts of which may be known only after a table was created.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text(pub Vec<Part>);
-
-/// A part of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// As it is.
-    Literal(String),
-    /// The ARN of the stream of the table with this logical id.
-    StreamOf(String),
-    /// The label of that stream: the part of its ARN behind `/stream/`.
-    LabelOf(String),
-}
-
-impl Text {
-    /// The whole text; `stream_arn` tells the ARN of a table's stream by the table's logical id. `None`: it does not.
-    pub fn resolve(&self, stream_arn: impl Fn(&str) -> Option<StreamArn>) -> Option<String> {
-        self.0
-            .iter()
-            .map(|part| match part {
-                Part::Literal(text) => Some(text.clone()),
-                Part::StreamOf(id) => Some(stream_arn(id)?.to_string()),
-                Part::LabelOf(id) => Some(stream_arn(id)?.as_str().rsplit('/').next()?.to_owned()),
-            })
-            .collect()
-    }
-
-    pub(crate) fn literal(text: impl Into<String>) -> Text {
-        Text(vec![Part::Literal(text.into())])
-    }
-
-    /// The text, where all of it is known.
-    pub(crate) fn as_literal(&self) -> Option<String> {
-        self.resolve(|_| None)
-    }
-
-    pub(crate) fn push(&mut self, part: Part) {
-        match (self.0.last_mut(), part) {
-            (_, Part::Literal(empty)) if empty.is_empty() => {}
-            (Some(Part::Literal(text)), Part::Literal(more)) => text.push_str(&more),
-            (_, part) => self.0.push(part),
-        }
-    }
-
-    /// The pieces between delimiters. `None`: the delimiter may lie in a part that is not known yet. A label is a time, so
-    /// one that no time has a character of does not.
-    pub(crate) fn split(&self, delimiter: &str) -> Option<Vec<Text>> {
-        let is_in_times = |c: char| c.is_ascii_digit() || "T:.-".contains(c);
-        let mut pieces = vec![Text::default()];
-        for part in &self.0 {
-            match part {
-                Part::Literal(text) => {
-                    for (n, piece) in text.split(delimiter).enumerate() {
-                        if n > 0 {
-                            pieces.push(Text::default());
-                        }
-                        pieces.last_mut()?.push(Part::Literal(piece.to_owned()));
-                    }
-                }
-                Part::LabelOf(_) if !delimiter.contains(is_in_times) => pieces.last_mut()?.push(part.clone()),
-                Part::LabelOf(_) | Part::StreamOf(_) => return None,
-            }
-        }
-        Some(pieces)
-    }
-}
-
 /// An event source mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappingPlan {
@@ -299,10 +235,49 @@ pub enum Source {
     Arn(StreamArn),
 }
 
+/// How much of each kind a plan has.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts {
+    functions: usize,
+    layers: usize,
+    mappings: usize,
+}
+
 impl Plan {
-    /// Whether a mapping of the template hands records to the function of this name.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { functions: self.functions.len(), layers: self.layers.len(), mappings: self.mappings.len() }
+    }
+
+    /// Names the template of what was added since: the places that are kept are places in it.
+    pub(crate) fn name_template(&mut self, since: Counts, template: &str) {
+        let name = |path: &mut String| path.insert_str(0, &format!("{template}: "));
+        for function in &mut self.functions[since.functions..] {
+            name(&mut function.code_path);
+            function.layers.iter_mut().for_each(|used| name(&mut used.path));
+        }
+        self.layers[since.layers..].iter_mut().for_each(|layer| name(&mut layer.content_path));
+        for mapping in &mut self.mappings[since.mappings..] {
+            name(&mut mapping.function_path);
+            name(&mut mapping.source_path);
+        }
+    }
+
+    /// Whether a mapping hands records to the function of this name: then it has to run, else it need not.
     pub fn is_mapped(&self, function: &str) -> bool {
         self.mappings.iter().any(|mapping| mapping.function == function)
+    }
+
+    /// A function's name has the form that AWS asks for.
+    pub(crate) fn check_function_name(resolver: &Resolver<'_>, id: &str, name: &str) -> Result<(), TemplateError> {
+        let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if (1..=FUNCTION_NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(is_name_char) {
+            return Ok(());
+        }
+        let message = format!(
+            "a function's name has 1 to {FUNCTION_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_` and `-`, and \
+             {name:?} has not"
+        );
+        Err(TemplateError::at(resolver.name_path(id, "FunctionName"), message))
     }
 
     /// The rules between resources: names are given once, and a stream that is read exists.
@@ -324,13 +299,6 @@ impl Plan {
             let at =
                 |message: String| TemplateError::at(resolver.name_path(&function.logical_id, "FunctionName"), message);
             let name = &function.name;
-            let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if !(1..=FUNCTION_NAME_CHARS_MAX).contains(&name.len()) || !name.chars().all(is_name_char) {
-                return Err(at(format!(
-                    "a function's name has 1 to {FUNCTION_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_` and `-`, and \
-                     {name:?} has not"
-                )));
-            }
             if let Some(other) = self.functions[..n].iter().find(|other| other.name == *name) {
                 return Err(at(format!("the function name {name:?} is taken by {}", other.logical_id)));
             }

@@ -1,9 +1,11 @@
 //! The properties of one resource, taken one by one. What nobody took is named, so nothing is lost in silence.
 
 use crate::TemplateError;
+use crate::names::not_here;
 use crate::node::{Node, is_intrinsic};
-use crate::plan::Text;
-use crate::resolve::{Resolver, Value};
+use crate::resolve::Resolver;
+use crate::text::{Origin, Text};
+use crate::value::Value;
 
 /// A map of the template at a path.
 pub(crate) struct Properties<'a> {
@@ -34,14 +36,14 @@ impl<'a> Properties<'a> {
     /// The members of a map.
     pub(crate) fn new(resolver: &'a Resolver<'a>, path: String, node: Node) -> Result<Properties<'a>, TemplateError> {
         let left = match resolver.chosen(node, &path)? {
-            Node::Map(pairs) if !is_intrinsic(&pairs) => pairs,
+            Node::Map(pairs) if !is_intrinsic(&pairs) => resolver.expanded(&pairs, &path)?.into_owned(),
             // A map that an intrinsic function yields is a map of values: it is turned back into the text's form.
             Node::Map(pairs) => match resolver.value(&Node::Map(pairs), &path)? {
                 Value::Map(pairs) => pairs
                     .into_iter()
-                    .map(|(key, value)| Some((key, as_node(value)?)))
+                    .map(|(key, value)| Some((key, value.into_node()?)))
                     .collect::<Option<_>>()
-                    .ok_or_else(|| TemplateError::at(&path, "the ARN of a stream cannot stand here"))?,
+                    .ok_or_else(|| TemplateError::at(&path, "what is not known yet cannot stand here"))?,
                 Value::Absent => Vec::new(),
                 other => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
             },
@@ -60,6 +62,12 @@ impl<'a> Properties<'a> {
         self.resolver.chosen(node, path)
     }
 
+    /// The user gave a value for the resource that a node refers to.
+    pub(crate) fn is_given(&self, node: &Node) -> bool {
+        let resources = &self.resolver.options.resources;
+        matches!(node.pairs(), [(name, Node::Text(target))] if name == "Ref" && resources.contains_key(target))
+    }
+
     /// The value of a node that was taken from this map.
     pub(crate) fn value_of(&self, node: &Node, path: &str) -> Result<Value, TemplateError> {
         self.resolver.value(node, path)
@@ -74,10 +82,15 @@ impl<'a> Properties<'a> {
         self.resolver.skip(&self.at(name), why);
     }
 
-    /// A property as it is written.
+    /// Takes a property as it is written.
     pub(crate) fn node(&mut self, name: &str) -> Option<Node> {
         let place = self.left.iter().position(|(key, _)| key == name)?;
         Some(self.left.remove(place).1)
+    }
+
+    /// A property as it is written, which stays.
+    pub(crate) fn peek(&self, name: &str) -> Option<&Node> {
+        self.left.iter().find(|(key, _)| key == name).map(|(_, node)| node)
     }
 
     /// A property's value; `None`: not written, or `AWS::NoValue`.
@@ -98,8 +111,17 @@ impl<'a> Properties<'a> {
         }
     }
 
+    /// A property's value, every part of which is needed as it is on AWS.
+    fn needed(&mut self, name: &str) -> Taken<Value> {
+        let value = self.value(name)?;
+        match value.as_ref().and_then(Value::origin) {
+            Some(Origin { what, option, .. }) => Err(TemplateError::at(self.at(name), not_here(what, option))),
+            None => Ok(value),
+        }
+    }
+
     pub(crate) fn text(&mut self, name: &str) -> Taken<String> {
-        let Some(value) = self.value(name)? else { return Ok(None) };
+        let Some(value) = self.needed(name)? else { return Ok(None) };
         match value.as_text().and_then(|text| text.as_literal()) {
             Some(text) => Ok(Some(text)),
             None => Err(self.wrong(name, "a text", &value)),
@@ -111,7 +133,7 @@ impl<'a> Properties<'a> {
     }
 
     pub(crate) fn boolean(&mut self, name: &str) -> Taken<bool> {
-        let Some(value) = self.value(name)? else { return Ok(None) };
+        let Some(value) = self.needed(name)? else { return Ok(None) };
         // CloudFormation takes the words in any case, and its YAML has more of them than ours.
         let word = value.as_text().and_then(|text| text.as_literal()).map(|text| text.to_ascii_lowercase());
         match word.as_deref() {
@@ -123,7 +145,7 @@ impl<'a> Properties<'a> {
 
     /// An integer between `min` and `max`.
     pub(crate) fn integer(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
-        let Some(value) = self.value(name)? else { return Ok(None) };
+        let Some(value) = self.needed(name)? else { return Ok(None) };
         let number = value.as_text().and_then(|text| text.as_literal()).and_then(|text| whole(&text));
         match number {
             Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
@@ -131,9 +153,21 @@ impl<'a> Properties<'a> {
         }
     }
 
+    /// An integer that changes neither which records are delivered nor how data is kept: where a stand-in is all that there
+    /// is, it is named and left out.
+    pub(crate) fn integer_or_default(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
+        let Some(node) = self.peek(name).cloned() else { return Ok(None) };
+        if let Some(Origin { what, option, .. }) = self.resolver.value(&node, &self.at(name))?.origin() {
+            self.skip(name, &format!("the default is taken: it comes from {what}; give it with {option}"));
+            self.node(name);
+            return Ok(None);
+        }
+        self.integer(name, min, max)
+    }
+
     /// One of some words.
     pub(crate) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Taken<T> {
-        let Some(value) = self.value(name)? else { return Ok(None) };
+        let Some(value) = self.needed(name)? else { return Ok(None) };
         let text = value.as_text().and_then(|text| text.as_literal());
         match words.iter().find(|(word, _)| Some(*word) == text.as_deref()) {
             Some((_, meaning)) => Ok(Some(*meaning)),
@@ -146,7 +180,7 @@ impl<'a> Properties<'a> {
 
     /// A list of texts.
     pub(crate) fn texts(&mut self, name: &str) -> Taken<Vec<String>> {
-        let Some(value) = self.value(name)? else { return Ok(None) };
+        let Some(value) = self.needed(name)? else { return Ok(None) };
         let Value::List(list) = &value else { return Err(self.wrong(name, "a list", &value)) };
         let text = |value: &Value| match value.as_text().and_then(|text| text.as_literal()) {
             Some(text) => Ok(text),
@@ -157,7 +191,7 @@ impl<'a> Properties<'a> {
 
     /// A document, written as JSON.
     pub(crate) fn document(&mut self, name: &str) -> Taken<String> {
-        let Some(value) = self.value(name)? else { return Ok(None) };
+        let Some(value) = self.needed(name)? else { return Ok(None) };
         let as_json = value.as_json();
         as_json.map(|document| Some(document.to_string())).ok_or_else(|| self.wrong(name, "a document", &value))
     }
@@ -194,9 +228,9 @@ impl<'a> Properties<'a> {
                 Value::Absent => return Ok(None),
                 Value::List(values) => values
                     .into_iter()
-                    .map(as_node)
+                    .map(Value::into_node)
                     .collect::<Option<_>>()
-                    .ok_or_else(|| TemplateError::at(&path, "the ARN of a stream cannot stand here"))?,
+                    .ok_or_else(|| TemplateError::at(&path, "what is not known yet cannot stand here"))?,
                 other => return Err(TemplateError::at(path, format!("a list is expected, not {}", other.brief()))),
             },
         };
@@ -208,6 +242,17 @@ impl<'a> Properties<'a> {
             }
         }
         Ok(Some(maps))
+    }
+
+    /// Adds a property, in the place of one with this name.
+    pub(crate) fn put(&mut self, name: &str, node: Node) {
+        self.node(name);
+        self.left.push((name.to_owned(), node));
+    }
+
+    /// What was not taken, as it is written.
+    pub(crate) fn into_node(self) -> Node {
+        Node::Map(self.left)
     }
 
     /// All members as they are, with their paths.
@@ -284,17 +329,3 @@ fn whole(text: &str) -> Option<i64> {
 
 /// Every whole number below it has a float of its own.
 const WHOLE_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
-
-/// A resolved value in the text's form; `None`: a part of it is not known yet.
-fn as_node(value: Value) -> Option<Node> {
-    Some(match value {
-        Value::Null | Value::Absent => Node::Null,
-        Value::Bool(value) => Node::Bool(value),
-        Value::Number(text) => Node::Number(text),
-        Value::Text(text) => Node::Text(text.as_literal()?),
-        Value::List(list) => Node::List(list.into_iter().map(as_node).collect::<Option<_>>()?),
-        Value::Map(pairs) => {
-            Node::Map(pairs.into_iter().map(|(key, value)| Some((key, as_node(value)?))).collect::<Option<_>>()?)
-        }
-    })
-}

@@ -21,8 +21,18 @@ const VIEW_TYPES: &[(&str, ViewType)] = &[
     ("OLD_IMAGE", ViewType::OldImage),
     ("NEW_AND_OLD_IMAGES", ViewType::NewAndOldImages),
 ];
+
 pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
-    let mut properties = Properties::of(resolver, id, resource, None)?;
+    of_properties(resolver, id, resource, Properties::of(resolver, id, resource, None)?)
+}
+
+/// A table with these properties, which are those of the resource in the form of `AWS::DynamoDB::Table`.
+pub(crate) fn of_properties(
+    resolver: &Resolver<'_>,
+    id: &str,
+    resource: &Node,
+    mut properties: Properties<'_>,
+) -> Result<TablePlan, TemplateError> {
     properties.without_effect(&["TableName"]);
     let key_schema = indexes::key_schema(&mut properties)?;
     if let [KeySchemaElement { attribute_name: hash, .. }, range] = key_schema.as_slice()
@@ -127,7 +137,7 @@ pub(crate) fn table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resul
         resource_policy,
         ..CreateTableRequest::default()
     };
-    Ok(TablePlan { logical_id: id.to_owned(), request, settings })
+    Ok(TablePlan { logical_id: resolver.global(id), request, settings })
 }
 
 /// Limits of requests from units of reading and of writing.
@@ -145,7 +155,8 @@ fn billing_mode(pay_per_request: bool) -> BillingMode {
 }
 
 pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<TablePlan, TemplateError> {
-    let mut properties = Properties::of(resolver, id, resource, resolver.globals("SimpleTable"))?;
+    let globals = resolver.globals("SimpleTable", resource);
+    let mut properties = Properties::of(resolver, id, resource, globals.as_ref())?;
     properties.without_effect(&["TableName"]);
     let (attribute_name, attribute_type) = match properties.map("PrimaryKey")? {
         Some(mut key) => {
@@ -172,7 +183,7 @@ pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -
         tags,
         ..CreateTableRequest::default()
     };
-    Ok(TablePlan { logical_id: id.to_owned(), request, settings })
+    Ok(TablePlan { logical_id: resolver.global(id), request, settings })
 }
 
 pub(crate) fn throughput(properties: &mut Properties<'_>) -> Result<Option<ProvisionedThroughput>, TemplateError> {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tailrace_core::{ApiError, AttributeValue, CancellationReason, Item};
+use tailrace_core::{ApiError, AttributeValue, CancellationReason, ErrorCode, Item, ThrottlingReason};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -17,6 +17,16 @@ struct Body<'a> {
     capital_message: Option<&'a str>,
     #[serde(rename = "Item", skip_serializing_if = "Option::is_none")]
     item: Option<Value>,
+    #[serde(rename = "ThrottlingReasons", skip_serializing_if = "Option::is_none")]
+    provisioned: Option<[Throttling<'a>; 1]>,
+    #[serde(rename = "throttlingReasons", skip_serializing_if = "Option::is_none")]
+    throttling: Option<[Throttling<'a>; 1]>,
+}
+
+#[derive(Serialize)]
+struct Throttling<'a> {
+    reason: &'a str,
+    resource: &'a str,
 }
 
 #[derive(Serialize)]
@@ -43,12 +53,20 @@ impl<'a> Reason<'a> {
 pub fn render(error: &ApiError) -> Vec<u8> {
     let capital = error.message_member() == "Message";
     let message = error.message.as_deref();
+    // The service model spells the member in two ways.
+    let lower = error.code == ErrorCode::ThrottlingException;
+    let throttling = || {
+        let ThrottlingReason { reason, resource } = error.throttling.as_deref()?;
+        Some([Throttling { reason, resource }])
+    };
     let body = Body {
         __type: error.code.type_name(),
         reasons: error.reasons.iter().map(Reason::of).collect(),
         message: message.filter(|_| !capital),
         capital_message: message.filter(|_| capital),
         item: error.item.as_deref().map(item_json),
+        provisioned: throttling().filter(|_| !lower),
+        throttling: throttling().filter(|_| lower),
     };
     serde_json::to_vec(&body).expect("invariant: texts and JSON values can be written as JSON")
 }
@@ -77,7 +95,7 @@ fn value_json(value: &AttributeValue) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tailrace_core::{CancellationCode, ErrorCode};
+    use tailrace_core::CancellationCode;
 
     #[track_caller]
     fn check(error: &ApiError, expect: &str) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tailrace_core::attribute_json::read_item;
 use tailrace_core::limits::{BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX};
 use tailrace_core::size::item_size;
@@ -27,12 +27,14 @@ pub struct BatchWriteItemRequest {
 pub struct TableWrites {
     /// The table's name.
     pub table_name: String,
+    /// The table as it was sent: what was not written goes back under it.
+    pub sent_as: String,
     /// The writes.
     pub writes: Vec<BatchWrite>,
 }
 
-/// One write.
-#[derive(Clone, Debug)]
+/// One write, as a request and an answer spell it.
+#[derive(Clone, Debug, PartialEq)]
 pub enum BatchWrite {
     /// Puts this item.
     Put(Item),
@@ -44,14 +46,24 @@ pub enum BatchWrite {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct BatchWriteItemAnswer {
-    /// Always empty: nothing is throttled.
-    pub unprocessed_items: BTreeMap<String, ()>,
+    /// What was not written because its table was throttled, by table as it was sent.
+    pub unprocessed_items: BTreeMap<String, Vec<BatchWrite>>,
     /// What the writes are charged, table by table, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumed_capacity: Option<Vec<ConsumedCapacity>>,
     /// The item collections of tables with a local index, if that was asked for and there are such tables.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub item_collection_metrics: BTreeMap<String, Vec<ItemCollectionMetrics>>,
+}
+
+impl Serialize for BatchWrite {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (request, member, attributes) = match self {
+            BatchWrite::Put(item) => ("PutRequest", "Item", item),
+            BatchWrite::Delete(key) => ("DeleteRequest", "Key", key),
+        };
+        serializer.collect_map([(request, BTreeMap::from([(member, attributes)]))])
+    }
 }
 
 impl BatchWriteItemRequest {
@@ -71,7 +83,7 @@ impl BatchWriteItemRequest {
                 let table_name = reading.table_name(&table)?.to_owned();
                 let Json::Array(writes) = writes else { continue };
                 let writes = writes.into_iter().map(BatchWrite::read).collect::<Result<_, _>>()?;
-                tables.push(TableWrites { table_name, writes });
+                tables.push(TableWrites { table_name, sent_as: table, writes });
             }
         }
         if tables.iter().map(|table| table.writes.len()).sum::<usize>() > BATCH_WRITE_REQUESTS_MAX {

@@ -76,6 +76,7 @@ impl From<ApiError> for StatementFailure {
             ErrorCode::ResourceNotFoundException => "ResourceNotFound",
             ErrorCode::TransactionConflictException => "TransactionConflict",
             ErrorCode::AccessDeniedException => "AccessDenied",
+            ErrorCode::ProvisionedThroughputExceededException => "ProvisionedThroughputExceeded",
             ErrorCode::ThrottlingException => "ThrottlingError",
             ErrorCode::InternalServerError => "InternalServerError",
             _ => "ValidationError",

@@ -146,7 +146,11 @@ fn check_key(parameter: &str, sigil: u8, key: &str) -> Result<(), ExprError> {
         [first, rest @ ..] => {
             *first == sigil && !rest.is_empty() && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
         }
-        [] => false,
+        [] => {
+            return Err(ExprError::bare(format!(
+                "{parameter} contains invalid key: The expression attribute map contains an empty key;"
+            )));
+        }
     };
     if !well_formed {
         return Err(ExprError::bare(format!("{parameter} contains invalid key: Syntax error; key: \"{}\"", echo(key))));

@@ -27,16 +27,21 @@ use tailrace_core::limits::{
 };
 use tailrace_core::{ApiError, EpochMs};
 use tailrace_store::keyspace::{IndexBuild, IndexBuildKey, ItemKey, ItemSet, TableKey};
-use tailrace_store::{Decision, Key, KeyRange, Page, PageLimit, StoreError, Write, commit};
+use tailrace_store::{
+    Decision, Declared, Key, KeyRange, Page, PageLimit, ReadPoint, Seen, StoreError, Write, commit, commit_declared,
+};
 
 use super::{Failures, Progress, Task, Tick};
 use crate::aside::aside;
 use crate::db::{Db, Settings, StoredTable};
 use crate::items::counts::lacking;
-use crate::items::index_entries::entries_of;
+use crate::items::index_entries::{Entry, EntryWriter};
 use crate::table::Table;
 use crate::tables::index::{Index, IndexStatus};
 use crate::tables::states::TransitionKind;
+
+/// What an entry takes if it is a usual one: a page has room for so many from its start.
+const ENTRY_BYTES_EXPECTED: usize = 192;
 
 /// The pass over the indexes that are being filled.
 pub struct Backfill {
@@ -241,43 +246,43 @@ async fn enter(db: &Db, table: &Arc<StoredTable>, set: ItemSet, page: Page) -> R
         return Ok(true);
     }
     let shared = [table.row_key.clone()];
-    let committed = commit(db.store.as_ref(), &shared, &entries.items, |reads| {
+    let seen = Some(Seen { at: entries.at, values: &entries.values });
+    let declared = Declared { shared: &shared, exclusive: &entries.items, seen, ..Declared::default() };
+    let committed = commit_declared(db.store.as_ref(), declared, |reads| {
         let now = reads.shared[0].as_ref().and_then(|row| db.read_table(&table.name, row).ok());
         if now.is_none_or(|now| being_filled(&now, set).is_none()) {
             return Decision::Reject(false);
         }
-        let found = reads.exclusive.iter().zip(&entries.made);
-        let unchanged = found.filter(|(found, made)| found.as_ref() == Some(&made.item));
-        let writes: Vec<Write> =
-            unchanged.map(|(_, made)| Write::Put { key: made.entry.0.clone(), value: made.entry.1.clone() }).collect();
+        let found = reads.exclusive.iter().zip(&entries.values).zip(&entries.made);
+        let unchanged = found.filter(|((found, read), _)| found.as_ref() == Some(read));
+        let put = |Entry { key, value }: &Entry| Write::Put { key: key.clone(), value: value.clone() };
+        let writes: Vec<Write> = unchanged.map(|(_, entry)| put(entry)).collect();
         if writes.is_empty() { Decision::Reject(true) } else { Decision::Apply(writes, true) }
     });
     Ok(committed.await?.answer)
 }
 
-/// The entries of a page's items, and the keys of these items; items without an entry are left out.
+/// The items of a page that have an entry, as they were read, and their entries.
 #[derive(Default)]
 struct Entries {
+    at: ReadPoint,
     items: Vec<Key>,
-    made: Vec<Made>,
-}
-
-/// An item as it was read, and its entry.
-struct Made {
-    item: Bytes,
-    entry: (Key, Bytes),
+    values: Vec<Bytes>,
+    made: Vec<Entry>,
 }
 
 fn entries(table: &Table, set: ItemSet, page: Page) -> Result<Entries, ApiError> {
-    let mut entries = Entries::default();
-    let Some(index) = being_filled(table, set) else { return Ok(entries) };
+    let Some(index) = being_filled(table, set) else { return Ok(Entries::default()) };
+    let count = page.rows.len();
+    let mut made = EntryWriter::new(table, index, count * ENTRY_BYTES_EXPECTED);
+    let (mut items, mut values) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for (key, item) in page.rows {
-        if let Some(entry) = entries_of(index, &item, table)? {
-            entries.items.push(key);
-            entries.made.push(Made { item, entry });
+        if made.push(&item)? {
+            items.push(key);
+            values.push(item);
         }
     }
-    Ok(entries)
+    Ok(Entries { at: page.at, items, values, made: made.finish() })
 }
 
 /// Keeps how far it is, unless the index has gone meanwhile, and the row with it.

@@ -20,6 +20,7 @@ use super::{Failures, Progress, Task, Tick, expiry_fill};
 use crate::Caller;
 use crate::db::{Db, Settings, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
+use crate::items::admission::Metering;
 use crate::items::commit::commit_changes;
 use crate::items::expiry::Due;
 use crate::items::place::ItemPlace;
@@ -225,7 +226,8 @@ async fn delete_together(db: &Db, table: &Arc<StoredTable>, due: Due, items: &[K
             return_item_on_failure: false,
         })
         .collect();
-    let committed = commit_changes(db, std::slice::from_ref(table), &changes, None, &Caller::Service).await?;
+    let committed =
+        commit_changes(db, std::slice::from_ref(table), &changes, None, Metering::None, &Caller::Service).await?;
     if committed.too_large {
         return Ok(None);
     }

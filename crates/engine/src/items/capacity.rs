@@ -1,4 +1,4 @@
-//! What an operation is charged. Nothing is throttled by it. Source: docs/spec/dynamodb-api.md 7.4.
+//! What an operation is charged. Source: docs/spec/dynamodb-api.md 7.4.
 
 use tailrace_api::items::Charge;
 use tailrace_core::codec::stored_size;

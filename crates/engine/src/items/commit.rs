@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tailrace_core::ApiError;
 use tailrace_store::{Decision, Key, Write, commit};
 
+use super::admission::{Metering, admit};
 use super::idempotency::IdempotencyMark;
 use super::plan::{Change, Plan, Seen, Written, plan};
 use super::prepare::{inline_bytes_max, is_long, prepare};
@@ -18,7 +19,8 @@ use crate::db::{Db, StoredTable};
 use crate::failure::store_failure;
 
 /// Commits changes: all of them, or none. `tables`: those of the changes, as they were last seen. `mark`: they are made once;
-/// if they were made before, or refused, that is answered and nothing is done.
+/// if they were made before, or refused, that is answered and nothing is done. `metering`: how they are charged where tables are
+/// throttled.
 ///
 /// The answers are what became of each change, in their order; of changes that were made before, the items as they are now.
 ///
@@ -30,6 +32,7 @@ pub(crate) async fn commit_changes(
     tables: &[Arc<StoredTable>],
     changes: &[Change<'_>],
     mark: Option<&IdempotencyMark>,
+    metering: Metering,
     caller: &Caller<'_>,
 ) -> Result<Committed, ApiError> {
     let shared = keys(tables, |table| &table.row_key);
@@ -53,7 +56,12 @@ pub(crate) async fn commit_changes(
             #[cfg(test)]
             note_planned(db, changes, &seen);
             match plan(|table| now[table].as_ref(), changes, mark, &seen, caller) {
-                Ok(Plan { writes, answers, made_before, too_large }) => {
+                Ok(mut plan) => {
+                    if let Some(throttle) = &db.throttle {
+                        let olds = &reads.exclusive[..changes.len()];
+                        admit(throttle, |table| now[table].as_ref(), changes, olds, metering, &mut plan);
+                    }
+                    let Plan { writes, answers, made_before, too_large } = plan;
                     let decided = Ok(Round::Decided(Committed { answers, made_before, too_large }));
                     if writes.is_empty() { Decision::Reject(decided) } else { Decision::Apply(writes, decided) }
                 }
@@ -124,7 +132,9 @@ pub(crate) async fn commit_change(
     caller: &Caller<'_>,
 ) -> Result<Result<Written, ApiError>, ApiError> {
     let (tables, changes) = (std::slice::from_ref(table), std::slice::from_ref(&change));
-    let mut committed = commit_changes(db, tables, changes, mark, caller).await?;
+    // A write that is made once comes from inside, and waits for nobody.
+    let metering = if mark.is_none() { Metering::Writes } else { Metering::None };
+    let mut committed = commit_changes(db, tables, changes, mark, metering, caller).await?;
     Ok(committed.answers.pop().expect("invariant: a change has an answer"))
 }
 

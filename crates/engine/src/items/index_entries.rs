@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use tailrace_core::codec::{EncodedAttribute, StoredItem, encode_picked, stored_size};
+use smallvec::SmallVec;
+use tailrace_core::codec::{EncodedAttribute, StoredItem, push_picked, stored_size};
 use tailrace_core::index_key::{KeyValue, partition_bytes, push_item_key, push_sort_value};
 use tailrace_core::key::{KeyBytes, ScalarType, partition_hash};
 use tailrace_core::limits::ITEM_BYTES_MAX;
@@ -57,6 +58,50 @@ pub(crate) fn entries_of(index: &Index, stored: &Bytes, table: &Table) -> Result
     let Ok(Some(values)) = parts.key_values(index)? else { return Ok(None) };
     let entry = parts.entry(table, index, &values)?;
     Ok(Some((entry.key, entry.value)))
+}
+
+/// Makes the entries of many items in an index, as [`entries_of`] makes one, in one piece of memory.
+pub(crate) struct EntryWriter<'t> {
+    table: &'t Table,
+    index: &'t Index,
+    names: Vec<&'t str>,
+    bytes: Vec<u8>,
+    /// Where the key and the value of each end.
+    ends: Vec<(usize, usize)>,
+}
+
+impl<'t> EntryWriter<'t> {
+    /// One for about so many bytes.
+    pub fn new(table: &'t Table, index: &'t Index, bytes: usize) -> EntryWriter<'t> {
+        let names = names(table, std::iter::once(index));
+        EntryWriter { table, index, names, bytes: Vec::with_capacity(bytes), ends: Vec::new() }
+    }
+
+    /// Makes the entry of an item. False: it has none.
+    ///
+    /// # Errors
+    /// The item cannot be read.
+    pub fn push(&mut self, stored: &Bytes) -> Result<bool, ApiError> {
+        let parts = Parts::of(&self.names, stored)?;
+        let Ok(Some(values)) = parts.key_values(self.index)? else { return Ok(false) };
+        parts.push_key(self.table, self.index, &values, &mut self.bytes)?;
+        let key_end = self.bytes.len();
+        // Also where it is the item itself, which lies among others that would stay in memory with it.
+        parts.push_value(self.table, self.index, &mut self.bytes)?;
+        self.ends.push((key_end, self.bytes.len()));
+        Ok(true)
+    }
+
+    /// The entries, in the order of their items.
+    pub fn finish(self) -> Vec<Entry> {
+        let bytes = Bytes::from(self.bytes);
+        let mut start = 0;
+        let entry = |(key, value): (usize, usize)| {
+            let from = std::mem::replace(&mut start, value);
+            Entry { key: Key(bytes.slice(from..key)), value: bytes.slice(key..value) }
+        };
+        self.ends.into_iter().map(entry).collect()
+    }
 }
 
 /// Refuses an item that an index of its table cannot take.
@@ -127,7 +172,7 @@ fn entry_change<'t>(
     old: Option<&Parts<'_, '_>>,
     new: Option<&Parts<'_, '_>>,
 ) -> Result<Option<EntryChange<'t>>, EntriesError> {
-    let entry = |parts: Option<&Parts<'_, '_>>, values: Option<&Vec<KeyValue<'_>>>| match (parts, values) {
+    let entry = |parts: Option<&Parts<'_, '_>>, values: Option<&KeyValues<'_>>| match (parts, values) {
         (Some(parts), Some(values)) => parts.entry(table, index, values).map(Some).map_err(EntriesError::Corrupt),
         _ => Ok(None),
     };
@@ -189,6 +234,9 @@ fn names<'t>(table: &'t Table, indexes: impl Iterator<Item = &'t Index>) -> Vec<
     names.into_iter().collect()
 }
 
+/// The values of an index's key attributes: most have one or two, and none more than eight.
+type KeyValues<'v> = SmallVec<[KeyValue<'v>; 4]>;
+
 /// The parts of a stored item that entries are made of.
 struct Parts<'n, 'v> {
     names: &'n [&'n str],
@@ -209,8 +257,8 @@ impl<'n, 'v> Parts<'n, 'v> {
 
     /// The values of an index's key attributes, partition key first; `None`: one is not there. The inner error: one is none that
     /// the index takes, whether the others are there or not.
-    fn key_values(&self, index: &Index) -> Result<Result<Option<Vec<KeyValue<'v>>>, IndexKeyError>, ApiError> {
-        let mut values = Vec::with_capacity(index.hash.len() + index.range.len());
+    fn key_values(&self, index: &Index) -> Result<Result<Option<KeyValues<'v>>, IndexKeyError>, ApiError> {
+        let mut values = KeyValues::new();
         let mut whole = true;
         for part in [KeyPart::Hash, KeyPart::Range] {
             let attributes = part.of(index);
@@ -245,34 +293,72 @@ impl<'n, 'v> Parts<'n, 'v> {
 
     /// The entry that has these values of the index's key attributes.
     fn entry(&self, table: &Table, index: &Index, values: &[KeyValue<'v>]) -> Result<Entry, ApiError> {
+        // The index's key attributes, and the item's key, are in both.
+        let mut key = Vec::with_capacity(96);
+        self.push_key(table, index, values, &mut key)?;
         let value = match &index.projection {
             IndexProjection::All => self.stored.clone(),
-            IndexProjection::KeysOnly => self.project(table, index, &[])?,
-            IndexProjection::Include(included) => self.project(table, index, included)?,
+            _ => {
+                let mut value = Vec::new();
+                self.push_value(table, index, &mut value)?;
+                Bytes::from(value)
+            }
         };
-        let (hash, range) = values.split_at(index.hash.len());
-        Ok(Entry { key: entry_key(table, index, hash, range, &self.item_key(table)?), value })
+        Ok(Entry { key: Key(Bytes::from(key)), value })
     }
 
-    /// The stored item of the keys and the included attributes.
-    fn project(&self, table: &Table, index: &Index, included: &[String]) -> Result<Bytes, ApiError> {
+    /// Appends the key of the entry that has these values of the index's key attributes.
+    fn push_key(
+        &self,
+        table: &Table,
+        index: &Index,
+        values: &[KeyValue<'v>],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ApiError> {
+        let (hash, range) = values.split_at(index.hash.len());
+        let (partition, sort) = self.item_key(table)?;
+        push_entry_key(table, index, (hash, range), (partition, sort), out);
+        Ok(())
+    }
+
+    /// Appends what the entry shows.
+    fn push_value(&self, table: &Table, index: &Index, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        match &index.projection {
+            IndexProjection::All => {
+                out.extend_from_slice(self.stored);
+                Ok(())
+            }
+            IndexProjection::KeysOnly => self.push_projected(table, index, &[], out),
+            IndexProjection::Include(included) => self.push_projected(table, index, included, out),
+        }
+    }
+
+    /// Appends the stored item of the keys and the included attributes.
+    fn push_projected(
+        &self,
+        table: &Table,
+        index: &Index,
+        included: &[String],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ApiError> {
         let keys = table.key.attributes().chain(index.attributes()).map(|attribute| &attribute.name);
-        let mut places: Vec<usize> =
+        let mut places: SmallVec<[usize; 8]> =
             keys.chain(included).filter_map(|name| self.names.binary_search(&name.as_str()).ok()).collect();
         places.sort_unstable();
         places.dedup();
-        let parts: Vec<EncodedAttribute<'v>> = places.into_iter().filter_map(|place| self.attributes[place]).collect();
-        encode_picked(&parts).map(Bytes::from).map_err(corrupt)
+        let parts: SmallVec<[EncodedAttribute<'v>; 8]> =
+            places.into_iter().filter_map(|place| self.attributes[place]).collect();
+        push_picked(&parts, out).map_err(corrupt)
     }
 
-    /// The item's own key.
-    fn item_key(&self, table: &Table) -> Result<KeyBytes, ApiError> {
+    /// The partition and the sort part of the item's own key.
+    fn item_key(&self, table: &Table) -> Result<(&'v [u8], &'v [u8]), ApiError> {
         let bytes = |name: &str| {
             let value = self.get(name).and_then(EncodedAttribute::key_value);
-            value.map(|value| value.bytes.to_owned()).ok_or_else(|| without_key(table))
+            value.map(|value| value.bytes).ok_or_else(|| without_key(table))
         };
         let sort = table.key.range.as_ref().map(|range| bytes(&range.name)).transpose()?;
-        Ok(KeyBytes { partition: bytes(&table.key.hash.name)?, sort: sort.unwrap_or_default() })
+        Ok((bytes(&table.key.hash.name)?, sort.unwrap_or_default()))
     }
 }
 
@@ -292,12 +378,24 @@ pub(crate) fn entry_key(
     range: &[KeyValue<'_>],
     item: &KeyBytes,
 ) -> Key {
+    let mut out = Vec::new();
+    push_entry_key(table, index, (hash, range), (&item.partition, &item.sort), &mut out);
+    Key(Bytes::from(out))
+}
+
+/// [`entry_key`], appended. `item`: the partition and the sort part of its key.
+fn push_entry_key(
+    table: &Table,
+    index: &Index,
+    (hash, range): (&[KeyValue<'_>], &[KeyValue<'_>]),
+    item: (&[u8], &[u8]),
+    out: &mut Vec<u8>,
+) {
     let partition = partition_bytes(hash);
     let bucket = partition_hash(&partition).bucket;
-    let mut sort = Vec::with_capacity(64);
-    range.iter().for_each(|value| push_sort_value(*value, &mut sort));
-    push_item_key(item, index.kind == IndexKind::Local, &mut sort);
-    ItemKey::key(ItemSet { table: table.id, index: index.id }, bucket, &partition, &sort)
+    ItemKey::push_partition(ItemSet { table: table.id, index: index.id }, bucket, &partition, out);
+    range.iter().for_each(|value| push_sort_value(*value, out));
+    push_item_key(item.0, item.1, index.kind == IndexKind::Local, out);
 }
 
 fn without_key(table: &Table) -> ApiError {

@@ -4,6 +4,7 @@
 //! [`commit`] declares the rows that a plan needs, runs it inside the store's commit, and makes its writes. Nothing else in
 //! the engine writes an item.
 
+pub(crate) mod admission;
 pub(crate) mod capacity;
 pub(crate) mod commit;
 pub(crate) mod counts;

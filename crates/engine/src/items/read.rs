@@ -48,7 +48,7 @@ pub(crate) fn filter_paths(page: &PageRequest) -> Vec<&Path> {
 /// the entries do not hold what is asked for.
 ///
 /// # Errors
-/// The store's failure.
+/// The table or the index is throttled, or the store's failure.
 pub(crate) async fn read_page(
     db: &Db,
     source: ReadSource<'_>,
@@ -56,6 +56,9 @@ pub(crate) async fn read_page(
     range: Option<KeyRange>,
     fetches: bool,
 ) -> Result<PageAnswer, ApiError> {
+    if let Some(throttle) = &db.throttle {
+        throttle.check_read(source.table, source.index)?;
+    }
     let rows_max = request.limit.unwrap_or(usize::MAX);
     let limit = PageLimit { rows_max, cost_max: PAGE_BYTES_MAX, cost: |_, value| stored_size(value) };
     let page = match range {
@@ -75,6 +78,9 @@ pub(crate) async fn read_page(
     };
     let PageRequest { filter, projection, count_only, consistent_read, capacity, all_attributes, .. } = request;
     let charge = charge(&source, read_units(bytes, consistent_read), fetched.as_ref().map_or(0.0, |items| items.units));
+    if let Some(throttle) = &db.throttle {
+        throttle.take_read(source.table, &charge);
+    }
     let consumed_capacity = capacity.answer(&source.table.name, charge);
     let values = match fetched {
         Some(fetched) => fetched.items,

@@ -16,7 +16,7 @@ use tailrace_store::Key;
 
 use crate::Caller;
 use crate::aside::aside;
-use crate::db::Db;
+use crate::db::{Db, StoredTable};
 use crate::items::capacity::read_units;
 use crate::items::place::ItemPlace;
 use crate::items::projection::{check_projection, project};
@@ -38,7 +38,7 @@ pub async fn batch_get_item(
     _caller: &Caller<'_>,
 ) -> Result<BatchGetItemAnswer, ApiError> {
     let BatchGetItemRequest { mut tables, capacity } = request;
-    let (rows, mut wanted) = wanted(db, &mut tables).await?;
+    let (read_from, rows, mut wanted) = wanted(db, &mut tables).await?;
     let projections: Arc<[ItemProjection]> =
         tables.iter_mut().map(|part| std::mem::take(&mut part.projection)).collect();
     let mut answer = BatchGetItemAnswer::default();
@@ -49,10 +49,21 @@ pub async fn batch_get_item(
     }
     let mut left: Vec<Vec<Item>> = tables.iter().map(|_| Vec::new()).collect();
     let mut bytes_read = 0;
+    // Keys of throttled tables are left; if all of them are, that is the error.
+    let (mut throttled, mut any_read) = (None, false);
     for (rows, wanted) in rows.chunks(BATCH_GET_STEP_KEYS).zip(wanted.chunks_mut(BATCH_GET_STEP_KEYS)) {
         let bytes_before = bytes_read;
         let mut taken = Vec::with_capacity(rows.len());
         for (wanted, value) in wanted.iter_mut().zip(db.rows(rows).await?) {
+            let table = &read_from[wanted.part];
+            if let Some(throttle) = &db.throttle
+                && let Err(error) = throttle.check_read(table, None)
+            {
+                throttled = Some(error);
+                left[wanted.part].push(std::mem::take(&mut wanted.key));
+                continue;
+            }
+            any_read = true;
             let size = value.as_ref().map_or(0, |value| stored_size(value));
             if bytes_read + size > BATCH_GET_BYTES_MAX {
                 left[wanted.part].push(std::mem::take(&mut wanted.key));
@@ -60,13 +71,19 @@ pub async fn batch_get_item(
             }
             bytes_read += size;
             let part = &tables[wanted.part];
-            *charged.entry(&part.table_name).or_default() +=
-                read_units(size, part.sent.consistent_read.unwrap_or(false));
+            let units = read_units(size, part.sent.consistent_read.unwrap_or(false));
+            *charged.entry(&part.table_name).or_default() += units;
+            if let Some(throttle) = &db.throttle {
+                throttle.take_read(table, &units.into());
+            }
             taken.extend(value.map(|value| (wanted.part, value)));
         }
         for (part, item) in projected(&projections, taken, bytes_read - bytes_before).await? {
             answer.responses.entry(tables[part].table_name.clone()).or_default().push(item);
         }
+    }
+    if let Some(error) = throttled.filter(|_| !any_read) {
+        return Err(error);
     }
     let charged = charged.iter().filter_map(|(table, units)| capacity.answer(table, *units)).collect();
     answer.consumed_capacity = (capacity != CapacityDetail::None).then_some(charged);
@@ -78,8 +95,9 @@ pub async fn batch_get_item(
     Ok(answer)
 }
 
-/// The rows that are asked for, in the order of the request; takes the keys out of it.
-async fn wanted(db: &Db, tables: &mut [TableKeys]) -> Result<(Vec<Key>, Vec<Wanted>), ApiError> {
+/// The tables of the parts, and the rows that are asked for, in the order of the request; takes the keys out of it.
+async fn wanted(db: &Db, tables: &mut [TableKeys]) -> Result<(Vec<Arc<StoredTable>>, Vec<Key>, Vec<Wanted>), ApiError> {
+    let mut read_from = Vec::with_capacity(tables.len());
     let mut rows = Vec::new();
     let mut wanted = Vec::new();
     let mut seen = HashSet::new();
@@ -94,8 +112,9 @@ async fn wanted(db: &Db, tables: &mut [TableKeys]) -> Result<(Vec<Key>, Vec<Want
             rows.push(row);
             wanted.push(Wanted { part, key });
         }
+        read_from.push(table);
     }
-    Ok((rows, wanted))
+    Ok((read_from, rows, wanted))
 }
 
 /// What is answered of the items of a step, each with its part of the request. `bytes`: their size.

@@ -1,6 +1,6 @@
 //! BatchWriteItem: one commit, because that costs least; nobody is promised that. Source: docs/spec/dynamodb-api.md 7.1.
 //!
-//! A batch that is too large for one commit, or that is made once, is a commit for each item, run together.
+//! A batch that is too large for one commit, that is made once, or whose tables may be throttled, is a commit for each item, run together.
 //! Everything that can be refused is refused before anything is written. The operation speaks the older wording only.
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,6 +16,7 @@ use tailrace_core::{ApiError, Item};
 
 use crate::Caller;
 use crate::db::{Db, StoredTable};
+use crate::items::admission::Metering;
 use crate::items::capacity::write_charge;
 use crate::items::commit::{commit_change, commit_changes, commit_mark};
 use crate::items::idempotency::{IdempotencyMark, decided_before};
@@ -24,6 +25,7 @@ use crate::items::index_key_errors::IndexKeySource;
 use crate::items::item_collection::note_item_collection;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
+use crate::throttle::is_throttled;
 
 /// Runs BatchWriteItem.
 ///
@@ -38,7 +40,7 @@ pub async fn batch_write_item(
     let capacity = request.capacity;
     let consumed = written.charged.into_iter().filter_map(|(table, charge)| capacity.answer(&table, charge)).collect();
     Ok(BatchWriteItemAnswer {
-        unprocessed_items: BTreeMap::new(),
+        unprocessed_items: written.unprocessed,
         consumed_capacity: (capacity != CapacityDetail::None).then_some(consumed),
         item_collection_metrics: written.collections,
     })
@@ -50,6 +52,8 @@ pub(super) struct WrittenBatch {
     /// What it is charged, by table, if that was asked for.
     charged: BTreeMap<String, Charge>,
     collections: BTreeMap<String, Vec<ItemCollectionMetrics>>,
+    /// What was not written because its table is throttled, by table as it was sent.
+    unprocessed: BTreeMap<String, Vec<BatchWrite>>,
 }
 
 /// The writes. `mark`: each is made once, with a mark of its own until all are made; a batch
@@ -67,14 +71,13 @@ pub(super) async fn write_batch(
     }
     let (tables, changes) = changes(db, request).await?;
     let mut batch = WrittenBatch::default();
-    for change in &changes {
-        let asked = request.item_collection_metrics;
-        note_item_collection(&mut batch.collections, asked, &tables[change.table], change.attributes);
-    }
     let numbers: Vec<usize> = changes.iter().map(|change| change.table).collect();
+    // Of tables that may be throttled each write is admitted by itself.
+    let metered = db.throttle.as_ref().is_some_and(|throttle| tables.iter().any(|table| throttle.meters_writes(table)));
     let answers = match mark {
+        None if metered => commit_each(db, &tables, changes, None, caller).await?,
         None => {
-            let committed = commit_changes(db, &tables, &changes, None, caller).await?;
+            let committed = commit_changes(db, &tables, &changes, None, Metering::Writes, caller).await?;
             if committed.too_large { commit_each(db, &tables, changes, None, caller).await? } else { committed.answers }
         }
         Some(mark) => {
@@ -83,13 +86,31 @@ pub(super) async fn write_batch(
             answers
         }
     };
-    for (number, written) in numbers.into_iter().zip(answers) {
-        let (table, written) = (&tables[number], written?);
+    let sent = request.tables.iter().flat_map(|part| part.writes.iter().map(|write| (&part.sent_as, write)));
+    let (mut throttled, mut any_written) = (None, false);
+    for ((number, answer), (sent_as, write)) in numbers.into_iter().zip(answers).zip(sent) {
+        let table = &tables[number];
+        let written = match answer {
+            Ok(written) => written,
+            Err(error) if is_throttled(&error) => {
+                batch.unprocessed.entry(sent_as.clone()).or_default().push(write.clone());
+                throttled = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        any_written = true;
+        let (BatchWrite::Put(attributes) | BatchWrite::Delete(attributes)) = write;
+        note_item_collection(&mut batch.collections, request.item_collection_metrics, table, attributes);
         if request.capacity != CapacityDetail::None {
             *batch.charged.entry(table.name.clone()).or_default() += write_charge(table, &written);
         }
     }
-    Ok(batch)
+    // Only if nothing at all could be written, that is the error. Source: docs/spec/dynamodb-api.md 7.1.
+    match throttled.filter(|_| !any_written) {
+        Some(error) => Err(error),
+        None => Ok(batch),
+    }
 }
 
 /// Commits each change by itself, all at once. `mark`: each with a mark of its own.
@@ -103,8 +124,10 @@ async fn commit_each(
     let commits = changes.into_iter().enumerate().map(|(index, change)| async move {
         let part = mark.map(|mark| mark.part(index));
         let table = &tables[change.table];
-        let written = commit_change(db, table, Change { table: 0, ..change }, part.as_ref(), caller).await??;
-        Ok(Ok(written))
+        match commit_change(db, table, Change { table: 0, ..change }, part.as_ref(), caller).await? {
+            Err(error) if !is_throttled(&error) => Err(error),
+            decided => Ok(decided),
+        }
     });
     join_all(commits).await.into_iter().collect()
 }

@@ -101,6 +101,9 @@ pub(crate) async fn remove_table(db: &Db, table: &StoredTable) -> Result<bool, A
         Outcome::Changed => Ok(false),
         Outcome::Corrupt(what) => Err(corrupt_row(what)),
         Outcome::Deleted => {
+            if let Some(throttle) = &db.throttle {
+                throttle.forget(table.id);
+            }
             // The answer does not depend on it: what fails here is finished by the next pass.
             if let Err(error) = reclaim(db, table.id).await {
                 tracing::warn!(table = %name, %error, "the items of a deleted table are reclaimed later");

@@ -30,6 +30,9 @@ pub async fn get_item(db: &Db, request: GetItemRequest, _caller: &Caller<'_>) ->
         }
     };
     let units = read_units(value.as_ref().map_or(0, |value| stored_size(value)), request.consistent_read);
+    if let Some(throttle) = &db.throttle {
+        throttle.take_read(&table, &units.into());
+    }
     let consumed_capacity = request.capacity.answer(&request.table_name, units);
     let item = match value {
         Some(value) if matches!(request.projection, ItemProjection::Whole) => Some(AnsweredItem::Stored(value)),
@@ -46,5 +49,8 @@ pub async fn get_item(db: &Db, request: GetItemRequest, _caller: &Caller<'_>) ->
 async fn get(db: &Db, table: &Arc<StoredTable>, request: &GetItemRequest) -> Result<Option<Bytes>, ApiError> {
     let place = ItemPlace::of_key(table, &request.key)?;
     check_projection(&request.projection, table)?;
+    if let Some(throttle) = &db.throttle {
+        throttle.check_read(table, None)?;
+    }
     read_item(db, table, place.row).await
 }

@@ -46,6 +46,11 @@ pub async fn transact_get_items(
         return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
     }
     drop(turn);
+    if let Some(throttle) = &db.throttle {
+        for (index, value) in values.iter().enumerate() {
+            throttle.take_read(tables.of(index).1, &transaction_read_units(size(value)).into());
+        }
+    }
     let mut charged: BTreeMap<String, Charge> = BTreeMap::new();
     for (index, value) in values.iter().enumerate().filter(|_| capacity != CapacityDetail::None) {
         *charged.entry(tables.of(index).1.name.clone()).or_default() += transaction_read_units(size(value)).into();
@@ -64,11 +69,27 @@ async fn read(db: &Db, tables: &TableSet, gets: &[TransactGet]) -> Result<Vec<Op
     let mut keys: Vec<Key> = tables.tables().iter().map(|table| table.row_key.clone()).collect();
     let count = keys.len();
     keys.extend(rows(tables, gets)?);
+    check_throttled(db, tables, gets.len())?;
     let mut values = db.rows(&keys).await?;
     for (table, row) in tables.tables().iter().zip(values.drain(..count)) {
         db.confirm(table, row.as_ref())?;
     }
     Ok(values)
+}
+
+/// Refuses reads of tables that are throttled, each with its reason.
+fn check_throttled(db: &Db, tables: &TableSet, gets: usize) -> Result<(), ApiError> {
+    let Some(throttle) = &db.throttle else { return Ok(()) };
+    let reason = |index| match throttle.check_read(tables.of(index).1, None) {
+        Ok(()) => Ok(CancellationReason::NONE),
+        Err(error) => CancellationReason::of(error),
+    };
+    let reasons = (0..gets).map(reason).collect::<Result<Vec<_>, _>>()?;
+    if reasons.iter().all(|reason| *reason == CancellationReason::NONE) {
+        Ok(())
+    } else {
+        Err(ApiError::cancelled(reasons))
+    }
 }
 
 fn rows(tables: &TableSet, gets: &[TransactGet]) -> Result<Vec<Key>, ApiError> {

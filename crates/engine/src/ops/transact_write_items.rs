@@ -20,6 +20,7 @@ use tailrace_store::keyspace::IdempotencyScope;
 use super::update_item::{check_index_key_types, check_no_empty_index_value, check_no_key_target, check_update_paths};
 use crate::Caller;
 use crate::db::{Db, StoredTable};
+use crate::items::admission::Metering;
 use crate::items::capacity::{transaction_read_units, transaction_write_charge, write_charge};
 use crate::items::commit::{Committed, commit_changes};
 use crate::items::idempotency::IdempotencyMark;
@@ -76,7 +77,7 @@ async fn commit(
 ) -> Result<Committed, ApiError> {
     let changes = changes(tables, actions)?;
     let _turn = db.wide_turn(actions.len()).await;
-    commit_changes(db, tables.tables(), &changes, mark, caller).await
+    commit_changes(db, tables.tables(), &changes, mark, Metering::Transaction, caller).await
 }
 
 /// The changes that the actions mean.

@@ -278,6 +278,9 @@ async fn store(
         Outcome::Stored(table, row) => {
             // The next request is checked by it, not by the one that was last seen.
             db.read_table(&table.name, &row)?;
+            if let Some(throttle) = &db.throttle {
+                throttle.adjust(&table);
+            }
             Ok(Some(*table))
         }
         Outcome::Changed => Ok(None),

@@ -107,7 +107,7 @@ impl<'a> Node for View<'a> {
     }
 
     fn any_element(&self, answer: &mut dyn FnMut(Self) -> Result<bool, CodecError>) -> Result<bool, CodecError> {
-        let (mut elements, next): (_, fn(&mut Elements<'a>) -> Result<Option<View<'a>>, CodecError>) = match self {
+        let (mut elements, next): (_, NextElement<'a>) = match self {
             View::Texts(elements) => (elements.clone(), |elements| Ok(elements.next_text()?.map(View::Text))),
             View::Numbers(elements) => (elements.clone(), |elements| Ok(elements.next_number()?.map(View::Decimal))),
             View::Binaries(elements) => (elements.clone(), |elements| Ok(elements.next_bytes()?.map(View::Binary))),
@@ -122,6 +122,9 @@ impl<'a> Node for View<'a> {
         Ok(false)
     }
 }
+
+/// Reads the next element of a set or a list.
+type NextElement<'a> = fn(&mut Elements<'a>) -> Result<Option<View<'a>>, CodecError>;
 
 impl<'a> Event<'a> {
     fn member(&self, name: &str) -> Option<View<'a>> {

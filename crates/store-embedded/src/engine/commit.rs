@@ -124,7 +124,7 @@ fn run(
     fetched: Option<&read::Fetched>,
 ) -> Result<Ran, StoreError> {
     let _latched = state.latches.take(declared.shared, declared.exclusive);
-    let Some(mut values) = read::declared(state, declared.shared, declared.exclusive, fetched)? else {
+    let Some(mut values) = read::declared(state, declared, fetched)? else {
         return Ok(Ran::NeedsRead);
     };
     let mut moment = Moment::of(&state.queue.tip(), declared.streams);
@@ -213,7 +213,7 @@ pub(super) async fn outcome(state: &Arc<EngineState>, id: CommitId) -> Result<Ou
     let found = loop {
         let found = {
             let _latched = state.latches.take(&keys, &[]);
-            state.checked(read::declared(state, &keys, &[], fetched.as_ref()))?
+            state.checked(read::declared(state, Declared { shared: &keys, ..Declared::default() }, fetched.as_ref()))?
         };
         match found {
             Some(found) => break found,

@@ -10,9 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tailrace_core::{Lsn, limits};
 use tailrace_store::keyspace::{CountChange, ItemCount};
-use tailrace_store::{Key, KeyRange, LogPage, LogPosition, Page, PageLimit, RecordNo, ShardNo, StoreError, Tally};
+use tailrace_store::{
+    Declared, Key, KeyRange, LogPage, LogPosition, Page, PageLimit, ReadPoint, RecordNo, Seen, ShardNo, StoreError,
+    Tally,
+};
 
 use crate::queue::Ticket;
 use crate::state::EngineState;
@@ -173,7 +177,7 @@ pub(super) async fn position(
 }
 
 /// The values of a commit's declared keys.
-pub(super) struct Declared {
+pub(super) struct Rows {
     pub shared: Vec<Option<Bytes>>,
     pub exclusive: Vec<Option<Bytes>>,
     /// The newest commit that wrote one of them and was not published yet.
@@ -182,7 +186,7 @@ pub(super) struct Declared {
 
 /// Published values of a commit's keys, fetched before their latches are taken.
 pub(super) struct Fetched {
-    snapshot: Snapshot,
+    at: ReadPoint,
     values: HashMap<Key, Option<Bytes>>,
 }
 
@@ -190,28 +194,41 @@ pub(super) struct Fetched {
 /// take long: [`fetch`] them without the latches, and come again.
 pub(super) fn declared(
     state: &EngineState,
-    shared_keys: &[Key],
-    exclusive_keys: &[Key],
+    Declared { shared, exclusive, seen, .. }: Declared<'_>,
     fetched: Option<&Fetched>,
-) -> Result<Option<Declared>, StoreError> {
-    let (mut effort, mut newest_read) = (Effort::inline(), 0);
-    let mut read = |key: &Key| {
-        if let Some((value, ticket)) = state.overlay.get(&key.0) {
-            newest_read = newest_read.max(ticket);
-            return Ok(value);
-        }
-        // Nobody else changes it now, and what was enqueued before is published: a snapshot that is taken from here on has
-        // the newest value.
-        let fetched = fetched.and_then(|fetched| fetched.values.get(key).map(|value| (fetched, value)));
-        match fetched.and_then(|(fetched, value)| state.tree.get_since(&fetched.snapshot, &key.0, value)) {
-            Some(value) => Ok(value),
-            None => state.tree.get_at(&state.tree.snapshot(), &key.0, &mut effort),
-        }
+) -> Result<Option<Rows>, StoreError> {
+    let mut newest_read = 0;
+    let mut pending = |key: &Key| {
+        let (value, ticket) = state.overlay.get(&key.0)?;
+        newest_read = newest_read.max(ticket);
+        Some(value)
     };
-    let mut read_all = |keys: &[Key]| keys.iter().map(&mut read).collect::<Result<Vec<_>, Stop>>();
-    let values = read_all(shared_keys).and_then(|shared_values| Ok((shared_values, read_all(exclusive_keys)?)));
+    // A commit of one item has two keys, its table's descriptor and its own.
+    let pending: SmallVec<[Option<Option<Bytes>>; 4]> = shared.iter().chain(exclusive).map(&mut pending).collect();
+    // Nobody else changes the keys now, and what is pending no more is published: a snapshot that is taken from here on has the
+    // newest value.
+    let now = state.tree.snapshot();
+    let mut effort = Effort::inline();
+    let mut read = |key: &Key, seen: Option<(ReadPoint, &Bytes)>| {
+        let known = match (fetched.and_then(|fetched| Some((fetched.at, fetched.values.get(key)?))), seen) {
+            (Some((at, value)), _) => state.tree.get_since(&now, at, &key.0, || value.clone()),
+            (None, Some((at, value))) => state.tree.get_since(&now, at, &key.0, || Some(value.clone())),
+            (None, None) => None,
+        };
+        known.map_or_else(|| state.tree.get_at(&now, &key.0, &mut effort), Ok)
+    };
+    let mut pending = pending.into_iter();
+    let mut read_all = |keys: &[Key], seen: Option<Seen<'_>>| {
+        let before = |n: usize| seen.and_then(|seen| Some((seen.at, seen.values.get(n)?)));
+        let value = |(n, (key, pending)): (usize, (&Key, Option<Option<Bytes>>))| match pending {
+            Some(value) => Ok(value),
+            None => read(key, before(n)),
+        };
+        keys.iter().zip(&mut pending).enumerate().map(value).collect::<Result<Vec<_>, Stop>>()
+    };
+    let values = read_all(shared, None).and_then(|shared| Ok((shared, read_all(exclusive, seen)?)));
     match values {
-        Ok((shared, exclusive)) => Ok(Some(Declared { shared, exclusive, newest_read })),
+        Ok((shared, exclusive)) => Ok(Some(Rows { shared, exclusive, newest_read })),
         Err(Stop::Aside) => Ok(None),
         Err(stop) => Err(state.tree.failed(stop)),
     }
@@ -223,7 +240,7 @@ pub(super) async fn fetch(state: &Arc<EngineState>, keys: impl Iterator<Item = &
     let read = move |state: &EngineState| {
         let snapshot = state.tree.snapshot();
         let values = get_some(state, &snapshot, &keys, &mut Effort::unbounded())?;
-        Ok(Fetched { snapshot, values: keys.into_iter().zip(values).collect() })
+        Ok(Fetched { at: snapshot.point(), values: keys.into_iter().zip(values).collect() })
     };
     state.checked(aside(state, read).await.flatten())
 }

@@ -140,6 +140,8 @@ impl Filter {
 type Entry<'a, 'g> = base::Entry<'a, 'g, ListedKey, Arc<Row>>;
 
 pub(super) struct Memtable {
+    /// The first group that may be in it: it has all that was written from there on until it was sealed.
+    begins: Seqno,
     /// Nothing is ever removed from it, so a guard may be held for as long as it takes.
     list: SkipList<ListedKey, Arc<Row>>,
     table: Vec<RwLock<HashTable<Arc<Row>>>>,
@@ -150,9 +152,10 @@ pub(super) struct Memtable {
 }
 
 impl Memtable {
-    /// An empty one that will be sealed at about so many bytes.
-    pub fn new(bytes_max: u64) -> Memtable {
+    /// An empty one for the groups from `begins` on, that will be sealed at about so many bytes.
+    pub fn new(bytes_max: u64, begins: Seqno) -> Memtable {
         Memtable {
+            begins,
             list: SkipList::new(default_collector().clone()),
             table: (0..PARTS).map(|_| RwLock::default()).collect(),
             filter: Filter::new(bytes_max),
@@ -160,6 +163,11 @@ impl Memtable {
             rows: AtomicUsize::new(0),
             versions: AtomicUsize::new(0),
         }
+    }
+
+    /// The first group that may be in it; no other memtable of the tree begins with it.
+    pub fn begins(&self) -> Seqno {
+        self.begins
     }
 
     /// Adds a version of a key; `None` deletes it. Only the applier may.

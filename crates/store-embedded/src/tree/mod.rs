@@ -47,7 +47,7 @@ pub(crate) use memtable::key_hash;
 pub(crate) use paging::Paging;
 use table::TableReader;
 use tailrace_store::keyspace::CounterKey;
-use tailrace_store::{KeyRange, Page, PageLimit, StoreError};
+use tailrace_store::{KeyRange, Page, PageLimit, ReadPoint, StoreError};
 use view::{Run, Sealed, View};
 
 /// Open table files; above that the least used is closed. Our reason: far below the usual limit of 1,024 descriptors.
@@ -101,6 +101,13 @@ pub(crate) struct Snapshot {
     epoch: u64,
 }
 
+impl Snapshot {
+    /// What says later which memtables were written since: it keeps nothing alive.
+    pub fn point(&self) -> ReadPoint {
+        ReadPoint(self.view.active.begins())
+    }
+}
+
 /// A row as the tables have it.
 pub(crate) fn internal(key: Bytes, value: Option<Bytes>, seqno: Seqno) -> InternalValue {
     match value {
@@ -126,7 +133,7 @@ impl Tree {
         let tree = Tree {
             tables,
             path: path.to_owned(),
-            view: RwLock::new(Arc::new(View::new(Memtable::new(memtable_bytes)))),
+            view: RwLock::new(Arc::new(View::new(Memtable::new(memtable_bytes, highest + 1)))),
             listing: Mutex::default(),
             held: Mutex::default(),
             writing: RwLock::default(),
@@ -183,11 +190,16 @@ impl Tree {
         found
     }
 
-    /// The published value of a key, given its value at an earlier point in time: without a look at the tables. `None`:
-    /// what came in between is on the disk already.
-    pub fn get_since(&self, before: &Snapshot, key: &Bytes, value: &Option<Bytes>) -> Option<Option<Bytes>> {
-        let now = self.snapshot();
-        Some(now.view.since(&before.view, key, now.seqno)?.unwrap_or_else(|| value.clone()))
+    /// The value of a key at a point in time, given its value at an earlier one: without a look at the tables. `None`: what
+    /// came in between is on the disk already.
+    pub fn get_since(
+        &self,
+        now: &Snapshot,
+        before: ReadPoint,
+        key: &Bytes,
+        value: impl FnOnce() -> Option<Bytes>,
+    ) -> Option<Option<Bytes>> {
+        Some(now.view.since(before.0, key, now.seqno)?.unwrap_or_else(value))
     }
 
     /// A page of rows, all of one point in time, from the disk if need be.
@@ -236,7 +248,7 @@ impl Tree {
         active.insert(&key, Some(CounterKey::value(applied.0)), seqno);
         self.gaps.publish(&self.published, seqno, vec![key]);
         self.change_view(|view| {
-            let rows = std::mem::replace(&mut view.active, Arc::new(Memtable::new(self.memtable_bytes)));
+            let rows = std::mem::replace(&mut view.active, Arc::new(Memtable::new(self.memtable_bytes, seqno + 1)));
             view.sealed.insert(0, Sealed { rows, reaches: applied });
         });
         true

@@ -65,7 +65,8 @@ impl Paging {
         let KeyRange { start, end, reverse } = range;
         let bounds = Bounds { start, end };
         let rows = Vec::with_capacity(limit.rows_max.min(ROWS_EXPECTED_MAX));
-        let (page, dead) = (Page { rows, limited: false }, Dead::default());
+        let page = Page { rows, at: snapshot.point(), limited: false };
+        let dead = Dead::default();
         Paging { snapshot, bounds, reverse, limit, cost: 0, page, dead, watch: None, turns: 1 }
     }
 

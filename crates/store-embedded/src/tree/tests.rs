@@ -229,7 +229,7 @@ fn rows_that_come_to_light_when_files_are_dropped_are_not_taken_for_deleted() {
     let (tree, _) = Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap();
     // The rows are in a table that reaches out of the range, their tombstones in one that does not.
     table_of(&tree, 0..201, "a row");
-    let tombstones = Memtable::new(0);
+    let tombstones = Memtable::new(0, 1);
     for n in 100..200 {
         tombstones.insert(&key(n), None, 9);
     }
@@ -248,6 +248,26 @@ fn rows_that_come_to_light_when_files_are_dropped_are_not_taken_for_deleted() {
     let there = (100..200).filter(|n| tree.get(&key(*n)).unwrap().is_some()).count();
     assert_eq!(found, there);
     assert!(there > 0, "the tombstones were not dropped before the rows");
+}
+
+#[test]
+fn what_was_written_since_a_point_is_known_until_it_is_in_a_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, _) = Tree::open(dir.path(), u64::MAX, 1 << 20).unwrap();
+    let value = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let since = |point, n| tree.get_since(&tree.snapshot(), point, &key(n), || value("seen"));
+    table_of(&tree, 0..3, "in a table");
+    tree.apply([(key(0), value("before")), (key(1), value("before"))]);
+    let point = tree.snapshot().point();
+    assert_eq!((since(point, 0), since(point, 2)), (Some(value("before")), Some(value("seen"))));
+    tree.apply([(key(0), value("after"))]);
+    assert!(tree.seal_if_due(Lsn(2), true));
+    tree.apply([(key(1), None)]);
+    assert_eq!([0, 1, 2].map(|n| since(point, n)), [Some(value("after")), Some(None), Some(value("seen"))]);
+    tree.flush(&mut |_| {}).unwrap();
+    assert_eq!([0, 1, 2].map(|n| since(point, n)), [None, None, None]);
+    let point = tree.snapshot().point();
+    assert_eq!([0, 1].map(|n| since(point, n)), [Some(value("seen")), Some(None)]);
 }
 
 #[test]

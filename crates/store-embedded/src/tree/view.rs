@@ -69,14 +69,14 @@ impl View {
         Ok(None)
     }
 
-    /// What was written to a key since `before`, an earlier view, was taken: `Some(None)` if nothing was. `None`: the view
-    /// cannot say, because a memtable that was written since then is on the disk already.
-    pub fn since(&self, before: &View, key: &Bytes, snapshot: Seqno) -> Option<Option<Option<Bytes>>> {
+    /// What was written to a key since a view was taken whose active memtable begins with `before`: `Some(None)` if nothing was. `None`:
+    /// the view cannot say, because a memtable that was written since then is on the disk already.
+    pub fn since(&self, before: Seqno, key: &Bytes, snapshot: Seqno) -> Option<Option<Option<Bytes>>> {
         let hash = key_hash(key);
         let mut found = None;
         for memtable in self.memtables() {
             found = found.or_else(|| memtable.get(key, hash, snapshot));
-            if Arc::ptr_eq(memtable, &before.active) {
+            if memtable.begins() == before {
                 return Some(found);
             }
         }

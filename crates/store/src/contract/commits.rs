@@ -20,6 +20,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("a shut-down engine refuses, and has everything when it is opened again", |s| shut_down(s).boxed()),
     ("a row that is set to the value of another has it", |s| same(s).boxed()),
     ("of two who compare and set, one succeeds", |s| compare(s).boxed()),
+    ("a commit sees what there is, whatever was seen before it", |s| seen(s).boxed()),
 ];
 
 async fn whole(subject: &mut dyn Subject) {
@@ -319,4 +320,27 @@ async fn compare(subject: &mut dyn Subject) {
     assert_eq!(set(Some(&there), None).await.unwrap(), Swap::Done);
     assert_eq!(set(Some(&there), None).await.unwrap(), Swap::Differs(None));
     assert_eq!(get(&*engine, "a").await, None);
+}
+
+async fn seen(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    write(&*engine, vec![put("a", "1"), put("b", "1"), put("c", "1"), put("d", "1")]).await.unwrap();
+    let page = rows(&*engine, SettingKey::range(), 9).await;
+    let (keys, values): (Vec<Key>, Vec<Bytes>) = page.rows.into_iter().unzip();
+    write(&*engine, vec![put("b", "2"), Write::Delete { key: key("c") }]).await.unwrap();
+    subject.hold_syncs(true);
+    let mut pending = write_later(subject, vec![put("d", "3")]);
+    assert!(is_waiting(&mut pending).await, "answered before its sync");
+    let reader = subject.engine();
+    let mut task = tokio::spawn(async move {
+        let seen = Some(Seen { at: page.at, values: &values });
+        let declared = Declared { exclusive: &keys, seen, ..Declared::default() };
+        commit_declared(&*reader, declared, |reads| Decision::Reject(reads.exclusive.to_vec())).await
+    });
+    assert!(is_waiting(&mut task).await, "answered before what it has read is durable");
+    subject.hold_syncs(false);
+    pending.await.unwrap().unwrap();
+    let found = task.await.unwrap().unwrap().answer;
+    let found: Vec<Option<&[u8]>> = found.iter().map(Option::as_deref).collect();
+    assert_eq!(found, [Some(&b"1"[..]), Some(b"2"), None, Some(b"3")]);
 }

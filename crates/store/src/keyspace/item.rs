@@ -58,6 +58,18 @@ impl ItemKey {
         Key::from_vec(bytes)
     }
 
+    /// Appends what the keys of a partition begin with: their sort keys follow.
+    pub fn push_partition(set: impl Into<ItemSet>, bucket: Bucket, partition: &[u8], out: &mut Vec<u8>) {
+        let set = set.into();
+        let length = u16::try_from(partition.len()).expect("invariant: a partition key is within its limit");
+        out.push(KeyKind::Item as u8);
+        out.extend_from_slice(&set.table.0.to_be_bytes());
+        push_varint(out, set.index.0);
+        out.extend_from_slice(&bucket.0.to_be_bytes());
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(partition);
+    }
+
     /// The key.
     pub fn encode(&self) -> Key {
         ItemKey::key(self.set, self.bucket, &self.partition, &self.sort)
@@ -162,10 +174,8 @@ fn set_prefix(set: ItemSet, capacity: usize) -> Vec<u8> {
 }
 
 fn partition_prefix(set: ItemSet, bucket: Bucket, partition: &[u8], capacity: usize) -> Vec<u8> {
-    let length = u16::try_from(partition.len()).expect("invariant: a partition key is within its limit");
-    let mut bytes = set_prefix(set, 4 + partition.len() + capacity);
-    bytes.extend_from_slice(&bucket.0.to_be_bytes());
-    bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(partition);
+    // Kind and table, an index, as in `set_prefix`, bucket and length.
+    let mut bytes = Vec::with_capacity(9 + 1 + 4 + partition.len() + capacity);
+    ItemKey::push_partition(set, bucket, partition, &mut bytes);
     bytes
 }

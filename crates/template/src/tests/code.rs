@@ -25,6 +25,14 @@ fn lambda(runtime: &str, code: &str, more: &str) -> String {
     )
 }
 
+/// The same function, with a mapping that uses it.
+fn used_lambda(runtime: &str, code: &str) -> String {
+    let mapping = r#"{"Resources": {"M": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": {"StartingPosition": "LATEST",
+        "FunctionName": {"Ref": "F"},
+        "EventSourceArn": "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000"}},"#;
+    lambda(runtime, code, "").replacen(r#"{"Resources": {"#, mapping, 1)
+}
+
 #[test]
 fn every_form_of_code_is_read() {
     for (property, expected) in [
@@ -68,22 +76,22 @@ fn an_asset_beside_the_template_is_the_code_and_not_the_bucket() {
 fn code_that_cannot_be_named_stops() {
     let at = "Resources.F.Properties";
     check_error(
-        &function_with("CodeUri: https://example.com/a.zip"),
+        &used_function_with("CodeUri: https://example.com/a.zip"),
         &format!("{at}.CodeUri: the code is at https://example.com/a.zip: a path of this machine is expected"),
     );
     check_error(
-        &function_with("CodeUri: {Bucket: local-dir, Key: a}"),
+        &used_function_with("CodeUri: {Bucket: local-dir, Key: a}"),
         &format!("{at}.CodeUri.Key: the key is no absolute path"),
     );
-    check_error(&function_with("CodeUri: [a]"), &format!("{at}.CodeUri: a path is expected, not a list"));
+    check_error(&used_function_with("CodeUri: [a]"), &format!("{at}.CodeUri: a path is expected, not a list"));
     check_error(
-        &lambda("provided.al2023", r#"{"ZipFile": "x"}"#, ""),
+        &used_lambda("provided.al2023", r#"{"ZipFile": "x"}"#),
         &format!(
             "{at}.Code.ZipFile: code in the template is for Python and Node.js, and the runtime is \"provided.al2023\""
         ),
     );
     check_error(
-        &lambda("python3.12", r#"{"S3Bucket": "b"}"#, ""),
+        &used_lambda("python3.12", r#"{"S3Bucket": "b"}"#),
         &format!("{at}.Code.S3Key: this property is required"),
     );
 }

@@ -2,6 +2,7 @@
 
 mod code;
 mod resolving;
+mod stacks;
 mod support;
 mod table_settings;
 mod texts;
@@ -251,6 +252,13 @@ Resources:
       {property}
 "
     )
+}
+
+/// The same function, with a mapping that uses it.
+fn used_function_with(property: &str) -> String {
+    let mapping = "  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref F, StartingPosition: LATEST, \
+                   EventSourceArn: 'arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000'}}\n";
+    function_with(property) + mapping
 }
 
 /// A mapping with one more property.

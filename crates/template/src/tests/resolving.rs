@@ -79,8 +79,20 @@ fn what_cannot_be_resolved_names_its_place() {
     let at = "Resources.T.Properties.TableName";
     for (expression, expected) in [
         ("!Ref Nothing", format!("{at}: there is no parameter and no resource Nothing")),
-        ("!Ref Bare", format!("{at}: the parameter Bare has no default and no value")),
-        ("!Ref Queue", format!("{at}: it refers to Queue, and AWS::SQS::Queue is not supported")),
+        (
+            "!Ref Bare",
+            format!(
+                "{at}: the parameter Bare has no default and no value; give it with --parameter Bare=VALUE, in a file with \
+                 --parameters-file FILE, or as the variable TAILRACE_PARAM_Bare"
+            ),
+        ),
+        (
+            "!Ref Queue",
+            format!(
+                "{at}: its value is needed, and comes from Queue (AWS::SQS::Queue), which is not here: give it with \
+                 --resource Queue=VALUE"
+            ),
+        ),
         ("!GetAtt S.Name", format!("{at}: the attribute S.Name cannot be resolved")),
         ("!Ref Off", format!("{at}: the resource Off is left out, since its condition IsProd does not hold")),
         ("!Sub '${Missing}'", format!("{at}: there is no parameter and no resource Missing")),
@@ -89,12 +101,11 @@ fn what_cannot_be_resolved_names_its_place() {
         ("!If [Unknown, a, b]", format!("{at}: there is no condition Unknown")),
         ("!If [Loop, a, b]", "Conditions.Loop: the references go in a circle".into()),
         ("!Ref T", format!("{at}: the references go in a circle")),
-        ("!ImportValue x", format!("{at}: Fn::ImportValue cannot be resolved here")),
-        ("!Base64 x", format!("{at}: Fn::Base64 cannot be resolved here")),
+        ("!Base64 [x]", format!("{at}: Fn::Base64 is malformed")),
+        ("!Bas64 x", format!("{at}: there is no function Fn::Bas64; did you mean Fn::Base64?")),
         ("!Select [9, !Ref Names]", format!("{at}: Fn::Select: there is no element 9")),
-        ("!FindInMap [ByStage, test, n]", format!("{at}: Fn::FindInMap: Mappings has no \"test\" there")),
+        ("!FindInMap [ByStage, test, n]", format!("{at}: Fn::FindInMap: Mappings.ByStage has no \"test\"")),
         ("!GetAtt S.StreamArn", format!("{at}: a name is expected, not the ARN of a stream")),
-        ("'{{resolve:ssm:x}}'", format!("{at}: the dynamic reference {{{{resolve:ssm:x}}}} cannot be resolved here")),
         ("[a]", format!("{at}: a name is expected, not a list")),
     ] {
         assert_eq!(name(expression, &Options::default()).unwrap_err().to_string(), expected, "{expression}");
@@ -105,7 +116,10 @@ fn what_cannot_be_resolved_names_its_place() {
     assert_eq!(error, "Parameters.Stage: \"test\" is not among AllowedValues");
     let mut options = Options::default();
     options.parameters.insert("Stag".into(), "dev".into());
-    assert_eq!(name("x", &options).unwrap_err().to_string(), "Parameters.Stag: the template has no such parameter");
+    assert_eq!(
+        name("x", &options).unwrap_err().to_string(),
+        "Parameters.Stag: the template has no such parameter; did you mean Stage?"
+    );
 }
 
 #[test]

@@ -106,6 +106,7 @@ fn what_does_no_harm_is_named_and_skipped() {
     let at = "Resources.M.Properties";
     for (property, why) in [
         ("DestinationConfig: {OnFailure: {}}", "not applied"),
+        ("DestinationConfig: {}", "not applied"),
         ("KmsKeyArn: x", "not applied"),
         ("KMSKeyArn: x", "not applied"),
         ("Tags: [{Key: a, Value: b}]", "not applied"),
@@ -181,14 +182,14 @@ fn properties_of_functions_that_are_not_supported_stop() {
         ("Events: {E: {Type: DynamoDB}}", format!("{at}.Events.E.Properties: this property is required")),
         ("Environment: {Variables: {A: [1]}}", format!("{at}.Environment.Variables.A: a text is expected, not a list")),
     ] {
-        check_error(&function_with(property), &expected);
+        check_error(&used_function_with(property), &expected);
     }
     check_error(
-        &function_with("").replace("python3.12", "java21"),
+        &used_function_with("").replace("python3.12", "java21"),
         &format!("{at}.Runtime: {}", tailrace_core::function::ConfigError::UnsupportedRuntime("java21".into())),
     );
     check_error(
-        &function_with("Environment: {Variables: {AWS_REGION: x}}"),
+        &used_function_with("Environment: {Variables: {AWS_REGION: x}}"),
         &format!(
             "{at}.Environment.Variables: {}",
             tailrace_core::function::ConfigError::ReservedVariable("AWS_REGION".into())
@@ -209,13 +210,6 @@ fn properties_of_mappings_that_are_not_supported_stop() {
         (
             "FilterCriteria: {Filters: [{}]}",
             format!("{at}.FilterCriteria.Filters.0.Pattern: this property is required"),
-        ),
-        (
-            "DestinationConfig: {OnFailure: {Destination: x}}",
-            format!(
-                "{at}.DestinationConfig.OnFailure: destinations are not supported yet: records that are given up are parked \
-                 instead"
-            ),
         ),
         (
             "TumblingWindowInSeconds: 5",
@@ -263,8 +257,8 @@ fn properties_of_mappings_that_are_not_supported_stop() {
         &format!("{at}.StartingPosition: this property is required"),
     );
     check_error(
-        &mapping_with("").replace("!GetAtt T.StreamArn", "arn:aws:sqs:x"),
-        &format!("{at}.EventSourceArn: the ARN of a DynamoDB stream is expected, not \"arn:aws:sqs:x\""),
+        &mapping_with("").replace("!GetAtt T.StreamArn", "arn:aws:sns:x"),
+        &format!("{at}.EventSourceArn: the ARN of a DynamoDB stream is expected, not \"arn:aws:sns:x\""),
     );
     check_error(
         &mapping_with("").replace("StreamSpecification: {StreamViewType: NEW_IMAGE}", ""),
@@ -287,13 +281,13 @@ fn names_are_checked() {
     plan(&table("a_b-c.9"));
     let message = "a function's name has 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`, and";
     let long = "x".repeat(65);
-    for name in ["a.b", "a:b", &long] {
+    for name in ["a.b", "a/b", &long] {
         let expected = format!("Resources.F.Properties.FunctionName: {message} \"{name}\" has not");
-        check_error(&function_with(&format!("FunctionName: '{name}'")), &expected);
+        check_error(&used_function_with(&format!("FunctionName: '{name}'")), &expected);
     }
     plan(&function_with("FunctionName: _a-9"));
     check_error(
-        &function_with("").replace("  F:", &format!("  {long}:")),
+        &used_function_with("").replace("  F:", &format!("  {long}:")).replace("!Ref F", &format!("!Ref {long}")),
         &format!("Resources.{long}: {message} \"{long}\" has not"),
     );
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::node::Node;
 
 /// A path of this machine.
 pub(super) fn at(path: &str) -> CodeSource {
@@ -98,7 +99,7 @@ fn scalars_stay_as_they_are_written() {
         assert_eq!(plan(&function_with(&format!("Timeout: {written}"))).functions[0].timeout_s, expected, "{written}");
     }
     check_error(
-        &function_with("Timeout: 1.5"),
+        &used_function_with("Timeout: 1.5"),
         "Resources.F.Properties.Timeout: an integer from 1 to 900 is expected, not 1.5",
     );
     for (written, expected) in [

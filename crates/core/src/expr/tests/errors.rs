@@ -406,10 +406,13 @@ fn placeholder_maps_are_checked() {
     };
     check(Placeholders::new(Some(BTreeMap::new()), None), "ExpressionAttributeNames must not be empty", true);
     check(Placeholders::new(None, Some(BTreeMap::new())), "ExpressionAttributeValues must not be empty", true);
-    for key in ["a", "#", "", "#a-b", "#é", ":a"] {
+    for key in ["a", "#", "#a-b", "#é", ":a"] {
         let text = format!("ExpressionAttributeNames contains invalid key: Syntax error; key: \"{key}\"");
         check(Placeholders::new(names(key, "a"), None), &text, false);
     }
+    let empty = |map: &str| format!("{map} contains invalid key: The expression attribute map contains an empty key;");
+    check(Placeholders::new(names("", "a"), None), &empty("ExpressionAttributeNames"), false);
+    check(Placeholders::new(None, values("")), &empty("ExpressionAttributeValues"), false);
     check(
         Placeholders::new(None, values("a")),
         "ExpressionAttributeValues contains invalid key: Syntax error; key: \"a\"",

@@ -11,6 +11,7 @@ mod pages;
 mod reads;
 mod records;
 mod replay;
+mod throttling;
 mod tokens;
 mod transactions;
 mod updates;
@@ -51,9 +52,12 @@ impl Bench {
     }
 
     pub async fn with(wording: Wording) -> Bench {
+        Bench::with_settings(Settings { wording, ..Settings::default() }).await
+    }
+
+    pub async fn with_settings(settings: Settings) -> Bench {
         let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
         let store = ModelEngine::new(clock.clone());
-        let settings = Settings { wording, ..Settings::default() };
         let rng = Arc::new(SeededRng::new(1));
         let db = Db::open(store.clone(), clock.clone(), rng, settings).await.unwrap();
         let bench = Bench { db, store, clock };

@@ -1,0 +1,136 @@
+//! What a map of the template holds beyond its text: `Fn::ForEach` loops and the files of `AWS::Include`.
+
+use std::borrow::Cow;
+
+use crate::TemplateError;
+use crate::node::{Format, Node};
+use crate::resolve::{Resolved, Resolver};
+
+/// The key of a loop: `Fn::ForEach::<name>`.
+const LOOP: &str = "Fn::ForEach::";
+
+impl Resolver<'_> {
+    /// The members of a map, with those that its loops and included files make.
+    pub(crate) fn expanded<'n>(&self, pairs: &'n [(String, Node)], path: &str) -> Resolved<Cow<'n, [(String, Node)]>> {
+        if !pairs.iter().any(|(key, _)| key.starts_with(LOOP) || key == "Fn::Transform") {
+            return Ok(Cow::Borrowed(pairs));
+        }
+        let mut all: Vec<(String, Node)> = Vec::with_capacity(pairs.len());
+        let mut add = |more: &[(String, Node)], place: &str| {
+            for (key, node) in more {
+                if all.iter().any(|(present, _)| present == key) {
+                    return Err(TemplateError::at(place, format!("the key {key:?} is given twice")));
+                }
+                all.push((key.clone(), node.clone()));
+            }
+            Ok(())
+        };
+        for (key, node) in pairs {
+            let place = format!("{path}.{key}");
+            if key.starts_with(LOOP) {
+                let made = self.deeper(&place, || self.looped(node, &place))?;
+                add(&made, &place)?;
+            } else if key == "Fn::Transform" {
+                let Some(Node::Map(more)) = self.included(node, &place)? else { continue };
+                let more = self.deeper(&place, || Ok(self.expanded(&more, path)?.into_owned()))?;
+                add(&more, &place)?;
+            } else {
+                add(std::slice::from_ref(&(key.clone(), node.clone())), &place)?;
+            }
+        }
+        Ok(Cow::Owned(all))
+    }
+
+    /// What a loop makes: `[identifier, collection, {key: value}]`.
+    fn looped(&self, node: &Node, path: &str) -> Resolved<Vec<(String, Node)>> {
+        let wrong =
+            || TemplateError::at(path, "Fn::ForEach is malformed: [identifier, collection, {key: value}] is expected");
+        let Node::List(parts) = node else { return Err(wrong()) };
+        let [Node::Text(identifier), collection, Node::Map(body)] = parts.as_slice() else { return Err(wrong()) };
+        let collection = match self.value(collection, path)? {
+            crate::value::Value::List(list) => list,
+            _ => return Err(wrong()),
+        };
+        let mut made = Vec::new();
+        for element in collection {
+            let element = element.as_text().and_then(|text| text.as_literal()).ok_or_else(wrong)?;
+            let turn = Turn::new(identifier, &element);
+            let pairs: Vec<(String, Node)> = body.iter().map(|(key, node)| (turn.text(key), turn.node(node))).collect();
+            for (_, node) in &pairs {
+                self.count_generated(node, path)?;
+            }
+            made.extend(self.expanded(&pairs, path)?.into_owned());
+        }
+        Ok(made)
+    }
+
+    /// What `{Name: AWS::Include, Parameters: {Location: ...}}` stands for; `None`: it is named and left out.
+    pub(crate) fn included(&self, node: &Node, path: &str) -> Resolved<Option<Node>> {
+        let name = match node.get("Name") {
+            Some(Node::Text(name)) => name.as_str(),
+            _ => return Err(TemplateError::at(path, "Fn::Transform is malformed: there is no Name")),
+        };
+        if name != "AWS::Include" {
+            self.skip(path, format_args!("the macro {name} is not run"));
+            return Ok(None);
+        }
+        let Some(location) = node.get("Parameters").and_then(|parameters| parameters.get("Location")) else {
+            return Err(TemplateError::at(path, "AWS::Include has no Location"));
+        };
+        let location = self.literal(location, path)?;
+        if location.contains("://") {
+            self.skip(path, format_args!("{location} is not read: only a file of this machine is included"));
+            return Ok(None);
+        }
+        let file = self.dir.join(&location);
+        let text = (self.options.read)(&file)
+            .map_err(|error| TemplateError::at(path, format!("cannot include {}: {error}", file.display())))?;
+        let format = Format::of(&file, &text);
+        let included = Node::parse(&text, format)
+            .map_err(|error| TemplateError::at(path, format!("{}: {error}", file.display())))?;
+        self.count_generated(&included, path)?;
+        Ok(Some(included))
+    }
+}
+
+/// One turn of a loop: what its identifier is replaced by.
+struct Turn<'a> {
+    identifier: &'a str,
+    element: &'a str,
+    /// `${identifier}`.
+    plain: String,
+    /// `&{identifier}`: without what cannot be in a logical id.
+    bare: String,
+    bare_element: String,
+}
+
+impl<'a> Turn<'a> {
+    fn new(identifier: &'a str, element: &'a str) -> Turn<'a> {
+        let bare_element = element.chars().filter(char::is_ascii_alphanumeric).collect();
+        Turn {
+            identifier,
+            element,
+            plain: format!("${{{identifier}}}"),
+            bare: format!("&{{{identifier}}}"),
+            bare_element,
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        text.replace(&self.plain, self.element).replace(&self.bare, &self.bare_element)
+    }
+
+    fn node(&self, node: &Node) -> Node {
+        match node {
+            Node::Text(text) => Node::Text(self.text(text)),
+            Node::List(list) => Node::List(list.iter().map(|node| self.node(node)).collect()),
+            Node::Map(pairs) => match pairs.as_slice() {
+                [(name, Node::Text(target))] if name == "Ref" && target == self.identifier => {
+                    Node::Text(self.element.to_owned())
+                }
+                pairs => Node::Map(pairs.iter().map(|(key, node)| (self.text(key), self.node(node))).collect()),
+            },
+            other => other.clone(),
+        }
+    }
+}

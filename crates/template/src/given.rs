@@ -1,0 +1,266 @@
+//! Values of parameters as users write them: on a command line, in SAM's `samconfig.toml`, in the files of CloudFormation.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::node::{Format, Node};
+
+/// The pairs of a text: `A=b`, several as `sam deploy --parameter-overrides` takes them (`A=b C="d e"`), and the long form
+/// (`ParameterKey=A,ParameterValue=b`). A word that begins no pair belongs to the value before it.
+///
+/// # Errors
+/// What is no pair, for the user.
+pub fn parameter_pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for Word { text: word, before, is_quoted } in words(text) {
+        let long = word.strip_prefix("ParameterKey=").and_then(|rest| rest.split_once(",ParameterValue="));
+        let pair = long.or_else(|| word.split_once('=').filter(|(name, _)| is_name(name)));
+        match (pair, pairs.last_mut()) {
+            (Some((name, value)), _) if !is_quoted => pairs.push((name.to_owned(), value.to_owned())),
+            (_, Some((_, value))) => {
+                value.push_str(before);
+                value.push_str(&word);
+            }
+            (Some((name, value)), None) => pairs.push((name.to_owned(), value.to_owned())),
+            (None, None) => return Err(format!("{word:?} is no pair: NAME=VALUE is expected")),
+        }
+    }
+    match pairs.is_empty() {
+        true => Err("NAME=VALUE is expected".to_owned()),
+        false => Ok(pairs),
+    }
+}
+
+/// Names of parameters are of letters and digits.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+struct Word<'a> {
+    text: String,
+    /// The spaces before it.
+    before: &'a str,
+    /// It begins with a quote: no pair begins here.
+    is_quoted: bool,
+}
+
+/// The words of a text, as a shell splits them: quotes keep spaces, and go.
+fn words(text: &str) -> Vec<Word<'_>> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    loop {
+        let trimmed = rest.trim_start();
+        let before = &rest[..rest.len() - trimmed.len()];
+        if trimmed.is_empty() {
+            return words;
+        }
+        let mut word = String::new();
+        let mut quote = None;
+        let mut end = trimmed.len();
+        let mut chars = trimmed.char_indices().peekable();
+        while let Some((at, c)) = chars.next() {
+            match (quote, c) {
+                (None, c) if c.is_whitespace() => {
+                    end = at;
+                    break;
+                }
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(open), c) if open == c => quote = None,
+                (_, '\\') if chars.peek().is_some_and(|(_, next)| matches!(next, '"' | '\'' | '\\')) => {
+                    word.extend(chars.next().map(|(_, next)| next));
+                }
+                (_, c) => word.push(c),
+            }
+        }
+        // A quote that is not closed is a text like any other.
+        if quote.is_some() {
+            word = trimmed.to_owned();
+            end = trimmed.len();
+        }
+        words.push(Word { text: word, before, is_quoted: trimmed.starts_with(['"', '\'']) });
+        rest = &trimmed[end..];
+    }
+}
+
+/// The environment of a `samconfig.toml` that is read.
+const CONFIG_ENVIRONMENT: &str = "default";
+
+/// The values in a file: SAM's configuration (`samconfig.toml`, or the same in YAML), CloudFormation's list of `ParameterKey`
+/// and `ParameterValue`, its `{"Parameters": {...}}`, or a plain map, in JSON or YAML.
+///
+/// # Errors
+/// What is wrong, for the user.
+pub fn parameters_of_file(file: &Path, text: &str) -> Result<BTreeMap<String, String>, String> {
+    let node = if file.extension().is_some_and(|extension| extension == "toml") {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        of_toml(toml::Value::Table(table))
+    } else {
+        Node::parse_any(text, Format::of(file, text)).map_err(|error| error.to_string())?
+    };
+    if let Node::List(list) = &node {
+        return of_list(list);
+    }
+    if let Some(parameters) = node.get("Parameters") {
+        return of_map(parameters);
+    }
+    if !is_sam(&node) {
+        return of_map(&node);
+    }
+    let environment = node.get(CONFIG_ENVIRONMENT);
+    of_sam(environment.ok_or_else(|| format!("it has no [{CONFIG_ENVIRONMENT}.deploy.parameters]"))?)
+}
+
+/// Something that only SAM's configuration has.
+fn is_sam(node: &Node) -> bool {
+    node.pairs()
+        .iter()
+        .any(|(_, environment)| environment.pairs().iter().any(|(_, command)| command.get("parameters").is_some()))
+}
+
+/// `parameter_overrides` of `[default.deploy.parameters]`, else of `[default.global.parameters]`.
+fn of_sam(environment: &Node) -> Result<BTreeMap<String, String>, String> {
+    let overrides = |command: &str| environment.get(command)?.get("parameters")?.get("parameter_overrides");
+    match overrides("deploy").or_else(|| overrides("global")) {
+        None => Ok(BTreeMap::new()),
+        Some(Node::Text(text)) if text.trim().is_empty() => Ok(BTreeMap::new()),
+        Some(Node::Text(text)) => Ok(parameter_pairs(text)?.into_iter().collect()),
+        Some(Node::List(list)) => {
+            let mut all = BTreeMap::new();
+            for element in list {
+                match element {
+                    Node::Text(text) => {
+                        // An element is one pair, with the spaces that it has.
+                        match text.split_once('=').filter(|(name, _)| is_name(name) && *name != "ParameterKey") {
+                            Some((name, value)) => drop(all.insert(name.to_owned(), unquoted(value).to_owned())),
+                            None => all.extend(parameter_pairs(text)?),
+                        }
+                    }
+                    Node::Map(_) => all.extend(of_map(element)?),
+                    other => return Err(format!("parameter_overrides: a text is expected, not {}", other.brief())),
+                }
+            }
+            Ok(all)
+        }
+        Some(map @ Node::Map(_)) => of_map(map),
+        Some(other) => Err(format!("parameter_overrides: a text or a list is expected, not {}", other.brief())),
+    }
+}
+
+fn unquoted(text: &str) -> &str {
+    ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(text)
+}
+
+/// A list of `{ParameterKey, ParameterValue}`, or of `NAME=VALUE`.
+fn of_list(list: &[Node]) -> Result<BTreeMap<String, String>, String> {
+    let mut all = BTreeMap::new();
+    for element in list {
+        match (element.get("ParameterKey"), element.get("ParameterValue"), element) {
+            (Some(Node::Text(name)), Some(value), _) => drop(all.insert(name.clone(), scalar(name, value)?)),
+            // `UsePreviousValue`: there is none.
+            (Some(Node::Text(_)), None, _) => {}
+            (_, _, Node::Text(pair)) => all.extend(parameter_pairs(pair)?),
+            _ => return Err("a list of {ParameterKey, ParameterValue} is expected".to_owned()),
+        }
+    }
+    Ok(all)
+}
+
+fn of_map(node: &Node) -> Result<BTreeMap<String, String>, String> {
+    let Node::Map(pairs) = node else { return Err(format!("a map of values is expected, not {}", node.brief())) };
+    pairs.iter().map(|(name, value)| Ok((name.clone(), scalar(name, value)?))).collect()
+}
+
+/// A value as a text; a list as CloudFormation writes one.
+fn scalar(name: &str, value: &Node) -> Result<String, String> {
+    match value {
+        Node::Text(text) | Node::Number(text) => Ok(text.clone()),
+        Node::Bool(value) => Ok(value.to_string()),
+        Node::Null => Ok(String::new()),
+        Node::List(list) => {
+            let elements: Result<Vec<String>, String> = list.iter().map(|element| scalar(name, element)).collect();
+            Ok(elements?.join(","))
+        }
+        Node::Map(_) => Err(format!("{name}: a text is expected, not {}", value.brief())),
+    }
+}
+
+fn of_toml(value: toml::Value) -> Node {
+    match value {
+        toml::Value::String(text) => Node::Text(text),
+        toml::Value::Boolean(value) => Node::Bool(value),
+        toml::Value::Array(list) => Node::List(list.into_iter().map(of_toml).collect()),
+        toml::Value::Table(table) => Node::Map(table.into_iter().map(|(key, value)| (key, of_toml(value))).collect()),
+        toml::Value::Integer(number) => Node::Number(number.to_string()),
+        toml::Value::Float(number) => Node::Number(number.to_string()),
+        toml::Value::Datetime(time) => Node::Text(time.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(&str, &str)]) {
+        let pairs = parameter_pairs(text).unwrap();
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, expected, "{text}");
+    }
+
+    #[test]
+    fn pairs_are_written_as_for_sam() {
+        check("Sender=a@b.c", &[("Sender", "a@b.c")]);
+        check("A=b C=d", &[("A", "b"), ("C", "d")]);
+        check("A=\"b c\" D='e f=g'", &[("A", "b c"), ("D", "e f=g")]);
+        check("ParameterKey=A,ParameterValue=b ParameterKey=C,ParameterValue=\"d e\"", &[("A", "b"), ("C", "d e")]);
+        check("Greeting=hello there", &[("Greeting", "hello there")]);
+        check("Url=https://a/?b=c&d=e", &[("Url", "https://a/?b=c&d=e")]);
+        check("Empty=", &[("Empty", "")]);
+        check("Quote=it's", &[("Quote", "it's")]);
+        check(r#"Json={\"a\":1}"#, &[("Json", "{\"a\":1}")]);
+        for text in ["", "nothing", "-x=1"] {
+            assert!(parameter_pairs(text).is_err(), "{text}");
+        }
+    }
+
+    #[track_caller]
+    fn check_file(name: &str, text: &str, expected: &[(&str, &str)]) {
+        let expected = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(parameters_of_file(Path::new(name), text), Ok(expected), "{text}");
+    }
+
+    #[test]
+    fn files_of_sam_and_of_cloudformation_are_read() {
+        let expected = [("A", "b c"), ("D", "1,2")];
+        for toml in [
+            "version = 0.1\n[default.deploy.parameters]\nstack_name = 'x'\nparameter_overrides = \"A=\\\"b c\\\" D=\\\"1,2\\\"\"",
+            "version = 0.1\n[default.deploy.parameters]\nparameter_overrides = ['A=b c', 'D=\"1,2\"']",
+            "[default.global.parameters]\nparameter_overrides = 'A=\"b c\" ParameterKey=D,ParameterValue=1,2'\n[prod.deploy.parameters]\nparameter_overrides = 'A=no'",
+        ] {
+            check_file("samconfig.toml", toml, &expected);
+        }
+        check_file(
+            "samconfig.yaml",
+            "version: 0.1\ndefault: {deploy: {parameters: {parameter_overrides: ['A=b c', 'D=1,2']}}}",
+            &expected,
+        );
+        for json in [
+            r#"[{"ParameterKey": "A", "ParameterValue": "b c"}, {"ParameterKey": "D", "ParameterValue": "1,2"}]"#,
+            r#"{"Parameters": {"A": "b c", "D": [1, 2]}}"#,
+            r#"{"A": "b c", "D": "1,2"}"#,
+            r#"["A=\"b c\"", "D=1,2"]"#,
+        ] {
+            check_file("parameters.json", json, &expected);
+        }
+        check_file("samconfig.toml", "version = 0.1\n[default.deploy.parameters]\nstack_name = 'x'", &[]);
+        for (name, text) in [
+            ("samconfig.toml", "version = 0.1\n[prod.deploy.parameters]\nparameter_overrides = 'A=b'"),
+            ("samconfig.toml", "a = = b"),
+            ("p.json", "{\"A\": {\"B\": 1}}"),
+            ("p.json", "[1]"),
+            ("p.json", "\"text\""),
+        ] {
+            assert!(parameters_of_file(Path::new(name), text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A template's resources, one after the other, into the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::node::{Format, Node};
+use crate::plan::{FunctionPlan, Plan};
+use crate::resolve::Resolver;
+use crate::stack::STACKS;
+use crate::text::Origin;
+use crate::{Options, TemplateError, function, global_table, layer, mapping, names, table};
+
+/// The transforms whose work is done here.
+const TRANSFORMS: [&str; 2] = ["AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"];
+
+/// Types that have no meaning where there are no versions, roles and deployments; what refers to one is resolved.
+const WITHOUT_MEANING: [&str; 6] = [
+    "AWS::CDK::Metadata",
+    "AWS::Lambda::Alias",
+    "AWS::Lambda::LayerVersionPermission",
+    "AWS::Lambda::Version",
+    "AWS::SSM::Parameter",
+    "AWS::Serverless::Connector",
+];
+
+/// Reads a template's text: the way in. `dir` is what files of code and of templates are relative to.
+pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Result<Plan, TemplateError> {
+    let template = with_included(Node::parse(text, format)?, dir, options)?;
+    let resolver = Resolver::new(&template, dir, options)?;
+    let mut plan = Plan::default();
+    // Mappings first: whether a function has to run depends on them.
+    let mut layers_failed = Vec::new();
+    add_data(&resolver, &mut plan, &mut layers_failed)?;
+    add_functions(&resolver, &mut plan)?;
+    for (arn, error) in layers_failed {
+        let uses = |function: &&FunctionPlan| function.layers.iter().any(|used| used.arn == arn);
+        match plan.functions.iter().find(uses) {
+            Some(function) if plan.is_mapped(&function.name) => return Err(error),
+            _ => resolver.tell(format!("{error}; no function that a mapping uses has the layer: it is left out")),
+        }
+    }
+    layer::only_those_here(&mut plan, &resolver);
+    plan.check(&resolver)?;
+    tell_stand_ins(&plan, &resolver);
+    plan.files = resolver.files();
+    plan.skipped = resolver.skipped();
+    Ok(plan)
+}
+
+/// Adds what a template has, and those inside of it, but for functions: tables, layers and mappings.
+fn add_data(
+    resolver: &Resolver<'_>,
+    plan: &mut Plan,
+    layers_failed: &mut Vec<(String, TemplateError)>,
+) -> Result<(), TemplateError> {
+    for transform in resolver.template.get("Transform").into_iter().flat_map(Node::one_or_many) {
+        match transform {
+            Node::Text(name) if TRANSFORMS.contains(&name.as_str()) => {}
+            Node::Map(_) if is_include(transform) => {}
+            other => resolver.skip("Transform", format_args!("{} is not applied", other.brief())),
+        }
+    }
+    let mut elsewhere: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut stacks = Vec::new();
+    for (id, kind, resource) in present(resolver)? {
+        match kind {
+            "AWS::DynamoDB::Table" => plan.tables.push(table::table(resolver, id, resource)?),
+            "AWS::DynamoDB::GlobalTable" => plan.tables.push(global_table::global_table(resolver, id, resource)?),
+            "AWS::Serverless::SimpleTable" => plan.tables.push(table::simple_table(resolver, id, resource)?),
+            "AWS::Serverless::Function" => plan.mappings.extend(function::events(resolver, id, resource)?),
+            "AWS::Lambda::Function" => {}
+            "AWS::Lambda::EventSourceMapping" => plan.mappings.extend(mapping::resource(resolver, id, resource)?),
+            kind if names::LAYERS.contains(&kind) => match layer::layer(resolver, id, resource, kind, resolver.dir) {
+                Ok(layer) => plan.layers.push(layer),
+                Err(error) => {
+                    let name = resolver.name_of(id, resource, "LayerName");
+                    layers_failed.push((name.map(|name| resolver.layer_arn(&name)).unwrap_or_default(), error));
+                }
+            },
+            kind if STACKS.contains(&kind) => stacks.push((id, resource)),
+            kind if WITHOUT_MEANING.contains(&kind) => {}
+            kind => elsewhere.entry(kind).or_default().push(id),
+        }
+    }
+    for (kind, ids) in elsewhere {
+        resolver.skip(&format!("Resources.{}", ids.join(", ")), format_args!("{kind} is not supported; skipped"));
+    }
+    resolver.add_stacks(plan, &stacks, &mut |inner, plan| add_data(inner, plan, layers_failed))
+}
+
+/// Adds the functions of a template, and of those inside of it.
+fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), TemplateError> {
+    let mut stacks = Vec::new();
+    for (id, kind, resource) in present(resolver)? {
+        if STACKS.contains(&kind) {
+            stacks.push((id, resource));
+        }
+        if !names::FUNCTIONS.contains(&kind) {
+            continue;
+        }
+        let name = resolver.name_of(id, resource, "FunctionName");
+        match function::function(resolver, id, kind, resource, resolver.dir) {
+            Ok(function) => plan.functions.push(function),
+            Err(error) if !name.is_ok_and(|name| plan.is_mapped(&name)) => {
+                resolver.tell(format!("{error}; no mapping uses the function: it is left out"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    resolver.add_stacks(plan, &stacks, &mut add_functions)
+}
+
+/// The resources whose condition holds: id, type and text.
+fn present<'a>(resolver: &'a Resolver<'_>) -> Result<Vec<(&'a str, &'a str, &'a Node)>, TemplateError> {
+    let mut present = Vec::new();
+    for (id, resource) in resolver.resources() {
+        let path = format!("Resources.{id}");
+        let Some(Node::Text(kind)) = resource.get("Type") else {
+            return Err(TemplateError::at(path, "there is no Type"));
+        };
+        if let Some(condition) = resource.get("Condition").filter(|_| is_read(kind)) {
+            let at = format!("{path}.Condition");
+            let Node::Text(name) = condition else {
+                return Err(TemplateError::at(at, "the name of a condition is expected"));
+            };
+            if !resolver.condition(name, &at)? {
+                continue;
+            }
+        }
+        present.push((id.as_str(), kind.as_str(), resource));
+    }
+    Ok(present)
+}
+
+/// Something is made of resources of this type: so whether they are there is of interest.
+fn is_read(kind: &str) -> bool {
+    names::TABLES.contains(&kind)
+        || STACKS.contains(&kind)
+        || ["AWS::Serverless::Function", "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"].contains(&kind)
+}
+
+/// The template with the file that `Transform: {Name: AWS::Include}` of the template itself names: its sections are added.
+pub(crate) fn with_included(template: Node, dir: &Path, options: &Options) -> Result<Node, TemplateError> {
+    let transforms = template.get("Transform").map_or(&[][..], Node::one_or_many).to_vec();
+    let mut template = template;
+    for transform in transforms.iter().filter(|transform| is_include(transform)) {
+        let location = transform.get("Parameters").and_then(|parameters| parameters.get("Location"));
+        let Some(Node::Text(location)) =
+            location.filter(|node| !matches!(node, Node::Text(text) if text.contains("://")))
+        else {
+            continue;
+        };
+        let at = |error: &dyn std::fmt::Display| {
+            TemplateError::at("Transform", format!("cannot include {location}: {error}"))
+        };
+        let file = dir.join(location);
+        let text = (options.read)(&file).map_err(|error| at(&error))?;
+        let included = Node::parse(&text, Format::of(&file, &text)).map_err(|error| at(&error))?;
+        template = included.overlaid(&template);
+    }
+    Ok(template)
+}
+
+fn is_include(transform: &Node) -> bool {
+    matches!(transform.get("Name"), Some(Node::Text(name)) if name == "AWS::Include")
+}
+
+/// Names each variable that stands in for something, once for all functions that have it.
+fn tell_stand_ins(plan: &Plan, resolver: &Resolver<'_>) {
+    let mut told: Vec<(&str, &Origin, String, BTreeSet<&str>)> = Vec::new();
+    for function in &plan.functions {
+        for (name, text) in &function.environment {
+            let Some(value) = text.resolve(|_| Some(tailrace_core::StreamArn::new("..."))) else { continue };
+            for origin in text.origins() {
+                match told.iter_mut().find(|(other, from, _, _)| other == name && *from == origin) {
+                    Some((_, _, _, functions)) => drop(functions.insert(function.logical_id.as_str())),
+                    None => {
+                        told.push((name, origin, value.clone(), BTreeSet::from([function.logical_id.as_str()])));
+                    }
+                }
+            }
+        }
+    }
+    for (name, Origin { what, option, .. }, value, functions) in told {
+        let noun = if functions.len() == 1 { "function" } else { "functions" };
+        let functions: Vec<&str> = functions.into_iter().collect();
+        resolver.tell(format!(
+            "{noun} {}: {name} is a stand-in for {what}: {value}; give it with {option}",
+            functions.join(", ")
+        ));
+    }
+}
