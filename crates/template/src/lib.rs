@@ -24,6 +24,7 @@ mod indexes;
 mod intrinsics;
 mod json;
 mod layer;
+mod locate;
 mod mapping;
 mod names;
 mod node;
@@ -46,6 +47,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use given::{parameter_pairs, parameters_of_file};
+pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
     FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,
