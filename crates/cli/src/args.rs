@@ -51,9 +51,12 @@ pub struct ServerArgs {
     /// Everything durable is in here [env: TAILRACE_DATA_DIR] [default: DIR/.tailrace for up, ./.tailrace for serve]
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
-    /// SAM or CloudFormation template to apply at start [env: TAILRACE_TEMPLATE]
+    /// SAM or CloudFormation template to apply at start, or a directory with one [env: TAILRACE_TEMPLATE]
     #[arg(long)]
     pub template: Option<PathBuf>,
+    /// The stack of a cdk.out that has several [env: TAILRACE_STACK]
+    #[arg(long)]
+    stack: Option<String>,
     /// What the template asks for.
     #[command(flatten)]
     pub template_values: TemplateArgs,
@@ -99,6 +102,11 @@ pub enum Wording {
 }
 
 impl ServerArgs {
+    /// The stack that was chosen.
+    pub fn stack(&self) -> Option<String> {
+        self.stack.clone().or_else(|| env("TAILRACE_STACK"))
+    }
+
     /// The configuration, with environment variables and defaults filled in.
     pub fn config(self, default_data_dir: &Path) -> Result<Config, Failure> {
         let data_dir = self.data_dir.or_else(|| env("TAILRACE_DATA_DIR").map(PathBuf::from));
@@ -212,9 +220,6 @@ pub struct UpArgs {
     /// A template, or a directory with one, and, if it likes, with a writes.ndjson: a project's own, or what sam build, cdk
     /// synth (cdk.out) or serverless package (.serverless) wrote
     pub path: PathBuf,
-    /// The stack of a cdk.out that has several
-    #[arg(long)]
-    pub stack: Option<String>,
     /// End once every record is processed: with 0, or with 3 when a record that fails, or a function that cannot be invoked,
     /// blocks a shard
     #[arg(long)]

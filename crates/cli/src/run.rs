@@ -17,7 +17,7 @@ use crate::project::Project;
 use crate::say::{self, say};
 use crate::signals::Signals;
 use crate::watch::Watch;
-use crate::{Failure, Outcome, play, show};
+use crate::{Failure, Outcome, play, project, show};
 
 /// Events that wait to be shown. A terminal that stands still holds up the first of them for a moment, and then nothing.
 const EVENTS_QUEUED_MAX: usize = 1024;
@@ -31,7 +31,10 @@ const EXIT_BLOCKED: u8 = 3;
 /// `tailrace serve`.
 pub async fn serve(args: ServerArgs) -> Outcome {
     log_to_stderr();
-    let config = args.config(Path::new(".tailrace"))?;
+    let stack = args.stack();
+    let mut config = args.config(Path::new(".tailrace"))?;
+    let template = config.template.map(|given| project::in_directory(given, stack.as_deref(), |line| say(line)));
+    config.template = template.transpose()?;
     let mut running = Running::start(config).await?;
     say(format_args!("listening on http://{}", running.server.address()));
     running.signals.next().await;
@@ -42,9 +45,9 @@ pub async fn serve(args: ServerArgs) -> Outcome {
 /// `tailrace up`.
 pub async fn up(args: UpArgs) -> Outcome {
     log_to_stderr();
-    let mut project = Project::find(&args)?;
+    let project = Project::find(&args)?;
     let mut config = args.server.config(&project.home.join(".tailrace"))?;
-    let template = project.template(config.template.take(), |line| say(line))?;
+    let template = project.template(config.template.take(), say)?;
     say(format_args!("template {}", template.display()));
     let watch = Watch::start(&template, &project.writes).await;
     config.template = Some(template);

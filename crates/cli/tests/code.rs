@@ -147,6 +147,30 @@ fn packages_that_are_not_installed_are_named_with_the_command() {
 }
 
 #[test]
+fn a_project_too_large_to_watch_says_so() {
+    let dir = project(&template("CodeUri: .\n      Handler: app.handler", ""));
+    write(dir.path(), "app.py", HANDLER);
+    for n in 0..2000 {
+        write(dir.path(), &format!("data/{n}.json"), "");
+    }
+    let ended = check_prints(dir.path(), &[], "RAN 1");
+    let told = "has more than 2000 entries: changes of what lies deepest are not seen";
+    assert_eq!(ended.stderr.matches(told).count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn the_template_in_use_is_named_also_where_a_directory_is_given_by_the_flag() {
+    let dir = project(&template("CodeUri: app.py\n      Handler: app.handler", ""));
+    write(dir.path(), "app.py", HANDLER);
+    let file = dir.path().join("template.yaml");
+    let told = format!("template {}\n", file.display());
+    assert!(check_prints(&file, &[], "RAN 1").stderr.contains(&told));
+    let other = project("Resources: {}");
+    let ended = check_prints(other.path(), &["--template", &dir.path().to_string_lossy()], "RAN 1");
+    assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+}
+
+#[test]
 fn the_cases_that_users_sent_give_their_right_results() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     for case in ["code-is-one-file", "inline-code", "cdk-asset-code"] {

@@ -169,6 +169,15 @@ pub const FUNCTION_LAYERS_MAX: usize = 5;
 pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 /// Longest line of a function's output, bytes; a longer one is split. Ours.
 pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Processes and threads of one environment of a function. Source: AWS Lambda quotas (1,024).
+pub const FUNCTION_PROCESSES_MAX: u32 = 1024;
+/// What the data of a function's process may take above its memory where no control group limits that: libraries reserve more
+/// than they use. Ours.
+pub const FUNCTION_DATA_BYTES_SPARE: u64 = 256 * 1024 * 1024;
+/// A line of output without an end is shown when nothing more of it came for so long. Ours.
+pub const FUNCTION_LOG_PARTIAL_WAIT: Duration = Duration::from_millis(500);
+/// Bytes of a process's output that are read and not yet taken by the log; then the pipe is left full. Ours.
+pub const FUNCTION_OUTPUT_HELD_BYTES_MAX: usize = 1024 * 1024;
 /// Lines of output that wait for the reader; make the channel of this size. Ours: with the line above, 16 MiB.
 pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
 /// Longest that a full log channel holds up a function's output. Ours.

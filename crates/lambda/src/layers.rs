@@ -41,11 +41,22 @@ pub(crate) fn add(config: &FunctionConfig, command: &mut Command) {
     }
 }
 
-/// The directories that the layers have at these places.
+/// The directories that the layers have at these places. A layer with none of the places of any runtime is one that `sam
+/// build` would have put there: its files stand for those of its one runtime.
 fn there(config: &FunctionConfig, places: &[&str]) -> Vec<PathBuf> {
+    const ALL: [&str; 6] = ["python", "nodejs", "java", "bin", "lib", "extensions"];
     let places = places.iter().filter(|place| !place.is_empty());
-    let all = config.layers.iter().rev().flat_map(|layer| places.clone().map(|place| layer.join(place)));
-    all.filter(|path| path.is_dir()).collect()
+    let mut there = Vec::new();
+    for layer in config.layers.iter().rev() {
+        if ALL.iter().any(|place| layer.join(place).is_dir()) {
+            there.extend(places.clone().map(|place| layer.join(place)).filter(|path| path.is_dir()));
+        } else if places.clone().any(|place| *place == "python") {
+            there.push(layer.clone());
+        } else if places.clone().any(|place| *place == "nodejs/node_modules") {
+            there.extend([layer.join("node_modules")].into_iter().filter(|path| path.is_dir()));
+        }
+    }
+    there
 }
 
 fn variable_of(command: &Command, name: &str) -> OsString {
@@ -63,12 +74,19 @@ mod tests {
     fn each_place_of_a_layer_comes_behind_the_functions_own_and_the_later_layer_first() {
         let dir = tempfile::tempdir().unwrap();
         let at = |path: &str| dir.path().join(path);
-        for path in ["a/python", "a/bin", "b/python/lib/python3.12/site-packages", "b/lib", "b/nodejs/node_modules"] {
+        for path in [
+            "raw/node_modules",
+            "a/python",
+            "a/bin",
+            "b/python/lib/python3.12/site-packages",
+            "b/lib",
+            "b/nodejs/node_modules",
+        ] {
             std::fs::create_dir_all(at(path)).unwrap();
         }
         let check = |runtime: &str, variable: &str, own: &str, expected: &[&str]| {
             let mut config = FunctionConfig::new("f", FunctionArn::new("arn:f"), runtime, "app.handler", "/code");
-            config.layers = vec![at("a"), at("b")];
+            config.layers = vec![at("raw"), at("a"), at("b")];
             let mut command = Command::new("/bin/true");
             command.env(variable, own);
             add(&config, &mut command);
@@ -80,10 +98,10 @@ mod tests {
             "python3.12",
             "TAILRACE_PYTHON_PATH",
             "/own",
-            &["/own", "b/python/lib/python3.12/site-packages", "b/python", "a/python"],
+            &["/own", "b/python/lib/python3.12/site-packages", "b/python", "a/python", "raw"],
         );
-        check("python3.13", "TAILRACE_PYTHON_PATH", "", &["b/python", "a/python"]);
-        check("nodejs20.x", "NODE_PATH", "/last", &["b/nodejs/node_modules", "/last"]);
+        check("python3.13", "TAILRACE_PYTHON_PATH", "", &["b/python", "a/python", "raw"]);
+        check("nodejs20.x", "NODE_PATH", "/last", &["b/nodejs/node_modules", "raw/node_modules", "/last"]);
         check("provided.al2023", "PATH", "/usr/bin", &["/usr/bin", "a/bin"]);
         check("provided.al2023", "LD_LIBRARY_PATH", "/code/lib", &["/code/lib", "b/lib"]);
     }

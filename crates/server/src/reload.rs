@@ -35,7 +35,8 @@ impl Applied {
         Applied { plan }
     }
 
-    /// The files that the plan was made of, but for the template itself: archives and single files of code and layers.
+    /// The files that the plan was made of, but for the template itself: those inside of it, archives and single files of
+    /// code and layers.
     fn sources(&self) -> Vec<PathBuf> {
         let codes = self.plan.functions.iter().map(|function| &function.code);
         let contents = self.plan.layers.iter().map(|layer| &layer.content);
@@ -43,7 +44,7 @@ impl Applied {
             CodeSource::Path(path) => Some(path.clone()),
             CodeSource::Inline { .. } | CodeSource::Object { .. } => None,
         });
-        paths.collect()
+        paths.chain(self.plan.files.iter().cloned()).collect()
     }
 }
 

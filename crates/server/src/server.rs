@@ -324,6 +324,7 @@ fn template_options(config: &Config) -> template::Options {
             .filter(|_| !config.template_values.has_file),
         resources: config.template_values.resources.clone(),
         read: template::read_included,
+        locate: template::locate,
         ..template::Options::default()
     }
 }

@@ -99,7 +99,14 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
             TemplateFileError::Content(TemplateError::at(path, message + &line))
         }
     })?;
-    let objects = Objects::of(dir, &options.resources);
+    let mut dirs = vec![dir.to_owned()];
+    let inside = plan.files.iter().filter_map(|file| file.parent()).map(Path::to_owned);
+    inside.for_each(|inside| {
+        if !dirs.contains(&inside) {
+            dirs.push(inside)
+        }
+    });
+    let objects = Objects::of(dirs, &options.resources);
     let mut failed = Vec::new();
     for function in &mut plan.functions {
         if let Err(why) = check_code(&objects, &mut function.code) {
@@ -134,6 +141,15 @@ pub fn parameters_file_beside(template: &Path) -> Option<String> {
     let mut dirs = std::iter::once(dir).chain(built);
     let file = dirs.find_map(|dir| PARAMETERS_FILES.iter().map(|name| dir.join(name)).find(|file| file.is_file()))?;
     Some(file.display().to_string())
+}
+
+/// The file of this machine that an object of a bucket is, as seen from a template in this directory: see
+/// [`Options::locate`].
+///
+/// # Errors
+/// A bucket that is a directory has no such file.
+pub fn locate(dir: &Path, resources: &BTreeMap<String, String>, source: &CodeSource) -> Result<CodeSource, String> {
+    Objects::of(vec![dir.to_owned()], resources).locate(source)
 }
 
 /// Reads a file that a template includes; it is bounded as a template is.

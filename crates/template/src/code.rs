@@ -120,15 +120,37 @@ pub(crate) fn inline(
 
 /// A path, relative to the template, or an object's address.
 fn of_text(text: &str, dir: &Path) -> Result<CodeSource, String> {
+    of_address(text, dir).ok_or_else(|| format!("the code is at {text}: a path of this machine is expected"))
+}
+
+/// A path, relative to `dir`, or an object, by its address in either notation; `None`: it is somewhere else on the web.
+pub(crate) fn of_address(text: &str, dir: &Path) -> Option<CodeSource> {
     if let Some(object) = text.strip_prefix(OBJECT_SCHEME) {
-        let (bucket, key) = object.split_once('/').unwrap_or((object, ""));
-        return Ok(CodeSource::Object { bucket: bucket.to_owned(), key: key.to_owned() });
+        return Some(object_of(object));
+    }
+    if let Some(url) = text.strip_prefix("https://") {
+        let (host, path) = url.split_once('/')?;
+        let (first, rest) = host.split_once('.')?;
+        // `s3.<region>.amazonaws.com/<bucket>/<key>`, or `<bucket>.s3.<region>.amazonaws.com/<key>`.
+        return match host.contains(".amazonaws.com") {
+            true if first == "s3" || first.starts_with("s3-") => Some(object_of(path)),
+            true if rest.starts_with("s3.") || rest.starts_with("s3-") => {
+                Some(CodeSource::Object { bucket: first.to_owned(), key: path.to_owned() })
+            }
+            _ => None,
+        };
     }
     if text.contains("://") {
-        return Err(format!("the code is at {text}: a path of this machine is expected"));
+        return None;
     }
     let relative = text.strip_prefix("./").unwrap_or(text);
-    Ok(CodeSource::Path(if relative.is_empty() || relative == "." { dir.to_owned() } else { dir.join(relative) }))
+    Some(CodeSource::Path(if relative.is_empty() || relative == "." { dir.to_owned() } else { dir.join(relative) }))
+}
+
+/// `bucket/key`.
+fn object_of(text: &str) -> CodeSource {
+    let (bucket, key) = text.split_once('/').unwrap_or((text, ""));
+    CodeSource::Object { bucket: bucket.to_owned(), key: key.to_owned() }
 }
 
 /// Where the asset lies that a property of a resource is of.

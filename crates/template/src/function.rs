@@ -60,7 +60,7 @@ pub(crate) fn events(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resu
             "DynamoDB" => {
                 let properties = event.map("Properties")?.ok_or_else(|| event.missing("Properties"))?;
                 let function = resolver.name_of(id, resource, "FunctionName")?;
-                mappings.extend(mapping::event(&format!("{id}{name}"), (id, &function), properties)?);
+                mappings.extend(mapping::event(&resolver.global(&format!("{id}{name}")), (id, &function), properties)?);
                 event.finish();
             }
             other => {
@@ -135,7 +135,7 @@ pub(crate) fn function(
     }
     properties.finish();
     let function = FunctionPlan {
-        logical_id: id.to_owned(),
+        logical_id: resolver.global(id),
         arn: FunctionArn::new(resolver.function_arn(&name)),
         name,
         handler,

@@ -38,7 +38,7 @@ pub(crate) fn layer(
     let content_path = properties.at(property);
     properties.finish();
     let name = resolver.name_of(id, resource, "LayerName")?;
-    Ok(LayerPlan { logical_id: id.to_owned(), arn: resolver.layer_arn(&name), content, content_path })
+    Ok(LayerPlan { logical_id: resolver.global(id), arn: resolver.layer_arn(&name), content, content_path })
 }
 
 /// The layers that a function names, in its order.

@@ -34,6 +34,7 @@ mod properties;
 mod read;
 mod resolve;
 mod settings;
+mod stack;
 mod standin;
 mod suggest;
 mod table;
@@ -45,6 +46,8 @@ mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use tailrace_core::code::CodeSource;
 
 pub use given::{parameter_pairs, parameters_of_file};
 pub use locate::line_of;
@@ -75,6 +78,9 @@ pub struct Options {
     pub resources: BTreeMap<String, String>,
     /// Reads a file that the template includes.
     pub read: fn(&Path) -> std::io::Result<String>,
+    /// Finds the file of this machine that a template inside of the template is: for the template's directory, what was given
+    /// for resources, and what the template says. An object that is not here stays what it is.
+    pub locate: fn(&Path, &BTreeMap<String, String>, &CodeSource) -> Result<CodeSource, String>,
 }
 
 impl Options {
@@ -99,6 +105,7 @@ impl Default for Options {
             parameters_file_beside: None,
             resources: BTreeMap::new(),
             read: |_| Err(std::io::Error::from(std::io::ErrorKind::Unsupported)),
+            locate: |_, _, source| Ok(source.clone()),
         }
     }
 }

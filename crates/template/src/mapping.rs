@@ -32,7 +32,7 @@ pub(crate) fn resource(
     if let Some(qualifier) = qualifier.filter(|qualifier| *qualifier != "$LATEST") {
         resolver.skip(&path, format_args!("there are no versions and aliases; {qualifier} is the function itself"));
     }
-    read(id, (function, path), source, properties).map(Some)
+    read(&resolver.global(id), (function, path), source, properties).map(Some)
 }
 
 /// The function's name and the qualifier of a name, a partial ARN or an ARN. One server has the functions of one account

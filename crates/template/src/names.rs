@@ -5,7 +5,7 @@
 
 use crate::TemplateError;
 use crate::node::Node;
-use crate::plan::TABLE_NAME_CHARS_MIN;
+use crate::plan::{FUNCTION_NAME_CHARS_MAX, NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
 use crate::resolve::{Resolved, Resolver};
 use crate::suggest::{did_you_mean, nearest};
 use crate::text::{Origin, Part, Text};
@@ -39,7 +39,7 @@ pub(crate) const TABLES: [&str; 3] =
     ["AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable"];
 
 /// The types that are functions here.
-const FUNCTIONS: [&str; 2] = ["AWS::Lambda::Function", "AWS::Serverless::Function"];
+pub(crate) const FUNCTIONS: [&str; 2] = ["AWS::Lambda::Function", "AWS::Serverless::Function"];
 
 /// The types that are layers here.
 pub(crate) const LAYERS: [&str; 2] = ["AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion"];
@@ -53,7 +53,8 @@ impl Resolver<'_> {
         let names =
             self.options.resources.keys().filter(|name| !FROM_ELSEWHERE.iter().any(|kind| name.starts_with(kind)));
         for name in names {
-            let id = name.split_once('.').map_or(name.as_str(), |(id, _)| id);
+            // Of a stack inside: told there.
+            let id = name.split(['.', '/']).next().unwrap_or(name);
             let at = |message: String| Err(TemplateError::at(format!("--resource {name}"), message));
             match self.kind(id) {
                 Some(kind) if TABLES.contains(&kind) || FUNCTIONS.contains(&kind) => {
@@ -101,12 +102,17 @@ impl Resolver<'_> {
     }
 
     pub(super) fn attribute(&self, id: &str, attribute: &str, path: &str) -> Resolved<Value> {
+        if let Some(value) = self.output(id, attribute, path)? {
+            return Ok(value);
+        }
         let text = |text: String| Ok(Value::Text(Text::literal(text)));
         let known: &[&str] = match (self.named(id, path)?, attribute) {
             (Named::Table(name), "Arn") => return text(self.table_arn(&name)),
-            (Named::Table(_), "StreamArn") => {
-                self.streams.borrow_mut().push((id.to_owned(), path.to_owned()));
-                return Ok(Value::Text(Text(vec![Part::StreamOf(id.to_owned())])));
+            (Named::Table(name), "StreamArn") => {
+                let id = self.global(id);
+                self.streams.borrow_mut().push((id.clone(), path.to_owned()));
+                self.stack.tables.borrow_mut().insert(id.clone(), name);
+                return Ok(Value::Text(Text(vec![Part::StreamOf(id)])));
             }
             (Named::Function(name), "Arn") => return text(self.function_arn(&name)),
             (Named::Layer(name), "LayerVersionArn" | "Arn") => return text(self.layer_arn(&name)),
@@ -179,14 +185,6 @@ impl Resolver<'_> {
     /// The ARN of the one version that a layer has here.
     pub(crate) fn layer_arn(&self, name: &str) -> String {
         format!("arn:aws:lambda:{}:{}:layer:{name}:1", self.options.region, self.options.account_id)
-    }
-
-    /// The name of a table by its logical id.
-    pub(super) fn table_name(&self, id: &str) -> Option<String> {
-        match self.named(id, "") {
-            Ok(Named::Table(name)) => Some(name),
-            _ => None,
-        }
     }
 
     fn resource(&self, id: &str) -> Option<&Node> {
@@ -346,7 +344,8 @@ impl Resolver<'_> {
         let generated = || match property {
             // Too short for a table's name. CloudFormation, too, puts the stack's name in front of names that it makes.
             "TableName" if id.len() < TABLE_NAME_CHARS_MIN => format!("{}-{id}", self.options.stack_name),
-            _ => id.to_owned(),
+            "TableName" => self.generated_name(id, NAME_CHARS_MAX),
+            _ => self.generated_name(id, FUNCTION_NAME_CHARS_MAX),
         };
         let Some(node) = resource.get("Properties").and_then(|properties| properties.get(property)) else {
             return Ok(generated());

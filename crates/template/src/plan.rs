@@ -1,6 +1,7 @@
 //! What a template asks for, in plain types.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use tailrace_api::tables::{
     BillingMode, ContributorInsightsMode, CreateTableRequest, PointInTimeRecoverySpecification, TimePrecision,
@@ -19,10 +20,10 @@ use crate::text::Text;
 pub(crate) const TABLE_NAME_CHARS_MIN: usize = 3;
 
 /// Length of a table's name, at most.
-const NAME_CHARS_MAX: usize = 255;
+pub(crate) const NAME_CHARS_MAX: usize = 255;
 
 /// Length of a function's name, at most. Source: Lambda's CreateFunction.
-const FUNCTION_NAME_CHARS_MAX: usize = 64;
+pub(crate) const FUNCTION_NAME_CHARS_MAX: usize = 64;
 
 /// Everything that a template asks for, in the order of its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Plan {
     pub layers: Vec<LayerPlan>,
     /// Event source mappings to create, once tables and functions are there.
     pub mappings: Vec<MappingPlan>,
+    /// The templates inside of the template that were read.
+    pub files: Vec<PathBuf>,
     /// What is not applied: one line each, for the user.
     pub skipped: Vec<String>,
 }
@@ -232,7 +235,33 @@ pub enum Source {
     Arn(StreamArn),
 }
 
+/// How much of each kind a plan has.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts {
+    functions: usize,
+    layers: usize,
+    mappings: usize,
+}
+
 impl Plan {
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { functions: self.functions.len(), layers: self.layers.len(), mappings: self.mappings.len() }
+    }
+
+    /// Names the template of what was added since: the places that are kept are places in it.
+    pub(crate) fn name_template(&mut self, since: Counts, template: &str) {
+        let name = |path: &mut String| path.insert_str(0, &format!("{template}: "));
+        for function in &mut self.functions[since.functions..] {
+            name(&mut function.code_path);
+            function.layers.iter_mut().for_each(|used| name(&mut used.path));
+        }
+        self.layers[since.layers..].iter_mut().for_each(|layer| name(&mut layer.content_path));
+        for mapping in &mut self.mappings[since.mappings..] {
+            name(&mut mapping.function_path);
+            name(&mut mapping.source_path);
+        }
+    }
+
     /// Whether a mapping hands records to the function of this name: then it has to run, else it need not.
     pub fn is_mapped(&self, function: &str) -> bool {
         self.mappings.iter().any(|mapping| mapping.function == function)

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::node::{Format, Node};
 use crate::plan::{FunctionPlan, Plan};
 use crate::resolve::Resolver;
+use crate::stack::STACKS;
 use crate::text::Origin;
 use crate::{Options, TemplateError, function, global_table, layer, mapping, names, table};
 
@@ -27,51 +28,11 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
     let template = with_included(Node::parse(text, format)?, dir, options)?;
     let resolver = Resolver::new(&template, dir, options)?;
     let mut plan = Plan::default();
-    for transform in template.get("Transform").into_iter().flat_map(Node::one_or_many) {
-        match transform {
-            Node::Text(name) if TRANSFORMS.contains(&name.as_str()) => {}
-            Node::Map(_) if is_include(transform) => {}
-            other => resolver.skip("Transform", format_args!("{} is not applied", other.brief())),
-        }
-    }
-    let resources = present(&resolver)?;
     // Mappings first: whether a function has to run depends on them.
-    let (mut functions, mut layers_failed) = (Vec::new(), Vec::new());
-    let mut elsewhere: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (id, kind, resource) in resources {
-        match kind {
-            "AWS::DynamoDB::Table" => plan.tables.push(table::table(&resolver, id, resource)?),
-            "AWS::DynamoDB::GlobalTable" => plan.tables.push(global_table::global_table(&resolver, id, resource)?),
-            "AWS::Serverless::SimpleTable" => plan.tables.push(table::simple_table(&resolver, id, resource)?),
-            "AWS::Serverless::Function" => {
-                plan.mappings.extend(function::events(&resolver, id, resource)?);
-                functions.push((id, kind, resource));
-            }
-            "AWS::Lambda::Function" => functions.push((id, kind, resource)),
-            "AWS::Lambda::EventSourceMapping" => plan.mappings.extend(mapping::resource(&resolver, id, resource)?),
-            kind if names::LAYERS.contains(&kind) => match layer::layer(&resolver, id, resource, kind, dir) {
-                Ok(layer) => plan.layers.push(layer),
-                Err(error) => layers_failed.push((resolver.name_of(id, resource, "LayerName"), error)),
-            },
-            kind if WITHOUT_MEANING.contains(&kind) => {}
-            kind => elsewhere.entry(kind).or_default().push(id),
-        }
-    }
-    for (kind, ids) in elsewhere {
-        resolver.skip(&format!("Resources.{}", ids.join(", ")), format_args!("{kind} is not supported; skipped"));
-    }
-    for (id, kind, resource) in functions {
-        let name = resolver.name_of(id, resource, "FunctionName");
-        match function::function(&resolver, id, kind, resource, dir) {
-            Ok(function) => plan.functions.push(function),
-            Err(error) if !name.is_ok_and(|name| plan.is_mapped(&name)) => {
-                resolver.tell(format!("{error}; no mapping uses the function: it is left out"));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    for (name, error) in layers_failed {
-        let arn = name.map(|name| resolver.layer_arn(&name)).unwrap_or_default();
+    let mut layers_failed = Vec::new();
+    add_data(&resolver, &mut plan, &mut layers_failed)?;
+    add_functions(&resolver, &mut plan)?;
+    for (arn, error) in layers_failed {
         let uses = |function: &&FunctionPlan| function.layers.iter().any(|used| used.arn == arn);
         match plan.functions.iter().find(uses) {
             Some(function) if plan.is_mapped(&function.name) => return Err(error),
@@ -81,8 +42,72 @@ pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Resul
     layer::only_those_here(&mut plan, &resolver);
     plan.check(&resolver)?;
     tell_stand_ins(&plan, &resolver);
+    plan.files = resolver.files();
     plan.skipped = resolver.skipped();
     Ok(plan)
+}
+
+/// Adds what a template has, and those inside of it, but for functions: tables, layers and mappings.
+fn add_data(
+    resolver: &Resolver<'_>,
+    plan: &mut Plan,
+    layers_failed: &mut Vec<(String, TemplateError)>,
+) -> Result<(), TemplateError> {
+    for transform in resolver.template.get("Transform").into_iter().flat_map(Node::one_or_many) {
+        match transform {
+            Node::Text(name) if TRANSFORMS.contains(&name.as_str()) => {}
+            Node::Map(_) if is_include(transform) => {}
+            other => resolver.skip("Transform", format_args!("{} is not applied", other.brief())),
+        }
+    }
+    let mut elsewhere: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut stacks = Vec::new();
+    for (id, kind, resource) in present(resolver)? {
+        match kind {
+            "AWS::DynamoDB::Table" => plan.tables.push(table::table(resolver, id, resource)?),
+            "AWS::DynamoDB::GlobalTable" => plan.tables.push(global_table::global_table(resolver, id, resource)?),
+            "AWS::Serverless::SimpleTable" => plan.tables.push(table::simple_table(resolver, id, resource)?),
+            "AWS::Serverless::Function" => plan.mappings.extend(function::events(resolver, id, resource)?),
+            "AWS::Lambda::Function" => {}
+            "AWS::Lambda::EventSourceMapping" => plan.mappings.extend(mapping::resource(resolver, id, resource)?),
+            kind if names::LAYERS.contains(&kind) => match layer::layer(resolver, id, resource, kind, resolver.dir) {
+                Ok(layer) => plan.layers.push(layer),
+                Err(error) => {
+                    let name = resolver.name_of(id, resource, "LayerName");
+                    layers_failed.push((name.map(|name| resolver.layer_arn(&name)).unwrap_or_default(), error));
+                }
+            },
+            kind if STACKS.contains(&kind) => stacks.push((id, resource)),
+            kind if WITHOUT_MEANING.contains(&kind) => {}
+            kind => elsewhere.entry(kind).or_default().push(id),
+        }
+    }
+    for (kind, ids) in elsewhere {
+        resolver.skip(&format!("Resources.{}", ids.join(", ")), format_args!("{kind} is not supported; skipped"));
+    }
+    resolver.add_stacks(plan, &stacks, &mut |inner, plan| add_data(inner, plan, layers_failed))
+}
+
+/// Adds the functions of a template, and of those inside of it.
+fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), TemplateError> {
+    let mut stacks = Vec::new();
+    for (id, kind, resource) in present(resolver)? {
+        if STACKS.contains(&kind) {
+            stacks.push((id, resource));
+        }
+        if !names::FUNCTIONS.contains(&kind) {
+            continue;
+        }
+        let name = resolver.name_of(id, resource, "FunctionName");
+        match function::function(resolver, id, kind, resource, resolver.dir) {
+            Ok(function) => plan.functions.push(function),
+            Err(error) if !name.is_ok_and(|name| plan.is_mapped(&name)) => {
+                resolver.tell(format!("{error}; no mapping uses the function: it is left out"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    resolver.add_stacks(plan, &stacks, &mut add_functions)
 }
 
 /// The resources whose condition holds: id, type and text.
@@ -110,11 +135,12 @@ fn present<'a>(resolver: &'a Resolver<'_>) -> Result<Vec<(&'a str, &'a str, &'a 
 /// Something is made of resources of this type: so whether they are there is of interest.
 fn is_read(kind: &str) -> bool {
     names::TABLES.contains(&kind)
+        || STACKS.contains(&kind)
         || ["AWS::Serverless::Function", "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"].contains(&kind)
 }
 
 /// The template with the file that `Transform: {Name: AWS::Include}` of the template itself names: its sections are added.
-fn with_included(template: Node, dir: &Path, options: &Options) -> Result<Node, TemplateError> {
+pub(crate) fn with_included(template: Node, dir: &Path, options: &Options) -> Result<Node, TemplateError> {
     let transforms = template.get("Transform").map_or(&[][..], Node::one_or_many).to_vec();
     let mut template = template;
     for transform in transforms.iter().filter(|transform| is_include(transform)) {

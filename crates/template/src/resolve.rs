@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::node::{Node, is_intrinsic};
+use crate::stack::{self, Inside};
 use crate::standin::Place;
 use crate::suggest::did_you_mean;
 use crate::text::{Origin, Text};
@@ -37,12 +38,24 @@ pub(crate) struct Resolver<'a> {
     pub(super) streams: RefCell<Vec<(String, String)>>,
     /// What is not applied: one line each.
     skipped: RefCell<Vec<String>>,
+    /// Where it stands among stacks, and those inside.
+    pub(super) stack: Inside,
 }
 
 pub(crate) type Resolved<T> = Result<T, TemplateError>;
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(template: &'a Node, dir: &'a Path, options: &'a Options) -> Resolved<Resolver<'a>> {
+        Resolver::in_stack(template, dir, options, Inside::default())
+    }
+
+    /// The same, for a template inside of another.
+    pub(crate) fn in_stack(
+        template: &'a Node,
+        dir: &'a Path,
+        options: &'a Options,
+        stack: Inside,
+    ) -> Resolved<Resolver<'a>> {
         for section in ["Parameters", "Resources", "Conditions", "Mappings", "Globals"] {
             if !matches!(template.get(section), None | Some(Node::Map(_) | Node::Null)) {
                 return Err(TemplateError::at(section, "a map is expected"));
@@ -58,6 +71,9 @@ impl<'a> Resolver<'a> {
             let path = format!("Parameters.{name}");
             if let Some(value) = parameter::value(name, declared, options, &path, &mut skipped)? {
                 parameters.insert(name.as_str(), value);
+            }
+            if let Some(given) = stack.given.get(name).filter(|given| stack::stays_as_it_is(given)) {
+                parameters.insert(name.as_str(), given.clone());
             }
         }
         let names: Vec<&str> = section("Parameters").iter().map(|(name, _)| name.as_str()).collect();
@@ -79,6 +95,7 @@ impl<'a> Resolver<'a> {
             generated: Cell::new(0),
             streams: RefCell::default(),
             skipped: RefCell::new(skipped),
+            stack,
         };
         resolver.conditions = resolver.expanded(section("Conditions"), "Conditions")?.into_owned();
         resolver.resources = resolver.expanded(section("Resources"), "Resources")?.into_owned();

@@ -137,7 +137,7 @@ pub(crate) fn of_properties(
         resource_policy,
         ..CreateTableRequest::default()
     };
-    Ok(TablePlan { logical_id: id.to_owned(), request, settings })
+    Ok(TablePlan { logical_id: resolver.global(id), request, settings })
 }
 
 /// Limits of requests from units of reading and of writing.
@@ -183,7 +183,7 @@ pub(crate) fn simple_table(resolver: &Resolver<'_>, id: &str, resource: &Node) -
         tags,
         ..CreateTableRequest::default()
     };
-    Ok(TablePlan { logical_id: id.to_owned(), request, settings })
+    Ok(TablePlan { logical_id: resolver.global(id), request, settings })
 }
 
 pub(crate) fn throughput(properties: &mut Properties<'_>) -> Result<Option<ProvisionedThroughput>, TemplateError> {

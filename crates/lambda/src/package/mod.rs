@@ -73,6 +73,8 @@ pub enum PackageError {
 #[derive(Debug)]
 pub struct Packages {
     dir: PathBuf,
+    /// Where Python keeps what it compiled of the files in a directory: below the directory's own path.
+    compiled: PathBuf,
     /// Names of directories that are being filled.
     filling: AtomicU64,
 }
@@ -81,13 +83,14 @@ pub struct Packages {
 const FILLING: &str = "filling-";
 
 impl Packages {
-    /// Makes the directory. To be called with the data directory's lock held.
+    /// Makes the directory; `compiled` is where Python keeps what it compiles. To be called with the data directory's lock
+    /// held.
     ///
     /// # Errors
     /// The system's.
-    pub fn open(dir: &Path) -> io::Result<Packages> {
+    pub fn open(dir: &Path, compiled: &Path) -> io::Result<Packages> {
         fs::create_dir_all(dir)?;
-        Ok(Packages { dir: dir.canonicalize()?, filling: AtomicU64::new(0) })
+        Ok(Packages { dir: dir.canonicalize()?, compiled: compiled.to_owned(), filling: AtomicU64::new(0) })
     }
 
     /// The directory with the code of this source. It reads and writes the disk: call it where blocking is no matter.
@@ -183,7 +186,8 @@ impl Packages {
         unused.sort();
         unused.truncate(unused.len().saturating_sub(kept));
         for (_, path) in unused {
-            if let Err(error) = remove(&path) {
+            let compiled = self.compiled.join(path.strip_prefix("/").unwrap_or(&path));
+            if let Err(error) = remove(&path).and_then(|()| remove(&compiled)) {
                 tracing::warn!(path = %path.display(), %error, "cannot remove what was unpacked");
             }
         }

@@ -22,7 +22,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let dir = tempfile::tempdir().unwrap();
-        let packages = Packages::open(&dir.path().join("packages")).unwrap();
+        let packages = Packages::open(&dir.path().join("packages"), &dir.path().join("compiled")).unwrap();
         Bench { dir, packages }
     }
 
@@ -151,8 +151,11 @@ fn what_nobody_uses_is_swept_but_for_the_newest() {
         })
         .collect();
     fs::create_dir(bench.dir.path().join("packages/filling-7")).unwrap();
+    let compiled = bench.dir.path().join("compiled").join(dirs[1].strip_prefix("/").unwrap());
+    fs::create_dir_all(&compiled).unwrap();
     bench.packages.sweep(&BTreeSet::from([dirs[0].clone()]), 2);
     assert!(dirs[0].exists() && !dirs[1].exists(), "the oldest goes, unless it is used");
+    assert!(!compiled.exists(), "what was compiled of it goes with it");
     bench.packages.sweep(&BTreeSet::from([dirs[0].clone()]), 0);
     assert_eq!(bench.unpacked(), 1);
 }

@@ -13,7 +13,8 @@ const ASSETS_ENDING: &str = ".assets.json";
 
 /// What stands for the objects of a template.
 pub(super) struct Objects<'a> {
-    dir: &'a Path,
+    /// The directories of the template and of those inside of it.
+    dirs: Vec<PathBuf>,
     /// Buckets that are directories of this machine.
     resources: &'a BTreeMap<String, String>,
     /// The files of the CDK's assets, by key.
@@ -21,9 +22,10 @@ pub(super) struct Objects<'a> {
 }
 
 impl<'a> Objects<'a> {
-    /// Those of a template in `dir`.
-    pub(super) fn of(dir: &'a Path, resources: &'a BTreeMap<String, String>) -> Objects<'a> {
-        Objects { dir, resources, assets: assets_of(dir) }
+    /// Those of templates in these directories.
+    pub(super) fn of(dirs: Vec<PathBuf>, resources: &'a BTreeMap<String, String>) -> Objects<'a> {
+        let assets = dirs.iter().flat_map(|dir| assets_of(dir)).collect();
+        Objects { dirs, resources, assets }
     }
 
     /// The path of this machine that a source is; an object that nothing stands for stays what it is.
@@ -46,8 +48,9 @@ impl<'a> Objects<'a> {
         let file = key.rsplit('/').next().unwrap_or(key);
         let stem = file.strip_suffix(".zip").unwrap_or(file);
         let beside = [file.to_owned(), format!("asset.{file}"), format!("asset.{stem}")];
-        let found = beside.iter().filter(|name| !name.is_empty()).map(|name| self.dir.join(name));
-        Ok(found.into_iter().find(|path| path.exists()).map_or_else(|| source.clone(), CodeSource::Path))
+        let names = || beside.iter().filter(|name| !name.is_empty());
+        let mut places = self.dirs.iter().flat_map(|dir| names().map(|name| dir.join(name)));
+        Ok(places.find(|path| path.exists()).map_or_else(|| source.clone(), CodeSource::Path))
     }
 }
 

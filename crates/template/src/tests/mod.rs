@@ -4,6 +4,7 @@ mod code;
 mod language;
 mod not_here;
 mod resolving;
+mod stacks;
 mod support;
 mod table_settings;
 mod texts;

@@ -1,0 +1,271 @@
+//! Stacks inside of a stack: `AWS::CloudFormation::Stack` and `AWS::Serverless::Application` whose template is a file of this
+//! machine. Their resources are part of the one plan.
+//!
+//! Invariants
+//! - A logical id in the plan is that of the stack and that in it, `Stack/Id`, so that no two are the same.
+//! - Values go both ways as they are: a parameter that is the ARN of a stream stays one, and so does an output.
+//!
+//! What it does not do: a template that is somewhere else, in a bucket or in the application repository, is named and skipped;
+//! what refers to its outputs gets stand-ins.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tailrace_core::code::CodeSource;
+
+use crate::code::{self, asset_path};
+use crate::node::{Format, Node};
+use crate::plan::Plan;
+use crate::resolve::{Resolved, Resolver};
+use crate::suggest::did_you_mean;
+use crate::value::Value;
+use crate::{Options, TemplateError, read};
+
+/// The types that are stacks.
+pub(crate) const STACKS: [&str; 2] = ["AWS::CloudFormation::Stack", "AWS::Serverless::Application"];
+
+/// Stacks inside of each other, at most: deeper is a template that names itself.
+const LEVELS_MAX: usize = 8;
+
+/// What an attribute begins with that is an output.
+const OUTPUTS: &str = "Outputs.";
+
+/// A template inside of another.
+pub(crate) struct Loaded {
+    file: PathBuf,
+    /// As the outer template names it, for messages.
+    shown: String,
+    node: Node,
+}
+
+/// Where a resolver stands among the stacks, and what it keeps of those inside.
+#[derive(Default)]
+pub(crate) struct Inside {
+    /// What stands in front of a logical id in the plan: empty, or `Outer/Inner/`.
+    pub(crate) prefix: String,
+    level: usize,
+    loaded: std::cell::RefCell<BTreeMap<String, Option<Rc<Loaded>>>>,
+    outputs: std::cell::RefCell<BTreeMap<(String, String), Value>>,
+    /// Templates that were read, by all that are inside.
+    files: std::cell::RefCell<Vec<PathBuf>>,
+    /// The names of tables whose streams are used, by their ids in the plan; of all stacks.
+    pub(crate) tables: Rc<std::cell::RefCell<BTreeMap<String, String>>>,
+    /// The values that the outer stack gives.
+    pub(crate) given: BTreeMap<String, Value>,
+}
+
+impl Resolver<'_> {
+    /// A logical id as the plan has it.
+    pub(crate) fn global(&self, id: &str) -> String {
+        format!("{}{id}", self.stack.prefix)
+    }
+
+    /// The name that a resource without one gets in this stack.
+    pub(crate) fn generated_name(&self, id: &str, chars_max: usize) -> String {
+        let whole: String = self.stack.prefix.split_terminator('/').map(|stack| format!("{}-", short(stack))).collect();
+        let whole = whole + id;
+        // A name of the template's own is told to be too long, where it is.
+        if whole.len() <= chars_max || self.stack.prefix.is_empty() {
+            return whole;
+        }
+        // The end tells more than the beginning, and the hash tells it from others with the same end.
+        let hash = whole
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        let hash = format!("{:08x}-", hash >> 32);
+        let end = whole.len() - (chars_max - hash.len());
+        hash + &whole[end..]
+    }
+
+    /// The templates inside that were read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.stack.files.borrow().clone()
+    }
+
+    /// The output of a stack, where `attribute` is one and the stack's template is here.
+    pub(crate) fn output(&self, id: &str, attribute: &str, path: &str) -> Resolved<Option<Value>> {
+        let Some(name) = attribute.strip_prefix(OUTPUTS) else { return Ok(None) };
+        let Some(resource) = self.stack_resource(id) else { return Ok(None) };
+        let key = (id.to_owned(), name.to_owned());
+        if let Some(value) = self.stack.outputs.borrow().get(&key) {
+            return Ok(Some(value.clone()));
+        }
+        let value = self.deeper(path, || self.within(id, resource, |inner| inner.own_output(name)))?;
+        if let Some(value) = &value {
+            self.stack.outputs.borrow_mut().insert(key, value.clone());
+        }
+        Ok(value)
+    }
+
+    fn stack_resource(&self, id: &str) -> Option<&Node> {
+        let resource = self.resources().iter().find(|(name, _)| name == id).map(|(_, resource)| resource)?;
+        matches!(resource.get("Type"), Some(Node::Text(kind)) if STACKS.contains(&kind.as_str())).then_some(resource)
+    }
+
+    fn own_output(&self, name: &str) -> Resolved<Value> {
+        let path = format!("Outputs.{name}.Value");
+        let outputs = self.template.get("Outputs").map_or(&[][..], Node::pairs);
+        let output = outputs.iter().find(|(own, _)| own == name).and_then(|(_, output)| output.get("Value"));
+        match output {
+            Some(node) => self.value(node, &path),
+            None => {
+                let hint = did_you_mean(name, outputs.iter().map(|(own, _)| own.as_str()));
+                Err(TemplateError::at("Outputs", format!("there is no output {name}{hint}")))
+            }
+        }
+    }
+
+    /// Adds to the plan what `add` makes of each stack inside; what it stores of places is told with the template's name.
+    pub(crate) fn add_stacks(
+        &self,
+        plan: &mut Plan,
+        stacks: &[(&str, &Node)],
+        add: &mut dyn FnMut(&Resolver<'_>, &mut Plan) -> Resolved<()>,
+    ) -> Resolved<()> {
+        for (id, resource) in stacks {
+            let before = plan.counts();
+            self.within(id, resource, |inner| add(inner, plan))?;
+            if let Some(loaded) = self.loaded(id, resource)? {
+                plan.name_template(before, &loaded.shown);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `body` with the resolver of a stack; `None`: its template is not here, which is named.
+    fn within<T>(
+        &self,
+        id: &str,
+        resource: &Node,
+        body: impl FnOnce(&Resolver<'_>) -> Resolved<T>,
+    ) -> Resolved<Option<T>> {
+        let Some(loaded) = self.loaded(id, resource)? else { return Ok(None) };
+        let path = format!("Resources.{id}.Properties.Parameters");
+        if self.stack.level >= LEVELS_MAX {
+            return Err(TemplateError::at(path, "the stacks go too deep, or in a circle"));
+        }
+        let parameters = resource.get("Properties").and_then(|own| own.get("Parameters"));
+        let parameters = parameters.map(|node| self.deeper(&path, || self.value(node, &path))).transpose()?;
+        let given: BTreeMap<String, Value> = match parameters {
+            None | Some(Value::Absent | Value::Null) => BTreeMap::new(),
+            Some(Value::Map(pairs)) => pairs.into_iter().collect(),
+            Some(other) => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
+        };
+        let options = self.options_of(id, &given);
+        let dir = loaded.file.parent().unwrap_or(Path::new("/"));
+        let place = Inside {
+            prefix: self.global(&format!("{id}/")),
+            level: self.stack.level + 1,
+            tables: Rc::clone(&self.stack.tables),
+            given,
+            ..Inside::default()
+        };
+        let inner = Resolver::in_stack(&loaded.node, dir, &options, place).and_then(|inner| {
+            let made = body(&inner);
+            for line in inner.skipped() {
+                self.tell(format!("{}: {line}", loaded.shown));
+            }
+            self.streams.borrow_mut().extend(inner.streams_needed());
+            self.stack.files.borrow_mut().extend(inner.files());
+            made
+        });
+        inner.map(Some).map_err(|error| match error {
+            TemplateError::At { path, message } => TemplateError::at(format!("{}: {path}", loaded.shown), message),
+            malformed => malformed,
+        })
+    }
+
+    /// What a stack inside is read with.
+    fn options_of(&self, id: &str, given: &BTreeMap<String, Value>) -> Options {
+        let literal = |value: &Value| match value {
+            Value::List(list) => {
+                let texts = list.iter().map(|value| value.as_text()?.as_literal());
+                texts.collect::<Option<Vec<_>>>().map(|texts| texts.join(","))
+            }
+            value => value.as_text()?.as_literal(),
+        };
+        // What is given for `Stack/Id` is for `Id` in the stack; what has no logical id is for all.
+        let inside = format!("{id}/");
+        let resources = self.options.resources.iter().filter_map(|(name, value)| {
+            let own = name.strip_prefix(&inside).or_else(|| name.contains(':').then_some(name.as_str()))?;
+            Some((own.to_owned(), value.clone()))
+        });
+        Options {
+            stack_name: format!("{}-{}", self.options.stack_name, short(id)),
+            // One that is not known before the tables are made is given as it is, without the rules of its declaration.
+            parameters: given.iter().filter_map(|(name, value)| Some((name.clone(), literal(value)?))).collect(),
+            shared_parameters: BTreeMap::new(),
+            resources: resources.collect(),
+            ..self.options.clone()
+        }
+    }
+
+    /// The template of a stack; `None`: it is not here, which is named.
+    fn loaded(&self, id: &str, resource: &Node) -> Resolved<Option<Rc<Loaded>>> {
+        if let Some(loaded) = self.stack.loaded.borrow().get(id) {
+            return Ok(loaded.clone());
+        }
+        let loaded = self.load(id, resource)?.map(Rc::new);
+        self.stack.loaded.borrow_mut().insert(id.to_owned(), loaded.clone());
+        Ok(loaded)
+    }
+
+    fn load(&self, id: &str, resource: &Node) -> Resolved<Option<Loaded>> {
+        let property = match resource.get("Type") {
+            Some(Node::Text(kind)) if kind == "AWS::Serverless::Application" => "Location",
+            _ => "TemplateURL",
+        };
+        let path = format!("Resources.{id}.Properties.{property}");
+        let source = match asset_path(resource, property) {
+            Some(asset) => CodeSource::Path(self.dir.join(asset)),
+            None => {
+                let node = resource.get("Properties").and_then(|own| own.get(property));
+                let node = node.ok_or_else(|| TemplateError::at(&path, "this property is required"))?;
+                let value = self.deeper(&path, || self.value(node, &path))?;
+                match value.as_text().and_then(|text| text.as_literal()) {
+                    Some(text) => code::of_address(&text, self.dir),
+                    // The application repository: an id and a version.
+                    None => None,
+                }
+                .unwrap_or_else(|| CodeSource::Object { bucket: String::new(), key: value.brief() })
+            }
+        };
+        let located = (self.options.locate)(self.dir, &self.options.resources, &source);
+        let file = match located.map_err(|why| TemplateError::at(&path, why))? {
+            CodeSource::Path(file) => file,
+            CodeSource::Object { .. } | CodeSource::Inline { .. } => {
+                let why = "its template is not here; the stack is skipped";
+                self.skip(&format!("Resources.{id}"), why);
+                return Ok(None);
+            }
+        };
+        let shown = file.strip_prefix(self.dir).unwrap_or(&file).display().to_string();
+        let failed = |why: &dyn std::fmt::Display| TemplateError::at(&path, format!("{shown}: {why}"));
+        let text = (self.options.read)(&file).map_err(|error| failed(&error))?;
+        let node = Node::parse(&text, Format::of(&file, &text)).map_err(|error| failed(&error))?;
+        let node = read::with_included(node, file.parent().unwrap_or(Path::new("/")), self.options)?;
+        self.stack.files.borrow_mut().push(file.clone());
+        Ok(Some(Loaded { file, shown, node }))
+    }
+}
+
+/// Whether a value cannot be told as a text: parts of it are known later, or stand in for something.
+pub(crate) fn stays_as_it_is(value: &Value) -> bool {
+    let elements = match value {
+        Value::List(list) => list.as_slice(),
+        value => std::slice::from_ref(value),
+    };
+    elements
+        .iter()
+        .filter_map(Value::as_text)
+        .any(|text| text.as_literal().is_none() || text.origins().next().is_some())
+}
+
+/// A stack's logical id without what the CDK puts behind the name that its author gave it.
+fn short(id: &str) -> &str {
+    match id.find("NestedStack") {
+        Some(0) | None => id,
+        Some(end) => &id[..end],
+    }
+}

@@ -1,0 +1,153 @@
+//! Stacks inside of a stack.
+
+use super::*;
+
+/// The templates that are inside of others, by their paths.
+fn inner(path: &Path) -> std::io::Result<String> {
+    let text = match path.to_str().unwrap_or_default() {
+        "/app/data.yaml" | "/app/again/data.yaml" => {
+            r"
+Parameters: {Name: {Type: String, Default: orders, AllowedPattern: '[a-z]*'}, Unused: {Type: String}}
+Resources:
+  T:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: !Ref Name
+      AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
+      KeySchema: [{AttributeName: a, KeyType: HASH}]
+      StreamSpecification: {StreamViewType: NEW_IMAGE}
+  Q: {Type: AWS::SQS::Queue}
+Outputs: {Stream: {Value: !GetAtt T.StreamArn}, Queue: {Value: !Ref Q}}
+"
+        }
+        "/app/work/work.yaml" => {
+            r"
+Parameters: {Stream: {Type: String}}
+Resources:
+  Fn:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.handler
+      Runtime: python3.12
+      CodeUri: src
+      Environment: {Variables: {STREAM: !Ref Stream}}
+      Events: {E: {Type: DynamoDB, Properties: {Stream: !Ref Stream, StartingPosition: LATEST}}}
+"
+        }
+        "/app/circle.yaml" => {
+            "Resources: {C: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: circle.yaml}}}"
+        }
+        _ => return Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+    };
+    Ok(text.to_owned())
+}
+
+fn options() -> Options {
+    Options {
+        read: inner,
+        locate: |dir, _, source| match source {
+            CodeSource::Object { key, .. } if key == "data.json" => Ok(CodeSource::Path(dir.join("data.yaml"))),
+            source => Ok(source.clone()),
+        },
+        ..Options::default()
+    }
+}
+
+fn stacks(resources: &str) -> Result<Plan, TemplateError> {
+    plan_with(&format!("Resources:\n{resources}"), &options())
+}
+
+const DATA: &str = "  Data: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: ./data.yaml}}\n";
+const WORK: &str = "  Work:
+    Type: AWS::Serverless::Application
+    Properties: {Location: work/work.yaml, Parameters: {Stream: !GetAtt Data.Outputs.Stream}}
+";
+
+#[test]
+fn the_stream_of_one_stack_goes_to_the_function_of_another() {
+    // In either order of the text.
+    for resources in [format!("{DATA}{WORK}"), format!("{WORK}{DATA}")] {
+        let plan = stacks(&resources).unwrap();
+        let table = &plan.tables[0];
+        assert_eq!((table.logical_id.as_str(), table.name()), ("Data/T", "orders"));
+        let function = &plan.functions[0];
+        assert_eq!((function.logical_id.as_str(), function.name.as_str()), ("Work/Fn", "Work-Fn"));
+        assert_eq!(function.code, CodeSource::Path("/app/work/src".into()));
+        assert_eq!(function.code_path, "work/work.yaml: Resources.Fn.Properties.CodeUri");
+        assert_eq!(function.environment["STREAM"].0, [Part::StreamOf("Data/T".into())]);
+        let mapping = &plan.mappings[0];
+        assert_eq!((mapping.logical_id.as_str(), mapping.function.as_str()), ("Work/FnE", "Work-Fn"));
+        assert_eq!(mapping.source, Source::StreamOf("Data/T".into()));
+        assert_eq!(plan.skipped, ["data.yaml: Resources.Q: AWS::SQS::Queue is not supported; skipped"]);
+        let mut files = plan.files.clone();
+        files.sort();
+        files.dedup();
+        assert_eq!(files, [Path::new("/app/data.yaml"), Path::new("/app/work/work.yaml")]);
+    }
+}
+
+#[test]
+fn a_template_is_found_by_its_asset_and_by_its_object() {
+    for url in [
+        "Properties: {TemplateURL: nowhere.yaml}, Metadata: {'aws:asset:path': data.yaml, 'aws:asset:property': TemplateURL}",
+        "Properties: {TemplateURL: !Sub 'https://s3.${AWS::Region}.${AWS::URLSuffix}/assets-${AWS::AccountId}/data.json'}",
+        "Properties: {TemplateURL: 's3://assets/data.json'}",
+    ] {
+        let plan = stacks(&format!("  Data: {{Type: AWS::CloudFormation::Stack, {url}}}\n")).unwrap();
+        assert_eq!(plan.tables[0].logical_id, "Data/T", "{url}");
+    }
+}
+
+#[test]
+fn a_template_that_is_elsewhere_is_named_and_one_that_cannot_be_read_stops() {
+    for location in ["{ApplicationId: a, SemanticVersion: 1.0.0}", "https://s3.amazonaws.com/b/other.json"] {
+        let elsewhere = format!("  A: {{Type: AWS::Serverless::Application, Properties: {{Location: {location}}}}}\n");
+        let plan = stacks(&elsewhere).unwrap();
+        assert_eq!(plan.skipped, ["Resources.A: its template is not here; the stack is skipped"]);
+    }
+    let error = |resources: &str| stacks(resources).unwrap_err().to_string();
+    let stack = |url: &str| format!("  A: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {url}}}}}\n");
+    assert_eq!(error(&stack("missing.yaml")), "Resources.A.Properties.TemplateURL: missing.yaml: entity not found");
+    let circle = error(&stack("circle.yaml"));
+    assert!(circle.ends_with("the stacks go too deep, or in a circle"), "{circle}");
+    let wrong = error(&format!("{DATA}{}", WORK.replace("Outputs.Stream", "Outputs.Strem")));
+    assert_eq!(wrong, "data.yaml: Outputs: there is no output Strem; did you mean Stream?");
+    let parameter = DATA.replace("}}\n", ", Parameters: {Name: BIG}}}\n");
+    assert_eq!(error(&parameter), "data.yaml: Parameters.Name: \"BIG\" does not match AllowedPattern \"[a-z]*\"");
+}
+
+#[test]
+fn two_stacks_of_one_template_keep_apart_and_parameters_reach_them() {
+    let two =
+        "  One: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: data.yaml, Parameters: {Name: ones}}}
+  Two: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: data.yaml, Parameters: {Name: twos}}}
+";
+    let plan = stacks(two).unwrap();
+    let tables: Vec<_> = plan.tables.iter().map(|table| (table.logical_id.as_str(), table.name())).collect();
+    assert_eq!(tables, [("One/T", "ones"), ("Two/T", "twos")]);
+    let queue = "  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: a.b
+      Runtime: python3.12
+      Environment: {Variables: {QUEUE: !GetAtt Data.Outputs.Queue}}
+";
+    let mut options = options();
+    options.resources.insert("Data/Q".to_owned(), "given".to_owned());
+    let plan = plan_with(&format!("Resources:\n{DATA}{queue}"), &options).unwrap();
+    assert_eq!(plan.functions[0].environment["QUEUE"].as_literal().unwrap(), "given");
+}
+
+#[test]
+fn the_names_of_the_cdk_are_short_and_never_too_long() {
+    let template = |id: &str| {
+        let stack = format!(
+            "  {id}: {{Type: AWS::Serverless::Application, Properties: {{Location: work/work.yaml, Parameters: {{Stream: !GetAtt Data.Outputs.Stream}}}}}}\n"
+        );
+        stacks(&format!("{DATA}{stack}")).unwrap().functions[0].name.clone()
+    };
+    assert_eq!(template("WorkersNestedStackWorkersNestedStackResourceCEAEF017"), "Workers-Fn");
+    let (one, other) = (template(&"x".repeat(80)), template(&"x".repeat(81)));
+    assert_eq!((one.len(), other.len()), (64, 64));
+    assert!(one != other && one.ends_with("xx-Fn"), "{one} {other}");
+}
