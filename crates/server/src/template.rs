@@ -94,7 +94,10 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
     let dir = absolute.parent().unwrap_or(Path::new("/"));
     let mut plan = parse(&text, Format::of(path, &text), dir, options).map_err(|error| match error {
         TemplateError::Malformed(message) => TemplateFileError::Malformed { path: path.to_owned(), message },
-        error => TemplateFileError::Content(error),
+        TemplateError::At { path, message } => {
+            let line = line_of(&text, &path).map(|line| format!(" (line {line})")).unwrap_or_default();
+            TemplateFileError::Content(TemplateError::at(path, message + &line))
+        }
     })?;
     let mut dirs = vec![dir.to_owned()];
     let inside = plan.files.iter().filter_map(|file| file.parent()).map(Path::to_owned);

@@ -1,6 +1,7 @@
 //! What a map of the template holds beyond its text: `Fn::ForEach` loops and the files of `AWS::Include`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use crate::TemplateError;
 use crate::node::{Format, Node};
@@ -16,9 +17,10 @@ impl Resolver<'_> {
             return Ok(Cow::Borrowed(pairs));
         }
         let mut all: Vec<(String, Node)> = Vec::with_capacity(pairs.len());
+        let mut keys = BTreeSet::new();
         let mut add = |more: &[(String, Node)], place: &str| {
             for (key, node) in more {
-                if all.iter().any(|(present, _)| present == key) {
+                if !keys.insert(key.clone()) {
                     return Err(TemplateError::at(place, format!("the key {key:?} is given twice")));
                 }
                 all.push((key.clone(), node.clone()));

@@ -123,6 +123,8 @@ pub(crate) fn function(
     let mut environment = BTreeMap::new();
     if let Some(mut outer) = properties.map("Environment")? {
         if let Some(mut variables) = outer.map("Variables")? {
+            // It would name a script of a layer that is run in the runtime's place.
+            variables.not_applied(&["AWS_LAMBDA_EXEC_WRAPPER"]);
             for name in variables.entries() {
                 if let Some(text) = variables.text_with_streams(&name)? {
                     environment.insert(name, text);

@@ -313,6 +313,9 @@ impl Resolver<'_> {
         } else {
             // `<id>:SecretString:<key>:<stage>:<version>`; the id may be an ARN.
             let (secret, field) = rest.split_once(":SecretString").unwrap_or((rest, ""));
+            // One of this template is named by its stand-in.
+            let name = secret.split_once(":secret:").map_or(secret, |(_, name)| name);
+            let secret = name.strip_suffix("-000000").unwrap_or(name);
             let field = field.trim_start_matches(':').split(':').next().unwrap_or_default();
             let name = if field.is_empty() { secret.to_owned() } else { format!("{secret}:{field}") };
             let shown = if field.is_empty() { "secret" } else { field };

@@ -72,10 +72,26 @@ pub(crate) fn only_those_here(plan: &mut Plan, resolver: &Resolver<'_>) {
             let is_here = layers.iter().any(|layer| layer.arn == used.arn);
             if !is_here {
                 let arn = &used.arn;
-                let why = "is not here: what the function needs of it has to be among its code";
+                let why = match install(arn) {
+                    Some(command) => format!("is not here: `{command}` in the directory of the code puts it there"),
+                    None => "is not here: what the function needs of it has to be among its code".to_owned(),
+                };
                 resolver.skip(&used.path, format_args!("the layer {arn} {why}"));
             }
             is_here
         });
     }
+}
+
+/// What puts the content of a public layer beside the code.
+fn install(arn: &str) -> Option<&'static str> {
+    let layers = [
+        ("AWSLambdaPowertoolsPython", "pip install -t . aws-lambda-powertools"),
+        (
+            "AWSLambdaPowertoolsTypeScript",
+            "npm install @aws-lambda-powertools/logger @aws-lambda-powertools/tracer @aws-lambda-powertools/metrics",
+        ),
+        ("AWSSDKPandas", "pip install -t . awswrangler"),
+    ];
+    layers.iter().find(|(name, _)| arn.contains(name)).map(|(_, command)| *command)
 }

@@ -24,6 +24,7 @@ mod indexes;
 mod intrinsics;
 mod json;
 mod layer;
+mod locate;
 mod mapping;
 mod names;
 mod node;
@@ -49,6 +50,7 @@ use std::path::Path;
 use tailrace_core::code::CodeSource;
 
 pub use given::{parameter_pairs, parameters_of_file};
+pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
     FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,

@@ -69,6 +69,9 @@ impl Place<'_> {
     pub(crate) fn attribute(self, kind: &str, name: &str, attribute: &str) -> String {
         let Place { region, .. } = self;
         let service = service(kind);
+        if let Some(output) = attribute.strip_prefix("Outputs.") {
+            return self.named(output);
+        }
         match attribute {
             "Endpoint.Port" | "Port" | "ConfigurationEndPoint.Port" | "PrimaryEndPoint.Port"
                 if service == "elasticache" =>
@@ -241,6 +244,7 @@ mod tests {
             ("AWS::RDS::DBCluster", "Endpoint.Address", "n.tailrace.eu-west-1.rds.amazonaws.com"),
             ("AWS::RDS::DBCluster", "Endpoint.Port", "5432"),
             ("AWS::ApiGatewayV2::Api", "ApiEndpoint", "https://tailrace00.execute-api.eu-west-1.amazonaws.com"),
+            ("AWS::CloudFormation::Stack", "Outputs.TopicArn", "arn:aws:sns:eu-west-1:000000000000:TopicArn"),
             ("Custom::Thing", "Answer", "n-Answer"),
         ] {
             assert_eq!(HERE.attribute(kind, "n", attribute), expected, "{kind} {attribute}");

@@ -30,17 +30,17 @@ pub(crate) fn parse(text: &str) -> Result<Node, TemplateError> {
 /// `!Join [-, [a, b]]`. CloudFormation takes such a dash for a text; the parser, which keeps strictly to YAML 1.2, does not.
 /// Wherever else such a dash is, in quotes or in a comment, putting in and taking out cancel each other.
 #[derive(Clone, Copy)]
-struct StandIn(char);
+pub(crate) struct StandIn(char);
 
 impl StandIn {
     /// The first character for private use that the text does not have.
-    fn of(text: &str) -> StandIn {
+    pub(crate) fn of(text: &str) -> StandIn {
         let unused = ('\u{E000}'..='\u{F8FF}').find(|c| !text.contains(*c));
         // A text with all of them has no use for them: its dashes alone are then refused.
         StandIn(unused.unwrap_or('-'))
     }
 
-    fn put_in(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn put_in(self, text: &str) -> Cow<'_, str> {
         let is_alone = |at: usize| {
             let before = text[..at].bytes().next_back().is_none_or(|byte| b" \t\r\n,[{".contains(&byte));
             let behind = text[at + 1..].bytes().next().is_some_and(|byte| b",[]{}".contains(&byte));

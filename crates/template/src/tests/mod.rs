@@ -1,6 +1,8 @@
 //! Templates and what they become.
 
 mod code;
+mod language;
+mod not_here;
 mod resolving;
 mod stacks;
 mod support;
