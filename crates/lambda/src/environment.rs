@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tailrace_core::EpochMs;
 use tailrace_core::limits;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::document;
@@ -30,6 +30,7 @@ use crate::launch::{self, Identity, LaunchError};
 use crate::logs::LogStream;
 use crate::missing;
 use crate::process::Process;
+use crate::slots::Permits;
 
 /// An invocation on its way.
 pub(crate) struct Job {
@@ -40,7 +41,7 @@ pub(crate) struct Job {
     /// Set when a start ran over its limit: the second start counts inside of the timeout, from this time on.
     pub(crate) second_start_ns: Option<u64>,
     /// Given back right before the outcome is sent, so that whoever reacts to it finds them free.
-    pub(crate) permits: [OwnedSemaphorePermit; 2],
+    pub(crate) permits: Permits,
 }
 
 impl Job {

@@ -29,9 +29,10 @@ mod logs;
 mod missing;
 mod package;
 mod process;
+mod slots;
 
 pub use functions::{Functions, OpenError, PythonClient, Settings};
-pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
+pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
 pub use logs::{LogLine, LogStream};
 pub use package::{ArchiveError, PackageError, Packages};
 pub use tailrace_core::function::{ConfigError, FunctionConfig};
