@@ -51,8 +51,7 @@ impl House {
     /// Opens a store in an empty directory.
     pub async fn open(dir: &Path, seed: u64) -> House {
         let clock = Arc::new(SystemClock::default());
-        let store =
-            EmbeddedEngine::open(dir, Options::new(clock.clone(), [7; 16])).expect("the store opens");
+        let store = EmbeddedEngine::open(dir, Options::new(clock.clone(), [7; 16])).expect("the store opens");
         let rng = Arc::new(SeededRng::new(seed));
         let db = Db::open(store, clock.clone(), rng, Settings::default()).await.expect("the database opens");
         let table = r#"{"TableName":"events","BillingMode":"PAY_PER_REQUEST",
