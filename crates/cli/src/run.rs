@@ -33,7 +33,7 @@ pub async fn serve(args: ServerArgs) -> Outcome {
     log_to_stderr();
     let stack = args.stack();
     let mut config = args.config(Path::new(".tailrace"))?;
-    let template = config.template.map(|given| project::in_directory(given, stack.as_deref(), |line| say(line)));
+    let template = config.template.map(|given| project::in_directory(given, stack.as_deref(), say));
     config.template = template.transpose()?;
     let mut running = Running::start(config).await?;
     say(format_args!("listening on http://{}", running.server.address()));
@@ -47,7 +47,7 @@ pub async fn up(args: UpArgs) -> Outcome {
     log_to_stderr();
     let project = Project::find(&args)?;
     let mut config = args.server.config(&project.home.join(".tailrace"))?;
-    let template = project.template(config.template.take(), |line| say(line))?;
+    let template = project.template(config.template.take(), say)?;
     say(format_args!("template {}", template.display()));
     let watch = Watch::start(&template, &project.writes).await;
     config.template = Some(template);

@@ -53,7 +53,7 @@ impl Watch {
         loop {
             looks.tick().await;
             let mut edited = self.edited().await;
-            let writes_edited = edited.iter().any(|path| *path == self.writes);
+            let writes_edited = edited.contains(&self.writes);
             edited.retain(|path| *path != self.writes);
             if let Some(first) = edited.first() {
                 self.apply(first, server).await;
