@@ -88,6 +88,13 @@ impl Environment {
         Ok(jars)
     }
 
+    /// What is in PATH, and Node.js behind it: what the machine has goes first.
+    pub fn path_with_node(&self) -> String {
+        let inherited = std::env::var("PATH").unwrap_or_default();
+        let node_folder = self.node.parent().map(|p| p.display().to_string()).unwrap_or_default();
+        format!("{inherited}:{node_folder}")
+    }
+
     /// The venv's programs and Node.js before everything else.
     fn path(&self) -> String {
         let inherited = std::env::var("PATH").unwrap_or_default();

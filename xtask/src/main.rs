@@ -25,6 +25,9 @@ enum Command {
         /// Only the Rust tests.
         #[arg(long)]
         rust_only: bool,
+        /// Leave the tests out that need this program, as the machine does not have it.
+        #[arg(long, value_name = "PROGRAM")]
+        without: Vec<Optional>,
     },
     /// Format the Rust code, or with --check only look.
     Fmt {
@@ -57,9 +60,26 @@ enum Command {
     },
 }
 
+/// A program that some tests need and nobody can install from a pinned list.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Optional {
+    Go,
+}
+
+impl Optional {
+    fn name(self) -> &'static str {
+        match self {
+            Optional::Go => "go",
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Test { rust_only } => steps::test(rust_only),
+        Command::Test { rust_only, without } => {
+            let without: Vec<&str> = without.into_iter().map(Optional::name).collect();
+            steps::test(rust_only, &without)
+        }
         Command::Fmt { check } => steps::format(check),
         Command::Lint => steps::lint(),
         Command::Bench { arguments } => steps::bench(&arguments),

@@ -75,14 +75,18 @@ fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// All tests.
-pub fn test(rust_only: bool) -> Result<(), String> {
-    run(cargo().args(["test", "--workspace"]))?;
-    if rust_only {
-        return Ok(());
+/// All tests but those that need a program of `without`. Functions of Node.js run in the environment's one, unless the Rust
+/// tests run alone: then in the machine's.
+pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
+    let environment = if rust_only { None } else { Some(Environment::prepare(&root())?) };
+    let mut rust = cargo();
+    rust.args(["test", "--workspace"]).env("TAILRACE_TEST_WITHOUT", without.join(","));
+    if let Some(environment) = &environment {
+        rust.env("PATH", environment.path_with_node());
     }
+    run(&mut rust)?;
+    let Some(environment) = environment else { return Ok(()) };
     let binary = debug_binary()?;
-    let environment = Environment::prepare(&root())?;
     run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/wire"])

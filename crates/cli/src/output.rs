@@ -11,7 +11,7 @@
 //! What it does not do: it knows nothing of what the lines say.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
@@ -33,6 +33,14 @@ pub enum Out {
 
 /// What a line costs beside its text, in the bound of what waits.
 const LINE_COST_BYTES: usize = 64;
+
+/// Whether a terminal shows what goes out there.
+pub fn is_terminal(out: Out) -> bool {
+    match out {
+        Out::Stdout => io::stdout().is_terminal(),
+        Out::Stderr => io::stderr().is_terminal(),
+    }
+}
 
 /// Puts a line behind the others if there is room; never waits.
 pub fn offer(out: Out, line: String) {

@@ -4,6 +4,7 @@
 //! the other end of a pipe is gone or a disk is full, and wait for a reader that stands still; and what the user no longer
 //! reads must never stop a server. See [`crate::output`] for what happens then.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -72,7 +73,43 @@ pub async fn reader_gone() {
     }
 }
 
-/// A text of someone else's as part of one line: its line breaks are not ours.
+/// A text of someone else's as part of one line: its line breaks are not ours, nor what it tells the terminal to do.
 pub fn on_one_line(text: impl Display) -> String {
-    text.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = text.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    printable(&line).into_owned()
+}
+
+/// A text of someone else's, without what a terminal would obey: a control character is shown by its code, tabs aside.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |character: char| character.is_control() && character != '\t';
+    if !text.contains(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_obeyed(character) {
+            shown.push_str(&format!("\\x{:02x}", u32::from(character)));
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_by_its_code() {
+        for (text, shown) in [
+            ("plain\ttext \u{e9}\u{1f600}", "plain\ttext \u{e9}\u{1f600}"),
+            ("\u{1b}[31mred\u{1b}[0m", "\\x1b[31mred\\x1b[0m"),
+            ("\u{1b}]0;title\u{7}", "\\x1b]0;title\\x07"),
+            ("over\rwritten\u{8}\u{9b}2J\u{7f}", "over\\x0dwritten\\x08\\x9b2J\\x7f"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+        assert_eq!(on_one_line("two\nlines \u{1b}c"), "two lines \\x1bc");
+    }
 }

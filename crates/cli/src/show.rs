@@ -11,7 +11,7 @@ use tailrace_server::Event;
 
 use crate::check::count;
 use crate::output::{self, Out};
-use crate::say::on_one_line;
+use crate::say::{on_one_line, printable};
 
 /// Shows an event. A reader that is merely slow holds it up for a moment, so that nothing is lost.
 pub async fn event(event: &Event) {
@@ -20,8 +20,12 @@ pub async fn event(event: &Event) {
             let out = match line.stream {
                 LogStream::Stdout => Out::Stdout,
                 LogStream::Stderr | LogStream::Notice => Out::Stderr,
+                // For the log: here it would be noise around each line.
+                LogStream::Platform => return,
             };
             for text in line.text.split('\n') {
+                // A terminal obeys what it is told; a file and a pipe get what the function wrote.
+                let text = if output::is_terminal(out) { printable(text) } else { text.into() };
                 output::send(out, format!("[{}] {text}", line.function)).await;
             }
             return;

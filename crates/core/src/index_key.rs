@@ -7,6 +7,8 @@
 //!
 //! What a value's own bytes are is said in `key`.
 
+use std::borrow::Cow;
+
 use crate::key::{ScalarType, read_key_value};
 use crate::number::Number;
 use crate::value::AttributeValue;
@@ -26,13 +28,13 @@ pub struct KeyValue<'a> {
 }
 
 /// The bytes of a partition: those of its value, or, of several, each behind its length (u16).
-pub fn partition_bytes(values: &[KeyValue<'_>]) -> Vec<u8> {
+pub fn partition_bytes<'v>(values: &[KeyValue<'v>]) -> Cow<'v, [u8]> {
     if let [value] = values {
-        return value.bytes.to_owned();
+        return Cow::Borrowed(value.bytes);
     }
     let mut out = Vec::with_capacity(values.iter().map(|value| 2 + value.bytes.len()).sum());
     values.iter().for_each(|value| push_behind_length(value.bytes, &mut out));
-    out
+    Cow::Owned(out)
 }
 
 /// Reads what [`partition_bytes`] wrote of values of these types. `None`: not such bytes.

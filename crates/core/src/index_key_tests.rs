@@ -58,7 +58,7 @@ fn partition_of(values: &[AttributeValue]) -> Vec<u8> {
     let bytes: Vec<_> = values.iter().map(|value| key_value_bytes(value).unwrap()).collect();
     let parts: Vec<_> =
         values.iter().zip(&bytes).map(|(value, bytes)| KeyValue { scalar: scalar_of(value), bytes }).collect();
-    partition_bytes(&parts)
+    partition_bytes(&parts).into_owned()
 }
 
 fn order(a: &AttributeValue, b: &AttributeValue) -> Ordering {

@@ -169,6 +169,15 @@ pub const FUNCTION_LAYERS_MAX: usize = 5;
 pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 /// Longest line of a function's output, bytes; a longer one is split. Ours.
 pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Processes and threads of one environment of a function. Source: AWS Lambda quotas (1,024).
+pub const FUNCTION_PROCESSES_MAX: u32 = 1024;
+/// What the data of a function's process may take above its memory where no control group limits that: libraries reserve more
+/// than they use. Ours.
+pub const FUNCTION_DATA_BYTES_SPARE: u64 = 256 * 1024 * 1024;
+/// A line of output without an end is shown when nothing more of it came for so long. Ours.
+pub const FUNCTION_LOG_PARTIAL_WAIT: Duration = Duration::from_millis(500);
+/// Bytes of a process's output that are read and not yet taken by the log; then the pipe is left full. Ours.
+pub const FUNCTION_OUTPUT_HELD_BYTES_MAX: usize = 1024 * 1024;
 /// Lines of output that wait for the reader; make the channel of this size. Ours: with the line above, 16 MiB.
 pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
 /// Longest that a full log channel holds up a function's output. Ours.
@@ -281,6 +290,9 @@ pub const ECHOED_VALUE_BYTES_MAX: usize = 4096;
 
 /// Most commits in a group that is synced at once. Our reason: bounds how long the first of them waits.
 pub const GROUP_COMMITS_MAX: usize = 1024;
+/// Commits of a group that the committer applies itself, at most; our reason: a commit takes about a microsecond, a hand-over
+/// some four.
+pub const APPLIED_BY_THE_COMMITTER_MAX: usize = 64;
 /// Most bytes in a group that is synced at once. Our reason: bounds how long the first of them waits.
 pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Unit in which commits in flight are counted, bytes. Our reason: nearly every commit fits one unit.

@@ -10,17 +10,20 @@
 //!   another process. The exception is a first start: then the failed start is the job's outcome.
 
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tailrace_core::EpochMs;
+use tailrace_core::function::Family;
 use tailrace_core::limits;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
+use crate::cgroup::Cgroup;
 use crate::document;
 use crate::entrypoint::BadEntrypoint;
 use crate::functions::{Function, Generation, Pool};
@@ -29,7 +32,9 @@ use crate::invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocabl
 use crate::launch::{self, Identity, LaunchError};
 use crate::logs::LogStream;
 use crate::missing;
-use crate::process::Process;
+use crate::output::Output;
+use crate::process::{Confinement, Process};
+use crate::report::{self, Report};
 
 /// An invocation on its way.
 pub(crate) struct Job {
@@ -94,10 +99,10 @@ struct State {
     pending: Option<Box<Job>>,
     /// When the phase or the assignment began; limits of the start, of being away and of idleness count from here.
     since_ns: u64,
-    /// The invocation that is open or was the last one.
-    request_id: Option<Arc<str>>,
     /// The runtime has asked for its first event.
     started: bool,
+    /// How long that took, until the first report tells it.
+    init: Option<Duration>,
     /// What the runtime posted to `init/error`.
     init_error: Option<Bytes>,
     /// An invocation that was broken off by the runtime; it is reported once the process is dead.
@@ -127,11 +132,20 @@ pub(crate) enum Refusal {
 /// An environment: shared by the pool, the listener and the runner.
 pub(crate) struct Environment {
     pub(crate) token: String,
-    pub(crate) port: std::sync::OnceLock<u16>,
+    pub(crate) port: OnceLock<u16>,
     pub(crate) function: Arc<Function>,
     pool: Arc<Pool>,
     generation: Generation,
     state: Mutex<State>,
+    /// The invocation that output belongs to: the open one, or the last one, or that which waits for the start. Locked last.
+    current: Mutex<Option<Arc<str>>>,
+    /// Its pipes, stdout first, once it is started.
+    outputs: OnceLock<Vec<Arc<Output>>>,
+    pid: OnceLock<i32>,
+    /// The control group of the process, until that is dead.
+    cgroup: Mutex<Option<Cgroup>>,
+    /// The most memory that was seen in use, bytes.
+    peak_bytes: AtomicU64,
     changed: Notify,
 }
 
@@ -179,16 +193,21 @@ impl Environment {
     pub(crate) fn start(pool: &Arc<Pool>, function: &Arc<Function>, job: Option<Box<Job>>) -> Arc<Environment> {
         let environment = Arc::new(Environment {
             token: pool.rng.uuid(),
-            port: std::sync::OnceLock::new(),
+            port: OnceLock::new(),
             function: function.clone(),
             pool: pool.clone(),
             generation: function.generation(),
+            current: Mutex::new(job.as_ref().map(|job| job.request_id.clone())),
+            outputs: OnceLock::new(),
+            pid: OnceLock::new(),
+            cgroup: Mutex::default(),
+            peak_bytes: AtomicU64::new(0),
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 pending: job,
                 since_ns: pool.clock.monotonic_ns(),
-                request_id: None,
                 started: false,
+                init: None,
                 init_error: None,
                 broken: None,
                 stop: if function.is_retired() { Stop::WhenIdle } else { Stop::No },
@@ -219,6 +238,7 @@ impl Environment {
             phase @ (Phase::Starting | Phase::Away) => {
                 state.phase = phase;
                 state.since_ns = self.pool.clock.monotonic_ns();
+                self.current.lock().get_or_insert_with(|| job.request_id.clone());
                 state.pending = Some(job);
             }
             phase @ (Phase::Busy(_) | Phase::Closed) => {
@@ -234,10 +254,7 @@ impl Environment {
     fn hand_over(&self, state: &mut State, job: Box<Job>, waiter: oneshot::Sender<Delivery>) {
         let (running, delivery) = self.open(job);
         match waiter.send(delivery) {
-            Ok(()) => {
-                state.request_id = Some(running.job.request_id.clone());
-                state.phase = Phase::Busy(running);
-            }
+            Ok(()) => state.phase = Phase::Busy(running),
             // The connection is gone; the runtime will ask again, or end.
             Err(_) => {
                 state.since_ns = self.pool.clock.monotonic_ns();
@@ -247,7 +264,17 @@ impl Environment {
         }
     }
 
+    /// Opens an invocation: output is its own from here on, and what is left of another one's comes before.
     fn open(&self, job: Box<Job>) -> (Running, Delivery) {
+        let request_id = job.request_id.clone();
+        let before = self.current.lock().clone();
+        for output in self.outputs.get().into_iter().flatten() {
+            output.settle(before.clone(), Vec::new());
+        }
+        *self.current.lock() = Some(request_id.clone());
+        if let Some(output) = self.outputs.get().and_then(|outputs| outputs.first()) {
+            output.push(Some(request_id.clone()), report::start(&request_id, &self.function.config.version));
+        }
         let now_ns = self.pool.clock.monotonic_ns();
         let timeout_ns = u64::from(self.function.config.timeout_s) * 1_000_000_000;
         let started_ns = job.second_start_ns.unwrap_or(now_ns);
@@ -285,6 +312,8 @@ impl Environment {
                 }
                 Phase::Starting => {
                     state.started = true;
+                    let since_ns = self.pool.clock.monotonic_ns().saturating_sub(state.since_ns);
+                    state.init = Some(Duration::from_nanos(since_ns));
                     self.function.started_well();
                 }
                 Phase::Away | Phase::Waiting(_) => {}
@@ -292,7 +321,6 @@ impl Environment {
             self.changed.notify_one();
             if let Some(job) = state.pending.take() {
                 let (running, delivery) = self.open(job);
-                state.request_id = Some(running.job.request_id.clone());
                 state.phase = Phase::Busy(running);
                 return Ok(delivery);
             }
@@ -317,12 +345,12 @@ impl Environment {
     /// The runtime answers the open invocation.
     pub(crate) fn answer(self: &Arc<Self>, request_id: &str, answer: Answer) -> Result<(), Refusal> {
         self.expects(request_id)?;
-        let running = {
+        let (running, init) = {
             let mut state = self.state.lock();
             match std::mem::replace(&mut state.phase, Phase::Away) {
                 Phase::Busy(running) if *running.job.request_id == *request_id => {
                     state.since_ns = self.pool.clock.monotonic_ns();
-                    running
+                    (running, state.init.take())
                 }
                 // The runner was faster.
                 phase => {
@@ -331,10 +359,12 @@ impl Environment {
                 }
             }
         };
+        let duration = Duration::from_nanos(self.pool.clock.monotonic_ns().saturating_sub(running.started_ns));
+        // While no other invocation can come: all that is printed is this one's.
+        self.settle(&running.job.request_id, duration, init);
         // Before the reply: whoever reacts to it with the next invocation finds this environment.
         self.function.release(self);
         self.changed.notify_one();
-        let duration = Duration::from_nanos(self.pool.clock.monotonic_ns().saturating_sub(running.started_ns));
         match answer {
             Answer::Result(payload) => {
                 let request_id = running.job.request_id.to_string();
@@ -384,10 +414,24 @@ impl Environment {
         self.changed.notify_one();
     }
 
-    /// The invocation that a line of output belongs to.
-    fn request_id(&self) -> Option<Arc<str>> {
-        let state = self.state.lock();
-        state.request_id.clone().or_else(|| state.pending.as_ref().map(|job| job.request_id.clone()))
+    /// Takes what an invocation has printed, and puts its report behind that.
+    fn settle(&self, request_id: &Arc<str>, duration: Duration, init: Option<Duration>) {
+        let peak_bytes = self.measure();
+        let memory_mb = self.function.config.memory_mb;
+        let report = Report { request_id, duration, memory_mb, peak_bytes, init, status: None };
+        let mut behind = report.lines();
+        // stdout comes last: the report is behind both.
+        let outputs = self.outputs.get().map(Vec::as_slice).unwrap_or_default();
+        for (at, output) in outputs.iter().enumerate().rev() {
+            output.settle(Some(request_id.clone()), if at == 0 { std::mem::take(&mut behind) } else { Vec::new() });
+        }
+    }
+
+    /// The most memory that the process has had, as far as that can be seen.
+    fn measure(&self) -> u64 {
+        let of_group = self.cgroup.lock().as_ref().and_then(Cgroup::peak_bytes);
+        let seen = of_group.or_else(|| self.pid.get().map(|&pid| report::peak_bytes(pid)));
+        self.peak_bytes.fetch_max(seen.unwrap_or_default(), Ordering::Relaxed).max(seen.unwrap_or_default())
     }
 
     /// The life of the environment, from its start to the report of its end.
@@ -415,23 +459,35 @@ impl Environment {
             (LogStream::Stdout, stdout.map(std::os::fd::OwnedFd::from)),
             (LogStream::Stderr, stderr.map(std::os::fd::OwnedFd::from)),
         ];
-        for (stream, fd) in pipes {
-            let Some(pipe) = fd.and_then(|fd| tokio::net::unix::pipe::Receiver::from_owned_fd(fd).ok()) else {
-                continue;
-            };
-            let environment = self.clone();
-            tasks.spawn(self.function.logs.clone().forward(stream, pipe, move || environment.request_id()));
+        let pipes = pipes.into_iter().filter_map(|(stream, fd)| {
+            let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(fd?).ok()?;
+            Some(Arc::new(Output::new(stream, pipe)))
+        });
+        for output in self.outputs.get_or_init(|| pipes.collect()) {
+            let (output, logs, environment) = (output.clone(), self.function.logs.clone(), self.clone());
+            tasks.spawn(async move { output.forward(logs, || environment.current.lock().clone()).await });
         }
         let host = tokio::spawn(host::serve(listener, self.clone()));
         let end = self.watch(&mut process).await;
         // Dead now, with its group: no call of it can come any more.
         host.abort();
+        let cgroup = self.cgroup.lock().take();
+        if let Some(cgroup) = &cgroup {
+            cgroup.kill();
+            if cgroup.ran_out_of_memory() {
+                let memory_mb = self.function.config.memory_mb;
+                self.function
+                    .logs
+                    .notice(format!("it was killed: it needs more than the {memory_mb} MB of its MemorySize"));
+            }
+        }
         // Awaited: what the process left behind is gone before the outcome is reported, unless it does not go.
         let environment = self.clone();
         let swept = tokio::task::spawn_blocking(move || environment.pool.ledger.remove(&environment.token));
         if tokio::time::timeout(limits::FUNCTION_SWEEP_WAIT, swept).await.is_err() {
             tracing::warn!(function = %self.function.config.name, "what a process left behind does not end");
         }
+        drop(cgroup);
         // What it printed last is in the pipes. A process that left the group may hold them open: it is not waited for.
         let drain = limits::FUNCTION_LOG_WAIT * 2;
         let _ = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
@@ -462,7 +518,9 @@ impl Environment {
         if let Some(warning) = launch.warning {
             self.function.warn_once(warning);
         }
-        let started = tokio::time::timeout(self.pool.settings.init_limit, self.pool.spawner.spawn(launch.command));
+        let confinement = self.confinement();
+        let spawned = self.pool.spawner.spawn(launch.command, confinement);
+        let started = tokio::time::timeout(self.pool.settings.init_limit, spawned);
         let process =
             started.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(|error| match launch
                 .bootstrap
@@ -471,11 +529,24 @@ impl Environment {
                 Some(bad) => End::InvalidEntrypoint(bad),
                 None => cannot(format!("cannot start a process for function {}: {error}", config.name)),
             })?;
+        let _ = self.pid.set(process.pid());
         if let Err(error) = self.pool.ledger.add(&self.token, process.pid()) {
             // Dropping the process kills it: without a record nobody could clean up behind it.
             return Err(cannot(format!("cannot record a process of function {}: {error}", config.name)));
         }
         Ok((listener, process))
+    }
+
+    /// What holds the process: a control group if there is one; else, where the runtime bears it, a limit of its data.
+    fn confinement(&self) -> Confinement {
+        let config = &self.function.config;
+        let cgroup = self.pool.cgroups.create(&self.token, config.memory_mb);
+        let entrance = cgroup.as_ref().and_then(Cgroup::entrance);
+        *self.cgroup.lock() = cgroup;
+        // Node.js limits its heap itself, and programs of their own may reserve far more than they use.
+        let limited = Family::of(&config.runtime) == Some(Family::Python) && !self.pool.cgroups.limits_memory();
+        let data_bytes = u64::from(config.memory_mb) * 1024 * 1024 + limits::FUNCTION_DATA_BYTES_SPARE;
+        Confinement { entrance, data_bytes: limited.then_some(data_bytes) }
     }
 
     /// Watches the process and the clock until the process is dead.
@@ -484,6 +555,7 @@ impl Environment {
             let wait = match self.step() {
                 Step::Wait(wait) => wait,
                 Step::Kill { grace, end } => {
+                    self.measure();
                     return End::Killed(end, process.terminate(grace).await);
                 }
             };
@@ -535,17 +607,18 @@ impl Environment {
 
     /// Reports the end to the job that was here, or gives the job back to the pool.
     fn report(&self, end: End) {
-        let (open, pending, init_error, started, stop) = {
+        let (open, pending, init_error, started, stop, init) = {
             let mut state = self.state.lock();
             let open = match std::mem::replace(&mut state.phase, Phase::Closed) {
                 Phase::Busy(running) => Some(running),
                 _ => state.broken.take(),
             };
-            (open, state.pending.take(), state.init_error.take(), state.started, state.stop)
+            (open, state.pending.take(), state.init_error.take(), state.started, state.stop, state.init.take())
         };
         if let Some(running) = open {
             let ended_ns = self.pool.clock.monotonic_ns();
             let duration = Duration::from_nanos(ended_ns.saturating_sub(running.started_ns));
+            self.report_lines(&running.job.request_id, duration, init, &end);
             self.report_open(running.job, &end, duration);
         }
         if started {
@@ -571,6 +644,20 @@ impl Environment {
                 End::Killed(Kill::StartOverrun, _) => "the process did not ask for an event in time".to_owned(),
                 End::Killed(..) | End::NotStarted => return,
             }),
+        }
+    }
+
+    /// What the log tells of an invocation that its process did not survive: its pipes are read to their ends.
+    fn report_lines(&self, request_id: &Arc<str>, duration: Duration, init: Option<Duration>, end: &End) {
+        let status = match end {
+            End::Killed(Kill::Stop, _) => return,
+            End::Killed(Kill::Timeout, _) => "timeout",
+            _ => "error\tError Type: Runtime.ExitError",
+        };
+        let (memory_mb, peak_bytes) = (self.function.config.memory_mb, self.peak_bytes.load(Ordering::Relaxed));
+        let report = Report { request_id, duration, memory_mb, peak_bytes, init, status: Some(status) };
+        for line in report.lines() {
+            self.function.logs.platform(request_id, line);
         }
     }
 

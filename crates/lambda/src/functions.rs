@@ -14,6 +14,7 @@ use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
+use crate::cgroup::Cgroups;
 use crate::code::CodeStamp;
 use crate::environment::{Environment, Job};
 use crate::interpreters::Interpreters;
@@ -101,6 +102,7 @@ pub(crate) struct Pool {
     pub(crate) interpreters: Interpreters,
     pub(crate) spawner: Spawner,
     pub(crate) ledger: Ledger,
+    pub(crate) cgroups: Cgroups,
     packages: Arc<Packages>,
     logs: mpsc::Sender<LogLine>,
     /// A permit for each invocation; closed by `stop`.
@@ -180,6 +182,7 @@ impl Functions {
             interpreters: Interpreters::default(),
             spawner,
             ledger,
+            cgroups: Cgroups::open(),
             packages: Arc::new(packages),
             logs,
             slots,

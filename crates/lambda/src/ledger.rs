@@ -144,7 +144,7 @@ fn carries(pid: i32, token: &str) -> bool {
 }
 
 /// When the process started, in clock ticks since the boot; `None`: it is gone, or has ended and waits to be reaped.
-fn start_ticks(pid: i32) -> Option<u64> {
+pub(crate) fn start_ticks(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     // The name in parentheses may hold anything; the fields count from behind it: 3 is the state, 22 the start time.
     let (_, fields) = stat.rsplit_once(") ")?;

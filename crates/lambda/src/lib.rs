@@ -14,6 +14,7 @@
 //! What it does not do: it is no sandbox for hostile code, it does not freeze idle processes, and it does not know
 //! about streams, retries or HTTP clients; those live in `mapping` and `wire`.
 
+mod cgroup;
 mod code;
 mod document;
 mod entrypoint;
@@ -27,8 +28,11 @@ mod layers;
 mod ledger;
 mod logs;
 mod missing;
+mod orphans;
+mod output;
 mod package;
 mod process;
+mod report;
 
 pub use functions::{Functions, OpenError, PythonClient, Settings};
 pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};

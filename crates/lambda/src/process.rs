@@ -19,6 +19,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::orphans::{self, Known};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tailrace_core::limits::FUNCTION_KILL_WAIT;
 use tokio::io::unix::AsyncFd;
@@ -27,30 +28,61 @@ use tokio::sync::oneshot;
 /// The thread that starts processes. Dropping it kills those of its processes that still run.
 pub(crate) struct Spawner {
     requests: mpsc::Sender<(Command, oneshot::Sender<std::io::Result<Child>>)>,
+    known: Known,
+}
+
+/// What a process is held by from its first instruction on.
+pub(crate) struct Confinement {
+    /// Where a process writes `0` to join its control group.
+    pub(crate) entrance: Option<OwnedFd>,
+    /// The most that its data may take, bytes: RLIMIT_DATA.
+    pub(crate) data_bytes: Option<u64>,
+}
+
+impl Confinement {
+    /// Goes in. Called between fork and exec: it calls only write and setrlimit, and allocates nothing.
+    fn enter(&self) {
+        // A process that cannot go in runs without.
+        if let Some(entrance) = &self.entrance {
+            let _ = rustix::io::write(entrance, b"0");
+        }
+        if let Some(bytes) = self.data_bytes {
+            let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+            let _ = rustix::process::setrlimit(rustix::process::Resource::Data, limit);
+        }
+    }
 }
 
 impl Spawner {
     pub(crate) fn start() -> std::io::Result<Spawner> {
         let (requests, inbox) = mpsc::channel::<(Command, oneshot::Sender<std::io::Result<Child>>)>();
+        let known = Known::default();
+        orphans::start(&known)?;
+        let own = known.clone();
         std::thread::Builder::new().name("function-spawner".to_owned()).spawn(move || {
             for (mut command, reply) in inbox {
-                if let Err(Ok(mut orphan)) = reply.send(command.spawn()) {
+                let spawned = command.spawn();
+                if let Ok(child) = &spawned {
+                    own.lock().insert(Pid::from_child(child).as_raw_nonzero().get());
+                }
+                if let Err(Ok(mut unwanted)) = reply.send(spawned) {
                     // Nobody waits for it any more.
-                    let _ = orphan.kill();
-                    let _ = orphan.wait();
+                    let _ = unwanted.kill();
+                    let _ = unwanted.wait();
+                    own.lock().remove(&Pid::from_child(&unwanted).as_raw_nonzero().get());
                 }
             }
         })?;
-        Ok(Spawner { requests })
+        Ok(Spawner { requests, known })
     }
 
     /// Starts `command` as the leader of a new group that dies with this process.
-    pub(crate) async fn spawn(&self, mut command: Command) -> std::io::Result<Process> {
+    pub(crate) async fn spawn(&self, mut command: Command, confinement: Confinement) -> std::io::Result<Process> {
         let parent = rustix::process::getpid();
         command.process_group(0);
         let image = Image::of(&command)?;
-        // SAFETY: the closure runs between fork and exec and calls only prctl, getppid and execve, which are
-        // async-signal-safe; it allocates nothing.
+        // SAFETY: the closure runs between fork and exec and calls only prctl, getppid, write, setrlimit and execve,
+        // which are async-signal-safe; it allocates nothing.
         unsafe {
             command.pre_exec(move || {
                 if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
@@ -60,6 +92,7 @@ impl Spawner {
                 if libc::getppid() != parent.as_raw_nonzero().get() {
                     return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
                 }
+                confinement.enter();
                 Err(image.execute())
             });
         }
@@ -67,7 +100,7 @@ impl Spawner {
         let gone = || std::io::Error::other("the thread that starts processes is gone");
         self.requests.send((command, reply)).map_err(|_| gone())?;
         let child = answer.await.map_err(|_| gone())??;
-        Process::adopt(child)
+        Process::adopt(child, self.known.clone())
     }
 }
 
@@ -122,10 +155,11 @@ pub(crate) struct Process {
     /// Readable once the leader has ended; does not reap it.
     ended: AsyncFd<OwnedFd>,
     status: Option<ExitStatus>,
+    known: Known,
 }
 
 impl Process {
-    fn adopt(mut child: Child) -> std::io::Result<Process> {
+    fn adopt(mut child: Child, known: Known) -> std::io::Result<Process> {
         let pid = Pid::from_child(&child);
         let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(std::io::Error::from);
         // SAFETY: the descriptor is open, and an OwnedFd gives the same one for as long as it lives.
@@ -135,11 +169,12 @@ impl Process {
         match ended {
             Ok(ended) => {
                 let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-                Ok(Process { child: Some(child), stdout, stderr, pid, ended, status: None })
+                Ok(Process { child: Some(child), stdout, stderr, pid, ended, status: None, known })
             }
             Err(error) => {
                 let _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 let _ = child.wait();
+                known.lock().remove(&pid.as_raw_nonzero().get());
                 Err(error)
             }
         }
@@ -195,7 +230,11 @@ impl Process {
         let wait = FUNCTION_KILL_WAIT;
         let status = match tokio::time::timeout(wait, self.ended()).await {
             // It has ended: this returns at once.
-            Ok(()) => self.child.take().map(|mut child| child.wait().unwrap_or_default()),
+            Ok(()) => self.child.take().map(|mut child| {
+                let status = child.wait().unwrap_or_default();
+                self.known.lock().remove(&self.pid());
+                status
+            }),
             Err(_) => {
                 tracing::warn!(pid = self.pid(), "a function's process does not end though it was killed");
                 self.let_go();
@@ -210,10 +249,13 @@ impl Process {
     /// Leaves the process to a thread that reaps it. No more signals from here on.
     fn let_go(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        if let Ok(None) = child.try_wait() {
-            // Without a thread it stays a zombie until this process ends.
-            let _ = std::thread::Builder::new().name("function-reaper".to_owned()).spawn(move || child.wait());
-        }
+        let (known, pid) = (self.known.clone(), self.pid());
+        let reap = move || {
+            let _ = child.wait();
+            known.lock().remove(&pid);
+        };
+        // Without a thread it stays a zombie until this process ends.
+        let _ = std::thread::Builder::new().name("function-reaper".to_owned()).spawn(reap);
     }
 }
 

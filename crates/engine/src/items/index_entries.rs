@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tailrace_core::codec::{EncodedAttribute, StoredItem, push_picked, stored_size};
 use tailrace_core::index_key::{KeyValue, partition_bytes, push_item_key, push_sort_value};
 use tailrace_core::key::{KeyBytes, ScalarType, partition_hash};
@@ -171,7 +172,7 @@ fn entry_change<'t>(
     old: Option<&Parts<'_, '_>>,
     new: Option<&Parts<'_, '_>>,
 ) -> Result<Option<EntryChange<'t>>, EntriesError> {
-    let entry = |parts: Option<&Parts<'_, '_>>, values: Option<&Vec<KeyValue<'_>>>| match (parts, values) {
+    let entry = |parts: Option<&Parts<'_, '_>>, values: Option<&KeyValues<'_>>| match (parts, values) {
         (Some(parts), Some(values)) => parts.entry(table, index, values).map(Some).map_err(EntriesError::Corrupt),
         _ => Ok(None),
     };
@@ -233,6 +234,9 @@ fn names<'t>(table: &'t Table, indexes: impl Iterator<Item = &'t Index>) -> Vec<
     names.into_iter().collect()
 }
 
+/// The values of an index's key attributes: most have one or two, and none more than eight.
+type KeyValues<'v> = SmallVec<[KeyValue<'v>; 4]>;
+
 /// The parts of a stored item that entries are made of.
 struct Parts<'n, 'v> {
     names: &'n [&'n str],
@@ -253,8 +257,8 @@ impl<'n, 'v> Parts<'n, 'v> {
 
     /// The values of an index's key attributes, partition key first; `None`: one is not there. The inner error: one is none that
     /// the index takes, whether the others are there or not.
-    fn key_values(&self, index: &Index) -> Result<Result<Option<Vec<KeyValue<'v>>>, IndexKeyError>, ApiError> {
-        let mut values = Vec::with_capacity(index.hash.len() + index.range.len());
+    fn key_values(&self, index: &Index) -> Result<Result<Option<KeyValues<'v>>, IndexKeyError>, ApiError> {
+        let mut values = KeyValues::new();
         let mut whole = true;
         for part in [KeyPart::Hash, KeyPart::Range] {
             let attributes = part.of(index);
@@ -338,11 +342,12 @@ impl<'n, 'v> Parts<'n, 'v> {
         out: &mut Vec<u8>,
     ) -> Result<(), ApiError> {
         let keys = table.key.attributes().chain(index.attributes()).map(|attribute| &attribute.name);
-        let mut places: Vec<usize> =
+        let mut places: SmallVec<[usize; 8]> =
             keys.chain(included).filter_map(|name| self.names.binary_search(&name.as_str()).ok()).collect();
         places.sort_unstable();
         places.dedup();
-        let parts: Vec<EncodedAttribute<'v>> = places.into_iter().filter_map(|place| self.attributes[place]).collect();
+        let parts: SmallVec<[EncodedAttribute<'v>; 8]> =
+            places.into_iter().filter_map(|place| self.attributes[place]).collect();
         push_picked(&parts, out).map_err(corrupt)
     }
 

@@ -12,7 +12,8 @@ use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_lambda::{
-    FunctionConfig, FunctionErrorKind, Functions, InvokeContext, InvokeOutcome, LogLine, PythonClient, Settings,
+    FunctionConfig, FunctionErrorKind, Functions, InvokeContext, InvokeOutcome, LogLine, LogStream, PythonClient,
+    Settings,
 };
 use tokio::sync::mpsc;
 
@@ -138,9 +139,30 @@ impl Bench {
         }
     }
 
-    /// The next line of output.
+    /// The next line of output; what the host writes around invocations aside.
     pub async fn line(&mut self) -> LogLine {
+        loop {
+            let line = self.any_line().await;
+            if line.stream != LogStream::Platform {
+                return line;
+            }
+        }
+    }
+
+    /// The next line of the log.
+    pub async fn any_line(&mut self) -> LogLine {
         tokio::time::timeout(Duration::from_secs(10), self.logs.recv()).await.expect("a line in time").unwrap()
+    }
+
+    /// Lines of output that are there and were not read.
+    pub fn lines_left(&mut self) -> Vec<LogLine> {
+        let mut left = Vec::new();
+        while let Ok(line) = self.logs.try_recv() {
+            if line.stream != LogStream::Platform {
+                left.push(line);
+            }
+        }
+        left
     }
 
     pub async fn stop(self) {

@@ -125,6 +125,22 @@ pub async fn settled(db: &Db, table: &str) -> Result<(), ApiError> {
     }
 }
 
+/// The table's description, once it is neither being made nor deleted; `None`: there is no such table. A client may have begun either just
+/// before the last stop (`--aws-like-states`); what ends a deletion are the tasks behind the operations, which must be running.
+///
+/// # Errors
+/// The store's failure.
+pub async fn there_or_gone(db: &Db, name: &str) -> Result<Option<TableDescription>, ApiError> {
+    loop {
+        match describe(db, name).await? {
+            Some(described) if matches!(described.table_status, TableStatus::Creating | TableStatus::Deleting) => {
+                tokio::time::sleep(LOOK).await;
+            }
+            found => return Ok(found),
+        }
+    }
+}
+
 /// The table's description; `None`: there is no such table.
 ///
 /// # Errors

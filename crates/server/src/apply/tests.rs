@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tailrace_core::Service;
-use tailrace_engine::{Caller, ops};
+use tailrace_engine::{Caller, Client, ops};
 use tokio::sync::mpsc;
 
 use crate::clock::{SystemClock, SystemRng};
@@ -20,11 +20,20 @@ impl Project {
 
     /// Starts with `template`; the server, and what it told.
     async fn try_start(&self, template: &str) -> Result<(Server, Vec<String>), String> {
+        self.try_start_with(template, |_| ()).await
+    }
+
+    async fn try_start_with(
+        &self,
+        template: &str,
+        configure: impl FnOnce(&mut Config),
+    ) -> Result<(Server, Vec<String>), String> {
         let dir = self.0.path();
         std::fs::write(dir.join("template.yaml"), template).unwrap();
         let mut config = Config::new(dir.join("data"));
         config.port = 0;
         config.template = Some(dir.join("template.yaml"));
+        configure(&mut config);
         let (events, mut receiver) = mpsc::channel(1000);
         let rng = Arc::new(SystemRng::open().unwrap());
         let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await;
@@ -470,6 +479,26 @@ async fn units_of_indexes_follow_the_template_and_the_billing_of_their_table() {
         let (seen, told) = project.run(&template, global_indexes).await;
         assert_eq!((seen, told), (by_c(read), Vec::<String>::new()), "{template}");
     }
+}
+
+/// With `--aws-like-states` a client's table is told as being made or deleted for a while, also over a stop.
+#[tokio::test]
+async fn a_start_waits_for_a_table_that_was_being_deleted_and_makes_it_again() {
+    let project = Project::new();
+    let start =
+        async || project.try_start_with(&table_template(KEY), |config| config.engine.aws_like_states = true).await;
+    let (server, _) = start().await.unwrap();
+    let before = table(&server).await;
+    let client = Caller::Client(Client { operation: "DeleteTable", ..Client::default() });
+    let request = r#"{"TableName": "table"}"#.as_bytes();
+    ops::execute(server.db(), Service::DynamoDb, "DeleteTable", request, &client).await.unwrap();
+    assert_eq!(table(&server).await["TableStatus"], "DELETING");
+    server.stop().await.unwrap();
+    let (server, _) = start().await.unwrap();
+    let after = table(&server).await;
+    assert_eq!(after["TableStatus"], "ACTIVE");
+    assert_ne!(after["TableId"], before["TableId"], "another table");
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]

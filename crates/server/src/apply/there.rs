@@ -10,7 +10,7 @@ use tailrace_api::tables::{
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_engine::{Caller, Db, ops};
 
-use super::step::describe;
+use super::step::there_or_gone;
 
 /// A table, and what is set of it.
 #[derive(Clone, Debug)]
@@ -30,12 +30,12 @@ pub struct There {
 }
 
 impl There {
-    /// Looks at a table; `None`: there is none of this name.
+    /// Looks at a table, once it is neither being made nor deleted; `None`: there is none of this name.
     ///
     /// # Errors
     /// The store's failure.
     pub async fn look(db: &Db, name: &str) -> Result<Option<There>, ApiError> {
-        let Some(table) = describe(db, name).await? else { return Ok(None) };
+        let Some(table) = there_or_gone(db, name).await? else { return Ok(None) };
         let caller = &Caller::default();
         let time_to_live = ops::describe_time_to_live(db, DescribeTimeToLiveRequest::of(name), caller).await?;
         let table_name = name.to_owned();

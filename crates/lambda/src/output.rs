@@ -1,0 +1,329 @@
+//! What one process prints on one of its pipes: cut into lines, each with the invocation that it belongs to.
+//!
+//! Invariants
+//! - What an invocation wrote before it answered is read before the next one is handed over (`settle`), so that no line of
+//!   output holds a piece of two invocations, nor has the id of the wrong one.
+//! - A line that has no end is shown all the same: when its invocation ends, when the pipe does, and when nothing more of it
+//!   came for `FUNCTION_LOG_PARTIAL_WAIT`.
+//! - What is read and not yet taken by the log is bounded by `FUNCTION_OUTPUT_HELD_BYTES_MAX` and a pipe's worth; over that
+//!   the pipe is left full, and its lines count to whichever invocation is open when they are read.
+//!
+//! What it does not do: it knows neither processes nor what becomes of a line (see `logs`).
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use tailrace_core::limits;
+use tokio::net::unix::pipe;
+use tokio::sync::Notify;
+
+use crate::logs::{LogSender, LogStream};
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// One pipe of a process.
+pub(crate) struct Output {
+    stream: LogStream,
+    pipe: pipe::Receiver,
+    held: Mutex<Held>,
+    /// Lines were put behind the others, or the pipe has ended.
+    more: Notify,
+}
+
+type RequestId = Option<Arc<str>>;
+
+#[derive(Default)]
+struct Held {
+    /// The beginning of a line.
+    pending: BytesMut,
+    lines: VecDeque<(LogStream, RequestId, String)>,
+    line_bytes: usize,
+    ended: bool,
+}
+
+/// What a read of the pipe came to.
+enum Read {
+    Some,
+    Nothing,
+    End,
+}
+
+impl Output {
+    pub(crate) fn new(stream: LogStream, pipe: pipe::Receiver) -> Output {
+        Output { stream, pipe, held: Mutex::default(), more: Notify::new() }
+    }
+
+    /// Reads the pipe to its end, and sends its lines. `request_id` tells whose they are at that moment.
+    pub(crate) async fn forward(&self, logs: LogSender, request_id: impl Fn() -> RequestId) {
+        loop {
+            while let Some((stream, id, text)) = self.next_line() {
+                logs.send(stream, id, text).await;
+            }
+            let (is_partial, has_ended) = {
+                let held = self.held.lock();
+                if !held.lines.is_empty() {
+                    continue;
+                }
+                (!held.pending.is_empty(), held.ended)
+            };
+            if has_ended {
+                return;
+            }
+            tokio::select! {
+                ready = self.pipe.readable() => {
+                    let mut held = self.held.lock();
+                    match ready {
+                        // Under the lock: whoever settles meanwhile waits, and what is read here has its owner's id.
+                        Ok(()) => drop(self.take(&mut held, request_id(), |pipe, buffer| pipe.try_read(buffer))),
+                        Err(_) => held.ended = true,
+                    }
+                }
+                () = self.more.notified() => {}
+                () = tokio::time::sleep(limits::FUNCTION_LOG_PARTIAL_WAIT), if is_partial => {
+                    self.held.lock().cut_rest(self.stream, request_id());
+                }
+            }
+        }
+    }
+
+    /// Reads what the process has written until now, all of which belongs to this invocation, and puts lines of the
+    /// host's behind it. Call it when an invocation has ended, before its process gets another one.
+    pub(crate) fn settle(&self, request_id: RequestId, behind: Vec<String>) {
+        let mut held = self.held.lock();
+        let mut room = limits::FUNCTION_OUTPUT_HELD_BYTES_MAX.saturating_sub(held.line_bytes);
+        while room > 0 && !held.ended {
+            let before = held.line_bytes + held.pending.len();
+            // Not by way of the runtime, which may not know yet that there is something.
+            let read = |pipe: &pipe::Receiver, buffer: &mut [u8]| Ok(rustix::io::read(pipe, buffer)?);
+            match self.take(&mut held, request_id.clone(), read) {
+                Read::Some => {
+                    room = room.saturating_sub((held.line_bytes + held.pending.len()).abs_diff(before).max(1))
+                }
+                Read::Nothing | Read::End => break,
+            }
+        }
+        held.cut_rest(self.stream, request_id.clone());
+        for text in behind {
+            held.push(LogStream::Platform, request_id.clone(), text);
+        }
+        drop(held);
+        self.more.notify_one();
+    }
+
+    /// Puts a line of the host's behind the others.
+    pub(crate) fn push(&self, request_id: RequestId, text: String) {
+        self.held.lock().push(LogStream::Platform, request_id, text);
+        self.more.notify_one();
+    }
+
+    fn take(
+        &self,
+        held: &mut Held,
+        request_id: RequestId,
+        read: impl Fn(&pipe::Receiver, &mut [u8]) -> std::io::Result<usize>,
+    ) -> Read {
+        let mut buffer = [0; READ_BYTES];
+        match read(&self.pipe, &mut buffer) {
+            Ok(0) => {
+                held.ended = true;
+                held.cut_rest(self.stream, request_id);
+                Read::End
+            }
+            Ok(count) => {
+                held.pending.extend_from_slice(&buffer[..count]);
+                while let Some(line) = take_line(&mut held.pending) {
+                    held.push(self.stream, request_id.clone(), text_of(&line));
+                }
+                Read::Some
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Read::Nothing,
+            Err(_) => {
+                held.ended = true;
+                Read::End
+            }
+        }
+    }
+
+    fn next_line(&self) -> Option<(LogStream, RequestId, String)> {
+        let mut held = self.held.lock();
+        let line = held.lines.pop_front()?;
+        held.line_bytes -= line.2.len();
+        Some(line)
+    }
+}
+
+impl Held {
+    fn push(&mut self, stream: LogStream, request_id: RequestId, text: String) {
+        self.line_bytes += text.len();
+        self.lines.push_back((stream, request_id, text));
+    }
+
+    /// What has no line end is a line now.
+    fn cut_rest(&mut self, stream: LogStream, request_id: RequestId) {
+        if !self.pending.is_empty() {
+            let rest = self.pending.split();
+            self.push(stream, request_id, text_of(&rest));
+        }
+    }
+}
+
+/// The next whole line, or the longest allowed piece of one.
+fn take_line(pending: &mut BytesMut) -> Option<BytesMut> {
+    let window = pending.len().min(limits::FUNCTION_LOG_LINE_BYTES_MAX + 1);
+    match pending[..window].iter().position(|&byte| byte == b'\n') {
+        Some(end) => {
+            let mut line = pending.split_to(end + 1);
+            line.truncate(end);
+            Some(line)
+        }
+        None if pending.len() > limits::FUNCTION_LOG_LINE_BYTES_MAX => {
+            let mut cut = limits::FUNCTION_LOG_LINE_BYTES_MAX;
+            // Never in the middle of a character; four steps are enough for any.
+            while cut > limits::FUNCTION_LOG_LINE_BYTES_MAX - 4
+                && pending.get(cut).is_some_and(|byte| byte & 0xC0 == 0x80)
+            {
+                cut -= 1;
+            }
+            Some(pending.split_to(cut))
+        }
+        None => None,
+    }
+}
+
+fn text_of(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    String::from_utf8_lossy(line).replace('\r', "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::logs::LogLine;
+
+    fn id(text: &str) -> RequestId {
+        Some(text.into())
+    }
+
+    struct Bench {
+        output: Arc<Output>,
+        writer: Option<pipe::Sender>,
+        open: Arc<Mutex<RequestId>>,
+        lines: mpsc::Receiver<LogLine>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    fn bench(capacity: usize) -> Bench {
+        let (writer, reader) = pipe::pipe().unwrap();
+        let output = Arc::new(Output::new(LogStream::Stdout, reader));
+        let (sender, lines) = mpsc::channel(capacity);
+        let open = Arc::new(Mutex::new(id("r-1")));
+        let (own, owner) = (output.clone(), open.clone());
+        let task = tokio::spawn(async move { own.forward(LogSender::new(sender, "f"), || owner.lock().clone()).await });
+        Bench { output, writer: Some(writer), open, lines, task }
+    }
+
+    impl Bench {
+        async fn write(&mut self, bytes: &[u8]) {
+            self.writer.as_mut().unwrap().write_all(bytes).await.unwrap();
+        }
+
+        async fn line(&mut self) -> (LogStream, String, String) {
+            let line = self.lines.recv().await.unwrap();
+            (line.stream, line.request_id.unwrap().to_string(), line.text)
+        }
+    }
+
+    /// All that a pipe gives for these bytes.
+    async fn forward(bytes: &[u8], capacity: usize) -> Vec<(LogStream, String)> {
+        let mut bench = bench(capacity);
+        let mut writer = bench.writer.take().unwrap();
+        let bytes = bytes.to_vec();
+        tokio::spawn(async move { writer.write_all(&bytes).await.unwrap() });
+        let mut seen = Vec::new();
+        while let Some(line) = bench.lines.recv().await {
+            seen.push((line.stream, line.text));
+        }
+        bench.task.await.unwrap();
+        seen
+    }
+
+    #[tokio::test]
+    async fn output_is_cut_into_lines() {
+        let seen = forward("a\n\nb\u{e9}\rc\r\nlast".as_bytes(), 16).await;
+        let texts: Vec<_> = seen.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, ["a", "", "b\u{e9}\nc", "last"]);
+    }
+
+    #[tokio::test]
+    async fn a_long_line_is_split_between_characters() {
+        let line = format!("x{}", "\u{e9}".repeat(limits::FUNCTION_LOG_LINE_BYTES_MAX / 2 + 10));
+        let seen = forward(line.as_bytes(), 16).await;
+        assert!(seen.len() >= 2, "{}", seen.len());
+        assert_eq!(seen.iter().map(|(_, text)| text.as_str()).collect::<String>(), line);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stands_still_costs_lines_and_is_told_how_many() {
+        let mut bench = bench(2);
+        bench.write(b"1\n2\n3\n4\n").await;
+        // Both that did not fit have waited their time, one of them in vain.
+        while bench.lines.len() < 2 || !bench.output.held.lock().lines.is_empty() {
+            tokio::time::sleep(limits::FUNCTION_LOG_WAIT).await;
+        }
+        tokio::time::sleep(limits::FUNCTION_LOG_WAIT * 2).await;
+        assert_eq!(bench.line().await.2, "1");
+        assert_eq!(bench.line().await.2, "2");
+        bench.write(b"5\n").await;
+        let notice = bench.lines.recv().await.unwrap();
+        assert_eq!(notice.stream, LogStream::Notice);
+        assert!(notice.text.starts_with("2 lines of output were dropped"), "{}", notice.text);
+        assert_eq!(bench.line().await.2, "5");
+    }
+
+    /// What an invocation left without a line end is its own line, however fast the next one begins to write.
+    #[tokio::test]
+    async fn what_two_invocations_write_is_never_one_line() {
+        let mut bench = bench(16);
+        bench.write(b"first").await;
+        bench.output.settle(id("r-1"), vec!["END r-1".to_owned()]);
+        *bench.open.lock() = id("r-2");
+        bench.write(b"second\n").await;
+        assert_eq!(bench.line().await, (LogStream::Stdout, "r-1".into(), "first".into()));
+        assert_eq!(bench.line().await, (LogStream::Platform, "r-1".into(), "END r-1".into()));
+        assert_eq!(bench.line().await, (LogStream::Stdout, "r-2".into(), "second".into()));
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_shown_while_the_process_goes_on() {
+        let mut bench = bench(16);
+        bench.write(b"connecting ...").await;
+        assert_eq!(bench.line().await.2, "connecting ...");
+        bench.write(b" connected\n").await;
+        assert_eq!(bench.line().await.2, " connected");
+    }
+
+    /// A process that writes without an end holds nobody up that wants it settled, and costs a bounded piece of memory.
+    #[tokio::test]
+    async fn endless_output_settles_in_a_bounded_piece() {
+        let (writer, reader) = pipe::pipe().unwrap();
+        let output = Output::new(LogStream::Stdout, reader);
+        let endless = tokio::task::spawn_blocking(move || {
+            let writer = writer.into_blocking_fd().unwrap();
+            while rustix::io::write(&writer, &[b'x'; 8192]).is_ok() {}
+        });
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+            output.settle(id("r-1"), Vec::new());
+        }
+        assert!(output.held.lock().line_bytes <= limits::FUNCTION_OUTPUT_HELD_BYTES_MAX + READ_BYTES * 2);
+        drop(output);
+        endless.await.unwrap();
+    }
+}

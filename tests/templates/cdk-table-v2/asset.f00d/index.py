@@ -1,0 +1,5 @@
+import os
+
+
+def handler(event, context):
+    print("RAN", len(event["Records"]), os.environ["TABLE"], os.environ["TOPIC_ARN"])
