@@ -4,9 +4,12 @@ The same seed gives the same operations, whatever the endpoints answer.
 """
 
 import base64
+import copy
 import re
+import uuid
 
 from .control import ControlPlane
+from .faults import Faults
 from .indexed import IndexRequests
 from .partiql import PartiQL
 from .schema import ATTRIBUTES, TABLES, TYPES, create_table, draw_indexes
@@ -60,7 +63,10 @@ _UPDATE_FAULTS = [
 ]
 
 
-class Generator(IndexRequests, ControlPlane, PartiQL):
+FAULTY_SHARE = 0.04
+
+
+class Generator(IndexRequests, ControlPlane, PartiQL, Faults):
     """Draws operations from one random source."""
 
     def __init__(self, random, partiql=False):
@@ -68,6 +74,8 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
         self.partiql = partiql
         self.indexes = draw_indexes(random)
         self.made = 0
+        # Servers remember tokens for ten minutes, longer than a round: only in this is a seed not the same each time.
+        self.token_prefix, self.tokens, self.tokened = uuid.uuid4().hex[:16], 0, None
         self.current = TABLES[0]
 
     def create_tables(self):
@@ -82,9 +90,11 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
             return self.partiql_step()
         kinds = ["PutItem"] * 6 + ["UpdateItem"] * 8 + ["DeleteItem"] * 3 + ["GetItem"] * 4 + ["Query"] * 5 + ["Scan"] * 2
         operation = self.random.choice(kinds + ["BatchWriteItem", "BatchGetItem", "TransactWriteItems", "TransactWriteItems", "TransactGetItems"])
-        if self.random.random() < 0.12 and hasattr(self, "_legacy_" + operation):
-            return operation, getattr(self, "_legacy_" + operation)()
-        return operation, getattr(self, "_" + operation)()
+        legacy = self.random.random() < 0.12 and hasattr(self, "_legacy_" + operation)
+        request = getattr(self, ("_legacy_" if legacy else "_") + operation)()
+        if self.random.random() < FAULTY_SHARE:
+            request = self.spoil(operation, copy.deepcopy(request))
+        return operation, request
 
     # Values
 
@@ -215,7 +225,9 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
 
     def _comparison(self, request):
         path = self.path(request)
-        kind = self.random.choice(["compare"] * 4 + ["between", "in", "exists", "absent", "type", "begins", "contains"])
+        kind = self.random.choice(["compare"] * 4 + ["between", "in", "exists", "absent", "type", "begins", "contains", "size"])
+        if kind == "size":
+            return f"size({path}) {self.random.choice(['=', '<>', '<', '<=', '>', '>='])} {self.placeholder(request, self.scalar('N'))}"
         if kind == "compare":
             return f"{path} {self.random.choice(['=', '<>', '<', '<=', '>', '>='])} {self.operand(request)}"
         if kind == "between":
@@ -228,7 +240,7 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
         if kind == "absent":
             return f"attribute_not_exists({path})"
         if kind == "type":
-            wanted = self.random.choice(["S", "N", "SS", "L", "M", "NULL", "BOOL", "FOO"])
+            wanted = self.random.choice(["S", "N", "B", "SS", "NS", "BS", "L", "M", "NULL", "BOOL", "FOO"])
             return f"attribute_type({path}, {self.placeholder(request, {'S': wanted})})"
         function = "begins_with" if kind == "begins" else "contains"
         return f"{function}({path}, {self.operand(request)})"
@@ -274,9 +286,10 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
                 elif section == "REMOVE":
                     actions.append(path)
                 else:
-                    kinds = ["SS", "NS", "N"] if section == "ADD" else ["SS", "NS"]
+                    kinds = ["SS", "NS", "BS", "N"] if section == "ADD" else ["SS", "NS", "BS"]
                     kind = self.random.choice(kinds)
-                    value = self.scalar("N") if kind == "N" else {kind: self.random.sample(_STRINGS if kind == "SS" else _NUMBERS, 2)}
+                    pool = {"SS": _STRINGS, "NS": _NUMBERS, "BS": [base64.b64encode(member).decode() for member in _BYTES]}
+                    value = self.scalar("N") if kind == "N" else {kind: self.random.sample(pool[kind], 2)}
                     actions.append(f"{path} {self.placeholder(request, value)}")
             texts.append(f"{section} {', '.join(actions)}")
         return " ".join(texts)
@@ -294,12 +307,18 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
             request["TableName"] = "conform-none"
         return request
 
+    def consistency(self):
+        """Neither server answers what is old: an eventual read says the same and costs half."""
+        return self.random.choice([{"ConsistentRead": True}, {"ConsistentRead": True}, {"ConsistentRead": False}, {}])
+
     def _write_options(self, request, return_values):
         if self.random.random() < 0.6:
             request["ReturnValues"] = self.random.choice(return_values)
         self.capacity(request, 0.25)
         if self.random.random() < 0.2:
-            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            request["ReturnValuesOnConditionCheckFailure"] = self.random.choice(["ALL_OLD", "ALL_OLD", "ALL_OLD", "NONE"])
+        if self.random.random() < 0.1:
+            request["ReturnItemCollectionMetrics"] = self.random.choice(["SIZE", "NONE"])
         if self.random.random() < 0.02:
             request.setdefault("ExpressionAttributeNames", {})["#unused"] = "unused"
         if self.random.random() < 0.02:
@@ -339,7 +358,7 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
 
     def _GetItem(self):
         table = self.table()
-        request = self._base(table) | {"Key": self.key(table), "ConsistentRead": True}
+        request = self._base(table) | {"Key": self.key(table)} | self.consistency()
         self.projection(request)
         self.capacity(request, 0.2)
         return request
@@ -349,7 +368,7 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
         index = self.index_of(table)
         if index and self.random.random() < 0.55:
             return self.index_query(table, index)
-        request = self._base(table) | {"ConsistentRead": True}
+        request = self._base(table) | self.consistency()
         key = self.key(table)
         condition = f"pk = {self.placeholder(request, key.get('pk', {'S': 'p1'}))}"
         if table[2] and self.random.random() < 0.6:
@@ -370,6 +389,9 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
             request["ScanIndexForward"] = self.random.random() < 0.5
         if "ProjectionExpression" not in request and self.random.random() < 0.1:
             request["Select"] = "COUNT"
+        if self.random.random() < 0.1:
+            # Of the partition that is asked for, whether there is such an item or not; now and then of another.
+            request["ExclusiveStartKey"] = self.key(table) | ({"pk": key["pk"]} if "pk" in key and self.random.random() < 0.8 else {})
         self.capacity(request, 0.2)
         return request
 
@@ -379,11 +401,12 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
         if index and self.random.random() < 0.5:
             request = self.index_scan(table, index)
             return request | self.segments()
-        request = self._base(table) | {"ConsistentRead": True} | self.segments()
+        request = self._base(table) | self.consistency() | self.segments()
         self.maybe_condition(request, "FilterExpression", 0.5)
         self.projection(request)
         if self.random.random() < 0.4:
             request["Limit"] = self.random.randint(1, 5)
+        self.capacity(request, 0.2)
         return request
 
     def segments(self):
@@ -416,7 +439,7 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
     def _BatchGetItem(self):
         requests = {}
         for table in self.random.sample(TABLES, self.random.randint(1, 2)):
-            request = {"Keys": [self.key(table) for _ in range(self.random.randint(1, 3))], "ConsistentRead": True}
+            request = {"Keys": [self.key(table) for _ in range(self.random.randint(1, 3))]} | self.consistency()
             self.projection(request)
             requests[table[0]] = request
         request = {"RequestItems": requests}
@@ -436,6 +459,7 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
                 request = getattr(self, f"_{operation}Item")()
                 request.pop("ReturnValues", None)
                 request.pop("ReturnConsumedCapacity", None)
+                request.pop("ReturnItemCollectionMetrics", None)
                 if "ConditionExpression" not in request and operation != "Update":
                     # See `transaction-maps`.
                     request.pop("ExpressionAttributeNames", None)
@@ -449,13 +473,28 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
             actions[-1] = self.random.choice([{}, {**actions[-1], "Delete": self._DeleteItem(), "Put": self._PutItem()}])
         whole = {"TransactItems": actions}
         self.capacity(whole, 0.2)
-        return whole
+        if self.random.random() < 0.1:
+            whole["ReturnItemCollectionMetrics"] = "SIZE"
+        return self.with_token(whole)
+
+    def with_token(self, request):
+        """Now and then with a token: a new one, or the last one again, with its own request or with another."""
+        chance = self.random.random()
+        if chance < 0.05 and self.tokened:
+            return copy.deepcopy(self.tokened)
+        if chance < 0.06 and self.tokened:
+            return request | {"ClientRequestToken": self.tokened["ClientRequestToken"]}
+        if chance < 0.15:
+            self.tokens += 1
+            request["ClientRequestToken"] = f"{self.token_prefix}-{self.tokens}"
+            self.tokened = copy.deepcopy(request)
+        return request
 
     def _TransactGetItems(self):
         gets = []
         for _ in range(self.random.choice([1, 2, 3])):
             request = self._GetItem()
-            del request["ConsistentRead"]
+            request.pop("ConsistentRead", None)
             request.pop("ReturnConsumedCapacity", None)
             gets.append({"Get": request})
         whole = {"TransactItems": gets}
@@ -529,6 +568,9 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
     def _legacy_Query(self):
         table = self.table()
         request = self._base(table) | {"ConsistentRead": True}
+        index = self.index_of(table)
+        if index and len(index.hash) == 1 and self.random.random() < 0.4:
+            return self._legacy_index_query(table, index)
         conditions = {"pk": {"ComparisonOperator": "EQ", "AttributeValueList": [self.key(table).get("pk", {"S": "p1"})]}}
         if table[2] and self.random.random() < 0.5:
             operator = self.random.choice(["EQ", "LT", "LE", "GT", "GE", "BEGINS_WITH", "NE"])
@@ -536,9 +578,43 @@ class Generator(IndexRequests, ControlPlane, PartiQL):
         request["KeyConditions"] = conditions
         if self.random.random() < 0.5:
             self.comparisons(request, "QueryFilter")
+        self._legacy_projection(request)
         return request
+
+    def _legacy_index_query(self, table, index):
+        request = self._base(table) | {"IndexName": index.name}
+        names = index.keys() if len(index.range) == 1 and self.random.random() < 0.5 else index.hash
+        operator = self.random.choice(["EQ", "LT", "LE", "GT", "GE"])
+        request["KeyConditions"] = {
+            name: {
+                "ComparisonOperator": "EQ" if name in index.hash else operator,
+                "AttributeValueList": [self.index_key_value(table, name)],
+            }
+            for name in names
+        }
+        if self.random.random() < 0.4:
+            request["Limit"] = self.random.randint(1, 4)
+        if self.random.random() < 0.5:
+            request["ScanIndexForward"] = self.random.random() < 0.5
+        self.capacity(request, 0.2)
+        return request
+
+    def _legacy_projection(self, request):
+        if self.random.random() < 0.25:
+            request["AttributesToGet"] = self.random.sample([*ATTRIBUTES, "pk"], self.random.randint(1, 3))
 
     def _legacy_Scan(self):
         request = self._base(self.table()) | {"ConsistentRead": True}
         self.comparisons(request, "ScanFilter")
+        self._legacy_projection(request)
+        if self.random.random() < 0.2:
+            request["Limit"] = self.random.randint(1, 5)
+        return request
+
+    def _legacy_BatchGetItem(self):
+        request = self._BatchGetItem()
+        for asked in request["RequestItems"].values():
+            asked.pop("ProjectionExpression", None)
+            asked.pop("ExpressionAttributeNames", None)
+            self._legacy_projection(asked)
         return request

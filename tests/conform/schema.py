@@ -30,6 +30,11 @@ TABLES = [
 ]
 
 
+def name_tables(prefix):
+    """Gives the tables other names, in place of `conform-...`: several rounds can run side by side then."""
+    TABLES[:] = [table._replace(name=f"{prefix}-{table.name.removeprefix('conform-')}") for table in TABLES]
+
+
 class Index(NamedTuple):
     name: str
     local: bool

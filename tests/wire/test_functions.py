@@ -149,3 +149,24 @@ def test_a_filter_of_a_template_chooses_the_records_that_a_function_gets(up):
     wait_until(lambda: all(shard["drained"] for mapping in mappings(server)["mappings"] for shard in mapping["shards"]), "everything")
     assert sorted(line.split("SAW ")[1].strip() for line in server.output().splitlines() if "SAW " in line) == wanted
     assert server.stop() == 0
+
+
+def test_a_tumbling_window_carries_its_state_to_a_last_call(up):
+    """Rows: docs/spec/event-source-mapping.md 9."""
+    code = (
+        "def handler(event, context):\n"
+        "    seen = event['state'].get('seen', []) + [r['dynamodb']['Keys']['pk']['S'] for r in event['Records']]\n"
+        "    if event['isFinalInvokeForWindow']:\n"
+        "        print('LAST', event['window']['start'], ' '.join(seen) + '.')\n"
+        "    return {'state': {'seen': seen}}\n"
+    )
+    server = up(code, "TumblingWindowInSeconds: 2", "BatchSize: 1")
+    keys = [f"k{n}" for n in range(12)]
+    put(server, *keys)
+
+    def last():
+        lines = [line.split("LAST ")[1].strip(". \n").split() for line in server.output().splitlines() if "LAST " in line]
+        return sorted(key for start, *seen in lines for key in seen if start.endswith("Z"))
+
+    wait_until(lambda: last() == sorted(keys), "every key in the last call of a window")
+    assert server.stop() == 0

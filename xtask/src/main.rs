@@ -52,6 +52,16 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Deliver many records to a function that fails at random and compare with a serial replay; measure memory, filters and idle
+    /// mappings.
+    Soak {
+        /// How many records.
+        #[arg(long, default_value_t = 1_000_000)]
+        records: u64,
+        /// The seed of the failures.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Play seeded random operations against Tailrace and an oracle, and explain every difference.
     Conform {
         /// Arguments of the differential test (`--help` lists them).
@@ -84,6 +94,7 @@ fn main() -> ExitCode {
         Command::Lint => steps::lint(),
         Command::Bench { arguments } => steps::bench(&arguments),
         Command::Crash { kills, seed } => steps::crash(kills, seed),
+        Command::Soak { records, seed } => steps::soak(records, seed),
         Command::Conform { arguments } => steps::conform(&arguments),
     };
     match outcome {

@@ -167,6 +167,16 @@ pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
         .current_dir(root()))
 }
 
+/// Delivery for long. Without HTTP: `crates/server/examples/soak`.
+pub fn soak(records: u64, seed: u64) -> Result<(), String> {
+    let (records, seed) = (records.to_string(), seed.to_string());
+    run(cargo()
+        .args(["run", "--release", "--package", "tailrace-server", "--example", "soak", "--"])
+        .args(["--records", &records, "--seed", &seed])
+        .arg("--dir")
+        .arg(target_directory()))
+}
+
 /// The differential test. Without `--target` it builds and starts a server of its own; with `--release`, of a release build.
 pub fn conform(arguments: &[String]) -> Result<(), String> {
     let environment = Environment::prepare(&root())?;

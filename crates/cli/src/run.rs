@@ -33,7 +33,7 @@ pub async fn serve(args: ServerArgs) -> Outcome {
     log_to_stderr();
     let stack = args.stack();
     let mut config = args.config(Path::new(".tailrace"))?;
-    let template = config.template.map(|given| project::in_directory(given, stack.as_deref(), |line| say(line)));
+    let template = config.template.map(|given| project::in_directory(given, stack.as_deref(), say));
     config.template = template.transpose()?;
     let mut running = Running::start(config).await?;
     say(format_args!("listening on http://{}", running.server.address()));

@@ -1,5 +1,7 @@
 //! Code is edited while `up` runs, and what runs next is what was saved.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::path::Path;

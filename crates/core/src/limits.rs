@@ -290,6 +290,9 @@ pub const ECHOED_VALUE_BYTES_MAX: usize = 4096;
 
 /// Most commits in a group that is synced at once. Our reason: bounds how long the first of them waits.
 pub const GROUP_COMMITS_MAX: usize = 1024;
+/// Commits of a group that the committer applies itself, at most; our reason: a commit takes about a microsecond, a hand-over
+/// some four.
+pub const APPLIED_BY_THE_COMMITTER_MAX: usize = 64;
 /// Most bytes in a group that is synced at once. Our reason: bounds how long the first of them waits.
 pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Unit in which commits in flight are counted, bytes. Our reason: nearly every commit fits one unit.
@@ -360,6 +363,13 @@ pub const PATTERN_NUMBER_MAX: f64 = 5e9;
 pub const PASSED_OVER_COMMIT_RECORDS: usize = 100_000;
 /// How long a checkpoint may lag behind records that were left out. Our reason: as above, for the few.
 pub const PASSED_OVER_COMMIT_DELAY: Duration = Duration::from_secs(1);
+/// Largest TumblingWindowInSeconds. Source: docs/spec/event-source-mapping.md 2.
+pub const TUMBLING_WINDOW_S_MAX: i64 = 900;
+/// State of a tumbling window above which it ends early, bytes of JSON. Source: docs/spec/event-source-mapping.md 9.
+pub const WINDOW_STATE_BYTES_MAX: usize = 1024 * 1024;
+/// How long after its end a tumbling window without newer records is closed. Our reason: a record has its time before it can be
+/// read. Source: docs/spec/event-source-mapping.md 9.
+pub const TUMBLING_WINDOW_GRACE: Duration = Duration::from_secs(1);
 /// Most event source mappings. Our reason: each holds a task and a read-ahead buffer for every shard.
 pub const MAPPINGS_MAX: usize = 1000;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.

@@ -21,7 +21,7 @@ use crate::machine::{LastResult, ParkedSize, Rules, ShardState, Status};
 use crate::observer::{DeliveryEvent, Observer, Shard};
 use crate::parked::{self, ParkedRecord};
 use crate::status::{self, ShardStatus};
-use crate::target::Target;
+use crate::target::{Target, Waits};
 use crate::{checkpoints, ownership, supervisor};
 
 /// The stream that a consumer reads.
@@ -74,6 +74,8 @@ pub(crate) struct Core {
     /// Records that are being redriven.
     pub redriving: Mutex<BTreeSet<(ShardNo, RecordNo)>>,
     pub machines: Mutex<BTreeMap<ShardNo, (Shard, Status)>>,
+    /// Batches that wait for their turn at the target, of each shard that has had one.
+    waits: Mutex<BTreeMap<ShardNo, Waits>>,
     pub finished: Mutex<BTreeSet<ShardNo>>,
     /// Shards that another runner has taken over.
     pub elsewhere: Mutex<BTreeSet<ShardNo>>,
@@ -90,6 +92,21 @@ impl Core {
         *self.trouble.lock() = Some(error.clone());
         self.tell(DeliveryEvent::Trouble { shard: shard.cloned(), error });
         self.context.changed();
+    }
+
+    /// Counts the shard's batches that wait for their turn.
+    pub fn waits(&self, shard: &Shard) -> Waits {
+        let context = Arc::downgrade(&self.context);
+        let changed = move || {
+            if let Some(context) = context.upgrade() {
+                context.changed();
+            }
+        };
+        self.waits.lock().entry(shard.no).or_insert_with(|| Waits::new(changed)).clone()
+    }
+
+    fn waiting(&self, shard: ShardNo) -> usize {
+        self.waits.lock().get(&shard).map_or(0, Waits::count)
     }
 
     pub fn show(&self, shard: &Shard, status: Status) {
@@ -120,6 +137,7 @@ impl Consumer {
             removed: tokio::sync::Mutex::default(),
             redriving: Mutex::default(),
             machines: Mutex::default(),
+            waits: Mutex::default(),
             finished: Mutex::default(),
             elsewhere: Mutex::default(),
             trouble: Mutex::default(),
@@ -213,7 +231,10 @@ impl Consumer {
     pub fn running(&self) -> Vec<ShardStatus> {
         let now_ms = self.core.context.clock.now();
         let machines = self.core.machines.lock();
-        machines.values().map(|(shard, status)| ShardStatus::running(shard, status, now_ms)).collect()
+        let shown = |(shard, status): &(Shard, Status)| {
+            ShardStatus::running(shard, status, self.core.waiting(shard.no), now_ms)
+        };
+        machines.values().map(shown).collect()
     }
 
     /// What each shard that is worked on did last.
@@ -269,7 +290,8 @@ impl Consumer {
     }
 
     async fn running_shard(&self, shard: &Shard, sealed: bool, status: &Status) -> Result<ShardStatus, StoreError> {
-        let mut shown = ShardStatus::running(shard, status, self.core.context.clock.now());
+        let (waiting, now_ms) = (self.core.waiting(shard.no), self.core.context.clock.now());
+        let mut shown = ShardStatus::running(shard, status, waiting, now_ms);
         shown.drained &= !sealed;
         let unread = if shown.drained { self.unread(shard.no, status.read, 1).await?.0 } else { 0 };
         shown.pending_records += unread;

@@ -35,4 +35,4 @@ pub use parked::ParkedRecord;
 pub use redrive::{RedriveError, Redriven};
 pub use rows::each;
 pub use status::{STREAM_ENDED, ShardStatus, last_processing_result};
-pub use target::{Batch, Target};
+pub use target::{Answer, Batch, Target, Waits, WindowCall};

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use tailrace_core::RecordNo;
+use tailrace_core::{EpochMs, RecordNo};
 use tailrace_engine::streams::descriptor::shard_id;
 use tailrace_store::{ShardInfo, ShardNo};
 
@@ -68,6 +68,17 @@ pub enum DeliveryEvent {
     TakenOver {
         /// The shard.
         shard: Shard,
+    },
+    /// The final call of a window was given up: what the window had gathered is lost.
+    WindowLost {
+        /// The shard.
+        shard: Shard,
+        /// The window's first instant.
+        start_ms: EpochMs,
+        /// The first instant behind it.
+        end_ms: EpochMs,
+        /// The last error.
+        error: String,
     },
     /// Something is wrong with the consumer itself; it is tried again.
     Trouble {

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use tailrace_core::RecordNo;
 use tailrace_core::codec::StoredItem;
 use tailrace_core::key::partition_hash;
+use tailrace_core::{EpochMs, RecordNo};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::{LogRecord, StoreError};
 
@@ -61,24 +61,27 @@ pub(crate) async fn read(core: Arc<Core>, shard: Shard, wanted: Wanted) -> Resul
             }
             continue;
         }
-        let (mut records, mut unwanted) = (Vec::new(), 0);
+        let (mut records, mut unwanted, mut newest) = (Vec::new(), 0, EpochMs::ZERO);
         for (index, logged) in page.records.into_iter().enumerate() {
             if index % RECORDS_PER_TURN == RECORDS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
+            let time = logged.time_ms;
             match measured(&core, &logged) {
                 Ok(Some((key_hash, size))) => records.push(Record { key_hash, size, logged }),
                 Ok(None) => unwanted += 1,
                 Err(error) => {
+                    // Of the time of a damaged record nothing is believed.
                     let next = RecordNo(logged.number.0.saturating_sub(1));
                     let damaged = Some(Damaged { logged, error });
                     let horizon = page.horizon;
-                    return Ok(LogRead { records, unwanted, next, more: true, ended: false, horizon, damaged });
+                    return Ok(LogRead { records, unwanted, newest, next, more: true, ended: false, horizon, damaged });
                 }
             }
+            newest = newest.max(time);
         }
         let (next, more, ended, horizon) = (page.next, page.more, page.ended, page.horizon);
-        return Ok(LogRead { records, unwanted, next, more, ended, horizon, damaged: None });
+        return Ok(LogRead { records, unwanted, newest, next, more, ended, horizon, damaged: None });
     }
 }
 

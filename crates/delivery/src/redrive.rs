@@ -11,7 +11,7 @@ use tailrace_store::StoreError;
 use crate::consumer::{Consumer, Core};
 use crate::machine::Outcome;
 use crate::parked::{self, ParkedRecord};
-use crate::target::Batch;
+use crate::target::{Batch, Waits};
 
 /// What a redrive did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +95,19 @@ impl Consumer {
             Ok(read) => read,
             Err(error) => return Ok(Some(error.to_string())),
         };
-        let batch = Batch { shard: record.shard.clone(), failed_before: 0, records: vec![read] };
-        match self.core.target.deliver(batch).await {
+        let batch = Batch {
+            shard: record.shard.clone(),
+            failed_before: 0,
+            records: vec![read],
+            window: None,
+            waits: Waits::default(),
+        };
+        match self.core.target.deliver(batch).await.outcome {
             Outcome::Done => {}
-            Outcome::FailedFrom { error, .. } | Outcome::Failed(error) | Outcome::NotInvoked(error) => {
+            Outcome::FailedFrom { error, .. }
+            | Outcome::Failed(error)
+            | Outcome::Undeliverable(error)
+            | Outcome::NotInvoked(error) => {
                 return Ok(Some(error));
             }
         }

@@ -15,13 +15,13 @@ use tokio::sync::watch;
 
 use crate::consumer::{Control, Core};
 use crate::machine::{
-    Action, Checkpoint, Input, Invocation, InvocationId, LogRead, Outcome, Parked, ParkedSize, ShardMachine,
+    Action, Answer, Checkpoint, Input, Invocation, InvocationId, LogRead, Outcome, Parked, ParkedSize, ShardMachine,
 };
 use crate::observer::{DeliveryEvent, Shard};
 use crate::ownership::{Fence, Ownership, Standing};
 use crate::parked;
 use crate::reader::{self, Wanted};
-use crate::target::Batch;
+use crate::target::{Batch, Waits};
 
 /// How a shard's task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) enum End {
 
 type Fetch = BoxFuture<'static, Result<(LogRead, Standing), StoreError>>;
 type Commit = BoxFuture<'static, (Ownership, Result<Standing, StoreError>)>;
-type Invocations = FuturesUnordered<BoxFuture<'static, (InvocationId, Outcome)>>;
+type Invocations = FuturesUnordered<BoxFuture<'static, (InvocationId, Answer)>>;
 
 /// Runs until the shard is finished or the consumer is to stop. It ends, however it ends, with nothing under way at the
 /// target: whoever starts the shard again hands the same records out, and never beside a call that still runs.
@@ -69,6 +69,7 @@ async fn deliver(
     let mut fetch: Option<Fetch> = None;
     let mut commit: Option<Commit> = None;
     let mut told_damage = None;
+    let waits = core.waits(&shard);
     let mut inputs = vec![Input::Tick];
     if wanted.stop {
         inputs.push(Input::Stop);
@@ -82,11 +83,19 @@ async fn deliver(
                         fetch = Some(read_as_owner(core.clone(), shard.clone(), wanted, fence.clone()).boxed());
                     }
                     Action::Invoke(invocation) => {
-                        invocations.push(invoke(core.clone(), shard.clone(), invocation).boxed());
+                        invocations.push(invoke(core.clone(), shard.clone(), invocation, waits.clone()).boxed());
                     }
                     Action::Commit { checkpoint, parked } => {
                         let ownership = ownership.take().expect("invariant: one commit is under way at a time");
                         commit = Some(save(core.clone(), shard.clone(), ownership, checkpoint, parked).boxed());
+                    }
+                    Action::WindowLost { window, error } => {
+                        let (start_ms, end_ms) = (window.start_ms, window.end_ms);
+                        tracing::error!(
+                            consumer = %core.id, shard = &*shard.id, %error, state = &*window.state,
+                            "the final call of a window was given up"
+                        );
+                        core.tell(DeliveryEvent::WindowLost { shard: shard.clone(), start_ms, end_ms, error });
                     }
                     Action::Trimmed { after, horizon } => {
                         core.tell(DeliveryEvent::Trimmed { shard: shard.clone(), after, horizon });
@@ -132,9 +141,9 @@ async fn deliver(
                     Standing::Gone => return Ok(End::Gone),
                 }
             }
-            Some((id, outcome)) = invocations.next() => {
+            Some((id, answer)) = invocations.next() => {
                 let jitter = core.context.rng.next_u64() as u32;
-                inputs.push(Input::Invoked { id, outcome, jitter });
+                inputs.push(Input::Invoked { id, answer, jitter });
             }
             read = or_never(&mut fetch) => {
                 fetch = None;
@@ -224,16 +233,16 @@ async fn read_as_owner(
     Ok((read, standing))
 }
 
-async fn invoke(core: Arc<Core>, shard: Shard, invocation: Invocation) -> (InvocationId, Outcome) {
-    let Invocation { id, failed_before, records, .. } = invocation;
+async fn invoke(core: Arc<Core>, shard: Shard, invocation: Invocation, waits: Waits) -> (InvocationId, Answer) {
+    let Invocation { id, failed_before, records, window, .. } = invocation;
     let records: Result<Vec<StreamRecord>, StoreError> =
         records.into_iter().map(|record| StreamRecord::read(record.logged)).collect();
-    let outcome = match records {
-        Ok(records) => core.target.deliver(Batch { shard, failed_before, records }).await,
+    let answer = match records {
+        Ok(records) => core.target.deliver(Batch { shard, failed_before, records, window, waits }).await,
         // They were read before, when they were measured.
-        Err(error) => Outcome::Failed(error.to_string()),
+        Err(error) => Outcome::Failed(error.to_string()).into(),
     };
-    (id, outcome)
+    (id, answer)
 }
 
 /// Commits until it is done: a disk without room has room again some time, and until then the shard says why it waits.

@@ -28,6 +28,9 @@ pub struct ShardStatus {
     pub position: String,
     /// What it is doing.
     pub state: ShardState,
+    /// Batches that wait for their turn at the target: others have all its places.
+    #[serde(default)]
+    pub queued_batches: usize,
     /// Records that are known and not done.
     #[serde(rename = "lagRecords")]
     pub pending_records: usize,
@@ -63,12 +66,17 @@ pub struct ShardStatus {
 
 impl ShardStatus {
     /// A shard that is worked on, without a look at the log.
-    pub(crate) fn running(shard: &Shard, status: &Status, now_ms: EpochMs) -> ShardStatus {
+    pub(crate) fn running(shard: &Shard, status: &Status, queued_batches: usize, now_ms: EpochMs) -> ShardStatus {
+        let state = match status.state {
+            ShardState::Invoking if queued_batches > 0 => ShardState::Queued,
+            state => state,
+        };
         ShardStatus {
             shard: shard.no,
             shard_id: shard.id.to_string(),
             position: SequenceNumber(status.position).to_string(),
-            state: status.state,
+            state,
+            queued_batches,
             pending_records: status.pending_records,
             pending_is_more: !status.caught_up && !status.ended,
             lag: status.oldest_ms.map_or(Duration::ZERO, |oldest| now_ms.since(oldest)),
@@ -101,6 +109,7 @@ impl ShardStatus {
             shard_id: shard.id.to_string(),
             position: SequenceNumber(position).to_string(),
             state,
+            queued_batches: 0,
             pending_records,
             pending_is_more: pending_records == GET_RECORDS_MAX,
             lag: oldest_ms.map_or(Duration::ZERO, |oldest| now_ms.since(oldest)),

@@ -12,12 +12,16 @@
 //!
 //! # What a target answers
 //!
-//! An [`Outcome`], when it knows what was done:
+//! An [`Answer`] with an [`Outcome`], when it knows what was done:
 //! - `Done`: every record of the batch has its effect, and the effect outlives a crash of whoever holds it as far as the
 //!   target ever promises that. The checkpoint will step over the records: they do not come again.
 //! - `FailedFrom`: the records before the index are done in that sense; the others are to come again.
 //! - `Failed`: nothing is known to be done. The batch comes again, whole or in halves.
+//! - `Undeliverable`: as `Failed`, and no try will ever be better. A batch is split; one record alone is parked at once.
 //! - `NotInvoked`: nothing was tried, for a reason that is not the records'. It spends no retry.
+//!
+//! With a batch of a window comes the state that the target answered last in it; with `Done` and `FailedFrom` it answers the next.
+//! The last batch of a window has no records, and the state that is answered to it is nobody's.
 //!
 //! # What a target must live with
 //!
@@ -32,11 +36,15 @@
 //! It keeps no checkpoint, retries nothing that it has answered, and reads no log. It answers each batch once, does not block
 //! its thread, and lets other tasks have their turn while it works through a large batch.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
 use futures_util::future::BoxFuture;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::StoreError;
 
-pub use crate::machine::Outcome;
+pub use crate::machine::{Answer, WindowCall};
 use crate::observer::Shard;
 
 /// Records for a target: of one lane of one shard, in order.
@@ -46,8 +54,47 @@ pub struct Batch {
     pub shard: Shard,
     /// How many invocations with this batch failed before; 0: the first try.
     pub failed_before: u32,
-    /// The records; at least one.
+    /// The records; none only in the final call of a window.
     pub records: Vec<StreamRecord>,
+    /// The tumbling window that the batch is in; `None`: the consumer has none, or the records are redriven.
+    pub window: Option<WindowCall>,
+    /// To be told while the batch waits for its turn at the target: the shard's status says so.
+    pub waits: Waits,
+}
+
+/// Counts the batches of a shard that wait for their turn. A clone counts the same.
+#[derive(Clone, Default)]
+pub struct Waits {
+    count: Arc<AtomicUsize>,
+    changed: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Waits {
+    pub(crate) fn new(changed: impl Fn() + Send + Sync + 'static) -> Waits {
+        Waits { count: Arc::default(), changed: Some(Arc::new(changed)) }
+    }
+
+    /// One more waits, or one fewer.
+    pub fn set(&self, waits: bool) {
+        match waits {
+            true => self.count.fetch_add(1, Relaxed),
+            false => self.count.fetch_sub(1, Relaxed),
+        };
+        if let Some(changed) = &self.changed {
+            changed();
+        }
+    }
+
+    /// How many wait.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Waits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Waits({})", self.count())
+    }
 }
 
 /// Takes records. The contract is on the module's page.
@@ -72,5 +119,5 @@ pub trait Target: Send + Sync + 'static {
     fn batch_bytes_max(&self) -> usize;
 
     /// Takes a batch and answers what was done.
-    fn deliver(&self, batch: Batch) -> BoxFuture<'static, Outcome>;
+    fn deliver(&self, batch: Batch) -> BoxFuture<'static, Answer>;
 }

@@ -13,7 +13,8 @@ use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{AttributeValue, BucketRange, EpochMs, Item, MappingId, StreamId};
 use tailrace_delivery::{
-    Batch, Consumer, Context, Definition, DeliveryEvent, GiveUp, Observer, Outcome, Rules, Source, SystemTimer, Target,
+    Answer, Batch, Consumer, Context, Definition, DeliveryEvent, GiveUp, Observer, Outcome, Rules, Source, SystemTimer,
+    Target,
 };
 use tailrace_engine::ViewType;
 use tailrace_engine::streams::record::StreamRecord;
@@ -51,7 +52,7 @@ impl Target for ShelfTarget {
         10
     }
 
-    fn deliver(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
+    fn deliver(&self, batch: Batch) -> BoxFuture<'static, Answer> {
         let mut keys: Vec<String> = batch.records.iter().map(|record| key(record).unwrap()).collect();
         let refused = *self.0.refuses.lock();
         let index = keys.iter().position(|key| Some(key.as_str()) == refused);
@@ -63,7 +64,7 @@ impl Target for ShelfTarget {
             None => Outcome::Done,
             Some(index) => Outcome::FailedFrom { index, error: format!("no room for it at {}", batch.shard.id) },
         };
-        async move { outcome }.boxed()
+        async move { outcome.into() }.boxed()
     }
 }
 

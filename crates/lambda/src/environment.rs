@@ -20,7 +20,7 @@ use tailrace_core::EpochMs;
 use tailrace_core::function::Family;
 use tailrace_core::limits;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::cgroup::Cgroup;
@@ -35,6 +35,7 @@ use crate::missing;
 use crate::output::Output;
 use crate::process::{Confinement, Process};
 use crate::report::{self, Report};
+use crate::slots::Permits;
 
 /// An invocation on its way.
 pub(crate) struct Job {
@@ -45,7 +46,7 @@ pub(crate) struct Job {
     /// Set when a start ran over its limit: the second start counts inside of the timeout, from this time on.
     pub(crate) second_start_ns: Option<u64>,
     /// Given back right before the outcome is sent, so that whoever reacts to it finds them free.
-    pub(crate) permits: [OwnedSemaphorePermit; 2],
+    pub(crate) permits: Permits,
 }
 
 impl Job {

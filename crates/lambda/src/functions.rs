@@ -12,18 +12,19 @@ use tailrace_core::clock::Clock;
 use tailrace_core::function::{ConfigError, FunctionConfig};
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
 use crate::cgroup::Cgroups;
 use crate::code::CodeStamp;
 use crate::environment::{Environment, Job};
 use crate::interpreters::Interpreters;
-use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
+use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
 use crate::launch::Directories;
 use crate::ledger::Ledger;
 use crate::logs::{LogLine, LogSender};
 use crate::package::Packages;
 use crate::process::Spawner;
+use crate::slots::{NoSlot, Permits, Slots};
 
 /// Which client runs Python handlers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,8 +106,8 @@ pub(crate) struct Pool {
     pub(crate) cgroups: Cgroups,
     packages: Arc<Packages>,
     logs: mpsc::Sender<LogLine>,
-    /// A permit for each invocation; closed by `stop`.
-    slots: Arc<Semaphore>,
+    /// A slot for each invocation; closed by `stop`.
+    slots: Slots,
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     /// Replaced and removed configurations; those whose last invocation has ended are gone from here.
     retired: Mutex<Vec<Weak<Function>>>,
@@ -173,7 +174,7 @@ impl Functions {
         directories.clear_temporary().map_err(failed)?;
         let packages = Packages::open(&directories.packages, &directories.pycache).map_err(failed)?;
         let spawner = Spawner::start().map_err(failed)?;
-        let slots = Arc::new(Semaphore::new(settings.concurrency_max));
+        let slots = Slots::new(settings.concurrency_max);
         let pool = Pool {
             settings,
             clock,
@@ -305,7 +306,7 @@ impl Functions {
             if !self.pool.wait_for_start(&function).await {
                 return not_invocable(NotInvocable::Stopping);
             }
-            let permits = match self.permits(&function, context.queue).await {
+            let permits = match self.permits(&function, &context).await {
                 Ok(Some(permits)) => permits,
                 // The configuration changed while this invocation waited: the new one has limits of its own.
                 Ok(None) => continue,
@@ -334,35 +335,38 @@ impl Functions {
     }
 
     /// A slot of the function and a slot of the server; `None`: the function was replaced meanwhile.
-    async fn permits(
-        &self,
-        function: &Function,
-        queue: bool,
-    ) -> Result<Option<[OwnedSemaphorePermit; 2]>, InvokeOutcome> {
-        let throttled = |reason| InvokeOutcome::Throttled { reason };
-        let queue = queue && function.config.reserved_concurrency != Some(0);
-        let limits = [
-            (&function.slots, ThrottleReason::ReservedConcurrency),
-            (&self.pool.slots, ThrottleReason::ServerConcurrency),
-        ];
-        let mut permits = Vec::with_capacity(limits.len());
-        for (slots, reason) in limits {
-            let permit = match slots.clone().try_acquire_owned() {
-                Err(TryAcquireError::NoPermits) if queue => {
-                    slots.clone().acquire_owned().await.map_err(|_| TryAcquireError::Closed)
-                }
-                other => other,
-            };
-            match permit {
-                Ok(permit) => permits.push(permit),
-                Err(TryAcquireError::NoPermits) => return Err(throttled(reason)),
-                Err(TryAcquireError::Closed) if self.pool.slots.is_closed() => {
-                    return Err(InvokeOutcome::NotInvocable { reason: NotInvocable::Stopping });
-                }
-                Err(TryAcquireError::Closed) => return Ok(None),
+    async fn permits(&self, function: &Function, context: &InvokeContext) -> Result<Option<Permits>, InvokeOutcome> {
+        let throttled = |reason| Err(InvokeOutcome::Throttled { reason });
+        let stopping = Err(InvokeOutcome::NotInvocable { reason: NotInvocable::Stopping });
+        let queue = context.queue && function.config.reserved_concurrency != Some(0);
+        // Held while it waits, for whoever shows that it does.
+        let waits = || context.on_wait.as_ref().map(OnWait::begin);
+        let of_function = match function.slots.clone().try_acquire_owned() {
+            Err(TryAcquireError::NoPermits) if queue => {
+                let _waits = waits();
+                function.slots.clone().acquire_owned().await.map_err(|_| TryAcquireError::Closed)
             }
+            other => other,
+        };
+        let of_function = match of_function {
+            Ok(permit) => permit,
+            Err(TryAcquireError::NoPermits) => return throttled(ThrottleReason::ReservedConcurrency),
+            Err(TryAcquireError::Closed) if self.pool.slots.is_closed() => return stopping,
+            Err(TryAcquireError::Closed) => return Ok(None),
+        };
+        let name = Arc::from(function.config.name.as_str());
+        let of_server = match self.pool.slots.try_acquire(&name) {
+            Err(NoSlot::Full) if queue => {
+                let _waits = waits();
+                self.pool.slots.acquire(&name).await
+            }
+            other => other,
+        };
+        match of_server {
+            Ok(slot) => Ok(Some((of_function, slot))),
+            Err(NoSlot::Full) => throttled(ThrottleReason::ServerConcurrency),
+            Err(NoSlot::Closed) => stopping,
         }
-        Ok(permits.try_into().ok())
     }
 
     /// Lets nobody wait any more until a function that failed to start may be started again: such an invocation is

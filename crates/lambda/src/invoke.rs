@@ -1,6 +1,7 @@
 //! What goes into an invocation and what comes out of it.
 //! Source: docs/spec/lambda-runtime.md 3-5; docs/spec/event-source-mapping.md 7, 12.
 
+use std::sync::Arc;
 use std::time::Duration;
 use tailrace_core::FunctionArn;
 
@@ -22,6 +23,34 @@ pub struct InvokeContext {
     /// At the concurrency limit: wait for a free slot instead of being throttled. Pollers wait, callers of the API do
     /// not. A function with a reserved concurrency of 0 throttles in either case.
     pub queue: bool,
+    /// Is told when the invocation waits for a slot, and when it waits no longer.
+    pub on_wait: Option<OnWait>,
+}
+
+/// Someone to tell that an invocation waits for its turn: true when it begins to, false when it has one or gives up.
+#[derive(Clone)]
+pub struct OnWait(pub Arc<dyn Fn(bool) + Send + Sync>);
+
+impl OnWait {
+    pub(crate) fn begin(&self) -> Waiting {
+        (self.0)(true);
+        Waiting(self.clone())
+    }
+}
+
+impl std::fmt::Debug for OnWait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnWait")
+    }
+}
+
+/// An invocation waits while this lives.
+pub(crate) struct Waiting(OnWait);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        (self.0.0)(false);
+    }
 }
 
 /// How an invocation ended.

@@ -33,9 +33,10 @@ mod output;
 mod package;
 mod process;
 mod report;
+mod slots;
 
 pub use functions::{Functions, OpenError, PythonClient, Settings};
-pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, ThrottleReason};
+pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
 pub use logs::{LogLine, LogStream};
 pub use package::{ArchiveError, PackageError, Packages};
 pub use tailrace_core::function::{ConfigError, FunctionConfig};

@@ -1,7 +1,8 @@
 //! A mapping's configuration: what a caller may ask for, and how it is checked.
 //! Source: docs/spec/event-source-mapping.md 2, 4.
 //!
-//! Features that are not built (destinations, tumbling windows) are refused by name, never ignored.
+//! Features that are not built (destinations) are refused by name, never ignored. What is only kept and told back (metrics, a
+//! key, tags) is checked as AWS does.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tailrace_delivery::Rules;
 use tailrace_pattern::{Filter, FilterError};
 
 use crate::error::{MappingError, invalid};
+use crate::tags::{self, Tags};
 
 /// What a mapping may be told, beside its function and its source. `None` in an update keeps what is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +36,14 @@ pub struct Parameters {
     pub response_types: Option<Vec<String>>,
     /// FilterCriteria: the pattern of each of its filters, as it was given; an empty list takes it away.
     pub filters: Option<Vec<Option<String>>>,
+    /// TumblingWindowInSeconds; 0: none.
+    pub tumbling_window_s: Option<i64>,
+    /// MetricsConfig: Metrics.
+    pub metrics: Option<Vec<String>>,
+    /// KMSKeyArn; empty: none.
+    pub kms_key_arn: Option<String>,
+    /// Tags, all of them.
+    pub tags: Option<Tags>,
     /// Most parked records for each shard (ours).
     pub parked_records_max: Option<u64>,
     /// Names of parameters that were given and are not built.
@@ -92,6 +102,12 @@ pub struct Mapping {
     pub report_failures: bool,
     /// FilterCriteria: the patterns, one of which has to match; none: every record is delivered.
     pub filters: Vec<String>,
+    /// MetricsConfig: Metrics. Kept and told back.
+    pub metrics: Vec<String>,
+    /// KMSKeyArn. Kept and told back: nothing is encrypted.
+    pub kms_key_arn: Option<String>,
+    /// Tags.
+    pub tags: Tags,
     /// The rules of its delivery.
     pub rules: Rules,
 }
@@ -141,6 +157,7 @@ impl Parameters {
             ("maximumBatchingWindowInSeconds", self.batching_window_s, 0, limits::MAPPING_WINDOW_S_MAX),
             ("parallelizationFactor", self.parallelization_factor, 1, limits::MAPPING_LANES_MAX),
             ("maximumRecordAgeInSeconds", self.record_age_max_s, -1, limits::MAPPING_RECORD_AGE_S_MAX),
+            ("tumblingWindowInSeconds", self.tumbling_window_s, 0, limits::TUMBLING_WINDOW_S_MAX),
             ("maximumRetryAttempts", self.retry_attempts_max, -1, limits::MAPPING_RETRIES_MAX),
         ];
         for (name, value, min, max) in ranges {
@@ -168,10 +185,32 @@ impl Parameters {
                 self.response_types.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
             )));
         }
+        self.check_kept()?;
         if let Some(filters) = &self.filters {
             check_filters(filters)?;
         }
         Ok(())
+    }
+
+    /// Checks what is only kept.
+    fn check_kept(&self) -> Result<(), MappingError> {
+        let unknown = |name: &String| !METRICS.contains(&name.as_str());
+        if let Some(metrics) = self.metrics.as_ref().filter(|metrics| metrics.iter().any(unknown)) {
+            return Err(MappingError::Validation(format!(
+                "1 validation error detected: Value '[{}]' at 'metricsConfig.metrics' failed to satisfy constraint: Member \
+                 must satisfy constraint: [Member must satisfy enum value set: [{}]]",
+                metrics.join(", "),
+                METRICS.join(", ")
+            )));
+        }
+        let is_arn = |arn: &&String| arn.is_empty() || (arn.starts_with("arn:") && arn.splitn(4, ':').count() == 4);
+        if let Some(arn) = self.kms_key_arn.as_ref().filter(|arn| !is_arn(arn)) {
+            return Err(MappingError::Validation(format!(
+                "1 validation error detected: Value '{arn}' at 'kMSKeyArn' failed to satisfy constraint: Member must satisfy \
+                 regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()"
+            )));
+        }
+        self.tags.as_ref().map_or(Ok(()), tags::check)
     }
 
     /// Puts what is given into `mapping`.
@@ -185,7 +224,19 @@ impl Parameters {
         if let Some(filters) = &self.filters {
             mapping.filters = filters.iter().flatten().cloned().collect();
         }
+        if let Some(metrics) = &self.metrics {
+            mapping.metrics.clone_from(metrics);
+        }
+        if let Some(arn) = &self.kms_key_arn {
+            mapping.kms_key_arn = Some(arn.clone()).filter(|arn| !arn.is_empty());
+        }
+        if let Some(tags) = &self.tags {
+            mapping.tags.clone_from(tags);
+        }
         let rules = &mut mapping.rules;
+        if let Some(seconds) = self.tumbling_window_s {
+            rules.tumbling_window = Some(Duration::from_secs(seconds as u64)).filter(|window| !window.is_zero());
+        }
         if let Some(size) = self.batch_size {
             rules.batch_records_max = size as usize;
         }
@@ -228,6 +279,9 @@ fn check_filters(filters: &[Option<String>]) -> Result<(), MappingError> {
     }
 }
 
+/// What MetricsConfig may ask for.
+const METRICS: [&str; 3] = ["EventCount", "ErrorCount", "KafkaMetrics"];
+
 const REPORT_FAILURES: &str = "ReportBatchItemFailures";
 
 impl Mapping {
@@ -250,10 +304,29 @@ impl Mapping {
             modified_ms,
             report_failures: false,
             filters: Vec::new(),
+            metrics: Vec::new(),
+            kms_key_arn: None,
+            tags: Tags::new(),
             rules: Rules::default(),
         };
         parameters.apply(&mut mapping);
         mapping
+    }
+
+    /// Checks what only the whole mapping shows.
+    ///
+    /// # Errors
+    /// A tumbling window and several lanes. Source: docs/spec/event-source-mapping.md 9.
+    pub(crate) fn check(&self) -> Result<(), MappingError> {
+        if self.rules.tumbling_window.is_some() && self.rules.lanes > 1 {
+            return invalid("TumblingWindowInSeconds is not supported with a ParallelizationFactor greater than 1.");
+        }
+        Ok(())
+    }
+
+    /// Its ARN, by which it is tagged.
+    pub fn arn(&self, region: &str, account_id: &str) -> String {
+        format!("arn:aws:lambda:{region}:{account_id}:event-source-mapping:{}", self.id)
     }
 
     /// The text of its id.

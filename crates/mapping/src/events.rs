@@ -4,10 +4,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tailrace_core::RecordNo;
+use tailrace_core::{EpochMs, RecordNo};
 use tailrace_delivery::{DeliveryEvent, GiveUp, Shard};
 
-use crate::function::FunctionTarget;
+use crate::function::{AnswerFault, FunctionTarget};
 
 /// Something that a person may want to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,8 @@ pub enum MappingEvent {
         /// The last error; empty if there was none.
         error: String,
     },
-    /// The function's answer was to be read for failed records and is no JSON: the batch counts as processed.
+    /// The function's answer looks as if it were to name failed records and does not: the batch counts as processed. Told
+    /// once, until the mapping changes or something else is wrong.
     AnswerIgnored {
         /// UUID of the mapping.
         mapping: String,
@@ -54,6 +55,23 @@ pub enum MappingEvent {
         function: String,
         /// The shard.
         shard: Shard,
+        /// What is wrong with it.
+        fault: AnswerFault,
+    },
+    /// The final call of a tumbling window was given up: what the window had gathered is lost.
+    WindowLost {
+        /// UUID of the mapping.
+        mapping: String,
+        /// The function's name.
+        function: String,
+        /// The shard.
+        shard: Shard,
+        /// The window's first instant.
+        start_ms: EpochMs,
+        /// The first instant behind it.
+        end_ms: EpochMs,
+        /// The last error.
+        error: String,
     },
     /// Records may have been trimmed before they were read.
     Trimmed {
@@ -134,6 +152,10 @@ impl tailrace_delivery::Observer for NamedEvents {
             DeliveryEvent::Parked { shard, records, reason, error } => {
                 let function = self.target.function();
                 MappingEvent::Parked { mapping, function, table, shard, records, reason, error }
+            }
+            DeliveryEvent::WindowLost { shard, start_ms, end_ms, error } => {
+                let function = self.target.function();
+                MappingEvent::WindowLost { mapping, function, shard, start_ms, end_ms, error }
             }
             DeliveryEvent::Trimmed { shard, after, horizon } => {
                 MappingEvent::Trimmed { mapping, shard, after, horizon }

@@ -10,11 +10,15 @@ mod events;
 mod function;
 mod mappings;
 mod row;
+mod tags;
 
 pub use config::{CreateMapping, Mapping, Parameters, StreamSource};
 pub use error::MappingError;
 pub use events::{MappingEvent, NoObserver, Observer};
-pub use function::{Invoked, Invoker};
+pub use function::{AnswerFault, Invoked, Invoker};
 pub use mappings::{Dependencies, MappingState, MappingStatus, Mappings, Streams};
+pub use tags::Tags;
 pub use tailrace_core::StartingPosition;
-pub use tailrace_delivery::{GiveUp, ParkedRecord, Redriven, Shard, ShardState, ShardStatus, SystemTimer, Timer};
+pub use tailrace_delivery::{
+    GiveUp, ParkedRecord, Redriven, Shard, ShardState, ShardStatus, SystemTimer, Timer, Waits,
+};

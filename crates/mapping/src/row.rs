@@ -11,6 +11,7 @@ use tailrace_store::keyspace::{MappingKey, MappingNameKey};
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
 
 use crate::config::{Mapping, StreamSource};
+use crate::tags::Tags;
 
 /// The version of both rows.
 const ROW_VERSION: u32 = 1;
@@ -29,6 +30,12 @@ struct Row {
     report_failures: bool,
     #[serde(default)]
     filters: Vec<String>,
+    #[serde(default)]
+    metrics: Vec<String>,
+    #[serde(default)]
+    kms_key_arn: Option<String>,
+    #[serde(default)]
+    tags: Tags,
     rules: Rules,
 }
 
@@ -74,6 +81,9 @@ pub(crate) fn encode(mapping: &Mapping) -> Bytes {
         modified_ms,
         report_failures,
         filters,
+        metrics,
+        kms_key_arn,
+        tags,
         rules,
     } = mapping.clone();
     let FunctionReference { name, arn } = function;
@@ -89,6 +99,9 @@ pub(crate) fn encode(mapping: &Mapping) -> Bytes {
         modified_ms,
         report_failures,
         filters,
+        metrics,
+        kms_key_arn,
+        tags,
         rules,
     })
 }
@@ -106,6 +119,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Mapping, StoreError> {
         modified_ms: row.modified_ms,
         report_failures: row.report_failures,
         filters: row.filters,
+        metrics: row.metrics,
+        kms_key_arn: row.kms_key_arn,
+        tags: row.tags,
         rules: row.rules,
     })
 }
@@ -226,21 +242,23 @@ mod tests {
             (batch, window_ms, lanes) in any::<(u32, u64, u16)>(),
             (retries_max, record_age_ms_max) in any::<(Option<u32>, Option<u64>)>(),
             (parked_records_max, parked_bytes_max) in any::<(u64, u64)>(),
-            filters in prop::collection::vec(".*", 0..3),
+            (filters, metrics) in (prop::collection::vec(".*", 0..3), prop::collection::vec(".*", 0..3)),
+            (kms_key_arn, tags) in (any::<Option<String>>(), prop::collection::btree_map(".*", ".*", 0..3)),
+            tumbling_window_ms in any::<Option<u64>>(),
             name in ".*",
             arn in ".*",
         ) {
             let rules = Rules {
                 batch_records_max: batch as usize, window: Duration::from_millis(window_ms), lanes, retries_max,
                 record_age_max: record_age_ms_max.map(Duration::from_millis), bisect,
-                parked_records_max, parked_bytes_max,
+                tumbling_window: tumbling_window_ms.map(Duration::from_millis), parked_records_max, parked_bytes_max,
             };
             let source = StreamSource { id: StreamId(stream), arn: StreamArn::new(arn.clone()), partition_key: name.clone() };
             let starting_position = if latest { StartingPosition::Latest } else { StartingPosition::TrimHorizon };
             let function = FunctionReference { name, arn: FunctionArn::new(arn) };
             let mapping = Mapping {
                 id: MappingId(id), function, source, starting_position, enabled, deleting, modified_ms: EpochMs(modified_ms),
-                report_failures, filters, rules,
+                report_failures, filters, metrics, kms_key_arn, tags, rules,
             };
             prop_assert_eq!(decode(&encode(&mapping)).unwrap(), mapping.clone());
             prop_assert_eq!(named(&name_value(&mapping)).unwrap(), mapping.id);

@@ -60,11 +60,13 @@ pub enum Code {
     System = 24,
     /// A fault of Tailrace's own.
     Internal = 25,
+    /// An older version wrote the data directory, and this one does not read it.
+    EarlierFormat = 26,
 }
 
 impl Code {
     /// All of them, by number.
-    pub const ALL: [Code; 25] = [
+    pub const ALL: [Code; 26] = [
         Code::Listen,
         Code::Setting,
         Code::DataDirectory,
@@ -90,6 +92,7 @@ impl Code {
         Code::EndedAtOnce,
         Code::System,
         Code::Internal,
+        Code::EarlierFormat,
     ];
 
     /// The code of a failure of the store.
@@ -101,6 +104,7 @@ impl Code {
             StoreError::NoDataDirectory(_) => Code::DataDirectory,
             StoreError::InUse(_) => Code::DataDirectoryInUse,
             StoreError::NewerFormat(_) => Code::NewerFormat,
+            StoreError::EarlierFormat(_) => Code::EarlierFormat,
             _ => Code::Internal,
         }
     }

@@ -7,13 +7,17 @@ use tailrace_core::FunctionArn;
 use serde::{Deserialize, Serialize};
 use tailrace_lambda::{FunctionConfig, Functions};
 use tailrace_store::keyspace::FunctionKey;
-use tailrace_store::{Decision, Engine, PageLimit, StoreError, Write, commit};
+use tailrace_store::{Decision, Engine, Key, PageLimit, StoreError, Write, commit};
 
 use crate::apply::ApplyError;
+
+/// The version of a row that this code writes, and reads.
+const ROW_VERSION: u32 = 1;
 
 /// A function's row. Members are only ever added.
 #[derive(Serialize, Deserialize)]
 struct StoredFunction {
+    v: u32,
     name: String,
     arn: FunctionArn,
     handler: String,
@@ -44,6 +48,7 @@ impl From<FunctionConfig> for StoredFunction {
             version,
         } = config;
         Self {
+            v: ROW_VERSION,
             name,
             arn,
             handler,
@@ -69,6 +74,23 @@ impl From<StoredFunction> for FunctionConfig {
         config.reserved_concurrency = stored.reserved_concurrency;
         config.version = stored.version;
         config
+    }
+}
+
+impl StoredFunction {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// It is none, or of another version.
+    fn read(key: &Key, value: &[u8]) -> Result<StoredFunction, StoreError> {
+        let of =
+            || format!("the row of function {}", FunctionKey::decode(key).map_or_else(String::new, |key| key.name));
+        let stored: StoredFunction =
+            serde_json::from_slice(value).map_err(|e| StoreError::Corrupt(format!("{}: {e}", of())))?;
+        match stored.v {
+            ROW_VERSION => Ok(stored),
+            other => Err(StoreError::NewerFormat(format!("{} has version {other}, and this is {ROW_VERSION}", of()))),
+        }
     }
 }
 
@@ -104,8 +126,7 @@ pub async fn load(store: &dyn Engine, functions: &Functions) -> Result<Vec<Strin
         let limit = PageLimit { rows_max: 100, cost_max: usize::MAX, cost: |_, _| 0 };
         let page = store.page(range.clone(), limit).await?;
         for (key, value) in &page.rows {
-            let stored: StoredFunction = serde_json::from_slice(value)
-                .map_err(|e| StoreError::Corrupt(format!("the row of function {:?}: {e}", FunctionKey::decode(key))))?;
+            let stored = StoredFunction::read(key, value)?;
             let name = stored.name.clone();
             if let Err(error) = functions.put(stored.into()) {
                 refused.push(format!("function {name}: {error}"));
@@ -115,5 +136,29 @@ pub async fn load(store: &dyn Engine, functions: &Functions) -> Result<Vec<Strin
             Some((key, _)) if page.limited => range = range.after(key),
             _ => return Ok(refused),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_another_version_is_refused_by_name() {
+        let arn = FunctionArn::new("arn:aws:lambda:us-east-1:000000000000:function:f");
+        let config = FunctionConfig::new(
+            "f".to_owned(),
+            arn,
+            "python3.11".to_owned(),
+            "app.h".to_owned(),
+            std::path::PathBuf::from("/tmp"),
+        );
+        let key = FunctionKey { name: "f".to_owned() }.encode();
+        let mut row = serde_json::to_value(StoredFunction::from(config)).unwrap();
+        let read = |row: &serde_json::Value| StoredFunction::read(&key, row.to_string().as_bytes()).map(|row| row.name);
+        assert_eq!(read(&row).unwrap(), "f");
+        row["v"] = 2.into();
+        let refused = read(&row).unwrap_err().to_string();
+        assert_eq!(refused, "the row of function f has version 2, and this is 1");
     }
 }

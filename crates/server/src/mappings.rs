@@ -9,11 +9,12 @@ use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_core::{ErrorCode, SequenceNumber, StreamArn, limits};
 use tailrace_engine::Db;
+use tailrace_engine::streams::label;
 use tailrace_lambda::Functions;
 use tailrace_mapping as runner;
 use tailrace_mapping::{
-    CreateMapping, MappingError, MappingEvent, MappingState, MappingStatus, Observer, Parameters, ShardState,
-    ShardStatus, StreamSource, SystemTimer,
+    AnswerFault, CreateMapping, MappingError, MappingEvent, MappingState, MappingStatus, Observer, Parameters,
+    ShardState, ShardStatus, StreamSource, SystemTimer,
 };
 use tailrace_store::StoreError;
 use tokio::sync::broadcast::error::RecvError;
@@ -102,6 +103,10 @@ impl Mappings {
                 Vec::new()
             }),
             filters: Some(plan.filters.iter().cloned().map(Some).collect()),
+            tumbling_window_s: Some(plan.tumbling_window_s.into()),
+            metrics: Some(plan.metrics.clone()),
+            kms_key_arn: Some(plan.kms_key_arn.clone().unwrap_or_default()),
+            tags: Some(plan.tags.clone()),
             ..Parameters::default()
         };
         let renamed = || earlier.and_then(|function| self.find(function, stream_arn));
@@ -268,10 +273,18 @@ fn shown(event: &MappingEvent) -> Event {
             let why = if error.is_empty() { reason.as_str() } else { error };
             Event::Notice(format!("{records} {noun} of {table} ({}) for {function} {fate}: {why}", shard.id))
         }
-        MappingEvent::AnswerIgnored { function, shard, .. } => Event::Notice(format!(
-            "{function} answered a batch of {} with something that is not JSON; ReportBatchItemFailures is on, and the \
-             batch counts as processed",
-            shard.id
+        MappingEvent::AnswerIgnored { function, shard, fault, .. } => {
+            let reporting = if *fault == AnswerFault::NotAskedFor { "off" } else { "on" };
+            Event::Notice(format!(
+                "{function} answered a batch of {} with {fault}; ReportBatchItemFailures is {reporting}, and the batch counts as \
+                 processed",
+                shard.id
+            ))
+        }
+        MappingEvent::WindowLost { function, shard, start_ms, error, .. } => Event::Notice(format!(
+            "what {function} had gathered of {} in the window from {} on is lost: its last call was given up: {error}",
+            shard.id,
+            label::text(*start_ms)
         )),
         MappingEvent::Trimmed { shard, after, horizon, .. } => Event::Notice(format!(
             "records of {} between {} and {} may have been trimmed before they were read",

@@ -35,8 +35,8 @@ async fn answer(db: &Db, operation: &str, body: &str) -> serde_json::Value {
 
 /// What `examples/data_fixture.rs` wrote.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_of_format_1_holds_every_row_and_record_that_was_written() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data-1");
+async fn a_directory_of_format_2_holds_every_row_and_record_that_was_written() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data-2");
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     copy(&fixture.join("data"), &data);

@@ -2,9 +2,10 @@
 //!
 //! Invariants: commits add to counts without reading them, so that only here, where the group's place behind all that is
 //! published is known, a count gets a value; a group that is applied is counted once, by the applier or by the replay that
-//! stands for it. A thousand commits that change one count cost one row.
+//! stands for it. A thousand commits that change one count cost one row. A count that cannot be read stays as it is and holds up nobody:
+//! it is named, and whoever asks for it next has it counted anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use hashbrown::HashTable;
@@ -24,10 +25,11 @@ struct Sum {
 }
 
 /// The changes of a group of commits, each in the order of its writes; `published` gives the value of a row behind the group
-/// before.
+/// before. `unreadable`: the counts that were named because they cannot be read.
 pub(crate) fn changes<'a>(
     commits: impl DoubleEndedIterator<Item = &'a [LoggedWrite]> + ExactSizeIterator,
     mut published: impl FnMut(&Bytes) -> Result<Option<Bytes>, StoreError>,
+    unreadable: &mut HashSet<ItemSet>,
 ) -> Result<Vec<Change>, StoreError> {
     let mut seen: HashTable<&[u8]> = HashTable::with_capacity(commits.len());
     let mut changes = Vec::with_capacity(commits.len());
@@ -64,14 +66,24 @@ pub(crate) fn changes<'a>(
             changes.extend(base.map(|value| (key, value)));
             continue;
         }
-        let before = match base {
-            Some(value) => value,
+        let before = match &base {
+            Some(value) => value.clone(),
             None => published(&key)?,
         };
-        let before = ItemCount::read(before.as_ref()).ok_or_else(|| {
-            StoreError::Corrupt(format!("the count of table {}, index {} cannot be read", set.table.0, set.index.0))
-        })?;
-        changes.push((key, Some(before.changed(by).value())));
+        match ItemCount::read(before.as_ref()) {
+            Some(before) => changes.push((key, Some(before.changed(by).value()))),
+            None => {
+                changes.extend(base.map(|value| (key, value)));
+                if unreadable.insert(set) {
+                    let (table, index) = (set.table.0, set.index.0);
+                    tracing::error!(
+                        table,
+                        index,
+                        "the count of a table's items cannot be read: it is counted anew when it is asked for"
+                    );
+                }
+            }
+        }
     }
     Ok(changes)
 }
@@ -112,7 +124,8 @@ mod tests {
     fn applied(commits: &[Vec<LoggedWrite>], group: usize) -> BTreeMap<Bytes, Bytes> {
         let mut rows = BTreeMap::new();
         for group in commits.chunks(group) {
-            let changes = changes(group.iter().map(Vec::as_slice), |key| Ok(rows.get(key).cloned())).unwrap();
+            let published = |key: &Bytes| Ok(rows.get(key).cloned());
+            let changes = changes(group.iter().map(Vec::as_slice), published, &mut HashSet::new()).unwrap();
             for (key, value) in changes {
                 match value {
                     Some(value) => rows.insert(key, value),
@@ -123,6 +136,21 @@ mod tests {
         // That there is none, or that it is of none, means the same.
         rows.retain(|_, value| *value != ItemCount::default().value());
         rows
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_read_stays_until_it_is_set_and_is_named_once() {
+        let set = ItemSet::from(tailrace_core::TableId(1));
+        let key = ItemCountKey { set }.encode().0;
+        let by = CountChange { rows: 1, bytes: 7 };
+        let count = [LoggedWrite::Count { set, by }];
+        let put = [LoggedWrite::Put { key: key.clone(), value: ItemCount::default().value() }];
+        let published = |_: &Bytes| Ok(Some(Bytes::from_static(b"?")));
+        let mut unreadable = HashSet::new();
+        assert_eq!(changes([&count[..]].into_iter(), published, &mut unreadable).unwrap(), []);
+        assert_eq!(unreadable, HashSet::from([set]));
+        let set_anew = changes([&count[..], &put[..], &count[..]].into_iter(), published, &mut unreadable).unwrap();
+        assert_eq!(set_anew, [(key, Some(ItemCount::default().changed(by).value()))]);
     }
 
     proptest! {

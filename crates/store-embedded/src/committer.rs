@@ -1,13 +1,12 @@
 //! The committer: the thread that takes what is queued, without a timer, and writes and syncs it as one group.
 //!
-//! Invariants: there is one; groups reach the applier in the order of the log. A log that cannot be written or synced ends
+//! Invariants: there is one; groups are applied in the order of the log. A log that cannot be written or synced ends
 //! the process through the fatal hook: what is on the disk is unknown then.
-
-use std::sync::mpsc::SyncSender;
 
 use tailrace_core::Lsn;
 use tailrace_store::StoreError;
 
+use crate::applier::{Applied, Hand};
 use crate::queue::Entry;
 use crate::state::EngineState;
 
@@ -18,11 +17,11 @@ pub(crate) struct Group {
 }
 
 /// Runs until the queue is closed and empty, or the engine ends.
-pub(crate) fn run(state: &EngineState, groups: &SyncSender<Group>) {
+pub(crate) fn run(state: &EngineState, mut hand: Hand, applied: &Applied) {
     while let Some(commits) = state.queue.take_group(|| state.stopped()) {
         match write(state, &commits) {
             Ok(last) => {
-                if groups.send(Group { commits, last }).is_err() {
+                if hand.apply(state, applied, Group { commits, last }).is_err() {
                     return;
                 }
             }

@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::files::{File, FileErrorKind, FileLock, Files, read_all};
 use tailrace_store::StoreError;
 
-/// The format that this code writes. A directory with a higher number was written by a newer Tailrace.
-const FORMAT: u32 = 1;
+/// The format that this code writes, the layout of keys and values included. A directory with a higher number was written by a newer
+/// Tailrace, one with a lower number before the first release.
+const FORMAT: u32 = 2;
 
 /// Whether a process has the directory open, which exists and has a format that is known.
 pub(crate) fn look(files: &dyn Files, dir: &Path) -> Result<bool, StoreError> {
@@ -30,7 +31,11 @@ fn verify_format(file: &dyn File) -> Result<(), StoreError> {
     let text = read_all(file)?;
     let text = String::from_utf8_lossy(&text);
     match text.trim().strip_prefix("tailrace ").and_then(|number| number.parse::<u32>().ok()) {
-        Some(number) if number <= FORMAT => Ok(()),
+        Some(FORMAT) => Ok(()),
+        Some(number) if number < FORMAT => Err(StoreError::EarlierFormat(format!(
+            "{}: format {number} is of an earlier tailrace, and this one knows format {FORMAT} only",
+            file.path().display()
+        ))),
         Some(number) => Err(StoreError::NewerFormat(format!(
             "{}: format {number} is newer than this tailrace, which knows formats up to {FORMAT}",
             file.path().display()

@@ -2,7 +2,7 @@
 //! the compactor merges the tree's tables, the reclaimer removes rows that nothing can reach any more.
 //!
 //! Invariants: what fails for want of room is tried again, further and further apart, and told of once; any other failure
-//! ends the engine. The flusher and the compactor never wait for a commit: the applier may wait for them.
+//! ends the engine. The flusher and the compactor never wait for a commit: committer and applier may wait for them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,10 +27,10 @@ fn copy(from: &Path, to: &Path) {
 /// What `examples/format_fixture.rs` wrote: 20 items, the newest values 080 to 099, copies of all values but those of every
 /// third number, a count, and 100 records.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_of_format_1_opens_with_everything_in_it() {
+async fn a_directory_of_format_2_opens_with_everything_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1"), &data);
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-2"), &data);
     assert_eq!(check(&data).unwrap(), CheckReport::default());
     let engine = EmbeddedEngine::open(&data, Options::new(Arc::new(ManualClock::at(EpochMs(0))), [1; 16])).unwrap();
     let keys: Vec<Key> = (0..20).map(|n| Key(Bytes::from(format!("\x40item {n:02}")))).collect();

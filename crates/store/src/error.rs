@@ -23,6 +23,9 @@ pub enum StoreError {
     /// A newer version wrote a file; the message names it. Nothing was changed.
     #[error("{0}")]
     NewerFormat(String),
+    /// An older version wrote the data directory, and this one does not read it; the message names it. Nothing was changed.
+    #[error("{0}")]
+    EarlierFormat(String),
     /// There is no such shard (any more).
     #[error("no such shard: {}", .0.0)]
     NoSuchShard(ShardNo),
@@ -63,7 +66,8 @@ impl StoreError {
             | StoreError::Invalid(_)
             | StoreError::AlreadyCommitted
             | StoreError::NoDataDirectory(_)
-            | StoreError::NewerFormat(_) => StoreErrorKind::Refused,
+            | StoreError::NewerFormat(_)
+            | StoreError::EarlierFormat(_) => StoreErrorKind::Refused,
             StoreError::Corrupt(_) => StoreErrorKind::Corrupt,
             StoreError::Closed => StoreErrorKind::Closed,
         }

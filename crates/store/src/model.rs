@@ -111,8 +111,10 @@ impl Image {
                 }
                 ResolvedWrite::Count { set, by } => {
                     let key = ItemCountKey { set: *set }.encode().0;
-                    let count = ItemCount::read(self.rows.get(&key)).expect("invariant: only engines write counts");
-                    self.rows.insert(key, count.changed(*by).value());
+                    // One that cannot be read stays as it is.
+                    if let Some(count) = ItemCount::read(self.rows.get(&key)) {
+                        self.rows.insert(key, count.changed(*by).value());
+                    }
                 }
                 ResolvedWrite::Append { shard, meta, old, new } => {
                     let new = match new {

@@ -80,8 +80,11 @@ pub struct Options {
     pub read: fn(&Path) -> std::io::Result<String>,
     /// Finds the file of this machine that a template inside of the template is: for the template's directory, what was given
     /// for resources, and what the template says. An object that is not here stays what it is.
-    pub locate: fn(&Path, &BTreeMap<String, String>, &CodeSource) -> Result<CodeSource, String>,
+    pub locate: Locate,
 }
+
+/// See [`Options::locate`].
+pub type Locate = fn(&Path, &BTreeMap<String, String>, &CodeSource) -> Result<CodeSource, String>;
 
 impl Options {
     /// The value that was given for a parameter.

@@ -19,9 +19,7 @@ pub fn line_of(text: &str, path: &str) -> Option<usize> {
     let wanted: Vec<&str> = path.split('.').collect();
     let stand_in = StandIn::of(text);
     let text = stand_in.put_in(text);
-    if text.trim_end().lines().nth(1).is_none() {
-        return None;
-    }
+    text.trim_end().lines().nth(1)?;
     let (mut levels, mut place): (Vec<Level>, Vec<String>) = (Vec::new(), Vec::new());
     let mut best = (0, None);
     for event in Parser::new_from_str(&text) {

@@ -1,6 +1,8 @@
 //! `AWS::Lambda::EventSourceMapping`, and the DynamoDB events of a SAM function, which are the same thing.
 //! Ranges and defaults: docs/spec/event-source-mapping.md 2.
 
+use std::collections::BTreeMap;
+
 use tailrace_core::{StartingPosition, StreamArn};
 use tailrace_pattern::{Filter, FilterError};
 
@@ -133,13 +135,49 @@ fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, TemplateError
     }
 }
 
+/// MetricsConfig, which is kept and told back.
+fn metrics(properties: &mut Properties<'_>) -> Vec<String> {
+    let config = properties.map("MetricsConfig");
+    let Some(mut config) = properties.or_skipped(config) else { return Vec::new() };
+    let metrics = config.texts("Metrics");
+    let metrics = config.or_skipped(metrics).unwrap_or_default();
+    config.finish();
+    metrics
+}
+
+/// The key, under either of the names that SAM and CloudFormation have for it.
+fn kms_key_arn(properties: &mut Properties<'_>) -> Option<String> {
+    let mut found = None;
+    for name in ["KMSKeyArn", "KmsKeyArn"] {
+        let arn = properties.text(name);
+        // What stands in for a resource that is not made here is no key's.
+        let arn = properties.or_skipped(arn).filter(|arn| arn.starts_with("arn:"));
+        if arn.is_some() {
+            properties.skip(name, "kept; nothing is encrypted");
+        }
+        found = found.or(arn);
+    }
+    found
+}
+
+fn tags(properties: &mut Properties<'_>) -> BTreeMap<String, String> {
+    let list = properties.maps("Tags");
+    let mut tags = BTreeMap::new();
+    for mut tag in properties.or_skipped(list).unwrap_or_default() {
+        let pair = tag.text("Key").and_then(|key| Ok(key.zip(tag.text("Value")?)));
+        tags.extend(tag.or_skipped(pair));
+        tag.finish();
+    }
+    tags
+}
+
 fn read(
     logical_id: &str,
     (function, function_path): (&str, String),
     (source, source_path): (Source, String),
     mut properties: Properties<'_>,
 ) -> Result<MappingPlan, TemplateError> {
-    properties.not_applied(&["KMSKeyArn", "KmsKeyArn", "LoggingConfig", "MetricsConfig", "Tags"]);
+    properties.not_applied(&["LoggingConfig"]);
     let filters = filters(&mut properties)?;
     destination(&mut properties);
     let positions = [("TRIM_HORIZON", StartingPosition::TrimHorizon), ("LATEST", StartingPosition::Latest)];
@@ -156,12 +194,14 @@ fn read(
     let batch_size = integer("BatchSize", 1, 10_000, 100)?;
     let batching_window_s = integer("MaximumBatchingWindowInSeconds", 0, 300, 0)?;
     let parallelization_factor = integer("ParallelizationFactor", 1, 10, 1)?;
-    // Zero switches it off.
-    let window_path = properties.at("TumblingWindowInSeconds");
-    if properties.integer("TumblingWindowInSeconds", 0, 900)?.unwrap_or(0) != 0 {
-        let why = "tumbling windows are not supported yet: the function would get events without a window";
-        return Err(TemplateError::at(window_path, why));
+    let tumbling_window_s = integer("TumblingWindowInSeconds", 0, 900, 0)?;
+    if tumbling_window_s > 0 && parallelization_factor > 1 {
+        let why = "a tumbling window and a ParallelizationFactor above 1 do not go together";
+        return Err(TemplateError::at(properties.at("TumblingWindowInSeconds"), why));
     }
+    let metrics = metrics(&mut properties);
+    let kms_key_arn = kms_key_arn(&mut properties);
+    let tags = tags(&mut properties);
     let retries = properties.integer("MaximumRetryAttempts", -1, 10_000)?;
     let enabled = properties.boolean("Enabled")?.unwrap_or(true);
     let bisect_on_error = properties.boolean("BisectBatchOnFunctionError")?.unwrap_or(false);
@@ -201,5 +241,9 @@ fn read(
         bisect_on_error,
         report_item_failures,
         filters,
+        tumbling_window_s,
+        metrics,
+        kms_key_arn,
+        tags,
     })
 }

@@ -63,10 +63,11 @@ impl Resolver<'_> {
                 Some(_) => {}
                 None if self.generated_kind(id).is_some() => {}
                 // Or a bucket of another stack, in which code is.
-                None => match nearest(id, self.ids()) {
-                    Some(near) => return at(format!("the template has no resource {id}; did you mean {near}?")),
-                    None => {}
-                },
+                None => {
+                    if let Some(near) = nearest(id, self.ids()) {
+                        return at(format!("the template has no resource {id}; did you mean {near}?"));
+                    }
+                }
             }
         }
         Ok(())
@@ -95,7 +96,7 @@ impl Resolver<'_> {
                 Named::Layer(name) => Text::literal(self.layer_arn(&name)),
                 Named::Qualified(arn) => arn,
                 Named::Elsewhere(kind, name) => {
-                    self.from_elsewhere(target, None, &kind, || self.place().reference(&kind, &name))
+                    self.elsewhere(target, None, &kind, || self.place().reference(&kind, &name))
                 }
             })),
         }
@@ -127,7 +128,7 @@ impl Resolver<'_> {
             }
             (Named::Elsewhere(kind, name), attribute) => {
                 let made = || self.place().attribute(&kind, &name, attribute);
-                return Ok(Value::Text(self.from_elsewhere(id, Some(attribute), &kind, made)));
+                return Ok(Value::Text(self.elsewhere(id, Some(attribute), &kind, made)));
             }
             (Named::Table(_), _) => &["Arn", "StreamArn"],
             (Named::Function(_), _) => &["Arn", "Version"],
@@ -139,7 +140,7 @@ impl Resolver<'_> {
     }
 
     /// What the user gave for a resource that is not here, or what stands in for it.
-    fn from_elsewhere(&self, id: &str, attribute: Option<&str>, kind: &str, made: impl FnOnce() -> String) -> Text {
+    fn elsewhere(&self, id: &str, attribute: Option<&str>, kind: &str, made: impl FnOnce() -> String) -> Text {
         let name = attribute.map_or_else(|| id.to_owned(), |attribute| format!("{id}.{attribute}"));
         if let Some(given) = self.options.resources.get(&name) {
             return Text::literal(given.clone());

@@ -224,6 +224,14 @@ pub struct MappingPlan {
     pub report_item_failures: bool,
     /// The patterns of FilterCriteria.
     pub filters: Vec<String>,
+    /// TumblingWindowInSeconds; 0: none.
+    pub tumbling_window_s: u32,
+    /// MetricsConfig: Metrics.
+    pub metrics: Vec<String>,
+    /// KMSKeyArn.
+    pub kms_key_arn: Option<String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// Where a mapping's records come from.

@@ -100,6 +100,11 @@ impl Update {
         Ok(Update { actions, dialect: Dialect::Expression })
     }
 
+    /// Whether it is one of `AttributeUpdates`.
+    pub fn is_legacy(&self) -> bool {
+        self.dialect == Dialect::Legacy
+    }
+
     /// The update of a PartiQL statement.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use tailrace_core::{EpochMs, RecordNo};
 
+use super::window::Windows;
+
 /// The stored form's version.
 pub const CHECKPOINT_VERSION: u32 = 1;
 
@@ -28,6 +30,9 @@ pub struct Checkpoint {
     /// The result of the last invocation.
     #[serde(default)]
     pub last: Option<LastResult>,
+    /// Its tumbling windows, once it has had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
 }
 
 /// A failing batch.
@@ -82,6 +87,7 @@ impl Checkpoint {
             finished: false,
             trimmed_gaps: 0,
             last: None,
+            windows: None,
         }
     }
 
@@ -116,6 +122,7 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::window::OpenWindow;
 
     #[test]
     fn reads_what_it_wrote() {
@@ -131,6 +138,16 @@ mod tests {
         });
         checkpoint.last = Some(LastResult { at_ms: EpochMs(5), error: None, not_invoked: false });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint.clone()));
+        checkpoint.windows = Some(Windows {
+            done_until_ms: EpochMs(60_000),
+            open: Some(OpenWindow {
+                start_ms: EpochMs(60_000),
+                end_ms: EpochMs(120_000),
+                state: r#"{"sum":[1,"x"]}"#.into(),
+                terminated_early: true,
+                final_failures: 3,
+            }),
+        });
         checkpoint.last = Some(LastResult { at_ms: EpochMs(6), error: Some("throttled".into()), not_invoked: true });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
     }

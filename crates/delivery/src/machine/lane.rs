@@ -54,6 +54,8 @@ pub(crate) struct Lane {
     pub unissued: bool,
     /// The failing batch of the checkpoint that the lane began with, until its records are read again.
     restoring: Option<Attempt>,
+    /// The piece is one record that the target can never take.
+    pub undeliverable: bool,
     /// Records up to here were done before the machine began.
     pub done_before: RecordNo,
 }
@@ -70,6 +72,7 @@ impl Lane {
             phase: Phase::Ready,
             unissued: false,
             restoring,
+            undeliverable: false,
             done_before,
         }
     }
@@ -184,10 +187,17 @@ impl Lane {
         (self.waiting.len(), true)
     }
 
-    /// Makes the next batch the piece in hand if it is full, if `flush` asks for it or if its window is over.
+    /// The first record that waits.
+    pub fn next_waiting(&self) -> Option<&Record> {
+        self.waiting.front()
+    }
+
+    /// Makes the next batch the piece in hand if it is full, if `flush` asks for it or if its window is over. It is of records
+    /// that are older than `before`: with a younger one behind them, they are all that come.
     pub fn take_batch(
         &mut self,
         (records_max, bytes_max): (usize, usize),
+        before: Option<EpochMs>,
         window: Duration,
         flush: bool,
         now: MonotonicMs,
@@ -196,7 +206,13 @@ impl Lane {
         if self.waiting.is_empty() {
             return;
         }
-        let (count, full) = self.next_batch(records_max, bytes_max);
+        let older = before.map_or(self.waiting.len(), |before| {
+            // The first is in any case: a window that is over takes what comes late.
+            let first_younger = self.waiting.iter().skip(1).position(|record| record.time() >= before);
+            first_younger.map_or(self.waiting.len(), |index| index + 1)
+        });
+        let bounded = older < self.waiting.len();
+        let (count, full) = self.next_batch(if bounded { records_max.min(older) } else { records_max }, bytes_max);
         if full || flush || self.window_end(window).is_some_and(|end| now >= end) {
             self.piece = self.take_waiting(count);
             self.window_from = None;
@@ -224,6 +240,7 @@ impl Lane {
     }
 
     fn next_piece(&mut self, now: MonotonicMs) {
+        self.undeliverable = false;
         match self.later.pop() {
             Some(piece) => {
                 self.piece = piece;

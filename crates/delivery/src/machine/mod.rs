@@ -21,6 +21,7 @@ mod checkpoint;
 mod lane;
 mod rules;
 mod types;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -29,15 +30,21 @@ pub use checkpoint::{Attempt, CHECKPOINT_VERSION, Checkpoint, CheckpointError, L
 pub use rules::Rules;
 pub(crate) use types::stored_bytes;
 pub use types::{
-    Action, Damaged, GiveUp, Input, Invocation, InvocationId, LogRead, Now, Outcome, Parked, Record, ShardState, Status,
+    Action, Answer, Damaged, GiveUp, Input, Invocation, InvocationId, LogRead, Now, Outcome, Parked, Record,
+    ShardState, Status,
 };
 
+pub use window::{OpenWindow, WindowCall, Windows};
+
 use lane::{Failure, Lane, Phase};
+use std::time::Duration;
+use window::Seen;
+
 use tailrace_core::limits::{
     BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
-    PARKED_COMMIT_BYTES_MAX, PASSED_OVER_COMMIT_DELAY, PASSED_OVER_COMMIT_RECORDS,
+    PARKED_COMMIT_BYTES_MAX, PASSED_OVER_COMMIT_DELAY, PASSED_OVER_COMMIT_RECORDS, TUMBLING_WINDOW_GRACE,
 };
-use tailrace_core::{MonotonicMs, RecordNo, SequenceNumber};
+use tailrace_core::{EpochMs, MonotonicMs, RecordNo, SequenceNumber};
 
 use crate::parked::row_bytes_max;
 
@@ -60,6 +67,10 @@ pub struct ShardMachine {
     fetching: bool,
     caught_up: bool,
     ended: bool,
+    /// The time of the newest record that was read, wanted or not.
+    newest: EpochMs,
+    /// Kept once there was a window.
+    windows: Option<Windows>,
     durable: Checkpoint,
     committing: Option<Checkpoint>,
     dirty: bool,
@@ -128,6 +139,8 @@ impl ShardMachine {
             fetching: false,
             caught_up: false,
             ended: false,
+            newest: EpochMs::ZERO,
+            windows: checkpoint.windows.clone(),
             committing: None,
             dirty: false,
             passed_over: PassedOver::default(),
@@ -157,7 +170,7 @@ impl ShardMachine {
         match input {
             Input::Tick => {}
             Input::Fetched(read) => self.fetched(read, now, &mut actions),
-            Input::Invoked { id, outcome, jitter } => self.invoked(id, outcome, jitter, now),
+            Input::Invoked { id, answer, jitter } => self.invoked(id, answer, jitter, now),
             Input::Committed => self.committed(),
             Input::Configure(rules) => {
                 self.rules = rules;
@@ -197,8 +210,24 @@ impl ShardMachine {
                 _ => None,
             })
             .chain(read_again)
+            .chain(self.window_closes())
             .chain(self.passed_over.due().filter(|_| self.committing.is_none()))
             .min()
+    }
+
+    /// When the window of what is open or waits ends if nothing comes, as the clocks stood at the last step.
+    fn window_closes(&self) -> Option<MonotonicMs> {
+        let open = self.windows.as_ref().and_then(|windows| windows.open.as_ref());
+        let end = match (open, self.window_length(), self.lanes[0].next_waiting()) {
+            (Some(open), ..) => open.end_ms,
+            (None, Some(length), Some(first)) => {
+                self.windows.as_ref().unwrap_or(&Windows::default()).of(first.time(), length).1
+            }
+            _ => return None,
+        };
+        let rests = |lane: &Lane| lane.phase == Phase::Ready && !lane.unissued && lane.restoring_until().is_none();
+        let waits = self.caught_up && self.lanes.iter().all(rests);
+        waits.then(|| self.now.monotonic.plus(end.plus(TUMBLING_WINDOW_GRACE).since(self.now.wall)))
     }
 
     /// When the first record of the batch in hand becomes too old, as the clocks stood at the last step.
@@ -289,6 +318,7 @@ impl ShardMachine {
             self.lanes[lane].push(record, now.monotonic);
         }
         self.read = self.read.max(read.next);
+        self.newest = self.newest.max(read.newest);
         if read.unwanted > 0 {
             self.passed_over.records += read.unwanted;
             self.passed_over.since.get_or_insert(now.monotonic);
@@ -302,7 +332,8 @@ impl ShardMachine {
         });
     }
 
-    fn invoked(&mut self, id: InvocationId, outcome: Outcome, jitter: u32, now: Now) {
+    fn invoked(&mut self, id: InvocationId, answer: Answer, jitter: u32, now: Now) {
+        let Answer { outcome, state } = answer;
         let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Invoking(id)) else {
             return;
         };
@@ -327,9 +358,23 @@ impl ShardMachine {
         let (done, error) = match outcome {
             Outcome::Done => (lane.piece.len(), None),
             Outcome::FailedFrom { index, error } => (index, Some((error, false))),
-            Outcome::Failed(error) | Outcome::NotInvoked(error) => (0, Some((error, true))),
+            Outcome::Failed(error) | Outcome::NotInvoked(error) => (0, Some((error, self.rules.bisect))),
+            Outcome::Undeliverable(error) => {
+                lane.undeliverable = lane.piece.len() == 1;
+                (0, Some((error, true)))
+            }
         };
+        // A state is that of the records that are done with it.
+        if let (Some(state), true, Some(open)) =
+            (state, done > 0, self.windows.as_mut().and_then(|windows| windows.open.as_mut()))
+        {
+            open.take(state);
+        }
         let Some((error, may_split)) = error else {
+            if lane.piece.is_empty() {
+                // The final call of a window.
+                self.windows.as_mut().and_then(Windows::close);
+            }
             lane.remove_done(done, now.monotonic);
             self.last = Some(LastResult { at_ms: now.wall, error: None, not_invoked: false });
             return;
@@ -339,7 +384,7 @@ impl ShardMachine {
         let failure = lane.failure_mut(now.wall);
         failure.error.clone_from(&error);
         failure.not_invoked = 0;
-        if may_split && self.rules.bisect && records > 1 {
+        if may_split && records > 1 {
             // Splitting spends no attempt. It ends by itself, so it needs no back-off.
             failure.invocations = 0;
             lane.bisect();
@@ -349,6 +394,13 @@ impl ShardMachine {
             lane.remove_done(done, now.monotonic);
         } else {
             lane.phase = count_failure(&self.rules, lane, jitter, now);
+            if lane.undeliverable {
+                lane.phase = Phase::Ready;
+            }
+            let failures = lane.failure.as_ref().map_or(0, |failure| failure.invocations);
+            if let (0, Some(open)) = (records, self.windows.as_mut().and_then(|windows| windows.open.as_mut())) {
+                open.final_failures = failures;
+            }
         }
         self.last = Some(LastResult { at_ms: now.wall, error: Some(error), not_invoked: false });
     }
@@ -425,7 +477,7 @@ impl ShardMachine {
     /// The number of lanes changes only when the old lanes are empty: who did what is then the same question for all.
     fn change_lanes(&mut self) {
         let wanted = self.rules.lanes();
-        if self.lanes.len() == wanted || !self.drained() {
+        if self.lanes.len() == wanted || !self.drained() || self.has_open_window() {
             return;
         }
         let unissued = self.lanes.iter().any(|lane| lane.unissued);
@@ -440,6 +492,20 @@ impl ShardMachine {
         self.lanes.iter().all(|lane| lane.is_empty() && lane.done_before <= self.read)
     }
 
+    /// The length of windows. While lanes of earlier rules are drained there are none: several batches would share one.
+    fn window_length(&self) -> Option<Duration> {
+        self.rules.tumbling_window.filter(|_| self.lanes.len() == 1)
+    }
+
+    fn has_open_window(&self) -> bool {
+        self.windows.as_ref().is_some_and(|windows| windows.open.is_some())
+    }
+
+    /// Everything of the shard is done.
+    fn finished(&self) -> bool {
+        self.ended && self.drained() && !self.has_open_window()
+    }
+
     fn quiet(&self) -> bool {
         !self.lanes.iter().any(|lane| matches!(lane.phase, Phase::Invoking(_)))
     }
@@ -450,17 +516,18 @@ impl ShardMachine {
         let mut checkpoint = Checkpoint::starting_after(low_water, done.len() as u16);
         checkpoint.done = done;
         checkpoint.attempts = self.lanes.iter().map(Lane::attempt).collect();
-        checkpoint.finished = self.ended && self.drained();
+        checkpoint.finished = self.finished();
+        checkpoint.windows.clone_from(&self.windows);
         checkpoint.trimmed_gaps = self.trimmed_gaps;
         checkpoint.last.clone_from(&self.last);
         checkpoint
     }
 
     fn issue_commit(&mut self, actions: &mut Vec<Action>) {
-        if self.committing.is_some() {
+        if self.committing.is_some() || self.durable.finished {
             return;
         }
-        let ending = (self.ended && self.drained()) || (self.stopping && self.quiet());
+        let ending = self.finished() || (self.stopping && self.quiet());
         let passed_over = self.passed_over.due().is_some_and(|due| due <= self.now.monotonic);
         if !self.dirty && !ending && !passed_over {
             return;
@@ -501,10 +568,12 @@ impl ShardMachine {
             lane.restore(now.monotonic);
         }
         if lane.piece.is_empty() {
-            let bounds = (self.rules.batch_records_max, self.batch_bytes_max);
-            lane.take_batch(bounds, self.rules.window, flush, now.monotonic);
+            if let Some(done) = self.end_window(now, actions) {
+                return done;
+            }
+            self.take_batch(index, flush, now);
         }
-        if lane.piece.is_empty() {
+        if self.lanes[index].piece.is_empty() {
             return false;
         }
         let expired = self.expired(index, now);
@@ -513,6 +582,9 @@ impl ShardMachine {
         }
         let lane = &mut self.lanes[index];
         let failed_before = lane.failure.as_ref().map_or(0, |failure| failure.invocations);
+        if lane.undeliverable {
+            return self.park(index, 1, GiveUp::Undeliverable, now);
+        }
         if self.rules.exhausted(failed_before) {
             let count = lane.piece.len();
             return self.park(index, count, GiveUp::RetryAttemptsExhausted, now);
@@ -520,8 +592,65 @@ impl ShardMachine {
         let id = InvocationId(self.next_invocation);
         self.next_invocation += 1;
         lane.phase = Phase::Invoking(id);
-        actions.push(Action::Invoke(Invocation { id, lane: index as u16, failed_before, records: lane.piece.clone() }));
+        let records = lane.piece.clone();
+        let window = self.window_length().zip(records.first()).map(|(length, first)| {
+            let windows = self.windows.get_or_insert_default();
+            windows.enter(first.time(), length).call(false)
+        });
+        actions.push(Action::Invoke(Invocation { id, lane: index as u16, failed_before, records, window }));
         false
+    }
+
+    /// Takes the next batch of a lane that has none, as far as it is due.
+    fn take_batch(&mut self, index: usize, flush: bool, now: Now) {
+        let (mut bytes_max, mut before, mut flush) = (self.batch_bytes_max, None, flush);
+        let length = self.window_length();
+        let lane = &mut self.lanes[index];
+        if let (Some(length), Some(first)) = (length, lane.next_waiting()) {
+            let windows = self.windows.get_or_insert_default();
+            let end = windows.next_end(first.time(), length);
+            before = Some(end);
+            // What is left of a window that is over does not wait for more.
+            flush |= self.newest >= end || (self.caught_up && now.wall >= end.plus(TUMBLING_WINDOW_GRACE));
+            // The state goes with the records.
+            bytes_max = bytes_max.saturating_sub(windows.open.as_ref().map_or(0, |open| open.state.len()));
+        }
+        lane.take_batch((self.rules.batch_records_max, bytes_max), before, self.rules.window, flush, now.monotonic);
+    }
+
+    /// Hands out the final call of a window that is over, now that nothing of it is in hand. `None`: none is, and a batch may be
+    /// taken. True: the window was given up, look again.
+    fn end_window(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<bool> {
+        let seen = Seen { now: now.wall, caught_up: self.caught_up, ended: self.ended, newest: self.newest };
+        let length = self.window_length();
+        let (windows, lane) = (self.windows.as_mut()?, &mut self.lanes[0]);
+        let open = windows.open.as_ref()?;
+        // What waits belongs to the window first, unless it has ended early.
+        let waits = |record: &Record| !open.terminated_early && record.time() < open.end_ms;
+        if lane.next_waiting().is_some_and(waits) && length.is_some() || !windows.is_over(length, seen) {
+            return None;
+        }
+        let open = windows.open.as_mut()?;
+        let failed = lane.failure.as_ref().map_or(open.final_failures, |failure| failure.invocations);
+        let expired = self.rules.record_age_max.is_some_and(|max| now.wall.since(open.end_ms) > max);
+        if failed > 0 && (expired || self.rules.exhausted(failed)) {
+            let error = lane.failure.as_ref().map(|failure| failure.error.clone()).unwrap_or_default();
+            lane.remove_done(0, now.monotonic);
+            self.dirty = true;
+            let window = windows.close()?;
+            actions.push(Action::WindowLost { window, error });
+            return Some(true);
+        }
+        if failed > 0 {
+            // It may have failed before a restart: its tries are counted on.
+            lane.failure_mut(now.wall).invocations = failed;
+        }
+        let id = InvocationId(self.next_invocation);
+        self.next_invocation += 1;
+        lane.phase = Phase::Invoking(id);
+        let window = Some(open.call(true));
+        actions.push(Action::Invoke(Invocation { id, lane: 0, failed_before: failed, records: Vec::new(), window }));
+        Some(false)
     }
 
     /// How many records at the head of the lane's batch are too old, or failing and no longer kept by the stream.

@@ -22,6 +22,9 @@ pub struct Rules {
     pub record_age_max: Option<Duration>,
     /// BisectBatchOnFunctionError.
     pub bisect: bool,
+    /// TumblingWindowInSeconds; `None`: no windows. With windows there is one lane.
+    #[serde(rename = "tumbling_window_ms", with = "tailrace_core::time::as_ms_option", default)]
+    pub tumbling_window: Option<Duration>,
     /// Most parked records of the shard.
     pub parked_records_max: u64,
     /// Most bytes of parked records of the shard.
@@ -38,6 +41,7 @@ impl Default for Rules {
             retries_max: None,
             record_age_max: None,
             bisect: false,
+            tumbling_window: None,
             parked_records_max: limits::PARKED_RECORDS_MAX,
             parked_bytes_max: limits::PARKED_BYTES_MAX,
         }
@@ -52,7 +56,7 @@ impl Rules {
 
     /// The number of lanes, at least one.
     pub(crate) fn lanes(&self) -> usize {
-        usize::from(self.lanes.max(1))
+        if self.tumbling_window.is_some() { 1 } else { usize::from(self.lanes.max(1)) }
     }
 
     /// Failures of a record will end by themselves before the stream drops it.

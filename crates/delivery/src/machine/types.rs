@@ -1,11 +1,14 @@
 //! The words between the state machine and whoever runs it: records, inputs, actions, outcomes, status.
 //! Plain data; the rules are in the sibling modules.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tailrace_core::{EpochMs, MonotonicMs, RecordNo};
 use tailrace_store::LogRecord;
 
 use super::checkpoint::Checkpoint;
+use super::window::{OpenWindow, WindowCall};
 
 /// The instant of a step. Delays are counted on the monotonic time, ages of records on the wall clock, so that a
 /// clock that is set back holds up no retry.
@@ -67,6 +70,8 @@ pub struct LogRead {
     pub records: Vec<Record>,
     /// How many others were passed over: they are done.
     pub unwanted: usize,
+    /// When the last of them all was committed; zero: there was none.
+    pub newest: EpochMs,
     /// Read on after this number.
     pub next: RecordNo,
     /// More could have been read at once.
@@ -93,8 +98,26 @@ pub enum Outcome {
     },
     /// Nothing of the batch counts as done. The text says why.
     Failed(String),
+    /// Nothing of the batch counts as done, and nothing of it ever will be while it is in one batch: it is split, and one
+    /// record alone is given up.
+    Undeliverable(String),
     /// Nothing was tried: no room, not startable, switched off. Spends no retry.
     NotInvoked(String),
+}
+
+/// What came of an invocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The state that the target carries on in its window, as JSON; `None` without a window.
+    pub state: Option<Arc<str>>,
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        Answer { outcome, state: None }
+    }
 }
 
 /// What happened; see [`super::ShardMachine::step`].
@@ -109,7 +132,7 @@ pub enum Input {
         /// The invocation.
         id: InvocationId,
         /// How it ended.
-        outcome: Outcome,
+        answer: Answer,
         /// A random number, for the spread of a back-off.
         jitter: u32,
     },
@@ -142,8 +165,10 @@ pub struct Invocation {
     pub lane: u16,
     /// How many invocations of this batch failed before (0: the first try).
     pub failed_before: u32,
-    /// The records, in order; at least one.
+    /// The records, in order; none only in the final call of a window.
     pub records: Vec<Record>,
+    /// The tumbling window that it is in.
+    pub window: Option<WindowCall>,
 }
 
 /// What is to be done.
@@ -177,6 +202,13 @@ pub enum Action {
         /// The first number that can still be read.
         horizon: RecordNo,
     },
+    /// The final call of a window was given up: its state is lost.
+    WindowLost {
+        /// The window.
+        window: OpenWindow,
+        /// The last error.
+        error: String,
+    },
     /// The shard is sealed, everything of it is done, and a checkpoint that says so is durable. The machine's end.
     Finished,
     /// The answer to [`Input::Stop`]: nothing is under way, everything known is durable. The machine's end.
@@ -190,6 +222,8 @@ pub enum GiveUp {
     RetryAttemptsExhausted,
     /// Older than MaximumRecordAgeInSeconds, or failing until the stream itself no longer kept it.
     RecordAgeExceeded,
+    /// It is too large for the target, by itself (ours).
+    Undeliverable,
     /// It could not be read, and an operator had it set aside (ours).
     Damaged,
 }
@@ -200,6 +234,7 @@ impl GiveUp {
         match self {
             GiveUp::RetryAttemptsExhausted => "RetryAttemptsExhausted",
             GiveUp::RecordAgeExceeded => "RecordAgeExceeded",
+            GiveUp::Undeliverable => "Undeliverable",
             GiveUp::Damaged => "Damaged",
         }
     }
@@ -234,6 +269,8 @@ pub enum ShardState {
     Idle,
     /// A batch is with the target.
     Invoking,
+    /// A batch waits for its turn at the target: others have all its places.
+    Queued,
     /// A batch failed and will be tried again.
     Retrying,
     /// Records are to be parked, and there is no room for them: free some, or raise the bound.
@@ -263,6 +300,7 @@ impl std::fmt::Display for ShardState {
             ShardState::Starting => "starting",
             ShardState::Idle => "idle",
             ShardState::Invoking => "invoking",
+            ShardState::Queued => "queued",
             ShardState::Retrying => "retrying",
             ShardState::Blocked => "blocked",
             ShardState::Damaged => "damaged",

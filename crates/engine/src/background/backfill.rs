@@ -10,7 +10,7 @@
 //!   behind it is entered again after a crash, to the same effect.
 //! - The index is told to be active in the commit that removes that row. An index, or a table, that goes meanwhile ends it: no
 //!   commit enters anything into an index that the descriptor does not have.
-//! - An item with a key attribute that the index cannot take is left out, as on AWS.
+//! - An item with a key attribute that the index cannot take is left out, as on AWS; so is one that cannot be read, which is named.
 //!
 //! A tick looks at a bounded number of items, some pages of them at once; an index after the other.
 
@@ -241,7 +241,7 @@ async fn enter_pages(
 async fn enter(db: &Db, table: &Arc<StoredTable>, set: ItemSet, page: Page) -> Result<bool, Failure> {
     let of = Arc::clone(table);
     // A page of items takes more than a request may on the runtime's threads.
-    let entries = aside(false, move || entries(&of, set, page)).await.map_err(Failure::Api)?;
+    let entries = aside(false, move || Ok(entries(&of, set, page))).await.map_err(Failure::Api)?;
     if entries.items.is_empty() {
         return Ok(true);
     }
@@ -271,18 +271,26 @@ struct Entries {
     made: Vec<Entry>,
 }
 
-fn entries(table: &Table, set: ItemSet, page: Page) -> Result<Entries, ApiError> {
-    let Some(index) = being_filled(table, set) else { return Ok(Entries::default()) };
+fn entries(table: &Table, set: ItemSet, page: Page) -> Entries {
+    let Some(index) = being_filled(table, set) else { return Entries::default() };
     let count = page.rows.len();
     let mut made = EntryWriter::new(table, index, count * ENTRY_BYTES_EXPECTED);
     let (mut items, mut values) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for (key, item) in page.rows {
-        if made.push(&item)? {
-            items.push(key);
-            values.push(item);
+        match made.push(&item) {
+            Ok(true) => {
+                items.push(key);
+                values.push(item);
+            }
+            Ok(false) => {}
+            // An index without one item is of more use than none; who reads the item is told.
+            Err(error) => {
+                let (table, index) = (&table.name, &index.name);
+                tracing::error!(%table, %index, item = ?key, %error, "an item cannot be read: the index is filled without it");
+            }
         }
     }
-    Ok(Entries { at: page.at, items, values, made: made.finish() })
+    Entries { at: page.at, items, values, made: made.finish() }
 }
 
 /// Keeps how far it is, unless the index has gone meanwhile, and the row with it.

@@ -3,7 +3,9 @@
 
 use tailrace_core::codec::stored_size;
 use tailrace_store::keyspace::{CountChange, ItemCount, ItemCountKey, ItemKey, ItemSet};
-use tailrace_store::{Engine, StoreError, Write};
+use tailrace_store::{Decision, Engine, StoreError, Write, commit};
+
+use crate::db::StoredTable;
 
 /// The counts that a commit changes; few, one for each table and index that it writes.
 #[derive(Debug, Default)]
@@ -43,12 +45,35 @@ pub(crate) async fn lacking(store: &dyn Engine, set: ItemSet) -> Result<Write, S
     Ok(Write::Count { set, by: CountChange::between(counted, tally.count) })
 }
 
+/// Counts the rows of a table, or of an index that is active, anew, if its count cannot be read. Changes are counted from the first commit
+/// on, and the second adds what was there before.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn count_anew(store: &dyn Engine, table: &StoredTable, set: ItemSet) -> Result<(), StoreError> {
+    let (shared, exclusive) = ([table.row_key.clone()], [ItemCountKey { set }.encode()]);
+    let begun = commit(store, &shared, &exclusive, |reads| {
+        let unreadable = ItemCount::read(reads.exclusive[0].as_ref()).is_none();
+        // The count of a table that is gone goes with its rows.
+        if !unreadable || reads.shared[0].as_ref() != Some(&table.row) {
+            return Decision::Reject(false);
+        }
+        Decision::Apply(vec![Write::Put { key: exclusive[0].clone(), value: ItemCount::default().value() }], true)
+    });
+    if begun.await?.answer {
+        tracing::error!(table = %table.name, index = set.index.0, "the count of a table's items could not be read: they are counted anew");
+        let lacks = lacking(store, set).await?;
+        commit(store, &[], &[], |_| Decision::Apply(vec![lacks.clone()], ())).await?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use tailrace_core::clock::ManualClock;
     use tailrace_core::{Bucket, IndexId, TableId};
-    use tailrace_store::{Decision, Key, ModelEngine, commit};
+    use tailrace_store::{Key, ModelEngine};
 
     use super::*;
 

@@ -82,6 +82,15 @@ impl<'t> EntryWriter<'t> {
     /// # Errors
     /// The item cannot be read.
     pub fn push(&mut self, stored: &Bytes) -> Result<bool, ApiError> {
+        let start = self.bytes.len();
+        let pushed = self.try_push(stored);
+        if pushed.is_err() {
+            self.bytes.truncate(start);
+        }
+        pushed
+    }
+
+    fn try_push(&mut self, stored: &Bytes) -> Result<bool, ApiError> {
         let parts = Parts::of(&self.names, stored)?;
         let Ok(Some(values)) = parts.key_values(self.index)? else { return Ok(false) };
         parts.push_key(self.table, self.index, &values, &mut self.bytes)?;

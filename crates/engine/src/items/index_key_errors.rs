@@ -89,6 +89,8 @@ pub(crate) enum IndexKeySource {
     Put,
     /// The item is what an update makes of another.
     Update,
+    /// The same, of `AttributeUpdates`.
+    LegacyUpdate,
 }
 
 impl EntriesError {
@@ -99,7 +101,9 @@ impl EntriesError {
             EntriesError::Key(error) => error.into_api(source),
             EntriesError::TooLarge => ApiError::validation(match source {
                 IndexKeySource::Put => "Item size has exceeded the maximum allowed size",
-                IndexKeySource::Update => "Item size to update has exceeded the maximum allowed size",
+                IndexKeySource::Update | IndexKeySource::LegacyUpdate => {
+                    "Item size to update has exceeded the maximum allowed size"
+                }
             }),
         }
     }
@@ -125,7 +129,8 @@ impl IndexKeyError {
             IndexKeyFault::Empty(scalar) => {
                 let what = if scalar == ScalarType::B { "binary" } else { "string" };
                 let empty = format!("The AttributeValue for a key attribute cannot contain an empty {what} value.");
-                if is_put {
+                // As DynamoDB Local words the update without an expression.
+                if is_put || source == IndexKeySource::LegacyUpdate {
                     format!(
                         "{KEYED}A value specified for a secondary index key is not supported. {empty} IndexName: {index}, \
                          IndexKey: {attribute}"

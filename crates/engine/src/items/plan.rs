@@ -140,9 +140,25 @@ pub(crate) fn plan<'t>(
     if changes.len() > 1 && bytes(&plan.writes) > TRANSACTION_COMMIT_BYTES_MAX {
         return Ok(Plan { too_large: true, ..Plan::default() });
     }
+    if let [change] = changes
+        && bytes(&plan.writes) > TRANSACTION_COMMIT_BYTES_MAX
+    {
+        plan.writes.clear();
+        plan.answers = vec![Err(entries_too_large(table(change.table)))];
+        return Ok(plan);
+    }
     // Behind the others: a record names a write by its index.
     plan.writes.extend(mark.into_iter().flat_map(|mark| mark.writes(refused)));
     Ok(plan)
+}
+
+/// Of a single change: the copies in its indexes are more than one commit takes.
+fn entries_too_large(table: &Table) -> ApiError {
+    ApiError::validation(format!(
+        "The item is too large to be written with its entries in the {} secondary indexes of the table {}",
+        table.live_indexes().count(),
+        table.name
+    ))
 }
 
 /// About how many bytes writes take in the log.
@@ -209,6 +225,7 @@ impl Change<'_> {
     /// What the attributes of the new item come from.
     fn index_key_source(&self) -> IndexKeySource {
         match self.action {
+            Action::Update(Some(update)) if update.is_legacy() => IndexKeySource::LegacyUpdate,
             Action::Update(_) => IndexKeySource::Update,
             Action::Put(_) | Action::Delete | Action::Check | Action::Expire(_) => IndexKeySource::Put,
         }

@@ -21,6 +21,6 @@ pub async fn describe_table(
     let now = db.clock.now();
     let mut table = description::describe(&db.settings, &stored, stored.status(now), now);
     table.sse_description = encryption::describe(settings::read(db, stored.id).await?.encryption.as_ref());
-    description::count(db, &stored, &mut table).await.map_err(|e| store_failure(&e))?;
+    description::count_anyway(db, &stored, &mut table).await.map_err(|e| store_failure(&e))?;
     Ok(DescribeTableAnswer { table })
 }

@@ -3,10 +3,13 @@
 
 use sha2::{Digest as _, Sha256};
 use tailrace_api::items::{
-    RequestToken, TransactAction, TransactGet, TransactGetItemsRequest, TransactWrite, TransactWriteItemsRequest,
+    RequestToken, TRANSACTION_TOO_LARGE, TransactAction, TransactGet, TransactGetItemsRequest, TransactWrite,
+    TransactWriteItemsRequest,
 };
-use tailrace_api::partiql::{ExecuteTransactionAnswer, ExecuteTransactionRequest};
+use tailrace_api::partiql::{ExecuteTransactionAnswer, ExecuteTransactionRequest, PreparedStatement};
 use tailrace_core::expr::{Condition, Node, Path};
+use tailrace_core::limits::{ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use tailrace_core::size::{item_size, value_size};
 use tailrace_core::{ApiError, CancellationCode, CancellationReason, ErrorCode};
 use tailrace_partiql::{Parsed, Select, Statement};
 use tailrace_store::keyspace::IdempotencyScope;
@@ -46,6 +49,11 @@ pub async fn execute_transaction(
             "ExecuteTransaction API does not support both read and write operations in the same request.",
         ));
     }
+    if reads == 0
+        && request.statements.iter().map(|given| payload_bytes(&given.statement)).sum::<usize>() > TRANSACTION_BYTES_MAX
+    {
+        return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
+    }
     let members = members(db, &request, &parsed).await?;
     if reads > 0 {
         let gets = members.into_iter().filter_map(|member| match member {
@@ -78,7 +86,12 @@ pub async fn execute_transaction(
     Ok(ExecuteTransactionAnswer { responses: Vec::new(), consumed_capacity: answer.consumed_capacity })
 }
 
-/// What the statements mean for the transaction. Values that keys cannot have are reasons, and hide what else may be wrong; whatever
+/// What a statement brings along: as in TransactWriteItems, expressions count with their values.
+fn payload_bytes(statement: &PreparedStatement) -> usize {
+    statement.text.len() + statement.parameters.iter().map(value_size).sum::<usize>()
+}
+
+/// What the statements mean for the transaction. Values that keys cannot have, and items that are too large, are reasons, and hide what else may be wrong; whatever
 /// else is wrong with a statement is the request's error, and names it.
 async fn members(db: &Db, request: &ExecuteTransactionRequest, parsed: &[Parsed]) -> Result<Vec<Member>, ApiError> {
     let mut members = Vec::with_capacity(parsed.len());
@@ -111,6 +124,9 @@ async fn member(db: &Db, statement: Statement, return_item_on_failure: bool) -> 
         }
         Statement::Update(update) if update.returning.is_some() => return Err(returning()),
         Statement::Delete(delete) if delete.returning => return Err(returning()),
+        Statement::Insert(insert) if item_size(&insert.item) > ITEM_BYTES_MAX => {
+            return Err(Refusal::Key(ApiError::validation("Item size has exceeded the maximum allowed size")));
+        }
         Statement::Insert(insert) => Write::insert(db, insert, telling).await?,
         Statement::Update(update) => Write::update(db, update, telling).await?,
         Statement::Delete(delete) => Write::delete(db, delete, telling).await?,

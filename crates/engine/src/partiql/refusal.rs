@@ -7,7 +7,7 @@ use tailrace_core::ApiError;
 pub(crate) enum Refusal {
     /// It asks for what it may not ask for.
     Statement(ApiError),
-    /// A value that a key attribute cannot have.
+    /// A value that a key attribute cannot have, or an item that is too large.
     Key(ApiError),
     /// There is no such table, or the store failed.
     Table(ApiError),

@@ -7,7 +7,7 @@ const DAYS_FROM_YEAR_ZERO: u64 = 719_468;
 const DAYS_PER_400_YEARS: u64 = 146_097;
 
 /// The label of an instant.
-pub(crate) fn text(ms: EpochMs) -> String {
+pub fn text(ms: EpochMs) -> String {
     let (days, in_day) = (ms.0 / 86_400_000, ms.0 % 86_400_000);
     let (year, month, day) = date(days);
     let (hours, minutes, seconds) = (in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1000 % 60);

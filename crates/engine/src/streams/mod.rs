@@ -4,7 +4,7 @@ pub mod descriptor;
 mod event_id;
 mod event_view;
 pub mod iterator;
-pub(crate) mod label;
+pub mod label;
 pub(crate) mod life;
 pub mod record;
 pub mod record_meta;

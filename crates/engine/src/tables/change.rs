@@ -73,7 +73,9 @@ pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<()
         return Err(ApiError::validation("You cannot modify stream status while updating table IOPS"));
     }
     if index_changes::makes_or_deletes(request) {
-        if given && mode.is_none() {
+        // With another billing an index can be made, not deleted.
+        let deletes = request.global_secondary_index_updates.iter().any(|update| update.delete.is_some());
+        if (given && mode.is_none()) || (mode.is_some() && deletes) {
             return Err(ApiError::validation("You cannot create or delete index while updating table IOPS"));
         }
         if asked(Part::Stream) {

@@ -15,7 +15,8 @@ use tailrace_store::{Key, StoreError};
 use super::descriptor::{OnDemandThroughput, Table, Throughput, WarmThroughput};
 use super::index::{Index, IndexKind, IndexProjection};
 use super::rules::day;
-use crate::db::{Db, Settings};
+use crate::db::{Db, Settings, StoredTable};
+use crate::items::counts;
 
 /// The `KeySchema` of a key.
 pub(crate) fn key_schema(key: &KeySchema) -> Vec<KeySchemaElement> {
@@ -181,10 +182,8 @@ pub(crate) fn as_deleted(mut description: TableDescription) -> TableDescription 
 /// # Errors
 /// The store's.
 pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescription) -> Result<(), StoreError> {
-    let active = |index: &&Index| index.status == super::index::IndexStatus::Active;
-    let counted: Vec<&Index> = table.indexes.iter().filter(active).collect();
-    let sets = std::iter::once(IndexId::TABLE).chain(counted.iter().map(|index| index.id));
-    let keys: Vec<Key> = sets.map(|index| ItemCountKey { set: ItemSet { table: table.id, index } }.encode()).collect();
+    let counted: Vec<&Index> = counted_indexes(table).collect();
+    let keys: Vec<Key> = counted_sets(table).map(|set| ItemCountKey { set }.encode()).collect();
     let damaged = || StoreError::Corrupt(format!("the counts of the items of table {}", table.name));
     let counts = db.store.get(&keys).await?;
     let counts: Option<Vec<ItemCount>> = counts.iter().map(|row| ItemCount::read(row.as_ref())).collect();
@@ -200,6 +199,35 @@ pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescrip
         }
     }
     Ok(())
+}
+
+fn counted_indexes(table: &Table) -> impl Iterator<Item = &Index> {
+    table.indexes.iter().filter(|index| index.status == super::index::IndexStatus::Active)
+}
+
+/// The table, then its indexes that are counted.
+fn counted_sets(table: &Table) -> impl Iterator<Item = ItemSet> {
+    let indexes = std::iter::once(IndexId::TABLE).chain(counted_indexes(table).map(|index| index.id));
+    indexes.map(|index| ItemSet { table: table.id, index })
+}
+
+/// The same; what has a count that cannot be read is counted anew first.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn count_anyway(
+    db: &Db,
+    table: &StoredTable,
+    description: &mut TableDescription,
+) -> Result<(), StoreError> {
+    match count(db, table, description).await {
+        Err(StoreError::Corrupt(_)) => {}
+        done => return done,
+    }
+    for set in counted_sets(table) {
+        counts::count_anew(db.store.as_ref(), table, set).await?;
+    }
+    count(db, table, description).await
 }
 
 /// The same beside a change of the table, which must not fail because its items cannot be counted.

@@ -2,7 +2,10 @@
 //! Source: docs/spec/event-source-mapping.md 6.
 
 use bytes::Bytes;
-use tailrace_core::StreamArn;
+use tailrace_core::json_text::JsonText;
+use tailrace_core::{EpochMs, StreamArn};
+use tailrace_delivery::WindowCall;
+use tailrace_engine::streams::label;
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
 
@@ -18,7 +21,10 @@ const RECORDS_PER_TURN: usize = 100;
 /// Bytes of a record's JSON beside its keys and images, about.
 const RECORD_BYTES: usize = 512;
 
-/// Writes the event of a batch.
+/// Bytes of what an event of a window has beside its records and the state, at most. An ARN of a stream has some 400 characters.
+pub(super) const WINDOW_BYTES_MAX: usize = 1024;
+
+/// Writes the event of a batch; `window`: the tumbling window that it is in, and the shard's name.
 ///
 /// # Errors
 /// Corrupt, if the bytes of a record are none.
@@ -26,6 +32,7 @@ pub(super) async fn write(
     writer: &RecordWriter,
     stream_arn: &StreamArn,
     records: &[StreamRecord],
+    window: Option<(&WindowCall, &str)>,
 ) -> Result<Bytes, StoreError> {
     let stored = |record: &StreamRecord| {
         let images = record.old.iter().chain(&record.new).map(Bytes::len).sum::<usize>();
@@ -42,6 +49,36 @@ pub(super) async fn write(
         }
         writer.write_event(record, stream_arn, &mut event)?;
     }
-    event.extend_from_slice(CLOSING);
+    match window {
+        None => event.extend_from_slice(CLOSING),
+        Some((window, shard_id)) => write_window(window, shard_id, stream_arn, &mut event),
+    }
     Ok(event.into())
+}
+
+/// The members that make an event that of a window. Source: docs/spec/event-source-mapping.md 9.
+fn write_window(window: &WindowCall, shard_id: &str, stream_arn: &StreamArn, event: &mut Vec<u8>) {
+    let mut member = |name: &str, text: &str| {
+        event.extend_from_slice(name.as_bytes());
+        event.string(text);
+    };
+    member(r#"],"window":{"start":"#, &whole_seconds(window.start_ms));
+    member(r#","end":"#, &whole_seconds(window.end_ms));
+    event.extend_from_slice(br#"},"state":"#);
+    event.extend_from_slice(window.state.as_bytes());
+    let mut member = |name: &str, text: &str| {
+        event.extend_from_slice(name.as_bytes());
+        event.string(text);
+    };
+    member(r#","shardId":"#, shard_id);
+    member(r#","eventSourceARN":"#, stream_arn.as_str());
+    let (is_final, early) = (window.is_final, window.terminated_early);
+    let flags = format!(r#","isFinalInvokeForWindow":{is_final},"isWindowTerminatedEarly":{early}}}"#);
+    event.extend_from_slice(flags.as_bytes());
+}
+
+/// `2020-07-30T17:00:00Z`.
+fn whole_seconds(instant: EpochMs) -> String {
+    let label = label::text(instant);
+    format!("{}Z", label.split('.').next().unwrap_or_default())
 }

@@ -12,15 +12,16 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
-use tailrace_core::{FunctionReference, RecordNo, StreamArn};
-use tailrace_delivery::{Batch, Outcome, Target};
+use tailrace_core::{EpochMs, FunctionReference, RecordNo, StreamArn};
+use tailrace_delivery::{Answer, Batch, Outcome, Target, Waits, WindowCall};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
-use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
+use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome, OnWait};
 use tailrace_pattern::Filter;
 use tailrace_store::StoreError;
 
 use crate::config::Mapping;
 use crate::events::{MappingEvent, Observer};
+pub use response::AnswerFault;
 use response::Verdict;
 
 /// How an invocation of a function ended.
@@ -39,8 +40,8 @@ pub trait Invoker: Send + Sync + 'static {
     /// Whether there is a function of this name.
     fn exists(&self, function: &str) -> bool;
 
-    /// Runs the function on an event and waits for its end.
-    fn invoke(&self, function: FunctionReference, event: Bytes) -> BoxFuture<'static, Invoked>;
+    /// Runs the function on an event and waits for its end. `waits` is told while it cannot run yet because others do.
+    fn invoke(&self, function: FunctionReference, event: Bytes, waits: Waits) -> BoxFuture<'static, Invoked>;
 }
 
 impl Invoker for Arc<Functions> {
@@ -48,11 +49,12 @@ impl Invoker for Arc<Functions> {
         self.get(function).is_some()
     }
 
-    fn invoke(&self, function: FunctionReference, event: Bytes) -> BoxFuture<'static, Invoked> {
+    fn invoke(&self, function: FunctionReference, event: Bytes, waits: Waits) -> BoxFuture<'static, Invoked> {
         let functions = self.clone();
         async move {
             let FunctionReference { name, arn } = function;
-            let context = InvokeContext { invoked_arn: Some(arn), queue: true, ..InvokeContext::default() };
+            let on_wait = Some(OnWait(Arc::new(move |begins| waits.set(begins))));
+            let context = InvokeContext { invoked_arn: Some(arn), queue: true, on_wait, ..InvokeContext::default() };
             match Functions::invoke(&functions, &name, event, context).await {
                 InvokeOutcome::Success { payload, .. } => Invoked::Answered(payload),
                 InvokeOutcome::FunctionError { payload, .. } => Invoked::FunctionError(error_text(&payload)),
@@ -93,6 +95,8 @@ struct Inner {
     stream_arn: StreamArn,
     /// What an update of the mapping may change.
     settings: Mutex<Settings>,
+    /// What was wrong with an answer the last time that it was told.
+    told_fault: Mutex<Option<AnswerFault>>,
 }
 
 #[derive(Clone)]
@@ -101,6 +105,7 @@ struct Settings {
     report_failures: bool,
     /// Otherwise why a stored pattern is none for this program: its records wait.
     filter: Result<Arc<Filter>, String>,
+    tumbling_window: Option<Duration>,
 }
 
 impl FunctionTarget {
@@ -108,12 +113,13 @@ impl FunctionTarget {
     pub fn new(environment: Arc<Environment>, mapping: &Mapping) -> FunctionTarget {
         let settings = Mutex::new(Settings::of(mapping));
         let (mapping, stream_arn) = (mapping.uuid(), mapping.source.arn.clone());
-        FunctionTarget(Arc::new(Inner { environment, mapping, stream_arn, settings }))
+        FunctionTarget(Arc::new(Inner { environment, mapping, stream_arn, settings, told_fault: Mutex::default() }))
     }
 
     /// Goes on as the mapping says now.
     pub fn configure(&self, mapping: &Mapping) {
         *self.0.settings.lock() = Settings::of(mapping);
+        *self.0.told_fault.lock() = None;
     }
 
     /// The function's name.
@@ -128,6 +134,7 @@ impl Settings {
         Settings {
             function: mapping.function.clone(),
             report_failures: mapping.report_failures,
+            tumbling_window: mapping.rules.tumbling_window,
             filter: filter.map(Arc::new).map_err(|error| format!("FilterCriteria: {error}")),
         }
     }
@@ -147,49 +154,53 @@ impl Target for FunctionTarget {
     }
 
     fn batch_bytes_max(&self) -> usize {
-        INVOKE_PAYLOAD_BYTES_MAX - event::ENVELOPE_BYTES
+        let window = self.0.settings.lock().tumbling_window.map_or(0, |_| event::WINDOW_BYTES_MAX);
+        INVOKE_PAYLOAD_BYTES_MAX - event::ENVELOPE_BYTES - window
     }
 
-    fn deliver(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
+    fn deliver(&self, batch: Batch) -> BoxFuture<'static, Answer> {
         deliver(self.0.clone(), batch).boxed()
     }
 }
 
-async fn deliver(inner: Arc<Inner>, batch: Batch) -> Outcome {
-    let Batch { shard, records, .. } = batch;
+async fn deliver(inner: Arc<Inner>, batch: Batch) -> Answer {
+    let Batch { shard, records, window, waits, .. } = batch;
     let environment = &inner.environment;
-    let event = match event::write(&environment.records, &inner.stream_arn, &records).await {
+    let Settings { function, report_failures, tumbling_window, .. } = inner.settings.lock().clone();
+    // Records that are redriven make a window of their own: it is begun and ended with them.
+    let alone = || Some(window_alone(records.first()?.time_ms, tumbling_window?));
+    let window = window.or_else(alone);
+    let in_window = window.as_ref().map(|window| (window, &*shard.id));
+    let event = match event::write(&environment.records, &inner.stream_arn, &records, in_window).await {
         Ok(event) => event,
-        Err(error) => return Outcome::Failed(error.to_string()),
+        Err(error) => return Outcome::Failed(error.to_string()).into(),
     };
     let numbers: Vec<RecordNo> = records.iter().map(|record| record.number).collect();
     drop(records);
-    let function = inner.settings.lock().function.clone();
     let name = function.name.clone();
     let from_ns = environment.clock.monotonic_ns();
-    let invoked = environment.invoker.invoke(function, event).await;
-    let duration = Duration::from_nanos(environment.clock.monotonic_ns().saturating_sub(from_ns));
-    let mut ignored = false;
-    let outcome = match invoked {
-        Invoked::FunctionError(error) => Outcome::Failed(error),
-        Invoked::NotInvoked(error) => Outcome::NotInvoked(error),
-        Invoked::Answered(_) if !inner.settings.lock().report_failures => Outcome::Done,
-        Invoked::Answered(payload) => match response::read(&payload, &numbers) {
-            Verdict::AllDone => Outcome::Done,
-            Verdict::NotJson => {
-                ignored = true;
-                Outcome::Done
-            }
-            Verdict::FailedFrom(index) => {
-                Outcome::FailedFrom { index, error: "the function reported failed records".to_owned() }
-            }
-            Verdict::AllFailed(error) => Outcome::Failed(error),
-        },
+    let (bytes, too_large) = (event.len(), event.len() > INVOKE_PAYLOAD_BYTES_MAX);
+    let invoked = match too_large {
+        true => None,
+        false => Some(environment.invoker.invoke(function, event, waits).await),
     };
-    let (failed, error) = match &outcome {
+    let duration = Duration::from_nanos(environment.clock.monotonic_ns().saturating_sub(from_ns));
+    let wants_state = window.is_some_and(|window| !window.is_final);
+    let (answer, fault) = match invoked {
+        None => {
+            let error = format!("the event has {bytes} bytes, more than {INVOKE_PAYLOAD_BYTES_MAX}");
+            (Outcome::Undeliverable(error).into(), None)
+        }
+        Some(Invoked::FunctionError(error)) => (Outcome::Failed(error).into(), None),
+        Some(Invoked::NotInvoked(error)) => (Outcome::NotInvoked(error).into(), None),
+        Some(Invoked::Answered(payload)) => judge(&payload, report_failures, wants_state, &numbers),
+    };
+    let (failed, error) = match &answer.outcome {
         Outcome::Done => (0, None),
         Outcome::FailedFrom { index, error } => (numbers.len() - index, Some(error.clone())),
-        Outcome::Failed(error) | Outcome::NotInvoked(error) => (numbers.len(), Some(error.clone())),
+        Outcome::Failed(error) | Outcome::NotInvoked(error) | Outcome::Undeliverable(error) => {
+            (numbers.len(), Some(error.clone()))
+        }
     };
     environment.observer.on_event(&MappingEvent::Batch {
         mapping: inner.mapping.clone(),
@@ -200,9 +211,49 @@ async fn deliver(inner: Arc<Inner>, batch: Batch) -> Outcome {
         error,
         duration,
     });
-    if ignored {
+    // Whoever answers so once does it with every batch: one line is enough.
+    if let Some(fault) = fault.filter(|fault| inner.told_fault.lock().replace(fault.clone()).as_ref() != Some(fault)) {
         let mapping = inner.mapping.clone();
-        environment.observer.on_event(&MappingEvent::AnswerIgnored { mapping, function: name, shard });
+        environment.observer.on_event(&MappingEvent::AnswerIgnored { mapping, function: name, shard, fault });
     }
-    outcome
+    answer
+}
+
+/// What the answer of a function says of the records, and of the state if one is wanted.
+fn judge(
+    payload: &[u8],
+    report_failures: bool,
+    wants_state: bool,
+    records: &[RecordNo],
+) -> (Answer, Option<AnswerFault>) {
+    let (outcome, fault) = if report_failures {
+        match response::read(payload, records) {
+            Verdict::AllDone => (Outcome::Done, None),
+            Verdict::Ignored(fault) => (Outcome::Done, Some(fault)),
+            Verdict::FailedFrom(index) => {
+                (Outcome::FailedFrom { index, error: "the function reported failed records".to_owned() }, None)
+            }
+            Verdict::AllFailed(error) => (Outcome::Failed(error), None),
+        }
+    } else {
+        (Outcome::Done, response::names_failures(payload).then_some(AnswerFault::NotAskedFor))
+    };
+    if !wants_state || !matches!(outcome, Outcome::Done | Outcome::FailedFrom { .. }) {
+        return (outcome.into(), fault);
+    }
+    match response::state(payload) {
+        Some(state) => (Answer { outcome, state: Some(state) }, fault),
+        None => {
+            let error = "the answer has no state; in a tumbling window a function returns {\"state\": ...}";
+            (Outcome::Failed(error.to_owned()).into(), fault)
+        }
+    }
+}
+
+/// The window of a record of this time, which nothing was before and nothing will be behind.
+fn window_alone(time: EpochMs, length: Duration) -> WindowCall {
+    let length_ms = (length.as_millis() as u64).max(1);
+    let start_ms = EpochMs(time.0 - time.0 % length_ms);
+    let end_ms = start_ms.plus(length);
+    WindowCall { start_ms, end_ms, state: "{}".into(), is_final: true, terminated_early: false }
 }

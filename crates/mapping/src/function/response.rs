@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -13,12 +14,62 @@ use tailrace_core::{RecordNo, SequenceNumber};
 pub(super) enum Verdict {
     /// Every record is done.
     AllDone,
-    /// The answer is no JSON. Every record counts as done, but somebody ought to know.
-    NotJson,
+    /// Every record counts as done, but the answer looks as if it were to say something else: somebody ought to know.
+    Ignored(AnswerFault),
     /// The record at this index, and everything behind it, is to be retried; the ones before it are done.
     FailedFrom(usize),
     /// Nothing of the batch counts as done; the text says what was wrong with the answer.
     AllFailed(String),
+}
+
+/// What makes an answer under ReportBatchItemFailures nothing that is read, where its function may have meant it to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerFault {
+    /// Not JSON.
+    NotJson,
+    /// A string that holds the JSON of an answer.
+    JsonInText,
+    /// A list of failures, without the object around it.
+    List,
+    /// A member that is nearly called batchItemFailures.
+    Misspelt(String),
+    /// The answer of a function that is behind an API.
+    StatusCode,
+    /// It names failed records, and the mapping has not asked for them.
+    NotAskedFor,
+}
+
+impl std::fmt::Display for AnswerFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AnswerFault::NotJson => f.write_str("something that is not JSON"),
+            AnswerFault::JsonInText => f.write_str(
+                "a string that holds JSON, where the object itself is expected (no json.dumps or JSON.stringify)",
+            ),
+            AnswerFault::List => f.write_str("a list, where an object with batchItemFailures is expected"),
+            AnswerFault::Misspelt(name) => write!(f, "{name:?}, where batchItemFailures is expected"),
+            AnswerFault::StatusCode => f.write_str("a statusCode, where an object with batchItemFailures is expected"),
+            AnswerFault::NotAskedFor => f.write_str("batchItemFailures"),
+        }
+    }
+}
+
+/// Names failed records in an answer that nobody asked to.
+pub(super) fn names_failures(payload: &[u8]) -> bool {
+    // Most answers are null: only what has the word is parsed.
+    let has_word = payload.windows(MEMBER.len()).any(|window| window == MEMBER.as_bytes());
+    has_word && matches!(failures(payload), Some(Failures::Some(text)) if text.trim() != "[]")
+}
+
+const MEMBER: &str = "batchItemFailures";
+
+/// The member `state` of an answer, as it is written there; `None`: it has none.
+pub(super) fn state(payload: &[u8]) -> Option<Arc<str>> {
+    let read = |payload: &[u8]| {
+        let members: HashMap<String, &RawValue> = serde_json::from_slice(payload).ok()?;
+        members.get("state").map(|state| Arc::from(state.get()))
+    };
+    read(payload).or_else(|| read(&with_nulls(payload))).filter(|state: &Arc<str>| state.as_ref() != "null")
 }
 
 /// Reads `payload`, the answer for the batch of the records with these numbers, in their order.
@@ -27,10 +78,10 @@ pub(super) fn read(payload: &[u8], records: &[RecordNo]) -> Verdict {
         return Verdict::AllDone;
     }
     let Some(failures) = failures(payload).or_else(|| failures(&with_nulls(payload)).map(Failures::into_owned)) else {
-        return Verdict::NotJson;
+        return Verdict::Ignored(AnswerFault::NotJson);
     };
     let failures: Vec<Value> = match failures {
-        Failures::None => return Verdict::AllDone,
+        Failures::None => return near_miss(payload).map_or(Verdict::AllDone, Verdict::Ignored),
         Failures::Some(text) => match serde_json::from_str(&text) {
             Ok(failures) => failures,
             Err(_) => {
@@ -55,6 +106,32 @@ pub(super) fn read(payload: &[u8], records: &[RecordNo]) -> Verdict {
     lowest.map_or(Verdict::AllDone, Verdict::FailedFrom)
 }
 
+/// What an answer without failures may have been meant to be.
+fn near_miss(payload: &[u8]) -> Option<AnswerFault> {
+    match payload.trim_ascii_start().first()? {
+        b'"' => {
+            let text: String = serde_json::from_slice(payload).ok()?;
+            (text.trim_start().starts_with('{') && text.contains(MEMBER)).then_some(AnswerFault::JsonInText)
+        }
+        b'[' => {
+            let elements: Vec<&RawValue> = serde_json::from_slice(payload).ok()?;
+            elements.first()?.get().contains("itemIdentifier").then_some(AnswerFault::List)
+        }
+        b'{' => {
+            let members: HashMap<String, &RawValue> = serde_json::from_slice(payload).ok()?;
+            let letters = |name: &str| -> String {
+                let letters = name.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_lowercase());
+                letters.collect::<String>().trim_end_matches('s').to_owned()
+            };
+            let misspelt = members.keys().find(|name| name.as_str() != MEMBER && letters(name) == letters(MEMBER));
+            let misspelt = misspelt.cloned().map(AnswerFault::Misspelt);
+            let named = members.contains_key(MEMBER);
+            misspelt.or_else(|| (!named && members.contains_key("statusCode")).then_some(AnswerFault::StatusCode))
+        }
+        _ => None,
+    }
+}
+
 /// What an answer says of failures: nothing, or the text of the member.
 enum Failures<'a> {
     None,
@@ -77,7 +154,7 @@ fn failures(payload: &[u8]) -> Option<Failures<'_>> {
         return serde_json::from_slice::<IgnoredAny>(payload).ok().map(|_| Failures::None);
     }
     let members: HashMap<String, &RawValue> = serde_json::from_slice(payload).ok()?;
-    let member = members.get("batchItemFailures").map(|value| value.get()).filter(|text| *text != "null");
+    let member = members.get(MEMBER).map(|value| value.get()).filter(|text| *text != "null");
     Some(member.map_or(Failures::None, |text| Failures::Some(Cow::Borrowed(text))))
 }
 
@@ -140,7 +217,7 @@ mod tests {
     /// The records that come again.
     fn retried(payload: &str) -> &'static [RecordNo] {
         match read(payload.as_bytes(), &BATCH) {
-            Verdict::AllDone | Verdict::NotJson => &[],
+            Verdict::AllDone | Verdict::Ignored(_) => &[],
             Verdict::FailedFrom(index) => [&BATCH as &[RecordNo], &[RecordNo(3), RecordNo(4)], &[RecordNo(4)]][index],
             Verdict::AllFailed(_) => &BATCH,
         }
@@ -196,7 +273,57 @@ mod tests {
             ("\"open \\".into(), 0, true),
         ] {
             assert_eq!(retried(&payload), &BATCH[3 - count..], "{payload}");
-            assert_eq!(read(payload.as_bytes(), &BATCH) == Verdict::NotJson, told, "{payload}");
+            let verdict = read(payload.as_bytes(), &BATCH);
+            assert_eq!(verdict == Verdict::Ignored(AnswerFault::NotJson), told, "{payload}");
+        }
+    }
+
+    /// What is success, and looks as if it had been meant to be something else.
+    #[test]
+    fn near_misses_are_told() {
+        let failed = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{}"}}]}}"#, id(3));
+        let in_text = serde_json::to_string(&failed).unwrap();
+        let list = format!(r#"[{{"itemIdentifier":"{}"}}]"#, id(3));
+        let misspelt = |name: &str| Some(AnswerFault::Misspelt(name.into()));
+        for (payload, expected) in [
+            (in_text, Some(AnswerFault::JsonInText)),
+            (list, Some(AnswerFault::List)),
+            (r#"{"statusCode":200,"body":"{}"}"#.to_owned(), Some(AnswerFault::StatusCode)),
+            (r#"{"statusCode":200,"batchItemFailures":[]}"#.to_owned(), None),
+            (r#"{"batchItemFailure":[]}"#.to_owned(), misspelt("batchItemFailure")),
+            (r#"{"BatchItemFailures":[]}"#.to_owned(), misspelt("BatchItemFailures")),
+            (r#"{"batch_item_failures":[]}"#.to_owned(), misspelt("batch_item_failures")),
+            (r#""done""#.to_owned(), None),
+            (r#"{"done":3}"#.to_owned(), None),
+            ("[1]".to_owned(), None),
+            ("null".to_owned(), None),
+        ] {
+            let verdict = read(payload.as_bytes(), &BATCH);
+            assert_eq!(verdict, expected.map_or(Verdict::AllDone, Verdict::Ignored), "{payload}");
+        }
+        assert!(names_failures(failed.as_bytes()));
+        for silent in
+            ["null", r#"{"batchItemFailures":[]}"#, r#"{"batchItemFailures":null}"#, r#"{"x":"batchItemFailures"}"#]
+        {
+            assert!(!names_failures(silent.as_bytes()), "{silent}");
+        }
+    }
+
+    /// Section 9: the state of an answer is carried on as it is written.
+    #[test]
+    fn the_state_of_an_answer_is_its_text() {
+        for (payload, expected) in [
+            (r#"{"state":{"b":1.50,"a":[1, 2]},"batchItemFailures":[]}"#, Some(r#"{"b":1.50,"a":[1, 2]}"#)),
+            (r#"{"state":{}}"#, Some("{}")),
+            (r#"{"state":"x"}"#, Some("\"x\"")),
+            (r#"{"state":{"x":NaN}}"#, Some(r#"{"x":null}"#)),
+            (r#"{"state":null}"#, None),
+            ("{}", None),
+            ("null", None),
+            ("[]", None),
+            ("no", None),
+        ] {
+            assert_eq!(state(payload.as_bytes()).as_deref(), expected, "{payload}");
         }
     }
 }

@@ -1,15 +1,18 @@
 //! The event source mappings of a server: those that its store holds, each with its consumer.
 //!
-//! Invariant: a mapping's row says what is to be (enabled, deleting) before its tasks are told.
+//! Invariants: a mapping's row says what is to be (enabled, deleting) before its tasks are told. A change is made whole once it
+//! has begun, whether its caller waits for it or goes away: the row and the tasks never part.
 //! What it does not do: it decides nothing about a record (delivery does), and nothing about who is right when two processes
 //! change a mapping (the store does: the module `row`).
 
 mod operations;
 mod parked;
 mod status;
+mod tagging;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -67,22 +70,47 @@ struct Entry {
     target: FunctionTarget,
     /// Held by a call that changes the mapping.
     changing: tokio::sync::Mutex<()>,
+    /// Who waits for that call.
+    caller: Mutex<Caller>,
+}
+
+/// The caller of a change: it may go away while the change goes on.
+#[derive(Clone, Default)]
+struct Caller(Arc<AtomicBool>);
+
+impl Caller {
+    fn is_gone(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Entry {
+    /// The right to change the mapping. A change whose caller waits for it is in the way; one that nobody waits for any more is
+    /// waited for.
+    async fn change(&self, caller: Caller) -> Result<tokio::sync::MutexGuard<'_, ()>, MappingError> {
+        let changing = match self.changing.try_lock() {
+            Ok(changing) => changing,
+            Err(_) if self.caller.lock().is_gone() => self.changing.lock().await,
+            Err(_) => return Err(MappingError::InUse),
+        };
+        *self.caller.lock() = caller;
+        Ok(changing)
+    }
+
     fn mapping(&self) -> Mapping {
         self.stored.lock().0.clone()
     }
 }
 
-/// The event source mappings of a server.
+/// The event source mappings of a server. A clone is the same.
+#[derive(Clone)]
 pub struct Mappings {
     context: Arc<Context>,
     environment: Arc<Environment>,
     streams: Arc<dyn Streams>,
     region: String,
     account_id: String,
-    entries: Mutex<BTreeMap<MappingId, Arc<Entry>>>,
+    entries: Arc<Mutex<BTreeMap<MappingId, Arc<Entry>>>>,
 }
 
 impl Mappings {
@@ -111,7 +139,7 @@ impl Mappings {
             streams,
             region,
             account_id,
-            entries: Mutex::default(),
+            entries: Arc::default(),
         };
         for (mapping, bytes) in row::all(mappings.store()).await? {
             match mapping.deleting {
@@ -141,8 +169,8 @@ impl Mappings {
         let (consumed_by, observer) = (Arc::new(target.clone()), Arc::new(observer));
         let definition = Definition { id, row, source, target: consumed_by, observer };
         let consumer = Consumer::new(self.context.clone(), definition, mapping.rules.clone());
-        let entry = Entry { consumer, target, changing: tokio::sync::Mutex::default(), stored: Mutex::new(stored) };
-        let entry = Arc::new(entry);
+        let (changing, caller) = (tokio::sync::Mutex::default(), Mutex::default());
+        let entry = Arc::new(Entry { consumer, target, changing, caller, stored: Mutex::new(stored) });
         self.entries.lock().insert(id, entry.clone());
         entry
     }

@@ -1,12 +1,14 @@
 //! CreateEventSourceMapping, UpdateEventSourceMapping and DeleteEventSourceMapping.
 //! Source: docs/spec/event-source-mapping.md 2, 4.
 
+use std::sync::atomic::Ordering;
+
 use tailrace_core::limits::MAPPINGS_MAX;
 use tailrace_core::{FunctionReference, MappingId, StartingPosition};
 use tailrace_delivery::Consumer;
 use tailrace_store::StoreError;
 
-use super::{Entry, Mappings};
+use super::{Caller, Entry, Mappings};
 use crate::config::{CreateMapping, Mapping, Parameters};
 use crate::error::{MappingError, invalid};
 use crate::row::{self, Put};
@@ -17,6 +19,11 @@ impl Mappings {
     /// # Errors
     /// As docs/spec/event-source-mapping.md 2 has them.
     pub async fn create(&self, request: CreateMapping) -> Result<Mapping, MappingError> {
+        let this = self.clone();
+        whole(|_| async move { this.create_now(request).await }).await
+    }
+
+    async fn create_now(&self, request: CreateMapping) -> Result<Mapping, MappingError> {
         let (arn, position) = request.check()?;
         let function = self.function(&request.function)?;
         let Some(source) = self.streams.find(arn).await? else {
@@ -29,6 +36,7 @@ impl Mappings {
         let id = MappingId::parse(&uuid).expect("invariant: a generated uuid is one");
         let now_ms = self.context.clock.now();
         let mapping = Mapping::new(id, function, source, position, &request.parameters, now_ms);
+        mapping.check()?;
         let positions = match position {
             StartingPosition::Latest => {
                 let lanes = mapping.rules.lanes;
@@ -63,9 +71,24 @@ impl Mappings {
         function: Option<&str>,
         parameters: &Parameters,
     ) -> Result<Mapping, MappingError> {
+        let (this, uuid, parameters) = (self.clone(), uuid.to_owned(), parameters.clone());
+        let function = function.map(str::to_owned);
+        whole(|caller| async move { this.update_now(caller, &uuid, function.as_deref(), &parameters).await }).await
+    }
+
+    async fn update_now(
+        &self,
+        caller: Caller,
+        uuid: &str,
+        function: Option<&str>,
+        parameters: &Parameters,
+    ) -> Result<Mapping, MappingError> {
         let entry = self.entry(uuid)?;
         parameters.check()?;
-        let _changing = entry.changing.try_lock().map_err(|_| MappingError::InUse)?;
+        if entry.mapping().deleting {
+            return Err(MappingError::InUse);
+        }
+        let _changing = entry.change(caller).await?;
         let mut mapping = entry.mapping();
         if mapping.deleting {
             return Err(MappingError::InUse);
@@ -74,14 +97,14 @@ impl Mappings {
             mapping.function = self.function(reference)?;
         }
         parameters.apply(&mut mapping);
+        mapping.check()?;
         let before = entry.mapping();
-        let filters_change = mapping.filters != before.filters;
         if mapping != before {
             mapping.modified_ms = self.context.clock.now();
             self.put(&entry, &mapping).await?;
         }
-        if filters_change {
-            // What is read ahead was chosen by the old filters: it is read again.
+        if mapping.filters != before.filters || mapping.rules.tumbling_window != before.rules.tumbling_window {
+            // What is read ahead was chosen by the old filters, and measured for other batches: it is read again.
             entry.consumer.stop().await;
         }
         entry.target.configure(&mapping);
@@ -100,9 +123,18 @@ impl Mappings {
     /// # Errors
     /// Unknown, in use, or the store's.
     pub async fn delete(&self, uuid: &str) -> Result<Mapping, MappingError> {
+        let (this, uuid) = (self.clone(), uuid.to_owned());
+        whole(|caller| async move { this.delete_now(caller, &uuid).await }).await
+    }
+
+    async fn delete_now(&self, caller: Caller, uuid: &str) -> Result<Mapping, MappingError> {
         let entry = self.entry(uuid)?;
-        let _changing = entry.changing.try_lock().map_err(|_| MappingError::InUse)?;
+        let _changing = entry.change(caller).await?;
         let mapping = Mapping { deleting: true, ..entry.mapping() };
+        if !self.entries.lock().contains_key(&mapping.id) {
+            // A delete that nobody waited for has done it meanwhile.
+            return Ok(mapping);
+        }
         self.put(&entry, &mapping).await?;
         entry.consumer.stop().await;
         self.delete_rows(&mapping).await?;
@@ -120,7 +152,7 @@ impl Mappings {
     }
 
     /// Stores a mapping in place of what this process has seen of it.
-    async fn put(&self, entry: &Entry, mapping: &Mapping) -> Result<(), MappingError> {
+    pub(super) async fn put(&self, entry: &Entry, mapping: &Mapping) -> Result<(), MappingError> {
         let seen = entry.stored.lock().clone();
         match row::change(self.store(), &seen, mapping).await? {
             Put::Done(bytes) => {
@@ -144,6 +176,27 @@ impl Mappings {
             .filter(|function| self.environment.invoker.exists(&function.name))
             .ok_or_else(|| MappingError::InvalidParameterValue("Function does not exist".into()))
     }
+}
+
+/// Makes a change in a task of its own: a caller that goes away half-way leaves none half made. A shutdown waits for it, since
+/// the task holds the mapping's lock.
+pub(super) async fn whole<T, F>(change: impl FnOnce(Caller) -> F) -> Result<T, MappingError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, MappingError>> + Send + 'static,
+{
+    /// Notes that its caller has gone away, unless the change was over before.
+    struct Waits(Caller);
+
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            self.0.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let waits = Waits(Caller::default());
+    let joined = tokio::spawn(change(waits.0.clone())).await;
+    joined.unwrap_or_else(|error| Err(MappingError::Internal(format!("the change ended early: {error}"))))
 }
 
 fn conflict(mapping: &Mapping, other: MappingId) -> MappingError {

@@ -24,7 +24,7 @@ use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_engine::{Db, Settings, ViewType};
 use tailrace_mapping::{
     CreateMapping, Dependencies, Invoked, Invoker, Mapping, MappingEvent, Mappings, Observer, Parameters, ShardState,
-    ShardStatus, StreamSource, Streams, Timer,
+    ShardStatus, StreamSource, Streams, Timer, Waits,
 };
 use tailrace_store::{
     BucketRange, Decision, Engine, ModelEngine, NewImage, ShardNo, StoreError, StreamId, Write, commit,
@@ -69,6 +69,8 @@ impl Timer for TestTimer {
 /// A batch that the function holds.
 pub struct Call {
     pub event: serde_json::Value,
+    /// Is told that the function has no room for the batch.
+    pub waits: Waits,
     reply: oneshot::Sender<Invoked>,
 }
 
@@ -110,11 +112,11 @@ impl Invoker for FakeFunction {
         function == "f"
     }
 
-    fn invoke(&self, _function: FunctionReference, event: Bytes) -> BoxFuture<'static, Invoked> {
+    fn invoke(&self, _function: FunctionReference, event: Bytes, waits: Waits) -> BoxFuture<'static, Invoked> {
         assert!(self.panics.lock().pop_front().is_none(), "planted panic");
         let (reply, outcome) = oneshot::channel();
         let event = serde_json::from_slice(&event).unwrap();
-        let sent = self.calls.send(Call { event, reply });
+        let sent = self.calls.send(Call { event, reply, waits });
         async move {
             match sent {
                 Ok(()) => outcome.await.unwrap_or(Invoked::NotInvoked("nobody answered".into())),

@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use commit::submit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::{EpochMs, Lsn, limits};
 
+use crate::applier::{Applied, Hand};
 use crate::changes::changes;
 use crate::files::{FileLock, Files, RealFiles};
 use crate::log::{Log, LogSettings, LoggedWrite, frame_bytes_bound};
@@ -149,7 +150,7 @@ impl EmbeddedEngine {
         }
         self.state.chores.tell(|work| work.closing = true);
         let mut threads = std::mem::take(&mut *self.threads.lock());
-        // The first two are committer and applier; the applier may need the others, which end last.
+        // The first two are committer and applier; they may need the others, which end last.
         for thread in threads.drain(..threads.len().min(2)) {
             let _panicked = thread.join();
         }
@@ -172,6 +173,9 @@ impl Drop for EmbeddedEngine {
 
 fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let (to_applier, groups) = sync_channel(1);
+    let hand = Hand::new(to_applier);
+    let applied = Arc::new(Applied::default());
+    let seen = applied.clone();
     let spawn = |name: &'static str, run: Box<dyn FnOnce() + Send>| {
         let state = state.clone();
         // Without one of these threads commits would wait for ever: a panic in one ends the process.
@@ -187,8 +191,8 @@ fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
     };
     let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| state.clone());
     let mut threads = vec![
-        spawn("committer", Box::new(move || committer::run(&committer, &to_applier)))?,
-        spawn("applier", Box::new(move || applier::run(&applier, &groups)))?,
+        spawn("committer", Box::new(move || committer::run(&committer, hand, &seen)))?,
+        spawn("applier", Box::new(move || applier::run(&applier, &groups, &applied)))?,
         spawn("flusher", Box::new(move || maintenance::run_flusher(&flusher)))?,
         spawn("compactor", Box::new(move || maintenance::run_compactor(&compactor)))?,
         spawn("reclaimer", Box::new(move || maintenance::run_reclaimer(&reclaimer)))?,
@@ -203,11 +207,12 @@ fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
 /// Brings the tree up to the end of the log, in groups, as it was brought there when they were written. Memory stays bounded:
 /// full memtables are flushed on the way.
 fn replay(log: &Log, tree: &Tree, applied: Lsn) -> Result<(), StoreError> {
-    let apply = |group: &mut Vec<Vec<LoggedWrite>>, last: Lsn| {
+    let mut unreadable = HashSet::new();
+    let mut apply = |group: &mut Vec<Vec<LoggedWrite>>, last: Lsn| {
         if group.is_empty() {
             return Ok(());
         }
-        let changes = changes(group.iter().map(Vec::as_slice), |key| tree.get(key))?;
+        let changes = changes(group.iter().map(Vec::as_slice), |key| tree.get(key), &mut unreadable)?;
         tree.apply(changes.into_iter().map(|(key, value)| (owned(&key), value.as_ref().map(owned))));
         group.clear();
         if tree.seal_if_due(last, false) {

@@ -67,13 +67,16 @@ async fn a_second_process_is_told_that_the_directory_is_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_format_and_a_broken_one_are_refused() {
+async fn a_newer_format_an_earlier_and_a_broken_one_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(EmbeddedEngine::open(dir.path(), options()).unwrap());
     let file = dir.path().join("FORMAT");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "tailrace 1\n");
-    std::fs::write(&file, "tailrace 2\n").unwrap();
-    let expected = format!("{}: format 2 is newer than this tailrace, which knows formats up to 1", file.display());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "tailrace 2\n");
+    std::fs::write(&file, "tailrace 3\n").unwrap();
+    let expected = format!("{}: format 3 is newer than this tailrace, which knows formats up to 2", file.display());
+    assert_eq!(refusal(dir.path(), options()), expected);
+    std::fs::write(&file, "tailrace 1\n").unwrap();
+    let expected = format!("{}: format 1 is of an earlier tailrace, and this one knows format 2 only", file.display());
     assert_eq!(refusal(dir.path(), options()), expected);
     std::fs::write(&file, "hello").unwrap();
     assert!(refusal(dir.path(), options()).contains("FORMAT: offset 0: expected `tailrace <number>`, found \"hello\""));

@@ -9,6 +9,7 @@ mod support;
 mod table_settings;
 mod texts;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tailrace_api::tables::{
@@ -152,6 +153,10 @@ fn a_sam_template_becomes_a_plan() {
             record_age_max_s: Some(3600),
             bisect_on_error: true,
             filters: Vec::new(),
+            tumbling_window_s: 0,
+            metrics: Vec::new(),
+            kms_key_arn: None,
+            tags: BTreeMap::new(),
             report_item_failures: true,
         }]
     );

@@ -107,10 +107,8 @@ fn what_does_no_harm_is_named_and_skipped() {
     for (property, why) in [
         ("DestinationConfig: {OnFailure: {}}", "not applied"),
         ("DestinationConfig: {}", "not applied"),
-        ("KmsKeyArn: x", "not applied"),
-        ("KMSKeyArn: x", "not applied"),
-        ("Tags: [{Key: a, Value: b}]", "not applied"),
-        ("MetricsConfig: {Metrics: [EventCount]}", "not applied"),
+        ("KmsKeyArn: arn:aws:kms:::k", "kept; nothing is encrypted"),
+        ("KMSKeyArn: arn:aws:kms:::k", "kept; nothing is encrypted"),
         ("Topics: [x]", "this property is not known; skipped"),
     ] {
         let name = property.split_once(':').unwrap().0;
@@ -212,11 +210,14 @@ fn properties_of_mappings_that_are_not_supported_stop() {
             format!("{at}.FilterCriteria.Filters.0.Pattern: this property is required"),
         ),
         (
-            "TumblingWindowInSeconds: 5",
+            "TumblingWindowInSeconds: 5\n      ParallelizationFactor: 2",
             format!(
-                "{at}.TumblingWindowInSeconds: tumbling windows are not supported yet: the function would get events without \
-                 a window"
+                "{at}.TumblingWindowInSeconds: a tumbling window and a ParallelizationFactor above 1 do not go together"
             ),
+        ),
+        (
+            "TumblingWindowInSeconds: 901",
+            format!("{at}.TumblingWindowInSeconds: an integer from 0 to 900 is expected, not 901"),
         ),
         ("BatchSize: 0", format!("{at}.BatchSize: an integer from 1 to 10000 is expected, not 0")),
         ("BatchSize: 10001", format!("{at}.BatchSize: an integer from 1 to 10000 is expected, not 10001")),

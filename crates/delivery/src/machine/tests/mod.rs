@@ -2,6 +2,7 @@
 
 mod rules;
 mod simulation;
+mod windows;
 
 use std::collections::VecDeque;
 
@@ -95,7 +96,7 @@ impl Stage {
                         self.parked.extend(parked);
                         inputs.push_back(Input::Committed);
                     }
-                    Action::Trimmed { .. } | Action::Finished | Action::Stopped => {}
+                    Action::Trimmed { .. } | Action::WindowLost { .. } | Action::Finished | Action::Stopped => {}
                 }
             }
         }
@@ -115,10 +116,20 @@ impl Stage {
             records.truncate(index);
             let next = RecordNo(logged.number.0 - 1);
             let damaged = Some(Damaged { logged, error: "bad bytes".into() });
-            return LogRead { records, unwanted: 0, next, more: true, ended: false, horizon, damaged };
+            return LogRead {
+                records,
+                unwanted: 0,
+                newest: EpochMs::ZERO,
+                next,
+                more: true,
+                ended: false,
+                horizon,
+                damaged,
+            };
         }
         let next = records.last().map_or(after, Record::number);
-        LogRead { records, unwanted: 0, next, more: false, ended, horizon, damaged: None }
+        let newest = records.last().map_or(EpochMs::ZERO, Record::time);
+        LogRead { records, unwanted: 0, newest, next, more: false, ended, horizon, damaged: None }
     }
 
     /// New records are published.
@@ -145,9 +156,9 @@ impl Stage {
         self.in_flight.front().map_or_else(Vec::new, lsns)
     }
 
-    pub fn answer(&mut self, outcome: Outcome) {
+    pub fn answer(&mut self, answer: impl Into<Answer>) {
         let id = self.in_flight.pop_front().expect("an invocation is under way").id;
-        self.input(Input::Invoked { id, outcome, jitter: u32::MAX });
+        self.input(Input::Invoked { id, answer: answer.into(), jitter: u32::MAX });
     }
 
     pub fn ok(&mut self) {

@@ -195,7 +195,7 @@ fn a_record_is_given_up_when_it_becomes_too_old() {
         now(0),
     );
     let (id, outcome) = (InvocationId(0), Outcome::Failed("boom".into()));
-    machine.step(Input::Invoked { id, outcome, jitter: u32::MAX }, now(1500));
+    machine.step(Input::Invoked { id, answer: outcome.into(), jitter: u32::MAX }, now(1500));
     assert_eq!(machine.next_wake(), Some(MonotonicMs(2001)));
     machine.step(Input::Committed, now(1500));
     machine.step(Input::Tick, Now { wall: EpochMs(1_000_000), monotonic: MonotonicMs(2001) });
@@ -403,7 +403,7 @@ fn one_batch_goes_out_ahead_of_the_sync() {
     machine.step(Input::Tick, now(0));
     let read = LogRead { records: (1..=3).map(record).collect(), next: RecordNo(3), ..LogRead::default() };
     machine.step(Input::Fetched(read), now(0));
-    let ok = |id| Input::Invoked { id: InvocationId(id), outcome: Outcome::Done, jitter: 0 };
+    let ok = |id| Input::Invoked { id: InvocationId(id), answer: Outcome::Done.into(), jitter: 0 };
     let kinds = |actions: Vec<Action>| -> Vec<&str> {
         let kind = |action: &Action| match action {
             Action::Commit { .. } => "commit",

@@ -1,5 +1,7 @@
-//! Random rules, outcomes, delays and crashes at any point, from the last durable checkpoint each time. Afterwards: no
-//! record is lost, each key is in order, and a crash repeats no more than the invariant of the machine allows.
+//! Random rules, updates of them, filters, windows, outcomes, delays and crashes at any point, from the last durable checkpoint
+//! each time, to the end of the shard. Afterwards: no record is lost, each key is in order, each record that was done in a window is
+//! in what its last call got, once; a crash repeats no more than the invariant of the machine allows, no checkpoint was ahead of an
+//! effect, and nothing was tried more often than the rules say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +13,13 @@ use super::*;
 /// What the world holds outside the machine.
 struct World {
     rules: Rules,
+    /// What updates make of the rules, one after the other.
+    updates: Vec<Rules>,
+    updated: usize,
+    /// Numbers that the target does not want are its multiples.
+    unwanted: u64,
+    /// What the last call of each window got, or what was lost with it: numbers, by the window's bounds.
+    ends: BTreeMap<(u64, u64), Vec<u64>>,
     /// The target says which record failed.
     reports: bool,
     log: Vec<Record>,
@@ -41,9 +50,59 @@ impl World {
         let most = 1 + self.random(40) as usize;
         let behind: Vec<Record> = self.log.iter().filter(|record| record.number() > after).cloned().collect();
         let more = behind.len() > most;
-        let records: Vec<Record> = behind.into_iter().take(most).collect();
+        let mut records: Vec<Record> = behind.into_iter().take(most).collect();
         let next = records.last().map_or(after, Record::number);
-        LogRead { records, unwanted: 0, next, more, ended: !more, horizon: RecordNo(1), damaged: None }
+        let newest = records.last().map_or(EpochMs::ZERO, Record::time);
+        let read = records.len();
+        records.retain(|record| self.is_wanted(record.number().0));
+        let unwanted = read - records.len();
+        LogRead { records, unwanted, newest, next, more, ended: !more, horizon: RecordNo(1), damaged: None }
+    }
+
+    fn is_wanted(&self, number: u64) -> bool {
+        !number.is_multiple_of(self.unwanted)
+    }
+
+    /// The target: in a window it keeps the numbers that it has seen.
+    fn answer(&mut self, invocation: &Invocation) -> Answer {
+        assert!(invocation.failed_before <= self.retries_max(), "a batch is tried too often");
+        let outcome = self.outcome(invocation);
+        let Some(window) = &invocation.window else { return outcome.into() };
+        let mut state: Vec<u64> = match window.state.as_ref() {
+            "{}" => Vec::new(),
+            state => serde_json::from_str(state).expect("a state of this target"),
+        };
+        let bounds = (window.start_ms.0, window.end_ms.0);
+        if window.is_final {
+            assert!(invocation.records.is_empty());
+            if outcome == Outcome::Done {
+                self.ends.insert(bounds, state);
+            }
+            return outcome.into();
+        }
+        let inside = |record: &Record| (bounds.0..bounds.1).contains(&record.time().0);
+        assert!(invocation.records.iter().all(inside), "a batch is of its window");
+        let done = match outcome {
+            Outcome::Done => invocation.records.len(),
+            Outcome::FailedFrom { index, .. } => index,
+            _ => 0,
+        };
+        state.extend(lsns(invocation).iter().take(done));
+        Answer { outcome, state: Some(serde_json::to_string(&state).expect("numbers").into()) }
+    }
+
+    fn retries_max(&self) -> u32 {
+        self.updates.iter().filter_map(|rules| rules.retries_max).max().unwrap_or(0)
+    }
+
+    /// A checkpoint calls nothing done that has no effect.
+    fn check_commit(&self, checkpoint: &Checkpoint) {
+        let lanes = checkpoint.done.len() as u64;
+        for record in &self.log {
+            let (number, done) = (record.number(), checkpoint.done[(record.key_hash % lanes) as usize]);
+            let effective = self.delivered.contains(&number.0) || self.parked.contains_key(&number.0);
+            assert!(number > done || effective || !self.is_wanted(number.0), "{number:?} is called done and is not");
+        }
     }
 
     fn outcome(&mut self, invocation: &Invocation) -> Outcome {
@@ -80,6 +139,10 @@ impl World {
                     Action::Commit { checkpoint, parked } => {
                         assert!(life.commit.replace((checkpoint, parked)).is_none(), "one commit at a time");
                     }
+                    Action::WindowLost { window, .. } => {
+                        let numbers = serde_json::from_str(&window.state).unwrap_or_default();
+                        self.ends.insert((window.start_ms.0, window.end_ms.0), numbers);
+                    }
                     Action::Finished => life.finished = true,
                     Action::Stopped | Action::Trimmed { .. } => unreachable!("neither stopped nor trimmed"),
                 }
@@ -95,7 +158,12 @@ impl World {
 
     fn next_input(&mut self, machine: &ShardMachine, life: &mut Life, now_ms: &mut u64) -> Input {
         loop {
-            match self.random(4) {
+            match self.random(5) {
+                4 if self.updates.len() > 1 && self.random(8) == 0 => {
+                    self.updated = (self.updated + 1) % self.updates.len();
+                    self.rules = self.updates[self.updated].clone();
+                    return Input::Configure(self.rules.clone());
+                }
                 0 if life.fetch.is_some() => {
                     let after = life.fetch.take().expect("some");
                     return Input::Fetched(self.read(after));
@@ -103,15 +171,17 @@ impl World {
                 1 if !life.invocations.is_empty() => {
                     let index = self.random(life.invocations.len() as u64) as usize;
                     let invocation = life.invocations.swap_remove(index);
-                    let outcome = self.outcome(&invocation);
-                    return Input::Invoked { id: invocation.id, outcome, jitter: self.random(1 << 31) as u32 };
+                    let answer = self.answer(&invocation);
+                    return Input::Invoked { id: invocation.id, answer, jitter: self.random(1 << 31) as u32 };
                 }
                 2 if life.commit.is_some() => {
                     let (checkpoint, parked) = life.commit.take().expect("some");
                     self.durable = Checkpoint::decode(&checkpoint.encode()).expect("readable");
                     for record in parked {
+                        assert!((1..=self.retries_max() + 1).contains(&record.invocations), "{}", record.invocations);
                         assert!(self.parked.insert(record.logged.number.0, record).is_none(), "parked once");
                     }
+                    self.check_commit(&checkpoint);
                     return Input::Committed;
                 }
                 3 => match machine.next_wake() {
@@ -134,11 +204,20 @@ fn check_world(world: &World) {
     for record in &world.log {
         let number = record.number().0;
         let delivered = world.delivered.contains(&number);
+        if !world.is_wanted(number) {
+            assert!(!delivered && !world.parked.contains_key(&number), "record {number} is not wanted");
+            continue;
+        }
         assert!(delivered || world.parked.contains_key(&number), "record {number} is lost");
         assert!(
             !world.poison.contains(&number) || world.parked.contains_key(&number),
             "poison record {number} vanished"
         );
+        if world.rules.tumbling_window.is_some() {
+            let ends = world.ends.values().flatten().filter(|end| **end == number).count();
+            let expected = usize::from(!world.parked.contains_key(&number));
+            assert_eq!(ends, expected, "record {number} in the last calls of windows");
+        }
     }
     let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -163,8 +242,10 @@ proptest! {
         keys in 1..12u64,
         batch_records_max in 1..20usize,
         lanes in prop::collection::vec(1..5u16, 1..12),
-        retries in 0..3u32,
-        bisect in any::<bool>(),
+        (unwanted, filtered) in (2..6u64, any::<bool>()),
+        updates in prop::collection::vec((1..20usize, 1..5u16, 0..3u32, any::<bool>()), 0..3),
+        tumbling in prop::sample::select(vec![None, None, Some(7), Some(30)]),
+        (retries, bisect) in (0..3u32, any::<bool>()),
         report_failures in any::<bool>(),
         window_ms in prop::sample::select(vec![0u64, 2000]),
         poison in prop::collection::btree_set(1..120u64, 0..6),
@@ -172,11 +253,22 @@ proptest! {
     ) {
         let rules = Rules {
             batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, window: Duration::from_millis(window_ms),
-            ..Rules::default()
+            tumbling_window: tumbling.map(Duration::from_secs), ..Rules::default()
         };
+        let updates: Vec<Rules> = std::iter::once(rules.clone())
+            .chain(updates.into_iter().map(|(batch_records_max, lanes, retries, bisect)| Rules {
+                batch_records_max, lanes, retries_max: Some(retries), bisect, ..rules.clone()
+            }))
+            .collect();
+        let batch_records_max = updates.iter().map(|rules| rules.batch_records_max).max().unwrap_or(1);
+        let updated_lanes = updates.iter().map(|rules| rules.lanes).max().unwrap_or(1);
         let mut world = World {
             durable: Checkpoint::starting_after(RecordNo::ZERO, rules.lanes),
             rules,
+            updates,
+            updated: 0,
+            unwanted: if filtered { unwanted } else { u64::MAX },
+            ends: BTreeMap::new(),
             reports: report_failures,
             log: (1..=records).map(|number| Record { key_hash: number * 7 % keys, ..record(number) }).collect(),
             poison: poison.into_iter().filter(|number| *number <= records).collect(),
@@ -197,7 +289,7 @@ proptest! {
             // What this life delivered and is not durable is at most two batches in each of the lanes that it had: those of
             // the checkpoint, and those of the rules once the former are drained.
             let lanes_now = world.durable.done.len() as u64;
-            let lanes_most = before.done.len().max(usize::from(world.rules.lanes));
+            let lanes_most = before.done.len().max(usize::from(world.rules.lanes.max(updated_lanes)));
             let undone: BTreeSet<u64> = world.delivered[delivered_before..].iter().copied().filter(|number| {
                 let key = world.log[(*number - 1) as usize].key_hash;
                 RecordNo(*number) > world.durable.done[(key % lanes_now) as usize] && !world.parked.contains_key(number)

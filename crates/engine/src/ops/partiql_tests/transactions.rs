@@ -180,3 +180,17 @@ async fn statements_of_a_transaction_are_charged_twice() {
     let answer = bench.ok("ExecuteTransaction", body).await;
     assert_eq!(answer["ConsumedCapacity"][0]["ReadCapacityUnits"], json!(2.0));
 }
+
+#[tokio::test]
+async fn a_transaction_of_statements_is_as_large_as_one_of_actions() {
+    let bench = Bench::new().await;
+    let insert = |pk: usize, bytes: usize| json!({"Statement": format!("INSERT INTO users VALUE {{'pk': '{pk}', 't': ?}}"), "Parameters": [s(&"x".repeat(bytes))]});
+    let inserts = |count: usize, bytes: usize| json!({"TransactStatements": (0..count).map(|pk| insert(pk, bytes)).collect::<Vec<Value>>()});
+    let too_large = "Collection size of items exceeded, which can also be caused by the aggregate size of the items in the \
+                     transaction exceeding the 4MB limit";
+    bench.refused("ExecuteTransaction", inserts(11, 390_000), &ve(too_large)).await;
+    bench.ok("ExecuteTransaction", inserts(10, 390_000)).await;
+    let error = bench.call("ExecuteTransaction", inserts(1, 420_000)).await.unwrap_err();
+    let text = "Item size has exceeded the maximum allowed size";
+    assert_eq!((error.reasons[0].code.name(), error.reasons[0].message.as_deref()), ("ValidationError", Some(text)));
+}

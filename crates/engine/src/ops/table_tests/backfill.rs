@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use tailrace_core::{EpochMs, IndexId, TableId};
 use tailrace_store::keyspace::{IndexBuild, IndexBuildKey, ItemKey, ItemSet};
-use tailrace_store::{Engine, Key, PageLimit};
+use tailrace_store::{Decision, Engine, Key, PageLimit, Write, commit};
 
 use super::indexes::{definitions, index};
 use super::*;
@@ -104,6 +104,22 @@ async fn an_index_is_filled_with_the_items_that_it_can_take() {
     assert_eq!((entries.len(), progress(&bench).await), (1500, None));
     assert_eq!(entries, expected(&bench).await);
     assert_eq!(told(&bench).await, counted(&entries));
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_read_is_left_out_and_the_index_is_filled() {
+    let bench = filled((0..20).map(item)).await;
+    let damaged = ItemKey::key(TABLE, tailrace_core::Bucket(7), b"damaged", &[]);
+    commit(bench.store.as_ref(), &[], &[], |_| {
+        let value = bytes::Bytes::from_static(b"\xff\xff\xff no item");
+        Decision::Apply(vec![Write::Put { key: damaged.clone(), value }], ())
+    })
+    .await
+    .unwrap();
+    make(&bench).await;
+    bench.run_background(EpochMs(START_MS)).await.unwrap();
+    assert!(is_active(&bench).await);
+    assert_eq!((rows(&bench, SET).await.len(), progress(&bench).await), (20, None));
 }
 
 /// A tick is bounded, and another process goes on where one has stopped.

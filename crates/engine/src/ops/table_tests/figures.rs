@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::RecordNo;
-use tailrace_store::keyspace::{ItemCountKey, KeyKind, TableId};
+use tailrace_core::{IndexId, RecordNo};
+use tailrace_store::keyspace::{ItemCountKey, ItemSet, KeyKind, TableId};
 use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
-    ShardInfo, ShardNo, StoreError, StreamId, Tally,
+    CommitId, CommitReceipt, CommitRequest, Decision, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
+    PageLimit, ShardInfo, ShardNo, StoreError, StreamId, Tally, Write, commit,
 };
 
+use super::indexes::index;
 use super::*;
 
 /// The in-memory engine, in whose way something can be put.
@@ -160,6 +161,37 @@ async fn every_change_of_an_item_is_in_the_figures_at_once_and_a_deleted_table_t
         let all = PageLimit { rows_max: 9, cost_max: 9, cost: |_, _| 1 };
         assert!(bench.store.page(counts, all).await.unwrap().rows.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_count_that_cannot_be_read_is_counted_anew_and_holds_up_no_write() {
+    let bench = Bench::new().await;
+    let by_v = json!([index("by-v", &["h:v"])]);
+    let body = with(
+        on_demand("users"),
+        json!({"AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"},
+        {"AttributeName": "v", "AttributeType": "N"}], "GlobalSecondaryIndexes": by_v}),
+    );
+    bench.ok("CreateTable", body).await;
+    for pk in ["a", "b"] {
+        bench.put("users", pk, 1).await;
+    }
+    let figures = async || {
+        let table = bench.describe("users").await;
+        let index = &table["GlobalSecondaryIndexes"][0];
+        [&table["ItemCount"], &table["TableSizeBytes"], &index["ItemCount"], &index["IndexSizeBytes"]].map(Value::clone)
+    };
+    let before = figures().await;
+    for index in [0, 1] {
+        let set = ItemSet { table: TableId(1), index: IndexId(index) };
+        let damaged = Write::Put { key: ItemCountKey { set }.encode(), value: bytes::Bytes::from_static(b"?") };
+        commit(bench.store.as_ref(), &[], &[], |_| Decision::Apply(vec![damaged.clone()], ())).await.unwrap();
+    }
+    bench.put("users", "c", 1).await;
+    let now = figures().await;
+    assert_eq!((&now[0], &now[2]), (&json!(3), &json!(3)));
+    bench.ok("DeleteItem", json!({"TableName": "users", "Key": {"pk": {"S": "c"}}})).await;
+    assert_eq!(figures().await, before);
 }
 
 /// A change that is done is not answered with an error because the table could not be counted afterwards.

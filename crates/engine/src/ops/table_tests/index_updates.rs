@@ -93,6 +93,10 @@ async fn what_update_table_refuses_of_indexes() {
             "ValidationException: You cannot create or delete index while updating table IOPS",
         ),
         (
+            update(json!([delete("old")]), json!({"BillingMode": "PAY_PER_REQUEST"})),
+            "ValidationException: You cannot create or delete index while updating table IOPS",
+        ),
+        (
             update(json!([delete("old")]), stream),
             "ValidationException: You cannot create or delete index while changing stream status",
         ),

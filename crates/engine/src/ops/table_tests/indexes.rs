@@ -320,3 +320,26 @@ async fn an_index_of_a_table_with_units_has_units_of_its_own() {
         json!({"ReadUnitsPerSecond": 2, "WriteUnitsPerSecond": 3, "Status": "ACTIVE"})
     );
 }
+
+/// An item's stored form may be larger than its size by the rules of DynamoDB, and each index has a copy.
+#[tokio::test]
+async fn an_item_whose_copies_are_more_than_a_commit_takes_is_refused_in_words() {
+    let bench = Bench::new().await;
+    let include = |n: usize| {
+        let projection = json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": ["v"]});
+        with(index(&format!("i{n:02}"), &["h:a"]), json!({"Projection": projection}))
+    };
+    let body = with(
+        on_demand("users"),
+        json!({"AttributeDefinitions": definitions(&["pk", "a"]),
+        "GlobalSecondaryIndexes": (0..20).map(include).collect::<Vec<Value>>()}),
+    );
+    bench.ok("CreateTable", body).await;
+    // An empty string in a list is a byte by the rules, and two when it is stored.
+    let members = vec![json!({"S": ""}); 400_000];
+    let item = json!({"pk": {"S": "1"}, "a": {"S": "1"}, "v": {"L": members}});
+    let refused = bench.call("PutItem", json!({"TableName": "users", "Item": item})).await.unwrap_err().to_string();
+    let expected = "ValidationException: The item is too large to be written with its entries in the 20 secondary indexes of the table \
+                    users";
+    assert_eq!(refused, expected);
+}

@@ -233,6 +233,14 @@ async fn an_update_to_what_no_index_key_can_have_is_refused_in_its_words() {
         }
         bench.refused("UpdateItem", body, &expected).await;
     }
+    // An update without an expression has the words of a put.
+    let legacy = json!({"TableName": "orders", "Key": {"pk": s("p"), "sk": s("a")},
+        "AttributeUpdates": {"shop": {"Action": "PUT", "Value": s("")}}});
+    let expected = ve(
+        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
+                       AttributeValue for a key attribute cannot contain an empty string value. IndexName: by-shop, IndexKey: shop",
+    );
+    bench.refused("UpdateItem", legacy, &expected).await;
     assert_eq!(bench.entries(5).await, [item]);
 }
 
