@@ -115,6 +115,7 @@ impl Resolver<'_> {
                 self.stack.tables.borrow_mut().insert(id.clone(), name);
                 return Ok(Value::Text(Text(vec![Part::StreamOf(id)])));
             }
+            (Named::Table(_), "TableId") => return text("00000000-0000-0000-0000-000000000000".to_owned()),
             (Named::Function(name), "Arn") => return text(self.function_arn(&name)),
             (Named::Layer(name), "LayerVersionArn" | "Arn") => return text(self.layer_arn(&name)),
             (Named::Function(_), "Version") => return text("$LATEST".to_owned()),
