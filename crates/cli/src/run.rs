@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::args::{ServerArgs, UpArgs};
 use crate::project::Project;
-use crate::say::{self, say};
+use crate::say::{self, on_one_line, say};
 use crate::signals::Signals;
 use crate::watch::Watch;
 use crate::{Failure, Outcome, play, project, show};
@@ -153,7 +153,7 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
         Progress::Blocked(shards) => {
             for shard in shards {
                 let error = shard.last_error.as_deref().unwrap_or("no error told");
-                say(format_args!("{} is blocked after {}: {error}", shard.shard_id, shard.position));
+                say(format_args!("{} is blocked after {}: {}", shard.shard_id, shard.position, on_one_line(error)));
             }
             ExitCode::from(EXIT_BLOCKED)
         }

@@ -106,7 +106,10 @@ pub enum ConfigError {
     )]
     ReservedVariable(String),
     /// A name that is no name of a variable, or a value with a zero byte.
-    #[error("the environment variable {0:?} is malformed")]
+    #[error(
+        "the environment variable {0:?} is malformed: a name is a letter and then one or more of a-z, A-Z, 0-9 and _, \
+         and a value has no zero byte"
+    )]
     MalformedVariable(String),
     /// Too many bytes of variables.
     #[error("the environment variables take {0} bytes, more than {max}", max = limits::FUNCTION_VARIABLES_BYTES_MAX)]

@@ -41,19 +41,24 @@ impl Resolver<'_> {
         let text = |text: Text| Ok(Value::Text(text));
         match (name, argument) {
             ("Ref", Node::Text(target)) => self.reference(target, path),
+            // With AWS::LanguageExtensions a logical id may be the result of a function.
+            ("Ref", computed @ Node::Map(_)) => self.reference(&self.literal(computed, path)?, path),
             ("Condition", Node::Text(condition)) => Ok(Value::Bool(self.condition(condition, path)?)),
             ("Fn::GetAtt", Node::Text(text)) => {
                 let (id, attribute) = text.split_once('.').ok_or_else(wrong)?;
                 self.attribute(id, attribute, path)
             }
             ("Fn::GetAtt", Node::List(parts)) => {
-                let [Node::Text(id), attribute @ ..] = parts.as_slice() else { return Err(wrong()) };
+                let [id @ (Node::Text(_) | Node::Map(_)), attribute @ ..] = parts.as_slice() else {
+                    return Err(wrong());
+                };
                 if attribute.is_empty() {
                     return Err(wrong());
                 }
+                let id = self.literal(id, path)?;
                 let attribute: Vec<String> =
                     attribute.iter().map(|part| self.literal(part, path)).collect::<Result<_, _>>()?;
-                self.attribute(id, &attribute.join("."), path)
+                self.attribute(&id, &attribute.join("."), path)
             }
             ("Fn::Sub", Node::Text(template) | Node::Number(template)) => text(self.substitute(template, &[], path)?),
             ("Fn::Sub", Node::List(parts)) => match parts.as_slice() {

@@ -122,7 +122,11 @@ fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, TemplateError
     let path = criteria.at("Filters");
     let mut patterns = Vec::new();
     for mut filter in criteria.maps("Filters")?.unwrap_or_default() {
-        patterns.push(filter.required_text("Pattern")?);
+        let pattern = filter.required_text("Pattern")?;
+        if serde_json::from_str(&pattern).is_ok_and(|pattern| compares_a_number_attribute(&pattern)) {
+            filter.skip("Pattern", "numeric never matches an attribute of type N, here as on AWS: its value is a text");
+        }
+        patterns.push(pattern);
         filter.finish();
     }
     criteria.finish();
@@ -133,6 +137,18 @@ fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, TemplateError
         }
         Err(error) => Err(TemplateError::at(path, error.to_string())),
     }
+}
+
+/// A pattern has `numeric` below a key `N`: what its author hopes for never happens.
+///
+/// Source: docs/spec/event-source-mapping.md 8.3.
+fn compares_a_number_attribute(pattern: &serde_json::Value) -> bool {
+    pattern.as_object().is_some_and(|members| {
+        members.iter().any(|(name, below)| match below.as_array() {
+            Some(values) => name == "N" && values.iter().any(|value| value.get("numeric").is_some()),
+            None => compares_a_number_attribute(below),
+        })
+    })
 }
 
 /// MetricsConfig, which is kept and told back.

@@ -35,6 +35,45 @@ Resources:
     assert_eq!(tags, [("tone", "one"), ("ttwo", "two")]);
 }
 
+/// What a loop makes is referred to by an id that a function puts together.
+#[test]
+fn a_function_may_give_the_logical_id_of_ref_and_get_att() {
+    let plan = plan(
+        r#"
+Transform: AWS::LanguageExtensions
+Parameters: {OwnerOrders: {Type: String, Default: ann}, OwnerUsers: {Type: String, Default: bob}}
+Resources:
+  Fn::ForEach::Each:
+    - Name
+    - [Orders, Users]
+    - "Table${Name}":
+        Type: AWS::DynamoDB::Table
+        Properties:
+          TableName: !Sub "t-${Name}"
+          BillingMode: PAY_PER_REQUEST
+          AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+          KeySchema: [{AttributeName: pk, KeyType: HASH}]
+          StreamSpecification: {StreamViewType: NEW_IMAGE}
+          Tags: [{Key: owner, Value: !Ref {"Fn::Sub": "Owner${Name}"}}]
+      "Mapping${Name}":
+        Type: AWS::Lambda::EventSourceMapping
+        Properties:
+          EventSourceArn: !GetAtt [!Sub "Table${Name}", StreamArn]
+          FunctionName: !Ref {"Fn::Join": ["", [F, n]]}
+          StartingPosition: LATEST
+  Fn:
+    Type: AWS::Lambda::Function
+    Properties: {Runtime: python3.12, Handler: a.b, Code: {ZipFile: "b = print"}}
+"#,
+    );
+    for (mapping, name) in plan.mappings.iter().zip(["Orders", "Users"]) {
+        let source = Source::StreamOf(format!("Table{name}"));
+        assert_eq!((&mapping.source, mapping.function.as_str()), (&source, "Fn"));
+    }
+    let owners: Vec<_> = plan.tables.iter().map(|table| table.request.tags[0].value.as_str()).collect();
+    assert_eq!((plan.mappings.len(), owners), (2, vec!["ann", "bob"]));
+}
+
 #[test]
 fn a_loop_that_is_wrong_names_its_place() {
     let with = |body: &str| format!("Resources:\n  Fn::ForEach::L: {body}\n");

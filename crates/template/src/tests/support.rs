@@ -126,6 +126,19 @@ fn what_does_no_harm_is_named_and_skipped() {
     assert_eq!(plan(&latest).mappings[0].function, "elsewhere");
 }
 
+/// The value of a number attribute is a text in a record.
+#[test]
+fn a_filter_that_compares_a_number_attribute_is_told() {
+    let with = |pattern: &str| mapping_with(&format!("FilterCriteria: {{Filters: [{{Pattern: '{pattern}'}}]}}"));
+    let told = "Resources.M.Properties.FilterCriteria.Filters.0.Pattern: numeric never matches an attribute of type N, here as \
+                on AWS: its value is a text";
+    check_skipped(&with(r#"{"dynamodb": {"NewImage": {"a": {"N": [{"numeric": [">", 1]}]}}}}"#), &[told]);
+    check_skipped(
+        &with(r#"{"dynamodb": {"NewImage": {"a": {"N": ["1"]}}, "SizeBytes": [{"numeric": [">", 1]}]}}"#),
+        &[],
+    );
+}
+
 #[test]
 fn globals_are_checked() {
     let with = |globals: &str| format!("Globals: {globals}\nResources: {{}}");
