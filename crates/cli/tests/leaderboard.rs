@@ -51,6 +51,23 @@ fn it_shows_who_leveled_up_and_shows_nothing_twice() {
     assert!(!second.stderr.contains("delivered"), "{}", second.stderr);
 }
 
+/// The same seed, table and threshold; its lines are those of Node.js on AWS, with time, request and level in front.
+#[test]
+fn its_twin_in_node_shows_the_same() {
+    let data = tempfile::tempdir().unwrap();
+    let twin = example().with_file_name("leaderboard-node");
+    let ended = up(&twin, data.path());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let mut lines: Vec<String> = ended
+        .stdout
+        .lines()
+        .filter_map(|line| line.rsplit_once("\tINFO\t"))
+        .map(|(_, text)| format!("[level-up] {text}"))
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(lines, LEVEL_UPS, "{}", ended.stderr);
+}
+
 #[test]
 fn serve_alone_goes_on_with_what_the_data_directory_holds() {
     let data = tempfile::tempdir().unwrap();

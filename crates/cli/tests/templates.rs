@@ -10,7 +10,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::{Ended, run};
+use support::{Ended, command, run};
 
 /// Directories that run at the same time.
 const AT_ONCE: usize = 4;
@@ -39,6 +39,62 @@ fn every_template_starts_and_its_functions_run() {
         lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect()
     });
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A project whose template has a parameter without a default.
+fn with_parameter() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/templates/sam-parameter"), dir.path());
+    dir
+}
+
+#[test]
+fn a_parameter_without_a_value_is_asked_for_by_every_way_to_give_it() {
+    let project = with_parameter();
+    let dir = project.path();
+    std::fs::write(dir.join("samconfig.toml"), "[default.deploy.parameters]\nparameter_overrides = 'Sender=file'\n")
+        .unwrap();
+    let (shown, config) = (dir.to_string_lossy(), dir.join("samconfig.toml").display().to_string());
+    let up = ["up", &*shown, "--port", "0", "--exit-when-drained"];
+    let ended = run(&up);
+    let expected = format!(
+        "tailrace: Resources.Fn.Properties.Environment.Variables.SENDER: the parameter Sender has no default and no value; give it \
+         with --parameter Sender=VALUE, in a file with --parameters-file FILE ({config} beside the template is not read by \
+         itself), or as the variable TAILRACE_PARAM_Sender (line 19) [TR0013]"
+    );
+    assert_eq!((ended.code, ended.stderr.lines().last()), (1, Some(expected.as_str())), "{}", ended.stderr);
+    let file = ["--parameters-file", &config];
+    let flag = ["--parameter-overrides", "ParameterKey=Sender,ParameterValue=\"a flag\""];
+    for (given, variable, expected) in [
+        (&file[..], None, "SENDER file"),
+        (&file[..], Some("variable"), "SENDER variable"),
+        (&flag[..], Some("variable"), "SENDER a flag"),
+    ] {
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path().to_string_lossy();
+        let arguments = [&up[..], given, &["--data-dir", &*data]].concat();
+        let mut command = command(&arguments);
+        command.envs(variable.map(|value| ("TAILRACE_PARAM_Sender", value)));
+        let output = command.output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(stdout.lines().any(|line| line == format!("[Fn] {expected}")), "{expected}: {stdout}");
+    }
+    for (arguments, expected) in [
+        (
+            ["--parameter", "Sneder=x"],
+            "Parameters.Sneder: the template has no such parameter; did you mean Sender? [TR0013]",
+        ),
+        (["--parameter", "Sender"], "--parameter: \"Sender\" is no pair: NAME=VALUE is expected [TR0002]"),
+        (["--resource", "=x"], "--resource: \"=x\" is not NAME=VALUE [TR0002]"),
+        (
+            ["--parameters-file", "/nothing"],
+            "--parameters-file: /nothing: No such file or directory (os error 2) [TR0002]",
+        ),
+    ] {
+        let ended = run(&[&up[..], &arguments].concat());
+        let last = ended.stderr.lines().last();
+        assert_eq!((ended.code, last), (1, Some(format!("tailrace: {expected}").as_str())), "{arguments:?}");
+    }
 }
 
 /// What is wrong with what a directory does; `None`: nothing.

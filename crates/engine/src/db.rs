@@ -83,6 +83,8 @@ pub struct Db {
     pub(crate) throttle: Option<Throttle>,
     /// An index was made that is to be filled.
     pub(crate) index_made: Notify,
+    /// Held by who counts the items of a table anew.
+    pub(crate) counting: Arc<tokio::sync::Mutex<()>>,
     /// Those who may hold the items of many keys.
     wide: Semaphore,
     /// Most rows that were held at once by a read by keys.
@@ -121,6 +123,7 @@ impl Db {
             turns: Turns::default(),
             throttle,
             index_made: Notify::new(),
+            counting: Arc::default(),
             wide: Semaphore::new(WIDE_AT_ONCE_MAX),
             #[cfg(test)]
             rows_at_once_max: std::sync::atomic::AtomicUsize::default(),

@@ -97,7 +97,7 @@ impl Throttle {
 
     /// Takes what a read came to.
     pub fn take_read(&self, table: &Table, charge: &Charge) {
-        self.take(table, charge, Direction::Read);
+        self.take(table, charge, Direction::Read, 1.0);
     }
 
     /// Refuses a write of an item that is charged so, if a bucket that it draws on is empty.
@@ -111,13 +111,19 @@ impl Throttle {
 
     /// Takes what a write came to.
     pub fn take_write(&self, table: &Table, charge: &Charge) {
-        self.take(table, charge, Direction::Write);
+        self.take(table, charge, Direction::Write, 1.0);
+    }
+
+    /// Gives back what was taken for a write that is not made, or is worked out again.
+    pub fn give_back_write(&self, table: &Table, charge: &Charge) {
+        self.take(table, charge, Direction::Write, -1.0);
     }
 
     /// Lets the buckets of a table go on at its rates of now.
     pub fn adjust(&self, table: &Table) {
+        let mut buckets = self.buckets.lock();
         let now_ns = self.clock.monotonic_ns();
-        self.buckets.lock().retain(|key, bucket| {
+        buckets.retain(|key, bucket| {
             if key.table != table.id {
                 return true;
             }
@@ -141,12 +147,12 @@ impl Throttle {
         if is_empty { Err(self.refusal(table, index, direction, quota.mode)) } else { Ok(()) }
     }
 
-    fn take(&self, table: &Table, charge: &Charge, direction: Direction) {
+    fn take(&self, table: &Table, charge: &Charge, direction: Direction, times: f64) {
         let own = charge.table + charge.local.values().sum::<f64>();
         let arms = global_arms(table, charge).map(|(index, units)| (Some(index), units));
         for (index, units) in arms.chain([(None, own)]).filter(|(_, units)| *units > 0.0) {
             if let Some(quota) = self.quota(table, index, direction) {
-                self.with_bucket(table, index, direction, quota, |bucket| bucket.units -= units);
+                self.with_bucket(table, index, direction, quota, |bucket| bucket.units -= times * units);
             }
         }
     }

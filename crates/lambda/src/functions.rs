@@ -19,7 +19,7 @@ use crate::code::CodeStamp;
 use crate::environment::{Environment, Job};
 use crate::interpreters::Interpreters;
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
-use crate::launch::Directories;
+use crate::launch::{self, Directories};
 use crate::ledger::Ledger;
 use crate::logs::{LogLine, LogSender};
 use crate::package::Packages;
@@ -271,6 +271,16 @@ impl Functions {
         if function.environments.lock().is_empty() && function.restart_pause(&*self.pool.clock).is_zero() {
             let environment = Environment::start(&self.pool, &function, None);
             function.release(&environment);
+        }
+    }
+
+    /// Looks for the function's interpreter ahead of its first event, and tells as a notice when there is none, or not the one of
+    /// its runtime. The first invocation finds it the sooner.
+    pub async fn look_for_interpreter(&self, name: &str) {
+        let Some(function) = self.pool.function(name) else { return };
+        let told = launch::interpreter(&function.config, &self.pool.settings, &self.pool.interpreters).await;
+        if let Some(text) = told {
+            function.warn_once(text);
         }
     }
 

@@ -114,6 +114,24 @@ pub(crate) struct Launch {
     pub(crate) warning: Option<String>,
 }
 
+/// What is to be said of the function's interpreter: that there is none, or not the one of its runtime.
+pub(crate) async fn interpreter(
+    config: &FunctionConfig,
+    settings: &Settings,
+    interpreters: &Interpreters,
+) -> Option<String> {
+    let remark = match Family::of(&config.runtime)? {
+        Family::Python => interpreters.python(config, settings.python.as_deref()).await.map(|(_, remark)| remark),
+        Family::Node => interpreters.node(config, settings.node.as_deref()).await.map(|(_, remark)| remark),
+        Family::Provided => return None,
+    };
+    match remark {
+        Ok(remark) => remark,
+        Err(LaunchError::CannotStart(text)) => Some(text),
+        Err(LaunchError::InvalidEntrypoint(bad)) => Some(bad.why),
+    }
+}
+
 /// Builds the command for one process of the function.
 pub(crate) async fn prepare(
     config: &FunctionConfig,

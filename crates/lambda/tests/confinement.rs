@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Bench;
+use common::{Bench, is_alive, is_dead_soon};
 use serde_json::json;
 
 /// A control group kills it, or Python hears that there is no more, or Node.js ends itself: whichever, it ends there.
@@ -31,4 +31,36 @@ async fn a_function_cannot_take_far_more_memory_than_it_has() {
     assert!(message.ends_with("signal: aborted") || message.ends_with("signal: killed"), "{message}");
     assert_eq!(bench.result("0").await, "\"small\"");
     bench.stop().await;
+}
+
+/// Where a control group can be made: forked twice, in a session of its own and without a variable, nothing else finds it.
+#[tokio::test]
+async fn a_daemon_that_emptied_its_environment_ends_with_its_function_where_there_are_control_groups() {
+    let bench = Bench::new();
+    bench.put(
+        r#"
+import os
+def handler(event, context):
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execve("/bin/sh", ["sh", "-c", "echo $$ >&%d; exec %d>&- 1>&- 2>&-; exec sleep 600" % (write, write)], {})
+        os._exit(0)
+    os.wait()
+    with open("/proc/self/cgroup") as groups:
+        return [int(os.read(read, 20)), "/tailrace-" in groups.read()]
+"#,
+    );
+    let (daemon, is_held): (i32, bool) = serde_json::from_str(&bench.result("{}").await).unwrap();
+    assert!(is_alive(daemon));
+    bench.stop().await;
+    if is_held {
+        assert!(is_dead_soon(daemon).await);
+    } else {
+        eprintln!("no control group can be made here");
+        // SAFETY: it is ours, and was not reaped by us: its number may be taken only if it ended by itself.
+        unsafe { libc::kill(daemon, libc::SIGKILL) };
+    }
 }

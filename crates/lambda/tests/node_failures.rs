@@ -272,8 +272,11 @@ async fn the_node_in_use_is_told_when_it_is_another_and_missed_by_name() {
     assert!(line.text.contains(&format!("(v{major}.")), "{}", line.text);
     bench.stop().await;
 
-    let bench = Bench::with(|settings| settings.node = Some("/no/such/node".into()));
+    let mut bench = Bench::with(|settings| settings.node = Some("/no/such/node".into()));
     bench.put_node("app.js", "");
+    // At the start of a server, before there is an event.
+    bench.functions.look_for_interpreter("f").await;
+    assert_eq!(bench.line().await.text, "/no/such/node does not run as Node.js 18 or later");
     let outcome = format!("{:?}", bench.invoke("{}").await);
     assert!(outcome.contains("/no/such/node does not run as Node.js 18 or later"), "{outcome}");
     bench.stop().await;

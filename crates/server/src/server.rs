@@ -1,5 +1,6 @@
 //! A running server: how it starts and how it stops.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -233,6 +234,15 @@ impl Server {
             return Err(StartError::Apply(why));
         }
         server.mappings.start().await;
+        let used: BTreeSet<String> =
+            server.mappings.overview().await?.into_iter().map(|mapping| mapping.function).collect();
+        let functions = server.functions.clone();
+        // Not waited for: to ask a program what it is takes a moment.
+        tokio::spawn(async move {
+            for name in used {
+                functions.look_for_interpreter(&name).await;
+            }
+        });
         server.ready.store(true, Ordering::Release);
         Ok(server)
     }

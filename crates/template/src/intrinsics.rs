@@ -167,12 +167,14 @@ impl Resolver<'_> {
                 (Some((_, node)), _) => found = Some(node),
                 (None, Some(default)) => return self.value(default, path),
                 (None, None) => {
+                    // What is by region or by account is there for those of the user's.
+                    if text == self.options.region || text == self.options.account_id {
+                        return self.by_place(keys, &format!("{place}.{text}"), path);
+                    }
                     let mut message = format!("Fn::FindInMap: {place} has no {text:?}");
                     if let Some(origin) = value.origin() {
                         message =
                             format!("{message}, which stands in for {}: give it with {}", origin.what, origin.option);
-                    } else if text == self.options.region {
-                        message += "; --region chooses another region";
                     } else {
                         message += &did_you_mean(&text, below.iter().map(|(name, _)| name.as_str()));
                     }
@@ -182,6 +184,14 @@ impl Resolver<'_> {
             place = format!("{place}.{text}");
         }
         found.map_or(Ok(Value::Absent), |node| self.value(node, path))
+    }
+
+    /// What stands in for a value of a map that has none for the region, or the account, of this server.
+    fn by_place(&self, keys: &[Node], what: &str, path: &str) -> Resolved<Value> {
+        let name = keys.last().map(|key| self.literal(key, path)).transpose()?.unwrap_or_default();
+        let origin =
+            Origin { what: what.to_owned(), option: "--region, or in the template".to_owned(), is_resource: false };
+        Ok(Value::Text(Text::stand_in(self.place().named(&name), origin)))
     }
 
     /// `Fn::Cidr`: as many blocks of this size as are asked for.
@@ -196,7 +206,7 @@ impl Resolver<'_> {
         let count: usize = self.literal(count, path)?.parse().map_err(|_| wrong())?;
         let bits = bits.map(|bits| self.literal(bits, path)?.parse::<u32>().map_err(|_| wrong())).transpose()?;
         let literal = value.as_text().and_then(|text| text.as_literal()).ok_or_else(wrong)?;
-        let blocks = match (cidr::subnets(&literal, count, bits), value.origin()) {
+        let blocks: Vec<Text> = match (cidr::subnets(&literal, count, bits), value.origin()) {
             (Some(blocks), None) => blocks.into_iter().map(Text::literal).collect(),
             (_, Some(origin)) => {
                 (0..count.min(256)).map(|n| Text::stand_in(format!("10.0.{n}.0/24"), origin.clone())).collect()
@@ -206,7 +216,6 @@ impl Resolver<'_> {
                 return Err(TemplateError::at(path, message));
             }
         };
-        let blocks: Vec<Text> = blocks;
         Ok(Value::List(blocks.into_iter().map(Value::Text).collect()))
     }
 

@@ -78,12 +78,12 @@ pub struct Options {
     pub resources: BTreeMap<String, String>,
     /// Reads a file that the template includes.
     pub read: fn(&Path) -> std::io::Result<String>,
-    /// Finds the file of this machine that a template inside of the template is: for the template's directory, what was given
-    /// for resources, and what the template says. An object that is not here stays what it is.
+    /// Finds the file of this machine that a template inside of the template is.
     pub locate: Locate,
 }
 
-/// See [`Options::locate`].
+/// Finds what a source is on this machine: from the template's directory, what was given for resources, and what the template
+/// says. An object that is not here stays what it is; the error is for the user.
 pub type Locate = fn(&Path, &BTreeMap<String, String>, &CodeSource) -> Result<CodeSource, String>;
 
 impl Options {

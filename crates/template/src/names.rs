@@ -96,7 +96,7 @@ impl Resolver<'_> {
                 Named::Layer(name) => Text::literal(self.layer_arn(&name)),
                 Named::Qualified(arn) => arn,
                 Named::Elsewhere(kind, name) => {
-                    self.elsewhere(target, None, &kind, || self.place().reference(&kind, &name))
+                    self.given_or_stand_in(target, None, &kind, || self.place().reference(&kind, &name))
                 }
             })),
         }
@@ -115,6 +115,7 @@ impl Resolver<'_> {
                 self.stack.tables.borrow_mut().insert(id.clone(), name);
                 return Ok(Value::Text(Text(vec![Part::StreamOf(id)])));
             }
+            (Named::Table(_), "TableId") => return text("00000000-0000-0000-0000-000000000000".to_owned()),
             (Named::Function(name), "Arn") => return text(self.function_arn(&name)),
             (Named::Layer(name), "LayerVersionArn" | "Arn") => return text(self.layer_arn(&name)),
             (Named::Function(_), "Version") => return text("$LATEST".to_owned()),
@@ -128,7 +129,7 @@ impl Resolver<'_> {
             }
             (Named::Elsewhere(kind, name), attribute) => {
                 let made = || self.place().attribute(&kind, &name, attribute);
-                return Ok(Value::Text(self.elsewhere(id, Some(attribute), &kind, made)));
+                return Ok(Value::Text(self.given_or_stand_in(id, Some(attribute), &kind, made)));
             }
             (Named::Table(_), _) => &["Arn", "StreamArn"],
             (Named::Function(_), _) => &["Arn", "Version"],
@@ -140,7 +141,7 @@ impl Resolver<'_> {
     }
 
     /// What the user gave for a resource that is not here, or what stands in for it.
-    fn elsewhere(&self, id: &str, attribute: Option<&str>, kind: &str, made: impl FnOnce() -> String) -> Text {
+    fn given_or_stand_in(&self, id: &str, attribute: Option<&str>, kind: &str, made: impl FnOnce() -> String) -> Text {
         let name = attribute.map_or_else(|| id.to_owned(), |attribute| format!("{id}.{attribute}"));
         if let Some(given) = self.options.resources.get(&name) {
             return Text::literal(given.clone());

@@ -23,15 +23,20 @@ pub(crate) enum Metering {
 }
 
 /// Admits the changes of a plan, all of them, and takes what they come to; or refuses those whose table or index is
-/// throttled, and then none is made. `table`: as for the plan; `olds`: the items that it found.
+/// throttled, and then none is made. `table`: as for the plan; `olds`: the items that it found; `paid`: what the writes of an
+/// earlier run of the same commit were paid with, which is given back, and what these are.
 pub(crate) fn admit<'t>(
     throttle: &Throttle,
     table: impl Fn(usize) -> &'t Table,
     changes: &[Change<'_>],
     olds: &[Option<Bytes>],
     metering: Metering,
+    paid: &mut Vec<Charge>,
     plan: &mut Plan,
 ) {
+    for (change, charge) in changes.iter().zip(paid.drain(..)) {
+        throttle.give_back_write(table(change.table), &charge);
+    }
     if plan.too_large || metering == Metering::None {
         return;
     }
@@ -65,4 +70,5 @@ pub(crate) fn admit<'t>(
     for (change, charge) in changes.iter().zip(&charges) {
         throttle.take_write(table(change.table), charge);
     }
+    *paid = charges;
 }

@@ -42,6 +42,7 @@ pub(crate) async fn commit_changes(
     }
     let mut prepared = Vec::new();
     let mut turns = None;
+    let mut paid = Vec::new();
     let mut rounds_left = PREPARED_ROUNDS_MAX;
     loop {
         let committed = commit(db.store().as_ref(), &shared, &exclusive, |reads| {
@@ -59,7 +60,7 @@ pub(crate) async fn commit_changes(
                 Ok(mut plan) => {
                     if let Some(throttle) = &db.throttle {
                         let olds = &reads.exclusive[..changes.len()];
-                        admit(throttle, |table| now[table].as_ref(), changes, olds, metering, &mut plan);
+                        admit(throttle, |table| now[table].as_ref(), changes, olds, metering, &mut paid, &mut plan);
                     }
                     let Plan { writes, answers, made_before, too_large } = plan;
                     let decided = Ok(Round::Decided(Committed { answers, made_before, too_large }));

@@ -1,6 +1,7 @@
 //! How the changes of a commit change the counts of their tables and indexes: one write for each count that changes; and
 //! what the count of an index lacks that was filled beside writers.
 
+use bytes::Bytes;
 use tailrace_core::codec::stored_size;
 use tailrace_store::keyspace::{CountChange, ItemCount, ItemCountKey, ItemKey, ItemSet};
 use tailrace_store::{Decision, Engine, StoreError, Write, commit};
@@ -45,32 +46,47 @@ pub(crate) async fn lacking(store: &dyn Engine, set: ItemSet) -> Result<Write, S
     Ok(Write::Count { set, by: CountChange::between(counted, tally.count) })
 }
 
-/// Counts the rows of a table, or of an index that is active, anew, if its count cannot be read. Changes are counted from the first commit
-/// on, and the second adds what was there before.
+/// What a count that is made anew begins with: no table comes near it, so that one that was not finished is told from a whole one.
+const PARTIAL: ItemCount = ItemCount { rows: 1 << 62, bytes: 0 };
+
+/// The count of a row, or of none. `None`: it cannot be read, or lacks what was there before it was begun.
+pub(crate) fn whole(row: Option<&Bytes>) -> Option<ItemCount> {
+    ItemCount::read(row).filter(|count| count.rows < PARTIAL.rows / 2)
+}
+
+/// Counts the rows of a table, or of an index that is active, anew, if its count is not whole. Changes are counted from the first
+/// commit on, and the second adds what was there before; whoever finds only the first made goes on with the second. Only one may
+/// be under way in a process, to its end: the second commit does not see another one of its kind that is not visible yet.
 ///
 /// # Errors
 /// The store's.
 pub(crate) async fn count_anew(store: &dyn Engine, table: &StoredTable, set: ItemSet) -> Result<(), StoreError> {
     let (shared, exclusive) = ([table.row_key.clone()], [ItemCountKey { set }.encode()]);
     let begun = commit(store, &shared, &exclusive, |reads| {
-        let unreadable = ItemCount::read(reads.exclusive[0].as_ref()).is_none();
+        let row = reads.exclusive[0].as_ref();
         // The count of a table that is gone goes with its rows.
-        if !unreadable || reads.shared[0].as_ref() != Some(&table.row) {
+        if whole(row).is_some() || reads.shared[0].as_ref() != Some(&table.row) {
             return Decision::Reject(false);
         }
-        Decision::Apply(vec![Write::Put { key: exclusive[0].clone(), value: ItemCount::default().value() }], true)
+        if ItemCount::read(row).is_some() {
+            return Decision::Reject(true);
+        }
+        Decision::Apply(vec![Write::Put { key: exclusive[0].clone(), value: PARTIAL.value() }], true)
     });
     if begun.await?.answer {
         tracing::error!(table = %table.name, index = set.index.0, "the count of a table's items could not be read: they are counted anew");
         let lacks = lacking(store, set).await?;
-        commit(store, &[], &[], |_| Decision::Apply(vec![lacks.clone()], ())).await?;
+        let finished = commit(store, &[], &exclusive, |reads| {
+            let partial = whole(reads.exclusive[0].as_ref()).is_none();
+            if partial { Decision::Apply(vec![lacks.clone()], ()) } else { Decision::Reject(()) }
+        });
+        finished.await?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tailrace_core::clock::ManualClock;
     use tailrace_core::{Bucket, IndexId, TableId};
     use tailrace_store::{Key, ModelEngine};

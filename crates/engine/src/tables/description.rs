@@ -186,7 +186,7 @@ pub(crate) async fn count(db: &Db, table: &Table, description: &mut TableDescrip
     let keys: Vec<Key> = counted_sets(table).map(|set| ItemCountKey { set }.encode()).collect();
     let damaged = || StoreError::Corrupt(format!("the counts of the items of table {}", table.name));
     let counts = db.store.get(&keys).await?;
-    let counts: Option<Vec<ItemCount>> = counts.iter().map(|row| ItemCount::read(row.as_ref())).collect();
+    let counts: Option<Vec<ItemCount>> = counts.iter().map(|row| counts::whole(row.as_ref())).collect();
     let counts = counts.ok_or_else(damaged)?;
     (description.item_count, description.table_size_bytes) = (counts[0].rows, counts[0].bytes);
     for (index, count) in counted.into_iter().zip(&counts[1..]) {
@@ -224,9 +224,18 @@ pub(crate) async fn count_anyway(
         Err(StoreError::Corrupt(_)) => {}
         done => return done,
     }
-    for set in counted_sets(table) {
-        counts::count_anew(db.store.as_ref(), table, set).await?;
-    }
+    let sets: Vec<ItemSet> = counted_sets(table).collect();
+    let (store, only) = (db.store.clone(), db.counting.clone());
+    let of = table.clone();
+    // A task: it goes on though whoever asked does not wait for it.
+    let counted = tokio::spawn(async move {
+        let _only = only.lock_owned().await;
+        for set in sets {
+            counts::count_anew(store.as_ref(), &of, set).await?;
+        }
+        Ok(())
+    });
+    counted.await.map_err(|_| StoreError::Closed)??;
     count(db, table, description).await
 }
 

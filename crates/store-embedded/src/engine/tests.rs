@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tailrace_core::EpochMs;
 use tailrace_core::clock::ManualClock;
-use tailrace_store::BucketRange;
 use tailrace_store::keyspace::SettingKey;
+use tailrace_store::{BucketRange, Decision, Declared, Seen, commit_declared};
 
 use super::*;
 use crate::check::{CheckReport, check};
@@ -508,4 +508,62 @@ async fn a_commit_above_the_bound_is_refused_at_once_beside_a_full_queue() {
     let exclusive = [key];
     let answer = engine.commit(CommitRequest::new(&[], &exclusive, body)).now_or_never();
     assert!(matches!(answer, Some(Err(StoreError::Invalid(_)))), "{answer:?}");
+}
+
+/// Groups of all sizes, so that both threads apply some; memtables are sealed, flushed and merged beside them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_change_is_overlooked_by_who_has_seen_rows_before_and_what_is_answered_is_visible() {
+    const WRITERS: usize = 240;
+    const ROUNDS: usize = 8;
+    const COMMITS: usize = 8;
+    const KEYS: usize = 120;
+    let dir = tempfile::tempdir().unwrap();
+    let small = Options { memtable_bytes: 64 << 10, ..options() };
+    let engine = EmbeddedEngine::open(dir.path(), small).unwrap();
+    let number = |value: &Bytes| std::str::from_utf8(value).unwrap().parse::<usize>().unwrap();
+    let name = |n: usize| format!("k{:03}", n % KEYS);
+    for n in 0..KEYS {
+        put(&*engine, &name(n), b"0").await;
+    }
+    // Some commits for a page: what they have seen is older and older.
+    let write = async move |engine: &EmbeddedEngine, n: usize, round: usize| {
+        let limit = PageLimit { rows_max: 3, cost_max: usize::MAX, cost: |_, _| 0 };
+        let range = KeyRange { start: Bound::Included(SettingKey::key(&name(n)).0), ..SettingKey::range() };
+        let page = engine.page(range, limit).await.unwrap();
+        let (keys, values): (Vec<Key>, Vec<Bytes>) = page.rows.into_iter().unzip();
+        for commit in 0..COMMITS {
+            let filler = SettingKey::key(&format!("{n} {round} {commit}"));
+            let exclusive: Vec<Key> = keys.iter().cloned().chain([filler.clone()]).collect();
+            let seen = Some(Seen { at: page.at, values: &values });
+            let declared = Declared { exclusive: &exclusive, seen, ..Declared::default() };
+            let committed = commit_declared(engine, declared, |reads| {
+                let new = number(reads.exclusive[0].as_ref().unwrap()) + 1;
+                let put = Write::Put { key: keys[0].clone(), value: new.to_string().into() };
+                let filler = Write::Put { key: filler.clone(), value: Bytes::from_static(&[7; 300]) };
+                Decision::Apply(vec![put, filler], new)
+            });
+            let new = committed.await.unwrap().answer;
+            let found = number(&get(engine, &name(n)).await.unwrap());
+            assert!(found >= new, "{found} was found behind {new}");
+        }
+    };
+    // Fewer and fewer at once.
+    let rounds = |n: usize| n % ROUNDS + 1;
+    let writers = (0..WRITERS).map(|n| {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            for round in 0..rounds(n) {
+                write(&engine, n, round).await;
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let mut sum = 0;
+    for n in 0..KEYS {
+        sum += number(&get(&*engine, &name(n)).await.unwrap());
+    }
+    assert_eq!(sum, COMMITS * (0..WRITERS).map(rounds).sum::<usize>());
+    assert!(tree_bytes(dir.path()) > 100_000, "little was flushed");
 }

@@ -170,6 +170,20 @@ fn a_condition_that_a_stand_in_decides_is_told() {
 }
 
 #[test]
+fn a_map_by_region_or_account_need_not_have_those_of_this_server() {
+    let maps = "Mappings: {By: {eu-west-1: {TopicArn: x}, '123456789012': {stage: prod}}}\n";
+    let with = |key: &str| maps.to_owned() + &template(&format!("!FindInMap [By, !Ref 'AWS::{key}', {key}Topic]"));
+    let plan = plan(&with("Region"));
+    assert_eq!(plan.functions[0].environment["VALUE"].resolve(|_| None).unwrap(), "RegionTopic");
+    let told = "function F: VALUE is a stand-in for Mappings.By.us-east-1: RegionTopic; give it with --region, or in the template";
+    assert_eq!(plan.skipped.last().unwrap(), told);
+    super::plan(&with("AccountId"));
+    let needed = format!("{maps}{}", mapping_with("BatchSize: !FindInMap [By, !Ref AWS::Region, size]"));
+    let error = plan_with(&needed, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("BatchSize: its value is needed, and comes from Mappings.By.us-east-1"), "{error}");
+}
+
+#[test]
 fn what_nothing_uses_costs_nothing() {
     let plan = plan(
         "

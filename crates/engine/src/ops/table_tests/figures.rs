@@ -8,7 +8,7 @@ use tailrace_core::{IndexId, RecordNo};
 use tailrace_store::keyspace::{ItemCountKey, ItemSet, KeyKind, TableId};
 use tailrace_store::{
     CommitId, CommitReceipt, CommitRequest, Decision, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
-    PageLimit, ShardInfo, ShardNo, StoreError, StreamId, Tally, Write, commit,
+    PageLimit, Reads, ShardInfo, ShardNo, StoreError, StreamId, Tally, Write, commit,
 };
 
 use super::indexes::index;
@@ -18,6 +18,9 @@ use super::*;
 pub(super) struct Watched {
     inner: Arc<ModelEngine>,
     counts_fail: AtomicBool,
+    tallies_fail: AtomicBool,
+    /// The bodies of commits run twice, as where there was no room at first.
+    runs_twice: AtomicBool,
     /// Commits find no room.
     pub(super) full: AtomicBool,
     /// Commits that found none.
@@ -45,7 +48,10 @@ impl Engine for Watched {
         size: fn(&[u8]) -> usize,
         key: &'a Key,
     ) -> BoxFuture<'a, Result<Tally, StoreError>> {
-        self.inner.tally(range, size, key)
+        match self.tallies_fail.load(Ordering::Relaxed) {
+            true => std::future::ready(Err(StoreError::Io("the disk does not answer".to_owned()))).boxed(),
+            false => self.inner.tally(range, size, key),
+        }
     }
 
     fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
@@ -57,7 +63,15 @@ impl Engine for Watched {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return std::future::ready(Err(full())).boxed();
         }
-        self.inner.commit(request)
+        if !self.runs_twice.load(Ordering::Relaxed) {
+            return self.inner.commit(request);
+        }
+        let CommitRequest { declared, mut body } = request;
+        let twice = Box::new(move |reads: &Reads<'_>| {
+            body(reads);
+            body(reads)
+        });
+        self.inner.commit(CommitRequest { declared, body: twice })
     }
 
     fn refuses_commits(&self) -> Option<StoreError> {
@@ -107,17 +121,23 @@ fn full() -> StoreError {
 }
 
 pub(super) async fn watched() -> (Bench, Arc<Watched>) {
+    watched_with(Settings::default()).await
+}
+
+async fn watched_with(settings: Settings) -> (Bench, Arc<Watched>) {
     let mut bench = Bench::new().await;
     let inner = bench.store.clone();
     let watched = Arc::new(Watched {
         inner,
         counts_fail: AtomicBool::new(false),
+        tallies_fail: AtomicBool::new(false),
+        runs_twice: AtomicBool::new(false),
         full: AtomicBool::new(false),
         refused: AtomicUsize::new(0),
         shards_late: AtomicBool::new(false),
     });
     let rng = Arc::new(SeededRng::new(2));
-    bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, Settings::default()).await.unwrap();
+    bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, settings).await.unwrap();
     (bench, watched)
 }
 
@@ -192,6 +212,49 @@ async fn a_count_that_cannot_be_read_is_counted_anew_and_holds_up_no_write() {
     assert_eq!((&now[0], &now[2]), (&json!(3), &json!(3)));
     bench.ok("DeleteItem", json!({"TableName": "users", "Key": {"pk": {"S": "c"}}})).await;
     assert_eq!(figures().await, before);
+}
+
+/// A crash may come between the two commits of it.
+#[tokio::test]
+async fn a_table_that_was_not_counted_anew_to_the_end_is_counted_when_it_is_asked_for_again() {
+    let (mut bench, watched) = watched().await;
+    bench.create("users", None).await;
+    bench.put("users", "a", 1).await;
+    let key = ItemCountKey { set: TableId(1).into() }.encode();
+    let damaged = Write::Put { key: key.clone(), value: bytes::Bytes::from_static(b"?") };
+    commit(bench.store.as_ref(), &[], &[], |_| Decision::Apply(vec![damaged.clone()], ())).await.unwrap();
+    watched.tallies_fail.store(true, Ordering::Relaxed);
+    for round in 0..2 {
+        let answer = bench.call("DescribeTable", json!({"TableName": "users"})).await;
+        assert!(answer.unwrap_err().to_string().starts_with("InternalServerError"), "{round}");
+    }
+    // More goes meanwhile than comes.
+    bench.ok("DeleteItem", json!({"TableName": "users", "Key": {"pk": {"S": "a"}}})).await;
+    watched.tallies_fail.store(false, Ordering::Relaxed);
+    let rng = Arc::new(SeededRng::new(3));
+    bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, Settings::default()).await.unwrap();
+    bench.put("users", "b", 1).await;
+    let (one, other) = tokio::join!(bench.describe("users"), bench.describe("users"));
+    assert_eq!((&one["ItemCount"], &other["ItemCount"]), (&json!(1), &json!(1)));
+    assert_eq!(bench.describe("users").await["TableSizeBytes"], one["TableSizeBytes"]);
+}
+
+#[tokio::test]
+async fn a_write_that_is_worked_out_again_is_paid_once() {
+    let throttled = crate::throttle::ThrottledTables::All;
+    let (bench, watched) = watched_with(Settings { throttled, ..Settings::default() }).await;
+    let units = json!({"ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}});
+    let mut body = with(on_demand("users"), units);
+    body["BillingMode"] = json!("PROVISIONED");
+    bench.ok("CreateTable", body).await;
+    watched.runs_twice.store(true, Ordering::Relaxed);
+    // Of the 300 units that it has at first.
+    let put =
+        |kib: usize| json!({"TableName": "users", "Item": {"pk": {"S": "a"}, "t": {"S": "x".repeat(1024 * kib - 5)}}});
+    bench.ok("PutItem", put(200)).await;
+    bench.ok("PutItem", put(200)).await;
+    let refused = bench.call("PutItem", put(1)).await.unwrap_err().to_string();
+    assert!(refused.starts_with("ProvisionedThroughputExceededException"), "{refused}");
 }
 
 /// A change that is done is not answered with an error because the table could not be counted afterwards.
