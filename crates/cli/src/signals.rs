@@ -41,10 +41,30 @@ impl Signals {
             }
             #[allow(clippy::disallowed_methods, reason = "a person's pauses, which no run of a seed replays")]
             let now = Instant::now();
-            if self.interrupted.is_none_or(|last| now.duration_since(last) >= MOMENT) {
+            if counts(self.interrupted, now) {
                 self.interrupted = Some(now);
                 return;
             }
         }
+    }
+}
+
+/// Whether a Ctrl-C is another one than the last that counted.
+fn counts(last: Option<Instant>, now: Instant) -> bool {
+    last.is_none_or(|last| now.duration_since(last) >= MOMENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ctrl_c_within_a_moment_of_another_is_the_same() {
+        #[allow(clippy::disallowed_methods, reason = "there is no other way to an instant")]
+        let first = Instant::now();
+        assert!(counts(None, first));
+        assert!(!counts(Some(first), first));
+        assert!(!counts(Some(first), first + MOMENT - Duration::from_millis(1)));
+        assert!(counts(Some(first), first + MOMENT));
     }
 }

@@ -152,8 +152,7 @@ fn one_ctrl_c_that_comes_twice_drains() {
     let data = tempfile::tempdir().unwrap();
     for _ in 0..5 {
         let server = Tailrace::start(&["serve"], data.path());
-        server.process.signal("INT");
-        server.process.signal("INT");
+        server.process.signal_twice("INT");
         let ended = server.process.wait();
         assert_eq!(ended.code, 0, "{}", ended.stderr);
     }
@@ -185,4 +184,28 @@ fn what_is_watched_is_shown_until_ctrl_c() {
     assert_eq!(watching.interrupt().code, 0);
     let shards = command(&["mappings", "-v", "--endpoint", &endpoint]).output().unwrap();
     assert_eq!(String::from_utf8(shards.stdout).unwrap().lines().filter(|line| line.contains("shardId-")).count(), 4);
+}
+
+/// What a newcomer sees is the work of several shards, not of one by chance.
+#[test]
+fn the_examples_players_are_in_several_shards() {
+    let (dir, data) = (example(), tempfile::tempdir().unwrap());
+    let (dir, data) = (dir.to_string_lossy(), data.path().to_string_lossy());
+    let ended = run(&["up", &*dir, "--port", "0", "--exit-when-drained", "--data-dir", &*data]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let server = Tailrace::start(&["serve"], data.as_ref().as_ref());
+    let streams = |operation: &str, body: String| -> serde_json::Value {
+        serde_json::from_str(&server.call(&format!("DynamoDBStreams_20120810.{operation}"), &body)).unwrap()
+    };
+    let arn = streams("ListStreams", "{}".to_owned())["Streams"][0]["StreamArn"].clone();
+    let described = streams("DescribeStream", format!(r#"{{"StreamArn":{arn}}}"#));
+    let shards = described["StreamDescription"]["Shards"].as_array().unwrap();
+    let has_records = |shard: &&serde_json::Value| {
+        let shard = &shard["ShardId"];
+        let asked = format!(r#"{{"StreamArn":{arn},"ShardId":{shard},"ShardIteratorType":"TRIM_HORIZON"}}"#);
+        let iterator = streams("GetShardIterator", asked)["ShardIterator"].clone();
+        let read = streams("GetRecords", format!(r#"{{"ShardIterator":{iterator}}}"#));
+        !read["Records"].as_array().unwrap().is_empty()
+    };
+    assert_eq!(shards.iter().filter(has_records).count(), 3, "one for each player");
 }

@@ -8,8 +8,8 @@ use support::{Tailrace, example, run};
 
 const LEVEL_UPS: [&str; 3] = [
     "[level-up] User 123 just leveled up! (1000 -> 1250)",
-    "[level-up] User 456 just leveled up! (755 -> 980)",
-    "[level-up] User 789 just leveled up! (40 -> 200)",
+    "[level-up] User 202 just leveled up! (755 -> 980)",
+    "[level-up] User 505 just leveled up! (40 -> 200)",
 ];
 
 fn level_ups(stdout: &str) -> Vec<&str> {
