@@ -62,12 +62,19 @@ def test_other_content_types_and_methods_are_no_operation(shared_server, method,
     assert "content-type" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/anything", "/a/b?c=d"])
-def test_get_is_healthy(shared_server, path):
+@pytest.mark.parametrize("path", ["/", "/?c=d"])
+def test_get_of_the_root_is_healthy(shared_server, path):
     answer = send(shared_server, "GET", path)
     assert (answer.status, answer.text) == (200, HEALTHY)
     assert (answer.headers["x-amz-crc32"], answer.headers["content-length"]) == ("3128867991", "42")
     assert "content-type" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/a/b?c=d"])
+def test_get_of_an_unknown_page_is_no_healthy_text(shared_server, path):
+    answer = send(shared_server, "GET", path)
+    assert answer.status == 404
+    assert "/health/ready" in answer.text
 
 
 def test_connections_are_kept_without_a_header_that_says_so(shared_server):

@@ -9,12 +9,22 @@ use tailrace_engine::ThrottledTables;
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
+use crate::data::{InvokeArgs, PutArgs, QueryArgs};
+use crate::init::InitArgs;
+use crate::mappings::MappingsArgs;
+use crate::style::Color;
 use crate::template_args::TemplateArgs;
 
 /// A durable database that speaks the DynamoDB API and runs functions on its streams.
 #[derive(Debug, Parser)]
 #[command(name = "tailrace", version, disable_help_subcommand = true)]
 pub struct Cli {
+    /// Say nothing but errors (what functions print is data)
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Colour; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -29,14 +39,34 @@ pub enum Command {
     Serve(ServerArgs),
     /// Show the changes of a table as they happen
     Tail(TailArgs),
-    /// Show each mapping and shard: position, lag, state, last error
-    Mappings(ReadArgs),
+    /// Show each mapping: state, lag, last result
+    Mappings(MappingsArgs),
     /// Show the records that were given up; redrive or discard them
     Parked(ParkedArgs),
+    /// Write a first project: a template, a handler, writes to play
+    Init(InitArgs),
+    /// Show the tables
+    Tables(ReadArgs),
+    /// Show the items of a table with a partition key, in plain values
+    Query(QueryArgs),
+    /// Put an item, in plain values
+    Put(PutArgs),
+    /// Run a function on an event, and show what it answers
+    Invoke(InvokeArgs),
     /// End with 0 if the server is ready
     Healthcheck(ReadArgs),
     /// Verify every byte of a data directory
     Check(CheckArgs),
+    /// Write the completions of a shell to stdout
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a directory
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
 }
 
 /// Flags of a server.
@@ -48,6 +78,9 @@ pub struct ServerArgs {
     /// Address to listen on [env: TAILRACE_HOST] [default: 127.0.0.1]
     #[arg(long)]
     pub host: Option<IpAddr>,
+    /// Listen on an address that other machines reach, though nothing asks them who they are [env: TAILRACE_INSECURE]
+    #[arg(long)]
+    pub insecure: bool,
     /// Everything durable is in here [env: TAILRACE_DATA_DIR] [default: DIR/.tailrace for up, ./.tailrace for serve]
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
@@ -114,6 +147,17 @@ impl ServerArgs {
         config.last_words = |why| crate::say::last_words(why);
         config.port = choose(self.port, "TAILRACE_PORT", config.port)?;
         config.host = choose(self.host, "TAILRACE_HOST", config.host)?;
+        let insecure = self.insecure || choose(None, "TAILRACE_INSECURE", false)?;
+        if !config.host.is_loopback() && !insecure {
+            return Err(Failure::new(
+                Code::Setting,
+                format_args!(
+                    "{} is an address that other machines reach, and there is no authentication: whoever reaches it reads and \
+                     writes everything, and runs functions; --insecure (or TAILRACE_INSECURE=true) listens there all the same",
+                    config.host
+                ),
+            ));
+        }
         config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
         config.template_values = self.template_values.values()?;
         config.allowed_hosts = self.allowed_hosts;

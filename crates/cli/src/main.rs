@@ -8,18 +8,25 @@
 mod args;
 mod check;
 mod client;
+mod data;
+mod deliveries;
 mod diff;
 mod failure;
 mod healthcheck;
+mod init;
+mod manual;
 mod mappings;
 mod output;
 mod parked;
+mod picture;
+mod plain;
 mod play;
 mod project;
 mod run;
 mod say;
 mod show;
 mod signals;
+mod style;
 mod table;
 mod tail;
 mod template_args;
@@ -46,7 +53,8 @@ const STACK_BYTES: usize = 8 * 1024 * 1024;
 pub type Outcome = Result<ExitCode, Failure>;
 
 fn main() -> ExitCode {
-    let command = args::Cli::parse().command;
+    let args::Cli { command, quiet, color } = args::Cli::parse();
+    style::choose(quiet, color);
     std::panic::set_hook(Box::new(tell_panic));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.enable_all().thread_stack_size(STACK_BYTES).build() {
@@ -60,6 +68,13 @@ fn main() -> ExitCode {
             Command::Tail(args) => tail::run(args).await,
             Command::Mappings(args) => mappings::run(args).await,
             Command::Parked(args) => parked::run(args).await,
+            Command::Init(args) => init::run(&args),
+            Command::Tables(args) => data::tables(args).await,
+            Command::Query(args) => data::query(args).await,
+            Command::Put(args) => data::put(args).await,
+            Command::Invoke(args) => data::invoke(args).await,
+            Command::Completions { shell } => manual::completions(shell),
+            Command::Man { dir } => manual::pages(&dir),
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Check(args) => check::run(&args),
         }
@@ -90,5 +105,5 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
         _ => text,
     };
     // The main thread's panic ends the process.
-    if thread.name() == Some("main") { say::last_words(text) } else { say::say(text) }
+    if thread.name() == Some("main") { say::last_words(text) } else { say::complain(text) }
 }

@@ -1,4 +1,4 @@
-//! `tailrace mappings`: per mapping and shard the position, lag, state and last error.
+//! `tailrace mappings`: one line a mapping with state, lag and last result; with `-v` one a shard.
 //!
 //! A shard of a stream that has ended and is read has no row, unless records of it are parked: nothing will ever come of it.
 //! A mapping of which no shard is left has a row of its own, which says why nothing is delivered, unless another one of the
@@ -7,29 +7,128 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use hyper::StatusCode;
 use tailrace_mapping::{MappingState, MappingStatus, ShardState, ShardStatus};
 use tailrace_server::MappingsPage;
 
-use crate::Outcome;
 use crate::args::{Output, ReadArgs};
 use crate::client::Client;
-use crate::say::{on_one_line, print};
+use crate::output::{self, Out};
+use crate::say::{Reader, on_one_line, print, reader_gone};
+use crate::signals::Signals;
 use crate::table::table;
+use crate::{Failure, Outcome};
+
+/// `mappings`.
+#[derive(Debug, Args)]
+pub struct MappingsArgs {
+    /// A line for each shard: position, lag, state, last error
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Show them again each second, as they change, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// The client's flags.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the command.
-pub async fn run(args: ReadArgs) -> Outcome {
-    let mut client = Client::new(&args.client.endpoint())?;
+pub async fn run(args: MappingsArgs) -> Outcome {
+    let mut client = Client::new(&args.read.client.endpoint())?;
+    if !args.watch {
+        print(shown(&mut client, &args).await?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        ended = watch(&mut client, &args) => ended,
+        () = signals.next() => Ok(ExitCode::SUCCESS),
+        () = reader_gone() => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Shows what has changed: in place of what was there on a terminal, else behind it.
+async fn watch(client: &mut Client, args: &MappingsArgs) -> Outcome {
+    let clear = if output::is_terminal(Out::Stdout) { "\x1b[H\x1b[2J" } else { "" };
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut former = None;
+    loop {
+        looks.tick().await;
+        let text = shown(client, args).await?;
+        if former.as_ref() != Some(&text) {
+            if print(format_args!("{clear}{text}"))? == Reader::Gone {
+                return Ok(ExitCode::SUCCESS);
+            }
+            former = Some(text);
+        }
+    }
+}
+
+/// What is shown.
+async fn shown(client: &mut Client, args: &MappingsArgs) -> Result<String, Failure> {
     let (status, body) = client.get("/_admin/mappings").await?;
     let text = String::from_utf8_lossy(&body);
     // Another server that speaks the same API answers any path with a page of its own.
     let page = serde_json::from_slice::<MappingsPage>(&body).ok().filter(|_| status == StatusCode::OK);
     let page = page.ok_or_else(|| client.refused(status, &text))?;
-    match args.output {
-        Output::Json => print(&text)?,
-        Output::Text => print(table(COLUMNS, rows(&page.mappings)))?,
+    Ok(match args.read.output {
+        Output::Json => text.into_owned(),
+        Output::Text if args.verbose => table(COLUMNS, rows(&page.mappings)),
+        Output::Text => table(SUMMARY, page.mappings.iter().map(summary)),
+    })
+}
+
+const SUMMARY: [&str; 8] = ["UUID", "TABLE", "FUNCTION", "STATE", "PENDING", "LAG", "PARKED", "LAST RESULT"];
+
+/// Characters of a uuid that are shown: `tailrace parked` takes them.
+const UUID_SHOWN: usize = 8;
+
+/// A mapping in one line: what its shards do, together.
+fn summary(mapping: &MappingStatus) -> [String; SUMMARY.len()] {
+    let shards = || mapping.shards.iter();
+    let state = match mapping.state {
+        MappingState::Enabled => shards().map(|shard| shard.state).max_by_key(|state| rank(*state)),
+        _ => None,
     };
-    Ok(ExitCode::SUCCESS)
+    let state = state.map_or_else(|| mapping.state.as_str().to_owned(), |state| state.to_string());
+    let pending: usize = shards().map(|shard| shard.pending_records).sum();
+    let more = if shards().any(|shard| shard.pending_is_more) { "+" } else { "" };
+    let parked: u64 = shards().map(|shard| shard.parked_records).sum();
+    let error = shards().filter(|shard| !shard.state.is_over()).find_map(|shard| shard.last_error.as_deref());
+    [
+        mapping.uuid.chars().take(UUID_SHOWN).collect(),
+        mapping.table.clone(),
+        mapping.function.clone(),
+        state,
+        format!("{pending}{more}"),
+        duration(shards().map(|shard| shard.lag).max().unwrap_or_default()),
+        parked.to_string(),
+        on_one_line(error.unwrap_or(&mapping.last_processing_result)),
+    ]
+}
+
+/// What is shown of shards that do different things: what a person has to see first.
+fn rank(state: ShardState) -> usize {
+    const ORDER: [ShardState; 11] = [
+        ShardState::StreamEnded,
+        ShardState::Finished,
+        ShardState::Elsewhere,
+        ShardState::Waiting,
+        ShardState::Idle,
+        ShardState::Starting,
+        ShardState::Invoking,
+        ShardState::Queued,
+        ShardState::Retrying,
+        ShardState::Blocked,
+        ShardState::Damaged,
+    ];
+    ORDER.iter().position(|known| *known == state).unwrap_or_default()
 }
 
 const COLUMNS: [&str; 10] =
@@ -109,6 +208,18 @@ mod tests {
         "lastProcessingResult":"PROBLEM: the stream is disabled or its table was deleted","shards":[
         {"shard":4,"shardId":"shardId-4","position":"100000000000000000009","state":"stream ended","lagRecords":0,
          "lagIsMore":false,"lagMs":0,"parked":0,"drained":true,"blocked":false}]}]}"#;
+
+    #[test]
+    fn a_mapping_is_one_line_that_shows_its_worst_shard() {
+        let page: MappingsPage = serde_json::from_str(PAGE).unwrap();
+        let expect = "\
+UUID  TABLE       FUNCTION  STATE         PENDING  LAG   PARKED  LAST RESULT
+0a1b  GameScores  level-up  retrying      3+       1m1s  2       KeyError: 'Score'
+1b2c  GameScores  level-up  Enabled       0        -     0       PROBLEM: the stream is disabled or its table was deleted
+2c3d  Gone        watch     stream ended  0        -     0       PROBLEM: the stream is disabled or its table was deleted
+";
+        assert_eq!(table(SUMMARY, page.mappings.iter().map(summary)) + "\n", expect);
+    }
 
     #[test]
     fn the_table_lines_up_and_leaves_out_what_is_over() {

@@ -12,7 +12,7 @@ use tailrace_server::{Code, MappingsPage, ParkedPage, ParkedReport, RecordName, 
 use crate::args::{Output, ParkedArgs};
 use crate::check::count;
 use crate::client::Client;
-use crate::say::{on_one_line, print, say};
+use crate::say::{complain, on_one_line, print, say};
 use crate::table::table;
 use crate::{Failure, Outcome};
 
@@ -61,7 +61,7 @@ pub async fn run(args: ParkedArgs) -> Outcome {
                     None => done += 1,
                     Some(error) => {
                         refused += 1;
-                        say(format_args!("{} did not take {}: {error}", record.function, record.sequence_number));
+                        complain(format_args!("{} did not take {}: {error}", record.function, record.sequence_number));
                         // The ones behind it may depend on it.
                         break 'mapping;
                     }
@@ -75,6 +75,7 @@ pub async fn run(args: ParkedArgs) -> Outcome {
         }
     }
     match (action, args.read.output) {
+        (Action::Show, Output::Text) if shown.is_empty() => say("no record is parked"),
         (Action::Show, Output::Text) => drop(print(table(COLUMNS, shown.iter().map(row)))?),
         (Action::Show, Output::Json) => {}
         (Action::Redrive, _) => say(format_args!("{} redriven", count(done, "record"))),

@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::args::{ServerArgs, UpArgs};
+use crate::deliveries::Deliveries;
 use crate::project::Project;
-use crate::say::{self, on_one_line, say};
+use crate::say::{self, complain, on_one_line, say};
 use crate::signals::Signals;
 use crate::watch::Watch;
-use crate::{Failure, Outcome, play, project, show};
+use crate::{Failure, Outcome, picture, play, project, show, style};
 
 /// Events that wait to be shown. A terminal that stands still holds up the first of them for a moment, and then nothing.
 const EVENTS_QUEUED_MAX: usize = 1024;
@@ -35,8 +36,10 @@ pub async fn serve(args: ServerArgs) -> Outcome {
     let mut config = args.config(Path::new(".tailrace"))?;
     let template = config.template.map(|given| project::in_directory(given, stack.as_deref(), say));
     config.template = template.transpose()?;
+    let environment = config.clone();
     let mut running = Running::start(config).await?;
     say(format_args!("listening on http://{}", running.server.address()));
+    picture::show(&running.server, &environment).await?;
     running.signals.next().await;
     running.drain().await?;
     Ok(ExitCode::SUCCESS)
@@ -55,9 +58,12 @@ pub async fn up(args: UpArgs) -> Outcome {
     let mut running = Running::start(config).await?;
     let server = &running.server;
     say(format_args!("listening on http://{}; point any AWS SDK or CLI at it with:", server.address()));
-    for (name, value) in environment.client_environment(server.address().port()) {
-        show::data(format_args!("export {name}={value}"));
+    if !style::is_quiet() {
+        for (name, value) in environment.client_environment(server.address().port()) {
+            show::data(format_args!("export {name}={value}"));
+        }
     }
+    picture::show(server, &environment).await?;
     let drained = async {
         play::play(&project.writes, server.db()).await?;
         if !args.exit_when_drained {
@@ -104,9 +110,17 @@ impl Running {
     async fn start(config: Config) -> Result<Running, Failure> {
         let (events, mut receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
         let shown = tokio::spawn(async move {
-            while let Some(event) = receiver.recv().await {
-                show::event(&event).await;
+            let mut deliveries = Deliveries::default();
+            loop {
+                tokio::select! {
+                    event = receiver.recv() => match event {
+                        Some(event) => deliveries.show(&event).await,
+                        None => break,
+                    },
+                    () = deliveries.due() => deliveries.tell().await,
+                }
             }
+            deliveries.tell().await;
         });
         let rng = Arc::new(SystemRng::open().map_err(|error| Failure::new(Code::System, error))?);
         let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await?;
@@ -153,7 +167,12 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
         Progress::Blocked(shards) => {
             for shard in shards {
                 let error = shard.last_error.as_deref().unwrap_or("no error told");
-                say(format_args!("{} is blocked after {}: {}", shard.shard_id, shard.position, on_one_line(error)));
+                complain(format_args!(
+                    "{} is blocked after {}: {}",
+                    shard.shard_id,
+                    shard.position,
+                    on_one_line(error)
+                ));
             }
             ExitCode::from(EXIT_BLOCKED)
         }
@@ -164,7 +183,6 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
 /// What the server itself has to say: warnings and worse, or what `RUST_LOG` asks for.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    // Looked up here: what writes is no descriptor.
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(|| say::Events).init();
+    // Our own colours are enough: the library was built without any, and complains when it is asked for them.
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| say::Events).init();
 }

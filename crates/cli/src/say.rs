@@ -14,8 +14,8 @@ use tailrace_server::Code;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-use crate::Failure;
 use crate::output::{self, Out};
+use crate::{Failure, style};
 
 /// Who still reads stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,15 @@ pub enum Reader {
     Gone,
 }
 
-/// Tells the user something, as one line on stderr. Whether anyone hears it makes no difference.
+/// Tells the user something, as one line on stderr. Whether anyone hears it makes no difference; with `--quiet` nobody does.
 pub fn say(text: impl Display) {
+    if !style::is_quiet() {
+        complain(text);
+    }
+}
+
+/// As [`say`], of what is wrong: `--quiet` does not silence it.
+pub fn complain(text: impl Display) {
     output::offer(Out::Stderr, text.to_string());
 }
 
@@ -54,7 +61,7 @@ pub struct Events;
 
 impl Write for Events {
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
-        say(String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event)));
+        complain(String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event)));
         Ok(event.len())
     }
 

@@ -12,6 +12,7 @@ use tailrace_server::Event;
 use crate::check::count;
 use crate::output::{self, Out};
 use crate::say::{on_one_line, printable};
+use crate::style;
 
 /// Shows an event. A reader that is merely slow holds it up for a moment, so that nothing is lost.
 pub async fn event(event: &Event) {
@@ -34,10 +35,16 @@ pub async fn event(event: &Event) {
             format!("{} of {shard} delivered to {function}", count(*records, "record"))
         }
         Event::Batch { function, shard, records, failed, error: Some(error) } if failed < records => {
-            format!("{failed} of {} of {shard} failed in {function}: {}", count(*records, "record"), on_one_line(error))
+            style::wrong(&format!(
+                "{failed} of {} of {shard} failed in {function}: {}",
+                count(*records, "record"),
+                on_one_line(error)
+            ))
+            .into_owned()
         }
         Event::Batch { function, shard, records, error: Some(error), .. } => {
-            format!("{} of {shard} failed in {function}: {}", count(*records, "record"), on_one_line(error))
+            let text = format!("{} of {shard} failed in {function}: {}", count(*records, "record"), on_one_line(error));
+            style::wrong(&text).into_owned()
         }
         Event::Notice(text) => text.clone(),
     };

@@ -15,7 +15,7 @@ use tailrace_core::limits::{TEMPLATE_BYTES_MAX, TEMPLATE_LOOK};
 use tailrace_server::Server;
 
 use crate::play;
-use crate::say::say;
+use crate::say::{complain, say};
 
 /// The files as they were at the last look.
 pub struct Watch {
@@ -63,7 +63,7 @@ impl Watch {
                 && plays
                 && let Err(failure) = play::play(&self.writes, &Arc::clone(server.db())).await
             {
-                say(failure);
+                complain(failure);
             }
         }
     }
@@ -79,7 +79,7 @@ impl Watch {
                 reloaded.lines.iter().for_each(|line| say(format_args!("template: {line}")));
             }
             Err(error) => {
-                say(format_args!(
+                complain(format_args!(
                     "{} has changed and is not applied: {error}; what runs goes on as it was",
                     edited.display()
                 ));

@@ -148,8 +148,7 @@ fn the_first_ctrl_c_drains_and_the_second_ends_at_once() {
         server.process.stdout_line("in the middle");
         server.process.signal(signal);
         server.process.stderr_line("draining; a second Ctrl-C ends at once");
-        server.process.signal(signal);
-        let ended = server.process.wait();
+        let ended = server.process.signal_until_it_ends(signal);
         assert_eq!(ended.code, 1, "{}", ended.stderr);
         let says = "tailrace: ended at once; the next start delivers again what was not confirmed [TR0023]";
         assert_eq!(ended.stderr.lines().last(), Some(says), "{}", ended.stderr);

@@ -14,7 +14,7 @@ use tailrace_mapping::MappingError;
 use tailrace_wire::{AdminRequest, Page};
 
 use crate::mappings::Mappings;
-use crate::report::{MappingsPage, RecordName};
+use crate::report::{InvokeRequest, MappingsPage, RecordName};
 
 /// Answers a request below `/_admin/` or `/_aws/`; `None`: there is nothing at this path.
 pub async fn answer(db: &Db, mappings: &Mappings, request: AdminRequest<'_>) -> Option<Page> {
@@ -40,6 +40,10 @@ pub async fn answer(db: &Db, mappings: &Mappings, request: AdminRequest<'_>) -> 
         },
         AdminRequest::Post { path: "/_admin/damaged/skip", body } => match read::<RecordName>(body) {
             Ok(name) => outcome(mappings.skip_damaged(&name).map(|()| Done {})),
+            Err(refusal) => refusal,
+        },
+        AdminRequest::Post { path: "/_admin/invoke", body } => match read::<InvokeRequest>(body) {
+            Ok(request) => page(200, &mappings.invoke(request).await),
             Err(refusal) => refusal,
         },
         // As LocalStack has it.

@@ -26,7 +26,9 @@ pub mod template;
 pub use background::Background;
 pub use code::Code;
 pub use config::{Config, TemplateValues};
-pub use report::{Event, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
+pub use report::{
+    Event, InvokeAnswer, InvokeRequest, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer,
+};
 pub use server::{Server, StartError};
 pub use store::{check_offline, set_aside_offline};
 pub use tailrace_store_embedded::SetAsideError;

@@ -10,7 +10,7 @@ use tailrace_core::rng::Rng;
 use tailrace_core::{ErrorCode, SequenceNumber, StreamArn, limits};
 use tailrace_engine::Db;
 use tailrace_engine::streams::label;
-use tailrace_lambda::Functions;
+use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
 use tailrace_mapping as runner;
 use tailrace_mapping::{
     AnswerFault, CreateMapping, MappingError, MappingEvent, MappingState, MappingStatus, Observer, Parameters,
@@ -22,7 +22,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::report::Event;
+use crate::report::{Event, InvokeAnswer, InvokeRequest};
 use crate::template::MappingPlan;
 
 /// How far the mappings have come, for whoever waits for an end.
@@ -142,6 +142,33 @@ impl Mappings {
     fn find(&self, function: &str, stream_arn: &StreamArn) -> Option<runner::Mapping> {
         let is_it = |mapping: &runner::Mapping| mapping.source.arn == *stream_arn && mapping.function.name == function;
         self.runner.list().into_iter().find(is_it)
+    }
+
+    /// Every mapping as it is configured.
+    pub fn list(&self) -> Vec<runner::Mapping> {
+        self.runner.list()
+    }
+
+    /// Every function.
+    pub fn functions(&self) -> Vec<tailrace_lambda::FunctionConfig> {
+        self.functions.list()
+    }
+
+    /// Runs a function on an event, and waits for what it answers.
+    pub async fn invoke(&self, request: InvokeRequest) -> InvokeAnswer {
+        let payload = request.event.to_string().into();
+        let outcome = self.functions.invoke(&request.function, payload, InvokeContext::default()).await;
+        let json = |payload: &[u8]| serde_json::from_slice(payload).unwrap_or(serde_json::Value::Null);
+        match outcome {
+            InvokeOutcome::Success { payload, duration, .. } => {
+                InvokeAnswer { payload: json(&payload), error: None, duration }
+            }
+            InvokeOutcome::FunctionError { payload, kind, duration, .. } => {
+                InvokeAnswer { payload: json(&payload), error: Some(format!("{kind:?}")), duration }
+            }
+            InvokeOutcome::Throttled { .. } => InvokeAnswer::refused("all its places are taken: try again"),
+            InvokeOutcome::NotInvocable { reason } => InvokeAnswer::refused(reason),
+        }
     }
 
     /// Every mapping as it stands.

@@ -68,6 +68,36 @@ pub struct RedriveAnswer {
     pub error: Option<String>,
 }
 
+/// A function that is to be run, and the event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InvokeRequest {
+    /// The function's name.
+    pub function: String,
+    /// The event.
+    #[serde(default)]
+    pub event: serde_json::Value,
+}
+
+/// What a function answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvokeAnswer {
+    /// Its result, or its error document; null if it was not run.
+    pub payload: serde_json::Value,
+    /// Why it failed, or was not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long it ran.
+    #[serde(rename = "durationMs", with = "tailrace_core::time::as_ms")]
+    pub duration: Duration,
+}
+
+impl InvokeAnswer {
+    pub(crate) fn refused(why: impl std::fmt::Display) -> InvokeAnswer {
+        InvokeAnswer { payload: serde_json::Value::Null, error: Some(why.to_string()), duration: Duration::ZERO }
+    }
+}
+
 /// Every mapping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MappingsPage {

@@ -161,7 +161,8 @@ async fn dispatch<A: Api>(
             plain(page.status, ContentType::Json, page.json)
         }
         _ if is_health => plain(404, ContentType::Json, Bytes::from_static(NO_PAGE)),
-        _ => plain(200, ContentType::None, shared.healthy.clone()),
+        "/" => plain(200, ContentType::None, shared.healthy.clone()),
+        _ => plain(404, ContentType::Json, Bytes::from_static(NO_SUCH_PAGE)),
     }
 }
 
@@ -172,6 +173,9 @@ const ADMIN: &str = "/_admin/";
 const AWS: &str = "/_aws/";
 
 const NO_PAGE: &[u8] = br#"{"Message":"There is no such page."}"#;
+
+/// A scraper that asks for `/metrics` is not to take the healthy text for metrics.
+const NO_SUCH_PAGE: &[u8] = br#"{"Message":"There is no such page. GET /health/ready tells whether the server is ready, GET /_admin/mappings how the mappings stand; operations are POSTed to /."}"#;
 
 const UNKNOWN: &[u8] = b"<UnknownOperationException/>\n";
 

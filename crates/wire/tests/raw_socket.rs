@@ -156,14 +156,20 @@ fn errors_have_their_type_status_and_checksum() {
 }
 
 #[test]
-fn get_answers_the_healthy_text_on_any_path() {
+fn get_answers_the_healthy_text_on_the_root_and_a_hint_elsewhere() {
     let server = Server::start();
-    for path in ["/", "/anything/else"] {
+    for path in ["/", "/?x=1"] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let reply = check(&server, request, 200, "healthy: dynamodb.us-east-1.amazonaws.com ");
         assert_eq!(reply.header("x-amz-crc32"), Some("3128867991"));
         assert_eq!(reply.header("content-type"), None);
         assert_eq!(reply.header("content-length"), Some("42"));
+    }
+    for path in ["/metrics", "/anything/else"] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let reply = server.client().roundtrip(request.as_bytes());
+        assert_eq!(reply.status, 404, "{path}");
+        assert!(reply.text().contains("/health/ready"), "{}", reply.text());
     }
 }
 

@@ -12,6 +12,7 @@
 //! was decided (there is no such table), or is no write, is named and passed over, at every start until it is mended.
 
 mod lines;
+mod progress;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,8 @@ use tailrace_store::{Decision, Key, Write, commit};
 
 use crate::Failure;
 use crate::check::count;
-use crate::say::{on_one_line, say};
+use crate::play::progress::Progress;
+use crate::say::{complain, on_one_line, say};
 use lines::{Line, LineError};
 
 /// The name of the file in the directory of `up`.
@@ -59,12 +61,14 @@ pub async fn play(path: &Path, db: &Arc<Db>) -> Result<(), Failure> {
 
 async fn play_lines(path: &Path, pending: &[Line<'_>], db: &Arc<Db>) -> Result<(), Failure> {
     let (mut played, mut refused) = (0, 0);
+    let mut progress = Progress::of(pending.len());
     for line in pending {
+        progress.tell(played + refused).await;
         match play_line(line, db).await? {
             Ok(()) => played += 1,
             Err(why) => {
                 refused += 1;
-                say(format_args!("{FILE_NAME}:{}: {}", line.number, on_one_line(why)));
+                complain(format_args!("{FILE_NAME}:{}: {}", line.number, on_one_line(why)));
             }
         }
     }

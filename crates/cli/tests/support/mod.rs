@@ -157,6 +157,21 @@ impl Process {
         assert!(Command::new("kill").args(arguments).status().unwrap().success());
     }
 
+    /// Two signals, as close to each other as one shell sends them.
+    pub fn signal_twice(&self, name: &str) {
+        let script = format!("kill -{name} {0}; kill -{name} {0}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    }
+
+    /// Signals again and again until it ends: the first ones may be too close to an earlier one to count.
+    pub fn signal_until_it_ends(mut self, name: &str) -> Ended {
+        while self.child.try_wait().unwrap().is_none() {
+            self.signal(name);
+            let _ = self.stderr.as_ref().unwrap().lines.recv_timeout(Duration::from_millis(100));
+        }
+        self.wait()
+    }
+
     /// Waits until it ends by itself.
     pub fn wait(mut self) -> Ended {
         let code = self.child.wait().unwrap().code().unwrap_or(-1);

@@ -1,0 +1,175 @@
+//! The picture of a start: what there is and what leads where, what to try next, and where.
+//!
+//! What it does not do: it shows no state (`tailrace mappings` does) and no values of variables.
+
+use serde_json::{Value, json};
+use tailrace_core::Service;
+use tailrace_engine::{Caller, Client, Db, ops};
+use tailrace_server::{Code, Config, Server};
+
+use crate::plain::example;
+use crate::say::say;
+use crate::{Failure, style};
+
+/// Tables and functions that are drawn; of others only the number is said.
+const DRAWN_MAX: usize = 20;
+
+/// A table, as far as it is drawn.
+struct Table {
+    name: String,
+    streams: bool,
+    /// Attributes of its key with their types.
+    keys: Vec<(String, String)>,
+}
+
+/// What leads from a table to a function.
+struct Arrow {
+    table: String,
+    function: String,
+    enabled: bool,
+    batch_records_max: usize,
+    filters: usize,
+}
+
+/// Shows it on stderr.
+///
+/// # Errors
+/// The store's.
+pub async fn show(server: &Server, config: &Config) -> Result<(), Failure> {
+    if style::is_quiet() {
+        return Ok(());
+    }
+    let tables = tables(server.db()).await?;
+    let arrows: Vec<Arrow> = server.mappings().list().iter().map(arrow).collect();
+    let functions = server.mappings().functions();
+    let functions: Vec<(String, String)> = functions.into_iter().map(|one| (one.name, one.runtime)).collect();
+    draw(&tables, &arrows, &functions).into_iter().for_each(say);
+    next(&tables, &arrows, server.address().port(), config).into_iter().for_each(say);
+    Ok(())
+}
+
+fn arrow(mapping: &tailrace_mapping::Mapping) -> Arrow {
+    Arrow {
+        table: mapping.source.table().to_owned(),
+        function: mapping.function.name.clone(),
+        enabled: mapping.enabled,
+        batch_records_max: mapping.rules.batch_records_max,
+        filters: mapping.filters.len(),
+    }
+}
+
+async fn tables(db: &Db) -> Result<Vec<Table>, Failure> {
+    let listed = run(db, "ListTables", &json!({})).await?;
+    let names = listed["TableNames"].as_array().cloned().unwrap_or_default();
+    let mut tables = Vec::new();
+    for name in names.iter().filter_map(Value::as_str) {
+        // It may be gone since.
+        let Ok(described) = run(db, "DescribeTable", &json!({ "TableName": name })).await else { continue };
+        let table = &described["Table"];
+        let streams = table["StreamSpecification"]["StreamEnabled"] == true;
+        tables.push(Table { name: name.to_owned(), streams, keys: crate::plain::keys(table) });
+    }
+    Ok(tables)
+}
+
+async fn run(db: &Db, operation: &str, body: &Value) -> Result<Value, Failure> {
+    let caller = Caller::Client(Client { operation, ..Client::default() });
+    let answer = ops::execute(db, Service::DynamoDb, operation, body.to_string().as_bytes(), &caller).await?;
+    serde_json::from_slice(&answer).map_err(|error| Failure::new(Code::Internal, error))
+}
+
+/// The lines of the picture: each table with what its stream leads to, and the functions that nothing leads to.
+fn draw(tables: &[Table], arrows: &[Arrow], functions: &[(String, String)]) -> Vec<String> {
+    let runtime = |name: &str| functions.iter().find(|(known, _)| known == name).map(|(_, runtime)| runtime.as_str());
+    let mut lines = Vec::new();
+    for table in tables {
+        let from_here: Vec<&Arrow> = arrows.iter().filter(|arrow| arrow.table == table.name).collect();
+        for arrow in &from_here {
+            let mut notes = vec![runtime(&arrow.function).unwrap_or("not here").to_owned()];
+            notes.push(format!("batch {}", arrow.batch_records_max));
+            if arrow.filters > 0 {
+                notes.push("filtered".to_owned());
+            }
+            if !arrow.enabled {
+                notes.push("disabled".to_owned());
+            }
+            let (table, function) = (style::strong(&table.name), style::strong(&arrow.function));
+            lines.push(format!("  {table} --stream--> {function} ({})", notes.join(", ")));
+        }
+        if from_here.is_empty() {
+            let stream = if table.streams { " --stream" } else { "" };
+            lines.push(format!("  {}{stream}", style::strong(&table.name)));
+        }
+    }
+    let is_fed = |name: &str| arrows.iter().any(|arrow| arrow.function == name);
+    for (name, runtime) in functions.iter().filter(|(name, _)| !is_fed(name)) {
+        lines.push(format!("  {} ({runtime}), which no stream leads to", style::strong(name)));
+    }
+    if lines.len() > DRAWN_MAX {
+        let more = lines.len() - DRAWN_MAX;
+        lines.truncate(DRAWN_MAX);
+        lines.push(format!("  and {more} more (tailrace tables, tailrace mappings)"));
+    }
+    lines
+}
+
+/// What to try: a write to the first table that something follows from, and how to watch it.
+fn next(tables: &[Table], arrows: &[Arrow], port: u16, config: &Config) -> Vec<String> {
+    let is_fed = |table: &&Table| arrows.iter().any(|arrow| arrow.table == table.name && arrow.enabled);
+    let table = tables.iter().find(is_fed).or_else(|| tables.iter().find(|table| table.streams));
+    let Some(table) = table.or_else(|| tables.first()) else { return Vec::new() };
+    let endpoint = config.endpoint(port);
+    let item: serde_json::Map<String, Value> =
+        table.keys.iter().map(|(name, kind)| (name.clone(), example(kind))).collect();
+    // An apostrophe ends a shell's word; names of attributes may have one.
+    let item = Value::Object(item).to_string().replace('\'', "'\\''");
+    let mut lines = vec![format!(
+        "try: AWS_ACCESS_KEY_ID=tailrace AWS_SECRET_ACCESS_KEY=tailrace aws dynamodb put-item --endpoint-url {endpoint} --region {} \
+         --table-name {} --item '{item}'",
+        config.engine.region, table.name
+    )];
+    if table.streams {
+        lines.push(format!("     tailrace tail {} --endpoint {endpoint}", table.name));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str, streams: bool) -> Table {
+        Table { name: name.into(), streams, keys: vec![("pk".into(), "S".into()), ("n".into(), "N".into())] }
+    }
+
+    fn arrow(table: &str, function: &str, enabled: bool, filters: usize) -> Arrow {
+        Arrow { table: table.into(), function: function.into(), enabled, batch_records_max: 100, filters }
+    }
+
+    #[test]
+    fn the_picture_shows_what_leads_where_and_what_leads_nowhere() {
+        let tables = [table("Audit", false), table("Orders", true), table("Quiet", true)];
+        let arrows = [arrow("Orders", "ship", true, 0), arrow("Orders", "tell", false, 1)];
+        let functions = [("ship", "python3.12"), ("tell", "nodejs22.x"), ("report", "python3.13")]
+            .map(|(a, b)| (a.into(), b.into()));
+        let expect = "  Audit\n  Orders --stream--> ship (python3.12, batch 100)\n  \
+                      Orders --stream--> tell (nodejs22.x, batch 100, filtered, disabled)\n  Quiet --stream\n  \
+                      report (python3.13), which no stream leads to";
+        assert_eq!(draw(&tables, &arrows, &functions).join("\n"), expect);
+    }
+
+    #[test]
+    fn what_to_try_is_a_write_that_a_function_gets() {
+        let tables = [table("Audit", false), table("Orders", true)];
+        let lines = next(&tables, &[arrow("Orders", "ship", true, 0)], 8123, &Config::new("/data"));
+        assert_eq!(
+            lines,
+            [
+                "try: AWS_ACCESS_KEY_ID=tailrace AWS_SECRET_ACCESS_KEY=tailrace aws dynamodb put-item --endpoint-url \
+                 http://127.0.0.1:8123 --region us-east-1 --table-name Orders --item '{\"n\":{\"N\":\"1\"},\"pk\":{\"S\":\"a\"}}'",
+                "     tailrace tail Orders --endpoint http://127.0.0.1:8123",
+            ]
+        );
+        assert!(next(&[], &[], 1, &Config::new("/data")).is_empty());
+    }
+}
