@@ -63,7 +63,10 @@ pub async fn up(args: UpArgs) -> Outcome {
             show::data(format_args!("export {name}={value}"));
         }
     }
-    picture::show(server, &environment).await?;
+    // A run that ends by itself leaves nothing to try.
+    if !args.exit_when_drained {
+        picture::show(server, &environment).await?;
+    }
     let drained = async {
         play::play(&project.writes, server.db()).await?;
         if !args.exit_when_drained {

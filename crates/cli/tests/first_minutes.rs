@@ -28,12 +28,17 @@ fn the_start_draws_what_there_is_and_says_what_to_try() {
 
 #[test]
 fn colour_is_where_it_is_asked_for() {
-    let (dir, data) = (example(), tempfile::tempdir().unwrap());
-    let (dir, data) = (dir.to_string_lossy(), data.path().to_string_lossy());
-    let arguments = ["up", &*dir, "--port", "0", "--exit-when-drained", "--data-dir", &*data];
-    assert!(!run(&arguments).stderr.contains('\x1b'), "a pipe is no terminal");
-    let always = run(&[&arguments[..], &["--color", "always"]].concat());
-    assert!(always.stderr.contains("\x1b[1mGameScores\x1b[0m --stream-->"), "{}", always.stderr);
+    let data = tempfile::tempdir().unwrap();
+    for (arguments, drawn) in [
+        (&[][..], "  GameScores --stream--> "),
+        (&["--color", "always"], "  \x1b[1mGameScores\x1b[0m --stream--> "),
+        (&["--color", "never"], "  GameScores --stream--> "),
+    ] {
+        let server = up(&data, arguments);
+        let line = server.process.stderr_line("--stream-->");
+        assert!(line.starts_with(drawn), "{arguments:?}: {line:?}");
+        assert_eq!(server.interrupt().code, 0);
+    }
 }
 
 #[test]
