@@ -82,9 +82,15 @@ pub async fn reader_gone() {
 
 /// A text of someone else's as part of one line: its line breaks are not ours, nor what it tells the terminal to do.
 pub fn on_one_line(text: impl Display) -> String {
-    let text = text.to_string();
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    printable(&lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")).into_owned()
+    let mut joined = String::new();
+    for line in text.to_string().lines() {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        if !line.is_empty() && !joined.is_empty() {
+            joined.push_str(if joined.ends_with([':', ';', ',']) { " " } else { "; " });
+        }
+        joined.push_str(&line);
+    }
+    printable(&joined).into_owned()
 }
 
 /// A text of someone else's, without what a terminal would obey: a control character is shown by its code, tabs aside.
@@ -119,5 +125,6 @@ mod tests {
             assert_eq!(printable(text), shown);
         }
         assert_eq!(on_one_line("two\n\n  lines \u{1b}c\n"), "two; lines \\x1bc");
+        assert_eq!(on_one_line("it failed:\nwhy"), "it failed: why");
     }
 }
