@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use tailrace_core::limits::{TEMPLATE_BYTES_MAX, TEMPLATE_LOOK};
-use tailrace_server::Server;
+use tailrace_server::{Server, files};
 
 use crate::play;
 use crate::say::{complain, say};
@@ -133,8 +133,7 @@ async fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 async fn digest(path: &Path) -> Option<[u8; 32]> {
-    if tokio::fs::metadata(path).await.ok()?.len() > TEMPLATE_BYTES_MAX {
-        return None;
-    }
-    Some(Sha256::digest(tokio::fs::read(path).await.ok()?).into())
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || files::read_regular(&path, TEMPLATE_BYTES_MAX));
+    Some(Sha256::digest(read.await.ok()?.ok()?).into())
 }

@@ -12,6 +12,7 @@ mod background;
 pub mod clock;
 mod code;
 mod config;
+pub mod files;
 mod functions;
 pub mod mappings;
 mod open_files;

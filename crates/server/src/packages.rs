@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tailrace_core::code::Package;
+use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 use tailrace_lambda::{PackageError, Packages};
 
 use crate::apply::ApplyError;
+use crate::files;
 use crate::template::{FunctionPlan, Plan};
 
 /// What the functions of a plan run from, by their names.
@@ -72,7 +74,7 @@ fn missing_node_packages(function: &FunctionPlan, package: &Package) -> Option<S
     if !function.runtime.starts_with("nodejs") {
         return None;
     }
-    let text = std::fs::read(package.code_dir.join("package.json")).ok()?;
+    let text = files::read_regular(&package.code_dir.join("package.json"), TEMPLATE_BYTES_MAX).ok()?;
     let manifest: serde_json::Value = serde_json::from_slice(&text).ok()?;
     let dependencies = manifest.get("dependencies")?.as_object()?;
     let in_layers = package.layers.iter().map(|layer| layer.join("nodejs/node_modules"));

@@ -15,7 +15,7 @@ use tailrace_core::code::CodeSource;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 pub use tailrace_template::*;
 
-use crate::packages;
+use crate::{files, packages};
 use objects::Objects;
 
 /// Why a template file cannot be used: one line for the user.
@@ -86,11 +86,7 @@ fn of_stacks(dir: &Path, stacks: &[String], wanted: Option<&str>) -> String {
 pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
     let unreadable = |source| TemplateFileError::Unreadable { path: path.to_owned(), source };
     let absolute = std::path::absolute(path).map_err(unreadable)?;
-    if path.metadata().map_err(unreadable)?.len() > TEMPLATE_BYTES_MAX {
-        let source = std::io::Error::other(format!("it is larger than {TEMPLATE_BYTES_MAX} bytes"));
-        return Err(unreadable(source));
-    }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let text = files::read_at_most(path, TEMPLATE_BYTES_MAX).and_then(files::text).map_err(unreadable)?;
     let dir = absolute.parent().unwrap_or(Path::new("/"));
     let mut plan = parse(&text, Format::of(path, &text), dir, options).map_err(|error| match error {
         TemplateError::Malformed(message) => TemplateFileError::Malformed { path: path.to_owned(), message },
@@ -155,12 +151,9 @@ pub fn locate(dir: &Path, resources: &BTreeMap<String, String>, source: &CodeSou
 /// Reads a file that a template includes; it is bounded as a template is.
 ///
 /// # Errors
-/// It cannot be read, or is too large.
+/// It cannot be read, is no regular file, or is too large.
 pub fn read_included(path: &Path) -> std::io::Result<String> {
-    if path.metadata()?.len() > TEMPLATE_BYTES_MAX {
-        return Err(std::io::Error::other(format!("it is larger than {TEMPLATE_BYTES_MAX} bytes")));
-    }
-    std::fs::read_to_string(path)
+    files::read_regular(path, TEMPLATE_BYTES_MAX).and_then(files::text)
 }
 
 /// The values of parameters in a file.
@@ -168,7 +161,8 @@ pub fn read_included(path: &Path) -> std::io::Result<String> {
 /// # Errors
 /// What is wrong with it, for the user.
 pub fn read_parameters(path: &Path) -> Result<BTreeMap<String, String>, String> {
-    let text = read_included(path).map_err(|error| error.to_string())?;
+    let text =
+        files::read_at_most(path, TEMPLATE_BYTES_MAX).and_then(files::text).map_err(|error| error.to_string())?;
     parameters_of_file(path, &text)
 }
 

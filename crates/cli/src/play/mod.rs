@@ -23,7 +23,7 @@ use bytes::Bytes;
 use tailrace_core::limits::{HTTP_LARGE_BODY_BYTES, REQUEST_BODY_BYTES_MAX};
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_engine::{Caller, Client, Db, IdempotencyMark, marked, ops};
-use tailrace_server::Code;
+use tailrace_server::{Code, files};
 use tailrace_store::keyspace::SettingKey;
 use tailrace_store::{Decision, Key, Write, commit};
 
@@ -47,7 +47,8 @@ pub async fn play(path: &Path, db: &Arc<Db>) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
-    let file = std::fs::read(path)
+    let file = files::check_regular(path)
+        .and_then(|()| std::fs::read(path))
         .map_err(|e| Failure::new(Code::Writes, format_args!("cannot read {}: {e}", path.display())))?;
     let lines = lines::read(&file);
     let all = lines.len();

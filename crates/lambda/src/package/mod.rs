@@ -116,6 +116,10 @@ impl Packages {
         if metadata.is_dir() {
             return Ok(path.to_owned());
         }
+        if !metadata.is_file() {
+            // A pipe or a device has no end, and holds whoever opens it.
+            return Err(unreadable(io::Error::other("it is no directory and no regular file")));
+        }
         if metadata.len() > limits::PACKAGE_BYTES_MAX {
             return Err(PackageError::TooLarge { path: path.to_owned() });
         }

@@ -159,3 +159,10 @@ fn what_nobody_uses_is_swept_but_for_the_newest() {
     bench.packages.sweep(&BTreeSet::from([dirs[0].clone()]), 0);
     assert_eq!(bench.unpacked(), 1);
 }
+
+#[test]
+fn a_device_or_a_pipe_is_no_package_and_is_not_opened() {
+    let bench = Bench::new();
+    let error = bench.directory(Path::new("/dev/zero")).unwrap_err();
+    assert_eq!(error, "/dev/zero: it is no directory and no regular file");
+}

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::files;
+
 /// The file that tells what is in an assembly.
 pub(super) const MANIFEST: &str = "manifest.json";
 
@@ -65,7 +67,7 @@ pub(super) fn stacks(dir: &Path) -> Option<Vec<Stack>> {
 
 fn collect(dir: &Path, stage: &str, depth: usize, stacks: &mut Vec<Stack>) -> Option<()> {
     // A web page's manifest.json has the same name, and no artifacts.
-    let manifest: Manifest = serde_json::from_slice(&std::fs::read(dir.join(MANIFEST)).ok()?).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&files::read_regular(&dir.join(MANIFEST), u64::MAX).ok()?).ok()?;
     for (id, artifact) in manifest.artifacts {
         let Artifact { kind, display_name, properties } = artifact;
         match kind.as_str() {

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use tailrace_core::code::CodeSource;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 
+use crate::files;
+
 /// The ending of the files in which the CDK lists what it would upload.
 const ASSETS_ENDING: &str = ".assets.json";
 
@@ -88,10 +90,7 @@ fn assets_of(dir: &Path) -> BTreeMap<String, PathBuf> {
         if !entry.file_name().to_string_lossy().ends_with(ASSETS_ENDING) {
             continue;
         }
-        if entry.metadata().is_ok_and(|metadata| metadata.len() > TEMPLATE_BYTES_MAX) {
-            continue;
-        }
-        let text = std::fs::read(entry.path()).unwrap_or_default();
+        let text = files::read_regular(&entry.path(), TEMPLATE_BYTES_MAX).unwrap_or_default();
         let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };
         for asset in manifest.files.into_values() {
             let Some(path) = asset.source.path.map(|path| dir.join(path)) else { continue };
