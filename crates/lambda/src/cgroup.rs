@@ -9,8 +9,8 @@
 //! What it does not do: it changes no group that it has not made, so it does not turn controllers on for others.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -119,6 +119,26 @@ impl Cgroup {
     pub(crate) fn kill(&self) {
         // Kernels before 5.14 lack it; then the others who kill have to do.
         let _ = self.write("cgroup.kill", "1");
+    }
+
+    /// Waits, blocking, until what was killed in it is dead, or for [`limits::FUNCTION_KILL_WAIT`].
+    pub(crate) fn wait_until_empty(&self) {
+        /// The group becomes empty once; more changes than these are not its end.
+        const CHANGES_MAX: usize = 8;
+        let Ok(mut file) = File::open(self.dir.join("cgroup.events")) else { return };
+        for _ in 0..CHANGES_MAX {
+            // Read by the descriptor that is polled: a change is one since the last read of it.
+            let mut text = String::new();
+            if file.rewind().and_then(|()| file.read_to_string(&mut text)).is_err() || !text.contains("populated 1") {
+                return;
+            }
+            let mut poll = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLPRI, revents: 0 };
+            // SAFETY: one valid pollfd, alive for the call.
+            if unsafe { libc::poll(&mut poll, 1, limits::FUNCTION_KILL_WAIT.as_millis() as i32) } == 0 {
+                // It hangs in the kernel.
+                return;
+            }
+        }
     }
 
     /// The most memory that was in use at once, bytes.

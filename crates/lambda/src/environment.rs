@@ -484,11 +484,16 @@ impl Environment {
         }
         // Awaited: what the process left behind is gone before the outcome is reported, unless it does not go.
         let environment = self.clone();
-        let swept = tokio::task::spawn_blocking(move || environment.pool.ledger.remove(&environment.token));
+        let swept = tokio::task::spawn_blocking(move || {
+            environment.pool.ledger.remove(&environment.token);
+            // What the group killed is no longer known by its environment while it dies.
+            if let Some(cgroup) = cgroup {
+                cgroup.wait_until_empty();
+            }
+        });
         if tokio::time::timeout(limits::FUNCTION_SWEEP_WAIT, swept).await.is_err() {
             tracing::warn!(function = %self.function.config.name, "what a process left behind does not end");
         }
-        drop(cgroup);
         // What it printed last is in the pipes. A process that left the group may hold them open: it is not waited for.
         let drain = limits::FUNCTION_LOG_WAIT * 2;
         let _ = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
