@@ -7,6 +7,7 @@
 //! large one goes to a thread of its own, the applier, so that the next group's sync does not wait for it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -23,6 +24,7 @@ use crate::state::EngineState;
 /// The committer's end: applies groups, or hands them over.
 pub(crate) struct Hand {
     to_applier: SyncSender<Group>,
+    applied: Arc<Applied>,
     /// Groups that were handed over.
     handed: u64,
 }
@@ -31,18 +33,18 @@ pub(crate) struct Hand {
 pub(crate) struct Ended;
 
 impl Hand {
-    pub fn new(to_applier: SyncSender<Group>) -> Hand {
-        Hand { to_applier, handed: 0 }
+    pub fn new(to_applier: SyncSender<Group>, applied: Arc<Applied>) -> Hand {
+        Hand { to_applier, applied, handed: 0 }
     }
 
     /// Has a group applied, behind all that came before it.
     ///
     /// # Errors
     /// The engine ends.
-    pub fn apply(&mut self, state: &EngineState, applied: &Applied, group: Group) -> Result<(), Ended> {
+    pub fn apply(&mut self, state: &EngineState, group: Group) -> Result<(), Ended> {
         let small = group.commits.len() <= APPLIED_BY_THE_COMMITTER_MAX;
-        if small && applied.groups.load(Ordering::Acquire) == self.handed {
-            return publish(state, applied, group);
+        if small && self.applied.groups.load(Ordering::Acquire) == self.handed {
+            return publish(state, &self.applied, group);
         }
         self.handed += 1;
         self.to_applier.send(group).map_err(|_| Ended)

@@ -6,7 +6,7 @@
 use tailrace_core::Lsn;
 use tailrace_store::StoreError;
 
-use crate::applier::{Applied, Hand};
+use crate::applier::Hand;
 use crate::queue::Entry;
 use crate::state::EngineState;
 
@@ -17,11 +17,11 @@ pub(crate) struct Group {
 }
 
 /// Runs until the queue is closed and empty, or the engine ends.
-pub(crate) fn run(state: &EngineState, mut hand: Hand, applied: &Applied) {
+pub(crate) fn run(state: &EngineState, mut hand: Hand) {
     while let Some(commits) = state.queue.take_group(|| state.stopped()) {
         match write(state, &commits) {
             Ok(last) => {
-                if hand.apply(state, applied, Group { commits, last }).is_err() {
+                if hand.apply(state, Group { commits, last }).is_err() {
                     return;
                 }
             }

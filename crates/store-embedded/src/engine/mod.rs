@@ -173,9 +173,8 @@ impl Drop for EmbeddedEngine {
 
 fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let (to_applier, groups) = sync_channel(1);
-    let hand = Hand::new(to_applier);
     let applied = Arc::new(Applied::default());
-    let seen = applied.clone();
+    let hand = Hand::new(to_applier, applied.clone());
     let spawn = |name: &'static str, run: Box<dyn FnOnce() + Send>| {
         let state = state.clone();
         // Without one of these threads commits would wait for ever: a panic in one ends the process.
@@ -191,7 +190,7 @@ fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
     };
     let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| state.clone());
     let mut threads = vec![
-        spawn("committer", Box::new(move || committer::run(&committer, hand, &seen)))?,
+        spawn("committer", Box::new(move || committer::run(&committer, hand)))?,
         spawn("applier", Box::new(move || applier::run(&applier, &groups, &applied)))?,
         spawn("flusher", Box::new(move || maintenance::run_flusher(&flusher)))?,
         spawn("compactor", Box::new(move || maintenance::run_compactor(&compactor)))?,
