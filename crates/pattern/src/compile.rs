@@ -211,22 +211,16 @@ fn numeric(operand: &Value) -> Result<Test, Reason> {
 
 fn numeric_range(operand: &Value) -> Option<Range> {
     let number = |value: &Value| value.as_f64().filter(|number| number.abs() <= PATTERN_NUMBER_MAX);
-    let low = |sign: &Value, at: &Value| {
+    let bound = |[open, closed]: [&str; 2], sign: &Value, at: &Value| {
         let inclusive = match sign.as_str()? {
-            ">" => false,
-            ">=" => true,
+            sign if sign == open => false,
+            sign if sign == closed => true,
             _ => return None,
         };
         Some(Bound { at: number(at)?, inclusive })
     };
-    let high = |sign: &Value, at: &Value| {
-        let inclusive = match sign.as_str()? {
-            "<" => false,
-            "<=" => true,
-            _ => return None,
-        };
-        Some(Bound { at: number(at)?, inclusive })
-    };
+    let low = |sign: &Value, at: &Value| bound([">", ">="], sign, at);
+    let high = |sign: &Value, at: &Value| bound(["<", "<="], sign, at);
     match operand.as_array()?.as_slice() {
         [sign, at] if sign == "=" => {
             let bound = Some(Bound { at: number(at)?, inclusive: true });
@@ -257,13 +251,9 @@ fn anything_but(operand: &Value) -> Result<Test, Reason> {
         }
         Value::Object(inner) => {
             let (name, operand) = one(inner).map_err(|_| ANYTHING_BUT)?;
-            let make: fn(&Value) -> Result<Test, Reason> = match name {
-                "prefix" => |text| affix(text, "prefix", Test::Prefix, Test::PrefixIgnoringCase),
-                "suffix" => |text| affix(text, "suffix", Test::Suffix, Test::SuffixIgnoringCase),
-                "equals-ignore-case" => |text| operator_test("equals-ignore-case", text),
-                "wildcard" => wildcard,
-                _ => return Err(ANYTHING_BUT),
-            };
+            if !["prefix", "suffix", "equals-ignore-case", "wildcard"].contains(&name) {
+                return Err(ANYTHING_BUT);
+            }
             let texts = match operand {
                 Value::Array(texts) => texts.as_slice(),
                 text => std::slice::from_ref(text),
@@ -271,7 +261,8 @@ fn anything_but(operand: &Value) -> Result<Test, Reason> {
             if texts.is_empty() || texts.iter().any(|text| text.as_str() == Some("") && name != "equals-ignore-case") {
                 return Err(ANYTHING_BUT);
             }
-            Leaf { tests: texts.iter().map(make).collect::<Result<_, _>>()?, ..Leaf::default() }
+            let tests = texts.iter().map(|text| operator_test(name, text));
+            Leaf { tests: tests.collect::<Result<_, _>>()?, ..Leaf::default() }
         }
         _ => return Err(ANYTHING_BUT),
     };
