@@ -60,7 +60,7 @@ impl Form {
         match properties.value_of(&node, &path)? {
             Value::Absent | Value::Null => Ok(None),
             value => {
-                let text = value.as_text().and_then(|text| text.as_literal());
+                let text = value.as_literal();
                 let wrong = || TemplateError::at(&path, format!("a path is expected, not {}", value.brief()));
                 of_text(&text.ok_or_else(wrong)?, dir).map(Some).map_err(|why| TemplateError::at(&path, why))
             }
@@ -80,9 +80,7 @@ impl Form {
         let at_bucket = code.node(self.bucket).ok_or_else(|| code.missing(self.bucket))?;
         let bucket = match code.value_of(&at_bucket, &code.at(self.bucket)) {
             // What the template makes, and what the user gives for it, goes by its logical id.
-            Ok(value) if value.origin().is_none() && !code.is_given(&at_bucket) => {
-                value.as_text().and_then(|text| text.as_literal())
-            }
+            Ok(value) if value.origin().is_none() && !code.is_given(&at_bucket) => value.as_literal(),
             _ => None,
         };
         let bucket = bucket.unwrap_or_else(|| name_of(&at_bucket));

@@ -55,7 +55,7 @@ impl Resolver<'_> {
         };
         let mut made = Vec::new();
         for element in collection {
-            let element = element.as_text().and_then(|text| text.as_literal()).ok_or_else(wrong)?;
+            let element = element.as_literal().ok_or_else(wrong)?;
             let turn = Turn::new(identifier, &element);
             let pairs: Vec<(String, Node)> = body.iter().map(|(key, node)| (turn.text(key), turn.node(node))).collect();
             for (_, node) in &pairs {

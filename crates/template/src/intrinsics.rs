@@ -112,13 +112,13 @@ impl Resolver<'_> {
             ("Fn::ImportValue", argument) => text(self.import(&self.literal(argument, path)?)),
             ("Fn::Base64", argument) => {
                 let value = self.value(argument, path)?;
-                let (plain, origin) = (value.as_text().and_then(|text| text.as_literal()), value.origin());
+                let (plain, origin) = (value.as_literal(), value.origin());
                 let encoded = BASE64.encode(plain.ok_or_else(wrong)?);
                 text(origin.map_or_else(|| Text::literal(&encoded), |origin| Text::stand_in(&encoded, origin.clone())))
             }
             ("Fn::Cidr", Node::List(parts)) => self.subnets(parts, path),
             ("Fn::GetAZs", argument) => {
-                let region = match self.value(argument, path)?.as_text().and_then(|text| text.as_literal()) {
+                let region = match self.value(argument, path)?.as_literal() {
                     Some(region) if !region.is_empty() => region,
                     _ => self.options.region.clone(),
                 };
@@ -164,7 +164,7 @@ impl Resolver<'_> {
         let mut place = "Mappings".to_owned();
         for key in keys {
             let value = self.value(key, path)?;
-            let text = value.as_text().and_then(|text| text.as_literal());
+            let text = value.as_literal();
             let text =
                 text.ok_or_else(|| TemplateError::at(path, format!("a text is expected, not {}", value.brief())))?;
             let below = found.map_or(&[][..], Node::pairs);
@@ -210,7 +210,7 @@ impl Resolver<'_> {
         let value = self.value(block, path)?;
         let count: usize = self.literal(count, path)?.parse().map_err(|_| wrong())?;
         let bits = bits.map(|bits| self.literal(bits, path)?.parse::<u32>().map_err(|_| wrong())).transpose()?;
-        let literal = value.as_text().and_then(|text| text.as_literal()).ok_or_else(wrong)?;
+        let literal = value.as_literal().ok_or_else(wrong)?;
         let blocks: Vec<Text> = match (cidr::subnets(&literal, count, bits), value.origin()) {
             (Some(blocks), None) => blocks.into_iter().map(Text::literal).collect(),
             (_, Some(origin)) => {
@@ -288,16 +288,7 @@ impl Resolver<'_> {
 
     /// What is exported under a name, by a stack that is not here.
     fn import(&self, name: &str) -> Text {
-        let key = format!("import:{name}");
-        if let Some(given) = self.options.resources.get(&key) {
-            return Text::literal(given.clone());
-        }
-        let origin = Origin {
-            what: format!("the export {name}"),
-            option: format!("--resource {key}=VALUE"),
-            is_resource: false,
-        };
-        Text::stand_in(self.place().named(name), origin)
+        self.given_or(&format!("import:{name}"), format!("the export {name}"), false, || self.place().named(name))
     }
 
     /// The text with its dynamic references (`{{resolve:ssm:name}}`) replaced.
@@ -335,10 +326,7 @@ impl Resolver<'_> {
             let shown = if field.is_empty() { "secret" } else { field };
             (format!("{service}:{name}"), format!("the secret {name}"), format!("tailrace-{shown}"))
         };
-        if let Some(given) = self.options.resources.get(&key) {
-            return Text::literal(given.clone());
-        }
-        Text::stand_in(guessed, Origin { what, option: format!("--resource {key}=VALUE"), is_resource: false })
+        self.given_or(&key, what, false, || guessed)
     }
 
     /// The text with the ARNs of streams as far as they are known: all but their labels.

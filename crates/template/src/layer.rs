@@ -52,7 +52,7 @@ pub(crate) fn used(properties: &mut Properties<'_>) -> Result<Vec<LayerUse>, Tem
     let mut used = Vec::with_capacity(list.len());
     for (n, value) in list.iter().enumerate() {
         let path = format!("{path}.{n}");
-        match value.as_text().and_then(|text| text.as_literal()) {
+        match value.as_literal() {
             Some(arn) => used.push(LayerUse { arn, path }),
             None => {
                 let message = format!("the ARN of a layer's version is expected, not {}", value.brief());

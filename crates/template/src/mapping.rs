@@ -231,7 +231,7 @@ fn read(
     };
     let mut report_item_failures = false;
     for response in responses {
-        match response.as_text().and_then(|text| text.as_literal()).as_deref() {
+        match response.as_literal().as_deref() {
             Some("ReportBatchItemFailures") => report_item_failures = true,
             _ => {
                 let message = format!("ReportBatchItemFailures is expected, not {}", response.brief());

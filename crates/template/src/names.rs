@@ -143,12 +143,15 @@ impl Resolver<'_> {
     /// What the user gave for a resource that is not here, or what stands in for it.
     fn given_or_stand_in(&self, id: &str, attribute: Option<&str>, kind: &str, made: impl FnOnce() -> String) -> Text {
         let name = attribute.map_or_else(|| id.to_owned(), |attribute| format!("{id}.{attribute}"));
-        if let Some(given) = self.options.resources.get(&name) {
-            return Text::literal(given.clone());
+        self.given_or(&name, format!("{name} ({kind})"), true, made)
+    }
+
+    /// What `--resource` gave for a key, or what stands in for it.
+    pub(super) fn given_or(&self, key: &str, what: String, is_resource: bool, made: impl FnOnce() -> String) -> Text {
+        match self.options.resources.get(key) {
+            Some(given) => Text::literal(given.clone()),
+            None => Text::stand_in(made(), Origin { what, option: format!("--resource {key}=VALUE"), is_resource }),
         }
-        let origin =
-            Origin { what: format!("{name} ({kind})"), option: format!("--resource {name}=VALUE"), is_resource: true };
-        Text::stand_in(made(), origin)
     }
 
     /// What an SSM parameter of this name holds: given, or made by this template; `None`: only AWS knows.
@@ -316,7 +319,7 @@ impl Resolver<'_> {
         let own = |property: &str| {
             let node = resource.get("Properties")?.get(property)?;
             let path = format!("Resources.{id}.Properties.{property}");
-            let text = self.deeper(&path, || self.value(node, &path)).ok()?.as_text()?.as_literal()?;
+            let text = self.deeper(&path, || self.value(node, &path)).ok()?.as_literal()?;
             (!text.is_empty()).then_some(text)
         };
         let named = own(&format!("{what}Name")).or_else(|| own("Name"));

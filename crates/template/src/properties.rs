@@ -122,7 +122,7 @@ impl<'a> Properties<'a> {
 
     pub(crate) fn text(&mut self, name: &str) -> Taken<String> {
         let Some(value) = self.needed(name)? else { return Ok(None) };
-        match value.as_text().and_then(|text| text.as_literal()) {
+        match value.as_literal() {
             Some(text) => Ok(Some(text)),
             None => Err(self.wrong(name, "a text", &value)),
         }
@@ -135,7 +135,7 @@ impl<'a> Properties<'a> {
     pub(crate) fn boolean(&mut self, name: &str) -> Taken<bool> {
         let Some(value) = self.needed(name)? else { return Ok(None) };
         // CloudFormation takes the words in any case, and its YAML has more of them than ours.
-        let word = value.as_text().and_then(|text| text.as_literal()).map(|text| text.to_ascii_lowercase());
+        let word = value.as_literal().map(|text| text.to_ascii_lowercase());
         match word.as_deref() {
             Some("true" | "yes" | "on") => Ok(Some(true)),
             Some("false" | "no" | "off") => Ok(Some(false)),
@@ -145,8 +145,13 @@ impl<'a> Properties<'a> {
 
     /// An integer between `min` and `max`.
     pub(crate) fn integer(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
-        let Some(value) = self.needed(name)? else { return Ok(None) };
-        let number = value.as_text().and_then(|text| text.as_literal()).and_then(|text| whole(&text));
+        let value = self.needed(name)?;
+        self.between(name, value, min, max)
+    }
+
+    fn between(&self, name: &str, value: Option<Value>, min: i64, max: i64) -> Taken<i64> {
+        let Some(value) = value else { return Ok(None) };
+        let number = value.as_literal().and_then(|text| whole(&text));
         match number {
             Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
             _ => Err(self.wrong(name, &format!("an integer from {min} to {max}"), &value)),
@@ -156,19 +161,18 @@ impl<'a> Properties<'a> {
     /// An integer that changes neither which records are delivered nor how data is kept: where a stand-in is all that there
     /// is, it is named and left out.
     pub(crate) fn integer_or_default(&mut self, name: &str, min: i64, max: i64) -> Taken<i64> {
-        let Some(node) = self.peek(name).cloned() else { return Ok(None) };
-        if let Some(Origin { what, option, .. }) = self.resolver.value(&node, &self.at(name))?.origin() {
+        let value = self.value(name)?;
+        if let Some(Origin { what, option, .. }) = value.as_ref().and_then(Value::origin) {
             self.skip(name, &format!("the default is taken: it comes from {what}; give it with {option}"));
-            self.node(name);
             return Ok(None);
         }
-        self.integer(name, min, max)
+        self.between(name, value, min, max)
     }
 
     /// One of some words.
     pub(crate) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Taken<T> {
         let Some(value) = self.needed(name)? else { return Ok(None) };
-        let text = value.as_text().and_then(|text| text.as_literal());
+        let text = value.as_literal();
         match words.iter().find(|(word, _)| Some(*word) == text.as_deref()) {
             Some((_, meaning)) => Ok(Some(*meaning)),
             None => {
@@ -182,7 +186,7 @@ impl<'a> Properties<'a> {
     pub(crate) fn texts(&mut self, name: &str) -> Taken<Vec<String>> {
         let Some(value) = self.needed(name)? else { return Ok(None) };
         let Value::List(list) = &value else { return Err(self.wrong(name, "a list", &value)) };
-        let text = |value: &Value| match value.as_text().and_then(|text| text.as_literal()) {
+        let text = |value: &Value| match value.as_literal() {
             Some(text) => Ok(text),
             None => Err(self.wrong(name, "a list of texts", value)),
         };

@@ -98,10 +98,9 @@ fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), Templat
         if !names::FUNCTIONS.contains(&kind) {
             continue;
         }
-        let name = resolver.name_of(id, resource, "FunctionName");
         match function::function(resolver, id, kind, resource, resolver.dir) {
             Ok(function) => plan.functions.push(function),
-            Err(error) if !name.is_ok_and(|name| plan.is_mapped(&name)) => {
+            Err(error) if !resolver.name_of(id, resource, "FunctionName").is_ok_and(|name| plan.is_mapped(&name)) => {
                 resolver.tell(format!("{error}; no mapping uses the function: it is left out"));
             }
             Err(error) => return Err(error),
@@ -136,7 +135,8 @@ fn present<'a>(resolver: &'a Resolver<'_>) -> Result<Vec<(&'a str, &'a str, &'a 
 fn is_read(kind: &str) -> bool {
     names::TABLES.contains(&kind)
         || STACKS.contains(&kind)
-        || ["AWS::Serverless::Function", "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"].contains(&kind)
+        || names::FUNCTIONS.contains(&kind)
+        || kind == "AWS::Lambda::EventSourceMapping"
 }
 
 /// The template with the file that `Transform: {Name: AWS::Include}` of the template itself names: its sections are added.

@@ -4,6 +4,7 @@
 //! AWS knows has a stand-in, whose origin stays with the text: whoever uses the value decides whether that will do.
 //! Circles (a name that depends on itself, a condition that asks itself) are errors, and so is depth beyond a bound.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,8 +27,8 @@ pub(crate) struct Resolver<'a> {
     /// What local files are relative to.
     pub(super) dir: &'a Path,
     /// The resources and the conditions, with what loops and included files add.
-    pub(super) resources: Vec<(String, Node)>,
-    conditions: Vec<(String, Node)>,
+    pub(super) resources: Cow<'a, [(String, Node)]>,
+    conditions: Cow<'a, [(String, Node)]>,
     /// The parameters with a value.
     parameters: BTreeMap<&'a str, Value>,
     /// How deep the reference being followed is.
@@ -88,8 +89,8 @@ impl<'a> Resolver<'a> {
             template,
             options,
             dir,
-            resources: section("Resources").to_vec(),
-            conditions: section("Conditions").to_vec(),
+            resources: Cow::Borrowed(section("Resources")),
+            conditions: Cow::Borrowed(section("Conditions")),
             parameters,
             depth: Cell::new(0),
             generated: Cell::new(0),
@@ -97,8 +98,8 @@ impl<'a> Resolver<'a> {
             skipped: RefCell::new(skipped),
             stack,
         };
-        resolver.conditions = resolver.expanded(section("Conditions"), "Conditions")?.into_owned();
-        resolver.resources = resolver.expanded(section("Resources"), "Resources")?.into_owned();
+        resolver.conditions = resolver.expanded(section("Conditions"), "Conditions")?;
+        resolver.resources = resolver.expanded(section("Resources"), "Resources")?;
         resolver.check_globals()?;
         resolver.check_given_resources()?;
         Ok(resolver)

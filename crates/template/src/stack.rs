@@ -180,10 +180,10 @@ impl Resolver<'_> {
     fn options_of(&self, id: &str, given: &BTreeMap<String, Value>) -> Options {
         let literal = |value: &Value| match value {
             Value::List(list) => {
-                let texts = list.iter().map(|value| value.as_text()?.as_literal());
+                let texts = list.iter().map(|value| value.as_literal());
                 texts.collect::<Option<Vec<_>>>().map(|texts| texts.join(","))
             }
-            value => value.as_text()?.as_literal(),
+            value => value.as_literal(),
         };
         // What is given for `Stack/Id` is for `Id` in the stack; what has no logical id is for all.
         let inside = format!("{id}/");
@@ -223,7 +223,7 @@ impl Resolver<'_> {
                 let node = resource.get("Properties").and_then(|own| own.get(property));
                 let node = node.ok_or_else(|| TemplateError::at(&path, "this property is required"))?;
                 let value = self.deeper(&path, || self.value(node, &path))?;
-                match value.as_text().and_then(|text| text.as_literal()) {
+                match value.as_literal() {
                     Some(text) => code::of_address(&text, self.dir),
                     // The application repository: an id and a version.
                     None => None,

@@ -27,6 +27,11 @@ impl Value {
         }
     }
 
+    /// The text of a scalar that is wholly known.
+    pub(crate) fn as_literal(&self) -> Option<String> {
+        self.as_text()?.as_literal()
+    }
+
     /// The value as JSON; `None`: a part of it is not known yet, or is not there.
     pub(crate) fn as_json(&self) -> Option<serde_json::Value> {
         Some(match self {
