@@ -36,10 +36,16 @@ pub fn is_quiet() -> bool {
 /// Whether there are colours on this way out.
 pub fn colours(out: Out) -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match CHOSEN.get().map(|(_, color)| *color).unwrap_or_default() {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => !no_color && output::is_terminal(out),
+    CHOSEN.get().map(|(_, color)| *color).unwrap_or_default().is_shown(no_color, output::is_terminal(out))
+}
+
+impl Color {
+    fn is_shown(self, no_color: bool, terminal: bool) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => !no_color && terminal,
+        }
     }
 }
 
@@ -57,5 +63,19 @@ fn painted<'a>(text: &'a str, code: &str) -> Cow<'a, str> {
     match colours(Out::Stderr) {
         true => Cow::Owned(format!("\x1b[{code}m{text}\x1b[0m")),
         false => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_has_colours_unless_no_color_is_set_and_the_flag_decides_before_both() {
+        assert!(Color::Auto.is_shown(false, true));
+        assert!(!Color::Auto.is_shown(true, true));
+        assert!(!Color::Auto.is_shown(false, false));
+        assert!(Color::Always.is_shown(true, false));
+        assert!(!Color::Never.is_shown(false, true));
     }
 }
