@@ -11,11 +11,13 @@
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 use tailrace_core::limits::FUNCTION_KILL_WAIT;
+
+use crate::proc;
 
 /// The variable that carries the token.
 pub(crate) const TOKEN_VARIABLE: &str = "TAILRACE_ENVIRONMENT_ID";
@@ -103,8 +105,8 @@ fn sweep(is_ours: impl Fn(i32) -> bool) -> std::io::Result<()> {
 /// alive.
 fn kill_matching(is_ours: impl Fn(i32) -> bool) -> std::io::Result<usize> {
     let mut killed = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+    for pid in proc::pids()? {
+        let pid = pid?;
         if !is_ours(pid) {
             continue;
         }
@@ -145,10 +147,9 @@ fn carries(pid: i32, token: &str) -> bool {
 
 /// When the process started, in clock ticks since the boot; `None`: it is gone, or has ended and waits to be reaped.
 pub(crate) fn start_ticks(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
-    // The name in parentheses may hold anything; the fields count from behind it: 3 is the state, 22 the start time.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
+    let stat = proc::stat(pid)?;
+    // Field 3 is the state, 22 the start time.
+    let mut fields = stat.split(' ');
     if matches!(fields.next()?, "Z" | "X") {
         return None;
     }

@@ -31,6 +31,7 @@ mod missing;
 mod orphans;
 mod output;
 mod package;
+mod proc;
 mod process;
 mod report;
 mod slots;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
+use crate::proc;
+
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -59,12 +61,10 @@ fn reap_for_ever(known: &Weak<Mutex<HashSet<i32>>>) {
 fn zombies() -> HashSet<i32> {
     let own = getpid().as_raw_nonzero().get();
     let mut zombies = HashSet::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name in parentheses may hold anything; behind it are the state and the parent.
-        let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
-        let mut fields = fields.split(' ');
+    for pid in proc::pids().into_iter().flatten().flatten() {
+        let Some(stat) = proc::stat(pid) else { continue };
+        // The state and the parent.
+        let mut fields = stat.split(' ');
         if fields.next() == Some("Z") && fields.next().and_then(|parent| parent.parse().ok()) == Some(own) {
             zombies.insert(pid);
         }
