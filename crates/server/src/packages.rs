@@ -10,7 +10,7 @@ use tailrace_lambda::{PackageError, Packages};
 
 use crate::apply::ApplyError;
 use crate::files;
-use crate::template::{FunctionPlan, Plan};
+use crate::template::{FunctionPlan, Plan, not_registered};
 
 /// What the functions of a plan run from, by their names.
 pub type Made = BTreeMap<String, Package>;
@@ -49,11 +49,6 @@ fn make_all(plan: &mut Plan, packages: &Packages, lines: &mut Vec<String>) -> Re
     }
     plan.functions.retain(|function| !failed.contains(&function.name));
     Ok(made)
-}
-
-/// What is told of a function that cannot run and that no mapping uses.
-pub fn not_registered(why: impl std::fmt::Display) -> String {
-    format!("{why}; no mapping uses the function: it is left out")
 }
 
 /// Its package, or what stands in the way, with the place in the template.

@@ -15,7 +15,7 @@ use tailrace_core::code::CodeSource;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 pub use tailrace_template::*;
 
-use crate::{files, packages};
+use crate::files;
 use objects::Objects;
 
 /// Why a template file cannot be used: one line for the user.
@@ -115,7 +115,7 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
             return Err(TemplateFileError::Content(why));
         }
         plan.functions.retain(|function| function.name != name);
-        plan.skipped.push(packages::not_registered(why));
+        plan.skipped.push(not_registered(why));
     }
     for layer in &mut plan.layers {
         let is_used = plan.functions.iter().any(|function| function.layers.iter().any(|used| used.arn == layer.arn));

@@ -55,7 +55,7 @@ pub use node::Format;
 pub use plan::{
     FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,
 };
-pub use read::parse;
+pub use read::{not_registered, parse};
 pub use text::{Origin, Part, StandIn, Text};
 
 /// What a template is read with.

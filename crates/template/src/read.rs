@@ -88,6 +88,11 @@ fn add_data(
     resolver.add_stacks(plan, &stacks, &mut |inner, plan| add_data(inner, plan, layers_failed))
 }
 
+/// What is told of a function that cannot run and that no mapping uses.
+pub fn not_registered(why: impl std::fmt::Display) -> String {
+    format!("{why}; no mapping uses the function: it is left out")
+}
+
 /// Adds the functions of a template, and of those inside of it.
 fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), TemplateError> {
     let mut stacks = Vec::new();
@@ -101,7 +106,7 @@ fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), Templat
         match function::function(resolver, id, kind, resource, resolver.dir) {
             Ok(function) => plan.functions.push(function),
             Err(error) if !resolver.name_of(id, resource, "FunctionName").is_ok_and(|name| plan.is_mapped(&name)) => {
-                resolver.tell(format!("{error}; no mapping uses the function: it is left out"));
+                resolver.tell(not_registered(error));
             }
             Err(error) => return Err(error),
         }
