@@ -52,6 +52,9 @@ pub(crate) struct Lane {
     /// The lane's last outcome is in no commit yet: the next batch waits until it is in one, so that a crash
     /// repeats at most the batch in flight and the one before it.
     pub unissued: bool,
+    /// The lane's last outcome gave something up, and the commit that says so is not durable yet: a crash would bring it back,
+    /// behind what was handed out meanwhile.
+    pub gave_up: bool,
     /// The failing batch of the checkpoint that the lane began with, until its records are read again.
     restoring: Option<Attempt>,
     /// The piece is one record that the target can never take.
@@ -71,6 +74,7 @@ impl Lane {
             failure: None,
             phase: Phase::Ready,
             unissued: false,
+            gave_up: false,
             restoring,
             undeliverable: false,
             done_before,
@@ -87,6 +91,11 @@ impl Lane {
         if self.piece.is_empty() {
             self.window_from.get_or_insert(now);
         }
+    }
+
+    /// The next batch waits for a commit.
+    pub fn is_held(&self) -> bool {
+        self.unissued || self.gave_up
     }
 
     pub fn waiting_records(&self) -> usize {

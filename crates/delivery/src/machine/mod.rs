@@ -9,6 +9,7 @@
 //! - In a lane one batch is under way at a time and batches are in order; a partition key has one lane.
 //! - A lane hands out a batch only when its last outcome is in a commit that was asked for, and one commit is under
 //!   way at a time: a crash repeats at most, per lane, the batch in flight and the one whose commit is not yet durable.
+//!   Where that outcome gave something up, the commit is durable first: a crash would deliver it behind newer records.
 //! - A record that cannot be read is a barrier for all lanes, since nobody knows its key: nothing behind it is read before it
 //!   is in a commit as a parked copy, and that is asked for only when everything before it is done.
 //! - What is read ahead, parked, parked by one commit and remembered is bounded.
@@ -202,7 +203,7 @@ impl ShardMachine {
             return None;
         }
         let read_again = self.damaged.as_ref().filter(|_| !self.fetching).map(|barrier| barrier.read_again);
-        let lanes = self.lanes.iter().filter(|lane| !lane.unissued);
+        let lanes = self.lanes.iter().filter(|lane| !lane.is_held());
         lanes
             .filter_map(|lane| match lane.phase {
                 Phase::Retry { at } => Some(self.expiry(lane).map_or(at, |expiry| expiry.min(at))),
@@ -225,7 +226,7 @@ impl ShardMachine {
             }
             _ => return None,
         };
-        let rests = |lane: &Lane| lane.phase == Phase::Ready && !lane.unissued && lane.restoring_until().is_none();
+        let rests = |lane: &Lane| lane.phase == Phase::Ready && !lane.is_held() && lane.restoring_until().is_none();
         let waits = self.caught_up && self.lanes.iter().all(rests);
         waits.then(|| self.now.monotonic.plus(end.plus(TUMBLING_WINDOW_GRACE).since(self.now.wall)))
     }
@@ -408,6 +409,10 @@ impl ShardMachine {
     fn committed(&mut self) {
         if let Some(checkpoint) = self.committing.take() {
             self.durable = checkpoint;
+            // One that has an outcome since then gave up in the next commit.
+            for lane in self.lanes.iter_mut().filter(|lane| !lane.unissued) {
+                lane.gave_up = false;
+            }
         }
     }
 
@@ -464,7 +469,7 @@ impl ShardMachine {
         let (reason, invocations, first_failed_ms, parked_ms) = (GiveUp::Damaged, 0, None, now.wall);
         self.push_parked(Parked { logged, reason, error, invocations, first_failed_ms, parked_ms });
         for lane in &mut self.lanes {
-            lane.unissued = true;
+            (lane.unissued, lane.gave_up) = (true, true);
         }
     }
 
@@ -481,9 +486,10 @@ impl ShardMachine {
             return;
         }
         let unissued = self.lanes.iter().any(|lane| lane.unissued);
+        let gave_up = self.lanes.iter().any(|lane| lane.gave_up);
         self.lanes = (0..wanted).map(|_| Lane::new(self.read, None)).collect();
         for lane in &mut self.lanes {
-            lane.unissued = unissued;
+            (lane.unissued, lane.gave_up) = (unissued, gave_up);
         }
     }
 
@@ -552,7 +558,7 @@ impl ShardMachine {
         let flush = self.flush();
         let lane = &mut self.lanes[index];
         match lane.phase {
-            _ if lane.unissued => return false,
+            _ if lane.is_held() => return false,
             Phase::Invoking(_) | Phase::ParkedFull => return false,
             Phase::Retry { at } if now.monotonic < at => {
                 // What becomes too old is given up at its time; the younger ones go on waiting.
@@ -636,6 +642,7 @@ impl ShardMachine {
         if failed > 0 && (expired || self.rules.exhausted(failed)) {
             let error = lane.failure.as_ref().map(|failure| failure.error.clone()).unwrap_or_default();
             lane.remove_done(0, now.monotonic);
+            lane.gave_up = true;
             self.dirty = true;
             let window = windows.close()?;
             actions.push(Action::WindowLost { window, error });
@@ -711,6 +718,7 @@ impl ShardMachine {
         if fitting == 0 {
             return false;
         }
+        lane.gave_up = true;
         for record in lane.remove_done(fitting, now.monotonic) {
             let (logged, error, parked_ms) = (record.logged, error.clone(), now.wall);
             self.push_parked(Parked { logged, reason, error, invocations, first_failed_ms, parked_ms });

@@ -92,6 +92,39 @@ fn retries_are_counted_and_then_the_batch_is_parked() {
     }
 }
 
+/// The machine's invariant: a crash must not bring back, behind newer records, what was given up before them.
+#[test]
+fn nothing_newer_goes_out_before_what_was_given_up_is_durable() {
+    let rules = Rules { retries_max: Some(0), batch_records_max: 1, ..rules() };
+    let mut machine = machine(rules, Checkpoint::starting_after(RecordNo::ZERO, 1));
+    machine.step(Input::Tick, now(0));
+    let read = LogRead {
+        records: vec![record(1), record(2)],
+        unwanted: 0,
+        newest: record(2).time(),
+        next: RecordNo(2),
+        more: false,
+        ended: false,
+        horizon: RecordNo(1),
+        damaged: None,
+    };
+    let invoked = |actions: Vec<Action>| {
+        actions.into_iter().find_map(|action| match action {
+            Action::Invoke(invocation) => Some(invocation),
+            _ => None,
+        })
+    };
+    let first = invoked(machine.step(Input::Fetched(read), now(0))).unwrap();
+    let answer = Outcome::Failed("boom".into()).into();
+    // The failure is in a commit, and what it makes of the record in the next one.
+    machine.step(Input::Invoked { id: first.id, answer, jitter: 0 }, now(0));
+    let actions = machine.step(Input::Committed, now(0));
+    assert!(actions.iter().any(|action| matches!(action, Action::Commit { parked, .. } if parked.len() == 1)));
+    assert!(invoked(actions).is_none(), "the commit is not durable yet");
+    let second = invoked(machine.step(Input::Committed, now(0))).unwrap();
+    assert_eq!(second.records[0].number(), RecordNo(2));
+}
+
 /// 7.2: by default a failing batch is retried for ever, at most every 60 s.
 #[test]
 fn without_a_bound_a_failing_batch_blocks_its_shard() {

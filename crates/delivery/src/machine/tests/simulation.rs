@@ -280,6 +280,7 @@ proptest! {
         for (life, crash_in) in crashes.into_iter().enumerate() {
             let low_water = world.durable.low_water;
             let (before, delivered_before) = (world.durable.clone(), world.delivered.len());
+            let lanes_begun = world.rules.lanes;
             let over = world.live(crash_in, &mut now_ms);
             // Nothing that a checkpoint called done comes again.
             for number in &world.delivered[delivered_before..] {
@@ -289,7 +290,7 @@ proptest! {
             // What this life delivered and is not durable is at most two batches in each of the lanes that it had: those of
             // the checkpoint, and those of the rules once the former are drained.
             let lanes_now = world.durable.done.len() as u64;
-            let lanes_most = before.done.len().max(usize::from(world.rules.lanes.max(updated_lanes)));
+            let lanes_most = before.done.len().max(usize::from(lanes_begun.max(updated_lanes)));
             let undone: BTreeSet<u64> = world.delivered[delivered_before..].iter().copied().filter(|number| {
                 let key = world.log[(*number - 1) as usize].key_hash;
                 RecordNo(*number) > world.durable.done[(key % lanes_now) as usize] && !world.parked.contains_key(number)
