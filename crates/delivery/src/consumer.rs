@@ -74,7 +74,7 @@ pub(crate) struct Core {
     /// Records that are being redriven.
     pub redriving: Mutex<BTreeSet<(ShardNo, RecordNo)>>,
     pub machines: Mutex<BTreeMap<ShardNo, (Shard, Status)>>,
-    /// Batches that wait for their turn at the target, of each shard that has had one.
+    /// Batches that wait for their turn at the target, of each shard that is worked on.
     waits: Mutex<BTreeMap<ShardNo, Waits>>,
     pub finished: Mutex<BTreeSet<ShardNo>>,
     /// Shards that another runner has taken over.
@@ -107,6 +107,12 @@ impl Core {
 
     fn waiting(&self, shard: ShardNo) -> usize {
         self.waits.lock().get(&shard).map_or(0, Waits::count)
+    }
+
+    /// The shard's task has ended.
+    pub fn hide(&self, shard: ShardNo) {
+        self.machines.lock().remove(&shard);
+        self.waits.lock().remove(&shard);
     }
 
     pub fn show(&self, shard: &Shard, status: Status) {
@@ -212,6 +218,7 @@ impl Consumer {
         }
         *task = None;
         self.core.machines.lock().clear();
+        self.core.waits.lock().clear();
     }
 
     /// Goes on by other rules; what waits to be retried is retried at once.

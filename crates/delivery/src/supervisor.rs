@@ -54,7 +54,7 @@ impl Shards {
                 Some(joined) = self.tasks.join_next() => {
                     let Ok((shard, end)) = joined else { continue };
                     self.running.remove(&shard.no);
-                    core.machines.lock().remove(&shard.no);
+                    core.hide(shard.no);
                     match end {
                         End::Finished => {
                             core.finished.lock().insert(shard.no);

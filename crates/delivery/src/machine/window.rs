@@ -133,6 +133,13 @@ impl Windows {
     }
 }
 
+impl WindowCall {
+    /// The only call of a window that nothing was in before, and nothing will be in behind.
+    pub fn alone(time: EpochMs, length: Duration) -> WindowCall {
+        Windows::default().enter(time, length).call(true)
+    }
+}
+
 impl OpenWindow {
     /// When it ends if nothing comes. Records of its last moments may still be on their way into the log.
     pub fn closes_ms(&self) -> EpochMs {

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
-use tailrace_core::{EpochMs, FunctionReference, RecordNo, StreamArn};
+use tailrace_core::{FunctionReference, RecordNo, StreamArn};
 use tailrace_delivery::{Answer, Batch, Outcome, Target, Waits, WindowCall};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome, OnWait};
@@ -168,7 +168,7 @@ async fn deliver(inner: Arc<Inner>, batch: Batch) -> Answer {
     let environment = &inner.environment;
     let Settings { function, report_failures, tumbling_window, .. } = inner.settings.lock().clone();
     // Records that are redriven make a window of their own: it is begun and ended with them.
-    let alone = || Some(window_alone(records.first()?.time_ms, tumbling_window?));
+    let alone = || Some(WindowCall::alone(records.first()?.time_ms, tumbling_window?));
     let window = window.or_else(alone);
     let in_window = window.as_ref().map(|window| (window, &*shard.id));
     let event = match event::write(&environment.records, &inner.stream_arn, &records, in_window).await {
@@ -248,12 +248,4 @@ fn judge(
             (Outcome::Failed(error.to_owned()).into(), fault)
         }
     }
-}
-
-/// The window of a record of this time, which nothing was before and nothing will be behind.
-fn window_alone(time: EpochMs, length: Duration) -> WindowCall {
-    let length_ms = (length.as_millis() as u64).max(1);
-    let start_ms = EpochMs(time.0 - time.0 % length_ms);
-    let end_ms = start_ms.plus(length);
-    WindowCall { start_ms, end_ms, state: "{}".into(), is_final: true, terminated_early: false }
 }
