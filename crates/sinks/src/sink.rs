@@ -1,0 +1,213 @@
+//! # Sinks
+//!
+//! A sink brings the changes of tables to one place: objects in a bucket, documents in an index, rows in a warehouse, groups of
+//! a view, an audit trail, a web address. It implements [`Sink`]; everything else (reading, flushes, order, retries, back-off,
+//! checkpoints, ownership, snapshots, records that are given up, pause and resume) is done around it by the runtime, on
+//! `tailrace_delivery`, and is the same for all. Source: docs/spec/sinks.md 1.
+//!
+//! # What a sink is given
+//!
+//! A [`Flush`]: consecutive records of one shard of one source table, in the order of their commits, after the sink's `where`,
+//! at least one, and at most what [`Sink::bounds`] allow (one record alone may be above). One flush of a shard is under way at
+//! a time; flushes of other shards are, at the same time. A child shard is flushed only when its parent is done.
+//! With `start: snapshot` the items of the table come first, as INSERTs in flushes of [`Origin::Snapshot`], which hold what the
+//! table held at a point of the stream; what the stream has from there on follows, without a gap or a double.
+//!
+//! # What a sink answers
+//!
+//! - `Ok(Flushed)`: every record of the flush has its effect at the target, and the effect outlives a crash there as far as
+//!   the target ever promises that; but for those in [`Flushed::rejected`], which the target will never take: the runtime parks
+//!   them, in the commit of the checkpoint, with the reason, and goes on. They can be looked at and retried.
+//! - `Err(SinkError)`: the effect of the flush is not known to be whole. The same flush comes again, after a back-off of 1 to
+//!   60 s, for ever. A sink itself retries nothing for longer than moments.
+//!
+//! # The same flush again
+//!
+//! It comes after an error, and after a crash at any point. The effect of a repeat must be that of one:
+//! - A sink that answers true from [`Sink::plans`] gets the very same records under the same [`Flush::version`] until it has
+//!   confirmed them: the bounds are durable before it is called the first time. So make names and bytes at the target a pure
+//!   function of the flush ([`Flush::name`], the records, the version's configuration): no clock, no chance.
+//! - A sink that answers false may get a flush with another end. It has its own progress at the target, moved in the
+//!   target's transaction, or a version at each document, and skips what is there already.
+//! - Two servers that wrongly run the same sink are told apart by [`Flush::epoch`], which rises with each owner; the checkpoint
+//!   of the older one is refused by the store.
+//!
+//! # What a sink must not do
+//!
+//! It keeps no checkpoint, reads no log, never drops a record in silence, holds memory bounded by its flushes, gives every call
+//! to the outside a timeout, writes no secret into an error, and does not block its thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tailrace_core::{RecordNo, SequenceNumber};
+use tailrace_delivery::Shard;
+use tailrace_engine::ViewType;
+use tailrace_engine::streams::record::StreamRecord;
+use tailrace_store::StoreError;
+
+/// The table that records come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceTable {
+    /// Its name.
+    pub table: String,
+    /// The ARN of its stream.
+    pub stream_arn: tailrace_core::StreamArn,
+    /// The name and type (`S`, `N` or `B`) of its partition key.
+    pub partition_key: KeyAttribute,
+    /// Of its sort key, if it has one.
+    pub sort_key: Option<KeyAttribute>,
+    /// What its records hold.
+    pub view: ViewType,
+}
+
+/// A key attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyAttribute {
+    /// Its name.
+    pub name: String,
+    /// `S`, `N` or `B`.
+    pub kind: KeyKind,
+}
+
+/// The type of a key attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Text.
+    S,
+    /// A number.
+    N,
+    /// Binary.
+    B,
+}
+
+/// When a flush is full, and how long it is gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most records.
+    pub records_max: usize,
+    /// Most bytes, as [`Sink::size`] counts them.
+    pub bytes_max: usize,
+    /// How long records are gathered before what is there goes out; zero: not at all.
+    pub window: Duration,
+}
+
+/// Where the records of a flush come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The stream.
+    Stream,
+    /// The items of the table as they were at a point of the stream: INSERTs. The number of each record is that point's in the
+    /// item's shard, and below that of every change that follows.
+    Snapshot {
+        /// The number of the page of the scan, from 0: unique in the sink's version and table.
+        page: u64,
+    },
+}
+
+/// Records to bring to the target.
+#[derive(Clone, Debug)]
+pub struct Flush {
+    /// The sink's name.
+    pub sink: Arc<str>,
+    /// The version of its configuration under which the flush was planned, from 1.
+    pub version: u32,
+    /// The table.
+    pub source: Arc<SourceTable>,
+    /// The shard; of a snapshot, the shard that the items' next changes will be in is not known, and this is the first.
+    pub shard: Shard,
+    /// Where they come from.
+    pub origin: Origin,
+    /// Which owner of the shard sends it; a later one has a higher number.
+    pub epoch: u64,
+    /// How often it was tried before and failed; 0 also after a crash.
+    pub failed_before: u32,
+    /// The records, in order; at least one.
+    pub records: Vec<StreamRecord>,
+}
+
+impl Flush {
+    /// The number of the first record.
+    pub fn first(&self) -> RecordNo {
+        self.records.first().map_or(RecordNo::ZERO, |record| record.number)
+    }
+
+    /// The number of the last record.
+    pub fn last(&self) -> RecordNo {
+        self.records.last().map_or(RecordNo::ZERO, |record| record.number)
+    }
+
+    /// A name for what the flush makes at the target: `<sink>-v<version>-<shard>-<first>-<last>`, or for a snapshot
+    /// `<sink>-v<version>-<table>-snapshot-<page>`. The same for a repeat. Source: docs/spec/sinks.md 2.5.
+    pub fn name(&self) -> String {
+        let Flush { sink, version, shard, .. } = self;
+        match self.origin {
+            Origin::Stream => {
+                let (first, last) = (SequenceNumber(self.first()), SequenceNumber(self.last()));
+                format!("{sink}-v{version}-{}-{first}-{last}", shard.id)
+            }
+            Origin::Snapshot { page } => format!("{sink}-v{version}-{}-snapshot-{page:010}", self.source.table),
+        }
+    }
+}
+
+/// A flush was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Records that the target will never take, by rising index.
+    pub rejected: Vec<Rejected>,
+    /// Bytes that were sent.
+    pub bytes: u64,
+}
+
+/// A record that the target will never take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its index in the flush.
+    pub index: usize,
+    /// Why, in the target's words.
+    pub error: String,
+}
+
+/// A flush was not taken, as far as is known: it comes again. The text is for people and holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SinkError(pub String);
+
+/// Takes flushes. The contract is on the module's page.
+pub trait Sink: Send + Sync + 'static {
+    /// When a flush is full.
+    fn bounds(&self) -> Bounds;
+
+    /// Whether the bounds of a flush must be durable before it is sent.
+    fn plans(&self) -> bool;
+
+    /// Whether it needs the item before each change, or after it: a stream without is refused when the sink is made.
+    fn needs(&self) -> Images;
+
+    /// What `record` adds to a flush in the target's bytes; an estimate will do.
+    ///
+    /// # Errors
+    /// The record's bytes are damaged.
+    fn size(&self, record: &StreamRecord) -> Result<usize, StoreError>;
+
+    /// Makes the target ready for records of `source`: an index, a table. Called before the first flush of a process and again
+    /// until it succeeds; nothing is flushed before.
+    fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {
+        let _ = source;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Brings a flush to the target.
+    fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>>;
+}
+
+/// The images that a sink cannot do without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// OldImage.
+    pub old: bool,
+    /// NewImage.
+    pub new: bool,
+}
