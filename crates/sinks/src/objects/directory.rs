@@ -14,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::store::{BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, ObjectError, Over, Put, READ_BYTES_MAX, Stored, Tag};
+use super::store::{BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, ObjectError, Over, Put, READ_BYTES_MAX, Stored, Tag, hex};
 
 /// Puts of one key come one after the other, and those of so many keys at once.
 const LATCHES: usize = 32;
@@ -115,7 +115,7 @@ fn latch(key: &str) -> usize {
 }
 
 fn tag(body: &[u8]) -> Tag {
-    Tag(Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect())
+    Tag(hex(&Sha256::digest(body)))
 }
 
 /// `None`: there is no such file.

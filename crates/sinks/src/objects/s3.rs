@@ -221,7 +221,7 @@ impl S3 {
         self.within(folder, 0, listed.try_collect()).await?.map_err(|error| self.failed(folder, &error))
     }
 
-    fn path(&self, key: &str) -> Result<Path, ObjectError> {
+    pub fn path(&self, key: &str) -> Result<Path, ObjectError> {
         parsed(&format!("{}{key}", self.prefix))
     }
 

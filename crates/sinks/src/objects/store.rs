@@ -242,12 +242,23 @@ impl ObjectWriter {
         }
     }
 
+    /// Whether an object can have this key here, with the place's own prefix before it.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check(&self, key: &str) -> Result<(), ObjectError> {
+        match &*self.0 {
+            Place::S3(s3) => s3.path(key).map(|_| ()),
+            Place::Directory(_) => check_key(key),
+        }
+    }
+
     /// Puts an object.
     ///
     /// # Errors
     /// It is not known to be there as asked for.
     pub async fn put(&self, key: &str, body: Bytes, how: Put<'_>) -> Result<(), ObjectError> {
-        check_key(key)?;
+        self.check(key)?;
         match &*self.0 {
             Place::S3(s3) => s3.put(key, body, how).await,
             Place::Directory(directory) => directory.put(key, body, how).await,
@@ -259,7 +270,7 @@ impl ObjectWriter {
     /// # Errors
     /// It cannot be read, or is larger than [`READ_BYTES_MAX`].
     pub async fn get(&self, key: &str) -> Result<Option<Stored>, ObjectError> {
-        check_key(key)?;
+        self.check(key)?;
         match &*self.0 {
             Place::S3(s3) => s3.get(key).await,
             Place::Directory(directory) => directory.get(key).await,
@@ -304,6 +315,11 @@ pub fn check_key(key: &str) -> Result<(), ObjectError> {
         return Ok(());
     };
     Err(ObjectError::Key { key: key.to_owned(), why })
+}
+
+/// Bytes in lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
