@@ -104,6 +104,9 @@ pub enum Origin {
         /// The number of the page of the scan, from 0: unique in the sink's version and table.
         page: u64,
     },
+    /// One record that was rejected before, again, at an operator's word. Later changes of its item may be at the target already:
+    /// they win. Progress that the target keeps says nothing of it.
+    Retry,
 }
 
 /// Records to bring to the target.
@@ -143,7 +146,7 @@ impl Flush {
     pub fn name(&self) -> String {
         let Flush { sink, version, shard, .. } = self;
         match self.origin {
-            Origin::Stream => {
+            Origin::Stream | Origin::Retry => {
                 let (first, last) = (SequenceNumber(self.first()), SequenceNumber(self.last()));
                 format!("{sink}-v{version}-{}-{first}-{last}", shard.id)
             }
