@@ -202,6 +202,12 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
+    /// Lets what was built beside the version before take its place, where the kind builds beside
+    /// ([`Kind::builds_beside`](crate::spec::Kind::builds_beside)): called when this version has caught up, and again after a crash.
+    fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Brings a flush to the target.
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>>;
 }
