@@ -13,6 +13,7 @@ use crate::data::{InvokeArgs, PutArgs, QueryArgs};
 use crate::init::InitArgs;
 use crate::mappings::MappingsArgs;
 use crate::style::Color;
+use crate::sinks::{ConfigCommand, SinksArgs};
 use crate::template_args::TemplateArgs;
 
 /// A durable database that speaks the DynamoDB API and runs functions on its streams.
@@ -41,6 +42,11 @@ pub enum Command {
     Tail(TailArgs),
     /// Show each mapping: state, lag, last result
     Mappings(MappingsArgs),
+    /// Show each sink; pause, resume, rebuild, replay, retry or remove one
+    Sinks(SinksArgs),
+    /// Check tailrace.yaml
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Show the records that were given up; redrive or discard them
     Parked(ParkedArgs),
     /// Write a first project: a template, a handler, writes to play

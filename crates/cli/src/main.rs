@@ -26,6 +26,7 @@ mod run;
 mod say;
 mod show;
 mod signals;
+mod sinks;
 mod style;
 mod table;
 mod tail;
@@ -67,6 +68,8 @@ fn main() -> ExitCode {
             Command::Serve(args) => run::serve(args).await,
             Command::Tail(args) => tail::run(args).await,
             Command::Mappings(args) => mappings::run(args).await,
+            Command::Sinks(args) => sinks::run(args).await,
+            Command::Config(command) => sinks::config(&command),
             Command::Parked(args) => parked::run(args).await,
             Command::Init(args) => init::run(&args),
             Command::Tables(args) => data::tables(args).await,
