@@ -146,7 +146,8 @@ impl Db {
     /// # Errors
     /// The store's failure.
     pub async fn note_action(&self, action: &Action<'_>, caller: &Caller<'_>) -> Result<(), ApiError> {
-        let noted = commit(self.store.as_ref(), &[key()], &[], |reads| {
+        let shared = [key()];
+        let noted = commit(self.store.as_ref(), &shared, &[], |reads| {
             match record(reads.shared[0].as_ref(), action, caller) {
                 Some(record) => Decision::Apply(vec![record], ()),
                 None => Decision::Reject(()),
@@ -178,8 +179,8 @@ impl Db {
         let mut new = Table::clone(old);
         new.audit = audit;
         let name = if audit { "StartAudit" } else { "StopAudit" };
-        let row_key = std::slice::from_ref(&old.row_key);
-        let stored = commit(self.store.as_ref(), &[key()], row_key, |reads| {
+        let (shared, row_key) = ([key()], std::slice::from_ref(&old.row_key));
+        let stored = commit(self.store.as_ref(), &shared, row_key, |reads| {
             if reads.exclusive[0].as_ref() != Some(&old.row) {
                 return Decision::Reject(false);
             }

@@ -68,8 +68,8 @@ async fn put_under_way(
     let until = now.plus(AWS_LIKE_DELETING);
     going.put_under_way(Transition { index: None, change: TransitionKind::Deleting, until }, now);
     let new = going.encode_over(&table.row);
-    let row_key = std::slice::from_ref(&table.row_key);
-    let committed = commit(db.store.as_ref(), &[control::key()], row_key, |reads| {
+    let (shared, row_key) = ([control::key()], std::slice::from_ref(&table.row_key));
+    let committed = commit(db.store.as_ref(), &shared, row_key, |reads| {
         if reads.exclusive[0].as_ref() != Some(&table.row) {
             return Decision::Reject(false);
         }
