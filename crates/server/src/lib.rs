@@ -25,7 +25,6 @@ mod store;
 pub mod template;
 
 pub use background::Background;
-pub use clock::SystemRng;
 pub use code::Code;
 pub use config::{Config, TemplateValues};
 pub use report::{

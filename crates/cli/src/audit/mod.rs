@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use tailrace_core::rng::Rng;
-use tailrace_server::{Code, SystemRng};
+use tailrace_server::Code;
+use tailrace_server::clock::SystemRng;
 use tailrace_sinks::audit::directory::Directory;
 use tailrace_sinks::audit::place::Place;
 use tailrace_sinks::audit::sign;
