@@ -1,7 +1,12 @@
 //! Sinks: the records of streams, delivered to other places than functions.
 //!
-//! [`sink`] is the contract; each sink has a folder.
+//! [`sink`] is the contract; [`runtime`] does everything else for every sink; each sink has a folder. Source: docs/spec/sinks.md.
 
 pub mod audit;
+mod plain_item;
+pub mod runtime;
 pub mod secret;
 pub mod sink;
+pub mod spec;
+
+pub use plain_item::PlainItem;

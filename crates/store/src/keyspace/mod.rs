@@ -27,6 +27,8 @@ mod parked;
 mod reclaim;
 mod setting;
 mod shard;
+mod sink;
+mod sink_snapshot;
 mod stream;
 mod table;
 mod table_settings;
@@ -58,6 +60,8 @@ pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
 pub use setting::SettingKey;
 pub use shard::ShardKey;
+pub use sink::SinkKey;
+pub use sink_snapshot::SinkSnapshotKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
 pub use table_settings::TableSettingsKey;
@@ -119,6 +123,10 @@ pub enum KeyKind {
     AuditChain = 0x2a,
     /// [`AuditSubjectKey`]: what an audit trail hides the values of a person with.
     AuditSubject = 0x2b,
+    /// A sink.
+    Sink = 0x2c,
+    /// The snapshot that a sink's consumer begins with.
+    SinkSnapshot = 0x2d,
     /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
     Expiry = 0x3f,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
@@ -152,6 +160,8 @@ impl KeyKind {
         KeyKind::TimeToLive,
         KeyKind::AuditChain,
         KeyKind::AuditSubject,
+        KeyKind::Sink,
+        KeyKind::SinkSnapshot,
         KeyKind::Expiry,
         KeyKind::Item,
     ];
