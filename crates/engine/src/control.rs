@@ -8,14 +8,17 @@
 //! A record is an INSERT without images. Its keys, a stored item, are the whole action: texts named [`RESOURCE`], [`ACTION`] and, where
 //! there is one, [`BEFORE`] and [`AFTER`], which are JSON documents.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{KeyAttribute, ScalarType};
-use tailrace_core::{ApiError, AttributeValue, Bucket, BucketRange, Item, KeySchema, StreamId, TableId};
-use tailrace_store::keyspace::{CounterKey, SettingKey, StreamKey};
-use tailrace_store::{Decision, Key, NewImage, Write, commit};
+use tailrace_core::{
+    ApiError, AttributeValue, Bucket, BucketRange, ErrorCode, Item, KeySchema, StreamId, TableId,
+};
+use tailrace_store::keyspace::{CounterKey, SettingKey, StreamKey, TableKey};
+use tailrace_store::{Decision, Key, NewImage, PageLimit, Write, commit};
 
 use crate::caller::Caller;
 use crate::db::{Db, StoredTable};
@@ -37,6 +40,9 @@ pub const ACTION: &str = "action";
 pub const BEFORE: &str = "before";
 /// The same, after.
 pub const AFTER: &str = "after";
+
+/// Tables that are looked at at once.
+const TABLES_PER_PAGE: usize = 256;
 
 /// The setting that holds the stream's number.
 const SETTING: &str = "control-stream";
@@ -170,6 +176,36 @@ impl Db {
             }
             if self.store_audit(&old, audit, caller).await? {
                 return Ok(());
+            }
+        }
+    }
+
+    /// [`Self::set_audit`] of every table: on for those that are named, off for all others. Without names, and as long as none was ever
+    /// named, it is a look at the tables.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn settle_audit(&self, audited: &BTreeSet<String>, caller: &Caller<'_>) -> Result<(), ApiError> {
+        let mut range = TableKey::range();
+        loop {
+            let limit = PageLimit { rows_max: TABLES_PER_PAGE, cost_max: usize::MAX, cost: |_, _| 0 };
+            let page = self.store.page(range.clone(), limit).await.map_err(|e| store_failure(&e))?;
+            for (key, row) in &page.rows {
+                let Some(TableKey { name }) = TableKey::decode(key) else { continue };
+                // What cannot be read is told of by whoever wants to use it.
+                let Ok(table) = self.read_table(&name, row) else { continue };
+                let wanted = audited.contains(&name);
+                if table.audit != wanted {
+                    match self.set_audit(&name, wanted, caller).await {
+                        // It is gone since.
+                        Err(error) if error.code == ErrorCode::ResourceNotFoundException => {}
+                        set => set?,
+                    }
+                }
+            }
+            match page.rows.last().filter(|_| page.limited) {
+                Some((last, _)) => range = range.after(last),
+                None => return Ok(()),
             }
         }
     }

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tailrace_core::EpochMs;
 use tokio::io::{AsyncRead, AsyncSeekExt};
 
-use super::place::{At, FIRST_LINE_BYTES_MAX, Place, PlaceError, file_name, file_of, first_line};
+use super::place::{At, Place, PlaceError, file_name, file_of, first_line};
 
 /// A file of so many bytes gets no more. Our reason: a file of this size is copied and looked through in a moment, and a trail of a
 /// terabyte has some ten thousand.
@@ -130,15 +130,18 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> PlaceError {
     move |error| PlaceError::Io(format!("{}: {error}", path.display()))
 }
 
-/// Makes a file with its first segment.
+/// Makes a file with its first segment. One that begins with it already stays as it is: somebody was quicker.
 fn create(root: &Path, path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
     let folder = path.parent().unwrap_or(root);
     make_folders(folder).map_err(failed(folder))?;
     match File::open(path) {
         Ok(mut there) => {
-            let mut head = vec![0; bytes.len().min(FIRST_LINE_BYTES_MAX)];
-            let read = read_up_to(&mut there, &mut head).map_err(failed(path))?;
-            if first_line(&head[..read]) != first_line(bytes) {
+            let mut begin = vec![0; bytes.len()];
+            let read = read_up_to(&mut there, &mut begin).map_err(failed(path))?;
+            if begin[..read] == *bytes {
+                return there.sync_all().map_err(failed(path));
+            }
+            if first_line(&begin[..read]) != first_line(bytes) {
                 return Err(PlaceError::Taken(path.display().to_string()));
             }
         }
@@ -168,7 +171,8 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Appends a segment, over what was never confirmed.
+/// Appends a segment, over what was never confirmed. One that is there already stays, with whatever came behind it since: somebody
+/// was quicker.
 fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), PlaceError> {
     let file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -181,8 +185,13 @@ fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), PlaceError> {
         return Err(PlaceError::CutOff { file: path.display().to_string(), found, expected: offset });
     }
     let write = || {
-        file.write_all_at(bytes, offset)?;
         let end = offset + bytes.len() as u64;
+        let mut there = vec![0; if found >= end { bytes.len() } else { 0 }];
+        file.read_exact_at(&mut there, offset)?;
+        if there == bytes {
+            return file.sync_data();
+        }
+        file.write_all_at(bytes, offset)?;
         if found > end {
             file.set_len(end)?;
         }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: the row is written when the segment that it tells of is durable in the place, and only over the row that the segment was
 //! made behind; so a segment is made again, after a crash, behind the very head that it was first made behind, and what lies in
-//! the place beyond the head was never confirmed. Who was the last to write it is told by the epoch.
+//! the place beyond the head was never confirmed. Of two servers that write it at once, one finds another row than it read.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,9 @@ pub struct Head {
     pub last_at: u64,
     /// Where it ends.
     pub end: u64,
-    /// The owner that wrote it.
-    pub epoch: u64,
+    /// Of a snapshot: how often its sink was removed, and made again, since its first one.
+    #[serde(default)]
+    pub life: u32,
     /// How many entries were signed.
     pub signed_entries: u64,
     /// The time of the last record that was signed.
@@ -65,9 +66,23 @@ impl Head {
             file: 0,
             last_at: 0,
             end: 0,
-            epoch: 0,
+            life: 0,
             signed_entries: 0,
             signed_ms: EpochMs::ZERO,
+        }
+    }
+
+    /// Of a snapshot: it is over, and the next one is a chain of its own.
+    pub fn over(self) -> Head {
+        let next = Head::of_new(self.chain, self.place);
+        Head { life: self.life + 1, ..next }
+    }
+
+    /// Of a chain without segments whose row was left by one that is over: the folder is another one.
+    pub fn begun_anew(self, chain: &str) -> Head {
+        match self.life {
+            life if self.segments == 0 && life > 0 => Head { chain: format!("{chain}-{}", life + 1), ..self },
+            _ => self,
         }
     }
 

@@ -38,9 +38,9 @@ use parking_lot::Mutex;
 use tailrace_core::{EpochMs, RecordNo};
 use tailrace_engine::streams::descriptor::Stream;
 use tailrace_engine::streams::record::StreamRecord;
-use tailrace_engine::{Caller, Db, control};
-use tailrace_store::StoreError;
+use tailrace_engine::{Db, control};
 use tailrace_store::keyspace::{AuditChain, AuditChainKey};
+use tailrace_store::{PageLimit, StoreError};
 
 use self::chain::Hash;
 use self::entry::{Hiders, Parent, Values};
@@ -94,6 +94,12 @@ pub struct SignConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// `audit`.
+    #[serde(default)]
+    pub to: String,
+    /// The directory that the trail lies in.
+    #[serde(default)]
+    pub dir: Option<PathBuf>,
     /// How entries show values.
     #[serde(default)]
     pub images: ShownValues,
@@ -129,6 +135,9 @@ impl Config {
     /// Why not.
     pub fn validate(&self, data_dir: &Path) -> Result<(), ConfigError> {
         let wrong = |text: String| Err(ConfigError::Setting(text));
+        if self.dir.as_ref().is_none_or(|dir| dir.as_os_str().is_empty()) {
+            return wrong("dir is missing: where the trail is to lie".to_owned());
+        }
         match (self.images, &self.hmac_key) {
             (ShownValues::Hmac, None) => return wrong("images: hmac needs an hmac_key".to_owned()),
             (ShownValues::Hmac, Some(key)) if key.expose().len() < KEY_BYTES_MIN => {
@@ -148,6 +157,20 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// Where the trail lies.
+    ///
+    /// # Errors
+    /// Nothing is said of it, or no such path can be.
+    pub fn place(&self) -> Result<Arc<dyn Place>, ConfigError> {
+        let dir = self.dir.clone().unwrap_or_default();
+        // The name that is kept of it stays that of this directory, wherever the next process begins.
+        let dir = std::path::absolute(&dir)
+            .map_err(|error| ConfigError::Setting(format!("dir: {}: {error}", dir.display())))?;
+        Ok(Arc::new(directory::Directory::new(dir)))
     }
 }
 
@@ -206,21 +229,6 @@ impl Sink for Audit {
         Ok(ENTRY_BYTES + record.meta.keys.len() + image(&record.old) + image(&record.new))
     }
 
-    fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {
-        let inner = Arc::clone(&self.0);
-        async move {
-            if source.table == control::TABLE {
-                return Ok(());
-            }
-            match inner.db.set_audit(&source.table, true, &Caller::default()).await {
-                // What a table left behind is brought to its end all the same.
-                Err(error) if error.code == tailrace_core::ErrorCode::ResourceNotFoundException => Ok(()),
-                set => set.map_err(|error| SinkError(error.to_string())),
-            }
-        }
-        .boxed()
-    }
-
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
         Arc::clone(&self.0).flush(flush).boxed()
     }
@@ -228,20 +236,20 @@ impl Sink for Audit {
 
 impl Inner {
     async fn flush(self: Arc<Self>, mut flush: Flush) -> Result<Flushed, SinkError> {
+        if flush.origin == Origin::Retry {
+            return Err(SinkError("what comes late is not entered behind later changes".to_owned()));
+        }
         let key = chain_key(&flush);
         let store = self.db.store().as_ref();
         let row = head::read(store, &key).await?;
         let chain = chain_path(&flush);
         let (old, parent) = match &row {
-            Some(row) => (Head::decode(row, &key)?, None),
+            Some(row) => (Head::decode(row, &key)?.begun_anew(&chain), None),
             None => {
                 let parent = self.parent(&flush).await?;
                 (Head::of_new(chain, self.place.name()), parent)
             }
         };
-        if old.epoch > flush.epoch {
-            return Err(SinkError(format!("another server writes the audit chain {}", old.chain)));
-        }
         self.look_at_end(&old).await?;
         let gap = self.gap(&flush, &old, parent.is_some()).await?;
         drop_written(&mut flush, &old);
@@ -270,7 +278,7 @@ impl Inner {
             continues: is_moved.then(|| old.place.clone()),
         };
         let values = self.values(&flush).await?;
-        let (epoch, last, chain) = (flush.epoch, position(&flush), old.chain.clone());
+        let (last, chain) = (position(&flush), old.chain.clone());
         let last_ms = flush.records.last().map_or(EpochMs::ZERO, |record| record.time_ms);
         let signs = self.signs(&base, old, &flush, last_ms, gap.is_some());
         let (inner, of_chain, behind) = (Arc::clone(self), chain.clone(), base.clone());
@@ -297,7 +305,6 @@ impl Inner {
             file,
             last_at: offset,
             end,
-            epoch,
             signed_entries,
             signed_ms,
             ..old.clone()
@@ -408,7 +415,7 @@ impl Inner {
 
 fn chain_key(flush: &Flush) -> AuditChainKey {
     let chain = match flush.origin {
-        Origin::Stream => AuditChain::Shard(flush.shard.no),
+        Origin::Stream | Origin::Retry => AuditChain::Shard(flush.shard.no),
         Origin::Snapshot { .. } => AuditChain::Snapshot { version: flush.version, table: flush.source.table.clone() },
     };
     AuditChainKey { trail: flush.sink.to_string(), chain }
@@ -418,8 +425,8 @@ fn chain_key(flush: &Flush) -> AuditChainKey {
 fn chain_path(flush: &Flush) -> String {
     let table = &flush.source.table;
     match flush.origin {
-        Origin::Stream if *table == control::TABLE => format!("control/{}", flush.shard.id),
-        Origin::Stream => format!("tables/{table}/{}", flush.shard.id),
+        Origin::Stream | Origin::Retry if *table == control::TABLE => format!("control/{}", flush.shard.id),
+        Origin::Stream | Origin::Retry => format!("tables/{table}/{}", flush.shard.id),
         Origin::Snapshot { .. } => format!("tables/{table}/snapshot-v{}", flush.version),
     }
 }
@@ -427,7 +434,7 @@ fn chain_path(flush: &Flush) -> String {
 /// What the head of the chain has as its last, behind the flush. A page's number is one more, so that none is zero.
 fn position(flush: &Flush) -> RecordNo {
     match flush.origin {
-        Origin::Stream => flush.last(),
+        Origin::Stream | Origin::Retry => flush.last(),
         Origin::Snapshot { page } => RecordNo(page + 1),
     }
 }
@@ -438,10 +445,26 @@ fn drop_written(flush: &mut Flush, head: &Head) {
         return;
     }
     match flush.origin {
-        Origin::Stream => flush.records.retain(|record| record.number > head.last),
+        Origin::Stream | Origin::Retry => flush.records.retain(|record| record.number > head.last),
         Origin::Snapshot { .. } if position(flush) <= head.last => flush.records.clear(),
         Origin::Snapshot { .. } => {}
     }
+}
+
+/// A trail is removed. Its chains stay, and go on if it is made again; but the items that tables have by then are others than those of
+/// the snapshots that it had, and come into chains of their own.
+///
+/// # Errors
+/// The store's failure.
+pub async fn removed(db: &Db, trail: &str) -> Result<(), SinkError> {
+    for (key, row) in rows(db, trail).await? {
+        let is_snapshot = matches!(key.chain, AuditChain::Snapshot { .. });
+        let head = Head::decode(&row, &key)?;
+        if is_snapshot && head.segments > 0 {
+            head::write(db.store().as_ref(), &key, Some(&row), &head.over()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What a chain has come to, for whoever compares it with its stream.
@@ -463,21 +486,31 @@ pub struct ChainHead {
 /// The store's failure.
 pub async fn heads(db: &Db, trail: &str) -> Result<Vec<ChainHead>, SinkError> {
     let mut heads = Vec::new();
+    for (key, row) in rows(db, trail).await? {
+        let head = Head::decode(&row, &key)?;
+        if head.segments == 0 {
+            continue;
+        }
+        let hash: Hash = head.hash()?;
+        heads.push(ChainHead { chain: head.chain, head: hash.to_string(), entries: head.entries, last: head.last });
+    }
+    Ok(heads)
+}
+
+/// The rows of a trail's heads.
+async fn rows(db: &Db, trail: &str) -> Result<Vec<(AuditChainKey, Bytes)>, SinkError> {
+    let mut rows = Vec::new();
     let mut range = AuditChainKey::trail_range(trail);
     loop {
-        let limit = tailrace_store::PageLimit { rows_max: HEADS_PER_PAGE, cost_max: usize::MAX, cost: |_, _| 0 };
+        let limit = PageLimit { rows_max: HEADS_PER_PAGE, cost_max: usize::MAX, cost: |_, _| 0 };
         let page = db.store().page(range.clone(), limit).await.map_err(|error| SinkError(error.to_string()))?;
-        for (key, row) in &page.rows {
-            let Some(key) = AuditChainKey::decode(key) else { continue };
-            let head = Head::decode(row, &key)?;
-            let hash: Hash = head.hash()?;
-            heads.push(ChainHead { chain: head.chain, head: hash.to_string(), entries: head.entries, last: head.last });
-        }
+        rows.extend(page.rows.iter().filter_map(|(key, row)| Some((AuditChainKey::decode(key)?, row.clone()))));
         match page.rows.last().filter(|_| page.limited) {
             Some((last, _)) => range = range.after(last),
-            None => return Ok(heads),
+            None => return Ok(rows),
         }
     }
 }
 
+/// Rows that are read at once.
 const HEADS_PER_PAGE: usize = 256;

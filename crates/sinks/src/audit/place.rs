@@ -78,9 +78,6 @@ pub fn first_line(bytes: &[u8]) -> &[u8] {
     &bytes[..end]
 }
 
-/// More than that line has: its names and numbers are bounded, the place's name among them.
-pub const FIRST_LINE_BYTES_MAX: usize = 16 * 1024;
-
 /// The name of a file.
 pub fn file_name(file: u64) -> String {
     format!("{file:0FILE_DIGITS$}{FILE_END}")

@@ -59,7 +59,7 @@ pub struct Style<'a> {
 pub fn build(flush: &Flush, chain: &str, base: &Base, gap: Option<Gap>, style: &Style<'_>) -> Segment {
     let records = &flush.records;
     let range = match flush.origin {
-        Origin::Stream => Range::Records(flush.first(), flush.last()),
+        Origin::Stream | Origin::Retry => Range::Records(flush.first(), flush.last()),
         Origin::Snapshot { page } => Range::Page(page),
     };
     let source = &flush.source;

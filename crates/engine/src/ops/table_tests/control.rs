@@ -140,6 +140,26 @@ async fn audit_on_and_off_are_actions_and_say_what_records_keep() {
 }
 
 #[tokio::test]
+async fn audits_are_settled_for_all_tables_at_once() {
+    let bench = Bench::single().await;
+    for name in ["old", "both", "new", "none"] {
+        bench.create(name, Some("NEW_AND_OLD_IMAGES")).await;
+    }
+    let caller = &Caller::Client(CALLER);
+    let none = std::collections::BTreeSet::new();
+    bench.db.settle_audit(&none, caller).await.unwrap();
+    assert_eq!(bench.db.control_stream().await.unwrap(), None, "nobody reads it: there is none");
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    bench.db.settle_audit(&named(&["old", "both", "nowhere"]), caller).await.unwrap();
+    bench.db.settle_audit(&named(&["both", "new"]), caller).await.unwrap();
+    let names: Vec<String> =
+        actions(&bench).await.into_iter().map(|([action, table, _], _)| format!("{action} {table}")).collect();
+    let expected =
+        ["StartAudit table/both", "StartAudit table/old", "StartAudit table/new", "StopAudit table/old"];
+    assert_eq!(names, expected);
+}
+
+#[tokio::test]
 async fn no_operation_lists_or_reads_the_control_stream_and_it_is_trimmed_as_others_are() {
     let bench = Bench::single().await;
     let stream = bench.db.open_control().await.unwrap();

@@ -126,20 +126,6 @@ async fn what_is_replayed_is_not_entered_twice() {
     assert_eq!(after[..8], before);
 }
 
-#[tokio::test]
-async fn an_owner_that_was_followed_by_another_writes_nothing() {
-    let bench = Bench::new().await;
-    some_changes(&bench).await;
-    let place: Arc<dyn Place> = Arc::new(MemoryPlace::default());
-    let flushes = bench.flushes(3).await;
-    let newer = Flush { epoch: 2, ..flushes[0].clone() };
-    bench.deliver(&Config::default(), &place, &[newer]).await;
-    let trail = bench.trail(Config::default(), Arc::clone(&place));
-    let error = trail.flush(flushes[1].clone()).await.unwrap_err();
-    assert!(error.to_string().starts_with("another server writes the audit chain tables/Orders/"), "{error}");
-    assert_eq!(entries(place.as_ref()).await.len(), 3);
-}
-
 /// Two servers at once: one of the heads is refused, and the trail is that of one.
 #[tokio::test]
 async fn two_owners_at_once_leave_one_chain() {

@@ -143,10 +143,15 @@ async fn the_values_of_a_person_who_is_forgotten_mean_nothing_any_more() {
 #[test]
 fn a_configuration_that_contradicts_itself_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let config = |json: Value| serde_json::from_value::<Config>(json).map(|config| config.validate(dir.path()));
+    let config = |mut json: Value| {
+        json["to"] = json!("audit");
+        json["dir"] = json["dir"].as_str().unwrap_or("trail").into();
+        serde_json::from_value::<Config>(json).map(|config| config.validate(dir.path()))
+    };
     for (json, error) in [
         (json!({}), None),
         (json!({"images": "hmac", "hmac_key": "0123456789abcdef", "subject": "pk", "strict": true}), None),
+        (json!({"dir": ""}), Some("dir is missing: where the trail is to lie")),
         (json!({"images": "hmac"}), Some("images: hmac needs an hmac_key")),
         (json!({"images": "hmac", "hmac_key": "short"}), Some("hmac_key has fewer than 16 bytes")),
         (json!({"hmac_key": "0123456789abcdef"}), Some("hmac_key is for images: hmac")),
