@@ -341,7 +341,7 @@ impl Inner {
         })
     }
 
-    /// The chain that a new chain goes on from: that of the shard's parent, if the trail has it.
+    /// The chain that a new chain goes on from: that of the shard's parent, or, if that had no records, of the parent's parent, and so on.
     async fn parent(&self, flush: &Flush) -> Result<Option<Parent>, SinkError> {
         if flush.origin != Origin::Stream {
             return Ok(None);
@@ -349,12 +349,18 @@ impl Inner {
         let store = self.db.store().as_ref();
         let stream = self.stream(&flush.source).await?;
         let shards = store.shards(stream.id).await.map_err(|error| SinkError(error.to_string()))?;
-        let shard = shards.iter().find(|info| info.shard == flush.shard.no);
-        let Some(parent) = shard.and_then(|info| info.parent) else { return Ok(None) };
-        let key = AuditChainKey { trail: flush.sink.to_string(), chain: AuditChain::Shard(parent) };
-        let Some(row) = head::read(store, &key).await? else { return Ok(None) };
-        let head = Head::decode(&row, &key)?;
-        Ok(Some(Parent { hash: head.hash()?, entries: head.entries, chain: head.chain }))
+        let mut shard = flush.shard.no;
+        // Each step goes to an older shard.
+        loop {
+            let info = shards.iter().find(|info| info.shard == shard);
+            let Some(parent) = info.and_then(|info| info.parent) else { return Ok(None) };
+            let key = AuditChainKey { trail: flush.sink.to_string(), chain: AuditChain::Shard(parent) };
+            if let Some(row) = head::read(store, &key).await? {
+                let head = Head::decode(&row, &key)?;
+                return Ok(Some(Parent { hash: head.hash()?, entries: head.entries, chain: head.chain }));
+            }
+            shard = parent;
+        }
     }
 
     async fn stream(&self, source: &SourceTable) -> Result<Stream, SinkError> {

@@ -73,6 +73,30 @@ async fn both_children_of_a_shard_go_on_from_its_head() {
     assert!(report.faults.iter().all(|f| f.what == format!("{} lacks its entries from 2 on", root.chain)));
 }
 
+/// A shard that had no records has no chain; its children go on from what was before it.
+#[tokio::test]
+async fn a_grandchild_goes_on_from_the_last_chain_before_it() {
+    let bench = Bench::new().await;
+    bench.put("k", "v").await;
+    let source = bench.source().await;
+    let root = bench.shards(&source).await[0].clone();
+    bench.split(&root).await;
+    for child in &bench.shards(&source).await[1..] {
+        bench.split(child).await;
+    }
+    bench.put("k", "w").await;
+    let place: Arc<dyn Place> = Arc::new(MemoryPlace::default());
+    for shard in &bench.shards(&source).await {
+        let records = bench.records(shard).await;
+        if !records.is_empty() {
+            bench.deliver(&Config::default(), &place, &[flush(&source, shard, records)]).await;
+        }
+    }
+    let chains = sound(place.as_ref()).await.chains;
+    let entries: Vec<(u64, u64)> = chains.iter().map(|chain| (chain.first_entry, chain.next_entry)).collect();
+    assert_eq!(entries, [(0, 1), (1, 2)]);
+}
+
 #[tokio::test]
 async fn records_that_were_trimmed_before_they_were_read_have_an_entry_that_says_so() {
     let bench = Bench::new().await;
