@@ -320,8 +320,8 @@ impl Sinks {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use tailrace_core::key::{KeySchema, ScalarType};
-    use tailrace_core::{KeyAttribute, StreamArn, StreamId, TableId, ViewType};
+    use tailrace_core::key::{KeyAttribute, KeySchema, ScalarType};
+    use tailrace_core::{StreamArn, StreamId, TableId, ViewType};
 
     use super::*;
     use crate::runtime::row::SourceRow;
