@@ -2,6 +2,7 @@
 
 mod crashes;
 mod faults;
+mod kit;
 mod lineage;
 mod memory;
 mod shown;
