@@ -9,6 +9,7 @@ use tailrace_engine::ThrottledTables;
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
+use crate::audit::AuditArgs;
 use crate::data::{InvokeArgs, PutArgs, QueryArgs};
 use crate::init::InitArgs;
 use crate::mappings::MappingsArgs;
@@ -63,6 +64,8 @@ pub enum Command {
     Healthcheck(ReadArgs),
     /// Verify every byte of a data directory
     Check(CheckArgs),
+    /// Verify audit trails, show what is in them, and make their keys
+    Audit(AuditArgs),
     /// Write the completions of a shell to stdout
     Completions {
         /// The shell

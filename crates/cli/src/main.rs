@@ -6,6 +6,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod audit;
 mod check;
 mod client;
 mod data;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
             Command::Man { dir } => manual::pages(&dir),
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Check(args) => check::run(&args),
+            Command::Audit(args) => audit::run(args).await,
         }
     });
     // Whatever still runs (a read of a client that never ends) must not hold up the exit.

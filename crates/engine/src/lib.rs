@@ -8,6 +8,7 @@
 mod aside;
 pub mod background;
 mod caller;
+pub mod control;
 mod db;
 mod failure;
 mod items;

@@ -234,7 +234,7 @@ mod tests {
                 shard: ShardNo(3),
                 number: RecordNo(77),
                 time_ms: EpochMs(1_732_000_000_123),
-                meta: RecordMeta { kind, view, by_service, keys: stored(&items[0]) },
+                meta: RecordMeta { kind, view, by_service, caller: None, keys: stored(&items[0]) },
                 old: view.has_old().then(|| stored(&items[1])),
                 new: view.has_new().then(|| stored(&items[2])),
             };

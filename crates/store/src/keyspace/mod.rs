@@ -8,6 +8,7 @@
 //! Values that engines write (shards, counters, counts of items, ranges to reclaim), and marks, have their codec beside their key; other
 //! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
+mod audit;
 mod checkpoint;
 mod commit;
 mod counter;
@@ -40,6 +41,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+pub use audit::{AuditChain, AuditChainKey, AuditSubjectKey};
 pub use checkpoint::CheckpointKey;
 pub use commit::CommitKey;
 pub use counter::CounterKey;
@@ -117,6 +119,10 @@ pub enum KeyKind {
     IdempotencyExpiry = 0x12,
     /// [`TimeToLiveKey`]: a time to live of a table, enabled or ended, whose expiries have rows.
     TimeToLive = 0x18,
+    /// [`AuditChainKey`]: the head of a chain of an audit trail.
+    AuditChain = 0x2a,
+    /// [`AuditSubjectKey`]: what an audit trail hides the values of a person with.
+    AuditSubject = 0x2b,
     /// A sink.
     Sink = 0x2c,
     /// The snapshot that a sink's consumer begins with.
@@ -152,6 +158,8 @@ impl KeyKind {
         KeyKind::ItemCount,
         KeyKind::IdempotencyExpiry,
         KeyKind::TimeToLive,
+        KeyKind::AuditChain,
+        KeyKind::AuditSubject,
         KeyKind::Sink,
         KeyKind::SinkSnapshot,
         KeyKind::Expiry,
