@@ -2,4 +2,6 @@
 //!
 //! [`sink`] is the contract; each sink has a folder.
 
+pub mod search;
+pub mod secret;
 pub mod sink;
