@@ -8,6 +8,7 @@ pub mod audit;
 pub mod kit;
 mod plain_item;
 pub mod runtime;
+pub mod search;
 pub mod secret;
 pub mod sink;
 pub mod spec;

@@ -172,7 +172,6 @@ mod tests {
     use tailrace_core::{AttributeValue, EpochMs, Item, Number, RecordNo, ShardNo, ViewType};
 
     use super::*;
-    use crate::streams::event_id::EventIds;
     use crate::streams::record_meta::RecordMeta;
 
     /// Leaves of a document with their paths; arrays are stepped through.
@@ -238,7 +237,7 @@ mod tests {
                 old: view.has_old().then(|| stored(&items[1])),
                 new: view.has_new().then(|| stored(&items[2])),
             };
-            let writer = RecordWriter::new("us-east-1", EventIds::of_directory("d"));
+            let writer = RecordWriter::of_directory("us-east-1", "d");
             let arn = StreamArn::new("arn:s");
             let event = |record: &StreamRecord| -> Value {
                 let mut text = Vec::new();
