@@ -2,4 +2,6 @@
 //!
 //! [`sink`] is the contract; each sink has a folder.
 
+pub mod secret;
 pub mod sink;
+pub mod warehouse;

@@ -104,6 +104,9 @@ pub enum Origin {
         /// The number of the page of the scan, from 0: unique in the sink's version and table.
         page: u64,
     },
+    /// Records that were rejected before and that somebody hands over again, apart from their shard's order: what follows them
+    /// was flushed long ago. A record whose item is gone at the source is not among them, unless it removes it.
+    Retry,
 }
 
 /// Records to bring to the target.
@@ -139,13 +142,14 @@ impl Flush {
     }
 
     /// A name for what the flush makes at the target: `<sink>-v<version>-<shard>-<first>-<last>`, or for a snapshot
-    /// `<sink>-v<version>-<table>-snapshot-<page>`. The same for a repeat. Source: docs/spec/sinks.md 2.5.
+    /// `<sink>-v<version>-<table>-snapshot-<page>`; of a retry, with `-retry` at its end. The same for a repeat. Source: docs/spec/sinks.md 2.5.
     pub fn name(&self) -> String {
         let Flush { sink, version, shard, .. } = self;
         match self.origin {
-            Origin::Stream => {
+            Origin::Stream | Origin::Retry => {
                 let (first, last) = (SequenceNumber(self.first()), SequenceNumber(self.last()));
-                format!("{sink}-v{version}-{}-{first}-{last}", shard.id)
+                let end = if self.origin == Origin::Retry { "-retry" } else { "" };
+                format!("{sink}-v{version}-{}-{first}-{last}{end}", shard.id)
             }
             Origin::Snapshot { page } => format!("{sink}-v{version}-{}-snapshot-{page:010}", self.source.table),
         }
@@ -196,6 +200,14 @@ pub trait Sink: Send + Sync + 'static {
     /// until it succeeds; nothing is flushed before.
     fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {
         let _ = source;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// All items of a snapshot of `source` are at the target, under this version of the configuration: what the target holds of
+    /// earlier versions is no longer so. Called before the first flush of [`Origin::Stream`] that follows, and again until it
+    /// succeeds.
+    fn snapshot_done(&self, source: Arc<SourceTable>, version: u32) -> BoxFuture<'static, Result<(), SinkError>> {
+        let _ = (source, version);
         Box::pin(async { Ok(()) })
     }
 
