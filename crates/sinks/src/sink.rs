@@ -104,8 +104,9 @@ pub enum Origin {
         /// The number of the page of the scan, from 0: unique in the sink's version and table.
         page: u64,
     },
-    /// Records that were rejected before and that somebody hands over again, apart from their shard's order: what follows them
-    /// was flushed long ago. A record whose item is gone at the source is not among them, unless it removes it.
+    /// One record that was rejected before, again, at an operator's word. Later changes of its item may be at the target already:
+    /// they win. Progress that the target keeps says nothing of it. A change after which there is an item is handed over only while
+    /// the source has that item: a target that forgets what was removed could not know better.
     Retry,
 }
 
@@ -142,14 +143,13 @@ impl Flush {
     }
 
     /// A name for what the flush makes at the target: `<sink>-v<version>-<shard>-<first>-<last>`, or for a snapshot
-    /// `<sink>-v<version>-<table>-snapshot-<page>`; of a retry, with `-retry` at its end. The same for a repeat. Source: docs/spec/sinks.md 2.5.
+    /// `<sink>-v<version>-<table>-snapshot-<page>`. The same for a repeat. Source: docs/spec/sinks.md 2.5.
     pub fn name(&self) -> String {
         let Flush { sink, version, shard, .. } = self;
         match self.origin {
             Origin::Stream | Origin::Retry => {
                 let (first, last) = (SequenceNumber(self.first()), SequenceNumber(self.last()));
-                let end = if self.origin == Origin::Retry { "-retry" } else { "" };
-                format!("{sink}-v{version}-{}-{first}-{last}{end}", shard.id)
+                format!("{sink}-v{version}-{}-{first}-{last}", shard.id)
             }
             Origin::Snapshot { page } => format!("{sink}-v{version}-{}-snapshot-{page:010}", self.source.table),
         }
