@@ -61,9 +61,6 @@ pub trait Dialect: Send + Sync + 'static {
     /// It is larger than the load takes.
     fn push_row(&self, names: &[String], cells: &[Cell], out: &mut Vec<u8>) -> Result<(), String>;
 
-    /// How rows come in.
-    fn load(&self) -> Load;
-
     // --------------------------------------------------------------------------------------------------- statements
 
     /// What a new session begins with.
@@ -98,15 +95,6 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Puts a row into a table of ours if there is none like it, at most once whoever else does so: the whole of a transaction.
     fn insert_once(&self, table: &str, columns: &str, values: &str, same: &str) -> String;
-}
-
-/// How rows come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Load {
-    /// Over the connection.
-    Stream,
-    /// From objects in a bucket.
-    Objects,
 }
 
 /// How long things may take.

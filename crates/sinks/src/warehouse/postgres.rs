@@ -1,7 +1,7 @@
 //! PostgreSQL, from release 12 on.
 
 use super::cell::Cell;
-use super::dialect::{Dialect, Limits, Load, NewTable, column_list, key_list, millis, quoted};
+use super::dialect::{Dialect, Limits, NewTable, column_list, key_list, millis, quoted};
 use super::document::Numbers;
 use super::sql_type::SqlType;
 use crate::sink::KeyKind;
@@ -98,10 +98,6 @@ impl Dialect for Postgres {
         }
         out.push(b'\n');
         Ok(())
-    }
-
-    fn load(&self) -> Load {
-        Load::Stream
     }
 
     fn session(&self, limits: &Limits) -> String {

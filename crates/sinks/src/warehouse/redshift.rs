@@ -6,7 +6,7 @@
 use tailrace_core::json_text::JsonText;
 
 use super::cell::Cell;
-use super::dialect::{Dialect, Limits, Load, NewTable, column_list, key_list, millis};
+use super::dialect::{Dialect, Limits, NewTable, column_list, key_list, millis};
 use super::document::Numbers;
 use super::sql_type::{Precision, SqlType, VARCHAR_MAX};
 use crate::secret::Secret;
@@ -193,10 +193,6 @@ impl Dialect for Redshift {
             return Err(format!("a row of {length} bytes of JSON; Redshift loads {ROW_BYTES_MAX} at most"));
         }
         Ok(())
-    }
-
-    fn load(&self) -> Load {
-        Load::Objects
     }
 
     fn session(&self, limits: &Limits) -> String {

@@ -6,6 +6,7 @@ mod faults;
 mod merging;
 mod redshift;
 mod retries;
+mod tls;
 
 use std::sync::Arc;
 
