@@ -90,6 +90,9 @@ pub struct ServerArgs {
     /// The stack of a cdk.out that has several [env: TAILRACE_STACK]
     #[arg(long)]
     stack: Option<String>,
+    /// The configuration of sinks [env: TAILRACE_CONFIG] [default: tailrace.yaml beside the template]
+    #[arg(long = "config")]
+    pub sinks: Option<PathBuf>,
     /// What the template asks for.
     #[command(flatten)]
     pub template_values: TemplateArgs,
@@ -159,6 +162,7 @@ impl ServerArgs {
             ));
         }
         config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
+        config.sinks = self.sinks.or_else(|| env("TAILRACE_CONFIG").map(PathBuf::from));
         config.template_values = self.template_values.values()?;
         config.allowed_hosts = self.allowed_hosts;
         if config.allowed_hosts.is_empty() {

@@ -97,6 +97,9 @@ pub const STORE_AHEAD_OF_CLOCK_MAX: Duration = Duration::from_secs(60);
 pub const TIMESTAMP_AHEAD_MAX: Duration = Duration::from_secs(1);
 /// Default life of a stream record. Source: docs/spec/streams.md 12.
 pub const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long a record is kept, at most, that a sink has not delivered yet. Our reason: a target may be down for a day and over a
+/// weekend; one that is never mended must not fill the disk.
+pub const PINNED_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Shortest and longest life of a stream record that an operator may choose. Our reason: a second is the step
 /// of the background work, and a year of records is an archive, which is another thing.
 pub const STREAM_RETENTION_RANGE: std::ops::RangeInclusive<Duration> =

@@ -15,6 +15,7 @@ mod json_row;
 mod names;
 pub mod ops;
 mod partiql;
+mod pins;
 pub mod streams;
 mod tables;
 mod throttle;
@@ -23,6 +24,7 @@ pub use caller::{Caller, Client};
 pub use db::{Db, Settings, StoredTable};
 pub use failure::store_failure;
 pub use items::idempotency::{IdempotencyMark, marked};
+pub use pins::Pins;
 pub(crate) use tables::descriptor as table;
 pub use tables::descriptor::{
     Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, TimeToLive, ViewType,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
 use tailrace_engine::{Caller, Client, Db, ops};
+use tailrace_sinks::runtime::Sinks;
 use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page};
 
 use crate::admin;
@@ -18,6 +19,8 @@ pub struct ServerApi {
     pub db: Arc<Db>,
     /// The mappings.
     pub mappings: Arc<Mappings>,
+    /// The sinks.
+    pub sinks: Sinks,
     /// Everything has started, and nothing has begun to stop.
     pub ready: Arc<AtomicBool>,
 }
@@ -44,6 +47,6 @@ impl Api for ServerApi {
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
-        admin::answer(&self.db, &self.mappings, request).await
+        admin::answer(&self.db, &self.mappings, &self.sinks, request).await
     }
 }

@@ -105,8 +105,7 @@ pub enum Origin {
         page: u64,
     },
     /// One record that was rejected before, again, at an operator's word. Later changes of its item may be at the target already:
-    /// they win. Progress that the target keeps says nothing of it. A change after which there is an item is handed over only while
-    /// the source has that item: a target that forgets what was removed could not know better.
+    /// they win. Progress that the target keeps says nothing of it.
     Retry,
 }
 
@@ -203,11 +202,22 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// All items of a snapshot of `source` are at the target, under this version of the configuration: what the target holds of
-    /// earlier versions is no longer so. Called before the first flush of [`Origin::Stream`] that follows, and again until it
-    /// succeeds.
-    fn snapshot_done(&self, source: Arc<SourceTable>, version: u32) -> BoxFuture<'static, Result<(), SinkError>> {
-        let _ = (source, version);
+    /// Lets what was built beside the version before take its place, where the kind builds beside
+    /// ([`Kind::builds_beside`](crate::spec::Kind::builds_beside)): called when this version has caught up, and again after a crash.
+    fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// All items of a snapshot of `source` that began under version `since` are at the target: what it holds of `source` from versions
+    /// before that, and was not brought again, is gone at the source. Called when a snapshot ends and again whenever the process
+    /// begins, under the present `version`, before the first flush of the stream; until it succeeds nothing is flushed.
+    fn snapshot_done(
+        &self,
+        source: Arc<SourceTable>,
+        since: u32,
+        version: u32,
+    ) -> BoxFuture<'static, Result<(), SinkError>> {
+        let _ = (source, since, version);
         Box::pin(async { Ok(()) })
     }
 

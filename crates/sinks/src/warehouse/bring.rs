@@ -33,15 +33,31 @@ pub(super) fn flushed(reasons: Reasons, bytes: u64) -> Flushed {
     Flushed { rejected, bytes }
 }
 
-/// What is put down of records that are not taken.
-pub(super) fn refusals(flush: &Flush, reasons: &Reasons) -> Vec<(i64, Refused)> {
+/// What is put down of records that are not taken. In a table of items one whose item has a later record in the flush, which is
+/// taken, has nothing to bring any more.
+pub(super) fn refusals(flush: &Flush, mode: Mode, reasons: &Reasons) -> Vec<(i64, Refused)> {
+    if reasons.is_empty() {
+        return Vec::new();
+    }
+    let mut last_taken = HashMap::new();
+    if mode == Mode::Merge {
+        for (index, record) in flush.records.iter().enumerate() {
+            if !reasons.contains_key(&index) {
+                last_taken.insert(&record.meta.keys, index);
+            }
+        }
+    }
     let refusal = |(index, error): (&usize, &String)| {
         let record = flush.records.get(*index)?;
-        let refused = Refused { item: item_id(record), number: number(record), error: error.clone() };
+        let live = last_taken.get(&record.meta.keys).is_none_or(|later| later < index);
+        let refused = Refused { item: item_id(record), number: number(record), error: error.clone(), live };
         Some((place(flush, *index), refused))
     };
     reasons.iter().filter_map(refusal).collect()
 }
+
+/// Items that are asked for at once.
+const ITEMS_PER_ASK: usize = 1000;
 
 impl Inner {
     /// Brings a flush of the stream or a snapshot.
@@ -64,7 +80,8 @@ impl Inner {
             let loaded = self.load(session, ready, generation, made, newest, &older).await?;
             reasons.extend(loaded.refused);
             bytes = loaded.bytes;
-            for statement in target.reject(generation, &shard, &refusals(flush, &reasons)) {
+            self.outlive(session, flush, ready, &reasons, is_fresh).await?;
+            for statement in target.reject(generation, &shard, &refusals(flush, target.layout.mode, &reasons)) {
                 self.run(session, &statement).await?;
             }
         }
@@ -128,6 +145,37 @@ impl Inner {
             known.get(&(item_id(record), number(record))).map(|error| (index, error.clone()))
         };
         Ok(before.into_iter().filter_map(reason).collect())
+    }
+
+    /// Puts down of records that were not taken before which have nothing to bring any more, as their item has changed.
+    pub(super) async fn outlive(
+        &self,
+        session: &mut dyn Session,
+        flush: &Flush,
+        ready: &Ready,
+        reasons: &Reasons,
+        is_fresh: impl Fn(usize) -> bool,
+    ) -> Result<(), Trouble> {
+        let target = &ready.target;
+        if target.layout.mode == Mode::Append || rows(&self.run(session, &target.ask_live()).await?, 0).is_empty() {
+            return Ok(());
+        }
+        let taken = (0..flush.records.len()).filter(|index| is_fresh(*index) && !reasons.contains_key(index));
+        let mut last = HashMap::new();
+        for record in taken.filter_map(|index| flush.records.get(index)) {
+            last.insert(item_id(record), number(record));
+        }
+        let items: Vec<&str> = last.keys().map(String::as_str).collect();
+        for part in items.chunks(ITEMS_PER_ASK) {
+            let answers = self.run(session, &target.ask_live_of(part)).await?;
+            for row in rows(&answers, 0) {
+                let (item, refused): (&str, i64) = (field(row, 0)?, read(row, 1)?);
+                if let Some(taken) = last.get(item).filter(|taken| **taken > refused) {
+                    self.run(session, &target.outlive(item, *taken)).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Moves the progress and ends the transaction.

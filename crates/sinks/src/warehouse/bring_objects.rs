@@ -72,7 +72,8 @@ impl Inner {
             match self.load_objects(session, objects, ready, generation, put.as_ref(), &newest).await? {
                 Ended::Done => {
                     if fresh != Fresh::None {
-                        for statement in target.reject(generation, &shard, &refusals(flush, &reasons)) {
+                        self.outlive(session, flush, ready, &reasons, is_fresh).await?;
+                        for statement in target.reject(generation, &shard, &refusals(flush, target.layout.mode, &reasons)) {
                             self.run(session, &statement).await?;
                         }
                     }

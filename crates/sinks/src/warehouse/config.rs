@@ -70,10 +70,36 @@ pub enum Mode {
 pub struct Flushing {
     /// Most records.
     pub records: Option<usize>,
-    /// Most bytes.
+    /// Most bytes: a number, or one with KB, MB, KiB or MiB behind it.
+    #[serde(default, deserialize_with = "bytes")]
     pub bytes: Option<usize>,
     /// How long records are gathered.
     pub seconds: Option<f64>,
+}
+
+fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Size {
+        Number(usize),
+        Text(String),
+    }
+    let text = match <Size as serde::Deserialize>::deserialize(deserializer)? {
+        Size::Number(number) => return Ok(Some(number)),
+        Size::Text(text) => text,
+    };
+    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic() || char == ' ');
+    let unit = match text[digits.len()..].trim() {
+        "" | "B" => Some(1),
+        "KB" => Some(1000),
+        "MB" => Some(1_000_000),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        _ => None,
+    };
+    let number = unit.and_then(|unit| digits.parse::<usize>().ok()?.checked_mul(unit));
+    let wrong = || serde::de::Error::custom(format!("`{text}` is no number of bytes, like 8MB or 65536"));
+    number.map(Some).ok_or_else(wrong)
 }
 
 /// Objects that Redshift loads.
@@ -360,6 +386,9 @@ mod tests {
             (json!({"to": to, "statement_timeout_seconds": 0}), "statement_timeout_seconds is 1 to 3600"),
             (json!({"to": to, "flush": {"seconds": -1}}), "flush.seconds is 0 to 900"),
             (json!({"to": to, "flush": {"records": 0}}), "flush.records is 1 to 1000000"),
+            (json!({"to": to, "flush": {"bytes": "16MiB"}}), "ok"),
+            (json!({"to": to, "flush": {"bytes": "1000MB"}}), "flush.bytes is 1 to 268435456"),
+            (json!({"to": to, "flush": {"bytes": "8 apples"}}), "`8 apples` is no number of bytes, like 8MB or 65536"),
             (json!({"to": to, "staging": staging}), "staging: PostgreSQL needs none"),
             (
                 json!({"to": "redshift://h/d"}),

@@ -5,12 +5,13 @@
 //! - `_tailrace_progress`: for a target, a generation and a shard the last number that is there (of a snapshot: the last page),
 //!   and the epoch of the owner that brought it. It moves in the transaction that brings the records, and only from what that
 //!   transaction has seen. It is what counts, whatever the source's checkpoint says.
-//! - `_tailrace_targets`: for a target the sink, the source and the version that fill it, and its *generation*: a number that
-//!   rises with each of them. A newer stream of the source's name, or a newer version of the sink, is a newer generation, and
-//!   from then on nothing of an older one gets in. Numbers of records are compared within a generation only.
+//! - `_tailrace_targets`: for a target the sink, the source and the version that fill it, and its *generation*, which rises with
+//!   each newer stream of the source's name and each newer version of the sink. From then on nothing of an older one gets in.
+//!   Numbers of records are compared within a generation only. `swept`: no row of an older generation is left.
 //! - `_tailrace_rejected`: each record that was not taken, written in the transaction that went past it. A repeat finds there
 //!   what it has to reject again; a retry takes the row away in the transaction that brings the record, so that it is brought
-//!   once.
+//!   once. A row whose item has changed since is not `live` any more: a retry has nothing to bring, not even when the item
+//!   is gone by now.
 
 use super::layout::{PROGRESS, REJECTED, TARGETS, Target};
 use super::sql_type::SqlType;
@@ -35,15 +36,18 @@ pub struct Holder {
 pub enum Claim {
     /// It goes on in this generation.
     Keep(i64),
+    /// It begins this one, which is the first.
+    First(i64),
     /// It begins this one.
-    Begin(i64),
+    Next(i64),
     /// It must not, and why.
     Refuse(String),
 }
 
 /// Compares who holds a target, and its generation, with who comes.
 pub fn claim(held: Option<(&Holder, i64)>, comes: &Holder, target: &Target) -> Claim {
-    let Some((held, generation)) = held else { return Claim::Begin(1) };
+    let Some((held, generation)) = held else { return Claim::First(generation_of(1, comes.version)) };
+    let lineage = generation / LINEAGE;
     let shown = target.shown();
     if (&held.sink, &held.source) != (&comes.sink, &comes.source) {
         return Claim::Refuse(format!(
@@ -55,12 +59,26 @@ pub fn claim(held: Option<(&Holder, i64)>, comes: &Holder, target: &Target) -> C
     }
     match (&comes.label, comes.version).cmp(&(&held.label, held.version)) {
         std::cmp::Ordering::Equal => Claim::Keep(generation),
-        std::cmp::Ordering::Greater => Claim::Begin(generation + 1),
+        std::cmp::Ordering::Greater if comes.label > held.label => Claim::Next(generation_of(lineage + 1, comes.version)),
+        std::cmp::Ordering::Greater => Claim::Next(generation_of(lineage, comes.version)),
         std::cmp::Ordering::Less => Claim::Refuse(format!(
             "the table {shown} is filled under version {} of the sink from the stream of {}; this is version {} from that of {}",
             held.version, held.label, comes.version, comes.label
         )),
     }
+}
+
+/// Generations of one stream: a version each.
+const LINEAGE: i64 = 1_000_000_000;
+
+/// The generation of a version under the `lineage`th stream that fills a target.
+fn generation_of(lineage: i64, version: u32) -> i64 {
+    lineage * LINEAGE + i64::from(version)
+}
+
+/// The generation of an earlier version, of the same stream.
+pub fn generation_since(generation: i64, version: u32) -> i64 {
+    generation_of(generation / LINEAGE, version)
 }
 
 /// How far a shard is at the target.
@@ -81,6 +99,8 @@ pub struct Refused {
     pub number: i64,
     /// Why.
     pub error: String,
+    /// The item has not changed since.
+    pub live: bool,
 }
 
 /// Longest reason that is kept, characters.
@@ -119,6 +139,7 @@ impl Target {
                     ("source", text),
                     ("stream", text),
                     ("version", SqlType::Bigint),
+                    ("swept", SqlType::Bigint),
                 ],
             ),
             (
@@ -126,11 +147,12 @@ impl Target {
                 4,
                 &[
                     ("target", text),
-                    ("generation", SqlType::Bigint),
                     ("item", text),
                     ("number", SqlType::Bigint),
+                    ("generation", SqlType::Bigint),
                     ("shard", text),
                     ("place", SqlType::Bigint),
+                    ("live", SqlType::Boolean),
                     ("error", SqlType::Varchar(4096)),
                 ],
             ),
@@ -180,20 +202,25 @@ impl Target {
         )
     }
 
+    /// Writes who is the first to hold the target, and ends the transaction. Of two that come at once the second one fails here,
+    /// and asks again.
+    pub fn hold_first(&self, holder: &Holder, generation: i64) -> String {
+        let Holder { sink, source, label, version } = holder;
+        let [target, sink, source, label] =
+            [&self.layout.table, sink, source, label].map(|text| self.literal(text));
+        format!(
+            "INSERT INTO {} (target, generation, sink, source, stream, version, swept) \
+             VALUES ({target}, {generation}, {sink}, {source}, {label}, {version}, 0); COMMIT",
+            self.named(TARGETS),
+        )
+    }
+
     /// Writes who holds the target now, and ends the transaction.
     pub fn hold(&self, holder: &Holder, generation: i64) -> String {
         let (targets, progress) = (self.named(TARGETS), self.named(PROGRESS));
         let Holder { sink, source, label, version } = holder;
         let [sink, source, label] = [sink, source, label].map(|text| self.literal(text));
         let is_target = self.is_target();
-        if generation == 1 {
-            let target = self.literal(&self.layout.table);
-            // Two that come at once: the second one fails here, and asks again.
-            return format!(
-                "INSERT INTO {targets} (target, generation, sink, source, stream, version) \
-                 VALUES ({target}, 1, {sink}, {source}, {label}, {version}); COMMIT"
-            );
-        }
         format!(
             "UPDATE {targets} SET generation = {generation}, sink = {sink}, source = {source}, stream = {label}, \
              version = {version} WHERE {is_target}; \
@@ -204,6 +231,21 @@ impl Target {
     /// Asks which generation the target is in, and keeps it there until the transaction ends.
     pub fn ask_generation(&self) -> String {
         format!("SELECT generation FROM {} WHERE {}{}", self.named(TARGETS), self.is_target(), self.dialect.for_share())
+    }
+
+    /// Begins the transaction that sweeps the target, and asks in which generation it is and up to which one it was swept.
+    pub fn ask_swept(&self) -> String {
+        format!(
+            "BEGIN; SELECT generation, swept FROM {} WHERE {}{}",
+            self.named(TARGETS),
+            self.is_target(),
+            self.dialect.for_update(),
+        )
+    }
+
+    /// Puts down that no row of an older generation is left.
+    pub fn swept(&self, generation: i64) -> String {
+        format!("UPDATE {} SET swept = {generation} WHERE {}", self.named(TARGETS), self.is_target())
     }
 
     // ---------------------------------------------------------------------------------------------------- progress
@@ -258,9 +300,9 @@ impl Target {
             format!("(item = {} AND number = {})", self.literal(&refused.item), refused.number)
         };
         let values = |(place, refused): &(i64, Refused)| {
-            let Refused { item, number, error } = refused;
+            let Refused { item, number, error, live } = refused;
             let (item, error) = (self.literal(item), self.literal(&shortened(error)));
-            format!("({target}, {generation}, {item}, {number}, {shard}, {place}, {error})")
+            format!("({target}, {item}, {number}, {generation}, {shard}, {place}, {live}, {error})")
         };
         let statement = |refused: &[(i64, Refused)]| {
             let same: Vec<String> = refused.iter().map(|(_, refused)| is_same(refused)).collect();
@@ -268,7 +310,7 @@ impl Target {
             // A page of a snapshot may come twice.
             format!(
                 "DELETE FROM {table} WHERE {} AND generation = {generation} AND ({}); \
-                 INSERT INTO {table} (target, generation, item, number, shard, place, error) VALUES {}",
+                 INSERT INTO {table} (target, item, number, generation, shard, place, live, error) VALUES {}",
                 self.is_target(),
                 same.join(" OR "),
                 values.join(", "),
@@ -286,10 +328,36 @@ impl Target {
         )
     }
 
-    /// Asks under which generation a record was not taken, and keeps it on the list until the transaction ends.
+    /// Asks whether any record is on the list and live.
+    pub fn ask_live(&self) -> String {
+        format!("SELECT 1 FROM {} WHERE {} AND live LIMIT 1", self.named(REJECTED), self.is_target())
+    }
+
+    /// Asks which records of these items are on the list and live: (item, number).
+    pub fn ask_live_of(&self, items: &[&str]) -> String {
+        let items: Vec<String> = items.iter().map(|item| self.literal(item)).collect();
+        format!(
+            "SELECT item, number FROM {} WHERE {} AND live AND item IN ({})",
+            self.named(REJECTED),
+            self.is_target(),
+            items.join(", "),
+        )
+    }
+
+    /// Puts down that the item of a record on the list has changed since.
+    pub fn outlive(&self, item: &str, number: i64) -> String {
+        format!(
+            "UPDATE {} SET live = FALSE WHERE {} AND item = {} AND number <= {number}",
+            self.named(REJECTED),
+            self.is_target(),
+            self.literal(item),
+        )
+    }
+
+    /// Asks under which generation a record was not taken, if it is live, and keeps it on the list until the transaction ends.
     pub fn ask_refused(&self, item: &str, number: i64) -> String {
         format!(
-            "SELECT generation FROM {} WHERE {} AND item = {} AND number = {number} ORDER BY generation DESC{}",
+            "SELECT generation FROM {} WHERE {} AND item = {} AND number = {number} AND live ORDER BY generation DESC{}",
             self.named(REJECTED),
             self.is_target(),
             self.literal(item),

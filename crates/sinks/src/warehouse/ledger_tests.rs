@@ -23,10 +23,13 @@ fn holder(label: &str, version: u32) -> Holder {
 fn newer_streams_and_versions_begin_a_generation_and_older_ones_are_kept_out() {
     let held = holder("2026-02-01T00:00:00.000", 3);
     let target = target(Arc::new(Postgres));
-    let claim = |comes: &Holder| claim(Some((&held, 7)), comes, &target);
-    assert_eq!(claim(&held), Claim::Keep(7));
-    assert_eq!(claim(&holder(&held.label, 4)), Claim::Begin(8));
-    assert_eq!(claim(&holder("2026-02-01T00:00:00.001", 1)), Claim::Begin(8), "another directory begins with version 1");
+    let generation = generation_of(7, 3);
+    let claim = |comes: &Holder| claim(Some((&held, generation)), comes, &target);
+    assert_eq!(claim(&held), Claim::Keep(7_000_000_003));
+    assert_eq!(claim(&holder(&held.label, 4)), Claim::Next(7_000_000_004));
+    let anew = holder("2026-02-01T00:00:00.001", 1);
+    assert_eq!(claim(&anew), Claim::Next(8_000_000_001), "another directory begins with version 1");
+    assert_eq!(generation_since(7_000_000_004, 2), 7_000_000_002);
     for older in [holder(&held.label, 2), holder("2026-01-31T23:59:59.999", 9)] {
         assert!(matches!(claim(&older), Claim::Refuse(_)), "{older:?}");
     }
@@ -35,8 +38,8 @@ fn newer_streams_and_versions_begin_a_generation_and_older_ones_are_kept_out() {
                     \"public\".\"_tailrace_targets\" SET sink = 'it''s', source = 'Orders', stream = '' WHERE target = 'orders'";
     assert_eq!(claim(&other), Claim::Refuse(expected.into()));
     let handed_over = Holder { label: String::new(), ..other.clone() };
-    assert_eq!(super::claim(Some((&handed_over, 7)), &other, &target), Claim::Begin(8));
-    assert_eq!(super::claim(None, &held, &target), Claim::Begin(1));
+    assert_eq!(super::claim(Some((&handed_over, generation)), &other, &target), Claim::Next(8_000_000_003));
+    assert_eq!(super::claim(None, &held, &target), Claim::First(1_000_000_003));
 }
 
 #[test]
@@ -53,17 +56,23 @@ fn statements_of_postgresql() {
             "CREATE TABLE \"public\".\"_tailrace_targets\" (\"target\" character varying(512) COLLATE \"C\" NOT NULL, \
              \"generation\" bigint NOT NULL, \"sink\" character varying(512) NOT NULL, \
              \"source\" character varying(512) NOT NULL, \"stream\" character varying(512) NOT NULL, \
-             \"version\" bigint NOT NULL, PRIMARY KEY (\"target\"))",
+             \"version\" bigint NOT NULL, \"swept\" bigint NOT NULL, PRIMARY KEY (\"target\"))",
             "CREATE TABLE \"public\".\"_tailrace_rejected\" (\"target\" character varying(512) COLLATE \"C\" NOT NULL, \
-             \"generation\" bigint NOT NULL, \"item\" character varying(512) COLLATE \"C\" NOT NULL, \
-             \"number\" bigint NOT NULL, \"shard\" character varying(512) NOT NULL, \"place\" bigint NOT NULL, \
-             \"error\" character varying(4096) NOT NULL, PRIMARY KEY (\"target\", \"generation\", \"item\", \"number\"))",
+             \"item\" character varying(512) COLLATE \"C\" NOT NULL, \"number\" bigint NOT NULL, \
+             \"generation\" bigint NOT NULL, \"shard\" character varying(512) NOT NULL, \"place\" bigint NOT NULL, \
+             \"live\" boolean NOT NULL, \"error\" character varying(4096) NOT NULL, \
+             PRIMARY KEY (\"target\", \"item\", \"number\", \"generation\"))",
         ]
     );
     assert_eq!(
         target.ask_holder(),
         "BEGIN; SELECT generation, sink, source, stream, version FROM \"public\".\"_tailrace_targets\" \
          WHERE target = 'orders' FOR UPDATE"
+    );
+    assert_eq!(
+        target.hold_first(&holder("l", 2), 5),
+        "INSERT INTO \"public\".\"_tailrace_targets\" (target, generation, sink, source, stream, version, swept) \
+         VALUES ('orders', 5, 'wh', 'Orders', 'l', 2, 0); COMMIT"
     );
     assert_eq!(
         target.hold(&holder("l", 2), 5),
@@ -113,7 +122,7 @@ fn statements_of_redshift() {
 #[test]
 fn reasons_are_short_and_written_in_parts() {
     let target = target(Arc::new(Postgres));
-    let refused = |number| (number, Refused { item: "i".into(), number, error: format!("it's\0 {}", "x".repeat(1000)) });
+    let refused = |number| (number, Refused { item: "i".into(), number, error: format!("it's\0 {}", "x".repeat(1000)), live: true });
     let many: Vec<(i64, Refused)> = (0..501).map(refused).collect();
     let statements = target.reject(1, "s1", &many);
     assert_eq!(statements.len(), 2);
@@ -123,7 +132,8 @@ fn reasons_are_short_and_written_in_parts() {
         format!(
             "DELETE FROM \"public\".\"_tailrace_rejected\" WHERE target = 'orders' AND generation = 1 AND \
              ((item = 'i' AND number = 500)); INSERT INTO \"public\".\"_tailrace_rejected\" \
-             (target, generation, item, number, shard, place, error) VALUES ('orders', 1, 'i', 500, 's1', 500, {reason})"
+             (target, item, number, generation, shard, place, live, error) \
+             VALUES ('orders', 'i', 500, 1, 's1', 500, true, {reason})"
         )
     );
 }

@@ -50,7 +50,7 @@ use tailrace_store::StoreError;
 use self::address::Engine;
 use self::config::Checked;
 use self::dialect::{Dialect, Limits};
-use self::ledger::Holder;
+use self::ledger::{Holder, generation_since};
 use self::postgres::Postgres;
 use self::promoted::Promoted;
 use self::records::Rows;
@@ -66,6 +66,8 @@ pub use self::stage::Stage;
 const TRIES: usize = 3;
 /// The time to remove what a rebuild has left behind: a statement over the whole table.
 const SWEEP_TIME: Duration = Duration::from_secs(900);
+/// Records whose rows are made at once, in less than half a millisecond; those of others are made where it may take long.
+const RECORDS_INLINE_MAX: usize = 32;
 /// What a row has besides the item, bytes.
 const ROW_OVERHEAD: usize = 64;
 /// Versions of sources whose targets are claimed; each is there for as long as the process.
@@ -200,9 +202,14 @@ impl Sink for Warehouse {
         async move { inner.tried(|| inner.prepare(&source)).await }.boxed()
     }
 
-    fn snapshot_done(&self, source: Arc<SourceTable>, version: u32) -> BoxFuture<'static, Result<(), SinkError>> {
+    fn snapshot_done(
+        &self,
+        source: Arc<SourceTable>,
+        since: u32,
+        version: u32,
+    ) -> BoxFuture<'static, Result<(), SinkError>> {
         let inner = self.0.clone();
-        async move { inner.tried(|| inner.sweep(&source, version)).await }.boxed()
+        async move { inner.tried(|| inner.sweep(&source, since, version)).await }.boxed()
     }
 
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
@@ -309,26 +316,38 @@ impl Inner {
             }
         }
         let (flush, target, generation) = (flush.clone(), ready.target.clone(), ready.generation);
-        let rows = tokio::task::spawn_blocking(move || Rows::make(&flush, &target, generation)).await;
-        let rows = rows.map_err(|error| Trouble::Stop(error.to_string()))?;
-        let rows = Arc::new(rows.map_err(|error| Trouble::Stop(error.to_string()))?);
+        let is_short = flush.records.len() <= RECORDS_INLINE_MAX;
+        let make = move || Rows::make(&flush, &target, generation).map_err(|error| Trouble::Stop(error.to_string()));
+        let rows = match is_short {
+            true => make(),
+            false => tokio::task::spawn_blocking(make).await.map_err(|error| Trouble::Stop(error.to_string()))?,
+        };
+        let rows = Arc::new(rows?);
         *made.lock() = Some((generation, rows.clone()));
         Ok(rows)
     }
 
-    /// Removes what earlier generations have left in the table of items, which is not so any more. A change log keeps it.
-    async fn sweep(&self, source: &SourceTable, version: u32) -> Result<(), Trouble> {
+    /// Removes what generations before that of `since` have left in the table of items, which is not so any more. A change log
+    /// keeps it.
+    async fn sweep(&self, source: &SourceTable, since: u32, version: u32) -> Result<(), Trouble> {
         let mut session = self.session().await?;
         let ready = self.ready(&mut *session, source, version).await?;
-        let (target, generation) = (&ready.target, ready.generation);
+        let (target, since) = (&ready.target, generation_since(ready.generation, since));
+        let answers = self.run(&mut *session, &target.ask_swept()).await?;
+        self.same_generation(&ready, rows(&answers, 1))?;
+        let swept: i64 = rows(&answers, 1).first().map_or(Ok(0), |row| session::number(row, 1))?;
+        if swept >= since {
+            self.run(&mut *session, "ROLLBACK").await?;
+            session.give_back();
+            return Ok(());
+        }
         // The session is not given back: its limit is its own.
         self.run(&mut *session, &format!("SET statement_timeout = {}", dialect::millis(SWEEP_TIME))).await?;
-        let answers = self.run(&mut *session, &format!("BEGIN; {}", target.ask_generation())).await?;
-        self.same_generation(&ready, rows(&answers, 1))?;
         if self.config.mode == Mode::Merge {
-            session.run(&target.sweep(generation), SWEEP_TIME).await?;
+            session.run(&target.sweep(since), SWEEP_TIME).await?;
         }
-        session.run(&target.forget_rejected(generation), SWEEP_TIME).await?;
+        session.run(&target.forget_rejected(since), SWEEP_TIME).await?;
+        self.run(&mut *session, &target.swept(since)).await?;
         self.run(&mut *session, "COMMIT").await.map(drop)
     }
 }

@@ -88,7 +88,7 @@ impl Inner {
                         target.shown(),
                         target.hand_over(comes),
                     ))),
-                    Claim::Begin(_) => self.run(session, &create).await.map(drop),
+                    Claim::First(_) | Claim::Next(_) => self.run(session, &create).await.map(drop),
                     Claim::Refuse(why) => Err(Trouble::Stop(why)),
                 }
             }
@@ -149,8 +149,12 @@ impl Inner {
                 Ok(generation)
             }
             Claim::Refuse(why) => Err(Trouble::Stop(why)),
-            Claim::Begin(generation) => {
-                match session.run(&target.hold(comes, generation), self.limits.statement).await {
+            Claim::Next(generation) => {
+                self.run(session, &target.hold(comes, generation)).await?;
+                Ok(generation)
+            }
+            Claim::First(generation) => {
+                match session.run(&target.hold_first(comes, generation), self.limits.statement).await {
                     Ok(_) => Ok(generation),
                     // Somebody else was first.
                     Err(failure) if failure.meaning() == Meaning::Data => Err(Trouble::Again(failure.text().to_owned())),

@@ -222,15 +222,15 @@ async fn a_rebuild_leaves_what_the_source_has() {
     let sink = place.sink(json!({}));
     let page = |version, number, records| Flush { origin: Origin::Snapshot { page: number }, version, ..flush(records) };
     bring(&sink, page(1, 0, (0..100).map(|item| put(9, &format!("k{item:03}"), &[])).collect())).await.unwrap();
-    sink.snapshot_done(source(), 1).await.unwrap();
+    sink.snapshot_done(source(), 1, 1).await.unwrap();
     bring(&sink, flush(vec![remove(10, "k000"), put(11, "k100", &[])])).await.unwrap();
     assert_eq!(place.rows("SELECT count(*), min(pk), max(pk) FROM orders").await, ["100|k001|k100"]);
     // Half of them are gone unseen.
     bring(&sink, page(2, 0, (0..50).map(|item| put(20, &format!("k{item:03}"), &[])).collect())).await.unwrap();
     assert_eq!(place.rows("SELECT count(*) FROM orders").await, ["101"]);
-    sink.snapshot_done(source(), 2).await.unwrap();
+    sink.snapshot_done(source(), 2, 2).await.unwrap();
     assert_eq!(place.rows("SELECT count(*), max(pk), max(_lsn) FROM orders").await, ["50|k049|20"]);
     let held = "SELECT generation, sink, source, stream, version FROM _tailrace_targets";
-    assert_eq!(place.rows(held).await, [format!("2|wh|Orders|{LABEL}|2")]);
-    assert_eq!(place.rows("SELECT DISTINCT generation FROM _tailrace_progress").await, ["2"]);
+    assert_eq!(place.rows(held).await, [format!("1000000002|wh|Orders|{LABEL}|2")]);
+    assert_eq!(place.rows("SELECT DISTINCT generation FROM _tailrace_progress").await, ["1000000002"]);
 }

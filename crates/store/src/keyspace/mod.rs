@@ -26,6 +26,8 @@ mod parked;
 mod reclaim;
 mod setting;
 mod shard;
+mod sink;
+mod sink_snapshot;
 mod stream;
 mod table;
 mod table_settings;
@@ -56,6 +58,8 @@ pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
 pub use setting::SettingKey;
 pub use shard::ShardKey;
+pub use sink::SinkKey;
+pub use sink_snapshot::SinkSnapshotKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
 pub use table_settings::TableSettingsKey;
@@ -113,6 +117,10 @@ pub enum KeyKind {
     IdempotencyExpiry = 0x12,
     /// [`TimeToLiveKey`]: a time to live of a table, enabled or ended, whose expiries have rows.
     TimeToLive = 0x18,
+    /// A sink.
+    Sink = 0x2c,
+    /// The snapshot that a sink's consumer begins with.
+    SinkSnapshot = 0x2d,
     /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
     Expiry = 0x3f,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
@@ -144,6 +152,8 @@ impl KeyKind {
         KeyKind::ItemCount,
         KeyKind::IdempotencyExpiry,
         KeyKind::TimeToLive,
+        KeyKind::Sink,
+        KeyKind::SinkSnapshot,
         KeyKind::Expiry,
         KeyKind::Item,
     ];

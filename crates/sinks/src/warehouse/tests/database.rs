@@ -43,8 +43,9 @@ pub struct Committed {
     pub progress: BTreeMap<(i64, String), (i64, i64)>,
     /// Generation, sink, source, stream, version.
     pub holder: Option<(i64, [String; 4])>,
-    /// By generation, item and number: (shard, place, error).
-    pub rejected: BTreeMap<(i64, String, i64), (String, i64, String)>,
+    pub swept: i64,
+    /// By generation, item and number: (shard, place, error), and whether it is live.
+    pub rejected: BTreeMap<(i64, String, i64), (String, i64, String, bool)>,
     pub tables: Vec<String>,
 }
 
@@ -61,9 +62,9 @@ struct State {
     connections: usize,
 }
 
-/// The database; clones share it.
+/// The database; clones share it. One transaction at a time: the others wait.
 #[derive(Clone, Default)]
-pub struct Database(Arc<Mutex<State>>);
+pub struct Database(Arc<Mutex<State>>, Arc<tokio::sync::Mutex<()>>);
 
 impl Database {
     /// With its target table and those beside it.
@@ -113,7 +114,7 @@ impl Database {
 impl Connector for Database {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         self.0.lock().connections += 1;
-        let session = Play { database: self.clone(), open: true, own: None, saved: None, stage: Vec::new() };
+        let session = Play { database: self.clone(), open: true, turn: None, own: None, saved: None, stage: Vec::new() };
         async { Ok(Box::new(session) as Box<dyn Session>) }.boxed()
     }
 }
@@ -121,6 +122,8 @@ impl Connector for Database {
 struct Play {
     database: Database,
     open: bool,
+    /// Held in a transaction.
+    turn: Option<tokio::sync::OwnedMutexGuard<()>>,
     /// What the transaction sees, once it has begun.
     own: Option<Committed>,
     saved: Option<(Committed, Vec<Vec<String>>)>,
@@ -129,7 +132,17 @@ struct Play {
 
 impl Session for Play {
     fn run<'a>(&'a mut self, sql: &'a str, _: Duration) -> BoxFuture<'a, Result<Vec<Answer>, Failure>> {
-        async move { self.faulty(sql, |play| sql.split("; ").map(|one| play.statement(one)).collect()) }.boxed()
+        async move {
+            if self.turn.is_none() {
+                self.turn = Some(self.database.1.clone().lock_owned().await);
+            }
+            let done = self.faulty(sql, |play| sql.split("; ").map(|one| play.statement(one)).collect());
+            if self.own.is_none() || !self.open {
+                self.turn = None;
+            }
+            done
+        }
+        .boxed()
     }
 
     fn copy<'a>(&'a mut self, sql: &'a str, rows: Bytes, _: Duration) -> BoxFuture<'a, Result<u64, Failure>> {
@@ -306,18 +319,24 @@ impl Play {
             let row = |(generation, texts): &(i64, [String; 4])| {
                 std::iter::once(generation.to_string()).chain(texts.clone()).collect()
             };
-            answer(own.holder.iter().map(row).collect())
-        } else if sql.starts_with("SELECT generation FROM") {
-            answer(own.holder.iter().map(|(generation, _)| vec![generation.to_string()]).collect())
-        } else {
-            let (generation, version, texts) = match sql.starts_with("INSERT") {
-                true => (1, sql.rsplit([' ', ')']).nth(1).unwrap().to_owned(), &texts[1..4]),
-                false => (number(sql, "SET generation = "), after(sql, " version = ").unwrap().to_owned(), &texts[..3]),
-            };
-            let [sink, source, label] = texts else { panic!("{sql}") };
-            own.holder = Some((generation, [sink.clone(), source.clone(), label.clone(), version]));
-            affected(1)
+            return answer(own.holder.iter().map(row).collect());
         }
+        if sql.starts_with("SELECT generation") {
+            let swept = own.swept.to_string();
+            return answer(own.holder.iter().map(|(generation, _)| vec![generation.to_string(), swept.clone()]).collect());
+        }
+        if let Some(swept) = after(sql, "SET swept = ") {
+            own.swept = swept.parse().unwrap();
+            return affected(1);
+        }
+        let (generation, version, texts) = if sql.starts_with("INSERT") {
+            (number(sql, "'orders', "), sql.rsplit(", ").nth(1).unwrap().to_owned(), &texts[1..4])
+        } else {
+            (number(sql, "SET generation = "), after(sql, " version = ").unwrap().to_owned(), &texts[..3])
+        };
+        let [sink, source, label] = texts else { panic!("{sql}") };
+        own.holder = Some((generation, [sink.clone(), source.clone(), label.clone(), version]));
+        affected(1)
     }
 
     fn progress(&mut self, sql: &str, texts: &[String]) -> Answer {
@@ -351,42 +370,56 @@ impl Play {
         let own = self.own();
         if sql.starts_with("INSERT") {
             for row in sql.split("VALUES (").nth(1).unwrap().split("), (") {
-                let parts: Vec<&str> = row.splitn(7, ", ").collect();
+                let parts: Vec<&str> = row.splitn(8, ", ").collect();
                 let unquoted = |text: &str| text.trim_end_matches(')').trim_matches('\'').to_owned();
-                let key = (parts[1].parse().unwrap(), unquoted(parts[2]), parts[3].parse().unwrap());
-                own.rejected.insert(key, (unquoted(parts[4]), parts[5].parse().unwrap(), unquoted(parts[6])));
+                let whole = |part: usize| parts[part].parse::<i64>().unwrap();
+                let key = (whole(3), unquoted(parts[1]), whole(2));
+                own.rejected.insert(key, (unquoted(parts[4]), whole(5), unquoted(parts[7]), parts[6] == "true"));
             }
             return affected(1);
         }
-        if sql.starts_with("SELECT item") {
-            let generation = number(sql, " generation = ");
-            let first = number(sql, "BETWEEN ");
-            let last: i64 = sql.rsplit(' ').next().unwrap().parse().unwrap();
-            let row = |((of, item, number), (shard, place, error)): (&(i64, String, i64), &(String, i64, String))| {
-                let is = *of == generation && *shard == texts[1] && (first..=last).contains(place);
-                is.then(|| vec![item.clone(), number.to_string(), error.clone()])
-            };
-            return answer(own.rejected.iter().filter_map(row).collect());
+        let live = own.rejected.iter().filter(|(_, (.., live))| *live).map(|(key, _)| key);
+        if sql.starts_with("SELECT 1") {
+            return answer(live.take(1).map(|_| vec!["1".to_owned()]).collect());
+        }
+        if sql.starts_with("SELECT item") && sql.contains(" live ") {
+            let wanted = live.filter(|(_, item, _)| texts[1..].contains(item));
+            return answer(wanted.map(|(_, item, number)| vec![item.clone(), number.to_string()]).collect());
         }
         if sql.starts_with("SELECT generation") {
             let wanted = number(sql, " number = ");
             let row = |(generation, item, number): &(i64, String, i64)| {
                 (*item == texts[1] && *number == wanted).then(|| vec![generation.to_string()])
             };
-            return answer(own.rejected.keys().rev().filter_map(row).collect());
+            return answer(live.rev().filter_map(row).collect());
+        }
+        if sql.starts_with("SELECT item") {
+            let generation = number(sql, " generation = ");
+            let first = number(sql, "BETWEEN ");
+            let last: i64 = sql.rsplit(' ').next().unwrap().parse().unwrap();
+            let row = |((of, item, number), (shard, place, error, _)): (&(i64, String, i64), &(String, i64, String, bool))| {
+                let is = *of == generation && *shard == texts[1] && (first..=last).contains(place);
+                is.then(|| vec![item.clone(), number.to_string(), error.clone()])
+            };
+            return answer(own.rejected.iter().filter_map(row).collect());
+        }
+        if sql.starts_with("UPDATE") {
+            let most = number(sql, " number <= ");
+            for ((_, item, number), (.., live)) in &mut own.rejected {
+                *live &= *item != texts[1] || *number > most;
+            }
+            return affected(1);
         }
         let before = own.rejected.len();
         if let Some(generation) = after(sql, "generation < ") {
             let generation: i64 = generation.parse().unwrap();
             own.rejected.retain(|(of, _, _), _| *of >= generation);
-        } else if sql.contains(" OR ") || sql.contains("AND (") {
-            // What is written again right away.
-        } else {
+        } else if !sql.contains("AND (") {
             let wanted = number(sql, " number = ");
             own.rejected.retain(|(_, item, number), _| *item != texts[1] || *number != wanted);
         }
-        let gone = before - own.rejected.len();
-        affected(gone)
+        // With the parenthesis it is what is written again right away.
+        affected(before - own.rejected.len())
     }
 
     /// The table of items, and the staged rows: `_op`, `pk`, `total`, `doc`, `_event_time`, `_lsn`.

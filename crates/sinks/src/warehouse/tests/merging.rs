@@ -140,12 +140,17 @@ async fn a_rebuild_takes_away_what_is_not_so_any_more() {
     let page = Flush { origin: Origin::Snapshot { page: 0 }, ..flush(vec![total(70, "a", "70"), total(70, "late", "4")]) };
     bring(&sink, next(page)).await.unwrap();
     assert_eq!(pairs(&database), expect(&[("a", "70"), ("gone unseen", "2"), ("late", "4")]));
-    sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2).await.unwrap();
+    sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2, 2).await.unwrap();
     assert_eq!(pairs(&database), expect(&[("a", "70"), ("late", "4")]));
     bring(&sink, next(flush(vec![remove(71, "a")]))).await.unwrap();
+    // A change of the configuration is no rebuild: what is there stays.
+    sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2, 3).await.unwrap();
+    assert_eq!(pairs(&database), expect(&[("late", "4")]));
+    let deletes = database.statements().iter().filter(|sql| sql.starts_with("DELETE FROM \"public\".\"orders\" WHERE")).count();
+    assert_eq!(deletes, 1, "the table is swept once");
     // A server that still has the version before must not get in.
     let error = bring(&sink, flush(vec![total(901, "zombie", "1")])).await.unwrap_err();
-    let expected = "the table public.orders is filled under version 2 of the sink from the stream of 2026-01-01T00:00:00.000; this \
+    let expected = "the table public.orders is filled under version 3 of the sink from the stream of 2026-01-01T00:00:00.000; this \
                     is version 1 from that of 2026-01-01T00:00:00.000";
     assert_eq!(error.0, expected);
     assert_eq!(pairs(&database), expect(&[("late", "4")]));
@@ -213,5 +218,5 @@ async fn a_change_log_has_every_change_once() {
         line(["a", "1", r#"{"pk":"a","total":1}"#, "\\N", "SNAPSHOT", time, "f", shard, "5"]),
         line(["a", "2", r#"{"pk":"a","total":2}"#, "\\N", "MODIFY", time, "f", shard, "6"]),
         line(["a", "\\N", "\\N", "\\N", "REMOVE", time, "f", shard, "7"]),
-    ].into_iter().map(|mut line| { line.push("1".to_owned()); line }).collect::<Vec<_>>());
+    ].into_iter().map(|mut line| { line.push("1000000001".to_owned()); line }).collect::<Vec<_>>());
 }

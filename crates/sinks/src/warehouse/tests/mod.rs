@@ -3,6 +3,7 @@
 
 mod database;
 mod faults;
+mod kit;
 mod merging;
 mod redshift;
 mod retries;

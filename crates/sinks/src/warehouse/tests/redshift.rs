@@ -124,7 +124,7 @@ async fn a_flush_is_objects_and_one_transaction() {
     cluster.say(vec![
         ("current_schema", Ok(vec![vec!["public"]])),
         ("SELECT last_number", Ok(vec![vec!["-1", "0"]])),
-        ("SELECT generation FROM", Ok(vec![vec!["1"]])),
+        ("SELECT generation FROM", Ok(vec![vec!["1000000001"]])),
     ]);
     let records = vec![
         put(1, "a", &[("total", n("1.5"))]),
@@ -163,7 +163,7 @@ async fn a_flush_is_objects_and_one_transaction() {
         plain(&statements[begin..]),
         [
             format!(
-                "SELECT last_number, epoch FROM \"public\".\"_tailrace_progress\" WHERE target = 'orders' AND generation = 1 AND \
+                "SELECT last_number, epoch FROM \"public\".\"_tailrace_progress\" WHERE target = 'orders' AND generation = 1000000001 AND \
                  shard = '{SHARD}'"
             ),
             // What an earlier flush went past: nothing.
@@ -178,21 +178,23 @@ async fn a_flush_is_objects_and_one_transaction() {
                  FORMAT AS JSON 'auto' GZIP TIMEFORMAT 'auto' ROUNDEC COMPUPDATE OFF STATUPDATE OFF"
             ),
             "DELETE FROM \"public\".\"orders\" USING \"_tailrace_stage_X\" WHERE \"orders\".\"pk\" = \"_tailrace_stage_X\".\"pk\" \
-             AND (\"orders\".\"_generation\" < 1 OR (\"orders\".\"_generation\" = 1 AND \
+             AND (\"orders\".\"_generation\" < 1000000001 OR (\"orders\".\"_generation\" = 1000000001 AND \
              \"orders\".\"_lsn\" < \"_tailrace_stage_X\".\"_lsn\")); \
              INSERT INTO \"public\".\"orders\" (\"pk\", \"total\", \"doc\", \"_event_time\", \"_lsn\", \"_generation\") \
-             SELECT s.\"pk\", s.\"total\", s.\"doc\", s.\"_event_time\", s.\"_lsn\", 1 FROM \"_tailrace_stage_X\" AS s \
+             SELECT s.\"pk\", s.\"total\", s.\"doc\", s.\"_event_time\", s.\"_lsn\", 1000000001 FROM \"_tailrace_stage_X\" AS s \
              WHERE s.\"_op\" <> 'REMOVE' AND NOT EXISTS (SELECT 1 FROM \"public\".\"orders\" AS t WHERE t.\"pk\" = s.\"pk\")"
                 .to_owned(),
             "DROP TABLE \"_tailrace_stage_X\"".to_owned(),
+            "SELECT 1 FROM \"public\".\"_tailrace_rejected\" WHERE target = 'orders' AND live LIMIT 1".to_owned(),
             format!(
-                "DELETE FROM \"public\".\"_tailrace_rejected\" WHERE target = 'orders' AND generation = 1 AND \
+                "DELETE FROM \"public\".\"_tailrace_rejected\" WHERE target = 'orders' AND generation = 1000000001 AND \
                  ((item = '{item}' AND number = 4)); INSERT INTO \"public\".\"_tailrace_rejected\" \
-                 (target, generation, item, number, shard, place, error) VALUES ('orders', 1, '{item}', 4, '{SHARD}', 4, '{reason}')"
+                 (target, item, number, generation, shard, place, live, error) \
+                 VALUES ('orders', '{item}', 4, 1000000001, '{SHARD}', 4, true, '{reason}')"
             ),
             format!(
                 "UPDATE \"public\".\"_tailrace_progress\" SET last_number = 5, epoch = 1 WHERE target = 'orders' AND \
-                 generation = 1 AND shard = '{SHARD}' AND last_number = -1 AND epoch = 0"
+                 generation = 1000000001 AND shard = '{SHARD}' AND last_number = -1 AND epoch = 0"
             ),
             "COMMIT".to_owned(),
         ]
@@ -207,10 +209,10 @@ async fn rows_that_a_load_refuses_are_found_by_a_trial() {
     cluster.say(vec![
         ("current_schema", Ok(vec![vec!["public"]])),
         ("SELECT last_number", Ok(vec![vec!["0", "1"]])),
-        ("SELECT generation FROM", Ok(vec![vec!["1"]])),
+        ("SELECT generation FROM", Ok(vec![vec!["1000000001"]])),
         ("COPY", Err(refused.clone())),
         ("sys_load_error_detail", Ok(vec![vec!["2", "new_image", "Invalid UTF8"]])),
-        ("SELECT generation FROM", Ok(vec![vec!["1"]])),
+        ("SELECT generation FROM", Ok(vec![vec!["1000000001"]])),
     ]);
     let records = vec![put(1, "a", &[]), put(2, "b", &[]), put(3, "c", &[])];
     let flushed = sink.flush(flush(records.clone())).await.unwrap();
@@ -230,7 +232,7 @@ async fn rows_that_a_load_refuses_are_found_by_a_trial() {
     // A load that fails for another reason is nobody's fault.
     cluster.say(vec![
         ("SELECT last_number", Ok(vec![vec!["0", "1"]])),
-        ("SELECT generation FROM", Ok(vec![vec!["1"]])),
+        ("SELECT generation FROM", Ok(vec![vec!["1000000001"]])),
         ("COPY", Err(refused)),
     ]);
     assert_eq!(sink.flush(flush(records)).await.unwrap_err().0, "Load into table 'orders' failed");
@@ -245,11 +247,11 @@ async fn transactions_that_get_in_each_others_way_are_tried_again() {
     cluster.say(vec![
         ("current_schema", Ok(vec![vec!["public"]])),
         ("SELECT last_number", Ok(vec![vec!["0", "1"]])),
-        ("SELECT generation FROM", Ok(vec![vec!["1"]])),
+        ("SELECT generation FROM", Ok(vec![vec!["1000000001"]])),
         ("UPDATE \"public\".\"_tailrace_progress\"", Err(again())),
         ("current_schema", Ok(vec![vec!["public"]])),
         ("SELECT last_number", Ok(vec![vec!["0", "1"]])),
-        ("SELECT generation FROM", Ok(vec![vec!["1"]])),
+        ("SELECT generation FROM", Ok(vec![vec!["1000000001"]])),
     ]);
     sink.flush(flush(vec![put(1, "a", &[])])).await.unwrap();
     assert_eq!(cluster.statements().iter().filter(|sql| *sql == "COMMIT").count(), 3, "tables twice, and the flush");

@@ -61,8 +61,30 @@ async fn a_rebuild_settles_what_was_rejected_before() {
     database.refuse_nothing();
     let page = Flush { origin: Origin::Snapshot { page: 0 }, version: 2, ..flush(vec![put(5, "b", &[])]) };
     sink.flush(page).await.unwrap();
-    sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2).await.unwrap();
+    sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2, 2).await.unwrap();
     sink.flush(Flush { version: 2, ..retry(flush(vec![refused])) }).await.unwrap();
     let keys: Vec<String> = database.totals().into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["b"], "the item was gone when the snapshot was taken");
+}
+
+/// Neither in the flush that rejects it nor in a later one.
+#[tokio::test]
+async fn a_retry_brings_nothing_back_that_was_removed_since() {
+    for records in 1..=2 {
+        let database = Database::new();
+        database.refuse("13");
+        let sink = warehouse(json!({}), Arc::new(database.clone()), None);
+        let refused = put(1, "a", &[("total", n("13"))]);
+        let all = [refused.clone(), remove(2, "a"), put(3, "b", &[])];
+        for part in all.chunks(records) {
+            sink.flush(flush(part.to_vec())).await.unwrap();
+        }
+        database.refuse_nothing();
+        assert_eq!(sink.flush(retry(flush(vec![refused]))).await.unwrap().rejected, vec![]);
+        let keys: Vec<String> = database.totals().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["b"], "{records}");
+        // It is still told of, as long as it may not have been heard.
+        let again = sink.flush(flush(all.to_vec())).await.unwrap();
+        assert_eq!(again.rejected.len(), 1);
+    }
 }
