@@ -149,6 +149,15 @@ impl Sink for Exposed {
         self.inner.swap()
     }
 
+    fn snapshot_done(
+        &self,
+        source: Arc<SourceTable>,
+        since: u32,
+        version: u32,
+    ) -> BoxFuture<'static, Result<(), SinkError>> {
+        self.inner.snapshot_done(source, since, version)
+    }
+
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
         let (inner, weather) = (self.inner.clone(), self.weather.clone());
         async move {

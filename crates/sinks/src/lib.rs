@@ -12,5 +12,6 @@ pub mod search;
 pub mod secret;
 pub mod sink;
 pub mod spec;
+pub mod warehouse;
 
 pub use plain_item::PlainItem;

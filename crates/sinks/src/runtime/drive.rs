@@ -162,6 +162,8 @@ async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, tab
     };
     if source.snapshot {
         take_snapshot(inner, running, &source, &scope, &target).await?;
+        let ended = running.version.sink.snapshot_done(target.source.clone(), source.since, running.version.number);
+        ended.await.map_err(|error| Stuck::Failed(error.to_string()))?;
         *target.reaches.write() = Arc::new(Reaches::of(inner.store(), &scope).await?);
     }
     let ended = async {
@@ -268,6 +270,7 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
         view: stream.view,
         consumer,
         snapshot: start == Some(Start::Snapshot),
+        since: number,
     };
     add_source(inner, entry, number, &source, &beside).await?;
     Ok(source)

@@ -337,6 +337,7 @@ mod tests {
             view: ViewType::NewAndOldImages,
             consumer: consumer.into(),
             snapshot: false,
+            since: 1,
         }
     }
 
