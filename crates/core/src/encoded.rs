@@ -188,6 +188,11 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> EncodedValue<'a> {
+    /// A reader that stands before it, and its level.
+    pub(crate) fn place(&self) -> (Reader<'a>, usize) {
+        (self.reader.clone(), self.level)
+    }
+
     /// What it is.
     ///
     /// # Errors
