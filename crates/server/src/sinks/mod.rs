@@ -58,7 +58,7 @@ pub async fn load(
         clock: Arc::clone(clock),
         timer: Arc::new(SystemTimer(Arc::clone(clock))),
         rng: Arc::clone(rng),
-        build: Arc::new(build::Builder { db: Arc::clone(db), data_dir: data_dir.to_owned() }),
+        build: Arc::new(build::Builder { clock: Arc::clone(clock), db: Arc::clone(db), data_dir: data_dir.to_owned() }),
         notices: Arc::new(notices),
     };
     Sinks::load(dependencies, configured).await

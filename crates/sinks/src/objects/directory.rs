@@ -69,7 +69,7 @@ impl Directory {
 
     pub async fn get(&self, key: &str) -> Result<Option<Stored>, ObjectError> {
         let path = self.root.join(key);
-        self.on_disk(key, READ_BYTES_MAX, move || Ok(read(&path))).await
+        self.on_disk(key, 0, move || Ok(read(&path))).await
     }
 
     pub async fn list(&self, folder: &str, after: Option<&str>, most: usize) -> Result<Vec<Listed>, ObjectError> {

@@ -108,7 +108,8 @@ impl Inner {
         let Made { objects, rejected } =
             made.await.map_err(|error| SinkError(error.to_string()))?.map_err(|error| SinkError(error.to_string()))?;
         let bytes = objects.iter().map(|object| object.body.len() as u64).sum();
-        stream::iter(objects.iter().map(|object| self.put(object))).buffer_unordered(UPLOADS).try_collect::<()>().await?;
+        let puts: Vec<_> = objects.iter().map(|object| self.put(object)).collect();
+        stream::iter(puts).buffer_unordered(UPLOADS).try_collect::<()>().await?;
         if self.settings.manifest && !objects.is_empty() {
             let noted = objects.into_iter().map(|object| (object.key, object.noted)).collect::<BTreeMap<_, _>>();
             note(&self.settings.writer, &flush, oldest(&flush.records), noted).await?;
@@ -247,7 +248,7 @@ fn oldest<'a>(records: impl IntoIterator<Item = &'a StreamRecord>) -> EpochMs {
 fn name_of_partition(flush: &Flush, index: usize, records: &[&StreamRecord]) -> String {
     let Flush { sink, version, shard, .. } = flush;
     match (flush.origin, records) {
-        (Origin::Stream, [first, ..]) => {
+        (Origin::Stream | Origin::Retry, [first, ..]) => {
             let last = records.last().unwrap_or(first);
             let (first, last) = (first.sequence_number(), last.sequence_number());
             format!("{sink}-v{version}-{}-{first}-{last}", shard.id)

@@ -114,7 +114,12 @@ impl Bench {
     }
 }
 
-fn source(table: &str, stream_arn: tailrace_core::StreamArn, view: tailrace_engine::ViewType, key: &str) -> Arc<SourceTable> {
+fn source(
+    table: &str,
+    stream_arn: tailrace_core::StreamArn,
+    view: tailrace_engine::ViewType,
+    key: &str,
+) -> Arc<SourceTable> {
     let partition_key = KeyAttribute { name: key.to_owned(), kind: KeyKind::S };
     Arc::new(SourceTable { table: table.to_owned(), stream_arn, partition_key, sort_key: None, view })
 }
