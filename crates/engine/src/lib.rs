@@ -21,8 +21,10 @@ mod throttle;
 
 pub use caller::{Caller, Client};
 pub use db::{Db, Settings, StoredTable};
+pub use background::reclaim::reclaim_view;
 pub use failure::store_failure;
 pub use items::idempotency::{IdempotencyMark, marked};
+pub use items::with_rows::{CommittedRows, DecidedRows, DeclaredRows, ItemAt, SeenRows, commit_with_rows};
 pub(crate) use tables::descriptor as table;
 pub use tables::descriptor::{
     Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, TimeToLive, ViewType,

@@ -3,3 +3,4 @@
 //! [`sink`] is the contract; each sink has a folder.
 
 pub mod sink;
+pub mod views;

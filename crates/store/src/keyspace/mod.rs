@@ -30,6 +30,7 @@ mod stream;
 mod table;
 mod table_settings;
 mod time_to_live;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
 pub use table_settings::TableSettingsKey;
 pub use time_to_live::TimeToLiveKey;
+pub use view::{DroppedViewKey, GroupKey, ViewKey, ViewRow, ViewRowKey, ViewVersion};
 
 pub use tailrace_core::{IndexId, MappingId, TableId, TtlGeneration};
 
@@ -113,6 +115,12 @@ pub enum KeyKind {
     IdempotencyExpiry = 0x12,
     /// [`TimeToLiveKey`]: a time to live of a table, enabled or ended, whose expiries have rows.
     TimeToLive = 0x18,
+    /// [`ViewKey`]: a view, by name.
+    View = 0x28,
+    /// [`DroppedViewKey`]: a version of a view that was dropped and whose rows are still to be handed to `Engine::reclaim`.
+    DroppedView = 0x29,
+    /// [`ViewRowKey`]: a row of a version of a view: how far it is, a group, or a member of a group. As many as items.
+    ViewRow = 0x3e,
     /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
     Expiry = 0x3f,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
@@ -144,6 +152,9 @@ impl KeyKind {
         KeyKind::ItemCount,
         KeyKind::IdempotencyExpiry,
         KeyKind::TimeToLive,
+        KeyKind::View,
+        KeyKind::DroppedView,
+        KeyKind::ViewRow,
         KeyKind::Expiry,
         KeyKind::Item,
     ];
