@@ -333,9 +333,9 @@ pub const PARKED_COMMIT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// Longest wait before a retry of a failing batch. Source: docs/spec/event-source-mapping.md 7.2.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// Bytes of records (as events) that a mapping's shard reads ahead of its batches, beside the page that passes the
-/// bound. Our reason: two full payloads, so that the next batch is ready when the last one ends.
-pub const MAPPING_READ_AHEAD_BYTES_MAX: usize = 2 * INVOKE_PAYLOAD_BYTES_MAX;
+/// Bytes of records (in the target's measure) that a consumer's shard reads ahead beyond one batch, at most: it reads two batches
+/// ahead if they are smaller. Our reason: the next batch is ready when the last one ends, and a flush of a sink may be large.
+pub const READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Stored bytes after which a mapping's read of the log ends. Our reason: a page's size bounds what one read copies.
 pub const MAPPING_FETCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest error text that a checkpoint or a parked record keeps, bytes. Our reason: checkpoints are written often.

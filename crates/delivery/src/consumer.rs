@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::context::Context;
-use crate::machine::{LastResult, ParkedSize, Rules, ShardState, Status};
+use crate::machine::{Checkpoint, LastResult, ParkedSize, Rules, ShardState, Status};
 use crate::observer::{DeliveryEvent, Observer, Shard};
 use crate::parked::{self, ParkedRecord};
 use crate::status::{self, ShardStatus};
@@ -247,6 +247,14 @@ impl Consumer {
     /// What each shard that is worked on did last.
     pub fn last_results(&self) -> Vec<LastResult> {
         self.core.machines.lock().values().filter_map(|(_, status)| status.last.clone()).collect()
+    }
+
+    /// What is known durably of each shard that was begun.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn checkpoints(&self) -> Result<BTreeMap<ShardNo, Checkpoint>, StoreError> {
+        checkpoints::all(self.core.context.store.as_ref(), self.core.id).await
     }
 
     /// The last trouble of the consumer itself.

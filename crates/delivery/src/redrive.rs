@@ -98,12 +98,19 @@ impl Consumer {
         let batch = Batch {
             shard: record.shard.clone(),
             failed_before: 0,
+            plan: None,
+            epoch: 0,
+            redriven: true,
             records: vec![read],
             window: None,
             waits: Waits::default(),
         };
         match self.core.target.deliver(batch).await.outcome {
             Outcome::Done => {}
+            Outcome::DoneExcept(rejected) => match rejected.into_iter().next() {
+                Some((_, error)) => return Ok(Some(error)),
+                None => {}
+            },
             Outcome::FailedFrom { error, .. }
             | Outcome::Failed(error)
             | Outcome::Undeliverable(error)

@@ -83,7 +83,8 @@ async fn deliver(
                         fetch = Some(read_as_owner(core.clone(), shard.clone(), wanted, fence.clone()).boxed());
                     }
                     Action::Invoke(invocation) => {
-                        invocations.push(invoke(core.clone(), shard.clone(), invocation, waits.clone()).boxed());
+                        let given = (shard.clone(), fence.epoch(), waits.clone());
+                        invocations.push(invoke(core.clone(), given, invocation).boxed());
                     }
                     Action::Commit { checkpoint, parked } => {
                         let ownership = ownership.take().expect("invariant: one commit is under way at a time");
@@ -233,12 +234,19 @@ async fn read_as_owner(
     Ok((read, standing))
 }
 
-async fn invoke(core: Arc<Core>, shard: Shard, invocation: Invocation, waits: Waits) -> (InvocationId, Answer) {
-    let Invocation { id, failed_before, records, window, .. } = invocation;
+async fn invoke(
+    core: Arc<Core>,
+    (shard, epoch, waits): (Shard, u64, Waits),
+    invocation: Invocation,
+) -> (InvocationId, Answer) {
+    let Invocation { id, failed_before, plan, records, window, .. } = invocation;
     let records: Result<Vec<StreamRecord>, StoreError> =
         records.into_iter().map(|record| StreamRecord::read(record.logged)).collect();
     let answer = match records {
-        Ok(records) => core.target.deliver(Batch { shard, failed_before, records, window, waits }).await,
+        Ok(records) => {
+            let batch = Batch { shard, failed_before, plan, epoch, redriven: false, records, window, waits };
+            core.target.deliver(batch).await
+        }
         // They were read before, when they were measured.
         Err(error) => Outcome::Failed(error.to_string()).into(),
     };

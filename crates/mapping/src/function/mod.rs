@@ -196,7 +196,7 @@ async fn deliver(inner: Arc<Inner>, batch: Batch) -> Answer {
         Some(Invoked::Answered(payload)) => judge(&payload, report_failures, wants_state, &numbers),
     };
     let (failed, error) = match &answer.outcome {
-        Outcome::Done => (0, None),
+        Outcome::Done | Outcome::DoneExcept(_) => (0, None),
         Outcome::FailedFrom { index, error } => (numbers.len() - index, Some(error.clone())),
         Outcome::Failed(error) | Outcome::NotInvoked(error) | Outcome::Undeliverable(error) => {
             (numbers.len(), Some(error.clone()))

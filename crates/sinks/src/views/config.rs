@@ -20,12 +20,12 @@ use super::aggregate::{Aggregate, AggregateError, Column, Measure};
 use super::limits::{AGGREGATES_MAX, GROUP_KEYS_MAX, WINDOW_MAX};
 use super::path::{AttributePath, PathError};
 
-/// The configuration of a view, but for where it comes from.
+/// The configuration of a view, but for where it comes from and where it begins.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The table that the groups are written to.
-    pub table: String,
+    /// The table that the groups are written to: `table:NAME`.
+    pub to: String,
     /// A pattern over the item as plain JSON, or a list of patterns of which one has to match; without it every item counts.
     #[serde(default, rename = "where")]
     pub filter: Option<Value>,
@@ -79,6 +79,9 @@ pub struct FlushConfig {
 /// What is wrong with the configuration of a view.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    /// The table.
+    #[error("to: `{0}` is no table: write it like table:DailyShipped")]
+    To(String),
     /// The filter.
     #[error("where: {0}")]
     Filter(FilterError),
@@ -147,6 +150,9 @@ impl Config {
         if !(0.0..=WINDOW_MAX.as_secs_f64()).contains(&self.flush.seconds) {
             return Err(ConfigError::Window);
         }
+        if self.table().is_empty() {
+            return Err(ConfigError::To(self.to.clone()));
+        }
         let group_by = self.group_columns()?;
         let composed = composed_name(&group_by);
         if !(1..=AGGREGATES_MAX).contains(&self.aggregates.len()) {
@@ -169,6 +175,11 @@ impl Config {
             return Err(ConfigError::Name(name.to_owned()));
         }
         Ok(Definition { filter: self.filter()?, group_by, composed, measures, columns, digest: self.digest() })
+    }
+
+    /// The name of the table; empty if there is none.
+    pub fn table(&self) -> &str {
+        self.to.strip_prefix("table:").unwrap_or_default()
     }
 
     /// How long changes are gathered.
@@ -210,7 +221,7 @@ impl Config {
             GroupBy::Typed(TypedGroupBy { path, name, scalar }) => json!([path, name, scalar]),
         };
         let group_by: Vec<Value> = self.group_by.iter().map(group).collect();
-        let text = json!([self.table, self.filter, group_by, self.aggregates]).to_string();
+        let text = json!([self.table(), self.filter, group_by, self.aggregates]).to_string();
         Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -237,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_configuration_of_the_issue_is_read() {
-        let definition = config(json!({"table": "DailyShipped", "where": {"status": ["SHIPPED"]}, "group_by": ["shippedDay"],
+        let definition = config(json!({"to": "table:DailyShipped", "where": {"status": ["SHIPPED"]}, "group_by": ["shippedDay"],
             "aggregates": {"orders": "count", "total": "sum(amount)", "mean": "AVG( amount )", "best": "top(3, amount)",
                 "least": "min(amount)", "most": "max(amount)", "buyers": "count(distinct customer.id)"}}));
         let definition = definition.unwrap();
@@ -250,7 +261,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let with = |members: Value| {
-            let mut json = json!({"table": "T", "group_by": ["g"], "aggregates": {"n": "count"}});
+            let mut json = json!({"to": "table:T", "group_by": ["g"], "aggregates": {"n": "count"}});
             for (name, value) in members.as_object().unwrap() {
                 json[name] = value.clone();
             }
@@ -258,6 +269,8 @@ mod tests {
         };
         for (members, part) in [
             (json!({"wehre": {}}), "unknown field `wehre`"),
+            (json!({"to": "table:"}), "to: `table:` is no table"),
+            (json!({"to": "T"}), "to: `T` is no table"),
             (json!({"where": []}), ""),
             (json!({"where": "x"}), "where: a pattern is an object"),
             (json!({"where": {"a": "x"}}), "where: "),
@@ -279,14 +292,14 @@ mod tests {
     #[test]
     fn definitions_that_differ_have_digests_that_differ() {
         let digest = |json: Value| config(json).unwrap().digest;
-        let one = digest(json!({"table": "T", "group_by": ["g"], "aggregates": {"n": "count"}}));
-        assert_eq!(one, digest(json!({"aggregates": {"n": "count"}, "group_by": ["g"], "table": "T", "flush": {"seconds": 1}})));
+        let one = digest(json!({"to": "table:T", "group_by": ["g"], "aggregates": {"n": "count"}}));
+        assert_eq!(one, digest(json!({"aggregates": {"n": "count"}, "group_by": ["g"], "to": "table:T", "flush": {"seconds": 1}})));
         for other in [
-            json!({"table": "U", "group_by": ["g"], "aggregates": {"n": "count"}}),
-            json!({"table": "T", "group_by": ["g", "h"], "aggregates": {"n": "count"}}),
-            json!({"table": "T", "group_by": [{"path": "g", "type": "N"}], "aggregates": {"n": "count"}}),
-            json!({"table": "T", "group_by": ["g"], "aggregates": {"n": "count(x)"}}),
-            json!({"table": "T", "group_by": ["g"], "aggregates": {"n": "count"}, "where": {"a": [1]}}),
+            json!({"to": "table:U", "group_by": ["g"], "aggregates": {"n": "count"}}),
+            json!({"to": "table:T", "group_by": ["g", "h"], "aggregates": {"n": "count"}}),
+            json!({"to": "table:T", "group_by": [{"path": "g", "type": "N"}], "aggregates": {"n": "count"}}),
+            json!({"to": "table:T", "group_by": ["g"], "aggregates": {"n": "count(x)"}}),
+            json!({"to": "table:T", "group_by": ["g"], "aggregates": {"n": "count"}, "where": {"a": [1]}}),
         ] {
             assert_ne!(one, digest(other));
         }

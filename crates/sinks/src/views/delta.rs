@@ -16,8 +16,8 @@ use tailrace_engine::streams::record::StreamRecord;
 
 use super::aggregate::Measure;
 use super::limits::{COMMIT_BYTES_MAX, COMMIT_GROUPS_MAX, DISTINCT_VALUE_BYTES_MAX};
-use super::plain_item::PlainItem;
 use super::shape::Shape;
+use crate::PlainItem;
 
 /// About how many bytes a group's row and its item take beside their keys, with the item's record.
 const GROUP_BYTES: usize = 512;

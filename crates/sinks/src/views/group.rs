@@ -11,7 +11,7 @@ use tailrace_core::codec::encode_stored;
 use tailrace_core::limits::ITEM_BYTES_MAX;
 use tailrace_core::number::ExactSum;
 use tailrace_core::size::item_size;
-use tailrace_core::{AttributeValue, Item, Number};
+use tailrace_core::{AttributeValue, Number};
 use tailrace_store::keyspace::GroupKey;
 
 use super::aggregate::{Measure, Show};

@@ -14,10 +14,10 @@
 //! A [`View`] is one version of a view: made of a name, a number and a configuration, once for all shards. A changed configuration is a
 //! new version with a higher number, which begins with a snapshot of its own.
 //! - The first version of a name is shown by its table from its first flush on.
-//! - A later one is built beside the one that is shown, which goes on meanwhile: the runtime flushes both, each with its own
-//!   checkpoints. It asks [`View::standing`]; once a version that is [`Standing::Building`] has caught up, the runtime calls
-//!   [`View::swap`]. From that commit on the table is the new version's, and flushes of the old one fail with an error that says that it was
+//! - A later one with the same table is built beside the one that is shown, which goes on meanwhile: the runtime flushes both, each with
+//!   its own checkpoints, and calls [`Sink::swap`] once the later one has caught up. From that commit on the table is the new version's, and flushes of the old one fail with an error that says that it was
 //!   replaced: the runtime drops that sink. The table's stream goes on, and has what differs between the two.
+//! - A later one with another table takes the place of the one before from its first flush on; the table of that stays as it was.
 //! - `swap` may be called again, and goes on where a crash has cut it off; so does `prepare`.
 //! - [`remove`] forgets a view and all that is kept of it. Its table stays.
 //!
@@ -32,7 +32,6 @@ mod delta;
 mod group;
 pub mod limits;
 mod path;
-mod plain_item;
 mod progress;
 mod publish;
 mod registry;
@@ -49,7 +48,6 @@ use parking_lot::Mutex;
 pub use aggregate::AggregateError;
 pub use config::{Config, ConfigError, FlushConfig, GroupBy, TypedGroupBy};
 pub use path::{AttributePath, PathError};
-pub use plain_item::PlainItem;
 pub use registry::Standing;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_engine::{Db, StoredTable};
@@ -114,20 +112,6 @@ impl View {
         let standing = entry.and_then(|(entry, _)| rows(&entry).and_then(|rows| entry.standing(rows)));
         standing.ok_or_else(|| registry::replaced(&self.0.name, self.0.version))
     }
-
-    /// Lets the table show this version instead of the one that it shows; nothing, if it does already.
-    ///
-    /// # Errors
-    /// It was not prepared, was replaced itself, or the store's failure. To be called again.
-    pub fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
-        let inner = Arc::clone(&self.0);
-        async move {
-            let place = inner.place.lock().clone();
-            let place = place.ok_or_else(|| SinkError(format!("the view {} is not prepared", inner.name)))?;
-            aside(async move { inner.swap(&place).await }).await
-        }
-        .boxed()
-    }
 }
 
 /// Forgets a view, with all its versions; its table stays as it is.
@@ -164,6 +148,15 @@ impl Sink for View {
     fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {
         let inner = Arc::clone(&self.0);
         aside(async move { inner.prepare(&source).await.map(|_| ()) })
+    }
+
+    fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        let inner = Arc::clone(&self.0);
+        let place = inner.place.lock().clone();
+        aside(async move {
+            let place = place.ok_or_else(|| SinkError(format!("the view {} is not prepared", inner.name)))?;
+            inner.swap(&place).await
+        })
     }
 
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {

@@ -27,7 +27,7 @@ impl Progress {
     /// The key of its row.
     pub fn key(version: ViewVersion, flush: &Flush) -> Key {
         let row = match flush.origin {
-            Origin::Stream => ViewRow::Shard(flush.shard.no),
+            Origin::Stream | Origin::Retry => ViewRow::Shard(flush.shard.no),
             Origin::Snapshot { .. } => ViewRow::Snapshot(flush.source.table.clone()),
         };
         ViewRowKey { version, row }.encode()
@@ -40,9 +40,9 @@ impl Progress {
     pub fn decode(value: Option<&Bytes>, origin: Origin) -> Result<Progress, SinkError> {
         let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
         let read = match (value, origin) {
-            (None, Origin::Stream) => Some(Progress::Shard(RecordNo::ZERO)),
+            (None, Origin::Stream | Origin::Retry) => Some(Progress::Shard(RecordNo::ZERO)),
             (None, Origin::Snapshot { .. }) => Some(Progress::Snapshot { page: 0, records: 0 }),
-            (Some(value), Origin::Stream) => number(value).map(|last| Progress::Shard(RecordNo(last))),
+            (Some(value), Origin::Stream | Origin::Retry) => number(value).map(|last| Progress::Shard(RecordNo(last))),
             (Some(value), Origin::Snapshot { .. }) => {
                 let (page, records) = value.split_at(value.len().min(8));
                 number(page).zip(number(records)).map(|(page, records)| Progress::Snapshot { page, records })
@@ -80,7 +80,7 @@ impl Progress {
     /// What is applied once the first `count` records of a flush are, at least one.
     pub fn behind(flush: &Flush, count: usize) -> Progress {
         match flush.origin {
-            Origin::Stream => Progress::Shard(flush.records[count - 1].number),
+            Origin::Stream | Origin::Retry => Progress::Shard(flush.records[count - 1].number),
             Origin::Snapshot { page } => Progress::Snapshot { page, records: count as u64 },
         }
     }

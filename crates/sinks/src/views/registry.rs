@@ -125,7 +125,7 @@ enum Registered {
 }
 
 /// Enters a version of a view, unless it is there: the first one as live, a later one beside the live one, in the place of what was
-/// built beside that before. `wanted` has no number of rows yet.
+/// built beside that before, or, with another table, in the place of both. `wanted` has no number of rows yet.
 ///
 /// # Errors
 /// The store's failure; the version was replaced, or has another definition; the table is another view's, or the views would feed
@@ -190,18 +190,21 @@ fn entered(
     let corrupt = || SinkError("corrupt data: the counter of versions of views".to_owned());
     let rows = CounterKey::next(counter).ok_or_else(corrupt)?;
     let ours = VersionEntry { rows: ViewVersion(rows), ..wanted.clone() };
+    let newest = known.iter().flat_map(ViewEntry::versions).map(|there| there.version).max().unwrap_or_default();
+    if newest > wanted.version {
+        return Err(replaced(view, wanted.version));
+    }
     let (entry, dropped) = match known {
-        None => (ViewEntry { v: ROW_VERSION, live: ours, publishing: None, next: None }, None),
-        Some(known) => {
-            let newest = known.versions().map(|there| there.version).max().unwrap_or_default();
-            if newest > wanted.version {
-                return Err(replaced(view, wanted.version));
-            }
-            let dropped = known.next.as_ref().map(|next| next.rows);
+        Some(known) if known.live.table == wanted.table => {
+            let dropped = known.next.iter().map(|next| next.rows).collect();
             (ViewEntry { next: Some(ours), ..known }, dropped)
         }
+        known => {
+            let dropped = known.iter().flat_map(ViewEntry::all_rows).collect();
+            (ViewEntry { v: ROW_VERSION, live: ours, publishing: None, next: None }, dropped)
+        }
     };
-    Ok(Entered { entry, next_rows: Some(rows + 1), dropped: dropped.into_iter().collect() })
+    Ok(Entered { entry, next_rows: Some(rows + 1), dropped })
 }
 
 /// What the other views are computed from, and what shows them.

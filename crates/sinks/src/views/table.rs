@@ -22,7 +22,7 @@ impl Inner {
             rows: ViewVersion(0),
             definition: self.definition.digest.clone(),
             source: source.table.clone(),
-            table: self.config.table.clone(),
+            table: self.config.table().to_owned(),
             table_id: None,
         };
         let entry = registry::register(&self.db, &self.name, &wanted).await?;
@@ -62,13 +62,13 @@ impl Inner {
     /// The table of a live version, made if there is none. One that showed the version before, and cannot show this one because its
     /// key is another, is replaced.
     async fn table(&self, shape: &Shape, entry: &ViewEntry) -> Result<Arc<StoredTable>, SinkError> {
-        let (db, name) = (self.db.as_ref(), &self.config.table);
+        let (db, name) = (self.db.as_ref(), self.config.table());
         if let Some(table) = db.find_table(name).await.map_err(failed)? {
             if table.key == shape.key {
                 return Ok(table);
             }
             let before = entry.publishing.as_ref().and_then(|publishing| publishing.replaced.as_ref());
-            if !before.is_some_and(|before| before.table == *name && before.table_id == Some(table.id)) {
+            if !before.is_some_and(|before| before.table == name && before.table_id == Some(table.id)) {
                 let (needed, found) = (ShownKey(&shape.key), ShownKey(&table.key));
                 return Err(SinkError(format!(
                     "the table {name} has the key {found}, and the view {} needs {needed}: name another table, or delete it",

@@ -35,7 +35,7 @@ impl Stage {
 }
 
 fn by_day(aggregates: Value) -> Value {
-    json!({"table": "V", "where": {"status": ["SHIPPED"]}, "group_by": ["day"], "aggregates": aggregates})
+    json!({"to": "table:V", "where": {"status": ["SHIPPED"]}, "group_by": ["day"], "aggregates": aggregates})
 }
 
 fn order(pk: &str, day: &str, amount: Value) -> Value {
@@ -242,7 +242,7 @@ async fn distinct_values_are_counted_whatever_their_type_and_length() {
 
 #[tokio::test]
 async fn keys_are_of_their_types_and_several_make_partition_and_sort_key() {
-    let config = json!({"table": "V", "group_by": [{"path": "to.zip", "type": "N"}, {"path": "day", "name": "shipped"}],
+    let config = json!({"to": "table:V", "group_by": [{"path": "to.zip", "type": "N"}, {"path": "day", "name": "shipped"}],
         "aggregates": {"orders": "count"}});
     let mut stage = Stage::new(config).await;
     let item = |pk: &str, zip: Value, day: Value| json!({"pk": s(pk), "to": {"M": {"zip": zip}}, "day": day});
@@ -269,7 +269,7 @@ async fn keys_are_of_their_types_and_several_make_partition_and_sort_key() {
 
 #[tokio::test]
 async fn more_keys_than_two_are_composed_to_one_sort_key() {
-    let config = json!({"table": "V", "group_by": ["country", "city", {"path": "floor", "type": "N"}, {"path": "door", "type": "B"}],
+    let config = json!({"to": "table:V", "group_by": ["country", "city", {"path": "floor", "type": "N"}, {"path": "door", "type": "B"}],
         "aggregates": {"orders": "count"}});
     let mut stage = Stage::new(config).await;
     for (pk, city) in [("a", "x#1"), ("b", "x"), ("c", "x#1"), ("d", "back\\slash")] {
@@ -292,12 +292,12 @@ async fn more_keys_than_two_are_composed_to_one_sort_key() {
 
 #[tokio::test]
 async fn without_a_key_all_items_are_one_group_and_the_sources_key_gives_its_type() {
-    let mut stage = Stage::new(json!({"table": "V", "aggregates": {"orders": "count"}})).await;
+    let mut stage = Stage::new(json!({"to": "table:V", "aggregates": {"orders": "count"}})).await;
     stage.put(json!({"pk": s("a")})).await;
     stage.put(json!({"pk": s("b")})).await;
     assert_eq!(stage.shown().await, [json!({"group": s("all"), "orders": n("2")})]);
     // A view of the view, by a number.
-    let second = stage.bench.view("w", 1, json!({"table": "W", "group_by": ["pk"], "aggregates": {"n": "count"}}));
+    let second = stage.bench.view("w", 1, json!({"to": "table:W", "group_by": ["pk"], "aggregates": {"n": "count"}}));
     stage.bench.catch_up(&second, &stage.source, &mut Positions::new(), 10).await.unwrap();
     assert_eq!(stage.bench.items("W").await.len(), 2);
 }
@@ -333,7 +333,7 @@ async fn the_items_are_streamed_and_indexed_like_any_others() {
 async fn a_view_is_not_written_to_its_source_nor_into_a_circle_nor_over_another_view() {
     let (bench, _) = Bench::on_the_model(1).await;
     let orders = bench.source("Orders").await;
-    let config = |table: &str| json!({"table": table, "group_by": ["pk"], "aggregates": {"n": "count"}, "stream": "NEW_AND_OLD_IMAGES"});
+    let config = |table: &str| json!({"to": format!("table:{table}"), "group_by": ["pk"], "aggregates": {"n": "count"}, "stream": "NEW_AND_OLD_IMAGES"});
     let prepare = async |name: &str, source: &Source, table: &str| {
         bench.view(name, 1, config(table)).prepare(source.source.clone()).await.map_err(|error| error.to_string())
     };

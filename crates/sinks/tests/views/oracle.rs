@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// The view that the random tests have. Amounts are whole numbers there, or no numbers.
 pub fn config(table: &str) -> Value {
     json!({
-        "table": table,
+        "to": format!("table:{table}"),
         "where": {"status": ["SHIPPED", "PAID"]},
         "group_by": ["day"],
         "aggregates": {

@@ -59,7 +59,7 @@ struct Stage {
 }
 
 fn second_config() -> Value {
-    json!({"table": "W", "group_by": [{"path": "orders", "type": "N"}], "aggregates": {"days": "count", "total": "sum(total)"}})
+    json!({"to": "table:W", "group_by": [{"path": "orders", "type": "N"}], "aggregates": {"days": "count", "total": "sum(total)"}})
 }
 
 /// The view of the view.
@@ -103,8 +103,8 @@ impl Stage {
             Step::Put { pk, status, day, amount, tag } => {
                 let status = ["SHIPPED", "PAID", "PACKED", ""][usize::from(*status)];
                 let mut item = json!({"pk": {"S": format!("k{pk:02}")}, "status": {"S": status}});
-                if *day < 3 {
-                    item["day"] = json!({"S": ["mon", "tue", "wed"][usize::from(*day)]});
+                if let Some(day) = ["mon", "tue", "wed"].get(usize::from(*day)) {
+                    item["day"] = json!({"S": day});
                 }
                 match amount {
                     Amount::Number(number) => item["amount"] = json!({"N": number.to_string()}),

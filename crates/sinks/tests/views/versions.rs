@@ -17,7 +17,7 @@ struct Stage {
 }
 
 fn config(aggregates: Value) -> Value {
-    json!({"table": "V", "group_by": ["day"], "aggregates": aggregates, "stream": "NEW_AND_OLD_IMAGES"})
+    json!({"to": "table:V", "group_by": ["day"], "aggregates": aggregates, "stream": "NEW_AND_OLD_IMAGES"})
 }
 
 fn s(text: &str) -> Value {
@@ -67,7 +67,7 @@ async fn a_changed_definition_is_built_beside_the_old_one_and_swapped_at_once() 
     assert_eq!(old.standing().await.unwrap(), Standing::Live);
     let before = stage.bench.items("V").await;
     assert_eq!(before[1], json!({"day": s("d0001"), "orders": n(2)}));
-    let narrower = json!({"table": "V", "where": {"day": [{"anything-but": "d0000"}]}, "group_by": ["day"],
+    let narrower = json!({"to": "table:V", "where": {"day": [{"anything-but": "d0000"}]}, "group_by": ["day"],
         "aggregates": {"orders": "count", "most": "max(amount)"}});
     let (new, mut new_positions) = stage.filled(2, narrower).await;
     assert_eq!(new.standing().await.unwrap(), Standing::Building);
@@ -109,7 +109,7 @@ async fn a_large_view_is_swapped_in_several_commits_and_goes_on_where_the_power_
     let days = limits::SWAP_AT_ONCE_GROUPS_MAX + 100;
     let mut stage = Stage::new(days).await;
     let (_old, _) = stage.filled(1, config(json!({"orders": "count"}))).await;
-    let fewer = json!({"table": "V", "where": {"day": [{"anything-but": {"prefix": "d03"}}]}, "group_by": ["day"],
+    let fewer = json!({"to": "table:V", "where": {"day": [{"anything-but": {"prefix": "d03"}}]}, "group_by": ["day"],
         "aggregates": {"orders": "count", "total": "sum(amount)"}});
     let (new, positions) = stage.filled(2, fewer.clone()).await;
     for turns in 0..6 {
@@ -144,7 +144,7 @@ async fn a_large_view_is_swapped_in_several_commits_and_goes_on_where_the_power_
 async fn a_changed_key_makes_the_table_anew_when_the_version_takes_its_place() {
     let stage = Stage::new(2).await;
     let (old, mut old_positions) = stage.filled(1, config(json!({"orders": "count"}))).await;
-    let by_amount = json!({"table": "V", "group_by": [{"path": "amount", "type": "N"}, "day"], "aggregates": {"orders": "count"}});
+    let by_amount = json!({"to": "table:V", "group_by": [{"path": "amount", "type": "N"}, "day"], "aggregates": {"orders": "count"}});
     let (new, mut positions) = stage.filled(2, by_amount).await;
     stage.put("x", "d0001", 2).await;
     stage.bench.catch_up(&old, &stage.source, &mut old_positions, 10).await.unwrap();
@@ -185,12 +185,13 @@ async fn a_newer_version_takes_the_place_of_one_that_is_being_built_and_a_remove
 }
 
 #[tokio::test]
-async fn another_table_leaves_the_old_one_as_it_was() {
+async fn another_table_is_filled_at_once_and_leaves_the_old_one_as_it_was() {
     let stage = Stage::new(2).await;
-    let (_old, _) = stage.filled(1, config(json!({"orders": "count"}))).await;
-    let elsewhere = json!({"table": "U", "group_by": ["day"], "aggregates": {"orders": "count"}});
+    let (old, _) = stage.filled(1, config(json!({"orders": "count"}))).await;
+    let elsewhere = json!({"to": "table:U", "group_by": ["day"], "aggregates": {"orders": "count"}});
     let (new, _) = stage.filled(2, elsewhere).await;
-    assert_eq!(stage.bench.items("U").await, Vec::<Value>::new());
-    new.swap().await.unwrap();
+    assert_eq!(new.standing().await.unwrap(), Standing::Live);
+    assert!(old.standing().await.is_err());
     assert_eq!(stage.bench.items("U").await, stage.bench.items("V").await);
+    assert_eq!(stage.bench.rows_of(1).await, 0);
 }

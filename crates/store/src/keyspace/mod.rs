@@ -26,6 +26,8 @@ mod parked;
 mod reclaim;
 mod setting;
 mod shard;
+mod sink;
+mod sink_snapshot;
 mod stream;
 mod table;
 mod table_settings;
@@ -57,6 +59,8 @@ pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
 pub use setting::SettingKey;
 pub use shard::ShardKey;
+pub use sink::SinkKey;
+pub use sink_snapshot::SinkSnapshotKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
 pub use table_settings::TableSettingsKey;
@@ -119,6 +123,10 @@ pub enum KeyKind {
     View = 0x28,
     /// [`DroppedViewKey`]: a version of a view that was dropped and whose rows are still to be handed to `Engine::reclaim`.
     DroppedView = 0x29,
+    /// A sink.
+    Sink = 0x2c,
+    /// The snapshot that a sink's consumer begins with.
+    SinkSnapshot = 0x2d,
     /// [`ViewRowKey`]: a row of a version of a view: how far it is, a group, or a member of a group. As many as items.
     ViewRow = 0x3e,
     /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
@@ -154,6 +162,8 @@ impl KeyKind {
         KeyKind::TimeToLive,
         KeyKind::View,
         KeyKind::DroppedView,
+        KeyKind::Sink,
+        KeyKind::SinkSnapshot,
         KeyKind::ViewRow,
         KeyKind::Expiry,
         KeyKind::Item,

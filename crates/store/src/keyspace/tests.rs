@@ -86,6 +86,10 @@ proptest! {
         let commit = CommitKey { id: CommitId { made_ms: EpochMs(a), unique: c } };
         prop_assert_eq!(CommitKey::decode(&commit.encode()), Some(commit));
         prop_assert_eq!(CommitKey::older_than(EpochMs(b)).contains(commit.encode().as_bytes()), a < b);
+        let sink = SinkKey { name: n.clone() };
+        prop_assert_eq!(SinkKey::decode(&SinkKey::key(&n)), Some(sink));
+        let part = SinkSnapshotKey { consumer: mapping, part: a };
+        prop_assert_eq!(SinkSnapshotKey::decode(&part.encode()), Some(part));
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
