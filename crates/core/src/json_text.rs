@@ -62,6 +62,11 @@ impl StoredNumber<'_> {
         self.0.write_decimal(&mut text);
         String::from_utf8(text).expect("invariant: a decimal is ASCII")
     }
+
+    /// Appends its decimal: as a number of JSON has it, every digit.
+    pub fn write_decimal(self, out: &mut Vec<u8>) {
+        self.0.write_decimal(out);
+    }
 }
 
 /// The bytes that were taken.

@@ -18,6 +18,7 @@ mod context;
 pub mod machine;
 mod observer;
 mod ownership;
+mod pages;
 mod parked;
 mod reader;
 mod redrive;
@@ -27,6 +28,7 @@ mod status;
 mod supervisor;
 mod target;
 
+pub use checkpoints::all as checkpoints;
 pub use consumer::{Consumer, Definition, Source};
 pub use context::{Context, SystemTimer, Timer};
 pub use machine::{Checkpoint, GiveUp, LastResult, Outcome, Rules, ShardState};

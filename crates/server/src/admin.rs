@@ -11,13 +11,15 @@ use tailrace_core::ErrorKind;
 use tailrace_engine::Db;
 use tailrace_engine::background::expire::expire_at_once;
 use tailrace_mapping::MappingError;
+use tailrace_sinks::runtime::{SinkChangeError, Sinks};
 use tailrace_wire::{AdminRequest, Page};
 
 use crate::mappings::Mappings;
 use crate::report::{InvokeRequest, MappingsPage, RecordName};
+use crate::sinks::{SinkRequest, SinksPage};
 
 /// Answers a request below `/_admin/` or `/_aws/`; `None`: there is nothing at this path.
-pub async fn answer(db: &Db, mappings: &Mappings, request: AdminRequest<'_>) -> Option<Page> {
+pub async fn answer(db: &Db, mappings: &Mappings, sinks: &Sinks, request: AdminRequest<'_>) -> Option<Page> {
     Some(match request {
         AdminRequest::Get { path: "/_admin/mappings", .. } => match mappings.overview().await {
             Ok(mappings) => page(200, &MappingsPage { mappings }),
@@ -40,6 +42,19 @@ pub async fn answer(db: &Db, mappings: &Mappings, request: AdminRequest<'_>) -> 
         },
         AdminRequest::Post { path: "/_admin/damaged/skip", body } => match read::<RecordName>(body) {
             Ok(name) => outcome(mappings.skip_damaged(&name).map(|()| Done {})),
+            Err(refusal) => refusal,
+        },
+        AdminRequest::Get { path: "/_admin/sinks", .. } => match sinks.status().await {
+            Ok(sinks) => page(200, &SinksPage { sinks }),
+            Err(error) => failure(&error.into()),
+        },
+        AdminRequest::Post { path: "/_admin/sinks", body } => match read::<SinkRequest>(body) {
+            Ok(SinkRequest { name, change }) => match sinks.change(&name, change).await {
+                Ok(changed) => page(200, &changed),
+                Err(error @ SinkChangeError::NotFound(_)) => message(ErrorKind::NotFound, &error.to_string()),
+                Err(error @ SinkChangeError::Refused(_)) => message(ErrorKind::Conflict, &error.to_string()),
+                Err(SinkChangeError::Store(error)) => failure(&error.into()),
+            },
             Err(refusal) => refusal,
         },
         AdminRequest::Post { path: "/_admin/invoke", body } => match read::<InvokeRequest>(body) {

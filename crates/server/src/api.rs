@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
 use tailrace_engine::{Caller, Client, Db, ops};
+use tailrace_sinks::runtime::Sinks;
 use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page};
 
 use crate::admin;
@@ -18,6 +19,8 @@ pub struct ServerApi {
     pub db: Arc<Db>,
     /// The mappings.
     pub mappings: Arc<Mappings>,
+    /// The sinks.
+    pub sinks: Sinks,
     /// Everything has started, and nothing has begun to stop.
     pub ready: Arc<AtomicBool>,
 }
@@ -29,7 +32,8 @@ impl Api for ServerApi {
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
-        let caller = Caller::Client(Client { operation, host: context.host(), ..Client::default() });
+        let (access_key, request_id) = (context.access_key(), Some(context.request_id()));
+        let caller = Caller::Client(Client { operation, access_key, request_id, host: context.host() });
         ops::execute(&self.db, service, operation, &body, &caller).await.map(Bytes::from)
     }
 
@@ -44,6 +48,6 @@ impl Api for ServerApi {
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
-        admin::answer(&self.db, &self.mappings, request).await
+        admin::answer(&self.db, &self.mappings, &self.sinks, request).await
     }
 }

@@ -15,6 +15,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// A template to apply at start.
     pub template: Option<PathBuf>,
+    /// The configuration of sinks; `None`: the one beside the template, if there is one.
+    pub sinks: Option<PathBuf>,
     /// What the template is given beside its text.
     pub template_values: TemplateValues,
     /// Names beside those of loopback under which clients may reach a server on loopback. A scheme, a port and spaces
@@ -50,6 +52,7 @@ impl Config {
             port: 8000,
             data_dir: data_dir.into(),
             template: None,
+            sinks: None,
             template_values: TemplateValues::default(),
             allowed_hosts: Vec::new(),
             engine: tailrace_engine::Settings::default(),

@@ -21,6 +21,7 @@ mod parked;
 mod reload;
 mod report;
 mod server;
+pub mod sinks;
 mod store;
 pub mod template;
 

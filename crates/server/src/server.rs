@@ -12,6 +12,8 @@ use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
+use tailrace_sinks::runtime::{OpenError, Sinks};
+use tailrace_sinks::spec::SpecError;
 use tailrace_store::StoreError;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
@@ -26,7 +28,7 @@ use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
 use crate::template::{self, TemplateFileError};
-use crate::{apply, functions, open_files, store};
+use crate::{apply, functions, open_files, sinks, store};
 
 /// Why the server does not start: one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,12 @@ pub enum StartError {
     /// The template cannot be applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// `tailrace.yaml` cannot be used.
+    #[error(transparent)]
+    SinksFile(#[from] sinks::ConfigFileError),
+    /// A sink cannot be made.
+    #[error(transparent)]
+    Sinks(SpecError),
 }
 
 impl StartError {
@@ -102,6 +110,7 @@ impl StartError {
             StartError::Template(TemplateFileError::Content(_)) => Code::TemplateContent,
             StartError::Apply(ApplyError::Store(error)) => Code::of_store(error),
             StartError::Apply(_) => Code::TemplateNotApplied,
+            StartError::SinksFile(_) | StartError::Sinks(_) => Code::SinksFile,
         }
     }
 }
@@ -112,6 +121,7 @@ pub struct Server {
     pub(crate) db: Arc<Db>,
     pub(crate) functions: Functions,
     pub(crate) mappings: Arc<Mappings>,
+    sinks: Sinks,
     ready: Arc<AtomicBool>,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -148,6 +158,10 @@ impl Server {
         let plan = match &config.template {
             Some(path) => Some(template::read(path, &template_options(&config))?),
             None => None,
+        };
+        let sinks_file = match sinks_path(&config) {
+            Some(path) => sinks::read(&path)?,
+            None => sinks::SinksFile::default(),
         };
         let data_dir_failed = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
@@ -194,11 +208,29 @@ impl Server {
         }
         let unused = functions.clone();
         let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
+        let sinks =
+            sinks::load(&db, &clock, &rng, &sinks_file.sinks, &config.data_dir, events.clone()).await.map_err(|error| match error {
+                OpenError::Spec(error) => StartError::Sinks(error),
+                OpenError::Store(error) => StartError::Store(error),
+            });
+        let sinks = match sinks {
+            Ok(sinks) => sinks,
+            Err(error) => {
+                background.stop().await;
+                db.store().shutdown().await?;
+                return Err(error);
+            }
+        };
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
 
         let ready = Arc::new(AtomicBool::new(false));
-        let api = ServerApi { db: Arc::clone(&db), mappings: Arc::clone(&mappings), ready: Arc::clone(&ready) };
+        let api = ServerApi {
+            db: Arc::clone(&db),
+            mappings: Arc::clone(&mappings),
+            sinks: sinks.clone(),
+            ready: Arc::clone(&ready),
+        };
         let mut wire = config.wire.clone();
         wire.region = config.engine.region.clone();
         wire.extra_hosts = config.allowed_hosts.clone();
@@ -219,6 +251,7 @@ impl Server {
             db,
             functions,
             mappings,
+            sinks,
             ready,
             stop_serving,
             serving,
@@ -234,6 +267,7 @@ impl Server {
             return Err(StartError::Apply(why));
         }
         server.mappings.start().await;
+        server.sinks.start().await;
         let used: BTreeSet<String> =
             server.mappings.overview().await?.into_iter().map(|mapping| mapping.function).collect();
         let functions = server.functions.clone();
@@ -267,13 +301,21 @@ impl Server {
         &self.mappings
     }
 
-    /// Stops: mappings drain, then functions end, then requests finish, then the store closes.
+    /// The sinks.
+    pub fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
+    /// Stops: mappings and sinks drain, then functions end, then requests finish, then the store closes.
     ///
     /// # Errors
     /// The store did not close well.
     pub async fn stop(self) -> Result<(), StoreError> {
         self.ready.store(false, Ordering::Release);
         self.background.stop().await;
+        if tokio::time::timeout(SINK_DRAIN, self.sinks.shutdown()).await.is_err() {
+            tracing::warn!("not every flush of a sink ended in time; a later start sends it again");
+        }
         if tokio::time::timeout(FUNCTION_DRAIN, self.mappings.stop()).await.is_err() {
             // What still runs is ended, so that its batch comes back to its mapping; a later start delivers it again.
             self.functions.stop(Duration::ZERO).await;
@@ -294,6 +336,9 @@ impl Server {
 
 /// How long a checkpoint is waited for once no function runs: a disk without room must not hold up the end.
 const CHECKPOINT_DRAIN: Duration = Duration::from_secs(2);
+
+/// How long a flush that is under way is waited for.
+const SINK_DRAIN: Duration = Duration::from_secs(5);
 
 /// How long functions that run are waited for.
 const FUNCTION_DRAIN: Duration = limits::HTTP_SHUTDOWN_DEFAULT;
@@ -319,6 +364,15 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(limits::HTTP_BACKLOG)
+}
+
+/// The configuration of sinks: the one that was named, or the one beside the template.
+fn sinks_path(config: &Config) -> Option<PathBuf> {
+    let beside_template = || {
+        let template = config.template.as_deref()?;
+        sinks::beside(template.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    };
+    config.sinks.clone().or_else(beside_template)
 }
 
 fn template_options(config: &Config) -> template::Options {

@@ -69,6 +69,7 @@ fn flush(source: &Arc<SourceTable>, shard: u64, records_max: u64, round: u64) ->
             kind: if changes == 0 { ChangeKind::Insert } else { ChangeKind::Modify },
             view: ViewType::NewAndOldImages,
             by_service: false,
+            caller: None,
             keys: stored(json!({"pk": {"S": format!("order-{n:08}")}})),
         };
         let old = (changes > 0).then(|| item(n, changes - 1));

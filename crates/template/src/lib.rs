@@ -16,6 +16,7 @@
 
 mod cidr;
 mod code;
+mod document;
 mod foreach;
 mod function;
 mod given;
@@ -49,6 +50,7 @@ use std::path::Path;
 
 use tailrace_core::code::CodeSource;
 
+pub use document::document;
 pub use given::{parameter_pairs, parameters_of_file};
 pub use locate::line_of;
 pub use node::Format;

@@ -217,9 +217,9 @@ impl Plan {
             entry.add_writes(put.zip(written.new.as_ref()), &mut self.writes);
         }
         if table.stream.is_some() {
-            let keys = Bytes::from(encode_stored(&table.key.key_of(change.attributes)));
+            let keys = encode_stored(&table.key.key_of(change.attributes));
             let (bucket, old) = (change.place.bucket, written.old.clone());
-            self.writes.extend(record_meta::append(table, bucket, keys, old, put, caller.is_service()));
+            self.writes.extend(record_meta::append(table, bucket, &keys, old, put, caller));
         }
         let (old, new) = (written.old.as_ref(), written.new.as_ref());
         self.writes.extend(expiry::writes(table, &change.place.row, old, new));

@@ -42,7 +42,7 @@ pub struct RecordWriter {
 impl Db {
     /// A writer of records.
     pub fn record_writer(&self) -> RecordWriter {
-        RecordWriter::new(&self.settings.region, EventIds::of_directory(&self.directory_uuid))
+        RecordWriter::of_directory(&self.settings.region, &self.directory_uuid)
     }
 }
 
@@ -117,11 +117,13 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 }
 
 impl RecordWriter {
-    pub(super) fn new(region: &str, ids: EventIds) -> RecordWriter {
-        RecordWriter { region: region.into(), ids }
+    /// A writer of the records of the data directory with this identity.
+    pub fn of_directory(region: &str, directory_uuid: &str) -> RecordWriter {
+        RecordWriter { region: region.into(), ids: EventIds::of_directory(directory_uuid) }
     }
 
-    pub(super) fn event_id(&self, record: &StreamRecord) -> EventId {
+    /// The `eventID` of a record: the same on every reading, and no other record's.
+    pub fn event_id(&self, record: &StreamRecord) -> EventId {
         self.ids.of(record.shard, record.number)
     }
 

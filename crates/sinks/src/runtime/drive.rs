@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tailrace_core::MappingId;
+use tailrace_core::{ErrorCode, MappingId};
 use tailrace_core::key::{KeyAttribute as CoreKey, ScalarType};
 use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
 use tailrace_delivery::{Consumer, Definition, DeliveryEvent, Observer, Rules, Shard, Source};
+use tailrace_engine::{Caller, control};
 use tailrace_store::keyspace::{CheckpointKey, SinkKey};
-use tailrace_store::{LogPosition, StoreError};
+use tailrace_store::{Key, LogPosition, StoreError};
 
 use super::row::{Earlier, SinkRow, SourceRow, consumer_id};
 use super::snapshot::{self, Reaches, Scope};
 use super::target::{Door, SinkTarget, Version};
 use super::{Entry, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
-use crate::spec::{SinkSpec, Start};
+use crate::spec::{Kind, SinkSpec, Start};
 
 /// How often a table that is not there is looked for.
 const TABLE_LOOK: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ pub(super) async fn start(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<
     }
     running.stop.send_replace(false);
     let mut set = tokio::task::JoinSet::new();
-    for table in &running.spec.from {
+    for table in &running.spec.sources() {
         let (inner, entry, running, table) = (inner.clone(), entry.clone(), running.clone(), table.clone());
         set.spawn(async move { drive(&inner, &entry, &running, &table).await });
     }
@@ -145,6 +146,13 @@ fn show(inner: &Inner, running: &Running, table: &str, phase: Phase) {
 /// Until it is told to stop.
 async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, table: &str) -> Result<(), Stuck> {
     let source = find_source(inner, entry, running, table).await?;
+    if running.spec.kind == Kind::Audit && table != control::TABLE {
+        match inner.db.set_audit(table, true, &Caller::default()).await {
+            // What it left behind is entered all the same.
+            Err(error) if error.code == ErrorCode::ResourceNotFoundException => {}
+            set => set.map_err(|error| Stuck::Failed(error.to_string()))?,
+        }
+    }
     let (target, consumer) = make(inner, entry, running, &source)?;
     let scope = Scope {
         consumer: source.consumer_id()?,
@@ -154,6 +162,8 @@ async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, tab
     };
     if source.snapshot {
         take_snapshot(inner, running, &source, &scope, &target).await?;
+        let ended = running.version.sink.snapshot_done(target.source.clone(), source.since, running.version.number);
+        ended.await.map_err(|error| Stuck::Failed(error.to_string()))?;
         *target.reaches.write() = Arc::new(Reaches::of(inner.store(), &scope).await?);
     }
     let ended = async {
@@ -194,6 +204,12 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
     let generation = row.generation(number).ok_or(Stuck::Stopped)?;
     let known = generation.sources.iter().find(|source| source.table == table).cloned();
     let (replay_ms, rebuilds) = (generation.replay_ms, generation.rebuild);
+    if table == control::TABLE {
+        return match known {
+            Some(known) => Ok(known),
+            None => control_source(inner, entry, running).await,
+        };
+    }
     let found = inner.db.find_table(table).await.map_err(|error| Stuck::Failed(error.to_string()))?;
     let stream = found.as_ref().and_then(|found| found.stream.as_ref().map(|stream| (found.clone(), stream.clone())));
     let Some((found, stream)) = stream else {
@@ -254,10 +270,41 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
         view: stream.view,
         consumer,
         snapshot: start == Some(Start::Snapshot),
+        since: number,
     };
+    add_source(inner, entry, number, &source, &beside).await?;
+    Ok(source)
+}
+
+/// The stream of what is done to tables, which is made if there is none, as a source.
+async fn control_source(inner: &Inner, entry: &Entry, running: &Running) -> Result<SourceRow, Stuck> {
+    let stream = inner.db.open_control().await.map_err(|error| Stuck::Failed(error.to_string()))?;
+    let source = SourceRow {
+        table: control::TABLE.to_owned(),
+        table_id: stream.table_id,
+        stream: stream.id,
+        stream_arn: stream.arn(inner.db.settings()),
+        key: stream.key.clone(),
+        view: stream.view,
+        consumer: inner.rng.uuid(),
+        snapshot: false,
+    };
+    // It begins with the oldest record that there is, wherever the tables begin.
+    add_source(inner, entry, running.version.number, &source, &[]).await?;
+    Ok(source)
+}
+
+/// Notes a source in the sink's row, with rows of its consumer; the source that the table had before goes.
+async fn add_source(
+    inner: &Inner,
+    entry: &Entry,
+    number: u32,
+    source: &SourceRow,
+    beside: &[(Key, bytes::Bytes)],
+) -> Result<(), StoreError> {
     let added = source.clone();
     entry
-        .change(inner.store(), &beside, |row| {
+        .change(inner.store(), beside, |row| {
             let mut left = Vec::new();
             if let Some(generation) = row.generation(number) {
                 generation.sources.retain(|other| {
@@ -271,8 +318,7 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
             }
             row.dropping.extend(left);
         })
-        .await?;
-    Ok(source)
+        .await
 }
 
 fn key_attribute(key: &CoreKey) -> KeyAttribute {

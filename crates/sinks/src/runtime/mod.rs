@@ -15,12 +15,15 @@ mod target;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_delivery::{Consumer, Context, Timer};
-use tailrace_engine::Db;
+use tailrace_core::{RecordNo, ShardNo, StreamId};
+use tailrace_delivery::{Consumer, Context, Timer, checkpoints};
+use tailrace_engine::{Caller, Db, Pins};
 use tailrace_store::{Engine, Key, StoreError};
 use tokio::sync::watch;
 
@@ -28,7 +31,7 @@ pub use operations::{Change, Changed, SinkChangeError};
 pub use status::{SinkState, SinkStatus, SourceStatus};
 
 use crate::sink::Sink;
-use crate::spec::{SinkSpec, SpecError};
+use crate::spec::{Kind, SinkSpec, SpecError};
 use row::{Generation, SinkRow, Stored};
 use target::{Stats, Version};
 
@@ -44,7 +47,7 @@ pub trait Build: Send + Sync + 'static {
     fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError>;
 
     /// A sink was removed: what the server itself keeps for it goes as well.
-    fn removed(&self, spec: &SinkSpec) -> futures_util::future::BoxFuture<'static, Result<(), crate::sink::SinkError>> {
+    fn removed(&self, spec: &SinkSpec) -> BoxFuture<'static, Result<(), crate::sink::SinkError>> {
         let _ = spec;
         Box::pin(async { Ok(()) })
     }
@@ -220,6 +223,7 @@ impl Sinks {
                 );
             }
         }
+        sinks.inner.db.set_pins(&(sinks.inner.clone() as Arc<dyn Pins>));
         Ok(sinks)
     }
 
@@ -255,9 +259,23 @@ impl Sinks {
 
     /// Starts every sink that is configured and not paused.
     pub async fn start(&self) {
+        self.settle_audits().await;
         for entry in self.all() {
             let _changing = entry.changing.lock().await;
             self.start_entry(&entry).await;
+        }
+    }
+
+    /// Lets the records of tables keep who asked for a change where an audit trail is made of them: before the first write of a client is
+    /// taken.
+    async fn settle_audits(&self) {
+        let entries = self.all();
+        let audits = entries.iter().filter(|entry| entry.configured).flat_map(|entry| entry.running.lock().clone());
+        let audits = audits.filter(|running| running.spec.kind == Kind::Audit);
+        let tables = audits.flat_map(|running| running.spec.from.clone()).collect();
+        if let Err(error) = self.inner.db.settle_audit(&tables, &Caller::default()).await {
+            // Each table of a trail is tried again when its stream is.
+            tracing::warn!(%error, "which tables have an audit is not settled");
         }
     }
 
@@ -301,5 +319,35 @@ impl Inner {
     fn version(&self, spec: &SinkSpec, number: u32) -> Result<Arc<Version>, SpecError> {
         let sink = self.build.build(spec, number)?;
         Ok(Arc::new(Version::new(number, sink, spec.filter.clone(), spec.kind.filtering())))
+    }
+}
+
+/// A sink that is configured keeps what it has not delivered, also while it is paused.
+impl Pins for Inner {
+    fn needed(&self, stream: StreamId) -> BoxFuture<'_, Result<BTreeMap<ShardNo, RecordNo>, StoreError>> {
+        async move {
+            let mut needed: BTreeMap<ShardNo, RecordNo> = BTreeMap::new();
+            let entries: Vec<Arc<Entry>> =
+                self.entries.lock().values().filter(|entry| entry.configured).cloned().collect();
+            for row in entries.iter().map(|entry| entry.row()) {
+                let generations = std::iter::once(&row.live).chain(&row.building);
+                for source in
+                    generations.flat_map(|generation| &generation.sources).filter(|source| source.stream == stream)
+                {
+                    let checkpoints = checkpoints(self.store(), source.consumer_id()?).await?;
+                    for info in self.store().shards(stream).await? {
+                        let done = match checkpoints.get(&info.shard) {
+                            Some(checkpoint) if checkpoint.finished => continue,
+                            Some(checkpoint) => checkpoint.low_water,
+                            None => RecordNo::ZERO,
+                        };
+                        let least = needed.entry(info.shard).or_insert(done);
+                        *least = done.min(*least);
+                    }
+                }
+            }
+            Ok(needed)
+        }
+        .boxed()
     }
 }

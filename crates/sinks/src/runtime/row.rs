@@ -85,6 +85,8 @@ pub struct SourceRow {
     pub consumer: String,
     /// It begins with a snapshot of the table.
     pub snapshot: bool,
+    /// The version of the sink under which it began.
+    pub since: u32,
 }
 
 impl SourceRow {

@@ -222,7 +222,7 @@ impl Bench {
                 shard: shards[0].shard,
                 number: RecordNo(1),
                 time_ms: EpochMs(1),
-                meta: RecordMeta { kind: ChangeKind::Insert, view, by_service: false, keys },
+                meta: RecordMeta { kind: ChangeKind::Insert, view, by_service: false, caller: None, keys },
                 old: None,
                 new: Some(row),
             }

@@ -8,6 +8,7 @@
 //! Values that engines write (shards, counters, counts of items, ranges to reclaim), and marks, have their codec beside their key; other
 //! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
+mod audit;
 mod checkpoint;
 mod commit;
 mod counter;
@@ -41,6 +42,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+pub use audit::{AuditChain, AuditChainKey, AuditSubjectKey};
 pub use checkpoint::CheckpointKey;
 pub use commit::CommitKey;
 pub use counter::CounterKey;
@@ -123,6 +125,10 @@ pub enum KeyKind {
     View = 0x28,
     /// [`DroppedViewKey`]: a version of a view that was dropped and whose rows are still to be handed to `Engine::reclaim`.
     DroppedView = 0x29,
+    /// [`AuditChainKey`]: the head of a chain of an audit trail.
+    AuditChain = 0x2a,
+    /// [`AuditSubjectKey`]: what an audit trail hides the values of a person with.
+    AuditSubject = 0x2b,
     /// A sink.
     Sink = 0x2c,
     /// The snapshot that a sink's consumer begins with.
@@ -162,6 +168,8 @@ impl KeyKind {
         KeyKind::TimeToLive,
         KeyKind::View,
         KeyKind::DroppedView,
+        KeyKind::AuditChain,
+        KeyKind::AuditSubject,
         KeyKind::Sink,
         KeyKind::SinkSnapshot,
         KeyKind::ViewRow,

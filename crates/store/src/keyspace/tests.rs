@@ -77,6 +77,15 @@ proptest! {
         prop_assert_eq!(MappingId::parse(&mapping.to_string().to_uppercase()), Some(mapping));
         let checkpoint = CheckpointKey { mapping, shard };
         prop_assert_eq!(CheckpointKey::decode(&checkpoint.encode()), Some(checkpoint));
+        for chain in [AuditChain::Shard(shard), AuditChain::Snapshot { version: a as u32, table: n.clone() }] {
+            let head = AuditChainKey { trail: n.clone(), chain };
+            prop_assert!(AuditChainKey::trail_range(&n).contains(head.encode().as_bytes()));
+            let other = AuditChainKey::trail_range(&(n.clone() + "x"));
+            prop_assert!(!other.contains(head.encode().as_bytes()));
+            prop_assert_eq!(AuditChainKey::decode(&head.encode()), Some(head));
+        }
+        let subject = AuditSubjectKey { trail: n.clone(), subject: [a as u8; 32] };
+        prop_assert_eq!(AuditSubjectKey::decode(&subject.encode()), Some(subject));
         let parked = ParkedKey { mapping, shard, number };
         prop_assert_eq!(ParkedKey::decode(&parked.encode()), Some(parked));
         let owner = OwnerKey { mapping, shard };
