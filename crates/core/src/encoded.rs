@@ -198,6 +198,11 @@ impl<'a> EncodedValue<'a> {
         Ok(reader.passed_since(&self.reader))
     }
 
+    /// A reader that stands before it, and its level.
+    pub(crate) fn place(&self) -> (Reader<'a>, usize) {
+        (self.reader.clone(), self.level)
+    }
+
     /// What it is.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod kit;
 mod plain_item;
 pub mod runtime;
 pub mod search;
+pub mod objects;
 pub mod secret;
 pub mod sink;
 pub mod spec;

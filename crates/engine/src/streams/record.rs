@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tailrace_api::streams::{EventId, EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::json_text::{JsonLength, JsonText};
+use tailrace_core::json_text::{JsonLength, JsonText, ValueForm};
 use tailrace_core::{EpochMs, Item, RecordNo, SequenceNumber, ShardNo, StreamArn};
 use tailrace_store::{LogRecord, StoreError};
 
@@ -127,7 +127,8 @@ impl RecordWriter {
         self.ids.of(record.shard, record.number)
     }
 
-    pub(super) fn region(&self) -> &str {
+    /// The `awsRegion` of all records.
+    pub fn region(&self) -> &str {
         &self.region
     }
 
@@ -165,7 +166,21 @@ impl RecordWriter {
         stream_arn: &StreamArn,
         out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        self.event(record, stream_arn, out)
+        self.event(record, stream_arn, ValueForm::DynamodbJson, out)
+    }
+
+    /// The same with keys and images in a form.
+    ///
+    /// # Errors
+    /// Corrupt, if the stored bytes are no record.
+    pub fn write_event_as(
+        &self,
+        values: ValueForm,
+        record: &StreamRecord,
+        stream_arn: &StreamArn,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.event(record, stream_arn, values, out)
     }
 
     /// The bytes that [`Self::write_event`] would append: what an event's size is before it is made.
@@ -174,7 +189,7 @@ impl RecordWriter {
     /// Corrupt, if the stored bytes are no record.
     pub fn event_bytes(&self, record: &StreamRecord, stream_arn: &StreamArn) -> Result<usize, StoreError> {
         let mut length = JsonLength::default();
-        self.event(record, stream_arn, &mut length)?;
+        self.event(record, stream_arn, ValueForm::DynamodbJson, &mut length)?;
         Ok(length.0)
     }
 
@@ -182,9 +197,10 @@ impl RecordWriter {
         &self,
         record: &StreamRecord,
         event_source_arn: &StreamArn,
+        values: ValueForm,
         out: &mut impl JsonText,
     ) -> Result<(), StoreError> {
         let record = &self.record(record)?;
-        EventRecord { record, event_source_arn: event_source_arn.as_str() }.write_json(out).map_err(corrupt)
+        EventRecord { record, event_source_arn: event_source_arn.as_str() }.write_json_as(values, out).map_err(corrupt)
     }
 }
