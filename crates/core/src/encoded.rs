@@ -188,6 +188,16 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> EncodedValue<'a> {
+    /// Its bytes, as [`crate::codec::encode_value`] writes them: equal values, and only those, have equal bytes.
+    ///
+    /// # Errors
+    /// They are not what the codec writes, so far as stepping over them shows it.
+    pub fn bytes(&self) -> Result<&'a [u8], CodecError> {
+        let mut reader = self.reader.clone();
+        reader.skip_value(self.level)?;
+        Ok(reader.passed_since(&self.reader))
+    }
+
     /// A reader that stands before it, and its level.
     pub(crate) fn place(&self) -> (Reader<'a>, usize) {
         (self.reader.clone(), self.level)
@@ -357,7 +367,13 @@ mod tests {
         #[test]
         fn what_is_found_is_what_was_stored(stored in any_item()) {
             let bytes = encode_stored(&stored);
-            prop_assert_eq!(item(&StoredItem::new(&bytes).unwrap().members(), &stored), stored);
+            let members = StoredItem::new(&bytes).unwrap().members();
+            for (name, value) in &stored {
+                let mut encoded = Vec::new();
+                crate::codec::encode_value(value, &mut encoded);
+                prop_assert_eq!(members.find(name).unwrap().unwrap().bytes().unwrap(), &encoded[..]);
+            }
+            prop_assert_eq!(item(&members, &stored), stored);
         }
     }
 }

@@ -67,6 +67,11 @@ pub enum ValueForm {
 pub struct StoredNumber<'a>(pub(crate) NumberKey<'a>);
 
 impl StoredNumber<'_> {
+    /// The number.
+    pub fn number(self) -> crate::Number {
+        self.0.number()
+    }
+
     /// Its decimal, as [`JsonText::number`] takes it.
     pub fn decimal(self) -> String {
         let mut text = Vec::with_capacity(self.0.decimal_len());

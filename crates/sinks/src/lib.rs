@@ -13,6 +13,7 @@ pub mod search;
 pub mod secret;
 pub mod sink;
 pub mod spec;
+pub mod views;
 pub mod warehouse;
 
 pub use plain_item::PlainItem;

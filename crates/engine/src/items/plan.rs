@@ -162,7 +162,7 @@ fn entries_too_large(table: &Table) -> ApiError {
 }
 
 /// About how many bytes writes take in the log.
-fn bytes(writes: &[Write]) -> usize {
+pub(super) fn bytes(writes: &[Write]) -> usize {
     let of = |write: &Write| match write {
         Write::Put { key, value } => key.as_bytes().len() + value.len(),
         Write::PutSame { key, .. } | Write::Delete { key } => key.as_bytes().len(),
@@ -173,6 +173,17 @@ fn bytes(writes: &[Write]) -> usize {
 }
 
 impl Plan {
+    /// The writes, if every change is made. `None`: they come to more than one commit takes.
+    ///
+    /// # Errors
+    /// Why the first one of them that is refused is.
+    pub fn into_writes(self) -> Result<Option<Vec<Write>>, ApiError> {
+        match self.answers.into_iter().find_map(Result::err) {
+            Some(error) => Err(error),
+            None => Ok((!self.too_large).then_some(self.writes)),
+        }
+    }
+
     /// Adds the writes of one change.
     ///
     /// # Errors
