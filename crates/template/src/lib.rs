@@ -49,7 +49,7 @@ use std::path::Path;
 
 use tailrace_core::code::CodeSource;
 
-pub use given::{parameter_pairs, parameters_of_file};
+pub use given::{CONFIG_ENVIRONMENT, parameter_pairs, parameters_of_file};
 pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
