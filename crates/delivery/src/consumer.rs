@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -17,11 +18,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::context::Context;
-use crate::machine::{LastResult, ParkedSize, Rules, ShardState, Status};
+use crate::machine::{Answer, LastResult, ParkedSize, Rules, ShardState, Status};
 use crate::observer::{DeliveryEvent, Observer, Shard};
 use crate::parked::{self, ParkedRecord};
 use crate::status::{self, ShardStatus};
-use crate::target::{Target, Waits};
+use crate::target::{Batch, Target, Waits};
 use crate::{checkpoints, ownership, supervisor};
 
 /// The stream that a consumer reads.
@@ -83,6 +84,16 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Hands a batch to the target; the answer, and what is to be told of it.
+    pub async fn deliver(&self, batch: Batch) -> (Answer, DeliveryEvent) {
+        let (shard, records) = (batch.shard.clone(), batch.records.len());
+        let from_ns = self.context.clock.monotonic_ns();
+        let answer = self.target.deliver(batch).await;
+        let duration = Duration::from_nanos(self.context.clock.monotonic_ns().saturating_sub(from_ns));
+        let event = DeliveryEvent::batch(shard, records, &answer.outcome, duration);
+        (answer, event)
+    }
+
     pub fn tell(&self, event: DeliveryEvent) {
         self.observer.on_event(event);
     }

@@ -20,5 +20,5 @@ pub use mappings::{Dependencies, MappingState, MappingStatus, Mappings, Streams}
 pub use tags::Tags;
 pub use tailrace_core::StartingPosition;
 pub use tailrace_delivery::{
-    GiveUp, ParkedRecord, Redriven, Shard, ShardState, ShardStatus, SystemTimer, Timer, Waits,
+    GiveUp, ParkedRecord, Redriven, Retry, Shard, ShardState, ShardStatus, SystemTimer, Timer, Waits,
 };

@@ -211,6 +211,35 @@ async fn disable_waits_and_enable_resumes() {
     assert_eq!(stage.call().await.values(), [3, 4]);
 }
 
+/// Spec 7.2: the wait before a retry is decided with the failure, and told with table and mapping.
+#[tokio::test]
+async fn a_failing_batch_is_told_with_the_time_of_its_next_try() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let uuid = stage.create(Parameters::default()).await.uuid();
+    let from = stage.time.clock.now();
+    stage.call().await.fail();
+    stage.until(|mappings| mappings.status()[0].shards.iter().any(|shard| shard.state == ShardState::Retrying)).await;
+    let told = stage.events.0.lock().iter().find_map(|event| match event {
+        MappingEvent::Batch { mapping, table, records: 1, failed: 1, error: Some(_), retry: Some(retry), .. } => {
+            Some((mapping.clone(), table.clone(), *retry))
+        }
+        _ => None,
+    });
+    let (mapping, table, retry) = told.expect("the failure is told with its next try");
+    assert_eq!((mapping, table.as_str()), (uuid, "T"));
+    assert_eq!(retry.at_ms, from.plus(retry.after));
+    assert!((500..=1000).contains(&retry.after.as_millis()), "{retry:?}");
+    let ms = retry.after.as_millis() as u64;
+    stage.time.advance(ms - 1);
+    assert!(stage.calls.try_recv().is_err());
+    stage.time.advance(1);
+    stage.call().await.ok();
+    stage.mappings.drained().await.unwrap();
+    let last = stage.events.0.lock().last().cloned();
+    assert!(matches!(last, Some(MappingEvent::Batch { error: None, retry: None, .. })), "{last:?}");
+}
+
 /// Spec 13: delete waits for the in-flight call; nothing of the mapping is left.
 #[tokio::test]
 async fn what_is_changed_before_the_start_is_never_run_by_the_old_rules() {

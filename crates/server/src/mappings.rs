@@ -285,12 +285,15 @@ impl Observer for EventForwarder {
 /// The event as an operator sees it.
 fn shown(event: &MappingEvent) -> Event {
     match event {
-        MappingEvent::Batch { function, shard, records, failed, error, .. } => Event::Batch {
+        MappingEvent::Batch { mapping, function, table, shard, records, failed, error, retry, .. } => Event::Batch {
+            mapping: mapping.clone(),
             function: function.clone(),
+            table: table.clone(),
             shard: shard.id.to_string(),
             records: *records,
             failed: *failed,
             error: error.clone(),
+            retry: *retry,
         },
         MappingEvent::Parked { function, table, shard, records, reason, error, .. } => {
             let (noun, fate) = match records {

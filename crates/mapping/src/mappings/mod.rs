@@ -132,7 +132,7 @@ impl Mappings {
     pub async fn load(dependencies: Dependencies) -> Result<Mappings, StoreError> {
         let Dependencies { store, clock, timer, rng, streams, records, invoker, observer, region, account_id } =
             dependencies;
-        let environment = Environment { invoker, records, clock: clock.clone(), observer };
+        let environment = Environment { invoker, records, observer };
         let mappings = Mappings {
             context: Arc::new(Context::new(store, clock, timer, rng)),
             environment: Arc::new(environment),
