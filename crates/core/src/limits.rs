@@ -103,6 +103,22 @@ pub const STREAM_RETENTION_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 /// Largest event or response of a synchronous invocation, bytes. Source: docs/spec/event-source-mapping.md 5.1, 12.
 pub const INVOKE_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Largest event of an invocation that nobody waits for, bytes. Source: docs/spec/event-source-mapping.md 12.
+pub const INVOKE_EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Longest client context, bytes of base64. Source: docs/spec/event-source-mapping.md 12.
+pub const INVOKE_CLIENT_CONTEXT_BYTES_MAX: usize = 3583;
+/// Events of functions that are not done. Our reason: they are kept in memory.
+pub const INVOKE_EVENTS_QUEUED_MAX: usize = 1000;
+/// Bytes of those events. Our reason: as above.
+pub const INVOKE_EVENTS_QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Waits before an event that failed is tried again; there are no more tries than that. Source: AWS's defaults.
+pub const INVOKE_EVENT_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+/// How old an event may be that cannot be run. Source: AWS's default.
+pub const INVOKE_EVENT_AGE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+/// Longest wait before an event that could not be run is tried again. Source: AWS's default.
+pub const INVOKE_EVENT_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Functions on a page of ListFunctions. Source: AWS's.
+pub const FUNCTIONS_PER_PAGE_MAX: usize = 50;
 
 // Functions.
 
@@ -169,6 +185,8 @@ pub const FUNCTION_LAYERS_MAX: usize = 5;
 pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 /// Longest line of a function's output, bytes; a longer one is split. Ours.
 pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
+/// End of what an invocation wrote that a caller may ask for, bytes. Source: docs/spec/lambda-runtime.md 10.
+pub const FUNCTION_LOG_TAIL_BYTES_MAX: usize = 4 * 1024;
 /// Processes and threads of one environment of a function. Source: AWS Lambda quotas (1,024).
 pub const FUNCTION_PROCESSES_MAX: u32 = 1024;
 /// What the data of a function's process may take above its memory where no control group limits that: libraries reserve more
@@ -386,6 +404,8 @@ pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 pub const TABLE_UPDATE_ROUNDS_MAX: usize = 64;
 
 // States that show with `--aws-like-states`. Our reason: long enough to be seen by who polls, short enough for tests. AWS
+/// Mappings on a page of ListEventSourceMappings. Source: docs/spec/event-source-mapping.md 3.
+pub const MAPPINGS_PER_PAGE_MAX: usize = 100;
 // takes from 2 s to a minute. Source: docs/spec/dynamodb-api.md 2.2, 8.1.
 
 /// A new table is CREATING.

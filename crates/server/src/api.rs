@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
 use tailrace_engine::{Caller, Client, Db, ops};
-use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page};
+use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, RestAnswer, RestRequest};
 
 use crate::admin;
+use crate::lambda_api::LambdaApi;
 use crate::mappings::Mappings;
 
 /// The server behind the wire.
@@ -18,6 +19,8 @@ pub struct ServerApi {
     pub db: Arc<Db>,
     /// The mappings.
     pub mappings: Arc<Mappings>,
+    /// The Lambda API.
+    pub lambda: Arc<LambdaApi>,
     /// Everything has started, and nothing has begun to stop.
     pub ready: Arc<AtomicBool>,
 }
@@ -45,5 +48,9 @@ impl Api for ServerApi {
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
         admin::answer(&self.db, &self.mappings, request).await
+    }
+
+    async fn rest(&self, request: RestRequest) -> RestAnswer {
+        self.lambda.answer(request).await
     }
 }

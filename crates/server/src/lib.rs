@@ -14,6 +14,7 @@ mod code;
 mod config;
 pub mod files;
 mod functions;
+mod lambda_api;
 pub mod mappings;
 mod open_files;
 mod packages;

@@ -22,6 +22,7 @@ use crate::apply::ApplyError;
 use crate::background::Background;
 use crate::code::Code;
 use crate::config::Config;
+use crate::lambda_api::LambdaApi;
 use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
@@ -112,6 +113,7 @@ pub struct Server {
     pub(crate) db: Arc<Db>,
     pub(crate) functions: Functions,
     pub(crate) mappings: Arc<Mappings>,
+    lambda: Arc<LambdaApi>,
     ready: Arc<AtomicBool>,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -194,11 +196,19 @@ impl Server {
         }
         let unused = functions.clone();
         let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
+        let told = events.clone();
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
+        let lambda = LambdaApi::new(&db, Arc::clone(&mappings), functions.clone(), clock, Arc::clone(&rng), told);
+        let lambda = Arc::new(lambda);
 
         let ready = Arc::new(AtomicBool::new(false));
-        let api = ServerApi { db: Arc::clone(&db), mappings: Arc::clone(&mappings), ready: Arc::clone(&ready) };
+        let api = ServerApi {
+            db: Arc::clone(&db),
+            mappings: Arc::clone(&mappings),
+            lambda: Arc::clone(&lambda),
+            ready: Arc::clone(&ready),
+        };
         let mut wire = config.wire.clone();
         wire.region = config.engine.region.clone();
         wire.extra_hosts = config.allowed_hosts.clone();
@@ -219,6 +229,7 @@ impl Server {
             db,
             functions,
             mappings,
+            lambda,
             ready,
             stop_serving,
             serving,
@@ -282,10 +293,14 @@ impl Server {
             }
         }
         self.functions.stop(FUNCTION_DRAIN).await;
+        let events = self.lambda.stop();
+        if events > 0 {
+            tracing::warn!(events, "events of functions that nobody waits for were not done, and are gone");
+        }
         drop(self.stop_serving);
         let _ = self.serving.await;
         let closed = self.db.store().shutdown().await;
-        drop((self.functions, self.mappings));
+        drop((self.functions, self.mappings, self.lambda));
         // The last lines that functions printed are still on their way; they end with the last of the handles.
         let _ = tokio::time::timeout(LAST_LINES, self.logs).await;
         closed
