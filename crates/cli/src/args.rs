@@ -11,6 +11,7 @@ use tailrace_server::{Code, Config};
 use crate::Failure;
 use crate::data::{InvokeArgs, PutArgs, QueryArgs};
 use crate::init::InitArgs;
+use crate::logs::LogsArgs;
 use crate::mappings::MappingsArgs;
 use crate::style::Color;
 use crate::template_args::TemplateArgs;
@@ -41,6 +42,8 @@ pub enum Command {
     Tail(TailArgs),
     /// Show each mapping: state, lag, last result
     Mappings(MappingsArgs),
+    /// Show what a function wrote
+    Logs(LogsArgs),
     /// Show the records that were given up; redrive or discard them
     Parked(ParkedArgs),
     /// Write a first project: a template, a handler, writes to play

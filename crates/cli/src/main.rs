@@ -14,6 +14,7 @@ mod diff;
 mod failure;
 mod healthcheck;
 mod init;
+mod logs;
 mod manual;
 mod mappings;
 mod output;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             Command::Tail(args) => tail::run(args).await,
             Command::Mappings(args) => mappings::run(args).await,
             Command::Parked(args) => parked::run(args).await,
+            Command::Logs(args) => logs::run(args).await,
             Command::Init(args) => init::run(&args),
             Command::Tables(args) => data::tables(args).await,
             Command::Query(args) => data::query(args).await,

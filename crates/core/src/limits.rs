@@ -198,6 +198,20 @@ pub const FUNCTION_LOG_PARTIAL_WAIT: Duration = Duration::from_millis(500);
 pub const FUNCTION_OUTPUT_HELD_BYTES_MAX: usize = 1024 * 1024;
 /// Lines of output that wait for the reader; make the channel of this size. Ours: with the line above, 16 MiB.
 pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
+/// Files of what a function wrote that are kept. Ours: with the size, 32 MiB a function.
+pub const KEPT_LOG_FILES_MAX: u64 = 4;
+/// Bytes of such a file, after which the next one is begun. Ours: as above.
+pub const KEPT_LOG_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Such files that are open for writing. Ours: descriptors are few.
+pub const KEPT_LOG_FILES_OPEN_MAX: usize = 64;
+/// Lines on their way to the files. Ours: with the longest line, 16 MiB.
+pub const KEPT_LOG_LINES_QUEUED_MAX: usize = 256;
+/// Lines of a page of what is kept. Ours: bounds an answer.
+pub const KEPT_LOG_PAGE_LINES_MAX: usize = 1000;
+/// Bytes of the files that such a page looks at. Ours: as above, and the time that it takes.
+pub const KEPT_LOG_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest that such a page waits for a line to come. Ours: shorter than a client's patience.
+pub const KEPT_LOG_WAIT: Duration = Duration::from_secs(5);
 /// Longest that a full log channel holds up a function's output. Ours.
 pub const FUNCTION_LOG_WAIT: Duration = Duration::from_millis(250);
 /// Deepest nesting of a request's JSON. Source: docs/spec/dynamodb-api.md 1.4 (about 2,000 levels).
@@ -390,6 +404,8 @@ pub const WINDOW_STATE_BYTES_MAX: usize = 1024 * 1024;
 pub const TUMBLING_WINDOW_GRACE: Duration = Duration::from_secs(1);
 /// Most event source mappings. Our reason: each holds a task and a read-ahead buffer for every shard.
 pub const MAPPINGS_MAX: usize = 1000;
+/// Mappings on a page of ListEventSourceMappings. Source: docs/spec/event-source-mapping.md 3.
+pub const MAPPINGS_PER_PAGE_MAX: usize = 100;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
 /// Local secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 30.
@@ -404,8 +420,6 @@ pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 pub const TABLE_UPDATE_ROUNDS_MAX: usize = 64;
 
 // States that show with `--aws-like-states`. Our reason: long enough to be seen by who polls, short enough for tests. AWS
-/// Mappings on a page of ListEventSourceMappings. Source: docs/spec/event-source-mapping.md 3.
-pub const MAPPINGS_PER_PAGE_MAX: usize = 100;
 // takes from 2 s to a minute. Source: docs/spec/dynamodb-api.md 2.2, 8.1.
 
 /// A new table is CREATING.

@@ -10,6 +10,7 @@ use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, RestA
 
 use crate::admin;
 use crate::lambda_api::LambdaApi;
+use crate::logs::FunctionLogs;
 use crate::mappings::Mappings;
 
 /// The server behind the wire.
@@ -19,6 +20,8 @@ pub struct ServerApi {
     pub db: Arc<Db>,
     /// The mappings.
     pub mappings: Arc<Mappings>,
+    /// What functions wrote.
+    pub logs: FunctionLogs,
     /// The Lambda API.
     pub lambda: Arc<LambdaApi>,
     /// Everything has started, and nothing has begun to stop.
@@ -47,7 +50,7 @@ impl Api for ServerApi {
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
-        admin::answer(&self.db, &self.mappings, request).await
+        admin::answer(&self.db, &self.mappings, &self.logs, request).await
     }
 
     async fn rest(&self, request: RestRequest) -> RestAnswer {

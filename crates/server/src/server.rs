@@ -23,6 +23,7 @@ use crate::background::Background;
 use crate::code::Code;
 use crate::config::Config;
 use crate::lambda_api::LambdaApi;
+use crate::logs::{self, FunctionLogs, LogKeeper};
 use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
@@ -118,6 +119,7 @@ pub struct Server {
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     logs: JoinHandle<()>,
+    kept_logs: FunctionLogs,
     background: Background,
     /// What the template was read with.
     pub(crate) template_options: template::Options,
@@ -172,7 +174,8 @@ impl Server {
             .collect();
         function_settings.node_path = node_path(config.template.as_deref());
         let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)?;
-        let logs = tokio::spawn(forward_logs(log_receiver, events.clone()));
+        let (kept_logs, keeper) = FunctionLogs::open(logs::directory(&data_dir), events.clone());
+        let logs = tokio::spawn(forward_logs(log_receiver, keeper, events.clone()));
         let refused = functions::load(db.store().as_ref(), &functions).await;
         for line in refused? {
             let _ = events.try_send(Event::Notice(line));
@@ -206,6 +209,7 @@ impl Server {
         let api = ServerApi {
             db: Arc::clone(&db),
             mappings: Arc::clone(&mappings),
+            logs: kept_logs.clone(),
             lambda: Arc::clone(&lambda),
             ready: Arc::clone(&ready),
         };
@@ -234,6 +238,7 @@ impl Server {
             stop_serving,
             serving,
             logs,
+            kept_logs,
             background,
             template_options: template_options(&config),
             applied,
@@ -297,6 +302,7 @@ impl Server {
         if events > 0 {
             tracing::warn!(events, "events of functions that nobody waits for were not done, and are gone");
         }
+        self.kept_logs.end_waits();
         drop(self.stop_serving);
         let _ = self.serving.await;
         let closed = self.db.store().shutdown().await;
@@ -362,10 +368,16 @@ fn node_path(template: Option<&Path>) -> Vec<PathBuf> {
     directories.into_iter().map(|directory| directory.join("node_modules")).collect()
 }
 
-async fn forward_logs(mut lines: mpsc::Receiver<tailrace_lambda::LogLine>, events: mpsc::Sender<Event>) {
+/// Keeps what functions write, and tells it on.
+async fn forward_logs(
+    mut lines: mpsc::Receiver<tailrace_lambda::LogLine>,
+    mut keeper: LogKeeper,
+    events: mpsc::Sender<Event>,
+) {
     while let Some(line) = lines.recv().await {
-        if events.send(Event::Log(line)).await.is_err() {
-            return;
-        }
+        keeper.keep(&line);
+        // Whether anybody watches or not.
+        let _ = events.send(Event::Log(line)).await;
     }
+    keeper.finish().await;
 }

@@ -56,6 +56,7 @@ pub use plan::{
     FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,
 };
 pub use read::{not_registered, parse};
+pub use suggest::did_you_mean;
 pub use text::{Origin, Part, StandIn, Text};
 
 /// What a template is read with.

@@ -27,6 +27,7 @@ use crate::report::Event;
 use error::{Class, LambdaError};
 use events::Events;
 use request::Request;
+pub use request::unescaped;
 
 /// The operations, and what they work with.
 pub struct LambdaApi {
