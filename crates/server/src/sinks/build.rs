@@ -18,6 +18,7 @@ use tailrace_sinks::search::{self, Search};
 use tailrace_sinks::secret::Secret;
 use tailrace_sinks::sink::{Sink, SinkError};
 use tailrace_sinks::spec::{Kind, SinkSpec, SpecError};
+use tailrace_sinks::views::{self, View};
 use tailrace_sinks::warehouse::{self, Stage, Staging, Warehouse};
 
 use super::secrets;
@@ -43,6 +44,15 @@ fn settings<T: DeserializeOwned>(spec: &SinkSpec) -> Result<T, SpecError> {
     serde_json::from_value(settings).map_err(|error| wrong(spec, error))
 }
 
+/// The settings of a view: the table that it is, without the scheme before it.
+fn view(spec: &SinkSpec) -> Result<views::Config, SpecError> {
+    let mut of_view = spec.clone();
+    of_view.settings.remove("to");
+    let table = spec.to.strip_prefix("table:").unwrap_or_default();
+    of_view.settings.insert("table".to_owned(), table.into());
+    settings(&of_view)
+}
+
 /// Checks the settings of a sink, as far as that can be done without its target.
 ///
 /// # Errors
@@ -54,7 +64,8 @@ pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
         Kind::Warehouse => settings::<warehouse::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
         Kind::Audit => settings::<audit::Config>(spec)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
-        Kind::View | Kind::Notify => Err(not_yet(spec)),
+        Kind::View => view(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
+        Kind::Notify => Err(not_yet(spec)),
     }
 }
 
@@ -85,13 +96,24 @@ impl Build for Builder {
                 let place = config.place().map_err(|error| wrong(spec, error))?;
                 Arc::new(Audit::new(config, place, self.db.clone()).map_err(|error| wrong(spec, error))?)
             }
-            Kind::View | Kind::Notify => return Err(not_yet(spec)),
+            Kind::View => {
+                let view = View::new(view(spec)?, &spec.name, version, self.db.clone());
+                Arc::new(view.map_err(|error| wrong(spec, error))?)
+            }
+            Kind::Notify => return Err(not_yet(spec)),
         })
     }
 
     fn removed(&self, spec: &SinkSpec) -> BoxFuture<'static, Result<(), SinkError>> {
         let (db, kind, name) = (Arc::clone(&self.db), spec.kind, spec.name.clone());
-        async move { if kind == Kind::Audit { audit::removed(&db, &name).await } else { Ok(()) } }.boxed()
+        async move {
+            match kind {
+                Kind::Audit => audit::removed(&db, &name).await,
+                Kind::View => views::remove(&db, &name).await,
+                _ => Ok(()),
+            }
+        }
+        .boxed()
     }
 }
 
