@@ -6,7 +6,8 @@ use serde_json::Value;
 use tailrace_engine::Db;
 use tailrace_sinks::runtime::Build;
 use tailrace_sinks::sink::Sink;
-use tailrace_sinks::spec::{SinkSpec, SpecError};
+use tailrace_sinks::spec::{Kind, SinkSpec, SpecError};
+use tailrace_sinks::warehouse::Warehouse;
 
 use super::secrets;
 
@@ -37,7 +38,12 @@ pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
 
 impl Build for Builder {
     fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError> {
-        let _ = (settings(spec)?, version);
+        let _ = version;
+        let settings = settings(spec)?;
+        if spec.kind == Kind::Warehouse {
+            let config = serde_json::from_value(settings).map_err(|error| wrong(spec, error))?;
+            return Ok(Arc::new(Warehouse::new(&spec.name, config, None).map_err(|error| wrong(spec, error))?));
+        }
         Err(wrong(spec, format!("sinks of the kind {} are not here yet", spec.kind.name())))
     }
 }
