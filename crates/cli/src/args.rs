@@ -9,10 +9,12 @@ use tailrace_engine::ThrottledTables;
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
+use crate::audit::AuditArgs;
 use crate::data::{InvokeArgs, PutArgs, QueryArgs};
 use crate::init::InitArgs;
 use crate::mappings::MappingsArgs;
 use crate::style::Color;
+use crate::sinks::{ConfigCommand, SinksArgs};
 use crate::template_args::TemplateArgs;
 
 /// A durable database that speaks the DynamoDB API and runs functions on its streams.
@@ -41,6 +43,11 @@ pub enum Command {
     Tail(TailArgs),
     /// Show each mapping: state, lag, last result
     Mappings(MappingsArgs),
+    /// Show each sink; pause, resume, rebuild, replay, retry or remove one
+    Sinks(SinksArgs),
+    /// Check tailrace.yaml
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Show the records that were given up; redrive or discard them
     Parked(ParkedArgs),
     /// Write a first project: a template, a handler, writes to play
@@ -57,6 +64,8 @@ pub enum Command {
     Healthcheck(ReadArgs),
     /// Verify every byte of a data directory
     Check(CheckArgs),
+    /// Verify audit trails, show what is in them, and make their keys
+    Audit(AuditArgs),
     /// Write the completions of a shell to stdout
     Completions {
         /// The shell

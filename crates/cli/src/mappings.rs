@@ -179,7 +179,8 @@ fn row(mapping: &MappingStatus, shard: &ShardStatus) -> [String; COLUMNS.len()] 
     ]
 }
 
-fn duration(length: Duration) -> String {
+/// A length of time, short.
+pub fn duration(length: Duration) -> String {
     let ms = length.as_millis();
     match ms {
         0 => "-".to_owned(),

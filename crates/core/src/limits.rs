@@ -493,3 +493,10 @@ pub const POLICY_BYTES_MAX: usize = 20_480;
 pub const RECOVERY_PERIOD_DAYS: u32 = 35;
 /// How far the end of the window of point-in-time recovery is behind. Source: docs/spec/dynamodb-api.md 8.4.
 pub const RECOVERY_LAG: Duration = Duration::from_secs(300);
+/// What a stream's record keeps of the name of the operation that asked for a change, bytes. Our reason: a byte holds the length,
+/// and the longest name of the API has less than half of it.
+pub const OPERATION_BYTES_MAX: usize = 64;
+/// What a stream's record keeps of the id of an access key, bytes. Source: the service model of IAM, which has at most 128.
+pub const ACCESS_KEY_BYTES_MAX: usize = 128;
+/// What a stream's record keeps of the id of a request, bytes. Our reason: those that we give have 52.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;

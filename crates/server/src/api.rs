@@ -32,7 +32,8 @@ impl Api for ServerApi {
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
-        let caller = Caller::Client(Client { operation, host: context.host(), ..Client::default() });
+        let (access_key, request_id) = (context.access_key(), Some(context.request_id()));
+        let caller = Caller::Client(Client { operation, access_key, request_id, host: context.host() });
         ops::execute(&self.db, service, operation, &body, &caller).await.map(Bytes::from)
     }
 

@@ -41,6 +41,12 @@ pub trait Subject: Send + Sync + 'static {
     /// The sink, as a server makes it that begins.
     fn sink(&self, spec: &SinkSpec, version: u32) -> Arc<dyn Sink>;
 
+    /// The same for a sink that needs the database.
+    fn sink_of(&self, db: &Arc<Db>, spec: &SinkSpec, version: u32) -> Arc<dyn Sink> {
+        let _ = db;
+        self.sink(spec, version)
+    }
+
     /// Whether the target holds what it should, when everything has been delivered.
     ///
     /// # Errors
@@ -181,13 +187,14 @@ impl Sink for Exposed {
 }
 
 struct Builder {
+    db: Arc<Db>,
     subject: Arc<dyn Subject>,
     weather: Arc<Weather>,
 }
 
 impl Build for Builder {
     fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError> {
-        Ok(Arc::new(Exposed { inner: self.subject.sink(spec, version), weather: self.weather.clone() }))
+        Ok(Arc::new(Exposed { inner: self.subject.sink_of(&self.db, spec, version), weather: self.weather.clone() }))
     }
 }
 
@@ -209,7 +216,7 @@ impl World {
     }
 
     async fn sinks(&self, db: &Arc<Db>) -> Sinks {
-        let build = Builder { subject: self.subject.clone(), weather: self.weather.clone() };
+        let build = Builder { db: db.clone(), subject: self.subject.clone(), weather: self.weather.clone() };
         let dependencies = Dependencies {
             db: db.clone(),
             clock: self.clock.clone(),

@@ -189,13 +189,49 @@ impl SinkSpec {
                 Some(filter) => Some(read_filter(&filter).map_err(|text| error(format!("`where`: {text}")))?),
             },
         };
+        if kind == Kind::Audit && filter.is_some() {
+            return Err(error("an audit trail has every change: `where` is not for it".to_owned()));
+        }
         Ok(SinkSpec { name: name.to_owned(), from, to, kind, start, filter, settings })
+    }
+
+    /// Everything that it takes records from: the tables, and for an audit trail what is done to tables.
+    pub fn sources(&self) -> Vec<String> {
+        let control = (self.kind == Kind::Audit).then(|| tailrace_engine::control::TABLE.to_owned());
+        self.from.iter().cloned().chain(control).collect()
     }
 
     /// Where to, without what is secret.
     pub fn shown_to(&self) -> String {
         shown(&self.to)
     }
+}
+
+/// A configuration as an audit trail may show it: `to` without what is secret, and no value of a member whose name says that it is.
+pub fn shown_config(config: &Value) -> Value {
+    fn hide(value: &mut Value, is_secret: bool) {
+        match value {
+            // A reference says where the secret is, and nothing of it.
+            Value::String(text) if is_secret && !text.contains("${") => "***".clone_into(text),
+            Value::Array(elements) => elements.iter_mut().for_each(|element| hide(element, is_secret)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let name = name.to_ascii_lowercase();
+                    hide(
+                        value,
+                        is_secret || ["key", "secret", "password", "token"].iter().any(|word| name.contains(word)),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut shown_config = config.clone();
+    hide(&mut shown_config, false);
+    if let Some(Value::String(to)) = shown_config.get_mut("to") {
+        *to = shown(to);
+    }
+    shown_config
 }
 
 fn read_filter(filter: &Value) -> Result<Filter, String> {
@@ -256,12 +292,22 @@ mod tests {
             (json!({"from": "A", "to": "audit", "start": "now"}), "`start` is snapshot, trim_horizon or latest"),
             (json!({"from": "A", "to": "audit", "where": "x"}), "`where`: is a pattern"),
             (json!({"from": "A", "to": "audit", "where": {"a": "x"}}), "`where`: "),
+            (json!({"from": "A", "to": "audit", "where": {"a": ["x"]}}), "`where` is not for it"),
             (json!([]), "is to be an object"),
         ] {
             let text = error(config.clone());
             assert!(text.starts_with("sinks.s: ") && text.contains(part), "{config}: {text}");
         }
         assert!(SinkSpec::read("a b", &json!({})).unwrap_err().to_string().contains("no name of a sink"));
+    }
+
+    #[test]
+    fn a_configuration_is_shown_without_its_secrets() {
+        let config = json!({"to": "postgres://u:p@db/shop", "from": "A", "hmac_key": "x", "s3": {"secret_access_key": "y"},
+                            "password": "${env:PW}", "columns": {"a": "b"}});
+        let shown = json!({"to": "postgres://db/shop", "from": "A", "hmac_key": "***", "s3": {"secret_access_key": "***"},
+                           "password": "${env:PW}", "columns": {"a": "b"}});
+        assert_eq!(shown_config(&config), shown);
     }
 
     #[test]

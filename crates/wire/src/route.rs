@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 use tailrace_core::{ApiError, ErrorCode, Json, limits};
@@ -24,8 +24,8 @@ use crate::error_body;
 use crate::guard::Guard;
 use crate::gzip;
 use crate::memory;
-use crate::request_id::RequestIds;
-use crate::response::{Answer, ContentType, allow_preflight, answer};
+use crate::request_id::{RequestId, RequestIds};
+use crate::response::{Answer, ContentType, allow_preflight, answer, answer_with};
 use crate::target::Operation;
 
 /// What all connections share.
@@ -233,14 +233,15 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
         return answer(&shared.ids, 404, ContentType::None, Bytes::from_static(UNKNOWN), cross_origin);
     }
     let content_type = content_type.unwrap_or(ContentType::AmzJson10);
+    let id = shared.ids.next();
     let (body, share) = match unfolded(shared, head, body, share).await {
         Ok(unfolded) => unfolded,
         Err(why) => {
             let (status, body) = refusal(&why);
-            return answer(&shared.ids, status, content_type, body, cross_origin);
+            return answer_with(id, status, content_type, body, cross_origin);
         }
     };
-    let (status, body) = match operate(shared, head, body, share).await {
+    let (status, body) = match operate(shared, head, body, share, id).await {
         Ok(body) => (200, body),
         Err(error) => (error.code.http_status(), error_body::render(&error).into()),
     };
@@ -251,10 +252,10 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
     let is_large = sent.len() >= limits::HTTP_LARGE_BODY_BYTES;
     let held = if is_large { shared.answers.hold(sent) } else { Ok(sent) };
     let Ok(sent) = held else {
-        return answer(&shared.ids, 503, content_type, Bytes::from_static(BUSY), cross_origin);
+        return answer_with(id, 503, content_type, Bytes::from_static(BUSY), cross_origin);
     };
     // The checksum is that of the bytes as they are sent: SDKs look at them before they unfold them.
-    let mut answer = answer(&shared.ids, status, content_type, sent, cross_origin);
+    let mut answer = answer_with(id, status, content_type, sent, cross_origin);
     if is_coded {
         answer.headers_mut().extend([gzip::coding()]);
     }
@@ -278,7 +279,13 @@ async fn unfolded<A>(
     Ok((unfolded, share))
 }
 
-async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Result<Bytes, ApiError> {
+async fn operate<A: Api>(
+    shared: &Arc<Shared<A>>,
+    head: &Parts,
+    body: Bytes,
+    share: Share,
+    request_id: RequestId,
+) -> Result<Bytes, ApiError> {
     let is_large = body.len() >= limits::HTTP_LARGE_BODY_BYTES;
     let leaves_much_behind = body.len() >= limits::HTTP_TRIM_BODY_BYTES;
     let large = if is_large { Some(permits(&shared.large, body.len()).await?) } else { None };
@@ -295,7 +302,9 @@ async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, sha
     if body.is_empty() {
         return Err(ApiError::bare(ErrorCode::SerializationException));
     }
-    let context = Context { host: head.headers.get(HOST).cloned() };
+    let authorization = head.headers.get(AUTHORIZATION).cloned();
+    let query = head.uri.query().filter(|_| authorization.is_none()).map(str::to_owned);
+    let context = Context { host: head.headers.get(HOST).cloned(), authorization, query, request_id };
     let target = target.cloned();
     let permit = permits(&shared.in_flight, 1).await?;
     let shared = Arc::clone(shared);

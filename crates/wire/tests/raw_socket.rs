@@ -43,6 +43,15 @@ fn an_operation_gets_its_body_and_answers_with_all_headers() {
 }
 
 #[test]
+fn an_operation_is_told_who_asks_and_the_id_that_the_answer_carries() {
+    let server = Server::start();
+    let who = "x-amz-target: DynamoDB_20120810.Who";
+    let reply = server.client().roundtrip(&post_with(&[AMZ_JSON, who, AUTH], "{}"));
+    let (key, id) = reply.text().split_once(' ').map(|(key, id)| (key.to_owned(), id.to_owned())).unwrap();
+    assert_eq!((key.as_str(), Some(id.as_str())), ("k", reply.header("x-amzn-requestid")));
+}
+
+#[test]
 fn both_prefixes_reach_their_service_and_unknown_targets_do_not() {
     let server = Server::start();
     let with = |target: &str| post_with(&[AMZ_JSON, &format!("x-amz-target: {target}"), AUTH], "{}");

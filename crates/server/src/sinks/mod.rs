@@ -5,6 +5,7 @@ mod file;
 mod secrets;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,7 @@ pub async fn load(
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
     configured: &BTreeMap<String, Value>,
+    data_dir: &Path,
     events: mpsc::Sender<Event>,
 ) -> Result<Sinks, OpenError> {
     let notices = move |notice: Notice| {
@@ -56,7 +58,7 @@ pub async fn load(
         clock: Arc::clone(clock),
         timer: Arc::new(SystemTimer(Arc::clone(clock))),
         rng: Arc::clone(rng),
-        build: Arc::new(build::Builder { db: Arc::clone(db) }),
+        build: Arc::new(build::Builder { clock: Arc::clone(clock), db: Arc::clone(db), data_dir: data_dir.to_owned() }),
         notices: Arc::new(notices),
     };
     Sinks::load(dependencies, configured).await

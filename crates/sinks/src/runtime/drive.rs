@@ -5,20 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tailrace_core::MappingId;
 use tailrace_core::key::{KeyAttribute as CoreKey, ScalarType};
 use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
+use tailrace_core::{ErrorCode, MappingId};
 use tailrace_delivery::{Consumer, Definition, DeliveryEvent, Observer, Rules, Shard, Source};
+use tailrace_engine::{Caller, control};
 use tailrace_store::keyspace::{CheckpointKey, SinkKey};
-use tailrace_store::{LogPosition, StoreError};
+use tailrace_store::{Key, LogPosition, StoreError};
 
 use super::row::{Earlier, SinkRow, SourceRow, consumer_id};
 use super::snapshot::{self, Reaches, Scope};
 use super::target::{Door, SinkTarget, Version};
 use super::{Entry, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
-use crate::spec::{SinkSpec, Start};
+use crate::spec::{Kind, SinkSpec, Start};
 
+/// Between two looks whether what is built beside has caught up.
+const CAUGHT_UP_LOOK: Duration = Duration::from_millis(100);
 /// How often a table that is not there is looked for.
 const TABLE_LOOK: Duration = Duration::from_secs(1);
 
@@ -46,16 +49,55 @@ pub(super) async fn start(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<
     }
     running.stop.send_replace(false);
     let mut set = tokio::task::JoinSet::new();
-    for table in &running.spec.from {
+    for table in &running.spec.sources() {
         let (inner, entry, running, table) = (inner.clone(), entry.clone(), running.clone(), table.clone());
         set.spawn(async move { drive(&inner, &entry, &running, &table).await });
     }
     let is_building = entry.row().building.is_some_and(|building| building.version == running.version.number);
     if is_building {
         let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
-        set.spawn(async move { swap_when_caught_up(&inner, &entry, &running).await });
+        set.spawn(async move { take_over_when_caught_up(&inner, &entry, &running).await });
     }
     *tasks = Some(set);
+    drop(tasks);
+    start_swap(inner, entry, running).await;
+}
+
+/// Tells the target to show this generation, if that is still to be done.
+pub(super) async fn start_swap(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
+    let live = entry.row().live;
+    if !live.swap || live.version != running.version.number {
+        return;
+    }
+    if let Some(set) = running.tasks.lock().await.as_mut() {
+        let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
+        set.spawn(async move { swap(&inner, &entry, &running).await });
+    }
+}
+
+async fn swap(inner: &Inner, entry: &Entry, running: &Running) {
+    let mut stop = running.stop.subscribe();
+    let (mut failures, number) = (0, running.version.number);
+    loop {
+        let swapped = async {
+            running.version.sink.swap().await.map_err(|error| error.to_string())?;
+            let noted = entry.change(inner.store(), &[], |row| row.live.swap &= row.live.version != number);
+            noted.await.map_err(|error| error.to_string())
+        };
+        match swapped.await {
+            Ok(()) => {
+                inner.notice(&entry.name, format!("version {number} has caught up, and is the one that is shown"));
+                return;
+            }
+            Err(error) => *running.stats.last.lock() = Some((inner.context.clock.now(), Some(error))),
+        }
+        failures += 1;
+        let pause = back_off(failures, inner.rng.next_u64());
+        tokio::select! {
+            () = inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(pause)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
 }
 
 pub(super) fn begin_to_stop(running: &Running) {
@@ -145,6 +187,13 @@ fn show(inner: &Inner, running: &Running, table: &str, phase: Phase) {
 /// Until it is told to stop.
 async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, table: &str) -> Result<(), Stuck> {
     let source = find_source(inner, entry, running, table).await?;
+    if running.spec.kind == Kind::Audit && table != control::TABLE {
+        match inner.db.set_audit(table, true, &Caller::default()).await {
+            // What it left behind is entered all the same.
+            Err(error) if error.code == ErrorCode::ResourceNotFoundException => {}
+            set => set.map_err(|error| Stuck::Failed(error.to_string()))?,
+        }
+    }
     let (target, consumer) = make(inner, entry, running, &source)?;
     let scope = Scope {
         consumer: source.consumer_id()?,
@@ -196,6 +245,12 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
     let generation = row.generation(number).ok_or(Stuck::Stopped)?;
     let known = generation.sources.iter().find(|source| source.table == table).cloned();
     let (replay_ms, rebuilds) = (generation.replay_ms, generation.rebuild);
+    if table == control::TABLE {
+        return match known {
+            Some(known) => Ok(known),
+            None => control_source(inner, entry, running).await,
+        };
+    }
     let found = inner.db.find_table(table).await.map_err(|error| Stuck::Failed(error.to_string()))?;
     let stream = found.as_ref().and_then(|found| found.stream.as_ref().map(|stream| (found.clone(), stream.clone())));
     let Some((found, stream)) = stream else {
@@ -258,9 +313,40 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
         snapshot: start == Some(Start::Snapshot),
         since: number,
     };
+    add_source(inner, entry, number, &source, &beside).await?;
+    Ok(source)
+}
+
+/// The stream of what is done to tables, which is made if there is none, as a source.
+async fn control_source(inner: &Inner, entry: &Entry, running: &Running) -> Result<SourceRow, Stuck> {
+    let stream = inner.db.open_control().await.map_err(|error| Stuck::Failed(error.to_string()))?;
+    let source = SourceRow {
+        table: control::TABLE.to_owned(),
+        table_id: stream.table_id,
+        stream: stream.id,
+        stream_arn: stream.arn(inner.db.settings()),
+        key: stream.key.clone(),
+        view: stream.view,
+        consumer: inner.rng.uuid(),
+        snapshot: false,
+        since: running.version.number,
+    };
+    // It begins with the oldest record that there is, wherever the tables begin.
+    add_source(inner, entry, running.version.number, &source, &[]).await?;
+    Ok(source)
+}
+
+/// Notes a source in the sink's row, with rows of its consumer; the source that the table had before goes.
+async fn add_source(
+    inner: &Inner,
+    entry: &Entry,
+    number: u32,
+    source: &SourceRow,
+    beside: &[(Key, bytes::Bytes)],
+) -> Result<(), StoreError> {
     let added = source.clone();
     entry
-        .change(inner.store(), &beside, |row| {
+        .change(inner.store(), beside, |row| {
             let mut left = Vec::new();
             if let Some(generation) = row.generation(number) {
                 generation.sources.retain(|other| {
@@ -274,8 +360,7 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
             }
             row.dropping.extend(left);
         })
-        .await?;
-    Ok(source)
+        .await
 }
 
 fn key_attribute(key: &CoreKey) -> KeyAttribute {
@@ -474,45 +559,20 @@ async fn forget_reaches_when_passed(
 }
 
 /// Lets what is built beside take its place when all of its tables have caught up.
-async fn swap_when_caught_up(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
+async fn take_over_when_caught_up(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
     let mut stop = running.stop.subscribe();
     let mut changes = inner.context.changes();
-    let mut failures = 0;
     loop {
         changes.borrow_and_update();
-        let swapped = async {
-            let streams: Vec<_> = {
-                let sources = running.sources.lock();
-                let streams = |source: &SourceRun| source.consumer.clone().filter(|_| source.phase == Phase::Streaming);
-                running.spec.from.iter().filter_map(|table| sources.get(table).and_then(streams)).collect()
-            };
-            if streams.len() < running.spec.from.len() {
-                return Ok(false);
-            }
-            for consumer in streams {
-                if !consumer.is_drained().await? {
-                    return Ok(false);
-                }
-            }
-            running.version.sink.swap().await.map_err(|error| Stuck::Failed(error.to_string()))?;
-            Ok::<_, Stuck>(true)
-        };
-        match swapped.await {
+        match has_caught_up(running).await {
             Ok(true) => break,
-            Ok(false) => failures = 0,
-            Err(Stuck::Failed(error) | Stuck::Waits(error)) => {
-                failures += 1;
-                *running.stats.last.lock() = Some((inner.context.clock.now(), Some(error)));
-            }
-            Err(Stuck::Stopped) => return,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(sink = entry.name, %error, "it is not known whether a sink has caught up"),
         }
-        let pause = if failures > 0 { back_off(failures, inner.rng.next_u64()) } else { Duration::from_millis(100) };
         tokio::select! {
             () = async {
-                if failures == 0 {
-                    let _ = changes.changed().await;
-                }
-                inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(pause)).await;
+                let _ = changes.changed().await;
+                inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(CAUGHT_UP_LOOK)).await;
             } => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
@@ -520,6 +580,21 @@ async fn swap_when_caught_up(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &A
     let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
     // Not a task of the generation: it goes on while those of the old one end.
     tokio::spawn(async move { super::operations::take_over(&inner, &entry, &running).await }.boxed());
+}
+
+async fn has_caught_up(running: &Running) -> Result<bool, StoreError> {
+    let tables = running.spec.sources();
+    let streams: Vec<_> = {
+        let sources = running.sources.lock();
+        let streams = |source: &SourceRun| source.consumer.clone().filter(|_| source.phase == Phase::Streaming);
+        tables.iter().filter_map(|table| sources.get(table).and_then(streams)).collect()
+    };
+    for consumer in &streams {
+        if !consumer.is_drained().await? {
+            return Ok(false);
+        }
+    }
+    Ok(streams.len() == tables.len())
 }
 
 /// Tells the events of a consumer on.

@@ -23,7 +23,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_core::{RecordNo, ShardNo, StreamId};
 use tailrace_delivery::{Consumer, Context, Timer, checkpoints};
-use tailrace_engine::{Db, Pins};
+use tailrace_engine::{Caller, Db, Pins};
 use tailrace_store::{Engine, Key, StoreError};
 use tokio::sync::watch;
 
@@ -31,7 +31,7 @@ pub use operations::{Change, Changed, SinkChangeError};
 pub use status::{SinkState, SinkStatus, SourceStatus};
 
 use crate::sink::Sink;
-use crate::spec::{SinkSpec, SpecError};
+use crate::spec::{Kind, SinkSpec, SpecError};
 use row::{Generation, SinkRow, Stored};
 use target::{Stats, Version};
 
@@ -259,9 +259,23 @@ impl Sinks {
 
     /// Starts every sink that is configured and not paused.
     pub async fn start(&self) {
+        self.settle_audits().await;
         for entry in self.all() {
             let _changing = entry.changing.lock().await;
             self.start_entry(&entry).await;
+        }
+    }
+
+    /// Lets the records of tables keep who asked for a change where an audit trail is made of them: before the first write of a client is
+    /// taken.
+    async fn settle_audits(&self) {
+        let entries = self.all();
+        let audits = entries.iter().filter(|entry| entry.configured).flat_map(|entry| entry.running.lock().clone());
+        let audits = audits.filter(|running| running.spec.kind == Kind::Audit);
+        let tables = audits.flat_map(|running| running.spec.from.clone()).collect();
+        if let Err(error) = self.inner.db.settle_audit(&tables, &Caller::default()).await {
+            // Each table of a trail is tried again when its stream is.
+            tracing::warn!(%error, "which tables have an audit is not settled");
         }
     }
 

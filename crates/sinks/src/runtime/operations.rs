@@ -1,16 +1,19 @@
 //! What is done to a sink at a person's word, and what a changed configuration makes of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tailrace_core::EpochMs;
 use tailrace_delivery::Redriven;
+use tailrace_engine::Caller;
+use tailrace_engine::control::{self, Action};
 use tailrace_store::StoreError;
 
 use super::row::{Earlier, Generation, SinkRow, Stored};
 use super::{Entry, Inner, OpenError, Running, Sinks, drive, row};
-use crate::spec::{Kind, SinkSpec, Start};
+use crate::spec::{Kind, SinkSpec, Start, shown_config};
 
 /// What is to be done to a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,23 @@ pub enum Change {
     /// It is removed, with its place; what is at the target stays.
     Remove,
 }
+
+impl Change {
+    /// Its name in the control stream.
+    fn name(self) -> &'static str {
+        match self {
+            Change::Pause => "PauseSink",
+            Change::Resume => "ResumeSink",
+            Change::Rebuild => "RebuildSink",
+            Change::Replay { .. } => "ReplaySink",
+            Change::Retry => "RetrySink",
+            Change::Remove => "RemoveSink",
+        }
+    }
+}
+
+/// How long an audit trail that is to stop is waited for, so that it tells of that itself. Our reason: it gathers for a second.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
 /// Why something was not done to a sink.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +87,12 @@ pub(super) async fn reconfigure(inner: &Inner, stored: Stored, config: &Value) -
         return Ok(Some(stored));
     }
     let mut row = stored.row.clone();
+    let resource = format!("sink/{}", row.name);
+    let [before, after] = [&wanted.config, config].map(|config| shown_config(config).to_string());
+    let (before, after) = (Some(before.as_bytes()), Some(after.as_bytes()));
+    let action = Action { name: "ConfigureSink", resource: &resource, before, after };
+    let noted = inner.db.note_action(&action, &Caller::default()).await;
+    noted.map_err(|error| StoreError::Io(error.to_string()))?;
     change_config(&mut row, config, |spec, version| {
         inner.version(spec, version).is_ok_and(|version| version.sink.plans())
     });
@@ -100,14 +126,14 @@ fn change_config(row: &mut SinkRow, config: &Value, plans: impl Fn(&SinkSpec, u3
     }
     let planned = before.as_ref().is_some_and(|before| same_place && plans(before, row.live.version));
     let live = std::mem::replace(&mut row.live, Generation::new(next, config.clone()));
-    let Generation { version, config: old, sources, earlier, rebuild, replay_ms } = live;
-    let from = now.map(|now| now.from).unwrap_or_default();
+    let Generation { version, config: old, sources, earlier, rebuild, replay_ms, swap } = live;
+    let from = now.map(|now| now.sources()).unwrap_or_default();
     let (stay, leave): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| from.contains(&source.table));
     row.dropping.extend(leave.into_iter().map(|source| source.consumer));
     let replaced = Earlier { version, config: old, finished: Vec::new() };
     row.live.sources = stay;
     row.live.earlier = earlier.or(planned.then_some(replaced)).filter(|_| !row.live.sources.is_empty());
-    (row.live.rebuild, row.live.replay_ms) = (rebuild, replay_ms);
+    (row.live.rebuild, row.live.replay_ms, row.live.swap) = (rebuild, replay_ms, swap);
 }
 
 /// What was built beside has taken the place of what was live: the old one ends.
@@ -122,6 +148,7 @@ pub(super) async fn take_over(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &
         let mut all = entry.running.lock();
         std::mem::replace(&mut *all, vec![running.clone()])
     };
+    // Before the target is told: what the old one sends later could make again what the target has removed.
     for old in old.iter().filter(|old| old.version.number != number) {
         drive::stop(old).await;
     }
@@ -130,12 +157,11 @@ pub(super) async fn take_over(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &
             row.take_over();
         }
     });
-    match changed.await {
-        Ok(()) => inner.notice(&entry.name, format!("version {number} has caught up, and is the one that is shown")),
-        Err(error) => {
-            inner.notice(&entry.name, format!("version {number} has caught up, and could not be noted: {error}"))
-        }
+    if let Err(error) = changed.await {
+        inner.notice(&entry.name, format!("version {number} has caught up, and could not be noted: {error}"));
+        return;
     }
+    drive::start_swap(inner, entry, running).await;
     drive::clean(inner, entry).await;
 }
 
@@ -157,6 +183,7 @@ impl Sinks {
         let _changing = entry.changing.lock().await;
         let kind = entry.running.lock().first().map(|running| running.spec.kind);
         let now_ms = inner.context.clock.now();
+        self.note(entry, change).await?;
         match change {
             Change::Pause => {
                 entry.change(inner.store(), &[], |row| (row.paused, row.modified_ms) = (true, now_ms)).await?;
@@ -222,10 +249,41 @@ impl Sinks {
                     row::delete(inner.store(), &entry.name).await?;
                     inner.entries.lock().remove(&entry.name);
                     inner.context.changed();
+                    self.settle_audits().await;
                 }
             }
         }
         Ok(Changed::default())
+    }
+
+    /// Notes in the control stream what is about to be done. An audit trail that is to stop has it, and what was before it, if that does not
+    /// take long.
+    async fn note(&self, entry: &Entry, change: Change) -> Result<(), SinkChangeError> {
+        let inner = &self.inner;
+        let resource = format!("sink/{}", entry.name);
+        let row = entry.row();
+        let config = shown_config(&row.building.as_ref().unwrap_or(&row.live).config).to_string();
+        let action = Action { name: change.name(), resource: &resource, before: Some(config.as_bytes()), after: None };
+        let noted = inner.db.note_action(&action, &Caller::default()).await;
+        noted.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
+        if !matches!(change, Change::Pause | Change::Remove) {
+            return Ok(());
+        }
+        let running = entry.running.lock().first().cloned();
+        let control = running.and_then(|running| running.sources.lock().get(control::TABLE)?.consumer.clone());
+        let Some(control) = control else { return Ok(()) };
+        let until = inner.context.clock.monotonic().plus(LAST_ENTRIES);
+        let mut changes = inner.context.changes();
+        loop {
+            changes.borrow_and_update();
+            if control.is_drained().await? {
+                return Ok(());
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = inner.context.timer.sleep_until(until) => return Ok(()),
+            }
+        }
     }
 
     async fn stop_all(&self, entry: &Entry) {
@@ -325,6 +383,7 @@ mod tests {
         assert_eq!((row.live.version, row.live.sources.len()), (1, 2));
         assert_eq!(row.building.as_ref().map(|building| building.version), Some(2));
         row.take_over();
-        assert_eq!((row.live.version, row.building, row.dropping), (2, None, vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!((row.live.version, row.live.swap, row.building), (2, true, None));
+        assert_eq!(row.dropping, ["a", "b"]);
     }
 }

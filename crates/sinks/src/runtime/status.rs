@@ -122,7 +122,7 @@ impl Sinks {
             }
             let running = entry.running.lock().clone();
             for generation in running {
-                for table in &generation.spec.from {
+                for table in &generation.spec.sources() {
                     let consumer = {
                         let sources = generation.sources.lock();
                         let source = sources.get(table).filter(|source| source.phase == Phase::Streaming);
@@ -161,7 +161,7 @@ impl Sinks {
             parked: 0,
             sources: Vec::new(),
         };
-        for table in &spec.from {
+        for table in &spec.sources() {
             let found = running.sources.lock().get(table).map(|source| (source.phase.clone(), source.consumer.clone()));
             let (phase, consumer) = found.unwrap_or((Phase::Waiting("it has not begun".to_owned()), None));
             let shards = match consumer {

@@ -1,5 +1,6 @@
 //! A sink as a target of delivery: what passes, what the sink is shown of it, and what its answer means.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,8 +32,8 @@ pub struct Version {
     pub filter: Option<Filter>,
     /// What the sink is shown of it.
     pub filtering: Filtering,
-    /// Whether the target was made ready for this process.
-    prepared: tokio::sync::Mutex<bool>,
+    /// The tables that the target was made ready for in this process.
+    prepared: tokio::sync::Mutex<BTreeSet<String>>,
 }
 
 impl Version {
@@ -44,9 +45,9 @@ impl Version {
     /// Makes the target ready, if that was not done.
     pub async fn prepare(&self, source: &Arc<SourceTable>) -> Result<(), SinkError> {
         let mut prepared = self.prepared.lock().await;
-        if !*prepared {
+        if !prepared.contains(&source.table) {
             self.sink.prepare(source.clone()).await?;
-            *prepared = true;
+            prepared.insert(source.table.clone());
         }
         Ok(())
     }

@@ -73,7 +73,9 @@ impl Inner {
                 Ended::Done => {
                     if fresh != Fresh::None {
                         self.outlive(session, flush, ready, &reasons, is_fresh).await?;
-                        for statement in target.reject(generation, &shard, &refusals(flush, target.layout.mode, &reasons)) {
+                        for statement in
+                            target.reject(generation, &shard, &refusals(flush, target.layout.mode, &reasons))
+                        {
                             self.run(session, &statement).await?;
                         }
                     }
@@ -121,7 +123,8 @@ impl Inner {
         let (key, manifest_key) = (format!("{name}.json.gz"), format!("{name}.manifest"));
         let (object, manifest) = (objects.stage.address(&key), objects.stage.address(&manifest_key));
         let bytes = body.len() as u64;
-        let entries = serde_json::json!({"entries": [{"url": object, "mandatory": true, "meta": {"content_length": bytes}}]});
+        let entries =
+            serde_json::json!({"entries": [{"url": object, "mandatory": true, "meta": {"content_length": bytes}}]});
         objects.stage.put(key, body, "application/gzip").await.map_err(Trouble::Stop)?;
         let text = Bytes::from(entries.to_string());
         objects.stage.put(manifest_key, text, "application/json").await.map_err(Trouble::Stop)?;

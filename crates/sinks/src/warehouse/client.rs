@@ -54,7 +54,8 @@ impl Server {
     }
 
     async fn open(&self) -> Result<Box<dyn Session>, Failure> {
-        let failed = |error: tokio_postgres::Error| Failure::Lost(format!("{}: {}", self.hosts, failure(&error).text()));
+        let failed =
+            |error: tokio_postgres::Error| Failure::Lost(format!("{}: {}", self.hosts, failure(&error).text()));
         let (client, driver) = match &self.tls {
             None => {
                 let (client, connection) = self.settings.connect(NoTls).await.map_err(failed)?;

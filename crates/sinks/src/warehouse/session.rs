@@ -88,7 +88,9 @@ impl Failure {
             // Conflicts with other transactions; the server goes, or is another one than before.
             code if code.starts_with("40") || code.starts_with("08") => Meaning::Again,
             "57P01" | "57P02" | "25006" => Meaning::Again,
-            _ if text.contains("1023") && text.to_ascii_lowercase().contains("serializable isolation") => Meaning::Again,
+            _ if text.contains("1023") && text.to_ascii_lowercase().contains("serializable isolation") => {
+                Meaning::Again
+            }
             _ => Meaning::Stop,
         }
     }
@@ -108,7 +110,8 @@ pub fn field(row: &[Option<String>], column: usize) -> Result<&str, Failure> {
 /// A whole number in a row.
 pub fn number<T: std::str::FromStr>(row: &[Option<String>], column: usize) -> Result<T, Failure> {
     let text = field(row, column)?;
-    let wrong = |_| Failure::Refused { code: String::new(), text: format!("{text:?} is not the number that was expected") };
+    let wrong =
+        |_| Failure::Refused { code: String::new(), text: format!("{text:?} is not the number that was expected") };
     text.parse().map_err(wrong)
 }
 
@@ -190,7 +193,11 @@ mod tests {
             ("40P01", "deadlock detected", Meaning::Again),
             ("57P01", "terminating connection due to administrator command", Meaning::Again),
             ("25006", "cannot execute INSERT in a read-only transaction", Meaning::Again),
-            ("XX000", "ERROR: 1023 DETAIL: Serializable isolation violation on table - 1, transactions forming the cycle", Meaning::Again),
+            (
+                "XX000",
+                "ERROR: 1023 DETAIL: Serializable isolation violation on table - 1, transactions forming the cycle",
+                Meaning::Again,
+            ),
             ("XX000", "Load into table 'x' failed.  Check 'sys_load_error_detail'", Meaning::Stop),
             ("57014", "canceling statement due to statement timeout", Meaning::Stop),
             ("42501", "permission denied for table orders", Meaning::Stop),

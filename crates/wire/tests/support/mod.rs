@@ -50,7 +50,7 @@ impl Api for Echo {
     fn find(&self, operation: Operation<'_>) -> Result<(), ApiError> {
         let found = match operation.service {
             Service::DynamoDb => {
-                ["Echo", "Slow", "Hang", "Block", "Panic", "Invalid", "Broken"].contains(&operation.name)
+                ["Echo", "Who", "Slow", "Hang", "Block", "Panic", "Invalid", "Broken"].contains(&operation.name)
             }
             Service::Streams => operation.name == "ListStreams",
         };
@@ -64,6 +64,9 @@ impl Api for Echo {
         self.0.most.fetch_max(now, SeqCst);
         let answer = match (service, operation) {
             (Service::Streams, _) => Ok(Bytes::from_static(br#"{"streams":true}"#)),
+            (_, "Who") => {
+                Ok(format!("{} {}", context.access_key().unwrap_or("nobody"), context.request_id()).into())
+            }
             (_, "Slow") => {
                 tokio::time::sleep(Duration::from_millis(600)).await;
                 Ok(body)
