@@ -262,7 +262,7 @@ impl Inner {
         match done {
             Ok(()) => Ok(None),
             Err(failure) if failure.meaning() == Meaning::Data => {
-                self.run(session, "ROLLBACK TO SAVEPOINT tailrace").await?;
+                self.run(session, "ROLLBACK TO SAVEPOINT tailrace; RELEASE SAVEPOINT tailrace").await?;
                 Ok(Some(failure.text().to_owned()))
             }
             Err(failure) => Err(failure.into()),

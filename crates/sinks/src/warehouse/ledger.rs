@@ -64,8 +64,13 @@ pub fn claim(held: Option<(&Holder, i64)>, comes: &Holder, target: &Target) -> C
         }
         std::cmp::Ordering::Greater => Claim::Next(generation_of(lineage, comes.version)),
         std::cmp::Ordering::Less => Claim::Refuse(format!(
-            "the table {shown} is filled under version {} of the sink from the stream of {}; this is version {} from that of {}",
-            held.version, held.label, comes.version, comes.label
+            "the table {shown} is filled under version {} of the sink from the stream of {}; this is version {} from that of {}; \
+             if this is the right one, hand it over: {}",
+            held.version,
+            held.label,
+            comes.version,
+            comes.label,
+            target.hand_over(comes),
         )),
     }
 }

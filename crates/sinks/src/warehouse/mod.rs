@@ -194,7 +194,9 @@ impl Sink for Warehouse {
     }
 
     fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {
-        Ok(record.size_bytes()? + ROW_OVERHEAD)
+        let old = if self.0.config.mode == Mode::Append { record.old.as_ref() } else { None };
+        let images = record.new.iter().chain(old).map(bytes::Bytes::len);
+        Ok(images.sum::<usize>() + record.meta.keys.len() + ROW_OVERHEAD)
     }
 
     fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {

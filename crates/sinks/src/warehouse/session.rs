@@ -46,8 +46,10 @@ pub enum Failure {
         /// In the server's words.
         text: String,
     },
-    /// There was no answer: it may have been done, or be done yet.
+    /// The connection is gone: it may have been done.
     Lost(String),
+    /// There was no answer in time: it may have been done, or be done yet.
+    Late(String),
 }
 
 /// What an error means.
@@ -65,13 +67,18 @@ impl Failure {
     /// The error, for people.
     pub fn text(&self) -> &str {
         match self {
-            Failure::Refused { text, .. } | Failure::Lost(text) => text,
+            Failure::Refused { text, .. } | Failure::Lost(text) | Failure::Late(text) => text,
         }
     }
 
     /// What it means. Source: PostgreSQL's manual, "Error Codes"; Redshift's guide, "Serializable isolation".
     pub fn meaning(&self) -> Meaning {
-        let Failure::Refused { code, text } = self else { return Meaning::Again };
+        let (code, text) = match self {
+            Failure::Refused { code, text } => (code, text),
+            Failure::Lost(_) => return Meaning::Again,
+            // The next one would take as long.
+            Failure::Late(_) => return Meaning::Stop,
+        };
         match code.as_str() {
             // A column that is not ours takes no NULL.
             "23502" => Meaning::Stop,
@@ -200,5 +207,6 @@ mod tests {
             assert_eq!(failure.meaning(), meaning, "{code} {text}");
         }
         assert_eq!(Failure::Lost("connection closed".into()).meaning(), Meaning::Again);
+        assert_eq!(Failure::Late("no answer within 65 s".into()).meaning(), Meaning::Stop);
     }
 }

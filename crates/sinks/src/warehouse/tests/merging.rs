@@ -154,8 +154,8 @@ async fn a_rebuild_takes_away_what_is_not_so_any_more() {
     // A server that still has the version before must not get in.
     let error = bring(&sink, flush(vec![total(901, "zombie", "1")])).await.unwrap_err();
     let expected = "the table public.orders is filled under version 3 of the sink from the stream of 2026-01-01T00:00:00.000; this \
-                    is version 1 from that of 2026-01-01T00:00:00.000";
-    assert_eq!(error.0, expected);
+                    is version 1 from that of 2026-01-01T00:00:00.000; if this is the right one, hand it over: UPDATE ";
+    assert!(error.0.starts_with(expected), "{error}");
     assert_eq!(pairs(&database), expect(&[("late", "4")]));
 }
 
