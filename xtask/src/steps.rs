@@ -85,7 +85,17 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         rust.env("PATH", environment.path_with_node());
     }
     run(&mut rust)?;
-    let Some(environment) = environment else { return Ok(()) };
+    let Some(environment) = environment else {
+        eprintln!("left out: the Rust tests with real servers, and the wire tests");
+        return Ok(());
+    };
+    // The server is there for as long as the command runs.
+    run(environment
+        .python()
+        .arg("tests/services/postgres.py")
+        .arg(cargo().get_program())
+        .args(["test", "--package", "tailrace-sinks", "--features", "real-servers", "--test", "postgres"])
+        .current_dir(root()))?;
     let binary = debug_binary()?;
     run(environment
         .python()

@@ -67,11 +67,21 @@ pub enum ValueForm {
 pub struct StoredNumber<'a>(pub(crate) NumberKey<'a>);
 
 impl StoredNumber<'_> {
+    /// The number.
+    pub fn number(self) -> crate::Number {
+        self.0.number()
+    }
+
     /// Its decimal, as [`JsonText::number`] takes it.
     pub fn decimal(self) -> String {
         let mut text = Vec::with_capacity(self.0.decimal_len());
         self.0.write_decimal(&mut text);
         String::from_utf8(text).expect("invariant: a decimal is ASCII")
+    }
+
+    /// Appends its decimal: as a number of JSON has it, every digit.
+    pub fn write_decimal(self, out: &mut Vec<u8>) {
+        self.0.write_decimal(out);
     }
 
     /// Whether a double keeps it: the double next to it, written as short as that double allows, is the number again. So it is for

@@ -156,14 +156,14 @@ pub fn read_included(path: &Path) -> std::io::Result<String> {
     files::read_regular(path, TEMPLATE_BYTES_MAX).and_then(files::text)
 }
 
-/// The values of parameters in a file.
+/// The values of parameters in a file; of one of SAM's those of this environment.
 ///
 /// # Errors
 /// What is wrong with it, for the user.
-pub fn read_parameters(path: &Path) -> Result<BTreeMap<String, String>, String> {
+pub fn read_parameters(path: &Path, environment: &str) -> Result<BTreeMap<String, String>, String> {
     let text =
         files::read_at_most(path, TEMPLATE_BYTES_MAX).and_then(files::text).map_err(|error| error.to_string())?;
-    parameters_of_file(path, &text)
+    parameters_of_file(path, &text, environment)
 }
 
 /// Finds the objects of buckets, and that there is something where the code is said to be. Known at start, not at the first

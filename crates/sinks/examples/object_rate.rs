@@ -52,7 +52,9 @@ async fn measure(directory: &str, records: &[StreamRecord], settings: &Value) ->
     let sink = ObjectSink::new(&config, RecordWriter::of_directory("us-east-1", "rate"), clock)?;
     let source = Arc::new(SourceTable {
         table: "Orders".to_owned(),
-        stream_arn: StreamArn::new("arn:aws:dynamodb:us-east-1:000000000000:table/Orders/stream/2026-11-29T00:00:00.000"),
+        stream_arn: StreamArn::new(
+            "arn:aws:dynamodb:us-east-1:000000000000:table/Orders/stream/2026-11-29T00:00:00.000",
+        ),
         partition_key: KeyAttribute { name: "id".to_owned(), kind: KeyKind::S },
         sort_key: None,
         view: ViewType::NewAndOldImages,

@@ -202,6 +202,25 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
+    /// Lets what was built beside the version before take its place, where the kind builds beside
+    /// ([`Kind::builds_beside`](crate::spec::Kind::builds_beside)): called when this version has caught up, and again after a crash.
+    fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// All items of a snapshot of `source` that began under version `since` are at the target: what it holds of `source` from versions
+    /// before that, and was not brought again, is gone at the source. Called when a snapshot ends and again whenever the process
+    /// begins, under the present `version`, before the first flush of the stream; until it succeeds nothing is flushed.
+    fn snapshot_done(
+        &self,
+        source: Arc<SourceTable>,
+        since: u32,
+        version: u32,
+    ) -> BoxFuture<'static, Result<(), SinkError>> {
+        let _ = (source, since, version);
+        Box::pin(async { Ok(()) })
+    }
+
     /// Brings a flush to the target.
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>>;
 }

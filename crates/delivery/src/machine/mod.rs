@@ -238,6 +238,14 @@ impl ShardMachine {
         Some(self.now.monotonic.plus(too_old.since(self.now.wall)))
     }
 
+    /// When the batch in a lane's hand is tried again; `None`: at once, or not at all.
+    pub fn retry_at(&self, lane: u16) -> Option<MonotonicMs> {
+        match self.lanes.get(usize::from(lane))?.phase {
+            Phase::Retry { at } => Some(at),
+            _ => None,
+        }
+    }
+
     /// The machine as it stands.
     pub fn status(&self) -> Status {
         let (mut state, mut error) = (ShardState::Idle, None);

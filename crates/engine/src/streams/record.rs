@@ -117,16 +117,12 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 }
 
 impl RecordWriter {
-    pub(super) fn new(region: &str, ids: EventIds) -> RecordWriter {
-        RecordWriter { region: region.into(), ids }
+    /// A writer of the records of the data directory with this identity.
+    pub fn of_directory(region: &str, directory_uuid: &str) -> RecordWriter {
+        RecordWriter { region: region.into(), ids: EventIds::of_directory(directory_uuid) }
     }
 
-    /// A writer of the records of the directory with this identity.
-    pub fn of_directory(region: &str, uuid: &str) -> RecordWriter {
-        RecordWriter::new(region, EventIds::of_directory(uuid))
-    }
-
-    /// The record's `eventID`.
+    /// The `eventID` of a record: the same on every reading, and no other record's.
     pub fn event_id(&self, record: &StreamRecord) -> EventId {
         self.ids.of(record.shard, record.number)
     }
