@@ -101,6 +101,7 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/wire"])
         .env("TAILRACE_BINARY", &binary)
+        .env("TAILRACE_TEST_WITHOUT", without.join(","))
         .current_dir(root()))?;
     let scripts = root().join("tests/js");
     environment.install_node_packages(&scripts)?;
