@@ -213,7 +213,7 @@ impl Server {
         }
         let unused = functions.clone();
         let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
-        let sinks = sinks::load(&db, &clock, &rng, &sinks_file.sinks, &config.data_dir, events.clone()).await.map_err(
+        let sinks = sinks::load(&db, &clock, &rng, &sinks_file, &data_dir, events.clone()).await.map_err(
             |error| match error {
                 OpenError::Spec(error) => StartError::Sinks(error),
                 OpenError::Store(error) => StartError::Store(error),

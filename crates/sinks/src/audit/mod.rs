@@ -49,6 +49,7 @@ use self::place::{At, Place};
 use self::private::{KEY_BYTES_MIN, MasterKey};
 use self::segment::{Base, Gap, Segment, Style};
 use self::sign::{KeyError, Signer};
+pub use self::subjects::forget as forget_subject;
 use crate::secret::Secret;
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 
