@@ -95,7 +95,17 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         rust.env("TAILRACE_TEST_JARS", java.jars());
     }
     run(&mut rust)?;
-    let Some(environment) = environment else { return Ok(()) };
+    let Some(environment) = environment else {
+        eprintln!("left out: the Rust tests with real servers, and the wire tests");
+        return Ok(());
+    };
+    // The server is there for as long as the command runs.
+    run(environment
+        .python()
+        .arg("tests/services/postgres.py")
+        .arg(cargo().get_program())
+        .args(["test", "--package", "tailrace-sinks", "--features", "real-servers", "--test", "postgres"])
+        .current_dir(&root))?;
     if let Some(java) = &java {
         java.check_client(&environment, &root, &target_directory().join("java-client"))?;
     }

@@ -9,9 +9,12 @@ use tailrace_engine::ThrottledTables;
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
+use crate::audit::AuditArgs;
 use crate::data::{InvokeArgs, PutArgs, QueryArgs};
 use crate::init::InitArgs;
+use crate::logs::LogsArgs;
 use crate::mappings::MappingsArgs;
+use crate::sinks::{ConfigCommand, SinksArgs};
 use crate::style::Color;
 use crate::template_args::TemplateArgs;
 
@@ -41,6 +44,13 @@ pub enum Command {
     Tail(TailArgs),
     /// Show each mapping: state, lag, last result
     Mappings(MappingsArgs),
+    /// Show each sink; pause, resume, rebuild, replay, retry or remove one
+    Sinks(SinksArgs),
+    /// Check tailrace.yaml
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Show what a function wrote
+    Logs(LogsArgs),
     /// Show the records that were given up; redrive or discard them
     Parked(ParkedArgs),
     /// Write a first project: a template, a handler, writes to play
@@ -57,6 +67,8 @@ pub enum Command {
     Healthcheck(ReadArgs),
     /// Verify every byte of a data directory
     Check(CheckArgs),
+    /// Verify audit trails, show what is in them, and make their keys
+    Audit(AuditArgs),
     /// Write the completions of a shell to stdout
     Completions {
         /// The shell
@@ -90,6 +102,9 @@ pub struct ServerArgs {
     /// The stack of a cdk.out that has several [env: TAILRACE_STACK]
     #[arg(long)]
     stack: Option<String>,
+    /// The configuration of sinks [env: TAILRACE_CONFIG] [default: tailrace.yaml beside the template]
+    #[arg(long = "config")]
+    pub sinks: Option<PathBuf>,
     /// What the template asks for.
     #[command(flatten)]
     pub template_values: TemplateArgs,
@@ -159,6 +174,7 @@ impl ServerArgs {
             ));
         }
         config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
+        config.sinks = self.sinks.or_else(|| env("TAILRACE_CONFIG").map(PathBuf::from));
         config.template_values = self.template_values.values()?;
         config.allowed_hosts = self.allowed_hosts;
         if config.allowed_hosts.is_empty() {

@@ -6,6 +6,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod audit;
 mod check;
 mod client;
 mod data;
@@ -14,6 +15,7 @@ mod diff;
 mod failure;
 mod healthcheck;
 mod init;
+mod logs;
 mod manual;
 mod mappings;
 mod output;
@@ -26,6 +28,7 @@ mod run;
 mod say;
 mod show;
 mod signals;
+mod sinks;
 mod style;
 mod table;
 mod tail;
@@ -67,7 +70,10 @@ fn main() -> ExitCode {
             Command::Serve(args) => run::serve(args).await,
             Command::Tail(args) => tail::run(args).await,
             Command::Mappings(args) => mappings::run(args).await,
+            Command::Sinks(args) => sinks::run(args).await,
+            Command::Config(command) => sinks::config(&command),
             Command::Parked(args) => parked::run(args).await,
+            Command::Logs(args) => logs::run(args).await,
             Command::Init(args) => init::run(&args),
             Command::Tables(args) => data::tables(args).await,
             Command::Query(args) => data::query(args).await,
@@ -77,6 +83,7 @@ fn main() -> ExitCode {
             Command::Man { dir } => manual::pages(&dir),
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Check(args) => check::run(&args),
+            Command::Audit(args) => audit::run(args).await,
         }
     });
     // Whatever still runs (a read of a client that never ends) must not hold up the exit.

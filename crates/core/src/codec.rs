@@ -483,6 +483,11 @@ impl<'a> Reader<'a> {
         &rest[..rest.len() - self.rest.len()]
     }
 
+    /// What was read since it stood where `earlier` stands.
+    pub(crate) fn passed_since(&self, earlier: &Reader<'a>) -> &'a [u8] {
+        self.passed(earlier.rest)
+    }
+
     pub(crate) fn skip_value(&mut self, level: usize) -> Result<(), CodecError> {
         match self.head(level)? {
             Head::Null | Head::Bool(_) | Head::S(_) | Head::N(_) | Head::B(_) => Ok(()),

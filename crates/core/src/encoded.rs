@@ -1,4 +1,5 @@
-//! Stored items, looked at one value at a time: what nobody asks for is stepped over and not decoded.
+//! Stored items, looked at one value at a time: what nobody asks for is stepped over and not decoded. And read from the front
+//! to the end in one pass ([`Walk`]), for those who write an item in another form.
 //!
 //! Invariant: what is found is what [`crate::codec::decode_item`] would have found there.
 //! What it does not do: it does not see to it that what was stepped over or never reached is sound.
@@ -47,6 +48,36 @@ pub struct Members<'a> {
     level: usize,
 }
 
+/// Reads a stored item from its front, every byte once: who reads takes the members or elements that each [`Step`] announces,
+/// in their order.
+#[derive(Clone, Debug)]
+pub struct Walk<'a>(Reader<'a>);
+
+/// A value on a [`Walk`]: a whole scalar, or how many members or elements follow.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// NULL.
+    Null,
+    /// BOOL.
+    Bool(bool),
+    /// S.
+    S(&'a str),
+    /// N.
+    N(StoredNumber<'a>),
+    /// B.
+    B(&'a [u8]),
+    /// SS: so many [`Walk::text`].
+    Ss(usize),
+    /// NS: so many [`Walk::number`].
+    Ns(usize),
+    /// BS: so many [`Walk::bytes`].
+    Bs(usize),
+    /// L: so many [`Walk::value`].
+    L(usize),
+    /// M: so many times [`Walk::text`], the name, and [`Walk::value`].
+    M(usize),
+}
+
 /// The elements of a set or a list, one after the other.
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
@@ -59,6 +90,78 @@ impl<'a> StoredItem<'a> {
     /// Its attributes.
     pub fn members(&self) -> Members<'a> {
         Members { reader: self.reader(), count: None, level: 1 }
+    }
+
+    /// A walk over its attributes, and how many there are: so many times [`Walk::text`], the name, and [`Walk::value`], at
+    /// level 1.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn walk(&self) -> Result<(Walk<'a>, usize), CodecError> {
+        let mut reader = self.reader();
+        let count = reader.count()?;
+        Ok((Walk(reader), count))
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// The next text: a name, or a member of an SS.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn text(&mut self) -> Result<&'a str, CodecError> {
+        self.0.text()
+    }
+
+    /// The next number of an NS.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn number(&mut self) -> Result<StoredNumber<'a>, CodecError> {
+        self.0.number().map(StoredNumber)
+    }
+
+    /// The next member of a BS.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes.
+    pub fn bytes(&mut self) -> Result<&'a [u8], CodecError> {
+        self.0.bytes()
+    }
+
+    /// The next value. `level` is 1 for an attribute's, and one more for what is inside of a value.
+    ///
+    /// # Errors
+    /// The bytes are not what the codec writes, or are nested too deep.
+    pub fn value(&mut self, level: usize) -> Result<Step<'a>, CodecError> {
+        Ok(match self.0.head(level)? {
+            Head::Null => Step::Null,
+            Head::Bool(value) => Step::Bool(value),
+            Head::S(text) => Step::S(text),
+            Head::N(number) => Step::N(StoredNumber(number)),
+            Head::B(bytes) => Step::B(bytes),
+            Head::Ss(count) => Step::Ss(count),
+            Head::Ns(count) => Step::Ns(count),
+            Head::Bs(count) => Step::Bs(count),
+            Head::L(count) => Step::L(count),
+            Head::M(count) => Step::M(count),
+        })
+    }
+
+    /// Steps over the next value.
+    ///
+    /// # Errors
+    /// As for [`Walk::value`].
+    pub fn skip(&mut self, level: usize) -> Result<(), CodecError> {
+        self.0.skip_value(level)
+    }
+
+    /// Sees that nothing is left.
+    ///
+    /// # Errors
+    /// Something is.
+    pub fn finish(&self) -> Result<(), CodecError> {
+        self.0.finish()
     }
 }
 
@@ -85,6 +188,21 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> EncodedValue<'a> {
+    /// Its bytes, as [`crate::codec::encode_value`] writes them: equal values, and only those, have equal bytes.
+    ///
+    /// # Errors
+    /// They are not what the codec writes, so far as stepping over them shows it.
+    pub fn bytes(&self) -> Result<&'a [u8], CodecError> {
+        let mut reader = self.reader.clone();
+        reader.skip_value(self.level)?;
+        Ok(reader.passed_since(&self.reader))
+    }
+
+    /// A reader that stands before it, and its level.
+    pub(crate) fn place(&self) -> (Reader<'a>, usize) {
+        (self.reader.clone(), self.level)
+    }
+
     /// What it is.
     ///
     /// # Errors
@@ -205,11 +323,57 @@ mod tests {
         like.iter().map(value).collect()
     }
 
+    /// The value again, from one walk over it.
+    fn walked(walk: &mut Walk<'_>, level: usize) -> AttributeValue {
+        let number = |number: StoredNumber<'_>| {
+            let mut text = Vec::new();
+            number.write_decimal(&mut text);
+            assert_eq!(text, number.decimal().as_bytes());
+            crate::Number::parse(&number.decimal()).unwrap()
+        };
+        match walk.value(level).unwrap() {
+            Step::Null => AttributeValue::Null,
+            Step::Bool(value) => AttributeValue::Bool(value),
+            Step::S(text) => AttributeValue::S(text.to_owned()),
+            Step::N(stored) => AttributeValue::N(number(stored)),
+            Step::B(bytes) => AttributeValue::B(bytes.to_owned()),
+            Step::Ss(count) => AttributeValue::Ss((0..count).map(|_| walk.text().unwrap().to_owned()).collect()),
+            Step::Ns(count) => AttributeValue::Ns((0..count).map(|_| number(walk.number().unwrap())).collect()),
+            Step::Bs(count) => AttributeValue::Bs((0..count).map(|_| walk.bytes().unwrap().to_owned()).collect()),
+            Step::L(count) => AttributeValue::L((0..count).map(|_| walked(walk, level + 1)).collect()),
+            Step::M(count) => AttributeValue::M(walked_members(walk, count, level + 1)),
+        }
+    }
+
+    fn walked_members(walk: &mut Walk<'_>, count: usize, level: usize) -> Item {
+        (0..count).map(|_| (walk.text().unwrap().to_owned(), walked(walk, level))).collect()
+    }
+
     proptest! {
+        #[test]
+        fn a_walk_comes_by_what_was_stored(stored in any_item()) {
+            let bytes = encode_stored(&stored);
+            let (mut walk, count) = StoredItem::new(&bytes).unwrap().walk().unwrap();
+            let mut over = walk.clone();
+            prop_assert_eq!(walked_members(&mut walk, count, 1), stored);
+            walk.finish().unwrap();
+            for _ in 0..count {
+                over.text().unwrap();
+                over.skip(1).unwrap();
+            }
+            over.finish().unwrap();
+        }
+
         #[test]
         fn what_is_found_is_what_was_stored(stored in any_item()) {
             let bytes = encode_stored(&stored);
-            prop_assert_eq!(item(&StoredItem::new(&bytes).unwrap().members(), &stored), stored);
+            let members = StoredItem::new(&bytes).unwrap().members();
+            for (name, value) in &stored {
+                let mut encoded = Vec::new();
+                crate::codec::encode_value(value, &mut encoded);
+                prop_assert_eq!(members.find(name).unwrap().unwrap().bytes().unwrap(), &encoded[..]);
+            }
+            prop_assert_eq!(item(&members, &stored), stored);
         }
     }
 }

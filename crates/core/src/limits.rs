@@ -97,12 +97,31 @@ pub const STORE_AHEAD_OF_CLOCK_MAX: Duration = Duration::from_secs(60);
 pub const TIMESTAMP_AHEAD_MAX: Duration = Duration::from_secs(1);
 /// Default life of a stream record. Source: docs/spec/streams.md 12.
 pub const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long a record is kept, at most, that a sink has not delivered yet. Our reason: a target may be down for a day and over a
+/// weekend; one that is never mended must not fill the disk.
+pub const PINNED_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Shortest and longest life of a stream record that an operator may choose. Our reason: a second is the step
 /// of the background work, and a year of records is an archive, which is another thing.
 pub const STREAM_RETENTION_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 /// Largest event or response of a synchronous invocation, bytes. Source: docs/spec/event-source-mapping.md 5.1, 12.
 pub const INVOKE_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Largest event of an invocation that nobody waits for, bytes. Source: docs/spec/event-source-mapping.md 12.
+pub const INVOKE_EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Longest client context, bytes of base64. Source: docs/spec/event-source-mapping.md 12.
+pub const INVOKE_CLIENT_CONTEXT_BYTES_MAX: usize = 3583;
+/// Events of functions that are not done. Our reason: they are kept in memory.
+pub const INVOKE_EVENTS_QUEUED_MAX: usize = 1000;
+/// Bytes of those events. Our reason: as above.
+pub const INVOKE_EVENTS_QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Waits before an event that failed is tried again; there are no more tries than that. Source: AWS's defaults.
+pub const INVOKE_EVENT_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+/// How old an event may be that cannot be run. Source: AWS's default.
+pub const INVOKE_EVENT_AGE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+/// Longest wait before an event that could not be run is tried again. Source: AWS's default.
+pub const INVOKE_EVENT_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Functions on a page of ListFunctions. Source: AWS's.
+pub const FUNCTIONS_PER_PAGE_MAX: usize = 50;
 
 // Functions.
 
@@ -169,6 +188,8 @@ pub const FUNCTION_LAYERS_MAX: usize = 5;
 pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 /// Longest line of a function's output, bytes; a longer one is split. Ours.
 pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
+/// End of what an invocation wrote that a caller may ask for, bytes. Source: docs/spec/lambda-runtime.md 10.
+pub const FUNCTION_LOG_TAIL_BYTES_MAX: usize = 4 * 1024;
 /// Processes and threads of one environment of a function. Source: AWS Lambda quotas (1,024).
 pub const FUNCTION_PROCESSES_MAX: u32 = 1024;
 /// What the data of a function's process may take above its memory where no control group limits that: libraries reserve more
@@ -180,6 +201,20 @@ pub const FUNCTION_LOG_PARTIAL_WAIT: Duration = Duration::from_millis(500);
 pub const FUNCTION_OUTPUT_HELD_BYTES_MAX: usize = 1024 * 1024;
 /// Lines of output that wait for the reader; make the channel of this size. Ours: with the line above, 16 MiB.
 pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
+/// Files of what a function wrote that are kept. Ours: with the size, 32 MiB a function.
+pub const KEPT_LOG_FILES_MAX: u64 = 4;
+/// Bytes of such a file, after which the next one is begun. Ours: as above.
+pub const KEPT_LOG_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Such files that are open for writing. Ours: descriptors are few.
+pub const KEPT_LOG_FILES_OPEN_MAX: usize = 64;
+/// Lines on their way to the files. Ours: with the longest line, 16 MiB.
+pub const KEPT_LOG_LINES_QUEUED_MAX: usize = 256;
+/// Lines of a page of what is kept. Ours: bounds an answer.
+pub const KEPT_LOG_PAGE_LINES_MAX: usize = 1000;
+/// Bytes of the files that such a page looks at. Ours: as above, and the time that it takes.
+pub const KEPT_LOG_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest that such a page waits for a line to come. Ours: shorter than a client's patience.
+pub const KEPT_LOG_WAIT: Duration = Duration::from_secs(5);
 /// Longest that a full log channel holds up a function's output. Ours.
 pub const FUNCTION_LOG_WAIT: Duration = Duration::from_millis(250);
 /// Deepest nesting of a request's JSON. Source: docs/spec/dynamodb-api.md 1.4 (about 2,000 levels).
@@ -333,9 +368,9 @@ pub const PARKED_COMMIT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// Longest wait before a retry of a failing batch. Source: docs/spec/event-source-mapping.md 7.2.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// Bytes of records (as events) that a mapping's shard reads ahead of its batches, beside the page that passes the
-/// bound. Our reason: two full payloads, so that the next batch is ready when the last one ends.
-pub const MAPPING_READ_AHEAD_BYTES_MAX: usize = 2 * INVOKE_PAYLOAD_BYTES_MAX;
+/// Bytes of records (in the target's measure) that a consumer's shard reads ahead beyond one batch, at most: it reads two batches
+/// ahead if they are smaller. Our reason: the next batch is ready when the last one ends, and a flush of a sink may be large.
+pub const READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Stored bytes after which a mapping's read of the log ends. Our reason: a page's size bounds what one read copies.
 pub const MAPPING_FETCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest error text that a checkpoint or a parked record keeps, bytes. Our reason: checkpoints are written often.
@@ -372,6 +407,8 @@ pub const WINDOW_STATE_BYTES_MAX: usize = 1024 * 1024;
 pub const TUMBLING_WINDOW_GRACE: Duration = Duration::from_secs(1);
 /// Most event source mappings. Our reason: each holds a task and a read-ahead buffer for every shard.
 pub const MAPPINGS_MAX: usize = 1000;
+/// Mappings on a page of ListEventSourceMappings. Source: docs/spec/event-source-mapping.md 3.
+pub const MAPPINGS_PER_PAGE_MAX: usize = 100;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
 /// Local secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 30.
@@ -490,3 +527,10 @@ pub const POLICY_BYTES_MAX: usize = 20_480;
 pub const RECOVERY_PERIOD_DAYS: u32 = 35;
 /// How far the end of the window of point-in-time recovery is behind. Source: docs/spec/dynamodb-api.md 8.4.
 pub const RECOVERY_LAG: Duration = Duration::from_secs(300);
+/// What a stream's record keeps of the name of the operation that asked for a change, bytes. Our reason: a byte holds the length,
+/// and the longest name of the API has less than half of it.
+pub const OPERATION_BYTES_MAX: usize = 64;
+/// What a stream's record keeps of the id of an access key, bytes. Source: the service model of IAM, which has at most 128.
+pub const ACCESS_KEY_BYTES_MAX: usize = 128;
+/// What a stream's record keeps of the id of a request, bytes. Our reason: those that we give have 52.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;

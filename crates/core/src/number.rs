@@ -4,11 +4,13 @@
 //! equal key bytes; the order of the key bytes is the order of the values. No binary floating point anywhere.
 
 mod key;
+mod sum;
 
 use std::cmp::Ordering;
 use std::fmt;
 
 pub(crate) use key::NumberKey;
+pub use sum::ExactSum;
 
 /// Most significant digits. Source: docs/spec/dynamodb-api.md 3.1.
 const DIGITS_MAX: u32 = 38;

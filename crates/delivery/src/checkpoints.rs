@@ -16,7 +16,7 @@ pub(crate) fn decode(value: &[u8]) -> Result<Checkpoint, StoreError> {
 }
 
 /// Every checkpoint of a consumer.
-pub(crate) async fn all(store: &dyn Engine, consumer: MappingId) -> Result<BTreeMap<ShardNo, Checkpoint>, StoreError> {
+pub async fn all(store: &dyn Engine, consumer: MappingId) -> Result<BTreeMap<ShardNo, Checkpoint>, StoreError> {
     let mut checkpoints = BTreeMap::new();
     each(store, CheckpointKey::mapping_range(consumer), |key, value| {
         let key = CheckpointKey::decode(&key).ok_or_else(|| corrupt("a checkpoint's key", "unreadable"))?;

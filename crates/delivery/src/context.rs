@@ -13,6 +13,7 @@ use tailrace_store::Engine;
 use tokio::sync::watch;
 
 use crate::machine::Now;
+use crate::pages::Pages;
 
 /// Waits for a time of a [`Clock`].
 pub trait Timer: Send + Sync + 'static {
@@ -51,6 +52,8 @@ pub struct Context {
     pub rng: Arc<dyn Rng>,
     /// This runner, in the rows that say who owns a shard. For people: the epoch is what counts.
     pub(crate) runner: String,
+    /// What several consumers read of the log.
+    pub(crate) pages: Arc<Pages>,
     changes: watch::Sender<u64>,
 }
 
@@ -58,7 +61,7 @@ impl Context {
     /// The context of a runner.
     pub fn new(store: Arc<dyn Engine>, clock: Arc<dyn Clock>, timer: Arc<dyn Timer>, rng: Arc<dyn Rng>) -> Context {
         let runner = rng.uuid();
-        Context { store, clock, timer, rng, runner, changes: watch::Sender::new(0) }
+        Context { store, clock, timer, rng, runner, pages: Arc::default(), changes: watch::Sender::new(0) }
     }
 
     /// Changes whenever the status of a consumer may have changed.

@@ -61,9 +61,15 @@ impl Owner {
 pub(crate) struct Fence {
     key: Key,
     owner: Bytes,
+    epoch: Epoch,
 }
 
 impl Fence {
+    /// How often the shard was claimed.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.0
+    }
+
     /// Whether it still stands, as far as is published.
     pub async fn standing(&self, store: &dyn Engine) -> Result<Standing, StoreError> {
         let found = store.get(std::slice::from_ref(&self.key)).await?.pop().flatten();
@@ -125,13 +131,13 @@ impl Ownership {
             let (epoch, runner) = (Epoch(before.0 + 1), runner.to_owned());
             let owner = Owner { v: OWNER_VERSION, epoch, runner, since_ms: reads.now_ms }.encode();
             let put = Write::Put { key: owner_key.clone(), value: owner.clone() };
-            Decision::Apply(vec![put], Ok(Some((owner, reads.exclusive[1].clone()))))
+            Decision::Apply(vec![put], Ok(Some((owner, epoch, reads.exclusive[1].clone()))))
         });
         let claimed = committed.await?.answer?;
-        Ok(claimed.map(|(owner, checkpoint)| Ownership {
+        Ok(claimed.map(|(owner, epoch, checkpoint)| Ownership {
             consumer,
             shard: shard.clone(),
-            fence: Fence { key: owner_key.clone(), owner },
+            fence: Fence { key: owner_key.clone(), owner, epoch },
             checkpoint_key,
             checkpoint,
         }))

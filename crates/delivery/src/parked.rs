@@ -213,7 +213,7 @@ mod tests {
             controls in "[\\x00-\\x1f]*",
             invocations in any::<u32>(),
             reason in prop::sample::select(vec![
-                GiveUp::RetryAttemptsExhausted, GiveUp::RecordAgeExceeded, GiveUp::Damaged,
+                GiveUp::RetryAttemptsExhausted, GiveUp::RecordAgeExceeded, GiveUp::Damaged, GiveUp::Rejected,
             ]),
         ) {
             let key = ParkedKey { mapping: MappingId(mapping), shard: ShardNo(shard), number: RecordNo(number) }.encode();

@@ -12,6 +12,7 @@ use tailrace_store::{LogRecord, StoreError};
 use crate::consumer::Core;
 use crate::machine::{Damaged, LogRead, Record};
 use crate::observer::{DeliveryEvent, Shard};
+use crate::pages::Bound;
 
 /// Records that are measured before other tasks get their turn.
 const RECORDS_PER_TURN: usize = 100;
@@ -40,7 +41,9 @@ pub(crate) async fn read(core: Arc<Core>, shard: Shard, wanted: Wanted) -> Resul
         if wait {
             store.wait_log(shard.no, after).await;
         }
-        let page = match store.read_log(shard.no, after, records_max, bytes_max).await {
+        let bound = Bound { records: records_max, bytes: bytes_max };
+        let pages = &core.context.pages;
+        let page = match pages.read(store, core.source.stream, shard.no, after, bound).await {
             Ok(page) => page,
             Err(StoreError::NoSuchShard(_)) => {
                 // The stream was dropped: nothing comes behind what was read.

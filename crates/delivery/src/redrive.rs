@@ -98,12 +98,21 @@ impl Consumer {
         let batch = Batch {
             shard: record.shard.clone(),
             failed_before: 0,
+            plan: None,
+            epoch: 0,
+            redriven: true,
             records: vec![read],
             window: None,
             waits: Waits::default(),
         };
-        match self.core.target.deliver(batch).await.outcome {
+        let (answer, event) = self.core.deliver(batch).await;
+        self.core.tell(event);
+        match answer.outcome {
             Outcome::Done => {}
+            Outcome::DoneExcept(rejected) => match rejected.into_iter().next() {
+                Some((_, error)) => return Ok(Some(error)),
+                None => {}
+            },
             Outcome::FailedFrom { error, .. }
             | Outcome::Failed(error)
             | Outcome::Undeliverable(error)

@@ -17,6 +17,7 @@ use crate::shard::{self, End};
 
 /// Runs the consumer until it is told to stop. Failures are told and tried again with back-off.
 pub(crate) async fn run(core: Arc<Core>, mut control: watch::Receiver<Control>) {
+    let _reads = core.context.pages.enter(core.source.stream);
     let mut shards = Shards { tasks: JoinSet::new(), running: BTreeSet::new() };
     let mut failures = 0;
     loop {

@@ -15,6 +15,7 @@
 //! An [`Answer`] with an [`Outcome`], when it knows what was done:
 //! - `Done`: every record of the batch has its effect, and the effect outlives a crash of whoever holds it as far as the
 //!   target ever promises that. The checkpoint will step over the records: they do not come again.
+//! - `DoneExcept`: as `Done`, but for some records that the target will never take: they are parked, and nothing stops.
 //! - `FailedFrom`: the records before the index are done in that sense; the others are to come again.
 //! - `Failed`: nothing is known to be done. The batch comes again, whole or in halves.
 //! - `Undeliverable`: as `Failed`, and no try will ever be better. A batch is split; one record alone is parked at once.
@@ -54,6 +55,13 @@ pub struct Batch {
     pub shard: Shard,
     /// How many invocations with this batch failed before; 0: the first try.
     pub failed_before: u32,
+    /// The version under which the bounds of the batch were made durable ([`Rules::plan`](crate::Rules::plan)); `None`: they were
+    /// not, or the records are redriven.
+    pub plan: Option<u32>,
+    /// How often the shard was claimed: an owner that was replaced has a lower one.
+    pub epoch: u64,
+    /// A parked record on its own, at an operator's word: newer ones of its key may have been delivered.
+    pub redriven: bool,
     /// The records; none only in the final call of a window.
     pub records: Vec<StreamRecord>,
     /// The tumbling window that the batch is in; `None`: the consumer has none, or the records are redriven.

@@ -22,6 +22,13 @@ pub struct Client<'a> {
     pub host: Option<&'a str>,
 }
 
+impl Client<'_> {
+    /// Whether anything is known of who asks.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.operation.is_empty() || self.access_key.is_some() || self.request_id.is_some()
+    }
+}
+
 impl Default for Caller<'_> {
     fn default() -> Self {
         Caller::Client(Client::default())

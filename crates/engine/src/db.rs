@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::failure::store_failure;
 use crate::items::prepare::Turns;
+use crate::pins::{Pinned, Pins};
 use crate::streams;
 use crate::streams::iterator::IteratorSecret;
 use crate::table::Table;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub shards_per_stream: usize,
     /// How long a record of a stream, and a disabled stream, can be read.
     pub stream_retention: Duration,
+    /// For how long a record is kept, at most, that a sink has not delivered yet.
+    pub pinned_retention: Duration,
     /// Tables and indexes stay in the states CREATING, UPDATING and DELETING for a short time, with what AWS refuses in them.
     pub aws_like_states: bool,
     /// How long after its instant an expired item is deleted, at least.
@@ -61,6 +64,7 @@ impl Default for Settings {
             wording: tailrace_core::Wording::Current,
             shards_per_stream: 4,
             stream_retention: tailrace_core::limits::STREAM_RETENTION,
+            pinned_retention: tailrace_core::limits::PINNED_RETENTION,
             aws_like_states: false,
             ttl_delay: Duration::ZERO,
             throttled: ThrottledTables::None,
@@ -79,6 +83,7 @@ pub struct Db {
     first_arn_scope: String,
     descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
     pub(crate) turns: Turns,
+    pub(crate) pinned: Pinned,
     /// Who is throttled; `None`: nobody.
     pub(crate) throttle: Option<Throttle>,
     /// An index was made that is to be filled.
@@ -121,6 +126,7 @@ impl Db {
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
             turns: Turns::default(),
+            pinned: Pinned::default(),
             throttle,
             index_made: Notify::new(),
             counting: Arc::default(),
@@ -132,6 +138,11 @@ impl Db {
             #[cfg(test)]
             planned_bytes_max: std::sync::atomic::AtomicUsize::default(),
         })
+    }
+
+    /// Whom the retention asks before it trims. Held weakly.
+    pub fn set_pins(&self, pins: &Arc<dyn Pins>) {
+        self.pinned.set(pins);
     }
 
     /// The store.

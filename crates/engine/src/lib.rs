@@ -8,6 +8,7 @@
 mod aside;
 pub mod background;
 mod caller;
+pub mod control;
 mod db;
 mod failure;
 mod items;
@@ -15,14 +16,18 @@ mod json_row;
 mod names;
 pub mod ops;
 mod partiql;
+mod pins;
 pub mod streams;
 mod tables;
 mod throttle;
 
+pub use background::reclaim::reclaim_view;
 pub use caller::{Caller, Client};
 pub use db::{Db, Settings, StoredTable};
 pub use failure::store_failure;
 pub use items::idempotency::{IdempotencyMark, marked};
+pub use items::with_rows::{CommittedRows, DecidedRows, DeclaredRows, ItemAt, SeenRows, commit_with_rows};
+pub use pins::Pins;
 pub(crate) use tables::descriptor as table;
 pub use tables::descriptor::{
     Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, TimeToLive, ViewType,

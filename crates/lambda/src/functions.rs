@@ -15,7 +15,7 @@ use tailrace_core::rng::Rng;
 use tokio::sync::{Notify, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
 use crate::cgroup::Cgroups;
-use crate::code::CodeStamp;
+use crate::code::{CodeFacts, CodeStamp};
 use crate::environment::{Environment, Job};
 use crate::interpreters::Interpreters;
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
@@ -257,6 +257,11 @@ impl Functions {
     /// A function's configuration.
     pub fn get(&self, name: &str) -> Option<FunctionConfig> {
         self.pool.function(name).map(|function| function.config.clone())
+    }
+
+    /// What was last seen of a function's code.
+    pub fn code(&self, name: &str) -> Option<CodeFacts> {
+        self.pool.function(name).map(|function| function.code.facts)
     }
 
     /// All configurations, by name.
@@ -550,7 +555,7 @@ impl Function {
     fn new(config: FunctionConfig, code: CodeStamp, pool: &Pool) -> Function {
         let slots = config.reserved_concurrency.map_or(pool.settings.concurrency_max, |slots| slots as usize);
         Function {
-            logs: LogSender::new(pool.logs.clone(), &config.name),
+            logs: LogSender::new(pool.logs.clone(), &config.name, pool.clock.clone()),
             slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
             config,
             idle: Mutex::default(),

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
 use tailrace_engine::{Caller, Client, Db, ops};
-use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page};
+use tailrace_sinks::runtime::Sinks;
+use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, RestAnswer, RestRequest};
 
 use crate::admin;
+use crate::lambda_api::LambdaApi;
+use crate::logs::FunctionLogs;
 use crate::mappings::Mappings;
 
 /// The server behind the wire.
@@ -18,6 +21,12 @@ pub struct ServerApi {
     pub db: Arc<Db>,
     /// The mappings.
     pub mappings: Arc<Mappings>,
+    /// The sinks.
+    pub sinks: Sinks,
+    /// What functions wrote.
+    pub logs: FunctionLogs,
+    /// The Lambda API.
+    pub lambda: Arc<LambdaApi>,
     /// Everything has started, and nothing has begun to stop.
     pub ready: Arc<AtomicBool>,
 }
@@ -29,7 +38,8 @@ impl Api for ServerApi {
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
-        let caller = Caller::Client(Client { operation, host: context.host(), ..Client::default() });
+        let (access_key, request_id) = (context.access_key(), Some(context.request_id()));
+        let caller = Caller::Client(Client { operation, access_key, request_id, host: context.host() });
         ops::execute(&self.db, service, operation, &body, &caller).await.map(Bytes::from)
     }
 
@@ -44,6 +54,10 @@ impl Api for ServerApi {
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
-        admin::answer(&self.db, &self.mappings, request).await
+        admin::answer(&self.db, &self.mappings, (&self.sinks, &self.logs), request).await
+    }
+
+    async fn rest(&self, request: RestRequest) -> RestAnswer {
+        self.lambda.answer(request).await
     }
 }

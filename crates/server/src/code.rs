@@ -62,11 +62,13 @@ pub enum Code {
     Internal = 25,
     /// An older version wrote the data directory, and this one does not read it.
     EarlierFormat = 26,
+    /// `tailrace.yaml` cannot be used.
+    SinksFile = 27,
 }
 
 impl Code {
     /// All of them, by number.
-    pub const ALL: [Code; 26] = [
+    pub const ALL: [Code; 27] = [
         Code::Listen,
         Code::Setting,
         Code::DataDirectory,
@@ -93,6 +95,7 @@ impl Code {
         Code::System,
         Code::Internal,
         Code::EarlierFormat,
+        Code::SinksFile,
     ];
 
     /// The code of a failure of the store.

@@ -14,6 +14,8 @@ mod code;
 mod config;
 pub mod files;
 mod functions;
+mod lambda_api;
+pub mod logs;
 pub mod mappings;
 mod open_files;
 mod packages;
@@ -21,6 +23,7 @@ mod parked;
 mod reload;
 mod report;
 mod server;
+pub mod sinks;
 mod store;
 pub mod template;
 

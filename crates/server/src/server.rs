@@ -12,6 +12,8 @@ use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
 use tailrace_lambda::Functions;
+use tailrace_sinks::runtime::{OpenError, Sinks};
+use tailrace_sinks::spec::SpecError;
 use tailrace_store::StoreError;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
@@ -22,11 +24,13 @@ use crate::apply::ApplyError;
 use crate::background::Background;
 use crate::code::Code;
 use crate::config::Config;
+use crate::lambda_api::LambdaApi;
+use crate::logs::{self, FunctionLogs, LogKeeper};
 use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
 use crate::template::{self, TemplateFileError};
-use crate::{apply, functions, open_files, store};
+use crate::{apply, functions, open_files, sinks, store};
 
 /// Why the server does not start: one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,12 @@ pub enum StartError {
     /// The template cannot be applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// `tailrace.yaml` cannot be used.
+    #[error(transparent)]
+    SinksFile(#[from] sinks::ConfigFileError),
+    /// A sink cannot be made.
+    #[error(transparent)]
+    Sinks(SpecError),
 }
 
 impl StartError {
@@ -102,6 +112,7 @@ impl StartError {
             StartError::Template(TemplateFileError::Content(_)) => Code::TemplateContent,
             StartError::Apply(ApplyError::Store(error)) => Code::of_store(error),
             StartError::Apply(_) => Code::TemplateNotApplied,
+            StartError::SinksFile(_) | StartError::Sinks(_) => Code::SinksFile,
         }
     }
 }
@@ -112,10 +123,13 @@ pub struct Server {
     pub(crate) db: Arc<Db>,
     pub(crate) functions: Functions,
     pub(crate) mappings: Arc<Mappings>,
+    sinks: Sinks,
+    lambda: Arc<LambdaApi>,
     ready: Arc<AtomicBool>,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     logs: JoinHandle<()>,
+    kept_logs: FunctionLogs,
     background: Background,
     /// What the template was read with.
     pub(crate) template_options: template::Options,
@@ -149,6 +163,10 @@ impl Server {
             Some(path) => Some(template::read(path, &template_options(&config))?),
             None => None,
         };
+        let sinks_file = match sinks_path(&config) {
+            Some(path) => sinks::read(&path)?,
+            None => sinks::SinksFile::default(),
+        };
         let data_dir_failed = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
@@ -170,7 +188,8 @@ impl Server {
             .collect();
         function_settings.node_path = node_path(config.template.as_deref());
         let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)?;
-        let logs = tokio::spawn(forward_logs(log_receiver, events.clone()));
+        let (kept_logs, keeper) = FunctionLogs::open(logs::directory(&data_dir), events.clone());
+        let logs = tokio::spawn(forward_logs(log_receiver, keeper, events.clone()));
         let refused = functions::load(db.store().as_ref(), &functions).await;
         for line in refused? {
             let _ = events.try_send(Event::Notice(line));
@@ -194,11 +213,35 @@ impl Server {
         }
         let unused = functions.clone();
         let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
+        let sinks = sinks::load(&db, &clock, &rng, &sinks_file.sinks, &config.data_dir, events.clone()).await.map_err(
+            |error| match error {
+                OpenError::Spec(error) => StartError::Sinks(error),
+                OpenError::Store(error) => StartError::Store(error),
+            },
+        );
+        let sinks = match sinks {
+            Ok(sinks) => sinks,
+            Err(error) => {
+                background.stop().await;
+                db.store().shutdown().await?;
+                return Err(error);
+            }
+        };
+        let told = events.clone();
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
+        let lambda = LambdaApi::new(&db, Arc::clone(&mappings), functions.clone(), clock, Arc::clone(&rng), told);
+        let lambda = Arc::new(lambda);
 
         let ready = Arc::new(AtomicBool::new(false));
-        let api = ServerApi { db: Arc::clone(&db), mappings: Arc::clone(&mappings), ready: Arc::clone(&ready) };
+        let api = ServerApi {
+            db: Arc::clone(&db),
+            mappings: Arc::clone(&mappings),
+            sinks: sinks.clone(),
+            logs: kept_logs.clone(),
+            lambda: Arc::clone(&lambda),
+            ready: Arc::clone(&ready),
+        };
         let mut wire = config.wire.clone();
         wire.region = config.engine.region.clone();
         wire.extra_hosts = config.allowed_hosts.clone();
@@ -219,10 +262,13 @@ impl Server {
             db,
             functions,
             mappings,
+            sinks,
+            lambda,
             ready,
             stop_serving,
             serving,
             logs,
+            kept_logs,
             background,
             template_options: template_options(&config),
             applied,
@@ -234,6 +280,7 @@ impl Server {
             return Err(StartError::Apply(why));
         }
         server.mappings.start().await;
+        server.sinks.start().await;
         let used: BTreeSet<String> =
             server.mappings.overview().await?.into_iter().map(|mapping| mapping.function).collect();
         let functions = server.functions.clone();
@@ -267,13 +314,21 @@ impl Server {
         &self.mappings
     }
 
-    /// Stops: mappings drain, then functions end, then requests finish, then the store closes.
+    /// The sinks.
+    pub fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
+    /// Stops: mappings and sinks drain, then functions end, then requests finish, then the store closes.
     ///
     /// # Errors
     /// The store did not close well.
     pub async fn stop(self) -> Result<(), StoreError> {
         self.ready.store(false, Ordering::Release);
         self.background.stop().await;
+        if tokio::time::timeout(SINK_DRAIN, self.sinks.shutdown()).await.is_err() {
+            tracing::warn!("not every flush of a sink ended in time; a later start sends it again");
+        }
         if tokio::time::timeout(FUNCTION_DRAIN, self.mappings.stop()).await.is_err() {
             // What still runs is ended, so that its batch comes back to its mapping; a later start delivers it again.
             self.functions.stop(Duration::ZERO).await;
@@ -282,10 +337,15 @@ impl Server {
             }
         }
         self.functions.stop(FUNCTION_DRAIN).await;
+        let events = self.lambda.stop();
+        if events > 0 {
+            tracing::warn!(events, "events of functions that nobody waits for were not done, and are gone");
+        }
+        self.kept_logs.end_waits();
         drop(self.stop_serving);
         let _ = self.serving.await;
         let closed = self.db.store().shutdown().await;
-        drop((self.functions, self.mappings));
+        drop((self.functions, self.mappings, self.lambda));
         // The last lines that functions printed are still on their way; they end with the last of the handles.
         let _ = tokio::time::timeout(LAST_LINES, self.logs).await;
         closed
@@ -294,6 +354,9 @@ impl Server {
 
 /// How long a checkpoint is waited for once no function runs: a disk without room must not hold up the end.
 const CHECKPOINT_DRAIN: Duration = Duration::from_secs(2);
+
+/// How long a flush that is under way is waited for.
+const SINK_DRAIN: Duration = Duration::from_secs(5);
 
 /// How long functions that run are waited for.
 const FUNCTION_DRAIN: Duration = limits::HTTP_SHUTDOWN_DEFAULT;
@@ -319,6 +382,15 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(limits::HTTP_BACKLOG)
+}
+
+/// The configuration of sinks: the one that was named, or the one beside the template.
+fn sinks_path(config: &Config) -> Option<PathBuf> {
+    let beside_template = || {
+        let template = config.template.as_deref()?;
+        sinks::beside(template.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    };
+    config.sinks.clone().or_else(beside_template)
 }
 
 fn template_options(config: &Config) -> template::Options {
@@ -347,10 +419,16 @@ fn node_path(template: Option<&Path>) -> Vec<PathBuf> {
     directories.into_iter().map(|directory| directory.join("node_modules")).collect()
 }
 
-async fn forward_logs(mut lines: mpsc::Receiver<tailrace_lambda::LogLine>, events: mpsc::Sender<Event>) {
+/// Keeps what functions write, and tells it on.
+async fn forward_logs(
+    mut lines: mpsc::Receiver<tailrace_lambda::LogLine>,
+    mut keeper: LogKeeper,
+    events: mpsc::Sender<Event>,
+) {
     while let Some(line) = lines.recv().await {
-        if events.send(Event::Log(line)).await.is_err() {
-            return;
-        }
+        keeper.keep(&line);
+        // Whether anybody watches or not.
+        let _ = events.send(Event::Log(line)).await;
     }
+    keeper.finish().await;
 }

@@ -1,5 +1,19 @@
 //! Sinks: the records of streams, delivered to other places than functions.
 //!
-//! [`sink`] is the contract; each sink has a folder.
+//! [`sink`] is the contract; [`runtime`] does everything else for every sink; each sink has a folder. Source: docs/spec/sinks.md.
 
+pub mod audit;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+pub mod kit;
+pub mod objects;
+mod plain_item;
+pub mod runtime;
+pub mod search;
+pub mod secret;
 pub mod sink;
+pub mod spec;
+pub mod views;
+pub mod warehouse;
+
+pub use plain_item::PlainItem;

@@ -104,6 +104,9 @@ pub enum Origin {
         /// The number of the page of the scan, from 0: unique in the sink's version and table.
         page: u64,
     },
+    /// One record that was rejected before, again, at an operator's word. Later changes of its item may be at the target already:
+    /// they win. Progress that the target keeps says nothing of it.
+    Retry,
 }
 
 /// Records to bring to the target.
@@ -143,7 +146,7 @@ impl Flush {
     pub fn name(&self) -> String {
         let Flush { sink, version, shard, .. } = self;
         match self.origin {
-            Origin::Stream => {
+            Origin::Stream | Origin::Retry => {
                 let (first, last) = (SequenceNumber(self.first()), SequenceNumber(self.last()));
                 format!("{sink}-v{version}-{}-{first}-{last}", shard.id)
             }
@@ -196,6 +199,25 @@ pub trait Sink: Send + Sync + 'static {
     /// until it succeeds; nothing is flushed before.
     fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {
         let _ = source;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Lets what was built beside the version before take its place, where the kind builds beside
+    /// ([`Kind::builds_beside`](crate::spec::Kind::builds_beside)): called when this version has caught up, and again after a crash.
+    fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// All items of a snapshot of `source` that began under version `since` are at the target: what it holds of `source` from versions
+    /// before that, and was not brought again, is gone at the source. Called when a snapshot ends and again whenever the process
+    /// begins, under the present `version`, before the first flush of the stream; until it succeeds nothing is flushed.
+    fn snapshot_done(
+        &self,
+        source: Arc<SourceTable>,
+        since: u32,
+        version: u32,
+    ) -> BoxFuture<'static, Result<(), SinkError>> {
+        let _ = (source, since, version);
         Box::pin(async { Ok(()) })
     }
 

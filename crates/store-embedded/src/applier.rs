@@ -93,8 +93,11 @@ fn apply(
     let changes = changes(commits.iter().map(|commit| &commit.writes[..]), |key| state.tree.get(key), unreadable)?;
     // Shards before rows: who sees the row of a stream finds its shards.
     let ended = state.published.apply_shards(&commits, &state.log);
-    state.tree.apply(changes);
-    state.published.advance(last, settled);
+    {
+        let _publishing = state.publishing.lock();
+        state.tree.apply(changes);
+        state.published.advance(last, settled);
+    }
     state.published.wake_readers(&commits, &ended);
     let mut written = Vec::with_capacity(commits.len());
     for Entry { records, room, reply, writes, .. } in commits.drain(..) {

@@ -27,6 +27,8 @@ pub(crate) struct EngineState {
     pub readers: Readers,
     pub queue: CommitQueue,
     pub published: Published,
+    /// Held while rows of a group become visible and until their number is: who holds it finds the two together.
+    pub publishing: parking_lot::Mutex<()>,
     pub chores: Chores,
     pub end: End,
 }

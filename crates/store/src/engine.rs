@@ -148,6 +148,15 @@ pub trait Engine: Send + Sync + 'static {
     /// A page of rows, all of one point in time, durable.
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>>;
 
+    /// As [`Engine::page`], and for each of `shards` the number that parts its records: what the commits of those up to it wrote is
+    /// in the rows, what those of later ones wrote is not.
+    fn page_beside_log<'a>(
+        &'a self,
+        range: KeyRange,
+        limit: PageLimit,
+        shards: &'a [ShardNo],
+    ) -> BoxFuture<'a, Result<(Page, Vec<RecordNo>), StoreError>>;
+
     /// Counts the rows of a range, and reads the row of `key` at the same point in time, durable. `size`: a row's size, from its
     /// value. It takes long, and memory for a page: what was written meanwhile is not in it.
     fn tally<'a>(

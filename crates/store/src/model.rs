@@ -390,6 +390,31 @@ impl Engine for ModelEngine {
         .boxed()
     }
 
+    fn page_beside_log<'a>(
+        &'a self,
+        range: KeyRange,
+        limit: PageLimit,
+        shards: &'a [ShardNo],
+    ) -> BoxFuture<'a, Result<(Page, Vec<RecordNo>), StoreError>> {
+        async move {
+            let state = self.state.lock();
+            let image = &state.published;
+            let known = |shard: &ShardNo| match image.shards.get(*shard) {
+                Some(_) => Ok(RecordNo(image.last.0)),
+                None => Err(StoreError::NoSuchShard(*shard)),
+            };
+            let numbers = shards.iter().map(known).collect::<Result<_, _>>()?;
+            if range.is_empty() {
+                return Ok((Page::default(), numbers));
+            }
+            let bounds: (Bound<&Bytes>, Bound<&Bytes>) = (range.start.as_ref(), range.end.as_ref());
+            let rows = image.rows.range::<Bytes, _>(bounds);
+            let page = if range.reverse { take_page(rows.rev(), limit) } else { take_page(rows, limit) };
+            Ok((page, numbers))
+        }
+        .boxed()
+    }
+
     fn tally<'a>(
         &'a self,
         range: KeyRange,

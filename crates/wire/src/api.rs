@@ -6,18 +6,38 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use tailrace_core::{ApiError, Service};
 
+use crate::auth;
+use crate::request_id::RequestId;
+use crate::rest::{RestAnswer, RestRequest};
 use crate::target::Operation;
 
 /// What an operation may know of the request that it came in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Context {
     pub(crate) host: Option<HeaderValue>,
+    pub(crate) authorization: Option<HeaderValue>,
+    /// Kept only where there is no `Authorization`.
+    pub(crate) query: Option<String>,
+    pub(crate) request_id: RequestId,
 }
 
 impl Context {
     /// The `Host` header, if there was one that is text.
     pub fn host(&self) -> Option<&str> {
         self.host.as_ref().and_then(|host| host.to_str().ok())
+    }
+
+    /// The id of the access key that the request names. Nothing has verified it.
+    pub fn access_key(&self) -> Option<&str> {
+        match &self.authorization {
+            Some(authorization) => authorization.to_str().ok().and_then(auth::key_of_header),
+            None => self.query.as_deref().and_then(auth::key_of_query),
+        }
+    }
+
+    /// The id that the answer carries.
+    pub fn request_id(&self) -> &str {
+        std::str::from_utf8(&self.request_id).unwrap_or_default()
     }
 }
 
@@ -93,4 +113,8 @@ pub trait Api: Send + Sync + 'static {
     /// The answer to such a request; `None`: there is nothing at its path. Once polled it is polled to its end, whatever the
     /// client does, unless it is a GET.
     fn admin(&self, request: AdminRequest<'_>) -> impl Future<Output = Option<Page>> + Send;
+
+    /// The answer to a request of the Lambda API, whose authentication has its shape. Once polled it is polled to its end,
+    /// whatever the client does.
+    fn rest(&self, request: RestRequest) -> impl Future<Output = RestAnswer> + Send;
 }

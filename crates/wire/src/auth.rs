@@ -69,6 +69,42 @@ fn check_query(query: &str) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::IncompleteSignatureException, message))
 }
 
+/// The id of the access key that an `Authorization` header names.
+pub fn key_of_header(value: &str) -> Option<&str> {
+    let mut words = value.split([',', ' ']).skip(1);
+    words.find_map(|word| word.strip_prefix("Credential=")).and_then(key_of_scope)
+}
+
+/// The one that a query names, as it is encoded there.
+pub fn key_of_query(query: &str) -> Option<&str> {
+    let credential = query.split('&').find_map(|pair| pair.strip_prefix(QUERY_PARTS[1])?.strip_prefix('='))?;
+    let end = credential.find('%').unwrap_or(credential.len());
+    key_of_scope(&credential[..end])
+}
+
+/// A credential is `KEY/DATE/REGION/SERVICE/aws4_request`.
+fn key_of_scope(credential: &str) -> Option<&str> {
+    credential.split('/').next().filter(|key| !key.is_empty())
+}
+
 fn query_has(query: &str, name: &str) -> bool {
     query.split('&').any(|pair| pair.split('=').next() == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_access_key_is_found_where_the_request_names_it() {
+        let scope = "20260101/us-east-1/dynamodb/aws4_request";
+        let header = format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders=host, Signature=0");
+        assert_eq!(key_of_header(&header), Some("AKIDEXAMPLE"));
+        assert_eq!(key_of_header(&format!("AWS4-X Signature=0,Credential=a/{scope}")), Some("a"));
+        assert_eq!(key_of_header("AWS4-X Credential="), None);
+        let query = format!("X-Amz-Date=1&X-Amz-Credential=AKIDEXAMPLE%2F{}", scope.replace('/', "%2F"));
+        assert_eq!(key_of_query(&query), Some("AKIDEXAMPLE"));
+        assert_eq!(key_of_query(&format!("X-Amz-Credential=AKIDEXAMPLE/{scope}")), Some("AKIDEXAMPLE"));
+        assert_eq!(key_of_query("X-Amz-Date=1"), None);
+    }
 }

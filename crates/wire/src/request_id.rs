@@ -10,6 +10,9 @@ use tailrace_core::rng::Rng;
 /// Length of a request id, characters.
 pub const REQUEST_ID_LEN: usize = 52;
 
+/// A request id, ASCII.
+pub type RequestId = [u8; REQUEST_ID_LEN];
+
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
 
 /// Gives out request ids.
@@ -26,7 +29,7 @@ impl RequestIds {
     }
 
     /// The next id.
-    pub fn next(&self) -> [u8; REQUEST_ID_LEN] {
+    pub fn next(&self) -> RequestId {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut id = [0; REQUEST_ID_LEN];
         for (lane, chars) in id.chunks_mut(12).enumerate() {

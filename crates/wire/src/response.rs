@@ -10,7 +10,7 @@ use hyper::{Response, StatusCode};
 
 use tailrace_core::json_text::{U64_DIGITS_MAX, decimal_digits};
 
-use crate::request_id::{REQUEST_ID_LEN, RequestIds};
+use crate::request_id::{REQUEST_ID_LEN, RequestId, RequestIds};
 
 /// An answer on its way out.
 pub type Answer = Response<Full<Bytes>>;
@@ -55,7 +55,12 @@ const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 /// Builds an answer with everything that every answer carries. `cross_origin`: the request came from a page that the
 /// guard let in.
 pub fn answer(ids: &RequestIds, status: u16, content_type: ContentType, body: Bytes, cross_origin: bool) -> Answer {
-    let (id, checksum) = id_and_checksum(ids, &body);
+    answer_with(ids.next(), status, content_type, body, cross_origin)
+}
+
+/// [`answer`] to a request whose id is known to others.
+pub fn answer_with(id: RequestId, status: u16, content_type: ContentType, body: Bytes, cross_origin: bool) -> Answer {
+    let (id, checksum) = id_and_checksum(&id, &body);
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = StatusCode::from_u16(status).expect("invariant: our own statuses are valid");
     let headers = answer.headers_mut();
@@ -72,10 +77,10 @@ pub fn answer(ids: &RequestIds, status: u16, content_type: ContentType, body: By
 }
 
 /// Both per-answer header values, cut from one allocation.
-fn id_and_checksum(ids: &RequestIds, body: &[u8]) -> (HeaderValue, HeaderValue) {
+fn id_and_checksum(id: &RequestId, body: &[u8]) -> (HeaderValue, HeaderValue) {
     const CHECKSUM_DIGITS_MAX: usize = 10;
     let mut text = BytesMut::with_capacity(REQUEST_ID_LEN + CHECKSUM_DIGITS_MAX);
-    text.put_slice(&ids.next());
+    text.put_slice(id);
     text.put_slice(decimal_digits(crc32fast::hash(body).into(), &mut [0; U64_DIGITS_MAX]));
     let mut id = text.freeze();
     let checksum = id.split_off(REQUEST_ID_LEN);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 use tailrace_core::{ApiError, ErrorCode, Json, limits};
@@ -24,8 +24,9 @@ use crate::error_body;
 use crate::guard::Guard;
 use crate::gzip;
 use crate::memory;
-use crate::request_id::RequestIds;
-use crate::response::{Answer, ContentType, allow_preflight, answer};
+use crate::request_id::{RequestId, RequestIds};
+use crate::response::{Answer, ContentType, allow_preflight, answer, answer_with};
+use crate::rest;
 use crate::target::Operation;
 
 /// What all connections share.
@@ -104,9 +105,6 @@ fn refusal(why: &BodyError) -> (u16, Bytes) {
 pub const BUSY: &[u8] =
     br#"{"__type":"com.amazon.coral.service#ServiceUnavailableException","message":"The server is at its limit of connections or of buffered bodies."}"#;
 
-const NOT_BUILT: &[u8] =
-    br#"{"Type":"Service","Message":"The Lambda API is not built yet: functions and mappings come from the template given to tailrace."}"#;
-
 fn close(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
@@ -129,8 +127,8 @@ async fn dispatch<A: Api>(
         allow_preflight(&mut preflight, &head.headers);
         return preflight;
     }
-    if is_lambda_path(path) {
-        return plain(501, ContentType::Json, Bytes::from_static(NOT_BUILT));
+    if rest::is_rest_path(path) {
+        return rest::handle(shared, head, body, share, cross_origin).await;
     }
     let is_health = path.starts_with("/health/");
     match head.method {
@@ -215,15 +213,7 @@ async fn admin_change<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes
         drop((permit, share));
         answer.map_or_else(|_| page(500, FAILED_INSIDE), |answer| answer.unwrap_or_else(no_page))
     };
-    Finished { call: Some(Box::pin(call)), reads_large_body: false }.await
-}
-
-/// Paths of the Lambda API begin with a date: `/2015-03-31/functions`.
-fn is_lambda_path(path: &str) -> bool {
-    path.strip_prefix('/').and_then(|rest| rest.split('/').next()).is_some_and(|date| {
-        date.len() == 10
-            && date.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
-    })
+    Finished::new(call.boxed(), false).await
 }
 
 /// Rows 3-7 of the order of checks; the rest are the operation's.
@@ -233,14 +223,15 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
         return answer(&shared.ids, 404, ContentType::None, Bytes::from_static(UNKNOWN), cross_origin);
     }
     let content_type = content_type.unwrap_or(ContentType::AmzJson10);
+    let id = shared.ids.next();
     let (body, share) = match unfolded(shared, head, body, share).await {
         Ok(unfolded) => unfolded,
         Err(why) => {
             let (status, body) = refusal(&why);
-            return answer(&shared.ids, status, content_type, body, cross_origin);
+            return answer_with(id, status, content_type, body, cross_origin);
         }
     };
-    let (status, body) = match operate(shared, head, body, share).await {
+    let (status, body) = match operate(shared, head, body, share, id).await {
         Ok(body) => (200, body),
         Err(error) => (error.code.http_status(), error_body::render(&error).into()),
     };
@@ -251,10 +242,10 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
     let is_large = sent.len() >= limits::HTTP_LARGE_BODY_BYTES;
     let held = if is_large { shared.answers.hold(sent) } else { Ok(sent) };
     let Ok(sent) = held else {
-        return answer(&shared.ids, 503, content_type, Bytes::from_static(BUSY), cross_origin);
+        return answer_with(id, 503, content_type, Bytes::from_static(BUSY), cross_origin);
     };
     // The checksum is that of the bytes as they are sent: SDKs look at them before they unfold them.
-    let mut answer = answer(&shared.ids, status, content_type, sent, cross_origin);
+    let mut answer = answer_with(id, status, content_type, sent, cross_origin);
     if is_coded {
         answer.headers_mut().extend([gzip::coding()]);
     }
@@ -278,7 +269,13 @@ async fn unfolded<A>(
     Ok((unfolded, share))
 }
 
-async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Result<Bytes, ApiError> {
+async fn operate<A: Api>(
+    shared: &Arc<Shared<A>>,
+    head: &Parts,
+    body: Bytes,
+    share: Share,
+    request_id: RequestId,
+) -> Result<Bytes, ApiError> {
     let is_large = body.len() >= limits::HTTP_LARGE_BODY_BYTES;
     let leaves_much_behind = body.len() >= limits::HTTP_TRIM_BODY_BYTES;
     let large = if is_large { Some(permits(&shared.large, body.len()).await?) } else { None };
@@ -295,7 +292,9 @@ async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, sha
     if body.is_empty() {
         return Err(ApiError::bare(ErrorCode::SerializationException));
     }
-    let context = Context { host: head.headers.get(HOST).cloned() };
+    let authorization = head.headers.get(AUTHORIZATION).cloned();
+    let query = head.uri.query().filter(|_| authorization.is_none()).map(str::to_owned);
+    let context = Context { host: head.headers.get(HOST).cloned(), authorization, query, request_id };
     let target = target.cloned();
     let permit = permits(&shared.in_flight, 1).await?;
     let shared = Arc::clone(shared);
@@ -313,10 +312,10 @@ async fn operate<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, sha
         drop((shared, permit, large, share));
         result.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "The operation failed inside.")))
     };
-    Finished { call: Some(Box::pin(call)), reads_large_body: is_large }.await
+    Finished::new(call.boxed(), is_large).await
 }
 
-async fn permits(room: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+pub(crate) async fn permits(room: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, ApiError> {
     let permits = u32::try_from(permits).unwrap_or(u32::MAX);
     match Arc::clone(room).try_acquire_many_owned(permits) {
         Ok(permit) => Ok(permit),
@@ -339,10 +338,16 @@ fn operation_of(target: Option<&HeaderValue>) -> Option<Operation<'_>> {
 
 /// A call that is finished even when nobody waits for it any more: a client that hangs up must not leave an operation
 /// of several commits half done. It keeps its place among the requests in flight until then.
-struct Finished<T: Send + 'static> {
+pub(crate) struct Finished<T: Send + 'static> {
     call: Option<BoxFuture<'static, T>>,
     /// The next poll, the first one, reads a large body.
     reads_large_body: bool,
+}
+
+impl<T: Send + 'static> Finished<T> {
+    pub(crate) fn new(call: BoxFuture<'static, T>, reads_large_body: bool) -> Finished<T> {
+        Finished { call: Some(call), reads_large_body }
+    }
 }
 
 impl<T: Send + 'static> Future for Finished<T> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::json_text::JsonText;
+use tailrace_core::json_text::{JsonText, ValueForm};
 use tailrace_core::{SequenceNumber, ViewType};
 
 /// `eventName`.
@@ -96,7 +96,7 @@ impl std::fmt::Display for EventId {
 #[derive(Clone, Copy)]
 enum Form<'a> {
     GetRecords,
-    Event { source_arn: &'a str },
+    Event { source_arn: &'a str, values: ValueForm },
 }
 
 impl Record {
@@ -116,14 +116,14 @@ impl Record {
         out.raw(br#"","eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"#);
         out.string(&self.aws_region);
         out.raw(br#","dynamodb":"#);
-        self.write_change(out)?;
+        self.write_change(form, out)?;
         if self.by_service && self.event_name == OperationType::Remove {
             out.raw(match form {
                 Form::GetRecords => br#","userIdentity":{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}"#,
                 Form::Event { .. } => br#","userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#,
             });
         }
-        if let Form::Event { source_arn } = form {
+        if let Form::Event { source_arn, .. } = form {
             out.raw(br#","eventSourceARN":"#);
             out.string(source_arn);
         }
@@ -132,19 +132,23 @@ impl Record {
     }
 
     /// The member `dynamodb`.
-    fn write_change(&self, out: &mut impl JsonText) -> Result<(), CodecError> {
+    fn write_change(&self, form: Form<'_>, out: &mut impl JsonText) -> Result<(), CodecError> {
+        let values = match form {
+            Form::GetRecords => ValueForm::DynamodbJson,
+            Form::Event { values, .. } => values,
+        };
         out.raw(br#"{"ApproximateCreationDateTime":"#);
         out.whole(self.approximate_creation_s);
         // Whole seconds, and still a number with a fraction: languages that tell the two apart read what they read on AWS.
         out.raw(br#".0,"Keys":"#);
-        StoredItem::new(&self.keys)?.write_json(out)?;
+        StoredItem::new(&self.keys)?.write_json_as(values, out)?;
         if let Some(new) = &self.new_image {
             out.raw(br#","NewImage":"#);
-            StoredItem::new(new)?.write_json(out)?;
+            StoredItem::new(new)?.write_json_as(values, out)?;
         }
         if let Some(old) = &self.old_image {
             out.raw(br#","OldImage":"#);
-            StoredItem::new(old)?.write_json(out)?;
+            StoredItem::new(old)?.write_json_as(values, out)?;
         }
         out.raw(br#","SequenceNumber":""#);
         out.raw(&self.sequence_number.digits());
@@ -163,6 +167,14 @@ impl EventRecord<'_> {
     /// # Errors
     /// Its keys or an image are no stored item.
     pub fn write_json(&self, out: &mut impl JsonText) -> Result<(), CodecError> {
-        self.record.write(Form::Event { source_arn: self.event_source_arn }, out)
+        self.write_json_as(ValueForm::DynamodbJson, out)
+    }
+
+    /// The same with keys and images in a form.
+    ///
+    /// # Errors
+    /// Its keys or an image are no stored item.
+    pub fn write_json_as(&self, values: ValueForm, out: &mut impl JsonText) -> Result<(), CodecError> {
+        self.record.write(Form::Event { source_arn: self.event_source_arn, values }, out)
     }
 }

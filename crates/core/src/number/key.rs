@@ -56,7 +56,8 @@ impl<'a> NumberKey<'a> {
         (if self.negative { !byte } else { byte }) - 1
     }
 
-    fn digit_count(&self) -> usize {
+    /// Significant digits; zero has none.
+    pub(crate) fn digit_count(&self) -> usize {
         let last = self.pairs.last().map_or(0, |byte| usize::from(self.pair(*byte).is_multiple_of(10)));
         2 * self.pairs.len() - last
     }

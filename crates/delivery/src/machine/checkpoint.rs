@@ -20,7 +20,7 @@ pub struct Checkpoint {
     pub low_water: RecordNo,
     /// Per lane: every record of the lane up to this number is done.
     pub done: Vec<RecordNo>,
-    /// Per lane: the batch that failed last and is not over.
+    /// Per lane: the batch that failed last, or is planned, and is not over.
     pub attempts: Vec<Option<Attempt>>,
     /// The shard is sealed and everything of it is done: its children may start.
     pub finished: bool,
@@ -35,7 +35,7 @@ pub struct Checkpoint {
     pub windows: Option<Windows>,
 }
 
-/// A failing batch.
+/// A failing batch, or one that was planned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its first record.
@@ -50,6 +50,9 @@ pub struct Attempt {
     pub error: String,
     /// Last records of the pieces that bisecting left for later; the next one is last.
     pub bisect: Vec<RecordNo>,
+    /// The version under which the batch was planned, where batches are ([`Rules::plan`](super::Rules::plan)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<u32>,
 }
 
 /// The result of an invocation, as a mapping's LastProcessingResult shows it.
@@ -135,6 +138,7 @@ mod tests {
             first_failed_ms: EpochMs(1_700_000_000_000),
             error: "ValueError: \"x\"".into(),
             bisect: vec![RecordNo(30), RecordNo(15)],
+            plan: None,
         });
         checkpoint.last = Some(LastResult { at_ms: EpochMs(5), error: None, not_invoked: false });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint.clone()));
@@ -148,6 +152,7 @@ mod tests {
                 final_failures: 3,
             }),
         });
+        checkpoint.attempts[1] = Some(Attempt { plan: Some(3), ..checkpoint.attempts[0].clone().expect("some") });
         checkpoint.last = Some(LastResult { at_ms: EpochMs(6), error: Some("throttled".into()), not_invoked: true });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
     }

@@ -22,6 +22,8 @@ pub(crate) enum Phase {
     Retry { at: MonotonicMs },
     /// The piece is to be parked and there is no room.
     ParkedFull,
+    /// The piece is done but for records that are to be parked.
+    Rejecting,
 }
 
 /// The failures of the batch in hand.
@@ -46,6 +48,10 @@ pub(crate) struct Lane {
     /// When the batching window of the waiting records began.
     window_from: Option<MonotonicMs>,
     pub piece: Vec<Record>,
+    /// The version under which the bounds of the piece are in a commit.
+    pub plan: Option<u32>,
+    /// Records of the piece that the target will never take, by index, and why.
+    pub rejected: VecDeque<(usize, String)>,
     later: Vec<Vec<Record>>,
     pub failure: Option<Failure>,
     pub phase: Phase,
@@ -70,6 +76,8 @@ impl Lane {
             waiting_bytes: 0,
             window_from: None,
             piece: Vec::new(),
+            plan: None,
+            rejected: VecDeque::new(),
             later: Vec::new(),
             failure: None,
             phase: Phase::Ready,
@@ -129,15 +137,17 @@ impl Lane {
         if self.restoring.is_some() {
             return self.restoring.clone();
         }
-        let failure = self.failure.as_ref()?;
         let (first, last) = (self.piece.first()?.number(), self.piece.last()?.number());
         let bisect: Vec<RecordNo> =
             self.later.iter().filter_map(|piece| piece.last()).map(|record| record.number()).collect();
-        if failure.invocations == 0 && bisect.is_empty() {
+        let (invocations, first_failed_ms, error) = match &self.failure {
+            Some(failure) => (failure.invocations, failure.first_failed_ms, failure.error.clone()),
+            None => (0, EpochMs::ZERO, String::new()),
+        };
+        if invocations == 0 && bisect.is_empty() && self.plan.is_none() {
             return None;
         }
-        let Failure { invocations, first_failed_ms, .. } = *failure;
-        Some(Attempt { first, last, invocations, first_failed_ms, error: failure.error.clone(), bisect })
+        Some(Attempt { first, last, invocations, first_failed_ms, error, bisect, plan: self.plan })
     }
 
     /// The last record of the batch that is to be restored, if it is not yet.
@@ -156,7 +166,8 @@ impl Lane {
         pieces.retain(|piece| !piece.is_empty());
         pieces.reverse();
         self.later = pieces;
-        self.failure = Some(Failure {
+        // A batch that was planned may never have failed.
+        self.failure = (attempt.invocations > 0 || !attempt.bisect.is_empty()).then_some(Failure {
             invocations: 0,
             invocations_here: 0,
             not_invoked: 0,
@@ -164,6 +175,8 @@ impl Lane {
             error: attempt.error,
         });
         self.next_piece(now);
+        let same = self.piece.first().is_some_and(|record| record.number() == attempt.first);
+        self.plan = attempt.plan.filter(|_| same);
         if let (true, Some(failure)) = (first_is_whole, &mut self.failure) {
             failure.invocations = attempt.invocations;
         }
@@ -238,6 +251,7 @@ impl Lane {
     pub fn remove_done(&mut self, count: usize, now: MonotonicMs) -> Vec<Record> {
         let removed: Vec<Record> = self.piece.drain(..count).collect();
         self.unissued = true;
+        self.plan = None;
         if self.piece.is_empty() {
             self.next_piece(now);
         } else if let Some(failure) = &mut self.failure {
@@ -248,6 +262,7 @@ impl Lane {
 
     fn next_piece(&mut self, now: MonotonicMs) {
         self.undeliverable = false;
+        self.plan = None;
         match self.later.pop() {
             Some(piece) => {
                 self.piece = piece;
@@ -266,6 +281,7 @@ impl Lane {
     pub fn bisect(&mut self) {
         debug_assert!(self.piece.len() > 1, "one record cannot be split");
         let second = self.piece.split_off(self.piece.len() / 2);
+        self.plan = None;
         self.later.push(second);
     }
 

@@ -10,6 +10,7 @@
 //! - A lane hands out a batch only when its last outcome is in a commit that was asked for, and one commit is under
 //!   way at a time: a crash repeats at most, per lane, the batch in flight and the one whose commit is not yet durable.
 //!   Where that outcome gave something up, the commit is durable first: a crash would deliver it behind newer records.
+//!   With [`Rules::plan`] the bounds of a batch are durable before it goes out, so that a crash repeats the very same batch.
 //! - A record that cannot be read is a barrier for all lanes, since nobody knows its key: nothing behind it is read before it
 //!   is in a commit as a parked copy, and that is asked for only when everything before it is done.
 //! - What is read ahead, parked, parked by one commit and remembered is bounded.
@@ -20,6 +21,7 @@
 mod backoff;
 mod checkpoint;
 mod lane;
+mod outcome;
 mod rules;
 mod types;
 mod window;
@@ -38,16 +40,15 @@ pub use types::{
 pub use window::{OpenWindow, WindowCall, Windows};
 
 use lane::{Failure, Lane, Phase};
+use outcome::bounded_error;
 use std::time::Duration;
 use window::Seen;
 
 use tailrace_core::limits::{
-    BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_ERROR_BYTES_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_READ_AHEAD_BYTES_MAX,
-    PARKED_COMMIT_BYTES_MAX, PASSED_OVER_COMMIT_DELAY, PASSED_OVER_COMMIT_RECORDS,
+    BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, PASSED_OVER_COMMIT_DELAY, PASSED_OVER_COMMIT_RECORDS,
+    READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX,
 };
 use tailrace_core::{EpochMs, MonotonicMs, RecordNo, SequenceNumber};
-
-use crate::parked::row_bytes_max;
 
 /// Failed invocations of a batch after which its shard counts as blocked, where no rule will ever give it up and at least
 /// one of them was in this life of the machine: the target may have been mended in between.
@@ -237,6 +238,14 @@ impl ShardMachine {
         Some(self.now.monotonic.plus(too_old.since(self.now.wall)))
     }
 
+    /// When the batch in a lane's hand is tried again; `None`: at once, or not at all.
+    pub fn retry_at(&self, lane: u16) -> Option<MonotonicMs> {
+        match self.lanes.get(usize::from(lane))?.phase {
+            Phase::Retry { at } => Some(at),
+            _ => None,
+        }
+    }
+
     /// The machine as it stands.
     pub fn status(&self) -> Status {
         let (mut state, mut error) = (ShardState::Idle, None);
@@ -333,79 +342,6 @@ impl ShardMachine {
         });
     }
 
-    fn invoked(&mut self, id: InvocationId, answer: Answer, jitter: u32, now: Now) {
-        let Answer { outcome, state } = answer;
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Invoking(id)) else {
-            return;
-        };
-        lane.phase = Phase::Ready;
-        if let Outcome::NotInvoked(error) = outcome {
-            // A stop refuses what waits; that says nothing about the target.
-            if self.stopping {
-                return;
-            }
-            // No retry is spent and no checkpoint needed: nothing was tried.
-            let failure = lane.failure_mut(now.wall);
-            failure.not_invoked = failure.not_invoked.saturating_add(1);
-            failure.error = bounded_error(error);
-            let error = Some(failure.error.clone());
-            self.last = Some(LastResult { at_ms: now.wall, error, not_invoked: true });
-            let at = now.monotonic.plus(backoff::delay(failure.not_invoked, jitter));
-            lane.phase = Phase::Retry { at };
-            return;
-        }
-        self.dirty = true;
-        lane.unissued = true;
-        let (done, error) = match outcome {
-            Outcome::Done => (lane.piece.len(), None),
-            Outcome::FailedFrom { index, error } => (index, Some((error, false))),
-            Outcome::Failed(error) | Outcome::NotInvoked(error) => (0, Some((error, self.rules.bisect))),
-            Outcome::Undeliverable(error) => {
-                lane.undeliverable = lane.piece.len() == 1;
-                (0, Some((error, true)))
-            }
-        };
-        // A state is that of the records that are done with it.
-        if let (Some(state), true, Some(open)) =
-            (state, done > 0, self.windows.as_mut().and_then(|windows| windows.open.as_mut()))
-        {
-            open.take(state);
-        }
-        let Some((error, may_split)) = error else {
-            if lane.piece.is_empty() {
-                // The final call of a window.
-                self.windows.as_mut().and_then(Windows::close);
-            }
-            lane.remove_done(done, now.monotonic);
-            self.last = Some(LastResult { at_ms: now.wall, error: None, not_invoked: false });
-            return;
-        };
-        let error = bounded_error(error);
-        let records = lane.piece.len();
-        let failure = lane.failure_mut(now.wall);
-        failure.error.clone_from(&error);
-        failure.not_invoked = 0;
-        if may_split && records > 1 {
-            // Splitting spends no attempt. It ends by itself, so it needs no back-off.
-            failure.invocations = 0;
-            lane.bisect();
-        } else if (1..records).contains(&done) {
-            // Progress: the remainder has all its attempts before it, and is tried at once.
-            failure.invocations = 0;
-            lane.remove_done(done, now.monotonic);
-        } else {
-            lane.phase = count_failure(&self.rules, lane, jitter, now);
-            if lane.undeliverable {
-                lane.phase = Phase::Ready;
-            }
-            let failures = lane.failure.as_ref().map_or(0, |failure| failure.invocations);
-            if let (0, Some(open)) = (records, self.windows.as_mut().and_then(|windows| windows.open.as_mut())) {
-                open.final_failures = failures;
-            }
-        }
-        self.last = Some(LastResult { at_ms: now.wall, error: Some(error), not_invoked: false });
-    }
-
     fn committed(&mut self) {
         if let Some(checkpoint) = self.committing.take() {
             self.durable = checkpoint;
@@ -471,12 +407,6 @@ impl ShardMachine {
         for lane in &mut self.lanes {
             (lane.unissued, lane.gave_up) = (true, true);
         }
-    }
-
-    fn push_parked(&mut self, parked: Parked) {
-        self.to_park_bytes += row_bytes_max(&parked.logged, &parked.error);
-        self.to_park.push(parked);
-        self.dirty = true;
     }
 
     /// The number of lanes changes only when the old lanes are empty: who did what is then the same question for all.
@@ -559,6 +489,7 @@ impl ShardMachine {
         let lane = &mut self.lanes[index];
         match lane.phase {
             _ if lane.is_held() => return false,
+            Phase::Rejecting => return self.park_rejected(index, now),
             Phase::Invoking(_) | Phase::ParkedFull => return false,
             Phase::Retry { at } if now.monotonic < at => {
                 // What becomes too old is given up at its time; the younger ones go on waiting.
@@ -574,6 +505,9 @@ impl ShardMachine {
             lane.restore(now.monotonic);
         }
         if lane.piece.is_empty() {
+            if self.rules.hold {
+                return false;
+            }
             if let Some(done) = self.end_window(now, actions) {
                 return done;
             }
@@ -595,6 +529,13 @@ impl ShardMachine {
             let count = lane.piece.len();
             return self.park(index, count, GiveUp::RetryAttemptsExhausted, now);
         }
+        if lane.plan != self.rules.plan {
+            // A crash from here on hands the very same batch out again, once that is durable.
+            lane.plan = self.rules.plan;
+            (lane.unissued, lane.gave_up, self.dirty) = (true, true, true);
+            return true;
+        }
+        let plan = lane.plan;
         let id = InvocationId(self.next_invocation);
         self.next_invocation += 1;
         lane.phase = Phase::Invoking(id);
@@ -603,7 +544,7 @@ impl ShardMachine {
             let windows = self.windows.get_or_insert_default();
             windows.enter(first.time(), length).call(false)
         });
-        actions.push(Action::Invoke(Invocation { id, lane: index as u16, failed_before, records, window }));
+        actions.push(Action::Invoke(Invocation { id, lane: index as u16, failed_before, plan, records, window }));
         false
     }
 
@@ -660,19 +601,9 @@ impl ShardMachine {
         self.next_invocation += 1;
         lane.phase = Phase::Invoking(id);
         let window = Some(open.call(true));
-        actions.push(Action::Invoke(Invocation { id, lane: 0, failed_before: failed, records: Vec::new(), window }));
+        let (failed_before, plan, records) = (failed, None, Vec::new());
+        actions.push(Action::Invoke(Invocation { id, lane: 0, failed_before, plan, records, window }));
         Some(false)
-    }
-
-    /// How many records at the head of the lane's batch are too old, or failing and no longer kept by the stream.
-    fn expired(&self, index: usize, now: Now) -> usize {
-        let lane = &self.lanes[index];
-        let too_old = |record: &&Record| {
-            let age = now.wall.since(record.time());
-            self.rules.record_age_max.is_some_and(|max| age > max)
-                || (lane.failure.is_some() && record.number() < self.horizon)
-        };
-        lane.piece.iter().take_while(too_old).count()
     }
 
     /// Nothing more can be gathered for a batch, or need not be.
@@ -687,47 +618,12 @@ impl ShardMachine {
 
     fn read_ahead_full(&self) -> bool {
         self.lanes.iter().map(Lane::waiting_records).sum::<usize>() >= self.rules.waiting_records_max()
-            || self.lanes.iter().map(Lane::waiting_bytes).sum::<usize>() >= MAPPING_READ_AHEAD_BYTES_MAX
+            || self.lanes.iter().map(Lane::waiting_bytes).sum::<usize>() >= self.read_ahead_bytes_max()
     }
 
-    /// Sets the first `count` records of the lane's batch aside, as far as there is room. True: at least one.
-    fn park(&mut self, index: usize, count: usize, reason: GiveUp, now: Now) -> bool {
-        let lane = &mut self.lanes[index];
-        let (error, invocations, first_failed_ms) = match &lane.failure {
-            Some(failure) => (failure.error.clone(), failure.invocations.max(1), Some(failure.first_failed_ms)),
-            None => (String::new(), 1, None),
-        };
-        let (mut records, mut bytes, mut fitting) = (self.parked_records, self.parked_bytes, 0);
-        let mut commit_bytes = self.to_park_bytes;
-        let mut lot_is_full = false;
-        for record in &lane.piece[..count] {
-            commit_bytes += row_bytes_max(&record.logged, &error);
-            if commit_bytes > PARKED_COMMIT_BYTES_MAX && (fitting > 0 || !self.to_park.is_empty()) {
-                // The rest goes into the next commit.
-                break;
-            }
-            records += 1;
-            bytes += record.stored_bytes();
-            lot_is_full = records > self.rules.parked_records_max || bytes > self.rules.parked_bytes_max;
-            if lot_is_full {
-                break;
-            }
-            (self.parked_records, self.parked_bytes, fitting) = (records, bytes, fitting + 1);
-        }
-        if lot_is_full {
-            lane.phase = Phase::ParkedFull;
-        } else if fitting == lane.piece.len() {
-            lane.phase = Phase::Ready;
-        }
-        if fitting == 0 {
-            return false;
-        }
-        lane.gave_up = true;
-        for record in lane.remove_done(fitting, now.monotonic) {
-            let (logged, error, parked_ms) = (record.logged, error.clone(), now.wall);
-            self.push_parked(Parked { logged, reason, error, invocations, first_failed_ms, parked_ms });
-        }
-        true
+    /// Two batches, of large ones less.
+    fn read_ahead_bytes_max(&self) -> usize {
+        (2 * self.batch_bytes_max).min(self.batch_bytes_max.saturating_add(READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX))
     }
 
     fn fetch(&mut self, actions: &mut Vec<Action>) {
@@ -756,24 +652,4 @@ impl ShardMachine {
             });
         }
     }
-}
-
-/// One more failed invocation of the piece, and the wait before its next one. A piece without attempts left does not
-/// wait: it is given up at once.
-fn count_failure(rules: &Rules, lane: &mut Lane, jitter: u32, now: Now) -> Phase {
-    let failure = lane.failure_mut(now.wall);
-    failure.invocations = failure.invocations.saturating_add(1);
-    failure.invocations_here = failure.invocations_here.saturating_add(1);
-    if rules.exhausted(failure.invocations) {
-        return Phase::Ready;
-    }
-    Phase::Retry { at: now.monotonic.plus(backoff::delay(failure.invocations, jitter)) }
-}
-
-fn bounded_error(mut error: String) -> String {
-    if error.len() > MAPPING_ERROR_BYTES_MAX {
-        error.truncate(error.floor_char_boundary(MAPPING_ERROR_BYTES_MAX));
-        error.push('…');
-    }
-    error
 }

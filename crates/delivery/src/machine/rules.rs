@@ -25,6 +25,13 @@ pub struct Rules {
     /// TumblingWindowInSeconds; `None`: no windows. With windows there is one lane.
     #[serde(rename = "tumbling_window_ms", with = "tailrace_core::time::as_ms_option", default)]
     pub tumbling_window: Option<Duration>,
+    /// The bounds of a batch are made durable before it goes out, under this version: after a crash the very same batch goes out
+    /// again. `None`: a batch may have other bounds when it comes again.
+    #[serde(skip)]
+    pub plan: Option<u32>,
+    /// Nothing goes out but what is in hand, or was planned or failing in the checkpoint.
+    #[serde(skip)]
+    pub hold: bool,
     /// Most parked records of the shard.
     pub parked_records_max: u64,
     /// Most bytes of parked records of the shard.
@@ -42,6 +49,8 @@ impl Default for Rules {
             record_age_max: None,
             bisect: false,
             tumbling_window: None,
+            plan: None,
+            hold: false,
             parked_records_max: limits::PARKED_RECORDS_MAX,
             parked_bytes_max: limits::PARKED_BYTES_MAX,
         }

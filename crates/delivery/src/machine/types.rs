@@ -89,6 +89,8 @@ pub struct LogRead {
 pub enum Outcome {
     /// Every record of the batch is done.
     Done,
+    /// Every record is done but these, by rising index, which the target will never take, each with the reason. They are parked.
+    DoneExcept(Vec<(usize, String)>),
     /// The records before this index are done, the others are not.
     FailedFrom {
         /// The first record that is not done.
@@ -112,6 +114,19 @@ pub struct Answer {
     pub outcome: Outcome,
     /// The state that the target carries on in its window, as JSON; `None` without a window.
     pub state: Option<Arc<str>>,
+}
+
+impl Outcome {
+    /// How many of a batch's records, the last ones, are not done, and why; `None`: there are none.
+    pub(crate) fn failure(&self, records: usize) -> Option<(usize, &str)> {
+        match self {
+            Outcome::Done | Outcome::DoneExcept(_) => None,
+            Outcome::FailedFrom { index, error } => Some((records.saturating_sub(*index), error)),
+            Outcome::Failed(error) | Outcome::NotInvoked(error) | Outcome::Undeliverable(error) => {
+                Some((records, error))
+            }
+        }
+    }
 }
 
 impl From<Outcome> for Answer {
@@ -165,6 +180,8 @@ pub struct Invocation {
     pub lane: u16,
     /// How many invocations of this batch failed before (0: the first try).
     pub failed_before: u32,
+    /// The version under which its bounds were made durable; `None`: they were not ([`Rules::plan`](super::Rules::plan)).
+    pub plan: Option<u32>,
     /// The records, in order; none only in the final call of a window.
     pub records: Vec<Record>,
     /// The tumbling window that it is in.
@@ -224,6 +241,8 @@ pub enum GiveUp {
     RecordAgeExceeded,
     /// It is too large for the target, by itself (ours).
     Undeliverable,
+    /// The target said that it will never take it (ours).
+    Rejected,
     /// It could not be read, and an operator had it set aside (ours).
     Damaged,
 }
@@ -235,6 +254,7 @@ impl GiveUp {
             GiveUp::RetryAttemptsExhausted => "RetryAttemptsExhausted",
             GiveUp::RecordAgeExceeded => "RecordAgeExceeded",
             GiveUp::Undeliverable => "Undeliverable",
+            GiveUp::Rejected => "Rejected",
             GiveUp::Damaged => "Damaged",
         }
     }

@@ -1,5 +1,6 @@
-//! The items of deleted tables, and the rows of deleted indexes, are handed to the store, which frees their space. DeleteTable
-//! and UpdateTable do so themselves, right behind their commit; a pass does it where that failed or was interrupted.
+//! The items of deleted tables, the rows of deleted indexes and those of dropped versions of views are handed to the store, which
+//! frees their space. Whoever drops them does so himself, right behind the commit; a pass does it where that failed or was
+//! interrupted.
 
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::limits::RECLAIM_INTERVAL;
 use tailrace_core::{EpochMs, TableId};
-use tailrace_store::keyspace::{DeletedIndexKey, DeletedTableKey, ItemCountKey, ItemKey, ItemSet};
+use tailrace_store::keyspace::{
+    DeletedIndexKey, DeletedTableKey, DroppedViewKey, ItemCountKey, ItemKey, ItemSet, ViewRowKey, ViewVersion,
+};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
 
 use super::{Failures, Progress, Task, Tick};
@@ -17,7 +20,7 @@ use crate::db::{Db, Settings};
 /// Marks that one tick looks at.
 const MARKS_PER_TICK: usize = 16;
 
-/// The pass over the marks of deleted tables and indexes.
+/// The pass over the marks of deleted tables and indexes, and of dropped versions of views.
 #[derive(Default)]
 pub struct Reclaim {
     /// The last mark that was looked at.
@@ -42,6 +45,15 @@ pub(crate) async fn reclaim(db: &Db, table: TableId) -> Result<(), StoreError> {
 pub(crate) async fn reclaim_index(db: &Db, set: ItemSet) -> Result<(), StoreError> {
     db.store.reclaim(ItemKey::table_range(set)).await?;
     forget(db, DeletedIndexKey { set }.encode(), [ItemCountKey { set }.encode()]).await
+}
+
+/// Hands the rows of a dropped version of a view to the store, then forgets its mark.
+///
+/// # Errors
+/// The store's; the next pass tries again.
+pub async fn reclaim_view(db: &Db, version: ViewVersion) -> Result<(), StoreError> {
+    db.store.reclaim(ViewRowKey::range(version)).await?;
+    forget(db, DroppedViewKey { version }.encode(), []).await
 }
 
 /// Removes a mark, and with it the counts of what it stood for.
@@ -89,30 +101,61 @@ impl Task for Reclaim {
     }
 }
 
-/// One tick, through the marks of tables, then those of indexes: the last mark that it looked at; `None` at the end of the pass.
+/// What a mark says was deleted.
+enum Deleted {
+    Table(TableId),
+    Index(ItemSet),
+    View(ViewVersion),
+}
+
+impl Deleted {
+    /// Reads the key of a mark.
+    fn decode(key: &Key) -> Option<Deleted> {
+        let table = || DeletedTableKey::decode(key).map(|key| Deleted::Table(key.table));
+        let index = || DeletedIndexKey::decode(key).map(|key| Deleted::Index(key.set));
+        let view = || DroppedViewKey::decode(key).map(|key| Deleted::View(key.version));
+        table().or_else(index).or_else(view)
+    }
+
+    async fn reclaim(&self, db: &Db) -> Result<(), StoreError> {
+        match self {
+            Deleted::Table(table) => reclaim(db, *table).await,
+            Deleted::Index(set) => reclaim_index(db, *set).await,
+            Deleted::View(version) => reclaim_view(db, *version).await,
+        }
+    }
+}
+
+impl std::fmt::Display for Deleted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Deleted::Table(table) | Deleted::Index(ItemSet { table, .. }) => {
+                write!(f, "the items of table {}", table.0)
+            }
+            Deleted::View(version) => write!(f, "the rows of version {} of a view", version.0),
+        }
+    }
+}
+
+/// One tick, through the marks of tables, then those of indexes, then those of views: the last mark that it looked at; `None` at
+/// the end of the pass.
 async fn go_on(db: &Db, behind: Option<Key>, failures: &mut Failures) -> Result<Option<Key>, StoreError> {
     let limit = PageLimit { rows_max: MARKS_PER_TICK, cost_max: usize::MAX, cost: |_, _| 0 };
-    let tables_are_behind = behind.as_ref().is_some_and(|last| DeletedIndexKey::decode(last).is_some());
-    let ranges = [(!tables_are_behind).then(DeletedTableKey::range), Some(DeletedIndexKey::range())];
-    for range in ranges.into_iter().flatten() {
+    for range in [DeletedTableKey::range(), DeletedIndexKey::range(), DroppedViewKey::range()] {
         let range = match &behind {
             Some(last) if range.contains(last.as_bytes()) => range.after(last),
+            // The kinds are looked at in the order of their keys: this one was.
+            Some(last) if range.clone().after(last).is_empty() => continue,
             _ => range,
         };
         let page = db.store.page(range, limit).await?;
         for (key, _) in &page.rows {
-            let done = match (DeletedTableKey::decode(key), DeletedIndexKey::decode(key)) {
-                (Some(DeletedTableKey { table }), _) => reclaim(db, table).await.map_err(|error| (table, error)),
-                (None, Some(DeletedIndexKey { set })) => {
-                    reclaim_index(db, set).await.map_err(|error| (set.table, error))
-                }
-                (None, None) => {
-                    failures.note("what was deleted", "corrupt data: the key of a mark");
-                    Ok(())
-                }
+            let Some(deleted) = Deleted::decode(key) else {
+                failures.note("what was deleted", "corrupt data: the key of a mark");
+                continue;
             };
-            if let Err((table, error)) = done {
-                failures.note(format_args!("the items of table {}", table.0), error);
+            if let Err(error) = deleted.reclaim(db).await {
+                failures.note(deleted, error);
             }
         }
         if let Some((last, _)) = page.rows.last().filter(|_| page.limited) {

@@ -15,6 +15,7 @@ use tailrace_store::keyspace::TableKey;
 use tailrace_store::{Key, PageLimit, StoreError};
 
 use super::{Failures, Progress, Task, Tick};
+use crate::caller::Caller;
 use crate::db::{Db, Settings, StoredTable};
 use crate::ops::{remove_index, remove_table};
 use crate::tables::states::TransitionKind;
@@ -84,8 +85,8 @@ async fn remove_due(db: &Db, table: &StoredTable, now: EpochMs) -> Result<(), Ap
     let due = table.transitions.iter().filter(|t| t.change == TransitionKind::Deleting && is_due(t.until));
     for transition in due {
         match transition.index {
-            None => return remove_table(db, table).await.map(|_| ()),
-            Some(index) => remove_index(db, table, index).await?,
+            None => return remove_table(db, table, &Caller::Service).await.map(|_| ()),
+            Some(index) => remove_index(db, table, index, &Caller::Service).await?,
         }
     }
     Ok(())

@@ -1,8 +1,10 @@
-//! Records older than the retention go, and streams that were disabled that long ago are forgotten.
+//! Records older than the retention go, and streams that were disabled that long ago are forgotten; what a sink still needs
+//! ([`Pins`](crate::Pins)) stays, up to a longer time.
 //! Source: docs/spec/streams.md 12.
 //!
 //! A pass goes through the streams by number, and through a stream's shards by number.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use parking_lot::Mutex;
 use tailrace_core::limits::{
     RETENTION_INTERVAL, RETENTION_INTERVAL_MIN, RETENTION_SHARDS_PER_TICK, RETENTION_STREAMS_PER_TICK,
 };
-use tailrace_core::{EpochMs, ShardNo, StreamId};
+use tailrace_core::{EpochMs, RecordNo, ShardNo, StreamId};
 use tailrace_store::keyspace::StreamKey;
 use tailrace_store::{KeyRange, LogPosition, PageLimit, ShardInfo, StoreError};
 
@@ -42,6 +44,21 @@ impl Place {
     }
 }
 
+/// The instants before which records go.
+#[derive(Clone, Copy, Debug)]
+struct Cutoff {
+    /// Those that nobody needs.
+    expired_ms: EpochMs,
+    /// All others.
+    pinned_ms: EpochMs,
+}
+
+impl Cutoff {
+    fn of(self, is_needed: bool) -> EpochMs {
+        if is_needed { self.pinned_ms } else { self.expired_ms }
+    }
+}
+
 impl Default for Place {
     fn default() -> Self {
         Place::START
@@ -60,10 +77,13 @@ impl Task for Retention {
 
     fn tick<'a>(&'a self, db: &'a Db, now_ms: EpochMs) -> BoxFuture<'a, Tick> {
         async move {
-            let cutoff_ms = now_ms.minus(db.settings.stream_retention);
+            let cutoff = Cutoff {
+                expired_ms: now_ms.minus(db.settings.stream_retention),
+                pinned_ms: now_ms.minus(db.settings.stream_retention.max(db.settings.pinned_retention)),
+            };
             let place = std::mem::take(&mut *self.place.lock());
             let mut failures = Failures::default();
-            let progress = match go_on(db, place, cutoff_ms, &mut failures).await {
+            let progress = match go_on(db, place, cutoff, &mut failures).await {
                 Ok(Some(next)) => {
                     *self.place.lock() = next;
                     Progress::More(format!("streams from number {} on", next.stream.0))
@@ -81,12 +101,7 @@ impl Task for Retention {
 }
 
 /// One tick: where the next one begins, `None` at the end of the pass.
-async fn go_on(
-    db: &Db,
-    place: Place,
-    cutoff_ms: EpochMs,
-    failures: &mut Failures,
-) -> Result<Option<Place>, StoreError> {
+async fn go_on(db: &Db, place: Place, cutoff: Cutoff, failures: &mut Failures) -> Result<Option<Place>, StoreError> {
     let start = StreamKey { stream: place.stream }.encode();
     let range = KeyRange { start: Bound::Included(start.0), ..StreamKey::range() };
     let limit = PageLimit { rows_max: RETENTION_STREAMS_PER_TICK, cost_max: usize::MAX, cost: |_, _| 0 };
@@ -107,11 +122,13 @@ async fn go_on(
             failures.note(format_args!("the descriptor of stream {}", id.0), "corrupt data");
             continue;
         };
-        let done = if stream.disabled_ms.is_some_and(|ms| ms <= cutoff_ms) {
-            shards_left -= 1;
-            life::forget(db, &stream).await.map(|()| None)
-        } else {
-            trim(db, &stream, behind, cutoff_ms, &mut shards_left, failures).await
+        let done = match db.pinned.of(id).await {
+            Err(error) => Err(error),
+            Ok(needed) if stream.disabled_ms.is_some_and(|ms| ms <= cutoff.of(!needed.is_empty())) => {
+                shards_left -= 1;
+                life::forget(db, &stream).await.map(|()| None)
+            }
+            Ok(needed) => trim(db, &stream, behind, (cutoff, &needed), &mut shards_left, failures).await,
         };
         match done {
             Ok(None) => {}
@@ -128,7 +145,7 @@ async fn trim(
     db: &Db,
     stream: &Stream,
     behind: ShardNo,
-    cutoff_ms: EpochMs,
+    (cutoff, needed): (Cutoff, &BTreeMap<ShardNo, RecordNo>),
     shards_left: &mut usize,
     failures: &mut Failures,
 ) -> Result<Option<ShardNo>, StoreError> {
@@ -138,7 +155,8 @@ async fn trim(
     shards.truncate(*shards_left);
     *shards_left -= shards.len();
     // Together: their commits share a sync.
-    let trimmed = join_all(shards.iter().map(|shard| trim_shard(db, shard, cutoff_ms))).await;
+    let trimmed =
+        join_all(shards.iter().map(|shard| trim_shard(db, shard, cutoff, needed.get(&shard.shard).copied()))).await;
     for (shard, trimmed) in shards.iter().zip(trimmed) {
         match trimmed {
             Err(StoreError::Closed) => return Err(StoreError::Closed),
@@ -149,18 +167,30 @@ async fn trim(
     Ok(shards.last().filter(|_| more).map(|last| last.shard))
 }
 
-async fn trim_shard(db: &Db, shard: &ShardInfo, cutoff_ms: EpochMs) -> Result<(), StoreError> {
+async fn trim_shard(db: &Db, shard: &ShardInfo, cutoff: Cutoff, done: Option<RecordNo>) -> Result<(), StoreError> {
+    match trimmed_to(db, shard, cutoff, done).await {
+        Ok(last_expired) if last_expired < shard.first.max(shard.horizon) => Ok(()),
+        Err(StoreError::NoSuchShard(_)) => Ok(()),
+        Err(error) => Err(error),
+        Ok(last_expired) => match db.store.trim(shard.shard, last_expired.next()).await {
+            Err(StoreError::NoSuchShard(_)) => Ok(()),
+            trimmed => trimmed,
+        },
+    }
+}
+
+/// The last record that goes.
+async fn trimmed_to(
+    db: &Db,
+    shard: &ShardInfo,
+    cutoff: Cutoff,
+    done: Option<RecordNo>,
+) -> Result<RecordNo, StoreError> {
     // The horizon moves to right behind the last record that is too old, not to the first one that stays: a reader who
     // has read all the old ones is never behind it, whatever lies between.
-    let last_expired = match db.store.position(shard.shard, LogPosition::Time(cutoff_ms)).await {
-        Err(StoreError::NoSuchShard(_)) => return Ok(()),
-        position => position?,
-    };
-    if last_expired < shard.first.max(shard.horizon) {
-        return Ok(());
-    }
-    match db.store.trim(shard.shard, last_expired.next()).await {
-        Err(StoreError::NoSuchShard(_)) => Ok(()),
-        trimmed => trimmed,
+    let expired = db.store.position(shard.shard, LogPosition::Time(cutoff.expired_ms)).await?;
+    match done.filter(|done| *done < expired) {
+        None => Ok(expired),
+        Some(done) => Ok(done.max(db.store.position(shard.shard, LogPosition::Time(cutoff.pinned_ms)).await?)),
     }
 }

@@ -162,7 +162,7 @@ fn entries_too_large(table: &Table) -> ApiError {
 }
 
 /// About how many bytes writes take in the log.
-fn bytes(writes: &[Write]) -> usize {
+pub(super) fn bytes(writes: &[Write]) -> usize {
     let of = |write: &Write| match write {
         Write::Put { key, value } => key.as_bytes().len() + value.len(),
         Write::PutSame { key, .. } | Write::Delete { key } => key.as_bytes().len(),
@@ -173,6 +173,17 @@ fn bytes(writes: &[Write]) -> usize {
 }
 
 impl Plan {
+    /// The writes, if every change is made. `None`: they come to more than one commit takes.
+    ///
+    /// # Errors
+    /// Why the first one of them that is refused is.
+    pub fn into_writes(self) -> Result<Option<Vec<Write>>, ApiError> {
+        match self.answers.into_iter().find_map(Result::err) {
+            Some(error) => Err(error),
+            None => Ok((!self.too_large).then_some(self.writes)),
+        }
+    }
+
     /// Adds the writes of one change.
     ///
     /// # Errors
@@ -206,9 +217,9 @@ impl Plan {
             entry.add_writes(put.zip(written.new.as_ref()), &mut self.writes);
         }
         if table.stream.is_some() {
-            let keys = Bytes::from(encode_stored(&table.key.key_of(change.attributes)));
+            let keys = encode_stored(&table.key.key_of(change.attributes));
             let (bucket, old) = (change.place.bucket, written.old.clone());
-            self.writes.extend(record_meta::append(table, bucket, keys, old, put, caller.is_service()));
+            self.writes.extend(record_meta::append(table, bucket, &keys, old, put, caller));
         }
         let (old, new) = (written.old.as_ref(), written.new.as_ref());
         self.writes.extend(expiry::writes(table, &change.place.row, old, new));

@@ -8,6 +8,7 @@ use tailrace_store::keyspace::{CounterKey, StreamNameKey, TableKey};
 use tailrace_store::{Decision, Write, commit};
 
 use crate::caller::Caller;
+use crate::control;
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{label, life};
@@ -51,7 +52,7 @@ pub async fn create_table(
         if let Some(label) = &wanted.latest_stream_label {
             keys.extend([CounterKey::Stream.encode(), StreamNameKey::key(name, label)]);
         }
-        let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
+        let committed = commit(db.store.as_ref(), &[control::key()], &keys, |reads| {
             if let Some(row) = &reads.exclusive[0] {
                 return Decision::Reject(Outcome::Exists(row.clone()));
             }
@@ -72,7 +73,10 @@ pub async fn create_table(
                 writes.extend(life::open(&table, created_ms, db.settings.shards_per_stream));
             }
             writes.extend(settings.of_new_table(table.id));
-            writes.push(Write::Put { key: keys[0].clone(), value: table.encode() });
+            let row = table.encode();
+            let of = ("CreateTable", &*table.name);
+            writes.extend(control::table_record(reads.shared[0].as_ref(), of, (None, Some(&row)), caller));
+            writes.push(Write::Put { key: keys[0].clone(), value: row });
             Decision::Apply(writes, Outcome::Created(Box::new(table)))
         })
         .await

@@ -5,10 +5,11 @@ use tailrace_api::tables::{DeleteTableAnswer, DeleteTableRequest, TableStatus};
 use tailrace_core::limits::AWS_LIKE_DELETING;
 use tailrace_core::{ApiError, EpochMs};
 use tailrace_store::keyspace::{DeletedTableKey, StreamKey, TableKey, TableSettingsKey};
-use tailrace_store::{Decision, Swap, Write, commit, compare_and_set};
+use tailrace_store::{Decision, Write, commit};
 
 use crate::background::reclaim::reclaim;
 use crate::caller::Caller;
+use crate::control;
 use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::life;
@@ -47,8 +48,8 @@ pub async fn delete_table(
         described.sse_description = encryption::describe(settings::read(db, table.id).await?.encryption.as_ref());
         description::count_if_possible(db, &table, &mut described).await;
         let done = match as_aws {
-            true => put_under_way(db, &table, now).await?,
-            false => remove_table(db, &table).await?,
+            true => put_under_way(db, &table, now, caller).await?,
+            false => remove_table(db, &table, caller).await?,
         };
         if done {
             return Ok(DeleteTableAnswer { table_description: description::as_deleted(described) });
@@ -57,20 +58,29 @@ pub async fn delete_table(
 }
 
 /// Lets the table be told as DELETING, until the background removes it; false: it has changed.
-async fn put_under_way(db: &Db, table: &StoredTable, now: EpochMs) -> Result<bool, ApiError> {
+async fn put_under_way(db: &Db, table: &StoredTable, now: EpochMs, caller: &Caller<'_>) -> Result<bool, ApiError> {
     let mut going = Table::clone(table);
     let until = now.plus(AWS_LIKE_DELETING);
     going.put_under_way(Transition { index: None, change: TransitionKind::Deleting, until }, now);
-    let new = Some(going.encode_over(&table.row));
-    let swapped = compare_and_set(db.store.as_ref(), &table.row_key, Some(&table.row), new).await;
-    Ok(swapped.map_err(|e| store_failure(&e))? == Swap::Done)
+    let new = going.encode_over(&table.row);
+    let (shared, row_key) = ([control::key()], std::slice::from_ref(&table.row_key));
+    let committed = commit(db.store.as_ref(), &shared, row_key, |reads| {
+        if reads.exclusive[0].as_ref() != Some(&table.row) {
+            return Decision::Reject(false);
+        }
+        let of = ("DeleteTable", &*table.name);
+        let record = control::table_record(reads.shared[0].as_ref(), of, (Some(&table.row), Some(&new)), caller);
+        let put = Write::Put { key: table.row_key.clone(), value: new.clone() };
+        Decision::Apply([put].into_iter().chain(record).collect(), true)
+    });
+    Ok(committed.await.map_err(|e| store_failure(&e))?.answer)
 }
 
-/// Removes a table; false: it has changed since it was read.
+/// Removes a table; false: it has changed since it was read. `caller`: who wants it removed.
 ///
 /// # Errors
 /// The store's failure, or the row of its stream is corrupt.
-pub(crate) async fn remove_table(db: &Db, table: &StoredTable) -> Result<bool, ApiError> {
+pub(crate) async fn remove_table(db: &Db, table: &StoredTable, caller: &Caller<'_>) -> Result<bool, ApiError> {
     let name = &table.name;
     let mut keys = vec![TableKey::key(name), DeletedTableKey { table: table.id }.encode()];
     if let Some(stream) = &table.stream {
@@ -78,7 +88,7 @@ pub(crate) async fn remove_table(db: &Db, table: &StoredTable) -> Result<bool, A
     }
     let settings = TableSettingsKey { table: table.id }.encode();
     keys.push(settings.clone());
-    let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
+    let committed = commit(db.store.as_ref(), &[control::key()], &keys, |reads| {
         if reads.exclusive[0].as_ref() != Some(&table.row) {
             return Decision::Reject(Outcome::Changed);
         }
@@ -93,6 +103,8 @@ pub(crate) async fn remove_table(db: &Db, table: &StoredTable) -> Result<bool, A
                 None => return Decision::Reject(Outcome::Corrupt("the descriptor of a stream")),
             }
         }
+        let of = ("DeleteTable", &**name);
+        writes.extend(control::table_record(reads.shared[0].as_ref(), of, (Some(&table.row), None), caller));
         Decision::Apply(writes, Outcome::Deleted)
     })
     .await

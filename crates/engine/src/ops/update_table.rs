@@ -23,6 +23,7 @@ use tailrace_store::{Decision, Write, commit};
 use crate::IndexStatus;
 use crate::background::reclaim::reclaim_index;
 use crate::caller::Caller;
+use crate::control;
 use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::streams::{label, life};
@@ -49,7 +50,7 @@ pub async fn update_table(
         states::check_update(&old, change::changes_units(&request), now)?;
         if let Some(specification) = &request.sse_specification {
             // Nothing else is asked for together with it.
-            return encrypt(db, &old, specification, now).await;
+            return encrypt(db, &old, specification, now, caller).await;
         }
         let mut new = Table::clone(&old);
         let indexes = change::apply(&request, &mut new, now)?;
@@ -61,7 +62,7 @@ pub async fn update_table(
         } else if let Some(deleted) = indexes.deleted {
             index_changes::remove(&mut new, deleted);
         }
-        let Some(stored) = store(db, &old, new, stream, &indexes).await? else { continue };
+        let Some(stored) = store(db, &old, new, stream, &indexes, caller).await? else { continue };
         told.stream = stored.stream;
         told.latest_stream_label = stored.latest_stream_label;
         let mut described = describe(db, &request, &old, told, &indexes, now).await;
@@ -166,8 +167,9 @@ async fn encrypt(
     table: &Arc<StoredTable>,
     specification: &SseSpecification,
     now: EpochMs,
+    caller: &Caller<'_>,
 ) -> Result<UpdateTableAnswer, ApiError> {
-    let before = settings::change(db, table, tables::no_such_table(&table.name), |settings| {
+    let before = settings::change(db, table, tables::no_such_table(&table.name), ("UpdateTable", caller), |settings| {
         let before = settings.encryption.clone();
         encryption::change(&mut settings.encryption, specification, &db.settings)?;
         Ok(before)
@@ -225,6 +227,7 @@ async fn store(
     mut new: Table,
     change: StreamChange,
     indexes: &IndexChanges,
+    caller: &Caller<'_>,
 ) -> Result<Option<Table>, ApiError> {
     let mut keys = vec![TableKey::key(&old.name)];
     match &change {
@@ -244,7 +247,7 @@ async fn store(
         Write::Put { key, .. } | Write::Delete { key } => key.clone(),
         other => unreachable!("invariant: {other:?} is no row of an index"),
     }));
-    let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
+    let committed = commit(db.store.as_ref(), &[control::key()], &keys, |reads| {
         if reads.exclusive[0].as_ref() != Some(&old.row) {
             return Decision::Reject(Outcome::Changed);
         }
@@ -269,6 +272,8 @@ async fn store(
         }
         writes.extend(of_indexes.iter().cloned());
         let row = table.encode_over(&old.row);
+        let of = ("UpdateTable", &*table.name);
+        writes.extend(control::table_record(reads.shared[0].as_ref(), of, (Some(&old.row), Some(&row)), caller));
         writes.push(Write::Put { key: keys[0].clone(), value: row.clone() });
         Decision::Apply(writes, Outcome::Stored(Box::new(table), row))
     })
@@ -310,11 +315,16 @@ fn index_writes(new: &Table, changes: &IndexChanges) -> Vec<Write> {
 ///
 /// # Errors
 /// The store's failure.
-pub(crate) async fn remove_index(db: &Db, table: &StoredTable, index: IndexId) -> Result<(), ApiError> {
+pub(crate) async fn remove_index(
+    db: &Db,
+    table: &StoredTable,
+    index: IndexId,
+    caller: &Caller<'_>,
+) -> Result<(), ApiError> {
     let mut new = Table::clone(table);
     index_changes::remove(&mut new, index);
     let changes = IndexChanges { deleted: Some(index), ..IndexChanges::default() };
-    if store(db, table, new, StreamChange::None, &changes).await?.is_some() {
+    if store(db, table, new, StreamChange::None, &changes, caller).await?.is_some() {
         reclaim_rows(db, table, index).await;
     }
     Ok(())

@@ -10,6 +10,7 @@ use tailrace_store::{Decision, Write, commit};
 
 use crate::background::expire::reclaim;
 use crate::caller::Caller;
+use crate::control;
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::table::Table;
@@ -30,7 +31,7 @@ enum Outcome {
 pub async fn update_time_to_live(
     db: &Db,
     request: UpdateTimeToLiveRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<UpdateTimeToLiveAnswer, ApiError> {
     let asked = request.time_to_live_specification;
     loop {
@@ -42,7 +43,7 @@ pub async fn update_time_to_live(
         let generation = changed.expect("invariant: one of the two is enabled").generation;
         let key = TimeToLiveKey { table: old.id, generation };
         let keys = [TableKey::key(&old.name), key.encode()];
-        let committed = commit(db.store.as_ref(), &[], &keys, |reads| {
+        let committed = commit(db.store.as_ref(), &[control::key()], &keys, |reads| {
             if reads.exclusive[0].as_ref() != Some(&old.row) {
                 return Decision::Reject(Outcome::Changed);
             }
@@ -54,11 +55,11 @@ pub async fn update_time_to_live(
                 },
                 _ => return Decision::Reject(Outcome::Corrupt),
             };
-            let writes = vec![
-                Write::Put { key: keys[0].clone(), value: new.encode_over(&old.row) },
-                Write::Put { key: keys[1].clone(), value },
-            ];
-            Decision::Apply(writes, Outcome::Stored)
+            let row = new.encode_over(&old.row);
+            let of = ("UpdateTimeToLive", &*old.name);
+            let record = control::table_record(reads.shared[0].as_ref(), of, (Some(&old.row), Some(&row)), caller);
+            let writes = [Write::Put { key: keys[0].clone(), value: row }, Write::Put { key: keys[1].clone(), value }];
+            Decision::Apply(writes.into_iter().chain(record).collect(), Outcome::Stored)
         })
         .await
         .map_err(|e| store_failure(&e))?;

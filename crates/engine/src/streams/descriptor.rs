@@ -46,7 +46,7 @@ impl Stream {
     }
 
     /// The enabled stream of `table`.
-    pub(super) fn new(table: &Table, enabled: &TableStream, label: String, created_ms: EpochMs) -> Stream {
+    pub(crate) fn new(table: &Table, enabled: &TableStream, label: String, created_ms: EpochMs) -> Stream {
         Stream {
             version: DESCRIPTOR_VERSION,
             id: enabled.id,

@@ -172,7 +172,6 @@ mod tests {
     use tailrace_core::{AttributeValue, EpochMs, Item, Number, RecordNo, ShardNo, ViewType};
 
     use super::*;
-    use crate::streams::event_id::EventIds;
     use crate::streams::record_meta::RecordMeta;
 
     /// Leaves of a document with their paths; arrays are stepped through.
@@ -234,11 +233,11 @@ mod tests {
                 shard: ShardNo(3),
                 number: RecordNo(77),
                 time_ms: EpochMs(1_732_000_000_123),
-                meta: RecordMeta { kind, view, by_service, keys: stored(&items[0]) },
+                meta: RecordMeta { kind, view, by_service, caller: None, keys: stored(&items[0]) },
                 old: view.has_old().then(|| stored(&items[1])),
                 new: view.has_new().then(|| stored(&items[2])),
             };
-            let writer = RecordWriter::new("us-east-1", EventIds::of_directory("d"));
+            let writer = RecordWriter::of_directory("us-east-1", "d");
             let arn = StreamArn::new("arn:s");
             let event = |record: &StreamRecord| -> Value {
                 let mut text = Vec::new();

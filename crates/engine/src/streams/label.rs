@@ -35,9 +35,9 @@ fn day(year: u64, month: u64, day: u64) -> Option<u64> {
     days.checked_sub(DAYS_FROM_YEAR_ZERO)
 }
 
-/// The civil date of a day since the epoch. Years are counted from March, so that the leap day is the last of a year and
+/// The civil date of a day since the epoch: year, month from 1, day from 1. Years are counted from March, so that the leap day is the last of a year and
 /// the lengths of the months before it repeat in a pattern of five months with 153 days.
-fn date(days: u64) -> (u64, u64, u64) {
+pub fn date(days: u64) -> (u64, u64, u64) {
     let days = days + DAYS_FROM_YEAR_ZERO;
     let (era, of_era) = (days / DAYS_PER_400_YEARS, days % DAYS_PER_400_YEARS);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tailrace_api::streams::{EventId, EventRecord, OperationType, Record};
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::json_text::{JsonLength, JsonText};
+use tailrace_core::json_text::{JsonLength, JsonText, ValueForm};
 use tailrace_core::{EpochMs, Item, RecordNo, SequenceNumber, ShardNo, StreamArn};
 use tailrace_store::{LogRecord, StoreError};
 
@@ -42,7 +42,7 @@ pub struct RecordWriter {
 impl Db {
     /// A writer of records.
     pub fn record_writer(&self) -> RecordWriter {
-        RecordWriter::new(&self.settings.region, EventIds::of_directory(&self.directory_uuid))
+        RecordWriter::of_directory(&self.settings.region, &self.directory_uuid)
     }
 }
 
@@ -117,15 +117,18 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 }
 
 impl RecordWriter {
-    pub(super) fn new(region: &str, ids: EventIds) -> RecordWriter {
-        RecordWriter { region: region.into(), ids }
+    /// A writer of the records of the data directory with this identity.
+    pub fn of_directory(region: &str, directory_uuid: &str) -> RecordWriter {
+        RecordWriter { region: region.into(), ids: EventIds::of_directory(directory_uuid) }
     }
 
-    pub(super) fn event_id(&self, record: &StreamRecord) -> EventId {
+    /// The `eventID` of a record: the same on every reading, and no other record's.
+    pub fn event_id(&self, record: &StreamRecord) -> EventId {
         self.ids.of(record.shard, record.number)
     }
 
-    pub(super) fn region(&self) -> &str {
+    /// The `awsRegion` of all records.
+    pub fn region(&self) -> &str {
         &self.region
     }
 
@@ -163,7 +166,21 @@ impl RecordWriter {
         stream_arn: &StreamArn,
         out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        self.event(record, stream_arn, out)
+        self.event(record, stream_arn, ValueForm::DynamodbJson, out)
+    }
+
+    /// The same with keys and images in a form.
+    ///
+    /// # Errors
+    /// Corrupt, if the stored bytes are no record.
+    pub fn write_event_as(
+        &self,
+        values: ValueForm,
+        record: &StreamRecord,
+        stream_arn: &StreamArn,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.event(record, stream_arn, values, out)
     }
 
     /// The bytes that [`Self::write_event`] would append: what an event's size is before it is made.
@@ -172,7 +189,7 @@ impl RecordWriter {
     /// Corrupt, if the stored bytes are no record.
     pub fn event_bytes(&self, record: &StreamRecord, stream_arn: &StreamArn) -> Result<usize, StoreError> {
         let mut length = JsonLength::default();
-        self.event(record, stream_arn, &mut length)?;
+        self.event(record, stream_arn, ValueForm::DynamodbJson, &mut length)?;
         Ok(length.0)
     }
 
@@ -180,9 +197,10 @@ impl RecordWriter {
         &self,
         record: &StreamRecord,
         event_source_arn: &StreamArn,
+        values: ValueForm,
         out: &mut impl JsonText,
     ) -> Result<(), StoreError> {
         let record = &self.record(record)?;
-        EventRecord { record, event_source_arn: event_source_arn.as_str() }.write_json(out).map_err(corrupt)
+        EventRecord { record, event_source_arn: event_source_arn.as_str() }.write_json_as(values, out).map_err(corrupt)
     }
 }

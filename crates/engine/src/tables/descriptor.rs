@@ -131,6 +131,9 @@ pub struct Table {
     /// How many times to live the table has had: the number of the next one is one more.
     #[serde(default)]
     pub times_to_live_made: u32,
+    /// The records of its streams keep who asked for the change: an audit trail is made from them.
+    #[serde(default)]
+    pub audit: bool,
 }
 
 /// Why the value of a row is no descriptor of a table.
@@ -182,6 +185,7 @@ impl Table {
             transitions: Vec::new(),
             time_to_live: None,
             times_to_live_made: 0,
+            audit: false,
         }
     }
 

@@ -14,6 +14,8 @@ use tailrace_core::{ApiError, EpochMs, TableId};
 use tailrace_store::keyspace::TableSettingsKey;
 use tailrace_store::{Decision, Write, commit};
 
+use crate::caller::Caller;
+use crate::control;
 use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::json_row;
@@ -130,7 +132,8 @@ pub(crate) async fn read(db: &Db, table: TableId) -> Result<TableSettings, ApiEr
     TableSettings::decode(rows[0].as_ref()).ok_or_else(corrupt)
 }
 
-/// Changes what is set for a table. `change` may be called more than once; a change of nothing writes nothing.
+/// Changes what is set for a table. `change` may be called more than once; a change of nothing writes nothing. With the operation and who
+/// called it.
 ///
 /// # Errors
 /// That of `change`; `gone` if the table is; the store's failure.
@@ -138,9 +141,11 @@ pub(crate) async fn change<A: Send>(
     db: &Db,
     table: &Arc<StoredTable>,
     gone: ApiError,
+    (operation, caller): (&str, &Caller<'_>),
     change: impl Fn(&mut TableSettings) -> Result<A, ApiError> + Send + Sync,
 ) -> Result<A, ApiError> {
-    let (shared, exclusive) = ([table.row_key.clone()], [TableSettingsKey { table: table.id }.encode()]);
+    let (shared, exclusive) =
+        ([table.row_key.clone(), control::key()], [TableSettingsKey { table: table.id }.encode()]);
     let committed = commit(db.store.as_ref(), &shared, &exclusive, |reads| {
         if db.confirm(table, reads.shared[0].as_ref()).is_err() {
             return Decision::Reject(Err(gone.clone()));
@@ -152,7 +157,10 @@ pub(crate) async fn change<A: Send>(
             Ok(answer) if new == old => Decision::Reject(Ok(answer)),
             Ok(answer) => {
                 let value = row.map_or_else(|| json_row::encode(&new), |row| json_row::encode_over(row, &new));
-                Decision::Apply(vec![Write::Put { key: exclusive[0].clone(), value }], Ok(answer))
+                let of = (operation, &*table.name);
+                let record = control::table_record(reads.shared[1].as_ref(), of, (row, Some(&value)), caller);
+                let put = Write::Put { key: exclusive[0].clone(), value };
+                Decision::Apply([put].into_iter().chain(record).collect(), Ok(answer))
             }
             Err(error) => Decision::Reject(Err(error)),
         }

@@ -73,6 +73,15 @@ impl Engine for TroubledEngine {
         .boxed()
     }
 
+    fn page_beside_log<'a>(
+        &'a self,
+        range: KeyRange,
+        limit: PageLimit,
+        shards: &'a [ShardNo],
+    ) -> BoxFuture<'a, Result<(Page, Vec<RecordNo>), StoreError>> {
+        self.inner.page_beside_log(range, limit, shards)
+    }
+
     fn tally<'a>(
         &'a self,
         range: KeyRange,

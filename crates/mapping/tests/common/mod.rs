@@ -270,7 +270,7 @@ pub fn append(key: &str) -> Write {
     let bucket = partition_hash(&key_value_bytes(&id).unwrap()).bucket;
     let keys = Item::from([("id".to_owned(), id)]);
     let (kind, view) = (ChangeKind::Insert, ViewType::NewAndOldImages);
-    let meta = RecordMeta { kind, view, by_service: false, keys: encode_stored(&keys).into() }.encode();
+    let meta = RecordMeta { kind, view, by_service: false, caller: None, keys: encode_stored(&keys).into() }.encode();
     Write::Append { stream: STREAM, bucket, meta, old: None, new: NewImage::OfWrite(0) }
 }
 

@@ -260,7 +260,7 @@ fn a_malformed_template_names_its_file_and_line() {
 fn devices_and_pipes_are_read_to_a_limit_and_not_included() {
     let zero = Path::new("/dev/zero");
     assert_eq!(read_included(zero).unwrap_err().to_string(), "it is not a regular file");
-    assert_eq!(read_parameters(zero).unwrap_err(), "it is larger than 1048576 bytes");
+    assert_eq!(read_parameters(zero, CONFIG_ENVIRONMENT).unwrap_err(), "it is larger than 1048576 bytes");
     let error = read(zero, &Options::default()).unwrap_err().to_string();
     assert_eq!(error, "cannot read the template /dev/zero: it is larger than 1048576 bytes");
 }
@@ -286,5 +286,5 @@ fn what_a_file_of_parameters_beside_the_template_has_is_told() {
     assert_eq!(told(values, &[("Stage", "test")]), [""; 0], "nothing of it is missed");
     assert_eq!(told("[default.deploy.parameters]\nstack_name = 'x'\n", &[]), [""; 0]);
     let malformed = told("a = = b\n", &[]);
-    assert!(malformed[0].starts_with(&format!("{shown}, and is not well formed: ")), "{malformed:?}");
+    assert!(malformed[0].starts_with(&format!("{shown}, nor could it be: ")), "{malformed:?}");
 }

@@ -121,6 +121,7 @@ impl EmbeddedEngine {
             readers: readers::Readers::new(),
             queue: CommitQueue::new(next, recovered.last_time_ms, shards.clone()),
             published: Published::new(recovered.last.max(applied), shards),
+            publishing: Mutex::default(),
             chores: Chores::new(),
             end: End::new(options.fatal),
         });
@@ -272,6 +273,15 @@ impl Engine for EmbeddedEngine {
 
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
         read::page(&self.state, range, limit).boxed()
+    }
+
+    fn page_beside_log<'a>(
+        &'a self,
+        range: KeyRange,
+        limit: PageLimit,
+        shards: &'a [ShardNo],
+    ) -> BoxFuture<'a, Result<(Page, Vec<RecordNo>), StoreError>> {
+        read::page_beside_log(&self.state, range, limit, shards).boxed()
     }
 
     fn tally<'a>(

@@ -82,6 +82,40 @@ pub(super) async fn page(state: &Arc<EngineState>, range: KeyRange, limit: PageL
     Ok(paging.into_page())
 }
 
+/// A page of rows, and the number up to which the records of each shard are in them: the same for all, the LSN of the point in time.
+pub(super) async fn page_beside_log(
+    state: &Arc<EngineState>,
+    range: KeyRange,
+    limit: PageLimit,
+    shards: &[ShardNo],
+) -> Result<(Page, Vec<RecordNo>), StoreError> {
+    let is_unknown = |shard: &&ShardNo| state.published.shards().get(**shard).is_none();
+    if let Some(unknown) = shards.iter().find(is_unknown) {
+        return Err(StoreError::NoSuchShard(*unknown));
+    }
+    let begin = move |state: &EngineState| {
+        let _publishing = state.publishing.lock();
+        (state.tree.snapshot(), state.published.last())
+    };
+    let (snapshot, last) = aside(state, begin).await?;
+    let numbers = vec![RecordNo(last.0); shards.len()];
+    if range.is_empty() {
+        return Ok((Page::default(), numbers));
+    }
+    let mut paging = Paging::at(snapshot, range, limit);
+    loop {
+        let read = move |state: &EngineState| {
+            let done = paging.run_turn(&state.tree);
+            done.map(|done| (paging, done))
+        };
+        let done;
+        (paging, done) = state.checked(aside(state, read).await.flatten())?;
+        if done {
+            return Ok((paging.into_page(), numbers));
+        }
+    }
+}
+
 /// Counts a range and reads a row at the same point in time, a page of the range after the other.
 pub(super) async fn tally(
     state: &Arc<EngineState>,

@@ -128,6 +128,23 @@ impl World {
         Ok((info, self.records.get(&shard).map_or(&[], Vec::as_slice)))
     }
 
+    fn page(&self, range: &KeyRange, limit: PageLimit) -> Page {
+        let mut rows: Vec<_> = self.rows.iter().filter(|(key, _)| range.contains(key)).collect();
+        if range.reverse {
+            rows.reverse();
+        }
+        let (mut page, mut cost) = (Page::default(), 0usize);
+        for (key, value) in rows {
+            if page.rows.len() >= limit.rows_max || cost >= limit.cost_max {
+                page.limited = true;
+                break;
+            }
+            cost = cost.saturating_add((limit.cost)(key, value));
+            page.rows.push((Key(key.clone()), value.clone()));
+        }
+        page
+    }
+
     fn end(&self, shard: ShardNo) -> RecordNo {
         RecordNo(self.last.get(&shard).copied().unwrap_or_default())
     }
@@ -229,22 +246,20 @@ impl Engine for PerShardEngine {
     }
 
     fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
+        async move { Ok(self.state.lock().published.page(&range, limit)) }.boxed()
+    }
+
+    fn page_beside_log<'a>(
+        &'a self,
+        range: KeyRange,
+        limit: PageLimit,
+        shards: &'a [ShardNo],
+    ) -> BoxFuture<'a, Result<(Page, Vec<RecordNo>), StoreError>> {
         async move {
-            let state = self.state.lock();
-            let mut rows: Vec<_> = state.published.rows.iter().filter(|(key, _)| range.contains(key)).collect();
-            if range.reverse {
-                rows.reverse();
-            }
-            let (mut page, mut cost) = (Page::default(), 0usize);
-            for (key, value) in rows {
-                if page.rows.len() >= limit.rows_max || cost >= limit.cost_max {
-                    page.limited = true;
-                    break;
-                }
-                cost = cost.saturating_add((limit.cost)(key, value));
-                page.rows.push((Key(key.clone()), value.clone()));
-            }
-            Ok(page)
+            let image = &self.state.lock().published;
+            let end = |shard: &ShardNo| Ok(image.end(*shard).max(image.shard(*shard)?.0.horizon.before()));
+            let numbers = shards.iter().map(end).collect::<Result<_, StoreError>>()?;
+            Ok((image.page(&range, limit), numbers))
         }
         .boxed()
     }

@@ -7,8 +7,58 @@ use futures_util::FutureExt;
 use super::*;
 use crate::keyspace::{KeyKind, prefix_range};
 
-pub(super) const CHECKS: &[(&str, Check)] =
-    &[("a stream that is made, split, ended and forgotten in races leaves nothing", |s| races(s).boxed())];
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("a stream that is made, split, ended and forgotten in races leaves nothing", |s| races(s).boxed()),
+    ("a page beside the log holds what its number says, and no more", |s| pages_beside_the_log(s).boxed()),
+];
+
+/// A writer counts two rows up, with a record each time; a reader looks at them beside the log all the while.
+async fn pages_beside_the_log(subject: &mut dyn Subject) {
+    const COMMITS: u64 = 400;
+    let engine = subject.engine();
+    let shard = open_stream(&*engine, 1).await;
+    let empty = open_stream(&*engine, 2).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (engine, done) = (engine.clone(), done.clone());
+        tokio::spawn(async move {
+            for count in 1..=COMMITS {
+                let text = format!("{count:06}");
+                let rows = [put("count/a", text.clone()), put("count/b", text.clone())];
+                write(&*engine, rows.into_iter().chain([append(1, 0, text)]).collect()).await.unwrap();
+            }
+            done.store(true, Ordering::SeqCst);
+        })
+    };
+    let mut looks = Vec::new();
+    loop {
+        let last = done.load(Ordering::SeqCst);
+        let limit = PageLimit { rows_max: 10, cost_max: usize::MAX, cost: |_, _| 0 };
+        let range = prefix_range(key("count/").as_bytes());
+        let (page, numbers) = engine.page_beside_log(range, limit, &[shard, empty]).await.unwrap();
+        let values: Vec<u64> =
+            page.rows.iter().map(|(_, value)| String::from_utf8_lossy(value).parse().unwrap()).collect();
+        assert!(values.is_empty() || (values.len() == 2 && values[0] == values[1]), "of one point in time: {values:?}");
+        assert_eq!(numbers.len(), 2);
+        looks.push((values.first().copied().unwrap_or(0), numbers[0]));
+        if last {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+    let records = read_all(&*engine, shard).await;
+    for (count, number) in looks {
+        let behind = records.iter().filter(|record| record.number <= number).count() as u64;
+        assert_eq!(behind, count, "records up to {number:?} are in the rows, and no later ones");
+    }
+    let unknown = engine.page_beside_log(
+        prefix_range(b"x"),
+        PageLimit { rows_max: 1, cost_max: 1, cost: |_, _| 0 },
+        &[ShardNo(99)],
+    );
+    assert!(matches!(unknown.await, Err(StoreError::NoSuchShard(_))));
+}
 
 const STREAMS: u64 = 150;
 /// Names of the rows of streams that are open, and of those that have ended.

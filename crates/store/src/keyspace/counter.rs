@@ -18,6 +18,8 @@ pub enum CounterKey {
     Shard = 3,
     /// The LSN up to which the tree on the disk holds everything. Written by the embedded engine only.
     Applied = 4,
+    /// The next number of a version of a view.
+    View = 5,
 }
 
 impl CounterKey {
@@ -35,6 +37,7 @@ impl CounterKey {
             [2] => Some(CounterKey::Stream),
             [3] => Some(CounterKey::Shard),
             [4] => Some(CounterKey::Applied),
+            [5] => Some(CounterKey::View),
             _ => None,
         }
     }

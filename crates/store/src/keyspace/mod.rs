@@ -8,6 +8,7 @@
 //! Values that engines write (shards, counters, counts of items, ranges to reclaim), and marks, have their codec beside their key; other
 //! values of the layers above are opaque here. It does not encode key attributes (`tailrace_core` does).
 
+mod audit;
 mod checkpoint;
 mod commit;
 mod counter;
@@ -26,10 +27,13 @@ mod parked;
 mod reclaim;
 mod setting;
 mod shard;
+mod sink;
+mod sink_snapshot;
 mod stream;
 mod table;
 mod table_settings;
 mod time_to_live;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +42,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+pub use audit::{AuditChain, AuditChainKey, AuditSubjectKey};
 pub use checkpoint::CheckpointKey;
 pub use commit::CommitKey;
 pub use counter::CounterKey;
@@ -56,10 +61,13 @@ pub use parked::ParkedKey;
 pub use reclaim::ReclaimKey;
 pub use setting::SettingKey;
 pub use shard::ShardKey;
+pub use sink::SinkKey;
+pub use sink_snapshot::SinkSnapshotKey;
 pub use stream::{StreamKey, StreamNameKey};
 pub use table::TableKey;
 pub use table_settings::TableSettingsKey;
 pub use time_to_live::TimeToLiveKey;
+pub use view::{DroppedViewKey, GroupKey, ViewKey, ViewRow, ViewRowKey, ViewVersion};
 
 pub use tailrace_core::{IndexId, MappingId, TableId, TtlGeneration};
 
@@ -113,6 +121,20 @@ pub enum KeyKind {
     IdempotencyExpiry = 0x12,
     /// [`TimeToLiveKey`]: a time to live of a table, enabled or ended, whose expiries have rows.
     TimeToLive = 0x18,
+    /// [`ViewKey`]: a view, by name.
+    View = 0x28,
+    /// [`DroppedViewKey`]: a version of a view that was dropped and whose rows are still to be handed to `Engine::reclaim`.
+    DroppedView = 0x29,
+    /// [`AuditChainKey`]: the head of a chain of an audit trail.
+    AuditChain = 0x2a,
+    /// [`AuditSubjectKey`]: what an audit trail hides the values of a person with.
+    AuditSubject = 0x2b,
+    /// A sink.
+    Sink = 0x2c,
+    /// The snapshot that a sink's consumer begins with.
+    SinkSnapshot = 0x2d,
+    /// [`ViewRowKey`]: a row of a version of a view: how far it is, a group, or a member of a group. As many as items.
+    ViewRow = 0x3e,
     /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
     Expiry = 0x3f,
     /// [`ItemKey`]: an item. The largest kind has the highest number, so that all else stays together before it.
@@ -144,6 +166,13 @@ impl KeyKind {
         KeyKind::ItemCount,
         KeyKind::IdempotencyExpiry,
         KeyKind::TimeToLive,
+        KeyKind::View,
+        KeyKind::DroppedView,
+        KeyKind::AuditChain,
+        KeyKind::AuditSubject,
+        KeyKind::Sink,
+        KeyKind::SinkSnapshot,
+        KeyKind::ViewRow,
         KeyKind::Expiry,
         KeyKind::Item,
     ];

@@ -77,6 +77,15 @@ proptest! {
         prop_assert_eq!(MappingId::parse(&mapping.to_string().to_uppercase()), Some(mapping));
         let checkpoint = CheckpointKey { mapping, shard };
         prop_assert_eq!(CheckpointKey::decode(&checkpoint.encode()), Some(checkpoint));
+        for chain in [AuditChain::Shard(shard), AuditChain::Snapshot { version: a as u32, table: n.clone() }] {
+            let head = AuditChainKey { trail: n.clone(), chain };
+            prop_assert!(AuditChainKey::trail_range(&n).contains(head.encode().as_bytes()));
+            let other = AuditChainKey::trail_range(&(n.clone() + "x"));
+            prop_assert!(!other.contains(head.encode().as_bytes()));
+            prop_assert_eq!(AuditChainKey::decode(&head.encode()), Some(head));
+        }
+        let subject = AuditSubjectKey { trail: n.clone(), subject: [a as u8; 32] };
+        prop_assert_eq!(AuditSubjectKey::decode(&subject.encode()), Some(subject));
         let parked = ParkedKey { mapping, shard, number };
         prop_assert_eq!(ParkedKey::decode(&parked.encode()), Some(parked));
         let owner = OwnerKey { mapping, shard };
@@ -86,11 +95,15 @@ proptest! {
         let commit = CommitKey { id: CommitId { made_ms: EpochMs(a), unique: c } };
         prop_assert_eq!(CommitKey::decode(&commit.encode()), Some(commit));
         prop_assert_eq!(CommitKey::older_than(EpochMs(b)).contains(commit.encode().as_bytes()), a < b);
+        let sink = SinkKey { name: n.clone() };
+        prop_assert_eq!(SinkKey::decode(&SinkKey::key(&n)), Some(sink));
+        let part = SinkSnapshotKey { consumer: mapping, part: a };
+        prop_assert_eq!(SinkSnapshotKey::decode(&part.encode()), Some(part));
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
         prop_assert_eq!(ReclaimKey::decode(&reclaim.encode()), Some(reclaim));
-        for counter in [CounterKey::Table, CounterKey::Stream, CounterKey::Shard, CounterKey::Applied] {
+        for counter in [CounterKey::Table, CounterKey::Stream, CounterKey::Shard, CounterKey::Applied, CounterKey::View] {
             prop_assert_eq!(CounterKey::decode(&counter.encode()), Some(counter));
         }
         prop_assert_eq!(CounterKey::next(Some(&CounterKey::value(a))), Some(a));
@@ -218,6 +231,39 @@ proptest! {
         let row = TimeToLiveKey { table: first.table, generation: first.generation };
         prop_assert_eq!(TimeToLiveKey::decode(&row.encode()), Some(row));
         prop_assert!(TimeToLiveKey::range().contains(row.encode().as_bytes()));
+    }
+
+    #[test]
+    fn rows_of_views_read_back_and_lie_in_the_ranges_of_their_version_group_and_structure(
+        versions in prop::array::uniform2(0u64..3), groups in prop::array::uniform2((bytes(), bytes())),
+        structures in prop::array::uniform2(0u8..2), members in prop::array::uniform2(bytes()), name in name(), shard in any::<u64>(),
+    ) {
+        let [a, b] = [0, 1].map(|i| {
+            let group = GroupKey::new(&groups[i].0, &groups[i].1);
+            (ViewVersion(versions[i]), group, structures[i], members[i].clone())
+        });
+        prop_assert_eq!(a.1.parts(), (&groups[0].0[..], &groups[0].1[..]));
+        prop_assert_eq!(GroupKey::read(Bytes::copy_from_slice(a.1.as_bytes())), Some(a.1.clone()));
+        let member = ViewRow::Member { group: a.1.clone(), structure: a.2, member: a.3.clone() };
+        let rows = [ViewRow::Shard(ShardNo(shard)), ViewRow::Snapshot(name.clone()), ViewRow::Group(a.1.clone()), member];
+        for row in rows {
+            let is_group = matches!(row, ViewRow::Group(_));
+            let key = ViewRowKey { version: a.0, row };
+            let encoded = key.encode();
+            prop_assert_eq!(ViewRowKey::range(b.0).contains(encoded.as_bytes()), a.0 == b.0);
+            prop_assert_eq!(ViewRowKey::groups(b.0).contains(encoded.as_bytes()), a.0 == b.0 && is_group);
+            prop_assert_eq!(ViewRowKey::decode(&encoded), Some(key));
+        }
+        let key = |of: &(ViewVersion, GroupKey, u8, Bytes)| ViewRowKey::member(of.0, &of.1, of.2, &of.3);
+        let same = (a.0, &a.1, a.2) == (b.0, &b.1, b.2);
+        prop_assert_eq!(ViewRowKey::members(b.0, &b.1, b.2).contains(key(&a).as_bytes()), same);
+        if same {
+            prop_assert_eq!(key(&a).cmp(&key(&b)), a.3.cmp(&b.3));
+        }
+        let dropped = DroppedViewKey { version: a.0 };
+        prop_assert_eq!(DroppedViewKey::decode(&dropped.encode()), Some(dropped));
+        prop_assert!(DroppedViewKey::range().contains(dropped.encode().as_bytes()));
+        prop_assert_eq!(ViewKey::decode(&ViewKey::key(&name)), Some(ViewKey { name }));
     }
 
     #[test]

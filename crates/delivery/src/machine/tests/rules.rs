@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::parked::row_bytes_max;
+use tailrace_core::limits::PARKED_COMMIT_BYTES_MAX;
 
 fn rules() -> Rules {
     Rules::default()

@@ -29,6 +29,10 @@ struct World {
     parked: BTreeMap<u64, Parked>,
     /// Each successful delivery, in order.
     delivered: Vec<u64>,
+    /// The batches that went out as planned, by their first record.
+    planned: BTreeMap<u64, Vec<u64>>,
+    /// The target itself says which records it will never take.
+    rejects: bool,
 }
 
 /// The work under way in one life.
@@ -66,6 +70,12 @@ impl World {
     /// The target: in a window it keeps the numbers that it has seen.
     fn answer(&mut self, invocation: &Invocation) -> Answer {
         assert!(invocation.failed_before <= self.retries_max(), "a batch is tried too often");
+        let splits = self.reports || self.updates.iter().any(|rules| rules.bisect);
+        if invocation.plan.is_some() && !splits {
+            let numbers = lsns(invocation);
+            let first = self.planned.entry(numbers[0]).or_insert_with(|| numbers.clone());
+            assert_eq!(*first, numbers, "a planned batch comes again as it was");
+        }
         let outcome = self.outcome(invocation);
         let Some(window) = &invocation.window else { return outcome.into() };
         let mut state: Vec<u64> = match window.state.as_ref() {
@@ -107,6 +117,15 @@ impl World {
 
     fn outcome(&mut self, invocation: &Invocation) -> Outcome {
         let bad = invocation.records.iter().position(|record| self.poison.contains(&record.number().0));
+        if self.rejects && invocation.window.is_none() && self.random(4) > 0 {
+            let is_poison = |(index, record): (usize, &Record)| {
+                self.poison.contains(&record.number().0).then(|| (index, "never".to_owned()))
+            };
+            let rejected: Vec<_> = invocation.records.iter().enumerate().filter_map(is_poison).collect();
+            let good = invocation.records.iter().filter(|record| !self.poison.contains(&record.number().0));
+            self.delivered.extend(good.map(|record| record.number().0));
+            return Outcome::DoneExcept(rejected);
+        }
         let delivered: Vec<u64> = match (bad, self.random(10)) {
             (_, 0) => return Outcome::NotInvoked("throttled".into()),
             (_, 1) => return Outcome::Failed("chance".into()),
@@ -248,12 +267,13 @@ proptest! {
         (retries, bisect) in (0..3u32, any::<bool>()),
         report_failures in any::<bool>(),
         window_ms in prop::sample::select(vec![0u64, 2000]),
+        (plan, rejects) in (prop::sample::select(vec![None, Some(1)]), any::<bool>()),
         poison in prop::collection::btree_set(1..120u64, 0..6),
         crashes in prop::collection::vec(1..60u64, 0..12),
     ) {
         let rules = Rules {
             batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, window: Duration::from_millis(window_ms),
-            tumbling_window: tumbling.map(Duration::from_secs), ..Rules::default()
+            tumbling_window: tumbling.map(Duration::from_secs), plan, ..Rules::default()
         };
         let updates: Vec<Rules> = std::iter::once(rules.clone())
             .chain(updates.into_iter().map(|(batch_records_max, lanes, retries, bisect)| Rules {
@@ -275,6 +295,8 @@ proptest! {
             seed,
             parked: BTreeMap::new(),
             delivered: Vec::new(),
+            planned: BTreeMap::new(),
+            rejects,
         };
         let mut now_ms = 0;
         for (life, crash_in) in crashes.into_iter().enumerate() {

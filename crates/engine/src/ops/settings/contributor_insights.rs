@@ -27,13 +27,14 @@ use crate::tables::settings::{self, ContributorInsights};
 pub async fn update_contributor_insights(
     db: &Db,
     request: UpdateContributorInsightsRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<UpdateContributorInsightsAnswer, ApiError> {
     let UpdateContributorInsightsRequest { table_name, index_name, action, mode } = request;
     let table = find(db, &table_name, index_name.as_deref()).await?;
     let updated_ms = db.clock.now();
     let enabled = action == ContributorInsightsAction::Enable;
-    let was = settings::change(db, &table, tables::no_such_table(&table_name), |settings| {
+    let asked = ("UpdateContributorInsights", caller);
+    let was = settings::change(db, &table, tables::no_such_table(&table_name), asked, |settings| {
         let all = &mut settings.contributor_insights;
         let at = all.iter().position(|insights| insights.index == index_name);
         let old = at.map(|at| all.remove(at));

@@ -21,7 +21,7 @@ use crate::tables::{self, states};
 pub async fn enable_kinesis_streaming_destination(
     db: &Db,
     request: KinesisStreamingDestinationRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<KinesisStreamingDestinationAnswer, ApiError> {
     let KinesisStreamingDestinationRequest { table_name, stream_arn, configuration } = request;
     let table = tables::stored(db, &table_name).await?;
@@ -30,7 +30,8 @@ pub async fn enable_kinesis_streaming_destination(
     }
     states::check_change_of_settings(&table, db.clock.now())?;
     let precision = configuration.and_then(|configuration| configuration.approximate_creation_date_time_precision);
-    settings::change(db, &table, tables::no_such_table(&table_name), |settings| {
+    let asked = ("EnableKinesisStreamingDestination", caller);
+    settings::change(db, &table, tables::no_such_table(&table_name), asked, |settings| {
         settings.kinesis_destination = Some(KinesisDestination { stream_arn: stream_arn.clone(), precision });
         Ok(())
     })
@@ -56,7 +57,8 @@ pub async fn disable_kinesis_streaming_destination(
     let table = tables::stored(db, &request.table_name).await?;
     if caller.is_inside() {
         let KinesisStreamingDestinationRequest { table_name, stream_arn, .. } = request;
-        settings::change(db, &table, tables::no_such_table(&table_name), |settings| {
+        let asked = ("DisableKinesisStreamingDestination", caller);
+        settings::change(db, &table, tables::no_such_table(&table_name), asked, |settings| {
             settings.kinesis_destination.take_if(|destination| destination.stream_arn == stream_arn);
             Ok(())
         })

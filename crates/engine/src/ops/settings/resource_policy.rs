@@ -27,14 +27,15 @@ const NO_POLICY: &str = "NO_POLICY";
 pub async fn put_resource_policy(
     db: &Db,
     request: PutResourcePolicyRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<PolicyRevisionAnswer, ApiError> {
     let resource = parse(db, &request.resource_arn)?;
     let document = policy::canonical(&request.policy)?;
     let table = find(db, resource, &request.resource_arn).await?;
     let now = db.clock.now();
     states::check_change_of_settings(&table, now)?;
-    let revision = settings::change(db, &table, tables::no_such_table(&table.name), |settings| {
+    let asked = ("PutResourcePolicy", caller);
+    let revision = settings::change(db, &table, tables::no_such_table(&table.name), asked, |settings| {
         let old = policy_of(settings, resource);
         expect(&request.expected_revision_id, old, &table)?;
         if let Some(old) = old.filter(|old| old.document == document) {
@@ -77,12 +78,13 @@ pub async fn get_resource_policy(
 pub async fn delete_resource_policy(
     db: &Db,
     request: DeleteResourcePolicyRequest,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
 ) -> Result<PolicyRevisionAnswer, ApiError> {
     let resource = parse(db, &request.resource_arn)?;
     let table = find(db, resource, &request.resource_arn).await?;
     states::check_change_of_settings(&table, db.clock.now())?;
-    let revision = settings::change(db, &table, tables::no_such_table(&table.name), |settings| {
+    let asked = ("DeleteResourcePolicy", caller);
+    let revision = settings::change(db, &table, tables::no_such_table(&table.name), asked, |settings| {
         let old = policy_of(settings, resource);
         expect(&request.expected_revision_id, old, &table)?;
         let revision = old.map(|old| old.revision);

@@ -20,7 +20,7 @@ use crate::tables::{settings, states, tags};
 ///
 /// # Errors
 /// What the client is to read.
-pub async fn tag_resource(db: &Db, request: TagResourceRequest, _caller: &Caller<'_>) -> Result<(), ApiError> {
+pub async fn tag_resource(db: &Db, request: TagResourceRequest, caller: &Caller<'_>) -> Result<(), ApiError> {
     let arn = &request.resource_arn;
     let name = table_name(db, arn)?;
     let new = request.tags.ok_or_else(|| null("tags"))?;
@@ -30,14 +30,15 @@ pub async fn tag_resource(db: &Db, request: TagResourceRequest, _caller: &Caller
     tags::check(&new)?;
     let table = find(db, name, arn).await?;
     states::check_change_of_settings(&table, db.clock.now())?;
-    settings::change(db, &table, not_found(arn), |settings| tags::set(&mut settings.tags, &new)).await
+    let asked = ("TagResource", caller);
+    settings::change(db, &table, not_found(arn), asked, |settings| tags::set(&mut settings.tags, &new)).await
 }
 
 /// Runs UntagResource; a tag that is not there is none to take away.
 ///
 /// # Errors
 /// What the client is to read.
-pub async fn untag_resource(db: &Db, request: UntagResourceRequest, _caller: &Caller<'_>) -> Result<(), ApiError> {
+pub async fn untag_resource(db: &Db, request: UntagResourceRequest, caller: &Caller<'_>) -> Result<(), ApiError> {
     let arn = &request.resource_arn;
     let name = table_name(db, arn)?;
     let keys = request.tag_keys.ok_or_else(|| null("tagKeys"))?;
@@ -47,7 +48,7 @@ pub async fn untag_resource(db: &Db, request: UntagResourceRequest, _caller: &Ca
     tags::check_keys(&keys)?;
     let table = find(db, name, arn).await?;
     states::check_change_of_settings(&table, db.clock.now())?;
-    settings::change(db, &table, not_found(arn), |settings| {
+    settings::change(db, &table, not_found(arn), ("UntagResource", caller), |settings| {
         settings.tags.retain(|tag| !keys.contains(&tag.key));
         Ok(())
     })

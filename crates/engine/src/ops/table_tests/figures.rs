@@ -42,6 +42,15 @@ impl Engine for Watched {
         self.inner.page(range, limit)
     }
 
+    fn page_beside_log<'a>(
+        &'a self,
+        range: KeyRange,
+        limit: PageLimit,
+        shards: &'a [ShardNo],
+    ) -> BoxFuture<'a, Result<(Page, Vec<RecordNo>), StoreError>> {
+        self.inner.page_beside_log(range, limit, shards)
+    }
+
     fn tally<'a>(
         &'a self,
         range: KeyRange,

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod background;
+mod control;
 mod create;
 mod figures;
 mod index_updates;

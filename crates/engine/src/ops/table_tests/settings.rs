@@ -477,7 +477,8 @@ async fn settings_are_changed_for_the_table_that_was_found_or_not_at_all() {
     bench.ok("DeleteTable", json!({"TableName": "users"})).await;
     bench.create("users", None).await;
     let gone = ApiError::not_found("gone");
-    let answer = crate::tables::settings::change(&bench.db, &found, gone.clone(), |settings| {
+    let asked = ("TagResource", &Caller::default());
+    let answer = crate::tables::settings::change(&bench.db, &found, gone.clone(), asked, |settings| {
         settings.tags.push(tailrace_api::tables::Tag { key: "a".to_owned(), value: "b".to_owned() });
         Ok(())
     });

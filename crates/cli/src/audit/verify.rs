@@ -1,0 +1,122 @@
+//! `tailrace audit verify PLACE`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+use tailrace_server::Code;
+use tailrace_sinks::audit::sign::PublicKey;
+use tailrace_sinks::audit::verify::{ChainReport, Report, verify};
+
+use super::{against, place, unreadable};
+use crate::args::Output;
+use crate::check::count;
+use crate::say::{Reader, print, say};
+use crate::{Failure, Outcome};
+
+/// `audit verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Where the trail lies: a directory
+    place: String,
+    /// A file with a public key, as `audit keygen` makes it: each chain must have a head that is signed with it, and no signature may be
+    /// wrong; may be repeated, for keys of other times
+    #[arg(long, value_name = "FILE")]
+    public_key: Vec<PathBuf>,
+    /// So many gaps, which the trail tells of itself, are known and no fault
+    #[arg(long, value_name = "NUMBER", default_value_t)]
+    known_gaps: u64,
+    /// Compare with the streams of the server at this address as well: every record that they still have, up to the last one that the trail
+    /// has, is in it, and nothing else is
+    #[arg(long, value_name = "URL")]
+    against: Option<String>,
+    /// With --against: a record that is not in the trail yet is a fault
+    #[arg(long, requires = "against")]
+    complete: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command: each fault is a line on stdout, and any is exit code 1.
+pub async fn run(args: VerifyArgs) -> Outcome {
+    let keys = args.public_key.iter().map(|file| PublicKey::read(file)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|error| Failure::new(Code::Setting, error))?;
+    let trail = place(&args.place)?;
+    let report = verify(trail.as_ref(), &keys, |_, _| {}).await.map_err(|error| unreadable(&args.place, &error))?;
+    let mut faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+    if report.chains.is_empty() && faults.is_empty() {
+        return Err(Failure::new(Code::Setting, format_args!("{} holds no trail", args.place)));
+    }
+    let gaps: u64 = report.chains.iter().map(|chain| chain.gap_count).sum();
+    if gaps > args.known_gaps {
+        faults.push(format!("the trail tells of {}, of which {} are known", counted(gaps, "gap"), args.known_gaps));
+    }
+    if let Some(endpoint) = args.against.as_deref().filter(|_| report.faults.is_empty()) {
+        faults.extend(against::compare(trail.as_ref(), &report, endpoint, args.complete).await?);
+    }
+    tell(&report, &faults, args.output)?;
+    if !faults.is_empty() {
+        let found = count(faults.len(), "fault");
+        return Err(Failure::new(Code::FaultsFound, format_args!("{}: {found} found", args.place)));
+    }
+    let entries = report.chains.iter().map(|chain| chain.next_entry - chain.first_entry).sum();
+    let (entries, chains) = (counted(entries, "entry"), count(report.chains.len(), "chain"));
+    let signatures = if keys.is_empty() { "; signatures were not looked at" } else { "" };
+    say(format_args!("{}: no fault found in {entries} of {chains}{signatures}", args.place));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(report: &Report, faults: &[String], output: Output) -> Result<(), Failure> {
+    let chains = report.chains.iter().flat_map(|chain| match output {
+        Output::Json => vec![json!({ "chain": chain }).to_string()],
+        Output::Text => text(chain),
+    });
+    let faults = faults.iter().map(|fault| match output {
+        Output::Json => json!({ "fault": fault }).to_string(),
+        Output::Text => fault.clone(),
+    });
+    for line in chains.chain(faults) {
+        if print(line)? == Reader::Gone {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The lines that tell of a chain.
+fn text(chain: &ChainReport) -> Vec<String> {
+    let entries = counted(chain.next_entry - chain.first_entry, "entry");
+    let mut line = format!("{}: {entries} in {}", chain.chain, counted(chain.segments, "segment"));
+    if chain.first_entry > 0 {
+        line.push_str(&format!(", from entry {}", chain.first_entry));
+    }
+    match chain.signed_up_to {
+        Some(up_to) if up_to == chain.next_entry => line.push_str(", signed to its end"),
+        Some(up_to) => line.push_str(&format!(", signed up to entry {}", up_to.saturating_sub(1))),
+        None => {}
+    }
+    if let Some(place) = &chain.continues {
+        line.push_str(&format!(", begun in {place}"));
+    }
+    if chain.damaged_count > 0 {
+        line.push_str(&format!(", {} that could not be read", counted(chain.damaged_count, "record")));
+    }
+    let gaps = chain.gaps.iter().map(|gap| {
+        format!(
+            "{}: entry {}: records between {} and {} were lost: {}",
+            chain.chain, gap.entry, gap.after, gap.before, gap.reason
+        )
+    });
+    std::iter::once(line).chain(gaps).collect()
+}
+
+/// `1 entry`, `2 entries`.
+fn counted(number: u64, noun: &str) -> String {
+    match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {noun}s"),
+    }
+}

@@ -1,0 +1,295 @@
+//! `tailrace sinks`: where every sink stands; and what is done to one: pause, resume, rebuild, replay, retry, remove. What takes long is
+//! watched until it is done. `tailrace config check` reads a configuration without starting anything.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use hyper::StatusCode;
+use tailrace_core::EpochMs;
+use tailrace_server::Code;
+use tailrace_server::sinks::{self, SinkRequest, SinksPage};
+use tailrace_sinks::runtime::{Change, Changed, SinkState, SinkStatus};
+
+use crate::args::{Output, ReadArgs};
+use crate::client::Client;
+use crate::mappings::duration;
+use crate::output::{self, Out};
+use crate::say::{on_one_line, print, say};
+use crate::signals::Signals;
+use crate::table::table;
+use crate::{Failure, Outcome};
+
+/// `sinks`.
+#[derive(Debug, Args)]
+pub struct SinksArgs {
+    /// What is to be done; without it they are shown
+    #[command(subcommand)]
+    pub action: Option<Action>,
+    /// A line for each shard
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// The client's flags.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// What is to be done to a sink.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Deliver nothing more; its place is kept
+    Pause(Named),
+    /// Go on
+    Resume(Named),
+    /// Begin anew with a snapshot of its tables, and watch it until it has caught up
+    Rebuild(Named),
+    /// Deliver again what the stream has from a time on
+    Replay {
+        /// Name, and whether to wait.
+        #[command(flatten)]
+        named: Named,
+        /// The time: how long ago, a number with s, m, h or d
+        #[arg(long, value_name = "AGO")]
+        since: String,
+    },
+    /// Try again what was set aside
+    Retry(Named),
+    /// Forget the sink and its place; what is at the target stays
+    Remove(Named),
+}
+
+/// A sink by its name.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// Its name in tailrace.yaml
+    pub name: String,
+    /// Do not wait until it has caught up
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read tailrace.yaml and say what is wrong with it
+    Check {
+        /// The file, or a directory with one
+        #[arg(default_value = ".")]
+        path: PathBuf,
+    },
+}
+
+/// Between two looks at a sink that is rebuilt.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs `sinks`.
+pub async fn run(args: SinksArgs) -> Outcome {
+    let mut client = Client::new(&args.read.client.endpoint())?;
+    let Some(action) = args.action else {
+        let (page, text) = page(&mut client).await?;
+        print(match args.read.output {
+            Output::Json => text,
+            Output::Text if args.verbose => table(SHARDS, page.sinks.iter().flat_map(shards)),
+            Output::Text => table(COLUMNS, page.sinks.iter().flat_map(rows)),
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (named, change) = match action {
+        Action::Pause(named) => (named, Change::Pause),
+        Action::Resume(named) => (named, Change::Resume),
+        Action::Rebuild(named) => (named, Change::Rebuild),
+        Action::Replay { named, since } => (named, Change::Replay { from_ms: ago(&since)? }),
+        Action::Retry(named) => (named, Change::Retry),
+        Action::Remove(named) => (named, Change::Remove),
+    };
+    let request = SinkRequest { name: named.name.clone(), change };
+    let body = serde_json::to_value(&request).map_err(|error| Failure::new(Code::Internal, error))?;
+    let (status, body) = client.post("/_admin/sinks", &body).await?;
+    let changed = serde_json::from_slice::<Changed>(&body).ok().filter(|_| status == StatusCode::OK);
+    let Changed { retried, error } = changed.ok_or_else(|| client.refused(status, &String::from_utf8_lossy(&body)))?;
+    match change {
+        Change::Retry => {
+            say(format_args!("{retried} delivered"));
+            if let Some(error) = error {
+                return Err(Failure::new(Code::Refused, on_one_line(error)));
+            }
+        }
+        Change::Rebuild | Change::Replay { .. } if !named.no_wait => return watch(&mut client, &named.name).await,
+        _ => say(format_args!("{}: done", named.name)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows how far a sink is until it has caught up.
+async fn watch(client: &mut Client, name: &str) -> Outcome {
+    let mut signals = Signals::listen()?;
+    let in_place = output::is_terminal(Out::Stderr);
+    let mut shown = String::new();
+    loop {
+        let (page, _) = page(client).await?;
+        let Some(sink) = page.sinks.iter().find(|sink| sink.name == name) else {
+            return Err(Failure::new(Code::Refused, format_args!("there is no sink {name}")));
+        };
+        let now = sink.building.as_deref().unwrap_or(sink);
+        let items: u64 = now.sources.iter().filter_map(|source| source.snapshot_items).sum();
+        let text = match now.state {
+            SinkState::Snapshot => format!("{name}: snapshot, {items} items"),
+            state => {
+                let reason =
+                    now.reason.as_ref().or(now.last_error.as_ref()).map(|text| format!(": {text}")).unwrap_or_default();
+                format!("{name}: {}, {} records behind{reason}", word(state), now.lag_records)
+            }
+        };
+        if text != shown {
+            say(format_args!("{}{text}", if in_place { "\x1b[1A\x1b[2K" } else { "" }));
+            shown = text;
+        }
+        if sink.building.is_none() && now.state == SinkState::Running && now.lag_records == 0 && has_begun(now) {
+            say(format_args!("{name}: version {} has caught up", now.version));
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn has_begun(sink: &SinkStatus) -> bool {
+    sink.sources
+        .iter()
+        .all(|source| source.waits_for.is_none() && source.snapshot_items.is_none() && !source.shards.is_empty())
+}
+
+/// Runs `config`.
+pub fn config(command: &ConfigCommand) -> Outcome {
+    let ConfigCommand::Check { path } = command;
+    let file = match path.is_dir() {
+        true => sinks::beside(path).ok_or_else(|| {
+            let names = sinks::NAMES.join(", ");
+            Failure::new(Code::SinksFile, format_args!("no configuration in {}: looked for {names}", path.display()))
+        })?,
+        false => path.clone(),
+    };
+    let read = sinks::read(&file).map_err(|error| Failure::new(Code::SinksFile, error))?;
+    let sinks = read.sinks.len();
+    say(format_args!("{}: {sinks} {}, nothing wrong", file.display(), if sinks == 1 { "sink" } else { "sinks" }));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn page(client: &mut Client) -> Result<(SinksPage, String), Failure> {
+    let (status, body) = client.get("/_admin/sinks").await?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let page = serde_json::from_slice::<SinksPage>(&body).ok().filter(|_| status == StatusCode::OK);
+    Ok((page.ok_or_else(|| client.refused(status, &text))?, text))
+}
+
+/// The time so long ago.
+fn ago(text: &str) -> Result<EpochMs, Failure> {
+    let wrong =
+        || Failure::new(Code::Setting, format_args!("--since {text} is no length of time, like 90s, 15m, 2h or 1d"));
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let unit: u64 = match unit {
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    let length = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Ok(EpochMs(u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(length)))
+}
+
+const COLUMNS: [&str; 9] = ["SINK", "FROM", "TO", "STATE", "BEHIND", "LAG", "FLUSHES", "ASIDE", "LAST ERROR"];
+
+/// A sink in one line, and the version that is built beside it in another.
+fn rows(sink: &SinkStatus) -> Vec<[String; COLUMNS.len()]> {
+    let mut rows = vec![row(sink, sink.name.clone())];
+    rows.extend(
+        sink.building.as_deref().map(|building| row(building, format!("{} v{}", building.name, building.version))),
+    );
+    rows
+}
+
+fn row(sink: &SinkStatus, name: String) -> [String; COLUMNS.len()] {
+    let tables: Vec<&str> = sink.sources.iter().map(|source| source.table.as_str()).collect();
+    let items = sink.sources.iter().filter_map(|source| source.snapshot_items).reduce(|a, b| a + b);
+    let state = match items {
+        Some(items) if sink.state == SinkState::Snapshot => format!("snapshot ({items} items)"),
+        _ => word(sink.state).to_owned(),
+    };
+    let rejected: u64 = sink.sources.iter().map(|source| source.snapshot_rejected).sum();
+    let error = sink.reason.as_ref().or(sink.last_error.as_ref());
+    [
+        name,
+        tables.join(","),
+        sink.to.clone(),
+        state,
+        format!("{}{}", sink.lag_records, if sink.lag_is_more { "+" } else { "" }),
+        duration(Duration::from_millis(sink.lag_ms)),
+        sink.flushes.to_string(),
+        (sink.parked + rejected).to_string(),
+        error.map_or_else(|| "-".to_owned(), on_one_line),
+    ]
+}
+
+fn word(state: SinkState) -> &'static str {
+    match state {
+        SinkState::Running => "running",
+        SinkState::Waiting => "waiting",
+        SinkState::Snapshot => "snapshot",
+        SinkState::Retrying => "retrying",
+        SinkState::Blocked => "blocked",
+        SinkState::Paused => "paused",
+        SinkState::Unconfigured => "not configured",
+    }
+}
+
+const SHARDS: [&str; 7] = ["SINK", "TABLE", "SHARD", "STATE", "POSITION", "BEHIND", "LAST ERROR"];
+
+fn shards(sink: &SinkStatus) -> Vec<[String; SHARDS.len()]> {
+    let row = |table: &String, shard: &tailrace_mapping::ShardStatus| {
+        let error = on_one_line(shard.last_error.as_deref().unwrap_or("-"));
+        let behind = format!("{}{}", shard.pending_records, if shard.pending_is_more { "+" } else { "" });
+        let (name, id) = (sink.name.clone(), shard.shard_id.clone());
+        [name, table.clone(), id, shard.state.to_string(), shard.position.clone(), behind, error]
+    };
+    sink.sources.iter().flat_map(|source| source.shards.iter().map(|shard| row(&source.table, shard))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_is_one_line_and_what_is_built_beside_it_another() {
+        let page: SinksPage = serde_json::from_str(
+            r#"{"sinks":[{"name":"search","to":"opensearch+http://h:9200/orders","kind":"search","state":"running","version":1,"flushes":7,
+            "records":70,"bytes":700,"lastFlushMs":5,"lagRecords":3,"lagIsMore":true,"lagMs":61000,"parked":2,"sources":[
+            {"table":"Orders","shards":[]}],"building":{"name":"search","to":"opensearch+http://h:9200/orders","kind":"search",
+            "state":"snapshot","version":2,"flushes":1,"records":9,"bytes":9,"lagRecords":0,"lagIsMore":false,"lagMs":0,"parked":0,
+            "sources":[{"table":"Orders","snapshotItems":9,"shards":[]}]}}]}"#,
+        )
+        .unwrap();
+        let text = table(COLUMNS, page.sinks.iter().flat_map(rows));
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert_eq!(
+            lines[1],
+            ["search", "Orders", "opensearch+http://h:9200/orders", "running", "3+", "1m1s", "7", "2", "-"]
+        );
+        assert_eq!(lines[2][..4], ["search v2", "Orders", "opensearch+http://h:9200/orders", "snapshot (9 items)"]);
+    }
+
+    #[test]
+    fn lengths_of_time() {
+        assert!(ago("15m").is_ok());
+        for wrong in ["15", "m", "1w", "-1s", ""] {
+            assert!(ago(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `tailrace.yaml`: where it is found, and what it says.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tailrace_core::limits::TEMPLATE_BYTES_MAX;
+use tailrace_sinks::spec::{SinkSpec, SpecError};
+use tailrace_template::Format;
+
+use super::build;
+use crate::files;
+
+/// The names that it may have, in the order in which they are looked for.
+pub const NAMES: [&str; 3] = ["tailrace.yaml", "tailrace.yml", "tailrace.json"];
+
+/// What it may say.
+const MEMBERS: [&str; 1] = ["sinks"];
+
+/// A configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SinksFile {
+    /// The sinks by name, as they are written.
+    pub sinks: BTreeMap<String, Value>,
+}
+
+/// Why a configuration cannot be used: one line for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigFileError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is no YAML, or no JSON.
+    #[error("{} is malformed: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the place.
+        message: String,
+    },
+    /// What it says is wrong.
+    #[error("{}: {message}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// The configuration beside a template, or in a directory, if there is one.
+pub fn beside(directory: &Path) -> Option<PathBuf> {
+    NAMES.iter().map(|name| directory.join(name)).find(|path| path.exists())
+}
+
+/// Reads a configuration and checks all of it but what only a target can tell.
+///
+/// # Errors
+/// It cannot be read, or what is wrong in it.
+pub fn read(path: &Path) -> Result<SinksFile, ConfigFileError> {
+    let unreadable = |source| ConfigFileError::Unreadable { path: path.to_owned(), source };
+    let bytes = files::read_regular(path, TEMPLATE_BYTES_MAX as u64).map_err(unreadable)?;
+    let malformed = |message: String| ConfigFileError::Malformed { path: path.to_owned(), message };
+    let text = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
+    let document =
+        tailrace_template::document(&text, Format::of(path, &text)).map_err(|error| malformed(error.to_string()))?;
+    parse(&document).map_err(|message| ConfigFileError::Content { path: path.to_owned(), message })
+}
+
+fn parse(document: &Value) -> Result<SinksFile, String> {
+    let members = match document {
+        Value::Null => return Ok(SinksFile::default()),
+        Value::Object(members) => members,
+        _ => return Err("a map with `sinks` is expected".to_owned()),
+    };
+    if let Some(unknown) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
+        return Err(format!("`{unknown}` is not known{}", nearest(unknown, &MEMBERS)));
+    }
+    let sinks = match members.get("sinks") {
+        None | Some(Value::Null) => return Ok(SinksFile::default()),
+        Some(Value::Object(sinks)) => sinks,
+        Some(_) => return Err("`sinks` is a map: the name of each sink, and what it is".to_owned()),
+    };
+    let sinks: BTreeMap<String, Value> = sinks.clone().into_iter().collect();
+    for (name, config) in &sinks {
+        let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec));
+        checked.map_err(|SpecError(message)| message)?;
+    }
+    Ok(SinksFile { sinks })
+}
+
+/// What a user may have meant.
+fn nearest(unknown: &str, known: &[&str]) -> String {
+    let near = known.iter().map(|name| (strsim::damerau_levenshtein(unknown, name), name)).min();
+    match near {
+        Some((distance, name)) if distance <= name.len().max(unknown.len()) / 2 => format!("; `{name}` is meant?"),
+        _ => format!("; known are {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (document, part) in [
+            (json!({"sink": {}}), "`sink` is not known; `sinks` is meant?"),
+            (json!({"sinks": []}), "`sinks` is a map"),
+            (json!({"sinks": {"a": {"to": "s3://x"}}}), "sinks.a: `from` is missing"),
+            (json!("x"), "a map with `sinks`"),
+        ] {
+            let error = parse(&document).unwrap_err();
+            assert!(error.contains(part), "{document}: {error}");
+        }
+        assert_eq!(parse(&Value::Null), Ok(SinksFile::default()));
+    }
+}

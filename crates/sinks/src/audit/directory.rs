@@ -1,0 +1,236 @@
+//! A trail in a directory. Segments are appended to files, each of which is synced before it counts; a new file gets its name by a rename
+//! when its content is synced.
+
+use std::fs::{self, File};
+use std::io::{self, Read, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tailrace_core::EpochMs;
+use tokio::io::{AsyncRead, AsyncSeekExt};
+
+use super::place::{At, Place, PlaceError, file_name, file_of, first_line};
+
+/// A file of so many bytes gets no more. Our reason: a file of this size is copied and looked through in a moment, and a trail of a
+/// terabyte has some ten thousand.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Folders below each other that a trail has.
+const DEPTH_MAX: usize = 4;
+
+/// A trail in a directory.
+pub struct Directory {
+    root: PathBuf,
+    file_bytes_max: u64,
+}
+
+impl Directory {
+    /// The trail in `root`, which is made with its first segment.
+    pub fn new(root: PathBuf) -> Directory {
+        Directory { root, file_bytes_max: FILE_BYTES_MAX }
+    }
+
+    /// With files of another size.
+    pub fn with_file_bytes_max(self, file_bytes_max: u64) -> Directory {
+        Directory { file_bytes_max, ..self }
+    }
+}
+
+impl Place for Directory {
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn file_bytes_max(&self) -> u64 {
+        self.file_bytes_max
+    }
+
+    fn write(&self, at: At, bytes: Bytes, _time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
+        let (root, path) = (self.root.clone(), self.path(&at.chain, at.file));
+        async move {
+            aside(move || match at.offset {
+                0 => create(&root, &path, &bytes),
+                offset => append(&path, offset, &bytes),
+            })
+            .await
+            .unwrap_or_else(|error| Err(PlaceError::Io(error.to_string())))
+        }
+        .boxed()
+    }
+
+    fn chains(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
+        let root = self.root.clone();
+        async move {
+            aside(move || {
+                let mut found = Vec::new();
+                walk(&root, "", 0, &mut found)?;
+                found.sort();
+                Ok(found)
+            })
+            .await?
+        }
+        .boxed()
+    }
+
+    fn files<'a>(&'a self, chain: &'a str) -> BoxFuture<'a, io::Result<(Vec<u64>, Vec<String>)>> {
+        let folder = self.root.join(chain);
+        async move {
+            aside(move || {
+                let (mut files, mut foreign) = (Vec::new(), Vec::new());
+                for entry in fs::read_dir(folder)? {
+                    let name = entry?.file_name().to_string_lossy().into_owned();
+                    match file_of(&name) {
+                        Some(file) => files.push(file),
+                        None if name.starts_with(UNFINISHED) => {}
+                        None => foreign.push(name),
+                    }
+                }
+                files.sort_unstable();
+                foreign.sort();
+                Ok((files, foreign))
+            })
+            .await?
+        }
+        .boxed()
+    }
+
+    fn open<'a>(
+        &'a self,
+        chain: &'a str,
+        file: u64,
+        offset: u64,
+    ) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+        async move {
+            let mut opened = tokio::fs::File::open(self.path(chain, file)).await?;
+            if offset > 0 {
+                opened.seek(SeekFrom::Start(offset)).await?;
+            }
+            Ok(Box::new(opened) as Box<dyn AsyncRead + Send + Unpin>)
+        }
+        .boxed()
+    }
+}
+
+impl Directory {
+    fn path(&self, chain: &str, file: u64) -> PathBuf {
+        self.root.join(chain).join(file_name(file))
+    }
+}
+
+/// What a file is called before it is whole.
+const UNFINISHED: &str = ".unfinished-";
+
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> PlaceError {
+    move |error| PlaceError::Io(format!("{}: {error}", path.display()))
+}
+
+/// Makes a file with its first segment. One that begins with it already stays as it is: somebody was quicker.
+fn create(root: &Path, path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
+    let folder = path.parent().unwrap_or(root);
+    make_folders(folder).map_err(failed(folder))?;
+    match File::open(path) {
+        Ok(mut there) => {
+            let mut begin = vec![0; bytes.len()];
+            let read = read_up_to(&mut there, &mut begin).map_err(failed(path))?;
+            if begin[..read] == *bytes {
+                return there.sync_all().map_err(failed(path));
+            }
+            if first_line(&begin[..read]) != first_line(bytes) {
+                return Err(PlaceError::Taken(path.display().to_string()));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(path)(error)),
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let unfinished = folder.join(format!("{UNFINISHED}{name}"));
+    let write = || {
+        let mut file = File::create(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(failed(path))
+}
+
+fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read(&mut buffer[read..])? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
+}
+
+/// Appends a segment, over what was never confirmed. One that is there already stays, with whatever came behind it since: somebody
+/// was quicker.
+fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), PlaceError> {
+    let file = match File::options().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(PlaceError::CutOff { file: path.display().to_string(), found: 0, expected: offset });
+        }
+        opened => opened.map_err(failed(path))?,
+    };
+    let found = file.metadata().map_err(failed(path))?.len();
+    if found < offset {
+        return Err(PlaceError::CutOff { file: path.display().to_string(), found, expected: offset });
+    }
+    let write = || {
+        let end = offset + bytes.len() as u64;
+        let mut there = vec![0; if found >= end { bytes.len() } else { 0 }];
+        file.read_exact_at(&mut there, offset)?;
+        if there == bytes {
+            return file.sync_data();
+        }
+        file.write_all_at(bytes, offset)?;
+        if found > end {
+            file.set_len(end)?;
+        }
+        file.sync_data()
+    };
+    write().map_err(failed(path))
+}
+
+/// Makes the folders that are missing, and lets the ones above know of them durably.
+fn make_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+    if let Some(above) = above {
+        make_folders(above)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(above.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// The folders below `path` that have files in them.
+fn walk(path: &Path, name: &str, depth: usize, found: &mut Vec<String>) -> io::Result<()> {
+    let mut has_files = false;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            has_files = true;
+        } else if depth < DEPTH_MAX {
+            let below = entry.file_name().to_string_lossy().into_owned();
+            let joined = if name.is_empty() { below } else { format!("{name}/{below}") };
+            walk(&entry.path(), &joined, depth + 1, found)?;
+        }
+    }
+    if has_files && !name.is_empty() {
+        found.push(name.to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! What is done to a trail is found, and named: docs/spec/sinks.md 7 and 9.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::audit::sign::{PublicKey, Signer};
+use crate::audit::verify::Fault;
+
+type Files = BTreeMap<(String, u64), Vec<u8>>;
+
+const SEED: [u8; 32] = [7; 32];
+
+/// A small trail: two chains, each of some segments, two in a file; every head is signed.
+async fn trail() -> (Files, [PublicKey; 1]) {
+    let bench = Bench::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, sign::private_pem(&SEED)).unwrap();
+    let config = Config { sign: Some(SignConfig { key, seconds: 0, entries: 0 }), ..Config::default() };
+    for n in 0..6 {
+        bench.put(&format!("k{}", n % 2), &format!("\"v\"{n}")).await;
+    }
+    bench.delete("k1").await;
+    let memory = MemoryPlace { file_bytes_max: 2500, ..MemoryPlace::default() };
+    let place: Arc<dyn Place> = Arc::new(memory.clone());
+    bench.deliver(&config, &place, &bench.flushes(2).await).await;
+    let stream = bench.db.control_stream().await.unwrap().unwrap();
+    let control = source(control::TABLE, stream.arn(bench.db.settings()), stream.view, control::RESOURCE);
+    let shard = &bench.shards(&control).await[0];
+    bench.deliver(&config, &place, &[flush(&control, shard, bench.records(shard).await)]).await;
+    let files = memory.files.lock().clone();
+    (files, [PublicKey::of(&Signer::of_seed(&SEED))])
+}
+
+async fn faults(files: &Files, keys: &[PublicKey]) -> Vec<Fault> {
+    verify(&MemoryPlace::of(files.clone()), keys, |_, _| {}).await.unwrap().faults
+}
+
+/// The number of the first entry that a byte of a file can make wrong: its own line's, or that of the head's first entry.
+fn entry_at(bytes: &[u8], at: usize) -> u64 {
+    let before = &bytes[..at];
+    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |line_feed| line_feed + 1);
+    let line = bytes[start..].split(|byte| *byte == b'\n').next().unwrap();
+    serde_json::from_slice::<Value>(line).unwrap()["seq"].as_u64().unwrap()
+}
+
+/// Every byte, and every bit of it. docs/spec/sinks.md 9: flip one byte anywhere, and the verifier fails at that entry.
+#[tokio::test]
+async fn one_bit_that_is_flipped_anywhere_is_found_at_its_entry() {
+    let (files, keys) = trail().await;
+    assert_eq!(faults(&files, &keys).await, []);
+    let mut flips = 0;
+    for (name, bytes) in &files {
+        for at in 0..bytes.len() {
+            let mut changed = files.clone();
+            changed.get_mut(name).unwrap()[at] ^= 1 << (at % 8);
+            let found = faults(&changed, &keys).await;
+            let [fault] = &found[..] else { panic!("byte {at} of {name:?}: {found:?}") };
+            let expected = entry_at(bytes, at);
+            // A line feed that is none any more joins two lines.
+            let is_named = fault.entry == expected || bytes[at] == b'\n' && fault.entry == expected + 1;
+            assert!(is_named && fault.chain == name.0, "byte {at} of {name:?}, entry {expected}: {fault}");
+            flips += 1;
+        }
+    }
+    assert!(flips > 4000, "{flips}");
+}
+
+/// Without the key nothing but the signatures themselves is taken on trust.
+#[tokio::test]
+async fn without_the_key_all_but_the_signatures_is_verified() {
+    let (files, _) = trail().await;
+    for (name, bytes) in &files {
+        let mut start = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let is_signature = line.starts_with(br#"{"event_name":"SIGNATURE""#);
+            for at in (0..line.len()).step_by(7) {
+                let mut changed = files.clone();
+                changed.get_mut(name).unwrap()[start + at] ^= 1;
+                let found = faults(&changed, &[]).await;
+                assert!(is_signature || found.len() == 1, "byte {} of {name:?}", start + at);
+            }
+            start += line.len();
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+}
+
+/// Where a file may end: behind a segment, with its signature or, where that is taken away as well, without.
+fn is_end_of_segment(lines: &[Vec<u8>], kept: usize) -> bool {
+    lines
+        .get(kept)
+        .is_none_or(|next| next.starts_with(br#"{"chain""#) || next.starts_with(br#"{"event_name":"SIGNATURE""#))
+}
+
+#[tokio::test]
+async fn a_line_that_is_missing_doubled_or_in_another_place_is_found() {
+    let (files, keys) = trail().await;
+    for (name, bytes) in &files {
+        let lines = lines(bytes);
+        for at in 0..lines.len() {
+            let (mut dropped, mut doubled, mut swapped) = (lines.clone(), lines.clone(), lines.clone());
+            dropped.remove(at);
+            doubled.insert(at, lines[at].clone());
+            let mut changed = vec![("doubled", doubled)];
+            let is_signature = lines[at].starts_with(br#"{"event_name":"SIGNATURE""#);
+            // A signature that is taken away leaves a chain that is signed less often, but the last one's.
+            if !is_signature {
+                changed.push(("dropped", dropped));
+            }
+            if at + 1 < lines.len() {
+                swapped.swap(at, at + 1);
+                changed.push(("swapped", swapped));
+            }
+            for (what, lines) in changed {
+                let mut files = files.clone();
+                files.insert(name.clone(), lines.concat());
+                let found = faults(&files, &keys).await;
+                assert!(!found.is_empty(), "line {at} of {name:?} {what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_off_is_found_but_at_the_end_of_the_chain_behind_a_segment() {
+    let (files, keys) = trail().await;
+    let last_of = |chain: &str| files.keys().filter(|(known, _)| known == chain).next_back().unwrap().clone();
+    let mut unseen = 0;
+    for (name, bytes) in &files {
+        let all = lines(bytes);
+        for kept in 0..bytes.len() {
+            let mut changed = files.clone();
+            changed.insert(name.clone(), bytes[..kept].to_vec());
+            let found = faults(&changed, &keys).await;
+            let whole = bytes[..kept].split_inclusive(|byte| *byte == b'\n').count();
+            let is_behind_segment =
+                kept > 0 && bytes[kept - 1] == b'\n' && is_end_of_segment(&all, whole) && last_of(&name.0) == *name;
+            assert_eq!(
+                found.is_empty(),
+                is_behind_segment && !found_unsigned(&found),
+                "{kept} bytes of {name:?}: {found:?}"
+            );
+            unseen += usize::from(found.is_empty());
+        }
+    }
+    // Those that only a comparison with the stream, or with heads that are kept elsewhere, can find.
+    assert!((1..8).contains(&unseen), "{unseen}");
+}
+
+fn found_unsigned(found: &[Fault]) -> bool {
+    found.iter().any(|fault| fault.what.contains("no head of the chain is signed"))
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_or_renamed_is_found_and_what_is_missing_is_named() {
+    let (files, keys) = trail().await;
+    let orders: Vec<_> = files.keys().filter(|(chain, _)| chain.starts_with("tables/")).cloned().collect();
+    assert!(orders.len() >= 2);
+    for at in 0..orders.len() - 1 {
+        let mut changed = files.clone();
+        changed.remove(&orders[at]);
+        let found = faults(&changed, &keys).await;
+        let [fault] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((fault.entry, &fault.chain), (orders[at].1, &orders[at].0), "{fault}");
+        assert!(fault.what.starts_with("it is missing"), "{fault}");
+
+        let mut renamed = files.clone();
+        let bytes = renamed.remove(&orders[at]).unwrap();
+        renamed.insert((orders[at].0.clone(), orders[at].1 + 1), bytes);
+        assert!(!faults(&renamed, &keys).await.is_empty());
+    }
+    // A chain in the folder of another one.
+    let mut moved = Files::new();
+    for ((chain, file), bytes) in &files {
+        moved.insert((format!("{chain}x"), *file), bytes.clone());
+    }
+    assert_eq!(faults(&moved, &keys).await.len(), 2);
+}
+
+/// Whoever writes the rest of a chain anew, with hashes that are right, lacks the key.
+#[tokio::test]
+async fn a_rest_that_was_written_anew_is_found_by_its_signature() {
+    let (files, keys) = trail().await;
+    let bench = Bench::new().await;
+    // The same trail, with one value that is another one, by somebody without the key.
+    for n in 0..6 {
+        bench.put(&format!("k{}", n % 2), if n == 3 { "forged" } else { "v" }).await;
+    }
+    let forged = MemoryPlace::default();
+    let place: Arc<dyn Place> = Arc::new(forged.clone());
+    bench.deliver(&Config::default(), &place, &bench.flushes(2).await).await;
+    sound(place.as_ref()).await;
+    let forged_files = forged.files.lock().clone();
+    let found = faults(&forged_files, &keys).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].what, "no head of the chain is signed with the key");
+    // Signed with another key.
+    let other = [PublicKey::of(&Signer::of_seed(&[8; 32]))];
+    assert!(faults(&files, &other).await.iter().all(|fault| fault.what.contains("which is not known")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Bytes of chance in place of some of the trail's.
+    #[test]
+    fn no_bytes_end_the_verifier_early(seed in any::<u64>(), cut in 0_usize..4000, junk in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut files, keys) = trail().await;
+            let at = (seed % files.len() as u64) as usize;
+            let bytes = files.values_mut().nth(at).unwrap();
+            let cut = cut.min(bytes.len());
+            let end = (cut + junk.len()).min(bytes.len());
+            let before = bytes.clone();
+            bytes.splice(cut..end, junk.iter().copied());
+            let is_same = *bytes == before;
+            let found = faults(&files, &keys).await;
+            assert_eq!(found.is_empty(), is_same);
+        });
+    }
+}

@@ -1,0 +1,141 @@
+//! A place in memory, each file one segment as in an object store; and one that fails at every step.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use tokio::io::AsyncRead;
+
+use super::*;
+use crate::audit::place::{PlaceError, first_line};
+
+/// Files by chain and number.
+#[derive(Clone, Default)]
+pub struct MemoryPlace {
+    pub files: Arc<Mutex<BTreeMap<(String, u64), Vec<u8>>>>,
+    pub file_bytes_max: u64,
+}
+
+impl MemoryPlace {
+    pub fn of(files: BTreeMap<(String, u64), Vec<u8>>) -> MemoryPlace {
+        MemoryPlace { files: Arc::new(Mutex::new(files)), file_bytes_max: 0 }
+    }
+}
+
+impl Place for MemoryPlace {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn file_bytes_max(&self) -> u64 {
+        self.file_bytes_max
+    }
+
+    fn write(&self, at: At, bytes: Bytes, _time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
+        let mut files = self.files.lock();
+        let there = files.entry((at.chain.clone(), at.file)).or_default();
+        let answer = match at.offset {
+            0 if !there.is_empty() && first_line(there) != first_line(&bytes) => {
+                Err(PlaceError::Taken(format!("{}/{}", at.chain, at.file)))
+            }
+            offset if (there.len() as u64) < offset => {
+                Err(PlaceError::CutOff { file: at.chain, found: there.len() as u64, expected: offset })
+            }
+            offset => {
+                there.truncate(offset as usize);
+                there.extend_from_slice(&bytes);
+                Ok(())
+            }
+        };
+        async { answer }.boxed()
+    }
+
+    fn chains(&self) -> BoxFuture<'_, std::io::Result<Vec<String>>> {
+        let mut chains: Vec<String> = self.files.lock().keys().map(|(chain, _)| chain.clone()).collect();
+        chains.dedup();
+        async { Ok(chains) }.boxed()
+    }
+
+    fn files<'a>(&'a self, chain: &'a str) -> BoxFuture<'a, std::io::Result<(Vec<u64>, Vec<String>)>> {
+        let files = self.files.lock();
+        let of_chain = files.keys().filter(|(known, _)| known == chain).map(|(_, file)| *file).collect();
+        async { Ok((of_chain, Vec::new())) }.boxed()
+    }
+
+    fn open<'a>(
+        &'a self,
+        chain: &'a str,
+        file: u64,
+        offset: u64,
+    ) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+        let bytes = self.files.lock().get(&(chain.to_owned(), file)).cloned();
+        async move {
+            let bytes = bytes.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
+            let mut cursor = Cursor::new(bytes);
+            cursor.set_position(offset);
+            Ok(Box::new(cursor) as Box<dyn AsyncRead + Send + Unpin>)
+        }
+        .boxed()
+    }
+}
+
+/// What a write does before it fails.
+#[derive(Clone, Copy, Debug)]
+pub enum Fails {
+    /// Nothing.
+    Before,
+    /// The first half of it is there; of a new file, which comes by its name when it is whole, nothing.
+    Half,
+    /// All of it, and nobody is told.
+    After,
+}
+
+/// A place whose next write fails.
+pub struct Failing<P> {
+    pub place: P,
+    pub next: Mutex<Option<Fails>>,
+}
+
+impl<P: Place> Place for Failing<P> {
+    fn name(&self) -> String {
+        self.place.name()
+    }
+
+    fn file_bytes_max(&self) -> u64 {
+        self.place.file_bytes_max()
+    }
+
+    fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
+        let fails = self.next.lock().take();
+        async move {
+            let effect = match fails {
+                None => return self.place.write(at, bytes, time_ms).await,
+                Some(Fails::Before) => None,
+                Some(Fails::Half) if at.offset == 0 => None,
+                Some(Fails::Half) => Some(bytes.slice(..bytes.len() / 2)),
+                Some(Fails::After) => Some(bytes),
+            };
+            if let Some(bytes) = effect {
+                self.place.write(at, bytes, time_ms).await?;
+            }
+            Err(PlaceError::Io("it fails on purpose".to_owned()))
+        }
+        .boxed()
+    }
+
+    fn chains(&self) -> BoxFuture<'_, std::io::Result<Vec<String>>> {
+        self.place.chains()
+    }
+
+    fn files<'a>(&'a self, chain: &'a str) -> BoxFuture<'a, std::io::Result<(Vec<u64>, Vec<String>)>> {
+        self.place.files(chain)
+    }
+
+    fn open<'a>(
+        &'a self,
+        chain: &'a str,
+        file: u64,
+        offset: u64,
+    ) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+        self.place.open(chain, file, offset)
+    }
+}

@@ -1,0 +1,626 @@
+//! The tasks of a sink: one for each of its tables. It finds the table, makes the target ready, brings the snapshot there if there is to
+//! be one, finishes what an earlier configuration had planned, and then lets the consumer run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tailrace_core::key::{KeyAttribute as CoreKey, ScalarType};
+use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
+use tailrace_core::{ErrorCode, MappingId};
+use tailrace_delivery::{Consumer, Definition, DeliveryEvent, Observer, Rules, Shard, Source};
+use tailrace_engine::{Caller, control};
+use tailrace_store::keyspace::{CheckpointKey, SinkKey};
+use tailrace_store::{Key, LogPosition, StoreError};
+
+use super::row::{Earlier, SinkRow, SourceRow, consumer_id};
+use super::snapshot::{self, Reaches, Scope};
+use super::target::{Door, SinkTarget, Version};
+use super::{Entry, Inner, Phase, Running, SourceRun};
+use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
+use crate::spec::{Kind, SinkSpec, Start};
+
+/// Between two looks whether what is built beside has caught up.
+const CAUGHT_UP_LOOK: Duration = Duration::from_millis(100);
+/// How often a table that is not there is looked for.
+const TABLE_LOOK: Duration = Duration::from_secs(1);
+
+/// Why a step of a task was not done.
+enum Stuck {
+    /// It was told to stop.
+    Stopped,
+    /// Something is missing that may come.
+    Waits(String),
+    /// It failed.
+    Failed(String),
+}
+
+impl From<StoreError> for Stuck {
+    fn from(error: StoreError) -> Stuck {
+        Stuck::Failed(error.to_string())
+    }
+}
+
+/// Runs a generation, if it does not yet.
+pub(super) async fn start(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
+    let mut tasks = running.tasks.lock().await;
+    if tasks.is_some() {
+        return;
+    }
+    running.stop.send_replace(false);
+    let mut set = tokio::task::JoinSet::new();
+    for table in &running.spec.sources() {
+        let (inner, entry, running, table) = (inner.clone(), entry.clone(), running.clone(), table.clone());
+        set.spawn(async move { drive(&inner, &entry, &running, &table).await });
+    }
+    let is_building = entry.row().building.is_some_and(|building| building.version == running.version.number);
+    if is_building {
+        let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
+        set.spawn(async move { take_over_when_caught_up(&inner, &entry, &running).await });
+    }
+    *tasks = Some(set);
+    drop(tasks);
+    start_swap(inner, entry, running).await;
+}
+
+/// Tells the target to show this generation, if that is still to be done.
+pub(super) async fn start_swap(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
+    let live = entry.row().live;
+    if !live.swap || live.version != running.version.number {
+        return;
+    }
+    if let Some(set) = running.tasks.lock().await.as_mut() {
+        let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
+        set.spawn(async move { swap(&inner, &entry, &running).await });
+    }
+}
+
+async fn swap(inner: &Inner, entry: &Entry, running: &Running) {
+    let mut stop = running.stop.subscribe();
+    let (mut failures, number) = (0, running.version.number);
+    loop {
+        let swapped = async {
+            running.version.sink.swap().await.map_err(|error| error.to_string())?;
+            let noted = entry.change(inner.store(), &[], |row| row.live.swap &= row.live.version != number);
+            noted.await.map_err(|error| error.to_string())
+        };
+        match swapped.await {
+            Ok(()) => {
+                inner.notice(&entry.name, format!("version {number} has caught up, and is the one that is shown"));
+                return;
+            }
+            Err(error) => *running.stats.last.lock() = Some((inner.context.clock.now(), Some(error))),
+        }
+        failures += 1;
+        let pause = back_off(failures, inner.rng.next_u64());
+        tokio::select! {
+            () = inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(pause)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+pub(super) fn begin_to_stop(running: &Running) {
+    running.stop.send_replace(true);
+    for source in running.sources.lock().values() {
+        if let Some(consumer) = &source.consumer {
+            consumer.begin_to_stop();
+        }
+    }
+}
+
+/// Stops a generation: nothing of it is under way when this returns.
+pub(super) async fn stop(running: &Running) {
+    let mut tasks = running.tasks.lock().await;
+    begin_to_stop(running);
+    if let Some(mut set) = tasks.take() {
+        while set.join_next().await.is_some() {}
+    }
+}
+
+/// Removes the rows of consumers that generations before have left.
+pub(super) async fn clean(inner: &Inner, entry: &Entry) {
+    for uuid in entry.row().dropping {
+        let removed = async {
+            delete_consumer(inner, consumer_id(&uuid)?).await?;
+            entry.change(inner.store(), &[], |row| row.dropping.retain(|other| *other != uuid)).await
+        };
+        if let Err(error) = removed.await {
+            // The next start, or change, tries again.
+            tracing::warn!(sink = entry.name, consumer = uuid, %error, "rows of a sink that are not needed any more stay for now");
+        }
+    }
+}
+
+pub(super) async fn delete_consumer(inner: &Inner, consumer: MappingId) -> Result<(), StoreError> {
+    Consumer::delete_rows(&inner.context, consumer).await?;
+    snapshot::delete(inner.store(), consumer).await
+}
+
+async fn drive(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, table: &str) {
+    let mut stop = running.stop.subscribe();
+    let mut failures = 0;
+    loop {
+        let error = match run(inner, entry, running, table).await {
+            Ok(()) | Err(Stuck::Stopped) => return,
+            Err(Stuck::Waits(reason)) => {
+                show(inner, running, table, Phase::Waiting(reason));
+                failures = 0;
+                None
+            }
+            Err(Stuck::Failed(error)) => Some(error),
+        };
+        let pause = match error {
+            None => TABLE_LOOK,
+            Some(error) => {
+                failures += 1;
+                *running.stats.last.lock() = Some((inner.context.clock.now(), Some(error)));
+                inner.context.changed();
+                back_off(failures, inner.rng.next_u64())
+            }
+        };
+        tokio::select! {
+            () = inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(pause)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// 1 to 60 s, spread by up to a half. Source: docs/spec/sinks.md 1, "Outage".
+fn back_off(failures: u32, random: u64) -> Duration {
+    let length = (BACKOFF_FIRST * (1 << (failures - 1).min(16))).min(BACKOFF_MAX);
+    length / 2 + length.mul_f64((random >> 11) as f64 / (1u64 << 53) as f64 / 2.0)
+}
+
+fn show(inner: &Inner, running: &Running, table: &str, phase: Phase) {
+    let mut sources = running.sources.lock();
+    match sources.get_mut(table) {
+        Some(source) => source.phase = phase,
+        None => {
+            sources.insert(table.to_owned(), SourceRun { phase, consumer: None });
+        }
+    }
+    drop(sources);
+    inner.context.changed();
+}
+
+/// Until it is told to stop.
+async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, table: &str) -> Result<(), Stuck> {
+    let source = find_source(inner, entry, running, table).await?;
+    if running.spec.kind == Kind::Audit && table != control::TABLE {
+        match inner.db.set_audit(table, true, &Caller::default()).await {
+            // What it left behind is entered all the same.
+            Err(error) if error.code == ErrorCode::ResourceNotFoundException => {}
+            set => set.map_err(|error| Stuck::Failed(error.to_string()))?,
+        }
+    }
+    let (target, consumer) = make(inner, entry, running, &source)?;
+    let scope = Scope {
+        consumer: source.consumer_id()?,
+        table: source.table_id,
+        key: source.key.clone(),
+        stream: source.stream,
+    };
+    if source.snapshot {
+        take_snapshot(inner, running, &source, &scope, &target).await?;
+        let ended = running.version.sink.snapshot_done(target.source.clone(), source.since, running.version.number);
+        ended.await.map_err(|error| Stuck::Failed(error.to_string()))?;
+        *target.reaches.write() = Arc::new(Reaches::of(inner.store(), &scope).await?);
+    }
+    let ended = async {
+        let earlier = entry.row().generation(running.version.number).and_then(|generation| generation.earlier.clone());
+        if let Some(earlier) = earlier.filter(|earlier| !earlier.finished.iter().any(|other| other == table)) {
+            finish_earlier(inner, entry, running, &target, &consumer, &earlier).await?;
+        }
+        consumer.configure(rules(&running.version));
+        show(inner, running, table, Phase::Streaming);
+        consumer.start().await;
+        forget_reaches_when_passed(inner, running, &scope, &target, &consumer).await?;
+        let mut stop = running.stop.subscribe();
+        let _ = stop.wait_for(|stop| *stop).await;
+        Ok(())
+    };
+    let ended = ended.await;
+    consumer.stop().await;
+    if let Some(source) = running.sources.lock().get_mut(table) {
+        source.consumer = None;
+    }
+    ended
+}
+
+pub(super) fn rules(version: &Version) -> Rules {
+    let bounds = version.sink.bounds();
+    Rules {
+        batch_records_max: bounds.records_max.max(1),
+        window: bounds.window,
+        plan: version.sink.plans().then_some(version.number),
+        ..Rules::default()
+    }
+}
+
+/// The source as its row has it, or made now.
+async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &str) -> Result<SourceRow, Stuck> {
+    let mut row = entry.row();
+    let number = running.version.number;
+    let generation = row.generation(number).ok_or(Stuck::Stopped)?;
+    let known = generation.sources.iter().find(|source| source.table == table).cloned();
+    let (replay_ms, rebuilds) = (generation.replay_ms, generation.rebuild);
+    if table == control::TABLE {
+        return match known {
+            Some(known) => Ok(known),
+            None => control_source(inner, entry, running).await,
+        };
+    }
+    let found = inner.db.find_table(table).await.map_err(|error| Stuck::Failed(error.to_string()))?;
+    let stream = found.as_ref().and_then(|found| found.stream.as_ref().map(|stream| (found.clone(), stream.clone())));
+    let Some((found, stream)) = stream else {
+        // What its stream had is delivered to its end, whatever became of the table.
+        return known.ok_or_else(|| {
+            Stuck::Waits(match found {
+                None => format!("there is no table {table}"),
+                Some(_) => format!("the table {table} has no stream: set StreamSpecification"),
+            })
+        });
+    };
+    if let Some(known) = known {
+        if known.stream == stream.id {
+            return Ok(known);
+        }
+        let ended = inner.store().shards(known.stream).await?.is_empty();
+        if !ended {
+            return Ok(known);
+        }
+        // Its stream is forgotten; the table has another one.
+        inner.notice(&entry.name, format!("{table} has a new stream: it is followed from its beginning"));
+    }
+    let needs = running.version.sink.needs();
+    if (needs.new && !stream.view.has_new()) || (needs.old && !stream.view.has_old()) {
+        let needed = if needs.old { "NEW_AND_OLD_IMAGES" } else { "NEW_IMAGE or NEW_AND_OLD_IMAGES" };
+        let has = stream.view.name();
+        return Err(Stuck::Waits(format!("the stream of {table} has {has}; this sink needs {needed}")));
+    }
+    let consumer = inner.rng.uuid();
+    let id = consumer_id(&consumer)?;
+    let start = match (replay_ms, rebuilds) {
+        (Some(_), _) => None,
+        (None, true) => Some(Start::Snapshot),
+        (None, false) => Some(running.spec.start),
+    };
+    let beside = match (start, replay_ms) {
+        (Some(Start::Snapshot | Start::Latest), _) => {
+            Consumer::begin_at_the_end(&inner.context, id, stream.id, 1).await?
+        }
+        (None, Some(time_ms)) => {
+            let mut rows = Vec::new();
+            for info in inner.store().shards(stream.id).await? {
+                let after = inner.store().position(info.shard, LogPosition::Time(time_ms)).await?;
+                let checkpoint = tailrace_delivery::Checkpoint::starting_after(after, 1);
+                rows.push((CheckpointKey { mapping: id, shard: info.shard }.encode(), checkpoint.encode().into()));
+            }
+            rows
+        }
+        (Some(Start::TrimHorizon) | None, _) => Vec::new(),
+    };
+    let label = found.latest_stream_label.clone().unwrap_or_default();
+    let source = SourceRow {
+        table: table.to_owned(),
+        table_id: found.id,
+        stream: stream.id,
+        stream_arn: inner.db.settings().stream_arn(table, &label),
+        key: found.key.clone(),
+        view: stream.view,
+        consumer,
+        snapshot: start == Some(Start::Snapshot),
+        since: number,
+    };
+    add_source(inner, entry, number, &source, &beside).await?;
+    Ok(source)
+}
+
+/// The stream of what is done to tables, which is made if there is none, as a source.
+async fn control_source(inner: &Inner, entry: &Entry, running: &Running) -> Result<SourceRow, Stuck> {
+    let stream = inner.db.open_control().await.map_err(|error| Stuck::Failed(error.to_string()))?;
+    let source = SourceRow {
+        table: control::TABLE.to_owned(),
+        table_id: stream.table_id,
+        stream: stream.id,
+        stream_arn: stream.arn(inner.db.settings()),
+        key: stream.key.clone(),
+        view: stream.view,
+        consumer: inner.rng.uuid(),
+        snapshot: false,
+        since: running.version.number,
+    };
+    // It begins with the oldest record that there is, wherever the tables begin.
+    add_source(inner, entry, running.version.number, &source, &[]).await?;
+    Ok(source)
+}
+
+/// Notes a source in the sink's row, with rows of its consumer; the source that the table had before goes.
+async fn add_source(
+    inner: &Inner,
+    entry: &Entry,
+    number: u32,
+    source: &SourceRow,
+    beside: &[(Key, bytes::Bytes)],
+) -> Result<(), StoreError> {
+    let added = source.clone();
+    entry
+        .change(inner.store(), beside, |row| {
+            let mut left = Vec::new();
+            if let Some(generation) = row.generation(number) {
+                generation.sources.retain(|other| {
+                    let stays = other.table != added.table;
+                    if !stays {
+                        left.push(other.consumer.clone());
+                    }
+                    stays
+                });
+                generation.sources.push(added);
+            }
+            row.dropping.extend(left);
+        })
+        .await
+}
+
+fn key_attribute(key: &CoreKey) -> KeyAttribute {
+    let kind = match key.scalar {
+        ScalarType::S => KeyKind::S,
+        ScalarType::N => KeyKind::N,
+        ScalarType::B => KeyKind::B,
+    };
+    KeyAttribute { name: key.name.clone(), kind }
+}
+
+fn make(
+    inner: &Arc<Inner>,
+    entry: &Arc<Entry>,
+    running: &Arc<Running>,
+    source: &SourceRow,
+) -> Result<(Arc<SinkTarget>, Arc<Consumer>), Stuck> {
+    let shown = SourceTable {
+        table: source.table.clone(),
+        stream_arn: source.stream_arn.clone(),
+        partition_key: key_attribute(&source.key.hash),
+        sort_key: source.key.range.as_ref().map(key_attribute),
+        view: source.view,
+    };
+    let context = Arc::downgrade(&inner.context);
+    let changed = move || {
+        if let Some(context) = context.upgrade() {
+            context.changed();
+        }
+    };
+    let target = Arc::new(SinkTarget {
+        name: entry.name.as_str().into(),
+        source: Arc::new(shown),
+        version: parking_lot::RwLock::new(running.version.clone()),
+        reaches: parking_lot::RwLock::default(),
+        stats: running.stats.clone(),
+        clock: inner.context.clock.clone(),
+        changed: Arc::new(changed),
+    });
+    let definition = Definition {
+        id: source.consumer_id()?,
+        row: SinkKey::key(&entry.name),
+        source: Source { stream: source.stream, partition_key: source.key.hash.name.clone() },
+        target: Arc::new(Door(target.clone())),
+        observer: Arc::new(Events {
+            inner: Arc::downgrade(inner),
+            sink: entry.name.clone(),
+            table: source.table.clone(),
+        }),
+    };
+    let consumer = Arc::new(Consumer::new(inner.context.clone(), definition, rules(&running.version)));
+    let run = SourceRun { phase: Phase::Preparing, consumer: Some(consumer.clone()) };
+    running.sources.lock().insert(source.table.clone(), run);
+    Ok((target, consumer))
+}
+
+async fn take_snapshot(
+    inner: &Inner,
+    running: &Running,
+    source: &SourceRow,
+    scope: &Scope,
+    target: &SinkTarget,
+) -> Result<(), Stuck> {
+    let mut done = snapshot::progress(inner.store(), scope.consumer).await?;
+    let shards = inner.store().shards(scope.stream).await?;
+    let Some(first) = shards.first().map(Shard::of).filter(|_| !done.done) else { return Ok(()) };
+    let version = &running.version;
+    version.prepare(&target.source).await.map_err(|error| Stuck::Failed(error.to_string()))?;
+    loop {
+        let snapshot::Progress { pages, items, rejected, .. } = done;
+        show(inner, running, &source.table, Phase::Snapshot { pages, items, rejected });
+        if *running.stop.borrow() {
+            return Err(Stuck::Stopped);
+        }
+        let Some(page) = snapshot::stage(inner.store(), scope, inner.context.clock.now()).await? else { return Ok(()) };
+        let mut records = Vec::with_capacity(page.records.len());
+        for record in &page.records {
+            if version.shown_as(record)?.is_some() {
+                records.push(record.clone());
+            }
+        }
+        let mut rejected = 0;
+        if !records.is_empty() {
+            let flush = Flush {
+                sink: target.name.clone(),
+                version: version.number,
+                source: target.source.clone(),
+                shard: first.clone(),
+                origin: Origin::Snapshot { page: page.page },
+                epoch: 0,
+                failed_before: 0,
+                records,
+            };
+            let flushed = target.send(version, flush).await.map_err(|error| Stuck::Failed(error.to_string()))?;
+            rejected = flushed.rejected.len() as u64;
+            for item in flushed.rejected {
+                tracing::warn!(
+                    sink = &*target.name,
+                    table = source.table,
+                    error = item.error,
+                    "an item of the snapshot was rejected"
+                );
+            }
+        }
+        done = snapshot::confirm(inner.store(), scope, &page, rejected).await?;
+    }
+}
+
+/// Hands out what was planned under the configuration before, and nothing else, until none of it is left.
+async fn finish_earlier(
+    inner: &Inner,
+    entry: &Entry,
+    running: &Running,
+    target: &SinkTarget,
+    consumer: &Consumer,
+    earlier: &Earlier,
+) -> Result<(), Stuck> {
+    show(inner, running, &target.source.table, Phase::Finishing);
+    let failed = |error: &dyn std::fmt::Display| Stuck::Failed(error.to_string());
+    let spec = SinkSpec::read(&entry.name, &earlier.config).map_err(|error| failed(&error))?;
+    let before = inner.version(&spec, earlier.version).map_err(|error| failed(&error))?;
+    *target.version.write() = before.clone();
+    consumer.configure(Rules { hold: true, ..rules(&before) });
+    let mut changes = inner.context.changes();
+    let mut stop = running.stop.subscribe();
+    consumer.start().await;
+    loop {
+        changes.borrow_and_update();
+        let checkpoints = consumer.checkpoints().await?;
+        let planned = |checkpoint: &tailrace_delivery::Checkpoint| {
+            checkpoint.attempts.iter().flatten().any(|attempt| attempt.plan.is_some())
+        };
+        if !checkpoints.values().any(planned) {
+            break;
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            _ = stop.wait_for(|stop| *stop) => return Err(Stuck::Stopped),
+        }
+    }
+    consumer.stop().await;
+    *target.version.write() = running.version.clone();
+    let (number, table) = (running.version.number, target.source.table.clone());
+    let finished = |row: &mut SinkRow| {
+        let Some(generation) = row.generation(number) else { return };
+        let Some(earlier) = &mut generation.earlier else { return };
+        earlier.finished.push(table);
+        // The last table's is the end of it.
+        if generation.sources.iter().all(|source| earlier.finished.contains(&source.table)) {
+            generation.earlier = None;
+        }
+    };
+    Ok(entry.change(inner.store(), &[], finished).await?)
+}
+
+/// Forgets what the snapshot's pages reach to, once every record of their time was passed.
+async fn forget_reaches_when_passed(
+    inner: &Inner,
+    running: &Running,
+    scope: &Scope,
+    target: &SinkTarget,
+    consumer: &Consumer,
+) -> Result<(), Stuck> {
+    let reaches = target.reaches.read().clone();
+    if reaches.is_empty() {
+        return Ok(());
+    }
+    let mut stop = running.stop.subscribe();
+    let mut changes = inner.context.changes();
+    loop {
+        changes.borrow_and_update();
+        let checkpoints = consumer.checkpoints().await?;
+        let shards = inner.store().shards(scope.stream).await?;
+        let is_passed = |shard| match (reaches.end(shard), checkpoints.get(&shard)) {
+            (None, _) => true,
+            (Some(end), Some(checkpoint)) => checkpoint.finished || checkpoint.low_water >= end,
+            (Some(_), None) => false,
+        };
+        if shards.iter().all(|info| is_passed(info.shard)) {
+            break;
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            _ = stop.wait_for(|stop| *stop) => return Err(Stuck::Stopped),
+        }
+        // A busy shard changes often; its checkpoint need not be looked at each time.
+        let pause = inner.context.clock.monotonic().plus(TABLE_LOOK);
+        tokio::select! {
+            () = inner.context.timer.sleep_until(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => return Err(Stuck::Stopped),
+        }
+    }
+    snapshot::forget_reaches(inner.store(), scope.consumer).await?;
+    *target.reaches.write() = Arc::default();
+    Ok(())
+}
+
+/// Lets what is built beside take its place when all of its tables have caught up.
+async fn take_over_when_caught_up(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
+    let mut stop = running.stop.subscribe();
+    let mut changes = inner.context.changes();
+    loop {
+        changes.borrow_and_update();
+        match has_caught_up(running).await {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(sink = entry.name, %error, "it is not known whether a sink has caught up"),
+        }
+        tokio::select! {
+            () = async {
+                let _ = changes.changed().await;
+                inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(CAUGHT_UP_LOOK)).await;
+            } => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+    let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
+    // Not a task of the generation: it goes on while those of the old one end.
+    tokio::spawn(async move { super::operations::take_over(&inner, &entry, &running).await }.boxed());
+}
+
+async fn has_caught_up(running: &Running) -> Result<bool, StoreError> {
+    let tables = running.spec.sources();
+    let streams: Vec<_> = {
+        let sources = running.sources.lock();
+        let streams = |source: &SourceRun| source.consumer.clone().filter(|_| source.phase == Phase::Streaming);
+        tables.iter().filter_map(|table| sources.get(table).and_then(streams)).collect()
+    };
+    for consumer in &streams {
+        if !consumer.is_drained().await? {
+            return Ok(false);
+        }
+    }
+    Ok(streams.len() == tables.len())
+}
+
+/// Tells the events of a consumer on.
+struct Events {
+    inner: std::sync::Weak<Inner>,
+    sink: String,
+    table: String,
+}
+
+impl Observer for Events {
+    fn on_event(&self, event: DeliveryEvent) {
+        let Some(inner) = self.inner.upgrade() else { return };
+        let table = &self.table;
+        let text = match event {
+            DeliveryEvent::Parked { records, error, .. } => {
+                format!("{records} of {table} will never be taken, and are set aside: {error}")
+            }
+            DeliveryEvent::Trimmed { .. } => {
+                format!("records of {table} may be lost: they were trimmed before they were read; rebuild it")
+            }
+            DeliveryEvent::Lost { .. } => format!("records of {table} are lost: their piece of the log was set aside"),
+            DeliveryEvent::Damaged { error, .. } => format!("a damaged record of {table} holds it up: {error}"),
+            DeliveryEvent::TakenOver { .. } => format!("another server has taken {table} over"),
+            DeliveryEvent::Trouble { error, .. } => format!("a problem with {table}: {error}"),
+            DeliveryEvent::WindowLost { .. } | DeliveryEvent::Batch { .. } => return,
+        };
+        inner.notice(&self.sink, text);
+    }
+}

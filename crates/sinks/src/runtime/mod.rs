@@ -1,0 +1,353 @@
+//! The sinks of a server: those that its store holds, each with its consumers.
+//!
+//! Invariants: a sink's row says what is to be before anything is done; one change of a sink is under way at a time, and it is made whole
+//! once it has begun, whether its caller waits or goes away.
+//! What it does not do: it decides nothing about a record (delivery does), and knows no target (the folders beside it do).
+
+pub mod row;
+pub mod snapshot;
+
+mod drive;
+mod operations;
+mod status;
+mod target;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tailrace_core::clock::Clock;
+use tailrace_core::rng::Rng;
+use tailrace_core::{RecordNo, ShardNo, StreamId};
+use tailrace_delivery::{Consumer, Context, Timer, checkpoints};
+use tailrace_engine::{Caller, Db, Pins};
+use tailrace_store::{Engine, Key, StoreError};
+use tokio::sync::watch;
+
+pub use operations::{Change, Changed, SinkChangeError};
+pub use status::{SinkState, SinkStatus, SourceStatus};
+
+use crate::sink::Sink;
+use crate::spec::{Kind, SinkSpec, SpecError};
+use row::{Generation, SinkRow, Stored};
+use target::{Stats, Version};
+
+/// Most sinks of a server.
+pub const SINKS_MAX: usize = 1000;
+
+/// Makes a sink of what is configured.
+pub trait Build: Send + Sync + 'static {
+    /// The sink of a version of a configuration.
+    ///
+    /// # Errors
+    /// What is wrong with its settings, without a secret.
+    fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError>;
+
+    /// A sink was removed: what the server itself keeps for it goes as well.
+    fn removed(&self, spec: &SinkSpec) -> BoxFuture<'static, Result<(), crate::sink::SinkError>> {
+        let _ = spec;
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Something that a person may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The sink.
+    pub sink: String,
+    /// What happened.
+    pub text: String,
+}
+
+/// What sinks work with.
+pub struct Dependencies {
+    /// The database.
+    pub db: Arc<Db>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Waiting for a time of the clock.
+    pub timer: Arc<dyn Timer>,
+    /// Chance, for uuids and the spread of back-offs.
+    pub rng: Arc<dyn Rng>,
+    /// Makes sinks.
+    pub build: Arc<dyn Build>,
+    /// Is told what happens; does not block.
+    pub notices: Arc<dyn Fn(Notice) + Send + Sync>,
+}
+
+/// A sink of this process.
+struct Entry {
+    name: String,
+    /// The row as it was last seen. Held by who changes it.
+    stored: tokio::sync::Mutex<Stored>,
+    /// The row, for who looks.
+    shown: Mutex<SinkRow>,
+    /// Its generations that run, or are to.
+    running: Mutex<Vec<Arc<Running>>>,
+    /// Held by a call that changes the sink.
+    changing: tokio::sync::Mutex<()>,
+    /// It is in the configuration of this start.
+    configured: bool,
+}
+
+/// A generation of a sink in this process.
+struct Running {
+    spec: SinkSpec,
+    version: Arc<Version>,
+    stats: Arc<Stats>,
+    stop: watch::Sender<bool>,
+    /// A task for each table.
+    tasks: tokio::sync::Mutex<Option<tokio::task::JoinSet<()>>>,
+    sources: Mutex<BTreeMap<String, SourceRun>>,
+}
+
+/// A table of a generation in this process.
+struct SourceRun {
+    phase: Phase,
+    consumer: Option<Arc<Consumer>>,
+}
+
+/// What is done with a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It cannot begin yet, for this reason.
+    Waiting(String),
+    /// The target is made ready.
+    Preparing,
+    /// The snapshot is brought to the target: pages and items so far, and items that it will never take.
+    Snapshot { pages: u64, items: u64, rejected: u64 },
+    /// What was planned under the configuration before is finished.
+    Finishing,
+    /// Its stream is delivered.
+    Streaming,
+}
+
+struct Inner {
+    db: Arc<Db>,
+    context: Arc<Context>,
+    build: Arc<dyn Build>,
+    notices: Arc<dyn Fn(Notice) + Send + Sync>,
+    rng: Arc<dyn Rng>,
+    entries: Mutex<BTreeMap<String, Arc<Entry>>>,
+}
+
+impl Inner {
+    fn store(&self) -> &dyn Engine {
+        self.context.store.as_ref()
+    }
+
+    fn notice(&self, sink: &str, text: impl Into<String>) {
+        (self.notices)(Notice { sink: sink.to_owned(), text: text.into() });
+    }
+}
+
+/// The sinks of a server. A clone is the same.
+#[derive(Clone)]
+pub struct Sinks {
+    inner: Arc<Inner>,
+}
+
+/// Why the sinks cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A configuration is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The store's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Entry {
+    /// Changes the row, with `beside` in the same commit.
+    async fn change(
+        &self,
+        store: &dyn Engine,
+        beside: &[(Key, bytes::Bytes)],
+        change: impl FnOnce(&mut SinkRow),
+    ) -> Result<(), StoreError> {
+        let mut stored = self.stored.lock().await;
+        let mut next = stored.row.clone();
+        change(&mut next);
+        let put = row::put(store, Some(&stored), next, beside).await?;
+        *stored = put.ok_or_else(|| StoreError::Io(format!("another server changes the sink {}", self.name)))?;
+        *self.shown.lock() = stored.row.clone();
+        Ok(())
+    }
+
+    fn row(&self) -> SinkRow {
+        self.shown.lock().clone()
+    }
+}
+
+impl Sinks {
+    /// Reads the sinks of the store and makes of them what `configured` says: by name, the configuration of each. Nothing runs before
+    /// [`Self::start`].
+    ///
+    /// # Errors
+    /// A configuration is wrong: nothing was changed. Or the store's.
+    pub async fn load(dependencies: Dependencies, configured: &BTreeMap<String, Value>) -> Result<Sinks, OpenError> {
+        let Dependencies { db, clock, timer, rng, build, notices } = dependencies;
+        if configured.len() > SINKS_MAX {
+            return Err(SpecError(format!("sinks: {} of them, more than {SINKS_MAX}", configured.len())).into());
+        }
+        for (name, config) in configured {
+            let spec = SinkSpec::read(name, config)?;
+            build.build(&spec, 1)?;
+        }
+        let context = Context::new(Arc::clone(db.store()), clock, timer, rng.clone());
+        let inner = Inner { db, context: Arc::new(context), build, notices, rng, entries: Mutex::default() };
+        let sinks = Sinks { inner: Arc::new(inner) };
+        let mut known: BTreeMap<String, Stored> = BTreeMap::new();
+        for stored in row::all(sinks.inner.store()).await? {
+            known.insert(stored.row.name.clone(), stored);
+        }
+        for (name, config) in configured {
+            let now_ms = sinks.inner.context.clock.now();
+            let stored = match known.remove(name) {
+                None => row::put(sinks.inner.store(), None, SinkRow::new(name, config.clone(), now_ms), &[]).await?,
+                Some(stored) => operations::reconfigure(&sinks.inner, stored, config).await?,
+            };
+            let changed = || StoreError::Io(format!("another server changes the sink {name}"));
+            sinks.enter(stored.ok_or_else(changed)?, true)?;
+        }
+        for (_, stored) in known {
+            let name = stored.row.name.clone();
+            if let Err(error) = sinks.enter(stored, false) {
+                sinks.inner.notice(
+                    &name,
+                    format!("it is not configured any more, and what it was is not understood: {error}"),
+                );
+            }
+        }
+        sinks.inner.db.set_pins(&(sinks.inner.clone() as Arc<dyn Pins>));
+        Ok(sinks)
+    }
+
+    fn enter(&self, stored: Stored, configured: bool) -> Result<(), SpecError> {
+        let row = stored.row.clone();
+        let generations = || std::iter::once(&row.live).chain(&row.building);
+        let running =
+            generations().map(|generation| self.running(&row.name, generation)).collect::<Result<Vec<_>, _>>()?;
+        let entry = Entry {
+            name: row.name.clone(),
+            stored: tokio::sync::Mutex::new(stored),
+            running: Mutex::new(running),
+            changing: tokio::sync::Mutex::default(),
+            configured,
+            shown: Mutex::new(row),
+        };
+        self.inner.entries.lock().insert(entry.name.clone(), Arc::new(entry));
+        Ok(())
+    }
+
+    fn running(&self, name: &str, generation: &Generation) -> Result<Arc<Running>, SpecError> {
+        let spec = SinkSpec::read(name, &generation.config)?;
+        let version = self.inner.version(&spec, generation.version)?;
+        Ok(Arc::new(Running {
+            version,
+            stats: Arc::default(),
+            stop: watch::Sender::new(false),
+            tasks: tokio::sync::Mutex::default(),
+            sources: Mutex::default(),
+            spec,
+        }))
+    }
+
+    /// Starts every sink that is configured and not paused.
+    pub async fn start(&self) {
+        self.settle_audits().await;
+        for entry in self.all() {
+            let _changing = entry.changing.lock().await;
+            self.start_entry(&entry).await;
+        }
+    }
+
+    /// Lets the records of tables keep who asked for a change where an audit trail is made of them: before the first write of a client is
+    /// taken.
+    async fn settle_audits(&self) {
+        let entries = self.all();
+        let audits = entries.iter().filter(|entry| entry.configured).flat_map(|entry| entry.running.lock().clone());
+        let audits = audits.filter(|running| running.spec.kind == Kind::Audit);
+        let tables = audits.flat_map(|running| running.spec.from.clone()).collect();
+        if let Err(error) = self.inner.db.settle_audit(&tables, &Caller::default()).await {
+            // Each table of a trail is tried again when its stream is.
+            tracing::warn!(%error, "which tables have an audit is not settled");
+        }
+    }
+
+    async fn start_entry(&self, entry: &Arc<Entry>) {
+        if !entry.configured || entry.row().paused {
+            return;
+        }
+        drive::clean(&self.inner, entry).await;
+        let running = entry.running.lock().clone();
+        for generation in running {
+            drive::start(&self.inner, entry, &generation).await;
+        }
+    }
+
+    /// Stops all sinks: hands out nothing more, waits for what is under way and for its checkpoints. The rows stay.
+    pub async fn shutdown(&self) {
+        let entries = self.all();
+        for generation in entries.iter().flat_map(|entry| entry.running.lock().clone()) {
+            drive::begin_to_stop(&generation);
+        }
+        for entry in &entries {
+            let _changing = entry.changing.lock().await;
+            let running = entry.running.lock().clone();
+            for generation in running {
+                drive::stop(&generation).await;
+            }
+        }
+    }
+
+    /// Changes whenever [`Self::status`] may have changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.context.changes()
+    }
+
+    fn all(&self) -> Vec<Arc<Entry>> {
+        self.inner.entries.lock().values().cloned().collect()
+    }
+}
+
+impl Inner {
+    fn version(&self, spec: &SinkSpec, number: u32) -> Result<Arc<Version>, SpecError> {
+        let sink = self.build.build(spec, number)?;
+        Ok(Arc::new(Version::new(number, sink, spec.filter.clone(), spec.kind.filtering())))
+    }
+}
+
+/// A sink that is configured keeps what it has not delivered, also while it is paused.
+impl Pins for Inner {
+    fn needed(&self, stream: StreamId) -> BoxFuture<'_, Result<BTreeMap<ShardNo, RecordNo>, StoreError>> {
+        async move {
+            let mut needed: BTreeMap<ShardNo, RecordNo> = BTreeMap::new();
+            let entries: Vec<Arc<Entry>> =
+                self.entries.lock().values().filter(|entry| entry.configured).cloned().collect();
+            for row in entries.iter().map(|entry| entry.row()) {
+                let generations = std::iter::once(&row.live).chain(&row.building);
+                for source in
+                    generations.flat_map(|generation| &generation.sources).filter(|source| source.stream == stream)
+                {
+                    let checkpoints = checkpoints(self.store(), source.consumer_id()?).await?;
+                    for info in self.store().shards(stream).await? {
+                        let done = match checkpoints.get(&info.shard) {
+                            Some(checkpoint) if checkpoint.finished => continue,
+                            Some(checkpoint) => checkpoint.low_water,
+                            None => RecordNo::ZERO,
+                        };
+                        let least = needed.entry(info.shard).or_insert(done);
+                        *least = done.min(*least);
+                    }
+                }
+            }
+            Ok(needed)
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,389 @@
+//! What is done to a sink at a person's word, and what a changed configuration makes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tailrace_core::EpochMs;
+use tailrace_delivery::Redriven;
+use tailrace_engine::Caller;
+use tailrace_engine::control::{self, Action};
+use tailrace_store::StoreError;
+
+use super::row::{Earlier, Generation, SinkRow, Stored};
+use super::{Entry, Inner, OpenError, Running, Sinks, drive, row};
+use crate::spec::{Kind, SinkSpec, Start, shown_config};
+
+/// What is to be done to a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "action")]
+pub enum Change {
+    /// Nothing more is delivered; its place is kept.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// It begins anew with a snapshot of its tables.
+    Rebuild,
+    /// It delivers again what the stream has from a time on.
+    Replay {
+        /// The time, milliseconds since the epoch.
+        #[serde(rename = "fromMs")]
+        from_ms: EpochMs,
+    },
+    /// What was set aside is tried again.
+    Retry,
+    /// It is removed, with its place; what is at the target stays.
+    Remove,
+}
+
+impl Change {
+    /// Its name in the control stream.
+    fn name(self) -> &'static str {
+        match self {
+            Change::Pause => "PauseSink",
+            Change::Resume => "ResumeSink",
+            Change::Rebuild => "RebuildSink",
+            Change::Replay { .. } => "ReplaySink",
+            Change::Retry => "RetrySink",
+            Change::Remove => "RemoveSink",
+        }
+    }
+}
+
+/// How long an audit trail that is to stop is waited for, so that it tells of that itself. Our reason: it gathers for a second.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
+
+/// Why something was not done to a sink.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkChangeError {
+    /// There is none of this name.
+    #[error("there is no sink {0}")]
+    NotFound(String),
+    /// It cannot be done to this sink.
+    #[error("{0}")]
+    Refused(String),
+    /// The store's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What came of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changed {
+    /// Records that were set aside and are at the target now.
+    #[serde(default)]
+    pub retried: u64,
+    /// Why the first one that was tried and is not there is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The row with the configuration of this start.
+pub(super) async fn reconfigure(inner: &Inner, stored: Stored, config: &Value) -> Result<Option<Stored>, OpenError> {
+    let wanted = stored.row.building.as_ref().unwrap_or(&stored.row.live);
+    if wanted.config == *config {
+        return Ok(Some(stored));
+    }
+    let mut row = stored.row.clone();
+    let resource = format!("sink/{}", row.name);
+    let [before, after] = [&wanted.config, config].map(|config| shown_config(config).to_string());
+    let (before, after) = (Some(before.as_bytes()), Some(after.as_bytes()));
+    let action = Action { name: "ConfigureSink", resource: &resource, before, after };
+    let noted = inner.db.note_action(&action, &Caller::default()).await;
+    noted.map_err(|error| StoreError::Io(error.to_string()))?;
+    change_config(&mut row, config, |spec, version| {
+        inner.version(spec, version).is_ok_and(|version| version.sink.plans())
+    });
+    row.modified_ms = inner.context.clock.now();
+    Ok(row::put(inner.store(), Some(&stored), row, &[]).await?)
+}
+
+/// What a changed configuration makes of a sink. What was done stays done wherever it still counts: another target is begun anew, another
+/// form goes on from where the old one was, once what was planned under that one is over.
+fn change_config(row: &mut SinkRow, config: &Value, plans: impl Fn(&SinkSpec, u32) -> bool) {
+    let next = row.next_version();
+    let read = |config: &Value| SinkSpec::read(&row.name, config).ok();
+    let (before, now) = (read(&row.live.config), read(config));
+    let same_place = match (&before, &now) {
+        (Some(before), Some(now)) => before.to == now.to && before.kind == now.kind,
+        _ => false,
+    };
+    let beside = now.as_ref().is_some_and(|now| now.kind.builds_beside());
+    if same_place && beside {
+        row.replace(Generation::new(next, config.clone()), true);
+        return;
+    }
+    let starts_over = !same_place && now.as_ref().is_none_or(|now| now.start == Start::Snapshot);
+    // Nothing that is built beside has a meaning for another target.
+    if let Some(building) = row.building.take() {
+        row.dropping.extend(building.sources.into_iter().map(|source| source.consumer));
+    }
+    if starts_over {
+        row.replace(Generation::new(next, config.clone()), false);
+        return;
+    }
+    let planned = before.as_ref().is_some_and(|before| same_place && plans(before, row.live.version));
+    let live = std::mem::replace(&mut row.live, Generation::new(next, config.clone()));
+    let Generation { version, config: old, sources, earlier, rebuild, replay_ms, swap } = live;
+    let from = now.map(|now| now.sources()).unwrap_or_default();
+    let (stay, leave): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| from.contains(&source.table));
+    row.dropping.extend(leave.into_iter().map(|source| source.consumer));
+    let replaced = Earlier { version, config: old, finished: Vec::new() };
+    row.live.sources = stay;
+    row.live.earlier = earlier.or(planned.then_some(replaced)).filter(|_| !row.live.sources.is_empty());
+    (row.live.rebuild, row.live.replay_ms, row.live.swap) = (rebuild, replay_ms, swap);
+}
+
+/// What was built beside has taken the place of what was live: the old one ends.
+pub(super) async fn take_over(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
+    let _changing = entry.changing.lock().await;
+    let number = running.version.number;
+    let is_building = |row: &SinkRow| row.building.as_ref().is_some_and(|building| building.version == number);
+    if !is_building(&entry.row()) || *running.stop.borrow() {
+        return;
+    }
+    let old: Vec<Arc<Running>> = {
+        let mut all = entry.running.lock();
+        std::mem::replace(&mut *all, vec![running.clone()])
+    };
+    // Before the target is told: what the old one sends later could make again what the target has removed.
+    for old in old.iter().filter(|old| old.version.number != number) {
+        drive::stop(old).await;
+    }
+    let changed = entry.change(inner.store(), &[], |row| {
+        if is_building(row) {
+            row.take_over();
+        }
+    });
+    if let Err(error) = changed.await {
+        inner.notice(&entry.name, format!("version {number} has caught up, and could not be noted: {error}"));
+        return;
+    }
+    drive::start_swap(inner, entry, running).await;
+    drive::clean(inner, entry).await;
+}
+
+impl Sinks {
+    /// Does something to a sink. It is done whole, whether the caller waits or goes away.
+    ///
+    /// # Errors
+    /// There is no such sink, it cannot be done to it, or the store's.
+    pub async fn change(&self, name: &str, change: Change) -> Result<Changed, SinkChangeError> {
+        let entry = self.inner.entries.lock().get(name).cloned();
+        let entry = entry.ok_or_else(|| SinkChangeError::NotFound(name.to_owned()))?;
+        let sinks = self.clone();
+        let done = tokio::spawn(async move { sinks.change_entry(&entry, change).await });
+        done.await.map_err(|error| StoreError::Io(error.to_string()))?
+    }
+
+    async fn change_entry(&self, entry: &Arc<Entry>, change: Change) -> Result<Changed, SinkChangeError> {
+        let inner = &self.inner;
+        let _changing = entry.changing.lock().await;
+        let kind = entry.running.lock().first().map(|running| running.spec.kind);
+        let now_ms = inner.context.clock.now();
+        self.note(entry, change).await?;
+        match change {
+            Change::Pause => {
+                entry.change(inner.store(), &[], |row| (row.paused, row.modified_ms) = (true, now_ms)).await?;
+                self.stop_all(entry).await;
+            }
+            Change::Resume => {
+                if !entry.configured {
+                    let text =
+                        format!("{} is in no tailrace.yaml of this server: put it back, or remove it", entry.name);
+                    return Err(SinkChangeError::Refused(text));
+                }
+                entry.change(inner.store(), &[], |row| (row.paused, row.modified_ms) = (false, now_ms)).await?;
+                self.start_entry(entry).await;
+            }
+            Change::Retry => return self.retry(entry).await,
+            Change::Rebuild | Change::Replay { .. } => {
+                let replay_ms = match change {
+                    Change::Replay { from_ms } => Some(from_ms),
+                    _ => None,
+                };
+                let beside = kind.is_some_and(Kind::builds_beside);
+                if replay_ms.is_some() && beside {
+                    let text =
+                        format!("{} holds what its table holds: there is nothing to replay; rebuild it", entry.name);
+                    return Err(SinkChangeError::Refused(text));
+                }
+                if kind == Some(Kind::Audit) {
+                    return Err(SinkChangeError::Refused("an audit trail is written once".to_owned()));
+                }
+                self.stop_all(entry).await;
+                let begin = |row: &mut SinkRow| {
+                    let config = row.building.as_ref().unwrap_or(&row.live).config.clone();
+                    let mut next = Generation::new(row.next_version(), config);
+                    (next.rebuild, next.replay_ms) = (replay_ms.is_none(), replay_ms);
+                    row.replace(next, beside);
+                    row.modified_ms = now_ms;
+                };
+                entry.change(inner.store(), &[], begin).await?;
+                let row = entry.row();
+                let generations = std::iter::once(&row.live).chain(&row.building);
+                let running =
+                    generations.map(|generation| self.running(&row.name, generation)).collect::<Result<Vec<_>, _>>();
+                *entry.running.lock() = running.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
+                self.start_entry(entry).await;
+            }
+            Change::Remove => {
+                self.stop_all(entry).await;
+                let all = |row: &mut SinkRow| {
+                    let building = row.building.take();
+                    let sources = std::mem::take(&mut row.live.sources).into_iter();
+                    let sources = sources.chain(building.into_iter().flat_map(|building| building.sources));
+                    row.dropping.extend(sources.map(|source| source.consumer));
+                    row.paused = true;
+                };
+                entry.change(inner.store(), &[], all).await?;
+                drive::clean(inner, entry).await;
+                let spec = entry.running.lock().first().map(|running| running.spec.clone());
+                if let Some(spec) = spec {
+                    let removed = inner.build.removed(&spec).await;
+                    removed.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
+                }
+                if entry.row().dropping.is_empty() {
+                    row::delete(inner.store(), &entry.name).await?;
+                    inner.entries.lock().remove(&entry.name);
+                    inner.context.changed();
+                    self.settle_audits().await;
+                }
+            }
+        }
+        Ok(Changed::default())
+    }
+
+    /// Notes in the control stream what is about to be done. An audit trail that is to stop has it, and what was before it, if that does not
+    /// take long.
+    async fn note(&self, entry: &Entry, change: Change) -> Result<(), SinkChangeError> {
+        let inner = &self.inner;
+        let resource = format!("sink/{}", entry.name);
+        let row = entry.row();
+        let config = shown_config(&row.building.as_ref().unwrap_or(&row.live).config).to_string();
+        let action = Action { name: change.name(), resource: &resource, before: Some(config.as_bytes()), after: None };
+        let noted = inner.db.note_action(&action, &Caller::default()).await;
+        noted.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
+        if !matches!(change, Change::Pause | Change::Remove) {
+            return Ok(());
+        }
+        let running = entry.running.lock().first().cloned();
+        let control = running.and_then(|running| running.sources.lock().get(control::TABLE)?.consumer.clone());
+        let Some(control) = control else { return Ok(()) };
+        let until = inner.context.clock.monotonic().plus(LAST_ENTRIES);
+        let mut changes = inner.context.changes();
+        loop {
+            changes.borrow_and_update();
+            if control.is_drained().await? {
+                return Ok(());
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = inner.context.timer.sleep_until(until) => return Ok(()),
+            }
+        }
+    }
+
+    async fn stop_all(&self, entry: &Entry) {
+        let running = entry.running.lock().clone();
+        for generation in &running {
+            drive::begin_to_stop(generation);
+        }
+        for generation in &running {
+            drive::stop(generation).await;
+        }
+    }
+
+    /// Hands what was set aside to the target again, until one is refused.
+    async fn retry(&self, entry: &Entry) -> Result<Changed, SinkChangeError> {
+        let mut changed = Changed::default();
+        let running = entry.running.lock().clone();
+        let Some(live) = running.first() else { return Ok(changed) };
+        let consumers: Vec<_> = live.sources.lock().values().filter_map(|source| source.consumer.clone()).collect();
+        if consumers.is_empty() {
+            return Err(SinkChangeError::Refused(format!("{} does not run: resume it first", entry.name)));
+        }
+        for consumer in consumers {
+            let redriven = consumer.redrive_all().await;
+            let Redriven { accepted, failed } =
+                redriven.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
+            changed.retried += accepted as u64;
+            changed.error = changed.error.or(failed.map(|(_, error)| error));
+        }
+        self.inner.context.changed();
+        Ok(changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tailrace_core::key::{KeyAttribute, KeySchema, ScalarType};
+    use tailrace_core::{StreamArn, StreamId, TableId, ViewType};
+
+    use super::*;
+    use crate::runtime::row::SourceRow;
+
+    fn source(table: &str, consumer: &str) -> SourceRow {
+        let key = KeySchema { hash: KeyAttribute { name: "id".into(), scalar: ScalarType::S }, range: None };
+        SourceRow {
+            table: table.into(),
+            table_id: TableId(1),
+            stream: StreamId(1),
+            stream_arn: StreamArn::new("arn"),
+            key,
+            view: ViewType::NewAndOldImages,
+            consumer: consumer.into(),
+            snapshot: false,
+            since: 1,
+        }
+    }
+
+    fn changed(before: Value, after: Value) -> SinkRow {
+        let mut row = SinkRow::new("s", before, EpochMs(1));
+        row.live.sources = vec![source("A", "a"), source("B", "b")];
+        change_config(&mut row, &after, |_, _| true);
+        row
+    }
+
+    #[test]
+    fn another_form_goes_on_when_what_was_planned_is_over() {
+        let before = json!({"from": ["A", "B"], "to": "s3://lake/"});
+        let row = changed(before.clone(), json!({"from": "A", "to": "s3://lake/", "format": "parquet"}));
+        assert_eq!((row.live.version, row.live.sources.len(), row.dropping.clone()), (2, 1, vec!["b".to_owned()]));
+        assert_eq!(
+            row.live.earlier.clone().map(|earlier| (earlier.version, earlier.config)),
+            Some((1, before.clone()))
+        );
+        // A second change before that keeps the one under which something is planned.
+        let mut twice = row;
+        change_config(&mut twice, &json!({"from": "A", "to": "s3://lake/", "format": "csv"}), |_, _| true);
+        assert_eq!(twice.live.earlier.map(|earlier| earlier.version), Some(1));
+        assert_eq!(twice.live.version, 3);
+    }
+
+    #[test]
+    fn another_target_is_begun_as_its_start_says() {
+        let goes_on =
+            changed(json!({"from": ["A", "B"], "to": "s3://lake/"}), json!({"from": ["A", "B"], "to": "s3://other/"}));
+        assert_eq!((goes_on.live.sources.len(), goes_on.live.earlier), (2, None));
+        let anew = changed(
+            json!({"from": ["A", "B"], "to": "postgres://a/x"}),
+            json!({"from": ["A", "B"], "to": "postgres://b/x"}),
+        );
+        assert_eq!((anew.live.sources.len(), anew.dropping), (0, vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn another_definition_of_a_view_is_built_beside_it() {
+        let view = |aggregates: Value| json!({"from": "A", "to": "table:V", "aggregates": aggregates});
+        let mut row = changed(view(json!({"n": "count"})), view(json!({"n": "count", "s": "sum(x)"})));
+        assert_eq!((row.live.version, row.live.sources.len()), (1, 2));
+        assert_eq!(row.building.as_ref().map(|building| building.version), Some(2));
+        row.take_over();
+        assert_eq!((row.live.version, row.live.swap, row.building), (2, true, None));
+        assert_eq!(row.dropping, ["a", "b"]);
+    }
+}

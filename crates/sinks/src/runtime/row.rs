@@ -1,0 +1,228 @@
+//! The row of a sink: what it is to be, and the consumers that it has. Versioned JSON (docs/format.md, Sinks).
+//!
+//! Invariants: a consumer is in the row before it has a row of its own, and is taken out of it, into `dropping`, in the commit that
+//! replaces it: a crash forgets none. A row is changed only from what whoever changes it has seen.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tailrace_core::{EpochMs, KeySchema, MappingId, StreamArn, StreamId, TableId, ViewType};
+use tailrace_delivery::each;
+use tailrace_store::keyspace::SinkKey;
+use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
+
+/// The stored form's version.
+const ROW_VERSION: u32 = 1;
+
+/// A sink's row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SinkRow {
+    v: u32,
+    /// Its name.
+    pub name: String,
+    /// Nothing is delivered; its place is kept.
+    pub paused: bool,
+    /// What it is.
+    pub live: Generation,
+    /// What it is to become, while that is built beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub building: Option<Generation>,
+    /// Consumers of generations that are over, whose rows are to be removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropping: Vec<String>,
+    /// When it was changed last.
+    pub modified_ms: EpochMs,
+}
+
+/// A configuration with what it has done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Rises with each; from 1.
+    pub version: u32,
+    /// The configuration as the user wrote it, secrets as references.
+    pub config: Value,
+    /// Where its records come from, as far as the tables have been found.
+    pub sources: Vec<SourceRow>,
+    /// What it was built beside is over, and the target is to show it instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swap: bool,
+    /// It begins with a snapshot, whatever its configuration says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuild: bool,
+    /// Where it begins, if not where its configuration says: at this time of the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_ms: Option<EpochMs>,
+    /// The configuration under which flushes may be planned still, which goes before this one until they are over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
+}
+
+/// A configuration that was replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Its version.
+    pub version: u32,
+    /// What it was.
+    pub config: Value,
+    /// The tables of which nothing is planned under it any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finished: Vec<String>,
+}
+
+/// A table that records come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceRow {
+    /// Its name.
+    pub table: String,
+    /// Its number.
+    pub table_id: TableId,
+    /// Its stream.
+    pub stream: StreamId,
+    /// The stream's ARN.
+    pub stream_arn: StreamArn,
+    /// Its primary key.
+    pub key: KeySchema,
+    /// What the stream's records hold.
+    pub view: ViewType,
+    /// The consumer, a uuid: its checkpoints and parked records are under it.
+    pub consumer: String,
+    /// It begins with a snapshot of the table.
+    pub snapshot: bool,
+    /// The version of the sink under which it began.
+    pub since: u32,
+}
+
+impl SourceRow {
+    /// The consumer's id.
+    ///
+    /// # Errors
+    /// Corrupt.
+    pub fn consumer_id(&self) -> Result<MappingId, StoreError> {
+        consumer_id(&self.consumer)
+    }
+}
+
+/// Reads the uuid of a consumer.
+///
+/// # Errors
+/// Corrupt.
+pub fn consumer_id(uuid: &str) -> Result<MappingId, StoreError> {
+    MappingId::parse(uuid).ok_or_else(|| corrupt(format!("{uuid:?} is no uuid")))
+}
+
+impl Generation {
+    /// One that has done nothing yet.
+    pub fn new(version: u32, config: Value) -> Generation {
+        Generation { version, config, sources: Vec::new(), swap: false, rebuild: false, replay_ms: None, earlier: None }
+    }
+
+    fn consumers(&self) -> impl Iterator<Item = String> {
+        self.sources.iter().map(|source| source.consumer.clone())
+    }
+}
+
+impl SinkRow {
+    /// The version that the next generation has.
+    pub fn next_version(&self) -> u32 {
+        self.building.as_ref().map_or(self.live.version, |building| building.version.max(self.live.version)) + 1
+    }
+
+    /// Replaces what is live, or what is built beside it; the consumers of what it replaces are to be dropped.
+    pub fn replace(&mut self, generation: Generation, beside: bool) {
+        let slot = if beside {
+            self.building.replace(generation)
+        } else {
+            Some(std::mem::replace(&mut self.live, generation))
+        };
+        self.dropping.extend(slot.iter().flat_map(Generation::consumers));
+    }
+
+    /// What was built beside takes the place of what was live; the target is still to be told.
+    pub fn take_over(&mut self) {
+        if let Some(mut building) = self.building.take() {
+            building.swap = true;
+            self.replace(building, false);
+        }
+    }
+
+    /// A new sink.
+    pub fn new(name: &str, config: Value, modified_ms: EpochMs) -> SinkRow {
+        let (name, live) = (name.to_owned(), Generation::new(1, config));
+        SinkRow { v: ROW_VERSION, name, paused: false, live, building: None, dropping: Vec::new(), modified_ms }
+    }
+
+    /// The generation of a version.
+    pub fn generation(&mut self, version: u32) -> Option<&mut Generation> {
+        let all = std::iter::once(&mut self.live).chain(&mut self.building);
+        all.into_iter().find(|generation| generation.version == version)
+    }
+
+    fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("invariant: a sink's row has only string keys").into()
+    }
+
+    fn decode(value: &[u8]) -> Result<SinkRow, StoreError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        let Versioned { v } = serde_json::from_slice(value).map_err(corrupt)?;
+        if v > ROW_VERSION {
+            return Err(corrupt(format!("version {v} is newer than {ROW_VERSION}")));
+        }
+        serde_json::from_slice(value).map_err(corrupt)
+    }
+}
+
+fn corrupt(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("the row of a sink: {error}"))
+}
+
+/// A row with its bytes.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The row.
+    pub row: SinkRow,
+    bytes: Bytes,
+}
+
+/// Every sink.
+pub async fn all(store: &dyn Engine) -> Result<Vec<Stored>, StoreError> {
+    let mut sinks = Vec::new();
+    each(store, SinkKey::range(), |_, bytes| {
+        sinks.push(Stored { row: SinkRow::decode(&bytes)?, bytes });
+        Ok(())
+    })
+    .await?;
+    Ok(sinks)
+}
+
+/// Writes `row`, with `beside` in the same commit, if what is there is what was seen. `None`: it is not.
+pub async fn put(
+    store: &dyn Engine,
+    seen: Option<&Stored>,
+    row: SinkRow,
+    beside: &[(Key, Bytes)],
+) -> Result<Option<Stored>, StoreError> {
+    let bytes = row.encode();
+    let mut keys = vec![SinkKey::key(&row.name)];
+    keys.extend(beside.iter().map(|(key, _)| key.clone()));
+    let before = seen.map(|seen| seen.bytes.clone());
+    let committed = commit(store, &[], &keys, |reads| {
+        if reads.exclusive[0] != before {
+            return Decision::Reject(false);
+        }
+        let mut writes = vec![Write::Put { key: keys[0].clone(), value: bytes.clone() }];
+        writes.extend(beside.iter().map(|(key, value)| Write::Put { key: key.clone(), value: value.clone() }));
+        Decision::Apply(writes, true)
+    });
+    Ok(committed.await?.answer.then(|| Stored { row, bytes: bytes.clone() }))
+}
+
+/// Removes the row.
+pub async fn delete(store: &dyn Engine, name: &str) -> Result<(), StoreError> {
+    let key = SinkKey::key(name);
+    commit(store, &[], std::slice::from_ref(&key), |_| Decision::Apply(vec![Write::Delete { key: key.clone() }], ()))
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! Where every sink stands: the one type that the admin page and the command line look at.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::{Deserialize, Serialize};
+use tailrace_core::EpochMs;
+use tailrace_delivery::ShardStatus;
+use tailrace_store::StoreError;
+
+use super::{Entry, Phase, Running, Sinks};
+
+/// The state of a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkState {
+    /// It delivers, or has nothing to deliver.
+    Running,
+    /// It waits for something: a table, a stream, the target.
+    Waiting,
+    /// It brings a snapshot to the target.
+    Snapshot,
+    /// The target does not take what it is sent; it is tried again.
+    Retrying,
+    /// Too much was set aside: nothing goes on before some of it is retried or discarded.
+    Blocked,
+    /// A person has paused it.
+    Paused,
+    /// It is in the configuration no more.
+    Unconfigured,
+}
+
+/// A sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Where to, without secrets.
+    pub to: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its state.
+    pub state: SinkState,
+    /// Why it is in this state, if that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The version of its configuration.
+    pub version: u32,
+    /// The version that is built beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub building: Option<Box<SinkStatus>>,
+    /// Flushes that were confirmed since the server began.
+    pub flushes: u64,
+    /// Their records.
+    pub records: u64,
+    /// Their bytes at the target.
+    pub bytes: u64,
+    /// When the last flush ended, well or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_flush_ms: Option<EpochMs>,
+    /// Its error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Records that are known and not at the target, all tables together.
+    pub lag_records: u64,
+    /// There may be others behind them.
+    pub lag_is_more: bool,
+    /// Age of the oldest of them, milliseconds.
+    pub lag_ms: u64,
+    /// Records that were set aside.
+    pub parked: u64,
+    /// Its tables.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// A table of a sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// The table.
+    pub table: String,
+    /// Why it does not go on, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// Items that the snapshot has brought to the target, while it is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_items: Option<u64>,
+    /// Items of the snapshot that the target will never take.
+    #[serde(default)]
+    pub snapshot_rejected: u64,
+    /// The shards of its stream, oldest first.
+    pub shards: Vec<ShardStatus>,
+}
+
+impl Sinks {
+    /// Every sink, with every shard that it delivers.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn status(&self) -> Result<Vec<SinkStatus>, StoreError> {
+        let mut all = Vec::new();
+        for entry in self.all() {
+            let running = entry.running.lock().clone();
+            let Some((live, building)) = running.split_first() else { continue };
+            let mut status = self.generation(&entry, live).await?;
+            if let Some(building) = building.first() {
+                status.building = Some(Box::new(self.generation(&entry, building).await?));
+            }
+            all.push(status);
+        }
+        Ok(all)
+    }
+
+    /// Whether everything that is published is at its target, or set aside, and durably noted, for every sink that runs.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_drained(&self) -> Result<bool, StoreError> {
+        for entry in self.all() {
+            if entry.row().paused || !entry.configured {
+                continue;
+            }
+            let running = entry.running.lock().clone();
+            for generation in running {
+                for table in &generation.spec.sources() {
+                    let consumer = {
+                        let sources = generation.sources.lock();
+                        let source = sources.get(table).filter(|source| source.phase == Phase::Streaming);
+                        source.and_then(|source| source.consumer.clone())
+                    };
+                    match consumer {
+                        Some(consumer) if consumer.is_drained().await? => {}
+                        _ => return Ok(false),
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn generation(&self, entry: &Entry, running: &Running) -> Result<SinkStatus, StoreError> {
+        let paused = entry.row().paused;
+        let (stats, spec) = (&running.stats, &running.spec);
+        let last = stats.last.lock().clone();
+        let mut status = SinkStatus {
+            name: entry.name.clone(),
+            to: spec.shown_to(),
+            kind: spec.kind.name().to_owned(),
+            state: SinkState::Running,
+            reason: None,
+            version: running.version.number,
+            building: None,
+            flushes: stats.flushes.load(Relaxed),
+            records: stats.records.load(Relaxed),
+            bytes: stats.bytes.load(Relaxed),
+            last_flush_ms: last.as_ref().map(|(at, _)| *at),
+            last_error: last.and_then(|(_, error)| error),
+            lag_records: 0,
+            lag_is_more: false,
+            lag_ms: 0,
+            parked: 0,
+            sources: Vec::new(),
+        };
+        for table in &spec.sources() {
+            let found = running.sources.lock().get(table).map(|source| (source.phase.clone(), source.consumer.clone()));
+            let (phase, consumer) = found.unwrap_or((Phase::Waiting("it has not begun".to_owned()), None));
+            let shards = match consumer {
+                Some(consumer) => consumer.shards(phase == Phase::Streaming && !paused).await?.0,
+                None => Vec::new(),
+            };
+            status.add(table, phase, shards);
+        }
+        if status.state == SinkState::Running && status.last_error.is_some() {
+            status.state = SinkState::Retrying;
+        }
+        if paused {
+            (status.state, status.reason) = (SinkState::Paused, None);
+        } else if !entry.configured {
+            let text = "it is not in tailrace.yaml; its place is kept".to_owned();
+            (status.state, status.reason) = (SinkState::Unconfigured, Some(text));
+        }
+        Ok(status)
+    }
+}
+
+impl SinkStatus {
+    fn add(&mut self, table: &str, phase: Phase, shards: Vec<ShardStatus>) {
+        let (mut waits_for, mut snapshot_items, mut snapshot_rejected) = (None, None, 0);
+        match phase {
+            Phase::Waiting(reason) => {
+                self.reason.get_or_insert_with(|| reason.clone());
+                self.state = SinkState::Waiting;
+                waits_for = Some(reason);
+            }
+            Phase::Preparing => waits_for = Some("the target is made ready".to_owned()),
+            Phase::Snapshot { items, rejected, .. } => {
+                (snapshot_items, snapshot_rejected) = (Some(items), rejected);
+                if self.state == SinkState::Running {
+                    self.state = SinkState::Snapshot;
+                }
+            }
+            Phase::Finishing => {
+                waits_for = Some("what was planned under the configuration before is finished".to_owned())
+            }
+            Phase::Streaming => {}
+        }
+        for shard in &shards {
+            self.lag_records += shard.pending_records as u64;
+            self.lag_is_more |= shard.pending_is_more;
+            self.lag_ms = self.lag_ms.max(u64::try_from(shard.lag.as_millis()).unwrap_or(u64::MAX));
+            self.parked += shard.parked_records;
+            if shard.blocked && shard.state == tailrace_delivery::ShardState::Blocked {
+                self.state = SinkState::Blocked;
+                self.reason = shard.last_error.clone();
+            }
+        }
+        self.sources.push(SourceStatus {
+            table: table.to_owned(),
+            waits_for,
+            snapshot_items,
+            snapshot_rejected,
+            shards,
+        });
+    }
+}

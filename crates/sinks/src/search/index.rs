@@ -1,0 +1,233 @@
+//! The indexes that the sink makes, and the alias of the items' index.
+//!
+//! Without an alias the items' index is `<index>`. With one, it is `<index>-v<build>`, and `<index>` an alias of it: a rebuild
+//! makes the index of the next build beside it, and [`Place::swap`] moves the alias when it is whole. Both are one change of the
+//! cluster: who searches for `<index>` finds the one build or the other.
+
+use std::collections::BTreeMap;
+
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::client::{Answer, Client};
+use super::config::{Config, Mode};
+use super::types::Types;
+use crate::sink::SinkError;
+
+/// The name of the items' index, and of its alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The index that is written to.
+    pub index: String,
+    /// The alias, if there is to be one.
+    pub alias: Option<String>,
+}
+
+impl Place {
+    /// Where the items of this build are.
+    pub fn new(config: &Config, index: String, build: u32) -> Place {
+        match config.alias {
+            true => Place { index: format!("{index}-v{build}"), alias: Some(index) },
+            false => Place { index, alias: None },
+        }
+    }
+
+    /// Makes the index, if it is not there; and gives it the alias, if no other has it.
+    pub async fn prepare(&self, client: &Client, recipe: &Recipe) -> Result<(), SinkError> {
+        let Some(alias) = &self.alias else { return recipe.make(client, &self.index, None).await };
+        if !holders(client, alias).await?.is_empty() {
+            return recipe.make(client, &self.index, None).await;
+        }
+        if exists(client, alias).await? {
+            return Err(SinkError(format!(
+                "there is an index {alias}, where the sink needs an alias of this name: say alias: false to write into it, or \
+                 remove it"
+            )));
+        }
+        recipe.make(client, &self.index, Some(alias)).await?;
+        // An index that was there before has no alias by that.
+        if holders(client, alias).await?.contains_key(&self.index) {
+            return Ok(());
+        }
+        change_aliases(client, &[json!({"add": {"index": self.index, "alias": alias}})]).await
+    }
+
+    /// Makes the alias one of this index alone, and removes the indexes of earlier builds that had it. Again, it does nothing.
+    pub async fn swap(&self, client: &Client) -> Result<(), SinkError> {
+        let Some(alias) = &self.alias else {
+            return Err(SinkError(format!("the sink writes to {} itself: there is no alias to move", self.index)));
+        };
+        let what = format!("refresh of {}", self.index);
+        let refreshed = client.ask(Method::POST, &format!("{}/_refresh", self.index), None).await?;
+        if refreshed.status != StatusCode::OK {
+            return Err(refreshed.error(&what));
+        }
+        let mut actions = vec![json!({"add": {"index": self.index, "alias": alias}})];
+        for holder in holders(client, alias).await?.into_keys().filter(|holder| *holder != self.index) {
+            actions.push(match is_build_of(&holder, alias) {
+                true => json!({"remove_index": {"index": holder}}),
+                // Somebody else's index under our alias: it is not ours to remove.
+                false => json!({"remove": {"index": holder, "alias": alias}}),
+            });
+        }
+        change_aliases(client, &actions).await
+    }
+
+    /// Removes the index, if the alias is not its: a build that is given up.
+    pub async fn discard(&self, client: &Client) -> Result<(), SinkError> {
+        let Some(alias) = &self.alias else {
+            return Err(SinkError(format!("the sink writes to {} itself: it is no build", self.index)));
+        };
+        if holders(client, alias).await?.contains_key(&self.index) {
+            return Err(SinkError(format!("{} is what {alias} stands for: it is not removed", self.index)));
+        }
+        let answer = client.ask(Method::DELETE, &self.index, None).await?;
+        match answer.status {
+            StatusCode::OK | StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(answer.error(&format!("removal of {}", self.index))),
+        }
+    }
+}
+
+fn is_build_of(index: &str, alias: &str) -> bool {
+    let build = index.strip_prefix(alias).and_then(|rest| rest.strip_prefix("-v"));
+    build.is_some_and(|build| build.parse::<u32>().is_ok_and(|number| number.to_string() == build))
+}
+
+/// The indexes that have this alias, by name.
+async fn holders(client: &Client, alias: &str) -> Result<BTreeMap<String, Value>, SinkError> {
+    let what = format!("the alias {alias}");
+    let answer = client.ask(Method::GET, &format!("_alias/{alias}"), None).await?;
+    match answer.status {
+        StatusCode::OK => answer.read(&what),
+        StatusCode::NOT_FOUND => Ok(BTreeMap::new()),
+        _ => Err(answer.error(&what)),
+    }
+}
+
+/// Whether there is an index, or an alias, of this name.
+async fn exists(client: &Client, name: &str) -> Result<bool, SinkError> {
+    let answer = client.ask(Method::HEAD, name, None).await?;
+    match answer.status {
+        StatusCode::OK => Ok(true),
+        StatusCode::NOT_FOUND => Ok(false),
+        _ => Err(answer.error(&format!("HEAD {name}"))),
+    }
+}
+
+async fn change_aliases(client: &Client, actions: &[Value]) -> Result<(), SinkError> {
+    let answer = client.ask(Method::POST, "_aliases", Some(&json!({ "actions": actions }))).await?;
+    acknowledged(&answer, "change of aliases")
+}
+
+#[derive(Deserialize)]
+struct Acknowledged {
+    acknowledged: bool,
+}
+
+fn acknowledged(answer: &Answer, what: &str) -> Result<(), SinkError> {
+    if answer.status != StatusCode::OK {
+        return Err(answer.error(what));
+    }
+    match answer.read::<Acknowledged>(what)?.acknowledged {
+        true => Ok(()),
+        false => Err(SinkError(format!("{what}: not every node of the cluster has it yet"))),
+    }
+}
+
+/// How an index is made.
+#[derive(Clone, Debug)]
+pub(super) struct Recipe {
+    body: Map<String, Value>,
+    /// A template, with its name.
+    template: Option<(String, Value)>,
+}
+
+impl Recipe {
+    /// That of a configuration; `index` is the name that the user gave.
+    pub fn new(config: &Config, index: &str, types: &Types) -> Recipe {
+        let mut settings = config.settings.clone();
+        let said = |settings: &Map<String, Value>| {
+            let under = settings.get("index").and_then(Value::as_object);
+            ["index.gc_deletes", "gc_deletes"].iter().any(|name| settings.contains_key(*name))
+                || under.is_some_and(|index| index.contains_key("gc_deletes"))
+        };
+        if config.mode == Mode::Items && !said(&settings) {
+            settings.insert("index.gc_deletes".to_owned(), config.gc_deletes.clone().into());
+        }
+        let mut mappings = config.mappings.clone();
+        let properties = match config.mode {
+            Mode::Items => types.properties(),
+            Mode::Log => log_properties(types),
+        };
+        if !properties.is_empty() {
+            let said = mappings.entry("properties").or_insert_with(|| json!({}));
+            merge(said, Value::Object(properties));
+        }
+        let mut body = Map::new();
+        for (name, part) in [("settings", settings), ("mappings", mappings)] {
+            if !part.is_empty() {
+                body.insert(name.to_owned(), part.into());
+            }
+        }
+        let template = config.template.clone().map(|mut template| {
+            template.entry("index_patterns").or_insert_with(|| json!([index, format!("{index}-*")]));
+            (format!("tailrace-{index}"), Value::Object(template))
+        });
+        Recipe { body, template }
+    }
+
+    /// Makes an index, with an alias if one is given, unless it is there.
+    pub async fn make(&self, client: &Client, index: &str, alias: Option<&str>) -> Result<(), SinkError> {
+        if exists(client, index).await? {
+            return Ok(());
+        }
+        if let Some((name, template)) = &self.template {
+            let put = client.ask(Method::PUT, &format!("_index_template/{name}"), Some(template)).await?;
+            acknowledged(&put, &format!("the index template {name}"))?;
+        }
+        let mut body = self.body.clone();
+        if let Some(alias) = alias {
+            body.insert("aliases".to_owned(), json!({ alias: {} }));
+        }
+        let answer = client.ask(Method::PUT, index, Some(&Value::Object(body))).await?;
+        let is_there = answer.status == StatusCode::BAD_REQUEST
+            && answer.error_kind().as_deref() == Some("resource_already_exists_exception");
+        // Another was faster, or the answer to our own request was lost.
+        if is_there { Ok(()) } else { acknowledged(&answer, &format!("making of the index {index}")) }
+    }
+}
+
+/// What is known of the entries of a change log.
+fn log_properties(types: &Types) -> Map<String, Value> {
+    let mut properties = Map::new();
+    for name in ["table", "event_name", "event_id", "shard_id", "sequence_number"] {
+        properties.insert(name.to_owned(), json!({"type": "keyword"}));
+    }
+    for (name, kind) in [("lsn", "long"), ("event_time", "date"), ("is_ttl", "boolean")] {
+        properties.insert(name.to_owned(), json!({ "type": kind }));
+    }
+    let of_items = types.properties();
+    if !of_items.is_empty() {
+        for name in ["keys", "new_image", "old_image"] {
+            properties.insert(name.to_owned(), json!({ "properties": of_items }));
+        }
+    }
+    properties
+}
+
+/// Adds what `said` does not say yet.
+fn merge(said: &mut Value, more: Value) {
+    let (Value::Object(said), Value::Object(more)) = (said, more) else { return };
+    for (name, value) in more {
+        match said.get_mut(&name) {
+            // A field that the user has given a type is the user's.
+            Some(field) if field.get("type").is_none() => merge(field, value),
+            Some(_) => {}
+            None => {
+                said.insert(name, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! OpenSearch and Elasticsearch: the items of a table as the documents of an index, or the changes of tables as the entries of a
+//! log. Source: docs/spec/sinks.md 3.
+//!
+//! # Exactly once
+//!
+//! An item's document has the number of the record that wrote it as its external version. The target refuses what is not newer
+//! than what it has, and knows the versions of deleted documents for `index.gc_deletes`; so a repeat, in any order and in other
+//! bulks, changes nothing. For that no flush is planned: [`Sink::plans`] is false. An entry of a log has the record's `eventID`
+//! as its id and is created once.
+//!
+//! A repeat from the checkpoint that comes later than `gc_deletes` may bring back a document that was deleted after it, until the
+//! delete, which follows in the same shard, is repeated too.
+//!
+//! # One flush
+//!
+//! One bulk after the other. What is refused for the moment (429, 5xx) is sent again alone, a few times within moments; if it is
+//! refused still, the flush is an error, and comes again whole: what was done is a version conflict then, which is done. A bulk
+//! that is too large (413) is halved, and later ones are not made larger.
+//!
+//! # A rebuild
+//!
+//! The runtime makes a second sink for the next build ([`Search::new`]), brings a snapshot and the stream to it as to any sink,
+//! and when that has caught up ends the first one and calls [`Search::swap`]. Until then searches find the former build. A build
+//! that is given up is removed by [`Search::discard`].
+
+mod answer;
+mod bulk;
+mod client;
+mod config;
+mod document;
+mod id;
+mod index;
+mod rotation;
+mod types;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tailrace_core::codec::StoredItem;
+use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
+use tailrace_store::StoreError;
+
+use answer::Outcome;
+use bulk::{Bulk, Style, Work};
+use client::{Answered, Client};
+pub use config::{Auth, Config, ConfigError, FlushSize, Mode};
+use index::{Place, Recipe};
+pub use rotation::Rotation;
+pub use types::Coercion;
+use types::Types;
+
+use crate::sink::{Bounds, Flush, Flushed, Images, Rejected, Sink, SinkError, SourceTable};
+
+/// How often a document is sent in one flush, if the target refuses it for the moment.
+const TRIES_MAX: u32 = 4;
+
+/// The pause before the second try; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The size to which bulks shrink that were too large, bytes; a single one may have to be smaller.
+const BULK_BYTES_MIN: usize = 64 * 1024;
+
+/// The halvings of a bulk's size after failures of its flush, one for every second failure. Our reason: a bulk may be what a
+/// cluster in need cannot take in time.
+const SHRINKS_MAX: u32 = 5;
+
+/// Bytes that a document has in a bulk besides its item's: its line, names and quotes.
+const DOCUMENT_BYTES: usize = 160;
+
+/// Names of a log's indexes that are known to be there. Our reason: a flush is of few hours.
+const KNOWN_INDEXES_MAX: usize = 64;
+
+/// The sink.
+#[derive(Clone)]
+pub struct Search(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    client: Client,
+    style: Arc<Style>,
+    recipe: Recipe,
+    place: Place,
+    pause: Duration,
+    /// Bytes that a bulk may have: less than the user says if the target takes less.
+    bytes_max: AtomicUsize,
+    /// The indexes of the log that were made, or found.
+    known: Mutex<BTreeSet<String>>,
+    /// The table whose items the index has.
+    table: Mutex<Option<String>>,
+}
+
+impl Search {
+    /// A sink. `build` says which index of items it writes to, if there is an alias: 1 at first, and one more with each rebuild.
+    /// `records` is the writer of the data directory.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn new(config: Config, build: u32, records: RecordWriter) -> Result<Search, ConfigError> {
+        config.validate()?;
+        let destination = config.destination()?;
+        let client = Client::new(&config, &destination.cluster)?;
+        let types = Types::new(&config.types);
+        let recipe = Recipe::new(&config, &destination.index, &types);
+        let place = match config.mode {
+            Mode::Items => Place::new(&config, destination.index, build),
+            Mode::Log => Place { index: destination.index, alias: None },
+        };
+        let (mode, rotation, gzip) = (config.mode, config.rotation, config.gzip);
+        let style = Style { mode, rotation, index: place.index.clone(), types, gzip, records };
+        Ok(Search(Arc::new(Inner {
+            bytes_max: AtomicUsize::new(config.flush.bytes),
+            style: Arc::new(style),
+            pause: PAUSE,
+            known: Mutex::default(),
+            table: Mutex::default(),
+            config,
+            client,
+            recipe,
+            place,
+        })))
+    }
+
+    /// Whether it can be rebuilt beside what is there: whether it has an alias.
+    pub fn can_swap(&self) -> bool {
+        self.0.place.alias.is_some()
+    }
+
+    /// Moves the alias to this build's index, in one change of the cluster, and removes the indexes of the builds that had it.
+    /// The runtime calls it when a rebuild has caught up, and the sink of the former build has ended: a bulk to an index that is
+    /// removed would make it again, without an alias. Again, it does nothing.
+    ///
+    /// # Errors
+    /// It is not known to be done.
+    pub fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        let inner = self.0.clone();
+        async move { inner.place.swap(&inner.client).await }.boxed()
+    }
+
+    /// Removes this build's index, unless the alias is its: a rebuild is given up. Nothing may be flushed to it any more.
+    ///
+    /// # Errors
+    /// It is not known to be done, or the alias is this index's.
+    pub fn discard(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        let inner = self.0.clone();
+        async move { inner.place.discard(&inner.client).await }.boxed()
+    }
+}
+
+impl Sink for Search {
+    fn bounds(&self) -> Bounds {
+        let FlushSize { records, bytes, seconds } = self.0.config.flush;
+        Bounds { records_max: records, bytes_max: bytes, window: Duration::from_secs(seconds) }
+    }
+
+    fn plans(&self) -> bool {
+        false
+    }
+
+    fn needs(&self) -> Images {
+        match self.0.config.mode {
+            Mode::Items => Images { old: false, new: true },
+            Mode::Log => Images::default(),
+        }
+    }
+
+    fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {
+        let images = match self.0.config.mode {
+            Mode::Items => [&record.new, &None],
+            Mode::Log => [&record.new, &record.old],
+        };
+        let mut size = DOCUMENT_BYTES;
+        for image in images.into_iter().flatten() {
+            let item = StoredItem::new(image);
+            size += item.map_err(|error| StoreError::Corrupt(format!("a stream record: {error}")))?.size();
+        }
+        Ok(size)
+    }
+
+    fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {
+        let inner = self.0.clone();
+        async move { inner.prepare(&source).await }.boxed()
+    }
+
+    fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        Search::swap(self)
+    }
+
+    fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
+        let inner = self.0.clone();
+        async move { inner.flush(flush).await }.boxed()
+    }
+}
+
+impl Inner {
+    async fn prepare(&self, source: &SourceTable) -> Result<(), SinkError> {
+        match (self.config.mode, self.config.rotation) {
+            (Mode::Items, _) => {
+                let first = self.table.lock().get_or_insert_with(|| source.table.clone()).clone();
+                if first != source.table {
+                    let SourceTable { table, .. } = source;
+                    let index = &self.place.index;
+                    return Err(SinkError(format!(
+                        "{index} has the items of {first}: those of {table} would be mistaken for them. Give {table} a sink of \
+                         its own, or say mode: log"
+                    )));
+                }
+                self.place.prepare(&self.client, &self.recipe).await
+            }
+            (Mode::Log, Rotation::NoRotation) => self.know(&self.place.index).await,
+            // An index is made when the first record for it comes.
+            (Mode::Log, _) => Ok(()),
+        }
+    }
+
+    /// Sees to it that an index of the log is there.
+    async fn know(&self, index: &str) -> Result<(), SinkError> {
+        if self.known.lock().contains(index) {
+            return Ok(());
+        }
+        self.recipe.make(&self.client, index, None).await?;
+        let mut known = self.known.lock();
+        if known.len() == KNOWN_INDEXES_MAX {
+            known.clear();
+        }
+        known.insert(index.to_owned());
+        Ok(())
+    }
+
+    async fn flush(&self, flush: Flush) -> Result<Flushed, SinkError> {
+        let shrinks = (flush.failed_before / 2).min(SHRINKS_MAX);
+        let mut bytes_max = (self.bytes_max.load(Ordering::Relaxed) >> shrinks).max(1);
+        let work = Arc::new(Work { flush, style: self.style.clone() });
+        let (mut next, rejected) = work.sort();
+        let (mut flushed, all) = (Flushed { rejected, bytes: 0 }, next.len());
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let (mut again, mut why) = (Vec::new(), String::new());
+            while !next.is_empty() {
+                let (bulk, rest) = self.bulk(&work, next, bytes_max).await?;
+                if self.config.mode == Mode::Log {
+                    self.know(&bulk.index).await?;
+                }
+                flushed.bytes += bulk.body.bytes.len() as u64;
+                let outcomes = match self.send(&bulk).await? {
+                    Answered::Outcomes(outcomes) => outcomes,
+                    Answered::Again(reason) => vec![Outcome::Again(reason); bulk.records.len()],
+                    Answered::TooLarge if bulk.records.len() > 1 => {
+                        bytes_max = bulk.bytes / 2;
+                        self.bytes_max.fetch_min(bytes_max.max(BULK_BYTES_MIN), Ordering::Relaxed);
+                        next = [bulk.records, rest].concat();
+                        continue;
+                    }
+                    Answered::TooLarge => {
+                        vec![Outcome::Rejected(format!("413: the target takes no bulk of {} bytes", bulk.bytes))]
+                    }
+                };
+                next = rest;
+                for (record, outcome) in bulk.records.into_iter().zip(outcomes) {
+                    match outcome {
+                        Outcome::Done => {}
+                        Outcome::Again(reason) => {
+                            again.push(record);
+                            why = reason;
+                        }
+                        Outcome::Rejected(error) => flushed.rejected.push(Rejected { index: record, error }),
+                        Outcome::NoIndex(reason) => return Err(self.no_index(&bulk.index, &reason)),
+                    }
+                }
+            }
+            if again.is_empty() {
+                flushed.rejected.sort_unstable_by_key(|rejected| rejected.index);
+                return Ok(flushed);
+            }
+            if tried == TRIES_MAX {
+                let left = again.len();
+                return Err(SinkError(format!("{left} of {all} documents were refused {tried} times: {why}")));
+            }
+            tokio::time::sleep(self.pause * (1 << (tried - 1))).await;
+            next = again;
+        }
+    }
+
+    /// A bulk of the first of `records`, made where it holds nobody up, and the rest.
+    async fn bulk(
+        &self,
+        work: &Arc<Work>,
+        mut records: Vec<usize>,
+        bytes_max: usize,
+    ) -> Result<(Bulk, Vec<usize>), SinkError> {
+        let work = work.clone();
+        let make = move || {
+            let bulk = work.bulk(&records, bytes_max)?;
+            let rest = records.split_off(bulk.records.len());
+            Ok((bulk, rest))
+        };
+        let made = tokio::task::spawn_blocking(make).await;
+        made.map_err(|error| SinkError(format!("a bulk was not made: {error}")))?
+    }
+
+    async fn send(&self, bulk: &Bulk) -> Result<Answered, SinkError> {
+        let (index, seconds) = (&bulk.index, self.config.timeout_seconds.div_ceil(2));
+        let path = format!("{index}/_bulk?refresh=false&timeout={seconds}s&filter_path={}", answer::MEMBERS);
+        self.client.bulk(&path, bulk.body.clone(), bulk.ops.clone()).await
+    }
+
+    /// An index of a log is made again; an index of items is not: it would be without the items of before.
+    fn no_index(&self, index: &str, reason: &str) -> SinkError {
+        self.known.lock().remove(index);
+        match self.config.mode {
+            Mode::Items => {
+                SinkError(format!("the index {index} is gone; a rebuild of the sink makes it anew: {reason}"))
+            }
+            Mode::Log => SinkError(format!("the index {index} is gone, and is made anew: {reason}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! What the sink makes: indexes, templates, the alias; and a rebuild.
+
+use serde_json::{Value, json};
+
+use super::fake::{Fake, Fault};
+use super::{config, flush, record, sink, table};
+use crate::search::Search;
+use crate::sink::{Sink, SinkError};
+
+async fn prepared(fake: &Fake, build: u32, more: Value) -> Result<Search, SinkError> {
+    let sink = sink(config(&fake.address, &more), build);
+    sink.prepare(table("S", None).into()).await?;
+    Ok(sink)
+}
+
+fn put(number: u64, pk: &str) -> crate::sink::Flush {
+    flush(vec![record(number, pk, Some(&json!({})))])
+}
+
+/// Spec: sinks.md 3.3, `index.gc_deletes` on indexes that we create.
+#[tokio::test]
+async fn an_index_is_made_once_with_its_alias_and_what_the_user_says() {
+    let fake = Fake::start().await;
+    let more = json!({
+        "settings": {"index": {"number_of_replicas": 0}},
+        "mappings": {"dynamic": true, "properties": {"total": {"type": "scaled_float", "scaling_factor": 100}, "a": {"properties": {}}}},
+        "types": {"total": "number", "zip": "string", "a.b": "json", "a.c": "omit", "flag": "boolean", "x.y.z": "number"},
+        "template": {"priority": 7},
+    });
+    prepared(&fake, 1, more.clone()).await.unwrap();
+    let keyword = json!({"type": "keyword", "ignore_above": 8191});
+    let expected = json!({
+        "settings": {"index": {"number_of_replicas": 0}, "index.gc_deletes": "1h"},
+        "mappings": {"dynamic": true, "properties": {
+            "total": {"type": "scaled_float", "scaling_factor": 100}, "zip": keyword, "flag": {"type": "boolean"},
+            "a": {"properties": {"b": {"type": "keyword", "index": false, "doc_values": false}}},
+            "x": {"properties": {"y": {"properties": {"z": {"type": "double"}}}}},
+        }},
+        "aliases": {"orders": {}},
+    });
+    assert_eq!(fake.state().indexes["orders-v1"].body, expected);
+    assert_eq!(fake.state().aliases["orders"], ["orders-v1".to_owned()].into());
+    let template = json!({"priority": 7, "index_patterns": ["orders", "orders-*"]});
+    assert_eq!(fake.state().templates["tailrace-orders"], template);
+    prepared(&fake, 1, more).await.unwrap();
+    let made = |state: &super::fake::State| state.asked.iter().filter(|asked| asked.method == "PUT").count();
+    assert_eq!(made(&fake.state()), 2);
+}
+
+#[tokio::test]
+async fn what_the_user_says_of_gc_deletes_holds() {
+    for (more, expected) in [
+        (json!({"gc_deletes": "3d"}), json!({"index.gc_deletes": "3d"})),
+        (json!({"settings": {"index": {"gc_deletes": "2h"}}}), json!({"index": {"gc_deletes": "2h"}})),
+        (json!({"settings": {"index.gc_deletes": "2h"}}), json!({"index.gc_deletes": "2h"})),
+    ] {
+        let fake = Fake::start().await;
+        prepared(&fake, 1, more).await.unwrap();
+        assert_eq!(fake.state().indexes["orders-v1"].body["settings"], expected);
+    }
+}
+
+#[tokio::test]
+async fn without_an_alias_the_index_is_the_users_own() {
+    let fake = Fake::start().await;
+    let sink = prepared(&fake, 1, json!({"alias": false})).await.unwrap();
+    sink.flush(put(1, "a")).await.unwrap();
+    assert_eq!(fake.state().documents("orders").len(), 1);
+    assert!(!sink.can_swap());
+    assert!(sink.swap().await.is_err() && sink.discard().await.is_err());
+    // An index that is there where the alias would have to be.
+    let error = prepared(&fake, 1, json!({})).await.err().unwrap();
+    assert!(error.to_string().contains("say alias: false"), "{error}");
+    assert_eq!(fake.state().indexes.len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_knows_its_fields() {
+    let fake = Fake::start().await;
+    prepared(&fake, 1, json!({"mode": "log", "types": {"n": "number"}})).await.unwrap();
+    let body = fake.state().indexes["orders"].body.clone();
+    assert_eq!(body["mappings"]["properties"]["event_time"], json!({"type": "date"}));
+    assert_eq!(body["mappings"]["properties"]["new_image"], json!({"properties": {"n": {"type": "double"}}}));
+    assert_eq!(body.get("settings"), None);
+}
+
+/// Issue: a rebuild into a new index, with an alias swap.
+#[tokio::test]
+async fn a_rebuild_is_searched_when_it_is_whole() {
+    let fake = Fake::start().await;
+    let first = prepared(&fake, 1, json!({})).await.unwrap();
+    first.flush(put(1, "gone in the table")).await.unwrap();
+    let second = prepared(&fake, 2, json!({})).await.unwrap();
+    assert_eq!(fake.state().aliases["orders"], ["orders-v1".to_owned()].into());
+    second.flush(put(2, "a")).await.unwrap();
+    assert_eq!(fake.state().documents("orders-v2").len(), 1);
+    // Whatever happens on the way, the alias is one build's or the other's, and a repeat ends it.
+    for fault in
+        [Fault::Refuse(503), Fault::HangUp, Fault::DoneThenHangUp, Fault::DoneThenGarbage, Fault::DoneThen(500)]
+    {
+        fake.state().fail("_alias", &[fault]);
+        second.swap().await.unwrap_err();
+        fake.state().fail("_refresh", &[fault]);
+        if fault != Fault::DoneThenGarbage {
+            second.swap().await.unwrap_err();
+        }
+        assert_eq!(fake.state().aliases["orders"].len(), 1);
+    }
+    for fault in [Fault::DoneThenHangUp, Fault::DoneThenCut(50)] {
+        fake.state().fail("_aliases", &[fault]);
+        second.swap().await.unwrap_err();
+    }
+    second.swap().await.unwrap();
+    second.swap().await.unwrap();
+    let state = fake.state();
+    assert_eq!(state.aliases["orders"], ["orders-v2".to_owned()].into());
+    assert_eq!(state.indexes.keys().collect::<Vec<_>>(), ["orders-v2"]);
+    assert!(state.indexes["orders-v2"].refreshes > 0);
+}
+
+#[tokio::test]
+async fn other_peoples_indexes_are_left_alone() {
+    let fake = Fake::start().await;
+    let first = prepared(&fake, 1, json!({})).await.unwrap();
+    for name in ["archive", "orders-v01", "orders-v1-copy"] {
+        fake.state().indexes.insert(name.to_owned(), super::fake::FakeIndex::default());
+        fake.state().aliases.get_mut("orders").unwrap().insert(name.to_owned());
+    }
+    let second = prepared(&fake, 2, json!({})).await.unwrap();
+    second.swap().await.unwrap();
+    let state = fake.state();
+    assert_eq!(state.aliases["orders"], ["orders-v2".to_owned()].into());
+    assert_eq!(state.indexes.keys().collect::<Vec<_>>(), ["archive", "orders-v01", "orders-v1-copy", "orders-v2"]);
+    drop((state, first));
+}
+
+#[tokio::test]
+async fn a_build_that_is_given_up_is_removed() {
+    let fake = Fake::start().await;
+    let first = prepared(&fake, 1, json!({})).await.unwrap();
+    let second = prepared(&fake, 2, json!({})).await.unwrap();
+    second.discard().await.unwrap();
+    second.discard().await.unwrap();
+    let error = first.discard().await.unwrap_err();
+    assert!(error.to_string().contains("is what orders stands for"), "{error}");
+    assert_eq!(fake.state().indexes.keys().collect::<Vec<_>>(), ["orders-v1"]);
+}
+
+#[tokio::test]
+async fn what_fails_while_an_index_is_made_is_made_good_by_the_next_try() {
+    for fault in [
+        Fault::Refuse(503),
+        Fault::Refuse(403),
+        Fault::HangUp,
+        Fault::DoneThenHangUp,
+        Fault::DoneThen(502),
+        Fault::DoneThenCut(50),
+    ] {
+        // Each request of the way fails once.
+        for step in 0..4 {
+            let fake = Fake::start().await;
+            let mut seen = 0;
+            fake.state().faults = Box::new(move |_| {
+                seen += 1;
+                (seen == step + 1).then_some(fault)
+            });
+            let failed = prepared(&fake, 1, json!({})).await.err();
+            // A HEAD has no body that could be cut.
+            assert!(failed.is_some() || matches!(fault, Fault::DoneThenCut(_)), "{fault:?} at {step}");
+            fake.state().faults = Box::new(|_| None);
+            prepared(&fake, 1, json!({})).await.unwrap();
+            assert_eq!(fake.state().aliases["orders"], ["orders-v1".to_owned()].into(), "{fault:?} at {step}");
+        }
+    }
+}

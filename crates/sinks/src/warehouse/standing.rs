@@ -1,0 +1,105 @@
+//! What of a flush is at the target already: the decision, apart from all that asks and acts.
+
+use super::config::Mode;
+use super::ledger::Progress;
+use super::records::number;
+use crate::sink::{Flush, Origin};
+
+/// What is to be done with a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which of its records are not there yet.
+    pub fresh: Fresh,
+    /// What the progress is when they are.
+    pub to: Progress,
+}
+
+/// Records that are not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fresh {
+    /// All of them.
+    All,
+    /// Those with a higher number.
+    After(i64),
+    /// None.
+    None,
+}
+
+/// Compares a flush with how far the target is.
+///
+/// # Errors
+/// A later owner has been there: this one must not go on.
+pub fn standing(flush: &Flush, mode: Mode, at: Progress) -> Result<Standing, String> {
+    let epoch = i64::try_from(flush.epoch).unwrap_or(i64::MAX);
+    if epoch < at.epoch {
+        return Err(format!(
+            "shard {} is delivered by a later owner: the target has seen epoch {}, and this one has {epoch}",
+            flush.shard.id, at.epoch
+        ));
+    }
+    let (fresh, last) = match flush.origin {
+        Origin::Stream | Origin::Retry => {
+            let last = flush.records.last().map_or(at.last, number);
+            (if last <= at.last { Fresh::None } else { Fresh::After(at.last) }, last)
+        }
+        Origin::Snapshot { page } => {
+            let page = i64::try_from(page).unwrap_or(i64::MAX);
+            // The rows of items say themselves what they are older than; those of a change log do not, and its pages are
+            // planned.
+            (if mode == Mode::Append && page <= at.last { Fresh::None } else { Fresh::All }, page)
+        }
+    };
+    Ok(Standing { fresh, to: Progress { last: last.max(at.last), epoch } })
+}
+
+impl Fresh {
+    /// Whether a record of this number is not there yet.
+    pub fn has(self, number: i64) -> bool {
+        match self {
+            Fresh::All => true,
+            Fresh::After(last) => number > last,
+            Fresh::None => false,
+        }
+    }
+}
+
+/// The name under which the progress of a flush is kept.
+pub fn progress_name(flush: &Flush) -> String {
+    match flush.origin {
+        Origin::Snapshot { .. } => "snapshot".to_owned(),
+        Origin::Stream | Origin::Retry => flush.shard.id.to_string(),
+    }
+}
+
+/// What the progress says of a record of the flush: its number, or the flush's page.
+pub fn place(flush: &Flush, index: usize) -> i64 {
+    match flush.origin {
+        Origin::Snapshot { page } => i64::try_from(page).unwrap_or(i64::MAX),
+        Origin::Stream | Origin::Retry => flush.records.get(index).map_or(-1, number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::warehouse::tests::{flush, put};
+
+    #[test]
+    fn what_is_there_is_left_out() {
+        let at = |last, epoch| Progress { last, epoch };
+        let mut given = flush(vec![put(10, "a", &[]), put(12, "b", &[])]);
+        given.epoch = 3;
+        let stand = |given: &Flush, mode, progress| standing(given, mode, progress).map(|s| (s.fresh, s.to));
+        assert_eq!(stand(&given, Mode::Merge, at(-1, 0)), Ok((Fresh::After(-1), at(12, 3))));
+        assert_eq!(stand(&given, Mode::Merge, at(10, 3)), Ok((Fresh::After(10), at(12, 3))));
+        assert_eq!(stand(&given, Mode::Append, at(12, 2)), Ok((Fresh::None, at(12, 3))), "the older owner is fenced");
+        assert_eq!(stand(&given, Mode::Merge, at(99, 3)), Ok((Fresh::None, at(99, 3))));
+        assert!(stand(&given, Mode::Merge, at(-1, 4)).unwrap_err().contains("epoch 4, and this one has 3"));
+
+        given.origin = Origin::Snapshot { page: 7 };
+        assert_eq!(stand(&given, Mode::Merge, at(8, 3)), Ok((Fresh::All, at(8, 3))), "rows compare numbers themselves");
+        assert_eq!(stand(&given, Mode::Append, at(6, 3)), Ok((Fresh::All, at(7, 3))));
+        assert_eq!(stand(&given, Mode::Append, at(7, 3)), Ok((Fresh::None, at(7, 3))));
+        assert_eq!((place(&given, 1), progress_name(&given)), (7, "snapshot".to_owned()));
+    }
+}

@@ -1,0 +1,75 @@
+//! The kit that every sink passes, on the database that is played.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::database::Database;
+use super::*;
+use crate::kit::{History, Subject, assert_passes};
+use crate::sink::Sink;
+use crate::spec::SinkSpec;
+
+struct Shop {
+    database: Database,
+    mode: &'static str,
+    start: &'static str,
+}
+
+impl Shop {
+    fn new(mode: &'static str, start: &'static str) -> Arc<dyn Subject> {
+        Arc::new(Shop { database: Database::new(), mode, start })
+    }
+}
+
+impl Subject for Shop {
+    fn config(&self) -> Value {
+        json!({
+            "to": "postgres://u@h/d", "table": "orders", "start": self.start, "mode": self.mode,
+            "keys": {"id": "pk"}, "columns": {"total": "v.N numeric(6,2)"},
+        })
+    }
+
+    fn sink(&self, spec: &SinkSpec, _: u32) -> Arc<dyn Sink> {
+        let config: Config = serde_json::from_value(Value::Object(spec.settings.clone())).unwrap();
+        let checked = config.check().unwrap();
+        Arc::new(Warehouse::with(&spec.name, config, checked, Arc::new(self.database.clone()), None).unwrap())
+    }
+
+    fn check(&self, history: &History) -> Result<(), String> {
+        let committed = self.database.committed();
+        if self.mode == "merge" {
+            let rows = committed.rows.into_iter().map(|(key, row)| (key, row.cells[2].parse().unwrap()));
+            let rows: BTreeMap<String, i64> = rows.collect();
+            return if rows == history.items {
+                Ok(())
+            } else {
+                Err(format!("{rows:?} instead of {:?}", history.items))
+            };
+        }
+        // Of each item, in order; and each once.
+        let mut changes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (_, number, event, key, _, new) in &history.changes {
+            let new = new.map_or("\\N".to_owned(), |new| new.to_string());
+            changes.entry(key).or_default().push(format!("{:020} {event} {new}", number.0));
+        }
+        changes.values_mut().for_each(|changes| changes.sort());
+        let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for line in &committed.log {
+            let number: u64 = line[8].parse().unwrap();
+            found.entry(&line[0]).or_default().push(format!("{number:020} {} {}", line[4], line[1]));
+        }
+        if found == changes { Ok(()) } else { Err(format!("{found:#?} instead of {changes:#?}")) }
+    }
+}
+
+#[test]
+fn items_come_to_what_the_table_is() {
+    assert_passes(|| Shop::new("merge", "trim_horizon"), 40);
+    assert_passes(|| Shop::new("merge", "snapshot"), 40);
+}
+
+#[test]
+fn a_change_log_has_every_change_once() {
+    assert_passes(|| Shop::new("append", "trim_horizon"), 40);
+}
