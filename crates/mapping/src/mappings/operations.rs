@@ -1,7 +1,7 @@
 //! CreateEventSourceMapping, UpdateEventSourceMapping and DeleteEventSourceMapping.
 //! Source: docs/spec/event-source-mapping.md 2, 4.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use tailrace_core::limits::MAPPINGS_MAX;
 use tailrace_core::{FunctionReference, MappingId, StartingPosition};
@@ -238,17 +238,9 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, MappingError>> + Send + 'static,
 {
-    /// Notes that its caller has gone away, unless the change was over before.
-    struct Waits(Caller);
-
-    impl Drop for Waits {
-        fn drop(&mut self) {
-            self.0.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    let waits = Waits(Caller::default());
-    let joined = tokio::spawn(change(waits.0.clone())).await;
+    // Dropped with this future, whether the change is over or not.
+    let waits = Arc::new(());
+    let joined = tokio::spawn(change(Caller(Arc::downgrade(&waits)))).await;
     joined.unwrap_or_else(|error| Err(MappingError::Internal(format!("the change ended early: {error}"))))
 }
 
