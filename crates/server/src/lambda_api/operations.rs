@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn an_operation_is_found_by_method_and_path() {
-        let find = |method: &str, path: &str| {
+        fn find<'p>(method: &str, path: &'p str) -> Option<(&'static str, Vec<&'p str>)> {
             let segments: Vec<&str> = path.split('/').collect();
             OPERATIONS.iter().find_map(|operation| Some((operation.name, operation.labels(method, &segments)?)))
-        };
+        }
         assert_eq!(find("POST", "2015-03-31/functions/f/invocations"), Some(("Invoke", vec!["f"])));
         assert_eq!(find("PUT", "2015-03-31/event-source-mappings/u"), Some(("UpdateEventSourceMapping", vec!["u"])));
         assert_eq!(find("GET", "2015-03-31/event-source-mappings"), Some(("ListEventSourceMappings", Vec::new())));

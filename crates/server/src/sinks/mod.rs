@@ -87,7 +87,8 @@ pub async fn settled(sinks: &Sinks) -> Result<Vec<String>, StoreError> {
         let rests = |sink: &SinkStatus| {
             let begun = sink.sources.iter().all(|source| source.waits_for.is_none() && source.snapshot_items.is_none());
             let idle = sink.sources.iter().flat_map(|source| &source.shards).all(|shard| shard.drained);
-            matches!(sink.state, SinkState::Paused | SinkState::Unconfigured) || (begun && idle && sink.building.is_none())
+            matches!(sink.state, SinkState::Paused | SinkState::Unconfigured)
+                || (begun && idle && sink.building.is_none())
         };
         if all.iter().all(|sink| stuck(&sink) || rests(sink)) && all.iter().any(|sink| stuck(&sink)) {
             let why = |sink: &SinkStatus| {
