@@ -305,7 +305,8 @@ async fn without_a_key_all_items_are_one_group_and_the_sources_key_gives_its_typ
     stage.put(json!({"pk": s("b")})).await;
     assert_eq!(stage.shown().await, [json!({"group": s("all"), "orders": n("2")})]);
     // A view of the view, by a number.
-    let second = stage.bench.view("w", 1, json!({"to": "table:Second", "group_by": ["pk"], "aggregates": {"n": "count"}}));
+    let second =
+        stage.bench.view("w", 1, json!({"to": "table:Second", "group_by": ["pk"], "aggregates": {"n": "count"}}));
     stage.bench.catch_up(&second, &stage.source, &mut Positions::new(), 10).await.unwrap();
     assert_eq!(stage.bench.items("Second").await.len(), 2);
 }
@@ -366,7 +367,8 @@ async fn a_table_that_has_another_key_is_refused_and_one_that_is_deleted_is_made
         "KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST"});
     stage.bench.ok("CreateTable", table).await;
     let error = stage.view.prepare(stage.source.source.clone()).await.unwrap_err().to_string();
-    let expected = "the table View has the key (other N), and the view v needs (day S): name another table, or delete it";
+    let expected =
+        "the table View has the key (other N), and the view v needs (day S): name another table, or delete it";
     assert_eq!(error, expected);
     stage.bench.ok("DeleteTable", json!({"TableName": "View"})).await;
     stage.put(order("a", "mon", n("5"))).await;

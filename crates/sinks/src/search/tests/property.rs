@@ -103,7 +103,9 @@ async fn bring(sink: &Search, flush: Flush) -> BTreeSet<RecordNo> {
     for failed_before in 0..5_000 {
         let flush = Flush { failed_before, ..flush.clone() };
         match sink.flush(flush.clone()).await {
-            Ok(flushed) => return flushed.rejected.iter().map(|rejected| flush.records[rejected.index].number).collect(),
+            Ok(flushed) => {
+                return flushed.rejected.iter().map(|rejected| flush.records[rejected.index].number).collect();
+            }
             Err(error) => last = Some(error),
         }
     }
