@@ -158,8 +158,10 @@ def test_objects_and_a_view_equal_the_history_of_a_server_that_is_killed(start, 
 
 
 def tailrace(server, *arguments):
-    port = ["--port", str(server.port)]
-    return subprocess.run([BINARY, *arguments, *port], capture_output=True, text=True, timeout=60)
+    command, *rest = arguments
+    return subprocess.run(
+        [BINARY, command, "--endpoint", server.url, *rest], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_a_sink_is_paused_resumed_rebuilt_and_removed(start, tmp_path):
