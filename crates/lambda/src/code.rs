@@ -15,7 +15,7 @@ use tailrace_core::function::FunctionConfig;
 use tailrace_core::limits::FUNCTION_CODE_ENTRIES_MAX;
 
 /// The endings of files that are code; `bootstrap` is, too.
-const ENDINGS: [&str; 9] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "sh"];
+const ENDINGS: [&str; 11] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "class", "jar", "sh"];
 
 /// Directories of what is made from code, beside those whose names begin with a dot.
 const PASSED_OVER: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"];
@@ -131,6 +131,8 @@ mod tests {
             ("package/part.py", true),
             ("new.py", true),
             ("bootstrap", true),
+            ("shop/Orders.class", true),
+            ("lib/shop.jar", true),
             ("seen.txt", false),
             ("package/__pycache__/part.py", false),
             (".git/hook.py", false),
@@ -144,7 +146,8 @@ mod tests {
         fs::remove_file(root.join("new.py")).unwrap();
         assert_ne!(CodeStamp::of([&*root], &state_dir), stamp, "a file that goes is a change");
         assert_eq!(CodeStamp::of([&*root.join("nothing")], &state_dir), CodeStamp::default());
-        let sources = ["app.py", "package/part.py", "bootstrap"].map(|name| fs::metadata(root.join(name)).unwrap());
+        let sources = ["app.py", "package/part.py", "bootstrap", "lib/shop.jar"]
+            .map(|name| fs::metadata(root.join(name)).unwrap());
         assert_eq!(CodeStamp::of([&*root], &state_dir).facts.bytes, sources.iter().map(fs::Metadata::len).sum::<u64>());
     }
 

@@ -41,7 +41,7 @@ pub enum PythonClient {
 /// How functions are run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A directory of this crate's own: the clients of Python and Node.js, the ledger of processes, temporary directories.
+    /// A directory of this crate's own: the clients of Python, Node.js and Java, the ledger of processes, temporary directories.
     pub state_dir: PathBuf,
     /// Variables for every function, such as `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_REGION` and the credentials.
     pub environment: BTreeMap<String, String>,
@@ -51,6 +51,8 @@ pub struct Settings {
     pub python_client: PythonClient,
     /// Node.js; `None`: of those in PATH the one of the runtime's major version, else the first.
     pub node: Option<PathBuf>,
+    /// Java; `None`: of those in JAVA_HOME and PATH the one of the runtime's version, else the next later one.
+    pub java: Option<PathBuf>,
     /// Directories of packages (`.../node_modules`) where Node.js functions look last.
     pub node_path: Vec<PathBuf>,
     /// Most invocations at once, all functions together.
@@ -70,6 +72,7 @@ impl Settings {
             python: None,
             python_client: PythonClient::Auto,
             node: None,
+            java: None,
             node_path: Vec::new(),
             concurrency_max: limits::FUNCTION_CONCURRENCY_DEFAULT_MAX,
             init_limit: limits::FUNCTION_INIT_DEFAULT,

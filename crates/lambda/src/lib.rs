@@ -23,6 +23,7 @@ mod functions;
 mod host;
 mod interpreters;
 mod invoke;
+mod java;
 mod launch;
 mod layers;
 mod ledger;

@@ -213,12 +213,11 @@ impl Server {
         }
         let unused = functions.clone();
         let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
-        let sinks = sinks::load(&db, &clock, &rng, &sinks_file.sinks, &config.data_dir, events.clone()).await.map_err(
-            |error| match error {
+        let sinks =
+            sinks::load(&db, &clock, &rng, &sinks_file, &data_dir, events.clone()).await.map_err(|error| match error {
                 OpenError::Spec(error) => StartError::Sinks(error),
                 OpenError::Store(error) => StartError::Store(error),
-            },
-        );
+            });
         let sinks = match sinks {
             Ok(sinks) => sinks,
             Err(error) => {

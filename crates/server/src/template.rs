@@ -124,7 +124,27 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
             _ => {}
         }
     }
+    plan.skipped.extend(told_of_parameters_beside(options));
     Ok(plan)
+}
+
+/// What is to be told of a file of parameters beside the template, which is not read by itself: that it has values which nothing
+/// else gives, or that it could not be read either.
+fn told_of_parameters_beside(options: &Options) -> Option<String> {
+    let file = options.parameters_file_beside.as_deref()?;
+    let values = match read_parameters(Path::new(file), CONFIG_ENVIRONMENT) {
+        Ok(values) => values,
+        Err(why) => {
+            return Some(format!("{file} beside the template is not read by itself, nor could it be: {why}"));
+        }
+    };
+    let is_given =
+        |name: &String| options.parameters.contains_key(name) || options.shared_parameters.contains_key(name);
+    let names: Vec<&str> = values.keys().filter(|name| !is_given(name)).map(String::as_str).collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("{file} beside the template is not read by itself: --parameters-file {file} takes its values ({names})")
+    })
 }
 
 /// Files in which `sam` keeps the values of parameters.

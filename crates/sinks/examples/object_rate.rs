@@ -38,7 +38,8 @@ fn order(number: u64, status: &str) -> Value {
 fn record(number: u64) -> Result<StreamRecord, Box<dyn Error>> {
     let (new, old) = (stored(&order(number, "SHIPPED"))?, stored(&order(number, "PLACED"))?);
     let keys = stored(&json!({"id": {"S": format!("order-{number:09}")}}))?;
-    let meta = RecordMeta { kind: ChangeKind::Modify, view: ViewType::NewAndOldImages, by_service: false, keys };
+    let meta =
+        RecordMeta { kind: ChangeKind::Modify, view: ViewType::NewAndOldImages, by_service: false, caller: None, keys };
     let time_ms = EpochMs(START.0 + number / 100);
     Ok(StreamRecord { shard: ShardNo(7), number: RecordNo(number + 1), time_ms, meta, old: Some(old), new: Some(new) })
 }

@@ -11,8 +11,7 @@ mod status;
 mod tagging;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -77,13 +76,13 @@ struct Entry {
     under_way: Mutex<Option<MappingState>>,
 }
 
-/// The caller of a change: it may go away while the change goes on.
+/// The caller of a change, who holds something as long as he waits: he may go away while the change goes on.
 #[derive(Clone, Default)]
-struct Caller(Arc<AtomicBool>);
+struct Caller(Weak<()>);
 
 impl Caller {
     fn is_gone(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.strong_count() == 0
     }
 }
 

@@ -1,7 +1,7 @@
 //! CreateEventSourceMapping, UpdateEventSourceMapping and DeleteEventSourceMapping.
 //! Source: docs/spec/event-source-mapping.md 2, 4.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use tailrace_core::limits::MAPPINGS_MAX;
 use tailrace_core::{FunctionReference, MappingId, StartingPosition};
@@ -101,7 +101,12 @@ impl Mappings {
         let (this, uuid, parameters) = (self.clone(), uuid.to_owned(), parameters.clone());
         let function = function.map(str::to_owned);
         begun(|tell| async move {
-            this.update_now(Caller::default(), &uuid, function.as_deref(), &parameters, tell).await
+            // As if somebody waited for all of it: another call is refused meanwhile, as the service does.
+            let waits = Arc::new(());
+            let caller = Caller(Arc::downgrade(&waits));
+            let done = this.update_now(caller, &uuid, function.as_deref(), &parameters, tell).await;
+            drop(waits);
+            done
         })
         .await
     }
@@ -170,7 +175,13 @@ impl Mappings {
     /// As for [`Self::delete`].
     pub async fn begin_delete(&self, uuid: &str) -> Result<Begun, MappingError> {
         let (this, uuid) = (self.clone(), uuid.to_owned());
-        begun(|tell| async move { this.delete_now(Caller::default(), &uuid, tell).await }).await
+        begun(|tell| async move {
+            let waits = Arc::new(());
+            let done = this.delete_now(Caller(Arc::downgrade(&waits)), &uuid, tell).await;
+            drop(waits);
+            done
+        })
+        .await
     }
 
     async fn delete_now(
@@ -238,17 +249,9 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, MappingError>> + Send + 'static,
 {
-    /// Notes that its caller has gone away, unless the change was over before.
-    struct Waits(Caller);
-
-    impl Drop for Waits {
-        fn drop(&mut self) {
-            self.0.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    let waits = Waits(Caller::default());
-    let joined = tokio::spawn(change(waits.0.clone())).await;
+    // Dropped with this future, whether the change is over or not.
+    let waits = Arc::new(());
+    let joined = tokio::spawn(change(Caller(Arc::downgrade(&waits)))).await;
     joined.unwrap_or_else(|error| Err(MappingError::Internal(format!("the change ended early: {error}"))))
 }
 

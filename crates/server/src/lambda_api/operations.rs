@@ -48,6 +48,7 @@ pub const OPERATIONS: &[Operation] = &[
     operation("DeleteAlias", "DELETE", "2015-03-31/functions/{}/aliases/{}"),
     operation("DeleteCapacityProvider", "DELETE", "2025-11-30/capacity-providers/{}"),
     operation("DeleteCodeSigningConfig", "DELETE", "2020-04-22/code-signing-configs/{}"),
+    operation("DeleteDurableExecution", "DELETE", "2025-12-01/durable-executions/{}"),
     operation("DeleteEventSourceMapping", "DELETE", "2015-03-31/event-source-mappings/{}"),
     operation("DeleteFunction", "DELETE", "2015-03-31/functions/{}"),
     operation("DeleteFunctionCodeSigningConfig", "DELETE", "2020-06-30/functions/{}/code-signing-config"),
@@ -56,6 +57,7 @@ pub const OPERATIONS: &[Operation] = &[
     operation("DeleteFunctionUrlConfig", "DELETE", "2021-10-31/functions/{}/url"),
     operation("DeleteLayerVersion", "DELETE", "2018-10-31/layers/{}/versions/{}"),
     operation("DeleteProvisionedConcurrencyConfig", "DELETE", "2019-09-30/functions/{}/provisioned-concurrency"),
+    operation("DeleteResourcePolicy", "DELETE", "2026-07-09/resource-policy/{}"),
     operation("GetAccountSettings", "GET", "2016-08-19/account-settings"),
     operation("GetAlias", "GET", "2015-03-31/functions/{}/aliases/{}"),
     operation("GetCapacityProvider", "GET", "2025-11-30/capacity-providers/{}"),
@@ -77,6 +79,7 @@ pub const OPERATIONS: &[Operation] = &[
     operation("GetLayerVersionPolicy", "GET", "2018-10-31/layers/{}/versions/{}/policy"),
     operation("GetPolicy", "GET", "2015-03-31/functions/{}/policy"),
     operation("GetProvisionedConcurrencyConfig", "GET", "2019-09-30/functions/{}/provisioned-concurrency"),
+    operation("GetResourcePolicy", "GET", "2026-07-09/resource-policy/{}"),
     operation("GetRuntimeManagementConfig", "GET", "2021-07-20/functions/{}/runtime-management-config"),
     operation("Invoke", "POST", "2015-03-31/functions/{}/invocations"),
     operation("InvokeAsync", "POST", "2014-11-13/functions/{}/invoke-async"),
@@ -96,6 +99,7 @@ pub const OPERATIONS: &[Operation] = &[
     operation("ListProvisionedConcurrencyConfigs", "GET", "2019-09-30/functions/{}/provisioned-concurrency"),
     operation("ListTags", "GET", "2017-03-31/tags/{}"),
     operation("ListVersionsByFunction", "GET", "2015-03-31/functions/{}/versions"),
+    operation("PauseDurableExecution", "POST", "2025-12-01/durable-executions/{}/pause"),
     operation("PublishLayerVersion", "POST", "2018-10-31/layers/{}/versions"),
     operation("PublishVersion", "POST", "2015-03-31/functions/{}/versions"),
     operation("PutFunctionCodeSigningConfig", "PUT", "2020-06-30/functions/{}/code-signing-config"),
@@ -104,9 +108,11 @@ pub const OPERATIONS: &[Operation] = &[
     operation("PutFunctionRecursionConfig", "PUT", "2024-08-31/functions/{}/recursion-config"),
     operation("PutFunctionScalingConfig", "PUT", "2025-11-30/functions/{}/function-scaling-config"),
     operation("PutProvisionedConcurrencyConfig", "PUT", "2019-09-30/functions/{}/provisioned-concurrency"),
+    operation("PutResourcePolicy", "PUT", "2026-07-09/resource-policy/{}"),
     operation("PutRuntimeManagementConfig", "PUT", "2021-07-20/functions/{}/runtime-management-config"),
     operation("RemoveLayerVersionPermission", "DELETE", "2018-10-31/layers/{}/versions/{}/policy/{}"),
     operation("RemovePermission", "DELETE", "2015-03-31/functions/{}/policy/{}"),
+    operation("ResumeDurableExecution", "POST", "2025-12-01/durable-executions/{}/resume"),
     operation("SendDurableExecutionCallbackFailure", "POST", "2025-12-01/durable-execution-callbacks/{}/fail"),
     operation("SendDurableExecutionCallbackHeartbeat", "POST", "2025-12-01/durable-execution-callbacks/{}/heartbeat"),
     operation("SendDurableExecutionCallbackSuccess", "POST", "2025-12-01/durable-execution-callbacks/{}/succeed"),
@@ -129,10 +135,10 @@ mod tests {
 
     #[test]
     fn an_operation_is_found_by_method_and_path() {
-        let find = |method: &str, path: &str| {
+        fn find<'p>(method: &str, path: &'p str) -> Option<(&'static str, Vec<&'p str>)> {
             let segments: Vec<&str> = path.split('/').collect();
             OPERATIONS.iter().find_map(|operation| Some((operation.name, operation.labels(method, &segments)?)))
-        };
+        }
         assert_eq!(find("POST", "2015-03-31/functions/f/invocations"), Some(("Invoke", vec!["f"])));
         assert_eq!(find("PUT", "2015-03-31/event-source-mappings/u"), Some(("UpdateEventSourceMapping", vec!["u"])));
         assert_eq!(find("GET", "2015-03-31/event-source-mappings"), Some(("ListEventSourceMappings", Vec::new())));

@@ -23,7 +23,7 @@ pub struct LogFileError {
 
 impl LogFileError {
     pub(super) fn ended_early() -> LogFileError {
-        LogFileError { path: PathBuf::from("logs"), source: io::Error::other("the read ended early") }
+        LogFileError { path: PathBuf::from("function-logs"), source: io::Error::other("the read ended early") }
     }
 }
 

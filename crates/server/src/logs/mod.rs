@@ -30,7 +30,7 @@ use writer::Writer;
 
 /// The directory of the logs in a data directory.
 pub fn directory(data_dir: &Path) -> PathBuf {
-    data_dir.join("logs")
+    data_dir.join("function-logs")
 }
 
 /// Reads what is kept. A clone is the same.

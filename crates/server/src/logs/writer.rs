@@ -1,8 +1,9 @@
 //! Writes the lines, and lets the oldest files go.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -81,7 +82,8 @@ impl Writer {
 impl Open {
     /// The newest file of a directory, or its first one.
     fn newest(directory: &Path) -> io::Result<Open> {
-        fs::create_dir_all(directory)?;
+        // What a function writes may be nobody else's business.
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let newest = numbers(directory).map_err(|error| error.source)?.last().copied();
         let mut open = Open::make(directory, newest.unwrap_or(1))?;
         // A process that was killed, or a full disk, may have left half a line: it stays one of its own.

@@ -1,6 +1,6 @@
 //! Makes a sink of what is configured: each kind from settings of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub struct Builder {
     pub clock: Arc<dyn Clock>,
     /// Everything durable.
     pub data_dir: PathBuf,
+    /// Where the configuration lies: what it says of files is meant from there.
+    pub base: PathBuf,
 }
 
 fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
@@ -44,15 +46,6 @@ fn settings<T: DeserializeOwned>(spec: &SinkSpec) -> Result<T, SpecError> {
     serde_json::from_value(settings).map_err(|error| wrong(spec, error))
 }
 
-/// The settings of a view: the table that it is, without the scheme before it.
-fn view(spec: &SinkSpec) -> Result<views::Config, SpecError> {
-    let mut of_view = spec.clone();
-    of_view.settings.remove("to");
-    let table = spec.to.strip_prefix("table:").unwrap_or_default();
-    of_view.settings.insert("table".to_owned(), table.into());
-    settings(&of_view)
-}
-
 /// Checks the settings of a sink, as far as that can be done without its target.
 ///
 /// # Errors
@@ -64,7 +57,7 @@ pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
         Kind::Warehouse => settings::<warehouse::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
         Kind::Audit => settings::<audit::Config>(spec)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
-        Kind::View => view(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
+        Kind::View => settings::<views::Config>(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
         Kind::Notify => Err(not_yet(spec)),
     }
 }
@@ -73,8 +66,29 @@ fn not_yet(spec: &SinkSpec) -> SpecError {
     wrong(spec, format!("sinks of the kind {} are not here yet", spec.kind.name()))
 }
 
+/// A path that is meant from `base`.
+fn from_base(base: &Path, path: &str) -> Option<String> {
+    let path = Path::new(path);
+    let is_relative = path.is_relative() && !path.as_os_str().is_empty();
+    is_relative.then(|| base.join(path)).and_then(|path| path.to_str().map(str::to_owned))
+}
+
+/// The sink with paths that do not depend on where the process was started.
+fn located(spec: &SinkSpec, base: &Path) -> SinkSpec {
+    let mut spec = spec.clone();
+    if spec.kind == Kind::Objects && spec.to.starts_with('.') {
+        spec.settings.extend(from_base(base, &spec.to).map(|to| ("to".to_owned(), to.into())));
+    }
+    let dir = spec.settings.get("dir").and_then(Value::as_str);
+    if let Some(dir) = dir.filter(|_| spec.kind == Kind::Audit).and_then(|dir| from_base(base, dir)) {
+        spec.settings.insert("dir".to_owned(), dir.into());
+    }
+    spec
+}
+
 impl Build for Builder {
     fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError> {
+        let spec = &located(spec, &self.base);
         Ok(match spec.kind {
             Kind::Objects => {
                 let config: objects::Config = settings(spec)?;
@@ -97,7 +111,7 @@ impl Build for Builder {
                 Arc::new(Audit::new(config, place, self.db.clone()).map_err(|error| wrong(spec, error))?)
             }
             Kind::View => {
-                let view = View::new(view(spec)?, &spec.name, version, self.db.clone());
+                let view = View::new(settings(spec)?, &spec.name, version, self.db.clone());
                 Arc::new(view.map_err(|error| wrong(spec, error))?)
             }
             Kind::Notify => return Err(not_yet(spec)),

@@ -22,6 +22,8 @@ const MEMBERS: [&str; 1] = ["sinks"];
 pub struct SinksFile {
     /// The sinks by name, as they are written.
     pub sinks: BTreeMap<String, Value>,
+    /// The directory that the file is in: relative paths in it are meant from there. Empty: where the process was started.
+    pub base: PathBuf,
 }
 
 /// Why a configuration cannot be used: one line for the user.
@@ -64,12 +66,14 @@ pub fn beside(directory: &Path) -> Option<PathBuf> {
 /// It cannot be read, or what is wrong in it.
 pub fn read(path: &Path) -> Result<SinksFile, ConfigFileError> {
     let unreadable = |source| ConfigFileError::Unreadable { path: path.to_owned(), source };
-    let bytes = files::read_regular(path, TEMPLATE_BYTES_MAX as u64).map_err(unreadable)?;
+    let bytes = files::read_regular(path, TEMPLATE_BYTES_MAX).map_err(unreadable)?;
     let malformed = |message: String| ConfigFileError::Malformed { path: path.to_owned(), message };
     let text = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
     let document =
         tailrace_template::document(&text, Format::of(path, &text)).map_err(|error| malformed(error.to_string()))?;
-    parse(&document).map_err(|message| ConfigFileError::Content { path: path.to_owned(), message })
+    let read = parse(&document).map_err(|message| ConfigFileError::Content { path: path.to_owned(), message })?;
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    Ok(SinksFile { base: std::path::absolute(&base).unwrap_or(base), ..read })
 }
 
 fn parse(document: &Value) -> Result<SinksFile, String> {
@@ -91,7 +95,7 @@ fn parse(document: &Value) -> Result<SinksFile, String> {
         let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec));
         checked.map_err(|SpecError(message)| message)?;
     }
-    Ok(SinksFile { sinks })
+    Ok(SinksFile { sinks, base: PathBuf::new() })
 }
 
 /// What a user may have meant.

@@ -41,7 +41,7 @@ pub fn change(number: u64, id: &str, old: Option<Value>, new: Option<Value>) -> 
         shard: ShardNo(7),
         number: RecordNo(number),
         time_ms: EpochMs(AUGUST.0 + number),
-        meta: RecordMeta { kind, view: ViewType::NewAndOldImages, by_service: false, keys },
+        meta: RecordMeta { kind, view: ViewType::NewAndOldImages, by_service: false, caller: None, keys },
         old: old.map(with_id),
         new: new.map(with_id),
     }
