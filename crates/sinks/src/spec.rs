@@ -30,8 +30,10 @@ pub enum Start {
 pub enum Kind {
     /// Objects in a bucket or a directory.
     Objects,
-    /// OpenSearch or Elasticsearch.
+    /// The items of a table in OpenSearch or Elasticsearch.
     Search,
+    /// Its changes there.
+    SearchLog,
     /// PostgreSQL or Redshift.
     Warehouse,
     /// A materialised view.
@@ -63,7 +65,7 @@ pub struct SinkSpec {
     pub from: Vec<String>,
     /// Where to.
     pub to: String,
-    /// The kind that `to` says.
+    /// The kind that `to` says, and for a search engine `mode`.
     pub kind: Kind,
     /// Where it begins.
     pub start: Start,
@@ -79,7 +81,7 @@ pub struct SinkSpec {
 pub struct SpecError(pub String);
 
 impl Kind {
-    /// The kind of a destination.
+    /// The kind of a destination, as far as that alone says it.
     pub fn of(to: &str) -> Option<Kind> {
         let scheme = to.split_once(':').map_or("", |(scheme, _)| scheme);
         Some(match scheme {
@@ -98,7 +100,7 @@ impl Kind {
     pub fn filtering(self) -> Filtering {
         match self {
             Kind::Search | Kind::Warehouse => Filtering::Table,
-            Kind::Objects | Kind::Notify | Kind::Audit => Filtering::Records,
+            Kind::Objects | Kind::SearchLog | Kind::Notify | Kind::Audit => Filtering::Records,
             Kind::View => Filtering::Own,
         }
     }
@@ -107,7 +109,7 @@ impl Kind {
     pub fn start(self) -> Start {
         match self {
             Kind::View | Kind::Search | Kind::Warehouse => Start::Snapshot,
-            Kind::Objects | Kind::Audit => Start::TrimHorizon,
+            Kind::Objects | Kind::SearchLog | Kind::Audit => Start::TrimHorizon,
             Kind::Notify => Start::Latest,
         }
     }
@@ -121,7 +123,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Objects => "objects",
-            Kind::Search => "search",
+            Kind::Search | Kind::SearchLog => "search",
             Kind::Warehouse => "warehouse",
             Kind::View => "view",
             Kind::Audit => "audit",
@@ -173,6 +175,10 @@ impl SinkSpec {
                 shown(&to)
             ))
         })?;
+        let kind = match kind {
+            Kind::Search if settings.get("mode").is_some_and(|mode| mode == "log") => Kind::SearchLog,
+            kind => kind,
+        };
         let start = match settings.remove("start") {
             None => kind.start(),
             Some(start) => match start.as_str() {
@@ -275,6 +281,16 @@ mod tests {
         );
         assert!(spec.filter.is_some());
         assert_eq!(Value::Object(spec.settings), json!({"to": "s3://lake/x/", "format": "parquet"}));
+        let search = |more: Value| {
+            let mut config = json!({"from": "A", "to": "opensearch+http://h/i"});
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let spec = SinkSpec::read("s", &config).unwrap();
+            (spec.kind, spec.start, spec.kind.filtering(), spec.kind.builds_beside())
+        };
+        // An index of items can be built beside another; a log goes on.
+        assert_eq!(search(json!({})), (Kind::Search, Start::Snapshot, Filtering::Table, true));
+        let log = (Kind::SearchLog, Start::TrimHorizon, Filtering::Records, false);
+        assert_eq!(search(json!({"mode": "log"})), log);
         let view = SinkSpec::read("v", &json!({"from": "A", "to": "table:V", "where": {"a": ["x"]}})).unwrap();
         assert_eq!(
             (view.start, view.filter.is_none(), view.settings.contains_key("where")),

@@ -53,7 +53,9 @@ fn settings<T: DeserializeOwned>(spec: &SinkSpec) -> Result<T, SpecError> {
 pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
     match spec.kind {
         Kind::Objects => settings::<objects::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
-        Kind::Search => settings::<search::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
+        Kind::Search | Kind::SearchLog => {
+            settings::<search::Config>(spec)?.validate().map_err(|error| wrong(spec, error))
+        }
         Kind::Warehouse => settings::<warehouse::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
         Kind::Audit => settings::<audit::Config>(spec)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
@@ -95,7 +97,7 @@ impl Build for Builder {
                 let sink = ObjectSink::new(&config, self.db.record_writer(), self.clock.clone());
                 Arc::new(sink.map_err(|error| wrong(spec, error))?)
             }
-            Kind::Search => {
+            Kind::Search | Kind::SearchLog => {
                 let sink = Search::new(settings(spec)?, version, self.db.record_writer());
                 Arc::new(sink.map_err(|error| wrong(spec, error))?)
             }

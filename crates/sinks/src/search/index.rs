@@ -3,8 +3,10 @@
 //! Without an alias the items' index is `<index>`. With one, it is `<index>-v<build>`, and `<index>` an alias of it: a rebuild
 //! makes the index of the next build beside it, and [`Place::swap`] moves the alias when it is whole. Both are one change of the
 //! cluster: who searches for `<index>` finds the one build or the other.
+//!
+//! Invariant: only indexes that bear the mark of this sink's alias, in `_meta` of their mappings, are ever removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -22,14 +24,24 @@ pub(super) struct Place {
     pub index: String,
     /// The alias, if there is to be one.
     pub alias: Option<String>,
+    /// The number of the build.
+    pub build: u32,
+}
+
+/// The member of `_meta` that holds an index's mark.
+const MARK: &str = "tailrace";
+
+/// The name of a build of an alias.
+fn name(alias: &str, build: u32) -> String {
+    format!("{alias}-v{build}")
 }
 
 impl Place {
     /// Where the items of this build are.
     pub fn new(config: &Config, index: String, build: u32) -> Place {
         match config.alias {
-            true => Place { index: format!("{index}-v{build}"), alias: Some(index) },
-            false => Place { index, alias: None },
+            true => Place { index: name(&index, build), alias: Some(index), build },
+            false => Place { index, alias: None, build },
         }
     }
 
@@ -53,46 +65,51 @@ impl Place {
         change_aliases(client, &[json!({"add": {"index": self.index, "alias": alias}})]).await
     }
 
-    /// Makes the alias one of this index alone, and removes the indexes of earlier builds that had it. Again, it does nothing.
+    /// Makes the alias one of this index alone, and removes the indexes of earlier builds, those that were given up too. Again, it
+    /// does nothing.
     pub async fn swap(&self, client: &Client) -> Result<(), SinkError> {
-        let Some(alias) = &self.alias else {
-            return Err(SinkError(format!("the sink writes to {} itself: there is no alias to move", self.index)));
-        };
+        // Without an alias the build was made in place.
+        let Some(alias) = &self.alias else { return Ok(()) };
         let what = format!("refresh of {}", self.index);
         let refreshed = client.ask(Method::POST, &format!("{}/_refresh", self.index), None).await?;
         if refreshed.status != StatusCode::OK {
             return Err(refreshed.error(&what));
         }
         let mut actions = vec![json!({"add": {"index": self.index, "alias": alias}})];
-        for holder in holders(client, alias).await?.into_keys().filter(|holder| *holder != self.index) {
-            actions.push(match is_build_of(&holder, alias) {
-                true => json!({"remove_index": {"index": holder}}),
-                // Somebody else's index under our alias: it is not ours to remove.
-                false => json!({"remove": {"index": holder, "alias": alias}}),
-            });
+        let builds = builds(client, alias).await?;
+        let former: BTreeSet<&String> =
+            builds.iter().filter(|(_, build)| **build < self.build).map(|(index, _)| index).collect();
+        for holder in holders(client, alias).await?.keys().filter(|holder| **holder != self.index) {
+            // Somebody else's index under our alias, if it is none of ours: it is not ours to remove.
+            if !former.contains(holder) {
+                actions.push(json!({"remove": {"index": holder, "alias": alias}}));
+            }
         }
+        actions.extend(former.iter().map(|index| json!({"remove_index": {"index": index}})));
         change_aliases(client, &actions).await
-    }
-
-    /// Removes the index, if the alias is not its: a build that is given up.
-    pub async fn discard(&self, client: &Client) -> Result<(), SinkError> {
-        let Some(alias) = &self.alias else {
-            return Err(SinkError(format!("the sink writes to {} itself: it is no build", self.index)));
-        };
-        if holders(client, alias).await?.contains_key(&self.index) {
-            return Err(SinkError(format!("{} is what {alias} stands for: it is not removed", self.index)));
-        }
-        let answer = client.ask(Method::DELETE, &self.index, None).await?;
-        match answer.status {
-            StatusCode::OK | StatusCode::NOT_FOUND => Ok(()),
-            _ => Err(answer.error(&format!("removal of {}", self.index))),
-        }
     }
 }
 
-fn is_build_of(index: &str, alias: &str) -> bool {
-    let build = index.strip_prefix(alias).and_then(|rest| rest.strip_prefix("-v"));
-    build.is_some_and(|build| build.parse::<u32>().is_ok_and(|number| number.to_string() == build))
+/// The mark of an index that is a build of the alias: in the mapping, where engines keep it.
+fn mark(alias: &str, build: u32) -> Value {
+    json!({"alias": alias, "build": build})
+}
+
+/// The indexes that are marked as builds of the alias, with their numbers.
+async fn builds(client: &Client, alias: &str) -> Result<BTreeMap<String, u32>, SinkError> {
+    let what = format!("the builds of {alias}");
+    let path = format!("{alias}-v*/_mapping?filter_path=*.mappings._meta.{MARK}");
+    let answer = client.ask(Method::GET, &path, None).await?;
+    if answer.status != StatusCode::OK {
+        return Err(answer.error(&what));
+    }
+    let found: BTreeMap<String, Value> = answer.read(&what)?;
+    let build = |(index, told): (String, Value)| {
+        let build = u32::try_from(told["mappings"]["_meta"][MARK]["build"].as_u64()?).ok()?;
+        let is_ours = told["mappings"]["_meta"][MARK] == mark(alias, build) && index == name(alias, build);
+        is_ours.then_some((index, build))
+    };
+    Ok(found.into_iter().filter_map(build).collect())
 }
 
 /// The indexes that have this alias, by name.
@@ -146,7 +163,7 @@ pub(super) struct Recipe {
 
 impl Recipe {
     /// That of a configuration; `index` is the name that the user gave.
-    pub fn new(config: &Config, index: &str, types: &Types) -> Recipe {
+    pub fn new(config: &Config, index: &str, build: u32, types: &Types) -> Recipe {
         let mut settings = config.settings.clone();
         let said = |settings: &Map<String, Value>| {
             let under = settings.get("index").and_then(Value::as_object);
@@ -170,6 +187,10 @@ impl Recipe {
         if !properties.is_empty() {
             let said = mappings.entry("properties").or_insert_with(|| json!({}));
             merge(said, Value::Object(properties));
+        }
+        if config.mode == Mode::Items && config.alias {
+            let meta = mappings.entry("_meta").or_insert_with(|| json!({}));
+            merge(meta, json!({ MARK: mark(index, build) }));
         }
         let mut body = Map::new();
         body.insert("settings".to_owned(), settings.into());

@@ -19,9 +19,10 @@
 //!
 //! # A rebuild
 //!
-//! The runtime makes a second sink for the next build ([`Search::new`]), brings a snapshot and the stream to it as to any sink,
-//! and when that has caught up ends the first one and calls [`Search::swap`]. Until then searches find the former build. A build
-//! that is given up is removed by [`Search::discard`].
+//! The runtime makes a second sink for the next build, brings a snapshot and the stream to it as to any sink, and when that has
+//! caught up ends the first one and calls [`Sink::swap`]: the alias is moved, and former builds are removed, in one change of the
+//! cluster. Until then searches find the former build. A bulk of the former sink after that could make its index again, without
+//! an alias: so it ends before.
 
 mod answer;
 mod bulk;
@@ -105,10 +106,10 @@ impl Search {
         let destination = config.destination()?;
         let client = Client::new(&config, &destination.cluster)?;
         let types = Types::new(&config.types);
-        let recipe = Recipe::new(&config, &destination.index, &types);
+        let recipe = Recipe::new(&config, &destination.index, build, &types);
         let place = match config.mode {
             Mode::Items => Place::new(&config, destination.index, build),
-            Mode::Log => Place { index: destination.index, alias: None },
+            Mode::Log => Place { index: destination.index, alias: None, build },
         };
         let (mode, rotation, gzip) = (config.mode, config.rotation, config.gzip);
         let style = Style { mode, rotation, index: place.index.clone(), types, gzip, records };
@@ -123,31 +124,6 @@ impl Search {
             recipe,
             place,
         })))
-    }
-
-    /// Whether it can be rebuilt beside what is there: whether it has an alias.
-    pub fn can_swap(&self) -> bool {
-        self.0.place.alias.is_some()
-    }
-
-    /// Moves the alias to this build's index, in one change of the cluster, and removes the indexes of the builds that had it.
-    /// The runtime calls it when a rebuild has caught up, and the sink of the former build has ended: a bulk to an index that is
-    /// removed would make it again, without an alias. Again, it does nothing.
-    ///
-    /// # Errors
-    /// It is not known to be done.
-    pub fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
-        let inner = self.0.clone();
-        async move { inner.place.swap(&inner.client).await }.boxed()
-    }
-
-    /// Removes this build's index, unless the alias is its: a rebuild is given up. Nothing may be flushed to it any more.
-    ///
-    /// # Errors
-    /// It is not known to be done, or the alias is this index's.
-    pub fn discard(&self) -> BoxFuture<'static, Result<(), SinkError>> {
-        let inner = self.0.clone();
-        async move { inner.place.discard(&inner.client).await }.boxed()
     }
 }
 
@@ -187,7 +163,8 @@ impl Sink for Search {
     }
 
     fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
-        Search::swap(self)
+        let inner = self.0.clone();
+        async move { inner.place.swap(&inner.client).await }.boxed()
     }
 
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {

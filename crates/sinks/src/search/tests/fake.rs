@@ -251,6 +251,14 @@ impl State {
                 }
                 None => (404, json!({"error": "alias [orders] missing", "status": 404})),
             },
+            ("GET", [pattern, "_mapping"]) => {
+                let start = pattern.trim_end_matches('*');
+                let marks = |(name, index): (&String, &FakeIndex)| {
+                    let meta = index.body["mappings"].get("_meta")?;
+                    name.starts_with(start).then(|| (name.clone(), json!({"mappings": {"_meta": meta}})))
+                };
+                (200, Value::Object(self.indexes.iter().filter_map(marks).collect()))
+            }
             ("POST", ["_aliases"]) => self.change_aliases(&body()["actions"]),
             ("PUT", ["_index_template", name]) => {
                 self.templates.insert((*name).to_owned(), body());

@@ -2,6 +2,7 @@
 
 mod fake;
 mod indexes;
+mod kit;
 mod property;
 mod rules;
 mod tls;
