@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::environment::Environment;
+use crate::java::Java;
 
 /// Longest run of one step. A hung test is killed with everything that it started, and the run fails.
 const STEP_TIME_MAX: Duration = Duration::from_secs(20 * 60);
@@ -75,14 +76,23 @@ fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// All tests but those that need a program of `without`. Functions of Node.js run in the environment's one, unless the Rust
-/// tests run alone: then in the machine's.
+/// All tests but those that need a program of `without`. Functions of Node.js and Java run in the environment's ones, unless
+/// the Rust tests run alone: then in the machine's.
 pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
-    let environment = if rust_only { None } else { Some(Environment::prepare(&root())?) };
+    let root = root();
+    let environment = if rust_only { None } else { Some(Environment::prepare(&root)?) };
+    let java = match &environment {
+        Some(environment) if !without.contains(&"java") => Some(Java::prepare(environment, &root.join("tests/java"))?),
+        _ => None,
+    };
+    let left_out = ("TAILRACE_TEST_WITHOUT", without.join(","));
     let mut rust = cargo();
-    rust.args(["test", "--workspace"]).env("TAILRACE_TEST_WITHOUT", without.join(","));
+    rust.args(["test", "--workspace"]).env(left_out.0, &left_out.1);
     if let Some(environment) = &environment {
-        rust.env("PATH", environment.path_with_node());
+        rust.env("PATH", environment.path_with(java.as_ref().map(Java::folder)));
+    }
+    if let Some(java) = &java {
+        rust.env("TAILRACE_TEST_JARS", java.jars());
     }
     run(&mut rust)?;
     let Some(environment) = environment else {
@@ -95,12 +105,19 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         .arg("tests/services/postgres.py")
         .arg(cargo().get_program())
         .args(["test", "--package", "tailrace-sinks", "--features", "real-servers", "--test", "postgres"])
-        .current_dir(root()))?;
+        .current_dir(&root))?;
+    if let Some(java) = &java {
+        java.check_client(&environment, &root, &target_directory().join("java-client"))?;
+    }
     let binary = debug_binary()?;
     run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/wire"])
         .env("TAILRACE_BINARY", &binary)
+        .env(left_out.0, &left_out.1)
+        .current_dir(&root))?;
+    let scripts = root.join("tests/js");
+        .env("TAILRACE_TEST_WITHOUT", without.join(","))
         .current_dir(root()))?;
     let scripts = root().join("tests/js");
     environment.install_node_packages(&scripts)?;
@@ -109,9 +126,19 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         .args(["--test", "--test-reporter=tap"])
         .args(files_ending(".test.js", &scripts)?)
         .env("TAILRACE_BINARY", &binary)
-        .current_dir(root()))?;
-    let classes = target_directory().join("java-tests");
-    crate::java::test(&environment, &root().join("tests/java"), &classes, &binary)
+        .current_dir(&root))?;
+    match &java {
+        Some(java) => java.test(&root.join("tests/java"), &target_directory().join("java-tests"), &binary),
+        None => Ok(()),
+    }
+}
+
+/// Writes the client of Java functions that its sources make.
+pub fn java_client() -> Result<(), String> {
+    let root = root();
+    let environment = Environment::prepare(&root)?;
+    let java = Java::prepare(&environment, &root.join("tests/java"))?;
+    java.write_client(&environment, &root, &target_directory().join("java-client"))
 }
 
 /// The files of a folder whose names end so, sorted, at least one. Node.js is told them one by one: what it makes of a
@@ -160,21 +187,21 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     run(Command::new(bench).arg("--binary").arg(binary).args(arguments).current_dir(root()))
 }
 
-/// Kills under load.
+/// Kills under load, one suite after the other.
 pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
     let binary = release_binary()?;
     let environment = Environment::prepare(&root())?;
-    run(environment
-        .python()
-        .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-s"])
-        .args(
-            ["kill", "kill_indexes", "kill_tables", "kill_transactions"]
-                .map(|name| format!("tests/wire/test_{name}.py")),
-        )
-        .env("TAILRACE_BINARY", &binary)
-        .env("TAILRACE_KILLS", kills.to_string())
-        .env("TAILRACE_SEED", seed.to_string())
-        .current_dir(root()))
+    for suite in ["kill", "kill_expiry", "kill_indexes", "kill_tables", "kill_transactions"] {
+        run(environment
+            .python()
+            .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-s"])
+            .arg(format!("tests/wire/test_{suite}.py"))
+            .env("TAILRACE_BINARY", &binary)
+            .env("TAILRACE_KILLS", kills.to_string())
+            .env("TAILRACE_SEED", seed.to_string())
+            .current_dir(root()))?;
+    }
+    Ok(())
 }
 
 /// Delivery for long. Without HTTP: `crates/server/examples/soak`.

@@ -38,7 +38,8 @@ fn order(number: u64, status: &str) -> Value {
 fn record(number: u64) -> Result<StreamRecord, Box<dyn Error>> {
     let (new, old) = (stored(&order(number, "SHIPPED"))?, stored(&order(number, "PLACED"))?);
     let keys = stored(&json!({"id": {"S": format!("order-{number:09}")}}))?;
-    let meta = RecordMeta { kind: ChangeKind::Modify, view: ViewType::NewAndOldImages, by_service: false, keys };
+    let meta =
+        RecordMeta { kind: ChangeKind::Modify, view: ViewType::NewAndOldImages, by_service: false, caller: None, keys };
     let time_ms = EpochMs(START.0 + number / 100);
     Ok(StreamRecord { shard: ShardNo(7), number: RecordNo(number + 1), time_ms, meta, old: Some(old), new: Some(new) })
 }
@@ -52,7 +53,9 @@ async fn measure(directory: &str, records: &[StreamRecord], settings: &Value) ->
     let sink = ObjectSink::new(&config, RecordWriter::of_directory("us-east-1", "rate"), clock)?;
     let source = Arc::new(SourceTable {
         table: "Orders".to_owned(),
-        stream_arn: StreamArn::new("arn:aws:dynamodb:us-east-1:000000000000:table/Orders/stream/2026-11-29T00:00:00.000"),
+        stream_arn: StreamArn::new(
+            "arn:aws:dynamodb:us-east-1:000000000000:table/Orders/stream/2026-11-29T00:00:00.000",
+        ),
         partition_key: KeyAttribute { name: "id".to_owned(), kind: KeyKind::S },
         sort_key: None,
         view: ViewType::NewAndOldImages,

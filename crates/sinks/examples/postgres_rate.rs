@@ -52,6 +52,7 @@ fn record(number: u64, item: u64) -> StreamRecord {
             view: ViewType::NewAndOldImages,
             by_service: false,
             keys: Bytes::from(encode_stored(&keys)),
+            caller: None,
         },
         old: None,
         new: Some(Bytes::from(encode_stored(&left))),

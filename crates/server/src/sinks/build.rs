@@ -1,6 +1,6 @@
 //! Makes a sink of what is configured: each kind from settings of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use tailrace_sinks::search::{self, Search};
 use tailrace_sinks::secret::Secret;
 use tailrace_sinks::sink::{Sink, SinkError};
 use tailrace_sinks::spec::{Kind, SinkSpec, SpecError};
+use tailrace_sinks::views::{self, View};
 use tailrace_sinks::warehouse::{self, Stage, Staging, Warehouse};
 
 use super::secrets;
@@ -30,6 +31,8 @@ pub struct Builder {
     pub clock: Arc<dyn Clock>,
     /// Everything durable.
     pub data_dir: PathBuf,
+    /// Where the configuration lies: what it says of files is meant from there.
+    pub base: PathBuf,
 }
 
 fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
@@ -43,6 +46,15 @@ fn settings<T: DeserializeOwned>(spec: &SinkSpec) -> Result<T, SpecError> {
     serde_json::from_value(settings).map_err(|error| wrong(spec, error))
 }
 
+/// The settings of a view: the table that it is, without the scheme before it.
+fn view(spec: &SinkSpec) -> Result<views::Config, SpecError> {
+    let mut of_view = spec.clone();
+    of_view.settings.remove("to");
+    let table = spec.to.strip_prefix("table:").unwrap_or_default();
+    of_view.settings.insert("table".to_owned(), table.into());
+    settings(&of_view)
+}
+
 /// Checks the settings of a sink, as far as that can be done without its target.
 ///
 /// # Errors
@@ -54,7 +66,8 @@ pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
         Kind::Warehouse => settings::<warehouse::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
         Kind::Audit => settings::<audit::Config>(spec)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
-        Kind::View | Kind::Notify => Err(not_yet(spec)),
+        Kind::View => view(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
+        Kind::Notify => Err(not_yet(spec)),
     }
 }
 
@@ -62,8 +75,29 @@ fn not_yet(spec: &SinkSpec) -> SpecError {
     wrong(spec, format!("sinks of the kind {} are not here yet", spec.kind.name()))
 }
 
+/// A path that is meant from `base`.
+fn from_base(base: &Path, path: &str) -> Option<String> {
+    let path = Path::new(path);
+    let is_relative = path.is_relative() && !path.as_os_str().is_empty();
+    is_relative.then(|| base.join(path)).and_then(|path| path.to_str().map(str::to_owned))
+}
+
+/// The sink with paths that do not depend on where the process was started.
+fn located(spec: &SinkSpec, base: &Path) -> SinkSpec {
+    let mut spec = spec.clone();
+    if spec.kind == Kind::Objects && spec.to.starts_with('.') {
+        spec.settings.extend(from_base(base, &spec.to).map(|to| ("to".to_owned(), to.into())));
+    }
+    let dir = spec.settings.get("dir").and_then(Value::as_str);
+    if let Some(dir) = dir.filter(|_| spec.kind == Kind::Audit).and_then(|dir| from_base(base, dir)) {
+        spec.settings.insert("dir".to_owned(), dir.into());
+    }
+    spec
+}
+
 impl Build for Builder {
     fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError> {
+        let spec = &located(spec, &self.base);
         Ok(match spec.kind {
             Kind::Objects => {
                 let config: objects::Config = settings(spec)?;
@@ -85,13 +119,24 @@ impl Build for Builder {
                 let place = config.place().map_err(|error| wrong(spec, error))?;
                 Arc::new(Audit::new(config, place, self.db.clone()).map_err(|error| wrong(spec, error))?)
             }
-            Kind::View | Kind::Notify => return Err(not_yet(spec)),
+            Kind::View => {
+                let view = View::new(view(spec)?, &spec.name, version, self.db.clone());
+                Arc::new(view.map_err(|error| wrong(spec, error))?)
+            }
+            Kind::Notify => return Err(not_yet(spec)),
         })
     }
 
     fn removed(&self, spec: &SinkSpec) -> BoxFuture<'static, Result<(), SinkError>> {
         let (db, kind, name) = (Arc::clone(&self.db), spec.kind, spec.name.clone());
-        async move { if kind == Kind::Audit { audit::removed(&db, &name).await } else { Ok(()) } }.boxed()
+        async move {
+            match kind {
+                Kind::Audit => audit::removed(&db, &name).await,
+                Kind::View => views::remove(&db, &name).await,
+                _ => Ok(()),
+            }
+        }
+        .boxed()
     }
 }
 

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::store::{BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, ObjectError, Over, Put, READ_BYTES_MAX, Stored, Tag, hex};
+use super::store::{
+    BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, ObjectError, Over, Put, READ_BYTES_MAX, Stored, Tag, hex,
+};
 
 /// Puts of one key come one after the other, and those of so many keys at once.
 const LATCHES: usize = 32;

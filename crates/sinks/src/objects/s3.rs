@@ -16,15 +16,16 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum, 
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientOptions, GetOptions, GetResult, ObjectStore, PutMode, PutOptions, RetryConfig, UpdateVersion,
+    Attribute, Attributes, ClientOptions, GetOptions, GetResult, ObjectStore, PutMode, PutOptions, RetryConfig,
+    UpdateVersion,
 };
 use reqwest::header::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use tailrace_engine::streams::label;
 
 use super::store::{
-    BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, Lock, LockMode, ObjectError, Over, PlaceError, Put, READ_BYTES_MAX, Stored, Tag,
-    check_key,
+    BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, Lock, LockMode, ObjectError, Over, PlaceError, Put, READ_BYTES_MAX,
+    Stored, Tag, check_key,
 };
 use crate::secret::Secret;
 
@@ -165,7 +166,9 @@ impl S3 {
         };
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
         let put = match how.lock {
-            None => self.within(key, body.len() as u64, self.store.put_opts(&path, body.clone().into(), options)).await?,
+            None => {
+                self.within(key, body.len() as u64, self.store.put_opts(&path, body.clone().into(), options)).await?
+            }
             Some(lock) => {
                 let store = self.locking(lock, &body).map_err(|error| self.failed(key, &error))?;
                 self.within(key, body.len() as u64, store.put_opts(&path, body.clone().into(), options)).await?
@@ -274,7 +277,8 @@ fn setting(text: &str) -> PlaceError {
 
 fn parsed(key: &str) -> Result<Path, ObjectError> {
     check_key(key)?;
-    Path::parse(key).map_err(|_| ObjectError::Key { key: key.to_owned(), why: "it has characters that keys cannot have" })
+    Path::parse(key)
+        .map_err(|_| ObjectError::Key { key: key.to_owned(), why: "it has characters that keys cannot have" })
 }
 
 /// The builder with its endpoint, in the style in which the bucket is named there.

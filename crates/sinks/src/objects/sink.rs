@@ -141,9 +141,9 @@ impl Inner {
             let records: Vec<&StreamRecord> = partition.records.iter().map(|index| &flush.records[*index]).collect();
             match self.key(flush, index, partition, &records) {
                 Ok(key) => made.objects.push(self.object(key, flush, &records)?),
-                Err(error) => made.rejected.extend(
-                    partition.records.iter().map(|index| Rejected { index: *index, error: error.clone() }),
-                ),
+                Err(error) => made
+                    .rejected
+                    .extend(partition.records.iter().map(|index| Rejected { index: *index, error: error.clone() })),
             }
         }
         made.rejected.sort_by_key(|rejected| rejected.index);
@@ -172,7 +172,8 @@ impl Inner {
                 partitions.push(Partition { keys, records: vec![index] });
             } else {
                 let most = settings.partitions_max;
-                let error = format!("{PARTITIONS_EXCEEDED}: {most} partitions of one flush are the most (partitions_max)");
+                let error =
+                    format!("{PARTITIONS_EXCEEDED}: {most} partitions of one flush are the most (partitions_max)");
                 rejected.push(Rejected { index, error });
             }
         }
@@ -188,7 +189,9 @@ impl Inner {
         for (name, expression) in &self.settings.keys {
             match expression.find(&document)? {
                 Some(value) => values.push(escaped(&value).into_owned()),
-                None => return Ok(Err(format!("{PROCESSING_FAILED}: the partition key `{name}` is not in the record"))),
+                None => {
+                    return Ok(Err(format!("{PROCESSING_FAILED}: the partition key `{name}` is not in the record")));
+                }
             }
         }
         Ok(Ok(values))
@@ -211,7 +214,9 @@ impl Inner {
         let prefix = settings.prefix.evaluate(&facts);
         let chars = prefix.chars().count();
         if chars > PREFIX_CHARS_MAX {
-            return Err(format!("{PROCESSING_FAILED}: a prefix of {chars} characters; {PREFIX_CHARS_MAX} are the most"));
+            return Err(format!(
+                "{PROCESSING_FAILED}: a prefix of {chars} characters; {PREFIX_CHARS_MAX} are the most"
+            ));
         }
         let name = if of.keys.is_empty() { flush.name() } else { name_of_partition(flush, index, records) };
         let key = joined(&prefix, &format!("{name}{}", settings.encoder.extension()));

@@ -619,7 +619,7 @@ impl Observer for Events {
             DeliveryEvent::Damaged { error, .. } => format!("a damaged record of {table} holds it up: {error}"),
             DeliveryEvent::TakenOver { .. } => format!("another server has taken {table} over"),
             DeliveryEvent::Trouble { error, .. } => format!("a problem with {table}: {error}"),
-            DeliveryEvent::WindowLost { .. } => return,
+            DeliveryEvent::WindowLost { .. } | DeliveryEvent::Batch { .. } => return,
         };
         inner.notice(&self.sink, text);
     }
