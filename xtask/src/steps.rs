@@ -117,9 +117,6 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         .env(left_out.0, &left_out.1)
         .current_dir(&root))?;
     let scripts = root.join("tests/js");
-        .env("TAILRACE_TEST_WITHOUT", without.join(","))
-        .current_dir(root()))?;
-    let scripts = root().join("tests/js");
     environment.install_node_packages(&scripts)?;
     run(environment
         .node()

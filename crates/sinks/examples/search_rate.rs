@@ -44,7 +44,13 @@ fn record(number: u64) -> Result<StreamRecord, Anything> {
         shard: ShardNo(1),
         number: RecordNo(number + 1),
         time_ms: EpochMs(1_700_000_000_000),
-        meta: RecordMeta { kind: ChangeKind::Insert, view, by_service: false, keys: encode_stored(&keys).into() },
+        meta: RecordMeta {
+            kind: ChangeKind::Insert,
+            view,
+            by_service: false,
+            caller: None,
+            keys: encode_stored(&keys).into(),
+        },
         old: None,
         new: Some(encode_stored(&item).into()),
     })

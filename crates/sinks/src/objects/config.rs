@@ -110,7 +110,8 @@ fn partitions() -> usize {
 
 fn window<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = <f64 as serde::Deserialize>::deserialize(deserializer)?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| serde::de::Error::custom(format!("{seconds} is no number of seconds")))
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| serde::de::Error::custom(format!("{seconds} is no number of seconds")))
 }
 
 fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
@@ -312,7 +313,10 @@ mod tests {
             "flush": {"seconds": 60, "bytes": "64MB"}, "columns": {"total": "total.N decimal(12,2)"},
             "s3": {"endpoint": "http://localhost:9000", "access_key_id": "a", "secret_access_key": "b"},
         }));
-        assert_eq!(config.unwrap().flush, Gathering { window: Duration::from_secs(60), bytes: 64_000_000, records: FLUSH_RECORDS_MAX });
+        assert_eq!(
+            config.unwrap().flush,
+            Gathering { window: Duration::from_secs(60), bytes: 64_000_000, records: FLUSH_RECORDS_MAX }
+        );
         let keys = json!({
             "to": "lake", "partition_by": "c=!{partitionKeyFromQuery:c}/", "time_zone": "+09:00", "manifest": true,
             "partition_keys": {"c": ".dynamodb.Keys.id.S // \"none\""}, "values": "plain", "compression": "gzip",

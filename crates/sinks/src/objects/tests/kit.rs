@@ -82,10 +82,8 @@ impl Subject for Lake {
             noted.extend(manifest.objects);
         }
         if self.settings["manifest"] == true {
-            let there: BTreeMap<&String, (String, usize)> = objects
-                .iter()
-                .map(|(key, body)| (key, (hex(&Sha256::digest(body)), body.len())))
-                .collect();
+            let there: BTreeMap<&String, (String, usize)> =
+                objects.iter().map(|(key, body)| (key, (hex(&Sha256::digest(body)), body.len()))).collect();
             let said: BTreeMap<&String, (String, usize)> =
                 noted.iter().map(|(key, object)| (key, (object.sha256.clone(), object.bytes))).collect();
             if there != said {
