@@ -182,7 +182,8 @@ pub(crate) async fn create(store: &dyn Engine, mapping: &Mapping, beside: &[(Key
     let mut puts = vec![(name_key(mapping), name_value(mapping)), (key(mapping.id), value.clone())];
     puts.extend_from_slice(beside);
     let keys: Vec<Key> = puts.iter().map(|(key, _)| key.clone()).collect();
-    let committed = commit(store, &[control::key()], &keys, |reads| match reads.exclusive[0].as_deref().map(named).transpose() {
+    let shared = [control::key()];
+    let committed = commit(store, &shared, &keys, |reads| match reads.exclusive[0].as_deref().map(named).transpose() {
         Err(error) => Decision::Reject(Err(error)),
         Ok(Some(other)) => Decision::Reject(Ok(Put::Taken(other))),
         Ok(None) => {
@@ -221,7 +222,8 @@ pub(crate) async fn change(store: &dyn Engine, (before, seen): &Stored, after: &
         (false, true) => "DeleteEventSourceMapping",
         _ => "UpdateEventSourceMapping",
     };
-    let committed = commit(store, &[control::key()], &keys, |reads| {
+    let shared = [control::key()];
+    let committed = commit(store, &shared, &keys, |reads| {
         if reads.exclusive[0].as_ref() != Some(seen) {
             return Decision::Reject(Ok(Put::Changed));
         }
