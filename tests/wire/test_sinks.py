@@ -137,7 +137,7 @@ def test_objects_and_a_view_equal_the_history_of_a_server_that_is_killed(start, 
     config.write_text(json.dumps({"sinks": {"days": view, "lake": lake}}))
     port = free_port()
     server = start("--config", str(config), port=port)
-    make_table(server.client(), "Orders")
+    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
     chance = random.Random(11)
     for _ in range(KILLS):
         write_some(server.client(), chance, 60)
@@ -158,8 +158,10 @@ def test_objects_and_a_view_equal_the_history_of_a_server_that_is_killed(start, 
 
 
 def tailrace(server, *arguments):
-    port = ["--port", str(server.port)]
-    return subprocess.run([BINARY, *arguments, *port], capture_output=True, text=True, timeout=60)
+    command, *rest = arguments
+    return subprocess.run(
+        [BINARY, command, "--endpoint", server.url, *rest], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_a_sink_is_paused_resumed_rebuilt_and_removed(start, tmp_path):
@@ -169,7 +171,7 @@ def test_a_sink_is_paused_resumed_rebuilt_and_removed(start, tmp_path):
     server = start("--config", str(config))
     client = server.client()
     wait_until(lambda: "there is no table Orders" in sinks(server)["days"].get("reason", ""), "the reason")
-    make_table(client, "Orders")
+    make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
     client.put_item(TableName="Orders", Item={"pk": {"S": "1"}, "day": {"S": "a"}})
     wait_until(drained(server), "the sink")
     paused = tailrace(server, "sinks", "pause", "days")

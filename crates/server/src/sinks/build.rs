@@ -46,15 +46,6 @@ fn settings<T: DeserializeOwned>(spec: &SinkSpec) -> Result<T, SpecError> {
     serde_json::from_value(settings).map_err(|error| wrong(spec, error))
 }
 
-/// The settings of a view: the table that it is, without the scheme before it.
-fn view(spec: &SinkSpec) -> Result<views::Config, SpecError> {
-    let mut of_view = spec.clone();
-    of_view.settings.remove("to");
-    let table = spec.to.strip_prefix("table:").unwrap_or_default();
-    of_view.settings.insert("table".to_owned(), table.into());
-    settings(&of_view)
-}
-
 /// Checks the settings of a sink, as far as that can be done without its target.
 ///
 /// # Errors
@@ -66,7 +57,7 @@ pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
         Kind::Warehouse => settings::<warehouse::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
         Kind::Audit => settings::<audit::Config>(spec)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
-        Kind::View => view(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
+        Kind::View => settings::<views::Config>(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
         Kind::Notify => Err(not_yet(spec)),
     }
 }
@@ -131,7 +122,7 @@ impl Build for Builder {
                 Arc::new(Audit::new(config, place, self.db.clone()).map_err(|error| wrong(spec, error))?)
             }
             Kind::View => {
-                let view = View::new(view(spec)?, &spec.name, version, self.db.clone());
+                let view = View::new(settings(spec)?, &spec.name, version, self.db.clone());
                 Arc::new(view.map_err(|error| wrong(spec, error))?)
             }
             Kind::Notify => return Err(not_yet(spec)),
