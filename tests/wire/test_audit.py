@@ -7,26 +7,72 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import threading
+import urllib.request
 
 import botocore.exceptions
+import pytest
 
-from conftest import BINARY, Server, free_port, make_table, wait_until
-import urllib.request
+from conftest import BINARY, REPOSITORY, Server, free_port, make_table, wait_until
+
+sys.path.insert(0, str(REPOSITORY / "tests"))
+from services import s3 as s3_service  # noqa: E402
 
 KILLS = int(os.environ.get("TAILRACE_KILLS", "3"))
 CALLS_BETWEEN_KILLS = 150
 TABLES = ["Orders", "Users"]
 
 
-def audit(*arguments):
-    return subprocess.run([BINARY, "audit", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+class Directory:
+    """A trail in a directory."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.settings, self.arguments, self.environment = {"dir": str(self.folder)}, [self.folder], {}
+
+    def files(self):
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(self.folder.rglob("*.jsonl"))}
 
 
-def configured(directory, **settings):
-    trail = {"from": TABLES, "to": "audit", "dir": str(directory / "trail"), **settings}
+class Bucket:
+    """A trail in a bucket with Object Lock."""
+
+    def __init__(self, store):
+        self.store, self.arguments = store, ["s3://trail/shop", "--s3-endpoint", store.url]
+        store.client().create_bucket(Bucket="trail", ObjectLockEnabledForBucket=True)
+        keys = {"access_key_id": s3_service.ACCESS_KEY, "secret_access_key": "${env:TRAIL_SECRET}"}
+        s3, lock = {"endpoint": store.url, "timeout_seconds": 5, **keys}, {"mode": "COMPLIANCE", "days": 1}
+        self.settings = {"bucket": "s3://trail/shop", "s3": s3, "lock": lock}
+        self.environment = {
+            "TRAIL_SECRET": s3_service.SECRET_KEY,
+            "AWS_ACCESS_KEY_ID": s3_service.ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": s3_service.SECRET_KEY,
+        }
+
+    def files(self):
+        return {key.removeprefix("shop/"): body for key, body in sorted(self.store.objects("trail", "shop/").items())}
+
+
+@pytest.fixture(params=["directory", "s3"])
+def place(request, tmp_path):
+    if request.param == "directory":
+        yield Directory(tmp_path / "trail")
+        return
+    if s3_service.is_left_out():
+        pytest.skip("left out: it needs go")
+    with s3_service.running() as store:
+        yield Bucket(store)
+
+
+def audit(command, place, *arguments):
+    words = [BINARY, "audit", command, *map(str, place.arguments), *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, env={**os.environ, **place.environment})
+
+
+def configured(directory, place, **settings):
     path = directory / "tailrace.json"
-    path.write_text(json.dumps({"sinks": {"trail": trail}}))
+    path.write_text(json.dumps({"sinks": {"trail": {"from": TABLES, "to": "audit", **place.settings, **settings}}}))
     return path
 
 
@@ -40,13 +86,18 @@ def is_drained(server):
     return drained
 
 
-def entries(directory):
+def entries(place):
     """The lines of the trail that are entries, by chain."""
     found = {}
-    for path in sorted(pathlib.Path(directory, "trail").rglob("*.jsonl")):
-        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
-        found.setdefault(path.parent.name, []).extend(line for line in lines if "lsn" in line)
+    for name, body in place.files().items():
+        lines = [json.loads(line) for line in body.splitlines(keepends=True) if line.endswith(b"\n")]
+        found.setdefault(name.rsplit("/", 1)[0], []).extend(line for line in lines if "lsn" in line)
     return found
+
+
+def actions(place):
+    """What was done to tables and sinks."""
+    return [entry["action"] for name, chain in entries(place).items() if name.startswith("control/") for entry in chain]
 
 
 class Writers:
@@ -84,17 +135,16 @@ class Writers:
             thread.join()
 
 
-def test_a_trail_has_every_change_once_whatever_is_killed(tmp_path):
-    data_dir, port, config = tmp_path / "data", free_port(), configured(tmp_path)
+def test_a_trail_has_every_change_once_whatever_is_killed(tmp_path, place):
+    data_dir, port, config = tmp_path / "data", free_port(), configured(tmp_path, place)
 
     def start():
-        return Server(data_dir, "--config", str(config), port=port).wait_ready()
+        return Server(data_dir, "--config", str(config), port=port, env=place.environment).wait_ready()
 
     server = start()
     for table in TABLES:
         make_table(server.client(), table, stream="NEW_AND_OLD_IMAGES")
-    control = lambda: [entry["action"] for entry in entries(tmp_path).get(control_chain(tmp_path), [])]
-    wait_until(lambda: control().count("StartAudit") == 2, "both tables to come into the trail")
+    wait_until(lambda: actions(place).count("StartAudit") == 2, "both tables to come into the trail")
     writers = Writers(server)
     for kill in range(KILLS):
         wait_until(lambda: len(writers.acknowledged) >= (kill + 1) * CALLS_BETWEEN_KILLS, "writes")
@@ -103,33 +153,34 @@ def test_a_trail_has_every_change_once_whatever_is_killed(tmp_path):
         writers.server = server
     writers.stop()
     wait_until(is_drained(server), "the trail to have every record")
-    verified = audit("verify", tmp_path / "trail", "--against", server.url, "--complete")
+    verified = audit("verify", place, "--against", server.url, "--complete")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
     by_request = {}
-    for entry in [entry for chain in entries(tmp_path).values() for entry in chain if "keys" in entry]:
+    for entry in [entry for chain in entries(place).values() for entry in chain if "keys" in entry]:
         assert entry["principal"] == "tailrace", entry
         assert entry["request_id"] not in by_request, "one change a request"
         by_request[entry["request_id"]] = (entry["table"], entry["operation"])
     lost = {id: call for id, call in writers.acknowledged.items() if by_request.get(id) != call}
     assert not lost, f"{len(lost)} of {len(writers.acknowledged)} acknowledged writes"
+    if isinstance(place, Bucket):
+        key = next(iter(place.store.objects("trail")))
+        retention = place.store.client().get_object_retention(Bucket="trail", Key=key)["Retention"]
+        assert retention["Mode"] == "COMPLIANCE", retention
     assert server.stop() == 0, server.output()
 
 
-def control_chain(directory):
-    return next((path.name for path in pathlib.Path(directory, "trail", "control").glob("*")), "none")
-
-
 def test_what_is_done_to_tables_and_sinks_is_in_the_trail_and_a_change_of_it_is_found(start, tmp_path):
-    server = start("--config", str(configured(tmp_path, strict=True)))
+    place = Directory(tmp_path / "trail")
+    server = start("--config", str(configured(tmp_path, place, strict=True)))
     client = server.client()
     for table in TABLES:
         make_table(client, table, stream="NEW_AND_OLD_IMAGES")
-    actions = lambda: [entry["action"] for entry in entries(tmp_path).get(control_chain(tmp_path), [])]
-    wait_until(lambda: actions().count("StartAudit") == 2, "both tables to come into the trail")
+    wait_until(lambda: actions(place).count("StartAudit") == 2, "both tables to come into the trail")
     client.put_item(TableName="Orders", Item={"pk": {"S": "a"}})
     client.update_table(TableName="Users", DeletionProtectionEnabled=True)
-    wait_until(lambda: "UpdateTable" in actions(), "the entry")
+    wait_until(lambda: "UpdateTable" in actions(place), "the entry")
+    wait_until(is_drained(server), "the trail to have every record")
     pause = urllib.request.Request(
         f"{server.url}/_admin/sinks",
         data=json.dumps({"name": "trail", "action": "pause"}).encode(),
@@ -137,27 +188,27 @@ def test_what_is_done_to_tables_and_sinks_is_in_the_trail_and_a_change_of_it_is_
     )
     urllib.request.urlopen(pause, timeout=20).read()
     # It is the last thing that the trail tells of.
-    assert actions()[-1] == "PauseSink", actions()
+    assert actions(place)[-1] == "PauseSink", actions(place)
 
-    trail = tmp_path / "trail"
-    assert audit("verify", trail).returncode == 0
-    shown = audit("show", trail, "a", "--table", "Orders")
+    assert audit("verify", place).returncode == 0
+    shown = audit("show", place, "a", "--table", "Orders")
     assert 'INSERT pk="a"' in shown.stdout and "by tailrace PutItem" in shown.stdout, shown.stdout
-    [path] = [path for path in trail.rglob("*.jsonl") if b'"PutItem"' in path.read_bytes()]
+    [path] = [path for path in place.folder.rglob("*.jsonl") if b'"PutItem"' in path.read_bytes()]
     path.write_bytes(path.read_bytes().replace(b'"pk":{"S":"a"}', b'"pk":{"S":"b"}', 1))
-    found = audit("verify", trail)
+    found = audit("verify", place)
     assert found.returncode == 1 and ": entry 0: " in found.stdout, found.stdout
 
 
 def test_a_trail_that_cannot_be_is_refused_at_start(tmp_path):
+    place = Directory(tmp_path / "trail")
     for settings, why in [
         ({"where": {"a": ["x"]}}, "`where` is not for it"),
         ({"images": "hmac"}, "images: hmac needs an hmac_key"),
         ({"imagse": "full"}, "unknown field `imagse`"),
         ({"dir": ""}, "dir is missing"),
+        ({"bucket": "s3://trail/x"}, "dir and bucket"),
     ]:
-        config = configured(tmp_path, **settings)
-        server = Server(tmp_path / "data", "--config", str(config))
+        server = Server(tmp_path / "data", "--config", str(configured(tmp_path, place, **settings)))
         assert server.process.wait(20) == 1
         assert why in server.output(), server.output()
         server.output_file.close()

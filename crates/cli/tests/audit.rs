@@ -61,6 +61,25 @@ fn a_sound_trail_verifies_and_a_changed_one_names_the_entry() {
     }
 }
 
+/// The report of an earlier run, kept elsewhere, shows that the end of a trail is missing.
+#[test]
+fn a_trail_is_held_against_the_heads_that_it_had() {
+    let (place, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = trail(place.path());
+    let dir = place.path().display().to_string();
+    let known = kept.path().join("heads.jsonl");
+    std::fs::write(&known, run(&["audit", "verify", &dir, "--output", "json"]).stdout).unwrap();
+    let verify = || run(&["audit", "verify", &dir, "--known", &known.display().to_string()]);
+    assert_eq!(verify().code, 0);
+    let first: String = TRAIL.split_inclusive('\n').take(4).collect();
+    std::fs::write(&file, first).unwrap();
+    assert_eq!(run(&["audit", "verify", &dir]).code, 0, "its hashes are right");
+    let cut = verify();
+    assert!(cut.code == 1 && cut.stdout.contains("entry 2: it is missing: the chain had 3 entries"), "{}", cut.stdout);
+    std::fs::write(&known, "{}\n").unwrap();
+    assert!(verify().stderr.contains("it tells of no chain"));
+}
+
 #[test]
 fn entries_are_shown_all_or_those_of_an_item() {
     let place = tempfile::tempdir().unwrap();

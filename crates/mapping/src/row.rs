@@ -7,8 +7,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tailrace_core::{EpochMs, FunctionArn, FunctionReference, MappingId, StartingPosition};
 use tailrace_delivery::{Rules, each};
+use tailrace_engine::Caller;
+use tailrace_engine::control::{self, Action};
 use tailrace_store::keyspace::{MappingKey, MappingNameKey};
-use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
+use tailrace_store::{Decision, Engine, Key, Reads, StoreError, Write, commit};
 
 use crate::config::{Mapping, StreamSource};
 use crate::tags::Tags;
@@ -180,12 +182,29 @@ pub(crate) async fn create(store: &dyn Engine, mapping: &Mapping, beside: &[(Key
     let mut puts = vec![(name_key(mapping), name_value(mapping)), (key(mapping.id), value.clone())];
     puts.extend_from_slice(beside);
     let keys: Vec<Key> = puts.iter().map(|(key, _)| key.clone()).collect();
-    let committed = commit(store, &[], &keys, |reads| match reads.exclusive[0].as_deref().map(named).transpose() {
+    let shared = [control::key()];
+    let committed = commit(store, &shared, &keys, |reads| match reads.exclusive[0].as_deref().map(named).transpose() {
         Err(error) => Decision::Reject(Err(error)),
         Ok(Some(other)) => Decision::Reject(Ok(Put::Taken(other))),
-        Ok(None) => Decision::Apply(puts.iter().map(put).collect(), Ok(Put::Done(value.clone()))),
+        Ok(None) => {
+            let record = action("CreateEventSourceMapping", mapping, reads, None, Some(&value));
+            Decision::Apply(puts.iter().map(put).chain(record).collect(), Ok(Put::Done(value.clone())))
+        }
     });
     committed.await?.answer
+}
+
+/// The record of the control stream that tells of a change; of who asked for it nothing is known here.
+fn action(
+    name: &str,
+    mapping: &Mapping,
+    reads: &Reads<'_>,
+    before: Option<&Bytes>,
+    after: Option<&Bytes>,
+) -> Option<Write> {
+    let resource = format!("event-source-mapping/{}", mapping.uuid());
+    let (before, after) = (before.map(|row| &row[..]), after.map(|row| &row[..]));
+    control::record(reads.shared[0].as_ref(), &Action { name, resource: &resource, before, after }, &Caller::default())
 }
 
 /// Makes `before`, as its row was seen, `after`. The stream stays; the function may change.
@@ -199,7 +218,12 @@ pub(crate) async fn change(store: &dyn Engine, (before, seen): &Stored, after: &
         writes.push(put(&(name_key(after), name_value(after))));
         writes.push(Write::Delete { key: name_key(before) });
     }
-    let committed = commit(store, &[], &keys, |reads| {
+    let name = match (before.deleting, after.deleting) {
+        (false, true) => "DeleteEventSourceMapping",
+        _ => "UpdateEventSourceMapping",
+    };
+    let shared = [control::key()];
+    let committed = commit(store, &shared, &keys, |reads| {
         if reads.exclusive[0].as_ref() != Some(seen) {
             return Decision::Reject(Ok(Put::Changed));
         }
@@ -207,7 +231,10 @@ pub(crate) async fn change(store: &dyn Engine, (before, seen): &Stored, after: &
         match other.map(named).transpose() {
             Err(error) => Decision::Reject(Err(error)),
             Ok(Some(other)) => Decision::Reject(Ok(Put::Taken(other))),
-            Ok(None) => Decision::Apply(writes.clone(), Ok(Put::Done(value.clone()))),
+            Ok(None) => {
+                let record = action(name, after, reads, Some(seen), Some(&value));
+                Decision::Apply(writes.iter().cloned().chain(record).collect(), Ok(Put::Done(value.clone())))
+            }
         }
     });
     committed.await?.answer

@@ -13,9 +13,11 @@ use clap::{Args, Subcommand};
 use tailrace_core::rng::Rng;
 use tailrace_server::Code;
 use tailrace_server::clock::SystemRng;
+use tailrace_sinks::audit::bucket::Bucket;
 use tailrace_sinks::audit::directory::Directory;
 use tailrace_sinks::audit::place::Place;
 use tailrace_sinks::audit::sign;
+use tailrace_sinks::objects::S3Config;
 
 use crate::say::say;
 use crate::{Failure, Outcome};
@@ -50,13 +52,29 @@ pub async fn run(args: AuditArgs) -> Outcome {
     }
 }
 
-/// Where the trail lies.
-fn place(place: &str) -> Result<Arc<dyn Place>, Failure> {
-    let path = Path::new(place);
-    if !path.is_dir() {
-        return Err(Failure::new(Code::Setting, format_args!("{place} is no directory")));
+/// Where a trail lies.
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// Where the trail lies: a directory, or s3://BUCKET/PREFIX with the environment's credentials
+    place: String,
+    /// The address of a store that speaks S3, for anything but AWS
+    #[arg(long, value_name = "URL")]
+    s3_endpoint: Option<String>,
+}
+
+impl PlaceArgs {
+    fn open(&self) -> Result<Arc<dyn Place>, Failure> {
+        let path = Path::new(&self.place);
+        if self.place.starts_with("s3://") {
+            let s3 = S3Config { endpoint: self.s3_endpoint.clone(), ..S3Config::default() };
+            let bucket = Bucket::new(&self.place, &s3, None).map_err(|error| Failure::new(Code::Setting, error))?;
+            return Ok(Arc::new(bucket));
+        }
+        if !path.is_dir() {
+            return Err(Failure::new(Code::Setting, format_args!("{} is no directory", self.place)));
+        }
+        Ok(Arc::new(Directory::new(path.to_owned())))
     }
-    Ok(Arc::new(Directory::new(path.to_owned())))
 }
 
 fn keygen(file: &Path) -> Outcome {

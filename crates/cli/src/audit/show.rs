@@ -11,7 +11,7 @@ use tailrace_sinks::audit::place::Place;
 use tailrace_sinks::audit::private::{Hider, MasterKey};
 use tailrace_sinks::audit::read::{FileLine, Lines};
 
-use super::{place, unreadable};
+use super::{PlaceArgs, unreadable};
 use crate::args::Output;
 use crate::say::{Reader, print, printable};
 use crate::{Failure, Outcome, diff};
@@ -19,8 +19,9 @@ use crate::{Failure, Outcome, diff};
 /// `audit show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// Where the trail lies: a directory
-    place: String,
+    /// Where it lies.
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Only entries of items with this value of the partition key
     #[arg(allow_hyphen_values = true)]
     partition_key: Option<String>,
@@ -41,8 +42,8 @@ pub struct ShowArgs {
 
 /// Runs the command.
 pub async fn run(args: ShowArgs) -> Outcome {
-    let trail = place(&args.place)?;
-    let failed = |error: std::io::Error| unreadable(&args.place, &error);
+    let trail = args.place.open()?;
+    let failed = |error: std::io::Error| unreadable(&args.place.place, &error);
     let mut filter = Filter::new(&args)?;
     for chain in trail.chains().await.map_err(failed)? {
         let (files, _) = trail.files(&chain).await.map_err(failed)?;

@@ -1,15 +1,16 @@
 //! `tailrace audit verify PLACE`.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 use tailrace_server::Code;
 use tailrace_sinks::audit::sign::PublicKey;
-use tailrace_sinks::audit::verify::{ChainReport, Report, verify};
+use tailrace_sinks::audit::verify::{ChainReport, KnownHead, Report, Trusted, verify};
 
-use super::{against, place, unreadable};
+use super::{PlaceArgs, against, unreadable};
 use crate::args::Output;
 use crate::check::count;
 use crate::say::{Reader, print, say};
@@ -18,12 +19,16 @@ use crate::{Failure, Outcome};
 /// `audit verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Where the trail lies: a directory
-    place: String,
+    /// Where it lies.
+    #[command(flatten)]
+    place: PlaceArgs,
     /// A file with a public key, as `audit keygen` makes it: each chain must have a head that is signed with it, and no signature may be
     /// wrong; may be repeated, for keys of other times
     #[arg(long, value_name = "FILE")]
     public_key: Vec<PathBuf>,
+    /// A file with what an earlier run said with --output json, kept where the trail is not: each chain still has the head that it had
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
     /// So many gaps, which the trail tells of itself, are known and no fault
     #[arg(long, value_name = "NUMBER", default_value_t)]
     known_gaps: u64,
@@ -43,11 +48,14 @@ pub struct VerifyArgs {
 pub async fn run(args: VerifyArgs) -> Outcome {
     let keys = args.public_key.iter().map(|file| PublicKey::read(file)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| Failure::new(Code::Setting, error))?;
-    let trail = place(&args.place)?;
-    let report = verify(trail.as_ref(), &keys, |_, _| {}).await.map_err(|error| unreadable(&args.place, &error))?;
+    let trail = args.place.open()?;
+    let heads = args.known.as_deref().map(known_heads).transpose()?.unwrap_or_default();
+    let trusted = Trusted { keys, heads };
+    let place = &args.place.place;
+    let report = verify(trail.as_ref(), &trusted, |_, _| {}).await.map_err(|error| unreadable(place, &error))?;
     let mut faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
     if report.chains.is_empty() && faults.is_empty() {
-        return Err(Failure::new(Code::Setting, format_args!("{} holds no trail", args.place)));
+        return Err(Failure::new(Code::Setting, format_args!("{place} holds no trail")));
     }
     let gaps: u64 = report.chains.iter().map(|chain| chain.gap_count).sum();
     if gaps > args.known_gaps {
@@ -59,13 +67,23 @@ pub async fn run(args: VerifyArgs) -> Outcome {
     tell(&report, &faults, args.output)?;
     if !faults.is_empty() {
         let found = count(faults.len(), "fault");
-        return Err(Failure::new(Code::FaultsFound, format_args!("{}: {found} found", args.place)));
+        return Err(Failure::new(Code::FaultsFound, format_args!("{place}: {found} found")));
     }
     let entries = report.chains.iter().map(|chain| chain.next_entry - chain.first_entry).sum();
     let (entries, chains) = (counted(entries, "entry"), count(report.chains.len(), "chain"));
-    let signatures = if keys.is_empty() { "; signatures were not looked at" } else { "" };
-    say(format_args!("{}: no fault found in {entries} of {chains}{signatures}", args.place));
+    let signatures = if trusted.keys.is_empty() { "; signatures were not looked at" } else { "" };
+    say(format_args!("{place}: no fault found in {entries} of {chains}{signatures}"));
     Ok(ExitCode::SUCCESS)
+}
+
+fn known_heads(file: &Path) -> Result<HashMap<String, KnownHead>, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::new(Code::Setting, format_args!("{}: {error}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let lines = text.lines().map(serde_json::from_str::<serde_json::Value>);
+    let heads: Result<HashMap<String, KnownHead>, _> =
+        lines.filter_map(|line| line.map(|line| KnownHead::read(&line)).transpose()).collect();
+    let heads = heads.map_err(|error| wrong(&error))?;
+    if heads.is_empty() { Err(wrong(&"it tells of no chain")) } else { Ok(heads) }
 }
 
 fn tell(report: &Report, faults: &[String], output: Output) -> Result<(), Failure> {

@@ -75,6 +75,13 @@ fn from_base(base: &Path, path: &str) -> Option<String> {
     is_relative.then(|| base.join(path)).and_then(|path| path.to_str().map(str::to_owned))
 }
 
+/// A setting with another member `key`.
+fn with_key(setting: &Value, key: String) -> Value {
+    let mut setting = setting.clone();
+    setting["key"] = key.into();
+    setting
+}
+
 /// The sink with paths that do not depend on where the process was started.
 fn located(spec: &SinkSpec, base: &Path) -> SinkSpec {
     let mut spec = spec.clone();
@@ -84,6 +91,10 @@ fn located(spec: &SinkSpec, base: &Path) -> SinkSpec {
     let dir = spec.settings.get("dir").and_then(Value::as_str);
     if let Some(dir) = dir.filter(|_| spec.kind == Kind::Audit).and_then(|dir| from_base(base, dir)) {
         spec.settings.insert("dir".to_owned(), dir.into());
+    }
+    let key = spec.settings.get("sign").and_then(|sign| sign.get("key")).and_then(Value::as_str);
+    if let Some(key) = key.filter(|_| spec.kind == Kind::Audit).and_then(|key| from_base(base, key)) {
+        spec.settings.insert("sign".to_owned(), with_key(&spec.settings["sign"], key));
     }
     spec
 }

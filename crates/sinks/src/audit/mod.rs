@@ -11,6 +11,7 @@
 //!
 //! What it does not do: it filters nothing. A trail with holes is none, so `where` is not for this sink.
 
+pub mod bucket;
 pub mod canonical;
 pub mod chain;
 pub mod directory;
@@ -50,6 +51,7 @@ use self::private::{KEY_BYTES_MIN, MasterKey};
 use self::segment::{Base, Gap, Segment, Style};
 use self::sign::{KeyError, Signer};
 pub use self::subjects::forget as forget_subject;
+use crate::objects::{LOCK_DAYS_MAX, Retention, S3Config};
 use crate::secret::Secret;
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 
@@ -101,6 +103,15 @@ pub struct Config {
     /// The directory that the trail lies in.
     #[serde(default)]
     pub dir: Option<PathBuf>,
+    /// Or the bucket: `s3://bucket/prefix`.
+    #[serde(default)]
+    pub bucket: Option<String>,
+    /// How the bucket is reached.
+    #[serde(default)]
+    pub s3: S3Config,
+    /// With a bucket that has Object Lock: for how long nobody may change a segment, from its last record on.
+    #[serde(default)]
+    pub lock: Option<Retention>,
     /// How entries show values.
     #[serde(default)]
     pub images: ShownValues,
@@ -130,14 +141,24 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Whether it can be used. `data_dir`: the data directory, in which no key is to lie: who can change the one could use the other.
+    /// Whether it can be used. `data_dir`: the data directory, in which no key is to lie (who can change the one could use the other);
+    /// empty: not known.
     ///
     /// # Errors
     /// Why not.
     pub fn validate(&self, data_dir: &Path) -> Result<(), ConfigError> {
         let wrong = |text: String| Err(ConfigError::Setting(text));
-        if self.dir.as_ref().is_none_or(|dir| dir.as_os_str().is_empty()) {
-            return wrong("dir is missing: where the trail is to lie".to_owned());
+        let dir = self.dir.as_ref().filter(|dir| !dir.as_os_str().is_empty());
+        match (dir, &self.bucket) {
+            (None, None) => return wrong("dir is missing: where the trail is to lie; or bucket".to_owned()),
+            (Some(_), Some(_)) => return wrong("dir and bucket: a trail lies in one of them".to_owned()),
+            (Some(_), None) if self.lock.is_some() || self.s3 != S3Config::default() => {
+                return wrong("lock and s3 are for a bucket".to_owned());
+            }
+            _ => {}
+        }
+        if self.lock.is_some_and(|lock| !(1..=LOCK_DAYS_MAX).contains(&lock.days)) {
+            return wrong(format!("lock: 1 to {LOCK_DAYS_MAX} days"));
         }
         match (self.images, &self.hmac_key) {
             (ShownValues::Hmac, None) => return wrong("images: hmac needs an hmac_key".to_owned()),
@@ -152,7 +173,7 @@ impl Config {
         if self.subject.is_some() && self.images != ShownValues::Hmac {
             return wrong("subject is for images: hmac".to_owned());
         }
-        if let Some(sign) = &self.sign {
+        if let Some(sign) = self.sign.as_ref().filter(|_| !data_dir.as_os_str().is_empty()) {
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
             if real(&sign.key).starts_with(real(data_dir)) {
                 let (key, dir) = (sign.key.display(), data_dir.display());
@@ -171,6 +192,10 @@ impl Config {
     /// # Errors
     /// Nothing is said of it, or no such path can be.
     pub fn place(&self) -> Result<Arc<dyn Place>, ConfigError> {
+        if let Some(to) = &self.bucket {
+            let bucket = bucket::Bucket::new(to, &self.s3, self.lock);
+            return Ok(Arc::new(bucket.map_err(|error| ConfigError::Setting(format!("bucket: {error}")))?));
+        }
         let dir = self.dir.clone().unwrap_or_default();
         // The name that is kept of it stays that of this directory, wherever the next process begins.
         let dir = std::path::absolute(&dir)

@@ -88,6 +88,34 @@ pub struct ChainReport {
     pub damaged_count: u64,
 }
 
+/// A head that a chain is known to have had: of an earlier verification, whose report was kept elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownHead {
+    /// How many entries there were: the number of the next one.
+    pub next_entry: u64,
+    /// The hash of the last line.
+    pub head: String,
+}
+
+impl KnownHead {
+    /// Reads what a report of a chain says, as JSON; the chain's name with it. `None`: it says nothing of one.
+    pub fn read(report: &serde_json::Value) -> Option<(String, KnownHead)> {
+        let chain = report.get("chain")?;
+        let (next_entry, head) = (chain.get("next_entry")?.as_u64()?, chain.get("head")?.as_str()?.to_owned());
+        Some((chain.get("chain")?.as_str()?.to_owned(), KnownHead { next_entry, head }))
+    }
+}
+
+/// What a trail is verified with.
+#[derive(Clone, Debug, Default)]
+pub struct Trusted {
+    /// Each chain must have a head that was signed with one of these keys, and every signature must be of one of them; none: signatures are
+    /// not looked at.
+    pub keys: Vec<PublicKey>,
+    /// Heads that chains must have had, by chain.
+    pub heads: HashMap<String, KnownHead>,
+}
+
 /// Most gaps of a chain that are told one by one. Our reason: memory.
 pub const GAPS_TOLD_MAX: usize = 100;
 
@@ -104,6 +132,8 @@ pub struct Report {
 pub struct ChainVerifier<'a> {
     chain: String,
     keys: &'a [PublicKey],
+    /// A head that is still to come.
+    known: Option<&'a KnownHead>,
     hash: Hash,
     report: ChainReport,
     parent: Option<Parent>,
@@ -120,10 +150,11 @@ pub struct ChainVerifier<'a> {
 
 impl<'a> ChainVerifier<'a> {
     /// A verifier of the chain in this folder.
-    pub fn new(chain: &str, keys: &'a [PublicKey]) -> ChainVerifier<'a> {
+    pub fn new(chain: &str, trusted: &'a Trusted) -> ChainVerifier<'a> {
         ChainVerifier {
             chain: chain.to_owned(),
-            keys,
+            keys: &trusted.keys,
+            known: trusted.heads.get(chain),
             hash: Hash::NONE,
             report: ChainReport { chain: chain.to_owned(), ..ChainReport::default() },
             parent: None,
@@ -179,7 +210,18 @@ impl<'a> ChainVerifier<'a> {
         }
         let seq = read.number("seq");
         self.follow(&read, name, seq)?;
-        if name == SEGMENT { self.segment(&read) } else { self.entry_line(&read, name) }
+        if name == SEGMENT {
+            return self.segment(&read);
+        }
+        self.entry_line(&read, name)?;
+        match self.known.filter(|known| self.left == 0 && known.next_entry <= self.report.next_entry) {
+            Some(known) if known.next_entry == self.report.next_entry && known.head == self.hash.to_string() => {
+                self.known = None;
+                Ok(())
+            }
+            Some(known) => Err(format!("the chain is not the one that had {} entries: it was written anew", known.next_entry)),
+            None => Ok(()),
+        }
     }
 
     /// Holds the line's hashes against what came before.
@@ -336,6 +378,9 @@ impl<'a> ChainVerifier<'a> {
         if !self.begun {
             return Err("the chain has no segment".to_owned());
         }
+        if let Some(known) = self.known {
+            return Err(format!("it is missing: the chain had {} entries, and was cut off", known.next_entry));
+        }
         if !self.keys.is_empty() && self.report.signed_up_to.is_none() {
             return Err("no head of the chain is signed with the key".to_owned());
         }
@@ -362,14 +407,13 @@ struct Reached {
     line: u64,
 }
 
-/// Verifies a trail. `keys`: each chain must have a signed head, and every signature must be of one of them; none: signatures are not
-/// looked at. `seen`: called with the line of each entry that is as it should be.
+/// Verifies a trail. `seen`: called with the line of each entry that is as it should be.
 ///
 /// # Errors
 /// The place cannot be read.
 pub async fn verify(
     place: &dyn Place,
-    keys: &[PublicKey],
+    trusted: &Trusted,
     mut seen: impl FnMut(&str, &[u8]) + Send,
 ) -> std::io::Result<Report> {
     let mut report = Report::default();
@@ -383,7 +427,7 @@ pub async fn verify(
         if files.is_empty() {
             continue;
         }
-        let mut verifier = ChainVerifier::new(&chain, keys);
+        let mut verifier = ChainVerifier::new(&chain, trusted);
         let mut reached = Reached { file: None, line: 0 };
         let mut ended = Ok(());
         for file in files {
@@ -402,6 +446,17 @@ pub async fn verify(
         }
     }
     report.faults.extend(lost_parents(&report, &parents));
+    let mut lost: Vec<(&String, &KnownHead)> = trusted.heads.iter().collect();
+    lost.retain(|(chain, _)| {
+        report.chains.iter().all(|found| found.chain != **chain) && report.faults.iter().all(|found| found.chain != **chain)
+    });
+    lost.sort_by_key(|(chain, _)| *chain);
+    let faults = lost.into_iter().map(|(chain, known)| {
+        let what = format!("it is missing: the chain had {} entries, and is not there", known.next_entry);
+        Fault { chain: chain.clone(), file: None, line: 0, entry: 0, what }
+    });
+    let faults: Vec<Fault> = faults.collect();
+    report.faults.extend(faults);
     Ok(report)
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::audit::sign::{PublicKey, Signer};
-use crate::audit::verify::Fault;
+use crate::audit::verify::{Fault, KnownHead};
 
 type Files = BTreeMap<(String, u64), Vec<u8>>;
 
@@ -35,7 +35,7 @@ async fn trail() -> (Files, [PublicKey; 1]) {
 }
 
 async fn faults(files: &Files, keys: &[PublicKey]) -> Vec<Fault> {
-    verify(&MemoryPlace::of(files.clone()), keys, |_, _| {}).await.unwrap().faults
+    verify(&MemoryPlace::of(files.clone()), &Trusted { keys: keys.to_vec(), ..Trusted::default() }, |_, _| {}).await.unwrap().faults
 }
 
 /// The number of the first entry that a byte of a file can make wrong: its own line's, or that of the head's first entry.
@@ -207,6 +207,50 @@ async fn a_rest_that_was_written_anew_is_found_by_its_signature() {
     // Signed with another key.
     let other = [PublicKey::of(&Signer::of_seed(&[8; 32]))];
     assert!(faults(&files, &other).await.iter().all(|fault| fault.what.contains("which is not known")));
+}
+
+/// Heads that were kept elsewhere show what neither hashes nor signatures do: an end that is missing, and a chain written anew.
+#[tokio::test]
+async fn heads_that_were_kept_elsewhere_show_a_cut_or_rewritten_chain() {
+    let (files, _) = trail().await;
+    let report = verify(&MemoryPlace::of(files.clone()), &Trusted::default(), |_, _| {}).await.unwrap();
+    let known = |report: &Report| Trusted {
+        heads: report
+            .chains
+            .iter()
+            .map(|chain| KnownHead::read(&json!({ "chain": chain })).unwrap())
+            .collect(),
+        ..Trusted::default()
+    };
+    let trusted = known(&report);
+    let faults = async |files: Files| {
+        let found = verify(&MemoryPlace::of(files), &trusted, |_, _| {}).await.unwrap().faults;
+        found.into_iter().map(|fault| (fault.entry, fault.what)).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(files.clone()).await, []);
+    let orders = files.keys().filter(|(chain, _)| chain.starts_with("tables/")).next_back().unwrap().clone();
+    let mut cut = files.clone();
+    cut.remove(&orders);
+    let missing = "it is missing: the chain had 7 entries, and was cut off".to_owned();
+    assert_eq!(faults(cut).await, [(orders.1, missing)]);
+    let mut gone = files.clone();
+    gone.retain(|(chain, _), _| *chain != orders.0);
+    assert_eq!(faults(gone).await, [(0, "it is missing: the chain had 7 entries, and is not there".to_owned())]);
+
+    // Written anew from its first entry on, with hashes that are right.
+    let bench = Bench::new().await;
+    for n in 0..8 {
+        bench.put(&format!("k{}", n % 2), if n == 3 { "forged" } else { "v" }).await;
+        bench.put("other", &format!("{n}")).await;
+    }
+    let forged = MemoryPlace::default();
+    let place: Arc<dyn Place> = Arc::new(forged.clone());
+    bench.deliver(&Config::default(), &place, &bench.flushes(2).await).await;
+    let mut anew = files.clone();
+    anew.retain(|(chain, _), _| *chain != orders.0);
+    anew.extend(forged.files.lock().clone());
+    let [(entry, what)] = &faults(anew).await[..] else { panic!("one fault") };
+    assert_eq!((*entry, what.as_str()), (8, "the chain is not the one that had 7 entries: it was written anew"));
 }
 
 proptest! {

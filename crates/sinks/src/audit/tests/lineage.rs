@@ -50,7 +50,7 @@ async fn both_children_of_a_shard_go_on_from_its_head() {
     let whole = memory.files.lock().clone();
     let mut orphaned = whole.clone();
     orphaned.retain(|(chain, _), _| *chain != root.chain);
-    let report = verify(&MemoryPlace::of(orphaned), &[], |_, _| {}).await.unwrap();
+    let report = verify(&MemoryPlace::of(orphaned), &Trusted::default(), |_, _| {}).await.unwrap();
     assert_eq!(report.faults.len(), 2);
     for fault in &report.faults {
         assert_eq!((fault.entry, &fault.what), (4, &format!("{}, which it goes on from, is missing", root.chain)));
@@ -68,7 +68,7 @@ async fn both_children_of_a_shard_go_on_from_its_head() {
     bench.deliver(&Config::default(), &place, &two).await;
     sound(place.as_ref()).await;
     other.files.lock().remove(&(root.chain.clone(), 2));
-    let report = verify(place.as_ref(), &[], |_, _| {}).await.unwrap();
+    let report = verify(place.as_ref(), &Trusted::default(), |_, _| {}).await.unwrap();
     assert_eq!(report.faults.len(), 2);
     assert!(report.faults.iter().all(|f| f.what == format!("{} lacks its entries from 2 on", root.chain)));
 }

@@ -20,7 +20,7 @@ use tailrace_engine::{Caller, Client, Db, Settings, ops};
 use tailrace_store::{Decision, Engine, ModelEngine, ShardInfo, Write, commit};
 
 use super::place::Place;
-use super::verify::{Report, verify};
+use super::verify::{Report, Trusted, verify};
 use super::*;
 use crate::sink::{KeyAttribute, KeyKind};
 
@@ -139,7 +139,7 @@ fn flush(source: &Arc<SourceTable>, shard: &ShardInfo, records: Vec<StreamRecord
 
 /// The report of a trail that has no fault.
 async fn sound(place: &dyn Place) -> Report {
-    let report = verify(place, &[], |_, _| {}).await.unwrap();
+    let report = verify(place, &Trusted::default(), |_, _| {}).await.unwrap();
     assert_eq!(report.faults, []);
     report
 }
@@ -147,7 +147,7 @@ async fn sound(place: &dyn Place) -> Report {
 /// The entries of a trail, heads of segments left out.
 async fn entries(place: &dyn Place) -> Vec<Value> {
     let mut entries = Vec::new();
-    let report = verify(place, &[], |_, line| entries.push(serde_json::from_slice::<Value>(line).unwrap())).await;
+    let report = verify(place, &Trusted::default(), |_, line| entries.push(serde_json::from_slice::<Value>(line).unwrap())).await;
     assert_eq!(report.unwrap().faults, []);
     entries.retain(|entry| entry["event_name"] != "SEGMENT" && entry["event_name"] != "SIGNATURE");
     entries

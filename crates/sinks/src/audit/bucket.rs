@@ -1,0 +1,135 @@
+//! A trail in a bucket: each segment is an object, which nobody may change or delete before its time where the bucket has Object Lock.
+
+use std::io::{self, Cursor};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tailrace_core::EpochMs;
+use tokio::io::AsyncRead;
+
+use super::place::{At, Place, PlaceError, file_name, file_of, first_line};
+use crate::objects::store::{Destination, Lock, ObjectError, ObjectWriter, Over, Put};
+use crate::objects::{Retention, S3Config};
+
+/// Objects that are listed at once. Source: S3's limit.
+const LISTED_AT_ONCE: usize = 1000;
+/// The media type of a segment.
+const CONTENT_TYPE: &str = "application/x-ndjson";
+
+/// A trail in a bucket.
+pub struct Bucket {
+    writer: ObjectWriter,
+    name: String,
+    /// From a segment's last record on.
+    lock: Option<Retention>,
+}
+
+impl Bucket {
+    /// The trail at `s3://bucket/prefix`.
+    ///
+    /// # Errors
+    /// It is no bucket, or cannot be reached as it is said.
+    pub fn new(to: &str, s3: &S3Config, lock: Option<Retention>) -> Result<Bucket, String> {
+        let destination = Destination::parse(to).map_err(|error| error.to_string())?;
+        if !matches!(destination, Destination::S3 { .. }) {
+            return Err(format!("{to} is no bucket: use s3://BUCKET/PREFIX"));
+        }
+        let writer = ObjectWriter::new(&destination, s3).map_err(|error| error.to_string())?;
+        Ok(Bucket { writer, name: destination.to_string(), lock })
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, time_ms: EpochMs) -> Result<(), PlaceError> {
+        const DAY_S: u64 = 24 * 60 * 60;
+        let until = |days: u64| time_ms.plus(Duration::from_secs(DAY_S.saturating_mul(days)));
+        let lock = self.lock.map(|Retention { mode, days }| Lock { mode, until: until(days) });
+        let failed = |error: ObjectError| PlaceError::Io(error.to_string());
+        let put = |over| self.writer.put(key, bytes.clone(), Put { over, lock, content_type: CONTENT_TYPE });
+        match put(Over::Same).await {
+            Err(ObjectError::Differs { .. }) => {}
+            done => return done.map_err(failed),
+        }
+        // An earlier try at the same segment, with another signature for one, was not confirmed: this one counts.
+        let there = self.writer.get(key).await.map_err(failed)?;
+        if there.as_ref().is_some_and(|there| first_line(&there.body) != first_line(&bytes)) {
+            return Err(PlaceError::Taken(self.writer.address(key)));
+        }
+        put(Over::Read(there.as_ref().map(|there| &there.tag))).await.map_err(failed)
+    }
+}
+
+impl Place for Bucket {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn file_bytes_max(&self) -> u64 {
+        0
+    }
+
+    fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
+        async move { self.put(&key(&at.chain, at.file), bytes, time_ms).await }.boxed()
+    }
+
+    fn chains(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
+        async {
+            let (mut chains, mut after) = (Vec::new(), None::<String>);
+            loop {
+                let next = self.writer.list("", after.as_deref(), 1).await.map_err(io::Error::other)?;
+                let Some(first) = next.into_iter().next() else { return Ok(chains) };
+                let Some((chain, _)) = first.key.rsplit_once('/') else {
+                    after = Some(first.key);
+                    continue;
+                };
+                // The character behind the slash: what comes behind it is in no file of this chain.
+                after = Some(format!("{chain}0"));
+                chains.push(chain.to_owned());
+            }
+        }
+        .boxed()
+    }
+
+    fn files<'a>(&'a self, chain: &'a str) -> BoxFuture<'a, io::Result<(Vec<u64>, Vec<String>)>> {
+        async move {
+            let (mut files, mut foreign, mut after) = (Vec::new(), Vec::new(), None::<String>);
+            loop {
+                let listed = self.writer.list(chain, after.as_deref(), LISTED_AT_ONCE).await;
+                let listed = listed.map_err(io::Error::other)?;
+                let is_last = listed.len() < LISTED_AT_ONCE;
+                for object in listed {
+                    let name = object.key.strip_prefix(chain).and_then(|rest| rest.strip_prefix('/'));
+                    match name.and_then(file_of) {
+                        Some(file) => files.push(file),
+                        None => foreign.push(object.key.clone()),
+                    }
+                    after = Some(object.key);
+                }
+                if is_last {
+                    return Ok((files, foreign));
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn open<'a>(
+        &'a self,
+        chain: &'a str,
+        file: u64,
+        offset: u64,
+    ) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+        async move {
+            let object = self.writer.get(&key(chain, file)).await.map_err(io::Error::other)?;
+            let object = object.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+            let mut cursor = Cursor::new(object.body);
+            cursor.set_position(offset);
+            Ok(Box::new(cursor) as Box<dyn AsyncRead + Send + Unpin>)
+        }
+        .boxed()
+    }
+}
+
+fn key(chain: &str, file: u64) -> String {
+    format!("{chain}/{}", file_name(file))
+}
