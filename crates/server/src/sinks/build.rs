@@ -10,7 +10,8 @@ use tailrace_engine::Db;
 use tailrace_sinks::audit;
 use tailrace_sinks::runtime::Build;
 use tailrace_sinks::sink::{Sink, SinkError};
-use tailrace_sinks::spec::{Kind, SinkSpec, SpecError};
+use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, Start};
+use tailrace_sinks::views::{self, View};
 
 use super::secrets;
 
@@ -38,12 +39,29 @@ fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
 /// # Errors
 /// What is wrong.
 pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
+    if spec.kind == Kind::View {
+        return view_config(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error));
+    }
     settings(spec).map(|_| ())
+}
+
+fn view_config(spec: &SinkSpec) -> Result<views::Config, SpecError> {
+    if spec.from.len() > 1 {
+        return Err(wrong(spec, format!("a view has one table in `from`, not {}", spec.from.len())));
+    }
+    if spec.start == Start::Latest {
+        let text = "`start: latest` is not for a view: what it has not added it cannot take away; snapshot and trim_horizon are";
+        return Err(wrong(spec, text));
+    }
+    serde_json::from_value(settings(spec)?).map_err(|error| wrong(spec, error))
 }
 
 impl Build for Builder {
     fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError> {
-        let _ = version;
+        if spec.kind == Kind::View {
+            let view = View::new(view_config(spec)?, &spec.name, version, Arc::clone(&self.db));
+            return Ok(Arc::new(view.map_err(|error| wrong(spec, error))?));
+        }
         if spec.kind == Kind::Audit {
             let config: audit::Config = serde_json::from_value(settings(spec)?).map_err(|error| wrong(spec, error))?;
             config.validate(&self.data_dir).map_err(|error| wrong(spec, error))?;
@@ -56,6 +74,13 @@ impl Build for Builder {
 
     fn removed(&self, spec: &SinkSpec) -> BoxFuture<'static, Result<(), SinkError>> {
         let (db, kind, name) = (Arc::clone(&self.db), spec.kind, spec.name.clone());
-        async move { if kind == Kind::Audit { audit::removed(&db, &name).await } else { Ok(()) } }.boxed()
+        async move {
+            match kind {
+                Kind::Audit => audit::removed(&db, &name).await,
+                Kind::View => views::remove(&db, &name).await,
+                _ => Ok(()),
+            }
+        }
+        .boxed()
     }
 }

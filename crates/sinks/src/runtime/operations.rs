@@ -97,6 +97,13 @@ pub(super) async fn reconfigure(inner: &Inner, stored: Stored, config: &Value) -
         inner.version(spec, version).is_ok_and(|version| version.sink.plans())
     });
     row.modified_ms = inner.context.clock.now();
+    let read = |config: &Value| SinkSpec::read(&stored.row.name, config).ok();
+    if let Some(before) = read(&stored.row.live.config).filter(|before| before.kind == Kind::View)
+        && read(config).is_none_or(|now| now.kind != Kind::View)
+    {
+        let removed = inner.build.removed(&before).await;
+        removed.map_err(|error| StoreError::Io(error.to_string()))?;
+    }
     Ok(row::put(inner.store(), Some(&stored), row, &[]).await?)
 }
 
@@ -115,7 +122,9 @@ fn change_config(row: &mut SinkRow, config: &Value, plans: impl Fn(&SinkSpec, u3
         row.replace(Generation::new(next, config.clone()), true);
         return;
     }
-    let starts_over = !same_place && now.as_ref().is_none_or(|now| now.start == Start::Snapshot);
+    // A view of another table cannot go on: what is in the old one is not in it.
+    let starts_over =
+        !same_place && now.as_ref().is_none_or(|now| now.start == Start::Snapshot || now.kind == Kind::View);
     // Nothing that is built beside has a meaning for another target.
     if let Some(building) = row.building.take() {
         row.dropping.extend(building.sources.into_iter().map(|source| source.consumer));

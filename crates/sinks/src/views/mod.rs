@@ -57,7 +57,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub use targets::{Edge, TargetError, check as check_targets};
 
-use crate::sink::{Bounds, Flush, Flushed, Images, Sink, SinkError, SourceTable};
+use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 use config::Definition;
 use shape::Shape;
 
@@ -167,6 +167,10 @@ impl Sink for View {
 
 impl Inner {
     async fn flush(&self, flush: &Flush) -> Result<Flushed, SinkError> {
+        if flush.origin == Origin::Retry {
+            // It may be applied already, or be behind what is: nobody can tell.
+            return Err(SinkError(format!("the view {} takes no record again: rebuild it", self.name)));
+        }
         for _ in 0..limits::ROUNDS_MAX {
             let known = self.place.lock().clone();
             let place = match known {
