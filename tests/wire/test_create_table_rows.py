@@ -6,12 +6,8 @@ Rows: docs/spec/dynamodb-api.md 2.1, 1.5, 1.6.
 import pytest
 
 from raw_http import call, error_of
+from wording import FAIL, NULL, ONE, OPVI, VALIDATION
 
-VALIDATION = "com.amazon.coral.validate#ValidationException"
-OPVI = "One or more parameter values were invalid: "
-FAIL = "failed to satisfy constraint: "
-ONE = "1 validation error detected: "
-NULL = f"{FAIL}Member must not be null"
 PATTERN = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from conftest import make_table
 from raw_http import call, error_of
+from wording import ONE, VALIDATION
 
-VALIDATION = "com.amazon.coral.validate#ValidationException"
-ONE = "1 validation error detected: "
 T = "expressions"
 KEY = {"pk": {"S": "k"}}
 ITEM = KEY | {

@@ -4,6 +4,7 @@ Rows: docs/spec/lambda-runtime.md 4, 12; docs/spec/event-source-mapping.md 5, 7.
 """
 
 import json
+import re
 import urllib.request
 
 import pytest
@@ -85,6 +86,8 @@ def test_a_failing_handler_shows_its_error_blocks_only_its_shard_and_loses_nothi
     server = up(code, "MaximumRetryAttempts: -1")
     put(server, "poison")
     wait_until(lambda: error_type in server.output() and message in server.output(), f"{error_type}: {message}")
+    line = r"1 record of things \(shardId-\S+, mapping [0-9a-f]{8}\) failed in Function: .*; tried again in \d\.\d s, at \d\d:\d\d:\d\d\.\d{3}Z"
+    wait_until(lambda: re.search(line, server.output()), "table, mapping and the time of the next try")
 
     def shard_states():
         shards = [shard for mapping in mappings(server)["mappings"] for shard in mapping["shards"]]

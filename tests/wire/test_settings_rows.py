@@ -10,14 +10,9 @@ import pytest
 
 from conftest import make_table
 from raw_http import call, error_of
+from wording import FAIL, NAMESPACE, NULL, ONE, OPVI, VALIDATION
 
-NAMESPACE = "com.amazonaws.dynamodb.v20120810#"
-VALIDATION = "com.amazon.coral.validate#ValidationException"
 NOT_FOUND, NO_TABLE = NAMESPACE + "ResourceNotFoundException", NAMESPACE + "TableNotFoundException"
-OPVI = "One or more parameter values were invalid: "
-FAIL = "failed to satisfy constraint: "
-ONE = "1 validation error detected: "
-NULL = f"{FAIL}Member must not be null"
 REQUIRED = "The parameter 'TableName' is required but was not present in the request"
 HAND = "TableName must be at least 3 characters long and at most 255 characters long"
 SHORT = f"{FAIL}Member must have length greater than or equal to 3"

@@ -7,13 +7,8 @@ import pytest
 
 from conftest import wait_until
 from raw_http import call, error_of
+from wording import FAIL, NAMESPACE, NULL, ONE, OPVI, VALIDATION
 
-NAMESPACE = "com.amazonaws.dynamodb.v20120810#"
-VALIDATION = "com.amazon.coral.validate#ValidationException"
-OPVI = "One or more parameter values were invalid: "
-FAIL = "failed to satisfy constraint: "
-ONE = "1 validation error detected: "
-NULL = f"{FAIL}Member must not be null"
 NOTHING = (
     "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, SSESpecification, "
     "ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, DeletionProtectionEnabled, "

@@ -7,11 +7,10 @@ import pytest
 
 from conftest import make_table, wait_until
 from raw_http import call, error_of
+from wording import NAMESPACE, VALIDATION
 
-VALIDATION = "com.amazon.coral.validate#ValidationException"
 INVALID = "1 validation error detected: "
 PARAMETER = "One or more parameter values were invalid: "
-MODELLED = "com.amazonaws.dynamodb.v20120810#"
 
 
 def s(text):
@@ -137,7 +136,7 @@ def test_row_4_expressions_are_checked_before_the_lookup(shared_server, t):
                       ProjectionExpression="name")
         table.refused("DeleteItem", INVALID + "Invalid ConditionExpression: An expression attribute value used in expression is not "
                       "defined; attribute value: :v", **key, ConditionExpression="a = :v")
-    assert error_of(nowhere("GetItem", Key={"pk": s("k")}))[1] == MODELLED + "ResourceNotFoundException"
+    assert error_of(nowhere("GetItem", Key={"pk": s("k")}))[1] == NAMESPACE + "ResourceNotFoundException"
 
 
 def test_row_5_unused_placeholders_and_empty_maps_are_refused(t):
@@ -273,7 +272,7 @@ def test_row_16_a_cancelled_transaction_has_a_reason_for_each_action(t):
         put(t, "c", ConditionExpression="attribute_exists(pk)"),
     ]})
     error = answer.json
-    assert (answer.status, error["__type"]) == (400, MODELLED + "TransactionCanceledException")
+    assert (answer.status, error["__type"]) == (400, NAMESPACE + "TransactionCanceledException")
     assert error["Message"] == ("Transaction cancelled, please refer cancellation reasons for specific reasons "
                                 "[None, ConditionalCheckFailed, ConditionalCheckFailed]")
     failed = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
@@ -304,7 +303,7 @@ def test_row_17_a_token_makes_a_transaction_happen_once(t):
     written, read = [answer.json["ConsumedCapacity"][0] for answer in (first, second)]
     assert "WriteCapacityUnits" in written and "ReadCapacityUnits" in read and "WriteCapacityUnits" not in read
     other = call(t.server, "TransactWriteItems", body | {"TransactItems": [put(t, "other")]})
-    assert error_of(other)[:2] == (400, MODELLED + "IdempotentParameterMismatchException")
+    assert error_of(other)[:2] == (400, NAMESPACE + "IdempotentParameterMismatchException")
 
 
 def test_row_18_returned_values_are_fragments(t):
@@ -328,7 +327,7 @@ def test_row_19_a_failed_condition_shows_the_item_to_who_asks(t):
         failing = members | {"ConditionExpression": "v = :v", "ExpressionAttributeValues": {":v": n(2)}}
         assert "Item" not in t(operation, **failing).json
         shown = t(operation, **failing, ReturnValuesOnConditionCheckFailure="ALL_OLD").json
-        assert shown == {"__type": MODELLED + "ConditionalCheckFailedException", "message": "The conditional request failed",
+        assert shown == {"__type": NAMESPACE + "ConditionalCheckFailedException", "message": "The conditional request failed",
                          "Item": {"pk": s("k"), "v": n(1)}}
     absent = t("DeleteItem", Key={"pk": s("absent")}, ConditionExpression="attribute_exists(pk)",
                ReturnValuesOnConditionCheckFailure="ALL_OLD").json
@@ -418,7 +417,7 @@ def test_row_26_partiql_updates_only_what_is_there_and_pages(ranged):
         return call(ranged.server, "ExecuteStatement", {"Statement": statement} | members)
 
     absent = run(f"UPDATE \"{ranged.name}\" SET v = 1 WHERE pk = 'k' AND sk = 1")
-    assert error_of(absent)[:2] == (400, MODELLED + "ConditionalCheckFailedException")
+    assert error_of(absent)[:2] == (400, NAMESPACE + "ConditionalCheckFailedException")
     assert ranged.get(pk=s("k"), sk=n(1)) is None
     for number in range(3):
         assert run(f"INSERT INTO \"{ranged.name}\" VALUE {{'pk': 'k', 'sk': {number}}}").status == 200

@@ -11,6 +11,7 @@ import pytest
 
 from conftest import make_table
 from raw_http import AUTHORIZATION, DATE, DYNAMODB, JSON_TYPE, STREAMS, call, error_of, send
+from wording import NAMESPACE, VALIDATION
 
 CORAL = "com.amazon.coral.service#"
 NOT_AN_OPERATION = "<UnknownOperationException/>\n"
@@ -239,16 +240,15 @@ def test_error_bodies_have_the_type_and_the_member_of_their_class(shared_server,
     item = {"TableName": table, "Item": {"pk": {"S": "k"}, "v": {"N": "1"}}}
     dynamodb.put_item(**item)
     never = {"ConditionExpression": "attribute_not_exists(pk)"}
-    modelled = "com.amazonaws.dynamodb.v20120810#"
     for operation, body, expected in [
         ("GetItem", {"TableName": table, "Key": {}},
-         ("com.amazon.coral.validate#ValidationException", "message", "The provided key element does not match the schema")),
+         (VALIDATION, "message", "The provided key element does not match the schema")),
         ("GetItem", {"TableName": 1},
          (CORAL + "SerializationException", "Message", "NUMBER_VALUE cannot be converted to String")),
         ("GetItem", {"TableName": "nowhere", "Key": {"pk": {"S": "k"}}},
-         (modelled + "ResourceNotFoundException", "message", "Requested resource not found")),
+         (NAMESPACE + "ResourceNotFoundException", "message", "Requested resource not found")),
         ("PutItem", item | never,
-         (modelled + "ConditionalCheckFailedException", "message", "The conditional request failed")),
+         (NAMESPACE + "ConditionalCheckFailedException", "message", "The conditional request failed")),
     ]:
         answer = call(shared_server, operation, body)
         assert error_of(answer) == (400, *expected), operation
@@ -260,7 +260,7 @@ def test_error_bodies_have_the_type_and_the_member_of_their_class(shared_server,
         "TableName": table, "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
     })
-    assert error_of(exists) == (400, modelled + "ResourceInUseException", "message", f"Table already exists: {table}")
+    assert error_of(exists) == (400, NAMESPACE + "ResourceInUseException", "message", f"Table already exists: {table}")
 
 
 def test_unknown_members_and_nulls_are_as_if_they_were_not_there(shared_server, dynamodb):

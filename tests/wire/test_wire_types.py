@@ -10,8 +10,8 @@ import pytest
 
 from conftest import make_table
 from raw_http import call, error_of
+from wording import FAIL, VALIDATION
 
-VALIDATION = "com.amazon.coral.validate#ValidationException"
 SERIALIZATION = "com.amazon.coral.service#SerializationException"
 SHAPE = "com.amazonaws.dynamodb.v20120810."
 STRUCTURE = "Start of structure or map found where not expected"
@@ -147,7 +147,6 @@ def test_a_limit_is_truncated_and_saturates(shared_server, dynamodb, table, lite
 
 
 # 1.5 and 1.6: the whole message; `E:` stands for `1 validation error detected: `.
-FAIL = "failed to satisfy constraint: "
 KEY = {"pk": {"S": "k"}}
 DEFINED = {
     "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],

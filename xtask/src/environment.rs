@@ -88,11 +88,11 @@ impl Environment {
         Ok(jars)
     }
 
-    /// What is in PATH, and Node.js behind it: what the machine has goes first.
-    pub fn path_with_node(&self) -> String {
+    /// What is in PATH, and Node.js and another program's folder behind it: what the machine has goes first.
+    pub fn path_with(&self, folder: Option<&Path>) -> String {
         let inherited = std::env::var("PATH").unwrap_or_default();
-        let node_folder = self.node.parent().map(|p| p.display().to_string()).unwrap_or_default();
-        format!("{inherited}:{node_folder}")
+        let behind = [self.node.parent(), folder].into_iter().flatten().map(|path| path.display().to_string());
+        [inherited].into_iter().chain(behind).collect::<Vec<_>>().join(":")
     }
 
     /// The venv's programs and Node.js before everything else.

@@ -25,7 +25,7 @@ enum Command {
         /// Only the Rust tests.
         #[arg(long)]
         rust_only: bool,
-        /// Leave the tests out that need this program, as the machine does not have it.
+        /// Leave the tests out that need this program, as it is not to be had on this machine.
         #[arg(long, value_name = "PROGRAM")]
         without: Vec<Optional>,
     },
@@ -62,6 +62,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Make the client of Java functions, a jar in the tree, of its sources.
+    JavaClient,
     /// Play seeded random operations against Tailrace and an oracle, and explain every difference.
     Conform {
         /// Arguments of the differential test (`--help` lists them).
@@ -70,16 +72,18 @@ enum Command {
     },
 }
 
-/// A program that some tests need and nobody can install from a pinned list.
+/// A program that some tests need: Go nobody can install from a pinned list, and Java not on every machine.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Optional {
     Go,
+    Java,
 }
 
 impl Optional {
     fn name(self) -> &'static str {
         match self {
             Optional::Go => "go",
+            Optional::Java => "java",
         }
     }
 }
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
         Command::Bench { arguments } => steps::bench(&arguments),
         Command::Crash { kills, seed } => steps::crash(kills, seed),
         Command::Soak { records, seed } => steps::soak(records, seed),
+        Command::JavaClient => steps::java_client(),
         Command::Conform { arguments } => steps::conform(&arguments),
     };
     match outcome {

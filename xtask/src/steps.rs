@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::environment::Environment;
+use crate::java::Java;
 
 /// Longest run of one step. A hung test is killed with everything that it started, and the run fails.
 const STEP_TIME_MAX: Duration = Duration::from_secs(20 * 60);
@@ -75,33 +76,66 @@ fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// All tests but those that need a program of `without`. Functions of Node.js run in the environment's one, unless the Rust
-/// tests run alone: then in the machine's.
+/// All tests but those that need a program of `without`. Functions of Node.js and Java run in the environment's ones, unless
+/// the Rust tests run alone: then in the machine's.
 pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
-    let environment = if rust_only { None } else { Some(Environment::prepare(&root())?) };
+    let root = root();
+    let environment = if rust_only { None } else { Some(Environment::prepare(&root)?) };
+    let java = match &environment {
+        Some(environment) if !without.contains(&"java") => Some(Java::prepare(environment, &root.join("tests/java"))?),
+        _ => None,
+    };
+    let left_out = ("TAILRACE_TEST_WITHOUT", without.join(","));
     let mut rust = cargo();
-    rust.args(["test", "--workspace"]).env("TAILRACE_TEST_WITHOUT", without.join(","));
+    rust.args(["test", "--workspace"]).env(left_out.0, &left_out.1);
     if let Some(environment) = &environment {
-        rust.env("PATH", environment.path_with_node());
+        rust.env("PATH", environment.path_with(java.as_ref().map(Java::folder)));
+    }
+    if let Some(java) = &java {
+        rust.env("TAILRACE_TEST_JARS", java.jars());
     }
     run(&mut rust)?;
-    let Some(environment) = environment else { return Ok(()) };
+    let Some(environment) = environment else {
+        eprintln!("left out: the Rust tests with real servers, and the wire tests");
+        return Ok(());
+    };
+    // The server is there for as long as the command runs.
+    run(environment
+        .python()
+        .arg("tests/services/postgres.py")
+        .arg(cargo().get_program())
+        .args(["test", "--package", "tailrace-sinks", "--features", "real-servers", "--test", "postgres"])
+        .current_dir(&root))?;
+    if let Some(java) = &java {
+        java.check_client(&environment, &root, &target_directory().join("java-client"))?;
+    }
     let binary = debug_binary()?;
     run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/wire"])
         .env("TAILRACE_BINARY", &binary)
-        .current_dir(root()))?;
-    let scripts = root().join("tests/js");
+        .env(left_out.0, &left_out.1)
+        .current_dir(&root))?;
+    let scripts = root.join("tests/js");
     environment.install_node_packages(&scripts)?;
     run(environment
         .node()
         .args(["--test", "--test-reporter=tap"])
         .args(files_ending(".test.js", &scripts)?)
         .env("TAILRACE_BINARY", &binary)
-        .current_dir(root()))?;
-    let classes = target_directory().join("java-tests");
-    crate::java::test(&environment, &root().join("tests/java"), &classes, &binary)
+        .current_dir(&root))?;
+    match &java {
+        Some(java) => java.test(&root.join("tests/java"), &target_directory().join("java-tests"), &binary),
+        None => Ok(()),
+    }
+}
+
+/// Writes the client of Java functions that its sources make.
+pub fn java_client() -> Result<(), String> {
+    let root = root();
+    let environment = Environment::prepare(&root)?;
+    let java = Java::prepare(&environment, &root.join("tests/java"))?;
+    java.write_client(&environment, &root, &target_directory().join("java-client"))
 }
 
 /// The files of a folder whose names end so, sorted, at least one. Node.js is told them one by one: what it makes of a

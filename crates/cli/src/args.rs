@@ -12,9 +12,10 @@ use crate::Failure;
 use crate::audit::AuditArgs;
 use crate::data::{InvokeArgs, PutArgs, QueryArgs};
 use crate::init::InitArgs;
+use crate::logs::LogsArgs;
 use crate::mappings::MappingsArgs;
-use crate::style::Color;
 use crate::sinks::{ConfigCommand, SinksArgs};
+use crate::style::Color;
 use crate::template_args::TemplateArgs;
 
 /// A durable database that speaks the DynamoDB API and runs functions on its streams.
@@ -48,6 +49,8 @@ pub enum Command {
     /// Check tailrace.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Show what a function wrote
+    Logs(LogsArgs),
     /// Show the records that were given up; redrive or discard them
     Parked(ParkedArgs),
     /// Write a first project: a template, a handler, writes to play

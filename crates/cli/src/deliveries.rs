@@ -70,13 +70,12 @@ impl Deliveries {
                     self.ends = Some(ends);
                 }
             }
-            Event::Batch { function, error: Some(_), .. } => {
+            Event::Batch { function, error: Some(_), retry, .. } => {
                 self.tell_of(function).await;
                 show::event(event).await;
-                if self.failing.insert(function.clone()) {
-                    let text = format!(
-                        "{function} gets them again after a pause that grows from a second to a minute; saving its code tries at once"
-                    );
+                if retry.is_some() && self.failing.insert(function.clone()) {
+                    let text =
+                        format!("the pause grows up to a minute; saving the code of {function} tries them at once");
                     output::send(Out::Stderr, text).await;
                 }
                 return;

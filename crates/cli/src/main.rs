@@ -15,6 +15,7 @@ mod diff;
 mod failure;
 mod healthcheck;
 mod init;
+mod logs;
 mod manual;
 mod mappings;
 mod output;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
             Command::Sinks(args) => sinks::run(args).await,
             Command::Config(command) => sinks::config(&command),
             Command::Parked(args) => parked::run(args).await,
+            Command::Logs(args) => logs::run(args).await,
             Command::Init(args) => init::run(&args),
             Command::Tables(args) => data::tables(args).await,
             Command::Query(args) => data::query(args).await,

@@ -87,7 +87,7 @@ async fn shown(client: &mut Client, args: &MappingsArgs) -> Result<String, Failu
 const SUMMARY: [&str; 8] = ["UUID", "TABLE", "FUNCTION", "STATE", "PENDING", "LAG", "PARKED", "LAST RESULT"];
 
 /// Characters of a uuid that are shown: `tailrace parked` takes them.
-const UUID_SHOWN: usize = 8;
+pub const UUID_SHOWN: usize = 8;
 
 /// A mapping in one line: what its shards do, together.
 fn summary(mapping: &MappingStatus) -> [String; SUMMARY.len()] {

@@ -64,9 +64,12 @@ pub fn force(out: Out, line: String) {
 pub fn write(out: Out, line: String) -> io::Result<()> {
     let (written, result) = mpsc::channel();
     writer(out).push(Line { out, text: line, written: Some(written) });
-    let wait = move || result.recv().expect("invariant: the thread that writes never ends");
+    blocking(move || result.recv().expect("invariant: the thread that writes never ends"))
+}
+
+/// Does what waits for a disk or a thread; of the tokio runtime the other tasks of this thread go to another one.
+pub fn blocking<T>(wait: impl FnOnce() -> T) -> T {
     match tokio::runtime::Handle::try_current() {
-        // The other tasks of this thread go to another one.
         Ok(handle) if handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread => {
             tokio::task::block_in_place(wait)
         }

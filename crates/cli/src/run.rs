@@ -180,6 +180,11 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
             ExitCode::from(EXIT_BLOCKED)
         }
     };
+    let stuck = tailrace_server::sinks::settled(server.sinks()).await?;
+    for sink in &stuck {
+        complain(format_args!("sink {}", on_one_line(sink)));
+    }
+    let code = if stuck.is_empty() { code } else { ExitCode::from(EXIT_BLOCKED) };
     Ok(Ended { code, parked })
 }
 

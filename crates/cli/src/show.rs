@@ -6,10 +6,13 @@
 
 use std::fmt::Display;
 
+use tailrace_engine::streams::label;
 use tailrace_lambda::LogStream;
+use tailrace_mapping::Retry;
 use tailrace_server::Event;
 
 use crate::check::count;
+use crate::mappings::UUID_SHOWN;
 use crate::output::{self, Out};
 use crate::say::{on_one_line, printable};
 use crate::style;
@@ -34,24 +37,44 @@ pub async fn event(event: &Event) {
         Event::Batch { function, shard, records, error: None, .. } => {
             format!("{} of {shard} delivered to {function}", count(*records, "record"))
         }
-        Event::Batch { function, shard, records, failed, error: Some(error) } if failed < records => {
-            style::wrong(&format!(
-                "{failed} of {} of {shard} failed in {function}: {}",
-                count(*records, "record"),
-                on_one_line(error)
-            ))
-            .into_owned()
-        }
-        Event::Batch { function, shard, records, error: Some(error), .. } => {
-            let text = format!("{} of {shard} failed in {function}: {}", count(*records, "record"), on_one_line(error));
-            style::wrong(&text).into_owned()
+        Event::Batch { mapping, function, table, shard, records, failed, error: Some(error), retry } => {
+            let of = count(*records, "record");
+            let what = if failed < records { format!("{failed} of {of}") } else { of };
+            let mapping: String = mapping.chars().take(UUID_SHOWN).collect();
+            let text =
+                format!("{what} of {table} ({shard}, mapping {mapping}) failed in {function}: {}", on_one_line(error));
+            let again = retry.as_ref().map(again).unwrap_or_default();
+            format!("{}{again}", style::wrong(&text))
         }
         Event::Notice(text) => text.clone(),
     };
     output::send(Out::Stderr, text).await;
 }
 
+/// When a failed batch is tried again, behind its error.
+fn again(retry: &Retry) -> String {
+    let instant = label::text(retry.at_ms);
+    // The day is today's.
+    let time = instant.split('T').next_back().unwrap_or_default();
+    format!("; tried again in {:.1} s, at {time}Z", retry.after.as_secs_f64())
+}
+
 /// Shows a line of data of a server.
 pub fn data(line: impl Display) {
     output::offer(Out::Stdout, line.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tailrace_core::EpochMs;
+
+    use super::*;
+
+    #[test]
+    fn the_next_try_is_told_by_its_time() {
+        let retry = Retry { at_ms: EpochMs(1_785_499_201_623), after: Duration::from_millis(1_520) };
+        assert_eq!(again(&retry), "; tried again in 1.5 s, at 12:00:01.623Z");
+    }
 }

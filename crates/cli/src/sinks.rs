@@ -136,7 +136,8 @@ async fn watch(client: &mut Client, name: &str) -> Outcome {
         let text = match now.state {
             SinkState::Snapshot => format!("{name}: snapshot, {items} items"),
             state => {
-                let reason = now.reason.as_ref().or(now.last_error.as_ref()).map(|text| format!(": {text}")).unwrap_or_default();
+                let reason =
+                    now.reason.as_ref().or(now.last_error.as_ref()).map(|text| format!(": {text}")).unwrap_or_default();
                 format!("{name}: {}, {} records behind{reason}", word(state), now.lag_records)
             }
         };
@@ -156,7 +157,9 @@ async fn watch(client: &mut Client, name: &str) -> Outcome {
 }
 
 fn has_begun(sink: &SinkStatus) -> bool {
-    sink.sources.iter().all(|source| source.waits_for.is_none() && source.snapshot_items.is_none() && !source.shards.is_empty())
+    sink.sources
+        .iter()
+        .all(|source| source.waits_for.is_none() && source.snapshot_items.is_none() && !source.shards.is_empty())
 }
 
 /// Runs `config`.
@@ -184,7 +187,8 @@ async fn page(client: &mut Client) -> Result<(SinksPage, String), Failure> {
 
 /// The time so long ago.
 fn ago(text: &str) -> Result<EpochMs, Failure> {
-    let wrong = || Failure::new(Code::Setting, format_args!("--since {text} is no length of time, like 90s, 15m, 2h or 1d"));
+    let wrong =
+        || Failure::new(Code::Setting, format_args!("--since {text} is no length of time, like 90s, 15m, 2h or 1d"));
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let unit: u64 = match unit {
         "s" => 1000,
@@ -203,7 +207,9 @@ const COLUMNS: [&str; 9] = ["SINK", "FROM", "TO", "STATE", "BEHIND", "LAG", "FLU
 /// A sink in one line, and the version that is built beside it in another.
 fn rows(sink: &SinkStatus) -> Vec<[String; COLUMNS.len()]> {
     let mut rows = vec![row(sink, sink.name.clone())];
-    rows.extend(sink.building.as_deref().map(|building| row(building, format!("{} v{}", building.name, building.version))));
+    rows.extend(
+        sink.building.as_deref().map(|building| row(building, format!("{} v{}", building.name, building.version))),
+    );
     rows
 }
 
@@ -268,8 +274,14 @@ mod tests {
         )
         .unwrap();
         let text = table(COLUMNS, page.sinks.iter().flat_map(rows));
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
-        assert_eq!(lines[1], ["search", "Orders", "opensearch+http://h:9200/orders", "running", "3+", "1m1s", "7", "2", "-"]);
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert_eq!(
+            lines[1],
+            ["search", "Orders", "opensearch+http://h:9200/orders", "running", "3+", "1m1s", "7", "2", "-"]
+        );
         assert_eq!(lines[2][..4], ["search v2", "Orders", "opensearch+http://h:9200/orders", "snapshot (9 items)"]);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use tailrace_server::template::{parameter_pairs, read_parameters};
+use tailrace_server::template::{CONFIG_ENVIRONMENT, parameter_pairs, read_parameters};
 use tailrace_server::{Code, TemplateValues};
 
 use crate::Failure;
@@ -23,6 +23,9 @@ pub struct TemplateArgs {
     /// [env: TAILRACE_PARAMETERS_FILE]
     #[arg(long, value_name = "FILE")]
     pub parameters_file: Option<PathBuf>,
+    /// The environment of a samconfig.toml that is read, as for sam deploy [env: TAILRACE_CONFIG_ENV] [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub config_env: Option<String>,
     /// Value of what is not here, instead of a stand-in; may be repeated. NAME is a resource's Id (what Ref gives),
     /// Id.Attribute (GetAtt), import:EXPORT, ssm:NAME or secretsmanager:ID[:KEY]
     #[arg(long = "resource", value_name = "NAME=VALUE")]
@@ -46,10 +49,15 @@ impl TemplateArgs {
         }
         let file = self.parameters_file.or_else(|| std::env::var_os("TAILRACE_PARAMETERS_FILE").map(PathBuf::from));
         if let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) {
-            let read = read_parameters(&file);
+            let environment = self.config_env.or_else(|| std::env::var("TAILRACE_CONFIG_ENV").ok());
+            let environment = environment.filter(|name| !name.is_empty());
+            let read = read_parameters(&file, environment.as_deref().unwrap_or(CONFIG_ENVIRONMENT));
             values.shared_parameters =
                 read.map_err(|why| wrong("--parameters-file", format!("{}: {why}", file.display())))?;
             values.has_file = true;
+        } else if self.config_env.is_some() {
+            let why = "it is of a samconfig.toml, which --parameters-file names";
+            return Err(wrong("--config-env", why.to_owned()));
         }
         values.shared_parameters.extend(environment());
         Ok(values)

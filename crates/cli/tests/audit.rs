@@ -69,7 +69,10 @@ fn entries_are_shown_all_or_those_of_an_item() {
     let all = run(&["audit", "show", &dir]);
     assert_eq!((all.code, all.stdout.lines().count()), (0, 3), "{}", all.stderr);
     let last = all.stdout.lines().next_back().unwrap();
-    assert!(last.starts_with("2 2023-11-14T22:13:20.") && last.ends_with("by AKIDEXAMPLE DeleteItem REQUEST3"), "{last}");
+    assert!(
+        last.starts_with("2 2023-11-14T22:13:20.") && last.ends_with("by AKIDEXAMPLE DeleteItem REQUEST3"),
+        "{last}"
+    );
     let raw = run(&["audit", "show", &dir, "--table", "Orders", "--output", "json"]);
     let entries: Vec<&str> = TRAIL.lines().filter(|line| line.contains("\"lsn\"")).collect();
     assert_eq!(raw.stdout.lines().collect::<Vec<_>>(), entries);
@@ -108,7 +111,11 @@ fn the_published_verifier_agrees() {
     let verify = || Command::new("python3").arg("-c").arg(program).arg(&file).output().unwrap();
     let sound = verify();
     let text = String::from_utf8(sound.stdout).unwrap();
-    assert!(sound.status.success() && text.starts_with("3 entries "), "{text}{}", String::from_utf8_lossy(&sound.stderr));
+    assert!(
+        sound.status.success() && text.starts_with("3 entries "),
+        "{text}{}",
+        String::from_utf8_lossy(&sound.stderr)
+    );
     std::fs::write(&file, TRAIL.replacen("UpdateItem", "UpdateItfm", 1)).unwrap();
     let changed = verify();
     assert!(String::from_utf8(changed.stderr).unwrap().contains("entry 1 was changed"));

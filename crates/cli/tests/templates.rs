@@ -52,8 +52,9 @@ fn with_parameter() -> tempfile::TempDir {
 fn a_parameter_without_a_value_is_asked_for_by_every_way_to_give_it() {
     let project = with_parameter();
     let dir = project.path();
-    std::fs::write(dir.join("samconfig.toml"), "[default.deploy.parameters]\nparameter_overrides = 'Sender=file'\n")
-        .unwrap();
+    let environments = "[default.deploy.parameters]\nparameter_overrides = 'Sender=file'\n\
+                        [prod.deploy.parameters]\nparameter_overrides = 'Sender=production'\n";
+    std::fs::write(dir.join("samconfig.toml"), environments).unwrap();
     let (shown, config) = (dir.to_string_lossy(), dir.join("samconfig.toml").display().to_string());
     let up = ["up", &*shown, "--port", "0", "--exit-when-drained"];
     let ended = run(&up);
@@ -64,9 +65,11 @@ fn a_parameter_without_a_value_is_asked_for_by_every_way_to_give_it() {
     );
     assert_eq!((ended.code, ended.stderr.lines().last()), (1, Some(expected.as_str())), "{}", ended.stderr);
     let file = ["--parameters-file", &config];
+    let prod = ["--parameters-file", &config, "--config-env", "prod"];
     let flag = ["--parameter-overrides", "ParameterKey=Sender,ParameterValue=\"a flag\""];
     for (given, variable, expected) in [
         (&file[..], None, "SENDER file"),
+        (&prod[..], None, "SENDER production"),
         (&file[..], Some("variable"), "SENDER variable"),
         (&flag[..], Some("variable"), "SENDER a flag"),
     ] {
@@ -85,6 +88,7 @@ fn a_parameter_without_a_value_is_asked_for_by_every_way_to_give_it() {
             "Parameters.Sneder: the template has no such parameter; did you mean Sender? [TR0013]",
         ),
         (["--parameter", "Sender"], "--parameter: \"Sender\" is no pair: NAME=VALUE is expected [TR0002]"),
+        (["--config-env", "prod"], "--config-env: it is of a samconfig.toml, which --parameters-file names [TR0002]"),
         (["--resource", "=x"], "--resource: \"=x\" is not NAME=VALUE [TR0002]"),
         (
             ["--parameters-file", "/nothing"],

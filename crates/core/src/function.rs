@@ -123,7 +123,7 @@ fn supported(runtime: &str) -> &'static str {
             "AWS has retired it; build the program as `bootstrap` (`GOOS=linux go build -tags lambda.norpc -o bootstrap`) \
              and use provided.al2023"
         }
-        _ => "use python3.N, nodejsN.x or provided.* (a `bootstrap` executable)",
+        _ => "use python3.N, nodejsN.x, javaN or provided.* (a `bootstrap` executable)",
     }
 }
 
@@ -134,6 +134,8 @@ pub enum Family {
     Python,
     /// Node.js.
     Node,
+    /// A Java virtual machine.
+    Java,
     /// The function's own `bootstrap` executable.
     Provided,
 }
@@ -146,6 +148,8 @@ impl Family {
             Some(Family::Python)
         } else if node_major(runtime).is_some() {
             Some(Family::Node)
+        } else if java_major(runtime).is_some() {
+            Some(Family::Java)
         } else if runtime.starts_with("provided") || runtime == "custom" {
             Some(Family::Provided)
         } else {
@@ -164,6 +168,17 @@ pub fn node_major(runtime: &str) -> Option<u32> {
     let (major, minor) = version.split_once('.')?;
     let is_minor = minor == "x" || (!minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit()));
     if is_minor && major.bytes().all(|byte| byte.is_ascii_digit()) { major.parse().ok() } else { None }
+}
+
+/// The major version of Java in a runtime identifier, `java21` or `java8.al2`. `None`: not Java.
+pub fn java_major(runtime: &str) -> Option<u32> {
+    let version = runtime.strip_prefix("java")?;
+    let major = match version.split_once('.') {
+        Some((major, system)) if system.starts_with("al") => major,
+        Some(_) => return None,
+        None => version,
+    };
+    if major.bytes().all(|byte| byte.is_ascii_digit()) { major.parse().ok() } else { None }
 }
 
 /// Names that the host sets, that would switch a client into another mode, or that AWS heeds and Tailrace would pass over
@@ -219,7 +234,9 @@ mod tests {
         assert_eq!(check(|_| ()), Ok(()));
         assert_eq!(check(|c| c.runtime = "provided.al2023".into()), Ok(()));
         for runtime in [
-            "java21",
+            "java",
+            "java21x",
+            "java8.x",
             "go1.x",
             "ruby3.3",
             "nodejs22",
@@ -233,9 +250,23 @@ mod tests {
         ] {
             assert_eq!(check(|c| c.runtime = runtime.into()), Err(ConfigError::UnsupportedRuntime(runtime.into())));
         }
-        for runtime in ["nodejs22.x", "nodejs18.x", "nodejs8.10", "nodejs", "python3.9", "provided.al2", "provided"] {
+        for runtime in [
+            "nodejs22.x",
+            "nodejs18.x",
+            "nodejs8.10",
+            "nodejs",
+            "python3.9",
+            "java8.al2",
+            "java21",
+            "provided.al2",
+            "provided",
+        ] {
             assert_eq!(check(|c| c.runtime = runtime.into()), Ok(()), "{runtime}");
         }
+        assert_eq!(
+            [java_major("java8.al2"), java_major("java25"), java_major("javascript")],
+            [Some(8), Some(25), None]
+        );
         let go = ConfigError::UnsupportedRuntime("go1.x".into()).to_string();
         assert!(go.contains("go build") && go.contains("provided.al2023"), "{go}");
         assert_eq!(check(|c| c.timeout_s = 0), Err(ConfigError::Timeout(0)));

@@ -106,6 +106,22 @@ pub const STREAM_RETENTION_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 /// Largest event or response of a synchronous invocation, bytes. Source: docs/spec/event-source-mapping.md 5.1, 12.
 pub const INVOKE_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Largest event of an invocation that nobody waits for, bytes. Source: docs/spec/event-source-mapping.md 12.
+pub const INVOKE_EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Longest client context, bytes of base64. Source: docs/spec/event-source-mapping.md 12.
+pub const INVOKE_CLIENT_CONTEXT_BYTES_MAX: usize = 3583;
+/// Events of functions that are not done. Our reason: they are kept in memory.
+pub const INVOKE_EVENTS_QUEUED_MAX: usize = 1000;
+/// Bytes of those events. Our reason: as above.
+pub const INVOKE_EVENTS_QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Waits before an event that failed is tried again; there are no more tries than that. Source: AWS's defaults.
+pub const INVOKE_EVENT_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+/// How old an event may be that cannot be run. Source: AWS's default.
+pub const INVOKE_EVENT_AGE_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+/// Longest wait before an event that could not be run is tried again. Source: AWS's default.
+pub const INVOKE_EVENT_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Functions on a page of ListFunctions. Source: AWS's.
+pub const FUNCTIONS_PER_PAGE_MAX: usize = 50;
 
 // Functions.
 
@@ -172,6 +188,8 @@ pub const FUNCTION_LAYERS_MAX: usize = 5;
 pub const FUNCTION_HOST_CONNECTIONS_MAX: usize = 8;
 /// Longest line of a function's output, bytes; a longer one is split. Ours.
 pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
+/// End of what an invocation wrote that a caller may ask for, bytes. Source: docs/spec/lambda-runtime.md 10.
+pub const FUNCTION_LOG_TAIL_BYTES_MAX: usize = 4 * 1024;
 /// Processes and threads of one environment of a function. Source: AWS Lambda quotas (1,024).
 pub const FUNCTION_PROCESSES_MAX: u32 = 1024;
 /// What the data of a function's process may take above its memory where no control group limits that: libraries reserve more
@@ -183,6 +201,20 @@ pub const FUNCTION_LOG_PARTIAL_WAIT: Duration = Duration::from_millis(500);
 pub const FUNCTION_OUTPUT_HELD_BYTES_MAX: usize = 1024 * 1024;
 /// Lines of output that wait for the reader; make the channel of this size. Ours: with the line above, 16 MiB.
 pub const FUNCTION_LOG_LINES_QUEUED_MAX: usize = 256;
+/// Files of what a function wrote that are kept. Ours: with the size, 32 MiB a function.
+pub const KEPT_LOG_FILES_MAX: u64 = 4;
+/// Bytes of such a file, after which the next one is begun. Ours: as above.
+pub const KEPT_LOG_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Such files that are open for writing. Ours: descriptors are few.
+pub const KEPT_LOG_FILES_OPEN_MAX: usize = 64;
+/// Lines on their way to the files. Ours: with the longest line, 16 MiB.
+pub const KEPT_LOG_LINES_QUEUED_MAX: usize = 256;
+/// Lines of a page of what is kept. Ours: bounds an answer.
+pub const KEPT_LOG_PAGE_LINES_MAX: usize = 1000;
+/// Bytes of the files that such a page looks at. Ours: as above, and the time that it takes.
+pub const KEPT_LOG_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest that such a page waits for a line to come. Ours: shorter than a client's patience.
+pub const KEPT_LOG_WAIT: Duration = Duration::from_secs(5);
 /// Longest that a full log channel holds up a function's output. Ours.
 pub const FUNCTION_LOG_WAIT: Duration = Duration::from_millis(250);
 /// Deepest nesting of a request's JSON. Source: docs/spec/dynamodb-api.md 1.4 (about 2,000 levels).
@@ -375,6 +407,8 @@ pub const WINDOW_STATE_BYTES_MAX: usize = 1024 * 1024;
 pub const TUMBLING_WINDOW_GRACE: Duration = Duration::from_secs(1);
 /// Most event source mappings. Our reason: each holds a task and a read-ahead buffer for every shard.
 pub const MAPPINGS_MAX: usize = 1000;
+/// Mappings on a page of ListEventSourceMappings. Source: docs/spec/event-source-mapping.md 3.
+pub const MAPPINGS_PER_PAGE_MAX: usize = 100;
 /// Rows that one page of mappings, checkpoints or parked records holds. Our reason: bounds what a listing copies.
 pub const MAPPING_ROWS_PER_PAGE: usize = 1000;
 /// Local secondary indexes of a table. Source: docs/spec/dynamodb-api.md 2.1 row 30.

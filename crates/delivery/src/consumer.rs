@@ -7,21 +7,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tailrace_core::limits::{GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_ROWS_PER_PAGE};
 use tailrace_core::{EpochMs, MappingId, RecordNo, ShardNo, StreamId};
-use tailrace_store::{Key, StoreError};
+use tailrace_store::{Key, ShardInfo, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::context::Context;
-use crate::machine::{Checkpoint, LastResult, ParkedSize, Rules, ShardState, Status};
+use crate::machine::{Answer, Checkpoint, LastResult, ParkedSize, Rules, ShardState, Status};
 use crate::observer::{DeliveryEvent, Observer, Shard};
 use crate::parked::{self, ParkedRecord};
 use crate::status::{self, ShardStatus};
-use crate::target::{Target, Waits};
+use crate::target::{Batch, Target, Waits};
 use crate::{checkpoints, ownership, supervisor};
 
 /// The stream that a consumer reads.
@@ -83,6 +84,16 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Hands a batch to the target; the answer, and what is to be told of it.
+    pub async fn deliver(&self, batch: Batch) -> (Answer, DeliveryEvent) {
+        let (shard, records) = (batch.shard.clone(), batch.records.len());
+        let from_ns = self.context.clock.monotonic_ns();
+        let answer = self.target.deliver(batch).await;
+        let duration = Duration::from_nanos(self.context.clock.monotonic_ns().saturating_sub(from_ns));
+        let event = DeliveryEvent::batch(shard, records, &answer.outcome, duration);
+        (answer, event)
+    }
+
     pub fn tell(&self, event: DeliveryEvent) {
         self.observer.on_event(event);
     }
@@ -257,6 +268,23 @@ impl Consumer {
         checkpoints::all(self.core.context.store.as_ref(), self.core.id).await
     }
 
+    /// Some shard of it is worked on.
+    pub fn is_running(&self) -> bool {
+        !self.core.machines.lock().is_empty()
+    }
+
+    /// What the stored checkpoints say: whether the stream has ended and all of it is done, and the last results.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn stored_results(&self) -> Result<(bool, Vec<LastResult>), StoreError> {
+        let store = self.core.context.store.as_ref();
+        let checkpoints = checkpoints::all(store, self.core.id).await?;
+        let infos = store.shards(self.core.source.stream).await?;
+        let ended = infos.iter().all(|info| is_over(info, &checkpoints));
+        Ok((ended, checkpoints.into_values().filter_map(|checkpoint| checkpoint.last).collect()))
+    }
+
     /// The last trouble of the consumer itself.
     pub fn trouble(&self) -> Option<String> {
         self.core.trouble.lock().clone()
@@ -272,7 +300,7 @@ impl Consumer {
         let infos = store.shards(self.core.source.stream).await?;
         let finished = |shard: ShardNo| checkpoints.get(&shard).is_some_and(|checkpoint| checkpoint.finished);
         // A stream that goes on has an open shard. One that was disabled, or whose table was deleted, has none.
-        let ended = infos.iter().all(|info| info.sealed.is_some() && finished(info.shard));
+        let ended = infos.iter().all(|info| is_over(info, &checkpoints));
         let open_parent = |parent: ShardNo| !finished(parent) && infos.iter().any(|info| info.shard == parent);
         let mut shards = Vec::with_capacity(infos.len());
         for info in &infos {
@@ -366,4 +394,9 @@ impl Consumer {
         let max = max.clamp(1, MAPPING_ROWS_PER_PAGE);
         parked::page(self.core.context.store.as_ref(), self.core.id, after, max).await
     }
+}
+
+/// The shard is sealed, and everything of it is done.
+fn is_over(info: &ShardInfo, checkpoints: &BTreeMap<ShardNo, Checkpoint>) -> bool {
+    info.sealed.is_some() && checkpoints.get(&info.shard).is_some_and(|checkpoint| checkpoint.finished)
 }

@@ -32,7 +32,7 @@ pub use checkpoints::all as checkpoints;
 pub use consumer::{Consumer, Definition, Source};
 pub use context::{Context, SystemTimer, Timer};
 pub use machine::{Checkpoint, GiveUp, LastResult, Outcome, Rules, ShardState};
-pub use observer::{DeliveryEvent, Observer, Shard};
+pub use observer::{DeliveryEvent, Observer, Retry, Shard};
 pub use parked::ParkedRecord;
 pub use redrive::{RedriveError, Redriven};
 pub use rows::each;

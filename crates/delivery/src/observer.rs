@@ -2,12 +2,13 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tailrace_core::{EpochMs, RecordNo};
 use tailrace_engine::streams::descriptor::shard_id;
 use tailrace_store::{ShardInfo, ShardNo};
 
-use crate::machine::GiveUp;
+use crate::machine::{GiveUp, Outcome};
 
 /// A shard, with the name that clients know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +26,33 @@ impl Shard {
     }
 }
 
+/// The next try of what failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// When, by the wall clock.
+    pub at_ms: EpochMs,
+    /// From now on.
+    pub after: Duration,
+}
+
 /// Something that a person may want to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryEvent {
+    /// A batch came back from the target.
+    Batch {
+        /// The shard.
+        shard: Shard,
+        /// Its records; none in the final call of a window.
+        records: usize,
+        /// How many of them, the last ones, failed.
+        failed: usize,
+        /// Why; `None`: none failed.
+        error: Option<String>,
+        /// How long the target had it.
+        duration: Duration,
+        /// When what failed is tried again; `None`: at once, or not at all.
+        retry: Option<Retry>,
+    },
     /// Records were parked.
     Parked {
         /// The shard.
@@ -87,6 +112,15 @@ pub enum DeliveryEvent {
         /// What.
         error: String,
     },
+}
+
+impl DeliveryEvent {
+    /// A batch that came back, and is not tried again.
+    pub(crate) fn batch(shard: Shard, records: usize, outcome: &Outcome, duration: Duration) -> DeliveryEvent {
+        let failure = outcome.failure(records);
+        let (failed, error) = failure.map_or((0, None), |(failed, error)| (failed, Some(error.to_owned())));
+        DeliveryEvent::Batch { shard, records, failed, error, duration, retry: None }
+    }
 }
 
 /// Someone to tell. Called from the consumer's tasks: it must be quick.

@@ -105,7 +105,9 @@ impl Consumer {
             window: None,
             waits: Waits::default(),
         };
-        match self.core.target.deliver(batch).await.outcome {
+        let (answer, event) = self.core.deliver(batch).await;
+        self.core.tell(event);
+        match answer.outcome {
             Outcome::Done => {}
             Outcome::DoneExcept(rejected) => match rejected.into_iter().next() {
                 Some((_, error)) => return Ok(Some(error)),

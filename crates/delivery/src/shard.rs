@@ -4,20 +4,22 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tailrace_core::{RecordNo, SequenceNumber};
+use tailrace_core::{MonotonicMs, RecordNo, SequenceNumber};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::{LogPosition, StoreError};
 use tokio::sync::watch;
 
 use crate::consumer::{Control, Core};
 use crate::machine::{
-    Action, Answer, Checkpoint, Input, Invocation, InvocationId, LogRead, Outcome, Parked, ParkedSize, ShardMachine,
+    Action, Answer, Checkpoint, Input, Invocation, InvocationId, LogRead, Now, Outcome, Parked, ParkedSize,
+    ShardMachine,
 };
-use crate::observer::{DeliveryEvent, Shard};
+use crate::observer::{DeliveryEvent, Retry, Shard};
 use crate::ownership::{Fence, Ownership, Standing};
 use crate::parked;
 use crate::reader::{self, Wanted};
@@ -38,14 +40,26 @@ pub(crate) enum End {
 
 type Fetch = BoxFuture<'static, Result<(LogRead, Standing), StoreError>>;
 type Commit = BoxFuture<'static, (Ownership, Result<Standing, StoreError>)>;
-type Invocations = FuturesUnordered<BoxFuture<'static, (InvocationId, Answer)>>;
+type Invocations = FuturesUnordered<BoxFuture<'static, Returned>>;
+
+/// An invocation that is over.
+struct Returned {
+    id: InvocationId,
+    lane: u16,
+    answer: Answer,
+    /// What is told of it, but for when it is tried again.
+    event: DeliveryEvent,
+}
 
 /// Runs until the shard is finished or the consumer is to stop. It ends, however it ends, with nothing under way at the
 /// target: whoever starts the shard again hands the same records out, and never beside a call that still runs.
 pub(crate) async fn run(core: Arc<Core>, shard: Shard, control: watch::Receiver<Control>) -> Result<End, StoreError> {
     let mut invocations = Invocations::new();
+    let told = core.clone();
     let ended = deliver(core, shard, control, &mut invocations).await;
-    while invocations.next().await.is_some() {}
+    while let Some(Returned { event, .. }) = invocations.next().await {
+        told.tell(event);
+    }
     ended
 }
 
@@ -70,13 +84,19 @@ async fn deliver(
     let mut commit: Option<Commit> = None;
     let mut told_damage = None;
     let waits = core.waits(&shard);
+    let mut over = None;
     let mut inputs = vec![Input::Tick];
     if wanted.stop {
         inputs.push(Input::Stop);
     }
     loop {
         for input in std::mem::take(&mut inputs) {
-            for action in machine.step(input, core.context.now()) {
+            let now = core.context.now();
+            let actions = machine.step(input, now);
+            if let Some((lane, event)) = over.take() {
+                core.tell(with_retry(event, machine.retry_at(lane), now));
+            }
+            for action in actions {
                 match action {
                     Action::Fetch { after, records_max, bytes_max, wait } => {
                         let wanted = Wanted { after, records_max, bytes_max, wait };
@@ -142,9 +162,10 @@ async fn deliver(
                     Standing::Gone => return Ok(End::Gone),
                 }
             }
-            Some((id, answer)) = invocations.next() => {
+            Some(Returned { id, lane, answer, event }) = invocations.next() => {
                 let jitter = core.context.rng.next_u64() as u32;
                 inputs.push(Input::Invoked { id, answer, jitter });
+                over = Some((lane, event));
             }
             read = or_never(&mut fetch) => {
                 fetch = None;
@@ -234,23 +255,30 @@ async fn read_as_owner(
     Ok((read, standing))
 }
 
-async fn invoke(
-    core: Arc<Core>,
-    (shard, epoch, waits): (Shard, u64, Waits),
-    invocation: Invocation,
-) -> (InvocationId, Answer) {
-    let Invocation { id, failed_before, plan, records, window, .. } = invocation;
+async fn invoke(core: Arc<Core>, (shard, epoch, waits): (Shard, u64, Waits), invocation: Invocation) -> Returned {
+    let Invocation { id, lane, failed_before, plan, records, window } = invocation;
+    let (of, count) = (shard.clone(), records.len());
     let records: Result<Vec<StreamRecord>, StoreError> =
         records.into_iter().map(|record| StreamRecord::read(record.logged)).collect();
-    let answer = match records {
+    let outcome = match records {
         Ok(records) => {
             let batch = Batch { shard, failed_before, plan, epoch, redriven: false, records, window, waits };
-            core.target.deliver(batch).await
+            let (answer, event) = core.deliver(batch).await;
+            return Returned { id, lane, answer, event };
         }
         // They were read before, when they were measured.
-        Err(error) => Outcome::Failed(error.to_string()).into(),
+        Err(error) => Outcome::Failed(error.to_string()),
     };
-    (id, answer)
+    let event = DeliveryEvent::batch(of, count, &outcome, Duration::ZERO);
+    Returned { id, lane, answer: outcome.into(), event }
+}
+
+fn with_retry(mut event: DeliveryEvent, at: Option<MonotonicMs>, now: Now) -> DeliveryEvent {
+    if let (DeliveryEvent::Batch { retry, .. }, Some(at)) = (&mut event, at) {
+        let after = at.since(now.monotonic);
+        *retry = Some(Retry { at_ms: now.wall.plus(after), after });
+    }
+    event
 }
 
 /// Commits until it is done: a disk without room has room again some time, and until then the shard says why it waits.

@@ -81,7 +81,8 @@ async fn write(store: &dyn Engine, id: &str) {
     let id = AttributeValue::S(id.to_owned());
     let bucket = partition_hash(&key_value_bytes(&id).unwrap()).bucket;
     let keys = encode_stored(&Item::from([("id".to_owned(), id)])).into();
-    let meta = RecordMeta { kind: ChangeKind::Insert, view: ViewType::KeysOnly, by_service: false, caller: None, keys }.encode();
+    let meta = RecordMeta { kind: ChangeKind::Insert, view: ViewType::KeysOnly, by_service: false, caller: None, keys }
+        .encode();
     let append = Write::Append { stream: STREAM, bucket, meta, old: None, new: NewImage::None };
     commit(store, &[], &[], |_| Decision::Apply(vec![append.clone()], ())).await.unwrap();
 }

@@ -14,9 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tailrace_core::codec::encode_stored;
 use tailrace_core::key::{KeyAttribute, ScalarType};
-use tailrace_core::{
-    ApiError, AttributeValue, Bucket, BucketRange, ErrorCode, Item, KeySchema, StreamId, TableId,
-};
+use tailrace_core::{ApiError, AttributeValue, Bucket, BucketRange, ErrorCode, Item, KeySchema, StreamId, TableId};
 use tailrace_store::keyspace::{CounterKey, SettingKey, StreamKey, TableKey};
 use tailrace_store::{Decision, Key, NewImage, PageLimit, Write, commit};
 
@@ -153,12 +151,11 @@ impl Db {
     /// The store's failure.
     pub async fn note_action(&self, action: &Action<'_>, caller: &Caller<'_>) -> Result<(), ApiError> {
         let shared = [key()];
-        let noted = commit(self.store.as_ref(), &shared, &[], |reads| {
-            match record(reads.shared[0].as_ref(), action, caller) {
+        let noted =
+            commit(self.store.as_ref(), &shared, &[], |reads| match record(reads.shared[0].as_ref(), action, caller) {
                 Some(record) => Decision::Apply(vec![record], ()),
                 None => Decision::Reject(()),
-            }
-        });
+            });
         noted.await.map(|_| ()).map_err(|e| store_failure(&e))
     }
 

@@ -32,7 +32,6 @@ pub(crate) struct Cgroups {
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     dir: PathBuf,
-    limits_memory: bool,
 }
 
 impl Cgroups {
@@ -88,15 +87,12 @@ impl Cgroups {
             tracing::debug!(dir = %dir.display(), %error, "no control group for a process");
             return None;
         }
-        let group = Cgroup { dir, limits_memory: self.limits_memory };
-        // Those that are not there limit nothing.
-        let _ = group.write("pids.max", &limits::FUNCTION_PROCESSES_MAX.to_string());
-        if self.limits_memory {
-            let _ = group.write("memory.max", &(u64::from(memory_mb) * 1024 * 1024).to_string());
-            let _ = group.write("memory.swap.max", "0");
-            // Not one of several processes: AWS, too, ends the whole environment.
-            let _ = group.write("memory.oom.group", "1");
-        }
+        let group = Cgroup { dir };
+        group.limit("pids.max", &limits::FUNCTION_PROCESSES_MAX.to_string());
+        group.limit("memory.max", &(u64::from(memory_mb) * 1024 * 1024).to_string());
+        group.limit("memory.swap.max", "0");
+        // Not one of several processes: AWS, too, ends the whole environment.
+        group.limit("memory.oom.group", "1");
         Some(group)
     }
 }
@@ -117,8 +113,7 @@ impl Cgroup {
 
     /// Kills whatever is in it, at once.
     pub(crate) fn kill(&self) {
-        // Kernels before 5.14 lack it; then the others who kill have to do.
-        let _ = self.write("cgroup.kill", "1");
+        kill(&self.dir);
     }
 
     /// Waits, blocking, until what was killed in it is dead, or for [`limits::FUNCTION_KILL_WAIT`].
@@ -148,13 +143,15 @@ impl Cgroup {
 
     /// Whether something in it was killed because the memory did not suffice.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
+        // Without the controller there is no such file.
         let events = fs::read_to_string(self.dir.join("memory.events")).unwrap_or_default();
         let killed = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse::<u64>().ok());
-        self.limits_memory && killed.is_some_and(|count| count > 0)
+        killed.is_some_and(|count| count > 0)
     }
 
-    fn write(&self, name: &str, value: &str) -> std::io::Result<()> {
-        File::options().write(true).open(self.dir.join(name))?.write_all(value.as_bytes())
+    /// Sets one of its limits; one whose controller is not there limits nothing.
+    fn limit(&self, name: &str, value: &str) {
+        let _ = write(&self.dir.join(name), value);
     }
 }
 
@@ -203,9 +200,7 @@ fn remove_stale(place: &Path) {
 
 /// Kills what is in a server's group, and removes it with those in it; what is not empty yet stays.
 fn remove(base: &Path) {
-    // It reaches those below, too.
-    let kill = File::options().write(true).open(base.join("cgroup.kill"));
-    let _ = kill.and_then(|mut file| file.write_all(b"1"));
+    kill(base);
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             let _ = fs::remove_dir(entry.path());
@@ -214,10 +209,20 @@ fn remove(base: &Path) {
     let _ = fs::remove_dir(base);
 }
 
+/// Kills what is in a group and in those below it. Kernels before 5.14 lack it; then the others who kill have to do.
+fn kill(group: &Path) {
+    let _ = write(&group.join("cgroup.kill"), "1");
+}
+
+/// Writes to a file that is there: the kernel makes them, nobody else.
+fn write(file: &Path, value: &str) -> std::io::Result<()> {
+    File::options().write(true).open(file)?.write_all(value.as_bytes())
+}
+
 /// Turns a controller on for the groups below, if the group has it.
 fn enable(base: &Path, controller: &str) -> bool {
     let control = base.join("cgroup.subtree_control");
-    has_word(&base.join("cgroup.controllers"), controller) && fs::write(control, format!("+{controller}")).is_ok()
+    has_word(&base.join("cgroup.controllers"), controller) && write(&control, &format!("+{controller}")).is_ok()
 }
 
 fn has_word(file: &Path, word: &str) -> bool {

@@ -8,12 +8,14 @@ use std::ffi::OsStr;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
+use tailrace_core::EpochMs;
 use tailrace_core::function::FunctionConfig;
 use tailrace_core::limits::FUNCTION_CODE_ENTRIES_MAX;
 
 /// The endings of files that are code; `bootstrap` is, too.
-const ENDINGS: [&str; 9] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "sh"];
+const ENDINGS: [&str; 11] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "class", "jar", "sh"];
 
 /// Directories of what is made from code, beside those whose names begin with a dot.
 const PASSED_OVER: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"];
@@ -21,9 +23,31 @@ const PASSED_OVER: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"]
 /// Equal stamps: no source file came, went or was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CodeStamp {
-    sum: u64,
+    pub(crate) facts: CodeFacts,
     /// There is more than was looked at.
     pub(crate) is_cut: bool,
+}
+
+/// What is known of a function's code: of its source files together, as far as they were looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CodeFacts {
+    /// Of their paths, sizes and times.
+    pub digest: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When one of them was last written; the epoch if there is none.
+    pub written_ms: EpochMs,
+}
+
+impl CodeFacts {
+    /// Of both. The order does not matter.
+    fn and(self, other: CodeFacts) -> CodeFacts {
+        CodeFacts {
+            digest: self.digest.wrapping_add(other.digest),
+            bytes: self.bytes + other.bytes,
+            written_ms: self.written_ms.max(other.written_ms),
+        }
+    }
 }
 
 impl CodeStamp {
@@ -36,16 +60,16 @@ impl CodeStamp {
     /// Looks at the directories; what lies in or around `state_dir` is ours and passed over. A directory that is not there
     /// is like an empty one. It reads the disk: call it where blocking is no matter.
     fn of<'a>(dirs: impl IntoIterator<Item = &'a Path>, state_dir: &Path) -> CodeStamp {
-        let mut sum = 0_u64;
+        let mut facts = CodeFacts::default();
         let mut entries_left = FUNCTION_CODE_ENTRIES_MAX;
         let roots = dirs.into_iter().map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
         let mut level: Vec<PathBuf> = roots.collect();
         while !level.is_empty() {
             let mut below = Vec::new();
-            let mut of_level = 0_u64;
+            let mut of_level = CodeFacts::default();
             for entry in level.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten() {
                 if entries_left == 0 {
-                    return CodeStamp { sum, is_cut: true };
+                    return CodeStamp { facts, is_cut: true };
                 }
                 entries_left -= 1;
                 let path = entry.path();
@@ -54,14 +78,13 @@ impl CodeStamp {
                         below.push(path);
                     }
                 } else if is_code(&path) {
-                    // A sum: the order of a directory's entries does not matter.
-                    of_level = of_level.wrapping_add(of_file(&path));
+                    of_level = of_level.and(of_file(&path));
                 }
             }
-            sum = sum.wrapping_add(of_level);
+            facts = facts.and(of_level);
             level = below;
         }
-        CodeStamp { sum, is_cut: false }
+        CodeStamp { facts, is_cut: false }
     }
 }
 
@@ -75,12 +98,15 @@ fn is_code(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending)) || path.file_name() == Some(OsStr::new("bootstrap"))
 }
 
-fn of_file(path: &PathBuf) -> u64 {
+fn of_file(path: &PathBuf) -> CodeFacts {
     // Through a link: what is run is what it points to.
-    let Ok(metadata) = fs::metadata(path) else { return 0 };
+    let Ok(metadata) = fs::metadata(path) else { return CodeFacts::default() };
+    let written = metadata.modified().ok();
     let mut hasher = DefaultHasher::new();
-    (path, metadata.len(), metadata.modified().ok()).hash(&mut hasher);
-    hasher.finish()
+    (path, metadata.len(), written).hash(&mut hasher);
+    let written = written.and_then(|written| written.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let written_ms = EpochMs::ZERO.plus(written);
+    CodeFacts { digest: hasher.finish(), bytes: metadata.len(), written_ms }
 }
 
 #[cfg(test)]
@@ -105,6 +131,8 @@ mod tests {
             ("package/part.py", true),
             ("new.py", true),
             ("bootstrap", true),
+            ("shop/Orders.class", true),
+            ("lib/shop.jar", true),
             ("seen.txt", false),
             ("package/__pycache__/part.py", false),
             (".git/hook.py", false),
@@ -118,6 +146,8 @@ mod tests {
         fs::remove_file(root.join("new.py")).unwrap();
         assert_ne!(CodeStamp::of([&*root], &state_dir), stamp, "a file that goes is a change");
         assert_eq!(CodeStamp::of([&*root.join("nothing")], &state_dir), CodeStamp::default());
+        let sources = ["app.py", "package/part.py", "bootstrap"].map(|name| fs::metadata(root.join(name)).unwrap());
+        assert_eq!(CodeStamp::of([&*root], &state_dir).facts.bytes, sources.iter().map(fs::Metadata::len).sum::<u64>());
     }
 
     #[test]

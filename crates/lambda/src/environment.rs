@@ -30,7 +30,7 @@ use crate::functions::{Function, Generation, Pool};
 use crate::host;
 use crate::invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable};
 use crate::launch::{self, Identity, LaunchError};
-use crate::logs::LogStream;
+use crate::logs::{LogStream, OpenTail};
 use crate::missing;
 use crate::output::Output;
 use crate::process::{Confinement, Process};
@@ -140,6 +140,8 @@ pub(crate) struct Environment {
     state: Mutex<State>,
     /// The invocation that output belongs to: the open one, or the last one, or that which waits for the start. Locked last.
     current: Mutex<Option<Arc<str>>>,
+    /// Where what the open invocation writes goes as well, if its caller wants to see it.
+    tail: OpenTail,
     /// Its pipes, stdout first, once it is started.
     outputs: OnceLock<Vec<Arc<Output>>>,
     pid: OnceLock<i32>,
@@ -199,6 +201,8 @@ impl Environment {
             pool: pool.clone(),
             generation: function.generation(),
             current: Mutex::new(job.as_ref().map(|job| job.request_id.clone())),
+            // What is written before the first invocation is seen with that one.
+            tail: Arc::new(Mutex::new(job.as_ref().and_then(|job| job.context.log_tail.clone()))),
             outputs: OnceLock::new(),
             pid: OnceLock::new(),
             cgroup: Mutex::default(),
@@ -273,6 +277,7 @@ impl Environment {
             output.settle(before.clone(), Vec::new());
         }
         *self.current.lock() = Some(request_id.clone());
+        self.tail.lock().clone_from(&job.context.log_tail);
         if let Some(output) = self.outputs.get().and_then(|outputs| outputs.first()) {
             output.push(Some(request_id.clone()), report::start(&request_id, &self.function.config.version));
         }
@@ -462,7 +467,7 @@ impl Environment {
         ];
         let pipes = pipes.into_iter().filter_map(|(stream, fd)| {
             let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(fd?).ok()?;
-            Some(Arc::new(Output::new(stream, pipe)))
+            Some(Arc::new(Output::new(stream, pipe, self.pool.clock.clone(), self.tail.clone())))
         });
         for output in self.outputs.get_or_init(|| pipes.collect()) {
             let (output, logs, environment) = (output.clone(), self.function.logs.clone(), self.clone());
@@ -663,6 +668,9 @@ impl Environment {
         let (memory_mb, peak_bytes) = (self.function.config.memory_mb, self.peak_bytes.load(Ordering::Relaxed));
         let report = Report { request_id, duration, memory_mb, peak_bytes, init, status: Some(status) };
         for line in report.lines() {
+            if let Some(tail) = &*self.tail.lock() {
+                tail.push(&line);
+            }
             self.function.logs.platform(request_id, line);
         }
     }

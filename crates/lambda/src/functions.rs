@@ -15,7 +15,7 @@ use tailrace_core::rng::Rng;
 use tokio::sync::{Notify, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
 use crate::cgroup::Cgroups;
-use crate::code::CodeStamp;
+use crate::code::{CodeFacts, CodeStamp};
 use crate::environment::{Environment, Job};
 use crate::interpreters::Interpreters;
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
@@ -41,7 +41,7 @@ pub enum PythonClient {
 /// How functions are run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A directory of this crate's own: the clients of Python and Node.js, the ledger of processes, temporary directories.
+    /// A directory of this crate's own: the clients of Python, Node.js and Java, the ledger of processes, temporary directories.
     pub state_dir: PathBuf,
     /// Variables for every function, such as `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_REGION` and the credentials.
     pub environment: BTreeMap<String, String>,
@@ -51,6 +51,8 @@ pub struct Settings {
     pub python_client: PythonClient,
     /// Node.js; `None`: of those in PATH the one of the runtime's major version, else the first.
     pub node: Option<PathBuf>,
+    /// Java; `None`: of those in JAVA_HOME and PATH the one of the runtime's version, else the next later one.
+    pub java: Option<PathBuf>,
     /// Directories of packages (`.../node_modules`) where Node.js functions look last.
     pub node_path: Vec<PathBuf>,
     /// Most invocations at once, all functions together.
@@ -70,6 +72,7 @@ impl Settings {
             python: None,
             python_client: PythonClient::Auto,
             node: None,
+            java: None,
             node_path: Vec::new(),
             concurrency_max: limits::FUNCTION_CONCURRENCY_DEFAULT_MAX,
             init_limit: limits::FUNCTION_INIT_DEFAULT,
@@ -254,6 +257,11 @@ impl Functions {
     /// A function's configuration.
     pub fn get(&self, name: &str) -> Option<FunctionConfig> {
         self.pool.function(name).map(|function| function.config.clone())
+    }
+
+    /// What was last seen of a function's code.
+    pub fn code(&self, name: &str) -> Option<CodeFacts> {
+        self.pool.function(name).map(|function| function.code.facts)
     }
 
     /// All configurations, by name.
@@ -547,7 +555,7 @@ impl Function {
     fn new(config: FunctionConfig, code: CodeStamp, pool: &Pool) -> Function {
         let slots = config.reserved_concurrency.map_or(pool.settings.concurrency_max, |slots| slots as usize);
         Function {
-            logs: LogSender::new(pool.logs.clone(), &config.name),
+            logs: LogSender::new(pool.logs.clone(), &config.name, pool.clock.clone()),
             slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
             config,
             idle: Mutex::default(),

@@ -7,6 +7,8 @@ use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
 
+use crate::logs::LogTail;
+
 /// What an invocation carries beside its event. The default is right for an event source mapping, `queue` aside.
 #[derive(Clone, Debug, Default)]
 pub struct InvokeContext {
@@ -25,6 +27,8 @@ pub struct InvokeContext {
     pub queue: bool,
     /// Is told when the invocation waits for a slot, and when it waits no longer.
     pub on_wait: Option<OnWait>,
+    /// Gets the end of what the invocation writes, complete when its outcome is there.
+    pub log_tail: Option<LogTail>,
 }
 
 /// Someone to tell that an invocation waits for its turn: true when it begins to, false when it has one or gives up.

@@ -14,7 +14,8 @@ use tailrace_core::function::{Family, FunctionConfig};
 
 use crate::entrypoint::BadEntrypoint;
 use crate::functions::{PythonClient, Settings};
-use crate::interpreters::{Interpreters, NodeVersion};
+use crate::interpreters::{Interpreters, NoInterpreter, NodeVersion};
+use crate::java;
 use crate::layers;
 use crate::ledger::TOKEN_VARIABLE;
 
@@ -66,6 +67,7 @@ impl Directories {
         std::fs::create_dir_all(&directories.pycache)?;
         std::fs::write(directories.python_client(), PYTHON_CLIENT)?;
         std::fs::write(directories.node_client(), NODE_CLIENT)?;
+        std::fs::write(directories.java_client(), java::CLIENT)?;
         Ok(directories)
     }
 
@@ -84,6 +86,10 @@ impl Directories {
 
     fn node_client(&self) -> PathBuf {
         self.runtime.join("tailrace_runtime.cjs")
+    }
+
+    fn java_client(&self) -> PathBuf {
+        self.runtime.join("tailrace-runtime.jar")
     }
 }
 
@@ -106,6 +112,12 @@ pub(crate) enum LaunchError {
     CannotStart(String),
 }
 
+impl From<NoInterpreter> for LaunchError {
+    fn from(NoInterpreter(text): NoInterpreter) -> Self {
+        LaunchError::CannotStart(text)
+    }
+}
+
 /// A command that is ready to be spawned, and a remark for the user.
 pub(crate) struct Launch {
     pub(crate) command: Command,
@@ -123,13 +135,10 @@ pub(crate) async fn interpreter(
     let remark = match Family::of(&config.runtime)? {
         Family::Python => interpreters.python(config, settings.python.as_deref()).await.map(|(_, remark)| remark),
         Family::Node => interpreters.node(config, settings.node.as_deref()).await.map(|(_, remark)| remark),
+        Family::Java => interpreters.java(config, settings.java.as_deref()).await.map(|(_, remark)| remark),
         Family::Provided => return None,
     };
-    match remark {
-        Ok(remark) => remark,
-        Err(LaunchError::CannotStart(text)) => Some(text),
-        Err(LaunchError::InvalidEntrypoint(bad)) => Some(bad.why),
-    }
+    remark.unwrap_or_else(|NoInterpreter(text)| Some(text))
 }
 
 /// Builds the command for one process of the function.
@@ -185,6 +194,19 @@ pub(crate) async fn prepare(
                     |_| LaunchError::CannotStart("a directory of Node.js packages has a colon in its name".into());
                 command.env("NODE_PATH", joined.map_err(text)?);
             }
+            command
+        }
+        Family::Java => {
+            let (found, remark) = interpreters.java(config, settings.java.as_deref()).await?;
+            warning = remark;
+            let mut command = Command::new(&found.program);
+            command.args(java::options(config, found.major, &temporary));
+            let class_path = java::class_path(config, &code_dir, directories.java_client())
+                .map_err(|path| LaunchError::CannotStart(format!("{} has a colon in its name", path.display())))?;
+            command.arg("-classpath").arg(class_path).arg(java::MAIN).arg(&config.handler);
+            command.env_clear().env("PATH", path_beside(&found.program));
+            command.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", config.runtime));
+            command.env("LD_LIBRARY_PATH", library_path(&code_dir));
             command
         }
         Family::Provided => {
@@ -264,7 +286,7 @@ fn node_options(version: &NodeVersion, config: &FunctionConfig) -> Vec<String> {
     options
 }
 
-/// Where a bootstrap's shared libraries are looked for: in its own directory and in `lib` there, as on AWS.
+/// Where a function's shared libraries are looked for: in its own directory and in `lib` there, as on AWS.
 fn library_path(code_dir: &Path) -> OsString {
     let mut path = code_dir.as_os_str().to_owned();
     path.push(":");

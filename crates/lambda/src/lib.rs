@@ -23,6 +23,7 @@ mod functions;
 mod host;
 mod interpreters;
 mod invoke;
+mod java;
 mod launch;
 mod layers;
 mod ledger;
@@ -36,8 +37,9 @@ mod process;
 mod report;
 mod slots;
 
+pub use code::CodeFacts;
 pub use functions::{Functions, OpenError, PythonClient, Settings};
 pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
-pub use logs::{LogLine, LogStream};
+pub use logs::{LogLine, LogStream, LogTail};
 pub use package::{ArchiveError, PackageError, Packages};
 pub use tailrace_core::function::{ConfigError, FunctionConfig};

@@ -16,11 +16,12 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
+use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
-use crate::logs::{LogSender, LogStream};
+use crate::logs::{Line, LogSender, LogStream, OpenTail};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -29,6 +30,9 @@ const READ_BYTES: usize = 16 * 1024;
 pub(crate) struct Output {
     stream: LogStream,
     pipe: pipe::Receiver,
+    clock: Arc<dyn Clock>,
+    /// Where what the open invocation writes goes as well.
+    tail: OpenTail,
     held: Mutex<Held>,
     /// Lines were put behind the others, or the pipe has ended.
     more: Notify,
@@ -40,7 +44,7 @@ type RequestId = Option<Arc<str>>;
 struct Held {
     /// The beginning of a line.
     pending: BytesMut,
-    lines: VecDeque<(LogStream, RequestId, String)>,
+    lines: VecDeque<Line>,
     line_bytes: usize,
     ended: bool,
 }
@@ -53,15 +57,15 @@ enum Read {
 }
 
 impl Output {
-    pub(crate) fn new(stream: LogStream, pipe: pipe::Receiver) -> Output {
-        Output { stream, pipe, held: Mutex::default(), more: Notify::new() }
+    pub(crate) fn new(stream: LogStream, pipe: pipe::Receiver, clock: Arc<dyn Clock>, tail: OpenTail) -> Output {
+        Output { stream, pipe, clock, tail, held: Mutex::default(), more: Notify::new() }
     }
 
     /// Reads the pipe to its end, and sends its lines. `request_id` tells whose they are at that moment.
     pub(crate) async fn forward(&self, logs: LogSender, request_id: impl Fn() -> RequestId) {
         loop {
-            while let Some((stream, id, text)) = self.next_line() {
-                logs.send(stream, id, text).await;
+            while let Some(line) = self.next_line() {
+                logs.send(line).await;
             }
             let (is_partial, has_ended) = {
                 let held = self.held.lock();
@@ -84,7 +88,7 @@ impl Output {
                 }
                 () = self.more.notified() => {}
                 () = tokio::time::sleep(limits::FUNCTION_LOG_PARTIAL_WAIT), if is_partial => {
-                    self.held.lock().cut_rest(self.stream, request_id());
+                    self.cut_rest(&mut self.held.lock(), request_id());
                 }
             }
         }
@@ -106,9 +110,9 @@ impl Output {
                 Read::Nothing | Read::End => break,
             }
         }
-        held.cut_rest(self.stream, request_id.clone());
+        self.cut_rest(&mut held, request_id.clone());
         for text in behind {
-            held.push(LogStream::Platform, request_id.clone(), text);
+            self.enqueue(&mut held, LogStream::Platform, request_id.clone(), text);
         }
         drop(held);
         self.more.notify_one();
@@ -116,7 +120,7 @@ impl Output {
 
     /// Puts a line of the host's behind the others.
     pub(crate) fn push(&self, request_id: RequestId, text: String) {
-        self.held.lock().push(LogStream::Platform, request_id, text);
+        self.enqueue(&mut self.held.lock(), LogStream::Platform, request_id, text);
         self.more.notify_one();
     }
 
@@ -130,13 +134,13 @@ impl Output {
         match read(&self.pipe, &mut buffer) {
             Ok(0) => {
                 held.ended = true;
-                held.cut_rest(self.stream, request_id);
+                self.cut_rest(held, request_id);
                 Read::End
             }
             Ok(count) => {
                 held.pending.extend_from_slice(&buffer[..count]);
                 while let Some(line) = take_line(&mut held.pending) {
-                    held.push(self.stream, request_id.clone(), text_of(&line));
+                    self.enqueue(held, self.stream, request_id.clone(), text_of(&line));
                 }
                 Read::Some
             }
@@ -148,25 +152,26 @@ impl Output {
         }
     }
 
-    fn next_line(&self) -> Option<(LogStream, RequestId, String)> {
+    fn next_line(&self) -> Option<Line> {
         let mut held = self.held.lock();
         let line = held.lines.pop_front()?;
-        held.line_bytes -= line.2.len();
+        held.line_bytes -= line.text.len();
         Some(line)
     }
-}
 
-impl Held {
-    fn push(&mut self, stream: LogStream, request_id: RequestId, text: String) {
-        self.line_bytes += text.len();
-        self.lines.push_back((stream, request_id, text));
+    fn enqueue(&self, held: &mut Held, stream: LogStream, request_id: RequestId, text: String) {
+        if let Some(tail) = &*self.tail.lock() {
+            tail.push(&text);
+        }
+        held.line_bytes += text.len();
+        held.lines.push_back(Line { time_ms: self.clock.now(), stream, request_id, text });
     }
 
     /// What has no line end is a line now.
-    fn cut_rest(&mut self, stream: LogStream, request_id: RequestId) {
-        if !self.pending.is_empty() {
-            let rest = self.pending.split();
-            self.push(stream, request_id, text_of(&rest));
+    fn cut_rest(&self, held: &mut Held, request_id: RequestId) {
+        if !held.pending.is_empty() {
+            let rest = held.pending.split();
+            self.enqueue(held, self.stream, request_id, text_of(&rest));
         }
     }
 }
@@ -201,11 +206,17 @@ fn text_of(line: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tailrace_core::EpochMs;
+    use tailrace_core::clock::ManualClock;
     use tokio::io::AsyncWriteExt;
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::logs::LogLine;
+    use crate::logs::{LogLine, LogTail};
+
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(ManualClock::at(EpochMs(1_000)))
+    }
 
     fn id(text: &str) -> RequestId {
         Some(text.into())
@@ -221,11 +232,14 @@ mod tests {
 
     fn bench(capacity: usize) -> Bench {
         let (writer, reader) = pipe::pipe().unwrap();
-        let output = Arc::new(Output::new(LogStream::Stdout, reader));
+        let output = Arc::new(Output::new(LogStream::Stdout, reader, clock(), OpenTail::default()));
         let (sender, lines) = mpsc::channel(capacity);
         let open = Arc::new(Mutex::new(id("r-1")));
         let (own, owner) = (output.clone(), open.clone());
-        let task = tokio::spawn(async move { own.forward(LogSender::new(sender, "f"), || owner.lock().clone()).await });
+        let task =
+            tokio::spawn(
+                async move { own.forward(LogSender::new(sender, "f", clock()), || owner.lock().clone()).await },
+            );
         Bench { output, writer: Some(writer), open, lines, task }
     }
 
@@ -236,6 +250,7 @@ mod tests {
 
         async fn line(&mut self) -> (LogStream, String, String) {
             let line = self.lines.recv().await.unwrap();
+            assert_eq!(line.time_ms, EpochMs(1_000));
             (line.stream, line.request_id.unwrap().to_string(), line.text)
         }
     }
@@ -300,6 +315,20 @@ mod tests {
         assert_eq!(bench.line().await, (LogStream::Stdout, "r-2".into(), "second".into()));
     }
 
+    /// docs/spec/lambda-runtime.md 10: what an invocation wrote until its answer is in its tail.
+    #[tokio::test]
+    async fn the_tail_of_an_invocation_has_its_own_lines() {
+        let mut bench = bench(16);
+        let tail = LogTail::default();
+        *bench.output.tail.lock() = Some(tail.clone());
+        bench.write(b"one\ntwo").await;
+        bench.output.settle(id("r-1"), vec!["END r-1".to_owned()]);
+        *bench.output.tail.lock() = None;
+        bench.write(b"three\n").await;
+        while bench.line().await.2 != "three" {}
+        assert_eq!(tail.bytes(), b"one\ntwo\nEND r-1\n");
+    }
+
     #[tokio::test]
     async fn a_line_without_an_end_is_shown_while_the_process_goes_on() {
         let mut bench = bench(16);
@@ -313,7 +342,7 @@ mod tests {
     #[tokio::test]
     async fn endless_output_settles_in_a_bounded_piece() {
         let (writer, reader) = pipe::pipe().unwrap();
-        let output = Output::new(LogStream::Stdout, reader);
+        let output = Output::new(LogStream::Stdout, reader, clock(), OpenTail::default());
         let endless = tokio::task::spawn_blocking(move || {
             let writer = writer.into_blocking_fd().unwrap();
             while rustix::io::write(&writer, &[b'x'; 8192]).is_ok() {}

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::Bench;
+use common::{Bench, is_left_out};
 use serde_json::json;
 use tailrace_lambda::{FunctionErrorKind, LogStream};
 
@@ -42,12 +42,6 @@ async fn a_program_in_rust_runs() {
     let program = std::env::current_exe().unwrap().parent().unwrap().join("../examples/bootstrap");
     std::fs::copy(program, bench.code_dir().join("bootstrap")).expect("cargo test builds the example");
     runs(bench, "provided.al2023", "INSERT \"a\"").await;
-}
-
-/// Whether the tests that need a program are left out: `cargo xtask test --without go`.
-fn is_left_out(program: &str) -> bool {
-    let without = std::env::var("TAILRACE_TEST_WITHOUT").unwrap_or_default();
-    without.split(',').any(|name| name == program)
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub struct Parameters {
     pub tags: Option<Tags>,
     /// Most parked records for each shard (ours).
     pub parked_records_max: Option<u64>,
+    /// DestinationConfig has OnSuccess, which no stream has.
+    pub on_success: bool,
     /// Names of parameters that were given and are not built.
     pub unsupported: Vec<String>,
 }
@@ -118,10 +120,11 @@ impl CreateMapping {
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(&str, StartingPosition), MappingError> {
-        let Some(arn) = self.event_source_arn.as_deref() else {
+        self.parameters.check_ranges()?;
+        let Some(arn) = self.event_source_arn.as_deref().filter(|arn| !arn.is_empty()) else {
             return invalid("Unrecognized event source.");
         };
-        self.parameters.check()?;
+        self.parameters.check_destination()?;
         let position = match self.starting_position.as_deref() {
             None => {
                 return invalid(
@@ -139,19 +142,24 @@ impl CreateMapping {
                 )));
             }
         };
+        self.parameters.check_rules()?;
         Ok((arn, position))
     }
 }
 
 impl Parameters {
-    /// Checks the ranges.
+    /// Checks what needs no look at the mapping.
     ///
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(), MappingError> {
-        if let Some(name) = self.unsupported.first() {
-            return invalid(format!("{name} is not supported for event source mappings of this server."));
-        }
+        self.check_ranges()?;
+        self.check_destination()?;
+        self.check_rules()
+    }
+
+    /// What AWS's model says of single values.
+    fn check_ranges(&self) -> Result<(), MappingError> {
         let ranges = [
             ("batchSize", self.batch_size, 1, limits::MAPPING_BATCH_RECORDS_MAX),
             ("maximumBatchingWindowInSeconds", self.batching_window_s, 0, limits::MAPPING_WINDOW_S_MAX),
@@ -172,11 +180,6 @@ impl Parameters {
                  value {bound}"
             )));
         }
-        if self.record_age_max_s.is_some_and(|age| (0..60).contains(&age)) {
-            return invalid(
-                "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
-            );
-        }
         let unknown = |types: &Vec<String>| types.len() > 1 || types.iter().any(|name| name != REPORT_FAILURES);
         if self.response_types.as_ref().is_some_and(unknown) {
             return Err(MappingError::Validation(format!(
@@ -184,6 +187,26 @@ impl Parameters {
                  Member must satisfy constraint: [Member must satisfy enum value set: [{REPORT_FAILURES}]]",
                 self.response_types.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
             )));
+        }
+        Ok(())
+    }
+
+    fn check_destination(&self) -> Result<(), MappingError> {
+        match self.on_success {
+            true => invalid("Unsupported DestinationConfig parameter for given event source mapping type."),
+            false => Ok(()),
+        }
+    }
+
+    /// What Lambda says of the rest.
+    fn check_rules(&self) -> Result<(), MappingError> {
+        if let Some(name) = self.unsupported.first() {
+            return invalid(format!("{name} is not supported for event source mappings of this server."));
+        }
+        if self.record_age_max_s.is_some_and(|age| (0..60).contains(&age)) {
+            return invalid(
+                "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
+            );
         }
         self.check_kept()?;
         if let Some(filters) = &self.filters {
@@ -329,6 +352,11 @@ impl Mapping {
         format!("arn:aws:lambda:{region}:{account_id}:event-source-mapping:{}", self.id)
     }
 
+    /// It is to deliver.
+    pub(crate) fn runs(&self) -> bool {
+        self.enabled && !self.deleting
+    }
+
     /// The text of its id.
     pub fn uuid(&self) -> String {
         self.id.to_string()
@@ -346,6 +374,31 @@ mod tests {
             starting_position: Some("LATEST".into()),
             parameters: Parameters::default(),
         }
+    }
+
+    /// Spec 2, "Check order": what is wrong with several is told of the first of them.
+    #[test]
+    fn the_order_of_the_checks_is_that_of_aws() {
+        let all_wrong = CreateMapping {
+            event_source_arn: None,
+            starting_position: None,
+            parameters: Parameters {
+                on_success: true,
+                filters: Some(vec![Some("no pattern".into())]),
+                ..Parameters::default()
+            },
+            ..create()
+        };
+        let told = |request: &CreateMapping| request.check().expect_err("refused").to_string();
+        assert_eq!(told(&all_wrong), "Unrecognized event source.");
+        let mut request = CreateMapping { event_source_arn: Some("arn:s".into()), ..all_wrong };
+        assert_eq!(told(&request), "Unsupported DestinationConfig parameter for given event source mapping type.");
+        request.parameters.on_success = false;
+        assert!(
+            told(&request).ends_with("at 'startingPosition' failed to satisfy constraint: Member must not be null.")
+        );
+        request.starting_position = Some("LATEST".into());
+        assert_eq!(told(&request), "Invalid filter pattern definition.");
     }
 
     /// Every row of spec 2 that needs no look at functions and streams.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tailrace_core::{EpochMs, RecordNo};
-use tailrace_delivery::{DeliveryEvent, GiveUp, Shard};
+use tailrace_delivery::{DeliveryEvent, GiveUp, Retry, Shard};
 
 use crate::function::{AnswerFault, FunctionTarget};
 
@@ -18,6 +18,8 @@ pub enum MappingEvent {
         mapping: String,
         /// The function's name.
         function: String,
+        /// The table whose stream they are of.
+        table: String,
         /// The shard.
         shard: Shard,
         /// Records of the batch.
@@ -28,6 +30,8 @@ pub enum MappingEvent {
         error: Option<String>,
         /// How long the function had it.
         duration: Duration,
+        /// When what failed is tried again; `None`: at once, or not at all.
+        retry: Option<Retry>,
     },
     /// Records were parked.
     Parked {
@@ -149,6 +153,10 @@ impl tailrace_delivery::Observer for NamedEvents {
     fn on_event(&self, event: DeliveryEvent) {
         let (mapping, table) = (self.mapping.clone(), self.table.clone());
         self.observer.on_event(&match event {
+            DeliveryEvent::Batch { shard, records, failed, error, duration, retry } => {
+                let function = self.target.function();
+                MappingEvent::Batch { mapping, function, table, shard, records, failed, error, duration, retry }
+            }
             DeliveryEvent::Parked { shard, records, reason, error } => {
                 let function = self.target.function();
                 MappingEvent::Parked { mapping, function, table, shard, records, reason, error }

@@ -16,9 +16,9 @@ pub use config::{CreateMapping, Mapping, Parameters, StreamSource};
 pub use error::MappingError;
 pub use events::{MappingEvent, NoObserver, Observer};
 pub use function::{AnswerFault, Invoked, Invoker};
-pub use mappings::{Dependencies, MappingState, MappingStatus, Mappings, Streams};
+pub use mappings::{Begun, Dependencies, Described, MappingState, MappingStatus, Mappings, Streams};
 pub use tags::Tags;
 pub use tailrace_core::StartingPosition;
 pub use tailrace_delivery::{
-    GiveUp, ParkedRecord, Redriven, Shard, ShardState, ShardStatus, SystemTimer, Timer, Waits,
+    GiveUp, ParkedRecord, Redriven, Retry, Shard, ShardState, ShardStatus, SystemTimer, Timer, Waits,
 };

@@ -252,6 +252,7 @@ mod tests {
                 batch_records_max: batch as usize, window: Duration::from_millis(window_ms), lanes, retries_max,
                 record_age_max: record_age_ms_max.map(Duration::from_millis), bisect,
                 tumbling_window: tumbling_window_ms.map(Duration::from_millis), parked_records_max, parked_bytes_max,
+                ..Rules::default()
             };
             let source = StreamSource { id: StreamId(stream), arn: StreamArn::new(arn.clone()), partition_key: name.clone() };
             let starting_position = if latest { StartingPosition::Latest } else { StartingPosition::TrimHorizon };

@@ -211,6 +211,67 @@ async fn disable_waits_and_enable_resumes() {
     assert_eq!(stage.call().await.values(), [3, 4]);
 }
 
+/// Spec 7.2: the wait before a retry is decided with the failure, and told with table and mapping.
+#[tokio::test]
+async fn a_failing_batch_is_told_with_the_time_of_its_next_try() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let uuid = stage.create(Parameters::default()).await.uuid();
+    let from = stage.time.clock.now();
+    stage.call().await.fail();
+    stage.until(|mappings| mappings.status()[0].shards.iter().any(|shard| shard.state == ShardState::Retrying)).await;
+    let told = stage.events.0.lock().iter().find_map(|event| match event {
+        MappingEvent::Batch { mapping, table, records: 1, failed: 1, error: Some(_), retry: Some(retry), .. } => {
+            Some((mapping.clone(), table.clone(), *retry))
+        }
+        _ => None,
+    });
+    let (mapping, table, retry) = told.expect("the failure is told with its next try");
+    assert_eq!((mapping, table.as_str()), (uuid, "T"));
+    assert_eq!(retry.at_ms, from.plus(retry.after));
+    assert!((500..=1000).contains(&retry.after.as_millis()), "{retry:?}");
+    let ms = retry.after.as_millis() as u64;
+    stage.time.advance(ms - 1);
+    assert!(stage.calls.try_recv().is_err());
+    stage.time.advance(1);
+    stage.call().await.ok();
+    stage.mappings.drained().await.unwrap();
+    let last = stage.events.0.lock().last().cloned();
+    assert!(matches!(last, Some(MappingEvent::Batch { error: None, retry: None, .. })), "{last:?}");
+}
+
+/// Spec 4: an update and a deletion are answered when they are decided, and are in the way of others until they are over.
+#[tokio::test]
+async fn a_change_may_be_answered_before_what_is_under_way_has_ended() {
+    let mut stage = Stage::new(1).await;
+    stage.write("a", 1).await;
+    let uuid = stage.create(Parameters::default()).await.uuid();
+    let call = stage.call().await;
+    let disable = Parameters { enabled: Some(false), ..Parameters::default() };
+    let begun = stage.mappings.begin_update(&uuid, None, &disable).await.unwrap();
+    assert_eq!((begun.state, begun.mapping.enabled), (MappingState::Disabling, false));
+    let shown = stage.mappings.describe(&uuid).await.unwrap();
+    assert_eq!((shown.state, shown.last_processing_result.as_str()), (MappingState::Disabling, "No records processed"));
+    assert_eq!(stage.mappings.begin_update(&uuid, None, &disable).await, Err(MappingError::InUse));
+    assert_eq!(stage.mappings.begin_delete(&uuid).await, Err(MappingError::InUse));
+    call.ok();
+    stage.until(|mappings| mappings.status()[0].state == MappingState::Disabled).await;
+    let shown = stage.mappings.describe(&uuid).await.unwrap();
+    assert_eq!(shown.last_processing_result, "OK");
+    let enable = Parameters { enabled: Some(true), ..Parameters::default() };
+    let begun = stage.mappings.begin_update(&uuid, None, &enable).await.unwrap();
+    assert_eq!(begun.state, MappingState::Enabling);
+    stage.until(|mappings| mappings.status()[0].state == MappingState::Enabled).await;
+    stage.write("a", 2).await;
+    let call = stage.call().await;
+    assert_eq!(stage.mappings.begin_delete(&uuid).await.unwrap().state, MappingState::Deleting);
+    assert_eq!(stage.mappings.describe(&uuid).await.unwrap().state, MappingState::Deleting);
+    call.ok();
+    stage.until(|mappings| mappings.status().is_empty()).await;
+    let wrong = Parameters { batch_size: Some(0), ..Parameters::default() };
+    assert_eq!(stage.mappings.begin_update(&uuid, None, &wrong).await, Err(MappingError::NotFound));
+}
+
 /// Spec 13: delete waits for the in-flight call; nothing of the mapping is left.
 #[tokio::test]
 async fn what_is_changed_before_the_start_is_never_run_by_the_old_rules() {

@@ -8,29 +8,36 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tailrace_core::ErrorKind;
+use tailrace_core::limits::KEPT_LOG_WAIT;
 use tailrace_engine::Db;
 use tailrace_engine::background::expire::expire_at_once;
 use tailrace_mapping::MappingError;
 use tailrace_sinks::runtime::{SinkChangeError, Sinks};
 use tailrace_wire::{AdminRequest, Page};
 
+use crate::lambda_api::unescaped;
+use crate::logs::{FunctionLogs, Place, Selection};
 use crate::mappings::Mappings;
 use crate::report::{InvokeRequest, MappingsPage, RecordName};
 use crate::sinks::{SinkRequest, SinksPage};
+use crate::template::did_you_mean;
 
 /// Answers a request below `/_admin/` or `/_aws/`; `None`: there is nothing at this path.
-pub async fn answer(db: &Db, mappings: &Mappings, sinks: &Sinks, request: AdminRequest<'_>) -> Option<Page> {
+pub async fn answer(
+    db: &Db,
+    mappings: &Mappings,
+    (sinks, logs): (&Sinks, &FunctionLogs),
+    request: AdminRequest<'_>,
+) -> Option<Page> {
     Some(match request {
+        AdminRequest::Get { path: "/_admin/logs", query } => self::logs(mappings, logs, query).await,
         AdminRequest::Get { path: "/_admin/mappings", .. } => match mappings.overview().await {
             Ok(mappings) => page(200, &MappingsPage { mappings }),
             Err(error) => failure(&error.into()),
         },
         AdminRequest::Get { path: "/_admin/parked", query } => {
-            let parameter = |wanted: &str| {
-                let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-                pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
-            };
-            outcome(mappings.parked(parameter("mapping"), parameter("after")).await)
+            let parameter = |wanted: &str| parameter(query, wanted);
+            outcome(mappings.parked(parameter("mapping").as_deref(), parameter("after").as_deref()).await)
         }
         AdminRequest::Post { path: "/_admin/parked/redrive", body } => match read::<RecordName>(body) {
             Ok(name) => outcome(mappings.redrive(&name).await),
@@ -68,6 +75,38 @@ pub async fn answer(db: &Db, mappings: &Mappings, sinks: &Sinks, request: AdminR
         },
         _ => return None,
     })
+}
+
+/// A parameter of a query, without its escapes.
+fn parameter(query: Option<&str>, wanted: &str) -> Option<String> {
+    let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| unescaped(value))
+}
+
+/// What a function wrote: `function`, and `after`, `request` and `wait` as [`Selection`] and [`FunctionLogs::page`] have them.
+async fn logs(mappings: &Mappings, logs: &FunctionLogs, query: Option<&str>) -> Page {
+    let function = parameter(query, "function").unwrap_or_default();
+    let after = match parameter(query, "after") {
+        None => None,
+        Some(text) => match Place::parse(&text) {
+            Some(place) => Some(place),
+            None => return message(ErrorKind::Invalid, "after is not what an earlier page gave as next"),
+        },
+    };
+    let known: Vec<String> = mappings.functions().into_iter().map(|config| config.name).collect();
+    if !known.contains(&function) {
+        let kept = logs.functions().await;
+        if !kept.contains(&function) {
+            let hint = did_you_mean(&function, known.iter().chain(&kept).map(String::as_str));
+            return message(ErrorKind::NotFound, &format!("there is no function {function}{hint}"));
+        }
+    }
+    let wait = parameter(query, "wait").is_some_and(|wait| wait == "true").then_some(KEPT_LOG_WAIT);
+    let selection = Selection { function, after, request: parameter(query, "request") };
+    match logs.page(selection, wait).await {
+        Ok(found) => page(200, &found),
+        Err(error) => message(ErrorKind::Internal, &error.to_string()),
+    }
 }
 
 /// An answer that says no more than that it was done.

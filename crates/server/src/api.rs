@@ -7,9 +7,11 @@ use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
 use tailrace_engine::{Caller, Client, Db, ops};
 use tailrace_sinks::runtime::Sinks;
-use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page};
+use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, RestAnswer, RestRequest};
 
 use crate::admin;
+use crate::lambda_api::LambdaApi;
+use crate::logs::FunctionLogs;
 use crate::mappings::Mappings;
 
 /// The server behind the wire.
@@ -21,6 +23,10 @@ pub struct ServerApi {
     pub mappings: Arc<Mappings>,
     /// The sinks.
     pub sinks: Sinks,
+    /// What functions wrote.
+    pub logs: FunctionLogs,
+    /// The Lambda API.
+    pub lambda: Arc<LambdaApi>,
     /// Everything has started, and nothing has begun to stop.
     pub ready: Arc<AtomicBool>,
 }
@@ -48,6 +54,10 @@ impl Api for ServerApi {
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
-        admin::answer(&self.db, &self.mappings, &self.sinks, request).await
+        admin::answer(&self.db, &self.mappings, (&self.sinks, &self.logs), request).await
+    }
+
+    async fn rest(&self, request: RestRequest) -> RestAnswer {
+        self.lambda.answer(request).await
     }
 }

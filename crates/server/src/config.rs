@@ -62,12 +62,13 @@ impl Config {
     }
 
     /// The variables that point any AWS SDK or CLI at a server that listens on `port`: names and values. Of services that
-    /// are here only: an endpoint that answers 501 to everything would hide the real one for nothing.
+    /// are here only: an endpoint that answers nothing would hide the real one for nothing.
     pub fn client_environment(&self, port: u16) -> Vec<(&'static str, String)> {
         let endpoint = self.endpoint(port);
         vec![
             ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.clone()),
-            ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint),
+            ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint.clone()),
+            ("AWS_ENDPOINT_URL_LAMBDA", endpoint),
             ("AWS_REGION", self.engine.region.clone()),
             ("AWS_DEFAULT_REGION", self.engine.region.clone()),
             ("AWS_ACCESS_KEY_ID", "tailrace".to_owned()),
@@ -80,7 +81,6 @@ impl Config {
     pub fn function_environment(&self, port: u16) -> Vec<(&'static str, String)> {
         let mut environment = self.client_environment(port);
         environment.push(("AWS_ENDPOINT_URL", self.endpoint(port)));
-        environment.push(("AWS_ENDPOINT_URL_LAMBDA", self.endpoint(port)));
         environment.push(("AWS_SESSION_TOKEN", "tailrace".to_owned()));
         environment
     }

@@ -14,6 +14,8 @@ mod code;
 mod config;
 pub mod files;
 mod functions;
+mod lambda_api;
+pub mod logs;
 pub mod mappings;
 mod open_files;
 mod packages;

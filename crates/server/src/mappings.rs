@@ -13,8 +13,8 @@ use tailrace_engine::streams::label;
 use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
 use tailrace_mapping as runner;
 use tailrace_mapping::{
-    AnswerFault, CreateMapping, MappingError, MappingEvent, MappingState, MappingStatus, Observer, Parameters,
-    ShardState, ShardStatus, StreamSource, SystemTimer,
+    AnswerFault, CreateMapping, MappingError, MappingEvent, MappingStatus, Observer, Parameters, ShardState,
+    ShardStatus, StreamSource, SystemTimer,
 };
 use tailrace_store::StoreError;
 use tokio::sync::broadcast::error::RecvError;
@@ -206,8 +206,8 @@ impl Mappings {
                 continue;
             }
             let mappings = self.overview().await?;
-            let enabled = |mapping: &&MappingStatus| mapping.state == MappingState::Enabled;
-            let shards = || mappings.iter().filter(enabled).flat_map(|mapping| &mapping.shards);
+            let runs = |mapping: &&MappingStatus| mapping.state.runs();
+            let shards = || mappings.iter().filter(runs).flat_map(|mapping| &mapping.shards);
             // What waits behind a blocked parent waits as long as that.
             let is_done = |shard: &ShardStatus| shard.drained || shard.state == ShardState::Waiting;
             if shards().all(|shard| shard.blocked || is_done(shard)) {
@@ -285,12 +285,15 @@ impl Observer for EventForwarder {
 /// The event as an operator sees it.
 fn shown(event: &MappingEvent) -> Event {
     match event {
-        MappingEvent::Batch { function, shard, records, failed, error, .. } => Event::Batch {
+        MappingEvent::Batch { mapping, function, table, shard, records, failed, error, retry, .. } => Event::Batch {
+            mapping: mapping.clone(),
             function: function.clone(),
+            table: table.clone(),
             shard: shard.id.to_string(),
             records: *records,
             failed: *failed,
             error: error.clone(),
+            retry: *retry,
         },
         MappingEvent::Parked { function, table, shard, records, reason, error, .. } => {
             let (noun, fate) = match records {

@@ -112,8 +112,12 @@ pub enum Event {
     Log(tailrace_lambda::LogLine),
     /// A batch was worked on.
     Batch {
+        /// UUID of the mapping.
+        mapping: String,
         /// The function.
         function: String,
+        /// The table whose stream it is of.
+        table: String,
         /// The `ShardId`.
         shard: String,
         /// Its records.
@@ -122,6 +126,8 @@ pub enum Event {
         failed: usize,
         /// Why they failed; `None`: all are delivered.
         error: Option<String>,
+        /// When those that failed are tried again; `None`: at once, or not at all.
+        retry: Option<tailrace_mapping::Retry>,
     },
     /// A notice for the operator.
     Notice(String),

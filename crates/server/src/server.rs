@@ -24,6 +24,8 @@ use crate::apply::ApplyError;
 use crate::background::Background;
 use crate::code::Code;
 use crate::config::Config;
+use crate::lambda_api::LambdaApi;
+use crate::logs::{self, FunctionLogs, LogKeeper};
 use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
@@ -122,10 +124,12 @@ pub struct Server {
     pub(crate) functions: Functions,
     pub(crate) mappings: Arc<Mappings>,
     sinks: Sinks,
+    lambda: Arc<LambdaApi>,
     ready: Arc<AtomicBool>,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     logs: JoinHandle<()>,
+    kept_logs: FunctionLogs,
     background: Background,
     /// What the template was read with.
     pub(crate) template_options: template::Options,
@@ -184,7 +188,8 @@ impl Server {
             .collect();
         function_settings.node_path = node_path(config.template.as_deref());
         let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)?;
-        let logs = tokio::spawn(forward_logs(log_receiver, events.clone()));
+        let (kept_logs, keeper) = FunctionLogs::open(logs::directory(&data_dir), events.clone());
+        let logs = tokio::spawn(forward_logs(log_receiver, keeper, events.clone()));
         let refused = functions::load(db.store().as_ref(), &functions).await;
         for line in refused? {
             let _ = events.try_send(Event::Notice(line));
@@ -209,7 +214,7 @@ impl Server {
         let unused = functions.clone();
         let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
         let sinks =
-            sinks::load(&db, &clock, &rng, &sinks_file.sinks, &config.data_dir, events.clone()).await.map_err(|error| match error {
+            sinks::load(&db, &clock, &rng, &sinks_file, &data_dir, events.clone()).await.map_err(|error| match error {
                 OpenError::Spec(error) => StartError::Sinks(error),
                 OpenError::Store(error) => StartError::Store(error),
             });
@@ -221,14 +226,19 @@ impl Server {
                 return Err(error);
             }
         };
+        let told = events.clone();
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
+        let lambda = LambdaApi::new(&db, Arc::clone(&mappings), functions.clone(), clock, Arc::clone(&rng), told);
+        let lambda = Arc::new(lambda);
 
         let ready = Arc::new(AtomicBool::new(false));
         let api = ServerApi {
             db: Arc::clone(&db),
             mappings: Arc::clone(&mappings),
             sinks: sinks.clone(),
+            logs: kept_logs.clone(),
+            lambda: Arc::clone(&lambda),
             ready: Arc::clone(&ready),
         };
         let mut wire = config.wire.clone();
@@ -252,10 +262,12 @@ impl Server {
             functions,
             mappings,
             sinks,
+            lambda,
             ready,
             stop_serving,
             serving,
             logs,
+            kept_logs,
             background,
             template_options: template_options(&config),
             applied,
@@ -324,10 +336,15 @@ impl Server {
             }
         }
         self.functions.stop(FUNCTION_DRAIN).await;
+        let events = self.lambda.stop();
+        if events > 0 {
+            tracing::warn!(events, "events of functions that nobody waits for were not done, and are gone");
+        }
+        self.kept_logs.end_waits();
         drop(self.stop_serving);
         let _ = self.serving.await;
         let closed = self.db.store().shutdown().await;
-        drop((self.functions, self.mappings));
+        drop((self.functions, self.mappings, self.lambda));
         // The last lines that functions printed are still on their way; they end with the last of the handles.
         let _ = tokio::time::timeout(LAST_LINES, self.logs).await;
         closed
@@ -401,10 +418,16 @@ fn node_path(template: Option<&Path>) -> Vec<PathBuf> {
     directories.into_iter().map(|directory| directory.join("node_modules")).collect()
 }
 
-async fn forward_logs(mut lines: mpsc::Receiver<tailrace_lambda::LogLine>, events: mpsc::Sender<Event>) {
+/// Keeps what functions write, and tells it on.
+async fn forward_logs(
+    mut lines: mpsc::Receiver<tailrace_lambda::LogLine>,
+    mut keeper: LogKeeper,
+    events: mpsc::Sender<Event>,
+) {
     while let Some(line) = lines.recv().await {
-        if events.send(Event::Log(line)).await.is_err() {
-            return;
-        }
+        keeper.keep(&line);
+        // Whether anybody watches or not.
+        let _ = events.send(Event::Log(line)).await;
     }
+    keeper.finish().await;
 }

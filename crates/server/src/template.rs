@@ -124,7 +124,27 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
             _ => {}
         }
     }
+    plan.skipped.extend(told_of_parameters_beside(options));
     Ok(plan)
+}
+
+/// What is to be told of a file of parameters beside the template, which is not read by itself: that it has values which nothing
+/// else gives, or that it could not be read either.
+fn told_of_parameters_beside(options: &Options) -> Option<String> {
+    let file = options.parameters_file_beside.as_deref()?;
+    let values = match read_parameters(Path::new(file), CONFIG_ENVIRONMENT) {
+        Ok(values) => values,
+        Err(why) => {
+            return Some(format!("{file} beside the template is not read by itself, nor could it be: {why}"));
+        }
+    };
+    let is_given =
+        |name: &String| options.parameters.contains_key(name) || options.shared_parameters.contains_key(name);
+    let names: Vec<&str> = values.keys().filter(|name| !is_given(name)).map(String::as_str).collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("{file} beside the template is not read by itself: --parameters-file {file} takes its values ({names})")
+    })
 }
 
 /// Files in which `sam` keeps the values of parameters.
@@ -156,14 +176,14 @@ pub fn read_included(path: &Path) -> std::io::Result<String> {
     files::read_regular(path, TEMPLATE_BYTES_MAX).and_then(files::text)
 }
 
-/// The values of parameters in a file.
+/// The values of parameters in a file; of one of SAM's those of this environment.
 ///
 /// # Errors
 /// What is wrong with it, for the user.
-pub fn read_parameters(path: &Path) -> Result<BTreeMap<String, String>, String> {
+pub fn read_parameters(path: &Path, environment: &str) -> Result<BTreeMap<String, String>, String> {
     let text =
         files::read_at_most(path, TEMPLATE_BYTES_MAX).and_then(files::text).map_err(|error| error.to_string())?;
-    parameters_of_file(path, &text)
+    parameters_of_file(path, &text, environment)
 }
 
 /// Finds the objects of buckets, and that there is something where the code is said to be. Known at start, not at the first

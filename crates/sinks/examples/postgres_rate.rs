@@ -52,6 +52,7 @@ fn record(number: u64, item: u64) -> StreamRecord {
             view: ViewType::NewAndOldImages,
             by_service: false,
             keys: Bytes::from(encode_stored(&keys)),
+            caller: None,
         },
         old: None,
         new: Some(Bytes::from(encode_stored(&left))),
@@ -76,7 +77,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         view: ViewType::NewAndOldImages,
     });
     let clock = Monotonic::start();
-    for (name, mode, first) in [("new items", "merge", 1), ("changed items", "merge", records + 1), ("change log", "append", 1)] {
+    for (name, mode, first) in
+        [("new items", "merge", 1), ("changed items", "merge", records + 1), ("change log", "append", 1)]
+    {
         let sink = Warehouse::new(
             "rate",
             serde_json::from_value(serde_json::json!({

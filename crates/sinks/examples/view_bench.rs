@@ -95,7 +95,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(5u64).max(1);
     for (what, aggregates) in [
         ("count, sum, avg", json!({"orders": "count", "total": "sum(amount)", "mean": "avg(amount)"})),
-        ("count, sum, min, max, top", json!({"orders": "count", "total": "sum(amount)", "least": "min(amount)", "most": "max(amount)", "best": "top(10, amount)"})),
+        (
+            "count, sum, min, max, top",
+            json!({"orders": "count", "total": "sum(amount)", "least": "min(amount)", "most": "max(amount)", "best": "top(10, amount)"}),
+        ),
         ("count distinct", json!({"kinds": "count(distinct amount)"})),
     ] {
         let _ = std::fs::remove_dir_all(&base);

@@ -6,10 +6,10 @@ pub mod audit;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 pub mod kit;
+pub mod objects;
 mod plain_item;
 pub mod runtime;
 pub mod search;
-pub mod objects;
 pub mod secret;
 pub mod sink;
 pub mod spec;

@@ -217,7 +217,10 @@ pub fn shown_config(config: &Value) -> Value {
             Value::Object(members) => {
                 for (name, value) in members {
                     let name = name.to_ascii_lowercase();
-                    hide(value, is_secret || ["key", "secret", "password", "token"].iter().any(|word| name.contains(word)));
+                    hide(
+                        value,
+                        is_secret || ["key", "secret", "password", "token"].iter().any(|word| name.contains(word)),
+                    );
                 }
             }
             _ => {}

@@ -77,11 +77,11 @@ impl Resolver<'_> {
             return Ok(None);
         }
         let Some(location) = node.get("Parameters").and_then(|parameters| parameters.get("Location")) else {
-            return Err(TemplateError::at(path, "AWS::Include has no Location"));
+            return Err(TemplateError::at(path, NO_LOCATION));
         };
         let location = self.literal(location, path)?;
         if location.contains("://") {
-            self.skip(path, format_args!("{location} is not read: only a file of this machine is included"));
+            self.skip(path, not_included(&location));
             return Ok(None);
         }
         let file = self.dir.join(&location);
@@ -93,6 +93,14 @@ impl Resolver<'_> {
         self.count_generated(&included, path)?;
         Ok(Some(included))
     }
+}
+
+/// What is wrong with an include of nothing.
+pub(crate) const NO_LOCATION: &str = "AWS::Include has no Location";
+
+/// What is told of an include of something that is no file of this machine.
+pub(crate) fn not_included(location: &str) -> String {
+    format!("{location} is not read: only a file of this machine is included")
 }
 
 /// One turn of a loop: what its identifier is replaced by.

@@ -82,15 +82,15 @@ fn words(text: &str) -> Vec<Word<'_>> {
     }
 }
 
-/// The environment of a `samconfig.toml` that is read.
-const CONFIG_ENVIRONMENT: &str = "default";
+/// The environment of a `samconfig.toml` that is read if no other is asked for.
+pub const CONFIG_ENVIRONMENT: &str = "default";
 
-/// The values in a file: SAM's configuration (`samconfig.toml`, or the same in YAML), CloudFormation's list of `ParameterKey`
-/// and `ParameterValue`, its `{"Parameters": {...}}`, or a plain map, in JSON or YAML.
+/// The values in a file: SAM's configuration (`samconfig.toml`, or the same in YAML), of which one environment is read;
+/// CloudFormation's list of `ParameterKey` and `ParameterValue`, its `{"Parameters": {...}}`, or a plain map, in JSON or YAML.
 ///
 /// # Errors
 /// What is wrong, for the user.
-pub fn parameters_of_file(file: &Path, text: &str) -> Result<BTreeMap<String, String>, String> {
+pub fn parameters_of_file(file: &Path, text: &str, environment: &str) -> Result<BTreeMap<String, String>, String> {
     let node = if file.extension().is_some_and(|extension| extension == "toml") {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
         of_toml(toml::Value::Table(table))
@@ -106,8 +106,17 @@ pub fn parameters_of_file(file: &Path, text: &str) -> Result<BTreeMap<String, St
     if !is_sam(&node) {
         return of_map(&node);
     }
-    let environment = node.get(CONFIG_ENVIRONMENT);
-    of_sam(environment.ok_or_else(|| format!("it has no [{CONFIG_ENVIRONMENT}.deploy.parameters]"))?)
+    match node.get(environment) {
+        Some(of_environment) => of_sam(of_environment),
+        None => {
+            let pairs = node.pairs();
+            let has_commands =
+                |(name, commands): &&(String, Node)| !commands.pairs().is_empty() && *name != environment;
+            let there: Vec<&str> = pairs.iter().filter(has_commands).map(|(name, _)| name.as_str()).collect();
+            let there = if there.is_empty() { String::new() } else { format!(" (there are: {})", there.join(", ")) };
+            Err(format!("it has no [{environment}.deploy.parameters]{there}"))
+        }
+    }
 }
 
 /// Something that only SAM's configuration has.
@@ -117,7 +126,7 @@ fn is_sam(node: &Node) -> bool {
         .any(|(_, environment)| environment.pairs().iter().any(|(_, command)| command.get("parameters").is_some()))
 }
 
-/// `parameter_overrides` of `[default.deploy.parameters]`, else of `[default.global.parameters]`.
+/// `parameter_overrides` of an environment's `deploy.parameters`, else of its `global.parameters`.
 fn of_sam(environment: &Node) -> Result<BTreeMap<String, String>, String> {
     let overrides = |command: &str| environment.get(command)?.get("parameters")?.get("parameter_overrides");
     match overrides("deploy").or_else(|| overrides("global")) {
@@ -226,7 +235,7 @@ mod tests {
     #[track_caller]
     fn check_file(name: &str, text: &str, expected: &[(&str, &str)]) {
         let expected = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        assert_eq!(parameters_of_file(Path::new(name), text), Ok(expected), "{text}");
+        assert_eq!(parameters_of_file(Path::new(name), text, CONFIG_ENVIRONMENT), Ok(expected), "{text}");
     }
 
     #[test]
@@ -260,7 +269,20 @@ mod tests {
             ("p.json", "[1]"),
             ("p.json", "\"text\""),
         ] {
-            assert!(parameters_of_file(Path::new(name), text).is_err(), "{text}");
+            assert!(parameters_of_file(Path::new(name), text, CONFIG_ENVIRONMENT).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_environment_of_a_configuration_is_chosen() {
+        let file = Path::new("samconfig.toml");
+        let text = "version = 0.1\n[default.deploy.parameters]\nparameter_overrides = 'A=b'\n\
+                    [prod.global.parameters]\nparameter_overrides = 'A=c'\n";
+        let of = |environment: &str| parameters_of_file(file, text, environment);
+        assert_eq!(of("default").unwrap()["A"], "b");
+        assert_eq!(of("prod").unwrap()["A"], "c");
+        assert_eq!(of("stage").unwrap_err(), "it has no [stage.deploy.parameters] (there are: default, prod)");
+        let plain = parameters_of_file(Path::new("p.json"), r#"{"A": "d"}"#, "prod");
+        assert_eq!(plain.unwrap()["A"], "d", "other files have no environments");
     }
 }

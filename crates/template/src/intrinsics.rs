@@ -335,7 +335,7 @@ impl Resolver<'_> {
         for part in text.0 {
             match part {
                 Part::StreamOf(id) => {
-                    let name = self.stack.tables.borrow().get(&id).cloned().unwrap_or_else(|| id.clone());
+                    let name = self.stack.shared.tables.borrow().get(&id).cloned().unwrap_or_else(|| id.clone());
                     opened.push(Part::Literal(format!("{}/stream/", self.table_arn(&name))));
                     opened.push(Part::LabelOf(id));
                 }

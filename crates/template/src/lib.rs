@@ -51,13 +51,14 @@ use std::path::Path;
 use tailrace_core::code::CodeSource;
 
 pub use document::document;
-pub use given::{parameter_pairs, parameters_of_file};
+pub use given::{CONFIG_ENVIRONMENT, parameter_pairs, parameters_of_file};
 pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
     FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,
 };
 pub use read::{not_registered, parse};
+pub use suggest::did_you_mean;
 pub use text::{Origin, Part, StandIn, Text};
 
 /// What a template is read with.

@@ -112,7 +112,7 @@ impl Resolver<'_> {
             (Named::Table(name), "StreamArn") => {
                 let id = self.global(id);
                 self.streams.borrow_mut().push((id.clone(), path.to_owned()));
-                self.stack.tables.borrow_mut().insert(id.clone(), name);
+                self.stack.shared.tables.borrow_mut().insert(id.clone(), name);
                 return Ok(Value::Text(Text(vec![Part::StreamOf(id)])));
             }
             (Named::Table(_), "TableId") => return text("00000000-0000-0000-0000-000000000000".to_owned()),

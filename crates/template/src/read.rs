@@ -8,7 +8,7 @@ use crate::plan::{FunctionPlan, Plan};
 use crate::resolve::Resolver;
 use crate::stack::STACKS;
 use crate::text::Origin;
-use crate::{Options, TemplateError, function, global_table, layer, mapping, names, table};
+use crate::{Options, TemplateError, foreach, function, global_table, layer, mapping, names, table};
 
 /// The transforms whose work is done here.
 const TRANSFORMS: [&str; 2] = ["AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"];
@@ -25,8 +25,9 @@ const WITHOUT_MEANING: [&str; 6] = [
 
 /// Reads a template's text: the way in. `dir` is what files of code and of templates are relative to.
 pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Result<Plan, TemplateError> {
-    let template = with_included(Node::parse(text, format)?, dir, options)?;
+    let (template, not_included) = with_included(Node::parse(text, format)?, dir, options)?;
     let resolver = Resolver::new(&template, dir, options)?;
+    not_included.into_iter().for_each(|line| resolver.tell(line));
     let mut plan = Plan::default();
     // Mappings first: whether a function has to run depends on them.
     let mut layers_failed = Vec::new();
@@ -141,19 +142,30 @@ fn is_read(kind: &str) -> bool {
     names::TABLES.contains(&kind)
         || STACKS.contains(&kind)
         || names::FUNCTIONS.contains(&kind)
+        || names::LAYERS.contains(&kind)
         || kind == "AWS::Lambda::EventSourceMapping"
 }
 
-/// The template with the file that `Transform: {Name: AWS::Include}` of the template itself names: its sections are added.
-pub(crate) fn with_included(template: Node, dir: &Path, options: &Options) -> Result<Node, TemplateError> {
+/// The template with the file that `Transform: {Name: AWS::Include}` of the template itself names: its sections are added. And
+/// what is to be told of a file that is not here.
+pub(crate) fn with_included(
+    template: Node,
+    dir: &Path,
+    options: &Options,
+) -> Result<(Node, Vec<String>), TemplateError> {
     let transforms = template.get("Transform").map_or(&[][..], Node::one_or_many).to_vec();
-    let mut template = template;
+    let (mut template, mut not_here) = (template, Vec::new());
     for transform in transforms.iter().filter(|transform| is_include(transform)) {
         let location = transform.get("Parameters").and_then(|parameters| parameters.get("Location"));
-        let Some(Node::Text(location)) =
-            location.filter(|node| !matches!(node, Node::Text(text) if text.contains("://")))
-        else {
-            continue;
+        let location = match location {
+            Some(Node::Text(location)) if !location.contains("://") => location,
+            // It is read before there are parameters: what would have to be resolved is not known.
+            Some(other) => {
+                let shown = if let Node::Text(address) = other { address.clone() } else { other.brief() };
+                not_here.push(format!("Transform: {}", foreach::not_included(&shown)));
+                continue;
+            }
+            None => return Err(TemplateError::at("Transform", foreach::NO_LOCATION)),
         };
         let at = |error: &dyn std::fmt::Display| {
             TemplateError::at("Transform", format!("cannot include {location}: {error}"))
@@ -163,7 +175,7 @@ pub(crate) fn with_included(template: Node, dir: &Path, options: &Options) -> Re
         let included = Node::parse(&text, Format::of(&file, &text)).map_err(|error| at(&error))?;
         template = included.overlaid(&template);
     }
-    Ok(template)
+    Ok((template, not_here))
 }
 
 fn is_include(transform: &Node) -> bool {

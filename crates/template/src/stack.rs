@@ -8,6 +8,7 @@
 //! What it does not do: a template that is somewhere else, in a bucket or in the application repository, is named and skipped;
 //! what refers to its outputs gets stand-ins.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -39,20 +40,26 @@ pub(crate) struct Loaded {
     node: Node,
 }
 
-/// Where a resolver stands among the stacks, and what it keeps of those inside.
+/// Where a resolver stands among the stacks.
 #[derive(Default)]
 pub(crate) struct Inside {
     /// What stands in front of a logical id in the plan: empty, or `Outer/Inner/`.
     pub(crate) prefix: String,
     level: usize,
-    loaded: std::cell::RefCell<BTreeMap<String, Option<Rc<Loaded>>>>,
-    outputs: std::cell::RefCell<BTreeMap<(String, String), Value>>,
-    /// Templates that were read, by all that are inside.
-    files: std::cell::RefCell<Vec<PathBuf>>,
-    /// The names of tables whose streams are used, by their ids in the plan; of all stacks.
-    pub(crate) tables: Rc<std::cell::RefCell<BTreeMap<String, String>>>,
     /// The values that the outer stack gives.
     pub(crate) given: BTreeMap<String, Value>,
+    pub(crate) shared: Rc<Shared>,
+}
+
+/// What the stacks of a template have in common, by their ids in the plan: each is read once, however often it is asked for.
+#[derive(Default)]
+pub(crate) struct Shared {
+    loaded: RefCell<BTreeMap<String, Option<Rc<Loaded>>>>,
+    outputs: RefCell<BTreeMap<(String, String), Value>>,
+    /// Templates that were read.
+    files: RefCell<Vec<PathBuf>>,
+    /// The names of tables whose streams are used.
+    pub(crate) tables: RefCell<BTreeMap<String, String>>,
 }
 
 impl Resolver<'_> {
@@ -80,20 +87,20 @@ impl Resolver<'_> {
 
     /// The templates inside that were read.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        self.stack.files.borrow().clone()
+        self.stack.shared.files.borrow().clone()
     }
 
     /// The output of a stack, where `attribute` is one and the stack's template is here.
     pub(crate) fn output(&self, id: &str, attribute: &str, path: &str) -> Resolved<Option<Value>> {
         let Some(name) = attribute.strip_prefix(OUTPUTS) else { return Ok(None) };
         let Some(resource) = self.stack_resource(id) else { return Ok(None) };
-        let key = (id.to_owned(), name.to_owned());
-        if let Some(value) = self.stack.outputs.borrow().get(&key) {
+        let key = (self.global(id), name.to_owned());
+        if let Some(value) = self.stack.shared.outputs.borrow().get(&key) {
             return Ok(Some(value.clone()));
         }
         let value = self.deeper(path, || self.within(id, resource, |inner| inner.own_output(name)))?;
         if let Some(value) = &value {
-            self.stack.outputs.borrow_mut().insert(key, value.clone());
+            self.stack.shared.outputs.borrow_mut().insert(key, value.clone());
         }
         Ok(value)
     }
@@ -157,9 +164,8 @@ impl Resolver<'_> {
         let place = Inside {
             prefix: self.global(&format!("{id}/")),
             level: self.stack.level + 1,
-            tables: Rc::clone(&self.stack.tables),
             given,
-            ..Inside::default()
+            shared: Rc::clone(&self.stack.shared),
         };
         let inner = Resolver::in_stack(&loaded.node, dir, &options, place).and_then(|inner| {
             let made = body(&inner);
@@ -167,7 +173,6 @@ impl Resolver<'_> {
                 self.tell(format!("{}: {line}", loaded.shown));
             }
             self.streams.borrow_mut().extend(inner.streams_needed());
-            self.stack.files.borrow_mut().extend(inner.files());
             made
         });
         inner.map(Some).map_err(|error| match error {
@@ -203,11 +208,12 @@ impl Resolver<'_> {
 
     /// The template of a stack; `None`: it is not here, which is named.
     fn loaded(&self, id: &str, resource: &Node) -> Resolved<Option<Rc<Loaded>>> {
-        if let Some(loaded) = self.stack.loaded.borrow().get(id) {
+        let whole = self.global(id);
+        if let Some(loaded) = self.stack.shared.loaded.borrow().get(&whole) {
             return Ok(loaded.clone());
         }
         let loaded = self.load(id, resource)?.map(Rc::new);
-        self.stack.loaded.borrow_mut().insert(id.to_owned(), loaded.clone());
+        self.stack.shared.loaded.borrow_mut().insert(whole, loaded.clone());
         Ok(loaded)
     }
 
@@ -244,8 +250,10 @@ impl Resolver<'_> {
         let failed = |why: &dyn std::fmt::Display| TemplateError::at(&path, format!("{shown}: {why}"));
         let text = (self.options.read)(&file).map_err(|error| failed(&error))?;
         let node = Node::parse(&text, Format::of(&file, &text)).map_err(|error| failed(&error))?;
-        let node = read::with_included(node, file.parent().unwrap_or(Path::new("/")), self.options)?;
-        self.stack.files.borrow_mut().push(file.clone());
+        let dir = file.parent().unwrap_or(Path::new("/"));
+        let (node, not_included) = read::with_included(node, dir, self.options).map_err(|error| failed(&error))?;
+        not_included.iter().for_each(|line| self.tell(format!("{shown}: {line}")));
+        self.stack.shared.files.borrow_mut().push(file.clone());
         Ok(Some(Loaded { file, shown, node }))
     }
 }

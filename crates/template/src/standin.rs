@@ -24,8 +24,6 @@ impl Place<'_> {
             | "AWS::StepFunctions::StateMachine"
             | "AWS::Serverless::StateMachine"
             | "AWS::SecretsManager::Secret"
-            | "AWS::Lambda::LayerVersion"
-            | "AWS::Serverless::LayerVersion"
             | "AWS::IAM::ManagedPolicy"
             | "AWS::AppSync::GraphQLApi"
             | "AWS::CertificateManager::Certificate"
@@ -93,11 +91,12 @@ impl Place<'_> {
             "RealtimeUrl" => format!("wss://tailrace.appsync-realtime-api.{region}.amazonaws.com/graphql"),
             "FunctionUrl" => format!("https://tailrace.lambda-url.{region}.on.aws/"),
             "ApiKey" => "da2-tailrace".to_owned(),
-            "ApiId" | "RestApiId" => self.reference(kind, name),
             "RootResourceId" | "ResourceId" => API_ID.to_owned(),
             "ProviderName" => format!("cognito-idp.{region}.amazonaws.com/{}", self.reference(kind, name)),
             "ProviderURL" => format!("https://cognito-idp.{region}.amazonaws.com/{}", self.reference(kind, name)),
-            "UserPoolId" | "ClientId" | "KeyId" | "VpcId" | "GroupId" | "Ref" => self.reference(kind, name),
+            "ApiId" | "RestApiId" | "UserPoolId" | "ClientId" | "KeyId" | "VpcId" | "GroupId" => {
+                self.reference(kind, name)
+            }
             "QueueUrl" => self.queue_url(name),
             "Version" | "VersionId" | "LatestVersionNumber" | "DefaultVersionNumber" => "1".to_owned(),
             "Endpoint" if service == "sagemaker" => name.to_owned(),
@@ -158,8 +157,8 @@ impl Place<'_> {
             "AWS::SecretsManager::Secret" => regional(format!("secret:{name}-000000")),
             "AWS::KMS::Key" => regional(format!("key/{UUID}")),
             "AWS::Logs::LogGroup" => regional(format!("log-group:{name}:*")),
-            "AWS::Lambda::LayerVersion" | "AWS::Serverless::LayerVersion" => regional(format!("layer:{name}:1")),
-            "AWS::Lambda::Function" | "AWS::Serverless::Function" => regional(format!("function:{name}")),
+            "AWS::Lambda::LayerVersion" => regional(format!("layer:{name}:1")),
+            "AWS::Lambda::Function" => regional(format!("function:{name}")),
             "AWS::Cognito::UserPool" => regional(format!("userpool/{region}_tailrace0")),
             "AWS::AppSync::GraphQLApi" => regional("apis/tailrace".to_owned()),
             "AWS::SSM::Parameter" => regional(format!("parameter/{}", name.trim_start_matches('/'))),

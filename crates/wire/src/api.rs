@@ -8,6 +8,7 @@ use tailrace_core::{ApiError, Service};
 
 use crate::auth;
 use crate::request_id::RequestId;
+use crate::rest::{RestAnswer, RestRequest};
 use crate::target::Operation;
 
 /// What an operation may know of the request that it came in.
@@ -112,4 +113,8 @@ pub trait Api: Send + Sync + 'static {
     /// The answer to such a request; `None`: there is nothing at its path. Once polled it is polled to its end, whatever the
     /// client does, unless it is a GET.
     fn admin(&self, request: AdminRequest<'_>) -> impl Future<Output = Option<Page>> + Send;
+
+    /// The answer to a request of the Lambda API, whose authentication has its shape. Once polled it is polled to its end,
+    /// whatever the client does.
+    fn rest(&self, request: RestRequest) -> impl Future<Output = RestAnswer> + Send;
 }

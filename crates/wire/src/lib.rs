@@ -21,6 +21,7 @@ mod memory;
 mod registry;
 mod request_id;
 mod response;
+mod rest;
 mod route;
 mod server;
 mod settings;
@@ -28,6 +29,7 @@ mod target;
 
 pub use api::{AdminRequest, Api, Context, NotReady, Page};
 pub use guard::{Guard, host_name};
+pub use rest::{RestAnswer, RestRequest};
 pub use server::{ServeReport, serve};
 pub use settings::Settings;
 pub use tailrace_core::Service;

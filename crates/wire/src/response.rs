@@ -59,13 +59,7 @@ pub fn answer(ids: &RequestIds, status: u16, content_type: ContentType, body: By
 }
 
 /// [`answer`] to a request whose id is known to others.
-pub fn answer_with(
-    id: RequestId,
-    status: u16,
-    content_type: ContentType,
-    body: Bytes,
-    cross_origin: bool,
-) -> Answer {
+pub fn answer_with(id: RequestId, status: u16, content_type: ContentType, body: Bytes, cross_origin: bool) -> Answer {
     let (id, checksum) = id_and_checksum(&id, &body);
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = StatusCode::from_u16(status).expect("invariant: our own statuses are valid");

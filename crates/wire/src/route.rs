@@ -26,6 +26,7 @@ use crate::gzip;
 use crate::memory;
 use crate::request_id::{RequestId, RequestIds};
 use crate::response::{Answer, ContentType, allow_preflight, answer, answer_with};
+use crate::rest;
 use crate::target::Operation;
 
 /// What all connections share.
@@ -104,9 +105,6 @@ fn refusal(why: &BodyError) -> (u16, Bytes) {
 pub const BUSY: &[u8] =
     br#"{"__type":"com.amazon.coral.service#ServiceUnavailableException","message":"The server is at its limit of connections or of buffered bodies."}"#;
 
-const NOT_BUILT: &[u8] =
-    br#"{"Type":"Service","Message":"The Lambda API is not built yet: functions and mappings come from the template given to tailrace."}"#;
-
 fn close(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
@@ -129,8 +127,8 @@ async fn dispatch<A: Api>(
         allow_preflight(&mut preflight, &head.headers);
         return preflight;
     }
-    if is_lambda_path(path) {
-        return plain(501, ContentType::Json, Bytes::from_static(NOT_BUILT));
+    if rest::is_rest_path(path) {
+        return rest::handle(shared, head, body, share, cross_origin).await;
     }
     let is_health = path.starts_with("/health/");
     match head.method {
@@ -215,15 +213,7 @@ async fn admin_change<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes
         drop((permit, share));
         answer.map_or_else(|_| page(500, FAILED_INSIDE), |answer| answer.unwrap_or_else(no_page))
     };
-    Finished { call: Some(Box::pin(call)), reads_large_body: false }.await
-}
-
-/// Paths of the Lambda API begin with a date: `/2015-03-31/functions`.
-fn is_lambda_path(path: &str) -> bool {
-    path.strip_prefix('/').and_then(|rest| rest.split('/').next()).is_some_and(|date| {
-        date.len() == 10
-            && date.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
-    })
+    Finished::new(call.boxed(), false).await
 }
 
 /// Rows 3-7 of the order of checks; the rest are the operation's.
@@ -322,10 +312,10 @@ async fn operate<A: Api>(
         drop((shared, permit, large, share));
         result.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "The operation failed inside.")))
     };
-    Finished { call: Some(Box::pin(call)), reads_large_body: is_large }.await
+    Finished::new(call.boxed(), is_large).await
 }
 
-async fn permits(room: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+pub(crate) async fn permits(room: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, ApiError> {
     let permits = u32::try_from(permits).unwrap_or(u32::MAX);
     match Arc::clone(room).try_acquire_many_owned(permits) {
         Ok(permit) => Ok(permit),
@@ -348,10 +338,16 @@ fn operation_of(target: Option<&HeaderValue>) -> Option<Operation<'_>> {
 
 /// A call that is finished even when nobody waits for it any more: a client that hangs up must not leave an operation
 /// of several commits half done. It keeps its place among the requests in flight until then.
-struct Finished<T: Send + 'static> {
+pub(crate) struct Finished<T: Send + 'static> {
     call: Option<BoxFuture<'static, T>>,
     /// The next poll, the first one, reads a large body.
     reads_large_body: bool,
+}
+
+impl<T: Send + 'static> Finished<T> {
+    pub(crate) fn new(call: BoxFuture<'static, T>, reads_large_body: bool) -> Finished<T> {
+        Finished { call: Some(call), reads_large_body }
+    }
 }
 
 impl<T: Send + 'static> Future for Finished<T> {

@@ -195,9 +195,25 @@ fn health_and_admin_pages() {
     check(&server, get("/_admin/none"), 404, r#"{"Message":"There is no such page."}"#);
     let reply = server.client().roundtrip(&post_with(&["content-type: application/json"], "{}"));
     assert_eq!(reply.status, 400);
-    let lambda = server.client().roundtrip(b"GET /2015-03-31/functions HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    assert_eq!(lambda.status, 501);
-    assert!(lambda.text().contains("not built yet"));
+}
+
+/// docs/spec/event-source-mapping.md 1: the Lambda API is paths; its requests are authenticated as the others are.
+#[test]
+fn a_path_with_a_date_is_an_operation_of_the_lambda_api() {
+    let server = Server::start();
+    let put = |path: &str, headers: &[&str]| {
+        let headers = headers.join("\r\n");
+        format!("PUT {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\ncontent-length: 2\r\n\r\n{{}}").into_bytes()
+    };
+    let asked = put("/2015-03-31/things/a%3Ab?Marker=x", &[AUTH, "X-Amz-Invocation-Type: Event"]);
+    let reply = server.client().roundtrip(&asked);
+    assert_eq!((reply.status, reply.text()), (202, "PUT /2015-03-31/things/a%3Ab Marker=x Event {}"));
+    assert_eq!(reply.header("x-amzn-requestid"), Some(&*"0".repeat(52)), "an operation may name its request itself");
+    assert_eq!(reply.header("x-amz-log-result"), Some("bG9n"));
+    let reply = server.client().roundtrip(&put("/2015-03-31/things", &["x: y"]));
+    assert_eq!((reply.status, reply.header("x-amzn-errortype")), (403, Some("MissingAuthenticationTokenException")));
+    let reply = server.client().roundtrip(&put("/2015-03-31/panic", &[AUTH]));
+    assert_eq!((reply.status, reply.header("x-amzn-errortype")), (500, Some("ServiceException")));
 }
 
 /// What other tools have for a DELETE is one here, guarded by host and origin; nothing else is deleted.

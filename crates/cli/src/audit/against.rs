@@ -10,10 +10,10 @@ use tailrace_sinks::audit::place::Place;
 use tailrace_sinks::audit::read::{FileLine, Lines};
 use tailrace_sinks::audit::verify::{ChainReport, Report};
 
+use crate::Failure;
 use crate::check::count;
 use crate::client::{Client, STREAMS};
 use crate::say::say;
-use crate::Failure;
 
 /// Compares each chain of records with its shard. `complete`: nothing may be left to enter.
 ///
@@ -132,7 +132,9 @@ impl ShardRecords {
     async fn open(client: &mut Client, stream: &str, shard: &str) -> Result<Option<ShardRecords>, Failure> {
         let request = json!({ "StreamArn": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON" });
         match client.call(STREAMS, "GetShardIterator", &request).await? {
-            Ok(answer) => Ok(Some(ShardRecords { iterator: iterator(&answer, "ShardIterator"), page: Vec::new().into_iter() })),
+            Ok(answer) => {
+                Ok(Some(ShardRecords { iterator: iterator(&answer, "ShardIterator"), page: Vec::new().into_iter() }))
+            }
             Err(error) if error.class == "ResourceNotFoundException" => Ok(None),
             Err(error) => Err(Failure::new(tailrace_server::Code::Refused, error)),
         }

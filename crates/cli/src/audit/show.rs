@@ -203,7 +203,8 @@ mod tests {
     #[test]
     fn entries_are_found_by_table_and_key() {
         let head = json!({ "event_name": "SEGMENT", "key": ["pk", "sk"], "table": "Orders" });
-        let entry = json!({ "event_name": "MODIFY", "keys": { "pk": { "S": "a" }, "sk": { "N": "1" } }, "table": "Orders" });
+        let entry =
+            json!({ "event_name": "MODIFY", "keys": { "pk": { "S": "a" }, "sk": { "N": "1" } }, "table": "Orders" });
         let deleted = json!({ "event_name": "CONTROL", "action": "DeleteTable", "resource": "table/Orders" });
         for (table, key, [of_entry, of_deleted]) in [
             (None, &[][..], [true, true]),

@@ -104,7 +104,10 @@ fn text(chain: &ChainReport) -> Vec<String> {
         line.push_str(&format!(", {} that could not be read", counted(chain.damaged_count, "record")));
     }
     let gaps = chain.gaps.iter().map(|gap| {
-        format!("{}: entry {}: records between {} and {} were lost: {}", chain.chain, gap.entry, gap.after, gap.before, gap.reason)
+        format!(
+            "{}: entry {}: records between {} and {} were lost: {}",
+            chain.chain, gap.entry, gap.after, gap.before, gap.reason
+        )
     });
     std::iter::once(line).chain(gaps).collect()
 }

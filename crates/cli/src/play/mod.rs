@@ -8,6 +8,8 @@
 //! write: after a crash at any moment both are there or neither is, whatever a function wrote to the same item meanwhile.
 //! Of a BatchWriteItem each item has a mark until the line has one, so that no item is written twice.
 //!
+//! The file is read twice, a group of lines at a time: once to say how much there is to play, and once to play it.
+//!
 //! A line whose condition failed was decided, and is marked like one that wrote. A line that was refused before anything
 //! was decided (there is no such table), or is no write, is named and passed over, at every start until it is mended.
 
@@ -16,6 +18,8 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,9 +33,10 @@ use tailrace_store::{Decision, Key, Write, commit};
 
 use crate::Failure;
 use crate::check::count;
+use crate::output::blocking;
 use crate::play::progress::Progress;
 use crate::say::{complain, on_one_line, say};
-use lines::{Line, LineError};
+use lines::{Line, LineError, Lines};
 
 /// The name of the file in the directory of `up`.
 pub const FILE_NAME: &str = "writes.ndjson";
@@ -47,29 +52,41 @@ pub async fn play(path: &Path, db: &Arc<Db>) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
-    let file = files::check_regular(path)
-        .and_then(|()| std::fs::read(path))
-        .map_err(|e| Failure::new(Code::Writes, format_args!("cannot read {}: {e}", path.display())))?;
-    let lines = lines::read(&file);
-    let all = lines.len();
-    let pending = not_played(lines, db).await?;
-    tell_what_was_played(path, all, pending.len(), db).await?;
-    if pending.is_empty() {
+    let (mut all, mut pending) = (0, 0);
+    let mut lines = open(path)?;
+    loop {
+        let group = next_group(&mut lines, path)?;
+        if group.is_empty() {
+            break;
+        }
+        all += group.len();
+        pending += not_played(group, db).await?.len();
+    }
+    tell_what_was_played(path, all, pending, db).await?;
+    if pending == 0 {
         return Ok(());
     }
-    play_lines(path, &pending, db).await
+    play_lines(path, pending, db).await
 }
 
-async fn play_lines(path: &Path, pending: &[Line<'_>], db: &Arc<Db>) -> Result<(), Failure> {
+/// Plays the lines that are not played; `pending` is how many there were a moment ago.
+async fn play_lines(path: &Path, pending: usize, db: &Arc<Db>) -> Result<(), Failure> {
     let (mut played, mut refused) = (0, 0);
-    let mut progress = Progress::of(pending.len());
-    for line in pending {
-        progress.tell(played + refused).await;
-        match play_line(line, db).await? {
-            Ok(()) => played += 1,
-            Err(why) => {
-                refused += 1;
-                complain(format_args!("{FILE_NAME}:{}: {}", line.number, on_one_line(why)));
+    let mut progress = Progress::of(pending);
+    let mut lines = open(path)?;
+    loop {
+        let group = next_group(&mut lines, path)?;
+        if group.is_empty() {
+            break;
+        }
+        for line in not_played(group, db).await? {
+            progress.tell(played + refused).await;
+            match play_line(&line, db).await? {
+                Ok(()) => played += 1,
+                Err(why) => {
+                    refused += 1;
+                    complain(format_args!("{FILE_NAME}:{}: {}", line.number, on_one_line(why)));
+                }
             }
         }
     }
@@ -79,6 +96,19 @@ async fn play_lines(path: &Path, pending: &[Line<'_>], db: &Arc<Db>) -> Result<(
     };
     say(format_args!("played {} from {}{refused}", count(played, "write"), path.display()));
     Ok(())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Code::Writes, format_args!("cannot read {}: {error}", path.display()))
+}
+
+fn open(path: &Path) -> Result<Lines<BufReader<File>>, Failure> {
+    let opened = blocking(|| files::check_regular(path).and_then(|()| File::open(path)));
+    opened.map(|file| Lines::of(BufReader::new(file))).map_err(|error| unreadable(path, &error))
+}
+
+fn next_group(lines: &mut Lines<BufReader<File>>, path: &Path) -> Result<Vec<Line>, Failure> {
+    blocking(|| lines.next_group()).map_err(|error| unreadable(path, &error))
 }
 
 /// Why a line was not played.
@@ -99,7 +129,7 @@ impl std::fmt::Display for Refused {
 }
 
 /// Plays a line; the inner error: it was refused.
-async fn play_line(line: &Line<'_>, db: &Arc<Db>) -> Result<Result<(), Refused>, Failure> {
+async fn play_line(line: &Line, db: &Arc<Db>) -> Result<Result<(), Refused>, Failure> {
     let (operation, request) = match line.parse() {
         Ok(parsed) => parsed,
         Err(error) => return Ok(Err(Refused::Line(error))),
@@ -131,18 +161,11 @@ async fn write(operation: &'static str, body: String, mark: &IdempotencyMark, db
     ops::write_once(db, &request?, mark, &caller).await
 }
 
-/// The lines that have no mark.
-async fn not_played<'a>(lines: Vec<Line<'a>>, db: &Db) -> Result<Vec<Line<'a>>, Failure> {
-    const LINES_PER_READ: usize = 1000;
-    let mut pending = Vec::new();
-    let mut lines = lines.into_iter().peekable();
-    while lines.peek().is_some() {
-        let some: Vec<Line<'a>> = lines.by_ref().take(LINES_PER_READ).collect();
-        let marks: Vec<IdempotencyMark> = some.iter().map(Line::mark).collect();
-        let played = marked(db, &marks).await.map_err(|error| Failure::new(Code::Writes, on_one_line(error)))?;
-        pending.extend(some.into_iter().zip(played).filter(|(_, played)| !played).map(|(line, _)| line));
-    }
-    Ok(pending)
+/// Those of a group that have no mark.
+async fn not_played(group: Vec<Line>, db: &Db) -> Result<Vec<Line>, Failure> {
+    let marks: Vec<IdempotencyMark> = group.iter().map(Line::mark).collect();
+    let played = marked(db, &marks).await.map_err(|error| Failure::new(Code::Writes, on_one_line(error)))?;
+    Ok(group.into_iter().zip(played).filter(|(_, played)| !played).map(|(line, _)| line).collect())
 }
 
 /// One line for whoever wonders why not all of his file is played; none for the second start of the same file.

@@ -11,7 +11,8 @@ use tailrace_core::{EpochMs, Service};
 use tailrace_engine::{Caller, Db, Settings, ops};
 use tailrace_store::ModelEngine;
 
-use super::{lines, play};
+use super::lines::{LINE_BYTES_MAX, Lines};
+use super::play;
 
 struct Bench {
     db: Arc<Db>,
@@ -169,7 +170,7 @@ async fn a_file_that_changes_plays_the_lines_that_it_gained() {
 
 #[track_caller]
 fn check(line: &str, expect: &str) {
-    let parsed = lines::read(line.as_bytes())[0].parse();
+    let parsed = Lines::of(line.as_bytes()).next_group().unwrap()[0].parse();
     let text = match parsed {
         Ok((operation, request)) => format!("{operation} {request}"),
         Err(why) => why.to_string(),
@@ -187,4 +188,36 @@ fn a_line_is_a_write_or_says_why_not() {
     check(r#"["PutItem"]"#, r#"not of the form {"PutItem": {...}}"#);
     check(r#"{"PutItem": {}, "DeleteItem": {}}"#, r#"not of the form {"PutItem": {...}}"#);
     check("nothing", "not JSON: expected ident at line 1 column 2");
+}
+
+/// A file of any length is read in groups, and what is in them does not depend on where one ends.
+#[test]
+fn lines_come_in_groups_with_their_numbers_and_a_line_that_is_too_long_is_passed_over() {
+    let long = "x".repeat(LINE_BYTES_MAX);
+    let mut text = String::new();
+    // Each of them twice, and a blank line behind each pair.
+    for n in 0..1500 {
+        text += &format!("{n}\n  {n}\r\n\n");
+    }
+    text += &format!("{long}\n{long}y\r\n{long}{long}\nlast");
+    let (mut lines, mut seen, mut groups) = (Lines::of(text.as_bytes()), Vec::new(), 0);
+    loop {
+        let group = lines.next_group().unwrap();
+        if group.is_empty() {
+            break;
+        }
+        groups += 1;
+        assert!(group.len() <= 1000, "{}", group.len());
+        seen.extend(group);
+    }
+    assert!(groups >= 6, "{groups}");
+    assert_eq!(seen.len(), 3004);
+    assert_eq!((seen[0].number, seen[1].number, seen[2].number, seen[2999].number), (1, 2, 4, 4499));
+    assert_eq!(seen[0].mark().request, seen[1].mark().request, "the same text");
+    assert_ne!(seen[0].mark().token, seen[1].mark().token, "and another time");
+    let why: Vec<String> = seen[3000..].iter().map(|line| line.parse().unwrap_err().to_string()).collect();
+    let too_long = format!("longer than {LINE_BYTES_MAX} bytes");
+    let not_json = "not JSON: expected value at line 1 column 1";
+    assert_eq!(why, [not_json, &too_long, &too_long, "not JSON: expected value at line 1 column 1"]);
+    assert_eq!(seen[3003].number, 4504);
 }

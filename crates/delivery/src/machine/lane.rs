@@ -228,11 +228,9 @@ impl Lane {
         if self.waiting.is_empty() {
             return;
         }
-        let older = before.map_or(self.waiting.len(), |before| {
-            // The first is in any case: a window that is over takes what comes late.
-            let first_younger = self.waiting.iter().skip(1).position(|record| record.time() >= before);
-            first_younger.map_or(self.waiting.len(), |index| index + 1)
-        });
+        // Times never fall along a shard. The first is in any case: a window that is over takes what comes late.
+        let older = |end| self.waiting.partition_point(|record| record.time() < end).max(1);
+        let older = before.map_or(self.waiting.len(), older);
         let bounded = older < self.waiting.len();
         let (count, full) = self.next_batch(if bounded { records_max.min(older) } else { records_max }, bytes_max);
         if full || flush || self.window_end(window).is_some_and(|end| now >= end) {
@@ -296,5 +294,73 @@ impl Lane {
             first_failed_ms: now,
             error: String::new(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tailrace_core::ShardNo;
+    use tailrace_store::LogRecord;
+
+    use super::*;
+
+    const NO_WINDOW: Duration = Duration::ZERO;
+
+    fn record(number: u64, time_ms: u64) -> Record {
+        let logged = LogRecord {
+            shard: ShardNo(0),
+            number: RecordNo(number),
+            time_ms: EpochMs(time_ms),
+            meta: Bytes::new(),
+            old: None,
+            new: None,
+        };
+        Record { key_hash: 0, size: 1, logged }
+    }
+
+    fn lane(times: &[u64]) -> Lane {
+        let mut lane = Lane::new(RecordNo::ZERO, None);
+        for (n, time_ms) in (1..).zip(times) {
+            lane.push(record(n, *time_ms), MonotonicMs::default());
+        }
+        lane
+    }
+
+    /// docs/spec/event-source-mapping.md 9: a batch is of one window, but what comes late is in the next one.
+    #[test]
+    fn a_batch_ends_before_the_first_record_of_a_later_window() {
+        for (times, end, expected) in
+            [(&[1, 2, 12, 13][..], 10, 2), (&[12, 13], 10, 1), (&[1, 2], 10, 2), (&[1, 2], 2, 1)]
+        {
+            let mut lane = lane(times);
+            lane.take_batch((100, 100), Some(EpochMs(end)), NO_WINDOW, true, MonotonicMs::default());
+            assert_eq!(lane.piece.len(), expected, "{times:?} before {end}");
+        }
+    }
+
+    #[test]
+    fn windows_are_taken_one_after_the_other() {
+        let times = [1, 2, 3, 11, 12, 25, 26, 27, 28];
+        let mut lane = lane(&times);
+        let mut taken = Vec::new();
+        for end in [10, 10, 20, 30, 30, 30] {
+            // A batch of two, so that a window takes several.
+            lane.take_batch((2, 100), Some(EpochMs(end)), NO_WINDOW, true, MonotonicMs::default());
+            taken.push(lane.piece.drain(..).map(|record| record.time().0).collect::<Vec<_>>());
+        }
+        assert_eq!(taken, [&[1, 2][..], &[3], &[11, 12], &[25, 26], &[27, 28], &[]]);
+    }
+
+    /// Each step asks for a batch. With a look at all records that wait for the end of a window, this would take minutes.
+    #[test]
+    fn a_window_that_fills_slowly_does_not_cost_a_look_at_all_of_it_each_time() {
+        let mut lane = Lane::new(RecordNo::ZERO, None);
+        for n in 1..=200_000 {
+            lane.push(record(n, n), MonotonicMs::default());
+            let end = Some(EpochMs(1_000_000));
+            lane.take_batch((1_000_000, usize::MAX), end, Duration::from_secs(300), false, MonotonicMs::default());
+        }
+        assert_eq!((lane.piece.len(), lane.waiting_records()), (0, 200_000));
     }
 }

@@ -46,7 +46,7 @@ use window::Seen;
 
 use tailrace_core::limits::{
     BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, PASSED_OVER_COMMIT_DELAY, PASSED_OVER_COMMIT_RECORDS,
-    READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX, TUMBLING_WINDOW_GRACE,
+    READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX,
 };
 use tailrace_core::{EpochMs, MonotonicMs, RecordNo, SequenceNumber};
 
@@ -229,13 +229,21 @@ impl ShardMachine {
         };
         let rests = |lane: &Lane| lane.phase == Phase::Ready && !lane.is_held() && lane.restoring_until().is_none();
         let waits = self.caught_up && self.lanes.iter().all(rests);
-        waits.then(|| self.now.monotonic.plus(end.plus(TUMBLING_WINDOW_GRACE).since(self.now.wall)))
+        waits.then(|| self.now.monotonic.plus(window::closes_ms(end).since(self.now.wall)))
     }
 
     /// When the first record of the batch in hand becomes too old, as the clocks stood at the last step.
     fn expiry(&self, lane: &Lane) -> Option<MonotonicMs> {
         let too_old = lane.piece.first()?.time().plus(self.rules.record_age_max?).next();
         Some(self.now.monotonic.plus(too_old.since(self.now.wall)))
+    }
+
+    /// When the batch in a lane's hand is tried again; `None`: at once, or not at all.
+    pub fn retry_at(&self, lane: u16) -> Option<MonotonicMs> {
+        match self.lanes.get(usize::from(lane))?.phase {
+            Phase::Retry { at } => Some(at),
+            _ => None,
+        }
     }
 
     /// The machine as it stands.
@@ -543,25 +551,29 @@ impl ShardMachine {
     /// Takes the next batch of a lane that has none, as far as it is due.
     fn take_batch(&mut self, index: usize, flush: bool, now: Now) {
         let (mut bytes_max, mut before, mut flush) = (self.batch_bytes_max, None, flush);
-        let length = self.window_length();
+        let (length, seen) = (self.window_length(), self.seen(now));
         let lane = &mut self.lanes[index];
         if let (Some(length), Some(first)) = (length, lane.next_waiting()) {
             let windows = self.windows.get_or_insert_default();
             let end = windows.next_end(first.time(), length);
             before = Some(end);
             // What is left of a window that is over does not wait for more.
-            flush |= self.newest >= end || (self.caught_up && now.wall >= end.plus(TUMBLING_WINDOW_GRACE));
+            flush |= seen.is_past(end);
             // The state goes with the records.
             bytes_max = bytes_max.saturating_sub(windows.open.as_ref().map_or(0, |open| open.state.len()));
         }
         lane.take_batch((self.rules.batch_records_max, bytes_max), before, self.rules.window, flush, now.monotonic);
     }
 
+    /// The shard as far as it was read.
+    fn seen(&self, now: Now) -> Seen {
+        Seen { now: now.wall, caught_up: self.caught_up, ended: self.ended, newest: self.newest }
+    }
+
     /// Hands out the final call of a window that is over, now that nothing of it is in hand. `None`: none is, and a batch may be
     /// taken. True: the window was given up, look again.
     fn end_window(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<bool> {
-        let seen = Seen { now: now.wall, caught_up: self.caught_up, ended: self.ended, newest: self.newest };
-        let length = self.window_length();
+        let (length, seen) = (self.window_length(), self.seen(now));
         let (windows, lane) = (self.windows.as_mut()?, &mut self.lanes[0]);
         let open = windows.open.as_ref()?;
         // What waits belongs to the window first, unless it has ended early.

@@ -116,6 +116,19 @@ pub struct Answer {
     pub state: Option<Arc<str>>,
 }
 
+impl Outcome {
+    /// How many of a batch's records, the last ones, are not done, and why; `None`: there are none.
+    pub(crate) fn failure(&self, records: usize) -> Option<(usize, &str)> {
+        match self {
+            Outcome::Done | Outcome::DoneExcept(_) => None,
+            Outcome::FailedFrom { index, error } => Some((records.saturating_sub(*index), error)),
+            Outcome::Failed(error) | Outcome::NotInvoked(error) | Outcome::Undeliverable(error) => {
+                Some((records, error))
+            }
+        }
+    }
+}
+
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Self {
         Answer { outcome, state: None }

@@ -70,6 +70,18 @@ pub(crate) struct Seen {
     pub newest: EpochMs,
 }
 
+impl Seen {
+    /// No record before this end of a window can come any more.
+    pub fn is_past(self, end: EpochMs) -> bool {
+        self.newest >= end || (self.caught_up && self.now >= closes_ms(end))
+    }
+}
+
+/// When a window with this end is over if nothing comes. Records of its last moments may still be on their way into the log.
+pub(crate) fn closes_ms(end: EpochMs) -> EpochMs {
+    end.plus(TUMBLING_WINDOW_GRACE)
+}
+
 /// A text that several hold, stored as a text.
 mod shared_text {
     use std::sync::Arc;
@@ -115,11 +127,7 @@ impl Windows {
     pub(crate) fn is_over(&self, length: Option<Duration>, seen: Seen) -> bool {
         self.open.as_ref().is_some_and(|open| {
             let as_long = length.is_some_and(|length| open.start_ms.plus(length) == open.end_ms);
-            open.terminated_early
-                || !as_long
-                || seen.ended
-                || seen.newest >= open.end_ms
-                || (seen.caught_up && seen.now >= open.closes_ms())
+            open.terminated_early || !as_long || seen.ended || seen.is_past(open.end_ms)
         })
     }
 
@@ -141,11 +149,6 @@ impl WindowCall {
 }
 
 impl OpenWindow {
-    /// When it ends if nothing comes. Records of its last moments may still be on their way into the log.
-    pub fn closes_ms(&self) -> EpochMs {
-        self.end_ms.plus(TUMBLING_WINDOW_GRACE)
-    }
-
     /// Takes a state over.
     pub fn take(&mut self, state: Arc<str>) {
         self.terminated_early = state.len() > WINDOW_STATE_BYTES_MAX;

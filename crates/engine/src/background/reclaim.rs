@@ -129,7 +129,9 @@ impl Deleted {
 impl std::fmt::Display for Deleted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Deleted::Table(table) | Deleted::Index(ItemSet { table, .. }) => write!(f, "the items of table {}", table.0),
+            Deleted::Table(table) | Deleted::Index(ItemSet { table, .. }) => {
+                write!(f, "the items of table {}", table.0)
+            }
             Deleted::View(version) => write!(f, "the rows of version {} of a view", version.0),
         }
     }

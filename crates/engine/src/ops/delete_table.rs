@@ -58,12 +58,7 @@ pub async fn delete_table(
 }
 
 /// Lets the table be told as DELETING, until the background removes it; false: it has changed.
-async fn put_under_way(
-    db: &Db,
-    table: &StoredTable,
-    now: EpochMs,
-    caller: &Caller<'_>,
-) -> Result<bool, ApiError> {
+async fn put_under_way(db: &Db, table: &StoredTable, now: EpochMs, caller: &Caller<'_>) -> Result<bool, ApiError> {
     let mut going = Table::clone(table);
     let until = now.plus(AWS_LIKE_DELETING);
     going.put_under_way(Transition { index: None, change: TransitionKind::Deleting, until }, now);

@@ -58,8 +58,7 @@ pub async fn update_time_to_live(
             let row = new.encode_over(&old.row);
             let of = ("UpdateTimeToLive", &*old.name);
             let record = control::table_record(reads.shared[0].as_ref(), of, (Some(&old.row), Some(&row)), caller);
-            let writes =
-                [Write::Put { key: keys[0].clone(), value: row }, Write::Put { key: keys[1].clone(), value }];
+            let writes = [Write::Put { key: keys[0].clone(), value: row }, Write::Put { key: keys[1].clone(), value }];
             Decision::Apply(writes.into_iter().chain(record).collect(), Outcome::Stored)
         })
         .await

@@ -144,7 +144,8 @@ pub(crate) async fn change<A: Send>(
     (operation, caller): (&str, &Caller<'_>),
     change: impl Fn(&mut TableSettings) -> Result<A, ApiError> + Send + Sync,
 ) -> Result<A, ApiError> {
-    let (shared, exclusive) = ([table.row_key.clone(), control::key()], [TableSettingsKey { table: table.id }.encode()]);
+    let (shared, exclusive) =
+        ([table.row_key.clone(), control::key()], [TableSettingsKey { table: table.id }.encode()]);
     let committed = commit(db.store.as_ref(), &shared, &exclusive, |reads| {
         if db.confirm(table, reads.shared[0].as_ref()).is_err() {
             return Decision::Reject(Err(gone.clone()));

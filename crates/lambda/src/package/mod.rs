@@ -216,7 +216,8 @@ fn is_archive(path: &Path, file: &mut File) -> io::Result<bool> {
     let mut start = [0; 4];
     let read = file.read(&mut start)?;
     io::Seek::rewind(file)?;
-    let is_named_so = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zip"));
+    let is_named_so =
+        path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zip") || ending.eq_ignore_ascii_case("jar"));
     Ok(is_named_so || (read == start.len() && STARTS.contains(&&start)))
 }
 

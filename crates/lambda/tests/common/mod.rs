@@ -170,6 +170,12 @@ impl Bench {
     }
 }
 
+/// Whether the tests that need a program are left out: `cargo xtask test --without go`.
+pub fn is_left_out(program: &str) -> bool {
+    let without = std::env::var("TAILRACE_TEST_WITHOUT").unwrap_or_default();
+    without.split(',').any(|name| name == program)
+}
+
 /// Waits until the process is gone, or has ended and waits to be reaped.
 pub async fn is_dead_soon(pid: i32) -> bool {
     for _ in 0..200 {

@@ -58,20 +58,16 @@ pub(super) async fn write(
 
 /// The members that make an event that of a window. Source: docs/spec/event-source-mapping.md 9.
 fn write_window(window: &WindowCall, shard_id: &str, stream_arn: &StreamArn, event: &mut Vec<u8>) {
-    let mut member = |name: &str, text: &str| {
+    let member = |event: &mut Vec<u8>, name: &str, text: &str| {
         event.extend_from_slice(name.as_bytes());
         event.string(text);
     };
-    member(r#"],"window":{"start":"#, &whole_seconds(window.start_ms));
-    member(r#","end":"#, &whole_seconds(window.end_ms));
+    member(event, r#"],"window":{"start":"#, &whole_seconds(window.start_ms));
+    member(event, r#","end":"#, &whole_seconds(window.end_ms));
     event.extend_from_slice(br#"},"state":"#);
     event.extend_from_slice(window.state.as_bytes());
-    let mut member = |name: &str, text: &str| {
-        event.extend_from_slice(name.as_bytes());
-        event.string(text);
-    };
-    member(r#","shardId":"#, shard_id);
-    member(r#","eventSourceARN":"#, stream_arn.as_str());
+    member(event, r#","shardId":"#, shard_id);
+    member(event, r#","eventSourceARN":"#, stream_arn.as_str());
     let (is_final, early) = (window.is_final, window.terminated_early);
     let flags = format!(r#","isFinalInvokeForWindow":{is_final},"isWindowTerminatedEarly":{early}}}"#);
     event.extend_from_slice(flags.as_bytes());

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tailrace_core::clock::Clock;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
 use tailrace_core::{FunctionReference, RecordNo, StreamArn};
 use tailrace_delivery::{Answer, Batch, Outcome, Target, Waits, WindowCall};
@@ -81,7 +80,6 @@ fn error_text(document: &[u8]) -> String {
 pub(crate) struct Environment {
     pub invoker: Arc<dyn Invoker>,
     pub records: RecordWriter,
-    pub clock: Arc<dyn Clock>,
     pub observer: Arc<dyn Observer>,
 }
 
@@ -178,13 +176,11 @@ async fn deliver(inner: Arc<Inner>, batch: Batch) -> Answer {
     let numbers: Vec<RecordNo> = records.iter().map(|record| record.number).collect();
     drop(records);
     let name = function.name.clone();
-    let from_ns = environment.clock.monotonic_ns();
     let (bytes, too_large) = (event.len(), event.len() > INVOKE_PAYLOAD_BYTES_MAX);
     let invoked = match too_large {
         true => None,
         false => Some(environment.invoker.invoke(function, event, waits).await),
     };
-    let duration = Duration::from_nanos(environment.clock.monotonic_ns().saturating_sub(from_ns));
     let wants_state = window.is_some_and(|window| !window.is_final);
     let (answer, fault) = match invoked {
         None => {
@@ -195,22 +191,6 @@ async fn deliver(inner: Arc<Inner>, batch: Batch) -> Answer {
         Some(Invoked::NotInvoked(error)) => (Outcome::NotInvoked(error).into(), None),
         Some(Invoked::Answered(payload)) => judge(&payload, report_failures, wants_state, &numbers),
     };
-    let (failed, error) = match &answer.outcome {
-        Outcome::Done | Outcome::DoneExcept(_) => (0, None),
-        Outcome::FailedFrom { index, error } => (numbers.len() - index, Some(error.clone())),
-        Outcome::Failed(error) | Outcome::NotInvoked(error) | Outcome::Undeliverable(error) => {
-            (numbers.len(), Some(error.clone()))
-        }
-    };
-    environment.observer.on_event(&MappingEvent::Batch {
-        mapping: inner.mapping.clone(),
-        function: name.clone(),
-        shard: shard.clone(),
-        records: numbers.len(),
-        failed,
-        error,
-        duration,
-    });
     // Whoever answers so once does it with every batch: one line is enough.
     if let Some(fault) = fault.filter(|fault| inner.told_fault.lock().replace(fault.clone()).as_ref() != Some(fault)) {
         let mapping = inner.mapping.clone();

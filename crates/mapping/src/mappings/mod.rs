@@ -11,8 +11,7 @@ mod status;
 mod tagging;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -24,7 +23,8 @@ use tailrace_engine::streams::record::RecordWriter;
 use tailrace_store::{Engine, StoreError};
 use tokio::sync::watch;
 
-pub use status::{MappingState, MappingStatus};
+pub use operations::Begun;
+pub use status::{Described, MappingState, MappingStatus};
 
 use crate::config::{Mapping, StreamSource};
 use crate::error::MappingError;
@@ -72,22 +72,24 @@ struct Entry {
     changing: tokio::sync::Mutex<()>,
     /// Who waits for that call.
     caller: Mutex<Caller>,
+    /// The state that the mapping has until that call is over; `None`: that of its row.
+    under_way: Mutex<Option<MappingState>>,
 }
 
-/// The caller of a change: it may go away while the change goes on.
+/// The caller of a change, who holds something as long as he waits: he may go away while the change goes on.
 #[derive(Clone, Default)]
-struct Caller(Arc<AtomicBool>);
+struct Caller(Weak<()>);
 
 impl Caller {
     fn is_gone(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.strong_count() == 0
     }
 }
 
 impl Entry {
     /// The right to change the mapping. A change whose caller waits for it is in the way; one that nobody waits for any more is
     /// waited for.
-    async fn change(&self, caller: Caller) -> Result<tokio::sync::MutexGuard<'_, ()>, MappingError> {
+    async fn change(&self, caller: Caller) -> Result<Change<'_>, MappingError> {
         let changing = match self.changing.try_lock() {
             Ok(changing) => changing,
             Err(_) if self.caller.lock().is_gone() => self.changing.lock().await,
@@ -99,6 +101,34 @@ impl Entry {
 
     fn mapping(&self) -> Mapping {
         self.stored.lock().0.clone()
+    }
+
+    /// Shows this state until the answer is dropped, which ends the change.
+    fn passes_through<'a>(&'a self, change: Change<'a>, state: MappingState, context: &'a Context) -> UnderWay<'a> {
+        *self.under_way.lock() = Some(state);
+        context.changed();
+        UnderWay { entry: self, change: Some(change), context }
+    }
+}
+
+/// The right to change a mapping.
+type Change<'a> = tokio::sync::MutexGuard<'a, ()>;
+
+/// A change of state that is under way.
+struct UnderWay<'a> {
+    entry: &'a Entry,
+    change: Option<Change<'a>>,
+    context: &'a Context,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // Under the lock: whoever sees that it is over finds nothing in the way.
+        let mut state = self.entry.under_way.lock();
+        *state = None;
+        self.change = None;
+        drop(state);
+        self.context.changed();
     }
 }
 
@@ -132,7 +162,7 @@ impl Mappings {
     pub async fn load(dependencies: Dependencies) -> Result<Mappings, StoreError> {
         let Dependencies { store, clock, timer, rng, streams, records, invoker, observer, region, account_id } =
             dependencies;
-        let environment = Environment { invoker, records, clock: clock.clone(), observer };
+        let environment = Environment { invoker, records, observer };
         let mappings = Mappings {
             context: Arc::new(Context::new(store, clock, timer, rng)),
             environment: Arc::new(environment),
@@ -169,8 +199,8 @@ impl Mappings {
         let (consumed_by, observer) = (Arc::new(target.clone()), Arc::new(observer));
         let definition = Definition { id, row, source, target: consumed_by, observer };
         let consumer = Consumer::new(self.context.clone(), definition, mapping.rules.clone());
-        let (changing, caller) = (tokio::sync::Mutex::default(), Mutex::default());
-        let entry = Arc::new(Entry { consumer, target, changing, caller, stored: Mutex::new(stored) });
+        let (changing, caller, under_way) = (tokio::sync::Mutex::default(), Mutex::default(), Mutex::default());
+        let entry = Arc::new(Entry { consumer, target, changing, caller, under_way, stored: Mutex::new(stored) });
         self.entries.lock().insert(id, entry.clone());
         entry
     }

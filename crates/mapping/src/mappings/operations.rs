@@ -1,17 +1,27 @@
 //! CreateEventSourceMapping, UpdateEventSourceMapping and DeleteEventSourceMapping.
 //! Source: docs/spec/event-source-mapping.md 2, 4.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use tailrace_core::limits::MAPPINGS_MAX;
 use tailrace_core::{FunctionReference, MappingId, StartingPosition};
 use tailrace_delivery::Consumer;
 use tailrace_store::StoreError;
+use tokio::sync::oneshot;
 
-use super::{Caller, Entry, Mappings};
+use super::{Caller, Entry, MappingState, Mappings};
 use crate::config::{CreateMapping, Mapping, Parameters};
 use crate::error::{MappingError, invalid};
 use crate::row::{self, Put};
+
+/// A change that is decided: the mapping's row says so, and its tasks follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The mapping as it is to be.
+    pub mapping: Mapping,
+    /// The state until the change is over.
+    pub state: MappingState,
+}
 
 impl Mappings {
     /// CreateEventSourceMapping. LATEST is fixed, durably, before this returns.
@@ -50,13 +60,13 @@ impl Mappings {
             Put::Changed => return Err(MappingError::InUse),
         };
         let entry = self.enter((mapping.clone(), stored));
-        let _changing = entry.changing.lock().await;
+        let change = entry.changing.lock().await;
+        let _change = entry.passes_through(change, MappingState::Creating, &self.context);
         // Whoever found it in between may have disabled or deleted it.
         let now = entry.mapping();
         if now.enabled && !now.deleting {
             entry.consumer.start().await;
         }
-        self.context.changed();
         Ok(mapping)
     }
 
@@ -73,7 +83,27 @@ impl Mappings {
     ) -> Result<Mapping, MappingError> {
         let (this, uuid, parameters) = (self.clone(), uuid.to_owned(), parameters.clone());
         let function = function.map(str::to_owned);
-        whole(|caller| async move { this.update_now(caller, &uuid, function.as_deref(), &parameters).await }).await
+        whole(|caller| async move { this.update_now(caller, &uuid, function.as_deref(), &parameters, |_| ()).await })
+            .await
+    }
+
+    /// As [`Self::update`], but it returns when the change is decided: what is under way ends behind it, and until then other
+    /// changes are refused.
+    ///
+    /// # Errors
+    /// As for [`Self::update`].
+    pub async fn begin_update(
+        &self,
+        uuid: &str,
+        function: Option<&str>,
+        parameters: &Parameters,
+    ) -> Result<Begun, MappingError> {
+        let (this, uuid, parameters) = (self.clone(), uuid.to_owned(), parameters.clone());
+        let function = function.map(str::to_owned);
+        begun(|tell| async move {
+            this.update_now(Caller::default(), &uuid, function.as_deref(), &parameters, tell).await
+        })
+        .await
     }
 
     async fn update_now(
@@ -82,13 +112,14 @@ impl Mappings {
         uuid: &str,
         function: Option<&str>,
         parameters: &Parameters,
+        tell: impl FnOnce(Begun) + Send,
     ) -> Result<Mapping, MappingError> {
         let entry = self.entry(uuid)?;
         parameters.check()?;
         if entry.mapping().deleting {
             return Err(MappingError::InUse);
         }
-        let _changing = entry.change(caller).await?;
+        let change = entry.change(caller).await?;
         let mut mapping = entry.mapping();
         if mapping.deleting {
             return Err(MappingError::InUse);
@@ -103,6 +134,13 @@ impl Mappings {
             mapping.modified_ms = self.context.clock.now();
             self.put(&entry, &mapping).await?;
         }
+        let state = match (before.enabled, mapping.enabled) {
+            (true, false) => MappingState::Disabling,
+            (false, true) => MappingState::Enabling,
+            (true, true) | (false, false) => MappingState::Updating,
+        };
+        let _change = entry.passes_through(change, state, &self.context);
+        tell(Begun { mapping: mapping.clone(), state });
         if mapping.filters != before.filters || mapping.rules.tumbling_window != before.rules.tumbling_window {
             // What is read ahead was chosen by the old filters, and measured for other batches: it is read again.
             entry.consumer.stop().await;
@@ -113,7 +151,6 @@ impl Mappings {
             true => entry.consumer.start().await,
             false => entry.consumer.stop().await,
         }
-        self.context.changed();
         Ok(mapping)
     }
 
@@ -124,10 +161,24 @@ impl Mappings {
     /// Unknown, in use, or the store's.
     pub async fn delete(&self, uuid: &str) -> Result<Mapping, MappingError> {
         let (this, uuid) = (self.clone(), uuid.to_owned());
-        whole(|caller| async move { this.delete_now(caller, &uuid).await }).await
+        whole(|caller| async move { this.delete_now(caller, &uuid, |_| ()).await }).await
     }
 
-    async fn delete_now(&self, caller: Caller, uuid: &str) -> Result<Mapping, MappingError> {
+    /// As [`Self::delete`], but it returns when the deletion is decided.
+    ///
+    /// # Errors
+    /// As for [`Self::delete`].
+    pub async fn begin_delete(&self, uuid: &str) -> Result<Begun, MappingError> {
+        let (this, uuid) = (self.clone(), uuid.to_owned());
+        begun(|tell| async move { this.delete_now(Caller::default(), &uuid, tell).await }).await
+    }
+
+    async fn delete_now(
+        &self,
+        caller: Caller,
+        uuid: &str,
+        tell: impl FnOnce(Begun) + Send,
+    ) -> Result<Mapping, MappingError> {
         let entry = self.entry(uuid)?;
         let _changing = entry.change(caller).await?;
         let mapping = Mapping { deleting: true, ..entry.mapping() };
@@ -136,6 +187,8 @@ impl Mappings {
             return Ok(mapping);
         }
         self.put(&entry, &mapping).await?;
+        self.context.changed();
+        tell(Begun { mapping: mapping.clone(), state: MappingState::Deleting });
         entry.consumer.stop().await;
         self.delete_rows(&mapping).await?;
         self.entries.lock().remove(&mapping.id);
@@ -185,18 +238,37 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, MappingError>> + Send + 'static,
 {
-    /// Notes that its caller has gone away, unless the change was over before.
-    struct Waits(Caller);
-
-    impl Drop for Waits {
-        fn drop(&mut self) {
-            self.0.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    let waits = Waits(Caller::default());
-    let joined = tokio::spawn(change(waits.0.clone())).await;
+    // Dropped with this future, whether the change is over or not.
+    let waits = Arc::new(());
+    let joined = tokio::spawn(change(Caller(Arc::downgrade(&waits)))).await;
     joined.unwrap_or_else(|error| Err(MappingError::Internal(format!("the change ended early: {error}"))))
+}
+
+/// Makes a change in a task of its own, and answers as soon as the change tells that it is decided. What fails behind that is
+/// logged: the row says what is to be, and the next start sees to it.
+async fn begun<F>(change: impl FnOnce(Box<dyn FnOnce(Begun) + Send>) -> F) -> Result<Begun, MappingError>
+where
+    F: Future<Output = Result<Mapping, MappingError>> + Send + 'static,
+{
+    let (sender, decided) = oneshot::channel();
+    // Whoever has called may have gone away.
+    let change = change(Box::new(|begun| drop(sender.send(begun))));
+    let whole = tokio::spawn(async move {
+        let done = change.await;
+        if let Err(error) = &done {
+            tracing::debug!(%error, "a change of a mapping was refused, or did not come to its end");
+        }
+        done
+    });
+    if let Ok(begun) = decided.await {
+        return Ok(begun);
+    }
+    // It ended without a word: it was refused, or another deletion was faster.
+    match whole.await {
+        Ok(Ok(mapping)) => Ok(Begun { mapping, state: MappingState::Deleting }),
+        Ok(Err(error)) => Err(error),
+        Err(error) => Err(MappingError::Internal(format!("the change ended early: {error}"))),
+    }
 }
 
 fn conflict(mapping: &Mapping, other: MappingId) -> MappingError {

@@ -1,17 +1,25 @@
-//! Makes a sink of what is configured.
+//! Makes a sink of what is configured: each kind from settings of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tailrace_core::clock::Clock;
 use tailrace_engine::Db;
-use tailrace_sinks::audit;
+use tailrace_sinks::audit::{self, Audit};
+use tailrace_sinks::objects::store::{Destination, ObjectWriter, Over, PlaceError, Put};
+use tailrace_sinks::objects::{self, ObjectSink, S3Config};
 use tailrace_sinks::runtime::Build;
+use tailrace_sinks::search::{self, Search};
+use tailrace_sinks::secret::Secret;
 use tailrace_sinks::sink::{Sink, SinkError};
 use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, Start};
 use tailrace_sinks::views::{self, View};
+use tailrace_sinks::warehouse::{self, Stage, Staging, Warehouse};
 
 use super::secrets;
 
@@ -19,19 +27,35 @@ use super::secrets;
 pub struct Builder {
     /// The database.
     pub db: Arc<Db>,
-    /// The data directory, in which no key of an audit trail is to lie.
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Everything durable.
     pub data_dir: PathBuf,
-}
-
-/// The settings of the sink itself, with secrets in them.
-fn settings(spec: &SinkSpec) -> Result<Value, SpecError> {
-    let mut settings = Value::Object(spec.settings.clone());
-    secrets::resolve(&mut settings).map_err(|text| wrong(spec, text))?;
-    Ok(settings)
+    /// Where the configuration lies: what it says of files is meant from there.
+    pub base: PathBuf,
 }
 
 fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
     SpecError(format!("sinks.{}: {error}", spec.name))
+}
+
+/// The settings of the sink itself, with secrets in them.
+fn settings<T: DeserializeOwned>(spec: &SinkSpec) -> Result<T, SpecError> {
+    let mut settings = Value::Object(spec.settings.clone());
+    secrets::resolve(&mut settings).map_err(|text| wrong(spec, text))?;
+    serde_json::from_value(settings).map_err(|error| wrong(spec, error))
+}
+
+/// The settings of a view.
+fn view(spec: &SinkSpec) -> Result<views::Config, SpecError> {
+    if spec.from.len() > 1 {
+        return Err(wrong(spec, format!("a view has one table in `from`, not {}", spec.from.len())));
+    }
+    if spec.start == Start::Latest {
+        let text = "`start: latest` is not for a view, which cannot take away what it has not added: snapshot and trim_horizon are";
+        return Err(wrong(spec, text));
+    }
+    settings(spec)
 }
 
 /// Checks the settings of a sink, as far as that can be done without its target.
@@ -39,37 +63,71 @@ fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
 /// # Errors
 /// What is wrong.
 pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
-    if spec.kind == Kind::View {
-        return view_config(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error));
+    match spec.kind {
+        Kind::Objects => settings::<objects::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
+        Kind::Search => settings::<search::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
+        Kind::Warehouse => settings::<warehouse::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
+        // Whether a key lies in the data directory is seen when that is known.
+        Kind::Audit => settings::<audit::Config>(spec)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
+        Kind::View => view(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
+        Kind::Notify => Err(not_yet(spec)),
     }
-    settings(spec).map(|_| ())
 }
 
-fn view_config(spec: &SinkSpec) -> Result<views::Config, SpecError> {
-    if spec.from.len() > 1 {
-        return Err(wrong(spec, format!("a view has one table in `from`, not {}", spec.from.len())));
+fn not_yet(spec: &SinkSpec) -> SpecError {
+    wrong(spec, format!("sinks of the kind {} are not here yet", spec.kind.name()))
+}
+
+/// A path that is meant from `base`.
+fn from_base(base: &Path, path: &str) -> Option<String> {
+    let path = Path::new(path);
+    let is_relative = path.is_relative() && !path.as_os_str().is_empty();
+    is_relative.then(|| base.join(path)).and_then(|path| path.to_str().map(str::to_owned))
+}
+
+/// The sink with paths that do not depend on where the process was started.
+fn located(spec: &SinkSpec, base: &Path) -> SinkSpec {
+    let mut spec = spec.clone();
+    if spec.kind == Kind::Objects && spec.to.starts_with('.') {
+        spec.settings.extend(from_base(base, &spec.to).map(|to| ("to".to_owned(), to.into())));
     }
-    if spec.start == Start::Latest {
-        let text = "`start: latest` is not for a view: what it has not added it cannot take away; snapshot and trim_horizon are";
-        return Err(wrong(spec, text));
+    let dir = spec.settings.get("dir").and_then(Value::as_str);
+    if let Some(dir) = dir.filter(|_| spec.kind == Kind::Audit).and_then(|dir| from_base(base, dir)) {
+        spec.settings.insert("dir".to_owned(), dir.into());
     }
-    serde_json::from_value(settings(spec)?).map_err(|error| wrong(spec, error))
+    spec
 }
 
 impl Build for Builder {
     fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError> {
-        if spec.kind == Kind::View {
-            let view = View::new(view_config(spec)?, &spec.name, version, Arc::clone(&self.db));
-            return Ok(Arc::new(view.map_err(|error| wrong(spec, error))?));
-        }
-        if spec.kind == Kind::Audit {
-            let config: audit::Config = serde_json::from_value(settings(spec)?).map_err(|error| wrong(spec, error))?;
-            config.validate(&self.data_dir).map_err(|error| wrong(spec, error))?;
-            let place = config.place().map_err(|error| wrong(spec, error))?;
-            let sink = audit::Audit::new(config, place, Arc::clone(&self.db)).map_err(|error| wrong(spec, error))?;
-            return Ok(Arc::new(sink));
-        }
-        Err(wrong(spec, format!("sinks of the kind {} are not here yet", spec.kind.name())))
+        let spec = &located(spec, &self.base);
+        Ok(match spec.kind {
+            Kind::Objects => {
+                let config: objects::Config = settings(spec)?;
+                let sink = ObjectSink::new(&config, self.db.record_writer(), self.clock.clone());
+                Arc::new(sink.map_err(|error| wrong(spec, error))?)
+            }
+            Kind::Search => {
+                let sink = Search::new(settings(spec)?, version, self.db.record_writer());
+                Arc::new(sink.map_err(|error| wrong(spec, error))?)
+            }
+            Kind::Warehouse => {
+                let config: warehouse::Config = settings(spec)?;
+                let stage = config.staging.as_ref().map(staged).transpose().map_err(|error| wrong(spec, error))?;
+                Arc::new(Warehouse::new(&spec.name, config, stage).map_err(|error| wrong(spec, error))?)
+            }
+            Kind::Audit => {
+                let config: audit::Config = settings(spec)?;
+                config.validate(&self.data_dir).map_err(|error| wrong(spec, error))?;
+                let place = config.place().map_err(|error| wrong(spec, error))?;
+                Arc::new(Audit::new(config, place, self.db.clone()).map_err(|error| wrong(spec, error))?)
+            }
+            Kind::View => {
+                let view = View::new(view(spec)?, &spec.name, version, self.db.clone());
+                Arc::new(view.map_err(|error| wrong(spec, error))?)
+            }
+            Kind::Notify => return Err(not_yet(spec)),
+        })
     }
 
     fn removed(&self, spec: &SinkSpec) -> BoxFuture<'static, Result<(), SinkError>> {
@@ -82,5 +140,35 @@ impl Build for Builder {
             }
         }
         .boxed()
+    }
+}
+
+/// Where Redshift reads rows from.
+struct Staged(ObjectWriter);
+
+fn staged(staging: &Staging) -> Result<Arc<dyn Stage>, PlaceError> {
+    let secret = |secret: &Option<Secret>| secret.clone();
+    let s3 = S3Config {
+        region: staging.region.clone(),
+        access_key_id: secret(&staging.access_key_id),
+        secret_access_key: secret(&staging.secret_access_key),
+        session_token: secret(&staging.session_token),
+        ..S3Config::default()
+    };
+    Ok(Arc::new(Staged(ObjectWriter::new(&Destination::parse(&staging.to)?, &s3)?)))
+}
+
+impl Stage for Staged {
+    fn put(&self, key: String, body: Bytes, content_type: &'static str) -> BoxFuture<'static, Result<(), String>> {
+        let writer = self.0.clone();
+        async move {
+            let how = Put { over: Over::Anything, lock: None, content_type };
+            writer.put(&key, body, how).await.map_err(|error| error.to_string())
+        }
+        .boxed()
+    }
+
+    fn address(&self, key: &str) -> String {
+        self.0.address(key)
     }
 }

@@ -22,6 +22,8 @@ const MEMBERS: [&str; 1] = ["sinks"];
 pub struct SinksFile {
     /// The sinks by name, as they are written.
     pub sinks: BTreeMap<String, Value>,
+    /// The directory that the file is in: relative paths in it are meant from there. Empty: where the process was started.
+    pub base: PathBuf,
 }
 
 /// Why a configuration cannot be used: one line for the user.
@@ -69,7 +71,9 @@ pub fn read(path: &Path) -> Result<SinksFile, ConfigFileError> {
     let text = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
     let document =
         tailrace_template::document(&text, Format::of(path, &text)).map_err(|error| malformed(error.to_string()))?;
-    parse(&document).map_err(|message| ConfigFileError::Content { path: path.to_owned(), message })
+    let read = parse(&document).map_err(|message| ConfigFileError::Content { path: path.to_owned(), message })?;
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    Ok(SinksFile { base: std::path::absolute(&base).unwrap_or(base), ..read })
 }
 
 fn parse(document: &Value) -> Result<SinksFile, String> {
@@ -91,7 +95,7 @@ fn parse(document: &Value) -> Result<SinksFile, String> {
         let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec));
         checked.map_err(|SpecError(message)| message)?;
     }
-    Ok(SinksFile { sinks })
+    Ok(SinksFile { sinks, base: PathBuf::new() })
 }
 
 /// What a user may have meant.

@@ -260,7 +260,31 @@ fn a_malformed_template_names_its_file_and_line() {
 fn devices_and_pipes_are_read_to_a_limit_and_not_included() {
     let zero = Path::new("/dev/zero");
     assert_eq!(read_included(zero).unwrap_err().to_string(), "it is not a regular file");
-    assert_eq!(read_parameters(zero).unwrap_err(), "it is larger than 1048576 bytes");
+    assert_eq!(read_parameters(zero, CONFIG_ENVIRONMENT).unwrap_err(), "it is larger than 1048576 bytes");
     let error = read(zero, &Options::default()).unwrap_err().to_string();
     assert_eq!(error, "cannot read the template /dev/zero: it is larger than 1048576 bytes");
+}
+
+/// It is not read by itself; that it has something to say, or nothing that can be understood, is told.
+#[test]
+fn what_a_file_of_parameters_beside_the_template_has_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = dir.path().join("template.yaml");
+    std::fs::write(&template, "Parameters: {Stage: {Type: String, Default: dev}}\nResources: {}").unwrap();
+    let config = dir.path().join("samconfig.toml");
+    let told = |text: &str, given: &[(&str, &str)]| {
+        std::fs::write(&config, text).unwrap();
+        let parameters = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let beside = parameters_file_beside(&template);
+        let options = Options { parameters_file_beside: beside, parameters, ..Options::default() };
+        read(&template, &options).unwrap().skipped
+    };
+    let shown = format!("{} beside the template is not read by itself", config.display());
+    let values = "[default.deploy.parameters]\nparameter_overrides = 'Stage=prod'\n";
+    let takes = format!("{shown}: --parameters-file {} takes its values (Stage)", config.display());
+    assert_eq!(told(values, &[]), [takes]);
+    assert_eq!(told(values, &[("Stage", "test")]), [""; 0], "nothing of it is missed");
+    assert_eq!(told("[default.deploy.parameters]\nstack_name = 'x'\n", &[]), [""; 0]);
+    let malformed = told("a = = b\n", &[]);
+    assert!(malformed[0].starts_with(&format!("{shown}, nor could it be: ")), "{malformed:?}");
 }

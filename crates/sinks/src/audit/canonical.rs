@@ -119,8 +119,7 @@ mod tests {
         scalar.prop_recursive(3, 12, 4, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..3).prop_map(AttributeValue::L),
-                proptest::collection::btree_map("[a-c\u{e000}\u{1f600}]{1,2}", inner, 0..4)
-                    .prop_map(AttributeValue::M),
+                proptest::collection::btree_map("[a-c\u{e000}\u{1f600}]{1,2}", inner, 0..4).prop_map(AttributeValue::M),
             ]
         })
     }

@@ -234,4 +234,3 @@ fn walk(path: &Path, name: &str, depth: usize, found: &mut Vec<String>) -> io::R
     }
     Ok(())
 }
-

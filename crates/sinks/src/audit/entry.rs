@@ -7,8 +7,8 @@ use std::io::Write as _;
 use tailrace_core::codec::CodecError;
 use tailrace_core::json_text::JsonText;
 use tailrace_core::{AttributeValue, Item, RecordNo, SequenceNumber};
-use tailrace_engine::{Client, control};
 use tailrace_engine::streams::record::StreamRecord;
+use tailrace_engine::{Client, control};
 use tailrace_store::StoreError;
 
 use super::canonical;

@@ -19,13 +19,13 @@ const HEAD_VERSION: u32 = 1;
 /// The head of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    v: u32,
+    pub(super) v: u32,
     /// The chain: a path in the place.
     pub chain: String,
     /// The place.
     pub place: String,
     /// The hash of the last line, hex.
-    hash: String,
+    pub(super) hash: String,
     /// How many entries.
     pub entries: u64,
     /// How many segments.

@@ -49,6 +49,7 @@ use self::place::{At, Place};
 use self::private::{KEY_BYTES_MIN, MasterKey};
 use self::segment::{Base, Gap, Segment, Style};
 use self::sign::{KeyError, Signer};
+pub use self::subjects::forget as forget_subject;
 use crate::secret::Secret;
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 
@@ -143,7 +144,9 @@ impl Config {
             (ShownValues::Hmac, Some(key)) if key.expose().len() < KEY_BYTES_MIN => {
                 return wrong(format!("hmac_key has fewer than {KEY_BYTES_MIN} bytes"));
             }
-            (ShownValues::Full | ShownValues::Hash, Some(_)) => return wrong("hmac_key is for images: hmac".to_owned()),
+            (ShownValues::Full | ShownValues::Hash, Some(_)) => {
+                return wrong("hmac_key is for images: hmac".to_owned());
+            }
             _ => {}
         }
         if self.subject.is_some() && self.images != ShownValues::Hmac {
@@ -153,7 +156,9 @@ impl Config {
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
             if real(&sign.key).starts_with(real(data_dir)) {
                 let (key, dir) = (sign.key.display(), data_dir.display());
-                return wrong(format!("the key {key} is in the data directory {dir}: who can change the trail could sign it"));
+                return wrong(format!(
+                    "the key {key} is in the data directory {dir}: who can change the trail could sign it"
+                ));
             }
         }
         Ok(())

@@ -85,7 +85,10 @@ pub(super) async fn check_end(place: &dyn Place, head: &Head) -> Result<(), Sink
     };
     let bytes = bytes.await.map_err(|error| SinkError(format!("{name}: {error}")))?;
     if (bytes.len() as u64) < head.end - head.last_at {
-        return Err(SinkError(format!("{name} was cut off: it has fewer than the {} bytes that were written", head.end)));
+        return Err(SinkError(format!(
+            "{name} was cut off: it has fewer than the {} bytes that were written",
+            head.end
+        )));
     }
     let hash = head.hash()?;
     let mut last = None;

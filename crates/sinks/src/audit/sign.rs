@@ -156,7 +156,10 @@ pub fn check_line(line: &[u8], head: &Hash, entries: u64, keys: &[PublicKey]) ->
     if keys.is_empty() {
         return Ok(Signed::NotLookedAt);
     }
-    let known = keys.iter().find(|known| known.id == key).ok_or_else(|| format!("it is with the key {key}, which is not known"))?;
+    let known = keys
+        .iter()
+        .find(|known| known.id == key)
+        .ok_or_else(|| format!("it is with the key {key}, which is not known"))?;
     let verified = UnparsedPublicKey::new(&ED25519, known.key).verify(&message(head), &signature);
     verified.map(|()| Signed::Yes).map_err(|_| "it is wrong".to_owned())
 }

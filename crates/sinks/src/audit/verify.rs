@@ -186,7 +186,9 @@ impl<'a> ChainVerifier<'a> {
     fn follow(&mut self, read: &ReadLine<'_>, name: &str, seq: Option<u64>) -> Result<(), String> {
         let next = self.report.next_entry;
         let (before, own) = (read.hash("prev_hash"), read.hash("hash"));
-        let (Some(before), Some(own)) = (before, own) else { return Err("its hashes cannot be read: it was changed".to_owned()) };
+        let (Some(before), Some(own)) = (before, own) else {
+            return Err("its hashes cannot be read: it was changed".to_owned());
+        };
         if read.hash_behind(&before) != Some(own) {
             return Err("its hash is not that of its content: it was changed".to_owned());
         }

@@ -231,7 +231,9 @@ impl Config {
         for key in prefix.partition_keys() {
             if key.from == KeySource::Lambda {
                 let name = &key.name;
-                let text = format!("partition_by uses partitionKeyFromLambda:{name}, and no function transforms the records here");
+                let text = format!(
+                    "partition_by uses partitionKeyFromLambda:{name}, and no function transforms the records here"
+                );
                 return Err(ConfigError::Setting(text));
             }
             if !self.partition_keys.contains_key(&key.name) {
@@ -242,7 +244,9 @@ impl Config {
         let mut keys = Vec::new();
         for (name, text) in &self.partition_keys {
             if !prefix.partition_keys().any(|key| key.name == *name) {
-                return Err(ConfigError::Setting(format!("partition_by does not use the key `{name}` of partition_keys")));
+                return Err(ConfigError::Setting(format!(
+                    "partition_by does not use the key `{name}` of partition_keys"
+                )));
             }
             let expression = Expression::parse(text);
             keys.push((name.clone(), expression.map_err(|error| ConfigError::Key { name: name.clone(), error })?));
@@ -260,7 +264,8 @@ impl Gathering {
                 Err(ConfigError::Setting(format!("flush.{name} is from {least} to {most}")))
             }
         };
-        let seconds = range("seconds", usize::try_from(self.seconds).unwrap_or(usize::MAX), 0, FLUSH_SECONDS_MAX as usize)?;
+        let seconds =
+            range("seconds", usize::try_from(self.seconds).unwrap_or(usize::MAX), 0, FLUSH_SECONDS_MAX as usize)?;
         Ok(Bounds {
             records_max: range("records", self.records, 1, FLUSH_RECORDS_MAX)?,
             bytes_max: range("bytes", self.bytes, 1, FLUSH_BYTES_MAX)?,
@@ -325,7 +330,10 @@ mod tests {
             (json!({"format": "parquet", "compression": "gzip"}), "compression gzip does not go with format parquet"),
             (json!({"columns": {"a": "a long"}}), "columns are for the formats parquet and csv"),
             (json!({"format": "csv", "columns": {"a": "a money"}}), "columns: column `a`: the type `money` is unknown"),
-            (json!({"partition_by": "!{timestamp:YYYY}"}), "partition_by: the expression `!{timestamp:YYYY}` is unknown"),
+            (
+                json!({"partition_by": "!{timestamp:YYYY}"}),
+                "partition_by: the expression `!{timestamp:YYYY}` is unknown",
+            ),
             (json!({"partition_by": "a//b!{timestamp:yyyy}"}), "partition_by: no object can be named"),
             (json!({"partition_by": "!{partitionKeyFromQuery:c}"}), "partition_by uses the key `c`"),
             (json!({"partition_by": "!{partitionKeyFromLambda:c}"}), "partition_by uses partitionKeyFromLambda:c"),
@@ -340,8 +348,14 @@ mod tests {
             (json!({"flush": {"seconds": 901}}), "flush.seconds is from 0 to 900"),
             (json!({"partitions_max": 0}), "partitions_max is from 1 to 5000"),
             (json!({"lock": {"mode": "GOVERNANCE", "days": 0}}), "lock.days is from 1 to"),
-            (json!({"to": "s3://b", "s3": {"endpoint": "localhost:9000"}}), "endpoint `localhost:9000` starts with neither"),
-            (json!({"to": "s3://b", "s3": {"access_key_id": "a"}}), "access_key_id and secret_access_key come together"),
+            (
+                json!({"to": "s3://b", "s3": {"endpoint": "localhost:9000"}}),
+                "endpoint `localhost:9000` starts with neither",
+            ),
+            (
+                json!({"to": "s3://b", "s3": {"access_key_id": "a"}}),
+                "access_key_id and secret_access_key come together",
+            ),
             (json!({"to": "s3://b", "s3": {"ca": "x"}}), "ca holds no certificate"),
         ] {
             let error = with(more.clone());

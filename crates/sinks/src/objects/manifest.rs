@@ -5,8 +5,8 @@
 //! flush all or none.
 //!
 //! Invariants: what a manifest says is a function of which flushes have been taken; a repeat changes nothing. One shard has one
-//! flush at a time, so nobody else writes its manifest; a writer that was given up and goes on all the same is noticed by the
-//! tag of what it has read.
+//! flush at a time, so hardly anybody else writes its manifest; a record that is retried, or a writer that was given up and goes
+//! on all the same, is noticed by the tag of what was read.
 //! What it costs: it is read and written anew with each flush of its hour.
 
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ pub async fn note(
 ) -> Result<(), ObjectError> {
     let hour = hour(oldest);
     let (shard, of) = match flush.origin {
-        Origin::Stream => (Some(flush.shard.id.to_string()), flush.shard.id.to_string()),
+        Origin::Stream | Origin::Retry => (Some(flush.shard.id.to_string()), flush.shard.id.to_string()),
         Origin::Snapshot { .. } => (None, format!("{}-snapshot", flush.source.table)),
     };
     let key = format!("{FOLDER}/{hour}/{}-v{}-{of}.json", flush.sink, flush.version);

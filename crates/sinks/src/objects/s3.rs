@@ -16,15 +16,16 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum, 
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientOptions, GetOptions, GetResult, ObjectStore, PutMode, PutOptions, RetryConfig, UpdateVersion,
+    Attribute, Attributes, ClientOptions, GetOptions, GetResult, ObjectStore, PutMode, PutOptions, RetryConfig,
+    UpdateVersion,
 };
 use reqwest::header::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use tailrace_engine::streams::label;
 
 use super::store::{
-    BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, Lock, LockMode, ObjectError, Over, PlaceError, Put, READ_BYTES_MAX, Stored, Tag,
-    check_key,
+    BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, Lock, LockMode, ObjectError, Over, PlaceError, Put, READ_BYTES_MAX,
+    Stored, Tag, check_key,
 };
 use crate::secret::Secret;
 
@@ -165,7 +166,9 @@ impl S3 {
         };
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
         let put = match how.lock {
-            None => self.within(key, body.len() as u64, self.store.put_opts(&path, body.clone().into(), options)).await?,
+            None => {
+                self.within(key, body.len() as u64, self.store.put_opts(&path, body.clone().into(), options)).await?
+            }
             Some(lock) => {
                 let store = self.locking(lock, &body).map_err(|error| self.failed(key, &error))?;
                 self.within(key, body.len() as u64, store.put_opts(&path, body.clone().into(), options)).await?
@@ -186,23 +189,18 @@ impl S3 {
 
     pub async fn get(&self, key: &str) -> Result<Option<Stored>, ObjectError> {
         let path = self.path(key)?;
-        let get = async {
-            let got = self.store.get_opts(&path, GetOptions::default()).await?;
-            let tag = Tag(got.meta.e_tag.clone().unwrap_or_default());
-            if got.meta.size > READ_BYTES_MAX {
-                return Ok(Err(got.meta.size));
-            }
-            Ok(Ok(Stored { body: got.bytes().await?, tag }))
+        let got = match self.within(key, 0, self.store.get_opts(&path, GetOptions::default())).await? {
+            Ok(got) => got,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.failed(key, &error)),
         };
-        match self.within(key, READ_BYTES_MAX, get).await? {
-            Ok(Ok(stored)) => Ok(Some(stored)),
-            Ok(Err(size)) => {
-                let error = format!("it has {size} bytes; {READ_BYTES_MAX} at most are read");
-                Err(ObjectError::Failed { place: self.address(key), error })
-            }
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.failed(key, &error)),
+        let (size, tag) = (got.meta.size, Tag(got.meta.e_tag.clone().unwrap_or_default()));
+        if size > READ_BYTES_MAX {
+            let error = format!("it has {size} bytes; {READ_BYTES_MAX} at most are read");
+            return Err(ObjectError::Failed { place: self.address(key), error });
         }
+        let body = self.within(key, size, got.bytes()).await?.map_err(|error| self.failed(key, &error))?;
+        Ok(Some(Stored { body, tag }))
     }
 
     pub async fn list(&self, folder: &str, after: Option<&str>, most: usize) -> Result<Vec<Listed>, ObjectError> {
@@ -242,21 +240,20 @@ impl S3 {
 
     /// Holds what is there against what was to be put.
     async fn same(&self, key: &str, path: &Path, body: &[u8]) -> Result<(), ObjectError> {
-        let get = async {
-            let got = self.store.get_opts(path, GetOptions::default()).await?;
-            let release = got.attributes.get(&Attribute::Metadata(RELEASE_KEY.into())).map(|release| release.to_string());
-            let same = got.meta.size == body.len() as u64 && digest(got).await? == Sha256::digest(body).as_slice();
-            Ok((same, release))
-        };
-        match self.within(key, body.len() as u64, get).await? {
-            Ok((true, _)) => Ok(()),
-            Ok((false, release)) => Err(ObjectError::Differs { place: self.address(key), release }),
+        let got = match self.within(key, 0, self.store.get_opts(path, GetOptions::default())).await? {
+            Ok(got) => got,
             Err(error @ object_store::Error::PermissionDenied { .. }) => {
                 let error = format!("it is there, and may not be read to see whether it is the same: {}", told(&error));
-                Err(ObjectError::Failed { place: self.address(key), error })
+                return Err(ObjectError::Failed { place: self.address(key), error });
             }
-            Err(error) => Err(self.failed(key, &error)),
-        }
+            Err(error) => return Err(self.failed(key, &error)),
+        };
+        let release = got.attributes.get(&Attribute::Metadata(RELEASE_KEY.into())).map(|release| release.to_string());
+        let same = got.meta.size == body.len() as u64 && {
+            let there = self.within(key, got.meta.size, digest(got)).await?;
+            there.map_err(|error| self.failed(key, &error))? == Sha256::digest(body).as_slice()
+        };
+        if same { Ok(()) } else { Err(ObjectError::Differs { place: self.address(key), release }) }
     }
 
     async fn within<T>(
@@ -280,7 +277,8 @@ fn setting(text: &str) -> PlaceError {
 
 fn parsed(key: &str) -> Result<Path, ObjectError> {
     check_key(key)?;
-    Path::parse(key).map_err(|_| ObjectError::Key { key: key.to_owned(), why: "it has characters that keys cannot have" })
+    Path::parse(key)
+        .map_err(|_| ObjectError::Key { key: key.to_owned(), why: "it has characters that keys cannot have" })
 }
 
 /// The builder with its endpoint, in the style in which the bucket is named there.

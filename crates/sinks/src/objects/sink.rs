@@ -108,7 +108,8 @@ impl Inner {
         let Made { objects, rejected } =
             made.await.map_err(|error| SinkError(error.to_string()))?.map_err(|error| SinkError(error.to_string()))?;
         let bytes = objects.iter().map(|object| object.body.len() as u64).sum();
-        stream::iter(objects.iter().map(|object| self.put(object))).buffer_unordered(UPLOADS).try_collect::<()>().await?;
+        let puts: Vec<_> = objects.iter().map(|object| self.put(object)).collect();
+        stream::iter(puts).buffer_unordered(UPLOADS).try_collect::<()>().await?;
         if self.settings.manifest && !objects.is_empty() {
             let noted = objects.into_iter().map(|object| (object.key, object.noted)).collect::<BTreeMap<_, _>>();
             note(&self.settings.writer, &flush, oldest(&flush.records), noted).await?;
@@ -140,9 +141,9 @@ impl Inner {
             let records: Vec<&StreamRecord> = partition.records.iter().map(|index| &flush.records[*index]).collect();
             match self.key(flush, index, partition, &records) {
                 Ok(key) => made.objects.push(self.object(key, flush, &records)?),
-                Err(error) => made.rejected.extend(
-                    partition.records.iter().map(|index| Rejected { index: *index, error: error.clone() }),
-                ),
+                Err(error) => made
+                    .rejected
+                    .extend(partition.records.iter().map(|index| Rejected { index: *index, error: error.clone() })),
             }
         }
         made.rejected.sort_by_key(|rejected| rejected.index);
@@ -171,7 +172,8 @@ impl Inner {
                 partitions.push(Partition { keys, records: vec![index] });
             } else {
                 let most = settings.partitions_max;
-                let error = format!("{PARTITIONS_EXCEEDED}: {most} partitions of one flush are the most (partitions_max)");
+                let error =
+                    format!("{PARTITIONS_EXCEEDED}: {most} partitions of one flush are the most (partitions_max)");
                 rejected.push(Rejected { index, error });
             }
         }
@@ -187,7 +189,9 @@ impl Inner {
         for (name, expression) in &self.settings.keys {
             match expression.find(&document)? {
                 Some(value) => values.push(escaped(&value).into_owned()),
-                None => return Ok(Err(format!("{PROCESSING_FAILED}: the partition key `{name}` is not in the record"))),
+                None => {
+                    return Ok(Err(format!("{PROCESSING_FAILED}: the partition key `{name}` is not in the record")));
+                }
             }
         }
         Ok(Ok(values))
@@ -210,7 +214,9 @@ impl Inner {
         let prefix = settings.prefix.evaluate(&facts);
         let chars = prefix.chars().count();
         if chars > PREFIX_CHARS_MAX {
-            return Err(format!("{PROCESSING_FAILED}: a prefix of {chars} characters; {PREFIX_CHARS_MAX} are the most"));
+            return Err(format!(
+                "{PROCESSING_FAILED}: a prefix of {chars} characters; {PREFIX_CHARS_MAX} are the most"
+            ));
         }
         let name = if of.keys.is_empty() { flush.name() } else { name_of_partition(flush, index, records) };
         let key = joined(&prefix, &format!("{name}{}", settings.encoder.extension()));
@@ -247,7 +253,7 @@ fn oldest<'a>(records: impl IntoIterator<Item = &'a StreamRecord>) -> EpochMs {
 fn name_of_partition(flush: &Flush, index: usize, records: &[&StreamRecord]) -> String {
     let Flush { sink, version, shard, .. } = flush;
     match (flush.origin, records) {
-        (Origin::Stream, [first, ..]) => {
+        (Origin::Stream | Origin::Retry, [first, ..]) => {
             let last = records.last().unwrap_or(first);
             let (first, last) = (first.sequence_number(), last.sequence_number());
             format!("{sink}-v{version}-{}-{first}-{last}", shard.id)

@@ -338,7 +338,8 @@ mod tests {
         ] {
             assert_eq!(Destination::parse(to), Ok(expect), "{to}");
         }
-        for to in ["", "s3://", "s3:///x", "s3://Lake!", "s3://lake//x", "s3://lake/../x", "gs://lake/x", "file://lake"] {
+        for to in ["", "s3://", "s3:///x", "s3://Lake!", "s3://lake//x", "s3://lake/../x", "gs://lake/x", "file://lake"]
+        {
             assert!(Destination::parse(to).is_err(), "{to}");
         }
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tailrace_core::{ErrorCode, MappingId};
 use tailrace_core::key::{KeyAttribute as CoreKey, ScalarType};
 use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
+use tailrace_core::{ErrorCode, MappingId};
 use tailrace_delivery::{Consumer, Definition, DeliveryEvent, Observer, Rules, Shard, Source};
 use tailrace_engine::{Caller, control};
 use tailrace_store::keyspace::{CheckpointKey, SinkKey};
@@ -20,6 +20,8 @@ use super::{Entry, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
 use crate::spec::{Kind, SinkSpec, Start};
 
+/// Between two looks whether what is built beside has caught up.
+const CAUGHT_UP_LOOK: Duration = Duration::from_millis(100);
 /// How often a table that is not there is looked for.
 const TABLE_LOOK: Duration = Duration::from_secs(1);
 
@@ -54,9 +56,48 @@ pub(super) async fn start(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<
     let is_building = entry.row().building.is_some_and(|building| building.version == running.version.number);
     if is_building {
         let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
-        set.spawn(async move { swap_when_caught_up(&inner, &entry, &running).await });
+        set.spawn(async move { take_over_when_caught_up(&inner, &entry, &running).await });
     }
     *tasks = Some(set);
+    drop(tasks);
+    start_swap(inner, entry, running).await;
+}
+
+/// Tells the target to show this generation, if that is still to be done.
+pub(super) async fn start_swap(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
+    let live = entry.row().live;
+    if !live.swap || live.version != running.version.number {
+        return;
+    }
+    if let Some(set) = running.tasks.lock().await.as_mut() {
+        let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
+        set.spawn(async move { swap(&inner, &entry, &running).await });
+    }
+}
+
+async fn swap(inner: &Inner, entry: &Entry, running: &Running) {
+    let mut stop = running.stop.subscribe();
+    let (mut failures, number) = (0, running.version.number);
+    loop {
+        let swapped = async {
+            running.version.sink.swap().await.map_err(|error| error.to_string())?;
+            let noted = entry.change(inner.store(), &[], |row| row.live.swap &= row.live.version != number);
+            noted.await.map_err(|error| error.to_string())
+        };
+        match swapped.await {
+            Ok(()) => {
+                inner.notice(&entry.name, format!("version {number} has caught up, and is the one that is shown"));
+                return;
+            }
+            Err(error) => *running.stats.last.lock() = Some((inner.context.clock.now(), Some(error))),
+        }
+        failures += 1;
+        let pause = back_off(failures, inner.rng.next_u64());
+        tokio::select! {
+            () = inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(pause)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
 }
 
 pub(super) fn begin_to_stop(running: &Running) {
@@ -288,6 +329,7 @@ async fn control_source(inner: &Inner, entry: &Entry, running: &Running) -> Resu
         view: stream.view,
         consumer: inner.rng.uuid(),
         snapshot: false,
+        since: running.version.number,
     };
     // It begins with the oldest record that there is, wherever the tables begin.
     add_source(inner, entry, running.version.number, &source, &[]).await?;
@@ -517,45 +559,20 @@ async fn forget_reaches_when_passed(
 }
 
 /// Lets what is built beside take its place when all of its tables have caught up.
-async fn swap_when_caught_up(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
+async fn take_over_when_caught_up(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
     let mut stop = running.stop.subscribe();
     let mut changes = inner.context.changes();
-    let mut failures = 0;
     loop {
         changes.borrow_and_update();
-        let swapped = async {
-            let streams: Vec<_> = {
-                let sources = running.sources.lock();
-                let streams = |source: &SourceRun| source.consumer.clone().filter(|_| source.phase == Phase::Streaming);
-                running.spec.from.iter().filter_map(|table| sources.get(table).and_then(streams)).collect()
-            };
-            if streams.len() < running.spec.from.len() {
-                return Ok(false);
-            }
-            for consumer in streams {
-                if !consumer.is_drained().await? {
-                    return Ok(false);
-                }
-            }
-            running.version.sink.swap().await.map_err(|error| Stuck::Failed(error.to_string()))?;
-            Ok::<_, Stuck>(true)
-        };
-        match swapped.await {
+        match has_caught_up(running).await {
             Ok(true) => break,
-            Ok(false) => failures = 0,
-            Err(Stuck::Failed(error) | Stuck::Waits(error)) => {
-                failures += 1;
-                *running.stats.last.lock() = Some((inner.context.clock.now(), Some(error)));
-            }
-            Err(Stuck::Stopped) => return,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(sink = entry.name, %error, "it is not known whether a sink has caught up"),
         }
-        let pause = if failures > 0 { back_off(failures, inner.rng.next_u64()) } else { Duration::from_millis(100) };
         tokio::select! {
             () = async {
-                if failures == 0 {
-                    let _ = changes.changed().await;
-                }
-                inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(pause)).await;
+                let _ = changes.changed().await;
+                inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(CAUGHT_UP_LOOK)).await;
             } => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
@@ -563,6 +580,21 @@ async fn swap_when_caught_up(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &A
     let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
     // Not a task of the generation: it goes on while those of the old one end.
     tokio::spawn(async move { super::operations::take_over(&inner, &entry, &running).await }.boxed());
+}
+
+async fn has_caught_up(running: &Running) -> Result<bool, StoreError> {
+    let tables = running.spec.sources();
+    let streams: Vec<_> = {
+        let sources = running.sources.lock();
+        let streams = |source: &SourceRun| source.consumer.clone().filter(|_| source.phase == Phase::Streaming);
+        tables.iter().filter_map(|table| sources.get(table).and_then(streams)).collect()
+    };
+    for consumer in &streams {
+        if !consumer.is_drained().await? {
+            return Ok(false);
+        }
+    }
+    Ok(streams.len() == tables.len())
 }
 
 /// Tells the events of a consumer on.
@@ -587,7 +619,7 @@ impl Observer for Events {
             DeliveryEvent::Damaged { error, .. } => format!("a damaged record of {table} holds it up: {error}"),
             DeliveryEvent::TakenOver { .. } => format!("another server has taken {table} over"),
             DeliveryEvent::Trouble { error, .. } => format!("a problem with {table}: {error}"),
-            DeliveryEvent::WindowLost { .. } => return,
+            DeliveryEvent::WindowLost { .. } | DeliveryEvent::Batch { .. } => return,
         };
         inner.notice(&self.sink, text);
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tailrace_core::EpochMs;
 use tailrace_delivery::Redriven;
-use tailrace_engine::control::{self, Action};
 use tailrace_engine::Caller;
+use tailrace_engine::control::{self, Action};
 use tailrace_store::StoreError;
 
 use super::row::{Earlier, Generation, SinkRow, Stored};
@@ -135,14 +135,14 @@ fn change_config(row: &mut SinkRow, config: &Value, plans: impl Fn(&SinkSpec, u3
     }
     let planned = before.as_ref().is_some_and(|before| same_place && plans(before, row.live.version));
     let live = std::mem::replace(&mut row.live, Generation::new(next, config.clone()));
-    let Generation { version, config: old, sources, earlier, rebuild, replay_ms } = live;
+    let Generation { version, config: old, sources, earlier, rebuild, replay_ms, swap } = live;
     let from = now.map(|now| now.sources()).unwrap_or_default();
     let (stay, leave): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| from.contains(&source.table));
     row.dropping.extend(leave.into_iter().map(|source| source.consumer));
     let replaced = Earlier { version, config: old, finished: Vec::new() };
     row.live.sources = stay;
     row.live.earlier = earlier.or(planned.then_some(replaced)).filter(|_| !row.live.sources.is_empty());
-    (row.live.rebuild, row.live.replay_ms) = (rebuild, replay_ms);
+    (row.live.rebuild, row.live.replay_ms, row.live.swap) = (rebuild, replay_ms, swap);
 }
 
 /// What was built beside has taken the place of what was live: the old one ends.
@@ -157,6 +157,7 @@ pub(super) async fn take_over(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &
         let mut all = entry.running.lock();
         std::mem::replace(&mut *all, vec![running.clone()])
     };
+    // Before the target is told: what the old one sends later could make again what the target has removed.
     for old in old.iter().filter(|old| old.version.number != number) {
         drive::stop(old).await;
     }
@@ -165,12 +166,11 @@ pub(super) async fn take_over(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &
             row.take_over();
         }
     });
-    match changed.await {
-        Ok(()) => inner.notice(&entry.name, format!("version {number} has caught up, and is the one that is shown")),
-        Err(error) => {
-            inner.notice(&entry.name, format!("version {number} has caught up, and could not be noted: {error}"))
-        }
+    if let Err(error) = changed.await {
+        inner.notice(&entry.name, format!("version {number} has caught up, and could not be noted: {error}"));
+        return;
     }
+    drive::start_swap(inner, entry, running).await;
     drive::clean(inner, entry).await;
 }
 
@@ -392,6 +392,7 @@ mod tests {
         assert_eq!((row.live.version, row.live.sources.len()), (1, 2));
         assert_eq!(row.building.as_ref().map(|building| building.version), Some(2));
         row.take_over();
-        assert_eq!((row.live.version, row.building, row.dropping), (2, None, vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!((row.live.version, row.live.swap, row.building), (2, true, None));
+        assert_eq!(row.dropping, ["a", "b"]);
     }
 }

@@ -43,6 +43,9 @@ pub struct Generation {
     pub config: Value,
     /// Where its records come from, as far as the tables have been found.
     pub sources: Vec<SourceRow>,
+    /// What it was built beside is over, and the target is to show it instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swap: bool,
     /// It begins with a snapshot, whatever its configuration says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rebuild: bool,
@@ -110,7 +113,7 @@ pub fn consumer_id(uuid: &str) -> Result<MappingId, StoreError> {
 impl Generation {
     /// One that has done nothing yet.
     pub fn new(version: u32, config: Value) -> Generation {
-        Generation { version, config, sources: Vec::new(), rebuild: false, replay_ms: None, earlier: None }
+        Generation { version, config, sources: Vec::new(), swap: false, rebuild: false, replay_ms: None, earlier: None }
     }
 
     fn consumers(&self) -> impl Iterator<Item = String> {
@@ -134,9 +137,10 @@ impl SinkRow {
         self.dropping.extend(slot.iter().flat_map(Generation::consumers));
     }
 
-    /// What was built beside takes the place of what was live.
+    /// What was built beside takes the place of what was live; the target is still to be told.
     pub fn take_over(&mut self) {
-        if let Some(building) = self.building.take() {
+        if let Some(mut building) = self.building.take() {
+            building.swap = true;
             self.replace(building, false);
         }
     }

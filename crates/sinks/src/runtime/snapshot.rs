@@ -207,7 +207,13 @@ fn staged_page(scope: &Scope, stored: &Bytes) -> Result<StagedPage, StoreError> 
         };
         let keys: Item = decoded.into_iter().filter(|(name, _)| of_key(name)).collect();
         let keys = Bytes::from(encode_stored(&keys));
-        let meta = RecordMeta { kind: ChangeKind::Insert, view: ViewType::NewAndOldImages, by_service: false, keys };
+        let meta = RecordMeta {
+            kind: ChangeKind::Insert,
+            view: ViewType::NewAndOldImages,
+            by_service: false,
+            caller: None,
+            keys,
+        };
         records.push(StreamRecord { shard, number, time_ms: staged.time_ms, meta, old: None, new: Some(item) });
     }
     Ok(StagedPage { page: staged.page, records, last: staged.last, seen: stored.clone() })

@@ -186,6 +186,10 @@ impl Sink for Search {
         async move { inner.prepare(&source).await }.boxed()
     }
 
+    fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
+        Search::swap(self)
+    }
+
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
         let inner = self.0.clone();
         async move { inner.flush(flush).await }.boxed()

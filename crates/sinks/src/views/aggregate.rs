@@ -65,7 +65,9 @@ impl Measure {
     /// Where the value is.
     pub fn path(&self) -> &AttributePath {
         match self {
-            Measure::Present(path) | Measure::Sum(path) | Measure::Distinct(path) | Measure::Ordered { path, .. } => path,
+            Measure::Present(path) | Measure::Sum(path) | Measure::Distinct(path) | Measure::Ordered { path, .. } => {
+                path
+            }
         }
     }
 }
@@ -190,7 +192,19 @@ mod tests {
         ] {
             assert_eq!(Aggregate::parse(text), Ok(expected), "{text}");
         }
-        for text in ["", "sum", "sum()", "sum(a", "sum(a b)", "top(a)", "top(101, a)", "top(0, a)", "top(x, a)", "sum(a,b)", "count(*)x"] {
+        for text in [
+            "",
+            "sum",
+            "sum()",
+            "sum(a",
+            "sum(a b)",
+            "top(a)",
+            "top(101, a)",
+            "top(0, a)",
+            "top(x, a)",
+            "sum(a,b)",
+            "count(*)x",
+        ] {
             assert!(Aggregate::parse(text).is_err(), "{text}");
         }
     }

@@ -168,7 +168,8 @@ impl Inner {
                 Some(count) => read_count(count).ok_or_else(|| corrupt("a count of a distinct value"))?,
                 None => 0,
             };
-            let after = before.checked_add_signed(row.by).ok_or_else(|| self.lost(&changing[row.changing].group, place))?;
+            let after =
+                before.checked_add_signed(row.by).ok_or_else(|| self.lost(&changing[row.changing].group, place))?;
             more[row.changing][row.measure] += i64::from(after > 0) - i64::from(before > 0);
             prepared.push(match after {
                 0 => Write::Delete { key: row.key.clone() },

@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn the_configuration_of_the_issue_is_read() {
-        let definition = config(json!({"to": "table:DailyShipped", "where": {"status": ["SHIPPED"]}, "group_by": ["shippedDay"],
+        let definition =
+            config(json!({"to": "table:DailyShipped", "where": {"status": ["SHIPPED"]}, "group_by": ["shippedDay"],
             "aggregates": {"orders": "count", "total": "sum(amount)", "mean": "AVG( amount )", "best": "top(3, amount)",
                 "least": "min(amount)", "most": "max(amount)", "buyers": "count(distinct customer.id)"}}));
         let definition = definition.unwrap();
@@ -293,7 +294,10 @@ mod tests {
     fn definitions_that_differ_have_digests_that_differ() {
         let digest = |json: Value| config(json).unwrap().digest;
         let one = digest(json!({"to": "table:T", "group_by": ["g"], "aggregates": {"n": "count"}}));
-        assert_eq!(one, digest(json!({"aggregates": {"n": "count"}, "group_by": ["g"], "to": "table:T", "flush": {"seconds": 1}})));
+        assert_eq!(
+            one,
+            digest(json!({"aggregates": {"n": "count"}, "group_by": ["g"], "to": "table:T", "flush": {"seconds": 1}}))
+        );
         for other in [
             json!({"to": "table:U", "group_by": ["g"], "aggregates": {"n": "count"}}),
             json!({"to": "table:T", "group_by": ["g", "h"], "aggregates": {"n": "count"}}),

@@ -56,7 +56,9 @@ pub enum MeasureState {
 
 /// Something is taken away that was never added: the group does not stand for the table's items any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a change takes away what was never added: records were lost or came before the view's snapshot; rebuild the view")]
+#[error(
+    "a change takes away what was never added: records were lost or came before the view's snapshot; rebuild the view"
+)]
 pub struct LostChange;
 
 /// What of an ordered structure has to be read before a delta is applied: members that it has and the delta does not take away.

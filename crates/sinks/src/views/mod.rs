@@ -42,11 +42,11 @@ mod targets;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use aggregate::AggregateError;
+pub use config::{Config, ConfigError, FlushConfig, GroupBy, TypedGroupBy};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-pub use aggregate::AggregateError;
-pub use config::{Config, ConfigError, FlushConfig, GroupBy, TypedGroupBy};
 pub use path::{AttributePath, PathError};
 pub use registry::Standing;
 use tailrace_engine::streams::record::StreamRecord;

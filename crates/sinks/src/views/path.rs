@@ -138,9 +138,9 @@ impl fmt::Display for AttributePath {
 
 #[cfg(test)]
 mod tests {
+    use tailrace_core::Json;
     use tailrace_core::attribute_json::read_item;
     use tailrace_core::codec::encode_stored;
-    use tailrace_core::Json;
 
     use super::*;
 

@@ -70,7 +70,8 @@ impl Progress {
             (Progress::Snapshot { page: at, .. }, Origin::Snapshot { page }) if at > page => Ok(all),
             (Progress::Snapshot { page: at, records }, Origin::Snapshot { page }) if at == page => {
                 let records = usize::try_from(records).unwrap_or(usize::MAX);
-                let other = || SinkError(format!("page {page} of the snapshot has {all} records, and {records} are applied"));
+                let other =
+                    || SinkError(format!("page {page} of the snapshot has {all} records, and {records} are applied"));
                 if records <= all { Ok(records) } else { Err(other()) }
             }
             (Progress::Snapshot { .. }, _) => Ok(0),

@@ -93,12 +93,7 @@ impl Inner {
     }
 
     /// Everything that differs between two versions, if it is little; else nothing.
-    async fn all_at_once(
-        &self,
-        place: &Place,
-        table: &StoredTable,
-        before: &VersionEntry,
-    ) -> Result<Shown, SinkError> {
+    async fn all_at_once(&self, place: &Place, table: &StoredTable, before: &VersionEntry) -> Result<Shown, SinkError> {
         let ours = self.page(ViewRowKey::groups(place.rows), SWAP_AT_ONCE_GROUPS_MAX).await?;
         let theirs = self.page(ViewRowKey::groups(before.rows), SWAP_AT_ONCE_GROUPS_MAX).await?;
         let groups = ours.groups.len() + theirs.groups.len();
@@ -166,7 +161,8 @@ impl Inner {
     }
 
     async fn page(&self, range: KeyRange, rows_max: usize) -> Result<Page, SinkError> {
-        let limit = PageLimit { rows_max, cost_max: PUBLISH_BYTES_PER_COMMIT, cost: |key, value| key.len() + value.len() };
+        let limit =
+            PageLimit { rows_max, cost_max: PUBLISH_BYTES_PER_COMMIT, cost: |key, value| key.len() + value.len() };
         let page = self.db.store().page(range, limit).await.map_err(failed)?;
         let last = page.rows.last().map(|(key, _)| key.clone());
         let group = |(key, value)| match ViewRowKey::decode(&key) {
@@ -218,18 +214,24 @@ impl Inner {
         let mut step = shown.items.len();
         while at < shown.items.len() {
             let part = at..(at + step).min(shown.items.len());
-            let declared =
-                DeclaredRows { items: &shown.items[part.clone()], shared: &shared, exclusive: &shown.rows[part.clone()] };
+            let declared = DeclaredRows {
+                items: &shown.items[part.clone()],
+                shared: &shared,
+                exclusive: &shown.rows[part.clone()],
+            };
             let committed = commit_with_rows(&self.db, Some(table), declared, |now| {
                 let standing = self.standing(place.rows, now.shared[0].as_ref());
                 match standing {
                     Ok(Standing::Live) => {}
-                    Ok(Standing::Building) => return DecidedRows::Nothing(Err(registry::replaced(&self.name, self.version))),
+                    Ok(Standing::Building) => {
+                        return DecidedRows::Nothing(Err(registry::replaced(&self.name, self.version)));
+                    }
                     Err(error) => return DecidedRows::Nothing(Err(error)),
                 }
                 let as_seen = now.exclusive.iter().zip(&shown.seen[part.clone()]).map(|(now, seen)| now == seen);
                 let items = as_seen.zip(&shown.new[part.clone()]).enumerate();
-                let items = items.filter(|(_, (same, _))| *same).map(|(index, (_, new))| (index, new.clone())).collect();
+                let items =
+                    items.filter(|(_, (same, _))| *same).map(|(index, (_, new))| (index, new.clone())).collect();
                 DecidedRows::Write { items, rows: Vec::new(), answer: Ok(()) }
             });
             match committed.await.map_err(failed)? {

@@ -75,7 +75,9 @@ impl ViewEntry {
             .map_err(|error| SinkError(format!("corrupt data: the row of the view {view}: {error}")))?;
         match entry.v {
             ROW_VERSION => Ok(entry),
-            other => Err(SinkError(format!("the row of the view {view} has version {other}; {ROW_VERSION} was expected"))),
+            other => {
+                Err(SinkError(format!("the row of the view {view} has version {other}; {ROW_VERSION} was expected")))
+            }
         }
     }
 

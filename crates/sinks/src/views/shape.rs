@@ -127,7 +127,12 @@ impl Shape {
     ///
     /// # Errors
     /// The bytes are no item.
-    pub fn ordered_member(&self, value: &Encoded<'_>, keys: &StoredItem<'_>, out: &mut Vec<u8>) -> Result<bool, CodecError> {
+    pub fn ordered_member(
+        &self,
+        value: &Encoded<'_>,
+        keys: &StoredItem<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, CodecError> {
         let mut number = Vec::new();
         let (rank, value) = match value {
             Encoded::N(value) => {

@@ -103,14 +103,24 @@ mod tests {
     /// docs/spec/sinks.md 6: target writes must not feed back into the same view.
     #[test]
     fn a_view_does_not_feed_itself_through_others_either() {
-        assert_eq!(check_all(&[("a", "T", "A"), ("b", "A", "B"), ("c", "A", "C"), ("d", "B", "D"), ("a", "T", "A")]), "");
+        assert_eq!(
+            check_all(&[("a", "T", "A"), ("b", "A", "B"), ("c", "A", "C"), ("d", "B", "D"), ("a", "T", "A")]),
+            ""
+        );
         assert_eq!(check_all(&[("a", "T", "T")]), "the view a is of the table T, and cannot be written to it");
         assert_eq!(
             check_all(&[("a", "T", "A"), ("b", "A", "B"), ("c", "B", "T")]),
             "views cannot feed each other: A -> B -> T -> A"
         );
         assert_eq!(
-            check_all(&[("x", "T", "X"), ("a", "T", "A"), ("b", "A", "B"), ("c", "B", "A2"), ("d", "A2", "B2"), ("e", "B2", "T2")]),
+            check_all(&[
+                ("x", "T", "X"),
+                ("a", "T", "A"),
+                ("b", "A", "B"),
+                ("c", "B", "A2"),
+                ("d", "A2", "B2"),
+                ("e", "B2", "T2")
+            ]),
             ""
         );
         assert_eq!(

@@ -133,7 +133,11 @@ fn with_port(rest: &str) -> String {
     let (user, hosts) = authority.split_at(hosts_at);
     let host = |host: &str| {
         let name_end = host.rfind(']').unwrap_or(0);
-        if host.is_empty() || host[name_end..].contains(':') { host.to_owned() } else { format!("{host}{REDSHIFT_PORT}") }
+        if host.is_empty() || host[name_end..].contains(':') {
+            host.to_owned()
+        } else {
+            format!("{host}{REDSHIFT_PORT}")
+        }
     };
     let hosts: Vec<String> = hosts.split(',').map(host).collect();
     format!("{user}{}{behind}", hosts.join(","))
@@ -177,7 +181,9 @@ mod tests {
 
     #[test]
     fn addresses_are_libpqs() {
-        let address = Address::parse("postgres://u%40x:p@h:6000/d?sslmode=verify-ca&sslrootcert=%2Fca.pem&options=-c%20a%3Db").unwrap();
+        let address =
+            Address::parse("postgres://u%40x:p@h:6000/d?sslmode=verify-ca&sslrootcert=%2Fca.pem&options=-c%20a%3Db")
+                .unwrap();
         assert_eq!((address.engine, address.tls), (Engine::Postgres, Some(TlsMode::VerifyCa)));
         assert_eq!(address.root_file, Some(PathBuf::from("/ca.pem")));
         let settings = &address.settings;

@@ -95,8 +95,7 @@ impl Inner {
     /// Begins the transaction: nobody else moves the shard's progress, or begins a new generation, until it ends.
     async fn begin(&self, session: &mut dyn Session, ready: &Ready, shard: &str) -> Result<Progress, Trouble> {
         let (target, generation) = (&ready.target, ready.generation);
-        let begin =
-            format!("BEGIN; {}; {}", target.ask_generation(), target.ask_progress(generation, shard, true));
+        let begin = format!("BEGIN; {}; {}", target.ask_generation(), target.ask_progress(generation, shard, true));
         for _ in 0..2 {
             let answers = self.run(session, &begin).await?;
             self.same_generation(ready, rows(&answers, 1))?;
@@ -117,7 +116,10 @@ impl Inner {
         }
         // Who it belongs to now is asked the next time.
         self.forget(ready);
-        Err(Trouble::Again(format!("the table {} is not filled by this version of the sink any more", ready.target.shown())))
+        Err(Trouble::Again(format!(
+            "the table {} is not filled by this version of the sink any more",
+            ready.target.shown()
+        )))
     }
 
     /// The reasons of records that an earlier flush went past.
@@ -260,7 +262,7 @@ impl Inner {
         match done {
             Ok(()) => Ok(None),
             Err(failure) if failure.meaning() == Meaning::Data => {
-                self.run(session, "ROLLBACK TO SAVEPOINT tailrace").await?;
+                self.run(session, "ROLLBACK TO SAVEPOINT tailrace; RELEASE SAVEPOINT tailrace").await?;
                 Ok(Some(failure.text().to_owned()))
             }
             Err(failure) => Err(failure.into()),

@@ -73,7 +73,9 @@ impl Inner {
                 Ended::Done => {
                     if fresh != Fresh::None {
                         self.outlive(session, flush, ready, &reasons, is_fresh).await?;
-                        for statement in target.reject(generation, &shard, &refusals(flush, target.layout.mode, &reasons)) {
+                        for statement in
+                            target.reject(generation, &shard, &refusals(flush, target.layout.mode, &reasons))
+                        {
                             self.run(session, &statement).await?;
                         }
                     }
@@ -121,7 +123,8 @@ impl Inner {
         let (key, manifest_key) = (format!("{name}.json.gz"), format!("{name}.manifest"));
         let (object, manifest) = (objects.stage.address(&key), objects.stage.address(&manifest_key));
         let bytes = body.len() as u64;
-        let entries = serde_json::json!({"entries": [{"url": object, "mandatory": true, "meta": {"content_length": bytes}}]});
+        let entries =
+            serde_json::json!({"entries": [{"url": object, "mandatory": true, "meta": {"content_length": bytes}}]});
         objects.stage.put(key, body, "application/gzip").await.map_err(Trouble::Stop)?;
         let text = Bytes::from(entries.to_string());
         objects.stage.put(manifest_key, text, "application/json").await.map_err(Trouble::Stop)?;
@@ -148,8 +151,7 @@ impl Inner {
         }
         match session.run(put.copy.expose(), self.limits.statement).await {
             Ok(_) => {}
-            // Redshift has no code for it.
-            Err(failure @ Failure::Refused { .. }) if failure.meaning() != Meaning::Again => {
+            Err(failure) if is_of_rows(&failure) => {
                 return self.refused_rows(session, objects, ready, put, positions, &failure).await;
             }
             Err(failure) => return Err(failure.into()),
@@ -179,8 +181,8 @@ impl Inner {
         }
         // What it says is in the notes.
         let tried = session.run(Redshift::trial(&put.copy).expose(), self.limits.statement).await;
-        if let Err(lost @ Failure::Lost(_)) = tried {
-            return Err(lost.into());
+        if let Err(unknown @ (Failure::Lost(_) | Failure::Late(_))) = tried {
+            return Err(unknown.into());
         }
         let answers = self.run(session, &objects.dialect.load_errors(&put.object)).await?;
         let mut refused = Vec::new();
@@ -237,6 +239,16 @@ impl Inner {
             }
         }
         Ok(flushed(reasons, bytes))
+    }
+}
+
+/// Whether a load may have been refused for the sake of rows. Redshift has no code for that.
+fn is_of_rows(failure: &Failure) -> bool {
+    let is_internal = matches!(failure, Failure::Refused { code, .. } if code == "XX000");
+    match failure.meaning() {
+        Meaning::Data => true,
+        Meaning::Stop => is_internal,
+        Meaning::Again => false,
     }
 }
 

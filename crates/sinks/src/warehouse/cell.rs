@@ -49,11 +49,19 @@ pub fn cell(value: &AttributeValue, sql: SqlType, fit: Fit, dialect: &dyn Dialec
         (AttributeValue::B(bytes), SqlType::Text | SqlType::Varchar(_)) => text(BASE64.encode(bytes), sql, dialect),
         (AttributeValue::S(value), SqlType::Text | SqlType::Varchar(_)) => text(value.clone(), sql, dialect),
         (AttributeValue::S(value), SqlType::Date) => {
-            if read_date(value).is_none() { Err(format!("{} is no date (YYYY-MM-DD)", shown(value))) } else { Ok(Cell::Text(value.clone())) }
+            if read_date(value).is_none() {
+                Err(format!("{} is no date (YYYY-MM-DD)", shown(value)))
+            } else {
+                Ok(Cell::Text(value.clone()))
+            }
         }
         (AttributeValue::S(value), SqlType::Timestamp | SqlType::Timestamptz) => timestamp(value, sql),
         (AttributeValue::S(value), SqlType::Uuid) => {
-            if is_uuid(value) { Ok(Cell::Text(value.clone())) } else { Err(format!("{} is no uuid", shown(value))) }
+            if is_uuid(value) {
+                Ok(Cell::Text(value.clone()))
+            } else {
+                Err(format!("{} is no uuid", shown(value)))
+            }
         }
         (AttributeValue::N(value), SqlType::Text | SqlType::Varchar(_)) => text(value.to_string(), sql, dialect),
         (AttributeValue::N(value), _) => number(value.to_string(), sql, fit),
@@ -139,10 +147,13 @@ fn read_date(text: &str) -> Option<()> {
 
 /// A date and time of ISO 8601 as both databases read it: a blank between date and time, the zone as `+HH:MM`.
 fn timestamp(value: &str, sql: SqlType) -> Result<Cell, String> {
-    let wrong = || format!("{} is no date and time (YYYY-MM-DDTHH:MM:SS.ffffff, with Z or +HH:MM for a zone)", shown(value));
+    let wrong =
+        || format!("{} is no date and time (YYYY-MM-DDTHH:MM:SS.ffffff, with Z or +HH:MM for a zone)", shown(value));
     let (time, zone) = read_timestamp(value).ok_or_else(wrong)?;
     match (sql, zone) {
-        (SqlType::Timestamp, Some(_)) => Err(format!("{} has a zone, and timestamp has none: use timestamptz", shown(value))),
+        (SqlType::Timestamp, Some(_)) => {
+            Err(format!("{} has a zone, and timestamp has none: use timestamptz", shown(value)))
+        }
         (_, zone) => Ok(Cell::Text(time + &zone.unwrap_or_default())),
     }
 }
@@ -260,7 +271,9 @@ mod tests {
     fn dates_and_times() {
         let date = |text: &str| format!("{text:?} is no date (YYYY-MM-DD)");
         check(&s("2024-02-29"), "date", Ok("2024-02-29"));
-        for text in ["2023-02-29", "2024-13-01", "2024-00-10", "0000-01-01", "today", "2024-02-29 ", "24-02-01", "2024-2-1"] {
+        for text in
+            ["2023-02-29", "2024-13-01", "2024-00-10", "0000-01-01", "today", "2024-02-29 ", "24-02-01", "2024-2-1"]
+        {
             check(&s(text), "date", Err(&date(text)));
         }
         for (text, expected) in [
@@ -271,7 +284,14 @@ mod tests {
         ] {
             check(&s(text), "timestamptz", Ok(expected));
         }
-        for text in ["now", "2024-02-29", "2024-02-29T24:00:00Z", "2024-02-29T10:00:60Z", "2024-02-29T10:00:00+2", "2024-02-29T10:00:00."] {
+        for text in [
+            "now",
+            "2024-02-29",
+            "2024-02-29T24:00:00Z",
+            "2024-02-29T10:00:60Z",
+            "2024-02-29T10:00:00+2",
+            "2024-02-29T10:00:00.",
+        ] {
             let expected =
                 format!("{text:?} is no date and time (YYYY-MM-DDTHH:MM:SS.ffffff, with Z or +HH:MM for a zone)");
             check(&s(text), "timestamptz", Err(&expected));

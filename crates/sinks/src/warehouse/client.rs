@@ -54,7 +54,8 @@ impl Server {
     }
 
     async fn open(&self) -> Result<Box<dyn Session>, Failure> {
-        let failed = |error: tokio_postgres::Error| Failure::Lost(format!("{}: {}", self.hosts, failure(&error).text()));
+        let failed =
+            |error: tokio_postgres::Error| Failure::Lost(format!("{}: {}", self.hosts, failure(&error).text()));
         let (client, driver) = match &self.tls {
             None => {
                 let (client, connection) = self.settings.connect(NoTls).await.map_err(failed)?;
@@ -73,7 +74,7 @@ impl Server {
 
 impl Connector for Server {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
-        let late = || Failure::Lost(format!("{}: no session within {} s", self.hosts, self.limits.connect.as_secs()));
+        let late = || Failure::Late(format!("{}: no session within {} s", self.hosts, self.limits.connect.as_secs()));
         async move { tokio::time::timeout(self.limits.connect, self.open()).await.map_err(|_| late())? }.boxed()
     }
 }
@@ -154,7 +155,7 @@ impl Session for NetSession {
 }
 
 fn late(limit: Duration) -> Failure {
-    Failure::Lost(format!("no answer within {} s", (limit + ANSWER_GRACE).as_secs()))
+    Failure::Late(format!("no answer within {} s", (limit + ANSWER_GRACE).as_secs()))
 }
 
 fn failure(error: &tokio_postgres::Error) -> Failure {

@@ -179,11 +179,9 @@ const FLUSH_RECORDS_MAX: usize = 1_000_000;
 const FLUSH_BYTES_MAX: usize = 256 * MIB;
 const FLUSH_SECONDS_MAX: f64 = 900.0;
 
-const POSTGRES_BOUNDS: Bounds =
-    Bounds { records_max: 10_000, bytes_max: 8 * MIB, window: Duration::from_secs(1) };
+const POSTGRES_BOUNDS: Bounds = Bounds { records_max: 10_000, bytes_max: 8 * MIB, window: Duration::from_secs(1) };
 /// Loads are what costs there: few, and large.
-const REDSHIFT_BOUNDS: Bounds =
-    Bounds { records_max: 200_000, bytes_max: 64 * MIB, window: Duration::from_secs(60) };
+const REDSHIFT_BOUNDS: Bounds = Bounds { records_max: 200_000, bytes_max: 64 * MIB, window: Duration::from_secs(60) };
 
 fn connect_seconds() -> u64 {
     10
@@ -308,7 +306,8 @@ impl Staging {
 
 /// A table's name and the schema before it: `orders`, `sales.orders`, `"my.schema"."my.table"`.
 pub(super) fn split_table(text: &str) -> Result<(Option<String>, String), String> {
-    let wrong = || format!("`{text}` is no table; write it as orders, as schema.orders, or with quotes as \"my.table\"");
+    let wrong =
+        || format!("`{text}` is no table; write it as orders, as schema.orders, or with quotes as \"my.table\"");
     let (first, rest) = part(text).ok_or_else(wrong)?;
     let Some(rest) = rest.strip_prefix('.') else {
         return if rest.is_empty() { Ok((None, first)) } else { Err(wrong()) };

@@ -1,7 +1,7 @@
 //! An item as the plain JSON that a document column holds: sets as arrays in their stored order, binary as base64, NULL as null.
 
-use tailrace_core::json_text::JsonText;
 use tailrace_core::Number;
+use tailrace_core::json_text::JsonText;
 use tailrace_core::{AttributeValue, Item};
 
 /// How numbers are written.

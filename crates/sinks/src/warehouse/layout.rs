@@ -108,7 +108,9 @@ impl Layout {
             None => (None, source.table.clone()),
         };
         let attributes = [Some(&source.partition_key), source.sort_key.as_ref()];
-        if let Some(unknown) = config.keys.keys().find(|name| !attributes.iter().flatten().any(|key| key.name == **name)) {
+        if let Some(unknown) =
+            config.keys.keys().find(|name| !attributes.iter().flatten().any(|key| key.name == **name))
+        {
             return Err(name_error("keys", format!("{} has no key attribute {unknown}", source.table)));
         }
         let mut columns = Vec::new();
@@ -211,7 +213,8 @@ fn key_column(
         Some(text) => match text.trim().split_once(char::is_whitespace) {
             None => (text.trim(), default),
             Some((name, sql)) => {
-                let unknown = || ConfigError::Type { place: place(), error: format!("`{}` is no type of a column", sql.trim()) };
+                let unknown =
+                    || ConfigError::Type { place: place(), error: format!("`{}` is no type of a column", sql.trim()) };
                 (name, SqlType::parse(sql.trim()).ok_or_else(unknown)?)
             }
         },

@@ -101,13 +101,11 @@ fn tables_of_redshift() {
 
 #[test]
 fn names_that_cannot_be_are_told_of() {
-    let error = |settings, sort_key| layout(&Postgres, settings, sort_key).map(|_| ()).map_err(|error| error.to_string());
+    let error =
+        |settings, sort_key| layout(&Postgres, settings, sort_key).map(|_| ()).map_err(|error| error.to_string());
     let wrong = |text: &str| Err(text.to_owned());
     assert_eq!(error(json!({}), None), Ok(()));
-    assert_eq!(
-        error(json!({"keys": {"nothing": "x"}}), None),
-        wrong("keys: Orders has no key attribute nothing")
-    );
+    assert_eq!(error(json!({"keys": {"nothing": "x"}}), None), wrong("keys: Orders has no key attribute nothing"));
     assert_eq!(
         error(json!({}), Some(("doc", KeyKind::S))),
         wrong(
@@ -133,12 +131,16 @@ fn names_that_cannot_be_are_told_of() {
         assert_eq!(told, expected);
     }
     let double = error(json!({"keys": {"line": "line double precision"}}), Some(("line", KeyKind::N)));
-    assert_eq!(double, wrong("keys: line: a key of type N goes into smallint, integer, bigint, numeric or numeric(P,S)"));
+    assert_eq!(
+        double,
+        wrong("keys: line: a key of type N goes into smallint, integer, bigint, numeric or numeric(P,S)")
+    );
 }
 
 #[test]
 fn a_table_that_is_there_is_compared() {
-    let layout = layout(&Postgres, json!({"columns": {"total": "total.N numeric", "note": "note.S text"}}), None).unwrap();
+    let layout =
+        layout(&Postgres, json!({"columns": {"total": "total.N numeric", "note": "note.S text"}}), None).unwrap();
     let found = |name: &str, sql: &str| Found { name: name.into(), sql: sql.into(), required: false, filled: false };
     let ours = [
         found("orderId", "text"),

@@ -59,11 +59,18 @@ pub fn claim(held: Option<(&Holder, i64)>, comes: &Holder, target: &Target) -> C
     }
     match (&comes.label, comes.version).cmp(&(&held.label, held.version)) {
         std::cmp::Ordering::Equal => Claim::Keep(generation),
-        std::cmp::Ordering::Greater if comes.label > held.label => Claim::Next(generation_of(lineage + 1, comes.version)),
+        std::cmp::Ordering::Greater if comes.label > held.label => {
+            Claim::Next(generation_of(lineage + 1, comes.version))
+        }
         std::cmp::Ordering::Greater => Claim::Next(generation_of(lineage, comes.version)),
         std::cmp::Ordering::Less => Claim::Refuse(format!(
-            "the table {shown} is filled under version {} of the sink from the stream of {}; this is version {} from that of {}",
-            held.version, held.label, comes.version, comes.label
+            "the table {shown} is filled under version {} of the sink from the stream of {}; this is version {} from that of {}; \
+             if this is the right one, hand it over: {}",
+            held.version,
+            held.label,
+            comes.version,
+            comes.label,
+            target.hand_over(comes),
         )),
     }
 }
@@ -206,8 +213,7 @@ impl Target {
     /// and asks again.
     pub fn hold_first(&self, holder: &Holder, generation: i64) -> String {
         let Holder { sink, source, label, version } = holder;
-        let [target, sink, source, label] =
-            [&self.layout.table, sink, source, label].map(|text| self.literal(text));
+        let [target, sink, source, label] = [&self.layout.table, sink, source, label].map(|text| self.literal(text));
         format!(
             "INSERT INTO {} (target, generation, sink, source, stream, version, swept) \
              VALUES ({target}, {generation}, {sink}, {source}, {label}, {version}, 0); COMMIT",
@@ -296,9 +302,8 @@ impl Target {
     pub fn reject(&self, generation: i64, shard: &str, refused: &[(i64, Refused)]) -> Vec<String> {
         let table = self.named(REJECTED);
         let (target, shard) = (self.literal(&self.layout.table), self.literal(shard));
-        let is_same = |refused: &Refused| {
-            format!("(item = {} AND number = {})", self.literal(&refused.item), refused.number)
-        };
+        let is_same =
+            |refused: &Refused| format!("(item = {} AND number = {})", self.literal(&refused.item), refused.number);
         let values = |(place, refused): &(i64, Refused)| {
             let Refused { item, number, error, live } = refused;
             let (item, error) = (self.literal(item), self.literal(&shortened(error)));

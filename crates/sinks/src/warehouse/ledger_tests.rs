@@ -122,7 +122,9 @@ fn statements_of_redshift() {
 #[test]
 fn reasons_are_short_and_written_in_parts() {
     let target = target(Arc::new(Postgres));
-    let refused = |number| (number, Refused { item: "i".into(), number, error: format!("it's\0 {}", "x".repeat(1000)), live: true });
+    let refused = |number| {
+        (number, Refused { item: "i".into(), number, error: format!("it's\0 {}", "x".repeat(1000)), live: true })
+    };
     let many: Vec<(i64, Refused)> = (0..501).map(refused).collect();
     let statements = target.reject(1, "s1", &many);
     assert_eq!(statements.len(), 2);

@@ -194,7 +194,9 @@ impl Sink for Warehouse {
     }
 
     fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {
-        Ok(record.size_bytes()? + ROW_OVERHEAD)
+        let old = if self.0.config.mode == Mode::Append { record.old.as_ref() } else { None };
+        let images = record.new.iter().chain(old).map(bytes::Bytes::len);
+        Ok(images.sum::<usize>() + record.meta.keys.len() + ROW_OVERHEAD)
     }
 
     fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {
@@ -261,9 +263,7 @@ impl Inner {
         let done = match &self.objects {
             None if is_retry => self.bring_again(&mut *session, flush, &ready, &rows).await,
             None => self.bring(&mut *session, flush, &ready, &rows).await,
-            Some(objects) if is_retry => {
-                self.bring_objects_again(&mut *session, objects, flush, &ready, &rows).await
-            }
+            Some(objects) if is_retry => self.bring_objects_again(&mut *session, objects, flush, &ready, &rows).await,
             Some(objects) => self.bring_objects(&mut *session, objects, flush, &ready, &rows).await,
         };
         match done {
@@ -292,8 +292,7 @@ impl Inner {
         }
         let _making = self.making.lock().await;
         let label = source.stream_arn.as_str().rsplit_once("/stream/").map_or("", |(_, label)| label);
-        let holder =
-            Holder { sink: self.name.clone(), source: source.table.clone(), label: label.to_owned(), version };
+        let holder = Holder { sink: self.name.clone(), source: source.table.clone(), label: label.to_owned(), version };
         let target = self.make_tables(session, source, Making::For(&holder)).await?;
         let generation = self.claim(session, &target, &holder).await?;
         let ready = Ready { target, holder, generation };

@@ -69,7 +69,9 @@ pub enum GrammarError {
     #[error("`{0}` does not end in an attribute's type: .S, .N, .B, .BOOL, .SS, .NS, .BS, .L or .M")]
     Tag(String),
     /// The column's type is not known.
-    #[error("`{0}` is no type of a column: use smallint, integer, bigint, double precision, numeric(P,S), boolean, text, varchar(N), timestamptz, timestamp, date, uuid, jsonb, super or bytea")]
+    #[error(
+        "`{0}` is no type of a column: use smallint, integer, bigint, double precision, numeric(P,S), boolean, text, varchar(N), timestamptz, timestamp, date, uuid, jsonb, super or bytea"
+    )]
     Type(String),
     /// Attributes of that type do not go into such a column.
     #[error("a column of type {sql} cannot hold attributes of type {tag}; {tag} goes into {instead}")]
@@ -237,8 +239,18 @@ mod tests {
             ("  total.N   numeric(12, 2) ", vec![name("total")], Tag::N, numeric),
             ("N.N bigint", vec![name("N")], Tag::N, SqlType::Bigint),
             ("address.city.S text", vec![name("address"), name("city")], Tag::S, SqlType::Text),
-            ("lines[0].sku.S varchar(20)", vec![name("lines"), Step::Element(0), name("sku")], Tag::S, SqlType::Varchar(20)),
-            ("grid[1][2].BOOL boolean", vec![name("grid"), Step::Element(1), Step::Element(2)], Tag::Bool, SqlType::Boolean),
+            (
+                "lines[0].sku.S varchar(20)",
+                vec![name("lines"), Step::Element(0), name("sku")],
+                Tag::S,
+                SqlType::Varchar(20),
+            ),
+            (
+                "grid[1][2].BOOL boolean",
+                vec![name("grid"), Step::Element(1), Step::Element(2)],
+                Tag::Bool,
+                SqlType::Boolean,
+            ),
             (r#""a.b ""c""".S text"#, vec![name(r#"a.b "c""#)], Tag::S, SqlType::Text),
             ("größe.N double precision", vec![name("größe")], Tag::N, SqlType::Double),
             ("tags.SS jsonb", vec![name("tags")], Tag::Ss, SqlType::Json),
@@ -251,13 +263,25 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_column_is_told() {
         for (text, expected) in [
-            ("total numeric", "`total` does not end in an attribute's type: .S, .N, .B, .BOOL, .SS, .NS, .BS, .L or .M"),
+            (
+                "total numeric",
+                "`total` does not end in an attribute's type: .S, .N, .B, .BOOL, .SS, .NS, .BS, .L or .M",
+            ),
             ("N numeric", "`N` does not end in an attribute's type: .S, .N, .B, .BOOL, .SS, .NS, .BS, .L or .M"),
             ("a[0] text", "`a[0]` does not end in an attribute's type: .S, .N, .B, .BOOL, .SS, .NS, .BS, .L or .M"),
             ("total.N", "`total.N` is no attribute with its type and a column's type; write it as \"total.N numeric\""),
-            ("total.N!numeric", "`total.N!numeric` is no attribute with its type and a column's type; write it as \"total.N numeric\""),
-            ("a[x].S text", "`a[x].S text` is no attribute with its type and a column's type; write it as \"total.N numeric\""),
-            ("\"a.S text", "`\"a.S text` is no attribute with its type and a column's type; write it as \"total.N numeric\""),
+            (
+                "total.N!numeric",
+                "`total.N!numeric` is no attribute with its type and a column's type; write it as \"total.N numeric\"",
+            ),
+            (
+                "a[x].S text",
+                "`a[x].S text` is no attribute with its type and a column's type; write it as \"total.N numeric\"",
+            ),
+            (
+                "\"a.S text",
+                "`\"a.S text` is no attribute with its type and a column's type; write it as \"total.N numeric\"",
+            ),
             ("", "`` is no attribute with its type and a column's type; write it as \"total.N numeric\""),
             (
                 "total.N money",

@@ -70,7 +70,8 @@ impl Redshift {
                 keys
             }
         };
-        let region = source.region.as_ref().map(|region| format!(" REGION {}", self.literal(region))).unwrap_or_default();
+        let region =
+            source.region.as_ref().map(|region| format!(" REGION {}", self.literal(region))).unwrap_or_default();
         Secret::new(format!(
             "COPY {table} ({}) FROM {} {access}{region} MANIFEST FORMAT AS JSON 'auto' GZIP TIMEFORMAT 'auto' ROUNDEC \
              COMPUPDATE OFF STATUPDATE OFF",
@@ -117,7 +118,8 @@ impl Dialect for Redshift {
             SqlType::Text => Ok(format!("character varying({VARCHAR_MAX})")),
             SqlType::Json => Ok("super".to_owned()),
             SqlType::Numeric(None) => {
-                Err("Redshift's numeric without a precision has no digits behind the point: use numeric(P,S)".to_owned())
+                Err("Redshift's numeric without a precision has no digits behind the point: use numeric(P,S)"
+                    .to_owned())
             }
             SqlType::Uuid => Err("Redshift has no uuid: use varchar(36)".to_owned()),
             SqlType::Bytes => Err("bytes go into Redshift as base64: use text or varchar(N)".to_owned()),
@@ -302,7 +304,9 @@ mod tests {
         };
         let source = CopySource { access, region: None };
         let copy = Redshift.copy("\"stage\"", &["a".to_owned()], "s3://b/m", &source);
-        assert!(copy.expose().contains("ACCESS_KEY_ID 'AKIA' SECRET_ACCESS_KEY 's3cr3t' SESSION_TOKEN 't0k3n' MANIFEST"));
+        assert!(
+            copy.expose().contains("ACCESS_KEY_ID 'AKIA' SECRET_ACCESS_KEY 's3cr3t' SESSION_TOKEN 't0k3n' MANIFEST")
+        );
         for text in [format!("{source:?}"), format!("{copy:?} {copy}"), format!("{:?}", Redshift::trial(&copy))] {
             assert!(!["AKIA", "s3cr3t", "t0k3n"].iter().any(|secret| text.contains(secret)), "{text}");
         }

@@ -46,8 +46,10 @@ pub enum Failure {
         /// In the server's words.
         text: String,
     },
-    /// There was no answer: it may have been done, or be done yet.
+    /// The connection is gone: it may have been done.
     Lost(String),
+    /// There was no answer in time: it may have been done, or be done yet.
+    Late(String),
 }
 
 /// What an error means.
@@ -65,13 +67,18 @@ impl Failure {
     /// The error, for people.
     pub fn text(&self) -> &str {
         match self {
-            Failure::Refused { text, .. } | Failure::Lost(text) => text,
+            Failure::Refused { text, .. } | Failure::Lost(text) | Failure::Late(text) => text,
         }
     }
 
     /// What it means. Source: PostgreSQL's manual, "Error Codes"; Redshift's guide, "Serializable isolation".
     pub fn meaning(&self) -> Meaning {
-        let Failure::Refused { code, text } = self else { return Meaning::Again };
+        let (code, text) = match self {
+            Failure::Refused { code, text } => (code, text),
+            Failure::Lost(_) => return Meaning::Again,
+            // The next one would take as long.
+            Failure::Late(_) => return Meaning::Stop,
+        };
         match code.as_str() {
             // A column that is not ours takes no NULL.
             "23502" => Meaning::Stop,
@@ -81,7 +88,9 @@ impl Failure {
             // Conflicts with other transactions; the server goes, or is another one than before.
             code if code.starts_with("40") || code.starts_with("08") => Meaning::Again,
             "57P01" | "57P02" | "25006" => Meaning::Again,
-            _ if text.contains("1023") && text.to_ascii_lowercase().contains("serializable isolation") => Meaning::Again,
+            _ if text.contains("1023") && text.to_ascii_lowercase().contains("serializable isolation") => {
+                Meaning::Again
+            }
             _ => Meaning::Stop,
         }
     }
@@ -101,7 +110,8 @@ pub fn field(row: &[Option<String>], column: usize) -> Result<&str, Failure> {
 /// A whole number in a row.
 pub fn number<T: std::str::FromStr>(row: &[Option<String>], column: usize) -> Result<T, Failure> {
     let text = field(row, column)?;
-    let wrong = |_| Failure::Refused { code: String::new(), text: format!("{text:?} is not the number that was expected") };
+    let wrong =
+        |_| Failure::Refused { code: String::new(), text: format!("{text:?} is not the number that was expected") };
     text.parse().map_err(wrong)
 }
 
@@ -183,7 +193,11 @@ mod tests {
             ("40P01", "deadlock detected", Meaning::Again),
             ("57P01", "terminating connection due to administrator command", Meaning::Again),
             ("25006", "cannot execute INSERT in a read-only transaction", Meaning::Again),
-            ("XX000", "ERROR: 1023 DETAIL: Serializable isolation violation on table - 1, transactions forming the cycle", Meaning::Again),
+            (
+                "XX000",
+                "ERROR: 1023 DETAIL: Serializable isolation violation on table - 1, transactions forming the cycle",
+                Meaning::Again,
+            ),
             ("XX000", "Load into table 'x' failed.  Check 'sys_load_error_detail'", Meaning::Stop),
             ("57014", "canceling statement due to statement timeout", Meaning::Stop),
             ("42501", "permission denied for table orders", Meaning::Stop),
@@ -193,5 +207,6 @@ mod tests {
             assert_eq!(failure.meaning(), meaning, "{code} {text}");
         }
         assert_eq!(Failure::Lost("connection closed".into()).meaning(), Meaning::Again);
+        assert_eq!(Failure::Late("no answer within 65 s".into()).meaning(), Meaning::Stop);
     }
 }

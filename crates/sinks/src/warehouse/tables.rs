@@ -80,18 +80,16 @@ impl Inner {
         let create = target.create().map_err(Trouble::Stop)?;
         match (held, making) {
             (Some(_), Making::Ahead) => Ok(()),
-            (Some((held, generation)), Making::For(comes)) => {
-                match claim(Some((&held, generation)), comes, target) {
-                    Claim::Keep(_) => Err(Trouble::Stop(format!(
-                        "the table {} is gone, with all that was in it: rebuild the sink, or let it begin with what comes from \
+            (Some((held, generation)), Making::For(comes)) => match claim(Some((&held, generation)), comes, target) {
+                Claim::Keep(_) => Err(Trouble::Stop(format!(
+                    "the table {} is gone, with all that was in it: rebuild the sink, or let it begin with what comes from \
                          now on: {}",
-                        target.shown(),
-                        target.hand_over(comes),
-                    ))),
-                    Claim::First(_) | Claim::Next(_) => self.run(session, &create).await.map(drop),
-                    Claim::Refuse(why) => Err(Trouble::Stop(why)),
-                }
-            }
+                    target.shown(),
+                    target.hand_over(comes),
+                ))),
+                Claim::First(_) | Claim::Next(_) => self.run(session, &create).await.map(drop),
+                Claim::Refuse(why) => Err(Trouble::Stop(why)),
+            },
             (None, _) => self.run(session, &create).await.map(drop),
         }
     }
@@ -120,7 +118,8 @@ impl Inner {
         };
         let missing = target.layout.compare(dialect, &found).map_err(other)?;
         if target.layout.mode == Mode::Merge {
-            let keys: Vec<&str> = target.layout.columns[..target.layout.keys].iter().map(|key| key.name.as_str()).collect();
+            let keys: Vec<&str> =
+                target.layout.columns[..target.layout.keys].iter().map(|key| key.name.as_str()).collect();
             if let Some(ask) = dialect.unique_key(&target.schema, &target.layout.table, &keys) {
                 let answers = self.run(session, &ask).await?;
                 if rows(&answers, 0).is_empty() {
@@ -157,7 +156,9 @@ impl Inner {
                 match session.run(&target.hold_first(comes, generation), self.limits.statement).await {
                     Ok(_) => Ok(generation),
                     // Somebody else was first.
-                    Err(failure) if failure.meaning() == Meaning::Data => Err(Trouble::Again(failure.text().to_owned())),
+                    Err(failure) if failure.meaning() == Meaning::Data => {
+                        Err(Trouble::Again(failure.text().to_owned()))
+                    }
                     Err(failure) => Err(failure.into()),
                 }
             }

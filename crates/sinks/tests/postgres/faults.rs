@@ -26,7 +26,9 @@ const KEYS: u64 = 60;
 
 /// The items, what is rejected (by number), and the records of a history: a shard's first half, and its child's.
 #[allow(clippy::type_complexity)]
-fn history(dice: &mut Dice) -> (BTreeMap<String, u64>, Vec<u64>, [Vec<tailrace_engine::streams::record::StreamRecord>; 2]) {
+fn history(
+    dice: &mut Dice,
+) -> (BTreeMap<String, u64>, Vec<u64>, [Vec<tailrace_engine::streams::record::StreamRecord>; 2]) {
     let (mut items, mut rejected) = (BTreeMap::new(), Vec::new());
     let mut shards = [Vec::new(), Vec::new()];
     for number in 1..=RECORDS {
@@ -56,7 +58,8 @@ async fn items_equal_history(schema: &str, seed: u64, cut_bytes: u64) {
     let mut dice = Dice(seed);
     let place = Place::new(schema).await;
     let proxy = Proxy::before(&url()).await;
-    let settings = json!({"columns": {"v": "v.N bigint"}, "statement_timeout_seconds": 5, "connect_timeout_seconds": 5});
+    let settings =
+        json!({"columns": {"v": "v.N bigint"}, "statement_timeout_seconds": 5, "connect_timeout_seconds": 5});
     let mut sink = place.sink_at(&proxy.address, settings.clone());
     sink.prepare(source()).await.unwrap();
     place.run("ALTER TABLE orders ADD CHECK (v > 0)").await;
@@ -67,7 +70,8 @@ async fn items_equal_history(schema: &str, seed: u64, cut_bytes: u64) {
         while done < records.len() {
             // As a sink that does not plan is given records: from where the last flush ended, or, as the process ended, from
             // before that, and with another end.
-            let from = if dice.roll(6) == 0 { done.saturating_sub(usize::try_from(dice.roll(200)).unwrap()) } else { done };
+            let from =
+                if dice.roll(6) == 0 { done.saturating_sub(usize::try_from(dice.roll(200)).unwrap()) } else { done };
             let end = (done + 1 + usize::try_from(dice.roll(300)).unwrap()).min(records.len());
             if from < done {
                 epoch += 1;
@@ -197,7 +201,8 @@ async fn shards_do_not_get_in_each_others_way() {
         let sink = sink.clone();
         async move {
             for round in 0..20 {
-                let records = (0..50).map(|index| put(1 + round * 50 + index, &format!("{shard}-{index}"), &[])).collect();
+                let records =
+                    (0..50).map(|index| put(1 + round * 50 + index, &format!("{shard}-{index}"), &[])).collect();
                 let mut sent = flush(records);
                 sent.shard.id = format!("shardId-00000001767225600000-0000000{shard}").into();
                 while bring(&sink, sent.clone()).await.is_err() {}
@@ -220,7 +225,8 @@ fn sslmode(url: &str) -> String {
 async fn a_rebuild_leaves_what_the_source_has() {
     let place = Place::new("faults_rebuild").await;
     let sink = place.sink(json!({}));
-    let page = |version, number, records| Flush { origin: Origin::Snapshot { page: number }, version, ..flush(records) };
+    let page =
+        |version, number, records| Flush { origin: Origin::Snapshot { page: number }, version, ..flush(records) };
     bring(&sink, page(1, 0, (0..100).map(|item| put(9, &format!("k{item:03}"), &[])).collect())).await.unwrap();
     sink.snapshot_done(source(), 1, 1).await.unwrap();
     bring(&sink, flush(vec![remove(10, "k000"), put(11, "k100", &[])])).await.unwrap();

@@ -25,7 +25,9 @@ impl Proxy {
     /// A proxy before the server of `url`; its own address has the same user and database.
     pub async fn before(url: &str) -> Proxy {
         let settings: tokio_postgres::Config = url.parse().unwrap();
-        let tokio_postgres::config::Host::Tcp(host) = &settings.get_hosts()[0] else { panic!("{url} is no TCP address") };
+        let tokio_postgres::config::Host::Tcp(host) = &settings.get_hosts()[0] else {
+            panic!("{url} is no TCP address")
+        };
         let (host, port) = (host.clone(), settings.get_ports()[0]);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let own = listener.local_addr().unwrap();

@@ -71,7 +71,8 @@ async fn two_that_make_tables_at_once_do_not_fail() {
     let sinks: Vec<_> = (0..6).map(|_| place.sink(json!({}))).collect();
     let made = futures_util::future::join_all(sinks.iter().map(|sink| sink.prepare(source()))).await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");
-    let brought = futures_util::future::join_all(sinks.iter().map(|sink| bring(sink, flush(vec![put(1, "a", &[])])))).await;
+    let brought =
+        futures_util::future::join_all(sinks.iter().map(|sink| bring(sink, flush(vec![put(1, "a", &[])])))).await;
     assert!(brought.iter().all(Result::is_ok), "{brought:?}");
     assert_eq!(place.rows("SELECT count(*) FROM orders").await, ["1"]);
 }
@@ -130,11 +131,18 @@ async fn keys_have_types_and_order() {
     ];
     let rejected = bring(&sink, Flush { source, ..flush(records) }).await.unwrap();
     assert_eq!(rejected, [(5, "key pk: 1.005 does not fit numeric(20,2)".to_owned())]);
-    assert_eq!(place.rows("SELECT order_no, sk, _lsn FROM orders ORDER BY 1, 2").await, ["9.50|\\x|4", "10.00|\\x00ff|3"]);
+    assert_eq!(
+        place.rows("SELECT order_no, sk, _lsn FROM orders ORDER BY 1, 2").await,
+        ["9.50|\\x|4", "10.00|\\x00ff|3"]
+    );
 
     let texts = Place::new("tables_texts").await;
     let sink = texts.sink(json!({}));
     let records = ["a", "B", "é", "z", "_", "a "].iter().zip(1..).map(|(pk, number)| put(number, pk, &[])).collect();
     bring(&sink, flush(records)).await.unwrap();
-    assert_eq!(texts.rows("SELECT pk FROM orders ORDER BY pk").await, ["B", "_", "a", "a ", "z", "é"], "as DynamoDB has it");
+    assert_eq!(
+        texts.rows("SELECT pk FROM orders ORDER BY pk").await,
+        ["B", "_", "a", "a ", "z", "é"],
+        "as DynamoDB has it"
+    );
 }

@@ -44,10 +44,8 @@ async fn documents_and_columns_are_exact() {
         .replace("{d}", digits);
     assert_eq!(
         place.rows(&columns).await,
-        [
-            "t|-32768|1e+125|t|2026-02-28 22:30:00.123456|2024-02-29|\\x005cff|6f9619ff-8b86-d011-b42d-00cf4fc964ff|\
-             [\"\\\\\", \"x\"]|t|12345678.91|12345678.905"
-        ]
+        ["t|-32768|1e+125|t|2026-02-28 22:30:00.123456|2024-02-29|\\x005cff|6f9619ff-8b86-d011-b42d-00cf4fc964ff|\
+             [\"\\\\\", \"x\"]|t|12345678.91|12345678.905"]
     );
     let read: String = place.client.query_one("SELECT note FROM orders WHERE pk = 'a'", &[]).await.unwrap().get(0);
     assert_eq!(read, note);
@@ -58,7 +56,8 @@ async fn documents_and_columns_are_exact() {
 #[tokio::test]
 async fn what_the_database_does_not_take_is_rejected_alone() {
     let place = Place::new("values_rejected").await;
-    let sink = place.sink(json!({"columns": {"total": "total.N numeric(4,2)", "n": "n.N bigint", "at": "at.S timestamptz"}}));
+    let sink =
+        place.sink(json!({"columns": {"total": "total.N numeric(4,2)", "n": "n.N bigint", "at": "at.S timestamptz"}}));
     // The largest of year and rounding are found by the database alone.
     let long: String = (0..3000u32).map(|index| char::from_u32(0x4e00 + index * 7 % 20_000).unwrap()).collect();
     let records = vec![
@@ -77,7 +76,10 @@ async fn what_the_database_does_not_take_is_rejected_alone() {
         reasons.iter().filter(|(index, _)| *index != 3).copied().collect::<Vec<_>>(),
         [
             (2, "column doc: a text with the character U+0000 cannot be held by PostgreSQL"),
-            (4, "column at: \"tomorrow\" is no date and time (YYYY-MM-DDTHH:MM:SS.ffffff, with Z or +HH:MM for a zone)"),
+            (
+                4,
+                "column at: \"tomorrow\" is no date and time (YYYY-MM-DDTHH:MM:SS.ffffff, with Z or +HH:MM for a zone)"
+            ),
             (5, "column n: the attribute is of type S, not N"),
             (7, "column total: 100 does not fit numeric(4,2)"),
         ]
@@ -111,7 +113,9 @@ async fn rules_of_the_table_reject_single_records_and_a_retry_brings_them() {
              CREATE TRIGGER no_seven BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION no_seven()",
         )
         .await;
-    let record = |number: u64| put(number, &format!("k{number}"), &[("n", n(&number.to_string())), ("code", s(&(number % 990).to_string()))]);
+    let record = |number: u64| {
+        put(number, &format!("k{number}"), &[("n", n(&number.to_string())), ("code", s(&(number % 990).to_string()))])
+    };
     let records: Vec<_> = (1..=1000).map(record).collect();
     let rejected = bring(&sink, flush(records.clone())).await.unwrap();
     let indexes: Vec<usize> = rejected.iter().map(|(index, _)| index + 1).collect();

@@ -148,8 +148,8 @@ impl Bench {
         let half = |first, last| BucketRange { first: Bucket(first), last: Bucket(last) };
         let children = vec![half(first, middle), half(middle + 1, last)];
         let shard = shard.shard;
-        let body = |_: &_| Decision::Apply(vec![Write::Seal { shard, children: children.clone() }], ());
-        commit(self.store.as_ref(), &[], &[], body).await.unwrap();
+        let seal = Write::Seal { shard, children };
+        commit(self.store.as_ref(), &[], &[], |_| Decision::Apply(vec![seal.clone()], ())).await.unwrap();
     }
 
     /// The next flush of a shard that may be flushed: at most so many records behind its position. `None`: there is none. `which`: one

@@ -79,7 +79,8 @@ async fn a_modify_that_enters_the_filter_only_adds_and_one_that_leaves_it_only_t
 
 #[tokio::test]
 async fn an_attribute_that_is_missing_or_of_the_wrong_type_counts_and_adds_nothing_to_sum_and_average() {
-    let aggregates = json!({"orders": "count", "amounts": "count(amount)", "total": "sum(amount)", "mean": "avg(amount)"});
+    let aggregates =
+        json!({"orders": "count", "amounts": "count(amount)", "total": "sum(amount)", "mean": "avg(amount)"});
     let mut stage = Stage::new(by_day(aggregates)).await;
     stage.put(order("a", "mon", s("5"))).await;
     stage.put(order("b", "mon", json!({"NULL": true}))).await;
@@ -131,7 +132,8 @@ async fn a_group_that_becomes_empty_is_deleted_and_leaves_no_row() {
 
 #[tokio::test]
 async fn the_extremes_are_found_again_when_they_are_taken_away() {
-    let mut stage = Stage::new(by_day(json!({"least": "min(amount)", "most": "max(amount)", "best": "top(2, amount)"}))).await;
+    let mut stage =
+        Stage::new(by_day(json!({"least": "min(amount)", "most": "max(amount)", "best": "top(2, amount)"}))).await;
     let shows = |least: &str, most: &str, best: &[(&str, &str)]| {
         let element = |(pk, amount): &(&str, &str)| json!({"M": {"pk": s(pk), "amount": n(amount)}});
         let best: Vec<Value> = best.iter().map(element).collect();
@@ -155,12 +157,8 @@ async fn the_extremes_are_found_again_when_they_are_taken_away() {
 #[tokio::test]
 async fn extremes_are_of_numbers_then_strings_then_binaries_and_long_strings_are_passed_over() {
     let mut stage = Stage::new(by_day(json!({"least": "min(amount)", "most": "max(amount)"}))).await;
-    for (pk, amount) in [
-        ("a", s("x\u{0}y")),
-        ("b", s("x")),
-        ("c", json!({"BOOL": true})),
-        ("d", s(&"z".repeat(1025))),
-    ] {
+    for (pk, amount) in [("a", s("x\u{0}y")), ("b", s("x")), ("c", json!({"BOOL": true})), ("d", s(&"z".repeat(1025)))]
+    {
         stage.put(order(pk, "mon", amount)).await;
     }
     assert_eq!(stage.shown().await, [json!({"day": s("mon"), "least": s("x"), "most": s("x\u{0}y")})]);
@@ -219,7 +217,8 @@ async fn what_was_never_added_cannot_be_taken_away_and_the_error_says_to_rebuild
     let (positions, _) = stage.bench.snapshot(&stage.source).await;
     stage.positions = positions;
     stage.bench.delete("Orders", "a").await;
-    let error = stage.bench.catch_up(&stage.view, &stage.source, &mut stage.positions, 1).await.unwrap_err().to_string();
+    let error =
+        stage.bench.catch_up(&stage.view, &stage.source, &mut stage.positions, 1).await.unwrap_err().to_string();
     assert!(error.contains("rebuild the view"), "{error}");
 }
 
@@ -227,7 +226,16 @@ async fn what_was_never_added_cannot_be_taken_away_and_the_error_says_to_rebuild
 async fn distinct_values_are_counted_whatever_their_type_and_length() {
     let mut stage = Stage::new(by_day(json!({"kinds": "count(distinct amount)"}))).await;
     let long = "y".repeat(2000);
-    let values = [n("1"), n("1.0"), s("1"), json!({"L": [n("1")]}), json!({"L": [n("1")]}), json!({"BOOL": true}), s(&long), s(&long)];
+    let values = [
+        n("1"),
+        n("1.0"),
+        s("1"),
+        json!({"L": [n("1")]}),
+        json!({"L": [n("1")]}),
+        json!({"BOOL": true}),
+        s(&long),
+        s(&long),
+    ];
     for (at, value) in values.iter().enumerate() {
         stage.put(order(&at.to_string(), "mon", value.clone())).await;
     }
@@ -273,11 +281,11 @@ async fn more_keys_than_two_are_composed_to_one_sort_key() {
         "aggregates": {"orders": "count"}});
     let mut stage = Stage::new(config).await;
     for (pk, city) in [("a", "x#1"), ("b", "x"), ("c", "x#1"), ("d", "back\\slash")] {
-        stage.put(json!({"pk": s(pk), "country": s("it"), "city": s(city), "floor": n("1"), "door": {"B": "AAE="}})).await;
+        stage
+            .put(json!({"pk": s(pk), "country": s("it"), "city": s(city), "floor": n("1"), "door": {"B": "AAE="}}))
+            .await;
     }
-    let group = |sort: &str, city: &str, orders: &str| {
-        json!({"country": s("it"), "city#floor#door": s(sort), "city": s(city), "floor": n("1"), "door": {"B": "AAE="}, "orders": n(orders)})
-    };
+    let group = |sort: &str, city: &str, orders: &str| json!({"country": s("it"), "city#floor#door": s(sort), "city": s(city), "floor": n("1"), "door": {"B": "AAE="}, "orders": n(orders)});
     let mut shown = stage.shown().await;
     shown.sort_by_key(|item| item["city"].to_string());
     let expected = [
@@ -313,8 +321,11 @@ async fn the_items_are_streamed_and_indexed_like_any_others() {
         "Projection": {"ProjectionType": "ALL"}});
     stage
         .bench
-        .ok("UpdateTable", json!({"TableName": "V", "AttributeDefinitions": [{"AttributeName": "total", "AttributeType": "N"}],
-            "GlobalSecondaryIndexUpdates": [{"Create": index}]}))
+        .ok(
+            "UpdateTable",
+            json!({"TableName": "V", "AttributeDefinitions": [{"AttributeName": "total", "AttributeType": "N"}],
+            "GlobalSecondaryIndexUpdates": [{"Create": index}]}),
+        )
         .await;
     stage.put(order("a", "mon", n("5"))).await;
     stage.put(order("a", "mon", n("6"))).await;

@@ -14,14 +14,35 @@ use crate::oracle;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { pk: u8, status: u8, day: u8, amount: Amount, tag: u8 },
-    Delete { pk: u8 },
+    Put {
+        pk: u8,
+        status: u8,
+        day: u8,
+        amount: Amount,
+        tag: u8,
+    },
+    Delete {
+        pk: u8,
+    },
     /// Flushes some records of a shard. `second`: to the view of the view. `noted`: the runtime's checkpoint moves; else the records come
     /// again.
-    Flush { second: bool, which: usize, records: usize, noted: bool },
+    Flush {
+        second: bool,
+        which: usize,
+        records: usize,
+        noted: bool,
+    },
     /// The power is cut while a flush is under way, after so many turns of others, and the server starts again.
-    Cut { second: bool, which: usize, records: usize, turns: usize },
-    Split { which: usize, second: bool },
+    Cut {
+        second: bool,
+        which: usize,
+        records: usize,
+        turns: usize,
+    },
+    Split {
+        which: usize,
+        second: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +149,9 @@ impl Stage {
             Step::Flush { second, which, records, noted } => {
                 let at = usize::from(*second);
                 let (source, positions) = (&self.sources[at], &self.positions[at]);
-                let Some(flush) = self.bench.next_flush("v", source, positions, (*which, *records)).await else { return };
+                let Some(flush) = self.bench.next_flush("v", source, positions, (*which, *records)).await else {
+                    return;
+                };
                 let (shard, last) = (flush.shard.no, flush.last());
                 self.views[at].flush(flush).await.unwrap();
                 if *noted {
@@ -139,7 +162,9 @@ impl Stage {
                 let Some(model) = model else { return };
                 let at = usize::from(*second);
                 let (source, positions) = (&self.sources[at], &self.positions[at]);
-                let Some(flush) = self.bench.next_flush("v", source, positions, (*which, *records)).await else { return };
+                let Some(flush) = self.bench.next_flush("v", source, positions, (*which, *records)).await else {
+                    return;
+                };
                 model.hold_syncs(true);
                 let cut = async {
                     for _ in 0..*turns {

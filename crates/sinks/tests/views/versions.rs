@@ -169,7 +169,10 @@ async fn a_newer_version_takes_the_place_of_one_that_is_being_built_and_a_remove
     assert_eq!(two.swap().await.unwrap_err().to_string(), "version 2 of the view v was replaced or removed");
     let changed = stage.bench.view("v", 3, config(json!({"orders": "count"})));
     let error = changed.prepare(stage.source.source.clone()).await.unwrap_err().to_string();
-    assert_eq!(error, "version 3 of the view v is there with another definition: a changed definition is a new version");
+    assert_eq!(
+        error,
+        "version 3 of the view v is there with another definition: a changed definition is a new version"
+    );
     assert_eq!(one.standing().await.unwrap(), Standing::Live);
     three.swap().await.unwrap();
     let items = stage.bench.items("V").await;

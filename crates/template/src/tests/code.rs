@@ -130,3 +130,19 @@ Resources:
         )]
     );
 }
+
+/// A resource that is not made is none: its content is looked for nowhere, and who names it with `AWS::NoValue` has it not.
+#[test]
+fn a_layer_whose_condition_does_not_hold_is_not_planned() {
+    let template = |wanted: &str| {
+        function_with("Layers: [!If [Wanted, !Ref L, !Ref AWS::NoValue]]")
+            + &format!(
+                "  L: {{Type: AWS::Serverless::LayerVersion, Condition: Wanted, Properties: {{ContentUri: layer/}}}}\n"
+            )
+            + &format!("Conditions: {{Wanted: !Equals [{wanted}, yes]}}\n")
+    };
+    for (wanted, count) in [("no", 0), ("yes", 1)] {
+        let plan = plan(&template(wanted));
+        assert_eq!((plan.layers.len(), plan.functions[0].layers.len()), (count, count), "{wanted}");
+    }
+}

@@ -121,6 +121,24 @@ Resources:
     );
 }
 
+/// A file that the template itself includes and that is not here is told, like one that a section includes.
+#[test]
+fn a_file_of_a_bucket_or_of_a_parameter_that_the_template_includes_is_told() {
+    let template = |location: &str| {
+        format!(
+            "Transform: [AWS::Serverless-2016-10-31, {{Name: AWS::Include, Parameters: {location}}}]
+Parameters: {{P: {{Type: String, Default: x}}}}
+Resources: {{Aaa: {{Type: AWS::Serverless::SimpleTable}}}}"
+        )
+    };
+    for (location, shown) in [("s3://bucket/x.yaml", "s3://bucket/x.yaml"), ("!Ref P", "{Ref: ...}")] {
+        let plan = plan(&template(&format!("{{Location: {location}}}")));
+        let told = format!("Transform: {shown} is not read: only a file of this machine is included");
+        assert_eq!((plan.skipped, plan.tables.len()), (vec![told], 1), "{location}");
+    }
+    check_error(&template("{}"), "Transform: AWS::Include has no Location");
+}
+
 #[test]
 fn a_function_may_ignore_globals() {
     let template = |ignored: &str| {

@@ -216,7 +216,7 @@ fn resources_of_one_type_are_named_in_one_line() {
 #[test]
 fn a_function_that_no_mapping_uses_never_stops_the_reading() {
     for property in [
-        "Runtime: java8",
+        "Runtime: ruby3.2",
         "PackageType: Image",
         "Timeout: soon",
         "FunctionName: a.b",

@@ -151,3 +151,37 @@ fn the_names_of_the_cdk_are_short_and_never_too_long() {
     assert_eq!((one.len(), other.len()), (64, 64));
     assert!(one != other && one.ends_with("xx-Fn"), "{one} {other}");
 }
+
+thread_local! {
+    /// The templates that [`counted`] read.
+    static READ: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// As [`inner`], with one template around another, and remembers what it read.
+fn counted(path: &Path) -> std::io::Result<String> {
+    READ.with_borrow_mut(|read| read.push(path.display().to_string()));
+    match path.to_str().unwrap_or_default() {
+        "/app/middle.yaml" => {
+            Ok(format!("Resources:\n{DATA}Outputs: {{Stream: {{Value: !GetAtt Data.Outputs.Stream}}}}"))
+        }
+        _ => inner(path),
+    }
+}
+
+/// However often its resources and outputs are asked for, by whom and at what level.
+#[test]
+fn each_template_inside_is_read_once() {
+    let options = Options { read: counted, ..options() };
+    let template = "
+Resources:
+  Middle: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: middle.yaml}}
+  Work:
+    Type: AWS::CloudFormation::Stack
+    Properties: {TemplateURL: work/work.yaml, Parameters: {Stream: !GetAtt Middle.Outputs.Stream}}
+";
+    let plan = plan_with(template, &options).unwrap();
+    assert_eq!((plan.tables.len(), plan.functions.len(), plan.mappings.len()), (1, 1, 1));
+    let mut read = READ.take();
+    read.sort();
+    assert_eq!(read, ["/app/data.yaml", "/app/middle.yaml", "/app/work/work.yaml"]);
+}

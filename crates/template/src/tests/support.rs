@@ -196,8 +196,8 @@ fn properties_of_functions_that_are_not_supported_stop() {
         check_error(&used_function_with(property), &expected);
     }
     check_error(
-        &used_function_with("").replace("python3.12", "java21"),
-        &format!("{at}.Runtime: {}", tailrace_core::function::ConfigError::UnsupportedRuntime("java21".into())),
+        &used_function_with("").replace("python3.12", "ruby3.3"),
+        &format!("{at}.Runtime: {}", tailrace_core::function::ConfigError::UnsupportedRuntime("ruby3.3".into())),
     );
     check_error(
         &used_function_with("Environment: {Variables: {AWS_REGION: x}}"),

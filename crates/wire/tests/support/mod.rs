@@ -13,7 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{ApiError, ErrorCode};
-use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, ServeReport, Service, Settings, serve};
+use tailrace_wire::{
+    AdminRequest, Api, Context, NotReady, Operation, Page, RestAnswer, RestRequest, ServeReport, Service, Settings,
+    serve,
+};
 use tokio::sync::oneshot;
 
 pub const AMZ_JSON: &str = "content-type: application/x-amz-json-1.0";
@@ -64,9 +67,7 @@ impl Api for Echo {
         self.0.most.fetch_max(now, SeqCst);
         let answer = match (service, operation) {
             (Service::Streams, _) => Ok(Bytes::from_static(br#"{"streams":true}"#)),
-            (_, "Who") => {
-                Ok(format!("{} {}", context.access_key().unwrap_or("nobody"), context.request_id()).into())
-            }
+            (_, "Who") => Ok(format!("{} {}", context.access_key().unwrap_or("nobody"), context.request_id()).into()),
             (_, "Slow") => {
                 tokio::time::sleep(Duration::from_millis(600)).await;
                 Ok(body)
@@ -109,6 +110,15 @@ impl Api for Echo {
             AdminRequest::Post { path: "/_admin/panic", .. } => panic!("on purpose"),
             _ => None,
         }
+    }
+
+    async fn rest(&self, request: RestRequest) -> RestAnswer {
+        assert!(!request.path.ends_with("/panic"), "on purpose");
+        let RestRequest { method, path, query, .. } = &request;
+        let type_ = request.header("x-amz-invocation-type").unwrap_or_default();
+        let told = format!("{method} {path} {} {type_} ", query.as_deref().unwrap_or_default());
+        let headers = vec![("x-amzn-requestid", "0".repeat(52)), ("x-amz-log-result", "bG9n".to_owned())];
+        RestAnswer { status: 202, headers, body: [told.as_bytes(), &request.body].concat().into() }
     }
 }
 

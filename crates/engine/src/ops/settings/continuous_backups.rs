@@ -35,20 +35,21 @@ pub async fn update_continuous_backups(
     }
     let table = find(db, &request.table_name).await?;
     let now = db.clock.now();
-    let recovery = settings::change(db, &table, not_found(&table.name), ("UpdateContinuousBackups", caller), |settings| {
-        let recovery = &mut settings.point_in_time_recovery;
-        *recovery = match recovery.take() {
-            _ if !wanted.enabled => None,
-            Some(old) => {
-                Some(PointInTimeRecovery { period_days: wanted.period_days.unwrap_or(old.period_days), ..old })
-            }
-            None => Some(PointInTimeRecovery {
-                since_ms: now,
-                period_days: wanted.period_days.unwrap_or(RECOVERY_PERIOD_DAYS),
-            }),
-        };
-        Ok(recovery.clone())
-    });
+    let recovery =
+        settings::change(db, &table, not_found(&table.name), ("UpdateContinuousBackups", caller), |settings| {
+            let recovery = &mut settings.point_in_time_recovery;
+            *recovery = match recovery.take() {
+                _ if !wanted.enabled => None,
+                Some(old) => {
+                    Some(PointInTimeRecovery { period_days: wanted.period_days.unwrap_or(old.period_days), ..old })
+                }
+                None => Some(PointInTimeRecovery {
+                    since_ms: now,
+                    period_days: wanted.period_days.unwrap_or(RECOVERY_PERIOD_DAYS),
+                }),
+            };
+            Ok(recovery.clone())
+        });
     Ok(describe(recovery.await?, now))
 }
 

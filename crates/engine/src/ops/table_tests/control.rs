@@ -9,7 +9,7 @@ use crate::streams::record::StreamRecord;
 use crate::streams::record_meta::RecordMeta;
 
 const CALLER: Client<'_> =
-    Client { operation: "", access_key: Some("AKIDEXAMPLE"), request_id: Some("R7"), host: None };
+    Client { operation: "", access_key: Some("AKIDEXAMPLE"), request_id: Some("R7"), host: None, written: None };
 
 async fn ok(bench: &Bench, operation: &str, body: Value) {
     let caller = Caller::Client(Client { operation, ..CALLER });
@@ -45,7 +45,10 @@ async fn actions(bench: &Bench) -> Vec<([String; 3], [Option<Value>; 2])> {
             caller.operation
         });
         let json = |name: &str| text(name).map(|text| serde_json::from_str(&text).unwrap());
-        actions.push(([text(ACTION).unwrap(), text(RESOURCE).unwrap(), operation.to_owned()], [json(BEFORE), json(AFTER)]));
+        actions.push((
+            [text(ACTION).unwrap(), text(RESOURCE).unwrap(), operation.to_owned()],
+            [json(BEFORE), json(AFTER)],
+        ));
     }
     actions
 }
@@ -77,10 +80,7 @@ async fn each_change_of_a_table_is_a_record_of_the_commit_that_made_it() {
 
     let actions = actions(&bench).await;
     let names: Vec<&str> = actions.iter().map(|([action, ..], _)| action.as_str()).collect();
-    assert_eq!(
-        names,
-        ["CreateTable", "UpdateTable", "UpdateTable", "UpdateTimeToLive", "TagResource", "DeleteTable"]
-    );
+    assert_eq!(names, ["CreateTable", "UpdateTable", "UpdateTable", "UpdateTimeToLive", "TagResource", "DeleteTable"]);
     for ([action, resource, operation], _) in &actions {
         assert_eq!((resource.as_str(), operation), ("table/users", action));
     }
@@ -122,7 +122,10 @@ async fn audit_on_and_off_are_actions_and_say_what_records_keep() {
     bench.db.set_audit("users", false, caller).await.unwrap();
     ok(&bench, "PutItem", put("c")).await;
     let names: Vec<[String; 3]> = actions(&bench).await.into_iter().map(|(action, _)| action).collect();
-    assert_eq!(names, [["StartAudit", "table/users", ""], ["StopAudit", "table/users", ""]].map(|a| a.map(str::to_owned)));
+    assert_eq!(
+        names,
+        [["StartAudit", "table/users", ""], ["StopAudit", "table/users", ""]].map(|a| a.map(str::to_owned))
+    );
 
     let stream = bench.db.find_table("users").await.unwrap().unwrap().stream.clone().unwrap();
     let metas: Vec<RecordMeta> =
@@ -154,8 +157,7 @@ async fn audits_are_settled_for_all_tables_at_once() {
     bench.db.settle_audit(&named(&["both", "new"]), caller).await.unwrap();
     let names: Vec<String> =
         actions(&bench).await.into_iter().map(|([action, table, _], _)| format!("{action} {table}")).collect();
-    let expected =
-        ["StartAudit table/both", "StartAudit table/old", "StartAudit table/new", "StopAudit table/old"];
+    let expected = ["StartAudit table/both", "StartAudit table/old", "StartAudit table/new", "StopAudit table/old"];
     assert_eq!(names, expected);
 }
 

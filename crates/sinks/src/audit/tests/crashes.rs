@@ -22,10 +22,9 @@ fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             match path.is_dir() {
                 true => folders.push(path),
-                false => drop(found.insert(
-                    path.strip_prefix(root).unwrap().display().to_string(),
-                    std::fs::read(&path).unwrap(),
-                )),
+                false => drop(
+                    found.insert(path.strip_prefix(root).unwrap().display().to_string(), std::fs::read(&path).unwrap()),
+                ),
             }
         }
     }

@@ -93,9 +93,9 @@ fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
 
 /// Where a file may end: behind a segment, with its signature or, where that is taken away as well, without.
 fn is_end_of_segment(lines: &[Vec<u8>], kept: usize) -> bool {
-    lines.get(kept).is_none_or(|next| {
-        next.starts_with(br#"{"chain""#) || next.starts_with(br#"{"event_name":"SIGNATURE""#)
-    })
+    lines
+        .get(kept)
+        .is_none_or(|next| next.starts_with(br#"{"chain""#) || next.starts_with(br#"{"event_name":"SIGNATURE""#))
 }
 
 #[tokio::test]
@@ -141,7 +141,11 @@ async fn a_file_that_is_cut_off_is_found_but_at_the_end_of_the_chain_behind_a_se
             let whole = bytes[..kept].split_inclusive(|byte| *byte == b'\n').count();
             let is_behind_segment =
                 kept > 0 && bytes[kept - 1] == b'\n' && is_end_of_segment(&all, whole) && last_of(&name.0) == *name;
-            assert_eq!(found.is_empty(), is_behind_segment && !found_unsigned(&found), "{kept} bytes of {name:?}: {found:?}");
+            assert_eq!(
+                found.is_empty(),
+                is_behind_segment && !found_unsigned(&found),
+                "{kept} bytes of {name:?}: {found:?}"
+            );
             unseen += usize::from(found.is_empty());
         }
     }

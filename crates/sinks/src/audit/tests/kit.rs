@@ -81,7 +81,9 @@ impl Subject for Trail {
             let event = line["event_name"].as_str().unwrap();
             match is_snapshot {
                 true => drop(snapshot.insert(key.to_owned(), v(&line["new_image"]).unwrap())),
-                false => entries.push((lsn, event.to_owned(), key.to_owned(), v(&line["old_image"]), v(&line["new_image"]))),
+                false => {
+                    entries.push((lsn, event.to_owned(), key.to_owned(), v(&line["old_image"]), v(&line["new_image"])))
+                }
             }
         }
         entries.sort();

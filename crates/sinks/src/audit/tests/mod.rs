@@ -59,7 +59,7 @@ impl Bench {
         let call = self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let id = format!("REQUEST{call}");
         let (access_key, request_id) = (Some("AKIDEXAMPLE"), Some(&*id));
-        let caller = Caller::Client(Client { operation, access_key, request_id, host: None });
+        let caller = Caller::Client(Client { operation, access_key, request_id, host: None, written: None });
         let body = serde_json::to_vec(&body).unwrap();
         ops::execute(&self.db, Service::DynamoDb, operation, &body, &caller).await.unwrap();
         self.clock.advance(7);
@@ -114,7 +114,12 @@ impl Bench {
     }
 }
 
-fn source(table: &str, stream_arn: tailrace_core::StreamArn, view: tailrace_engine::ViewType, key: &str) -> Arc<SourceTable> {
+fn source(
+    table: &str,
+    stream_arn: tailrace_core::StreamArn,
+    view: tailrace_engine::ViewType,
+    key: &str,
+) -> Arc<SourceTable> {
     let partition_key = KeyAttribute { name: key.to_owned(), kind: KeyKind::S };
     Arc::new(SourceTable { table: table.to_owned(), stream_arn, partition_key, sort_key: None, view })
 }

@@ -177,8 +177,7 @@ async fn heads_are_signed_by_time_or_by_count() {
         for n in 0..8 {
             bench.put("k", &format!("v{n}")).await;
         }
-        let config =
-            Config { sign: Some(SignConfig { key: key.clone(), seconds, entries }), ..Config::default() };
+        let config = Config { sign: Some(SignConfig { key: key.clone(), seconds, entries }), ..Config::default() };
         let memory = MemoryPlace { file_bytes_max: u64::MAX, ..MemoryPlace::default() };
         let place: Arc<dyn Place> = Arc::new(memory.clone());
         bench.deliver(&config, &place, &bench.flushes(1).await).await;

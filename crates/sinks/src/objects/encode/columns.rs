@@ -231,7 +231,8 @@ impl ColumnKind {
             "binary" => ColumnKind::Binary,
             "json" => ColumnKind::Json,
             text => {
-                let digits = text.strip_prefix("decimal(").or_else(|| text.strip_prefix("numeric("))?.strip_suffix(')')?;
+                let digits =
+                    text.strip_prefix("decimal(").or_else(|| text.strip_prefix("numeric("))?.strip_suffix(')')?;
                 let (precision, scale) = digits.split_once(',').unwrap_or((digits, "0"));
                 let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
                 if !(1..=PRECISION_MAX).contains(&precision) || scale > precision {
@@ -274,7 +275,15 @@ mod tests {
             let column = TypedColumn::parse("c", text).unwrap();
             assert_eq!((column.kind, column.path.len(), column.tag), (kind, steps, tag), "{text}");
         }
-        for text in ["", "total.N", "total.N money", "total.N decimal(39,0)", "total decimal(2,3)", ".total string", "a..b long"] {
+        for text in [
+            "",
+            "total.N",
+            "total.N money",
+            "total.N decimal(39,0)",
+            "total decimal(2,3)",
+            ".total string",
+            "a..b long",
+        ] {
             assert!(TypedColumn::parse("c", text).is_err(), "{text}");
         }
         assert_eq!(TypedColumn::parse("Keys", "a long"), Err(ColumnError::Name("Keys".into())));

@@ -15,7 +15,9 @@ use crate::objects::partition::record::is_ttl;
 pub(super) fn encode(encoder: &Encoder, of: Of<'_>, records: &[&StreamRecord]) -> Result<Vec<u8>, EncodeError> {
     let failed = |error: csv::Error| EncodeError::Format(error.to_string());
     let mut writer = Writer::from_writer(Vec::with_capacity(records.iter().map(|record| size(record)).sum()));
-    writer.write_record(FIXED.into_iter().chain(encoder.columns.iter().map(|column| column.name.as_str()))).map_err(failed)?;
+    writer
+        .write_record(FIXED.into_iter().chain(encoder.columns.iter().map(|column| column.name.as_str())))
+        .map_err(failed)?;
     let (mut line, mut json) = (ByteRecord::new(), Vec::new());
     for record in records {
         line.clear();

@@ -66,7 +66,7 @@ pub struct Encoder {
 }
 
 /// A record cannot be read, or an object not be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// Stored bytes are damaged.
     #[error(transparent)]

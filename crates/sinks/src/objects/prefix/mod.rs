@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 use tailrace_core::EpochMs;
 
-pub use time::Zone;
 use time::TimePattern;
+pub use time::Zone;
 
 /// Longest expression. Source: docs/spec/sinks.md 2.2, model.
 pub const EXPRESSION_CHARS_MAX: usize = 1024;
@@ -100,8 +100,7 @@ pub enum PrefixError {
 }
 
 const NO_ERROR_PREFIX: &str = "ErrorOutputPrefix cannot be null or empty when Prefix contains expressions";
-const NO_ERROR_TYPE: &str =
-    "ErrorOutputPrefix must contain at least one instance of !{firehose:error-output-type} when it contains expressions";
+const NO_ERROR_TYPE: &str = "ErrorOutputPrefix must contain at least one instance of !{firehose:error-output-type} when it contains expressions";
 const ERROR_TYPE_OF_RECORDS: &str = "Prefix cannot contain !{firehose:error-output-type}";
 const KEY_OF_ERRORS: &str = "ErrorOutputPrefix cannot contain partition keys";
 const OPENED: &str = "the sequence !{ can only appear in expressions of the form !{namespace:value}";
@@ -224,7 +223,11 @@ impl Part {
         let key = |from| {
             let name = value.to_owned();
             let known = !name.is_empty() && name.chars().all(|char| char.is_alphanumeric() || "_-.".contains(char));
-            if known { Ok(Part::Key(PartitionKey { name, from })) } else { Err(wrong("the key has no name".to_owned())) }
+            if known {
+                Ok(Part::Key(PartitionKey { name, from }))
+            } else {
+                Err(wrong("the key has no name".to_owned()))
+            }
         };
         match (namespace, value) {
             ("timestamp", pattern) => match TimePattern::parse(pattern) {
@@ -265,7 +268,13 @@ mod tests {
 
     fn evaluated(prefix: &Prefix) -> String {
         let keys = [("customer", Cow::Borrowed("c1")), ("device", Cow::Borrowed("tv"))];
-        prefix.evaluate(&Facts { oldest: AUGUST, zone: Zone::UTC, seed: "s", error_type: "processing-failed", keys: &keys })
+        prefix.evaluate(&Facts {
+            oldest: AUGUST,
+            zone: Zone::UTC,
+            seed: "s",
+            error_type: "processing-failed",
+            keys: &keys,
+        })
     }
 
     /// docs/spec/sinks.md 2.2, the examples of the guide.
@@ -293,7 +302,8 @@ mod tests {
 
     #[test]
     fn a_random_string_has_eleven_characters_and_repeats() {
-        let prefix = Prefix::parse("!{firehose:random-string}/!{firehose:random-string}/", PrefixKind::Records).unwrap();
+        let prefix =
+            Prefix::parse("!{firehose:random-string}/!{firehose:random-string}/", PrefixKind::Records).unwrap();
         let (once, again) = (evaluated(&prefix), evaluated(&prefix));
         assert_eq!(once, again);
         let parts: Vec<&str> = once.split('/').collect();

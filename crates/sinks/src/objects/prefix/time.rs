@@ -160,7 +160,9 @@ fn check(letter: char, count: usize) -> Result<(), TimePatternError> {
         'S' => 9,
         'a' => 1,
         'Y' => {
-            return Err(TimePatternError("`Y` is the year of the week, another one around New Year: use `yyyy`".to_owned()));
+            return Err(TimePatternError(
+                "`Y` is the year of the week, another one around New Year: use `yyyy`".to_owned(),
+            ));
         }
         other => return Err(TimePatternError(format!("the letter `{other}` is not known"))),
     };
@@ -291,7 +293,8 @@ mod tests {
 
     #[test]
     fn hours_of_noon_and_midnight() {
-        for (ms, expect) in [(0, "0 24 0 12 AM"), (12 * 3_600_000, "12 12 0 12 PM"), (23 * 3_600_000, "23 23 11 11 PM")] {
+        for (ms, expect) in [(0, "0 24 0 12 AM"), (12 * 3_600_000, "12 12 0 12 PM"), (23 * 3_600_000, "23 23 11 11 PM")]
+        {
             assert_eq!(written("H k K h a", EpochMs(ms), "UTC"), expect);
         }
     }

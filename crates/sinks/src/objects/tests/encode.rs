@@ -116,8 +116,25 @@ fn csv_has_the_fixed_columns_and_the_chosen_ones() {
     assert_eq!(
         lines[0].iter().collect::<Vec<_>>(),
         [
-            "Orders", "INSERT", &records().event_id(&changes()[0]).to_string(), shard, "100000000000000000003", "3",
-            "2018-08-27T10:30:05.681Z", keys, new, "", "false", "12.50", "AP8=", r#"[{"sku":"x"},2]"#, "", "a", "true", "2", "x",
+            "Orders",
+            "INSERT",
+            &records().event_id(&changes()[0]).to_string(),
+            shard,
+            "100000000000000000003",
+            "3",
+            "2018-08-27T10:30:05.681Z",
+            keys,
+            new,
+            "",
+            "false",
+            "12.50",
+            "AP8=",
+            r#"[{"sku":"x"},2]"#,
+            "",
+            "a",
+            "true",
+            "2",
+            "x",
             "12.5",
         ]
     );
@@ -125,7 +142,10 @@ fn csv_has_the_fixed_columns_and_the_chosen_ones() {
     assert_eq!(chosen(1), ["7.00", "", "", "", "b", "", "", "", "7"]);
     // Of a delete there are the keys.
     assert_eq!(chosen(2), ["", "", "", "", "b", "", "", "", ""]);
-    assert_eq!((&lines[2][1], &lines[2][8], &lines[2][9], &lines[2][10]), ("REMOVE", "", r#"{"id":"b","total":7}"#, "true"));
+    assert_eq!(
+        (&lines[2][1], &lines[2][8], &lines[2][9], &lines[2][10]),
+        ("REMOVE", "", r#"{"id":"b","total":7}"#, "true")
+    );
 }
 
 #[test]
@@ -155,7 +175,10 @@ fn parquet_has_the_same_with_types() {
         assert_eq!(first["blob"], Field::Bytes(vec![0, 255].into()));
         assert_eq!(first["doc"], text(r#"[{"sku":"x"},2]"#));
         assert_eq!(first["huge"], Field::Null, "it does not fit 64 bits");
-        assert_eq!((&first["paid"], &first["second"], &first["total"]), (&Field::Bool(true), &Field::Long(2), &Field::Double(12.5)));
+        assert_eq!(
+            (&first["paid"], &first["second"], &first["total"]),
+            (&Field::Bool(true), &Field::Long(2), &Field::Double(12.5))
+        );
         assert_eq!((&rows[1]["total"], &rows[1]["sku"]), (&Field::Double(7.0), &Field::Null));
         assert_eq!((&rows[2]["is_ttl"], &rows[2]["new_image"]), (&Field::Bool(true), &Field::Null));
         assert_eq!((&rows[2]["item"], &rows[2]["old_image"]), (&text("b"), &text(r#"{"id":"b","total":7}"#)));

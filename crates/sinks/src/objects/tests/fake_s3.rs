@@ -200,4 +200,3 @@ fn list(state: &State, query: &str) -> Answer {
     let body = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>");
     Response::new(Full::new(body.into()))
 }
-

@@ -41,7 +41,7 @@ pub fn change(number: u64, id: &str, old: Option<Value>, new: Option<Value>) -> 
         shard: ShardNo(7),
         number: RecordNo(number),
         time_ms: EpochMs(AUGUST.0 + number),
-        meta: RecordMeta { kind, view: ViewType::NewAndOldImages, by_service: false, keys },
+        meta: RecordMeta { kind, view: ViewType::NewAndOldImages, by_service: false, caller: None, keys },
         old: old.map(with_id),
         new: new.map(with_id),
     }
@@ -50,7 +50,9 @@ pub fn change(number: u64, id: &str, old: Option<Value>, new: Option<Value>) -> 
 pub fn source() -> Arc<SourceTable> {
     Arc::new(SourceTable {
         table: "Orders".to_owned(),
-        stream_arn: StreamArn::new("arn:aws:dynamodb:us-east-1:000000000000:table/Orders/stream/2018-08-27T10:00:00.000"),
+        stream_arn: StreamArn::new(
+            "arn:aws:dynamodb:us-east-1:000000000000:table/Orders/stream/2018-08-27T10:00:00.000",
+        ),
         partition_key: KeyAttribute { name: "id".to_owned(), kind: KeyKind::S },
         sort_key: None,
         view: ViewType::NewAndOldImages,

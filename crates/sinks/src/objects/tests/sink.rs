@@ -88,10 +88,7 @@ async fn partitions_are_objects_of_their_own() {
         let flushed = taken(&sink, &flush(records)).await;
         assert_eq!(flushed.rejected.len(), 1);
         assert_eq!(flushed.rejected[0].index, 4);
-        assert_eq!(
-            flushed.rejected[0].error,
-            "processing-failed: the partition key `customer` is not in the record"
-        );
+        assert_eq!(flushed.rejected[0].error, "processing-failed: the partition key `customer` is not in the record");
         let objects = place.objects().await;
         let manifest = format!("_manifest/2018-08-27-10/lake-v1-{SHARD}.json");
         let first = format!("c=a%2FB/lake-v1-{SHARD}-{}-{}.jsonl", number(3), number(7));
@@ -118,7 +115,10 @@ async fn partitions_beyond_the_bound_are_rejected() {
     let flushed = taken(&sink, &flush(records)).await;
     let rejected: Vec<usize> = flushed.rejected.iter().map(|rejected| rejected.index).collect();
     assert_eq!(rejected, [3, 4]);
-    assert_eq!(flushed.rejected[0].error, "activePartitionExceeded: 3 partitions of one flush are the most (partitions_max)");
+    assert_eq!(
+        flushed.rejected[0].error,
+        "activePartitionExceeded: 3 partitions of one flush are the most (partitions_max)"
+    );
     assert_eq!(place.objects().await.len(), 3);
     let config: crate::objects::Config = serde_json::from_value(json!({"to": "x"})).unwrap();
     assert_eq!(config.partitions_max, 500);
@@ -132,10 +132,14 @@ async fn values_that_no_key_can_have_are_rejected() {
     });
     let sink = sink(place.settings(settings));
     let long = "l".repeat(600);
-    let records = vec![insert(1, "a", ".."), insert(2, "b", "ok"), insert(3, "c", &long), insert(4, "d", &"m".repeat(300))];
+    let records =
+        vec![insert(1, "a", ".."), insert(2, "b", "ok"), insert(3, "c", &long), insert(4, "d", &"m".repeat(300))];
     let flushed = taken(&sink, &flush(records)).await;
     let errors: Vec<&str> = flushed.rejected.iter().map(|rejected| rejected.error.as_str()).collect();
-    assert!(errors[0].starts_with("processing-failed: no object can be named") && errors[0].contains("`..`"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("processing-failed: no object can be named") && errors[0].contains("`..`"),
+        "{errors:?}"
+    );
     assert!(errors[1].starts_with("processing-failed: a prefix of 604 characters"), "{errors:?}");
     assert!(errors[2].contains("a part of it is longer than 245 bytes"), "{errors:?}");
     assert_eq!(place.objects().await.len(), 1);
@@ -144,7 +148,8 @@ async fn values_that_no_key_can_have_are_rejected() {
 #[tokio::test]
 async fn pages_of_a_snapshot_have_names_of_their_own() {
     let place = Place::Directory(tempfile::tempdir().unwrap());
-    let snapshot = |page| Flush { origin: Origin::Snapshot { page }, ..flush(vec![insert(3, "a", "c"), insert(3, "b", "d")]) };
+    let snapshot =
+        |page| Flush { origin: Origin::Snapshot { page }, ..flush(vec![insert(3, "a", "c"), insert(3, "b", "d")]) };
     let whole = sink(place.settings(json!({"manifest": true, "partition_by": "s/!{timestamp:yyyy}/"})));
     taken(&whole, &snapshot(0)).await;
     taken(&whole, &snapshot(1)).await;

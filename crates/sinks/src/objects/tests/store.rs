@@ -135,7 +135,9 @@ async fn a_lock_is_asked_for_in_what_is_signed() {
     assert_eq!(header(0, "if-none-match").unwrap(), "*");
     assert_eq!(header(0, "x-amz-meta-tailrace-release").unwrap(), env!("CARGO_PKG_VERSION"));
     let signed = header(0, "authorization").unwrap();
-    for name in ["content-md5", "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-checksum-sha256"] {
+    for name in
+        ["content-md5", "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-checksum-sha256"]
+    {
         assert!(signed.contains(name), "{signed}");
     }
     assert_eq!(header(1, "x-amz-object-lock-mode"), None);
@@ -151,7 +153,8 @@ async fn a_directory_forgets_what_was_not_finished() {
     assert!(std::fs::metadata(folder.join("x")).unwrap().permissions().readonly());
     // What a crash leaves.
     std::fs::write(folder.join(".y.tmp"), "hal").unwrap();
-    std::fs::set_permissions(folder.join(".y.tmp"), std::fs::metadata(folder.join("x")).unwrap().permissions()).unwrap();
+    std::fs::set_permissions(folder.join(".y.tmp"), std::fs::metadata(folder.join("x")).unwrap().permissions())
+        .unwrap();
     assert_eq!(place.objects().await.len(), 1);
     put(&writer, "a/y", "half").await.unwrap();
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);

@@ -60,7 +60,7 @@ pub fn record(number: u64, pk: &str, new: Option<&Value>) -> StreamRecord {
         shard: ShardNo(1),
         number: RecordNo(number),
         time_ms: TIME,
-        meta: RecordMeta { kind, view, by_service: false, keys: stored(&keys) },
+        meta: RecordMeta { kind, view, by_service: false, caller: None, keys: stored(&keys) },
         old: None,
         new: new.map(|new| {
             let mut item = keys.clone();

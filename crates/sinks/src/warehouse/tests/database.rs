@@ -114,7 +114,8 @@ impl Database {
 impl Connector for Database {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         self.0.lock().connections += 1;
-        let session = Play { database: self.clone(), open: true, turn: None, own: None, saved: None, stage: Vec::new() };
+        let session =
+            Play { database: self.clone(), open: true, turn: None, own: None, saved: None, stage: Vec::new() };
         async { Ok(Box::new(session) as Box<dyn Session>) }.boxed()
     }
 }
@@ -188,7 +189,10 @@ fn number(sql: &str, word: &str) -> i64 {
 }
 
 fn answer(rows: Vec<Vec<String>>) -> Answer {
-    Answer { affected: rows.len() as u64, rows: rows.into_iter().map(|row| row.into_iter().map(Some).collect()).collect() }
+    Answer {
+        affected: rows.len() as u64,
+        rows: rows.into_iter().map(|row| row.into_iter().map(Some).collect()).collect(),
+    }
 }
 
 fn affected(affected: usize) -> Answer {
@@ -290,9 +294,7 @@ impl Play {
     }
 
     fn describe(&mut self) -> Answer {
-        let column = |(table, name, sql): (&str, &str, &str)| {
-            [table, name, sql, "f", "f"].map(str::to_owned).to_vec()
-        };
+        let column = |(table, name, sql): (&str, &str, &str)| [table, name, sql, "f", "f"].map(str::to_owned).to_vec();
         let mut rows = Vec::new();
         for table in self.own().tables.clone() {
             let merged = [
@@ -323,7 +325,9 @@ impl Play {
         }
         if sql.starts_with("SELECT generation") {
             let swept = own.swept.to_string();
-            return answer(own.holder.iter().map(|(generation, _)| vec![generation.to_string(), swept.clone()]).collect());
+            return answer(
+                own.holder.iter().map(|(generation, _)| vec![generation.to_string(), swept.clone()]).collect(),
+            );
         }
         if let Some(swept) = after(sql, "SET swept = ") {
             own.swept = swept.parse().unwrap();
@@ -397,7 +401,10 @@ impl Play {
             let generation = number(sql, " generation = ");
             let first = number(sql, "BETWEEN ");
             let last: i64 = sql.rsplit(' ').next().unwrap().parse().unwrap();
-            let row = |((of, item, number), (shard, place, error, _)): (&(i64, String, i64), &(String, i64, String, bool))| {
+            let row = |((of, item, number), (shard, place, error, _)): (
+                &(i64, String, i64),
+                &(String, i64, String, bool),
+            )| {
                 let is = *of == generation && *shard == texts[1] && (first..=last).contains(place);
                 is.then(|| vec![item.clone(), number.to_string(), error.clone()])
             };

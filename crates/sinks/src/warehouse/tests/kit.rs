@@ -41,7 +41,11 @@ impl Subject for Shop {
         if self.mode == "merge" {
             let rows = committed.rows.into_iter().map(|(key, row)| (key, row.cells[2].parse().unwrap()));
             let rows: BTreeMap<String, i64> = rows.collect();
-            return if rows == history.items { Ok(()) } else { Err(format!("{rows:?} instead of {:?}", history.items)) };
+            return if rows == history.items {
+                Ok(())
+            } else {
+                Err(format!("{rows:?} instead of {:?}", history.items))
+            };
         }
         // Of each item, in order; and each once.
         let mut changes: BTreeMap<&str, Vec<String>> = BTreeMap::new();

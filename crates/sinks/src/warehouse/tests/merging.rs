@@ -27,7 +27,8 @@ fn expect(rows: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn a_row_for_each_item_that_there_is() {
     let database = Database::new();
     let sink = warehouse(json!({}), Arc::new(database.clone()), None);
-    let first = flush(vec![total(1, "a", "1"), total(2, "b", "2"), total(3, "a", "3"), total(4, "c", "4"), remove(5, "b")]);
+    let first =
+        flush(vec![total(1, "a", "1"), total(2, "b", "2"), total(3, "a", "3"), total(4, "c", "4"), remove(5, "b")]);
     assert_eq!(bring(&sink, first).await, Ok(vec![]));
     assert_eq!(pairs(&database), expect(&[("a", "3"), ("c", "4")]));
     let second = flush(vec![remove(6, "a"), total(7, "b", "7"), total(8, "c", "8")]);
@@ -137,7 +138,8 @@ async fn a_rebuild_takes_away_what_is_not_so_any_more() {
     let sink = warehouse(json!({}), Arc::new(database.clone()), None);
     bring(&sink, flush(vec![total(1, "a", "1"), total(2, "gone unseen", "2"), total(900, "late", "3")])).await.unwrap();
     let next = |flush: Flush| Flush { version: 2, ..flush };
-    let page = Flush { origin: Origin::Snapshot { page: 0 }, ..flush(vec![total(70, "a", "70"), total(70, "late", "4")]) };
+    let page =
+        Flush { origin: Origin::Snapshot { page: 0 }, ..flush(vec![total(70, "a", "70"), total(70, "late", "4")]) };
     bring(&sink, next(page)).await.unwrap();
     assert_eq!(pairs(&database), expect(&[("a", "70"), ("gone unseen", "2"), ("late", "4")]));
     sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2, 2).await.unwrap();
@@ -146,13 +148,14 @@ async fn a_rebuild_takes_away_what_is_not_so_any_more() {
     // A change of the configuration is no rebuild: what is there stays.
     sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2, 3).await.unwrap();
     assert_eq!(pairs(&database), expect(&[("late", "4")]));
-    let deletes = database.statements().iter().filter(|sql| sql.starts_with("DELETE FROM \"public\".\"orders\" WHERE")).count();
+    let deletes =
+        database.statements().iter().filter(|sql| sql.starts_with("DELETE FROM \"public\".\"orders\" WHERE")).count();
     assert_eq!(deletes, 1, "the table is swept once");
     // A server that still has the version before must not get in.
     let error = bring(&sink, flush(vec![total(901, "zombie", "1")])).await.unwrap_err();
     let expected = "the table public.orders is filled under version 3 of the sink from the stream of 2026-01-01T00:00:00.000; this \
-                    is version 1 from that of 2026-01-01T00:00:00.000";
-    assert_eq!(error.0, expected);
+                    is version 1 from that of 2026-01-01T00:00:00.000; if this is the right one, hand it over: UPDATE ";
+    assert!(error.0.starts_with(expected), "{error}");
     assert_eq!(pairs(&database), expect(&[("late", "4")]));
 }
 
@@ -192,7 +195,10 @@ async fn a_table_that_is_gone_is_missed() {
     let restarted = warehouse(json!({}), Arc::new(database.clone()), None);
     restarted.prepare(source("2026-01-01T00:00:00.000")).await.unwrap();
     let error = bring(&restarted, flush(vec![total(2, "b", "2")])).await.unwrap_err();
-    assert!(error.0.starts_with("the table public.orders is gone, with all that was in it: rebuild the sink, or"), "{error}");
+    assert!(
+        error.0.starts_with("the table public.orders is gone, with all that was in it: rebuild the sink, or"),
+        "{error}"
+    );
     bring(&restarted, Flush { version: 2, ..flush(vec![total(2, "b", "2")]) }).await.unwrap();
     assert_eq!(pairs(&database), expect(&[("b", "2")]));
 }
@@ -202,7 +208,10 @@ async fn a_change_log_has_every_change_once() {
     let database = Database::new();
     let sink = warehouse(json!({"mode": "append"}), Arc::new(database.clone()), None);
     assert!(sink.plans(), "its flushes come again as they were");
-    let page = Flush { origin: Origin::Snapshot { page: 0 }, ..flush(vec![total(5, "a", "1"), put(5, "b", &[("n", s("\0"))])]) };
+    let page = Flush {
+        origin: Origin::Snapshot { page: 0 },
+        ..flush(vec![total(5, "a", "1"), put(5, "b", &[("n", s("\0"))])])
+    };
     let stream = flush(vec![total(6, "a", "2"), remove(7, "a")]);
     for _ in 0..2 {
         let reason = "column new_image: a text with the character U+0000 cannot be held by PostgreSQL".to_owned();
@@ -214,9 +223,18 @@ async fn a_change_log_has_every_change_once() {
     let shard = "shardId-00000001767225600000-00000001";
     let time = "2026-01-02 03:04:05.678+00:00";
     let line = |parts: [&str; 9]| parts.map(str::to_owned).to_vec();
-    assert_eq!(database.committed().log, vec![
-        line(["a", "1", r#"{"pk":"a","total":1}"#, "\\N", "SNAPSHOT", time, "f", shard, "5"]),
-        line(["a", "2", r#"{"pk":"a","total":2}"#, "\\N", "MODIFY", time, "f", shard, "6"]),
-        line(["a", "\\N", "\\N", "\\N", "REMOVE", time, "f", shard, "7"]),
-    ].into_iter().map(|mut line| { line.push("1000000001".to_owned()); line }).collect::<Vec<_>>());
+    assert_eq!(
+        database.committed().log,
+        vec![
+            line(["a", "1", r#"{"pk":"a","total":1}"#, "\\N", "SNAPSHOT", time, "f", shard, "5"]),
+            line(["a", "2", r#"{"pk":"a","total":2}"#, "\\N", "MODIFY", time, "f", shard, "6"]),
+            line(["a", "\\N", "\\N", "\\N", "REMOVE", time, "f", shard, "7"]),
+        ]
+        .into_iter()
+        .map(|mut line| {
+            line.push("1000000001".to_owned());
+            line
+        })
+        .collect::<Vec<_>>()
+    );
 }

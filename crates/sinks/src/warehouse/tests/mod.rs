@@ -51,6 +51,7 @@ fn record(number: u64, kind: ChangeKind, keys: &Item, new: Option<&Item>) -> Str
             kind,
             view: ViewType::NewAndOldImages,
             by_service: false,
+            caller: None,
             keys: Bytes::from(encode_stored(keys)),
         },
         old: None,

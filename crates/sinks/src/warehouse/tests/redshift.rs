@@ -216,7 +216,8 @@ async fn rows_that_a_load_refuses_are_found_by_a_trial() {
     ]);
     let records = vec![put(1, "a", &[]), put(2, "b", &[]), put(3, "c", &[])];
     let flushed = sink.flush(flush(records.clone())).await.unwrap();
-    let rejected: Vec<(usize, &str)> = flushed.rejected.iter().map(|rejected| (rejected.index, rejected.error.as_str())).collect();
+    let rejected: Vec<(usize, &str)> =
+        flushed.rejected.iter().map(|rejected| (rejected.index, rejected.error.as_str())).collect();
     assert_eq!(rejected, [(1, "column new_image: Invalid UTF8")]);
     let statements = cluster.statements();
     let copies: Vec<&String> = statements.iter().filter(|sql| sql.starts_with("COPY")).collect();
@@ -227,7 +228,11 @@ async fn rows_that_a_load_refuses_are_found_by_a_trial() {
     let lines: Vec<usize> = [0, 2].map(|object| unpacked(&objects[object].1).lines().count()).to_vec();
     assert_eq!(lines, [3, 2]);
     assert!(copies[2].contains(&objects[3].0));
-    assert!(statements.iter().any(|sql| sql.contains("_tailrace_rejected") && sql.contains("'column new_image: Invalid UTF8'")));
+    assert!(
+        statements
+            .iter()
+            .any(|sql| sql.contains("_tailrace_rejected") && sql.contains("'column new_image: Invalid UTF8'"))
+    );
 
     // A load that fails for another reason is nobody's fault.
     cluster.say(vec![
