@@ -14,6 +14,7 @@ import time
 from typing import NamedTuple
 
 from . import compare, streams, tags
+from .charges import Charges
 from .client import Answer, Endpoint
 from .generate import Generator
 from .schema import TABLES, name_tables
@@ -114,6 +115,7 @@ class Run:
         self.target, self.oracle = Endpoint(arguments.target), Endpoint(arguments.oracle)
         self.generator = Generator(random.Random(seed), arguments.partiql)
         self.comparison = comparison
+        self.charges = Charges(self.target, self.generator.indexes)
         self.tags = tags.Tags()
         self.arns = {}
         self.stuck = set()
@@ -163,7 +165,7 @@ class Run:
 
     def _wait(self, endpoint, table, holds):
         """The description of a table once something holds for it."""
-        for pause in [0.001] * 10 + [0.02] * 100 + [0.1] * 40:
+        for pause in [0.001] * 10 + [0.02] * 100 + [0.1] * 280:
             answer = endpoint.call("DescribeTable", {"TableName": table})
             if holds(answer):
                 return answer
@@ -182,9 +184,10 @@ class Run:
             return self._tag_step(operation, request)
         if operation == "UpdateTable":
             self._make_room(request)
-        oracle, target = (endpoint.call(operation, request) for endpoint in (self.oracle, self.target))
+        oracle = self.oracle.call(operation, request)
+        target, wrong_charge = self.charges.call(operation, request)
         if operation != "UpdateTable" or oracle.error or target.error:
-            return self.comparison.agree(operation, request, oracle, target)
+            return self.comparison.agree(operation, request, oracle, target) or wrong_charge
         # The answer shows a change that begins, each server in its way; what became of it must be the same.
         described = (self._wait(endpoint, request["TableName"], _is_active) for endpoint in (self.oracle, self.target))
         return self.comparison.agree("DescribeTable", {}, *described)
@@ -207,7 +210,8 @@ class Run:
 
     def _query(self, request):
         """Page by page: the pages of a query are the same everywhere, but for entries of an index with the same sort key."""
-        oracle, target = (endpoint.pages("Query", request) for endpoint in (self.oracle, self.target))
+        oracle = self.oracle.pages("Query", request)
+        target, wrong_charge = self.charges.pages("Query", request)
         index = next((index for index in self.generator.indexes.get(request["TableName"], ()) if index.name == request.get("IndexName")), None)
         difference = self._pages(request, oracle, target)
         if difference and index and compare.ties(request, index, oracle, target):
@@ -216,7 +220,7 @@ class Run:
         if difference == _pages_told(oracle, target) and index and compare.ended_at_bound(request, index, oracle, target):
             self.comparison.used["last-key-of-ties"] += 1
             return None
-        return difference
+        return difference or wrong_charge
 
     def _pages(self, request, oracle, target):
         for one, two in zip(oracle, target):
@@ -236,9 +240,16 @@ class Run:
 
     def _scan(self, request, parts):
         """All pages together: each server has an order of partitions of its own."""
-        oracle, target = ([page for part in parts for page in endpoint.pages("Scan", part)] for endpoint in (self.oracle, self.target))
+        oracle = [page for part in parts for page in self.oracle.pages("Scan", part)]
+        target, wrong_charges = [], []
+        for part in parts:
+            pages, wrong_charge = self.charges.pages("Scan", part)
+            target += pages
+            wrong_charges.append(wrong_charge)
         if oracle[-1].error or target[-1].error:
             return self.comparison.agree("Scan", request, oracle[-1], target[-1])
+        if any(wrong_charges):
+            return next(filter(None, wrong_charges))
         one, two = (compare.together(pages) for pages in (oracle, target))
         if one != two or len(oracle) > 1 or len(target) > 1:
             return None if one == two else f"oracle {one}\ntarget {two}"

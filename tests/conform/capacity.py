@@ -1,4 +1,5 @@
-"""The differences in ConsumedCapacity: each takes out of two success bodies what it explains, and leaves them if it does not.
+"""The differences in ConsumedCapacity: each takes out of two success bodies what it explains, and leaves them if it does not. They are
+about the oracle: that the target tells what it should, `charges.py` holds against the items.
 
 Source: docs/spec/dynamodb-api.md 7.4.
 """
@@ -80,25 +81,34 @@ def index_scan(request, oracle, target):
     """What a Scan of an index reads: the oracle charges the whole items."""
     if _MEMBER not in target or "IndexName" not in request:
         return oracle, target
-    dearer = oracle[_MEMBER]["CapacityUnits"] > target[_MEMBER]["CapacityUnits"]
-    return (_without(oracle), _without(target)) if dearer else (oracle, target)
+    one, two = oracle[_MEMBER], target[_MEMBER]
+    if "Table" not in two:
+        return (_without(oracle), _without(target)) if one["CapacityUnits"] > two["CapacityUnits"] else (oracle, target)
+    arm = next(arm for arm in _INDEX_ARMS if arm in two)
+    dearer = sum(_units(one[arm], name) - _units(two[arm], name) for name in two[arm])
+    if dearer <= 0 or one[arm].keys() != two[arm].keys():
+        return oracle, target
+    return oracle | {_MEMBER: one | {arm: two[arm], "CapacityUnits": one["CapacityUnits"] - dearer}}, target
 
 
 def transactions(request, oracle, target):
-    """The oracle has no ReadCapacityUnits and WriteCapacityUnits, charges indexes twice, and a delete or a check of what is not there once."""
+    """The oracle has no ReadCapacityUnits and WriteCapacityUnits, charges indexes twice, a delete or a check of what is not there once,
+    and a check by blocks of 4 KB."""
     if _MEMBER not in target or "TransactItems" not in request:
         return oracle, target
 
     def explained(one, two):
         two = _plain(two)
         mine = [action for action in request["TransactItems"] if any(inner["TableName"] == two["TableName"] for inner in action.values())]
-        free = 2 * sum(bool({"Delete", "ConditionCheck"} & action.keys()) for action in mine)
+        free = 2 * sum("Delete" in action for action in mine)
+        checks = any("ConditionCheck" in action for action in mine)
         if "Table" not in one:
-            return one["CapacityUnits"] >= two["CapacityUnits"] - free or len(mine) > 1
+            return one["CapacityUnits"] >= two["CapacityUnits"] - free or len(mine) > 1 or checks
         halves = {arm: {name: {"CapacityUnits": units["CapacityUnits"] / 2} for name, units in one[arm].items()} for arm in _INDEX_ARMS if arm in one}
         forgotten = _units(two, "Table") - _units(one, "Table")
         # Beside other items of its table the oracle may forget one, with all its arms.
-        return forgotten >= 0 and (len(mine) > 1 and forgotten > 0 or forgotten <= free and _global_arms_cover(one | halves, two))
+        covered = (checks or forgotten <= free) and _global_arms_cover(one | halves, two)
+        return forgotten >= 0 and (len(mine) > 1 and forgotten > 0 or covered)
 
     return _each(oracle, target, explained)
 

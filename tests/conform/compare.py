@@ -32,6 +32,7 @@ class Rule:
         self.bodies = entry.get("bodies")
         self.hides = entry.get("hides", False)
         self.reasons = [re.compile(pattern) for pattern in entry.get("reasons", ())]
+        self.among = re.compile(entry["among"]) if "among" in entry else None
         self.several = entry.get("several", False)
         self.several_conditions = entry.get("several_conditions", False)
 
@@ -232,14 +233,15 @@ class Comparison:
             if not match:
                 continue
             if rule.target is not None:
-                if rule.target.search(got):
+                if rule.target.search(got) and _is_among(rule, target):
                     expected = got
                     used.append(rule.id)
             elif rule.rewrite is not None:
                 expected = expected[: match.start()] + match.expand(rule.rewrite) + expected[match.end() :]
                 used.append(rule.id)
         if expected != got:
-            return f"oracle {expected}\ntarget {got}"
+            reasons = (f"\nreasons {canonical(answer.body['CancellationReasons'])}" for answer in (oracle, target) if "CancellationReasons" in answer.body)
+            return f"oracle {expected}\ntarget {got}{''.join(reasons)}"
         for identifier in used:
             self.used[identifier] = self.used.get(identifier, 0) + 1
         if oracle.error == target.error == "TransactionCanceledException" and not used:
@@ -254,14 +256,23 @@ class Comparison:
         return None
 
 
+def _is_among(rule, target):
+    """Whether the target gives such a reason, if it cancels a transaction."""
+    reasons = map(_reason, target.body.get("CancellationReasons", ()))
+    return rule.among is None or target.error != "TransactionCanceledException" or any(_says(rule.among, reason) for reason in reasons)
+
+
+def _says(pattern, reason):
+    return bool(pattern.search(f"{reason[0]}: {reason[1]}"))
+
+
 def _reasons_explained(rule, oracle, target):
     """Whether two cancelled transactions have the same reasons but for those that the rule is about."""
     if not oracle.error == target.error == "TransactionCanceledException":
         return False
     ones, twos = ([_reason(reason) for reason in answer.body.get("CancellationReasons", ())] for answer in (oracle, target))
-    says = lambda pattern, reason: bool(pattern.search(f"{reason[0]}: {reason[1]}"))
-    named, hides = rule.reasons, rule.hides and any(says(rule.reasons[1], two) for two in twos)
-    excused = lambda one, two: says(named[0], one) and (says(named[1], two) or hides and two[0] == "None")
+    named, hides = rule.reasons, rule.hides and all(two[0] == "None" or _says(rule.reasons[1], two) for two in twos)
+    excused = lambda one, two: _says(named[0], one) and (_says(named[1], two) or hides and two[0] == "None")
     return len(ones) == len(twos) and all(one == two or excused(one, two) for one, two in zip(ones, twos))
 
 

@@ -46,6 +46,10 @@ class Index(NamedTuple):
     def keys(self):
         return self.hash + self.range
 
+    def arm(self):
+        """Where an answer tells of its units."""
+        return "LocalSecondaryIndexes" if self.local else "GlobalSecondaryIndexes"
+
     def projected(self, table):
         """The names of the attributes that an entry has; None means all."""
         return None if self.projection == "ALL" else set(self.keys() + table.keys() + self.included)

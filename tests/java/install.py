@@ -1,6 +1,6 @@
-"""Fetches the jars of jars.txt, pinned and checked, into a folder: `install.py FOLDER`.
+"""Fetches the jars of a list, pinned and checked, into a folder: `install.py FOLDER [LIST]`; without a list, those of jars.txt.
 
-jars.txt holds one jar a line, `group:artifact:version sha256`. What does not match its checksum is not kept.
+A list holds one jar a line, `group:artifact:version sha256`. What does not match its checksum is not kept.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ import tempfile
 import jgo.maven
 
 
-def main(folder):
-    wanted = (pathlib.Path(__file__).with_name("jars.txt")).read_text().splitlines()
+def main(folder, jars=pathlib.Path(__file__).with_name("jars.txt")):
+    wanted = jars.read_text().splitlines()
     folder.mkdir(parents=True, exist_ok=True)
     for jar in folder.glob("*.jar"):
         jar.unlink()
@@ -31,4 +31,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(*map(pathlib.Path, sys.argv[1:]))

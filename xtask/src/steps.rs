@@ -184,21 +184,21 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     run(Command::new(bench).arg("--binary").arg(binary).args(arguments).current_dir(root()))
 }
 
-/// Kills under load.
+/// Kills under load, one suite after the other.
 pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
     let binary = release_binary()?;
     let environment = Environment::prepare(&root())?;
-    run(environment
-        .python()
-        .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-s"])
-        .args(
-            ["kill", "kill_indexes", "kill_tables", "kill_transactions"]
-                .map(|name| format!("tests/wire/test_{name}.py")),
-        )
-        .env("TAILRACE_BINARY", &binary)
-        .env("TAILRACE_KILLS", kills.to_string())
-        .env("TAILRACE_SEED", seed.to_string())
-        .current_dir(root()))
+    for suite in ["kill", "kill_expiry", "kill_indexes", "kill_tables", "kill_transactions"] {
+        run(environment
+            .python()
+            .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-s"])
+            .arg(format!("tests/wire/test_{suite}.py"))
+            .env("TAILRACE_BINARY", &binary)
+            .env("TAILRACE_KILLS", kills.to_string())
+            .env("TAILRACE_SEED", seed.to_string())
+            .current_dir(root()))?;
+    }
+    Ok(())
 }
 
 /// Delivery for long. Without HTTP: `crates/server/examples/soak`.

@@ -14,7 +14,7 @@ use tailrace_api::items::{
 use tailrace_core::codec::{encode_stored, stored_size};
 use tailrace_core::key::KeyError;
 use tailrace_core::limits::REQUEST_TOKEN_LIFE;
-use tailrace_core::{ApiError, CancellationReason};
+use tailrace_core::{ApiError, CancellationReason, ErrorCode};
 use tailrace_store::keyspace::IdempotencyScope;
 
 use super::update_item::{check_index_key_types, check_no_empty_index_value, check_no_key_target, check_update_paths};
@@ -23,7 +23,7 @@ use crate::db::{Db, StoredTable};
 use crate::items::admission::Metering;
 use crate::items::capacity::{transaction_read_units, transaction_write_charge, write_charge};
 use crate::items::commit::{Committed, commit_changes};
-use crate::items::idempotency::IdempotencyMark;
+use crate::items::idempotency::{IdempotencyMark, decided_before};
 use crate::items::index_entries::{EntriesError, check_index_keys};
 use crate::items::index_key_errors::{IndexKeyFault, IndexKeySource};
 use crate::items::item_collection::note_item_collection;
@@ -75,7 +75,15 @@ async fn commit(
     mark: Option<&IdempotencyMark>,
     caller: &Caller<'_>,
 ) -> Result<Committed, ApiError> {
-    let changes = changes(tables, actions)?;
+    let changes = match (changes(tables, actions), mark) {
+        (Ok(changes), _) => changes,
+        // That a token is another request's is named before what is wrong with an action.
+        (Err(error), Some(mark)) if error.code == ErrorCode::TransactionCanceledException => {
+            decided_before(db, mark).await?;
+            return Err(error);
+        }
+        (Err(error), _) => return Err(error),
+    };
     let _turn = db.wide_turn(actions.len()).await;
     commit_changes(db, tables.tables(), &changes, mark, Metering::Transaction, caller).await
 }

@@ -21,7 +21,7 @@ pub mod private;
 pub mod read;
 mod segment;
 pub mod sign;
-mod subjects;
+pub mod subjects;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -301,20 +301,14 @@ impl Inner {
         let at = At { chain: chain.clone(), file, offset };
         let written = self.place.write(at, bytes.into(), time_ms).await;
         written.map_err(|error| SinkError(error.to_string()))?;
-        let (signed_entries, signed_ms) = if signs { (entries, time_ms) } else { (old.signed_entries, old.signed_ms) };
-        let head = Head {
-            place: self.place.name(),
-            entries,
-            segments: old.segments + 1,
-            last,
-            file,
-            last_at: offset,
-            end,
-            signed_entries,
-            signed_ms,
-            ..old.clone()
-        };
-        Ok(head.with_hash(&hash))
+        let mut head = old.clone().with_hash(&hash);
+        head.place = self.place.name();
+        (head.entries, head.segments, head.last) = (entries, old.segments + 1, last);
+        (head.file, head.last_at, head.end) = (file, offset, end);
+        if signs {
+            (head.signed_entries, head.signed_ms) = (entries, time_ms);
+        }
+        Ok(head)
     }
 
     /// Whether the head of this segment is signed.

@@ -26,9 +26,9 @@ pub const FLUSH_BYTES: usize = 64 << 20;
 /// Most bytes of a flush.
 pub const FLUSH_BYTES_MAX: usize = 128 << 20;
 /// How long records are gathered.
-pub const FLUSH_SECONDS: u64 = 60;
-/// Most seconds of it.
-pub const FLUSH_SECONDS_MAX: u64 = 900;
+pub const FLUSH_WINDOW: Duration = Duration::from_secs(60);
+/// For how long at most. Source: docs/spec/sinks.md 2.1.
+pub const FLUSH_WINDOW_MAX: Duration = Duration::from_secs(900);
 /// Most records of a flush, and how many it has where nothing else is said: what is kept beside their bytes is bounded too.
 pub const FLUSH_RECORDS_MAX: usize = 250_000;
 /// Longest retention of a lock: a hundred years.
@@ -88,8 +88,9 @@ pub struct Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gathering {
-    /// How long records are gathered.
-    pub seconds: u64,
+    /// How long records are gathered, in parts of a second too.
+    #[serde(rename = "seconds", deserialize_with = "window")]
+    pub window: Duration,
     /// Most bytes, before compression: a number, or one with KB, MB, KiB or MiB behind it.
     #[serde(deserialize_with = "bytes")]
     pub bytes: usize,
@@ -99,12 +100,18 @@ pub struct Gathering {
 
 impl Default for Gathering {
     fn default() -> Gathering {
-        Gathering { seconds: FLUSH_SECONDS, bytes: FLUSH_BYTES, records: FLUSH_RECORDS_MAX }
+        Gathering { window: FLUSH_WINDOW, bytes: FLUSH_BYTES, records: FLUSH_RECORDS_MAX }
     }
 }
 
 fn partitions() -> usize {
     PARTITIONS
+}
+
+fn window<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = <f64 as serde::Deserialize>::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| serde::de::Error::custom(format!("{seconds} is no number of seconds")))
 }
 
 fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
@@ -264,12 +271,13 @@ impl Gathering {
                 Err(ConfigError::Setting(format!("flush.{name} is from {least} to {most}")))
             }
         };
-        let seconds =
-            range("seconds", usize::try_from(self.seconds).unwrap_or(usize::MAX), 0, FLUSH_SECONDS_MAX as usize)?;
+        if self.window > FLUSH_WINDOW_MAX {
+            return Err(ConfigError::Setting(format!("flush.seconds is from 0 to {}", FLUSH_WINDOW_MAX.as_secs())));
+        }
         Ok(Bounds {
             records_max: range("records", self.records, 1, FLUSH_RECORDS_MAX)?,
             bytes_max: range("bytes", self.bytes, 1, FLUSH_BYTES_MAX)?,
-            window: Duration::from_secs(seconds as u64),
+            window: self.window,
         })
     }
 }
@@ -305,7 +313,10 @@ mod tests {
             "flush": {"seconds": 60, "bytes": "64MB"}, "columns": {"total": "total.N decimal(12,2)"},
             "s3": {"endpoint": "http://localhost:9000", "access_key_id": "a", "secret_access_key": "b"},
         }));
-        assert_eq!(config.unwrap().flush, Gathering { seconds: 60, bytes: 64_000_000, records: FLUSH_RECORDS_MAX });
+        assert_eq!(
+            config.unwrap().flush,
+            Gathering { window: Duration::from_secs(60), bytes: 64_000_000, records: FLUSH_RECORDS_MAX }
+        );
         let keys = json!({
             "to": "lake", "partition_by": "c=!{partitionKeyFromQuery:c}/", "time_zone": "+09:00", "manifest": true,
             "partition_keys": {"c": ".dynamodb.Keys.id.S // \"none\""}, "values": "plain", "compression": "gzip",
@@ -345,7 +356,8 @@ mod tests {
             (json!({"time_zone": "Asia/Tokyo"}), "time_zone: time zone `Asia/Tokyo` is unknown"),
             (json!({"flush": {"bytes": "64MiBs"}}), "`64MiBs` is no number of bytes"),
             (json!({"flush": {"bytes": "1000MB"}}), "flush.bytes is from 1 to"),
-            (json!({"flush": {"seconds": 901}}), "flush.seconds is from 0 to 900"),
+            (json!({"flush": {"seconds": 900.5}}), "flush.seconds is from 0 to 900"),
+            (json!({"flush": {"seconds": -1}}), "-1 is no number of seconds"),
             (json!({"partitions_max": 0}), "partitions_max is from 1 to 5000"),
             (json!({"lock": {"mode": "GOVERNANCE", "days": 0}}), "lock.days is from 1 to"),
             (

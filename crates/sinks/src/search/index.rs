@@ -157,6 +157,12 @@ impl Recipe {
             settings.insert("index.gc_deletes".to_owned(), config.gc_deletes.clone().into());
         }
         let mut mappings = config.mappings.clone();
+        mappings.entry("date_detection").or_insert(Value::Bool(false));
+        // The first that fits counts: the user's come before ours.
+        let templates = mappings.entry("dynamic_templates").or_insert_with(|| json!([]));
+        if let Value::Array(templates) = templates {
+            templates.extend(number_templates());
+        }
         let properties = match config.mode {
             Mode::Items => types.properties(),
             Mode::Log => log_properties(types),
@@ -166,11 +172,8 @@ impl Recipe {
             merge(said, Value::Object(properties));
         }
         let mut body = Map::new();
-        for (name, part) in [("settings", settings), ("mappings", mappings)] {
-            if !part.is_empty() {
-                body.insert(name.to_owned(), part.into());
-            }
-        }
+        body.insert("settings".to_owned(), settings.into());
+        body.insert("mappings".to_owned(), mappings.into());
         let template = config.template.clone().map(|mut template| {
             template.entry("index_patterns").or_insert_with(|| json!([index, format!("{index}-*")]));
             (format!("tailrace-{index}"), Value::Object(template))
@@ -197,6 +200,14 @@ impl Recipe {
         // Another was faster, or the answer to our own request was lost.
         if is_there { Ok(()) } else { acknowledged(&answer, &format!("making of the index {index}")) }
     }
+}
+
+/// A table knows one kind of number, and dates are texts: that is what fields are made for which nothing is said about. An
+/// engine's own guess is by the first value it sees, and takes no others: after 5 it finds 5.5 as 5, a list of 5 and 5.5 it
+/// rejects, and after `2026-01` the text `none`.
+fn number_templates() -> [Value; 2] {
+    ["long", "double"]
+        .map(|seen| json!({ format!("{seen}_numbers"): {"match_mapping_type": seen, "mapping": {"type": "double"}} }))
 }
 
 /// What is known of the entries of a change log.

@@ -362,7 +362,7 @@ mod tests {
             (json!({"to": to}), "ok"),
             (json!({"to": to, "table": "sales.orders", "columns": {"total": "total.N numeric"}}), "ok"),
             (json!({"to": to, "mode": "append", "flush": {"records": 5, "bytes": 100, "seconds": 0.5}}), "ok"),
-            (json!({"to": "redshift://h/d", "staging": staging}), "ok"),
+            (json!({"to": "redshift://u@h/d", "staging": staging}), "ok"),
             (
                 json!({"to": to, "tabel": "x"}),
                 "unknown field `tabel`, expected one of `to`, `password`, `ca`, `table`, `mode`, `columns`, `keys`, `connections`, \
@@ -374,7 +374,7 @@ mod tests {
                 "columns: total: `total` does not end in an attribute's type: .S, .N, .B, .BOOL, .SS, .NS, .BS, .L or .M",
             ),
             (
-                json!({"to": "redshift://h/d", "staging": staging, "columns": {"total": "total.N numeric"}}),
+                json!({"to": "redshift://u@h/d", "staging": staging, "columns": {"total": "total.N numeric"}}),
                 "columns: total: Redshift's numeric without a precision has no digits behind the point: use numeric(P,S)",
             ),
             (
@@ -390,15 +390,15 @@ mod tests {
             (json!({"to": to, "flush": {"bytes": "8 apples"}}), "`8 apples` is no number of bytes, like 8MB or 65536"),
             (json!({"to": to, "staging": staging}), "staging: PostgreSQL needs none"),
             (
-                json!({"to": "redshift://h/d"}),
+                json!({"to": "redshift://u@h/d"}),
                 "staging: Redshift loads rows from objects: say where they go, as in {to: s3://bucket/prefix/, iam_role: ...}",
             ),
             (
-                json!({"to": "redshift://h/d", "staging": {"to": "s3://b"}}),
+                json!({"to": "redshift://u@h/d", "staging": {"to": "s3://b"}}),
                 "staging: say who reads the objects in Redshift: iam_role, or access_key_id and secret_access_key",
             ),
             (
-                json!({"to": "redshift://h/d", "staging": {"to": "file:///b", "iam_role": "default"}}),
+                json!({"to": "redshift://u@h/d", "staging": {"to": "file:///b", "iam_role": "default"}}),
                 "staging: `to` is s3://bucket/prefix/",
             ),
         ] {

@@ -30,12 +30,12 @@ impl Stage {
     /// Flushes each record alone, so that each has to be right by itself; what the view shows then.
     async fn shown(&mut self) -> Vec<Value> {
         self.bench.catch_up(&self.view, &self.source, &mut self.positions, 1).await.unwrap();
-        self.bench.items("V").await
+        self.bench.items("View").await
     }
 }
 
 fn by_day(aggregates: Value) -> Value {
-    json!({"to": "table:V", "where": {"status": ["SHIPPED"]}, "group_by": ["day"], "aggregates": aggregates})
+    json!({"to": "table:View", "where": {"status": ["SHIPPED"]}, "group_by": ["day"], "aggregates": aggregates})
 }
 
 fn order(pk: &str, day: &str, amount: Value) -> Value {
@@ -202,7 +202,7 @@ async fn a_late_start_has_the_snapshot_and_then_the_stream_behind_it() {
         let second = stage.bench.snapshot_flush(&stage.source, 1, records[3..].to_vec()).await;
         stage.bench.flush(&view, second).await;
     }
-    let shown = stage.bench.items("V").await;
+    let shown = stage.bench.items("View").await;
     assert_eq!(shown, [json!({"day": s("mon"), "orders": n("4"), "total": n("15"), "most": n("8")})]);
     stage.put(order("d", "mon", n("9"))).await;
     stage.bench.delete("Orders", "a").await;
@@ -250,7 +250,7 @@ async fn distinct_values_are_counted_whatever_their_type_and_length() {
 
 #[tokio::test]
 async fn keys_are_of_their_types_and_several_make_partition_and_sort_key() {
-    let config = json!({"to": "table:V", "group_by": [{"path": "to.zip", "type": "N"}, {"path": "day", "name": "shipped"}],
+    let config = json!({"to": "table:View", "group_by": [{"path": "to.zip", "type": "N"}, {"path": "day", "name": "shipped"}],
         "aggregates": {"orders": "count"}});
     let mut stage = Stage::new(config).await;
     let item = |pk: &str, zip: Value, day: Value| json!({"pk": s(pk), "to": {"M": {"zip": zip}}, "day": day});
@@ -270,14 +270,14 @@ async fn keys_are_of_their_types_and_several_make_partition_and_sort_key() {
     shown.sort_by_key(|item| item["zip"].to_string());
     assert_eq!(shown, expected);
     let key = json!([{"AttributeName": "zip", "KeyType": "HASH"}, {"AttributeName": "shipped", "KeyType": "RANGE"}]);
-    let described = stage.bench.ok("DescribeTable", json!({"TableName": "V"})).await;
+    let described = stage.bench.ok("DescribeTable", json!({"TableName": "View"})).await;
     assert_eq!(described["Table"]["KeySchema"], key);
     assert_eq!(described["Table"]["BillingModeSummary"]["BillingMode"], "PAY_PER_REQUEST");
 }
 
 #[tokio::test]
 async fn more_keys_than_two_are_composed_to_one_sort_key() {
-    let config = json!({"to": "table:V", "group_by": ["country", "city", {"path": "floor", "type": "N"}, {"path": "door", "type": "B"}],
+    let config = json!({"to": "table:View", "group_by": ["country", "city", {"path": "floor", "type": "N"}, {"path": "door", "type": "B"}],
         "aggregates": {"orders": "count"}});
     let mut stage = Stage::new(config).await;
     for (pk, city) in [("a", "x#1"), ("b", "x"), ("c", "x#1"), ("d", "back\\slash")] {
@@ -300,14 +300,15 @@ async fn more_keys_than_two_are_composed_to_one_sort_key() {
 
 #[tokio::test]
 async fn without_a_key_all_items_are_one_group_and_the_sources_key_gives_its_type() {
-    let mut stage = Stage::new(json!({"to": "table:V", "aggregates": {"orders": "count"}})).await;
+    let mut stage = Stage::new(json!({"to": "table:View", "aggregates": {"orders": "count"}})).await;
     stage.put(json!({"pk": s("a")})).await;
     stage.put(json!({"pk": s("b")})).await;
     assert_eq!(stage.shown().await, [json!({"group": s("all"), "orders": n("2")})]);
     // A view of the view, by a number.
-    let second = stage.bench.view("w", 1, json!({"to": "table:W", "group_by": ["pk"], "aggregates": {"n": "count"}}));
+    let second =
+        stage.bench.view("w", 1, json!({"to": "table:Second", "group_by": ["pk"], "aggregates": {"n": "count"}}));
     stage.bench.catch_up(&second, &stage.source, &mut Positions::new(), 10).await.unwrap();
-    assert_eq!(stage.bench.items("W").await.len(), 2);
+    assert_eq!(stage.bench.items("Second").await.len(), 2);
 }
 
 #[tokio::test]
@@ -323,7 +324,7 @@ async fn the_items_are_streamed_and_indexed_like_any_others() {
         .bench
         .ok(
             "UpdateTable",
-            json!({"TableName": "V", "AttributeDefinitions": [{"AttributeName": "total", "AttributeType": "N"}],
+            json!({"TableName": "View", "AttributeDefinitions": [{"AttributeName": "total", "AttributeType": "N"}],
             "GlobalSecondaryIndexUpdates": [{"Create": index}]}),
         )
         .await;
@@ -331,7 +332,7 @@ async fn the_items_are_streamed_and_indexed_like_any_others() {
     stage.put(order("a", "mon", n("6"))).await;
     stage.bench.delete("Orders", "a").await;
     assert_eq!(stage.shown().await, Vec::<Value>::new());
-    let groups = stage.bench.source_of("V").await;
+    let groups = stage.bench.source_of("View").await;
     let records = stage.bench.next_flush("w", &groups, &Positions::new(), (0, 100)).await.unwrap().records;
     let kinds: Vec<&str> = records.iter().map(|record| record.meta.kind.name()).collect();
     // A write that changes nothing emits nothing.
@@ -350,39 +351,40 @@ async fn a_view_is_not_written_to_its_source_nor_into_a_circle_nor_over_another_
     };
     let itself = prepare("a", &orders, "Orders").await.unwrap_err();
     assert_eq!(itself, "the view a is of the table Orders, and cannot be written to it");
-    prepare("a", &orders, "A").await.unwrap();
-    let shared = prepare("b", &orders, "A").await.unwrap_err();
-    assert_eq!(shared, "the views a and b cannot both be written to the table A");
-    let a = bench.source_of("A").await;
+    prepare("a", &orders, "Alpha").await.unwrap();
+    let shared = prepare("b", &orders, "Alpha").await.unwrap_err();
+    assert_eq!(shared, "the views a and b cannot both be written to the table Alpha");
+    let a = bench.source_of("Alpha").await;
     let circle = prepare("b", &a, "Orders").await.unwrap_err();
-    assert_eq!(circle, "views cannot feed each other: A -> Orders -> A");
-    prepare("b", &a, "B").await.unwrap();
+    assert_eq!(circle, "views cannot feed each other: Alpha -> Orders -> Alpha");
+    prepare("b", &a, "Beta").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_table_that_has_another_key_is_refused_and_one_that_is_deleted_is_made_again_with_all_groups() {
     let mut stage = Stage::new(by_day(json!({"orders": "count"}))).await;
-    let table = json!({"TableName": "V", "AttributeDefinitions": [{"AttributeName": "other", "AttributeType": "N"}],
+    let table = json!({"TableName": "View", "AttributeDefinitions": [{"AttributeName": "other", "AttributeType": "N"}],
         "KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST"});
     stage.bench.ok("CreateTable", table).await;
     let error = stage.view.prepare(stage.source.source.clone()).await.unwrap_err().to_string();
-    let expected = "the table V has the key (other N), and the view v needs (day S): name another table, or delete it";
+    let expected =
+        "the table View has the key (other N), and the view v needs (day S): name another table, or delete it";
     assert_eq!(error, expected);
-    stage.bench.ok("DeleteTable", json!({"TableName": "V"})).await;
+    stage.bench.ok("DeleteTable", json!({"TableName": "View"})).await;
     stage.put(order("a", "mon", n("5"))).await;
     stage.put(order("b", "tue", n("5"))).await;
     assert_eq!(stage.shown().await.len(), 2);
     // Somebody writes into it: the group's next change puts it right.
-    stage.bench.put("V", json!({"day": s("mon"), "orders": n("77"), "mine": s("x")})).await;
+    stage.bench.put("View", json!({"day": s("mon"), "orders": n("77"), "mine": s("x")})).await;
     stage.put(order("c", "mon", n("5"))).await;
     let expected = [json!({"day": s("mon"), "orders": n("2")}), json!({"day": s("tue"), "orders": n("1")})];
     assert_eq!(stage.shown().await, expected);
-    stage.bench.ok("DeleteTable", json!({"TableName": "V"})).await;
+    stage.bench.ok("DeleteTable", json!({"TableName": "View"})).await;
     stage.put(order("d", "mon", n("5"))).await;
     let flush = stage.bench.next_flush("v", &stage.source, &stage.positions, (0, 10)).await.unwrap();
     let error = stage.view.flush(flush.clone()).await.unwrap_err().to_string();
     assert!(error.contains("ResourceNotFoundException"), "{error}");
     stage.bench.flush(&stage.view, flush).await;
     let expected = [json!({"day": s("mon"), "orders": n("3")}), json!({"day": s("tue"), "orders": n("1")})];
-    assert_eq!(stage.bench.items("V").await, expected);
+    assert_eq!(stage.bench.items("View").await, expected);
 }

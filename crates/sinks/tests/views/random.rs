@@ -80,7 +80,7 @@ struct Stage {
 }
 
 fn second_config() -> Value {
-    json!({"to": "table:W", "group_by": [{"path": "orders", "type": "N"}], "aggregates": {"days": "count", "total": "sum(total)"}})
+    json!({"to": "table:Second", "group_by": [{"path": "orders", "type": "N"}], "aggregates": {"days": "count", "total": "sum(total)"}})
 }
 
 /// The view of the view.
@@ -106,7 +106,7 @@ fn second_expected(items: &[Value]) -> Vec<Value> {
 }
 
 fn views(bench: &Bench) -> [View; 2] {
-    [bench.view("v", 2, oracle::config("V")), bench.view("w", 1, second_config())]
+    [bench.view("v", 2, oracle::config("View")), bench.view("w", 1, second_config())]
 }
 
 impl Stage {
@@ -115,7 +115,7 @@ impl Stage {
         let orders = bench.source("Orders").await;
         let views = views(&bench);
         views[0].prepare(orders.source.clone()).await.unwrap();
-        let shown = bench.source_of("V").await;
+        let shown = bench.source_of("View").await;
         Stage { bench, sources: [orders, shown], views, positions: Default::default() }
     }
 
@@ -196,8 +196,8 @@ impl Stage {
             let Stage { bench, sources, views, positions } = &mut *self;
             bench.catch_up(&views[at], &sources[at], &mut positions[at], records_max).await.unwrap();
         }
-        assert_eq!(self.bench.items("V").await, oracle::expected(&self.bench.items("Orders").await));
-        assert_eq!(self.bench.items("W").await, second_expected(&self.bench.items("V").await));
+        assert_eq!(self.bench.items("View").await, oracle::expected(&self.bench.items("Orders").await));
+        assert_eq!(self.bench.items("Second").await, second_expected(&self.bench.items("View").await));
     }
 
     /// Deletes everything: nothing may be left of any group.
@@ -261,7 +261,7 @@ proptest! {
 
 /// A version with another definition than the oracle's.
 fn former_config() -> Value {
-    json!({"to": "table:V", "where": {"status": ["SHIPPED", "PACKED"]}, "group_by": ["day"],
+    json!({"to": "table:View", "where": {"status": ["SHIPPED", "PACKED"]}, "group_by": ["day"],
         "aggregates": {"orders": "count", "least": "min(tag)"}, "stream": "NEW_AND_OLD_IMAGES"})
 }
 
@@ -281,7 +281,7 @@ proptest! {
             remove(&stage.bench.db, "v").await.unwrap();
             let views = |bench: &Bench, version: u32| match version {
                 1 => bench.view("v", 1, former_config()),
-                version => bench.view("v", version, oracle::config("V")),
+                version => bench.view("v", version, oracle::config("View")),
             };
             stage.views[0] = views(&stage.bench, 1);
             for step in &before {
@@ -344,8 +344,8 @@ fn two_servers_that_flush_the_same_shard_apply_it_once() {
         let (bench, model) = Bench::on_the_model(1).await;
         let source = bench.source("Orders").await;
         let other = Bench::over(model.clone(), 1).await;
-        let one = bench.view("v", 1, oracle::config("V"));
-        let two = other.view("v", 1, oracle::config("V"));
+        let one = bench.view("v", 1, oracle::config("View"));
+        let two = other.view("v", 1, oracle::config("View"));
         one.prepare(source.source.clone()).await.unwrap();
         two.prepare(source.source.clone()).await.unwrap();
         for round in 0..20i64 {
@@ -366,7 +366,7 @@ fn two_servers_that_flush_the_same_shard_apply_it_once() {
             let (first, second, ()) = tokio::join!(one.flush(all.clone()), two.flush(all), release);
             first.unwrap();
             second.unwrap();
-            assert_eq!(bench.items("V").await, oracle::expected(&bench.items("Orders").await));
+            assert_eq!(bench.items("View").await, oracle::expected(&bench.items("Orders").await));
         }
     });
 }

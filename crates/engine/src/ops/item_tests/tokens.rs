@@ -63,6 +63,26 @@ async fn what_is_compared_is_what_the_request_means() {
     assert_eq!(bench.n().await, n(1));
 }
 
+/// What is wrong with the request itself is named before its token, and what is wrong with an action behind it.
+#[tokio::test]
+async fn a_token_of_another_request_is_named_before_a_wrong_key() {
+    let bench = Bench::new().await;
+    let delete = |token: &str, key: Value| {
+        let actions = json!([{"Delete": {"TableName": "users", "Key": key}}]);
+        json!({"ClientRequestToken": token, "TransactItems": actions})
+    };
+    let cancelled = "TransactionCanceledException: Transaction cancelled, please refer cancellation reasons for specific \
+        reasons [ValidationError]";
+    bench.ok("TransactWriteItems", delete("t", json!({"pk": s("a")}))).await;
+    bench.refused("TransactWriteItems", delete("t", json!({"pk": n(1)})), MISMATCH).await;
+    bench.refused("TransactWriteItems", delete("u", json!({"pk": n(1)})), cancelled).await;
+    // Nothing is kept of what was cancelled.
+    bench.ok("TransactWriteItems", delete("u", json!({"pk": s("a")}))).await;
+    let empty = "ValidationException: One or more parameter values are not valid. The AttributeValue for a key attribute \
+        cannot contain an empty string value. Key: pk";
+    bench.refused("TransactWriteItems", delete("t", json!({"pk": s("")})), empty).await;
+}
+
 #[tokio::test]
 async fn a_transaction_that_was_cancelled_can_be_tried_again() {
     let bench = Bench::new().await;

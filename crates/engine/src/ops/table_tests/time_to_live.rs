@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tailrace_core::codec::encode_stored;
 use tailrace_core::limits::{EXPIRED_PER_COMMIT, EXPIRED_PER_TICK, EXPIRY_FILL_ROWS_PER_TICK, ITEM_BYTES_MAX};
 use tailrace_core::size::item_size;
 use tailrace_core::{AttributeValue, Item, Number, TableId, TtlGeneration};
-use tailrace_store::keyspace::{ExpiryKey, ItemKey, KeyKind};
+use tailrace_store::keyspace::{ExpiryKey, ItemKey, KeyKind, TimeToLiveKey};
 use tailrace_store::{Decision, Key, PageLimit, Write, commit};
 
 use super::*;
@@ -14,6 +15,8 @@ use crate::background::Task;
 use crate::background::expire::{self, Expire, expire_at_once};
 use crate::background::expiry_fill::ExpiryFill;
 use crate::items::place::ItemPlace;
+use crate::ops::power_cuts::{below, weather};
+use crate::tables::time_to_live::{Expiries, TimeToLiveRow};
 
 const NOW_S: u64 = START_MS / 1000;
 
@@ -49,6 +52,13 @@ impl Bench {
         let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
         let page = self.store.page(kind.range(), limit).await.unwrap();
         page.rows.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Whether items from before a time to live was enabled are still to be entered.
+    async fn is_filling(&self) -> bool {
+        let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+        let rows = self.store.page(TimeToLiveKey::range(), limit).await.unwrap().rows;
+        rows.iter().any(|(_, row)| TimeToLiveRow::decode(row).unwrap().expiries == Expiries::Filling)
     }
 
     async fn sweep(&self) {
@@ -286,6 +296,80 @@ async fn items_from_before_expire_too_and_the_walk_goes_on_where_it_was() {
     bench.sweep().await;
     assert_eq!(bench.keys("table").await, ["0000", "0001"]);
     assert_eq!(bench.rows_of(KeyKind::Expiry).await.len(), 1);
+}
+
+/// Puts, moves on when items expire, and deletes.
+async fn writer(bench: &Bench, seed: u64) {
+    let rng = SeededRng::new(seed);
+    for _ in 0..40 {
+        let key = json!({"pk": {"S": format!("{:04}", below(&rng, FILLED_ITEMS))}});
+        let seconds = n(NOW_S + [0, 1, 50][below(&rng, 3) as usize]);
+        // Without an answer the power was cut; it is there, or not.
+        let _answer = match below(&rng, 4) {
+            0 => bench.call("DeleteItem", json!({"TableName": "table", "Key": key})).await,
+            1 => bench.call("PutItem", json!({"TableName": "table", "Item": key})).await,
+            2 => bench.call("PutItem", json!({"TableName": "table", "Item": with(key, json!({"ttl": seconds}))})).await,
+            _ => {
+                let update = json!({
+                    "UpdateExpression": "SET #t = :at",
+                    "ExpressionAttributeNames": {"#t": "ttl"},
+                    "ExpressionAttributeValues": {":at": seconds},
+                });
+                bench.call("UpdateItem", with(json!({"TableName": "table", "Key": key}), update)).await
+            }
+        };
+        for _ in 0..below(&rng, 4) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// More than three ticks' worth.
+const FILLED_ITEMS: u64 = 3 * EXPIRY_FILL_ROWS_PER_TICK as u64 + 50;
+
+/// Seeded: writers beside the walk over the items from before, power cuts under both.
+#[tokio::test]
+async fn writers_and_power_cuts_leave_exactly_the_expiries_of_the_items() {
+    for seed in 0..20 {
+        let bench = Bench::new().await;
+        bench.create("table", None).await;
+        let item = |n_th: u64| json!({"pk": {"S": format!("{n_th:04}")}, "ttl": n(NOW_S + n_th % 3 * 30)});
+        let puts: Vec<Value> = (0..FILLED_ITEMS).map(|n_th| json!({"PutRequest": {"Item": item(n_th)}})).collect();
+        for puts in puts.chunks(25) {
+            bench.ok("BatchWriteItem", json!({"RequestItems": {"table": puts}})).await;
+        }
+        bench.enable("table", "ttl").await;
+        let work = async {
+            let writers = join_all((0..4).map(|number| writer(&bench, seed * 10 + number)));
+            let walk = async {
+                // A power cut ends the process that walks.
+                while bench.is_filling().await {
+                    ExpiryFill::default().tick(&bench.db, bench.clock.now()).await;
+                    tokio::task::yield_now().await;
+                }
+            };
+            futures_util::future::join(writers, walk).await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = weather(&bench.store, seed, 3, 40) => unreachable!("the weather has no end"),
+        }
+        bench.store.hold_syncs(false);
+        let table = bench.db.table("table").await.unwrap();
+        let time_to_live = table.time_to_live.as_ref().unwrap();
+        let limit = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+        let items = bench.store.page(ItemKey::table_range(table.id), limit).await.unwrap().rows;
+        let instant = |stored: &[u8]| time_to_live.instant(stored).unwrap();
+        let expiry = |(key, stored): &(Key, bytes::Bytes)| Some(time_to_live.row(&table, instant(stored)?, key));
+        let mut expected: Vec<Key> = items.iter().filter_map(expiry).collect();
+        expected.sort();
+        assert_eq!(bench.rows_of(KeyKind::Expiry).await, expected, "seed {seed}");
+        bench.clock.advance(40_000);
+        bench.sweep().await;
+        let stays = |stored: &[u8]| instant(stored).is_none_or(|at| at >= bench.clock.now());
+        let left: Vec<&Key> = items.iter().filter(|(_, stored)| stays(stored)).map(|(key, _)| key).collect();
+        assert_eq!(bench.rows_of(KeyKind::Item).await.iter().collect::<Vec<_>>(), left, "seed {seed}");
+    }
 }
 
 #[tokio::test]

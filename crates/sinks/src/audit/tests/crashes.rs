@@ -18,13 +18,15 @@ async fn some_changes(bench: &Bench) {
 fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let (mut found, mut folders) = (BTreeMap::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+        // What is written meanwhile comes and goes.
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             match path.is_dir() {
                 true => folders.push(path),
-                false => drop(
-                    found.insert(path.strip_prefix(root).unwrap().display().to_string(), std::fs::read(&path).unwrap()),
-                ),
+                false => {
+                    let Ok(bytes) = std::fs::read(&path) else { continue };
+                    found.insert(path.strip_prefix(root).unwrap().display().to_string(), bytes);
+                }
             }
         }
     }
@@ -96,6 +98,11 @@ async fn interrupted(bench: &Bench, root: &Path, file_bytes_max: u64, step: Step
             let written = |root: &Path| tree(root).values().map(Vec::len).sum::<usize>();
             let before = written(root);
             while written(root) == before || tree(root).keys().any(|name| name.contains("unfinished")) {
+                tokio::task::yield_now().await;
+            }
+            // The thread that wrote it is back, and its task has gone on to the commit.
+            for _ in 0..1000 {
+                tokio::task::spawn_blocking(|| ()).await.unwrap();
                 tokio::task::yield_now().await;
             }
             bench.store.crash();

@@ -3,5 +3,6 @@
 mod encode;
 mod fake_s3;
 mod fixture;
+mod kit;
 mod sink;
 mod store;

@@ -99,13 +99,17 @@ fn harass(fake: &Fake, dice: &Dice, percent: u64) {
 
 /// Brings a flush to the target as the runtime does: again until it is taken. Answers the numbers of what was rejected.
 async fn bring(sink: &Search, flush: Flush) -> BTreeSet<RecordNo> {
-    for failed_before in 0..500 {
+    let mut last = None;
+    for failed_before in 0..5_000 {
         let flush = Flush { failed_before, ..flush.clone() };
-        if let Ok(flushed) = sink.flush(flush.clone()).await {
-            return flushed.rejected.iter().map(|rejected| flush.records[rejected.index].number).collect();
+        match sink.flush(flush.clone()).await {
+            Ok(flushed) => {
+                return flushed.rejected.iter().map(|rejected| flush.records[rejected.index].number).collect();
+            }
+            Err(error) => last = Some(error),
         }
     }
-    panic!("a flush is never taken");
+    panic!("a flush is never taken: {last:?}");
 }
 
 async fn run(before: Vec<Change>, changes: Vec<Change>, seed: u64, mode: &str) -> Result<(), TestCaseError> {
@@ -114,7 +118,7 @@ async fn run(before: Vec<Change>, changes: Vec<Change>, seed: u64, mode: &str) -
     let config = config(&fake.address, &json!({"mode": mode, "flush": {"bytes": 600 + dice.below(2_000)}}));
     let sink = sink(config, 1);
     sink.prepare(table("S", None).into()).await.unwrap();
-    harass(&fake, &dice, dice.below(25));
+    harass(&fake, &dice, dice.below(12));
     // Some of what is poison may be too large as well; an entry of the log fits always.
     let least = if mode == "log" { 1_500 } else { 300 };
     fake.state().bytes_max = least + dice.below(3_000) as usize;

@@ -177,7 +177,10 @@ async fn a_table_that_is_somebody_elses_is_left_alone() {
     bring(&sink, flush(vec![total(1, "a", "1")])).await.unwrap();
     let mut other = (*source("2026-01-01T00:00:00.000")).clone();
     other.table = "Users".to_owned();
-    let error = bring(&sink, Flush { source: Arc::new(other), ..flush(vec![total(1, "u", "1")]) }).await.unwrap_err();
+    other.stream_arn = tailrace_core::StreamArn::new(
+        "arn:aws:dynamodb:us-east-1:000000000000:table/Users/stream/2026-01-01T00:00:00.000",
+    );
+    let error = bring(&sink, Flush { source: Arc::new(other), ..flush(vec![total(2, "u", "1")]) }).await.unwrap_err();
     let expected = "the table public.orders is filled by sink wh from table Orders: choose another one, or hand it over: UPDATE \
                     \"public\".\"_tailrace_targets\" SET sink = 'wh', source = 'Users', stream = '' WHERE target = 'orders'";
     assert_eq!(error.0, expected);

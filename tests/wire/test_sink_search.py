@@ -1,0 +1,239 @@
+"""The search sink against a real OpenSearch: the index holds what the table holds, whoever is killed.
+
+TAILRACE_KILLS sets how often the server is killed, TAILRACE_SEED the writes' seed. Rows: docs/spec/sinks.md 1, 3.3 and 9.
+"""
+
+import base64
+import decimal
+import json
+import os
+import random
+import subprocess
+
+import pytest
+
+from conftest import BINARY, Server, free_port, read_stream, wait_until
+from opensearch import OpenSearch
+
+KILLS = int(os.environ.get("TAILRACE_KILLS", "3"))
+OUTAGES = 2
+SEED = int(os.environ.get("TAILRACE_SEED", "1"))
+WRITES_BETWEEN = 300
+CAUGHT_UP_SECONDS_MAX = 180
+
+TEMPLATE = """
+Resources:
+  Orders:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: Orders
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}, {AttributeName: sk, AttributeType: N}]
+      KeySchema: [{AttributeName: pk, KeyType: HASH}, {AttributeName: sk, KeyType: RANGE}]
+      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
+"""
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    node = OpenSearch(tmp_path_factory.mktemp("opensearch") / "node").start()
+    yield node
+    node.kill()
+
+
+class Shop:
+    """A project with the table Orders and sinks; the server is started anew on one port and data directory."""
+
+    def __init__(self, tmp_path, sinks):
+        self.project, self.data_dir, self.port = tmp_path / "shop", tmp_path / "data", free_port()
+        self.project.mkdir()
+        (self.project / "template.yaml").write_text(TEMPLATE)
+        self.declare(sinks)
+        self.server = None
+
+    def declare(self, sinks):
+        (self.project / "tailrace.yaml").write_text(json.dumps({"sinks": sinks}))
+
+    def start(self):
+        self.server = Server(self.data_dir, command="up", positional=[self.project], port=self.port).wait_ready()
+        self.dynamodb = self.server.client(retries={"max_attempts": 10})
+        return self
+
+    def sinks(self, *arguments):
+        command = [BINARY, "sinks", *arguments, "--endpoint-url", self.server.url]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=CAUGHT_UP_SECONDS_MAX).stdout
+
+    def expected(self):
+        """The documents that the table's items are, by id."""
+        items, start = [], {}
+        while True:
+            page = self.dynamodb.scan(TableName="Orders", ConsistentRead=True, **start)
+            items += page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return {document_id(item): plain({"M": item}) for item in items}
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def wait_for(self, search, index):
+        expected = self.expected()
+
+        def equal():
+            found = search.documents(index)
+            return found == expected or None
+
+        wait_until(equal, f"{len(expected)} documents in {index}", CAUGHT_UP_SECONDS_MAX)
+        return expected
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shops = []
+
+    def make(sinks):
+        shops.append(Shop(tmp_path, sinks))
+        return shops[-1].start()
+
+    yield make
+    for made in shops:
+        if made.server.process.poll() is None:
+            made.server.kill()
+
+
+def document_id(item):
+    frame = f"{len(item['pk']['S'].encode())}:{item['pk']['S']}|{item['sk']['N']}".encode()
+    if all(0x20 <= byte <= 0x7E and byte not in b'"\\' for byte in frame):
+        return frame.decode()
+    return "~" + base64.urlsafe_b64encode(frame).decode().rstrip("=")
+
+
+def plain(value):
+    """A value as its document has it."""
+    ((kind, held),) = value.items()
+    if kind == "M":
+        return {name: plain(member) for name, member in held.items()}
+    if kind == "L":
+        return [plain(element) for element in held]
+    if kind == "B":
+        return base64.b64encode(held).decode()
+    if kind == "BS":
+        return [base64.b64encode(member).decode() for member in sorted(held)]
+    if kind == "N":
+        return decimal.Decimal(held)
+    if kind == "NS":
+        return [decimal.Decimal(member) for member in held]
+    if kind == "NULL":
+        return None
+    return held
+
+
+def write(dynamodb, chance, number):
+    key = {"pk": {"S": chance.choice(["a", "b|c", "é", '"', "order 7"])}, "sk": {"N": str(chance.randrange(40))}}
+    dice = chance.random()
+    if dice < 0.25:
+        dynamodb.delete_item(TableName="Orders", Key=key)
+    elif dice < 0.5:
+        dynamodb.update_item(
+            TableName="Orders",
+            Key=key,
+            UpdateExpression="SET total = :t",
+            ExpressionAttributeValues={":t": {"N": f"{number}.25"}},
+        )
+    else:
+        more = {
+            "total": {"N": f"{number}.5"},
+            "exact": {"N": "0.12345678901234567890123456789012345678"},
+            "tags": {"SS": ["x", "y"]},
+            "raw": {"B": bytes([number % 256, 0])},
+            "lines": {"L": [{"N": "1.50"}, {"N": str(number)}]},
+            "address": {"M": {"zip": {"S": str(number)}, "floor": {"NULL": True}}},
+        }
+        dynamodb.put_item(TableName="Orders", Item={**key, **more})
+
+
+def to(search, index):
+    return f"opensearch+{search.url}/{index}"
+
+
+def test_the_index_holds_the_snapshot_and_what_follows(shop, search):
+    made = shop({})
+    chance = random.Random(SEED)
+    for number in range(200):
+        write(made.dynamodb, chance, number)
+    assert made.server.stop() == 0
+    made.declare({"search": {"from": "Orders", "to": to(search, "orders"), "start": "snapshot"}})
+    made.start()
+    made.wait_for(search, "orders")
+    for number in range(200, 400):
+        write(made.dynamodb, chance, number)
+    assert made.wait_for(search, "orders")
+    assert search.ask("GET", "/_alias/orders")[1] == {"orders-v1": {"aliases": {"orders": {}}}}
+    settings = search.ask("GET", "/orders-v1/_settings")[1]["orders-v1"]["settings"]["index"]
+    assert settings["gc_deletes"] == "1h"
+
+
+def test_kills_and_outages_leave_the_index_equal(shop, search):
+    made = shop({"search": {"from": "Orders", "to": to(search, "killed"), "start": "snapshot", "flush": {"records": 50, "seconds": 0}}})
+    chance = random.Random(SEED)
+    number = 0
+    for step in range(KILLS + OUTAGES):
+        for number in range(number, number + WRITES_BETWEEN):
+            write(made.dynamodb, chance, number)
+        if step < KILLS:
+            made.server.kill()
+            made.start()
+        else:
+            search.kill()
+            for number in range(number, number + WRITES_BETWEEN):
+                write(made.dynamodb, chance, number)
+            search.start()
+    made.wait_for(search, "killed")
+
+
+def test_a_log_has_every_change_once(shop, search):
+    made = shop({"trail": {"from": "Orders", "to": to(search, "trail"), "mode": "log", "rotation": "OneMonth", "flush": {"records": 50}}})
+    chance = random.Random(SEED)
+    for number in range(WRITES_BETWEEN):
+        write(made.dynamodb, chance, number)
+    made.server.kill()
+    made.start()
+    streams = made.server.client("dynamodbstreams")
+    arn = made.dynamodb.describe_table(TableName="Orders")["Table"]["LatestStreamArn"]
+    history = {record["eventID"]: record for record in read_stream(streams, arn)}
+
+    def whole():
+        found = search.documents("trail-*")
+        return found if len(found) >= len(history) else None
+
+    found = wait_until(whole, f"{len(history)} entries", CAUGHT_UP_SECONDS_MAX)
+    assert found.keys() == history.keys()
+    for event_id, entry in found.items():
+        change = history[event_id]["dynamodb"]
+        assert entry["event_name"] == history[event_id]["eventName"]
+        assert entry["sequence_number"] == change["SequenceNumber"]
+        for name, image in (("keys", "Keys"), ("new_image", "NewImage"), ("old_image", "OldImage")):
+            assert entry.get(name) == (plain({"M": change[image]}) if image in change else None)
+
+
+def test_a_rebuild_moves_the_alias_to_a_whole_index(shop, search):
+    made = shop({"search": {"from": "Orders", "to": to(search, "rebuilt"), "start": "snapshot"}})
+    chance = random.Random(SEED)
+    for number in range(200):
+        write(made.dynamodb, chance, number)
+    made.wait_for(search, "rebuilt")
+    # What nobody's change brought there is gone with the index.
+    search.ask("PUT", "/rebuilt-v1/_doc/stranger?refresh=true", {"pk": "stranger"})
+    made.sinks("rebuild", "search")
+    wait_until(lambda: "rebuilt-v2" in search.ask("GET", "/_alias/rebuilt")[1], "the alias", CAUGHT_UP_SECONDS_MAX)
+    made.wait_for(search, "rebuilt")
+    assert search.ask("HEAD", "/rebuilt-v1")[0] == 404
+
+
+def test_what_the_mapping_does_not_take_is_parked_and_stops_nothing(shop, search):
+    mappings = {"properties": {"total": {"type": "double"}}}
+    made = shop({"search": {"from": "Orders", "to": to(search, "strict"), "mappings": mappings}})
+    good = {"pk": {"S": "a"}, "sk": {"N": "1"}, "total": {"N": "1.5"}}
+    made.dynamodb.put_item(TableName="Orders", Item=good)
+    made.dynamodb.put_item(TableName="Orders", Item={"pk": {"S": "a"}, "sk": {"N": "2"}, "total": {"S": "much"}})
+    made.dynamodb.put_item(TableName="Orders", Item={**good, "sk": {"N": "3"}})
+    ids = lambda: set(search.documents("strict")) == {"1:a|1", "1:a|3"} or None
+    wait_until(ids, "the two good documents", CAUGHT_UP_SECONDS_MAX)
+    wait_until(lambda: "mapper_parsing_exception" in made.sinks("parked", "search"), "the parked record")
