@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use hyper::StatusCode;
 use tailrace_core::EpochMs;
+use tailrace_core::clock::Clock;
 use tailrace_server::Code;
+use tailrace_server::clock::SystemClock;
 use tailrace_server::sinks::{self, SinkRequest, SinksPage};
 use tailrace_sinks::runtime::{Change, Changed, SinkState, SinkStatus};
 
@@ -198,8 +200,7 @@ fn ago(text: &str) -> Result<EpochMs, Failure> {
         _ => return Err(wrong()),
     };
     let length = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Ok(EpochMs(u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(length)))
+    Ok(SystemClock::default().now().minus(Duration::from_millis(length)))
 }
 
 const COLUMNS: [&str; 9] = ["SINK", "FROM", "TO", "STATE", "BEHIND", "LAG", "FLUSHES", "ASIDE", "LAST ERROR"];

@@ -172,7 +172,7 @@ mod tests {
         loop {
             let page = pages.read(store, StreamId(1), shard, after, BOUND).await.unwrap();
             found.extend(page.records.iter().map(|record| String::from_utf8_lossy(&record.meta).into_owned()));
-            if !page.more && page.next == after || page.records.is_empty() && !page.more {
+            if !page.more && (page.next == after || page.records.is_empty()) {
                 return found;
             }
             after = page.next;

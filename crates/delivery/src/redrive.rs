@@ -109,10 +109,11 @@ impl Consumer {
         self.core.tell(event);
         match answer.outcome {
             Outcome::Done => {}
-            Outcome::DoneExcept(rejected) => match rejected.into_iter().next() {
-                Some((_, error)) => return Ok(Some(error)),
-                None => {}
-            },
+            Outcome::DoneExcept(rejected) => {
+                if let Some((_, error)) = rejected.into_iter().next() {
+                    return Ok(Some(error));
+                }
+            }
             Outcome::FailedFrom { error, .. }
             | Outcome::Failed(error)
             | Outcome::Undeliverable(error)

@@ -60,6 +60,7 @@ pub struct History {
     /// The items as they are: by key, with the member `v`.
     pub items: BTreeMap<String, i64>,
     /// Every change that the stream has, in the order of each shard: event, key, and `v` before and after.
+    #[allow(clippy::type_complexity, reason = "a test")]
     pub changes: Vec<(ShardNo, RecordNo, String, String, Option<i64>, Option<i64>)>,
     /// The sink began with a snapshot.
     pub snapshot: bool,
@@ -463,6 +464,7 @@ struct Count {
 
 impl Memory {
     /// A target that is used so.
+    #[allow(clippy::new_ret_no_self, reason = "who tests has the subject alone")]
     pub fn new(way: Way, start: &'static str) -> Arc<dyn Subject> {
         Arc::new(SharedMemory(Arc::new(Memory { way, start, ..Memory::default() })))
     }

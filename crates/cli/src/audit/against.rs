@@ -60,8 +60,7 @@ async fn compare_chain(
     while entry.as_deref().is_some_and(|entry| entry < record.as_str()) {
         entry = entries.next(trail).await?;
     }
-    loop {
-        let Some(number) = entry else { break };
+    while let Some(number) = entry {
         match number.cmp(&record) {
             Ordering::Equal => {}
             Ordering::Less => return Ok(Some(format!("the stream has no record {number}, the trail has"))),

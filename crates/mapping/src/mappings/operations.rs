@@ -101,7 +101,12 @@ impl Mappings {
         let (this, uuid, parameters) = (self.clone(), uuid.to_owned(), parameters.clone());
         let function = function.map(str::to_owned);
         begun(|tell| async move {
-            this.update_now(Caller::default(), &uuid, function.as_deref(), &parameters, tell).await
+            // As if somebody waited for all of it: another call is refused meanwhile, as the service does.
+            let waits = Arc::new(());
+            let caller = Caller(Arc::downgrade(&waits));
+            let done = this.update_now(caller, &uuid, function.as_deref(), &parameters, tell).await;
+            drop(waits);
+            done
         })
         .await
     }
@@ -170,7 +175,13 @@ impl Mappings {
     /// As for [`Self::delete`].
     pub async fn begin_delete(&self, uuid: &str) -> Result<Begun, MappingError> {
         let (this, uuid) = (self.clone(), uuid.to_owned());
-        begun(|tell| async move { this.delete_now(Caller::default(), &uuid, tell).await }).await
+        begun(|tell| async move {
+            let waits = Arc::new(());
+            let done = this.delete_now(Caller(Arc::downgrade(&waits)), &uuid, tell).await;
+            drop(waits);
+            done
+        })
+        .await
     }
 
     async fn delete_now(

@@ -66,7 +66,7 @@ pub fn beside(directory: &Path) -> Option<PathBuf> {
 /// It cannot be read, or what is wrong in it.
 pub fn read(path: &Path) -> Result<SinksFile, ConfigFileError> {
     let unreadable = |source| ConfigFileError::Unreadable { path: path.to_owned(), source };
-    let bytes = files::read_regular(path, TEMPLATE_BYTES_MAX as u64).map_err(unreadable)?;
+    let bytes = files::read_regular(path, TEMPLATE_BYTES_MAX).map_err(unreadable)?;
     let malformed = |message: String| ConfigFileError::Malformed { path: path.to_owned(), message };
     let text = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
     let document =

@@ -30,6 +30,7 @@ const SERVICE: &str = "dynamodb.amazonaws.com";
 const TIME_TO_LIVE: &str = "TimeToLive";
 
 /// How entries show values.
+#[allow(clippy::large_enum_variant, reason = "there is one for each flush")]
 pub enum Values {
     /// As they are.
     Full,
@@ -372,7 +373,7 @@ fn push_time(record: &StreamRecord, out: &mut Vec<u8>) {
 }
 
 /// In the place of the last comma.
-fn end(out: &mut Vec<u8>) {
+fn end(out: &mut [u8]) {
     if let Some(last) = out.last_mut() {
         *last = b'}';
     }

@@ -33,6 +33,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct ObjectWriter(Arc<Place>);
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each sink")]
 enum Place {
     S3(S3),
     Directory(Directory),

@@ -209,11 +209,11 @@ mod tests {
             "ns": {"NS": ["10", "-0.5"]}, "s": {"S": "5"}, "ss": {"SS": ["b", "a"]}, "t": {"BOOL": true}, "x": {"N": "1e-130"},
         });
         let small = format!("0.{}1", "0".repeat(129));
-        let expected = format!(
-            r#"{{"b":"/wA=","bs":["AQ==","Ag=="],"f":false,"l":[1,null,[]],"m":{{"k\n":{{}},"z":"\"é"}},"#
-        ) + &format!(
-            r#""n":12345678901234567890123456789.012345678,"ns":[-0.5,10],"s":"5","ss":["a","b"],"t":true,"x":{small}}}"#
-        );
+        let expected = r#"{"b":"/wA=","bs":["AQ==","Ag=="],"f":false,"l":[1,null,[]],"m":{"k\n":{},"z":"\"é"},"#
+            .to_owned()
+            + &format!(
+                r#""n":12345678901234567890123456789.012345678,"ns":[-0.5,10],"s":"5","ss":["a","b"],"t":true,"x":{small}}}"#
+            );
         assert_eq!(document(&stored, &json!({})), expected);
     }
 

@@ -306,8 +306,8 @@ mod tests {
     #[test]
     fn redshift_counts_bytes() {
         let varchar = SqlType::Varchar(4);
-        assert_eq!(cell(&s("éé"), varchar, Fit::Rounded, &Redshift::default()), Ok(Cell::Text("éé".into())));
+        assert_eq!(cell(&s("éé"), varchar, Fit::Rounded, &Redshift), Ok(Cell::Text("éé".into())));
         let expected = Err("a text of 5 bytes does not fit varchar(4)".to_owned());
-        assert_eq!(cell(&s("ééa"), varchar, Fit::Rounded, &Redshift::default()), expected);
+        assert_eq!(cell(&s("ééa"), varchar, Fit::Rounded, &Redshift), expected);
     }
 }

@@ -122,6 +122,7 @@ impl Target {
     /// The database has no such type.
     pub fn ledgers(&self) -> Result<Vec<(&'static str, String)>, String> {
         let text = SqlType::Varchar(512);
+        #[allow(clippy::type_complexity, reason = "it is read here alone")]
         let tables: [(&str, usize, &[(&str, SqlType)]); 3] = [
             (
                 PROGRESS,

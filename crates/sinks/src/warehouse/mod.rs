@@ -309,10 +309,10 @@ impl Inner {
     }
 
     async fn rows(&self, flush: &Arc<Flush>, ready: &Ready, made: &Made) -> Result<Arc<Rows>, Trouble> {
-        if let Some((generation, rows)) = made.lock().as_ref() {
-            if *generation == ready.generation {
-                return Ok(rows.clone());
-            }
+        if let Some((generation, rows)) = made.lock().as_ref()
+            && *generation == ready.generation
+        {
+            return Ok(rows.clone());
         }
         let (flush, target, generation) = (flush.clone(), ready.target.clone(), ready.generation);
         let is_short = flush.records.len() <= RECORDS_INLINE_MAX;

@@ -89,6 +89,7 @@ impl GroupKey {
 }
 
 /// Partition key and sort key, and the bytes behind them.
+#[allow(clippy::type_complexity, reason = "it is taken apart at once")]
 fn split(bytes: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
     let part = |bytes| {
         let (length, rest) = read_u16(bytes)?;

@@ -136,9 +136,7 @@ Resources:
 fn a_layer_whose_condition_does_not_hold_is_not_planned() {
     let template = |wanted: &str| {
         function_with("Layers: [!If [Wanted, !Ref L, !Ref AWS::NoValue]]")
-            + &format!(
-                "  L: {{Type: AWS::Serverless::LayerVersion, Condition: Wanted, Properties: {{ContentUri: layer/}}}}\n"
-            )
+            + "  L: {Type: AWS::Serverless::LayerVersion, Condition: Wanted, Properties: {ContentUri: layer/}}\n"
             + &format!("Conditions: {{Wanted: !Equals [{wanted}, yes]}}\n")
     };
     for (wanted, count) in [("no", 0), ("yes", 1)] {

@@ -130,7 +130,7 @@ async fn a_line_that_is_missing_doubled_or_in_another_place_is_found() {
 #[tokio::test]
 async fn a_file_that_is_cut_off_is_found_but_at_the_end_of_the_chain_behind_a_segment() {
     let (files, keys) = trail().await;
-    let last_of = |chain: &str| files.keys().filter(|(known, _)| known == chain).next_back().unwrap().clone();
+    let last_of = |chain: &str| files.keys().rfind(|(known, _)| known == chain).unwrap().clone();
     let mut unseen = 0;
     for (name, bytes) in &files {
         let all = lines(bytes);
@@ -166,17 +166,17 @@ async fn a_file_that_is_missing_or_renamed_is_found_and_what_is_missing_is_named
     let (files, keys) = trail().await;
     let orders: Vec<_> = files.keys().filter(|(chain, _)| chain.starts_with("tables/")).cloned().collect();
     assert!(orders.len() >= 2);
-    for at in 0..orders.len() - 1 {
+    for order in &orders[..orders.len() - 1] {
         let mut changed = files.clone();
-        changed.remove(&orders[at]);
+        changed.remove(order);
         let found = faults(&changed, &keys).await;
         let [fault] = &found[..] else { panic!("{found:?}") };
-        assert_eq!((fault.entry, &fault.chain), (orders[at].1, &orders[at].0), "{fault}");
+        assert_eq!((fault.entry, &fault.chain), (order.1, &order.0), "{fault}");
         assert!(fault.what.starts_with("it is missing"), "{fault}");
 
         let mut renamed = files.clone();
-        let bytes = renamed.remove(&orders[at]).unwrap();
-        renamed.insert((orders[at].0.clone(), orders[at].1 + 1), bytes);
+        let bytes = renamed.remove(order).unwrap();
+        renamed.insert((order.0.clone(), order.1 + 1), bytes);
         assert!(!faults(&renamed, &keys).await.is_empty());
     }
     // A chain in the folder of another one.

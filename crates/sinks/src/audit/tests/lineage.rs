@@ -112,7 +112,7 @@ async fn records_that_were_trimmed_before_they_were_read_have_an_entry_that_says
     bench.commit(Write::Trim { shard: shard.shard, horizon: flushes[0].last().next() }).await;
     bench.put("k", "v3").await;
     let late = flush(&source, &shard, bench.records(&shard).await);
-    bench.deliver(&Config::default(), &place, &[late.clone()]).await;
+    bench.deliver(&Config::default(), &place, std::slice::from_ref(&late)).await;
     assert_eq!(sound(place.as_ref()).await.chains[0].gap_count, 0);
 
     for n in 4..8 {
@@ -122,7 +122,7 @@ async fn records_that_were_trimmed_before_they_were_read_have_an_entry_that_says
     bench.commit(Write::Trim { shard: shard.shard, horizon: all[2].number.next() }).await;
     let rest = flush(&source, &shard, bench.records(&shard).await);
     let before = memory.files.lock().clone();
-    bench.deliver(&Config::default(), &place, &[rest.clone()]).await;
+    bench.deliver(&Config::default(), &place, std::slice::from_ref(&rest)).await;
     let report = sound(place.as_ref()).await;
     let [gap] = &report.chains[0].gaps[..] else { panic!("{:?}", report.chains) };
     let number = |number| tailrace_core::SequenceNumber(number).to_string();

@@ -11,6 +11,7 @@ use crate::audit::place::{PlaceError, first_line};
 /// Files by chain and number.
 #[derive(Clone, Default)]
 pub struct MemoryPlace {
+    #[allow(clippy::type_complexity, reason = "a test")]
     pub files: Arc<Mutex<BTreeMap<(String, u64), Vec<u8>>>>,
     pub file_bytes_max: u64,
 }

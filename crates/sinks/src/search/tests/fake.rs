@@ -116,7 +116,8 @@ impl State {
 
     /// Fails the next requests whose path contains `part`, one after the other.
     pub fn fail(&mut self, part: &'static str, faults: &[Fault]) {
-        let mut faults = faults.to_vec().into_iter();
+        let faults: Vec<Fault> = faults.to_vec();
+        let mut faults = faults.into_iter();
         self.faults = Box::new(move |asked| asked.path.contains(part).then(|| faults.next()).flatten());
     }
 }

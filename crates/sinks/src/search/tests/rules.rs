@@ -57,7 +57,7 @@ async fn an_old_repeat_changes_nothing() {
     assert_eq!(fake.state().documents("orders-v1"), [("a".to_owned(), json!({"pk": "a", "n": 2}))].into());
 }
 
-/// Spec: sinks.md 3.3, 429 and 503 are retried for those items only; a delete of nothing is done.
+/// Spec: sinks.md 3.3: statuses 429 and 503 are retried for those items only; a delete of nothing is done.
 #[tokio::test]
 async fn only_what_was_refused_is_sent_again() {
     let (fake, sink) = started(json!({})).await;
@@ -112,7 +112,7 @@ async fn what_the_mapping_does_not_take_is_rejected() {
     assert_eq!(fake.state().documents("orders-v1").keys().collect::<Vec<_>>(), ["k1", "k2", "k3"]);
 }
 
-/// Spec: sinks.md 3.3, 413 halves the bulk.
+/// Spec: sinks.md 3.3: status 413 halves the bulk.
 #[tokio::test]
 async fn a_bulk_that_is_too_large_is_halved() {
     let (fake, sink) = started(json!({})).await;

@@ -1,5 +1,7 @@
 //! A database that is played: it knows the statements of this sink, and no others, and fails where it is told to.
 
+#![allow(clippy::type_complexity, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -285,10 +287,8 @@ impl Play {
         } else {
             self.rows(sql)?
         };
-        if !begun {
-            if let Some(own) = self.own.take() {
-                self.database.0.lock().committed = own;
-            }
+        if !begun && let Some(own) = self.own.take() {
+            self.database.0.lock().committed = own;
         }
         Ok(answered)
     }

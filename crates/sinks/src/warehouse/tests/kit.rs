@@ -17,6 +17,7 @@ struct Shop {
 }
 
 impl Shop {
+    #[allow(clippy::new_ret_no_self, reason = "who tests has the subject alone")]
     fn new(mode: &'static str, start: &'static str) -> Arc<dyn Subject> {
         Arc::new(Shop { database: Database::new(), mode, start })
     }
