@@ -116,6 +116,45 @@ def test_the_view_of_the_example_holds_what_was_shipped(start, tmp_path):
     }
 
 
+def test_a_read_of_a_view_waits_for_the_write_that_it_names(start, tmp_path):
+    """Spec: sinks.md 6, read semantics: x-tailrace-lsn of a write, x-tailrace-as-of of a read."""
+    config = tmp_path / "tailrace.json"
+    view = {"from": "Orders", "to": "table:Days", "group_by": ["day"], "aggregates": {"n": "count"}}
+    config.write_text(json.dumps({"sinks": {"days": view}}))
+    server = start("--config", str(config))
+    client = server.client()
+    make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+    make_table(client, "Other")
+    wait_until(drained(server), "the sinks")
+    as_of = {}
+    client.meta.events.register("before-call.dynamodb", lambda params, **_: params["headers"].update(as_of))
+    for number in range(1, 30):
+        item = {"pk": {"S": f"k{number}"}, "day": {"S": "mon"}}
+        written = client.put_item(TableName="Orders", Item=item)["ResponseMetadata"]["HTTPHeaders"]["x-tailrace-lsn"]
+        as_of["x-tailrace-as-of"] = written
+        found = client.get_item(TableName="Days", Key={"day": {"S": "mon"}})["Item"]
+        assert found["n"] == {"N": str(number)}
+        assert client.query(
+            TableName="Days", KeyConditionExpression="day = :d", ExpressionAttributeValues={":d": {"S": "mon"}}
+        )["Items"] == [found]
+        as_of.clear()
+    # What changes nothing, or no table with a stream, tells of no record.
+    again = client.put_item(TableName="Orders", Item=item)
+    other = client.put_item(TableName="Other", Item={"pk": {"S": "x"}})
+    assert not any("x-tailrace-lsn" in answer["ResponseMetadata"]["HTTPHeaders"] for answer in (again, other))
+    # A table that is no view, and a record of a stream that the view is not made from, are not waited for.
+    as_of["x-tailrace-as-of"] = "999999:1"
+    client.get_item(TableName="Days", Key={"day": {"S": "mon"}})
+    as_of["x-tailrace-as-of"] = written.split(":")[0] + ":999999999999"
+    client.get_item(TableName="Orders", Key={"pk": {"S": "k1"}})
+    as_of["x-tailrace-as-of"] = "nonsense"
+    try:
+        client.scan(TableName="Days")
+        raise AssertionError("nonsense was waited for")
+    except botocore.exceptions.ClientError as error:
+        assert error.response["Error"]["Code"] == "ValidationException", error
+
+
 def write_some(client, chance, count):
     for _ in range(count):
         key = {"pk": {"S": f"k{chance.randrange(12)}"}}

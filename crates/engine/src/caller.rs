@@ -1,4 +1,8 @@
-//! Who asks for an operation. It goes with the request down to the private part of the stream record.
+//! Who asks for an operation. It goes with the request down to the private part of the stream record; what the operation wrote into
+//! streams comes back with it.
+
+use parking_lot::Mutex;
+use tailrace_store::RecordId;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +24,39 @@ pub struct Client<'a> {
     pub request_id: Option<&'a str>,
     /// The `Host` header.
     pub host: Option<&'a str>,
+    /// Is told what the operation writes, if anybody wants to know.
+    pub written: Option<&'a Written>,
 }
+
+/// The records that an operation has written: of each shard the last one.
+#[derive(Debug, Default)]
+pub struct Written(Mutex<Vec<RecordId>>);
+
+impl Written {
+    fn note(&self, records: &[RecordId]) {
+        let mut written = self.0.lock();
+        for record in records {
+            match written.iter_mut().find(|known| known.shard == record.shard) {
+                Some(known) => known.number = known.number.max(record.number),
+                None => written.push(*record),
+            }
+        }
+    }
+
+    /// They.
+    pub fn records(&self) -> Vec<RecordId> {
+        self.0.lock().clone()
+    }
+}
+
+/// One is only itself.
+impl PartialEq for Written {
+    fn eq(&self, other: &Written) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Written {}
 
 impl Client<'_> {
     /// Whether anything is known of who asks.
@@ -46,6 +82,15 @@ impl<'a> Caller<'a> {
         match self {
             Caller::Client(client) => client.operation.is_empty(),
             Caller::Service => true,
+        }
+    }
+
+    /// Notes records that were written.
+    pub(crate) fn note_written(&self, records: &[RecordId]) {
+        if let Caller::Client(Client { written: Some(written), .. }) = self
+            && !records.is_empty()
+        {
+            written.note(records);
         }
     }
 

@@ -22,7 +22,7 @@ mod tables;
 mod throttle;
 
 pub use background::reclaim::reclaim_view;
-pub use caller::{Caller, Client};
+pub use caller::{Caller, Client, Written};
 pub use db::{Db, Settings, StoredTable};
 pub use failure::store_failure;
 pub use items::idempotency::{IdempotencyMark, marked};

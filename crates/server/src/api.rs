@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
-use tailrace_engine::{Caller, Client, Db, ops};
+use tailrace_engine::{Caller, Client, Db, Written, ops};
 use tailrace_sinks::runtime::Sinks;
 use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, RestAnswer, RestRequest};
 
 use crate::admin;
+use crate::as_of;
 use crate::lambda_api::LambdaApi;
 use crate::logs::FunctionLogs;
 use crate::mappings::Mappings;
@@ -39,8 +40,17 @@ impl Api for ServerApi {
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
         let (access_key, request_id) = (context.access_key(), Some(context.request_id()));
-        let caller = Caller::Client(Client { operation, access_key, request_id, host: context.host() });
-        ops::execute(&self.db, service, operation, &body, &caller).await.map(Bytes::from)
+        let written = Written::default();
+        let host = context.host();
+        let caller = Caller::Client(Client { operation, access_key, request_id, host, written: Some(&written) });
+        if let (Some(as_of), Service::DynamoDb) = (context.as_of(), service) {
+            as_of::wait(&self.sinks, operation, &body, as_of).await?;
+        }
+        let answer = ops::execute(&self.db, service, operation, &body, &caller).await?;
+        if let Some(written) = as_of::text(&written) {
+            context.note_written(&written);
+        }
+        Ok(Bytes::from(answer))
     }
 
     fn ready(&self) -> Result<(), NotReady> {

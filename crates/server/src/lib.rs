@@ -8,6 +8,7 @@
 mod admin;
 mod api;
 mod apply;
+mod as_of;
 mod background;
 pub mod clock;
 mod code;

@@ -31,6 +31,7 @@ const CLIENT: Client<'_> = Client {
     access_key: Some("AKIDEXAMPLEAKIDEXAMP"),
     request_id: Some("0123456789ABCDEFGHIJKLMNOPQRSTUV0123456789ABCDEFGHIJ"),
     host: None,
+    written: None,
 };
 
 /// The bench is a shell of its own: it owns the clock that it measures with.

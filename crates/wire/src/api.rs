@@ -19,6 +19,8 @@ pub struct Context {
     /// Kept only where there is no `Authorization`.
     pub(crate) query: Option<String>,
     pub(crate) request_id: RequestId,
+    pub(crate) as_of: Option<HeaderValue>,
+    pub(crate) written: std::sync::OnceLock<HeaderValue>,
 }
 
 impl Context {
@@ -32,6 +34,19 @@ impl Context {
         match &self.authorization {
             Some(authorization) => authorization.to_str().ok().and_then(auth::key_of_header),
             None => self.query.as_deref().and_then(auth::key_of_query),
+        }
+    }
+
+    /// What the answer is to know of, as an earlier answer told it ([`Context::note_written`]): the header `x-tailrace-as-of`, if there was
+    /// one that is text.
+    pub fn as_of(&self) -> Option<&str> {
+        self.as_of.as_ref().and_then(|as_of| as_of.to_str().ok())
+    }
+
+    /// Lets the answer tell what was written: the header `x-tailrace-lsn`. What is no text of a header is not told.
+    pub fn note_written(&self, written: &str) {
+        if let Ok(value) = HeaderValue::from_str(written) {
+            let _ = self.written.set(value);
         }
     }
 

@@ -50,6 +50,10 @@ impl ContentType {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// Where what was written lies in the streams; for [`AS_OF`].
+pub const LSN: HeaderName = HeaderName::from_static("x-tailrace-lsn");
+/// What a read is to know of.
+pub const AS_OF: HeaderName = HeaderName::from_static("x-tailrace-as-of");
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 
 /// Builds an answer with everything that every answer carries. `cross_origin`: the request came from a page that the

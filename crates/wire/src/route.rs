@@ -25,7 +25,7 @@ use crate::guard::Guard;
 use crate::gzip;
 use crate::memory;
 use crate::request_id::{RequestId, RequestIds};
-use crate::response::{Answer, ContentType, allow_preflight, answer, answer_with};
+use crate::response::{AS_OF, Answer, ContentType, LSN, allow_preflight, answer, answer_with};
 use crate::rest;
 use crate::target::Operation;
 
@@ -231,9 +231,9 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
             return answer_with(id, status, content_type, body, cross_origin);
         }
     };
-    let (status, body) = match operate(shared, head, body, share, id).await {
-        Ok(body) => (200, body),
-        Err(error) => (error.code.http_status(), error_body::render(&error).into()),
+    let (status, body, written) = match operate(shared, head, body, share, id).await {
+        Ok((body, written)) => (200, body, written),
+        Err(error) => (error.code.http_status(), error_body::render(&error).into(), None),
     };
     let asked = body.len() >= limits::GZIP_ANSWER_BYTES_MIN && gzip::is_accepted(&head.headers);
     let coded = asked.then(|| aside(body.len() > limits::GZIP_INLINE_BYTES_MAX, || gzip::compressed(&body))).flatten();
@@ -248,6 +248,9 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
     let mut answer = answer_with(id, status, content_type, sent, cross_origin);
     if is_coded {
         answer.headers_mut().extend([gzip::coding()]);
+    }
+    if let Some(written) = written {
+        answer.headers_mut().insert(LSN, written);
     }
     answer
 }
@@ -275,7 +278,7 @@ async fn operate<A: Api>(
     body: Bytes,
     share: Share,
     request_id: RequestId,
-) -> Result<Bytes, ApiError> {
+) -> Result<(Bytes, Option<HeaderValue>), ApiError> {
     let is_large = body.len() >= limits::HTTP_LARGE_BODY_BYTES;
     let leaves_much_behind = body.len() >= limits::HTTP_TRIM_BODY_BYTES;
     let large = if is_large { Some(permits(&shared.large, body.len()).await?) } else { None };
@@ -294,7 +297,14 @@ async fn operate<A: Api>(
     }
     let authorization = head.headers.get(AUTHORIZATION).cloned();
     let query = head.uri.query().filter(|_| authorization.is_none()).map(str::to_owned);
-    let context = Context { host: head.headers.get(HOST).cloned(), authorization, query, request_id };
+    let context = Context {
+        host: head.headers.get(HOST).cloned(),
+        authorization,
+        query,
+        request_id,
+        as_of: head.headers.get(AS_OF).cloned(),
+        written: std::sync::OnceLock::new(),
+    };
     let target = target.cloned();
     let permit = permits(&shared.in_flight, 1).await?;
     let shared = Arc::clone(shared);
@@ -310,7 +320,8 @@ async fn operate<A: Api>(
             }
         });
         drop((shared, permit, large, share));
-        result.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalServerError, "The operation failed inside.")))
+        let inside = |_| Err(ApiError::new(ErrorCode::InternalServerError, "The operation failed inside."));
+        result.unwrap_or_else(inside).map(|body| (body, context.written.into_inner()))
     };
     Finished::new(call.boxed(), is_large).await
 }

@@ -70,7 +70,9 @@ pub(crate) async fn commit_changes(
             }
         })
         .await;
-        let olds = match committed.map_err(|e| store_failure(&e))?.answer? {
+        let committed = committed.map_err(|e| store_failure(&e))?;
+        caller.note_written(&committed.receipt.records);
+        let olds = match committed.answer? {
             Round::Decided(committed) => {
                 #[cfg(test)]
                 db.item_commits.fetch_add(usize::from(!committed.too_large), std::sync::atomic::Ordering::Relaxed);

@@ -81,6 +81,7 @@ impl RecordCaller {
             access_key: Some(access_key).filter(|text| known(text)),
             request_id: Some(request_id).filter(|text| known(text)),
             host: None,
+            written: None,
         })
     }
 }
@@ -90,7 +91,7 @@ fn corrupt(what: &str) -> StoreError {
 }
 
 fn push_caller(client: &Client<'_>, out: &mut Vec<u8>) {
-    let Client { operation, access_key, request_id, host: _ } = client;
+    let Client { operation, access_key, request_id, host: _, written: _ } = client;
     for (text, bytes_max) in [
         (*operation, OPERATION_BYTES_MAX),
         (access_key.unwrap_or_default(), ACCESS_KEY_BYTES_MAX),
@@ -244,7 +245,7 @@ mod tests {
         let second = Bytes::from([b"\x02\x04\x07PutItem\x04AKIA\x02R1", KEYS].concat());
         let meta = RecordMeta::decode(&second).unwrap();
         let caller = meta.caller.clone().unwrap();
-        let known = Client { operation: "PutItem", access_key: Some("AKIA"), request_id: Some("R1"), host: None };
+        let known = Client { operation: "PutItem", access_key: Some("AKIA"), request_id: Some("R1"), host: None, written: None };
         assert_eq!((caller.client().unwrap(), &meta.keys[..]), (known, KEYS));
         assert_eq!((RecordCaller::of(&known).unwrap(), meta.encode()), (caller, second.clone()));
         assert_eq!(super::meta(meta.kind, meta.view, true, KEYS, &client(Some("AKIA"))), second);
@@ -270,7 +271,7 @@ mod tests {
         };
         assert_eq!(caller(false, &client(None)).caller, None);
         let kept = caller(true, &client(None)).caller.unwrap();
-        let known = Client { operation: "PutItem", access_key: None, request_id: Some("R1"), host: None };
+        let known = Client { operation: "PutItem", access_key: None, request_id: Some("R1"), host: None, written: None };
         assert_eq!(kept.client().unwrap(), known);
         let service = caller(true, &Caller::Service);
         assert_eq!((service.caller, service.by_service), (None, true));

@@ -17,7 +17,7 @@ use tailrace_sinks::runtime::Build;
 use tailrace_sinks::search::{self, Search};
 use tailrace_sinks::secret::Secret;
 use tailrace_sinks::sink::{Sink, SinkError};
-use tailrace_sinks::spec::{Kind, SinkSpec, SpecError};
+use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, Start};
 use tailrace_sinks::views::{self, View};
 use tailrace_sinks::warehouse::{self, Stage, Staging, Warehouse};
 
@@ -46,6 +46,18 @@ fn settings<T: DeserializeOwned>(spec: &SinkSpec) -> Result<T, SpecError> {
     serde_json::from_value(settings).map_err(|error| wrong(spec, error))
 }
 
+/// The settings of a view.
+fn view(spec: &SinkSpec) -> Result<views::Config, SpecError> {
+    if spec.from.len() > 1 {
+        return Err(wrong(spec, format!("a view has one table in `from`, not {}", spec.from.len())));
+    }
+    if spec.start == Start::Latest {
+        let text = "`start: latest` is not for a view, which cannot take away what it has not added: snapshot and trim_horizon are";
+        return Err(wrong(spec, text));
+    }
+    settings(spec)
+}
+
 /// Checks the settings of a sink, as far as that can be done without its target.
 ///
 /// # Errors
@@ -59,7 +71,7 @@ pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
         Kind::Warehouse => settings::<warehouse::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
         Kind::Audit => settings::<audit::Config>(spec)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
-        Kind::View => settings::<views::Config>(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
+        Kind::View => view(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
         Kind::Notify => Err(not_yet(spec)),
     }
 }
@@ -124,7 +136,7 @@ impl Build for Builder {
                 Arc::new(Audit::new(config, place, self.db.clone()).map_err(|error| wrong(spec, error))?)
             }
             Kind::View => {
-                let view = View::new(settings(spec)?, &spec.name, version, self.db.clone());
+                let view = View::new(view(spec)?, &spec.name, version, self.db.clone());
                 Arc::new(view.map_err(|error| wrong(spec, error))?)
             }
             Kind::Notify => return Err(not_yet(spec)),

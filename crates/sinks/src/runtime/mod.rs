@@ -7,6 +7,7 @@
 pub mod row;
 pub mod snapshot;
 
+mod as_of;
 mod drive;
 mod operations;
 mod status;

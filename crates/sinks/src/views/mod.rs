@@ -42,24 +42,24 @@ mod targets;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use aggregate::AggregateError;
-pub use config::{Config, ConfigError, FlushConfig, GroupBy, TypedGroupBy};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-pub use path::{AttributePath, PathError};
-pub use registry::Standing;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_engine::{Db, StoredTable};
 use tailrace_store::StoreError;
 use tailrace_store::keyspace::ViewVersion;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-pub use targets::{Edge, TargetError, check as check_targets};
+use self::config::Definition;
+use self::shape::Shape;
+use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 
-use crate::sink::{Bounds, Flush, Flushed, Images, Sink, SinkError, SourceTable};
-use config::Definition;
-use shape::Shape;
+pub use self::aggregate::AggregateError;
+pub use self::config::{Config, ConfigError, FlushConfig, GroupBy, TypedGroupBy};
+pub use self::path::{AttributePath, PathError};
+pub use self::registry::Standing;
+pub use self::targets::{Edge, TargetError, check as check_targets};
 
 /// One version of a view.
 #[derive(Clone)]
@@ -74,6 +74,8 @@ struct Inner {
     window: Duration,
     /// Where it stands, once that is known.
     place: Mutex<Option<Arc<Place>>>,
+    /// Held by who finds that out.
+    preparing: tokio::sync::Mutex<()>,
     /// Held by who changes groups of this version.
     turn: tokio::sync::Mutex<()>,
 }
@@ -97,9 +99,9 @@ impl View {
     /// What is wrong with the configuration.
     pub fn new(config: Config, name: &str, version: u32, db: Arc<Db>) -> Result<View, ConfigError> {
         let (definition, window) = (config.validate()?, config.window());
-        let (place, turn) = (Mutex::default(), tokio::sync::Mutex::default());
-        let name = name.to_owned();
-        Ok(View(Arc::new(Inner { db, name, version, config, definition, window, place, turn })))
+        let (place, name) = (Mutex::default(), name.to_owned());
+        let (preparing, turn) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Ok(View(Arc::new(Inner { db, name, version, config, definition, window, place, preparing, turn })))
     }
 
     /// Whether the table shows this version, or it is built beside the one that the table shows. To be asked after `prepare`.
@@ -147,7 +149,10 @@ impl Sink for View {
 
     fn prepare(&self, source: Arc<SourceTable>) -> BoxFuture<'static, Result<(), SinkError>> {
         let inner = Arc::clone(&self.0);
-        aside(async move { inner.prepare(&source).await.map(|_| ()) })
+        aside(async move {
+            *inner.place.lock() = None;
+            inner.placed(&source).await.map(|_| ())
+        })
     }
 
     fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
@@ -167,12 +172,12 @@ impl Sink for View {
 
 impl Inner {
     async fn flush(&self, flush: &Flush) -> Result<Flushed, SinkError> {
+        if flush.origin == Origin::Retry {
+            // It may be applied already, or be behind what is: nobody can tell.
+            return Err(SinkError(format!("the view {} takes no record again: rebuild it", self.name)));
+        }
         for _ in 0..limits::ROUNDS_MAX {
-            let known = self.place.lock().clone();
-            let place = match known {
-                Some(place) => place,
-                None => self.prepare(&flush.source).await?,
-            };
+            let place = self.placed(&flush.source).await?;
             match self.apply(&place, flush).await {
                 Ok(Some(flushed)) => return Ok(flushed),
                 // It became the live one meanwhile, and needs its table.
@@ -185,6 +190,19 @@ impl Inner {
             }
         }
         Err(SinkError(format!("others keep changing the view {}", self.name)))
+    }
+
+    /// Where it stands; found out by one at a time.
+    async fn placed(&self, source: &SourceTable) -> Result<Arc<Place>, SinkError> {
+        if let Some(place) = self.place.lock().clone() {
+            return Ok(place);
+        }
+        let _preparing = self.preparing.lock().await;
+        let known = self.place.lock().clone();
+        match known {
+            Some(place) => Ok(place),
+            None => self.prepare(source).await,
+        }
     }
 
     fn forget_place(&self, place: &Arc<Place>) {

@@ -48,9 +48,10 @@ impl Inner {
                 return Err(SinkError(format!("the view {} is being changed", self.name)));
             }
         }
-        let place = self.settle(Place { table: Some(table), ..place });
+        let place = Place { table: Some(table), ..place };
+        // Before any flush finds it: what is cut off here is begun again by the next one.
         self.publish(&place).await?;
-        Ok(place)
+        Ok(self.settle(place))
     }
 
     fn settle(&self, place: Place) -> Arc<Place> {

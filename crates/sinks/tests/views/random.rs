@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tailrace_sinks::sink::Sink;
-use tailrace_sinks::views::View;
+use tailrace_sinks::views::{View, remove};
 use tailrace_store::{Engine, ModelEngine};
 
 use crate::bench::{Bench, Positions, Source};
@@ -106,7 +106,7 @@ fn second_expected(items: &[Value]) -> Vec<Value> {
 }
 
 fn views(bench: &Bench) -> [View; 2] {
-    [bench.view("v", 1, oracle::config("View")), bench.view("w", 1, second_config())]
+    [bench.view("v", 2, oracle::config("View")), bench.view("w", 1, second_config())]
 }
 
 impl Stage {
@@ -120,6 +120,11 @@ impl Stage {
     }
 
     async fn step(&mut self, step: &Step, model: Option<&ModelEngine>) {
+        self.step_of(2, step, model).await;
+    }
+
+    /// A step, where the first view is of this version: 1 is the former one.
+    async fn step_of(&mut self, version: u32, step: &Step, model: Option<&ModelEngine>) {
         match step {
             Step::Put { pk, status, day, amount, tag } => {
                 let status = ["SHIPPED", "PAID", "PACKED", ""][usize::from(*status)];
@@ -177,6 +182,9 @@ impl Stage {
                 let shards = self.bench.db.settings().shards_per_stream;
                 self.bench = Bench::over(store, shards).await;
                 self.views = views(&self.bench);
+                if version == 1 {
+                    self.views[0] = self.bench.view("v", 1, former_config());
+                }
             }
             Step::Split { which, second } => self.bench.split(&self.sources[usize::from(*second)], *which).await,
         }
@@ -247,6 +255,84 @@ proptest! {
             stage.check(7).await;
             stage.empty(100).await;
             store.shutdown().await.unwrap();
+        });
+    }
+}
+
+/// A version with another definition than the oracle's.
+fn former_config() -> Value {
+    json!({"to": "table:View", "where": {"status": ["SHIPPED", "PACKED"]}, "group_by": ["day"],
+        "aggregates": {"orders": "count", "least": "min(tag)"}, "stream": "NEW_AND_OLD_IMAGES"})
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// A version is built from a snapshot beside the one that is shown, and takes its place, while the power is cut at any moment and
+    /// writes go on.
+    #[test]
+    fn a_version_that_takes_the_place_of_another_is_what_a_recomputation_says(
+        before in prop::collection::vec(step(), 1..40), meanwhile in prop::collection::vec(step(), 1..60),
+        after in prop::collection::vec(step(), 1..30), cuts in prop::collection::vec(0usize..30, 0..4), page in 1usize..6,
+    ) {
+        run(async {
+            let model = ModelEngine::new(Arc::new(tailrace_core::clock::ManualClock::at(tailrace_core::EpochMs(1))));
+            let mut stage = Stage::over(model.clone(), 2).await;
+            remove(&stage.bench.db, "v").await.unwrap();
+            let views = |bench: &Bench, version: u32| match version {
+                1 => bench.view("v", 1, former_config()),
+                version => bench.view("v", version, oracle::config("View")),
+            };
+            stage.views[0] = views(&stage.bench, 1);
+            for step in &before {
+                stage.step_of(1, step, Some(&model)).await;
+            }
+            // The snapshot, page by page, some of them twice.
+            let mut next = views(&stage.bench, 2);
+            let (mut positions, records) = stage.bench.snapshot(&stage.sources[0]).await;
+            stage.views[0].prepare(stage.sources[0].source.clone()).await.unwrap();
+            next.prepare(stage.sources[0].source.clone()).await.unwrap();
+            for (number, records) in records.chunks(page).enumerate() {
+                for _ in 0..1 + number % 2 {
+                    let flush = stage.bench.snapshot_flush(&stage.sources[0], number as u64, records.to_vec()).await;
+                    stage.bench.flush(&next, flush).await;
+                }
+            }
+            for (at, step) in meanwhile.iter().enumerate() {
+                stage.step_of(1, step, Some(&model)).await;
+                next = views(&stage.bench, 2);
+                if let Some(flush) = stage.bench.next_flush("v", &stage.sources[0], &positions, (at, 1 + at % 5)).await {
+                    let (shard, last) = (flush.shard.no, flush.last());
+                    stage.bench.flush(&next, flush).await;
+                    if at % 3 > 0 {
+                        positions.insert(shard, last);
+                    }
+                }
+            }
+            for turns in cuts {
+                next.prepare(stage.sources[0].source.clone()).await.unwrap();
+                model.hold_syncs(true);
+                let cut = async {
+                    for _ in 0..turns {
+                        tokio::task::yield_now().await;
+                        model.hold_syncs(turns % 2 == 0);
+                    }
+                    model.crash();
+                };
+                let _ = tokio::join!(next.swap(), cut);
+                stage.bench = Bench::over(model.clone(), 2).await;
+                next = views(&stage.bench, 2);
+            }
+            next.prepare(stage.sources[0].source.clone()).await.unwrap();
+            next.swap().await.unwrap();
+            stage.views = [next, stage.bench.view("w", 1, second_config())];
+            stage.positions[0] = positions;
+            for step in &after {
+                stage.step_of(2, step, Some(&model)).await;
+            }
+            stage.check(7).await;
+            stage.empty(7).await;
+            assert_eq!(stage.bench.view_rows().await.1, 0, "nothing waits to be reclaimed");
         });
     }
 }

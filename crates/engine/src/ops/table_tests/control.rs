@@ -9,7 +9,7 @@ use crate::streams::record::StreamRecord;
 use crate::streams::record_meta::RecordMeta;
 
 const CALLER: Client<'_> =
-    Client { operation: "", access_key: Some("AKIDEXAMPLE"), request_id: Some("R7"), host: None };
+    Client { operation: "", access_key: Some("AKIDEXAMPLE"), request_id: Some("R7"), host: None, written: None };
 
 async fn ok(bench: &Bench, operation: &str, body: Value) {
     let caller = Caller::Client(Client { operation, ..CALLER });

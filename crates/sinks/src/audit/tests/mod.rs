@@ -59,7 +59,7 @@ impl Bench {
         let call = self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let id = format!("REQUEST{call}");
         let (access_key, request_id) = (Some("AKIDEXAMPLE"), Some(&*id));
-        let caller = Caller::Client(Client { operation, access_key, request_id, host: None });
+        let caller = Caller::Client(Client { operation, access_key, request_id, host: None, written: None });
         let body = serde_json::to_vec(&body).unwrap();
         ops::execute(&self.db, Service::DynamoDb, operation, &body, &caller).await.unwrap();
         self.clock.advance(7);

@@ -1,0 +1,70 @@
+//! Reads of a view that are to know of a write: they wait until the view has what the write's records say.
+//! Source: docs/spec/sinks.md 6, "Read semantics".
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tailrace_delivery::Consumer;
+use tailrace_store::{RecordId, StoreError};
+
+use super::Sinks;
+use crate::spec::Kind;
+
+/// How often it is looked at a checkpoint whose commit nothing tells of.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Sinks {
+    /// Waits until the view that is shown by the table has applied these records; those of streams that it is not computed from are
+    /// none of its business, and a table that shows no view knows of every write. False: it has not by the end of `wait`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn as_of(&self, table: &str, records: &[RecordId], wait: Duration) -> Result<bool, StoreError> {
+        let clock = &self.inner.context.clock;
+        let deadline = clock.monotonic().plus(wait);
+        let mut changes = self.inner.context.changes();
+        loop {
+            changes.borrow_and_update();
+            if self.has(table, records).await? {
+                return Ok(true);
+            }
+            let now = clock.monotonic();
+            if now >= deadline {
+                return Ok(false);
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = self.inner.context.timer.sleep_until(now.plus(LOOK).min(deadline)) => {}
+            }
+        }
+    }
+
+    async fn has(&self, table: &str, records: &[RecordId]) -> Result<bool, StoreError> {
+        for entry in self.all() {
+            let Some(running) = entry.running.lock().first().cloned() else { continue };
+            let shows = running.spec.kind == Kind::View && running.spec.to.strip_prefix("table:") == Some(table);
+            if !shows {
+                continue;
+            }
+            for source in entry.row().live.sources {
+                let shards = self.inner.store().shards(source.stream).await?;
+                let of_source = |record: &&RecordId| shards.iter().any(|info| info.shard == record.shard);
+                let wanted: Vec<&RecordId> = records.iter().filter(of_source).collect();
+                if wanted.is_empty() {
+                    continue;
+                }
+                let consumer: Option<Arc<Consumer>> =
+                    running.sources.lock().get(&source.table).and_then(|source| source.consumer.clone());
+                let Some(consumer) = consumer else { return Ok(false) };
+                let checkpoints = consumer.checkpoints().await?;
+                let is_done = |record: &&RecordId| {
+                    checkpoints.get(&record.shard).is_some_and(|done| done.finished || done.low_water >= record.number)
+                };
+                if !wanted.iter().all(is_done) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
