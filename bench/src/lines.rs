@@ -41,9 +41,19 @@ pub const SCAN: &str = "Scan, one reader";
 pub const BACKFILL: &str = "backfill of an index, beside a writer";
 pub const BACKFILL_WRITER: &str = "PutItem beside a backfill, share of before";
 pub const GET_RECORDS: &str = "GetRecords, one reader";
-pub const ENTERED_P50: &str = "sent -> Python handler entered, p50";
-pub const ENTERED_P99: &str = "sent -> Python handler entered, p99";
-pub const NO_OP_HANDLER: &str = "one no-op Python handler, batch 1000";
+pub const PYTHON: FunctionLines = FunctionLines {
+    entered_p50: "sent -> Python handler entered, p50",
+    entered_p99: "sent -> Python handler entered, p99",
+    no_op: "one no-op Python handler, batch 1000",
+};
+pub const NODE: FunctionLines = FunctionLines {
+    entered_p50: "sent -> Node.js handler entered, p50",
+    entered_p99: "sent -> Node.js handler entered, p99",
+    no_op: "one no-op Node.js handler, batch 1000",
+};
+pub const ZOO_IDLE_P99: &str = "PutItem p99, one paced writer";
+pub const ZOO_P99: &str = "PutItem p99, one paced writer beside the handler zoo";
+pub const ZOO_TO_IDLE: &str = "PutItem p99, beside the handler zoo to without";
 pub const FIRST_ANSWER: &str = "empty start to first answer";
 pub const MEMORY_IDLE: &str = "idle memory";
 pub const MEMORY_LOADED: &str = "memory after the small load";
@@ -58,6 +68,13 @@ pub const READY_LARGE: &str = "ready after a crash, large set";
 pub const LARGE_INDEXED_SHARE: &str = "PutItem, large set with an index, share of the small";
 pub const LARGE_INDEXED_RATE: &str = "PutItem, large set with an index";
 pub const LARGE_INDEXED_P99: &str = "PutItem, large set with an index, p99";
+
+/// The lines of a function in one language.
+pub struct FunctionLines {
+    pub entered_p50: &'static str,
+    pub entered_p99: &'static str,
+    pub no_op: &'static str,
+}
 
 /// The lines of a table with indexes beside one without.
 pub struct IndexedLines {
@@ -146,9 +163,16 @@ const ROWS: &[Row] = &[
     row(FIVE_ALL.cpu, "us", Rule::None),
     row(STREAM_COST, "%", Below(15.0)),
     row(GET_RECORDS, "records/s", AtLeast(100_000.0)),
-    row(ENTERED_P50, "ms", Below(2.0)),
-    row(ENTERED_P99, "ms", Below(10.0)),
-    row(NO_OP_HANDLER, "records/s", AtLeast(30_000.0)),
+    row(PYTHON.entered_p50, "ms", Below(2.0)),
+    row(PYTHON.entered_p99, "ms", Below(10.0)),
+    row(PYTHON.no_op, "records/s", AtLeast(30_000.0)),
+    // Within a factor of two.
+    row(NODE.entered_p50, "ms", Below(4.0)),
+    row(NODE.entered_p99, "ms", Below(20.0)),
+    row(NODE.no_op, "records/s", AtLeast(15_000.0)),
+    row(ZOO_IDLE_P99, "ms", Rule::None),
+    row(ZOO_P99, "ms", Rule::None),
+    row(ZOO_TO_IDLE, "x", Below(2.0)),
     row(FIRST_ANSWER, "ms", Below(100.0)),
     row(MEMORY_IDLE, "MB", Below(40.0)),
     row(MEMORY_LOADED, "MB", Below(160.0)).needing(SMALL_LOAD),

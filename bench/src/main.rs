@@ -3,6 +3,7 @@
 
 mod bare;
 mod cpu;
+mod functions;
 mod generator;
 mod histogram;
 mod lines;
@@ -10,6 +11,7 @@ mod process;
 mod report;
 mod suite;
 mod tables;
+mod zoo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,7 +43,7 @@ struct Cli {
     /// Keys of the long form
     #[arg(long, default_value_t = 10_000_000)]
     items: u64,
-    /// Without the lines that run Python functions
+    /// Without the lines that run functions, in Python and Node.js
     #[arg(long)]
     no_functions: bool,
     /// Just the lines whose name contains this, and what they are held against

@@ -11,6 +11,7 @@ use crate::lines::*;
 use crate::process::{Scratch, Server};
 use crate::report::{Line, median};
 use crate::tables::{self, Indexes};
+use crate::{functions, zoo};
 
 /// What to measure, and for how long.
 pub struct Plan {
@@ -24,7 +25,7 @@ pub struct Plan {
     pub time: Duration,
     /// Items of the long form; `None`: without it.
     pub long_items: Option<u64>,
-    /// Lines with functions; they need python3.
+    /// Lines with functions; they need python3, and those of Node.js node.
     pub functions: bool,
     /// Just the lines whose name contains this.
     pub only: Option<String>,
@@ -45,8 +46,8 @@ pub fn run(plan: &Plan) -> Vec<Line> {
         figures.part(&[TRANSACTIONS_OF_2, TRANSACTIONS_OF_10], |figures| transactions(plan, figures));
         tables::measure(plan, &mut figures);
         if plan.functions {
-            figures.part(&[ENTERED_P50, ENTERED_P99], |figures| delivery(plan, figures));
-            figures.part(&[NO_OP_HANDLER], |figures| throughput(plan, figures));
+            functions::measure(plan, &mut figures);
+            zoo::measure(plan, &mut figures);
         }
     }
     if let Some(items) = plan.long_items {
@@ -352,112 +353,6 @@ pub fn json(bytes: &[u8]) -> Result<serde_json::Value> {
 
 pub fn text(value: &serde_json::Value) -> Result<String> {
     value.as_str().map(str::to_owned).ok_or_else(|| Error::other("an answer lacks a text"))
-}
-
-const TABLE_TEMPLATE: &str = "Resources:
-  T:
-    Type: AWS::DynamoDB::Table
-    Properties:
-      TableName: probe
-      BillingMode: PAY_PER_REQUEST
-      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
-      KeySchema: [{AttributeName: pk, KeyType: HASH}]
-      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
-";
-
-/// Writes a directory with a table, and with a function on its stream if `code` is given.
-fn project(dir: &Path, code: Option<&str>, batch_size: u32) -> Result<()> {
-    let mut template = TABLE_TEMPLATE.to_owned();
-    if let Some(code) = code {
-        std::fs::write(dir.join("app.py"), code)?;
-        template += &format!(
-            "  F:
-    Type: AWS::Serverless::Function
-    Properties:
-      FunctionName: probe
-      Runtime: python3.13
-      Handler: app.handler
-      CodeUri: .
-      Timeout: 60
-      Events:
-        S:
-          Type: DynamoDB
-          Properties: {{Stream: !GetAtt T.StreamArn, StartingPosition: TRIM_HORIZON, BatchSize: {batch_size}}}
-"
-        );
-    }
-    std::fs::write(dir.join("template.yaml"), template)
-}
-
-/// From the sending of a PutItem, which is before its commit, to the first line of the handler, on an idle system.
-#[expect(clippy::disallowed_methods, reason = "it measures real time, and wants the system idle between two writes")]
-fn delivery(plan: &Plan, figures: &mut Figures) -> Result<()> {
-    const WRITES: u64 = 200;
-    let dir = Scratch::new(&plan.scratch, "delivery")?;
-    let code = "import time\ndef handler(event, context):\n    now = time.time_ns()\n    for r in event['Records']:\n        print('entered', r['dynamodb']['Keys']['pk']['S'], now)\n";
-    project(&dir.0, Some(code), 100)?;
-    let server = up(plan, &dir.0)?;
-    let mut stream = server.connect()?;
-    let mut waits = crate::histogram::Histogram::default();
-    for i in 0..WRITES {
-        let body = format!(r#"{{"TableName":"probe","Item":{{"pk":{{"S":"{i}"}}}}}}"#);
-        let sent = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
-        call(&mut stream, PUT, &body)?;
-        let entered = loop {
-            let line = server
-                .lines
-                .recv_timeout(Duration::from_secs(20))
-                .map_err(|_| Error::other("the handler was not entered within 20 seconds"))?;
-            let words: Vec<&str> = line.split_whitespace().rev().collect();
-            if words.len() >= 3 && words[1] == i.to_string() && words[2] == "entered" {
-                break words[0].parse::<u128>().map_err(Error::other)?;
-            }
-        };
-        // The first ones start the processes.
-        if i >= 40 {
-            waits.record(u64::try_from(entered.saturating_sub(sent)).unwrap_or(u64::MAX));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    figures.add(ENTERED_P50, waits.percentile_ms(0.5));
-    figures.add(ENTERED_P99, waits.percentile_ms(0.99));
-    Ok(())
-}
-
-fn up(plan: &Plan, dir: &Path) -> Result<Server> {
-    Server::tailrace(&plan.binary, &["up", &dir.to_string_lossy()], &dir.join("data"))
-}
-
-/// A stream that was filled before, through one function that does nothing.
-fn throughput(plan: &Plan, figures: &mut Figures) -> Result<()> {
-    const RECORDS: u64 = 200_000;
-    let dir = Scratch::new(&plan.scratch, "throughput")?;
-    project(&dir.0, None, 0)?;
-    let server = up(plan, &dir.0)?;
-    let mut request = put("probe");
-    request.set_keys(RECORDS);
-    drive(server.address, 64, &request, Order::Sequential, plan.time)?;
-    drop(server);
-    let code = "import time\ndef handler(event, context):\n    print('batch', len(event['Records']), time.time_ns())\n";
-    project(&dir.0, Some(code), 1000)?;
-    let server = up(plan, &dir.0)?;
-    let mut batches: Vec<(u64, u64)> = Vec::new();
-    while batches.iter().map(|(records, _)| records).sum::<u64>() < RECORDS {
-        let line = server
-            .lines
-            .recv_timeout(Duration::from_secs(30))
-            .map_err(|_| Error::other(format!("no batch for 30 seconds, after {} batches", batches.len())))?;
-        let words: Vec<&str> = line.split_whitespace().collect();
-        if let [.., "batch", records, at] = words[..] {
-            batches.push((records.parse().map_err(Error::other)?, at.parse().map_err(Error::other)?));
-        }
-    }
-    let times = || batches.iter().map(|(_, at)| *at);
-    let seconds = (times().max().unwrap_or(0) - times().min().unwrap_or(0)) as f64 / 1e9;
-    // The first batch of each shard is not in the time that is counted, nor are its records.
-    let first = batches.first().map_or(0, |(records, _)| *records);
-    figures.add(NO_OP_HANDLER, (RECORDS - first) as f64 / seconds.max(1e-9));
-    Ok(())
 }
 
 fn long(plan: &Plan, items: u64, figures: &mut Figures) -> Result<()> {

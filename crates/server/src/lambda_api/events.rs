@@ -117,3 +117,16 @@ async fn deliver(
 fn pause(n: u32) -> Duration {
     (Duration::from_secs(1) * (1 << n.saturating_sub(1).min(16))).min(limits::INVOKE_EVENT_PAUSE_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spec 12, and AWS's defaults: what cannot be run is tried again after a second, doubled up to five minutes.
+    #[test]
+    fn the_pause_doubles_up_to_its_bound() {
+        let seconds: Vec<u64> = (1..=10).map(|n| pause(n).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        assert_eq!(pause(u32::MAX).as_secs(), 300);
+    }
+}
