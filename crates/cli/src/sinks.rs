@@ -80,6 +80,8 @@ pub enum ConfigCommand {
         #[arg(default_value = ".")]
         path: PathBuf,
     },
+    /// Print the JSON schema of tailrace.yaml, for editors
+    Schema,
 }
 
 /// Between two looks at a sink that is rebuilt.
@@ -166,7 +168,14 @@ fn has_begun(sink: &SinkStatus) -> bool {
 
 /// Runs `config`.
 pub fn config(command: &ConfigCommand) -> Outcome {
-    let ConfigCommand::Check { path } = command;
+    let path = match command {
+        ConfigCommand::Check { path } => path,
+        ConfigCommand::Schema => {
+            let text = serde_json::to_string_pretty(&tailrace_sinks::schema::schema());
+            print(text.map_err(|error| Failure::new(Code::SinksFile, error))? + "\n")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let file = match path.is_dir() {
         true => sinks::beside(path).ok_or_else(|| {
             let names = sinks::NAMES.join(", ");

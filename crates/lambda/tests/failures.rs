@@ -211,20 +211,21 @@ async fn a_process_that_ends_while_it_loads_gives_an_exit_error() {
 
 #[tokio::test]
 async fn a_slow_start_gets_one_more_try_inside_of_the_timeout() {
-    let bench = Bench::with(|settings| settings.init_limit = Duration::from_millis(400));
+    // Long enough that a busy machine gets a process to its first line.
+    let bench = Bench::with(|settings| settings.init_limit = Duration::from_secs(2));
     let starts = bench.dir.path().join("starts");
     let code = format!(
         "import time\nwith open({:?}, 'a') as f:\n    f.write('x')\ntime.sleep(SLEEP)\ndef handler(e, c):\n    return 'in'\n",
         starts.display().to_string()
     );
-    bench.put_with(&code.replace("SLEEP", "0.8"), |config| config.timeout_s = 5);
+    bench.put_with(&code.replace("SLEEP", "2.5"), |config| config.timeout_s = 20);
     assert_eq!(bench.result("{}").await, "\"in\"");
     assert_eq!(std::fs::read_to_string(&starts).unwrap(), "xx");
 
-    bench.put_with(&code.replace("SLEEP", "60"), |config| config.timeout_s = 1);
+    bench.put_with(&code.replace("SLEEP", "60"), |config| config.timeout_s = 3);
     let (document, kind, request_id) = bench.error("{}").await;
     assert_eq!(kind, FunctionErrorKind::Timeout);
-    let message = format!("RequestId: {request_id} Error: Task timed out after 1.00 seconds");
+    let message = format!("RequestId: {request_id} Error: Task timed out after 3.00 seconds");
     assert_eq!(document["errorMessage"], message);
     assert_eq!(std::fs::read_to_string(&starts).unwrap(), "xxxx");
     bench.stop().await;

@@ -5,10 +5,12 @@
 pub mod audit;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+pub mod gathering;
 pub mod kit;
 pub mod objects;
 mod plain_item;
 pub mod runtime;
+pub mod schema;
 pub mod search;
 pub mod secret;
 pub mod sink;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A secret, already resolved. It shows itself to nobody but who asks for it by [`Secret::expose`].
-#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
 

@@ -21,6 +21,7 @@ use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, Start};
 use tailrace_sinks::views::{self, View};
 use tailrace_sinks::warehouse::{self, Stage, Staging, Warehouse};
 
+use super::file::nearest;
 use super::secrets;
 
 /// Makes sinks.
@@ -39,15 +40,27 @@ fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
     SpecError(format!("sinks.{}: {error}", spec.name))
 }
 
-/// The settings of the sink itself, with secrets in them.
-fn settings<T: DeserializeOwned>(spec: &SinkSpec) -> Result<T, SpecError> {
+/// The settings of the sink itself, with secrets in them. Relative paths of secrets are meant from `base`.
+fn settings<T: DeserializeOwned>(spec: &SinkSpec, base: &Path) -> Result<T, SpecError> {
     let mut settings = Value::Object(spec.settings.clone());
-    secrets::resolve(&mut settings).map_err(|text| wrong(spec, text))?;
-    serde_json::from_value(settings).map_err(|error| wrong(spec, error))
+    secrets::resolve(&mut settings, base).map_err(|text| wrong(spec, text))?;
+    serde_json::from_value(settings).map_err(|error| wrong(spec, with_nearest(&error.to_string())))
+}
+
+/// What serde tells of a member that there is not, with the one that was meant.
+fn with_nearest(error: &str) -> String {
+    let quoted: Vec<&str> = error.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((wrong, known)) if error.starts_with("unknown ") => match nearest(wrong, known) {
+            Some(near) => format!("{error}; did you mean {near}?"),
+            None => error.to_owned(),
+        },
+        _ => error.to_owned(),
+    }
 }
 
 /// The settings of a view.
-fn view(spec: &SinkSpec) -> Result<views::Config, SpecError> {
+fn view(spec: &SinkSpec, base: &Path) -> Result<views::Config, SpecError> {
     if spec.from.len() > 1 {
         return Err(wrong(spec, format!("a view has one table in `from`, not {}", spec.from.len())));
     }
@@ -55,23 +68,23 @@ fn view(spec: &SinkSpec) -> Result<views::Config, SpecError> {
         let text = "`start: latest` is not for a view, which cannot take away what it has not added: snapshot and trim_horizon are";
         return Err(wrong(spec, text));
     }
-    settings(spec)
+    settings(spec, base)
 }
 
-/// Checks the settings of a sink, as far as that can be done without its target.
+/// Checks the settings of a sink, as far as that can be done without its target; `base` is the directory of the file that has them.
 ///
 /// # Errors
 /// What is wrong.
-pub fn check(spec: &SinkSpec) -> Result<(), SpecError> {
+pub fn check(spec: &SinkSpec, base: &Path) -> Result<(), SpecError> {
     match spec.kind {
-        Kind::Objects => settings::<objects::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
+        Kind::Objects => settings::<objects::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
         Kind::Search | Kind::SearchLog => {
-            settings::<search::Config>(spec)?.validate().map_err(|error| wrong(spec, error))
+            settings::<search::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error))
         }
-        Kind::Warehouse => settings::<warehouse::Config>(spec)?.validate().map_err(|error| wrong(spec, error)),
+        Kind::Warehouse => settings::<warehouse::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
-        Kind::Audit => settings::<audit::Config>(spec)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
-        Kind::View => view(spec)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
+        Kind::Audit => settings::<audit::Config>(spec, base)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
+        Kind::View => view(spec, base)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
         Kind::Notify => Err(not_yet(spec)),
     }
 }
@@ -113,30 +126,31 @@ fn located(spec: &SinkSpec, base: &Path) -> SinkSpec {
 
 impl Build for Builder {
     fn build(&self, spec: &SinkSpec, version: u32) -> Result<Arc<dyn Sink>, SpecError> {
-        let spec = &located(spec, &self.base);
+        let base = &self.base;
+        let spec = &located(spec, base);
         Ok(match spec.kind {
             Kind::Objects => {
-                let config: objects::Config = settings(spec)?;
+                let config: objects::Config = settings(spec, base)?;
                 let sink = ObjectSink::new(&config, self.db.record_writer(), self.clock.clone());
                 Arc::new(sink.map_err(|error| wrong(spec, error))?)
             }
             Kind::Search | Kind::SearchLog => {
-                let sink = Search::new(settings(spec)?, version, self.db.record_writer());
+                let sink = Search::new(settings(spec, base)?, version, self.db.record_writer());
                 Arc::new(sink.map_err(|error| wrong(spec, error))?)
             }
             Kind::Warehouse => {
-                let config: warehouse::Config = settings(spec)?;
+                let config: warehouse::Config = settings(spec, base)?;
                 let stage = config.staging.as_ref().map(staged).transpose().map_err(|error| wrong(spec, error))?;
                 Arc::new(Warehouse::new(&spec.name, config, stage).map_err(|error| wrong(spec, error))?)
             }
             Kind::Audit => {
-                let config: audit::Config = settings(spec)?;
+                let config: audit::Config = settings(spec, base)?;
                 config.validate(&self.data_dir).map_err(|error| wrong(spec, error))?;
                 let place = config.place().map_err(|error| wrong(spec, error))?;
                 Arc::new(Audit::new(config, place, self.db.clone()).map_err(|error| wrong(spec, error))?)
             }
             Kind::View => {
-                let view = View::new(view(spec)?, &spec.name, version, self.db.clone());
+                let view = View::new(view(spec, base)?, &spec.name, version, self.db.clone());
                 Arc::new(view.map_err(|error| wrong(spec, error))?)
             }
             Kind::Notify => return Err(not_yet(spec)),

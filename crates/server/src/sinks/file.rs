@@ -71,19 +71,23 @@ pub fn read(path: &Path) -> Result<SinksFile, ConfigFileError> {
     let text = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
     let document =
         tailrace_template::document(&text, Format::of(path, &text)).map_err(|error| malformed(error.to_string()))?;
-    let read = parse(&document).map_err(|message| ConfigFileError::Content { path: path.to_owned(), message })?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
-    Ok(SinksFile { base: std::path::absolute(&base).unwrap_or(base), ..read })
+    let base = std::path::absolute(&base).unwrap_or(base);
+    parse(&document, base).map_err(|message| ConfigFileError::Content { path: path.to_owned(), message })
 }
 
-fn parse(document: &Value) -> Result<SinksFile, String> {
+fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
     let members = match document {
         Value::Null => return Ok(SinksFile::default()),
         Value::Object(members) => members,
         _ => return Err("a map with `sinks` is expected".to_owned()),
     };
     if let Some(unknown) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-        return Err(format!("`{unknown}` is not known{}", nearest(unknown, &MEMBERS)));
+        let near = nearest(unknown, &MEMBERS).map_or_else(
+            || format!("; known are {}", MEMBERS.join(", ")),
+            |name| format!("; did you mean {name}?"),
+        );
+        return Err(format!("`{unknown}` is not known{near}"));
     }
     let sinks = match members.get("sinks") {
         None | Some(Value::Null) => return Ok(SinksFile::default()),
@@ -92,19 +96,16 @@ fn parse(document: &Value) -> Result<SinksFile, String> {
     };
     let sinks: BTreeMap<String, Value> = sinks.clone().into_iter().collect();
     for (name, config) in &sinks {
-        let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec));
+        let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec, &base));
         checked.map_err(|SpecError(message)| message)?;
     }
-    Ok(SinksFile { sinks, base: PathBuf::new() })
+    Ok(SinksFile { sinks, base })
 }
 
 /// What a user may have meant.
-fn nearest(unknown: &str, known: &[&str]) -> String {
-    let near = known.iter().map(|name| (strsim::damerau_levenshtein(unknown, name), name)).min();
-    match near {
-        Some((distance, name)) if distance <= name.len().max(unknown.len()) / 2 => format!("; `{name}` is meant?"),
-        _ => format!("; known are {}", known.join(", ")),
-    }
+pub(super) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().map(|name| (strsim::damerau_levenshtein(unknown, name), *name)).min();
+    near.filter(|(distance, name)| *distance <= name.len().max(unknown.len()) / 2).map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -116,14 +117,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (document, part) in [
-            (json!({"sink": {}}), "`sink` is not known; `sinks` is meant?"),
+            (json!({"sink": {}}), "`sink` is not known; did you mean sinks?"),
             (json!({"sinks": []}), "`sinks` is a map"),
             (json!({"sinks": {"a": {"to": "s3://x"}}}), "sinks.a: `from` is missing"),
+            (json!({"other": {}}), "`other` is not known; known are sinks"),
+            (json!({"sinks": {"a": {"from": "T", "to": "./x", "fromat": "csv"}}}), "sinks.a: unknown field `fromat`"),
+            (json!({"sinks": {"a": {"from": "T", "to": "./x", "fromat": "csv"}}}), "; did you mean format?"),
+            (json!({"sinks": {"a": {"from": "T", "to": "./x", "format": "parqet"}}}), "; did you mean parquet?"),
+            (json!({"sinks": {"a": {"from": "T", "to": "./x", "flush": {"second": 1}}}}), "; did you mean seconds?"),
             (json!("x"), "a map with `sinks`"),
         ] {
-            let error = parse(&document).unwrap_err();
+            let error = parse(&document, PathBuf::new()).unwrap_err();
             assert!(error.contains(part), "{document}: {error}");
         }
-        assert_eq!(parse(&Value::Null), Ok(SinksFile::default()));
+        assert_eq!(parse(&Value::Null, PathBuf::new()), Ok(SinksFile::default()));
     }
 }

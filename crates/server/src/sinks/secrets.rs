@@ -1,31 +1,33 @@
 //! References to secrets in a configuration: `${env:NAME}` and `${file:PATH}` inside any text. What they stand for is put in when a sink
 //! is made, and is neither stored nor shown.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 /// Most bytes of a file that holds a secret. Our reason: a certificate chain has some thousands.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
-/// Puts secrets in the place of their references.
+/// Puts secrets in the place of their references. A relative path is meant from `base`.
 ///
 /// # Errors
 /// A reference that stands for nothing: with its name, never with a value.
-pub fn resolve(value: &mut Value) -> Result<(), String> {
+pub fn resolve(value: &mut Value, base: &Path) -> Result<(), String> {
     match value {
         Value::String(text) => {
-            if let Some(resolved) = resolve_text(text)? {
+            if let Some(resolved) = resolve_text(text, base)? {
                 *text = resolved;
             }
         }
-        Value::Array(elements) => elements.iter_mut().try_for_each(resolve)?,
-        Value::Object(members) => members.values_mut().try_for_each(resolve)?,
+        Value::Array(elements) => elements.iter_mut().try_for_each(|element| resolve(element, base))?,
+        Value::Object(members) => members.values_mut().try_for_each(|member| resolve(member, base))?,
         _ => {}
     }
     Ok(())
 }
 
 /// `None`: there is no reference in it.
-fn resolve_text(text: &str) -> Result<Option<String>, String> {
+fn resolve_text(text: &str, base: &Path) -> Result<Option<String>, String> {
     let (mut rest, mut resolved) = (text, None::<String>);
     while let Some(at) = rest.find("${") {
         let (before, reference) = rest.split_at(at);
@@ -35,7 +37,7 @@ fn resolve_text(text: &str) -> Result<Option<String>, String> {
             Some((("env", name), behind)) => {
                 Some((std::env::var(name).map_err(|_| format!("the environment has no variable {name}"))?, behind))
             }
-            Some((("file", path), behind)) => Some((read_secret(path)?, behind)),
+            Some((("file", path), behind)) => Some((read_secret(&base.join(path))?, behind)),
             _ => None,
         };
         let out = resolved.get_or_insert_default();
@@ -55,8 +57,7 @@ fn resolve_text(text: &str) -> Result<Option<String>, String> {
     Ok(resolved.map(|resolved| resolved + rest))
 }
 
-fn read_secret(path: &str) -> Result<String, String> {
-    let path = std::path::Path::new(path);
+fn read_secret(path: &Path) -> Result<String, String> {
     let bytes = crate::files::read_at_most(path, SECRET_BYTES_MAX)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{} is no text", path.display()))?;
@@ -76,14 +77,17 @@ mod tests {
         std::fs::write(&path, "hunter2\n").unwrap();
         let mut value = json!({"to": format!("postgres://u:${{file:{}}}@db/x", path.display()), "list": ["${env:PATH}"],
             "body": "${item.id} costs {{ total }}", "n": 3});
-        resolve(&mut value).unwrap();
+        resolve(&mut value, Path::new("/elsewhere")).unwrap();
         assert_eq!(value["to"], "postgres://u:hunter2@db/x");
+        let mut near = json!("${file:secret}");
+        resolve(&mut near, dir.path()).unwrap();
+        assert_eq!(near, "hunter2");
         assert_eq!(value["list"][0], std::env::var("PATH").unwrap());
         assert_eq!((value["body"].as_str(), value["n"].as_u64()), (Some("${item.id} costs {{ total }}"), Some(3)));
         for (text, part) in
             [("${env:TAILRACE_NO_SUCH}", "no variable TAILRACE_NO_SUCH"), ("${file:/no/such}", "cannot read /no/such")]
         {
-            let error = resolve(&mut json!([text])).unwrap_err();
+            let error = resolve(&mut json!([text]), Path::new("")).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
     }

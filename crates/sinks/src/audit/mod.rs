@@ -36,6 +36,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use tailrace_core::{EpochMs, RecordNo};
 use tailrace_engine::streams::descriptor::Stream;
 use tailrace_engine::streams::record::StreamRecord;
@@ -67,7 +68,7 @@ const LOOKED_AT_MAX: usize = 10_000;
 const ENTRY_BYTES: usize = 420;
 
 /// How entries show values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ShownValues {
     /// Keys and images as they are.
@@ -80,7 +81,7 @@ pub enum ShownValues {
 }
 
 /// When heads are signed, and by whom.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignConfig {
     /// The file of the private key, PEM; not in the data directory.
@@ -94,7 +95,7 @@ pub struct SignConfig {
 }
 
 /// A trail's configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `audit`.

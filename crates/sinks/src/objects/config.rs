@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use tailrace_core::EpochMs;
 use tailrace_core::json_text::ValueForm;
 use tailrace_engine::streams::record::RecordWriter;
@@ -15,6 +16,7 @@ use super::prefix::time::TimePatternError;
 use super::prefix::{Facts, KeySource, Prefix, PrefixError, PrefixKind, Zone};
 use super::s3::S3Config;
 use super::store::{Destination, LockMode, ObjectWriter, PlaceError, check_key};
+use crate::gathering::{Gathering, GatheringError};
 use crate::sink::Bounds;
 
 /// Partitions of one flush, where nothing else is said. Source: docs/spec/sinks.md 2.3.
@@ -35,7 +37,10 @@ pub const FLUSH_RECORDS_MAX: usize = 250_000;
 pub const LOCK_DAYS_MAX: u64 = 36_500;
 
 /// The settings of an object sink.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+const BOUNDS: Bounds = Bounds { records_max: FLUSH_RECORDS_MAX, bytes_max: FLUSH_BYTES, window: FLUSH_WINDOW };
+const BOUNDS_MAX: Bounds = Bounds { records_max: FLUSH_RECORDS_MAX, bytes_max: FLUSH_BYTES_MAX, window: FLUSH_WINDOW_MAX };
+
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `s3://bucket/prefix`, `file:///directory` or a directory's path.
@@ -50,6 +55,7 @@ pub struct Config {
     pub compression: Option<Compression>,
     /// How values stand in JSON.
     #[serde(default)]
+    #[schemars(schema_with = "crate::schema::value_form")]
     pub values: ValueForm,
     /// Columns of Parquet and CSV beside the fixed ones: by name, an attribute's path and a type.
     #[serde(default)]
@@ -75,7 +81,7 @@ pub struct Config {
 }
 
 /// Object Lock, from the moment an object is written on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
     /// `GOVERNANCE` or `COMPLIANCE`.
@@ -84,58 +90,8 @@ pub struct Retention {
     pub days: u64,
 }
 
-/// When an object is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Gathering {
-    /// How long records are gathered, in parts of a second too.
-    #[serde(rename = "seconds", deserialize_with = "window")]
-    pub window: Duration,
-    /// Most bytes, before compression: a number, or one with KB, MB, KiB or MiB behind it.
-    #[serde(deserialize_with = "bytes")]
-    pub bytes: usize,
-    /// Most records.
-    pub records: usize,
-}
-
-impl Default for Gathering {
-    fn default() -> Gathering {
-        Gathering { window: FLUSH_WINDOW, bytes: FLUSH_BYTES, records: FLUSH_RECORDS_MAX }
-    }
-}
-
 fn partitions() -> usize {
     PARTITIONS
-}
-
-fn window<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let seconds = <f64 as serde::Deserialize>::deserialize(deserializer)?;
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| serde::de::Error::custom(format!("{seconds} is no number of seconds")))
-}
-
-fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    #[derive(serde::Deserialize)]
-    #[serde(untagged)]
-    enum Size {
-        Number(usize),
-        Text(String),
-    }
-    let text = match <Size as serde::Deserialize>::deserialize(deserializer)? {
-        Size::Number(number) => return Ok(number),
-        Size::Text(text) => text,
-    };
-    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic() || char == ' ');
-    let unit = match text[digits.len()..].trim() {
-        "" | "B" => 1,
-        "KB" => 1000,
-        "MB" => 1_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        _ => 0,
-    };
-    let number = digits.parse::<usize>().ok().filter(|_| unit > 0).and_then(|number| number.checked_mul(unit));
-    number.ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no number of bytes, like 64MB or 65536")))
 }
 
 /// A sink cannot be as it is told.
@@ -161,6 +117,9 @@ pub enum ConfigError {
     /// `columns`.
     #[error("columns: {0}")]
     Column(#[from] ColumnError),
+    /// `flush`.
+    #[error(transparent)]
+    Flush(#[from] GatheringError),
     /// Anything else.
     #[error("{0}")]
     Setting(String),
@@ -202,7 +161,7 @@ impl Config {
         if !(1..=PARTITIONS_MAX).contains(&self.partitions_max) {
             return setting(format!("partitions_max is from 1 to {PARTITIONS_MAX}"));
         }
-        let bounds = self.flush.bounds()?;
+        let bounds = self.flush.bounds(BOUNDS, BOUNDS_MAX)?;
         if self.lock.is_some_and(|lock| !(1..=LOCK_DAYS_MAX).contains(&lock.days)) {
             return setting(format!("lock.days is from 1 to {LOCK_DAYS_MAX}"));
         }
@@ -262,26 +221,6 @@ impl Config {
     }
 }
 
-impl Gathering {
-    fn bounds(self) -> Result<Bounds, ConfigError> {
-        let range = |name: &str, value: usize, least: usize, most: usize| {
-            if (least..=most).contains(&value) {
-                Ok(value)
-            } else {
-                Err(ConfigError::Setting(format!("flush.{name} is from {least} to {most}")))
-            }
-        };
-        if self.window > FLUSH_WINDOW_MAX {
-            return Err(ConfigError::Setting(format!("flush.seconds is from 0 to {}", FLUSH_WINDOW_MAX.as_secs())));
-        }
-        Ok(Bounds {
-            records_max: range("records", self.records, 1, FLUSH_RECORDS_MAX)?,
-            bytes_max: range("bytes", self.bytes, 1, FLUSH_BYTES_MAX)?,
-            window: self.window,
-        })
-    }
-}
-
 /// Whether what the prefix makes can stand in a key at all: values of keys apart, it is the same each time.
 fn check_sample(prefix: &Prefix, keys: &[(String, Expression)]) -> Result<(), ConfigError> {
     let keys: Vec<(&str, Cow<'_, str>)> = keys.iter().map(|(name, _)| (name.as_str(), Cow::Borrowed("x"))).collect();
@@ -314,8 +253,8 @@ mod tests {
             "s3": {"endpoint": "http://localhost:9000", "access_key_id": "a", "secret_access_key": "b"},
         }));
         assert_eq!(
-            config.unwrap().flush,
-            Gathering { window: Duration::from_secs(60), bytes: 64_000_000, records: FLUSH_RECORDS_MAX }
+            config.unwrap().flush.bounds(BOUNDS, BOUNDS_MAX).unwrap(),
+            Bounds { bytes_max: 64_000_000, ..BOUNDS }
         );
         let keys = json!({
             "to": "lake", "partition_by": "c=!{partitionKeyFromQuery:c}/", "time_zone": "+09:00", "manifest": true,
@@ -357,7 +296,7 @@ mod tests {
             (json!({"flush": {"bytes": "64MiBs"}}), "`64MiBs` is no number of bytes"),
             (json!({"flush": {"bytes": "1000MB"}}), "flush.bytes is from 1 to"),
             (json!({"flush": {"seconds": 900.5}}), "flush.seconds is from 0 to 900"),
-            (json!({"flush": {"seconds": -1}}), "-1 is no number of seconds"),
+            (json!({"flush": {"seconds": -1}}), "flush.seconds is from 0 to 900"),
             (json!({"partitions_max": 0}), "partitions_max is from 1 to 5000"),
             (json!({"lock": {"mode": "GOVERNANCE", "days": 0}}), "lock.days is from 1 to"),
             (

@@ -15,7 +15,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, ConfigError, Gathering, LOCK_DAYS_MAX, Retention};
+pub use config::{Config, ConfigError, LOCK_DAYS_MAX, Retention};
 pub use s3::S3Config;
 pub use sink::ObjectSink;
 

@@ -20,6 +20,7 @@ use object_store::{
     UpdateVersion,
 };
 use reqwest::header::{HeaderMap, HeaderValue};
+use schemars::JsonSchema;
 use sha2::{Digest, Sha256};
 use tailrace_engine::streams::label;
 
@@ -40,7 +41,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const ERROR_CHARS_MAX: usize = 400;
 
 /// How a bucket is reached.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct S3Config {
     /// `http://` or `https://` and the host: for anything but AWS.

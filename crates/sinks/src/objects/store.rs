@@ -86,7 +86,7 @@ pub struct Lock {
 }
 
 /// Who may shorten a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum LockMode {
     /// Those with the permission to.

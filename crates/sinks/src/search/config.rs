@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::rotation::Rotation;
 use super::types::Coercion;
+use crate::gathering::Gathering;
 use crate::secret::Secret;
+use crate::sink::Bounds;
 
 /// Longest name of an index, bytes: search engines take 255, and a rotation or a build appends some.
 const NAME_BYTES_MAX: usize = 230;
+
+/// A bulk where nothing is said. Source: docs/spec/sinks.md 3.3.
+const BOUNDS: Bounds = Bounds { records_max: 500, bytes_max: 5 << 20, window: Duration::from_secs(1) };
 
 /// Most documents of a bulk. Our reason: an answer has an outcome for each.
 const RECORDS_MAX: usize = 10_000;
@@ -19,8 +25,11 @@ const RECORDS_MAX: usize = 10_000;
 /// Most bytes of a bulk: search engines take 100 MB by default.
 const BYTES_MAX: usize = 100_000_000;
 
+/// How long documents are gathered at most.
+const WINDOW_MAX: Duration = Duration::from_secs(900);
+
 /// The configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `opensearch+http://host:9200/index`, also `opensearch+https`, `elasticsearch+http` and `elasticsearch+https`. What is
@@ -63,7 +72,7 @@ pub struct Config {
     pub gzip: bool,
     /// When a bulk is full.
     #[serde(default)]
-    pub flush: FlushSize,
+    pub flush: Gathering,
     /// How long a request may take, seconds.
     #[serde(default = "timeout_seconds")]
     pub timeout_seconds: u64,
@@ -73,7 +82,7 @@ pub struct Config {
 }
 
 /// What an index is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The items of one table, each a document: what the table holds, the index holds.
@@ -84,7 +93,7 @@ pub enum Mode {
 }
 
 /// How the sink shows who it is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Auth {
     /// `Authorization: Basic`.
@@ -98,24 +107,6 @@ pub enum Auth {
     ApiKey(Secret),
     /// `Authorization: Bearer`.
     Bearer(Secret),
-}
-
-/// When a bulk is full. Source: docs/spec/sinks.md 3.3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FlushSize {
-    /// Most records.
-    pub records: usize,
-    /// Most bytes.
-    pub bytes: usize,
-    /// How long records are gathered, seconds.
-    pub seconds: u64,
-}
-
-impl Default for FlushSize {
-    fn default() -> FlushSize {
-        FlushSize { records: 500, bytes: 5 * 1024 * 1024, seconds: 1 }
-    }
 }
 
 fn yes() -> bool {
@@ -173,17 +164,12 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let error = |text: &str| Err(ConfigError(text.to_owned()));
         self.destination()?;
+        self.bounds()?;
         if self.mode == Mode::Items && self.rotation != Rotation::NoRotation {
             return error(
                 "rotation is for mode: log alone: an index of items that rotates would have the versions of one item in \
                  several indexes",
             );
-        }
-        if self.flush.records == 0 || self.flush.records > RECORDS_MAX {
-            return error(&format!("flush.records is from 1 to {RECORDS_MAX}"));
-        }
-        if self.flush.bytes == 0 || self.flush.bytes > BYTES_MAX {
-            return error(&format!("flush.bytes is from 1 to {BYTES_MAX}"));
         }
         if self.timeout_seconds == 0 || self.connect_timeout_seconds == 0 {
             return error("timeout_seconds and connect_timeout_seconds are at least 1");
@@ -202,6 +188,12 @@ impl Config {
     /// How long a request may take.
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
+    }
+
+    /// When a bulk is full.
+    pub(super) fn bounds(&self) -> Result<Bounds, ConfigError> {
+        let most = Bounds { records_max: RECORDS_MAX, bytes_max: BYTES_MAX, window: WINDOW_MAX };
+        self.flush.bounds(BOUNDS, most).map_err(|error| ConfigError(error.to_string()))
     }
 
     /// Where documents go.
@@ -282,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_not_said_is_as_the_spec_has_it() {
         let config = Config::to("opensearch+http://localhost:9200/orders").unwrap();
-        assert_eq!(config.flush, FlushSize { records: 500, bytes: 5 * 1024 * 1024, seconds: 1 });
+        assert_eq!(config.bounds(), Ok(BOUNDS));
         assert_eq!((config.mode, config.alias, config.gc_deletes.as_str()), (Mode::Items, true, "1h"));
     }
 
@@ -295,7 +287,7 @@ mod tests {
         }));
         let config = config.unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
-        assert_eq!((config.flush.records, config.flush.seconds), (1000, 1));
+        assert_eq!(config.bounds(), Ok(Bounds { records_max: 1000, ..BOUNDS }));
         let log = json!({"to": to, "mode": "log", "rotation": "OneDay", "auth": {"api_key": "k"}});
         assert_eq!(read(log).unwrap().auth, Some(Auth::ApiKey(Secret::new("k"))));
         for (more, error) in [

@@ -49,7 +49,7 @@ use tailrace_store::StoreError;
 use answer::Outcome;
 use bulk::{Bulk, Style, Work};
 use client::{Answered, Client};
-pub use config::{Auth, Config, ConfigError, FlushSize, Mode};
+pub use config::{Auth, Config, ConfigError, Mode};
 use index::{Place, Recipe};
 pub use rotation::Rotation;
 pub use types::Coercion;
@@ -87,6 +87,7 @@ struct Inner {
     recipe: Recipe,
     place: Place,
     pause: Duration,
+    bounds: Bounds,
     /// Bytes that a bulk may have: less than the user says if the target takes less.
     bytes_max: AtomicUsize,
     /// The indexes of the log that were made, or found.
@@ -103,6 +104,7 @@ impl Search {
     /// The configuration is wrong.
     pub fn new(config: Config, build: u32, records: RecordWriter) -> Result<Search, ConfigError> {
         config.validate()?;
+        let bounds = config.bounds()?;
         let destination = config.destination()?;
         let client = Client::new(&config, &destination.cluster)?;
         let types = Types::new(&config.types);
@@ -114,7 +116,8 @@ impl Search {
         let (mode, rotation, gzip) = (config.mode, config.rotation, config.gzip);
         let style = Style { mode, rotation, index: place.index.clone(), types, gzip, records };
         Ok(Search(Arc::new(Inner {
-            bytes_max: AtomicUsize::new(config.flush.bytes),
+            bytes_max: AtomicUsize::new(bounds.bytes_max),
+            bounds,
             style: Arc::new(style),
             pause: PAUSE,
             known: Mutex::default(),
@@ -129,8 +132,7 @@ impl Search {
 
 impl Sink for Search {
     fn bounds(&self) -> Bounds {
-        let FlushSize { records, bytes, seconds } = self.0.config.flush;
-        Bounds { records_max: records, bytes_max: bytes, window: Duration::from_secs(seconds) }
+        self.0.bounds
     }
 
     fn plans(&self) -> bool {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 const KEYWORD_CHARS_MAX: u32 = 8191;
 
 /// What becomes of a value. What cannot be made into it stays as it is, and the index's mapping decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Coercion {
     /// A string: a number as its decimal, a BOOL as `true` or `false`, a map as its JSON.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -21,7 +22,7 @@ use super::limits::{AGGREGATES_MAX, GROUP_KEYS_MAX, WINDOW_MAX};
 use super::path::{AttributePath, PathError};
 
 /// The configuration of a view, but for where it comes from and where it begins.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The table that the groups are written to: `table:NAME`.
@@ -37,6 +38,7 @@ pub struct Config {
     pub aggregates: BTreeMap<String, String>,
     /// The view type of the table's own stream, if the table is made by the view and is to have one.
     #[serde(default)]
+    #[schemars(schema_with = "crate::schema::view_type")]
     pub stream: Option<ViewType>,
     /// How long changes are gathered.
     #[serde(default)]
@@ -44,7 +46,7 @@ pub struct Config {
 }
 
 /// One key that items are grouped by.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum GroupBy {
     /// A path: a string, or what the source's key attribute of that name is.
@@ -54,7 +56,7 @@ pub enum GroupBy {
 }
 
 /// A key that items are grouped by, in full.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TypedGroupBy {
     /// Where it is in the item.
@@ -64,11 +66,12 @@ pub struct TypedGroupBy {
     pub name: Option<String>,
     /// Its type: by default that of the source's key attribute of the path, or S.
     #[serde(default, rename = "type")]
+    #[schemars(schema_with = "crate::schema::key_type")]
     pub scalar: Option<ScalarType>,
 }
 
 /// How long changes are gathered before they go into the view.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlushConfig {
     /// Seconds; without it nothing waits, and what comes while a flush is under way is the next one.

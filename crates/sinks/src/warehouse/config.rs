@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+
 use super::address::{Address, Engine};
 use super::dialect::{Dialect, Limits};
 use super::postgres::Postgres;
 use super::promoted::{GrammarError, Promoted};
 use super::redshift::{Access, CopySource, Redshift};
+use crate::gathering::{Gathering, GatheringError};
 use crate::secret::Secret;
 use crate::sink::Bounds;
 
 /// Settings of a sink into PostgreSQL or Redshift.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `postgres://user:password@host:port/database?sslmode=...` or `redshift://...`. Parameters are libpq's.
@@ -47,14 +50,14 @@ pub struct Config {
     pub statement_timeout_seconds: u64,
     /// When a flush is full.
     #[serde(default)]
-    pub flush: Flushing,
+    pub flush: Gathering,
     /// Where Redshift reads rows from.
     #[serde(default)]
     pub staging: Option<Staging>,
 }
 
 /// What the table holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A row for each item that there is.
@@ -64,46 +67,8 @@ pub enum Mode {
     Append,
 }
 
-/// When a flush is full; what is not given is the database's default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Flushing {
-    /// Most records.
-    pub records: Option<usize>,
-    /// Most bytes: a number, or one with KB, MB, KiB or MiB behind it.
-    #[serde(default, deserialize_with = "bytes")]
-    pub bytes: Option<usize>,
-    /// How long records are gathered.
-    pub seconds: Option<f64>,
-}
-
-fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    #[derive(serde::Deserialize)]
-    #[serde(untagged)]
-    enum Size {
-        Number(usize),
-        Text(String),
-    }
-    let text = match <Size as serde::Deserialize>::deserialize(deserializer)? {
-        Size::Number(number) => return Ok(Some(number)),
-        Size::Text(text) => text,
-    };
-    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic() || char == ' ');
-    let unit = match text[digits.len()..].trim() {
-        "" | "B" => Some(1),
-        "KB" => Some(1000),
-        "MB" => Some(1_000_000),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        _ => None,
-    };
-    let number = unit.and_then(|unit| digits.parse::<usize>().ok()?.checked_mul(unit));
-    let wrong = || serde::de::Error::custom(format!("`{text}` is no number of bytes, like 8MB or 65536"));
-    number.map(Some).ok_or_else(wrong)
-}
-
 /// Objects that Redshift loads.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Staging {
     /// `s3://bucket/prefix/`.
@@ -161,6 +126,9 @@ pub enum ConfigError {
     /// A number.
     #[error("{0}")]
     Number(String),
+    /// `flush`.
+    #[error(transparent)]
+    Flush(#[from] GatheringError),
     /// The staging place.
     #[error("staging: {0}")]
     Staging(String),
@@ -177,7 +145,9 @@ const MIB: usize = 1 << 20;
 /// A flush is in memory, several times over.
 const FLUSH_RECORDS_MAX: usize = 1_000_000;
 const FLUSH_BYTES_MAX: usize = 256 * MIB;
-const FLUSH_SECONDS_MAX: f64 = 900.0;
+const FLUSH_WINDOW_MAX: Duration = Duration::from_secs(900);
+const BOUNDS_MAX: Bounds =
+    Bounds { records_max: FLUSH_RECORDS_MAX, bytes_max: FLUSH_BYTES_MAX, window: FLUSH_WINDOW_MAX };
 
 const POSTGRES_BOUNDS: Bounds = Bounds { records_max: 10_000, bytes_max: 8 * MIB, window: Duration::from_secs(1) };
 /// Loads are what costs there: few, and large.
@@ -246,10 +216,11 @@ impl Config {
             connect: seconds("connect_timeout_seconds", self.connect_timeout_seconds)?,
             statement: seconds("statement_timeout_seconds", self.statement_timeout_seconds)?,
         };
-        let bounds = self.flush.bounds(match engine {
+        let default = match engine {
             Engine::Postgres => POSTGRES_BOUNDS,
             Engine::Redshift => REDSHIFT_BOUNDS,
-        })?;
+        };
+        let bounds = self.flush.bounds(default, BOUNDS_MAX)?;
         let copy = match (engine, &self.staging) {
             (Engine::Postgres, None) => None,
             (Engine::Postgres, Some(_)) => return Err(ConfigError::Staging("PostgreSQL needs none".to_owned())),
@@ -260,25 +231,6 @@ impl Config {
             (Engine::Redshift, Some(staging)) => Some(staging.copy_source()?),
         };
         Ok(Checked { engine, address, promoted, bounds, limits, connections, copy })
-    }
-}
-
-impl Flushing {
-    fn bounds(&self, default: Bounds) -> Result<Bounds, ConfigError> {
-        let number = |name: &str, value: usize, most: usize| match value {
-            value if (1..=most).contains(&value) => Ok(value),
-            _ => Err(ConfigError::Number(format!("flush.{name} is 1 to {most}"))),
-        };
-        let window = match self.seconds {
-            None => default.window,
-            Some(seconds) if (0.0..=FLUSH_SECONDS_MAX).contains(&seconds) => Duration::from_secs_f64(seconds),
-            Some(_) => return Err(ConfigError::Number(format!("flush.seconds is 0 to {FLUSH_SECONDS_MAX}"))),
-        };
-        Ok(Bounds {
-            records_max: number("records", self.records.unwrap_or(default.records_max), FLUSH_RECORDS_MAX)?,
-            bytes_max: number("bytes", self.bytes.unwrap_or(default.bytes_max), FLUSH_BYTES_MAX)?,
-            window,
-        })
     }
 }
 
@@ -383,11 +335,11 @@ mod tests {
             ),
             (json!({"to": to, "connections": 0}), "connections is 1 to 64"),
             (json!({"to": to, "statement_timeout_seconds": 0}), "statement_timeout_seconds is 1 to 3600"),
-            (json!({"to": to, "flush": {"seconds": -1}}), "flush.seconds is 0 to 900"),
-            (json!({"to": to, "flush": {"records": 0}}), "flush.records is 1 to 1000000"),
+            (json!({"to": to, "flush": {"seconds": -1}}), "flush.seconds is from 0 to 900"),
+            (json!({"to": to, "flush": {"records": 0}}), "flush.records is from 1 to 1000000"),
             (json!({"to": to, "flush": {"bytes": "16MiB"}}), "ok"),
-            (json!({"to": to, "flush": {"bytes": "1000MB"}}), "flush.bytes is 1 to 268435456"),
-            (json!({"to": to, "flush": {"bytes": "8 apples"}}), "`8 apples` is no number of bytes, like 8MB or 65536"),
+            (json!({"to": to, "flush": {"bytes": "1000MB"}}), "flush.bytes is from 1 to 268435456"),
+            (json!({"to": to, "flush": {"bytes": "8 apples"}}), "`8 apples` is no number of bytes, like 64MB or 65536"),
             (json!({"to": to, "staging": staging}), "staging: PostgreSQL needs none"),
             (
                 json!({"to": "redshift://u@h/d"}),

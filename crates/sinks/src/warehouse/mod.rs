@@ -59,7 +59,7 @@ use self::session::{Connector, Failure, Meaning, Pool, Pooled, rows};
 use self::tables::{Making, Ready};
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 
-pub use self::config::{Config, ConfigError, Flushing, Mode, Staging};
+pub use self::config::{Config, ConfigError, Mode, Staging};
 pub use self::stage::Stage;
 
 /// How often a transaction is tried at once; then the flush comes again.

@@ -1,0 +1,97 @@
+//! The JSON schema of `tailrace.yaml`, from the types that read it: an editor completes and checks with it what is written.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+use crate::spec::{SINK_NAME_BYTES_MAX, SINK_TABLES_MAX};
+use crate::{audit, objects, search, views, warehouse};
+
+/// The view types of a stream.
+pub(crate) fn view_type(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"enum": ["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]})
+}
+
+/// The types of key attributes.
+pub(crate) fn key_type(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"enum": ["S", "N", "B"]})
+}
+
+/// How values stand in JSON.
+pub(crate) fn value_form(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"enum": ["dynamodb-json", "plain"]})
+}
+
+/// A kind of sink: what it is for, and what `to` looks like.
+struct Form {
+    title: &'static str,
+    to: &'static str,
+    settings: Schema,
+}
+
+/// The schema of the whole file.
+pub fn schema() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let forms = [
+        form::<objects::Config>(&mut generator, "Objects in a bucket or a directory", "^(s3://|file://|/|\\.)"),
+        form::<search::Config>(&mut generator, "OpenSearch or Elasticsearch", "^(opensearch|elasticsearch)\\+https?://"),
+        form::<warehouse::Config>(&mut generator, "PostgreSQL or Redshift", "^(postgres|postgresql|redshift)://"),
+        form::<views::Config>(&mut generator, "A materialised view", "^table:"),
+        form::<audit::Config>(&mut generator, "An audit trail", "^audit$"),
+    ];
+    let sinks: Vec<Value> = forms.into_iter().map(Form::whole).collect();
+    let mut definitions: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();
+    // A setting may be given by the environment or a file, whatever it is.
+    definitions.insert("Sink".to_owned(), json!({"oneOf": sinks}));
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tailrace.yaml",
+        "type": ["object", "null"],
+        "additionalProperties": false,
+        "properties": {"sinks": {
+            "description": "The sinks by name",
+            "type": ["object", "null"],
+            "propertyNames": {"pattern": format!("^[A-Za-z0-9_.-]{{1,{SINK_NAME_BYTES_MAX}}}$")},
+            "additionalProperties": {"$ref": "#/$defs/Sink"},
+        }},
+        "$defs": definitions,
+    })
+}
+
+fn form<T: JsonSchema>(generator: &mut SchemaGenerator, title: &'static str, to: &'static str) -> Form {
+    Form { title, to, settings: T::json_schema(generator) }
+}
+
+impl Form {
+    /// With what every sink may say.
+    fn whole(self) -> Value {
+        let mut schema = self.settings.to_value();
+        schema["title"] = self.title.into();
+        let table = json!({"type": "string", "minLength": 1});
+        let pattern = json!({"type": "object"});
+        let properties = &mut schema["properties"];
+        properties["to"]["pattern"] = self.to.into();
+        properties["from"] = json!({
+            "description": "The table, or a list of tables",
+            "anyOf": [table, {"type": "array", "items": table, "minItems": 1, "maxItems": SINK_TABLES_MAX}],
+        });
+        properties["start"] = json!({
+            "description": "Where it begins: with the table's items, the oldest record of its stream, or what is written from now on",
+            "enum": ["snapshot", "trim_horizon", "latest"],
+        });
+        if self.to != "^audit$" {
+            properties["where"] = json!({
+                "description": "What passes: a pattern over the item, or a list of patterns of which one has to match",
+                "anyOf": [pattern, {"type": "array", "items": pattern, "minItems": 1}],
+            });
+        }
+        schema["required"] = json!(["from", "to"]);
+        if let Some(required) = self.settings.get("required").and_then(Value::as_array) {
+            let all = ["from".into(), "to".into()].into_iter().chain(required.iter().filter(|name| *name != "to").cloned());
+            schema["required"] = all.collect();
+        }
+        schema
+    }
+}
