@@ -3,9 +3,9 @@
 //! [`sink`] is the contract; [`runtime`] does everything else for every sink; each sink has a folder. Source: docs/spec/sinks.md.
 
 pub mod audit;
+pub mod gathering;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by a panic")]
-pub mod gathering;
 pub mod kit;
 pub mod objects;
 mod plain_item;

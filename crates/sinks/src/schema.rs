@@ -36,7 +36,11 @@ pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let forms = [
         form::<objects::Config>(&mut generator, "Objects in a bucket or a directory", "^(s3://|file://|/|\\.)"),
-        form::<search::Config>(&mut generator, "OpenSearch or Elasticsearch", "^(opensearch|elasticsearch)\\+https?://"),
+        form::<search::Config>(
+            &mut generator,
+            "OpenSearch or Elasticsearch",
+            "^(opensearch|elasticsearch)\\+https?://",
+        ),
         form::<warehouse::Config>(&mut generator, "PostgreSQL or Redshift", "^(postgres|postgresql|redshift)://"),
         form::<views::Config>(&mut generator, "A materialised view", "^table:"),
         form::<audit::Config>(&mut generator, "An audit trail", "^audit$"),
@@ -67,6 +71,7 @@ fn form<T: JsonSchema>(generator: &mut SchemaGenerator, title: &'static str, to:
 impl Form {
     /// With what every sink may say.
     fn whole(self) -> Value {
+        let required = self.settings.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
         let mut schema = self.settings.to_value();
         schema["title"] = self.title.into();
         let table = json!({"type": "string", "minLength": 1});
@@ -87,11 +92,8 @@ impl Form {
                 "anyOf": [pattern, {"type": "array", "items": pattern, "minItems": 1}],
             });
         }
-        schema["required"] = json!(["from", "to"]);
-        if let Some(required) = self.settings.get("required").and_then(Value::as_array) {
-            let all = ["from".into(), "to".into()].into_iter().chain(required.iter().filter(|name| *name != "to").cloned());
-            schema["required"] = all.collect();
-        }
+        let others = required.into_iter().filter(|name| name != "to");
+        schema["required"] = ["from".into(), "to".into()].into_iter().chain(others).collect();
         schema
     }
 }

@@ -77,7 +77,8 @@ pub async fn run(args: VerifyArgs) -> Outcome {
 }
 
 fn known_heads(file: &Path) -> Result<HashMap<String, KnownHead>, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| Failure::new(Code::Setting, format_args!("{}: {error}", file.display()));
+    let wrong =
+        |error: &dyn std::fmt::Display| Failure::new(Code::Setting, format_args!("{}: {error}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
     let lines = text.lines().map(serde_json::from_str::<serde_json::Value>);
     let heads: Result<HashMap<String, KnownHead>, _> =

@@ -230,7 +230,8 @@ mod tests {
     const KEYS: &[u8] = b"\x03\x01\x02pk\x03\x01a";
 
     fn client(access_key: Option<&str>) -> Caller<'_> {
-        Caller::Client(Client { operation: "PutItem", access_key, request_id: Some("R1"), host: Some("localhost") })
+        let host = Some("localhost");
+        Caller::Client(Client { operation: "PutItem", access_key, request_id: Some("R1"), host, written: None })
     }
 
     /// docs/format.md, Stream record.
@@ -245,7 +246,13 @@ mod tests {
         let second = Bytes::from([b"\x02\x04\x07PutItem\x04AKIA\x02R1", KEYS].concat());
         let meta = RecordMeta::decode(&second).unwrap();
         let caller = meta.caller.clone().unwrap();
-        let known = Client { operation: "PutItem", access_key: Some("AKIA"), request_id: Some("R1"), host: None, written: None };
+        let known = Client {
+            operation: "PutItem",
+            access_key: Some("AKIA"),
+            request_id: Some("R1"),
+            host: None,
+            written: None,
+        };
         assert_eq!((caller.client().unwrap(), &meta.keys[..]), (known, KEYS));
         assert_eq!((RecordCaller::of(&known).unwrap(), meta.encode()), (caller, second.clone()));
         assert_eq!(super::meta(meta.kind, meta.view, true, KEYS, &client(Some("AKIA"))), second);
@@ -271,7 +278,8 @@ mod tests {
         };
         assert_eq!(caller(false, &client(None)).caller, None);
         let kept = caller(true, &client(None)).caller.unwrap();
-        let known = Client { operation: "PutItem", access_key: None, request_id: Some("R1"), host: None, written: None };
+        let known =
+            Client { operation: "PutItem", access_key: None, request_id: Some("R1"), host: None, written: None };
         assert_eq!(kept.client().unwrap(), known);
         let service = caller(true, &Caller::Service);
         assert_eq!((service.caller, service.by_service), (None, true));

@@ -83,7 +83,9 @@ pub fn check(spec: &SinkSpec, base: &Path) -> Result<(), SpecError> {
         }
         Kind::Warehouse => settings::<warehouse::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
-        Kind::Audit => settings::<audit::Config>(spec, base)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error)),
+        Kind::Audit => {
+            settings::<audit::Config>(spec, base)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error))
+        }
         Kind::View => view(spec, base)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
         Kind::Notify => Err(not_yet(spec)),
     }

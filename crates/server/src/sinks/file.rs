@@ -83,10 +83,8 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
         _ => return Err("a map with `sinks` is expected".to_owned()),
     };
     if let Some(unknown) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-        let near = nearest(unknown, &MEMBERS).map_or_else(
-            || format!("; known are {}", MEMBERS.join(", ")),
-            |name| format!("; did you mean {name}?"),
-        );
+        let near = nearest(unknown, &MEMBERS)
+            .map_or_else(|| format!("; known are {}", MEMBERS.join(", ")), |name| format!("; did you mean {name}?"));
         return Err(format!("`{unknown}` is not known{near}"));
     }
     let sinks = match members.get("sinks") {

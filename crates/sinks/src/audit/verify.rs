@@ -219,7 +219,9 @@ impl<'a> ChainVerifier<'a> {
                 self.known = None;
                 Ok(())
             }
-            Some(known) => Err(format!("the chain is not the one that had {} entries: it was written anew", known.next_entry)),
+            Some(known) => {
+                Err(format!("the chain is not the one that had {} entries: it was written anew", known.next_entry))
+            }
             None => Ok(()),
         }
     }
@@ -448,7 +450,8 @@ pub async fn verify(
     report.faults.extend(lost_parents(&report, &parents));
     let mut lost: Vec<(&String, &KnownHead)> = trusted.heads.iter().collect();
     lost.retain(|(chain, _)| {
-        report.chains.iter().all(|found| found.chain != **chain) && report.faults.iter().all(|found| found.chain != **chain)
+        report.chains.iter().all(|found| found.chain != **chain)
+            && report.faults.iter().all(|found| found.chain != **chain)
     });
     lost.sort_by_key(|(chain, _)| *chain);
     let faults = lost.into_iter().map(|(chain, known)| {

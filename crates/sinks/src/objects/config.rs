@@ -38,7 +38,8 @@ pub const LOCK_DAYS_MAX: u64 = 36_500;
 
 /// The settings of an object sink.
 const BOUNDS: Bounds = Bounds { records_max: FLUSH_RECORDS_MAX, bytes_max: FLUSH_BYTES, window: FLUSH_WINDOW };
-const BOUNDS_MAX: Bounds = Bounds { records_max: FLUSH_RECORDS_MAX, bytes_max: FLUSH_BYTES_MAX, window: FLUSH_WINDOW_MAX };
+const BOUNDS_MAX: Bounds =
+    Bounds { records_max: FLUSH_RECORDS_MAX, bytes_max: FLUSH_BYTES_MAX, window: FLUSH_WINDOW_MAX };
 
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -29,7 +29,7 @@ const BYTES_MAX: usize = 100_000_000;
 const WINDOW_MAX: Duration = Duration::from_secs(900);
 
 /// The configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `opensearch+http://host:9200/index`, also `opensearch+https`, `elasticsearch+http` and `elasticsearch+https`. What is

@@ -35,7 +35,10 @@ async fn trail() -> (Files, [PublicKey; 1]) {
 }
 
 async fn faults(files: &Files, keys: &[PublicKey]) -> Vec<Fault> {
-    verify(&MemoryPlace::of(files.clone()), &Trusted { keys: keys.to_vec(), ..Trusted::default() }, |_, _| {}).await.unwrap().faults
+    verify(&MemoryPlace::of(files.clone()), &Trusted { keys: keys.to_vec(), ..Trusted::default() }, |_, _| {})
+        .await
+        .unwrap()
+        .faults
 }
 
 /// The number of the first entry that a byte of a file can make wrong: its own line's, or that of the head's first entry.
@@ -215,11 +218,7 @@ async fn heads_that_were_kept_elsewhere_show_a_cut_or_rewritten_chain() {
     let (files, _) = trail().await;
     let report = verify(&MemoryPlace::of(files.clone()), &Trusted::default(), |_, _| {}).await.unwrap();
     let known = |report: &Report| Trusted {
-        heads: report
-            .chains
-            .iter()
-            .map(|chain| KnownHead::read(&json!({ "chain": chain })).unwrap())
-            .collect(),
+        heads: report.chains.iter().map(|chain| KnownHead::read(&json!({ "chain": chain })).unwrap()).collect(),
         ..Trusted::default()
     };
     let trusted = known(&report);

@@ -147,7 +147,9 @@ async fn sound(place: &dyn Place) -> Report {
 /// The entries of a trail, heads of segments left out.
 async fn entries(place: &dyn Place) -> Vec<Value> {
     let mut entries = Vec::new();
-    let report = verify(place, &Trusted::default(), |_, line| entries.push(serde_json::from_slice::<Value>(line).unwrap())).await;
+    let report =
+        verify(place, &Trusted::default(), |_, line| entries.push(serde_json::from_slice::<Value>(line).unwrap()))
+            .await;
     assert_eq!(report.unwrap().faults, []);
     entries.retain(|entry| entry["event_name"] != "SEGMENT" && entry["event_name"] != "SIGNATURE");
     entries

@@ -154,7 +154,10 @@ fn a_configuration_that_contradicts_itself_is_refused() {
         (json!({"dir": ""}), Some("dir is missing: where the trail is to lie; or bucket")),
         (json!({"bucket": "s3://trail/x"}), Some("dir and bucket: a trail lies in one of them")),
         (json!({"dir": "", "bucket": "s3://trail/x", "lock": {"mode": "COMPLIANCE", "days": 30}}), None),
-        (json!({"dir": "", "bucket": "s3://trail/x", "lock": {"mode": "COMPLIANCE", "days": 0}}), Some("lock: 1 to 36500 days")),
+        (
+            json!({"dir": "", "bucket": "s3://trail/x", "lock": {"mode": "COMPLIANCE", "days": 0}}),
+            Some("lock: 1 to 36500 days"),
+        ),
         (json!({"lock": {"mode": "GOVERNANCE", "days": 1}}), Some("lock and s3 are for a bucket")),
         (json!({"images": "hmac"}), Some("images: hmac needs an hmac_key")),
         (json!({"images": "hmac", "hmac_key": "short"}), Some("hmac_key has fewer than 16 bytes")),
