@@ -76,6 +76,23 @@ pub struct FunctionLines {
     pub no_op: &'static str,
 }
 
+/// The lines of a sink.
+pub struct SinkLines {
+    pub rate: &'static str,
+    pub cost: &'static str,
+}
+
+pub const JSON_LINES: SinkLines =
+    SinkLines { rate: "sink: JSON lines into a directory", cost: "sink: JSON lines, cost to 64 writers" };
+pub const PARQUET: SinkLines =
+    SinkLines { rate: "sink: Parquet into a directory", cost: "sink: Parquet, cost to 64 writers" };
+pub const VIEW: SinkLines =
+    SinkLines { rate: "sink: a view of 1,000 groups", cost: "sink: a view, cost to 64 writers" };
+pub const AUDIT: SinkLines =
+    SinkLines { rate: "sink: an audit trail", cost: "sink: an audit trail, cost to 64 writers" };
+pub const POSTGRES: SinkLines = SinkLines { rate: "sink: PostgreSQL", cost: "sink: PostgreSQL, cost to 64 writers" };
+pub const SEARCH: SinkLines = SinkLines { rate: "sink: OpenSearch", cost: "sink: OpenSearch, cost to 64 writers" };
+
 /// The lines of a table with indexes beside one without.
 pub struct IndexedLines {
     pub share: &'static str,
@@ -173,6 +190,18 @@ const ROWS: &[Row] = &[
     row(ZOO_IDLE_P99, "ms", Rule::None),
     row(ZOO_P99, "ms", Rule::None),
     row(ZOO_TO_IDLE, "x", Below(2.0)),
+    row(JSON_LINES.rate, "records/s", AtLeast(100_000.0)),
+    row(JSON_LINES.cost, "%", Below(15.0)),
+    row(PARQUET.rate, "records/s", AtLeast(100_000.0)),
+    row(PARQUET.cost, "%", Below(15.0)),
+    row(VIEW.rate, "records/s", AtLeast(50_000.0)),
+    row(VIEW.cost, "%", Below(15.0)),
+    row(AUDIT.rate, "records/s", AtLeast(150_000.0)),
+    row(AUDIT.cost, "%", Below(15.0)),
+    row(POSTGRES.rate, "rows/s", AtLeast(20_000.0)),
+    row(POSTGRES.cost, "%", Below(15.0)),
+    row(SEARCH.rate, "documents/s", Rule::None),
+    row(SEARCH.cost, "%", Below(15.0)),
     row(FIRST_ANSWER, "ms", Below(100.0)),
     row(MEMORY_IDLE, "MB", Below(40.0)),
     row(MEMORY_LOADED, "MB", Below(160.0)).needing(SMALL_LOAD),

@@ -9,6 +9,7 @@ mod histogram;
 mod lines;
 mod process;
 mod report;
+mod sinks;
 mod suite;
 mod tables;
 mod zoo;
@@ -46,6 +47,12 @@ struct Cli {
     /// Without the lines that run functions, in Python and Node.js
     #[arg(long)]
     no_functions: bool,
+    /// A PostgreSQL for the line of its sink, postgres://...; its table tailrace_bench is filled
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+    /// An OpenSearch for the line of its sink, opensearch+http://...; its index tailrace-bench is filled
+    #[arg(long, value_name = "URL")]
+    search: Option<String>,
     /// Just the lines whose name contains this, and what they are held against
     #[arg(long)]
     only: Option<String>,
@@ -114,6 +121,8 @@ fn run(cli: Cli) -> std::io::Result<()> {
         time: Duration::from_secs_f64(cli.seconds),
         long_items: cli.long.then_some(cli.items),
         functions: !cli.no_functions,
+        postgres: cli.postgres,
+        search: cli.search,
         only: cli.only,
     };
     let command = std::env::args().collect::<Vec<_>>().join(" ");

@@ -11,7 +11,7 @@ use crate::lines::*;
 use crate::process::{Scratch, Server};
 use crate::report::{Line, median};
 use crate::tables::{self, Indexes};
-use crate::{functions, zoo};
+use crate::{functions, sinks, zoo};
 
 /// What to measure, and for how long.
 pub struct Plan {
@@ -27,6 +27,10 @@ pub struct Plan {
     pub long_items: Option<u64>,
     /// Lines with functions; they need python3, and those of Node.js node.
     pub functions: bool,
+    /// A PostgreSQL to measure with, `postgres://...`.
+    pub postgres: Option<String>,
+    /// An OpenSearch to measure with, `opensearch+http://...`.
+    pub search: Option<String>,
     /// Just the lines whose name contains this.
     pub only: Option<String>,
 }
@@ -45,6 +49,7 @@ pub fn run(plan: &Plan) -> Vec<Line> {
         figures.part(SMALL, |figures| small(plan, round, figures));
         figures.part(&[TRANSACTIONS_OF_2, TRANSACTIONS_OF_10], |figures| transactions(plan, figures));
         tables::measure(plan, &mut figures);
+        sinks::measure(plan, &mut figures);
         if plan.functions {
             functions::measure(plan, &mut figures);
             zoo::measure(plan, &mut figures);

@@ -12,7 +12,15 @@ use crate::environment::Environment;
 use crate::java::Java;
 
 /// Longest run of one step. A hung test is killed with everything that it started, and the run fails.
-const STEP_TIME_MAX: Duration = Duration::from_secs(20 * 60);
+const STEP_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Longest run of what somebody measures or plays for as long as he says.
+const PLAY_TIME_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// The Rust tests.
+const TEST: [&str; 2] = ["test", "--workspace"];
+/// With those that need a real server.
+const WITH_SERVERS: [&str; 2] = ["--features", "tailrace-sinks/real-servers"];
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
@@ -27,11 +35,16 @@ fn cargo() -> Command {
     command
 }
 
-/// Runs one command, printed first; kills its process group when it takes longer than [`STEP_TIME_MAX`].
+/// Runs one step: see [`run_for`].
 ///
 /// # Errors
 /// A command that cannot start, fails, or takes too long.
 pub fn run(command: &mut Command) -> Result<(), String> {
+    run_for(command, STEP_TIME_MAX)
+}
+
+/// Runs one command, printed first; kills its process group when it takes longer than `limit`.
+fn run_for(command: &mut Command, limit: Duration) -> Result<(), String> {
     let line = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy().into_owned())
@@ -43,7 +56,7 @@ pub fn run(command: &mut Command) -> Result<(), String> {
     let group = i32::try_from(child.id()).map_err(|_| "a process id does not fit".to_owned())?;
     let (done, finished) = mpsc::channel::<()>();
     let watchdog = std::thread::spawn(move || {
-        let late = finished.recv_timeout(STEP_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout);
+        let late = finished.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
         if late {
             // SAFETY: kill(2) has no memory effects; the group is the one we have just created and not yet waited for.
             unsafe { libc::kill(-group, libc::SIGKILL) };
@@ -54,7 +67,7 @@ pub fn run(command: &mut Command) -> Result<(), String> {
     drop(done);
     let late = watchdog.join().unwrap_or(false);
     match (late, status.success()) {
-        (true, _) => Err(format!("`{line}` took longer than {} s and was killed", STEP_TIME_MAX.as_secs())),
+        (true, _) => Err(format!("`{line}` took longer than {} s and was killed", limit.as_secs())),
         (false, true) => Ok(()),
         (false, false) => Err(format!("`{line}` failed: {status}")),
     }
@@ -86,11 +99,25 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         _ => None,
     };
     let left_out = ("TAILRACE_TEST_WITHOUT", without.join(","));
-    let mut rust = cargo();
-    rust.args(["test", "--workspace"]).env(left_out.0, &left_out.1);
-    if let Some(environment) = &environment {
-        rust.env("PATH", environment.path_with(java.as_ref().map(Java::folder)));
-    }
+    // Apart from the run, which then has all of a step's time.
+    let servers = if environment.is_some() { &WITH_SERVERS[..] } else { &[] };
+    run(cargo().args(TEST).args(servers).arg("--no-run"))?;
+    let mut rust = match &environment {
+        // The database is there for as long as the command runs.
+        Some(environment) => {
+            let mut served = environment.python();
+            served.arg("tests/services/postgres.py").arg(cargo().get_program());
+            served.args(TEST).args(WITH_SERVERS);
+            served.env("PATH", environment.path_with(java.as_ref().map(Java::folder)));
+            served
+        }
+        None => {
+            let mut alone = cargo();
+            alone.args(TEST);
+            alone
+        }
+    };
+    rust.env(left_out.0, &left_out.1).current_dir(&root);
     if let Some(java) = &java {
         rust.env("TAILRACE_TEST_JARS", java.jars());
     }
@@ -99,17 +126,11 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         eprintln!("left out: the Rust tests with real servers, and the wire tests");
         return Ok(());
     };
-    // The server is there for as long as the command runs.
-    run(environment
-        .python()
-        .arg("tests/services/postgres.py")
-        .arg(cargo().get_program())
-        .args(["test", "--package", "tailrace-sinks", "--features", "real-servers", "--test", "postgres"])
-        .current_dir(&root))?;
     if let Some(java) = &java {
         java.check_client(&environment, &root, &target_directory().join("java-client"))?;
     }
-    let binary = debug_binary()?;
+    // The Rust tests have made it. Built for itself it would have other features, and much would be compiled again.
+    let binary = target_directory().join("debug").join("tailrace");
     run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/wire"])
@@ -181,7 +202,8 @@ pub fn lint() -> Result<(), String> {
 pub fn bench(arguments: &[String]) -> Result<(), String> {
     let binary = release_binary()?;
     let bench = target_directory().join("release").join("tailrace-bench");
-    run(Command::new(bench).arg("--binary").arg(binary).args(arguments).current_dir(root()))
+    let mut command = Command::new(bench);
+    run_for(command.arg("--binary").arg(binary).args(arguments).current_dir(root()), PLAY_TIME_MAX)
 }
 
 /// Kills under load, one suite after the other.
@@ -189,14 +211,15 @@ pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
     let binary = release_binary()?;
     let environment = Environment::prepare(&root())?;
     for suite in ["kill", "kill_expiry", "kill_indexes", "kill_tables", "kill_transactions"] {
-        run(environment
-            .python()
+        let mut command = environment.python();
+        command
             .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-s"])
             .arg(format!("tests/wire/test_{suite}.py"))
             .env("TAILRACE_BINARY", &binary)
             .env("TAILRACE_KILLS", kills.to_string())
             .env("TAILRACE_SEED", seed.to_string())
-            .current_dir(root()))?;
+            .current_dir(root());
+        run_for(&mut command, PLAY_TIME_MAX)?;
     }
     Ok(())
 }
@@ -204,11 +227,13 @@ pub fn crash(kills: u32, seed: u64) -> Result<(), String> {
 /// Delivery for long. Without HTTP: `crates/server/examples/soak`.
 pub fn soak(records: u64, seed: u64) -> Result<(), String> {
     let (records, seed) = (records.to_string(), seed.to_string());
-    run(cargo()
+    let mut command = cargo();
+    command
         .args(["run", "--release", "--package", "tailrace-server", "--example", "soak", "--"])
         .args(["--records", &records, "--seed", &seed])
         .arg("--dir")
-        .arg(target_directory()))
+        .arg(target_directory());
+    run_for(&mut command, PLAY_TIME_MAX)
 }
 
 /// The differential test. Without `--target` it builds and starts a server of its own; with `--release`, of a release build.
@@ -219,11 +244,11 @@ pub fn conform(arguments: &[String]) -> Result<(), String> {
         arguments.iter().partition(|argument| *argument == "--release");
     command.args(["-m", "conform"]).args(passed).current_dir(root().join("tests"));
     if arguments.iter().any(|argument| argument.starts_with("--target") || argument == "--help") {
-        return run(&mut command);
+        return run_for(&mut command, PLAY_TIME_MAX);
     }
     let binary = if release.is_empty() { debug_binary()? } else { release_binary()? };
     let server = OwnServer::start(&binary)?;
-    run(command.arg("--target").arg(format!("http://127.0.0.1:{}", server.port)))
+    run_for(command.arg("--target").arg(format!("http://127.0.0.1:{}", server.port)), PLAY_TIME_MAX)
 }
 
 /// A server for one recipe, on a free port and a data directory of its own; it ends with the recipe.

@@ -1,8 +1,8 @@
-//! What a server's events look like, grouped: one line a second for each function however fast its batches come.
+//! What a server's events look like, grouped: one line a second for each function and sink however fast its batches come.
 //!
 //! Invariants
 //! - The first delivery after a quiet second is told at once; those within the second that follows are told together at its end.
-//! - A failure is told at once, behind the deliveries before it.
+//! - A failure is told at once, behind the deliveries before it; of a sink each error once, until something is delivered again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,33 +16,48 @@ use crate::{check::count, show, style};
 /// How long deliveries are gathered.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// Deliveries that are not told yet, by function.
+/// Deliveries that are not told yet, by who gets them.
 #[derive(Default)]
 pub struct Deliveries {
-    gathered: BTreeMap<String, Group>,
+    gathered: BTreeMap<To, Group>,
     /// Runs while a second is gathered.
     ends: Option<Interval>,
     /// Functions whose last batch failed, and whose user was told what to do.
     failing: BTreeSet<String>,
+    /// The last errors of sinks that cannot deliver.
+    errors: BTreeMap<String, String>,
 }
 
-/// The deliveries of a function within a second. Empty: one was told at its beginning.
+/// Who gets records.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum To {
+    Function(String),
+    Sink(String),
+}
+
+/// The deliveries to one within a second. Empty: one was told at its beginning.
 #[derive(Default)]
 struct Group {
     batches: usize,
     records: usize,
-    shards: BTreeSet<String>,
+    /// The shards that a function's batches were of; the tables that a sink's were of.
+    from: BTreeSet<String>,
 }
 
 impl Group {
-    fn line(&self, function: &str) -> Option<String> {
+    fn line(&self, to: &To) -> Option<String> {
         let records = count(self.records, "record");
-        match (self.batches, self.shards.first()) {
+        let (name, of, batch) = match to {
+            To::Function(name) => (name, "shard", "batch"),
+            To::Sink(name) => (name, "table", "flush"),
+        };
+        match (self.batches, self.from.first()) {
             (0, _) | (_, None) => None,
-            (1, Some(shard)) => Some(format!("{records} of {shard} delivered to {function}")),
-            (batches, _) => {
-                let shards = count(self.shards.len(), "shard");
-                Some(format!("{records} of {shards} delivered to {function} in {batches} batches"))
+            (1, Some(one)) => Some(format!("{records} of {one} delivered to {name}")),
+            (batches, Some(one)) => {
+                let several = count(self.from.len(), of);
+                let from = if self.from.len() == 1 && of == "table" { one } else { &several };
+                Some(format!("{records} of {from} delivered to {name} in {batches} {batch}es"))
             }
         }
     }
@@ -54,24 +69,25 @@ impl Deliveries {
         match event {
             Event::Batch { function, shard, records, error: None, .. } => {
                 self.failing.remove(function);
-                if style::is_quiet() {
+                if self.gather(To::Function(function.clone()), *records, shard) {
                     return;
                 }
-                if let Some(group) = self.gathered.get_mut(function) {
-                    group.batches += 1;
-                    group.records += records;
-                    group.shards.insert(shard.clone());
+            }
+            Event::Flush { sink, table, records, error: None } => {
+                self.errors.remove(sink);
+                if self.gather(To::Sink(sink.clone()), *records, table) {
                     return;
                 }
-                self.gathered.insert(function.clone(), Group::default());
-                if self.ends.is_none() {
-                    let mut ends = tokio::time::interval(GATHER);
-                    ends.reset();
-                    self.ends = Some(ends);
+            }
+            Event::Flush { sink, error: Some(error), .. } => {
+                self.tell_of(&To::Sink(sink.clone())).await;
+                // Each shard, and each try, says the same.
+                if self.errors.insert(sink.clone(), error.clone()).as_ref() == Some(error) {
+                    return;
                 }
             }
             Event::Batch { function, error: Some(_), retry, .. } => {
-                self.tell_of(function).await;
+                self.tell_of(&To::Function(function.clone())).await;
                 show::event(event).await;
                 if retry.is_some() && self.failing.insert(function.clone()) {
                     let text =
@@ -85,6 +101,26 @@ impl Deliveries {
         show::event(event).await;
     }
 
+    /// Whether a delivery is kept for the end of the second, or not told at all.
+    fn gather(&mut self, to: To, records: usize, from: &str) -> bool {
+        if style::is_quiet() {
+            return true;
+        }
+        if let Some(group) = self.gathered.get_mut(&to) {
+            group.batches += 1;
+            group.records += records;
+            group.from.insert(from.to_owned());
+            return true;
+        }
+        self.gathered.insert(to, Group::default());
+        if self.ends.is_none() {
+            let mut ends = tokio::time::interval(GATHER);
+            ends.reset();
+            self.ends = Some(ends);
+        }
+        false
+    }
+
     /// Resolves at the end of the second; never while none is gathered.
     pub async fn due(&mut self) {
         match &mut self.ends {
@@ -95,13 +131,13 @@ impl Deliveries {
         }
     }
 
-    /// Tells what was gathered; a function that was busy is gathered on.
+    /// Tells what was gathered; who was busy is gathered on.
     pub async fn tell(&mut self) {
         let gathered = std::mem::take(&mut self.gathered);
-        for (function, group) in gathered {
-            if let Some(line) = group.line(&function) {
+        for (to, group) in gathered {
+            if let Some(line) = group.line(&to) {
                 output::send(Out::Stderr, line).await;
-                self.gathered.insert(function, Group::default());
+                self.gathered.insert(to, Group::default());
             }
         }
         if self.gathered.is_empty() {
@@ -109,8 +145,8 @@ impl Deliveries {
         }
     }
 
-    async fn tell_of(&mut self, function: &str) {
-        if let Some(line) = self.gathered.get_mut(function).and_then(|group| std::mem::take(group).line(function)) {
+    async fn tell_of(&mut self, to: &To) {
+        if let Some(line) = self.gathered.get_mut(to).and_then(|group| std::mem::take(group).line(to)) {
             output::send(Out::Stderr, line).await;
         }
     }
@@ -122,13 +158,18 @@ mod tests {
 
     #[test]
     fn a_group_is_told_in_one_line() {
+        let (ship, lake) = (To::Function("ship".to_owned()), To::Sink("lake".to_owned()));
         let mut group = Group::default();
-        assert_eq!(group.line("ship"), None);
+        assert_eq!(group.line(&ship), None);
         (group.batches, group.records) = (1, 3);
-        group.shards.insert("shardId-1".to_owned());
-        assert_eq!(group.line("ship").unwrap(), "3 records of shardId-1 delivered to ship");
+        group.from.insert("shardId-1".to_owned());
+        assert_eq!(group.line(&ship).unwrap(), "3 records of shardId-1 delivered to ship");
         (group.batches, group.records) = (40, 812);
-        group.shards.insert("shardId-2".to_owned());
-        assert_eq!(group.line("ship").unwrap(), "812 records of 2 shards delivered to ship in 40 batches");
+        group.from.insert("shardId-2".to_owned());
+        assert_eq!(group.line(&ship).unwrap(), "812 records of 2 shards delivered to ship in 40 batches");
+        let mut group = Group { batches: 2, records: 9, from: BTreeSet::from(["Orders".to_owned()]) };
+        assert_eq!(group.line(&lake).unwrap(), "9 records of Orders delivered to lake in 2 flushes");
+        group.from.insert("Users".to_owned());
+        assert_eq!(group.line(&lake).unwrap(), "9 records of 2 tables delivered to lake in 2 flushes");
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tailrace_core::Service;
 use tailrace_engine::{Caller, Client, Db, ops};
 use tailrace_server::{Code, Config, Server};
+use tailrace_sinks::runtime::SinkStatus;
 
 use crate::plain::example;
 use crate::say::say;
@@ -31,6 +32,13 @@ struct Arrow {
     filters: usize,
 }
 
+/// What leads from a table to a sink.
+struct Feed {
+    table: String,
+    sink: String,
+    to: String,
+}
+
 /// Shows it on stderr.
 ///
 /// # Errors
@@ -43,7 +51,9 @@ pub async fn show(server: &Server, config: &Config) -> Result<(), Failure> {
     let arrows: Vec<Arrow> = server.mappings().list().iter().map(arrow).collect();
     let functions = server.mappings().functions();
     let functions: Vec<(String, String)> = functions.into_iter().map(|one| (one.name, one.runtime)).collect();
-    draw(&tables, &arrows, &functions).into_iter().for_each(say);
+    let sinks = server.sinks().status().await?;
+    let feeds: Vec<Feed> = sinks.iter().flat_map(feeds).collect();
+    draw(&tables, &arrows, &feeds, &functions).into_iter().for_each(say);
     next(&tables, &arrows, server.address().port(), config).into_iter().for_each(say);
     Ok(())
 }
@@ -56,6 +66,11 @@ fn arrow(mapping: &tailrace_mapping::Mapping) -> Arrow {
         batch_records_max: mapping.rules.batch_records_max,
         filters: mapping.filters.len(),
     }
+}
+
+fn feeds(sink: &SinkStatus) -> impl Iterator<Item = Feed> {
+    let feed = |table: &str| Feed { table: table.to_owned(), sink: sink.name.clone(), to: sink.to.clone() };
+    sink.sources.iter().map(move |source| feed(&source.table))
 }
 
 async fn tables(db: &Db) -> Result<Vec<Table>, Failure> {
@@ -79,7 +94,7 @@ async fn run(db: &Db, operation: &str, body: &Value) -> Result<Value, Failure> {
 }
 
 /// The lines of the picture: each table with what its stream leads to, and the functions that nothing leads to.
-fn draw(tables: &[Table], arrows: &[Arrow], functions: &[(String, String)]) -> Vec<String> {
+fn draw(tables: &[Table], arrows: &[Arrow], feeds: &[Feed], functions: &[(String, String)]) -> Vec<String> {
     let runtime = |name: &str| functions.iter().find(|(known, _)| known == name).map(|(_, runtime)| runtime.as_str());
     let mut lines = Vec::new();
     for table in tables {
@@ -96,7 +111,12 @@ fn draw(tables: &[Table], arrows: &[Arrow], functions: &[(String, String)]) -> V
             let (table, function) = (style::strong(&table.name), style::strong(&arrow.function));
             lines.push(format!("  {table} --stream--> {function} ({})", notes.join(", ")));
         }
-        if from_here.is_empty() {
+        let fed = feeds.iter().filter(|feed| feed.table == table.name).count();
+        for feed in feeds.iter().filter(|feed| feed.table == table.name) {
+            let (table, sink) = (style::strong(&table.name), style::strong(&feed.sink));
+            lines.push(format!("  {table} --stream--> {sink} ({})", feed.to));
+        }
+        if from_here.is_empty() && fed == 0 {
             let stream = if table.streams { " --stream" } else { "" };
             lines.push(format!("  {}{stream}", style::strong(&table.name)));
         }
@@ -152,10 +172,12 @@ mod tests {
         let arrows = [arrow("Orders", "ship", true, 0), arrow("Orders", "tell", false, 1)];
         let functions = [("ship", "python3.12"), ("tell", "nodejs22.x"), ("report", "python3.13")]
             .map(|(a, b)| (a.into(), b.into()));
+        let feeds = [Feed { table: "Orders".into(), sink: "lake".into(), to: "s3://lake/".into() }];
         let expect = "  Audit\n  Orders --stream--> ship (python3.12, batch 100)\n  \
-                      Orders --stream--> tell (nodejs22.x, batch 100, filtered, disabled)\n  Quiet --stream\n  \
+                      Orders --stream--> tell (nodejs22.x, batch 100, filtered, disabled)\n  \
+                      Orders --stream--> lake (s3://lake/)\n  Quiet --stream\n  \
                       report (python3.13), which no stream leads to";
-        assert_eq!(draw(&tables, &arrows, &functions).join("\n"), expect);
+        assert_eq!(draw(&tables, &arrows, &feeds, &functions).join("\n"), expect);
     }
 
     #[test]

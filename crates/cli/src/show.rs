@@ -46,6 +46,14 @@ pub async fn event(event: &Event) {
             let again = retry.as_ref().map(again).unwrap_or_default();
             format!("{}{again}", style::wrong(&text))
         }
+        Event::Flush { sink, table, records, error: None } => {
+            format!("{} of {table} delivered to {sink}", count(*records, "record"))
+        }
+        Event::Flush { sink, table, records, error: Some(error) } => {
+            let what = count(*records, "record");
+            style::wrong(&format!("{what} of {table} not delivered to {sink}, tried again: {}", on_one_line(error)))
+                .to_string()
+        }
         Event::Notice(text) => text.clone(),
     };
     output::send(Out::Stderr, text).await;

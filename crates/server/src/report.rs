@@ -129,6 +129,17 @@ pub enum Event {
         /// When those that failed are tried again; `None`: at once, or not at all.
         retry: Option<tailrace_mapping::Retry>,
     },
+    /// A sink brought records to its target, or could not.
+    Flush {
+        /// The sink.
+        sink: String,
+        /// The table whose records they are.
+        table: String,
+        /// How many.
+        records: usize,
+        /// Why they are sent again; `None`: they are there.
+        error: Option<String>,
+    },
     /// A notice for the operator.
     Notice(String),
 }

@@ -224,7 +224,7 @@ impl World {
             timer: Arc::new(Skipping(self.clock.clone())),
             rng: self.rng.clone(),
             build: Arc::new(build),
-            notices: Arc::new(|_| {}),
+            observe: Arc::new(|_, _| {}),
         };
         Sinks::load(dependencies, &self.configured).await.unwrap()
     }

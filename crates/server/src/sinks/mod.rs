@@ -12,7 +12,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
 use tailrace_mapping::SystemTimer;
-use tailrace_sinks::runtime::{Change, Dependencies, Notice, OpenError, SinkState, SinkStatus, Sinks};
+use tailrace_sinks::runtime::{Change, Dependencies, Happening, OpenError, SinkState, SinkStatus, Sinks};
 use tailrace_store::StoreError;
 use tokio::sync::mpsc;
 
@@ -49,8 +49,11 @@ pub async fn load(
     data_dir: &Path,
     events: mpsc::Sender<Event>,
 ) -> Result<Sinks, OpenError> {
-    let notices = move |notice: Notice| {
-        let _ = events.try_send(Event::Notice(format!("sink {}: {}", notice.sink, notice.text)));
+    let observe = move |sink: &str, happening: Happening| {
+        let _ = events.try_send(match happening {
+            Happening::Flush { table, records, error } => Event::Flush { sink: sink.to_owned(), table, records, error },
+            Happening::Notice(text) => Event::Notice(format!("sink {sink}: {text}")),
+        });
     };
     let dependencies = Dependencies {
         db: Arc::clone(db),
@@ -63,7 +66,7 @@ pub async fn load(
             data_dir: data_dir.to_owned(),
             base: configured.base.clone(),
         }),
-        notices: Arc::new(notices),
+        observe: Arc::new(observe),
     };
     Sinks::load(dependencies, &configured.sinks).await
 }

@@ -16,7 +16,7 @@ use tailrace_store::{Key, LogPosition, StoreError};
 use super::row::{Earlier, SinkRow, SourceRow, consumer_id};
 use super::snapshot::{self, Reaches, Scope};
 use super::target::{Door, SinkTarget, Version};
-use super::{Entry, Inner, Phase, Running, SourceRun};
+use super::{Entry, Happening, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
 use crate::spec::{Kind, SinkSpec, Start};
 
@@ -385,10 +385,11 @@ fn make(
         sort_key: source.key.range.as_ref().map(key_attribute),
         view: source.view,
     };
-    let context = Arc::downgrade(&inner.context);
-    let changed = move || {
-        if let Some(context) = context.upgrade() {
-            context.changed();
+    let (weak, name, table) = (Arc::downgrade(inner), entry.name.clone(), source.table.clone());
+    let flushed = move |records: usize, error: Option<String>| {
+        if let Some(inner) = weak.upgrade() {
+            inner.context.changed();
+            (inner.observe)(&name, Happening::Flush { table: table.clone(), records, error });
         }
     };
     let target = Arc::new(SinkTarget {
@@ -398,7 +399,7 @@ fn make(
         reaches: parking_lot::RwLock::default(),
         stats: running.stats.clone(),
         clock: inner.context.clock.clone(),
-        changed: Arc::new(changed),
+        flushed: Arc::new(flushed),
     });
     let definition = Definition {
         id: source.consumer_id()?,

@@ -54,13 +54,20 @@ pub trait Build: Send + Sync + 'static {
     }
 }
 
-/// Something that a person may want to know.
+/// Something that a person may want to know of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// The sink.
-    pub sink: String,
-    /// What happened.
-    pub text: String,
+pub enum Happening {
+    /// A flush has ended.
+    Flush {
+        /// The table whose records it had.
+        table: String,
+        /// How many.
+        records: usize,
+        /// Why it comes again; `None`: it is confirmed.
+        error: Option<String>,
+    },
+    /// Anything else, in words.
+    Notice(String),
 }
 
 /// What sinks work with.
@@ -75,8 +82,8 @@ pub struct Dependencies {
     pub rng: Arc<dyn Rng>,
     /// Makes sinks.
     pub build: Arc<dyn Build>,
-    /// Is told what happens; does not block.
-    pub notices: Arc<dyn Fn(Notice) + Send + Sync>,
+    /// Is told what happens to which sink; does not block.
+    pub observe: Arc<dyn Fn(&str, Happening) + Send + Sync>,
 }
 
 /// A sink of this process.
@@ -130,7 +137,7 @@ struct Inner {
     db: Arc<Db>,
     context: Arc<Context>,
     build: Arc<dyn Build>,
-    notices: Arc<dyn Fn(Notice) + Send + Sync>,
+    observe: Arc<dyn Fn(&str, Happening) + Send + Sync>,
     rng: Arc<dyn Rng>,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
 }
@@ -141,7 +148,7 @@ impl Inner {
     }
 
     fn notice(&self, sink: &str, text: impl Into<String>) {
-        (self.notices)(Notice { sink: sink.to_owned(), text: text.into() });
+        (self.observe)(sink, Happening::Notice(text.into()));
     }
 }
 
@@ -191,7 +198,7 @@ impl Sinks {
     /// # Errors
     /// A configuration is wrong: nothing was changed. Or the store's.
     pub async fn load(dependencies: Dependencies, configured: &BTreeMap<String, Value>) -> Result<Sinks, OpenError> {
-        let Dependencies { db, clock, timer, rng, build, notices } = dependencies;
+        let Dependencies { db, clock, timer, rng, build, observe } = dependencies;
         if configured.len() > SINKS_MAX {
             return Err(SpecError(format!("sinks: {} of them, more than {SINKS_MAX}", configured.len())).into());
         }
@@ -200,7 +207,7 @@ impl Sinks {
             build.build(&spec, 1)?;
         }
         let context = Context::new(Arc::clone(db.store()), clock, timer, rng.clone());
-        let inner = Inner { db, context: Arc::new(context), build, notices, rng, entries: Mutex::default() };
+        let inner = Inner { db, context: Arc::new(context), build, observe, rng, entries: Mutex::default() };
         let sinks = Sinks { inner: Arc::new(inner) };
         let mut known: BTreeMap<String, Stored> = BTreeMap::new();
         for stored in row::all(sinks.inner.store()).await? {

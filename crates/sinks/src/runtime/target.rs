@@ -109,26 +109,26 @@ pub struct SinkTarget {
     pub stats: Arc<Stats>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Told after each flush.
-    pub changed: Arc<dyn Fn() + Send + Sync>,
+    /// Told after each flush: its records, and its error.
+    pub flushed: Arc<dyn Fn(usize, Option<String>) + Send + Sync>,
 }
 
 impl SinkTarget {
     /// Brings records to the target.
     pub async fn send(&self, version: &Version, flush: Flush) -> Result<Flushed, SinkError> {
-        let records = flush.records.len() as u64;
+        let records = flush.records.len();
         let done = version.sink.flush(flush).await;
         let error = match &done {
             Ok(flushed) => {
                 self.stats.flushes.fetch_add(1, Relaxed);
-                self.stats.records.fetch_add(records, Relaxed);
+                self.stats.records.fetch_add(records as u64, Relaxed);
                 self.stats.bytes.fetch_add(flushed.bytes, Relaxed);
                 None
             }
             Err(error) => Some(error.to_string()),
         };
-        *self.stats.last.lock() = Some((self.clock.now(), error));
-        (self.changed)();
+        *self.stats.last.lock() = Some((self.clock.now(), error.clone()));
+        (self.flushed)(records, error);
         done
     }
 

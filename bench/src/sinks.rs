@@ -1,0 +1,114 @@
+//! The lines of sinks: how many records a second each brings to its target out of a stream that was filled before, and what it costs a
+//! writer at full rate. Views, trails and objects in a local directory need nothing else; a database and a search engine are measured
+//! when their addresses are given.
+
+use std::io::{Error, Result};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::generator::{KEY, Order, VALUE, drive, exchange};
+use crate::lines::{AUDIT, Figures, JSON_LINES, PARQUET, POSTGRES, SEARCH, VIEW};
+use crate::process::{Scratch, Server};
+use crate::suite::{Plan, create, fill, put_of};
+
+/// Groups of the view, and items of each.
+const GROUPS: u64 = 1_000;
+const ITEMS_OF_GROUP: u64 = 300;
+const RECORDS: u64 = GROUPS * ITEMS_OF_GROUP;
+
+/// Longest wait for a sink.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at a sink.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Measures the lines of each sink.
+pub fn measure(plan: &Plan, figures: &mut Figures) {
+    let small = json!({"seconds": 1, "bytes": "4MB"});
+    let mut sinks = vec![
+        (&JSON_LINES, json!({"to": "./lake", "flush": small})),
+        (&PARQUET, json!({"to": "./lake", "format": "parquet", "flush": small})),
+        (&VIEW, json!({"to": "table:Groups", "group_by": ["g"], "aggregates": {"items": "count", "total": "sum(n)"}})),
+        (&AUDIT, json!({"to": "audit", "dir": "./trail"})),
+    ];
+    sinks.extend(plan.postgres.as_ref().map(|to| (&POSTGRES, json!({"to": to, "table": "tailrace_bench"}))));
+    sinks.extend(plan.search.as_ref().map(|to| (&SEARCH, json!({"to": format!("{to}/tailrace-bench")}))));
+    for (lines, sink) in sinks {
+        figures.line(lines.rate, || rate(plan, &sink));
+        figures.line(lines.cost, || cost(plan, &sink));
+    }
+}
+
+/// An item of 100 bytes: the `number`th of its group.
+fn item(number: &str) -> String {
+    let filler = "x".repeat(56);
+    format!(r#"{{"pk":{{"S":"{number}-{KEY}"}},"g":{{"S":"{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}"#)
+}
+
+fn serve(plan: &Plan, dir: &Path, sink: Option<&Value>) -> Result<Server> {
+    let config = dir.join("tailrace.json");
+    let mut sinks = json!({});
+    if let Some(sink) = sink {
+        sinks["probe"] = sink.clone();
+        sinks["probe"]["from"] = "probe".into();
+        sinks["probe"]["start"] = "trim_horizon".into();
+    }
+    std::fs::write(&config, json!({ "sinks": sinks }).to_string())?;
+    Server::tailrace(&plan.binary, &["serve", "--config", &config.to_string_lossy()], &dir.join("data"))
+}
+
+/// Records a second between the first flush and the last but a tenth: how long a flush is gathered at the end is not counted.
+#[expect(clippy::disallowed_methods, reason = "it measures real time, and waits for a sink that tells nothing")]
+fn rate(plan: &Plan, sink: &Value) -> Result<f64> {
+    let dir = Scratch::new(&plan.scratch, "sink")?;
+    let server = serve(plan, &dir.0, None)?;
+    create(&mut server.connect()?, "probe", true)?;
+    for number in 0..ITEMS_OF_GROUP {
+        fill(server.address, "probe", &item(&number.to_string()), GROUPS)?;
+    }
+    drop(server);
+    let server = serve(plan, &dir.0, Some(sink))?;
+    let (start, mut first) = (Instant::now(), None);
+    loop {
+        let status = status(&server)?;
+        let (delivered, now) = (status["records"].as_u64().unwrap_or(0), Instant::now());
+        let (begun, at) = *first.get_or_insert((delivered, now));
+        if begun == 0 && delivered > 0 {
+            first = Some((delivered, now));
+        } else if delivered >= RECORDS * 9 / 10 {
+            return Ok((delivered - begun) as f64 / (now - at).as_secs_f64());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(Error::other(format!(
+                "{delivered} of {RECORDS} records after {PATIENCE:?}: {}",
+                status["lastError"]
+            )));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn status(server: &Server) -> Result<Value> {
+    let mut stream = server.connect()?;
+    let answer = exchange(&mut stream, b"GET /_admin/sinks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let page: Value = serde_json::from_slice(&answer).map_err(Error::other)?;
+    Ok(page["sinks"][0].clone())
+}
+
+/// How much slower 64 writers are beside it, percent of what they do alone.
+fn cost(plan: &Plan, sink: &Value) -> Result<f64> {
+    let beside = |sink: Option<&Value>| {
+        let dir = Scratch::new(&plan.scratch, "sink")?;
+        let server = serve(plan, &dir.0, None)?;
+        create(&mut server.connect()?, "probe", true)?;
+        drop(server);
+        let server = serve(plan, &dir.0, sink)?;
+        let mut request = put_of("probe", &item("0"));
+        request.set_keys(GROUPS * 10);
+        drive(server.address, 64, &request, Order::Sequential, plan.time)?;
+        Ok::<f64, Error>(drive(server.address, 64, &request, Order::Random, plan.time * 2)?.rate)
+    };
+    let alone = beside(None)?;
+    Ok(100.0 * (1.0 - beside(Some(sink))? / alone))
+}
