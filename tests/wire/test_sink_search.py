@@ -142,7 +142,8 @@ def write(dynamodb, chance, number):
         dynamodb.update_item(
             TableName="Orders",
             Key=key,
-            UpdateExpression="SET total = :t",
+            UpdateExpression="SET #t = :t",
+            ExpressionAttributeNames={"#t": "total"},
             ExpressionAttributeValues={":t": {"N": f"{number}.25"}},
         )
     else:
@@ -239,9 +240,18 @@ def test_what_the_mapping_does_not_take_is_parked_and_stops_nothing(shop, search
     mappings = {"properties": {"total": {"type": "double"}}}
     made = shop({"search": {"from": "Orders", "to": to(search, "strict"), "mappings": mappings}})
     good = {"pk": {"S": "a"}, "sk": {"N": "1"}, "total": {"N": "1.5"}}
+    bad = {"pk": {"S": "a"}, "sk": {"N": "2"}, "total": {"S": "much"}}
     made.dynamodb.put_item(TableName="Orders", Item=good)
-    made.dynamodb.put_item(TableName="Orders", Item={"pk": {"S": "a"}, "sk": {"N": "2"}, "total": {"S": "much"}})
+    wait_until(lambda: set(search.documents("strict")) == {"1:a|1"} or None, "the first document", CAUGHT_UP_SECONDS_MAX)
+    made.dynamodb.put_item(TableName="Orders", Item=bad)
     made.dynamodb.put_item(TableName="Orders", Item={**good, "sk": {"N": "3"}})
     ids = lambda: set(search.documents("strict")) == {"1:a|1", "1:a|3"} or None
     wait_until(ids, "the two good documents", CAUGHT_UP_SECONDS_MAX)
     wait_until(lambda: made.status("search")["parked"] == 1, "the parked record")
+    # A snapshot goes on too, and says which item is not there, for as long as it is not.
+    made.sinks("rebuild", "search")
+    wait_until(ids, "the two good documents again", CAUGHT_UP_SECONDS_MAX)
+    (source,) = made.status("search")["sources"]
+    assert source["snapshotRejected"] == 1
+    assert json.loads(source["snapshotLastRejected"]["key"]) == {"pk": bad["pk"], "sk": bad["sk"]}
+    assert "total" in source["snapshotLastRejected"]["error"]

@@ -135,7 +135,7 @@ def test_a_read_of_a_view_waits_for_the_write_that_it_names(start, tmp_path):
         found = client.get_item(TableName="Days", Key={"day": {"S": "mon"}})["Item"]
         assert found["n"] == {"N": str(number)}
         assert client.query(
-            TableName="Days", KeyConditionExpression="day = :d", ExpressionAttributeValues={":d": {"S": "mon"}}
+            TableName="Days", KeyConditionExpression="#d = :d", ExpressionAttributeNames={"#d": "day"}, ExpressionAttributeValues={":d": {"S": "mon"}}
         )["Items"] == [found]
         as_of.clear()
     # What changes nothing, or no table with a stream, tells of no record.
@@ -238,7 +238,7 @@ def test_a_sink_is_paused_resumed_rebuilt_and_removed(start, tmp_path):
 def test_a_configuration_is_checked_before_anything_starts(tmp_path):
     config = tmp_path / "tailrace.yaml"
     for text, part in [
-        ("sink: {}", "`sinks` is meant?"),
+        ("sink: {}", "did you mean sinks?"),
         ("sinks: {a: {to: audit}}", "sinks.a: `from` is missing"),
         ("sinks: {a: {from: T, to: ./x, formt: csv}}", "unknown field `formt`"),
         ("sinks: {a: {from: T, to: 'postgres://u:${env:NO_SUCH_SECRET}@h/d'}}", "no variable NO_SUCH_SECRET"),

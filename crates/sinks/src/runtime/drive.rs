@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
+use tailrace_core::codec::StoredItem;
 use tailrace_core::key::{KeyAttribute as CoreKey, ScalarType};
 use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
 use tailrace_core::{ErrorCode, MappingId};
@@ -14,7 +16,7 @@ use tailrace_store::keyspace::{CheckpointKey, SinkKey};
 use tailrace_store::{Key, LogPosition, StoreError};
 
 use super::row::{Earlier, SinkRow, SourceRow, consumer_id};
-use super::snapshot::{self, Reaches, Scope};
+use super::snapshot::{self, Reaches, RejectedItem, Scope};
 use super::target::{Door, SinkTarget, Version};
 use super::{Entry, Happening, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
@@ -431,8 +433,8 @@ async fn take_snapshot(
     let version = &running.version;
     version.prepare(&target.source).await.map_err(|error| Stuck::Failed(error.to_string()))?;
     loop {
-        let snapshot::Progress { pages, items, rejected, .. } = done;
-        show(inner, running, &source.table, Phase::Snapshot { pages, items, rejected });
+        let snapshot::Progress { pages, items, .. } = done;
+        show(inner, running, &source.table, Phase::Snapshot { pages, items });
         if *running.stop.borrow() {
             return Err(Stuck::Stopped);
         }
@@ -443,8 +445,9 @@ async fn take_snapshot(
                 records.push(record.clone());
             }
         }
-        let mut rejected = 0;
+        let mut rejected = Vec::new();
         if !records.is_empty() {
+            let keys: Vec<Bytes> = records.iter().map(|record| record.meta.keys.clone()).collect();
             let flush = Flush {
                 sink: target.name.clone(),
                 version: version.number,
@@ -456,17 +459,19 @@ async fn take_snapshot(
                 records,
             };
             let flushed = target.send(version, flush).await.map_err(|error| Stuck::Failed(error.to_string()))?;
-            rejected = flushed.rejected.len() as u64;
             for item in flushed.rejected {
-                tracing::warn!(
-                    sink = &*target.name,
-                    table = source.table,
-                    error = item.error,
-                    "an item of the snapshot was rejected"
-                );
+                let key = keys.get(item.index).and_then(|keys| StoredItem::new(keys).ok());
+                let key = key.and_then(|key| serde_json::to_string(&key).ok()).unwrap_or_default();
+                rejected.push(RejectedItem { key, error: item.error });
             }
         }
-        done = snapshot::confirm(inner.store(), scope, &page, rejected).await?;
+        done = snapshot::confirm(inner.store(), scope, &page, &rejected).await?;
+        if let Some(RejectedItem { key, error }) = rejected.last() {
+            let (table, others) = (&source.table, rejected.len() - 1);
+            let others = if others > 0 { format!(" ({others} others before it)") } else { String::new() };
+            let text = format!("the item {key} of {table} was rejected and is not at the target{others}: {error}; write it again, or rebuild");
+            inner.notice(&target.name, text);
+        }
     }
 }
 

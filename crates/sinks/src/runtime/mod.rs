@@ -125,8 +125,8 @@ enum Phase {
     Waiting(String),
     /// The target is made ready.
     Preparing,
-    /// The snapshot is brought to the target: pages and items so far, and items that it will never take.
-    Snapshot { pages: u64, items: u64, rejected: u64 },
+    /// The snapshot is brought to the target: pages and items so far.
+    Snapshot { pages: u64, items: u64 },
     /// What was planned under the configuration before is finished.
     Finishing,
     /// Its stream is delivered.

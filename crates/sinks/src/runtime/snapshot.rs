@@ -53,10 +53,22 @@ pub struct Progress {
     pub items: u64,
     /// Items that the target will never take.
     pub rejected: u64,
+    /// The last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_rejected: Option<RejectedItem>,
     /// The key behind which the next page begins, base64.
     after: Option<String>,
     /// All of it is at the target.
     pub done: bool,
+}
+
+/// An item that the target will never take as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedItem {
+    /// Its key, in DynamoDB's JSON.
+    pub key: String,
+    /// What the target said.
+    pub error: String,
 }
 
 /// A page that is to be sent.
@@ -227,7 +239,7 @@ pub async fn confirm(
     store: &dyn Engine,
     scope: &Scope,
     page: &StagedPage,
-    rejected: u64,
+    rejected: &[RejectedItem],
 ) -> Result<Progress, StoreError> {
     let keys = [SinkSnapshotKey::PROGRESS, SinkSnapshotKey::STAGED].map(|part| row(scope.consumer, part));
     let committed = commit(store, &[], &keys, |reads| {
@@ -242,7 +254,8 @@ pub async fn confirm(
             v: ROW_VERSION,
             pages: page.page + 1,
             items: before.items + page.records.len() as u64,
-            rejected: before.rejected + rejected,
+            rejected: before.rejected + rejected.len() as u64,
+            last_rejected: rejected.last().cloned().or(before.last_rejected),
             after: page.last.clone(),
             done: page.last.is_none(),
         };

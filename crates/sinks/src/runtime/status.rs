@@ -7,6 +7,7 @@ use tailrace_core::EpochMs;
 use tailrace_delivery::ShardStatus;
 use tailrace_store::StoreError;
 
+use super::snapshot::{self, RejectedItem};
 use super::{Entry, Phase, Running, Sinks};
 
 /// The state of a sink.
@@ -85,9 +86,12 @@ pub struct SourceStatus {
     /// Items that the snapshot has brought to the target, while it is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_items: Option<u64>,
-    /// Items of the snapshot that the target will never take.
+    /// Items of the snapshot that the target did not take: they are there when they are written again, or the sink is rebuilt.
     #[serde(default)]
     pub snapshot_rejected: u64,
+    /// The last of them, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_last_rejected: Option<RejectedItem>,
     /// The shards of its stream, oldest first.
     pub shards: Vec<ShardStatus>,
 }
@@ -168,7 +172,17 @@ impl Sinks {
                 Some(consumer) => consumer.shards(phase == Phase::Streaming && !paused).await?.0,
                 None => Vec::new(),
             };
-            status.add(table, phase, shards);
+            let row = entry.row();
+            let generation = [Some(&row.live), row.building.as_ref()].into_iter().flatten();
+            let source = generation
+                .filter(|generation| generation.version == running.version.number)
+                .flat_map(|generation| &generation.sources)
+                .find(|source| source.table == *table);
+            let taken = match source {
+                Some(source) => snapshot::progress(self.inner.store(), source.consumer_id()?).await?,
+                None => snapshot::Progress::default(),
+            };
+            status.add(table, phase, taken, shards);
         }
         if status.state == SinkState::Running && status.last_error.is_some() {
             status.state = SinkState::Retrying;
@@ -184,8 +198,8 @@ impl Sinks {
 }
 
 impl SinkStatus {
-    fn add(&mut self, table: &str, phase: Phase, shards: Vec<ShardStatus>) {
-        let (mut waits_for, mut snapshot_items, mut snapshot_rejected) = (None, None, 0);
+    fn add(&mut self, table: &str, phase: Phase, taken: snapshot::Progress, shards: Vec<ShardStatus>) {
+        let (mut waits_for, mut snapshot_items) = (None, None);
         match phase {
             Phase::Waiting(reason) => {
                 self.reason.get_or_insert_with(|| reason.clone());
@@ -193,8 +207,8 @@ impl SinkStatus {
                 waits_for = Some(reason);
             }
             Phase::Preparing => waits_for = Some("the target is made ready".to_owned()),
-            Phase::Snapshot { items, rejected, .. } => {
-                (snapshot_items, snapshot_rejected) = (Some(items), rejected);
+            Phase::Snapshot { items, .. } => {
+                snapshot_items = Some(items);
                 if self.state == SinkState::Running {
                     self.state = SinkState::Snapshot;
                 }
@@ -218,7 +232,8 @@ impl SinkStatus {
             table: table.to_owned(),
             waits_for,
             snapshot_items,
-            snapshot_rejected,
+            snapshot_rejected: taken.rejected,
+            snapshot_last_rejected: taken.last_rejected,
             shards,
         });
     }
