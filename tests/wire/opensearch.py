@@ -23,6 +23,8 @@ from conftest import REPOSITORY, free_port, wait_until
 JARS = REPOSITORY / "tests/services/opensearch.txt"
 HOME = REPOSITORY / ".venv/opensearch"
 START_SECONDS_MAX = 180
+# What one answer may have.
+DOCUMENTS_MAX = 10_000
 LOGGING = """\
 status = error
 appender.console.type = Console
@@ -121,18 +123,12 @@ class OpenSearch:
     def documents(self, index):
         """Every document of an index by its id, every digit of its numbers; none if there is no such index."""
         self.ask("POST", f"/{index}/_refresh")
-        found, after = {}, None
-        while True:
-            body = {"size": 1000, "sort": [{"_doc": "asc"}], "query": {"match_all": {}}}
-            if after is None:
-                status, page = self.ask("POST", f"/{index}/_search?scroll=1m", body)
-            else:
-                status, page = self.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": after})
-            if status == 404:
-                return {}
-            assert status == 200, page
-            hits = page["hits"]["hits"]
-            if not hits:
-                return found
-            found.update((hit["_id"], hit["_source"]) for hit in hits)
-            after = page["_scroll_id"]
+        body = {"size": DOCUMENTS_MAX, "query": {"match_all": {}}, "track_total_hits": True}
+        status, page = self.ask("POST", f"/{index}/_search", body)
+        # 503: the index is there, its shard not yet.
+        if status in (404, 503):
+            return {}
+        assert status == 200, page
+        hits = page["hits"]["hits"]
+        assert len(hits) == page["hits"]["total"]["value"], f"{index} has more than {DOCUMENTS_MAX} documents"
+        return {hit["_id"]: hit["_source"] for hit in hits}

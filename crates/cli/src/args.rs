@@ -293,7 +293,7 @@ pub struct UpArgs {
 #[derive(Clone, Debug, Args)]
 pub struct ClientArgs {
     /// The server [env: TAILRACE_ENDPOINT, AWS_ENDPOINT_URL_DYNAMODB] [default: http://127.0.0.1:8000]
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub endpoint: Option<String>,
 }
 
