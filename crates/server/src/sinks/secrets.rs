@@ -24,6 +24,11 @@ pub fn resolve(value: &mut Value) -> Result<(), String> {
     Ok(())
 }
 
+/// The names of the environment's variables that a text refers to.
+pub fn variables(text: &str) -> impl Iterator<Item = &str> {
+    text.split("${env:").skip(1).filter_map(|behind| behind.split_once('}')).map(|(name, _)| name)
+}
+
 /// `None`: there is no reference in it.
 fn resolve_text(text: &str) -> Result<Option<String>, String> {
     let (mut rest, mut resolved) = (text, None::<String>);
