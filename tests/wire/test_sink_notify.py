@@ -11,7 +11,9 @@ import email.policy
 import json
 import os
 import random
+import shutil
 import ssl
+import subprocess
 import sys
 
 import boto3
@@ -23,7 +25,7 @@ import pytest
 import standardwebhooks
 from moto.server import ThreadedMotoServer
 
-from conftest import REPOSITORY, free_port, make_table, wait_until
+from conftest import BINARY, REPOSITORY, free_port, make_table, wait_until
 from test_sinks import drained, history, sinks, tailrace
 
 sys.path.insert(0, str(REPOSITORY / "tests/services"))
@@ -35,6 +37,7 @@ SEED = int(os.environ.get("TAILRACE_SEED", "1"))
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CERTIFICATES = REPOSITORY / "crates/sinks/src/search/tests"
 CAUGHT_UP_SECONDS_MAX = 120
+SHIPPED_IN_EXAMPLE = 3
 
 
 def configured(tmp_path, **sinks):
@@ -217,6 +220,22 @@ def test_a_topic_gets_what_its_subscribers_read(start, tmp_path, aws):
     told = [json.loads(body) for body in received(sqs, url, 25)]
     expected = sorted((f"Order k{number}", f"k{number} & <co>") for number in range(25))
     assert sorted((message["Subject"], message["Message"]) for message in told) == expected
+
+
+def test_the_receiver_of_the_example_shows_what_was_shipped(tmp_path):
+    """examples/orders/README.md, the second walk."""
+    example = tmp_path / "orders"
+    shutil.copytree(REPOSITORY / "examples/orders", example, ignore=shutil.ignore_patterns(".tailrace"))
+    receiver = subprocess.Popen([sys.executable, example / "receiver.py"], stdout=subprocess.PIPE, text=True)
+    try:
+        name, _, address = receiver.stdout.readline().strip().partition("=")
+        up = [BINARY, "up", example, "--port", str(free_port()), "--exit-when-drained"]
+        run = subprocess.run(up, capture_output=True, text=True, timeout=120, env={**os.environ, name: address})
+        assert run.returncode == 0, run.stdout + run.stderr
+    finally:
+        receiver.terminate()
+    shown, _ = receiver.communicate(timeout=30)
+    assert [line.split()[1] for line in shown.splitlines()] == ["Orders.modify"] * SHIPPED_IN_EXAMPLE, shown
 
 
 def test_requests_bear_a_signature_that_aws_own_library_makes_as_well(start, tmp_path):
