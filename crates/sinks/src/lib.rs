@@ -7,6 +7,7 @@ pub mod gathering;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 pub mod kit;
+pub mod notify;
 pub mod objects;
 mod plain_item;
 pub mod runtime;

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::spec::{SINK_NAME_BYTES_MAX, SINK_TABLES_MAX};
-use crate::{audit, objects, search, views, warehouse};
+use crate::{audit, notify, objects, search, views, warehouse};
 
 /// The view types of a stream.
 pub(crate) fn view_type(_: &mut SchemaGenerator) -> Schema {
@@ -17,6 +17,11 @@ pub(crate) fn view_type(_: &mut SchemaGenerator) -> Schema {
 /// The types of key attributes.
 pub(crate) fn key_type(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"enum": ["S", "N", "B"]})
+}
+
+/// A text, or a list of them.
+pub(crate) fn one_or_several(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 }
 
 /// How values stand in JSON.
@@ -44,6 +49,7 @@ pub fn schema() -> Value {
         form::<warehouse::Config>(&mut generator, "PostgreSQL or Redshift", "^(postgres|postgresql|redshift)://"),
         form::<views::Config>(&mut generator, "A materialised view", "^table:"),
         form::<audit::Config>(&mut generator, "An audit trail", "^audit$"),
+        form::<notify::Config>(&mut generator, "Messages to people and programs", "^(webhook\\+https?://|smtps?://|sns:|sqs:)"),
     ];
     let sinks: Vec<Value> = forms.into_iter().map(Form::whole).collect();
     let mut definitions: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();

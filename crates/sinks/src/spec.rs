@@ -71,6 +71,8 @@ pub struct SinkSpec {
     pub start: Start,
     /// What passes; `None`: everything.
     pub filter: Option<Filter>,
+    /// Which records pass, as events: what FilterCriteria are over; `None`: all.
+    pub events: Option<Filter>,
     /// The settings of the sink itself, `to` among them, and `where` if it looks at it itself.
     pub settings: Map<String, Value>,
 }
@@ -88,7 +90,9 @@ impl Kind {
             "s3" | "file" => Kind::Objects,
             "table" => Kind::View,
             "postgres" | "postgresql" | "redshift" => Kind::Warehouse,
-            "smtp" | "smtps" | "sns" | "sqs" | "webhook+http" | "webhook+https" => Kind::Notify,
+            "smtp" | "smtps" | "sns" | "sqs" => Kind::Notify,
+            // What follows may be a reference to a secret: there are tokens in the addresses of chat rooms.
+            _ if scheme.starts_with("webhook+") => Kind::Notify,
             _ if scheme.starts_with("opensearch+") || scheme.starts_with("elasticsearch+") => Kind::Search,
             "" if to == "audit" => Kind::Audit,
             "" if to.starts_with(['/', '.']) => Kind::Objects,
@@ -133,7 +137,7 @@ impl Kind {
 }
 
 /// What every sink may say.
-pub const COMMON: [&str; 4] = ["from", "to", "where", "start"];
+pub const COMMON: [&str; 5] = ["from", "to", "where", "events", "start"];
 
 impl SinkSpec {
     /// Reads what is said of the sink `name`. The settings of the sink itself are checked when it is made.
@@ -195,10 +199,19 @@ impl SinkSpec {
                 Some(filter) => Some(read_filter(&filter).map_err(|text| error(format!("`where`: {text}")))?),
             },
         };
-        if kind == Kind::Audit && filter.is_some() {
-            return Err(error("an audit trail has every change: `where` is not for it".to_owned()));
+        let events = match settings.remove("events") {
+            None => None,
+            Some(_) if kind.filtering() != Filtering::Records => {
+                let text =
+                    format!("`events` is not for {}, which has to see each change of an item that passes", kind.name());
+                return Err(error(text));
+            }
+            Some(events) => Some(read_filter(&events).map_err(|text| error(format!("`events`: {text}")))?),
+        };
+        if kind == Kind::Audit && (filter.is_some() || events.is_some()) {
+            return Err(error("an audit trail has every change: `where` and `events` are not for it".to_owned()));
         }
-        Ok(SinkSpec { name: name.to_owned(), from, to, kind, start, filter, settings })
+        Ok(SinkSpec { name: name.to_owned(), from, to, kind, start, filter, events, settings })
     }
 
     /// Everything that it takes records from: the tables, and for an audit trail what is done to tables.
@@ -246,7 +259,7 @@ fn read_filter(filter: &Value) -> Result<Filter, String> {
         Value::Array(several) if !several.is_empty() && several.iter().all(Value::is_object) => {
             several.iter().map(Value::to_string).collect()
         }
-        _ => return Err("is a pattern over the item, like {status: [SHIPPED]}, or a list of patterns".to_owned()),
+        _ => return Err("is a pattern, like {status: [SHIPPED]}, or a list of patterns".to_owned()),
     };
     Filter::parse(patterns.iter().map(String::as_str)).map_err(|error| error.to_string())
 }
@@ -308,7 +321,13 @@ mod tests {
             (json!({"from": "A", "to": "audit", "start": "now"}), "`start` is snapshot, trim_horizon or latest"),
             (json!({"from": "A", "to": "audit", "where": "x"}), "`where`: is a pattern"),
             (json!({"from": "A", "to": "audit", "where": {"a": "x"}}), "`where`: "),
-            (json!({"from": "A", "to": "audit", "where": {"a": ["x"]}}), "`where` is not for it"),
+            (json!({"from": "A", "to": "audit", "where": {"a": ["x"]}}), "`where` and `events` are not for it"),
+            (json!({"from": "A", "to": "audit", "events": {"a": ["x"]}}), "`where` and `events` are not for it"),
+            (
+                json!({"from": "A", "to": "postgres://h/d", "events": {"eventName": ["INSERT"]}}),
+                "`events` is not for warehouse",
+            ),
+            (json!({"from": "A", "to": "./x", "events": {"eventName": "INSERT"}}), "`events`: "),
             (json!([]), "is to be an object"),
         ] {
             let text = error(config.clone());

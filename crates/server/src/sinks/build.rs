@@ -11,6 +11,7 @@ use serde_json::Value;
 use tailrace_core::clock::Clock;
 use tailrace_engine::Db;
 use tailrace_sinks::audit::{self, Audit};
+use tailrace_sinks::notify::{self, Notify};
 use tailrace_sinks::objects::store::{Destination, ObjectWriter, Over, PlaceError, Put};
 use tailrace_sinks::objects::{self, ObjectSink, S3Config};
 use tailrace_sinks::runtime::Build;
@@ -87,12 +88,8 @@ pub fn check(spec: &SinkSpec, base: &Path) -> Result<(), SpecError> {
             settings::<audit::Config>(spec, base)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error))
         }
         Kind::View => view(spec, base)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
-        Kind::Notify => Err(not_yet(spec)),
+        Kind::Notify => settings::<notify::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
     }
-}
-
-fn not_yet(spec: &SinkSpec) -> SpecError {
-    wrong(spec, format!("sinks of the kind {} are not here yet", spec.kind.name()))
 }
 
 /// A path that is meant from `base`.
@@ -155,7 +152,11 @@ impl Build for Builder {
                 let view = View::new(view(spec, base)?, &spec.name, version, self.db.clone());
                 Arc::new(view.map_err(|error| wrong(spec, error))?)
             }
-            Kind::Notify => return Err(not_yet(spec)),
+            Kind::Notify => {
+                let config: notify::Config = settings(spec, base)?;
+                let sink = Notify::new(&config, self.db.record_writer(), self.clock.clone());
+                Arc::new(sink.map_err(|error| wrong(spec, error))?)
+            }
         })
     }
 

@@ -8,7 +8,7 @@ use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 use tailrace_sinks::spec::{SinkSpec, SpecError};
 use tailrace_template::Format;
 
-use super::build;
+use super::{build, secrets};
 use crate::files;
 
 /// The names that it may have, in the order in which they are looked for.
@@ -92,12 +92,30 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
         Some(Value::Object(sinks)) => sinks,
         Some(_) => return Err("`sinks` is a map: the name of each sink, and what it is".to_owned()),
     };
-    let sinks: BTreeMap<String, Value> = sinks.clone().into_iter().collect();
+    let mut read = BTreeMap::new();
+    for (name, config) in sinks {
+        let mut config = config.clone();
+        if !is_left_out(&mut config).map_err(|message| format!("sinks.{name}: {message}"))? {
+            read.insert(name.clone(), config);
+        }
+    }
+    let sinks = read;
     for (name, config) in &sinks {
         let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec, &base));
         checked.map_err(|SpecError(message)| message)?;
     }
     Ok(SinksFile { sinks, base })
+}
+
+/// Whether the sink is left out: it is `optional`, and where it goes is in a variable that the environment does not have. What is left
+/// of the configuration is as if it had never been optional.
+fn is_left_out(config: &mut Value) -> Result<bool, String> {
+    let Some(optional) = config.as_object_mut().and_then(|members| members.remove("optional")) else {
+        return Ok(false);
+    };
+    let optional = optional.as_bool().ok_or("`optional` is true or false")?;
+    let to = config.get("to").and_then(Value::as_str).unwrap_or_default();
+    Ok(optional && secrets::variables(to).any(|name| std::env::var_os(name).is_none()))
 }
 
 /// What a user may have meant.
@@ -129,5 +147,20 @@ mod tests {
             assert!(error.contains(part), "{document}: {error}");
         }
         assert_eq!(parse(&Value::Null, PathBuf::new()), Ok(SinksFile::default()));
+    }
+
+    #[test]
+    fn an_optional_sink_without_an_address_is_left_out() {
+        let sink = |to: &str, optional: Value| {
+            parse(&json!({"sinks": {"ping": {"from": "T", "to": to, "optional": optional}}})).map(|file| file.sinks)
+        };
+        assert_eq!(sink("webhook+${env:TAILRACE_NO_SUCH}", true.into()), Ok(BTreeMap::new()));
+        let error = sink("webhook+${env:TAILRACE_NO_SUCH}", false.into()).unwrap_err();
+        assert!(error.contains("no variable TAILRACE_NO_SUCH"), "{error}");
+        assert!(
+            sink("webhook+http://h", "yes".into()).unwrap_err().contains("sinks.ping: `optional` is true or false")
+        );
+        let kept = sink("file:///lake/${env:PATH}", true.into()).unwrap();
+        assert_eq!(kept["ping"], json!({"from": "T", "to": "file:///lake/${env:PATH}"}));
     }
 }

@@ -26,6 +26,11 @@ pub fn resolve(value: &mut Value, base: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// The names of the environment's variables that a text refers to.
+pub fn variables(text: &str) -> impl Iterator<Item = &str> {
+    text.split("${env:").skip(1).filter_map(|behind| behind.split_once('}')).map(|(name, _)| name)
+}
+
 /// `None`: there is no reference in it.
 fn resolve_text(text: &str, base: &Path) -> Result<Option<String>, String> {
     let (mut rest, mut resolved) = (text, None::<String>);

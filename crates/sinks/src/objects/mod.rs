@@ -16,6 +16,7 @@ pub mod store;
 mod tests;
 
 pub use config::{Config, ConfigError, LOCK_DAYS_MAX, Retention};
+pub(crate) use s3::OneClient;
 pub use s3::S3Config;
 pub use sink::ObjectSink;
 

@@ -102,7 +102,7 @@ impl fmt::Debug for S3 {
 
 /// Hands out one client, so that all stores of a bucket share its connections.
 #[derive(Clone, Debug)]
-struct OneClient(HttpClient);
+pub(crate) struct OneClient(pub HttpClient);
 
 impl HttpConnector for OneClient {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {

@@ -441,7 +441,7 @@ async fn take_snapshot(
         let Some(page) = snapshot::stage(inner.store(), scope, inner.context.clock.now()).await? else { return Ok(()) };
         let mut records = Vec::with_capacity(page.records.len());
         for record in &page.records {
-            if version.shown_as(record)?.is_some() {
+            if version.shown_as(record, &target.source.stream_arn)?.is_some() {
                 records.push(record.clone());
             }
         }

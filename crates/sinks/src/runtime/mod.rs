@@ -326,7 +326,7 @@ impl Sinks {
 impl Inner {
     fn version(&self, spec: &SinkSpec, number: u32) -> Result<Arc<Version>, SpecError> {
         let sink = self.build.build(spec, number)?;
-        Ok(Arc::new(Version::new(number, sink, spec.filter.clone(), spec.kind.filtering())))
+        Ok(Arc::new(Version::new(number, sink, spec, self.db.record_writer())))
     }
 }
 

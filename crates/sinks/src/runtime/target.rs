@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
-use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tailrace_core::codec::{CodecError, StoredItem};
+use tailrace_core::{EpochMs, StreamArn};
 use tailrace_delivery::{Answer, Batch, Outcome, Target};
-use tailrace_engine::streams::record::StreamRecord;
+use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_engine::streams::record_meta::ChangeKind;
 use tailrace_pattern::Filter;
 use tailrace_store::StoreError;
@@ -20,7 +20,7 @@ use tailrace_store::StoreError;
 use super::snapshot::Reaches;
 use crate::plain_item::PlainItem;
 use crate::sink::{Flush, Flushed, Origin, Sink, SinkError, SourceTable};
-use crate::spec::Filtering;
+use crate::spec::{Filtering, SinkSpec};
 
 /// A version of a sink.
 pub struct Version {
@@ -30,6 +30,8 @@ pub struct Version {
     pub sink: Arc<dyn Sink>,
     /// What passes.
     pub filter: Option<Filter>,
+    /// Which records pass as events, and who writes these.
+    pub events: Option<(Filter, RecordWriter)>,
     /// What the sink is shown of it.
     pub filtering: Filtering,
     /// The tables that the target was made ready for in this process.
@@ -38,8 +40,10 @@ pub struct Version {
 
 impl Version {
     /// A version that is not prepared yet.
-    pub fn new(number: u32, sink: Arc<dyn Sink>, filter: Option<Filter>, filtering: Filtering) -> Version {
-        Version { number, sink, filter, filtering, prepared: tokio::sync::Mutex::default() }
+    pub fn new(number: u32, sink: Arc<dyn Sink>, spec: &SinkSpec, records: RecordWriter) -> Version {
+        let (filter, filtering) = (spec.filter.clone(), spec.kind.filtering());
+        let events = spec.events.clone().map(|events| (events, records));
+        Version { number, sink, filter, events, filtering, prepared: tokio::sync::Mutex::default() }
     }
 
     /// Makes the target ready, if that was not done.
@@ -62,8 +66,13 @@ impl Version {
 
     /// Whether the record passes, and if so as what it is shown. A stream without old images says of none whether it passed: what
     /// ends to pass is then removed in any case.
-    pub fn shown_as(&self, record: &StreamRecord) -> Result<Option<ChangeKind>, StoreError> {
+    pub fn shown_as(&self, record: &StreamRecord, stream: &StreamArn) -> Result<Option<ChangeKind>, StoreError> {
         let kind = record.meta.kind;
+        if let Some((events, records)) = &self.events
+            && !records.passes(events, record, stream)?
+        {
+            return Ok(None);
+        }
         if self.filter.is_none() || self.filtering == Filtering::Own {
             return Ok(Some(kind));
         }
@@ -143,7 +152,7 @@ impl SinkTarget {
         }
         let mut records = batch.records;
         for record in &mut records {
-            match version.shown_as(record) {
+            match version.shown_as(record, &self.source.stream_arn) {
                 Ok(Some(kind)) => show_as(record, kind),
                 // It passed when it was read.
                 Ok(None) => {}
@@ -193,7 +202,7 @@ impl Target for Door {
             return Ok(false);
         }
         let version = self.0.version.read().clone();
-        Ok(version.shown_as(record)?.is_some())
+        Ok(version.shown_as(record, &self.0.source.stream_arn)?.is_some())
     }
 
     fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {

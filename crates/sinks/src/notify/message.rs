@@ -1,0 +1,344 @@
+//! The messages of a flush: one for each record, or a digest.
+//!
+//! Invariant: id, bytes and group of a message are a function of its records and the settings. A digest's flush is planned, so that
+//! a repeat has the same records, and so the same message.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use minijinja::value::{Serde, Value};
+use sha2::{Digest as _, Sha256};
+use tailrace_core::EpochMs;
+use tailrace_core::codec::{CodecError, StoredItem};
+use tailrace_core::json_text::{JsonText, ValueForm};
+use tailrace_engine::streams::label;
+use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
+use tailrace_engine::streams::record_meta::ChangeKind;
+
+use super::mail::{Letter, Letters};
+use super::template::{RenderError, Templates};
+use crate::sink::{Flush, Origin, Rejected, SinkError};
+
+/// A message.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    /// What a receiver knows a repeat by: the `eventID` of its record, or of a digest a hash of theirs.
+    pub id: String,
+    /// Its records, by their indexes in the flush.
+    pub records: Range<usize>,
+    /// Messages of a group are sent in order, one after the other: that of the partition key, or of a digest the table's.
+    pub group: Group,
+    /// What is sent.
+    pub content: Content,
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    Text { subject: Option<String>, text: String },
+    Letter(Letter),
+}
+
+/// Whose order is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Group(pub [u8; 16]);
+
+impl Group {
+    fn of(what: &[u8]) -> Group {
+        let digest = Sha256::digest(what);
+        let mut group = [0; 16];
+        group.copy_from_slice(&digest[..16]);
+        Group(group)
+    }
+
+    /// 32 hex digits.
+    pub fn name(self) -> String {
+        hex(&self.0)
+    }
+}
+
+/// Makes messages.
+pub(super) struct Maker {
+    pub templates: Templates,
+    pub values: ValueForm,
+    pub is_digest: bool,
+    /// Most bytes of a text.
+    pub bytes_max: usize,
+    pub records: RecordWriter,
+    /// Makes letters, for a mail server.
+    pub letters: Option<Letters>,
+}
+
+/// The messages of a flush, and the records that none can be made of.
+#[derive(Default)]
+pub(super) struct Made {
+    pub messages: Vec<Message>,
+    pub rejected: Vec<Rejected>,
+}
+
+/// Why a message was not made.
+enum Unmade {
+    /// It is too large, or a template does not take it.
+    Refused { text: String, is_too_large: bool },
+    /// The records are damaged.
+    Damaged(SinkError),
+}
+
+impl From<CodecError> for Unmade {
+    fn from(error: CodecError) -> Unmade {
+        Unmade::Damaged(damaged(error))
+    }
+}
+
+fn damaged(error: impl std::fmt::Display) -> SinkError {
+    SinkError(format!("a stream record is damaged: {error}"))
+}
+
+impl From<RenderError> for Unmade {
+    fn from(RenderError { text, is_too_large }: RenderError) -> Unmade {
+        Unmade::Refused { text, is_too_large }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A record with what messages call it.
+struct Told<'a> {
+    record: &'a StreamRecord,
+    id: String,
+    event_name: &'static str,
+}
+
+impl Maker {
+    /// The messages of a flush. It computes.
+    pub fn make(&self, flush: &Arc<Flush>) -> Result<Made, SinkError> {
+        let told: Vec<Told<'_>> =
+            flush.records.iter().enumerate().map(|(index, record)| self.told(flush, index, record)).collect();
+        let mut made = Made::default();
+        if self.is_digest {
+            self.add(flush, &told, 0..told.len(), &mut made)?;
+        } else {
+            for index in 0..told.len() {
+                self.add(flush, &told, index..index + 1, &mut made)?;
+            }
+        }
+        Ok(made)
+    }
+
+    /// Makes a message of records; of records that are too large for one, two.
+    fn add(&self, flush: &Flush, told: &[Told<'_>], records: Range<usize>, made: &mut Made) -> Result<(), SinkError> {
+        match self.message(flush, told, records.clone()) {
+            Ok(message) => made.messages.push(message),
+            Err(Unmade::Damaged(error)) => return Err(error),
+            Err(Unmade::Refused { is_too_large: true, .. }) if records.len() > 1 => {
+                let middle = records.start + records.len() / 2;
+                self.add(flush, told, records.start..middle, made)?;
+                self.add(flush, told, middle..records.end, made)?;
+            }
+            Err(Unmade::Refused { text, .. }) => {
+                made.rejected.extend(records.map(|index| Rejected { index, error: text.clone() }));
+            }
+        }
+        Ok(())
+    }
+
+    fn told<'a>(&self, flush: &Flush, index: usize, record: &'a StreamRecord) -> Told<'a> {
+        match flush.origin {
+            // Its number is that of no change.
+            Origin::Snapshot { page } => {
+                let Flush { sink, version, source, .. } = flush;
+                let name = format!("snapshot\n{sink}\n{version}\n{}\n{page}\n{index}", source.table);
+                Told { record, id: Group::of(name.as_bytes()).name(), event_name: "SNAPSHOT" }
+            }
+            Origin::Stream | Origin::Retry => {
+                Told { record, id: self.records.event_id(record).to_string(), event_name: record.meta.kind.name() }
+            }
+        }
+    }
+
+    fn message(&self, flush: &Flush, told: &[Told<'_>], records: Range<usize>) -> Result<Message, Unmade> {
+        let chosen = &told[records.clone()];
+        let table = &flush.source.table;
+        let (id, group) = match chosen {
+            [one] if !self.is_digest => (one.id.clone(), self.group(flush, one)?),
+            several => {
+                let ids: Vec<&str> = several.iter().map(|told| told.id.as_str()).collect();
+                (Group::of(ids.join("\n").as_bytes()).name(), Group::of(table.as_bytes()))
+            }
+        };
+        let context = self.context(flush, chosen)?;
+        let render = |name: &str| self.templates.render(name, &context, self.bytes_max);
+        let content = if let Some(letters) = &self.letters {
+            let time_ms = chosen.last().map_or(EpochMs::ZERO, |told| told.record.time_ms);
+            Content::Letter(letters.write(&id, time_ms, render)?)
+        } else {
+            let subject = render("subject").transpose()?;
+            let text = match render("body") {
+                Some(text) => text?,
+                None => self.payload(flush, chosen)?,
+            };
+            let bytes = text.len() + subject.as_ref().map_or(0, String::len);
+            if bytes > self.bytes_max {
+                let text = format!("the message has {bytes} bytes; {} are the most", self.bytes_max);
+                return Err(Unmade::Refused { text, is_too_large: true });
+            }
+            Content::Text { subject, text }
+        };
+        Ok(Message { id, records, group, content })
+    }
+
+    /// The group of a record: of its partition key, as shards and lanes have it.
+    fn group(&self, flush: &Flush, told: &Told<'_>) -> Result<Group, Unmade> {
+        let keys = StoredItem::new(&told.record.meta.keys)?;
+        let mut what = flush.source.table.clone().into_bytes();
+        what.push(b'\n');
+        if let Some(value) = keys.members().find(&flush.source.partition_key.name)? {
+            value.write_json_as(ValueForm::DynamodbJson, &mut what)?;
+        }
+        Ok(Group::of(&what))
+    }
+
+    /// The payload without a template: Standard Webhooks' `type`, `timestamp` and `data`, or the records as a function gets them.
+    fn payload(&self, flush: &Flush, chosen: &[Told<'_>]) -> Result<String, Unmade> {
+        let mut out = Vec::new();
+        match (self.values, chosen) {
+            (ValueForm::DynamodbJson, [one]) if !self.is_digest => self.event(flush, one, &mut out)?,
+            (ValueForm::DynamodbJson, several) => {
+                out.raw(br#"{"Records":["#);
+                separated(several, &mut out, |told, out| self.event(flush, told, out))?;
+                out.raw(b"]}");
+            }
+            (ValueForm::Plain, [one]) if !self.is_digest => plain(flush, one, &mut out)?,
+            (ValueForm::Plain, several) => {
+                let time_ms = several.last().map_or(EpochMs::ZERO, |told| told.record.time_ms);
+                head(flush, "digest", time_ms, &mut out);
+                out.raw(br#"{"records":["#);
+                separated(several, &mut out, |told, out| Ok::<(), Unmade>(plain(flush, told, out)?))?;
+                out.raw(b"]}}");
+            }
+        }
+        String::from_utf8(out).map_err(|error| Unmade::Damaged(damaged(error)))
+    }
+
+    fn event(&self, flush: &Flush, told: &Told<'_>, out: &mut Vec<u8>) -> Result<(), Unmade> {
+        let written = self.records.write_event(told.record, &flush.source.stream_arn, out);
+        written.map_err(|error| Unmade::Damaged(damaged(error)))
+    }
+
+    /// What templates see.
+    fn context(&self, flush: &Flush, chosen: &[Told<'_>]) -> Result<Value, Unmade> {
+        let mut records = Vec::with_capacity(chosen.len());
+        for told in chosen {
+            records.push(fields(flush, told)?);
+        }
+        let mut context = match &records[..] {
+            [one] if !self.is_digest => one.clone(),
+            _ => serde_json::Map::new(),
+        };
+        context.insert("sink".to_owned(), (*flush.sink).into());
+        context.insert("table".to_owned(), flush.source.table.clone().into());
+        context.insert("count".to_owned(), records.len().into());
+        context.insert("records".to_owned(), records.into());
+        Ok(Value::from(Serde(context)))
+    }
+}
+
+fn separated<E>(
+    several: &[Told<'_>],
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(&Told<'_>, &mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    for (index, told) in several.iter().enumerate() {
+        if index > 0 {
+            out.raw(b",");
+        }
+        write(told, out)?;
+    }
+    Ok(())
+}
+
+/// The time of a change, ISO 8601.
+fn time(time_ms: EpochMs) -> String {
+    format!("{}Z", label::text(time_ms))
+}
+
+fn kind_of(flush: &Flush, event: &str) -> String {
+    format!("{}.{}", flush.source.table, event.to_ascii_lowercase())
+}
+
+fn head(flush: &Flush, event: &str, time_ms: EpochMs, out: &mut Vec<u8>) {
+    out.raw(br#"{"type":"#);
+    out.string(&kind_of(flush, event));
+    out.raw(br#","timestamp":"#);
+    out.string(&time(time_ms));
+    out.raw(br#","data":"#);
+}
+
+fn is_ttl(record: &StreamRecord) -> bool {
+    record.meta.by_service && record.meta.kind == ChangeKind::Remove
+}
+
+/// The parts of a record that hold values, as plain JSON.
+fn images<'a>(record: &'a StreamRecord) -> [(&'static str, Option<&'a [u8]>); 3] {
+    let of = |image: &'a Option<bytes::Bytes>| image.as_deref();
+    [("keys", Some(&record.meta.keys)), ("new_image", of(&record.new)), ("old_image", of(&record.old))]
+}
+
+fn plain(flush: &Flush, told: &Told<'_>, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let record = told.record;
+    head(flush, told.event_name, record.time_ms, out);
+    out.raw(br#"{"table":"#);
+    out.string(&flush.source.table);
+    out.raw(br#","event_name":"#);
+    out.string(told.event_name);
+    out.raw(br#","event_id":"#);
+    out.string(&told.id);
+    out.raw(br#","shard_id":"#);
+    out.string(&flush.shard.id);
+    out.raw(br#","sequence_number":""#);
+    out.raw(&record.sequence_number().digits());
+    out.raw(br#"","is_ttl":"#);
+    out.raw(if is_ttl(record) { b"true" } else { b"false" });
+    for (name, image) in images(record) {
+        if let Some(image) = image {
+            out.raw(b",");
+            out.string(name);
+            out.raw(b":");
+            StoredItem::new(image)?.write_json_as(ValueForm::Plain, out)?;
+        }
+    }
+    out.raw(b"}}");
+    Ok(())
+}
+
+/// A record as templates see it: an image that is not there is null.
+fn fields(flush: &Flush, told: &Told<'_>) -> Result<serde_json::Map<String, serde_json::Value>, Unmade> {
+    let record = told.record;
+    let mut fields = serde_json::Map::new();
+    let mut put = |name: &str, value: serde_json::Value| drop(fields.insert(name.to_owned(), value));
+    put("type", kind_of(flush, told.event_name).into());
+    put("event_name", told.event_name.into());
+    put("event_id", told.id.clone().into());
+    put("event_time", time(record.time_ms).into());
+    put("shard_id", flush.shard.id.to_string().into());
+    put("sequence_number", record.sequence_number().to_string().into());
+    put("is_ttl", is_ttl(record).into());
+    let mut item = serde_json::Value::Null;
+    for (name, image) in images(record) {
+        let mut value = serde_json::Value::Null;
+        if let Some(image) = image {
+            let mut json = Vec::new();
+            StoredItem::new(image)?.write_json_as(ValueForm::Plain, &mut json)?;
+            value = serde_json::from_slice(&json).map_err(|error| Unmade::Damaged(damaged(error)))?;
+            // The item after, or else before the change, or else its keys.
+            if name != "old_image" || record.new.is_none() {
+                item = value.clone();
+            }
+        }
+        put(name, value);
+    }
+    put("item", item);
+    Ok(fields)
+}

@@ -1,0 +1,359 @@
+//! Messages to people and programs: web addresses, mails, SNS and SQS. Source: docs/spec/sinks.md 1.
+//!
+//! # At least once
+//!
+//! Nobody can say whether a request whose answer is lost was taken, so a message may come twice, and its id says so: the `eventID` of
+//! its record, the same on every repeat. Messages of one partition key are sent one after the other, each when the one before it is
+//! settled, and so a receiver sees a key's changes in order; after a repeat it may see some of them again, in order.
+//!
+//! # One flush
+//!
+//! Each record is a message, or with a `digest` all of them are one. A message is settled when the receiver took it, or will never take
+//! it: then its records are rejected. When one is to come again, no more are begun, and the flush is an error. What of it is settled
+//! is remembered until it comes again, so that within a process no message that was taken is sent twice; a crash forgets it. A mail's
+//! repeat costs a person's patience, so that a flush of mails has one.
+//!
+//! A digest is a function of its records: its flush is planned.
+
+mod address;
+mod aws;
+mod config;
+mod http;
+mod lanes;
+mod mail;
+mod message;
+mod queue;
+mod signature;
+mod template;
+mod throttle;
+mod webhook;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use parking_lot::Mutex;
+use tailrace_core::clock::{Clock, ManualClock};
+use tailrace_core::{MonotonicMs, ShardNo};
+use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
+use tailrace_store::StoreError;
+
+use address::Destination;
+pub use config::{Config, ConfigError, Digest, MailConfig, StartTls, Throttle};
+use lanes::Lanes;
+use mail::{Letters, Mail};
+use message::{Made, Maker, Message};
+use queue::Queue;
+use template::Templates;
+use throttle::Gate;
+use webhook::Webhook;
+
+use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Rejected, Sink, SinkError};
+
+/// Requests of one flush at a time, if nothing is said.
+const CONCURRENCY: usize = 8;
+/// Most bytes of a text to a web address. Our reason: an item has 400 KB, a record two images, and JSON some more.
+const TEXT_BYTES_MAX: usize = 8 << 20;
+/// Most bytes of a mail's text. Our reason: servers take 10 MB.
+const LETTER_BYTES_MAX: usize = 4 << 20;
+/// Longest that a flush waits for its throttle or its receiver before it is an error, so that a stop does not wait longer.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Most flushes of which it is remembered what is settled: one a shard.
+const REMEMBERED_MAX: usize = 4096;
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Sent {
+    /// It was taken.
+    Done,
+    /// It never will be.
+    Rejected(String),
+    /// Nobody knows, or not now: perhaps not before a while.
+    Again { error: String, after: Option<Duration> },
+}
+
+impl Sent {
+    fn again(error: String) -> Sent {
+        Sent::Again { error, after: None }
+    }
+}
+
+/// The sink.
+#[derive(Clone)]
+pub struct Notify(Arc<Inner>);
+
+struct Inner {
+    door: Door,
+    maker: Maker,
+    bounds: Bounds,
+    concurrency: usize,
+    tries_max: u32,
+    clock: Arc<dyn Clock>,
+    records: RecordWriter,
+    gate: Option<Mutex<Gate>>,
+    /// The receiver asked for a pause until then.
+    pause: Mutex<MonotonicMs>,
+    /// [`WAIT_MAX`].
+    wait_max: Duration,
+    /// What is settled of flushes that are to come again.
+    memory: Mutex<HashMap<Place, Memory>>,
+}
+
+/// Whose flush it is; one at a time is under way.
+type Place = (String, ShardNo, Option<u64>);
+
+/// What is known of messages that were tried, by their ids.
+type Memory = HashMap<String, Tried>;
+
+#[derive(Clone, Debug, Default)]
+struct Tried {
+    failures: u32,
+    /// It was taken, or never will be: why.
+    settled: Option<Result<(), String>>,
+}
+
+/// Who takes messages.
+enum Door {
+    Webhook(Webhook),
+    Mail(Mail),
+    Queue(Queue),
+}
+
+impl Door {
+    fn batch_max(&self) -> usize {
+        match self {
+            Door::Webhook(_) | Door::Mail(_) => 1,
+            Door::Queue(_) => queue::BATCH_MAX,
+        }
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        match self {
+            Door::Webhook(_) | Door::Mail(_) => usize::MAX,
+            Door::Queue(_) => queue::BYTES_MAX,
+        }
+    }
+
+    async fn send(&self, messages: &[&Message]) -> Vec<Sent> {
+        match self {
+            Door::Queue(queue) => queue.send(messages).await,
+            Door::Webhook(_) | Door::Mail(_) => {
+                let mut sent = Vec::with_capacity(messages.len());
+                for message in messages {
+                    sent.push(match self {
+                        Door::Webhook(webhook) => webhook.send(message).await,
+                        Door::Mail(mail) => mail.send(message).await,
+                        Door::Queue(_) => continue,
+                    });
+                }
+                sent
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Says what is wrong with it.
+    ///
+    /// # Errors
+    /// Something is.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        // Nothing is asked when a sink is made, neither the network nor a clock.
+        Notify::new(self, RecordWriter::of_directory("", ""), Arc::new(ManualClock::default())).map(drop)
+    }
+}
+
+impl Notify {
+    /// A sink. `records` writes the events of the data directory; the clock tells when requests are sent, and how many were lately.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn new(config: &Config, records: RecordWriter, clock: Arc<dyn Clock>) -> Result<Notify, ConfigError> {
+        let templates = Templates::new(config)?;
+        let letters = config.mail.as_ref().map(Letters::new).transpose()?;
+        let (door, bytes_max, records_max) = match config.destination()? {
+            Destination::Webhook(url) => {
+                (Door::Webhook(Webhook::new(config, url, clock.clone())?), TEXT_BYTES_MAX, config::RECORDS)
+            }
+            Destination::Mail(mailer) => (Door::Mail(Mail::new(config, mailer)?), LETTER_BYTES_MAX, 1),
+            Destination::Queue(queue) => (Door::Queue(Queue::new(config, queue)?), queue::BYTES_MAX, config::RECORDS),
+        };
+        let bounds = match (config.digest, config.throttle) {
+            (Some(Digest { seconds, records }), _) => {
+                let window = Duration::from_secs(seconds);
+                Bounds { records_max: records, bytes_max: bytes_max.min(config::FLUSH_BYTES), window }
+            }
+            (None, throttle) => {
+                // So that a flush is done within one span.
+                let records_max = throttle.map_or(records_max, |throttle| records_max.min(throttle.messages));
+                Bounds { records_max, bytes_max: config::FLUSH_BYTES, window: Duration::ZERO }
+            }
+        };
+        let concurrency = if config.mail.is_some() { 1 } else { config.concurrency.unwrap_or(CONCURRENCY) };
+        let is_digest = config.digest.is_some();
+        let maker =
+            Maker { templates, values: config.values.0, is_digest, bytes_max, records: records.clone(), letters };
+        Ok(Notify(Arc::new(Inner {
+            door,
+            maker,
+            bounds,
+            concurrency,
+            tries_max: config.tries_max.unwrap_or(u32::MAX),
+            clock,
+            records,
+            gate: config.throttle.map(|throttle| Mutex::new(Gate::new(throttle))),
+            pause: Mutex::new(MonotonicMs(0)),
+            wait_max: WAIT_MAX,
+            memory: Mutex::default(),
+        })))
+    }
+}
+
+impl Sink for Notify {
+    fn bounds(&self) -> Bounds {
+        self.0.bounds
+    }
+
+    fn plans(&self) -> bool {
+        self.0.maker.is_digest
+    }
+
+    fn needs(&self) -> Images {
+        Images::default()
+    }
+
+    fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {
+        self.0.records.event_bytes(record, &tailrace_core::StreamArn::new(""))
+    }
+
+    fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
+        let inner = self.0.clone();
+        async move { inner.flush(flush).await }.boxed()
+    }
+}
+
+impl Inner {
+    async fn flush(self: Arc<Self>, flush: Flush) -> Result<Flushed, SinkError> {
+        self.wait_for_receiver().await?;
+        let flush = Arc::new(flush);
+        let making = tokio::task::spawn_blocking({
+            let (inner, flush) = (self.clone(), flush.clone());
+            move || inner.maker.make(&flush)
+        });
+        let Made { messages, rejected } = making.await.map_err(|error| SinkError(error.to_string()))??;
+        let page = match flush.origin {
+            Origin::Snapshot { page } => Some(page),
+            Origin::Stream | Origin::Retry => None,
+        };
+        let place = (flush.source.table.clone(), flush.shard.no, page);
+        // A record that is retried at an operator's word is sent again whatever was known of it.
+        let known = if flush.origin == Origin::Retry { None } else { self.memory.lock().remove(&place) };
+        let mut memory = known.unwrap_or_default();
+        memory.retain(|id, _| messages.iter().any(|message| message.id == *id));
+        let mut flushed = Flushed { rejected, bytes: 0 };
+        let sent = self.send(&messages, &mut memory, &mut flushed.bytes).await;
+        if let Err(error) = sent {
+            if flush.origin != Origin::Retry {
+                let mut all = self.memory.lock();
+                if all.len() >= REMEMBERED_MAX {
+                    all.clear();
+                }
+                all.insert(place, memory);
+            }
+            return Err(SinkError(error));
+        }
+        for message in messages {
+            if let Some(Err(error)) = memory.remove(&message.id).and_then(|tried| tried.settled) {
+                flushed.rejected.extend(message.records.map(|index| Rejected { index, error: error.clone() }));
+            }
+        }
+        flushed.rejected.sort_unstable_by_key(|rejected| rejected.index);
+        Ok(flushed)
+    }
+
+    /// Sends what is not settled.
+    async fn send(&self, messages: &[Message], memory: &mut Memory, bytes: &mut u64) -> Result<(), String> {
+        let is_open = |index: &usize| memory.get(&messages[*index].id).is_none_or(|tried| tried.settled.is_none());
+        let mut lanes = Lanes::new(messages, (0..messages.len()).filter(is_open));
+        let (mut under_way, mut stop) = (FuturesUnordered::new(), None);
+        loop {
+            while stop.is_none() && under_way.len() < self.concurrency && !lanes.is_empty() {
+                let batch = match self.choose(&mut lanes, messages) {
+                    Ok(batch) => batch,
+                    // What is under way is to go on meanwhile.
+                    Err(_) if !under_way.is_empty() => break,
+                    Err(wait) if wait <= self.wait_max => {
+                        tokio::time::sleep(wait).await;
+                        continue;
+                    }
+                    Err(wait) => {
+                        tokio::time::sleep(self.wait_max).await;
+                        let left = (wait - self.wait_max).as_secs();
+                        stop = Some(format!("the throttle lets the next message through in {left} s"));
+                        break;
+                    }
+                };
+                under_way.push(async move {
+                    let chosen: Vec<&Message> = batch.iter().map(|index| &messages[*index]).collect();
+                    let sent = self.door.send(&chosen).await;
+                    (batch, sent)
+                });
+            }
+            let Some((batch, sent)) = under_way.next().await else { break };
+            for (index, sent) in batch.into_iter().zip(sent) {
+                let message = &messages[index];
+                let tried = memory.entry(message.id.clone()).or_default();
+                match sent {
+                    Sent::Done => tried.settled = Some(Ok(())),
+                    Sent::Rejected(error) => tried.settled = Some(Err(error)),
+                    Sent::Again { error, after } => {
+                        tried.failures += 1;
+                        if let Some(after) = after {
+                            let until = self.clock.monotonic().plus(after);
+                            let mut pause = self.pause.lock();
+                            *pause = until.max(*pause);
+                        }
+                        if tried.failures >= self.tries_max {
+                            tried.settled = Some(Err(format!("given up after {} tries: {error}", tried.failures)));
+                        } else {
+                            stop = Some(error);
+                        }
+                    }
+                }
+                if tried.settled.is_some() {
+                    *bytes += lanes::size(message) as u64;
+                    lanes.settled(message.group);
+                }
+            }
+        }
+        stop.map_or(Ok(()), Err)
+    }
+
+    /// Messages to send now; or how long the throttle has them wait.
+    fn choose(&self, lanes: &mut Lanes, messages: &[Message]) -> Result<Vec<usize>, Duration> {
+        let (count_max, bytes_max) = (self.door.batch_max(), self.door.batch_bytes_max());
+        let Some(gate) = &self.gate else { return Ok(lanes.next(messages, count_max, bytes_max)) };
+        let (mut gate, now) = (gate.lock(), self.clock.monotonic());
+        let free = gate.free(now)?;
+        let batch = lanes.next(messages, count_max.min(free), bytes_max);
+        gate.note(batch.len(), now);
+        Ok(batch)
+    }
+
+    /// Waits as long as the receiver asked for, if that is not long.
+    async fn wait_for_receiver(&self) -> Result<(), SinkError> {
+        let left = |now: MonotonicMs| Duration::from_millis(self.pause.lock().0.saturating_sub(now.0));
+        let wait = left(self.clock.monotonic());
+        tokio::time::sleep(wait.min(self.wait_max)).await;
+        match wait.saturating_sub(self.wait_max) {
+            Duration::ZERO => Ok(()),
+            wait => Err(SinkError(format!(
+                "the receiver asked for a pause (Retry-After), of which {} s are left",
+                wait.as_secs()
+            ))),
+        }
+    }
+}

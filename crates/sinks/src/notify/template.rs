@@ -1,0 +1,162 @@
+//! Subjects and bodies as users write them, in minijinja. What a template may not name is an error when the sink is made; what a
+//! record does not have is an error of that record.
+//!
+//! Invariant: a template ends, and what it makes is bounded: it has fuel, and its output a limit.
+
+use std::io;
+
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+
+use super::config::{Config, ConfigError};
+
+/// Steps of one rendering. Our reason: some hundred for each of the most records of a digest.
+const FUEL: u64 = 2_000_000;
+
+/// What every template may name.
+const COMMON: [&str; 4] = ["sink", "table", "count", "records"];
+/// What it may name where a message is of one record: what each of `records` has.
+pub(super) const OF_A_RECORD: [&str; 11] = [
+    "type",
+    "event_name",
+    "event_id",
+    "event_time",
+    "shard_id",
+    "sequence_number",
+    "is_ttl",
+    "keys",
+    "new_image",
+    "old_image",
+    "item",
+];
+
+const SUBJECT: &str =
+    "{{ sink }}: {% if count == 1 %}{{ records[0].type }}{% else %}{{ count }} changes of {{ table }}{% endif %}";
+const TEXT: &str = "\
+{% for record in records[:100] %}{{ record.event_time }} {{ record.type }} {{ record.keys|tojson }}
+{% if count == 1 and record.new_image %}{{ record.new_image|tojson(2) }}
+{% endif %}{% endfor %}{% if count > 100 %}and {{ count - 100 }} more
+{% endif %}";
+
+/// The templates of a sink.
+pub(super) struct Templates {
+    environment: Environment<'static>,
+    names: Vec<String>,
+}
+
+/// A rendering failed: the words are for people.
+pub(super) struct RenderError {
+    pub text: String,
+    /// It has more bytes than are taken.
+    pub is_too_large: bool,
+}
+
+impl RenderError {
+    pub fn new(name: &str, error: impl std::fmt::Display) -> RenderError {
+        RenderError { text: format!("{name}: {error}"), is_too_large: false }
+    }
+}
+
+impl Templates {
+    /// Compiles what is configured. A mail has a subject and a text even if nothing is.
+    ///
+    /// # Errors
+    /// One is no template, or names what there is not.
+    pub fn new(config: &Config) -> Result<Templates, ConfigError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(|name| match name {
+            "html" => AutoEscape::Html,
+            _ => AutoEscape::None,
+        });
+        let mut templates = Templates { environment, names: Vec::new() };
+        let (subject, body) = match config.mail {
+            Some(_) => (config.subject.as_deref().or(Some(SUBJECT)), config.body.as_deref().or(Some(TEXT))),
+            None => (config.subject.as_deref(), config.body.as_deref()),
+        };
+        let is_digest = config.digest.is_some();
+        for (name, source) in [("subject", subject), ("body", body), ("html", config.html.as_deref())] {
+            if let Some(source) = source {
+                templates.add(name, source, is_digest)?;
+            }
+        }
+        if let Some(mail) = &config.mail {
+            for (member, addresses) in [("to", &mail.to), ("cc", &mail.cc), ("bcc", &mail.bcc)] {
+                for (index, address) in addresses.iter().enumerate() {
+                    templates.add(&recipient(member, index), address, is_digest)?;
+                }
+            }
+        }
+        Ok(templates)
+    }
+
+    fn add(&mut self, name: &str, source: &str, is_digest: bool) -> Result<(), ConfigError> {
+        let told = |error: minijinja::Error| ConfigError(format!("{name}: {error}"));
+        self.environment.add_template_owned(name.to_owned(), source.to_owned()).map_err(told)?;
+        let template = self.environment.get_template(name).map_err(told)?;
+        let mut named: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+        named.sort_unstable();
+        let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
+        for unknown in named {
+            let is_of_a_record = OF_A_RECORD.contains(&unknown.as_str());
+            if COMMON.contains(&unknown.as_str()) || globals.contains(&&*unknown) || (is_of_a_record && !is_digest) {
+                continue;
+            }
+            return Err(ConfigError(if is_of_a_record {
+                format!(
+                    "{name}: `{unknown}` is of one record, and a digest has several: {{% for record in records %}}{{{{ record.{unknown} }}}}"
+                )
+            } else {
+                let known = if is_digest { COMMON.join(", ") } else { [&COMMON[..], &OF_A_RECORD].concat().join(", ") };
+                format!("{name}: `{unknown}` is not known; known are {known}")
+            }));
+        }
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// What the template of this name makes; `None`: there is none.
+    pub fn render(&self, name: &str, context: &Value, bytes_max: usize) -> Option<Result<String, RenderError>> {
+        if !self.names.iter().any(|known| known == name) {
+            return None;
+        }
+        let mut out = Limited { bytes: Vec::new(), bytes_max, is_full: false };
+        let template = self.environment.get_template(name);
+        let rendered = template.and_then(|template| template.render_captured_to(context.clone(), &mut out).map(drop));
+        Some(match rendered {
+            _ if out.is_full => {
+                Err(RenderError { text: format!("{name}: it has more than {bytes_max} bytes"), is_too_large: true })
+            }
+            Err(error) => Err(RenderError::new(name, error)),
+            Ok(()) => String::from_utf8(out.bytes).map_err(|error| RenderError::new(name, error)),
+        })
+    }
+}
+
+/// The name of the template of a recipient.
+pub(super) fn recipient(member: &str, index: usize) -> String {
+    format!("mail.{member}.{index}")
+}
+
+/// Takes so many bytes, and no more.
+struct Limited {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    is_full: bool,
+}
+
+impl io::Write for Limited {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + piece.len() > self.bytes_max {
+            self.is_full = true;
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+"""Messages to people and programs: web addresses that check signatures, a mail server, queues and topics. Rows: docs/spec/sinks.md 1
+and 9.
+
+TAILRACE_KILLS sets how often the server is killed, TAILRACE_SEED the writes' seed.
+"""
+
+import collections
+import contextlib
+import email
+import email.policy
+import json
+import os
+import random
+import shutil
+import ssl
+import subprocess
+import sys
+
+import boto3
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+import botocore.exceptions
+import pytest
+import standardwebhooks
+from moto.server import ThreadedMotoServer
+
+from conftest import BINARY, REPOSITORY, free_port, make_table, wait_until
+from test_sinks import drained, history, sinks, tailrace
+
+sys.path.insert(0, str(REPOSITORY / "tests/services"))
+
+import receiver as services  # noqa: E402
+
+KILLS = int(os.environ.get("TAILRACE_KILLS", "10"))
+SEED = int(os.environ.get("TAILRACE_SEED", "1"))
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+CERTIFICATES = REPOSITORY / "crates/sinks/src/search/tests"
+CAUGHT_UP_SECONDS_MAX = 120
+SHIPPED_IN_EXAMPLE = 3
+
+
+def configured(tmp_path, **sinks):
+    path = tmp_path / "tailrace.json"
+    path.write_text(json.dumps({"sinks": {name: {"from": "Orders", **sink} for name, sink in sinks.items()}}))
+    return ["--config", str(path)]
+
+
+def write_some(client, chance, count):
+    for _ in range(count):
+        key = {"pk": {"S": f"k{chance.randrange(8)}"}}
+        with contextlib.suppress(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+            if chance.random() < 0.2:
+                client.delete_item(TableName="Orders", Key=key)
+            else:
+                client.put_item(TableName="Orders", Item={**key, "v": {"N": str(chance.randrange(10**6))}})
+
+
+def assert_each_once_in_order(told, records):
+    """`told`: (id, key, sequence number) as they came. Who passes over known ids sees every record once, a key's in order."""
+    seen, by_key = set(), collections.defaultdict(list)
+    for event_id, key, number in told:
+        if event_id not in seen:
+            seen.add(event_id)
+            by_key[key].append(int(number))
+    assert seen == set(records)
+    for key, numbers in by_key.items():
+        assert numbers == sorted(numbers), key
+
+
+def test_every_change_comes_to_a_receiver_that_fails_while_the_server_is_killed(start, tmp_path):
+    """Spec: sinks.md 9: each eventID at least once and in order per key; each request bears a signature of the standard's own library."""
+    chance = random.Random(SEED)
+    with services.receiver(seed=SEED, failures=2) as receiver:
+        hook = {"to": f"webhook+{receiver.url}", "secrets": SECRET, "start": "trim_horizon"}
+        arguments, port = configured(tmp_path, ping=hook), free_port()
+        server = start(*arguments, port=port)
+        make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
+        for _ in range(KILLS):
+            write_some(server.client(), chance, 60)
+            server.kill()
+            server = start(*arguments, port=port)
+        write_some(server.client(), chance, 20)
+        receiver.failures = 0
+        wait_until(drained(server), "the sink", CAUGHT_UP_SECONDS_MAX)
+        records = history(server, "Orders")
+        assert len(records) > 20
+        told = []
+        for headers, body in receiver.taken:
+            payload = standardwebhooks.Webhook(SECRET).verify(body, {name.lower(): value for name, value in headers.items()})
+            data = payload["data"]
+            assert headers["webhook-id"] == data["event_id"]
+            assert payload["type"] == f"Orders.{records[data['event_id']]['eventName'].lower()}"
+            told.append((data["event_id"], data["keys"]["pk"], data["sequence_number"]))
+        assert_each_once_in_order(told, records)
+
+
+def test_a_receiver_is_reached_by_the_authority_that_is_named_and_refuses_a_record(start, tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
+    with services.receiver(tls=context) as receiver:
+        hook = {"to": f"webhook+{receiver.url}", "ca": "${file:%s}" % (CERTIFICATES / "ca.pem"), "where": {"v": [{"numeric": [">", 5]}]}}
+        server = start(*configured(tmp_path, ping=hook))
+        client = server.client()
+        make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+        wait_until(drained(server), "the sink")
+        for value in (3, 7):
+            client.put_item(TableName="Orders", Item={"pk": {"S": f"k{value}"}, "v": {"N": str(value)}})
+        wait_until(lambda: receiver.taken, "the message")
+        receiver.failures, receiver.statuses = 10, [410]
+        client.put_item(TableName="Orders", Item={"pk": {"S": "gone"}, "v": {"N": "9"}})
+
+        def parked():
+            return [shard for source in sinks(server)["ping"]["sources"] for shard in source["shards"] if shard["parked"]]
+
+        wait_until(parked, "a parked record")
+        wait_until(drained(server), "the sink")
+        receiver.failures = 0
+        receiver.taken.clear()
+        retried = tailrace(server, "sinks", "retry", "ping")
+        assert retried.returncode == 0, retried.stderr
+        wait_until(lambda: not parked(), "nothing parked")
+        [(_, body)] = receiver.taken
+        assert json.loads(body)["data"]["keys"] == {"pk": "gone"}
+
+
+def test_ten_thousand_changes_are_not_ten_thousand_mails(start, tmp_path, monkeypatch):
+    letters = services.Letters()
+    chain = (CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
+    with services.mail_server(letters, chain, "shop", "hunter2") as port:
+        mail = {
+            "to": f"smtp://localhost:{port}", "mail": {"from": "shop@example.com", "to": "ann@example.com"},
+            "auth": {"user": "shop", "password": "${env:MAIL_PASSWORD}"}, "ca": "${file:%s}" % (CERTIFICATES / "ca.pem"),
+            "digest": {"seconds": 2, "records": 5000}, "subject": "{{ count }} orders",
+            "body": "{% for record in records %}{{ record.event_id }}\n{% endfor %}", "start": "trim_horizon",
+        }
+        server = start(*configured(tmp_path, mails=mail), env={"MAIL_PASSWORD": "hunter2"})
+        client = server.client()
+        make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+        for first in range(0, 10_000, 25):
+            put = [{"PutRequest": {"Item": {"pk": {"S": f"k{first + index}"}}}} for index in range(25)]
+            client.batch_write_item(RequestItems={"Orders": put})
+        wait_until(drained(server), "the sink", CAUGHT_UP_SECONDS_MAX)
+        assert len(letters.letters) < 200, len(letters.letters)
+        told, subjects = [], 0
+        for sender, recipients, content, is_authenticated in letters.letters:
+            letter = email.message_from_bytes(content, policy=email.policy.default)
+            assert (sender, recipients, is_authenticated) == ("shop@example.com", ["ann@example.com"], True)
+            ids = letter.get_content().split()
+            assert letter["Subject"] == f"{len(ids)} orders"
+            told += ids
+        assert sorted(told) == sorted(history(server, "Orders"))
+        assert "hunter2" not in json.dumps(sinks(server)) and "hunter2" not in server.output()
+
+
+@pytest.fixture(scope="module")
+def aws():
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def service(aws, name):
+    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+    return boto3.client(name, endpoint_url=aws, region_name="eu-west-1", **keys)
+
+
+def received(sqs, url, count):
+    """The bodies of so many messages of a queue, in order."""
+    bodies = []
+
+    def look():
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            bodies.append(message["Body"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return len(bodies) >= count
+
+    wait_until(look, f"{count} messages, of which {len(bodies)} came")
+    return bodies
+
+
+def test_a_fifo_queue_has_every_change_once_and_in_order(start, tmp_path, aws):
+    sqs, chance = service(aws, "sqs"), random.Random(SEED)
+    url = sqs.create_queue(QueueName="orders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    queue = {"to": f"sqs:{url}", "region": "eu-west-1", "access_key_id": "key", "secret_access_key": "${env:QUEUE_SECRET}", "start": "trim_horizon"}
+    arguments, port, env = configured(tmp_path, queue=queue), free_port(), {"QUEUE_SECRET": "secret"}
+    server = start(*arguments, port=port, env=env)
+    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
+    for _ in range(3):
+        write_some(server.client(), chance, 40)
+        server.kill()
+        server = start(*arguments, port=port, env=env)
+    wait_until(drained(server), "the sink", CAUGHT_UP_SECONDS_MAX)
+    records = history(server, "Orders")
+    told = [json.loads(body)["data"] for body in received(sqs, url, len(records))]
+    ids = [data["event_id"] for data in told]
+    assert len(ids) == len(set(ids)), "the queue knows repeats by their ids"
+    assert_each_once_in_order([(data["event_id"], data["keys"]["pk"], data["sequence_number"]) for data in told], records)
+
+
+def test_a_topic_gets_what_its_subscribers_read(start, tmp_path, aws):
+    sqs, sns = service(aws, "sqs"), service(aws, "sns")
+    url = sqs.create_queue(QueueName="readers")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = sns.create_topic(Name="orders")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    sink = {
+        "to": f"sns:{topic}", "endpoint": aws, "access_key_id": "key", "secret_access_key": "secret", "subject": "Order {{ item.pk }}",
+        "body": "{{ item.pk }} & <co>", "start": "trim_horizon",
+    }
+    server = start(*configured(tmp_path, topic=sink))
+    client = server.client()
+    make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+    for number in range(25):
+        client.put_item(TableName="Orders", Item={"pk": {"S": f"k{number}"}})
+    wait_until(drained(server), "the sink")
+    told = [json.loads(body) for body in received(sqs, url, 25)]
+    expected = sorted((f"Order k{number}", f"k{number} & <co>") for number in range(25))
+    assert sorted((message["Subject"], message["Message"]) for message in told) == expected
+
+
+def test_the_receiver_of_the_example_shows_what_was_shipped(tmp_path):
+    """examples/orders/README.md, the second walk."""
+    example = tmp_path / "orders"
+    shutil.copytree(REPOSITORY / "examples/orders", example, ignore=shutil.ignore_patterns(".tailrace"))
+    receiver = subprocess.Popen([sys.executable, example / "receiver.py"], stdout=subprocess.PIPE, text=True)
+    try:
+        name, _, address = receiver.stdout.readline().strip().partition("=")
+        up = [BINARY, "up", example, "--port", str(free_port()), "--exit-when-drained"]
+        run = subprocess.run(up, capture_output=True, text=True, timeout=120, env={**os.environ, name: address})
+        assert run.returncode == 0, run.stdout + run.stderr
+    finally:
+        receiver.terminate()
+    shown, _ = receiver.communicate(timeout=30)
+    assert [line.split()[1] for line in shown.splitlines()] == ["Orders.modify"] * SHIPPED_IN_EXAMPLE, shown
+
+
+def test_requests_bear_a_signature_that_aws_own_library_makes_as_well(start, tmp_path):
+    """SigV4: what botocore makes of the same request at the same time."""
+    with services.receiver() as receiver:
+        address = receiver.url.removesuffix("/hook").replace("localhost", "127.0.0.1")
+        queue = {"to": f"sqs:{address}/1/q", "region": "eu-west-1", "access_key_id": "key", "secret_access_key": "secret", "start": "trim_horizon"}
+        server = start(*configured(tmp_path, queue=queue))
+        client = server.client()
+        make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+        client.put_item(TableName="Orders", Item={"pk": {"S": "k"}})
+        wait_until(lambda: receiver.taken, "the request")
+        headers, body = receiver.taken[0]
+        headers = {name.lower(): value for name, value in headers.items()}
+        signed = headers["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
+        request = botocore.awsrequest.AWSRequest(
+            "POST", f"{address}/", data=body, headers={name: headers[name] for name in signed if name != "host"}
+        )
+        request.context["timestamp"] = headers["x-amz-date"]
+        auth = botocore.auth.SigV4Auth(botocore.credentials.Credentials("key", "secret"), "sqs", "eu-west-1")
+        canonical = auth.canonical_request(request)
+        signature = auth.signature(auth.string_to_sign(request, canonical), request)
+        assert headers["authorization"].endswith(f"Signature={signature}")
