@@ -115,6 +115,14 @@ mod tests {
     }
 
     #[test]
+    fn delivery_streams_name_the_class_alone() {
+        let error = ApiError::new(ErrorCode::ResourceNotFoundException, "no");
+        let body = |service| String::from_utf8(render_of(service, &error)).unwrap();
+        assert_eq!(body(Some(Service::Firehose)), r#"{"__type":"ResourceNotFoundException","message":"no"}"#);
+        assert_eq!(body(Some(Service::Streams)), String::from_utf8(render(&error)).unwrap());
+    }
+
+    #[test]
     fn bodies() {
         check(
             &ApiError::validation("a \"b\""),

@@ -30,8 +30,7 @@ pub fn next_id(counter: Option<&Bytes>) -> Option<StreamId> {
 /// is a text that the keys of each record have.
 pub fn open(id: StreamId, name: &str, partition_key: &str, created_ms: EpochMs) -> [Write; 3] {
     let hash = KeyAttribute { name: partition_key.to_owned(), scalar: ScalarType::S };
-    let table =
-        Table::new(name.to_owned(), TableId(0), String::new(), created_ms, KeySchema { hash, range: None });
+    let table = Table::new(name.to_owned(), TableId(0), String::new(), created_ms, KeySchema { hash, range: None });
     // Its records have no images; what reads it is told that nothing is missing from them.
     let enabled = TableStream { id, view: ViewType::NewAndOldImages };
     let stream = Stream::new(&table, &enabled, label::text(created_ms), created_ms);

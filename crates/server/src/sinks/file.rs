@@ -9,19 +9,21 @@ use tailrace_sinks::spec::{SinkSpec, SpecError};
 use tailrace_template::Format;
 
 use super::build;
-use crate::files;
+use crate::{delivery_streams, files};
 
 /// The names that it may have, in the order in which they are looked for.
 pub const NAMES: [&str; 3] = ["tailrace.yaml", "tailrace.yml", "tailrace.json"];
 
 /// What it may say.
-const MEMBERS: [&str; 1] = ["sinks"];
+const MEMBERS: [&str; 2] = ["sinks", "firehose"];
 
 /// A configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SinksFile {
     /// The sinks by name, as they are written.
     pub sinks: BTreeMap<String, Value>,
+    /// Where the buckets of delivery streams are, as it is written.
+    pub firehose: Value,
     /// The directory that the file is in: relative paths in it are meant from there. Empty: where the process was started.
     pub base: PathBuf,
 }
@@ -80,13 +82,15 @@ fn parse(document: &Value) -> Result<SinksFile, String> {
     let members = match document {
         Value::Null => return Ok(SinksFile::default()),
         Value::Object(members) => members,
-        _ => return Err("a map with `sinks` is expected".to_owned()),
+        _ => return Err("a map with `sinks` or `firehose` is expected".to_owned()),
     };
     if let Some(unknown) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
         return Err(format!("`{unknown}` is not known{}", nearest(unknown, &MEMBERS)));
     }
+    let firehose = members.get("firehose").cloned().unwrap_or_default();
+    delivery_streams::check(&firehose)?;
     let sinks = match members.get("sinks") {
-        None | Some(Value::Null) => return Ok(SinksFile::default()),
+        None | Some(Value::Null) => return Ok(SinksFile { firehose, ..SinksFile::default() }),
         Some(Value::Object(sinks)) => sinks,
         Some(_) => return Err("`sinks` is a map: the name of each sink, and what it is".to_owned()),
     };
@@ -95,7 +99,7 @@ fn parse(document: &Value) -> Result<SinksFile, String> {
         let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec));
         checked.map_err(|SpecError(message)| message)?;
     }
-    Ok(SinksFile { sinks, base: PathBuf::new() })
+    Ok(SinksFile { sinks, firehose, base: PathBuf::new() })
 }
 
 /// What a user may have meant.
@@ -119,6 +123,7 @@ mod tests {
             (json!({"sink": {}}), "`sink` is not known; `sinks` is meant?"),
             (json!({"sinks": []}), "`sinks` is a map"),
             (json!({"sinks": {"a": {"to": "s3://x"}}}), "sinks.a: `from` is missing"),
+            (json!({"firehose": {"bucket": {}}}), "firehose: unknown field `bucket`"),
             (json!("x"), "a map with `sinks`"),
         ] {
             let error = parse(&document).unwrap_err();
