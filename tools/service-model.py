@@ -29,7 +29,13 @@ VALIDATED = {
         UpdateGlobalTableSettings
         """.split(),
     "dynamodbstreams": "ListStreams DescribeStream GetShardIterator GetRecords".split(),
+    "firehose": """CreateDeliveryStream DeleteDeliveryStream DescribeDeliveryStream ListDeliveryStreams PutRecord PutRecordBatch
+        UpdateDestination TagDeliveryStream UntagDeliveryStream ListTagsForDeliveryStream StartDeliveryStreamEncryption
+        StopDeliveryStreamEncryption""".split(),
 }
+VERSIONS = {"dynamodb": "2012-08-10", "dynamodbstreams": "2012-08-10", "firehose": "2015-08-04"}
+# The one pattern that is looked at here. Those of the services' other shapes are the business of whoever reads them.
+PATTERN = "[a-zA-Z0-9_.-]+"
 # Enums in the order in which the service prints them (1.5).
 ENUMS = {
     "ReturnConsumedCapacity": "INDEXES TOTAL NONE",
@@ -82,7 +88,23 @@ MEMBERS = {
     "KinesisStreamingDestinationInput": {"StreamArn": ("KinesisStreamArn", True)},
     "UpdateKinesisStreamingDestinationInput": {"StreamArn": ("KinesisStreamArn", True)},
 }
+# What delivery streams cannot have here is refused by its name, whatever is in it.
+REFUSED = "Redshift Elasticsearch Amazonopensearchservice Splunk AmazonOpenSearchServerless Snowflake Iceberg".split()
+SOURCES = "MSKSourceConfiguration DatabaseSourceConfiguration".split()
+FIREHOSE_MEMBERS = {
+    "CreateDeliveryStreamInput": {
+        name: ("Unread", False) for name in [f"{of}DestinationConfiguration" for of in REFUSED] + SOURCES
+    },
+    "UpdateDestinationInput": {f"{of}DestinationUpdate": ("Unread", False) for of in REFUSED},
+    "ExtendedS3DestinationConfiguration": {"DataFormatConversionConfiguration": ("FormatConversion", False)},
+    "ExtendedS3DestinationUpdate": {"DataFormatConversionConfiguration": ("FormatConversion", False)},
+}
 EXTRA = {
+    "firehose": {
+        "Unread": {"type": "structure", "members": []},
+        "FormatConversion": {"type": "structure", "members": [["Enabled", "BooleanObject", False]]},
+        "BooleanObject": {"type": "boolean"},
+    },
     "dynamodb": {
         "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
         "NameOfAnyIndex": {"type": "string", "min": 1},
@@ -156,7 +178,7 @@ CONTROL_PLANE = "CreateTable DescribeTable UpdateTable DeleteTable UpdateTimeToL
 
 
 def load(service):
-    data = pathlib.Path(botocore.__file__).parent / "data" / service / "2012-08-10" / "service-2.json.gz"
+    data = pathlib.Path(botocore.__file__).parent / "data" / service / VERSIONS[service] / "service-2.json.gz"
     return json.loads(gzip.decompress(data.read_bytes()))
 
 
@@ -182,6 +204,8 @@ def make(service):
             result[name] = EXTRA[service][name]
             if "member" in result[name]:
                 visit(result[name]["member"])
+            for _, target, _ in result[name].get("members", ()):
+                visit(target)
             return
         shape = shapes[name]
         if name == "AttributeValue":
@@ -190,15 +214,18 @@ def make(service):
         made = {"type": {"timestamp": "double"}.get(shape["type"], shape["type"])}
         result[name] = made
         for trait in ("min", "max", "pattern", "enum"):
+            if trait == "pattern" and service == "firehose" and shape.get(trait) != PATTERN:
+                continue
             if trait in shape and trait not in UNCHECKED.get(name, ()):
                 made[trait] = shape[trait]
-        if name in ENUMS:
+        if name in ENUMS and service != "firehose":
             assert sorted(ENUMS[name].split()) == sorted(made["enum"]), name
             made["enum"] = ENUMS[name].split()
         if name in CURRENT_ENUMS:
             made["enum_current"] = CURRENT_ENUMS[name].split()
         if made["type"] == "structure":
-            required, own = shape.get("required", []), MEMBERS.get(name, {})
+            required = shape.get("required", [])
+            own = (FIREHOSE_MEMBERS if service == "firehose" else MEMBERS).get(name, {})
             order = ORDERS.get(name, "").split()
             names = order + [m for m in shape["members"] if m not in order]
             made["members"] = []

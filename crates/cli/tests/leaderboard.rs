@@ -33,6 +33,7 @@ fn it_shows_who_leveled_up_and_shows_nothing_twice() {
         "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:",
         "AWS_ENDPOINT_URL_DYNAMODB_STREAMS=http://127.0.0.1:",
         "AWS_ENDPOINT_URL_LAMBDA=http://127.0.0.1:",
+        "AWS_ENDPOINT_URL_FIREHOSE=http://127.0.0.1:",
         "AWS_REGION=us-east-1",
         "AWS_DEFAULT_REGION=us-east-1",
         "AWS_ACCESS_KEY_ID=",

@@ -54,6 +54,12 @@ pub enum ErrorCode {
     TrimmedDataAccessException,
     /// A shard iterator older than 15 minutes.
     ExpiredIteratorException,
+    /// A parameter that a delivery stream cannot have.
+    InvalidArgumentException,
+    /// Another one changed the delivery stream.
+    ConcurrentModificationException,
+    /// A delivery stream cannot take records for now: HTTP 503.
+    ServiceUnavailableException,
     /// A fault of the server: HTTP 500.
     InternalServerError,
 }
@@ -96,14 +102,20 @@ impl ErrorCode {
             }
             ErrorCode::TrimmedDataAccessException => "com.amazonaws.dynamodb.v20120810#TrimmedDataAccessException",
             ErrorCode::ExpiredIteratorException => "com.amazonaws.dynamodb.v20120810#ExpiredIteratorException",
+            ErrorCode::InvalidArgumentException => "com.amazonaws.firehose.v20150804#InvalidArgumentException",
+            ErrorCode::ConcurrentModificationException => {
+                "com.amazonaws.firehose.v20150804#ConcurrentModificationException"
+            }
+            ErrorCode::ServiceUnavailableException => "com.amazonaws.firehose.v20150804#ServiceUnavailableException",
             ErrorCode::InternalServerError => "com.amazonaws.dynamodb.v20120810#InternalServerError",
         }
     }
 
-    /// The HTTP status: 500 for a fault of the server, 400 for everything else.
+    /// The HTTP status: 500 for a fault of the server, 503 for what may be tried again soon, 400 for everything else.
     pub fn http_status(self) -> u16 {
         match self {
             ErrorCode::InternalServerError => 500,
+            ErrorCode::ServiceUnavailableException => 503,
             _ => 400,
         }
     }

@@ -13,19 +13,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_core::codec::encode_stored;
-use tailrace_core::key::{KeyAttribute, ScalarType};
-use tailrace_core::{ApiError, AttributeValue, Bucket, BucketRange, ErrorCode, Item, KeySchema, StreamId, TableId};
-use tailrace_store::keyspace::{CounterKey, SettingKey, StreamKey, TableKey};
-use tailrace_store::{Decision, Key, NewImage, PageLimit, Write, commit};
+use tailrace_core::{ApiError, AttributeValue, ErrorCode, Item, StreamId};
+use tailrace_store::keyspace::{SettingKey, StreamKey, TableKey};
+use tailrace_store::{Decision, Key, PageLimit, Write, commit};
 
 use crate::caller::Caller;
 use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
-use crate::json_row;
 use crate::streams::descriptor::Stream;
-use crate::streams::label;
-use crate::streams::record_meta::{self, ChangeKind};
-use crate::table::{Table, TableStream, ViewType};
+use crate::streams::hidden;
+use crate::table::Table;
 use crate::tables;
 
 /// Stands for the table's name of the stream; no table can have it.
@@ -74,8 +71,7 @@ pub fn record(row: Option<&Bytes>, action: &Action<'_>, caller: &Caller<'_>) -> 
     ]);
     keys.extend(action.before.map(|before| (BEFORE.to_owned(), text(before))));
     keys.extend(action.after.map(|after| (AFTER.to_owned(), text(after))));
-    let meta = record_meta::meta(ChangeKind::Insert, ViewType::KeysOnly, true, &encode_stored(&keys), caller);
-    Some(Write::Append { stream, bucket: Bucket::FIRST, meta, old: None, new: NewImage::None })
+    Some(hidden::append(stream, &encode_stored(&keys), caller))
 }
 
 /// [`record`] of a change of a table's row or of its settings'.
@@ -105,25 +101,14 @@ impl Db {
     /// The store's failure.
     pub async fn open_control(&self) -> Result<Stream, ApiError> {
         let now_ms = self.clock.now();
-        let keys = [key(), CounterKey::Stream.encode()];
+        let keys = [key(), hidden::counter_key()];
         let opened = commit(self.store.as_ref(), &[], &keys, |reads| {
             if reads.exclusive[0].is_some() {
                 return Decision::Reject(true);
             }
-            let Some(id) = CounterKey::next(reads.exclusive[1].as_ref()) else { return Decision::Reject(false) };
-            let hash = KeyAttribute { name: RESOURCE.to_owned(), scalar: ScalarType::S };
-            let table =
-                Table::new(TABLE.to_owned(), TableId(0), String::new(), now_ms, KeySchema { hash, range: None });
-            // Its records have no images; what reads it is told that nothing is missing from them.
-            let enabled = TableStream { id: StreamId(id), view: ViewType::NewAndOldImages };
-            let stream = Stream::new(&table, &enabled, label::text(now_ms), now_ms);
-            let writes = vec![
-                Write::Put { key: keys[1].clone(), value: CounterKey::value(id + 1) },
-                Write::Put { key: StreamKey { stream: enabled.id }.encode(), value: json_row::encode(&stream) },
-                Write::Put { key: keys[0].clone(), value: Bytes::copy_from_slice(&id.to_be_bytes()) },
-                Write::OpenStream { stream: enabled.id, ranges: vec![BucketRange::ALL] },
-            ];
-            Decision::Apply(writes, true)
+            let Some(id) = hidden::next_id(reads.exclusive[1].as_ref()) else { return Decision::Reject(false) };
+            let setting = Write::Put { key: keys[0].clone(), value: Bytes::copy_from_slice(&id.0.to_be_bytes()) };
+            Decision::Apply(hidden::open(id, TABLE, RESOURCE, now_ms).into_iter().chain([setting]).collect(), true)
         });
         if !opened.await.map_err(|e| store_failure(&e))?.answer {
             return Err(corrupt_row("the counter of streams"));

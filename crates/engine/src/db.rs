@@ -140,9 +140,9 @@ impl Db {
         })
     }
 
-    /// Whom the retention asks before it trims. Held weakly.
-    pub fn set_pins(&self, pins: &Arc<dyn Pins>) {
-        self.pinned.set(pins);
+    /// One more whom the retention asks before it trims. Held weakly.
+    pub fn add_pins(&self, pins: &Arc<dyn Pins>) {
+        self.pinned.add(pins);
     }
 
     /// The store.

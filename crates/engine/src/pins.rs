@@ -18,21 +18,27 @@ pub trait Pins: Send + Sync + 'static {
     fn needed(&self, stream: StreamId) -> BoxFuture<'_, Result<BTreeMap<ShardNo, RecordNo>, StoreError>>;
 }
 
-/// The one who is asked. Held weakly: he holds the database.
+/// Those who are asked. Held weakly: they hold the database.
 #[derive(Default)]
-pub(crate) struct Pinned(RwLock<Option<Weak<dyn Pins>>>);
+pub(crate) struct Pinned(RwLock<Vec<Weak<dyn Pins>>>);
 
 impl Pinned {
-    pub fn set(&self, pins: &Arc<dyn Pins>) {
-        *self.0.write() = Some(Arc::downgrade(pins));
+    pub fn add(&self, pins: &Arc<dyn Pins>) {
+        let mut all = self.0.write();
+        all.retain(|pins| pins.strong_count() > 0);
+        all.push(Arc::downgrade(pins));
     }
 
     /// What is needed of a stream.
     pub async fn of(&self, stream: StreamId) -> Result<BTreeMap<ShardNo, RecordNo>, StoreError> {
-        let pins = self.0.read().as_ref().and_then(Weak::upgrade);
-        match pins {
-            Some(pins) => pins.needed(stream).await,
-            None => Ok(BTreeMap::new()),
+        let all: Vec<Arc<dyn Pins>> = self.0.read().iter().filter_map(Weak::upgrade).collect();
+        let mut needed: BTreeMap<ShardNo, RecordNo> = BTreeMap::new();
+        for pins in all {
+            for (shard, done) in pins.needed(stream).await? {
+                let least = needed.entry(shard).or_insert(done);
+                *least = done.min(*least);
+            }
         }
+        Ok(needed)
     }
 }

@@ -11,6 +11,7 @@ use tailrace_core::ErrorKind;
 use tailrace_core::limits::KEPT_LOG_WAIT;
 use tailrace_engine::Db;
 use tailrace_engine::background::expire::expire_at_once;
+use tailrace_firehose::DeliveryStreams;
 use tailrace_mapping::MappingError;
 use tailrace_sinks::runtime::{SinkChangeError, Sinks};
 use tailrace_wire::{AdminRequest, Page};
@@ -26,7 +27,7 @@ use crate::template::did_you_mean;
 pub async fn answer(
     db: &Db,
     mappings: &Mappings,
-    (sinks, logs): (&Sinks, &FunctionLogs),
+    (sinks, streams, logs): (&Sinks, &DeliveryStreams, &FunctionLogs),
     request: AdminRequest<'_>,
 ) -> Option<Page> {
     Some(match request {
@@ -53,6 +54,10 @@ pub async fn answer(
         },
         AdminRequest::Get { path: "/_admin/sinks", .. } => match sinks.status().await {
             Ok(sinks) => page(200, &SinksPage { sinks }),
+            Err(error) => failure(&error.into()),
+        },
+        AdminRequest::Get { path: "/_admin/delivery-streams", .. } => match streams.status().await {
+            Ok(streams) => page(200, &serde_json::json!({ "deliveryStreams": streams })),
             Err(error) => failure(&error.into()),
         },
         AdminRequest::Post { path: "/_admin/sinks", body } => match read::<SinkRequest>(body) {

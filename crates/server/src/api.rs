@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tailrace_core::{ApiError, Service};
 use tailrace_engine::{Caller, Client, Db, Written, ops};
+use tailrace_firehose::DeliveryStreams;
 use tailrace_sinks::runtime::Sinks;
 use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, RestAnswer, RestRequest};
 
@@ -24,6 +25,8 @@ pub struct ServerApi {
     pub mappings: Arc<Mappings>,
     /// The sinks.
     pub sinks: Sinks,
+    /// The delivery streams.
+    pub delivery_streams: DeliveryStreams,
     /// What functions wrote.
     pub logs: FunctionLogs,
     /// The Lambda API.
@@ -39,6 +42,9 @@ impl Api for ServerApi {
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
+        if service == Service::Firehose {
+            return tailrace_firehose::execute(&self.delivery_streams, operation, &body).await;
+        }
         let (access_key, request_id) = (context.access_key(), Some(context.request_id()));
         let written = Written::default();
         let host = context.host();
@@ -64,7 +70,7 @@ impl Api for ServerApi {
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
-        admin::answer(&self.db, &self.mappings, (&self.sinks, &self.logs), request).await
+        admin::answer(&self.db, &self.mappings, (&self.sinks, &self.delivery_streams, &self.logs), request).await
     }
 
     async fn rest(&self, request: RestRequest) -> RestAnswer {

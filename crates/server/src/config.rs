@@ -68,7 +68,8 @@ impl Config {
         vec![
             ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint.clone()),
-            ("AWS_ENDPOINT_URL_LAMBDA", endpoint),
+            ("AWS_ENDPOINT_URL_LAMBDA", endpoint.clone()),
+            ("AWS_ENDPOINT_URL_FIREHOSE", endpoint),
             ("AWS_REGION", self.engine.region.clone()),
             ("AWS_DEFAULT_REGION", self.engine.region.clone()),
             ("AWS_ACCESS_KEY_ID", "tailrace".to_owned()),
@@ -112,7 +113,7 @@ mod tests {
                 let found = environment.iter().find(|(name, _)| *name == wanted);
                 found.map(|(_, value)| value.as_str())
             };
-            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"] {
+            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_FIREHOSE"] {
                 assert_eq!(value(name), Some(endpoint), "{name}");
             }
             for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"] {

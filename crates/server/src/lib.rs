@@ -13,6 +13,7 @@ mod background;
 pub mod clock;
 mod code;
 mod config;
+mod delivery_streams;
 pub mod files;
 mod functions;
 mod lambda_api;

@@ -71,7 +71,10 @@ impl Server {
         let told = Mutex::new(Vec::new());
         let tell = |line: String| told.lock().push(line);
         let made = apply::begin(plan.clone(), &self.db, &self.functions, tell).await?;
+        apply::delivery_streams(made.delivery_streams(), &self.delivery_streams, tell).await?;
         apply::mappings(made, &self.db, &self.mappings, tell).await?;
+        // A function that was waited for may be there now.
+        self.delivery_streams.wake();
         let functions = self.functions.clone();
         let _ = tokio::task::spawn_blocking(move || functions.sweep_packages(PACKAGES_UNUSED_MAX)).await;
         let changes = changes(&applied.plan, &plan, &before, &self.configs());
@@ -105,6 +108,12 @@ fn changes(
         let (former, now) = (before.get(&function.name), after.get(&function.name));
         if former != now {
             changes.push(format!("{} function {}", word(former.is_none()), function.name));
+        }
+    }
+    for stream in &new.delivery_streams {
+        let former = old.delivery_streams.iter().find(|former| former.name == stream.name);
+        if former != Some(stream) {
+            changes.push(format!("{} delivery stream {}", word(former.is_none()), stream.name));
         }
     }
     for mapping in &new.mappings {

@@ -11,6 +11,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
+use tailrace_firehose::DeliveryStreams;
 use tailrace_lambda::Functions;
 use tailrace_sinks::runtime::{OpenError, Sinks};
 use tailrace_sinks::spec::SpecError;
@@ -30,7 +31,7 @@ use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
 use crate::template::{self, TemplateFileError};
-use crate::{apply, functions, open_files, sinks, store};
+use crate::{apply, delivery_streams, functions, open_files, sinks, store};
 
 /// Why the server does not start: one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +125,7 @@ pub struct Server {
     pub(crate) functions: Functions,
     pub(crate) mappings: Arc<Mappings>,
     sinks: Sinks,
+    pub(crate) delivery_streams: DeliveryStreams,
     lambda: Arc<LambdaApi>,
     ready: Arc<AtomicBool>,
     stop_serving: oneshot::Sender<()>,
@@ -226,6 +228,10 @@ impl Server {
                 return Err(error);
             }
         };
+        let configured = (&sinks_file.firehose, sinks_file.base.as_path());
+        let streams =
+            delivery_streams::load(&db, (&clock, &rng), functions.clone(), configured, &data_dir, events.clone());
+        let delivery_streams = streams.await?;
         let told = events.clone();
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);
@@ -237,6 +243,7 @@ impl Server {
             db: Arc::clone(&db),
             mappings: Arc::clone(&mappings),
             sinks: sinks.clone(),
+            delivery_streams: delivery_streams.clone(),
             logs: kept_logs.clone(),
             lambda: Arc::clone(&lambda),
             ready: Arc::clone(&ready),
@@ -262,6 +269,7 @@ impl Server {
             functions,
             mappings,
             sinks,
+            delivery_streams,
             lambda,
             ready,
             stop_serving,
@@ -272,14 +280,20 @@ impl Server {
             template_options: template_options(&config),
             applied,
         };
-        if let Some(made) = made
-            && let Err(why) = apply::mappings(made, &server.db, &server.mappings, &tell).await
-        {
-            server.stop().await?;
-            return Err(StartError::Apply(why));
+        if let Some(made) = made {
+            let streams = apply::delivery_streams(made.delivery_streams(), &server.delivery_streams, &tell).await;
+            let applied = match streams {
+                Ok(()) => apply::mappings(made, &server.db, &server.mappings, &tell).await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = applied {
+                server.stop().await?;
+                return Err(StartError::Apply(why));
+            }
         }
         server.mappings.start().await;
         server.sinks.start().await;
+        server.delivery_streams.start().await;
         let used: BTreeSet<String> =
             server.mappings.overview().await?.into_iter().map(|mapping| mapping.function).collect();
         let functions = server.functions.clone();
@@ -318,15 +332,18 @@ impl Server {
         &self.sinks
     }
 
-    /// Stops: mappings and sinks drain, then functions end, then requests finish, then the store closes.
+    /// Stops: delivery streams, sinks and mappings drain, then functions end, then requests finish, then the store closes.
     ///
     /// # Errors
     /// The store did not close well.
     pub async fn stop(self) -> Result<(), StoreError> {
         self.ready.store(false, Ordering::Release);
         self.background.stop().await;
-        if tokio::time::timeout(SINK_DRAIN, self.sinks.shutdown()).await.is_err() {
-            tracing::warn!("not every flush of a sink ended in time; a later start sends it again");
+        let flushes = async { tokio::join!(self.sinks.shutdown(), self.delivery_streams.shutdown()) };
+        if tokio::time::timeout(SINK_DRAIN, flushes).await.is_err() {
+            tracing::warn!(
+                "not every flush of a sink or a delivery stream ended in time; a later start sends it again"
+            );
         }
         if tokio::time::timeout(FUNCTION_DRAIN, self.mappings.stop()).await.is_err() {
             // What still runs is ended, so that its batch comes back to its mapping; a later start delivers it again.
@@ -344,7 +361,7 @@ impl Server {
         drop(self.stop_serving);
         let _ = self.serving.await;
         let closed = self.db.store().shutdown().await;
-        drop((self.functions, self.mappings, self.lambda));
+        drop((self.functions, self.mappings, self.lambda, self.delivery_streams));
         // The last lines that functions printed are still on their way; they end with the last of the handles.
         let _ = tokio::time::timeout(LAST_LINES, self.logs).await;
         closed

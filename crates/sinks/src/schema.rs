@@ -49,7 +49,7 @@ pub fn schema() -> Value {
         form::<warehouse::Config>(&mut generator, "PostgreSQL or Redshift", "^(postgres|postgresql|redshift)://"),
         form::<views::Config>(&mut generator, "A materialised view", "^table:"),
         form::<audit::Config>(&mut generator, "An audit trail", "^audit$"),
-        form::<notify::Config>(&mut generator, "Messages to people and programs", "^(webhook\\+https?://|smtps?://|sns:|sqs:)"),
+        form::<notify::Config>(&mut generator, "Messages to people and programs", "^(webhook\\+(https?://|\\$\\{)|smtps?://|sns:|sqs:)"),
     ];
     let sinks: Vec<Value> = forms.into_iter().map(Form::whole).collect();
     let mut definitions: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();
@@ -91,6 +91,10 @@ impl Form {
         properties["start"] = json!({
             "description": "Where it begins: with the table's items, the oldest record of its stream, or what is written from now on",
             "enum": ["snapshot", "trim_horizon", "latest"],
+        });
+        properties["optional"] = json!({
+            "description": "It is left out where the environment does not have the variable that is in `to`",
+            "type": "boolean",
         });
         if self.to != "^audit$" {
             properties["where"] = json!({

@@ -16,6 +16,7 @@
 
 mod cidr;
 mod code;
+mod delivery_stream;
 mod document;
 mod foreach;
 mod function;
@@ -55,7 +56,8 @@ pub use given::{CONFIG_ENVIRONMENT, parameter_pairs, parameters_of_file};
 pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
-    FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,
+    DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source,
+    TablePlan, TableSettings,
 };
 pub use read::{not_registered, parse};
 pub use suggest::did_you_mean;

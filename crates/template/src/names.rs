@@ -4,6 +4,7 @@
 //! what a reference gives is a stand-in, or what the user gave for it.
 
 use crate::TemplateError;
+use crate::delivery_stream::DELIVERY_STREAM;
 use crate::node::Node;
 use crate::plan::{FUNCTION_NAME_CHARS_MAX, NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
 use crate::resolve::{Resolved, Resolver};
@@ -28,6 +29,7 @@ enum Named {
     Table(String),
     Function(String),
     Layer(String),
+    DeliveryStream(String),
     /// A version or an alias: the ARN of the function with a qualifier.
     Qualified(Text),
     /// It is not here: its type and its name.
@@ -57,7 +59,7 @@ impl Resolver<'_> {
             let id = name.split(['.', '/']).next().unwrap_or(name);
             let at = |message: String| Err(TemplateError::at(format!("--resource {name}"), message));
             match self.kind(id) {
-                Some(kind) if TABLES.contains(&kind) || FUNCTIONS.contains(&kind) => {
+                Some(kind) if TABLES.contains(&kind) || FUNCTIONS.contains(&kind) || kind == DELIVERY_STREAM => {
                     return at(format!("{id} is made here, and has its own"));
                 }
                 Some(_) => {}
@@ -92,7 +94,7 @@ impl Resolver<'_> {
             "AWS::NoValue" => Ok(Value::Absent),
             "AWS::NotificationARNs" => Ok(Value::List(Vec::new())),
             _ => Ok(Value::Text(match self.named(target, path)? {
-                Named::Table(name) | Named::Function(name) => Text::literal(name),
+                Named::Table(name) | Named::Function(name) | Named::DeliveryStream(name) => Text::literal(name),
                 Named::Layer(name) => Text::literal(self.layer_arn(&name)),
                 Named::Qualified(arn) => arn,
                 Named::Elsewhere(kind, name) => {
@@ -118,6 +120,8 @@ impl Resolver<'_> {
             (Named::Table(_), "TableId") => return text("00000000-0000-0000-0000-000000000000".to_owned()),
             (Named::Function(name), "Arn") => return text(self.function_arn(&name)),
             (Named::Layer(name), "LayerVersionArn" | "Arn") => return text(self.layer_arn(&name)),
+            (Named::DeliveryStream(name), "Arn") => return text(self.delivery_stream_arn(&name)),
+            (Named::DeliveryStream(_), _) => &["Arn"],
             (Named::Function(_), "Version") => return text("$LATEST".to_owned()),
             (Named::Qualified(arn), attribute) if attribute.ends_with("Arn") => return Ok(Value::Text(arn)),
             (Named::Qualified(_), "Version") => return text("$LATEST".to_owned()),
@@ -187,6 +191,10 @@ impl Resolver<'_> {
         format!("arn:aws:lambda:{}:{}:function:{name}", self.options.region, self.options.account_id)
     }
 
+    fn delivery_stream_arn(&self, name: &str) -> String {
+        format!("arn:aws:firehose:{}:{}:deliverystream/{name}", self.options.region, self.options.account_id)
+    }
+
     /// The ARN of the one version that a layer has here.
     pub(crate) fn layer_arn(&self, name: &str) -> String {
         format!("arn:aws:lambda:{}:{}:layer:{name}:1", self.options.region, self.options.account_id)
@@ -231,6 +239,7 @@ impl Resolver<'_> {
             kind if TABLES.contains(&kind) => Named::Table(self.name_of(id, resource, "TableName")?),
             kind if FUNCTIONS.contains(&kind) => Named::Function(self.name_of(id, resource, "FunctionName")?),
             kind if LAYERS.contains(&kind) => Named::Layer(self.name_of(id, resource, "LayerName")?),
+            DELIVERY_STREAM => Named::DeliveryStream(self.name_of(id, resource, "DeliveryStreamName")?),
             "AWS::Lambda::Alias" => Named::Qualified(self.qualified(id, resource, "Name")?),
             "AWS::Lambda::Version" => Named::Qualified(self.qualified(id, resource, "")?),
             kind => Named::Elsewhere(kind.to_owned(), self.physical_name(id, kind, resource)),

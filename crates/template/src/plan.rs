@@ -36,6 +36,8 @@ pub struct Plan {
     pub layers: Vec<LayerPlan>,
     /// Event source mappings to create, once tables and functions are there.
     pub mappings: Vec<MappingPlan>,
+    /// Delivery streams to make.
+    pub delivery_streams: Vec<DeliveryStreamPlan>,
     /// The templates inside of the template that were read.
     pub files: Vec<PathBuf>,
     /// What is not applied: one line each, for the user.
@@ -167,6 +169,17 @@ impl FunctionPlan {
         };
         Err(TemplateError::at(format!("Resources.{}.Properties.{property}", self.logical_id), error.to_string()))
     }
+}
+
+/// A delivery stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryStreamPlan {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its name.
+    pub name: String,
+    /// The CreateDeliveryStream request, in JSON.
+    pub request: serde_json::Value,
 }
 
 /// A layer of the template.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::delivery_stream::DELIVERY_STREAM;
 use crate::node::{Format, Node};
 use crate::plan::{FunctionPlan, Plan};
 use crate::resolve::Resolver;
 use crate::stack::STACKS;
 use crate::text::Origin;
-use crate::{Options, TemplateError, foreach, function, global_table, layer, mapping, names, table};
+use crate::{Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, table};
 
 /// The transforms whose work is done here.
 const TRANSFORMS: [&str; 2] = ["AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"];
@@ -70,6 +71,7 @@ fn add_data(
             "AWS::Serverless::SimpleTable" => plan.tables.push(table::simple_table(resolver, id, resource)?),
             "AWS::Serverless::Function" => plan.mappings.extend(function::events(resolver, id, resource)?),
             "AWS::Lambda::Function" => {}
+            DELIVERY_STREAM => plan.delivery_streams.push(delivery_stream::delivery_stream(resolver, id, resource)?),
             "AWS::Lambda::EventSourceMapping" => plan.mappings.extend(mapping::resource(resolver, id, resource)?),
             kind if names::LAYERS.contains(&kind) => match layer::layer(resolver, id, resource, kind, resolver.dir) {
                 Ok(layer) => plan.layers.push(layer),
@@ -144,6 +146,7 @@ fn is_read(kind: &str) -> bool {
         || names::FUNCTIONS.contains(&kind)
         || names::LAYERS.contains(&kind)
         || kind == "AWS::Lambda::EventSourceMapping"
+        || kind == DELIVERY_STREAM
 }
 
 /// The template with the file that `Transform: {Name: AWS::Include}` of the template itself names: its sections are added. And

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tailrace_core::{ApiError, AttributeValue, CancellationReason, ErrorCode, Item, ThrottlingReason};
+use tailrace_core::{ApiError, AttributeValue, CancellationReason, ErrorCode, Item, Service, ThrottlingReason};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -47,6 +47,18 @@ impl<'a> Reason<'a> {
             message: reason.message.as_deref(),
         }
     }
+}
+
+/// [`render`], as the service does that was asked: delivery streams name the class alone.
+pub fn render_of(service: Option<Service>, error: &ApiError) -> Vec<u8> {
+    if service != Some(Service::Firehose) {
+        return render(error);
+    }
+    let class = error.code.type_name();
+    let class = class.rsplit_once('#').map_or(class, |(_, class)| class);
+    let mut body = Map::from_iter([("__type".to_owned(), Value::from(class))]);
+    body.extend(error.message.as_deref().map(|message| ("message".to_owned(), Value::from(message))));
+    serde_json::to_vec(&body).expect("invariant: texts can be written as JSON")
 }
 
 /// `{"__type":...}`, with the message in the member that the class uses, and the item that a failed condition shows.
@@ -100,6 +112,14 @@ mod tests {
     #[track_caller]
     fn check(error: &ApiError, expect: &str) {
         assert_eq!(String::from_utf8(render(error)).unwrap(), expect);
+    }
+
+    #[test]
+    fn delivery_streams_name_the_class_alone() {
+        let error = ApiError::new(ErrorCode::ResourceNotFoundException, "no");
+        let body = |service| String::from_utf8(render_of(service, &error)).unwrap();
+        assert_eq!(body(Some(Service::Firehose)), r#"{"__type":"ResourceNotFoundException","message":"no"}"#);
+        assert_eq!(body(Some(Service::Streams)), String::from_utf8(render(&error)).unwrap());
     }
 
     #[test]

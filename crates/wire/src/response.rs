@@ -8,6 +8,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
+use tailrace_core::Service;
 use tailrace_core::json_text::{U64_DIGITS_MAX, decimal_digits};
 
 use crate::request_id::{REQUEST_ID_LEN, RequestId, RequestIds};
@@ -22,6 +23,8 @@ pub enum ContentType {
     None,
     /// `application/x-amz-json-1.0`.
     AmzJson10,
+    /// `application/x-amz-json-1.1`: of delivery streams.
+    AmzJson11,
     /// `application/json`.
     Json,
     /// `text/plain; charset=utf-8`.
@@ -31,11 +34,15 @@ pub enum ContentType {
 impl ContentType {
     /// The type of a request, which is also that of its answer; parameters, surrounding spaces and case do not count.
     /// `None`: not a type that the service takes.
-    pub fn of_request(value: Option<&HeaderValue>) -> Option<ContentType> {
+    pub fn of_request(value: Option<&HeaderValue>, service: Option<Service>) -> Option<ContentType> {
         let value = value?.as_bytes();
         let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
         let media_type = value[..end].trim_ascii();
-        let known = [("application/x-amz-json-1.0", ContentType::AmzJson10), ("application/json", ContentType::Json)];
+        let amazons = match service {
+            Some(Service::Firehose) => ("application/x-amz-json-1.1", ContentType::AmzJson11),
+            _ => ("application/x-amz-json-1.0", ContentType::AmzJson10),
+        };
+        let known = [amazons, ("application/json", ContentType::Json)];
         known.into_iter().find(|(name, _)| media_type.eq_ignore_ascii_case(name.as_bytes())).map(|(_, known)| known)
     }
 
@@ -43,6 +50,7 @@ impl ContentType {
         match self {
             ContentType::None => None,
             ContentType::AmzJson10 => Some(HeaderValue::from_static("application/x-amz-json-1.0")),
+            ContentType::AmzJson11 => Some(HeaderValue::from_static("application/x-amz-json-1.1")),
             ContentType::Json => Some(HeaderValue::from_static("application/json")),
             ContentType::Text => Some(HeaderValue::from_static("text/plain; charset=utf-8")),
         }

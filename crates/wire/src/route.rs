@@ -49,6 +49,9 @@ pub struct Shared<A> {
     pub large: Arc<Semaphore>,
 }
 
+/// The service and the operation.
+const TARGET: &str = "x-amz-target";
+
 /// Answers a request.
 pub async fn handle<A: Api>(shared: Arc<Shared<A>>, request: Request<Incoming>, watch: Arc<Watch>) -> Answer {
     let (head, body) = request.into_parts();
@@ -192,7 +195,7 @@ fn no_page() -> Page {
 /// A POST below `/_admin/`, as guarded as an operation: its host and origin were checked, and its content type is one that a
 /// page of another origin cannot send without asking first.
 async fn admin_post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Page {
-    if ContentType::of_request(head.headers.get(CONTENT_TYPE)) != Some(ContentType::Json) {
+    if ContentType::of_request(head.headers.get(CONTENT_TYPE), None) != Some(ContentType::Json) {
         return page(400, NOT_JSON);
     }
     admin_change(shared, head, body, share).await
@@ -218,7 +221,8 @@ async fn admin_change<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes
 
 /// Rows 3-7 of the order of checks; the rest are the operation's.
 async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share, cross_origin: bool) -> Answer {
-    let content_type = ContentType::of_request(head.headers.get(CONTENT_TYPE));
+    let service = operation_of(head.headers.get(TARGET)).map(|operation| operation.service);
+    let content_type = ContentType::of_request(head.headers.get(CONTENT_TYPE), service);
     if content_type.is_none() && !body.is_empty() {
         return answer(&shared.ids, 404, ContentType::None, Bytes::from_static(UNKNOWN), cross_origin);
     }
@@ -233,7 +237,7 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
     };
     let (status, body, written) = match operate(shared, head, body, share, id).await {
         Ok((body, written)) => (200, body, written),
-        Err(error) => (error.code.http_status(), error_body::render(&error).into(), None),
+        Err(error) => (error.code.http_status(), error_body::render_of(service, &error).into(), None),
     };
     let asked = body.len() >= limits::GZIP_ANSWER_BYTES_MIN && gzip::is_accepted(&head.headers);
     let coded = asked.then(|| aside(body.len() > limits::GZIP_INLINE_BYTES_MAX, || gzip::compressed(&body))).flatten();
@@ -288,7 +292,7 @@ async fn operate<A: Api>(
         let is_json = body.is_empty() || aside(is_large, || Json::check(&body)).is_ok();
         if is_json { error } else { ApiError::bare(ErrorCode::SerializationException) }
     };
-    let target = head.headers.get("x-amz-target");
+    let target = head.headers.get(TARGET);
     let unknown = || ApiError::bare(ErrorCode::UnknownOperationException);
     operation_of(target).ok_or_else(unknown).and_then(|operation| shared.api.find(operation)).map_err(or_not_json)?;
     auth::check(&head.headers, head.uri.query()).map_err(or_not_json)?;

@@ -33,6 +33,7 @@ mod tests {
         };
         check("DynamoDB_20120810.PutItem", Some((Service::DynamoDb, "PutItem")));
         check("DynamoDBStreams_20120810.GetRecords", Some((Service::Streams, "GetRecords")));
+        check("Firehose_20150804.PutRecordBatch", Some((Service::Firehose, "PutRecordBatch")));
         for bad in [
             "",
             ".",

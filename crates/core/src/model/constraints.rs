@@ -122,6 +122,12 @@ fn utf16(text: &str) -> i64 {
     if text.is_ascii() { text.len() as i64 } else { text.encode_utf16().count() as i64 }
 }
 
+/// How many bytes a text in base64 stands for.
+fn blob_bytes(text: &str) -> i64 {
+    let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
+    (text.len() / 4 * 3).saturating_sub(padding) as i64
+}
+
 impl Walk<'_> {
     fn member(&mut self, operation: &Operation, member: &Member, body: &Json, prefix: &Path) {
         let json = match body {
@@ -163,6 +169,10 @@ impl Walk<'_> {
                     && shape.max.is_none_or(|max| length <= max)
                     && shape.pattern.is_none_or(|pattern| pattern.matches(text))
                     && (shape.allowed.is_empty() || shape.allowed.iter().any(|allowed| allowed == text))
+            }
+            (Kind::Blob, Json::String(text)) => {
+                let bytes = blob_bytes(text);
+                shape.min.is_none_or(|min| bytes >= min) && shape.max.is_none_or(|max| bytes <= max)
             }
             (Kind::Map { key, value }, Json::Object(entries)) => {
                 let count = entries.len() as i64;
@@ -241,6 +251,7 @@ impl Walk<'_> {
         }
         match (&shape.kind, json) {
             (Kind::String, Json::String(text)) => self.string(id, json, text, path),
+            (Kind::Blob, Json::String(text)) => self.blob(id, text, path),
             (Kind::Integer, _) => self.range(id, json, json.as_saturated_i32().map(i64::from), path),
             (Kind::Long, _) => self.range(id, json, json.as_saturated_i64(), path),
             (Kind::List(element), Json::Array(elements)) => {
@@ -340,6 +351,19 @@ impl Walk<'_> {
         } else if let Some(min) = shape.min.filter(|min| length < *min) {
             self.bound(id, json, path, &format!("Member must have length greater than or equal to {min}"));
         }
+    }
+
+    /// The length of what the text stands for; the service prints the buffer that it lies in.
+    fn blob(&mut self, id: ShapeId, text: &str, path: &Path) {
+        let bytes = blob_bytes(text);
+        let (min, max) = (self.shapes[id.0].min.unwrap_or(0), self.shapes[id.0].max.unwrap_or(i64::MAX));
+        let bound = match bytes {
+            _ if bytes > max => format!("less than or equal to {max}"),
+            _ if bytes < min => format!("greater than or equal to {min}"),
+            _ => return,
+        };
+        let value = format!("java.nio.HeapByteBuffer[pos=0 lim={bytes} cap={bytes}]");
+        self.fault(&value, &path.lower, &format!("Member must have length {bound}"));
     }
 
     fn range(&mut self, id: ShapeId, json: &Json, number: Option<i64>, path: &Path) {

@@ -65,6 +65,12 @@ pub fn streams() -> &'static Api {
     &API
 }
 
+/// The operations of delivery streams.
+pub fn firehose() -> &'static Api {
+    static API: LazyLock<Api> = LazyLock::new(|| Api::load(include_str!("../../model/firehose.json")));
+    &API
+}
+
 impl Api {
     /// The service has an operation of this name (built here or not).
     pub fn knows(&self, operation: &str) -> bool {

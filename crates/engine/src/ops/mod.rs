@@ -107,6 +107,8 @@ pub async fn execute(
     match service {
         Service::DynamoDb => dynamodb(db, operation, body, caller).await,
         Service::Streams => streams(db, operation, body, caller).await,
+        // They are not the engine's.
+        Service::Firehose => Err(service.api().unknown_operation(operation)),
     }
 }
 

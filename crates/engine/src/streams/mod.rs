@@ -3,6 +3,7 @@
 pub mod descriptor;
 mod event_id;
 mod event_view;
+pub mod hidden;
 pub mod iterator;
 pub mod label;
 pub(crate) mod life;

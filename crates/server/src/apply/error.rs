@@ -36,6 +36,14 @@ pub enum ApplyError {
         /// Why.
         error: MappingError,
     },
+    /// A delivery stream cannot be made or changed.
+    #[error("delivery stream {name}: {error}")]
+    DeliveryStream {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: ApiError,
+    },
     /// The store's failure.
     #[error(transparent)]
     Store(#[from] StoreError),

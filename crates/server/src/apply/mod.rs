@@ -18,14 +18,15 @@ mod there;
 
 use std::collections::BTreeMap;
 
-use tailrace_core::{ApiError, StreamArn};
+use tailrace_core::{ApiError, ErrorCode, StreamArn};
 use tailrace_engine::Db;
+use tailrace_firehose::DeliveryStreams;
 use tailrace_lambda::Functions;
 
 use crate::{functions, packages};
 
 use crate::mappings::Mappings;
-use crate::template::{MappingPlan, Plan, Source};
+use crate::template::{DeliveryStreamPlan, MappingPlan, Plan, Source};
 pub use error::ApplyError;
 use record::{Record, RecordedMapping};
 use step::{describe, settled};
@@ -46,6 +47,13 @@ pub struct Made {
     before: Record,
     /// The ARNs of the streams of its tables, by logical id.
     streams: BTreeMap<String, StreamArn>,
+}
+
+impl Made {
+    /// Its delivery streams, which are still to be made.
+    pub fn delivery_streams(&self) -> &[DeliveryStreamPlan] {
+        &self.plan.delivery_streams
+    }
 }
 
 /// Checks a plan against what is there; then makes its tables and functions, and tells what is kept as it is.
@@ -172,6 +180,30 @@ pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(St
         tell(format!("function {name}: no longer in the template; it is kept"));
     }
     now.write(db.store().as_ref()).await?;
+    Ok(())
+}
+
+/// Makes the delivery streams of a plan, or changes them. One that cannot be had here is told of: who puts records into it reads that it is
+/// not there. One that the template has no more is kept, with the records that it has not delivered.
+///
+/// # Errors
+/// The store's.
+pub async fn delivery_streams(
+    plans: &[DeliveryStreamPlan],
+    streams: &DeliveryStreams,
+    tell: impl Fn(String),
+) -> Result<(), ApplyError> {
+    for plan in plans {
+        match tailrace_firehose::ensure(streams, &plan.request).await {
+            Ok(_) => {}
+            Err(error) if error.code == ErrorCode::InternalServerError => {
+                return Err(ApplyError::DeliveryStream { name: plan.name.clone(), error });
+            }
+            Err(error) => {
+                tell(format!("Resources.{}: the delivery stream {} is not made: {error}", plan.logical_id, plan.name))
+            }
+        }
+    }
     Ok(())
 }
 

@@ -9,19 +9,21 @@ use tailrace_sinks::spec::{SinkSpec, SpecError};
 use tailrace_template::Format;
 
 use super::{build, secrets};
-use crate::files;
+use crate::{delivery_streams, files};
 
 /// The names that it may have, in the order in which they are looked for.
 pub const NAMES: [&str; 3] = ["tailrace.yaml", "tailrace.yml", "tailrace.json"];
 
 /// What it may say.
-const MEMBERS: [&str; 1] = ["sinks"];
+const MEMBERS: [&str; 2] = ["sinks", "firehose"];
 
 /// A configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SinksFile {
     /// The sinks by name, as they are written.
     pub sinks: BTreeMap<String, Value>,
+    /// Where the buckets of delivery streams are, as it is written.
+    pub firehose: Value,
     /// The directory that the file is in: relative paths in it are meant from there. Empty: where the process was started.
     pub base: PathBuf,
 }
@@ -80,15 +82,17 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
     let members = match document {
         Value::Null => return Ok(SinksFile::default()),
         Value::Object(members) => members,
-        _ => return Err("a map with `sinks` is expected".to_owned()),
+        _ => return Err("a map with `sinks` or `firehose` is expected".to_owned()),
     };
     if let Some(unknown) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
         let near = nearest(unknown, &MEMBERS)
             .map_or_else(|| format!("; known are {}", MEMBERS.join(", ")), |name| format!("; did you mean {name}?"));
         return Err(format!("`{unknown}` is not known{near}"));
     }
+    let firehose = members.get("firehose").cloned().unwrap_or_default();
+    delivery_streams::check(&firehose)?;
     let sinks = match members.get("sinks") {
-        None | Some(Value::Null) => return Ok(SinksFile::default()),
+        None | Some(Value::Null) => return Ok(SinksFile { firehose, base, ..SinksFile::default() }),
         Some(Value::Object(sinks)) => sinks,
         Some(_) => return Err("`sinks` is a map: the name of each sink, and what it is".to_owned()),
     };
@@ -104,7 +108,7 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
         let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec, &base));
         checked.map_err(|SpecError(message)| message)?;
     }
-    Ok(SinksFile { sinks, base })
+    Ok(SinksFile { sinks, firehose, base })
 }
 
 /// Whether the sink is left out: it is `optional`, and where it goes is in a variable that the environment does not have. What is left
@@ -141,6 +145,7 @@ mod tests {
             (json!({"sinks": {"a": {"from": "T", "to": "./x", "fromat": "csv"}}}), "; did you mean format?"),
             (json!({"sinks": {"a": {"from": "T", "to": "./x", "format": "parqet"}}}), "; did you mean parquet?"),
             (json!({"sinks": {"a": {"from": "T", "to": "./x", "flush": {"second": 1}}}}), "; did you mean seconds?"),
+            (json!({"firehose": {"bucket": {}}}), "firehose: unknown field `bucket`"),
             (json!("x"), "a map with `sinks`"),
         ] {
             let error = parse(&document, PathBuf::new()).unwrap_err();

@@ -16,6 +16,8 @@ use tailrace_sinks::runtime::{Change, Dependencies, Happening, OpenError, SinkSt
 use tailrace_store::StoreError;
 use tokio::sync::mpsc;
 
+pub(crate) use secrets::resolve as resolve_secrets;
+
 pub use file::{ConfigFileError, NAMES, SinksFile, beside, read};
 
 use crate::report::Event;

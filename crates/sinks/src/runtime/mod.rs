@@ -231,7 +231,7 @@ impl Sinks {
                 );
             }
         }
-        sinks.inner.db.set_pins(&(sinks.inner.clone() as Arc<dyn Pins>));
+        sinks.inner.db.add_pins(&(sinks.inner.clone() as Arc<dyn Pins>));
         Ok(sinks)
     }
 

@@ -14,6 +14,7 @@ mod commit;
 mod counter;
 mod deleted_index;
 mod deleted_table;
+mod delivery_stream;
 mod expiry;
 mod function;
 mod idempotency;
@@ -48,6 +49,7 @@ pub use commit::CommitKey;
 pub use counter::CounterKey;
 pub use deleted_index::DeletedIndexKey;
 pub use deleted_table::DeletedTableKey;
+pub use delivery_stream::{DeliveryStreamKey, TransformedKey};
 pub use expiry::ExpiryKey;
 pub use function::FunctionKey;
 pub use idempotency::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
@@ -133,6 +135,10 @@ pub enum KeyKind {
     Sink = 0x2c,
     /// The snapshot that a sink's consumer begins with.
     SinkSnapshot = 0x2d,
+    /// [`DeliveryStreamKey`]: a delivery stream, by name.
+    DeliveryStream = 0x2e,
+    /// [`TransformedKey`]: what a function has made of records that are being delivered.
+    Transformed = 0x2f,
     /// [`ViewRowKey`]: a row of a version of a view: how far it is, a group, or a member of a group. As many as items.
     ViewRow = 0x3e,
     /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
@@ -172,6 +178,8 @@ impl KeyKind {
         KeyKind::AuditSubject,
         KeyKind::Sink,
         KeyKind::SinkSnapshot,
+        KeyKind::DeliveryStream,
+        KeyKind::Transformed,
         KeyKind::ViewRow,
         KeyKind::Expiry,
         KeyKind::Item,

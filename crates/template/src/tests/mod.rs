@@ -1,6 +1,7 @@
 //! Templates and what they become.
 
 mod code;
+mod delivery_streams;
 mod language;
 mod not_here;
 mod resolving;

@@ -56,6 +56,7 @@ impl Api for Echo {
                 ["Echo", "Who", "Slow", "Hang", "Block", "Panic", "Invalid", "Broken"].contains(&operation.name)
             }
             Service::Streams => operation.name == "ListStreams",
+            Service::Firehose => operation.name == "Invalid",
         };
         if found { Ok(()) } else { Err(operation.service.api().unknown_operation(operation.name)) }
     }

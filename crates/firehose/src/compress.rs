@@ -1,0 +1,69 @@
+//! Compressed objects. Invariant: the bytes are a function of what they hold.
+
+use tailrace_sinks::objects::encode;
+
+/// How objects are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    #[serde(rename = "UNCOMPRESSED")]
+    None,
+    /// Gzip.
+    #[serde(rename = "GZIP")]
+    Gzip,
+    /// A zip archive.
+    #[serde(rename = "ZIP")]
+    Zip,
+    /// Snappy.
+    Snappy,
+    /// Snappy, as Hadoop has it.
+    #[serde(rename = "HADOOP_SNAPPY")]
+    HadoopSnappy,
+}
+
+impl Compression {
+    /// Whether objects can be compressed so here.
+    pub fn is_here(self) -> bool {
+        matches!(self, Compression::None | Compression::Gzip)
+    }
+
+    /// As requests spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "UNCOMPRESSED",
+            Compression::Gzip => "GZIP",
+            Compression::Zip => "ZIP",
+            Compression::Snappy => "Snappy",
+            Compression::HadoopSnappy => "HADOOP_SNAPPY",
+        }
+    }
+
+    /// What names end in. Source: docs/spec/sinks.md 2.1.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Compression::None => "",
+            Compression::Gzip => ".gz",
+            Compression::Zip => ".zip",
+            Compression::Snappy => ".snappy",
+            Compression::HadoopSnappy => ".hsnappy",
+        }
+    }
+
+    /// The media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Compression::Gzip => "application/gzip",
+            _ => "application/octet-stream",
+        }
+    }
+
+    /// Compresses.
+    ///
+    /// # Errors
+    /// The compressor's.
+    pub fn of(self, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+        let compression = if self == Compression::Gzip { encode::Compression::Gzip } else { encode::Compression::None };
+        encode::compress(bytes, compression).map_err(|error| error.to_string())
+    }
+}

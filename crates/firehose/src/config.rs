@@ -1,0 +1,496 @@
+//! The destination of a delivery stream, as requests have it, and what is made of it. Source: the service model; docs/spec/sinks.md 2
+//! and 8.
+//!
+//! What is stored is the request's own JSON, so that a description says again what was asked for; it is read and checked whole before it is
+//! stored, and again when a stream is started.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tailrace_core::EpochMs;
+use tailrace_sinks::objects::partition::Expression;
+use tailrace_sinks::objects::prefix::{Facts, KeySource, Prefix, Zone};
+use tailrace_sinks::objects::store::check_key;
+
+use crate::compress::Compression;
+use crate::limits::{
+    INTERVAL, INVOKE_BYTES, INVOKE_BYTES_RANGE, PARTITIONED_SIZE_MIB_MIN, RETRIES, RETRIES_MAX, SIZE_MIB,
+};
+
+/// Longest FileExtension. The model has 128; with the rest of a name it would be longer than what file systems take.
+const EXTENSION_BYTES_MAX: usize = 100;
+
+/// A destination cannot be as it is asked for: an InvalidArgumentException.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+fn wrong<T>(text: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError(text.into()))
+}
+
+/// `ExtendedS3DestinationConfiguration`, `S3DestinationConfiguration`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct S3 {
+    #[serde(rename = "BucketARN")]
+    bucket_arn: String,
+    #[serde(rename = "RoleARN")]
+    role_arn: String,
+    prefix: Option<String>,
+    error_output_prefix: Option<String>,
+    buffering_hints: Option<BufferingHints>,
+    compression_format: Option<Compression>,
+    processing_configuration: Option<Processing>,
+    s3_backup_mode: Option<String>,
+    s3_backup_configuration: Option<Box<S3>>,
+    data_format_conversion_configuration: Option<Switch>,
+    dynamic_partitioning_configuration: Option<Switch>,
+    file_extension: Option<String>,
+    custom_time_zone: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct BufferingHints {
+    #[serde(rename = "SizeInMBs")]
+    size_mib: Option<u64>,
+    interval_in_seconds: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Switch {
+    enabled: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Processing {
+    enabled: Option<bool>,
+    processors: Option<Vec<Processor>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Processor {
+    r#type: String,
+    parameters: Option<Vec<Parameter>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Parameter {
+    parameter_name: String,
+    parameter_value: String,
+}
+
+/// A destination that was checked.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Where the records go.
+    pub place: Place,
+    /// The names of what could not be processed.
+    pub errors: Prefix,
+    /// Where the records go as they came, too.
+    pub backup: Option<Place>,
+    /// Most bytes of a flush.
+    pub bytes_max: usize,
+    /// How long records are gathered.
+    pub window: Duration,
+    /// The function that transforms them.
+    pub function: Option<Function>,
+    /// What follows each record.
+    pub delimiter: Vec<u8>,
+    /// The partition keys that are found in records.
+    pub queries: Vec<(String, Expression)>,
+    /// Each flush is parted by the keys.
+    pub is_partitioned: bool,
+}
+
+/// A bucket, and the form of objects there.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The names of objects.
+    pub prefix: Prefix,
+    /// Where times are told.
+    pub zone: Zone,
+    /// How they are compressed.
+    pub compression: Compression,
+    /// What their names end in.
+    pub extension: String,
+}
+
+/// A function that transforms records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its ARN, as it was given.
+    pub arn: String,
+    /// Tries after the first that fails.
+    pub retries: u32,
+    /// Most bytes of the records of one invocation.
+    pub bytes_max: usize,
+}
+
+/// Reads a destination.
+///
+/// # Errors
+/// What it cannot have.
+pub fn read(config: &Map<String, Value>) -> Result<Destination, ConfigError> {
+    let config: S3 = serde_json::from_value(Value::Object(config.clone()))
+        .map_err(|error| ConfigError(format!("ExtendedS3DestinationConfiguration: {error}")))?;
+    if config.data_format_conversion_configuration.is_some_and(Switch::is_on) {
+        return wrong(
+            "DataFormatConversionConfiguration is not supported by Tailrace: a sink of a table writes Parquet (docs/sinks.md, Objects)",
+        );
+    }
+    let is_partitioned = config.dynamic_partitioning_configuration.is_some_and(Switch::is_on);
+    let (bytes_max, window) = buffering(config.buffering_hints, is_partitioned)?;
+    let place = place(&config)?;
+    let errors = Prefix::parse_pair(config.prefix.as_deref(), config.error_output_prefix.as_deref())
+        .map_err(|error| ConfigError(error.to_string()))?
+        .1;
+    sample(&errors, &[])?;
+    let backup = match (config.s3_backup_mode.as_deref(), &config.s3_backup_configuration) {
+        (Some("Enabled"), Some(backup)) => {
+            buffering(backup.buffering_hints, false)?;
+            Some(self::place(backup)?)
+        }
+        (Some("Enabled"), None) => return wrong("S3BackupConfiguration must be given when S3BackupMode is Enabled."),
+        _ => None,
+    };
+    let mut destination = Destination {
+        place,
+        errors,
+        backup,
+        bytes_max,
+        window,
+        function: None,
+        delimiter: Vec::new(),
+        queries: Vec::new(),
+        is_partitioned,
+    };
+    let processing = config.processing_configuration.filter(|processing| processing.enabled == Some(true));
+    for processor in processing.and_then(|processing| processing.processors).unwrap_or_default() {
+        destination.add(&processor)?;
+    }
+    destination.check_keys()?;
+    Ok(destination)
+}
+
+impl Switch {
+    /// A conversion that is there without `Enabled` is on.
+    fn is_on(self) -> bool {
+        self.enabled != Some(false)
+    }
+}
+
+fn buffering(hints: Option<BufferingHints>, is_partitioned: bool) -> Result<(usize, Duration), ConfigError> {
+    let BufferingHints { size_mib, interval_in_seconds } = hints.unwrap_or_default();
+    if hints.is_some() && size_mib.is_some() != interval_in_seconds.is_some() {
+        return wrong("BufferingHints: SizeInMBs and IntervalInSeconds are given together, or neither of them.");
+    }
+    let size_mib = size_mib.unwrap_or(if is_partitioned { PARTITIONED_SIZE_MIB_MIN } else { SIZE_MIB });
+    let window = interval_in_seconds.map_or(INTERVAL, Duration::from_secs);
+    if is_partitioned && size_mib < PARTITIONED_SIZE_MIB_MIN {
+        return wrong(format!(
+            "BufferingHints.SizeInMBs must be at least {PARTITIONED_SIZE_MIB_MIN} when Dynamic Partitioning is enabled."
+        ));
+    }
+    if is_partitioned && window.is_zero() {
+        return wrong("BufferingHints.IntervalInSeconds cannot be 0 when Dynamic Partitioning is enabled.");
+    }
+    Ok(((size_mib as usize) << 20, window))
+}
+
+/// The name of the bucket of an ARN.
+fn bucket_of(arn: &str) -> Result<&str, ConfigError> {
+    let bucket = arn.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::")).map(|(_, bucket)| bucket);
+    let is_name = |bucket: &&str| {
+        !bucket.is_empty()
+            && bucket.len() <= 255
+            && !matches!(*bucket, "." | "..")
+            && bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    };
+    bucket.filter(is_name).ok_or_else(|| ConfigError(format!("{arn:?} is no ARN of a bucket: arn:aws:s3:::BUCKET is")))
+}
+
+fn place(config: &S3) -> Result<Place, ConfigError> {
+    let compression = config.compression_format.unwrap_or_default();
+    if !compression.is_here() {
+        return wrong(format!(
+            "CompressionFormat {} is not supported by Tailrace: UNCOMPRESSED and GZIP are",
+            compression.name()
+        ));
+    }
+    let text = |error: &dyn std::fmt::Display| ConfigError(error.to_string());
+    let (prefix, _) = Prefix::parse_pair(config.prefix.as_deref(), config.error_output_prefix.as_deref())
+        .map_err(|error| text(&error))?;
+    let zone = match config.custom_time_zone.as_deref().filter(|zone| !zone.is_empty()) {
+        None => Zone::UTC,
+        Some(zone) => Zone::parse(zone).map_err(|error| ConfigError(format!("CustomTimeZone: {error}")))?,
+    };
+    let extension = config.file_extension.clone().filter(|extension| !extension.is_empty());
+    if let Some(extension) = &extension {
+        let is_sound = (2..=EXTENSION_BYTES_MAX).contains(&extension.len())
+            && extension.starts_with('.')
+            && extension[1..]
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!-_.*'()".contains(&byte));
+        if !is_sound {
+            return wrong(format!(
+                "FileExtension {extension:?} is none: a period, then a-z, 0-9 and !-_.*'(), {EXTENSION_BYTES_MAX} characters at most"
+            ));
+        }
+    }
+    Ok(Place {
+        bucket: bucket_of(&config.bucket_arn)?.to_owned(),
+        prefix,
+        zone,
+        compression,
+        extension: extension.unwrap_or_else(|| compression.extension().to_owned()),
+    })
+}
+
+/// Whether what a prefix makes can stand in a name at all: values of keys apart, it is the same each time.
+fn sample(prefix: &Prefix, keys: &[&str]) -> Result<(), ConfigError> {
+    let keys: Vec<_> = keys.iter().map(|name| (*name, "x".into())).collect();
+    let facts =
+        Facts { oldest: EpochMs::ZERO, zone: Zone::UTC, seed: "", error_type: "processing-failed", keys: &keys };
+    let key = crate::deliver::joined(&prefix.evaluate(&facts), "x");
+    check_key(&key).map_err(|error| ConfigError(format!("Prefix: {error}")))
+}
+
+impl Destination {
+    fn add(&mut self, processor: &Processor) -> Result<(), ConfigError> {
+        let parameters = processor.parameters.as_deref().unwrap_or_default();
+        let parameter = |name: &str| {
+            parameters.iter().find(|parameter| parameter.parameter_name == name).map(|found| &*found.parameter_value)
+        };
+        match &*processor.r#type {
+            "Lambda" => {
+                if self.function.is_some() {
+                    return wrong("There is more than one processor of the type Lambda.");
+                }
+                let Some(arn) = parameter("LambdaArn") else {
+                    return wrong("A processor of the type Lambda needs the parameter LambdaArn.");
+                };
+                self.function = Some(Function {
+                    arn: arn.to_owned(),
+                    retries: number(parameter("NumberOfRetries"), "NumberOfRetries", RETRIES, |n| *n <= RETRIES_MAX)?,
+                    bytes_max: (number(
+                        parameter("BufferSizeInMBs"),
+                        "BufferSizeInMBs",
+                        INVOKE_BYTES as f64 / f64::from(1 << 20),
+                        |n| INVOKE_BYTES_RANGE.contains(n),
+                    )? * f64::from(1 << 20)) as usize,
+                });
+            }
+            "AppendDelimiterToRecord" => {
+                let delimiter = parameter("Delimiter").unwrap_or("\\n");
+                self.delimiter = delimiter.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t").into_bytes();
+            }
+            "MetadataExtraction" => {
+                let engine = parameter("JsonParsingEngine").unwrap_or("JQ-1.6");
+                if engine != "JQ-1.6" {
+                    return wrong(format!("JsonParsingEngine {engine} is unknown: JQ-1.6 is known"));
+                }
+                let Some(query) = parameter("MetadataExtractionQuery") else {
+                    return wrong(
+                        "A processor of the type MetadataExtraction needs the parameter MetadataExtractionQuery.",
+                    );
+                };
+                self.queries = Expression::parse_object(query)
+                    .map_err(|error| ConfigError(format!("MetadataExtractionQuery: {error}")))?;
+            }
+            other => {
+                return wrong(format!(
+                    "Processors of the type {other} are not supported by Tailrace: Lambda, MetadataExtraction and \
+                     AppendDelimiterToRecord are"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The prefix uses partition keys just where the stream is partitioned, and each has somebody who finds it.
+    fn check_keys(&self) -> Result<(), ConfigError> {
+        let keys: Vec<_> = self.place.prefix.partition_keys().collect();
+        if self.is_partitioned && keys.is_empty() {
+            return wrong("Prefix must use a partition key when Dynamic Partitioning is enabled.");
+        }
+        if !self.is_partitioned && !keys.is_empty() {
+            return wrong("Prefix uses partition keys, and Dynamic Partitioning is not enabled.");
+        }
+        for key in &keys {
+            let name = &key.name;
+            match key.from {
+                KeySource::Query if !self.queries.iter().any(|(other, _)| other == name) => {
+                    return wrong(format!("Prefix uses the key {name}, which MetadataExtractionQuery has not."));
+                }
+                KeySource::Lambda if self.function.is_none() => {
+                    return wrong(format!(
+                        "Prefix uses the key {name} of a function, and there is no processor Lambda."
+                    ));
+                }
+                _ => {}
+            }
+        }
+        sample(&self.place.prefix, &keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>())?;
+        match &self.backup {
+            Some(backup) if backup.prefix.partition_keys().next().is_some() => {
+                wrong("The Prefix of S3BackupConfiguration cannot use partition keys.")
+            }
+            Some(backup) => sample(&backup.prefix, &[]),
+            None => Ok(()),
+        }
+    }
+}
+
+fn number<T: std::str::FromStr>(
+    text: Option<&str>,
+    name: &str,
+    default: T,
+    fits: impl Fn(&T) -> bool,
+) -> Result<T, ConfigError> {
+    let Some(text) = text else { return Ok(default) };
+    let read = text.parse().ok().filter(fits);
+    read.ok_or_else(|| ConfigError(format!("The parameter {name} cannot be {text:?}.")))
+}
+
+/// A destination as a description has it: with what applies where nothing was said.
+pub fn described(config: &Map<String, Value>, extended: bool) -> Value {
+    let mut shown = config.clone();
+    if let Some(backup) = shown.remove("S3BackupConfiguration") {
+        let backup = backup.as_object().map_or(Value::Null, |backup| described(backup, false));
+        shown.insert("S3BackupDescription".to_owned(), backup);
+    }
+    let is_partitioned = shown.get("DynamicPartitioningConfiguration").is_some_and(|config| config["Enabled"] != false);
+    let mut or = |name: &str, value: Value| {
+        shown.entry(name).or_insert(value);
+    };
+    let size = if is_partitioned { PARTITIONED_SIZE_MIB_MIN } else { SIZE_MIB };
+    or("BufferingHints", json!({"SizeInMBs": size, "IntervalInSeconds": INTERVAL.as_secs()}));
+    or("CompressionFormat", json!("UNCOMPRESSED"));
+    or("EncryptionConfiguration", json!({"NoEncryptionConfig": "NoEncryption"}));
+    or("CloudWatchLoggingOptions", json!({"Enabled": false}));
+    or("Prefix", json!(""));
+    if extended {
+        or("S3BackupMode", json!("Disabled"));
+    } else {
+        let of_both = [
+            "RoleARN",
+            "BucketARN",
+            "Prefix",
+            "ErrorOutputPrefix",
+            "BufferingHints",
+            "CompressionFormat",
+            "EncryptionConfiguration",
+            "CloudWatchLoggingOptions",
+        ];
+        shown.retain(|name, _| of_both.contains(&name.as_str()));
+    }
+    Value::Object(shown)
+}
+
+/// What an update makes of a destination: what it names takes the place of what was there.
+pub fn updated(config: &Map<String, Value>, update: &Map<String, Value>) -> Map<String, Value> {
+    let mut made = config.clone();
+    for (name, value) in update.iter().filter(|(_, value)| !value.is_null()) {
+        if name == "S3BackupUpdate" {
+            let before = made.get("S3BackupConfiguration").and_then(Value::as_object).cloned().unwrap_or_default();
+            let after = updated(&before, value.as_object().unwrap_or(&Map::new()));
+            made.insert("S3BackupConfiguration".to_owned(), Value::Object(after));
+        } else {
+            made.insert(name.clone(), value.clone());
+        }
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(more: Value) -> Map<String, Value> {
+        let mut config = json!({"BucketARN": "arn:aws:s3:::lake", "RoleARN": "arn:aws:iam::000000000000:role/r"});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_the_service_has_it() {
+        let destination = read(&with(json!({}))).unwrap();
+        assert_eq!((destination.bytes_max, destination.window), (5 << 20, Duration::from_secs(300)));
+        assert_eq!((&*destination.place.bucket, &*destination.place.extension), ("lake", ""));
+        let function = json!({"Enabled": true, "Processors": [
+            {"Type": "Lambda", "Parameters": [{"ParameterName": "LambdaArn", "ParameterValue": "arn:f"},
+                                              {"ParameterName": "BufferSizeInMBs", "ParameterValue": "0.5"}]},
+            {"Type": "AppendDelimiterToRecord", "Parameters": [{"ParameterName": "Delimiter", "ParameterValue": "\\n"}]}]});
+        let transformed = read(&with(json!({"ProcessingConfiguration": function}))).unwrap();
+        let expected = Function { arn: "arn:f".to_owned(), retries: 3, bytes_max: 1 << 19 };
+        assert_eq!((transformed.function, transformed.delimiter), (Some(expected), b"\n".to_vec()));
+        let off = json!({"Enabled": false, "Processors": [{"Type": "Lambda"}]});
+        assert_eq!(read(&with(json!({"ProcessingConfiguration": off}))).unwrap().function, None);
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        let lambda = |parameters: Value| json!({"ProcessingConfiguration": {"Enabled": true, "Processors": [{"Type": "Lambda", "Parameters": parameters}]}});
+        let partitioned = |prefix: &str, size: u64| {
+            json!({"DynamicPartitioningConfiguration": {"Enabled": true}, "Prefix": prefix, "ErrorOutputPrefix": "e/",
+                   "BufferingHints": {"SizeInMBs": size, "IntervalInSeconds": 60}})
+        };
+        for (more, part) in [
+            (json!({"BucketARN": "lake"}), "is no ARN of a bucket"),
+            (json!({"BucketARN": "arn:aws:s3:::.."}), "is no ARN of a bucket"),
+            (json!({"BufferingHints": {"SizeInMBs": 1}}), "given together"),
+            (json!({"CompressionFormat": "ZIP"}), "CompressionFormat ZIP is not supported by Tailrace"),
+            (json!({"Prefix": "!{timestamp:yyyy}/"}), "ErrorOutputPrefix cannot be null or empty"),
+            (json!({"Prefix": "a//"}), "Prefix: no object can be named"),
+            (json!({"FileExtension": "gz"}), "FileExtension"),
+            (json!({"CustomTimeZone": "Asia/Tokyo"}), "CustomTimeZone: "),
+            (json!({"S3BackupMode": "Enabled"}), "S3BackupConfiguration must be given"),
+            (
+                json!({"DataFormatConversionConfiguration": {"Enabled": true}}),
+                "DataFormatConversionConfiguration is not",
+            ),
+            (lambda(json!([])), "needs the parameter LambdaArn"),
+            (
+                lambda(json!([{"ParameterName": "LambdaArn", "ParameterValue": "f"},
+                              {"ParameterName": "BufferSizeInMBs", "ParameterValue": "9"}])),
+                "The parameter BufferSizeInMBs cannot be \"9\".",
+            ),
+            (partitioned("x/", 64), "Prefix must use a partition key"),
+            (
+                partitioned("!{partitionKeyFromQuery:c}/", 5),
+                "must be at least 64 when Dynamic Partitioning is enabled.",
+            ),
+            (partitioned("!{partitionKeyFromQuery:c}/", 64), "the key c, which MetadataExtractionQuery has not"),
+            (partitioned("!{partitionKeyFromLambda:c}/", 64), "there is no processor Lambda"),
+            (json!({"Prefix": "!{partitionKeyFromQuery:c}/", "ErrorOutputPrefix": "e/"}), "is not enabled"),
+            (
+                json!({"ProcessingConfiguration": {"Enabled": true, "Processors": [{"Type": "Decompression"}]}}),
+                "Processors of the type Decompression are not supported",
+            ),
+        ] {
+            let error = read(&with(more.clone())).unwrap_err().to_string();
+            assert!(error.contains(part), "{more}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_update_replaces_what_it_names() {
+        let before = with(json!({"Prefix": "a/", "S3BackupConfiguration": {"BucketARN": "b", "Prefix": "p/"}}));
+        let update = json!({"Prefix": "b/", "S3BackupUpdate": {"Prefix": "q/"}, "CompressionFormat": null});
+        let after = updated(&before, update.as_object().unwrap());
+        assert_eq!((&after["Prefix"], &after["BucketARN"]), (&json!("b/"), &before["BucketARN"]));
+        assert_eq!(after["S3BackupConfiguration"], json!({"BucketARN": "b", "Prefix": "q/"}));
+        let shown = described(&after, true);
+        assert_eq!(shown["S3BackupDescription"]["Prefix"], "q/");
+        assert_eq!((&shown["CompressionFormat"], &shown["S3BackupMode"]), (&json!("UNCOMPRESSED"), &json!("Disabled")));
+    }
+}

@@ -1,0 +1,187 @@
+//! The row of a delivery stream. Versioned JSON (docs/format.md, Delivery streams).
+//!
+//! Invariants: a row is changed only from what whoever changes it has seen; the log's stream is opened in the commit that makes the row, and
+//! dropped in the one that marks it as deleted, after which the row stays until everything else is gone.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tailrace_core::{EpochMs, MappingId, StreamId};
+use tailrace_delivery::each;
+use tailrace_engine::streams::hidden;
+use tailrace_store::keyspace::DeliveryStreamKey;
+use tailrace_store::{Decision, Engine, StoreError, Write, commit};
+
+/// The stored form's version.
+const ROW_VERSION: u32 = 1;
+
+/// A delivery stream's row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    v: u32,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created_ms: EpochMs,
+    /// When its destination was changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_ms: Option<EpochMs>,
+    /// The version of its destination, from 1.
+    pub version: u32,
+    /// The stream of the log that has its records.
+    pub stream: StreamId,
+    /// Its consumer, a uuid.
+    pub consumer: String,
+    /// Where the records go: the members of ExtendedS3DestinationConfiguration.
+    pub destination: Map<String, Value>,
+    /// The encryption that was asked for; nothing is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, Option<String>>,
+    /// It is deleted, and what it had is being removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+}
+
+/// Encryption, as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Encryption {
+    /// `AWS_OWNED_CMK` or `CUSTOMER_MANAGED_CMK`.
+    pub key_type: String,
+    /// The key of a customer.
+    #[serde(rename = "KeyARN", default, skip_serializing_if = "Option::is_none")]
+    pub key_arn: Option<String>,
+}
+
+/// A row with its bytes.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The row.
+    pub row: Row,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+fn corrupt(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("the row of a delivery stream: {error}"))
+}
+
+impl Row {
+    /// A new one. The number of its stream is that of the commit that makes it.
+    pub fn new(name: &str, destination: Map<String, Value>, consumer: String, created_ms: EpochMs) -> Row {
+        Row {
+            v: ROW_VERSION,
+            name: name.to_owned(),
+            created_ms,
+            updated_ms: None,
+            version: 1,
+            stream: StreamId(0),
+            consumer,
+            destination,
+            encryption: None,
+            tags: BTreeMap::new(),
+            deleted: false,
+        }
+    }
+
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// Corrupt, or of a newer program.
+    pub fn decode(value: &[u8]) -> Result<Row, StoreError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        let Versioned { v } = serde_json::from_slice(value).map_err(corrupt)?;
+        if v > ROW_VERSION {
+            return Err(corrupt(format!("version {v} is newer than {ROW_VERSION}")));
+        }
+        serde_json::from_slice(value).map_err(corrupt)
+    }
+
+    fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("invariant: a row has only string keys").into()
+    }
+
+    /// The consumer's id.
+    ///
+    /// # Errors
+    /// Corrupt.
+    pub fn consumer_id(&self) -> Result<MappingId, StoreError> {
+        MappingId::parse(&self.consumer).ok_or_else(|| corrupt(format!("{:?} is no uuid", self.consumer)))
+    }
+}
+
+/// Every row, by name.
+///
+/// # Errors
+/// The store's.
+pub async fn all(store: &dyn Engine) -> Result<Vec<Stored>, StoreError> {
+    let mut rows = Vec::new();
+    each(store, DeliveryStreamKey::range(), |_, bytes| {
+        rows.push(Stored { row: Row::decode(&bytes)?, bytes });
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+/// Makes a row and the stream of the log. `None`: there is one of its name already.
+///
+/// # Errors
+/// The store's.
+pub async fn create(store: &dyn Engine, row: Row, stream_name: &str) -> Result<Option<Stored>, StoreError> {
+    let keys = [DeliveryStreamKey::key(&row.name), hidden::counter_key()];
+    let made = commit(store, &[], &keys, |reads| {
+        if reads.exclusive[0].is_some() {
+            return Decision::Reject(Ok(None));
+        }
+        let Some(stream) = hidden::next_id(reads.exclusive[1].as_ref()) else {
+            return Decision::Reject(Err(corrupt("the counter of streams")));
+        };
+        let row = Row { stream, ..row.clone() };
+        let bytes = row.encode();
+        let put = Write::Put { key: keys[0].clone(), value: bytes.clone() };
+        let opened = hidden::open(stream, stream_name, crate::records::PARTITION, row.created_ms);
+        Decision::Apply(opened.into_iter().chain([put]).collect(), Ok(Some(Stored { row, bytes })))
+    });
+    made.await?.answer
+}
+
+/// Writes a row in the place of what was seen. `None`: that is there no more.
+///
+/// # Errors
+/// The store's.
+pub async fn change(store: &dyn Engine, seen: &Stored, row: Row) -> Result<Option<Stored>, StoreError> {
+    let keys = [DeliveryStreamKey::key(&row.name), hidden::descriptor_key(row.stream)];
+    let bytes = row.encode();
+    let changed = commit(store, &[], &keys, |reads| {
+        if reads.exclusive[0].as_ref() != Some(&seen.bytes) {
+            return Decision::Reject(false);
+        }
+        let mut writes = vec![Write::Put { key: keys[0].clone(), value: bytes.clone() }];
+        if row.deleted && !seen.row.deleted {
+            writes.extend(hidden::drop(row.stream));
+        }
+        Decision::Apply(writes, true)
+    });
+    Ok(changed.await?.answer.then_some(Stored { row, bytes }))
+}
+
+/// Removes a row.
+///
+/// # Errors
+/// The store's.
+pub async fn remove(store: &dyn Engine, name: &str) -> Result<(), StoreError> {
+    let key = DeliveryStreamKey::key(name);
+    let removed = commit(store, &[], std::slice::from_ref(&key), |_| {
+        Decision::Apply(vec![Write::Delete { key: key.clone() }], ())
+    });
+    removed.await.map(|_| ())
+}

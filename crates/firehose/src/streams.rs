@@ -1,0 +1,514 @@
+//! The delivery streams of a server: those that its store has, each with its consumer.
+//!
+//! Invariants: a row says what is to be before anything is done; one change of a stream is under way at a time, and is made whole once it
+//! has begun. A stream that was deleted is cleaned up before its name is free, also after a crash.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tailrace_core::clock::Clock;
+use tailrace_core::rng::Rng;
+use tailrace_core::{ApiError, EpochMs, ErrorCode, RecordNo, ShardNo, StreamId};
+use tailrace_delivery::{Consumer, Context, Definition, DeliveryEvent, Observer, Rules, Source, Timer, checkpoints};
+use tailrace_engine::{Caller, Db, Pins, store_failure};
+use tailrace_store::keyspace::DeliveryStreamKey;
+use tailrace_store::{Engine, StoreError};
+use tokio::sync::watch;
+
+use crate::deliver::{Delivery, Door};
+use crate::limits::{FLUSH_RECORDS_MAX, STREAMS_MAX};
+use crate::row::{self, Row, Stored};
+use crate::transform::{self, Transformer};
+use crate::{Buckets, Functions, answer, config, records};
+
+/// What the names of the log's streams begin with; no table can have such a name.
+const LOG_NAME: &str = "$delivery/";
+
+/// Something that a person may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The delivery stream.
+    pub stream: String,
+    /// What happened.
+    pub text: String,
+}
+
+/// What delivery streams work with.
+pub struct Dependencies {
+    /// The database.
+    pub db: Arc<Db>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Waiting for a time of the clock.
+    pub timer: Arc<dyn Timer>,
+    /// Chance, for uuids and the spread of back-offs.
+    pub rng: Arc<dyn Rng>,
+    /// Runs functions.
+    pub functions: Arc<dyn Functions>,
+    /// Knows where buckets are.
+    pub buckets: Arc<dyn Buckets>,
+    /// Is told what happens; does not block.
+    pub notices: Arc<dyn Fn(Notice) + Send + Sync>,
+}
+
+/// How a delivery stream stands.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Its bucket.
+    pub bucket: String,
+    /// The version of its destination.
+    pub version: u32,
+    /// Records that are known and not delivered.
+    pub pending_records: u64,
+    /// There may be others behind them.
+    pub pending_is_more: bool,
+    /// Age of the oldest of them, milliseconds.
+    pub lag_ms: u64,
+    /// Why it does not go on, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// A delivery stream of this process.
+struct Entry {
+    name: String,
+    /// The row as it was last seen.
+    stored: Mutex<Stored>,
+    /// Held by who changes the stream.
+    changing: tokio::sync::Mutex<()>,
+    consumer: Mutex<Option<Arc<Consumer>>>,
+}
+
+struct Inner {
+    context: Arc<Context>,
+    db: Arc<Db>,
+    functions: Arc<dyn Functions>,
+    buckets: Arc<dyn Buckets>,
+    notices: Arc<dyn Fn(Notice) + Send + Sync>,
+    entries: Mutex<BTreeMap<String, Arc<Entry>>>,
+    /// Held by who makes a stream.
+    creating: tokio::sync::Mutex<()>,
+    runs: watch::Sender<bool>,
+}
+
+/// The delivery streams of a server. A clone is the same.
+#[derive(Clone)]
+pub struct DeliveryStreams(Arc<Inner>);
+
+impl DeliveryStreams {
+    /// Reads the delivery streams of the store. Nothing is delivered before [`Self::start`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn load(dependencies: Dependencies) -> Result<DeliveryStreams, StoreError> {
+        let Dependencies { db, clock, timer, rng, functions, buckets, notices } = dependencies;
+        let context = Context::new(Arc::clone(db.store()), clock, timer, rng);
+        let inner = Arc::new(Inner {
+            context: Arc::new(context),
+            functions,
+            buckets,
+            notices,
+            entries: Mutex::default(),
+            creating: tokio::sync::Mutex::default(),
+            runs: watch::Sender::new(false),
+            db,
+        });
+        for stored in row::all(inner.store()).await? {
+            if stored.row.deleted {
+                inner.clean(&stored.row).await?;
+            } else {
+                inner.enter(stored);
+            }
+        }
+        inner.db.add_pins(&(Arc::clone(&inner) as Arc<dyn Pins>));
+        Ok(DeliveryStreams(inner))
+    }
+
+    /// Delivers what there is, from now on.
+    pub async fn start(&self) {
+        self.0.runs.send_replace(true);
+        for entry in self.0.all() {
+            let _changing = entry.changing.lock().await;
+            self.0.start(&entry).await;
+        }
+    }
+
+    /// Stops: hands out nothing more, waits for what is under way and for its checkpoints. The records stay.
+    pub async fn shutdown(&self) {
+        self.0.runs.send_replace(false);
+        let entries = self.0.all();
+        for entry in &entries {
+            if let Some(consumer) = &*entry.consumer.lock() {
+                consumer.begin_to_stop();
+            }
+        }
+        for entry in &entries {
+            let _changing = entry.changing.lock().await;
+            self.0.stop(entry).await;
+        }
+    }
+
+    /// Something outside changed, a function or a bucket: what waits is tried again at once.
+    pub fn wake(&self) {
+        for entry in self.0.all() {
+            if let Some(consumer) = &*entry.consumer.lock() {
+                consumer.wake();
+            }
+        }
+    }
+
+    /// Changes whenever [`Self::status`] may have changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.context.changes()
+    }
+
+    /// How every delivery stream stands, by name.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn status(&self) -> Result<Vec<StreamStatus>, StoreError> {
+        let mut all = Vec::new();
+        for entry in self.0.all() {
+            let row = entry.row();
+            let bucket = config::read(&row.destination).map(|destination| destination.place.bucket).unwrap_or_default();
+            let mut status = StreamStatus {
+                name: row.name,
+                bucket,
+                version: row.version,
+                pending_records: 0,
+                pending_is_more: false,
+                lag_ms: 0,
+                last_error: None,
+            };
+            let consumer = entry.consumer.lock().clone();
+            let shards = match consumer {
+                Some(consumer) => consumer.shards(true).await?.0,
+                None => Vec::new(),
+            };
+            for shard in shards {
+                status.pending_records += shard.pending_records as u64;
+                status.pending_is_more |= shard.pending_is_more;
+                status.lag_ms = status.lag_ms.max(u64::try_from(shard.lag.as_millis()).unwrap_or(u64::MAX));
+                status.last_error = status.last_error.or(shard.last_error);
+            }
+            all.push(status);
+        }
+        Ok(all)
+    }
+
+    /// The row of a stream.
+    ///
+    /// # Errors
+    /// ResourceNotFoundException.
+    pub(crate) fn row(&self, name: &str) -> Result<Row, ApiError> {
+        self.entry(name).map(|entry| entry.row())
+    }
+
+    /// The names of all streams, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.entries.lock().keys().cloned().collect()
+    }
+
+    /// The ARN of a stream.
+    pub(crate) fn arn(&self, name: &str) -> String {
+        self.0.arn(name)
+    }
+
+    /// Now.
+    pub(crate) fn now(&self) -> EpochMs {
+        self.0.context.clock.now()
+    }
+
+    /// The database.
+    pub(crate) fn db(&self) -> &Arc<Db> {
+        &self.0.db
+    }
+
+    /// Makes a stream.
+    ///
+    /// # Errors
+    /// ResourceInUseException, LimitExceededException, or the store's failure.
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        destination: Map<String, Value>,
+        with: impl FnOnce(&mut Row),
+    ) -> Result<(), ApiError> {
+        let inner = &self.0;
+        let _creating = inner.creating.lock().await;
+        let in_use = || answer::in_use(name, self.account());
+        let (is_there, count) = {
+            let entries = inner.entries.lock();
+            (entries.contains_key(name), entries.len())
+        };
+        if is_there {
+            return Err(in_use());
+        }
+        if count >= STREAMS_MAX {
+            return Err(answer::limit(format!("There are {count} delivery streams, and {STREAMS_MAX} are the most.")));
+        }
+        let mut row = Row::new(name, destination, inner.context.rng.uuid(), self.now());
+        with(&mut row);
+        let made = row::create(inner.store(), row, &format!("{LOG_NAME}{name}")).await;
+        let stored = made.map_err(|error| store_failure(&error))?.ok_or_else(in_use)?;
+        let entry = inner.enter(stored);
+        let _changing = entry.changing.lock().await;
+        inner.start(&entry).await;
+        Ok(())
+    }
+
+    /// Changes the row of a stream, unless `change` refuses.
+    ///
+    /// # Errors
+    /// What `change` answers, ResourceNotFoundException, or the store's failure.
+    pub(crate) async fn change(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Row) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
+        let entry = self.entry(name)?;
+        let _changing = entry.changing.lock().await;
+        let mut row = self.still(&entry)?;
+        change(&mut row)?;
+        self.store(&entry, row).await
+    }
+
+    /// Replaces the destination of a stream. A flush that is under way ends under the destination from before; one that fails at that
+    /// moment is brought to the new one.
+    ///
+    /// # Errors
+    /// As of [`Self::change`].
+    pub(crate) async fn update(
+        &self,
+        name: &str,
+        change: impl FnOnce(&Row) -> Result<Map<String, Value>, ApiError>,
+    ) -> Result<(), ApiError> {
+        let entry = self.entry(name)?;
+        let _changing = entry.changing.lock().await;
+        let mut row = self.still(&entry)?;
+        row.destination = change(&row)?;
+        row.version += 1;
+        row.updated_ms = Some(self.now());
+        self.0.stop(&entry).await;
+        let stored = self.store(&entry, row).await;
+        self.0.start(&entry).await;
+        stored
+    }
+
+    /// Deletes a stream, with the records that it has not delivered.
+    ///
+    /// # Errors
+    /// ResourceNotFoundException, or the store's failure.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), ApiError> {
+        let entry = self.entry(name)?;
+        let _changing = entry.changing.lock().await;
+        let mut row = self.still(&entry)?;
+        row.deleted = true;
+        if let Some(consumer) = &*entry.consumer.lock() {
+            consumer.begin_to_stop();
+        }
+        self.store(&entry, row.clone()).await?;
+        self.0.stop(&entry).await;
+        self.0.clean(&row).await.map_err(|error| store_failure(&error))?;
+        self.0.entries.lock().remove(name);
+        Ok(())
+    }
+
+    /// Puts records into a stream: their ids.
+    ///
+    /// # Errors
+    /// ResourceNotFoundException, ServiceUnavailableException, or the store's failure.
+    pub(crate) async fn put(&self, name: &str, data: Vec<Vec<u8>>) -> Result<Vec<String>, ApiError> {
+        let entry = self.entry(name)?;
+        let seen = entry.stored.lock().clone();
+        records::put(self.0.store(), &seen, data, self.account(), &Caller::default()).await
+    }
+
+    pub(crate) fn account(&self) -> &str {
+        &self.0.db.settings().account_id
+    }
+
+    fn entry(&self, name: &str) -> Result<Arc<Entry>, ApiError> {
+        let entry = self.0.entries.lock().get(name).cloned();
+        entry.filter(|entry| !entry.row().deleted).ok_or_else(|| answer::not_found(name, self.account()))
+    }
+
+    /// The row, if it was not deleted while its turn was waited for.
+    fn still(&self, entry: &Entry) -> Result<Row, ApiError> {
+        let row = entry.row();
+        if row.deleted { Err(answer::not_found(&entry.name, self.account())) } else { Ok(row) }
+    }
+
+    async fn store(&self, entry: &Entry, row: Row) -> Result<(), ApiError> {
+        let seen = entry.stored.lock().clone();
+        let stored = row::change(self.0.store(), &seen, row).await.map_err(|error| store_failure(&error))?;
+        let changed = || ApiError::new(ErrorCode::InternalServerError, "another server changes the delivery stream");
+        *entry.stored.lock() = stored.ok_or_else(changed)?;
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn row(&self) -> Row {
+        self.stored.lock().row.clone()
+    }
+}
+
+impl Inner {
+    fn store(&self) -> &dyn Engine {
+        self.context.store.as_ref()
+    }
+
+    fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries.lock().values().cloned().collect()
+    }
+
+    fn arn(&self, name: &str) -> String {
+        format!("arn:aws:firehose:{}:deliverystream/{name}", self.db.settings().arn_scope())
+    }
+
+    fn enter(&self, stored: Stored) -> Arc<Entry> {
+        let name = stored.row.name.clone();
+        let entry = Arc::new(Entry {
+            name: name.clone(),
+            stored: Mutex::new(stored),
+            changing: tokio::sync::Mutex::default(),
+            consumer: Mutex::default(),
+        });
+        self.entries.lock().insert(name, Arc::clone(&entry));
+        entry
+    }
+
+    /// Lets the consumer of a stream run, if streams do. Who calls holds the stream's turn.
+    async fn start(self: &Arc<Self>, entry: &Arc<Entry>) {
+        if !*self.runs.borrow() || entry.consumer.lock().is_some() {
+            return;
+        }
+        let row = entry.row();
+        let consumer_id = match row.consumer_id() {
+            Ok(id) => id,
+            Err(error) => return self.notice(&row.name, error.to_string()),
+        };
+        let destination = config::read(&row.destination).map_err(|error| error.to_string());
+        if let Err(error) = &destination {
+            self.notice(&row.name, format!("its records wait: {error}"));
+        }
+        let rules = Rules {
+            batch_records_max: FLUSH_RECORDS_MAX,
+            window: destination.as_ref().map_or(std::time::Duration::ZERO, |destination| destination.window),
+            plan: Some(row.version),
+            ..Rules::default()
+        };
+        let delivery = Delivery {
+            name: row.name.clone(),
+            version: row.version,
+            consumer: consumer_id,
+            destination,
+            buckets: Arc::clone(&self.buckets),
+            transformer: Transformer {
+                store: Arc::clone(&self.context.store),
+                functions: Arc::clone(&self.functions),
+                clock: Arc::clone(&self.context.clock),
+                rng: Arc::clone(&self.context.rng),
+                arn: self.arn(&row.name),
+                region: self.db.settings().region.clone(),
+            },
+        };
+        let definition = Definition {
+            id: consumer_id,
+            row: DeliveryStreamKey::key(&row.name),
+            source: Source { stream: row.stream, partition_key: records::PARTITION.to_owned() },
+            target: Arc::new(Door(Arc::new(delivery))),
+            observer: Arc::new(Events {
+                notices: Arc::clone(&self.notices),
+                stream: row.name.clone(),
+                told: Mutex::default(),
+            }),
+        };
+        let consumer = Arc::new(Consumer::new(Arc::clone(&self.context), definition, rules));
+        *entry.consumer.lock() = Some(Arc::clone(&consumer));
+        consumer.start().await;
+    }
+
+    async fn stop(&self, entry: &Entry) {
+        let consumer = entry.consumer.lock().clone();
+        if let Some(consumer) = consumer {
+            consumer.stop().await;
+            *entry.consumer.lock() = None;
+        }
+    }
+
+    /// Removes what a deleted stream has left, and its row. Safe to repeat.
+    async fn clean(&self, row: &Row) -> Result<(), StoreError> {
+        let consumer = row.consumer_id()?;
+        Consumer::delete_rows(&self.context, consumer).await?;
+        transform::remove(self.store(), consumer, None).await?;
+        row::remove(self.store(), &row.name).await
+    }
+
+    fn notice(&self, stream: &str, text: String) {
+        (self.notices)(Notice { stream: stream.to_owned(), text });
+    }
+}
+
+/// A stream keeps what it has not delivered.
+impl Pins for Inner {
+    fn needed(&self, stream: StreamId) -> BoxFuture<'_, Result<BTreeMap<ShardNo, RecordNo>, StoreError>> {
+        async move {
+            let mut needed = BTreeMap::new();
+            for row in self.all().iter().map(|entry| entry.row()).filter(|row| row.stream == stream) {
+                let checkpoints = checkpoints(self.store(), row.consumer_id()?).await?;
+                for info in self.store().shards(stream).await? {
+                    let done = checkpoints.get(&info.shard).map_or(RecordNo::ZERO, |checkpoint| checkpoint.low_water);
+                    needed.insert(info.shard, done);
+                }
+            }
+            Ok(needed)
+        }
+        .boxed()
+    }
+}
+
+/// Tells what happens on.
+struct Events {
+    notices: Arc<dyn Fn(Notice) + Send + Sync>,
+    stream: String,
+    /// The error that was told last, until a flush is well again.
+    told: Mutex<Option<String>>,
+}
+
+impl Observer for Events {
+    fn on_event(&self, event: DeliveryEvent) {
+        let text = match event {
+            DeliveryEvent::Batch { records, error: Some(error), .. } => {
+                let mut told = self.told.lock();
+                if told.as_ref() == Some(&error) {
+                    return;
+                }
+                *told = Some(error.clone());
+                format!("{records} records are not delivered yet, and are tried again: {error}")
+            }
+            DeliveryEvent::Batch { error: None, .. } => match self.told.lock().take() {
+                Some(_) => "records are delivered again".to_owned(),
+                None => return,
+            },
+            DeliveryEvent::Parked { records, error, .. } => format!("{records} records are set aside: {error}"),
+            DeliveryEvent::Trimmed { .. } => {
+                "records may be lost: they were trimmed before they were delivered".to_owned()
+            }
+            DeliveryEvent::Lost { .. } => "records are lost: their piece of the log was set aside".to_owned(),
+            DeliveryEvent::Damaged { error, .. } => format!("a damaged record holds it up: {error}"),
+            DeliveryEvent::TakenOver { .. } => "another server has taken it over".to_owned(),
+            DeliveryEvent::Trouble { error, .. } => format!("a problem: {error}"),
+            DeliveryEvent::WindowLost { .. } => return,
+        };
+        (self.notices)(Notice { stream: self.stream.clone(), text });
+    }
+}
