@@ -4,6 +4,7 @@
 //! - The crates depend on each other exactly as ARCHITECTURE.md's table of arrows says, and arrows only point down in it.
 //! - The tours of ARCHITECTURE.md name functions that are there, and none goes back up, unless through a door: a trait
 //!   whose implementor lies above its caller.
+//! - Each row of the specification of functions names its tests, and they are there (see `rows`).
 //! - No source file is longer than [`FILE_LINES_MAX`].
 //!
 //! What it does not do: it reads text, not Rust; a function that is named may do something else than the tour says.
@@ -31,7 +32,7 @@ pub fn check(root: &Path) -> Result<(), String> {
     let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
     let map = read(&root.join("ARCHITECTURE.md"))?;
     let specification = Specification::read(&root.join("docs/spec"))?;
-    let mut faults = Vec::new();
+    let (mut faults, mut texts) = (Vec::new(), Vec::new());
     for path in sources(root)? {
         let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         let text = read(&path)?;
@@ -40,7 +41,9 @@ pub fn check(root: &Path) -> Result<(), String> {
             faults.push(format!("{name}: {lines} lines; {FILE_LINES_MAX} are the most"));
         }
         faults.extend(specification.faults(&text).into_iter().map(|fault| format!("{name}: {fault}")));
+        texts.push((name, text));
     }
+    faults.extend(crate::rows::faults(root, &texts)?);
     for document in ["ARCHITECTURE.md", "COMPAT.md", "README.md", "docs/format.md", "docs/glossary.md"] {
         let text = read(&root.join(document))?;
         faults.extend(specification.faults(&text).into_iter().map(|fault| format!("{document}: {fault}")));
@@ -298,6 +301,11 @@ fn tour_faults(map: &str, arrows: &Arrows, read: &dyn Fn(&str) -> Option<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tree_is_as_it_is_drawn() {
+        assert_eq!(check(&crate::steps::root()), Ok(()));
+    }
 
     fn specification() -> Specification {
         let text = "# S\n## 1. Wire\n### 1.1 Order\n## 2. More\n## 3. Last\n";

@@ -5,6 +5,7 @@
 mod environment;
 mod house;
 mod java;
+mod rows;
 mod steps;
 
 use std::process::ExitCode;
@@ -35,7 +36,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Clippy with warnings as errors, cargo-deny, and what ARCHITECTURE.md and the citations claim about the tree.
+    /// Clippy with warnings as errors, cargo-deny, and what ARCHITECTURE.md, the citations and the rows of the specification
+    /// claim about the tree.
     Lint,
     /// Measure the budgets on the release binary. Arguments after `--` go to the load generator.
     Bench {

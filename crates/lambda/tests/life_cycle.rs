@@ -45,6 +45,30 @@ async fn a_killed_parent_takes_its_processes_along_and_the_next_start_their_chil
     bench.stop().await;
 }
 
+/// docs/spec/lambda-runtime.md 5: an idle process is not frozen.
+#[tokio::test]
+async fn a_thread_of_a_handler_goes_on_between_invocations() {
+    let bench = Bench::new();
+    let told = bench.dir.path().join("told");
+    bench.put(&format!(
+        "import os, threading\nasked = threading.Event()\ndef work():\n    asked.wait()\n    \
+         open('{0}.part', 'w').write('done')\n    os.rename('{0}.part', '{0}')\n\
+         threading.Thread(target=work, daemon=True).start()\n\
+         def handler(event, context):\n    threading.Timer(0.05, asked.set).start()\n    return 1\n",
+        told.display()
+    ));
+    assert_eq!(bench.result("{}").await, "1");
+    assert!(!told.exists(), "the invocation has been answered before");
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while !told.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("the thread goes on");
+    bench.stop().await;
+}
+
 /// Answers with the number of a daemon: forked twice, in a session of its own.
 const WITH_DAEMON: &str = r#"
 import os, time

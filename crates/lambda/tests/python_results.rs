@@ -4,11 +4,13 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use bytes::Bytes;
-use common::{ARN, Bench};
+use common::{ARN, Bench, RealClock};
 use serde_json::{Value, json};
+use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tailrace_lambda::{FunctionErrorKind, InvokeContext, InvokeOutcome, LogStream, NotInvocable, PythonClient};
 
@@ -196,9 +198,28 @@ async fn the_environment_is_built_from_nothing() {
     assert_eq!(seen["AWS_ENDPOINT_URL_DYNAMODB"], "http://127.0.0.1:8000");
     assert_eq!(seen["AWS_REGION"], "eu-west-1");
     assert_eq!(seen["AWS_LAMBDA_FUNCTION_NAME"], "f");
-    assert_eq!(seen["AWS_EXECUTION_ENV"], "AWS_Lambda_python3.13");
-    assert_eq!(seen["LAMBDA_TASK_ROOT"], code_dir);
-    assert_eq!(seen["CWD"], code_dir);
+    for (name, value) in [
+        ("_HANDLER", "app.handler"),
+        ("LAMBDA_TASK_ROOT", &*code_dir),
+        ("CWD", &*code_dir),
+        ("PWD", &*code_dir),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/f"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("AWS_EXECUTION_ENV", "AWS_Lambda_python3.13"),
+        ("LANG", "C.UTF-8"),
+        ("TZ", ":UTC"),
+        ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
+    ] {
+        assert_eq!(seen[name], value, "{name}");
+    }
+    assert!(seen["AWS_LAMBDA_LOG_STREAM_NAME"].as_str().unwrap().contains("/[$LATEST]"));
+    assert!(Path::new(seen["LAMBDA_RUNTIME_DIR"].as_str().unwrap()).join("tailrace_runtime.py").is_file());
+    // Nothing of a function's own overrides what is reserved, and what would change the client is not there.
+    for name in ["AWS_LAMBDA_MAX_CONCURRENCY", "_LAMBDA_TELEMETRY_LOG_FD"] {
+        assert_eq!(seen.get(name), None, "{name}");
+    }
     assert!(seen["AWS_LAMBDA_RUNTIME_API"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(seen["_X_AMZN_TRACE_ID"].as_str().unwrap().starts_with("Root=1-"));
     // CARGO_* and HOME are in this test's own environment.
@@ -209,6 +230,74 @@ async fn the_environment_is_built_from_nothing() {
     }
     let leaked: Vec<_> = names.iter().filter(|name| name.starts_with("CARGO") || *name == &"HOME").collect();
     assert!(leaked.is_empty(), "{leaked:?}");
+    bench.stop().await;
+}
+
+/// docs/spec/lambda-runtime.md 2, 3, 9: without one of the first headers one client or another crashes; those of what there is not
+/// are left out. Answers come in one piece, in chunks, and behind an `Expect`.
+#[tokio::test]
+async fn a_runtime_gets_the_headers_that_clients_rely_on() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let bench = Bench::new();
+    bench.write(
+        "bootstrap",
+        r#"#!/usr/bin/env python3
+import http.client, json, os
+c = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+how = 0
+while True:
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    answer = c.getresponse()
+    event = answer.read().decode()
+    headers = {name.lower(): value for name, value in answer.getheaders()}
+    path = "/2018-06-01/runtime/invocation/%s/response" % headers["lambda-runtime-aws-request-id"]
+    result = json.dumps([event, headers]).encode()
+    if how == 0:
+        c.request("POST", path, result)
+    elif how == 1:
+        c.request("POST", path, iter([result[:9], result[9:]]), {"Lambda-Runtime-Function-Response-Mode": "streaming"}, encode_chunked=True)
+    else:
+        c.putrequest("POST", path)
+        c.putheader("Content-Length", str(len(result)))
+        c.putheader("Expect", "100-continue")
+        c.endheaders()
+        assert c.sock.recv(100).startswith(b"HTTP/1.1 100"), "it is told to go on"
+        c.send(result)
+    posted = c.getresponse()
+    assert (posted.status, posted.read()) == (202, b'{"status":"OK"}')
+    how += 1
+"#,
+    );
+    let bootstrap = bench.code_dir().join("bootstrap");
+    std::fs::set_permissions(bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+    bench.put_with("", |config| config.runtime = "provided.al2023".into());
+    let context = |n: u8| InvokeContext {
+        request_id: Some(format!("11111111-2222-4333-8444-55555555555{n}")),
+        client_context: Some(r#"{"custom":{}}"#.into()),
+        cognito_identity: Some(r#"{"cognitoIdentityId":"i"}"#.into()),
+        ..InvokeContext::default()
+    };
+    for n in 0..3 {
+        let outcome = bench.functions.invoke("f", Bytes::from_static(br#"{"a": 1 }"#), context(n)).await;
+        let InvokeOutcome::Success { payload, request_id, .. } = outcome else { panic!("{outcome:?}") };
+        let (event, headers): (String, BTreeMap<String, String>) = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(event, r#"{"a": 1 }"#, "as it was sent");
+        let mut left = headers.clone();
+        let mut header = |name: &str| left.remove(name).unwrap_or_else(|| panic!("{name} in {headers:?}"));
+        assert_eq!(header("content-type"), "application/json");
+        assert_eq!(header("content-length"), "9");
+        assert_eq!(header("lambda-runtime-aws-request-id"), request_id);
+        assert_eq!(header("lambda-runtime-invoked-function-arn"), ARN);
+        assert!(header("lambda-runtime-deadline-ms").parse::<u64>().unwrap() > RealClock.now().0);
+        let trace = header("lambda-runtime-trace-id");
+        let parts: Vec<usize> = trace.split([';', '-', '=']).map(str::len).collect();
+        assert_eq!(parts, [4, 1, 8, 24, 6, 16, 7, 1], "{trace}");
+        assert_eq!(header("lambda-runtime-client-context"), r#"{"custom":{}}"#);
+        assert_eq!(header("lambda-runtime-cognito-identity"), r#"{"cognitoIdentityId":"i"}"#);
+        left.remove("date");
+        assert_eq!(left, BTreeMap::new(), "and no others");
+    }
     bench.stop().await;
 }
 

@@ -4,14 +4,14 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::engine::TroubledEngine;
-use common::{ARN, STREAM, Stage, request, seal, sequence_number, shards};
+use common::{ARN, STREAM, Stage, request, seal, sequence_number, shard_of, shards};
 use tailrace_core::clock::Clock;
 use tailrace_mapping::{Invoked, MappingError, MappingEvent, MappingState, Parameters, ShardState};
 use tailrace_store::{Decision, Engine, Key, LogPosition, ShardNo, Write, commit};
@@ -46,6 +46,43 @@ async fn every_record_is_delivered_in_order_and_drained_says_so() {
     // Woken by publish: no time passes.
     stage.write("later", 99).await;
     assert_eq!(stage.call().await.values(), [99]);
+}
+
+/// Spec 5: however large a batch may be and however long it gathers.
+#[tokio::test]
+async fn a_batch_is_of_one_shard() {
+    let mut stage = Stage::new(4).await;
+    for n in 0..40 {
+        stage.write(&format!("k{}", n % 10), n).await;
+    }
+    stage.create(batch(10_000)).await;
+    let (mut seen, mut batches) = (0, 0);
+    while seen < 40 {
+        let call = stage.call().await;
+        let mut of_batch = BTreeSet::new();
+        for value in call.values() {
+            of_batch.insert(shard_of(stage.store.as_ref(), &format!("k{}", value % 10)).await);
+            seen += 1;
+        }
+        assert_eq!(of_batch.len(), 1, "{:?}", call.values());
+        batches += 1;
+        call.ok();
+    }
+    assert!(batches > 1, "the keys lie in several shards");
+}
+
+/// Spec 5: an empty position needs no invocation, whatever time passes.
+#[tokio::test]
+async fn a_stream_without_records_calls_nobody() {
+    let mut stage = Stage::new(4).await;
+    stage.create(batch(10)).await;
+    stage.mappings.drained().await.unwrap();
+    stage.time.advance(3_600_000);
+    stage.mappings.drained().await.unwrap();
+    assert!(stage.calls.try_recv().is_err());
+    // What is called first has the first record in it.
+    stage.write("a", 1).await;
+    assert_eq!(stage.call().await.values(), [1]);
 }
 
 /// Spec 5: LATEST is fixed inside the create call, also when the mapping begins disabled and the server restarts.

@@ -274,6 +274,13 @@ pub fn append(key: &str) -> Write {
     Write::Append { stream: STREAM, bucket, meta, old: None, new: NewImage::OfWrite(0) }
 }
 
+/// The open shard that gets the records of a key.
+pub async fn shard_of(store: &dyn Engine, key: &str) -> ShardNo {
+    let bucket = partition_hash(&key_value_bytes(&AttributeValue::S(key.to_owned())).unwrap()).bucket;
+    let shards = store.shards(STREAM).await.unwrap();
+    shards.iter().find(|info| info.range.contains(bucket)).unwrap().shard
+}
+
 /// Puts an item and its record in one commit.
 pub async fn write(store: &dyn Engine, key: &str, value: u64) -> RecordNo {
     let item = Item::from([
