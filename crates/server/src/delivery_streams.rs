@@ -59,22 +59,22 @@ struct Whole {
 }
 
 /// Reads what a configuration says of buckets, with secrets in it.
-fn configured(document: &Value) -> Result<Configured, String> {
+fn configured(document: &Value, base: &Path) -> Result<Configured, String> {
     let mut document = document.clone();
     if document.is_null() {
         return Ok(Configured::default());
     }
-    resolve_secrets(&mut document).map_err(|text| format!("firehose: {text}"))?;
+    resolve_secrets(&mut document, base).map_err(|text| format!("firehose: {text}"))?;
     serde_json::from_value(document).map_err(|error| format!("firehose: {error}"))
 }
 
-/// Checks what a configuration says of buckets.
+/// Checks what a configuration says of buckets; `base` is the directory that it lies in.
 ///
 /// # Errors
 /// What is wrong.
-pub fn check(document: &Value) -> Result<(), String> {
-    let configured = configured(document)?;
-    let places = Places::new(configured, Path::new("/"), Path::new("/"), |_| {});
+pub fn check(document: &Value, base: &Path) -> Result<(), String> {
+    let configured = configured(document, base)?;
+    let places = Places::new(configured, base, Path::new("/"), |_| {});
     for name in places.configured.buckets.keys() {
         places.find(name).map_err(|error| format!("firehose.buckets.{name}: {error}"))?;
     }
@@ -175,7 +175,7 @@ pub async fn load(
     let told = events.clone();
     let tell = move |line: String| drop(told.try_send(Event::Notice(line)));
     // It was checked when it was read.
-    let configured = configured(document).map_err(StoreError::Invalid)?;
+    let configured = configured(document, base).map_err(StoreError::Invalid)?;
     let notices = move |notice: Notice| {
         let _ = events.try_send(Event::Notice(format!("delivery stream {}: {}", notice.stream, notice.text)));
     };
@@ -207,9 +207,14 @@ mod tests {
         let document = json!({"buckets": {"a": "./lake", "b": "/x", "c": {"to": "s3://other/p/"}}});
         let told = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&told);
-        let places = Places::new(configured(&document).unwrap(), Path::new("/base"), Path::new("/data"), move |line| {
-            lines.lock().push(line);
-        });
+        let places = Places::new(
+            configured(&document, Path::new("")).unwrap(),
+            Path::new("/base"),
+            Path::new("/data"),
+            move |line| {
+                lines.lock().push(line);
+            },
+        );
         for (bucket, expected) in [
             ("a", "/base/./lake/k"),
             ("b", "/x/k"),
@@ -220,7 +225,7 @@ mod tests {
             assert_eq!(places.place(bucket).unwrap().address("k"), expected);
         }
         assert_eq!(told.lock().len(), 4, "each is told of once");
-        let all_s3 = configured(&json!({"s3": {"endpoint": "http://localhost:9"}})).unwrap();
+        let all_s3 = configured(&json!({"s3": {"endpoint": "http://localhost:9"}}), Path::new("")).unwrap();
         let places = Places::new(all_s3, Path::new("/"), Path::new("/data"), |_| {});
         assert_eq!(places.place("d").unwrap().address("k"), "s3://d/k");
     }
@@ -232,9 +237,9 @@ mod tests {
             (json!({"buckets": {"a": "gs://x"}}), "firehose.buckets.a: "),
             (json!({"s3": {"secret_access_key": "${env:TAILRACE_NO_SUCH}"}}), "no variable TAILRACE_NO_SUCH"),
         ] {
-            let error = check(&document).unwrap_err();
+            let error = check(&document, Path::new("")).unwrap_err();
             assert!(error.contains(part), "{document}: {error}");
         }
-        assert_eq!(check(&Value::Null), Ok(()));
+        assert_eq!(check(&Value::Null, Path::new("")), Ok(()));
     }
 }

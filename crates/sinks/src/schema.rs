@@ -49,8 +49,17 @@ pub fn schema() -> Value {
         form::<warehouse::Config>(&mut generator, "PostgreSQL or Redshift", "^(postgres|postgresql|redshift)://"),
         form::<views::Config>(&mut generator, "A materialised view", "^table:"),
         form::<audit::Config>(&mut generator, "An audit trail", "^audit$"),
-        form::<notify::Config>(&mut generator, "Messages to people and programs", "^(webhook\\+(https?://|\\$\\{)|smtps?://|sns:|sqs:)"),
+        form::<notify::Config>(
+            &mut generator,
+            "Messages to people and programs",
+            "^(webhook\\+(https?://|\\$\\{)|smtps?://|sns:|sqs:)",
+        ),
     ];
+    let s3 = generator.subschema_for::<objects::S3Config>();
+    let place = json!({"anyOf": [
+        {"type": "string"},
+        {"type": "object", "required": ["to"], "additionalProperties": false, "properties": {"to": {"type": "string"}, "s3": s3}},
+    ]});
     let sinks: Vec<Value> = forms.into_iter().map(Form::whole).collect();
     let mut definitions: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();
     // A setting may be given by the environment or a file, whatever it is.
@@ -65,6 +74,11 @@ pub fn schema() -> Value {
             "type": ["object", "null"],
             "propertyNames": {"pattern": format!("^[A-Za-z0-9_.-]{{1,{SINK_NAME_BYTES_MAX}}}$")},
             "additionalProperties": {"$ref": "#/$defs/Sink"},
+        }, "firehose": {
+            "description": "Where the buckets of delivery streams are",
+            "type": ["object", "null"],
+            "additionalProperties": false,
+            "properties": {"buckets": {"type": "object", "additionalProperties": place}, "s3": s3},
         }},
         "$defs": definitions,
     })

@@ -90,7 +90,7 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
         return Err(format!("`{unknown}` is not known{near}"));
     }
     let firehose = members.get("firehose").cloned().unwrap_or_default();
-    delivery_streams::check(&firehose)?;
+    delivery_streams::check(&firehose, &base)?;
     let sinks = match members.get("sinks") {
         None | Some(Value::Null) => return Ok(SinksFile { firehose, base, ..SinksFile::default() }),
         Some(Value::Object(sinks)) => sinks,
@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn an_optional_sink_without_an_address_is_left_out() {
         let sink = |to: &str, optional: Value| {
-            parse(&json!({"sinks": {"ping": {"from": "T", "to": to, "optional": optional}}})).map(|file| file.sinks)
+            let document = json!({"sinks": {"ping": {"from": "T", "to": to, "optional": optional}}});
+            parse(&document, PathBuf::new()).map(|file| file.sinks)
         };
         assert_eq!(sink("webhook+${env:TAILRACE_NO_SUCH}", true.into()), Ok(BTreeMap::new()));
         let error = sink("webhook+${env:TAILRACE_NO_SUCH}", false.into()).unwrap_err();

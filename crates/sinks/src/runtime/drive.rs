@@ -469,7 +469,9 @@ async fn take_snapshot(
         if let Some(RejectedItem { key, error }) = rejected.last() {
             let (table, others) = (&source.table, rejected.len() - 1);
             let others = if others > 0 { format!(" ({others} others before it)") } else { String::new() };
-            let text = format!("the item {key} of {table} was rejected and is not at the target{others}: {error}; write it again, or rebuild");
+            let text = format!(
+                "the item {key} of {table} was rejected and is not at the target{others}: {error}; write it again, or rebuild"
+            );
             inner.notice(&target.name, text);
         }
     }
