@@ -123,7 +123,8 @@ fn a_key_is_its_owners_alone_and_is_never_written_over() {
 #[test]
 fn the_published_verifier_agrees() {
     let page = include_str!("../../../docs/sinks.md");
-    let (_, program) = page.split_once("```python\n").unwrap();
+    let (_, audit) = page.split_once("\n## Audit\n").unwrap();
+    let (_, program) = audit.split_once("```python\n").unwrap();
     let (program, _) = program.split_once("```").unwrap();
     let place = tempfile::tempdir().unwrap();
     let file = trail(place.path());

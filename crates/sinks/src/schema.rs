@@ -34,18 +34,21 @@ struct Form {
     title: &'static str,
     to: &'static str,
     settings: Schema,
+    /// Whether it may choose among the changes of an item.
+    takes_events: bool,
 }
 
 /// The schema of the whole file.
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let forms = [
-        form::<objects::Config>(&mut generator, "Objects in a bucket or a directory", "^(s3://|file://|/|\\.)"),
+        form::<objects::Config>(&mut generator, "Objects in a bucket or a directory", "^(s3://|file://|/|\\.)").with_events(),
         form::<search::Config>(
             &mut generator,
             "OpenSearch or Elasticsearch",
             "^(opensearch|elasticsearch)\\+https?://",
-        ),
+        )
+        .with_events(),
         form::<warehouse::Config>(&mut generator, "PostgreSQL or Redshift", "^(postgres|postgresql|redshift)://"),
         form::<views::Config>(&mut generator, "A materialised view", "^table:"),
         form::<audit::Config>(&mut generator, "An audit trail", "^audit$"),
@@ -53,7 +56,8 @@ pub fn schema() -> Value {
             &mut generator,
             "Messages to people and programs",
             "^(webhook\\+(https?://|\\$\\{)|smtps?://|sns:|sqs:)",
-        ),
+        )
+        .with_events(),
     ];
     let s3 = generator.subschema_for::<objects::S3Config>();
     let place = json!({"anyOf": [
@@ -85,10 +89,14 @@ pub fn schema() -> Value {
 }
 
 fn form<T: JsonSchema>(generator: &mut SchemaGenerator, title: &'static str, to: &'static str) -> Form {
-    Form { title, to, settings: T::json_schema(generator) }
+    Form { title, to, settings: T::json_schema(generator), takes_events: false }
 }
 
 impl Form {
+    fn with_events(self) -> Form {
+        Form { takes_events: true, ..self }
+    }
+
     /// With what every sink may say.
     fn whole(self) -> Value {
         let required = self.settings.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -113,6 +121,12 @@ impl Form {
         if self.to != "^audit$" {
             properties["where"] = json!({
                 "description": "What passes: a pattern over the item, or a list of patterns of which one has to match",
+                "anyOf": [pattern, {"type": "array", "items": pattern, "minItems": 1}],
+            });
+        }
+        if self.takes_events {
+            properties["events"] = json!({
+                "description": "Which changes pass: a pattern over the record of the stream, like {eventName: [REMOVE]}, or a list of patterns",
                 "anyOf": [pattern, {"type": "array", "items": pattern, "minItems": 1}],
             });
         }
