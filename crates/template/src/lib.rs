@@ -30,6 +30,7 @@ mod mapping;
 mod names;
 mod node;
 mod parameter;
+mod pipe;
 mod plan;
 mod properties;
 mod read;
@@ -55,7 +56,7 @@ pub use given::{CONFIG_ENVIRONMENT, parameter_pairs, parameters_of_file};
 pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
-    FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source, TablePlan, TableSettings,
+    FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, SinkPlan, Source, TablePlan, TableSettings,
 };
 pub use read::{not_registered, parse};
 pub use suggest::did_you_mean;

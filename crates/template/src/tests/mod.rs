@@ -3,6 +3,7 @@
 mod code;
 mod language;
 mod not_here;
+mod pipes;
 mod resolving;
 mod stacks;
 mod support;
@@ -158,6 +159,7 @@ fn a_sam_template_becomes_a_plan() {
             kms_key_arn: None,
             tags: BTreeMap::new(),
             report_item_failures: true,
+            bare_records: false,
         }]
     );
     assert_eq!(
