@@ -31,7 +31,7 @@ const OTHER_TARGETS: [&str; 9] = [
 
 /// What a pipe is here.
 pub(crate) enum Made {
-    Mapping(MappingPlan),
+    Mapping(Box<MappingPlan>),
     Sink(SinkPlan),
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn pipe(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result
             }
             Ok(())
         })?;
-        return Ok(Some(Made::Mapping(MappingPlan {
+        return Ok(Some(Made::Mapping(Box::new(MappingPlan {
             logical_id: resolver.global(id),
             function: function.to_owned(),
             function_path: target_path,
@@ -103,7 +103,7 @@ pub(crate) fn pipe(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result
             metrics: Vec::new(),
             kms_key_arn: None,
             tags: std::collections::BTreeMap::new(),
-        })));
+        }))));
     }
     let mut config = match service.as_str() {
         "sqs" | "sns" => {

@@ -74,7 +74,7 @@ fn add_data(
             "AWS::Lambda::Function" => {}
             "AWS::Lambda::EventSourceMapping" => plan.mappings.extend(mapping::resource(resolver, id, resource)?),
             "AWS::Pipes::Pipe" => match pipe::pipe(resolver, id, resource)? {
-                Some(pipe::Made::Mapping(mapping)) => plan.mappings.push(mapping),
+                Some(pipe::Made::Mapping(mapping)) => plan.mappings.push(*mapping),
                 Some(pipe::Made::Sink(sink)) => plan.sinks.push(sink),
                 None => {}
             },
