@@ -44,6 +44,8 @@ pub struct Parameters {
     pub kms_key_arn: Option<String>,
     /// Tags, all of them.
     pub tags: Option<Tags>,
+    /// Events are bare arrays of records (ours): what a pipe hands over.
+    pub bare_records: Option<bool>,
     /// Most parked records for each shard (ours).
     pub parked_records_max: Option<u64>,
     /// DestinationConfig has OnSuccess, which no stream has.
@@ -102,6 +104,8 @@ pub struct Mapping {
     pub modified_ms: EpochMs,
     /// FunctionResponseTypes holds ReportBatchItemFailures.
     pub report_failures: bool,
+    /// Events are bare arrays of records.
+    pub bare_records: bool,
     /// FilterCriteria: the patterns, one of which has to match; none: every record is delivered.
     pub filters: Vec<String>,
     /// MetricsConfig: Metrics. Kept and told back.
@@ -241,6 +245,9 @@ impl Parameters {
         if let Some(enabled) = self.enabled {
             mapping.enabled = enabled;
         }
+        if let Some(bare) = self.bare_records {
+            mapping.bare_records = bare;
+        }
         if let Some(types) = &self.response_types {
             mapping.report_failures = types.iter().any(|name| name == REPORT_FAILURES);
         }
@@ -326,6 +333,7 @@ impl Mapping {
             deleting: false,
             modified_ms,
             report_failures: false,
+            bare_records: false,
             filters: Vec::new(),
             metrics: Vec::new(),
             kms_key_arn: None,

@@ -31,6 +31,8 @@ struct Row {
     modified_ms: EpochMs,
     report_failures: bool,
     #[serde(default)]
+    bare_records: bool,
+    #[serde(default)]
     filters: Vec<String>,
     #[serde(default)]
     metrics: Vec<String>,
@@ -82,6 +84,7 @@ pub(crate) fn encode(mapping: &Mapping) -> Bytes {
         deleting,
         modified_ms,
         report_failures,
+        bare_records,
         filters,
         metrics,
         kms_key_arn,
@@ -100,6 +103,7 @@ pub(crate) fn encode(mapping: &Mapping) -> Bytes {
         deleting,
         modified_ms,
         report_failures,
+        bare_records,
         filters,
         metrics,
         kms_key_arn,
@@ -120,6 +124,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Mapping, StoreError> {
         deleting: row.deleting,
         modified_ms: row.modified_ms,
         report_failures: row.report_failures,
+        bare_records: row.bare_records,
         filters: row.filters,
         metrics: row.metrics,
         kms_key_arn: row.kms_key_arn,
@@ -265,7 +270,7 @@ mod tests {
         #[test]
         fn a_mapping_and_its_name_read_back(
             (id, stream, modified_ms) in any::<(u128, u64, u64)>(),
-            (enabled, deleting, report_failures, bisect, latest) in any::<(bool, bool, bool, bool, bool)>(),
+            (enabled, deleting, report_failures, bare_records, bisect, latest) in any::<(bool, bool, bool, bool, bool, bool)>(),
             (batch, window_ms, lanes) in any::<(u32, u64, u16)>(),
             (retries_max, record_age_ms_max) in any::<(Option<u32>, Option<u64>)>(),
             (parked_records_max, parked_bytes_max) in any::<(u64, u64)>(),
@@ -286,7 +291,7 @@ mod tests {
             let function = FunctionReference { name, arn: FunctionArn::new(arn) };
             let mapping = Mapping {
                 id: MappingId(id), function, source, starting_position, enabled, deleting, modified_ms: EpochMs(modified_ms),
-                report_failures, filters, metrics, kms_key_arn, tags, rules,
+                report_failures, bare_records, filters, metrics, kms_key_arn, tags, rules,
             };
             prop_assert_eq!(decode(&encode(&mapping)).unwrap(), mapping.clone());
             prop_assert_eq!(named(&name_value(&mapping)).unwrap(), mapping.id);

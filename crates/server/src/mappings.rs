@@ -102,6 +102,7 @@ impl Mappings {
             } else {
                 Vec::new()
             }),
+            bare_records: Some(plan.bare_records),
             filters: Some(plan.filters.iter().cloned().map(Some).collect()),
             tumbling_window_s: Some(plan.tumbling_window_s.into()),
             metrics: Some(plan.metrics.clone()),

@@ -165,10 +165,13 @@ impl Server {
             Some(path) => Some(template::read(path, &template_options(&config))?),
             None => None,
         };
-        let sinks_file = match sinks_path(&config) {
+        let mut sinks_file = match sinks_path(&config) {
             Some(path) => sinks::read(&path)?,
             None => sinks::SinksFile::default(),
         };
+        if let Some(plan) = &plan {
+            sinks_file.add(&plan.sinks).map_err(StartError::Sinks)?;
+        }
         let data_dir_failed = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;

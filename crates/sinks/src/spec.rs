@@ -236,10 +236,9 @@ pub fn shown_config(config: &Value) -> Value {
             Value::Object(members) => {
                 for (name, value) in members {
                     let name = name.to_ascii_lowercase();
-                    hide(
-                        value,
-                        is_secret || ["key", "secret", "password", "token"].iter().any(|word| name.contains(word)),
-                    );
+                    let says_so =
+                        ["key", "secret", "password", "token", "header"].iter().any(|word| name.contains(word));
+                    hide(value, is_secret || says_so);
                 }
             }
             _ => {}
@@ -339,9 +338,9 @@ mod tests {
     #[test]
     fn a_configuration_is_shown_without_its_secrets() {
         let config = json!({"to": "postgres://u:p@db/shop", "from": "A", "hmac_key": "x", "s3": {"secret_access_key": "y"},
-                            "password": "${env:PW}", "columns": {"a": "b"}});
+                            "headers": {"X-A": "z"}, "password": "${env:PW}", "columns": {"a": "b"}});
         let shown = json!({"to": "postgres://db/shop", "from": "A", "hmac_key": "***", "s3": {"secret_access_key": "***"},
-                           "password": "${env:PW}", "columns": {"a": "b"}});
+                           "headers": {"X-A": "***"}, "password": "${env:PW}", "columns": {"a": "b"}});
         assert_eq!(shown_config(&config), shown);
     }
 

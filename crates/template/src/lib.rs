@@ -31,6 +31,7 @@ mod mapping;
 mod names;
 mod node;
 mod parameter;
+mod pipe;
 mod plan;
 mod properties;
 mod read;
@@ -57,7 +58,7 @@ pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
     DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source,
-    TablePlan, TableSettings,
+    SinkPlan, TablePlan, TableSettings,
 };
 pub use read::{not_registered, parse};
 pub use suggest::did_you_mean;

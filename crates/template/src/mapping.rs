@@ -62,7 +62,7 @@ pub(crate) fn event(
 }
 
 /// The stream and where it is named; `None`: it is not one of DynamoDB.
-fn source(properties: &mut Properties<'_>, name: &str) -> Result<Option<(Source, String)>, TemplateError> {
+pub(crate) fn source(properties: &mut Properties<'_>, name: &str) -> Result<Option<(Source, String)>, TemplateError> {
     let path = properties.at(name);
     let source = properties.text_with_streams(name)?.ok_or_else(|| properties.missing(name))?;
     let at = |message: String| Err(TemplateError::at(&path, message));
@@ -117,7 +117,7 @@ fn destination(properties: &mut Properties<'_>) {
 }
 
 /// The patterns of FilterCriteria, each of which is one.
-fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, TemplateError> {
+pub(crate) fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, TemplateError> {
     let Some(mut criteria) = properties.map("FilterCriteria")? else { return Ok(Vec::new()) };
     let path = criteria.at("Filters");
     let mut patterns = Vec::new();
@@ -256,6 +256,7 @@ fn read(
         record_age_max_s: unless_forever(age_s),
         bisect_on_error,
         report_item_failures,
+        bare_records: false,
         filters,
         tumbling_window_s,
         metrics,

@@ -38,6 +38,8 @@ pub struct Plan {
     pub mappings: Vec<MappingPlan>,
     /// Delivery streams to make.
     pub delivery_streams: Vec<DeliveryStreamPlan>,
+    /// Sinks to have beside those that are configured: pipes to other targets than functions.
+    pub sinks: Vec<SinkPlan>,
     /// The templates inside of the template that were read.
     pub files: Vec<PathBuf>,
     /// What is not applied: one line each, for the user.
@@ -204,6 +206,17 @@ pub struct LayerUse {
     pub path: String,
 }
 
+/// A sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkPlan {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its name.
+    pub name: String,
+    /// What would be said of it in tailrace.yaml.
+    pub config: serde_json::Value,
+}
+
 /// An event source mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappingPlan {
@@ -235,6 +248,8 @@ pub struct MappingPlan {
     pub bisect_on_error: bool,
     /// FunctionResponseTypes holds ReportBatchItemFailures.
     pub report_item_failures: bool,
+    /// An event is the array of its records, without an object around it: what a pipe hands over.
+    pub bare_records: bool,
     /// The patterns of FilterCriteria.
     pub filters: Vec<String>,
     /// TumblingWindowInSeconds; 0: none.

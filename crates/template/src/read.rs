@@ -9,14 +9,18 @@ use crate::plan::{FunctionPlan, Plan};
 use crate::resolve::Resolver;
 use crate::stack::STACKS;
 use crate::text::Origin;
-use crate::{Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, table};
+use crate::{
+    Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe, table,
+};
 
 /// The transforms whose work is done here.
 const TRANSFORMS: [&str; 2] = ["AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"];
 
 /// Types that have no meaning where there are no versions, roles and deployments; what refers to one is resolved.
-const WITHOUT_MEANING: [&str; 6] = [
+const WITHOUT_MEANING: [&str; 8] = [
     "AWS::CDK::Metadata",
+    "AWS::Events::ApiDestination",
+    "AWS::Events::Connection",
     "AWS::Lambda::Alias",
     "AWS::Lambda::LayerVersionPermission",
     "AWS::Lambda::Version",
@@ -73,6 +77,11 @@ fn add_data(
             "AWS::Lambda::Function" => {}
             DELIVERY_STREAM => plan.delivery_streams.push(delivery_stream::delivery_stream(resolver, id, resource)?),
             "AWS::Lambda::EventSourceMapping" => plan.mappings.extend(mapping::resource(resolver, id, resource)?),
+            "AWS::Pipes::Pipe" => match pipe::pipe(resolver, id, resource)? {
+                Some(pipe::Made::Mapping(mapping)) => plan.mappings.push(*mapping),
+                Some(pipe::Made::Sink(sink)) => plan.sinks.push(sink),
+                None => {}
+            },
             kind if names::LAYERS.contains(&kind) => match layer::layer(resolver, id, resource, kind, resolver.dir) {
                 Ok(layer) => plan.layers.push(layer),
                 Err(error) => {
@@ -145,8 +154,8 @@ fn is_read(kind: &str) -> bool {
         || STACKS.contains(&kind)
         || names::FUNCTIONS.contains(&kind)
         || names::LAYERS.contains(&kind)
-        || kind == "AWS::Lambda::EventSourceMapping"
         || kind == DELIVERY_STREAM
+        || matches!(kind, "AWS::Lambda::EventSourceMapping" | "AWS::Pipes::Pipe")
 }
 
 /// The template with the file that `Transform: {Name: AWS::Include}` of the template itself names: its sections are added. And

@@ -24,7 +24,18 @@ const RECORD_BYTES: usize = 512;
 /// Bytes of what an event of a window has beside its records and the state, at most. An ARN of a stream has some 400 characters.
 pub(super) const WINDOW_BYTES_MAX: usize = 1024;
 
-/// Writes the event of a batch; `window`: the tumbling window that it is in, and the shard's name.
+/// What an event is.
+#[derive(Clone, Copy)]
+pub(super) enum Form<'a> {
+    /// `{"Records": [...]}`.
+    Records,
+    /// `[...]`, as a pipe hands it over.
+    Bare,
+    /// As [`Form::Records`], with the tumbling window that it is in, and the shard's name.
+    Window(&'a WindowCall, &'a str),
+}
+
+/// Writes the event of a batch.
 ///
 /// # Errors
 /// Corrupt, if the bytes of a record are none.
@@ -32,14 +43,14 @@ pub(super) async fn write(
     writer: &RecordWriter,
     stream_arn: &StreamArn,
     records: &[StreamRecord],
-    window: Option<(&WindowCall, &str)>,
+    form: Form<'_>,
 ) -> Result<Bytes, StoreError> {
     let stored = |record: &StreamRecord| {
         let images = record.old.iter().chain(&record.new).map(Bytes::len).sum::<usize>();
         RECORD_BYTES + 2 * (record.meta.keys.len() + images)
     };
     let mut event = Vec::with_capacity(records.iter().map(stored).sum());
-    event.extend_from_slice(OPENING);
+    event.extend_from_slice(if matches!(form, Form::Bare) { b"[" } else { OPENING });
     for (index, record) in records.iter().enumerate() {
         if index > 0 {
             event.push(b',');
@@ -49,9 +60,10 @@ pub(super) async fn write(
         }
         writer.write_event(record, stream_arn, &mut event)?;
     }
-    match window {
-        None => event.extend_from_slice(CLOSING),
-        Some((window, shard_id)) => write_window(window, shard_id, stream_arn, &mut event),
+    match form {
+        Form::Records => event.extend_from_slice(CLOSING),
+        Form::Bare => event.push(b']'),
+        Form::Window(window, shard_id) => write_window(window, shard_id, stream_arn, &mut event),
     }
     Ok(event.into())
 }

@@ -101,6 +101,7 @@ struct Inner {
 struct Settings {
     function: FunctionReference,
     report_failures: bool,
+    bare_records: bool,
     /// Otherwise why a stored pattern is none for this program: its records wait.
     filter: Result<Arc<Filter>, String>,
     tumbling_window: Option<Duration>,
@@ -132,6 +133,7 @@ impl Settings {
         Settings {
             function: mapping.function.clone(),
             report_failures: mapping.report_failures,
+            bare_records: mapping.bare_records,
             tumbling_window: mapping.rules.tumbling_window,
             filter: filter.map(Arc::new).map_err(|error| format!("FilterCriteria: {error}")),
         }
@@ -164,12 +166,17 @@ impl Target for FunctionTarget {
 async fn deliver(inner: Arc<Inner>, batch: Batch) -> Answer {
     let Batch { shard, records, window, waits, .. } = batch;
     let environment = &inner.environment;
-    let Settings { function, report_failures, tumbling_window, .. } = inner.settings.lock().clone();
+    let Settings { function, report_failures, bare_records, tumbling_window, .. } = inner.settings.lock().clone();
     // Records that are redriven make a window of their own: it is begun and ended with them.
     let alone = || Some(WindowCall::alone(records.first()?.time_ms, tumbling_window?));
     let window = window.or_else(alone);
     let in_window = window.as_ref().map(|window| (window, &*shard.id));
-    let event = match event::write(&environment.records, &inner.stream_arn, &records, in_window).await {
+    let form = match in_window {
+        Some((window, shard_id)) => event::Form::Window(window, shard_id),
+        None if bare_records => event::Form::Bare,
+        None => event::Form::Records,
+    };
+    let event = match event::write(&environment.records, &inner.stream_arn, &records, form).await {
         Ok(event) => event,
         Err(error) => return Outcome::Failed(error.to_string()).into(),
     };

@@ -106,6 +106,7 @@ impl Settings {
             metrics: self.metrics_config.map(|config| config.metrics),
             kms_key_arn: self.kms_key_arn,
             tags: self.tags,
+            bare_records: None,
             parked_records_max: None,
             on_success: self.destination_config.is_some_and(|config| config.on_success.is_some()),
             unsupported,

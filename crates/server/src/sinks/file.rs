@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 use tailrace_sinks::spec::{SinkSpec, SpecError};
-use tailrace_template::Format;
+use tailrace_template::{Format, SinkPlan};
 
 use super::{build, secrets};
 use crate::{delivery_streams, files};
@@ -60,6 +60,34 @@ pub enum ConfigFileError {
 /// The configuration beside a template, or in a directory, if there is one.
 pub fn beside(directory: &Path) -> Option<PathBuf> {
     NAMES.iter().map(|name| directory.join(name)).find(|path| path.exists())
+}
+
+/// The variable of the environment that says where a service is, as the SDKs have it.
+const ENDPOINTS: [(&str, &str); 2] = [("sqs:", "AWS_ENDPOINT_URL_SQS"), ("sns:", "AWS_ENDPOINT_URL_SNS")];
+
+impl SinksFile {
+    /// Adds what a template asks for.
+    ///
+    /// # Errors
+    /// A name is taken, or a sink cannot be as it is asked for.
+    pub fn add(&mut self, plans: &[SinkPlan]) -> Result<(), SpecError> {
+        for SinkPlan { logical_id, name, config } in plans {
+            let mut config = config.clone();
+            let to = config.get("to").and_then(Value::as_str).unwrap_or_default();
+            let endpoint = ENDPOINTS.iter().find(|(scheme, _)| to.starts_with(scheme)).map(|(_, variable)| *variable);
+            if let Some(variable) = endpoint.filter(|variable| std::env::var_os(variable).is_some()) {
+                config["endpoint"] = format!("${{env:{variable}}}").into();
+            }
+            build::check(&SinkSpec::read(name, &config)?)?;
+            if self.sinks.insert(name.clone(), config).is_some() {
+                let message = format!(
+                    "sinks.{name}: it is in the configuration, and the pipe {logical_id} of the template has that name"
+                );
+                return Err(SpecError(message));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads a configuration and checks all of it but what only a target can tell.

@@ -25,6 +25,8 @@ mod message;
 mod queue;
 mod signature;
 mod template;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod webhook;
 
@@ -117,9 +119,9 @@ struct Tried {
 
 /// Who takes messages.
 enum Door {
-    Webhook(Webhook),
-    Mail(Mail),
-    Queue(Queue),
+    Webhook(Box<Webhook>),
+    Mail(Box<Mail>),
+    Queue(Box<Queue>),
 }
 
 impl Door {
@@ -176,10 +178,12 @@ impl Notify {
         let letters = config.mail.as_ref().map(Letters::new).transpose()?;
         let (door, bytes_max, records_max) = match config.destination()? {
             Destination::Webhook(url) => {
-                (Door::Webhook(Webhook::new(config, url, clock.clone())?), TEXT_BYTES_MAX, config::RECORDS)
+                (Door::Webhook(Box::new(Webhook::new(config, url, clock.clone())?)), TEXT_BYTES_MAX, config::RECORDS)
             }
-            Destination::Mail(mailer) => (Door::Mail(Mail::new(config, mailer)?), LETTER_BYTES_MAX, 1),
-            Destination::Queue(queue) => (Door::Queue(Queue::new(config, queue)?), queue::BYTES_MAX, config::RECORDS),
+            Destination::Mail(mailer) => (Door::Mail(Box::new(Mail::new(config, mailer)?)), LETTER_BYTES_MAX, 1),
+            Destination::Queue(queue) => {
+                (Door::Queue(Box::new(Queue::new(config, queue)?)), queue::BYTES_MAX, config::RECORDS)
+            }
         };
         let bounds = match (config.digest, config.throttle) {
             (Some(Digest { seconds, records }), _) => {

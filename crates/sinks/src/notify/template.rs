@@ -3,10 +3,11 @@
 //!
 //! Invariant: a template ends, and what it makes is bounded: it has fuel, and its output a limit.
 
+use std::collections::BTreeMap;
 use std::io;
 
-use minijinja::value::Value;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 
 use super::config::{Config, ConfigError};
 
@@ -64,7 +65,8 @@ impl Templates {
     /// One is no template, or names what there is not.
     pub fn new(config: &Config) -> Result<Templates, ConfigError> {
         let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // Until all are tried out.
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|name| match name {
             "html" => AutoEscape::Html,
@@ -88,7 +90,33 @@ impl Templates {
                 }
             }
         }
+        templates.try_out(is_digest)?;
+        templates.environment.set_undefined_behavior(UndefinedBehavior::Strict);
         Ok(templates)
+    }
+
+    /// Finds filters, tests and functions that there are not, which a template only looks for when it comes to them: as far as it does
+    /// with a record that has nothing.
+    fn try_out(&self, is_digest: bool) -> Result<(), ConfigError> {
+        let mut context: BTreeMap<&str, serde_json::Value> = BTreeMap::new();
+        if !is_digest {
+            context.extend(OF_A_RECORD.map(|name| (name, serde_json::json!({}))));
+        }
+        context.extend([
+            ("count", 1.into()),
+            ("records", serde_json::json!([{}])),
+            ("sink", "".into()),
+            ("table", "".into()),
+        ]);
+        let context = Value::from(Serde(context));
+        for name in &self.names {
+            let template = self.environment.get_template(name);
+            let Err(error) = template.and_then(|template| template.render(context.clone())) else { continue };
+            if matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction) {
+                return Err(ConfigError(format!("{name}: {error}")));
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, name: &str, source: &str, is_digest: bool) -> Result<(), ConfigError> {

@@ -4,6 +4,7 @@ mod code;
 mod delivery_streams;
 mod language;
 mod not_here;
+mod pipes;
 mod resolving;
 mod stacks;
 mod support;
@@ -159,6 +160,7 @@ fn a_sam_template_becomes_a_plan() {
             kms_key_arn: None,
             tags: BTreeMap::new(),
             report_item_failures: true,
+            bare_records: false,
         }]
     );
     assert_eq!(

@@ -59,8 +59,7 @@ impl Subject for Trail {
     }
 
     fn check(&self, history: &History) -> Result<(), String> {
-        let (files, mut lines) = (self.files(), Vec::new());
-        let trusted = Trusted::default();
+        let (files, trusted, mut lines) = (self.files(), Trusted::default(), Vec::new());
         let verified = verify(&files, &trusted, |_, line| lines.push(serde_json::from_slice::<Value>(line).unwrap()));
         let report = verified.now_or_never().unwrap().unwrap();
         if !report.faults.is_empty() {
