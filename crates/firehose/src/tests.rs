@@ -19,6 +19,8 @@ use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{EpochMs, MonotonicMs};
 use tailrace_delivery::Timer;
+use tailrace_engine::background::Task;
+use tailrace_engine::background::retention::Retention;
 use tailrace_engine::{Db, Settings};
 use tailrace_sinks::objects::S3Config;
 use tailrace_sinks::objects::store::{Destination, ObjectWriter};
@@ -408,4 +410,34 @@ fn an_updated_destination_is_that_of_the_records_that_follow() {
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert!(keys[0].starts_with("lake/one/") && keys[0].contains("/clicks-1-"), "{keys:?}");
     assert!(keys[1].starts_with("lake/two/") && keys[1].contains("/clicks-2-") && keys[1].ends_with(".gz"), "{keys:?}");
+}
+
+/// docs/spec/sinks.md 1, "Retention": what is not delivered pins the trimming of the log, up to a cap.
+#[test]
+fn what_waits_outlives_the_retention_of_streams_but_not_the_cap() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::new(directory.path(), 13);
+    let days_pass = async |streams: &DeliveryStreams, days: u64| {
+        world.clock.advance(days * 86_400_000);
+        let tick = Retention::default().tick(streams.db(), world.clock.now()).await;
+        assert!(tick.failures.is_empty());
+    };
+    runtime().block_on(async {
+        let streams = world.streams().await;
+        call(&streams, "CreateDeliveryStream", destination(json!({}))).await;
+        call(&streams, "PutRecordBatch", batch(&["waits".to_owned()])).await;
+        days_pass(&streams, 2).await;
+        streams.start().await;
+        drained(&streams).await;
+        streams.shutdown().await;
+        assert_eq!(world.objects().into_values().collect::<Vec<_>>(), [b"waits"]);
+        call(&streams, "PutRecordBatch", batch(&["too long".to_owned()])).await;
+        days_pass(&streams, 8).await;
+        call(&streams, "PutRecordBatch", batch(&["later".to_owned()])).await;
+        streams.start().await;
+        drained(&streams).await;
+    });
+    let mut bodies: Vec<Vec<u8>> = world.objects().into_values().collect();
+    bodies.sort_unstable();
+    assert_eq!(bodies, [b"later", b"waits"]);
 }
