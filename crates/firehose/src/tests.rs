@@ -30,6 +30,8 @@ use tailrace_store::{Engine, ModelEngine, PageLimit};
 use crate::{Buckets, DeliveryStreams, Dependencies, Functions, Invoked, execute};
 
 const NAME: &str = "clicks";
+/// A directory below a file: nothing can be written there.
+const BLOCKED: &str = ".file/none";
 
 /// Skips time: who waits for an instant has it, in a moment.
 struct Skipping(Arc<ManualClock>);
@@ -62,6 +64,7 @@ struct World {
 impl World {
     fn new(directory: &Path, seed: u64) -> Arc<World> {
         let clock = Arc::new(ManualClock::at(EpochMs(1_535_365_800_000)));
+        std::fs::write(directory.join(".file"), "").unwrap();
         Arc::new(World {
             store: ModelEngine::new(clock.clone()),
             clock,
@@ -137,7 +140,9 @@ impl Buckets for Outside {
             // As the end of the life is: nothing is written.
             return Err("the life is over".to_owned());
         }
-        let to = Destination::Directory(self.0.directory.join(bucket));
+        // Now and then the backup fails when the objects of the other bucket are there already.
+        let is_blocked = bucket == "backup" && self.0.random(3) == 0;
+        let to = Destination::Directory(self.0.directory.join(if is_blocked { BLOCKED } else { bucket }));
         Ok(ObjectWriter::new(&to, &S3Config::default()).unwrap())
     }
 }
@@ -222,7 +227,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> String) -> (Vec<String>, Arc<World>) {
     let world = World::new(directory, seed);
     runtime().block_on(async { drop(call(&world.streams().await, "CreateDeliveryStream", config).await) });
-    let mut acknowledged = Vec::new();
+    let (mut acknowledged, mut seen) = (Vec::new(), BTreeMap::new());
     for _ in 0..1 + seed % 4 {
         world.life.store(2 + world.random(12), SeqCst);
         let life = runtime();
@@ -245,6 +250,9 @@ fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> Strin
         });
         drop(life);
         world.store.crash();
+        for (key, bytes) in world.objects() {
+            assert_eq!(*seen.entry(key).or_insert_with(|| bytes.clone()), bytes, "story {seed}: an object was changed");
+        }
     }
     world.life.store(u64::MAX, SeqCst);
     runtime().block_on(async {
@@ -253,6 +261,10 @@ fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> Strin
         drained(&streams).await;
         streams.shutdown().await;
     });
+    let objects = world.objects();
+    for (key, bytes) in &seen {
+        assert_eq!(objects.get(key), Some(bytes), "story {seed}: {key} is not what a crash left");
+    }
     (acknowledged, world)
 }
 
