@@ -65,6 +65,8 @@ pub struct StreamStatus {
     pub bucket: String,
     /// The version of its destination.
     pub version: u32,
+    /// Everything that is published is delivered, and durably noted.
+    pub drained: bool,
     /// Records that are known and not delivered.
     pub pending_records: u64,
     /// There may be others behind them.
@@ -182,6 +184,7 @@ impl DeliveryStreams {
                 name: row.name,
                 bucket,
                 version: row.version,
+                drained: false,
                 pending_records: 0,
                 pending_is_more: false,
                 lag_ms: 0,
@@ -192,6 +195,7 @@ impl DeliveryStreams {
                 Some(consumer) => consumer.shards(true).await?.0,
                 None => Vec::new(),
             };
+            status.drained = !shards.is_empty() && shards.iter().all(|shard| shard.drained);
             for shard in shards {
                 status.pending_records += shard.pending_records as u64;
                 status.pending_is_more |= shard.pending_is_more;

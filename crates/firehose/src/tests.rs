@@ -19,6 +19,8 @@ use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{EpochMs, MonotonicMs};
 use tailrace_delivery::Timer;
+use tailrace_engine::background::Task;
+use tailrace_engine::background::retention::Retention;
 use tailrace_engine::{Db, Settings};
 use tailrace_sinks::objects::S3Config;
 use tailrace_sinks::objects::store::{Destination, ObjectWriter};
@@ -28,6 +30,8 @@ use tailrace_store::{Engine, ModelEngine, PageLimit};
 use crate::{Buckets, DeliveryStreams, Dependencies, Functions, Invoked, execute};
 
 const NAME: &str = "clicks";
+/// A directory below a file: nothing can be written there.
+const BLOCKED: &str = ".file/none";
 
 /// Skips time: who waits for an instant has it, in a moment.
 struct Skipping(Arc<ManualClock>);
@@ -60,6 +64,7 @@ struct World {
 impl World {
     fn new(directory: &Path, seed: u64) -> Arc<World> {
         let clock = Arc::new(ManualClock::at(EpochMs(1_535_365_800_000)));
+        std::fs::write(directory.join(".file"), "").unwrap();
         Arc::new(World {
             store: ModelEngine::new(clock.clone()),
             clock,
@@ -135,7 +140,9 @@ impl Buckets for Outside {
             // As the end of the life is: nothing is written.
             return Err("the life is over".to_owned());
         }
-        let to = Destination::Directory(self.0.directory.join(bucket));
+        // Now and then the backup fails when the objects of the other bucket are there already.
+        let is_blocked = bucket == "backup" && self.0.random(3) == 0;
+        let to = Destination::Directory(self.0.directory.join(if is_blocked { BLOCKED } else { bucket }));
         Ok(ObjectWriter::new(&to, &S3Config::default()).unwrap())
     }
 }
@@ -205,7 +212,7 @@ async fn drained(streams: &DeliveryStreams) {
     let mut changes = streams.changes();
     loop {
         changes.borrow_and_update();
-        if streams.status().await.unwrap().iter().all(|stream| stream.pending_records == 0) {
+        if streams.status().await.unwrap().iter().all(|stream| stream.drained) {
             return;
         }
         changes.changed().await.unwrap();
@@ -220,7 +227,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> String) -> (Vec<String>, Arc<World>) {
     let world = World::new(directory, seed);
     runtime().block_on(async { drop(call(&world.streams().await, "CreateDeliveryStream", config).await) });
-    let mut acknowledged = Vec::new();
+    let (mut acknowledged, mut seen) = (Vec::new(), BTreeMap::new());
     for _ in 0..1 + seed % 4 {
         world.life.store(2 + world.random(12), SeqCst);
         let life = runtime();
@@ -243,6 +250,9 @@ fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> Strin
         });
         drop(life);
         world.store.crash();
+        for (key, bytes) in world.objects() {
+            assert_eq!(*seen.entry(key).or_insert_with(|| bytes.clone()), bytes, "story {seed}: an object was changed");
+        }
     }
     world.life.store(u64::MAX, SeqCst);
     runtime().block_on(async {
@@ -251,6 +261,10 @@ fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> Strin
         drained(&streams).await;
         streams.shutdown().await;
     });
+    let objects = world.objects();
+    for (key, bytes) in &seen {
+        assert_eq!(objects.get(key), Some(bytes), "story {seed}: {key} is not what a crash left");
+    }
     (acknowledged, world)
 }
 
@@ -375,7 +389,8 @@ fn a_deleted_stream_leaves_neither_rows_nor_records() {
         }
         // Its name is free, and the new stream has none of its records.
         call(&streams, "CreateDeliveryStream", destination(slow)).await;
-        assert_eq!(streams.status().await.unwrap()[0].pending_records, 0);
+        drained(&streams).await;
+        assert_eq!(world.objects().len(), 1, "those of the deleted stream alone");
     });
 }
 
@@ -407,4 +422,34 @@ fn an_updated_destination_is_that_of_the_records_that_follow() {
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert!(keys[0].starts_with("lake/one/") && keys[0].contains("/clicks-1-"), "{keys:?}");
     assert!(keys[1].starts_with("lake/two/") && keys[1].contains("/clicks-2-") && keys[1].ends_with(".gz"), "{keys:?}");
+}
+
+/// docs/spec/sinks.md 1, "Retention": what is not delivered pins the trimming of the log, up to a cap.
+#[test]
+fn what_waits_outlives_the_retention_of_streams_but_not_the_cap() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::new(directory.path(), 13);
+    let days_pass = async |streams: &DeliveryStreams, days: u64| {
+        world.clock.advance(days * 86_400_000);
+        let tick = Retention::default().tick(streams.db(), world.clock.now()).await;
+        assert!(tick.failures.is_empty());
+    };
+    runtime().block_on(async {
+        let streams = world.streams().await;
+        call(&streams, "CreateDeliveryStream", destination(json!({}))).await;
+        call(&streams, "PutRecordBatch", batch(&["waits".to_owned()])).await;
+        days_pass(&streams, 2).await;
+        streams.start().await;
+        drained(&streams).await;
+        streams.shutdown().await;
+        assert_eq!(world.objects().into_values().collect::<Vec<_>>(), [b"waits"]);
+        call(&streams, "PutRecordBatch", batch(&["too long".to_owned()])).await;
+        days_pass(&streams, 8).await;
+        call(&streams, "PutRecordBatch", batch(&["later".to_owned()])).await;
+        streams.start().await;
+        drained(&streams).await;
+    });
+    let mut bodies: Vec<Vec<u8>> = world.objects().into_values().collect();
+    bodies.sort_unstable();
+    assert_eq!(bodies, [b"later", b"waits"]);
 }
