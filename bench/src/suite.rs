@@ -2,7 +2,7 @@
 
 use std::io::{Error, Result};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::cpu;

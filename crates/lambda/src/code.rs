@@ -146,7 +146,7 @@ mod tests {
         fs::remove_file(root.join("new.py")).unwrap();
         assert_ne!(CodeStamp::of([&*root], &state_dir), stamp, "a file that goes is a change");
         assert_eq!(CodeStamp::of([&*root.join("nothing")], &state_dir), CodeStamp::default());
-        let sources = ["app.py", "package/part.py", "bootstrap", "lib/shop.jar"]
+        let sources = ["app.py", "package/part.py", "bootstrap", "shop/Orders.class", "lib/shop.jar"]
             .map(|name| fs::metadata(root.join(name)).unwrap());
         assert_eq!(CodeStamp::of([&*root], &state_dir).facts.bytes, sources.iter().map(fs::Metadata::len).sum::<u64>());
     }
