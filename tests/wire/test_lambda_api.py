@@ -43,7 +43,8 @@ Resources:
     Properties: {FunctionName: off, Handler: app.echo, ReservedConcurrentExecutions: 0}
   Huge:
     Type: AWS::Serverless::Function
-    Properties: {FunctionName: huge, Handler: app.huge}
+    Properties:
+      {FunctionName: huge, Handler: app.huge, LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: WARN, LogGroup: mine}}
 """
 CODE = '''
 import json, os, time
@@ -507,6 +508,12 @@ def test_functions_of_the_template_are_listed_and_described(server, client):
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": "/aws/lambda/echo"},
     }
+    assert client.get_function_configuration(FunctionName="huge")["LoggingConfig"] == {
+        "LogFormat": "JSON",
+        "ApplicationLogLevel": "WARN",
+        "SystemLogLevel": "INFO",
+        "LogGroup": "/aws/lambda/huge",
+    }
     for name in (f"{FUNCTION_ARN}:echo", f"{ACCOUNT}:function:echo", "echo:$LATEST"):
         whole = client.get_function(FunctionName=name)
         assert whole["Configuration"]["Handler"] == "app.echo"
@@ -573,6 +580,9 @@ def test_a_log_tail_has_what_the_invocation_wrote(client):
     answer = client.invoke(FunctionName="echo", Payload=json.dumps("y" * 10_000).encode(), LogType="Tail")
     tail = base64.b64decode(answer["LogResult"])
     assert len(tail) == 4096 and b"yyyy" in tail and b"REPORT" in tail and b"START" not in tail
+    answer = client.invoke(FunctionName="huge", Payload=b"3", LogType="Tail")
+    start, report = (json.loads(line) for line in base64.b64decode(answer["LogResult"]).decode().splitlines())
+    assert (start["type"], report["type"], report["record"]["status"]) == ("platform.start", "platform.report", "success")
     answer = client.invoke(FunctionName="fails", LogType="Tail")
     assert b"about to fail" in base64.b64decode(answer["LogResult"])
     answer = client.invoke(FunctionName="hangs", LogType="Tail")

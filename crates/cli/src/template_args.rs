@@ -30,6 +30,10 @@ pub struct TemplateArgs {
     /// Id.Attribute (GetAtt), import:EXPORT, ssm:NAME or secretsmanager:ID[:KEY]
     #[arg(long = "resource", value_name = "NAME=VALUE")]
     pub resources: Vec<String>,
+    /// Store from which code in buckets is fetched, one that speaks S3, with the credentials of AWS_ACCESS_KEY_ID and
+    /// AWS_SECRET_ACCESS_KEY [env: AWS_ENDPOINT_URL_S3]
+    #[arg(long, value_name = "URL")]
+    pub s3_endpoint: Option<String>,
 }
 
 impl TemplateArgs {
@@ -59,6 +63,8 @@ impl TemplateArgs {
             let why = "it is of a samconfig.toml, which --parameters-file names";
             return Err(wrong("--config-env", why.to_owned()));
         }
+        let endpoint = self.s3_endpoint.or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok());
+        values.s3_endpoint = endpoint.filter(|url| !url.is_empty());
         values.shared_parameters.extend(environment());
         Ok(values)
     }

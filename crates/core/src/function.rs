@@ -29,8 +29,61 @@ pub struct FunctionConfig {
     pub environment: BTreeMap<String, String>,
     /// Most invocations at once; 0 switches the function off. `None`: bounded by the server's limit alone.
     pub reserved_concurrency: Option<u32>,
+    /// How its lines are written.
+    pub logging: Logging,
     /// The version: `$LATEST`.
     pub version: String,
+}
+
+/// How the lines of a function are written: its LoggingConfig. Source: docs/spec/lambda-runtime.md 10.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Logging {
+    /// As JSON; else as text, and the levels are not looked at.
+    pub json: bool,
+    /// The least level of the function's own lines that are written. INFO, where it is not given.
+    pub application_level: Option<LogLevel>,
+    /// The least level of the platform's lines around each invocation: DEBUG, INFO or WARN. INFO, where it is not given.
+    pub system_level: Option<LogLevel>,
+}
+
+/// A level of lines, from the least on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    /// TRACE.
+    Trace,
+    /// DEBUG.
+    Debug,
+    /// INFO.
+    Info,
+    /// WARN.
+    Warn,
+    /// ERROR.
+    Error,
+    /// FATAL.
+    Fatal,
+}
+
+impl LogLevel {
+    /// The levels, by name.
+    pub const ALL: [(&'static str, LogLevel); 6] = [
+        ("TRACE", LogLevel::Trace),
+        ("DEBUG", LogLevel::Debug),
+        ("INFO", LogLevel::Info),
+        ("WARN", LogLevel::Warn),
+        ("ERROR", LogLevel::Error),
+        ("FATAL", LogLevel::Fatal),
+    ];
+    /// Those of the platform.
+    pub const OF_THE_PLATFORM: [(&'static str, LogLevel); 3] =
+        [("DEBUG", LogLevel::Debug), ("INFO", LogLevel::Info), ("WARN", LogLevel::Warn)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let (name, _) = LogLevel::ALL[self as usize];
+        name
+    }
 }
 
 impl FunctionConfig {
@@ -53,6 +106,7 @@ impl FunctionConfig {
             memory_mb: limits::FUNCTION_MEMORY_DEFAULT_MB,
             environment: BTreeMap::new(),
             reserved_concurrency: None,
+            logging: Logging::default(),
             version: "$LATEST".to_owned(),
         }
     }

@@ -192,6 +192,10 @@ pub const FUNCTION_LOG_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const FUNCTION_LOG_TAIL_BYTES_MAX: usize = 4 * 1024;
 /// Processes and threads of one environment of a function. Source: AWS Lambda quotas (1,024).
 pub const FUNCTION_PROCESSES_MAX: u32 = 1024;
+/// How much lower than the server's own priority that of the processes of functions is, steps of nice(2). Ours: a function that
+/// takes all of the processors is not to hold up the database, and other programs of the machine are not to hold up a function for
+/// long: it still gets a third of what they do. Alone it runs as fast as ever.
+pub const FUNCTION_NICENESS: i32 = 5;
 /// What the data of a function's process may take above its memory where no control group limits that: libraries reserve more
 /// than they use. Ours.
 pub const FUNCTION_DATA_BYTES_SPARE: u64 = 256 * 1024 * 1024;

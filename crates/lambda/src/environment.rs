@@ -34,7 +34,7 @@ use crate::logs::{LogStream, OpenTail};
 use crate::missing;
 use crate::output::Output;
 use crate::process::{Confinement, Process};
-use crate::report::{self, Report};
+use crate::report::{self, Broken, Report};
 use crate::slots::Permits;
 
 /// An invocation on its way.
@@ -279,7 +279,9 @@ impl Environment {
         *self.current.lock() = Some(request_id.clone());
         self.tail.lock().clone_from(&job.context.log_tail);
         if let Some(output) = self.outputs.get().and_then(|outputs| outputs.first()) {
-            output.push(Some(request_id.clone()), report::start(&request_id, &self.function.config.version));
+            let config = &self.function.config;
+            let line = report::start(&request_id, &config.version, &config.logging, self.pool.clock.now());
+            line.into_iter().for_each(|line| output.push(Some(request_id.clone()), line));
         }
         let now_ns = self.pool.clock.monotonic_ns();
         let timeout_ns = u64::from(self.function.config.timeout_s) * 1_000_000_000;
@@ -425,7 +427,7 @@ impl Environment {
         let peak_bytes = self.measure();
         let memory_mb = self.function.config.memory_mb;
         let report = Report { request_id, duration, memory_mb, peak_bytes, init, status: None };
-        let mut behind = report.lines();
+        let mut behind = report.lines(&self.function.config.logging, self.pool.clock.now());
         // stdout comes last: the report is behind both.
         let outputs = self.outputs.get().map(Vec::as_slice).unwrap_or_default();
         for (at, output) in outputs.iter().enumerate().rev() {
@@ -662,12 +664,12 @@ impl Environment {
     fn report_lines(&self, request_id: &Arc<str>, duration: Duration, init: Option<Duration>, end: &End) {
         let status = match end {
             End::Killed(Kill::Stop, _) => return,
-            End::Killed(Kill::Timeout, _) => "timeout",
-            _ => "error\tError Type: Runtime.ExitError",
+            End::Killed(Kill::Timeout, _) => Broken::Timeout,
+            _ => Broken::Exit,
         };
         let (memory_mb, peak_bytes) = (self.function.config.memory_mb, self.peak_bytes.load(Ordering::Relaxed));
         let report = Report { request_id, duration, memory_mb, peak_bytes, init, status: Some(status) };
-        for line in report.lines() {
+        for line in report.lines(&self.function.config.logging, self.pool.clock.now()) {
             if let Some(tail) = &*self.tail.lock() {
                 tail.push(&line);
             }

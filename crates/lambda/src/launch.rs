@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tailrace_core::EpochMs;
-use tailrace_core::function::{Family, FunctionConfig};
+use tailrace_core::function::{Family, FunctionConfig, LogLevel};
 
 use crate::entrypoint::BadEntrypoint;
 use crate::functions::{PythonClient, Settings};
@@ -246,6 +246,10 @@ pub(crate) async fn prepare(
         .env("AWS_LAMBDA_LOG_STREAM_NAME", &identity.log_stream)
         .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
         .env(TOKEN_VARIABLE, identity.token);
+    if config.logging.json {
+        let level = config.logging.application_level.unwrap_or(LogLevel::Info);
+        command.env("AWS_LAMBDA_LOG_FORMAT", "JSON").env("AWS_LAMBDA_LOG_LEVEL", level.name());
+    }
     if family == Family::Python {
         // The code directory comes on the path only when the client has imported what it needs: until then a types.py
         // of the function would be taken for the interpreter's own. A PYTHONPATH of the function waits with it.
@@ -306,7 +310,7 @@ pub(crate) fn log_stream_name(now_ms: EpochMs, version: &str, token: &str) -> St
 }
 
 /// The Gregorian date of a day counted from 1970-01-01. Years are counted from March, so that the leap day is last.
-fn civil_date(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil_date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;

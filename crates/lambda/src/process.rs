@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::orphans::{self, Known};
 use rustix::process::{Pid, PidfdFlags, Signal};
-use tailrace_core::limits::FUNCTION_KILL_WAIT;
+use tailrace_core::limits::{FUNCTION_KILL_WAIT, FUNCTION_NICENESS};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
@@ -31,7 +31,7 @@ pub(crate) struct Spawner {
     known: Known,
 }
 
-/// What a process is held by from its first instruction on.
+/// What a process is held by from its first instruction on; beside it, each has a lower priority than this process.
 pub(crate) struct Confinement {
     /// Where a process writes `0` to join its control group.
     pub(crate) entrance: Option<OwnedFd>,
@@ -40,8 +40,9 @@ pub(crate) struct Confinement {
 }
 
 impl Confinement {
-    /// Goes in. Called between fork and exec: it calls only write and setrlimit, and allocates nothing.
+    /// Goes in. Called between fork and exec: it calls only write, setpriority and setrlimit, and allocates nothing.
     fn enter(&self) {
+        let _ = rustix::process::nice(FUNCTION_NICENESS);
         // A process that cannot go in runs without.
         if let Some(entrance) = &self.entrance {
             let _ = rustix::io::write(entrance, b"0");
@@ -81,7 +82,8 @@ impl Spawner {
         let parent = rustix::process::getpid();
         command.process_group(0);
         let image = Image::of(&command)?;
-        // SAFETY: the closure runs between fork and exec and calls only prctl, getppid, write, setrlimit and execve,
+        // SAFETY: the closure runs between fork and exec and calls only prctl, getppid, write, setpriority,
+        // setrlimit and execve,
         // which are async-signal-safe; it allocates nothing.
         unsafe {
             command.pre_exec(move || {

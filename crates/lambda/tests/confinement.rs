@@ -33,6 +33,20 @@ async fn a_function_cannot_take_far_more_memory_than_it_has() {
     bench.stop().await;
 }
 
+/// docs/spec/lambda-runtime.md 11: what a function burns, the database has first; also what it starts.
+#[tokio::test]
+async fn functions_run_at_a_lower_priority() {
+    let bench = Bench::new();
+    bench.put(
+        "import os, subprocess\ndef handler(event, context):\n    \
+         return [os.nice(0), int(subprocess.check_output(['nice']))]\n",
+    );
+    let own = rustix::process::getpriority_process(None).unwrap();
+    let expected = (own + tailrace_core::limits::FUNCTION_NICENESS).min(19);
+    assert_eq!(bench.result("{}").await, json!([expected, expected]).to_string().replace(',', ", "));
+    bench.stop().await;
+}
+
 /// Where a control group can be made: forked twice, in a session of its own and without a variable, nothing else finds it.
 #[tokio::test]
 async fn a_daemon_that_emptied_its_environment_ends_with_its_function_where_there_are_control_groups() {

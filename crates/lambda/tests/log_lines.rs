@@ -90,3 +90,75 @@ async fn a_report_tells_how_an_invocation_ended_that_its_process_did_not_survive
         bench.stop().await;
     }
 }
+
+const PYTHON_LOGGING: &str = "
+import logging
+log = logging.getLogger('mine')
+def handler(event, context):
+    log.debug('too little')
+    log.warning('two %s', 'words', extra={'order': 7})
+    print('as it is')
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception('caught')
+    raise ValueError('bad')
+";
+const NODE_LOGGING: &str = "
+exports.handler = async () => {
+    console.debug('too little');
+    console.warn('two %s', 'words');
+    console.info({ order: 7 });
+    console.error('caught', new RangeError('no'));
+    throw new TypeError('bad');
+};
+";
+
+/// LoggingConfig: what is logged, what fails and what the platform says are objects of one line, from the level on that is asked
+/// for; what is printed stays as it is.
+#[tokio::test]
+async fn lines_are_json_where_that_is_asked_for() {
+    for is_node in [false, true] {
+        let mut bench = Bench::new();
+        let mut config = if is_node { bench.node("app.js", NODE_LOGGING) } else { bench.python(PYTHON_LOGGING) };
+        config.logging.json = true;
+        bench.functions.put(config).unwrap();
+        invoke(&bench, "r-1", "{}").await;
+        let mut seen: Vec<serde_json::Value> = Vec::new();
+        while seen.last().is_none_or(|line| line["type"] != "platform.report") {
+            let LogLine { stream, text, .. } = bench.any_line().await;
+            if stream != LogStream::Notice {
+                seen.push(serde_json::from_str(&text).unwrap_or_else(|_| text.into()));
+            }
+        }
+        assert_eq!((&seen[0]["type"], &seen[0]["record"]["requestId"]), (&"platform.start".into(), &"r-1".into()));
+        assert_eq!(seen.last().unwrap()["record"]["status"], "success", "its process has answered: {seen:?}");
+        let own = &seen[1..seen.len() - 1];
+        for line in own.iter().filter(|line| line.is_object()) {
+            assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+            assert_eq!(line["requestId"], "r-1", "{line}");
+        }
+        let part = |line: usize, names: &[&str]| -> Vec<serde_json::Value> {
+            names.iter().map(|name| own[line][*name].clone()).collect()
+        };
+        assert_eq!(own.len(), 4, "{own:?}");
+        if is_node {
+            assert_eq!(part(0, &["level", "message"]), ["WARN", "two words"]);
+            assert_eq!(part(1, &["level", "message"]), [serde_json::json!("INFO"), serde_json::json!({ "order": 7 })]);
+            assert_eq!(part(2, &["level", "errorType", "errorMessage"]), ["ERROR", "RangeError", "no"]);
+            assert!(
+                own[2]["stackTrace"].is_array() && own[2]["message"].as_str().unwrap().starts_with("caught RangeError")
+            );
+            assert_eq!(own[3]["level"], "ERROR");
+            assert_eq!(own[3]["message"]["errorType"], "TypeError");
+        } else {
+            assert_eq!(part(0, &["level", "message", "logger"]), ["WARNING", "two words", "mine"]);
+            assert_eq!(own[0]["order"], 7);
+            assert_eq!(own[1], "as it is");
+            assert_eq!(part(2, &["message", "errorType"]), ["caught", "ZeroDivisionError"]);
+            assert!(own[2]["location"].as_str().unwrap().contains("app.py:handler:"), "{}", own[2]);
+            assert_eq!(part(3, &["log_level", "errorType", "errorMessage"]), ["ERROR", "ValueError", "bad"]);
+        }
+        bench.stop().await;
+    }
+}

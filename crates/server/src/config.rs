@@ -42,6 +42,8 @@ pub struct TemplateValues {
     pub has_file: bool,
     /// Values of what is not here, by the names that `tailrace_template::Options::resources` has.
     pub resources: BTreeMap<String, String>,
+    /// The URL of the store that has the objects of buckets; `None`: nothing is fetched.
+    pub s3_endpoint: Option<String>,
 }
 
 impl Config {

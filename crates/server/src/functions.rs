@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tailrace_core::FunctionArn;
+use tailrace_core::function::Logging;
 
 use serde::{Deserialize, Serialize};
 use tailrace_lambda::{FunctionConfig, Functions};
@@ -29,6 +30,8 @@ struct StoredFunction {
     memory_mb: u32,
     environment: BTreeMap<String, String>,
     reserved_concurrency: Option<u32>,
+    #[serde(default)]
+    logging: Logging,
     version: String,
 }
 
@@ -45,6 +48,7 @@ impl From<FunctionConfig> for StoredFunction {
             memory_mb,
             environment,
             reserved_concurrency,
+            logging,
             version,
         } = config;
         Self {
@@ -59,6 +63,7 @@ impl From<FunctionConfig> for StoredFunction {
             memory_mb,
             environment,
             reserved_concurrency,
+            logging,
             version,
         }
     }
@@ -72,6 +77,7 @@ impl From<StoredFunction> for FunctionConfig {
         config.memory_mb = stored.memory_mb;
         config.environment = stored.environment;
         config.reserved_concurrency = stored.reserved_concurrency;
+        config.logging = stored.logging;
         config.version = stored.version;
         config
     }

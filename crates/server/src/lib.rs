@@ -10,6 +10,7 @@ mod api;
 mod apply;
 mod as_of;
 mod background;
+mod buckets;
 pub mod clock;
 mod code;
 mod config;

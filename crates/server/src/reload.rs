@@ -70,7 +70,9 @@ impl Server {
         let before = self.configs();
         let told = Mutex::new(Vec::new());
         let tell = |line: String| told.lock().push(line);
-        let made = apply::begin(plan.clone(), &self.db, &self.functions, tell).await?;
+        let mut fetched = plan.clone();
+        self.buckets.fetch(&mut fetched, tell).await?;
+        let made = apply::begin(fetched, &self.db, &self.functions, tell).await?;
         apply::delivery_streams(made.delivery_streams(), &self.delivery_streams, tell).await?;
         apply::mappings(made, &self.db, &self.mappings, tell).await?;
         // A function that was waited for may be there now.

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use crate::api::ServerApi;
 use crate::apply::ApplyError;
 use crate::background::Background;
+use crate::buckets::Buckets;
 use crate::code::Code;
 use crate::config::Config;
 use crate::lambda_api::LambdaApi;
@@ -135,6 +136,7 @@ pub struct Server {
     background: Background,
     /// What the template was read with.
     pub(crate) template_options: template::Options,
+    pub(crate) buckets: Buckets,
     pub(crate) applied: tokio::sync::Mutex<Applied>,
 }
 
@@ -205,9 +207,14 @@ impl Server {
         let background = Background::start(&db);
         let mut made = None;
         let applied = tokio::sync::Mutex::new(plan.clone().map(Applied::new).unwrap_or_default());
-        if let Some(plan) = plan {
+        let buckets = Buckets::new(config.template_values.s3_endpoint.clone(), data_dir.join("functions/objects"));
+        if let Some(mut plan) = plan {
             plan.skipped.iter().cloned().for_each(&tell);
-            match apply::begin(plan, &db, &functions, &tell).await {
+            let begun = match buckets.fetch(&mut plan, &tell).await {
+                Ok(()) => apply::begin(plan, &db, &functions, &tell).await,
+                Err(why) => Err(why),
+            };
+            match begun {
                 Ok(begun) => made = Some(begun),
                 Err(why) => {
                     background.stop().await;
@@ -281,6 +288,7 @@ impl Server {
             kept_logs,
             background,
             template_options: template_options(&config),
+            buckets,
             applied,
         };
         if let Some(made) = made {
@@ -426,6 +434,7 @@ fn template_options(config: &Config) -> template::Options {
         resources: config.template_values.resources.clone(),
         read: template::read_included,
         locate: template::locate,
+        fetches: config.template_values.s3_endpoint.is_some(),
         ..template::Options::default()
     }
 }

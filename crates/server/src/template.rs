@@ -15,6 +15,7 @@ use tailrace_core::code::CodeSource;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 pub use tailrace_template::*;
 
+use crate::buckets::not_here;
 use crate::files;
 use objects::Objects;
 
@@ -105,7 +106,7 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
     let objects = Objects::of(dirs, &options.resources);
     let mut failed = Vec::new();
     for function in &mut plan.functions {
-        if let Err(why) = check_code(&objects, &mut function.code) {
+        if let Err(why) = check_code(&objects, &mut function.code, options.fetches) {
             let message = format!("function {}: {why}", function.name);
             failed.push((function.name.clone(), TemplateError::at(&function.code_path, message)));
         }
@@ -119,7 +120,7 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
     }
     for layer in &mut plan.layers {
         let is_used = plan.functions.iter().any(|function| function.layers.iter().any(|used| used.arn == layer.arn));
-        match check_code(&objects, &mut layer.content) {
+        match check_code(&objects, &mut layer.content, options.fetches) {
             Err(why) if is_used => return Err(TemplateFileError::Content(TemplateError::at(&layer.content_path, why))),
             _ => {}
         }
@@ -188,17 +189,16 @@ pub fn read_parameters(path: &Path, environment: &str) -> Result<BTreeMap<String
 
 /// Finds the objects of buckets, and that there is something where the code is said to be. Known at start, not at the first
 /// record.
-fn check_code(objects: &Objects<'_>, source: &mut CodeSource) -> Result<(), String> {
+fn check_code(objects: &Objects<'_>, source: &mut CodeSource, fetches: bool) -> Result<(), String> {
     *source = objects.locate(source)?;
     match source {
         CodeSource::Path(path) => match path.metadata() {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("the code cannot be used: {}: {error}", path.display())),
         },
+        // Whether it can be had is found where it is fetched.
+        CodeSource::Object { .. } if fetches => Ok(()),
         CodeSource::Inline { .. } => Ok(()),
-        CodeSource::Object { bucket, key } => Err(format!(
-            "the code is in the bucket {bucket}, as {key}: say which directory of this machine that is \
-             (--resource {bucket}=DIR; `aws s3 cp s3://{bucket}/{key} DIR/{key}` fetches it)"
-        )),
+        CodeSource::Object { bucket, key } => Err(not_here(bucket, key)),
     }
 }

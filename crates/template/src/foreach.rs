@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use tailrace_core::limits::TEMPLATE_NODES_MAX;
+
 use crate::TemplateError;
 use crate::node::{Format, Node};
 use crate::resolve::{Resolved, Resolver};
@@ -53,6 +55,10 @@ impl Resolver<'_> {
             crate::value::Value::List(list) => list,
             _ => return Err(wrong()),
         };
+        if collection.len().saturating_mul(least(body)) > TEMPLATE_NODES_MAX {
+            // Loops inside of loops: known before the first turn.
+            return Err(self.too_much(path));
+        }
         let mut made = Vec::new();
         for element in collection {
             let element = element.as_literal().ok_or_else(wrong)?;
@@ -101,6 +107,18 @@ pub(crate) const NO_LOCATION: &str = "AWS::Include has no Location";
 /// What is told of an include of something that is no file of this machine.
 pub(crate) fn not_included(location: &str) -> String {
     format!("{location} is not read: only a file of this machine is included")
+}
+
+/// How many values a turn of a loop makes at least: those of the loops in it whose collections are written out.
+fn least(body: &[(String, Node)]) -> usize {
+    let of = |(key, node): &(String, Node)| match node {
+        Node::List(parts) if key.starts_with(LOOP) => match parts.as_slice() {
+            [_, Node::List(collection), Node::Map(inner)] => collection.len().saturating_mul(least(inner)),
+            _ => 1,
+        },
+        _ => 1,
+    };
+    body.iter().map(of).fold(0, usize::saturating_add)
 }
 
 /// One turn of a loop: what its identifier is replaced by.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tailrace_core::code::CodeSource;
+use tailrace_core::function::{LogLevel, Logging};
 use tailrace_core::{FunctionArn, limits};
 
 use crate::TemplateError;
@@ -20,7 +21,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "Description",
     "EphemeralStorage",
     "KmsKeyArn",
-    "LoggingConfig",
     "PermissionsBoundary",
     "Policies",
     "PropagateTags",
@@ -133,6 +133,7 @@ pub(crate) fn function(
         }
         outer.finish();
     }
+    let logging = logging(&mut properties)?;
     properties.finish();
     let function = FunctionPlan {
         logical_id: resolver.global(id),
@@ -147,9 +148,21 @@ pub(crate) fn function(
         memory_mb: memory_mb.map_or(limits::FUNCTION_MEMORY_DEFAULT_MB, |value| value as u32),
         environment,
         reserved_concurrency: reserved.map(|value| value as u32),
+        logging,
     };
     function.check()?;
     Ok(function)
+}
+
+/// How lines are written. The group has no meaning here.
+fn logging(properties: &mut Properties<'_>) -> Result<Logging, TemplateError> {
+    let Some(mut config) = properties.map("LoggingConfig")? else { return Ok(Logging::default()) };
+    config.without_effect(&["LogGroup"]);
+    let json = config.word("LogFormat", &[("Text", false), ("JSON", true)])?.unwrap_or_default();
+    let application_level = config.word("ApplicationLogLevel", &LogLevel::ALL)?;
+    let system_level = config.word("SystemLogLevel", &LogLevel::OF_THE_PLATFORM)?;
+    config.finish();
+    Ok(Logging { json, application_level, system_level })
 }
 
 /// An image has no runtime here. To be asked first: it has no Runtime either.

@@ -349,10 +349,13 @@ impl Resolver<'_> {
     pub(super) fn count_generated(&self, node: &Node, path: &str) -> Resolved<()> {
         self.generated.set(self.generated.get() + node.count());
         if self.generated.get() > TEMPLATE_NODES_MAX {
-            let message = format!("with its loops the template has more than {TEMPLATE_NODES_MAX} values");
-            return Err(TemplateError::at(path, message));
+            return Err(self.too_much(path));
         }
         Ok(())
+    }
+
+    pub(super) fn too_much(&self, path: &str) -> TemplateError {
+        TemplateError::at(path, format!("with its loops the template has more than {TEMPLATE_NODES_MAX} values"))
     }
 }
 

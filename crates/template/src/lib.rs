@@ -86,6 +86,8 @@ pub struct Options {
     pub read: fn(&Path) -> std::io::Result<String>,
     /// Finds the file of this machine that a template inside of the template is.
     pub locate: Locate,
+    /// Code that is an object of a bucket, and no file of this machine, is fetched afterwards: it stays what it is.
+    pub fetches: bool,
 }
 
 /// Finds what a source is on this machine: from the template's directory, what was given for resources, and what the template
@@ -115,6 +117,7 @@ impl Default for Options {
             resources: BTreeMap::new(),
             read: |_| Err(std::io::Error::from(std::io::ErrorKind::Unsupported)),
             locate: |_, _, source| Ok(source.clone()),
+            fetches: false,
         }
     }
 }

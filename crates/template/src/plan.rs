@@ -8,7 +8,7 @@ use tailrace_api::tables::{
     TimeToLiveSpecification,
 };
 use tailrace_core::code::{CodeSource, Package};
-use tailrace_core::function::{ConfigError, FunctionConfig};
+use tailrace_core::function::{ConfigError, FunctionConfig, Logging};
 use tailrace_core::model::NAME_PATTERN;
 use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
 
@@ -136,6 +136,8 @@ pub struct FunctionPlan {
     pub environment: BTreeMap<String, Text>,
     /// Its reserved concurrency.
     pub reserved_concurrency: Option<u32>,
+    /// How its lines are written.
+    pub logging: Logging,
 }
 
 impl FunctionPlan {
@@ -148,6 +150,7 @@ impl FunctionPlan {
         config.timeout_s = self.timeout_s;
         config.memory_mb = self.memory_mb;
         config.reserved_concurrency = self.reserved_concurrency;
+        config.logging = self.logging.clone();
         for (name, text) in &self.environment {
             config.environment.insert(name.clone(), text.resolve(&stream_arn)?);
         }

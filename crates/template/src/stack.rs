@@ -29,6 +29,9 @@ pub(crate) const STACKS: [&str; 2] = ["AWS::CloudFormation::Stack", "AWS::Server
 /// Stacks inside of each other, at most: deeper is a template that names itself.
 const LEVELS_MAX: usize = 8;
 
+/// Stacks in a template and in each other, at most: each is a file that is read. AWS has 500 resources in a template.
+const STACKS_MAX: usize = 500;
+
 /// What an attribute begins with that is an output.
 const OUTPUTS: &str = "Outputs.";
 
@@ -211,6 +214,10 @@ impl Resolver<'_> {
         let whole = self.global(id);
         if let Some(loaded) = self.stack.shared.loaded.borrow().get(&whole) {
             return Ok(loaded.clone());
+        }
+        if self.stack.shared.loaded.borrow().len() >= STACKS_MAX {
+            let path = format!("Resources.{id}");
+            return Err(TemplateError::at(path, format!("the template has more than {STACKS_MAX} stacks")));
         }
         let loaded = self.load(id, resource)?.map(Rc::new);
         self.stack.shared.loaded.borrow_mut().insert(whole, loaded.clone());

@@ -21,6 +21,10 @@ const { parse, stringify } = JSON;
 
 /** As much of an event as is read at once. */
 const READ_BYTES = 1024 * 1024;
+// How the lines of the console are written, and from which level on.
+const LOGS_JSON = process.env.AWS_LAMBDA_LOG_FORMAT === "JSON";
+const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+const LEAST = Math.max(LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL ?? "INFO").toUpperCase()), 0);
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 
 /** The invocation that is open, or was last; as AWS has it, `undefined` before the first. */
@@ -192,17 +196,38 @@ const isText = (value) => typeof value === "string" && value !== "";
 /** Half of a character is no text for whoever reads it. */
 const wellFormed = (text) => text.replace(/[\ud800-\udfff]/gu, "\ufffd");
 
-/** console.log and the others write `time<tab>request id<tab>LEVEL<tab>text`, one line each, as on AWS. */
+/** console.log and the others write `time<tab>request id<tab>LEVEL<tab>text`, one line each, as on AWS, or JSON. */
 function patchConsole() {
   const levels = { log: "INFO", info: "INFO", debug: "DEBUG", warn: "WARN", error: "ERROR", trace: "TRACE", fatal: "FATAL" };
   for (const [name, level] of Object.entries(levels)) {
-    console[name] = (...values) => print(level, util.format(...values));
+    console[name] = LOGS_JSON && LEVELS.indexOf(level) < LEAST
+      ? () => {}
+      : (...values) => print(level, util.format(...values), values);
   }
 }
 
-function print(level, text) {
+/** A line; as JSON one object is its message, and an error has members of its own. */
+function print(level, text, values = []) {
+  if (LOGS_JSON) {
+    stdout.write(recordOf(level, text, values) + "\n");
+    return;
+  }
   // The host turns the inner breaks back.
   stdout.write(`${new Date().toISOString()}\t${requestId}\t${level}\t${text}`.replace(/\n/g, "\r") + "\n");
+}
+
+function recordOf(level, text, values) {
+  const head = { timestamp: new Date().toISOString(), level, requestId };
+  try {
+    const [value] = values;
+    const message = values.length === 1 && typeof value === "object" && !util.types.isNativeError(value) ? value : text;
+    const error = values.find((other) => util.types.isNativeError(other));
+    if (!error) return stringify({ ...head, message });
+    const { errorType, errorMessage, trace } = describe(error);
+    return stringify({ ...head, message, errorType, errorMessage, stackTrace: trace });
+  } catch {
+    return stringify({ ...head, message: text });
+  }
 }
 
 /** Prints an error as AWS does: its document and its own members, as JSON. */
@@ -215,7 +240,8 @@ function showError(words, error) {
   } catch {
     text = stringify({ errorType, errorMessage, stack: trace });
   }
-  print("ERROR", `${words} \t${text}`);
+  if (LOGS_JSON) print("ERROR", words, [JSON.parse(text)]);
+  else print("ERROR", `${words} \t${text}`);
 }
 
 /** What nobody catches ends the process, once the host knows of it; so does an event loop that runs dry. */

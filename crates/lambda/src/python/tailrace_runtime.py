@@ -23,6 +23,9 @@ import tokenize  # noqa: F401
 import traceback
 
 OWN_DIRECTORY = sys.path[0]
+LOGS_JSON = os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+# What Lambda's levels are called here.
+LEVELS = {"TRACE": "NOTSET", "FATAL": "CRITICAL", "WARN": "WARNING"}
 
 
 def main():
@@ -253,7 +256,13 @@ def text(value):
 
 
 def show(error):
-    """Prints an error as one line whose inner breaks are carriage returns, as Lambda's own client does."""
+    """Prints an error as one line whose inner breaks are carriage returns, as Lambda's own client does; or as JSON."""
+    if LOGS_JSON:
+        try:
+            sys.stdout.write(json.dumps(dict({"timestamp": moment(time.time()), "log_level": "ERROR"}, **error)) + "\n")
+        except Exception:
+            pass
+        return
     lines = ["[ERROR] %s: %s" % (error["errorType"], error["errorMessage"]) if error["errorMessage"]
              else "[ERROR] %s" % error["errorType"], "Traceback (most recent call last):"]
     for entry in error["stackTrace"]:
@@ -295,20 +304,45 @@ def encoder(execution_env):
     return encode
 
 
+def moment(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + ".%03dZ" % (seconds % 1 * 1000)
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON, with what `extra` gave it."""
+
+    OWN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "aws_request_id"}
+
+    def format(self, record):
+        members = {"timestamp": moment(record.created), "level": record.levelname, "message": record.getMessage(),
+                   "logger": record.name, "requestId": record.aws_request_id or None}
+        members.update((name, value) for name, value in record.__dict__.items() if name not in self.OWN)
+        if record.exc_info and record.exc_info[1] is not None:
+            error = describe(record.exc_info[1], "")
+            members.update(errorType=error["errorType"], errorMessage=error["errorMessage"], stackTrace=error["stackTrace"],
+                           location="%s:%s:%s" % (record.pathname, record.funcName, record.lineno))
+        return json.dumps({name: value for name, value in members.items() if value is not None}, default=str)
+
+
 def set_up_logging():
-    """The root logger writes `[LEVEL]<tab>time<tab>request id<tab>message`, as handlers expect from Lambda."""
+    """The root logger writes `[LEVEL]<tab>time<tab>request id<tab>message`, as handlers expect from Lambda, or JSON."""
     current = {"request_id": ""}
 
     class Handler(logging.Handler):
         def emit(self, record):
             record.aws_request_id = current["request_id"]
-            sys.stdout.write(self.format(record))
+            sys.stdout.write(self.format(record) + self.terminator)
+
+        terminator = "\n" if LOGS_JSON else ""
 
     logging.Formatter.converter = time.gmtime
     handler = Handler()
     layout = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
-    handler.setFormatter(logging.Formatter(layout, "%Y-%m-%dT%H:%M:%S"))
+    handler.setFormatter(JsonFormatter() if LOGS_JSON else logging.Formatter(layout, "%Y-%m-%dT%H:%M:%S"))
     logging.getLogger().addHandler(handler)
+    if LOGS_JSON:
+        level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "INFO").upper()
+        logging.getLogger().setLevel(getattr(logging, LEVELS.get(level, level), logging.INFO))
     return current
 
 

@@ -15,9 +15,13 @@ use run::{House, Uncalled, nothing};
 use tailrace_core::clock::Clock;
 use tailrace_mapping::{Parameters, ShardState};
 
-/// What issue and documentation promise.
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What the documentation promises.
 mod bounds {
-    /// Memory of the whole process while a million records are delivered, bytes.
+    /// Memory of the whole process while a million records are written, and while they are delivered, bytes.
     pub const MEMORY_MAX: u64 = 200 << 20;
     /// Memory of a thousand mappings that have nothing to do, bytes.
     pub const IDLE_MEMORY_MAX: u64 = 60 << 20;
@@ -34,6 +38,14 @@ fn memory(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().map_or(0, |kib| kib * 1024)
+}
+
+/// The most memory that was in use at once since the last call, bytes.
+fn peak() -> u64 {
+    let peak = memory("VmHWM:");
+    // From here on it is counted anew; where the kernel does not do that, it stays the most of all.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    peak
 }
 
 /// Processor time of this process, seconds.
@@ -95,21 +107,28 @@ async fn main() {
     let keys = (records / 100).clamp(1, 10_000);
     let (rounds, from) = (records / keys, house.clock.monotonic_ns());
     let expected = house.write(keys, rounds).await;
-    println!("{} records of {keys} keys written in {:.1} s", keys * rounds, seconds(from));
+    let written = peak();
+    println!(
+        "{} records of {keys} keys written in {:.1} s; memory at most {:.0} MB",
+        keys * rounds,
+        seconds(from),
+        written as f64 / 1e6
+    );
 
     let from = house.clock.monotonic_ns();
     let effects = house.soak().await;
+    let delivered = peak();
     println!(
         "{} records in {:.1} s, {} calls failed; memory at most {:.0} MB",
         effects.records,
         seconds(from),
         effects.failures,
-        memory("VmHWM:") as f64 / 1e6
+        delivered as f64 / 1e6
     );
     if effects.states != expected || effects.records != keys * rounds {
         broken.push("effects");
     }
-    if memory("VmHWM:") > bounds::MEMORY_MAX {
+    if written.max(delivered) > bounds::MEMORY_MAX {
         broken.push("memory");
     }
 

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tailrace_core::function::{LogLevel, Logging};
 use tailrace_core::{FunctionArn, FunctionReference, limits};
 use tailrace_engine::streams::label;
 use tailrace_lambda::{CodeFacts, FunctionConfig};
@@ -81,7 +82,7 @@ impl LambdaApi {
             architectures: [ARCHITECTURE],
             ephemeral_storage: json!({ "Size": 512 }),
             snap_start: json!({ "ApplyOn": "None", "OptimizationStatus": "Off" }),
-            logging_config: json!({ "LogFormat": "Text", "LogGroup": format!("/aws/lambda/{}", config.name) }),
+            logging_config: logging(&config.name, &config.logging),
             function_name: config.name,
         }
     }
@@ -157,4 +158,19 @@ impl LambdaApi {
 fn qualifier(reference: &FunctionReference) -> Option<&str> {
     let (_, behind) = reference.arn.as_str().split_once(":function:")?;
     behind.split_once(':').map(|(_, qualifier)| qualifier)
+}
+
+/// The LoggingConfig of a function. The levels are those of JSON alone.
+fn logging(name: &str, logging: &Logging) -> serde_json::Value {
+    let log_group = format!("/aws/lambda/{name}");
+    if !logging.json {
+        return json!({ "LogFormat": "Text", "LogGroup": log_group });
+    }
+    let level = |level: Option<LogLevel>| level.unwrap_or(LogLevel::Info).name();
+    json!({
+        "LogFormat": "JSON",
+        "ApplicationLogLevel": level(logging.application_level),
+        "SystemLogLevel": level(logging.system_level),
+        "LogGroup": log_group,
+    })
 }

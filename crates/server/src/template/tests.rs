@@ -184,7 +184,8 @@ fn code_that_is_not_there_is_told_at_start_and_stops_only_what_is_mapped() {
         (
             "CodeUri: s3://bucket/a/code.zip",
             "Resources.F.Properties.CodeUri: function F: the code is in the bucket bucket, as a/code.zip: say which directory \
-             of this machine that is (--resource bucket=DIR; `aws s3 cp s3://bucket/a/code.zip DIR/a/code.zip` fetches it)"
+             of this machine that is (--resource bucket=DIR; `aws s3 cp s3://bucket/a/code.zip DIR/a/code.zip` fetches it), \
+             or which store has it (--s3-endpoint URL, with the credentials of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
                 .to_owned(),
         ),
     ] {

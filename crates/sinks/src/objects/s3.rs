@@ -25,8 +25,8 @@ use sha2::{Digest, Sha256};
 use tailrace_engine::streams::label;
 
 use super::store::{
-    BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, Lock, LockMode, ObjectError, Over, PlaceError, Put, READ_BYTES_MAX,
-    Stored, Tag, check_key,
+    BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, Lock, LockMode, ObjectError, Opened, Over, PlaceError, Put,
+    READ_BYTES_MAX, Stored, Tag, check_key,
 };
 use crate::secret::Secret;
 
@@ -202,6 +202,23 @@ impl S3 {
         }
         let body = self.within(key, size, got.bytes()).await?.map_err(|error| self.failed(key, &error))?;
         Ok(Some(Stored { body, tag }))
+    }
+
+    pub async fn open(&self, key: &str) -> Result<Option<Opened>, ObjectError> {
+        let path = self.path(key)?;
+        let got = match self.within(key, 0, self.store.get_opts(&path, GetOptions::default())).await? {
+            Ok(got) => got,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.failed(key, &error)),
+        };
+        Ok(Some(Opened {
+            bytes: got.meta.size,
+            tag: Tag(got.meta.e_tag.clone().unwrap_or_default()),
+            place: self.address(key),
+            timeout: self.timeout,
+            seen: 0,
+            pieces: got.into_stream().map_err(|error| told(&error)).boxed(),
+        }))
     }
 
     pub async fn list(&self, folder: &str, after: Option<&str>, most: usize) -> Result<Vec<Listed>, ObjectError> {

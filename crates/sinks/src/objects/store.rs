@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tailrace_core::EpochMs;
 
 use super::directory::Directory;
@@ -99,6 +101,13 @@ pub enum LockMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag(pub(super) String);
 
+impl Tag {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An object that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -106,6 +115,53 @@ pub struct Stored {
     pub body: Bytes,
     /// Its version's tag.
     pub tag: Tag,
+}
+
+/// An object that is being read.
+pub struct Opened {
+    /// Its length.
+    pub bytes: u64,
+    /// Its version's tag.
+    pub tag: Tag,
+    pub(super) place: String,
+    pub(super) timeout: Duration,
+    pub(super) seen: u64,
+    pub(super) pieces: BoxStream<'static, Result<Bytes, String>>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("place", &self.place).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Opened {
+    /// How long it may take to read it whole: its call's limit, and what its bytes take at the slowest place that is waited for.
+    pub fn patience(&self) -> Duration {
+        self.timeout + Duration::from_secs(self.bytes / BYTES_PER_SECOND_MIN)
+    }
+
+    /// Its next bytes; `None`: there are no more, and there were as many as it said.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ObjectError> {
+        let failed = |error: String| ObjectError::Failed { place: self.place.clone(), error };
+        match self.pieces.next().await {
+            Some(piece) => {
+                let piece = piece.map_err(failed)?;
+                self.seen += piece.len() as u64;
+                if self.seen > self.bytes {
+                    return Err(failed(format!("it has more than the {} bytes that it said", self.bytes)));
+                }
+                Ok(Some(piece))
+            }
+            None if self.seen < self.bytes => {
+                Err(failed(format!("it ended after {} of {} bytes", self.seen, self.bytes)))
+            }
+            None => Ok(None),
+        }
+    }
 }
 
 /// An object of a list.
@@ -275,6 +331,25 @@ impl ObjectWriter {
         match &*self.0 {
             Place::S3(s3) => s3.get(key).await,
             Place::Directory(directory) => directory.get(key).await,
+        }
+    }
+
+    /// Begins to read an object of any size; `None`: there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn open(&self, key: &str) -> Result<Option<Opened>, ObjectError> {
+        self.check(key)?;
+        match &*self.0 {
+            Place::S3(s3) => s3.open(key).await,
+            Place::Directory(directory) => Ok(directory.get(key).await?.map(|Stored { body, tag }| Opened {
+                bytes: body.len() as u64,
+                tag,
+                place: directory.address(key),
+                timeout: CALL_TIMEOUT,
+                seen: 0,
+                pieces: futures_util::stream::iter([Ok(body)]).boxed(),
+            })),
         }
     }
 

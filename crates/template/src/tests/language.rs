@@ -89,6 +89,15 @@ fn a_loop_that_is_wrong_names_its_place() {
         nested = format!("{{\"Fn::ForEach::L{n}\": [V{n}, [a, b, c, d, e, f, g, h, i, j], {nested}]}}");
     }
     let error = plan_with(&format!("Resources: {nested}"), &Options::default()).unwrap_err().to_string();
+    // The outermost one: nothing was run for it.
+    let expected = "Resources.Fn::ForEach::L0: with its loops the template has more than 500000 values";
+    assert!(error.starts_with(expected), "{error}");
+    // Where the loops name their collections elsewhere it is found while they run.
+    let by_parameter = nested.replace("[a, b, c, d, e, f, g, h, i, j]", "!Ref P");
+    let template = format!(
+        "Parameters: {{P: {{Type: CommaDelimitedList, Default: 'a,b,c,d,e,f,g,h,i,j'}}}}\nResources: {by_parameter}"
+    );
+    let error = plan_with(&template, &Options::default()).unwrap_err().to_string();
     assert!(error.contains("with its loops the template has more than 500000 values"), "{error}");
 }
 

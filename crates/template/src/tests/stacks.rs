@@ -185,3 +185,25 @@ Resources:
     read.sort();
     assert_eq!(read, ["/app/data.yaml", "/app/middle.yaml", "/app/work/work.yaml"]);
 }
+
+/// Ten stacks, in each of them ten, and so on: told once there are too many, and not read for hours.
+#[test]
+fn stacks_that_multiply_have_a_bound() {
+    fn read(path: &Path) -> std::io::Result<String> {
+        READ.with_borrow_mut(|read| read.push(path.display().to_string()));
+        let next = match path.to_str().unwrap_or_default() {
+            "/app/a.yaml" => "b.yaml",
+            "/app/b.yaml" => "c.yaml",
+            "/app/c.yaml" => "d.yaml",
+            _ => return Ok("Resources: {}\n".to_owned()),
+        };
+        let stack =
+            |n: u32| format!("  S{n}: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {next}}}}}\n");
+        Ok(format!("Resources:\n{}", (0..10).map(stack).collect::<String>()))
+    }
+    let options = Options { read, ..options() };
+    let template = "Resources:\n  A: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: a.yaml}}\n";
+    let error = plan_with(template, &options).unwrap_err().to_string();
+    assert!(error.ends_with("the template has more than 500 stacks"), "{error}");
+    assert_eq!(READ.take().len(), 500);
+}
