@@ -42,7 +42,8 @@ struct Form {
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let forms = [
-        form::<objects::Config>(&mut generator, "Objects in a bucket or a directory", "^(s3://|file://|/|\\.)").with_events(),
+        form::<objects::Config>(&mut generator, "Objects in a bucket or a directory", "^(s3://|file://|/|\\.)")
+            .with_events(),
         form::<search::Config>(
             &mut generator,
             "OpenSearch or Elasticsearch",

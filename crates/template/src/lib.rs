@@ -57,8 +57,8 @@ pub use given::{CONFIG_ENVIRONMENT, parameter_pairs, parameters_of_file};
 pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
-    DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, Source,
-    SinkPlan, TablePlan, TableSettings,
+    DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, SinkPlan,
+    Source, TablePlan, TableSettings,
 };
 pub use read::{not_registered, parse};
 pub use suggest::did_you_mean;

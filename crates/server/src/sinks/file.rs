@@ -78,7 +78,7 @@ impl SinksFile {
             if let Some(variable) = endpoint.filter(|variable| std::env::var_os(variable).is_some()) {
                 config["endpoint"] = format!("${{env:{variable}}}").into();
             }
-            build::check(&SinkSpec::read(name, &config)?)?;
+            build::check(&SinkSpec::read(name, &config)?, &self.base)?;
             if self.sinks.insert(name.clone(), config).is_some() {
                 let message = format!(
                     "sinks.{name}: it is in the configuration, and the pipe {logical_id} of the template has that name"

@@ -113,6 +113,7 @@ pub fn change(number: u64, keys: &[(&str, AttributeValue)], left: Option<&[(&str
             kind: if new.is_some() { ChangeKind::Modify } else { ChangeKind::Remove },
             view: ViewType::NewAndOldImages,
             by_service: false,
+            caller: None,
             keys: Bytes::from(encode_stored(&keys)),
         },
         old: None,
