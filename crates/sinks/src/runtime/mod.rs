@@ -70,6 +70,9 @@ pub enum Happening {
     Notice(String),
 }
 
+/// Is told what happens to which sink; does not block.
+pub type Observe = Arc<dyn Fn(&str, Happening) + Send + Sync>;
+
 /// What sinks work with.
 pub struct Dependencies {
     /// The database.
@@ -83,7 +86,7 @@ pub struct Dependencies {
     /// Makes sinks.
     pub build: Arc<dyn Build>,
     /// Is told what happens to which sink; does not block.
-    pub observe: Arc<dyn Fn(&str, Happening) + Send + Sync>,
+    pub observe: Observe,
 }
 
 /// A sink of this process.
@@ -137,7 +140,7 @@ struct Inner {
     db: Arc<Db>,
     context: Arc<Context>,
     build: Arc<dyn Build>,
-    observe: Arc<dyn Fn(&str, Happening) + Send + Sync>,
+    observe: Observe,
     rng: Arc<dyn Rng>,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
 }

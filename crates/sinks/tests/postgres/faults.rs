@@ -1,6 +1,6 @@
 //! Random histories over a way to the server that is cut anywhere: in the end the target equals the history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use tailrace_sinks::sink::{Flush, Origin, Sink};
@@ -94,9 +94,16 @@ async fn items_equal_history(schema: &str, seed: u64, cut_bytes: u64) {
     let expected: Vec<String> = items.iter().map(|(pk, number)| format!("{pk}|{number}|{number}|{number}")).collect();
     let found = place.rows("SELECT pk, v, _lsn, doc->>'v' FROM orders ORDER BY pk COLLATE \"C\"").await;
     assert_eq!(found, expected);
-    told.sort_unstable();
-    told.dedup();
-    assert_eq!(told, rejected);
+    // One that a later record of its item replaces in the same flush never was one; how flushes fell together is chance.
+    let told: BTreeSet<u64> = told.into_iter().collect();
+    let rejected: BTreeSet<u64> = rejected.into_iter().collect();
+    assert!(told.is_subset(&rejected), "{told:?} of {rejected:?}");
+    let mut last = BTreeMap::new();
+    for (shard, records) in shards.iter().enumerate() {
+        last.extend(records.iter().map(|record| ((shard, record.meta.keys.clone()), record.number.0)));
+    }
+    let last: BTreeSet<u64> = last.into_values().filter(|number| rejected.contains(number)).collect();
+    assert!(!last.is_empty() && last.is_subset(&told), "{last:?} in {told:?}");
     assert_eq!(place.rows("SELECT max(last_number), count(*) FROM _tailrace_progress").await, [format!("{RECORDS}|2")]);
     assert!(proxy.cuts() > 10, "{} cuts, {failed} flushes failed", proxy.cuts());
 }

@@ -227,7 +227,7 @@ async fn heads_that_were_kept_elsewhere_show_a_cut_or_rewritten_chain() {
         found.into_iter().map(|fault| (fault.entry, fault.what)).collect::<Vec<_>>()
     };
     assert_eq!(faults(files.clone()).await, []);
-    let orders = files.keys().filter(|(chain, _)| chain.starts_with("tables/")).next_back().unwrap().clone();
+    let orders = files.keys().rfind(|(chain, _)| chain.starts_with("tables/")).unwrap().clone();
     let mut cut = files.clone();
     cut.remove(&orders);
     let missing = "it is missing: the chain had 7 entries, and was cut off".to_owned();

@@ -39,7 +39,7 @@ fn runtime() -> Runtime {
 }
 
 impl Shop {
-    fn new(to: &str, more: Value, start: &'static str) -> Arc<dyn Subject> {
+    fn subject(to: &str, more: Value, start: &'static str) -> Arc<dyn Subject> {
         let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
         let (shared, mut seed) = (taken.clone(), 7);
         let is_queue = to.starts_with("sqs");
@@ -133,19 +133,19 @@ impl Subject for Shop {
 
 #[test]
 fn every_change_comes_to_a_web_address_at_least_once_and_in_order() {
-    assert_passes(|| Shop::new("webhook+{}/hook", json!({}), "trim_horizon"), 10);
-    assert_passes(|| Shop::new("webhook+{}/hook", json!({"digest": {"seconds": 0}}), "trim_horizon"), 8);
-    assert_passes(|| Shop::new("webhook+{}/hook", json!({}), "snapshot"), 8);
+    assert_passes(|| Shop::subject("webhook+{}/hook", json!({}), "trim_horizon"), 10);
+    assert_passes(|| Shop::subject("webhook+{}/hook", json!({"digest": {"seconds": 0}}), "trim_horizon"), 8);
+    assert_passes(|| Shop::subject("webhook+{}/hook", json!({}), "snapshot"), 8);
 }
 
 #[test]
 fn every_change_comes_to_a_fifo_queue_once_and_in_order() {
     let more = || json!({"access_key_id": "a", "secret_access_key": "b"});
-    assert_passes(|| Shop::new("sqs:{}/1/orders.fifo", more(), "trim_horizon"), 20);
+    assert_passes(|| Shop::subject("sqs:{}/1/orders.fifo", more(), "trim_horizon"), 20);
 }
 
 /// The kit sees what is lost: with one try a message that was refused is given up.
 #[test]
 fn the_kit_sees_what_is_given_up() {
-    assert!(finds_something(|| Shop::new("webhook+{}/hook", json!({"tries_max": 1}), "trim_horizon"), 20));
+    assert!(finds_something(|| Shop::subject("webhook+{}/hook", json!({"tries_max": 1}), "trim_horizon"), 20));
 }

@@ -21,7 +21,7 @@ struct Shop {
 }
 
 impl Shop {
-    fn new(mode: &'static str, start: &'static str) -> Arc<dyn Subject> {
+    fn subject(mode: &'static str, start: &'static str) -> Arc<dyn Subject> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let fake = runtime.block_on(Fake::start());
         Arc::new(Shop { fake, mode, start, _runtime: runtime })
@@ -59,11 +59,11 @@ impl Subject for Shop {
 
 #[test]
 fn the_index_comes_to_what_the_table_is() {
-    assert_passes(|| Shop::new("items", "trim_horizon"), 20);
-    assert_passes(|| Shop::new("items", "snapshot"), 20);
+    assert_passes(|| Shop::subject("items", "trim_horizon"), 20);
+    assert_passes(|| Shop::subject("items", "snapshot"), 20);
 }
 
 #[test]
 fn a_log_comes_to_have_every_change_once() {
-    assert_passes(|| Shop::new("log", "trim_horizon"), 20);
+    assert_passes(|| Shop::subject("log", "trim_horizon"), 20);
 }
