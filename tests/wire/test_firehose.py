@@ -12,6 +12,7 @@ import pathlib
 import random
 import sys
 import threading
+import time
 import urllib.request
 import zlib
 
@@ -41,6 +42,11 @@ def objects(server, bucket="lake"):
     root = server.data_dir / "buckets" / bucket
     paths = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def statuses(server):
+    with urllib.request.urlopen(f"{server.url}/_admin/delivery-streams", timeout=5) as answer:
+        return json.load(answer)["deliveryStreams"]
 
 
 def refused(call, **arguments):
@@ -471,3 +477,39 @@ def test_wire_of_the_service(shared_server):
     assert post("Firehose_20150804.Nothing", "{}")[2] == {"__type": "UnknownOperationException"}
     # A table's API has the other version.
     assert post("DynamoDB_20120810.ListTables", "{}")[0] == 404
+
+
+def test_what_waits_longer_than_streams_are_retained_outlives_every_start(start, tmp_path):
+    """docs/sinks.md, Firehose: what is not delivered stays for seven days, whoever restarts the server."""
+    server = start("--stream-retention", "1s")
+    client = server.client("firehose")
+    make(client, "waits", hints=(1, 900))
+    for number in range(10):
+        client.put_record(DeliveryStreamName="waits", Record={"Data": f"{number};".encode()})
+    written = time.monotonic()
+    wait_until(lambda: time.monotonic() > written + 2, "the end of the retention")
+    for again in range(3):
+        server.kill() if again % 2 else server.stop()
+        server = start("--stream-retention", "1s", data_dir=server.data_dir)
+        (status,) = [one for one in statuses(server) if one["name"] == "waits"]
+        assert status["pendingRecords"] == 10, status
+        passed = time.monotonic()
+        wait_until(lambda: time.monotonic() > passed + 1, "a pass of the retention")
+        (status,) = [one for one in statuses(server) if one["name"] == "waits"]
+        assert status["pendingRecords"] == 10, status
+    client = server.client("firehose")
+    client.update_destination(
+        DeliveryStreamName="waits",
+        CurrentDeliveryStreamVersionId="1",
+        DestinationId=DESTINATION,
+        ExtendedS3DestinationUpdate={"BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 0}},
+    )
+    expected = b"".join(b"%d;" % number for number in range(10))
+    wait_until(lambda: b"".join(objects(server)[key] for key in sorted(objects(server))) == expected, "every record")
+
+
+def test_a_prefix_that_is_too_long_is_refused(firehose):
+    for prefix in ({"Prefix": "abcdefghi/" * 60}, {"Prefix": "abcdefghi/" * 60, "ErrorOutputPrefix": "err/"}):
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            make(firehose, "long", **prefix)
+        assert "512 are the most" in str(caught.value)

@@ -235,6 +235,58 @@ def test_a_sink_is_paused_resumed_rebuilt_and_removed(start, tmp_path):
     assert sinks(server) == {}
 
 
+def test_a_table_that_is_made_anew_is_followed_and_what_holds_it_says_what_to_do(start, tmp_path):
+    """docs/sinks.md: nothing stands still unseen when a table is deleted and made again."""
+    config = tmp_path / "tailrace.json"
+    view = {"from": "Orders", "to": "table:Days", "group_by": ["day"], "aggregates": {"n": "count"}}
+    lake = {"from": "Orders", "to": "./lake", "flush": {"seconds": 0}}
+    config.write_text(json.dumps({"sinks": {"days": view, "lake": lake}}))
+    server = start("--config", str(config))
+    client = server.client()
+    make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+
+    def put(key):
+        item = {"pk": {"S": key}, "day": {"S": "a"}}
+        return client.put_item(TableName="Orders", Item=item)["ResponseMetadata"]["HTTPHeaders"]["x-tailrace-lsn"]
+
+    def keys():
+        return [line["dynamodb"]["Keys"]["pk"]["S"] for line in lines(tmp_path / "lake")]
+
+    put("one")
+    wait_until(lambda: keys() == ["one"] and scan(client, "Days"), "the first order")
+    client.delete_table(TableName="Orders")
+    client.get_waiter("table_not_exists").wait(TableName="Orders", WaiterConfig={"Delay": 1})
+    make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+    written = put("two")
+    wait_until(lambda: sorted(keys()) == ["one", "two"], "the second order")
+    wait_until(lambda: "tailrace sinks rebuild days" in sinks(server)["days"].get("reason", ""), "what to do")
+    # The view does not know of the write, and does not say that it does.
+    as_of = {"x-tailrace-as-of": written}
+    client.meta.events.register("before-call.dynamodb", lambda params, **_: params["headers"].update(as_of))
+    try:
+        client.get_item(TableName="Days", Key={"day": {"S": "a"}})
+        raise AssertionError("the view said that it knows")
+    except botocore.exceptions.ClientError as error:
+        assert error.response["Error"]["Code"] == "InternalServerError", error
+    as_of.clear()
+    rebuilt = tailrace(server, "sinks", "rebuild", "days")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    wait_until(lambda: [item["n"] for item in scan(client, "Days")] == [1], "the view of the new table")
+    put("three")
+    wait_until(lambda: [item["n"] for item in scan(client, "Days")] == [2], "what follows")
+
+
+def test_no_secret_is_in_the_error_of_a_configuration(tmp_path):
+    config = tmp_path / "tailrace.json"
+    for member in ({"headers": "${env:HOOK}"}, {"auth": "${env:HOOK}"}, {"timeout_seconds": "${env:HOOK}"}):
+        sink = {"from": "T", "to": "webhook+http://localhost/", **member}
+        config.write_text(json.dumps({"sinks": {"ping": sink}}))
+        command = [BINARY, "config", "check", str(config)]
+        checked = subprocess.run(command, capture_output=True, text=True, env={"HOOK": "hunter2"}, timeout=60)
+        assert checked.returncode == 1 and "sinks.ping" in checked.stderr, checked
+        assert "hunter2" not in checked.stderr + checked.stdout, checked.stderr
+
+
 def test_a_configuration_is_checked_before_anything_starts(tmp_path):
     config = tmp_path / "tailrace.yaml"
     for text, part in [

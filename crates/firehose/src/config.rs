@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tailrace_core::EpochMs;
 use tailrace_sinks::objects::partition::Expression;
-use tailrace_sinks::objects::prefix::{Facts, KeySource, Prefix, Zone};
+use tailrace_sinks::objects::prefix::{Facts, KeySource, PREFIX_CHARS_MAX, Prefix, Zone};
 use tailrace_sinks::objects::store::check_key;
 
 use crate::compress::Compression;
@@ -255,12 +255,20 @@ fn place(config: &S3) -> Result<Place, ConfigError> {
     })
 }
 
+/// Longest name of an object behind its prefix: the stream's, its version, the time, and the flush's, with `-` between.
+const NAME_CHARS_MAX: usize = 64 + 1 + 10 + 1 + 19 + 1 + 36 + EXTENSION_BYTES_MAX;
+
 /// Whether what a prefix makes can stand in a name at all: values of keys apart, it is the same each time.
 fn sample(prefix: &Prefix, keys: &[&str]) -> Result<(), ConfigError> {
     let keys: Vec<_> = keys.iter().map(|name| (*name, "x".into())).collect();
     let facts =
         Facts { oldest: EpochMs::ZERO, zone: Zone::UTC, seed: "", error_type: "processing-failed", keys: &keys };
-    let key = crate::deliver::joined(&prefix.evaluate(&facts), "x");
+    let evaluated = prefix.evaluate(&facts);
+    let chars = evaluated.chars().count();
+    if chars > PREFIX_CHARS_MAX {
+        return wrong(format!("Prefix: it makes {chars} characters; {PREFIX_CHARS_MAX} are the most"));
+    }
+    let key = crate::deliver::joined(&evaluated, &"x".repeat(NAME_CHARS_MAX));
     check_key(&key).map_err(|error| ConfigError(format!("Prefix: {error}")))
 }
 
@@ -325,8 +333,11 @@ impl Destination {
         if !self.is_partitioned && !keys.is_empty() {
             return wrong("Prefix uses partition keys, and Dynamic Partitioning is not enabled.");
         }
-        for key in &keys {
+        for (index, key) in keys.iter().enumerate() {
             let name = &key.name;
+            if keys[..index].iter().any(|other| other.name == *name && other.from != key.from) {
+                return wrong(format!("Prefix uses the key {name} of the records and of the function: name one of them otherwise."));
+            }
             match key.from {
                 KeySource::Query if !self.queries.iter().any(|(other, _)| other == name) => {
                     return wrong(format!("Prefix uses the key {name}, which MetadataExtractionQuery has not."));

@@ -57,6 +57,9 @@ pub struct Delivery {
 #[derive(Clone)]
 pub struct Door(pub Arc<Delivery>);
 
+/// Names and values of a partition.
+type PartitionKeys = Vec<(String, String)>;
+
 impl Target for Door {
     fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {
         Ok(records::data(record)?.len())
@@ -153,8 +156,8 @@ impl Delivery {
     fn objects(&self, destination: &Destination, work: &Work) -> Result<Vec<Object>, String> {
         let mut objects = Vec::new();
         let mut errors: BTreeMap<&str, Vec<(usize, Failure)>> = BTreeMap::new();
-        let mut partitions: Vec<(Vec<(String, String)>, Vec<usize>)> = Vec::new();
-        let mut places: HashMap<Vec<(String, String)>, usize> = HashMap::new();
+        let mut partitions: Vec<(PartitionKeys, Vec<usize>)> = Vec::new();
+        let mut places: HashMap<PartitionKeys, usize> = HashMap::new();
         for (index, source) in work.sources.iter().enumerate() {
             let keys = match work.outcome(index) {
                 Some(Outcome::Dropped) => continue,

@@ -82,7 +82,7 @@ pub async fn put(
         |stream: StreamId| -> Vec<Write> { keys.iter().map(|keys| hidden::append(stream, keys, caller)).collect() };
     let made = commit(store, &shared, &[], |reads| match &reads.shared[0] {
         None => Decision::Reject(Ok(false)),
-        Some(row) if *row == seen.bytes => Decision::Apply(appends(seen.row.stream), Ok(true)),
+        Some(row) if *row == seen.bytes && !seen.row.deleted => Decision::Apply(appends(seen.row.stream), Ok(true)),
         // It was changed since.
         Some(row) => match Row::decode(row) {
             Ok(row) if row.deleted => Decision::Reject(Ok(false)),

@@ -315,9 +315,7 @@ impl DeliveryStreams {
         let _changing = entry.changing.lock().await;
         let mut row = self.still(&entry)?;
         row.deleted = true;
-        if let Some(consumer) = &*entry.consumer.lock() {
-            consumer.begin_to_stop();
-        }
+        // First: what cannot be deleted goes on.
         self.store(&entry, row.clone()).await?;
         self.0.stop(&entry).await;
         self.0.clean(&row).await.map_err(|error| store_failure(&error))?;

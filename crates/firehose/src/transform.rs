@@ -110,7 +110,7 @@ struct AnsweredRecord {
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     #[serde(default)]
-    partition_keys: HashMap<String, serde_json::Value>,
+    partition_keys: Option<HashMap<String, serde_json::Value>>,
 }
 
 impl Transformer {
@@ -279,7 +279,7 @@ impl Transformer {
             serde_json::Value::String(text) => text,
             other => other.to_string(),
         };
-        let keys = answered.metadata.map(|metadata| metadata.partition_keys).unwrap_or_default();
+        let keys = answered.metadata.and_then(|metadata| metadata.partition_keys).unwrap_or_default();
         let mut keys: Vec<(String, String)> = keys.into_iter().map(|(name, value)| (name, text(value))).collect();
         keys.sort_unstable();
         keys.truncate(usize::from(u16::MAX));

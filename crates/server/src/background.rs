@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tailrace_engine::Db;
+use tailrace_engine::background::retention::NAME as RETENTION;
 use tailrace_engine::background::{Job, JobStatus, Wait, tasks};
 use tokio::task::JoinHandle;
 
@@ -13,11 +14,18 @@ pub struct Background {
 }
 
 impl Background {
-    /// Starts every job.
+    /// Starts every job but the retention of streams, which waits for [`Background::trim`].
     pub fn start(db: &Arc<Db>) -> Background {
         let jobs: Vec<Arc<Job>> = tasks().into_iter().map(|task| Arc::new(Job::new(Arc::clone(db), task))).collect();
+        jobs.iter().filter(|job| job.status().name == RETENTION).for_each(|job| job.pause());
         let running = jobs.iter().map(|job| tokio::spawn(run(Arc::clone(job)))).collect();
         Background { jobs, running }
+    }
+
+    /// Lets the retention begin: everybody who needs records for longer than they are retained is known to the database. Before
+    /// that it would take away what a sink was to get still.
+    pub fn trim(&self) {
+        self.jobs.iter().filter(|job| job.status().name == RETENTION).for_each(|job| job.resume());
     }
 
     /// How they stand.

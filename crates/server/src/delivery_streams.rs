@@ -9,7 +9,7 @@
 //! A bucket is where `buckets` says; one that is not named is a bucket of S3 if `s3` is given, and otherwise a directory below the data
 //! directory, `buckets/NAME`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +35,9 @@ use crate::sinks::resolve_secrets;
 
 /// The directory of buckets below the data directory.
 const DIRECTORY: &str = "buckets";
+
+/// Writers that are kept.
+const WRITERS_MAX: usize = 1_000;
 
 /// What a configuration says of buckets.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -87,8 +90,8 @@ struct Places {
     /// Where the configuration lies: relative paths are meant from there.
     base: PathBuf,
     data_dir: PathBuf,
-    /// Buckets that were told of.
-    told: Mutex<BTreeSet<String>>,
+    /// Those of buckets that were asked for. A writer is made once: repeats of a write that nobody waits for any more wait in it.
+    writers: Mutex<BTreeMap<String, ObjectWriter>>,
     tell: Box<dyn Fn(String) + Send + Sync>,
 }
 
@@ -100,10 +103,14 @@ impl Places {
         tell: impl Fn(String) + Send + Sync + 'static,
     ) -> Places {
         let (base, data_dir) = (base.to_owned(), data_dir.to_owned());
-        Places { configured, base, data_dir, told: Mutex::default(), tell: Box::new(tell) }
+        Places { configured, base, data_dir, writers: Mutex::default(), tell: Box::new(tell) }
     }
 
     fn find(&self, bucket: &str) -> Result<ObjectWriter, String> {
+        let mut writers = self.writers.lock();
+        if let Some(writer) = writers.get(bucket) {
+            return Ok(writer.clone());
+        }
         let (to, s3) = match (self.configured.buckets.get(bucket), &self.configured.s3) {
             (Some(Place::To(to)), s3) => (self.located(to), s3.as_ref()),
             (Some(Place::Whole(whole)), s3) => (self.located(&whole.to), whole.s3.as_ref().or(s3.as_ref())),
@@ -116,9 +123,12 @@ impl Places {
         let destination = Destination::parse(&to).map_err(|error| error.to_string())?;
         let writer = ObjectWriter::new(&destination, &s3.cloned().unwrap_or_default());
         let writer = writer.map_err(|error| error.to_string())?;
-        if self.told.lock().insert(bucket.to_owned()) {
-            (self.tell)(format!("delivery streams: the bucket {bucket} is {destination}"));
+        (self.tell)(format!("delivery streams: the bucket {bucket} is {destination}"));
+        // There are as many as there were buckets in destinations; of very many the first ones are made again.
+        if writers.len() >= WRITERS_MAX {
+            writers.pop_first();
         }
+        writers.insert(bucket.to_owned(), writer.clone());
         Ok(writer)
     }
 

@@ -241,7 +241,15 @@ impl Server {
         let configured = (&sinks_file.firehose, sinks_file.base.as_path());
         let streams =
             delivery_streams::load(&db, (&clock, &rng), functions.clone(), configured, &data_dir, events.clone());
-        let delivery_streams = streams.await?;
+        let delivery_streams = match streams.await {
+            Ok(streams) => streams,
+            Err(error) => {
+                background.stop().await;
+                db.store().shutdown().await?;
+                return Err(error.into());
+            }
+        };
+        background.trim();
         let told = events.clone();
         let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
         let mappings = Arc::new(mappings.await?);

@@ -65,9 +65,12 @@ impl Default for Place {
     }
 }
 
+/// What the job is called that trims streams.
+pub const NAME: &str = "retention";
+
 impl Task for Retention {
     fn name(&self) -> &'static str {
-        "retention"
+        NAME
     }
 
     fn interval(&self, settings: &Settings) -> Duration {

@@ -43,9 +43,14 @@ fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
 
 /// The settings of the sink itself, with secrets in them. Relative paths of secrets are meant from `base`.
 fn settings<T: DeserializeOwned>(spec: &SinkSpec, base: &Path) -> Result<T, SpecError> {
-    let mut settings = Value::Object(spec.settings.clone());
-    secrets::resolve(&mut settings, base).map_err(|text| wrong(spec, text))?;
-    serde_json::from_value(settings).map_err(|error| wrong(spec, with_nearest(&error.to_string())))
+    let written = Value::Object(spec.settings.clone());
+    let mut resolved = written.clone();
+    secrets::resolve(&mut resolved, base).map_err(|text| wrong(spec, text))?;
+    // What is wrong is told of what is written: a secret in the wrong place would be in the error.
+    serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<T>(written) {
+        Err(error) => wrong(spec, with_nearest(&error.to_string())),
+        Ok(_) => wrong(spec, "what a reference stands for does not fit where it stands"),
+    })
 }
 
 /// What serde tells of a member that there is not, with the one that was meant.

@@ -78,6 +78,13 @@ impl SinksFile {
             if let Some(variable) = endpoint.filter(|variable| std::env::var_os(variable).is_some()) {
                 config["endpoint"] = format!("${{env:{variable}}}").into();
             }
+            // The row of the sink has its configuration: what a template gives in clear is not to be in it.
+            let headers = config.get_mut("headers").and_then(Value::as_object_mut);
+            for (header, value) in headers.into_iter().flatten() {
+                if let Some(text) = value.as_str() {
+                    *value = secrets::keep(&format!("{logical_id}/{header}"), text).into();
+                }
+            }
             build::check(&SinkSpec::read(name, &config)?, &self.base)?;
             if self.sinks.insert(name.clone(), config).is_some() {
                 let message = format!(

@@ -1,12 +1,27 @@
 //! References to secrets in a configuration: `${env:NAME}` and `${file:PATH}` inside any text. What they stand for is put in when a sink
 //! is made, and is neither stored nor shown.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use parking_lot::Mutex;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Most bytes of a file that holds a secret. Our reason: a certificate chain has some thousands.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
+
+/// What templates give in clear, by its reference, for as long as the process runs.
+static KEPT: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// Keeps a value that a template has in clear: the reference that stands for it. Another value has another reference.
+pub fn keep(name: &str, value: &str) -> String {
+    let digest: String = Sha256::digest(value).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("{name}/{digest}");
+    let reference = format!("${{pipe:{name}}}");
+    KEPT.lock().insert(name, value.to_owned());
+    reference
+}
 
 /// Puts secrets in the place of their references. A relative path is meant from `base`.
 ///
@@ -41,6 +56,10 @@ fn resolve_text(text: &str, base: &Path) -> Result<Option<String>, String> {
         let value = match known {
             Some((("env", name), behind)) => {
                 Some((std::env::var(name).map_err(|_| format!("the environment has no variable {name}"))?, behind))
+            }
+            Some((("pipe", name), behind)) => {
+                let kept = KEPT.lock().get(name).cloned();
+                Some((kept.ok_or_else(|| format!("the template does not give the value of {name}"))?, behind))
             }
             Some((("file", path), behind)) => Some((read_secret(&base.join(path))?, behind)),
             _ => None,

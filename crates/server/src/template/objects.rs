@@ -36,6 +36,9 @@ impl<'a> Objects<'a> {
     /// A bucket that is a directory has no such file.
     pub(super) fn locate(&self, source: &CodeSource) -> Result<CodeSource, String> {
         let CodeSource::Object { bucket, key } = source else { return Ok(source.clone()) };
+        if !Path::new(key).components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+            return Err(format!("the key {key} of the bucket {bucket} leads out of it"));
+        }
         if let Some(dir) = self.resources.get(bucket) {
             let path = std::path::absolute(Path::new(dir).join(key)).unwrap_or_else(|_| Path::new(dir).join(key));
             return match path.exists() {

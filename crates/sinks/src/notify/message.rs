@@ -79,7 +79,7 @@ pub(super) struct Made {
 /// Why a message was not made.
 enum Unmade {
     /// It is too large, or a template does not take it.
-    Refused { text: String, is_too_large: bool },
+    Refused { text: String },
     /// The records are damaged.
     Damaged(SinkError),
 }
@@ -95,8 +95,8 @@ fn damaged(error: impl std::fmt::Display) -> SinkError {
 }
 
 impl From<RenderError> for Unmade {
-    fn from(RenderError { text, is_too_large }: RenderError) -> Unmade {
-        Unmade::Refused { text, is_too_large }
+    fn from(RenderError { text }: RenderError) -> Unmade {
+        Unmade::Refused { text }
     }
 }
 
@@ -127,17 +127,17 @@ impl Maker {
         Ok(made)
     }
 
-    /// Makes a message of records; of records that are too large for one, two.
+    /// Makes a message of records; two of those that none can be made of: so just the ones to blame are left over.
     fn add(&self, flush: &Flush, told: &[Told<'_>], records: Range<usize>, made: &mut Made) -> Result<(), SinkError> {
         match self.message(flush, told, records.clone()) {
             Ok(message) => made.messages.push(message),
             Err(Unmade::Damaged(error)) => return Err(error),
-            Err(Unmade::Refused { is_too_large: true, .. }) if records.len() > 1 => {
+            Err(Unmade::Refused { .. }) if records.len() > 1 => {
                 let middle = records.start + records.len() / 2;
                 self.add(flush, told, records.start..middle, made)?;
                 self.add(flush, told, middle..records.end, made)?;
             }
-            Err(Unmade::Refused { text, .. }) => {
+            Err(Unmade::Refused { text }) => {
                 made.rejected.extend(records.map(|index| Rejected { index, error: text.clone() }));
             }
         }
@@ -182,7 +182,7 @@ impl Maker {
             let bytes = text.len() + subject.as_ref().map_or(0, String::len);
             if bytes > self.bytes_max {
                 let text = format!("the message has {bytes} bytes; {} are the most", self.bytes_max);
-                return Err(Unmade::Refused { text, is_too_large: true });
+                return Err(Unmade::Refused { text });
             }
             Content::Text { subject, text }
         };

@@ -319,6 +319,8 @@ impl Inner {
                             let until = self.clock.monotonic().plus(after);
                             let mut pause = self.pause.lock();
                             *pause = until.max(*pause);
+                            // Whoever says when wants nothing before.
+                            stop = Some(error.clone());
                         }
                         if tried.failures >= self.tries_max {
                             tried.settled = Some(Err(format!("given up after {} tries: {error}", tried.failures)));

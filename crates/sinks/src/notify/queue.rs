@@ -86,10 +86,9 @@ struct SqsEntry<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct SqsAnswer {
-    #[serde(default)]
-    successful: Vec<SqsSuccessful>,
-    #[serde(default)]
-    failed: Vec<Failed>,
+    // Not there, or null.
+    successful: Option<Vec<SqsSuccessful>>,
+    failed: Option<Vec<Failed>>,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +125,7 @@ impl Queue {
             };
             match answered {
                 Ok(Ok(outcomes)) => outcomes.of(messages.len()),
-                Ok(Err(Refused { code, text })) if is_never(&code) => match messages {
+                Ok(Err(Refused { code, text })) if is_never(&code) && !names_the_address(&text) => match messages {
                     [_] => vec![Sent::Rejected(text)],
                     // One of them is to blame.
                     several => {
@@ -181,8 +180,8 @@ impl Queue {
         if status.is_success() {
             let answer: SqsAnswer =
                 serde_json::from_slice(&body).map_err(|error| format!("the answer is damaged: {error}"))?;
-            let done = answer.successful.into_iter().map(|done| done.id).collect();
-            return Ok(Ok(Outcomes { done, failed: answer.failed }));
+            let done = answer.successful.unwrap_or_default().into_iter().map(|done| done.id).collect();
+            return Ok(Ok(Outcomes { done, failed: answer.failed.unwrap_or_default() }));
         }
         match serde_json::from_slice::<SqsError>(&body) {
             Ok(SqsError { kind, message }) if status.is_client_error() => {
@@ -258,6 +257,11 @@ impl Outcomes {
         });
         each.collect()
     }
+}
+
+/// Whether what is said of a whole request is about where it goes, not what is in it.
+fn names_the_address(text: &str) -> bool {
+    ["TopicArn", "TargetArn", "QueueUrl"].iter().any(|word| text.contains(word))
 }
 
 fn is_never(code: &str) -> bool {

@@ -48,13 +48,11 @@ pub(super) struct Templates {
 /// A rendering failed: the words are for people.
 pub(super) struct RenderError {
     pub text: String,
-    /// It has more bytes than are taken.
-    pub is_too_large: bool,
 }
 
 impl RenderError {
     pub fn new(name: &str, error: impl std::fmt::Display) -> RenderError {
-        RenderError { text: format!("{name}: {error}"), is_too_large: false }
+        RenderError { text: format!("{name}: {error}") }
     }
 }
 
@@ -154,7 +152,7 @@ impl Templates {
         let rendered = template.and_then(|template| template.render_captured_to(context.clone(), &mut out).map(drop));
         Some(match rendered {
             _ if out.is_full => {
-                Err(RenderError { text: format!("{name}: it has more than {bytes_max} bytes"), is_too_large: true })
+                Err(RenderError { text: format!("{name}: it has more than {bytes_max} bytes") })
             }
             Err(error) => Err(RenderError::new(name, error)),
             Ok(()) => String::from_utf8(out.bytes).map_err(|error| RenderError::new(name, error)),

@@ -20,7 +20,7 @@ use super::snapshot::{self, Reaches, RejectedItem, Scope};
 use super::target::{Door, SinkTarget, Version};
 use super::{Entry, Happening, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
-use crate::spec::{Kind, SinkSpec, Start};
+use crate::spec::{Filtering, Kind, SinkSpec, Start};
 
 /// Between two looks whether what is built beside has caught up.
 const CAUGHT_UP_LOOK: Duration = Duration::from_millis(100);
@@ -218,9 +218,7 @@ async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, tab
         show(inner, running, table, Phase::Streaming);
         consumer.start().await;
         forget_reaches_when_passed(inner, running, &scope, &target, &consumer).await?;
-        let mut stop = running.stop.subscribe();
-        let _ = stop.wait_for(|stop| *stop).await;
-        Ok(())
+        until_replaced(inner, running, &source).await
     };
     let ended = ended.await;
     consumer.stop().await;
@@ -228,6 +226,32 @@ async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, tab
         source.consumer = None;
     }
     ended
+}
+
+/// Until it is told to stop, or the table has another stream and all of this one is delivered.
+async fn until_replaced(inner: &Inner, running: &Running, source: &SourceRow) -> Result<(), Stuck> {
+    let mut stop = running.stop.subscribe();
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(TABLE_LOOK)) => {}
+        }
+        if source.table == control::TABLE {
+            continue;
+        }
+        let found = inner.db.find_table(&source.table).await.map_err(|error| Stuck::Failed(error.to_string()))?;
+        let present = found.and_then(|found| found.stream.as_ref().map(|stream| stream.id));
+        if present.is_some_and(|present| present != source.stream) && has_ended(inner, source).await? {
+            return Err(Stuck::Waits(format!("{} has a new stream", source.table)));
+        }
+    }
+}
+
+/// Whether everything that the stream has, or ever will have, is delivered.
+async fn has_ended(inner: &Inner, source: &SourceRow) -> Result<bool, Stuck> {
+    let shards = inner.store().shards(source.stream).await?;
+    let checkpoints = Consumer::checkpoints_of(&inner.context, source.consumer_id()?).await?;
+    Ok(shards.iter().all(|info| checkpoints.get(&info.shard).is_some_and(|checkpoint| checkpoint.finished)))
 }
 
 pub(super) fn rules(version: &Version) -> Rules {
@@ -247,6 +271,7 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
     let generation = row.generation(number).ok_or(Stuck::Stopped)?;
     let known = generation.sources.iter().find(|source| source.table == table).cloned();
     let (replay_ms, rebuilds) = (generation.replay_ms, generation.rebuild);
+    let mut is_successor = false;
     if table == control::TABLE {
         return match known {
             Some(known) => Ok(known),
@@ -268,11 +293,15 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
         if known.stream == stream.id {
             return Ok(known);
         }
-        let ended = inner.store().shards(known.stream).await?.is_empty();
-        if !ended {
+        if !has_ended(inner, &known).await? {
             return Ok(known);
         }
-        // Its stream is forgotten; the table has another one.
+        // Between two streams there may be changes that neither has: a log goes on, and what holds a table begins anew.
+        if running.spec.kind.filtering() != Filtering::Records {
+            let text = format!("{table} was made anew, or has a new stream: `tailrace sinks rebuild {}` begins with it", entry.name);
+            return Err(Stuck::Waits(text));
+        }
+        is_successor = true;
         inner.notice(&entry.name, format!("{table} has a new stream: it is followed from its beginning"));
     }
     let needs = running.version.sink.needs();
@@ -284,11 +313,12 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
     let consumer = inner.rng.uuid();
     let id = consumer_id(&consumer)?;
     let start = match (replay_ms, rebuilds) {
+        _ if is_successor => Some(Start::TrimHorizon),
         (Some(_), _) => None,
         (None, true) => Some(Start::Snapshot),
         (None, false) => Some(running.spec.start),
     };
-    let beside = match (start, replay_ms) {
+    let beside = match (start, replay_ms.filter(|_| !is_successor)) {
         (Some(Start::Snapshot | Start::Latest), _) => {
             Consumer::begin_at_the_end(&inner.context, id, stream.id, 1).await?
         }
@@ -438,7 +468,7 @@ async fn take_snapshot(
         if *running.stop.borrow() {
             return Err(Stuck::Stopped);
         }
-        let Some(page) = snapshot::stage(inner.store(), scope, inner.context.clock.now()).await? else { return Ok(()) };
+        let Some(page) = snapshot::stage(inner.store(), scope, version.sink.bounds(), inner.context.clock.now()).await? else { return Ok(()) };
         let mut records = Vec::with_capacity(page.records.len());
         for record in &page.records {
             if version.shown_as(record, &target.source.stream_arn)?.is_some() {

@@ -21,6 +21,8 @@ use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_store::keyspace::{ItemKey, SinkSnapshotKey};
 use tailrace_store::{Decision, Engine, Key, PageLimit, ShardInfo, StoreError, Write, commit};
 
+use crate::sink::Bounds;
+
 const ROW_VERSION: u32 = 1;
 
 /// Most items of a page.
@@ -147,7 +149,12 @@ pub async fn progress(store: &dyn Engine, consumer: MappingId) -> Result<Progres
 ///
 /// # Errors
 /// The store's.
-pub async fn stage(store: &dyn Engine, scope: &Scope, now_ms: EpochMs) -> Result<Option<StagedPage>, StoreError> {
+pub async fn stage(
+    store: &dyn Engine,
+    scope: &Scope,
+    bounds: Bounds,
+    now_ms: EpochMs,
+) -> Result<Option<StagedPage>, StoreError> {
     let keys = [SinkSnapshotKey::PROGRESS, SinkSnapshotKey::STAGED].map(|part| row(scope.consumer, part));
     let stored = store.get(&keys).await?;
     let progress: Option<Progress> = stored[0].as_deref().map(read).transpose()?;
@@ -162,7 +169,12 @@ pub async fn stage(store: &dyn Engine, scope: &Scope, now_ms: EpochMs) -> Result
     if let Some(after) = &progress.after {
         range = range.after(&Key(key_of(after)?));
     }
-    let limit = PageLimit { rows_max: PAGE_ITEMS_MAX, cost_max: PAGE_BYTES_MAX, cost: |_, value| value.len() };
+    // A page is one flush, and comes again as a whole.
+    let limit = PageLimit {
+        rows_max: PAGE_ITEMS_MAX.min(bounds.records_max.max(1)),
+        cost_max: PAGE_BYTES_MAX.min(bounds.bytes_max.max(1)),
+        cost: |_, value| value.len(),
+    };
     let (page, shards, numbers) = loop {
         let shards = store.shards(scope.stream).await?;
         let numbers: Vec<ShardNo> = shards.iter().map(|info| info.shard).collect();
