@@ -202,7 +202,7 @@ def test_what_is_done_to_tables_and_sinks_is_in_the_trail_and_a_change_of_it_is_
 def test_a_trail_that_cannot_be_is_refused_at_start(tmp_path):
     place = Directory(tmp_path / "trail")
     for settings, why in [
-        ({"where": {"a": ["x"]}}, "`where` is not for it"),
+        ({"where": {"a": ["x"]}}, "`where` and `events` are not for it"),
         ({"images": "hmac"}, "images: hmac needs an hmac_key"),
         ({"imagse": "full"}, "unknown field `imagse`"),
         ({"dir": ""}, "dir is missing"),
