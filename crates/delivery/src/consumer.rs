@@ -272,10 +272,7 @@ impl Consumer {
     ///
     /// # Errors
     /// The store's.
-    pub async fn checkpoints_of(
-        context: &Context,
-        id: MappingId,
-    ) -> Result<BTreeMap<ShardNo, Checkpoint>, StoreError> {
+    pub async fn checkpoints_of(context: &Context, id: MappingId) -> Result<BTreeMap<ShardNo, Checkpoint>, StoreError> {
         checkpoints::all(context.store.as_ref(), id).await
     }
 

@@ -336,7 +336,9 @@ impl Destination {
         for (index, key) in keys.iter().enumerate() {
             let name = &key.name;
             if keys[..index].iter().any(|other| other.name == *name && other.from != key.from) {
-                return wrong(format!("Prefix uses the key {name} of the records and of the function: name one of them otherwise."));
+                return wrong(format!(
+                    "Prefix uses the key {name} of the records and of the function: name one of them otherwise."
+                ));
             }
             match key.from {
                 KeySource::Query if !self.queries.iter().any(|(other, _)| other == name) => {

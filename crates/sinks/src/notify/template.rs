@@ -151,9 +151,7 @@ impl Templates {
         let template = self.environment.get_template(name);
         let rendered = template.and_then(|template| template.render_captured_to(context.clone(), &mut out).map(drop));
         Some(match rendered {
-            _ if out.is_full => {
-                Err(RenderError { text: format!("{name}: it has more than {bytes_max} bytes") })
-            }
+            _ if out.is_full => Err(RenderError { text: format!("{name}: it has more than {bytes_max} bytes") }),
             Err(error) => Err(RenderError::new(name, error)),
             Ok(()) => String::from_utf8(out.bytes).map_err(|error| RenderError::new(name, error)),
         })

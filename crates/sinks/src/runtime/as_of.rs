@@ -50,7 +50,9 @@ impl Sinks {
             for table in &running.spec.from {
                 // What it does not follow yet it does not know.
                 let found = self.inner.db.find_table(table).await.map_err(|error| StoreError::Io(error.to_string()))?;
-                let Some(stream) = found.and_then(|found| found.stream.as_ref().map(|stream| stream.id)) else { continue };
+                let Some(stream) = found.and_then(|found| found.stream.as_ref().map(|stream| stream.id)) else {
+                    continue;
+                };
                 if !sources.iter().any(|source| source.stream == stream) {
                     let shards = self.inner.store().shards(stream).await?;
                     if records.iter().any(|record| shards.iter().any(|info| info.shard == record.shard)) {

@@ -298,7 +298,10 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
         }
         // Between two streams there may be changes that neither has: a log goes on, and what holds a table begins anew.
         if running.spec.kind.filtering() != Filtering::Records {
-            let text = format!("{table} was made anew, or has a new stream: `tailrace sinks rebuild {}` begins with it", entry.name);
+            let text = format!(
+                "{table} was made anew, or has a new stream: `tailrace sinks rebuild {}` begins with it",
+                entry.name
+            );
             return Err(Stuck::Waits(text));
         }
         is_successor = true;
@@ -468,7 +471,11 @@ async fn take_snapshot(
         if *running.stop.borrow() {
             return Err(Stuck::Stopped);
         }
-        let Some(page) = snapshot::stage(inner.store(), scope, version.sink.bounds(), inner.context.clock.now()).await? else { return Ok(()) };
+        let Some(page) =
+            snapshot::stage(inner.store(), scope, version.sink.bounds(), inner.context.clock.now()).await?
+        else {
+            return Ok(());
+        };
         let mut records = Vec::with_capacity(page.records.len());
         for record in &page.records {
             if version.shown_as(record, &target.source.stream_arn)?.is_some() {
