@@ -133,7 +133,9 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
     let binary = target_directory().join("debug").join("tailrace");
     run(environment
         .python()
-        .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/wire"])
+        .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"])
+        // Each test leaves a data directory behind, ten gigabytes in all: those of tests that passed go.
+        .args(["-o", "tmp_path_retention_policy=failed", "tests/wire"])
         .env("TAILRACE_BINARY", &binary)
         .env(left_out.0, &left_out.1)
         .current_dir(&root))?;
