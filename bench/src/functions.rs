@@ -10,16 +10,20 @@ use crate::lines::{Figures, FunctionLines, NODE, PYTHON};
 use crate::process::{Scratch, Server};
 use crate::suite::{PUT, Plan, put};
 
-const TABLE_TEMPLATE: &str = "Resources:
-  T:
+/// A table with a stream, as a resource of a template.
+pub fn table(id: &str, name: &str) -> String {
+    format!(
+        "  {id}:
     Type: AWS::DynamoDB::Table
     Properties:
-      TableName: probe
+      TableName: {name}
       BillingMode: PAY_PER_REQUEST
-      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
-      KeySchema: [{AttributeName: pk, KeyType: HASH}]
-      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
-";
+      AttributeDefinitions: [{{AttributeName: pk, AttributeType: S}}]
+      KeySchema: [{{AttributeName: pk, KeyType: HASH}}]
+      StreamSpecification: {{StreamViewType: NEW_AND_OLD_IMAGES}}
+"
+    )
+}
 
 /// A handler that tells when it was entered, and one that tells what it got and does nothing, in one language.
 struct Language {
@@ -74,7 +78,7 @@ pub fn measure(plan: &Plan, figures: &mut Figures) {
 
 /// Writes a directory with a table, and with a function on its stream if there is a handler.
 fn project(dir: &Path, handler: Option<(&Language, &str)>, batch_size: u32) -> Result<()> {
-    let mut template = TABLE_TEMPLATE.to_owned();
+    let mut template = format!("Resources:\n{}", table("T", "probe"));
     if let Some((language, code)) = handler {
         std::fs::write(dir.join(language.file), code)?;
         template += &format!(

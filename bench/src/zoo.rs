@@ -5,7 +5,7 @@ use std::io::{Error, Result};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::functions::up;
+use crate::functions::{table, up};
 use crate::generator::call;
 use crate::histogram::Histogram;
 use crate::lines::{Figures, ZOO_IDLE_P99, ZOO_P99, ZOO_TO_IDLE};
@@ -68,20 +68,7 @@ fn project(dir: &Path) -> Result<Vec<String>> {
     use std::fmt::Write;
 
     let mut template = "Transform: AWS::Serverless-2016-10-31\nResources:\n".to_owned();
-    for (id, table) in [("T", "probe"), ("Q", "quiet")] {
-        let _ = write!(
-            template,
-            "  {id}:
-    Type: AWS::DynamoDB::Table
-    Properties:
-      TableName: {table}
-      BillingMode: PAY_PER_REQUEST
-      AttributeDefinitions: [{{AttributeName: pk, AttributeType: S}}]
-      KeySchema: [{{AttributeName: pk, KeyType: HASH}}]
-      StreamSpecification: {{StreamViewType: NEW_AND_OLD_IMAGES}}
-"
-        );
-    }
+    template += &(table("T", "probe") + &table("Q", "quiet"));
     let mut good = Vec::new();
     for n in 0..FUNCTIONS {
         let handler = BAD.get(n).copied().unwrap_or("good");

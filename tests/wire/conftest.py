@@ -13,12 +13,24 @@ import urllib.request
 
 import boto3
 import botocore.config
+import botocore.exceptions
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TAILRACE_BINARY", str(REPOSITORY / "target/debug/tailrace"))
 START_SECONDS_MAX = 20
 WAIT_SECONDS_MAX = 30
+# The resource `Table` of a template: the table `things` with a hash key `pk` (S) and a stream of both images.
+STREAMED_TABLE = """\
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: things
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
+"""
 
 
 def free_port():
@@ -58,6 +70,11 @@ class Server:
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}"
+
+    def admin(self, page):
+        """What the server tells of itself on a page below /_admin/."""
+        with urllib.request.urlopen(f"{self.url}/_admin/{page}", timeout=WAIT_SECONDS_MAX) as answer:
+            return json.load(answer)
 
     def output(self):
         return self.output_path.read_text(errors="replace")
@@ -185,6 +202,14 @@ def make_table(dynamodb, name, hash_key=("pk", "S"), range_key=None, stream=None
     if stream:
         request["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": stream}
     return dynamodb.create_table(**request)["TableDescription"]
+
+
+def refused(call, **arguments):
+    """The class and the message of the error that a call of the SDK is answered with."""
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call(**arguments)
+    error = caught.value.response["Error"]
+    return error["Code"], error.get("Message", "")
 
 
 def read_stream(streams, stream_arn):

@@ -78,8 +78,8 @@ def configured(directory, place, **settings):
 
 def is_drained(server):
     def drained():
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/_admin/sinks", timeout=5) as answer:
-            [sink] = json.load(answer)["sinks"]
+        with contextlib.suppress(OSError):
+            [sink] = server.admin("sinks")["sinks"]
             return sink["state"] == "running" and sink["lagRecords"] == 0
         return False
 

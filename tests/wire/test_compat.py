@@ -1,12 +1,11 @@
 """COMPAT.md against the services' models and against the server: nothing that AWS has goes unmentioned, and what it says is so."""
 
-import gzip
 import json
-import pathlib
 
-import botocore
 import pytest
+
 from conftest import REPOSITORY, make_table, post
+from service_model import model_of
 
 STATES = {"done", "differs", "refused"}
 SERVICES = ("dynamodb", "dynamodbstreams")
@@ -31,13 +30,7 @@ BASES = {
 }
 
 
-def model_of(service):
-    path = pathlib.Path(botocore.__file__).parent / "data" / service / "2012-08-10"
-    packed = path / "service-2.json.gz"
-    return json.loads(gzip.decompress(packed.read_bytes()) if packed.exists() else (path / "service-2.json").read_bytes())
-
-
-MODELS = {service: model_of(service) for service in SERVICES}
+MODELS = {service: model_of(service, "2012-08-10") for service in SERVICES}
 OPERATIONS = {name: service for service, model in MODELS.items() for name in model["operations"]}
 
 

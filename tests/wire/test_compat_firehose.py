@@ -1,25 +1,17 @@
 """COMPAT.md's tables of Firehose against the service's model and against the server."""
 
-import gzip
-import json
-import pathlib
 
 import botocore
 import botocore.exceptions
 import pytest
 
 from conftest import REPOSITORY
+from service_model import model_of
 
 STATES = {"done", "differs", "refused"}
 
 
-def model():
-    path = pathlib.Path(botocore.__file__).parent / "data/firehose/2015-08-04"
-    packed = path / "service-2.json.gz"
-    return json.loads(gzip.decompress(packed.read_bytes()) if packed.exists() else (path / "service-2.json").read_bytes())
-
-
-MODEL = model()
+MODEL = model_of("firehose", "2015-08-04")
 
 
 def tables():

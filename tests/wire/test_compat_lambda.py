@@ -1,26 +1,18 @@
 """COMPAT.md's tables of the Lambda API against the service's model and against the server."""
 
-import gzip
 import json
-import pathlib
 import re
 import urllib.error
 import urllib.request
 
-import botocore
 
 from conftest import REPOSITORY
+from service_model import model_of
 
 STATES = {"done", "differs", "refused"}
 
 
-def model():
-    path = pathlib.Path(botocore.__file__).parent / "data/lambda/2015-03-31"
-    packed = path / "service-2.json.gz"
-    return json.loads(gzip.decompress(packed.read_bytes()) if packed.exists() else (path / "service-2.json").read_bytes())
-
-
-MODEL = model()
+MODEL = model_of("lambda", "2015-03-31")
 
 
 def tables():

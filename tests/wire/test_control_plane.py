@@ -3,15 +3,8 @@
 import json
 
 import pytest
-from botocore.exceptions import ClientError
-from conftest import make_table, post
 
-
-def error_of(call, **arguments):
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    error = caught.value.response["Error"]
-    return error["Code"], error.get("Message", "")
+from conftest import make_table, post, refused as error_of
 
 
 @pytest.fixture

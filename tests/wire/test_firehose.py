@@ -19,7 +19,7 @@ import zlib
 import botocore.exceptions
 import pytest
 
-from conftest import wait_until
+from conftest import refused, wait_until
 
 BUCKET = "arn:aws:s3:::lake"
 ROLE = "arn:aws:iam::000000000000:role/delivery"
@@ -45,15 +45,7 @@ def objects(server, bucket="lake"):
 
 
 def statuses(server):
-    with urllib.request.urlopen(f"{server.url}/_admin/delivery-streams", timeout=5) as answer:
-        return json.load(answer)["deliveryStreams"]
-
-
-def refused(call, **arguments):
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**arguments)
-    error = caught.value.response["Error"]
-    return error["Code"], error.get("Message", "")
+    return server.admin("delivery-streams")["deliveryStreams"]
 
 
 @pytest.fixture(scope="module")
@@ -427,11 +419,7 @@ def test_what_waits_survives_a_stop_and_goes_with_its_stream(start):
     make(client, "kept", hints=(128, 900))
     client.put_record(DeliveryStreamName="kept", Record={"Data": b"waits"})
 
-    def status():
-        with urllib.request.urlopen(f"{server.url}/_admin/delivery-streams", timeout=5) as answer:
-            return json.load(answer)["deliveryStreams"]
-
-    [found] = wait_until(lambda: [stream for stream in status() if stream["pendingRecords"] == 1], "the record to be told of")
+    [found] = wait_until(lambda: [stream for stream in statuses(server) if stream["pendingRecords"] == 1], "the record to be told of")
     assert (found["name"], found["bucket"], found["version"]) == ("kept", "lake", 1)
     assert server.stop() == 0
     server = start(data_dir=server.data_dir)
@@ -510,6 +498,4 @@ def test_what_waits_longer_than_streams_are_retained_outlives_every_start(start,
 
 def test_a_prefix_that_is_too_long_is_refused(firehose):
     for prefix in ({"Prefix": "abcdefghi/" * 60}, {"Prefix": "abcdefghi/" * 60, "ErrorOutputPrefix": "err/"}):
-        with pytest.raises(botocore.exceptions.ClientError) as caught:
-            make(firehose, "long", **prefix)
-        assert "512 are the most" in str(caught.value)
+        assert "512 are the most" in refused(make, client=firehose, name="long", **prefix)[1]

@@ -3,27 +3,21 @@
 Rows: docs/spec/lambda-runtime.md 4, 12; docs/spec/event-source-mapping.md 5, 7.
 """
 
-import json
 import re
-import urllib.request
 
 import pytest
 
-from conftest import wait_until
+from conftest import STREAMED_TABLE, wait_until
 
-TEMPLATE = """
+TEMPLATE = (
+    """
 Transform: AWS::Serverless-2016-10-31
 Globals:
   Function: {Runtime: python3.11, Timeout: 2}
 Resources:
-  Table:
-    Type: AWS::DynamoDB::Table
-    Properties:
-      TableName: things
-      BillingMode: PAY_PER_REQUEST
-      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
-      KeySchema: [{AttributeName: pk, KeyType: HASH}]
-      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
+"""
+    + STREAMED_TABLE
+    + """\
   Function:
     Type: AWS::Serverless::Function
     Properties:
@@ -37,6 +31,7 @@ Resources:
             StartingPosition: TRIM_HORIZON
 %s
 """
+)
 
 
 @pytest.fixture
@@ -58,8 +53,7 @@ def put(server, *keys):
 
 
 def mappings(server):
-    with urllib.request.urlopen(f"{server.url}/_admin/mappings") as answer:
-        return json.load(answer)
+    return server.admin("mappings")
 
 
 def test_a_put_runs_the_function_and_shows_its_output(up):

@@ -3,11 +3,9 @@
 Rows: docs/spec/lambda-runtime.md 4, 5, 10, 11. `tailrace-bench --only zoo` measures what a write costs beside them.
 """
 
-import json
 import os
 import pathlib
 import time
-import urllib.request
 
 import pytest
 
@@ -82,8 +80,7 @@ def put(client, table, count):
 
 def parked(server):
     """How many records each function gave up."""
-    with urllib.request.urlopen(f"{server.url}/_admin/mappings", timeout=30) as answer:
-        mappings = json.load(answer)["mappings"]
+    mappings = server.admin("mappings")["mappings"]
     return {mapping["function"]: sum(shard["parked"] for shard in mapping["shards"]) for mapping in mappings}
 
 

@@ -3,12 +3,7 @@
 import botocore.exceptions
 import pytest
 
-
-def error_of(call, **arguments):
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**arguments)
-    error = caught.value.response["Error"]
-    return error["Code"], error.get("Message", "")
+from conftest import refused as error_of
 
 
 def key(*names):

@@ -1,14 +1,8 @@
 """The item operations over boto3, errors included. Rows: docs/spec/dynamodb-api.md 2.5, 3, 4, 5, 7.1."""
 
-import botocore.exceptions
 import pytest
 
-
-def error_of(call, **arguments):
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**arguments)
-    error = caught.value.response["Error"]
-    return error["Code"], error.get("Message", "")
+from conftest import refused as error_of
 
 
 def test_put_get_update_delete_round_trip_every_type(dynamodb, table):

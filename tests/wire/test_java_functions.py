@@ -15,7 +15,7 @@ import zipfile
 
 import pytest
 
-from conftest import wait_until
+from conftest import STREAMED_TABLE, wait_until
 
 if "java" in os.environ.get("TAILRACE_TEST_WITHOUT", "").split(","):
     pytest.skip("left out: it needs java", allow_module_level=True)
@@ -31,17 +31,13 @@ AWS_CLIENT = ["aws-lambda-java-runtime-interface-client-*", "aws-lambda-java-ser
 # A virtual machine takes its time to start where others do the same.
 SECONDS_MAX = 120
 
-TEMPLATE = """
+TEMPLATE = (
+    """
 Transform: AWS::Serverless-2016-10-31
 Resources:
-  Table:
-    Type: AWS::DynamoDB::Table
-    Properties:
-      TableName: things
-      BillingMode: PAY_PER_REQUEST
-      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
-      KeySchema: [{AttributeName: pk, KeyType: HASH}]
-      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
+"""
+    + STREAMED_TABLE
+    + """\
   Function:
     Type: AWS::Serverless::Function
     Properties:
@@ -58,6 +54,7 @@ Resources:
             StartingPosition: TRIM_HORIZON
             %(options)s
 """
+)
 
 
 def jars(patterns):
@@ -160,8 +157,7 @@ def test_the_records_that_a_java_function_names_are_tried_again(up):
     put(server, "bad")
 
     def parked():
-        with urllib.request.urlopen(f"{server.url}/_admin/mappings") as answer:
-            return sum(shard["parked"] for mapping in json.load(answer)["mappings"] for shard in mapping["shards"])
+        return sum(shard["parked"] for mapping in server.admin("mappings")["mappings"] for shard in mapping["shards"])
 
     wait_until(lambda: parked() == 1, "one parked record", SECONDS_MAX)
     assert server.output().count("SAW INSERT bad ") == 2

@@ -1,14 +1,8 @@
 """PartiQL over boto3. Rows: docs/spec/dynamodb-api.md 7.2, 7.3, 7.4."""
 
-import botocore.exceptions
 import pytest
 
-
-def error_of(call, **arguments):
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**arguments)
-    error = caught.value.response["Error"]
-    return error["Code"], error.get("Message", "")
+from conftest import refused as error_of
 
 
 def run(dynamodb, statement, *parameters, **arguments):

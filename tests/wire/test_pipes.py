@@ -7,23 +7,19 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from conftest import REPOSITORY, wait_until
+from conftest import REPOSITORY, STREAMED_TABLE, wait_until
 
 sys.path.insert(0, str(REPOSITORY / "tests/services"))
 
 import receiver as services  # noqa: E402
 
-TEMPLATE = """
+TEMPLATE = (
+    """
 Transform: AWS::Serverless-2016-10-31
 Resources:
-  Table:
-    Type: AWS::DynamoDB::Table
-    Properties:
-      TableName: things
-      BillingMode: PAY_PER_REQUEST
-      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
-      KeySchema: [{AttributeName: pk, KeyType: HASH}]
-      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
+"""
+    + STREAMED_TABLE
+    + """\
   Function:
     Type: AWS::Serverless::Function
     Properties: {Runtime: python3.11, Handler: app.handler, CodeUri: src/}
@@ -37,6 +33,7 @@ Resources:
     Type: AWS::Events::ApiDestination
     Properties: {ConnectionArn: !GetAtt Connection.Arn, HttpMethod: POST, InvocationEndpoint: "%s"}
 """
+)
 
 PIPE = """
   %s:

@@ -14,7 +14,6 @@ import select
 import socket
 import sys
 import threading
-import urllib.request
 
 import botocore.exceptions
 import duckdb
@@ -154,8 +153,7 @@ def begin(data_dir, config, port=None):
 
 
 def status(server):
-    with urllib.request.urlopen(f"{server.url}/_admin/sinks", timeout=10) as answer:
-        return {sink["name"]: sink for sink in json.load(answer)["sinks"]}
+    return {sink["name"]: sink for sink in server.admin("sinks")["sinks"]}
 
 
 def is_drained(server):

@@ -81,8 +81,7 @@ def start(application, data_dir, port=None):
 
 
 def sinks(server):
-    with urllib.request.urlopen(f"{server.url}/_admin/sinks") as answer:
-        return {sink["name"]: sink for sink in json.load(answer)["sinks"]}
+    return {sink["name"]: sink for sink in server.admin("sinks")["sinks"]}
 
 
 def do(server, name, action):

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import subprocess
-import urllib.request
 
 import pytest
 
@@ -68,18 +67,12 @@ class Shop:
         return done.stdout
 
     def status(self, name):
-        with urllib.request.urlopen(f"{self.server.url}/_admin/sinks", timeout=10) as answer:
-            return next(sink for sink in json.load(answer)["sinks"] if sink["name"] == name)
+        return next(sink for sink in self.server.admin("sinks")["sinks"] if sink["name"] == name)
 
     def expected(self):
         """The documents that the table's items are, by id."""
-        items, start = [], {}
-        while True:
-            page = self.dynamodb.scan(TableName="Orders", ConsistentRead=True, **start)
-            items += page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return {document_id(item): plain({"M": item}) for item in items}
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName="Orders", ConsistentRead=True)
+        return {document_id(item): plain({"M": item}) for page in pages for item in page["Items"]}
 
     def wait_for(self, search, index):
         expected = self.expected()

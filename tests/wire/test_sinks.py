@@ -10,13 +10,12 @@ import pathlib
 import random
 import shutil
 import subprocess
-import urllib.request
 from decimal import Decimal
 
 import boto3.dynamodb.types
 import botocore.exceptions
 
-from conftest import BINARY, REPOSITORY, free_port, make_table, wait_until
+from conftest import BINARY, REPOSITORY, free_port, make_table, read_stream, wait_until
 
 KILLS = 10
 PLAIN = boto3.dynamodb.types.TypeDeserializer()
@@ -27,8 +26,8 @@ def plain(item):
 
 
 def sinks(server):
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/_admin/sinks", timeout=5) as answer:
-        return {sink["name"]: sink for sink in json.load(answer)["sinks"]}
+    with contextlib.suppress(OSError):
+        return {sink["name"]: sink for sink in server.admin("sinks")["sinks"]}
     return {}
 
 
@@ -59,28 +58,15 @@ def history(server, table):
     """The records of the table's stream: eventID to event."""
     client, found = server.client("dynamodbstreams"), {}
     for stream in client.list_streams(TableName=table)["Streams"]:
-        described = client.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]
-        for shard in described["Shards"]:
-            iterator = client.get_shard_iterator(
-                StreamArn=stream["StreamArn"], ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-            )["ShardIterator"]
-            while iterator:
-                page = client.get_records(ShardIterator=iterator)
-                for record in page["Records"]:
-                    assert record["eventID"] not in found
-                    found[record["eventID"]] = record
-                iterator = page.get("NextShardIterator") if page["Records"] else None
+        for record in read_stream(client, stream["StreamArn"]):
+            assert record["eventID"] not in found
+            found[record["eventID"]] = record
     return found
 
 
 def scan(client, table):
-    items, start = [], {}
-    while True:
-        page = client.scan(TableName=table, ConsistentRead=True, **start)
-        items += map(plain, page["Items"])
-        if "LastEvaluatedKey" not in page:
-            return items
-        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return [plain(item) for page in pages for item in page["Items"]]
 
 
 def test_the_example_fills_a_view_a_trail_and_a_lake(tmp_path):

@@ -3,9 +3,7 @@
 Rows: docs/spec/event-source-mapping.md 5, 6, 10. `tests/spec_rows.txt` says which test is whose.
 """
 
-import json
 import re
-import urllib.request
 
 import pytest
 
@@ -98,8 +96,8 @@ def test_functions_of_one_stream_do_not_hold_each_other_up(up):
     put(server, *written)
     wait_until(lambda: len(re.findall(r"GOOD (k\d+)", server.output())) >= len(written), "every record at the good function")
     assert sorted(re.findall(r"GOOD (k\d+)", server.output())) == sorted(written), "once each"
-    with urllib.request.urlopen(f"{server.url}/_admin/mappings", timeout=30) as answer:
-        states = {mapping["function"]: {shard["state"] for shard in mapping["shards"]} for mapping in json.load(answer)["mappings"]}
+    mappings = server.admin("mappings")["mappings"]
+    states = {mapping["function"]: {shard["state"] for shard in mapping["shards"]} for mapping in mappings}
     assert "retrying" in states["bad"] and states["good"] == {"idle"}, states
 
 

@@ -1,15 +1,6 @@
 """The table operations over boto3. Rows: docs/spec/dynamodb-api.md 2.1-2.4 and docs/spec/streams.md 2."""
 
-import botocore.exceptions
-import pytest
-
-from conftest import make_table
-
-
-def error_of(call, **arguments):
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**arguments)
-    return caught.value.response["Error"]["Code"], caught.value.response["Error"].get("Message", "")
+from conftest import make_table, refused as error_of
 
 
 def test_create_describe_list_delete(dynamodb):

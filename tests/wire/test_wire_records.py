@@ -7,19 +7,15 @@ import datetime
 import json
 import re
 
-from conftest import read_stream, wait_until
+from conftest import STREAMED_TABLE, read_stream, wait_until
 
-TEMPLATE = """
+TEMPLATE = (
+    """
 Transform: AWS::Serverless-2016-10-31
 Resources:
-  Table:
-    Type: AWS::DynamoDB::Table
-    Properties:
-      TableName: things
-      BillingMode: PAY_PER_REQUEST
-      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
-      KeySchema: [{AttributeName: pk, KeyType: HASH}]
-      StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
+"""
+    + STREAMED_TABLE
+    + """\
   Function:
     Type: AWS::Serverless::Function
     Properties:
@@ -31,6 +27,7 @@ Resources:
           Type: DynamoDB
           Properties: {Stream: !GetAtt Table.StreamArn, StartingPosition: TRIM_HORIZON}
 """
+)
 
 HANDLER = """
 import json

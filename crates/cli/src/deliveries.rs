@@ -46,19 +46,17 @@ struct Group {
 
 impl Group {
     fn line(&self, to: &To) -> Option<String> {
-        let records = count(self.records, "record");
-        let (name, of, batch) = match to {
-            To::Function(name) => (name, "shard", "batch"),
-            To::Sink(name) => (name, "table", "flush"),
+        let (records, one) = (count(self.records, "record"), self.from.first()?);
+        let several = |what| count(self.from.len(), what);
+        let (name, from, batches) = match to {
+            To::Function(name) => (name, several("shard"), "batches"),
+            To::Sink(name) if self.from.len() == 1 => (name, one.clone(), "flushes"),
+            To::Sink(name) => (name, several("table"), "flushes"),
         };
-        match (self.batches, self.from.first()) {
-            (0, _) | (_, None) => None,
-            (1, Some(one)) => Some(format!("{records} of {one} delivered to {name}")),
-            (batches, Some(one)) => {
-                let several = count(self.from.len(), of);
-                let from = if self.from.len() == 1 && of == "table" { one } else { &several };
-                Some(format!("{records} of {from} delivered to {name} in {batches} {batch}es"))
-            }
+        match self.batches {
+            0 => None,
+            1 => Some(format!("{records} of {one} delivered to {name}")),
+            number => Some(format!("{records} of {from} delivered to {name} in {number} {batches}")),
         }
     }
 }

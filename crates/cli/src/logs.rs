@@ -16,9 +16,9 @@ use tailrace_server::template::did_you_mean;
 
 use crate::args::{Output, ReadArgs};
 use crate::client::{Client, NoAnswer};
+use crate::follow::{Away, until_left};
 use crate::output::{self, Out};
-use crate::say::{Reader, print, printable, reader_gone, say};
-use crate::signals::Signals;
+use crate::say::{Reader, print, printable, say};
 use crate::{Failure, Outcome};
 
 /// `logs`.
@@ -45,8 +45,6 @@ pub struct LogsArgs {
 
 /// Between two looks at files that may have grown.
 const LOOK: Duration = Duration::from_millis(200);
-/// Between two attempts to reach a server that is not there.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs the command.
 pub async fn run(args: LogsArgs) -> Outcome {
@@ -54,15 +52,7 @@ pub async fn run(args: LogsArgs) -> Outcome {
         show(args).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut signals = Signals::listen()?;
-    // A task of its own: a terminal that stands still must not hold up the signals.
-    let mut following = tokio::spawn(show(args));
-    tokio::select! {
-        ended = &mut following => ended??,
-        () = signals.next() => {}
-        () = reader_gone() => {}
-    }
-    Ok(ExitCode::SUCCESS)
+    until_left(show(args)).await
 }
 
 /// Where the lines come from.
@@ -89,27 +79,21 @@ async fn show(args: LogsArgs) -> Result<(), Failure> {
     source.check(&args.function)?;
     let mut selection = Selection { function: args.function.clone(), after: None, request: args.request.clone() };
     let mut last = args.lines.map(|max| (max, VecDeque::new()));
-    let (mut lost, mut reached) = (false, false);
+    let (mut away, mut reached) = (Away::default(), false);
     loop {
         let wait = args.follow && last.is_none();
         let page = match source.page(&selection, wait).await {
             Ok(page) => page,
             // The first word with a server decides whether there is one.
             Err(Trouble::Lost(why)) if args.follow && reached => {
-                if !lost {
-                    say(format_args!("{why}; trying again until the server is back"));
-                    lost = true;
-                }
-                tokio::time::sleep(RECONNECT_PAUSE).await;
+                away.lost(why).await;
                 continue;
             }
             Err(Trouble::Lost(why)) => return Err(Failure::new(Code::NoServer, why)),
             Err(Trouble::Fatal(failure)) => return Err(failure),
         };
-        if lost {
-            say("connected again");
-        }
-        (lost, reached) = (false, true);
+        away.back();
+        reached = true;
         if page.gap && selection.after.is_some() {
             say("older lines are not kept any more: there is a gap here");
         }

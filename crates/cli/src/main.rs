@@ -13,6 +13,7 @@ mod data;
 mod deliveries;
 mod diff;
 mod failure;
+mod follow;
 mod healthcheck;
 mod init;
 mod logs;

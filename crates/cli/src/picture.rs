@@ -111,12 +111,12 @@ fn draw(tables: &[Table], arrows: &[Arrow], feeds: &[Feed], functions: &[(String
             let (table, function) = (style::strong(&table.name), style::strong(&arrow.function));
             lines.push(format!("  {table} --stream--> {function} ({})", notes.join(", ")));
         }
-        let fed = feeds.iter().filter(|feed| feed.table == table.name).count();
-        for feed in feeds.iter().filter(|feed| feed.table == table.name) {
+        let fed: Vec<&Feed> = feeds.iter().filter(|feed| feed.table == table.name).collect();
+        for feed in &fed {
             let (table, sink) = (style::strong(&table.name), style::strong(&feed.sink));
             lines.push(format!("  {table} --stream--> {sink} ({})", feed.to));
         }
-        if from_here.is_empty() && fed == 0 {
+        if from_here.is_empty() && fed.is_empty() {
             let stream = if table.streams { " --stream" } else { "" };
             lines.push(format!("  {}{stream}", style::strong(&table.name)));
         }

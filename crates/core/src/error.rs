@@ -111,6 +111,12 @@ impl ErrorCode {
         }
     }
 
+    /// The class alone, without its namespace.
+    pub fn class(self) -> &'static str {
+        let name = self.type_name();
+        name.rsplit_once('#').map_or(name, |(_, class)| class)
+    }
+
     /// The HTTP status: 500 for a fault of the server, 503 for what may be tried again soon, 400 for everything else.
     pub fn http_status(self) -> u16 {
         match self {
@@ -260,8 +266,7 @@ impl CancellationReason {
 
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = self.code.type_name();
-        let name = name.rsplit('#').next().unwrap_or(name);
+        let name = self.code.class();
         match &self.message {
             Some(message) => write!(f, "{name}: {message}"),
             None => f.write_str(name),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tailrace_core::{MappingId, ShardNo, StreamId};
+use tailrace_core::{MappingId, RecordNo, ShardNo, StreamId};
 use tailrace_store::keyspace::CheckpointKey;
 use tailrace_store::{Engine, Key, LogPosition, StoreError};
 
@@ -25,6 +25,29 @@ pub async fn all(store: &dyn Engine, consumer: MappingId) -> Result<BTreeMap<Sha
     })
     .await?;
     Ok(checkpoints)
+}
+
+/// Adds to what is needed of a stream the records that a consumer of it has not done: of each shard the number up to which it has.
+///
+/// # Errors
+/// The store's.
+pub async fn add_needed(
+    store: &dyn Engine,
+    consumer: MappingId,
+    stream: StreamId,
+    needed: &mut BTreeMap<ShardNo, RecordNo>,
+) -> Result<(), StoreError> {
+    let checkpoints = all(store, consumer).await?;
+    for info in store.shards(stream).await? {
+        let done = match checkpoints.get(&info.shard) {
+            Some(checkpoint) if checkpoint.finished => continue,
+            Some(checkpoint) => checkpoint.low_water,
+            None => RecordNo::ZERO,
+        };
+        let least = needed.entry(info.shard).or_insert(done);
+        *least = done.min(*least);
+    }
+    Ok(())
 }
 
 /// The rows that let a new consumer begin behind the newest record of each shard, fixed now. A shard without one is read

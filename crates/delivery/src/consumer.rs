@@ -268,14 +268,6 @@ impl Consumer {
         checkpoints::all(self.core.context.store.as_ref(), self.core.id).await
     }
 
-    /// What is known durably of each shard that the consumer `id` has begun, whether it runs or not.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn checkpoints_of(context: &Context, id: MappingId) -> Result<BTreeMap<ShardNo, Checkpoint>, StoreError> {
-        checkpoints::all(context.store.as_ref(), id).await
-    }
-
     /// Some shard of it is worked on.
     pub fn is_running(&self) -> bool {
         !self.core.machines.lock().is_empty()

@@ -28,13 +28,13 @@ mod status;
 mod supervisor;
 mod target;
 
-pub use checkpoints::all as checkpoints;
+pub use checkpoints::{add_needed, all as checkpoints};
 pub use consumer::{Consumer, Definition, Source};
 pub use context::{Context, SystemTimer, Timer};
 pub use machine::{Checkpoint, GiveUp, LastResult, Outcome, Rules, ShardState};
 pub use observer::{DeliveryEvent, Observer, Retry, Shard};
 pub use parked::ParkedRecord;
 pub use redrive::{RedriveError, Redriven};
-pub use rows::each;
+pub use rows::{each, read as read_row};
 pub use status::{STREAM_ENDED, ShardStatus, last_processing_result};
-pub use target::{Answer, Batch, Target, Waits, WindowCall};
+pub use target::{Answer, Batch, Stopping, Target, Waits, WindowCall};

@@ -22,7 +22,7 @@ use crate::checkpoints;
 use crate::machine::{Checkpoint, Parked};
 use crate::observer::Shard;
 use crate::parked;
-use crate::rows::corrupt;
+use crate::rows;
 
 const OWNER_VERSION: u32 = 1;
 
@@ -48,11 +48,7 @@ impl Owner {
     }
 
     fn decode(value: &[u8]) -> Result<Owner, StoreError> {
-        let owner: Owner = serde_json::from_slice(value).map_err(|e| corrupt("the owner of a shard", e))?;
-        if owner.v > OWNER_VERSION {
-            return Err(corrupt("the owner of a shard", format!("version {} is newer than {OWNER_VERSION}", owner.v)));
-        }
-        Ok(owner)
+        rows::read("the owner of a shard", OWNER_VERSION, value)
     }
 }
 

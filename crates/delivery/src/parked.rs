@@ -13,7 +13,7 @@ use tailrace_store::{Decision, Engine, Key, LogRecord, PageLimit, StoreError, Wr
 
 use crate::machine::{GiveUp, Parked, ParkedSize, stored_bytes};
 use crate::observer::Shard;
-use crate::rows::{corrupt, delete_range, each};
+use crate::rows::{self, corrupt, delete_range, each};
 
 const PARKED_VERSION: u32 = 1;
 
@@ -93,17 +93,10 @@ pub(crate) fn row_bytes_max(logged: &LogRecord, error: &str) -> u64 {
 
 /// Reads a row back.
 pub(crate) fn decode(key: &Key, value: &[u8]) -> Result<ParkedRecord, StoreError> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        v: u32,
-    }
-    let damaged = |error: &dyn std::fmt::Display| corrupt("a parked record", error);
+    const WHAT: &str = "a parked record";
+    let damaged = |error: &dyn std::fmt::Display| corrupt(WHAT, error);
     let ParkedKey { shard, number, .. } = ParkedKey::decode(key).ok_or_else(|| damaged(&"its key is unreadable"))?;
-    let Versioned { v } = serde_json::from_slice(value).map_err(|e| damaged(&e))?;
-    if v > PARKED_VERSION {
-        return Err(damaged(&format!("version {v} is newer than {PARKED_VERSION}")));
-    }
-    let row: Row = serde_json::from_slice(value).map_err(|e| damaged(&e))?;
+    let row: Row = rows::read(WHAT, PARKED_VERSION, value)?;
     let bytes = |text: String| BASE64.decode(text).map(Bytes::from).map_err(|e| damaged(&e));
     let logged = LogRecord {
         shard,

@@ -11,7 +11,7 @@ use tailrace_store::StoreError;
 use crate::consumer::{Consumer, Core};
 use crate::machine::Outcome;
 use crate::parked::{self, ParkedRecord};
-use crate::target::{Batch, Waits};
+use crate::target::{Batch, Stopping, Waits};
 
 /// What a redrive did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +104,7 @@ impl Consumer {
             records: vec![read],
             window: None,
             waits: Waits::default(),
+            stopping: Stopping::default(),
         };
         let (answer, event) = self.core.deliver(batch).await;
         self.core.tell(event);

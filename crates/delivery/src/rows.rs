@@ -1,6 +1,7 @@
-//! Rows of a range, page by page. No decisions.
+//! Rows of a range, page by page, and rows whose value is JSON with its version in `v`. No decisions.
 
 use bytes::Bytes;
+use serde::Deserialize;
 use tailrace_core::limits::MAPPING_ROWS_PER_PAGE;
 use tailrace_store::{Decision, Engine, Key, KeyRange, PageLimit, StoreError, Write, commit};
 
@@ -41,6 +42,22 @@ pub(crate) async fn delete_range(store: &dyn Engine, range: KeyRange) -> Result<
             return Ok(());
         }
     }
+}
+
+/// Reads the value of a row of which this program knows the versions up to `newest`. `what` names the row in errors.
+///
+/// # Errors
+/// Corrupt: it is no such JSON, or of a newer program.
+pub fn read<'a, T: Deserialize<'a>>(what: &str, newest: u32, value: &'a [u8]) -> Result<T, StoreError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u32,
+    }
+    let Versioned { v } = serde_json::from_slice(value).map_err(|error| corrupt(what, error))?;
+    if v > newest {
+        return Err(corrupt(what, format_args!("version {v} is newer than {newest}")));
+    }
+    serde_json::from_slice(value).map_err(|error| corrupt(what, error))
 }
 
 pub(crate) fn corrupt(what: &str, error: impl std::fmt::Display) -> StoreError {

@@ -23,7 +23,7 @@ use crate::observer::{DeliveryEvent, Retry, Shard};
 use crate::ownership::{Fence, Ownership, Standing};
 use crate::parked;
 use crate::reader::{self, Wanted};
-use crate::target::{Batch, Waits};
+use crate::target::{Batch, Stopping, Waits};
 
 /// How a shard's task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,14 @@ async fn deliver(
     let mut commit: Option<Commit> = None;
     let mut told_damage = None;
     let waits = core.waits(&shard);
+    let stopping = Stopping::when({
+        let control = control.clone();
+        move || {
+            let mut control = control.clone();
+            // Whoever would say so is gone: that is a stop as well.
+            async move { drop(control.wait_for(|control| control.stop).await) }
+        }
+    });
     let mut over = None;
     let mut inputs = vec![Input::Tick];
     if wanted.stop {
@@ -103,7 +111,7 @@ async fn deliver(
                         fetch = Some(read_as_owner(core.clone(), shard.clone(), wanted, fence.clone()).boxed());
                     }
                     Action::Invoke(invocation) => {
-                        let given = (shard.clone(), fence.epoch(), waits.clone());
+                        let given = (shard.clone(), fence.epoch(), waits.clone(), stopping.clone());
                         invocations.push(invoke(core.clone(), given, invocation).boxed());
                     }
                     Action::Commit { checkpoint, parked } => {
@@ -255,14 +263,18 @@ async fn read_as_owner(
     Ok((read, standing))
 }
 
-async fn invoke(core: Arc<Core>, (shard, epoch, waits): (Shard, u64, Waits), invocation: Invocation) -> Returned {
+async fn invoke(
+    core: Arc<Core>,
+    (shard, epoch, waits, stopping): (Shard, u64, Waits, Stopping),
+    invocation: Invocation,
+) -> Returned {
     let Invocation { id, lane, failed_before, plan, records, window } = invocation;
     let (of, count) = (shard.clone(), records.len());
     let records: Result<Vec<StreamRecord>, StoreError> =
         records.into_iter().map(|record| StreamRecord::read(record.logged)).collect();
     let outcome = match records {
         Ok(records) => {
-            let batch = Batch { shard, failed_before, plan, epoch, redriven: false, records, window, waits };
+            let batch = Batch { shard, failed_before, plan, epoch, redriven: false, records, window, waits, stopping };
             let (answer, event) = core.deliver(batch).await;
             return Returned { id, lane, answer, event };
         }

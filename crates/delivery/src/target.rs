@@ -30,7 +30,8 @@
 //!   Who needs an effect once has to recognise a record by its stream and sequence number.
 //! - A batch that is not the one that failed: what failed may come back split, shortened or joined by nothing else, but never
 //!   before an earlier record of the same key that is not done or parked.
-//! - Time: a batch may take as long as it takes; nobody cancels it. Stopping a consumer waits for it.
+//! - Time: a batch may take as long as it takes; nobody cancels it. Stopping a consumer waits for it. A target that takes long may
+//!   look at [`Batch::stopping`] and answer early: `FailedFrom` what is done, or `NotInvoked`.
 //!
 //! # What a target must not do
 //!
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::StoreError;
@@ -68,6 +70,35 @@ pub struct Batch {
     pub window: Option<WindowCall>,
     /// To be told while the batch waits for its turn at the target: the shard's status says so.
     pub waits: Waits,
+    /// Says when the consumer is to stop.
+    pub stopping: Stopping,
+}
+
+type Told = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync;
+
+/// Says when whoever hands batches out is to stop; one made by `default` never does. A clone says the same.
+#[derive(Clone, Default)]
+pub struct Stopping(Option<Arc<Told>>);
+
+impl Stopping {
+    /// It is told to when the future is over.
+    pub fn when<F: Future<Output = ()> + Send + 'static>(told: impl Fn() -> F + Send + Sync + 'static) -> Stopping {
+        Stopping(Some(Arc::new(move || told().boxed())))
+    }
+
+    /// Waits until it is told to stop.
+    pub async fn told(&self) {
+        match &self.0 {
+            Some(told) => told().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Stopping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stopping")
+    }
 }
 
 /// Counts the batches of a shard that wait for their turn. A clone counts the same.

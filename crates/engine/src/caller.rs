@@ -44,8 +44,8 @@ impl Written {
     }
 
     /// They.
-    pub fn records(&self) -> Vec<RecordId> {
-        self.0.lock().clone()
+    pub fn into_records(self) -> Vec<RecordId> {
+        self.0.into_inner()
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tailrace_core::EpochMs;
+use tailrace_sinks::objects::joined;
 use tailrace_sinks::objects::partition::Expression;
 use tailrace_sinks::objects::prefix::{Facts, KeySource, PREFIX_CHARS_MAX, Prefix, Zone};
 use tailrace_sinks::objects::store::check_key;
@@ -268,7 +269,7 @@ fn sample(prefix: &Prefix, keys: &[&str]) -> Result<(), ConfigError> {
     if chars > PREFIX_CHARS_MAX {
         return wrong(format!("Prefix: it makes {chars} characters; {PREFIX_CHARS_MAX} are the most"));
     }
-    let key = crate::deliver::joined(&evaluated, &"x".repeat(NAME_CHARS_MAX));
+    let key = joined(&evaluated, &"x".repeat(NAME_CHARS_MAX));
     check_key(&key).map_err(|error| ConfigError(format!("Prefix: {error}")))
 }
 

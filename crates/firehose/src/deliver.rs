@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tailrace_core::{EpochMs, MappingId, RecordNo, ShardNo};
 use tailrace_delivery::{Answer, Batch, Outcome as Done, Target};
 use tailrace_engine::streams::record::StreamRecord;
+use tailrace_sinks::objects::joined;
 use tailrace_sinks::objects::partition::escaped;
 use tailrace_sinks::objects::prefix::time::TimePattern;
 use tailrace_sinks::objects::prefix::{Facts, PREFIX_CHARS_MAX, Prefix};
@@ -46,7 +47,7 @@ pub struct Delivery {
     /// Its consumer.
     pub consumer: MappingId,
     /// Where the records go; otherwise what is wrong with it for this program: its records wait.
-    pub destination: Result<Destination, String>,
+    pub destination: Result<Arc<Destination>, String>,
     /// Knows where buckets are.
     pub buckets: Arc<dyn Buckets>,
     /// Runs the function.
@@ -116,11 +117,9 @@ impl Delivery {
                 Err(NotYet::Store(error)) => return Done::Failed(error.to_string()),
             }
         }
-        let (delivery, work) = (Arc::clone(&self), Work { shard, first, sources, outcomes });
-        let made = tokio::task::spawn_blocking(move || match &delivery.destination {
-            Ok(destination) => delivery.objects(destination, &work),
-            Err(error) => Err(error.clone()),
-        });
+        let work = Work { shard, first, sources, outcomes };
+        let (delivery, destination) = (Arc::clone(&self), Arc::clone(destination));
+        let made = tokio::task::spawn_blocking(move || delivery.objects(&destination, &work));
         let objects = match made.await {
             Ok(Ok(objects)) => objects,
             Ok(Err(error)) => return Done::Failed(error),
@@ -331,14 +330,6 @@ fn evaluated(prefix: &Prefix, facts: &Facts<'_>) -> Result<String, String> {
         return Err(format!("a prefix of {chars} characters; {PREFIX_CHARS_MAX} are the most"));
     }
     Ok(evaluated)
-}
-
-/// A prefix and a name, with one slash between them.
-pub fn joined(prefix: &str, name: &str) -> String {
-    match prefix.strip_suffix('/').unwrap_or(prefix) {
-        "" => name.to_owned(),
-        folder => format!("{folder}/{name}"),
-    }
 }
 
 /// The first bytes of a digest in the form of a uuid.

@@ -118,8 +118,7 @@ fn name_of(body: &Json) -> &str {
 async fn put_record(streams: &DeliveryStreams, mut body: Json) -> Result<Value, ApiError> {
     let data = data(body.take("Record"))?;
     let name = name_of(&body);
-    let ids = streams.put(name, vec![data]).await?;
-    let encrypted = streams.row(name).is_ok_and(|row| row.encryption.is_some());
+    let (ids, encrypted) = streams.put(name, vec![data]).await?;
     Ok(json!({"RecordId": ids.first(), "Encrypted": encrypted}))
 }
 
@@ -133,8 +132,7 @@ async fn put_record_batch(streams: &DeliveryStreams, mut body: Json) -> Result<V
         return Err(invalid("Records size exceeds 4 MB limit"));
     }
     let name = name_of(&body);
-    let ids = streams.put(name, all).await?;
-    let encrypted = streams.row(name).is_ok_and(|row| row.encryption.is_some());
+    let (ids, encrypted) = streams.put(name, all).await?;
     let responses: Vec<Value> = ids.into_iter().map(|id| json!({"RecordId": id})).collect();
     Ok(json!({"FailedPutCount": 0, "Encrypted": encrypted, "RequestResponses": responses}))
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tailrace_core::{EpochMs, MappingId, StreamId};
-use tailrace_delivery::each;
+use tailrace_delivery::{each, read_row};
 use tailrace_engine::streams::hidden;
 use tailrace_store::keyspace::DeliveryStreamKey;
 use tailrace_store::{Decision, Engine, StoreError, Write, commit};
@@ -67,8 +67,11 @@ pub struct Stored {
     pub bytes: Bytes,
 }
 
+/// What it is called in errors.
+const WHAT: &str = "the row of a delivery stream";
+
 fn corrupt(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt(format!("the row of a delivery stream: {error}"))
+    StoreError::Corrupt(format!("{WHAT}: {error}"))
 }
 
 impl Row {
@@ -94,15 +97,7 @@ impl Row {
     /// # Errors
     /// Corrupt, or of a newer program.
     pub fn decode(value: &[u8]) -> Result<Row, StoreError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            v: u32,
-        }
-        let Versioned { v } = serde_json::from_slice(value).map_err(corrupt)?;
-        if v > ROW_VERSION {
-            return Err(corrupt(format!("version {v} is newer than {ROW_VERSION}")));
-        }
-        serde_json::from_slice(value).map_err(corrupt)
+        read_row(WHAT, ROW_VERSION, value)
     }
 
     fn encode(&self) -> Bytes {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -13,11 +14,10 @@ use serde_json::{Map, Value};
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_core::{ApiError, EpochMs, ErrorCode, RecordNo, ShardNo, StreamId};
-use tailrace_delivery::{Consumer, Context, Definition, DeliveryEvent, Observer, Rules, Source, Timer, checkpoints};
+use tailrace_delivery::{Consumer, Context, Definition, DeliveryEvent, Observer, Rules, Source, Timer, add_needed};
 use tailrace_engine::{Caller, Db, Pins, store_failure};
 use tailrace_store::keyspace::DeliveryStreamKey;
 use tailrace_store::{Engine, StoreError};
-use tokio::sync::watch;
 
 use crate::deliver::{Delivery, Door};
 use crate::limits::{FLUSH_RECORDS_MAX, STREAMS_MAX};
@@ -82,7 +82,7 @@ pub struct StreamStatus {
 struct Entry {
     name: String,
     /// The row as it was last seen.
-    stored: Mutex<Stored>,
+    stored: Mutex<Arc<Stored>>,
     /// Held by who changes the stream.
     changing: tokio::sync::Mutex<()>,
     consumer: Mutex<Option<Arc<Consumer>>>,
@@ -97,7 +97,8 @@ struct Inner {
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
     /// Held by who makes a stream.
     creating: tokio::sync::Mutex<()>,
-    runs: watch::Sender<bool>,
+    /// Streams are delivered.
+    runs: AtomicBool,
 }
 
 /// The delivery streams of a server. A clone is the same.
@@ -119,7 +120,7 @@ impl DeliveryStreams {
             notices,
             entries: Mutex::default(),
             creating: tokio::sync::Mutex::default(),
-            runs: watch::Sender::new(false),
+            runs: AtomicBool::new(false),
             db,
         });
         for stored in row::all(inner.store()).await? {
@@ -135,7 +136,7 @@ impl DeliveryStreams {
 
     /// Delivers what there is, from now on.
     pub async fn start(&self) {
-        self.0.runs.send_replace(true);
+        self.0.runs.store(true, Ordering::Relaxed);
         for entry in self.0.all() {
             let _changing = entry.changing.lock().await;
             self.0.start(&entry).await;
@@ -144,7 +145,7 @@ impl DeliveryStreams {
 
     /// Stops: hands out nothing more, waits for what is under way and for its checkpoints. The records stay.
     pub async fn shutdown(&self) {
-        self.0.runs.send_replace(false);
+        self.0.runs.store(false, Ordering::Relaxed);
         let entries = self.0.all();
         for entry in &entries {
             if let Some(consumer) = &*entry.consumer.lock() {
@@ -167,7 +168,7 @@ impl DeliveryStreams {
     }
 
     /// Changes whenever [`Self::status`] may have changed.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.context.changes()
     }
 
@@ -323,14 +324,15 @@ impl DeliveryStreams {
         Ok(())
     }
 
-    /// Puts records into a stream: their ids.
+    /// Puts records into a stream: their ids, and whether encryption is switched on.
     ///
     /// # Errors
     /// ResourceNotFoundException, ServiceUnavailableException, or the store's failure.
-    pub(crate) async fn put(&self, name: &str, data: Vec<Vec<u8>>) -> Result<Vec<String>, ApiError> {
+    pub(crate) async fn put(&self, name: &str, data: Vec<Vec<u8>>) -> Result<(Vec<String>, bool), ApiError> {
         let entry = self.entry(name)?;
-        let seen = entry.stored.lock().clone();
-        records::put(self.0.store(), &seen, data, self.account(), &Caller::default()).await
+        let seen = Arc::clone(&entry.stored.lock());
+        let ids = records::put(self.0.store(), &seen, data, self.account(), &Caller::default()).await?;
+        Ok((ids, seen.row.encryption.is_some()))
     }
 
     pub(crate) fn account(&self) -> &str {
@@ -339,7 +341,7 @@ impl DeliveryStreams {
 
     fn entry(&self, name: &str) -> Result<Arc<Entry>, ApiError> {
         let entry = self.0.entries.lock().get(name).cloned();
-        entry.filter(|entry| !entry.row().deleted).ok_or_else(|| answer::not_found(name, self.account()))
+        entry.filter(|entry| !entry.stored.lock().row.deleted).ok_or_else(|| answer::not_found(name, self.account()))
     }
 
     /// The row, if it was not deleted while its turn was waited for.
@@ -349,10 +351,10 @@ impl DeliveryStreams {
     }
 
     async fn store(&self, entry: &Entry, row: Row) -> Result<(), ApiError> {
-        let seen = entry.stored.lock().clone();
+        let seen = Arc::clone(&entry.stored.lock());
         let stored = row::change(self.0.store(), &seen, row).await.map_err(|error| store_failure(&error))?;
         let changed = || ApiError::new(ErrorCode::InternalServerError, "another server changes the delivery stream");
-        *entry.stored.lock() = stored.ok_or_else(changed)?;
+        *entry.stored.lock() = Arc::new(stored.ok_or_else(changed)?);
         Ok(())
     }
 }
@@ -380,7 +382,7 @@ impl Inner {
         let name = stored.row.name.clone();
         let entry = Arc::new(Entry {
             name: name.clone(),
-            stored: Mutex::new(stored),
+            stored: Mutex::new(Arc::new(stored)),
             changing: tokio::sync::Mutex::default(),
             consumer: Mutex::default(),
         });
@@ -390,7 +392,7 @@ impl Inner {
 
     /// Lets the consumer of a stream run, if streams do. Who calls holds the stream's turn.
     async fn start(self: &Arc<Self>, entry: &Arc<Entry>) {
-        if !*self.runs.borrow() || entry.consumer.lock().is_some() {
+        if !self.runs.load(Ordering::Relaxed) || entry.consumer.lock().is_some() {
             return;
         }
         let row = entry.row();
@@ -398,7 +400,7 @@ impl Inner {
             Ok(id) => id,
             Err(error) => return self.notice(&row.name, error.to_string()),
         };
-        let destination = config::read(&row.destination).map_err(|error| error.to_string());
+        let destination = config::read(&row.destination).map(Arc::new).map_err(|error| error.to_string());
         if let Err(error) = &destination {
             self.notice(&row.name, format!("its records wait: {error}"));
         }
@@ -465,11 +467,10 @@ impl Pins for Inner {
     fn needed(&self, stream: StreamId) -> BoxFuture<'_, Result<BTreeMap<ShardNo, RecordNo>, StoreError>> {
         async move {
             let mut needed = BTreeMap::new();
-            for row in self.all().iter().map(|entry| entry.row()).filter(|row| row.stream == stream) {
-                let checkpoints = checkpoints(self.store(), row.consumer_id()?).await?;
-                for info in self.store().shards(stream).await? {
-                    let done = checkpoints.get(&info.shard).map_or(RecordNo::ZERO, |checkpoint| checkpoint.low_water);
-                    needed.insert(info.shard, done);
+            for entry in self.all() {
+                let stored = Arc::clone(&entry.stored.lock());
+                if stored.row.stream == stream {
+                    add_needed(self.store(), stored.row.consumer_id()?, stream, &mut needed).await?;
                 }
             }
             Ok(needed)

@@ -204,7 +204,7 @@ impl Interpreters {
             return known.clone();
         }
         let mut found: Vec<Java> = Vec::new();
-        for candidate in in_java_home(name).into_iter().chain(candidates(name)) {
+        for candidate in each_file_once(in_java_home(name).into_iter().chain(candidates(name))) {
             let answer = ask(&candidate, ASK_JAVA).await;
             let Some(java) = answer.and_then(|answer| Java::of_properties(&answer.stderr)) else { continue };
             if java.major >= JAVA_MAJOR_MIN && !found.contains(&java) {

@@ -22,8 +22,8 @@ pub(crate) fn start(request_id: &str, version: &str, logging: &Logging, now: Epo
     if !logging.json {
         return Some(format!("START RequestId: {request_id} Version: {version}"));
     }
-    let record = json!({ "requestId": request_id, "version": version });
-    tells(logging, LogLevel::Info).then(|| line(now, "platform.start", record))
+    tells(logging, LogLevel::Info)
+        .then(|| line(now, "platform.start", json!({ "requestId": request_id, "version": version })))
 }
 
 /// What is told of an invocation behind its end.
@@ -67,6 +67,9 @@ impl Report<'_> {
 
     fn record(&self, logging: &Logging, now: EpochMs) -> Option<String> {
         let level = if self.status.is_some() { LogLevel::Warn } else { LogLevel::Info };
+        if !tells(logging, level) {
+            return None;
+        }
         let hundredths = |duration: Duration| (ms(duration) * 100.0).round() / 100.0;
         let mut metrics = json!({
             "durationMs": hundredths(self.duration),
@@ -87,7 +90,7 @@ impl Report<'_> {
         if self.status == Some(Broken::Exit) {
             record["errorType"] = "Runtime.ExitError".into();
         }
-        tells(logging, level).then(|| line(now, "platform.report", record))
+        Some(line(now, "platform.report", record))
     }
 
     fn peak_mb(&self) -> u64 {

@@ -114,7 +114,7 @@ async fn a_timeout_kills_what_ignores_sigterm_and_its_children() {
 #[tokio::test]
 async fn a_timeout_in_the_middle_of_a_huge_response_is_a_timeout() {
     let bench = Bench::new();
-    bench.write(
+    bench.write_program(
         "bootstrap",
         r#"#!/usr/bin/env python3
 import os, socket, time
@@ -129,7 +129,6 @@ s.sendall(b"x" * 1000000)
 time.sleep(600)
 "#,
     );
-    make_executable(&bench.code_dir().join("bootstrap"));
     bench.put_with("", |config| {
         config.runtime = "provided.al2023".into();
         config.timeout_s = 1;
@@ -302,7 +301,7 @@ async fn a_function_that_cannot_start_waits_without_a_place_that_others_need() {
 #[tokio::test]
 async fn asking_for_more_work_with_an_invocation_open_ends_it() {
     let bench = Bench::new();
-    bench.write(
+    bench.write_program(
         "bootstrap",
         r#"#!/usr/bin/env python3
 import http.client, os
@@ -312,7 +311,6 @@ while True:
     c.getresponse().read()
 "#,
     );
-    make_executable(&bench.code_dir().join("bootstrap"));
     bench.put_with("", |config| config.runtime = "provided.al2023".into());
     let (document, kind, _) = bench.error("{}").await;
     assert_eq!(kind, FunctionErrorKind::Exit);
@@ -323,7 +321,7 @@ while True:
 #[tokio::test]
 async fn a_runtime_that_posts_nonsense_is_told_so() {
     let bench = Bench::new();
-    bench.write(
+    bench.write_program(
         "bootstrap",
         r#"#!/usr/bin/env python3
 import http.client, json, os
@@ -343,7 +341,6 @@ while True:
     seen = []
 "#,
     );
-    make_executable(&bench.code_dir().join("bootstrap"));
     bench.put_with("", |config| config.runtime = "provided.al2023".into());
     let state = r#"{"errorMessage":"State transition is not allowed","errorType":"InvalidStateTransition"}"#;
     let id = r#"{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}"#;
@@ -391,9 +388,4 @@ async fn concurrency_limits_throttle_callers_and_hold_back_pollers() {
     bench.put_with(slow, |config| config.reserved_concurrency = Some(0));
     assert_eq!(bench.functions.invoke("f", Bytes::from_static(b"0"), queued).await, throttled);
     bench.stop().await;
-}
-
-fn make_executable(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

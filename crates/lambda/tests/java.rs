@@ -12,11 +12,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use bytes::Bytes;
 use common::{Bench, is_left_out};
 use serde_json::{Value, json};
 use tailrace_core::FunctionArn;
-use tailrace_lambda::{FunctionConfig, FunctionErrorKind, InvokeContext, LogStream, Settings};
+use tailrace_lambda::{FunctionConfig, FunctionErrorKind, LogStream, Settings};
 
 /// The classes of the handlers in `tests/java`, compiled once; `None`: these tests are left out.
 fn classes() -> Option<&'static Path> {
@@ -160,16 +159,8 @@ async fn the_context_is_filled() {
     config.timeout_s = 7;
     config.environment.insert("OWN".into(), "mine".into());
     bench.functions.put(config).unwrap();
-    let context = InvokeContext {
-        request_id: Some("11111111-2222-4333-8444-555555555555".into()),
-        client_context: Some(r#"{"custom":{"k":"ü"}}"#.into()),
-        cognito_identity: Some(r#"{"cognitoIdentityId":"i","cognitoIdentityPoolId":"p"}"#.into()),
-        ..InvokeContext::default()
-    };
-    let outcome = bench.functions.invoke("f", Bytes::from_static(r#"{"t":"ü"}"#.as_bytes()), context).await;
-    let tailrace_lambda::InvokeOutcome::Success { payload, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(
-        serde_json::from_slice::<Value>(&payload).unwrap(),
+        bench.result_with_contexts().await,
         json!({
             "event": {"t": "ü"}, "id": "11111111-2222-4333-8444-555555555555", "arn": common::ARN, "name": "f",
             "version": "$LATEST", "memory": 256, "group": "/aws/lambda/f", "stream": true, "remaining": true,

@@ -135,7 +135,7 @@ async fn a_stop_ends_every_process_and_refuses_what_comes_later() {
 #[tokio::test]
 async fn a_stop_gives_an_idle_runtime_no_reason_to_complain() {
     let mut bench = Bench::new();
-    bench.write(
+    bench.write_program(
         "bootstrap",
         r#"#!/usr/bin/env python3
 import http.client, os, signal
@@ -156,8 +156,6 @@ while True:
     c.getresponse().read()
 "#,
     );
-    let bootstrap = bench.code_dir().join("bootstrap");
-    std::fs::set_permissions(bootstrap, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     bench.put_with("", |config| config.runtime = "provided.al2023".into());
     assert_eq!(bench.result("{}").await, "true", "a group of its own: the terminal's Ctrl-C does not reach it");
     bench.functions.stop(Duration::from_secs(5)).await;

@@ -130,16 +130,8 @@ export const handler = async (event, context) => ({
     config.timeout_s = 7;
     config.environment.insert("OWN".into(), "mine".into());
     bench.functions.put(config).unwrap();
-    let context = InvokeContext {
-        request_id: Some("11111111-2222-4333-8444-555555555555".into()),
-        client_context: Some(r#"{"custom":{"k":"ü"}}"#.into()),
-        cognito_identity: Some(r#"{"cognitoIdentityId":"i","cognitoIdentityPoolId":"p"}"#.into()),
-        ..InvokeContext::default()
-    };
-    let outcome = bench.functions.invoke("f", Bytes::from_static(r#"{"t":"ü"}"#.as_bytes()), context).await;
-    let InvokeOutcome::Success { payload, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(
-        serde_json::from_slice::<Value>(&payload).unwrap(),
+        bench.result_with_contexts().await,
         json!({
             "event": {"t": "ü"}, "id": "11111111-2222-4333-8444-555555555555", "arn": common::ARN, "name": "f",
             "version": "$LATEST", "memory": "256", "group": "/aws/lambda/f", "stream": true, "waits": true,

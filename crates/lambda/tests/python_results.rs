@@ -237,10 +237,8 @@ async fn the_environment_is_built_from_nothing() {
 /// are left out. Answers come in one piece, in chunks, and behind an `Expect`.
 #[tokio::test]
 async fn a_runtime_gets_the_headers_that_clients_rely_on() {
-    use std::os::unix::fs::PermissionsExt;
-
     let bench = Bench::new();
-    bench.write(
+    bench.write_program(
         "bootstrap",
         r#"#!/usr/bin/env python3
 import http.client, json, os
@@ -269,8 +267,6 @@ while True:
     how += 1
 "#,
     );
-    let bootstrap = bench.code_dir().join("bootstrap");
-    std::fs::set_permissions(bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
     bench.put_with("", |config| config.runtime = "provided.al2023".into());
     let context = |n: u8| InvokeContext {
         request_id: Some(format!("11111111-2222-4333-8444-55555555555{n}")),
@@ -304,10 +300,8 @@ while True:
 /// docs/spec/lambda-runtime.md 6, row LD_LIBRARY_PATH.
 #[tokio::test]
 async fn a_bootstrap_finds_the_libraries_beside_it() {
-    use std::os::unix::fs::PermissionsExt;
-
     let bench = Bench::new();
-    bench.write(
+    bench.write_program(
         "bootstrap",
         r#"#!/usr/bin/env python3
 import http.client, json, os
@@ -321,8 +315,6 @@ while True:
     c.getresponse().read()
 "#,
     );
-    let bootstrap = bench.code_dir().join("bootstrap");
-    std::fs::set_permissions(bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
     bench.put_with("", |config| config.runtime = "provided.al2023".into());
     let root = bench.code_dir().canonicalize().unwrap().display().to_string();
     assert_eq!(bench.result("{}").await, json!(format!("{root}:{root}/lib")).to_string());

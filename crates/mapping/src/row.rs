@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tailrace_core::{EpochMs, FunctionArn, FunctionReference, MappingId, StartingPosition};
-use tailrace_delivery::{Rules, each};
+use tailrace_delivery::{Rules, each, read_row};
 use tailrace_engine::Caller;
 use tailrace_engine::control::{self, Action};
 use tailrace_store::keyspace::{MappingKey, MappingNameKey};
@@ -48,20 +48,6 @@ struct Row {
 struct NameRow {
     v: u32,
     uuid: String,
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    v: u32,
-}
-
-fn read<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, StoreError> {
-    let corrupt = |e: &dyn std::fmt::Display| StoreError::Corrupt(format!("{what}: {e}"));
-    let Versioned { v } = serde_json::from_slice(bytes).map_err(|e| corrupt(&e))?;
-    if v > ROW_VERSION {
-        return Err(corrupt(&format!("version {v} is newer than {ROW_VERSION}")));
-    }
-    serde_json::from_slice(bytes).map_err(|e| corrupt(&e))
 }
 
 fn read_uuid(text: &str) -> Result<MappingId, StoreError> {
@@ -114,7 +100,7 @@ pub(crate) fn encode(mapping: &Mapping) -> Bytes {
 
 /// Reads a mapping's row.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Mapping, StoreError> {
-    let row: Row = read("an event source mapping's row", bytes)?;
+    let row: Row = read_row("an event source mapping's row", ROW_VERSION, bytes)?;
     Ok(Mapping {
         id: read_uuid(&row.uuid)?,
         function: FunctionReference { name: row.function, arn: row.function_arn },
@@ -148,7 +134,7 @@ fn name_value(mapping: &Mapping) -> Bytes {
 }
 
 fn named(value: &[u8]) -> Result<MappingId, StoreError> {
-    let NameRow { uuid, .. } = read("the name of an event source mapping", value)?;
+    let NameRow { uuid, .. } = read_row("the name of an event source mapping", ROW_VERSION, value)?;
     read_uuid(&uuid)
 }
 

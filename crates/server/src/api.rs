@@ -53,8 +53,8 @@ impl Api for ServerApi {
             as_of::wait(&self.sinks, operation, &body, as_of).await?;
         }
         let answer = ops::execute(&self.db, service, operation, &body, &caller).await?;
-        if let Some(written) = as_of::text(&written) {
-            context.note_written(&written);
+        if let Some(written) = as_of::text(written) {
+            context.note_written(written);
         }
         Ok(Bytes::from(answer))
     }

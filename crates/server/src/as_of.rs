@@ -3,6 +3,7 @@
 //!
 //! A read of a view's table waits until the view has them; every other table has them anyway. Source: docs/spec/sinks.md 6.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,10 +18,13 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const RECORDS_MAX: usize = 256;
 
 /// What was written, for the answer. `None`: nothing that a stream has.
-pub fn text(written: &Written) -> Option<String> {
-    let records = written.records();
-    let text = |record: &RecordId| format!("{}:{}", record.shard.0, record.number.0);
-    (!records.is_empty()).then(|| records.iter().take(RECORDS_MAX).map(text).collect::<Vec<_>>().join(","))
+pub fn text(written: Written) -> Option<String> {
+    let mut text = String::new();
+    for record in written.into_records().iter().take(RECORDS_MAX) {
+        let comma = if text.is_empty() { "" } else { "," };
+        let _ = write!(text, "{comma}{}:{}", record.shard.0, record.number.0);
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 fn parse(text: &str) -> Option<Vec<RecordId>> {

@@ -216,11 +216,7 @@ impl Server {
             };
             match begun {
                 Ok(begun) => made = Some(begun),
-                Err(why) => {
-                    background.stop().await;
-                    db.store().shutdown().await?;
-                    return Err(StartError::Apply(why));
-                }
+                Err(why) => return Err(undo(background, &db, StartError::Apply(why)).await),
             }
         }
         let unused = functions.clone();
@@ -232,22 +228,14 @@ impl Server {
             });
         let sinks = match sinks {
             Ok(sinks) => sinks,
-            Err(error) => {
-                background.stop().await;
-                db.store().shutdown().await?;
-                return Err(error);
-            }
+            Err(error) => return Err(undo(background, &db, error).await),
         };
         let configured = (&sinks_file.firehose, sinks_file.base.as_path());
         let streams =
             delivery_streams::load(&db, (&clock, &rng), functions.clone(), configured, &data_dir, events.clone());
         let delivery_streams = match streams.await {
             Ok(streams) => streams,
-            Err(error) => {
-                background.stop().await;
-                db.store().shutdown().await?;
-                return Err(error.into());
-            }
+            Err(error) => return Err(undo(background, &db, error.into()).await),
         };
         background.trim();
         let told = events.clone();
@@ -417,6 +405,15 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(limits::HTTP_BACKLOG)
+}
+
+/// Ends what a start that fails has begun.
+async fn undo(background: Background, db: &Db, why: StartError) -> StartError {
+    background.stop().await;
+    match db.store().shutdown().await {
+        Ok(()) => why,
+        Err(error) => error.into(),
+    }
 }
 
 /// The configuration of sinks: the one that was named, or the one beside the template.

@@ -112,6 +112,8 @@ async fn trail(db: &Arc<Db>, dir: &Path, records: u64, images: ShownValues) {
                 origin: Origin::Stream,
                 epoch: 1,
                 failed_before: 0,
+                waits: tailrace_delivery::Waits::default(),
+                stopping: tailrace_delivery::Stopping::default(),
                 records: (first..(first + at_once).min(each + 1)).map(|number| record(shard, number)).collect(),
             };
             (1..=each).step_by(at_once as usize).map(flush).collect()

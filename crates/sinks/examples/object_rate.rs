@@ -77,6 +77,8 @@ async fn measure(directory: &str, records: &[StreamRecord], settings: &Value) ->
             origin: Origin::Stream,
             epoch: 1,
             failed_before: 0,
+            waits: tailrace_delivery::Waits::default(),
+            stopping: tailrace_delivery::Stopping::default(),
             records: rest[..count].to_vec(),
         };
         bytes += sink.flush(flush).await?.bytes;

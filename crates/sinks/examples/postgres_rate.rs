@@ -99,6 +99,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 origin: Origin::Stream,
                 epoch: 1,
                 failed_before: 0,
+                waits: tailrace_delivery::Waits::default(),
+                stopping: tailrace_delivery::Stopping::default(),
                 records: part.to_vec(),
             });
             flushed.await?;

@@ -138,6 +138,8 @@ async fn main() -> Result<(), Anything> {
                         origin: Origin::Stream,
                         epoch: 1,
                         failed_before: 0,
+                        waits: tailrace_delivery::Waits::default(),
+                        stopping: tailrace_delivery::Stopping::default(),
                         records: records.clone(),
                     };
                     if !sink.flush(flush).await?.rejected.is_empty() {

@@ -84,6 +84,8 @@ fn flush(source: &Arc<SourceTable>, shard: u64, records_max: u64, round: u64) ->
         origin: Origin::Stream,
         epoch: 1,
         failed_before: 0,
+        waits: tailrace_delivery::Waits::default(),
+        stopping: tailrace_delivery::Stopping::default(),
         records: records.collect(),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod gathering;
+mod http;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 pub mod kit;

@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tailrace_core::{RecordNo, SequenceNumber};
-use tailrace_delivery::Shard;
+use tailrace_delivery::{Shard, Stopping, Waits};
 use tailrace_engine::ViewType;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::StoreError;
@@ -128,6 +128,10 @@ pub struct Flush {
     pub failed_before: u32,
     /// The records, in order; at least one.
     pub records: Vec<StreamRecord>,
+    /// To be told while the flush waits for its turn at the target: the status says so.
+    pub waits: Waits,
+    /// Says when the sink is to stop. One whose flush takes no longer than its timeouts need not look.
+    pub stopping: Stopping,
 }
 
 impl Flush {
@@ -162,6 +166,9 @@ pub struct Flushed {
     pub rejected: Vec<Rejected>,
     /// Bytes that were sent.
     pub bytes: u64,
+    /// It was told to stop: the records from this index on, at least one, may not be at the target and come again. None of those before it
+    /// is rejected. Not of a sink that plans.
+    pub stopped_at: Option<usize>,
 }
 
 /// A record that the target will never take.

@@ -44,8 +44,8 @@ impl Context {
     }
 
     /// Lets the answer tell what was written: the header `x-tailrace-lsn`. What is no text of a header is not told.
-    pub fn note_written(&self, written: &str) {
-        if let Ok(value) = HeaderValue::from_str(written) {
+    pub fn note_written(&self, written: String) {
+        if let Ok(value) = HeaderValue::try_from(written) {
             let _ = self.written.set(value);
         }
     }

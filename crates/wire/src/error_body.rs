@@ -54,9 +54,7 @@ pub fn render_of(service: Option<Service>, error: &ApiError) -> Vec<u8> {
     if service != Some(Service::Firehose) {
         return render(error);
     }
-    let class = error.code.type_name();
-    let class = class.rsplit_once('#').map_or(class, |(_, class)| class);
-    let mut body = Map::from_iter([("__type".to_owned(), Value::from(class))]);
+    let mut body = Map::from_iter([("__type".to_owned(), Value::from(error.code.class()))]);
     body.extend(error.message.as_deref().map(|message| ("message".to_owned(), Value::from(message))));
     serde_json::to_vec(&body).expect("invariant: texts can be written as JSON")
 }

@@ -89,8 +89,7 @@ pub(crate) async fn handle<A: Api>(
 
 async fn call<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> RestAnswer {
     if let Err(error) = auth::check(&head.headers, head.uri.query()) {
-        let class = error.code.type_name().rsplit('#').next().unwrap_or_default();
-        return refused(403, class, error.message.as_deref().unwrap_or_default());
+        return refused(403, error.code.class(), error.message.as_deref().unwrap_or_default());
     }
     let Ok(permit) = permits(&shared.in_flight, 1).await else { return failed_inside() };
     let request = RestRequest {

@@ -221,7 +221,8 @@ async fn admin_change<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes
 
 /// Rows 3-7 of the order of checks; the rest are the operation's.
 async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share, cross_origin: bool) -> Answer {
-    let service = operation_of(head.headers.get(TARGET)).map(|operation| operation.service);
+    let operation = operation_of(head.headers.get(TARGET));
+    let service = operation.map(|operation| operation.service);
     let content_type = ContentType::of_request(head.headers.get(CONTENT_TYPE), service);
     if content_type.is_none() && !body.is_empty() {
         return answer(&shared.ids, 404, ContentType::None, Bytes::from_static(UNKNOWN), cross_origin);
@@ -235,7 +236,7 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
             return answer_with(id, status, content_type, body, cross_origin);
         }
     };
-    let (status, body, written) = match operate(shared, head, body, share, id).await {
+    let (status, body, written) = match operate(shared, head, operation, body, share, id).await {
         Ok((body, written)) => (200, body, written),
         Err(error) => (error.code.http_status(), error_body::render_of(service, &error).into(), None),
     };
@@ -279,6 +280,7 @@ async fn unfolded<A>(
 async fn operate<A: Api>(
     shared: &Arc<Shared<A>>,
     head: &Parts,
+    operation: Option<Operation<'_>>,
     body: Bytes,
     share: Share,
     request_id: RequestId,
@@ -292,9 +294,8 @@ async fn operate<A: Api>(
         let is_json = body.is_empty() || aside(is_large, || Json::check(&body)).is_ok();
         if is_json { error } else { ApiError::bare(ErrorCode::SerializationException) }
     };
-    let target = head.headers.get(TARGET);
     let unknown = || ApiError::bare(ErrorCode::UnknownOperationException);
-    operation_of(target).ok_or_else(unknown).and_then(|operation| shared.api.find(operation)).map_err(or_not_json)?;
+    operation.ok_or_else(unknown).and_then(|operation| shared.api.find(operation)).map_err(or_not_json)?;
     auth::check(&head.headers, head.uri.query()).map_err(or_not_json)?;
     if body.is_empty() {
         return Err(ApiError::bare(ErrorCode::SerializationException));
@@ -309,7 +310,7 @@ async fn operate<A: Api>(
         as_of: head.headers.get(AS_OF).cloned(),
         written: std::sync::OnceLock::new(),
     };
-    let target = target.cloned();
+    let target = head.headers.get(TARGET).cloned();
     let permit = permits(&shared.in_flight, 1).await?;
     let shared = Arc::clone(shared);
     let call = async move {

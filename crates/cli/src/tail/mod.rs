@@ -7,7 +7,6 @@
 
 mod stream;
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,30 +14,19 @@ use tailrace_server::Code;
 
 use crate::args::{Output, TailArgs};
 use crate::client::{Client, DYNAMODB};
-use crate::say::{Reader, print, reader_gone, say};
-use crate::signals::Signals;
+use crate::follow::{Away, until_left};
+use crate::say::{Reader, print, say};
 use crate::{Failure, Outcome, diff};
 use stream::{Position, Round, StreamReader, Trouble, call};
 
 /// Between two rounds without a record.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between two attempts to reach a server that is not there.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 /// Shards are listed again every so many rounds without a record.
 const ROUNDS_PER_LISTING: u32 = 20;
 
 /// Runs until the user interrupts it, or there is nothing more to come.
 pub async fn run(args: TailArgs) -> Outcome {
-    let mut signals = Signals::listen()?;
-    // A task of its own: a terminal that stands still must not hold up the signals.
-    let mut following = tokio::spawn(follow(args));
-    tokio::select! {
-        ended = &mut following => ended??,
-        () = signals.next() => {}
-        // A table that is quiet must not keep it behind a reader that has left.
-        () = reader_gone() => {}
-    }
-    Ok(ExitCode::SUCCESS)
+    until_left(follow(args)).await
 }
 
 async fn follow(args: TailArgs) -> Result<(), Failure> {
@@ -58,14 +46,11 @@ async fn follow(args: TailArgs) -> Result<(), Failure> {
         say(format_args!("waiting for changes of {}", args.table));
     }
     let mut tail = Tail { table: args.table, output: args.read.output, client, reader, quiet_rounds: 0 };
-    let mut lost = false;
+    let mut away = Away::default();
     loop {
         match tail.round().await {
             Ok(step) => {
-                if lost {
-                    say("connected again");
-                    lost = false;
-                }
+                away.back();
                 match step {
                     Step::Read => {}
                     Step::Quiet => tokio::time::sleep(PAUSE).await,
@@ -73,13 +58,9 @@ async fn follow(args: TailArgs) -> Result<(), Failure> {
                 }
             }
             Err(Trouble::Lost(why)) => {
-                if !lost {
-                    say(format_args!("{why}; trying again until the server is back"));
-                    lost = true;
-                }
                 // What is there when the server is back may be another stream.
                 tail.quiet_rounds = ROUNDS_PER_LISTING;
-                tokio::time::sleep(RECONNECT_PAUSE).await;
+                away.lost(why).await;
             }
             // Shards go when all their records are older than the retention; the listing will tell.
             Err(Trouble::NotFound(_)) => {

@@ -83,6 +83,27 @@ impl Bench {
         std::fs::write(path, text).unwrap();
     }
 
+    /// Writes a program into the function's directory.
+    pub fn write_program(&self, file: &str, text: &str) {
+        self.write(file, text);
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.code_dir().join(file), executable).unwrap();
+    }
+
+    /// Invokes `f` with all that a caller can say of itself; the result.
+    pub async fn result_with_contexts(&self) -> Value {
+        let context = InvokeContext {
+            request_id: Some("11111111-2222-4333-8444-555555555555".into()),
+            client_context: Some(r#"{"custom":{"k":"ü"}}"#.into()),
+            cognito_identity: Some(r#"{"cognitoIdentityId":"i","cognitoIdentityPoolId":"p"}"#.into()),
+            ..InvokeContext::default()
+        };
+        match self.functions.invoke("f", Bytes::from_static(r#"{"t":"ü"}"#.as_bytes()), context).await {
+            InvokeOutcome::Success { payload, .. } => serde_json::from_slice(&payload).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The configuration of the function `f` whose `app.py` is `code`.
     pub fn python(&self, code: &str) -> FunctionConfig {
         self.write("app.py", code);

@@ -210,7 +210,7 @@ impl Mappings {
         for entry in self.all() {
             let _changing = entry.changing.lock().await;
             let mapping = entry.mapping();
-            if mapping.enabled && !mapping.deleting {
+            if mapping.runs() {
                 entry.consumer.start().await;
             }
         }

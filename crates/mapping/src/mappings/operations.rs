@@ -64,7 +64,7 @@ impl Mappings {
         let _change = entry.passes_through(change, MappingState::Creating, &self.context);
         // Whoever found it in between may have disabled or deleted it.
         let now = entry.mapping();
-        if now.enabled && !now.deleting {
+        if now.runs() {
             entry.consumer.start().await;
         }
         Ok(mapping)

@@ -1,7 +1,6 @@
 //! A trail in a bucket: each segment is an object, which nobody may change or delete before its time where the bucket has Object Lock.
 
 use std::io::{self, Cursor};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -10,7 +9,7 @@ use tailrace_core::EpochMs;
 use tokio::io::AsyncRead;
 
 use super::place::{At, Place, PlaceError, file_name, file_of, first_line};
-use crate::objects::store::{Destination, Lock, ObjectError, ObjectWriter, Over, Put};
+use crate::objects::store::{Destination, ObjectError, ObjectWriter, Over, Put};
 use crate::objects::{Retention, S3Config};
 
 /// Objects that are listed at once. Source: S3's limit.
@@ -41,9 +40,7 @@ impl Bucket {
     }
 
     async fn put(&self, key: &str, bytes: Bytes, time_ms: EpochMs) -> Result<(), PlaceError> {
-        const DAY_S: u64 = 24 * 60 * 60;
-        let until = |days: u64| time_ms.plus(Duration::from_secs(DAY_S.saturating_mul(days)));
-        let lock = self.lock.map(|Retention { mode, days }| Lock { mode, until: until(days) });
+        let lock = self.lock.map(|retention| retention.lock(time_ms));
         let failed = |error: ObjectError| PlaceError::Io(error.to_string());
         let put = |over| self.writer.put(key, bytes.clone(), Put { over, lock, content_type: CONTENT_TYPE });
         match put(Over::Same).await {

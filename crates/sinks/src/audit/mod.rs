@@ -289,7 +289,7 @@ impl Inner {
         }
         let new = self.write(flush, &old, parent, gap).await?;
         head::write(store, &key, row.as_ref(), &new).await?;
-        Ok(Flushed { rejected: Vec::new(), bytes: new.end - new.last_at })
+        Ok(Flushed { bytes: new.end - new.last_at, ..Flushed::default() })
     }
 
     /// Writes the segment of a flush: the head behind it.

@@ -52,6 +52,15 @@ impl Lanes {
         chosen
     }
 
+    /// Only these of the messages that are not chosen yet are still to be sent.
+    pub fn retain(&mut self, is_kept: impl Fn(usize) -> bool) {
+        for waiting in self.waiting.values_mut() {
+            waiting.retain(|index| is_kept(*index));
+        }
+        let waiting = &self.waiting;
+        self.ready.retain(|group| waiting.get(group).is_some_and(|waiting| !waiting.is_empty()));
+    }
+
     /// A message is settled: the next of its group may be sent.
     pub fn settled(&mut self, group: Group) {
         match self.waiting.get(&group) {

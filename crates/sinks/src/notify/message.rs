@@ -13,10 +13,11 @@ use tailrace_core::codec::{CodecError, StoredItem};
 use tailrace_core::json_text::{JsonText, ValueForm};
 use tailrace_engine::streams::label;
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
-use tailrace_engine::streams::record_meta::ChangeKind;
 
 use super::mail::{Letter, Letters};
 use super::template::{RenderError, Templates};
+use crate::objects::partition::record::is_ttl;
+use crate::objects::store::hex;
 use crate::sink::{Flush, Origin, Rejected, SinkError};
 
 /// A message.
@@ -100,10 +101,6 @@ impl From<RenderError> for Unmade {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A record with what messages call it.
 struct Told<'a> {
     record: &'a StreamRecord,
@@ -168,7 +165,8 @@ impl Maker {
                 (Group::of(ids.join("\n").as_bytes()).name(), Group::of(table.as_bytes()))
             }
         };
-        let context = self.context(flush, chosen)?;
+        // Without templates nobody looks at it.
+        let context = if self.templates.is_empty() { Value::UNDEFINED } else { self.context(flush, chosen)? };
         let render = |name: &str| self.templates.render(name, &context, self.bytes_max);
         let content = if let Some(letters) = &self.letters {
             let time_ms = chosen.last().map_or(EpochMs::ZERO, |told| told.record.time_ms);
@@ -274,10 +272,6 @@ fn head(flush: &Flush, event: &str, time_ms: EpochMs, out: &mut Vec<u8>) {
     out.raw(br#","timestamp":"#);
     out.string(&time(time_ms));
     out.raw(br#","data":"#);
-}
-
-fn is_ttl(record: &StreamRecord) -> bool {
-    record.meta.by_service && record.meta.kind == ChangeKind::Remove
 }
 
 /// The parts of a record that hold values, as plain JSON.

@@ -11,7 +11,8 @@
 //! Each record is a message, or with a `digest` all of them are one. A message is settled when the receiver took it, or will never take
 //! it: then its records are rejected. When one is to come again, no more are begun, and the flush is an error. What of it is settled
 //! is remembered until it comes again, so that within a process no message that was taken is sent twice; a crash forgets it. A mail's
-//! repeat costs a person's patience, so that a flush of mails has one.
+//! repeat costs a person's patience, so that a flush of mails has one. A flush that is told to stop begins no more, but for what is
+//! before messages that were begun, and says how far it came: a stop brings nothing again.
 //!
 //! A digest is a function of its records: its flush is planned.
 
@@ -31,6 +32,7 @@ mod throttle;
 mod webhook;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +42,10 @@ use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tailrace_core::clock::{Clock, ManualClock};
 use tailrace_core::{MonotonicMs, ShardNo};
+use tailrace_delivery::{Stopping, Waits};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
+use tokio::sync::MutexGuard;
 
 use address::Destination;
 pub use config::{Config, ConfigError, Digest, MailConfig, StartTls, Throttle};
@@ -61,7 +65,7 @@ const CONCURRENCY: usize = 8;
 const TEXT_BYTES_MAX: usize = 8 << 20;
 /// Most bytes of a mail's text. Our reason: servers take 10 MB.
 const LETTER_BYTES_MAX: usize = 4 << 20;
-/// Longest that a flush waits for its throttle or its receiver before it is an error, so that a stop does not wait longer.
+/// Longest that a flush waits for its receiver before it is an error, and goes on when it is told to stop.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Most flushes of which it is remembered what is settled: one a shard.
 const REMEMBERED_MAX: usize = 4096;
@@ -94,8 +98,8 @@ struct Inner {
     concurrency: usize,
     tries_max: u32,
     clock: Arc<dyn Clock>,
-    records: RecordWriter,
-    gate: Option<Mutex<Gate>>,
+    /// Held by whoever has the turn; others wait in the order in which they came.
+    gate: Option<tokio::sync::Mutex<Gate>>,
     /// The receiver asked for a pause until then.
     pause: Mutex<MonotonicMs>,
     /// [`WAIT_MAX`].
@@ -140,20 +144,21 @@ impl Door {
     }
 
     async fn send(&self, messages: &[&Message]) -> Vec<Sent> {
+        let mut sent = Vec::with_capacity(messages.len());
         match self {
-            Door::Queue(queue) => queue.send(messages).await,
-            Door::Webhook(_) | Door::Mail(_) => {
-                let mut sent = Vec::with_capacity(messages.len());
+            Door::Queue(queue) => return queue.send(messages).await,
+            Door::Webhook(webhook) => {
                 for message in messages {
-                    sent.push(match self {
-                        Door::Webhook(webhook) => webhook.send(message).await,
-                        Door::Mail(mail) => mail.send(message).await,
-                        Door::Queue(_) => continue,
-                    });
+                    sent.push(webhook.send(message).await);
                 }
-                sent
+            }
+            Door::Mail(mail) => {
+                for message in messages {
+                    sent.push(mail.send(message).await);
+                }
             }
         }
+        sent
     }
 }
 
@@ -198,8 +203,7 @@ impl Notify {
         };
         let concurrency = if config.mail.is_some() { 1 } else { config.concurrency.unwrap_or(CONCURRENCY) };
         let is_digest = config.digest.is_some();
-        let maker =
-            Maker { templates, values: config.values.0, is_digest, bytes_max, records: records.clone(), letters };
+        let maker = Maker { templates, values: config.values.0, is_digest, bytes_max, records, letters };
         Ok(Notify(Arc::new(Inner {
             door,
             maker,
@@ -207,8 +211,7 @@ impl Notify {
             concurrency,
             tries_max: config.tries_max.unwrap_or(u32::MAX),
             clock,
-            records,
-            gate: config.throttle.map(|throttle| Mutex::new(Gate::new(throttle))),
+            gate: config.throttle.map(|throttle| tokio::sync::Mutex::new(Gate::new(throttle))),
             pause: Mutex::new(MonotonicMs(0)),
             wait_max: WAIT_MAX,
             memory: Mutex::default(),
@@ -230,7 +233,7 @@ impl Sink for Notify {
     }
 
     fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {
-        self.0.records.event_bytes(record, &tailrace_core::StreamArn::new(""))
+        self.0.maker.records.event_bytes(record, &tailrace_core::StreamArn::new(""))
     }
 
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
@@ -241,7 +244,7 @@ impl Sink for Notify {
 
 impl Inner {
     async fn flush(self: Arc<Self>, flush: Flush) -> Result<Flushed, SinkError> {
-        self.wait_for_receiver().await?;
+        self.wait_for_receiver(&flush.stopping).await?;
         let flush = Arc::new(flush);
         let making = tokio::task::spawn_blocking({
             let (inner, flush) = (self.clone(), flush.clone());
@@ -257,103 +260,179 @@ impl Inner {
         let known = if flush.origin == Origin::Retry { None } else { self.memory.lock().remove(&place) };
         let mut memory = known.unwrap_or_default();
         memory.retain(|id, _| messages.iter().any(|message| message.id == *id));
-        let mut flushed = Flushed { rejected, bytes: 0 };
-        let sent = self.send(&messages, &mut memory, &mut flushed.bytes).await;
-        if let Err(error) = sent {
-            if flush.origin != Origin::Retry {
-                let mut all = self.memory.lock();
-                if all.len() >= REMEMBERED_MAX {
-                    all.clear();
-                }
-                all.insert(place, memory);
+        let mut flushed = Flushed { rejected, ..Flushed::default() };
+        let end = self.send(&flush, &messages, &mut memory, &mut flushed.bytes).await;
+        if end != End::Settled && flush.origin != Origin::Retry {
+            let mut all = self.memory.lock();
+            if all.len() >= REMEMBERED_MAX {
+                all.clear();
             }
+            all.insert(place, memory.clone());
+        }
+        if let End::Failed(error) = end {
             return Err(SinkError(error));
         }
+        let mut open = None;
         for message in messages {
-            if let Some(Err(error)) = memory.remove(&message.id).and_then(|tried| tried.settled) {
-                flushed.rejected.extend(message.records.map(|index| Rejected { index, error: error.clone() }));
+            match memory.remove(&message.id).and_then(|tried| tried.settled) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    flushed.rejected.extend(message.records.map(|index| Rejected { index, error: error.clone() }));
+                }
+                None => open = open.min(Some(message.records.start)).or(Some(message.records.start)),
             }
         }
         flushed.rejected.sort_unstable_by_key(|rejected| rejected.index);
+        if end == End::Stopped
+            && let Some(open) = open
+        {
+            // What is rejected is told by a flush that is whole.
+            let rejected = std::mem::take(&mut flushed.rejected).first().map_or(open, |rejected| rejected.index);
+            flushed.stopped_at = Some(open.min(rejected));
+        }
         Ok(flushed)
     }
 
     /// Sends what is not settled.
-    async fn send(&self, messages: &[Message], memory: &mut Memory, bytes: &mut u64) -> Result<(), String> {
+    async fn send(&self, flush: &Flush, messages: &[Message], memory: &mut Memory, bytes: &mut u64) -> End {
         let is_open = |index: &usize| memory.get(&messages[*index].id).is_none_or(|tried| tried.settled.is_none());
         let mut lanes = Lanes::new(messages, (0..messages.len()).filter(is_open));
-        let (mut under_way, mut stop) = (FuturesUnordered::new(), None);
+        let (mut under_way, mut error, mut stopped, mut begun) = (FuturesUnordered::new(), None, false, 0);
+        let (mut turn, mut stop) = (pin!(self.turn(flush)), pin!(flush.stopping.told()));
+        let mut last_begin = pin!(None);
         loop {
-            while stop.is_none() && under_way.len() < self.concurrency && !lanes.is_empty() {
-                let batch = match self.choose(&mut lanes, messages) {
-                    Ok(batch) => batch,
-                    // What is under way is to go on meanwhile.
-                    Err(_) if !under_way.is_empty() => break,
-                    Err(wait) if wait <= self.wait_max => {
-                        tokio::time::sleep(wait).await;
-                        continue;
-                    }
-                    Err(wait) => {
-                        tokio::time::sleep(self.wait_max).await;
-                        let left = (wait - self.wait_max).as_secs();
-                        stop = Some(format!("the throttle lets the next message through in {left} s"));
-                        break;
-                    }
-                };
-                under_way.push(async move {
-                    let chosen: Vec<&Message> = batch.iter().map(|index| &messages[*index]).collect();
-                    let sent = self.door.send(&chosen).await;
-                    (batch, sent)
-                });
-            }
-            let Some((batch, sent)) = under_way.next().await else { break };
-            for (index, sent) in batch.into_iter().zip(sent) {
-                let message = &messages[index];
-                let tried = memory.entry(message.id.clone()).or_default();
-                match sent {
-                    Sent::Done => tried.settled = Some(Ok(())),
-                    Sent::Rejected(error) => tried.settled = Some(Err(error)),
-                    Sent::Again { error, after } => {
-                        tried.failures += 1;
-                        if let Some(after) = after {
-                            let until = self.clock.monotonic().plus(after);
-                            let mut pause = self.pause.lock();
-                            *pause = until.max(*pause);
-                            // Whoever says when wants nothing before.
-                            stop = Some(error.clone());
-                        }
-                        if tried.failures >= self.tries_max {
-                            tried.settled = Some(Err(format!("given up after {} tries: {error}", tried.failures)));
-                        } else {
-                            stop = Some(error);
-                        }
-                    }
+            let may_begin = error.is_none() && under_way.len() < self.concurrency && !lanes.is_empty();
+            if !may_begin {
+                if under_way.is_empty() {
+                    break;
                 }
-                if tried.settled.is_some() {
-                    *bytes += lanes::size(message) as u64;
-                    lanes.settled(message.group);
+                // Whoever is not asked any more must not have the turn.
+                turn.set(self.turn(flush));
+            }
+            tokio::select! {
+                biased;
+                Some((batch, sent)) = under_way.next() => {
+                    self.note(messages, memory, &mut lanes, (batch, sent), bytes, &mut error);
+                }
+                () = &mut stop, if !stopped => {
+                    stopped = true;
+                    // What is before a message that was begun would be sent again with it.
+                    lanes.retain(|index| index < begun);
+                    last_begin.set(Some(tokio::time::sleep(self.wait_max)));
+                }
+                () = async { last_begin.as_mut().as_pin_mut().expect("asked for when there is one").await },
+                    if last_begin.is_some() =>
+                {
+                    lanes.retain(|_| false);
+                    last_begin.set(None);
+                }
+                free = &mut turn, if may_begin => {
+                    match free {
+                        Ok(gate) => {
+                            let batch = self.choose(&mut lanes, messages, gate);
+                            begun = batch.iter().fold(begun, |begun, index| begun.max(index + 1));
+                            under_way.push(async move {
+                                let chosen: Vec<&Message> = batch.iter().map(|index| &messages[*index]).collect();
+                                let sent = self.door.send(&chosen).await;
+                                (batch, sent)
+                            });
+                        }
+                        Err(wait) => error = Some(wait),
+                    }
+                    turn.set(self.turn(flush));
                 }
             }
         }
-        stop.map_or(Ok(()), Err)
+        match error {
+            _ if stopped => End::Stopped,
+            Some(error) => End::Failed(error),
+            None => End::Settled,
+        }
     }
 
-    /// Messages to send now; or how long the throttle has them wait.
-    fn choose(&self, lanes: &mut Lanes, messages: &[Message]) -> Result<Vec<usize>, Duration> {
+    /// What became of messages that were sent.
+    fn note(
+        &self,
+        messages: &[Message],
+        memory: &mut Memory,
+        lanes: &mut Lanes,
+        (batch, sent): (Vec<usize>, Vec<Sent>),
+        bytes: &mut u64,
+        failed: &mut Option<String>,
+    ) {
+        for (index, sent) in batch.into_iter().zip(sent) {
+            let message = &messages[index];
+            let tried = memory.entry(message.id.clone()).or_default();
+            match sent {
+                Sent::Done => tried.settled = Some(Ok(())),
+                Sent::Rejected(error) => tried.settled = Some(Err(error)),
+                Sent::Again { error, after } => {
+                    tried.failures += 1;
+                    if let Some(after) = after {
+                        let until = self.clock.monotonic().plus(after);
+                        let mut pause = self.pause.lock();
+                        *pause = until.max(*pause);
+                        // Whoever says when wants nothing before.
+                        *failed = Some(error.clone());
+                    }
+                    if tried.failures >= self.tries_max {
+                        tried.settled = Some(Err(format!("given up after {} tries: {error}", tried.failures)));
+                    } else {
+                        *failed = Some(error);
+                    }
+                }
+            }
+            if tried.settled.is_some() {
+                *bytes += lanes::size(message) as u64;
+                lanes.settled(message.group);
+            }
+        }
+    }
+
+    /// Waits until the throttle lets a message of the flush through: whoever came first goes first, so that no shard waits for ever.
+    ///
+    /// # Errors
+    /// A person waits for the end of this flush, and it would be long.
+    async fn turn(&self, flush: &Flush) -> Result<Option<MutexGuard<'_, Gate>>, String> {
+        let Some(gate) = &self.gate else { return Ok(None) };
+        if let Ok(mut gate) = gate.try_lock()
+            && gate.free(self.clock.monotonic()).is_ok()
+        {
+            return Ok(Some(gate));
+        }
+        let _waits = Waiting::begin(&flush.waits);
+        let mut gate = gate.lock().await;
+        while let Err(wait) = gate.free(self.clock.monotonic()) {
+            tokio::time::sleep(wait.min(self.wait_max)).await;
+            if flush.origin == Origin::Retry && wait > self.wait_max {
+                let left = (wait - self.wait_max).as_secs();
+                return Err(format!("the throttle lets the next message through in {left} s"));
+            }
+        }
+        Ok(Some(gate))
+    }
+
+    /// Messages to send now.
+    fn choose(&self, lanes: &mut Lanes, messages: &[Message], gate: Option<MutexGuard<'_, Gate>>) -> Vec<usize> {
         let (count_max, bytes_max) = (self.door.batch_max(), self.door.batch_bytes_max());
-        let Some(gate) = &self.gate else { return Ok(lanes.next(messages, count_max, bytes_max)) };
-        let (mut gate, now) = (gate.lock(), self.clock.monotonic());
-        let free = gate.free(now)?;
+        let Some(mut gate) = gate else { return lanes.next(messages, count_max, bytes_max) };
+        let now = self.clock.monotonic();
+        // Whoever has the turn was let through.
+        let free = gate.free(now).unwrap_or(1);
         let batch = lanes.next(messages, count_max.min(free), bytes_max);
         gate.note(batch.len(), now);
-        Ok(batch)
+        batch
     }
 
     /// Waits as long as the receiver asked for, if that is not long.
-    async fn wait_for_receiver(&self) -> Result<(), SinkError> {
-        let left = |now: MonotonicMs| Duration::from_millis(self.pause.lock().0.saturating_sub(now.0));
-        let wait = left(self.clock.monotonic());
-        tokio::time::sleep(wait.min(self.wait_max)).await;
+    async fn wait_for_receiver(&self, stopping: &Stopping) -> Result<(), SinkError> {
+        let wait = Duration::from_millis(self.pause.lock().0.saturating_sub(self.clock.monotonic().0));
+        if !wait.is_zero() {
+            tokio::select! {
+                () = tokio::time::sleep(wait.min(self.wait_max)) => {}
+                () = stopping.told() => {}
+            }
+        }
         match wait.saturating_sub(self.wait_max) {
             Duration::ZERO => Ok(()),
             wait => Err(SinkError(format!(
@@ -361,5 +440,32 @@ impl Inner {
                 wait.as_secs()
             ))),
         }
+    }
+}
+
+/// How the messages of a flush ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    /// Each is settled.
+    Settled,
+    /// It was told to stop: some may not be begun.
+    Stopped,
+    /// Some are to come again: why.
+    Failed(String),
+}
+
+/// A flush that waits for its turn.
+struct Waiting<'a>(&'a Waits);
+
+impl<'a> Waiting<'a> {
+    fn begin(waits: &'a Waits) -> Waiting<'a> {
+        waits.set(true);
+        Waiting(waits)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }

@@ -15,7 +15,7 @@ use super::partition::{Expression, ExpressionError, KEYS_MAX};
 use super::prefix::time::TimePatternError;
 use super::prefix::{Facts, KeySource, Prefix, PrefixError, PrefixKind, Zone};
 use super::s3::S3Config;
-use super::store::{Destination, LockMode, ObjectWriter, PlaceError, check_key};
+use super::store::{Destination, Lock, LockMode, ObjectWriter, PlaceError, check_key};
 use crate::gathering::{Gathering, GatheringError};
 use crate::sink::Bounds;
 
@@ -36,11 +36,11 @@ pub const FLUSH_RECORDS_MAX: usize = 250_000;
 /// Longest retention of a lock: a hundred years.
 pub const LOCK_DAYS_MAX: u64 = 36_500;
 
-/// The settings of an object sink.
 const BOUNDS: Bounds = Bounds { records_max: FLUSH_RECORDS_MAX, bytes_max: FLUSH_BYTES, window: FLUSH_WINDOW };
 const BOUNDS_MAX: Bounds =
     Bounds { records_max: FLUSH_RECORDS_MAX, bytes_max: FLUSH_BYTES_MAX, window: FLUSH_WINDOW_MAX };
 
+/// The settings of an object sink.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -89,6 +89,13 @@ pub struct Retention {
     pub mode: LockMode,
     /// For how many days.
     pub days: u64,
+}
+
+impl Retention {
+    /// The lock of what is written at this time.
+    pub(crate) fn lock(self, from: EpochMs) -> Lock {
+        Lock { mode: self.mode, until: from.plus(Duration::from_secs(self.days.saturating_mul(24 * 60 * 60))) }
+    }
 }
 
 fn partitions() -> usize {

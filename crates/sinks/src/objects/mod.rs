@@ -21,7 +21,7 @@ pub use s3::S3Config;
 pub use sink::ObjectSink;
 
 /// A key of a prefix and a name, with one slash between them.
-fn joined(prefix: &str, name: &str) -> String {
+pub fn joined(prefix: &str, name: &str) -> String {
     match prefix.strip_suffix('/').unwrap_or(prefix) {
         "" => name.to_owned(),
         folder => format!("{folder}/{name}"),

@@ -28,6 +28,7 @@ use super::store::{
     BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, Lock, LockMode, ObjectError, Opened, Over, PlaceError, Put,
     READ_BYTES_MAX, Stored, Tag, check_key,
 };
+use crate::http;
 use crate::secret::Secret;
 
 /// The metadata that tells which release wrote an object.
@@ -189,12 +190,7 @@ impl S3 {
     }
 
     pub async fn get(&self, key: &str) -> Result<Option<Stored>, ObjectError> {
-        let path = self.path(key)?;
-        let got = match self.within(key, 0, self.store.get_opts(&path, GetOptions::default())).await? {
-            Ok(got) => got,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(self.failed(key, &error)),
-        };
+        let Some(got) = self.begin(key).await? else { return Ok(None) };
         let (size, tag) = (got.meta.size, Tag(got.meta.e_tag.clone().unwrap_or_default()));
         if size > READ_BYTES_MAX {
             let error = format!("it has {size} bytes; {READ_BYTES_MAX} at most are read");
@@ -204,13 +200,18 @@ impl S3 {
         Ok(Some(Stored { body, tag }))
     }
 
-    pub async fn open(&self, key: &str) -> Result<Option<Opened>, ObjectError> {
+    /// The beginning of an object; `None`: there is none.
+    async fn begin(&self, key: &str) -> Result<Option<GetResult>, ObjectError> {
         let path = self.path(key)?;
-        let got = match self.within(key, 0, self.store.get_opts(&path, GetOptions::default())).await? {
-            Ok(got) => got,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(self.failed(key, &error)),
-        };
+        match self.within(key, 0, self.store.get_opts(&path, GetOptions::default())).await? {
+            Ok(got) => Ok(Some(got)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed(key, &error)),
+        }
+    }
+
+    pub async fn open(&self, key: &str) -> Result<Option<Opened>, ObjectError> {
+        let Some(got) = self.begin(key).await? else { return Ok(None) };
         Ok(Some(Opened {
             bytes: got.meta.size,
             tag: Tag(got.meta.e_tag.clone().unwrap_or_default()),
@@ -325,25 +326,15 @@ fn reached(builder: AmazonS3Builder, bucket: &str, config: &S3Config) -> Result<
 }
 
 fn client(endpoint: Option<&str>, ca: Option<&str>) -> Result<reqwest::Client, PlaceError> {
-    // Another sink may have been first; it is the same provider.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
+    let is_tls = !endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    // It follows no redirection: a request is signed for one host.
+    let builder = http::builder(ca, is_tls).map_err(|_| setting("ca holds no certificate in PEM"))?;
+    builder
         .user_agent(concat!("tailrace/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        // A request is signed for one host.
-        .redirect(reqwest::redirect::Policy::none());
-    if let Some(pem) = ca {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
-        if certificates.is_empty() {
-            return Err(setting("ca holds no certificate in PEM"));
-        }
-        builder = builder.tls_certs_only(certificates);
-    } else if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
-        // No certificate is needed, and a machine need not have any.
-        builder = builder.tls_certs_only([]);
-    }
-    builder.build().map_err(|error| PlaceError::Setting(format!("no HTTP client: {}", deepest(&error))))
+        .build()
+        .map_err(|error| PlaceError::Setting(format!("no HTTP client: {}", deepest(&error))))
 }
 
 async fn digest(got: GetResult) -> object_store::Result<Vec<u8>> {

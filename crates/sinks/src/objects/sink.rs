@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -24,7 +23,7 @@ use super::partition::escaped;
 use super::partition::record::RecordDocument;
 use super::prefix::{Facts, PREFIX_CHARS_MAX};
 use super::s3::RELEASE;
-use super::store::{Lock, ObjectError, Over, Put};
+use super::store::{ObjectError, Over, Put};
 use super::{joined, store};
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Rejected, Sink, SinkError};
 
@@ -34,7 +33,6 @@ const UPLOADS: usize = 8;
 const PARTITIONS_EXCEEDED: &str = "activePartitionExceeded";
 /// The type of the error of records without a partition.
 const PROCESSING_FAILED: &str = "processing-failed";
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// A sink that writes objects.
 pub struct ObjectSink(Arc<Inner>);
@@ -114,14 +112,11 @@ impl Inner {
             let noted = objects.into_iter().map(|object| (object.key, object.noted)).collect::<BTreeMap<_, _>>();
             note(&self.settings.writer, &flush, oldest(&flush.records), noted).await?;
         }
-        Ok(Flushed { rejected, bytes })
+        Ok(Flushed { rejected, bytes, stopped_at: None })
     }
 
     async fn put(&self, object: &Object) -> Result<(), ObjectError> {
-        let lock = self.settings.lock.map(|retention| {
-            let length = DAY.saturating_mul(u32::try_from(retention.days).unwrap_or(u32::MAX));
-            Lock { mode: retention.mode, until: self.clock.now().plus(length) }
-        });
+        let lock = self.settings.lock.map(|retention| retention.lock(self.clock.now()));
         let how = Put { over: Over::Same, lock, content_type: self.settings.encoder.content_type() };
         match self.settings.writer.put(&object.key, object.body.clone(), how).await {
             // The same flush, made by another release, which may have compressed it in another way: its name says which records

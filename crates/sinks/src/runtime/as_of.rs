@@ -46,24 +46,12 @@ impl Sinks {
             if !shows {
                 continue;
             }
-            let sources = entry.row().live.sources;
-            for table in &running.spec.from {
-                // What it does not follow yet it does not know.
-                let found = self.inner.db.find_table(table).await.map_err(|error| StoreError::Io(error.to_string()))?;
-                let Some(stream) = found.and_then(|found| found.stream.as_ref().map(|stream| stream.id)) else {
-                    continue;
-                };
-                if !sources.iter().any(|source| source.stream == stream) {
-                    let shards = self.inner.store().shards(stream).await?;
-                    if records.iter().any(|record| shards.iter().any(|info| info.shard == record.shard)) {
-                        return Ok(false);
-                    }
-                }
-            }
-            for source in sources {
+            let mut left: Vec<&RecordId> = records.iter().collect();
+            for source in entry.row().live.sources {
                 let shards = self.inner.store().shards(source.stream).await?;
-                let of_source = |record: &&RecordId| shards.iter().any(|info| info.shard == record.shard);
-                let wanted: Vec<&RecordId> = records.iter().filter(of_source).collect();
+                let (wanted, others): (Vec<_>, Vec<_>) =
+                    left.into_iter().partition(|record| shards.iter().any(|info| info.shard == record.shard));
+                left = others;
                 if wanted.is_empty() {
                     continue;
                 }
@@ -75,6 +63,18 @@ impl Sinks {
                     checkpoints.get(&record.shard).is_some_and(|done| done.finished || done.low_water >= record.number)
                 };
                 if !wanted.iter().all(is_done) {
+                    return Ok(false);
+                }
+            }
+            if left.is_empty() {
+                continue;
+            }
+            // What it does not follow yet it does not know.
+            for table in &running.spec.from {
+                let stream = self.inner.stream_of(table).await.map_err(|error| StoreError::Io(error.to_string()))?;
+                let Some(stream) = stream else { continue };
+                let shards = self.inner.store().shards(stream).await?;
+                if left.iter().any(|record| shards.iter().any(|info| info.shard == record.shard)) {
                     return Ok(false);
                 }
             }

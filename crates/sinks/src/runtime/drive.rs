@@ -10,7 +10,9 @@ use tailrace_core::codec::StoredItem;
 use tailrace_core::key::{KeyAttribute as CoreKey, ScalarType};
 use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
 use tailrace_core::{ErrorCode, MappingId};
-use tailrace_delivery::{Consumer, Definition, DeliveryEvent, Observer, Rules, Shard, Source};
+use tailrace_delivery::{
+    Consumer, Definition, DeliveryEvent, Observer, Rules, Shard, Source, Stopping, Waits, checkpoints,
+};
 use tailrace_engine::{Caller, control};
 use tailrace_store::keyspace::{CheckpointKey, SinkKey};
 use tailrace_store::{Key, LogPosition, StoreError};
@@ -231,17 +233,21 @@ async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, tab
 /// Until it is told to stop, or the table has another stream and all of this one is delivered.
 async fn until_replaced(inner: &Inner, running: &Running, source: &SourceRow) -> Result<(), Stuck> {
     let mut stop = running.stop.subscribe();
+    if source.table == control::TABLE {
+        let _ = stop.wait_for(|stop| *stop).await;
+        return Ok(());
+    }
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
             () = inner.context.timer.sleep_until(inner.context.clock.monotonic().plus(TABLE_LOOK)) => {}
         }
-        if source.table == control::TABLE {
+        // First what costs nothing as long as the stream goes on.
+        if !has_ended(inner, source).await? {
             continue;
         }
-        let found = inner.db.find_table(&source.table).await.map_err(|error| Stuck::Failed(error.to_string()))?;
-        let present = found.and_then(|found| found.stream.as_ref().map(|stream| stream.id));
-        if present.is_some_and(|present| present != source.stream) && has_ended(inner, source).await? {
+        let present = inner.stream_of(&source.table).await.map_err(|error| Stuck::Failed(error.to_string()))?;
+        if present.is_some_and(|present| present != source.stream) {
             return Err(Stuck::Waits(format!("{} has a new stream", source.table)));
         }
     }
@@ -250,7 +256,10 @@ async fn until_replaced(inner: &Inner, running: &Running, source: &SourceRow) ->
 /// Whether everything that the stream has, or ever will have, is delivered.
 async fn has_ended(inner: &Inner, source: &SourceRow) -> Result<bool, Stuck> {
     let shards = inner.store().shards(source.stream).await?;
-    let checkpoints = Consumer::checkpoints_of(&inner.context, source.consumer_id()?).await?;
+    if shards.iter().any(|info| info.sealed.is_none()) {
+        return Ok(false);
+    }
+    let checkpoints = checkpoints(inner.store(), source.consumer_id()?).await?;
     Ok(shards.iter().all(|info| checkpoints.get(&info.shard).is_some_and(|checkpoint| checkpoint.finished)))
 }
 
@@ -271,7 +280,6 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
     let generation = row.generation(number).ok_or(Stuck::Stopped)?;
     let known = generation.sources.iter().find(|source| source.table == table).cloned();
     let (replay_ms, rebuilds) = (generation.replay_ms, generation.rebuild);
-    let mut is_successor = false;
     if table == control::TABLE {
         return match known {
             Some(known) => Ok(known),
@@ -289,6 +297,7 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
             })
         });
     };
+    let is_successor = known.is_some();
     if let Some(known) = known {
         if known.stream == stream.id {
             return Ok(known);
@@ -304,7 +313,6 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
             );
             return Err(Stuck::Waits(text));
         }
-        is_successor = true;
         inner.notice(&entry.name, format!("{table} has a new stream: it is followed from its beginning"));
     }
     let needs = running.version.sink.needs();
@@ -321,7 +329,7 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
         (None, true) => Some(Start::Snapshot),
         (None, false) => Some(running.spec.start),
     };
-    let beside = match (start, replay_ms.filter(|_| !is_successor)) {
+    let beside = match (start, replay_ms) {
         (Some(Start::Snapshot | Start::Latest), _) => {
             Consumer::begin_at_the_end(&inner.context, id, stream.id, 1).await?
         }
@@ -460,14 +468,18 @@ async fn take_snapshot(
     scope: &Scope,
     target: &SinkTarget,
 ) -> Result<(), Stuck> {
-    let mut done = snapshot::progress(inner.store(), scope.consumer).await?;
+    let done = snapshot::progress(inner.store(), scope.consumer).await?.done;
     let shards = inner.store().shards(scope.stream).await?;
-    let Some(first) = shards.first().map(Shard::of).filter(|_| !done.done) else { return Ok(()) };
+    let Some(first) = shards.first().map(Shard::of).filter(|_| !done) else { return Ok(()) };
     let version = &running.version;
     version.prepare(&target.source).await.map_err(|error| Stuck::Failed(error.to_string()))?;
+    let stop = running.stop.subscribe();
+    let stopping = Stopping::when(move || {
+        let mut stop = stop.clone();
+        async move { drop(stop.wait_for(|stop| *stop).await) }
+    });
     loop {
-        let snapshot::Progress { pages, items, .. } = done;
-        show(inner, running, &source.table, Phase::Snapshot { pages, items });
+        show(inner, running, &source.table, Phase::Snapshot);
         if *running.stop.borrow() {
             return Err(Stuck::Stopped);
         }
@@ -494,15 +506,20 @@ async fn take_snapshot(
                 epoch: 0,
                 failed_before: 0,
                 records,
+                waits: Waits::default(),
+                stopping: stopping.clone(),
             };
             let flushed = target.send(version, flush).await.map_err(|error| Stuck::Failed(error.to_string()))?;
+            if flushed.stopped_at.is_some() {
+                return Err(Stuck::Stopped);
+            }
             for item in flushed.rejected {
                 let key = keys.get(item.index).and_then(|keys| StoredItem::new(keys).ok());
                 let key = key.and_then(|key| serde_json::to_string(&key).ok()).unwrap_or_default();
                 rejected.push(RejectedItem { key, error: item.error });
             }
         }
-        done = snapshot::confirm(inner.store(), scope, &page, &rejected).await?;
+        snapshot::confirm(inner.store(), scope, &page, &rejected).await?;
         if let Some(RejectedItem { key, error }) = rejected.last() {
             let (table, others) = (&source.table, rejected.len() - 1);
             let others = if others > 0 { format!(" ({others} others before it)") } else { String::new() };

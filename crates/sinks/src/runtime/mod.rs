@@ -22,8 +22,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_core::{RecordNo, ShardNo, StreamId};
-use tailrace_delivery::{Consumer, Context, Timer, checkpoints};
+use tailrace_core::{ApiError, RecordNo, ShardNo, StreamId};
+use tailrace_delivery::{Consumer, Context, Timer, add_needed};
 use tailrace_engine::{Caller, Db, Pins};
 use tailrace_store::{Engine, Key, StoreError};
 use tokio::sync::watch;
@@ -128,8 +128,8 @@ enum Phase {
     Waiting(String),
     /// The target is made ready.
     Preparing,
-    /// The snapshot is brought to the target: pages and items so far.
-    Snapshot { pages: u64, items: u64 },
+    /// The snapshot is brought to the target.
+    Snapshot,
     /// What was planned under the configuration before is finished.
     Finishing,
     /// Its stream is delivered.
@@ -327,6 +327,12 @@ impl Sinks {
 }
 
 impl Inner {
+    /// The stream that the table has now, if there is the table and it has one.
+    async fn stream_of(&self, table: &str) -> Result<Option<StreamId>, ApiError> {
+        let found = self.db.find_table(table).await?;
+        Ok(found.and_then(|found| found.stream.as_ref().map(|stream| stream.id)))
+    }
+
     fn version(&self, spec: &SinkSpec, number: u32) -> Result<Arc<Version>, SpecError> {
         let sink = self.build.build(spec, number)?;
         Ok(Arc::new(Version::new(number, sink, spec, self.db.record_writer())))
@@ -345,16 +351,7 @@ impl Pins for Inner {
                 for source in
                     generations.flat_map(|generation| &generation.sources).filter(|source| source.stream == stream)
                 {
-                    let checkpoints = checkpoints(self.store(), source.consumer_id()?).await?;
-                    for info in self.store().shards(stream).await? {
-                        let done = match checkpoints.get(&info.shard) {
-                            Some(checkpoint) if checkpoint.finished => continue,
-                            Some(checkpoint) => checkpoint.low_water,
-                            None => RecordNo::ZERO,
-                        };
-                        let least = needed.entry(info.shard).or_insert(done);
-                        *least = done.min(*least);
-                    }
+                    add_needed(self.store(), source.consumer_id()?, stream, &mut needed).await?;
                 }
             }
             Ok(needed)

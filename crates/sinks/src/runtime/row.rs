@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tailrace_core::{EpochMs, KeySchema, MappingId, StreamArn, StreamId, TableId, ViewType};
-use tailrace_delivery::each;
+use tailrace_delivery::{each, read_row};
 use tailrace_store::keyspace::SinkKey;
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
 
@@ -162,20 +162,15 @@ impl SinkRow {
     }
 
     fn decode(value: &[u8]) -> Result<SinkRow, StoreError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            v: u32,
-        }
-        let Versioned { v } = serde_json::from_slice(value).map_err(corrupt)?;
-        if v > ROW_VERSION {
-            return Err(corrupt(format!("version {v} is newer than {ROW_VERSION}")));
-        }
-        serde_json::from_slice(value).map_err(corrupt)
+        read_row(WHAT, ROW_VERSION, value)
     }
 }
 
+/// What it is called in errors.
+const WHAT: &str = "the row of a sink";
+
 fn corrupt(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt(format!("the row of a sink: {error}"))
+    StoreError::Corrupt(format!("{WHAT}: {error}"))
 }
 
 /// A row with its bytes.

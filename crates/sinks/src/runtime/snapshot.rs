@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tailrace_core::codec::{StoredItem, encode_stored};
 use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::{EpochMs, Item, KeySchema, MappingId, RecordNo, ShardNo, StreamId, TableId, ViewType};
-use tailrace_delivery::each;
+use tailrace_delivery::{each, read_row};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_store::keyspace::{ItemKey, SinkSnapshotKey};
@@ -106,8 +106,11 @@ struct Reach {
     numbers: Vec<(ShardNo, RecordNo)>,
 }
 
+/// What its rows are called in errors.
+const WHAT: &str = "a sink's snapshot";
+
 fn corrupt(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt(format!("a sink's snapshot: {error}"))
+    StoreError::Corrupt(format!("{WHAT}: {error}"))
 }
 
 fn encode(row: &impl Serialize) -> Bytes {
@@ -115,15 +118,7 @@ fn encode(row: &impl Serialize) -> Bytes {
 }
 
 fn read<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, StoreError> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        v: u32,
-    }
-    let Versioned { v } = serde_json::from_slice(value).map_err(corrupt)?;
-    if v > ROW_VERSION {
-        return Err(corrupt(format!("version {v} is newer than {ROW_VERSION}")));
-    }
-    serde_json::from_slice(value).map_err(corrupt)
+    read_row(WHAT, ROW_VERSION, value)
 }
 
 fn row(consumer: MappingId, part: u64) -> Key {
@@ -252,7 +247,7 @@ pub async fn confirm(
     scope: &Scope,
     page: &StagedPage,
     rejected: &[RejectedItem],
-) -> Result<Progress, StoreError> {
+) -> Result<(), StoreError> {
     let keys = [SinkSnapshotKey::PROGRESS, SinkSnapshotKey::STAGED].map(|part| row(scope.consumer, part));
     let committed = commit(store, &[], &keys, |reads| {
         if reads.exclusive[1].as_ref() != Some(&page.seen) {
@@ -272,7 +267,7 @@ pub async fn confirm(
             done: page.last.is_none(),
         };
         let put = Write::Put { key: keys[0].clone(), value: encode(&progress) };
-        Decision::Apply(vec![put, Write::Delete { key: keys[1].clone() }], Some(Ok(progress)))
+        Decision::Apply(vec![put, Write::Delete { key: keys[1].clone() }], Some(Ok(())))
     });
     let lost = || StoreError::Io("another server takes the snapshot as well".to_owned());
     committed.await?.answer.ok_or_else(lost)?

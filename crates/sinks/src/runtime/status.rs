@@ -143,7 +143,10 @@ impl Sinks {
     }
 
     async fn generation(&self, entry: &Entry, running: &Running) -> Result<SinkStatus, StoreError> {
-        let paused = entry.row().paused;
+        let mut row = entry.row();
+        let paused = row.paused;
+        let generation = row.generation(running.version.number);
+        let begun = generation.map(|generation| std::mem::take(&mut generation.sources)).unwrap_or_default();
         let (stats, spec) = (&running.stats, &running.spec);
         let last = stats.last.lock().clone();
         let mut status = SinkStatus {
@@ -172,15 +175,11 @@ impl Sinks {
                 Some(consumer) => consumer.shards(phase == Phase::Streaming && !paused).await?.0,
                 None => Vec::new(),
             };
-            let row = entry.row();
-            let generation = [Some(&row.live), row.building.as_ref()].into_iter().flatten();
-            let source = generation
-                .filter(|generation| generation.version == running.version.number)
-                .flat_map(|generation| &generation.sources)
-                .find(|source| source.table == *table);
-            let taken = match source {
-                Some(source) => snapshot::progress(self.inner.store(), source.consumer_id()?).await?,
-                None => snapshot::Progress::default(),
+            let taken = match begun.iter().find(|source| source.table == *table) {
+                Some(source) if source.snapshot => {
+                    snapshot::progress(self.inner.store(), source.consumer_id()?).await?
+                }
+                _ => snapshot::Progress::default(),
             };
             status.add(table, phase, taken, shards);
         }
@@ -207,8 +206,8 @@ impl SinkStatus {
                 waits_for = Some(reason);
             }
             Phase::Preparing => waits_for = Some("the target is made ready".to_owned()),
-            Phase::Snapshot { items, .. } => {
-                snapshot_items = Some(items);
+            Phase::Snapshot => {
+                snapshot_items = Some(taken.items);
                 if self.state == SinkState::Running {
                     self.state = SinkState::Snapshot;
                 }
@@ -223,6 +222,9 @@ impl SinkStatus {
             self.lag_is_more |= shard.pending_is_more;
             self.lag_ms = self.lag_ms.max(u64::try_from(shard.lag.as_millis()).unwrap_or(u64::MAX));
             self.parked += shard.parked_records;
+            if shard.queued_batches > 0 && self.state == SinkState::Running {
+                self.reason = Some("changes wait for the throttle".to_owned());
+            }
             if shard.blocked && shard.state == tailrace_delivery::ShardState::Blocked {
                 self.state = SinkState::Blocked;
                 self.reason = shard.last_error.clone();

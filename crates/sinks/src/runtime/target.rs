@@ -130,13 +130,14 @@ impl SinkTarget {
         let error = match &done {
             Ok(flushed) => {
                 self.stats.flushes.fetch_add(1, Relaxed);
-                self.stats.records.fetch_add(records as u64, Relaxed);
+                self.stats.records.fetch_add(flushed.stopped_at.unwrap_or(records) as u64, Relaxed);
                 self.stats.bytes.fetch_add(flushed.bytes, Relaxed);
                 None
             }
             Err(error) => Some(error.to_string()),
         };
         *self.stats.last.lock() = Some((self.clock.now(), error.clone()));
+        let records = done.as_ref().ok().and_then(|flushed| flushed.stopped_at).unwrap_or(records);
         (self.flushed)(records, error);
         done
     }
@@ -151,12 +152,14 @@ impl SinkTarget {
             return Outcome::Failed(error.to_string());
         }
         let mut records = batch.records;
-        for record in &mut records {
-            match version.shown_as(record, &self.source.stream_arn) {
-                Ok(Some(kind)) => show_as(record, kind),
-                // It passed when it was read.
-                Ok(None) => {}
-                Err(error) => return Outcome::Failed(error.to_string()),
+        // Elsewhere a record is shown as it is; that it passes was seen when it was read.
+        if version.filtering == Filtering::Table && version.filter.is_some() {
+            for record in &mut records {
+                match version.shown_as(record, &self.source.stream_arn) {
+                    Ok(Some(kind)) => show_as(record, kind),
+                    Ok(None) => {}
+                    Err(error) => return Outcome::Failed(error.to_string()),
+                }
             }
         }
         let flush = Flush {
@@ -168,8 +171,14 @@ impl SinkTarget {
             epoch: batch.epoch,
             failed_before: batch.failed_before,
             records,
+            waits: batch.waits,
+            stopping: batch.stopping,
         };
         match self.send(&version, flush).await {
+            Ok(Flushed { stopped_at: Some(index), .. }) => match (index, "the sink is stopped".to_owned()) {
+                (0, error) => Outcome::NotInvoked(error),
+                (index, error) => Outcome::FailedFrom { index, error },
+            },
             Ok(Flushed { rejected, .. }) => {
                 Outcome::DoneExcept(rejected.into_iter().map(|rejected| (rejected.index, rejected.error)).collect())
             }

@@ -2,18 +2,17 @@
 //!
 //! Invariant: no error that comes from here names a secret: they are in a header alone.
 
-use std::error::Error as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Method, StatusCode, redirect};
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{AnswerReader, Op, Outcome, TargetError};
 use super::config::{Auth, Config, ConfigError};
+use crate::http;
 use crate::sink::SinkError;
 
 /// Most of an answer that is kept, bytes, if it is none to a bulk. Our reason: the aliases of an index are few; and of an error
@@ -54,26 +53,16 @@ pub(super) enum Answered {
 impl Client {
     /// A client of the cluster at `cluster`.
     pub fn new(config: &Config, cluster: &str) -> Result<Client, ConfigError> {
-        // Whoever was first has chosen for the process; all of Tailrace chooses the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
+        let builder = http::builder(config.ca.as_deref(), !cluster.starts_with("http://"));
+        let built = builder
+            .map_err(|error| ConfigError(format!("ca: {error}")))?
             .default_headers(headers(config.auth.as_ref())?)
             .timeout(config.timeout())
             .connect_timeout(std::time::Duration::from_secs(config.connect_timeout_seconds))
-            .redirect(redirect::Policy::none())
             .no_proxy()
-            .tcp_nodelay(true);
-        if let Some(ca) = &config.ca {
-            let authorities = Certificate::from_pem_bundle(ca.as_bytes()).map_err(|error| told("ca", error))?;
-            if authorities.is_empty() {
-                return Err(ConfigError("ca: there is no certificate in it; PEM is expected".to_owned()));
-            }
-            builder = builder.tls_certs_only(authorities);
-        } else if cluster.starts_with("http://") {
-            // The system's authorities are not asked for, which a small container may be without.
-            builder = builder.tls_certs_only([]);
-        }
-        let http = builder.build().map_err(|error| told("the client", error))?;
+            .tcp_nodelay(true)
+            .build();
+        let http = built.map_err(|error| told("the client", error))?;
         http.get(format!("{cluster}/")).build().map_err(|error| told("the address", error))?;
         Ok(Client { http, cluster: cluster.to_owned() })
     }
@@ -90,7 +79,7 @@ impl Client {
         }
         let mut response = request.send().await.map_err(|error| self.failed(&what, error))?;
         let status = response.status();
-        let body = start(&mut response).await.map_err(|error| self.failed(&what, error))?;
+        let body = http::start(&mut response, ANSWER_BYTES_MAX).await.map_err(|error| self.failed(&what, error))?;
         let answer = Answer { status, body };
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
@@ -124,7 +113,7 @@ impl Client {
             return Ok(Answered::Outcomes(outcomes));
         }
         // Of an answer that says no, the words are for people alone: what cannot be read is not missed.
-        let body = start(&mut response).await.unwrap_or_default();
+        let body = http::start(&mut response, ANSWER_BYTES_MAX).await.unwrap_or_default();
         let error = Answer { status, body }.error(WHAT);
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => Ok(Answered::TooLarge),
@@ -137,7 +126,7 @@ impl Client {
     }
 
     fn failed(&self, what: &str, error: reqwest::Error) -> SinkError {
-        SinkError(format!("{what} to {}: {}", self.cluster, words(&error.without_url())))
+        SinkError(format!("{what} to {}: {}", self.cluster, http::words(&error.without_url())))
     }
 }
 
@@ -172,16 +161,6 @@ struct ToldError {
     error: TargetError,
 }
 
-/// The body of an answer, as far as it is kept.
-async fn start(response: &mut reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while body.len() < ANSWER_BYTES_MAX {
-        let Some(piece) = response.chunk().await? else { break };
-        body.extend_from_slice(&piece[..piece.len().min(ANSWER_BYTES_MAX - body.len())]);
-    }
-    Ok(body)
-}
-
 fn headers(auth: Option<&Auth>) -> Result<HeaderMap, ConfigError> {
     let value = match auth {
         None => return Ok(HeaderMap::new()),
@@ -198,17 +177,5 @@ fn headers(auth: Option<&Auth>) -> Result<HeaderMap, ConfigError> {
 }
 
 fn told(what: &str, error: reqwest::Error) -> ConfigError {
-    ConfigError(format!("{what}: {}", words(&error.without_url())))
-}
-
-/// An error with what caused it: the last of them is what people look for.
-fn words(error: &reqwest::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        words += ": ";
-        words += &next.to_string();
-        cause = next.source();
-    }
-    words
+    ConfigError(format!("{what}: {}", http::words(&error.without_url())))
 }

@@ -8,9 +8,9 @@ use tailrace_core::encoded::{Step, Walk};
 use tailrace_core::json_text::{JsonText, StoredNumber};
 use tailrace_core::number::Number;
 use tailrace_engine::streams::record::StreamRecord;
-use tailrace_engine::streams::record_meta::ChangeKind;
 
 use super::types::{Coercion, Types};
+use crate::objects::partition::record::is_ttl;
 
 /// Appends an item.
 pub(super) fn write_item(stored: &[u8], types: &Types, out: &mut Vec<u8>) -> Result<(), CodecError> {
@@ -48,7 +48,7 @@ pub(super) fn write_entry(
     out.raw(br#","event_time":"#);
     out.whole(record.time_ms.0);
     out.raw(br#","is_ttl":"#);
-    out.raw(if record.meta.by_service && record.meta.kind == ChangeKind::Remove { b"true" } else { b"false" });
+    out.raw(if is_ttl(record) { b"true" } else { b"false" });
     out.raw(br#","keys":"#);
     write_item(&record.meta.keys, types, out)?;
     for (name, image) in [(br#","new_image":"#, &record.new), (br#","old_image":"#, &record.old)] {

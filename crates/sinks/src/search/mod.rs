@@ -215,7 +215,7 @@ impl Inner {
         let mut bytes_max = (self.bytes_max.load(Ordering::Relaxed) >> shrinks).max(1);
         let work = Arc::new(Work { flush, style: self.style.clone() });
         let (mut next, rejected) = work.sort();
-        let (mut flushed, all) = (Flushed { rejected, bytes: 0 }, next.len());
+        let (mut flushed, all) = (Flushed { rejected, ..Flushed::default() }, next.len());
         let mut tried = 0;
         loop {
             tried += 1;

@@ -79,7 +79,7 @@ impl Inner {
                 }
             }
             if applied >= flush.records.len() {
-                return Ok(Some(Flushed { rejected: Vec::new(), bytes }));
+                return Ok(Some(Flushed { bytes, ..Flushed::default() }));
             }
             rounds_left -= 1;
             if rounds_left == 0 {

@@ -30,7 +30,7 @@ pub(super) type Reasons = BTreeMap<usize, String>;
 
 pub(super) fn flushed(reasons: Reasons, bytes: u64) -> Flushed {
     let rejected = reasons.into_iter().map(|(index, error)| Rejected { index, error }).collect();
-    Flushed { rejected, bytes }
+    Flushed { rejected, bytes, stopped_at: None }
 }
 
 /// What is put down of records that are not taken. In a table of items one whose item has a later record in the flush, which is

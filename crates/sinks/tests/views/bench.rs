@@ -183,6 +183,8 @@ impl Bench {
             origin: Origin::Stream,
             epoch: 1,
             failed_before: 0,
+            waits: tailrace_delivery::Waits::default(),
+            stopping: tailrace_delivery::Stopping::default(),
             records: records.into_iter().map(|record| StreamRecord::read(record).unwrap()).collect(),
         })
     }
@@ -241,6 +243,8 @@ impl Bench {
             origin: Origin::Snapshot { page },
             epoch: 1,
             failed_before: 0,
+            waits: tailrace_delivery::Waits::default(),
+            stopping: tailrace_delivery::Stopping::default(),
             records,
         }
     }

@@ -133,6 +133,8 @@ fn flush(source: &Arc<SourceTable>, shard: &ShardInfo, records: Vec<StreamRecord
         origin: Origin::Stream,
         epoch: 1,
         failed_before: 0,
+        waits: tailrace_delivery::Waits::default(),
+        stopping: tailrace_delivery::Stopping::default(),
         records,
     }
 }

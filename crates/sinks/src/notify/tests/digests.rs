@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tailrace_core::ShardNo;
+use tailrace_delivery::{Shard, Stopping};
+use tokio::sync::watch;
 
 use super::receiver::{Receiver, Reply};
-use super::{flush, id_of, orders, sink};
-use crate::sink::{Rejected, Sink};
+use super::{flush, id_of, orders, record, sink};
+use crate::sink::{Flush, Origin, Rejected, Sink};
 
 #[tokio::test]
 async fn a_digest_is_one_message_and_the_same_on_a_repeat() {
@@ -72,7 +75,7 @@ async fn a_template_that_never_ends_is_an_error_of_its_records() {
     assert!(receiver.take().is_empty());
 }
 
-/// Ten thousand changes are not ten thousand messages.
+/// Ten thousand changes are not ten thousand messages, and what waits is no failure.
 #[tokio::test]
 async fn a_throttle_holds_back_what_is_too_much_and_loses_nothing() {
     let receiver = Receiver::start(|_| Reply::status(200)).await;
@@ -81,25 +84,102 @@ async fn a_throttle_holds_back_what_is_too_much_and_loses_nothing() {
     // A flush has no more than what may be sent at once.
     assert_eq!(sink.bounds().records_max, 10);
     let all = orders(25);
-    sink.flush(flush(all[..10].to_vec())).await.unwrap();
-    assert_eq!(receiver.take().len(), 10);
-    let next = || flush(all[10..20].to_vec());
-    for _ in 0..3 {
-        let error = sink.flush(next()).await.unwrap_err().to_string();
-        assert!(error.contains("the throttle lets the next message through in 59 s"), "{error}");
-    }
-    assert!(receiver.take().is_empty());
-    clock.advance(60_000);
-    sink.flush(next()).await.unwrap();
-    assert_eq!(receiver.take().len(), 10);
-    clock.advance(60_000);
-    sink.flush(flush(all[20..].to_vec())).await.unwrap();
-    // Half of the next ten pass, and only the others are sent later.
-    let more = orders(40);
-    let last = || flush(more[30..40].to_vec());
-    sink.flush(last()).await.unwrap_err();
-    assert_eq!(receiver.take().len(), 10);
-    clock.advance(60_000);
-    sink.flush(last()).await.unwrap();
+    sink.flush(flush(all[..5].to_vec())).await.unwrap();
     assert_eq!(receiver.take().len(), 5);
+    // Half of the next ten pass; the others wait, for as long as it takes.
+    let mut waiting = tokio::spawn(sink.flush(flush(all[5..15].to_vec())));
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err());
+    assert_eq!(receiver.take().len(), 5);
+    clock.advance(59_999);
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err());
+    assert!(receiver.take().is_empty());
+    clock.advance(1);
+    assert_eq!(waiting.await.unwrap().unwrap().stopped_at, None);
+    assert_eq!(receiver.take().len(), 5);
+    // A person does not wait: he is told.
+    let retry = |records| Flush { origin: Origin::Retry, ..flush(records) };
+    sink.flush(flush(all[15..20].to_vec())).await.unwrap();
+    let error = sink.flush(retry(all[20..21].to_vec())).await.unwrap_err().to_string();
+    assert!(error.contains("the throttle lets the next message through in 59 s"), "{error}");
+}
+
+/// Of shards that wait for the throttle each has its turn.
+#[tokio::test]
+async fn a_throttle_is_fair() {
+    let receiver = Receiver::start(|_| Reply::status(200)).await;
+    let more = json!({"throttle": {"messages": 4, "seconds": 60}, "concurrency": 1});
+    let (sink, clock) = sink(&format!("webhook+{}/", receiver.address), &more);
+    let shards: Vec<_> = (1..=4u64)
+        .map(|no| {
+            let records = (0..4).map(|n| record(no * 10 + n, &format!("s{no}"), Some(json!({})))).collect();
+            let of = Flush { shard: Shard { no: ShardNo(no), id: format!("s{no}").into() }, ..flush(records) };
+            tokio::spawn(sink.flush(of))
+        })
+        .collect();
+    for round in 1..=4 {
+        let asked = receiver.wait_for(4).await;
+        let mut of: Vec<String> = asked.iter().map(|asked| asked.json()["data"]["keys"]["id"].to_string()).collect();
+        of.sort_unstable();
+        // The first ones were let through before all four had come.
+        if round > 1 {
+            of.dedup();
+            assert!(of.len() >= 3, "round {round}: {of:?}");
+        }
+        clock.advance(60_000);
+    }
+    for shard in shards {
+        shard.await.unwrap().unwrap();
+    }
+}
+
+/// Who says that a sink is to stop, and how it is told.
+fn stopping() -> (watch::Sender<bool>, Stopping) {
+    let (stop, told) = watch::channel(false);
+    let stopping = Stopping::when(move || {
+        let mut told = told.clone();
+        async move { drop(told.wait_for(|told| *told).await) }
+    });
+    (stop, stopping)
+}
+
+/// A stop waits for no throttle, and what was sent does not come again.
+#[tokio::test]
+async fn a_flush_that_is_told_to_stop_says_how_far_it_came() {
+    let receiver = Receiver::start(|_| Reply::status(200)).await;
+    let more = json!({"throttle": {"messages": 10, "seconds": 60}});
+    let (sink, _clock) = sink(&format!("webhook+{}/", receiver.address), &more);
+    sink.flush(flush(orders(3))).await.unwrap();
+    let (stop, stopping) = stopping();
+    let of = Flush { stopping: stopping.clone(), ..flush(orders(10)) };
+    let flushing = tokio::spawn(sink.flush(of));
+    receiver.wait_for(10).await;
+    stop.send_replace(true);
+    assert_eq!(flushing.await.unwrap().unwrap().stopped_at, Some(7));
+    // One that has not begun begins nothing.
+    let of = Flush { stopping, ..flush(orders(10)[7..].to_vec()) };
+    assert_eq!(sink.flush(of).await.unwrap().stopped_at, Some(0));
+    assert!(receiver.take().is_empty());
+}
+
+/// What is before a message that was begun would come again with it: it is sent too.
+#[tokio::test]
+async fn a_stop_leaves_no_holes() {
+    let (stop, stopping) = stopping();
+    let receiver = Receiver::start(move |asked| {
+        if asked.json()["data"]["keys"]["id"] == "b" {
+            stop.send_replace(true);
+        }
+        Reply::status(200)
+    })
+    .await;
+    // One at a time, and of keys in turns: the first of a, the first of b, the second of a.
+    let (sink, _clock) = sink(&format!("webhook+{}/", receiver.address), &json!({"concurrency": 1}));
+    let change = |number, id: &str| record(number, id, Some(json!({})));
+    let records = vec![change(1, "a"), change(2, "a"), change(3, "b"), change(4, "c")];
+    let told = records.iter().map(id_of);
+    let expected: Vec<String> = told.enumerate().filter_map(|(n, id)| (n < 3).then_some(id)).collect();
+    let flushed = sink.flush(Flush { stopping, ..flush(records) }).await.unwrap();
+    assert_eq!(flushed.stopped_at, Some(3));
+    let ids: Vec<String> = receiver.take().iter().map(|asked| asked.header("webhook-id").to_owned()).collect();
+    assert_eq!(ids, [0, 2, 1].map(|index: usize| expected[index].clone()));
 }

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// A request that came.
@@ -60,6 +61,7 @@ pub struct State {
 pub struct Receiver {
     pub address: String,
     state: Arc<Mutex<State>>,
+    came: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -75,12 +77,13 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State { asked: Vec::new(), replies: Box::new(replies) }));
-        let shared = state.clone();
+        let (shared, came) = (state.clone(), Arc::new(Notify::new()));
+        let told = came.clone();
         let task = tokio::spawn(async move {
             loop {
                 let Ok((socket, _)) = listener.accept().await else { continue };
-                let state = shared.clone();
-                let service = service_fn(move |request| answer(state.clone(), request));
+                let (state, came) = (shared.clone(), told.clone());
+                let service = service_fn(move |request| answer(state.clone(), came.clone(), request));
                 let connection =
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
                 tokio::spawn(async move {
@@ -89,7 +92,7 @@ impl Receiver {
                 });
             }
         });
-        Receiver { address, state, task }
+        Receiver { address, state, came, task }
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -100,9 +103,26 @@ impl Receiver {
     pub fn take(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().asked)
     }
+
+    /// The next requests, when so many have come, and none of them any more.
+    pub async fn wait_for(&self, count: usize) -> Vec<Asked> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if state.asked.len() >= count {
+                    return state.asked.drain(..count).collect();
+                }
+            }
+            self.came.notified().await;
+        }
+    }
 }
 
-async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
+async fn answer(
+    state: Arc<Mutex<State>>,
+    came: Arc<Notify>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, io::Error> {
     let headers = request.headers().clone();
     let cut = || io::Error::other("cut");
     let body = request.into_body().collect().await.map_err(|_| cut())?.to_bytes();
@@ -110,6 +130,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
     let reply = {
         let mut state = state.lock();
         state.asked.push(asked.clone());
+        came.notify_one();
         (state.replies)(&asked)
     };
     match reply {

@@ -215,7 +215,7 @@ async fn a_snapshot_has_ids_of_its_own() {
     let page = |page: u64| crate::sink::Flush { origin: Origin::Snapshot { page }, ..flush(items()) };
     for number in [0, 0, 1] {
         let flushed = sink.flush(page(number)).await;
-        assert_eq!(flushed, Ok(Flushed { bytes: sink_bytes(&receiver), rejected: Vec::new() }));
+        assert_eq!(flushed, Ok(Flushed { bytes: sink_bytes(&receiver), ..Flushed::default() }));
     }
     let asked = receiver.state().asked.clone();
     assert!(asked.iter().all(|asked| asked.json()["type"] == "Orders.snapshot"));

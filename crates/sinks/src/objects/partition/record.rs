@@ -214,6 +214,6 @@ impl<'a> RecordDocument<'a> {
 }
 
 /// Time to live removed the item.
-pub(in super::super) fn is_ttl(record: &StreamRecord) -> bool {
+pub(crate) fn is_ttl(record: &StreamRecord) -> bool {
     record.meta.by_service && record.meta.kind == ChangeKind::Remove
 }

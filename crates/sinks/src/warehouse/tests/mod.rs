@@ -81,6 +81,8 @@ pub fn flush(records: Vec<StreamRecord>) -> Flush {
         origin: Origin::Stream,
         epoch: 1,
         failed_before: 0,
+        waits: tailrace_delivery::Waits::default(),
+        stopping: tailrace_delivery::Stopping::default(),
         records,
     }
 }
