@@ -44,7 +44,7 @@ pub enum Command {
     Tail(TailArgs),
     /// Show each mapping: state, lag, last result
     Mappings(MappingsArgs),
-    /// Show each sink; pause, resume, rebuild, replay, retry or remove one
+    /// Show each sink and what it set aside; pause, resume, rebuild, replay, retry or remove one
     Sinks(SinksArgs),
     /// Check tailrace.yaml
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! `tailrace sinks`: where every sink stands; and what is done to one: pause, resume, rebuild, replay, retry, remove. What takes long is
+//! `tailrace sinks`: where every sink stands; and what is done to one: pause, resume, rebuild, replay, retry, discard, skip, remove. What takes long is
 //! watched until it is done. `tailrace config check` reads a configuration without starting anything.
 
 use std::path::PathBuf;
@@ -9,12 +9,13 @@ use clap::{Args, Subcommand};
 use hyper::StatusCode;
 use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
-use tailrace_server::Code;
 use tailrace_server::clock::SystemClock;
 use tailrace_server::sinks::{self, SinkRequest, SinksPage};
+use tailrace_server::{Code, ParkedPage, ParkedReport};
 use tailrace_sinks::runtime::{Change, Changed, SinkState, SinkStatus};
 
 use crate::args::{Output, ReadArgs};
+use crate::check::count;
 use crate::client::Client;
 use crate::mappings::duration;
 use crate::output::{self, Out};
@@ -55,8 +56,17 @@ pub enum Action {
         #[arg(long, value_name = "AGO")]
         since: String,
     },
+    /// Show what was set aside, and why
+    Parked {
+        /// Its name in tailrace.yaml
+        name: String,
+    },
     /// Try again what was set aside
     Retry(Named),
+    /// Remove what was set aside for good
+    Discard(Named),
+    /// Set the damaged records aside that hold it up
+    Skip(Named),
     /// Forget the sink and its place; what is at the target stays
     Remove(Named),
 }
@@ -104,14 +114,18 @@ pub async fn run(args: SinksArgs) -> Outcome {
         Action::Resume(named) => (named, Change::Resume),
         Action::Rebuild(named) => (named, Change::Rebuild),
         Action::Replay { named, since } => (named, Change::Replay { from_ms: ago(&since)? }),
+        Action::Parked { name } => return parked(&mut client, &name, args.read.output).await,
         Action::Retry(named) => (named, Change::Retry),
+        Action::Discard(named) => (named, Change::Discard),
+        Action::Skip(named) => (named, Change::Skip),
         Action::Remove(named) => (named, Change::Remove),
     };
     let request = SinkRequest { name: named.name.clone(), change };
     let body = serde_json::to_value(&request).map_err(|error| Failure::new(Code::Internal, error))?;
     let (status, body) = client.post("/_admin/sinks", &body).await?;
     let changed = serde_json::from_slice::<Changed>(&body).ok().filter(|_| status == StatusCode::OK);
-    let Changed { retried, error } = changed.ok_or_else(|| client.refused(status, &String::from_utf8_lossy(&body)))?;
+    let Changed { retried, discarded, skipped, error } =
+        changed.ok_or_else(|| client.refused(status, &String::from_utf8_lossy(&body)))?;
     match change {
         Change::Retry => {
             say(format_args!("{retried} delivered"));
@@ -119,8 +133,56 @@ pub async fn run(args: SinksArgs) -> Outcome {
                 return Err(Failure::new(Code::Refused, on_one_line(error)));
             }
         }
+        Change::Discard => say(format_args!("{} discarded", count(discarded as usize, "record"))),
+        Change::Skip => say(format_args!("{} skipped", count(skipped as usize, "damaged record"))),
         Change::Rebuild | Change::Replay { .. } if !named.no_wait => return watch(&mut client, &named.name).await,
         _ => say(format_args!("{}: done", named.name)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+const PARKED: [&str; 6] = ["TABLE", "SHARD", "SEQUENCE NUMBER", "KEY", "REASON", "ERROR"];
+
+/// Shows what a sink has set aside.
+async fn parked(client: &mut Client, name: &str, output: Output) -> Outcome {
+    let (all, _) = page(client).await?;
+    let found = all.sinks.iter().find(|sink| sink.name == name);
+    let sink = found.ok_or_else(|| Failure::new(Code::Refused, format_args!("there is no sink {name}")))?;
+    let mut shown: Vec<ParkedReport> = Vec::new();
+    for source in sink.sources.iter().filter(|source| source.shards.iter().any(|shard| shard.parked_records > 0)) {
+        let mut after = String::new();
+        loop {
+            let path = format!("/_admin/sinks/parked?name={name}&table={}{after}", source.table);
+            let (status, body) = client.get(&path).await?;
+            if status != StatusCode::OK {
+                return Err(client.refused(status, &String::from_utf8_lossy(&body)));
+            }
+            let ParkedPage { parked, next } = serde_json::from_slice(&body)?;
+            shown.extend(parked);
+            let Some(next) = next else { break };
+            after = format!("&after={next}");
+        }
+    }
+    match output {
+        Output::Json => {
+            for record in &shown {
+                print(serde_json::to_string(record)?)?;
+            }
+        }
+        Output::Text if shown.is_empty() => say("no record is set aside"),
+        Output::Text => drop(print(table(
+            PARKED,
+            shown.iter().map(|record| {
+                [
+                    record.table.clone(),
+                    record.shard_id.clone(),
+                    record.sequence_number.clone(),
+                    record.keys.to_string(),
+                    record.reason.clone(),
+                    on_one_line(&record.error),
+                ]
+            }),
+        ))?),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -148,6 +148,15 @@ impl Consumer {
         Ok(())
     }
 
+    /// [`Self::skip_damaged`] for each shard that stands before such a record; answers how many.
+    pub fn skip_all_damaged(&self) -> usize {
+        let damaged: Vec<_> = {
+            let machines = self.core.machines.lock();
+            machines.iter().filter_map(|(shard, (_, status))| Some((*shard, status.damaged?))).collect()
+        };
+        damaged.into_iter().filter(|(shard, number)| self.skip_damaged(*shard, *number).is_ok()).count()
+    }
+
     /// An operator's word that a record that cannot be read is to be set aside: it is parked as damaged as soon as everything
     /// before it is done, and the shard goes on behind it. The word is kept until then, but not over a restart.
     ///

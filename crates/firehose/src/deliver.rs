@@ -111,7 +111,7 @@ impl Delivery {
         let mut outcomes = None;
         if let Some(function) = &destination.function {
             let flush = Flush { consumer: self.consumer, shard, first };
-            match self.transformer.transform(function, flush, &sources).await {
+            match self.transformer.transform(function, flush, &sources, &batch.stopping).await {
                 Ok(made) => outcomes = Some(made),
                 Err(NotYet::NotInvoked(error)) => return Done::NotInvoked(error),
                 Err(NotYet::Store(error)) => return Done::Failed(error.to_string()),

@@ -167,6 +167,15 @@ impl DeliveryStreams {
         }
     }
 
+    /// Has the damaged records of a stream set aside that hold it up; answers how many.
+    ///
+    /// # Errors
+    /// ResourceNotFoundException.
+    pub fn skip_damaged(&self, name: &str) -> Result<usize, ApiError> {
+        let consumer = self.entry(name)?.consumer.lock().clone();
+        Ok(consumer.map_or(0, |consumer| consumer.skip_all_damaged()))
+    }
+
     /// Changes whenever [`Self::status`] may have changed.
     pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.context.changes()
@@ -420,6 +429,7 @@ impl Inner {
                 store: Arc::clone(&self.context.store),
                 functions: Arc::clone(&self.functions),
                 clock: Arc::clone(&self.context.clock),
+                timer: Arc::clone(&self.context.timer),
                 rng: Arc::clone(&self.context.rng),
                 arn: self.arn(&row.name),
                 region: self.db.settings().region.clone(),

@@ -4,7 +4,9 @@
 //! function need not answer twice what it answered once. A crash in the middle of an invocation invokes it again.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,7 +16,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits::{FUNCTION_RESPONSE_BYTES_MAX, INVOKE_PAYLOAD_BYTES_MAX};
 use tailrace_core::rng::Rng;
 use tailrace_core::{MappingId, RecordNo, ShardNo};
-use tailrace_delivery::each;
+use tailrace_delivery::{Stopping, Timer, each};
 use tailrace_store::keyspace::TransformedKey;
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
 
@@ -28,6 +30,8 @@ use crate::{Functions, Invoked};
 const AROUND_RECORD_BYTES: usize = 200;
 /// JSON around all of them.
 const AROUND_EVENT_BYTES: usize = 1024;
+/// Longest that a stop waits for a function. Our reason: most have answered by then, and a stop of the server waits for no longer either.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 /// Longest error of a function that is kept.
 const ERROR_CHARS_MAX: usize = 1000;
 
@@ -50,6 +54,8 @@ pub struct Transformer {
     pub functions: Arc<dyn Functions>,
     /// Time, for what is told of failures.
     pub clock: Arc<dyn Clock>,
+    /// Waiting for a time of the clock.
+    pub timer: Arc<dyn Timer>,
     /// Names of invocations.
     pub rng: Arc<dyn Rng>,
     /// The ARN of the delivery stream.
@@ -123,6 +129,7 @@ impl Transformer {
         function: &Function,
         flush: Flush,
         records: &[Source],
+        stopping: &Stopping,
     ) -> Result<Vec<Outcome>, NotYet> {
         self.forget_others(flush).await?;
         let (mut outcomes, mut rows) = (Vec::with_capacity(records.len()), 0);
@@ -140,7 +147,7 @@ impl Transformer {
         while outcomes.len() < records.len() {
             let rest = &records[outcomes.len()..];
             let piece = &rest[..count(rest, function.bytes_max)];
-            let mut made = self.invoke(function, piece).await?;
+            let mut made = self.invoke(function, piece, stopping).await?;
             for outcome in &mut made {
                 bytes += outcome.bytes();
                 if bytes > TRANSFORMED_BYTES_MAX {
@@ -202,11 +209,26 @@ impl Transformer {
         Outcome::Failed(Failure { code: code.to_owned(), message, attempts, ended_ms: self.clock.now() })
     }
 
-    async fn invoke(&self, function: &Function, records: &[Source]) -> Result<Vec<Outcome>, NotYet> {
+    async fn invoke(
+        &self,
+        function: &Function,
+        records: &[Source],
+        stopping: &Stopping,
+    ) -> Result<Vec<Outcome>, NotYet> {
         let mut attempts = 0;
+        let mut stopped = pin!(async {
+            stopping.told().await;
+            self.timer.sleep_until(self.clock.monotonic().plus(STOP_WAIT)).await;
+        });
         loop {
             attempts += 1;
-            let (code, error) = match self.functions.invoke(&function.arn, self.event(records)).await {
+            let invoked = tokio::select! {
+                biased;
+                invoked = self.functions.invoke(&function.arn, self.event(records)) => invoked,
+                // What it would have answered is not known: it is invoked again.
+                () = &mut stopped => Invoked::NotInvoked("the delivery stream is stopped".to_owned()),
+            };
+            let (code, error) = match invoked {
                 Invoked::NotInvoked(error) => return Err(NotYet::NotInvoked(error)),
                 Invoked::Answered(payload) if payload.len() > FUNCTION_RESPONSE_BYTES_MAX => {
                     ("Lambda.FunctionError", "The answer is larger than 6 MB.".to_owned())

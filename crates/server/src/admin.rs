@@ -5,8 +5,8 @@
 //! no form of a foreign page can send.
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tailrace_core::ErrorKind;
 use tailrace_core::limits::KEPT_LOG_WAIT;
 use tailrace_engine::Db;
@@ -19,6 +19,7 @@ use tailrace_wire::{AdminRequest, Page};
 use crate::lambda_api::unescaped;
 use crate::logs::{FunctionLogs, Place, Selection};
 use crate::mappings::Mappings;
+use crate::parked;
 use crate::report::{InvokeRequest, MappingsPage, RecordName};
 use crate::sinks::{SinkRequest, SinksPage};
 use crate::template::did_you_mean;
@@ -56,17 +57,25 @@ pub async fn answer(
             Ok(sinks) => page(200, &SinksPage { sinks }),
             Err(error) => failure(&error.into()),
         },
+        AdminRequest::Get { path: "/_admin/sinks/parked", query } => {
+            let parameter = |wanted: &str| parameter(query, wanted);
+            let (name, table) = (parameter("name").unwrap_or_default(), parameter("table").unwrap_or_default());
+            let after = parameter("after");
+            sink_outcome(parked::of_sink(sinks, (&name, &table), after.as_deref(), db.clock().now()).await)
+        }
+        AdminRequest::Post { path: "/_admin/delivery-streams", body } => match read::<StreamRequest>(body) {
+            Ok(StreamRequest { name, action: StreamAction::Skip }) => match streams.skip_damaged(&name) {
+                Ok(skipped) => page(200, &serde_json::json!({ "skipped": skipped })),
+                Err(error) => message(ErrorKind::NotFound, &error.to_string()),
+            },
+            Err(refusal) => refusal,
+        },
         AdminRequest::Get { path: "/_admin/delivery-streams", .. } => match streams.status().await {
             Ok(streams) => page(200, &serde_json::json!({ "deliveryStreams": streams })),
             Err(error) => failure(&error.into()),
         },
         AdminRequest::Post { path: "/_admin/sinks", body } => match read::<SinkRequest>(body) {
-            Ok(SinkRequest { name, change }) => match sinks.change(&name, change).await {
-                Ok(changed) => page(200, &changed),
-                Err(error @ SinkChangeError::NotFound(_)) => message(ErrorKind::NotFound, &error.to_string()),
-                Err(error @ SinkChangeError::Refused(_)) => message(ErrorKind::Conflict, &error.to_string()),
-                Err(SinkChangeError::Store(error)) => failure(&error.into()),
-            },
+            Ok(SinkRequest { name, change }) => sink_outcome(sinks.change(&name, change).await),
             Err(refusal) => refusal,
         },
         AdminRequest::Post { path: "/_admin/invoke", body } => match read::<InvokeRequest>(body) {
@@ -114,6 +123,20 @@ async fn logs(mappings: &Mappings, logs: &FunctionLogs, query: Option<&str>) -> 
     }
 }
 
+/// What is to be done to a delivery stream.
+#[derive(Deserialize)]
+struct StreamRequest {
+    name: String,
+    action: StreamAction,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StreamAction {
+    /// Damaged records that hold it up are set aside.
+    Skip,
+}
+
 /// An answer that says no more than that it was done.
 #[derive(Serialize)]
 struct Done {}
@@ -127,6 +150,15 @@ fn outcome(result: Result<impl Serialize, MappingError>) -> Page {
     match result {
         Ok(document) => page(200, &document),
         Err(error) => failure(&error),
+    }
+}
+
+fn sink_outcome(result: Result<impl Serialize, SinkChangeError>) -> Page {
+    match result {
+        Ok(document) => page(200, &document),
+        Err(error @ SinkChangeError::NotFound(_)) => message(ErrorKind::NotFound, &error.to_string()),
+        Err(error @ SinkChangeError::Refused(_)) => message(ErrorKind::Conflict, &error.to_string()),
+        Err(SinkChangeError::Store(error)) => failure(&error.into()),
     }
 }
 

@@ -4,6 +4,7 @@ use tailrace_core::codec::StoredItem;
 use tailrace_core::{EpochMs, RecordNo, SequenceNumber, ShardNo, limits};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_mapping::{Mapping, MappingError, ParkedRecord};
+use tailrace_sinks::runtime::{SinkChangeError, Sinks};
 
 use crate::mappings::Mappings;
 use crate::report::{ParkedPage, ParkedReport, RecordName, RedriveAnswer};
@@ -95,12 +96,35 @@ fn number(name: &RecordName) -> Result<RecordNo, MappingError> {
     exact_number(&name.sequence_number).ok_or(MappingError::NotFound)
 }
 
+/// Records that a sink has set aside, of one of its tables, behind `after`, at most a page of them.
+///
+/// # Errors
+/// There is no such sink or table, or `after` is no place.
+pub async fn of_sink(
+    sinks: &Sinks,
+    (name, table): (&str, &str),
+    after: Option<&str>,
+    now_ms: EpochMs,
+) -> Result<ParkedPage, SinkChangeError> {
+    let unreadable = || SinkChangeError::Refused("after is not what an earlier page gave as next".to_owned());
+    let after = after.map(|text| Place::parse(text).ok_or_else(unreadable)).transpose()?;
+    let records = sinks.parked(name, table, after.map(|place| (place.shard, place.number))).await?;
+    let of = ("", name, table);
+    let parked: Vec<ParkedReport> = records.iter().map(|record| report_of(of, record, now_ms)).collect();
+    let next = parked.last().map(Place::behind);
+    Ok(ParkedPage { parked, next })
+}
+
 fn report(mapping: &Mapping, record: &ParkedRecord, now_ms: EpochMs) -> ParkedReport {
+    report_of((&mapping.uuid(), &mapping.function.name, mapping.source.table()), record, now_ms)
+}
+
+fn report_of((mapping, function, table): (&str, &str, &str), record: &ParkedRecord, now_ms: EpochMs) -> ParkedReport {
     let parked = &record.parked;
     ParkedReport {
-        mapping: mapping.uuid(),
-        function: mapping.function.name.clone(),
-        table: mapping.source.table().to_owned(),
+        mapping: mapping.to_owned(),
+        function: function.to_owned(),
+        table: table.to_owned(),
         shard: record.shard.no,
         shard_id: record.shard.id.to_string(),
         sequence_number: SequenceNumber(record.number()).to_string(),

@@ -10,9 +10,9 @@ use tailrace_core::ShardNo;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParkedReport {
-    /// UUID of the mapping.
+    /// UUID of the mapping; empty: a sink has set it aside.
     pub mapping: String,
-    /// The function's name.
+    /// The function's name, or the sink's.
     pub function: String,
     /// The table whose stream it is of.
     pub table: String,
@@ -22,7 +22,7 @@ pub struct ParkedReport {
     pub shard_id: String,
     /// Its number.
     pub sequence_number: String,
-    /// `RetryAttemptsExhausted`, `RecordAgeExceeded` or `Damaged`.
+    /// `RetryAttemptsExhausted`, `RecordAgeExceeded`, `Damaged` or `Rejected`.
     pub reason: String,
     /// The last error; empty if there was none.
     pub error: String,

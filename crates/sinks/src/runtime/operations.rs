@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tailrace_core::EpochMs;
-use tailrace_delivery::Redriven;
+use tailrace_core::limits::MAPPING_ROWS_PER_PAGE;
+use tailrace_core::{EpochMs, RecordNo, ShardNo};
+use tailrace_delivery::{Consumer, ParkedRecord, Redriven};
 use tailrace_engine::Caller;
 use tailrace_engine::control::{self, Action};
 use tailrace_store::StoreError;
 
 use super::row::{Earlier, Generation, SinkRow, Stored};
-use super::{Entry, Inner, OpenError, Running, Sinks, drive, row};
+use super::{Entry, Inner, OpenError, Running, Sinks, SourceRun, drive, row};
 use crate::spec::{Kind, SinkSpec, Start, shown_config};
 
 /// What is to be done to a sink.
@@ -33,6 +34,10 @@ pub enum Change {
     },
     /// What was set aside is tried again.
     Retry,
+    /// What was set aside is removed for good.
+    Discard,
+    /// Damaged records that shards stand before are set aside.
+    Skip,
     /// It is removed, with its place; what is at the target stays.
     Remove,
 }
@@ -46,6 +51,8 @@ impl Change {
             Change::Rebuild => "RebuildSink",
             Change::Replay { .. } => "ReplaySink",
             Change::Retry => "RetrySink",
+            Change::Discard => "DiscardSinkRecords",
+            Change::Skip => "SkipDamagedSinkRecords",
             Change::Remove => "RemoveSink",
         }
     }
@@ -75,6 +82,12 @@ pub struct Changed {
     /// Records that were set aside and are at the target now.
     #[serde(default)]
     pub retried: u64,
+    /// Records that were discarded.
+    #[serde(default)]
+    pub discarded: u64,
+    /// Damaged records that are parked as soon as all before them is done.
+    #[serde(default)]
+    pub skipped: u64,
     /// Why the first one that was tried and is not there is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -208,6 +221,8 @@ impl Sinks {
                 self.start_entry(entry).await;
             }
             Change::Retry => return self.retry(entry).await,
+            Change::Discard => return self.discard(entry).await,
+            Change::Skip => return self.skip(entry),
             Change::Rebuild | Change::Replay { .. } => {
                 let replay_ms = match change {
                     Change::Replay { from_ms } => Some(from_ms),
@@ -305,16 +320,58 @@ impl Sinks {
         }
     }
 
+    /// Records of a sink that were set aside: those of a table behind `after`, at most a page.
+    ///
+    /// # Errors
+    /// There is no such sink, it does not run, or the store's.
+    pub async fn parked(
+        &self,
+        name: &str,
+        table: &str,
+        after: Option<(ShardNo, RecordNo)>,
+    ) -> Result<Vec<ParkedRecord>, SinkChangeError> {
+        let entry = self.inner.entries.lock().get(name).cloned();
+        let entry = entry.ok_or_else(|| SinkChangeError::NotFound(name.to_owned()))?;
+        let found = consumers(&entry)?.into_iter().find(|(of, _)| of == table);
+        let Some((_, consumer)) = found else {
+            return Err(SinkChangeError::Refused(format!("{name} has no table {table} that is delivered")));
+        };
+        Ok(consumer.parked(after, MAPPING_ROWS_PER_PAGE).await?)
+    }
+
+    /// Removes what was set aside.
+    async fn discard(&self, entry: &Entry) -> Result<Changed, SinkChangeError> {
+        let mut changed = Changed::default();
+        for (_, consumer) in consumers(entry)? {
+            loop {
+                let page = consumer.parked(None, MAPPING_ROWS_PER_PAGE).await?;
+                if page.is_empty() {
+                    break;
+                }
+                for record in page {
+                    let discarded = consumer.discard((record.shard.no, record.number())).await;
+                    discarded.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
+                    changed.discarded += 1;
+                }
+            }
+        }
+        self.inner.context.changed();
+        Ok(changed)
+    }
+
+    /// Has the damaged records set aside that shards stand before.
+    fn skip(&self, entry: &Entry) -> Result<Changed, SinkChangeError> {
+        let mut changed = Changed::default();
+        for (_, consumer) in consumers(entry)? {
+            changed.skipped += consumer.skip_all_damaged() as u64;
+        }
+        Ok(changed)
+    }
+
     /// Hands what was set aside to the target again, until one is refused.
     async fn retry(&self, entry: &Entry) -> Result<Changed, SinkChangeError> {
         let mut changed = Changed::default();
-        let running = entry.running.lock().clone();
-        let Some(live) = running.first() else { return Ok(changed) };
-        let consumers: Vec<_> = live.sources.lock().values().filter_map(|source| source.consumer.clone()).collect();
-        if consumers.is_empty() {
-            return Err(SinkChangeError::Refused(format!("{} does not run: resume it first", entry.name)));
-        }
-        for consumer in consumers {
+        for (_, consumer) in consumers(entry)? {
             let redriven = consumer.redrive_all().await;
             let Redriven { accepted, failed } =
                 redriven.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
@@ -324,6 +381,18 @@ impl Sinks {
         self.inner.context.changed();
         Ok(changed)
     }
+}
+
+/// The consumers of the tables of a sink.
+fn consumers(entry: &Entry) -> Result<Vec<(String, Arc<Consumer>)>, SinkChangeError> {
+    let running = entry.running.lock().first().cloned();
+    let of = |(table, source): (&String, &SourceRun)| Some((table.clone(), source.consumer.clone()?));
+    let consumers: Vec<_> =
+        running.iter().flat_map(|live| live.sources.lock().iter().filter_map(of).collect::<Vec<_>>()).collect();
+    if consumers.is_empty() {
+        return Err(SinkChangeError::Refused(format!("{} does not run: resume it first", entry.name)));
+    }
+    Ok(consumers)
 }
 
 #[cfg(test)]
