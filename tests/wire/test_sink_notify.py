@@ -115,6 +115,10 @@ def test_a_receiver_is_reached_by_the_authority_that_is_named_and_refuses_a_reco
 
         wait_until(parked, "a parked record")
         wait_until(drained(server), "the sink")
+        table = tailrace(server, "sinks", "parked", "ping").stdout
+        assert '{"pk":{"S":"gone"}}' in table and "Rejected" in table and "410" in table, table
+        [line] = tailrace(server, "sinks", "parked", "ping", "--output", "json").stdout.splitlines()
+        assert {"table": "Orders", "function": "ping", "keys": {"pk": {"S": "gone"}}}.items() <= json.loads(line).items()
         receiver.failures = 0
         receiver.taken.clear()
         retried = tailrace(server, "sinks", "retry", "ping")
@@ -122,6 +126,15 @@ def test_a_receiver_is_reached_by_the_authority_that_is_named_and_refuses_a_reco
         wait_until(lambda: not parked(), "nothing parked")
         [(_, body)] = receiver.taken
         assert json.loads(body)["data"]["keys"] == {"pk": "gone"}
+        # Two that nobody wants.
+        receiver.failures = 10
+        for number in range(2):
+            client.put_item(TableName="Orders", Item={"pk": {"S": f"no{number}"}, "v": {"N": "9"}})
+        wait_until(lambda: sum(shard["parked"] for shard in parked()) == 2, "two parked records")
+        assert tailrace(server, "sinks", "discard", "ping").stderr.strip() == "2 records discarded"
+        wait_until(lambda: not parked(), "nothing parked")
+        assert tailrace(server, "sinks", "parked", "ping").stderr.strip() == "no record is set aside"
+        assert tailrace(server, "sinks", "skip", "ping").stderr.strip() == "0 damaged records skipped"
 
 
 def test_what_was_sent_before_a_stop_is_not_sent_after_it(start, tmp_path):

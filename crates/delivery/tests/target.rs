@@ -78,11 +78,15 @@ impl Observer for Told {
 }
 
 async fn write(store: &dyn Engine, id: &str) {
-    let id = AttributeValue::S(id.to_owned());
-    let bucket = partition_hash(&key_value_bytes(&id).unwrap()).bucket;
-    let keys = encode_stored(&Item::from([("id".to_owned(), id)])).into();
+    let key = AttributeValue::S(id.to_owned());
+    let keys = encode_stored(&Item::from([("id".to_owned(), key)])).into();
     let meta = RecordMeta { kind: ChangeKind::Insert, view: ViewType::KeysOnly, by_service: false, caller: None, keys }
         .encode();
+    append(store, id, meta).await;
+}
+
+async fn append(store: &dyn Engine, id: &str, meta: bytes::Bytes) {
+    let bucket = partition_hash(&key_value_bytes(&AttributeValue::S(id.to_owned())).unwrap()).bucket;
     let append = Write::Append { stream: STREAM, bucket, meta, old: None, new: NewImage::None };
     commit(store, &[], &[], |_| Decision::Apply(vec![append.clone()], ())).await.unwrap();
 }
@@ -141,8 +145,18 @@ async fn a_target_of_its_own_takes_records_and_knows_neither_checkpoints_nor_ret
     *target.0.refuses.lock() = None;
     let again = consumer(&context, &target, &told, &row);
     again.start().await;
+    assert_eq!(again.skip_all_damaged(), 0);
+    append(store.as_ref(), "e", "damaged".into()).await;
     write(store.as_ref(), "e").await;
+    // What cannot be read holds the shard up until somebody says so.
+    let mut changes = context.changes();
+    while again.skip_all_damaged() != 1 {
+        changes.changed().await.unwrap();
+    }
     drained(&context, &again).await;
+    let damaged = again.parked(None, 10).await.unwrap().pop().unwrap();
+    assert_eq!(damaged.parked.reason, GiveUp::Damaged);
+    again.discard((damaged.shard.no, damaged.number())).await.unwrap();
     assert_eq!(again.redrive_all().await.unwrap().accepted, 2);
     assert_eq!(*target.0.batches.lock(), [&["aaaa", "bbbb"] as &[&str], &["e"], &["cccc"], &["dddd"]]);
     again.stop().await;

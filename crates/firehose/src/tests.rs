@@ -59,6 +59,8 @@ struct World {
     /// Calls to the outside until the life ends.
     life: AtomicU64,
     invocations: AtomicU64,
+    /// Told of each invocation of a function that never answers.
+    hangs: tokio::sync::Notify,
 }
 
 impl World {
@@ -73,6 +75,7 @@ impl World {
             seed: AtomicU64::new(seed),
             life: AtomicU64::new(u64::MAX),
             invocations: AtomicU64::new(0),
+            hangs: tokio::sync::Notify::new(),
         })
     }
 
@@ -153,6 +156,11 @@ impl Functions for Outside {
     fn invoke(&self, function: &str, event: Bytes) -> BoxFuture<'static, Invoked> {
         let (world, function) = (Arc::clone(&self.0), function.to_owned());
         async move {
+            if function == "hangs" {
+                world.invocations.fetch_add(1, SeqCst);
+                world.hangs.notify_one();
+                return std::future::pending().await;
+            }
             if world.random(5) == 0 || world.is_over() {
                 return Invoked::NotInvoked("no process is left".to_owned());
             }
@@ -422,6 +430,36 @@ fn an_updated_destination_is_that_of_the_records_that_follow() {
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert!(keys[0].starts_with("lake/one/") && keys[0].contains("/clicks-1-"), "{keys:?}");
     assert!(keys[1].starts_with("lake/two/") && keys[1].contains("/clicks-2-") && keys[1].ends_with(".gz"), "{keys:?}");
+}
+
+/// Neither a new destination nor the end of the stream or of the server waits for a function that does not answer.
+#[test]
+fn a_function_that_never_answers_holds_up_no_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::new(directory.path(), 11);
+    runtime().block_on(async {
+        let streams = world.streams().await;
+        streams.start().await;
+        let hanging = destination(json!({"ProcessingConfiguration": transforming("hangs")}));
+        call(&streams, "CreateDeliveryStream", hanging.clone()).await;
+        call(&streams, "PutRecordBatch", batch(&["a".to_owned()])).await;
+        world.hangs.notified().await;
+        let update = json!({"DeliveryStreamName": NAME, "CurrentDeliveryStreamVersionId": "1",
+            "DestinationId": "destinationId-000000000001",
+            "ExtendedS3DestinationUpdate": {"ProcessingConfiguration": {"Enabled": false}}});
+        call(&streams, "UpdateDestination", update).await;
+        drained(&streams).await;
+        call(&streams, "DeleteDeliveryStream", json!({"DeliveryStreamName": NAME})).await;
+        call(&streams, "CreateDeliveryStream", hanging).await;
+        call(&streams, "PutRecordBatch", batch(&["b".to_owned()])).await;
+        world.hangs.notified().await;
+        streams.shutdown().await;
+        assert_eq!(streams.status().await.unwrap().len(), 1);
+        streams.start().await;
+        world.hangs.notified().await;
+        call(&streams, "DeleteDeliveryStream", json!({"DeliveryStreamName": NAME})).await;
+    });
+    assert_eq!(world.objects().into_values().collect::<Vec<_>>(), [b"a"]);
 }
 
 /// docs/spec/sinks.md 1, "Retention": what is not delivered pins the trimming of the log, up to a cap.
