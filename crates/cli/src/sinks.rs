@@ -97,6 +97,9 @@ pub enum ConfigCommand {
 /// Between two looks at a sink that is rebuilt.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a change may take.
+const CHANGE: Duration = Duration::from_secs(3600);
+
 /// Runs `sinks`.
 pub async fn run(args: SinksArgs) -> Outcome {
     let mut client = Client::new(&args.read.client.endpoint())?;
@@ -109,6 +112,8 @@ pub async fn run(args: SinksArgs) -> Outcome {
         })?;
         return Ok(ExitCode::SUCCESS);
     };
+    // What is retried may take as long as the target takes for each record.
+    client = client.patient(CHANGE);
     let (named, change) = match action {
         Action::Pause(named) => (named, Change::Pause),
         Action::Resume(named) => (named, Change::Resume),

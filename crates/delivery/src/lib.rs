@@ -33,7 +33,7 @@ pub use consumer::{Consumer, Definition, Source};
 pub use context::{Context, SystemTimer, Timer};
 pub use machine::{Checkpoint, GiveUp, LastResult, Outcome, Rules, ShardState};
 pub use observer::{DeliveryEvent, Observer, Retry, Shard};
-pub use parked::ParkedRecord;
+pub use parked::{ParkedRecord, parked_records};
 pub use redrive::{RedriveError, Redriven};
 pub use rows::{each, read as read_row};
 pub use status::{STREAM_ENDED, ShardStatus, last_processing_result};

@@ -140,6 +140,20 @@ pub(crate) async fn get(
     value.map(|value| decode(&key, &value)).transpose()
 }
 
+/// How many records of a consumer are parked.
+///
+/// # Errors
+/// The store's.
+pub async fn parked_records(store: &dyn Engine, consumer: MappingId) -> Result<u64, StoreError> {
+    let mut records = 0;
+    each(store, ParkedKey::mapping_range(consumer), |_, _| {
+        records += 1;
+        Ok(())
+    })
+    .await?;
+    Ok(records)
+}
+
 /// What of a shard is parked, and the first of it.
 pub(crate) async fn summary(
     store: &dyn Engine,

@@ -184,6 +184,8 @@ async fn deliver(
                 }
             }
             () = async { match timer { Some(timer) => timer.await, None => pending().await } } => {
+                // No machine wants to be stepped again and again; if one did, others have their turn.
+                tokio::task::yield_now().await;
                 // A retry is due: a record that the stream dropped meanwhile is to be given up.
                 match core.context.store.position(shard.no, LogPosition::Horizon).await {
                     Ok(before) => inputs.push(Input::Horizon(before.next())),

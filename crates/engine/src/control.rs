@@ -168,6 +168,8 @@ impl Db {
     /// # Errors
     /// The store's failure.
     pub async fn settle_audit(&self, audited: &BTreeSet<String>, caller: &Caller<'_>) -> Result<(), ApiError> {
+        // A table that is made from here on has it from its first write on.
+        self.audited.write().clone_from(audited);
         let mut range = TableKey::range();
         loop {
             let limit = PageLimit { rows_max: TABLES_PER_PAGE, cost_max: usize::MAX, cost: |_, _| 0 };

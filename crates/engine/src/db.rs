@@ -3,7 +3,7 @@
 //! Invariant: table descriptors are cached together with the bytes that the store holds, and whoever uses a cached one lets
 //! the store confirm those bytes, so that nothing is answered from a stale one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,8 @@ pub struct Db {
     pub(crate) iterator_secret: IteratorSecret,
     first_arn_scope: String,
     descriptors: RwLock<HashMap<String, Arc<StoredTable>>>,
+    /// Names of tables that an audit trail is made of, whether there are such tables or not.
+    pub(crate) audited: RwLock<BTreeSet<String>>,
     pub(crate) turns: Turns,
     pub(crate) pinned: Pinned,
     /// Who is throttled; `None`: nobody.
@@ -125,6 +127,7 @@ impl Db {
             iterator_secret: identity.secret,
             first_arn_scope: identity.arn_scope,
             descriptors: RwLock::default(),
+            audited: RwLock::default(),
             turns: Turns::default(),
             pinned: Pinned::default(),
             throttle,

@@ -21,7 +21,7 @@ use tailrace_engine::streams::record::StreamRecord;
 use tailrace_sinks::objects::joined;
 use tailrace_sinks::objects::partition::escaped;
 use tailrace_sinks::objects::prefix::time::TimePattern;
-use tailrace_sinks::objects::prefix::{Facts, PREFIX_CHARS_MAX, Prefix};
+use tailrace_sinks::objects::prefix::{Facts, KeySource, PREFIX_CHARS_MAX, Prefix};
 use tailrace_sinks::objects::store::{ObjectWriter, Over, Put, check_key};
 use tailrace_store::StoreError;
 
@@ -243,7 +243,7 @@ impl Delivery {
         let mut keys: Vec<(String, String)> = Vec::new();
         for key in destination.place.prefix.partition_keys() {
             let name = &key.name;
-            let query = destination.queries.iter().find(|(other, _)| other == name);
+            let query = destination.queries.iter().find(|(other, _)| key.from == KeySource::Query && other == name);
             let value = match query {
                 Some((_, expression)) => {
                     if document.is_none() {

@@ -47,11 +47,19 @@ struct Configured {
     s3: Option<S3Config>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 enum Place {
     To(String),
     Whole(Whole),
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Place, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(to) => Ok(Place::To(to)),
+            whole => serde_json::from_value(whole).map(Place::Whole).map_err(serde::de::Error::custom),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -63,12 +71,16 @@ struct Whole {
 
 /// Reads what a configuration says of buckets, with secrets in it.
 fn configured(document: &Value, base: &Path) -> Result<Configured, String> {
-    let mut document = document.clone();
     if document.is_null() {
         return Ok(Configured::default());
     }
-    resolve_secrets(&mut document, base).map_err(|text| format!("firehose: {text}"))?;
-    serde_json::from_value(document).map_err(|error| format!("firehose: {error}"))
+    let mut resolved = document.clone();
+    resolve_secrets(&mut resolved, base).map_err(|text| format!("firehose: {text}"))?;
+    // What is wrong is told of what is written: a secret in the wrong place would be in the error.
+    serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<Configured>(document.clone()) {
+        Err(error) => format!("firehose: {error}"),
+        Ok(_) => "firehose: what a reference stands for does not fit where it stands".to_owned(),
+    })
 }
 
 /// Checks what a configuration says of buckets; `base` is the directory that it lies in.
@@ -245,6 +257,8 @@ mod tests {
         for (document, part) in [
             (json!({"bucket": {}}), "firehose: unknown field `bucket`"),
             (json!({"buckets": {"a": "gs://x"}}), "firehose.buckets.a: "),
+            (json!({"buckets": {"a": {"to": "./x", "s3": {"endpont": "x"}}}}), "unknown field `endpont`"),
+            (json!({"s3": {"timeout_seconds": "${env:PATH}"}}), "invalid type: string \"${env:PATH}\""),
             (json!({"s3": {"secret_access_key": "${env:TAILRACE_NO_SUCH}"}}), "no variable TAILRACE_NO_SUCH"),
         ] {
             let error = check(&document, Path::new("")).unwrap_err();

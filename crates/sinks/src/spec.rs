@@ -82,6 +82,38 @@ pub struct SinkSpec {
 #[error("{0}")]
 pub struct SpecError(pub String);
 
+/// Settings that say how the target is reached, and nothing of what is made there.
+const REACH: [&str; 16] = [
+    "s3",
+    "endpoint",
+    "region",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "path_style",
+    "ca",
+    "conditional_puts",
+    "timeout_seconds",
+    "connect_timeout_seconds",
+    "auth",
+    "tls",
+    "secrets",
+    "headers",
+    "concurrency",
+];
+
+/// The configuration `before`, with its target reached as `now` says.
+pub fn reached_as(before: &Value, now: &Value) -> Value {
+    let mut config = before.clone();
+    if let (Some(config), Some(now)) = (config.as_object_mut(), now.as_object()) {
+        for name in REACH {
+            config.remove(name);
+            config.extend(now.get(name).map(|value| (name.to_owned(), value.clone())));
+        }
+    }
+    config
+}
+
 impl Kind {
     /// The kind of a destination, as far as that alone says it.
     pub fn of(to: &str) -> Option<Kind> {
@@ -214,6 +246,24 @@ impl SinkSpec {
         Ok(SinkSpec { name: name.to_owned(), from, to, kind, start, filter, events, settings })
     }
 
+    /// Whether both bring what they make to one place, where the one goes on with what the other has made.
+    pub fn has_place_of(&self, other: &SinkSpec) -> bool {
+        let parts: &[&str] = match self.kind {
+            Kind::Warehouse => &["table", "mode"],
+            Kind::Audit => &["dir", "bucket"],
+            Kind::Objects | Kind::Search | Kind::SearchLog | Kind::View | Kind::Notify => &[],
+        };
+        self.to == other.to
+            && self.kind == other.kind
+            && parts.iter().all(|name| self.settings.get(*name) == other.settings.get(*name))
+    }
+
+    /// Whether the target holds what the table holds, item by item.
+    pub fn holds_items(&self) -> bool {
+        let is_log = self.kind == Kind::Warehouse && self.settings.get("mode").is_some_and(|mode| mode == "append");
+        self.kind.filtering() == Filtering::Table && !is_log
+    }
+
     /// Everything that it takes records from: the tables, and for an audit trail what is done to tables.
     pub fn sources(&self) -> Vec<String> {
         let control = (self.kind == Kind::Audit).then(|| tailrace_engine::control::TABLE.to_owned());
@@ -236,8 +286,9 @@ pub fn shown_config(config: &Value) -> Value {
             Value::Object(members) => {
                 for (name, value) in members {
                     let name = name.to_ascii_lowercase();
-                    let says_so =
-                        ["key", "secret", "password", "token", "header"].iter().any(|word| name.contains(word));
+                    let says_so = ["key", "secret", "password", "token", "header", "auth", "bearer", "credential"]
+                        .iter()
+                        .any(|word| name.contains(word));
                     hide(value, is_secret || says_so);
                 }
             }

@@ -239,6 +239,11 @@ impl Lane {
         }
     }
 
+    /// There may be room again for what is parked.
+    pub fn park_on(&mut self) {
+        self.phase = if self.rejected.is_empty() { Phase::Ready } else { Phase::Rejecting };
+    }
+
     /// When the window of the waiting records ends; `None` without a window or records.
     pub fn window_end(&self, window: Duration) -> Option<MonotonicMs> {
         if window.is_zero() {

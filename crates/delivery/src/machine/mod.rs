@@ -183,7 +183,7 @@ impl ShardMachine {
                 self.parked_records = self.parked_records.saturating_sub(removed.records);
                 self.parked_bytes = self.parked_bytes.saturating_sub(removed.bytes);
                 for lane in self.lanes.iter_mut().filter(|lane| lane.phase == Phase::ParkedFull) {
-                    lane.phase = Phase::Ready;
+                    lane.park_on();
                 }
             }
             Input::Horizon(horizon) => self.horizon = self.horizon.max(horizon),
@@ -208,13 +208,18 @@ impl ShardMachine {
         lanes
             .filter_map(|lane| match lane.phase {
                 Phase::Retry { at } => Some(self.expiry(lane).map_or(at, |expiry| expiry.min(at))),
-                Phase::Ready if lane.piece.is_empty() => lane.window_end(self.rules.window),
+                Phase::Ready if lane.piece.is_empty() && self.takes_batches(lane) => lane.window_end(self.rules.window),
                 _ => None,
             })
             .chain(read_again)
             .chain(self.window_closes())
             .chain(self.passed_over.due().filter(|_| self.committing.is_none()))
             .min()
+    }
+
+    /// Whether what waits in a lane is made batches of.
+    fn takes_batches(&self, lane: &Lane) -> bool {
+        !self.rules.hold && lane.restoring_until().is_none()
     }
 
     /// When the window of what is open or waits ends if nothing comes, as the clocks stood at the last step.
@@ -309,8 +314,11 @@ impl ShardMachine {
         self.lanes.iter().map(Lane::pending_records).sum()
     }
 
-    fn fetched(&mut self, read: LogRead, now: Now, actions: &mut Vec<Action>) {
+    fn fetched(&mut self, mut read: LogRead, now: Now, actions: &mut Vec<Action>) {
         self.fetching = false;
+        if self.rules.hold {
+            self.leave_what_is_not_planned(&mut read);
+        }
         self.horizon = self.horizon.max(read.horizon);
         // Whoever had read everything and waited cannot have missed a record: only other shards' numbers were passed.
         let waited = std::mem::replace(&mut self.caught_up, !read.more);
@@ -342,6 +350,18 @@ impl ShardMachine {
         });
     }
 
+    /// What is behind the batches that are to be restored is not for these rules: it is read again by others, which may want
+    /// other records of it.
+    fn leave_what_is_not_planned(&self, read: &mut LogRead) {
+        let planned = self.lanes.iter().filter_map(Lane::restoring_until).max().unwrap_or(self.read);
+        let reaches_on = read.next > planned || read.records.last().is_some_and(|last| last.number() > planned);
+        read.damaged.take_if(|damaged| damaged.logged.number > planned);
+        if reaches_on {
+            read.records.retain(|record| record.number() <= planned);
+            (read.next, read.more, read.ended) = (planned, true, false);
+        }
+    }
+
     fn committed(&mut self) {
         if let Some(checkpoint) = self.committing.take() {
             self.durable = checkpoint;
@@ -359,7 +379,7 @@ impl ShardMachine {
         for lane in &mut self.lanes {
             match lane.phase {
                 Phase::Retry { .. } => lane.phase = Phase::Ready,
-                Phase::ParkedFull if also_parked_full => lane.phase = Phase::Ready,
+                Phase::ParkedFull if also_parked_full => lane.park_on(),
                 _ => {}
             }
         }
@@ -633,7 +653,9 @@ impl ShardMachine {
         }
         // A batch that is to be restored is read whole whatever the bounds say now: it was within them once.
         let restoring = self.lanes.iter().any(|lane| lane.restoring_until().is_some_and(|until| self.read < until));
-        let wanted = if self.lanes.len() == self.rules.lanes() {
+        let wanted = if self.rules.hold {
+            false
+        } else if self.lanes.len() == self.rules.lanes() {
             !self.read_ahead_full()
         } else {
             self.lanes.iter().any(|lane| lane.done_before > self.read)

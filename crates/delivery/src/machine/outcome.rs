@@ -151,36 +151,42 @@ impl ShardMachine {
     }
 
     /// Parks the records of the batch in hand that the target will never take; the others are done. The batch is over when all are
-    /// in commits: a crash before that brings all of it back. True: look again.
+    /// in commits: a crash before that brings all of it back. Without room for more it waits. True: look again.
     pub(super) fn park_rejected(&mut self, index: usize, now: Now) -> bool {
         let lane = &mut self.lanes[index];
         let (invocations, first_failed_ms) = match &lane.failure {
             Some(failure) => (failure.invocations + 1, Some(failure.first_failed_ms)),
             None => (1, None),
         };
-        let mut parked = Vec::new();
+        let (mut parked, mut full) = (Vec::new(), None);
         let (mut records, mut bytes, mut commit_bytes) = (self.parked_records, self.parked_bytes, self.to_park_bytes);
         while let Some((position, error)) = lane.rejected.pop_front() {
             let Some(record) = lane.piece.get(position) else { continue };
             let error = bounded_error(error);
+            let with_it = (records + 1, bytes + record.stored_bytes());
+            if with_it.0 > self.rules.parked_records_max || with_it.1 > self.rules.parked_bytes_max {
+                // The rest is parked when there is room. What is parked already does not come again by that.
+                full = Some((position, error));
+                break;
+            }
             commit_bytes += row_bytes_max(&record.logged, &error);
             if commit_bytes > PARKED_COMMIT_BYTES_MAX && !(parked.is_empty() && self.to_park.is_empty()) {
                 // The rest goes into the next commit.
                 lane.rejected.push_front((position, error));
                 break;
             }
-            (records, bytes) = (records + 1, bytes + record.stored_bytes());
-            if records > self.rules.parked_records_max || bytes > self.rules.parked_bytes_max {
-                // The whole batch comes again when there is room.
-                lane.rejected.clear();
-                lane.failure_mut(now.wall).error = error;
-                lane.phase = Phase::ParkedFull;
-                return false;
-            }
+            (records, bytes) = with_it;
             let (logged, reason, parked_ms) = (record.logged.clone(), GiveUp::Rejected, now.wall);
             parked.push(Parked { logged, reason, error, invocations, first_failed_ms, parked_ms });
         }
-        if lane.rejected.is_empty() {
+        if let Some((position, error)) = full {
+            lane.failure_mut(now.wall).error.clone_from(&error);
+            lane.rejected.push_front((position, error));
+            lane.phase = Phase::ParkedFull;
+            if parked.is_empty() {
+                return false;
+            }
+        } else if lane.rejected.is_empty() {
             let whole = lane.piece.len();
             lane.phase = Phase::Ready;
             lane.remove_done(whole, now.monotonic);

@@ -36,6 +36,7 @@ pub async fn create_table(
 ) -> Result<CreateTableAnswer, ApiError> {
     let now_ms = db.clock.now();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
+    wanted.audit = db.audited.read().contains(&wanted.name);
     if db.settings.aws_like_states && !caller.is_inside() {
         let until = now_ms.plus(AWS_LIKE_CREATING);
         wanted.transitions.push(Transition { index: None, change: TransitionKind::Creating, until });

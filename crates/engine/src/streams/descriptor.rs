@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_core::{ApiError, EpochMs, KeySchema, StreamArn};
+use tailrace_core::{ApiError, EpochMs, ErrorCode, KeySchema, StreamArn};
 use tailrace_store::keyspace::{StreamKey, StreamNameKey, TableId};
 use tailrace_store::{PageLimit, ShardInfo, StreamId};
 
@@ -115,6 +115,24 @@ pub(crate) fn no_such_stream(arn: &str) -> ApiError {
 }
 
 impl Db {
+    /// The oldest stream that there is of a table's name and that was made after the one with this ARN, enabled or not, of this
+    /// table or of one that was made anew under its name.
+    ///
+    /// # Errors
+    /// ValidationException for what is no stream's ARN, or the store's failure.
+    pub async fn stream_after(&self, arn: &str) -> Result<Option<Stream>, ApiError> {
+        let parsed =
+            StreamArnParts::parse(arn).ok_or_else(|| ApiError::validation(format!("Invalid StreamArn: {arn}")))?;
+        let table = parsed.table;
+        let (next, _) = list(self, Some(table), Some(parsed), 1).await?;
+        let Some(StreamNameKey { table, label }) = next.into_iter().next() else { return Ok(None) };
+        match self.stream(self.settings.stream_arn(&table, &label).as_str()).await {
+            // It was forgotten since.
+            Err(error) if error.code == ErrorCode::ResourceNotFoundException => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// The stream of an ARN.
     ///
     /// # Errors

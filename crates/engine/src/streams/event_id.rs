@@ -36,6 +36,13 @@ impl EventIds {
     }
 }
 
+impl EventIds {
+    /// The id of an item, by its encoded key, as it was at a place of a shard: many items are of one place.
+    pub fn of_item(&self, shard: ShardNo, number: RecordNo, key: &[u8]) -> EventId {
+        EventId(Md5::new().chain_update(self.of(shard, number).0).chain_update(key).finalize().into())
+    }
+}
+
 /// Spreads every bit over all the others: the last step of SplitMix64.
 fn mixed(number: u64) -> u64 {
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

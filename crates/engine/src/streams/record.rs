@@ -37,6 +37,7 @@ pub struct StreamRecord {
 pub struct RecordWriter {
     region: Arc<str>,
     ids: EventIds,
+    of_items: bool,
 }
 
 impl Db {
@@ -119,12 +120,25 @@ fn decode(stored: Option<&Bytes>) -> Result<Option<Item>, StoreError> {
 impl RecordWriter {
     /// A writer of the records of the data directory with this identity.
     pub fn of_directory(region: &str, directory_uuid: &str) -> RecordWriter {
-        RecordWriter { region: region.into(), ids: EventIds::of_directory(directory_uuid) }
+        RecordWriter { region: region.into(), ids: EventIds::of_directory(directory_uuid), of_items: false }
     }
 
     /// The `eventID` of a record: the same on every reading, and no other record's.
     pub fn event_id(&self, record: &StreamRecord) -> EventId {
-        self.ids.of(record.shard, record.number)
+        match self.of_items {
+            true => self.ids.of_item(record.shard, record.number, &record.meta.keys),
+            false => self.ids.of(record.shard, record.number),
+        }
+    }
+
+    /// One for the items of a snapshot, of which many have the number of one point of the stream: their keys tell them apart.
+    pub fn of_items(&self) -> RecordWriter {
+        RecordWriter { of_items: true, ..self.clone() }
+    }
+
+    /// What tells the records of this data directory from those of others, which have the same numbers.
+    pub fn origin(&self) -> String {
+        self.ids.of(ShardNo(0), RecordNo::ZERO).to_string()
     }
 
     /// The `awsRegion` of all records.

@@ -85,7 +85,12 @@ pub fn check(spec: &SinkSpec, base: &Path) -> Result<(), SpecError> {
     match spec.kind {
         Kind::Objects => settings::<objects::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
         Kind::Search | Kind::SearchLog => {
-            settings::<search::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error))
+            let config = settings::<search::Config>(spec, base)?;
+            if spec.from.len() > 1 && !config.takes_several_tables() {
+                let text = "an index of items has one table in `from`: equal keys of two would be one document. Give each a sink, or say `mode: log`";
+                return Err(wrong(spec, text));
+            }
+            config.validate().map_err(|error| wrong(spec, error))
         }
         Kind::Warehouse => settings::<warehouse::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.

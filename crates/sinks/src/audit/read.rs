@@ -9,7 +9,7 @@ use super::place::{Place, file_name};
 use crate::sink::SinkError;
 
 /// Longest line, bytes. Our reason: two images of 400 KB whose every byte is escaped have some 5 MB.
-const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What is read at once.
 const PIECE_BYTES: usize = 256 * 1024;
 

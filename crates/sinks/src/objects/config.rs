@@ -138,6 +138,8 @@ pub enum ConfigError {
 pub(super) struct Checked {
     pub writer: ObjectWriter,
     pub encoder: Encoder,
+    /// The same, for the items of a snapshot.
+    pub encoder_of_items: Encoder,
     pub prefix: Prefix,
     pub keys: Vec<(String, Expression)>,
     pub partitions_max: usize,
@@ -177,15 +179,14 @@ impl Config {
         let prefix = Prefix::parse(self.partition_by.as_deref().unwrap_or_default(), PrefixKind::Records)?;
         let keys = self.keys(&prefix)?;
         check_sample(&prefix, &keys)?;
+        let encoder = |writer| -> Result<Encoder, ConfigError> {
+            let (format, values) = (self.format, self.values);
+            Ok(Encoder { format, compression, values, columns: TypedColumn::parse_all(&self.columns)?, writer })
+        };
         Ok(Checked {
             writer: ObjectWriter::new(&Destination::parse(&self.to)?, &self.s3)?,
-            encoder: Encoder {
-                format: self.format,
-                compression,
-                values: self.values,
-                columns: TypedColumn::parse_all(&self.columns)?,
-                writer: records,
-            },
+            encoder_of_items: encoder(records.of_items())?,
+            encoder: encoder(records)?,
             prefix,
             keys,
             partitions_max: self.partitions_max,

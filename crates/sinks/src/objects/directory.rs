@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use super::store::{
     BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, ObjectError, Over, Put, READ_BYTES_MAX, Stored, Tag, hex,
@@ -20,6 +21,8 @@ use super::store::{
 
 /// Puts of one key come one after the other, and those of so many keys at once.
 const LATCHES: usize = 32;
+/// Calls at a time. Our reason: four flushes with their uploads.
+const CALLS_MAX: usize = 32;
 const COMPARE_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
@@ -27,11 +30,14 @@ pub(super) struct Directory {
     root: PathBuf,
     /// A put goes on when nobody waits for it any more, and its repeat must not write to the same file meanwhile.
     latches: Arc<[Mutex<()>; LATCHES]>,
+    /// A disk that hangs, of a network for one, keeps a thread for each.
+    calls: Arc<Semaphore>,
 }
 
 impl Directory {
     pub fn new(root: &Path) -> Directory {
-        Directory { root: root.to_owned(), latches: Arc::new(std::array::from_fn(|_| Mutex::new(()))) }
+        let latches = Arc::new(std::array::from_fn(|_| Mutex::new(())));
+        Directory { root: root.to_owned(), latches, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
     pub fn address(&self, key: &str) -> String {
@@ -98,9 +104,19 @@ impl Directory {
     ) -> Result<T, ObjectError> {
         let failed = |error: String| ObjectError::Failed { place: self.address(key), error };
         let after = CALL_TIMEOUT + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN);
-        match tokio::time::timeout(after, tokio::task::spawn_blocking(work)).await {
+        let calls = self.calls.clone();
+        let call = async move {
+            let permit = calls.acquire_owned().await.map_err(|error| error.to_string())?;
+            let work = move || {
+                // Held as long as the disk takes, whether somebody still waits or not.
+                let _permit = permit;
+                work()
+            };
+            tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+        };
+        match tokio::time::timeout(after, call).await {
             Ok(Ok(result)) => result?.map_err(|error| failed(error.to_string())),
-            Ok(Err(error)) => Err(failed(error.to_string())),
+            Ok(Err(error)) => Err(failed(error)),
             Err(_) => Err(ObjectError::Timeout { place: self.address(key), after }),
         }
     }

@@ -17,7 +17,7 @@ use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
 
 use super::config::{Checked, Config, ConfigError};
-use super::encode::{EncodeError, Of, size};
+use super::encode::{EncodeError, Encoder, Of, size};
 use super::manifest::{ManifestObject, note};
 use super::partition::escaped;
 use super::partition::record::RecordDocument;
@@ -145,6 +145,13 @@ impl Inner {
         Ok(made)
     }
 
+    fn encoder(&self, flush: &Flush) -> &Encoder {
+        match flush.origin {
+            Origin::Snapshot { .. } => &self.settings.encoder_of_items,
+            Origin::Stream | Origin::Retry => &self.settings.encoder,
+        }
+    }
+
     /// The partitions in the order of their first records.
     fn partitions(&self, flush: &Flush, rejected: &mut Vec<Rejected>) -> Result<Vec<Partition>, EncodeError> {
         let settings = &self.settings;
@@ -177,7 +184,7 @@ impl Inner {
 
     /// The values of a record's partition keys, as they stand in a key.
     fn keys(&self, flush: &Flush, record: &StreamRecord) -> Result<Result<Vec<String>, String>, EncodeError> {
-        let encoder = &self.settings.encoder;
+        let encoder = self.encoder(flush);
         let document =
             RecordDocument { record, source: &flush.source, writer: &encoder.writer, values: encoder.values }.root();
         let mut values = Vec::with_capacity(self.settings.keys.len());
@@ -223,7 +230,7 @@ impl Inner {
 
     fn object(&self, key: String, flush: &Flush, records: &[&StreamRecord]) -> Result<Object, EncodeError> {
         let of = Of { source: &flush.source, shard_id: &flush.shard.id };
-        let body = Bytes::from(self.settings.encoder.encode(of, records)?);
+        let body = Bytes::from(self.encoder(flush).encode(of, records)?);
         let number = |record: Option<&&StreamRecord>| {
             record.map_or_else(String::new, |record| SequenceNumber(record.number).to_string())
         };

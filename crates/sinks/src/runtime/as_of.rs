@@ -7,7 +7,7 @@ use std::time::Duration;
 use tailrace_delivery::Consumer;
 use tailrace_store::{RecordId, StoreError};
 
-use super::Sinks;
+use super::{Phase, Sinks};
 use crate::spec::Kind;
 
 /// How often it is looked at a checkpoint whose commit nothing tells of.
@@ -47,7 +47,10 @@ impl Sinks {
                 continue;
             }
             let mut left: Vec<&RecordId> = records.iter().collect();
-            for source in entry.row().live.sources {
+            let live = entry.row().live;
+            // The table still has what was shown before.
+            let is_shown = !live.swap;
+            for source in live.sources {
                 let shards = self.inner.store().shards(source.stream).await?;
                 let (wanted, others): (Vec<_>, Vec<_>) =
                     left.into_iter().partition(|record| shards.iter().any(|info| info.shard == record.shard));
@@ -55,8 +58,13 @@ impl Sinks {
                 if wanted.is_empty() {
                     continue;
                 }
-                let consumer: Option<Arc<Consumer>> =
-                    running.sources.lock().get(&source.table).and_then(|source| source.consumer.clone());
+                let consumer: Option<Arc<Consumer>> = {
+                    let sources = running.sources.lock();
+                    // Items of a snapshot that are not there yet may be of these writes.
+                    let source =
+                        sources.get(&source.table).filter(|source| is_shown && source.phase == Phase::Streaming);
+                    source.and_then(|source| source.consumer.clone())
+                };
                 let Some(consumer) = consumer else { return Ok(false) };
                 let checkpoints = consumer.checkpoints().await?;
                 let is_done = |record: &&RecordId| {

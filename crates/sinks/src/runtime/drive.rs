@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tailrace_core::codec::StoredItem;
 use tailrace_core::key::{KeyAttribute as CoreKey, ScalarType};
 use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
-use tailrace_core::{ErrorCode, MappingId};
+use tailrace_core::{ApiError, ErrorCode, MappingId};
 use tailrace_delivery::{
     Consumer, Definition, DeliveryEvent, Observer, Rules, Shard, Source, Stopping, Waits, checkpoints,
 };
@@ -22,7 +22,7 @@ use super::snapshot::{self, Reaches, RejectedItem, Scope};
 use super::target::{Door, SinkTarget, Version};
 use super::{Entry, Happening, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
-use crate::spec::{Filtering, Kind, SinkSpec, Start};
+use crate::spec::{self, Filtering, Kind, SinkSpec, Start};
 
 /// Between two looks whether what is built beside has caught up.
 const CAUGHT_UP_LOOK: Duration = Duration::from_millis(100);
@@ -81,7 +81,26 @@ pub(super) async fn start_swap(inner: &Arc<Inner>, entry: &Arc<Entry>, running: 
 
 async fn swap(inner: &Inner, entry: &Entry, running: &Running) {
     let mut stop = running.stop.subscribe();
+    // Not before all items are there.
+    let mut changes = inner.context.changes();
+    loop {
+        changes.borrow_and_update();
+        let is_whole = {
+            let sources = running.sources.lock();
+            let streams = |table: &String| sources.get(table).is_some_and(|source| source.phase == Phase::Streaming);
+            running.spec.sources().iter().all(streams)
+        };
+        if is_whole {
+            break;
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
     let (mut failures, number) = (0, running.version.number);
+    // The first one is shown from the beginning.
+    let is_other = number > 1;
     loop {
         let swapped = async {
             running.version.sink.swap().await.map_err(|error| error.to_string())?;
@@ -90,7 +109,10 @@ async fn swap(inner: &Inner, entry: &Entry, running: &Running) {
         };
         match swapped.await {
             Ok(()) => {
-                inner.notice(&entry.name, format!("version {number} has caught up, and is the one that is shown"));
+                if is_other {
+                    let text = format!("version {number} has caught up, and is the one that is shown");
+                    inner.notice(&entry.name, text);
+                }
                 return;
             }
             Err(error) => *running.stats.last.lock() = Some((inner.context.clock.now(), Some(error))),
@@ -171,7 +193,7 @@ async fn drive(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, t
 }
 
 /// 1 to 60 s, spread by up to a half. Source: docs/spec/sinks.md 1, "Outage".
-fn back_off(failures: u32, random: u64) -> Duration {
+pub(super) fn back_off(failures: u32, random: u64) -> Duration {
     let length = (BACKOFF_FIRST * (1 << (failures - 1).min(16))).min(BACKOFF_MAX);
     length / 2 + length.mul_f64((random >> 11) as f64 / (1u64 << 53) as f64 / 2.0)
 }
@@ -206,17 +228,31 @@ async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, tab
         stream: source.stream,
     };
     if source.snapshot {
-        take_snapshot(inner, running, &source, &scope, &target).await?;
-        let ended = running.version.sink.snapshot_done(target.source.clone(), source.since, running.version.number);
-        ended.await.map_err(|error| Stuck::Failed(error.to_string()))?;
+        take_snapshot((inner, entry, running), &source, &scope, &target).await?;
         *target.reaches.write() = Arc::new(Reaches::of(inner.store(), &scope).await?);
     }
     let ended = async {
-        let earlier = entry.row().generation(running.version.number).and_then(|generation| generation.earlier.clone());
-        if let Some(earlier) = earlier.filter(|earlier| !earlier.finished.iter().any(|other| other == table)) {
-            finish_earlier(inner, entry, running, &target, &consumer, &earlier).await?;
+        for earlier in earlier(entry, running) {
+            if !earlier.finished.iter().any(|other| other == table) {
+                finish_earlier(inner, entry, running, &target, &consumer, &earlier).await?;
+            }
+        }
+        // Behind what was planned under a version before: the target is this version's from here on.
+        if source.snapshot {
+            let ended = running.version.sink.snapshot_done(target.source.clone(), source.since, running.version.number);
+            ended.await.map_err(|error| Stuck::Failed(error.to_string()))?;
+        }
+        let live = entry.row().live;
+        if live.swap && live.version == running.version.number {
+            // So that it can be shown, whether there is a change or not.
+            let prepared = running.version.prepare(&target.source).await;
+            prepared.map_err(|error| Stuck::Failed(error.to_string()))?;
         }
         consumer.configure(rules(&running.version));
+        if let Some((_, error)) = running.stats.last.lock().as_mut() {
+            // What failed on the way here has not, in the end.
+            *error = None;
+        }
         show(inner, running, table, Phase::Streaming);
         consumer.start().await;
         forget_reaches_when_passed(inner, running, &scope, &target, &consumer).await?;
@@ -237,6 +273,7 @@ async fn until_replaced(inner: &Inner, running: &Running, source: &SourceRow) ->
         let _ = stop.wait_for(|stop| *stop).await;
         return Ok(());
     }
+    let mut told = false;
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
@@ -246,8 +283,18 @@ async fn until_replaced(inner: &Inner, running: &Running, source: &SourceRow) ->
         if !has_ended(inner, source).await? {
             continue;
         }
-        let present = inner.stream_of(&source.table).await.map_err(|error| Stuck::Failed(error.to_string()))?;
-        if present.is_some_and(|present| present != source.stream) {
+        if inner.stream_after(source).await.map_err(|error| Stuck::Failed(error.to_string()))?.is_some() {
+            if forgets(inner, running, source).await? {
+                if !told {
+                    told = true;
+                    let text = format!(
+                        "{} has a new stream, which is followed when what is set aside of the former one is retried or discarded",
+                        source.table
+                    );
+                    inner.notice(&running.spec.name, text);
+                }
+                continue;
+            }
             return Err(Stuck::Waits(format!("{} has a new stream", source.table)));
         }
     }
@@ -261,6 +308,12 @@ async fn has_ended(inner: &Inner, source: &SourceRow) -> Result<bool, Stuck> {
     }
     let checkpoints = checkpoints(inner.store(), source.consumer_id()?).await?;
     Ok(shards.iter().all(|info| checkpoints.get(&info.shard).is_some_and(|checkpoint| checkpoint.finished)))
+}
+
+/// Whether records are set aside that would be nowhere if the table's new stream took this one's place.
+async fn forgets(inner: &Inner, running: &Running, source: &SourceRow) -> Result<bool, Stuck> {
+    let keeps = running.spec.kind.filtering() == Filtering::Records;
+    Ok(keeps && super::operations::parked_records(inner, source).await? > 0)
 }
 
 pub(super) fn rules(version: &Version) -> Rules {
@@ -286,23 +339,12 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
             None => control_source(inner, entry, running).await,
         };
     }
-    let found = inner.db.find_table(table).await.map_err(|error| Stuck::Failed(error.to_string()))?;
-    let stream = found.as_ref().and_then(|found| found.stream.as_ref().map(|stream| (found.clone(), stream.clone())));
-    let Some((found, stream)) = stream else {
-        // What its stream had is delivered to its end, whatever became of the table.
-        return known.ok_or_else(|| {
-            Stuck::Waits(match found {
-                None => format!("there is no table {table}"),
-                Some(_) => format!("the table {table} has no stream: set StreamSpecification"),
-            })
-        });
-    };
+    let failed = |error: ApiError| Stuck::Failed(error.to_string());
     let is_successor = known.is_some();
-    if let Some(known) = known {
-        if known.stream == stream.id {
-            return Ok(known);
-        }
-        if !has_ended(inner, &known).await? {
+    let stream = if let Some(known) = known {
+        // What its stream had is delivered to its end, whatever became of the table; then what the next one had, if there is one.
+        let Some(next) = inner.stream_after(&known).await.map_err(failed)? else { return Ok(known) };
+        if !has_ended(inner, &known).await? || forgets(inner, running, &known).await? {
             return Ok(known);
         }
         // Between two streams there may be changes that neither has: a log goes on, and what holds a table begins anew.
@@ -314,7 +356,14 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
             return Err(Stuck::Waits(text));
         }
         inner.notice(&entry.name, format!("{table} has a new stream: it is followed from its beginning"));
-    }
+        next
+    } else {
+        let found = inner.db.find_table(table).await.map_err(failed)?;
+        let found = found.ok_or_else(|| Stuck::Waits(format!("there is no table {table}")))?;
+        let without = || Stuck::Waits(format!("the table {table} has no stream: set StreamSpecification"));
+        let label = found.latest_stream_label.as_deref().filter(|_| found.stream.is_some()).ok_or_else(without)?;
+        inner.db.stream(inner.db.settings().stream_arn(table, label).as_str()).await.map_err(failed)?
+    };
     let needs = running.version.sink.needs();
     if (needs.new && !stream.view.has_new()) || (needs.old && !stream.view.has_old()) {
         let needed = if needs.old { "NEW_AND_OLD_IMAGES" } else { "NEW_IMAGE or NEW_AND_OLD_IMAGES" };
@@ -344,13 +393,12 @@ async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &st
         }
         (Some(Start::TrimHorizon) | None, _) => Vec::new(),
     };
-    let label = found.latest_stream_label.clone().unwrap_or_default();
     let source = SourceRow {
         table: table.to_owned(),
-        table_id: found.id,
+        table_id: stream.table_id,
         stream: stream.id,
-        stream_arn: inner.db.settings().stream_arn(table, &label),
-        key: found.key.clone(),
+        stream_arn: stream.arn(inner.db.settings()),
+        key: stream.key.clone(),
         view: stream.view,
         consumer,
         snapshot: start == Some(Start::Snapshot),
@@ -462,8 +510,7 @@ fn make(
 }
 
 async fn take_snapshot(
-    inner: &Inner,
-    running: &Running,
+    (inner, entry, running): (&Inner, &Entry, &Running),
     source: &SourceRow,
     scope: &Scope,
     target: &SinkTarget,
@@ -483,11 +530,14 @@ async fn take_snapshot(
         if *running.stop.borrow() {
             return Err(Stuck::Stopped);
         }
-        let Some(page) =
-            snapshot::stage(inner.store(), scope, version.sink.bounds(), inner.context.clock.now()).await?
-        else {
+        let (bounds, now_ms) = (version.sink.bounds(), inner.context.clock.now());
+        let Some(page) = snapshot::stage(inner.store(), scope, (version.number, bounds), now_ms).await? else {
             return Ok(());
         };
+        // A page that may be at the target under a name of the version before gets it again.
+        let before = earlier(entry, running).into_iter().find(|earlier| earlier.version == page.version);
+        let before = before.map(|earlier| version_before(inner, entry, running, &earlier)).transpose()?;
+        let version = before.as_ref().filter(|_| version.sink.plans()).unwrap_or(version);
         let mut records = Vec::with_capacity(page.records.len());
         for record in &page.records {
             if version.shown_as(record, &target.source.stream_arn)?.is_some() {
@@ -531,6 +581,22 @@ async fn take_snapshot(
     }
 }
 
+/// The configurations that were replaced and under which something may be planned still.
+fn earlier(entry: &Entry, running: &Running) -> Vec<Earlier> {
+    let mut row = entry.row();
+    row.generation(running.version.number).map(|generation| std::mem::take(&mut generation.earlier)).unwrap_or_default()
+}
+
+/// The sink as it was: what it makes is as the replaced configuration says, and the target is reached as the present one does.
+fn version_before(inner: &Inner, entry: &Entry, running: &Running, earlier: &Earlier) -> Result<Arc<Version>, Stuck> {
+    let failed = |error: &dyn std::fmt::Display| Stuck::Failed(error.to_string());
+    let mut row = entry.row();
+    let now = row.generation(running.version.number).map(|generation| &generation.config);
+    let config = spec::reached_as(&earlier.config, now.unwrap_or(&earlier.config));
+    let spec = SinkSpec::read(&entry.name, &config).map_err(|error| failed(&error))?;
+    inner.version(&spec, earlier.version).map_err(|error| failed(&error))
+}
+
 /// Hands out what was planned under the configuration before, and nothing else, until none of it is left.
 async fn finish_earlier(
     inner: &Inner,
@@ -541,9 +607,7 @@ async fn finish_earlier(
     earlier: &Earlier,
 ) -> Result<(), Stuck> {
     show(inner, running, &target.source.table, Phase::Finishing);
-    let failed = |error: &dyn std::fmt::Display| Stuck::Failed(error.to_string());
-    let spec = SinkSpec::read(&entry.name, &earlier.config).map_err(|error| failed(&error))?;
-    let before = inner.version(&spec, earlier.version).map_err(|error| failed(&error))?;
+    let before = version_before(inner, entry, running, earlier)?;
     *target.version.write() = before.clone();
     consumer.configure(Rules { hold: true, ..rules(&before) });
     let mut changes = inner.context.changes();
@@ -553,7 +617,7 @@ async fn finish_earlier(
         changes.borrow_and_update();
         let checkpoints = consumer.checkpoints().await?;
         let planned = |checkpoint: &tailrace_delivery::Checkpoint| {
-            checkpoint.attempts.iter().flatten().any(|attempt| attempt.plan.is_some())
+            checkpoint.attempts.iter().flatten().any(|attempt| attempt.plan == Some(earlier.version))
         };
         if !checkpoints.values().any(planned) {
             break;
@@ -568,12 +632,10 @@ async fn finish_earlier(
     let (number, table) = (running.version.number, target.source.table.clone());
     let finished = |row: &mut SinkRow| {
         let Some(generation) = row.generation(number) else { return };
-        let Some(earlier) = &mut generation.earlier else { return };
-        earlier.finished.push(table);
-        // The last table's is the end of it.
-        if generation.sources.iter().all(|source| earlier.finished.contains(&source.table)) {
-            generation.earlier = None;
+        if let Some(finished) = generation.earlier.iter_mut().find(|other| other.version == earlier.version) {
+            finished.finished.push(table);
         }
+        generation.forget_finished();
     };
     Ok(entry.change(inner.store(), &[], finished).await?)
 }

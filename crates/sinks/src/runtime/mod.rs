@@ -24,6 +24,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_core::{ApiError, RecordNo, ShardNo, StreamId};
 use tailrace_delivery::{Consumer, Context, Timer, add_needed};
+use tailrace_engine::streams::descriptor::Stream;
 use tailrace_engine::{Caller, Db, Pins};
 use tailrace_store::{Engine, Key, StoreError};
 use tokio::sync::watch;
@@ -32,7 +33,7 @@ pub use operations::{Change, Changed, SinkChangeError};
 pub use status::{SinkState, SinkStatus, SourceStatus};
 
 use crate::sink::Sink;
-use crate::spec::{Kind, SinkSpec, SpecError};
+use crate::spec::{self, Kind, SinkSpec, SpecError};
 use row::{Generation, SinkRow, Stored};
 use target::{Stats, Version};
 
@@ -219,13 +220,20 @@ impl Sinks {
         for (name, config) in configured {
             let now_ms = sinks.inner.context.clock.now();
             let stored = match known.remove(name) {
-                None => row::put(sinks.inner.store(), None, SinkRow::new(name, config.clone(), now_ms), &[]).await?,
+                None => {
+                    let row = SinkRow::new(name, config.clone(), None, now_ms);
+                    row::put(sinks.inner.store(), None, row, &[]).await?
+                }
+                Some(removed) if removed.row.removed => {
+                    let row = SinkRow::new(name, config.clone(), Some(&removed.row), now_ms);
+                    row::put(sinks.inner.store(), Some(&removed), row, &[]).await?
+                }
                 Some(stored) => operations::reconfigure(&sinks.inner, stored, config).await?,
             };
             let changed = || StoreError::Io(format!("another server changes the sink {name}"));
             sinks.enter(stored.ok_or_else(changed)?, true)?;
         }
-        for (_, stored) in known {
+        for (_, stored) in known.into_iter().filter(|(_, stored)| !stored.row.removed) {
             let name = stored.row.name.clone();
             if let Err(error) = sinks.enter(stored, false) {
                 sinks.inner.notice(
@@ -240,9 +248,23 @@ impl Sinks {
 
     fn enter(&self, stored: Stored, configured: bool) -> Result<(), SpecError> {
         let row = stored.row.clone();
-        let generations = || std::iter::once(&row.live).chain(&row.building);
-        let running =
-            generations().map(|generation| self.running(&row.name, generation)).collect::<Result<Vec<_>, _>>()?;
+        let running = match &row.building {
+            None => vec![self.running(&row.name, &row.live)?],
+            Some(building) => {
+                let building_runs = self.running(&row.name, building)?;
+                // The one that is shown until then reaches its target as it is said now.
+                let config = spec::reached_as(&row.live.config, &building.config);
+                match self.running(&row.name, &Generation { config, ..row.live.clone() }) {
+                    Ok(live) => vec![live, building_runs],
+                    Err(error) => {
+                        let text =
+                            format!("what it was is not delivered any more until what it is to be is built: {error}");
+                        self.inner.notice(&row.name, text);
+                        vec![building_runs]
+                    }
+                }
+            }
+        };
         let entry = Entry {
             name: row.name.clone(),
             stored: tokio::sync::Mutex::new(stored),
@@ -327,6 +349,11 @@ impl Sinks {
 }
 
 impl Inner {
+    /// The stream that came after the one that is followed, of the table or of one of its name.
+    async fn stream_after(&self, source: &row::SourceRow) -> Result<Option<Stream>, ApiError> {
+        self.db.stream_after(source.stream_arn.as_str()).await
+    }
+
     /// The stream that the table has now, if there is the table and it has one.
     async fn stream_of(&self, table: &str) -> Result<Option<StreamId>, ApiError> {
         let found = self.db.find_table(table).await?;

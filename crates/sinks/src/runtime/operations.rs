@@ -12,9 +12,9 @@ use tailrace_engine::Caller;
 use tailrace_engine::control::{self, Action};
 use tailrace_store::StoreError;
 
-use super::row::{Earlier, Generation, SinkRow, Stored};
+use super::row::{Earlier, Generation, SinkRow, SourceRow, Stored};
 use super::{Entry, Inner, OpenError, Running, Sinks, SourceRun, drive, row};
-use crate::spec::{Kind, SinkSpec, Start, shown_config};
+use crate::spec::{Filtering, Kind, SinkSpec, Start, shown_config};
 
 /// What is to be done to a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +127,7 @@ fn change_config(row: &mut SinkRow, config: &Value, plans: impl Fn(&SinkSpec, u3
     let read = |config: &Value| SinkSpec::read(&row.name, config).ok();
     let (before, now) = (read(&row.live.config), read(config));
     let same_place = match (&before, &now) {
-        (Some(before), Some(now)) => before.to == now.to && before.kind == now.kind,
+        (Some(before), Some(now)) => now.has_place_of(before),
         _ => false,
     };
     let beside = now.as_ref().is_some_and(|now| now.kind.builds_beside());
@@ -136,25 +136,35 @@ fn change_config(row: &mut SinkRow, config: &Value, plans: impl Fn(&SinkSpec, u3
         return;
     }
     // A view of another table cannot go on: what is in the old one is not in it.
-    let starts_over =
-        !same_place && now.as_ref().is_none_or(|now| now.start == Start::Snapshot || now.kind == Kind::View);
+    let begins_with_all = now.as_ref().is_none_or(|now| now.start == Start::Snapshot || now.kind == Kind::View);
+    // What passes no more is to go, and what passes now to come, though nobody changes it.
+    let other_items =
+        now.as_ref().is_some_and(SinkSpec::holds_items) && row.live.config.get("where") != config.get("where");
+    let starts_over = begins_with_all && (!same_place || other_items);
     // Nothing that is built beside has a meaning for another target.
     if let Some(building) = row.building.take() {
         row.dropping.extend(building.sources.into_iter().map(|source| source.consumer));
     }
     if starts_over {
-        row.replace(Generation::new(next, config.clone()), false);
+        row.replace(Generation { swap: beside, ..Generation::new(next, config.clone()) }, false);
         return;
     }
     let planned = before.as_ref().is_some_and(|before| same_place && plans(before, row.live.version));
     let live = std::mem::replace(&mut row.live, Generation::new(next, config.clone()));
-    let Generation { version, config: old, sources, earlier, rebuild, replay_ms, swap } = live;
+    let Generation { version, config: old, sources, mut earlier, rebuild, replay_ms, swap } = live;
     let from = now.map(|now| now.sources()).unwrap_or_default();
     let (stay, leave): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| from.contains(&source.table));
     row.dropping.extend(leave.into_iter().map(|source| source.consumer));
-    let replaced = Earlier { version, config: old, finished: Vec::new() };
+    // Only where all before it is finished, something may be planned under what is replaced now.
+    let has_begun = |source: &&SourceRow| earlier.iter().all(|earlier| earlier.finished.contains(&source.table));
+    let (begun, others): (Vec<_>, Vec<_>) = stay.iter().partition(has_begun);
+    if planned && !begun.is_empty() {
+        let finished = others.into_iter().map(|source| source.table.clone()).collect();
+        earlier.push(Earlier { version, config: old, finished });
+    }
     row.live.sources = stay;
-    row.live.earlier = earlier.or(planned.then_some(replaced)).filter(|_| !row.live.sources.is_empty());
+    row.live.earlier = earlier;
+    row.live.forget_finished();
     (row.live.rebuild, row.live.replay_ms, row.live.swap) = (rebuild, replay_ms, swap);
 }
 
@@ -174,14 +184,22 @@ pub(super) async fn take_over(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &
     for old in old.iter().filter(|old| old.version.number != number) {
         drive::stop(old).await;
     }
-    let changed = entry.change(inner.store(), &[], |row| {
-        if is_building(row) {
-            row.take_over();
+    let mut stop = running.stop.subscribe();
+    let mut failures = 0;
+    loop {
+        let changed = entry.change(inner.store(), &[], |row| {
+            if is_building(row) {
+                row.take_over();
+            }
+        });
+        let Err(error) = changed.await else { break };
+        failures += 1;
+        inner.notice(&entry.name, format!("version {number} has caught up, and could not be noted yet: {error}"));
+        let pause = inner.context.clock.monotonic().plus(drive::back_off(failures, inner.rng.next_u64()));
+        tokio::select! {
+            () = inner.context.timer.sleep_until(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
         }
-    });
-    if let Err(error) = changed.await {
-        inner.notice(&entry.name, format!("version {number} has caught up, and could not be noted: {error}"));
-        return;
     }
     drive::start_swap(inner, entry, running).await;
     drive::clean(inner, entry).await;
@@ -225,7 +243,7 @@ impl Sinks {
             Change::Skip => return self.skip(entry),
             Change::Rebuild | Change::Replay { .. } => {
                 let replay_ms = match change {
-                    Change::Replay { from_ms } => Some(from_ms),
+                    Change::Replay { from_ms } => Some(from_ms.min(oldest_waiting(entry, now_ms).await?)),
                     _ => None,
                 };
                 let beside = kind.is_some_and(Kind::builds_beside);
@@ -237,7 +255,7 @@ impl Sinks {
                 if kind == Some(Kind::Audit) {
                     return Err(SinkChangeError::Refused("an audit trail is written once".to_owned()));
                 }
-                self.stop_all(entry).await;
+                self.refuse_to_forget(entry).await?;
                 let begin = |row: &mut SinkRow| {
                     let config = row.building.as_ref().unwrap_or(&row.live).config.clone();
                     let mut next = Generation::new(row.next_version(), config);
@@ -245,6 +263,12 @@ impl Sinks {
                     row.replace(next, beside);
                     row.modified_ms = now_ms;
                 };
+                // What cannot be made, a file of a secret is gone for one, is told before anything ends.
+                let mut wanted = entry.row();
+                begin(&mut wanted);
+                let newest = wanted.building.as_ref().unwrap_or(&wanted.live);
+                self.running(&wanted.name, newest).map_err(|error| SinkChangeError::Refused(error.to_string()))?;
+                self.stop_all(entry).await;
                 entry.change(inner.store(), &[], begin).await?;
                 let row = entry.row();
                 let generations = std::iter::once(&row.live).chain(&row.building);
@@ -270,7 +294,12 @@ impl Sinks {
                     removed.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
                 }
                 if entry.row().dropping.is_empty() {
-                    row::delete(inner.store(), &entry.name).await?;
+                    // Its versions are not given again: what is at the target has names with them.
+                    let forget = |row: &mut SinkRow| {
+                        let version = row.next_version() - 1;
+                        (row.removed, row.live) = (true, Generation::new(version, Value::Null));
+                    };
+                    entry.change(inner.store(), &[], forget).await?;
                     inner.entries.lock().remove(&entry.name);
                     inner.context.changed();
                     self.settle_audits().await;
@@ -339,6 +368,23 @@ impl Sinks {
         Ok(consumer.parked(after, MAPPING_ROWS_PER_PAGE).await?)
     }
 
+    /// What is set aside of a sink that does not hold what its table holds would be nowhere after it has begun anew.
+    async fn refuse_to_forget(&self, entry: &Entry) -> Result<(), SinkChangeError> {
+        let spec = entry.running.lock().first().map(|running| running.spec.clone());
+        if spec.is_none_or(|spec| spec.kind.filtering() != Filtering::Records) {
+            return Ok(());
+        }
+        let mut parked = 0;
+        for source in &entry.row().live.sources {
+            parked += parked_records(&self.inner, source).await?;
+        }
+        if parked > 0 {
+            let text = format!("{parked} records of {} are set aside: retry or discard them first", entry.name);
+            return Err(SinkChangeError::Refused(text));
+        }
+        Ok(())
+    }
+
     /// Removes what was set aside.
     async fn discard(&self, entry: &Entry) -> Result<Changed, SinkChangeError> {
         let mut changed = Changed::default();
@@ -383,6 +429,23 @@ impl Sinks {
     }
 }
 
+/// The time of the oldest record that is not at the target; `now_ms` if all are.
+async fn oldest_waiting(entry: &Entry, now_ms: EpochMs) -> Result<EpochMs, StoreError> {
+    let mut oldest = now_ms;
+    for (_, consumer) in consumers(entry).unwrap_or_default() {
+        for shard in consumer.shards(true).await?.0 {
+            let lag_ms = u64::try_from(shard.lag.as_millis()).unwrap_or(u64::MAX);
+            oldest = oldest.min(EpochMs(now_ms.0.saturating_sub(lag_ms)));
+        }
+    }
+    Ok(oldest)
+}
+
+/// How many records of a table are set aside.
+pub(super) async fn parked_records(inner: &Inner, source: &SourceRow) -> Result<u64, StoreError> {
+    tailrace_delivery::parked_records(inner.store(), source.consumer_id()?).await
+}
+
 /// The consumers of the tables of a sink.
 fn consumers(entry: &Entry) -> Result<Vec<(String, Arc<Consumer>)>, SinkChangeError> {
     let running = entry.running.lock().first().cloned();
@@ -402,7 +465,6 @@ mod tests {
     use tailrace_core::{StreamArn, StreamId, TableId, ViewType};
 
     use super::*;
-    use crate::runtime::row::SourceRow;
 
     fn source(table: &str, consumer: &str) -> SourceRow {
         let key = KeySchema { hash: KeyAttribute { name: "id".into(), scalar: ScalarType::S }, range: None };
@@ -420,7 +482,7 @@ mod tests {
     }
 
     fn changed(before: Value, after: Value) -> SinkRow {
-        let mut row = SinkRow::new("s", before, EpochMs(1));
+        let mut row = SinkRow::new("s", before, None, EpochMs(1));
         row.live.sources = vec![source("A", "a"), source("B", "b")];
         change_config(&mut row, &after, |_, _| true);
         row
@@ -431,22 +493,32 @@ mod tests {
         let before = json!({"from": ["A", "B"], "to": "s3://lake/"});
         let row = changed(before.clone(), json!({"from": "A", "to": "s3://lake/", "format": "parquet"}));
         assert_eq!((row.live.version, row.live.sources.len(), row.dropping.clone()), (2, 1, vec!["b".to_owned()]));
-        assert_eq!(
-            row.live.earlier.clone().map(|earlier| (earlier.version, earlier.config)),
-            Some((1, before.clone()))
-        );
+        let earlier = |row: &SinkRow| -> Vec<(u32, Vec<String>)> {
+            row.live.earlier.iter().map(|earlier| (earlier.version, earlier.finished.clone())).collect()
+        };
+        assert_eq!((earlier(&row), &row.live.earlier[0].config), (vec![(1, vec![])], &before));
         // A second change before that keeps the one under which something is planned.
         let mut twice = row;
         change_config(&mut twice, &json!({"from": "A", "to": "s3://lake/", "format": "csv"}), |_, _| true);
-        assert_eq!(twice.live.earlier.map(|earlier| earlier.version), Some(1));
-        assert_eq!(twice.live.version, 3);
+        assert_eq!((earlier(&twice), twice.live.version), (vec![(1, vec![])], 3));
+        // A table that is further has something planned under the one between.
+        let csv = json!({"from": ["A", "B"], "to": "s3://lake/", "format": "csv"});
+        let mut two = changed(before, csv);
+        two.live.earlier[0].finished.push("A".to_owned());
+        let parquet = json!({"from": ["A", "B"], "to": "s3://lake/", "format": "parquet"});
+        change_config(&mut two, &parquet, |_, _| true);
+        assert_eq!(earlier(&two), [(1, vec!["A".to_owned()]), (2, vec!["B".to_owned()])]);
+        let read: Generation = serde_json::from_value(serde_json::to_value(&two.live).unwrap()).unwrap();
+        assert_eq!(read, two.live);
+        let one = json!({"version": 2, "config": {}, "sources": [], "earlier": {"version": 1, "config": {}}});
+        assert_eq!(serde_json::from_value::<Generation>(one).unwrap().earlier[0].version, 1);
     }
 
     #[test]
     fn another_target_is_begun_as_its_start_says() {
         let goes_on =
             changed(json!({"from": ["A", "B"], "to": "s3://lake/"}), json!({"from": ["A", "B"], "to": "s3://other/"}));
-        assert_eq!((goes_on.live.sources.len(), goes_on.live.earlier), (2, None));
+        assert_eq!((goes_on.live.sources.len(), goes_on.live.earlier), (2, vec![]));
         let anew = changed(
             json!({"from": ["A", "B"], "to": "postgres://a/x"}),
             json!({"from": ["A", "B"], "to": "postgres://b/x"}),

@@ -11,6 +11,8 @@ use tailrace_delivery::{each, read_row};
 use tailrace_store::keyspace::SinkKey;
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
 
+use crate::spec::SinkSpec;
+
 /// The stored form's version.
 const ROW_VERSION: u32 = 1;
 
@@ -32,6 +34,9 @@ pub struct SinkRow {
     pub dropping: Vec<String>,
     /// When it was changed last.
     pub modified_ms: EpochMs,
+    /// It is no more; the row keeps its versions from being given again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
 }
 
 /// A configuration with what it has done.
@@ -52,9 +57,23 @@ pub struct Generation {
     /// Where it begins, if not where its configuration says: at this time of the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_ms: Option<EpochMs>,
-    /// The configuration under which flushes may be planned still, which goes before this one until they are over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub earlier: Option<Earlier>,
+    /// The configurations under which flushes may be planned still, which go before this one until they are over, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_several")]
+    pub earlier: Vec<Earlier>,
+}
+
+/// Rows had one at most.
+fn one_or_several<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Earlier>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Several(Vec<Earlier>),
+        One(Earlier),
+    }
+    Ok(match Form::deserialize(deserializer)? {
+        Form::Several(earlier) => earlier,
+        Form::One(earlier) => vec![earlier],
+    })
 }
 
 /// A configuration that was replaced.
@@ -64,7 +83,7 @@ pub struct Earlier {
     pub version: u32,
     /// What it was.
     pub config: Value,
-    /// The tables of which nothing is planned under it any more.
+    /// The tables of which nothing is planned under it any more, or never was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finished: Vec<String>,
 }
@@ -113,7 +132,21 @@ pub fn consumer_id(uuid: &str) -> Result<MappingId, StoreError> {
 impl Generation {
     /// One that has done nothing yet.
     pub fn new(version: u32, config: Value) -> Generation {
-        Generation { version, config, sources: Vec::new(), swap: false, rebuild: false, replay_ms: None, earlier: None }
+        Generation {
+            version,
+            config,
+            sources: Vec::new(),
+            swap: false,
+            rebuild: false,
+            replay_ms: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// Forgets the configurations under which nothing is planned any more.
+    pub fn forget_finished(&mut self) {
+        let Generation { sources, earlier, .. } = self;
+        earlier.retain(|earlier| !sources.iter().all(|source| earlier.finished.contains(&source.table)));
     }
 
     fn consumers(&self) -> impl Iterator<Item = String> {
@@ -145,10 +178,20 @@ impl SinkRow {
         }
     }
 
-    /// A new sink.
-    pub fn new(name: &str, config: Value, modified_ms: EpochMs) -> SinkRow {
-        let (name, live) = (name.to_owned(), Generation::new(1, config));
-        SinkRow { v: ROW_VERSION, name, paused: false, live, building: None, dropping: Vec::new(), modified_ms }
+    /// A new sink, behind the versions of one that was removed. What its target shows now, it is to show instead.
+    pub fn new(name: &str, config: Value, removed: Option<&SinkRow>, modified_ms: EpochMs) -> SinkRow {
+        let swap = SinkSpec::read(name, &config).is_ok_and(|spec| spec.kind.builds_beside());
+        let version = removed.map_or(1, SinkRow::next_version);
+        SinkRow {
+            v: ROW_VERSION,
+            name: name.to_owned(),
+            paused: false,
+            live: Generation { swap, ..Generation::new(version, config) },
+            building: None,
+            dropping: Vec::new(),
+            modified_ms,
+            removed: false,
+        }
     }
 
     /// The generation of a version.
@@ -212,12 +255,4 @@ pub async fn put(
         Decision::Apply(writes, true)
     });
     Ok(committed.await?.answer.then(|| Stored { row, bytes: bytes.clone() }))
-}
-
-/// Removes the row.
-pub async fn delete(store: &dyn Engine, name: &str) -> Result<(), StoreError> {
-    let key = SinkKey::key(name);
-    commit(store, &[], std::slice::from_ref(&key), |_| Decision::Apply(vec![Write::Delete { key: key.clone() }], ()))
-        .await?;
-    Ok(())
 }

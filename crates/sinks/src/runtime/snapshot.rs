@@ -78,6 +78,8 @@ pub struct RejectedItem {
 pub struct StagedPage {
     /// Its number.
     pub page: u64,
+    /// The version of the sink under which it was made.
+    pub version: u32,
     /// Its items, as INSERTs.
     pub records: Vec<StreamRecord>,
     last: Option<String>,
@@ -88,6 +90,9 @@ pub struct StagedPage {
 #[derive(Serialize, Deserialize)]
 struct StagedRow {
     v: u32,
+    /// The version of the sink that makes it; 0: of a program that did not note it.
+    #[serde(default)]
+    version: u32,
     page: u64,
     time_ms: EpochMs,
     /// The key of the last item; none: nothing is behind it.
@@ -147,7 +152,7 @@ pub async fn progress(store: &dyn Engine, consumer: MappingId) -> Result<Progres
 pub async fn stage(
     store: &dyn Engine,
     scope: &Scope,
-    bounds: Bounds,
+    (version, bounds): (u32, Bounds),
     now_ms: EpochMs,
 ) -> Result<Option<StagedPage>, StoreError> {
     let keys = [SinkSnapshotKey::PROGRESS, SinkSnapshotKey::STAGED].map(|part| row(scope.consumer, part));
@@ -188,7 +193,8 @@ pub async fn stage(
         Ok((shard, number, BASE64.encode(value)))
     });
     let items = items.collect::<Result<Vec<_>, StoreError>>()?;
-    let staged = StagedRow { v: ROW_VERSION, page: progress.pages, time_ms: now_ms, last: last.clone(), items };
+    let page = progress.pages;
+    let staged = StagedRow { v: ROW_VERSION, version, page, time_ms: now_ms, last: last.clone(), items };
     let value = encode(&staged);
     let reach = encode(&Reach { v: ROW_VERSION, last, numbers });
     let reach_key = row(scope.consumer, SinkSnapshotKey::FIRST_PAGE + progress.pages);
@@ -235,7 +241,7 @@ fn staged_page(scope: &Scope, stored: &Bytes) -> Result<StagedPage, StoreError> 
         };
         records.push(StreamRecord { shard, number, time_ms: staged.time_ms, meta, old: None, new: Some(item) });
     }
-    Ok(StagedPage { page: staged.page, records, last: staged.last, seen: stored.clone() })
+    Ok(StagedPage { page: staged.page, version: staged.version, records, last: staged.last, seen: stored.clone() })
 }
 
 /// The page is at the target, but for the items that it will never take.

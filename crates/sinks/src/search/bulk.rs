@@ -148,7 +148,7 @@ impl Work {
 
     /// What no other entry of the log has, and a repeat has again.
     fn event_id(&self, record: &StreamRecord) -> Result<String, CodecError> {
-        if self.flush.origin == Origin::Stream {
+        if !matches!(self.flush.origin, Origin::Snapshot { .. }) {
             return Ok(self.style.records.event_id(record).to_string());
         }
         // All items of a snapshot have the number of one point of the stream: the key tells them apart.

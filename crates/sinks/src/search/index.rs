@@ -46,7 +46,17 @@ impl Place {
     }
 
     /// Makes the index, if it is not there; and gives it the alias, if no other has it.
+    ///
+    /// # Errors
+    /// The cluster's; or the index has what another database wrote: the numbers of its records say nothing about ours.
     pub async fn prepare(&self, client: &Client, recipe: &Recipe) -> Result<(), SinkError> {
+        if let Some(other) = origin(client, &self.index).await?.filter(|origin| *origin != recipe.origin) {
+            return Err(SinkError(format!(
+                "the index {} holds what another data directory wrote ({other}): what is written now would be taken for older. \
+                 Remove the index, or name another one in `to`",
+                self.index
+            )));
+        }
         let Some(alias) = &self.alias else { return recipe.make(client, &self.index, None).await };
         if !holders(client, alias).await?.is_empty() {
             return recipe.make(client, &self.index, None).await;
@@ -90,9 +100,19 @@ impl Place {
     }
 }
 
-/// The mark of an index that is a build of the alias: in the mapping, where engines keep it.
-fn mark(alias: &str, build: u32) -> Value {
-    json!({"alias": alias, "build": build})
+/// Whose documents an index has; `None`: there is no such index, or nobody says so.
+async fn origin(client: &Client, index: &str) -> Result<Option<String>, SinkError> {
+    let what = format!("the mark of {index}");
+    let path = format!("{index}/_mapping?filter_path=*.mappings._meta.{MARK}");
+    let answer = client.ask(Method::GET, &path, None).await?;
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Ok(None),
+        _ => return Err(answer.error(&what)),
+    }
+    let found: BTreeMap<String, Value> = answer.read(&what)?;
+    let marks = found.values().filter_map(|told| told["mappings"]["_meta"][MARK]["origin"].as_str());
+    Ok(marks.map(str::to_owned).next())
 }
 
 /// The indexes that are marked as builds of the alias, with their numbers.
@@ -105,8 +125,9 @@ async fn builds(client: &Client, alias: &str) -> Result<BTreeMap<String, u32>, S
     }
     let found: BTreeMap<String, Value> = answer.read(&what)?;
     let build = |(index, told): (String, Value)| {
-        let build = u32::try_from(told["mappings"]["_meta"][MARK]["build"].as_u64()?).ok()?;
-        let is_ours = told["mappings"]["_meta"][MARK] == mark(alias, build) && index == name(alias, build);
+        let mark = &told["mappings"]["_meta"][MARK];
+        let build = u32::try_from(mark["build"].as_u64()?).ok()?;
+        let is_ours = mark["alias"] == alias && index == name(alias, build);
         is_ours.then_some((index, build))
     };
     Ok(found.into_iter().filter_map(build).collect())
@@ -157,13 +178,15 @@ fn acknowledged(answer: &Answer, what: &str) -> Result<(), SinkError> {
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
     body: Map<String, Value>,
+    /// The mark of the data directory whose items it is for.
+    origin: String,
     /// A template, with its name.
     template: Option<(String, Value)>,
 }
 
 impl Recipe {
     /// That of a configuration; `index` is the name that the user gave.
-    pub fn new(config: &Config, index: &str, build: u32, types: &Types) -> Recipe {
+    pub fn new(config: &Config, index: &str, (build, origin): (u32, &str), types: &Types) -> Recipe {
         let mut settings = config.settings.clone();
         let said = |settings: &Map<String, Value>| {
             let under = settings.get("index").and_then(Value::as_object);
@@ -188,9 +211,14 @@ impl Recipe {
             let said = mappings.entry("properties").or_insert_with(|| json!({}));
             merge(said, Value::Object(properties));
         }
-        if config.mode == Mode::Items && config.alias {
+        if config.mode == Mode::Items {
+            // In the mapping, where engines keep it.
+            let mut mark = json!({ "origin": origin });
+            if config.alias {
+                merge(&mut mark, json!({"alias": index, "build": build}));
+            }
             let meta = mappings.entry("_meta").or_insert_with(|| json!({}));
-            merge(meta, json!({ MARK: mark(index, build) }));
+            merge(meta, json!({ MARK: mark }));
         }
         let mut body = Map::new();
         body.insert("settings".to_owned(), settings.into());
@@ -199,7 +227,7 @@ impl Recipe {
             template.entry("index_patterns").or_insert_with(|| json!([index, format!("{index}-*")]));
             (format!("tailrace-{index}"), Value::Object(template))
         });
-        Recipe { body, template }
+        Recipe { body, origin: origin.to_owned(), template }
     }
 
     /// Makes an index, with an alias if one is given, unless it is there.

@@ -108,7 +108,7 @@ impl Search {
         let destination = config.destination()?;
         let client = Client::new(&config, &destination.cluster)?;
         let types = Types::new(&config.types);
-        let recipe = Recipe::new(&config, &destination.index, build, &types);
+        let recipe = Recipe::new(&config, &destination.index, (build, &records.origin()), &types);
         let place = match config.mode {
             Mode::Items => Place::new(&config, destination.index, build),
             Mode::Log => Place { index: destination.index, alias: None, build },

@@ -257,11 +257,13 @@ impl Inner {
         let merge = if is_merge { format!("{}; ", target.merge(generation)) } else { String::new() };
         let mut done = session.copy(&copy, loaded, self.limits.statement).await.map(drop);
         if done.is_ok() {
-            done = session.run(&format!("{merge}RELEASE SAVEPOINT tailrace"), self.limits.statement).await.map(drop);
+            // A constraint that is deferred would fail at the end, and nobody knew by which row.
+            let load = format!("{merge}SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT tailrace");
+            done = session.run(&load, self.limits.statement).await.map(drop);
         }
         match done {
             Ok(()) => Ok(None),
-            Err(failure) if failure.meaning() == Meaning::Data => {
+            Err(failure) if failure.meaning() == Meaning::Data || failure.refuses_null_of(&target.loaded_names()) => {
                 self.run(session, "ROLLBACK TO SAVEPOINT tailrace; RELEASE SAVEPOINT tailrace").await?;
                 Ok(Some(failure.text().to_owned()))
             }

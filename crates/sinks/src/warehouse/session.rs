@@ -71,6 +71,12 @@ impl Failure {
         }
     }
 
+    /// Whether one of these columns, which are ours, takes no NULL: then it is the row's.
+    pub fn refuses_null_of(&self, columns: &[String]) -> bool {
+        let Failure::Refused { code, text } = self else { return false };
+        code == "23502" && columns.iter().any(|column| text.contains(&format!("\"{column}\"")))
+    }
+
     /// What it means. Source: PostgreSQL's manual, "Error Codes"; Redshift's guide, "Serializable isolation".
     pub fn meaning(&self) -> Meaning {
         let (code, text) = match self {

@@ -79,7 +79,7 @@ fn records_that_the_target_will_never_take_are_parked_and_the_others_are_done() 
     assert_eq!((stage.checkpoint.low_water, stage.parked.len()), (RecordNo(5), 2));
 }
 
-/// Without room for them nothing is lost: the batch waits, the status says why, and it comes again whole.
+/// Without room for them nothing is lost: the rest waits, the status says why, and what is parked does not come again.
 #[test]
 fn a_full_lot_holds_the_batch_up() {
     let mut stage = Stage::new(Rules { parked_records_max: 1, ..planned() }, 1..=3);
@@ -87,11 +87,11 @@ fn a_full_lot_holds_the_batch_up() {
     stage.answer(both());
     let status = stage.machine.status();
     assert_eq!((status.state, status.error.as_deref()), (ShardState::Blocked, Some("neither")));
-    assert_eq!(stage.checkpoint.low_water, RecordNo::ZERO);
-    stage.input(Input::Configure(Rules { parked_records_max: 2, ..planned() }));
-    assert_eq!(stage.batch(), [1, 2, 3]);
-    stage.answer(both());
-    assert_eq!((stage.checkpoint.low_water, stage.parked_lsns().len() >= 2), (RecordNo(3), true));
+    assert_eq!((stage.checkpoint.low_water, stage.parked_lsns()), (RecordNo::ZERO, vec![1]));
+    // The first is retried, which makes room for the second.
+    stage.input(Input::ParkedRemoved(ParkedSize { records: 1, bytes: 0 }));
+    assert_eq!((stage.checkpoint.low_water, stage.parked_lsns()), (RecordNo(3), vec![1, 2]));
+    assert_eq!((stage.batch(), stage.machine.status().state), (vec![], ShardState::Idle));
 }
 
 /// More than one commit holds is parked by several, and the batch is over with the last.
@@ -115,6 +115,31 @@ fn what_one_commit_parks_of_a_batch_is_bounded() {
     assert!(commits.clone().count() >= 4, "30 rows of over a million bytes");
     let Some(Action::Commit { checkpoint, .. }) = commits.next() else { unreachable!() };
     assert_eq!(plan(checkpoint), Some((1, 30, 1)), "a crash between them brings the batch back");
+}
+
+/// What is behind a planned batch is not looked at by its rules: others may want what these pass over.
+#[test]
+fn what_is_not_planned_is_not_passed_over_while_the_rest_waits() {
+    let hold = Rules { hold: true, window: Duration::from_secs(5), ..planned() };
+    let mut machine = machine(hold, Stage::new(planned(), [1, 2]).checkpoint);
+    let actions = machine.step(Input::Tick, now(0));
+    assert!(matches!(actions[..], [Action::Fetch { .. }]), "{actions:?}");
+    // 5 is not wanted by the filter of the old rules; 6 is damaged.
+    let damaged = Damaged { logged: record(6).logged, error: "bad bytes".into() };
+    let (records, next) = ([1, 2, 3, 4].map(record).to_vec(), RecordNo(5));
+    let read =
+        LogRead { records, next, unwanted: 1, horizon: RecordNo(1), damaged: Some(damaged), ..LogRead::default() };
+    let actions = machine.step(Input::Fetched(read), now(0));
+    let [Action::Invoke(Invocation { id, records, .. })] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!(records.len(), 2);
+    assert_eq!((machine.status().damaged, machine.status().pending_records), (None, 2));
+    // Nothing more is read, however long it takes.
+    let answer = Outcome::Done.into();
+    let actions = machine.step(Input::Invoked { id: *id, answer, jitter: 0 }, now(60_000));
+    let [Action::Commit { checkpoint, .. }] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((checkpoint.low_water, plan(checkpoint)), (RecordNo(2), None));
+    assert_eq!(machine.step(Input::Committed, now(60_000)), []);
+    assert_eq!(machine.next_wake(), None);
 }
 
 #[test]

@@ -152,6 +152,11 @@ async fn pages_of_a_snapshot_have_names_of_their_own() {
         |page| Flush { origin: Origin::Snapshot { page }, ..flush(vec![insert(3, "a", "c"), insert(3, "b", "d")]) };
     let whole = sink(place.settings(json!({"manifest": true, "partition_by": "s/!{timestamp:yyyy}/"})));
     taken(&whole, &snapshot(0)).await;
+    // Both items have the number of one point of the stream, and ids of their own.
+    let lines = place.objects().await.into_iter().find(|(key, _)| key.ends_with("0.jsonl")).unwrap().1;
+    let id = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["eventID"].to_string();
+    let ids: std::collections::BTreeSet<String> = std::str::from_utf8(&lines).unwrap().lines().map(id).collect();
+    assert_eq!(ids.len(), 2);
     taken(&whole, &snapshot(1)).await;
     let parts = json!({
         "partition_by": "c=!{partitionKeyFromQuery:c}/", "partition_keys": {"c": ".dynamodb.NewImage.customer.S"},

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::fake::{Fake, Fault};
 use super::{config, flush, record, sink, table};
+use tailrace_engine::streams::record::RecordWriter;
+
 use crate::search::Search;
 use crate::sink::{Sink, SinkError};
 
@@ -11,6 +13,25 @@ async fn prepared(fake: &Fake, build: u32, more: Value) -> Result<Search, SinkEr
     let sink = sink(config(&fake.address, &more), build);
     sink.prepare(table("S", None).into()).await?;
     Ok(sink)
+}
+
+fn origin(directory: &str) -> String {
+    RecordWriter::of_directory("us-east-1", directory).origin()
+}
+
+/// Numbers of records begin anew in a data directory: an index that has higher ones would take none.
+#[tokio::test]
+async fn an_index_of_another_data_directory_is_not_written_to() {
+    for more in [json!({}), json!({"alias": false})] {
+        let fake = Fake::start().await;
+        prepared(&fake, 1, more.clone()).await.unwrap();
+        prepared(&fake, 1, more.clone()).await.unwrap();
+        let other = RecordWriter::of_directory("us-east-1", "other");
+        let config = config(&fake.address, &more);
+        let sink = Search::new(config, 1, other).unwrap();
+        let error = sink.prepare(table("S", None).into()).await.unwrap_err().to_string();
+        assert!(error.contains("holds what another data directory wrote") && error.contains(&origin("d")), "{error}");
+    }
 }
 
 fn put(number: u64, pk: &str) -> crate::sink::Flush {
@@ -35,7 +56,7 @@ async fn an_index_is_made_once_with_its_alias_and_what_the_user_says() {
     let expected = json!({
         "settings": {"index": {"number_of_replicas": 0}, "index.gc_deletes": "1h"},
         "mappings": {"dynamic": true, "date_detection": false, "dynamic_templates": [texts, longs, doubles],
-            "_meta": {"tailrace": {"alias": "orders", "build": 1}}, "properties": {
+            "_meta": {"tailrace": {"origin": origin("d"), "alias": "orders", "build": 1}}, "properties": {
             "total": {"type": "scaled_float", "scaling_factor": 100}, "zip": keyword, "flag": {"type": "boolean"},
             "a": {"properties": {"b": {"type": "keyword", "index": false, "doc_values": false}}},
             "x": {"properties": {"y": {"properties": {"z": {"type": "double"}}}}},
