@@ -176,8 +176,9 @@ def test_what_is_done_to_tables_and_sinks_is_in_the_trail_and_a_change_of_it_is_
     client = server.client()
     for table in TABLES:
         make_table(client, table, stream="NEW_AND_OLD_IMAGES")
-    wait_until(lambda: actions(place).count("StartAudit") == 2, "both tables to come into the trail")
+    # The first write has who asked for it, too.
     client.put_item(TableName="Orders", Item={"pk": {"S": "a"}})
+    wait_until(lambda: actions(place).count("StartAudit") == 2, "both tables to come into the trail")
     client.update_table(TableName="Users", DeletionProtectionEnabled=True)
     wait_until(lambda: "UpdateTable" in actions(place), "the entry")
     wait_until(is_drained(server), "the trail to have every record")

@@ -325,7 +325,7 @@ pub struct ReadArgs {
     #[command(flatten)]
     pub client: ClientArgs,
     /// Form of the output
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, global = true, value_enum, default_value_t)]
     pub output: Output,
 }
 

@@ -36,12 +36,12 @@ pub async fn create_table(
 ) -> Result<CreateTableAnswer, ApiError> {
     let now_ms = db.clock.now();
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
-    wanted.audit = db.audited.read().contains(&wanted.name);
     if db.settings.aws_like_states && !caller.is_inside() {
         let until = now_ms.plus(AWS_LIKE_CREATING);
         wanted.transitions.push(Transition { index: None, change: TransitionKind::Creating, until });
     }
     let settings = settings_of(db, &request)?;
+    let audit = db.audited.read().contains(&wanted.name);
     let name = &request.table_name;
     loop {
         let label_ms = match view {
@@ -74,9 +74,16 @@ pub async fn create_table(
                 writes.extend(life::open(&table, created_ms, db.settings.shards_per_stream));
             }
             writes.extend(settings.of_new_table(table.id));
-            let row = table.encode();
+            let mut row = table.encode();
             let of = ("CreateTable", &*table.name);
             writes.extend(control::table_record(reads.shared[0].as_ref(), of, (None, Some(&row)), caller));
+            if audit {
+                // In the same commit: the first write of a client keeps who asked for it.
+                table.audit = true;
+                let before = std::mem::replace(&mut row, table.encode());
+                let (of, rows) = (("StartAudit", &*table.name), (Some(&before), Some(&row)));
+                writes.extend(control::table_record(reads.shared[0].as_ref(), of, rows, &Caller::default()));
+            }
             writes.push(Write::Put { key: keys[0].clone(), value: row });
             Decision::Apply(writes, Outcome::Created(Box::new(table)))
         })
