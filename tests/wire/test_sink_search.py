@@ -229,6 +229,40 @@ def test_a_rebuild_moves_the_alias_to_a_whole_index(shop, search):
     assert search.ask("HEAD", "/rebuilt-v1")[0] == 404
 
 
+def test_searches_see_what_the_newest_sink_fills(shop, search):
+    """A sink of another name, or of another address of the same cluster, takes the alias over when its index is whole."""
+    made = shop({"first": {"from": "Orders", "to": to(search, "renamed")}})
+    chance = random.Random(SEED)
+    for number in range(20):
+        write(made.dynamodb, chance, number)
+    made.wait_for(search, "renamed")
+    made.sinks("rebuild", "first")
+    made.server.stop()
+    made.declare({"second": {"from": "Orders", "to": to(search, "renamed")}})
+    made.start()
+    for number in range(20, 40):
+        write(made.dynamodb, chance, number)
+    made.wait_for(search, "renamed")
+    made.server.stop()
+    made.declare({"second": {"from": "Orders", "to": to(search, "renamed").replace("127.0.0.1", "localhost")}})
+    made.start()
+    for number in range(40, 60):
+        write(made.dynamodb, chance, number)
+    made.wait_for(search, "renamed")
+
+
+def test_an_index_of_another_database_is_left_alone(shop, search, tmp_path):
+    made = shop({"search": {"from": "Orders", "to": to(search, "foreign")}})
+    write(made.dynamodb, random.Random(SEED), 1)
+    before = made.wait_for(search, "foreign")
+    made.server.stop()
+    made.data_dir = tmp_path / "another"
+    made.start()
+    write(made.dynamodb, random.Random(SEED + 1), 2)
+    wait_until(lambda: "another data directory" in made.status("search").get("lastError", ""), "what is told")
+    assert search.documents("foreign") == before
+
+
 def test_what_the_mapping_does_not_take_is_parked_and_stops_nothing(shop, search):
     mappings = {"properties": {"total": {"type": "double"}}}
     made = shop({"search": {"from": "Orders", "to": to(search, "strict"), "mappings": mappings}})
