@@ -447,7 +447,7 @@ impl Environment {
         let end = self.live().await;
         let temporary = self.pool.directories.temporary.join(&self.token);
         // Not waited for: it may be large, and the next start clears what is left of it.
-        drop(tokio::task::spawn_blocking(move || std::fs::remove_dir_all(temporary)));
+        drop(tokio::task::spawn_blocking(move || crate::launch::remove_tree(&temporary)));
         self.function.forget(&self);
         self.report(end);
     }

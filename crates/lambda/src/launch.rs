@@ -73,9 +73,9 @@ impl Directories {
 
     /// Forgets the temporary directories of earlier processes. Call it once those are dead.
     pub(crate) fn clear_temporary(&self) -> std::io::Result<()> {
-        match std::fs::remove_dir_all(&self.temporary) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if let Err(error) = remove_tree(&self.temporary) {
+            // It is in nobody's way: each process has a directory of its own there.
+            tracing::warn!(path = %self.temporary.display(), %error, "what functions left there cannot be removed");
         }
         std::fs::create_dir_all(&self.temporary)
     }
@@ -91,6 +91,36 @@ impl Directories {
     fn java_client(&self) -> PathBuf {
         self.runtime.join("tailrace-runtime.jar")
     }
+}
+
+/// Removes a directory with all that is in it, also in directories that a function has closed to writing. There need be none.
+///
+/// # Errors
+/// Something cannot be removed.
+pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == PermissionDenied => {
+            open_tree(path)?;
+            std::fs::remove_dir_all(path)
+        }
+        Err(error) if error.kind() != NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the owner of directories do everything with them.
+fn open_tree(directory: &Path) -> std::io::Result<()> {
+    let mode = std::fs::symlink_metadata(directory)?.permissions().mode();
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(mode | 0o700))?;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        // A link is none, wherever it leads.
+        if entry.file_type()?.is_dir() {
+            open_tree(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// What one process is told about itself.

@@ -74,7 +74,7 @@ impl Ledger {
     }
 
     fn kill_leftovers(&self) -> std::io::Result<()> {
-        let mut records = Vec::new();
+        let (mut records, mut paths) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
             // A torn record belongs to a process that was being started: the parent-death signal took it.
@@ -82,12 +82,13 @@ impl Ledger {
                 Some(record) if record.boot_id == self.boot_id && !record.token.is_empty() => records.push(record),
                 _ => {}
             }
-            fs::remove_file(&path)?;
+            paths.push(path);
         }
-        if records.is_empty() {
-            return Ok(());
+        if !records.is_empty() {
+            sweep(|pid| records.iter().any(|record| is_ours(pid, record)))?;
         }
-        sweep(|pid| records.iter().any(|record| is_ours(pid, record)))
+        // Last: who is killed before looks for them again.
+        paths.iter().try_for_each(fs::remove_file)
     }
 }
 

@@ -122,6 +122,15 @@ impl LogSender {
         }
     }
 
+    /// Sends one line if there is room for it at once.
+    pub(crate) fn offer(&self, line: Line) {
+        let Line { time_ms, stream, request_id, text } = line;
+        let line = LogLine { function: self.function.clone(), request_id, time_ms, stream, text };
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.lines.try_send(line) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn now(&self, stream: LogStream, request_id: Option<Arc<str>>, text: String) -> LogLine {
         LogLine { function: self.function.clone(), request_id, time_ms: self.clock.now(), stream, text }
     }

@@ -47,6 +47,8 @@ struct Held {
     lines: VecDeque<Line>,
     line_bytes: usize,
     ended: bool,
+    /// The pipe has ended and nobody takes lines any more: those of the host go straight there.
+    direct: Option<LogSender>,
 }
 
 /// What a read of the pipe came to.
@@ -67,16 +69,18 @@ impl Output {
             while let Some(line) = self.next_line() {
                 logs.send(line).await;
             }
-            let (is_partial, has_ended) = {
-                let held = self.held.lock();
+            let is_partial = {
+                let mut held = self.held.lock();
                 if !held.lines.is_empty() {
                     continue;
                 }
-                (!held.pending.is_empty(), held.ended)
+                if held.ended {
+                    // The process may go on without the pipe.
+                    held.direct = Some(logs);
+                    return;
+                }
+                !held.pending.is_empty()
             };
-            if has_ended {
-                return;
-            }
             tokio::select! {
                 ready = self.pipe.readable() => {
                     let mut held = self.held.lock();
@@ -163,8 +167,12 @@ impl Output {
         if let Some(tail) = &*self.tail.lock() {
             tail.push(&text);
         }
-        held.line_bytes += text.len();
-        held.lines.push_back(Line { time_ms: self.clock.now(), stream, request_id, text });
+        let line = Line { time_ms: self.clock.now(), stream, request_id, text };
+        if let Some(logs) = &held.direct {
+            return logs.offer(line);
+        }
+        held.line_bytes += line.text.len();
+        held.lines.push_back(line);
     }
 
     /// What has no line end is a line now.
@@ -327,6 +335,19 @@ mod tests {
         bench.write(b"three\n").await;
         while bench.line().await.2 != "three" {}
         assert_eq!(tail.bytes(), b"one\ntwo\nEND r-1\n");
+    }
+
+    /// A function may close its output and go on: what is said of its invocations is told, and nothing is kept of it.
+    #[tokio::test]
+    async fn lines_behind_the_end_of_a_pipe_are_told_and_not_held() {
+        let mut bench = bench(16);
+        drop(bench.writer.take());
+        (&mut bench.task).await.unwrap();
+        for n in 0..3 {
+            bench.output.settle(id("r-1"), vec![format!("REPORT {n}")]);
+            assert_eq!(bench.line().await, (LogStream::Platform, "r-1".into(), format!("REPORT {n}")));
+        }
+        assert_eq!((bench.output.held.lock().lines.len(), bench.output.held.lock().line_bytes), (0, 0));
     }
 
     #[tokio::test]

@@ -55,12 +55,17 @@ impl Files for Mounted {
     }
 }
 
+/// The files below a directory, but for those that an engine renames or removes meanwhile.
 fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap().is_dir() {
-            true => all.extend(contents(&entry.path())),
-            false => all.push((entry.path(), std::fs::read(entry.path()).unwrap())),
+        if entry.path().is_dir() {
+            all.extend(contents(&entry.path()));
+            continue;
+        }
+        match std::fs::read(entry.path()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            bytes => all.push((entry.path(), bytes.unwrap())),
         }
     }
     all.sort();

@@ -207,6 +207,8 @@ impl ShardMachine {
         let lanes = self.lanes.iter().filter(|lane| !lane.is_held());
         lanes
             .filter_map(|lane| match lane.phase {
+                // While records wait to be parked, no more are: the end of their commit is looked at anyway.
+                Phase::Retry { at } if !self.to_park.is_empty() => Some(at),
                 Phase::Retry { at } => Some(self.expiry(lane).map_or(at, |expiry| expiry.min(at))),
                 Phase::Ready if lane.piece.is_empty() && self.takes_batches(lane) => lane.window_end(self.rules.window),
                 _ => None,
@@ -661,6 +663,8 @@ impl ShardMachine {
             self.lanes.iter().any(|lane| lane.done_before > self.read)
         };
         if !restoring && !wanted {
+            // Whoever does not read does not wait at the end: what is trimmed meanwhile is missing.
+            self.caught_up = false;
             if let Some(barrier) = &mut self.damaged {
                 barrier.read_again = self.now.monotonic.plus(BACKOFF_MAX);
             }

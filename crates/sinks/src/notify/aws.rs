@@ -1,6 +1,7 @@
 //! Requests to AWS's services, and to what speaks like them: credentials and signatures are those of the object store's client.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredentialProvider};
@@ -20,6 +21,8 @@ pub(super) struct Service {
     region: String,
     endpoint: Url,
     credentials: AwsCredentialProvider,
+    /// Of who is asked for them.
+    timeout: Duration,
 }
 
 /// An answer.
@@ -51,7 +54,9 @@ impl Service {
         let connector = OneClient(HttpClient::new(http.clone()));
         let made = builder.with_bucket_name("none").with_region(region).with_http_connector(connector).build();
         let made = made.map_err(|error| ConfigError(format!("the credentials: {error}")))?;
-        Ok(Service { http, name, region: region.to_owned(), endpoint, credentials: made.credentials().clone() })
+        let credentials = made.credentials().clone();
+        let timeout = Duration::from_secs(config.timeout_seconds);
+        Ok(Service { http, name, region: region.to_owned(), endpoint, credentials, timeout })
     }
 
     /// Posts a body.
@@ -59,8 +64,9 @@ impl Service {
     /// # Errors
     /// There is no whole answer: nobody knows what was done.
     pub async fn post(&self, headers: &[(HeaderName, &str)], body: Bytes) -> Result<Answer, String> {
-        let credentials = self.credentials.get_credential();
-        let credentials = credentials.await.map_err(|error| format!("there are no credentials: {error}"))?;
+        let credentials = tokio::time::timeout(self.timeout, self.credentials.get_credential()).await;
+        let credentials = credentials.map_err(|_| "nobody answers who asks for credentials".to_owned())?;
+        let credentials = credentials.map_err(|error| format!("there are no credentials: {error}"))?;
         let mut request = HttpRequest::new(HttpRequestBody::from(body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.as_str().parse().map_err(|error| format!("the endpoint: {error}"))?;

@@ -401,7 +401,13 @@ impl Inner {
             return Ok(Some(gate));
         }
         let _waits = Waiting::begin(&flush.waits);
-        let mut gate = gate.lock().await;
+        let mut gate = match flush.origin {
+            // Whoever has the turn may wait for long.
+            Origin::Retry => tokio::time::timeout(self.wait_max, gate.lock())
+                .await
+                .map_err(|_| "the throttle has others wait for their turn".to_owned())?,
+            Origin::Stream | Origin::Snapshot { .. } => gate.lock().await,
+        };
         while let Err(wait) = gate.free(self.clock.monotonic()) {
             tokio::time::sleep(wait.min(self.wait_max)).await;
             if flush.origin == Origin::Retry && wait > self.wait_max {
