@@ -269,6 +269,8 @@ mod tests {
         let mut writer = bench.writer.take().unwrap();
         let bytes = bytes.to_vec();
         tokio::spawn(async move { writer.write_all(&bytes).await.unwrap() });
+        // It could tell more as long as it is there.
+        drop(bench.output);
         let mut seen = Vec::new();
         while let Some(line) = bench.lines.recv().await {
             seen.push((line.stream, line.text));
@@ -347,7 +349,8 @@ mod tests {
             bench.output.settle(id("r-1"), vec![format!("REPORT {n}")]);
             assert_eq!(bench.line().await, (LogStream::Platform, "r-1".into(), format!("REPORT {n}")));
         }
-        assert_eq!((bench.output.held.lock().lines.len(), bench.output.held.lock().line_bytes), (0, 0));
+        let held = bench.output.held.lock();
+        assert_eq!((held.lines.len(), held.line_bytes), (0, 0));
     }
 
     #[tokio::test]
