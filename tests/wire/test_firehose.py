@@ -476,15 +476,19 @@ def test_what_waits_longer_than_streams_are_retained_outlives_every_start(start,
         client.put_record(DeliveryStreamName="waits", Record={"Data": f"{number};".encode()})
     written = time.monotonic()
     wait_until(lambda: time.monotonic() > written + 2, "the end of the retention")
+
+    def pending():
+        (status,) = [one for one in statuses(server) if one["name"] == "waits"]
+        return status["pendingRecords"]
+
     for again in range(3):
         server.kill() if again % 2 else server.stop()
         server = start("--stream-retention", "1s", data_dir=server.data_dir)
-        (status,) = [one for one in statuses(server) if one["name"] == "waits"]
-        assert status["pendingRecords"] == 10, status
+        # Its shard may not have looked at the log yet.
+        wait_until(lambda: pending() == 10, "what waits")
         passed = time.monotonic()
         wait_until(lambda: time.monotonic() > passed + 1, "a pass of the retention")
-        (status,) = [one for one in statuses(server) if one["name"] == "waits"]
-        assert status["pendingRecords"] == 10, status
+        assert pending() == 10
     client = server.client("firehose")
     client.update_destination(
         DeliveryStreamName="waits",
