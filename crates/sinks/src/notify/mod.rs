@@ -12,7 +12,8 @@
 //! it: then its records are rejected. When one is to come again, no more are begun, and the flush is an error. What of it is settled
 //! is remembered until it comes again, so that within a process no message that was taken is sent twice; a crash forgets it. A mail's
 //! repeat costs a person's patience, so that a flush of mails has one. A flush that is told to stop begins no more, but for what is
-//! before messages that were begun, and says how far it came: a stop brings nothing again.
+//! before messages that were begun, and says how far it came, up to the first
+//! record that is rejected: what was taken before that does not come again.
 //!
 //! A digest is a function of its records: its flush is planned.
 
