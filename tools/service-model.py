@@ -89,7 +89,7 @@ MEMBERS = {
     "UpdateKinesisStreamingDestinationInput": {"StreamArn": ("KinesisStreamArn", True)},
 }
 # What delivery streams cannot have here is refused by its name, whatever is in it.
-REFUSED = "Redshift Elasticsearch Amazonopensearchservice Splunk AmazonOpenSearchServerless Snowflake Iceberg".split()
+REFUSED = "Redshift Splunk AmazonOpenSearchServerless Snowflake Iceberg".split()
 SOURCES = "MSKSourceConfiguration DatabaseSourceConfiguration".split()
 FIREHOSE_MEMBERS = {
     "CreateDeliveryStreamInput": {
@@ -99,6 +99,8 @@ FIREHOSE_MEMBERS = {
     "ExtendedS3DestinationConfiguration": {"DataFormatConversionConfiguration": ("FormatConversion", False)},
     "ExtendedS3DestinationUpdate": {"DataFormatConversionConfiguration": ("FormatConversion", False)},
 }
+# Lists that have what may be a secret in them: an error about one would print it whole.
+SENSITIVE = ["HttpEndpointCommonAttributesList"]
 EXTRA = {
     "firehose": {
         "Unread": {"type": "structure", "members": []},
@@ -243,6 +245,9 @@ def make(service):
             made["key"], made["value"] = shape["key"]["shape"], shape["value"]["shape"]
             visit(made["key"])
             visit(made["value"])
+        # Of what may be a secret, errors say nothing.
+        if service == "firehose" and (shape.get("sensitive") or name in SENSITIVE):
+            made["sensitive"] = True
 
     operations = {}
     for name, operation in sorted(model["operations"].items()):

@@ -15,6 +15,8 @@ use crate::histogram::Histogram;
 pub struct Request {
     bytes: Vec<u8>,
     key_at: Vec<usize>,
+    /// Where a key stands once more, and where it stood before.
+    same_at: Vec<(usize, usize)>,
     value_at: Vec<usize>,
     keys: u64,
 }
@@ -23,6 +25,8 @@ pub struct Request {
 pub const DIGITS: usize = 10;
 /// Stands for a key's digits in a request's body.
 pub const KEY: &str = "KKKKKKKKKK";
+/// Stands for the digits of the last key in front of it.
+pub const SAME_KEY: &str = "SSSSSSSSSS";
 /// Stands for a value's digits in a request's body; it changes with every sending, so that no write is a no-op.
 pub const VALUE: &str = "VVVVVVVVVV";
 
@@ -37,9 +41,13 @@ impl Request {
             body.len()
         );
         let text = head + body;
-        let all = |mark: &str| text.match_indices(mark).map(|(at, _)| at).collect();
+        let all = |mark: &str| text.match_indices(mark).map(|(at, _)| at).collect::<Vec<_>>();
         let (key_at, value_at) = (all(KEY), all(VALUE));
-        Request { bytes: text.into_bytes(), key_at, value_at, keys }
+        let same_at = all(SAME_KEY)
+            .into_iter()
+            .filter_map(|at| Some((at, *key_at[..key_at.partition_point(|key| *key < at)].last()?)))
+            .collect();
+        Request { bytes: text.into_bytes(), key_at, same_at, value_at, keys }
     }
 
     /// Changes the number of keys.
@@ -50,6 +58,9 @@ impl Request {
     fn render(&mut self, key: impl Fn(usize) -> u64, value: u64) {
         for (i, at) in self.key_at.iter().enumerate() {
             digits(&mut self.bytes[*at..*at + DIGITS], key(i));
+        }
+        for (at, key) in &self.same_at {
+            self.bytes.copy_within(*key..*key + DIGITS, *at);
         }
         for (i, at) in self.value_at.iter().enumerate() {
             digits(&mut self.bytes[*at..*at + DIGITS], value + i as u64);

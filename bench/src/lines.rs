@@ -91,6 +91,8 @@ pub const VIEW: SinkLines =
 pub const AUDIT: SinkLines =
     SinkLines { rate: "sink: an audit trail", cost: "sink: an audit trail, cost to 64 writers" };
 pub const POSTGRES: SinkLines = SinkLines { rate: "sink: PostgreSQL", cost: "sink: PostgreSQL, cost to 64 writers" };
+/// What the search engine takes without us.
+pub const SEARCH_PLAIN: &str = "OpenSearch, bulks of a plain client";
 pub const SEARCH: SinkLines = SinkLines { rate: "sink: OpenSearch", cost: "sink: OpenSearch, cost to 64 writers" };
 
 /// The lines of a table with indexes beside one without.
@@ -116,7 +118,7 @@ enum Rule {
     None,
     AtLeast(f64),
     Below(f64),
-    /// A multiple of the bare server's figure.
+    /// A multiple of the figure that it is held against.
     AtLeastOfBare(f64),
 }
 
@@ -125,7 +127,7 @@ struct Row {
     name: &'static str,
     unit: &'static str,
     rule: Rule,
-    /// The line of the bare server that it is held against.
+    /// The line that it is held against, the bare server's for the most part.
     bare: Option<&'static str>,
     /// Lines that must be measured for it.
     needs: &'static [&'static str],
@@ -200,7 +202,8 @@ const ROWS: &[Row] = &[
     row(AUDIT.cost, "%", Below(15.0)),
     row(POSTGRES.rate, "rows/s", AtLeast(20_000.0)),
     row(POSTGRES.cost, "%", Below(15.0)),
-    row(SEARCH.rate, "documents/s", Rule::None),
+    row(SEARCH_PLAIN, "documents/s", Rule::None),
+    row(SEARCH.rate, "documents/s", AtLeastOfBare(0.8)).beside(SEARCH_PLAIN),
     row(SEARCH.cost, "%", Below(15.0)),
     row(FIRST_ANSWER, "ms", Below(100.0)),
     row(MEMORY_IDLE, "MB", Below(40.0)),

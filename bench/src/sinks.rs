@@ -2,14 +2,16 @@
 //! writer at full rate. Views, trails and objects in a local directory need nothing else; a database and a search engine are measured
 //! when their addresses are given.
 
+use std::fmt::Write;
 use std::io::{Error, Result};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::generator::{KEY, Order, VALUE, drive, exchange};
-use crate::lines::{AUDIT, Figures, JSON_LINES, PARQUET, POSTGRES, SEARCH, VIEW};
+use crate::generator::{KEY, Order, SAME_KEY, VALUE, drive, exchange};
+use crate::lines::{AUDIT, Figures, JSON_LINES, PARQUET, POSTGRES, SEARCH, SEARCH_PLAIN, VIEW};
 use crate::process::{Scratch, Server};
 use crate::suite::{Plan, create, fill, put_of};
 
@@ -23,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at a sink.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// The index that is filled.
+const INDEX: &str = "tailrace-bench";
+
 /// Measures the lines of each sink.
 pub fn measure(plan: &Plan, figures: &mut Figures) {
     let small = json!({"seconds": 1, "bytes": "4MB"});
@@ -33,7 +38,10 @@ pub fn measure(plan: &Plan, figures: &mut Figures) {
         (&AUDIT, json!({"to": "audit", "dir": "./trail"})),
     ];
     sinks.extend(plan.postgres.as_ref().map(|to| (&POSTGRES, json!({"to": to, "table": "tailrace_bench"}))));
-    sinks.extend(plan.search.as_ref().map(|to| (&SEARCH, json!({"to": format!("{to}/tailrace-bench")}))));
+    if let Some(to) = &plan.search {
+        figures.line(SEARCH_PLAIN, || plain_bulks(to));
+        sinks.push((&SEARCH, json!({"to": format!("{to}/{INDEX}")})));
+    }
     for (lines, sink) in sinks {
         figures.line(lines.rate, || rate(plan, &sink));
         figures.line(lines.cost, || cost(plan, &sink));
@@ -43,7 +51,9 @@ pub fn measure(plan: &Plan, figures: &mut Figures) {
 /// An item of 100 bytes: the `number`th of its group.
 fn item(number: &str) -> String {
     let filler = "x".repeat(56);
-    format!(r#"{{"pk":{{"S":"{number}-{KEY}"}},"g":{{"S":"{KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}"#)
+    format!(
+        r#"{{"pk":{{"S":"{number}-{KEY}"}},"g":{{"S":"{SAME_KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}"#
+    )
 }
 
 fn serve(plan: &Plan, dir: &Path, sink: Option<&Value>) -> Result<Server> {
@@ -53,6 +63,10 @@ fn serve(plan: &Plan, dir: &Path, sink: Option<&Value>) -> Result<Server> {
         sinks["probe"] = sink.clone();
         sinks["probe"]["from"] = "probe".into();
         sinks["probe"]["start"] = "trim_horizon".into();
+        if let Some(to) = sink["to"].as_str().and_then(|to| to.strip_suffix(&format!("/{INDEX}"))) {
+            // A sink writes nothing over what another data directory has written.
+            SearchEngine::connect(to)?.remove(&format!("{INDEX}-v1"))?;
+        }
     }
     std::fs::write(&config, json!({ "sinks": sinks }).to_string())?;
     Server::tailrace(&plan.binary, &["serve", "--config", &config.to_string_lossy()], &dir.join("data"))
@@ -89,6 +103,56 @@ fn rate(plan: &Plan, sink: &Value) -> Result<f64> {
     }
 }
 
+/// Documents a second that a search engine takes from one connection in bulks, of which each waits for the one before.
+#[expect(clippy::disallowed_methods, reason = "it measures real time")]
+fn plain_bulks(to: &str) -> Result<f64> {
+    /// Documents of a bulk: some 2 MB, for which the smallest of heaps has room.
+    const BULK: u64 = 5_000;
+    let mut engine = SearchEngine::connect(to)?;
+    let index = "tailrace-bench-plain";
+    engine.remove(index)?;
+    engine.ask("PUT", index, "{}")?;
+    let filler = "x".repeat(56);
+    let start = Instant::now();
+    for first in (0..RECORDS).step_by(BULK as usize) {
+        let mut body = String::new();
+        for number in first..RECORDS.min(first + BULK) {
+            let (item, group) = (number / GROUPS, number % GROUPS);
+            let document =
+                json!({"pk": format!("{item}-{group:010}"), "g": format!("{group:010}"), "n": number, "data": filler});
+            let _ = writeln!(body, r#"{{"index":{{"_id":"{number}","version":1,"version_type":"external"}}}}"#);
+            let _ = writeln!(body, "{document}");
+        }
+        let answer: Value =
+            serde_json::from_slice(&engine.ask("POST", &format!("{index}/_bulk"), &body)?).map_err(Error::other)?;
+        if answer["errors"] != false {
+            return Err(Error::other("the search engine took not all of a bulk"));
+        }
+    }
+    Ok(RECORDS as f64 / start.elapsed().as_secs_f64())
+}
+
+/// A connection to a search engine.
+struct SearchEngine(TcpStream);
+
+impl SearchEngine {
+    fn connect(to: &str) -> Result<SearchEngine> {
+        let address = to.strip_prefix("opensearch+http://").ok_or_else(|| Error::other("only http is spoken here"))?;
+        TcpStream::connect(address).map(SearchEngine)
+    }
+
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
+        let length = body.len();
+        let head = format!("{method} /{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
+        exchange(&mut self.0, format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes())
+    }
+
+    /// Removes an index, if it is there.
+    fn remove(&mut self, index: &str) -> Result<()> {
+        self.ask("DELETE", &format!("{index}?ignore_unavailable=true"), "").map(drop)
+    }
+}
+
 fn status(server: &Server) -> Result<Value> {
     let mut stream = server.connect()?;
     let answer = exchange(&mut stream, b"GET /_admin/sinks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
@@ -105,7 +169,7 @@ fn cost(plan: &Plan, sink: &Value) -> Result<f64> {
         drop(server);
         let server = serve(plan, &dir.0, sink)?;
         let mut request = put_of("probe", &item("0"));
-        request.set_keys(GROUPS * 10);
+        request.set_keys(GROUPS);
         drive(server.address, 64, &request, Order::Sequential, plan.time)?;
         Ok::<f64, Error>(drive(server.address, 64, &request, Order::Random, plan.time * 2)?.rate)
     };

@@ -86,13 +86,14 @@ class Letters:
 
 @contextlib.contextmanager
 def mail_server(letters, chain, user, password):
-    """A mail server that talks to nobody without STARTTLS and a password."""
+    """A mail server that talks to nobody without STARTTLS and a password; it repeats one that is wrong."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*chain)
 
     def authenticate(server, session, envelope, mechanism, given):
-        is_known = (given.login, given.password) == (user.encode(), password.encode())
-        return AuthResult(success=is_known)
+        if (given.login, given.password) == (user.encode(), password.encode()):
+            return AuthResult(success=True)
+        return AuthResult(success=False, handled=False, message=f"535 5.7.8 {given.password.decode()} is wrong")
 
     class Tls(Controller):
         def factory(self):

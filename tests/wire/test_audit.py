@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -32,7 +33,9 @@ class Directory:
         self.settings, self.arguments, self.environment = {"dir": str(self.folder)}, [self.folder], {}
 
     def files(self):
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(self.folder.rglob("*.jsonl"))}
+        # What is being written comes by a rename.
+        files = (path for path in sorted(self.folder.rglob("*.jsonl")) if not path.name.startswith("."))
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
 
 
 class Bucket:
@@ -214,3 +217,93 @@ def test_a_trail_that_cannot_be_is_refused_at_start(tmp_path):
         assert why in server.output(), server.output()
         server.output_file.close()
         server.output_path.unlink()
+
+
+def test_what_was_taken_out_of_a_trail_is_found_by_what_the_server_knows(start, tmp_path):
+    """Spec: sinks.md 7, completeness: chains that are gone leave no hash behind that would tell."""
+    server = start()
+    for table in TABLES:
+        make_table(server.client(), table, stream="NEW_AND_OLD_IMAGES")
+    for n in range(12):
+        server.client().put_item(TableName="Orders", Item={"pk": {"S": str(n)}})
+    server.stop()
+    places = {begin: Directory(tmp_path / begin) for begin in ["trim_horizon", "snapshot", "latest"]}
+    trails = {begin: {"from": TABLES, "to": "audit", "start": begin, **place.settings} for begin, place in places.items()}
+    (tmp_path / "tailrace.json").write_text(json.dumps({"sinks": trails}))
+    server = start("--config", str(tmp_path / "tailrace.json"))
+
+    def drained():
+        return all(sink["state"] == "running" and sink["lagRecords"] == 0 for sink in server.admin("sinks")["sinks"])
+
+    wait_until(drained, "the trails to begin")
+    for n in range(12):
+        for table in TABLES:
+            server.client().put_item(TableName=table, Item={"pk": {"S": str(n)}, "n": {"N": str(n)}})
+    wait_until(drained, "the trails to have every record")
+
+    def verified(place):
+        return audit("verify", place, "--against", server.url, "--complete")
+
+    # What was before a trail began is not missing.
+    for place in places.values():
+        assert verified(place).returncode == 0, verified(place).stdout
+    whole = places["trim_horizon"]
+    chains = sorted((whole.folder / "tables/Orders").iterdir())
+    file = next(chains[0].iterdir())
+    segments = file.read_bytes().split(b'{"chain":')
+    file.write_bytes(b'{"chain":'.join(segments[:-1]))
+    assert audit("verify", whole).returncode == 0, "its hashes are right"
+    assert "it is missing: the chain had" in verified(whole).stdout
+    for chain in chains:
+        shutil.rmtree(chain)
+    assert audit("verify", whole).returncode == 0, "its hashes are right"
+    gone = verified(whole)
+    assert gone.returncode == 1 and gone.stdout.count("and is not there") == len(chains), gone.stdout
+
+
+def failing(server):
+    (sink,) = server.admin("sinks")["sinks"]
+    return sink.get("lastError")
+
+
+def test_a_person_is_forgotten(start, tmp_path):
+    """Spec: sinks.md 7, privacy: keys of persons, which can be thrown away."""
+    place = Directory(tmp_path / "trail")
+    settings = {"images": "hmac", "hmac_key": "0123456789abcdef", "subject": "mail", "strict": True}
+    server = start("--config", str(configured(tmp_path, place, **settings)))
+    client = server.client()
+    for table in TABLES:
+        make_table(client, table, stream="NEW_AND_OLD_IMAGES")
+
+    def put(count):
+        client.put_item(TableName="Orders", Item={"pk": {"S": "a"}, "mail": {"S": "ann@example.com"}, "n": {"N": str(count)}})
+
+        def orders():
+            return [line for name, chain in entries(place).items() if name.startswith("tables/Orders/") for line in chain]
+
+        wait_until(lambda: len(orders()) == count, "the entry")
+        return orders()[-1]["new_image"]["mail"]["HMAC"]
+
+    def forget(value):
+        words = [BINARY, "sinks", "--endpoint", server.url, "forget", "trail", value]
+        return subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+    before = put(1)
+    assert put(2) == before
+    assert "knows nobody of this value" in forget("bob@example.com").stderr
+    assert forget("ann@example.com").returncode == 0
+    wait_until(lambda: "ForgetSubject" in actions(place), "the entry")
+    assert put(3) != before
+    assert audit("verify", place).returncode == 0
+
+    # What was tried has to come again as it was: nobody is forgotten in between.
+    away = tmp_path / "away"
+    (tmp_path / "trail").rename(away)
+    (tmp_path / "trail").write_text("no directory")
+    client.put_item(TableName="Orders", Item={"pk": {"S": "a"}, "mail": {"S": "ann@example.com"}, "n": {"N": "4"}})
+    wait_until(lambda: failing(server), "a failure")
+    assert "is on its way" in forget("ann@example.com").stderr
+    (tmp_path / "trail").unlink()
+    away.rename(tmp_path / "trail")
+    wait_until(lambda: forget("ann@example.com").returncode == 0, "the segment, and that a person is forgotten behind it")
+    assert audit("verify", place).returncode == 0

@@ -15,7 +15,7 @@ MODEL = model_of("firehose", "2015-08-04")
 
 
 def tables():
-    """The rows of the three tables of the section: operations, parameters, members of the destination."""
+    """The rows of the tables of the section: operations, parameters, members of the destinations."""
     section = (REPOSITORY / "COMPAT.md").read_text().split("\n## Firehose\n")[1].split("\n## ")[0]
     found = [[]]
     for line in section.splitlines():
@@ -27,17 +27,19 @@ def tables():
 
 
 def test_every_operation_parameter_and_member_of_the_model_has_a_row():
-    operations, parameters, members = tables()
+    operations, parameters, *destinations = tables()
     assert [name for name, _, _ in operations] == sorted(MODEL["operations"])
-    for row in (*operations, *members):
+    for row in (*operations, *(row for members in destinations for row in members)):
         assert row[1] in STATES and (row[1] == "done" or row[2]), row
     for row in parameters:
         assert row[2] in STATES and (row[2] == "done" or row[3]), row
     for name, operation in MODEL["operations"].items():
         told = [parameter for owner, of_row, _, _ in parameters if owner == name for parameter in of_row.split(", ")]
         assert sorted(told) == sorted(MODEL["shapes"][operation["input"]["shape"]]["members"]), name
-    told = [member for of_row, _, _ in members for member in of_row.split(", ")]
-    assert sorted(told) == sorted(MODEL["shapes"]["ExtendedS3DestinationConfiguration"]["members"])
+    kinds = tuple(f"{of}DestinationConfiguration" for of in ("ExtendedS3", "HttpEndpoint", "Amazonopensearchservice"))
+    for kind, members in zip(kinds, destinations, strict=True):
+        told = [member for of_row, _, _ in members for member in of_row.split(", ")]
+        assert sorted(told) == sorted(MODEL["shapes"][kind]["members"]), kind
 
 
 def test_what_is_said_to_be_refused_is(shared_server):
@@ -47,7 +49,6 @@ def test_what_is_said_to_be_refused_is(shared_server):
     named = {"UpdateDestination": {"CurrentDeliveryStreamVersionId": "1", "DestinationId": "destinationId-000000000001"}}
     calls = {"CreateDeliveryStream": client.create_delivery_stream, "UpdateDestination": client.update_destination}
     filled = {
-        "HttpEndpointDestinationConfiguration": {"EndpointConfiguration": {"Url": "https://x"}, "S3Configuration": base},
         "KinesisStreamSourceConfiguration": {
             "KinesisStreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/s", "RoleARN": base["RoleARN"]
         },

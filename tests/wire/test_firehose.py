@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ import zlib
 import botocore.exceptions
 import pytest
 
-from conftest import refused, wait_until
+from conftest import BINARY, free_port, refused, wait_until
 
 BUCKET = "arn:aws:s3:::lake"
 ROLE = "arn:aws:iam::000000000000:role/delivery"
@@ -179,7 +180,7 @@ def test_what_a_stream_cannot_be_is_told(firehose, stream):
     assert none == ("InvalidArgumentException", "Exactly one destination configuration is supported for a Firehose")
     for arguments, part in [
         ({"RedshiftDestinationConfiguration": {"RoleARN": ROLE}}, "does not deliver a delivery stream to Redshift"),
-        ({"AmazonopensearchserviceDestinationConfiguration": {}}, "to Amazonopensearchservice"),
+        ({"SplunkDestinationConfiguration": {}}, "to Splunk"),
         ({"S3DestinationConfiguration": base, "ExtendedS3DestinationConfiguration": base}, "Exactly one destination"),
         ({"ExtendedS3DestinationConfiguration": {**base, "CompressionFormat": "ZIP"}}, "CompressionFormat ZIP"),
         ({"ExtendedS3DestinationConfiguration": {**base, "Prefix": "!{timestamp:yyyy}/"}}, "ErrorOutputPrefix cannot be null"),
@@ -339,6 +340,40 @@ def test_a_handler_puts_records_and_a_function_transforms_them(start, tmp_path):
         described = server.client("firehose").describe_delivery_stream(DeliveryStreamName="orders")
         versions.append(described["DeliveryStreamDescription"]["VersionId"])
     assert versions == ["1", "2"]
+
+
+def test_a_run_that_is_to_end_waits_for_delivery_streams_and_says_which_cannot_go_on(tmp_path):
+    """README: `--exit-when-drained`. What a function puts there is work, too; and the command line shows how they stand."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/app.py").write_text(HANDLER)
+    (tmp_path / "template.yaml").write_text(TEMPLATE)
+    writes = [{"PutItem": {"TableName": "Orders", "Item": {"pk": {"S": f"k{n}"}, "n": {"N": str(n)}}}} for n in range(7)]
+    (tmp_path / "writes.ndjson").write_text("".join(json.dumps(write) + "\n" for write in writes))
+    environment = {**os.environ, "PATH": f"{pathlib.Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+    def up(data_dir, config=""):
+        (tmp_path / "tailrace.yaml").write_text(config or "sinks: {}\n")
+        port = free_port()
+        arguments = [BINARY, "up", tmp_path, "--port", str(port), "--data-dir", data_dir, "--exit-when-drained"]
+        return port, subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    _, run = up(tmp_path / "data")
+    out, error = run.communicate(timeout=60)
+    assert run.returncode == 0, out + error
+    keys = [path for path in (tmp_path / "data/buckets/lake/ok").rglob("*") if path.is_file()]
+    lines = [json.loads(line) for path in keys for line in path.read_text().splitlines()]
+    assert sorted(line["n"] for line in lines) == list(range(7))
+    # A bucket whose place is a file takes nothing.
+    (tmp_path / "file").write_text("")
+    port, run = up(tmp_path / "other", "firehose: {buckets: {lake: ./file/lake}}\n")
+
+    def shown():
+        command = [BINARY, "delivery-streams", "--endpoint", f"http://127.0.0.1:{port}"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
+
+    wait_until(lambda: any(line.split()[:3] == ["orders", "lake", "retrying"] for line in shown().splitlines()), "the table")
+    out, error = run.communicate(timeout=60)
+    assert run.returncode == 3 and "delivery stream orders: " in error, out + error
 
 
 def test_ten_kills_leave_each_acknowledged_record_once(start, tmp_path):
@@ -503,3 +538,39 @@ def test_what_waits_longer_than_streams_are_retained_outlives_every_start(start,
 def test_a_prefix_that_is_too_long_is_refused(firehose):
     for prefix in ({"Prefix": "abcdefghi/" * 60}, {"Prefix": "abcdefghi/" * 60, "ErrorOutputPrefix": "err/"}):
         assert "512 are the most" in refused(make, client=firehose, name="long", **prefix)[1]
+
+
+def test_the_changes_of_a_table_are_records_of_a_delivery_stream(start, tmp_path):
+    """docs/sinks.md, Firehose: `to: firehose:NAME`. Spec: sinks.md 1, at least once: after kills each change is there, in order per key."""
+    (tmp_path / "template.yaml").write_text(
+        TEMPLATE.split("  Forward:")[0] + "  Lake: {Type: AWS::S3::Bucket, Properties: {BucketName: lake}}\n  Stream:\n" + TEMPLATE.split("  Stream:\n")[1].split("        ProcessingConfiguration")[0]
+    )
+    sinks = "sinks: {changes: {from: Orders, to: firehose:orders, events: {eventName: [INSERT, MODIFY]}, values: plain}}\n"
+    (tmp_path / "tailrace.yaml").write_text(sinks)
+    server = start("--template", str(tmp_path / "template.yaml"))
+    expected, number = [], 0
+    for kill in range(5):
+        client = server.client()
+        for _ in range(30):
+            client.put_item(TableName="Orders", Item={"pk": {"S": f"k{number % 4}"}, "n": {"N": str(number)}})
+            expected.append((f"k{number % 4}", number))
+            number += 1
+        client.delete_item(TableName="Orders", Key={"pk": {"S": f"k{kill}"}})
+        server.kill()
+        server = start("--template", str(tmp_path / "template.yaml"), data_dir=server.data_dir)
+
+    def events():
+        return [json.loads(line) for _, body in sorted(objects(server).items()) for line in body.splitlines()]
+
+    def seen():
+        first = {}
+        for event in sorted(events(), key=lambda event: int(event["dynamodb"]["SequenceNumber"])):
+            image = event["dynamodb"]["NewImage"]
+            first.setdefault(event["eventID"], (image["pk"], image["n"]))
+        return list(first.values())
+
+    wait_until(lambda: len(seen()) >= len(expected), "every change", 60)
+    for key in {key for key, _ in expected}:
+        assert [n for pk, n in seen() if pk == key] == [n for pk, n in expected if pk == key]
+    assert {event["eventName"] for event in events()} == {"INSERT", "MODIFY"}
+    assert server.stop() == 0, server.output()

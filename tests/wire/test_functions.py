@@ -3,7 +3,11 @@
 Rows: docs/spec/lambda-runtime.md 4, 12; docs/spec/event-source-mapping.md 5, 7.
 """
 
+import http.server
+import json
 import re
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +130,49 @@ def test_exit_when_drained_ends_with_0_or_with_3_when_a_shard_is_blocked(up):
     assert drained.process.wait(60) == 0, drained.output()
 
 
+class SlowHook(http.server.BaseHTTPRequestHandler):
+    """Takes what it is sent when it is let."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.came.set()
+        self.server.let.wait(60)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def slow_hook():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), SlowHook) as server:
+        server.came, server.let = threading.Event(), threading.Event()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.let.set()
+        server.shutdown()
+
+
+def test_exit_when_drained_looks_again_at_what_was_blocked(up, tmp_path, slow_hook):
+    """While a sink takes its time, the function is mended: nothing is blocked at the end."""
+    mended = tmp_path / "mended"
+    code = f"import os\ndef handler(event, context):\n    if not os.path.exists({str(mended)!r}): raise ValueError('no good')\n"
+    first = up(code)
+    put(first, "a")
+    wait_until(lambda: "no good" in first.output(), "the failure")
+    first.stop()
+    sink = {"from": "things", "to": f"webhook+http://127.0.0.1:{slow_hook.server_port}/hook", "start": "trim_horizon"}
+    (tmp_path / "tailrace.json").write_text(json.dumps({"sinks": {"hook": sink}}))
+    server = up(code, arguments=("--exit-when-drained", "--config", str(tmp_path / "tailrace.json")))
+    shards = lambda: [shard for mapping in mappings(server)["mappings"] for shard in mapping["shards"]]
+    wait_until(lambda: slow_hook.came.is_set() and any(shard["blocked"] for shard in shards()), "the blocked shard")
+    mended.touch()
+    wait_until(lambda: all(shard["drained"] for shard in shards()), "the function")
+    slow_hook.let.set()
+    assert server.process.wait(60) == 0, server.output()
+
+
 def test_a_filter_of_a_template_chooses_the_records_that_a_function_gets(up):
     """Rows: docs/spec/event-source-mapping.md 8.1, 8.3."""
     code = "def handler(event, context):\n    for r in event['Records']:\n        print('SAW', r['eventName'], r['dynamodb']['Keys']['pk']['S'] + '.')\n"
@@ -145,6 +192,38 @@ def test_a_filter_of_a_template_chooses_the_records_that_a_function_gets(up):
     wait_until(lambda: all(f"SAW {line}" in server.output() for line in wanted), "the matching records")
     wait_until(lambda: all(shard["drained"] for mapping in mappings(server)["mappings"] for shard in mapping["shards"]), "everything")
     assert sorted(line.split("SAW ")[1].strip() for line in server.output().splitlines() if "SAW " in line) == wanted
+    assert server.stop() == 0
+
+
+def test_what_a_choosy_filter_lets_wait_keeps_nothing_else_in_memory(up):
+    """A record that waits is a small part of what was read with it; row: docs/spec/event-source-mapping.md 8.1."""
+    server = up(
+        "def handler(event, context):\n    raise ValueError('no good')\n",
+        "Enabled: false",
+        "BatchSize: 1000",
+        "FilterCriteria:",
+        "  Filters:",
+        '    - Pattern: \'{"dynamodb": {"NewImage": {"rare": {"BOOL": [true]}}}}\'',
+    )
+    client = server.client()
+    items = [{"pk": {"S": str(n)}, "rare": {"BOOL": n % 40 == 0}, "text": {"S": "x" * 8_000}} for n in range(12_000)]
+    for first in range(0, len(items), 25):
+        client.batch_write_item(RequestItems={"things": [{"PutRequest": {"Item": item}} for item in items[first : first + 25]]})
+
+    def memory():
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) // 1024
+
+    before = memory()
+    functions = server.client("lambda")
+    [mapping] = functions.list_event_source_mappings()["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+    def waiting():
+        return sum(shard["lagRecords"] for mapping in mappings(server)["mappings"] for shard in mapping["shards"])
+
+    wait_until(lambda: waiting() == 300, "the rare records, all of which wait")
+    assert memory() - before < 40, f"{memory()} MiB for 2.4 MB that wait, {before} MiB before"
     assert server.stop() == 0
 
 

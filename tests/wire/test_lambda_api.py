@@ -6,6 +6,7 @@ Rows: docs/spec/event-source-mapping.md 1-4, 12; docs/spec/lambda-runtime.md 4, 
 import base64
 import json
 import re
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ import uuid
 import botocore.exceptions
 import pytest
 
-from conftest import Server, make_table, wait_until
+from conftest import BINARY, Server, make_table, wait_until
 
 ACCOUNT = "000000000000"
 FUNCTION_ARN = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function"
@@ -289,12 +290,25 @@ def test_every_parameter_is_taken_told_and_changed(client, make):
 
 
 VALIDATION = "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: Member must {}"
+NOT_STREAM = "Only streams of DynamoDB tables are supported for event source mappings of this server, not {}"
+TABLE_ARN = f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/none"
+QUEUE_ARN = f"arn:aws:sqs:us-east-1:{ACCOUNT}:q"
 REFUSED = [
     # Spec 2, in the order of its rows.
     ({"FunctionName": "none"}, 400, "InvalidParameterValueException", "Function does not exist"),
     ({"FunctionName": None}, 400, "ValidationException",
      "1 validation error detected: Value null at 'functionName' failed to satisfy constraint: Member must not be null"),
+    ({"FunctionName": ""}, 400, "ValidationException",
+     VALIDATION.format("", "functionName", "have length greater than or equal to 1")),
+    *[({"FunctionName": name}, 400, "ValidationException", None)
+      for name in ("seen:", "seen:bad!qual", "seen:x y", "seen:x\n", "seen\0", "s een", "s" * 300,
+                   "arn:aws:lambda:eu-west-3::function:seen")],
     ({"EventSourceArn": None}, 400, "InvalidParameterValueException", "Unrecognized event source."),
+    ({"EventSourceArn": ""}, 400, "ValidationException", None),
+    ({"EventSourceArn": "nonsense"}, 400, "ValidationException", None),
+    ({"EventSourceArn": TABLE_ARN}, 400, "InvalidParameterValueException", NOT_STREAM.format(TABLE_ARN)),
+    ({"EventSourceArn": QUEUE_ARN, "StartingPosition": None}, 400, "InvalidParameterValueException",
+     NOT_STREAM.format(QUEUE_ARN)),
     ({"EventSourceArn": STREAM_ARN}, 400, "InvalidParameterValueException", f"Stream not found: {STREAM_ARN}"),
     ({"BatchSize": 10001}, 400, "ValidationException",
      VALIDATION.format(10001, "batchSize", "have value less than or equal to 10000")),
@@ -320,7 +334,15 @@ REFUSED = [
      VALIDATION.format("[Other]", "functionResponseTypes", "satisfy constraint: [Member must satisfy enum value set: [ReportBatchItemFailures]]")),
     ({"TumblingWindowInSeconds": 901}, 400, "ValidationException",
      VALIDATION.format(901, "tumblingWindowInSeconds", "have value less than or equal to 900")),
+    ({"TumblingWindowInSeconds": -1, "BatchSize": 0}, 400, "ValidationException",
+     "2 validation errors detected: Value '0' at 'batchSize' failed to satisfy constraint: Member must have value greater than "
+     "or equal to 1; Value '-1' at 'tumblingWindowInSeconds' failed to satisfy constraint: Member must have value greater "
+     "than or equal to 0"),
+    ({"MetricsConfig": {"Metrics": ["EventCount"] * 4}}, 400, "ValidationException",
+     VALIDATION.format(f"[{', '.join(['EventCount'] * 4)}]", "metricsConfig.metrics", "have length less than or equal to 3")),
+    ({"KMSKeyArn": "arn:x:kms:us-east-1"}, 400, "ValidationException", None),
     ({"BatchSize": "many"}, 400, "InvalidRequestContentException", None),
+    ({"MetricsConfig": [["EventCount"]]}, 400, "InvalidRequestContentException", None),
     # Spec 8.1, "Invalid pattern".
     *[({"FilterCriteria": {"Filters": [filter_]}}, 400, "InvalidParameterValueException", "Invalid filter pattern definition.")
       for filter_ in ({"Pattern": "text"}, {"Pattern": "{"}, {}, {"Pattern": '{"eventSource":"aws:sqs"}'}, {"Pattern": '{"eventSource":[]}'})],
@@ -364,7 +386,17 @@ def test_a_second_mapping_of_stream_and_function_is_a_conflict(client, make, str
         f'The event source arn (" {stream} ") and function (" seen ") provided mapping already exists. '
         f"Please update or delete the existing mapping with UUID {first['UUID']}"
     )
+    # A region and an account stand for this server's.
+    foreign = "arn:aws:lambda:eu-west-1:123456789012:function:seen"
+    again = {"EventSourceArn": stream, "StartingPosition": "LATEST"}
+    assert refused(client.create_event_source_mapping, FunctionName=foreign, **again)[2] == message
     make("echo")
+
+
+def test_a_list_is_no_request(server, client, unmapped):
+    got, headers, _ = raw(server, "POST", "/2015-03-31/event-source-mappings/", ["seen", unmapped, "LATEST"])
+    assert (got, headers["x-amzn-ErrorType"]) == (400, "InvalidRequestContentException")
+    assert client.list_event_source_mappings(EventSourceArn=unmapped)["EventSourceMappings"] == []
 
 
 def test_mappings_are_listed_by_source_and_function_page_by_page(client, make, stream, server):
@@ -387,6 +419,8 @@ def test_mappings_are_listed_by_source_and_function_page_by_page(client, make, s
     assert set(listed(FunctionName="echo")) >= {mine[1], foreign}
     for name in ("fails", "fails:live", f"{FUNCTION_ARN}:fails:live"):
         assert listed(FunctionName=name, EventSourceArn=stream) == [mine[2]], name
+    nowhere = "arn:aws:lambda:eu-west-3::function:f"
+    assert refused(client.list_event_source_mappings, FunctionName=nowhere)[:2] == (400, "ValidationException")
     for nothing in ({"FunctionName": "fails:other"}, {"FunctionName": "none"}, {"EventSourceArn": STREAM_ARN}):
         assert listed(**nothing) == []
     assert set(listed()) >= {*mine, foreign}
@@ -417,6 +451,10 @@ def test_states_show_while_a_batch_is_under_way_and_others_wait(server, client, 
     in_use = (400, "ResourceInUseException", "Cannot update the event source mapping because it is in use.")
     assert refused(client.update_event_source_mapping, UUID=made, BatchSize=1) == in_use
     assert refused(client.delete_event_source_mapping, UUID=made) == in_use
+    # Tags know no ResourceInUse.
+    arn = f"arn:aws:lambda:us-east-1:{ACCOUNT}:event-source-mapping:{made}"
+    client.tag_resource(Resource=arn, Tags={"team": "a"})
+    assert client.list_tags(Resource=arn)["Tags"] == {"team": "a"}
     hold.unlink()
     wait_for_state(client, made, "Disabled")
     assert client.update_event_source_mapping(UUID=made, Enabled=True)["State"] == "Enabling"
@@ -456,7 +494,7 @@ def test_a_mapping_made_by_the_api_outlives_a_restart(start, tmp_path):
     assert server.stop() == 0
 
 
-def test_mappings_have_tags(client, make):
+def test_mappings_have_tags(server, client, make):
     """Spec 1, Tags: statuses 200 and 204."""
     arn = make(Tags={"team": "a"})["EventSourceMappingArn"]
     added = client.tag_resource(Resource=arn, Tags={"team": "b", "st age": "x/y"})
@@ -464,6 +502,15 @@ def test_mappings_have_tags(client, make):
     assert client.list_tags(Resource=arn)["Tags"] == {"team": "b", "st age": "x/y"}
     removed = client.untag_resource(Resource=arn, TagKeys=["st age", "none"])
     assert removed["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert client.list_tags(Resource=arn)["Tags"] == {"team": "b"}
+    # Spec 4: what is not given is refused by the model.
+    path = f"/2017-03-31/tags/{arn}"
+    for method, body, member in (("POST", {}, "tags"), ("POST", {"Tags": None}, "tags"), ("DELETE", None, "tagKeys")):
+        got, headers, told = raw(server, method, path, body)
+        assert (got, headers["x-amzn-ErrorType"]) == (400, "ValidationException"), member
+        assert json.loads(told)["message"] == (
+            f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null"
+        )
     assert client.list_tags(Resource=arn)["Tags"] == {"team": "b"}
     none = f"arn:aws:lambda:us-east-1:{ACCOUNT}:event-source-mapping:{uuid.uuid4()}"
     assert refused(client.list_tags, Resource=none)[:2] == (404, "ResourceNotFoundException")
@@ -565,6 +612,10 @@ def test_an_invocation_answers_what_the_function_answers(client):
         "custom": {"a": "b"},
         "stage": "test",
     }
+    # Line breaks around and inside of it, and what a header may not hold.
+    context = base64.b64encode(b'{"custom":\r\n{"a": "\x7f\xc3\xbc"}}\n').decode()
+    answer = client.invoke(FunctionName="echo", ClientContext=context)
+    assert json.loads(answer["Payload"].read())["custom"] == {"a": "\x7f\u00fc"}
     payload = json.loads(client.invoke(FunctionName="echo")["Payload"].read())
     assert (payload["event"], payload["arn"]) == ({}, f"{FUNCTION_ARN}:echo")
 
@@ -626,6 +677,9 @@ def test_a_function_that_is_switched_off_is_throttled(server, client):
     assert refused(client.invoke, FunctionName="off") == (429, "TooManyRequestsException", "Rate Exceeded.")
     status, _, body = raw(server, "POST", "/2015-03-31/functions/off/invocations", {})
     assert json.loads(body)["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    command = [BINARY, "invoke", "off", "{}", "--endpoint", server.url]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert told.returncode != 0 and "it is switched off: its ReservedConcurrentExecutions are 0" in told.stderr, told
 
 
 def test_invocations_that_are_refused(client):
@@ -642,9 +696,18 @@ def test_invocations_that_are_refused(client):
         ({"Payload": b"no json"}, "InvalidRequestContentException"),
         ({"ClientContext": "no base64"}, "InvalidRequestContentException"),
         ({"ClientContext": base64.b64encode(b'"' + b"x" * 3000 + b'"').decode()}, "InvalidRequestContentException"),
+        ({"ClientContext": base64.b64encode(b"[]").decode()}, "InvalidRequestContentException"),
+        ({"ClientContext": base64.b64encode(b"null").decode()}, "InvalidRequestContentException"),
+        ({"Payload": b'"\xff"'}, "InvalidRequestContentException"),
+        ({"Qualifier": "a b"}, "ValidationException"),
+        ({"Qualifier": "a.b"}, "ValidationException"),
+        ({"Qualifier": "a" * 129}, "ValidationException"),
+        ({"FunctionName": "a b"}, "ValidationException"),
+        ({"FunctionName": "echo:a.b"}, "ValidationException"),
+        ({"FunctionName": "a" * 257}, "ValidationException"),
         ({"InvocationType": "Other"}, "ValidationException"),
         ({"LogType": "Other"}, "ValidationException"),
         ({"TenantId": "t"}, "InvalidParameterValueException"),
         ({"DurableExecutionName": "d"}, "InvalidParameterValueException"),
     ):
-        assert refused(client.invoke, FunctionName="echo", **wrong)[:2] == (400, code), wrong
+        assert refused(client.invoke, **{"FunctionName": "echo", **wrong})[:2] == (400, code), wrong

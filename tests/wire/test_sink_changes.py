@@ -2,13 +2,14 @@
 """
 
 import json
+import threading
 import time
 
 import boto3
 from moto.server import ThreadedMotoServer
 
 from conftest import make_table, wait_until
-from test_sinks import drained, lines, sinks, tailrace
+from test_sinks import drained, lines, lines_of, sinks, tailrace
 
 SOON_SECONDS = 5
 
@@ -82,7 +83,7 @@ def test_a_mended_address_is_used_for_what_was_planned_before(start, tmp_path):
 
 
 def test_what_is_set_aside_is_not_forgotten(start, tmp_path):
-    """Neither a replay, nor a rebuild, nor a table that is made anew leaves out what the sink has set aside."""
+    """Neither a replay, nor a rebuild, nor a table that is made anew forgets what the sink has set aside."""
     lake = tmp_path / "lake"
     sink = {"to": str(lake), "flush": {"seconds": 0.1}, "partition_by": "!{partitionKeyFromQuery:day}/",
             "partition_keys": {"day": ".dynamodb.NewImage.day.S"}, "partitions_max": 1}
@@ -98,9 +99,10 @@ def test_what_is_set_aside_is_not_forgotten(start, tmp_path):
 
     wait_until(lambda: parked() and drained(server)(), "records that are set aside")
     count = parked()
-    for action in (["rebuild"], ["replay", "--since", "1s"]):
-        refused = tailrace(server, "sinks", action[0], "lake", *action[1:])
-        assert refused.returncode != 0 and f"{count} records of lake are set aside" in refused.stderr, refused.stderr
+    refused = tailrace(server, "sinks", "replay", "lake", "--since", "1s")
+    assert refused.returncode != 0 and f"{count} records of lake are set aside" in refused.stderr, refused.stderr
+    rebuilt = tailrace(server, "sinks", "rebuild", "lake")
+    assert rebuilt.returncode == 0 and parked() == count, rebuilt.stderr
     client.delete_table(TableName="Orders")
     make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
     put(client, "new", day="d1")
@@ -155,3 +157,118 @@ def test_a_secret_that_has_another_name_now_does_not_stop_the_server(start, tmp_
     server = start(*configure(tmp_path, search=sink), env={"NEW_TOKEN": "x"})
     assert sinks(server)["search"]["state"] in ("waiting", "retrying", "running")
     put(server.client(), "a")
+
+
+def behind(server, name):
+    return sinks(server)[name]["lagRecords"]
+
+
+def test_a_replay_of_a_sink_that_stands_still_leaves_out_nothing_that_waits(start, tmp_path):
+    """Spec: sinks.md 1, "Outage": what a sink has not brought is brought, whether it is paused, away, or asked for other records."""
+    lake = tmp_path / "lake"
+    server = start(*configure(tmp_path, lake={"to": str(lake), "flush": {"seconds": 0.1}}))
+    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
+    put(server.client(), "first")
+    wait_until(lambda: keys(lake) == ["first"], "the first record")
+    assert tailrace(server, "sinks", "pause", "lake").returncode == 0
+    for number in range(3):
+        put(server.client(), f"waits{number}")
+    wait_until(lambda: behind(server, "lake") == 3, "what waits")
+    # Also the next process knows what waits of a sink that it has never run.
+    server.stop()
+    server = start(*configure(tmp_path, lake={"to": str(lake), "flush": {"seconds": 0.1}}))
+    wait_until(lambda: behind(server, "lake") == 3, "what waits")
+    time.sleep(1.1)  # so that it is older than what is asked for
+    replayed = tailrace(server, "sinks", "replay", "lake", "--since", "1s")
+    assert replayed.returncode == 0 and "begins when it is resumed" in replayed.stderr, replayed.stderr
+    # The second replay of the same does not forget what the first one is to bring.
+    assert tailrace(server, "sinks", "replay", "lake", "--since", "1s").returncode == 0
+    assert tailrace(server, "sinks", "resume", "lake").returncode == 0
+    put(server.client(), "last")
+    wait_until(lambda: {"last", "waits0", "waits1", "waits2"} <= set(keys(lake)), "what waited, and the last record")
+
+
+def test_a_replay_does_not_end_a_snapshot(start, tmp_path):
+    lake = tmp_path / "lake"
+    server = start(*configure(tmp_path))
+    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
+    put(server.client(), "item")
+    server.stop()
+    lake.write_text("in the way")
+    server = start(*configure(tmp_path, lake={"to": str(lake), "start": "snapshot", "flush": {"seconds": 0.1}}))
+    wait_until(failed(server, "lake"), "a flush that fails")
+    refused = tailrace(server, "sinks", "replay", "lake", "--since", "1s")
+    assert refused.returncode == 1 and "the snapshot of Orders is not done yet" in refused.stderr, refused.stderr
+    lake.unlink()
+    wait_until(lambda: keys(lake) == ["item"], "the snapshot", 90)
+
+
+def test_a_log_that_is_rebuilt_leaves_out_no_change(start, tmp_path):
+    lake = tmp_path / "lake"
+    sink = {"to": str(lake), "flush": {"seconds": 0.1}}
+    server = start(*configure(tmp_path, lake=sink))
+    client = server.client()
+    make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+    put(client, "gone")
+    wait_until(lambda: keys(lake) == ["gone"], "the first record")
+    assert tailrace(server, "sinks", "pause", "lake").returncode == 0
+    client.delete_item(TableName="Orders", Key={"pk": {"S": "gone"}})
+    wait_until(lambda: behind(server, "lake") == 1, "the change that waits")
+    # Of a paused sink, and with what waits.
+    assert tailrace(server, "sinks", "rebuild", "lake").returncode == 0
+    assert tailrace(server, "sinks", "resume", "lake").returncode == 0
+    wait_until(drained(server), "the sink")
+    assert sorted(line["eventName"] for line in lines(lake)) == ["INSERT", "REMOVE"]
+
+    # While somebody writes, again and again.
+    written, is_over = [], threading.Event()
+
+    def write():
+        while not is_over.is_set():
+            written.append(f"k{len(written) % 50}")
+            put(client, written[-1], n=str(len(written)))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        wait_until(lambda: len(written) > 50, "items")
+        for version in (3, 4, 5):
+            assert tailrace(server, "sinks", "rebuild", "lake", "--no-wait").returncode == 0
+            wait_until(lambda: list(lake.rglob(f"lake-v{version}-Orders-snapshot-*")), "the items")
+    finally:
+        is_over.set()
+        writer.join()
+    rebuilt = tailrace(server, "sinks", "rebuild", "lake")
+    assert rebuilt.returncode == 0 and "version 6 has caught up" in rebuilt.stderr, rebuilt.stderr
+    objects = list(lake.rglob("lake-v*"))
+    changes = [line["eventID"] for path in objects if "-snapshot-" not in path.name for line in lines_of(path)]
+    assert len(set(changes)) == len(changes) == len(written) + 2
+    pages = [path for path in objects if path.name.startswith("lake-v6-Orders-snapshot-")]
+    assert {line["dynamodb"]["Keys"]["pk"]["S"] for path in pages for line in lines_of(path)} == set(written)
+    # One that no configuration has is not begun anew, by whom should it be?
+    server.stop()
+    server = start(*configure(tmp_path))
+    for action in (["rebuild"], ["replay", "--since", "1s"]):
+        refused = tailrace(server, "sinks", action[0], "lake", *action[1:])
+        assert refused.returncode == 1 and "is in no tailrace.yaml" in refused.stderr, refused.stderr
+
+
+def test_what_a_paused_sink_has_set_aside_is_shown_and_discarded(start, tmp_path):
+    lake = tmp_path / "lake"
+    sink = {"to": str(lake), "flush": {"seconds": 0.1}, "partition_by": "!{partitionKeyFromQuery:day}/",
+            "partition_keys": {"day": ".dynamodb.NewImage.day.S"}}
+    server = start(*configure(tmp_path, lake=sink))
+    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
+    put(server.client(), "without")
+    wait_until(lambda: sinks(server)["lake"]["parked"] == 1, "the record that is set aside")
+    assert tailrace(server, "sinks", "pause", "lake").returncode == 0
+    server.stop()
+    server = start(*configure(tmp_path, lake=sink))
+    assert sinks(server)["lake"]["parked"] == 1
+    shown = tailrace(server, "sinks", "parked", "lake")
+    assert shown.returncode == 0 and "without" in shown.stdout, (shown.stdout, shown.stderr)
+    refused = tailrace(server, "sinks", "retry", "lake")
+    assert refused.returncode == 1 and "resume it first" in refused.stderr, refused.stderr
+    discarded = tailrace(server, "sinks", "discard", "lake")
+    assert discarded.returncode == 0 and "1 record discarded" in discarded.stderr, discarded.stderr
+    assert sinks(server)["lake"]["parked"] == 0

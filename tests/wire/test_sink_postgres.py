@@ -230,3 +230,49 @@ def test_a_rebuild_mends_what_somebody_has_broken(application, database, tmp_pat
     do(server, "wh", "rebuild")
     wait_until(lambda: table_of(database) == expected_of(server), "the items in a new table")
     assert server.stop() == 0, server.output()
+
+
+def test_a_database_restored_from_a_backup_gets_what_it_lacks(application, database, tmp_path):
+    """docs/spec/sinks.md 4.2: the target's progress is trusted over the checkpoint; what it has lost comes again, once."""
+    server = start(application, tmp_path / "data")
+    client = server.client()
+
+    def put(numbers):
+        for number in numbers:
+            client.put_item(TableName="Orders", Item={"id": {"S": f"k{number % 7}"}, "total": {"N": str(number)}})
+
+    def changes():
+        return database.rows("SELECT id, new_image->>'total' FROM changes ORDER BY id, _lsn")
+
+    def history(end):
+        return sorted(((f"k{number % 7}", str(number)) for number in range(end)), key=lambda change: change[0])
+
+    def arrived(end):
+        wait_until(lambda: table_of(database) == expected_of(server) and len(changes()) >= end, f"{end} changes", 60)
+        assert changes() == history(end), "each change is there once, in the order of its item"
+
+    tables = ["orders", "changes", "_tailrace_progress", "_tailrace_targets", "_tailrace_rejected"]
+    put(range(40))
+    arrived(40)
+    database.rows("CREATE SCHEMA backup; " + "; ".join(f"CREATE TABLE backup.{name} AS TABLE public.{name}" for name in tables))
+    put(range(40, 80))
+    arrived(80)
+    restore = [f"TRUNCATE public.{name}; INSERT INTO public.{name} SELECT * FROM backup.{name}" for name in tables]
+    database.rows("BEGIN; " + "; ".join(restore) + "; COMMIT")
+    assert len(changes()) == 40
+    # All shards have a change to bring: who has none does not look.
+    put(range(80, 120))
+    arrived(120)
+    # The same with the server started anew, and by a database that knows nothing of it any more.
+    assert server.stop() == 0, server.output()
+    database.rows("BEGIN; " + "; ".join(restore) + "; COMMIT")
+    server = start(application, tmp_path / "data")
+    client = server.client()
+    put(range(120, 160))
+    arrived(160)
+    database.rows("TRUNCATE orders, _tailrace_progress")
+    put(range(160, 200))
+    wait_until(lambda: "tailrace sinks rebuild wh" in (sinks(server)["wh"].get("lastError") or ""), "to be told")
+    do(server, "wh", "rebuild")
+    wait_until(lambda: table_of(database) == expected_of(server), "the items again", 60)
+    assert server.stop() == 0, server.output()

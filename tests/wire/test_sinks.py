@@ -10,6 +10,7 @@ import pathlib
 import random
 import shutil
 import subprocess
+import time
 from decimal import Decimal
 
 import boto3.dynamodb.types
@@ -46,12 +47,16 @@ def drained(server, *names):
     return look
 
 
+def lines_of(path):
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def lines(directory):
     """Every line of the objects below a directory, each object once, in the order of their names."""
     for path in sorted(pathlib.Path(directory).rglob("*")):
         if path.is_file() and not any(part.startswith(("_", ".")) for part in path.relative_to(directory).parts):
-            text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            yield from (json.loads(line) for line in text.splitlines())
+            yield from lines_of(path)
 
 
 def history(server, table):
@@ -262,6 +267,34 @@ def test_a_table_that_is_made_anew_is_followed_and_what_holds_it_says_what_to_do
     wait_until(lambda: [item["n"] for item in scan(client, "Days")] == [2], "what follows")
 
 
+def test_the_streams_that_a_paused_log_will_follow_are_kept_for_it(start, tmp_path):
+    """docs/spec/sinks.md 1, "Retention": also those of a table that was made anew, twice."""
+    config = tmp_path / "tailrace.json"
+    config.write_text(json.dumps({"sinks": {"lake": {"from": "Orders", "to": "./lake", "flush": {"seconds": 0}}}}))
+    server = start("--config", str(config), "--stream-retention", "1s")
+    client = server.client()
+
+    def keys():
+        return [line["dynamodb"]["Keys"]["pk"]["S"] for line in lines(tmp_path / "lake")]
+
+    def make_and_put(key):
+        make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+        client.put_item(TableName="Orders", Item={"pk": {"S": key}})
+
+    make_and_put("one")
+    wait_until(lambda: keys() == ["one"], "the first order")
+    assert tailrace(server, "sinks", "pause", "lake").returncode == 0
+    for key in ("two", "three"):
+        client.delete_table(TableName="Orders")
+        client.get_waiter("table_not_exists").wait(TableName="Orders", WaiterConfig={"Delay": 1})
+        make_and_put(key)
+    client.delete_table(TableName="Orders")
+    written = time.monotonic()
+    wait_until(lambda: time.monotonic() > written + 4, "the end of the retention, and passes of it")
+    assert tailrace(server, "sinks", "resume", "lake").returncode == 0
+    wait_until(lambda: keys() == ["one", "two", "three"], "what was written meanwhile")
+
+
 def test_no_secret_is_in_the_error_of_a_configuration(tmp_path):
     config = tmp_path / "tailrace.json"
     for member in ({"headers": "${env:HOOK}"}, {"auth": "${env:HOOK}"}, {"timeout_seconds": "${env:HOOK}"}):
@@ -286,6 +319,6 @@ def test_a_configuration_is_checked_before_anything_starts(tmp_path):
         for command in (["config", "check", tmp_path], ["serve", "--config", config, "--data-dir", tmp_path / "d"]):
             run = subprocess.run([BINARY, *command], capture_output=True, text=True, timeout=60)
             assert run.returncode == 1 and part in run.stderr and "TR0027" in run.stderr, run.stderr
-    config.write_text("sinks: {a: {from: T, to: ./x, format: parquet}}")
+    config.write_text("sinks: {a: {from: Things, to: ./x, format: parquet}}")
     run = subprocess.run([BINARY, "config", "check", config], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0 and "1 sink, nothing wrong" in run.stderr, run.stderr

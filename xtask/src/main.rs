@@ -39,7 +39,7 @@ enum Command {
     /// Clippy with warnings as errors, cargo-deny, and what ARCHITECTURE.md, the citations and the rows of the specification
     /// claim about the tree.
     Lint,
-    /// Measure the budgets on the release binary. Arguments after `--` go to the load generator.
+    /// Measure the budgets on the binary as it is published (profile `dist`). Arguments after `--` go to the load generator.
     Bench {
         /// Arguments of the load generator (`--help` lists them).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -17,8 +17,8 @@ const STEP_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// Longest run of what somebody measures or plays for as long as he says.
 const PLAY_TIME_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// The Rust tests.
-const TEST: [&str; 2] = ["test", "--workspace"];
+/// The Rust tests, all of them whatever fails.
+const TEST: [&str; 3] = ["test", "--workspace", "--no-fail-fast"];
 /// With those that need a real server.
 const WITH_SERVERS: [&str; 2] = ["--features", "tailrace-sinks/real-servers"];
 
@@ -89,8 +89,11 @@ fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// All tests but those that need a program of `without`. Functions of Node.js and Java run in the environment's ones, unless
-/// the Rust tests run alone: then in the machine's.
+/// All tests but those that need a program of `without`, each suite to its end, so that one run tells all that fails. Functions of
+/// Node.js and Java run in the environment's ones, unless the Rust tests run alone: then in the machine's.
+///
+/// # Errors
+/// What cannot be prepared at once; else the suites that failed, behind the last one.
 pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
     let root = root();
     let environment = if rust_only { None } else { Some(Environment::prepare(&root)?) };
@@ -121,36 +124,38 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
     if let Some(java) = &java {
         rust.env("TAILRACE_TEST_JARS", java.jars());
     }
-    run(&mut rust)?;
+    let rust = run(&mut rust);
     let Some(environment) = environment else {
         eprintln!("left out: the Rust tests with real servers, and the wire tests");
-        return Ok(());
+        return rust;
     };
     if let Some(java) = &java {
         java.check_client(&environment, &root, &target_directory().join("java-client"))?;
     }
     // The Rust tests have made it. Built for itself it would have other features, and much would be compiled again.
     let binary = target_directory().join("debug").join("tailrace");
-    run(environment
+    let wire = run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"])
         // Each test leaves a data directory behind, ten gigabytes in all: those of tests that passed go.
         .args(["-o", "tmp_path_retention_policy=failed", "tests/wire"])
         .env("TAILRACE_BINARY", &binary)
         .env(left_out.0, &left_out.1)
-        .current_dir(&root))?;
+        .current_dir(&root));
     let scripts = root.join("tests/js");
     environment.install_node_packages(&scripts)?;
-    run(environment
+    let javascript = run(environment
         .node()
         .args(["--test", "--test-reporter=tap"])
         .args(files_ending(".test.js", &scripts)?)
         .env("TAILRACE_BINARY", &binary)
-        .current_dir(&root))?;
-    match &java {
+        .current_dir(&root));
+    let java = match &java {
         Some(java) => java.test(&root.join("tests/java"), &target_directory().join("java-tests"), &binary),
         None => Ok(()),
-    }
+    };
+    let failed: Vec<String> = [rust, wire, javascript, java].into_iter().filter_map(Result::err).collect();
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
 /// Writes the client of Java functions that its sources make.
@@ -200,9 +205,11 @@ pub fn lint() -> Result<(), String> {
     run(cargo().args(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]))
 }
 
-/// The budget table.
+/// The budget table, of the binary as it is published.
 pub fn bench(arguments: &[String]) -> Result<(), String> {
-    let binary = release_binary()?;
+    run(cargo().args(["build", "--profile", "dist", "--package", "tailrace"]))?;
+    run(cargo().args(["build", "--release", "--package", "tailrace-bench"]))?;
+    let binary = target_directory().join("dist").join("tailrace");
     let bench = target_directory().join("release").join("tailrace-bench");
     let mut command = Command::new(bench);
     run_for(command.arg("--binary").arg(binary).args(arguments).current_dir(root()), PLAY_TIME_MAX)

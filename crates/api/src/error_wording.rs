@@ -42,7 +42,10 @@ impl ErrorWording {
 
     /// What is wrong with an expression.
     pub fn expression(self, error: ExprError) -> ApiError {
-        error.into_api(self.envelopes && self.is_current())
+        match error.classic {
+            Some(text) if !self.is_current() => ApiError::validation(text),
+            _ => error.into_api(self.envelopes && self.is_current()),
+        }
     }
 
     /// A text that takes the operation's envelope, if it has one.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tailrace_engine::ThrottledTables;
+use tailrace_server::template::ALL_STACKS;
 use tailrace_server::{Code, Config};
 
 use crate::Failure;
 use crate::audit::AuditArgs;
 use crate::data::{InvokeArgs, PutArgs, QueryArgs};
+use crate::delivery_streams::DeliveryStreamsArgs;
 use crate::init::InitArgs;
 use crate::logs::LogsArgs;
 use crate::mappings::MappingsArgs;
@@ -46,6 +48,8 @@ pub enum Command {
     Mappings(MappingsArgs),
     /// Show each sink and what it set aside; pause, resume, rebuild, replay, retry or remove one
     Sinks(SinksArgs),
+    /// Show each delivery stream; set damaged records of one aside
+    DeliveryStreams(DeliveryStreamsArgs),
     /// Check tailrace.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -99,12 +103,19 @@ pub struct ServerArgs {
     /// SAM or CloudFormation template to apply at start, or a directory with one [env: TAILRACE_TEMPLATE]
     #[arg(long)]
     pub template: Option<PathBuf>,
-    /// The stack of a cdk.out that has several [env: TAILRACE_STACK]
-    #[arg(long)]
-    stack: Option<String>,
+    /// A stack of a cdk.out that has several, or a pattern of their names (`*`; `**` crosses the stages' `/`); may be repeated
+    /// [env: TAILRACE_STACK, separated by commas]
+    #[arg(long = "stack", value_name = "NAME")]
+    stacks: Vec<String>,
+    /// All stacks of a cdk.out
+    #[arg(long, conflicts_with = "stacks")]
+    all_stacks: bool,
     /// The configuration of sinks [env: TAILRACE_CONFIG] [default: tailrace.yaml beside the template]
     #[arg(long = "config")]
     pub sinks: Option<PathBuf>,
+    /// Where Kinesis is, for tables with such a destination [env: AWS_ENDPOINT_URL_KINESIS] [default: as `kinesis` in tailrace.yaml says]
+    #[arg(long, value_name = "URL")]
+    pub kinesis_endpoint: Option<String>,
     /// What the template asks for.
     #[command(flatten)]
     pub template_values: TemplateArgs,
@@ -150,9 +161,18 @@ pub enum Wording {
 }
 
 impl ServerArgs {
-    /// The stack that was chosen.
-    pub fn stack(&self) -> Option<String> {
-        self.stack.clone().or_else(|| env("TAILRACE_STACK"))
+    /// The stacks that were chosen, by names and patterns.
+    pub fn stacks(&self) -> Vec<String> {
+        if self.all_stacks {
+            return vec![ALL_STACKS.to_owned()];
+        }
+        let of_environment = || env("TAILRACE_STACK").as_deref().map(listed).unwrap_or_default();
+        if self.stacks.is_empty() { of_environment() } else { self.stacks.clone() }
+    }
+
+    /// The template that was named.
+    pub fn template(&self) -> Option<PathBuf> {
+        self.template.clone().or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from))
     }
 
     /// The configuration, with environment variables and defaults filled in.
@@ -173,13 +193,12 @@ impl ServerArgs {
                 ),
             ));
         }
-        config.template = self.template.or_else(|| env("TAILRACE_TEMPLATE").map(PathBuf::from));
         config.sinks = self.sinks.or_else(|| env("TAILRACE_CONFIG").map(PathBuf::from));
+        config.kinesis_endpoint = self.kinesis_endpoint.or_else(|| env("AWS_ENDPOINT_URL_KINESIS"));
         config.template_values = self.template_values.values()?;
         config.allowed_hosts = self.allowed_hosts;
         if config.allowed_hosts.is_empty() {
-            let hosts = env("TAILRACE_ALLOWED_HOSTS").unwrap_or_default();
-            config.allowed_hosts = hosts.split(',').filter(|host| !host.trim().is_empty()).map(str::to_owned).collect();
+            config.allowed_hosts = env("TAILRACE_ALLOWED_HOSTS").as_deref().map(listed).unwrap_or_default();
         }
         config.engine.region = choose(self.region, "TAILRACE_REGION", config.engine.region.clone())?;
         config.engine.shards_per_stream = choose(self.shards, "TAILRACE_SHARDS", config.engine.shards_per_stream)?;
@@ -212,6 +231,11 @@ impl ServerArgs {
         }
         Ok(config)
     }
+}
+
+/// What is separated by commas.
+fn listed(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|element| !element.is_empty()).map(str::to_owned).collect()
 }
 
 /// A stream's retention.
@@ -278,8 +302,10 @@ fn length(text: &str) -> Option<Duration> {
 #[derive(Debug, Args)]
 pub struct UpArgs {
     /// A template, or a directory with one, and, if it likes, with a writes.ndjson: a project's own, or what sam build, cdk
-    /// synth (cdk.out) or serverless package (.serverless) wrote
-    pub path: PathBuf,
+    /// synth (cdk.out), serverless package (.serverless) or terraform show -json (tfplan.json) wrote. Several are started together,
+    /// each as a stack
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
     /// End once every record is processed: with 0, or with 3 when a record that fails, or a function that cannot be invoked,
     /// blocks a shard
     #[arg(long)]

@@ -8,6 +8,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tailrace_core::limits::CLIENT_CALL;
 use tailrace_server::Code;
@@ -132,6 +134,22 @@ impl Client {
     pub async fn get(&mut self, path: &str) -> Result<(StatusCode, Bytes), NoAnswer> {
         let request = Request::get(path).header("host", &self.authority).body(Full::default());
         self.send(request.expect("invariant: an authority is a header value, and paths are ours")).await
+    }
+
+    /// Reads a page of ours: what it says, and its text. Another server that speaks the same API answers any path with a page of its own.
+    pub async fn page<T: DeserializeOwned>(&mut self, path: &str) -> Result<(T, String), Failure> {
+        let (status, body) = self.get(path).await?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let page = serde_json::from_slice(&body).ok().filter(|_| status == StatusCode::OK);
+        Ok((page.ok_or_else(|| self.refused(status, &text))?, text))
+    }
+
+    /// Posts a request to a path of ours: what is answered if it was done.
+    pub async fn ask<T: DeserializeOwned>(&mut self, path: &str, request: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_value(request).map_err(|error| Failure::new(Code::Internal, error))?;
+        let (status, body) = self.post(path, &body).await?;
+        let answer = serde_json::from_slice(&body).ok().filter(|_| status == StatusCode::OK);
+        answer.ok_or_else(|| self.refused(status, &String::from_utf8_lossy(&body)))
     }
 
     /// Posts JSON to a path of ours.

@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod data;
 mod deliveries;
+mod delivery_streams;
 mod diff;
 mod failure;
 mod follow;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
             Command::Tail(args) => tail::run(args).await,
             Command::Mappings(args) => mappings::run(args).await,
             Command::Sinks(args) => sinks::run(args).await,
+            Command::DeliveryStreams(args) => delivery_streams::run(args).await,
             Command::Config(command) => sinks::config(&command),
             Command::Parked(args) => parked::run(args).await,
             Command::Logs(args) => logs::run(args).await,

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use hyper::StatusCode;
 use tailrace_mapping::{MappingState, MappingStatus, ShardState, ShardStatus};
 use tailrace_server::MappingsPage;
 
@@ -72,13 +71,9 @@ async fn watch(client: &mut Client, args: &MappingsArgs) -> Outcome {
 
 /// What is shown.
 async fn shown(client: &mut Client, args: &MappingsArgs) -> Result<String, Failure> {
-    let (status, body) = client.get("/_admin/mappings").await?;
-    let text = String::from_utf8_lossy(&body);
-    // Another server that speaks the same API answers any path with a page of its own.
-    let page = serde_json::from_slice::<MappingsPage>(&body).ok().filter(|_| status == StatusCode::OK);
-    let page = page.ok_or_else(|| client.refused(status, &text))?;
+    let (page, text) = client.page::<MappingsPage>("/_admin/mappings").await?;
     Ok(match args.read.output {
-        Output::Json => text.into_owned(),
+        Output::Json => text,
         Output::Text if args.verbose => table(COLUMNS, rows(&page.mappings)),
         Output::Text => table(SUMMARY, page.mappings.iter().map(summary)),
     })

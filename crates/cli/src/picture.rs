@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use tailrace_core::Service;
 use tailrace_engine::{Caller, Client, Db, ops};
-use tailrace_server::{Code, Config, Server};
+use tailrace_server::{Code, Config, Server, StackContents};
 use tailrace_sinks::runtime::SinkStatus;
 
 use crate::plain::example;
@@ -53,6 +53,7 @@ pub async fn show(server: &Server, config: &Config) -> Result<(), Failure> {
     let functions: Vec<(String, String)> = functions.into_iter().map(|one| (one.name, one.runtime)).collect();
     let sinks = server.sinks().status().await?;
     let feeds: Vec<Feed> = sinks.iter().flat_map(feeds).collect();
+    draw_stacks(&server.stacks().await).into_iter().for_each(say);
     draw(&tables, &arrows, &feeds, &functions).into_iter().for_each(say);
     next(&tables, &arrows, server.address().port(), config).into_iter().for_each(say);
     Ok(())
@@ -91,6 +92,24 @@ async fn run(db: &Db, operation: &str, body: &Value) -> Result<Value, Failure> {
     let caller = Caller::Client(Client { operation, ..Client::default() });
     let answer = ops::execute(db, Service::DynamoDb, operation, body.to_string().as_bytes(), &caller).await?;
     serde_json::from_slice(&answer).map_err(|error| Failure::new(Code::Internal, error))
+}
+
+/// A line for each stack of several: what is whose.
+fn draw_stacks(stacks: &[StackContents]) -> Vec<String> {
+    let of_stack = |StackContents { name, made }: &StackContents| {
+        let mut names = made.iter().take(DRAWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+        if made.is_empty() {
+            names = "nothing that is made here".to_owned();
+        } else if made.len() > DRAWN_MAX {
+            names += &format!(" and {} more", made.len() - DRAWN_MAX);
+        }
+        format!("  stack {name}: {names}")
+    };
+    let mut lines: Vec<String> = stacks.iter().take(DRAWN_MAX).map(of_stack).collect();
+    if stacks.len() > DRAWN_MAX {
+        lines.push(format!("  and {} more stacks", stacks.len() - DRAWN_MAX));
+    }
+    lines
 }
 
 /// The lines of the picture: each table with what its stream leads to, and the functions that nothing leads to.
@@ -178,6 +197,20 @@ mod tests {
                       Orders --stream--> lake (s3://lake/)\n  Quiet --stream\n  \
                       report (python3.13), which no stream leads to";
         assert_eq!(draw(&tables, &arrows, &feeds, &functions).join("\n"), expect);
+    }
+
+    #[test]
+    fn each_stack_of_several_tells_what_is_its_own() {
+        let stack = |name: &str, made: usize| StackContents {
+            name: name.into(),
+            made: (0..made).map(|n| format!("t{n}")).collect(),
+        };
+        let drawn = draw_stacks(&[stack("Data", 2), stack("Prod/Web", 0), stack("Large", DRAWN_MAX + 1)]);
+        assert_eq!(drawn[..2], ["  stack Data: t0, t1", "  stack Prod/Web: nothing that is made here"]);
+        assert!(drawn[2].ends_with("t18, t19 and 1 more"), "{drawn:?}");
+        assert!(draw_stacks(&[]).is_empty());
+        let many: Vec<StackContents> = (0..DRAWN_MAX + 2).map(|n| stack(&n.to_string(), 1)).collect();
+        assert_eq!(draw_stacks(&many).last().unwrap(), "  and 2 more stacks");
     }
 
     #[test]

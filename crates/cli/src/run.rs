@@ -8,6 +8,7 @@ use std::time::Duration;
 use tailrace_core::limits::DRAIN;
 use tailrace_server::clock::{SystemClock, SystemRng};
 use tailrace_server::mappings::Progress;
+use tailrace_server::template::{DATA_DIRECTORY, StackFile};
 use tailrace_server::{Code, Config, Server};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -32,10 +33,9 @@ const EXIT_BLOCKED: u8 = 3;
 /// `tailrace serve`.
 pub async fn serve(args: ServerArgs) -> Outcome {
     log_to_stderr();
-    let stack = args.stack();
-    let mut config = args.config(Path::new(".tailrace"))?;
-    let template = config.template.map(|given| project::in_directory(given, stack.as_deref(), say));
-    config.template = template.transpose()?;
+    let (stacks, given) = (args.stacks(), args.template());
+    let mut config = args.config(Path::new(DATA_DIRECTORY))?;
+    config.templates = given.map(|given| project::in_directory(given, &stacks, say)).transpose()?;
     let environment = config.clone();
     let mut running = Running::start(config).await?;
     say(format_args!("listening on http://{}", running.server.address()));
@@ -49,11 +49,14 @@ pub async fn serve(args: ServerArgs) -> Outcome {
 pub async fn up(args: UpArgs) -> Outcome {
     log_to_stderr();
     let project = Project::find(&args)?;
-    let mut config = args.server.config(&project.home.join(".tailrace"))?;
-    let template = project.template(config.template.take(), say)?;
-    say(format_args!("template {}", template.display()));
-    let watch = Watch::start(&template, &project.writes).await;
-    config.template = Some(template);
+    let templates = project.templates(args.server.template(), say)?;
+    let mut config = args.server.config(&project.home.join(DATA_DIRECTORY))?;
+    for StackFile { name, file, .. } in &templates.chosen {
+        let stack = if templates.chosen.len() > 1 { format!(": stack {name}") } else { String::new() };
+        say(format_args!("template {}{stack}", file.display()));
+    }
+    let watch = Watch::start(&templates, &project.writes).await;
+    config.templates = Some(templates);
     let environment = config.clone();
     let mut running = Running::start(config).await?;
     let server = &running.server;
@@ -163,7 +166,28 @@ fn at_once() -> Failure {
 }
 
 async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
-    let progress = server.mappings().settled().await?;
+    let moved = || {
+        let (sinks, streams) = (server.sinks().changes(), server.delivery_streams().changes());
+        let (mappings, destinations) = (server.mappings().changes(), server.destinations().changes());
+        (*mappings.borrow(), *sinks.borrow(), *streams.borrow(), *destinations.borrow())
+    };
+    let (progress, sinks, streams) = loop {
+        server.mappings().settled().await?;
+        tailrace_server::sinks::settled(server.sinks()).await?;
+        server.delivery_streams().settled().await?;
+        server.destinations().settled().await?;
+        // What one of them has made is work for another: a view's table has a stream, and a function may put to a delivery stream.
+        // And what was blocked may go on since.
+        let before = moved();
+        let Some(progress) = server.mappings().progress().await? else { continue };
+        let Some(sinks) = tailrace_server::sinks::progress(server.sinks()).await? else { continue };
+        let Some(streams) = server.delivery_streams().progress().await? else { continue };
+        // Nor has one of them made any between these looks.
+        let is_blocked = matches!(progress, Progress::Blocked(_)) || !sinks.is_empty() || !streams.is_empty();
+        if is_blocked || moved() == before {
+            break (progress, sinks, streams);
+        }
+    };
     let parked = server.mappings().parked_records().await?;
     let code = match progress {
         Progress::Drained => ExitCode::SUCCESS,
@@ -180,11 +204,13 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
             ExitCode::from(EXIT_BLOCKED)
         }
     };
-    let stuck = tailrace_server::sinks::settled(server.sinks()).await?;
-    for sink in &stuck {
+    for sink in &sinks {
         complain(format_args!("sink {}", on_one_line(sink)));
     }
-    let code = if stuck.is_empty() { code } else { ExitCode::from(EXIT_BLOCKED) };
+    for stream in &streams {
+        complain(format_args!("delivery stream {}", on_one_line(stream)));
+    }
+    let code = if sinks.is_empty() && streams.is_empty() { code } else { ExitCode::from(EXIT_BLOCKED) };
     Ok(Ended { code, parked })
 }
 

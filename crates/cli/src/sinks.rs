@@ -1,4 +1,4 @@
-//! `tailrace sinks`: where every sink stands; and what is done to one: pause, resume, rebuild, replay, retry, discard, skip, remove. What takes long is
+//! `tailrace sinks`: where every sink stands; and what is done to one: pause, resume, rebuild, replay, retry, discard, skip, remove, forget. What takes long is
 //! watched until it is done. `tailrace config check` reads a configuration without starting anything.
 
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use hyper::StatusCode;
 use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tailrace_server::clock::SystemClock;
-use tailrace_server::sinks::{self, SinkRequest, SinksPage};
+use tailrace_server::sinks::{self, ForgetRequest, Forgotten, SinkRequest, SinksPage};
 use tailrace_server::{Code, ParkedPage, ParkedReport};
-use tailrace_sinks::runtime::{Change, Changed, SinkState, SinkStatus};
+use tailrace_sinks::runtime::{Change, Changed, SinkState, SinkStatus, SourceStatus};
 
 use crate::args::{Output, ReadArgs};
 use crate::check::count;
@@ -69,6 +69,17 @@ pub enum Action {
     Skip(Named),
     /// Forget the sink and its place; what is at the target stays
     Remove(Named),
+    /// Forget a person, for good: what an audit trail with a `subject` holds of them can be read by nobody any more
+    Forget {
+        /// The trail's name in tailrace.yaml
+        name: String,
+        /// The value of the attribute that names the person
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// Its type: S, N or B (in base64)
+        #[arg(long = "type", value_name = "TYPE", default_value = "S", value_parser = ["S", "N", "B"])]
+        kind: String,
+    },
 }
 
 /// A sink by its name.
@@ -124,13 +135,10 @@ pub async fn run(args: SinksArgs) -> Outcome {
         Action::Discard(named) => (named, Change::Discard),
         Action::Skip(named) => (named, Change::Skip),
         Action::Remove(named) => (named, Change::Remove),
+        Action::Forget { name, value, kind } => return forget(&mut client, name, &kind, &value).await,
     };
     let request = SinkRequest { name: named.name.clone(), change };
-    let body = serde_json::to_value(&request).map_err(|error| Failure::new(Code::Internal, error))?;
-    let (status, body) = client.post("/_admin/sinks", &body).await?;
-    let changed = serde_json::from_slice::<Changed>(&body).ok().filter(|_| status == StatusCode::OK);
-    let Changed { retried, discarded, skipped, error } =
-        changed.ok_or_else(|| client.refused(status, &String::from_utf8_lossy(&body)))?;
+    let Changed { retried, discarded, skipped, error } = client.ask("/_admin/sinks", &request).await?;
     match change {
         Change::Retry => {
             say(format_args!("{retried} delivered"));
@@ -143,6 +151,18 @@ pub async fn run(args: SinksArgs) -> Outcome {
         Change::Rebuild | Change::Replay { .. } if !named.no_wait => return watch(&mut client, &named.name).await,
         _ => say(format_args!("{}: done", named.name)),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Forgets a person. That there is none of this value is no success: it may be written in another way.
+async fn forget(client: &mut Client, name: String, kind: &str, value: &str) -> Outcome {
+    let request = ForgetRequest { name, subject: serde_json::json!({ kind: value }) };
+    let Forgotten { forgotten } = client.ask("/_admin/sinks/forget", &request).await?;
+    if !forgotten {
+        let text = format!("{} knows nobody of this value", request.name);
+        return Err(Failure::new(Code::Refused, text));
+    }
+    say(format_args!("{}: forgotten", request.name));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -168,13 +188,18 @@ async fn parked(client: &mut Client, name: &str, output: Output) -> Outcome {
             after = format!("&after={next}");
         }
     }
+    let rejected: Vec<String> = sink.sources.iter().filter_map(rejected).collect();
+    for line in &rejected {
+        say(line);
+    }
     match output {
         Output::Json => {
             for record in &shown {
                 print(serde_json::to_string(record)?)?;
             }
         }
-        Output::Text if shown.is_empty() => say("no record is set aside"),
+        Output::Text if shown.is_empty() && rejected.is_empty() => say("no record is set aside"),
+        Output::Text if shown.is_empty() => {}
         Output::Text => drop(print(table(
             PARKED,
             shown.iter().map(|record| {
@@ -216,8 +241,12 @@ async fn watch(client: &mut Client, name: &str) -> Outcome {
             say(format_args!("{}{text}", if in_place { "\x1b[1A\x1b[2K" } else { "" }));
             shown = text;
         }
-        if sink.building.is_none() && now.state == SinkState::Running && now.lag_records == 0 && has_begun(now) {
-            say(format_args!("{name}: version {} has caught up", now.version));
+        if sink.state == SinkState::Paused {
+            say(format_args!("{name}: it begins when it is resumed"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        if has_caught_up(sink) {
+            say(format_args!("{name}: version {} has caught up", sink.version));
             return Ok(ExitCode::SUCCESS);
         }
         tokio::select! {
@@ -227,10 +256,31 @@ async fn watch(client: &mut Client, name: &str) -> Outcome {
     }
 }
 
-fn has_begun(sink: &SinkStatus) -> bool {
-    sink.sources
-        .iter()
-        .all(|source| source.waits_for.is_none() && source.snapshot_items.is_none() && !source.shards.is_empty())
+/// Everything is at the target, and the target shows it.
+fn has_caught_up(sink: &SinkStatus) -> bool {
+    let has_begun = |source: &SourceStatus| {
+        source.waits_for.is_none() && source.snapshot_items.is_none() && !source.shards.is_empty()
+    };
+    sink.building.is_none()
+        && !sink.swapping
+        && sink.state == SinkState::Running
+        && sink.lag_records == 0
+        && sink.sources.iter().all(has_begun)
+}
+
+/// What the snapshot of a table has left out, in a line.
+fn rejected(source: &SourceStatus) -> Option<String> {
+    let last = source.snapshot_last_rejected.as_ref().filter(|_| source.snapshot_rejected > 0)?;
+    let (items, were) = match source.snapshot_rejected {
+        1 => ("1 item".to_owned(), "was"),
+        several => (format!("{several} items"), "were"),
+    };
+    Some(format!(
+        "{items} of the snapshot of {} {were} not taken, the last: {}: {} (write them again, or rebuild)",
+        source.table,
+        last.key,
+        on_one_line(&last.error)
+    ))
 }
 
 /// Runs `config`.
@@ -257,10 +307,7 @@ pub fn config(command: &ConfigCommand) -> Outcome {
 }
 
 async fn page(client: &mut Client) -> Result<(SinksPage, String), Failure> {
-    let (status, body) = client.get("/_admin/sinks").await?;
-    let text = String::from_utf8_lossy(&body).into_owned();
-    let page = serde_json::from_slice::<SinksPage>(&body).ok().filter(|_| status == StatusCode::OK);
-    Ok((page.ok_or_else(|| client.refused(status, &text))?, text))
+    client.page("/_admin/sinks").await
 }
 
 /// The time so long ago.
@@ -360,6 +407,35 @@ mod tests {
             ["search", "Orders", "opensearch+http://h:9200/orders", "running", "3+", "1m1s", "7", "2", "-"]
         );
         assert_eq!(lines[2][..4], ["search v2", "Orders", "opensearch+http://h:9200/orders", "snapshot (9 items)"]);
+    }
+
+    fn status(more: &str) -> SinkStatus {
+        let text = format!(
+            r#"{{"name":"search","to":"opensearch+http://h/orders","kind":"search","state":"running","version":2,"flushes":1,"records":1,
+            "bytes":1,"lagRecords":0,"lagIsMore":false,"lagMs":0,"parked":0,"sources":[{{"table":"Orders",{more}"shards":[{{"shard":1,
+            "shardId":"shardId-1","position":"1","state":"idle","lagRecords":0,"lagIsMore":false,"lagMs":0,"parked":0,"drained":true,
+            "blocked":false}}]}}]}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_sink_has_caught_up_when_its_target_shows_it() {
+        let shown = status("");
+        assert!(has_caught_up(&shown));
+        assert!(!has_caught_up(&SinkStatus { swapping: true, ..shown }));
+    }
+
+    #[test]
+    fn what_a_snapshot_left_out_is_told() {
+        assert_eq!(rejected(&status("").sources[0]), None);
+        let told = |number: u64| {
+            let last = r#""snapshotLastRejected":{"key":"{\"pk\":{\"S\":\"a\"}}","error":"too\nlong"},"#;
+            rejected(&status(&format!("\"snapshotRejected\":{number},{last}")).sources[0]).unwrap()
+        };
+        let behind = r#"not taken, the last: {"pk":{"S":"a"}}: too; long (write them again, or rebuild)"#;
+        assert_eq!(told(1), format!("1 item of the snapshot of Orders was {behind}"));
+        assert_eq!(told(3), format!("3 items of the snapshot of Orders were {behind}"));
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub struct TemplateArgs {
     #[arg(long, value_name = "NAME")]
     pub config_env: Option<String>,
     /// Value of what is not here, instead of a stand-in; may be repeated. NAME is a resource's Id (what Ref gives),
-    /// Id.Attribute (GetAtt), import:EXPORT, ssm:NAME or secretsmanager:ID[:KEY]
+    /// Id.Attribute (GetAtt), import:EXPORT, output:STACK.OUTPUT, ssm:NAME or secretsmanager:ID[:KEY]; of several stacks
+    /// Stack/Id is that of one
     #[arg(long = "resource", value_name = "NAME=VALUE")]
     pub resources: Vec<String>,
     /// Store from which code in buckets is fetched, one that speaks S3, with the credentials of AWS_ACCESS_KEY_ID and

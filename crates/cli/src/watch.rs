@@ -1,4 +1,4 @@
-//! Watches the files that a running `up` was started from: when one was edited, the template is applied again, or the lines
+//! Watches the files that a running `up` was started from: when one was edited, the templates are applied again, or the lines
 //! that the writes gained are played. (The code of functions that is used in place is watched where functions run.)
 //!
 //! A file that is only touched, or is gone or empty for a moment (editors save so), is no edit: one counts when it is still
@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use tailrace_core::limits::{TEMPLATE_BYTES_MAX, TEMPLATE_LOOK};
+use tailrace_server::template::Templates;
 use tailrace_server::{Server, files};
 
 use crate::play;
@@ -19,7 +20,7 @@ use crate::say::{complain, say};
 
 /// The files as they were at the last look.
 pub struct Watch {
-    template: PathBuf,
+    templates: Templates,
     writes: PathBuf,
     files: BTreeMap<PathBuf, Seen>,
 }
@@ -39,8 +40,8 @@ type Stamp = (SystemTime, u64);
 
 impl Watch {
     /// From now on; call it before the template is applied, so that no edit is missed.
-    pub async fn start(template: &Path, writes: &Path) -> Watch {
-        let mut watch = Watch { template: template.to_owned(), writes: writes.to_owned(), files: BTreeMap::new() };
+    pub async fn start(templates: &Templates, writes: &Path) -> Watch {
+        let mut watch = Watch { templates: templates.clone(), writes: writes.to_owned(), files: BTreeMap::new() };
         watch.follow(Vec::new()).await;
         watch
     }
@@ -69,7 +70,7 @@ impl Watch {
     }
 
     async fn apply(&self, edited: &Path, server: &Server) {
-        match server.reload(&self.template).await {
+        match server.reload(&self.templates).await {
             Ok(reloaded) => {
                 let changes = match reloaded.changes.is_empty() {
                     true => "nothing in it is new".to_owned(),
@@ -87,10 +88,11 @@ impl Watch {
         }
     }
 
-    /// Watches these files, beside the template and the writes.
+    /// Watches these files, beside the templates and the writes.
     async fn follow(&mut self, sources: Vec<PathBuf>) {
         let mut former = std::mem::take(&mut self.files);
-        for path in sources.into_iter().chain([self.template.clone(), self.writes.clone()]) {
+        let own: Vec<PathBuf> = self.templates.files().map(Path::to_owned).collect();
+        for path in sources.into_iter().chain(own).chain([self.writes.clone()]) {
             let seen = match former.remove(&path) {
                 Some(seen) => seen,
                 None => Seen { stamp: stamp(&path).await, unsettled: None, digest: digest(&path).await },

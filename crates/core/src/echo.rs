@@ -1,10 +1,15 @@
 //! What errors repeat of a request, cut at a bound: a request may be large, and its answer must not be.
 
-use crate::limits::ECHOED_VALUE_BYTES_MAX;
+use crate::limits::{ECHOED_TEXT_BYTES_MAX, ECHOED_VALUE_BYTES_MAX};
 
 /// The text, or its beginning.
 pub(crate) fn echo(text: &str) -> &str {
     &text[..text.floor_char_boundary(ECHOED_VALUE_BYTES_MAX)]
+}
+
+/// A text that breaks a constraint, or its beginning.
+pub(crate) fn echo_text(text: &str) -> &str {
+    &text[..text.floor_char_boundary(ECHOED_TEXT_BYTES_MAX)]
 }
 
 /// The texts in `quote`s with `separator` between them, or the beginning of that.

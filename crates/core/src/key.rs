@@ -60,6 +60,14 @@ pub struct KeySchema {
     pub range: Option<KeyAttribute>,
 }
 
+/// The text for an empty key. `what`: string or binary. Source: docs/spec/dynamodb-api.md 2.5.
+pub fn empty_key(name: &str, what: &str) -> String {
+    format!(
+        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty {what} value. \
+         Key: {name}"
+    )
+}
+
 /// What is wrong with a key that an item or a request gives. The texts depend on the operation, so they are not here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {

@@ -8,6 +8,7 @@ pub mod attribute_json;
 pub mod clock;
 pub mod code;
 pub mod codec;
+pub mod data_stream;
 mod echo;
 pub mod encoded;
 pub mod error;
@@ -34,7 +35,7 @@ mod wire_json;
 pub use arn::{FunctionArn, IndexArn, StreamArn, TableArn};
 pub use error::{ApiError, CancellationCode, CancellationReason, ErrorCode, ThrottlingReason};
 pub use error_kind::{Advice, ErrorKind};
-pub use event_source::{FunctionReference, StartingPosition};
+pub use event_source::{FUNCTION_REFERENCE_CHARS_MAX, FunctionReference, StartingPosition};
 pub use ids::{
     Bucket, BucketRange, IndexId, Lsn, MappingId, RecordNo, SequenceNumber, ShardNo, StreamId, TableId, TtlGeneration,
 };

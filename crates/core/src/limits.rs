@@ -148,6 +148,19 @@ pub const FUNCTION_CONCURRENCY_DEFAULT_MAX: usize = 64;
 pub const FUNCTION_INIT_DEFAULT: Duration = Duration::from_secs(10);
 /// A process without work for so long is stopped. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_IDLE_DEFAULT: Duration = Duration::from_secs(10 * 60);
+/// How long the start of a program waits that is open for writing: a build that is about to replace it. Ours: within a start's bound.
+pub const FUNCTION_BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How long until such a program is tried again. Ours.
+pub const FUNCTION_BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// How long an invocation waits for a process that has answered the one before and has not asked for the next, before another one
+/// is started for it, if the function may have one more. Ours: a runtime asks at once, and one that works on is not waited for.
+pub const FUNCTION_AWAY_WAIT: Duration = Duration::from_millis(250);
+/// So long a process has to ask for the next event once it has answered, also if the timeout of what it answered ends sooner. Ours:
+/// an answer in the last moment is one.
+pub const FUNCTION_AWAY_MIN: Duration = Duration::from_secs(1);
+/// How long it is believed that an interpreter is not there, or does not run, before it is looked for again. Ours: short enough for
+/// whoever has just installed it, and the look costs a start a few milliseconds.
+pub const INTERPRETER_LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// From SIGTERM to SIGKILL at a timeout. Source: docs/spec/lambda-runtime.md 5.
 pub const FUNCTION_TIMEOUT_GRACE: Duration = Duration::from_millis(300);
 /// From SIGTERM to SIGKILL at a stop. Source: docs/spec/lambda-runtime.md 5.
@@ -300,6 +313,9 @@ pub const HTTP_SHUTDOWN_DEFAULT: Duration = Duration::from_secs(10);
 pub const DRAIN: Duration = Duration::from_secs(5);
 /// Largest template, bytes. Source: CloudFormation's limit of a template in a bucket.
 pub const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
+/// Largest document of `terraform show -json`, bytes. Our reason: a plan tells each resource three or four times, and has no limit of its
+/// own; one of a thousand resources is some 10 MB.
+pub const TERRAFORM_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Maps and lists inside of each other in a template, at most. Ours.
 pub const TEMPLATE_DEPTH_MAX: usize = 128;
 /// Values in a template with its aliases replaced by what they name, at most. Ours: many times the largest template without
@@ -326,6 +342,9 @@ pub const DESCRIPTOR_CACHE_MAX: usize = 4096;
 pub const VALIDATION_ERRORS_MAX: usize = 10;
 /// Most bytes of a request's value that an error repeats. Our reason: an answer must not be as large as the request.
 pub const ECHOED_VALUE_BYTES_MAX: usize = 4096;
+/// Most bytes of a text that breaks a constraint which an error repeats. Our reason: the longest that the service takes, a NextToken of 32,768
+/// characters, is repeated whole.
+pub const ECHOED_TEXT_BYTES_MAX: usize = 33 * 1024;
 
 /// Most commits in a group that is synced at once. Our reason: bounds how long the first of them waits.
 pub const GROUP_COMMITS_MAX: usize = 1024;
@@ -375,6 +394,12 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Bytes of records (in the target's measure) that a consumer's shard reads ahead beyond one batch, at most: it reads two batches
 /// ahead if they are smaller. Our reason: the next batch is ready when the last one ends, and a flush of a sink may be large.
 pub const READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Stored bytes of records that all consumers of a process read ahead together, at most; beyond that each shard has its
+/// [`READ_AHEAD_SHARE_BYTES`]. Our reason: four flushes of 64 MiB, as a table's four shards gather them for objects.
+pub const READ_AHEAD_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Stored bytes that a shard may read ahead whatever others hold. Our reason: a target that does not answer holds up no other, and a
+/// thousand such shards are as much as there is for all.
+pub const READ_AHEAD_SHARE_BYTES: usize = 256 * 1024;
 /// Stored bytes after which a mapping's read of the log ends. Our reason: a page's size bounds what one read copies.
 pub const MAPPING_FETCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest error text that a checkpoint or a parked record keeps, bytes. Our reason: checkpoints are written often.
@@ -425,6 +450,10 @@ pub const INDEX_KEY_ATTRIBUTES_MAX: usize = 4;
 pub const NON_KEY_ATTRIBUTES_MAX: usize = 100;
 /// So often an UpdateTable is worked out again because the table changed meanwhile. Our reason: each of the others was done.
 pub const TABLE_UPDATE_ROUNDS_MAX: usize = 64;
+/// Kinesis destinations of a table that are neither off nor failed. Source: docs/spec/sinks.md 5.
+pub const KINESIS_DESTINATIONS_MAX: usize = 1;
+/// Kinesis destinations of a table that are remembered, those that are off or failed with them. Our reason: AWS forgets none, and a row has to end.
+pub const KINESIS_DESTINATIONS_KEPT_MAX: usize = 10;
 
 // States that show with `--aws-like-states`. Our reason: long enough to be seen by who polls, short enough for tests. AWS
 // takes from 2 s to a minute. Source: docs/spec/dynamodb-api.md 2.2, 8.1.

@@ -1,5 +1,7 @@
 //! Randomness comes in by argument. The one place that asks the operating system is `tailrace_server::clock`.
 
+use crate::ids::uuid_text;
+
 /// A source of random bytes.
 pub trait Rng: Send + Sync + 'static {
     /// Fills `bytes`.
@@ -18,8 +20,7 @@ pub trait Rng: Send + Sync + 'static {
         self.fill(&mut b);
         b[6] = (b[6] & 0x0f) | 0x40;
         b[8] = (b[8] & 0x3f) | 0x80;
-        let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        uuid_text(u128::from_be_bytes(b))
     }
 }
 

@@ -50,19 +50,19 @@ pub async fn add_needed(
     Ok(())
 }
 
-/// The rows that let a new consumer begin behind the newest record of each shard, fixed now. A shard without one is read
-/// from its oldest record.
-pub(crate) async fn at_the_end(
+/// The rows that let a new consumer begin at a position of each shard, fixed now. A shard without one is read from its beginning.
+pub(crate) async fn at(
     store: &dyn Engine,
     consumer: MappingId,
     stream: StreamId,
     lanes: u16,
+    position: LogPosition,
 ) -> Result<Vec<(Key, Bytes)>, StoreError> {
     let mut rows = Vec::new();
     for info in store.shards(stream).await? {
-        let end = store.position(info.shard, LogPosition::End).await?;
+        let after = store.position(info.shard, position).await?;
         let key = CheckpointKey { mapping: consumer, shard: info.shard }.encode();
-        rows.push((key, Checkpoint::starting_after(end, lanes).encode().into()));
+        rows.push((key, Checkpoint::starting_after(after, lanes).encode().into()));
     }
     Ok(rows)
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tailrace_core::limits::{GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, MAPPING_ROWS_PER_PAGE};
 use tailrace_core::{EpochMs, MappingId, RecordNo, ShardNo, StreamId};
-use tailrace_store::{Key, ShardInfo, StoreError};
+use tailrace_store::{Key, LogPosition, ShardInfo, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -54,6 +54,8 @@ pub(crate) struct Control {
     pub rules: Arc<Rules>,
     /// Raised to retry at once.
     pub wakes: u64,
+    /// Raised when the rules or the target's own configuration changed.
+    pub changes: u64,
     /// Raised when parked records were removed.
     pub removals: u64,
     /// Damaged records that are to be set aside.
@@ -159,21 +161,24 @@ impl Consumer {
             elsewhere: Mutex::default(),
             trouble: Mutex::default(),
         };
-        let control = Control { rules: Arc::new(rules), wakes: 0, removals: 0, skips: Arc::default(), stop: false };
+        let control =
+            Control { rules: Arc::new(rules), wakes: 0, changes: 0, removals: 0, skips: Arc::default(), stop: false };
         Consumer { core: Arc::new(core), control: watch::Sender::new(control), task: tokio::sync::Mutex::default() }
     }
 
-    /// The rows that let a new consumer of `stream` begin behind what is published now, for the commit that makes it.
+    /// The rows that let a new consumer of `stream` begin where `position` is now, for the commit that makes it. Without them it is
+    /// to have everything that was ever in the stream: what was trimmed before it was read is told.
     ///
     /// # Errors
     /// The store's.
-    pub async fn begin_at_the_end(
+    pub async fn begin_at(
         context: &Context,
         id: MappingId,
         stream: StreamId,
         lanes: u16,
+        position: LogPosition,
     ) -> Result<Vec<(Key, Bytes)>, StoreError> {
-        checkpoints::at_the_end(context.store.as_ref(), id, stream, lanes).await
+        checkpoints::at(context.store.as_ref(), id, stream, lanes, position).await
     }
 
     /// Removes everything that a consumer has in the store but the row that defines it. Owners go first: who still delivers
@@ -232,11 +237,12 @@ impl Consumer {
         self.core.waits.lock().clear();
     }
 
-    /// Goes on by other rules; what waits to be retried is retried at once.
+    /// Goes on by other rules, or with a target that goes by others: what waits to be retried is retried at once, and what waits
+    /// for its turn at the target comes back and goes out again.
     pub fn configure(&self, rules: Rules) {
         self.control.send_modify(|control| {
             control.rules = Arc::new(rules);
-            control.wakes += 1;
+            control.changes += 1;
         });
     }
 
@@ -321,8 +327,8 @@ impl Consumer {
             let position =
                 checkpoint.map_or(RecordNo(info.first.0.saturating_sub(1)), |checkpoint| checkpoint.low_water);
             let unread = match state.is_over() {
-                true => (0, None),
-                false => self.unread(info.shard, position, GET_RECORDS_MAX).await?,
+                true => Unread::default(),
+                false => self.unread(info.shard, position).await?,
             };
             let parked = parked::summary(store, self.core.id, info.shard).await?;
             let now_ms = self.core.context.clock.now();
@@ -336,10 +342,13 @@ impl Consumer {
         let (waiting, now_ms) = (self.core.waiting(shard.no), self.core.context.clock.now());
         let mut shown = ShardStatus::running(shard, status, waiting, now_ms);
         shown.drained &= !sealed;
-        let unread = if shown.drained { self.unread(shard.no, status.read, 1).await?.0 } else { 0 };
-        shown.pending_records += unread;
-        shown.pending_is_more |= unread > 0;
-        shown.drained &= unread == 0;
+        // What the machine has not looked at yet, or since a moment ago.
+        if shown.pending_records == 0 && !status.ended {
+            let Unread { records, is_more, oldest_ms } = self.unread(shard.no, status.read).await?;
+            (shown.pending_records, shown.pending_is_more) = (records, is_more);
+            shown.lag = oldest_ms.map_or(shown.lag, |oldest| now_ms.since(oldest));
+            shown.drained &= records == 0;
+        }
         if shown.last_error.is_none() && shown.parked_records > 0 {
             let first = parked::first(self.core.context.store.as_ref(), self.core.id, shard.no).await?;
             shown.last_error = first.map(|first| status::because(&first));
@@ -347,16 +356,14 @@ impl Consumer {
         Ok(shown)
     }
 
-    /// How many records lie behind `after`, at most `max`, and when the oldest was committed.
-    async fn unread(
-        &self,
-        shard: ShardNo,
-        after: RecordNo,
-        max: usize,
-    ) -> Result<(usize, Option<EpochMs>), StoreError> {
-        match self.core.context.store.read_log(shard, after, max, MAPPING_FETCH_BYTES_MAX).await {
-            Ok(page) => Ok((page.records.len(), page.records.first().map(|record| record.time_ms))),
-            Err(StoreError::NoSuchShard(_)) => Ok((0, None)),
+    /// What lies behind `after`, as far as one page goes.
+    async fn unread(&self, shard: ShardNo, after: RecordNo) -> Result<Unread, StoreError> {
+        match self.core.context.store.read_log(shard, after, GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX).await {
+            Ok(page) => {
+                let oldest_ms = page.records.first().map(|record| record.time_ms);
+                Ok(Unread { records: page.records.len(), is_more: page.more, oldest_ms })
+            }
+            Err(StoreError::NoSuchShard(_)) => Ok(Unread::default()),
             Err(error) => Err(error),
         }
     }
@@ -375,8 +382,10 @@ impl Consumer {
             let status = self.core.machines.lock().get(&info.shard).map(|(_, status)| status.clone());
             let idle = status.filter(status::is_idle).filter(|_| info.sealed.is_none());
             let Some(status) = idle else { return Ok(false) };
-            if self.unread(info.shard, status.read, 1).await?.0 > 0 {
-                return Ok(false);
+            match self.core.context.store.read_log(info.shard, status.read, 1, MAPPING_FETCH_BYTES_MAX).await {
+                Ok(page) if !page.records.is_empty() => return Ok(false),
+                Ok(_) | Err(StoreError::NoSuchShard(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(true)
@@ -394,6 +403,16 @@ impl Consumer {
         let max = max.clamp(1, MAPPING_ROWS_PER_PAGE);
         parked::page(self.core.context.store.as_ref(), self.core.id, after, max).await
     }
+}
+
+/// Records of a shard that nobody has looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unread {
+    pub records: usize,
+    /// There are others behind them.
+    pub is_more: bool,
+    /// When the first of them was committed.
+    pub oldest_ms: Option<EpochMs>,
 }
 
 /// The shard is sealed, and everything of it is done.

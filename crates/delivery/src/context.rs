@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::machine::Now;
 use crate::pages::Pages;
+use crate::room::Room;
 
 /// Waits for a time of a [`Clock`].
 pub trait Timer: Send + Sync + 'static {
@@ -54,14 +55,22 @@ pub struct Context {
     pub(crate) runner: String,
     /// What several consumers read of the log.
     pub(crate) pages: Arc<Pages>,
+    /// Where records are that are read ahead.
+    pub(crate) room: Room,
     changes: watch::Sender<u64>,
 }
 
 impl Context {
-    /// The context of a runner.
-    pub fn new(store: Arc<dyn Engine>, clock: Arc<dyn Clock>, timer: Arc<dyn Timer>, rng: Arc<dyn Rng>) -> Context {
+    /// The context of a runner, which reads ahead within `room`.
+    pub fn new(
+        store: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        timer: Arc<dyn Timer>,
+        rng: Arc<dyn Rng>,
+        room: Room,
+    ) -> Context {
         let runner = rng.uuid();
-        Context { store, clock, timer, rng, runner, pages: Arc::default(), changes: watch::Sender::new(0) }
+        Context { store, clock, timer, rng, runner, pages: Arc::default(), room, changes: watch::Sender::new(0) }
     }
 
     /// Changes whenever the status of a consumer may have changed.

@@ -120,10 +120,7 @@ impl Pages {
     }
 
     fn keep(&self, shard: ShardNo, after: RecordNo, page: &LogPage) {
-        let image = |image: &Option<bytes::Bytes>| image.as_ref().map_or(0, bytes::Bytes::len);
-        let size =
-            |record: &LogRecord| record.meta.len() + image(&record.old) + image(&record.new) + size_of::<LogRecord>();
-        let bytes = page.records.iter().map(size).sum();
+        let bytes = page.records.iter().map(|record| record.bytes() + size_of::<LogRecord>()).sum();
         let mut kept = self.kept.lock();
         kept.pages.push_back(Page { shard, after, bytes, found: Arc::new(page.clone()) });
         kept.bytes += bytes;

@@ -101,23 +101,27 @@ impl Consumer {
             plan: None,
             epoch: 0,
             redriven: true,
+            taken: None,
             records: vec![read],
             window: None,
             waits: Waits::default(),
             stopping: Stopping::default(),
+            recalled: Stopping::default(),
         };
         let (answer, event) = self.core.deliver(batch).await;
         self.core.tell(event);
         match answer.outcome {
             Outcome::Done => {}
-            Outcome::DoneExcept(rejected) => {
+            Outcome::DoneExcept(rejected) | Outcome::DoneUntil { index: 1.., rejected, .. } => {
                 if let Some((_, error)) = rejected.into_iter().next() {
                     return Ok(Some(error));
                 }
             }
             Outcome::FailedFrom { error, .. }
+            | Outcome::DoneUntil { error, .. }
             | Outcome::Failed(error)
             | Outcome::Undeliverable(error)
+            | Outcome::Behind { error, .. }
             | Outcome::NotInvoked(error) => {
                 return Ok(Some(error));
             }

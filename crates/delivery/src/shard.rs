@@ -2,6 +2,7 @@
 //!
 //! It decides nothing. It sleeps until the log, the target, the store, the clock or its supervisor has something.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +17,13 @@ use tokio::sync::watch;
 
 use crate::consumer::{Control, Core};
 use crate::machine::{
-    Action, Answer, Checkpoint, Input, Invocation, InvocationId, LogRead, Now, Outcome, Parked, ParkedSize,
-    ShardMachine,
+    Action, Answer, Checkpoint, Input, Invocation, InvocationId, Now, Outcome, Parked, ParkedSize, ShardMachine,
 };
 use crate::observer::{DeliveryEvent, Retry, Shard};
 use crate::ownership::{Fence, Ownership, Standing};
 use crate::parked;
-use crate::reader::{self, Wanted};
+use crate::reader::{self, Crowded, Found, Wanted};
+use crate::room::{PageRoom, ShardRoom};
 use crate::target::{Batch, Stopping, Waits};
 
 /// How a shard's task ended.
@@ -38,7 +39,7 @@ pub(crate) enum End {
     Gone,
 }
 
-type Fetch = BoxFuture<'static, Result<(LogRead, Standing), StoreError>>;
+type Fetch = BoxFuture<'static, Result<(Found, Standing), StoreError>>;
 type Commit = BoxFuture<'static, (Ownership, Result<Standing, StoreError>)>;
 type Invocations = FuturesUnordered<BoxFuture<'static, Returned>>;
 
@@ -57,8 +58,11 @@ pub(crate) async fn run(core: Arc<Core>, shard: Shard, control: watch::Receiver<
     let mut invocations = Invocations::new();
     let told = core.clone();
     let ended = deliver(core, shard, control, &mut invocations).await;
-    while let Some(Returned { event, .. }) = invocations.next().await {
-        told.tell(event);
+    while let Some(Returned { answer, event, .. }) = invocations.next().await {
+        // What comes back as it went out is no failure of anybody's.
+        if !matches!(answer.outcome, Outcome::NotInvoked(_)) {
+            told.tell(event);
+        }
     }
     ended
 }
@@ -80,19 +84,20 @@ async fn deliver(
     let fence = ownership.fence();
     let mut ownership = Some(ownership);
     let mut machine = ShardMachine::new((*wanted.rules).clone(), core.target.batch_bytes_max(), checkpoint, parked);
+    let room = Arc::new(core.context.room.enter());
+    // What was read and is not in the machine yet has its own.
+    let mut page: Option<PageRoom> = None;
     let mut fetch: Option<Fetch> = None;
     let mut commit: Option<Commit> = None;
     let mut told_damage = None;
     let waits = core.waits(&shard);
-    let stopping = Stopping::when({
-        let control = control.clone();
-        move || {
-            let mut control = control.clone();
-            // Whoever would say so is gone: that is a stop as well.
-            async move { drop(control.wait_for(|control| control.stop).await) }
-        }
-    });
+    let stopping = Stopping::watching(control.clone(), |control| control.stop);
+    // Of each batch that is out: true once it was recalled.
+    let mut recalls: HashMap<InvocationId, watch::Sender<bool>> = HashMap::new();
     let mut over = None;
+    // Records up to here may be parked a second time, in the place of the first.
+    let mut parked_again = None;
+    let read = |wanted| read_as_owner(core.clone(), shard.clone(), room.clone(), wanted, fence.clone()).boxed();
     let mut inputs = vec![Input::Tick];
     if wanted.stop {
         inputs.push(Input::Stop);
@@ -106,13 +111,22 @@ async fn deliver(
             }
             for action in actions {
                 match action {
-                    Action::Fetch { after, records_max, bytes_max, wait } => {
-                        let wanted = Wanted { after, records_max, bytes_max, wait };
-                        fetch = Some(read_as_owner(core.clone(), shard.clone(), wanted, fence.clone()).boxed());
+                    Action::Fetch { after, records_max, bytes_max, wait, at_once } => {
+                        let crowded = if at_once { Crowded::Read } else { Crowded::Tell };
+                        let wanted = Wanted { after, records_max, bytes_max, wait, crowded };
+                        fetch = Some(read(wanted));
                     }
                     Action::Invoke(invocation) => {
-                        let given = (shard.clone(), fence.epoch(), waits.clone(), stopping.clone());
+                        let (recall, recalled) = watch::channel(false);
+                        recalls.insert(invocation.id, recall);
+                        let recalled = stopping.or(Stopping::watching(recalled, |recalled| *recalled));
+                        let given = (shard.clone(), fence.epoch(), waits.clone(), stopping.clone(), recalled);
                         invocations.push(invoke(core.clone(), given, invocation).boxed());
+                    }
+                    Action::Recall(id) => {
+                        if let Some(recall) = recalls.get(&id) {
+                            recall.send_replace(true);
+                        }
                     }
                     Action::Commit { checkpoint, parked } => {
                         let ownership = ownership.take().expect("invariant: one commit is under way at a time");
@@ -134,6 +148,8 @@ async fn deliver(
                 }
             }
         }
+        room.holds(machine.held_bytes());
+        drop(page.take());
         let status = machine.status();
         if status.damaged != told_damage {
             told_damage = status.damaged;
@@ -164,6 +180,13 @@ async fn deliver(
                     Standing::Held => {
                         ownership = Some(held);
                         *core.trouble.lock() = None;
+                        if let Some(until) = parked_again {
+                            let mut removed = core.removed.lock().await;
+                            removed.remove(&shard.no);
+                            let (parked, _) = parked::summary(store, core.id, shard.no).await?;
+                            inputs.push(Input::ParkedIs(parked));
+                            parked_again = Some(until).filter(|until| machine.status().position < *until);
+                        }
                         inputs.push(Input::Committed);
                     }
                     Standing::TakenOver => return Ok(End::TakenOver),
@@ -172,13 +195,28 @@ async fn deliver(
             }
             Some(Returned { id, lane, answer, event }) = invocations.next() => {
                 let jitter = core.context.rng.next_u64() as u32;
+                let recalled = recalls.remove(&id).is_some_and(|recall| *recall.borrow());
+                // What comes back because it was wanted back is no failure of anybody's. A target may have been told to stop
+                // before this loop was.
+                let recalled = recalled || control.borrow().stop;
+                let came_back = matches!(answer.outcome, Outcome::NotInvoked(_)) && recalled;
+                if matches!(answer.outcome, Outcome::Behind { .. }) {
+                    parked_again = parked_again.max(Some(machine.status().read));
+                }
+                over = (!came_back).then_some((lane, event));
                 inputs.push(Input::Invoked { id, answer, jitter });
-                over = Some((lane, event));
             }
-            read = or_never(&mut fetch) => {
+            found = or_never(&mut fetch) => {
                 fetch = None;
-                match read? {
-                    (read, Standing::Held) => inputs.push(Input::Fetched(read)),
+                match found? {
+                    (Found::Read(read, its_room), Standing::Held) => {
+                        page = Some(its_room);
+                        inputs.push(Input::Fetched(read));
+                    }
+                    (Found::Crowded(wanted), Standing::Held) => {
+                        fetch = Some(read(wanted));
+                        inputs.push(Input::Crowded);
+                    }
                     (_, Standing::TakenOver) => return Ok(End::TakenOver),
                     (_, Standing::Gone) => return Ok(End::Gone),
                 }
@@ -211,7 +249,7 @@ fn changes(from: &Control, to: &Control, shard: &Shard) -> Vec<Input> {
     if to.stop {
         inputs.push(Input::Stop);
     }
-    if from.rules != to.rules {
+    if from.changes != to.changes {
         inputs.push(Input::Configure((*to.rules).clone()));
     }
     if from.wakes != to.wakes {
@@ -241,8 +279,12 @@ async fn begin(
     let store = core.context.store.as_ref();
     let checkpoint = match ownership.checkpoint()? {
         Some(checkpoint) => checkpoint,
-        // A shard without a checkpoint is read from its oldest record: LATEST has fixed the ones of its time.
-        None => Checkpoint::starting_after(store.position(shard.no, LogPosition::Horizon).await?, lanes),
+        // A shard that came after its consumer is read from its first record: where the others begin was fixed with the consumer.
+        None => {
+            let shards = store.shards(core.source.stream).await?;
+            let info = shards.iter().find(|info| info.shard == shard.no).ok_or(StoreError::NoSuchShard(shard.no))?;
+            Checkpoint::starting_after(info.first.before(), lanes)
+        }
     };
     let mut removed = core.removed.lock().await;
     removed.remove(&shard.no);
@@ -254,29 +296,43 @@ async fn begin(
 async fn read_as_owner(
     core: Arc<Core>,
     shard: Shard,
+    room: Arc<ShardRoom>,
     wanted: Wanted,
     fence: Fence,
-) -> Result<(LogRead, Standing), StoreError> {
-    let read = reader::read(core.clone(), shard, wanted).await?;
-    let standing = match read.records.is_empty() {
-        true => Standing::Held,
-        false => fence.standing(core.context.store.as_ref()).await?,
+) -> Result<(Found, Standing), StoreError> {
+    let found = reader::read(core.clone(), shard, room, wanted).await?;
+    let standing = match &found {
+        Found::Read(read, _) if !read.records.is_empty() => fence.standing(core.context.store.as_ref()).await?,
+        _ => Standing::Held,
     };
-    Ok((read, standing))
+    Ok((found, standing))
 }
 
 async fn invoke(
     core: Arc<Core>,
-    (shard, epoch, waits, stopping): (Shard, u64, Waits, Stopping),
+    (shard, epoch, waits, stopping, recalled): (Shard, u64, Waits, Stopping, Stopping),
     invocation: Invocation,
 ) -> Returned {
-    let Invocation { id, lane, failed_before, plan, records, window } = invocation;
+    let Invocation { id, lane, failed_before, plan, taken, records, window } = invocation;
     let (of, count) = (shard.clone(), records.len());
     let records: Result<Vec<StreamRecord>, StoreError> =
         records.into_iter().map(|record| StreamRecord::read(record.logged)).collect();
     let outcome = match records {
         Ok(records) => {
-            let batch = Batch { shard, failed_before, plan, epoch, redriven: false, records, window, waits, stopping };
+            let redriven = false;
+            let batch = Batch {
+                shard,
+                failed_before,
+                plan,
+                taken,
+                epoch,
+                redriven,
+                records,
+                window,
+                waits,
+                stopping,
+                recalled,
+            };
             let (answer, event) = core.deliver(batch).await;
             return Returned { id, lane, answer, event };
         }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::limits::GET_RECORDS_MAX;
 use tailrace_core::{EpochMs, RecordNo, SequenceNumber, ShardNo};
 
+use crate::consumer::Unread;
 use crate::machine::{Checkpoint, LastResult, ParkedSize, ShardState, Status};
 use crate::observer::Shard;
 use crate::parked::ParkedRecord;
@@ -65,7 +65,7 @@ pub struct ShardStatus {
 }
 
 impl ShardStatus {
-    /// A shard that is worked on, without a look at the log.
+    /// A shard that is worked on, without a look at the log: what its machine has not read is behind `pending_is_more`.
     pub(crate) fn running(shard: &Shard, status: &Status, queued_batches: usize, now_ms: EpochMs) -> ShardStatus {
         let state = match status.state {
             ShardState::Invoking if queued_batches > 0 => ShardState::Queued,
@@ -91,16 +91,17 @@ impl ShardStatus {
         }
     }
 
-    /// A shard that is not worked on; `unread` are the records behind its checkpoint and the commit time of the oldest.
+    /// A shard that is not worked on; `unread` are the records behind its checkpoint.
     pub(crate) fn resting(
         shard: &Shard,
         state: ShardState,
         (position, checkpoint): (RecordNo, Option<&Checkpoint>),
-        unread: (usize, Option<EpochMs>),
+        unread: Unread,
         parked: (ParkedSize, Option<ParkedRecord>),
         now_ms: EpochMs,
     ) -> ShardStatus {
-        let ((pending_records, oldest_ms), (size, first)) = (unread, parked);
+        let (Unread { records: pending_records, is_more: pending_is_more, oldest_ms }, (size, first)) =
+            (unread, parked);
         let failing = checkpoint.and_then(|checkpoint| checkpoint.attempts.iter().flatten().next());
         let ended = (state == ShardState::StreamEnded).then(|| STREAM_ENDED.to_owned());
         let error = failing.map(|attempt| attempt.error.clone());
@@ -111,7 +112,7 @@ impl ShardStatus {
             state,
             queued_batches: 0,
             pending_records,
-            pending_is_more: pending_records == GET_RECORDS_MAX,
+            pending_is_more,
             lag: oldest_ms.map_or(Duration::ZERO, |oldest| now_ms.since(oldest)),
             parked_records: size.records,
             last_error: error.or_else(|| first.map(|first| because(&first))).or(ended),

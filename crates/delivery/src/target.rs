@@ -17,9 +17,12 @@
 //!   target ever promises that. The checkpoint will step over the records: they do not come again.
 //! - `DoneExcept`: as `Done`, but for some records that the target will never take: they are parked, and nothing stops.
 //! - `FailedFrom`: the records before the index are done in that sense; the others are to come again.
+//! - `DoneUntil`: `DoneExcept` for the records before the index; the others are to come again.
 //! - `Failed`: nothing is known to be done. The batch comes again, whole or in halves.
 //! - `Undeliverable`: as `Failed`, and no try will ever be better. A batch is split; one record alone is parked at once.
 //! - `NotInvoked`: nothing was tried, for a reason that is not the records'. It spends no retry.
+//! - `Behind`: the target no longer has all that it took ([`Batch::taken`]), as after a restore from a backup: what is behind the number
+//!   that it names is read again.
 //!
 //! With a batch of a window comes the state that the target answered last in it; with `Done` and `FailedFrom` it answers the next.
 //! The last batch of a window has no records, and the state that is answered to it is nobody's.
@@ -31,7 +34,8 @@
 //! - A batch that is not the one that failed: what failed may come back split, shortened or joined by nothing else, but never
 //!   before an earlier record of the same key that is not done or parked.
 //! - Time: a batch may take as long as it takes; nobody cancels it. Stopping a consumer waits for it. A target that takes long may
-//!   look at [`Batch::stopping`] and answer early: `FailedFrom` what is done, or `NotInvoked`.
+//!   look at [`Batch::stopping`] and answer early: `DoneUntil` or `FailedFrom` what is done, or `NotInvoked`. A target at which a batch waits for
+//!   its turn looks at [`Batch::recalled`] while it does, and answers `NotInvoked`: the batch comes again at once, if it is to.
 //!
 //! # What a target must not do
 //!
@@ -46,7 +50,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::StoreError;
+use tokio::sync::watch;
 
+use crate::machine::Taken;
 pub use crate::machine::{Answer, WindowCall};
 use crate::observer::Shard;
 
@@ -60,6 +66,9 @@ pub struct Batch {
     /// The version under which the bounds of the batch were made durable ([`Rules::plan`](crate::Rules::plan)); `None`: they were
     /// not, or the records are redriven.
     pub plan: Option<u32>,
+    /// What the target took of the shard before, and under which mark, as far as the checkpoint knows; `None`: that is not noted
+    /// ([`Rules::mark`](crate::Rules::mark)), or nothing was taken.
+    pub taken: Option<Taken>,
     /// How often the shard was claimed: an owner that was replaced has a lower one.
     pub epoch: u64,
     /// A parked record on its own, at an operator's word: newer ones of its key may have been delivered.
@@ -72,18 +81,43 @@ pub struct Batch {
     pub waits: Waits,
     /// Says when the consumer is to stop.
     pub stopping: Stopping,
+    /// Says when the batch is wanted back if the target has not begun with it: the consumer is to stop, the configuration has
+    /// changed, or the records have become too old.
+    pub recalled: Stopping,
 }
 
 type Told = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync;
 
-/// Says when whoever hands batches out is to stop; one made by `default` never does. A clone says the same.
+/// Says when something is to stop; one made by `default` never does. A clone says the same.
 #[derive(Clone, Default)]
 pub struct Stopping(Option<Arc<Told>>);
 
 impl Stopping {
-    /// It is told to when the future is over.
-    pub fn when<F: Future<Output = ()> + Send + 'static>(told: impl Fn() -> F + Send + Sync + 'static) -> Stopping {
+    /// It is told to when the future that `told` makes is over.
+    fn when<F: Future<Output = ()> + Send + 'static>(told: impl Fn() -> F + Send + Sync + 'static) -> Stopping {
         Stopping(Some(Arc::new(move || told().boxed())))
+    }
+
+    /// It is told to when the receiver's value is one that says so, and when nobody is left who could.
+    pub fn watching<T: Send + Sync + 'static>(receiver: watch::Receiver<T>, says_so: fn(&T) -> bool) -> Stopping {
+        Stopping::when(move || {
+            let mut receiver = receiver.clone();
+            async move { drop(receiver.wait_for(says_so).await) }
+        })
+    }
+
+    /// It is told to when this or `other` is.
+    pub fn or(&self, other: Stopping) -> Stopping {
+        let one = self.clone();
+        Stopping::when(move || {
+            let (one, other) = (one.clone(), other.clone());
+            async move {
+                tokio::select! {
+                    () = one.told() => {}
+                    () = other.told() => {}
+                }
+            }
+        })
     }
 
     /// Waits until it is told to stop.

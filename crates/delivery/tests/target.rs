@@ -13,8 +13,8 @@ use tailrace_core::key::{key_value_bytes, partition_hash};
 use tailrace_core::rng::SeededRng;
 use tailrace_core::{AttributeValue, BucketRange, EpochMs, Item, MappingId, StreamId};
 use tailrace_delivery::{
-    Answer, Batch, Consumer, Context, Definition, DeliveryEvent, GiveUp, Observer, Outcome, Rules, Source, SystemTimer,
-    Target,
+    Answer, Batch, Consumer, Context, Definition, DeliveryEvent, GiveUp, Observer, Outcome, Room, Rules, Source,
+    SystemTimer, Target,
 };
 use tailrace_engine::ViewType;
 use tailrace_engine::streams::record::StreamRecord;
@@ -119,7 +119,7 @@ async fn a_target_of_its_own_takes_records_and_knows_neither_checkpoints_nor_ret
     let exclusive = [row.clone()];
     commit(store.as_ref(), &[], &exclusive, |_| Decision::Apply(vec![put.clone(), open.clone()], ())).await.unwrap();
     let timer = Arc::new(SystemTimer(clock.clone()));
-    let context = Arc::new(Context::new(store.clone(), clock, timer, Arc::new(SeededRng::new(1))));
+    let context = Arc::new(Context::new(store.clone(), clock, timer, Arc::new(SeededRng::new(1)), Room::default()));
     let (target, told) = (ShelfTarget::default(), Arc::new(Told::default()));
     for id in ["aaaa", "bbbb", "cccc", "dddd"] {
         write(store.as_ref(), id).await;

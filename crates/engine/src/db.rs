@@ -47,6 +47,8 @@ pub struct Settings {
     pub ttl_delay: Duration,
     /// The tables that are throttled by their throughput.
     pub throttled: ThrottledTables,
+    /// The changes of a table can be brought to Kinesis data streams.
+    pub kinesis_destinations: bool,
 }
 
 impl Settings {
@@ -68,6 +70,7 @@ impl Default for Settings {
             aws_like_states: false,
             ttl_delay: Duration::ZERO,
             throttled: ThrottledTables::None,
+            kinesis_destinations: false,
         }
     }
 }
@@ -90,6 +93,8 @@ pub struct Db {
     pub(crate) throttle: Option<Throttle>,
     /// An index was made that is to be filled.
     pub(crate) index_made: Notify,
+    /// A Kinesis destination of a table was changed, or its table deleted.
+    pub(crate) destinations_changed: Notify,
     /// Held by who counts the items of a table anew.
     pub(crate) counting: Arc<tokio::sync::Mutex<()>>,
     /// Those who may hold the items of many keys.
@@ -132,6 +137,7 @@ impl Db {
             pinned: Pinned::default(),
             throttle,
             index_made: Notify::new(),
+            destinations_changed: Notify::new(),
             counting: Arc::default(),
             wide: Semaphore::new(WIDE_AT_ONCE_MAX),
             #[cfg(test)]

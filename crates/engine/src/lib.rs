@@ -33,6 +33,7 @@ pub use tables::descriptor::{
     Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, TimeToLive, ViewType,
     WarmThroughput,
 };
+pub use tables::destinations::{CAPTURE_NAME, Destination, DestinationStatus, TimePrecision};
 pub use tables::index::{Index, IndexKind, IndexProjection, IndexStatus};
 pub use tables::states::{Transition, TransitionKind};
 pub use throttle::ThrottledTables;

@@ -5,8 +5,10 @@ use std::sync::{Arc, Weak};
 
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
-use tailrace_core::{RecordNo, ShardNo, StreamId};
+use tailrace_core::{RecordNo, ShardNo};
 use tailrace_store::StoreError;
+
+use crate::streams::descriptor::Stream;
 
 /// Needs records.
 pub trait Pins: Send + Sync + 'static {
@@ -15,7 +17,7 @@ pub trait Pins: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store's: then nothing is trimmed.
-    fn needed(&self, stream: StreamId) -> BoxFuture<'_, Result<BTreeMap<ShardNo, RecordNo>, StoreError>>;
+    fn needed<'a>(&'a self, stream: &'a Stream) -> BoxFuture<'a, Result<BTreeMap<ShardNo, RecordNo>, StoreError>>;
 }
 
 /// Those who are asked. Held weakly: they hold the database.
@@ -30,7 +32,7 @@ impl Pinned {
     }
 
     /// What is needed of a stream.
-    pub async fn of(&self, stream: StreamId) -> Result<BTreeMap<ShardNo, RecordNo>, StoreError> {
+    pub async fn of(&self, stream: &Stream) -> Result<BTreeMap<ShardNo, RecordNo>, StoreError> {
         let all: Vec<Arc<dyn Pins>> = self.0.read().iter().filter_map(Weak::upgrade).collect();
         let mut needed: BTreeMap<ShardNo, RecordNo> = BTreeMap::new();
         for pins in all {

@@ -1,12 +1,13 @@
-//! The destination of a delivery stream, as requests have it, and what is made of it. Source: the service model; docs/spec/sinks.md 2
-//! and 8.
+//! The destination of a delivery stream, as requests have it, and what is made of it; that of an HTTP endpoint is in `endpoint::config`, and
+//! that of an index in `index::config`.
+//! Source: the service model; docs/spec/sinks.md 2 and 8.
 //!
 //! What is stored is the request's own JSON, so that a description says again what was asked for; it is read and checked whole before it is
 //! stored, and again when a stream is started.
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tailrace_core::EpochMs;
 use tailrace_sinks::objects::joined;
@@ -15,9 +16,12 @@ use tailrace_sinks::objects::prefix::{Facts, KeySource, PREFIX_CHARS_MAX, Prefix
 use tailrace_sinks::objects::store::check_key;
 
 use crate::compress::Compression;
+use crate::endpoint::config as endpoint;
+use crate::index::config as index;
 use crate::limits::{
-    INTERVAL, INVOKE_BYTES, INVOKE_BYTES_RANGE, PARTITIONED_SIZE_MIB_MIN, RETRIES, RETRIES_MAX, SIZE_MIB,
+    INTERVAL, INVOKE_BYTES, INVOKE_BYTES_RANGE, PARTITIONED_SIZE_MIB_MIN, RETRIES, RETRIES_MAX, RETRY, SIZE_MIB,
 };
+use crate::remote::Remote;
 
 /// Longest FileExtension. The model has 128; with the rest of a name it would be longer than what file systems take.
 const EXTENSION_BYTES_MAX: usize = 100;
@@ -27,14 +31,64 @@ const EXTENSION_BYTES_MAX: usize = 100;
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-fn wrong<T>(text: impl Into<String>) -> Result<T, ConfigError> {
+pub(crate) fn wrong<T>(text: impl Into<String>) -> Result<T, ConfigError> {
     Err(ConfigError(text.into()))
+}
+
+/// What a destination is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A bucket.
+    #[default]
+    S3,
+    /// An HTTP endpoint.
+    HttpEndpoint,
+    /// An index of OpenSearch.
+    OpenSearch,
+    /// An index of Elasticsearch: the same under an older name.
+    Elasticsearch,
+}
+
+impl Kind {
+    /// The kind whose configuration, update and description have this name before those words.
+    pub(crate) fn named(name: &str) -> Option<Kind> {
+        match name {
+            "S3" | "ExtendedS3" => Some(Kind::S3),
+            "HttpEndpoint" => Some(Kind::HttpEndpoint),
+            "Amazonopensearchservice" => Some(Kind::OpenSearch),
+            "Elasticsearch" => Some(Kind::Elasticsearch),
+            _ => None,
+        }
+    }
+
+    /// Its name in requests.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::S3 => "ExtendedS3",
+            Kind::HttpEndpoint => "HttpEndpoint",
+            Kind::OpenSearch => "Amazonopensearchservice",
+            Kind::Elasticsearch => "Elasticsearch",
+        }
+    }
+
+    fn is_index(self) -> bool {
+        matches!(self, Kind::OpenSearch | Kind::Elasticsearch)
+    }
+}
+
+/// A destination as it was asked for: the members of its configuration, in which there may be an access key.
+#[derive(Clone, PartialEq)]
+pub struct Config {
+    /// What it is.
+    pub kind: Kind,
+    /// The members.
+    pub members: Map<String, Value>,
 }
 
 /// `ExtendedS3DestinationConfiguration`, `S3DestinationConfiguration`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct S3 {
+pub(crate) struct S3 {
     #[serde(rename = "BucketARN")]
     bucket_arn: String,
     #[serde(rename = "RoleARN")]
@@ -54,7 +108,7 @@ struct S3 {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct BufferingHints {
+pub(crate) struct BufferingHints {
     #[serde(rename = "SizeInMBs")]
     size_mib: Option<u64>,
     interval_in_seconds: Option<u64>,
@@ -62,21 +116,34 @@ struct BufferingHints {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Switch {
+pub(crate) struct Switch {
     enabled: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct RetryOptions {
+    pub(crate) duration_in_seconds: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Processing {
+pub(crate) struct Processing {
     enabled: Option<bool>,
     processors: Option<Vec<Processor>>,
 }
 
+impl Processing {
+    /// The processors, if they are to process.
+    pub(crate) fn processors(self) -> Vec<Processor> {
+        if self.enabled == Some(true) { self.processors.unwrap_or_default() } else { Vec::new() }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Processor {
-    r#type: String,
+pub(crate) struct Processor {
+    pub(crate) r#type: String,
     parameters: Option<Vec<Parameter>>,
 }
 
@@ -90,8 +157,10 @@ struct Parameter {
 /// A destination that was checked.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// Where the records go.
+    /// Where the records go, or, where they go elsewhere, what is not taken there.
     pub place: Place,
+    /// Where they go elsewhere.
+    pub remote: Option<Remote>,
     /// The names of what could not be processed.
     pub errors: Prefix,
     /// Where the records go as they came, too.
@@ -140,7 +209,15 @@ pub struct Function {
 ///
 /// # Errors
 /// What it cannot have.
-pub fn read(config: &Map<String, Value>) -> Result<Destination, ConfigError> {
+pub fn read(config: &Config) -> Result<Destination, ConfigError> {
+    match config.kind {
+        Kind::S3 => of_bucket(&config.members),
+        Kind::HttpEndpoint => endpoint::read(&config.members),
+        kind @ (Kind::OpenSearch | Kind::Elasticsearch) => index::read(kind, &config.members),
+    }
+}
+
+fn of_bucket(config: &Map<String, Value>) -> Result<Destination, ConfigError> {
     let config: S3 = serde_json::from_value(Value::Object(config.clone()))
         .map_err(|error| ConfigError(format!("ExtendedS3DestinationConfiguration: {error}")))?;
     if config.data_format_conversion_configuration.is_some_and(Switch::is_on) {
@@ -149,33 +226,16 @@ pub fn read(config: &Map<String, Value>) -> Result<Destination, ConfigError> {
         );
     }
     let is_partitioned = config.dynamic_partitioning_configuration.is_some_and(Switch::is_on);
-    let (bytes_max, window) = buffering(config.buffering_hints, is_partitioned)?;
-    let place = place(&config)?;
-    let errors = Prefix::parse_pair(config.prefix.as_deref(), config.error_output_prefix.as_deref())
-        .map_err(|error| ConfigError(error.to_string()))?
-        .1;
-    sample(&errors, &[])?;
-    let backup = match (config.s3_backup_mode.as_deref(), &config.s3_backup_configuration) {
+    let mut destination = Destination::new(&config, config.buffering_hints, is_partitioned)?;
+    destination.backup = match (config.s3_backup_mode.as_deref(), &config.s3_backup_configuration) {
         (Some("Enabled"), Some(backup)) => {
             buffering(backup.buffering_hints, false)?;
-            Some(self::place(backup)?)
+            Some(place(backup)?)
         }
         (Some("Enabled"), None) => return wrong("S3BackupConfiguration must be given when S3BackupMode is Enabled."),
         _ => None,
     };
-    let mut destination = Destination {
-        place,
-        errors,
-        backup,
-        bytes_max,
-        window,
-        function: None,
-        delimiter: Vec::new(),
-        queries: Vec::new(),
-        is_partitioned,
-    };
-    let processing = config.processing_configuration.filter(|processing| processing.enabled == Some(true));
-    for processor in processing.and_then(|processing| processing.processors).unwrap_or_default() {
+    for processor in config.processing_configuration.unwrap_or_default().processors() {
         destination.add(&processor)?;
     }
     destination.check_keys()?;
@@ -184,7 +244,7 @@ pub fn read(config: &Map<String, Value>) -> Result<Destination, ConfigError> {
 
 impl Switch {
     /// A conversion that is there without `Enabled` is on.
-    fn is_on(self) -> bool {
+    pub(crate) fn is_on(self) -> bool {
         self.enabled != Some(false)
     }
 }
@@ -274,6 +334,45 @@ fn sample(prefix: &Prefix, keys: &[&str]) -> Result<(), ConfigError> {
 }
 
 impl Destination {
+    /// One that is in a bucket, without a backup and without processing.
+    pub(crate) fn new(
+        s3: &S3,
+        hints: Option<BufferingHints>,
+        is_partitioned: bool,
+    ) -> Result<Destination, ConfigError> {
+        let (bytes_max, window) = buffering(hints, is_partitioned)?;
+        buffering(s3.buffering_hints, is_partitioned)?;
+        let place = place(s3)?;
+        let errors = Prefix::parse_pair(s3.prefix.as_deref(), s3.error_output_prefix.as_deref())
+            .map_err(|error| ConfigError(error.to_string()))?
+            .1;
+        sample(&errors, &[])?;
+        Ok(Destination {
+            place,
+            remote: None,
+            errors,
+            backup: None,
+            bytes_max,
+            window,
+            function: None,
+            delimiter: Vec::new(),
+            queries: Vec::new(),
+            is_partitioned,
+        })
+    }
+
+    /// Adds what goes with a destination that is no bucket: a function.
+    pub(crate) fn add_function(&mut self, processing: Option<Processing>, with: &str) -> Result<(), ConfigError> {
+        for processor in processing.unwrap_or_default().processors() {
+            if processor.r#type != "Lambda" {
+                let kind = processor.r#type;
+                return wrong(format!("Processors of the type {kind} do not go with {with}: Lambda does"));
+            }
+            self.add(&processor)?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, processor: &Processor) -> Result<(), ConfigError> {
         let parameters = processor.parameters.as_deref().unwrap_or_default();
         let parameter = |name: &str| {
@@ -326,7 +425,7 @@ impl Destination {
     }
 
     /// The prefix uses partition keys just where the stream is partitioned, and each has somebody who finds it.
-    fn check_keys(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check_keys(&self) -> Result<(), ConfigError> {
         let keys: Vec<_> = self.place.prefix.partition_keys().collect();
         if self.is_partitioned && keys.is_empty() {
             return wrong("Prefix must use a partition key when Dynamic Partitioning is enabled.");
@@ -375,19 +474,76 @@ fn number<T: std::str::FromStr>(
     read.ok_or_else(|| ConfigError(format!("The parameter {name} cannot be {text:?}.")))
 }
 
-/// A destination as a description has it: with what applies where nothing was said.
-pub fn described(config: &Map<String, Value>, extended: bool) -> Value {
+/// A destination as a description has it: with what applies where nothing was said, and without an access key.
+pub fn descriptions(config: &Config) -> Map<String, Value> {
+    let shown = match config.kind {
+        Kind::S3 => described(&config.members, true),
+        Kind::HttpEndpoint => endpoint::described(&config.members),
+        Kind::OpenSearch | Kind::Elasticsearch => index::described(&config.members),
+    };
+    let mut all = Map::from_iter([(format!("{}DestinationDescription", config.kind.name()), shown)]);
+    if config.kind == Kind::S3 {
+        all.insert("S3DestinationDescription".to_owned(), described(&config.members, false));
+    }
+    all
+}
+
+/// The members of the description of every destination that has a bucket beside it.
+const BESIDE: [&str; 7] = [
+    "RoleARN",
+    "BufferingHints",
+    "RetryOptions",
+    "ProcessingConfiguration",
+    "CloudWatchLoggingOptions",
+    "S3BackupMode",
+    "S3DestinationDescription",
+];
+
+/// The description of a destination that has a bucket beside it: of its members these, and the `others`.
+pub(crate) fn described_beside(mut shown: Map<String, Value>, others: &[&str]) -> Value {
+    let s3 = shown.remove("S3Configuration");
+    let s3 = s3.as_ref().and_then(Value::as_object).map_or(Value::Null, |s3| described(s3, false));
+    shown.insert("S3DestinationDescription".to_owned(), s3);
+    or_hints(&mut shown, SIZE_MIB);
+    or_members(&mut shown, "RetryOptions", [("DurationInSeconds", RETRY.as_secs().into())]);
+    or(&mut shown, "CloudWatchLoggingOptions", json!({"Enabled": false}));
+    let is_known = |name: &str| BESIDE.iter().chain(others).any(|known| *known == name);
+    shown.retain(|name, value| is_known(name) && !value.is_null());
+    Value::Object(shown)
+}
+
+/// Shows `value` where nothing is said.
+pub(crate) fn or(shown: &mut Map<String, Value>, name: &str, value: Value) {
+    let there = shown.entry(name).or_insert(Value::Null);
+    if there.is_null() {
+        *there = value;
+    }
+}
+
+/// Shows of a structure the members that are not said.
+pub(crate) fn or_members<const N: usize>(shown: &mut Map<String, Value>, name: &str, members: [(&str, Value); N]) {
+    or(shown, name, json!({}));
+    if let Some(said) = shown.get_mut(name).and_then(Value::as_object_mut) {
+        members.into_iter().for_each(|(name, value)| or(said, name, value));
+    }
+}
+
+/// Shows how records are buffered: as the service does where the hints do not say it.
+pub(crate) fn or_hints(shown: &mut Map<String, Value>, size_mib: u64) {
+    let hints = [("SizeInMBs", size_mib.into()), ("IntervalInSeconds", INTERVAL.as_secs().into())];
+    or_members(shown, "BufferingHints", hints);
+}
+
+/// The description of a bucket.
+pub(crate) fn described(config: &Map<String, Value>, extended: bool) -> Value {
     let mut shown = config.clone();
     if let Some(backup) = shown.remove("S3BackupConfiguration") {
         let backup = backup.as_object().map_or(Value::Null, |backup| described(backup, false));
         shown.insert("S3BackupDescription".to_owned(), backup);
     }
     let is_partitioned = shown.get("DynamicPartitioningConfiguration").is_some_and(|config| config["Enabled"] != false);
-    let mut or = |name: &str, value: Value| {
-        shown.entry(name).or_insert(value);
-    };
-    let size = if is_partitioned { PARTITIONED_SIZE_MIB_MIN } else { SIZE_MIB };
-    or("BufferingHints", json!({"SizeInMBs": size, "IntervalInSeconds": INTERVAL.as_secs()}));
+    or_hints(&mut shown, if is_partitioned { PARTITIONED_SIZE_MIB_MIN } else { SIZE_MIB });
+    let mut or = |name: &str, value: Value| or(&mut shown, name, value);
     or("CompressionFormat", json!("UNCOMPRESSED"));
     or("EncryptionConfiguration", json!({"NoEncryptionConfig": "NoEncryption"}));
     or("CloudWatchLoggingOptions", json!({"Enabled": false}));
@@ -410,14 +566,38 @@ pub fn described(config: &Map<String, Value>, extended: bool) -> Value {
     Value::Object(shown)
 }
 
-/// What an update makes of a destination: what it names takes the place of what was there.
-pub fn updated(config: &Map<String, Value>, update: &Map<String, Value>) -> Map<String, Value> {
+/// What an update makes of a destination: what it names takes the place of what was there, unless that is of another kind.
+pub fn updated(config: &Config, update: &Config) -> Config {
+    let none = Map::new();
+    let before = if config.kind == update.kind { &config.members } else { &none };
+    let mut named = update.members.clone();
+    if update.kind.is_index() {
+        // An update has no such member: it stays as it was made.
+        named.remove("S3BackupMode");
+    }
+    let mut members = merged(before, &named);
+    let is_named = |name: &str| named.get(name).is_some_and(|value| !value.is_null());
+    for (one, other) in [CLUSTERS, (CLUSTERS.1, CLUSTERS.0)] {
+        if is_named(one) && !is_named(other) {
+            members.remove(other);
+        }
+    }
+    Config { kind: update.kind, members }
+}
+
+/// Of which one is given: who names one means it in the place of the other.
+const CLUSTERS: (&str, &str) = ("DomainARN", "ClusterEndpoint");
+
+/// The updates of inner buckets, and what they update.
+const INNER: [(&str, &str); 2] = [("S3BackupUpdate", "S3BackupConfiguration"), ("S3Update", "S3Configuration")];
+
+fn merged(config: &Map<String, Value>, update: &Map<String, Value>) -> Map<String, Value> {
     let mut made = config.clone();
     for (name, value) in update.iter().filter(|(_, value)| !value.is_null()) {
-        if name == "S3BackupUpdate" {
-            let before = made.get("S3BackupConfiguration").and_then(Value::as_object).cloned().unwrap_or_default();
-            let after = updated(&before, value.as_object().unwrap_or(&Map::new()));
-            made.insert("S3BackupConfiguration".to_owned(), Value::Object(after));
+        if let Some((_, inner)) = INNER.iter().find(|(update, _)| update == name) {
+            let before = made.get(*inner).and_then(Value::as_object).cloned().unwrap_or_default();
+            let after = merged(&before, value.as_object().unwrap_or(&Map::new()));
+            made.insert((*inner).to_owned(), Value::Object(after));
         } else {
             made.insert(name.clone(), value.clone());
         }
@@ -429,10 +609,10 @@ pub fn updated(config: &Map<String, Value>, update: &Map<String, Value>) -> Map<
 mod tests {
     use super::*;
 
-    fn with(more: Value) -> Map<String, Value> {
+    fn with(more: Value) -> Config {
         let mut config = json!({"BucketARN": "arn:aws:s3:::lake", "RoleARN": "arn:aws:iam::000000000000:role/r"});
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        config.as_object().unwrap().clone()
+        Config { kind: Kind::S3, members: config.as_object().unwrap().clone() }
     }
 
     #[test]
@@ -449,6 +629,20 @@ mod tests {
         assert_eq!((transformed.function, transformed.delimiter), (Some(expected), b"\n".to_vec()));
         let off = json!({"Enabled": false, "Processors": [{"Type": "Lambda"}]});
         assert_eq!(read(&with(json!({"ProcessingConfiguration": off}))).unwrap().function, None);
+    }
+
+    /// docs/spec/sinks.md 2.1, BufferingHints: both or none; those of the service where there are none, also of an empty structure.
+    #[test]
+    fn hints_that_say_nothing_are_described_as_the_service_has_them() {
+        let hints = |more: Value| described(&with(more).members, true)["BufferingHints"].clone();
+        let of_the_service = json!({"SizeInMBs": 5, "IntervalInSeconds": 300});
+        for more in [json!({}), json!({"BufferingHints": {}}), json!({"BufferingHints": null})] {
+            assert_eq!(hints(more.clone()), of_the_service, "{more}");
+        }
+        let said = json!({"SizeInMBs": 1, "IntervalInSeconds": 0});
+        assert_eq!(hints(json!({ "BufferingHints": said })), said);
+        let partitioned = json!({"BufferingHints": {}, "DynamicPartitioningConfiguration": {"Enabled": true}});
+        assert_eq!(hints(partitioned), json!({"SizeInMBs": 64, "IntervalInSeconds": 300}));
     }
 
     #[test]
@@ -500,8 +694,9 @@ mod tests {
     fn an_update_replaces_what_it_names() {
         let before = with(json!({"Prefix": "a/", "S3BackupConfiguration": {"BucketARN": "b", "Prefix": "p/"}}));
         let update = json!({"Prefix": "b/", "S3BackupUpdate": {"Prefix": "q/"}, "CompressionFormat": null});
-        let after = updated(&before, update.as_object().unwrap());
-        assert_eq!((&after["Prefix"], &after["BucketARN"]), (&json!("b/"), &before["BucketARN"]));
+        let update = Config { kind: Kind::S3, members: update.as_object().unwrap().clone() };
+        let after = updated(&before, &update).members;
+        assert_eq!((&after["Prefix"], &after["BucketARN"]), (&json!("b/"), &before.members["BucketARN"]));
         assert_eq!(after["S3BackupConfiguration"], json!({"BucketARN": "b", "Prefix": "q/"}));
         let shown = described(&after, true);
         assert_eq!(shown["S3BackupDescription"]["Prefix"], "q/");

@@ -1,8 +1,8 @@
-//! A delivery stream as a target of delivery: a flush becomes objects. Source: docs/spec/sinks.md 2.
+//! A delivery stream as a target of delivery: a flush becomes objects, or requests and objects beside them. Source: docs/spec/sinks.md 2.
 //!
 //! Invariants: names and bytes are a function of the flush, the version of the destination and what the function has made of the
-//! records, all of which are durable: a flush that comes again puts the same again. Done is answered when every object is there. Memory holds one
-//! flush, with what was made of it.
+//! records, or its endpoint of them, all of which are durable: a flush that comes again puts the same again. Done is answered when every object
+//! is there, and every request is over. Memory holds one flush, with what was made of it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -30,8 +30,11 @@ use crate::compress::Compression;
 use crate::config::{Destination, Place};
 use crate::limits::{PARTITIONS_MAX, PUTS_AT_ONCE};
 use crate::outcome::{Failure, Outcome};
+use crate::patience::Patience;
 use crate::records::{self, Source};
+use crate::remote::Sender;
 use crate::transform::{Flush, NotYet, Transformer};
+use crate::uuid::uuid;
 
 /// The type of the errors of records that could not be processed. Source: docs/spec/sinks.md 2.2.
 const PROCESSING_FAILED: &str = "processing-failed";
@@ -52,6 +55,8 @@ pub struct Delivery {
     pub buckets: Arc<dyn Buckets>,
     /// Runs the function.
     pub transformer: Transformer,
+    /// Sends where no bucket is.
+    pub sender: Sender,
 }
 
 /// A clone is the same target.
@@ -86,10 +91,10 @@ struct Object {
 }
 
 /// A flush and what became of its records.
-struct Work {
+pub(crate) struct Work {
     shard: ShardNo,
     first: RecordNo,
-    sources: Vec<Source>,
+    pub(crate) sources: Vec<Source>,
     /// As the function has them; `None`: there is no function.
     outcomes: Option<Vec<Outcome>>,
 }
@@ -108,30 +113,48 @@ impl Delivery {
         };
         drop(batch.records);
         let shard = batch.shard.no;
+        let flush = Flush { consumer: self.consumer, shard, first };
+        let Transformer { clock, timer, .. } = &self.transformer;
+        let mut patience = Patience::new(&batch.stopping, clock.as_ref(), timer.as_ref());
         let mut outcomes = None;
         if let Some(function) = &destination.function {
-            let flush = Flush { consumer: self.consumer, shard, first };
-            match self.transformer.transform(function, flush, &sources, &batch.stopping).await {
+            match self.transformer.transform(function, flush, &sources, &mut patience).await {
                 Ok(made) => outcomes = Some(made),
-                Err(NotYet::NotInvoked(error)) => return Done::NotInvoked(error),
-                Err(NotYet::Store(error)) => return Done::Failed(error.to_string()),
+                Err(not_yet) => return not_yet.into(),
             }
         }
-        let work = Work { shard, first, sources, outcomes };
-        let (delivery, destination) = (Arc::clone(&self), Arc::clone(destination));
-        let made = tokio::task::spawn_blocking(move || delivery.objects(&destination, &work));
-        let objects = match made.await {
-            Ok(Ok(objects)) => objects,
-            Ok(Err(error)) => return Done::Failed(error),
-            Err(error) => return Done::Failed(error.to_string()),
-        };
-        match self.put(objects).await {
-            Ok(()) => Done::Done,
-            Err(error) => Done::Failed(error),
+        let work = Arc::new(Work { shard, first, sources, outcomes });
+        if let Err(error) = self.put(destination, &work, Delivery::objects).await {
+            return Done::Failed(error);
         }
+        if let Some(remote) = &destination.remote {
+            let failures = match self.sender.send((remote, self.version), flush, &work, &mut patience).await {
+                Ok(failures) => failures,
+                Err(not_yet) => return not_yet.into(),
+            };
+            if !failures.is_empty() {
+                let kind = remote.error_type();
+                let errors = move |delivery: &Delivery, destination: &Destination, work: &Work| {
+                    Ok(vec![delivery.errors(destination, kind, &failures, work)?])
+                };
+                if let Err(error) = self.put(destination, &work, errors).await {
+                    return Done::Failed(error);
+                }
+            }
+        }
+        Done::Done
     }
 
-    async fn put(&self, objects: Vec<Object>) -> Result<(), String> {
+    /// Makes objects and puts them.
+    async fn put(
+        self: &Arc<Self>,
+        destination: &Arc<Destination>,
+        work: &Arc<Work>,
+        make: impl FnOnce(&Delivery, &Destination, &Work) -> Result<Vec<Object>, String> + Send + 'static,
+    ) -> Result<(), String> {
+        let (delivery, destination, work) = (Arc::clone(self), Arc::clone(destination), Arc::clone(work));
+        let made = tokio::task::spawn_blocking(move || make(&delivery, &destination, &work));
+        let objects = made.await.map_err(|error| error.to_string())??;
         let mut writers: BTreeMap<String, ObjectWriter> = BTreeMap::new();
         for object in &objects {
             if !writers.contains_key(&object.bucket) {
@@ -151,7 +174,7 @@ impl Delivery {
         stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect::<()>().await
     }
 
-    /// The objects of a flush. It computes.
+    /// The objects of a flush, but those of what is not taken where no bucket is. It computes.
     fn objects(&self, destination: &Destination, work: &Work) -> Result<Vec<Object>, String> {
         let mut objects = Vec::new();
         let mut errors: BTreeMap<&str, Vec<(usize, Failure)>> = BTreeMap::new();
@@ -164,6 +187,8 @@ impl Delivery {
                     errors.entry(PROCESSING_FAILED).or_default().push((index, failure.clone()));
                     continue;
                 }
+                // It goes elsewhere.
+                _ if destination.remote.is_some() => continue,
                 Some(Outcome::Ok { keys, .. }) => keys.as_slice(),
                 None => &[],
             };
@@ -205,21 +230,7 @@ impl Delivery {
         }
         for (kind, failures) in &mut errors {
             failures.sort_by_key(|(index, _)| *index);
-            let indexes: Vec<usize> = failures.iter().map(|(index, _)| *index).collect();
-            let mut body = Vec::new();
-            for (index, failure) in &*failures {
-                let function = destination.function.as_ref().map(|function| function.arn.as_str());
-                serde_json::to_writer(&mut body, &told(&work.sources[*index], failure, function))
-                    .map_err(|error| error.to_string())?;
-                body.push(b'\n');
-            }
-            let place = Place {
-                prefix: destination.errors.clone(),
-                compression: Compression::None,
-                extension: String::new(),
-                ..destination.place.clone()
-            };
-            objects.push(self.object(&place, (kind, &[]), work.oldest(&indexes), &[], body, work)?);
+            objects.push(self.errors(destination, kind, failures, work)?);
         }
         if let Some(backup) = &destination.backup {
             let indexes: Vec<usize> = (0..work.sources.len()).collect();
@@ -227,6 +238,34 @@ impl Delivery {
             objects.push(self.object(backup, ("backup", &[]), work.oldest(&indexes), &[], body, work)?);
         }
         Ok(objects)
+    }
+
+    /// The object of the records that failed in one way. It computes.
+    fn errors(
+        &self,
+        destination: &Destination,
+        kind: &str,
+        failures: &[(usize, Failure)],
+        work: &Work,
+    ) -> Result<Object, String> {
+        let indexes: Vec<usize> = failures.iter().map(|(index, _)| *index).collect();
+        let mut body = Vec::new();
+        for (index, failure) in failures {
+            let function = destination.function.as_ref().map(|function| function.arn.as_str());
+            let line = match &destination.remote {
+                Some(remote) if kind == remote.error_type() => remote.not_taken(self.consumer, work, *index, failure),
+                _ => told(&work.sources[*index], failure, function),
+            };
+            serde_json::to_writer(&mut body, &line).map_err(|error| error.to_string())?;
+            body.push(b'\n');
+        }
+        let place = Place {
+            prefix: destination.errors.clone(),
+            compression: Compression::None,
+            extension: String::new(),
+            ..destination.place.clone()
+        };
+        self.object(&place, (kind, &[]), work.oldest(&indexes), &[], body, work)
     }
 
     /// The values of the partition keys of a record, as they stand in a name: those that the prefix uses, in its order.
@@ -306,8 +345,13 @@ impl Work {
         self.outcomes.as_ref().and_then(|outcomes| outcomes.get(index))
     }
 
+    /// The indexes of the records that are delivered.
+    pub(crate) fn deliverable(&self) -> impl Iterator<Item = usize> {
+        (0..self.sources.len()).filter(|index| matches!(self.outcome(*index), None | Some(Outcome::Ok { .. })))
+    }
+
     /// What of a record is delivered.
-    fn data(&self, index: usize) -> &[u8] {
+    pub(crate) fn data(&self, index: usize) -> &Bytes {
         match self.outcome(index) {
             Some(Outcome::Ok { data, .. }) => data,
             _ => &self.sources[index].data,
@@ -332,18 +376,12 @@ fn evaluated(prefix: &Prefix, facts: &Facts<'_>) -> Result<String, String> {
     Ok(evaluated)
 }
 
-/// The first bytes of a digest in the form of a uuid.
-fn uuid(digest: &[u8]) -> String {
-    let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
-}
-
 fn failure(code: &str, message: String, ended_ms: EpochMs) -> Failure {
     Failure { code: code.to_owned(), message, attempts: 1, ended_ms }
 }
 
 /// A line of an object of errors. Source: docs/spec/sinks.md 8.
-fn told(source: &Source, failure: &Failure, function: Option<&str>) -> Value {
+pub(crate) fn told(source: &Source, failure: &Failure, function: Option<&str>) -> Value {
     let mut line = json!({
         "attemptsMade": failure.attempts,
         "arrivalTimestamp": source.arrived_ms.0,
@@ -356,4 +394,14 @@ fn told(source: &Source, failure: &Failure, function: Option<&str>) -> Value {
         line["lambdaArn"] = function.into();
     }
     line
+}
+
+impl From<NotYet> for Done {
+    fn from(not_yet: NotYet) -> Done {
+        match not_yet {
+            NotYet::NotInvoked(error) => Done::NotInvoked(error),
+            NotYet::Failed(error) => Done::Failed(error),
+            NotYet::Store(error) => Done::Failed(error.to_string()),
+        }
+    }
 }

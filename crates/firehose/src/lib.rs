@@ -1,38 +1,53 @@
-//! Delivery streams: what clients of Amazon Data Firehose put records into, and Tailrace brings to objects.
+//! Delivery streams: what clients of Amazon Data Firehose put records into, and Tailrace brings to objects, an HTTP endpoint or an index.
 //!
 //! A delivery stream is a row and a stream of the log that no table has. A record is acknowledged when it is durably in the log;
 //! a consumer of `tailrace_delivery` gathers records into flushes by the stream's buffering hints, and brings each to its
-//! bucket (the module `deliver`), through a function first where the stream has one (`transform`).
+//! bucket (the module `deliver`), its endpoint (`endpoint`) or its index (`index`), through a function first where the stream has one (`transform`).
 //!
 //! Invariants:
 //! - The bounds of a flush are durable before anything of it is sent, and what a function has made of its records is durable before it is
 //!   written: names and bytes of a flush that comes again are the same.
-//! - A record leaves the buffer when the objects that hold it, or tell of its failure, are there.
+//! - A record leaves the buffer when the objects that hold it, or tell of its failure, are there, or its endpoint, or the cluster of its
+//!   index, has said that it has it.
+//! - Only an access key's way to its endpoint shows it: no description, status, notice or error does.
 //! - A stream that is deleted leaves nothing behind: neither rows nor records.
 //!
-//! What it does not know: HTTP, Lambda and where a bucket is. Doors ([`Functions`], [`Buckets`]) lead there.
+//! What it does not know: connections, Lambda and where a bucket or a domain is. Doors ([`Functions`], [`Buckets`], [`Endpoints`],
+//! [`Clusters`]) lead there.
 
 mod answer;
 mod compress;
 pub mod config;
 mod deliver;
+mod endpoint;
+mod events;
+mod index;
 pub mod limits;
 mod operations;
 mod outcome;
+mod over;
+mod patience;
 mod records;
+mod remote;
 mod row;
 mod streams;
 mod transform;
+mod uuid;
 
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tailrace_sinks::objects::store::ObjectWriter;
+use tailrace_sinks::post::{Address, NoReply, Post, Poster, Reply};
+use tailrace_sinks::search::{Documents, Indexed};
 
 pub use operations::{ensure, execute};
-pub use streams::{DeliveryStreams, Dependencies, Notice, StreamStatus};
+pub use streams::{DeliveryStreams, Dependencies, Notice, Putter, StreamStatus};
 
 /// How an invocation of a function ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,4 +73,53 @@ pub trait Buckets: Send + Sync + 'static {
     /// # Errors
     /// Why there is none; for people, without a secret.
     fn place(&self, bucket: &str) -> Result<ObjectWriter, String>;
+}
+
+/// Sends requests to HTTP endpoints.
+pub trait Endpoints: Send + Sync + 'static {
+    /// Sends a request once.
+    fn post(&self, post: Post) -> BoxFuture<'static, Result<Reply, NoReply>>;
+}
+
+impl Endpoints for Poster {
+    fn post(&self, post: Post) -> BoxFuture<'static, Result<Reply, NoReply>> {
+        let poster = self.clone();
+        async move { Poster::post(&poster, post).await }.boxed()
+    }
+}
+
+/// Where the cluster of an index is, as a destination says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterAt {
+    /// At this address.
+    Endpoint(String),
+    /// Where somebody knows.
+    Domain {
+        /// The ARN of the domain.
+        arn: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Without what may be a secret.
+impl fmt::Display for ClusterAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClusterAt::Endpoint(endpoint) => match Address::parse(endpoint) {
+                Ok(address) => write!(f, "{address}"),
+                Err(error) => write!(f, "{error}"),
+            },
+            ClusterAt::Domain { arn, .. } => f.write_str(arn),
+        }
+    }
+}
+
+/// Sends documents to clusters of OpenSearch and Elasticsearch.
+pub trait Clusters: Send + Sync + 'static {
+    /// Sends each document once: what became of each.
+    ///
+    /// # Errors
+    /// Why there is no such cluster; for people, without a secret.
+    fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, String>>;
 }

@@ -39,3 +39,28 @@ pub const TRANSFORMED_BYTES_MAX: usize = 256 << 20;
 pub const TRANSFORMED_ROW_BYTES: usize = 1 << 20;
 /// Most bytes of results in one commit; a single result may be above.
 pub const TRANSFORMED_COMMIT_BYTES: usize = 4 << 20;
+/// Most records of a request to an HTTP endpoint. Source: docs/spec/sinks.md 2.7.
+pub const REQUEST_RECORDS_MAX: usize = 10_000;
+/// Most bytes of its body, before compression. Source: docs/spec/sinks.md 2.7.
+pub const REQUEST_BYTES_MAX: usize = 64 << 20;
+/// How long an endpoint may take to answer. Source: docs/spec/sinks.md 2.7.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(180);
+/// Most bytes of its answer. Source: docs/spec/sinks.md 2.7.
+pub const REPLY_BYTES_MAX: usize = 1 << 20;
+/// Most documents that are sent to an index, and are over, together. Our bound: a row has what was given up of them.
+pub const PART_DOCUMENTS_MAX: usize = 1_000;
+/// Most bytes of them; a single one may be above. Source: docs/spec/sinks.md 3.3, the size of a bulk.
+pub const PART_BYTES_MAX: usize = 5 << 20;
+/// How long what fails is sent again where nothing is said. Source: the API reference.
+pub const RETRY: Duration = Duration::from_secs(300);
+/// The first pause between; each of the others is twice the one before. Source: docs/spec/sinks.md 2.7.
+pub const PAUSE: Duration = Duration::from_secs(1);
+/// The longest of them. Source: docs/spec/sinks.md 2.7.
+pub const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// What a pause is longer or shorter at most, in hundredths. Source: docs/spec/sinks.md 2.7.
+pub const PAUSE_SPREAD_PERCENT: u64 = 15;
+/// Longest that a stop waits for a function or an endpoint. Our reason: most have answered by then, and a stop of the server waits for no
+/// longer either.
+pub const STOP_WAIT: Duration = Duration::from_secs(5);
+/// Longest error that is kept of a record.
+pub const ERROR_CHARS_MAX: usize = 1000;

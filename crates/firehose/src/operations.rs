@@ -10,7 +10,7 @@ use tailrace_core::{ApiError, EpochMs, ErrorCode, Json, Service};
 use tailrace_engine::ops;
 
 use crate::answer::{invalid, limit};
-use crate::config;
+use crate::config::{self, Config, Kind};
 use crate::limits::{BATCH_BYTES_MAX, LIST_PAGE, TAGS_MAX};
 use crate::row::{Encryption, Row};
 use crate::streams::DeliveryStreams;
@@ -64,11 +64,11 @@ pub async fn ensure(streams: &DeliveryStreams, request: &Value) -> Result<bool, 
     let request: Create = read(body.as_bytes())?;
     let name = &request.delivery_stream_name;
     let Ok(row) = streams.row(name) else { return create(streams, request).await.map(|_| true) };
-    let config = checked(&request)?.clone();
+    let config = checked(&request)?;
     let mut tags = row.tags.clone();
     add_tags(&mut tags, request.tags.unwrap_or_default())?;
     let encryption = request.delivery_stream_encryption_configuration_input.or_else(|| row.encryption.clone());
-    let is_new = row.destination != config;
+    let is_new = row.config() != config;
     if is_new {
         streams.update(name, |_| Ok(config)).await?;
     }
@@ -161,24 +161,24 @@ fn ending<'a>(rest: &'a Map<String, Value>, end: &'a str) -> impl Iterator<Item 
         .map(|(name, value)| (&**name, value))
 }
 
-/// The destination of a request: the S3 one, in either of its two forms.
-fn destination<'a>(rest: &'a Map<String, Value>, end: &'a str) -> Result<&'a Map<String, Value>, ApiError> {
+/// The destination of a request.
+fn destination(rest: &Map<String, Value>, end: &str) -> Result<Config, ApiError> {
     let mut all = ending(rest, end);
     let (Some((name, value)), None) = (all.next(), all.next()) else {
         return Err(invalid("Exactly one destination configuration is supported for a Firehose"));
     };
-    match (name.strip_suffix(end), value.as_object()) {
-        (Some("S3" | "ExtendedS3"), Some(config)) => Ok(config),
-        (of, _) => Err(invalid(format!(
-            "Tailrace does not deliver a delivery stream to {}: ExtendedS3{end} is supported, and sinks of tables have other \
-             targets (docs/sinks.md)",
-            of.unwrap_or(name)
+    let of = name.strip_suffix(end).unwrap_or(name);
+    match (Kind::named(of), value.as_object()) {
+        (Some(kind), Some(members)) => Ok(Config { kind, members: members.clone() }),
+        _ => Err(invalid(format!(
+            "Tailrace does not deliver a delivery stream to {of}: ExtendedS3{end}, HttpEndpoint{end}, Amazonopensearchservice{end} and \
+             Elasticsearch{end} are supported, and sinks of tables have other targets (docs/sinks.md)"
         ))),
     }
 }
 
 /// The destination of a request that can be made.
-fn checked(request: &Create) -> Result<&Map<String, Value>, ApiError> {
+fn checked(request: &Create) -> Result<Config, ApiError> {
     let kind = request.delivery_stream_type.as_deref().unwrap_or(DIRECT_PUT);
     if kind != DIRECT_PUT {
         return Err(invalid(format!("DeliveryStreamType {kind} is not supported by Tailrace: {DIRECT_PUT} is")));
@@ -188,13 +188,13 @@ fn checked(request: &Create) -> Result<&Map<String, Value>, ApiError> {
         return Err(invalid(format!("{source} does not go with the DeliveryStreamType {DIRECT_PUT}")));
     }
     let config = destination(&request.rest, "DestinationConfiguration")?;
-    config::read(config).map_err(|error| invalid(error.to_string()))?;
+    config::read(&config).map_err(|error| invalid(error.to_string()))?;
     request.delivery_stream_encryption_configuration_input.as_ref().map(check_encryption).transpose()?;
     Ok(config)
 }
 
 async fn create(streams: &DeliveryStreams, request: Create) -> Result<Value, ApiError> {
-    let config = checked(&request)?.clone();
+    let config = checked(&request)?;
     let Create { delivery_stream_name: name, delivery_stream_encryption_configuration_input: encryption, tags, .. } =
         request;
     let mut row_tags = Tags::new();
@@ -217,6 +217,8 @@ fn describe(streams: &DeliveryStreams, name: &str) -> Result<Value, ApiError> {
             encryption["KeyARN"] = key.as_str().into();
         }
     }
+    let mut destination = config::descriptions(&row.config());
+    destination.insert("DestinationId".to_owned(), DESTINATION_ID.into());
     let mut described = json!({
         "DeliveryStreamName": row.name,
         "DeliveryStreamARN": streams.arn(name),
@@ -225,11 +227,7 @@ fn describe(streams: &DeliveryStreams, name: &str) -> Result<Value, ApiError> {
         "DeliveryStreamType": DIRECT_PUT,
         "VersionId": row.version.to_string(),
         "CreateTimestamp": seconds(row.created_ms),
-        "Destinations": [{
-            "DestinationId": DESTINATION_ID,
-            "S3DestinationDescription": config::described(&row.destination, false),
-            "ExtendedS3DestinationDescription": config::described(&row.destination, true),
-        }],
+        "Destinations": [destination],
         "HasMoreDestinations": false,
     });
     if let Some(updated_ms) = row.updated_ms {
@@ -288,7 +286,7 @@ async fn update(streams: &DeliveryStreams, request: Update) -> Result<Value, Api
             return Err(invalid(format!("Destination Id {} not found", request.destination_id)));
         }
         let update = destination(&request.rest, "DestinationUpdate")?;
-        let updated = config::updated(&row.destination, update);
+        let updated = config::updated(&row.config(), &update);
         config::read(&updated).map_err(|error| invalid(error.to_string()))?;
         Ok(updated)
     };

@@ -14,11 +14,14 @@ use tailrace_engine::streams::hidden;
 use tailrace_store::keyspace::DeliveryStreamKey;
 use tailrace_store::{Decision, Engine, StoreError, Write, commit};
 
-/// The stored form's version.
-const ROW_VERSION: u32 = 1;
+use crate::config::{Config, Kind};
 
-/// A delivery stream's row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The newest version of the stored form. A kind of destination has the version with which it came, so that no older program takes it for
+/// what it is not.
+const ROW_VERSION: u32 = 3;
+
+/// A delivery stream's row. It may have an access key in it, so nothing shows it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     v: u32,
     /// Its name.
@@ -34,8 +37,11 @@ pub struct Row {
     pub stream: StreamId,
     /// Its consumer, a uuid.
     pub consumer: String,
-    /// Where the records go: the members of ExtendedS3DestinationConfiguration.
-    pub destination: Map<String, Value>,
+    /// What the destination is.
+    #[serde(default, skip_serializing_if = "is_bucket")]
+    kind: Kind,
+    /// Where the records go: the members of its configuration.
+    destination: Map<String, Value>,
     /// The encryption that was asked for; nothing is encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
@@ -58,8 +64,12 @@ pub struct Encryption {
     pub key_arn: Option<String>,
 }
 
+fn is_bucket(kind: &Kind) -> bool {
+    *kind == Kind::S3
+}
+
 /// A row with its bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Stored {
     /// The row.
     pub row: Row,
@@ -76,8 +86,8 @@ fn corrupt(error: impl std::fmt::Display) -> StoreError {
 
 impl Row {
     /// A new one. The number of its stream is that of the commit that makes it.
-    pub fn new(name: &str, destination: Map<String, Value>, consumer: String, created_ms: EpochMs) -> Row {
-        Row {
+    pub fn new(name: &str, destination: Config, consumer: String, created_ms: EpochMs) -> Row {
+        let mut row = Row {
             v: ROW_VERSION,
             name: name.to_owned(),
             created_ms,
@@ -85,11 +95,29 @@ impl Row {
             version: 1,
             stream: StreamId(0),
             consumer,
-            destination,
+            kind: Kind::default(),
+            destination: Map::new(),
             encryption: None,
             tags: BTreeMap::new(),
             deleted: false,
-        }
+        };
+        row.set_config(destination);
+        row
+    }
+
+    /// The destination.
+    pub fn config(&self) -> Config {
+        Config { kind: self.kind, members: self.destination.clone() }
+    }
+
+    /// Replaces the destination.
+    pub fn set_config(&mut self, config: Config) {
+        self.v = match config.kind {
+            Kind::S3 => 1,
+            Kind::HttpEndpoint => 2,
+            Kind::OpenSearch | Kind::Elasticsearch => ROW_VERSION,
+        };
+        (self.kind, self.destination) = (config.kind, config.members);
     }
 
     /// Reads a row.

@@ -4,26 +4,29 @@
 //! has begun. A stream that was deleted is cleaned up before its name is free, also after a crash.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_core::{ApiError, EpochMs, ErrorCode, RecordNo, ShardNo, StreamId};
-use tailrace_delivery::{Consumer, Context, Definition, DeliveryEvent, Observer, Rules, Source, Timer, add_needed};
+use tailrace_core::{ApiError, EpochMs, ErrorCode, RecordNo, ShardNo};
+use tailrace_delivery::{Consumer, Context, Definition, Room, Rules, Source, Timer, add_needed};
+use tailrace_engine::streams::descriptor::Stream;
 use tailrace_engine::{Caller, Db, Pins, store_failure};
 use tailrace_store::keyspace::DeliveryStreamKey;
 use tailrace_store::{Engine, StoreError};
 
+use crate::config::Config;
 use crate::deliver::{Delivery, Door};
+use crate::events::Events;
 use crate::limits::{FLUSH_RECORDS_MAX, STREAMS_MAX};
+use crate::remote::{Remote, Sender};
 use crate::row::{self, Row, Stored};
 use crate::transform::{self, Transformer};
-use crate::{Buckets, Functions, answer, config, records};
+use crate::{Buckets, Clusters, Endpoints, Functions, answer, config, over, records};
 
 /// What the names of the log's streams begin with; no table can have such a name.
 const LOG_NAME: &str = "$delivery/";
@@ -47,10 +50,16 @@ pub struct Dependencies {
     pub timer: Arc<dyn Timer>,
     /// Chance, for uuids and the spread of back-offs.
     pub rng: Arc<dyn Rng>,
+    /// Room in memory for records that are read ahead.
+    pub room: Room,
     /// Runs functions.
     pub functions: Arc<dyn Functions>,
     /// Knows where buckets are.
     pub buckets: Arc<dyn Buckets>,
+    /// Sends requests to HTTP endpoints.
+    pub endpoints: Arc<dyn Endpoints>,
+    /// Sends documents to clusters of OpenSearch.
+    pub clusters: Arc<dyn Clusters>,
     /// Is told what happens; does not block.
     pub notices: Arc<dyn Fn(Notice) + Send + Sync>,
 }
@@ -61,12 +70,18 @@ pub struct Dependencies {
 pub struct StreamStatus {
     /// Its name.
     pub name: String,
-    /// Its bucket.
+    /// Its bucket; where records go elsewhere, that of what is not taken there.
     pub bucket: String,
+    /// The host of its HTTP endpoint, or its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// The version of its destination.
     pub version: u32,
     /// Everything that is published is delivered, and durably noted.
     pub drained: bool,
+    /// It fails, and no rule will ever end that.
+    #[serde(default)]
+    pub blocked: bool,
     /// Records that are known and not delivered.
     pub pending_records: u64,
     /// There may be others behind them.
@@ -86,6 +101,7 @@ struct Entry {
     /// Held by who changes the stream.
     changing: tokio::sync::Mutex<()>,
     consumer: Mutex<Option<Arc<Consumer>>>,
+    events: Arc<Events>,
 }
 
 struct Inner {
@@ -93,6 +109,8 @@ struct Inner {
     db: Arc<Db>,
     functions: Arc<dyn Functions>,
     buckets: Arc<dyn Buckets>,
+    endpoints: Arc<dyn Endpoints>,
+    clusters: Arc<dyn Clusters>,
     notices: Arc<dyn Fn(Notice) + Send + Sync>,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
     /// Held by who makes a stream.
@@ -105,18 +123,41 @@ struct Inner {
 #[derive(Clone)]
 pub struct DeliveryStreams(Arc<Inner>);
 
+/// Puts records into the delivery streams of a server for as long as it serves, and keeps nothing of it alive.
+#[derive(Clone)]
+pub struct Putter(Weak<Inner>);
+
+impl Putter {
+    /// Puts records into the stream of this name, in one commit.
+    ///
+    /// # Errors
+    /// ResourceNotFoundException, ServiceUnavailableException, or the store's failure.
+    pub async fn put(&self, name: &str, records: Vec<Vec<u8>>) -> Result<(), ApiError> {
+        let stopped = || ApiError::new(ErrorCode::ServiceUnavailableException, "the server stops");
+        DeliveryStreams(self.0.upgrade().ok_or_else(stopped)?).put(name, records).await.map(drop)
+    }
+}
+
 impl DeliveryStreams {
+    /// What puts records into them.
+    pub fn putter(&self) -> Putter {
+        Putter(Arc::downgrade(&self.0))
+    }
+
     /// Reads the delivery streams of the store. Nothing is delivered before [`Self::start`].
     ///
     /// # Errors
     /// The store's.
     pub async fn load(dependencies: Dependencies) -> Result<DeliveryStreams, StoreError> {
-        let Dependencies { db, clock, timer, rng, functions, buckets, notices } = dependencies;
-        let context = Context::new(Arc::clone(db.store()), clock, timer, rng);
+        let Dependencies { db, clock, timer, rng, room, functions, buckets, endpoints, clusters, notices } =
+            dependencies;
+        let context = Context::new(Arc::clone(db.store()), clock, timer, rng, room);
         let inner = Arc::new(Inner {
             context: Arc::new(context),
             functions,
             buckets,
+            endpoints,
+            clusters,
             notices,
             entries: Mutex::default(),
             creating: tokio::sync::Mutex::default(),
@@ -189,12 +230,15 @@ impl DeliveryStreams {
         let mut all = Vec::new();
         for entry in self.0.all() {
             let row = entry.row();
-            let bucket = config::read(&row.destination).map(|destination| destination.place.bucket).unwrap_or_default();
+            let destination = config::read(&row.config()).ok();
+            let remote = destination.as_ref().and_then(|destination| destination.remote.as_ref());
             let mut status = StreamStatus {
                 name: row.name,
-                bucket,
+                endpoint: remote.map(Remote::shown),
+                bucket: destination.map(|destination| destination.place.bucket).unwrap_or_default(),
                 version: row.version,
                 drained: false,
+                blocked: false,
                 pending_records: 0,
                 pending_is_more: false,
                 lag_ms: 0,
@@ -203,18 +247,78 @@ impl DeliveryStreams {
             let consumer = entry.consumer.lock().clone();
             let shards = match consumer {
                 Some(consumer) => consumer.shards(true).await?.0,
-                None => Vec::new(),
+                None => {
+                    if self.0.runs.load(Ordering::Relaxed) {
+                        (status.blocked, status.last_error) = (true, Some("its row cannot be read".to_owned()));
+                    }
+                    Vec::new()
+                }
             };
             status.drained = !shards.is_empty() && shards.iter().all(|shard| shard.drained);
             for shard in shards {
+                status.blocked |= shard.blocked;
                 status.pending_records += shard.pending_records as u64;
                 status.pending_is_more |= shard.pending_is_more;
                 status.lag_ms = status.lag_ms.max(u64::try_from(shard.lag.as_millis()).unwrap_or(u64::MAX));
                 status.last_error = status.last_error.or(shard.last_error);
             }
+            status.last_error = status.last_error.or_else(|| entry.events.error());
             all.push(status);
         }
         Ok(all)
+    }
+
+    /// Whether everything that was put is delivered, and durably noted.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_drained(&self) -> Result<bool, StoreError> {
+        for entry in self.0.all() {
+            let consumer = entry.consumer.lock().clone();
+            let drained = match consumer {
+                Some(consumer) => consumer.is_drained().await?,
+                None => false,
+            };
+            if !drained {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Resolves when every stream has delivered everything, but for those that cannot go on: their names, and why.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn settled(&self) -> Result<Vec<String>, StoreError> {
+        let mut changes = self.changes();
+        loop {
+            changes.borrow_and_update();
+            if let Some(blocked) = self.progress().await? {
+                return Ok(blocked);
+            }
+            if changes.changed().await.is_err() {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    /// As [`Self::settled`], at this moment; `None`: something is under way.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn progress(&self) -> Result<Option<Vec<String>>, StoreError> {
+        if self.is_drained().await? {
+            return Ok(Some(Vec::new()));
+        }
+        let all = self.status().await?;
+        if !all.iter().all(|stream| stream.blocked || stream.drained) || !all.iter().any(|stream| stream.blocked) {
+            return Ok(None);
+        }
+        let why = |stream: &StreamStatus| {
+            format!("{}: {}", stream.name, stream.last_error.as_deref().unwrap_or("no error told"))
+        };
+        Ok(Some(all.iter().filter(|stream| stream.blocked).map(why).collect()))
     }
 
     /// The row of a stream.
@@ -252,7 +356,7 @@ impl DeliveryStreams {
     pub(crate) async fn create(
         &self,
         name: &str,
-        destination: Map<String, Value>,
+        destination: Config,
         with: impl FnOnce(&mut Row),
     ) -> Result<(), ApiError> {
         let inner = &self.0;
@@ -302,12 +406,13 @@ impl DeliveryStreams {
     pub(crate) async fn update(
         &self,
         name: &str,
-        change: impl FnOnce(&Row) -> Result<Map<String, Value>, ApiError>,
+        change: impl FnOnce(&Row) -> Result<Config, ApiError>,
     ) -> Result<(), ApiError> {
         let entry = self.entry(name)?;
         let _changing = entry.changing.lock().await;
         let mut row = self.still(&entry)?;
-        row.destination = change(&row)?;
+        let changed = change(&row)?;
+        row.set_config(changed);
         row.version += 1;
         row.updated_ms = Some(self.now());
         self.0.stop(&entry).await;
@@ -394,6 +499,7 @@ impl Inner {
             stored: Mutex::new(Arc::new(stored)),
             changing: tokio::sync::Mutex::default(),
             consumer: Mutex::default(),
+            events: Arc::new(Events::new(Arc::clone(&self.notices), name.clone())),
         });
         self.entries.lock().insert(name, Arc::clone(&entry));
         entry
@@ -409,12 +515,14 @@ impl Inner {
             Ok(id) => id,
             Err(error) => return self.notice(&row.name, error.to_string()),
         };
-        let destination = config::read(&row.destination).map(Arc::new).map_err(|error| error.to_string());
+        let destination = config::read(&row.config()).map(Arc::new).map_err(|error| error.to_string());
         if let Err(error) = &destination {
             self.notice(&row.name, format!("its records wait: {error}"));
         }
+        let remote = destination.as_ref().ok().and_then(|destination| destination.remote.as_ref());
+        entry.events.forget();
         let rules = Rules {
-            batch_records_max: FLUSH_RECORDS_MAX,
+            batch_records_max: remote.map_or(FLUSH_RECORDS_MAX, Remote::records_max),
             window: destination.as_ref().map_or(std::time::Duration::ZERO, |destination| destination.window),
             plan: Some(row.version),
             ..Rules::default()
@@ -434,17 +542,23 @@ impl Inner {
                 arn: self.arn(&row.name),
                 region: self.db.settings().region.clone(),
             },
+            sender: Sender {
+                store: Arc::clone(&self.context.store),
+                endpoints: Arc::clone(&self.endpoints),
+                clusters: Arc::clone(&self.clusters),
+                clock: Arc::clone(&self.context.clock),
+                timer: Arc::clone(&self.context.timer),
+                rng: Arc::clone(&self.context.rng),
+                arn: self.arn(&row.name),
+                events: Arc::clone(&entry.events),
+            },
         };
         let definition = Definition {
             id: consumer_id,
             row: DeliveryStreamKey::key(&row.name),
             source: Source { stream: row.stream, partition_key: records::PARTITION.to_owned() },
             target: Arc::new(Door(Arc::new(delivery))),
-            observer: Arc::new(Events {
-                notices: Arc::clone(&self.notices),
-                stream: row.name.clone(),
-                told: Mutex::default(),
-            }),
+            observer: Arc::clone(&entry.events) as _,
         };
         let consumer = Arc::new(Consumer::new(Arc::clone(&self.context), definition, rules));
         *entry.consumer.lock() = Some(Arc::clone(&consumer));
@@ -464,6 +578,7 @@ impl Inner {
         let consumer = row.consumer_id()?;
         Consumer::delete_rows(&self.context, consumer).await?;
         transform::remove(self.store(), consumer, None).await?;
+        over::remove(self.store(), consumer, None).await?;
         row::remove(self.store(), &row.name).await
     }
 
@@ -474,54 +589,17 @@ impl Inner {
 
 /// A stream keeps what it has not delivered.
 impl Pins for Inner {
-    fn needed(&self, stream: StreamId) -> BoxFuture<'_, Result<BTreeMap<ShardNo, RecordNo>, StoreError>> {
+    fn needed<'a>(&'a self, stream: &'a Stream) -> BoxFuture<'a, Result<BTreeMap<ShardNo, RecordNo>, StoreError>> {
         async move {
             let mut needed = BTreeMap::new();
             for entry in self.all() {
                 let stored = Arc::clone(&entry.stored.lock());
-                if stored.row.stream == stream {
-                    add_needed(self.store(), stored.row.consumer_id()?, stream, &mut needed).await?;
+                if stored.row.stream == stream.id {
+                    add_needed(self.store(), stored.row.consumer_id()?, stream.id, &mut needed).await?;
                 }
             }
             Ok(needed)
         }
         .boxed()
-    }
-}
-
-/// Tells what happens on.
-struct Events {
-    notices: Arc<dyn Fn(Notice) + Send + Sync>,
-    stream: String,
-    /// The error that was told last, until a flush is well again.
-    told: Mutex<Option<String>>,
-}
-
-impl Observer for Events {
-    fn on_event(&self, event: DeliveryEvent) {
-        let text = match event {
-            DeliveryEvent::Batch { records, error: Some(error), .. } => {
-                let mut told = self.told.lock();
-                if told.as_ref() == Some(&error) {
-                    return;
-                }
-                *told = Some(error.clone());
-                format!("{records} records are not delivered yet, and are tried again: {error}")
-            }
-            DeliveryEvent::Batch { error: None, .. } => match self.told.lock().take() {
-                Some(_) => "records are delivered again".to_owned(),
-                None => return,
-            },
-            DeliveryEvent::Parked { records, error, .. } => format!("{records} records are set aside: {error}"),
-            DeliveryEvent::Trimmed { .. } => {
-                "records may be lost: they were trimmed before they were delivered".to_owned()
-            }
-            DeliveryEvent::Lost { .. } => "records are lost: their piece of the log was set aside".to_owned(),
-            DeliveryEvent::Damaged { error, .. } => format!("a damaged record holds it up: {error}"),
-            DeliveryEvent::TakenOver { .. } => "another server has taken it over".to_owned(),
-            DeliveryEvent::Trouble { error, .. } => format!("a problem: {error}"),
-            DeliveryEvent::WindowLost { .. } => return,
-        };
-        (self.notices)(Notice { stream: self.stream.clone(), text });
     }
 }

@@ -4,9 +4,7 @@
 //! function need not answer twice what it answered once. A crash in the middle of an invocation invokes it again.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,13 +14,16 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits::{FUNCTION_RESPONSE_BYTES_MAX, INVOKE_PAYLOAD_BYTES_MAX};
 use tailrace_core::rng::Rng;
 use tailrace_core::{MappingId, RecordNo, ShardNo};
-use tailrace_delivery::{Stopping, Timer, each};
+use tailrace_delivery::{Timer, each};
 use tailrace_store::keyspace::TransformedKey;
 use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
 
 use crate::config::Function;
-use crate::limits::{INVOKE_RECORDS_MAX, TRANSFORMED_BYTES_MAX, TRANSFORMED_COMMIT_BYTES, TRANSFORMED_ROW_BYTES};
+use crate::limits::{
+    ERROR_CHARS_MAX, INVOKE_RECORDS_MAX, TRANSFORMED_BYTES_MAX, TRANSFORMED_COMMIT_BYTES, TRANSFORMED_ROW_BYTES,
+};
 use crate::outcome::{Failure, Outcome, decode, encode};
+use crate::patience::Patience;
 use crate::records::Source;
 use crate::{Functions, Invoked};
 
@@ -30,12 +31,8 @@ use crate::{Functions, Invoked};
 const AROUND_RECORD_BYTES: usize = 200;
 /// JSON around all of them.
 const AROUND_EVENT_BYTES: usize = 1024;
-/// Longest that a stop waits for a function. Our reason: most have answered by then, and a stop of the server waits for no longer either.
-const STOP_WAIT: Duration = Duration::from_secs(5);
-/// Longest error of a function that is kept.
-const ERROR_CHARS_MAX: usize = 1000;
 
-/// A flush whose records are transformed.
+/// A flush whose records are transformed, or sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Flush {
     /// The consumer.
@@ -64,11 +61,13 @@ pub struct Transformer {
     pub region: String,
 }
 
-/// Why records are not transformed yet.
+/// Why records are not transformed, or sent, yet.
 #[derive(Debug)]
 pub enum NotYet {
-    /// The function cannot run now.
+    /// The function cannot run now, or a stop came first.
     NotInvoked(String),
+    /// This program cannot.
+    Failed(String),
     /// The store's.
     Store(StoreError),
 }
@@ -129,7 +128,7 @@ impl Transformer {
         function: &Function,
         flush: Flush,
         records: &[Source],
-        stopping: &Stopping,
+        patience: &mut Patience<'_>,
     ) -> Result<Vec<Outcome>, NotYet> {
         self.forget_others(flush).await?;
         let (mut outcomes, mut rows) = (Vec::with_capacity(records.len()), 0);
@@ -147,7 +146,7 @@ impl Transformer {
         while outcomes.len() < records.len() {
             let rest = &records[outcomes.len()..];
             let piece = &rest[..count(rest, function.bytes_max)];
-            let mut made = self.invoke(function, piece, stopping).await?;
+            let mut made = self.invoke(function, piece, patience).await?;
             for outcome in &mut made {
                 bytes += outcome.bytes();
                 if bytes > TRANSFORMED_BYTES_MAX {
@@ -213,20 +212,16 @@ impl Transformer {
         &self,
         function: &Function,
         records: &[Source],
-        stopping: &Stopping,
+        patience: &mut Patience<'_>,
     ) -> Result<Vec<Outcome>, NotYet> {
         let mut attempts = 0;
-        let mut stopped = pin!(async {
-            stopping.told().await;
-            self.timer.sleep_until(self.clock.monotonic().plus(STOP_WAIT)).await;
-        });
         loop {
             attempts += 1;
             let invoked = tokio::select! {
                 biased;
                 invoked = self.functions.invoke(&function.arn, self.event(records)) => invoked,
                 // What it would have answered is not known: it is invoked again.
-                () = &mut stopped => Invoked::NotInvoked("the delivery stream is stopped".to_owned()),
+                () = patience.over() => Invoked::NotInvoked("the delivery stream is stopped".to_owned()),
             };
             let (code, error) = match invoked {
                 Invoked::NotInvoked(error) => return Err(NotYet::NotInvoked(error)),

@@ -53,6 +53,27 @@ pub(crate) fn response_too_large() -> Bytes {
     ))
 }
 
+/// An error that a runtime tells of behind the beginning of its response: its own document, or one with what it is called.
+pub(crate) fn broken_off(error_type: Option<&str>, body: Option<Vec<u8>>) -> Bytes {
+    let body = body.filter(|body| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok());
+    body.map_or_else(|| error_first(error_type.unwrap_or("Runtime.Unknown"), ""), Bytes::from)
+}
+
+/// Most characters of an error's type that are shown. Ours: names of classes are shorter.
+const ERROR_TYPE_CHARS_MAX: usize = 256;
+
+/// What an error is called by its document.
+pub(crate) fn error_type(document: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Document {
+        #[serde(rename = "errorType")]
+        error_type: Option<String>,
+    }
+    let told = serde_json::from_slice::<Document>(document).ok()?.error_type?;
+    // It comes from the runtime, and stands in lines of the log that nobody cuts.
+    Some(told.chars().filter(|char| !char.is_control()).take(ERROR_TYPE_CHARS_MAX).collect())
+}
+
 /// A document in the order `errorType`, `errorMessage`.
 fn error_first(error_type: &str, message: &str) -> Bytes {
     let quote = |text: &str| serde_json::Value::from(text).to_string();

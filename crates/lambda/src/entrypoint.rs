@@ -41,7 +41,10 @@ impl BadEntrypoint {
 fn fault(bootstrap: &Path) -> String {
     let path = bootstrap.display();
     let Ok(metadata) = bootstrap.metadata() else {
-        return format!("there is no {path}; a provided runtime runs a program of that name in the code directory");
+        let how = bootstrap.parent().and_then(how_to_build).map(|how| format!(": {how}")).unwrap_or_default();
+        return format!(
+            "there is no {path}; a provided runtime runs a program of that name in the code directory{how}"
+        );
     };
     if !metadata.is_file() {
         return format!("{path} is no file; a provided runtime runs a program of that name in the code directory");
@@ -74,6 +77,21 @@ fn fault(bootstrap: &Path) -> String {
         Program::Script(_) => format!("{path} does not run: its interpreter refuses it"),
         Program::Unknown => format!("{path} is no program: a script begins with #! and the path of its interpreter"),
     }
+}
+
+/// What makes the program of the sources that lie in its place.
+fn how_to_build(code_dir: &Path) -> Option<String> {
+    let dir = code_dir.display();
+    if code_dir.join("go.mod").is_file() || code_dir.join("main.go").is_file() {
+        return Some(format!(
+            "`cd {dir} && CGO_ENABLED=0 GOOS=linux go build -o bootstrap .` builds it, or `sam build`"
+        ));
+    }
+    if code_dir.join("Cargo.toml").is_file() {
+        let how = "`sam build` builds it, or `cargo lambda build`, whose target/lambda/NAME CodeUri then names";
+        return Some(how.to_owned());
+    }
+    None
 }
 
 /// This machine's architecture, and how Go and Rust are told of it.
@@ -137,7 +155,14 @@ mod tests {
     fn a_bootstrap_that_does_not_run_is_told_with_what_helps() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bootstrap");
-        assert!(fault(&path).starts_with("there is no "));
+        assert!(fault(&path).ends_with("of that name in the code directory"), "{}", fault(&path));
+        for (source, words) in
+            [("go.mod", "GOOS=linux go build -o bootstrap ."), ("Cargo.toml", "`cargo lambda build`")]
+        {
+            std::fs::write(dir.path().join(source), "").unwrap();
+            assert!(fault(&path).contains(words), "{}", fault(&path));
+            std::fs::remove_file(dir.path().join(source)).unwrap();
+        }
         let foreign = if cfg!(target_arch = "aarch64") { (0x3e, "x86_64") } else { (0xb7, "aarch64") };
         let own = if cfg!(target_arch = "aarch64") { 0xb7 } else { 0x3e };
         let built_for = format!("is built for {}, this machine is", foreign.1);

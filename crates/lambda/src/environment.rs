@@ -8,8 +8,9 @@
 //! - A job's outcome is reported only when the process has answered it, or is dead.
 //! - A job that was never handed over is not the function's failure: if the process dies before, the job goes to
 //!   another process. The exception is a first start: then the failed start is the job's outcome.
+//! - From its answer to its next request for an event the process is the runtime's, within the timeout of what it answered: it is
+//!   ended neither for a job that waits for it nor because it is not needed any more.
 
-use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 
 use crate::cgroup::Cgroup;
 use crate::document;
+use crate::end::{End, Kill};
 use crate::entrypoint::BadEntrypoint;
 use crate::functions::{Function, Generation, Pool};
 use crate::host;
@@ -34,7 +36,7 @@ use crate::logs::{LogStream, OpenTail};
 use crate::missing;
 use crate::output::Output;
 use crate::process::{Confinement, Process};
-use crate::report::{self, Broken, Report};
+use crate::report::{self, Failed, Report};
 use crate::slots::Permits;
 
 /// An invocation on its way.
@@ -84,8 +86,8 @@ struct Running {
 enum Phase {
     /// The runtime has not asked for its first event.
     Starting,
-    /// The runtime has answered and has not asked for the next event.
-    Away,
+    /// The runtime has answered and has not asked for the next event: the process is its own until then, or until this time.
+    Away { until_ns: u64 },
     /// The runtime waits for an event.
     Waiting(oneshot::Sender<Delivery>),
     /// An invocation is open.
@@ -96,9 +98,10 @@ enum Phase {
 
 struct State {
     phase: Phase,
-    /// Assigned and not yet handed over; only while `Starting` or `Away`.
+    /// Assigned and not yet handed over; only while `Starting` or `Away`. One that waits for a runtime that is away too long goes to
+    /// another process, if the function may have one more.
     pending: Option<Box<Job>>,
-    /// When the phase or the assignment began; limits of the start, of being away and of idleness count from here.
+    /// When the phase or the assignment began; limits of the start, of the wait for a runtime and of idleness count from here.
     since_ns: u64,
     /// The runtime has asked for its first event.
     started: bool,
@@ -137,6 +140,7 @@ pub(crate) struct Environment {
     pub(crate) function: Arc<Function>,
     pool: Arc<Pool>,
     generation: Generation,
+    created_ns: u64,
     state: Mutex<State>,
     /// The invocation that output belongs to: the open one, or the last one, or that which waits for the start. Locked last.
     current: Mutex<Option<Arc<str>>>,
@@ -163,32 +167,10 @@ pub(crate) enum Answer {
 enum Step {
     /// Nothing before this time has passed.
     Wait(Duration),
+    /// The job waits for a runtime that is away: another process may take it.
+    Elsewhere,
     /// End the process; no job can come to it any more.
     Kill { grace: Duration, end: Kill },
-}
-
-#[derive(Clone, Copy)]
-enum Kill {
-    /// It did not ask for its first event in time.
-    StartOverrun,
-    /// It did not come back for the next event in time.
-    AwayOverrun,
-    /// The function's timeout passed.
-    Timeout,
-    /// It asked for work with an invocation open.
-    Broken,
-    /// Nobody needs it.
-    Stop,
-}
-
-/// How an environment ended.
-enum End {
-    /// Nobody needed it before it was started.
-    NotStarted,
-    CannotStart(String),
-    InvalidEntrypoint(BadEntrypoint),
-    Exited(ExitStatus),
-    Killed(Kill, ExitStatus),
 }
 
 impl Environment {
@@ -200,6 +182,7 @@ impl Environment {
             function: function.clone(),
             pool: pool.clone(),
             generation: function.generation(),
+            created_ns: pool.clock.monotonic_ns(),
             current: Mutex::new(job.as_ref().map(|job| job.request_id.clone())),
             // What is written before the first invocation is seen with that one.
             tail: Arc::new(Mutex::new(job.as_ref().and_then(|job| job.context.log_tail.clone()))),
@@ -238,9 +221,9 @@ impl Environment {
         if state.pending.is_some() || state.stop != Stop::No {
             return Err(job);
         }
-        match std::mem::replace(&mut state.phase, Phase::Away) {
+        match std::mem::replace(&mut state.phase, Phase::Closed) {
             Phase::Waiting(waiter) => self.hand_over(&mut state, job, waiter),
-            phase @ (Phase::Starting | Phase::Away) => {
+            phase @ (Phase::Starting | Phase::Away { .. }) => {
                 state.phase = phase;
                 state.since_ns = self.pool.clock.monotonic_ns();
                 self.current.lock().get_or_insert_with(|| job.request_id.clone());
@@ -264,7 +247,8 @@ impl Environment {
             Err(_) => {
                 state.since_ns = self.pool.clock.monotonic_ns();
                 state.pending = Some(running.job);
-                state.phase = Phase::Away;
+                let until_ns = state.since_ns + self.pool.settings.init_limit.as_nanos() as u64;
+                state.phase = Phase::Away { until_ns };
             }
         }
     }
@@ -278,6 +262,10 @@ impl Environment {
         }
         *self.current.lock() = Some(request_id.clone());
         self.tail.lock().clone_from(&job.context.log_tail);
+        if self.peak_bytes.load(Ordering::Relaxed) == 0 {
+            // A process that ends in its first invocation can no longer be asked.
+            self.measure();
+        }
         if let Some(output) = self.outputs.get().and_then(|outputs| outputs.first()) {
             let config = &self.function.config;
             let line = report::start(&request_id, &config.version, &config.logging, self.pool.clock.now());
@@ -301,21 +289,13 @@ impl Environment {
     pub(crate) async fn next(&self) -> Result<Delivery, Refusal> {
         let waiter = {
             let mut state = self.state.lock();
-            match std::mem::replace(&mut state.phase, Phase::Away) {
-                Phase::Closed => {
-                    state.phase = Phase::Closed;
-                    return Err(Refusal::Closed);
-                }
+            match std::mem::replace(&mut state.phase, Phase::Closed) {
+                Phase::Closed => return Err(Refusal::Closed),
                 Phase::Busy(running) => {
                     // It will never answer the open one: the process starts afresh.
-                    state.phase = Phase::Closed;
                     state.broken = Some(running);
                     drop(state);
                     self.changed.notify_one();
-                    return Err(Refusal::State);
-                }
-                Phase::Waiting(waiter) if !waiter.is_closed() => {
-                    state.phase = Phase::Waiting(waiter);
                     return Err(Refusal::State);
                 }
                 Phase::Starting => {
@@ -324,7 +304,8 @@ impl Environment {
                     state.init = Some(Duration::from_nanos(since_ns));
                     self.function.started_well();
                 }
-                Phase::Away | Phase::Waiting(_) => {}
+                // A call that waits already is superseded: its connection may be gone without our knowing it.
+                Phase::Away { .. } | Phase::Waiting(_) => {}
             }
             self.changed.notify_one();
             if let Some(job) = state.pending.take() {
@@ -337,7 +318,10 @@ impl Environment {
             state.since_ns = self.pool.clock.monotonic_ns();
             delivery
         };
-        waiter.await.map_err(|_| Refusal::Closed)
+        waiter.await.map_err(|_| match self.state.lock().phase {
+            Phase::Closed => Refusal::Closed,
+            _ => Refusal::State,
+        })
     }
 
     /// Whether a post for `request_id` would be taken now.
@@ -355,9 +339,11 @@ impl Environment {
         self.expects(request_id)?;
         let (running, init) = {
             let mut state = self.state.lock();
-            match std::mem::replace(&mut state.phase, Phase::Away) {
+            match std::mem::replace(&mut state.phase, Phase::Closed) {
                 Phase::Busy(running) if *running.job.request_id == *request_id => {
                     state.since_ns = self.pool.clock.monotonic_ns();
+                    let at_least_ns = state.since_ns + limits::FUNCTION_AWAY_MIN.as_nanos() as u64;
+                    state.phase = Phase::Away { until_ns: running.deadline_ns.max(at_least_ns) };
                     (running, state.init.take())
                 }
                 // The runner was faster.
@@ -368,8 +354,13 @@ impl Environment {
             }
         };
         let duration = Duration::from_nanos(self.pool.clock.monotonic_ns().saturating_sub(running.started_ns));
+        let failed = match &answer {
+            Answer::Result(_) => None,
+            Answer::Error(payload) => Some(Failed::Answered(document::error_type(payload))),
+            Answer::TooLarge => Some(Failed::Answered(document::error_type(&document::response_too_large()))),
+        };
         // While no other invocation can come: all that is printed is this one's.
-        self.settle(&running.job.request_id, duration, init);
+        self.settle(&running.job.request_id, duration, init, failed);
         // Before the reply: whoever reacts to it with the next invocation finds this environment.
         self.function.release(self);
         self.changed.notify_one();
@@ -389,6 +380,7 @@ impl Environment {
     /// The runtime cannot load the function.
     pub(crate) fn init_error(&self, error: Bytes) -> Result<(), Refusal> {
         self.function.tell_once(|config| missing::hint(config, &error));
+        self.measure();
         let mut state = self.state.lock();
         match state.phase {
             Phase::Starting => {
@@ -403,6 +395,32 @@ impl Environment {
             Phase::Closed => Err(Refusal::Closed),
             _ => Err(Refusal::State),
         }
+    }
+
+    /// The runtime has answered a while ago and has not asked for the next event.
+    pub(crate) fn is_late(&self) -> bool {
+        let state = self.state.lock();
+        let away_ns = self.pool.clock.monotonic_ns().saturating_sub(state.since_ns);
+        matches!(state.phase, Phase::Away { .. }) && away_ns >= limits::FUNCTION_AWAY_WAIT.as_nanos() as u64
+    }
+
+    /// Gives the job that waits for the runtime to another process, if the function may have one more. This one is free again, for
+    /// when the runtime comes back.
+    fn send_elsewhere(self: &Arc<Self>) -> bool {
+        if !self.pool.has_room(&self.function) {
+            return false;
+        }
+        let job = {
+            let mut state = self.state.lock();
+            match state.phase {
+                Phase::Away { .. } => state.pending.take(),
+                _ => None,
+            }
+        };
+        let Some(job) = job else { return false };
+        self.function.take_back(self);
+        self.pool.dispatch(&self.function.config.name, job);
+        true
     }
 
     /// Lets the process go when it has no work.
@@ -423,10 +441,10 @@ impl Environment {
     }
 
     /// Takes what an invocation has printed, and puts its report behind that.
-    fn settle(&self, request_id: &Arc<str>, duration: Duration, init: Option<Duration>) {
+    fn settle(&self, request_id: &Arc<str>, duration: Duration, init: Option<Duration>, failed: Option<Failed>) {
         let peak_bytes = self.measure();
         let memory_mb = self.function.config.memory_mb;
-        let report = Report { request_id, duration, memory_mb, peak_bytes, init, status: None };
+        let report = Report { request_id, duration, memory_mb, peak_bytes, init, failed };
         let mut behind = report.lines(&self.function.config.logging, self.pool.clock.now());
         // stdout comes last: the report is behind both.
         let outputs = self.outputs.get().map(Vec::as_slice).unwrap_or_default();
@@ -563,17 +581,23 @@ impl Environment {
     }
 
     /// Watches the process and the clock until the process is dead.
-    async fn watch(&self, process: &mut Process) -> End {
+    async fn watch(self: &Arc<Self>, process: &mut Process) -> End {
         loop {
             let wait = match self.step() {
                 Step::Wait(wait) => wait,
+                Step::Elsewhere if self.send_elsewhere() => continue,
+                // It waits on, and there may be room later.
+                Step::Elsewhere => limits::FUNCTION_AWAY_WAIT,
                 Step::Kill { grace, end } => {
                     self.measure();
                     return End::Killed(end, process.terminate(grace).await);
                 }
             };
             tokio::select! {
-                () = process.ended() => return End::Exited(process.finish().await),
+                () = process.ended() => {
+                    self.measure();
+                    return End::Exited(process.finish().await);
+                }
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -588,6 +612,7 @@ impl Environment {
         let timeout_grace = limits::FUNCTION_TIMEOUT_GRACE;
         let stop_grace = limits::FUNCTION_STOP_GRACE;
         let retiring = state.stop == Stop::WhenIdle && state.pending.is_none();
+        let now_ns = self.pool.clock.monotonic_ns();
         let (deadline_ns, grace, end) = match &state.phase {
             _ if state.stop == Stop::Now => (0, stop_grace, Kill::Stop),
             Phase::Starting if retiring => (0, timeout_grace, Kill::Stop),
@@ -596,18 +621,23 @@ impl Environment {
                 None => (state.since_ns + init_ns, timeout_grace, Kill::StartOverrun),
             },
             Phase::Busy(running) => (running.deadline_ns, timeout_grace, Kill::Timeout),
-            Phase::Away if state.pending.is_some() => (state.since_ns + init_ns, timeout_grace, Kill::AwayOverrun),
-            Phase::Away | Phase::Waiting(_) if retiring => (0, stop_grace, Kill::Stop),
-            Phase::Away | Phase::Waiting(_) => {
-                (state.since_ns + settings.idle_limit.as_nanos() as u64, stop_grace, Kill::Stop)
+            // What it does behind its answer belongs to what it answered, also while nothing waits for it or it is to go.
+            &Phase::Away { until_ns } => {
+                let elsewhere_ns = state.since_ns + limits::FUNCTION_AWAY_WAIT.as_nanos() as u64;
+                match state.pending.is_some() && now_ns < until_ns {
+                    true if now_ns >= elsewhere_ns => return Step::Elsewhere,
+                    true => return Step::Wait(Duration::from_nanos(elsewhere_ns.min(until_ns) - now_ns)),
+                    false => (until_ns, timeout_grace, Kill::AwayOverrun),
+                }
             }
+            Phase::Waiting(_) if retiring => (0, stop_grace, Kill::Stop),
+            Phase::Waiting(_) => (state.since_ns + settings.idle_limit.as_nanos() as u64, stop_grace, Kill::Stop),
             // A runtime that reported its own failure ends by itself, with its own exit code.
             Phase::Closed if state.init_error.is_some() => {
                 (state.since_ns + stop_grace.as_nanos() as u64, timeout_grace, Kill::Stop)
             }
             Phase::Closed => (0, timeout_grace, Kill::Broken),
         };
-        let now_ns = self.pool.clock.monotonic_ns();
         if now_ns < deadline_ns {
             return Step::Wait(Duration::from_nanos(deadline_ns - now_ns));
         }
@@ -629,12 +659,20 @@ impl Environment {
             (open, state.pending.take(), state.init_error.take(), state.started, state.stop, state.init.take())
         };
         if let Some(running) = open {
-            let ended_ns = self.pool.clock.monotonic_ns();
-            let duration = Duration::from_nanos(ended_ns.saturating_sub(running.started_ns));
-            self.report_lines(&running.job.request_id, duration, init, &end);
+            let duration = self.duration(running.started_ns, &end);
+            if let Some(failed) = end.failed() {
+                self.report_lines(&running.job.request_id, duration, init, failed);
+            }
             self.report_open(running.job, &end, duration);
         }
         if started {
+            if let End::Killed(Kill::AwayOverrun, _) = end {
+                let timeout_s = self.function.config.timeout_s;
+                self.function.logs.notice(format!(
+                    "a process was ended: its runtime did not come back for the next event in time (it has {timeout_s} s, the Timeout, \
+                     for an event and what it does behind its answer)"
+                ));
+            }
             if let Some(job) = pending {
                 // Never handed over: another process takes it. At a stop that process is not started, and says so.
                 self.pool.dispatch(&self.function.config.name, job);
@@ -661,19 +699,28 @@ impl Environment {
     }
 
     /// What the log tells of an invocation that its process did not survive: its pipes are read to their ends.
-    fn report_lines(&self, request_id: &Arc<str>, duration: Duration, init: Option<Duration>, end: &End) {
-        let status = match end {
-            End::Killed(Kill::Stop, _) => return,
-            End::Killed(Kill::Timeout, _) => Broken::Timeout,
-            _ => Broken::Exit,
-        };
+    fn report_lines(&self, request_id: &Arc<str>, duration: Duration, init: Option<Duration>, failed: Failed) {
         let (memory_mb, peak_bytes) = (self.function.config.memory_mb, self.peak_bytes.load(Ordering::Relaxed));
-        let report = Report { request_id, duration, memory_mb, peak_bytes, init, status: Some(status) };
+        let report = Report { request_id, duration, memory_mb, peak_bytes, init, failed: Some(failed) };
         for line in report.lines(&self.function.config.logging, self.pool.clock.now()) {
-            if let Some(tail) = &*self.tail.lock() {
-                tail.push(&line);
-            }
-            self.function.logs.platform(request_id, line);
+            self.say(request_id, line);
+        }
+    }
+
+    /// Writes a line of the platform behind all that the process has written.
+    fn say(&self, request_id: &Arc<str>, line: String) {
+        if let Some(tail) = &*self.tail.lock() {
+            tail.push(&line);
+        }
+        self.function.logs.platform(request_id, line);
+    }
+
+    /// How long an invocation took: no longer than it may, though the end of its process comes later.
+    fn duration(&self, started_ns: u64, end: &End) -> Duration {
+        let duration = Duration::from_nanos(self.pool.clock.monotonic_ns().saturating_sub(started_ns));
+        match end {
+            End::Killed(Kill::Timeout, _) => duration.min(Duration::from_secs(self.function.config.timeout_s.into())),
+            _ => duration,
         }
     }
 
@@ -698,19 +745,33 @@ impl Environment {
         }
     }
 
-    /// The job whose process never asked for an event.
+    /// The job whose process never asked for an event. What that wrote is told before the lines of the invocation.
     fn report_failed_start(&self, mut job: Box<Job>, end: End, init_error: Option<Bytes>) {
-        if let Some(document) = init_error {
-            return job.fail(document, FunctionErrorKind::Init, Duration::ZERO);
+        if init_error.is_none() && matches!(end, End::Killed(Kill::StartOverrun, _)) {
+            // One more try, inside of the function's timeout.
+            job.second_start_ns = Some(self.pool.clock.monotonic_ns());
+            self.function.started_well();
+            return self.pool.dispatch(&self.function.config.name, job);
         }
-        match end {
-            End::Killed(Kill::StartOverrun, _) => {
-                // One more try, inside of the function's timeout.
-                job.second_start_ns = Some(self.pool.clock.monotonic_ns());
-                self.function.started_well();
-                self.pool.dispatch(&self.function.config.name, job);
+        let duration = self.duration(job.second_start_ns.unwrap_or(self.created_ns), &end);
+        let failed = match &init_error {
+            Some(document) => {
+                let error_type = document::error_type(document).unwrap_or_else(|| "Runtime.Unknown".to_owned());
+                Some(Failed::Process(error_type))
             }
-            other => self.report_open(job, &other, Duration::ZERO),
+            None => end.failed(),
+        };
+        if let Some(failed) = failed {
+            // It may have come when the process was on its way already.
+            self.tail.lock().clone_from(&job.context.log_tail);
+            let config = &self.function.config;
+            let line = report::start(&job.request_id, &config.version, &config.logging, self.pool.clock.now());
+            line.into_iter().for_each(|line| self.say(&job.request_id, line));
+            self.report_lines(&job.request_id, duration, None, failed);
+        }
+        match init_error {
+            Some(document) => job.fail(document, FunctionErrorKind::Init, duration),
+            None => self.report_open(job, &end, duration),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::cgroup::Cgroups;
 use crate::code::{CodeFacts, CodeStamp};
 use crate::environment::{Environment, Job};
 use crate::interpreters::Interpreters;
-use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
+use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason, Withdraw};
 use crate::launch::{self, Directories};
 use crate::ledger::Ledger;
 use crate::logs::{LogLine, LogSender};
@@ -178,12 +178,13 @@ impl Functions {
         let packages = Packages::open(&directories.packages, &directories.pycache).map_err(failed)?;
         let spawner = Spawner::start().map_err(failed)?;
         let slots = Slots::new(settings.concurrency_max);
+        let interpreters = Interpreters::new(clock.clone());
         let pool = Pool {
             settings,
             clock,
             rng,
             directories,
-            interpreters: Interpreters::default(),
+            interpreters,
             spawner,
             ledger,
             cgroups: Cgroups::open(),
@@ -313,6 +314,34 @@ impl Functions {
         if payload.len() > limits::INVOKE_PAYLOAD_BYTES_MAX {
             return not_invocable(NotInvocable::PayloadTooLarge { bytes: payload.len() });
         }
+        let turn = self.turn(name, &context);
+        let turn = match context.withdraw.clone() {
+            None => turn.await,
+            Some(Withdraw(withdraw)) => tokio::select! {
+                biased;
+                turn = turn => turn,
+                () = withdraw() => Err(not_invocable(NotInvocable::Withdrawn)),
+            },
+        };
+        let (function, permits) = match turn {
+            Ok(turn) => turn,
+            Err(outcome) => return outcome,
+        };
+        let request_id = context.request_id.take().unwrap_or_else(|| self.pool.rng.uuid());
+        context.invoked_arn.get_or_insert_with(|| function.config.arn.clone());
+        context.trace_id.get_or_insert_with(|| self.pool.trace_id());
+        let (reply, outcome) = oneshot::channel();
+        let (request_id, second_start_ns) = (request_id.into(), None);
+        self.pool
+            .dispatch_to(&function, Box::new(Job { request_id, payload, context, reply, second_start_ns, permits }));
+        // A reply that is dropped belongs to an environment whose runner was cancelled: the runtime is ending.
+        outcome.await.unwrap_or(not_invocable(NotInvocable::Stopping))
+    }
+
+    /// Waits until an invocation of the function may go to a process: the function as it is then, and what the invocation holds.
+    /// Otherwise how it ended. Whoever drops the future has waited for nothing.
+    async fn turn(&self, name: &str, context: &InvokeContext) -> Result<(Arc<Function>, Permits), InvokeOutcome> {
+        let not_invocable = |reason| Err(InvokeOutcome::NotInvocable { reason });
         loop {
             let Some(function) = self.pool.function(name) else {
                 return not_invocable(NotInvocable::Unknown(name.to_owned()));
@@ -324,31 +353,12 @@ impl Functions {
             if !self.pool.wait_for_start(&function).await {
                 return not_invocable(NotInvocable::Stopping);
             }
-            let permits = match self.permits(&function, &context).await {
-                Ok(Some(permits)) => permits,
-                // The configuration changed while this invocation waited: the new one has limits of its own.
-                Ok(None) => continue,
-                Err(outcome) => return outcome,
-            };
-            if function.is_paused(&*self.pool.clock) {
-                // A start failed while this invocation waited for its permits.
-                continue;
+            // `None`: the configuration changed while this invocation waited, and the new one has limits of its own.
+            let Some(permits) = self.permits(&function, context).await? else { continue };
+            // It changed while a slot of the server was waited for, or a start failed meanwhile.
+            if !function.is_retired() && !function.is_paused(&*self.pool.clock) {
+                return Ok((function, permits));
             }
-            let request_id = context.request_id.take().unwrap_or_else(|| self.pool.rng.uuid());
-            context.invoked_arn.get_or_insert_with(|| function.config.arn.clone());
-            context.trace_id.get_or_insert_with(|| self.pool.trace_id());
-            let (reply, outcome) = oneshot::channel();
-            let job = Box::new(Job {
-                request_id: request_id.into(),
-                payload,
-                context,
-                reply,
-                second_start_ns: None,
-                permits,
-            });
-            self.pool.dispatch_to(&function, job);
-            // A reply that is dropped belongs to an environment whose runner was cancelled: the runtime is ending.
-            return outcome.await.unwrap_or(not_invocable(NotInvocable::Stopping));
         }
     }
 
@@ -475,9 +485,7 @@ impl Pool {
     }
 
     fn dispatch_to(self: &Arc<Self>, function: &Arc<Function>, mut job: Box<Job>) {
-        loop {
-            let idle = function.idle.lock().pop();
-            let Some(environment) = idle else { break };
+        while let Some(environment) = function.next_idle(|| self.has_room(function)) {
             match environment.assign(job) {
                 Ok(()) => return,
                 Err(back) => job = back,
@@ -487,20 +495,30 @@ impl Pool {
         Environment::start(self, function, Some(job));
     }
 
+    /// Whether the function may have one more process beside those that have answered and work on.
+    pub(crate) fn has_room(&self, function: &Function) -> bool {
+        let own_max = function.config.reserved_concurrency.map_or(usize::MAX, |slots| slots as usize);
+        let (own, all) = (function.environments.lock().len(), *self.alive.borrow());
+        let has_idle = |other: &Arc<Function>| other.idle.lock().iter().any(|environment| !environment.is_late());
+        own < own_max && (all < self.settings.concurrency_max || self.functions.read().values().any(has_idle))
+    }
+
     /// The bound of invocations bounds the busy processes; idle ones of other functions make room for a new one.
     fn make_room(&self) {
         if *self.alive.borrow() < self.settings.concurrency_max {
             return;
         }
-        for function in self.functions.read().values() {
-            let oldest = {
+        let take = |is_to_go: fn(&Environment) -> bool| {
+            self.functions.read().values().find_map(|function| {
                 let mut idle = function.idle.lock();
-                if idle.is_empty() { None } else { Some(idle.remove(0)) }
-            };
-            if let Some(environment) = oldest {
-                environment.retire();
-                return;
-            }
+                idle.iter().position(|environment| is_to_go(environment)).map(|at| idle.remove(at))
+            })
+        };
+        if let Some(environment) = take(|environment| !environment.is_late()) {
+            environment.retire();
+        } else if let Some(environment) = take(Environment::is_late) {
+            // What works on behind its answer is in nobody's count: it is broken off before there are more processes than there may be.
+            environment.stop_now();
         }
     }
 
@@ -600,6 +618,31 @@ impl Function {
             self.idle.lock().push(environment.clone());
             self.eased.notify_waiters();
         }
+    }
+
+    /// An environment has no job any more, and its runtime is away: others go first.
+    pub(crate) fn take_back(&self, environment: &Arc<Environment>) {
+        if self.is_retired() {
+            environment.retire();
+        } else {
+            self.idle.lock().insert(0, environment.clone());
+        }
+    }
+
+    /// The environment for the next job, if it is not to have a new one: the last that was used and whose runtime is there, or will be
+    /// in a moment; without room for a new one also one whose runtime is away.
+    fn next_idle(&self, has_room: impl FnOnce() -> bool) -> Option<Arc<Environment>> {
+        {
+            let mut idle = self.idle.lock();
+            if let Some(at) = idle.iter().rposition(|environment| !environment.is_late()) {
+                return Some(idle.remove(at));
+            }
+            if idle.is_empty() {
+                return None;
+            }
+        }
+        // Not under the lock: it looks at other functions, too.
+        if has_room() { None } else { self.idle.lock().pop() }
     }
 
     /// An environment has ended.

@@ -9,10 +9,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tailrace_core::FunctionArn;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -82,14 +84,14 @@ async fn handle(request: Request<Incoming>, environment: &Arc<Environment>) -> R
             }
             let answered = match (body, *kind) {
                 (Body::Whole(bytes), "response") => Answer::Result(bytes),
-                (Body::Whole(bytes), _) => Answer::Error(bytes),
+                (Body::Whole(bytes) | Body::Failed(bytes), _) => Answer::Error(bytes),
                 (Body::TooLarge, _) => Answer::TooLarge,
                 (Body::Broken, _) => return answer(StatusCode::BAD_REQUEST, ""),
             };
             accept(environment.answer(request_id, answered))
         }
         (&Method::POST, ["init", "error"]) => match read(request).await {
-            Body::Whole(bytes) => accept(environment.init_error(bytes)),
+            Body::Whole(bytes) | Body::Failed(bytes) => accept(environment.init_error(bytes)),
             Body::TooLarge => accept(environment.init_error(document::response_too_large())),
             Body::Broken => answer(StatusCode::BAD_REQUEST, ""),
         },
@@ -109,6 +111,8 @@ fn is_from_a_runtime(request: &Request<Incoming>, environment: &Environment) -> 
 
 enum Body {
     Whole(Bytes),
+    /// The trailers behind it say that the function failed midway: the error's document.
+    Failed(Bytes),
     TooLarge,
     Broken,
 }
@@ -118,8 +122,12 @@ async fn read(request: Request<Incoming>) -> Body {
     let mut body = request.into_body();
     let mut kept = BytesMut::new();
     let mut seen = 0;
+    let mut failed = None;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Body::Broken };
+        if let Some(trailers) = frame.trailers_ref() {
+            failed = failure(trailers);
+        }
         let Some(data) = frame.data_ref() else { continue };
         seen += data.len();
         if seen <= limits::FUNCTION_RESPONSE_BYTES_MAX {
@@ -131,7 +139,21 @@ async fn read(request: Request<Incoming>) -> Body {
             }
         }
     }
-    if seen > limits::FUNCTION_RESPONSE_BYTES_MAX { Body::TooLarge } else { Body::Whole(kept.freeze()) }
+    match failed {
+        Some(document) => Body::Failed(document),
+        None if seen > limits::FUNCTION_RESPONSE_BYTES_MAX => Body::TooLarge,
+        None => Body::Whole(kept.freeze()),
+    }
+}
+
+/// The error that the trailers of a streamed response tell of.
+fn failure(trailers: &HeaderMap) -> Option<Bytes> {
+    let error_type = trailers.get("lambda-runtime-function-error-type");
+    let body = trailers.get("lambda-runtime-function-error-body");
+    error_type.or(body)?;
+    let error_type = error_type.and_then(|error_type| error_type.to_str().ok());
+    let body = body.and_then(|body| BASE64.decode(body.as_bytes()).ok());
+    Some(document::broken_off(error_type, body))
 }
 
 /// The answer to `next`. Without any of the first four headers one client or another crashes.

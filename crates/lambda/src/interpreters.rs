@@ -1,4 +1,4 @@
-//! The interpreters of this machine, each looked for once.
+//! The interpreters of this machine. What was found is not looked for again; what was not is, after a while.
 //!
 //! A name in PATH may be a wrapper of a version manager, which works only with the variables of its user, or not at all. So
 //! each candidate is asked, with this process's own environment, which program it is; functions are started with that.
@@ -6,9 +6,13 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tailrace_core::clock::Clock;
 use tailrace_core::function::{FunctionConfig, java_major, node_major};
+use tailrace_core::limits::INTERPRETER_LOOK_AGAIN;
 
 use crate::launch::{CHILD_PATH, is_executable};
 
@@ -27,11 +31,30 @@ const ASK_NODE: [&str; 2] = ["-e", r"process.stdout.write(process.execPath + '\n
 const ASK_JAVA: [&str; 2] = ["-XshowSettings:properties", "-version"];
 
 /// What is known of this machine.
-#[derive(Debug, Default)]
 pub(crate) struct Interpreters {
-    pythons: tokio::sync::Mutex<HashMap<PathBuf, Option<PathBuf>>>,
-    nodes: tokio::sync::Mutex<HashMap<PathBuf, Vec<Node>>>,
-    javas: tokio::sync::Mutex<HashMap<PathBuf, Vec<Java>>>,
+    clock: Arc<dyn Clock>,
+    pythons: Looks<PathBuf>,
+    nodes: Looks<Node>,
+    javas: Looks<Java>,
+}
+
+/// What was found under each name.
+type Looks<T> = Mutex<HashMap<PathBuf, Arc<Name<T>>>>;
+
+/// What is known of one name.
+struct Name<T> {
+    look: Mutex<Option<Look<T>>>,
+    /// Held during a look: whoever wants of the name what is not known waits for it, and nobody else does.
+    looking: tokio::sync::Mutex<()>,
+}
+
+/// A look for the programs of a name. What a program said of itself is known for good, as long as it is there; that one did not run,
+/// or is not there, may be the moment's: that is known for [`INTERPRETER_LOOK_AGAIN`].
+#[derive(Clone)]
+struct Look<T> {
+    /// Of each candidate that runs, in their order.
+    found: Vec<(PathBuf, T)>,
+    at_ns: u64,
 }
 
 /// Nothing here runs as the interpreter of a function: what the user is told.
@@ -87,7 +110,67 @@ impl std::fmt::Display for NodeVersion {
     }
 }
 
+impl<T> Default for Name<T> {
+    fn default() -> Name<T> {
+        Name { look: Mutex::new(None), looking: tokio::sync::Mutex::new(()) }
+    }
+}
+
+impl<T: Program> Name<T> {
+    /// The last look, without what is not there any more.
+    fn look(&self) -> Option<Look<T>> {
+        let mut look = self.look.lock().clone()?;
+        look.found.retain(|(_, found)| is_executable(found.program()));
+        Some(look)
+    }
+}
+
 impl Interpreters {
+    /// Nothing is known yet.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Interpreters {
+        Interpreters { clock, pythons: Looks::default(), nodes: Looks::default(), javas: Looks::default() }
+    }
+
+    /// What runs of the candidates, in their order. They are looked for again after a while unless `is_enough` says that of what was
+    /// found.
+    async fn look<T: Program>(
+        &self,
+        looks: &Looks<T>,
+        name: &Path,
+        candidates: impl FnOnce() -> Vec<PathBuf>,
+        is_enough: impl Fn(&[(PathBuf, T)]) -> bool,
+    ) -> Vec<(PathBuf, T)> {
+        let name = Arc::clone(looks.lock().entry(name.to_owned()).or_default());
+        let is_known = |look: &Look<T>| {
+            let age_ns = self.clock.monotonic_ns().saturating_sub(look.at_ns);
+            is_enough(&look.found) || age_ns < INTERPRETER_LOOK_AGAIN.as_nanos() as u64
+        };
+        if let Some(look) = name.look().filter(is_known) {
+            return look.found;
+        }
+        let _looking = name.looking.lock().await;
+        // Somebody may have looked meanwhile.
+        let look = name.look();
+        if let Some(look) = look.clone().filter(is_known) {
+            return look.found;
+        }
+        let known = look.map_or_else(Vec::new, |look| look.found);
+        let mut found = Vec::new();
+        for candidate in candidates() {
+            let said = known.iter().find(|(path, _)| *path == candidate).map(|(_, said)| said.clone());
+            let said = match said {
+                Some(said) => Some(said),
+                None => ask(&candidate, T::QUESTION).await.and_then(|answer| T::of_answer(&answer)),
+            };
+            found.extend(said.map(|said| (candidate, said)));
+            if T::ONE_IS_ENOUGH && !found.is_empty() {
+                break;
+            }
+        }
+        *name.look.lock() = Some(Look { found: found.clone(), at_ns: self.clock.monotonic_ns() });
+        found
+    }
+
     /// The Python interpreter that the settings name, or `python3.N` of the runtime, or `python3` with a remark.
     pub(crate) async fn python(&self, config: &FunctionConfig, set: Option<&Path>) -> Found<PathBuf> {
         if let Some(python) = set {
@@ -111,27 +194,20 @@ impl Interpreters {
     }
 
     async fn find_python(&self, name: &Path) -> Option<PathBuf> {
-        let mut pythons = self.pythons.lock().await;
-        if let Some(known) = pythons.get(name) {
-            return known.clone();
-        }
-        let mut found = None;
-        for candidate in candidates(name) {
-            found = ask(&candidate, ASK_PYTHON).await.and_then(|answer| program(&answer.stdout));
-            if found.is_some() {
-                break;
-            }
-        }
-        pythons.insert(name.to_owned(), found.clone());
-        found
+        let found = self.look(&self.pythons, name, || candidates(name), |found| !found.is_empty()).await;
+        found.into_iter().next().map(|(_, program)| program)
     }
 
     /// The Node.js that the settings name; or of those in PATH the one of the runtime's major version, else the first, with a
     /// remark.
     pub(crate) async fn node(&self, config: &FunctionConfig, set: Option<&Path>) -> Found<Node> {
-        let found = self.find_nodes(set.unwrap_or(Path::new("node"))).await;
         let wanted = node_major(&config.runtime);
-        if let Some(node) = found.iter().find(|node| Some(node.version.0) == wanted) {
+        let name = set.unwrap_or(Path::new("node"));
+        let is_wanted = |node: &Node| Some(node.version.0) == wanted;
+        let is_enough = |found: &[(PathBuf, Node)]| found.iter().any(|(_, node)| set.is_some() || is_wanted(node));
+        let found = self.look(&self.nodes, name, || candidates(name), is_enough).await;
+        let found: Vec<Node> = found.into_iter().map(|(_, node)| node).collect();
+        if let Some(node) = found.iter().find(|node| is_wanted(node)) {
             return Ok((node.clone(), None));
         }
         match found.first() {
@@ -157,29 +233,17 @@ impl Interpreters {
         }
     }
 
-    async fn find_nodes(&self, name: &Path) -> Vec<Node> {
-        let mut nodes = self.nodes.lock().await;
-        if let Some(known) = nodes.get(name) {
-            return known.clone();
-        }
-        let mut found: Vec<Node> = Vec::new();
-        for candidate in candidates(name) {
-            let Some(answer) = ask(&candidate, ASK_NODE).await else { continue };
-            let Some((path, version)) = answer.stdout.split_once('\n') else { continue };
-            let (Some(program), Some(version)) = (program(path), NodeVersion::parse(version)) else { continue };
-            if version.0 >= NODE_MAJOR_MIN && !found.iter().any(|other| other.program == program) {
-                found.push(Node { program, version });
-            }
-        }
-        nodes.insert(name.to_owned(), found.clone());
-        found
-    }
-
     /// The Java that the settings name; or of those in JAVA_HOME and PATH the one of the runtime's version, else the one that
     /// is the least later, else the latest, with a remark.
     pub(crate) async fn java(&self, config: &FunctionConfig, set: Option<&Path>) -> Found<Java> {
-        let found = self.find_javas(set.unwrap_or(Path::new("java"))).await;
-        let Some(java) = best(&found, java_major(&config.runtime).unwrap_or_default()) else {
+        let wanted = java_major(&config.runtime);
+        let name = set.unwrap_or(Path::new("java"));
+        let candidates = || each_file_once(in_java_home(name).into_iter().chain(candidates(name)));
+        let is_enough =
+            |found: &[(PathBuf, Java)]| found.iter().any(|(_, java)| set.is_some() || Some(java.major) == wanted);
+        let found = self.look(&self.javas, name, candidates, is_enough).await;
+        let found: Vec<Java> = found.into_iter().map(|(_, java)| java).collect();
+        let Some(java) = best(&found, wanted.unwrap_or_default()) else {
             return Err(NoInterpreter(match set {
                 Some(set) => format!("{} does not run as Java {JAVA_MAJOR_MIN} or later", set.display()),
                 None => format!(
@@ -189,7 +253,7 @@ impl Interpreters {
                 ),
             }));
         };
-        let is_as_asked = set.is_some() || java_major(&config.runtime) == Some(java.major);
+        let is_as_asked = set.is_some() || wanted == Some(java.major);
         let Java { program, major } = java;
         let remark = || {
             let (runtime, name, program) = (&config.runtime, &config.name, program.display());
@@ -197,22 +261,59 @@ impl Interpreters {
         };
         Ok((java.clone(), (!is_as_asked).then(remark)))
     }
+}
 
-    async fn find_javas(&self, name: &Path) -> Vec<Java> {
-        let mut javas = self.javas.lock().await;
-        if let Some(known) = javas.get(name) {
-            return known.clone();
-        }
-        let mut found: Vec<Java> = Vec::new();
-        for candidate in each_file_once(in_java_home(name).into_iter().chain(candidates(name))) {
-            let answer = ask(&candidate, ASK_JAVA).await;
-            let Some(java) = answer.and_then(|answer| Java::of_properties(&answer.stderr)) else { continue };
-            if java.major >= JAVA_MAJOR_MIN && !found.contains(&java) {
-                found.push(java);
-            }
-        }
-        javas.insert(name.to_owned(), found.clone());
-        found
+/// What a program says of itself when it is asked.
+trait Program: Clone {
+    /// The arguments with which it is asked.
+    const QUESTION: [&str; 2];
+
+    /// The first that runs is taken; otherwise all of them are to choose from.
+    const ONE_IS_ENOUGH: bool = false;
+
+    /// `None`: it is none that our client runs on.
+    fn of_answer(answer: &Answer) -> Option<Self>;
+
+    /// Where it is.
+    fn program(&self) -> &Path;
+}
+
+impl Program for PathBuf {
+    const QUESTION: [&str; 2] = ASK_PYTHON;
+    const ONE_IS_ENOUGH: bool = true;
+
+    fn of_answer(answer: &Answer) -> Option<PathBuf> {
+        program(&answer.stdout)
+    }
+
+    fn program(&self) -> &Path {
+        self
+    }
+}
+
+impl Program for Node {
+    const QUESTION: [&str; 2] = ASK_NODE;
+
+    fn of_answer(answer: &Answer) -> Option<Node> {
+        let (path, version) = answer.stdout.split_once('\n')?;
+        let (program, version) = (program(path)?, NodeVersion::parse(version)?);
+        (version.0 >= NODE_MAJOR_MIN).then_some(Node { program, version })
+    }
+
+    fn program(&self) -> &Path {
+        &self.program
+    }
+}
+
+impl Program for Java {
+    const QUESTION: [&str; 2] = ASK_JAVA;
+
+    fn of_answer(answer: &Answer) -> Option<Java> {
+        Java::of_properties(&answer.stderr).filter(|java| java.major >= JAVA_MAJOR_MIN)
+    }
+
+    fn program(&self) -> &Path {
+        &self.program
     }
 }
 
@@ -282,7 +383,112 @@ fn program(path: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use tailrace_core::clock::ManualClock;
+    use tailrace_core::{EpochMs, FunctionArn};
+
     use super::*;
+
+    /// docs/spec/lambda-runtime.md 7.5: an interpreter that is not there, or does not run, may be there a little later; one that runs
+    /// is not asked again.
+    #[tokio::test]
+    async fn what_does_not_run_is_looked_for_again_and_what_runs_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (python, asked) = (dir.path().join("python"), dir.path().join("asked"));
+        let write = |text: &str| {
+            std::fs::write(&python, text).unwrap();
+            std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        let clock = Arc::new(ManualClock::at(EpochMs(1)));
+        let interpreters = Interpreters::new(clock.clone());
+        let function = FunctionConfig::new("f", FunctionArn::new("arn"), "python3.13", "app.handler", dir.path());
+        let look = async || interpreters.python(&function, Some(&python)).await.ok().map(|(found, _)| found);
+        let later = || clock.advance(INTERPRETER_LOOK_AGAIN.as_millis() as u64);
+        assert_eq!(look().await, None, "it is not there");
+        write("#!/bin/sh\nexit 1\n");
+        later();
+        assert_eq!(look().await, None, "it does not run");
+        write(&format!("#!/bin/sh\necho x >> '{}'\nprintf %s '{}'\n", asked.display(), python.display()));
+        assert_eq!(look().await, None, "the look was a moment ago");
+        later();
+        for _ in 0..3 {
+            assert_eq!(look().await, Some(python.clone()));
+            later();
+        }
+        assert_eq!(std::fs::read_to_string(&asked).unwrap(), "x\n", "asked once");
+        std::fs::remove_file(&python).unwrap();
+        assert_eq!(look().await, None, "it went away");
+    }
+
+    /// A program that does not say what it is for a while holds up nobody who wants another one, or what is known.
+    #[tokio::test]
+    async fn a_slow_look_is_waited_for_by_those_alone_who_want_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, wait: &str| {
+            let path = dir.path().join(name);
+            let text = format!(
+                "#!/bin/sh\necho x >> '{0}.asked'\n{wait}\nprintf '%s\\n{1}.1.0' '{0}'\n",
+                path.display(),
+                name.trim_start_matches("node")
+            );
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            path
+        };
+        let gate = dir.path().join("gate");
+        assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+        let (quick, slow) = (write("node20", ""), write("node22", &format!("read line < '{}'", gate.display())));
+        let clock = Arc::new(ManualClock::at(EpochMs(1)));
+        let interpreters = Interpreters::new(clock.clone());
+        let paths = std::cell::RefCell::new(vec![quick.clone()]);
+        let look = async |name: &str, wanted: u32| {
+            let is_enough = |found: &[(PathBuf, Node)]| found.iter().any(|(_, node)| node.version.0 == wanted);
+            let candidates = || paths.borrow().clone();
+            let found = interpreters.look(&interpreters.nodes, Path::new(name), candidates, is_enough).await;
+            found.into_iter().map(|(_, node)| node.version.0).collect::<Vec<_>>()
+        };
+        assert_eq!(look("node", 20).await, [20]);
+        paths.borrow_mut().push(slow.clone());
+        clock.advance(INTERPRETER_LOOK_AGAIN.as_millis() as u64);
+        let asked = |path: &Path| std::fs::read_to_string(format!("{}.asked", path.display())).unwrap_or_default();
+        let meanwhile = async {
+            while asked(&slow).is_empty() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(look("node", 20).await, [20], "what is known");
+            *paths.borrow_mut() = vec![quick.clone()];
+            assert_eq!(look("another", 20).await, [20]);
+            tokio::fs::write(&gate, "go\n").await.unwrap();
+        };
+        let (one, other, ()) = tokio::join!(look("node", 22), look("node", 22), meanwhile);
+        assert_eq!((one, other), (vec![20, 22], vec![20, 22]));
+        assert_eq!(asked(&slow), "x\n", "asked once");
+    }
+
+    /// Another Node.js than the function's is used, and the function's own is seen when it comes.
+    #[tokio::test]
+    async fn a_node_of_the_runtime_that_comes_later_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |version: u32| {
+            let path = dir.path().join(version.to_string());
+            std::fs::write(&path, format!("#!/bin/sh\nprintf '%s\\n{version}.1.0' '{}'\n", path.display())).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            path
+        };
+        let clock = Arc::new(ManualClock::at(EpochMs(1)));
+        let interpreters = Interpreters::new(clock.clone());
+        let mut paths = vec![write(18), write(19)];
+        let look = async |wanted: u32, paths: &[PathBuf]| {
+            let is_enough = |found: &[(PathBuf, Node)]| found.iter().any(|(_, node)| node.version.0 == wanted);
+            let found = interpreters.look(&interpreters.nodes, Path::new("node"), || paths.to_vec(), is_enough).await;
+            found.into_iter().map(|(_, node)| node.version.0).collect::<Vec<_>>()
+        };
+        assert_eq!(look(18, &paths).await, [18, 19]);
+        assert_eq!(look(19, &paths).await, [18, 19], "of all versions that are there");
+        paths.push(write(22));
+        assert_eq!(look(22, &paths).await, [18, 19]);
+        clock.advance(INTERPRETER_LOOK_AGAIN.as_millis() as u64);
+        assert_eq!(look(22, &paths).await, [18, 19, 22]);
+    }
 
     #[test]
     fn a_version_of_node_says_what_it_can() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tailrace_core::FunctionArn;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::logs::LogTail;
 
@@ -27,6 +28,8 @@ pub struct InvokeContext {
     pub queue: bool,
     /// Is told when the invocation waits for a slot, and when it waits no longer.
     pub on_wait: Option<OnWait>,
+    /// Calls the invocation off while it waits for its turn. Once a process has it, nothing does.
+    pub withdraw: Option<Withdraw>,
     /// Gets the end of what the invocation writes, complete when its outcome is there.
     pub log_tail: Option<LogTail>,
 }
@@ -45,6 +48,16 @@ impl OnWait {
 impl std::fmt::Debug for OnWait {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("OnWait")
+    }
+}
+
+/// Someone who may call an invocation off: when the future is over, he does.
+#[derive(Clone)]
+pub struct Withdraw(pub Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>);
+
+impl std::fmt::Debug for Withdraw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Withdraw")
     }
 }
 
@@ -142,6 +155,9 @@ pub enum NotInvocable {
     /// The process could not be started: no interpreter, no code directory, no process left.
     #[error("{0}")]
     CannotStart(String),
+    /// It was called off while it waited for its turn.
+    #[error("it was called off while it waited for its turn")]
+    Withdrawn,
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,

@@ -39,7 +39,7 @@ pub(crate) struct Directories {
     pub(crate) state: PathBuf,
     /// Our runtime files.
     pub(crate) runtime: PathBuf,
-    /// Compiled Python files, so that the code's own directory stays as it is.
+    /// Compiled Python files of functions, so that the code's own directory stays as it is.
     pub(crate) pycache: PathBuf,
     /// A temporary directory for each process.
     pub(crate) temporary: PathBuf,
@@ -198,7 +198,8 @@ pub(crate) async fn prepare(
             let mut command = Command::new(&interpreter);
             command.arg("-u").arg(directories.python_client()).arg(&config.handler);
             command.env_clear().env("PATH", path_beside(&interpreter));
-            command.env("PYTHONPYCACHEPREFIX", &directories.pycache);
+            // Not PYTHONPYCACHEPREFIX: with that, what the interpreter has compiled of its own would not be used.
+            command.env("TAILRACE_PYTHON_CACHE", &directories.pycache);
             command.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", config.runtime));
             command.env(
                 "TAILRACE_PYTHON_CLIENT",
@@ -236,7 +237,6 @@ pub(crate) async fn prepare(
             command.arg("-classpath").arg(class_path).arg(java::MAIN).arg(&config.handler);
             command.env_clear().env("PATH", path_beside(&found.program));
             command.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", config.runtime));
-            command.env("LD_LIBRARY_PATH", library_path(&code_dir));
             command
         }
         Family::Provided => {
@@ -246,7 +246,6 @@ pub(crate) async fn prepare(
             }
             let mut command = Command::new(&bootstrap);
             command.env_clear().env("PATH", CHILD_PATH);
-            command.env("LD_LIBRARY_PATH", library_path(&code_dir));
             command
         }
     };
@@ -255,6 +254,7 @@ pub(crate) async fn prepare(
     command
         .env("LANG", "C.UTF-8")
         .env("TZ", ":UTC")
+        .env("LD_LIBRARY_PATH", library_path(&code_dir))
         .env("TMPDIR", &temporary)
         .env("PWD", &code_dir)
         .env("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR")

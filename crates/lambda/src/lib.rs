@@ -17,6 +17,7 @@
 mod cgroup;
 mod code;
 mod document;
+mod end;
 mod entrypoint;
 mod environment;
 mod functions;
@@ -39,7 +40,7 @@ mod slots;
 
 pub use code::CodeFacts;
 pub use functions::{Functions, OpenError, PythonClient, Settings};
-pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason};
+pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason, Withdraw};
 pub use logs::{LogLine, LogStream, LogTail};
 pub use package::{ArchiveError, PackageError, Packages};
 pub use tailrace_core::function::{ConfigError, FunctionConfig};

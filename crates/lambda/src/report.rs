@@ -8,13 +8,21 @@ use tailrace_core::function::{LogLevel, Logging};
 
 use crate::launch::civil_date;
 
-/// How an invocation ended that has no answer of its process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
+/// How an invocation failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
     /// It took longer than it may.
     Timeout,
-    /// Its process ended.
-    Exit,
+    /// Its process ended, or did not start; with the type of the error.
+    Process(String),
+    /// Its process answered with an error; with the type of that, if it has one. Only JSON tells it.
+    Answered(Option<String>),
+}
+
+impl Failed {
+    pub(crate) fn exit() -> Failed {
+        Failed::Process("Runtime.ExitError".to_owned())
+    }
 }
 
 /// Before the event is handed over; `None`: the function wants no such lines.
@@ -35,8 +43,8 @@ pub(crate) struct Report<'a> {
     pub(crate) peak_bytes: u64,
     /// From the start of the process to its first request for an event, with the first invocation.
     pub(crate) init: Option<Duration>,
-    /// How it ended, if not with an answer.
-    pub(crate) status: Option<Broken>,
+    /// How it failed, if it did.
+    pub(crate) failed: Option<Failed>,
 }
 
 impl Report<'_> {
@@ -57,16 +65,16 @@ impl Report<'_> {
         if let Some(init) = self.init {
             report += &format!("Init Duration: {:.2} ms\t", ms(init));
         }
-        match self.status {
-            Some(Broken::Timeout) => report += "Status: timeout\t",
-            Some(Broken::Exit) => report += "Status: error\tError Type: Runtime.ExitError\t",
-            None => {}
+        match &self.failed {
+            Some(Failed::Timeout) => report += "Status: timeout\t",
+            Some(Failed::Process(error_type)) => report += &format!("Status: error\tError Type: {error_type}\t"),
+            Some(Failed::Answered(_)) | None => {}
         }
         vec![format!("END RequestId: {request_id}"), report]
     }
 
     fn record(&self, logging: &Logging, now: EpochMs) -> Option<String> {
-        let level = if self.status.is_some() { LogLevel::Warn } else { LogLevel::Info };
+        let level = if self.failed.is_some() { LogLevel::Warn } else { LogLevel::Info };
         if !tells(logging, level) {
             return None;
         }
@@ -81,14 +89,15 @@ impl Report<'_> {
             metrics["initDurationMs"] = json!(hundredths(init));
         }
         let mut record = json!({ "requestId": self.request_id, "metrics": metrics });
-        record["status"] = match self.status {
-            None => "success",
-            Some(Broken::Timeout) => "timeout",
-            Some(Broken::Exit) => "error",
-        }
-        .into();
-        if self.status == Some(Broken::Exit) {
-            record["errorType"] = "Runtime.ExitError".into();
+        let (status, error_type) = match &self.failed {
+            None => ("success", None),
+            Some(Failed::Timeout) => ("timeout", None),
+            Some(Failed::Process(error_type)) => ("error", Some(error_type)),
+            Some(Failed::Answered(error_type)) => ("error", error_type.as_ref()),
+        };
+        record["status"] = status.into();
+        if let Some(error_type) = error_type {
+            record["errorType"] = error_type.as_str().into();
         }
         Some(line(now, "platform.report", record))
     }
@@ -139,14 +148,16 @@ mod tests {
             memory_mb: 128,
             peak_bytes: 36 * 1024 * 1024 - 7,
             init: Some(Duration::from_micros(110_100)),
-            status: None,
+            failed: None,
         };
         let end = "END RequestId: r-1";
         let line = "REPORT RequestId: r-1\tDuration: 3.01 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB\tMax Memory Used: 36 MB\t";
         assert_eq!(report.lines(&text, now), [end.to_owned(), format!("{line}Init Duration: 110.10 ms\t")]);
         report.init = None;
         assert_eq!(report.lines(&text, now), [end, line]);
-        report.status = Some(Broken::Timeout);
+        report.failed = Some(Failed::Answered(Some("ValueError".to_owned())));
+        assert_eq!(report.lines(&text, now), [end, line]);
+        report.failed = Some(Failed::Timeout);
         assert_eq!(report.lines(&text, now), [end.to_owned(), format!("{line}Status: timeout\t")]);
     }
 
@@ -166,7 +177,7 @@ mod tests {
             memory_mb: 128,
             peak_bytes: 36 << 20,
             init: Some(Duration::from_micros(110_100)),
-            status: None,
+            failed: None,
         };
         let mut record = json!({ "requestId": "r-1", "status": "success", "metrics": {
             "durationMs": 3.01, "billedDurationMs": 4, "memorySizeMB": 128, "maxMemoryUsedMB": 36, "initDurationMs": 110.1,
@@ -177,10 +188,15 @@ mod tests {
         assert_eq!(lines(&report, &logging), [json!({ "time": time, "type": "platform.report", "record": record })]);
         logging.system_level = Some(LogLevel::Warn);
         assert_eq!((start("r-1", "$LATEST", &logging, now), lines(&report, &logging)), (None, vec![]));
-        report.status = Some(Broken::Exit);
         record["status"] = json!("error");
-        record["errorType"] = json!("Runtime.ExitError");
-        assert_eq!(lines(&report, &logging), [json!({ "time": time, "type": "platform.report", "record": record })]);
+        for (failed, error_type) in
+            [(Failed::exit(), "Runtime.ExitError"), (Failed::Answered(Some("ValueError".to_owned())), "ValueError")]
+        {
+            report.failed = Some(failed);
+            record["errorType"] = json!(error_type);
+            let expected = json!({ "time": time, "type": "platform.report", "record": record });
+            assert_eq!(lines(&report, &logging), [expected]);
+        }
     }
 
     #[test]

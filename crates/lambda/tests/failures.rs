@@ -318,6 +318,80 @@ while True:
     bench.stop().await;
 }
 
+/// docs/spec/lambda-runtime.md 9: what comes in trailers behind a response is how it failed.
+#[tokio::test]
+async fn a_streamed_answer_that_fails_midway_is_an_error_of_the_function() {
+    let bench = Bench::new();
+    bench.write_program(
+        "bootstrap",
+        r#"#!/usr/bin/env python3
+import base64, json, os, socket
+host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+s = socket.create_connection((host, int(port)))
+head = " HTTP/1.1\r\nHost: %s:%s\r\n" % (host, port)
+while True:
+    s.sendall(("GET /2018-06-01/runtime/invocation/next" + head + "\r\n").encode())
+    answer, _, body = s.recv(65536).decode().partition("\r\n\r\n")
+    id = answer.lower().split("lambda-runtime-aws-request-id: ")[1].split("\r\n")[0]
+    trailers = "".join("Lambda-Runtime-Function-Error-%s: %s\r\n" % pair for pair in json.loads(body).items())
+    post = "POST /2018-06-01/runtime/invocation/%s/response" % id + head + "Transfer-Encoding: chunked\r\n"
+    post += "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n"
+    s.sendall((post + "\r\n6\r\n\"begun\r\n0\r\n" + trailers + "\r\n").encode())
+    assert b" 202 " in s.recv(65536)
+"#,
+    );
+    bench.put_with("", |config| config.runtime = "provided.al2023".into());
+    // Base64 of {"errorType":"Mine","errorMessage":"midway"}, and of a text.
+    let whole = "eyJlcnJvclR5cGUiOiJNaW5lIiwiZXJyb3JNZXNzYWdlIjoibWlkd2F5In0=";
+    let nothing = json!({ "errorType": "Mine", "errorMessage": "" });
+    for (trailers, expected) in [
+        (json!({ "Type": "Mine", "Body": whole }), json!({ "errorType": "Mine", "errorMessage": "midway" })),
+        (json!({ "Body": whole }), json!({ "errorType": "Mine", "errorMessage": "midway" })),
+        (json!({ "Type": "Mine" }), nothing.clone()),
+        (json!({ "Type": "Mine", "Body": "dGV4dA==" }), nothing.clone()),
+        (json!({ "Type": "Mine", "Body": "*" }), nothing),
+    ] {
+        let (document, kind, _) = bench.error(&trailers.to_string()).await;
+        assert_eq!((kind, document), (FunctionErrorKind::Handler, expected), "{trailers}");
+    }
+    assert_eq!(bench.result("{}").await, "\"begun", "without trailers it is a result");
+    bench.stop().await;
+}
+
+/// docs/spec/lambda-runtime.md 2: a runtime may ask anew whenever nothing is open; the last call gets the event.
+#[tokio::test]
+async fn a_runtime_that_asks_anew_gets_the_event_there() {
+    let mut bench = Bench::new();
+    bench.write_program(
+        "bootstrap",
+        r#"#!/usr/bin/env python3
+import http.client, os, select
+def ask():
+    c = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    c.request("GET", "/2018-06-01/runtime/invocation/next")
+    return c
+calls = [ask(), ask()]
+# Whichever the host saw first.
+sockets = [call.sock for call in calls]
+refused = calls.pop(sockets.index(select.select(sockets, [], [])[0][0])).getresponse()
+text = "%d %s" % (refused.status, refused.read().decode())
+print("refused", flush=True)
+answer = calls[0].getresponse()
+answer.read()
+path = "/2018-06-01/runtime/invocation/%s/response" % answer.headers["Lambda-Runtime-Aws-Request-Id"]
+calls[0].request("POST", path, text)
+calls[0].getresponse().read()
+ask().getresponse()
+"#,
+    );
+    bench.put_with("", |config| config.runtime = "provided.al2023".into());
+    bench.functions.warm("f");
+    assert_eq!(bench.line().await.text, "refused");
+    let state = r#"403 {"errorMessage":"State transition is not allowed","errorType":"InvalidStateTransition"}"#;
+    assert_eq!(bench.result("{}").await, state);
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn a_runtime_that_posts_nonsense_is_told_so() {
     let bench = Bench::new();

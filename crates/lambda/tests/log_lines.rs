@@ -7,7 +7,7 @@ mod common;
 
 use bytes::Bytes;
 use common::Bench;
-use tailrace_lambda::{InvokeContext, LogLine, LogStream};
+use tailrace_lambda::{InvokeContext, InvokeOutcome, LogLine, LogStream, LogTail};
 
 async fn invoke(bench: &Bench, request_id: &str, event: &str) {
     let context = InvokeContext { request_id: Some(request_id.into()), ..InvokeContext::default() };
@@ -87,6 +87,57 @@ async fn a_report_tells_how_an_invocation_ended_that_its_process_did_not_survive
         let rest: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !text.starts_with("no python")).collect();
         assert_eq!(rest, ["START RequestId: r-1 Version: $LATEST", "begun", "END RequestId: r-1"]);
         assert!(report.ends_with(status), "{report:?}");
+        assert!(!report.contains("Max Memory Used: 0 MB"), "{report:?}");
+        if status.contains("timeout") {
+            assert!(report.contains("\tDuration: 1000.00 ms\tBilled Duration: 1000 ms\t"), "{report:?}");
+        }
+        bench.stop().await;
+    }
+}
+
+/// A start that fails is an invocation that failed: it has its lines, behind what the process wrote, in the caller's tail as well.
+#[tokio::test]
+async fn an_invocation_whose_process_does_not_start_has_its_lines() {
+    let program = "#!/bin/sh\necho begun\nexit 3\n";
+    for (runtime, app, bootstrap, error_type, written) in [
+        (
+            "python3.13",
+            "import nothing_like_this\n",
+            "",
+            "Runtime.ImportModuleError",
+            "[ERROR] Runtime.ImportModuleError",
+        ),
+        ("provided.al2023", "", program, "Runtime.ExitError", "begun"),
+        ("provided.al2023", "", "", "Runtime.InvalidEntrypoint", ""),
+    ] {
+        let mut bench = Bench::new();
+        if !bootstrap.is_empty() {
+            bench.write_program("bootstrap", bootstrap);
+        }
+        bench.put_with(app, |config| config.runtime = runtime.into());
+        let log_tail = LogTail::default();
+        let context = InvokeContext {
+            request_id: Some("r-1".into()),
+            log_tail: Some(log_tail.clone()),
+            ..InvokeContext::default()
+        };
+        let outcome = bench.functions.invoke("f", Bytes::from_static(b"{}"), context).await;
+        assert!(matches!(outcome, InvokeOutcome::FunctionError { .. }), "{outcome:?}");
+        let mut texts = Vec::new();
+        while texts.last().is_none_or(|text: &String| !text.starts_with("REPORT")) {
+            let line = bench.any_line().await;
+            if line.stream != LogStream::Notice {
+                assert_eq!(line.request_id.as_deref(), Some("r-1"), "{line:?}");
+                texts.push(line.text);
+            }
+        }
+        let tail = String::from_utf8(log_tail.bytes()).unwrap();
+        assert!(tail.ends_with(&format!("{}\n", texts[texts.len() - 3..].join("\n"))), "{tail}\n{texts:?}");
+        let report = texts.pop().unwrap();
+        assert!(report.ends_with(&format!("\tStatus: error\tError Type: {error_type}\t")), "{report:?}");
+        assert_eq!(texts.pop().as_deref(), Some("END RequestId: r-1"));
+        assert_eq!(texts.pop().as_deref(), Some("START RequestId: r-1 Version: $LATEST"));
+        assert!(texts.concat().starts_with(written), "{texts:?}");
         bench.stop().await;
     }
 }
@@ -97,6 +148,7 @@ log = logging.getLogger('mine')
 def handler(event, context):
     log.debug('too little')
     log.warning('two %s', 'words', extra={'order': 7})
+    log.info({'text': '\\u00fc'})
     print('as it is')
     try:
         1 / 0
@@ -110,6 +162,9 @@ exports.handler = async () => {
     console.warn('two %s', 'words');
     console.info({ order: 7 });
     console.error('caught', new RangeError('no'));
+    console.log(5);
+    console.error({ err: Object.assign(new RangeError('in it'), { code: 'E1' }) });
+    console.error(new RangeError('alone'));
     throw new TypeError('bad');
 };
 ";
@@ -124,15 +179,18 @@ async fn lines_are_json_where_that_is_asked_for() {
         config.logging.json = true;
         bench.functions.put(config).unwrap();
         invoke(&bench, "r-1", "{}").await;
-        let mut seen: Vec<serde_json::Value> = Vec::new();
+        let (mut seen, mut texts): (Vec<serde_json::Value>, Vec<String>) = (Vec::new(), Vec::new());
         while seen.last().is_none_or(|line| line["type"] != "platform.report") {
             let LogLine { stream, text, .. } = bench.any_line().await;
             if stream != LogStream::Notice {
-                seen.push(serde_json::from_str(&text).unwrap_or_else(|_| text.into()));
+                seen.push(serde_json::from_str(&text).unwrap_or_else(|_| text.clone().into()));
+                texts.push(text);
             }
         }
         assert_eq!((&seen[0]["type"], &seen[0]["record"]["requestId"]), (&"platform.start".into(), &"r-1".into()));
-        assert_eq!(seen.last().unwrap()["record"]["status"], "success", "its process has answered: {seen:?}");
+        let report = &seen.last().unwrap()["record"];
+        let error = if is_node { "TypeError" } else { "ValueError" };
+        assert_eq!((&report["status"], &report["errorType"]), (&"error".into(), &error.into()), "{report}");
         let own = &seen[1..seen.len() - 1];
         for line in own.iter().filter(|line| line.is_object()) {
             assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
@@ -141,7 +199,7 @@ async fn lines_are_json_where_that_is_asked_for() {
         let part = |line: usize, names: &[&str]| -> Vec<serde_json::Value> {
             names.iter().map(|name| own[line][*name].clone()).collect()
         };
-        assert_eq!(own.len(), 4, "{own:?}");
+        assert_eq!(own.len(), if is_node { 7 } else { 5 }, "{own:?}");
         if is_node {
             assert_eq!(part(0, &["level", "message"]), ["WARN", "two words"]);
             assert_eq!(part(1, &["level", "message"]), [serde_json::json!("INFO"), serde_json::json!({ "order": 7 })]);
@@ -149,15 +207,27 @@ async fn lines_are_json_where_that_is_asked_for() {
             assert!(
                 own[2]["stackTrace"].is_array() && own[2]["message"].as_str().unwrap().starts_with("caught RangeError")
             );
-            assert_eq!(own[3]["level"], "ERROR");
-            assert_eq!(own[3]["message"]["errorType"], "TypeError");
+            assert_eq!(part(3, &["level", "message"]), [serde_json::json!("INFO"), 5.into()]);
+            let error = |line: usize, of: &serde_json::Value, text: &str, kind: &str| {
+                assert_eq!(
+                    (&own[line]["level"], &of["errorType"], &of["errorMessage"]),
+                    (&"ERROR".into(), &kind.into(), &text.into())
+                );
+                assert!(of["stackTrace"].as_array().is_some_and(|trace| trace.len() > 1), "{of}");
+            };
+            error(4, &own[4]["message"]["err"], "in it", "RangeError");
+            assert_eq!(own[4]["message"]["err"]["code"], "E1");
+            error(5, &own[5]["message"], "alone", "RangeError");
+            error(6, &own[6]["message"], "bad", "TypeError");
         } else {
             assert_eq!(part(0, &["level", "message", "logger"]), ["WARNING", "two words", "mine"]);
             assert_eq!(own[0]["order"], 7);
-            assert_eq!(own[1], "as it is");
-            assert_eq!(part(2, &["message", "errorType"]), ["caught", "ZeroDivisionError"]);
-            assert!(own[2]["location"].as_str().unwrap().contains("app.py:handler:"), "{}", own[2]);
-            assert_eq!(part(3, &["log_level", "errorType", "errorMessage"]), ["ERROR", "ValueError", "bad"]);
+            assert_eq!(own[1]["message"], serde_json::json!({ "text": "\u{fc}" }));
+            assert!(texts.iter().any(|text| text.contains('\u{fc}')), "text is as it is: {texts:?}");
+            assert_eq!(own[2], "as it is");
+            assert_eq!(part(3, &["message", "errorType"]), ["caught", "ZeroDivisionError"]);
+            assert!(own[3]["location"].as_str().unwrap().contains("app.py:handler:"), "{}", own[3]);
+            assert_eq!(part(4, &["level", "errorType", "errorMessage"]), ["ERROR", "ValueError", "bad"]);
         }
         bench.stop().await;
     }

@@ -185,6 +185,27 @@ async fn a_missing_package_is_told_with_the_command_that_brings_it() {
     assert!(!document["errorMessage"].as_str().unwrap().contains("npm"), "{document}");
 }
 
+/// What was unpacked of an archive is ours, and goes when the code changes: a package belongs elsewhere.
+#[tokio::test]
+async fn a_missing_package_of_an_archive_is_not_installed_in_what_was_unpacked() {
+    let project = tempfile::tempdir().unwrap();
+    let places = ["project", "started"].map(|name| project.path().join(name));
+    let node_path = places.clone().map(|place| place.join("node_modules")).to_vec();
+    let bench = Bench::with(|settings| settings.node_path = node_path);
+    let mut config = bench.node("app.js", "require('no-such-package')");
+    let unpacked = project.path().join("functions/packages/0a1b");
+    std::fs::create_dir_all(&unpacked).unwrap();
+    std::fs::copy(config.code_dir.join("app.js"), unpacked.join("app.js")).unwrap();
+    config.code_dir = unpacked;
+    bench.functions.put(config).unwrap();
+    let (document, _, _) = bench.error("{}").await;
+    let message = document["errorMessage"].as_str().unwrap();
+    let [first, last] = places.map(|place| place.display().to_string());
+    let expected = format!("npm install no-such-package (in {first}, or in {last})");
+    assert!(message.ends_with(&expected), "{message}");
+    bench.stop().await;
+}
+
 /// An error that nobody catches is the invocation's, and ends the environment.
 #[tokio::test]
 async fn an_error_that_nobody_catches_is_told_and_ends_the_process() {

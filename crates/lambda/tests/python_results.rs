@@ -19,7 +19,24 @@ async fn results_reach_the_caller_as_json() {
     let bench = Bench::new();
     bench.put(
         r#"
+from collections import namedtuple
 from decimal import Decimal
+Failure = namedtuple("Failure", "itemIdentifier")
+class Members:
+    def _asdict(self):
+        return {"a": Failure(1)}
+class Odd:
+    def _asdict(self):
+        return Odd()
+class Endless(tuple):
+    def _asdict(self):
+        return {"more": Endless()}
+LOOP = [Failure(1)]
+LOOP.append(LOOP)
+def deep(value):
+    for _ in range(900):
+        value = [value]
+    return value
 RESULTS = {
     "dict": {"a": 1, "b": [True, None, 1.5]},
     "list": [1, 2],
@@ -28,11 +45,20 @@ RESULTS = {
     "bytes": b'{"raw": 1}',
     "decimal": {"d": [Decimal("1.10"), Decimal("12345678901234567890.123")], "nan": Decimal("NaN")},
     "text beyond ascii": "\u00e9\U0001F600",
+    "named tuple": {"batchItemFailures": [Failure("1"), (Failure(Failure("2")),)]},
+    "members": [Members()],
+    "bytes inside": {b"key": [b"\xc3\xa9"]},
+    "loop": LOOP,
+    "odd": [Odd()],
+    "endless": [Endless()],
+    "deep": deep(1),
+    "deep named tuple": deep(Failure("1")),
 }
 def handler(event, context):
     return RESULTS[event]
 "#,
     );
+    let deep = |value: &str| format!("{}{value}{}", "[".repeat(900), "]".repeat(900));
     for (event, expected) in [
         ("dict", r#"{"a": 1, "b": [true, null, 1.5]}"#),
         ("list", "[1, 2]"),
@@ -41,8 +67,24 @@ def handler(event, context):
         ("bytes", r#"{"raw": 1}"#),
         ("decimal", r#"{"d": [1.10, 12345678901234567890.123], "nan": NaN}"#),
         ("text beyond ascii", "\"\u{e9}\u{1F600}\""),
+        (
+            "named tuple",
+            r#"{"batchItemFailures": [{"itemIdentifier": "1"}, [{"itemIdentifier": {"itemIdentifier": "2"}}]]}"#,
+        ),
+        ("members", r#"[{"a": {"itemIdentifier": 1}}]"#),
+        ("bytes inside", "{\"key\": [\"\u{e9}\"]}"),
+        ("deep", &deep("1")),
+        ("deep named tuple", &deep(r#"{"itemIdentifier": "1"}"#)),
     ] {
         assert_eq!(bench.result(&json!(event).to_string()).await, expected, "{event}");
+    }
+    for (event, error) in [
+        ("loop", "Circular reference detected"),
+        ("odd", "_asdict() must return a dict, not Odd"),
+        ("endless", "maximum recursion depth exceeded"),
+    ] {
+        let (document, _, _) = bench.error(&json!(event).to_string()).await;
+        assert_eq!(document["errorMessage"], format!("Unable to marshal response: {error}"), "{event}");
     }
     bench.stop().await;
 }
@@ -133,6 +175,9 @@ async fn an_error_is_told_also_where_nothing_can_be_printed() {
         let (document, kind, _) = bench.error("{}").await;
         assert_eq!(kind, FunctionErrorKind::Handler, "{code}: {document}");
         assert_eq!((&document["errorType"], &document["errorMessage"]), (&json!(error_type), &json!(message)));
+        for frame in document["stackTrace"].as_array().unwrap() {
+            assert!(frame.as_str().unwrap().lines().count() <= 2, "no marks below the code: {document}");
+        }
         let (document, kind, _) = bench.error("{}").await;
         assert_eq!(kind, FunctionErrorKind::Handler, "{code}: {document}");
         bench.stop().await;
@@ -299,7 +344,7 @@ while True:
 
 /// docs/spec/lambda-runtime.md 6, row LD_LIBRARY_PATH.
 #[tokio::test]
-async fn a_bootstrap_finds_the_libraries_beside_it() {
+async fn the_libraries_beside_a_function_are_found() {
     let bench = Bench::new();
     bench.write_program(
         "bootstrap",
@@ -323,7 +368,58 @@ while True:
         config.environment.insert("LD_LIBRARY_PATH".into(), "/own".into());
     });
     assert_eq!(bench.result("{}").await, r#""/own""#);
+    bench.put("import os\ndef handler(event, context):\n    return os.environ['LD_LIBRARY_PATH']\n");
+    assert_eq!(bench.result("{}").await, json!(format!("{root}:{root}/lib")).to_string());
+    bench.put_node("app.js", "exports.handler = async () => process.env.LD_LIBRARY_PATH;\n");
+    assert_eq!(bench.result("{}").await, json!(format!("{root}:{root}/lib")).to_string());
     bench.stop().await;
+}
+
+/// The function's own modules are compiled below the state directory, and the interpreter's are used as they are: the first start in
+/// a new directory does not compile them again.
+#[tokio::test]
+async fn only_the_functions_own_modules_are_compiled_and_not_beside_them() {
+    let bench = Bench::new();
+    bench.write("own/part.py", "X = 1\n");
+    bench.put(
+        r#"
+import email.mime.text, os
+import own.part
+import traceback
+def handler(event, context):
+    # What the processes that it starts are told.
+    told = os.environ["PYTHONPYCACHEPREFIX"]
+    return [os.path.exists(traceback.__cached__ or ""), told, own.part.X]
+"#,
+    );
+    let pycache = bench.dir.path().join("state/pycache").canonicalize().unwrap();
+    // The second process reads what the first has written.
+    for _ in 0..2 {
+        let seen: (bool, String, u32) = serde_json::from_str(&bench.result("{}").await).unwrap();
+        let code_dir = bench.code_dir().canonicalize().unwrap();
+        let compiled = files(&pycache);
+        let own = pycache.join(code_dir.strip_prefix("/").unwrap());
+        let names = compiled.iter().filter(|file| file.starts_with(&own)).map(|file| file.file_name().unwrap());
+        let names: Vec<_> = names.map(|name| name.to_string_lossy().split('.').next().unwrap().to_owned()).collect();
+        assert_eq!(names, ["app", "part"], "{compiled:?}");
+        assert_eq!((seen.1.as_str(), seen.2), (pycache.to_str().unwrap(), 1));
+        // An interpreter that came without compiled files has all of them there.
+        assert!(!seen.0 || compiled.len() == 2, "{compiled:?}");
+        assert!(!files(&code_dir).iter().any(|file| file.extension().is_some_and(|kind| kind == "pyc")));
+        bench.functions.put(bench.functions.get("f").unwrap()).unwrap();
+    }
+    bench.stop().await;
+}
+
+/// The files below a directory, in order.
+fn files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use tailrace_core::{EpochMs, FunctionReference, MappingId, StartingPosition, Str
 use tailrace_delivery::Rules;
 use tailrace_pattern::{Filter, FilterError};
 
+use crate::constraints::Constraints;
 use crate::error::{MappingError, invalid};
 use crate::tags::{self, Tags};
 
@@ -58,7 +59,7 @@ pub struct Parameters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateMapping {
     /// The function: its name, or an ARN.
-    pub function: String,
+    pub function: Option<String>,
     /// The stream's ARN.
     pub event_source_arn: Option<String>,
     /// StartingPosition as it was given.
@@ -119,80 +120,90 @@ pub struct Mapping {
 }
 
 impl CreateMapping {
-    /// Checks what needs no look at functions and streams, in AWS's order. The source's ARN and the position.
+    /// Checks what needs no look at functions and streams, in AWS's order. The function, the source's ARN and the position.
     ///
     /// # Errors
-    /// The first rule that is broken.
-    pub fn check(&self) -> Result<(&str, StartingPosition), MappingError> {
-        self.parameters.check_ranges()?;
-        let Some(arn) = self.event_source_arn.as_deref().filter(|arn| !arn.is_empty()) else {
+    /// All that is wrong with single members; or else the first rule that is broken.
+    pub fn check(&self, region: &str, account_id: &str) -> Result<(&str, &str, StartingPosition), MappingError> {
+        let mut constraints = Constraints::default();
+        let function = self.function.as_deref();
+        match function {
+            Some(function) => constraints.function(function, region, account_id),
+            None => constraints.broken("functionName", None, "not be null"),
+        }
+        constraints.source(self.event_source_arn.as_deref());
+        if let Some(position) = self.starting_position.as_deref().filter(|position| !POSITIONS.contains(position)) {
+            let rule = format!("satisfy enum value set: [{}]", POSITIONS.join(", "));
+            constraints.broken("startingPosition", Some(position), rule);
+        }
+        self.parameters.constrain(&mut constraints);
+        constraints.check()?;
+        let (Some(function), Some(arn)) = (function, self.event_source_arn.as_deref()) else {
             return invalid("Unrecognized event source.");
         };
         self.parameters.check_destination()?;
         let position = match self.starting_position.as_deref() {
+            // Other sources begin nowhere, which would hide what is wrong.
+            None if !is_stream(arn) => return Err(no_stream(arn)),
+            Some("TRIM_HORIZON") => StartingPosition::TrimHorizon,
+            Some("LATEST") => StartingPosition::Latest,
             None => {
                 return invalid(
                     "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: \
                      Member must not be null.",
                 );
             }
-            Some("TRIM_HORIZON") => StartingPosition::TrimHorizon,
-            Some("LATEST") => StartingPosition::Latest,
-            Some("AT_TIMESTAMP") => return invalid(format!("Unsupported starting position for arn type: {arn}")),
-            Some(other) => {
-                return Err(MappingError::Validation(format!(
-                    "1 validation error detected: Value '{other}' at 'startingPosition' failed to satisfy constraint: \
-                     Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]"
-                )));
-            }
+            Some(_) => return invalid(format!("Unsupported starting position for arn type: {arn}")),
         };
         self.parameters.check_rules()?;
-        Ok((arn, position))
+        Ok((function, arn, position))
     }
 }
 
+/// The ARN is that of a stream of DynamoDB, as it looks.
+pub(crate) fn is_stream(arn: &str) -> bool {
+    let mut parts = arn.splitn(6, ':').skip(2);
+    parts.next() == Some("dynamodb") && parts.nth(2).is_some_and(|resource| resource.contains("/stream/"))
+}
+
+/// Why there is no mapping of such a source.
+pub(crate) fn no_stream(arn: &str) -> MappingError {
+    MappingError::InvalidParameterValue(format!(
+        "Only streams of DynamoDB tables are supported for event source mappings of this server, not {arn}"
+    ))
+}
+
 impl Parameters {
-    /// Checks what needs no look at the mapping.
+    /// Checks an update, so far as it needs no look at the mapping.
     ///
     /// # Errors
-    /// The first rule that is broken.
-    pub fn check(&self) -> Result<(), MappingError> {
-        self.check_ranges()?;
+    /// All that is wrong with single members; or else the first rule that is broken.
+    pub fn check(&self, function: Option<&str>, region: &str, account_id: &str) -> Result<(), MappingError> {
+        let mut constraints = Constraints::default();
+        if let Some(function) = function {
+            constraints.function(function, region, account_id);
+        }
+        self.constrain(&mut constraints);
+        constraints.check()?;
         self.check_destination()?;
         self.check_rules()
     }
 
     /// What AWS's model says of single values.
-    fn check_ranges(&self) -> Result<(), MappingError> {
-        let ranges = [
+    fn constrain(&self, constraints: &mut Constraints) {
+        for (member, value, min, max) in [
             ("batchSize", self.batch_size, 1, limits::MAPPING_BATCH_RECORDS_MAX),
             ("maximumBatchingWindowInSeconds", self.batching_window_s, 0, limits::MAPPING_WINDOW_S_MAX),
             ("parallelizationFactor", self.parallelization_factor, 1, limits::MAPPING_LANES_MAX),
             ("maximumRecordAgeInSeconds", self.record_age_max_s, -1, limits::MAPPING_RECORD_AGE_S_MAX),
             ("tumblingWindowInSeconds", self.tumbling_window_s, 0, limits::TUMBLING_WINDOW_S_MAX),
             ("maximumRetryAttempts", self.retry_attempts_max, -1, limits::MAPPING_RETRIES_MAX),
-        ];
-        for (name, value, min, max) in ranges {
-            let Some(value) = value else { continue };
-            let bound = match value {
-                value if value < min => format!("greater than or equal to {min}"),
-                value if value > max => format!("less than or equal to {max}"),
-                _ => continue,
-            };
-            return Err(MappingError::Validation(format!(
-                "1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: Member must have \
-                 value {bound}"
-            )));
+        ] {
+            constraints.range(member, value, min, max);
         }
-        let unknown = |types: &Vec<String>| types.len() > 1 || types.iter().any(|name| name != REPORT_FAILURES);
-        if self.response_types.as_ref().is_some_and(unknown) {
-            return Err(MappingError::Validation(format!(
-                "1 validation error detected: Value '[{}]' at 'functionResponseTypes' failed to satisfy constraint: \
-                 Member must satisfy constraint: [Member must satisfy enum value set: [{REPORT_FAILURES}]]",
-                self.response_types.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
-            )));
-        }
-        Ok(())
+        constraints.names("functionResponseTypes", self.response_types.as_ref(), &[REPORT_FAILURES], 1);
+        constraints.names("metricsConfig.metrics", self.metrics.as_ref(), &METRICS, METRICS.len());
+        constraints.key(self.kms_key_arn.as_deref());
     }
 
     fn check_destination(&self) -> Result<(), MappingError> {
@@ -212,32 +223,8 @@ impl Parameters {
                 "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
             );
         }
-        self.check_kept()?;
-        if let Some(filters) = &self.filters {
-            check_filters(filters)?;
-        }
-        Ok(())
-    }
-
-    /// Checks what is only kept.
-    fn check_kept(&self) -> Result<(), MappingError> {
-        let unknown = |name: &String| !METRICS.contains(&name.as_str());
-        if let Some(metrics) = self.metrics.as_ref().filter(|metrics| metrics.iter().any(unknown)) {
-            return Err(MappingError::Validation(format!(
-                "1 validation error detected: Value '[{}]' at 'metricsConfig.metrics' failed to satisfy constraint: Member \
-                 must satisfy constraint: [Member must satisfy enum value set: [{}]]",
-                metrics.join(", "),
-                METRICS.join(", ")
-            )));
-        }
-        let is_arn = |arn: &&String| arn.is_empty() || (arn.starts_with("arn:") && arn.splitn(4, ':').count() == 4);
-        if let Some(arn) = self.kms_key_arn.as_ref().filter(|arn| !is_arn(arn)) {
-            return Err(MappingError::Validation(format!(
-                "1 validation error detected: Value '{arn}' at 'kMSKeyArn' failed to satisfy constraint: Member must satisfy \
-                 regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()"
-            )));
-        }
-        self.tags.as_ref().map_or(Ok(()), tags::check)
+        self.tags.as_ref().map_or(Ok(()), tags::check)?;
+        self.filters.as_ref().map_or(Ok(()), |filters| check_filters(filters))
     }
 
     /// Puts what is given into `mapping`.
@@ -309,6 +296,9 @@ fn check_filters(filters: &[Option<String>]) -> Result<(), MappingError> {
     }
 }
 
+/// Where any source can begin.
+const POSITIONS: [&str; 3] = ["LATEST", "AT_TIMESTAMP", "TRIM_HORIZON"];
+
 /// What MetricsConfig may ask for.
 const METRICS: [&str; 3] = ["EventCount", "ErrorCount", "KafkaMetrics"];
 
@@ -375,10 +365,16 @@ impl Mapping {
 mod tests {
     use super::*;
 
+    const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/T/stream/now";
+
+    fn check(request: &CreateMapping) -> Result<(&str, &str, StartingPosition), MappingError> {
+        request.check("us-east-1", "000000000000")
+    }
+
     fn create() -> CreateMapping {
         CreateMapping {
-            function: "f".into(),
-            event_source_arn: Some("arn:s".into()),
+            function: Some("f".into()),
+            event_source_arn: Some(ARN.into()),
             starting_position: Some("LATEST".into()),
             parameters: Parameters::default(),
         }
@@ -397,9 +393,9 @@ mod tests {
             },
             ..create()
         };
-        let told = |request: &CreateMapping| request.check().expect_err("refused").to_string();
+        let told = |request: &CreateMapping| check(request).expect_err("refused").to_string();
         assert_eq!(told(&all_wrong), "Unrecognized event source.");
-        let mut request = CreateMapping { event_source_arn: Some("arn:s".into()), ..all_wrong };
+        let mut request = CreateMapping { event_source_arn: Some(ARN.into()), ..all_wrong };
         assert_eq!(told(&request), "Unsupported DestinationConfig parameter for given event source mapping type.");
         request.parameters.on_success = false;
         assert!(
@@ -426,7 +422,7 @@ mod tests {
             ),
             (
                 CreateMapping { starting_position: Some("AT_TIMESTAMP".into()), ..create() },
-                "Unsupported starting position for arn type: arn:s",
+                "Unsupported starting position for arn type: arn:aws:dynamodb:us-east-1:000000000000:table/T/stream/now",
             ),
             (
                 with(Parameters { batch_size: Some(10_001), ..p() }),
@@ -446,9 +442,9 @@ mod tests {
             ),
         ];
         for (request, message) in cases {
-            assert_eq!(request.check().expect_err("refused").to_string(), message);
+            assert_eq!(check(&request).expect_err("refused").to_string(), message);
         }
-        assert!(with(Parameters { response_types: Some(vec!["Other".into()]), ..p() }).check().is_err());
+        assert!(check(&with(Parameters { response_types: Some(vec!["Other".into()]), ..p() })).is_err());
         let widest = Parameters {
             batch_size: Some(10_000),
             batching_window_s: Some(300),
@@ -458,6 +454,74 @@ mod tests {
             response_types: Some(vec![REPORT_FAILURES.into()]),
             ..p()
         };
-        assert_eq!(with(widest).check(), Ok(("arn:s", StartingPosition::Latest)));
+        assert_eq!(check(&with(widest)), Ok(("f", ARN, StartingPosition::Latest)));
+    }
+
+    /// What the service's model says of single members is told of all of them at once, ahead of the rest.
+    #[test]
+    fn all_broken_constraints_are_told() {
+        let value = |member: &str, value: &str, rule: &str| {
+            format!("Value {value} at '{member}' failed to satisfy constraint: Member must {rule}")
+        };
+        let told = |request: &CreateMapping, expected: &[(&str, &str, &str)]| {
+            let error = check(request).expect_err("refused");
+            assert!(matches!(error, MappingError::Validation(_)), "{error:?}");
+            let expected: Vec<String> = expected.iter().map(|(m, v, rule)| value(m, v, rule)).collect();
+            let errors = if expected.len() == 1 { "error" } else { "errors" };
+            assert_eq!(
+                error.to_string(),
+                format!("{} validation {errors} detected: {}", expected.len(), expected.join("; "))
+            );
+        };
+        let named = |function: &str| CreateMapping { function: Some(function.into()), ..create() };
+        let of = |arn: &str| CreateMapping { event_source_arn: Some(arn.into()), ..create() };
+        let with = |parameters| CreateMapping { parameters, ..create() };
+        let p = Parameters::default;
+        let function = "satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?";
+        let source = "satisfy regular expression pattern: arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1})?:(\\d{12})?:(.*)";
+        let key = "satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
+        let wrong = CreateMapping {
+            function: None,
+            event_source_arn: Some(String::new()),
+            starting_position: Some("invalid".into()),
+            parameters: Parameters { batch_size: Some(0), retry_attempts_max: Some(-2), on_success: true, ..p() },
+        };
+        told(
+            &wrong,
+            &[
+                ("functionName", "null", "not be null"),
+                ("eventSourceArn", "''", source),
+                ("startingPosition", "'invalid'", "satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]"),
+                ("batchSize", "'0'", "have value greater than or equal to 1"),
+                ("maximumRetryAttempts", "'-2'", "have value greater than or equal to -1"),
+            ],
+        );
+        told(&named(""), &[("functionName", "''", "have length greater than or equal to 1")]);
+        told(&named("f:"), &[("functionName", "'f:'", function)]);
+        for arn in ["nonsense", "arn:aws:sqs", "arn:x:sqs:us-east-1:000000000000:q", "arn:aws:sqs:us-east-1:0:q"] {
+            told(&of(arn), &[("eventSourceArn", &format!("'{arn}'"), source)]);
+        }
+        for arn in ["no-arn", "arn:x:kms:us-east-1", "arn:aws:kms", "arn:aws:KMS:us-east-1"] {
+            let shown = format!("'{arn}'");
+            told(&with(Parameters { kms_key_arn: Some(arn.into()), ..p() }), &[("kMSKeyArn", &shown, key)]);
+        }
+        let metrics = vec!["EventCount".to_owned(); 4];
+        let shown = "'[EventCount, EventCount, EventCount, EventCount]'";
+        let few = ("metricsConfig.metrics", shown, "have length less than or equal to 3");
+        told(&with(Parameters { metrics: Some(metrics), ..p() }), &[few]);
+        let key = with(Parameters { kms_key_arn: Some("arn::kms:".into()), ..p() });
+        assert!(check(&key).is_ok());
+    }
+
+    /// Spec 2, "EventSourceArn": what is no stream is refused as that, also where a queue needs no StartingPosition.
+    #[test]
+    fn another_source_is_told_as_what_it_is() {
+        let queue = "arn:aws:sqs:us-east-1:000000000000:q";
+        let request = CreateMapping { event_source_arn: Some(queue.into()), starting_position: None, ..create() };
+        let text = "Only streams of DynamoDB tables are supported for event source mappings of this server, not ";
+        assert_eq!(check(&request).expect_err("refused").to_string(), format!("{text}{queue}"));
+        assert!(!is_stream("arn:aws:dynamodb:us-east-1:000000000000:table/T"));
+        assert!(!is_stream("arn:aws:kinesis:us-east-1:000000000000:table/T/stream/now"));
+        assert!(is_stream(ARN));
     }
 }

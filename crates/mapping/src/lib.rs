@@ -5,6 +5,7 @@
 //! batched, retried, parked and checkpointed is delivery's.
 
 mod config;
+mod constraints;
 mod error;
 mod events;
 mod function;
@@ -13,6 +14,7 @@ mod row;
 mod tags;
 
 pub use config::{CreateMapping, Mapping, Parameters, StreamSource};
+pub use constraints::{Constraints, FUNCTION_REFERENCE_PATTERN};
 pub use error::MappingError;
 pub use events::{MappingEvent, NoObserver, Observer};
 pub use function::{AnswerFault, Invoked, Invoker};
@@ -20,5 +22,5 @@ pub use mappings::{Begun, Dependencies, Described, MappingState, MappingStatus, 
 pub use tags::Tags;
 pub use tailrace_core::StartingPosition;
 pub use tailrace_delivery::{
-    GiveUp, ParkedRecord, Redriven, Retry, Shard, ShardState, ShardStatus, SystemTimer, Timer, Waits,
+    GiveUp, ParkedRecord, Redriven, Retry, Room, Shard, ShardState, ShardStatus, Stopping, SystemTimer, Timer, Waits,
 };

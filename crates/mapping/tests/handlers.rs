@@ -7,6 +7,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tailrace_core::FunctionArn;
 
@@ -15,8 +16,8 @@ use parking_lot::Mutex;
 use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::SeededRng;
-use tailrace_lambda::{FunctionConfig, Functions, LogLine, Settings};
-use tailrace_mapping::{Dependencies, MappingEvent, Mappings, Observer, Parameters, SystemTimer};
+use tailrace_lambda::{FunctionConfig, Functions, InvokeContext, InvokeOutcome, LogLine, Settings};
+use tailrace_mapping::{Dependencies, MappingEvent, Mappings, Observer, Parameters, Room, ShardState, SystemTimer};
 use tailrace_store::ModelEngine;
 use tokio::sync::mpsc;
 
@@ -72,12 +73,18 @@ async fn server_of([runtime, file, code]: [&str; 3]) -> Server {
     std::fs::create_dir_all(&code_dir).unwrap();
     std::fs::write(code_dir.join(file), code).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
-    let rng = Arc::new(SeededRng::new(7));
+    // Tests beside each other have tokens of their own: what is left of a process is found by its token.
+    static SERVERS: AtomicU64 = AtomicU64::new(0);
+    let seed = (u64::from(std::process::id()) << 32) + SERVERS.fetch_add(1, Ordering::Relaxed);
+    let rng = Arc::new(SeededRng::new(seed));
     let (sender, logs) = mpsc::channel(tailrace_core::limits::FUNCTION_LOG_LINES_QUEUED_MAX);
     let functions =
         Arc::new(Functions::open(Settings::new(dir.path().join("state")), clock.clone(), rng.clone(), sender).unwrap());
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
-    functions.put(FunctionConfig::new("f", FunctionArn::new(arn), runtime, "app.handler", code_dir)).unwrap();
+    let mut config = FunctionConfig::new("f", FunctionArn::new(arn), runtime, "app.handler", code_dir);
+    // Beside other tests it may take its time.
+    config.timeout_s = 300;
+    functions.put(config).unwrap();
     let store = ModelEngine::new(clock.clone());
     open_stream(store.as_ref(), 1).await;
     let batches = Arc::new(Durations::default());
@@ -86,6 +93,7 @@ async fn server_of([runtime, file, code]: [&str; 3]) -> Server {
         timer: Arc::new(SystemTimer(clock.clone())),
         clock: clock.clone(),
         rng,
+        room: Room::default(),
         streams: Arc::new(OneStream),
         records: record_writer(store.clone(), clock.clone()).await,
         invoker: Arc::new(functions.clone()),
@@ -131,6 +139,45 @@ async fn a_raising_handler_shows_its_error_and_the_record_is_parked() {
     assert_eq!(parked[0].parked.error, "ValueError: bad");
     server.mappings.shutdown().await;
     server.functions.stop(Duration::from_secs(5)).await;
+}
+
+/// Spec 4: a batch that waits for a place of its function, which others have, is in the way of no change, and is not run behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_waits_for_its_function_is_in_the_way_of_no_change() {
+    const CODE: &str = "import os, time\ndef handler(event, context):\n    print('called', flush=True)\n    \
+                        while 'hold' in event and not os.path.exists(event['hold']): time.sleep(0.005)\n";
+    let mut server = server(CODE).await;
+    let mut config = server.functions.get("f").unwrap();
+    config.reserved_concurrency = Some(1);
+    server.functions.put(config).unwrap();
+    let release = server._dir.path().join("release");
+    let (functions, event) = (server.functions.clone(), format!(r#"{{"hold":"{}"}}"#, release.display()));
+    let held = tokio::spawn(async move { functions.invoke("f", event.into(), InvokeContext::default()).await });
+    while server.logs.recv().await.unwrap().text != "called" {}
+    let uuid = server.mappings.create(request("TRIM_HORIZON", Parameters::default())).await.unwrap().uuid();
+    write(server.store.as_ref(), "a", 1).await;
+    let queued = async || {
+        let mut changes = server.mappings.changes();
+        while !common::shards(&server.mappings).iter().any(|shard| shard.state == ShardState::Queued) {
+            changes.changed().await.unwrap();
+        }
+    };
+    queued().await;
+    let pattern = r#"{"dynamodb":{"NewImage":{"v":{"N":["1","2"]}}}}"#;
+    let filtered = Parameters { filters: Some(vec![Some(pattern.into())]), ..Parameters::default() };
+    server.mappings.update(&uuid, None, &filtered).await.unwrap();
+    queued().await;
+    let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
+    server.mappings.update(&uuid, None, &disabled).await.unwrap();
+    assert!(!held.is_finished(), "the function is busy all the while");
+    std::fs::write(&release, "").unwrap();
+    assert!(matches!(held.await.unwrap(), InvokeOutcome::Success { .. }));
+    server.mappings.shutdown().await;
+    server.functions.stop(Duration::from_secs(5)).await;
+    while let Ok(line) = server.logs.try_recv() {
+        assert_ne!(line.text, "called", "nothing is handed out behind the change");
+    }
+    assert_eq!(*server.batches.0.lock(), [], "what is handed back is no batch of the function");
 }
 
 /// Architecture 7: records/s through one no-op handler with batch 1000, and committed -> handler answered.

@@ -150,7 +150,7 @@ async fn two_processes_cannot_make_the_same_mapping() {
     assert_eq!(refused, MappingError::Conflict { source_arn, function, uuid: uuid.clone() });
     // Nor by a change of the function; and a name is free again when its mapping is gone.
     let mut qualified = request("LATEST", Parameters::default());
-    qualified.function = "f:1".into();
+    qualified.function = Some("f:1".into());
     let other = third.mappings.create(qualified).await.unwrap().uuid();
     let defaults = Parameters::default();
     let rename = || third.mappings.update(&other, Some("f"), &defaults);
@@ -159,7 +159,7 @@ async fn two_processes_cannot_make_the_same_mapping() {
     assert_eq!(rename().await.unwrap().function.arn, "arn:aws:lambda:us-east-1:000000000000:function:f");
     // The name that it had is free as well.
     let mut qualified = request("LATEST", Parameters::default());
-    qualified.function = "f:1".into();
+    qualified.function = Some("f:1".into());
     first.mappings.create(qualified).await.unwrap();
 }
 

@@ -365,10 +365,19 @@ async fn what_create_and_update_refuse() {
         change(&mut wanted);
         stage.mappings.create(wanted)
     };
-    let error = create(|r| r.function = "other".into()).await.unwrap_err();
+    let error = create(|r| r.function = Some("other".into())).await.unwrap_err();
     assert_eq!(error.to_string(), "Function does not exist");
-    let error = create(|r| r.event_source_arn = Some("arn:none".into())).await.unwrap_err();
-    assert_eq!(error.to_string(), "Stream not found: arn:none");
+    let error = create(|r| r.event_source_arn = Some(format!("{ARN}0"))).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("Stream not found: {ARN}0"));
+    let table = "arn:aws:dynamodb:us-east-1:000000000000:table/T";
+    let error = create(|r| r.event_source_arn = Some("arn:aws:dynamodb:us-east-1:000000000000:table/T".into())).await;
+    let text = "Only streams of DynamoDB tables are supported for event source mappings of this server, not";
+    assert_eq!(error.unwrap_err().to_string(), format!("{text} {table}"));
+    let error = create(|r| r.function = Some("f:bad!qual".into())).await.unwrap_err();
+    assert!(
+        matches!(&error, MappingError::Validation(text) if text.contains("'f:bad!qual' at 'functionName'")),
+        "{error}"
+    );
     let mapping = create(|_| {}).await.unwrap();
     let error = create(|_| {}).await.unwrap_err();
     let text = format!(
@@ -377,8 +386,11 @@ async fn what_create_and_update_refuse() {
         mapping.uuid()
     );
     assert_eq!(error.to_string(), text);
+    // The function of an ARN is the server's whatever region and account it names.
+    let foreign = create(|r| r.function = Some("arn:aws:lambda:eu-west-1:123456789012:function:f".into())).await;
+    assert_eq!(foreign.unwrap_err().to_string(), text);
     // Nor can another mapping become it.
-    let other = create(|r| r.function = "f:$LATEST".into()).await.unwrap();
+    let other = create(|r| r.function = Some("f:$LATEST".into())).await.unwrap();
     let (defaults, other_uuid) = (Parameters::default(), other.uuid());
     let update = |function| stage.mappings.update(&other_uuid, Some(function), &defaults);
     assert_eq!(update("f").await.unwrap_err().to_string(), text);
@@ -492,6 +504,60 @@ async fn a_start_behind_trimmed_records_that_are_done_counts_no_gap() {
     call.ok();
 }
 
+/// Spec 4: what was trimmed behind the point at which a mapping begins is counted and told, also when it was disabled until then; what
+/// was before that point is not its loss.
+#[tokio::test]
+async fn records_that_were_trimmed_before_a_mapping_ever_ran_are_told() {
+    let mut stage = Stage::new(1).await;
+    let shard = stage.store.shards(STREAM).await.unwrap()[0].shard;
+    let first = stage.write("a", 1).await;
+    stage.store.trim(shard, first.next()).await.unwrap();
+    let second = stage.write("a", 2).await;
+    stage.write("a", 3).await;
+    let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
+    let late = stage.create(disabled).await;
+    let mut other = request("TRIM_HORIZON", Parameters::default());
+    other.function = Some("g".into());
+    let other = stage.mappings.create(other).await.unwrap();
+    let call = stage.call().await;
+    assert_eq!((call.function.as_str(), call.values()), ("g", vec![2, 3]));
+    call.ok();
+    stage.store.trim(shard, second.next()).await.unwrap();
+    let enabled = Parameters { enabled: Some(true), ..Parameters::default() };
+    stage.mappings.update(&late.uuid(), None, &enabled).await.unwrap();
+    let call = stage.call().await;
+    assert_eq!((call.function.as_str(), call.values()), ("f", vec![3]));
+    call.ok();
+    stage.mappings.drained().await.unwrap();
+    let gaps = |uuid: &str| {
+        let status = stage.mappings.status().into_iter().find(|status| status.uuid == uuid).unwrap();
+        status.shards[0].trimmed_gaps
+    };
+    assert_eq!((gaps(&late.uuid()), gaps(&other.uuid())), (1, 0));
+    let told = |event: &&MappingEvent| matches!(event, MappingEvent::Trimmed { .. });
+    assert_eq!(stage.events.0.lock().iter().filter(told).count(), 1);
+}
+
+/// The same of a shard that waits for its parent: all that it ever had is the mapping's.
+#[tokio::test]
+async fn records_that_were_trimmed_while_their_shard_waited_for_its_parent_are_told() {
+    let mut stage = Stage::new(1).await;
+    stage.create(Parameters::default()).await;
+    stage.write("a", 1).await;
+    let slow = stage.call().await;
+    let parent = stage.store.shards(STREAM).await.unwrap()[0].shard;
+    seal(stage.store.as_ref(), parent, true).await;
+    let second = stage.write("a", 2).await;
+    stage.write("a", 3).await;
+    let child = stage.store.shards(STREAM).await.unwrap().last().unwrap().shard;
+    stage.store.trim(child, second.next()).await.unwrap();
+    slow.ok();
+    let call = stage.call().await;
+    assert_eq!(call.values(), [3]);
+    assert_eq!(stage.shards().iter().map(|shard| shard.trimmed_gaps).collect::<Vec<_>>(), [1]);
+    call.ok();
+}
+
 /// A shard whose log cannot be read is tried again, but not beside a call of the function that still runs.
 #[tokio::test]
 async fn a_failed_shard_starts_again_only_when_its_batch_is_back() {
@@ -563,6 +629,31 @@ async fn the_overview_shows_every_shard_whether_or_not_it_is_worked_on() {
         (overview[0].state, overview[0].last_processing_result.as_str()),
         (MappingState::Enabled, &*format!("PROBLEM: {problem}"))
     );
+}
+
+/// Section 4: what waits is shown from the first moment on, also before the mapping has looked at it.
+#[tokio::test]
+async fn what_waits_is_shown_before_the_first_look_at_it() {
+    let stage = Stage::new(1).await;
+    for n in 0..3 {
+        stage.write("a", n).await;
+    }
+    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let release = engine.hold_next_read();
+    let mut stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
+    stage.create(Parameters::default()).await;
+    stage.until(|mappings| !shards(mappings).is_empty()).await;
+    stage.time.advance(500);
+    // Without a look at the log nobody knows.
+    assert_eq!((stage.shards()[0].pending_records, stage.shards()[0].pending_is_more), (0, true));
+    let shard = stage.mappings.overview().await.unwrap()[0].shards[0].clone();
+    assert_eq!((shard.pending_records, shard.pending_is_more, shard.drained), (3, false, false));
+    assert_eq!(shard.lag, Duration::from_millis(500));
+    release.send(()).unwrap();
+    stage.call().await.ok();
+    stage.mappings.drained().await.unwrap();
+    let shard = stage.mappings.overview().await.unwrap()[0].shards[0].clone();
+    assert_eq!((shard.pending_records, shard.pending_is_more, shard.drained), (0, false, true));
 }
 
 /// A stream whose shard rolled over goes on: its finished shards are no problem.

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::{ARN, Stage, shards};
 use serde_json::json;
-use tailrace_mapping::{AnswerFault, Invoked, MappingError, MappingEvent, Parameters, ShardState, Tags};
+use tailrace_mapping::{
+    AnswerFault, GiveUp, Invoked, MappingError, MappingEvent, MappingState, Parameters, ShardState, Tags,
+};
+use tailrace_store::Engine;
 
 fn window(seconds: i64) -> Parameters {
     Parameters { tumbling_window_s: Some(seconds), ..Parameters::default() }
@@ -135,6 +138,53 @@ async fn a_last_call_that_is_given_up_is_told() {
     stage.until(|_| stage.events.0.lock().iter().any(lost)).await;
 }
 
+/// Section 9: a function that is gone holds its shard up as long as the stream keeps the records of the window, and no longer.
+#[tokio::test]
+async fn a_last_call_that_nobody_takes_is_given_up_when_the_stream_has_dropped_its_window() {
+    let mut stage = Stage::new(1).await;
+    stage.create(window(60)).await;
+    let last = stage.write("k", 1).await;
+    stage.call().await.answer(answer(json!({"state": 1})));
+    stage.mappings.drained().await.unwrap();
+    stage.time.advance(60_000);
+    let gone = || Invoked::NotInvoked("no function is named f".into());
+    stage.call().await.answer(gone());
+    stage.call_after(60_000).await.answer(gone());
+    stage.until(|mappings| shards(mappings)[0].not_invoked == 2).await;
+    let shard = stage.store.shards(common::STREAM).await.unwrap()[0].shard;
+    stage.store.trim(shard, last.next()).await.unwrap();
+    stage.time.advance(60_000);
+    let lost = |event: &MappingEvent| matches!(event, MappingEvent::WindowLost { error, .. } if error == "no function is named f");
+    stage.until(|_| stage.events.0.lock().iter().any(lost)).await;
+    stage.write("k", 2).await;
+    let call = stage.call().await;
+    assert_eq!((call.values(), call.event["state"].clone()), (vec![2], json!({})));
+}
+
+/// Section 9: a state may have more than a megabyte, but its window has to be ended with it.
+#[tokio::test]
+async fn a_state_that_no_event_has_room_for_fails_its_batch() {
+    // What the event has beside it: the envelope, and a kilobyte for the window.
+    let most = tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX - 14 - 1024;
+    let of = |bytes: usize| json!({"state": "x".repeat(bytes - 2)});
+    let mut stage = Stage::new(1).await;
+    stage.create(window(60)).await;
+    stage.write("k", 1).await;
+    stage.call().await.answer(answer(of(most + 1)));
+    stage.until(|mappings| shards(mappings)[0].failed_invocations == 1).await;
+    let error = shards(&stage.mappings)[0].last_error.clone().unwrap();
+    assert_eq!(error, format!("the state has {} bytes, and no event has room for more than {most}", most + 1));
+    stage.call_after(1_000).await.answer(answer(of(most)));
+    let call = stage.call().await;
+    assert_eq!(call.event["state"].as_str().map(str::len), Some(most - 2));
+    assert_eq!(
+        (&call.event["isFinalInvokeForWindow"], &call.event["isWindowTerminatedEarly"]),
+        (&json!(true), &json!(true))
+    );
+    call.ok();
+    stage.mappings.drained().await.unwrap();
+}
+
 /// What goes together, what does not, and what is kept: section 2.
 #[tokio::test]
 async fn windows_metrics_key_and_tags_are_kept_and_checked() {
@@ -179,6 +229,35 @@ async fn windows_metrics_key_and_tags_are_kept_and_checked() {
     let nothing = Parameters { kms_key_arn: Some(String::new()), metrics: Some(Vec::new()), ..window(0) };
     let mapping = stage.mappings.update(&uuid, None, &nothing).await.unwrap();
     assert_eq!((mapping.kms_key_arn, mapping.metrics.len(), mapping.rules.tumbling_window), (None, 0, None));
+}
+
+/// Spec 4: nothing that runs knows tags, so their calls wait for no change and are in the way of none.
+#[tokio::test]
+async fn tags_wait_for_no_change() {
+    let mut stage = Stage::new(1).await;
+    let tags = |value: &str| Tags::from([("team".to_owned(), value.to_owned())]);
+    let mapping = stage.create(Parameters::default()).await;
+    let (uuid, arn) = (mapping.uuid(), mapping.arn("us-east-1", "000000000000"));
+    stage.write("k", 1).await;
+    let held = stage.call().await;
+    let off = Parameters { enabled: Some(false), ..Parameters::default() };
+    let begun = stage.mappings.begin_update(&uuid, None, &off).await.unwrap();
+    assert_eq!(begun.state, MappingState::Disabling);
+    stage.mappings.tag(&arn, tags("a")).await.unwrap();
+    stage.mappings.tag(&arn, Tags::from([("stage".to_owned(), "x".to_owned())])).await.unwrap();
+    stage.mappings.untag(&arn, vec!["stage".into()]).await.unwrap();
+    held.ok();
+    stage.until(|mappings| mappings.status()[0].state == MappingState::Disabled).await;
+    // Neither took the other one back, in memory or on disk.
+    let stage = Stage::open(stage.store, stage.time).await;
+    let mapping = stage.mappings.get(&uuid).unwrap();
+    assert_eq!((mapping.enabled, mapping.tags), (false, tags("a")));
+    // Another process has changed the mapping meanwhile.
+    let other = Stage::open(stage.store.clone(), stage.time.clone()).await;
+    other.mappings.update(&uuid, None, &Parameters { batch_size: Some(7), ..off }).await.unwrap();
+    stage.mappings.tag(&arn, tags("b")).await.unwrap();
+    let mapping = stage.mappings.get(&uuid).unwrap();
+    assert_eq!((mapping.rules.batch_records_max, mapping.tags), (7, tags("b")));
 }
 
 /// A disable whose caller goes away half-way is done to its end, and the mapping can be enabled again.
@@ -245,6 +324,71 @@ async fn a_batch_that_waits_for_a_slot_is_shown() {
     stage.mappings.drained().await.unwrap();
 }
 
+/// Section 4: each change reaches a batch that waits for its turn, and waits for nobody else's.
+#[tokio::test]
+async fn a_change_reaches_a_batch_that_waits_for_its_turn() {
+    let mut stage = Stage::new(1).await;
+    let uuid = stage.create(Parameters::default()).await.uuid();
+    let parameters = Parameters::default;
+    stage.write("k", 1).await;
+    let call = stage.call().await;
+    assert_eq!(call.function, "f");
+    let (to_g, same) = (Some("g"), parameters());
+    let (updated, ()) = tokio::join!(stage.mappings.update(&uuid, to_g, &same), call.wait_until_recalled());
+    updated.unwrap();
+    let call = stage.call().await;
+    assert_eq!((call.function.as_str(), call.values()), ("g", vec![1]));
+
+    let pattern = r#"{"dynamodb":{"NewImage":{"v":{"N":["3"]}}}}"#;
+    let filtered = Parameters { filters: Some(vec![Some(pattern.into())]), ..parameters() };
+    let (updated, ()) = tokio::join!(stage.mappings.update(&uuid, None, &filtered), call.wait_until_recalled());
+    updated.unwrap();
+    for n in 2..=3 {
+        stage.write("k", n).await;
+    }
+    let call = stage.call().await;
+    assert_eq!(call.values(), [3]);
+
+    let disabled = Parameters { enabled: Some(false), ..parameters() };
+    let (updated, ()) = tokio::join!(stage.mappings.update(&uuid, None, &disabled), call.wait_until_recalled());
+    updated.unwrap();
+    assert_eq!(stage.mappings.describe(&uuid).await.unwrap().last_processing_result, "No records processed");
+    assert!(stage.calls.try_recv().is_err());
+
+    let enabled = Parameters { enabled: Some(true), ..parameters() };
+    stage.mappings.update(&uuid, None, &enabled).await.unwrap();
+    let call = stage.call().await;
+    stage.time.advance(100_000);
+    let aged = Parameters { record_age_max_s: Some(60), ..parameters() };
+    let (updated, ()) = tokio::join!(stage.mappings.update(&uuid, None, &aged), call.wait_until_recalled());
+    updated.unwrap();
+    stage.mappings.drained().await.unwrap();
+    assert_eq!(stage.shards()[0].parked_records, 1);
+
+    stage.write("k", 3).await;
+    let call = stage.call().await;
+    let (deleted, ()) = tokio::join!(stage.mappings.delete(&uuid), call.wait_until_recalled());
+    deleted.unwrap();
+    let told = stage.events.0.lock().iter().any(|event| matches!(event, MappingEvent::Batch { .. }));
+    assert!(!told, "that a batch came back is no news of its function");
+}
+
+/// Section 7.2: it waits no longer than its records may be old.
+#[tokio::test]
+async fn a_batch_that_waits_for_its_turn_is_given_up_at_its_age() {
+    let mut stage = Stage::new(1).await;
+    stage.create(Parameters { record_age_max_s: Some(60), ..Parameters::default() }).await;
+    stage.write("k", 1).await;
+    let call = stage.call().await;
+    stage.time.advance(60_001);
+    call.wait_until_recalled().await;
+    stage.mappings.drained().await.unwrap();
+    let parked = |event: &MappingEvent| {
+        matches!(event, MappingEvent::Parked { records: 1, reason: GiveUp::RecordAgeExceeded, .. })
+    };
+    assert!(stage.events.0.lock().iter().any(parked));
+}
+
 /// Near misses are told once, until something changes.
 #[tokio::test]
 async fn an_answer_that_nearly_names_failures_is_told_once() {
@@ -284,7 +428,7 @@ async fn an_answer_that_nearly_names_failures_is_told_once() {
 async fn a_record_that_is_too_large_as_an_event_is_parked() {
     use tailrace_core::codec::encode_stored;
     use tailrace_core::{AttributeValue, Item};
-    use tailrace_store::{Decision, Engine, NewImage, Write, commit};
+    use tailrace_store::{Decision, NewImage, Write, commit};
 
     let mut stage = Stage::new(1).await;
     stage.write("k", 1).await;

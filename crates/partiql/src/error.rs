@@ -70,8 +70,8 @@ pub enum StatementError {
     #[error("MISSING must be compared using IS operator")]
     MissingCompared,
     /// `<<>>`.
-    #[error("Empty bags are not supported at {0}")]
-    EmptyBag(Place),
+    #[error("Empty bags are not supported")]
+    EmptyBag,
     /// A set of something else than numbers, strings or binaries.
     #[error("Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags at {0}")]
     BagMember(Place),

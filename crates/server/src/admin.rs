@@ -11,7 +11,7 @@ use tailrace_core::ErrorKind;
 use tailrace_core::limits::KEPT_LOG_WAIT;
 use tailrace_engine::Db;
 use tailrace_engine::background::expire::expire_at_once;
-use tailrace_firehose::DeliveryStreams;
+use tailrace_firehose::{DeliveryStreams, StreamStatus};
 use tailrace_mapping::MappingError;
 use tailrace_sinks::runtime::{SinkChangeError, Sinks};
 use tailrace_wire::{AdminRequest, Page};
@@ -21,7 +21,7 @@ use crate::logs::{FunctionLogs, Place, Selection};
 use crate::mappings::Mappings;
 use crate::parked;
 use crate::report::{InvokeRequest, MappingsPage, RecordName};
-use crate::sinks::{SinkRequest, SinksPage};
+use crate::sinks::{ForgetRequest, SinkRequest, SinksPage};
 use crate::template::did_you_mean;
 
 /// Answers a request below `/_admin/` or `/_aws/`; `None`: there is nothing at this path.
@@ -63,19 +63,26 @@ pub async fn answer(
             let after = parameter("after");
             sink_outcome(parked::of_sink(sinks, (&name, &table), after.as_deref(), db.clock().now()).await)
         }
+        AdminRequest::Get { path: "/_admin/sinks/trail", query } => {
+            sink_outcome(crate::sinks::trail(db, sinks, &parameter(query, "name").unwrap_or_default()).await)
+        }
         AdminRequest::Post { path: "/_admin/delivery-streams", body } => match read::<StreamRequest>(body) {
             Ok(StreamRequest { name, action: StreamAction::Skip }) => match streams.skip_damaged(&name) {
-                Ok(skipped) => page(200, &serde_json::json!({ "skipped": skipped })),
+                Ok(skipped) => page(200, &Skipped { skipped }),
                 Err(error) => message(ErrorKind::NotFound, &error.to_string()),
             },
             Err(refusal) => refusal,
         },
         AdminRequest::Get { path: "/_admin/delivery-streams", .. } => match streams.status().await {
-            Ok(streams) => page(200, &serde_json::json!({ "deliveryStreams": streams })),
+            Ok(delivery_streams) => page(200, &DeliveryStreamsPage { delivery_streams }),
             Err(error) => failure(&error.into()),
         },
         AdminRequest::Post { path: "/_admin/sinks", body } => match read::<SinkRequest>(body) {
             Ok(SinkRequest { name, change }) => sink_outcome(sinks.change(&name, change).await),
+            Err(refusal) => refusal,
+        },
+        AdminRequest::Post { path: "/_admin/sinks/forget", body } => match read::<ForgetRequest>(body) {
+            Ok(request) => sink_outcome(crate::sinks::forget(sinks, request).await),
             Err(refusal) => refusal,
         },
         AdminRequest::Post { path: "/_admin/invoke", body } => match read::<InvokeRequest>(body) {
@@ -123,18 +130,36 @@ async fn logs(mappings: &Mappings, logs: &FunctionLogs, query: Option<&str>) -> 
     }
 }
 
-/// What is to be done to a delivery stream.
-#[derive(Deserialize)]
-struct StreamRequest {
-    name: String,
-    action: StreamAction,
+/// The answer to `GET /_admin/delivery-streams`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStreamsPage {
+    /// How each of them stands, by name.
+    pub delivery_streams: Vec<StreamStatus>,
 }
 
-#[derive(Deserialize)]
+/// The body of `POST /_admin/delivery-streams`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StreamRequest {
+    /// The delivery stream's name.
+    pub name: String,
+    /// What is to be done to it.
+    pub action: StreamAction,
+}
+
+/// What is to be done to a delivery stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum StreamAction {
+pub enum StreamAction {
     /// Damaged records that hold it up are set aside.
     Skip,
+}
+
+/// The answer to `skip`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Damaged records that are set aside as soon as all before them is done.
+    pub skipped: usize,
 }
 
 /// An answer that says no more than that it was done.

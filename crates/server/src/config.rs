@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use crate::template::Templates;
+
 /// How the server runs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,10 +15,12 @@ pub struct Config {
     pub port: u16,
     /// Everything durable is in here.
     pub data_dir: PathBuf,
-    /// A template to apply at start.
-    pub template: Option<PathBuf>,
+    /// Templates to apply at start.
+    pub templates: Option<Templates>,
     /// The configuration of sinks; `None`: the one beside the template, if there is one.
     pub sinks: Option<PathBuf>,
+    /// The URL of the Kinesis that gets the changes of tables with such a destination; `None`: as the configuration says.
+    pub kinesis_endpoint: Option<String>,
     /// What the template is given beside its text.
     pub template_values: TemplateValues,
     /// Names beside those of loopback under which clients may reach a server on loopback. A scheme, a port and spaces
@@ -53,8 +57,9 @@ impl Config {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
             data_dir: data_dir.into(),
-            template: None,
+            templates: None,
             sinks: None,
+            kinesis_endpoint: None,
             template_values: TemplateValues::default(),
             allowed_hosts: Vec::new(),
             engine: tailrace_engine::Settings::default(),

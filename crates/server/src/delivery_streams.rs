@@ -1,13 +1,15 @@
-//! The delivery streams of the server: the functions that transform their records, and where their buckets are.
+//! The delivery streams of the server: the functions that transform their records, and where their buckets and domains are.
 //!
 //! ```yaml
 //! firehose:
 //!   buckets: {lake: ./lake, archive: {to: s3://archive/, s3: {endpoint: "http://localhost:9000"}}}
 //!   s3: {endpoint: "http://localhost:9000"}
+//!   domains: {logs: "http://localhost:9200"}
+//!   opensearch: {endpoint: "https://localhost:9201", auth: {basic: {user: u, password: "${env:PASSWORD}"}}}
 //! ```
 //!
 //! A bucket is where `buckets` says; one that is not named is a bucket of S3 if `s3` is given, and otherwise a directory below the data
-//! directory, `buckets/NAME`.
+//! directory, `buckets/NAME`. A domain is where `domains` says, by its name or its ARN; one that is not named is where `opensearch` says.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,10 +25,12 @@ use tailrace_core::FunctionReference;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
-use tailrace_firehose::{Buckets, DeliveryStreams, Dependencies, Functions, Invoked, Notice};
-use tailrace_mapping::{Invoked as Ran, Invoker, SystemTimer};
+use tailrace_firehose::{Buckets, ClusterAt, Clusters, DeliveryStreams, Dependencies, Functions, Invoked, Notice};
+use tailrace_mapping::{Invoked as Ran, Invoker, Room, Stopping, SystemTimer, Waits};
 use tailrace_sinks::objects::S3Config;
 use tailrace_sinks::objects::store::{Destination, ObjectWriter};
+use tailrace_sinks::post::Poster;
+use tailrace_sinks::search::{Cluster, ClusterConfig, Documents, Indexed};
 use tailrace_store::StoreError;
 use tokio::sync::mpsc;
 
@@ -39,12 +43,49 @@ const DIRECTORY: &str = "buckets";
 /// Writers that are kept.
 const WRITERS_MAX: usize = 1_000;
 
+/// Clients of clusters that are kept.
+const CLUSTERS_MAX: usize = 100;
+
 /// What a configuration says of buckets.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Configured {
     buckets: BTreeMap<String, Place>,
     s3: Option<S3Config>,
+    domains: BTreeMap<String, Domain>,
+    opensearch: Option<ClusterConfig>,
+}
+
+impl Configured {
+    /// The cluster that a destination means.
+    fn cluster(&self, at: &ClusterAt) -> Result<ClusterConfig, String> {
+        let named = match at {
+            // Who is asked for there is known, if it is one that is named.
+            ClusterAt::Endpoint(endpoint) => {
+                let mut all = self.domains.values().map(|domain| &domain.0).chain(&self.opensearch);
+                let is_it =
+                    |cluster: &&ClusterConfig| cluster.endpoint.trim_end_matches('/') == endpoint.trim_end_matches('/');
+                return Ok(all.find(is_it).cloned().unwrap_or_else(|| ClusterConfig::at(endpoint)));
+            }
+            ClusterAt::Domain { arn, name } => self.domains.get(arn).or_else(|| self.domains.get(name)),
+        };
+        let cluster = named.map(|domain| &domain.0).or(self.opensearch.as_ref());
+        cluster
+            .cloned()
+            .ok_or_else(|| format!("nothing says where the domain {at} is: firehose.domains in tailrace.yaml does"))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Domain(ClusterConfig);
+
+impl<'de> Deserialize<'de> for Domain {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Domain, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(endpoint) => Ok(Domain(ClusterConfig::at(&endpoint))),
+            whole => serde_json::from_value(whole).map(Domain).map_err(serde::de::Error::custom),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +110,7 @@ struct Whole {
     s3: Option<S3Config>,
 }
 
-/// Reads what a configuration says of buckets, with secrets in it.
+/// Reads what a configuration says of buckets and domains, with secrets in it.
 fn configured(document: &Value, base: &Path) -> Result<Configured, String> {
     if document.is_null() {
         return Ok(Configured::default());
@@ -83,12 +124,17 @@ fn configured(document: &Value, base: &Path) -> Result<Configured, String> {
     })
 }
 
-/// Checks what a configuration says of buckets; `base` is the directory that it lies in.
+/// Checks what a configuration says of buckets and domains; `base` is the directory that it lies in.
 ///
 /// # Errors
 /// What is wrong.
 pub fn check(document: &Value, base: &Path) -> Result<(), String> {
     let configured = configured(document, base)?;
+    let domains = configured.domains.iter().map(|(name, domain)| (format!("domains.{name}"), &domain.0));
+    let all = configured.opensearch.iter().map(|cluster| ("opensearch".to_owned(), cluster));
+    for (place, cluster) in domains.chain(all) {
+        Cluster::new(cluster).map_err(|error| format!("firehose.{place}: {error}"))?;
+    }
     let places = Places::new(configured, base, Path::new("/"), |_| {});
     for name in places.configured.buckets.keys() {
         places.find(name).map_err(|error| format!("firehose.buckets.{name}: {error}"))?;
@@ -157,6 +203,42 @@ impl Buckets for Places {
     }
 }
 
+/// Where clusters are.
+struct Domains {
+    configured: Configured,
+    /// Those that were asked for, by how destinations name them.
+    clusters: Arc<Mutex<BTreeMap<String, Cluster>>>,
+}
+
+impl Clusters for Domains {
+    fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, String>> {
+        let key = match at {
+            ClusterAt::Endpoint(name) | ClusterAt::Domain { arn: name, .. } => name.clone(),
+        };
+        let known = self.clusters.lock().get(&key).cloned();
+        let (config, clusters) = (self.configured.cluster(at), Arc::clone(&self.clusters));
+        async move {
+            let cluster = match known {
+                Some(cluster) => cluster,
+                None => {
+                    let config = config?;
+                    // The system's authorities are many files.
+                    let made = tokio::task::spawn_blocking(move || Cluster::new(&config)).await;
+                    let cluster = made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                    let mut clusters = clusters.lock();
+                    if clusters.len() >= CLUSTERS_MAX {
+                        clusters.pop_first();
+                    }
+                    clusters.insert(key, cluster.clone());
+                    cluster
+                }
+            };
+            Ok(cluster.index(documents).await)
+        }
+        .boxed()
+    }
+}
+
 /// Runs the functions of the server.
 struct Runner {
     functions: Arc<tailrace_lambda::Functions>,
@@ -170,7 +252,9 @@ impl Functions for Runner {
             let text = format!("{function:?} is no ARN of a function");
             return async move { Invoked::NotInvoked(text) }.boxed();
         };
-        let invocation = Invoker::invoke(&self.functions, reference, event, tailrace_mapping::Waits::default());
+        // Whoever drops the future has called it off.
+        let (waits, recalled) = (Waits::default(), Stopping::default());
+        let invocation = Invoker::invoke(&self.functions, reference, event, waits, recalled);
         async move {
             match invocation.await {
                 Ran::Answered(payload) => Invoked::Answered(payload),
@@ -188,7 +272,7 @@ impl Functions for Runner {
 /// The store's.
 pub async fn load(
     db: &Arc<Db>,
-    (clock, rng): (&Arc<dyn Clock>, &Arc<dyn Rng>),
+    (clock, rng, room): (&Arc<dyn Clock>, &Arc<dyn Rng>, &Room),
     functions: tailrace_lambda::Functions,
     (document, base): (&Value, &Path),
     data_dir: &Path,
@@ -207,12 +291,15 @@ pub async fn load(
         clock: Arc::clone(clock),
         timer: Arc::new(SystemTimer(Arc::clone(clock))),
         rng: Arc::clone(rng),
+        room: room.clone(),
         functions: Arc::new(Runner {
             functions: Arc::new(functions),
             region: settings.region.clone(),
             account: settings.account_id.clone(),
         }),
+        clusters: Arc::new(Domains { configured: configured.clone(), clusters: Arc::default() }),
         buckets: Arc::new(Places::new(configured, base, data_dir, tell)),
+        endpoints: Arc::new(Poster::default()),
         notices: Arc::new(notices),
     })
     .await
@@ -253,11 +340,40 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_is_where_it_is_said_and_only_a_named_cluster_is_told_who_asks() {
+        let auth = json!({"api_key": "hunter2"});
+        let document = json!({
+            "domains": {"logs": "http://a:9200/", "arn:aws:es:r:1:domain/logs2": {"endpoint": "http://b", "auth": auth}},
+            "opensearch": {"endpoint": "http://c", "auth": auth},
+        });
+        let all = configured(&document, Path::new("")).unwrap();
+        let domain =
+            |name: &str| ClusterAt::Domain { arn: format!("arn:aws:es:r:1:domain/{name}"), name: name.to_owned() };
+        let endpoint = |endpoint: &str| ClusterAt::Endpoint(endpoint.to_owned());
+        for (at, expected, is_known) in [
+            (domain("logs"), "http://a:9200/", false),
+            (domain("logs2"), "http://b", true),
+            (domain("others"), "http://c", true),
+            (endpoint("http://b/"), "http://b", true),
+            (endpoint("http://c"), "http://c", true),
+            (endpoint("http://elsewhere"), "http://elsewhere", false),
+        ] {
+            let cluster = all.cluster(&at).unwrap();
+            assert_eq!((&*cluster.endpoint, cluster.auth.is_some()), (expected, is_known), "{at:?}");
+        }
+        let error = Configured::default().cluster(&domain("logs")).unwrap_err();
+        assert!(error.contains("where the domain arn:aws:es:r:1:domain/logs is: firehose.domains"), "{error}");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (document, part) in [
             (json!({"bucket": {}}), "firehose: unknown field `bucket`"),
             (json!({"buckets": {"a": "gs://x"}}), "firehose.buckets.a: "),
             (json!({"buckets": {"a": {"to": "./x", "s3": {"endpont": "x"}}}}), "unknown field `endpont`"),
+            (json!({"domains": {"a": "localhost:9200"}}), "firehose.domains.a: endpoint: an address begins with"),
+            (json!({"domains": {"a": {"endpoint": "http://h", "aut": 1}}}), "unknown field `aut`"),
+            (json!({"opensearch": {"endpoint": "http://u:p@h"}}), "firehose.opensearch: endpoint: user and password"),
             (json!({"s3": {"timeout_seconds": "${env:PATH}"}}), "invalid type: string \"${env:PATH}\""),
             (json!({"s3": {"secret_access_key": "${env:TAILRACE_NO_SUCH}"}}), "no variable TAILRACE_NO_SUCH"),
         ] {

@@ -9,18 +9,38 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+/// What is looked at of a file to see how much of it may be read, bytes.
+const BEGINNING: u64 = 4096;
+
 /// The bytes of a file that the user named, which may be a pipe.
 ///
 /// # Errors
 /// It cannot be read, or has more than `max` bytes.
 pub fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    read_bounded(path, |_| max)
+}
+
+/// As [`read_at_most`], with a bound that hangs on how the file begins. It is opened once: a pipe gives what it has to one reader.
+///
+/// # Errors
+/// It cannot be read, or has more bytes than that.
+pub fn read_bounded(path: &Path, max: impl FnOnce(&[u8]) -> u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(BEGINNING).read_to_end(&mut bytes)?;
+    let max = max(&bytes);
     let too_large = || io::Error::other(format!("it is larger than {max} bytes"));
-    if path.metadata()?.len() > max {
+    if file.metadata()?.len() > max {
         return Err(too_large());
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    let rest = max.saturating_add(1).saturating_sub(bytes.len() as u64);
+    file.take(rest).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// The directory in which a file lies.
+pub fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The bytes of a file that was found, or that a template names.

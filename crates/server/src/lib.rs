@@ -17,6 +17,7 @@ mod config;
 mod delivery_streams;
 pub mod files;
 mod functions;
+mod kinesis;
 mod lambda_api;
 pub mod logs;
 pub mod mappings;
@@ -30,12 +31,15 @@ pub mod sinks;
 mod store;
 pub mod template;
 
+pub use admin::{DeliveryStreamsPage, Skipped, StreamAction, StreamRequest};
 pub use background::Background;
 pub use code::Code;
 pub use config::{Config, TemplateValues};
+pub use reload::StackContents;
 pub use report::{
     Event, InvokeAnswer, InvokeRequest, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer,
 };
 pub use server::{Server, StartError};
 pub use store::{check_offline, set_aside_offline};
+pub use tailrace_firehose::StreamStatus;
 pub use tailrace_store_embedded::SetAsideError;

@@ -13,7 +13,7 @@ use tailrace_engine::streams::label;
 use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome};
 use tailrace_mapping as runner;
 use tailrace_mapping::{
-    AnswerFault, CreateMapping, MappingError, MappingEvent, MappingStatus, Observer, Parameters, ShardState,
+    AnswerFault, CreateMapping, MappingError, MappingEvent, MappingStatus, Observer, Parameters, Room, ShardState,
     ShardStatus, StreamSource, SystemTimer,
 };
 use tailrace_store::StoreError;
@@ -34,11 +34,22 @@ pub enum Progress {
     Blocked(Vec<ShardStatus>),
 }
 
+/// What the last start knew of a template's mapping.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// The mapping that it made.
+    pub uuid: Option<&'a str>,
+    /// The function's name then.
+    pub function: Option<&'a str>,
+}
+
 /// The mappings of the data directory, and their runners.
 pub struct Mappings {
     pub(crate) runner: Arc<runner::Mappings>,
     pub(crate) clock: Arc<dyn Clock>,
     functions: Functions,
+    region: String,
+    account_id: String,
     following: JoinHandle<()>,
 }
 
@@ -52,24 +63,40 @@ impl Mappings {
         functions: Functions,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
+        room: Room,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, StoreError> {
+        let (region, account_id) = (db.settings().region.clone(), db.settings().account_id.clone());
         let dependencies = runner::Dependencies {
             store: Arc::clone(db.store()),
             timer: Arc::new(SystemTimer(Arc::clone(&clock))),
             clock: Arc::clone(&clock),
             rng,
+            room,
             streams: Arc::new(EngineStreams(Arc::clone(&db))),
             records: db.record_writer(),
             invoker: Arc::new(Arc::new(functions.clone())),
             observer: Arc::new(EventForwarder { events }),
-            region: db.settings().region.clone(),
-            account_id: db.settings().account_id.clone(),
+            region: region.clone(),
+            account_id: account_id.clone(),
         };
         let changes = functions.code_changes();
         let runner = Arc::new(runner::Mappings::load(dependencies).await?);
         let following = tokio::spawn(follow_code(Arc::clone(&runner), functions.clone(), changes));
-        Ok(Self { runner, clock, functions, following })
+        Ok(Self { runner, clock, functions, region, account_id, following })
+    }
+
+    /// Whether every published record is processed, durably, in every enabled mapping.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_drained(&self) -> Result<bool, StoreError> {
+        self.runner.is_drained().await
+    }
+
+    /// Changes whenever the state of a mapping may have changed.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.runner.changes()
     }
 
     /// Starts what is enabled.
@@ -78,7 +105,7 @@ impl Mappings {
     }
 
     /// Makes the mapping that a template asks for, or gives the one that is there the template's rules. Where it is in
-    /// the stream it stays. `earlier` is the function under which an earlier template had it.
+    /// the stream it stays. Its uuid.
     ///
     /// # Errors
     /// As CreateEventSourceMapping and UpdateEventSourceMapping have them.
@@ -86,8 +113,8 @@ impl Mappings {
         &self,
         plan: &MappingPlan,
         stream_arn: &StreamArn,
-        earlier: Option<&str>,
-    ) -> Result<(), MappingError> {
+        known: Known<'_>,
+    ) -> Result<String, MappingError> {
         let optional = |value: Option<u32>| Some(value.map_or(-1, i64::from));
         let parameters = Parameters {
             enabled: Some(plan.enabled),
@@ -110,39 +137,87 @@ impl Mappings {
             tags: Some(plan.tags.clone()),
             ..Parameters::default()
         };
-        let renamed = || earlier.and_then(|function| self.find(function, stream_arn));
-        let done = match (self.find(&plan.function, stream_arn), renamed()) {
-            (Some(mapping), _) => self.runner.update(&mapping.uuid(), None, &parameters).await,
-            (None, Some(mapping)) => self.runner.update(&mapping.uuid(), Some(&plan.function), &parameters).await,
-            (None, None) => {
+        let function = Some(plan.function.as_str());
+        let own = known.uuid.filter(|uuid| self.has(uuid));
+        let by_name = || self.find(&plan.function, stream_arn);
+        let there = own.map(str::to_owned).or_else(by_name);
+        // Without its uuid it is known by its function alone. One whose uuid is known and gone was deleted.
+        let earlier = known.function.filter(|_| known.uuid.is_none());
+        let there = there.or_else(|| self.find(earlier?, stream_arn));
+        let there = match (there, earlier) {
+            (Some(uuid), _) => Some((uuid, function)),
+            // An earlier version of the program took those of versions and aliases for it, too.
+            (None, Some(earlier)) => {
+                let adopted = self.find_of_any_version(earlier, stream_arn);
+                adopted.map(|uuid| (uuid, function.filter(|function| *function != earlier)))
+            }
+            (None, None) => None,
+        };
+        let done = match there {
+            Some((uuid, function)) => self.runner.update(&uuid, function, &parameters).await,
+            None => {
                 let request = CreateMapping {
-                    function: plan.function.clone(),
+                    function: Some(plan.function.clone()),
                     event_source_arn: Some(stream_arn.to_string()),
                     starting_position: Some(plan.starting_position.name().to_owned()),
-                    parameters,
+                    parameters: parameters.clone(),
                 };
                 self.runner.create(request).await
             }
         };
-        done?;
+        let mapping = match done {
+            // Calls of the API gave its function to another one, which has the template's rules from now on.
+            Err(MappingError::Conflict { uuid, .. }) => self.runner.update(&uuid, None, &parameters).await?,
+            done => done?,
+        };
         self.runner.function_changed(&plan.function);
-        Ok(())
+        Ok(mapping.uuid())
     }
 
-    /// Disables a function's mapping of a stream; its place is kept. False: it is not there, or not enabled.
+    /// Disables the mapping that a template had of a function and a stream: that of `uuid`, if it is known. Its place is kept. False:
+    /// it is not there, or not enabled.
     ///
     /// # Errors
     /// As UpdateEventSourceMapping has them.
-    pub async fn disable(&self, function: &str, stream_arn: &StreamArn) -> Result<bool, MappingError> {
-        let Some(mapping) = self.find(function, stream_arn).filter(|mapping| mapping.enabled) else { return Ok(false) };
+    pub async fn disable(
+        &self,
+        function: &str,
+        stream_arn: &StreamArn,
+        uuid: Option<&str>,
+    ) -> Result<bool, MappingError> {
+        let by_name = || self.find(function, stream_arn).or_else(|| self.find_of_any_version(function, stream_arn));
+        let uuid = uuid.map(str::to_owned).or_else(by_name);
+        let Some(uuid) = uuid.filter(|uuid| self.runner.get(uuid).is_ok_and(|mapping| mapping.enabled)) else {
+            return Ok(false);
+        };
         let disabled = Parameters { enabled: Some(false), ..Parameters::default() };
-        self.runner.update(&mapping.uuid(), None, &disabled).await?;
+        self.runner.update(&uuid, None, &disabled).await?;
         Ok(true)
     }
 
-    fn find(&self, function: &str, stream_arn: &StreamArn) -> Option<runner::Mapping> {
-        let is_it = |mapping: &runner::Mapping| mapping.source.arn == *stream_arn && mapping.function.name == function;
-        self.runner.list().into_iter().find(is_it)
+    /// There is a mapping of this uuid.
+    pub fn has(&self, uuid: &str) -> bool {
+        self.runner.get(uuid).is_ok()
+    }
+
+    /// The mapping of a function as it is named without a version or an alias: those have mappings of their own.
+    fn find(&self, function: &str, stream_arn: &StreamArn) -> Option<String> {
+        let wanted = self.unqualified(function);
+        self.find_of(stream_arn, |mapping| mapping.function.arn.as_str() == wanted)
+    }
+
+    /// The mapping of a function, whatever version or alias it names.
+    fn find_of_any_version(&self, function: &str, stream_arn: &StreamArn) -> Option<String> {
+        self.find_of(stream_arn, |mapping| mapping.function.name == function)
+    }
+
+    fn find_of(&self, stream_arn: &StreamArn, is_it: impl Fn(&runner::Mapping) -> bool) -> Option<String> {
+        let list = self.runner.list();
+        list.iter().find(|mapping| mapping.source.arn == *stream_arn && is_it(mapping)).map(runner::Mapping::uuid)
+    }
+
+    fn unqualified(&self, function: &str) -> String {
+        format!("arn:aws:lambda:{}:{}:function:{function}", self.region, self.account_id)
     }
 
     /// Every mapping as it is configured.
@@ -167,7 +242,14 @@ impl Mappings {
             InvokeOutcome::FunctionError { payload, kind, duration, .. } => {
                 InvokeAnswer { payload: json(&payload), error: Some(format!("{kind:?}")), duration }
             }
-            InvokeOutcome::Throttled { .. } => InvokeAnswer::refused("all its places are taken: try again"),
+            InvokeOutcome::Throttled { .. } => {
+                let function = self.functions.get(&request.function);
+                let is_off = function.is_some_and(|function| function.reserved_concurrency == Some(0));
+                InvokeAnswer::refused(match is_off {
+                    true => "it is switched off: its ReservedConcurrentExecutions are 0",
+                    false => "all its places are taken: try again",
+                })
+            }
             InvokeOutcome::NotInvocable { reason } => InvokeAnswer::refused(reason),
         }
     }
@@ -194,27 +276,36 @@ impl Mappings {
     /// # Errors
     /// The store's.
     pub async fn settled(&self) -> Result<Progress, StoreError> {
-        let mut drained = std::pin::pin!(self.runner.drained());
         let mut changes = self.runner.changes();
         loop {
-            tokio::select! {
-                biased;
-                done = &mut drained => return done.map(|()| Progress::Drained),
-                changed = changes.changed() => changed.map_err(|_| StoreError::Closed)?,
+            changes.borrow_and_update();
+            if let Some(progress) = self.progress().await? {
+                return Ok(progress);
             }
-            let is_blocked = |mapping: &MappingStatus| mapping.shards.iter().any(|shard| shard.blocked);
-            if !self.runner.status().iter().any(is_blocked) {
-                continue;
-            }
-            let mappings = self.overview().await?;
-            let runs = |mapping: &&MappingStatus| mapping.state.runs();
-            let shards = || mappings.iter().filter(runs).flat_map(|mapping| &mapping.shards);
-            // What waits behind a blocked parent waits as long as that.
-            let is_done = |shard: &ShardStatus| shard.drained || shard.state == ShardState::Waiting;
-            if shards().all(|shard| shard.blocked || is_done(shard)) {
-                return Ok(Progress::Blocked(shards().filter(|shard| shard.blocked).cloned().collect()));
-            }
+            changes.changed().await.map_err(|_| StoreError::Closed)?;
         }
+    }
+
+    /// As [`Self::settled`], at this moment; `None`: something is under way.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn progress(&self) -> Result<Option<Progress>, StoreError> {
+        if self.is_drained().await? {
+            return Ok(Some(Progress::Drained));
+        }
+        let is_blocked = |mapping: &MappingStatus| mapping.shards.iter().any(|shard| shard.blocked);
+        if !self.runner.status().iter().any(is_blocked) {
+            return Ok(None);
+        }
+        let mappings = self.overview().await?;
+        let runs = |mapping: &&MappingStatus| mapping.state.runs();
+        let shards = || mappings.iter().filter(runs).flat_map(|mapping| &mapping.shards);
+        // What waits behind a blocked parent waits as long as that.
+        let is_done = |shard: &ShardStatus| shard.drained || shard.state == ShardState::Waiting;
+        let blocked: Vec<ShardStatus> = shards().filter(|shard| shard.blocked).cloned().collect();
+        let is_all = !blocked.is_empty() && shards().all(|shard| shard.blocked || is_done(shard));
+        Ok(is_all.then_some(Progress::Blocked(blocked)))
     }
 
     /// Hands out nothing more, waits for what is under way, and makes checkpoints durable.

@@ -4,7 +4,7 @@
 //! what is not in the template any more is kept. What runs goes on meanwhile.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use parking_lot::Mutex;
 use tailrace_core::code::CodeSource;
@@ -13,7 +13,7 @@ use tailrace_lambda::FunctionConfig;
 
 use crate::apply;
 use crate::server::{Server, StartError};
-use crate::template::{self, Plan};
+use crate::template::{self, Plan, Templates};
 
 /// What became of a template that was applied again.
 #[derive(Debug, Default)]
@@ -22,6 +22,15 @@ pub struct Reloaded {
     pub changes: Vec<String>,
     /// What is to be known of it and was not told before, one line each.
     pub lines: Vec<String>,
+}
+
+/// A stack of several, and what it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackContents {
+    /// What it is called.
+    pub name: String,
+    /// The names of its tables, functions, delivery streams and sinks.
+    pub made: Vec<String>,
 }
 
 /// The plan that was applied last.
@@ -57,15 +66,32 @@ impl Server {
         files.await.unwrap_or_default()
     }
 
-    /// Applies a template as a start does, while the server runs.
+    /// The stacks that were applied together, and what they made; none: it was one template.
+    pub async fn stacks(&self) -> Vec<StackContents> {
+        let applied = self.applied.lock().await;
+        let plan = &applied.plan;
+        let of_stack = |name: &String| {
+            let is_its = |logical_id: &str| plan.stack_of(logical_id) == Some(name.as_str());
+            let tables = plan.tables.iter().map(|table| (&table.logical_id, table.name()));
+            let functions = plan.functions.iter().map(|function| (&function.logical_id, function.name.as_str()));
+            let streams = plan.delivery_streams.iter().map(|stream| (&stream.logical_id, stream.name.as_str()));
+            let sinks = plan.sinks.iter().map(|sink| (&sink.logical_id, sink.name.as_str()));
+            let all = tables.chain(functions).chain(streams).chain(sinks);
+            let made = all.filter(|(id, _)| is_its(id)).map(|(_, name)| name.to_owned()).collect();
+            StackContents { name: name.clone(), made }
+        };
+        plan.stacks.iter().map(of_stack).collect()
+    }
+
+    /// Applies templates as a start does, while the server runs.
     ///
     /// # Errors
     /// What stands in the way; unless it is told of a table, a function or a mapping by name, nothing is changed.
-    pub async fn reload(&self, path: &Path) -> Result<Reloaded, StartError> {
+    pub async fn reload(&self, templates: &Templates) -> Result<Reloaded, StartError> {
         // One after the other.
         let mut applied = self.applied.lock().await;
-        let (path, options) = (path.to_owned(), self.template_options.clone());
-        let read = tokio::task::spawn_blocking(move || template::read(&path, &options)).await;
+        let (templates, options) = (templates.clone(), self.template_options.clone());
+        let read = tokio::task::spawn_blocking(move || template::read(&templates, &options)).await;
         let plan = read.map_err(|error| StartError::StoreThread(error.to_string()))??;
         let before = self.configs();
         let told = Mutex::new(Vec::new());

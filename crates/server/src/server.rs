@@ -13,6 +13,8 @@ use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
 use tailrace_firehose::DeliveryStreams;
 use tailrace_lambda::Functions;
+use tailrace_mapping::Room;
+use tailrace_sinks::destinations::Destinations;
 use tailrace_sinks::runtime::{OpenError, Sinks};
 use tailrace_sinks::spec::SpecError;
 use tailrace_store::StoreError;
@@ -31,8 +33,8 @@ use crate::logs::{self, FunctionLogs, LogKeeper};
 use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
-use crate::template::{self, TemplateFileError};
-use crate::{apply, delivery_streams, functions, open_files, sinks, store};
+use crate::template::{self, TemplateFileError, Templates};
+use crate::{apply, delivery_streams, files, functions, kinesis, open_files, sinks, store};
 
 /// Why the server does not start: one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +129,7 @@ pub struct Server {
     pub(crate) mappings: Arc<Mappings>,
     sinks: Sinks,
     pub(crate) delivery_streams: DeliveryStreams,
+    destinations: Destinations,
     lambda: Arc<LambdaApi>,
     ready: Arc<AtomicBool>,
     stop_serving: oneshot::Sender<()>,
@@ -163,13 +166,18 @@ impl Server {
         // A port that is taken is known before anything is touched. Early clients wait in the backlog.
         let listener = listen(wanted).map_err(listen_failed)?;
         let address = listener.local_addr().map_err(listen_failed)?;
-        let plan = match &config.template {
-            Some(path) => Some(template::read(path, &template_options(&config))?),
-            None => None,
-        };
-        let mut sinks_file = match sinks_path(&config) {
+        let mut sinks_file = match sinks_path(&config)? {
             Some(path) => sinks::read(&path)?,
             None => sinks::SinksFile::default(),
+        };
+        let kinesis = kinesis::Place::new(&sinks_file.kinesis, &sinks_file.base, config.kinesis_endpoint.as_deref());
+        if let Some(place) = &kinesis {
+            place.check().map_err(|text| StartError::Sinks(SpecError(text)))?;
+        }
+        let template_options = template_options(&config, kinesis.is_some());
+        let plan = match &config.templates {
+            Some(templates) => Some(template::read(templates, &template_options)?),
+            None => None,
         };
         if let Some(plan) = &plan {
             sinks_file.add(&plan.sinks).map_err(StartError::Sinks)?;
@@ -179,7 +187,8 @@ impl Server {
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
         let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref(), config.last_words).await;
         let store = store?;
-        let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), config.engine.clone()).await;
+        let engine = tailrace_engine::Settings { kinesis_destinations: kinesis.is_some(), ..config.engine.clone() };
+        let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), engine).await;
         let db = Arc::new(db?);
         same_arns(&db, &data_dir)?;
         if let Some(warning) = store.warning {
@@ -193,7 +202,7 @@ impl Server {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        function_settings.node_path = node_path(config.template.as_deref());
+        function_settings.node_path = node_path(&config);
         let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)?;
         let (kept_logs, keeper) = FunctionLogs::open(logs::directory(&data_dir), events.clone());
         let logs = tokio::spawn(forward_logs(log_receiver, keeper, events.clone()));
@@ -221,25 +230,32 @@ impl Server {
         }
         let unused = functions.clone();
         let _ = tokio::task::spawn_blocking(move || unused.sweep_packages(0)).await;
-        let sinks =
-            sinks::load(&db, &clock, &rng, &sinks_file, &data_dir, events.clone()).await.map_err(|error| match error {
-                OpenError::Spec(error) => StartError::Sinks(error),
-                OpenError::Store(error) => StartError::Store(error),
-            });
-        let sinks = match sinks {
-            Ok(sinks) => sinks,
-            Err(error) => return Err(undo(background, &db, error).await),
-        };
         let configured = (&sinks_file.firehose, sinks_file.base.as_path());
-        let streams =
-            delivery_streams::load(&db, (&clock, &rng), functions.clone(), configured, &data_dir, events.clone());
+        // What all of them read ahead is bounded together.
+        let room = Room::default();
+        let given = (&clock, &rng, &room);
+        let streams = delivery_streams::load(&db, given, functions.clone(), configured, &data_dir, events.clone());
         let delivery_streams = match streams.await {
             Ok(streams) => streams,
             Err(error) => return Err(undo(background, &db, error.into()).await),
         };
+        let sinks = sinks::load(&db, given, &sinks_file, &data_dir, delivery_streams.putter(), events.clone()).await;
+        let sinks = match sinks {
+            Ok(sinks) => sinks,
+            Err(OpenError::Spec(error)) => return Err(undo(background, &db, StartError::Sinks(error)).await),
+            Err(OpenError::Store(error)) => return Err(undo(background, &db, StartError::Store(error)).await),
+        };
+        let destinations = match kinesis::load(&db, given, kinesis, events.clone()).await {
+            Ok(destinations) => destinations,
+            Err(error) => {
+                let error = StoreError::Io(format!("the Kinesis destinations of tables: {error}"));
+                return Err(undo(background, &db, error.into()).await);
+            }
+        };
         background.trim();
         let told = events.clone();
-        let mappings = Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), events);
+        let mappings =
+            Mappings::load(Arc::clone(&db), functions.clone(), Arc::clone(&clock), Arc::clone(&rng), room, events);
         let mappings = Arc::new(mappings.await?);
         let lambda = LambdaApi::new(&db, Arc::clone(&mappings), functions.clone(), clock, Arc::clone(&rng), told);
         let lambda = Arc::new(lambda);
@@ -276,6 +292,7 @@ impl Server {
             mappings,
             sinks,
             delivery_streams,
+            destinations,
             lambda,
             ready,
             stop_serving,
@@ -283,7 +300,7 @@ impl Server {
             logs,
             kept_logs,
             background,
-            template_options: template_options(&config),
+            template_options,
             buckets,
             applied,
         };
@@ -301,6 +318,7 @@ impl Server {
         server.mappings.start().await;
         server.sinks.start().await;
         server.delivery_streams.start().await;
+        server.destinations.start().await;
         let used: BTreeSet<String> =
             server.mappings.overview().await?.into_iter().map(|mapping| mapping.function).collect();
         let functions = server.functions.clone();
@@ -334,6 +352,16 @@ impl Server {
         &self.mappings
     }
 
+    /// The delivery streams.
+    pub fn delivery_streams(&self) -> &DeliveryStreams {
+        &self.delivery_streams
+    }
+
+    /// The Kinesis destinations of tables.
+    pub fn destinations(&self) -> &Destinations {
+        &self.destinations
+    }
+
     /// The sinks.
     pub fn sinks(&self) -> &Sinks {
         &self.sinks
@@ -346,7 +374,9 @@ impl Server {
     pub async fn stop(self) -> Result<(), StoreError> {
         self.ready.store(false, Ordering::Release);
         self.background.stop().await;
-        let flushes = async { tokio::join!(self.sinks.shutdown(), self.delivery_streams.shutdown()) };
+        let flushes = async {
+            tokio::join!(self.sinks.shutdown(), self.delivery_streams.shutdown(), self.destinations.shutdown())
+        };
         if tokio::time::timeout(SINK_DRAIN, flushes).await.is_err() {
             tracing::warn!(
                 "not every flush of a sink or a delivery stream ended in time; a later start sends it again"
@@ -368,7 +398,7 @@ impl Server {
         drop(self.stop_serving);
         let _ = self.serving.await;
         let closed = self.db.store().shutdown().await;
-        drop((self.functions, self.mappings, self.lambda, self.delivery_streams));
+        drop((self.functions, self.mappings, self.lambda, self.delivery_streams, self.destinations));
         // The last lines that functions printed are still on their way; they end with the last of the handles.
         let _ = tokio::time::timeout(LAST_LINES, self.logs).await;
         closed
@@ -416,39 +446,59 @@ async fn undo(background: Background, db: &Db, why: StartError) -> StartError {
     }
 }
 
-/// The configuration of sinks: the one that was named, or the one beside the template.
-fn sinks_path(config: &Config) -> Option<PathBuf> {
-    let beside_template = || {
-        let template = config.template.as_deref()?;
-        sinks::beside(template.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-    };
-    config.sinks.clone().or_else(beside_template)
+/// The files of templates.
+fn template_files(config: &Config) -> impl Iterator<Item = &Path> {
+    config.templates.iter().flat_map(Templates::files)
 }
 
-fn template_options(config: &Config) -> template::Options {
+/// The configuration of sinks: the one that was named, or the one beside a template.
+///
+/// # Errors
+/// Several templates have one each: the sinks of one would be missing.
+fn sinks_path(config: &Config) -> Result<Option<PathBuf>, StartError> {
+    if config.sinks.is_some() {
+        return Ok(config.sinks.clone());
+    }
+    let beside: BTreeSet<PathBuf> =
+        template_files(config).filter_map(|file| sinks::beside(files::directory_of(file))).collect();
+    if beside.len() > 1 {
+        let files: Vec<String> = beside.iter().map(|file| file.display().to_string()).collect();
+        let text =
+            format!("several templates have a configuration beside them: choose with --config {}", files.join(" or "));
+        return Err(StartError::Sinks(SpecError(text)));
+    }
+    Ok(beside.into_iter().next())
+}
+
+fn template_options(config: &Config, delivers_to_kinesis: bool) -> template::Options {
     template::Options {
         region: config.engine.region.clone(),
         account_id: config.engine.account_id.clone(),
         parameters: config.template_values.parameters.clone(),
         shared_parameters: config.template_values.shared_parameters.clone(),
-        parameters_file_beside: config
-            .template
-            .as_deref()
-            .and_then(template::parameters_file_beside)
+        parameters_file_beside: template_files(config)
+            .find_map(template::parameters_file_beside)
             .filter(|_| !config.template_values.has_file),
         resources: config.template_values.resources.clone(),
         read: template::read_included,
         locate: template::locate,
         fetches: config.template_values.s3_endpoint.is_some(),
+        delivers_to_kinesis,
         ..template::Options::default()
     }
 }
 
-/// Where Node.js functions look last for packages: beside the template, and where the server was started.
-fn node_path(template: Option<&Path>) -> Vec<PathBuf> {
-    let beside_template = template.and_then(|path| path.canonicalize().ok()?.parent().map(Path::to_owned));
-    let mut directories: Vec<PathBuf> = [beside_template, std::env::current_dir().ok()].into_iter().flatten().collect();
-    directories.dedup();
+/// Where Node.js functions look last for packages: in the projects of the templates, beside the templates, where a tool may have
+/// built them, and where the server was started.
+fn node_path(config: &Config) -> Vec<PathBuf> {
+    let beside = template_files(config).filter_map(|path| path.canonicalize().ok()?.parent().map(Path::to_owned));
+    let places = beside.flat_map(|beside| [template::home_of(&beside), beside]);
+    let mut directories: Vec<PathBuf> = Vec::new();
+    for directory in places.chain(std::env::current_dir().ok()) {
+        if !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
     directories.into_iter().map(|directory| directory.join("node_modules")).collect()
 }
 

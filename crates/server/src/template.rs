@@ -3,6 +3,7 @@
 
 mod assembly;
 mod find;
+mod nearby;
 mod objects;
 #[cfg(test)]
 mod tests;
@@ -10,25 +11,61 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use find::{Found, find};
+pub use find::{ALL_STACKS, DATA_DIRECTORY, Found, find, find_all, home_of};
 use tailrace_core::code::CodeSource;
-use tailrace_core::limits::TEMPLATE_BYTES_MAX;
+use tailrace_core::limits::{TEMPLATE_BYTES_MAX, TERRAFORM_BYTES_MAX};
 pub use tailrace_template::*;
 
 use crate::buckets::not_here;
 use crate::files;
 use objects::Objects;
 
+/// The templates that are started: one, or the stacks of an app.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Templates {
+    /// Those that are started, each behind those on which it depends.
+    pub chosen: Vec<StackFile>,
+    /// Others of the same app.
+    pub others: Vec<StackFile>,
+}
+
+impl Templates {
+    /// One template.
+    pub fn one(file: impl Into<PathBuf>) -> Templates {
+        Templates { chosen: vec![find::named(file.into())], others: Vec::new() }
+    }
+
+    /// The files of those that are started.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.chosen.iter().map(|stack| stack.file.as_path())
+    }
+
+    /// Adds those of another app. A stack whose name is taken gets another one.
+    pub fn add(&mut self, more: Templates) {
+        for mut stack in more.chosen {
+            let name = stack.name.clone();
+            let mut n = 1;
+            while self.chosen.iter().any(|other| other.name == stack.name) {
+                n += 1;
+                stack.name = format!("{name}-{n}");
+                stack.stack_name.clone_from(&stack.name);
+            }
+            self.chosen.push(stack);
+        }
+        self.others.extend(more.others);
+    }
+}
+
 /// Why a template file cannot be used: one line for the user.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateFileError {
     /// A directory without a template.
-    #[error("no template in {}: looked for {}{}", dir.display(), find::NAMES.join(", "), behind(*hint))]
+    #[error("no template in {}: looked for {}{}", dir.display(), find::NAMES.join(", "), behind(hint.as_deref()))]
     NotFound {
         /// The directory.
         dir: PathBuf,
         /// What makes one of what is there.
-        hint: Option<&'static str>,
+        hint: Option<String>,
     },
     /// A cloud assembly with several stacks, of which none is chosen, or not with that one.
     #[error("{}", of_stacks(dir, stacks, wanted.as_deref()))]
@@ -78,31 +115,40 @@ fn of_stacks(dir: &Path, stacks: &[String], wanted: Option<&str>) -> String {
     match wanted {
         _ if stacks.is_empty() => format!("{dir} has no stack"),
         Some(wanted) => format!("{dir} has no stack {wanted}: it has {names}"),
-        None => format!("{dir} has {} stacks: choose one with --stack: {names}", stacks.len()),
+        None => format!(
+            "{dir} has {} stacks: choose with --stack, which may be repeated and takes patterns, or all of them with \
+             --all-stacks: {names}",
+            stacks.len()
+        ),
     }
 }
 
-/// Reads the template file `path`. Directories of code are relative to the file, and absolute in the plan: the data
-/// directory keeps them, and a later start may have another working directory.
-pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
-    let unreadable = |source| TemplateFileError::Unreadable { path: path.to_owned(), source };
-    let absolute = std::path::absolute(path).map_err(unreadable)?;
-    let text = files::read_at_most(path, TEMPLATE_BYTES_MAX).and_then(files::text).map_err(unreadable)?;
-    let dir = absolute.parent().unwrap_or(Path::new("/"));
-    let mut plan = parse(&text, Format::of(path, &text), dir, options).map_err(|error| match error {
-        TemplateError::Malformed(message) => TemplateFileError::Malformed { path: path.to_owned(), message },
+/// Reads templates. Directories of code are relative to their files, and absolute in the plan: the data directory keeps
+/// them, and a later start may have another working directory.
+pub fn read(templates: &Templates, options: &Options) -> Result<Plan, TemplateFileError> {
+    let stacks: Vec<Stack> = templates.chosen.iter().map(stack).collect::<Result<_, _>>()?;
+    let absolute = |other: &StackFile| {
+        let file = std::path::absolute(&other.file).unwrap_or_else(|_| other.file.clone());
+        StackFile { file, ..other.clone() }
+    };
+    let others: Vec<StackFile> = templates.others.iter().map(absolute).collect();
+    let mut plan = parse_stacks(&stacks, &others, options).map_err(|error| match error {
+        TemplateError::Malformed(message) => {
+            let path = templates.files().next().unwrap_or(Path::new("")).to_owned();
+            TemplateFileError::Malformed { path, message }
+        }
         TemplateError::At { path, message } => {
-            let line = line_of(&text, &path).map(|line| format!(" (line {line})")).unwrap_or_default();
+            let line = line(&stacks, &path).map(|line| format!(" (line {line})")).unwrap_or_default();
             TemplateFileError::Content(TemplateError::at(path, message + &line))
         }
     })?;
-    let mut dirs = vec![dir.to_owned()];
-    let inside = plan.files.iter().filter_map(|file| file.parent()).map(Path::to_owned);
-    inside.for_each(|inside| {
-        if !dirs.contains(&inside) {
-            dirs.push(inside)
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    let inside = plan.files.iter().filter_map(|file| file.parent());
+    for dir in stacks.iter().map(|stack| stack.dir.as_path()).chain(inside) {
+        if !dirs.iter().any(|other| other == dir) {
+            dirs.push(dir.to_owned());
         }
-    });
+    }
     let objects = Objects::of(dirs, &options.resources);
     let mut failed = Vec::new();
     for function in &mut plan.functions {
@@ -127,6 +173,30 @@ pub fn read(path: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
     }
     plan.skipped.extend(told_of_parameters_beside(options));
     Ok(plan)
+}
+
+/// Reads the text of a template.
+fn stack(file: &StackFile) -> Result<Stack, TemplateFileError> {
+    let StackFile { name, stack_name, file: path } = file;
+    let unreadable = |source| TemplateFileError::Unreadable { path: path.clone(), source };
+    let absolute = std::path::absolute(path).map_err(unreadable)?;
+    let text = files::read_bounded(path, bytes_max).and_then(files::text).map_err(unreadable)?;
+    let (name, stack_name, format) = (name.clone(), stack_name.clone(), Format::of(path, &text));
+    Ok(Stack { name, stack_name, format, text, dir: absolute.parent().unwrap_or(Path::new("/")).to_owned() })
+}
+
+/// Most bytes of a template that begins so: what Terraform writes says in the beginning that it is Terraform's.
+fn bytes_max(beginning: &[u8]) -> u64 {
+    let is_terraform = String::from_utf8_lossy(beginning).contains("\"terraform_version\"");
+    if is_terraform { TERRAFORM_BYTES_MAX } else { TEMPLATE_BYTES_MAX }
+}
+
+/// The line of a place in one of these templates; of several the place begins with the name of one.
+fn line(stacks: &[Stack], place: &str) -> Option<usize> {
+    if let [stack] = stacks {
+        return line_of(&stack.text, place);
+    }
+    stacks.iter().find_map(|stack| line_of(&stack.text, place.strip_prefix(stack.name.as_str())?.strip_prefix(": ")?))
 }
 
 /// What is to be told of a file of parameters beside the template, which is not read by itself: that it has values which nothing

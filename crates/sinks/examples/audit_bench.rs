@@ -111,6 +111,7 @@ async fn trail(db: &Arc<Db>, dir: &Path, records: u64, images: ShownValues) {
                 shard: Shard::of(shard),
                 origin: Origin::Stream,
                 epoch: 1,
+                taken: None,
                 failed_before: 0,
                 waits: tailrace_delivery::Waits::default(),
                 stopping: tailrace_delivery::Stopping::default(),

@@ -76,6 +76,7 @@ async fn measure(directory: &str, records: &[StreamRecord], settings: &Value) ->
             shard: Shard { no: ShardNo(7), id: "shardId-00000001795933244000-00000007".into() },
             origin: Origin::Stream,
             epoch: 1,
+            taken: None,
             failed_before: 0,
             waits: tailrace_delivery::Waits::default(),
             stopping: tailrace_delivery::Stopping::default(),

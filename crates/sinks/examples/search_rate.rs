@@ -102,7 +102,7 @@ async fn main() -> Result<(), Anything> {
             "to": format!("opensearch+{cluster}/{index}-sink"), "alias": false, "flush": {"records": BULK},
             "settings": {"index": {"number_of_replicas": 0}},
         }))?;
-        let sink = Search::new(config, 1, RecordWriter::of_directory("us-east-1", "rate"))?;
+        let sink = Search::new(config, "rate", 1, RecordWriter::of_directory("us-east-1", "rate"))?;
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
         for name in [format!("{index}-plain"), format!("{index}-sink")] {
             http.delete(format!("{cluster}/{name}")).send().await?;
@@ -137,6 +137,7 @@ async fn main() -> Result<(), Anything> {
                         shard: Shard { no: ShardNo(1), id: "shardId-1".into() },
                         origin: Origin::Stream,
                         epoch: 1,
+                        taken: None,
                         failed_before: 0,
                         waits: tailrace_delivery::Waits::default(),
                         stopping: tailrace_delivery::Stopping::default(),

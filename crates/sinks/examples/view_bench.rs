@@ -83,6 +83,7 @@ fn flush(source: &Arc<SourceTable>, shard: u64, records_max: u64, round: u64) ->
         shard: Shard { no: ShardNo(shard + 1), id: format!("shardId-{shard}").into() },
         origin: Origin::Stream,
         epoch: 1,
+        taken: None,
         failed_before: 0,
         waits: tailrace_delivery::Waits::default(),
         stopping: tailrace_delivery::Stopping::default(),

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::spec::{SINK_NAME_BYTES_MAX, SINK_TABLES_MAX};
-use crate::{audit, notify, objects, search, views, warehouse};
+use crate::{audit, delivery_stream, kinesis, notify, objects, search, views, warehouse};
 
 /// The view types of a stream.
 pub(crate) fn view_type(_: &mut SchemaGenerator) -> Schema {
@@ -27,6 +27,11 @@ pub(crate) fn one_or_several(_: &mut SchemaGenerator) -> Schema {
 /// How values stand in JSON.
 pub(crate) fn value_form(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"enum": ["dynamodb-json", "plain"]})
+}
+
+/// How exact times are.
+pub(crate) fn precision(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"enum": tailrace_engine::TimePrecision::ALL.map(tailrace_engine::TimePrecision::name)})
 }
 
 /// A kind of sink: what it is for, and what `to` looks like.
@@ -59,12 +64,26 @@ pub fn schema() -> Value {
             "^(webhook\\+(https?://|\\$\\{)|smtps?://|sns:|sqs:)",
         )
         .with_events(),
+        form::<delivery_stream::Config>(&mut generator, "A delivery stream of the server", "^firehose:").with_events(),
+        form::<kinesis::Config>(&mut generator, "A data stream of Kinesis", "^kinesis:").with_events(),
     ];
     let s3 = generator.subschema_for::<objects::S3Config>();
     let place = json!({"anyOf": [
         {"type": "string"},
         {"type": "object", "required": ["to"], "additionalProperties": false, "properties": {"to": {"type": "string"}, "s3": s3}},
     ]});
+    let cluster = generator.subschema_for::<search::ClusterConfig>();
+    let domain = json!({"anyOf": [{"type": "string"}, cluster]});
+    // What each destination says itself is not said there.
+    let mut kinesis = kinesis::Config::json_schema(&mut generator).to_value();
+    kinesis["description"] = "Where Kinesis is, for the destinations of tables".into();
+    kinesis["type"] = json!(["object", "null"]);
+    if let Some(members) = kinesis.as_object_mut() {
+        members.remove("required");
+    }
+    for name in ["to", "precision"] {
+        kinesis["properties"].as_object_mut().map(|properties| properties.remove(name));
+    }
     let sinks: Vec<Value> = forms.into_iter().map(Form::whole).collect();
     let mut definitions: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();
     // A setting may be given by the environment or a file, whatever it is.
@@ -80,11 +99,14 @@ pub fn schema() -> Value {
             "propertyNames": {"pattern": format!("^[A-Za-z0-9_.-]{{1,{SINK_NAME_BYTES_MAX}}}$")},
             "additionalProperties": {"$ref": "#/$defs/Sink"},
         }, "firehose": {
-            "description": "Where the buckets of delivery streams are",
+            "description": "Where the buckets and the OpenSearch domains of delivery streams are",
             "type": ["object", "null"],
             "additionalProperties": false,
-            "properties": {"buckets": {"type": "object", "additionalProperties": place}, "s3": s3},
-        }},
+            "properties": {
+                "buckets": {"type": "object", "additionalProperties": place}, "s3": s3,
+                "domains": {"type": "object", "additionalProperties": domain}, "opensearch": cluster,
+            },
+        }, "kinesis": kinesis},
         "$defs": definitions,
     })
 }

@@ -37,15 +37,19 @@
 //! It keeps no checkpoint, reads no log, never drops a record in silence, holds memory bounded by its flushes, gives every call
 //! to the outside a timeout, writes no secret into an error, and does not block its thread.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
 use tailrace_core::{RecordNo, SequenceNumber};
-use tailrace_delivery::{Shard, Stopping, Waits};
+use tailrace_delivery::{Shard, Stopping, Taken, Waits};
 use tailrace_engine::ViewType;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_store::StoreError;
+
+use crate::objects::store::hex;
 
 /// The table that records come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,25 @@ pub struct SourceTable {
     pub sort_key: Option<KeyAttribute>,
     /// What its records hold.
     pub view: ViewType,
+}
+
+/// Longest name of a table within another name. Our reason: what takes objects takes names of 245 bytes, and the sink's name, what else is in
+/// them and what is behind them have up to 123.
+const NAME_IN_NAMES_BYTES_MAX: usize = 120;
+/// Bytes of a longer name that stay, before its hash.
+const NAME_START_BYTES: usize = 32;
+const NAME_HASH_BYTES: usize = 16;
+
+impl SourceTable {
+    /// The table within names at the target: a long name is its beginning and a hash of it all. The same at any time.
+    pub fn name_in_names(&self) -> Cow<'_, str> {
+        let table = &self.table;
+        if table.len() <= NAME_IN_NAMES_BYTES_MAX {
+            return Cow::Borrowed(table);
+        }
+        let start = &table[..table.floor_char_boundary(NAME_START_BYTES)];
+        Cow::Owned(format!("{start}-{}", hex(&Sha256::digest(table)[..NAME_HASH_BYTES])))
+    }
 }
 
 /// A key attribute.
@@ -99,10 +122,12 @@ pub enum Origin {
     /// The stream.
     Stream,
     /// The items of the table as they were at a point of the stream: INSERTs. The number of each record is that point's in the
-    /// item's shard, and below that of every change that follows.
+    /// item's shard, and below that of every change that follows; where a log is rebuilt, changes up to it may follow as well.
     Snapshot {
         /// The number of the page of the scan, from 0: unique in the sink's version and table.
         page: u64,
+        /// The version of the sink that made the page durable. It stays when a later version sends the page again.
+        made_by: u32,
     },
     /// One record that was rejected before, again, at an operator's word. Later changes of its item may be at the target already:
     /// they win. Progress that the target keeps says nothing of it.
@@ -124,6 +149,9 @@ pub struct Flush {
     pub origin: Origin,
     /// Which owner of the shard sends it; a later one has a higher number.
     pub epoch: u64,
+    /// The last record of the shard that was at the target before, as far as the checkpoint knows, and the version under which it came
+    /// there. A target with progress of its own that is not so far has lost some since: see [`Flushed::behind`].
+    pub taken: Option<Taken>,
     /// How often it was tried before and failed; 0 also after a crash.
     pub failed_before: u32,
     /// The records, in order; at least one.
@@ -146,7 +174,7 @@ impl Flush {
     }
 
     /// A name for what the flush makes at the target: `<sink>-v<version>-<shard>-<first>-<last>`, or for a snapshot
-    /// `<sink>-v<version>-<table>-snapshot-<page>`. The same for a repeat. Source: docs/spec/sinks.md 2.5.
+    /// `<sink>-v<version>-<table>-snapshot-<page>`, where a [long name](SourceTable::name_in_names) is shortened. The same for a repeat. Source: docs/spec/sinks.md 2.5.
     pub fn name(&self) -> String {
         let Flush { sink, version, shard, .. } = self;
         match self.origin {
@@ -154,7 +182,9 @@ impl Flush {
                 let (first, last) = (SequenceNumber(self.first()), SequenceNumber(self.last()));
                 format!("{sink}-v{version}-{}-{first}-{last}", shard.id)
             }
-            Origin::Snapshot { page } => format!("{sink}-v{version}-{}-snapshot-{page:010}", self.source.table),
+            Origin::Snapshot { page, .. } => {
+                format!("{sink}-v{version}-{}-snapshot-{page:010}", self.source.name_in_names())
+            }
         }
     }
 }
@@ -166,9 +196,12 @@ pub struct Flushed {
     pub rejected: Vec<Rejected>,
     /// Bytes that were sent.
     pub bytes: u64,
-    /// It was told to stop: the records from this index on, at least one, may not be at the target and come again. None of those before it
-    /// is rejected. Not of a sink that plans.
+    /// It was told to stop: the records from this index on, at least one, may not be at the target and come again. Those before it are, or
+    /// are rejected. A sink that plans says 0.
     pub stopped_at: Option<usize>,
+    /// Nothing was brought: the target has the records of the shard up to this one only, though it had more ([`Flush::taken`]), as after
+    /// a restore from a backup. The records behind it are read again and come first.
+    pub behind: Option<RecordNo>,
 }
 
 /// A record that the target will never take.

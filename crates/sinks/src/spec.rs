@@ -14,6 +14,12 @@ pub const SINK_NAME_BYTES_MAX: usize = 64;
 /// Most tables that a sink takes records from.
 pub const SINK_TABLES_MAX: usize = 100;
 
+/// Whether a sink may be named so.
+pub fn is_sink_name(name: &str) -> bool {
+    (1..=SINK_NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
 /// Where a sink begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -42,6 +48,10 @@ pub enum Kind {
     Audit,
     /// Messages to people and programs.
     Notify,
+    /// A delivery stream of the server.
+    DeliveryStream,
+    /// A data stream of Kinesis.
+    Kinesis,
 }
 
 /// What of a table's history a sink is shown when it has a `where`.
@@ -83,7 +93,7 @@ pub struct SinkSpec {
 pub struct SpecError(pub String);
 
 /// Settings that say how the target is reached, and nothing of what is made there.
-const REACH: [&str; 16] = [
+const REACH: [&str; 19] = [
     "s3",
     "endpoint",
     "region",
@@ -100,6 +110,9 @@ const REACH: [&str; 16] = [
     "secrets",
     "headers",
     "concurrency",
+    "password",
+    "connections",
+    "statement_timeout_seconds",
 ];
 
 /// The configuration `before`, with its target reached as `now` says.
@@ -110,24 +123,74 @@ pub fn reached_as(before: &Value, now: &Value) -> Value {
             config.remove(name);
             config.extend(now.get(name).map(|value| (name.to_owned(), value.clone())));
         }
+        let text = |config: &Map<String, Value>| config.get("to").and_then(Value::as_str).map(str::to_owned);
+        if let (Some(before), Some(to)) = (text(config), text(now))
+            && place_of(&before) == place_of(&to)
+        {
+            config.insert("to".to_owned(), to.into());
+        }
+        let staging =
+            |config: &Map<String, Value>| config.get("staging").and_then(|staging| staging.get("to")).cloned();
+        if let (Some(place), Some(staging)) = (staging(config), now.get("staging"))
+            && staging.get("to") == Some(&place)
+        {
+            config.insert("staging".to_owned(), staging.clone());
+        }
     }
     config
+}
+
+/// Where an address leads, whoever goes there: that of a database is without its user and password.
+fn place_of(to: &str) -> String {
+    if Kind::of(to) != Some(Kind::Warehouse) {
+        return to.to_owned();
+    }
+    let Some((scheme, rest)) = to.split_once("://") else { return to.to_owned() };
+    // A reference to a secret may have any of the signs that part an address.
+    let (mut end, mut at, mut is_reference) = (rest.len(), None, false);
+    for (index, sign) in rest.char_indices() {
+        match sign {
+            '$' if rest[index..].starts_with("${") => is_reference = true,
+            '}' => is_reference = false,
+            _ if is_reference => {}
+            '@' => at = Some(index),
+            '/' | '?' | '#' => {
+                end = index;
+                break;
+            }
+            _ => {}
+        }
+    }
+    let (authority, behind) = rest.split_at(end);
+    let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
+    let options: Vec<&str> = query
+        .split('&')
+        .filter(|option| !option.is_empty() && !option.starts_with("user=") && !option.starts_with("password="))
+        .collect();
+    // A database that is not named has the user's name.
+    let start = at.filter(|_| path.len() > 1).map_or(0, |at| at + 1);
+    format!("{scheme}://{}{path}?{}", &authority[start..], options.join("&"))
 }
 
 impl Kind {
     /// The kind of a destination, as far as that alone says it.
     pub fn of(to: &str) -> Option<Kind> {
+        // A directory may have a colon in its name, or a reference, which has one.
+        if to.starts_with(['/', '.']) {
+            return Some(Kind::Objects);
+        }
         let scheme = to.split_once(':').map_or("", |(scheme, _)| scheme);
         Some(match scheme {
             "s3" | "file" => Kind::Objects,
             "table" => Kind::View,
             "postgres" | "postgresql" | "redshift" => Kind::Warehouse,
             "smtp" | "smtps" | "sns" | "sqs" => Kind::Notify,
+            "firehose" => Kind::DeliveryStream,
+            "kinesis" => Kind::Kinesis,
             // What follows may be a reference to a secret: there are tokens in the addresses of chat rooms.
             _ if scheme.starts_with("webhook+") => Kind::Notify,
             _ if scheme.starts_with("opensearch+") || scheme.starts_with("elasticsearch+") => Kind::Search,
             "" if to == "audit" => Kind::Audit,
-            "" if to.starts_with(['/', '.']) => Kind::Objects,
             _ => return None,
         })
     }
@@ -136,7 +199,9 @@ impl Kind {
     pub fn filtering(self) -> Filtering {
         match self {
             Kind::Search | Kind::Warehouse => Filtering::Table,
-            Kind::Objects | Kind::SearchLog | Kind::Notify | Kind::Audit => Filtering::Records,
+            Kind::Objects | Kind::SearchLog | Kind::Notify | Kind::Audit | Kind::DeliveryStream | Kind::Kinesis => {
+                Filtering::Records
+            }
             Kind::View => Filtering::Own,
         }
     }
@@ -145,7 +210,7 @@ impl Kind {
     pub fn start(self) -> Start {
         match self {
             Kind::View | Kind::Search | Kind::Warehouse => Start::Snapshot,
-            Kind::Objects | Kind::SearchLog | Kind::Audit => Start::TrimHorizon,
+            Kind::Objects | Kind::SearchLog | Kind::Audit | Kind::DeliveryStream | Kind::Kinesis => Start::TrimHorizon,
             Kind::Notify => Start::Latest,
         }
     }
@@ -153,6 +218,11 @@ impl Kind {
     /// A new definition is built beside the old one, which goes on until it has caught up.
     pub fn builds_beside(self) -> bool {
         matches!(self, Kind::View | Kind::Search)
+    }
+
+    /// The target notes how far it is, and what an earlier version has brought to it is not brought again, whoever planned it.
+    pub fn notes_progress(self) -> bool {
+        self == Kind::Warehouse
     }
 
     /// The word for people.
@@ -164,6 +234,8 @@ impl Kind {
             Kind::View => "view",
             Kind::Audit => "audit",
             Kind::Notify => "notify",
+            Kind::DeliveryStream => "delivery stream",
+            Kind::Kinesis => "kinesis",
         }
     }
 }
@@ -178,10 +250,7 @@ impl SinkSpec {
     /// What is wrong, with the member.
     pub fn read(name: &str, config: &Value) -> Result<SinkSpec, SpecError> {
         let error = |text: String| SpecError(format!("sinks.{name}: {text}"));
-        let is_sound = !name.is_empty()
-            && name.len() <= SINK_NAME_BYTES_MAX
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-        if !is_sound {
+        if !is_sink_name(name) {
             return Err(SpecError(format!(
                 "sinks: {name:?} is no name of a sink: 1 to {SINK_NAME_BYTES_MAX} letters, digits, '-', '_' and '.'"
             )));
@@ -207,7 +276,7 @@ impl SinkSpec {
         let kind = Kind::of(&to).ok_or_else(|| {
             error(format!(
                 "`to: {}` is none of s3://, file://, a directory (./ or /), opensearch+https://, elasticsearch+https://, postgres://, redshift://, \
-                 table:NAME, audit, webhook+https://, smtp://, sns:, sqs:",
+                 table:NAME, audit, webhook+https://, smtp://, sns:, sqs:, firehose:NAME, kinesis:NAME",
                 shown(&to)
             ))
         })?;
@@ -251,9 +320,15 @@ impl SinkSpec {
         let parts: &[&str] = match self.kind {
             Kind::Warehouse => &["table", "mode"],
             Kind::Audit => &["dir", "bucket"],
-            Kind::Objects | Kind::Search | Kind::SearchLog | Kind::View | Kind::Notify => &[],
+            Kind::Objects
+            | Kind::Search
+            | Kind::SearchLog
+            | Kind::View
+            | Kind::Notify
+            | Kind::DeliveryStream
+            | Kind::Kinesis => &[],
         };
-        self.to == other.to
+        place_of(&self.to) == place_of(&other.to)
             && self.kind == other.kind
             && parts.iter().all(|name| self.settings.get(*name) == other.settings.get(*name))
     }
@@ -262,6 +337,11 @@ impl SinkSpec {
     pub fn holds_items(&self) -> bool {
         let is_log = self.kind == Kind::Warehouse && self.settings.get("mode").is_some_and(|mode| mode == "append");
         self.kind.filtering() == Filtering::Table && !is_log
+    }
+
+    /// Whether the target holds the changes, each for itself.
+    pub fn is_log(&self) -> bool {
+        self.kind != Kind::View && !self.holds_items()
     }
 
     /// Everything that it takes records from: the tables, and for an audit trail what is done to tables.
@@ -314,14 +394,33 @@ fn read_filter(filter: &Value) -> Result<Filter, String> {
     Filter::parse(patterns.iter().map(String::as_str)).map_err(|error| error.to_string())
 }
 
-/// An address without the user's name and password.
-fn shown(to: &str) -> String {
+/// An address without the user's name and password, and without what is often a secret: of a web address that messages go to, all
+/// behind the host.
+pub fn shown(to: &str) -> String {
+    let door = |behind: &str| if matches!(behind, "" | "/") { behind.to_owned() } else { "/***".to_owned() };
+    // A reference says where the address is, and nothing of it.
+    if let Some((reference, behind)) = to.strip_prefix("webhook+${").and_then(|rest| rest.split_once('}')) {
+        return format!("webhook+${{{reference}}}{}", door(behind));
+    }
+    // Also one that somebody forgot to say the kind of.
+    if to.starts_with("webhook") || to.starts_with("http") {
+        let (kind, url) = to.find("http").map_or(("", to), |at| to.split_at(at));
+        let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+        // As clients read it, who take one slash for two, and a backslash for one.
+        let (host, behind) = host_of(rest.trim_start_matches(['/', '\\']), &['/', '\\', '?', '#']);
+        return format!("{kind}{scheme}://{host}{}", door(behind));
+    }
     let Some((scheme, rest)) = to.split_once("://") else { return to.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, behind) = rest.split_at(end);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, behind) = host_of(rest, &['/', '?', '#']);
     let path = behind.split(['?', '#']).next().unwrap_or_default();
     format!("{scheme}://{host}{path}")
+}
+
+/// The host of an address without its scheme, and what is behind it.
+fn host_of<'a>(rest: &'a str, ends: &[char]) -> (&'a str, &'a str) {
+    let end = rest.find(ends).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    (authority.rsplit_once('@').map_or(authority, |(_, host)| host), behind)
 }
 
 #[cfg(test)]
@@ -387,6 +486,59 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_may_have_a_colon_or_a_reference_in_its_name() {
+        for to in ["./a:b", "/lake/a:b/", "./a${env:SUB}", "../${file:x}/"] {
+            assert_eq!(Kind::of(to), Some(Kind::Objects), "{to}");
+        }
+        assert_eq!(Kind::of("a:b"), None);
+    }
+
+    /// A database is the same one whoever writes into it, with whatever password.
+    #[test]
+    fn who_writes_into_a_database_is_no_part_of_its_place() {
+        let spec = |to: &str| SinkSpec::read("s", &json!({"from": "A", "to": to})).unwrap();
+        let same = |one: &str, other: &str| spec(one).has_place_of(&spec(other));
+        let one = "postgres://me:old@db:5432/shop?sslmode=require";
+        for other in [
+            "postgres://me:new@db:5432/shop?sslmode=require",
+            "postgres://you@db:5432/shop?sslmode=require",
+            "postgres://db:5432/shop?user=me&password=new&sslmode=require",
+            "postgres://me:${file:/run/a@b/pw?x}@db:5432/shop?sslmode=require",
+        ] {
+            assert!(same(one, other), "{other}");
+        }
+        for other in [
+            "postgres://me:old@db2:5432/shop?sslmode=require",
+            "postgres://me:old@db:5432/shop2?sslmode=require",
+            "postgres://me:old@db:5432/shop?sslmode=require&options=-csearch_path%3Dx",
+            "redshift://me:old@db:5432/shop?sslmode=require",
+        ] {
+            assert!(!same(one, other), "{other}");
+        }
+        assert!(!same("postgres://me@db", "postgres://you@db"), "a database that is not named is the user's");
+        assert!(!same("webhook+http://a@h/x", "webhook+http://b@h/x"));
+    }
+
+    /// What a change before has planned is brought with what is right now.
+    #[test]
+    fn what_was_planned_is_brought_with_the_present_password() {
+        let before = json!({"from": "A", "to": "postgres://me:old@db/shop", "mode": "append", "password": "a", "connections": 9,
+            "columns": {"x": "x.S text"}, "staging": {"to": "s3://stage/", "secret_access_key": "a"}});
+        let now = json!({"from": "A", "to": "postgres://me:new@db/shop", "mode": "append", "password": "b",
+            "statement_timeout_seconds": 5, "staging": {"to": "s3://stage/", "secret_access_key": "b"}});
+        let reached = json!({"from": "A", "to": "postgres://me:new@db/shop", "mode": "append", "password": "b",
+            "statement_timeout_seconds": 5, "columns": {"x": "x.S text"},
+            "staging": {"to": "s3://stage/", "secret_access_key": "b"}});
+        assert_eq!(reached_as(&before, &now), reached);
+        // Another place is none that it was planned for.
+        let elsewhere = json!({"from": "A", "to": "postgres://me@db2/shop", "staging": {"to": "s3://other/"}});
+        let reached = reached_as(&before, &elsewhere);
+        assert_eq!((&reached["to"], &reached["staging"]), (&before["to"], &before["staging"]));
+        // Without staging now, the rows of before are reached as they were.
+        assert_eq!(reached_as(&before, &json!({"to": before["to"]}))["staging"], before["staging"]);
+    }
+
+    #[test]
     fn a_configuration_is_shown_without_its_secrets() {
         let config = json!({"to": "postgres://u:p@db/shop", "from": "A", "hmac_key": "x", "s3": {"secret_access_key": "y"},
                             "headers": {"X-A": "z"}, "password": "${env:PW}", "columns": {"a": "b"}});
@@ -402,6 +554,16 @@ mod tests {
             ("smtp://me:pw@mail:25", "smtp://mail:25"),
             ("table:Daily", "table:Daily"),
             ("s3://lake/a@b/", "s3://lake/a@b/"),
+            // The address of a chat room's door is all that keeps others out.
+            ("webhook+https://hooks.slack.com/services/T0/B0/hunter2?a=b", "webhook+https://hooks.slack.com/***"),
+            ("webhook+https:/hooks.slack.com\\hunter2", "webhook+https://hooks.slack.com/***"),
+            ("webhook+https://h:8443?token=hunter2", "webhook+https://h:8443/***"),
+            ("webhook+http://localhost:8080/", "webhook+http://localhost:8080/"),
+            ("webhook+http://localhost:8080", "webhook+http://localhost:8080"),
+            ("webhook+${env:CHAT_URL}", "webhook+${env:CHAT_URL}"),
+            ("webhook+${env:CHAT}/hunter2", "webhook+${env:CHAT}/***"),
+            ("https://hooks.slack.com/hunter2", "https://hooks.slack.com/***"),
+            ("webhook:https://hooks.slack.com/hunter2", "webhook:https://hooks.slack.com/***"),
         ] {
             assert_eq!(shown(to), expected);
         }

@@ -110,6 +110,28 @@ pub struct LogRecord {
     pub new: Option<Bytes>,
 }
 
+impl LogRecord {
+    /// The bytes that it has, without what they may be a part of.
+    pub fn bytes(&self) -> usize {
+        let image = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
+        self.meta.len() + image(&self.old) + image(&self.new)
+    }
+
+    /// The same record in memory of its own. A record may be a part of what was read at once, all of which stays in memory with it.
+    #[must_use]
+    pub fn detached(&self) -> LogRecord {
+        let mut all = Vec::with_capacity(self.bytes());
+        for part in [Some(&self.meta), self.old.as_ref(), self.new.as_ref()].into_iter().flatten() {
+            all.extend_from_slice(part);
+        }
+        let mut all = Bytes::from(all);
+        let meta = all.split_to(self.meta.len());
+        let old = self.old.as_ref().map(|old| all.split_to(old.len()));
+        let new = self.new.as_ref().map(|new| all.split_to(new.len()));
+        LogRecord { shard: self.shard, number: self.number, time_ms: self.time_ms, meta, old, new }
+    }
+}
+
 /// Records of a shard in order.
 #[derive(Clone, Debug)]
 pub struct LogPage {

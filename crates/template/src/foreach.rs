@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tailrace_core::limits::TEMPLATE_NODES_MAX;
 
 use crate::TemplateError;
-use crate::node::{Format, Node};
+use crate::node::{Format, Node, is_intrinsic};
 use crate::resolve::{Resolved, Resolver};
 
 /// The key of a loop: `Fn::ForEach::<name>`.
@@ -43,6 +43,33 @@ impl Resolver<'_> {
             }
         }
         Ok(Cow::Owned(all))
+    }
+
+    /// The maps of the template, with the files that they include: read when the first of them is asked for, and once.
+    pub(crate) fn mappings(&self) -> Resolved<&Node> {
+        if let Some(mappings) = self.mappings.get() {
+            return Ok(mappings);
+        }
+        let path = "Mappings";
+        let whole = self.template.get(path).map_or(&[][..], Node::pairs);
+        let made = self.deeper(path, || self.whole_map(whole, path))?;
+        Ok(self.mappings.get_or_init(|| made))
+    }
+
+    /// A map, and those in it, with what is included.
+    fn whole_map(&self, pairs: &[(String, Node)], path: &str) -> Resolved<Node> {
+        let mut whole = Vec::with_capacity(pairs.len());
+        for (key, node) in self.expanded(pairs, path)?.iter() {
+            let place = format!("{path}.{key}");
+            let node = match node {
+                Node::Map(pairs) if !is_intrinsic(pairs) || is_include(pairs) => {
+                    self.deeper(&place, || self.whole_map(pairs, &place))?
+                }
+                other => other.clone(),
+            };
+            whole.push((key.clone(), node));
+        }
+        Ok(Node::Map(whole))
     }
 
     /// What a loop makes: `[identifier, collection, {key: value}]`.
@@ -99,6 +126,11 @@ impl Resolver<'_> {
         self.count_generated(&included, path)?;
         Ok(Some(included))
     }
+}
+
+/// Nothing but a file makes the map.
+fn is_include(pairs: &[(String, Node)]) -> bool {
+    matches!(pairs, [(key, _)] if key == "Fn::Transform")
 }
 
 /// What is wrong with an include of nothing.

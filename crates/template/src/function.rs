@@ -126,6 +126,9 @@ pub(crate) fn function(
             // It would name a script of a layer that is run in the runtime's place.
             variables.not_applied(&["AWS_LAMBDA_EXEC_WRAPPER"]);
             for name in variables.entries() {
+                if variables.peek(&name) == Some(&Node::Null) {
+                    variables.skip(&name, "null is no text: the variable is not set (an empty text is \"\")");
+                }
                 if let Some(text) = variables.text_with_streams(&name)? {
                     environment.insert(name, text);
                 }
@@ -161,6 +164,13 @@ fn logging(properties: &mut Properties<'_>) -> Result<Logging, TemplateError> {
     let json = config.word("LogFormat", &[("Text", false), ("JSON", true)])?.unwrap_or_default();
     let application_level = config.word("ApplicationLogLevel", &LogLevel::ALL)?;
     let system_level = config.word("SystemLogLevel", &LogLevel::OF_THE_PLATFORM)?;
+    for (name, is_given) in
+        [("ApplicationLogLevel", application_level.is_some()), ("SystemLogLevel", system_level.is_some())]
+    {
+        if is_given && !json {
+            config.skip(name, "has no effect: AWS refuses a level beside the LogFormat Text");
+        }
+    }
     config.finish();
     Ok(Logging { json, application_level, system_level })
 }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use tailrace_core::limits::TEMPLATE_NODES_MAX;
 
 use crate::TemplateError;
+use crate::app::Wanted;
 use crate::cidr;
 use crate::node::Node;
 use crate::resolve::{Resolved, Resolver};
@@ -22,6 +23,7 @@ const NAMES: &[&str] = &[
     "Fn::ForEach",
     "Fn::GetAZs",
     "Fn::GetAtt",
+    "Fn::GetStackOutput",
     "Fn::If",
     "Fn::ImportValue",
     "Fn::Join",
@@ -68,7 +70,7 @@ impl Resolver<'_> {
             },
             ("Fn::Join", Node::List(parts)) => {
                 let [Node::Text(delimiter), elements] = parts.as_slice() else { return Err(wrong()) };
-                let Value::List(elements) = self.value(elements, path)? else { return Err(wrong()) };
+                let elements = self.list(elements, path)?.ok_or_else(wrong)?;
                 let mut joined = Text::default();
                 for (n, element) in elements.iter().enumerate() {
                     if n > 0 {
@@ -84,9 +86,14 @@ impl Resolver<'_> {
             }
             ("Fn::Select", Node::List(parts)) => {
                 let [index, elements] = parts.as_slice() else { return Err(wrong()) };
-                let index = self.literal(index, path)?;
-                let Value::List(elements) = self.value(elements, path)? else { return Err(wrong()) };
-                let index: usize = index.parse().map_err(|_| wrong())?;
+                let index = self.value(index, path)?;
+                let elements = self.list(elements, path)?.ok_or_else(wrong)?;
+                let number = index.as_literal().and_then(|index| index.parse::<usize>().ok());
+                let index = match (number, index.origin()) {
+                    (Some(number), _) => number,
+                    (None, Some(origin)) => return text(Text::stand_in("0", origin.clone())),
+                    (None, None) => return Err(wrong()),
+                };
                 match (elements.get(index), elements.iter().find_map(Value::origin)) {
                     (Some(element), _) => Ok(element.clone()),
                     // A stand-in has not as many pieces as the real one.
@@ -109,7 +116,8 @@ impl Resolver<'_> {
             }
             ("Fn::FindInMap", Node::List(parts)) => self.find_in_map(parts, path),
             ("Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not", _) => Ok(Value::Bool(self.logic(name, argument, path)?)),
-            ("Fn::ImportValue", argument) => text(self.import(&self.literal(argument, path)?)),
+            ("Fn::ImportValue", argument) => self.of_elsewhere(&Wanted::Export(&self.literal(argument, path)?), path),
+            ("Fn::GetStackOutput", Node::Map(parts)) => self.stack_output(parts, path),
             ("Fn::Base64", argument) => {
                 let value = self.value(argument, path)?;
                 let (plain, origin) = (value.as_literal(), value.origin());
@@ -148,6 +156,20 @@ impl Resolver<'_> {
         }
     }
 
+    /// A list. What stands in for one, or was given for it, is a text with commas between its elements: only AWS knows that it is
+    /// no text.
+    fn list(&self, node: &Node, path: &str) -> Resolved<Option<Vec<Value>>> {
+        let text = match self.value(node, path)? {
+            Value::List(list) => return Ok(Some(list)),
+            Value::Text(text) => text,
+            _ => return Ok(None),
+        };
+        let is_given =
+            text.as_literal().is_some_and(|text| self.options.resources.values().any(|given| *given == text));
+        let elements = (is_given || text.origins().next().is_some()).then(|| text.split(",")).flatten();
+        Ok(elements.map(|elements| elements.into_iter().map(Value::Text).collect()))
+    }
+
     fn find_in_map(&self, parts: &[Node], path: &str) -> Resolved<Value> {
         let (keys, default) = match parts {
             [keys @ .., Node::Map(options)]
@@ -160,7 +182,7 @@ impl Resolver<'_> {
         if keys.len() != 3 {
             return Err(TemplateError::at(path, "Fn::FindInMap is malformed"));
         }
-        let mut found = self.template.get("Mappings");
+        let mut found = Some(self.mappings()?);
         let mut place = "Mappings".to_owned();
         for key in keys {
             let value = self.value(key, path)?;
@@ -280,53 +302,52 @@ impl Resolver<'_> {
                 },
             };
             let wrong = || TemplateError::at(path, format!("Fn::Sub: ${{{name}}} is {}, no text", value.brief()));
-            result.append(value.as_text().ok_or_else(wrong)?);
+            let text = value.as_text().ok_or_else(wrong)?;
+            self.count_bytes(text.bytes(), path)?;
+            result.append(text);
         }
         result.push(Part::Literal(rest.to_owned()));
         Ok(self.with_dynamic(result))
-    }
-
-    /// What is exported under a name, by a stack that is not here.
-    fn import(&self, name: &str) -> Text {
-        self.given_or(&format!("import:{name}"), format!("the export {name}"), false, || self.place().named(name))
     }
 
     /// The text with its dynamic references (`{{resolve:ssm:name}}`) replaced.
     pub(super) fn with_dynamic(&self, text: Text) -> Text {
         let Some(whole) = text.as_literal().filter(|whole| whole.contains("{{resolve:")) else { return text };
         let mut result = Text::default();
+        // What a part of it stands in for is not forgotten.
+        let origin = text.origins().next();
+        let part = |text: &str| match origin {
+            Some(origin) => Part::StandIn(StandIn { text: text.to_owned(), origin: origin.clone() }),
+            None => Part::Literal(text.to_owned()),
+        };
         let mut rest = whole.as_str();
         while let Some((before, after)) = rest.split_once("{{resolve:") {
             let Some((reference, behind)) = after.split_once("}}") else { break };
-            result.push(Part::Literal(before.to_owned()));
+            result.push(part(before));
             result.append(self.dynamic(reference));
             rest = behind;
         }
-        result.push(Part::Literal(rest.to_owned()));
+        result.push(part(rest));
         result
     }
 
     /// What `{{resolve:<reference>}}` stands for.
     fn dynamic(&self, reference: &str) -> Text {
         let (service, rest) = reference.split_once(':').unwrap_or((reference, ""));
-        let (key, what, guessed) = if service.starts_with("ssm") {
+        if service.starts_with("ssm") {
             let (name, _version) = rest.split_once(':').unwrap_or((rest, ""));
-            if let Some(stored) = self.stored(name) {
-                return stored;
-            }
-            (format!("ssm:{name}"), format!("the SSM parameter {name}"), self.place().named(name))
-        } else {
-            // `<id>:SecretString:<key>:<stage>:<version>`; the id may be an ARN.
-            let (secret, field) = rest.split_once(":SecretString").unwrap_or((rest, ""));
-            // One of this template is named by its stand-in.
-            let name = secret.split_once(":secret:").map_or(secret, |(_, name)| name);
-            let secret = name.strip_suffix("-000000").unwrap_or(name);
-            let field = field.trim_start_matches(':').split(':').next().unwrap_or_default();
-            let name = if field.is_empty() { secret.to_owned() } else { format!("{secret}:{field}") };
-            let shown = if field.is_empty() { "secret" } else { field };
-            (format!("{service}:{name}"), format!("the secret {name}"), format!("tailrace-{shown}"))
-        };
-        self.given_or(&key, what, false, || guessed)
+            return self.stored(name).unwrap_or_else(|| self.stand_in_of(&Wanted::Stored(name)));
+        }
+        // `<id>:SecretString:<key>:<stage>:<version>`; the id may be an ARN.
+        let (secret, field) = rest.split_once(":SecretString").unwrap_or((rest, ""));
+        // One of this template is named by its stand-in.
+        let name = secret.split_once(":secret:").map_or(secret, |(_, name)| name);
+        let secret = name.strip_suffix("-000000").unwrap_or(name);
+        let field = field.trim_start_matches(':').split(':').next().unwrap_or_default();
+        let name = if field.is_empty() { secret.to_owned() } else { format!("{secret}:{field}") };
+        let shown = if field.is_empty() { "secret" } else { field };
+        let what = format!("the secret {name}");
+        self.given_or(&format!("{service}:{name}"), what, false, || format!("tailrace-{shown}"))
     }
 
     /// The text with the ARNs of streams as far as they are known: all but their labels.

@@ -1,6 +1,7 @@
 //! JSON into the tree of a template. Numbers stay as they are written, maps keep their order, and a key that is given
 //! twice is an error, all as in YAML.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -35,8 +36,9 @@ fn node(text: &str, depth: usize) -> Result<Node, Fault> {
         Some(b'{') => {
             let Members(members) = serde_json::from_str(text).map_err(malformed)?;
             let mut map: Vec<(String, Node)> = Vec::with_capacity(members.len());
+            let mut keys = HashSet::with_capacity(members.len());
             for (key, value) in members {
-                if map.iter().any(|(present, _)| *present == key) {
+                if !keys.insert(key.clone()) {
                     return Err(fault(format!("the key {key:?} is given twice")));
                 }
                 map.push((key, node(value.get(), depth)?));

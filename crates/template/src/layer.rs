@@ -65,8 +65,8 @@ pub(crate) fn used(properties: &mut Properties<'_>) -> Result<Vec<LayerUse>, Tem
 
 /// Names and leaves out the layers that the template does not make: they are on AWS, and what a function needs of them has to
 /// be in its code.
-pub(crate) fn only_those_here(plan: &mut Plan, resolver: &Resolver<'_>) {
-    let Plan { functions, layers, .. } = plan;
+pub(crate) fn only_those_here(plan: &mut Plan) {
+    let Plan { functions, layers, skipped, .. } = plan;
     for function in functions {
         function.layers.retain(|used| {
             let is_here = layers.iter().any(|layer| layer.arn == used.arn);
@@ -76,7 +76,10 @@ pub(crate) fn only_those_here(plan: &mut Plan, resolver: &Resolver<'_>) {
                     Some(command) => format!("is not here: `{command}` in the directory of the code puts it there"),
                     None => "is not here: what the function needs of it has to be among its code".to_owned(),
                 };
-                resolver.skip(&used.path, format_args!("the layer {arn} {why}"));
+                let line = format!("{}: the layer {arn} {why}", used.path);
+                if !skipped.contains(&line) {
+                    skipped.push(line);
+                }
             }
             is_here
         });

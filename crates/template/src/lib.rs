@@ -1,5 +1,5 @@
-//! Templates: SAM and plain CloudFormation, YAML and JSON, read into a plain [`Plan`] of tables, functions and mappings,
-//! and a list of what was not understood.
+//! Templates: SAM and plain CloudFormation, YAML and JSON, and what `terraform show -json` writes, read into a plain [`Plan`]
+//! of tables, functions and mappings, and a list of what was not understood.
 //!
 //! Invariants
 //! - A property of a supported resource is used, known to be without effect here, named in `Plan::skipped`, or - where
@@ -14,6 +14,7 @@
 //! What it does not do: it creates nothing, knows no earlier state, runs no macros, and fetches no code from a bucket.
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
+mod app;
 mod cidr;
 mod code;
 mod delivery_stream;
@@ -41,6 +42,7 @@ mod stack;
 mod standin;
 mod suggest;
 mod table;
+mod terraform;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -52,6 +54,7 @@ use std::path::Path;
 
 use tailrace_core::code::CodeSource;
 
+pub use app::{STACKS_TOGETHER_MAX, Stack, StackFile};
 pub use document::document;
 pub use given::{CONFIG_ENVIRONMENT, parameter_pairs, parameters_of_file};
 pub use locate::line_of;
@@ -60,7 +63,7 @@ pub use plan::{
     DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, SinkPlan,
     Source, TablePlan, TableSettings,
 };
-pub use read::{not_registered, parse};
+pub use read::{not_registered, parse_stacks};
 pub use suggest::did_you_mean;
 pub use text::{Origin, Part, StandIn, Text};
 
@@ -79,7 +82,7 @@ pub struct Options {
     pub shared_parameters: BTreeMap<String, String>,
     /// A file beside the template that looks like one of parameters, and is not read: for an error's hint.
     pub parameters_file_beside: Option<String>,
-    /// What only AWS would know: `Id` (what Ref gives), `Id.Attribute` (GetAtt), `import:EXPORT`, `ssm:NAME`,
+    /// What only AWS would know: `Id` (what Ref gives), `Id.Attribute` (GetAtt), `import:EXPORT`, `output:STACK.OUTPUT`, `ssm:NAME`,
     /// `secretsmanager:ID` or `secretsmanager:ID:KEY`.
     pub resources: BTreeMap<String, String>,
     /// Reads a file that the template includes.
@@ -88,6 +91,8 @@ pub struct Options {
     pub locate: Locate,
     /// Code that is an object of a bucket, and no file of this machine, is fetched afterwards: it stays what it is.
     pub fetches: bool,
+    /// The changes of tables can be brought to Kinesis data streams.
+    pub delivers_to_kinesis: bool,
 }
 
 /// Finds what a source is on this machine: from the template's directory, what was given for resources, and what the template
@@ -118,6 +123,7 @@ impl Default for Options {
             read: |_| Err(std::io::Error::from(std::io::ErrorKind::Unsupported)),
             locate: |_, _, source| Ok(source.clone()),
             fetches: false,
+            delivers_to_kinesis: false,
         }
     }
 }
@@ -142,5 +148,13 @@ impl TemplateError {
     /// Something at this place.
     pub fn at(path: impl Into<String>, message: impl Into<String>) -> TemplateError {
         TemplateError::At { path: path.into(), message: message.into() }
+    }
+
+    /// The same, in a template of this name among others.
+    pub(crate) fn within(self, template: &str) -> TemplateError {
+        match self {
+            TemplateError::At { path, message } => TemplateError::at(format!("{template}: {path}"), message),
+            TemplateError::Malformed(why) => TemplateError::at(template, format!("the template is malformed: {why}")),
+        }
     }
 }

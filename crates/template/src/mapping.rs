@@ -75,7 +75,12 @@ pub(crate) fn source(properties: &mut Properties<'_>, name: &str) -> Result<Opti
             properties.skip(name, &format!("records of {arn} are not delivered here; the mapping is skipped"));
             return Ok(None);
         }
-        [Part::Literal(arn)] => return at(format!("the ARN of a DynamoDB stream is expected, not {arn:?}")),
+        [Part::Literal(arn)] => {
+            // What Ref and the attribute Arn of a table give.
+            let is_table = !arn.starts_with("arn:") || arn.starts_with("arn:aws:dynamodb:");
+            let hint = if is_table { ": a table has it as its attribute StreamArn" } else { "" };
+            return at(format!("the ARN of a DynamoDB stream is expected, not {arn:?}{hint}"));
+        }
         _ => match source.origins().next() {
             Some(Origin { what, is_resource: true, .. }) => {
                 properties.skip(name, &format!("records of {what} are not delivered here; the mapping is skipped"));

@@ -4,6 +4,7 @@
 //! what a reference gives is a stand-in, or what the user gave for it.
 
 use crate::TemplateError;
+use crate::app::Wanted;
 use crate::delivery_stream::DELIVERY_STREAM;
 use crate::node::Node;
 use crate::plan::{FUNCTION_NAME_CHARS_MAX, NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
@@ -47,7 +48,12 @@ pub(crate) const FUNCTIONS: [&str; 2] = ["AWS::Lambda::Function", "AWS::Serverle
 pub(crate) const LAYERS: [&str; 2] = ["AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion"];
 
 /// What `--resource` names that is no resource of the template.
-const FROM_ELSEWHERE: [&str; 4] = ["import:", "ssm:", "ssm-secure:", "secretsmanager:"];
+const FROM_ELSEWHERE: [&str; 5] = ["import:", "output:", "ssm:", "ssm-secure:", "secretsmanager:"];
+
+/// By these the CDK brings a value to a stack of another region: the one puts it there as an SSM parameter, by whose name the
+/// other has it as an attribute.
+pub(crate) const EXPORT_WRITER: &str = "Custom::CrossRegionExportWriter";
+pub(crate) const EXPORT_READER: &str = "Custom::CrossRegionExportReader";
 
 impl Resolver<'_> {
     /// What the user gave for resources is for resources that are there, and that are not made here.
@@ -75,7 +81,7 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    pub(super) fn reference(&self, target: &str, path: &str) -> Resolved<Value> {
+    pub(crate) fn reference(&self, target: &str, path: &str) -> Resolved<Value> {
         if let Some(value) = self.parameter(target, path)? {
             return Ok(value);
         }
@@ -104,7 +110,7 @@ impl Resolver<'_> {
         }
     }
 
-    pub(super) fn attribute(&self, id: &str, attribute: &str, path: &str) -> Resolved<Value> {
+    pub(crate) fn attribute(&self, id: &str, attribute: &str, path: &str) -> Resolved<Value> {
         if let Some(value) = self.output(id, attribute, path)? {
             return Ok(value);
         }
@@ -132,8 +138,10 @@ impl Resolver<'_> {
                 }
             }
             (Named::Elsewhere(kind, name), attribute) => {
+                let stored = if kind == EXPORT_READER { self.stored(attribute) } else { None };
                 let made = || self.place().attribute(&kind, &name, attribute);
-                return Ok(Value::Text(self.given_or_stand_in(id, Some(attribute), &kind, made)));
+                let text = stored.unwrap_or_else(|| self.given_or_stand_in(id, Some(attribute), &kind, made));
+                return Ok(Value::Text(text));
             }
             (Named::Table(_), _) => &["Arn", "StreamArn"],
             (Named::Function(_), _) => &["Arn", "Version"],
@@ -158,16 +166,34 @@ impl Resolver<'_> {
         }
     }
 
-    /// What an SSM parameter of this name holds: given, or made by this template; `None`: only AWS knows.
+    /// What an SSM parameter of this name holds: given, or made by this template or one that is started with it; `None`: only
+    /// AWS knows.
     pub(super) fn stored(&self, name: &str) -> Option<Text> {
-        if let Some(given) = self.options.resources.get(&format!("ssm:{name}")) {
+        let wanted = Wanted::Stored(name);
+        let key = wanted.key();
+        if let Some(given) = self.options.resources.get(&key) {
             return Some(Text::literal(given.clone()));
         }
-        let parameters = self.resources.iter().filter(|(_, resource)| is_of(resource, "AWS::SSM::Parameter"));
-        for (id, resource) in parameters {
+        let of_members = || self.of_members(&wanted, &key).ok().flatten();
+        self.own_stored(name).or_else(|| of_members()?.as_text())
+    }
+
+    /// What an SSM parameter of this name holds that this template makes.
+    pub(super) fn own_stored(&self, name: &str) -> Option<Text> {
+        // A name that hangs on what another parameter of the template holds is not looked for by that again: each would ask all.
+        if self.comparing_names.get() {
+            return None;
+        }
+        for (id, resource) in self.resources.iter() {
+            if let Some(node) = exports_of_writer(resource).and_then(|exports| exports.get(name)) {
+                let path = format!("Resources.{id}.Properties.WriterProps.exports.{name}");
+                return self.deeper(&path, || Ok(self.value(node, &path)?.as_text())).ok().flatten();
+            }
+            let Some(node) = name_of_stored(resource) else { continue };
             let path = format!("Resources.{id}.Properties.Name");
-            let Some(node) = resource.get("Properties").and_then(|own| own.get("Name")) else { continue };
+            self.comparing_names.set(true);
             let own = self.deeper(&path, || self.literal(node, &path));
+            self.comparing_names.set(false);
             if own.is_ok_and(|own| own == name) {
                 return self.value_of_parameter(id).ok().flatten();
             }
@@ -200,7 +226,7 @@ impl Resolver<'_> {
         format!("arn:aws:lambda:{}:{}:layer:{name}:1", self.options.region, self.options.account_id)
     }
 
-    fn resource(&self, id: &str) -> Option<&Node> {
+    pub(crate) fn resource(&self, id: &str) -> Option<&Node> {
         self.resources.iter().find(|(name, _)| name == id).map(|(_, resource)| resource)
     }
 
@@ -386,6 +412,17 @@ impl Resolver<'_> {
 /// Why a value that is needed is not known, and what to do.
 pub(crate) fn not_here(what: &str, option: &str) -> String {
     format!("its value is needed, and comes from {what}, which is not here: give it with {option}")
+}
+
+/// What a resource that is a writer of exports writes, by the names of SSM parameters.
+pub(crate) fn exports_of_writer(resource: &Node) -> Option<&Node> {
+    let own = resource.get("Properties").filter(|_| is_of(resource, EXPORT_WRITER))?;
+    own.get("WriterProps")?.get("exports")
+}
+
+/// The name of a resource that is an SSM parameter.
+pub(crate) fn name_of_stored(resource: &Node) -> Option<&Node> {
+    resource.get("Properties").filter(|_| is_of(resource, "AWS::SSM::Parameter"))?.get("Name")
 }
 
 fn is_of(resource: &Node, wanted: &str) -> bool {

@@ -44,6 +44,8 @@ pub struct Plan {
     pub files: Vec<PathBuf>,
     /// What is not applied: one line each, for the user.
     pub skipped: Vec<String>,
+    /// The stacks that were read together; none: it was one template.
+    pub stacks: Vec<String>,
 }
 
 /// A table.
@@ -301,6 +303,13 @@ impl Plan {
         }
     }
 
+    /// Adds a line of what is not applied, once.
+    pub(crate) fn tell(&mut self, line: String) {
+        if !self.skipped.contains(&line) {
+            self.skipped.push(line);
+        }
+    }
+
     /// Whether a mapping hands records to the function of this name: then it has to run, else it need not.
     pub fn is_mapped(&self, function: &str) -> bool {
         self.mappings.iter().any(|mapping| mapping.function == function)
@@ -319,10 +328,21 @@ impl Plan {
         Err(TemplateError::at(resolver.name_path(id, "FunctionName"), message))
     }
 
-    /// The rules between resources: names are given once, and a stream that is read exists.
-    pub(crate) fn check(&self, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
+    /// The stack, of several that were read together, that has this logical id of the plan.
+    pub fn stack_of(&self, logical_id: &str) -> Option<&str> {
+        let has_it = |stack: &&String| logical_id.strip_prefix(stack.as_str()).is_some_and(|own| own.starts_with('/'));
+        self.stacks.iter().filter(has_it).max_by_key(|stack| stack.len()).map(String::as_str)
+    }
+
+    /// The rules between resources: names are given once, and a stream that is read exists. `name_path` tells where the name of a
+    /// resource comes from, `needed` the tables whose stream is used and where.
+    pub(crate) fn check(
+        &self,
+        name_path: impl Fn(&str, &str) -> String,
+        needed: &[(String, String)],
+    ) -> Result<(), TemplateError> {
         for (n, table) in self.tables.iter().enumerate() {
-            let at = |message: String| TemplateError::at(resolver.name_path(&table.logical_id, "TableName"), message);
+            let at = |message: String| TemplateError::at(name_path(&table.logical_id, "TableName"), message);
             let name = table.name();
             if !(TABLE_NAME_CHARS_MIN..=NAME_CHARS_MAX).contains(&name.len()) || !NAME_PATTERN.matches(name) {
                 return Err(at(format!(
@@ -335,8 +355,7 @@ impl Plan {
             }
         }
         for (n, function) in self.functions.iter().enumerate() {
-            let at =
-                |message: String| TemplateError::at(resolver.name_path(&function.logical_id, "FunctionName"), message);
+            let at = |message: String| TemplateError::at(name_path(&function.logical_id, "FunctionName"), message);
             let name = &function.name;
             if let Some(other) = self.functions[..n].iter().find(|other| other.name == *name) {
                 return Err(at(format!("the function name {name:?} is taken by {}", other.logical_id)));
@@ -351,7 +370,6 @@ impl Plan {
             }
         }
         let with_stream = |id: &str| self.tables.iter().any(|table| table.logical_id == id && table.stream().is_some());
-        let needed = resolver.streams_needed();
         match needed.iter().find(|(id, _)| !with_stream(id)) {
             Some((id, path)) => Err(TemplateError::at(path, format!("the table {id} has no StreamSpecification"))),
             None => Ok(()),

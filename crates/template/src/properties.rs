@@ -68,6 +68,11 @@ impl<'a> Properties<'a> {
         matches!(node.pairs(), [(name, Node::Text(target))] if name == "Ref" && resources.contains_key(target))
     }
 
+    /// The changes of tables can be brought to Kinesis data streams.
+    pub(crate) fn delivers_to_kinesis(&self) -> bool {
+        self.resolver.options.delivers_to_kinesis
+    }
+
     /// The value of a node that was taken from this map.
     pub(crate) fn value_of(&self, node: &Node, path: &str) -> Result<Value, TemplateError> {
         self.resolver.value(node, path)

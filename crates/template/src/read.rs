@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::rc::Rc;
 
+use crate::app::{App, Stack, StackFile};
 use crate::delivery_stream::DELIVERY_STREAM;
 use crate::node::{Format, Node};
 use crate::plan::{FunctionPlan, Plan};
 use crate::resolve::Resolver;
-use crate::stack::STACKS;
+use crate::stack::{STACKS, Shared};
 use crate::text::Origin;
 use crate::{
     Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe, table,
@@ -17,7 +19,7 @@ use crate::{
 const TRANSFORMS: [&str; 2] = ["AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"];
 
 /// Types that have no meaning where there are no versions, roles and deployments; what refers to one is resolved.
-const WITHOUT_MEANING: [&str; 8] = [
+const WITHOUT_MEANING: [&str; 10] = [
     "AWS::CDK::Metadata",
     "AWS::Events::ApiDestination",
     "AWS::Events::Connection",
@@ -26,30 +28,65 @@ const WITHOUT_MEANING: [&str; 8] = [
     "AWS::Lambda::Version",
     "AWS::SSM::Parameter",
     "AWS::Serverless::Connector",
+    names::EXPORT_READER,
+    names::EXPORT_WRITER,
 ];
 
-/// Reads a template's text: the way in. `dir` is what files of code and of templates are relative to.
-pub fn parse(text: &str, format: Format, dir: &Path, options: &Options) -> Result<Plan, TemplateError> {
-    let (template, not_included) = with_included(Node::parse(text, format)?, dir, options)?;
-    let resolver = Resolver::new(&template, dir, options)?;
-    not_included.into_iter().for_each(|line| resolver.tell(line));
-    let mut plan = Plan::default();
+/// Reads templates that are started together, often one, into one plan: the way in. `others` are there and not started; where
+/// something of theirs is missing, they are named.
+pub fn parse_stacks(stacks: &[Stack], others: &[StackFile], options: &Options) -> Result<Plan, TemplateError> {
+    let shared = Rc::new(Shared::of(App::new(stacks, others, options)?));
+    let members = &shared.app.members;
+    let resolvers = members.iter().map(|member| member.resolver(&shared)).collect::<Result<Vec<_>, _>>()?;
+    let all = || resolvers.iter().zip(members);
+    for (resolver, member) in all() {
+        member.told.iter().for_each(|line| resolver.tell(line.clone()));
+    }
+    let mut plan = Plan { skipped: shared.app.unused.clone(), ..Plan::default() };
     // Mappings first: whether a function has to run depends on them.
     let mut layers_failed = Vec::new();
-    add_data(&resolver, &mut plan, &mut layers_failed)?;
-    add_functions(&resolver, &mut plan)?;
+    for (resolver, member) in all() {
+        let (before, failed) = (plan.counts(), layers_failed.len());
+        add_data(resolver, &mut plan, &mut layers_failed).map_err(|error| member.named(&shared, error))?;
+        member.name_places(&shared, &mut plan, before);
+        let named = layers_failed.split_off(failed).into_iter();
+        layers_failed.extend(named.map(|(arn, error)| (arn, member.named(&shared, error))));
+    }
+    for (resolver, member) in all() {
+        let before = plan.counts();
+        add_functions(resolver, &mut plan).map_err(|error| member.named(&shared, error))?;
+        member.name_places(&shared, &mut plan, before);
+    }
+    let lines = all().flat_map(|(resolver, member)| {
+        resolver.skipped().into_iter().map(|line| member.line(&shared, &line)).collect::<Vec<_>>()
+    });
+    lines.chain(shared.app.told()).for_each(|line| plan.tell(line));
     for (arn, error) in layers_failed {
         let uses = |function: &&FunctionPlan| function.layers.iter().any(|used| used.arn == arn);
         match plan.functions.iter().find(uses) {
             Some(function) if plan.is_mapped(&function.name) => return Err(error),
-            _ => resolver.tell(format!("{error}; no function that a mapping uses has the layer: it is left out")),
+            _ => plan.tell(format!("{error}; no function that a mapping uses has the layer: it is left out")),
         }
     }
-    layer::only_those_here(&mut plan, &resolver);
-    plan.check(&resolver)?;
-    tell_stand_ins(&plan, &resolver);
-    plan.files = resolver.files();
-    plan.skipped = resolver.skipped();
+    layer::only_those_here(&mut plan);
+    let needed: Vec<(String, String)> = all()
+        .flat_map(|(resolver, member)| {
+            resolver.streams_needed().into_iter().map(|(id, path)| (id, member.line(&shared, &path)))
+        })
+        .collect();
+    let name_path = |logical_id: &str, property: &str| {
+        let own = all().find_map(|(resolver, member)| {
+            Some((resolver, member, logical_id.strip_prefix(resolver.stack.prefix.as_str())?))
+        });
+        own.map_or_else(
+            || format!("Resources.{logical_id}"),
+            |(resolver, member, id)| member.line(&shared, &resolver.name_path(id, property)),
+        )
+    };
+    plan.check(name_path, &needed)?;
+    tell_stand_ins(&mut plan);
+    plan.files = shared.files();
+    plan.stacks = shared.app.names();
     Ok(plan)
 }
 
@@ -195,7 +232,7 @@ fn is_include(transform: &Node) -> bool {
 }
 
 /// Names each variable that stands in for something, once for all functions that have it.
-fn tell_stand_ins(plan: &Plan, resolver: &Resolver<'_>) {
+fn tell_stand_ins(plan: &mut Plan) {
     let mut told: Vec<(&str, &Origin, String, BTreeSet<&str>)> = Vec::new();
     for function in &plan.functions {
         for (name, text) in &function.environment {
@@ -210,12 +247,12 @@ fn tell_stand_ins(plan: &Plan, resolver: &Resolver<'_>) {
             }
         }
     }
-    for (name, Origin { what, option, .. }, value, functions) in told {
+    let lines = told.into_iter().map(|(name, Origin { what, option, .. }, value, functions)| {
         let noun = if functions.len() == 1 { "function" } else { "functions" };
         let functions: Vec<&str> = functions.into_iter().collect();
-        resolver.tell(format!(
-            "{noun} {}: {name} is a stand-in for {what}: {value}; give it with {option}",
-            functions.join(", ")
-        ));
-    }
+        let functions = functions.join(", ");
+        format!("{noun} {functions}: {name} is a stand-in for {what}: {value}; give it with {option}")
+    });
+    let lines: Vec<String> = lines.collect();
+    lines.into_iter().for_each(|line| plan.tell(line));
 }

@@ -5,10 +5,11 @@
 //! Circles (a name that depends on itself, a condition that asks itself) are errors, and so is depth beyond a bound.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::app::Wanted;
 use crate::node::{Node, is_intrinsic};
 use crate::stack::{self, Inside};
 use crate::standin::Place;
@@ -20,6 +21,13 @@ use crate::{Options, TemplateError, parameter};
 /// References inside of references, at most: deeper is a circle.
 const DEPTH_MAX: usize = 64;
 
+/// References that are followed, at most: what names two things, each of which names two, is a template that never ends. AWS has
+/// 500 resources of 200 references.
+const REFERENCES_MAX: usize = 1_000_000;
+
+/// Bytes of all values that functions give, at most. AWS takes templates of 1 MB.
+const VALUES_BYTES_MAX: usize = 64 << 20;
+
 /// The template as a place of names.
 pub(crate) struct Resolver<'a> {
     pub(super) template: &'a Node,
@@ -29,12 +37,20 @@ pub(crate) struct Resolver<'a> {
     /// The resources and the conditions, with what loops and included files add.
     pub(super) resources: Cow<'a, [(String, Node)]>,
     conditions: Cow<'a, [(String, Node)]>,
+    /// The maps, once one was asked for.
+    pub(super) mappings: OnceCell<Node>,
     /// The parameters with a value.
     parameters: BTreeMap<&'a str, Value>,
     /// How deep the reference being followed is.
     depth: Cell<usize>,
+    /// References that were followed so far.
+    followed: Cell<usize>,
+    /// Bytes that functions have given so far.
+    given_bytes: Cell<usize>,
     /// Values that loops have made so far.
     pub(super) generated: Cell<usize>,
+    /// The names of the template's own SSM parameters are being compared with one that is looked for.
+    pub(super) comparing_names: Cell<bool>,
     /// The tables whose stream ARN is used, and where.
     pub(super) streams: RefCell<Vec<(String, String)>>,
     /// What is not applied: one line each.
@@ -46,11 +62,7 @@ pub(crate) struct Resolver<'a> {
 pub(crate) type Resolved<T> = Result<T, TemplateError>;
 
 impl<'a> Resolver<'a> {
-    pub(crate) fn new(template: &'a Node, dir: &'a Path, options: &'a Options) -> Resolved<Resolver<'a>> {
-        Resolver::in_stack(template, dir, options, Inside::default())
-    }
-
-    /// The same, for a template inside of another.
+    /// Of a template, and where it stands among others.
     pub(crate) fn in_stack(
         template: &'a Node,
         dir: &'a Path,
@@ -62,7 +74,8 @@ impl<'a> Resolver<'a> {
                 return Err(TemplateError::at(section, "a map is expected"));
             }
         }
-        if matches!(template.get("Resources"), None | Some(Node::Null)) {
+        // A stack of an app may have outputs alone.
+        if !stack.is_of_app() && matches!(template.get("Resources"), None | Some(Node::Null)) {
             return Err(TemplateError::at("Resources", "there are none"));
         }
         let section = |name: &str| template.get(name).map_or(&[][..], Node::pairs);
@@ -91,9 +104,13 @@ impl<'a> Resolver<'a> {
             dir,
             resources: Cow::Borrowed(section("Resources")),
             conditions: Cow::Borrowed(section("Conditions")),
+            mappings: OnceCell::new(),
             parameters,
             depth: Cell::new(0),
+            followed: Cell::new(0),
+            given_bytes: Cell::new(0),
             generated: Cell::new(0),
+            comparing_names: Cell::new(false),
             streams: RefCell::default(),
             skipped: RefCell::new(skipped),
             stack,
@@ -109,7 +126,9 @@ impl<'a> Resolver<'a> {
         for (kind, properties) in self.template.get("Globals").map_or(&[][..], Node::pairs) {
             let path = format!("Globals.{kind}");
             match properties {
-                _ if kind != "Function" && kind != "SimpleTable" => self.skip(&path, "not supported; skipped"),
+                _ if !["Function", "SimpleTable", "LayerVersion"].contains(&kind.as_str()) => {
+                    self.skip(&path, "not supported; skipped")
+                }
                 Node::Map(_) | Node::Null => {}
                 other => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
             }
@@ -164,6 +183,11 @@ impl<'a> Resolver<'a> {
         if self.depth.get() >= DEPTH_MAX {
             return Err(TemplateError::at(path, "the references go in a circle"));
         }
+        self.followed.set(self.followed.get() + 1);
+        if self.followed.get() > REFERENCES_MAX {
+            let message = format!("the template has more than {REFERENCES_MAX} references that are followed");
+            return Err(TemplateError::at(path, message));
+        }
         self.depth.set(self.depth.get() + 1);
         let result = body();
         self.depth.set(self.depth.get() - 1);
@@ -209,7 +233,9 @@ impl<'a> Resolver<'a> {
             }
             Node::Map(pairs) if is_intrinsic(pairs) => {
                 let (name, argument) = &pairs[0];
-                self.deeper(path, || self.intrinsic(name, argument, path))?
+                let value = self.deeper(path, || self.intrinsic(name, argument, path))?;
+                self.count_bytes(value.bytes(), path)?;
+                value
             }
             Node::Map(pairs) => {
                 let pairs = self.deeper(path, || self.expanded(pairs, path))?;
@@ -223,6 +249,16 @@ impl<'a> Resolver<'a> {
                 Value::Map(values)
             }
         })
+    }
+
+    /// Counts what functions give: together it must not blow a template up.
+    pub(super) fn count_bytes(&self, bytes: usize, path: &str) -> Resolved<()> {
+        self.given_bytes.set(self.given_bytes.get().saturating_add(bytes));
+        if self.given_bytes.get() > VALUES_BYTES_MAX {
+            let message = format!("the values of the template have more than {VALUES_BYTES_MAX} bytes");
+            return Err(TemplateError::at(path, message));
+        }
+        Ok(())
     }
 
     /// A value that has to be a text whose every part is known.
@@ -259,7 +295,11 @@ impl<'a> Resolver<'a> {
         let value = self.parameters.get(name);
         let Some(inner) = kind.strip_prefix("AWS::SSM::Parameter::Value<") else {
             return match value {
-                Some(value) => Ok(Some(value.clone())),
+                // Where it is used it is part of the template's text, in which these are looked for.
+                Some(value) => Ok(Some(match value.clone() {
+                    Value::List(list) => Value::List(list.into_iter().map(|value| self.element(value)).collect()),
+                    value => self.element(value),
+                })),
                 None => Err(TemplateError::at(path, self.missing_parameter(name))),
             };
         };
@@ -267,12 +307,13 @@ impl<'a> Resolver<'a> {
             // The value itself; what begins with a slash is the name of one, as CloudFormation takes it.
             Some(given) if self.options.gives(name) && !given.starts_with('/') => Text::literal(given),
             Some(key) => {
-                let origin = Origin {
-                    what: format!("the parameter {name} ({kind} {key})"),
-                    option: format!("--parameter {name}=VALUE"),
-                    is_resource: false,
+                let stand_in = || {
+                    let option = format!("--parameter {name}=VALUE");
+                    let option = self.option_or_stack(option, &Wanted::Stored(&key));
+                    let what = format!("the parameter {name} ({kind} {key})");
+                    Text::stand_in(self.place().named(&key), Origin { what, option, is_resource: false })
                 };
-                self.stored(&key).unwrap_or_else(|| Text::stand_in(self.place().named(&key), origin))
+                self.stored(&key).unwrap_or_else(stand_in)
             }
             None => return Err(TemplateError::at(path, self.missing_parameter(name))),
         };
@@ -282,6 +323,14 @@ impl<'a> Resolver<'a> {
             Some(elements) => Value::List(elements.into_iter().map(Value::Text).collect()),
             None => Value::Text(text),
         }))
+    }
+
+    /// A parameter's value, or an element of it, with its dynamic references replaced.
+    fn element(&self, value: Value) -> Value {
+        match value {
+            Value::Text(text) => Value::Text(self.with_dynamic(text)),
+            value => value,
+        }
     }
 
     /// What is said of a parameter that has no value: every way to give one.

@@ -123,12 +123,15 @@ pub(crate) fn policy(properties: &mut Properties<'_>) -> Option<String> {
 /// `KinesisStreamSpecification`.
 pub(crate) fn kinesis(properties: &mut Properties<'_>) -> Result<Option<KinesisPlan>, TemplateError> {
     let Some(mut given) = properties.map("KinesisStreamSpecification")? else { return Ok(None) };
-    let precisions = [("MILLISECOND", TimePrecision::Millisecond), ("MICROSECOND", TimePrecision::Microsecond)];
+    let precisions = TimePrecision::ALL.map(|precision| (precision.name(), precision));
     let precision = given.word("ApproximateCreationDateTimePrecision", &precisions)?;
     let arn = given.required_text("StreamArn").map(Some);
     let stream_arn = given.or_skipped(arn);
     given.finish();
     let Some(stream_arn) = stream_arn else { return Ok(None) };
-    properties.skip("KinesisStreamSpecification", "kept and told back; nothing writes to Kinesis");
+    if !properties.delivers_to_kinesis() {
+        let why = "kept and told back; nothing writes to Kinesis (--kinesis-endpoint, or `kinesis` in tailrace.yaml, says where it is)";
+        properties.skip("KinesisStreamSpecification", why);
+    }
     Ok(Some(KinesisPlan { stream_arn, precision }))
 }

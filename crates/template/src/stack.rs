@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use tailrace_core::code::CodeSource;
 
+use crate::app::App;
 use crate::code::{self, asset_path};
 use crate::node::{Format, Node};
 use crate::plan::Plan;
@@ -48,21 +49,48 @@ pub(crate) struct Loaded {
 pub(crate) struct Inside {
     /// What stands in front of a logical id in the plan: empty, or `Outer/Inner/`.
     pub(crate) prefix: String,
+    /// What of that is the stack's among several that are started together.
+    pub(crate) member: String,
     level: usize,
     /// The values that the outer stack gives.
     pub(crate) given: BTreeMap<String, Value>,
     pub(crate) shared: Rc<Shared>,
 }
 
+impl Inside {
+    /// One of the templates that are started together, with what stands in front of its ids.
+    pub(crate) fn of_app(prefix: String, shared: Rc<Shared>) -> Inside {
+        Inside { member: prefix.clone(), prefix, shared, ..Inside::default() }
+    }
+
+    /// It is one of several templates that are started together, and not inside of one.
+    pub(crate) fn is_of_app(&self) -> bool {
+        self.level == 0 && !self.prefix.is_empty()
+    }
+}
+
 /// What the stacks of a template have in common, by their ids in the plan: each is read once, however often it is asked for.
 #[derive(Default)]
 pub(crate) struct Shared {
+    pub(crate) app: App,
     loaded: RefCell<BTreeMap<String, Option<Rc<Loaded>>>>,
     outputs: RefCell<BTreeMap<(String, String), Value>>,
     /// Templates that were read.
     files: RefCell<Vec<PathBuf>>,
     /// The names of tables whose streams are used.
     pub(crate) tables: RefCell<BTreeMap<String, String>>,
+}
+
+impl Shared {
+    /// What these templates have in common.
+    pub(crate) fn of(app: App) -> Shared {
+        Shared { app, ..Shared::default() }
+    }
+
+    /// The templates inside that were read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().clone()
+    }
 }
 
 impl Resolver<'_> {
@@ -73,10 +101,12 @@ impl Resolver<'_> {
 
     /// The name that a resource without one gets in this stack.
     pub(crate) fn generated_name(&self, id: &str, chars_max: usize) -> String {
-        let whole: String = self.stack.prefix.split_terminator('/').map(|stack| format!("{}-", short(stack))).collect();
+        let prefix = self.name_prefix(id);
+        // The CDK's ids of stacks may have characters that no name has.
+        let plain = |stack: &str| short(stack).replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
+        let whole: String = prefix.split_terminator('/').map(|stack| plain(stack) + "-").collect();
         let whole = whole + id;
-        // A name of the template's own is told to be too long, where it is.
-        if whole.len() <= chars_max || self.stack.prefix.is_empty() {
+        if whole.len() <= chars_max {
             return whole;
         }
         // The end tells more than the beginning, and the hash tells it from others with the same end.
@@ -85,12 +115,17 @@ impl Resolver<'_> {
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         let hash = format!("{:08x}-", hash >> 32);
         let end = whole.len() - (chars_max - hash.len());
-        hash + &whole[end..]
+        // A letter that is more than one byte is left out whole; the name is refused later, as every one with such a letter.
+        hash + &whole[whole.ceil_char_boundary(end)..]
     }
 
-    /// The templates inside that were read.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        self.stack.shared.files.borrow().clone()
+    /// The stacks that a name of this logical id tells. Of several that are started together the own one is told only where another
+    /// has the id, too: so a name is the same with the others and without.
+    fn name_prefix(&self, id: &str) -> &str {
+        let Inside { prefix, member, shared, .. } = &self.stack;
+        let inside = prefix.strip_prefix(member.as_str()).unwrap_or(prefix);
+        let outermost = inside.split_once('/').map_or(id, |(stack, _)| stack);
+        if shared.app.shares(outermost) { prefix } else { inside }
     }
 
     /// The output of a stack, where `attribute` is one and the stack's template is here.
@@ -113,9 +148,11 @@ impl Resolver<'_> {
         matches!(resource.get("Type"), Some(Node::Text(kind)) if STACKS.contains(&kind.as_str())).then_some(resource)
     }
 
-    fn own_output(&self, name: &str) -> Resolved<Value> {
+    /// An output of this template.
+    pub(crate) fn own_output(&self, name: &str) -> Resolved<Value> {
         let path = format!("Outputs.{name}.Value");
         let outputs = self.template.get("Outputs").map_or(&[][..], Node::pairs);
+        let outputs = self.expanded(outputs, "Outputs")?;
         let output = outputs.iter().find(|(own, _)| own == name).and_then(|(_, output)| output.get("Value"));
         match output {
             Some(node) => self.value(node, &path),
@@ -166,6 +203,7 @@ impl Resolver<'_> {
         let dir = loaded.file.parent().unwrap_or(Path::new("/"));
         let place = Inside {
             prefix: self.global(&format!("{id}/")),
+            member: self.stack.member.clone(),
             level: self.stack.level + 1,
             given,
             shared: Rc::clone(&self.stack.shared),
@@ -178,10 +216,7 @@ impl Resolver<'_> {
             self.streams.borrow_mut().extend(inner.streams_needed());
             made
         });
-        inner.map(Some).map_err(|error| match error {
-            TemplateError::At { path, message } => TemplateError::at(format!("{}: {path}", loaded.shown), message),
-            malformed => malformed,
-        })
+        inner.map(Some).map_err(|error| error.within(&loaded.shown))
     }
 
     /// What a stack inside is read with.

@@ -109,6 +109,10 @@ pub(crate) fn of_properties(
         stream_policy: stream_policy.filter(|_| stream.is_some()),
         kinesis: settings::kinesis(&mut properties)?,
     };
+    // Whoever takes items from a bucket begins with them on AWS: here the table is empty.
+    if properties.node("ImportSourceSpecification").is_some() {
+        properties.skip("ImportSourceSpecification", "not applied: nothing is imported, the table begins empty");
+    }
     properties.finish();
     let mut keys = vec![PlacedKey { property: "KeySchema", index: None, elements: &key_schema }];
     for (property, name, elements) in global

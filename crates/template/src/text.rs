@@ -65,6 +65,15 @@ impl Text {
         self.resolve(|_| None)
     }
 
+    /// How many bytes are known of it.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |part: &Part| match part {
+            Part::Literal(text) | Part::StandIn(StandIn { text, .. }) => text.len(),
+            Part::StreamOf(_) | Part::LabelOf(_) => 0,
+        };
+        self.0.iter().map(of).sum()
+    }
+
     /// What parts of it stand in for.
     pub(crate) fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.0.iter().filter_map(|part| match part {

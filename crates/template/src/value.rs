@@ -3,6 +3,9 @@
 use crate::node::Node;
 use crate::text::{Origin, Text};
 
+/// What an element takes beside its text.
+const ELEMENT_BYTES: usize = 32;
+
 /// A value after its intrinsic functions were applied.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -50,6 +53,17 @@ impl Value {
             }
             Value::Absent => return None,
         })
+    }
+
+    /// How many bytes it has, about.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Value::Number(text) => text.len(),
+            Value::Text(text) => text.bytes(),
+            Value::List(list) => list.iter().map(|value| ELEMENT_BYTES + value.bytes()).sum(),
+            Value::Map(pairs) => pairs.iter().map(|(key, value)| ELEMENT_BYTES + key.len() + value.bytes()).sum(),
+            Value::Null | Value::Bool(_) | Value::Absent => 0,
+        }
     }
 
     /// What a part of it stands in for.

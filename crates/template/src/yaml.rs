@@ -9,7 +9,7 @@
 //! built; an error names the place in the tree and in the text.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use tailrace_core::limits::{TEMPLATE_DEPTH_MAX, TEMPLATE_NODES_MAX};
@@ -182,6 +182,7 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, start: Span) -> Result<Node, Fault> {
         let mut map: Vec<(String, Node)> = Vec::new();
+        let mut keys = HashSet::new();
         let mut merged = None;
         loop {
             let (event, span) = self.next()?;
@@ -194,7 +195,7 @@ impl<'a> Reader<'a> {
                 },
                 _ => return Err(self.fault(&span.start, "a text is expected as a key")),
             };
-            if map.iter().any(|(present, _)| *present == key) || (key == MERGE && merged.is_some()) {
+            if !keys.insert(key.clone()) {
                 return Err(self.fault(&span.start, format_args!("the key {key:?} is given twice")));
             }
             self.path.push(key.clone());
@@ -213,7 +214,7 @@ impl<'a> Reader<'a> {
                 return Err(self.fault(&start.start, why));
             };
             for (key, value) in more {
-                if !map.iter().any(|(present, _)| present == key) {
+                if keys.insert(key.clone()) {
                     map.push((key.clone(), value.clone()));
                 }
             }

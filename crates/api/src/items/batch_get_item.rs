@@ -82,11 +82,20 @@ impl BatchGetItemRequest {
         let wording = ErrorWording::of_read(reading.wording);
         let capacity = CapacityDetail::of(&body);
         let mut tables = Vec::new();
-        if let Some(Json::Object(given)) = body.take("RequestItems") {
-            check_mixing(&given, wording)?;
-            for (table, part) in given {
-                let table_name = reading.table_name(&table)?.to_owned();
-                tables.push(TableKeys::read(table, table_name, part, wording)?);
+        if let Some(Json::Object(mut given)) = body.take("RequestItems") {
+            if !wording.is_current() {
+                check_mixing(&given, wording)?;
+            }
+            let mut keys = Vec::with_capacity(given.len());
+            for (table, part) in &mut given {
+                let table_name = reading.table_name(table)?.to_owned();
+                keys.push((table_name, take_keys(part, wording)?));
+            }
+            if wording.is_current() {
+                check_mixing(&given, wording)?;
+            }
+            for ((table, part), (table_name, keys)) in given.into_iter().zip(keys) {
+                tables.push(TableKeys::read(table, table_name, keys, part, wording)?);
             }
         }
         if tables.iter().map(|table| table.sent.keys.len()).sum::<usize>() > BATCH_GET_KEYS_MAX {
@@ -104,14 +113,22 @@ fn check_mixing(tables: &[(String, Json)], wording: ErrorWording) -> Result<(), 
     PROJECTION_ONLY.check_mixing(&Json::Object(all.into()), wording)
 }
 
+fn take_keys(part: &mut Json, wording: ErrorWording) -> Result<Vec<Item>, ApiError> {
+    let keys = match part.take("Keys") {
+        Some(Json::Array(keys)) => keys,
+        _ => Vec::new(),
+    };
+    keys.into_iter().map(read_item).collect::<Result<_, _>>().map_err(|e| wording.value(e))
+}
+
 impl TableKeys {
-    fn read(sent_as: String, table_name: String, mut part: Json, wording: ErrorWording) -> Result<TableKeys, ApiError> {
-        let keys = match part.take("Keys") {
-            Some(Json::Array(keys)) => keys,
-            _ => Vec::new(),
-        };
-        let keys: Vec<Item> =
-            keys.into_iter().map(read_item).collect::<Result<_, _>>().map_err(|e| wording.value(e))?;
+    fn read(
+        sent_as: String,
+        table_name: String,
+        keys: Vec<Item>,
+        mut part: Json,
+        wording: ErrorWording,
+    ) -> Result<TableKeys, ApiError> {
         let text = |value: &Json| value.as_str().map(str::to_owned);
         let names = part.get("ExpressionAttributeNames").and_then(Json::as_object).map(|names| {
             names.iter().filter_map(|(key, name)| Some((key.clone(), text(name)?))).collect::<BTreeMap<_, _>>()

@@ -7,9 +7,10 @@ use sha2::{Digest as _, Sha256};
 use tailrace_core::attribute_json::read_item;
 use tailrace_core::codec::encode_item;
 use tailrace_core::expr::{Condition, ExprKind, Update, check_size};
+use tailrace_core::key::empty_key;
 use tailrace_core::limits::{ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use tailrace_core::size::item_size;
-use tailrace_core::{ApiError, Item, Json, Wording};
+use tailrace_core::{ApiError, AttributeValue, Item, Json, Wording};
 
 use super::expression_parameters::{ExpressionMaps, ExpressionParameters};
 use super::{CapacityDetail, ConsumedCapacity, ItemCollectionMetrics};
@@ -103,12 +104,35 @@ impl TransactWriteItemsRequest {
         let mut reader = Reader { meaning: token.is_some().then(Meaning::default), bytes: 0 };
         let actions: Vec<TransactWrite> =
             given.into_iter().map(|action| reader.read(action, reading)).collect::<Result<_, _>>()?;
+        for action in &actions {
+            match &action.action {
+                TransactAction::Put(_) => {}
+                TransactAction::Update(key, _) | TransactAction::Delete(key) | TransactAction::Check(key) => {
+                    check_not_empty(key)?;
+                }
+            }
+        }
         if reader.bytes > TRANSACTION_BYTES_MAX {
             return Err(ApiError::validation(TRANSACTION_TOO_LARGE));
         }
         let token = token.zip(reader.meaning).map(|(token, meaning)| RequestToken { token, request: meaning.digest() });
         Ok(TransactWriteItemsRequest { actions, token, capacity, item_collection_metrics })
     }
+}
+
+/// What is wrong with a key that is empty: it is refused behind what is wrong with expressions, and before all that needs a table.
+/// Source: docs/spec/dynamodb-api.md 7.2.
+fn check_not_empty(key: &Item) -> Result<(), ApiError> {
+    for (name, value) in key {
+        match value {
+            AttributeValue::S(text) if text.is_empty() => return Err(ApiError::validation(empty_key(name, "string"))),
+            AttributeValue::B(bytes) if bytes.is_empty() => {
+                return Err(ApiError::validation(empty_key(name, "binary")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Reads actions, and adds up what they weigh and what they mean.
@@ -163,10 +187,8 @@ impl Reader {
         placeholders.finish().map_err(fault)?;
         let action = match (name, update) {
             ("Put", _) => TransactAction::Put(attributes),
-            ("Update", Some(update)) => {
-                update.check_request_charge().map_err(fault)?;
-                TransactAction::Update(attributes, update)
-            }
+            // Only the finished item is weighed.
+            ("Update", Some(update)) => TransactAction::Update(attributes, update),
             ("Delete", _) => TransactAction::Delete(attributes),
             _ => TransactAction::Check(attributes),
         };

@@ -6,13 +6,27 @@ use tailrace_core::{ApiError, Json};
 use crate::{Reading, member};
 
 /// `ApproximateCreationDateTimePrecision`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum TimePrecision {
-    /// Milliseconds.
+    /// Milliseconds since the epoch.
+    #[default]
     Millisecond,
-    /// Microseconds.
+    /// Microseconds; commits are timed in milliseconds, so that the last three digits are zeros.
     Microsecond,
+}
+
+impl TimePrecision {
+    /// All of them.
+    pub const ALL: [TimePrecision; 2] = [TimePrecision::Millisecond, TimePrecision::Microsecond];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            TimePrecision::Millisecond => "MILLISECOND",
+            TimePrecision::Microsecond => "MICROSECOND",
+        }
+    }
 }
 
 /// `EnableKinesisStreamingConfiguration` and `UpdateKinesisStreamingConfiguration`.
@@ -47,13 +61,19 @@ pub struct KinesisStreamingDestinationRequest {
 }
 
 /// `DestinationStatus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DestinationStatus {
     /// It is being switched on.
     Enabling,
+    /// Changes are delivered.
+    Active,
+    /// How exact times are is being changed.
+    Updating,
     /// It is being switched off.
     Disabling,
+    /// Nothing is delivered any more.
+    Disabled,
     /// It could not be switched on.
     EnableFailed,
 }
@@ -70,6 +90,20 @@ pub struct KinesisStreamingDestinationAnswer {
     pub destination_status: DestinationStatus,
     /// As it was sent.
     pub enable_kinesis_streaming_configuration: KinesisStreamingConfiguration,
+}
+
+/// What becomes of a destination that is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct UpdateKinesisStreamingDestinationAnswer {
+    /// The table's name.
+    pub table_name: String,
+    /// The stream's ARN.
+    pub stream_arn: String,
+    /// The status.
+    pub destination_status: DestinationStatus,
+    /// As it was sent.
+    pub update_kinesis_streaming_configuration: KinesisStreamingConfiguration,
 }
 
 /// A request for a table's destinations.
@@ -97,8 +131,9 @@ pub struct KinesisDataStreamDestination {
     pub stream_arn: String,
     /// The status.
     pub destination_status: DestinationStatus,
-    /// What the status means.
-    pub destination_status_description: String,
+    /// What the status means, where it does not say so itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_status_description: Option<String>,
     /// How exact the times of the records are, if that was set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approximate_creation_date_time_precision: Option<TimePrecision>,

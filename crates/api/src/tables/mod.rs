@@ -47,7 +47,7 @@ pub use indexes::{
 pub use kinesis_destination::{
     DescribeKinesisStreamingDestinationAnswer, DescribeKinesisStreamingDestinationRequest, DestinationStatus,
     KinesisDataStreamDestination, KinesisStreamingConfiguration, KinesisStreamingDestinationAnswer,
-    KinesisStreamingDestinationRequest, TimePrecision,
+    KinesisStreamingDestinationRequest, TimePrecision, UpdateKinesisStreamingDestinationAnswer,
 };
 pub use list_jobs::{
     ListBackupsAnswer, ListBackupsRequest, ListExportsAnswer, ListExportsRequest, ListImportsAnswer, ListImportsRequest,

@@ -1,19 +1,66 @@
-//! A trail held against the streams that it is of: whether it has every record that they still have, and none that they have not.
+//! A trail held against the server that writes it: whether it has all that the server knows to have written, every record that the streams
+//! still have, and none that they have not.
 //!
-//! A chain and its shard are read side by side, a page at a time, as any client reads a stream. What is done to tables has no stream that
-//! a client can read, and is not compared.
+//! The heads of all chains are asked for before the trail is read, which must have each of them: a chain, or an end of one, that was taken away
+//! is seen by that. Then a chain and its shard are read side by side, a page at a time, as any client reads a stream; what is done to tables
+//! has no stream that a client can read.
 
 use std::cmp::Ordering;
 
 use serde_json::{Value, json};
+use tailrace_server::sinks::TrailPage;
+use tailrace_sinks::audit::ChainHead;
 use tailrace_sinks::audit::place::Place;
 use tailrace_sinks::audit::read::{FileLine, Lines};
-use tailrace_sinks::audit::verify::{ChainReport, Report};
+use tailrace_sinks::audit::verify::{ChainReport, KnownHead, Report};
+use tailrace_sinks::spec::is_sink_name;
 
+use super::verify::counted;
 use crate::Failure;
 use crate::check::count;
 use crate::client::{Client, STREAMS};
 use crate::say::say;
+
+/// Asks what the server knows of a trail.
+///
+/// # Errors
+/// The server does not answer, or has no such trail; or the trail cannot be read.
+pub async fn known(trail: &dyn Place, endpoint: &str) -> Result<TrailPage, Failure> {
+    // Whoever finds that it holds no trail says so.
+    let Some(name) = name_of(trail).await? else { return Ok(TrailPage::default()) };
+    let (page, _): (TrailPage, _) = Client::new(endpoint)?.page(&format!("/_admin/sinks/trail?name={name}")).await?;
+    Ok(page)
+}
+
+/// The heads that have to be in the place, as the server names it: this one, or, if it knows none of this name (a copy, a directory that is
+/// mounted here), where the newest records are. Chains that had ended before a trail moved are where it was.
+pub fn heads<'a>(known: &'a TrailPage, place: &str) -> impl Iterator<Item = (String, KnownHead)> + 'a {
+    let named = known.heads.iter().find(|head| head.place == place);
+    let newest = || known.heads.iter().max_by_key(|head| head.last);
+    let place = named.or_else(newest).map(|head| &head.place);
+    let here = known.heads.iter().filter(move |head| Some(&head.place) == place);
+    here.map(|ChainHead { chain, head, entries, .. }| {
+        (chain.clone(), KnownHead { next_entry: *entries, head: head.clone() })
+    })
+}
+
+/// The name of the sink that wrote a trail: so the head of any segment says.
+async fn name_of(trail: &dyn Place) -> Result<Option<String>, Failure> {
+    let failed = |error: std::io::Error| super::unreadable(&trail.name(), &error);
+    for chain in trail.chains().await.map_err(failed)? {
+        let (files, _) = trail.files(&chain).await.map_err(failed)?;
+        let Some(file) = files.first() else { continue };
+        let mut lines = Lines::new(trail.open(&chain, *file, 0).await.map_err(failed)?);
+        if let Some(FileLine::Whole(line)) = lines.next().await.map_err(failed)? {
+            let head: Value = serde_json::from_slice(line).unwrap_or_default();
+            // Whatever stands there now: only a name of a sink can be asked for.
+            if let Some(name) = head["trail"].as_str().filter(|name| is_sink_name(name)) {
+                return Ok(Some(name.to_owned()));
+            }
+        }
+    }
+    Ok(None)
+}
 
 /// Compares each chain of records with its shard. `complete`: nothing may be left to enter.
 ///
@@ -22,6 +69,7 @@ use crate::say::say;
 pub async fn compare(
     trail: &dyn Place,
     report: &Report,
+    known: &TrailPage,
     endpoint: &str,
     complete: bool,
 ) -> Result<Vec<String>, Failure> {
@@ -32,10 +80,15 @@ pub async fn compare(
         match ShardRecords::open(&mut client, stream, shard).await? {
             None => say(format_args!("{}: the server has no such shard any more", chain.chain)),
             Some(records) => {
-                let compared = compare_chain(trail, chain, &mut client, records, complete).await;
+                let begins_later = chain.continues.is_some() || chain.first_entry == 0 && !known.from_trim_horizon;
+                let compared = compare_chain(trail, chain, &mut client, records, (begins_later, complete)).await;
                 faults.extend(compared?.map(|fault| format!("{}: {fault}", chain.chain)));
             }
         }
+    }
+    // Of chains that are still to begin.
+    if complete && known.lag_records > 0 && faults.is_empty() {
+        faults.push(format!("{} are not in the trail yet", counted(known.lag_records, "record")));
     }
     Ok(faults)
 }
@@ -51,7 +104,7 @@ async fn compare_chain(
     chain: &ChainReport,
     client: &mut Client,
     mut records: ShardRecords,
-    complete: bool,
+    (begins_later, complete): (bool, bool),
 ) -> Result<Option<String>, Failure> {
     let mut entries = Entries::open(trail, &chain.chain).await?;
     let Some(mut record) = records.next(client).await? else { return Ok(None) };
@@ -59,6 +112,13 @@ async fn compare_chain(
     let mut entry = entries.next(trail).await?;
     while entry.as_deref().is_some_and(|entry| entry < record.as_str()) {
         entry = entries.next(trail).await?;
+    }
+    // Nor is what came before the trail, or lies where it was before.
+    while begins_later && entry.as_deref().is_some_and(|entry| record.as_str() < entry) {
+        match records.next(client).await? {
+            Some(next) => record = next,
+            None => return Ok(entry.map(|number| format!("the stream has no record {number}, the trail has"))),
+        }
     }
     while let Some(number) = entry {
         match number.cmp(&record) {

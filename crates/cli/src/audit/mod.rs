@@ -63,6 +63,14 @@ struct PlaceArgs {
 }
 
 impl PlaceArgs {
+    /// Its name, as the server that writes there has it.
+    fn name(&self) -> String {
+        match self.place.starts_with("s3://") {
+            true => format!("{}/", self.place.trim_end_matches('/')),
+            false => std::path::absolute(&self.place).map_or(self.place.clone(), |path| path.display().to_string()),
+        }
+    }
+
     fn open(&self) -> Result<Arc<dyn Place>, Failure> {
         let path = Path::new(&self.place);
         if self.place.starts_with("s3://") {

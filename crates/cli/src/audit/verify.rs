@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use tailrace_server::Code;
+use tailrace_server::sinks::TrailPage;
 use tailrace_sinks::audit::sign::PublicKey;
 use tailrace_sinks::audit::verify::{ChainReport, KnownHead, Report, Trusted, verify};
 
@@ -32,8 +33,8 @@ pub struct VerifyArgs {
     /// So many gaps, which the trail tells of itself, are known and no fault
     #[arg(long, value_name = "NUMBER", default_value_t)]
     known_gaps: u64,
-    /// Compare with the streams of the server at this address as well: every record that they still have, up to the last one that the trail
-    /// has, is in it, and nothing else is
+    /// Compare with the server at this address as well, which writes the trail: every chain that it knows of is there, as far as it was
+    /// written, every record that the streams still have, up to the last one that the trail has, is in it, and nothing else is
     #[arg(long, value_name = "URL")]
     against: Option<String>,
     /// With --against: a record that is not in the trail yet is a fault
@@ -49,9 +50,16 @@ pub async fn run(args: VerifyArgs) -> Outcome {
     let keys = args.public_key.iter().map(|file| PublicKey::read(file)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| Failure::new(Code::Setting, error))?;
     let trail = args.place.open()?;
-    let heads = args.known.as_deref().map(known_heads).transpose()?.unwrap_or_default();
-    let trusted = Trusted { keys, heads };
     let place = &args.place.place;
+    let mut heads = args.known.as_deref().map(known_heads).transpose()?.unwrap_or_default();
+    let known = match args.against.as_deref() {
+        Some(endpoint) => against::known(trail.as_ref(), endpoint).await?,
+        None => TrailPage::default(),
+    };
+    for (chain, head) in against::heads(&known, &args.place.name()) {
+        heads.entry(chain).or_default().push(head);
+    }
+    let trusted = Trusted { keys, heads };
     let report = verify(trail.as_ref(), &trusted, |_, _| {}).await.map_err(|error| unreadable(place, &error))?;
     let mut faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
     if report.chains.is_empty() && faults.is_empty() {
@@ -62,7 +70,7 @@ pub async fn run(args: VerifyArgs) -> Outcome {
         faults.push(format!("the trail tells of {}, of which {} are known", counted(gaps, "gap"), args.known_gaps));
     }
     if let Some(endpoint) = args.against.as_deref().filter(|_| report.faults.is_empty()) {
-        faults.extend(against::compare(trail.as_ref(), &report, endpoint, args.complete).await?);
+        faults.extend(against::compare(trail.as_ref(), &report, &known, endpoint, args.complete).await?);
     }
     tell(&report, &faults, args.output)?;
     if !faults.is_empty() {
@@ -76,14 +84,17 @@ pub async fn run(args: VerifyArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn known_heads(file: &Path) -> Result<HashMap<String, KnownHead>, Failure> {
+fn known_heads(file: &Path) -> Result<HashMap<String, Vec<KnownHead>>, Failure> {
     let wrong =
         |error: &dyn std::fmt::Display| Failure::new(Code::Setting, format_args!("{}: {error}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
     let lines = text.lines().map(serde_json::from_str::<serde_json::Value>);
-    let heads: Result<HashMap<String, KnownHead>, _> =
+    let read: Result<Vec<(String, KnownHead)>, _> =
         lines.filter_map(|line| line.map(|line| KnownHead::read(&line)).transpose()).collect();
-    let heads = heads.map_err(|error| wrong(&error))?;
+    let mut heads: HashMap<String, Vec<KnownHead>> = HashMap::new();
+    for (chain, head) in read.map_err(|error| wrong(&error))? {
+        heads.entry(chain).or_default().push(head);
+    }
     if heads.is_empty() { Err(wrong(&"it tells of no chain")) } else { Ok(heads) }
 }
 
@@ -132,7 +143,7 @@ fn text(chain: &ChainReport) -> Vec<String> {
 }
 
 /// `1 entry`, `2 entries`.
-fn counted(number: u64, noun: &str) -> String {
+pub(super) fn counted(number: u64, noun: &str) -> String {
     match (number, noun.strip_suffix('y')) {
         (1, _) => format!("1 {noun}"),
         (_, Some(stem)) => format!("{number} {stem}ies"),

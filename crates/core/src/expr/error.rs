@@ -46,17 +46,30 @@ pub struct ExprError {
     pub text: String,
     /// Whether operations with an envelope put it before this text.
     pub enveloped: bool,
+    /// The text in the `classic` wording, where that is another one.
+    pub classic: Option<&'static str>,
 }
 
 impl ExprError {
     /// A text that takes the envelope where the operation has one.
     pub fn enveloped(text: impl Into<String>) -> Self {
-        Self { text: text.into(), enveloped: true }
+        Self { text: text.into(), enveloped: true, classic: None }
     }
 
     /// A text that always stands alone.
     pub fn bare(text: impl Into<String>) -> Self {
-        Self { text: text.into(), enveloped: false }
+        Self { text: text.into(), enveloped: false, classic: None }
+    }
+
+    /// `Invalid KeyConditionExpression: <detail>`; in the `classic` wording the detail alone.
+    pub(crate) fn key_condition(detail: &'static str) -> Self {
+        Self::bare(format!("Invalid KeyConditionExpression: {detail}")).with_classic(detail)
+    }
+
+    /// The same with another text in the `classic` wording.
+    #[must_use]
+    pub(crate) fn with_classic(self, text: &'static str) -> Self {
+        Self { classic: Some(text), ..self }
     }
 
     /// `Invalid <X>Expression: <detail>`; of a statement the detail alone.

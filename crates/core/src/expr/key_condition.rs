@@ -11,6 +11,7 @@ use super::error::{ExprError, ExprKind};
 use super::evaluate::{begins_with, order};
 use super::path::Path;
 use super::placeholders::Placeholders;
+use crate::key::empty_key;
 use crate::limits;
 use crate::value::AttributeValue;
 
@@ -111,7 +112,7 @@ impl KeyCondition {
         range: &[KeyAttribute<'_>],
     ) -> Result<ResolvedKeyCondition, ExprError> {
         let mut found = Vec::new();
-        collect(&self.condition.root, &|name| hash.iter().chain(range).any(|key| key.name == name), &mut found)?;
+        collect(&self.condition.root, &mut found)?;
         let keys_count = hash.len() + range.len();
         // A second condition on a key of one attribute has a text of its own.
         if found.len() > keys_count.max(2) {
@@ -119,7 +120,8 @@ impl KeyCondition {
                 "The number of query conditions ({}) exceeds the number of key attributes defined in the schema ({})",
                 found.len(),
                 keys_count
-            )));
+            ))
+            .with_classic("Conditions can be of length 1 or 2 only"));
         }
         let mut take = |key: &KeyAttribute<'_>| {
             let at = found.iter().position(|(path, _)| path.head() == key.name)?;
@@ -234,14 +236,13 @@ fn check_value(key: KeyAttribute<'_>, value: &AttributeValue, size: &SizeRule) -
         _ => return Ok(()),
     };
     if bytes == 0 {
-        let empty = format!("The AttributeValue for a key attribute cannot contain an empty {what} value.");
         let name = key.name;
         return Err(ExprError::bare(match key.index {
-            None => format!("One or more parameter values are not valid. {empty} Key: {name}"),
+            None => empty_key(name, what),
             // The text of DynamoDB Local.
             Some(index) => format!(
                 "One or more parameter values are not valid. A value specified for a secondary index key is not supported. \
-                 {empty} IndexName: {index}, IndexKey: {name}"
+                 The AttributeValue for a key attribute cannot contain an empty {what} value. IndexName: {index}, IndexKey: {name}"
             ),
         }));
     }
@@ -252,13 +253,9 @@ fn check_value(key: KeyAttribute<'_>, value: &AttributeValue, size: &SizeRule) -
 }
 
 /// Takes the condition apart into one entry per key attribute, refusing whatever is not one.
-fn collect<'c>(
-    node: &'c Node,
-    is_key: &dyn Fn(&str) -> bool,
-    found: &mut Vec<(&'c Path, RangeCondition)>,
-) -> Result<(), ExprError> {
+fn collect<'c>(node: &'c Node, found: &mut Vec<(&'c Path, RangeCondition)>) -> Result<(), ExprError> {
     let (path, condition) = match node {
-        Node::And(nodes) => return nodes.iter().try_for_each(|node| collect(node, is_key, found)),
+        Node::And(nodes) => return nodes.iter().try_for_each(|node| collect(node, found)),
         Node::Or(_) => return Err(invalid_operator("OR")),
         Node::Not(_) => return Err(invalid_operator("NOT")),
         Node::In(_) => return Err(invalid_operator("IN")),
@@ -268,7 +265,7 @@ fn collect<'c>(
         Node::Contains(..) => return Err(invalid_operator("contains")),
         Node::Compare(Comparison::NotEqual, ..) => return Err(invalid_operator("<>")),
         Node::Compare(comparison, left, right) => {
-            check_operands([left, right], is_key)?;
+            check_operands([left, right])?;
             let (path, value, turned) = match (left, right) {
                 (Operand::Path(path), Operand::Value(value)) => (path, value, false),
                 (Operand::Value(value), Operand::Path(path)) => (path, value, true),
@@ -282,38 +279,33 @@ fn collect<'c>(
             (path, range_condition(*comparison, turned, Arc::clone(value)))
         }
         Node::Between(operands) => {
-            check_operands(operands, is_key)?;
+            check_operands(operands)?;
             let [first, lower, upper] = operands;
             let path = leading_path("BETWEEN", first)?;
             (path, RangeCondition::Between(literal(lower)?, literal(upper)?))
         }
         Node::BeginsWith(first, prefix) => {
-            check_operands([first, prefix], is_key)?;
+            check_operands([first, prefix])?;
             let path = leading_path("begins_with", first)?;
             (path, RangeCondition::BeginsWith(literal(prefix)?))
         }
     };
     if found.iter().any(|(other, _)| *other == path) {
-        return Err(ExprError::bare("KeyConditionExpressions must only contain one condition per key"));
+        return Err(ExprError::key_condition("KeyConditionExpressions must only contain one condition per key"));
     }
     found.push((path, condition));
     Ok(())
 }
 
-fn check_operands<'o>(
-    operands: impl IntoIterator<Item = &'o Operand>,
-    is_key: &dyn Fn(&str) -> bool,
-) -> Result<(), ExprError> {
+fn check_operands<'o>(operands: impl IntoIterator<Item = &'o Operand>) -> Result<(), ExprError> {
     for operand in operands {
         match operand {
             Operand::Size(_) => {
                 return Err(ExprError::bare("KeyConditionExpressions cannot contain nested operations"));
             }
             Operand::Path(path) if path.is_nested() => {
-                if is_key(path.head()) {
-                    return Err(nested_key(path.head()));
-                }
-                return Err(ExprError::bare("KeyConditionExpressions cannot have conditions on nested attributes"));
+                let text = "KeyConditionExpressions cannot have conditions on nested attributes";
+                return Err(ExprError::key_condition(text));
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use super::Operation;
 use super::Wording;
 use super::java;
 use super::shape::{Kind, Member, NAME_PATTERN, Shape, ShapeId, TableNameRule};
-use crate::echo::echo;
+use crate::echo::{echo, echo_text};
 use crate::limits::VALIDATION_ERRORS_MAX;
 use crate::{ApiError, Json};
 
@@ -230,13 +230,17 @@ impl Walk<'_> {
     }
 
     fn fault(&mut self, value: &str, path: &str, constraint: &str) {
-        let text = format!("Value '{}' at '{path}' failed to satisfy constraint: {constraint}", echo(value));
+        let text = format!("Value '{}' at '{path}' failed to satisfy constraint: {constraint}", echo_text(value));
         self.faults.push(Fault { text, whole: false });
     }
 
     /// A bound that is broken: the newer wording leaves the value out and spells the path as requests do, except for the
-    /// `AttributesToGet` of a request (6).
+    /// `AttributesToGet` of a request (6). What may be a secret is left out in any wording.
     fn bound(&mut self, id: ShapeId, json: &Json, path: &Path, constraint: &str) {
+        if self.shapes[id.0].sensitive {
+            let text = format!("Value at '{}' failed to satisfy constraint: {constraint}", path.lower);
+            return self.faults.push(Fault { text, whole: false });
+        }
         if !self.newer || path.upper == "AttributesToGet" {
             return self.fault(&java::text(self.shapes, id, json), &path.lower, constraint);
         }

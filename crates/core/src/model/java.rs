@@ -3,14 +3,25 @@
 
 use super::shape::{Kind, Shape, ShapeId};
 use crate::Json;
-use crate::echo::echo;
+use crate::echo::{echo, echo_text};
 use crate::limits::ECHOED_VALUE_BYTES_MAX;
 
 /// The text of a value.
 pub(super) fn text(shapes: &[Shape], id: ShapeId, json: &Json) -> String {
+    if let Json::String(text) = json {
+        return echo_text(text).to_owned();
+    }
     let mut out = String::new();
     write(shapes, id, json, &mut out);
-    out.truncate(echo(&out).len());
+    let end = echo(&out).len();
+    if end < out.len() {
+        out.truncate(end);
+        out.extend(match json {
+            Json::Array(_) => Some(']'),
+            Json::Object(_) => Some(if out.starts_with('{') { '}' } else { ')' }),
+            _ => None,
+        });
+    }
     out
 }
 

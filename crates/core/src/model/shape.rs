@@ -61,6 +61,8 @@ pub(super) struct Shape {
     pub allowed: Vec<String>,
     /// The names that the newer wording prints, if its text is a text of its own.
     pub allowed_current: Vec<String>,
+    /// Errors do not repeat the value.
+    pub sensitive: bool,
     /// Whether the shape, or one within it, has a constraint; values without any are not walked.
     pub constrained: bool,
 }
@@ -128,6 +130,8 @@ struct ShapeData {
     member: Option<String>,
     key: Option<String>,
     value: Option<String>,
+    #[serde(default)]
+    sensitive: bool,
 }
 
 impl Api {
@@ -160,6 +164,7 @@ impl Api {
                 pattern: shape.pattern.as_deref().map(Pattern::read),
                 allowed: shape.allowed.clone(),
                 allowed_current: shape.allowed_current.clone(),
+                sensitive: shape.sensitive,
                 constrained: shape.min.is_some()
                     || shape.max.is_some()
                     || shape.pattern.is_some()

@@ -33,6 +33,18 @@ pub struct Checkpoint {
     /// Its tumbling windows, once it has had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Windows>,
+    /// What the target has taken, where that is noted ([`Rules::mark`](super::Rules::mark)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
+}
+
+/// What a target has taken. Unlike what is done this covers no record that the target never had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The mark of the rules under which it took it.
+    pub mark: u32,
+    /// The last record.
+    pub last: RecordNo,
 }
 
 /// A failing batch, or one that was planned.
@@ -91,7 +103,22 @@ impl Checkpoint {
             trimmed_gaps: 0,
             last: None,
             windows: None,
+            taken: None,
         }
+    }
+
+    /// Forgets what is planned, so that it is planned anew. The target may have taken it: that it was planned for is noted as [`Taken`]. False:
+    /// nothing is planned.
+    pub fn forget_plans(&mut self) -> bool {
+        let mut planned = None;
+        for attempt in &mut self.attempts {
+            if let Some(mark) = attempt.as_ref().and_then(|attempt| attempt.plan) {
+                (planned, *attempt) = (Some(mark), None);
+            }
+        }
+        let Some(mark) = planned else { return false };
+        self.taken.get_or_insert(Taken { mark, last: RecordNo::ZERO });
+        true
     }
 
     /// The stored form.
@@ -150,11 +177,35 @@ mod tests {
                 state: r#"{"sum":[1,"x"]}"#.into(),
                 terminated_early: true,
                 final_failures: 3,
+                last: Some(RecordNo(7)),
             }),
         });
+        checkpoint.taken = Some(Taken { mark: 2, last: RecordNo(11) });
         checkpoint.attempts[1] = Some(Attempt { plan: Some(3), ..checkpoint.attempts[0].clone().expect("some") });
         checkpoint.last = Some(LastResult { at_ms: EpochMs(6), error: Some("throttled".into()), not_invoked: true });
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
+    }
+
+    #[test]
+    fn what_was_planned_may_be_at_the_target_still() {
+        let mut checkpoint = Checkpoint::starting_after(RecordNo(7), 1);
+        assert!(!checkpoint.forget_plans());
+        let attempt = Attempt {
+            first: RecordNo(8),
+            last: RecordNo(11),
+            invocations: 1,
+            first_failed_ms: EpochMs(1),
+            error: "away".into(),
+            bisect: Vec::new(),
+            plan: Some(3),
+        };
+        checkpoint.attempts[0] = Some(attempt.clone());
+        assert!(checkpoint.forget_plans());
+        assert_eq!((checkpoint.taken, &checkpoint.attempts[0]), (Some(Taken { mark: 3, last: RecordNo::ZERO }), &None));
+        let before = Some(Taken { mark: 1, last: RecordNo(7) });
+        (checkpoint.taken, checkpoint.attempts[0]) = (before, Some(attempt));
+        assert!(checkpoint.forget_plans());
+        assert_eq!(checkpoint.taken, before);
     }
 
     /// The bytes of version 1: they must be readable for ever.

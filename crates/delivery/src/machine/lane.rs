@@ -45,6 +45,8 @@ pub(crate) struct Failure {
 pub(crate) struct Lane {
     waiting: VecDeque<Record>,
     waiting_bytes: usize,
+    /// Stored bytes of all records that are here.
+    held_bytes: usize,
     /// When the batching window of the waiting records began.
     window_from: Option<MonotonicMs>,
     pub piece: Vec<Record>,
@@ -63,10 +65,16 @@ pub(crate) struct Lane {
     pub gave_up: bool,
     /// The failing batch of the checkpoint that the lane began with, until its records are read again.
     restoring: Option<Attempt>,
-    /// The piece is one record that the target can never take.
+    /// The piece is one record that the target can never take, or the final call of a window.
     pub undeliverable: bool,
     /// Records up to here were done before the machine began.
     pub done_before: RecordNo,
+    /// Something changed since the batch went out: if it was not invoked, it goes out again at once.
+    pub woken: bool,
+    /// The batch that is out needs no look at its age: it was recalled for that already, or is to be tried whatever its age.
+    pub age_seen: bool,
+    /// The final call that is out was too old already when it went out.
+    pub old_when_out: bool,
 }
 
 impl Lane {
@@ -74,6 +82,7 @@ impl Lane {
         Self {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            held_bytes: 0,
             window_from: None,
             piece: Vec::new(),
             plan: None,
@@ -86,6 +95,9 @@ impl Lane {
             restoring,
             undeliverable: false,
             done_before,
+            woken: false,
+            age_seen: false,
+            old_when_out: false,
         }
     }
 
@@ -95,6 +107,7 @@ impl Lane {
             return;
         }
         self.waiting_bytes += record.size;
+        self.held_bytes += record.logged.bytes();
         self.waiting.push_back(record);
         if self.piece.is_empty() {
             self.window_from.get_or_insert(now);
@@ -112,6 +125,10 @@ impl Lane {
 
     pub fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
+    }
+
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     pub fn pending_records(&self) -> usize {
@@ -155,9 +172,14 @@ impl Lane {
         self.restoring.as_ref().map(|attempt| attempt.bisect.first().copied().unwrap_or(attempt.last))
     }
 
+    /// Nothing can be done before more is read.
+    pub fn waits_for_more(&self) -> bool {
+        self.restoring.is_some() || self.pending_records() == 0
+    }
+
     /// Makes the failing batch of the checkpoint from the records that were read again. Records that were trimmed
-    /// meanwhile are missing from it.
-    pub fn restore(&mut self, now: MonotonicMs) {
+    /// meanwhile are missing from it; unless it `is_whole`, so are its last ones, and a plan is none of what is left.
+    pub fn restore(&mut self, is_whole: bool, now: MonotonicMs) {
         let Some(attempt) = self.restoring.take() else { return };
         let mut ends = vec![attempt.last];
         ends.extend(attempt.bisect.iter().rev());
@@ -166,8 +188,9 @@ impl Lane {
         pieces.retain(|piece| !piece.is_empty());
         pieces.reverse();
         self.later = pieces;
-        // A batch that was planned may never have failed.
-        self.failure = (attempt.invocations > 0 || !attempt.bisect.is_empty()).then_some(Failure {
+        // A batch that was planned, or split as its target wants it, may never have failed.
+        let failed = attempt.first_failed_ms > EpochMs::ZERO;
+        self.failure = (failed && (attempt.invocations > 0 || !attempt.bisect.is_empty())).then_some(Failure {
             invocations: 0,
             invocations_here: 0,
             not_invoked: 0,
@@ -176,7 +199,7 @@ impl Lane {
         });
         self.next_piece(now);
         let same = self.piece.first().is_some_and(|record| record.number() == attempt.first);
-        self.plan = attempt.plan.filter(|_| same);
+        self.plan = attempt.plan.filter(|_| same && is_whole);
         if let (true, Some(failure)) = (first_is_whole, &mut self.failure) {
             failure.invocations = attempt.invocations;
         }
@@ -255,6 +278,7 @@ impl Lane {
     /// The first `count` records of the piece are over (done or parked).
     pub fn remove_done(&mut self, count: usize, now: MonotonicMs) -> Vec<Record> {
         let removed: Vec<Record> = self.piece.drain(..count).collect();
+        self.held_bytes -= removed.iter().map(|record| record.logged.bytes()).sum::<usize>();
         self.unissued = true;
         self.plan = None;
         if self.piece.is_empty() {
@@ -285,9 +309,49 @@ impl Lane {
     /// Splits the piece in two halves; the first stays in hand.
     pub fn bisect(&mut self) {
         debug_assert!(self.piece.len() > 1, "one record cannot be split");
-        let second = self.piece.split_off(self.piece.len() / 2);
+        self.split(self.piece.len() / 2);
+    }
+
+    /// Splits the piece before this index; what is behind comes next.
+    pub fn split(&mut self, index: usize) {
+        let second = self.piece.split_off(index.min(self.piece.len()));
         self.plan = None;
-        self.later.push(second);
+        if !second.is_empty() {
+            self.later.push(second);
+        }
+    }
+
+    /// Of the batch in hand, and of what comes next of it, what begins with the first record of this time or a later one waits again
+    /// as if it had never been tried.
+    pub fn put_back_from(&mut self, time: EpochMs, now: MonotonicMs) {
+        if self.piece.iter().chain(self.later.iter().flatten()).all(|record| record.time() < time) {
+            return;
+        }
+        // The next one is last.
+        let mut pieces = std::mem::take(&mut self.later);
+        pieces.push(std::mem::take(&mut self.piece));
+        let mut back: Vec<Record> = Vec::new();
+        let mut kept = Vec::new();
+        while let Some(mut piece) = pieces.pop() {
+            let within = match back.is_empty() {
+                true => piece.iter().position(|record| record.time() >= time).unwrap_or(piece.len()),
+                false => 0,
+            };
+            back.extend(piece.drain(within..));
+            kept.push(piece);
+        }
+        kept.retain(|piece| !piece.is_empty());
+        kept.reverse();
+        self.piece = kept.pop().unwrap_or_default();
+        self.later = kept;
+        self.waiting_bytes += back.iter().map(|record| record.size).sum::<usize>();
+        for record in back.into_iter().rev() {
+            self.waiting.push_front(record);
+        }
+        if self.piece.is_empty() {
+            (self.failure, self.plan, self.undeliverable) = (None, None, false);
+            self.window_from = Some(now);
+        }
     }
 
     /// The failures of the batch in hand, begun now if there are none yet.

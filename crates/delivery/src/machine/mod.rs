@@ -11,6 +11,7 @@
 //!   way at a time: a crash repeats at most, per lane, the batch in flight and the one whose commit is not yet durable.
 //!   Where that outcome gave something up, the commit is durable first: a crash would deliver it behind newer records.
 //!   With [`Rules::plan`] the bounds of a batch are durable before it goes out, so that a crash repeats the very same batch.
+//! - What the target took under a mark goes back only at the target's word, and everything behind it is read again then.
 //! - A record that cannot be read is a barrier for all lanes, since nobody knows its key: nothing behind it is read before it
 //!   is in a commit as a parked copy, and that is asked for only when everything before it is done.
 //! - What is read ahead, parked, parked by one commit and remembered is bounded.
@@ -22,6 +23,7 @@ mod backoff;
 mod checkpoint;
 mod lane;
 mod outcome;
+mod reading;
 mod rules;
 mod types;
 mod window;
@@ -29,7 +31,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::{Attempt, CHECKPOINT_VERSION, Checkpoint, CheckpointError, LastResult};
+pub use checkpoint::{Attempt, CHECKPOINT_VERSION, Checkpoint, CheckpointError, LastResult, Taken};
 pub use rules::Rules;
 pub(crate) use types::stored_bytes;
 pub use types::{
@@ -40,14 +42,10 @@ pub use types::{
 pub use window::{OpenWindow, WindowCall, Windows};
 
 use lane::{Failure, Lane, Phase};
-use outcome::bounded_error;
 use std::time::Duration;
 use window::Seen;
 
-use tailrace_core::limits::{
-    BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, PASSED_OVER_COMMIT_DELAY, PASSED_OVER_COMMIT_RECORDS,
-    READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX,
-};
+use tailrace_core::limits::{PASSED_OVER_COMMIT_DELAY, PASSED_OVER_COMMIT_RECORDS};
 use tailrace_core::{EpochMs, MonotonicMs, RecordNo, SequenceNumber};
 
 /// Failed invocations of a batch after which its shard counts as blocked, where no rule will ever give it up and at least
@@ -67,12 +65,19 @@ pub struct ShardMachine {
     read: RecordNo,
     horizon: RecordNo,
     fetching: bool,
+    /// What is still being read is of a place that was left: nobody wants it.
+    left: bool,
+    /// What is being read waits for room in memory.
+    crowded: bool,
     caught_up: bool,
     ended: bool,
     /// The time of the newest record that was read, wanted or not.
     newest: EpochMs,
     /// Kept once there was a window.
     windows: Option<Windows>,
+    taken: Option<Taken>,
+    /// Where the target has gone back to since the last commit; far above all: it has not.
+    went_back_to: RecordNo,
     durable: Checkpoint,
     committing: Option<Checkpoint>,
     dirty: bool,
@@ -132,6 +137,10 @@ impl ShardMachine {
     /// of the target's bytes, unless one record alone has more.
     pub fn new(rules: Rules, batch_bytes_max: usize, checkpoint: Checkpoint, parked: ParkedSize) -> Self {
         let lanes = checkpoint.done.iter().zip(&checkpoint.attempts);
+        let mut windows = checkpoint.windows.clone();
+        if let Some(open) = windows.as_mut().and_then(|windows| windows.open.as_mut()) {
+            open.last.get_or_insert(checkpoint.low_water);
+        }
         Self {
             rules,
             batch_bytes_max,
@@ -139,10 +148,14 @@ impl ShardMachine {
             read: checkpoint.low_water,
             horizon: RecordNo::ZERO,
             fetching: false,
+            left: false,
+            crowded: false,
             caught_up: false,
             ended: false,
             newest: EpochMs::ZERO,
-            windows: checkpoint.windows.clone(),
+            windows,
+            taken: checkpoint.taken,
+            went_back_to: RecordNo(u64::MAX),
             committing: None,
             dirty: false,
             passed_over: PassedOver::default(),
@@ -177,6 +190,11 @@ impl ShardMachine {
             Input::Configure(rules) => {
                 self.rules = rules;
                 self.retry_at_once(true);
+                let out = |lane: &Lane| match lane.phase {
+                    Phase::Invoking(id) => Some(Action::Recall(id)),
+                    _ => None,
+                };
+                actions.extend(self.lanes.iter().filter_map(out));
             }
             Input::Wake => self.retry_at_once(false),
             Input::ParkedRemoved(removed) => {
@@ -186,6 +204,13 @@ impl ShardMachine {
                     lane.park_on();
                 }
             }
+            Input::ParkedIs(durable) => {
+                let waiting = self.to_park.iter().map(|parked| stored_bytes(&parked.logged));
+                self.parked_records = durable.records + self.to_park.len() as u64;
+                self.parked_bytes = durable.bytes + waiting.sum::<u64>();
+            }
+            // Whoever waits with records unread does not wait at the end: what is trimmed meanwhile is missing.
+            Input::Crowded => (self.crowded, self.caught_up) = (self.fetching, false),
             Input::Horizon(horizon) => self.horizon = self.horizon.max(horizon),
             Input::SkipDamaged(number) => {
                 if let Some(barrier) = self.damaged.as_mut().filter(|barrier| barrier.damaged.logged.number == number) {
@@ -210,6 +235,8 @@ impl ShardMachine {
                 // While records wait to be parked, no more are: the end of their commit is looked at anyway.
                 Phase::Retry { at } if !self.to_park.is_empty() => Some(at),
                 Phase::Retry { at } => Some(self.expiry(lane).map_or(at, |expiry| expiry.min(at))),
+                // It may still wait for its turn.
+                Phase::Invoking(_) if !lane.age_seen => self.expiry(lane),
                 Phase::Ready if lane.piece.is_empty() && self.takes_batches(lane) => lane.window_end(self.rules.window),
                 _ => None,
             })
@@ -226,8 +253,7 @@ impl ShardMachine {
 
     /// When the window of what is open or waits ends if nothing comes, as the clocks stood at the last step.
     fn window_closes(&self) -> Option<MonotonicMs> {
-        let open = self.windows.as_ref().and_then(|windows| windows.open.as_ref());
-        let end = match (open, self.window_length(), self.lanes[0].next_waiting()) {
+        let end = match (self.open_window(), self.window_length(), self.lanes[0].next_waiting()) {
             (Some(open), ..) => open.end_ms,
             (None, Some(length), Some(first)) => {
                 self.windows.as_ref().unwrap_or(&Windows::default()).of(first.time(), length).1
@@ -239,10 +265,29 @@ impl ShardMachine {
         waits.then(|| self.now.monotonic.plus(window::closes_ms(end).since(self.now.wall)))
     }
 
-    /// When the first record of the batch in hand becomes too old, as the clocks stood at the last step.
+    /// When the first record of the batch in hand becomes too old, or the window whose final call that is, as the clocks stood at the
+    /// last step.
     fn expiry(&self, lane: &Lane) -> Option<MonotonicMs> {
-        let too_old = lane.piece.first()?.time().plus(self.rules.record_age_max?).next();
+        let time = match lane.piece.first() {
+            Some(record) => record.time(),
+            None => self.open_window()?.end_ms,
+        };
+        let too_old = time.plus(self.rules.record_age_max?).next();
         Some(self.now.monotonic.plus(too_old.since(self.now.wall)))
+    }
+
+    fn open_window(&self) -> Option<&OpenWindow> {
+        self.windows.as_ref()?.open.as_ref()
+    }
+
+    /// Something of what the lane has in hand is too old: records at its head, or the window whose final call it is.
+    fn is_too_old(&self, index: usize, now: Now) -> bool {
+        match self.lanes[index].piece.is_empty() {
+            true => self
+                .open_window()
+                .is_some_and(|open| open.is_too_old(self.rules.record_age_max, now.wall, self.horizon)),
+            false => self.expired(index, now) > 0,
+        }
     }
 
     /// When the batch in a lane's hand is tried again; `None`: at once, or not at all.
@@ -292,7 +337,8 @@ impl ShardMachine {
             error,
             failed: failures().map(|failure| failure.invocations).max().unwrap_or(0),
             not_invoked: failures().map(|failure| failure.not_invoked).max().unwrap_or(0),
-            blocked: self.lanes.iter().any(|lane| self.is_blocked(lane)) || (damaged.is_some() && pending_records == 0),
+            blocked: self.lanes.iter().any(|lane| self.is_blocked(lane))
+                || (damaged.is_some() && self.lanes.iter().all(Lane::waits_for_more)),
             damaged: damaged.map(|damaged| damaged.logged.number),
             lanes_wanted,
             parked_records: self.parked_records,
@@ -316,54 +362,6 @@ impl ShardMachine {
         self.lanes.iter().map(Lane::pending_records).sum()
     }
 
-    fn fetched(&mut self, mut read: LogRead, now: Now, actions: &mut Vec<Action>) {
-        self.fetching = false;
-        if self.rules.hold {
-            self.leave_what_is_not_planned(&mut read);
-        }
-        self.horizon = self.horizon.max(read.horizon);
-        // Whoever had read everything and waited cannot have missed a record: only other shards' numbers were passed.
-        let waited = std::mem::replace(&mut self.caught_up, !read.more);
-        if read.horizon > self.read.next() && !waited {
-            actions.push(Action::Trimmed { after: self.read, horizon: read.horizon });
-            self.trimmed_gaps += 1;
-            self.dirty = true;
-            self.read = RecordNo(read.horizon.0 - 1);
-        }
-        let lanes = self.lanes.len() as u64;
-        for record in read.records {
-            debug_assert!(record.number() > self.read, "records are read in order");
-            self.read = record.number();
-            let lane = (record.key_hash % lanes) as usize;
-            self.lanes[lane].push(record, now.monotonic);
-        }
-        self.read = self.read.max(read.next);
-        self.newest = self.newest.max(read.newest);
-        if read.unwanted > 0 {
-            self.passed_over.records += read.unwanted;
-            self.passed_over.since.get_or_insert(now.monotonic);
-        }
-        self.ended = read.ended;
-        let asked = self.damaged.take().filter(|barrier| barrier.skip).map(|barrier| barrier.damaged.logged.number);
-        self.damaged = read.damaged.map(|mut damaged| {
-            damaged.error = bounded_error(damaged.error);
-            let skip = asked == Some(damaged.logged.number);
-            Barrier { damaged, read_again: now.monotonic.plus(BACKOFF_MAX), skip }
-        });
-    }
-
-    /// What is behind the batches that are to be restored is not for these rules: it is read again by others, which may want
-    /// other records of it.
-    fn leave_what_is_not_planned(&self, read: &mut LogRead) {
-        let planned = self.lanes.iter().filter_map(Lane::restoring_until).max().unwrap_or(self.read);
-        let reaches_on = read.next > planned || read.records.last().is_some_and(|last| last.number() > planned);
-        read.damaged.take_if(|damaged| damaged.logged.number > planned);
-        if reaches_on {
-            read.records.retain(|record| record.number() <= planned);
-            (read.next, read.more, read.ended) = (planned, true, false);
-        }
-    }
-
     fn committed(&mut self) {
         if let Some(checkpoint) = self.committing.take() {
             self.durable = checkpoint;
@@ -381,6 +379,7 @@ impl ShardMachine {
         for lane in &mut self.lanes {
             match lane.phase {
                 Phase::Retry { .. } => lane.phase = Phase::Ready,
+                Phase::Invoking(_) => lane.woken = true,
                 Phase::ParkedFull if also_parked_full => lane.park_on(),
                 _ => {}
             }
@@ -394,8 +393,9 @@ impl ShardMachine {
             self.set_damaged_aside(now);
             self.issue_commit(actions);
             let mut parked = false;
-            if !self.stopping {
-                for index in 0..self.lanes.len() {
+            for index in 0..self.lanes.len() {
+                // What was rejected is set aside before a stop too: the others of its batch are done.
+                if !self.stopping || self.lanes[index].phase == Phase::Rejecting {
                     parked |= self.hand_out(index, now, actions);
                 }
             }
@@ -456,7 +456,7 @@ impl ShardMachine {
     }
 
     fn has_open_window(&self) -> bool {
-        self.windows.as_ref().is_some_and(|windows| windows.open.is_some())
+        self.open_window().is_some()
     }
 
     /// Everything of the shard is done.
@@ -465,7 +465,7 @@ impl ShardMachine {
     }
 
     fn quiet(&self) -> bool {
-        !self.lanes.iter().any(|lane| matches!(lane.phase, Phase::Invoking(_)))
+        !self.lanes.iter().any(|lane| matches!(lane.phase, Phase::Invoking(_) | Phase::Rejecting))
     }
 
     fn checkpoint(&self) -> Checkpoint {
@@ -476,6 +476,7 @@ impl ShardMachine {
         checkpoint.attempts = self.lanes.iter().map(Lane::attempt).collect();
         checkpoint.finished = self.finished();
         checkpoint.windows.clone_from(&self.windows);
+        checkpoint.taken = self.taken;
         checkpoint.trimmed_gaps = self.trimmed_gaps;
         checkpoint.last.clone_from(&self.last);
         checkpoint
@@ -495,7 +496,11 @@ impl ShardMachine {
         if !self.dirty && checkpoint == self.durable {
             return;
         }
-        debug_assert!(checkpoint.low_water >= self.durable.low_water, "a checkpoint never goes back");
+        debug_assert!(
+            checkpoint.low_water >= self.durable.low_water.min(self.went_back_to),
+            "a checkpoint goes back only where the target does"
+        );
+        self.went_back_to = RecordNo(u64::MAX);
         self.dirty = false;
         for lane in &mut self.lanes {
             lane.unissued = false;
@@ -505,28 +510,50 @@ impl ShardMachine {
         actions.push(Action::Commit { checkpoint, parked: std::mem::take(&mut self.to_park) });
     }
 
-    /// Hands out the lane's next batch if there is one that is due. True: records were parked instead, look again.
+    /// Hands out the lane's next batch if there is one that is due. True: look again, since records were parked
+    /// instead or the lane is done.
     fn hand_out(&mut self, index: usize, now: Now, actions: &mut Vec<Action>) -> bool {
-        let flush = self.flush();
-        let lane = &mut self.lanes[index];
-        match lane.phase {
-            _ if lane.is_held() => return false,
+        let (flush, taken) = (self.flush(), self.taken.filter(|_| self.rules.mark.is_some()));
+        match self.lanes[index].phase {
+            _ if self.lanes[index].is_held() => return false,
             Phase::Rejecting => return self.park_rejected(index, now),
-            Phase::Invoking(_) | Phase::ParkedFull => return false,
+            Phase::ParkedFull => return false,
+            Phase::Invoking(id) => {
+                if !self.lanes[index].age_seen && self.is_too_old(index, now) {
+                    let lane = &mut self.lanes[index];
+                    (lane.age_seen, lane.woken) = (true, true);
+                    actions.push(Action::Recall(id));
+                }
+                return false;
+            }
             Phase::Retry { at } if now.monotonic < at => {
                 // What becomes too old is given up at its time; the younger ones go on waiting.
                 let expired = self.expired(index, now);
-                return expired > 0 && self.park(index, expired, GiveUp::RecordAgeExceeded, now);
+                if expired > 0 {
+                    return self.park(index, expired, GiveUp::RecordAgeExceeded, now);
+                }
+                if !self.is_too_old(index, now) {
+                    return false;
+                }
             }
-            Phase::Retry { .. } | Phase::Ready => lane.phase = Phase::Ready,
+            Phase::Retry { .. } | Phase::Ready => {}
         }
+        let lane = &mut self.lanes[index];
+        lane.phase = Phase::Ready;
         if let Some(until) = lane.restoring_until() {
-            if self.read < until && !self.ended {
+            let is_whole = self.read >= until || self.ended;
+            // What an operator wants to be set aside is in no batch: what is before it goes out without the rest.
+            if !is_whole && !self.damaged.as_ref().is_some_and(|barrier| barrier.skip) {
                 return false;
             }
-            lane.restore(now.monotonic);
+            lane.restore(is_whole, now.monotonic);
+            if lane.is_empty() {
+                // All of it was trimmed meanwhile: other lanes may have waited for that.
+                return true;
+            }
         }
-        if lane.piece.is_empty() {
+        self.keep_to_the_window(index, now);
+        if self.lanes[index].piece.is_empty() {
             if self.rules.hold {
                 return false;
             }
@@ -534,6 +561,11 @@ impl ShardMachine {
                 return done;
             }
             self.take_batch(index, flush, now);
+            let lane = &mut self.lanes[index];
+            if !lane.piece.is_empty() {
+                // What the final call of its window met before it came is not its own.
+                (lane.failure, lane.undeliverable) = (None, false);
+            }
         }
         if self.lanes[index].piece.is_empty() {
             return false;
@@ -551,6 +583,10 @@ impl ShardMachine {
             let count = lane.piece.len();
             return self.park(index, count, GiveUp::RetryAttemptsExhausted, now);
         }
+        if lane.plan.is_none() && lane.piece.len() > self.rules.batch_records_max {
+            // It was made by earlier rules. One whose bounds are promised keeps them.
+            lane.split(self.rules.batch_records_max.max(1));
+        }
         if lane.plan != self.rules.plan {
             // A crash from here on hands the very same batch out again, once that is durable.
             lane.plan = self.rules.plan;
@@ -561,29 +597,51 @@ impl ShardMachine {
         let id = InvocationId(self.next_invocation);
         self.next_invocation += 1;
         lane.phase = Phase::Invoking(id);
+        (lane.woken, lane.age_seen, lane.old_when_out) = (false, false, false);
         let records = lane.piece.clone();
-        let window = self.window_length().zip(records.first()).map(|(length, first)| {
-            let windows = self.windows.get_or_insert_default();
-            windows.enter(first.time(), length).call(false)
+        let window = self.window_length().zip(records.first().zip(records.last())).map(|(length, (first, last))| {
+            let open = self.windows.get_or_insert_default().enter(first.time(), length);
+            open.reaches(last.number());
+            open.call(false)
         });
-        actions.push(Action::Invoke(Invocation { id, lane: index as u16, failed_before, plan, records, window }));
+        actions.push(Action::Invoke(Invocation {
+            id,
+            lane: index as u16,
+            failed_before,
+            plan,
+            taken,
+            records,
+            window,
+        }));
         false
+    }
+
+    /// A batch from before there were windows may be of several: what is in hand stays with the first of them, and the rest waits
+    /// for its own.
+    fn keep_to_the_window(&mut self, index: usize, now: Now) {
+        let Some(first) = self.lanes[index].piece.first().map(Record::time) else { return };
+        let Some(end) = self.window_end(first) else { return };
+        self.lanes[index].put_back_from(end, now.monotonic);
+    }
+
+    /// The end of the window that a batch whose first record has this time keeps to. While lanes of earlier rules are drained each batch
+    /// is in one of its own, which is begun and ended with it.
+    fn window_end(&self, first: EpochMs) -> Option<EpochMs> {
+        let length = self.rules.tumbling_window?;
+        let none = Windows::default();
+        let windows = self.windows.as_ref().filter(|_| self.lanes.len() == 1).unwrap_or(&none);
+        Some(windows.next_end(first, length))
     }
 
     /// Takes the next batch of a lane that has none, as far as it is due.
     fn take_batch(&mut self, index: usize, flush: bool, now: Now) {
-        let (mut bytes_max, mut before, mut flush) = (self.batch_bytes_max, None, flush);
-        let (length, seen) = (self.window_length(), self.seen(now));
+        let before = self.lanes[index].next_waiting().and_then(|first| self.window_end(first.time()));
+        // What is left of a window that is over does not wait for more.
+        let flush = flush || before.is_some_and(|end| self.seen(now).is_past(end));
+        // The state goes with the records.
+        let state_bytes = self.open_window().filter(|_| before.is_some()).map_or(0, |open| open.state.len());
+        let bytes_max = self.batch_bytes_max.saturating_sub(state_bytes);
         let lane = &mut self.lanes[index];
-        if let (Some(length), Some(first)) = (length, lane.next_waiting()) {
-            let windows = self.windows.get_or_insert_default();
-            let end = windows.next_end(first.time(), length);
-            before = Some(end);
-            // What is left of a window that is over does not wait for more.
-            flush |= seen.is_past(end);
-            // The state goes with the records.
-            bytes_max = bytes_max.saturating_sub(windows.open.as_ref().map_or(0, |open| open.state.len()));
-        }
         lane.take_batch((self.rules.batch_records_max, bytes_max), before, self.rules.window, flush, now.monotonic);
     }
 
@@ -605,9 +663,13 @@ impl ShardMachine {
         }
         let open = windows.open.as_mut()?;
         let failed = lane.failure.as_ref().map_or(open.final_failures, |failure| failure.invocations);
-        let expired = self.rules.record_age_max.is_some_and(|max| now.wall.since(open.end_ms) > max);
-        if failed > 0 && (expired || self.rules.exhausted(failed)) {
-            let error = lane.failure.as_ref().map(|failure| failure.error.clone()).unwrap_or_default();
+        let too_old = open.is_too_old(self.rules.record_age_max, now.wall, self.horizon);
+        // It is tried once whatever its age: after a long rest of the server nobody has had the chance to take it.
+        let was_tried = failed > 0 || lane.failure.is_some();
+        if lane.undeliverable || (was_tried && (too_old || self.rules.exhausted(failed))) {
+            let of_last = || self.last.as_ref()?.error.clone();
+            let error = lane.failure.as_ref().map(|failure| failure.error.clone());
+            let error = error.or_else(of_last).unwrap_or_default();
             lane.remove_done(0, now.monotonic);
             lane.gave_up = true;
             self.dirty = true;
@@ -622,9 +684,10 @@ impl ShardMachine {
         let id = InvocationId(self.next_invocation);
         self.next_invocation += 1;
         lane.phase = Phase::Invoking(id);
+        (lane.woken, lane.age_seen, lane.old_when_out) = (false, too_old, too_old);
         let window = Some(open.call(true));
-        let (failed_before, plan, records) = (failed, None, Vec::new());
-        actions.push(Action::Invoke(Invocation { id, lane: 0, failed_before, plan, records, window }));
+        let (failed_before, plan, taken, records) = (failed, None, None, Vec::new());
+        actions.push(Action::Invoke(Invocation { id, lane: 0, failed_before, plan, taken, records, window }));
         Some(false)
     }
 
@@ -636,46 +699,5 @@ impl ShardMachine {
             || self.damaged.is_some()
             || self.read_ahead_full()
             || self.lanes.len() != self.rules.lanes()
-    }
-
-    fn read_ahead_full(&self) -> bool {
-        self.lanes.iter().map(Lane::waiting_records).sum::<usize>() >= self.rules.waiting_records_max()
-            || self.lanes.iter().map(Lane::waiting_bytes).sum::<usize>() >= self.read_ahead_bytes_max()
-    }
-
-    /// Two batches, of large ones less.
-    fn read_ahead_bytes_max(&self) -> usize {
-        (2 * self.batch_bytes_max).min(self.batch_bytes_max.saturating_add(READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX))
-    }
-
-    fn fetch(&mut self, actions: &mut Vec<Action>) {
-        let stands_before_damage = self.damaged.as_ref().is_some_and(|barrier| self.now.monotonic < barrier.read_again);
-        if self.fetching || self.ended || self.stopping || stands_before_damage {
-            return;
-        }
-        // A batch that is to be restored is read whole whatever the bounds say now: it was within them once.
-        let restoring = self.lanes.iter().any(|lane| lane.restoring_until().is_some_and(|until| self.read < until));
-        let wanted = if self.rules.hold {
-            false
-        } else if self.lanes.len() == self.rules.lanes() {
-            !self.read_ahead_full()
-        } else {
-            self.lanes.iter().any(|lane| lane.done_before > self.read)
-        };
-        if !restoring && !wanted {
-            // Whoever does not read does not wait at the end: what is trimmed meanwhile is missing.
-            self.caught_up = false;
-            if let Some(barrier) = &mut self.damaged {
-                barrier.read_again = self.now.monotonic.plus(BACKOFF_MAX);
-            }
-        } else {
-            self.fetching = true;
-            actions.push(Action::Fetch {
-                after: self.read,
-                records_max: GET_RECORDS_MAX,
-                bytes_max: MAPPING_FETCH_BYTES_MAX,
-                wait: self.caught_up,
-            });
-        }
     }
 }

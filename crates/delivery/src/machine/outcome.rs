@@ -1,24 +1,29 @@
 //! What the outcome of an invocation means: done, tried again, split, given up, parked.
 
+use tailrace_core::RecordNo;
 use tailrace_core::limits::{MAPPING_ERROR_BYTES_MAX, PARKED_COMMIT_BYTES_MAX};
 
 use super::lane::{Lane, Phase};
 use super::types::{Answer, GiveUp, InvocationId, Now, Outcome, Parked, Record};
 use super::window::Windows;
-use super::{LastResult, Rules, ShardMachine, backoff};
+use super::{LastResult, PassedOver, Rules, ShardMachine, Taken, backoff};
 use crate::parked::row_bytes_max;
 
 impl ShardMachine {
     /// Takes the end of an invocation.
     pub(super) fn invoked(&mut self, id: InvocationId, answer: Answer, jitter: u32, now: Now) {
         let Answer { outcome, state } = answer;
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Invoking(id)) else {
+        let taken = self.taken.filter(|_| self.rules.mark.is_some());
+        let Some(index) = self.lanes.iter().position(|lane| lane.phase == Phase::Invoking(id)) else {
             return;
         };
+        let is_too_old = self.is_too_old(index, now);
+        let lane = &mut self.lanes[index];
         lane.phase = Phase::Ready;
         if let Outcome::NotInvoked(error) = outcome {
-            // A stop refuses what waits; that says nothing about the target.
-            if self.stopping {
+            // A stop refuses what waits, and so does a change, which may have mended what was wrong: that says nothing about the
+            // target as it is. What has become too old meanwhile is given up with what it waited for.
+            if self.stopping || (lane.woken && (!is_too_old || lane.old_when_out)) {
                 return;
             }
             // No retry is spent and no checkpoint needed: nothing was tried.
@@ -32,10 +37,26 @@ impl ShardMachine {
             return;
         }
         let outcome = match outcome {
+            Outcome::Behind { at, error } if taken.is_some_and(|taken| at < taken.last) => {
+                return self.go_back(at, error, now);
+            }
+            Outcome::Behind { error, .. } => Outcome::Failed(error),
+            Outcome::DoneUntil { index, rejected, error } if rejected.is_empty() => {
+                Outcome::FailedFrom { index, error }
+            }
+            Outcome::DoneUntil { index, rejected, .. } => {
+                lane.split(index);
+                Outcome::DoneExcept(rejected)
+            }
+            other => other,
+        };
+        let outcome = match outcome {
             Outcome::DoneExcept(rejected) if rejected.is_empty() => Outcome::Done,
             Outcome::DoneExcept(rejected) => {
+                let last = lane.piece.last().map(Record::number);
                 lane.rejected = rejected.into();
                 lane.phase = Phase::Rejecting;
+                self.note_taken(last);
                 self.last = Some(LastResult { at_ms: now.wall, error: None, not_invoked: false });
                 return;
             }
@@ -45,13 +66,18 @@ impl ShardMachine {
         lane.unissued = true;
         let (done, error) = match outcome {
             Outcome::Done | Outcome::DoneExcept(_) => (lane.piece.len(), None),
-            Outcome::FailedFrom { index, error } => (index, Some((error, false))),
-            Outcome::Failed(error) | Outcome::NotInvoked(error) => (0, Some((error, self.rules.bisect))),
+            Outcome::FailedFrom { index, error } | Outcome::DoneUntil { index, error, .. } => {
+                (index, Some((error, false)))
+            }
+            Outcome::Failed(error) | Outcome::NotInvoked(error) | Outcome::Behind { error, .. } => {
+                (0, Some((error, self.rules.bisect)))
+            }
             Outcome::Undeliverable(error) => {
-                lane.undeliverable = lane.piece.len() == 1;
+                lane.undeliverable = lane.piece.len() <= 1;
                 (0, Some((error, true)))
             }
         };
+        let taken = done.checked_sub(1).and_then(|last| lane.piece.get(last)).map(Record::number);
         // A state is that of the records that are done with it.
         if let (Some(state), true, Some(open)) =
             (state, done > 0, self.windows.as_mut().and_then(|windows| windows.open.as_mut()))
@@ -64,6 +90,7 @@ impl ShardMachine {
                 self.windows.as_mut().and_then(Windows::close);
             }
             lane.remove_done(done, now.monotonic);
+            self.note_taken(taken);
             self.last = Some(LastResult { at_ms: now.wall, error: None, not_invoked: false });
             return;
         };
@@ -90,7 +117,27 @@ impl ShardMachine {
                 open.final_failures = failures;
             }
         }
+        self.note_taken(taken);
         self.last = Some(LastResult { at_ms: now.wall, error: Some(error), not_invoked: false });
+    }
+
+    fn note_taken(&mut self, last: Option<RecordNo>) {
+        if let (Some(mark), Some(last)) = (self.rules.mark, last) {
+            self.taken = Some(Taken { mark, last });
+        }
+    }
+
+    /// Reads again from `at` on, which is as far as the target is. Nothing goes out before that is durable.
+    fn go_back(&mut self, at: RecordNo, error: String, now: Now) {
+        let mut lane = Lane::new(at, None);
+        (lane.unissued, lane.gave_up) = (true, true);
+        self.lanes = vec![lane];
+        self.note_taken(Some(at));
+        (self.read, self.left, self.dirty) = (at, self.left || self.fetching, true);
+        (self.fetching, self.crowded) = (false, false);
+        self.went_back_to = at;
+        (self.caught_up, self.ended, self.damaged, self.passed_over) = (false, false, None, PassedOver::default());
+        self.last = Some(LastResult { at_ms: now.wall, error: Some(bounded_error(error)), not_invoked: false });
     }
 
     pub(super) fn push_parked(&mut self, parked: Parked) {

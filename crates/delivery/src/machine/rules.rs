@@ -29,6 +29,11 @@ pub struct Rules {
     /// again. `None`: a batch may have other bounds when it comes again.
     #[serde(skip)]
     pub plan: Option<u32>,
+    /// What the target takes is noted in the checkpoint under this mark, and told to it with each later batch: a
+    /// target that has lost some of it since can say so ([`Outcome::Behind`](super::Outcome::Behind)). `None`: it is not noted. With a
+    /// mark there is one lane.
+    #[serde(skip)]
+    pub mark: Option<u32>,
     /// Nothing goes out but what is in hand, or was planned or failing in the checkpoint.
     #[serde(skip)]
     pub hold: bool,
@@ -50,6 +55,7 @@ impl Default for Rules {
             bisect: false,
             tumbling_window: None,
             plan: None,
+            mark: None,
             hold: false,
             parked_records_max: limits::PARKED_RECORDS_MAX,
             parked_bytes_max: limits::PARKED_BYTES_MAX,
@@ -65,7 +71,7 @@ impl Rules {
 
     /// The number of lanes, at least one.
     pub(crate) fn lanes(&self) -> usize {
-        if self.tumbling_window.is_some() { 1 } else { usize::from(self.lanes.max(1)) }
+        if self.tumbling_window.is_some() || self.mark.is_some() { 1 } else { usize::from(self.lanes.max(1)) }
     }
 
     /// Failures of a record will end by themselves before the stream drops it.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tailrace_core::{EpochMs, MonotonicMs, RecordNo};
 use tailrace_store::LogRecord;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Taken};
 use super::window::{OpenWindow, WindowCall};
 
 /// The instant of a step. Delays are counted on the monotonic time, ages of records on the wall clock, so that a
@@ -50,8 +50,7 @@ impl Record {
 
 /// The bytes of a record of the log.
 pub(crate) fn stored_bytes(logged: &LogRecord) -> u64 {
-    let images = logged.old.iter().chain(&logged.new).map(|image| image.len()).sum::<usize>();
-    (logged.meta.len() + images) as u64
+    logged.bytes() as u64
 }
 
 /// A record that cannot be read: nothing behind it is read before it is readable again, trimmed, or set aside.
@@ -91,6 +90,15 @@ pub enum Outcome {
     Done,
     /// Every record is done but these, by rising index, which the target will never take, each with the reason. They are parked.
     DoneExcept(Vec<(usize, String)>),
+    /// As `DoneExcept` for the records before an index; the others are not done.
+    DoneUntil {
+        /// The first record that is not done.
+        index: usize,
+        /// Of those before it, those that the target will never take.
+        rejected: Vec<(usize, String)>,
+        /// Why the others are not done.
+        error: String,
+    },
     /// The records before this index are done, the others are not.
     FailedFrom {
         /// The first record that is not done.
@@ -105,6 +113,14 @@ pub enum Outcome {
     Undeliverable(String),
     /// Nothing was tried: no room, not startable, switched off. Spends no retry.
     NotInvoked(String),
+    /// The target has lost what it took behind this number: that is read again, and the batch with it. From a target to which nothing
+    /// was told that it took, it counts as `Failed`.
+    Behind {
+        /// The last record that it still has.
+        at: RecordNo,
+        /// Why.
+        error: String,
+    },
 }
 
 /// What came of an invocation.
@@ -121,10 +137,13 @@ impl Outcome {
     pub(crate) fn failure(&self, records: usize) -> Option<(usize, &str)> {
         match self {
             Outcome::Done | Outcome::DoneExcept(_) => None,
-            Outcome::FailedFrom { index, error } => Some((records.saturating_sub(*index), error)),
-            Outcome::Failed(error) | Outcome::NotInvoked(error) | Outcome::Undeliverable(error) => {
-                Some((records, error))
+            Outcome::FailedFrom { index, error } | Outcome::DoneUntil { index, error, .. } => {
+                Some((records.saturating_sub(*index), error))
             }
+            Outcome::Failed(error)
+            | Outcome::NotInvoked(error)
+            | Outcome::Undeliverable(error)
+            | Outcome::Behind { error, .. } => Some((records, error)),
         }
     }
 }
@@ -153,14 +172,19 @@ pub enum Input {
     },
     /// The [`Action::Commit`] under way is durable.
     Committed,
-    /// The rules changed; what waits to be retried is retried at once.
+    /// The rules or the target's own configuration changed; what waits to be retried is retried at once, and what waits at the
+    /// target is recalled.
     Configure(super::Rules),
     /// Something outside changed (the target itself, its limits): what waits to be retried is retried at once.
     Wake,
     /// Parked records of this shard were removed.
     ParkedRemoved(super::ParkedSize),
+    /// So much of this shard is parked, durably; the answer to a commit that is not told of yet.
+    ParkedIs(super::ParkedSize),
     /// Records below this number are trimmed: a failing record among them is given up.
     Horizon(RecordNo),
+    /// What is to be read waits for room in memory: it comes when there is some, or when nothing of the shard is held any more.
+    Crowded,
     /// An operator's word: the damaged record of this number is set aside when everything before it is done.
     SkipDamaged(RecordNo),
     /// Hand out nothing more, wait for what is under way, commit, and answer [`Action::Stopped`].
@@ -182,6 +206,8 @@ pub struct Invocation {
     pub failed_before: u32,
     /// The version under which its bounds were made durable; `None`: they were not ([`Rules::plan`](super::Rules::plan)).
     pub plan: Option<u32>,
+    /// What the target took before, and under which mark.
+    pub taken: Option<Taken>,
     /// The records, in order; none only in the final call of a window.
     pub records: Vec<Record>,
     /// The tumbling window that it is in.
@@ -191,7 +217,7 @@ pub struct Invocation {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Read the log and answer with [`Input::Fetched`]. At most one is under way.
+    /// Read the log and answer with [`Input::Fetched`]. At most one is under way: another takes the place of one that is.
     Fetch {
         /// Records above this number.
         after: RecordNo,
@@ -201,9 +227,14 @@ pub enum Action {
         bytes_max: usize,
         /// Nothing was left to read the last time: wait for something first.
         wait: bool,
+        /// It waits for no room in memory: without it nothing of the shard goes on.
+        at_once: bool,
     },
     /// Invoke the target and answer with [`Input::Invoked`]. At most one per lane is under way.
     Invoke(Invocation),
+    /// The batch is wanted back if the target has not begun with it: the rules have changed, or its records have become too old.
+    /// The invocation is answered as ever, with [`Outcome::NotInvoked`] if it comes back.
+    Recall(InvocationId),
     /// Make checkpoint and parked records durable in one commit and answer with [`Input::Committed`].
     /// At most one is under way.
     Commit {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::EpochMs;
 use tailrace_core::limits::{TUMBLING_WINDOW_GRACE, WINDOW_STATE_BYTES_MAX};
+use tailrace_core::{EpochMs, RecordNo};
 
 /// The state with which a window begins.
 const NO_STATE: &str = "{}";
@@ -40,6 +40,10 @@ pub struct OpenWindow {
     pub terminated_early: bool,
     /// Failed tries of its final call.
     pub final_failures: u32,
+    /// The last record that was handed out in it: its final call is held to the age of that one. Checkpoints from before it was
+    /// kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<RecordNo>,
 }
 
 /// What a call is told of its window.
@@ -107,7 +111,7 @@ impl Windows {
     }
 
     /// The window of a batch whose first record has this time: the open one, or a new one.
-    pub fn enter(&mut self, time: EpochMs, length: Duration) -> &OpenWindow {
+    pub fn enter(&mut self, time: EpochMs, length: Duration) -> &mut OpenWindow {
         let (start_ms, end_ms) = self.of(time, length);
         self.open.get_or_insert_with(|| OpenWindow {
             start_ms,
@@ -115,6 +119,7 @@ impl Windows {
             state: NO_STATE.into(),
             terminated_early: false,
             final_failures: 0,
+            last: None,
         })
     }
 
@@ -149,6 +154,16 @@ impl WindowCall {
 }
 
 impl OpenWindow {
+    /// A batch of it goes out, with this record at its end.
+    pub(crate) fn reaches(&mut self, last: RecordNo) {
+        self.last = self.last.max(Some(last));
+    }
+
+    /// It has become too old, as a record does: by the rule, or since the stream keeps nothing of it any more.
+    pub(crate) fn is_too_old(&self, record_age_max: Option<Duration>, now: EpochMs, horizon: RecordNo) -> bool {
+        record_age_max.is_some_and(|max| now.since(self.end_ms) > max) || self.last.is_some_and(|last| last < horizon)
+    }
+
     /// Takes a state over.
     pub fn take(&mut self, state: Arc<str>) {
         self.terminated_early = state.len() > WINDOW_STATE_BYTES_MAX;

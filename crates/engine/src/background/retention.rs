@@ -125,7 +125,7 @@ async fn go_on(db: &Db, place: Place, cutoff: Cutoff, failures: &mut Failures) -
             failures.note(format_args!("the descriptor of stream {}", id.0), "corrupt data");
             continue;
         };
-        let done = match db.pinned.of(id).await {
+        let done = match db.pinned.of(&stream).await {
             Err(error) => Err(error),
             Ok(needed) if stream.disabled_ms.is_some_and(|ms| ms <= cutoff.of(!needed.is_empty())) => {
                 shards_left -= 1;

@@ -127,7 +127,9 @@ pub(crate) fn check_index_keys(table: &Table, stored: &Bytes) -> Result<(), Entr
     names.dedup();
     let parts = Parts::of(&names, stored).map_err(EntriesError::Corrupt)?;
     for index in table.live_indexes() {
-        parts.key_values(index).map_err(EntriesError::Corrupt)?.map_err(EntriesError::Key)?;
+        if let Err(error) = parts.key_values(index).map_err(EntriesError::Corrupt)? {
+            return Err(told_first(table, Some(&parts), error));
+        }
     }
     check_local_size(table, stored)
 }
@@ -167,12 +169,32 @@ pub(crate) fn entry_changes<'t>(
     let new = new.map(|new| Parts::of(&names, new)).transpose().map_err(EntriesError::Corrupt)?;
     let mut changes = Vec::new();
     for index in table.live_indexes() {
-        changes.extend(entry_change(table, index, old.as_ref(), new.as_ref())?);
+        match entry_change(table, index, old.as_ref(), new.as_ref()) {
+            Ok(change) => changes.extend(change),
+            Err(EntriesError::Key(error)) => return Err(told_first(table, new.as_ref(), error)),
+            Err(error) => return Err(error),
+        }
     }
     if let Some(new) = new {
         check_local_size(table, new.stored)?;
     }
     Ok(changes)
+}
+
+/// Of several keys that are wrong, one of another type is told first. Source: DynamoDB Local.
+fn told_first(table: &Table, new: Option<&Parts<'_, '_>>, error: IndexKeyError) -> EntriesError {
+    let is_type = |error: &IndexKeyError| matches!(error.fault, IndexKeyFault::Type { .. });
+    if is_type(&error) {
+        return EntriesError::Key(error);
+    }
+    for index in table.live_indexes() {
+        match new.map(|parts| parts.key_values(index)) {
+            Some(Ok(Err(other))) if is_type(&other) => return EntriesError::Key(other),
+            Some(Err(damage)) => return EntriesError::Corrupt(damage),
+            _ => {}
+        }
+    }
+    EntriesError::Key(error)
 }
 
 fn entry_change<'t>(

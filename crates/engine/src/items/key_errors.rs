@@ -2,7 +2,7 @@
 
 use tailrace_api::PARAMETER_VALUES;
 use tailrace_core::ApiError;
-use tailrace_core::key::{KeyError, ScalarType};
+use tailrace_core::key::{KeyError, ScalarType, empty_key};
 
 /// The error for a `Key` (and for a key in a batch, put or not). Source: docs/spec/dynamodb-api.md 2.5.
 pub(crate) fn key_map_error(error: KeyError) -> ApiError {
@@ -10,7 +10,9 @@ pub(crate) fn key_map_error(error: KeyError) -> ApiError {
         KeyError::Missing { .. } | KeyError::Type { .. } | KeyError::Superfluous => {
             ApiError::validation("The provided key element does not match the schema")
         }
-        KeyError::Empty { name, scalar } => empty_key(&name, scalar),
+        KeyError::Empty { name, scalar } => {
+            ApiError::validation(empty_key(&name, if scalar == ScalarType::B { "binary" } else { "string" }))
+        }
         KeyError::HashTooLong | KeyError::RangeTooLong => too_long(&error),
     }
 }
@@ -27,14 +29,6 @@ pub(crate) fn item_key_error(error: KeyError) -> ApiError {
         )),
         other => key_map_error(other),
     }
-}
-
-fn empty_key(name: &str, kind: ScalarType) -> ApiError {
-    let what = if kind == ScalarType::B { "binary" } else { "string" };
-    ApiError::validation(format!(
-        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
-         {what} value. Key: {name}"
-    ))
 }
 
 fn too_long(error: &KeyError) -> ApiError {

@@ -216,9 +216,11 @@ impl Plan {
             }
             entry.add_writes(put.zip(written.new.as_ref()), &mut self.writes);
         }
-        if table.stream.is_some() {
+        if table.stream.is_some() || !table.captures.is_empty() {
             let keys = encode_stored(&table.key.key_of(change.attributes));
             let (bucket, old) = (change.place.bucket, written.old.clone());
+            let of_captures = (&keys[..], written.old.as_ref(), put);
+            self.writes.extend(record_meta::captures(table, bucket, of_captures, caller));
             self.writes.extend(record_meta::append(table, bucket, &keys, old, put, caller));
         }
         let (old, new) = (written.old.as_ref(), written.new.as_ref());

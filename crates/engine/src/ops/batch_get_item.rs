@@ -44,7 +44,7 @@ pub async fn batch_get_item(
     let mut answer = BatchGetItemAnswer::default();
     let mut charged: BTreeMap<&str, f64> = BTreeMap::new();
     for part in &tables {
-        answer.responses.entry(part.table_name.clone()).or_default();
+        answer.responses.entry(part.sent_as.clone()).or_default();
         charged.entry(&part.table_name).or_default();
     }
     let mut left: Vec<Vec<Item>> = tables.iter().map(|_| Vec::new()).collect();
@@ -79,7 +79,7 @@ pub async fn batch_get_item(
             taken.extend(value.map(|value| (wanted.part, value)));
         }
         for (part, item) in projected(&projections, taken, bytes_read - bytes_before).await? {
-            answer.responses.entry(tables[part].table_name.clone()).or_default().push(item);
+            answer.responses.entry(tables[part].sent_as.clone()).or_default().push(item);
         }
     }
     if let Some(error) = throttled.filter(|_| !any_read) {

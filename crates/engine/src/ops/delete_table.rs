@@ -116,6 +116,9 @@ pub(crate) async fn remove_table(db: &Db, table: &StoredTable, caller: &Caller<'
             if let Some(throttle) = &db.throttle {
                 throttle.forget(table.id);
             }
+            if !table.captures.is_empty() {
+                db.destinations_changed.notify_one();
+            }
             // The answer does not depend on it: what fails here is finished by the next pass.
             if let Err(error) = reclaim(db, table.id).await {
                 tracing::warn!(table = %name, %error, "the items of a deleted table are reclaimed later");

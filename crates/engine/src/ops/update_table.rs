@@ -134,6 +134,11 @@ async fn describe(
         // One that is still being filled can be changed meanwhile, and stays what it is.
         if changes.updated.contains(&id) && index.index_status == api::IndexStatus::Active {
             index.index_status = api::IndexStatus::Updating;
+            if let Some(warm) = index.warm_throughput.as_mut().filter(|_| {
+                updates().any(|update| update.index_name == index.index_name && update.warm_throughput.is_some())
+            }) {
+                warm.status = TableStatus::Updating;
+            }
         }
         if changes.deleted == Some(id) {
             (index.index_status, index.backfilling) = (api::IndexStatus::Deleting, None);

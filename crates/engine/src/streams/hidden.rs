@@ -10,8 +10,8 @@ use tailrace_store::keyspace::{CounterKey, StreamKey};
 use tailrace_store::{Key, NewImage, Write};
 
 use super::descriptor::Stream;
-use super::label;
 use super::record_meta::{self, ChangeKind};
+use super::{label, life};
 use crate::caller::Caller;
 use crate::json_row;
 use crate::table::{Table, TableStream, ViewType};
@@ -38,6 +38,19 @@ pub fn open(id: StreamId, name: &str, partition_key: &str, created_ms: EpochMs) 
         Write::Put { key: counter_key(), value: CounterKey::value(id.0 + 1) },
         Write::Put { key: StreamKey { stream: id }.encode(), value: json_row::encode(&stream) },
         Write::OpenStream { stream: id, ranges: vec![BucketRange::ALL] },
+    ]
+}
+
+/// The writes that open a stream of a table's changes, the counter included: it has the table's key, and so many shards. `name` stands for a
+/// table's, and none can have it.
+pub(crate) fn open_capture(id: StreamId, name: String, of: &Table, created_ms: EpochMs, shards: usize) -> [Write; 3] {
+    let enabled = TableStream { id, view: ViewType::NewAndOldImages };
+    let mut stream = Stream::new(of, &enabled, label::text(created_ms), created_ms);
+    stream.table = name;
+    [
+        Write::Put { key: counter_key(), value: CounterKey::value(id.0 + 1) },
+        Write::Put { key: StreamKey { stream: id }.encode(), value: json_row::encode(&stream) },
+        Write::OpenStream { stream: id, ranges: life::bucket_ranges(shards) },
     ]
 }
 

@@ -69,7 +69,7 @@ pub(crate) async fn forget(db: &Db, stream: &Stream) -> Result<(), StoreError> {
 }
 
 /// All buckets in `count` ranges of nearly equal length.
-fn bucket_ranges(count: usize) -> Vec<BucketRange> {
+pub(super) fn bucket_ranges(count: usize) -> Vec<BucketRange> {
     let count = count.clamp(1, tailrace_core::limits::SHARDS_PER_STREAM_MAX) as u32;
     (0..count).filter_map(|number| BucketRange::part(number, count)).collect()
 }

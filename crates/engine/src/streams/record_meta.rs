@@ -9,10 +9,10 @@
 use bytes::Bytes;
 use tailrace_core::Bucket;
 use tailrace_core::limits::{ACCESS_KEY_BYTES_MAX, OPERATION_BYTES_MAX, REQUEST_ID_BYTES_MAX};
-use tailrace_store::{NewImage, StoreError, Write};
+use tailrace_store::{NewImage, StoreError, StreamId, Write};
 
 use crate::caller::{Caller, Client};
-use crate::table::{Table, ViewType};
+use crate::table::{Table, TableStream, ViewType};
 
 const META_VERSION: u8 = 1;
 /// With who asked between the flags and the keys.
@@ -187,17 +187,41 @@ pub fn append(
     caller: &Caller<'_>,
 ) -> Option<Write> {
     let stream = table.stream.as_ref()?;
+    Some(append_to(stream, bucket, (keys, old, put), table.audit, caller))
+}
+
+/// The writes that put the same change into the streams which have both images of every change of the table.
+pub(crate) fn captures<'a>(
+    table: &'a Table,
+    bucket: Bucket,
+    (keys, old, put): (&'a [u8], Option<&'a Bytes>, Option<usize>),
+    caller: &'a Caller<'_>,
+) -> impl Iterator<Item = Write> + 'a {
+    let append = move |id: &StreamId| {
+        let stream = TableStream { id: *id, view: ViewType::NewAndOldImages };
+        append_to(&stream, bucket, (keys, old.cloned(), put), false, caller)
+    };
+    table.captures.iter().map(append)
+}
+
+fn append_to(
+    stream: &TableStream,
+    bucket: Bucket,
+    (keys, old, put): (&[u8], Option<Bytes>, Option<usize>),
+    audit: bool,
+    caller: &Caller<'_>,
+) -> Write {
     let kind = match (&old, put) {
         (None, _) => ChangeKind::Insert,
         (Some(_), Some(_)) => ChangeKind::Modify,
         (Some(_), None) => ChangeKind::Remove,
     };
-    let meta = meta(kind, stream.view, table.audit, keys, caller);
+    let meta = meta(kind, stream.view, audit, keys, caller);
     let new = match put {
         Some(index) if stream.view.has_new() => NewImage::OfWrite(index),
         _ => NewImage::None,
     };
-    Some(Write::Append { stream: stream.id, bucket, meta, old: old.filter(|_| stream.view.has_old()), new })
+    Write::Append { stream: stream.id, bucket, meta, old: old.filter(|_| stream.view.has_old()), new }
 }
 
 /// The bytes of a meta, made in one piece. `audit`: with who asked.
@@ -225,7 +249,6 @@ mod tests {
     use tailrace_core::{KeySchema, TableId};
 
     use super::*;
-    use crate::table::TableStream;
 
     const KEYS: &[u8] = b"\x03\x01\x02pk\x03\x01a";
 

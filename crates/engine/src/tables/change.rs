@@ -69,7 +69,11 @@ pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<()
         ));
     }
     let (mode, given) = (request.billing_mode, asked(Part::Throughput));
-    if asked(Part::Stream) && (given || mode == Some(BillingMode::Provisioned)) {
+    let given_to_index = request
+        .global_secondary_index_updates
+        .iter()
+        .any(|update| update.update.as_ref().is_some_and(|update| update.provisioned_throughput.is_some()));
+    if asked(Part::Stream) && (given || given_to_index || mode == Some(BillingMode::Provisioned)) {
         return Err(ApiError::validation("You cannot modify stream status while updating table IOPS"));
     }
     if index_changes::makes_or_deletes(request) {

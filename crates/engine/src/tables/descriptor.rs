@@ -134,6 +134,10 @@ pub struct Table {
     /// The records of its streams keep who asked for the change: an audit trail is made from them.
     #[serde(default)]
     pub audit: bool,
+    /// Streams of Tailrace's own that have each change with both images, whatever the table's stream has: one for each Kinesis
+    /// destination.
+    #[serde(default)]
+    pub captures: Vec<StreamId>,
 }
 
 /// Why the value of a row is no descriptor of a table.
@@ -186,6 +190,7 @@ impl Table {
             time_to_live: None,
             times_to_live_made: 0,
             audit: false,
+            captures: Vec::new(),
         }
     }
 

@@ -78,8 +78,7 @@ fn made_up_id(alias: &str, settings: &Settings) -> String {
     let mut bytes: [u8; 16] = std::array::from_fn(|at| digest[at]);
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    tailrace_core::ids::uuid_text(u128::from_be_bytes(bytes))
 }
 
 /// The encryption as a description tells of it; absent for the default.

@@ -6,6 +6,7 @@ pub(crate) mod change;
 pub(crate) mod creation;
 pub(crate) mod description;
 pub mod descriptor;
+pub mod destinations;
 pub(crate) mod encryption;
 pub mod index;
 pub(crate) mod index_changes;

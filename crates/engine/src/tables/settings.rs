@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tailrace_api::tables::{ContributorInsightsMode, Tag, TimePrecision};
-use tailrace_core::{ApiError, EpochMs, TableId};
+use tailrace_api::tables::{ContributorInsightsMode, DestinationStatus, Tag, TimePrecision};
+use tailrace_core::{ApiError, EpochMs, StreamId, TableId};
 use tailrace_store::keyspace::TableSettingsKey;
 use tailrace_store::{Decision, Write, commit};
 
@@ -45,9 +45,12 @@ pub(crate) struct TableSettings {
     /// Contributor insights that were asked for, of the table and its indexes.
     #[serde(default)]
     pub contributor_insights: Vec<ContributorInsights>,
-    /// The Kinesis stream that was asked for.
+    /// The Kinesis stream that was asked for, as rows had it when there was one at most: read, and written as none.
     #[serde(default)]
-    pub kinesis_destination: Option<KinesisDestination>,
+    pub kinesis_destination: Option<FormerKinesisDestination>,
+    /// The Kinesis destinations, the newest first.
+    #[serde(default)]
+    pub kinesis_destinations: Vec<KinesisDestination>,
 }
 
 /// A key of KMS. Nothing is encrypted with it.
@@ -92,7 +95,25 @@ pub(crate) struct ContributorInsights {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KinesisDestination {
     pub stream_arn: String,
+    /// `None`: it was not set, which is milliseconds.
     pub precision: Option<TimePrecision>,
+    pub status: DestinationStatus,
+    /// The stream that has the changes for it, and the uuid of who delivers them; `None`: nothing is delivered, and nothing is left of it.
+    pub capture: Option<Capture>,
+}
+
+/// What delivers to a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Capture {
+    pub stream: StreamId,
+    pub consumer: String,
+}
+
+/// As it was asked for when nothing filled one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FormerKinesisDestination {
+    stream_arn: String,
+    precision: Option<TimePrecision>,
 }
 
 impl Default for TableSettings {
@@ -106,14 +127,20 @@ impl Default for TableSettings {
             point_in_time_recovery: None,
             contributor_insights: Vec::new(),
             kinesis_destination: None,
+            kinesis_destinations: Vec::new(),
         }
     }
 }
 
 impl TableSettings {
-    fn decode(row: Option<&Bytes>) -> Option<TableSettings> {
+    pub fn decode(row: Option<&Bytes>) -> Option<TableSettings> {
         let Some(row) = row else { return Some(TableSettings::default()) };
-        serde_json::from_slice::<TableSettings>(row).ok().filter(|settings| settings.version == SETTINGS_VERSION)
+        let mut settings = serde_json::from_slice::<TableSettings>(row).ok()?;
+        let former = settings.kinesis_destination.take();
+        settings.kinesis_destinations.extend(former.map(|FormerKinesisDestination { stream_arn, precision }| {
+            KinesisDestination { stream_arn, precision, status: DestinationStatus::EnableFailed, capture: None }
+        }));
+        Some(settings).filter(|settings| settings.version == SETTINGS_VERSION)
     }
 
     /// The write that keeps them for a table that is new; `None`: nothing is set.
@@ -192,5 +219,24 @@ mod tags {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Tag>, D::Error> {
         let rows = Vec::<Row>::deserialize(deserializer)?;
         Ok(rows.into_iter().map(|Row { key, value }| Tag { key, value }).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/format.md, Table settings: a row from when there was one destination at most, which had failed.
+    #[test]
+    fn a_destination_of_former_rows_is_read() {
+        let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+        let row =
+            format!(r#"{{"version":1,"kinesis_destination":{{"stream_arn":"{arn}","precision":"MICROSECOND"}}}}"#);
+        let settings = TableSettings::decode(Some(&Bytes::from(row.clone()))).unwrap();
+        let [destination] = &settings.kinesis_destinations[..] else { panic!("{settings:?}") };
+        assert_eq!((destination.stream_arn.as_str(), destination.status), (arn, DestinationStatus::EnableFailed));
+        // What is written over it has it once.
+        let written = json_row::encode_over(row.as_bytes(), &settings);
+        assert_eq!(TableSettings::decode(Some(&written)), Some(settings));
     }
 }

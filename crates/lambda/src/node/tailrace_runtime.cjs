@@ -176,8 +176,8 @@ class RuntimeError extends Error {
 /** Whatever was thrown, as the document that Lambda makes of it. It cannot fail. */
 function describe(error) {
   try {
-    const isError = util.types.isNativeError(error) || (error && [error.name, error.message, error.stack].every(isText));
-    if (!isError) return { errorType: typeof error, errorMessage: wellFormed(String(error)), trace: [] };
+    const hasAll = util.types.isNativeError(error) || (error && [error.name, error.message, error.stack].every(isText));
+    if (!hasAll) return { errorType: typeof error, errorMessage: wellFormed(String(error)), trace: [] };
     const trace = isText(error.stack) ? error.stack.split("\n").filter((line) => !line.includes(__filename)) : [];
     return {
       errorType: wellFormed(String(error.name)),
@@ -206,8 +206,8 @@ function patchConsole() {
   }
 }
 
-/** A line; as JSON one object is its message, and an error has members of its own. */
-function print(level, text, values = []) {
+/** A line; as JSON a single value is its message as it is. */
+function print(level, text, values = [text]) {
   if (LOGS_JSON) {
     stdout.write(recordOf(level, text, values) + "\n");
     return;
@@ -219,19 +219,38 @@ function print(level, text, values = []) {
 function recordOf(level, text, values) {
   const head = { timestamp: new Date().toISOString(), level, requestId };
   try {
-    const [value] = values;
-    const message = values.length === 1 && typeof value === "object" && !util.types.isNativeError(value) ? value : text;
-    const error = values.find((other) => util.types.isNativeError(other));
-    if (!error) return stringify({ ...head, message });
-    const { errorType, errorMessage, trace } = describe(error);
-    return stringify({ ...head, message, errorType, errorMessage, stackTrace: trace });
+    if (values.length === 1) return stringify({ ...head, message: values[0] }, errorsAsMembers);
+    const error = values.find(isError);
+    return stringify({ ...head, message: text, ...(error && membersOf(error)) });
   } catch {
     return stringify({ ...head, message: text });
   }
 }
 
+function isError(value) {
+  try {
+    return util.types.isNativeError(value) || value instanceof Error;
+  } catch {
+    // A proxy that lets nobody look.
+    return false;
+  }
+}
+
+/** An error as the log shows it: what it is called, says, and where it was made. */
+function membersOf(error) {
+  const { errorMessage, trace } = describe(error);
+  return { errorType: error.constructor?.name ?? "UnknownError", errorMessage, stackTrace: trace };
+}
+
+/** Errors have no members that JSON sees: wherever they lie in a value, they are shown with these and their own. */
+const errorsAsMembers = (_name, value) => (isError(value) ? { ...membersOf(value), ...value } : value);
+
 /** Prints an error as AWS does: its document and its own members, as JSON. */
 function showError(words, error) {
+  if (LOGS_JSON) {
+    print("ERROR", words, [isError(error) ? error : new Error(describe(error).errorMessage)]);
+    return;
+  }
   const { errorType, errorMessage, trace } = describe(error);
   let text;
   try {
@@ -240,8 +259,7 @@ function showError(words, error) {
   } catch {
     text = stringify({ errorType, errorMessage, stack: trace });
   }
-  if (LOGS_JSON) print("ERROR", words, [JSON.parse(text)]);
-  else print("ERROR", `${words} \t${text}`);
+  print("ERROR", `${words} \t${text}`);
 }
 
 /** What nobody catches ends the process, once the host knows of it; so does an event loop that runs dry. */
@@ -446,7 +464,16 @@ function packageHint(root, error) {
   const why = /^(@aws-sdk\/|@smithy\/|aws-sdk$)/.test(name)
     ? "on AWS the SDK is a part of the runtime; here it is installed with the function"
     : "the package is not installed";
-  return `\n${why}: npm install ${name} (in ${root}, or in a directory above it)`;
+  return `\n${why}: npm install ${name} (in ${placeOfPackages(root)})`;
+}
+
+/** Where a package is found by this function: what was unpacked is ours, and goes when the code changes. */
+function placeOfPackages(root) {
+  if (!/\/functions\/packages\/[^/]+$/.test(root)) return `${root}, or in a directory above it`;
+  const roots = (process.env.NODE_PATH ?? "").split(path.delimiter);
+  const isOfLayer = (folder) => /\/nodejs(\/node\d+)?\/node_modules$/.test(folder);
+  const places = roots.filter((folder) => folder.endsWith("/node_modules") && !isOfLayer(folder)).map((folder) => path.dirname(folder));
+  return places.join(", or in ") || "the directory of the template";
 }
 
 /** For TypeScript that node cannot run as it is: the command that makes JavaScript of it. */

@@ -5,19 +5,32 @@ Where the interpreter can import awslambdaric, that client is preferred (TAILRAC
 awslambdaric).
 """
 
+import os
+import sys
+
+# Where compiled files are kept, so that the code's own directory stays as it is. What the interpreter has compiled of its
+# own and of its packages is used where it is; one that came without, and may have no place for it, has all in ours.
+CACHE = os.environ.pop("TAILRACE_PYTHON_CACHE", None)
+COMPILED = os.path.join(os.path.dirname(os.__file__), "__pycache__", "traceback.%s.pyc" % sys.implementation.cache_tag)
+if sys.pycache_prefix is not None:
+    # The function says where.
+    CACHE = None
+elif CACHE and not os.path.exists(COMPILED):
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = CACHE
+    CACHE = None
+
 # Everything that this file and the client beside it use is imported here, before the function's directory is on the
 # path: a types.py or json.py of the function must not stand in for the standard library's. Some are used only by other
 # modules, and only when an error is described.
 import ast  # noqa: F401
 import decimal
 import importlib
+import importlib.machinery
 import json
 import linecache  # noqa: F401
 import logging
-import os
 import re
 import socket
-import sys
 import time
 import tokenize  # noqa: F401
 import traceback
@@ -58,6 +71,48 @@ def add_task_root():
     path = [task_root] + [entry for entry in own.split(os.pathsep) if entry]
     sys.path[:0] = [entry for entry in path if entry not in sys.path]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    if CACHE:
+        keep_compiled_files_in(CACHE, path)
+
+
+def keep_compiled_files_in(cache, path):
+    """Modules below these directories, and whatever else is not the interpreter's, are compiled into the cache, here and in
+    the Python processes that the function starts."""
+    os.environ["PYTHONPYCACHEPREFIX"] = cache
+    interpreters = {sys.prefix, sys.base_prefix}
+
+    def is_below(directory, roots):
+        return any(os.path.join(directory, "").startswith(os.path.join(root, "")) for root in roots)
+
+    def in_cache(file):
+        """Where PYTHONPYCACHEPREFIX puts a compiled file; another file is itself."""
+        directory, name = os.path.split(file)
+        around, last = os.path.split(directory)
+        return os.path.join(cache, around.lstrip(os.sep), name) if last == "__pycache__" else file
+
+    machinery = importlib.machinery
+
+    class Loader(machinery.SourceFileLoader):
+        def get_data(self, path):
+            return super().get_data(in_cache(path))
+
+        def set_data(self, path, data, **options):
+            super().set_data(in_cache(path), data, **options)
+
+    finder = machinery.FileFinder.path_hook(
+        (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
+        (Loader, machinery.SOURCE_SUFFIXES),
+        (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES),
+    )
+
+    def hook(directory):
+        if not is_below(directory, path) and is_below(directory, interpreters):
+            raise ImportError("the interpreter's own")
+        return finder(directory)
+
+    sys.path_hooks.insert(0, hook)
+    for entry in path:
+        sys.path_importer_cache.pop(entry, None)
 
 
 def can_import_awslambdaric():
@@ -231,7 +286,8 @@ def describe(error, request_id):
         frames = list(traceback.extract_tb(error.__traceback__))
         while len(frames) > 1 and frames[0].filename == __file__:
             del frames[0]
-        trace = traceback.format_list(frames)
+        # As tuples they have no columns: two lines a frame, without marks below the code.
+        trace = traceback.format_list([(frame.filename, frame.lineno, frame.name, frame.line) for frame in frames])
     except Exception:
         trace = []
     return document(words(error), type(error).__name__, trace, request_id)
@@ -259,7 +315,7 @@ def show(error):
     """Prints an error as one line whose inner breaks are carriage returns, as Lambda's own client does; or as JSON."""
     if LOGS_JSON:
         try:
-            sys.stdout.write(json.dumps(dict({"timestamp": moment(time.time()), "log_level": "ERROR"}, **error)) + "\n")
+            sys.stdout.write(json_line(dict({"timestamp": moment(time.time()), "level": "ERROR"}, **error)) + "\n")
         except Exception:
             pass
         return
@@ -292,16 +348,98 @@ def encoder(execution_env):
             if isinstance(value, decimal.Decimal):
                 self.has_decimals = True
                 return mark + ("NaN" if value.is_nan() else str(value))
-            return super().default(value)
+            if isinstance(value, bytes):
+                return value.decode("utf-8")
+            members = members_of(value)
+            return super().default(value) if members is None else plain(members)
 
     def encode(value):
         json_encoder = Encoder(ensure_ascii=not keep_text)
-        text = json_encoder.encode(value)
+        text = json_encoder.encode(plain(value))
         if json_encoder.has_decimals:
             text = marked.sub(r"\1", text)
         return text.encode("utf-8")
 
     return encode
+
+
+def as_dict_of(value):
+    """The `_asdict` of a named tuple, or of whatever else has one."""
+    as_dict = None if isinstance(value, type) else getattr(value, "_asdict", None)
+    return as_dict if callable(as_dict) else None
+
+
+def members_of(value):
+    """What that gives; None: there is none."""
+    as_dict = as_dict_of(value)
+    if as_dict is None:
+        return None
+    members = as_dict()
+    if not isinstance(members, dict):
+        raise TypeError("_asdict() must return a dict, not %s" % type(members).__name__)
+    return members
+
+
+def plain(value):
+    """What the json module takes as Lambda's own client takes it: named tuples are objects, keys of bytes are text. What
+    needs neither is itself. Without recursion: a value is as deep as the encoder lets it be, and its loops are left to that.
+    """
+    if not needs_change(value):
+        return value
+    made = {}
+    todo = []
+
+    def part(inner, depth):
+        if depth > sys.getrecursionlimit():
+            raise RecursionError("maximum recursion depth exceeded")
+        if not isinstance(inner, (dict, list, tuple)):
+            return inner
+        if id(inner) not in made:
+            members = None if isinstance(inner, list) else members_of(inner)
+            # What `_asdict` made is kept with the rest: its id must not pass to another object.
+            source = inner if members is None else members
+            made[id(inner)] = ({} if isinstance(source, dict) else [], source, inner, depth + 1)
+            todo.append(made[id(inner)])
+        return made[id(inner)][0]
+
+    top = part(value, 0)
+    while todo:
+        new, source, _, depth = todo.pop()
+        if isinstance(source, dict):
+            for key, inner in source.items():
+                new[key.decode("utf-8") if isinstance(key, bytes) else key] = part(inner, depth)
+        else:
+            new.extend(part(inner, depth) for inner in source)
+    return top
+
+
+PLAIN = {dict, list, tuple}
+
+
+def needs_change(value):
+    """Whether there is a named tuple, or a key of bytes, anywhere in lists, tuples and dicts."""
+    seen = set()
+    todo = [[value]]
+    while todo:
+        # Large results are mostly what has no parts: that is passed over fast.
+        for inner in [part for part in todo.pop() if isinstance(part, (dict, list, tuple))]:
+            if id(inner) in seen:
+                continue
+            seen.add(id(inner))
+            if type(inner) not in PLAIN and not isinstance(inner, list) and as_dict_of(inner) is not None:
+                return True
+            if isinstance(inner, dict):
+                if bytes in map(type, inner):
+                    return True
+                todo.append(inner.values())
+            else:
+                todo.append(inner)
+    return False
+
+
+def json_line(members):
+    """A line of the log: text beyond ASCII as it is, and half of a character, which cannot be, escaped."""
+    return text(json.dumps(members, ensure_ascii=False, default=str))
 
 
 def moment(seconds):
@@ -314,14 +452,20 @@ class JsonFormatter(logging.Formatter):
     OWN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "aws_request_id"}
 
     def format(self, record):
-        members = {"timestamp": moment(record.created), "level": record.levelname, "message": record.getMessage(),
+        message = record.msg if isinstance(record.msg, dict) and not record.args else record.getMessage()
+        members = {"timestamp": moment(record.created), "level": record.levelname, "message": message,
                    "logger": record.name, "requestId": record.aws_request_id or None}
         members.update((name, value) for name, value in record.__dict__.items() if name not in self.OWN)
         if record.exc_info and record.exc_info[1] is not None:
             error = describe(record.exc_info[1], "")
             members.update(errorType=error["errorType"], errorMessage=error["errorMessage"], stackTrace=error["stackTrace"],
                            location="%s:%s:%s" % (record.pathname, record.funcName, record.lineno))
-        return json.dumps({name: value for name, value in members.items() if value is not None}, default=str)
+        members = {name: value for name, value in members.items() if value is not None}
+        try:
+            return json_line(members)
+        except (TypeError, ValueError):
+            # Keys that JSON has not, or a loop.
+            return json_line({name: str(value) for name, value in members.items()})
 
 
 def set_up_logging():

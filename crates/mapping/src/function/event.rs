@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use tailrace_core::json_text::JsonText;
+use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
 use tailrace_core::{EpochMs, StreamArn};
 use tailrace_delivery::WindowCall;
 use tailrace_engine::streams::label;
@@ -23,6 +24,9 @@ const RECORD_BYTES: usize = 512;
 
 /// Bytes of what an event of a window has beside its records and the state, at most. An ARN of a stream has some 400 characters.
 pub(super) const WINDOW_BYTES_MAX: usize = 1024;
+
+/// A state of a window that has more of them is in no event, whatever else is in it.
+pub(super) const STATE_BYTES_MAX: usize = INVOKE_PAYLOAD_BYTES_MAX - ENVELOPE_BYTES - WINDOW_BYTES_MAX;
 
 /// What an event is.
 #[derive(Clone, Copy)]

@@ -12,9 +12,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::limits::INVOKE_PAYLOAD_BYTES_MAX;
 use tailrace_core::{FunctionReference, RecordNo, StreamArn};
-use tailrace_delivery::{Answer, Batch, Outcome, Target, Waits, WindowCall};
+use tailrace_delivery::{Answer, Batch, Outcome, Stopping, Target, Waits, WindowCall};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
-use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome, OnWait};
+use tailrace_lambda::{Functions, InvokeContext, InvokeOutcome, OnWait, Withdraw};
 use tailrace_pattern::Filter;
 use tailrace_store::StoreError;
 
@@ -30,7 +30,7 @@ pub enum Invoked {
     Answered(Bytes),
     /// The function failed: an exception, a timeout, a crash, an error of its initialisation. The text says which.
     FunctionError(String),
-    /// The function was not run: throttled, missing, not startable. Spends no retry.
+    /// The function was not run: throttled, missing, not startable, called off while it waited. Spends no retry.
     NotInvoked(String),
 }
 
@@ -39,8 +39,15 @@ pub trait Invoker: Send + Sync + 'static {
     /// Whether there is a function of this name.
     fn exists(&self, function: &str) -> bool;
 
-    /// Runs the function on an event and waits for its end. `waits` is told while it cannot run yet because others do.
-    fn invoke(&self, function: FunctionReference, event: Bytes, waits: Waits) -> BoxFuture<'static, Invoked>;
+    /// Runs the function on an event and waits for its end. `waits` is told while it cannot run yet because others do; when
+    /// `recalled` says so meanwhile it is not run. Once it runs, nothing breaks it off.
+    fn invoke(
+        &self,
+        function: FunctionReference,
+        event: Bytes,
+        waits: Waits,
+        recalled: Stopping,
+    ) -> BoxFuture<'static, Invoked>;
 }
 
 impl Invoker for Arc<Functions> {
@@ -48,12 +55,23 @@ impl Invoker for Arc<Functions> {
         self.get(function).is_some()
     }
 
-    fn invoke(&self, function: FunctionReference, event: Bytes, waits: Waits) -> BoxFuture<'static, Invoked> {
+    fn invoke(
+        &self,
+        function: FunctionReference,
+        event: Bytes,
+        waits: Waits,
+        recalled: Stopping,
+    ) -> BoxFuture<'static, Invoked> {
         let functions = self.clone();
         async move {
             let FunctionReference { name, arn } = function;
             let on_wait = Some(OnWait(Arc::new(move |begins| waits.set(begins))));
-            let context = InvokeContext { invoked_arn: Some(arn), queue: true, on_wait, ..InvokeContext::default() };
+            let withdraw = Withdraw(Arc::new(move || {
+                let recalled = recalled.clone();
+                async move { recalled.told().await }.boxed()
+            }));
+            let (invoked_arn, withdraw) = (Some(arn), Some(withdraw));
+            let context = InvokeContext { invoked_arn, queue: true, on_wait, withdraw, ..InvokeContext::default() };
             match Functions::invoke(&functions, &name, event, context).await {
                 InvokeOutcome::Success { payload, .. } => Invoked::Answered(payload),
                 InvokeOutcome::FunctionError { payload, .. } => Invoked::FunctionError(error_text(&payload)),
@@ -164,7 +182,7 @@ impl Target for FunctionTarget {
 }
 
 async fn deliver(inner: Arc<Inner>, batch: Batch) -> Answer {
-    let Batch { shard, records, window, waits, .. } = batch;
+    let Batch { shard, records, window, waits, recalled, .. } = batch;
     let environment = &inner.environment;
     let Settings { function, report_failures, bare_records, tumbling_window, .. } = inner.settings.lock().clone();
     // Records that are redriven make a window of their own: it is begun and ended with them.
@@ -186,7 +204,7 @@ async fn deliver(inner: Arc<Inner>, batch: Batch) -> Answer {
     let (bytes, too_large) = (event.len(), event.len() > INVOKE_PAYLOAD_BYTES_MAX);
     let invoked = match too_large {
         true => None,
-        false => Some(environment.invoker.invoke(function, event, waits).await),
+        false => Some(environment.invoker.invoke(function, event, waits, recalled).await),
     };
     let wants_state = window.is_some_and(|window| !window.is_final);
     let (answer, fault) = match invoked {
@@ -229,6 +247,12 @@ fn judge(
         return (outcome.into(), fault);
     }
     match response::state(payload) {
+        // The final call of its window could never be made.
+        Some(state) if state.len() > event::STATE_BYTES_MAX => {
+            let (bytes, most) = (state.len(), event::STATE_BYTES_MAX);
+            let error = format!("the state has {bytes} bytes, and no event has room for more than {most}");
+            (Outcome::Failed(error).into(), fault)
+        }
         Some(state) => (Answer { outcome, state: Some(state) }, fault),
         None => {
             let error = "the answer has no state; in a tumbling window a function returns {\"state\": ...}";

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tailrace_core::MappingId;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_delivery::{Consumer, Context, Definition, Source, Timer};
+use tailrace_delivery::{Consumer, Context, Definition, Room, Source, Timer};
 use tailrace_engine::streams::record::RecordWriter;
 use tailrace_store::{Engine, StoreError};
 use tokio::sync::watch;
@@ -48,6 +48,8 @@ pub struct Dependencies {
     pub timer: Arc<dyn Timer>,
     /// Chance, for uuids and the spread of back-offs.
     pub rng: Arc<dyn Rng>,
+    /// Room in memory for records that are read ahead.
+    pub room: Room,
     /// Finds streams.
     pub streams: Arc<dyn Streams>,
     /// Writes their records.
@@ -68,6 +70,8 @@ struct Entry {
     stored: Mutex<Stored>,
     consumer: Consumer,
     target: FunctionTarget,
+    /// Held from reading the row to writing it.
+    writing: tokio::sync::Mutex<()>,
     /// Held by a call that changes the mapping.
     changing: tokio::sync::Mutex<()>,
     /// Who waits for that call.
@@ -160,11 +164,11 @@ impl Mappings {
     /// # Errors
     /// The store's.
     pub async fn load(dependencies: Dependencies) -> Result<Mappings, StoreError> {
-        let Dependencies { store, clock, timer, rng, streams, records, invoker, observer, region, account_id } =
+        let Dependencies { store, clock, timer, rng, room, streams, records, invoker, observer, region, account_id } =
             dependencies;
         let environment = Environment { invoker, records, observer };
         let mappings = Mappings {
-            context: Arc::new(Context::new(store, clock, timer, rng)),
+            context: Arc::new(Context::new(store, clock, timer, rng, room)),
             environment: Arc::new(environment),
             streams,
             region,
@@ -199,8 +203,9 @@ impl Mappings {
         let (consumed_by, observer) = (Arc::new(target.clone()), Arc::new(observer));
         let definition = Definition { id, row, source, target: consumed_by, observer };
         let consumer = Consumer::new(self.context.clone(), definition, mapping.rules.clone());
-        let (changing, caller, under_way) = (tokio::sync::Mutex::default(), Mutex::default(), Mutex::default());
-        let entry = Arc::new(Entry { consumer, target, changing, caller, under_way, stored: Mutex::new(stored) });
+        let (writing, changing) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        let (caller, under_way, stored) = (Mutex::default(), Mutex::default(), Mutex::new(stored));
+        let entry = Arc::new(Entry { stored, consumer, target, writing, changing, caller, under_way });
         self.entries.lock().insert(id, entry.clone());
         entry
     }
@@ -224,6 +229,7 @@ impl Mappings {
         }
         for entry in &entries {
             let _changing = entry.changing.lock().await;
+            let _writing = entry.writing.lock().await;
             entry.consumer.stop().await;
         }
     }
@@ -268,7 +274,11 @@ impl Mappings {
         }
     }
 
-    async fn is_drained(&self) -> Result<bool, StoreError> {
+    /// As [`Self::drained`], at this moment.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_drained(&self) -> Result<bool, StoreError> {
         for entry in self.all() {
             if entry.mapping().enabled && !entry.consumer.is_drained().await? {
                 return Ok(false);

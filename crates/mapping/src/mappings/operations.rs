@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tailrace_core::limits::MAPPINGS_MAX;
 use tailrace_core::{FunctionReference, MappingId, StartingPosition};
 use tailrace_delivery::Consumer;
-use tailrace_store::StoreError;
+use tailrace_store::{LogPosition, StoreError};
 use tokio::sync::oneshot;
 
 use super::{Caller, Entry, MappingState, Mappings};
-use crate::config::{CreateMapping, Mapping, Parameters};
+use crate::config::{CreateMapping, Mapping, Parameters, is_stream, no_stream};
 use crate::error::{MappingError, invalid};
 use crate::row::{self, Put};
 
@@ -34,10 +34,10 @@ impl Mappings {
     }
 
     async fn create_now(&self, request: CreateMapping) -> Result<Mapping, MappingError> {
-        let (arn, position) = request.check()?;
-        let function = self.function(&request.function)?;
+        let (function, arn, position) = request.check(&self.region, &self.account_id)?;
+        let function = self.function(function)?;
         let Some(source) = self.streams.find(arn).await? else {
-            return invalid(format!("Stream not found: {arn}"));
+            return if is_stream(arn) { invalid(format!("Stream not found: {arn}")) } else { Err(no_stream(arn)) };
         };
         if self.entries.lock().len() >= MAPPINGS_MAX {
             return invalid(format!("There are {MAPPINGS_MAX} mappings already."));
@@ -47,13 +47,12 @@ impl Mappings {
         let now_ms = self.context.clock.now();
         let mapping = Mapping::new(id, function, source, position, &request.parameters, now_ms);
         mapping.check()?;
-        let positions = match position {
-            StartingPosition::Latest => {
-                let lanes = mapping.rules.lanes;
-                Consumer::begin_at_the_end(&self.context, id, mapping.source.id, lanes).await?
-            }
-            StartingPosition::TrimHorizon => Vec::new(),
+        let position = match position {
+            StartingPosition::Latest => LogPosition::End,
+            StartingPosition::TrimHorizon => LogPosition::Horizon,
         };
+        let lanes = mapping.rules.lanes;
+        let positions = Consumer::begin_at(&self.context, id, mapping.source.id, lanes, position).await?;
         let stored = match row::create(self.store(), &mapping, &positions).await? {
             Put::Done(stored) => stored,
             Put::Taken(other) => return Err(conflict(&mapping, other)),
@@ -120,11 +119,12 @@ impl Mappings {
         tell: impl FnOnce(Begun) + Send,
     ) -> Result<Mapping, MappingError> {
         let entry = self.entry(uuid)?;
-        parameters.check()?;
+        parameters.check(function, &self.region, &self.account_id)?;
         if entry.mapping().deleting {
             return Err(MappingError::InUse);
         }
         let change = entry.change(caller).await?;
+        let writing = entry.writing.lock().await;
         let mut mapping = entry.mapping();
         if mapping.deleting {
             return Err(MappingError::InUse);
@@ -139,6 +139,7 @@ impl Mappings {
             mapping.modified_ms = self.context.clock.now();
             self.put(&entry, &mapping).await?;
         }
+        drop(writing);
         let state = match (before.enabled, mapping.enabled) {
             (true, false) => MappingState::Disabling,
             (false, true) => MappingState::Enabling,
@@ -146,6 +147,10 @@ impl Mappings {
         };
         let _change = entry.passes_through(change, state, &self.context);
         tell(Begun { mapping: mapping.clone(), state });
+        if !mapping.enabled {
+            // Before anything is told that hands out again what waits.
+            entry.consumer.begin_to_stop();
+        }
         if mapping.filters != before.filters || mapping.rules.tumbling_window != before.rules.tumbling_window {
             // What is read ahead was chosen by the old filters, and measured for other batches: it is read again.
             entry.consumer.stop().await;
@@ -192,12 +197,14 @@ impl Mappings {
     ) -> Result<Mapping, MappingError> {
         let entry = self.entry(uuid)?;
         let _changing = entry.change(caller).await?;
+        let writing = entry.writing.lock().await;
         let mapping = Mapping { deleting: true, ..entry.mapping() };
         if !self.entries.lock().contains_key(&mapping.id) {
             // A delete that nobody waited for has done it meanwhile.
             return Ok(mapping);
         }
         self.put(&entry, &mapping).await?;
+        drop(writing);
         self.context.changed();
         tell(Begun { mapping: mapping.clone(), state: MappingState::Deleting });
         entry.consumer.stop().await;

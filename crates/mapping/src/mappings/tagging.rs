@@ -8,6 +8,9 @@ use crate::config::Mapping;
 use crate::error::MappingError;
 use crate::tags::{self, Tags};
 
+/// How often a change of tags begins from what another process made of the mapping.
+const TRIES_MAX: usize = 4;
+
 impl Mappings {
     /// ListTags: the tags of the mapping with this ARN.
     ///
@@ -20,39 +23,48 @@ impl Mappings {
     /// TagResource: adds tags, or gives them other values.
     ///
     /// # Errors
-    /// There is no such mapping, it is being changed, a tag is none, or the store's.
+    /// There is no such mapping, other processes change it all the time, a tag is none, or the store's.
     pub async fn tag(&self, arn: &str, tags: Tags) -> Result<(), MappingError> {
-        self.change_tags(arn, move |all| all.extend(tags)).await
+        self.change_tags(arn, move |all| all.extend(tags.clone())).await
     }
 
     /// UntagResource: takes tags away; those that are not there are no matter.
     ///
     /// # Errors
-    /// There is no such mapping, it is being changed, or the store's.
+    /// There is no such mapping, other processes change it all the time, or the store's.
     pub async fn untag(&self, arn: &str, keys: Vec<String>) -> Result<(), MappingError> {
         self.change_tags(arn, move |all| all.retain(|key, _| !keys.contains(key))).await
     }
 
+    /// Nothing that runs knows tags: a change of them waits for no other change of the mapping.
     async fn change_tags(
         &self,
         arn: &str,
-        change: impl FnOnce(&mut Tags) + Send + 'static,
+        change: impl Fn(&mut Tags) + Send + Sync + 'static,
     ) -> Result<(), MappingError> {
         let (this, entry) = (self.clone(), self.tagged(arn)?);
-        whole(|caller| async move {
-            let _changing = entry.change(caller).await?;
-            let before = entry.mapping();
-            if before.deleting {
-                return Err(MappingError::InUse);
+        whole(|_| async move {
+            let _writing = entry.writing.lock().await;
+            for _ in 1..TRIES_MAX {
+                match this.put_tags(&entry, &change).await {
+                    // Another process changed the mapping, which is known by now.
+                    Err(MappingError::InUse) => {}
+                    done => return done,
+                }
             }
-            let mut all = before.tags.clone();
-            change(&mut all);
-            tags::check(&all)?;
-            let mapping = Mapping { tags: all, ..before.clone() };
-            // Tags are no part of what LastModified is of.
-            if mapping == before { Ok(()) } else { this.put(&entry, &mapping).await }
+            this.put_tags(&entry, &change).await
         })
         .await
+    }
+
+    async fn put_tags(&self, entry: &Entry, change: impl Fn(&mut Tags)) -> Result<(), MappingError> {
+        let before = entry.mapping();
+        let mut all = before.tags.clone();
+        change(&mut all);
+        tags::check(&all)?;
+        let mapping = Mapping { tags: all, ..before.clone() };
+        // Tags are no part of what LastModified is of.
+        if mapping == before { Ok(()) } else { self.put(entry, &mapping).await }
     }
 
     fn tagged(&self, arn: &str) -> Result<Arc<Entry>, MappingError> {

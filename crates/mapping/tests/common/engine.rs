@@ -25,6 +25,8 @@ pub struct TroubledEngine {
     pub lost: Mutex<Option<RangeInclusive<RecordNo>>>,
     /// What the next `get` waits for before it answers what it found.
     held: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+    /// What the next read of the log waits for.
+    held_read: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
 }
 
 impl TroubledEngine {
@@ -35,7 +37,16 @@ impl TroubledEngine {
             commits: AtomicU64::new(0),
             lost: Mutex::default(),
             held: Mutex::default(),
+            held_read: Mutex::default(),
         }
+    }
+
+    /// The next read of the log begins only when this is sent.
+    #[allow(dead_code, reason = "each test file uses some of these")]
+    pub fn hold_next_read(&self) -> tokio::sync::oneshot::Sender<()> {
+        let (release, held) = tokio::sync::oneshot::channel();
+        *self.held_read.lock() = Some(held);
+        release
     }
 
     /// The next `get` answers what it finds only when this is sent.
@@ -110,6 +121,10 @@ impl Engine for TroubledEngine {
             return async { Err(StoreError::Io("planted".into())) }.boxed();
         }
         async move {
+            let held = self.held_read.lock().take();
+            if let Some(held) = held {
+                let _ = held.await;
+            }
             let mut page = self.inner.read_log(shard, after, records_max, bytes_max).await?;
             if !page.records.is_empty() {
                 page.lost.extend(self.lost.lock().take());

@@ -23,8 +23,8 @@ use tailrace_engine::streams::record::RecordWriter;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_engine::{Db, Settings, ViewType};
 use tailrace_mapping::{
-    CreateMapping, Dependencies, Invoked, Invoker, Mapping, MappingEvent, Mappings, Observer, Parameters, ShardState,
-    ShardStatus, StreamSource, Streams, Timer, Waits,
+    CreateMapping, Dependencies, Invoked, Invoker, Mapping, MappingEvent, Mappings, Observer, Parameters, Room,
+    ShardState, ShardStatus, Stopping, StreamSource, Streams, Timer, Waits,
 };
 use tailrace_store::{
     BucketRange, Decision, Engine, ModelEngine, NewImage, ShardNo, StoreError, StreamId, Write, commit,
@@ -71,6 +71,10 @@ pub struct Call {
     pub event: serde_json::Value,
     /// Is told that the function has no room for the batch.
     pub waits: Waits,
+    /// Says when the batch is wanted back.
+    pub recalled: Stopping,
+    /// The function that was named.
+    pub function: String,
     reply: oneshot::Sender<Invoked>,
 }
 
@@ -92,6 +96,14 @@ impl Call {
         self.answer(Invoked::Answered(Bytes::from_static(b"null")));
     }
 
+    /// The function has no room for the batch until it is wanted back.
+    pub async fn wait_until_recalled(self) {
+        self.waits.set(true);
+        self.recalled.told().await;
+        self.waits.set(false);
+        self.answer(Invoked::NotInvoked("called off".into()));
+    }
+
     pub fn fail(self) {
         self.answer(Invoked::FunctionError("ValueError: bad".into()));
     }
@@ -109,14 +121,21 @@ pub struct FakeFunction {
 
 impl Invoker for FakeFunction {
     fn exists(&self, function: &str) -> bool {
-        function == "f"
+        ["f", "g"].contains(&function)
     }
 
-    fn invoke(&self, _function: FunctionReference, event: Bytes, waits: Waits) -> BoxFuture<'static, Invoked> {
+    fn invoke(
+        &self,
+        function: FunctionReference,
+        event: Bytes,
+        waits: Waits,
+        recalled: Stopping,
+    ) -> BoxFuture<'static, Invoked> {
         assert!(self.panics.lock().pop_front().is_none(), "planted panic");
         let (reply, outcome) = oneshot::channel();
         let event = serde_json::from_slice(&event).unwrap();
-        let sent = self.calls.send(Call { event, reply, waits });
+        let function = function.name;
+        let sent = self.calls.send(Call { event, reply, waits, recalled, function });
         async move {
             match sent {
                 Ok(()) => outcome.await.unwrap_or(Invoked::NotInvoked("nobody answered".into())),
@@ -190,6 +209,7 @@ impl Stage {
             clock: time.clock.clone(),
             timer: Arc::new(TestTimer(time.clone())),
             rng: Arc::new(SeededRng::new(seed.0)),
+            room: Room::default(),
             streams: Arc::new(OneStream),
             records: record_writer(store.clone(), time.clock.clone()).await,
             invoker: function.clone(),
@@ -246,7 +266,7 @@ pub fn shards(mappings: &Mappings) -> Vec<ShardStatus> {
 
 pub fn request(position: &str, parameters: Parameters) -> CreateMapping {
     CreateMapping {
-        function: "f".into(),
+        function: Some("f".into()),
         event_source_arn: Some(ARN.into()),
         starting_position: Some(position.into()),
         parameters,

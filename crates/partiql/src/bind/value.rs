@@ -49,7 +49,7 @@ impl Binder<'_> {
             }
             Term::Row(values) if values.len() == 1 => self.value_under(&values[0], under, level),
             Term::List(values) | Term::Row(values) => Ok(AttributeValue::L(elements(values)?)),
-            Term::Bag(values) => self.set(expr, values),
+            Term::Bag(values) => self.set(values),
             Term::Struct(members) => {
                 if level == NESTING_LEVELS_MAX {
                     return Err(nesting());
@@ -92,8 +92,8 @@ impl Binder<'_> {
     }
 
     /// A set: all numbers, all strings, or (parameters) all binaries.
-    fn set(self, expr: &Expr, members: &[Expr]) -> Result<AttributeValue, StatementError> {
-        let Some(first) = members.first() else { return Err(StatementError::EmptyBag(expr.place)) };
+    fn set(self, members: &[Expr]) -> Result<AttributeValue, StatementError> {
+        let Some(first) = members.first() else { return Err(StatementError::EmptyBag) };
         let mut set = match self.value(first)? {
             AttributeValue::S(_) => AttributeValue::Ss(BTreeSet::new()),
             AttributeValue::N(_) => AttributeValue::Ns(BTreeSet::new()),

@@ -15,8 +15,8 @@ use tailrace_core::rng::{Rng, SeededRng};
 use tailrace_core::{FunctionReference, Service, StreamArn};
 use tailrace_engine::{Caller, Db, Settings, ops};
 use tailrace_mapping::{
-    CreateMapping, Dependencies, Invoked, Invoker, Mappings, NoObserver, Parameters, StreamSource, Streams,
-    SystemTimer, Waits,
+    CreateMapping, Dependencies, Invoked, Invoker, Mappings, NoObserver, Parameters, Room, Stopping, StreamSource,
+    Streams, SystemTimer, Waits,
 };
 use tailrace_server::clock::SystemClock;
 use tailrace_store::StoreError;
@@ -95,6 +95,7 @@ impl House {
             timer: Arc::new(SystemTimer(self.clock.clone())),
             clock: self.clock.clone(),
             rng: Arc::new(SeededRng::new(self.seed + 1)),
+            room: Room::default(),
             streams: Arc::new(TheStream(Arc::clone(&self.db))),
             records: self.db.record_writer(),
             invoker,
@@ -108,7 +109,7 @@ impl House {
     /// Maps a function to the stream.
     pub async fn map(&self, mappings: &Mappings, function: &str, parameters: Parameters) {
         let request = CreateMapping {
-            function: function.to_owned(),
+            function: Some(function.to_owned()),
             event_source_arn: Some(self.stream_arn.clone()),
             starting_position: Some("TRIM_HORIZON".to_owned()),
             parameters,
@@ -191,7 +192,13 @@ impl Invoker for Moody {
         true
     }
 
-    fn invoke(&self, _function: FunctionReference, event: Bytes, _waits: Waits) -> BoxFuture<'static, Invoked> {
+    fn invoke(
+        &self,
+        _function: FunctionReference,
+        event: Bytes,
+        _waits: Waits,
+        _recalled: Stopping,
+    ) -> BoxFuture<'static, Invoked> {
         let rng = SeededRng::new(self.seed.wrapping_add(self.calls.fetch_add(1, Ordering::Relaxed)));
         let event: Event<'_> = serde_json::from_slice(&event).expect("an event");
         let mut effects = self.effects.lock();
@@ -244,7 +251,13 @@ impl Invoker for Uncalled {
         true
     }
 
-    fn invoke(&self, function: FunctionReference, _event: Bytes, _waits: Waits) -> BoxFuture<'static, Invoked> {
+    fn invoke(
+        &self,
+        function: FunctionReference,
+        _event: Bytes,
+        _waits: Waits,
+        _recalled: Stopping,
+    ) -> BoxFuture<'static, Invoked> {
         async move { panic!("{} was called", function.name) }.boxed()
     }
 }

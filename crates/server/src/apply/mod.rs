@@ -16,7 +16,7 @@ mod table;
 mod tests;
 mod there;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tailrace_core::{ApiError, ErrorCode, StreamArn};
 use tailrace_engine::Db;
@@ -25,7 +25,7 @@ use tailrace_lambda::Functions;
 
 use crate::{functions, packages};
 
-use crate::mappings::Mappings;
+use crate::mappings::{Known, Mappings};
 use crate::template::{DeliveryStreamPlan, MappingPlan, Plan, Source};
 pub use error::ApplyError;
 use record::{Record, RecordedMapping};
@@ -150,24 +150,51 @@ pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(St
         let stream =
             stream.ok_or_else(|| ApplyError::Template(format!("{}: its table has no stream", mapping.source_path)))?;
         let (id, function) = (mapping.logical_id.clone(), mapping.function.clone());
-        wanted.push((mapping, RecordedMapping { id, function, stream }));
+        wanted.push((mapping, RecordedMapping { id, function, stream, uuid: None }));
+    }
+    let mut earlier: Vec<Option<&RecordedMapping>> = Vec::with_capacity(wanted.len());
+    for (_, mapping) in &wanted {
+        let same = before.mappings.iter().find(|old| old.is_same(mapping) && old.stream == mapping.stream);
+        // As CloudFormation does: another function's name is a change of the mapping, and it keeps its place.
+        let renamed = || {
+            before.mappings.iter().find(|old| {
+                let is_free = || !wanted.iter().any(|(_, new)| new.is_same(old));
+                old.id == mapping.id && old.stream == mapping.stream && is_free()
+            })
+        };
+        earlier.push(same.or_else(renamed));
+    }
+    for ((_, mapping), earlier) in wanted.iter_mut().zip(&earlier) {
+        mapping.uuid = earlier.and_then(|old| old.uuid.clone());
     }
     let mut now = Record::of_tables(&plan.tables);
     now.functions = plan.functions.iter().map(|function| function.name.clone()).collect();
     now.mappings = wanted.iter().map(|(_, mapping)| mapping.clone()).collect();
     // Ahead of the changes: a start that ends in the midst of them must not lose sight of a mapping that it made.
     now.with(&before).write(db.store().as_ref()).await?;
-    for (plan, mapping) in &wanted {
-        // As CloudFormation does: another function's name is a change of the mapping, and it keeps its place.
-        let earlier = before.mappings.iter().find(|old| {
-            old.id == mapping.id && old.stream == mapping.stream && !now.mappings.iter().any(|new| is_same(new, old))
-        });
+    // Those that are there first: one that has another function by now gives that name free by it.
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by_key(|index| !wanted[*index].1.uuid.as_deref().is_some_and(|uuid| mappings.has(uuid)));
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for index in order {
+        let (plan, mapping) = &mut wanted[index];
+        let known = Known {
+            uuid: mapping.uuid.as_deref().filter(|uuid| !taken.contains(*uuid)),
+            function: earlier[index].map(|old| old.function.as_str()),
+        };
         let failed = |error| ApplyError::Mapping { id: plan.logical_id.clone(), error };
-        mappings.ensure(plan, &mapping.stream, earlier.map(|old| old.function.as_str())).await.map_err(failed)?;
+        let uuid = mappings.ensure(plan, &mapping.stream, known).await.map_err(failed)?;
+        taken.insert(uuid.clone());
+        mapping.uuid = Some(uuid);
     }
-    for old in before.mappings.iter().filter(|old| !now.mappings.iter().any(|new| is_same(new, old))) {
+    now.mappings = wanted.iter().map(|(_, mapping)| mapping.clone()).collect();
+    for old in before.mappings.iter().filter(|old| !now.mappings.iter().any(|new| new.is_same(old))) {
+        if old.uuid.as_ref().is_some_and(|uuid| taken.contains(uuid)) {
+            // It was renamed.
+            continue;
+        }
         let failed = |error| ApplyError::Mapping { id: old.id.clone(), error };
-        if mappings.disable(&old.function, &old.stream).await.map_err(failed)? {
+        if mappings.disable(&old.function, &old.stream, old.uuid.as_deref()).await.map_err(failed)? {
             tell(format!(
                 "mapping {} ({} to {}): no longer in the template: disabled; its position is kept",
                 old.id,
@@ -209,8 +236,4 @@ pub async fn delivery_streams(
 
 fn of_table(name: &str, error: ApiError) -> ApplyError {
     ApplyError::Table { name: name.to_owned(), error }
-}
-
-fn is_same(one: &RecordedMapping, other: &RecordedMapping) -> bool {
-    one.function == other.function && one.table() == other.table()
 }

@@ -100,9 +100,18 @@ pub struct RecordedMapping {
     pub function: String,
     /// The stream's ARN.
     pub stream: StreamArn,
+    /// The mapping that was made for it, or found: calls of the API may give it another function. `None`: it is not made yet, or an
+    /// earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
 }
 
 impl RecordedMapping {
+    /// The same mapping of a template, as a function and a table tell it.
+    pub fn is_same(&self, other: &RecordedMapping) -> bool {
+        self.function == other.function && self.table() == other.table()
+    }
+
     /// The table of the stream. It outlives a stream: a mapping of the table's earlier stream is still the template's.
     pub fn table(&self) -> &str {
         self.stream.as_str().split_once("/stream/").map_or(self.stream.as_str(), |(table, _)| table)

@@ -3,10 +3,11 @@
 //! As CloudFormation does: what an earlier template had set and this one does not have is taken back; what a client has set is left alone.
 
 use tailrace_api::tables::{
-    ContributorInsightsAction, DeleteResourcePolicyRequest, KinesisStreamingConfiguration,
-    KinesisStreamingDestinationRequest, PointInTimeRecoverySpecification, PutResourcePolicyRequest, SseDescription,
-    SseSpecification, Switch, Tag, TagResourceRequest, TimeToLiveSpecification, UntagResourceRequest,
-    UpdateContinuousBackupsRequest, UpdateContributorInsightsRequest, UpdateTableRequest, UpdateTimeToLiveRequest,
+    ContributorInsightsAction, DeleteResourcePolicyRequest, DestinationStatus, KinesisDataStreamDestination,
+    KinesisStreamingConfiguration, KinesisStreamingDestinationRequest, PointInTimeRecoverySpecification,
+    PutResourcePolicyRequest, SseDescription, SseSpecification, Switch, Tag, TagResourceRequest, TimePrecision,
+    TimeToLiveSpecification, UntagResourceRequest, UpdateContinuousBackupsRequest, UpdateContributorInsightsRequest,
+    UpdateTableRequest, UpdateTimeToLiveRequest,
 };
 
 use super::ApplyError;
@@ -190,23 +191,51 @@ fn insights(table: &TablePlan, there: &There, recorded: &RecordedTable, changes:
     }
 }
 
-/// There is but one destination: a new one takes the place of the old one.
+/// One destination is live at a time: a new one takes the place of the old one, also of one that a client has switched on. What a client switched
+/// off stays off.
 fn kinesis(table: &TablePlan, there: &There, recorded: &RecordedTable, changes: &mut Changes) {
-    let name = table.name();
-    match (&table.settings.kinesis, &recorded.kinesis) {
-        (Some(wants), _) => {
-            let is_asked_for = there.kinesis.iter().any(|has| {
-                has.stream_arn == wants.stream_arn && has.approximate_creation_date_time_precision == wants.precision
-            });
-            if !is_asked_for {
-                changes.steps.push(Step::Kinesis(kinesis_request(name, wants)));
+    use DestinationStatus::{Active, Disabled, Disabling, EnableFailed, Enabling, Updating};
+    let (name, wants) = (table.name(), table.settings.kinesis.as_ref());
+    let of = |arn: &str| there.kinesis.iter().find(|has| has.stream_arn == arn);
+    let was = recorded.kinesis.as_ref();
+    if let Some(was) = was.filter(|was| wants.is_none_or(|wants| wants.stream_arn != **was))
+        && of(was).is_some_and(|has| !matches!(has.destination_status, Disabled | Disabling))
+    {
+        let was = KinesisPlan { stream_arn: was.clone(), precision: None };
+        changes.steps.push(Step::NoKinesis(kinesis_request(name, &was)));
+    }
+    let Some(wants) = wants else { return };
+    let precision = Option::<TimePrecision>::unwrap_or_default;
+    let has = of(&wants.stream_arn);
+    let is_same =
+        has.is_some_and(|has| precision(has.approximate_creation_date_time_precision) == precision(wants.precision));
+    let was_asked_for = was == Some(&wants.stream_arn);
+    match has.map(|has| has.destination_status) {
+        Some(Active | Enabling | Updating) if is_same => {}
+        Some(Active | Enabling | Updating) => {
+            let precise = KinesisPlan { precision: Some(precision(wants.precision)), ..wants.clone() };
+            changes.steps.push(Step::UpdateKinesis(kinesis_request(name, &precise)));
+        }
+        Some(EnableFailed) if is_same && !there.delivers_to_kinesis => {}
+        Some(Disabled | Disabling) if was_asked_for => {}
+        _ => {
+            let is_in_the_way = |other: &&KinesisDataStreamDestination| {
+                matches!(other.destination_status, Active | Enabling | Updating)
+                    && other.stream_arn != wants.stream_arn
+                    && was != Some(&other.stream_arn)
+            };
+            for other in there.kinesis.iter().filter(is_in_the_way) {
+                let (at, arn) = (&table.logical_id, &other.stream_arn);
+                changes.notices.push(format!(
+                    "Resources.{at}.Properties.KinesisStreamSpecification: the changes of {name} go to {} now, and no more to {arn}, which a \
+                     client had switched on: a table has one live destination",
+                    wants.stream_arn
+                ));
+                let other = KinesisPlan { stream_arn: arn.clone(), precision: None };
+                changes.steps.push(Step::NoKinesis(kinesis_request(name, &other)));
             }
+            changes.steps.push(Step::Kinesis(kinesis_request(name, wants)));
         }
-        (None, Some(was)) if there.kinesis.iter().any(|has| has.stream_arn == *was) => {
-            let was = KinesisPlan { stream_arn: was.clone(), precision: None };
-            changes.steps.push(Step::NoKinesis(kinesis_request(name, &was)));
-        }
-        _ => {}
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Step {
     Insights(UpdateContributorInsightsRequest),
     /// Its changes are to go to a stream of Kinesis.
     Kinesis(KinesisStreamingDestinationRequest),
+    /// How exact the times are that it is told with changes.
+    UpdateKinesis(KinesisStreamingDestinationRequest),
     /// They are not any more.
     NoKinesis(KinesisStreamingDestinationRequest),
     /// It gets a policy.
@@ -70,6 +72,9 @@ impl Step {
             }
             Step::Kinesis(request) => {
                 ops::settings::enable_kinesis_streaming_destination(db, request, caller).await?;
+            }
+            Step::UpdateKinesis(request) => {
+                ops::settings::update_kinesis_streaming_destination(db, request, caller).await?;
             }
             Step::NoKinesis(request) => {
                 ops::settings::disable_kinesis_streaming_destination(db, request, caller).await?;

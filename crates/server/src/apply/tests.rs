@@ -8,6 +8,7 @@ use tailrace_engine::{Caller, Client, ops};
 use tokio::sync::mpsc;
 
 use crate::clock::{SystemClock, SystemRng};
+use crate::template::Templates;
 use crate::{Config, Event, Server};
 
 /// A directory with a template and its data.
@@ -32,7 +33,7 @@ impl Project {
         std::fs::write(dir.join("template.yaml"), template).unwrap();
         let mut config = Config::new(dir.join("data"));
         config.port = 0;
-        config.template = Some(dir.join("template.yaml"));
+        config.templates = Some(Templates::one(dir.join("template.yaml")));
         configure(&mut config);
         let (events, mut receiver) = mpsc::channel(1000);
         let rng = Arc::new(SystemRng::open().unwrap());
@@ -111,6 +112,17 @@ fn functions_template(functions: &[&str]) -> String {
         );
     }
     template
+}
+
+/// A table with a stream that nobody reads.
+fn table_only() -> String {
+    table_template(&format!("{KEY}StreamSpecification: {{StreamViewType: NEW_IMAGE}}"))
+}
+
+/// A function that reads no stream, as a part of a template.
+fn functions_only(id: &str, name: &str) -> String {
+    let function = format!("  {id}:\n    Type: AWS::Serverless::Function\n    Properties:\n");
+    function + &format!("      FunctionName: {name}\n      Runtime: provided.al2023\n")
 }
 
 #[tokio::test]
@@ -259,6 +271,166 @@ async fn a_function_that_was_renamed_takes_over_its_mapping() {
     let (after, told) = project.run(&functions_template(&["F=new"]), uuids).await;
     assert_eq!(after, [(before[0].0.clone(), "new".to_owned())]);
     assert_eq!(told, ["template: function old: no longer in the template; it is kept"]);
+}
+
+/// Uuid, function's ARN, BatchSize and whether it is enabled, of every mapping, by function.
+async fn configured(server: &Server) -> Vec<(String, String, usize, bool)> {
+    let list = server.mappings().list().into_iter();
+    let mut seen: Vec<_> = list
+        .map(|mapping| {
+            let function = mapping.function.arn.as_str().rsplit_once("function:").unwrap().1.to_owned();
+            (mapping.uuid(), function, mapping.rules.batch_records_max, mapping.enabled)
+        })
+        .collect();
+    seen.sort_by(|a, b| a.1.cmp(&b.1));
+    seen
+}
+
+/// A template of a table and a function `one` that reads its stream in batches of this size.
+fn batch_template(batch_size: usize) -> String {
+    functions_template(&["F=one"])
+        .replace("StartingPosition: TRIM_HORIZON", &format!("StartingPosition: TRIM_HORIZON, BatchSize: {batch_size}"))
+}
+
+/// A call of the API beside the template: a mapping of its table's stream.
+async fn create_mapping(server: &Server, function: &str) -> String {
+    let request = tailrace_mapping::CreateMapping {
+        function: Some(function.to_owned()),
+        event_source_arn: table(server).await["LatestStreamArn"].as_str().map(str::to_owned),
+        starting_position: Some("LATEST".into()),
+        parameters: tailrace_mapping::Parameters {
+            enabled: Some(false),
+            batch_size: Some(7),
+            ..tailrace_mapping::Parameters::default()
+        },
+    };
+    server.mappings().runner.create(request).await.unwrap().uuid()
+}
+
+async fn give(server: &Server, uuid: &str, function: &str) {
+    let keep = tailrace_mapping::Parameters::default();
+    server.mappings().runner.update(uuid, Some(function), &keep).await.unwrap();
+}
+
+/// Uuids are drawn, and mappings are listed by them: with sixteen of them one comes before the template's.
+#[tokio::test]
+async fn a_mapping_of_a_version_that_the_api_made_is_not_the_templates() {
+    let project = Project::new();
+    let make = async |server: &Server| {
+        for version in 1..=16 {
+            create_mapping(server, &format!("one:v{version}")).await;
+        }
+        configured(server).await
+    };
+    let (mut expected, _) = project.run(&batch_template(10), make).await;
+    assert_eq!((expected.len(), expected[0].1.as_str()), (17, "one"));
+    let (seen, _) = project.run(&batch_template(20), configured).await;
+    expected[0].2 = 20;
+    assert_eq!(seen, expected);
+    let (seen, told) = project.run(&functions_template(&["G=two"]), configured).await;
+    expected[0].3 = false;
+    assert_eq!(seen[..17], expected);
+    assert!(told[0].ends_with("mapping FE (table to one): no longer in the template: disabled; its position is kept"));
+}
+
+#[tokio::test]
+async fn a_mapping_that_the_api_gave_another_function_is_still_the_templates() {
+    let project = Project::new();
+    let two = batch_template(10) + &functions_only("G", "two");
+    let (before, _) = project.run(&two, configured).await;
+    let to_two = async |server: &Server| give(server, &before[0].0, "two").await;
+    project.run(&two, to_two).await;
+    let (seen, _) = project.run(&two, configured).await;
+    assert_eq!(seen, before, "one mapping, with its place");
+    // Out of the template it is disabled, whatever its function is now.
+    project.run(&two, to_two).await;
+    let (seen, _) = project.run(&(table_only() + &functions_only("G", "two")), configured).await;
+    assert_eq!(seen, [(before[0].0.clone(), "two".to_owned(), 10, false)]);
+}
+
+/// A name that is taken by now is no reason not to start: who has it has the template's rules.
+#[tokio::test]
+async fn a_function_that_the_api_gave_to_another_mapping_stops_no_start() {
+    let project = Project::new();
+    let two = batch_template(10) + &functions_only("G", "two");
+    let swap = async |server: &Server| {
+        let own = configured(server).await[0].0.clone();
+        give(server, &own, "two").await;
+        (own, create_mapping(server, "one").await)
+    };
+    let ((own, other), _) = project.run(&two, swap).await;
+    for _ in 0..2 {
+        let (seen, _) = project.run(&two, configured).await;
+        assert_eq!(
+            seen,
+            [(other.clone(), "one".to_owned(), 10, true), (own.clone(), "two".to_owned(), 10, true)],
+            "the template's mapping is the one of its function"
+        );
+    }
+}
+
+/// Two mappings of a template whose functions the API swapped: each function's has its rules.
+#[tokio::test]
+async fn functions_that_the_api_swapped_between_two_mappings_keep_their_rules() {
+    let project = Project::new();
+    let template = functions_template(&["F=one", "G=two"]) + &functions_only("H", "three");
+    let swap = async |server: &Server| {
+        let before = configured(server).await;
+        give(server, &before[0].0, "three").await;
+        give(server, &before[1].0, "one").await;
+        give(server, &before[0].0, "two").await;
+        configured(server).await
+    };
+    let (swapped, _) = project.run(&template, swap).await;
+    for _ in 0..2 {
+        assert_eq!(project.run(&template, configured).await.0, swapped);
+    }
+    // One of them was deleted, and the other one has its function: both are as the template has them again.
+    let shift = async |server: &Server| {
+        server.mappings().runner.delete(&swapped[0].0).await.unwrap();
+        give(server, &swapped[1].0, "one").await;
+    };
+    project.run(&template, shift).await;
+    let (seen, _) = project.run(&template, configured).await;
+    assert_eq!(seen.iter().map(|mapping| mapping.1.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(seen[1].0, swapped[1].0, "it has its own function and its place");
+}
+
+/// The record of an earlier version knows no uuids: the mapping is found by its function, and known from then on.
+#[tokio::test]
+async fn the_record_of_an_earlier_version_is_read() {
+    let project = Project::new();
+    let two = batch_template(10) + &functions_only("G", "two");
+    let changed = batch_template(20) + &functions_only("G", "two");
+    let strip = async |server: &Server| {
+        let store = server.db().store().as_ref();
+        let mut record = super::Record::read(store).await.unwrap();
+        let without = |mapping: &super::RecordedMapping| super::RecordedMapping { uuid: None, ..mapping.clone() };
+        record.mappings = record.mappings.iter().map(without).collect();
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains(r#""id":"FE""#) && !text.contains("uuid"), "{text}");
+        record.write(store).await.unwrap();
+        configured(server).await
+    };
+    let (before, _) = project.run(&two, strip).await;
+    let (seen, _) = project
+        .run(&two, async |server: &Server| {
+            let seen = configured(server).await;
+            give(server, &before[0].0, "two").await;
+            seen
+        })
+        .await;
+    assert_eq!(seen, before);
+    assert_eq!(project.run(&two, configured).await.0, before);
+
+    // An earlier version had taken one of an alias for the template's: it goes on as that.
+    let alias = async |server: &Server| {
+        give(server, &before[0].0, "one:live").await;
+        strip(server).await
+    };
+    project.run(&two, alias).await;
+    let adopted = |batch_size, enabled| vec![(before[0].0.clone(), "one:live".to_owned(), batch_size, enabled)];
+    assert_eq!(project.run(&changed, configured).await.0, adopted(20, true));
 }
 
 #[tokio::test]
@@ -586,4 +758,37 @@ ResourcePolicy: {{PolicyDocument: {document}}}
     let (same, _) = project.run(&alias("alias/first"), key).await;
     let (second, _) = project.run(&alias("alias/second"), key).await;
     assert!(first.is_string() && first == same && second.is_string() && second != first, "{first} {same} {second}");
+}
+
+/// One destination is live at a time: the one that a template asks for from now on takes the place of one that a client has switched on, and
+/// what the template has asked for all along takes nobody's.
+#[tokio::test]
+async fn a_kinesis_destination_of_the_template_takes_the_place_of_a_clients() {
+    let project = Project::new();
+    let arn = |stream: &str| format!("arn:aws:kinesis:us-east-1:000000000000:stream/{stream}");
+    let started = async |stream: &str| {
+        let template = table_template(&format!("{KEY}KinesisStreamSpecification: {{StreamArn: '{}'}}", arn(stream)));
+        // Nobody is there, and nothing is written.
+        let there = |config: &mut Config| config.kinesis_endpoint = Some("http://127.0.0.1:9".to_owned());
+        project.try_start_with(&template, there).await.unwrap()
+    };
+    let live = async |server: &Server| {
+        let described = call(server, "DescribeKinesisStreamingDestination", json!({"TableName": "table"})).await;
+        let all = described["KinesisDataStreamDestinations"].as_array().unwrap().clone();
+        let is_off = |one: &Value| ["DISABLING", "DISABLED"].contains(&one["DestinationStatus"].as_str().unwrap());
+        all.into_iter().filter(|one| !is_off(one)).map(|one| one["StreamArn"].clone()).collect::<Vec<_>>()
+    };
+    let (server, _) = started("first").await;
+    assert_eq!(live(&server).await, [arn("first")]);
+    call(&server, "DisableKinesisStreamingDestination", json!({"TableName": "table", "StreamArn": arn("first")})).await;
+    call(&server, "EnableKinesisStreamingDestination", json!({"TableName": "table", "StreamArn": arn("own")})).await;
+    server.stop().await.unwrap();
+    let (server, told) = started("first").await;
+    assert_eq!((live(&server).await, told), (vec![json!(arn("own"))], vec![]));
+    server.stop().await.unwrap();
+    let (server, told) = started("second").await;
+    assert_eq!(live(&server).await, [arn("second")]);
+    let told = told.join("\n");
+    assert!(told.contains(&format!("no more to {}, which a client had switched on", arn("own"))), "{told}");
+    server.stop().await.unwrap();
 }

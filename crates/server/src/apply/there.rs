@@ -27,6 +27,8 @@ pub struct There {
     pub insights: BTreeMap<Option<String>, Option<ContributorInsightsMode>>,
     /// Where its changes were to go.
     pub kinesis: Vec<KinesisDataStreamDestination>,
+    /// Changes can be brought there.
+    pub delivers_to_kinesis: bool,
 }
 
 impl There {
@@ -64,6 +66,7 @@ impl There {
             recovery: backups.continuous_backups_description.point_in_time_recovery_description,
             insights,
             kinesis: kinesis.kinesis_data_stream_destinations,
+            delivers_to_kinesis: db.settings().kinesis_destinations,
         }))
     }
 }

@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tailrace_core::function::{LogLevel, Logging};
-use tailrace_core::{FunctionArn, FunctionReference, limits};
+use tailrace_core::{FUNCTION_REFERENCE_CHARS_MAX, FunctionArn, FunctionReference, limits};
 use tailrace_engine::streams::label;
 use tailrace_lambda::{CodeFacts, FunctionConfig};
+use tailrace_mapping::FUNCTION_REFERENCE_PATTERN;
 use tailrace_wire::RestAnswer;
 
 use super::error::{Class, LambdaError};
@@ -98,11 +99,15 @@ impl LambdaApi {
     ) -> Result<(FunctionConfig, FunctionReference), LambdaError> {
         let given = request.label();
         let Some(mut reference) = FunctionReference::parse(given, &self.region, &self.account_id) else {
-            let rule = "Member must be the name of a function, or its ARN";
-            return Err(LambdaError::constraint("functionName", given, rule));
+            let rule = match given.chars().count() > FUNCTION_REFERENCE_CHARS_MAX {
+                true => format!("Member must have length less than or equal to {FUNCTION_REFERENCE_CHARS_MAX}"),
+                false => format!("Member must satisfy regular expression pattern: {FUNCTION_REFERENCE_PATTERN}"),
+            };
+            return Err(LambdaError::constraint("functionName", given, &rule));
         };
         let own = qualifier(&reference).map(str::to_owned);
         if let Some(asked) = request.parameter("Qualifier") {
+            check_qualifier(asked)?;
             if own.as_deref().is_some_and(|own| own != asked) {
                 let text = "The derived qualifier from the function name does not match the specified qualifier.";
                 return Err(LambdaError::new(Class::InvalidParameterValue, text));
@@ -152,6 +157,22 @@ impl LambdaApi {
         let (config, _) = self.function_of(request, false)?;
         Ok(document(200, &self.function_document(config)))
     }
+}
+
+/// The rules of the model for Qualifier.
+const QUALIFIER_BYTES_MAX: usize = 128;
+const QUALIFIER_PATTERN: &str = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
+
+fn check_qualifier(given: &str) -> Result<(), LambdaError> {
+    let is_of_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_$".contains(&byte);
+    let rule = if given.len() > QUALIFIER_BYTES_MAX {
+        format!("Member must have length less than or equal to {QUALIFIER_BYTES_MAX}")
+    } else if given == "$LATEST.PUBLISHED" || given.bytes().all(is_of_word) {
+        return Ok(());
+    } else {
+        format!("Member must satisfy regular expression pattern: {QUALIFIER_PATTERN}")
+    };
+    Err(LambdaError::constraint("qualifier", given, &rule))
 }
 
 /// What stands behind the name in the ARN.

@@ -1,5 +1,7 @@
 //! Invoke: with its answer, as an event, or as a dry run. Source: docs/spec/event-source-mapping.md 12.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -120,20 +122,24 @@ fn payload(request: &Request<'_>, kind: Type) -> Result<Bytes, LambdaError> {
     if payload.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
-    match serde_json::from_slice::<IgnoredAny>(payload) {
+    // As text: what is looked at without being read is not held against UTF-8.
+    let read = std::str::from_utf8(payload).map_err(|error| error.to_string());
+    match read.and_then(|text| serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())) {
         Ok(_) => Ok(payload.clone()),
-        Err(error) => Err(unreadable(&format!("Could not parse payload into json: {error}"))),
+        Err(why) => Err(unreadable(&format!("Could not parse payload into json: {why}"))),
     }
 }
 
-/// The client context as the function gets it: JSON text.
+/// The client context as the function gets it: the text of a JSON object, such as a header may hold. Line breaks are only
+/// between its parts, and a delete character only in texts.
 fn client_context(header: &str) -> Result<String, LambdaError> {
     if header.len() > limits::INVOKE_CLIENT_CONTEXT_BYTES_MAX {
         let max = limits::INVOKE_CLIENT_CONTEXT_BYTES_MAX;
         return Err(unreadable(&format!("the client context has {} bytes, more than {max}", header.len())));
     }
     let text = BASE64.decode(header).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let text = text.filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    let text = text.filter(|text| serde_json::from_str::<HashMap<String, IgnoredAny>>(text).is_ok());
+    let text = text.map(|text| text.replace(['\r', '\n'], " ").replace('\u{7f}', r"\u007f"));
     text.ok_or_else(|| unreadable("Client context must be a valid Base64-encoded JSON object."))
 }
 
@@ -150,7 +156,7 @@ fn not_invocable(reason: &NotInvocable) -> LambdaError {
         // It went away since it was looked for.
         NotInvocable::Unknown(_) => Class::ResourceNotFound,
         NotInvocable::PayloadTooLarge { .. } => Class::RequestTooLarge,
-        NotInvocable::CannotStart(_) | NotInvocable::Stopping => Class::Service,
+        NotInvocable::CannotStart(_) | NotInvocable::Withdrawn | NotInvocable::Stopping => Class::Service,
     };
     LambdaError::new(class, reason.to_string())
 }

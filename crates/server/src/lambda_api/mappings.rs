@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use tailrace_core::{FunctionReference, MappingId, limits};
-use tailrace_mapping::{Begun, CreateMapping, Described, Mapping, MappingError, MappingState, Parameters};
+use tailrace_mapping::{Begun, Constraints, CreateMapping, Described, Mapping, MappingError, MappingState, Parameters};
 use tailrace_wire::RestAnswer;
 
 use super::error::{Class, LambdaError};
@@ -29,8 +30,11 @@ struct Settings {
     bisect_batch_on_function_error: Option<bool>,
     tumbling_window_in_seconds: Option<i64>,
     function_response_types: Option<Vec<String>>,
+    #[serde(deserialize_with = "object")]
     filter_criteria: Option<FilterCriteria>,
+    #[serde(deserialize_with = "object")]
     destination_config: Option<DestinationConfig>,
+    #[serde(deserialize_with = "object")]
     metrics_config: Option<MetricsConfig>,
     #[serde(rename = "KMSKeyArn")]
     kms_key_arn: Option<String>,
@@ -52,6 +56,7 @@ struct Settings {
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct FilterCriteria {
+    #[serde(deserialize_with = "objects")]
     filters: Vec<Filter>,
 }
 
@@ -64,8 +69,9 @@ struct Filter {
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct DestinationConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     on_success: Option<Destination>,
+    #[serde(deserialize_with = "object")]
     on_failure: Option<Destination>,
 }
 
@@ -85,7 +91,28 @@ impl Destination {
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct MetricsConfig {
+    #[serde(deserialize_with = "list")]
     metrics: Vec<String>,
+}
+
+/// A structure is an object; serde would read a list as one, too. Null is not given, as everywhere.
+fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::<Value>::deserialize(deserializer)?.map(structure).transpose()
+}
+
+fn objects<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    list::<D, Value>(deserializer)?.into_iter().map(structure).collect()
+}
+
+fn structure<T: DeserializeOwned, E: serde::de::Error>(value: Value) -> Result<T, E> {
+    match value {
+        Value::Object(_) => T::deserialize(value).map_err(E::custom),
+        other => Err(E::custom(format_args!("{other} stands where an object is expected"))),
+    }
+}
+
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Settings {
@@ -211,13 +238,7 @@ impl LambdaApi {
 
     pub(super) async fn create_event_source_mapping(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
         let mut settings: Settings = request.document()?;
-        let Some(function) = settings.function_name.take().filter(|name| !name.is_empty()) else {
-            return Err(LambdaError::new(
-                Class::Validation,
-                "1 validation error detected: Value null at 'functionName' failed to satisfy constraint: Member must not \
-                 be null",
-            ));
-        };
+        let function = settings.function_name.take();
         let (event_source_arn, starting_position) =
             (settings.event_source_arn.take(), settings.starting_position.take());
         let parameters = settings.parameters();
@@ -238,7 +259,14 @@ impl LambdaApi {
         let unreadable = || LambdaError::new(Class::InvalidParameterValue, "The marker is not one of an earlier page.");
         let after = request.parameter("Marker").map(|marker| MappingId::parse(marker).ok_or_else(unreadable));
         let source = request.parameter("EventSourceArn");
-        let function = request.parameter("FunctionName").map(|name| self.named(name));
+        let function = request.parameter("FunctionName");
+        let mut constraints = Constraints::default();
+        constraints.source(source);
+        if let Some(name) = function {
+            constraints.function(name, &self.region, &self.account_id);
+        }
+        constraints.check()?;
+        let function = function.map(|name| self.named(name));
         let wanted = |mapping: &Mapping| {
             let of_function = |wanted: &Named| mapping.function.name == wanted.name && wanted.has(&mapping.function);
             source.is_none_or(|source| mapping.source.arn == *source) && function.as_ref().is_none_or(of_function)
@@ -289,22 +317,26 @@ impl LambdaApi {
     }
 
     pub(super) async fn tag_resource(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "PascalCase", default)]
         struct Tagging {
-            tags: BTreeMap<String, String>,
+            tags: Option<BTreeMap<String, String>>,
         }
 
         let Tagging { tags } = request.document()?;
+        let tags = tags.ok_or_else(|| missing("tags"))?;
         self.refuse_tags_of_functions(request)?;
-        self.mappings.runner.tag(request.label(), tags).await?;
+        self.mappings.runner.tag(request.label(), tags).await.map_err(of_tags)?;
         Ok(RestAnswer { status: 204, ..RestAnswer::default() })
     }
 
     pub(super) async fn untag_resource(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        let keys = request.parameters("tagKeys").map(str::to_owned).collect();
+        let keys: Vec<String> = request.parameters("tagKeys").map(str::to_owned).collect();
+        if keys.is_empty() {
+            return Err(missing("tagKeys"));
+        }
         self.refuse_tags_of_functions(request)?;
-        self.mappings.runner.untag(request.label(), keys).await?;
+        self.mappings.runner.untag(request.label(), keys).await.map_err(of_tags)?;
         Ok(RestAnswer { status: 204, ..RestAnswer::default() })
     }
 
@@ -331,6 +363,20 @@ impl LambdaApi {
     }
 }
 
+/// A member that has to be given.
+fn missing(member: &str) -> LambdaError {
+    let rule = "failed to satisfy constraint: Member must not be null";
+    LambdaError::new(Class::Validation, format!("1 validation error detected: Value null at '{member}' {rule}"))
+}
+
+/// The operations on tags know no ResourceInUse.
+fn of_tags(error: MappingError) -> LambdaError {
+    match error {
+        MappingError::InUse => LambdaError::new(Class::ResourceConflict, error.to_string()),
+        other => other.into(),
+    }
+}
+
 /// A function, with a qualifier if one was given: then only what names that one is meant.
 struct Named {
     name: String,
@@ -340,5 +386,42 @@ struct Named {
 impl Named {
     fn has(&self, function: &FunctionReference) -> bool {
         self.arn.as_ref().is_none_or(|arn| function.arn == **arn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::read_object;
+    use super::*;
+
+    /// docs/spec/event-source-mapping.md 2.
+    #[test]
+    fn a_structure_is_an_object_and_null_is_not_given() {
+        let read = |body: &str| read_object::<Settings>(body.as_bytes()).map(Settings::parameters);
+        for body in [
+            r#"["f", "arn"]"#,
+            "\n[]",
+            r#"{"FilterCriteria": []}"#,
+            r#"{"FilterCriteria": [[]]}"#,
+            r#"{"FilterCriteria": {"Filters": [["{}"]]}}"#,
+            r#"{"FilterCriteria": {"Filters": [null]}}"#,
+            r#"{"MetricsConfig": [["EventCount"]]}"#,
+            r#"{"DestinationConfig": [null, ["arn"]]}"#,
+            r#"{"DestinationConfig": {"OnFailure": ["arn"]}}"#,
+            r#"{"FilterCriteria": "text"}"#,
+        ] {
+            assert!(read(body).is_err(), "{body}");
+        }
+        let nothing = read("{}").expect("nothing is given");
+        let nulls = r#"{"FilterCriteria": null, "MetricsConfig": null, "DestinationConfig": null, "Tags": null, "BatchSize": null}"#;
+        assert_eq!(read(nulls).expect("null is not given"), nothing);
+        let inner = r#"{"FilterCriteria": {"Filters": null}, "MetricsConfig": {"Metrics": null},
+                        "DestinationConfig": {"OnSuccess": null, "OnFailure": {"Destination": null}}}"#;
+        let empty = r#"{"FilterCriteria": {}, "MetricsConfig": {}, "DestinationConfig": {}}"#;
+        assert_eq!(read(inner).expect("null is not given"), read(empty).expect("empty"));
+        let given =
+            r#"{"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}, "MetricsConfig": {"Metrics": ["EventCount"]}}"#;
+        let given = read(given).expect("a request");
+        assert_eq!((given.filters, given.metrics), (Some(vec![Some("{}".into())]), Some(vec!["EventCount".into()])));
     }
 }

@@ -83,13 +83,21 @@ impl<'a> Request<'a> {
     /// The body's document; nothing at all is an empty one.
     ///
     /// # Errors
-    /// It is no JSON, or a member has another type.
+    /// It is no JSON object, or a member has another type.
     pub fn document<T: DeserializeOwned>(&self) -> Result<T, LambdaError> {
         let body: &[u8] = if self.inner.body.is_empty() { b"{}" } else { &self.inner.body };
-        serde_json::from_slice(body).map_err(|error| {
+        read_object(body).map_err(|error| {
             let text = format!("Could not parse request body into json: {error}");
             LambdaError::new(Class::InvalidRequestContent, text)
         })
+    }
+}
+
+/// Reads a structure, which is an object: serde would read a list as one, too.
+pub fn read_object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    match body.trim_ascii_start().first() {
+        Some(b'[') => Err(serde::de::Error::custom("a list stands where an object is expected")),
+        _ => serde_json::from_slice(body),
     }
 }
 

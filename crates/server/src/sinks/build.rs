@@ -8,9 +8,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tailrace_core::clock::Clock;
-use tailrace_engine::Db;
+use tailrace_core::AttributeValue;
+use tailrace_core::clock::{Clock, ManualClock};
+use tailrace_engine::{Caller, Db};
 use tailrace_sinks::audit::{self, Audit};
+use tailrace_sinks::delivery_stream::{self, DeliveryStreamSink, PutRecords};
+use tailrace_sinks::kinesis::{self, Kinesis};
 use tailrace_sinks::notify::{self, Notify};
 use tailrace_sinks::objects::store::{Destination, ObjectWriter, Over, PlaceError, Put};
 use tailrace_sinks::objects::{self, ObjectSink, S3Config};
@@ -35,6 +38,8 @@ pub struct Builder {
     pub data_dir: PathBuf,
     /// Where the configuration lies: what it says of files is meant from there.
     pub base: PathBuf,
+    /// The delivery streams.
+    pub streams: Arc<dyn PutRecords>,
 }
 
 fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
@@ -48,20 +53,24 @@ fn settings<T: DeserializeOwned>(spec: &SinkSpec, base: &Path) -> Result<T, Spec
     secrets::resolve(&mut resolved, base).map_err(|text| wrong(spec, text))?;
     // What is wrong is told of what is written: a secret in the wrong place would be in the error.
     serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<T>(written) {
-        Err(error) => wrong(spec, with_nearest(&error.to_string())),
+        Err(error) => wrong(spec, with_nearest(&error.to_string(), spec)),
         Ok(_) => wrong(spec, "what a reference stands for does not fit where it stands"),
     })
 }
 
 /// What serde tells of a member that there is not, with the one that was meant.
-fn with_nearest(error: &str) -> String {
+fn with_nearest(error: &str, spec: &SinkSpec) -> String {
     let quoted: Vec<&str> = error.split('`').skip(1).step_by(2).collect();
-    match quoted.split_first() {
-        Some((wrong, known)) if error.starts_with("unknown ") => match nearest(wrong, known) {
-            Some(near) => format!("{error}; did you mean {near}?"),
-            None => error.to_owned(),
-        },
-        _ => error.to_owned(),
+    let Some((wrong, known)) = quoted.split_first().filter(|_| error.starts_with("unknown ")) else {
+        return error.to_owned();
+    };
+    // What every sink may say was taken out before.
+    let is_of_the_sink = error.starts_with("unknown field ") && spec.settings.contains_key(*wrong);
+    let common: &[&str] = if is_of_the_sink { &["from", "where", "events", "start", "optional"] } else { &[] };
+    match nearest(wrong, &[known, common].concat()) {
+        Some(near) => format!("{error}; did you mean {near}?"),
+        None if is_of_the_sink => format!("{error}, or one of what every sink has: {}", common.join(", ")),
+        None => error.to_owned(),
     }
 }
 
@@ -95,10 +104,16 @@ pub fn check(spec: &SinkSpec, base: &Path) -> Result<(), SpecError> {
         Kind::Warehouse => settings::<warehouse::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
         // Whether a key lies in the data directory is seen when that is known.
         Kind::Audit => {
-            settings::<audit::Config>(spec, base)?.validate(&PathBuf::new()).map_err(|error| wrong(spec, error))
+            let config = settings::<audit::Config>(spec, base)?;
+            config.validate(&PathBuf::new()).map_err(|error| wrong(spec, error))?;
+            config.place(Arc::new(ManualClock::default())).map(|_| ()).map_err(|error| wrong(spec, error))
         }
         Kind::View => view(spec, base)?.validate().map(|_| ()).map_err(|error| wrong(spec, error)),
         Kind::Notify => settings::<notify::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
+        Kind::DeliveryStream => {
+            settings::<delivery_stream::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error))
+        }
+        Kind::Kinesis => settings::<kinesis::Config>(spec, base)?.validate().map_err(|error| wrong(spec, error)),
     }
 }
 
@@ -144,7 +159,7 @@ impl Build for Builder {
                 Arc::new(sink.map_err(|error| wrong(spec, error))?)
             }
             Kind::Search | Kind::SearchLog => {
-                let sink = Search::new(settings(spec, base)?, version, self.db.record_writer());
+                let sink = Search::new(settings(spec, base)?, &spec.name, version, self.db.record_writer());
                 Arc::new(sink.map_err(|error| wrong(spec, error))?)
             }
             Kind::Warehouse => {
@@ -155,7 +170,7 @@ impl Build for Builder {
             Kind::Audit => {
                 let config: audit::Config = settings(spec, base)?;
                 config.validate(&self.data_dir).map_err(|error| wrong(spec, error))?;
-                let place = config.place().map_err(|error| wrong(spec, error))?;
+                let place = config.place(self.clock.clone()).map_err(|error| wrong(spec, error))?;
                 Arc::new(Audit::new(config, place, self.db.clone()).map_err(|error| wrong(spec, error))?)
             }
             Kind::View => {
@@ -165,6 +180,16 @@ impl Build for Builder {
             Kind::Notify => {
                 let config: notify::Config = settings(spec, base)?;
                 let sink = Notify::new(&config, self.db.record_writer(), self.clock.clone());
+                Arc::new(sink.map_err(|error| wrong(spec, error))?)
+            }
+            Kind::DeliveryStream => {
+                let config: delivery_stream::Config = settings(spec, base)?;
+                let sink = DeliveryStreamSink::new(&config, self.db.record_writer(), Arc::clone(&self.streams));
+                Arc::new(sink.map_err(|error| wrong(spec, error))?)
+            }
+            Kind::Kinesis => {
+                let config: kinesis::Config = settings(spec, base)?;
+                let sink = Kinesis::new(&config, self.db.record_writer(), kinesis::Memory::default());
                 Arc::new(sink.map_err(|error| wrong(spec, error))?)
             }
         })
@@ -178,6 +203,21 @@ impl Build for Builder {
                 Kind::View => views::remove(&db, &name).await,
                 _ => Ok(()),
             }
+        }
+        .boxed()
+    }
+
+    fn forget(&self, spec: &SinkSpec, person: AttributeValue) -> BoxFuture<'static, Result<bool, SinkError>> {
+        let config = match spec.kind {
+            Kind::Audit => settings::<audit::Config>(spec, &self.base).map(Some),
+            _ => Ok(None),
+        };
+        let (db, name) = (Arc::clone(&self.db), spec.name.clone());
+        async move {
+            let config = config.map_err(|error| SinkError(error.to_string()))?;
+            let master = config.as_ref().filter(|config| config.subject.is_some()).and_then(audit::Config::master_key);
+            let text = || SinkError(format!("{name} is no audit trail with a `subject`: it knows no persons"));
+            audit::forget_subject(&db, &name, &master.ok_or_else(text)?, &person, &Caller::default()).await
         }
         .boxed()
     }

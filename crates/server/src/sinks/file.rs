@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
-use tailrace_sinks::spec::{SinkSpec, SpecError};
-use tailrace_template::{Format, SinkPlan};
+use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, shown};
+use tailrace_sinks::views::{Edge, check_targets};
+use tailrace_template::{Format, SinkPlan, TemplateError};
 
 use super::{build, secrets};
-use crate::{delivery_streams, files};
+use crate::{delivery_streams, files, kinesis};
 
 /// The names that it may have, in the order in which they are looked for.
 pub const NAMES: [&str; 3] = ["tailrace.yaml", "tailrace.yml", "tailrace.json"];
 
 /// What it may say.
-const MEMBERS: [&str; 2] = ["sinks", "firehose"];
+const MEMBERS: [&str; 3] = ["sinks", "firehose", "kinesis"];
 
 /// A configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +25,8 @@ pub struct SinksFile {
     pub sinks: BTreeMap<String, Value>,
     /// Where the buckets of delivery streams are, as it is written.
     pub firehose: Value,
+    /// Where Kinesis is, as it is written; null: nothing is said.
+    pub kinesis: Value,
     /// The directory that the file is in: relative paths in it are meant from there. Empty: where the process was started.
     pub base: PathBuf,
 }
@@ -106,8 +109,12 @@ pub fn read(path: &Path) -> Result<SinksFile, ConfigFileError> {
     let bytes = files::read_regular(path, TEMPLATE_BYTES_MAX).map_err(unreadable)?;
     let malformed = |message: String| ConfigFileError::Malformed { path: path.to_owned(), message };
     let text = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
-    let document =
-        tailrace_template::document(&text, Format::of(path, &text)).map_err(|error| malformed(error.to_string()))?;
+    let document = tailrace_template::document(&text, Format::of(path, &text)).map_err(|error| {
+        malformed(match error {
+            TemplateError::Malformed(message) => message,
+            other => other.to_string(),
+        })
+    })?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     let base = std::path::absolute(&base).unwrap_or(base);
     parse(&document, base).map_err(|message| ConfigFileError::Content { path: path.to_owned(), message })
@@ -117,7 +124,7 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
     let members = match document {
         Value::Null => return Ok(SinksFile::default()),
         Value::Object(members) => members,
-        _ => return Err("a map with `sinks` or `firehose` is expected".to_owned()),
+        _ => return Err("a map with `sinks`, `firehose` or `kinesis` is expected".to_owned()),
     };
     if let Some(unknown) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
         let near = nearest(unknown, &MEMBERS)
@@ -126,8 +133,12 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
     }
     let firehose = members.get("firehose").cloned().unwrap_or_default();
     delivery_streams::check(&firehose, &base)?;
+    let kinesis = members.get("kinesis").cloned().unwrap_or_default();
+    if let Some(place) = kinesis::Place::new(&kinesis, &base, None) {
+        place.check()?;
+    }
     let sinks = match members.get("sinks") {
-        None | Some(Value::Null) => return Ok(SinksFile { firehose, base, ..SinksFile::default() }),
+        None | Some(Value::Null) => return Ok(SinksFile { firehose, kinesis, base, ..SinksFile::default() }),
         Some(Value::Object(sinks)) => sinks,
         Some(_) => return Err("`sinks` is a map: the name of each sink, and what it is".to_owned()),
     };
@@ -139,11 +150,61 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
         }
     }
     let sinks = read;
+    let mut specs = Vec::with_capacity(sinks.len());
     for (name, config) in &sinks {
-        let checked = SinkSpec::read(name, config).and_then(|spec| build::check(&spec, &base));
-        checked.map_err(|SpecError(message)| message)?;
+        let read = SinkSpec::read(name, config).and_then(|spec| build::check(&spec, &base).map(|()| spec));
+        let spec = read.map_err(|SpecError(message)| message)?;
+        let shows = spec.to.strip_prefix("table:").filter(|_| spec.kind == Kind::View);
+        if let Some(table) = spec.from.iter().map(String::as_str).chain(shows).find(|table| !is_table_name(table)) {
+            return Err(format!(
+                "sinks.{name}: {table:?} is no name of a table: 3 to 255 letters, digits, '_', '-' and '.'"
+            ));
+        }
+        specs.push(spec);
     }
-    Ok(SinksFile { sinks, firehose, base })
+    check_together(&specs)?;
+    Ok(SinksFile { sinks, firehose, kinesis, base })
+}
+
+/// Whether a table may be named so. Source: CreateTable.
+fn is_table_name(name: &str) -> bool {
+    (3..=255).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+/// Refuses sinks that would overwrite what others have written, or feed each other.
+fn check_together(specs: &[SinkSpec]) -> Result<(), String> {
+    let mut edges = Vec::new();
+    for view in specs.iter().filter(|spec| spec.kind == Kind::View) {
+        let table = view.to.strip_prefix("table:").unwrap_or_default();
+        edges.extend(view.from.iter().map(|source| Edge {
+            view: view.name.clone(),
+            source: source.clone(),
+            table: table.to_owned(),
+        }));
+    }
+    check_targets(&edges).map_err(|error| format!("sinks: {error}"))?;
+    let mut places: BTreeMap<(Kind, String), &str> = BTreeMap::new();
+    for spec in specs {
+        let member = |name: &str| spec.settings.get(name).and_then(Value::as_str);
+        let place = match spec.kind {
+            // Of an index of items each sink would take the other's documents for its own.
+            Kind::Search => Some(spec.to.as_str()),
+            Kind::Audit => member("bucket").or_else(|| member("dir")),
+            _ => None,
+        };
+        let Some(place) = place else { continue };
+        let place = (spec.kind, place.trim_end_matches('/').to_owned());
+        if let Some(other) = places.get(&place) {
+            return Err(format!(
+                "sinks: {other} and {} cannot both be written to one place: {}",
+                spec.name,
+                shown(&place.1)
+            ));
+        }
+        places.insert(place, &spec.name);
+    }
+    Ok(())
 }
 
 /// Whether the sink is left out: it is `optional`, and where it goes is in a variable that the environment does not have. What is left
@@ -180,6 +241,25 @@ mod tests {
             (json!({"sinks": {"a": {"from": "T", "to": "./x", "fromat": "csv"}}}), "; did you mean format?"),
             (json!({"sinks": {"a": {"from": "T", "to": "./x", "format": "parqet"}}}), "; did you mean parquet?"),
             (json!({"sinks": {"a": {"from": "T", "to": "./x", "flush": {"second": 1}}}}), "; did you mean seconds?"),
+            (json!({"sinks": {"a": {"from": "T", "to": "./x", "wheer": {}}}}), "; did you mean where?"),
+            (
+                json!({"sinks": {"a": {"from": "T", "to": "./x", "zzzzzzzzzz": {}}}}),
+                "every sink has: from, where, events",
+            ),
+            (json!({"sinks": {"a": {"from": "a b c", "to": "./x"}}}), "sinks.a: \"a b c\" is no name of a table"),
+            (
+                json!({"sinks": {"a": {"from": "Orders", "to": "table:V", "aggregates": {"n": "count"}}}}),
+                "\"V\" is no name",
+            ),
+            (
+                json!({"sinks": {"a": {"from": "Orders", "to": "table:Vvv", "aggregates": {"n": "count"}, "where": []}}}),
+                "where: ",
+            ),
+            (
+                json!({"sinks": {"a": {"from": "Orders", "to": "table:Vvv", "aggregates": {"n": "count"}, "group_by": [5]}}}),
+                "a path, or a map with `path`",
+            ),
+            (json!({"sinks": {"a": {"from": "Orders", "to": "./x", "s3": {"region": "x"}}}}), "s3 is for a bucket"),
             (json!({"firehose": {"bucket": {}}}), "firehose: unknown field `bucket`"),
             (json!("x"), "a map with `sinks`"),
         ] {
@@ -189,10 +269,41 @@ mod tests {
         assert_eq!(parse(&Value::Null, PathBuf::new()), Ok(SinksFile::default()));
     }
 
+    /// docs/spec/sinks.md 6: target writes must not feed back into the same view.
+    #[test]
+    fn sinks_that_overwrite_or_feed_each_other_are_refused() {
+        let view =
+            |from: &str, to: &str| json!({"from": from, "to": format!("table:{to}"), "aggregates": {"n": "count"}});
+        let search =
+            |from: &str, mode: &str| json!({"from": from, "to": "opensearch+http://h:9200/both", "mode": mode});
+        let audit = |from: &str, dir: &str| json!({"from": from, "to": "audit", "dir": dir});
+        let parsed = |one: Value, other: Value| parse(&json!({"sinks": {"x": one, "y": other}}), PathBuf::new());
+        for (one, other, part) in [
+            (view("Ping", "Pong"), view("Pong", "Ping"), "sinks: views cannot feed each other: Ping -> Pong -> Ping"),
+            (view("Abc", "Shown"), view("Bcd", "Shown"), "the views x and y cannot both be written to the table Shown"),
+            (
+                search("Abc", "items"),
+                search("Bcd", "items"),
+                "x and y cannot both be written to one place: opensearch+http",
+            ),
+            (audit("Abc", "./trail"), audit("Bcd", "./trail/"), "x and y cannot both be written to one place: ./trail"),
+        ] {
+            let error = parsed(one, other).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+        for (one, other) in [
+            (view("Abc", "Bcd"), view("Bcd", "Cde")),
+            (search("Abc", "log"), search("Bcd", "log")),
+            (audit("Abc", "./one"), audit("Bcd", "./two")),
+        ] {
+            assert!(parsed(one, other).is_ok());
+        }
+    }
+
     #[test]
     fn an_optional_sink_without_an_address_is_left_out() {
         let sink = |to: &str, optional: Value| {
-            let document = json!({"sinks": {"ping": {"from": "T", "to": to, "optional": optional}}});
+            let document = json!({"sinks": {"ping": {"from": "Orders", "to": to, "optional": optional}}});
             parse(&document, PathBuf::new()).map(|file| file.sinks)
         };
         assert_eq!(sink("webhook+${env:TAILRACE_NO_SUCH}", true.into()), Ok(BTreeMap::new()));
@@ -202,6 +313,6 @@ mod tests {
             sink("webhook+http://h", "yes".into()).unwrap_err().contains("sinks.ping: `optional` is true or false")
         );
         let kept = sink("file:///lake/${env:PATH}", true.into()).unwrap();
-        assert_eq!(kept["ping"], json!({"from": "T", "to": "file:///lake/${env:PATH}"}));
+        assert_eq!(kept["ping"], json!({"from": "Orders", "to": "file:///lake/${env:PATH}"}));
     }
 }

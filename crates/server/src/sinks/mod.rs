@@ -7,12 +7,22 @@ mod secrets;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
+use tailrace_core::{Json, attribute_json};
 use tailrace_engine::Db;
-use tailrace_mapping::SystemTimer;
-use tailrace_sinks::runtime::{Change, Dependencies, Happening, OpenError, SinkState, SinkStatus, Sinks};
+use tailrace_firehose::Putter;
+use tailrace_mapping::{Room, SystemTimer};
+use tailrace_sinks::audit::{self, ChainHead};
+use tailrace_sinks::delivery_stream::PutRecords;
+use tailrace_sinks::runtime::{
+    Change, Dependencies, Happening, OpenError, SinkChangeError, SinkState, SinkStatus, Sinks,
+};
+use tailrace_sinks::spec::Start;
 use tailrace_store::StoreError;
 use tokio::sync::mpsc;
 
@@ -39,16 +49,83 @@ pub struct SinkRequest {
     pub change: Change,
 }
 
+/// What the store knows of an audit trail, for whoever holds what lies in its place against it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrailPage {
+    /// Its chains, as they were last confirmed.
+    pub heads: Vec<ChainHead>,
+    /// It began with the oldest records that the streams of its tables had.
+    pub from_trim_horizon: bool,
+    /// Records that are known and not in it, all tables together.
+    pub lag_records: u64,
+}
+
+/// The trail of this name.
+///
+/// # Errors
+/// There is none, or the store's.
+pub async fn trail(db: &Db, sinks: &Sinks, name: &str) -> Result<TrailPage, SinkChangeError> {
+    let heads = audit::heads(db, name).await.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
+    let status = sinks.status().await?.into_iter().find(|status| status.name == name);
+    if heads.is_empty() && status.is_none() {
+        return Err(SinkChangeError::NotFound(name.to_owned()));
+    }
+    let from_trim_horizon = sinks.start_of(name) == Some(Start::TrimHorizon);
+    Ok(TrailPage { heads, from_trim_horizon, lag_records: status.map_or(0, |status| status.lag_records) })
+}
+
+/// Who is to be forgotten by an audit trail that hides values under keys of persons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetRequest {
+    /// The trail.
+    pub name: String,
+    /// The value of the attribute that names the person, as the API has it: `{"S": "ann"}`.
+    pub subject: Value,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// There was something to forget.
+    pub forgotten: bool,
+}
+
+/// Forgets a person.
+///
+/// # Errors
+/// There is no such trail, or the store's.
+pub async fn forget(
+    sinks: &Sinks,
+    ForgetRequest { name, subject }: ForgetRequest,
+) -> Result<Forgotten, SinkChangeError> {
+    let refused = |error: &dyn std::fmt::Display| SinkChangeError::Refused(format!("subject: {error}"));
+    let text = subject.to_string();
+    let json = Json::parse(text.as_bytes()).map_err(|error| refused(&error))?;
+    let person = attribute_json::read_value(json).map_err(|error| refused(&error.current))?;
+    Ok(Forgotten { forgotten: sinks.forget(&name, person).await? })
+}
+
+/// The delivery streams, as a sink puts records into one.
+struct Streams(Putter);
+
+impl PutRecords for Streams {
+    fn put(&self, stream: &str, records: Vec<Vec<u8>>) -> BoxFuture<'static, Result<(), String>> {
+        let (streams, stream) = (self.0.clone(), stream.to_owned());
+        async move { streams.put(&stream, records).await.map_err(|error| error.to_string()) }.boxed()
+    }
+}
+
 /// Reads the sinks of the store, and makes of them what is configured.
 ///
 /// # Errors
 /// A configuration is wrong, or the store's.
 pub async fn load(
     db: &Arc<Db>,
-    clock: &Arc<dyn Clock>,
-    rng: &Arc<dyn Rng>,
+    (clock, rng, room): (&Arc<dyn Clock>, &Arc<dyn Rng>, &Room),
     configured: &SinksFile,
     data_dir: &Path,
+    streams: Putter,
     events: mpsc::Sender<Event>,
 ) -> Result<Sinks, OpenError> {
     let observe = move |sink: &str, happening: Happening| {
@@ -62,11 +139,13 @@ pub async fn load(
         clock: Arc::clone(clock),
         timer: Arc::new(SystemTimer(Arc::clone(clock))),
         rng: Arc::clone(rng),
+        room: room.clone(),
         build: Arc::new(build::Builder {
             db: Arc::clone(db),
             clock: Arc::clone(clock),
             data_dir: data_dir.to_owned(),
             base: configured.base.clone(),
+            streams: Arc::new(Streams(streams)),
         }),
         observe: Arc::new(observe),
     };
@@ -81,29 +160,39 @@ pub async fn settled(sinks: &Sinks) -> Result<Vec<String>, StoreError> {
     let mut changes = sinks.changes();
     loop {
         changes.borrow_and_update();
-        if sinks.is_drained().await? {
-            return Ok(Vec::new());
-        }
-        let all = sinks.status().await?;
-        let stuck = |sink: &&SinkStatus| {
-            let shards = || sink.sources.iter().flat_map(|source| &source.shards);
-            matches!(sink.state, SinkState::Waiting | SinkState::Blocked) || shards().any(|shard| shard.blocked)
-        };
-        let rests = |sink: &SinkStatus| {
-            let begun = sink.sources.iter().all(|source| source.waits_for.is_none() && source.snapshot_items.is_none());
-            let idle = sink.sources.iter().flat_map(|source| &source.shards).all(|shard| shard.drained);
-            matches!(sink.state, SinkState::Paused | SinkState::Unconfigured)
-                || (begun && idle && sink.building.is_none())
-        };
-        if all.iter().all(|sink| stuck(&sink) || rests(sink)) && all.iter().any(|sink| stuck(&sink)) {
-            let why = |sink: &SinkStatus| {
-                let error = sink.reason.as_ref().or(sink.last_error.as_ref());
-                format!("{}: {}", sink.name, error.map_or("no error told", String::as_str))
-            };
-            return Ok(all.iter().filter(stuck).map(why).collect());
+        if let Some(stuck) = progress(sinks).await? {
+            return Ok(stuck);
         }
         if changes.changed().await.is_err() {
             return Ok(Vec::new());
         }
     }
+}
+
+/// As [`settled`], at this moment; `None`: something is under way.
+///
+/// # Errors
+/// The store's.
+pub async fn progress(sinks: &Sinks) -> Result<Option<Vec<String>>, StoreError> {
+    if sinks.is_drained().await? {
+        return Ok(Some(Vec::new()));
+    }
+    let all = sinks.status().await?;
+    let stuck = |sink: &&SinkStatus| {
+        let shards = || sink.sources.iter().flat_map(|source| &source.shards);
+        matches!(sink.state, SinkState::Waiting | SinkState::Blocked) || shards().any(|shard| shard.blocked)
+    };
+    let rests = |sink: &SinkStatus| {
+        let begun = sink.sources.iter().all(|source| source.waits_for.is_none() && source.snapshot_items.is_none());
+        let idle = sink.sources.iter().flat_map(|source| &source.shards).all(|shard| shard.drained);
+        matches!(sink.state, SinkState::Paused | SinkState::Unconfigured) || (begun && idle && sink.building.is_none())
+    };
+    if !all.iter().all(|sink| stuck(&sink) || rests(sink)) || !all.iter().any(|sink| stuck(&sink)) {
+        return Ok(None);
+    }
+    let why = |sink: &SinkStatus| {
+        let error = sink.reason.as_ref().or(sink.last_error.as_ref());
+        format!("{}: {}", sink.name, error.map_or("no error told", String::as_str))
+    };
+    Ok(Some(all.iter().filter(stuck).map(why).collect()))
 }

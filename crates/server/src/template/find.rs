@@ -1,16 +1,19 @@
 //! Finds the template of what `up` is given: a file, a project's directory, or the directory that a build tool wrote.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tailrace_core::limits::FUNCTION_CODE_ENTRIES_MAX;
 
-use super::TemplateFileError;
 use super::assembly::{self, Stack};
+use super::nearby;
+use super::{StackFile, TemplateFileError, Templates};
+use crate::files;
 
 /// Where a template is looked for in a directory, in this order: what `sam build` made, then what people write, then what
 /// the CDK and Serverless made. A `manifest.json` counts if it is that of a cloud assembly.
-pub(super) const NAMES: [&str; 8] = [
+pub(super) const NAMES: [&str; 9] = [
     SAM_BUILT,
     "template.yaml",
     "template.yml",
@@ -19,40 +22,71 @@ pub(super) const NAMES: [&str; 8] = [
     "cdk.out/manifest.json",
     SERVERLESS,
     ".serverless/cloudformation-template-update-stack.json",
+    TERRAFORM,
 ];
 
 const SAM_BUILT: &str = ".aws-sam/build/template.yaml";
 const SERVERLESS: &str = "cloudformation-template-update-stack.json";
 
-/// Directories of build tools, which come and go: what is to stay lies in the directory around them.
-const BUILD_DIRECTORIES: [&str; 3] = [".aws-sam/build", "cdk.out", ".serverless"];
+/// What `terraform show -json` wrote, under the name that the hint gives it.
+const TERRAFORM: &str = "tfplan.json";
 
-/// A template that was found.
+/// The data directory of a project, unless another one is named.
+pub const DATA_DIRECTORY: &str = ".tailrace";
+
+/// Where a template is looked for beside the file that a tool makes one from.
+const BUILT: [&str; 3] = ["cdk.out/manifest.json", ".serverless/cloudformation-template-update-stack.json", TERRAFORM];
+
+/// Directories of build tools, which come and go, and the command that makes each: what is to stay lies in the directory
+/// around them.
+const BUILD_DIRECTORIES: [(&str, &str); 3] =
+    [(".aws-sam/build", "sam build"), ("cdk.out", "cdk synth"), (".serverless", "serverless package")];
+
+/// The pattern that all stacks of an app match.
+pub const ALL_STACKS: &str = "**";
+
+/// Templates that were found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The file.
-    pub template: PathBuf,
+    /// Their files.
+    pub templates: Templates,
     /// The project's directory, in which the data directory lies.
     pub home: PathBuf,
     /// What the user should know of it, one line each.
     pub notices: Vec<String>,
 }
 
-/// Finds the template of a file or a directory; `stack` chooses among those of a cloud assembly.
+/// Finds the template of a file or a directory; `wanted` chooses among those of a cloud assembly: names, or patterns of what is
+/// shown, in which `*` is anything but `/`, and `**` anything.
 ///
 /// # Errors
 /// There is none, or there are several and none is chosen.
-pub fn find(path: &Path, stack: Option<&str>) -> Result<Found, TemplateFileError> {
+pub fn find(path: &Path, wanted: &[String]) -> Result<Found, TemplateFileError> {
+    let mut found = match nearby::project_of(path) {
+        Some(dir) if path.is_file() => among(&BUILT, dir, wanted)?,
+        _ => found_at(path, wanted)?,
+    };
+    // What one tool has built at once is told once.
+    found.notices.extend(found.templates.chosen.iter().find_map(|stack| stale_build(&stack.file)));
+    Ok(found)
+}
+
+fn found_at(path: &Path, wanted: &[String]) -> Result<Found, TemplateFileError> {
     if path.is_file() {
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = files::directory_of(path);
         if path.file_name().is_some_and(|name| name == assembly::MANIFEST)
             && let Some(stacks) = assembly::stacks(dir)
         {
-            return of_assembly(dir, stacks, stack);
+            return of_assembly(dir, stacks, wanted);
         }
-        return Ok(Found { template: path.to_owned(), home: home_of(dir), notices: Vec::new() });
+        return Ok(Found { templates: Templates::one(path), home: home_of(dir), notices: Vec::new() });
     }
-    for name in NAMES {
+    among(&NAMES, path, wanted)
+}
+
+/// The template of a directory under the first of these names that is there.
+fn among(names: &[&str], path: &Path, wanted: &[String]) -> Result<Found, TemplateFileError> {
+    for name in names {
         let template = path.join(name);
         if !template.is_file() {
             continue;
@@ -60,66 +94,104 @@ pub fn find(path: &Path, stack: Option<&str>) -> Result<Found, TemplateFileError
         let dir = template.parent().unwrap_or(path);
         if name.ends_with(assembly::MANIFEST) {
             match assembly::stacks(dir) {
-                Some(stacks) => return of_assembly(dir, stacks, stack),
+                Some(stacks) => return of_assembly(dir, stacks, wanted),
                 None => continue,
             }
         }
-        if let Some(stack) = stack {
-            return Err(TemplateFileError::NoStacks { path: template, stack: stack.to_owned() });
+        if let Some(stack) = wanted.iter().find(|stack| *stack != ALL_STACKS) {
+            return Err(TemplateFileError::NoStacks { path: template, stack: stack.clone() });
         }
-        let notices = if name == SAM_BUILT { stale_build(path, &template).into_iter().collect() } else { Vec::new() };
-        return Ok(Found { template, home: home_of(path), notices });
+        return Ok(Found { templates: Templates::one(template), home: home_of(path), notices: Vec::new() });
     }
-    Err(TemplateFileError::NotFound { dir: path.to_owned(), hint: hint(path) })
+    Err(TemplateFileError::NotFound { dir: path.to_owned(), hint: nearby::hint(path) })
 }
 
-fn of_assembly(dir: &Path, stacks: Vec<Stack>, wanted: Option<&str>) -> Result<Found, TemplateFileError> {
-    let (shown, is_one): (Vec<String>, _) =
-        (stacks.iter().map(|stack| stack.shown.clone()).collect(), stacks.len() == 1);
-    let chosen = stacks.into_iter().find(|stack| wanted.map_or(is_one, |wanted| stack.is_called(wanted)));
-    match chosen {
-        Some(Stack { template, .. }) => Ok(Found { template, home: home_of(dir), notices: Vec::new() }),
-        None => {
-            Err(TemplateFileError::Stacks { dir: dir.to_owned(), stacks: shown, wanted: wanted.map(str::to_owned) })
+/// Finds the templates of several files and directories; home is the project of the first.
+///
+/// # Errors
+/// As for each.
+pub fn find_all(paths: &[PathBuf], wanted: &[String]) -> Result<Found, TemplateFileError> {
+    let mut all = Found { templates: Templates::default(), home: PathBuf::new(), notices: Vec::new() };
+    for (n, path) in paths.iter().enumerate() {
+        let found = find(path, wanted)?;
+        if n == 0 {
+            all.home = found.home;
         }
+        all.templates.add(found.templates);
+        all.notices.extend(found.notices);
     }
+    Ok(all)
+}
+
+fn of_assembly(dir: &Path, stacks: Vec<Stack>, wanted: &[String]) -> Result<Found, TemplateFileError> {
+    let failed = |wanted: Option<&String>| {
+        let stacks = stacks.iter().map(|stack| stack.shown.clone()).collect();
+        Err(TemplateFileError::Stacks { dir: dir.to_owned(), stacks, wanted: wanted.cloned() })
+    };
+    if wanted.is_empty() && stacks.len() != 1 {
+        return failed(None);
+    }
+    let mut names = BTreeSet::new();
+    for one in wanted {
+        let chosen = assembly::chosen(&stacks, one);
+        if chosen.is_empty() {
+            return failed(Some(one));
+        }
+        names.extend(chosen.into_iter().map(|stack| stack.shown.clone()));
+    }
+    let is_chosen = |stack: &Stack| wanted.is_empty() || names.contains(&stack.shown);
+    let (chosen, others): (Vec<Stack>, Vec<Stack>) = assembly::in_order(stacks).into_iter().partition(is_chosen);
+    let files = |stacks: Vec<Stack>| stacks.into_iter().map(StackFile::from).collect();
+    let templates = Templates { chosen: files(chosen), others: files(others) };
+    Ok(Found { templates, home: home_of(dir), notices: Vec::new() })
+}
+
+/// A template that is no part of an app, as a stack: it is called as its file is, or as the project is where that is called as all are.
+pub(super) fn named(file: PathBuf) -> StackFile {
+    let text = |name: Option<&std::ffi::OsStr>| name.map(|name| name.to_string_lossy().into_owned());
+    let stem = text(file.file_name()).unwrap_or_default().split('.').next().unwrap_or_default().to_owned();
+    let dir = files::directory_of(&file);
+    let is_usual = NAMES.iter().any(|name| Path::new(name).file_stem().is_some_and(|usual| *usual == *stem));
+    let name = match is_usual || stem.is_empty() {
+        true => text(home_of(&dir.canonicalize().unwrap_or_default()).file_name()).unwrap_or(stem),
+        false => stem,
+    };
+    // The names of stacks on AWS have no other characters.
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    StackFile { stack_name: name.clone(), name, file }
 }
 
 /// The project's directory of a directory with a template.
-fn home_of(dir: &Path) -> PathBuf {
-    // Named through the working directory, it has no name of its own.
-    let absolute = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    for built in BUILD_DIRECTORIES {
-        if absolute.ends_with(built) {
-            let levels = Path::new(built).components().count();
-            return absolute.ancestors().nth(levels).unwrap_or(dir).to_owned();
-        }
+pub fn home_of(dir: &Path) -> PathBuf {
+    // Where an earlier start has put the data, it stays.
+    if dir.join(DATA_DIRECTORY).is_dir() {
+        return dir.to_owned();
     }
-    dir.to_owned()
+    built_in(dir).map_or_else(|| dir.to_owned(), |(project, _)| project)
 }
 
-/// What a project that has no template yet has to be put through.
-fn hint(dir: &Path) -> Option<&'static str> {
-    let has = |names: &[&str]| names.iter().any(|name| dir.join(name).is_file());
-    if has(&["serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js"]) {
-        Some("this is a Serverless project: run `serverless package` first")
-    } else if has(&["cdk.json"]) {
-        Some("this is a CDK project: run `cdk synth` first")
-    } else {
-        None
-    }
+/// The project that a directory was built of, and the command that does so; `None`: no tool built it.
+fn built_in(dir: &Path) -> Option<(PathBuf, &'static str)> {
+    // Named through the working directory, it has no name of its own.
+    let absolute = dir.canonicalize().ok()?;
+    // The assembly of a stage lies in that of the application.
+    absolute.ancestors().find_map(|dir| {
+        let (built, command) = BUILD_DIRECTORIES.into_iter().find(|(built, _)| dir.ends_with(built))?;
+        Some((dir.ancestors().nth(Path::new(built).components().count())?.to_owned(), command))
+    })
 }
 
 /// Whether something was written after the build that should be part of it.
-fn stale_build(project: &Path, built: &Path) -> Option<String> {
-    let made = built.metadata().and_then(|metadata| metadata.modified()).ok()?;
-    let newer = newer_source(project, made)?;
+fn stale_build(template: &Path) -> Option<String> {
+    let (project, command) = built_in(template.parent()?)?;
+    let made = template.metadata().and_then(|metadata| metadata.modified()).ok()?;
+    let newer = newer_source(&project, made)?;
     let own = ["template.yaml", "template.yml"].into_iter().find(|name| project.join(name).is_file());
     let instead = own.map(|own| format!(", or start with {}", project.join(own).display())).unwrap_or_default();
     Some(format!(
-        "{} is older than {}: run `sam build`{instead}",
-        built.display(),
-        newer.strip_prefix(project).unwrap_or(&newer).display()
+        "{} is older than {}: run `{command}`{instead}",
+        template.display(),
+        newer.strip_prefix(&project).unwrap_or(&newer).display()
     ))
 }
 

@@ -1,5 +1,17 @@
 use super::*;
 
+/// Reads one template.
+fn read(file: &Path, options: &Options) -> Result<Plan, TemplateFileError> {
+    super::read(&Templates::one(file), options)
+}
+
+/// The one file that was found.
+#[track_caller]
+fn file(found: &Found) -> &Path {
+    let [stack] = found.templates.chosen.as_slice() else { panic!("{found:?}") };
+    &stack.file
+}
+
 fn function_with(property: &str) -> String {
     format!(
         r"
@@ -17,22 +29,22 @@ Resources:
 #[test]
 fn what_sam_built_is_preferred_and_every_name_is_found() {
     let dir = tempfile::tempdir().unwrap();
-    let error = find(dir.path(), None).unwrap_err().to_string();
+    let error = find(dir.path(), &[]).unwrap_err().to_string();
     assert!(error.contains("looked for .aws-sam/build/template.yaml, template.yaml, template.yml"), "{error}");
     std::fs::create_dir_all(dir.path().join(".aws-sam/build")).unwrap();
     for name in ["template.json", "template.yml", "template.yaml", ".aws-sam/build/template.yaml"] {
         let text = if name.ends_with("json") { "{\"Resources\": {}}" } else { "Resources: {}" };
         std::fs::write(dir.path().join(name), text).unwrap();
-        let found = find(dir.path(), None).unwrap();
-        assert_eq!((&found.template, found.home.as_path()), (&dir.path().join(name), dir.path()));
-        assert_eq!(read(&found.template, &Options::default()).unwrap(), Plan::default());
+        let found = find(dir.path(), &[]).unwrap();
+        assert_eq!((file(&found), found.home.as_path()), (dir.path().join(name).as_path(), dir.path()));
+        assert_eq!(read(file(&found), &Options::default()).unwrap(), Plan::default());
     }
     let built = dir.path().join(".aws-sam/build/template.yaml");
     std::fs::write(&built, function_with("CodeUri: F")).unwrap();
     std::fs::create_dir(dir.path().join(".aws-sam/build/F")).unwrap();
     let plan = read(&built, &Options::default()).unwrap();
     assert_eq!(plan.functions[0].code, CodeSource::Path(dir.path().join(".aws-sam/build/F")));
-    let built = find(&dir.path().join(".aws-sam/build"), None).unwrap();
+    let built = find(&dir.path().join(".aws-sam/build"), &[]).unwrap();
     assert_eq!(built.home, dir.path().canonicalize().unwrap(), "what is to stay is not among what is built");
 }
 
@@ -42,9 +54,9 @@ fn a_file_is_a_template_whatever_it_is_called() {
     let dir = dir.path();
     for (name, text) in [("app.template", "{\"Resources\": {}}"), ("stack.cfn", "Resources: {}")] {
         std::fs::write(dir.join(name), text).unwrap();
-        let found = find(&dir.join(name), None).unwrap();
-        assert_eq!((found.template.clone(), found.home), (dir.join(name), dir.to_owned()));
-        assert_eq!(read(&found.template, &Options::default()).unwrap(), Plan::default());
+        let found = find(&dir.join(name), &[]).unwrap();
+        assert_eq!((file(&found), found.home.as_path()), (dir.join(name).as_path(), dir));
+        assert_eq!(read(file(&found), &Options::default()).unwrap(), Plan::default());
     }
 }
 
@@ -64,23 +76,125 @@ fn a_build_that_is_older_than_its_sources_is_told() {
     write(".aws-sam/build/template.yaml", 3);
     write(".aws-sam/build/F/app.py", 4);
     write("node_modules/x/index.js", 4);
-    assert_eq!(find(dir, None).unwrap().notices, [""; 0]);
+    assert_eq!(find(dir, &[]).unwrap().notices, [""; 0]);
     write("src/app.py", 4);
     let (built, own) = (dir.join(".aws-sam/build/template.yaml"), dir.join("template.yaml"));
     let told =
         format!("{} is older than src/app.py: run `sam build`, or start with {}", built.display(), own.display());
-    assert_eq!(find(dir, None).unwrap().notices, [told]);
+    assert_eq!(find(dir, &[]).unwrap().notices, [told]);
 }
 
 #[test]
-fn a_stack_of_an_assembly_is_chosen_by_any_of_its_names() {
+fn what_the_cdk_and_serverless_built_is_told_when_it_is_older_than_its_sources() {
+    for (built, command) in [
+        ("cdk.out/assembly-Dev/Orders.template.json", "cdk synth"),
+        (".serverless/cloudformation-template-update-stack.json", "serverless package"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let write = |name: &str, seconds: u64| {
+            let path = dir.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "{\"Resources\": {}}").unwrap();
+            let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        };
+        write("src/app.ts", 2);
+        write(built, 3);
+        let built = dir.join(built);
+        assert_eq!(find(&built, &[]).unwrap().notices, [""; 0]);
+        write("src/app.ts", 4);
+        let told = format!("{} is older than src/app.ts: run `{command}`", built.display());
+        let found = find(&built, &[]).unwrap();
+        assert_eq!((found.notices, found.home), (vec![told], dir));
+    }
+}
+
+#[test]
+fn the_file_of_a_tool_stands_for_what_the_tool_makes() {
     let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("cdk.out");
+    let dir = dir.path();
+    for (file, hint) in [
+        ("serverless.yml", "run `serverless package` first"),
+        ("cdk.json", "run `cdk synth` first"),
+        ("main.tf", "this is a Terraform project"),
+    ] {
+        let project = dir.join(file.replace('.', "-"));
+        std::fs::create_dir(&project).unwrap();
+        std::fs::write(project.join(file), "service: orders").unwrap();
+        for path in [&project, &project.join(file)] {
+            let error = find(path, &[]).unwrap_err().to_string();
+            assert!(error.contains(hint), "{error}");
+        }
+    }
+    let project = dir.join("serverless-yml");
+    std::fs::create_dir(project.join(".serverless")).unwrap();
+    let packaged = project.join(".serverless/cloudformation-template-update-stack.json");
+    std::fs::write(&packaged, "{\"Resources\": {}}").unwrap();
+    assert_eq!(find(&project.join("serverless.yml"), &[]).unwrap().templates, Templates::one(packaged));
+    // Somebody's template may be called so.
+    let own = dir.join("serverless.yaml");
+    let resources = "Resources:\n  T: {Type: AWS::DynamoDB::Table}\n";
+    std::fs::write(&own, resources).unwrap();
+    assert_eq!(find(&own, &[]).unwrap().templates, Templates::one(&own));
+    std::fs::write(&own, format!("service: orders\nresources:\n  {}", resources.replace('\n', "\n  "))).unwrap();
+    assert!(find(&own, &[]).unwrap_err().to_string().contains("run `serverless package` first"));
+}
+
+/// A plan tells each resource several times: it may be larger than a template of CloudFormation.
+#[test]
+fn a_plan_of_terraform_may_be_larger_than_a_template() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |name: &str, beginning: &str| {
+        let file = dir.path().join(name);
+        let filler = " ".repeat(2 * 1024 * 1024);
+        std::fs::write(&file, format!("{beginning}{filler}}}")).unwrap();
+        super::read(&Templates::one(file), &Options::default())
+    };
+    assert!(read("tfplan.json", r#"{"terraform_version": "1.9.0", "planned_values": {}"#).is_ok());
+    let error = read("template.json", r#"{"Resources": {}"#).unwrap_err().to_string();
+    assert!(error.contains("larger than 1048576 bytes"), "{error}");
+}
+
+/// As `tailrace up --template <(command)` gives it: it can be read once.
+#[test]
+fn a_template_may_come_by_a_pipe() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let text =
+        format!("{}Resources:\n  Orders: {{Type: AWS::Serverless::SimpleTable}}\n", "# a long head\n".repeat(1000));
+    let writing = std::thread::spawn(move || std::io::Write::write_all(&mut writer, text.as_bytes()));
+    let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader)));
+    assert_eq!(read(&path, &Options::default()).unwrap().tables.len(), 1);
+    writing.join().unwrap().unwrap();
+}
+
+#[test]
+fn templates_under_other_names_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let template = "Resources:\n  T: {Type: AWS::DynamoDB::Table}\n";
+    std::fs::create_dir_all(dir.join("infra/stacks")).unwrap();
+    std::fs::create_dir_all(dir.join("node_modules/x")).unwrap();
+    std::fs::write(dir.join("node_modules/x/template.yaml"), template).unwrap();
+    std::fs::write(dir.join("docker-compose.yml"), "services: {}").unwrap();
+    let error = || find(dir, &[]).unwrap_err().to_string();
+    assert!(error().ends_with(", tfplan.json"), "{}", error());
+    let deep = dir.join("infra/stacks/orders.yaml");
+    std::fs::write(&deep, template).unwrap();
+    assert!(error().ends_with(&format!("; did you mean {}?", deep.display())), "{}", error());
+    let own = dir.join("stack.yml");
+    std::fs::write(&own, template).unwrap();
+    let expected = format!("; there are templates: {}, {}", own.display(), deep.display());
+    assert!(error().ends_with(&expected), "{}", error());
+}
+
+/// A cloud assembly with two stacks, of which the first in the order of names needs the other, and a stage with a third.
+fn assembly(out: &Path) {
     std::fs::create_dir_all(out.join("assembly-Prod")).unwrap();
-    let stack = |file: &str, name: &str, display: &str| {
+    let stack = |file: &str, properties: &str, display: &str, dependencies: &str| {
         format!(
             r#"{{"type": "aws:cloudformation:stack", "environment": "aws://unknown-account/unknown-region",
-                "properties": {{"templateFile": "{file}", "stackName": "{name}"}}, "displayName": "{display}"}}"#
+                "properties": {{"templateFile": "{file}"{properties}}}, "dependencies": [{dependencies}], "displayName": "{display}"}}"#
         )
     };
     let write = |path: &str, artifacts: &str| {
@@ -88,30 +202,134 @@ fn a_stack_of_an_assembly_is_chosen_by_any_of_its_names() {
         std::fs::write(out.join(path), manifest).unwrap();
     };
     let assets = r#""Orders.assets": {"type": "cdk:asset-manifest", "properties": {"file": "Orders.assets.json"}}"#;
-    let orders = stack("Orders.template.json", "Orders", "Orders");
-    write("manifest.json", &format!(r#"{assets}, "Orders": {orders}"#));
-    let found = |path: &Path, stack: Option<&str>| find(path, stack).map_err(|error| error.to_string());
-    let one = found(dir.path(), None).unwrap();
-    assert_eq!((one.template, one.home), (out.join("Orders.template.json"), dir.path().canonicalize().unwrap()));
+    let orders = stack("Orders.template.json", "", "Orders", r#""Tables", "Orders.assets""#);
+    let tables = stack("Tables.template.json", "", "Tables", "");
     let stage = r#""assembly-Prod": {"type": "cdk:cloud-assembly", "properties": {"directoryName": "assembly-Prod", "displayName": "Prod"}}"#;
-    write("manifest.json", &format!(r#"{assets}, "Orders": {orders}, {stage}"#));
-    let of_stage = stack("ProdBills1.template.json", "Prod-Bills", "Prod/Bills (Prod-Bills)");
+    write("manifest.json", &format!(r#"{assets}, "Orders": {orders}, {stage}, "Tables": {tables}"#));
+    let of_stage = stack(
+        "ProdBills1.template.json",
+        r#", "stackName": "Prod-Bills""#,
+        "Prod/Bills (Prod-Bills)",
+        r#""ProdBills1.assets""#,
+    );
     write("assembly-Prod/manifest.json", &format!(r#""ProdBills1": {of_stage}"#));
-    let shown = out.display();
-    assert_eq!(found(&out, None), Err(format!("{shown} has 2 stacks: choose one with --stack: Orders, Prod/Bills")));
-    assert_eq!(found(&out, Some("Bill")), Err(format!("{shown} has no stack Bill: it has Orders, Prod/Bills")));
-    for name in ["Prod/Bills", "Prod-Bills", "ProdBills1"] {
-        let template = found(&out, Some(name)).unwrap().template;
-        assert_eq!(template, out.join("assembly-Prod/ProdBills1.template.json"), "{name}");
+}
+
+/// Stages have stacks of one name on AWS: a name has always been that of one, whose tables are called as if it were alone.
+#[test]
+fn a_name_that_stacks_of_several_stages_have_is_that_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("cdk.out");
+    let (mut stages, mut names) = (Vec::new(), Vec::new());
+    for stage in ["Dev", "Prod"] {
+        let folder = out.join(format!("assembly-{stage}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let stack = format!(
+            r#"{{"type": "aws:cloudformation:stack", "displayName": "{stage}/Orders (orders)",
+                "properties": {{"templateFile": "{stage}.template.json", "stackName": "orders"}}}}"#
+        );
+        let manifest = format!(r#"{{"version": "48.0.0", "artifacts": {{"{stage}Orders": {stack}}}}}"#);
+        std::fs::write(folder.join("manifest.json"), manifest).unwrap();
+        stages.push(format!(
+            r#""assembly-{stage}": {{"type": "cdk:cloud-assembly",
+                "properties": {{"directoryName": "assembly-{stage}", "displayName": "{stage}"}}}}"#
+        ));
+        names.push(format!("{stage}/Orders"));
     }
-    assert_eq!(found(&out.join("manifest.json"), Some("Orders")).unwrap().template, out.join("Orders.template.json"));
+    let manifest = format!(r#"{{"version": "48.0.0", "artifacts": {{{}}}}}"#, stages.join(", "));
+    std::fs::write(out.join("manifest.json"), manifest).unwrap();
+    let chosen = |wanted: &str| {
+        let found = find(&out, &[wanted.to_owned()]).unwrap();
+        found.templates.chosen.into_iter().map(|stack| stack.name).collect::<Vec<_>>()
+    };
+    assert_eq!(chosen("orders"), names[..1]);
+    assert_eq!(chosen("*/Orders"), names);
+}
+
+/// An earlier version put it beside a template below a build directory.
+#[test]
+fn data_that_is_there_stays_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let stage = dir.join("cdk.out/assembly-Dev");
+    std::fs::create_dir_all(&stage).unwrap();
+    assert_eq!(home_of(&stage), dir);
+    std::fs::create_dir(stage.join(".tailrace")).unwrap();
+    assert_eq!(home_of(&stage), stage);
+}
+
+#[test]
+fn stacks_of_an_assembly_are_chosen_by_any_of_their_names_and_by_patterns() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("cdk.out");
+    assembly(&out);
+    let found = |wanted: &[&str]| {
+        let wanted: Vec<String> = wanted.iter().map(|wanted| (*wanted).to_owned()).collect();
+        let names = |stacks: Vec<StackFile>| stacks.into_iter().map(|stack| stack.name).collect::<Vec<_>>().join(" ");
+        let found = find(&out, &wanted).map_err(|error| error.to_string())?;
+        assert_eq!(found.home, dir.path().canonicalize().unwrap());
+        Ok((names(found.templates.chosen), names(found.templates.others)))
+    };
+    let shown = out.display();
+    for (wanted, chosen, others) in [
+        (&["Orders"][..], "Orders", "Prod/Bills Tables"),
+        (&["Prod/Bills"], "Prod/Bills", "Tables Orders"),
+        (&["Prod-Bills"], "Prod/Bills", "Tables Orders"),
+        (&["ProdBills1"], "Prod/Bills", "Tables Orders"),
+        (&["Prod/*"], "Prod/Bills", "Tables Orders"),
+        (&["*s"], "Tables Orders", "Prod/Bills"),
+        (&["?rders", "T*b*s"], "Tables Orders", "Prod/Bills"),
+        (&["**ls"], "Prod/Bills", "Tables Orders"),
+        (&[ALL_STACKS], "Prod/Bills Tables Orders", ""),
+    ] {
+        assert_eq!(found(wanted), Ok((chosen.to_owned(), others.to_owned())), "{wanted:?}");
+    }
+    let has = "Orders, Prod/Bills, Tables";
+    for wanted in ["Bill", "Prod", "*/Orders", ""] {
+        let expected = format!("{shown} has no stack {wanted}: it has {has}");
+        assert_eq!(found(&["Tables", wanted]), Err(expected), "{wanted:?}");
+    }
+    let choose = "choose with --stack, which may be repeated and takes patterns, or all of them with --all-stacks";
+    assert_eq!(found(&[]), Err(format!("{shown} has 3 stacks: {choose}: {has}")));
+
+    let of_stage = find(&out.join("manifest.json"), &["Prod-Bills".to_owned()]).unwrap();
+    let expected = StackFile {
+        name: "Prod/Bills".to_owned(),
+        stack_name: "Prod-Bills".to_owned(),
+        file: out.join("assembly-Prod/ProdBills1.template.json"),
+    };
+    assert_eq!(of_stage.templates.chosen, [expected]);
+    assert_eq!(
+        file(&find(&out.join("assembly-Prod"), &[]).unwrap()),
+        out.join("assembly-Prod/ProdBills1.template.json")
+    );
     let template = dir.path().join("template.yaml");
     std::fs::write(&template, "Resources: {}").unwrap();
-    let error = found(dir.path(), Some("Orders")).unwrap_err();
+    let error = find(dir.path(), &["Orders".to_owned()]).unwrap_err().to_string();
     assert_eq!(
         error,
         format!("--stack Orders chooses among the stacks of a cdk.out, and {} is one template", template.display())
     );
+    assert_eq!(file(&find(dir.path(), &[ALL_STACKS.to_owned()]).unwrap()), template);
+}
+
+#[test]
+fn several_templates_have_names_and_their_faults_have_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["data/template.yaml", "my app/template.yaml", "data/queue.template.yaml", "more/data/template.yaml"];
+    let paths: Vec<PathBuf> = paths.iter().map(|path| dir.path().join(path)).collect();
+    for path in &paths {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "Resources:\n  Q: {Type: AWS::SQS::Queue}\n").unwrap();
+    }
+    let found = find_all(&paths, &[]).unwrap();
+    let names: Vec<&str> = found.templates.chosen.iter().map(|stack| stack.stack_name.as_str()).collect();
+    assert_eq!(names, ["data", "my-app", "queue", "data-2"]);
+    assert_eq!(found.home, dir.path().join("data"));
+    std::fs::write(&paths[2], function_with("CodeUri: .\n      Timeout: 0")).unwrap();
+    std::fs::write(&paths[1], "Resources:\n  T:\n    Type: AWS::DynamoDB::Table\n").unwrap();
+    let error = super::read(&found.templates, &Options::default()).unwrap_err().to_string();
+    assert_eq!(error, "my-app: Resources.T.Properties.KeySchema: this property is required (line 2)");
 }
 
 #[test]
@@ -119,11 +337,11 @@ fn a_project_that_is_not_built_yet_is_told_how() {
     for (file, expected) in [
         ("serverless.yml", "; this is a Serverless project: run `serverless package` first"),
         ("cdk.json", "; this is a CDK project: run `cdk synth` first"),
-        ("manifest.json", ".serverless/cloudformation-template-update-stack.json"),
+        ("manifest.json", ", tfplan.json"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(file), "{\"name\": \"a page\"}").unwrap();
-        let error = find(dir.path(), None).unwrap_err().to_string();
+        let error = find(dir.path(), &[]).unwrap_err().to_string();
         assert!(error.ends_with(expected), "{error}");
     }
     let dir = tempfile::tempdir().unwrap();
@@ -131,9 +349,9 @@ fn a_project_that_is_not_built_yet_is_told_how() {
     std::fs::create_dir(packaged.parent().unwrap()).unwrap();
     std::fs::write(&packaged, "{\"Resources\": {}}").unwrap();
     for path in [dir.path().to_owned(), dir.path().join(".serverless")] {
-        let found = find(&path, None).unwrap();
+        let found = find(&path, &[]).unwrap();
         let home = found.home.canonicalize().unwrap();
-        assert_eq!((found.template, home), (packaged.clone(), dir.path().canonicalize().unwrap()));
+        assert_eq!((file(&found), home), (packaged.as_path(), dir.path().canonicalize().unwrap()));
     }
 }
 

@@ -1,14 +1,16 @@
 //! A trail in a bucket: each segment is an object, which nobody may change or delete before its time where the bucket has Object Lock.
 
 use std::io::{self, Cursor};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tailrace_core::EpochMs;
+use tailrace_core::clock::Clock;
 use tokio::io::AsyncRead;
 
-use super::place::{At, Place, PlaceError, file_name, file_of, first_line};
+use super::place::{At, Place, PlaceError, file_name, file_of, is_another};
 use crate::objects::store::{Destination, ObjectError, ObjectWriter, Over, Put};
 use crate::objects::{Retention, S3Config};
 
@@ -21,16 +23,16 @@ const CONTENT_TYPE: &str = "application/x-ndjson";
 pub struct Bucket {
     writer: ObjectWriter,
     name: String,
-    /// From a segment's last record on.
-    lock: Option<Retention>,
+    /// From the moment on in which a segment is written.
+    lock: Option<(Retention, Arc<dyn Clock>)>,
 }
 
 impl Bucket {
-    /// The trail at `s3://bucket/prefix`.
+    /// The trail at `s3://bucket/prefix`; the clock tells until when segments are locked.
     ///
     /// # Errors
     /// It is no bucket, or cannot be reached as it is said.
-    pub fn new(to: &str, s3: &S3Config, lock: Option<Retention>) -> Result<Bucket, String> {
+    pub fn new(to: &str, s3: &S3Config, lock: Option<(Retention, Arc<dyn Clock>)>) -> Result<Bucket, String> {
         let destination = Destination::parse(to).map_err(|error| error.to_string())?;
         if !matches!(destination, Destination::S3 { .. }) {
             return Err(format!("{to} is no bucket: use s3://BUCKET/PREFIX"));
@@ -40,7 +42,8 @@ impl Bucket {
     }
 
     async fn put(&self, key: &str, bytes: Bytes, time_ms: EpochMs) -> Result<(), PlaceError> {
-        let lock = self.lock.map(|retention| retention.lock(time_ms));
+        // Not from the record's time alone: what comes days later would be locked until a day that is over, which no store takes.
+        let lock = self.lock.as_ref().map(|(retention, clock)| retention.lock(clock.now().max(time_ms)));
         let failed = |error: ObjectError| PlaceError::Io(error.to_string());
         let put = |over| self.writer.put(key, bytes.clone(), Put { over, lock, content_type: CONTENT_TYPE });
         match put(Over::Same).await {
@@ -49,7 +52,7 @@ impl Bucket {
         }
         // An earlier try at the same segment, with another signature for one, was not confirmed: this one counts.
         let there = self.writer.get(key).await.map_err(failed)?;
-        if there.as_ref().is_some_and(|there| first_line(&there.body) != first_line(&bytes)) {
+        if there.as_ref().is_some_and(|there| is_another(&there.body, &bytes, true, false)) {
             return Err(PlaceError::Taken(self.writer.address(key)));
         }
         put(Over::Read(there.as_ref().map(|there| &there.tag))).await.map_err(failed)

@@ -2,7 +2,7 @@
 //! when its content is synced.
 
 use std::fs::{self, File};
-use std::io::{self, Read, SeekFrom, Write};
+use std::io::{self, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,13 @@ use futures_util::future::BoxFuture;
 use tailrace_core::EpochMs;
 use tokio::io::{AsyncRead, AsyncSeekExt};
 
-use super::place::{At, Place, PlaceError, file_name, file_of, first_line};
+use super::place::{At, Place, PlaceError, file_name, file_of, is_another};
 
 /// A file of so many bytes gets no more. Our reason: a file of this size is copied and looked through in a moment, and a trail of a
 /// terabyte has some ten thousand.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What is read behind the place of a segment, to see whether another one comes there. Our reason: a line with the names of two chains and a path.
+const BEHIND_BYTES: usize = 64 * 1024;
 /// Folders below each other that a trail has.
 const DEPTH_MAX: usize = 4;
 
@@ -130,18 +132,17 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> PlaceError {
     move |error| PlaceError::Io(format!("{}: {error}", path.display()))
 }
 
-/// Makes a file with its first segment. One that begins with it already stays as it is: somebody was quicker.
+/// Makes a file with its first segment. One that begins with it already stays as it is: somebody was quicker. So does another one.
 fn create(root: &Path, path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
     let folder = path.parent().unwrap_or(root);
     make_folders(folder).map_err(failed(folder))?;
     match File::open(path) {
-        Ok(mut there) => {
-            let mut begin = vec![0; bytes.len()];
-            let read = read_up_to(&mut there, &mut begin).map_err(failed(path))?;
-            if begin[..read] == *bytes {
+        Ok(there) => {
+            let (begin, goes_on) = read_from(&there, 0, bytes.len()).map_err(failed(path))?;
+            if begin.starts_with(bytes) {
                 return there.sync_all().map_err(failed(path));
             }
-            if first_line(&begin[..read]) != first_line(bytes) {
+            if is_another(&begin, bytes, true, goes_on) {
                 return Err(PlaceError::Taken(path.display().to_string()));
             }
         }
@@ -160,19 +161,17 @@ fn create(root: &Path, path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
     write().map_err(failed(path))
 }
 
-fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut read = 0;
-    while read < buffer.len() {
-        match file.read(&mut buffer[read..])? {
-            0 => break,
-            more => read += more,
-        }
-    }
-    Ok(read)
+/// What a file has from an offset on, of a segment with so many bytes and the beginning of what is behind it; and whether it has more.
+fn read_from(file: &File, offset: u64, bytes: usize) -> io::Result<(Vec<u8>, bool)> {
+    let found = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+    let mut there = vec![0; found.min(bytes + BEHIND_BYTES)];
+    file.read_exact_at(&mut there, offset)?;
+    let goes_on = there.len() < found;
+    Ok((there, goes_on))
 }
 
-/// Appends a segment, over what was never confirmed. One that is there already stays, with whatever came behind it since: somebody
-/// was quicker.
+/// Appends a segment, over an earlier try at it. One that is there already stays, with whatever came behind it since: somebody was
+/// quicker. So does another one.
 fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), PlaceError> {
     let file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -184,13 +183,15 @@ fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), PlaceError> {
     if found < offset {
         return Err(PlaceError::CutOff { file: path.display().to_string(), found, expected: offset });
     }
+    let (there, goes_on) = read_from(&file, offset, bytes.len()).map_err(failed(path))?;
+    if is_another(&there, bytes, false, goes_on) {
+        return Err(PlaceError::Taken(path.display().to_string()));
+    }
     let write = || {
-        let end = offset + bytes.len() as u64;
-        let mut there = vec![0; if found >= end { bytes.len() } else { 0 }];
-        file.read_exact_at(&mut there, offset)?;
-        if there == bytes {
+        if there.starts_with(bytes) {
             return file.sync_data();
         }
+        let end = offset + bytes.len() as u64;
         file.write_all_at(bytes, offset)?;
         if found > end {
             file.set_len(end)?;

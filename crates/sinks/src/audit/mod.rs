@@ -37,6 +37,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
+use tailrace_core::clock::Clock;
 use tailrace_core::{EpochMs, RecordNo};
 use tailrace_engine::streams::descriptor::Stream;
 use tailrace_engine::streams::record::StreamRecord;
@@ -86,10 +87,10 @@ pub enum ShownValues {
 pub struct SignConfig {
     /// The file of the private key, PEM; not in the data directory.
     pub key: PathBuf,
-    /// A head is signed when the records since the last signature are so many seconds apart; 0: each segment's is.
+    /// A head is signed when the records since the last signature are so many seconds apart; 0: by the entries alone.
     #[serde(default)]
     pub seconds: u64,
-    /// Or when so many entries came since; 0: by the time alone.
+    /// Or when so many entries came since; 0: by the time alone. Of both 0: each segment's is.
     #[serde(default)]
     pub entries: u64,
 }
@@ -110,7 +111,7 @@ pub struct Config {
     /// How the bucket is reached.
     #[serde(default)]
     pub s3: S3Config,
-    /// With a bucket that has Object Lock: for how long nobody may change a segment, from its last record on.
+    /// With a bucket that has Object Lock: for how long nobody may change a segment, from when it is written on.
     #[serde(default)]
     pub lock: Option<Retention>,
     /// How entries show values.
@@ -188,13 +189,18 @@ impl Config {
 }
 
 impl Config {
-    /// Where the trail lies.
+    /// What values are hidden with, if they are.
+    pub fn master_key(&self) -> Option<MasterKey> {
+        self.hmac_key.as_ref().map(|key| MasterKey::new(key.expose().as_bytes()))
+    }
+
+    /// Where the trail lies. The clock tells until when it is locked.
     ///
     /// # Errors
     /// Nothing is said of it, or no such path can be.
-    pub fn place(&self) -> Result<Arc<dyn Place>, ConfigError> {
+    pub fn place(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Place>, ConfigError> {
         if let Some(to) = &self.bucket {
-            let bucket = bucket::Bucket::new(to, &self.s3, self.lock);
+            let bucket = bucket::Bucket::new(to, &self.s3, self.lock.map(|lock| (lock, clock)));
             return Ok(Arc::new(bucket.map_err(|error| ConfigError::Setting(format!("bucket: {error}")))?));
         }
         let dir = self.dir.clone().unwrap_or_default();
@@ -342,7 +348,8 @@ impl Inner {
         let Some((_, sign)) = &self.sign else { return false };
         let entries = base.entries + flush.records.len() as u64 + u64::from(has_gap) - old.signed_entries;
         let due_ms = old.signed_ms.plus(Duration::from_secs(sign.seconds));
-        base.segments == 0 || last_ms >= due_ms || sign.entries > 0 && entries >= sign.entries
+        let is_by_time = sign.seconds > 0 || sign.entries == 0;
+        base.segments == 0 || is_by_time && last_ms >= due_ms || sign.entries > 0 && entries >= sign.entries
     }
 
     /// How this flush's entries show values.
@@ -466,7 +473,7 @@ fn chain_path(flush: &Flush) -> String {
 fn position(flush: &Flush) -> RecordNo {
     match flush.origin {
         Origin::Stream | Origin::Retry => flush.last(),
-        Origin::Snapshot { page } => RecordNo(page + 1),
+        Origin::Snapshot { page, .. } => RecordNo(page + 1),
     }
 }
 
@@ -498,11 +505,13 @@ pub async fn removed(db: &Db, trail: &str) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// What a chain has come to, for whoever compares it with its stream.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+/// What a chain has come to, for whoever holds what lies in the place against it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ChainHead {
     /// The chain: a path in the place.
     pub chain: String,
+    /// The place that its last segment is in.
+    pub place: String,
     /// The hash of its last line.
     pub head: String,
     /// How many entries it has.
@@ -523,7 +532,8 @@ pub async fn heads(db: &Db, trail: &str) -> Result<Vec<ChainHead>, SinkError> {
             continue;
         }
         let hash: Hash = head.hash()?;
-        heads.push(ChainHead { chain: head.chain, head: hash.to_string(), entries: head.entries, last: head.last });
+        let Head { chain, place, entries, last, .. } = head;
+        heads.push(ChainHead { chain, place, head: hash.to_string(), entries, last });
     }
     Ok(heads)
 }

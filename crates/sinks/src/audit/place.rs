@@ -8,6 +8,9 @@ use futures_util::future::BoxFuture;
 use tailrace_core::EpochMs;
 use tokio::io::AsyncRead;
 
+use super::chain::ReadLine;
+use super::entry::SIGNATURE;
+
 /// The end of a file's name.
 const FILE_END: &str = ".jsonl";
 /// Digits of the number in a file's name.
@@ -40,8 +43,11 @@ pub enum PlaceError {
         /// Those that were.
         expected: u64,
     },
-    /// Something else is there.
-    #[error("{0} is there already, and not from this audit trail")]
+    /// Another segment is there.
+    #[error(
+        "{0} has entries already that this data directory did not write: those of another audit trail, or it was restored from a backup. \
+         They stay; let this one go on in another place"
+    )]
     Taken(String),
 }
 
@@ -53,8 +59,8 @@ pub trait Place: Send + Sync + 'static {
     /// A file that has so many bytes gets no more; 0: each segment is a file.
     fn file_bytes_max(&self) -> u64;
 
-    /// Writes a segment, durably. What lies from its offset on was not confirmed, and goes: it is from an earlier try at the same
-    /// segment. A file that begins with another first line is not. `time_ms`: that of the last record.
+    /// Writes a segment, durably. An earlier try at the same segment, which was not confirmed, goes. What [`is_another`] stays, and is
+    /// an error. `time_ms`: that of the last record.
     fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>>;
 
     /// The folders that have files, in the order of their names.
@@ -72,10 +78,31 @@ pub trait Place: Send + Sync + 'static {
     ) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>>;
 }
 
-/// The first line of a segment, which tells it from all others.
-pub fn first_line(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-    &bytes[..end]
+/// Whether another segment lies where the one in `bytes` is to go, which may have been confirmed: whoever restores a data directory from a
+/// backup has records of the same numbers as before. An earlier try at the same segment has the same entries, as far as it came, and
+/// perhaps another signature; what a power cut left is no line. At the beginning of a file, which comes there whole, all else is somebody's.
+/// `goes_on`: there is more than `there`, which is more than any try at the segment: a line that is cut by its end is a whole one.
+pub fn is_another(there: &[u8], bytes: &[u8], is_beginning: bool, goes_on: bool) -> bool {
+    let is_sound = |line: &[u8]| is_sound(line) || (goes_on && !line.ends_with(b"\n"));
+    let mut theirs = there.split_inclusive(|byte| *byte == b'\n');
+    for own in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let Some(line) = theirs.next() else { return false };
+        if line != own {
+            let own = ReadLine::parse(own.trim_ascii_end());
+            let is_signature = own.is_some_and(|own| own.text("event_name") == Some(SIGNATURE));
+            return is_sound(line) || if is_signature { theirs.next().is_some_and(&is_sound) } else { is_beginning };
+        }
+    }
+    false
+}
+
+/// Whether it is a whole line of a chain.
+fn is_sound(line: &[u8]) -> bool {
+    let read = line.strip_suffix(b"\n").and_then(ReadLine::parse);
+    read.is_some_and(|line| {
+        line.hash("hash").is_some()
+            && line.hash("prev_hash").and_then(|before| line.hash_behind(&before)) == line.hash("hash")
+    })
 }
 
 /// The name of a file.

@@ -60,7 +60,7 @@ pub fn build(flush: &Flush, chain: &str, base: &Base, gap: Option<Gap>, style: &
     let records = &flush.records;
     let range = match flush.origin {
         Origin::Stream | Origin::Retry => Range::Records(flush.first(), flush.last()),
-        Origin::Snapshot { page } => Range::Page(page),
+        Origin::Snapshot { page, .. } => Range::Page(page),
     };
     let source = &flush.source;
     let head = SegmentHead {

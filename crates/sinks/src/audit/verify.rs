@@ -113,7 +113,7 @@ pub struct Trusted {
     /// not looked at.
     pub keys: Vec<PublicKey>,
     /// Heads that chains must have had, by chain.
-    pub heads: HashMap<String, KnownHead>,
+    pub heads: HashMap<String, Vec<KnownHead>>,
 }
 
 /// Most gaps of a chain that are told one by one. Our reason: memory.
@@ -132,8 +132,8 @@ pub struct Report {
 pub struct ChainVerifier<'a> {
     chain: String,
     keys: &'a [PublicKey],
-    /// A head that is still to come.
-    known: Option<&'a KnownHead>,
+    /// Heads that are still to come, the next one last.
+    known: Vec<&'a KnownHead>,
     hash: Hash,
     report: ChainReport,
     parent: Option<Parent>,
@@ -151,10 +151,12 @@ pub struct ChainVerifier<'a> {
 impl<'a> ChainVerifier<'a> {
     /// A verifier of the chain in this folder.
     pub fn new(chain: &str, trusted: &'a Trusted) -> ChainVerifier<'a> {
+        let mut known: Vec<&KnownHead> = trusted.heads.get(chain).into_iter().flatten().collect();
+        known.sort_by_key(|known| std::cmp::Reverse(known.next_entry));
         ChainVerifier {
             chain: chain.to_owned(),
             keys: &trusted.keys,
-            known: trusted.heads.get(chain),
+            known,
             hash: Hash::NONE,
             report: ChainReport { chain: chain.to_owned(), ..ChainReport::default() },
             parent: None,
@@ -214,16 +216,16 @@ impl<'a> ChainVerifier<'a> {
             return self.segment(&read);
         }
         self.entry_line(&read, name)?;
-        match self.known.filter(|known| self.left == 0 && known.next_entry <= self.report.next_entry) {
-            Some(known) if known.next_entry == self.report.next_entry && known.head == self.hash.to_string() => {
-                self.known = None;
-                Ok(())
+        while let Some(known) = self.known.pop_if(|known| self.left == 0 && known.next_entry <= self.report.next_entry)
+        {
+            if known.next_entry != self.report.next_entry || known.head != self.hash.to_string() {
+                return Err(format!(
+                    "the chain is not the one that had {} entries: it was written anew",
+                    known.next_entry
+                ));
             }
-            Some(known) => {
-                Err(format!("the chain is not the one that had {} entries: it was written anew", known.next_entry))
-            }
-            None => Ok(()),
         }
+        Ok(())
     }
 
     /// Holds the line's hashes against what came before.
@@ -380,7 +382,7 @@ impl<'a> ChainVerifier<'a> {
         if !self.begun {
             return Err("the chain has no segment".to_owned());
         }
-        if let Some(known) = self.known {
+        if let Some(known) = self.known.first() {
             return Err(format!("it is missing: the chain had {} entries, and was cut off", known.next_entry));
         }
         if !self.keys.is_empty() && self.report.signed_up_to.is_none() {
@@ -448,7 +450,10 @@ pub async fn verify(
         }
     }
     report.faults.extend(lost_parents(&report, &parents));
-    let mut lost: Vec<(&String, &KnownHead)> = trusted.heads.iter().collect();
+    let mut lost: Vec<(&String, &KnownHead)> = Vec::new();
+    for (chain, heads) in &trusted.heads {
+        lost.extend(heads.iter().max_by_key(|known| known.next_entry).map(|last| (chain, last)));
+    }
     lost.retain(|(chain, _)| {
         report.chains.iter().all(|found| found.chain != **chain)
             && report.faults.iter().all(|found| found.chain != **chain)

@@ -3,6 +3,7 @@
 use reqwest::Url;
 
 use super::config::{Config, ConfigError, wrong};
+use crate::aws::address::{self, REGION, arn, region_of};
 
 /// Where messages go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub(super) struct Queue {
 /// The port of a mail server that users hand mails to; encrypted from the beginning. Source: RFC 6409, RFC 8314.
 const SUBMISSION: u16 = 587;
 const SUBMISSIONS: u16 = 465;
-/// The region that is signed for where none is known: servers that are not AWS's mostly do not care.
-const REGION: &str = "us-east-1";
+/// The services in the hosts of queues and topics.
+const SERVICES: [&str; 3] = ["sqs", "sns", "queue"];
 
 impl Destination {
     pub fn parse(config: &Config) -> Result<Destination, ConfigError> {
@@ -50,18 +51,6 @@ impl Destination {
             "sns" | "sqs" => queue(config, rest, scheme == "sns").map(Destination::Queue),
             _ => wrong("to is none of webhook+http(s)://, smtp(s)://, sns:ARN, sqs:URL, sqs:ARN"),
         }
-    }
-}
-
-/// An address whose parts may be shown.
-fn parse(text: &str, what: &str) -> Result<Url, ConfigError> {
-    let url = Url::parse(text).map_err(|error| ConfigError(format!("{what} is no address: {error}")))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return wrong(&format!("{what}: user and password do not belong into the address, which is shown"));
-    }
-    match url.host_str() {
-        None | Some("") => wrong(&format!("{what} names no host")),
-        Some(_) => Ok(url),
     }
 }
 
@@ -96,17 +85,6 @@ fn mailer(text: &str, is_tls: bool) -> Result<Destination, ConfigError> {
     Ok(Destination::Mail(Mailer { host, port, is_tls }))
 }
 
-/// The members of `arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME`.
-fn arn(text: &str) -> Option<[&str; 5]> {
-    let parts: Vec<&str> = text.split(':').collect();
-    match parts[..] {
-        ["arn", partition, service, region, account, name] if ![partition, region, account, name].contains(&"") => {
-            Some([partition, service, region, account, name])
-        }
-        _ => None,
-    }
-}
-
 fn queue(config: &Config, name: &str, is_topic: bool) -> Result<Queue, ConfigError> {
     let service = if is_topic { "sns" } else { "sqs" };
     let endpoint = config.endpoint.as_deref().map(|endpoint| parse_endpoint(endpoint, "endpoint")).transpose()?;
@@ -121,10 +99,8 @@ fn queue(config: &Config, name: &str, is_topic: bool) -> Result<Queue, ConfigErr
             return wrong(&format!("to is no {}: {form}", if is_topic { "topic" } else { "queue" }));
         }
         let url = parse_endpoint(name, "to")?;
-        let host = url.host_str().unwrap_or_default();
-        let of_host =
-            host.strip_prefix("sqs.").and_then(|rest| rest.split_once(".amazonaws.com")).map(|(region, _)| region);
-        let region = given.or(of_host.map(str::to_owned)).unwrap_or_else(|| REGION.to_owned());
+        let said = region_of(&url, &SERVICES).or_else(|| endpoint.as_ref().and_then(|url| region_of(url, &SERVICES)));
+        let region = given.or(said).unwrap_or_else(|| REGION.to_owned());
         let is_fifo = url.path().ends_with(".fifo");
         let endpoint = endpoint.unwrap_or_else(|| {
             let mut root = url.clone();
@@ -136,10 +112,9 @@ fn queue(config: &Config, name: &str, is_topic: bool) -> Result<Queue, ConfigErr
     if named != service {
         return wrong(&format!("to: {name} is of {named}, not of {service}"));
     }
-    let domain = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
     let endpoint = match endpoint {
         Some(endpoint) => endpoint,
-        None => parse_endpoint(&format!("https://{service}.{region}.{domain}"), "to")?,
+        None => parse_endpoint(&address::home(service, region, partition), "to")?,
     };
     let full = if is_topic {
         name.to_owned()
@@ -150,10 +125,10 @@ fn queue(config: &Config, name: &str, is_topic: bool) -> Result<Queue, ConfigErr
     Ok(Queue { is_topic, endpoint, name: full, region, is_fifo: resource.ends_with(".fifo") })
 }
 
+fn parse(text: &str, what: &str) -> Result<Url, ConfigError> {
+    address::parse(text, what).map_err(ConfigError)
+}
+
 fn parse_endpoint(text: &str, what: &str) -> Result<Url, ConfigError> {
-    let url = parse(text, what)?;
-    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
-        return wrong(&format!("{what} is http(s)://host, perhaps with a path"));
-    }
-    Ok(url)
+    address::endpoint(text, what).map_err(ConfigError)
 }

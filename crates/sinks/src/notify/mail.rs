@@ -1,9 +1,11 @@
-//! Mails: letters, and the mail server that takes them. A letter is one mail to all its recipients; its `Message-ID` is that of the
-//! message, so that a repeat is known.
+//! Mails: letters, and the mail server that takes them. A letter is one mail to all its recipients; its `Message-ID` is made of that of the
+//! message and the sink's name, so that a repeat is known, and two sinks' letters about one change are two.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -18,9 +20,10 @@ use tailrace_core::EpochMs;
 
 use super::Sent;
 use super::address::Mailer;
-use super::config::{Config, ConfigError, MailConfig, StartTls};
+use super::config::{Auth, Config, ConfigError, MailConfig, StartTls};
 use super::message::{Content, Message};
 use super::template::{RenderError, recipient};
+use crate::hidden::Hidden;
 
 /// Characters of a server's words that are kept.
 const WORDS_CHARS_MAX: usize = 300;
@@ -77,18 +80,20 @@ impl Letters {
         Ok(Letters { from: mailbox("mail.from", &mail.from)?, reply_to, recipients })
     }
 
-    /// The letter of the message `id`, whose last change was at `time_ms`.
+    /// The letter of the message `id` of a sink, whose last change was at `time_ms`.
     pub fn write(
         &self,
-        id: &str,
+        (id, sink): (&str, &str),
         time_ms: EpochMs,
         render: impl Fn(&str) -> Option<Result<String, RenderError>>,
     ) -> Result<Letter, RenderError> {
         let render = |name: &str| render(name).unwrap_or_else(|| Ok(String::new()));
+        // Dots may not stand everywhere there, and no sink's name has an equals sign. Source: RFC 5322, 3.2.3 and 3.6.4.
+        let unique_id = format!("{id}-{}", sink.replace('.', "="));
         let mut builder = MessageBuilder::new()
             .from(self.from.clone())
             .date(SystemTime::UNIX_EPOCH + Duration::from_millis(time_ms.0))
-            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
+            .message_id(Some(format!("<{unique_id}@{}>", self.from.email.domain())))
             // Nobody's holiday notice is wanted. Source: RFC 3834.
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -140,6 +145,8 @@ pub(super) struct Mail {
     credentials: Option<Credentials>,
     timeout: Duration,
     connect_timeout: Duration,
+    /// What the server knows us by.
+    hidden: Hidden,
     /// A connection that the last letter left.
     idle: Mutex<Option<AsyncSmtpConnection>>,
 }
@@ -157,7 +164,13 @@ impl Mail {
         let credentials =
             config.auth.as_ref().map(|auth| Credentials::new(auth.user.clone(), auth.password.expose().to_owned()));
         let (timeout, connect_timeout) = (config.timeout(), config.connect_timeout());
-        Ok(Mail { mailer, tls, credentials, timeout, connect_timeout, idle: Mutex::default() })
+        // The password, and what is sent of it. Source: RFC 4616 and 4954.
+        let known = |Auth { user, password }: &Auth| {
+            let password = password.expose();
+            [password.to_owned(), BASE64.encode(password), BASE64.encode(format!("\0{user}\0{password}"))]
+        };
+        let hidden = Hidden::new(config.auth.iter().flat_map(known));
+        Ok(Mail { mailer, tls, credentials, timeout, connect_timeout, hidden, idle: Mutex::default() })
     }
 
     pub async fn send(&self, message: &Message) -> Sent {
@@ -166,7 +179,8 @@ impl Mail {
         };
         match tokio::time::timeout(self.timeout, self.hand_over(letter)).await {
             Ok(Ok(sent)) => sent,
-            Ok(Err(error)) => Sent::again(words(&error)),
+            // It may repeat what it does not take.
+            Ok(Err(error)) => Sent::again(line(&self.hidden.hide(&error.to_string()))),
             Err(_) => Sent::again(format!("the mail server took longer than {} s", self.timeout.as_secs())),
         }
     }
@@ -284,7 +298,11 @@ fn tls(host: &str, ca: Option<&str>) -> Result<TlsParameters, ConfigError> {
 }
 
 fn words(error: &SmtpError) -> String {
-    let text = error.to_string();
+    line(&error.to_string())
+}
+
+/// The beginning of a text, in a line.
+fn line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(WORDS_CHARS_MAX).collect()
 }

@@ -1,10 +1,9 @@
 //! The messages of a flush: one for each record, or a digest.
 //!
-//! Invariant: id, bytes and group of a message are a function of its records and the settings. A digest's flush is planned, so that
-//! a repeat has the same records, and so the same message.
+//! Invariant: id, bytes and group of a message are a function of its records and the settings, so that each is made when its turn comes,
+//! and a repeat makes the same. A digest's flush is planned, so that a repeat has the same records, and so the same message.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
 use sha2::{Digest as _, Sha256};
@@ -18,19 +17,38 @@ use super::mail::{Letter, Letters};
 use super::template::{RenderError, Templates};
 use crate::objects::partition::record::is_ttl;
 use crate::objects::store::hex;
-use crate::sink::{Flush, Origin, Rejected, SinkError};
+use crate::sink::{Flush, Origin, SinkError};
 
-/// A message.
-#[derive(Clone, Debug)]
-pub(super) struct Message {
+/// A message that is to be sent, before it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Due {
     /// What a receiver knows a repeat by: the `eventID` of its record, or of a digest a hash of theirs.
     pub id: String,
     /// Its records, by their indexes in the flush.
     pub records: Range<usize>,
     /// Messages of a group are sent in order, one after the other: that of the partition key, or of a digest the table's.
     pub group: Group,
+}
+
+/// A message.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    /// What it is, and of what.
+    pub due: Due,
+    /// What tells it from the same records' message of another sink: the sink's name and the id.
+    pub unique_id: String,
     /// What is sent.
     pub content: Content,
+}
+
+impl Message {
+    /// Its length.
+    pub fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Text { subject, text } => text.len() + subject.as_ref().map_or(0, String::len),
+            Content::Letter(letter) => letter.len(),
+        }
+    }
 }
 
 /// What is sent.
@@ -63,18 +81,24 @@ pub(super) struct Maker {
     pub templates: Templates,
     pub values: ValueForm,
     pub is_digest: bool,
-    /// Most bytes of a text.
+    /// Most bytes of a text; of one that tells of several records.
     pub bytes_max: usize,
+    pub several_bytes_max: usize,
     pub records: RecordWriter,
     /// Makes letters, for a mail server.
     pub letters: Option<Letters>,
 }
 
-/// The messages of a flush, and the records that none can be made of.
-#[derive(Default)]
-pub(super) struct Made {
-    pub messages: Vec<Message>,
-    pub rejected: Vec<Rejected>,
+/// What becomes of a message when it is made.
+#[derive(Debug)]
+pub(super) enum Made {
+    Message(Message),
+    /// None can be made of so many records, and two can be tried: so just the records to blame are left over.
+    Halves([Due; 2]),
+    /// None can be made of its record: why.
+    Refused(Due, String),
+    /// The records are damaged.
+    Damaged(SinkError),
 }
 
 /// Why a message was not made.
@@ -109,45 +133,48 @@ struct Told<'a> {
 }
 
 impl Maker {
-    /// The messages of a flush. It computes.
-    pub fn make(&self, flush: &Arc<Flush>) -> Result<Made, SinkError> {
-        let told: Vec<Told<'_>> =
-            flush.records.iter().enumerate().map(|(index, record)| self.told(flush, index, record)).collect();
-        let mut made = Made::default();
+    /// The messages of a flush, in the order of their records. A digest is one.
+    pub fn due(&self, flush: &Flush) -> Result<Vec<Due>, SinkError> {
         if self.is_digest {
-            self.add(flush, &told, 0..told.len(), &mut made)?;
-        } else {
-            for index in 0..told.len() {
-                self.add(flush, &told, index..index + 1, &mut made)?;
-            }
+            return Ok(vec![self.digest(flush, 0..flush.records.len())]);
         }
-        Ok(made)
+        let due = |(index, record)| {
+            let told = self.told(flush, record);
+            let group = Self::group(flush, &told).map_err(damaged)?;
+            Ok(Due { id: told.id, records: index..index + 1, group })
+        };
+        flush.records.iter().enumerate().map(due).collect()
     }
 
-    /// Makes a message of records; two of those that none can be made of: so just the ones to blame are left over.
-    fn add(&self, flush: &Flush, told: &[Told<'_>], records: Range<usize>, made: &mut Made) -> Result<(), SinkError> {
-        match self.message(flush, told, records.clone()) {
-            Ok(message) => made.messages.push(message),
-            Err(Unmade::Damaged(error)) => return Err(error),
-            Err(Unmade::Refused { .. }) if records.len() > 1 => {
-                let middle = records.start + records.len() / 2;
-                self.add(flush, told, records.start..middle, made)?;
-                self.add(flush, told, middle..records.end, made)?;
+    /// Makes a message. It computes.
+    pub fn make(&self, flush: &Flush, due: Due) -> Made {
+        let Range { start, end } = due.records;
+        let middle = start + (end - start) / 2;
+        match self.message(flush, &due) {
+            Ok(message) => Made::Message(message),
+            Err(Unmade::Damaged(error)) => Made::Damaged(error),
+            Err(Unmade::Refused { .. }) if middle > start => {
+                Made::Halves([start..middle, middle..end].map(|records| self.digest(flush, records)))
             }
-            Err(Unmade::Refused { text }) => {
-                made.rejected.extend(records.map(|index| Rejected { index, error: text.clone() }));
-            }
+            Err(Unmade::Refused { text }) => Made::Refused(due, text),
         }
-        Ok(())
     }
 
-    fn told<'a>(&self, flush: &Flush, index: usize, record: &'a StreamRecord) -> Told<'a> {
+    fn digest(&self, flush: &Flush, records: Range<usize>) -> Due {
+        let ids: Vec<String> =
+            flush.records[records.clone()].iter().map(|record| self.told(flush, record).id).collect();
+        let group = Group::of(flush.source.table.as_bytes());
+        Due { id: Group::of(ids.join("\n").as_bytes()).name(), records, group }
+    }
+
+    fn told<'a>(&self, flush: &Flush, record: &'a StreamRecord) -> Told<'a> {
         match flush.origin {
-            // Its number is that of no change.
-            Origin::Snapshot { page } => {
-                let Flush { sink, version, source, .. } = flush;
-                let name = format!("snapshot\n{sink}\n{version}\n{}\n{page}\n{index}", source.table);
-                Told { record, id: Group::of(name.as_bytes()).name(), event_name: "SNAPSHOT" }
+            // Its number is that of no change. A snapshot has each item once, whichever version sends it.
+            Origin::Snapshot { made_by, .. } => {
+                let Flush { sink, source, .. } = flush;
+                let mut name = format!("snapshot\n{sink}\n{made_by}\n{}\n", source.stream_arn).into_bytes();
+                name.extend_from_slice(&record.meta.keys);
+                Told { record, id: Group::of(&name).name(), event_name: "SNAPSHOT" }
             }
             Origin::Stream | Origin::Retry => {
                 Told { record, id: self.records.event_id(record).to_string(), event_name: record.meta.kind.name() }
@@ -155,22 +182,17 @@ impl Maker {
         }
     }
 
-    fn message(&self, flush: &Flush, told: &[Told<'_>], records: Range<usize>) -> Result<Message, Unmade> {
-        let chosen = &told[records.clone()];
-        let table = &flush.source.table;
-        let (id, group) = match chosen {
-            [one] if !self.is_digest => (one.id.clone(), self.group(flush, one)?),
-            several => {
-                let ids: Vec<&str> = several.iter().map(|told| told.id.as_str()).collect();
-                (Group::of(ids.join("\n").as_bytes()).name(), Group::of(table.as_bytes()))
-            }
-        };
+    fn message(&self, flush: &Flush, due: &Due) -> Result<Message, Unmade> {
+        let told = flush.records[due.records.clone()].iter().map(|record| self.told(flush, record));
+        let chosen = &told.collect::<Vec<_>>()[..];
+        let id = &due.id;
+        let bytes_max = if chosen.len() > 1 { self.several_bytes_max } else { self.bytes_max };
         // Without templates nobody looks at it.
         let context = if self.templates.is_empty() { Value::UNDEFINED } else { self.context(flush, chosen)? };
-        let render = |name: &str| self.templates.render(name, &context, self.bytes_max);
+        let render = |name: &str| self.templates.render(name, &context, bytes_max);
         let content = if let Some(letters) = &self.letters {
             let time_ms = chosen.last().map_or(EpochMs::ZERO, |told| told.record.time_ms);
-            Content::Letter(letters.write(&id, time_ms, render)?)
+            Content::Letter(letters.write((id, &flush.sink), time_ms, render)?)
         } else {
             let subject = render("subject").transpose()?;
             let text = match render("body") {
@@ -178,17 +200,17 @@ impl Maker {
                 None => self.payload(flush, chosen)?,
             };
             let bytes = text.len() + subject.as_ref().map_or(0, String::len);
-            if bytes > self.bytes_max {
-                let text = format!("the message has {bytes} bytes; {} are the most", self.bytes_max);
+            if bytes > bytes_max {
+                let text = format!("the message has {bytes} bytes; {bytes_max} are the most");
                 return Err(Unmade::Refused { text });
             }
             Content::Text { subject, text }
         };
-        Ok(Message { id, records, group, content })
+        Ok(Message { due: due.clone(), unique_id: format!("{}-{id}", flush.sink), content })
     }
 
     /// The group of a record: of its partition key, as shards and lanes have it.
-    fn group(&self, flush: &Flush, told: &Told<'_>) -> Result<Group, Unmade> {
+    fn group(flush: &Flush, told: &Told<'_>) -> Result<Group, CodecError> {
         let keys = StoredItem::new(&told.record.meta.keys)?;
         let mut what = flush.source.table.clone().into_bytes();
         what.push(b'\n');

@@ -12,13 +12,13 @@
 //! it: then its records are rejected. When one is to come again, no more are begun, and the flush is an error. What of it is settled
 //! is remembered until it comes again, so that within a process no message that was taken is sent twice; a crash forgets it. A mail's
 //! repeat costs a person's patience, so that a flush of mails has one. A flush that is told to stop begins no more, but for what is
-//! before messages that were begun, and says how far it came, up to the first
-//! record that is rejected: what was taken before that does not come again.
+//! before messages that were begun, and says how far it came: what was taken or rejected before that does not come again.
 //!
-//! A digest is a function of its records: its flush is planned.
+//! A digest is a function of its records: its flush is planned, and one that is told to stop comes again as it is.
+//!
+//! A message is made when its turn comes: of a flush there are in memory those of as many requests as are under way, and of one more.
 
 mod address;
-mod aws;
 mod config;
 mod http;
 mod lanes;
@@ -28,11 +28,12 @@ mod queue;
 mod signature;
 mod template;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod throttle;
 mod webhook;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,12 +48,13 @@ use tailrace_delivery::{Stopping, Waits};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
 use tokio::sync::MutexGuard;
+use tokio::task::JoinHandle;
 
 use address::Destination;
 pub use config::{Config, ConfigError, Digest, MailConfig, StartTls, Throttle};
 use lanes::Lanes;
 use mail::{Letters, Mail};
-use message::{Made, Maker, Message};
+use message::{Due, Made, Maker, Message};
 use queue::Queue;
 use template::Templates;
 use throttle::Gate;
@@ -188,13 +190,15 @@ impl Notify {
             }
             Destination::Mail(mailer) => (Door::Mail(Box::new(Mail::new(config, mailer)?)), LETTER_BYTES_MAX, 1),
             Destination::Queue(queue) => {
-                (Door::Queue(Box::new(Queue::new(config, queue)?)), queue::BYTES_MAX, config::RECORDS)
+                let bytes_max = if queue.is_topic { queue::BYTES_MAX } else { queue::QUEUED_BYTES_MAX };
+                (Door::Queue(Box::new(Queue::new(config, queue)?)), bytes_max, config::RECORDS)
             }
         };
+        let several_bytes_max = bytes_max.min(door.batch_bytes_max());
         let bounds = match (config.digest, config.throttle) {
             (Some(Digest { seconds, records }), _) => {
                 let window = Duration::from_secs(seconds);
-                Bounds { records_max: records, bytes_max: bytes_max.min(config::FLUSH_BYTES), window }
+                Bounds { records_max: records, bytes_max: several_bytes_max.min(config::FLUSH_BYTES), window }
             }
             (None, throttle) => {
                 // So that a flush is done within one span.
@@ -204,7 +208,8 @@ impl Notify {
         };
         let concurrency = if config.mail.is_some() { 1 } else { config.concurrency.unwrap_or(CONCURRENCY) };
         let is_digest = config.digest.is_some();
-        let maker = Maker { templates, values: config.values.0, is_digest, bytes_max, records, letters };
+        let maker =
+            Maker { templates, values: config.values.0, is_digest, bytes_max, several_bytes_max, records, letters };
         Ok(Notify(Arc::new(Inner {
             door,
             maker,
@@ -247,64 +252,58 @@ impl Inner {
     async fn flush(self: Arc<Self>, flush: Flush) -> Result<Flushed, SinkError> {
         self.wait_for_receiver(&flush.stopping).await?;
         let flush = Arc::new(flush);
-        let making = tokio::task::spawn_blocking({
+        let looking = tokio::task::spawn_blocking({
             let (inner, flush) = (self.clone(), flush.clone());
-            move || inner.maker.make(&flush)
+            move || inner.maker.due(&flush)
         });
-        let Made { messages, rejected } = making.await.map_err(|error| SinkError(error.to_string()))??;
+        let due = looking.await.map_err(|error| SinkError(error.to_string()))??;
         let page = match flush.origin {
-            Origin::Snapshot { page } => Some(page),
+            Origin::Snapshot { page, .. } => Some(page),
             Origin::Stream | Origin::Retry => None,
         };
         let place = (flush.source.table.clone(), flush.shard.no, page);
         // A record that is retried at an operator's word is sent again whatever was known of it.
         let known = if flush.origin == Origin::Retry { None } else { self.memory.lock().remove(&place) };
-        let mut memory = known.unwrap_or_default();
-        memory.retain(|id, _| messages.iter().any(|message| message.id == *id));
-        let mut flushed = Flushed { rejected, ..Flushed::default() };
-        let end = self.send(&flush, &messages, &mut memory, &mut flushed.bytes).await;
+        let mut course = Course::new(flush.records.len(), known.unwrap_or_default());
+        let end = self.send(&flush, due, &mut course).await;
         if end != End::Settled && flush.origin != Origin::Retry {
             let mut all = self.memory.lock();
             if all.len() >= REMEMBERED_MAX {
                 all.clear();
             }
-            all.insert(place, memory.clone());
+            all.insert(place, std::mem::take(&mut course.memory));
         }
-        if let End::Failed(error) = end {
-            return Err(SinkError(error));
+        match end {
+            End::Failed(error) => Err(SinkError(error)),
+            End::Settled | End::Stopped => Ok(course.flushed(self.maker.is_digest)),
         }
-        let mut open = None;
-        for message in messages {
-            match memory.remove(&message.id).and_then(|tried| tried.settled) {
-                Some(Ok(())) => {}
-                Some(Err(error)) => {
-                    flushed.rejected.extend(message.records.map(|index| Rejected { index, error: error.clone() }));
-                }
-                None => open = open.min(Some(message.records.start)).or(Some(message.records.start)),
-            }
-        }
-        flushed.rejected.sort_unstable_by_key(|rejected| rejected.index);
-        if end == End::Stopped
-            && let Some(open) = open
-        {
-            // What is rejected is told by a flush that is whole.
-            let rejected = std::mem::take(&mut flushed.rejected).first().map_or(open, |rejected| rejected.index);
-            flushed.stopped_at = Some(open.min(rejected));
-        }
-        Ok(flushed)
     }
 
-    /// Sends what is not settled.
-    async fn send(&self, flush: &Flush, messages: &[Message], memory: &mut Memory, bytes: &mut u64) -> End {
-        let is_open = |index: &usize| memory.get(&messages[*index].id).is_none_or(|tried| tried.settled.is_none());
-        let mut lanes = Lanes::new(messages, (0..messages.len()).filter(is_open));
-        let (mut under_way, mut error, mut stopped, mut begun) = (FuturesUnordered::new(), None, false, 0);
+    /// Makes messages. They come to as much as is sent at once.
+    fn make(self: &Arc<Self>, flush: &Arc<Flush>, due: Vec<Due>) -> JoinHandle<Vec<Made>> {
+        let (inner, flush) = (self.clone(), flush.clone());
+        tokio::task::spawn_blocking(move || due.into_iter().map(|due| inner.maker.make(&flush, due)).collect())
+    }
+
+    /// Makes and sends what is not settled.
+    async fn send(self: &Arc<Self>, flush: &Arc<Flush>, due: Vec<Due>, course: &mut Course) -> End {
+        let mut lanes = Lanes::new(due.into_iter().filter(|due| !course.is_settled(due)));
+        // Made and not begun: no more than one request takes.
+        let mut made: VecDeque<Message> = VecDeque::new();
+        let mut making: Option<JoinHandle<Vec<Made>>> = None;
+        let (mut under_way, mut error, mut stopped) = (FuturesUnordered::new(), None, false);
+        // Where the last record ends that was begun, and where the last one may begin.
+        let (mut begun, mut limit) = (0, usize::MAX);
         let (mut turn, mut stop) = (pin!(self.turn(flush)), pin!(flush.stopping.told()));
         let mut last_begin = pin!(None);
         loop {
-            let may_begin = error.is_none() && under_way.len() < self.concurrency && !lanes.is_empty();
+            let has_room = error.is_none() && under_way.len() < self.concurrency;
+            if has_room && made.is_empty() && making.is_none() && !lanes.is_empty() {
+                making = Some(self.make(flush, lanes.next(self.door.batch_max())));
+            }
+            let may_begin = has_room && !made.is_empty();
             if !may_begin {
-                if under_way.is_empty() {
+                if under_way.is_empty() && making.is_none() {
                     break;
                 }
                 // Whoever is not asked any more must not have the turn.
@@ -312,29 +311,32 @@ impl Inner {
             }
             tokio::select! {
                 biased;
-                Some((batch, sent)) = under_way.next() => {
-                    self.note(messages, memory, &mut lanes, (batch, sent), bytes, &mut error);
+                Some((batch, sent)) = under_way.next() => self.note(course, &mut lanes, (batch, sent), &mut error),
+                result = async { making.as_mut().expect("asked for when there is one").await }, if making.is_some() => {
+                    making = None;
+                    match result {
+                        Ok(all) => all.into_iter().for_each(|one| take(one, course, &mut lanes, &mut made, &mut error)),
+                        Err(failed) => error = Some(failed.to_string()),
+                    }
                 }
                 () = &mut stop, if !stopped => {
-                    stopped = true;
                     // What is before a message that was begun would be sent again with it.
-                    lanes.retain(|index| index < begun);
+                    (stopped, limit) = (true, begun);
                     last_begin.set(Some(tokio::time::sleep(self.wait_max)));
                 }
                 () = async { last_begin.as_mut().as_pin_mut().expect("asked for when there is one").await },
                     if last_begin.is_some() =>
                 {
-                    lanes.retain(|_| false);
+                    limit = 0;
                     last_begin.set(None);
                 }
                 free = &mut turn, if may_begin => {
                     match free {
                         Ok(gate) => {
-                            let batch = self.choose(&mut lanes, messages, gate);
-                            begun = batch.iter().fold(begun, |begun, index| begun.max(index + 1));
+                            let batch = self.choose(&mut made, gate);
+                            begun = batch.iter().fold(begun, |begun, message| begun.max(message.due.records.end));
                             under_way.push(async move {
-                                let chosen: Vec<&Message> = batch.iter().map(|index| &messages[*index]).collect();
-                                let sent = self.door.send(&chosen).await;
+                                let sent = self.door.send(&batch.iter().collect::<Vec<_>>()).await;
                                 (batch, sent)
                             });
                         }
@@ -342,6 +344,10 @@ impl Inner {
                     }
                     turn.set(self.turn(flush));
                 }
+            }
+            if stopped {
+                lanes.retain(|due| due.records.start < limit);
+                made.retain(|message| message.due.records.start < limit);
             }
         }
         match error {
@@ -354,16 +360,13 @@ impl Inner {
     /// What became of messages that were sent.
     fn note(
         &self,
-        messages: &[Message],
-        memory: &mut Memory,
+        course: &mut Course,
         lanes: &mut Lanes,
-        (batch, sent): (Vec<usize>, Vec<Sent>),
-        bytes: &mut u64,
+        (batch, sent): (Vec<Message>, Vec<Sent>),
         failed: &mut Option<String>,
     ) {
-        for (index, sent) in batch.into_iter().zip(sent) {
-            let message = &messages[index];
-            let tried = memory.entry(message.id.clone()).or_default();
+        for (message, sent) in batch.into_iter().zip(sent) {
+            let tried = course.memory.entry(message.due.id.clone()).or_default();
             match sent {
                 Sent::Done => tried.settled = Some(Ok(())),
                 Sent::Rejected(error) => tried.settled = Some(Err(error)),
@@ -383,9 +386,10 @@ impl Inner {
                     }
                 }
             }
-            if tried.settled.is_some() {
-                *bytes += lanes::size(message) as u64;
-                lanes.settled(message.group);
+            if let Some(fate) = tried.settled.clone() {
+                course.bytes += message.bytes() as u64;
+                course.settle(&message.due.records, fate);
+                lanes.settled(message.due.group);
             }
         }
     }
@@ -419,15 +423,27 @@ impl Inner {
         Ok(Some(gate))
     }
 
-    /// Messages to send now.
-    fn choose(&self, lanes: &mut Lanes, messages: &[Message], gate: Option<MutexGuard<'_, Gate>>) -> Vec<usize> {
-        let (count_max, bytes_max) = (self.door.batch_max(), self.door.batch_bytes_max());
-        let Some(mut gate) = gate else { return lanes.next(messages, count_max, bytes_max) };
+    /// Messages to send now, in one request: as many, and with as many bytes, as it takes, but at least one.
+    fn choose(&self, made: &mut VecDeque<Message>, gate: Option<MutexGuard<'_, Gate>>) -> Vec<Message> {
         let now = self.clock.monotonic();
-        // Whoever has the turn was let through.
-        let free = gate.free(now).unwrap_or(1);
-        let batch = lanes.next(messages, count_max.min(free), bytes_max);
-        gate.note(batch.len(), now);
+        let (mut gate, mut count_max) = (gate, self.door.batch_max());
+        if let Some(gate) = &mut gate {
+            // Whoever has the turn was let through.
+            count_max = count_max.min(gate.free(now).unwrap_or(1));
+        }
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < count_max
+            && let Some(message) = made.front()
+        {
+            bytes += message.bytes();
+            if !batch.is_empty() && bytes > self.door.batch_bytes_max() {
+                break;
+            }
+            batch.extend(made.pop_front());
+        }
+        if let Some(gate) = &mut gate {
+            gate.note(batch.len(), now);
+        }
         batch
     }
 
@@ -447,6 +463,65 @@ impl Inner {
                 wait.as_secs()
             ))),
         }
+    }
+}
+
+/// What became of a message when its turn to be made had come.
+fn take(one: Made, course: &mut Course, lanes: &mut Lanes, made: &mut VecDeque<Message>, failed: &mut Option<String>) {
+    match one {
+        Made::Message(message) => made.push_back(message),
+        Made::Halves(halves) => {
+            let group = halves[0].group;
+            let open = halves.into_iter().filter(|due| !course.is_settled(due)).collect();
+            lanes.becomes(group, open);
+        }
+        Made::Refused(due, error) => {
+            course.settle(&due.records, Err(error));
+            lanes.settled(due.group);
+        }
+        Made::Damaged(SinkError(error)) => *failed = Some(error),
+    }
+}
+
+/// How far a flush is.
+struct Course {
+    /// What became of each record: it was taken, or never will be, and why; `None`: it is open.
+    fates: Vec<Option<Result<(), String>>>,
+    /// What is known of messages that were not looked at yet.
+    known: Memory,
+    /// What is known of the others.
+    memory: Memory,
+    /// Of messages that are settled.
+    bytes: u64,
+}
+
+impl Course {
+    fn new(records: usize, known: Memory) -> Course {
+        Course { fates: vec![None; records], known, memory: Memory::new(), bytes: 0 }
+    }
+
+    /// Whether a message was settled when the flush came before.
+    fn is_settled(&mut self, due: &Due) -> bool {
+        let Some(tried) = self.known.remove(&due.id) else { return false };
+        let fate = tried.settled.clone();
+        self.memory.insert(due.id.clone(), tried);
+        fate.map(|fate| self.settle(&due.records, fate)).is_some()
+    }
+
+    fn settle(&mut self, records: &Range<usize>, fate: Result<(), String>) {
+        self.fates[records.clone()].fill(Some(fate));
+    }
+
+    /// The answer to a flush that did not fail.
+    fn flushed(self, is_digest: bool) -> Flushed {
+        let stopped_at = self.fates.iter().position(Option::is_none);
+        if is_digest && stopped_at.is_some() {
+            // Its bounds are durable, and it comes again as it is.
+            return Flushed { stopped_at: Some(0), bytes: self.bytes, ..Flushed::default() };
+        }
+        let known = self.fates.into_iter().map_while(|fate| fate).enumerate();
+        let rejected = known.filter_map(|(index, fate)| fate.err().map(|error| Rejected { index, error }));
+        Flushed { rejected: rejected.collect(), bytes: self.bytes, stopped_at, behind: None }
     }
 }
 

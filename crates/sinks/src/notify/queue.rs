@@ -1,7 +1,7 @@
 //! Queues of SQS and topics of SNS: ten messages a request, each with an outcome of its own.
 //!
-//! A FIFO queue or topic gets the group of the partition key and the message's id for its own recognition of repeats, which reaches back
-//! five minutes. Source: Amazon SQS API Reference, SendMessageBatch; Amazon SNS API Reference, PublishBatch.
+//! A FIFO queue or topic gets the group of the partition key and the sink's name with the message's id for its own recognition of repeats,
+//! which reaches back five minutes: two sinks may send to it. Source: Amazon SQS API Reference, SendMessageBatch; Amazon SNS API Reference, PublishBatch.
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -12,16 +12,19 @@ use serde::{Deserialize, Serialize};
 
 use super::Sent;
 use super::address;
-use super::aws::{Answer, Service, content_type};
 use super::config::{Config, ConfigError};
 use super::http;
 use super::message::{Content, Message};
+use crate::aws::{Access, Answer, Service, content_type};
 
 /// Messages of a request.
 pub(super) const BATCH_MAX: usize = 10;
-/// Bytes of a message, and of all messages of a request.
+/// Bytes of a message to a topic, and of all messages of a request, unless one alone has more. So many has a message of several records to a
+/// queue, too: what a queue takes is a setting of its own, which was this at most until 2025.
 pub(super) const BYTES_MAX: usize = 262_144;
-/// Characters of an SNS subject.
+/// Bytes of a message to a queue. Source: Amazon SQS API Reference, SendMessageBatch.
+pub(super) const QUEUED_BYTES_MAX: usize = 1_048_576;
+/// An SNS subject has fewer characters. Source: Amazon SNS API Reference, Publish.
 const SUBJECT_CHARS_MAX: usize = 100;
 
 /// What a service says of messages that it never takes, of one as of a whole request.
@@ -108,7 +111,15 @@ struct SqsError {
 impl Queue {
     pub fn new(config: &Config, queue: address::Queue) -> Result<Queue, ConfigError> {
         let name = if queue.is_topic { "sns" } else { "sqs" };
-        Ok(Queue { service: Service::new(config, name, &queue.region, queue.endpoint.clone())?, queue })
+        let access = Access {
+            ca: config.ca.as_deref(),
+            timeout: config.timeout(),
+            connect_timeout: config.connect_timeout(),
+            key: config.access_key_id.as_ref().zip(config.secret_access_key.as_ref()),
+            session_token: config.session_token.as_ref(),
+        };
+        let service = Service::new(&access, (name, &queue.region), queue.endpoint.clone(), http::ANSWER_BYTES_MAX);
+        Ok(Queue { service: service.map_err(|error| ConfigError(error.to_string()))?, queue })
     }
 
     /// Sends at most [`BATCH_MAX`] messages, each of another group, and says of each what became of it.
@@ -157,7 +168,7 @@ impl Queue {
     /// The group and the id of a message, for a FIFO.
     fn order<'a>(&self, message: &'a Message) -> (Option<String>, Option<&'a str>) {
         match self.queue.is_fifo {
-            true => (Some(message.group.name()), Some(&message.id)),
+            true => (Some(message.due.group.name()), Some(&message.unique_id)),
             false => (None, None),
         }
     }
@@ -287,10 +298,9 @@ fn unfit(subject: Option<&str>, text: &str) -> Option<String> {
         return Some(format!("the message has the character {:#06x}, which is not taken", char as u32));
     }
     let subject = subject?;
-    let is_sound = !subject.is_empty()
-        && subject.chars().count() < SUBJECT_CHARS_MAX
-        && subject.chars().all(|char| char.is_ascii() && !char.is_ascii_control());
-    (!is_sound).then(|| format!("subject: SNS takes 1 to {} characters of ASCII in one line", SUBJECT_CHARS_MAX - 1))
+    let is_sound =
+        !subject.is_empty() && subject.chars().count() < SUBJECT_CHARS_MAX && !subject.chars().any(char::is_control);
+    (!is_sound).then(|| format!("subject: SNS takes 1 to {} characters in one line", SUBJECT_CHARS_MAX - 1))
 }
 
 /// The text within the first element of this name.
@@ -366,7 +376,8 @@ mod tests {
             (Some("Order 7"), "{}", true),
             (Some(""), "{}", false),
             (Some("a\nb"), "{}", false),
-            (Some("caf\u{e9}"), "{}", false),
+            (Some("caf\u{e9}"), "{}", true),
+            (Some("a\u{85}"), "{}", false),
         ] {
             assert_eq!(unfit(subject, text).is_none(), is_fit, "{subject:?} {text:?}");
         }

@@ -34,8 +34,8 @@ pub(super) const OF_A_RECORD: [&str; 11] = [
 const SUBJECT: &str =
     "{{ sink }}: {% if count == 1 %}{{ records[0].type }}{% else %}{{ count }} changes of {{ table }}{% endif %}";
 const TEXT: &str = "\
-{% for record in records[:100] %}{{ record.event_time }} {{ record.type }} {{ record.keys|tojson }}
-{% if count == 1 and record.new_image %}{{ record.new_image|tojson(2) }}
+{% for record in records[:100] %}{{ record.event_time }} {{ record.type }} {{ record.keys|readable }}
+{% if count == 1 and record.new_image %}{{ record.new_image|readable(true) }}
 {% endif %}{% endfor %}{% if count > 100 %}and {{ count - 100 }} more
 {% endif %}";
 
@@ -71,6 +71,7 @@ impl Templates {
         // Until all are tried out.
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_fuel(Some(FUEL));
+        environment.add_filter("readable", readable);
         environment.set_auto_escape_callback(|name| match name {
             "html" => AutoEscape::Html,
             _ => AutoEscape::None,
@@ -161,6 +162,15 @@ impl Templates {
             Ok(()) => String::from_utf8(out.bytes).map_err(|error| RenderError::new(name, error)),
         })
     }
+}
+
+/// JSON for people: unlike `tojson`, whose JSON may stand in HTML, it writes no `'` as `\u0027`.
+fn readable(value: &Value, is_pretty: Option<bool>) -> Result<String, minijinja::Error> {
+    let written = match is_pretty {
+        Some(true) => serde_json::to_string_pretty(value),
+        _ => serde_json::to_string(value),
+    };
+    written.map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))
 }
 
 /// The name of the template of a recipient.

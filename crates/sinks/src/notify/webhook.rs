@@ -12,6 +12,7 @@ use super::config::{Config, ConfigError};
 use super::http;
 use super::message::{Content, Message};
 use super::signature::{SigningKey, signature};
+use crate::hidden::{self, Hidden};
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -26,29 +27,34 @@ pub(super) struct Webhook {
     url: Url,
     headers: HeaderMap,
     keys: Vec<SigningKey>,
+    /// What a receiver knows us by.
+    hidden: Hidden,
     clock: Arc<dyn Clock>,
 }
 
 impl Webhook {
     pub fn new(config: &Config, url: Url, clock: Arc<dyn Clock>) -> Result<Webhook, ConfigError> {
         let http = http::client(config, url.scheme() == "https")?;
-        Ok(Webhook { http, url, headers: headers(config)?, keys: config.signing_keys()?, clock })
+        let of_headers = config.headers.values().flat_map(|value| hidden::of_header(value.expose()));
+        let hidden = Hidden::new(hidden::of_address(&url).chain(of_headers));
+        Ok(Webhook { http, url, headers: headers(config)?, keys: config.signing_keys()?, hidden, clock })
     }
 
     pub async fn send(&self, message: &Message) -> Sent {
         let Content::Text { text, .. } = &message.content else {
             return Sent::Rejected("a letter is not for a web address".to_owned());
         };
+        let id = &message.due.id;
         // When it is sent, not when the change was: receivers refuse what is old.
         let timestamp_s = self.clock.now().seconds();
         let mut request = self
             .http
             .post(self.url.clone())
             .headers(self.headers.clone())
-            .header(ID, &message.id)
+            .header(ID, id)
             .header(TIMESTAMP, timestamp_s);
         if !self.keys.is_empty() {
-            request = request.header(SIGNATURE, signature(&self.keys, &message.id, timestamp_s, text.as_bytes()));
+            request = request.header(SIGNATURE, signature(&self.keys, id, timestamp_s, text.as_bytes()));
         }
         let mut response = match request.body(Bytes::from(text.clone())).send().await {
             Ok(response) => response,
@@ -60,7 +66,8 @@ impl Webhook {
         if status.is_success() {
             return Sent::Done;
         }
-        let error = match http::shown(&body) {
+        let said = self.hidden.hide(&String::from_utf8_lossy(&body));
+        let error = match http::shown(said.as_bytes()) {
             words if words.is_empty() => status.to_string(),
             words => format!("{status}: {words}"),
         };

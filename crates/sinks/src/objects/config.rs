@@ -175,6 +175,10 @@ impl Config {
         if self.lock.is_some_and(|lock| !(1..=LOCK_DAYS_MAX).contains(&lock.days)) {
             return setting(format!("lock.days is from 1 to {LOCK_DAYS_MAX}"));
         }
+        let destination = Destination::parse(&self.to)?;
+        if matches!(destination, Destination::Directory(_)) && self.s3 != S3Config::default() {
+            return setting("s3 is for a bucket, and the destination is a directory".to_owned());
+        }
         let zone = self.time_zone.as_deref().map_or(Ok(Zone::UTC), Zone::parse)?;
         let prefix = Prefix::parse(self.partition_by.as_deref().unwrap_or_default(), PrefixKind::Records)?;
         let keys = self.keys(&prefix)?;
@@ -184,7 +188,7 @@ impl Config {
             Ok(Encoder { format, compression, values, columns: TypedColumn::parse_all(&self.columns)?, writer })
         };
         Ok(Checked {
-            writer: ObjectWriter::new(&Destination::parse(&self.to)?, &self.s3)?,
+            writer: ObjectWriter::new(&destination, &self.s3)?,
             encoder_of_items: encoder(records.of_items())?,
             encoder: encoder(records)?,
             prefix,
@@ -317,6 +321,7 @@ mod tests {
                 "access_key_id and secret_access_key come together",
             ),
             (json!({"to": "s3://b", "s3": {"ca": "x"}}), "ca holds no certificate"),
+            (json!({"to": "./x", "s3": {"region": "x"}}), "s3 is for a bucket"),
         ] {
             let error = with(more.clone());
             assert!(error.starts_with(expect), "{more}: {error}");

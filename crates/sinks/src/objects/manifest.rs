@@ -75,7 +75,7 @@ pub async fn note(
     let hour = hour(oldest);
     let (shard, of) = match flush.origin {
         Origin::Stream | Origin::Retry => (Some(flush.shard.id.to_string()), flush.shard.id.to_string()),
-        Origin::Snapshot { .. } => (None, format!("{}-snapshot", flush.source.table)),
+        Origin::Snapshot { .. } => (None, format!("{}-snapshot", flush.source.name_in_names())),
     };
     let key = format!("{FOLDER}/{hour}/{}-v{}-{of}.json", flush.sink, flush.version);
     let mut tries = 0;

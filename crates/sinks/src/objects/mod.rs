@@ -13,7 +13,7 @@ mod s3;
 mod sink;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::{Config, ConfigError, LOCK_DAYS_MAX, Retention};
 pub(crate) use s3::OneClient;

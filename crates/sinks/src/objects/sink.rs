@@ -112,7 +112,7 @@ impl Inner {
             let noted = objects.into_iter().map(|object| (object.key, object.noted)).collect::<BTreeMap<_, _>>();
             note(&self.settings.writer, &flush, oldest(&flush.records), noted).await?;
         }
-        Ok(Flushed { rejected, bytes, stopped_at: None })
+        Ok(Flushed { rejected, bytes, ..Flushed::default() })
     }
 
     async fn put(&self, object: &Object) -> Result<(), ObjectError> {

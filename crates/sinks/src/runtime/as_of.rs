@@ -63,7 +63,7 @@ impl Sinks {
                     // Items of a snapshot that are not there yet may be of these writes.
                     let source =
                         sources.get(&source.table).filter(|source| is_shown && source.phase == Phase::Streaming);
-                    source.and_then(|source| source.consumer.clone())
+                    source.and_then(super::SourceRun::consumer)
                 };
                 let Some(consumer) = consumer else { return Ok(false) };
                 let checkpoints = consumer.checkpoints().await?;

@@ -9,28 +9,32 @@ use futures_util::FutureExt;
 use tailrace_core::codec::StoredItem;
 use tailrace_core::key::{KeyAttribute as CoreKey, ScalarType};
 use tailrace_core::limits::{BACKOFF_FIRST, BACKOFF_MAX};
-use tailrace_core::{ApiError, ErrorCode, MappingId};
+use tailrace_core::{ErrorCode, MappingId};
 use tailrace_delivery::{
     Consumer, Definition, DeliveryEvent, Observer, Rules, Shard, Source, Stopping, Waits, checkpoints,
 };
 use tailrace_engine::{Caller, control};
-use tailrace_store::keyspace::{CheckpointKey, SinkKey};
-use tailrace_store::{Key, LogPosition, StoreError};
+use tailrace_store::StoreError;
+use tailrace_store::keyspace::SinkKey;
 
 use super::row::{Earlier, SinkRow, SourceRow, consumer_id};
 use super::snapshot::{self, Reaches, RejectedItem, Scope};
+use super::source::find_source;
 use super::target::{Door, SinkTarget, Version};
-use super::{Entry, Happening, Inner, Phase, Running, SourceRun};
+use super::{Entry, Happening, Held, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
-use crate::spec::{self, Filtering, Kind, SinkSpec, Start};
+use crate::spec::{self, Filtering, Kind, SinkSpec};
 
 /// Between two looks whether what is built beside has caught up.
 const CAUGHT_UP_LOOK: Duration = Duration::from_millis(100);
 /// How often a table that is not there is looked for.
 const TABLE_LOOK: Duration = Duration::from_secs(1);
 
+/// Why a table does not go on that no task has looked at.
+pub(super) const NOT_BEGUN: &str = "it has not begun";
+
 /// Why a step of a task was not done.
-enum Stuck {
+pub(super) enum Stuck {
     /// It was told to stop.
     Stopped,
     /// Something is missing that may come.
@@ -129,8 +133,8 @@ async fn swap(inner: &Inner, entry: &Entry, running: &Running) {
 pub(super) fn begin_to_stop(running: &Running) {
     running.stop.send_replace(true);
     for source in running.sources.lock().values() {
-        if let Some(consumer) = &source.consumer {
-            consumer.begin_to_stop();
+        if let Some(held) = &source.held {
+            held.consumer.begin_to_stop();
         }
     }
 }
@@ -203,7 +207,7 @@ fn show(inner: &Inner, running: &Running, table: &str, phase: Phase) {
     match sources.get_mut(table) {
         Some(source) => source.phase = phase,
         None => {
-            sources.insert(table.to_owned(), SourceRun { phase, consumer: None });
+            sources.insert(table.to_owned(), SourceRun { phase, held: None });
         }
     }
     drop(sources);
@@ -220,23 +224,42 @@ async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, tab
             set => set.map_err(|error| Stuck::Failed(error.to_string()))?,
         }
     }
-    let (target, consumer) = make(inner, entry, running, &source)?;
+    let Held { target, consumer } = begin(inner, entry, running, &source)?;
     let scope = Scope {
         consumer: source.consumer_id()?,
         table: source.table_id,
         key: source.key.clone(),
         stream: source.stream,
     };
-    if source.snapshot {
-        take_snapshot((inner, entry, running), &source, &scope, &target).await?;
-        *target.reaches.write() = Arc::new(Reaches::of(inner.store(), &scope).await?);
-    }
-    let ended = async {
-        for earlier in earlier(entry, running) {
+    let reaches = async || Ok::<_, StoreError>(Arc::new(Reaches::of(inner.store(), &scope).await?));
+    let finish = async |up_to: u32| {
+        for earlier in earlier(entry, running).iter().filter(|earlier| earlier.version < up_to) {
             if !earlier.finished.iter().any(|other| other == table) {
-                finish_earlier(inner, entry, running, &target, &consumer, &earlier).await?;
+                finish_earlier(inner, entry, running, &target, &consumer, earlier).await?;
             }
         }
+        Ok::<_, Stuck>(())
+    };
+    let ended = async {
+        if source.again.is_some() {
+            // What was planned before the snapshot was asked for goes before it.
+            *target.reaches.write() = reaches().await?;
+            finish(source.since).await?;
+            // A first snapshot that has not come to its end is taken up by this one: changes that its pages reach to have not come with them.
+            if !snapshot::progress(inner.store(), scope.consumer).await?.done {
+                snapshot::forget_reaches(inner.store(), scope.consumer).await?;
+            }
+        }
+        if source.snapshot {
+            let scope = Scope { consumer: source.snapshot_id()?, ..scope.clone() };
+            take_snapshot((inner, entry, running), &source, &scope, &target).await?;
+            if source.again.is_some() {
+                // What it has already comes as a change all the same.
+                snapshot::forget_reaches(inner.store(), scope.consumer).await?;
+            }
+            *target.reaches.write() = reaches().await?;
+        }
+        finish(u32::MAX).await?;
         // Behind what was planned under a version before: the target is this version's from here on.
         if source.snapshot {
             let ended = running.version.sink.snapshot_done(target.source.clone(), source.since, running.version.number);
@@ -260,9 +283,6 @@ async fn run(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, tab
     };
     let ended = ended.await;
     consumer.stop().await;
-    if let Some(source) = running.sources.lock().get_mut(table) {
-        source.consumer = None;
-    }
     ended
 }
 
@@ -301,7 +321,7 @@ async fn until_replaced(inner: &Inner, running: &Running, source: &SourceRow) ->
 }
 
 /// Whether everything that the stream has, or ever will have, is delivered.
-async fn has_ended(inner: &Inner, source: &SourceRow) -> Result<bool, Stuck> {
+pub(super) async fn has_ended(inner: &Inner, source: &SourceRow) -> Result<bool, StoreError> {
     let shards = inner.store().shards(source.stream).await?;
     if shards.iter().any(|info| info.sealed.is_none()) {
         return Ok(false);
@@ -311,7 +331,7 @@ async fn has_ended(inner: &Inner, source: &SourceRow) -> Result<bool, Stuck> {
 }
 
 /// Whether records are set aside that would be nowhere if the table's new stream took this one's place.
-async fn forgets(inner: &Inner, running: &Running, source: &SourceRow) -> Result<bool, Stuck> {
+pub(super) async fn forgets(inner: &Inner, running: &Running, source: &SourceRow) -> Result<bool, Stuck> {
     let keeps = running.spec.kind.filtering() == Filtering::Records;
     Ok(keeps && super::operations::parked_records(inner, source).await? > 0)
 }
@@ -322,139 +342,12 @@ pub(super) fn rules(version: &Version) -> Rules {
         batch_records_max: bounds.records_max.max(1),
         window: bounds.window,
         plan: version.sink.plans().then_some(version.number),
+        mark: Some(version.number),
         ..Rules::default()
     }
 }
 
-/// The source as its row has it, or made now.
-async fn find_source(inner: &Inner, entry: &Entry, running: &Running, table: &str) -> Result<SourceRow, Stuck> {
-    let mut row = entry.row();
-    let number = running.version.number;
-    let generation = row.generation(number).ok_or(Stuck::Stopped)?;
-    let known = generation.sources.iter().find(|source| source.table == table).cloned();
-    let (replay_ms, rebuilds) = (generation.replay_ms, generation.rebuild);
-    if table == control::TABLE {
-        return match known {
-            Some(known) => Ok(known),
-            None => control_source(inner, entry, running).await,
-        };
-    }
-    let failed = |error: ApiError| Stuck::Failed(error.to_string());
-    let is_successor = known.is_some();
-    let stream = if let Some(known) = known {
-        // What its stream had is delivered to its end, whatever became of the table; then what the next one had, if there is one.
-        let Some(next) = inner.stream_after(&known).await.map_err(failed)? else { return Ok(known) };
-        if !has_ended(inner, &known).await? || forgets(inner, running, &known).await? {
-            return Ok(known);
-        }
-        // Between two streams there may be changes that neither has: a log goes on, and what holds a table begins anew.
-        if running.spec.kind.filtering() != Filtering::Records {
-            let text = format!(
-                "{table} was made anew, or has a new stream: `tailrace sinks rebuild {}` begins with it",
-                entry.name
-            );
-            return Err(Stuck::Waits(text));
-        }
-        inner.notice(&entry.name, format!("{table} has a new stream: it is followed from its beginning"));
-        next
-    } else {
-        let found = inner.db.find_table(table).await.map_err(failed)?;
-        let found = found.ok_or_else(|| Stuck::Waits(format!("there is no table {table}")))?;
-        let without = || Stuck::Waits(format!("the table {table} has no stream: set StreamSpecification"));
-        let label = found.latest_stream_label.as_deref().filter(|_| found.stream.is_some()).ok_or_else(without)?;
-        inner.db.stream(inner.db.settings().stream_arn(table, label).as_str()).await.map_err(failed)?
-    };
-    let needs = running.version.sink.needs();
-    if (needs.new && !stream.view.has_new()) || (needs.old && !stream.view.has_old()) {
-        let needed = if needs.old { "NEW_AND_OLD_IMAGES" } else { "NEW_IMAGE or NEW_AND_OLD_IMAGES" };
-        let has = stream.view.name();
-        return Err(Stuck::Waits(format!("the stream of {table} has {has}; this sink needs {needed}")));
-    }
-    let consumer = inner.rng.uuid();
-    let id = consumer_id(&consumer)?;
-    let start = match (replay_ms, rebuilds) {
-        _ if is_successor => Some(Start::TrimHorizon),
-        (Some(_), _) => None,
-        (None, true) => Some(Start::Snapshot),
-        (None, false) => Some(running.spec.start),
-    };
-    let beside = match (start, replay_ms) {
-        (Some(Start::Snapshot | Start::Latest), _) => {
-            Consumer::begin_at_the_end(&inner.context, id, stream.id, 1).await?
-        }
-        (None, Some(time_ms)) => {
-            let mut rows = Vec::new();
-            for info in inner.store().shards(stream.id).await? {
-                let after = inner.store().position(info.shard, LogPosition::Time(time_ms)).await?;
-                let checkpoint = tailrace_delivery::Checkpoint::starting_after(after, 1);
-                rows.push((CheckpointKey { mapping: id, shard: info.shard }.encode(), checkpoint.encode().into()));
-            }
-            rows
-        }
-        (Some(Start::TrimHorizon) | None, _) => Vec::new(),
-    };
-    let source = SourceRow {
-        table: table.to_owned(),
-        table_id: stream.table_id,
-        stream: stream.id,
-        stream_arn: stream.arn(inner.db.settings()),
-        key: stream.key.clone(),
-        view: stream.view,
-        consumer,
-        snapshot: start == Some(Start::Snapshot),
-        since: number,
-    };
-    add_source(inner, entry, number, &source, &beside).await?;
-    Ok(source)
-}
-
-/// The stream of what is done to tables, which is made if there is none, as a source.
-async fn control_source(inner: &Inner, entry: &Entry, running: &Running) -> Result<SourceRow, Stuck> {
-    let stream = inner.db.open_control().await.map_err(|error| Stuck::Failed(error.to_string()))?;
-    let source = SourceRow {
-        table: control::TABLE.to_owned(),
-        table_id: stream.table_id,
-        stream: stream.id,
-        stream_arn: stream.arn(inner.db.settings()),
-        key: stream.key.clone(),
-        view: stream.view,
-        consumer: inner.rng.uuid(),
-        snapshot: false,
-        since: running.version.number,
-    };
-    // It begins with the oldest record that there is, wherever the tables begin.
-    add_source(inner, entry, running.version.number, &source, &[]).await?;
-    Ok(source)
-}
-
-/// Notes a source in the sink's row, with rows of its consumer; the source that the table had before goes.
-async fn add_source(
-    inner: &Inner,
-    entry: &Entry,
-    number: u32,
-    source: &SourceRow,
-    beside: &[(Key, bytes::Bytes)],
-) -> Result<(), StoreError> {
-    let added = source.clone();
-    entry
-        .change(inner.store(), beside, |row| {
-            let mut left = Vec::new();
-            if let Some(generation) = row.generation(number) {
-                generation.sources.retain(|other| {
-                    let stays = other.table != added.table;
-                    if !stays {
-                        left.push(other.consumer.clone());
-                    }
-                    stays
-                });
-                generation.sources.push(added);
-            }
-            row.dropping.extend(left);
-        })
-        .await
-}
-
-fn key_attribute(key: &CoreKey) -> KeyAttribute {
+pub(crate) fn key_attribute(key: &CoreKey) -> KeyAttribute {
     let kind = match key.scalar {
         ScalarType::S => KeyKind::S,
         ScalarType::N => KeyKind::N,
@@ -463,12 +356,45 @@ fn key_attribute(key: &CoreKey) -> KeyAttribute {
     KeyAttribute { name: key.name.clone(), kind }
 }
 
-fn make(
+/// What a source is delivered with from here on: what there is of it, as if it were new.
+fn begin(inner: &Arc<Inner>, entry: &Entry, running: &Running, source: &SourceRow) -> Result<Held, StoreError> {
+    let id = source.consumer_id()?;
+    let mut sources = running.sources.lock();
+    let known = sources.get(&source.table).and_then(|known| known.held.clone());
+    let held = match known.filter(|known| known.consumer.id() == id) {
+        Some(held) => held,
+        None => make(inner, entry, running, source)?,
+    };
+    *held.target.version.write() = running.version.clone();
+    *held.target.reaches.write() = Arc::default();
+    sources.insert(source.table.clone(), SourceRun { phase: Phase::Preparing, held: Some(held.clone()) });
+    Ok(held)
+}
+
+/// The consumer of a source, which does not run if nothing was made of it yet.
+pub(super) fn consumer_of(
     inner: &Arc<Inner>,
-    entry: &Arc<Entry>,
-    running: &Arc<Running>,
+    entry: &Entry,
+    running: &Running,
     source: &SourceRow,
-) -> Result<(Arc<SinkTarget>, Arc<Consumer>), Stuck> {
+) -> Result<Arc<Consumer>, StoreError> {
+    let mut sources = running.sources.lock();
+    let known = sources.get(&source.table).and_then(SourceRun::consumer);
+    let id = source.consumer_id()?;
+    if let Some(consumer) = known.clone().filter(|consumer| consumer.id() == id) {
+        return Ok(consumer);
+    }
+    let held = make(inner, entry, running, source)?;
+    if known.is_some() {
+        // That of a former stream may still run: it is not for this look to end it.
+        return Ok(held.consumer);
+    }
+    let begun = || SourceRun { phase: Phase::Waiting(NOT_BEGUN.to_owned()), held: None };
+    sources.entry(source.table.clone()).or_insert_with(begun).held = Some(held.clone());
+    Ok(held.consumer)
+}
+
+fn make(inner: &Arc<Inner>, entry: &Entry, running: &Running, source: &SourceRow) -> Result<Held, StoreError> {
     let shown = SourceTable {
         table: source.table.clone(),
         stream_arn: source.stream_arn.clone(),
@@ -504,9 +430,7 @@ fn make(
         }),
     };
     let consumer = Arc::new(Consumer::new(inner.context.clone(), definition, rules(&running.version)));
-    let run = SourceRun { phase: Phase::Preparing, consumer: Some(consumer.clone()) };
-    running.sources.lock().insert(source.table.clone(), run);
-    Ok((target, consumer))
+    Ok(Held { target, consumer })
 }
 
 async fn take_snapshot(
@@ -516,15 +440,18 @@ async fn take_snapshot(
     target: &SinkTarget,
 ) -> Result<(), Stuck> {
     let done = snapshot::progress(inner.store(), scope.consumer).await?.done;
+    if done {
+        return Ok(());
+    }
     let shards = inner.store().shards(scope.stream).await?;
-    let Some(first) = shards.first().map(Shard::of).filter(|_| !done) else { return Ok(()) };
+    let Some(first) = shards.first().map(Shard::of) else {
+        let text =
+            format!("the stream of {} is gone: set StreamSpecification, then rebuild {}", source.table, entry.name);
+        return Err(Stuck::Waits(text));
+    };
     let version = &running.version;
     version.prepare(&target.source).await.map_err(|error| Stuck::Failed(error.to_string()))?;
-    let stop = running.stop.subscribe();
-    let stopping = Stopping::when(move || {
-        let mut stop = stop.clone();
-        async move { drop(stop.wait_for(|stop| *stop).await) }
-    });
+    let stopping = Stopping::watching(running.stop.subscribe(), |stop| *stop);
     loop {
         show(inner, running, &source.table, Phase::Snapshot);
         if *running.stop.borrow() {
@@ -538,13 +465,14 @@ async fn take_snapshot(
         let before = earlier(entry, running).into_iter().find(|earlier| earlier.version == page.version);
         let before = before.map(|earlier| version_before(inner, entry, running, &earlier)).transpose()?;
         let version = before.as_ref().filter(|_| version.sink.plans()).unwrap_or(version);
-        let mut records = Vec::with_capacity(page.records.len());
-        for record in &page.records {
+        let (mut records, mut places) = (Vec::with_capacity(page.records.len()), Vec::new());
+        for (place, record) in page.records.iter().enumerate() {
             if version.shown_as(record, &target.source.stream_arn)?.is_some() {
                 records.push(record.clone());
+                places.push(place);
             }
         }
-        let mut rejected = Vec::new();
+        let (mut rejected, mut taken) = (Vec::new(), page.records.len());
         if !records.is_empty() {
             let keys: Vec<Bytes> = records.iter().map(|record| record.meta.keys.clone()).collect();
             let flush = Flush {
@@ -552,24 +480,24 @@ async fn take_snapshot(
                 version: version.number,
                 source: target.source.clone(),
                 shard: first.clone(),
-                origin: Origin::Snapshot { page: page.page },
+                origin: Origin::Snapshot { page: page.page, made_by: page.version },
                 epoch: 0,
+                taken: None,
                 failed_before: 0,
                 records,
                 waits: Waits::default(),
                 stopping: stopping.clone(),
             };
             let flushed = target.send(version, flush).await.map_err(|error| Stuck::Failed(error.to_string()))?;
-            if flushed.stopped_at.is_some() {
-                return Err(Stuck::Stopped);
-            }
+            // What passes over the filter before it is over, too.
+            taken = flushed.stopped_at.and_then(|index| places.get(index).copied()).unwrap_or(taken);
             for item in flushed.rejected {
                 let key = keys.get(item.index).and_then(|keys| StoredItem::new(keys).ok());
                 let key = key.and_then(|key| serde_json::to_string(&key).ok()).unwrap_or_default();
                 rejected.push(RejectedItem { key, error: item.error });
             }
         }
-        snapshot::confirm(inner.store(), scope, &page, &rejected).await?;
+        snapshot::confirm(inner.store(), scope, &page, taken, &rejected).await?;
         if let Some(RejectedItem { key, error }) = rejected.last() {
             let (table, others) = (&source.table, rejected.len() - 1);
             let others = if others > 0 { format!(" ({others} others before it)") } else { String::new() };
@@ -577,6 +505,9 @@ async fn take_snapshot(
                 "the item {key} of {table} was rejected and is not at the target{others}: {error}; write it again, or rebuild"
             );
             inner.notice(&target.name, text);
+        }
+        if taken < page.records.len() {
+            return Err(Stuck::Stopped);
         }
     }
 }
@@ -710,7 +641,7 @@ async fn has_caught_up(running: &Running) -> Result<bool, StoreError> {
     let tables = running.spec.sources();
     let streams: Vec<_> = {
         let sources = running.sources.lock();
-        let streams = |source: &SourceRun| source.consumer.clone().filter(|_| source.phase == Phase::Streaming);
+        let streams = |source: &SourceRun| source.consumer().filter(|_| source.phase == Phase::Streaming);
         tables.iter().filter_map(|table| sources.get(table).and_then(streams)).collect()
     };
     for consumer in &streams {

@@ -10,8 +10,11 @@ pub mod snapshot;
 mod as_of;
 mod drive;
 mod operations;
+mod source;
 mod status;
 mod target;
+
+pub(crate) use drive::key_attribute;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +25,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_core::{ApiError, RecordNo, ShardNo, StreamId};
-use tailrace_delivery::{Consumer, Context, Timer, add_needed};
+use tailrace_core::{ApiError, AttributeValue, RecordNo, ShardNo, StreamId};
+use tailrace_delivery::{Consumer, Context, Room, Timer, add_needed};
 use tailrace_engine::streams::descriptor::Stream;
 use tailrace_engine::{Caller, Db, Pins};
 use tailrace_store::{Engine, Key, StoreError};
@@ -33,9 +36,9 @@ pub use operations::{Change, Changed, SinkChangeError};
 pub use status::{SinkState, SinkStatus, SourceStatus};
 
 use crate::sink::Sink;
-use crate::spec::{self, Kind, SinkSpec, SpecError};
+use crate::spec::{self, Kind, SinkSpec, SpecError, Start};
 use row::{Generation, SinkRow, Stored};
-use target::{Stats, Version};
+use target::{SinkTarget, Stats, Version};
 
 /// Most sinks of a server.
 pub const SINKS_MAX: usize = 1000;
@@ -52,6 +55,17 @@ pub trait Build: Send + Sync + 'static {
     fn removed(&self, spec: &SinkSpec) -> BoxFuture<'static, Result<(), crate::sink::SinkError>> {
         let _ = spec;
         Box::pin(async { Ok(()) })
+    }
+
+    /// A person whom a trail knows by this value is to be forgotten. False: it knows of none.
+    fn forget(
+        &self,
+        spec: &SinkSpec,
+        person: AttributeValue,
+    ) -> BoxFuture<'static, Result<bool, crate::sink::SinkError>> {
+        let _ = person;
+        let text = format!("{} keeps nothing of persons", spec.name);
+        Box::pin(async { Err(crate::sink::SinkError(text)) })
     }
 }
 
@@ -84,6 +98,8 @@ pub struct Dependencies {
     pub timer: Arc<dyn Timer>,
     /// Chance, for uuids and the spread of back-offs.
     pub rng: Arc<dyn Rng>,
+    /// Room in memory for records that are read ahead.
+    pub room: Room,
     /// Makes sinks.
     pub build: Arc<dyn Build>,
     /// Is told what happens to which sink; does not block.
@@ -119,7 +135,20 @@ struct Running {
 /// A table of a generation in this process.
 struct SourceRun {
     phase: Phase,
-    consumer: Option<Arc<Consumer>>,
+    held: Option<Held>,
+}
+
+impl SourceRun {
+    fn consumer(&self) -> Option<Arc<Consumer>> {
+        self.held.as_ref().map(|held| held.consumer.clone())
+    }
+}
+
+/// What brings a table's records: it stays from one try to the next, and while nothing runs it says how far it was.
+#[derive(Clone)]
+struct Held {
+    target: Arc<SinkTarget>,
+    consumer: Arc<Consumer>,
 }
 
 /// What is done with a table.
@@ -202,7 +231,7 @@ impl Sinks {
     /// # Errors
     /// A configuration is wrong: nothing was changed. Or the store's.
     pub async fn load(dependencies: Dependencies, configured: &BTreeMap<String, Value>) -> Result<Sinks, OpenError> {
-        let Dependencies { db, clock, timer, rng, build, observe } = dependencies;
+        let Dependencies { db, clock, timer, rng, room, build, observe } = dependencies;
         if configured.len() > SINKS_MAX {
             return Err(SpecError(format!("sinks: {} of them, more than {SINKS_MAX}", configured.len())).into());
         }
@@ -210,7 +239,7 @@ impl Sinks {
             let spec = SinkSpec::read(name, config)?;
             build.build(&spec, 1)?;
         }
-        let context = Context::new(Arc::clone(db.store()), clock, timer, rng.clone());
+        let context = Context::new(Arc::clone(db.store()), clock, timer, rng.clone(), room);
         let inner = Inner { db, context: Arc::new(context), build, observe, rng, entries: Mutex::default() };
         let sinks = Sinks { inner: Arc::new(inner) };
         let mut known: BTreeMap<String, Stored> = BTreeMap::new();
@@ -343,6 +372,13 @@ impl Sinks {
         self.inner.context.changes()
     }
 
+    /// Where a sink begins, if there is one of this name.
+    pub fn start_of(&self, name: &str) -> Option<Start> {
+        let entry = self.inner.entries.lock().get(name).cloned()?;
+        let running = entry.running.lock();
+        running.first().map(|running| running.spec.start)
+    }
+
     fn all(&self) -> Vec<Arc<Entry>> {
         self.inner.entries.lock().values().cloned().collect()
     }
@@ -366,19 +402,30 @@ impl Inner {
     }
 }
 
-/// A sink that is configured keeps what it has not delivered, also while it is paused.
+/// The sink goes on with the stream that comes after the one of its table.
+fn follows(name: &str, generation: &Generation) -> bool {
+    SinkSpec::read(name, &generation.config).is_ok_and(|spec| spec.kind.filtering() == spec::Filtering::Records)
+}
+
+/// A sink that is configured keeps what it has not delivered, also while it is paused: of the streams that it will follow, all.
 impl Pins for Inner {
-    fn needed(&self, stream: StreamId) -> BoxFuture<'_, Result<BTreeMap<ShardNo, RecordNo>, StoreError>> {
+    fn needed<'a>(&'a self, stream: &'a Stream) -> BoxFuture<'a, Result<BTreeMap<ShardNo, RecordNo>, StoreError>> {
         async move {
             let mut needed: BTreeMap<ShardNo, RecordNo> = BTreeMap::new();
             let entries: Vec<Arc<Entry>> =
                 self.entries.lock().values().filter(|entry| entry.configured).cloned().collect();
             for row in entries.iter().map(|entry| entry.row()) {
-                let generations = std::iter::once(&row.live).chain(&row.building);
-                for source in
-                    generations.flat_map(|generation| &generation.sources).filter(|source| source.stream == stream)
-                {
-                    add_needed(self.store(), source.consumer_id()?, stream, &mut needed).await?;
+                for generation in std::iter::once(&row.live).chain(&row.building) {
+                    for source in &generation.sources {
+                        let is_later = source.table == stream.table && source.stream < stream.id;
+                        if source.stream == stream.id {
+                            add_needed(self.store(), source.consumer_id()?, stream.id, &mut needed).await?;
+                        } else if is_later && follows(&row.name, generation) {
+                            for info in self.store().shards(stream.id).await? {
+                                needed.insert(info.shard, RecordNo::ZERO);
+                            }
+                        }
+                    }
                 }
             }
             Ok(needed)

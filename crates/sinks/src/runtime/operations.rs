@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tailrace_core::limits::MAPPING_ROWS_PER_PAGE;
-use tailrace_core::{EpochMs, RecordNo, ShardNo};
-use tailrace_delivery::{Consumer, ParkedRecord, Redriven};
+use tailrace_core::{AttributeValue, EpochMs, RecordNo, ShardNo};
+use tailrace_delivery::{Consumer, ParkedRecord, Redriven, checkpoints};
 use tailrace_engine::Caller;
 use tailrace_engine::control::{self, Action};
-use tailrace_store::StoreError;
+use tailrace_store::keyspace::CheckpointKey;
+use tailrace_store::{Key, StoreError};
 
 use super::row::{Earlier, Generation, SinkRow, SourceRow, Stored};
-use super::{Entry, Inner, OpenError, Running, Sinks, SourceRun, drive, row};
+use super::{Entry, Inner, OpenError, Running, Sinks, drive, row, snapshot};
 use crate::spec::{Filtering, Kind, SinkSpec, Start, shown_config};
 
 /// What is to be done to a sink.
@@ -143,18 +145,24 @@ fn change_config(row: &mut SinkRow, config: &Value, plans: impl Fn(&SinkSpec, u3
     let starts_over = begins_with_all && (!same_place || other_items);
     // Nothing that is built beside has a meaning for another target.
     if let Some(building) = row.building.take() {
-        row.dropping.extend(building.sources.into_iter().map(|source| source.consumer));
+        row.dropping.extend(building.uuids());
     }
     if starts_over {
         row.replace(Generation { swap: beside, ..Generation::new(next, config.clone()) }, false);
         return;
     }
     let planned = before.as_ref().is_some_and(|before| same_place && plans(before, row.live.version));
-    let live = std::mem::replace(&mut row.live, Generation::new(next, config.clone()));
+    go_on(row, config, &now.map(|now| now.sources()).unwrap_or_default(), planned);
+}
+
+/// Another version goes on where the live one is, with those of its tables that it still has. `planned`: what was planned under that one
+/// goes before it.
+fn go_on(row: &mut SinkRow, config: &Value, from: &[String], planned: bool) {
+    let next = Generation::new(row.next_version(), config.clone());
+    let live = std::mem::replace(&mut row.live, next);
     let Generation { version, config: old, sources, mut earlier, rebuild, replay_ms, swap } = live;
-    let from = now.map(|now| now.sources()).unwrap_or_default();
     let (stay, leave): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| from.contains(&source.table));
-    row.dropping.extend(leave.into_iter().map(|source| source.consumer));
+    row.dropping.extend(leave.iter().flat_map(SourceRow::uuids));
     // Only where all before it is finished, something may be planned under what is replaced now.
     let has_begun = |source: &&SourceRow| earlier.iter().all(|earlier| earlier.finished.contains(&source.table));
     let (begun, others): (Vec<_>, Vec<_>) = stay.iter().partition(has_begun);
@@ -166,6 +174,34 @@ fn change_config(row: &mut SinkRow, config: &Value, plans: impl Fn(&SinkSpec, u3
     row.live.earlier = earlier;
     row.live.forget_finished();
     (row.live.rebuild, row.live.replay_ms, row.live.swap) = (rebuild, replay_ms, swap);
+}
+
+/// A log begins anew with the items of its tables, and leaves out no change for that: its consumers keep their places in the streams, and
+/// what is set aside. Those of the tables of `ended` have brought all that their streams had; another follows.
+fn rebuild_log(row: &mut SinkRow, spec: &SinkSpec, ended: &[String], planned: bool, uuid: impl Fn() -> String) {
+    let (config, from) = (row.live.config.clone(), spec.sources());
+    let stay: Vec<String> = from.iter().filter(|table| !ended.contains(table)).cloned().collect();
+    go_on(row, &config, &stay, planned && !spec.kind.notes_progress());
+    if spec.kind.notes_progress() {
+        row.live.earlier.clear();
+    }
+    let (version, sources) = (row.live.version, &mut row.live.sources);
+    row.dropping.extend(sources.iter_mut().filter_map(|source| source.begin_again(version, uuid())));
+    row.live.rebuild = row.live.sources.len() < from.len();
+}
+
+/// The checkpoints of a sink without what is planned: its target knows what it has of that, and the next version plans it anew.
+async fn without_plans(inner: &Inner, row: &SinkRow) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    let mut rows = Vec::new();
+    for source in &row.live.sources {
+        let mapping = source.consumer_id()?;
+        for (shard, mut checkpoint) in checkpoints(inner.store(), mapping).await? {
+            if checkpoint.forget_plans() {
+                rows.push((CheckpointKey { mapping, shard }.encode(), checkpoint.encode().into()));
+            }
+        }
+    }
+    Ok(rows)
 }
 
 /// What was built beside has taken the place of what was live: the old one ends.
@@ -211,17 +247,56 @@ impl Sinks {
     /// # Errors
     /// There is no such sink, it cannot be done to it, or the store's.
     pub async fn change(&self, name: &str, change: Change) -> Result<Changed, SinkChangeError> {
+        self.whole(name, move |sinks, entry| async move { sinks.change_entry(&entry, change).await }).await
+    }
+
+    /// Does something to a sink to its end, also if the caller goes away meanwhile.
+    async fn whole<T, F>(&self, name: &str, work: impl FnOnce(Sinks, Arc<Entry>) -> F) -> Result<T, SinkChangeError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, SinkChangeError>> + Send + 'static,
+    {
         let entry = self.inner.entries.lock().get(name).cloned();
         let entry = entry.ok_or_else(|| SinkChangeError::NotFound(name.to_owned()))?;
-        let sinks = self.clone();
-        let done = tokio::spawn(async move { sinks.change_entry(&entry, change).await });
+        let done = tokio::spawn(work(self.clone(), entry));
         done.await.map_err(|error| StoreError::Io(error.to_string()))?
+    }
+
+    /// Forgets a person whom an audit trail knows by this value of its `subject`: what the trail holds of them can be read by nobody any
+    /// more. False: there was nothing to forget. It is done whole, whether the caller waits or goes away.
+    ///
+    /// # Errors
+    /// There is no such trail, it knows no persons, it is in the middle of a segment, or the store's.
+    pub async fn forget(&self, name: &str, person: AttributeValue) -> Result<bool, SinkChangeError> {
+        let forget = move |sinks: Sinks, entry: Arc<Entry>| async move {
+            let _changing = entry.changing.lock().await;
+            sinks.stop_all(&entry).await;
+            let forgotten = sinks.forget_between_segments(&entry, person).await;
+            sinks.start_entry(&entry).await;
+            forgotten
+        };
+        self.whole(name, forget).await
+    }
+
+    /// A segment that was tried, and is not known to have arrived, has to come again with the same codes: nobody is forgotten before.
+    async fn forget_between_segments(&self, entry: &Entry, person: AttributeValue) -> Result<bool, SinkChangeError> {
+        let (inner, spec) = (&self.inner, entry.running.lock().first().map(|running| running.spec.clone()));
+        let spec = spec.ok_or_else(|| SinkChangeError::NotFound(entry.name.clone()))?;
+        for source in &entry.row().live.sources {
+            let checkpoints = checkpoints(inner.store(), source.consumer_id()?).await?;
+            if checkpoints.iter().any(|(_, checkpoint)| checkpoint.attempts.iter().any(Option::is_some)) {
+                let text = format!("a segment of {} is on its way: when it has arrived, try again", entry.name);
+                return Err(SinkChangeError::Refused(text));
+            }
+        }
+        inner.build.forget(&spec, person).await.map_err(|error| SinkChangeError::Refused(error.to_string()))
     }
 
     async fn change_entry(&self, entry: &Arc<Entry>, change: Change) -> Result<Changed, SinkChangeError> {
         let inner = &self.inner;
         let _changing = entry.changing.lock().await;
-        let kind = entry.running.lock().first().map(|running| running.spec.kind);
+        let live = entry.running.lock().first().cloned();
+        let kind = live.as_ref().map(|running| running.spec.kind);
         let now_ms = inner.context.clock.now();
         self.note(entry, change).await?;
         match change {
@@ -231,9 +306,7 @@ impl Sinks {
             }
             Change::Resume => {
                 if !entry.configured {
-                    let text =
-                        format!("{} is in no tailrace.yaml of this server: put it back, or remove it", entry.name);
-                    return Err(SinkChangeError::Refused(text));
+                    return Err(not_configured(entry));
                 }
                 entry.change(inner.store(), &[], |row| (row.paused, row.modified_ms) = (false, now_ms)).await?;
                 self.start_entry(entry).await;
@@ -243,7 +316,7 @@ impl Sinks {
             Change::Skip => return self.skip(entry),
             Change::Rebuild | Change::Replay { .. } => {
                 let replay_ms = match change {
-                    Change::Replay { from_ms } => Some(from_ms.min(oldest_waiting(entry, now_ms).await?)),
+                    Change::Replay { from_ms } => Some(from_ms),
                     _ => None,
                 };
                 let beside = kind.is_some_and(Kind::builds_beside);
@@ -255,13 +328,43 @@ impl Sinks {
                 if kind == Some(Kind::Audit) {
                     return Err(SinkChangeError::Refused("an audit trail is written once".to_owned()));
                 }
-                self.refuse_to_forget(entry).await?;
+                if !entry.configured {
+                    return Err(not_configured(entry));
+                }
+                let log = live.filter(|live| replay_ms.is_none() && live.spec.is_log());
+                let mut ended = Vec::new();
+                if let Some(log) = &log {
+                    for source in &entry.row().live.sources {
+                        if self.waits_for_a_rebuild(log.spec.kind, source).await? {
+                            let aside = parked_records(inner, source).await?;
+                            if aside > 0 {
+                                let text = format!(
+                                    "{aside} records of the former stream of {} are set aside: retry or discard them first",
+                                    source.table
+                                );
+                                return Err(SinkChangeError::Refused(text));
+                            }
+                            ended.push(source.table.clone());
+                        } else {
+                            self.refuse_between_streams(entry, source).await?;
+                        }
+                    }
+                } else {
+                    self.refuse_to_forget(entry).await?;
+                }
+                let replay_ms = match replay_ms {
+                    Some(from_ms) => Some(self.replay_from(entry, from_ms, now_ms).await?),
+                    None => None,
+                };
                 let begin = |row: &mut SinkRow| {
+                    row.modified_ms = now_ms;
+                    if let Some(log) = &log {
+                        return rebuild_log(row, &log.spec, &ended, log.version.sink.plans(), || inner.rng.uuid());
+                    }
                     let config = row.building.as_ref().unwrap_or(&row.live).config.clone();
                     let mut next = Generation::new(row.next_version(), config);
                     (next.rebuild, next.replay_ms) = (replay_ms.is_none(), replay_ms);
                     row.replace(next, beside);
-                    row.modified_ms = now_ms;
                 };
                 // What cannot be made, a file of a secret is gone for one, is told before anything ends.
                 let mut wanted = entry.row();
@@ -269,7 +372,11 @@ impl Sinks {
                 let newest = wanted.building.as_ref().unwrap_or(&wanted.live);
                 self.running(&wanted.name, newest).map_err(|error| SinkChangeError::Refused(error.to_string()))?;
                 self.stop_all(entry).await;
-                entry.change(inner.store(), &[], begin).await?;
+                let plans = match log.as_ref().filter(|log| log.spec.kind.notes_progress()) {
+                    Some(_) => without_plans(inner, &entry.row()).await?,
+                    None => Vec::new(),
+                };
+                entry.change(inner.store(), &plans, begin).await?;
                 let row = entry.row();
                 let generations = std::iter::once(&row.live).chain(&row.building);
                 let running =
@@ -279,24 +386,32 @@ impl Sinks {
             }
             Change::Remove => {
                 self.stop_all(entry).await;
+                let beside = kind.is_some_and(Kind::builds_beside);
+                // A crash may come before the rest, and then somebody who resumes it: that begins anew, under a version that nothing at
+                // the target is of.
                 let all = |row: &mut SinkRow| {
+                    let config = row.building.as_ref().unwrap_or(&row.live).config.clone();
+                    let next = Generation::new(row.next_version(), config);
                     let building = row.building.take();
-                    let sources = std::mem::take(&mut row.live.sources).into_iter();
-                    let sources = sources.chain(building.into_iter().flat_map(|building| building.sources));
-                    row.dropping.extend(sources.map(|source| source.consumer));
+                    row.dropping.extend(building.iter().flat_map(Generation::uuids));
+                    row.replace(Generation { swap: beside, ..next }, false);
                     row.paused = true;
                 };
-                entry.change(inner.store(), &[], all).await?;
-                drive::clean(inner, entry).await;
                 let spec = entry.running.lock().first().map(|running| running.spec.clone());
+                entry.change(inner.store(), &[], all).await?;
+                let row = entry.row();
+                if let Ok(next) = self.running(&row.name, &row.live) {
+                    *entry.running.lock() = vec![next];
+                }
+                drive::clean(inner, entry).await;
                 if let Some(spec) = spec {
                     let removed = inner.build.removed(&spec).await;
                     removed.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
                 }
                 if entry.row().dropping.is_empty() {
-                    // Its versions are not given again: what is at the target has names with them.
+                    // Its versions are not given again: what is at the target has names with them. The one that it has now never ran.
                     let forget = |row: &mut SinkRow| {
-                        let version = row.next_version() - 1;
+                        let version = row.live.version.saturating_sub(1);
                         (row.removed, row.live) = (true, Generation::new(version, Value::Null));
                     };
                     entry.change(inner.store(), &[], forget).await?;
@@ -319,11 +434,11 @@ impl Sinks {
         let action = Action { name: change.name(), resource: &resource, before: Some(config.as_bytes()), after: None };
         let noted = inner.db.note_action(&action, &Caller::default()).await;
         noted.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
-        if !matches!(change, Change::Pause | Change::Remove) {
+        if !matches!(change, Change::Pause | Change::Remove) || !is_to_run(entry) {
             return Ok(());
         }
         let running = entry.running.lock().first().cloned();
-        let control = running.and_then(|running| running.sources.lock().get(control::TABLE)?.consumer.clone());
+        let control = running.and_then(|running| running.sources.lock().get(control::TABLE)?.consumer());
         let Some(control) = control else { return Ok(()) };
         let until = inner.context.clock.monotonic().plus(LAST_ENTRIES);
         let mut changes = inner.context.changes();
@@ -352,7 +467,7 @@ impl Sinks {
     /// Records of a sink that were set aside: those of a table behind `after`, at most a page.
     ///
     /// # Errors
-    /// There is no such sink, it does not run, or the store's.
+    /// There is no such sink, it has not begun with the table, or the store's.
     pub async fn parked(
         &self,
         name: &str,
@@ -361,9 +476,9 @@ impl Sinks {
     ) -> Result<Vec<ParkedRecord>, SinkChangeError> {
         let entry = self.inner.entries.lock().get(name).cloned();
         let entry = entry.ok_or_else(|| SinkChangeError::NotFound(name.to_owned()))?;
-        let found = consumers(&entry)?.into_iter().find(|(of, _)| of == table);
+        let found = consumers(&self.inner, &entry)?.into_iter().find(|(source, _)| source.table == table);
         let Some((_, consumer)) = found else {
-            return Err(SinkChangeError::Refused(format!("{name} has no table {table} that is delivered")));
+            return Err(SinkChangeError::Refused(format!("{name} has not begun with a table {table}")));
         };
         Ok(consumer.parked(after, MAPPING_ROWS_PER_PAGE).await?)
     }
@@ -385,10 +500,62 @@ impl Sinks {
         Ok(())
     }
 
+    /// From when on a replay is to bring records, so that none is left out that was not brought yet.
+    async fn replay_from(&self, entry: &Entry, from_ms: EpochMs, now_ms: EpochMs) -> Result<EpochMs, SinkChangeError> {
+        let (name, live) = (&entry.name, entry.row().live);
+        let refused = |text: String| Err(SinkChangeError::Refused(text));
+        let Some(spec) = entry.running.lock().first().map(|running| running.spec.clone()) else { return Ok(from_ms) };
+        let mut from_ms = from_ms;
+        for table in &spec.from {
+            let Some(source) = live.sources.iter().find(|source| source.table == *table) else {
+                match live.replay_ms {
+                    // What it was to begin with then, it begins with now.
+                    Some(before_ms) => from_ms = from_ms.min(before_ms),
+                    None if spec.start == Start::Latest && !live.rebuild => {}
+                    None => return refused(format!("{name} has not begun with {table} yet: wait until it has")),
+                }
+                continue;
+            };
+            if source.snapshot && !snapshot::progress(self.inner.store(), source.snapshot_id()?).await?.done {
+                return refused(format!("the snapshot of {table} is not done yet: wait, or rebuild {name}"));
+            }
+            self.refuse_between_streams(entry, source).await?;
+        }
+        for (_, consumer) in consumers(&self.inner, entry)? {
+            for shard in consumer.shards(true).await?.0 {
+                let lag_ms = u64::try_from(shard.lag.as_millis()).unwrap_or(u64::MAX);
+                from_ms = from_ms.min(EpochMs(now_ms.0.saturating_sub(lag_ms)));
+            }
+        }
+        Ok(from_ms)
+    }
+
+    /// The table has another stream, which is not followed by itself, and all of the former one is brought.
+    async fn waits_for_a_rebuild(&self, kind: Kind, source: &SourceRow) -> Result<bool, StoreError> {
+        if kind.filtering() == Filtering::Records || !drive::has_ended(&self.inner, source).await? {
+            return Ok(false);
+        }
+        let next = self.inner.stream_after(source).await.map_err(|error| StoreError::Io(error.to_string()))?;
+        Ok(next.is_some())
+    }
+
+    /// What begins anew begins with the stream that the table has now: what was not brought of those before would be left out.
+    async fn refuse_between_streams(&self, entry: &Entry, source: &SourceRow) -> Result<(), SinkChangeError> {
+        let now = self.inner.stream_of(&source.table).await.map_err(|error| StoreError::Io(error.to_string()))?;
+        if now == Some(source.stream) || (now.is_none() && drive::has_ended(&self.inner, source).await?) {
+            return Ok(());
+        }
+        let (name, table) = (&entry.name, &source.table);
+        let text = format!(
+            "{table} was made anew, deleted, or has another stream, and {name} is not done with the former one: let it bring that first"
+        );
+        Err(SinkChangeError::Refused(text))
+    }
+
     /// Removes what was set aside.
     async fn discard(&self, entry: &Entry) -> Result<Changed, SinkChangeError> {
         let mut changed = Changed::default();
-        for (_, consumer) in consumers(entry)? {
+        for (_, consumer) in consumers(&self.inner, entry)? {
             loop {
                 let page = consumer.parked(None, MAPPING_ROWS_PER_PAGE).await?;
                 if page.is_empty() {
@@ -408,7 +575,7 @@ impl Sinks {
     /// Has the damaged records set aside that shards stand before.
     fn skip(&self, entry: &Entry) -> Result<Changed, SinkChangeError> {
         let mut changed = Changed::default();
-        for (_, consumer) in consumers(entry)? {
+        for (_, consumer) in running_consumers(&self.inner, entry)? {
             changed.skipped += consumer.skip_all_damaged() as u64;
         }
         Ok(changed)
@@ -417,7 +584,7 @@ impl Sinks {
     /// Hands what was set aside to the target again, until one is refused.
     async fn retry(&self, entry: &Entry) -> Result<Changed, SinkChangeError> {
         let mut changed = Changed::default();
-        for (_, consumer) in consumers(entry)? {
+        for (_, consumer) in running_consumers(&self.inner, entry)? {
             let redriven = consumer.redrive_all().await;
             let Redriven { accepted, failed } =
                 redriven.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
@@ -429,33 +596,39 @@ impl Sinks {
     }
 }
 
-/// The time of the oldest record that is not at the target; `now_ms` if all are.
-async fn oldest_waiting(entry: &Entry, now_ms: EpochMs) -> Result<EpochMs, StoreError> {
-    let mut oldest = now_ms;
-    for (_, consumer) in consumers(entry).unwrap_or_default() {
-        for shard in consumer.shards(true).await?.0 {
-            let lag_ms = u64::try_from(shard.lag.as_millis()).unwrap_or(u64::MAX);
-            oldest = oldest.min(EpochMs(now_ms.0.saturating_sub(lag_ms)));
-        }
-    }
-    Ok(oldest)
-}
-
 /// How many records of a table are set aside.
 pub(super) async fn parked_records(inner: &Inner, source: &SourceRow) -> Result<u64, StoreError> {
     tailrace_delivery::parked_records(inner.store(), source.consumer_id()?).await
 }
 
-/// The consumers of the tables of a sink.
-fn consumers(entry: &Entry) -> Result<Vec<(String, Arc<Consumer>)>, SinkChangeError> {
-    let running = entry.running.lock().first().cloned();
-    let of = |(table, source): (&String, &SourceRun)| Some((table.clone(), source.consumer.clone()?));
-    let consumers: Vec<_> =
-        running.iter().flat_map(|live| live.sources.lock().iter().filter_map(of).collect::<Vec<_>>()).collect();
-    if consumers.is_empty() {
+fn not_configured(entry: &Entry) -> SinkChangeError {
+    let text = format!("{} is in no tailrace.yaml of this server: put it back, or remove it", entry.name);
+    SinkChangeError::Refused(text)
+}
+
+fn is_to_run(entry: &Entry) -> bool {
+    entry.configured && !entry.row().paused
+}
+
+/// The consumers of the tables that a sink has begun with, whether they run or not.
+fn consumers(inner: &Arc<Inner>, entry: &Entry) -> Result<Vec<(SourceRow, Arc<Consumer>)>, StoreError> {
+    let Some(running) = entry.running.lock().first().cloned() else { return Ok(Vec::new()) };
+    let mut row = entry.row();
+    let generation = row.generation(running.version.number);
+    let sources = generation.map(|generation| std::mem::take(&mut generation.sources)).unwrap_or_default();
+    let with_consumer = |source: SourceRow| {
+        let consumer = drive::consumer_of(inner, entry, &running, &source)?;
+        Ok((source, consumer))
+    };
+    sources.into_iter().map(with_consumer).collect()
+}
+
+/// The same of a sink that delivers.
+fn running_consumers(inner: &Arc<Inner>, entry: &Entry) -> Result<Vec<(SourceRow, Arc<Consumer>)>, SinkChangeError> {
+    if !is_to_run(entry) {
         return Err(SinkChangeError::Refused(format!("{} does not run: resume it first", entry.name)));
     }
-    Ok(consumers)
+    Ok(consumers(inner, entry)?)
 }
 
 #[cfg(test)]
@@ -477,6 +650,7 @@ mod tests {
             view: ViewType::NewAndOldImages,
             consumer: consumer.into(),
             snapshot: false,
+            again: None,
             since: 1,
         }
     }

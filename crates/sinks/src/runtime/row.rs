@@ -29,7 +29,7 @@ pub struct SinkRow {
     /// What it is to become, while that is built beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub building: Option<Generation>,
-    /// Consumers of generations that are over, whose rows are to be removed.
+    /// Consumers, and snapshots, that are over, whose rows are to be removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropping: Vec<String>,
     /// When it was changed last.
@@ -107,6 +107,10 @@ pub struct SourceRow {
     pub consumer: String,
     /// It begins with a snapshot of the table.
     pub snapshot: bool,
+    /// The uuid under which the rows of the snapshot are, where that is not the consumer's: it was asked for while the consumer had a place
+    /// in the stream already, which it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
     /// The version of the sink under which it began.
     pub since: u32,
 }
@@ -118,6 +122,25 @@ impl SourceRow {
     /// Corrupt.
     pub fn consumer_id(&self) -> Result<MappingId, StoreError> {
         consumer_id(&self.consumer)
+    }
+
+    /// Under which id the rows of its snapshot are.
+    ///
+    /// # Errors
+    /// Corrupt.
+    pub fn snapshot_id(&self) -> Result<MappingId, StoreError> {
+        consumer_id(self.again.as_ref().unwrap_or(&self.consumer))
+    }
+
+    /// Every uuid under which it has rows.
+    pub fn uuids(&self) -> impl Iterator<Item = String> {
+        std::iter::once(&self.consumer).chain(&self.again).cloned()
+    }
+
+    /// A snapshot is to come once more, and nothing of the stream is left out for it. The answer: the uuid whose rows are over.
+    pub fn begin_again(&mut self, since: u32, uuid: String) -> Option<String> {
+        (self.snapshot, self.since) = (true, since);
+        self.again.replace(uuid)
     }
 }
 
@@ -149,8 +172,9 @@ impl Generation {
         earlier.retain(|earlier| !sources.iter().all(|source| earlier.finished.contains(&source.table)));
     }
 
-    fn consumers(&self) -> impl Iterator<Item = String> {
-        self.sources.iter().map(|source| source.consumer.clone())
+    /// Every uuid under which it has rows.
+    pub fn uuids(&self) -> impl Iterator<Item = String> {
+        self.sources.iter().flat_map(SourceRow::uuids)
     }
 }
 
@@ -167,7 +191,7 @@ impl SinkRow {
         } else {
             Some(std::mem::replace(&mut self.live, generation))
         };
-        self.dropping.extend(slot.iter().flat_map(Generation::consumers));
+        self.dropping.extend(slot.iter().flat_map(Generation::uuids));
     }
 
     /// What was built beside takes the place of what was live; the target is still to be told.

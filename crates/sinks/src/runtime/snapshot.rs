@@ -35,7 +35,7 @@ const REMOVED_AT_ONCE: u64 = 500;
 /// What a snapshot is of.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// The consumer.
+    /// The consumer, or what its rows are under instead.
     pub consumer: MappingId,
     /// The table.
     pub table: TableId,
@@ -244,7 +244,8 @@ fn staged_page(scope: &Scope, stored: &Bytes) -> Result<StagedPage, StoreError> 
     Ok(StagedPage { page: staged.page, version: staged.version, records, last: staged.last, seen: stored.clone() })
 }
 
-/// The page is at the target, but for the items that it will never take.
+/// The first `taken` items of the page are at the target, but for those that it will never take. Of the others, if there are any, the page
+/// is from now on.
 ///
 /// # Errors
 /// The store's.
@@ -252,8 +253,13 @@ pub async fn confirm(
     store: &dyn Engine,
     scope: &Scope,
     page: &StagedPage,
+    taken: usize,
     rejected: &[RejectedItem],
 ) -> Result<(), StoreError> {
+    let mut left: StagedRow = read(&page.seen)?;
+    left.items.drain(..taken.min(left.items.len()));
+    let is_whole = left.items.is_empty();
+    let left = encode(&left);
     let keys = [SinkSnapshotKey::PROGRESS, SinkSnapshotKey::STAGED].map(|part| row(scope.consumer, part));
     let committed = commit(store, &[], &keys, |reads| {
         if reads.exclusive[1].as_ref() != Some(&page.seen) {
@@ -265,15 +271,19 @@ pub async fn confirm(
         };
         let progress = Progress {
             v: ROW_VERSION,
-            pages: page.page + 1,
-            items: before.items + page.records.len() as u64,
+            pages: if is_whole { page.page + 1 } else { before.pages },
+            items: before.items + taken as u64,
             rejected: before.rejected + rejected.len() as u64,
             last_rejected: rejected.last().cloned().or(before.last_rejected),
-            after: page.last.clone(),
-            done: page.last.is_none(),
+            after: if is_whole { page.last.clone() } else { before.after },
+            done: is_whole && page.last.is_none(),
         };
         let put = Write::Put { key: keys[0].clone(), value: encode(&progress) };
-        Decision::Apply(vec![put, Write::Delete { key: keys[1].clone() }], Some(Ok(())))
+        let staged = match is_whole {
+            true => Write::Delete { key: keys[1].clone() },
+            false => Write::Put { key: keys[1].clone(), value: left.clone() },
+        };
+        Decision::Apply(vec![put, staged], Some(Ok(())))
     });
     let lost = || StoreError::Io("another server takes the snapshot as well".to_owned());
     committed.await?.answer.ok_or_else(lost)?

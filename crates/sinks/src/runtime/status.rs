@@ -8,7 +8,7 @@ use tailrace_delivery::ShardStatus;
 use tailrace_store::StoreError;
 
 use super::snapshot::{self, RejectedItem};
-use super::{Entry, Phase, Running, Sinks};
+use super::{Entry, Phase, Running, Sinks, drive};
 
 /// The state of a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct SinkStatus {
     pub reason: Option<String>,
     /// The version of its configuration.
     pub version: u32,
+    /// It is the one that is to be shown, and the target was not told so yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swapping: bool,
     /// The version that is built beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub building: Option<Box<SinkStatus>>,
@@ -130,7 +133,7 @@ impl Sinks {
                     let consumer = {
                         let sources = generation.sources.lock();
                         let source = sources.get(table).filter(|source| source.phase == Phase::Streaming);
-                        source.and_then(|source| source.consumer.clone())
+                        source.and_then(super::SourceRun::consumer)
                     };
                     match consumer {
                         Some(consumer) if consumer.is_drained().await? => {}
@@ -146,6 +149,7 @@ impl Sinks {
         let mut row = entry.row();
         let paused = row.paused;
         let generation = row.generation(running.version.number);
+        let swapping = generation.as_ref().is_some_and(|generation| generation.swap);
         let begun = generation.map(|generation| std::mem::take(&mut generation.sources)).unwrap_or_default();
         let (stats, spec) = (&running.stats, &running.spec);
         let last = stats.last.lock().clone();
@@ -156,6 +160,7 @@ impl Sinks {
             state: SinkState::Running,
             reason: None,
             version: running.version.number,
+            swapping,
             building: None,
             flushes: stats.flushes.load(Relaxed),
             records: stats.records.load(Relaxed),
@@ -169,15 +174,20 @@ impl Sinks {
             sources: Vec::new(),
         };
         for table in &spec.sources() {
-            let found = running.sources.lock().get(table).map(|source| (source.phase.clone(), source.consumer.clone()));
-            let (phase, consumer) = found.unwrap_or((Phase::Waiting("it has not begun".to_owned()), None));
-            let shards = match consumer {
-                Some(consumer) => consumer.shards(phase == Phase::Streaming && !paused).await?.0,
+            let phase = running.sources.lock().get(table).map(|source| source.phase.clone());
+            let phase = phase.unwrap_or(Phase::Waiting(drive::NOT_BEGUN.to_owned()));
+            let source = begun.iter().find(|source| source.table == *table);
+            let shards = match source {
+                Some(source) => {
+                    let consumer = drive::consumer_of(&self.inner, entry, running, source)?;
+                    let is_to_run = phase == Phase::Streaming && !paused && entry.configured;
+                    consumer.shards(is_to_run).await?.0
+                }
                 None => Vec::new(),
             };
-            let taken = match begun.iter().find(|source| source.table == *table) {
+            let taken = match source {
                 Some(source) if source.snapshot => {
-                    snapshot::progress(self.inner.store(), source.consumer_id()?).await?
+                    snapshot::progress(self.inner.store(), source.snapshot_id()?).await?
                 }
                 _ => snapshot::Progress::default(),
             };

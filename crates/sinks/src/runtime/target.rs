@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::clock::Clock;
 use tailrace_core::codec::{CodecError, StoredItem};
-use tailrace_core::{EpochMs, StreamArn};
+use tailrace_core::{EpochMs, RecordNo, SequenceNumber, StreamArn};
 use tailrace_delivery::{Answer, Batch, Outcome, Target};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_engine::streams::record_meta::ChangeKind;
@@ -128,6 +128,7 @@ impl SinkTarget {
         let records = flush.records.len();
         let done = version.sink.flush(flush).await;
         let error = match &done {
+            Ok(Flushed { behind: Some(at), .. }) => Some(self.lost_behind(*at)),
             Ok(flushed) => {
                 self.stats.flushes.fetch_add(1, Relaxed);
                 self.stats.records.fetch_add(flushed.stopped_at.unwrap_or(records) as u64, Relaxed);
@@ -140,6 +141,13 @@ impl SinkTarget {
         let records = done.as_ref().ok().and_then(|flushed| flushed.stopped_at).unwrap_or(records);
         (self.flushed)(records, error);
         done
+    }
+
+    fn lost_behind(&self, at: RecordNo) -> String {
+        let (table, at) = (&self.source.table, SequenceNumber(at));
+        format!(
+            "the target has the changes of {table} up to {at} only, though it had more: what it lacks is brought again"
+        )
     }
 
     async fn take(&self, batch: Batch) -> Outcome {
@@ -169,18 +177,24 @@ impl SinkTarget {
             shard: batch.shard,
             origin: if batch.redriven { Origin::Retry } else { Origin::Stream },
             epoch: batch.epoch,
+            taken: batch.taken,
             failed_before: batch.failed_before,
             records,
             waits: batch.waits,
             stopping: batch.stopping,
         };
         match self.send(&version, flush).await {
-            Ok(Flushed { stopped_at: Some(index), .. }) => match (index, "the sink is stopped".to_owned()) {
-                (0, error) => Outcome::NotInvoked(error),
-                (index, error) => Outcome::FailedFrom { index, error },
-            },
-            Ok(Flushed { rejected, .. }) => {
-                Outcome::DoneExcept(rejected.into_iter().map(|rejected| (rejected.index, rejected.error)).collect())
+            Ok(Flushed { behind: Some(at), .. }) => {
+                tracing::warn!(sink = &*self.name, table = self.source.table, at = %SequenceNumber(at), "the target is behind");
+                Outcome::Behind { at, error: self.lost_behind(at) }
+            }
+            Ok(Flushed { rejected, stopped_at, .. }) => {
+                let rejected = rejected.into_iter().map(|rejected| (rejected.index, rejected.error)).collect();
+                match (stopped_at, "the sink is stopped".to_owned()) {
+                    (None, _) => Outcome::DoneExcept(rejected),
+                    (Some(0), error) => Outcome::NotInvoked(error),
+                    (Some(index), error) => Outcome::DoneUntil { index, rejected, error },
+                }
             }
             Err(error) => Outcome::Failed(error.to_string()),
         }

@@ -4,6 +4,8 @@
 //! answer counts only if it is whole: one JSON document, to its last brace, with an item for each document in the order in which
 //! they were sent. Everything else is an error, never a success. Source: docs/spec/sinks.md 3.3.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 /// Longest item of an answer, bytes. Our reason: its error tells the value that did not fit, of at most 400 KB, escaped.
@@ -41,17 +43,35 @@ impl Op {
     }
 }
 
+/// A refusal, in the target's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the answer, or of the document in it.
+    pub status: u16,
+    /// For people; empty if the target says nothing.
+    pub words: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.words {
+            "" => write!(f, "{}", self.status),
+            words => write!(f, "{}: {words}", self.status),
+        }
+    }
+}
+
 /// What became of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It is there, or a newer one is, or the target has removed it.
     Done,
     /// Not now: why.
-    Again(String),
+    Again(Refusal),
     /// Never: why.
-    Rejected(String),
+    Rejected(Refusal),
     /// Its index is not there: why.
-    NoIndex(String),
+    NoIndex(Refusal),
 }
 
 /// An answer is none.
@@ -228,13 +248,13 @@ impl TargetError {
         TargetError { reason, ..TargetError::default() }
     }
 
-    /// The error in the target's words.
-    pub fn text(&self, status: u16) -> String {
+    /// The error with the status that it came with.
+    pub fn refusal(&self, status: u16) -> Refusal {
         let cause = self.caused_by.as_ref().and_then(|cause| cause.reason.as_deref());
-        let words = [self.kind.as_deref(), self.reason.as_deref(), cause].into_iter().flatten();
-        let mut text = words.fold(status.to_string(), |text, word| text + ": " + word);
-        truncate(&mut text);
-        text
+        let words: Vec<&str> = [self.kind.as_deref(), self.reason.as_deref(), cause].into_iter().flatten().collect();
+        let mut words = words.join(": ");
+        truncate(&mut words);
+        Refusal { status, words }
     }
 }
 
@@ -257,11 +277,11 @@ impl ItemResult {
             (409, None | Some("version_conflict_engine_exception")) => Outcome::Done,
             // Nothing was there to be removed.
             (404, None) if op == Op::Delete => Outcome::Done,
-            (404, Some("index_not_found_exception")) => Outcome::NoIndex(error.text(404)),
+            (404, Some("index_not_found_exception")) => Outcome::NoIndex(error.refusal(404)),
             // The index is closed: that passes.
-            (400, Some("index_closed_exception")) => Outcome::Again(error.text(400)),
-            (400, _) => Outcome::Rejected(error.text(400)),
-            (status, _) => Outcome::Again(error.text(status)),
+            (400, Some("index_closed_exception")) => Outcome::Again(error.refusal(400)),
+            (400, _) => Outcome::Rejected(error.refusal(400)),
+            (status, _) => Outcome::Again(error.refusal(status)),
         }
     }
 }
@@ -291,6 +311,7 @@ mod tests {
     /// Spec: sinks.md 3.3, the rules of item status.
     #[test]
     fn each_document_has_its_outcome() {
+        let refusal = |status, words: &str| Refusal { status, words: words.to_owned() };
         let error = |status: u16, kind: &str| {
             format!(r#"{{"status":{status},"error":{{"type":"{kind}","reason":"r","caused_by":{{"reason":"c"}}}}}}"#)
         };
@@ -298,18 +319,18 @@ mod tests {
             assert_eq!(one(op, r#"{"status":200}"#), Outcome::Done);
             assert_eq!(one(op, &error(409, "version_conflict_engine_exception")), Outcome::Done);
             for status in [429, 500, 502, 503, 504, 403] {
-                let expected = Outcome::Again(format!("{status}: some_exception: r: c"));
+                let expected = Outcome::Again(refusal(status, "some_exception: r: c"));
                 assert_eq!(one(op, &error(status, "some_exception")), expected);
             }
-            let rejected = Outcome::Rejected("400: mapper_parsing_exception: r: c".to_owned());
+            let rejected = Outcome::Rejected(refusal(400, "mapper_parsing_exception: r: c"));
             assert_eq!(one(op, &error(400, "mapper_parsing_exception")), rejected);
-            let closed = Outcome::Again("400: index_closed_exception: r: c".to_owned());
+            let closed = Outcome::Again(refusal(400, "index_closed_exception: r: c"));
             assert_eq!(one(op, &error(400, "index_closed_exception")), closed);
-            let gone = Outcome::NoIndex("404: index_not_found_exception: r: c".to_owned());
+            let gone = Outcome::NoIndex(refusal(404, "index_not_found_exception: r: c"));
             assert_eq!(one(op, &error(404, "index_not_found_exception")), gone);
         }
         assert_eq!(one(Op::Delete, r#"{"status":404}"#), Outcome::Done);
-        assert_eq!(one(Op::Index, r#"{"status":404}"#), Outcome::Again("404".to_owned()));
+        assert_eq!(one(Op::Index, r#"{"status":404}"#), Outcome::Again(refusal(404, "")));
     }
 
     #[test]
@@ -317,7 +338,7 @@ mod tests {
         let reason = "é".repeat(ERROR_BYTES_MAX);
         let result = format!(r#"{{"status":400,"error":{{"type":"t","reason":"{reason}"}}}}"#);
         let Outcome::Rejected(error) = one(Op::Index, &result) else { panic!("not rejected") };
-        assert!(error.ends_with("é ...") && error.len() <= ERROR_BYTES_MAX + 4, "{error}");
+        assert!(error.words.ends_with("é ...") && error.words.len() <= ERROR_BYTES_MAX + 4, "{error}");
     }
 
     #[test]

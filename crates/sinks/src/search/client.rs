@@ -2,6 +2,8 @@
 //!
 //! Invariant: no error that comes from here names a secret: they are in a header alone.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -10,8 +12,9 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{AnswerReader, Op, Outcome, TargetError};
-use super::config::{Auth, Config, ConfigError};
+use super::answer::{AnswerReader, Op, Outcome, Refusal, TargetError};
+use super::config::{Auth, ConfigError};
+use crate::hidden::{self, Hidden};
 use crate::http;
 use crate::sink::SinkError;
 
@@ -19,12 +22,17 @@ use crate::sink::SinkError;
 /// the first words count.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
+/// What a bulk is called in errors.
+pub(super) const BULK: &str = "a bulk";
+
 /// A cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
     /// Its address, without a `/` at its end.
     cluster: String,
+    /// What it knows us by.
+    hidden: Hidden,
 }
 
 /// An answer that is none to a bulk.
@@ -44,27 +52,60 @@ pub(super) struct BulkBody {
 pub(super) enum Answered {
     /// What became of each document.
     Outcomes(Vec<Outcome>),
-    /// The bulk is too large.
-    TooLarge,
-    /// Not now: why.
-    Again(String),
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// How a cluster is spoken to.
+pub(super) struct Access<'a> {
+    /// Who asks.
+    pub auth: Option<&'a Auth>,
+    /// The certificates of the authorities that are trusted instead of the system's, PEM.
+    pub ca: Option<&'a str>,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+}
+
+impl Answered {
+    /// What became of each of the `documents` of a bulk of so many `bytes`; `None`: they are to be sent in halves of it.
+    ///
+    /// # Errors
+    /// The cluster refuses the whole bulk, and not for what it is at this moment or for its size.
+    pub fn settled(self, documents: usize, bytes: usize) -> Result<Option<Vec<Outcome>>, Refusal> {
+        match self {
+            Answered::Outcomes(outcomes) => Ok(Some(outcomes)),
+            Answered::Refused(Refusal { status: 413, .. }) if documents > 1 => Ok(None),
+            Answered::Refused(Refusal { status: 413, .. }) => {
+                let words = format!("the target takes no bulk of {bytes} bytes");
+                Ok(Some(vec![Outcome::Rejected(Refusal { status: 413, words })]))
+            }
+            Answered::Refused(refusal) if matches!(refusal.status, 429 | 502 | 503 | 504) => {
+                Ok(Some(vec![Outcome::Again(refusal); documents]))
+            }
+            Answered::Refused(refusal) => Err(refusal),
+        }
+    }
 }
 
 impl Client {
     /// A client of the cluster at `cluster`.
-    pub fn new(config: &Config, cluster: &str) -> Result<Client, ConfigError> {
-        let builder = http::builder(config.ca.as_deref(), !cluster.starts_with("http://"));
+    pub fn new(access: &Access<'_>, cluster: &str) -> Result<Client, ConfigError> {
+        let authorization = access.auth.map(authorization);
+        let builder = http::builder(access.ca, !cluster.starts_with("http://"));
         let built = builder
             .map_err(|error| ConfigError(format!("ca: {error}")))?
-            .default_headers(headers(config.auth.as_ref())?)
-            .timeout(config.timeout())
-            .connect_timeout(std::time::Duration::from_secs(config.connect_timeout_seconds))
+            .default_headers(headers(authorization.as_deref())?)
+            .timeout(access.timeout)
+            .connect_timeout(access.connect_timeout)
             .no_proxy()
             .tcp_nodelay(true)
             .build();
         let http = built.map_err(|error| told("the client", error))?;
         http.get(format!("{cluster}/")).build().map_err(|error| told("the address", error))?;
-        Ok(Client { http, cluster: cluster.to_owned() })
+        let hidden = Hidden::new(authorization.iter().flat_map(|value| hidden::of_header(value)));
+        Ok(Client { http, cluster: cluster.to_owned(), hidden })
     }
 
     /// Sends a request that is no bulk.
@@ -80,7 +121,7 @@ impl Client {
         let mut response = request.send().await.map_err(|error| self.failed(&what, error))?;
         let status = response.status();
         let body = http::start(&mut response, ANSWER_BYTES_MAX).await.map_err(|error| self.failed(&what, error))?;
-        let answer = Answer { status, body };
+        let answer = self.answer(status, body);
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
                 Err(answer.error(&what))
@@ -95,18 +136,17 @@ impl Client {
     /// # Errors
     /// There is no whole answer, or it is none to a bulk: what became of the documents is not known.
     pub async fn bulk(&self, path: &str, body: BulkBody, ops: Vec<Op>) -> Result<Answered, SinkError> {
-        const WHAT: &str = "a bulk";
         let mut request =
             self.http.post(format!("{}/{path}", self.cluster)).header(CONTENT_TYPE, "application/x-ndjson");
         if body.is_gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
         let sent = request.body(body.bytes).send().await;
-        let mut response = sent.map_err(|error| self.failed(WHAT, error))?;
+        let mut response = sent.map_err(|error| self.failed(BULK, error))?;
         let status = response.status();
         if status == StatusCode::OK {
             let mut reader = AnswerReader::new(ops);
-            while let Some(piece) = response.chunk().await.map_err(|error| self.failed(WHAT, error))? {
+            while let Some(piece) = response.chunk().await.map_err(|error| self.failed(BULK, error))? {
                 reader.feed(&piece).map_err(|error| SinkError(error.to_string()))?;
             }
             let outcomes = reader.finish().map_err(|error| SinkError(error.to_string()))?;
@@ -114,14 +154,14 @@ impl Client {
         }
         // Of an answer that says no, the words are for people alone: what cannot be read is not missed.
         let body = http::start(&mut response, ANSWER_BYTES_MAX).await.unwrap_or_default();
-        let error = Answer { status, body }.error(WHAT);
-        match status {
-            StatusCode::PAYLOAD_TOO_LARGE => Ok(Answered::TooLarge),
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Ok(Answered::Again(error.0)),
-            _ => Err(error),
+        Ok(Answered::Refused(self.answer(status, body).refusal()))
+    }
+
+    /// An answer; the words of one that says no are shown, without what they repeat of our credentials.
+    fn answer(&self, status: StatusCode, body: Vec<u8>) -> Answer {
+        match status.is_success() {
+            true => Answer { status, body },
+            false => Answer { status, body: self.hidden.hide(&String::from_utf8_lossy(&body)).into_bytes() },
         }
     }
 
@@ -146,13 +186,16 @@ impl Answer {
 
     /// It is an error: in the cluster's words.
     pub fn error(&self, what: &str) -> SinkError {
+        SinkError(format!("{what}: {}", self.refusal()))
+    }
+
+    fn refusal(&self) -> Refusal {
         let status = self.status.as_u16();
-        let words = match serde_json::from_slice::<ToldError>(&self.body) {
-            Ok(told) => told.error.text(status),
+        match serde_json::from_slice::<ToldError>(&self.body) {
+            Ok(told) => told.error.refusal(status),
             // Something between us and the cluster, or a refusal in plain text.
-            Err(_) => TargetError::plain(&String::from_utf8_lossy(&self.body)).text(status),
-        };
-        SinkError(format!("{what}: {words}"))
+            Err(_) => TargetError::plain(&String::from_utf8_lossy(&self.body)).refusal(status),
+        }
     }
 }
 
@@ -161,16 +204,18 @@ struct ToldError {
     error: TargetError,
 }
 
-fn headers(auth: Option<&Auth>) -> Result<HeaderMap, ConfigError> {
-    let value = match auth {
-        None => return Ok(HeaderMap::new()),
-        Some(Auth::Basic { user, password }) => {
-            format!("Basic {}", BASE64.encode(format!("{user}:{}", password.expose())))
-        }
-        Some(Auth::ApiKey(key)) => format!("ApiKey {}", key.expose()),
-        Some(Auth::Bearer(token)) => format!("Bearer {}", token.expose()),
-    };
-    let mut value = HeaderValue::from_str(&value)
+/// The header that shows who asks.
+fn authorization(auth: &Auth) -> String {
+    match auth {
+        Auth::Basic { user, password } => format!("Basic {}", BASE64.encode(format!("{user}:{}", password.expose()))),
+        Auth::ApiKey(key) => format!("ApiKey {}", key.expose()),
+        Auth::Bearer(token) => format!("Bearer {}", token.expose()),
+    }
+}
+
+fn headers(authorization: Option<&str>) -> Result<HeaderMap, ConfigError> {
+    let Some(value) = authorization else { return Ok(HeaderMap::new()) };
+    let mut value = HeaderValue::from_str(value)
         .map_err(|_| ConfigError("auth: a key or a token is printable ASCII without line ends".to_owned()))?;
     value.set_sensitive(true);
     Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::client::Access;
 use super::rotation::Rotation;
 use super::types::Coercion;
 use crate::gathering::Gathering;
@@ -17,7 +18,7 @@ use crate::sink::Bounds;
 const NAME_BYTES_MAX: usize = 230;
 
 /// A bulk where nothing is said. Source: docs/spec/sinks.md 3.3.
-const BOUNDS: Bounds = Bounds { records_max: 500, bytes_max: 5 << 20, window: Duration::from_secs(1) };
+pub(super) const BOUNDS: Bounds = Bounds { records_max: 500, bytes_max: 5 << 20, window: Duration::from_secs(1) };
 
 /// Most documents of a bulk. Our reason: an answer has an outcome for each.
 const RECORDS_MAX: usize = 10_000;
@@ -117,11 +118,11 @@ fn gc_deletes() -> String {
     "1h".to_owned()
 }
 
-fn timeout_seconds() -> u64 {
+pub(super) fn timeout_seconds() -> u64 {
     60
 }
 
-fn connect_timeout_seconds() -> u64 {
+pub(super) fn connect_timeout_seconds() -> u64 {
     10
 }
 
@@ -129,6 +130,23 @@ fn connect_timeout_seconds() -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
+
+/// Whether a text can be the name of an index here: search engines take some more.
+///
+/// # Errors
+/// It cannot.
+pub fn check_index_name(index: &str) -> Result<(), ConfigError> {
+    let is_sound = index.len() <= NAME_BYTES_MAX
+        && index.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && index.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
+    if is_sound {
+        return Ok(());
+    }
+    let most = NAME_BYTES_MAX - 1;
+    Err(ConfigError(format!(
+        "{index:?} is no name of an index: a small letter or a digit, then up to {most} small letters, digits, -, _ and ."
+    )))
+}
 
 /// Where documents go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,9 +203,14 @@ impl Config {
         Ok(())
     }
 
-    /// How long a request may take.
-    pub(super) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout_seconds)
+    /// How the cluster is spoken to.
+    pub(super) fn access(&self) -> Access<'_> {
+        Access {
+            auth: self.auth.as_ref(),
+            ca: self.ca.as_deref(),
+            timeout: Duration::from_secs(self.timeout_seconds),
+            connect_timeout: Duration::from_secs(self.connect_timeout_seconds),
+        }
     }
 
     /// When a bulk is full.
@@ -216,15 +239,7 @@ impl Config {
         if place.contains(['?', '#']) || place.contains(char::is_whitespace) {
             return error(format!("the destination is no address of an index: {form}"));
         }
-        let is_sound = index.len() <= NAME_BYTES_MAX
-            && index.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
-            && index.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
-        if !is_sound {
-            return error(format!(
-                "{index:?} is no name of an index: a small letter or a digit, then up to {} small letters, digits, -, _ and .",
-                NAME_BYTES_MAX - 1
-            ));
-        }
+        check_index_name(index)?;
         let scheme = &address[..address.len() - rest.len()];
         Ok(Destination { cluster: format!("{scheme}{place}"), index: index.to_owned() })
     }

@@ -48,26 +48,28 @@ impl Place {
     /// Makes the index, if it is not there; and gives it the alias, if no other has it.
     ///
     /// # Errors
-    /// The cluster's; or the index has what another database wrote: the numbers of its records say nothing about ours.
-    pub async fn prepare(&self, client: &Client, recipe: &Recipe) -> Result<(), SinkError> {
-        if let Some(other) = origin(client, &self.index).await?.filter(|origin| *origin != recipe.origin) {
-            return Err(SinkError(format!(
-                "the index {} holds what another data directory wrote ({other}): what is written now would be taken for older. \
-                 Remove the index, or name another one in `to`",
-                self.index
-            )));
+    /// The cluster's; or the index, or another build of the alias, has what another database wrote, the numbers of whose records say
+    /// nothing about ours, or the items of another table, whose keys may be the same.
+    pub async fn prepare(&self, client: &Client, recipe: &Recipe, owner: &Owner) -> Result<(), SinkError> {
+        let is_ours = self.refuse_others(client, owner).await?;
+        let mut shown_by = None;
+        if let Some(alias) = &self.alias
+            && holders(client, alias).await?.is_empty()
+        {
+            if exists(client, alias).await? {
+                return Err(SinkError(format!(
+                    "there is an index {alias}, where the sink needs an alias of this name: say alias: false to write into it, or \
+                     remove it"
+                )));
+            }
+            shown_by = Some(alias);
         }
-        let Some(alias) = &self.alias else { return recipe.make(client, &self.index, None).await };
-        if !holders(client, alias).await?.is_empty() {
-            return recipe.make(client, &self.index, None).await;
+        recipe.make(client, &self.index, shown_by.map(String::as_str), Some(owner)).await?;
+        if !is_ours {
+            // Another sink may have made it meanwhile.
+            self.refuse_others(client, owner).await?;
         }
-        if exists(client, alias).await? {
-            return Err(SinkError(format!(
-                "there is an index {alias}, where the sink needs an alias of this name: say alias: false to write into it, or \
-                 remove it"
-            )));
-        }
-        recipe.make(client, &self.index, Some(alias)).await?;
+        let Some(alias) = shown_by else { return Ok(()) };
         // An index that was there before has no alias by that.
         if holders(client, alias).await?.contains_key(&self.index) {
             return Ok(());
@@ -75,9 +77,56 @@ impl Place {
         change_aliases(client, &[json!({"add": {"index": self.index, "alias": alias}})]).await
     }
 
+    /// Whether the index is there and marked as ours. A mark that does not say of which table is of an earlier version of this program:
+    /// it says so from now on.
+    async fn refuse_others(&self, client: &Client, owner: &Owner) -> Result<bool, SinkError> {
+        // The name may be an alias itself, of an index that somebody has made of ours.
+        let written_to = metas(client, &self.index).await?;
+        let mut all = written_to.clone();
+        if let Some(alias) = &self.alias {
+            all.extend(metas(client, &format!("{alias}-v*")).await?);
+        }
+        let mut is_ours = false;
+        for (index, meta) in &all {
+            let mark = Mark::of(meta);
+            let is_it = written_to.contains_key(index);
+            if !is_it && self.alias.as_deref().and_then(|alias| mark.build_of(alias, index)).is_none() {
+                continue;
+            }
+            let Some(origin) = mark.origin else { continue };
+            if origin != owner.origin {
+                return Err(SinkError(format!(
+                    "the index {index} holds what another data directory wrote ({origin}): what is written now would be taken for \
+                     older. Remove the index, or name another one in `to`"
+                )));
+            }
+            let other_table = mark.table.filter(|table| *table != owner.table);
+            // A sink may have another table than it had: the build of that one is its own.
+            let others = other_table.filter(|_| is_it || mark.sink.is_some_and(|sink| sink != owner.sink));
+            if let Some(table) = others {
+                return Err(SinkError(format!(
+                    "the index {index} has the items of {table}: those of {} would be mistaken for them. Remove the index, or name \
+                     another one in `to`",
+                    owner.table
+                )));
+            }
+            is_ours |= is_it;
+            if is_it && mark.table.is_none() {
+                let mut meta = meta.clone();
+                merge(&mut meta[MARK], owner.mark());
+                let path = format!("{index}/_mapping");
+                let answer = client.ask(Method::PUT, &path, Some(&json!({ "_meta": meta }))).await?;
+                acknowledged(&answer, &format!("the mark of {index}"))?;
+                // It is looked at again: another sink may have written it as well.
+                is_ours = false;
+            }
+        }
+        Ok(is_ours)
+    }
+
     /// Makes the alias one of this index alone, and removes the indexes of earlier builds, those that were given up too. Again, it
     /// does nothing.
-    pub async fn swap(&self, client: &Client) -> Result<(), SinkError> {
+    pub async fn swap(&self, client: &Client, owner: &Owner) -> Result<(), SinkError> {
         // Without an alias the build was made in place.
         let Some(alias) = &self.alias else { return Ok(()) };
         let what = format!("refresh of {}", self.index);
@@ -86,7 +135,7 @@ impl Place {
             return Err(refreshed.error(&what));
         }
         let mut actions = vec![json!({"add": {"index": self.index, "alias": alias}})];
-        let builds = builds(client, alias).await?;
+        let builds = builds(client, alias, owner).await?;
         let former: BTreeSet<&String> =
             builds.iter().filter(|(_, build)| **build < self.build).map(|(index, _)| index).collect();
         for holder in holders(client, alias).await?.keys().filter(|holder| **holder != self.index) {
@@ -100,37 +149,75 @@ impl Place {
     }
 }
 
-/// Whose documents an index has; `None`: there is no such index, or nobody says so.
-async fn origin(client: &Client, index: &str) -> Result<Option<String>, SinkError> {
-    let what = format!("the mark of {index}");
-    let path = format!("{index}/_mapping?filter_path=*.mappings._meta.{MARK}");
-    let answer = client.ask(Method::GET, &path, None).await?;
+/// Whose items an index has.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    /// The mark of the data directory.
+    pub origin: String,
+    /// The sink's name.
+    pub sink: String,
+    /// The table.
+    pub table: String,
+}
+
+impl Owner {
+    fn mark(&self) -> Value {
+        json!({"sink": self.sink, "table": self.table})
+    }
+}
+
+/// What an index says of itself.
+#[derive(Clone, Copy, Debug)]
+struct Mark<'a> {
+    origin: Option<&'a str>,
+    sink: Option<&'a str>,
+    table: Option<&'a str>,
+    alias: Option<&'a str>,
+    build: Option<u32>,
+}
+
+impl<'a> Mark<'a> {
+    fn of(meta: &'a Value) -> Mark<'a> {
+        let mark = &meta[MARK];
+        let text = |name: &str| mark[name].as_str();
+        let build = mark["build"].as_u64().and_then(|build| u32::try_from(build).ok());
+        Mark { origin: text("origin"), sink: text("sink"), table: text("table"), alias: text("alias"), build }
+    }
+
+    /// Its number, if the index is a build of the alias.
+    fn build_of(self, alias: &str, index: &str) -> Option<u32> {
+        self.build.filter(|build| self.alias == Some(alias) && index == name(alias, *build))
+    }
+
+    /// It is not another database's, nor another sink's of another table.
+    fn is_of(self, owner: &Owner) -> bool {
+        let is_ours = self.table.is_none_or(|table| table == owner.table) || self.sink == Some(owner.sink.as_str());
+        self.origin.is_none_or(|origin| origin == owner.origin) && is_ours
+    }
+}
+
+/// What indexes say of themselves: `_meta` of those that there are. `pattern`: a name, or one with a `*`.
+async fn metas(client: &Client, pattern: &str) -> Result<BTreeMap<String, Value>, SinkError> {
+    let what = format!("the mark of {pattern}");
+    let answer = client.ask(Method::GET, &format!("{pattern}/_mapping?filter_path=*.mappings._meta"), None).await?;
     match answer.status {
         StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Ok(None),
+        StatusCode::NOT_FOUND => return Ok(BTreeMap::new()),
         _ => return Err(answer.error(&what)),
     }
     let found: BTreeMap<String, Value> = answer.read(&what)?;
-    let marks = found.values().filter_map(|told| told["mappings"]["_meta"][MARK]["origin"].as_str());
-    Ok(marks.map(str::to_owned).next())
+    Ok(found.into_iter().map(|(index, mut told)| (index, told["mappings"]["_meta"].take())).collect())
 }
 
-/// The indexes that are marked as builds of the alias, with their numbers.
-async fn builds(client: &Client, alias: &str) -> Result<BTreeMap<String, u32>, SinkError> {
-    let what = format!("the builds of {alias}");
-    let path = format!("{alias}-v*/_mapping?filter_path=*.mappings._meta.{MARK}");
-    let answer = client.ask(Method::GET, &path, None).await?;
-    if answer.status != StatusCode::OK {
-        return Err(answer.error(&what));
-    }
-    let found: BTreeMap<String, Value> = answer.read(&what)?;
-    let build = |(index, told): (String, Value)| {
-        let mark = &told["mappings"]["_meta"][MARK];
-        let build = u32::try_from(mark["build"].as_u64()?).ok()?;
-        let is_ours = mark["alias"] == alias && index == name(alias, build);
-        is_ours.then_some((index, build))
+/// The indexes that are marked as builds of the alias and ours, with their numbers.
+async fn builds(client: &Client, alias: &str, owner: &Owner) -> Result<BTreeMap<String, u32>, SinkError> {
+    let metas = metas(client, &format!("{alias}-v*")).await?;
+    let build = |(index, meta): (String, Value)| {
+        let mark = Mark::of(&meta);
+        let build = mark.build_of(alias, &index).filter(|_| mark.is_of(owner))?;
+        Some((index, build))
     };
-    Ok(found.into_iter().filter_map(build).collect())
+    Ok(metas.into_iter().filter_map(build).collect())
 }
 
 /// The indexes that have this alias, by name.
@@ -178,8 +265,6 @@ fn acknowledged(answer: &Answer, what: &str) -> Result<(), SinkError> {
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
     body: Map<String, Value>,
-    /// The mark of the data directory whose items it is for.
-    origin: String,
     /// A template, with its name.
     template: Option<(String, Value)>,
 }
@@ -227,11 +312,18 @@ impl Recipe {
             template.entry("index_patterns").or_insert_with(|| json!([index, format!("{index}-*")]));
             (format!("tailrace-{index}"), Value::Object(template))
         });
-        Recipe { body, origin: origin.to_owned(), template }
+        Recipe { body, template }
     }
 
     /// Makes an index, with an alias if one is given, unless it is there.
-    pub async fn make(&self, client: &Client, index: &str, alias: Option<&str>) -> Result<(), SinkError> {
+    /// `owner`: whose items it is for.
+    pub async fn make(
+        &self,
+        client: &Client,
+        index: &str,
+        alias: Option<&str>,
+        owner: Option<&Owner>,
+    ) -> Result<(), SinkError> {
         if exists(client, index).await? {
             return Ok(());
         }
@@ -240,6 +332,10 @@ impl Recipe {
             acknowledged(&put, &format!("the index template {name}"))?;
         }
         let mut body = self.body.clone();
+        let meta = body.get_mut("mappings").and_then(|mappings| mappings.get_mut("_meta"));
+        if let (Some(mark), Some(owner)) = (meta.and_then(|meta| meta.get_mut(MARK)), owner) {
+            merge(mark, owner.mark());
+        }
         if let Some(alias) = alias {
             body.insert("aliases".to_owned(), json!({ alias: {} }));
         }

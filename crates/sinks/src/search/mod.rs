@@ -27,6 +27,7 @@
 mod answer;
 mod bulk;
 mod client;
+mod cluster;
 mod config;
 mod document;
 mod id;
@@ -47,10 +48,13 @@ use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
 
 use answer::Outcome;
+pub use answer::Refusal;
 use bulk::{Bulk, Style, Work};
-use client::{Answered, Client};
-pub use config::{Auth, Config, ConfigError, Mode};
-use index::{Place, Recipe};
+use client::{Answered, BULK, Client};
+pub use cluster::{Cluster, ClusterConfig, Document, Documents, Indexed};
+use config::BOUNDS;
+pub use config::{Auth, Config, ConfigError, Mode, check_index_name};
+use index::{Owner, Place, Recipe};
 pub use rotation::Rotation;
 pub use types::Coercion;
 use types::Types;
@@ -94,21 +98,26 @@ struct Inner {
     known: Mutex<BTreeSet<String>>,
     /// The table whose items the index has.
     table: Mutex<Option<String>>,
+    /// The sink's name.
+    name: String,
+    /// The mark of the data directory.
+    origin: String,
 }
 
 impl Search {
-    /// A sink. `build` says which index of items it writes to, if there is an alias: 1 at first, and one more with each rebuild.
+    /// The sink `name`. `build` says which index of items it writes to, if there is an alias: 1 at first, and one more with each rebuild.
     /// `records` is the writer of the data directory.
     ///
     /// # Errors
     /// The configuration is wrong.
-    pub fn new(config: Config, build: u32, records: RecordWriter) -> Result<Search, ConfigError> {
+    pub fn new(config: Config, name: &str, build: u32, records: RecordWriter) -> Result<Search, ConfigError> {
         config.validate()?;
         let bounds = config.bounds()?;
         let destination = config.destination()?;
-        let client = Client::new(&config, &destination.cluster)?;
+        let client = Client::new(&config.access(), &destination.cluster)?;
         let types = Types::new(&config.types);
-        let recipe = Recipe::new(&config, &destination.index, (build, &records.origin()), &types);
+        let origin = records.origin();
+        let recipe = Recipe::new(&config, &destination.index, (build, &origin), &types);
         let place = match config.mode {
             Mode::Items => Place::new(&config, destination.index, build),
             Mode::Log => Place { index: destination.index, alias: None, build },
@@ -122,6 +131,8 @@ impl Search {
             pause: PAUSE,
             known: Mutex::default(),
             table: Mutex::default(),
+            name: name.to_owned(),
+            origin,
             config,
             client,
             recipe,
@@ -166,7 +177,11 @@ impl Sink for Search {
 
     fn swap(&self) -> BoxFuture<'static, Result<(), SinkError>> {
         let inner = self.0.clone();
-        async move { inner.place.swap(&inner.client).await }.boxed()
+        async move {
+            let table = inner.table.lock().clone().unwrap_or_default();
+            inner.place.swap(&inner.client, &inner.owner(table)).await
+        }
+        .boxed()
     }
 
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
@@ -188,7 +203,7 @@ impl Inner {
                          its own, or say mode: log"
                     )));
                 }
-                self.place.prepare(&self.client, &self.recipe).await
+                self.place.prepare(&self.client, &self.recipe, &self.owner(first)).await
             }
             (Mode::Log, Rotation::NoRotation) => self.know(&self.place.index).await,
             // An index is made when the first record for it comes.
@@ -196,12 +211,16 @@ impl Inner {
         }
     }
 
+    fn owner(&self, table: String) -> Owner {
+        Owner { origin: self.origin.clone(), sink: self.name.clone(), table }
+    }
+
     /// Sees to it that an index of the log is there.
     async fn know(&self, index: &str) -> Result<(), SinkError> {
         if self.known.lock().contains(index) {
             return Ok(());
         }
-        self.recipe.make(&self.client, index, None).await?;
+        self.recipe.make(&self.client, index, None, None).await?;
         let mut known = self.known.lock();
         if known.len() == KNOWN_INDEXES_MAX {
             known.clear();
@@ -226,29 +245,25 @@ impl Inner {
                     self.know(&bulk.index).await?;
                 }
                 flushed.bytes += bulk.body.bytes.len() as u64;
-                let outcomes = match self.send(&bulk).await? {
-                    Answered::Outcomes(outcomes) => outcomes,
-                    Answered::Again(reason) => vec![Outcome::Again(reason); bulk.records.len()],
-                    Answered::TooLarge if bulk.records.len() > 1 => {
-                        bytes_max = bulk.bytes / 2;
-                        self.bytes_max.fetch_min(bytes_max.max(BULK_BYTES_MIN), Ordering::Relaxed);
-                        next = [bulk.records, rest].concat();
-                        continue;
-                    }
-                    Answered::TooLarge => {
-                        vec![Outcome::Rejected(format!("413: the target takes no bulk of {} bytes", bulk.bytes))]
-                    }
+                let settled = self.send(&bulk).await?.settled(bulk.records.len(), bulk.bytes);
+                let Some(outcomes) = settled.map_err(|refusal| SinkError(format!("{BULK}: {refusal}")))? else {
+                    bytes_max = bulk.bytes / 2;
+                    self.bytes_max.fetch_min(bytes_max.max(BULK_BYTES_MIN), Ordering::Relaxed);
+                    next = [bulk.records, rest].concat();
+                    continue;
                 };
                 next = rest;
                 for (record, outcome) in bulk.records.into_iter().zip(outcomes) {
                     match outcome {
                         Outcome::Done => {}
-                        Outcome::Again(reason) => {
+                        Outcome::Again(refusal) => {
                             again.push(record);
-                            why = reason;
+                            why = refusal.to_string();
                         }
-                        Outcome::Rejected(error) => flushed.rejected.push(Rejected { index: record, error }),
-                        Outcome::NoIndex(reason) => return Err(self.no_index(&bulk.index, &reason)),
+                        Outcome::Rejected(refusal) => {
+                            flushed.rejected.push(Rejected { index: record, error: refusal.to_string() });
+                        }
+                        Outcome::NoIndex(refusal) => return Err(self.no_index(&bulk.index, &refusal)),
                     }
                 }
             }
@@ -289,7 +304,7 @@ impl Inner {
     }
 
     /// An index of a log is made again; an index of items is not: it would be without the items of before.
-    fn no_index(&self, index: &str, reason: &str) -> SinkError {
+    fn no_index(&self, index: &str, reason: &Refusal) -> SinkError {
         self.known.lock().remove(index);
         match self.config.mode {
             Mode::Items => {

@@ -24,7 +24,7 @@ pub enum Rotation {
 
 impl Rotation {
     /// The index of a record of this time.
-    pub(super) fn index(self, name: &str, time: EpochMs) -> String {
+    pub fn index(self, name: &str, time: EpochMs) -> String {
         let label = label::text(time);
         let (month, day, hour) = (&label[..7], &label[..10], &label[11..13]);
         match self {

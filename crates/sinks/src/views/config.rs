@@ -47,7 +47,7 @@ pub struct Config {
 
 /// One key that items are grouped by.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "group_by: each is a path, or a map with `path`, and perhaps `name` and `type`")]
 pub enum GroupBy {
     /// A path: a string, or what the source's key attribute of that name is.
     Path(String),
@@ -210,7 +210,7 @@ impl Config {
         let patterns = match &self.filter {
             None => Vec::new(),
             Some(pattern @ Value::Object(_)) => vec![pattern.to_string()],
-            Some(Value::Array(patterns)) if patterns.iter().all(Value::is_object) => {
+            Some(Value::Array(patterns)) if !patterns.is_empty() && patterns.iter().all(Value::is_object) => {
                 patterns.iter().map(Value::to_string).collect()
             }
             Some(_) => return Err(ConfigError::FilterForm),
@@ -275,7 +275,7 @@ mod tests {
             (json!({"wehre": {}}), "unknown field `wehre`"),
             (json!({"to": "table:"}), "to: `table:` is no table"),
             (json!({"to": "T"}), "to: `T` is no table"),
-            (json!({"where": []}), ""),
+            (json!({"where": []}), "where: a pattern is an object"),
             (json!({"where": "x"}), "where: a pattern is an object"),
             (json!({"where": {"a": "x"}}), "where: "),
             (json!({"group_by": ["a", "b.a"]}), "`a` cannot be the name"),

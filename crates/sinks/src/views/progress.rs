@@ -67,8 +67,8 @@ impl Progress {
         let all = flush.records.len();
         match (self, flush.origin) {
             (Progress::Shard(last), _) => Ok(flush.records.partition_point(|record| record.number <= last)),
-            (Progress::Snapshot { page: at, .. }, Origin::Snapshot { page }) if at > page => Ok(all),
-            (Progress::Snapshot { page: at, records }, Origin::Snapshot { page }) if at == page => {
+            (Progress::Snapshot { page: at, .. }, Origin::Snapshot { page, .. }) if at > page => Ok(all),
+            (Progress::Snapshot { page: at, records }, Origin::Snapshot { page, .. }) if at == page => {
                 let records = usize::try_from(records).unwrap_or(usize::MAX);
                 let other =
                     || SinkError(format!("page {page} of the snapshot has {all} records, and {records} are applied"));
@@ -82,7 +82,7 @@ impl Progress {
     pub fn behind(flush: &Flush, count: usize) -> Progress {
         match flush.origin {
             Origin::Stream | Origin::Retry => Progress::Shard(flush.records[count - 1].number),
-            Origin::Snapshot { page } => Progress::Snapshot { page, records: count as u64 },
+            Origin::Snapshot { page, .. } => Progress::Snapshot { page, records: count as u64 },
         }
     }
 }

@@ -124,6 +124,8 @@ pub async fn read(db: &Db, view: &str) -> Result<Option<(ViewEntry, Bytes)>, Sin
 enum Registered {
     Entry(Box<ViewEntry>, Vec<ViewVersion>),
     Refused(SinkError),
+    /// A version of some view was entered since the others were looked at.
+    Again,
 }
 
 /// Enters a version of a view, unless it is there: the first one as live, a later one beside the live one, in the place of what was
@@ -133,11 +135,38 @@ enum Registered {
 /// The store's failure; the version was replaced, or has another definition; the table is another view's, or the views would feed
 /// each other.
 pub async fn register(db: &Db, view: &str, wanted: &VersionEntry) -> Result<ViewEntry, SinkError> {
+    // Each round that is for nothing has seen another version entered.
+    for _ in 0..VIEWS_MAX {
+        let seen = look(db, view, wanted).await?;
+        match enter(db, view, wanted, &seen).await? {
+            Registered::Again => {}
+            Registered::Refused(error) => return Err(error),
+            Registered::Entry(entry, dropped) => {
+                reclaim(db, &dropped).await;
+                return Ok(*entry);
+            }
+        }
+    }
+    Err(SinkError(format!("others keep changing the view {view}")))
+}
+
+/// Looks whether the other views let a version in. The counter of versions as it was before that: every version that is entered
+/// changes it.
+async fn look(db: &Db, view: &str, wanted: &VersionEntry) -> Result<Option<Bytes>, SinkError> {
+    let counter = db.store().get(&[CounterKey::View.encode()]).await.map_err(failed)?.pop().flatten();
     let mut edges = edges(db, view).await?;
     edges.push(Edge { view: view.to_owned(), source: wanted.source.clone(), table: wanted.table.clone() });
     targets::check(&edges).map_err(failed)?;
+    Ok(counter)
+}
+
+/// Enters a version, unless another one was entered since the counter was `seen`: what was looked at then does not count any more.
+async fn enter(db: &Db, view: &str, wanted: &VersionEntry, seen: &Option<Bytes>) -> Result<Registered, SinkError> {
     let keys = [ViewKey::key(view), CounterKey::View.encode()];
     let committed = commit(db.store().as_ref(), &[], &keys, |reads| {
+        if reads.exclusive[1] != *seen {
+            return Decision::Reject(Registered::Again);
+        }
         match entered(view, wanted, reads.exclusive[0].as_ref(), reads.exclusive[1].as_ref()) {
             Err(error) => Decision::Reject(Registered::Refused(error)),
             Ok(Entered { entry, next_rows: None, .. }) => {
@@ -153,13 +182,7 @@ pub async fn register(db: &Db, view: &str, wanted: &VersionEntry) -> Result<View
             }
         }
     });
-    match committed.await.map_err(failed)?.answer {
-        Registered::Refused(error) => Err(error),
-        Registered::Entry(entry, dropped) => {
-            reclaim(db, &dropped).await;
-            Ok(*entry)
-        }
-    }
+    Ok(committed.await.map_err(failed)?.answer)
 }
 
 /// A view's row with a version in it.
@@ -276,4 +299,50 @@ pub async fn change(
         reclaim(db, dropped).await;
     }
     Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tailrace_core::EpochMs;
+    use tailrace_core::clock::ManualClock;
+    use tailrace_core::rng::SeededRng;
+    use tailrace_engine::Settings;
+    use tailrace_store::ModelEngine;
+
+    use super::*;
+
+    fn version(source: &str, table: &str) -> VersionEntry {
+        VersionEntry {
+            version: 1,
+            rows: ViewVersion(0),
+            definition: "d".to_owned(),
+            source: source.to_owned(),
+            table: table.to_owned(),
+            table_id: None,
+        }
+    }
+
+    /// docs/spec/sinks.md 6: target writes must not feed back into the same view.
+    #[tokio::test]
+    async fn views_that_begin_together_neither_feed_each_other_nor_share_a_table() {
+        for (one, other, part) in [
+            (version("Ping", "Pong"), version("Pong", "Ping"), "views cannot feed each other"),
+            (version("Abc", "Shared"), version("Bcd", "Shared"), "cannot both be written to the table Shared"),
+        ] {
+            let clock = Arc::new(ManualClock::at(EpochMs(1)));
+            let (store, rng) = (ModelEngine::new(clock.clone()), Arc::new(SeededRng::new(1)));
+            let db = Db::open(store, clock, rng, Settings::default()).await.unwrap();
+            // Both have looked before either is entered.
+            let seen = (look(&db, "x", &one).await.unwrap(), look(&db, "y", &other).await.unwrap());
+            assert!(matches!(enter(&db, "x", &one, &seen.0).await.unwrap(), Registered::Entry(..)));
+            assert!(matches!(enter(&db, "y", &other, &seen.1).await.unwrap(), Registered::Again));
+            let error = register(&db, "y", &other).await.unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+            assert!(read(&db, "y").await.unwrap().is_none());
+            // One that stands in nobody's way comes in, though others were entered since.
+            assert!(register(&db, "z", &version("Abc", "Z")).await.is_ok());
+        }
+    }
 }

@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 
 use super::config::Mode;
-use super::ledger::{Progress, Refused};
+use super::ledger::{Progress, Refused, generation_since};
 use super::records::{Rows, item_id, number};
 use super::session::{Meaning, Session, field, number as read, rows};
-use super::standing::{Fresh, Standing, place, progress_name, standing};
+use super::standing::{Fresh, Standing, lost_behind, place, progress_name, standing};
 use super::tables::Ready;
 use super::{Inner, Trouble};
-use crate::sink::{Flush, Flushed, Rejected};
+use crate::sink::{Flush, Flushed, Origin, Rejected};
 
 /// What was loaded.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) type Reasons = BTreeMap<usize, String>;
 
 pub(super) fn flushed(reasons: Reasons, bytes: u64) -> Flushed {
     let rejected = reasons.into_iter().map(|(index, error)| Rejected { index, error }).collect();
-    Flushed { rejected, bytes, stopped_at: None }
+    Flushed { rejected, bytes, ..Flushed::default() }
 }
 
 /// What is put down of records that are not taken. In a table of items one whose item has a later record in the flush, which is
@@ -70,7 +70,12 @@ impl Inner {
     ) -> Result<Flushed, Trouble> {
         let (target, generation) = (&ready.target, ready.generation);
         let shard = progress_name(flush);
-        let seen = self.begin(session, ready, &shard).await?;
+        let seen = self.begin(session, ready, flush, &shard).await?;
+        let behind = lost_behind(flush, seen).map_err(Trouble::Stop)?;
+        if behind.is_some() {
+            self.run(session, "ROLLBACK").await?;
+            return Ok(Flushed { behind, ..Flushed::default() });
+        }
         let Standing { fresh, to } = standing(flush, target.layout.mode, seen).map_err(Trouble::Stop)?;
         let is_fresh = |index: usize| flush.records.get(index).is_some_and(|record| fresh.has(number(record)));
         let mut reasons: Reasons = made.refused.iter().filter(|(index, _)| is_fresh(*index)).cloned().collect();
@@ -93,7 +98,13 @@ impl Inner {
     }
 
     /// Begins the transaction: nobody else moves the shard's progress, or begins a new generation, until it ends.
-    async fn begin(&self, session: &mut dyn Session, ready: &Ready, shard: &str) -> Result<Progress, Trouble> {
+    async fn begin(
+        &self,
+        session: &mut dyn Session,
+        ready: &Ready,
+        flush: &Flush,
+        shard: &str,
+    ) -> Result<Progress, Trouble> {
         let (target, generation) = (&ready.target, ready.generation);
         let begin = format!("BEGIN; {}; {}", target.ask_generation(), target.ask_progress(generation, shard, true));
         for _ in 0..2 {
@@ -103,9 +114,30 @@ impl Inner {
                 return Ok(Progress { last: read(row, 0)?, epoch: read(row, 1)? });
             }
             self.run(session, "ROLLBACK").await?;
-            self.run(session, &target.open_progress(&ready.holder, generation, shard)).await?;
+            self.open_progress(session, ready, flush, shard).await?;
         }
         Err(Trouble::Stop(format!("the progress of shard {shard} cannot be kept in {}", target.shown())))
+    }
+
+    /// Makes the progress of a shard in this generation: with what earlier versions of the sink have brought of it, if this one goes on
+    /// behind them.
+    pub(super) async fn open_progress(
+        &self,
+        session: &mut dyn Session,
+        ready: &Ready,
+        flush: &Flush,
+        shard: &str,
+    ) -> Result<(), Trouble> {
+        let (target, generation) = (&ready.target, ready.generation);
+        let before = flush.taken.filter(|taken| flush.origin == Origin::Stream && taken.mark != flush.version);
+        let mut last = -1;
+        if let Some(taken) = before {
+            // What an answer was lost of may have come under a version between.
+            let since = generation_since(generation, taken.mark);
+            let answers = self.run(session, &target.ask_progress_before(since, generation, shard)).await?;
+            last = rows(&answers, 0).first().map_or(Ok(last), |row| read(row, 0))?;
+        }
+        self.run(session, &target.open_progress(&ready.holder, generation, shard, last)).await.map(drop)
     }
 
     /// Whether the target is still in the generation that was claimed.

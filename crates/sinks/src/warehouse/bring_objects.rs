@@ -16,7 +16,7 @@ use super::ledger::Progress;
 use super::records::{Rows, item_id, number};
 use super::redshift::Redshift;
 use super::session::{Failure, Meaning, Session, field, number as read, rows};
-use super::standing::{Fresh, Standing, progress_name, standing};
+use super::standing::{Fresh, Standing, lost_behind, progress_name, standing};
 use super::tables::Ready;
 use super::{Inner, Objects, Trouble};
 use crate::secret::Secret;
@@ -52,7 +52,11 @@ impl Inner {
     ) -> Result<Flushed, Trouble> {
         let (target, generation) = (&ready.target, ready.generation);
         let shard = progress_name(flush);
-        let seen = self.peek(session, ready, &shard).await?;
+        let seen = self.peek(session, ready, flush, &shard).await?;
+        let behind = lost_behind(flush, seen).map_err(Trouble::Stop)?;
+        if behind.is_some() {
+            return Ok(Flushed { behind, ..Flushed::default() });
+        }
         let Standing { fresh, to } = standing(flush, target.layout.mode, seen).map_err(Trouble::Stop)?;
         let is_fresh = |index: usize| flush.records.get(index).is_some_and(|record| fresh.has(number(record)));
         let mut reasons: Reasons = made.refused.iter().filter(|(index, _)| is_fresh(*index)).cloned().collect();
@@ -92,14 +96,20 @@ impl Inner {
     }
 
     /// How far the shard is, without holding it there: what has moved since is seen when the progress is.
-    async fn peek(&self, session: &mut dyn Session, ready: &Ready, shard: &str) -> Result<Progress, Trouble> {
+    async fn peek(
+        &self,
+        session: &mut dyn Session,
+        ready: &Ready,
+        flush: &Flush,
+        shard: &str,
+    ) -> Result<Progress, Trouble> {
         let (target, generation) = (&ready.target, ready.generation);
         for _ in 0..2 {
             let answers = self.run(session, &target.ask_progress(generation, shard, false)).await?;
             if let Some(row) = rows(&answers, 0).first() {
                 return Ok(Progress { last: read(row, 0)?, epoch: read(row, 1)? });
             }
-            self.run(session, &target.open_progress(&ready.holder, generation, shard)).await?;
+            self.open_progress(session, ready, flush, shard).await?;
         }
         Err(Trouble::Stop(format!("the progress of shard {shard} cannot be kept in {}", target.shown())))
     }

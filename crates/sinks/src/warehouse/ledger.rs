@@ -4,7 +4,8 @@
 //!
 //! - `_tailrace_progress`: for a target, a generation and a shard the last number that is there (of a snapshot: the last page),
 //!   and the epoch of the owner that brought it. It moves in the transaction that brings the records, and only from what that
-//!   transaction has seen. It is what counts, whatever the source's checkpoint says.
+//!   transaction has seen. It is what counts, whatever the source's checkpoint says. That of some generations before stays: a sink
+//!   whose settings changed goes on from there.
 //! - `_tailrace_targets`: for a target the sink, the source and the version that fill it, and its *generation*, which rises with
 //!   each newer stream of the source's name and each newer version of the sink. From then on nothing of an older one gets in.
 //!   Numbers of records are compared within a generation only. `swept`: no row of an older generation is left.
@@ -74,6 +75,9 @@ pub fn claim(held: Option<(&Holder, i64)>, comes: &Holder, target: &Target) -> C
         )),
     }
 }
+
+/// Generations whose progress is kept: a sink whose settings changed goes on from that of the version that it had before.
+const GENERATIONS_KEPT: i64 = 16;
 
 /// Generations of one stream: a version each.
 const LINEAGE: i64 = 1_000_000_000;
@@ -231,7 +235,8 @@ impl Target {
         format!(
             "UPDATE {targets} SET generation = {generation}, sink = {sink}, source = {source}, stream = {label}, \
              version = {version} WHERE {is_target}; \
-             DELETE FROM {progress} WHERE {is_target} AND generation < {generation}; COMMIT"
+             DELETE FROM {progress} WHERE {is_target} AND generation < {}; COMMIT",
+            generation - GENERATIONS_KEPT,
         )
     }
 
@@ -261,10 +266,10 @@ impl Target {
         format!("{} AND generation = {generation} AND shard = {}", self.is_target(), self.literal(shard))
     }
 
-    /// Puts down that nothing of a shard is there yet, if nobody has.
-    pub fn open_progress(&self, holder: &Holder, generation: i64, shard: &str) -> String {
+    /// Puts down how far a shard is when it is first seen in a generation, if nobody has; -1: nothing of it is there yet.
+    pub fn open_progress(&self, holder: &Holder, generation: i64, shard: &str, last: i64) -> String {
         let values = format!(
-            "{}, {generation}, {}, {}, {}, -1, 0",
+            "{}, {generation}, {}, {}, {}, {last}, 0",
             self.literal(&self.layout.table),
             self.literal(shard),
             self.literal(&holder.sink),
@@ -281,6 +286,17 @@ impl Target {
             self.named(PROGRESS),
             self.is_shard(generation, shard),
             if for_update { self.dialect.for_update() } else { "" },
+        )
+    }
+
+    /// Asks how far a shard was in the newest generation from `since` on, and before `generation`, that has brought anything of it.
+    pub fn ask_progress_before(&self, since: i64, generation: i64, shard: &str) -> String {
+        format!(
+            "SELECT last_number FROM {} WHERE {} AND generation >= {since} AND generation < {generation} AND shard = {} \
+             ORDER BY generation DESC LIMIT 1",
+            self.named(PROGRESS),
+            self.is_target(),
+            self.literal(shard),
         )
     }
 

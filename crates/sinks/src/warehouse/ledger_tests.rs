@@ -77,10 +77,10 @@ fn statements_of_postgresql() {
     assert_eq!(
         target.hold(&holder("l", 2), 5),
         "UPDATE \"public\".\"_tailrace_targets\" SET generation = 5, sink = 'wh', source = 'Orders', stream = 'l', version = 2 \
-         WHERE target = 'orders'; DELETE FROM \"public\".\"_tailrace_progress\" WHERE target = 'orders' AND generation < 5; COMMIT"
+         WHERE target = 'orders'; DELETE FROM \"public\".\"_tailrace_progress\" WHERE target = 'orders' AND generation < -11; COMMIT"
     );
     assert_eq!(
-        target.open_progress(&holder("l", 2), 5, "s1"),
+        target.open_progress(&holder("l", 2), 5, "s1", -1),
         "INSERT INTO \"public\".\"_tailrace_progress\" (target, generation, shard, sink, version, last_number, epoch) \
          VALUES ('orders', 5, 's1', 'wh', 2, -1, 0) ON CONFLICT DO NOTHING"
     );
@@ -88,6 +88,11 @@ fn statements_of_postgresql() {
         target.ask_progress(5, "s1", true),
         "SELECT last_number, epoch FROM \"public\".\"_tailrace_progress\" WHERE target = 'orders' AND generation = 5 \
          AND shard = 's1' FOR UPDATE"
+    );
+    assert_eq!(
+        target.ask_progress_before(2, 5, "s1"),
+        "SELECT last_number FROM \"public\".\"_tailrace_progress\" WHERE target = 'orders' AND generation >= 2 \
+         AND generation < 5 AND shard = 's1' ORDER BY generation DESC LIMIT 1"
     );
     let (seen, to) = (Progress { last: -1, epoch: 0 }, Progress { last: 9, epoch: 3 });
     assert_eq!(
@@ -106,7 +111,7 @@ fn statements_of_redshift() {
          FROM \"public\".\"_tailrace_targets\" WHERE target = 'orders'"
     );
     assert_eq!(
-        target.open_progress(&holder("l", 2), 5, "s1"),
+        target.open_progress(&holder("l", 2), 5, "s1", -1),
         "BEGIN; LOCK TABLE \"public\".\"_tailrace_progress\"; INSERT INTO \"public\".\"_tailrace_progress\" \
          (target, generation, shard, sink, version, last_number, epoch) SELECT 'orders', 5, 's1', 'wh', 2, -1, 0 \
          WHERE NOT EXISTS (SELECT 1 FROM \"public\".\"_tailrace_progress\" WHERE target = 'orders' AND generation = 5 \

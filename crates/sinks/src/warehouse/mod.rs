@@ -57,6 +57,7 @@ use self::records::Rows;
 use self::redshift::{CopySource, Redshift};
 use self::session::{Connector, Failure, Meaning, Pool, Pooled, rows};
 use self::tables::{Making, Ready};
+use crate::computed::computed;
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 
 pub use self::config::{Config, ConfigError, Mode, Staging};
@@ -317,17 +318,14 @@ impl Inner {
         let (flush, target, generation) = (flush.clone(), ready.target.clone(), ready.generation);
         let is_short = flush.records.len() <= RECORDS_INLINE_MAX;
         let make = move || Rows::make(&flush, &target, generation).map_err(|error| Trouble::Stop(error.to_string()));
-        let rows = match is_short {
-            true => make(),
-            false => tokio::task::spawn_blocking(make).await.map_err(|error| Trouble::Stop(error.to_string()))?,
-        };
+        let rows = computed(is_short, make).await.map_err(|error| Trouble::Stop(error.to_string()))?;
         let rows = Arc::new(rows?);
         *made.lock() = Some((generation, rows.clone()));
         Ok(rows)
     }
 
     /// Removes what generations before that of `since` have left in the table of items, which is not so any more. A change log
-    /// keeps it.
+    /// keeps it, and the list of what it has not taken.
     async fn sweep(&self, source: &SourceTable, since: u32, version: u32) -> Result<(), Trouble> {
         let mut session = self.session().await?;
         let ready = self.ready(&mut *session, source, version).await?;
@@ -344,8 +342,8 @@ impl Inner {
         self.run(&mut *session, &format!("SET statement_timeout = {}", dialect::millis(SWEEP_TIME))).await?;
         if self.config.mode == Mode::Merge {
             session.run(&target.sweep(since), SWEEP_TIME).await?;
+            session.run(&target.forget_rejected(since), SWEEP_TIME).await?;
         }
-        session.run(&target.forget_rejected(since), SWEEP_TIME).await?;
         self.run(&mut *session, &target.swept(since)).await?;
         self.run(&mut *session, "COMMIT").await.map(drop)
     }

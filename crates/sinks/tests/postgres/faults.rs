@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
+use tailrace_core::RecordNo;
+use tailrace_delivery::Taken;
 use tailrace_sinks::sink::{Flush, Origin, Sink};
 
 use super::proxy::Proxy;
@@ -192,6 +194,38 @@ async fn an_owner_that_hangs_is_waited_out_and_then_fenced() {
     assert_eq!(place.rows("SELECT pk FROM orders ORDER BY 1").await, ["a", "b"]);
 }
 
+/// docs/spec/sinks.md 4.2: the target's progress is trusted over the source's.
+#[tokio::test]
+async fn a_database_that_was_restored_says_how_far_it_is() {
+    let place = Place::new("faults_restored").await;
+    let sink = place.sink(json!({}));
+    bring(&sink, flush(vec![put(1, "a", &[])])).await.unwrap();
+    bring(&sink, flush(vec![put(2, "b", &[])])).await.unwrap();
+    place.run("DELETE FROM orders WHERE pk = 'b'; UPDATE _tailrace_progress SET last_number = 1").await;
+    let took = |last| Some(Taken { mark: 1, last: RecordNo(last) });
+    let next = || Flush { taken: took(2), ..flush(vec![put(3, "c", &[])]) };
+    let behind = sink.flush(next()).await.unwrap();
+    assert_eq!((behind.behind, behind.rejected.len()), (Some(RecordNo(1)), 0));
+    assert_eq!(place.rows("SELECT pk FROM orders ORDER BY 1").await, ["a"], "nothing was brought");
+    let again = Flush { taken: took(1), ..flush(vec![put(2, "b", &[]), put(3, "c", &[])]) };
+    assert_eq!(sink.flush(again).await.unwrap().behind, None);
+    assert_eq!(place.rows("SELECT pk FROM orders ORDER BY 1").await, ["a", "b", "c"]);
+    // The same when the sink's settings have changed since: its progress goes on.
+    place.run("DELETE FROM orders WHERE pk = 'c'; UPDATE _tailrace_progress SET last_number = 2").await;
+    let changed = |taken, records| Flush { version: 2, taken, ..flush(records) };
+    let behind = sink.flush(changed(took(3), vec![put(4, "d", &[])])).await.unwrap();
+    assert_eq!(behind.behind, Some(RecordNo(2)));
+    let second = Some(Taken { mark: 2, last: RecordNo(2) });
+    let brought = sink.flush(changed(second, vec![put(3, "c", &[]), put(4, "d", &[])])).await.unwrap();
+    assert_eq!(brought.behind, None);
+    assert_eq!(place.rows("SELECT pk FROM orders ORDER BY 1").await, ["a", "b", "c", "d"]);
+    let next =
+        || Flush { version: 2, taken: Some(Taken { mark: 2, last: RecordNo(4) }), ..flush(vec![put(5, "e", &[])]) };
+    place.run("TRUNCATE _tailrace_progress").await;
+    let error = sink.flush(next()).await.unwrap_err();
+    assert!(error.0.ends_with("fill it anew: tailrace sinks rebuild wh"), "{error}");
+}
+
 async fn second_client() -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -232,8 +266,11 @@ fn sslmode(url: &str) -> String {
 async fn a_rebuild_leaves_what_the_source_has() {
     let place = Place::new("faults_rebuild").await;
     let sink = place.sink(json!({}));
-    let page =
-        |version, number, records| Flush { origin: Origin::Snapshot { page: number }, version, ..flush(records) };
+    let page = |version, number, records| Flush {
+        origin: Origin::Snapshot { page: number, made_by: 1 },
+        version,
+        ..flush(records)
+    };
     bring(&sink, page(1, 0, (0..100).map(|item| put(9, &format!("k{item:03}"), &[])).collect())).await.unwrap();
     sink.snapshot_done(source(), 1, 1).await.unwrap();
     bring(&sink, flush(vec![remove(10, "k000"), put(11, "k100", &[])])).await.unwrap();
@@ -245,5 +282,7 @@ async fn a_rebuild_leaves_what_the_source_has() {
     assert_eq!(place.rows("SELECT count(*), max(pk), max(_lsn) FROM orders").await, ["50|k049|20"]);
     let held = "SELECT generation, sink, source, stream, version FROM _tailrace_targets";
     assert_eq!(place.rows(held).await, [format!("1000000002|wh|Orders|{LABEL}|2")]);
-    assert_eq!(place.rows("SELECT DISTINCT generation FROM _tailrace_progress").await, ["1000000002"]);
+    // The progress of the version before stays: a sink whose settings changed goes on from there.
+    let generations = "SELECT DISTINCT generation FROM _tailrace_progress ORDER BY 1";
+    assert_eq!(place.rows(generations).await, ["1000000001", "1000000002"]);
 }

@@ -141,7 +141,7 @@ async fn rules_of_the_table_reject_single_records_and_a_retry_brings_them() {
 async fn a_change_log_of_all_kinds() {
     let place = Place::new("values_log").await;
     let sink = place.sink(json!({"mode": "append", "columns": {"n": "n.N bigint"}}));
-    let page = Flush { origin: Origin::Snapshot { page: 0 }, ..flush(vec![put(5, "a", &[("n", n("1"))])]) };
+    let page = Flush { origin: Origin::Snapshot { page: 0, made_by: 1 }, ..flush(vec![put(5, "a", &[("n", n("1"))])]) };
     bring(&sink, page.clone()).await.unwrap();
     bring(&sink, page).await.unwrap();
     let mut expired = super::remove(7, "a");

@@ -42,15 +42,9 @@ pub(super) struct MovedNote {
 /// The runs of a frame, with what the index notes of their records.
 pub(super) type RunNotes = Vec<(RunAt, Vec<MovedNote>)>;
 
-/// What a page's bytes are counted by.
-pub(super) fn size_of(record: &LogRecord) -> usize {
-    let image = |image: &Option<Bytes>| image.as_ref().map_or(0, Bytes::len);
-    record.meta.len() + image(&record.old) + image(&record.new)
-}
-
 /// An upper bound of what these records take in a frame.
 pub(super) fn bytes_bound(runs: &[MovedRun]) -> usize {
-    let records = |run: &MovedRun| run.records.iter().map(|r| size_of(r) + RECORD_AROUND_BYTES_MAX).sum::<usize>();
+    let records = |run: &MovedRun| run.records.iter().map(|r| r.bytes() + RECORD_AROUND_BYTES_MAX).sum::<usize>();
     HEADER_BYTES + HEAD_BYTES + runs.iter().map(|run| RUN_BYTES + records(run)).sum::<usize>() + ALIGN_BYTES
 }
 
@@ -68,7 +62,7 @@ pub(super) fn encode(source: u64, runs: &[MovedRun], key: FrameKey, out: &mut Ve
             let start = out.len();
             put_record(at.shard, record, key, out);
             let (offset, len) = ((start - frame) as u32, (out.len() - start) as u32);
-            MovedNote { lsn: Lsn(record.number.0), time_ms: record.time_ms, bytes: size_of(record) as u32, offset, len }
+            MovedNote { lsn: Lsn(record.number.0), time_ms: record.time_ms, bytes: record.bytes() as u32, offset, len }
         };
         notes.push((*at, records.iter().map(note).collect()));
     }
@@ -127,7 +121,7 @@ pub(super) fn notes(body: &Bytes, key: FrameKey) -> Option<(u64, RunNotes)> {
             if found.shard != run.shard {
                 return None;
             }
-            let (offset, len, bytes) = ((HEADER_BYTES + at) as u32, len as u32, size_of(&found) as u32);
+            let (offset, len, bytes) = ((HEADER_BYTES + at) as u32, len as u32, found.bytes() as u32);
             notes.push(MovedNote { lsn: Lsn(found.number.0), time_ms: found.time_ms, bytes, offset, len });
             at += len as usize;
         }

@@ -1,7 +1,8 @@
 //! Reading a shard's records: run by run, frame by frame, every frame's checksum verified.
 //!
 //! Invariants: nothing above the published number is read; nothing that does not verify is served; a page costs what the
-//! shard's records cost, not what lies between them or was moved with them. Memory: a bounded cache of pieces of indexes and
+//! shard's records cost, not what lies between them or was moved with them. Memory: what is read holds at most about four times its bytes,
+//! whatever lies around it; a bounded cache of pieces of indexes and
 //! of open files.
 
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use super::cache::{FileKind, Part, Piece};
 use super::entries::{Entries, Entry};
 use super::frame::{self, FrameKey, Kind, corrupt};
 use super::index::{self, Run, RunAt};
-use super::moved::size_of;
 use super::{Inner, LogRead, LoggedImage, LoggedWrite, codec, moved, segment};
 use crate::files::{File, FileErrorKind};
 use tailrace_store::{LogRecord, ShardNo, StoreError};
@@ -186,7 +186,7 @@ pub(super) fn read(
                 next = lsn;
                 return true;
             };
-            bytes += size_of(&record);
+            bytes += record.bytes();
             // A record larger than a page is a page of its own, so that every reader comes past it.
             full = bytes > bytes_max && !page.records.is_empty();
             if !full {
@@ -303,6 +303,9 @@ fn fetch(
         file.read_at(&mut chunk, start)?;
         let chunk = Bytes::from(chunk);
         let (now, later) = rest.split_at(count);
+        let in_use = |bytes: usize, of: usize| 2 * bytes >= of;
+        let places = now.chunk_by(|a, b| a.offset == b.offset);
+        let chunk_in_use = in_use(places.map(|place| place[0].len as usize).sum(), chunk.len());
         for in_one_place in now.chunk_by(|a, b| a.offset == b.offset) {
             let offset = u64::from(in_one_place[0].offset);
             let from = (offset - start) as usize;
@@ -313,7 +316,14 @@ fn fetch(
                 frame_records(key, file, at.shard, offset, &bytes, in_one_place)
             };
             let goes_on = match read {
-                Ok(records) => records.into_iter().all(|record| take(Lsn(record.number.0), Some(record))),
+                Ok(mut records) => {
+                    let frame_in_use = in_use(records.iter().map(LogRecord::bytes).sum(), bytes.len());
+                    // Whoever keeps them keeps the chunk.
+                    if !chunk_in_use || !frame_in_use {
+                        records = records.iter().map(LogRecord::detached).collect();
+                    }
+                    records.into_iter().all(|record| take(Lsn(record.number.0), Some(record)))
+                }
                 Err(StoreError::Corrupt(_)) if log.set_aside.covers(source.segment, offset) => {
                     in_one_place.iter().all(|entry| take(entry.lsn, None))
                 }

@@ -49,7 +49,7 @@ pub use commit::CommitKey;
 pub use counter::CounterKey;
 pub use deleted_index::DeletedIndexKey;
 pub use deleted_table::DeletedTableKey;
-pub use delivery_stream::{DeliveryStreamKey, TransformedKey};
+pub use delivery_stream::{DeliveryStreamKey, RequestKey, TransformedKey};
 pub use expiry::ExpiryKey;
 pub use function::FunctionKey;
 pub use idempotency::{IdempotencyExpiryKey, IdempotencyKey, IdempotencyScope, IdempotencyValue, Refused};
@@ -139,6 +139,8 @@ pub enum KeyKind {
     DeliveryStream = 0x2e,
     /// [`TransformedKey`]: what a function has made of records that are being delivered.
     Transformed = 0x2f,
+    /// [`RequestKey`]: a request of records that are being delivered, which is over.
+    Request = 0x30,
     /// [`ViewRowKey`]: a row of a version of a view: how far it is, a group, or a member of a group. As many as items.
     ViewRow = 0x3e,
     /// [`ExpiryKey`]: when an item expires. As many as items, so behind all else but them.
@@ -180,6 +182,7 @@ impl KeyKind {
         KeyKind::SinkSnapshot,
         KeyKind::DeliveryStream,
         KeyKind::Transformed,
+        KeyKind::Request,
         KeyKind::ViewRow,
         KeyKind::Expiry,
         KeyKind::Item,

@@ -108,6 +108,8 @@ fn files_of_this_machine_are_included() {
             Some("/app/parts/tables.yaml") => {
                 Ok("B: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: bees}}".to_owned())
             }
+            Some("/app/maps.yaml") => Ok("M: {a: {b: of-maps}}".to_owned()),
+            Some("/app/values.yaml") => Ok("b: of-values".to_owned()),
             Some("/app/mappings.json") => Ok(r#"{"Mappings": {"N": {"a": {"b": "found"}}}}"#.to_owned()),
             _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
         }
@@ -121,6 +123,20 @@ Resources:
 ";
     let plan = plan_with(template, &options).unwrap();
     assert_eq!(plan.tables.iter().map(TablePlan::name).collect::<Vec<_>>(), ["bees", "found"]);
+    // In a map of maps, at any level; what is included is read once.
+    let maps = "
+Mappings:
+  Fn::Transform: {Name: AWS::Include, Parameters: {Location: maps.yaml}}
+  Own: {x: {Fn::Transform: {Name: AWS::Include, Parameters: {Location: values.yaml}}}}
+Resources:
+  Aaa: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: !FindInMap [M, a, b]}}
+  Bbb: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: !FindInMap [Own, x, b]}}
+";
+    let plan = plan_with(maps, &options).unwrap();
+    assert_eq!(plan.tables.iter().map(TablePlan::name).collect::<Vec<_>>(), ["of-maps", "of-values"]);
+    // A map that nobody asks needs no file.
+    let unused = maps.replace("maps.yaml", "none.yaml").replace("!FindInMap [M, a, b]", "aaa");
+    assert!(plan_with(&unused.replace("!FindInMap [Own, x, b]", "bbb"), &options).is_ok());
     let error = plan_with(&template.replace("tables.yaml", "none.yaml"), &options).unwrap_err().to_string();
     assert_eq!(error, "Resources.Fn::Transform: cannot include /app/parts/none.yaml: entity not found");
     let bucket = plan_with(&template.replace("parts/tables.yaml", "s3://bucket/x"), &options).unwrap();

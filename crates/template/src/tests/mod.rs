@@ -1,5 +1,6 @@
 //! Templates and what they become.
 
+mod apps;
 mod code;
 mod delivery_streams;
 mod language;
@@ -9,6 +10,7 @@ mod resolving;
 mod stacks;
 mod support;
 mod table_settings;
+mod terraform;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -32,9 +34,15 @@ fn attribute(name: &str, attribute_type: ScalarType) -> AttributeDefinition {
     AttributeDefinition { attribute_name: name.to_owned(), attribute_type }
 }
 
+/// Reads one template, which lies in `/app`.
+fn parse(text: &str, format: Format, options: &Options) -> Result<Plan, TemplateError> {
+    let (name, stack_name, text) = (String::new(), String::new(), text.to_owned());
+    parse_stacks(&[Stack { name, stack_name, format, text, dir: "/app".into() }], &[], options)
+}
+
 fn plan_with(text: &str, options: &Options) -> Result<Plan, TemplateError> {
     let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Yaml };
-    parse(text, format, Path::new("/app"), options)
+    parse(text, format, options)
 }
 
 #[track_caller]

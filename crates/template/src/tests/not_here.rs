@@ -17,6 +17,7 @@ fn template(variable: &str) -> String {
     used_function_with(&format!("Environment: {{Variables: {{VALUE: {variable}}}}}"))
         + r#"  Queue: {Type: AWS::SQS::Queue, Properties: {QueueName: !Sub "${Prefix}-q"}}
   Bucket: {Type: AWS::S3::Bucket}
+  Endpoint: {Type: AWS::EC2::VPCEndpoint}
   Alias: {Type: AWS::Lambda::Alias, Properties: {Name: live, FunctionName: !Ref F}}
   Stored: {Type: AWS::SSM::Parameter, Properties: {Name: /app/limit, Value: "10"}}
   Off: {Type: AWS::SNS::Topic, Condition: Never}
@@ -26,6 +27,8 @@ Parameters:
   Bare: {Type: String}
   Key: {Type: AWS::SSM::Parameter::Value<String>, Default: /app/key}
   Known: {Type: AWS::SSM::Parameter::Value<String>, Default: /app/limit}
+  Looked: {Type: String, Default: "x-{{resolve:ssm:/app/limit}}"}
+  Several: {Type: CommaDelimitedList, Default: "{{resolve:ssm:/app/limit}},{{resolve:ssm:/app/name}}"}
   Keys: {Type: "AWS::SSM::Parameter::Value<List<String>>", Default: /app/keys}
 "#
 }
@@ -59,6 +62,14 @@ fn a_variable_that_names_what_is_not_here_has_a_stand_in_of_the_right_form() {
     check_value("!GetAtt Stored.Value", "10");
     check_value("!Ref Known", "10");
     check_value("'{{resolve:ssm:/app/limit}}'", "10");
+    // What is in a parameter is part of the template where it is used.
+    check_value("!Ref Looked", "x-10");
+    check_value("!Sub '${Looked}'", "x-10");
+    check_value("!Join [+, !Ref Several]", "10+name");
+    // A list that only AWS knows.
+    check_value("!Join [',', !GetAtt Endpoint.DnsEntries]", "tailrace-Endpoint-DnsEntries");
+    check_value("!Select [1, !GetAtt Endpoint.DnsEntries]", "1");
+    check_value("!Select [!ImportValue n, [a, b]]", "0");
     check_value("!GetAtt FRole.Arn", "arn:aws:iam::000000000000:role/tailrace-FRole");
 }
 
@@ -101,6 +112,10 @@ fn what_is_given_takes_the_place_of_a_stand_in() {
         let told = plan_with(&template(variable), &options).unwrap().skipped;
         assert!(!told.iter().any(|line| line.contains("stand-in")), "{name}: {told:?}");
     }
+    // A list is given with commas.
+    let options = given("Endpoint.DnsEntries", "a:b,c:d");
+    assert_eq!(value("!Select [1, !GetAtt Endpoint.DnsEntries]", &options).unwrap(), "c:d");
+    assert_eq!(value("!Join [+, !GetAtt Endpoint.DnsEntries]", &options).unwrap(), "a:b+c:d");
     for (given_name, expected) in [
         ("Queeu", "--resource Queeu: the template has no resource Queeu; did you mean Queue?"),
         ("F.Arn", "--resource F.Arn: F is made here, and has its own"),
@@ -148,6 +163,14 @@ fn what_changes_the_records_or_the_data_needs_the_real_value() {
     let told = "Resources.A.Properties.TableName: \"orders\" is made of a stand-in for the export orders; give it with \
                 --resource import:orders=VALUE";
     assert_eq!(plan.skipped, [told]);
+    // Also where a reference that is given stands beside it.
+    let table = "Resources: {A: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: !Sub '${Q}{{resolve:ssm:/x}}'}}, \
+                 Q: {Type: AWS::SQS::Queue}}";
+    let error = plan_with(table, &given("ssm:/x", "y")).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("Resources.A.Properties.TableName: {}", needed("Q (AWS::SQS::Queue)", "--resource Q=VALUE"))
+    );
     // Neither records nor data.
     let plan = super::plan(&used_function_with("Timeout: !ImportValue seconds"));
     assert_eq!(plan.functions[0].timeout_s, 3);
@@ -253,4 +276,31 @@ fn a_destination_that_is_not_here_is_named() {
     let told = "Resources.M.Properties.DestinationConfig.OnFailure: Q.Arn (AWS::SQS::Queue) cannot be reached here: records that are \
                 given up are parked instead";
     assert_eq!(plan(&template).skipped[0], told);
+}
+
+/// Each name is looked at once for each that is asked for, also where names hang on stored values themselves.
+#[test]
+fn names_of_stored_values_that_hang_on_stored_values_are_read_in_time() {
+    let stored: String = (0..60)
+        .map(|n| {
+            format!(
+                "  S{n}: {{Type: AWS::SSM::Parameter, Properties: {{Name: !Sub '/${{Stage}}/{n}', Value: v{n}}}}}\n"
+            )
+        })
+        .collect();
+    let functions = used_function_with("Environment: {Variables: {VV: !Ref Stage, WW: '{{resolve:ssm:/s/1}}'}}");
+    let parameters = "Parameters: {Stage: {Type: AWS::SSM::Parameter::Value<String>, Default: /stage}}\n";
+    let table = |id: &str, name: &str| {
+        format!(
+            "  {id}: {{Type: AWS::DynamoDB::Table, Properties: {{TableName: !Sub '{name}', BillingMode: PAY_PER_REQUEST, \
+             KeySchema: [{{AttributeName: a, KeyType: HASH}}], \
+             AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]}}}}\n"
+        )
+    };
+    let tables = table("Orders", "orders-${Stage}") + &table("Others", "others-${AWS::Region}");
+    let template = format!("{parameters}{}{stored}{tables}", functions.trim_start());
+    let plan = plan(&template);
+    assert_eq!(plan.functions.len(), 1);
+    let names: Vec<&str> = plan.tables.iter().map(TablePlan::name).collect();
+    assert_eq!(names, ["orders-stage", "others-us-east-1"]);
 }

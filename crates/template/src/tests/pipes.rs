@@ -55,6 +55,23 @@ fn a_pipe_to_a_function_is_a_mapping_of_bare_records() {
 }
 
 #[test]
+fn a_pipe_to_a_delivery_stream_is_a_sink() {
+    let stream = "  Clicks:\n    Type: AWS::KinesisFirehose::DeliveryStream\n    Properties:\n      \
+                  S3DestinationConfiguration: {BucketARN: arn:aws:s3:::b, RoleARN: arn:aws:iam::000000000000:role/r}";
+    let expected = json!({"from": "orders", "to": "firehose:Clicks", "newline": false, "values": "dynamodb-json",
+                          "start": "trim_horizon", "events": [{"eventName": ["INSERT"]}]});
+    for target in ["!GetAtt Clicks.Arn", "arn:aws:firehose:us-east-1:000000000000:deliverystream/Clicks"] {
+        let plan = plan(&pipe(target, "      Name: out", stream));
+        assert_eq!(
+            plan.sinks,
+            [SinkPlan { logical_id: "P".into(), name: "out".into(), config: expected.clone() }],
+            "{target}"
+        );
+        assert_eq!((plan.delivery_streams.len(), plan.mappings.len()), (1, 0));
+    }
+}
+
+#[test]
 fn a_pipe_to_a_queue_or_a_topic_is_a_sink() {
     let queue = "arn:aws:sqs:us-east-1:000000000000:q.fifo";
     let parameters =
@@ -98,11 +115,65 @@ fn a_pipe_to_an_api_destination_is_a_webhook() {
     assert_eq!(config["headers"], json!({"Authorization": "Basic dTpw", "X-Shop": "s"}));
     assert_eq!(config["throttle"], json!({"messages": 5, "seconds": 1}));
     assert!(found.skipped.is_empty(), "{:?}", found.skipped);
+    // It is found by its ARN, however that is written; so is the connection.
+    for target in [
+        "!If [Yes, !GetAtt Dest.Arn, x]",
+        "!Sub '${Dest.Arn}'",
+        "!Sub ['${To}', {To: !GetAtt [Dest, Arn]}]",
+        "{'Fn::GetAtt': Dest.Arn}",
+        "!Join ['', [!GetAtt Dest.Arn]]",
+        "!Ref Dest",
+    ] {
+        let resources = resources.replace("!GetAtt Conn.Arn", "!Sub '${Conn.Arn}'");
+        let found = plan(&(pipe(target, "", &resources) + "Conditions: {Yes: !Equals [a, a]}\n"));
+        assert_eq!(found.sinks.len(), 1, "{target}: {:?}", found.skipped);
+        assert_eq!(found.sinks[0].config["to"], "webhook+https://example.com/hook", "{target}");
+    }
+    let given = Options {
+        resources: BTreeMap::from([("Dest.Arn".to_owned(), "arn:aws:events:x:1:api-destination/d/1".to_owned())]),
+        ..Options::default()
+    };
+    assert_eq!(plan_with(&pipe("!GetAtt Dest.Arn", "", resources), &given).unwrap().sinks.len(), 1);
     let other = resources.replace("HttpMethod: POST", "HttpMethod: PUT");
     check_error(
         &pipe("!GetAtt Dest.Arn", "", &other),
         "Resources.Dest.Properties.HttpMethod: a sink sends by POST, not by PUT",
     );
+}
+
+/// The type of the body is a header like others, wherever it is said.
+#[test]
+fn the_headers_of_a_request_are_those_of_the_pipe_and_of_its_connection() {
+    let resources = r"
+  Conn:
+    Type: AWS::Events::Connection
+    Properties:
+      AuthorizationType: API_KEY
+      AuthParameters:
+        ApiKeyAuthParameters: {ApiKeyName: X-Key, ApiKeyValue: k}
+        InvocationHttpParameters: {HeaderParameters: [{Key: content-type, Value: application/x-shop}, {Key: Host, Value: h}]}
+  Dest:
+    Type: AWS::Events::ApiDestination
+    Properties: {ConnectionArn: !GetAtt Conn.Arn, HttpMethod: POST, InvocationEndpoint: 'https://example.com/hook'}
+";
+    let more = "      TargetParameters: {HttpParameters: {HeaderParameters: {Content-Type: text/plain, X-Shop: s, x-key: no}}}";
+    let found = plan(&pipe("!GetAtt Dest.Arn", more, resources));
+    let config = &found.sinks[0].config;
+    assert_eq!(config["content_type"], "application/x-shop");
+    assert_eq!(config["headers"], json!({"X-Key": "k", "X-Shop": "s"}));
+    assert_eq!(found.skipped, ["Resources.Conn: the header Host is set by the sink"]);
+    let of_a_record = more.replace("X-Shop: s", "X-Shop: $.eventName");
+    let at = "Resources.P.Properties.TargetParameters.HttpParameters.HeaderParameters.X-Shop";
+    check_error(
+        &pipe("!GetAtt Dest.Arn", &of_a_record, resources),
+        &format!("{at}: not here yet, and without it the request would be another"),
+    );
+    // A secret that is not here: nobody would take the requests.
+    let secret = resources.replace("ApiKeyValue: k", "ApiKeyValue: '{{resolve:secretsmanager:shop}}'");
+    let found = plan(&pipe("!GetAtt Dest.Arn", "", &secret));
+    let told = "Resources.Conn.Properties.AuthParameters.ApiKeyAuthParameters.ApiKeyValue: the secret shop is not here; give it with \
+                --resource secretsmanager:shop=VALUE; the pipe is skipped";
+    assert_eq!((found.sinks.len(), found.skipped), (0, vec![told.to_owned()]));
 }
 
 #[test]
@@ -123,6 +194,21 @@ fn what_would_change_what_a_target_gets_stops_the_reading() {
         "{at}.Target: arn:aws:states:us-east-1:000000000000:stateMachine:s cannot be reached here; the pipe is skipped"
     );
     assert_eq!((found.mappings.len(), found.sinks.len(), found.skipped), (0, 0, vec![told]));
+    // So is one that is stopped, or whose target is not here, whatever it says besides.
+    let other = "      Enrichment: !GetAtt F.Arn\n      TargetParameters: {InputTemplate: x}\n      DesiredState: ";
+    let bus = "arn:aws:events:us-east-1:000000000000:event-bus/default";
+    for (target, state, told) in [
+        (bus, "RUNNING", format!("{at}.Target: {bus} cannot be reached here; the pipe is skipped")),
+        ("!GetAtt F.Arn", "STOPPED", "Resources.P: DesiredState is STOPPED: the pipe is left out".to_owned()),
+        (
+            "arn:aws:sqs:us-east-1:000000000000:q",
+            "STOPPED",
+            "Resources.P: DesiredState is STOPPED: the pipe is left out".to_owned(),
+        ),
+    ] {
+        let found = plan(&pipe(target, &format!("{other}{state}"), ""));
+        assert_eq!((found.mappings.len(), found.sinks.len(), found.skipped), (0, 0, vec![told]));
+    }
     let kinesis = pipe("!GetAtt F.Arn", "", "")
         .replace("!GetAtt Orders.StreamArn", "arn:aws:kinesis:us-east-1:000000000000:stream/s");
     assert!(plan(&kinesis).mappings.is_empty());

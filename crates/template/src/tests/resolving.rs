@@ -122,6 +122,28 @@ fn what_cannot_be_resolved_names_its_place() {
     );
 }
 
+/// A template of a few lines must not take for ever, or all memory.
+#[test]
+fn what_names_everything_many_times_ends() {
+    let many = |kind: &str, last: &str, each: &dyn Fn(usize) -> String| {
+        let all: String = (0..20).map(|n| format!("  {kind}{n}: {}\n", each(n + 1))).collect();
+        format!("{all}  {kind}20: {last}\n")
+    };
+    let conditions =
+        many("C", "!Equals [a, a]", &|n| format!("!And [{}]", vec![format!("!Condition C{n}"); 10].join(", ")));
+    let template =
+        format!("Conditions:\n{conditions}Resources: {{T: {{Type: AWS::Serverless::SimpleTable, Condition: C0}}}}");
+    let error = plan_with(&template, &Options::default()).unwrap_err().to_string();
+    assert!(error.ends_with("the template has more than 1000000 references that are followed"), "{error}");
+    let parameter = |value: String| format!("{{Type: AWS::SSM::Parameter, Properties: {{Value: {value}}}}}");
+    let values = many("P", &parameter("x".repeat(100_000)), &|n| {
+        parameter(format!("!Sub '{}'", format!("${{P{n}.Value}}").repeat(10)))
+    });
+    let table = "  T: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: !GetAtt P0.Value}}\n";
+    let error = plan_with(&format!("Resources:\n{values}{table}"), &Options::default()).unwrap_err().to_string();
+    assert!(error.ends_with("the values of the template have more than 67108864 bytes"), "{error}");
+}
+
 #[test]
 fn a_resource_whose_condition_does_not_hold_is_left_out() {
     let plan = plan(

@@ -83,7 +83,10 @@ fn what_does_no_harm_is_named_and_skipped() {
         ),
         ("SSESpecification: {SSEEnabled: true}", "kept and told back; nothing is encrypted"),
         ("ResourcePolicy: {PolicyDocument: {Version: 2012-10-17}}", "kept and told back; nothing enforces it"),
-        ("KinesisStreamSpecification: {StreamArn: x}", "kept and told back; nothing writes to Kinesis"),
+        (
+            "KinesisStreamSpecification: {StreamArn: x}",
+            "kept and told back; nothing writes to Kinesis (--kinesis-endpoint, or `kinesis` in tailrace.yaml, says where it is)",
+        ),
     ] {
         let name = property.split_once(':').unwrap().0;
         check_skipped(&table_with(property), &[&format!("{at}.{name}: {why}")]);
@@ -143,11 +146,38 @@ fn a_filter_that_compares_a_number_attribute_is_told() {
 fn globals_are_checked() {
     let with = |globals: &str| format!("Globals: {globals}\nResources: {{}}");
     check_skipped(
-        &with("{Api: {Cors: x}, Function: {Timeout: 3}, SimpleTable: , HttpApi: }"),
+        &with(
+            "{Api: {Cors: x}, Function: {Timeout: 3}, SimpleTable: , LayerVersion: {RetentionPolicy: Retain}, HttpApi: }",
+        ),
         &["Globals.Api: not supported; skipped", "Globals.HttpApi: not supported; skipped"],
     );
     check_error(&with("{Function: hi}"), "Globals.Function: a map is expected, not \"hi\"");
     check_error(&with("{SimpleTable: [1]}"), "Globals.SimpleTable: a map is expected, not a list");
+}
+
+#[test]
+fn what_a_function_does_not_get_is_named() {
+    let at = "Resources.F.Properties";
+    check_skipped(
+        &function_with("Environment: {Variables: {AA: , BB: null, CC: '', DD: !Ref AWS::NoValue}}"),
+        &["AA", "BB"].map(|name| {
+            let told = "null is no text: the variable is not set (an empty text is \"\")";
+            &*format!("{at}.Environment.Variables.{name}: {told}").leak()
+        }),
+    );
+    for (given, named) in [
+        ("LogFormat: Text, ApplicationLogLevel: INFO", &["ApplicationLogLevel"][..]),
+        ("SystemLogLevel: WARN, ApplicationLogLevel: INFO", &["ApplicationLogLevel", "SystemLogLevel"]),
+        ("LogFormat: JSON, SystemLogLevel: WARN, ApplicationLogLevel: INFO", &[]),
+        ("LogFormat: Text", &[]),
+    ] {
+        let told = |name: &&str| {
+            let why = "has no effect: AWS refuses a level beside the LogFormat Text";
+            &*format!("{at}.LoggingConfig.{name}: {why}").leak()
+        };
+        let told: Vec<&str> = named.iter().map(told).collect();
+        check_skipped(&function_with(&format!("LoggingConfig: {{{given}}}")), &told);
+    }
 }
 
 #[test]
@@ -274,6 +304,17 @@ fn properties_of_mappings_that_are_not_supported_stop() {
         &mapping_with("").replace("!GetAtt T.StreamArn", "arn:aws:sns:x"),
         &format!("{at}.EventSourceArn: the ARN of a DynamoDB stream is expected, not \"arn:aws:sns:x\""),
     );
+    for (reference, given) in
+        [("!Ref T", "tailrace-T"), ("!GetAtt T.Arn", "arn:aws:dynamodb:us-east-1:000000000000:table/tailrace-T")]
+    {
+        check_error(
+            &mapping_with("").replace("!GetAtt T.StreamArn", reference),
+            &format!(
+                "{at}.EventSourceArn: the ARN of a DynamoDB stream is expected, not \"{given}\": a table has it as its attribute \
+                 StreamArn"
+            ),
+        );
+    }
     check_error(
         &mapping_with("").replace("StreamSpecification: {StreamViewType: NEW_IMAGE}", ""),
         &format!("{at}.EventSourceArn: the table T has no StreamSpecification"),
@@ -300,10 +341,31 @@ fn names_are_checked() {
         check_error(&used_function_with(&format!("FunctionName: '{name}'")), &expected);
     }
     plan(&function_with("FunctionName: _a-9"));
-    check_error(
-        &used_function_with("").replace("  F:", &format!("  {long}:")).replace("!Ref F", &format!("!Ref {long}")),
-        &format!("Resources.{long}: {message} \"{long}\" has not"),
-    );
+}
+
+/// As on AWS, where a name that is made of a logical id is cut: ids of the CDK have up to 255 characters.
+#[test]
+fn a_name_that_is_made_of_a_long_id_is_cut() {
+    let name = |long: &str| {
+        let function = used_function_with("").replace("  F:", &format!("  {long}:"));
+        let plan = plan(&function.replace("!Ref F", &format!("!Ref {long}")));
+        assert_eq!(plan.mappings[0].function, plan.functions[0].name);
+        plan.functions[0].name.clone()
+    };
+    let fits = "y".repeat(64);
+    assert_eq!(name(&fits), fits);
+    let (one, other) = (name(&format!("{}End", "x".repeat(62))), name(&format!("{}End", "x".repeat(63))));
+    assert_eq!((one.len(), other.len()), (64, 64));
+    assert!(one != other && one.ends_with("xEnd"), "{one} {other}");
+}
+
+#[test]
+fn a_long_id_with_letters_of_several_bytes_is_refused_as_every_such_name_is() {
+    let long = "é".repeat(40);
+    let function =
+        used_function_with("").replace("  F:", &format!("  {long}:")).replace("!Ref F", &format!("!Ref {long}"));
+    let error = plan_with(&function, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains(&long), "{error}");
 }
 
 #[test]

@@ -217,3 +217,13 @@ Resources:
     let off = PointInTimeRecoverySpecification { enabled: false, period_days: None };
     assert_eq!(settings.point_in_time_recovery, Some(off));
 }
+
+#[test]
+fn items_of_a_bucket_with_which_a_table_would_begin_are_named() {
+    let template =
+        indexed("", "ImportSourceSpecification: {InputFormat: CSV, S3BucketSource: {S3Bucket: b, S3KeyPrefix: p}}");
+    check_skipped(
+        &template,
+        &["Resources.T.Properties.ImportSourceSpecification: not applied: nothing is imported, the table begins empty"],
+    );
+}

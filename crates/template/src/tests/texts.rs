@@ -1,7 +1,5 @@
 //! Templates as texts: what they are relative to, how scalars are written.
 
-use std::path::Path;
-
 use super::*;
 use crate::node::Node;
 
@@ -131,7 +129,7 @@ Resources:
 #[test]
 fn a_byte_order_mark_is_no_text() {
     plan_with("\u{feff}Resources: {}", &Options::default()).unwrap();
-    parse("\u{feff}{\"Resources\": {}}", Format::Json, Path::new("/app"), &Options::default()).unwrap();
+    parse("\u{feff}{\"Resources\": {}}", Format::Json, &Options::default()).unwrap();
 }
 
 #[test]
@@ -214,4 +212,14 @@ proptest::proptest! {
         let _ = plan_with(&text, &Options::default());
         let _ = plan_with(&format!("Resources:\n  A: {text}"), &Options::default());
     }
+}
+
+/// Looking each key up in all before it would take minutes.
+#[test]
+fn a_map_of_very_many_keys_is_read() {
+    let keys = 0..60_000;
+    let yaml: String = keys.clone().map(|n| format!(" k{n}: 1\n")).collect();
+    plan(&format!("Metadata:\n{yaml}Resources: {{}}"));
+    let json: Vec<String> = keys.map(|n| format!("\"k{n}\": 1")).collect();
+    plan(&format!("{{\"Metadata\": {{{}}}, \"Resources\": {{}}}}", json.join(", ")));
 }

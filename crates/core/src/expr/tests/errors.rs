@@ -402,7 +402,7 @@ fn placeholder_maps_are_checked() {
     let names = |key: &str, name: &str| Some(BTreeMap::from([(key.to_owned(), name.to_owned())]));
     let values = |key: &str| Some(BTreeMap::from([(key.to_owned(), s("x"))]));
     let check = |result: Result<Placeholders, ExprError>, text: &str, enveloped: bool| {
-        assert_eq!(result.unwrap_err(), ExprError { text: text.to_owned(), enveloped });
+        assert_eq!(result.unwrap_err(), ExprError { text: text.to_owned(), enveloped, classic: None });
     };
     check(Placeholders::new(Some(BTreeMap::new()), None), "ExpressionAttributeNames must not be empty", true);
     check(Placeholders::new(None, Some(BTreeMap::new())), "ExpressionAttributeValues must not be empty", true);

@@ -34,13 +34,12 @@ fn a_key_condition_becomes_a_hash_value_and_a_range() {
 
 #[test]
 fn a_faulty_key_condition_names_its_first_fault() {
-    let nested = "KeyConditionExpressions cannot have conditions on nested attributes";
+    let nested = "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes";
     let size = "KeyConditionExpressions cannot contain nested operations";
     let several = "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition";
-    let once = "KeyConditionExpressions must only contain one condition per key";
+    let once = "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one condition per key";
     let types = "One or more parameter values were invalid: Condition parameter type does not match schema type";
     let unsupported = "Query key condition not supported";
-    let scalar = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk";
     for (text, expected) in [
         ("pk = :v OR sk = :n", "Invalid operator used in KeyConditionExpression: OR"),
         ("pk = :v AND NOT sk = :n", "Invalid operator used in KeyConditionExpression: NOT"),
@@ -51,7 +50,8 @@ fn a_faulty_key_condition_names_its_first_fault() {
         ("contains(pk,:v)", "Invalid operator used in KeyConditionExpression: contains"),
         ("pk = :v AND size(sk) = :n", size),
         ("pk = size(:v)", size),
-        ("pk.a = :v", scalar),
+        ("pk.a = :v", nested),
+        ("pk = :v AND sk[0] = :n", nested),
         ("a.b = c.d", nested),
         ("pk = sk", several),
         ("pk = :v AND sk BETWEEN :m AND a", several),
@@ -87,8 +87,14 @@ fn a_faulty_key_condition_names_its_first_fault() {
              string value. Key: pk",
         ),
     ] {
-        assert_eq!(resolve(text).unwrap_err(), ExprError::bare(expected), "{text}");
+        let error = resolve(text).unwrap_err();
+        assert_eq!((error.text.as_str(), error.enveloped), (expected, false), "{text}");
     }
+    let classic = |text: &str| resolve(text).unwrap_err().classic;
+    assert_eq!(classic("pk.a = :v"), Some("KeyConditionExpressions cannot have conditions on nested attributes"));
+    assert_eq!(classic("pk = :v AND pk = :v"), Some("KeyConditionExpressions must only contain one condition per key"));
+    assert_eq!(classic("pk = :v AND (sk = :n AND a = :v)"), Some("Conditions can be of length 1 or 2 only"));
+    assert_eq!(classic("pk > :v"), None);
     let hash_only = KeyCondition::parse("pk = :v AND sk = :n", &mut placeholders()).unwrap().resolve(&[PK], &[]);
     assert_eq!(hash_only.unwrap_err().text, unsupported);
 }
@@ -187,6 +193,7 @@ fn a_key_of_several_attributes_takes_values_from_the_left() {
                 .to_owned(),
         ),
     ] {
-        assert_eq!(resolve(text).unwrap_err(), ExprError::bare(expected), "{text}");
+        let error = resolve(text).unwrap_err();
+        assert_eq!((error.text, error.enveloped), (expected, false), "{text}");
     }
 }

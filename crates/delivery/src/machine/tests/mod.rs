@@ -97,7 +97,11 @@ impl Stage {
                         self.parked.extend(parked);
                         inputs.push_back(Input::Committed);
                     }
-                    Action::Trimmed { .. } | Action::WindowLost { .. } | Action::Finished | Action::Stopped => {}
+                    Action::Trimmed { .. }
+                    | Action::WindowLost { .. }
+                    | Action::Recall(_)
+                    | Action::Finished
+                    | Action::Stopped => {}
                 }
             }
         }

@@ -347,13 +347,68 @@ fn a_bisection_goes_on_after_a_restart() {
     stage.fail();
     stage.fail();
     assert_eq!(stage.batch(), [1, 2]);
-    let smaller = Rules { batch_records_max: 1, ..rules };
-    let mut again = Stage::resume(smaller, 1..=8, stage.checkpoint);
+    let mut again = Stage::resume(rules, 1..=8, stage.checkpoint);
     for expected in [vec![1, 2], vec![3, 4], vec![5, 6, 7, 8]] {
         assert_eq!(again.batch(), expected);
         again.ok();
     }
     assert_eq!(again.checkpoint.low_water, RecordNo(8));
+}
+
+/// Section 4: a batch that fails goes out again by the new rules, in pieces of at most BatchSize; the first counts its attempts on.
+/// A restart remembers them.
+#[test]
+fn a_smaller_batch_size_reaches_a_batch_that_fails() {
+    let mut stage = Stage::new(Rules { batch_records_max: 10, retries_max: Some(3), ..rules() }, 1..=8);
+    stage.fail();
+    stage.wait();
+    stage.fail();
+    let smaller = Rules { batch_records_max: 3, retries_max: Some(3), ..rules() };
+    stage.input(Input::Configure(smaller.clone()));
+    assert_eq!((stage.batch(), stage.in_flight[0].failed_before), (vec![1, 2, 3], 2));
+    stage.fail();
+    let mut stage = Stage::resume(smaller.clone(), 1..=9, stage.checkpoint);
+    assert_eq!((stage.batch(), stage.in_flight[0].failed_before), (vec![1, 2, 3], 3));
+    stage.ok();
+    assert_eq!((stage.batch(), stage.in_flight[0].failed_before), (vec![4, 5, 6], 0));
+    stage.ok();
+    assert_eq!(stage.batch(), [7, 8], "what failed is not mixed with what came later");
+    stage.ok();
+    assert_eq!(stage.batch(), [9]);
+    // The same at a start: the update was the last thing that an earlier one did.
+    let mut stage = Stage::new(Rules { batch_records_max: 10, ..rules() }, 1..=8);
+    stage.fail();
+    let stage = Stage::resume(Rules { batch_records_max: 5, ..rules() }, 1..=8, stage.checkpoint);
+    assert_eq!(stage.batch(), [1, 2, 3, 4, 5]);
+}
+
+/// Section 4: so does a batch that waits for a place of the function. It has not failed, and no restart says that it has.
+#[test]
+fn a_smaller_batch_size_reaches_a_batch_that_waits_at_the_target() {
+    let mut stage = Stage::new(Rules { batch_records_max: 10, ..rules() }, 1..=5);
+    let smaller = Rules { batch_records_max: 2, ..rules() };
+    stage.input(Input::Configure(smaller.clone()));
+    stage.answer(Outcome::NotInvoked("called back".into()));
+    assert_eq!((stage.batch(), stage.machine.status().error), (vec![1, 2], None));
+    stage.ok();
+    assert_eq!(stage.batch(), [3, 4]);
+    let mut again = Stage::resume(smaller, 1..=5, stage.checkpoint);
+    assert_eq!((again.batch(), again.machine.status().error), (vec![3, 4], None));
+    again.input(Input::Horizon(RecordNo(5)));
+    again.answer(Outcome::NotInvoked("called back".into()));
+    assert_eq!(again.parked_lsns(), [3, 4]);
+    // The commit of another lane has the pieces in it.
+    let rules = |batch_records_max| Rules { batch_records_max, lanes: 2, ..rules() };
+    let mut stage = Stage::resume(rules(10), 1..=8, Checkpoint::starting_after(RecordNo::ZERO, 2));
+    stage.input(Input::Configure(rules(2)));
+    stage.answer(Outcome::NotInvoked("called back".into()));
+    stage.answer(Outcome::NotInvoked("called back".into()));
+    stage.ok();
+    let bisect = stage.checkpoint.attempts[1].as_ref().map(|attempt| attempt.bisect.clone());
+    assert_eq!(bisect, Some(vec![RecordNo(7)]));
+    let again = Stage::resume(rules(2), 1..=8, stage.checkpoint);
+    assert_eq!(again.in_flight.iter().map(lsns).collect::<Vec<_>>(), [[6, 8], [1, 3]]);
+    assert_eq!(again.machine.status().error, None);
 }
 
 /// Section 4: a trimmed position goes on at the horizon, and the loss is counted and reported.
@@ -377,6 +432,19 @@ fn a_trimmed_position_continues_at_the_horizon() {
     let mut at_the_edge = super::machine(rules(), Checkpoint::starting_after(RecordNo(5), 1));
     trimmed(&mut at_the_edge);
     assert_eq!(at_the_edge.status().trimmed_gaps, 0, "nothing lay between");
+}
+
+/// A failing batch that was trimmed before a restart is gone: a change of the lanes does not wait for it.
+#[test]
+fn a_trimmed_batch_holds_no_change_of_the_lanes_up() {
+    let mut stage = Stage::new(rules(), [1, 2]);
+    stage.fail();
+    let mut machine = super::machine(Rules { lanes: 2, ..rules() }, stage.checkpoint);
+    machine.step(Input::Tick, now(0));
+    let read = LogRead { next: RecordNo(4), horizon: RecordNo(5), more: true, ..LogRead::default() };
+    let actions = machine.step(Input::Fetched(read), now(0));
+    assert!(matches!(actions.last(), Some(Action::Fetch { after: RecordNo(4), .. })), "{actions:?}");
+    assert_eq!(machine.status().lanes_wanted, None);
 }
 
 /// 7.2: without bounds a poison record blocks only as long as the stream keeps it.
@@ -525,4 +593,112 @@ fn a_damaged_record_is_read_again() {
     stage.wait();
     assert_eq!(stage.batch(), [3]);
     assert_eq!((stage.machine.status().damaged, stage.machine.status().trimmed_gaps), (None, 1));
+}
+
+/// A batch that failed before a start is read again whole, but for what an operator has set aside: what is before that goes out alone.
+#[test]
+fn a_damaged_record_of_a_batch_that_failed_is_set_aside_too() {
+    let mut stage = Stage::new(rules(), 1..=5);
+    stage.fail();
+    let mut stage = Stage::resume(rules(), [], stage.checkpoint);
+    (stage.log, stage.damaged) = ((1..=5).map(record).collect(), Some(3));
+    stage.wake_reader();
+    assert!(stage.in_flight.is_empty());
+    let status = stage.machine.status();
+    assert_eq!((status.damaged, status.blocked), (Some(RecordNo(3)), true));
+    stage.input(Input::SkipDamaged(RecordNo(3)));
+    assert_eq!((stage.batch(), stage.in_flight[0].failed_before), (vec![1, 2], 1));
+    stage.ok();
+    assert_eq!((stage.parked_lsns(), stage.batch()), (vec![3], vec![4, 5]));
+    assert_eq!(stage.in_flight[0].failed_before, 0);
+    stage.ok();
+    assert_eq!(stage.checkpoint.low_water, RecordNo(5));
+}
+
+/// There is no room for more: what is gathered goes out, and what was trimmed meanwhile is told.
+#[test]
+fn without_room_for_more_nothing_is_waited_for() {
+    let mut machine =
+        machine(Rules { window: Duration::from_secs(300), ..rules() }, Checkpoint::starting_after(RecordNo::ZERO, 1));
+    machine.step(Input::Tick, now(0));
+    let read = |numbers: std::ops::RangeInclusive<u64>, horizon: u64| {
+        let (next, horizon) = (RecordNo(*numbers.end()), RecordNo(horizon));
+        Input::Fetched(LogRead { records: numbers.map(record).collect(), next, horizon, ..LogRead::default() })
+    };
+    let actions = machine.step(read(1..=2, 1), now(0));
+    assert!(matches!(actions[..], [Action::Fetch { wait: true, at_once: false, .. }]), "{actions:?}");
+    assert!(machine.held_bytes() > 0);
+    let actions = machine.step(Input::Crowded, now(0));
+    assert!(matches!(&actions[..], [Action::Invoke(invocation)] if lsns(invocation) == [1, 2]), "{actions:?}");
+    assert!(!machine.status().caught_up);
+    let actions = machine.step(read(7..=8, 7), now(0));
+    assert!(matches!(actions[0], Action::Trimmed { after: RecordNo(2), horizon: RecordNo(7) }), "{actions:?}");
+    machine.step(Input::Invoked { id: InvocationId(0), answer: Outcome::Done.into(), jitter: 0 }, now(0));
+    assert_eq!(machine.held_bytes(), [7, 8].map(|number| record(number).logged.bytes()).iter().sum::<usize>());
+}
+
+/// Section 4: a change reaches a batch that waits for its turn at the target. That it comes back is nobody's failure, and it goes out
+/// again at once.
+#[test]
+fn a_change_recalls_what_waits_at_the_target() {
+    let mut stage = Stage::new(rules(), [1, 2]);
+    let recalls = |stage: &Stage| stage.seen.iter().filter(|action| matches!(action, Action::Recall(_))).count();
+    let id = stage.in_flight[0].id;
+    stage.input(Input::Configure(Rules { lanes: 2, ..rules() }));
+    assert!(stage.seen.contains(&Action::Recall(id)));
+    stage.answer(Outcome::NotInvoked("called off".into()));
+    assert_eq!(stage.batch(), [1, 2]);
+    let status = stage.machine.status();
+    assert_eq!((status.state, status.not_invoked, status.last), (ShardState::Invoking, 0, None));
+    // Twice is once more, and what the target has begun with it ends.
+    stage.input(Input::Configure(rules()));
+    assert_eq!(recalls(&stage), 2);
+    stage.ok();
+    assert_eq!(stage.checkpoint.low_water, RecordNo(2));
+    stage.append([3]);
+    stage.answer(Outcome::NotInvoked("throttled".into()));
+    assert_eq!(
+        (stage.machine.status().state, recalls(&stage)),
+        (ShardState::Retrying, 2),
+        "that was about the other batch"
+    );
+}
+
+/// Section 7.2, "immediate wake-up": what was not invoked since something was missing goes out at once if it came meanwhile.
+#[test]
+fn a_target_that_comes_while_it_is_missed_is_tried_at_once() {
+    let mut stage = Stage::new(rules(), [1]);
+    stage.input(Input::Wake);
+    stage.answer(Outcome::NotInvoked("no function is named f".into()));
+    assert_eq!((stage.batch(), stage.machine.status().state), (vec![1], ShardState::Invoking));
+    stage.answer(Outcome::NotInvoked("no function is named f".into()));
+    assert_eq!(stage.machine.status().state, ShardState::Retrying);
+}
+
+/// Section 7.2: a record becomes too old also while its batch waits for its turn, and when the rule changes meanwhile.
+#[test]
+fn what_becomes_too_old_while_it_waits_at_the_target_is_given_up() {
+    let aged = || Rules { record_age_max: Some(Duration::from_secs(60)), ..rules() };
+    let mut stage = Stage::new(aged(), [1000, 1030]);
+    let id = stage.in_flight[0].id;
+    assert_eq!((stage.wait(), stage.seen.last()), (60_001, Some(&Action::Recall(id))));
+    assert_eq!(stage.machine.next_wake(), None, "it is recalled once");
+    stage.answer(Outcome::NotInvoked("called off".into()));
+    let parked = &stage.parked[0];
+    assert_eq!(stage.parked_lsns(), [1000]);
+    assert_eq!((parked.reason, parked.error.as_str()), (GiveUp::RecordAgeExceeded, "called off"));
+    stage.wait();
+    assert_eq!(stage.batch(), [1030]);
+
+    // One that the target has begun with is done when it is.
+    let mut stage = Stage::new(aged(), [1000]);
+    stage.wait();
+    stage.ok();
+    assert_eq!((stage.parked.len(), stage.checkpoint.low_water), (0, RecordNo(1000)));
+
+    let mut stage = Stage::new(rules(), [900]);
+    assert_eq!(stage.machine.next_wake(), None);
+    stage.input(Input::Configure(aged()));
+    stage.answer(Outcome::NotInvoked("called off".into()));
+    assert_eq!(stage.parked_lsns(), [900]);
 }

@@ -1,9 +1,10 @@
-//! Random rules, updates of them, filters, windows, outcomes, delays and crashes at any point, from the last durable checkpoint
-//! each time, to the end of the shard. Afterwards: no record is lost, each key is in order, each record that was done in a window is
-//! in what its last call got, once; a crash repeats no more than the invariant of the machine allows, no checkpoint was ahead of an
-//! effect, and nothing was tried more often than the rules say.
+//! Random rules, updates of them, filters, windows, outcomes, delays, stops, trims, targets that are restored from a backup, and
+//! crashes at any point, from the last durable checkpoint each time, to the end of the shard. Afterwards: no record is lost but those
+//! of a gap that was told, each key is in order, each record that was done in a window is in what its last call got, once; a crash
+//! repeats no more than the invariant of the machine allows, a stop repeats nothing, no checkpoint was ahead of an effect, and nothing
+//! was tried more often than the rules say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -20,6 +21,10 @@ struct World {
     unwanted: u64,
     /// What the last call of each window got, or what was lost with it: numbers, by the window's bounds.
     ends: BTreeMap<(u64, u64), Vec<u64>>,
+    /// Updates make an end of windows.
+    loses_windows: bool,
+    /// What the target got while there were no windows yet.
+    windowless: BTreeSet<u64>,
     /// The target says which record failed.
     reports: bool,
     log: Vec<Record>,
@@ -33,15 +38,54 @@ struct World {
     planned: BTreeMap<u64, Vec<u64>>,
     /// The target itself says which records it will never take.
     rejects: bool,
+    /// There is no room in memory but for what a shard without records reads.
+    crowds: bool,
+    /// The shard is stopped now and then.
+    stops: bool,
+    /// The stream drops records that were not read.
+    trims: bool,
+    /// The first record that the stream still has.
+    horizon: u64,
+    /// The gaps that were told, by their first and behind their last number.
+    gaps: Vec<(u64, u64)>,
+    /// How often the target may still be restored.
+    restores: u32,
+    /// The last record that the target has taken.
+    progress: RecordNo,
+    /// A backup of the target: how much was delivered by then, and its progress.
+    backup: (usize, RecordNo),
+    /// The target was restored, and no checkpoint has gone back since.
+    restored: bool,
+    told_behind: bool,
+    /// Behind here records may be set aside again: the target was restored.
+    again_behind: u64,
+}
+
+/// How a life ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Finished,
+    Stopped,
+    Crashed,
 }
 
 /// The work under way in one life.
 #[derive(Default)]
 struct Life {
     fetch: Option<RecordNo>,
+    /// It waits for room in memory, or does not.
+    crowded: Option<bool>,
     invocations: Vec<Invocation>,
     commit: Option<(Checkpoint, Vec<Parked>)>,
-    finished: bool,
+    recalled: BTreeSet<InvocationId>,
+    stopping: bool,
+    next: VecDeque<Input>,
+}
+
+impl Life {
+    fn waits_for_room(&self, machine: &ShardMachine) -> bool {
+        self.crowded == Some(true) && machine.held_bytes() > 0
+    }
 }
 
 impl World {
@@ -52,7 +96,12 @@ impl World {
 
     fn read(&mut self, after: RecordNo) -> LogRead {
         let most = 1 + self.random(40) as usize;
-        let behind: Vec<Record> = self.log.iter().filter(|record| record.number() > after).cloned().collect();
+        if self.trims && self.random(6) == 0 {
+            let newest = self.log.len() as u64;
+            self.horizon = self.horizon.max((after.0 + self.random(20)).min(newest));
+        }
+        let is_there = |record: &&Record| record.number() > after && record.number().0 >= self.horizon;
+        let behind: Vec<Record> = self.log.iter().filter(is_there).cloned().collect();
         let more = behind.len() > most;
         let mut records: Vec<Record> = behind.into_iter().take(most).collect();
         let next = records.last().map_or(after, Record::number);
@@ -60,7 +109,7 @@ impl World {
         let read = records.len();
         records.retain(|record| self.is_wanted(record.number().0));
         let unwanted = read - records.len();
-        LogRead { records, unwanted, newest, next, more, ended: !more, horizon: RecordNo(1), damaged: None }
+        LogRead { records, unwanted, newest, next, more, ended: !more, horizon: RecordNo(self.horizon), damaged: None }
     }
 
     fn is_wanted(&self, number: u64) -> bool {
@@ -70,14 +119,29 @@ impl World {
     /// The target: in a window it keeps the numbers that it has seen.
     fn answer(&mut self, invocation: &Invocation) -> Answer {
         assert!(invocation.failed_before <= self.retries_max(), "a batch is tried too often");
-        let splits = self.reports || self.updates.iter().any(|rules| rules.bisect);
+        if invocation.taken.is_some_and(|taken| self.progress < taken.last) {
+            self.again_behind = self.again_behind.min(self.progress.0);
+            self.told_behind = true;
+            return Outcome::Behind { at: self.progress, error: "restored".into() }.into();
+        }
+        self.restored = false;
+        let splits =
+            self.reports || self.trims || self.rules.mark.is_some() || self.updates.iter().any(|rules| rules.bisect);
         if invocation.plan.is_some() && !splits {
             let numbers = lsns(invocation);
             let first = self.planned.entry(numbers[0]).or_insert_with(|| numbers.clone());
             assert_eq!(*first, numbers, "a planned batch comes again as it was");
         }
         let outcome = self.outcome(invocation);
-        let Some(window) = &invocation.window else { return outcome.into() };
+        let taken =
+            invocation.records.len() - outcome.failure(invocation.records.len()).map_or(0, |(failed, _)| failed);
+        if let Some(last) = taken.checked_sub(1) {
+            self.progress = self.progress.max(invocation.records[last].number());
+        }
+        let Some(window) = &invocation.window else {
+            self.windowless.extend(lsns(invocation));
+            return outcome.into();
+        };
         let mut state: Vec<u64> = match window.state.as_ref() {
             "{}" => Vec::new(),
             state => serde_json::from_str(state).expect("a state of this target"),
@@ -90,7 +154,9 @@ impl World {
             }
             return outcome.into();
         }
-        let inside = |record: &Record| (bounds.0..bounds.1).contains(&record.time().0);
+        // A window that an update has ended is over: what it did not get is in the next one.
+        let from = if self.loses_windows { 0 } else { bounds.0 };
+        let inside = |record: &Record| (from..bounds.1).contains(&record.time().0);
         assert!(invocation.records.iter().all(inside), "a batch is of its window");
         let done = match outcome {
             Outcome::Done => invocation.records.len(),
@@ -99,6 +165,18 @@ impl World {
         };
         state.extend(lsns(invocation).iter().take(done));
         Answer { outcome, state: Some(serde_json::to_string(&state).expect("numbers").into()) }
+    }
+
+    fn is_in_a_gap(&self, number: u64) -> bool {
+        self.gaps.iter().any(|(first, behind)| (*first..*behind).contains(&number))
+    }
+
+    /// What the target has is what it had at an earlier time.
+    fn restore(&mut self) {
+        self.restores -= 1;
+        self.delivered.truncate(self.backup.0);
+        self.progress = self.progress.min(self.backup.1);
+        (self.restored, self.told_behind) = (true, false);
     }
 
     fn retries_max(&self) -> u32 {
@@ -110,7 +188,8 @@ impl World {
         let lanes = checkpoint.done.len() as u64;
         for record in &self.log {
             let (number, done) = (record.number(), checkpoint.done[(record.key_hash % lanes) as usize]);
-            let effective = self.delivered.contains(&number.0) || self.parked.contains_key(&number.0);
+            let effective =
+                self.delivered.contains(&number.0) || self.parked.contains_key(&number.0) || self.is_in_a_gap(number.0);
             assert!(number > done || effective || !self.is_wanted(number.0), "{number:?} is called done and is not");
         }
     }
@@ -122,9 +201,17 @@ impl World {
                 self.poison.contains(&record.number().0).then(|| (index, "never".to_owned()))
             };
             let rejected: Vec<_> = invocation.records.iter().enumerate().filter_map(is_poison).collect();
-            let good = invocation.records.iter().filter(|record| !self.poison.contains(&record.number().0));
+            // Now and then it stops early.
+            let whole = invocation.records.len();
+            let index = if self.random(3) == 0 { 1 + self.random(whole as u64) as usize } else { whole };
+            let rejected: Vec<_> = rejected.into_iter().filter(|(rejected, _)| *rejected < index).collect();
+            let taken = invocation.records[..index].iter();
+            let good = taken.filter(|record| !self.poison.contains(&record.number().0));
             self.delivered.extend(good.map(|record| record.number().0));
-            return Outcome::DoneExcept(rejected);
+            return match index < whole {
+                true => Outcome::DoneUntil { index, rejected, error: "stopped".into() },
+                false => Outcome::DoneExcept(rejected),
+            };
         }
         let delivered: Vec<u64> = match (bad, self.random(10)) {
             (_, 0) => return Outcome::NotInvoked("throttled".into()),
@@ -140,21 +227,38 @@ impl World {
         Outcome::Done
     }
 
-    /// One life of the machine, until it finishes or crashes.
-    fn live(&mut self, crash_in: u64, now_ms: &mut u64) -> bool {
+    fn parked_size(&self) -> ParkedSize {
         let bytes = self.parked.values().map(|parked| stored_bytes(&parked.logged)).sum();
-        let parked = ParkedSize { records: self.parked.len() as u64, bytes };
+        ParkedSize { records: self.parked.len() as u64, bytes }
+    }
+
+    /// One life of the machine, until it finishes, stops or crashes.
+    fn live(&mut self, crash_in: u64, now_ms: &mut u64) -> End {
+        let parked = self.parked_size();
         let mut machine = ShardMachine::new(self.rules.clone(), BATCH_BYTES_MAX, self.durable.clone(), parked);
         if self.durable.finished {
-            return true;
+            return End::Finished;
         }
         let mut life = Life::default();
         let mut input = Input::Tick;
         for _ in 0..crash_in {
             for action in machine.step(input, now(*now_ms)) {
                 match action {
-                    Action::Fetch { after, .. } => assert!(life.fetch.replace(after).is_none()),
-                    Action::Invoke(invocation) => life.invocations.push(invocation),
+                    // Behind a target that was restored, one takes the place of another.
+                    Action::Fetch { after, at_once, .. } => {
+                        let other = life.fetch.replace(after);
+                        life.crowded = (at_once || !self.crowds).then_some(false);
+                        assert!(other.is_none() || self.again_behind < u64::MAX, "one fetch at a time");
+                    }
+                    Action::Invoke(invocation) => {
+                        assert!(!life.stopping, "nothing goes out behind a stop");
+                        if let (Some(length), None) = (self.rules.tumbling_window, &invocation.window) {
+                            let aligned = |record: &Record| record.time().0 / length.as_millis() as u64;
+                            let windows: BTreeSet<u64> = invocation.records.iter().map(aligned).collect();
+                            assert_eq!(windows.len(), 1, "a batch that is a window of its own is in one");
+                        }
+                        life.invocations.push(invocation);
+                    }
                     Action::Commit { checkpoint, parked } => {
                         assert!(life.commit.replace((checkpoint, parked)).is_none(), "one commit at a time");
                     }
@@ -162,46 +266,81 @@ impl World {
                         let numbers = serde_json::from_str(&window.state).unwrap_or_default();
                         self.ends.insert((window.start_ms.0, window.end_ms.0), numbers);
                     }
-                    Action::Finished => life.finished = true,
-                    Action::Stopped | Action::Trimmed { .. } => unreachable!("neither stopped nor trimmed"),
+                    Action::Recall(id) => {
+                        assert!(life.invocations.iter().any(|invocation| invocation.id == id), "it is out");
+                        life.recalled.insert(id);
+                    }
+                    Action::Finished | Action::Stopped => {
+                        assert_eq!((life.invocations.len(), life.commit.is_some()), (0, false), "all came back before");
+                        assert!(machine.pending_records() > 0 || machine.held_bytes() == 0, "all is given back");
+                        assert!(life.stopping || action == Action::Finished, "nobody said stop");
+                        return if action == Action::Stopped { End::Stopped } else { End::Finished };
+                    }
+                    Action::Trimmed { after, horizon } => self.gaps.push((after.0 + 1, horizon.0)),
                 }
             }
-            if life.finished {
-                assert_eq!((life.invocations.len(), life.commit.is_some()), (0, false));
-                return true;
-            }
-            input = self.next_input(&machine, &mut life, now_ms);
+            input = match life.next.pop_front() {
+                Some(input) => input,
+                None => self.next_input(&machine, &mut life, now_ms),
+            };
         }
-        false
+        End::Crashed
     }
 
     fn next_input(&mut self, machine: &ShardMachine, life: &mut Life, now_ms: &mut u64) -> Input {
         loop {
+            if self.stops && !life.stopping && self.random(80) == 0 {
+                life.stopping = true;
+                return Input::Stop;
+            }
+            if self.restores > 0 && self.random(30) == 0 {
+                self.restore();
+            } else if self.random(15) == 0 {
+                self.backup = (self.delivered.len(), self.progress);
+            }
             match self.random(5) {
                 4 if self.updates.len() > 1 && self.random(8) == 0 => {
                     self.updated = (self.updated + 1) % self.updates.len();
                     self.rules = self.updates[self.updated].clone();
                     return Input::Configure(self.rules.clone());
                 }
-                0 if life.fetch.is_some() => {
+                0 if life.fetch.is_some() && life.crowded.is_none() => {
+                    life.crowded = Some(machine.held_bytes() > 0);
+                    if life.crowded == Some(true) {
+                        return Input::Crowded;
+                    }
+                }
+                0 if life.fetch.is_some() && !life.waits_for_room(machine) => {
                     let after = life.fetch.take().expect("some");
                     return Input::Fetched(self.read(after));
                 }
                 1 if !life.invocations.is_empty() => {
                     let index = self.random(life.invocations.len() as u64) as usize;
                     let invocation = life.invocations.swap_remove(index);
-                    let answer = self.answer(&invocation);
+                    let recalled = life.recalled.contains(&invocation.id) || life.stopping;
+                    let answer = match recalled && self.random(2) == 0 {
+                        true => Outcome::NotInvoked("called off".into()).into(),
+                        false => self.answer(&invocation),
+                    };
                     return Input::Invoked { id: invocation.id, answer, jitter: self.random(1 << 31) as u32 };
                 }
                 2 if life.commit.is_some() => {
                     let (checkpoint, parked) = life.commit.take().expect("some");
                     self.durable = Checkpoint::decode(&checkpoint.encode()).expect("readable");
+                    let knows = self.told_behind && checkpoint.taken.is_none_or(|taken| taken.last <= self.progress);
+                    self.restored &= !knows;
                     for record in parked {
                         assert!((1..=self.retries_max() + 1).contains(&record.invocations), "{}", record.invocations);
-                        assert!(self.parked.insert(record.logged.number.0, record).is_none(), "parked once");
+                        let number = record.logged.number.0;
+                        let other = self.parked.insert(number, record);
+                        assert!(other.is_none() || number > self.again_behind, "parked once");
                     }
-                    self.check_commit(&checkpoint);
-                    return Input::Committed;
+                    if self.again_behind == u64::MAX && !self.restored {
+                        self.check_commit(&checkpoint);
+                        return Input::Committed;
+                    }
+                    life.next.push_back(Input::Committed);
+                    return Input::ParkedIs(self.parked_size());
                 }
                 3 => match machine.next_wake() {
                     Some(at) => {
@@ -209,7 +348,8 @@ impl World {
                         return Input::Tick;
                     }
                     None => {
-                        let stuck = life.fetch.is_none() && life.invocations.is_empty() && life.commit.is_none();
+                        let no_fetch = life.fetch.is_none() || life.waits_for_room(machine);
+                        let stuck = no_fetch && life.invocations.is_empty() && life.commit.is_none();
                         assert!(!stuck, "the machine waits for nothing: {:?}", machine.status());
                     }
                 },
@@ -227,15 +367,26 @@ fn check_world(world: &World) {
             assert!(!delivered && !world.parked.contains_key(&number), "record {number} is not wanted");
             continue;
         }
-        assert!(delivered || world.parked.contains_key(&number), "record {number} is lost");
+        // Nothing came behind the restoring: nothing was handed to the target, which could have said so.
+        if world.restored && !delivered {
+            continue;
+        }
+        let in_a_gap = world.is_in_a_gap(number);
+        assert!(delivered || world.parked.contains_key(&number) || in_a_gap, "record {number} is lost");
         assert!(
-            !world.poison.contains(&number) || world.parked.contains_key(&number),
+            !world.poison.contains(&number) || world.parked.contains_key(&number) || in_a_gap,
             "poison record {number} vanished"
         );
         if world.rules.tumbling_window.is_some() {
             let ends = world.ends.values().flatten().filter(|end| **end == number).count();
-            let expected = usize::from(!world.parked.contains_key(&number));
-            assert_eq!(ends, expected, "record {number} in the last calls of windows");
+            match world.parked.get(&number) {
+                // Its window went on from an older checkpoint, and it was not there any more; or it had none.
+                None if in_a_gap || world.windowless.contains(&number) => assert!(ends <= 1),
+                None => assert_eq!(ends, 1, "record {number} in the last calls of windows"),
+                // A crash may bring it back behind its window, and then it has become too old.
+                Some(parked) if parked.reason == GiveUp::RecordAgeExceeded && delivered => assert!(ends <= 1),
+                Some(_) => assert_eq!(ends, 0, "record {number} is parked"),
+            }
         }
     }
     let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
@@ -262,22 +413,36 @@ proptest! {
         batch_records_max in 1..20usize,
         lanes in prop::collection::vec(1..5u16, 1..12),
         (unwanted, filtered) in (2..6u64, any::<bool>()),
-        updates in prop::collection::vec((1..20usize, 1..5u16, 0..3u32, any::<bool>()), 0..3),
+        // With each its windows, if there are any.
+        updates in prop::collection::vec((1..20usize, 1..5u16, 0..3u32, any::<bool>(), any::<bool>()), 0..3),
         tumbling in prop::sample::select(vec![None, None, Some(7), Some(30)]),
+        // An update brings them to a shard that has begun without.
+        windows_from in prop::sample::select(vec![0usize, 0, 1, 2, 5]),
+        // Of records that are 880 s old at the start, and older.
+        age in prop::sample::select(vec![None, None, Some(1_000), Some(1_100)]),
         (retries, bisect) in (0..3u32, any::<bool>()),
         report_failures in any::<bool>(),
         window_ms in prop::sample::select(vec![0u64, 2000]),
         (plan, rejects) in (prop::sample::select(vec![None, Some(1)]), any::<bool>()),
         poison in prop::collection::btree_set(1..120u64, 0..6),
         crashes in prop::collection::vec(1..60u64, 0..12),
+        (stops, trims, crowds) in (any::<bool>(), prop::bool::weighted(0.3), any::<bool>()),
+        restores in prop::sample::select(vec![0u32, 0, 1, 3]),
     ) {
+        let tumbling = tumbling.filter(|_| restores == 0).map(Duration::from_secs);
+        let windowed: Vec<bool> = std::iter::once(true).chain(updates.iter().map(|update| update.4)).collect();
+        let loses_windows = tumbling.is_some() && windowed.contains(&false);
+        // What plans its batches has no windows: they would part a batch whose bounds are promised.
+        let plan = plan.filter(|_| windows_from == 0 && !loses_windows);
         let rules = Rules {
             batch_records_max, lanes: lanes[0], retries_max: Some(retries), bisect, window: Duration::from_millis(window_ms),
-            tumbling_window: tumbling.map(Duration::from_secs), plan, ..Rules::default()
+            tumbling_window: tumbling.filter(|_| windows_from == 0),
+            record_age_max: age.map(Duration::from_secs), plan, mark: (restores > 0).then_some(1), ..Rules::default()
         };
         let updates: Vec<Rules> = std::iter::once(rules.clone())
-            .chain(updates.into_iter().map(|(batch_records_max, lanes, retries, bisect)| Rules {
-                batch_records_max, lanes, retries_max: Some(retries), bisect, ..rules.clone()
+            .chain(updates.iter().map(|&(batch_records_max, lanes, retries, bisect, windowed)| Rules {
+                batch_records_max, lanes, retries_max: Some(retries), bisect,
+                tumbling_window: rules.tumbling_window.filter(|_| windowed), ..rules.clone()
             }))
             .collect();
         let batch_records_max = updates.iter().map(|rules| rules.batch_records_max).max().unwrap_or(1);
@@ -289,6 +454,8 @@ proptest! {
             updated: 0,
             unwanted: if filtered { unwanted } else { u64::MAX },
             ends: BTreeMap::new(),
+            loses_windows,
+            windowless: BTreeSet::new(),
             reports: report_failures,
             log: (1..=records).map(|number| Record { key_hash: number * 7 % keys, ..record(number) }).collect(),
             poison: poison.into_iter().filter(|number| *number <= records).collect(),
@@ -297,15 +464,27 @@ proptest! {
             delivered: Vec::new(),
             planned: BTreeMap::new(),
             rejects,
+            crowds,
+            stops,
+            trims,
+            horizon: 1,
+            gaps: Vec::new(),
+            restores,
+            progress: RecordNo::ZERO,
+            backup: (0, RecordNo::ZERO),
+            restored: false,
+            told_behind: false,
+            again_behind: u64::MAX,
         };
         let mut now_ms = 0;
         for (life, crash_in) in crashes.into_iter().enumerate() {
             let low_water = world.durable.low_water;
             let (before, delivered_before) = (world.durable.clone(), world.delivered.len());
             let lanes_begun = world.rules.lanes;
-            let over = world.live(crash_in, &mut now_ms);
-            // Nothing that a checkpoint called done comes again.
-            for number in &world.delivered[delivered_before..] {
+            let end = world.live(crash_in, &mut now_ms);
+            let delivered_now = world.delivered.get(delivered_before..).unwrap_or_default();
+            // Nothing that a checkpoint called done comes again, where the target has lost nothing.
+            for number in delivered_now.iter().filter(|_| restores == 0) {
                 prop_assert!(*number > before.low_water.0, "record {} was done", number);
                 prop_assert!(!world.parked.contains_key(number) || *number > low_water.0);
             }
@@ -313,16 +492,23 @@ proptest! {
             // the checkpoint, and those of the rules once the former are drained.
             let lanes_now = world.durable.done.len() as u64;
             let lanes_most = before.done.len().max(usize::from(lanes_begun.max(updated_lanes)));
-            let undone: BTreeSet<u64> = world.delivered[delivered_before..].iter().copied().filter(|number| {
+            let undone: BTreeSet<u64> = delivered_now.iter().copied().filter(|number| {
                 let key = world.log[(*number - 1) as usize].key_hash;
                 RecordNo(*number) > world.durable.done[(key % lanes_now) as usize] && !world.parked.contains_key(number)
             }).collect();
-            prop_assert!(undone.len() <= 2 * batch_records_max * lanes_most, "{} repeat", undone.len());
-            if over { break }
+            let repeat_most = if end == End::Crashed { 2 * batch_records_max * lanes_most } else { 0 };
+            prop_assert!(undone.len() <= repeat_most, "{} repeat behind {:?}", undone.len(), end);
+            if end == End::Finished { break }
             // The number of lanes may change between two lives.
             world.rules.lanes = lanes[(life + 1) % lanes.len()];
+            if life + 1 >= windows_from {
+                world.rules.tumbling_window = tumbling;
+                for (rules, windowed) in world.updates.iter_mut().zip(&windowed) {
+                    rules.tumbling_window = tumbling.filter(|_| *windowed);
+                }
+            }
         }
-        prop_assert!(world.live(u64::MAX, &mut now_ms), "the last life runs to the end");
+        while world.live(u64::MAX, &mut now_ms) != End::Finished {}
         prop_assert!(world.durable.finished);
         prop_assert_eq!(world.durable.low_water, RecordNo(records));
         check_world(&world);

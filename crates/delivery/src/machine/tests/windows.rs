@@ -100,6 +100,55 @@ fn a_batch_that_gathers_is_handed_out_when_its_window_ends() {
     assert_eq!(stage.window_call(), call(&[1014, 1015], 1010, "{}", false));
 }
 
+/// An update makes windows while a batch fails: what is in hand is of one window, and the others wait for theirs.
+#[test]
+fn a_batch_from_before_there_were_windows_is_parted_by_them() {
+    let log = [1001, 1002, 1012, 1013, 1021];
+    let mut stage = Stage::new(Rules { bisect: true, ..Rules::default() }, log);
+    stage.fail();
+    assert_eq!(stage.batch(), [1001, 1002]);
+    stage.fail();
+    assert_eq!(stage.batch(), [1001]);
+    stage.fail();
+    let mut stage = Stage::resume(windows(), log, stage.checkpoint);
+    assert_eq!(stage.in_flight[0].failed_before, 1, "its attempts are counted on");
+    for (records, state) in [(vec![1001], "{}"), (vec![1002], "1")] {
+        assert_eq!(stage.window_call(), call(&records, 1000, state, false));
+        stage.done("1");
+    }
+    assert_eq!(stage.window_call(), call(&[], 1000, "1", true));
+    stage.ok();
+    assert_eq!(stage.window_call(), call(&[1012, 1013], 1010, "{}", false));
+    stage.done("2");
+    assert_eq!(stage.window_call(), call(&[], 1010, "2", true));
+    stage.ok();
+    assert_eq!(stage.window_call(), call(&[1021], 1020, "{}", false));
+}
+
+/// An earlier version handed such a batch out whole, in the window of its first record: its checkpoint is read, and what is left of
+/// the batch goes to its own windows.
+#[test]
+fn a_batch_that_an_earlier_version_put_into_one_window_is_parted() {
+    let log = [1001, 1012, 1013];
+    let mut before = Stage::new(windows(), [1001]);
+    before.fail();
+    let mut mixed = before.checkpoint;
+    mixed.attempts[0].as_mut().expect("it failed").last = RecordNo(1013);
+    let mut stage = Stage::resume(windows(), log, mixed.clone());
+    assert_eq!(stage.window_call(), call(&[1001], 1000, "{}", false));
+    stage.done("1");
+    assert_eq!(stage.window_call(), call(&[], 1000, "1", true));
+    stage.ok();
+    assert_eq!(stage.window_call(), call(&[1012, 1013], 1010, "{}", false));
+    // Its first record was done, and what failed is of another window than the open one.
+    mixed.attempts[0].as_mut().expect("it failed").first = RecordNo(1012);
+    (mixed.low_water, mixed.done[0]) = (RecordNo(1001), RecordNo(1001));
+    let mut stage = Stage::resume(windows(), log, mixed);
+    assert_eq!(stage.window_call(), call(&[], 1000, "{}", true));
+    stage.ok();
+    assert_eq!(stage.window_call(), call(&[1012, 1013], 1010, "{}", false));
+}
+
 /// The state is durable with the records that it is of.
 #[test]
 fn a_window_goes_on_after_a_restart() {
@@ -205,6 +254,92 @@ fn a_final_call_is_given_up_at_the_age_of_its_window() {
     assert!((60_000..135_000).contains(&stage.now_ms), "{}", stage.now_ms);
 }
 
+/// Row 6: nobody who is never there holds the shard up longer than one who fails: the age of the window counts either way.
+#[test]
+fn a_final_call_that_is_never_made_is_given_up_at_the_age_of_its_window() {
+    let rules = Rules { record_age_max: Some(Duration::from_secs(60)), ..windows() };
+    let mut stage = Stage::new(rules, [1001]);
+    stage.done("1");
+    stage.wait();
+    while stage.lost().is_empty() {
+        stage.answer(Outcome::NotInvoked("no function is named f".into()));
+        stage.wait();
+    }
+    // The window ended at 10 s: to the millisecond, and not at the next try.
+    assert_eq!((stage.lost(), stage.now_ms), (vec![("1", "no function is named f")], 70_001));
+    assert!(stage.idle());
+    assert!(stage.checkpoint.windows.as_ref().unwrap().open.is_none());
+}
+
+/// Row 6: without a rule that bounds it a window is bounded as its records are, by what the stream keeps.
+#[test]
+fn a_final_call_is_given_up_when_the_stream_keeps_nothing_of_its_window() {
+    for outcome in [Outcome::NotInvoked("gone".into()), Outcome::Failed("gone".into())] {
+        let mut stage = Stage::new(windows(), [1001, 1002]);
+        stage.done("2");
+        stage.wait();
+        stage.answer(outcome.clone());
+        stage.input(Input::Horizon(RecordNo(1002)));
+        assert!(stage.lost().is_empty(), "one of its records is still there");
+        stage.input(Input::Wake);
+        stage.answer(outcome.clone());
+        stage.input(Input::Horizon(RecordNo(1003)));
+        assert_eq!(stage.lost(), [("2", "gone")]);
+        stage.append([1012]);
+        assert_eq!(stage.window_call(), call(&[1012], 1010, "{}", false));
+
+        // What has become too old while nothing ran is tried once.
+        let mut stage = Stage::new(windows(), [1001]);
+        stage.done("1");
+        let mut stage = Stage::resume(windows(), [1012], stage.checkpoint);
+        stage.input(Input::Horizon(RecordNo(1005)));
+        assert_eq!(stage.window_call(), call(&[], 1000, "1", true));
+        stage.answer(outcome);
+        assert_eq!(stage.lost(), [("1", "gone")]);
+        assert_eq!(stage.window_call(), call(&[1012], 1010, "{}", false));
+    }
+}
+
+/// A checkpoint of before the last record was kept: it is one of those that are done.
+#[test]
+fn a_window_of_an_earlier_checkpoint_is_bounded_too() {
+    let mut stage = Stage::new(windows(), [1001]);
+    stage.done("1");
+    let mut checkpoint = stage.checkpoint;
+    checkpoint.windows.as_mut().unwrap().open.as_mut().unwrap().last = None;
+    let mut stage = Stage::resume(windows(), [1001, 1012], checkpoint);
+    stage.fail();
+    stage.input(Input::Horizon(RecordNo(1001)));
+    assert!(stage.lost().is_empty());
+    stage.input(Input::Horizon(RecordNo(1002)));
+    assert_eq!(stage.lost(), [("1", "boom")]);
+}
+
+/// A final call that waits for its turn waits no longer than its window may be old.
+#[test]
+fn a_final_call_that_waits_for_its_turn_is_recalled_at_its_age() {
+    let rules = Rules { record_age_max: Some(Duration::from_secs(60)), ..windows() };
+    let mut stage = Stage::new(rules, [1001]);
+    stage.done("1");
+    stage.wait();
+    let id = stage.in_flight[0].id;
+    stage.wait();
+    assert_eq!((stage.now_ms, stage.seen.last()), (70_001, Some(&Action::Recall(id))));
+    assert_eq!(stage.machine.next_wake(), None, "once");
+    stage.answer(Outcome::NotInvoked("called off".into()));
+    assert_eq!(stage.lost(), [("1", "called off")]);
+}
+
+/// What can never be delivered is given up whatever the rules say, a final call too: its state is more than an event holds.
+#[test]
+fn a_final_call_that_can_never_be_made_is_given_up_at_once() {
+    let mut stage = Stage::new(windows(), [1001, 1011]);
+    stage.done("1");
+    stage.answer(Outcome::Undeliverable("too large".into()));
+    assert_eq!(stage.lost(), [("1", "too large")]);
+    assert_eq!(stage.window_call(), call(&[1011], 1010, "{}", false));
+}
+
 /// Row 5.
 #[test]
 fn the_end_of_a_shard_ends_its_window() {
@@ -245,6 +380,25 @@ fn an_update_ends_the_open_window() {
     stage.ok();
     stage.append([1014]);
     assert_eq!(stage.window_call().0, [1014]);
+}
+
+/// While the lanes of earlier rules are drained each batch is a window of its own, and no batch is of two.
+#[test]
+fn while_lanes_are_drained_a_batch_is_of_one_window() {
+    let two = Rules { lanes: 2, batch_records_max: 3, ..Rules::default() };
+    let odd = [1001, 1003, 1011, 1013, 1015, 1021];
+    let mut stage = Stage::resume(two.clone(), odd, Checkpoint::starting_after(RecordNo::ZERO, 2));
+    assert_eq!(stage.batch(), [1001, 1003, 1011]);
+    stage.input(Input::Configure(Rules { batch_records_max: 3, ..windows() }));
+    stage.fail();
+    stage.wait();
+    // What failed before comes again in its windows, and what waits is taken by them.
+    for expected in [&[1001, 1003][..], &[1011, 1013, 1015], &[1021]] {
+        assert_eq!((stage.batch(), &stage.in_flight[0].window), (expected.to_vec(), &None));
+        stage.ok();
+    }
+    stage.append([1022]);
+    assert_eq!(stage.window_call(), call(&[1022], 1020, "{}", false));
 }
 
 /// Section 5.2: a record that is above the bound by itself is bisected to, and given up at once, whatever the rules say of retries.

@@ -123,7 +123,8 @@ async fn what_goes_over_16_megabytes_is_left_unprocessed() {
     let arn = bench.db.settings().table_arn("users");
     let twice = json!({"RequestItems": {arn.as_str(): {"Keys": keys(0..54), "ConsistentRead": true}, "users": part(keys(54..60))}});
     let answer = bench.ok("BatchGetItem", twice).await;
-    assert_eq!(answer["Responses"]["users"].as_array().unwrap().len(), 52);
+    let found = |name: &str| answer["Responses"][name].as_array().unwrap().len();
+    assert_eq!((found(arn.as_str()), found("users")), (52, 0));
     let rest = json!({arn.as_str(): {"Keys": keys(52..54), "ConsistentRead": true}, "users": part(keys(54..60))});
     assert_eq!(answer["UnprocessedKeys"], rest);
 }
@@ -161,9 +162,23 @@ async fn a_table_may_be_named_twice_in_a_batch() {
     assert_eq!(answer["UnprocessedItems"], json!({}));
     assert_eq!(answer["ConsumedCapacity"], json!([{"TableName": "users", "CapacityUnits": 2.0}]));
     let answer = bench.ok("BatchGetItem", read("a", "b")).await;
-    assert_eq!(answer["Responses"]["users"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["Responses"], json!({"users": [{"pk": s("a")}], arn.as_str(): [{"pk": s("b")}]}));
     assert_eq!(answer["ConsumedCapacity"], json!([{"TableName": "users", "CapacityUnits": 1.0}]));
     // Equal keys of two tables are two keys.
     bench.put_table("others", 9, None, None).await;
     bench.ok("BatchWriteItem", json!({"RequestItems": {"users": [put("c")], "others": [delete("c")]}})).await;
+}
+
+/// docs/spec/dynamodb-api.md 2.5: the newer layer looks at values before it looks at what goes with what; 1.6: a table is told by the name that
+/// it was asked for by.
+#[tokio::test]
+async fn a_batch_of_reads_tells_of_values_first_and_of_tables_as_they_were_named() {
+    let bench = Bench::new().await;
+    let part = json!({"Keys": [{"pk": {"N": "abc"}}], "AttributesToGet": ["a"], "ProjectionExpression": "a"});
+    let text = "The parameter cannot be converted to a numeric value: abc";
+    bench.refused("BatchGetItem", json!({"RequestItems": {"users": part}}), &ve(text)).await;
+    bench.put("users", json!({"pk": s("a")})).await;
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/users";
+    let answer = bench.ok("BatchGetItem", json!({"RequestItems": {arn: {"Keys": [{"pk": s("a")}]}}})).await;
+    assert_eq!(answer["Responses"][arn], json!([{"pk": s("a")}]));
 }

@@ -207,14 +207,6 @@ async fn what_is_wrong_with_the_request_is_its_error() {
             json!([with(put("a"), "Item", json!({"pk": s("a"), "x": {"SS": []}}))]),
             "One or more parameter values were invalid: An string set  may not be empty",
         ),
-        (
-            json!([with(
-                with(add("a", 1), "UpdateExpression", json!("SET x = :n")),
-                "ExpressionAttributeValues",
-                json!({":n": s(&"x".repeat(409_600))})
-            )]),
-            "Item size to update has exceeded the maximum allowed size",
-        ),
     ] {
         bench.not_transacted(actions, &ve(text)).await;
     }
@@ -383,4 +375,31 @@ async fn a_table_that_was_made_anew_is_the_one_that_is_written() {
     bench.put_table("users", 10, None, None).await;
     bench.transact(&[ranged]).await.unwrap();
     assert_eq!(bench.item("a").await["sk"], s("b"));
+}
+
+/// docs/spec/dynamodb-api.md 3.4: of an update in a transaction the finished item alone is weighed.
+#[tokio::test]
+async fn an_update_in_a_transaction_may_make_the_largest_item() {
+    let bench = Bench::new().await;
+    let update = |bytes: usize| {
+        let value = s(&"x".repeat(bytes - "pkaq".len()));
+        json!({"TransactItems": [{"Update": {"TableName": "users", "Key": {"pk": s("a")}, "UpdateExpression": "SET q = :v",
+            "ExpressionAttributeValues": {":v": value}}}]})
+    };
+    bench.ok("TransactWriteItems", update(409_600)).await;
+    let error = bench.call("TransactWriteItems", update(409_601)).await.unwrap_err().to_string();
+    assert!(error.contains("[ValidationError]"), "{error}");
+}
+
+/// docs/spec/dynamodb-api.md 7.2: an empty key is refused before the tables are looked for; what a list of too many echoes ends as it began.
+#[tokio::test]
+async fn what_needs_no_table_is_refused_before_one_is_looked_for() {
+    let bench = Bench::new().await;
+    let delete = |table: &str, key: &str| json!({"Delete": {"TableName": table, "Key": {"pk": s(key)}}});
+    let text = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: pk";
+    let body = json!({"TransactItems": [delete("nowhere", "a"), delete("users", "")]});
+    bench.refused("TransactWriteItems", body, &ve(text)).await;
+    let many: Vec<Value> = (0..101).map(|n| delete("users", &format!("{n}"))).collect();
+    let error = bench.call("TransactWriteItems", json!({"TransactItems": many})).await.unwrap_err().to_string();
+    assert!(error.contains("]' at 'transactItems' failed to satisfy constraint"), "{error}");
 }

@@ -4,6 +4,7 @@ mod backfill;
 mod background;
 mod control;
 mod create;
+mod destinations;
 mod figures;
 mod index_updates;
 mod indexes;

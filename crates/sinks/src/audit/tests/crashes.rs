@@ -192,5 +192,68 @@ async fn the_files_of_another_trail_stay() {
     bench.deliver(&Config::default(), &place, &flushes[..1]).await;
     let other = Flush { sink: "other".into(), ..flushes[0].clone() };
     let error = bench.trail(Config::default(), place).flush(other).await.unwrap_err();
-    assert!(error.to_string().ends_with("is there already, and not from this audit trail"), "{error}");
+    assert!(error.to_string().contains("did not write: those of another audit trail"), "{error}");
+}
+
+/// A data directory that was restored from a backup knows less than the trail has: what was confirmed since stays, also where records
+/// have the numbers of those that were there, and nothing is written over it.
+#[tokio::test]
+async fn what_was_confirmed_behind_a_restored_head_stays() {
+    for file_bytes_max in [0, u64::MAX] {
+        let dir = tempfile::tempdir().unwrap();
+        let place: Arc<dyn Place> = Arc::new(directory(dir.path(), file_bytes_max));
+        let mut trees = Vec::new();
+        for after in ["the first time", "after the restore"] {
+            // The same history up to the backup, and then another one under the same numbers.
+            let bench = Bench::new().await;
+            some_changes(&bench).await;
+            bench.put("k0", after).await;
+            bench.put("k1", after).await;
+            let flushes = bench.flushes(2).await;
+            bench.deliver(&Config::default(), &place, &flushes[..4]).await;
+            let later = bench.trail(Config::default(), Arc::clone(&place)).flush(flushes[4].clone()).await;
+            trees.push(tree(dir.path()));
+            match later {
+                Ok(_) => assert_eq!(trees.len(), 1),
+                Err(error) => {
+                    assert!(trees.len() == 2 && error.to_string().contains("restored from a backup"), "{error}")
+                }
+            }
+        }
+        assert!(
+            trees[0] == trees[1]
+                && trees[0].values().any(|bytes| String::from_utf8_lossy(bytes).contains("the first time"))
+        );
+    }
+}
+
+/// A key that was changed between two tries at a segment makes another signature, and the same segment.
+#[test]
+fn a_try_with_another_signature_is_no_other_segment() {
+    let line = |seq: u64| {
+        let mut line = crate::audit::chain::Line::default();
+        crate::audit::entry::write_gap(&mut line, RecordNo(1), RecordNo(2), "trimmed", "Orders", seq);
+        let mut bytes = Vec::new();
+        line.push_to(&crate::audit::chain::Hash::NONE, &mut bytes);
+        bytes
+    };
+    let signature = |by: &str| format!("{{\"event_name\":\"SIGNATURE\",\"head\":\"{by}\"}}\n").into_bytes();
+    let [one, two] = [1, 2].map(line);
+    let own = [&one[..], &signature("a")].concat();
+    for (there, is_other) in [
+        (vec![], false),
+        (one[..20].to_vec(), false),
+        (vec![0; 40], false),
+        ([&one[..], &signature("b")].concat(), false),
+        ([&one[..], &signature("b"), &two[..]].concat(), true),
+        ([&one[..], &two[..]].concat(), true),
+        (two.clone(), true),
+        (two[..two.len() - 1].to_vec(), false),
+    ] {
+        assert_eq!(place::is_another(&there, &own, false, false), is_other, "{}", String::from_utf8_lossy(&there));
+    }
+    // What comes by a rename is no try that was cut off.
+    assert!(place::is_another(b"{}\n", &own, true, false) && !place::is_another(b"", &own, true, false));
+    // Nothing of an earlier try is longer than what was looked at.
+    assert!(place::is_another(&two[..two.len() - 1], &own, false, true));
 }

@@ -218,7 +218,12 @@ async fn heads_that_were_kept_elsewhere_show_a_cut_or_rewritten_chain() {
     let (files, _) = trail().await;
     let report = verify(&MemoryPlace::of(files.clone()), &Trusted::default(), |_, _| {}).await.unwrap();
     let known = |report: &Report| Trusted {
-        heads: report.chains.iter().map(|chain| KnownHead::read(&json!({ "chain": chain })).unwrap()).collect(),
+        heads: report
+            .chains
+            .iter()
+            .map(|chain| KnownHead::read(&json!({ "chain": chain })).unwrap())
+            .map(|(chain, head)| (chain, vec![head]))
+            .collect(),
         ..Trusted::default()
     };
     let trusted = known(&report);

@@ -177,7 +177,7 @@ async fn the_items_of_a_snapshot_are_a_chain_of_their_own() {
     }
     let pages: Vec<Flush> = (0..)
         .zip(bench.flushes(2).await)
-        .map(|(page, flush)| Flush { origin: Origin::Snapshot { page }, ..flush })
+        .map(|(page, flush)| Flush { origin: Origin::Snapshot { page, made_by: 1 }, ..flush })
         .collect();
     let place: Arc<dyn Place> = Arc::new(MemoryPlace::default());
     bench.deliver(&Config::default(), &place, &pages).await;

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use tokio::io::AsyncRead;
 
 use super::*;
-use crate::audit::place::{PlaceError, first_line};
+use crate::audit::place::{PlaceError, is_another};
 
 /// Files by chain and number.
 #[derive(Clone, Default)]
@@ -35,11 +35,11 @@ impl Place for MemoryPlace {
         let mut files = self.files.lock();
         let there = files.entry((at.chain.clone(), at.file)).or_default();
         let answer = match at.offset {
-            0 if !there.is_empty() && first_line(there) != first_line(&bytes) => {
-                Err(PlaceError::Taken(format!("{}/{}", at.chain, at.file)))
-            }
             offset if (there.len() as u64) < offset => {
                 Err(PlaceError::CutOff { file: at.chain, found: there.len() as u64, expected: offset })
+            }
+            offset if is_another(&there[offset as usize..], &bytes, offset == 0, false) => {
+                Err(PlaceError::Taken(format!("{}/{}", at.chain, at.file)))
             }
             offset => {
                 there.truncate(offset as usize);

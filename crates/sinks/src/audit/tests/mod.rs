@@ -4,6 +4,7 @@ mod crashes;
 mod faults;
 mod kit;
 mod lineage;
+mod locked;
 mod memory;
 mod shown;
 mod vectors;
@@ -132,6 +133,7 @@ fn flush(source: &Arc<SourceTable>, shard: &ShardInfo, records: Vec<StreamRecord
         shard: Shard::of(shard),
         origin: Origin::Stream,
         epoch: 1,
+        taken: None,
         failed_before: 0,
         waits: tailrace_delivery::Waits::default(),
         stopping: tailrace_delivery::Stopping::default(),

@@ -1,14 +1,16 @@
 //! Digests and throttles: many changes, few messages.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tailrace_core::ShardNo;
+use tailrace_core::clock::ManualClock;
 use tailrace_delivery::{Shard, Stopping};
 use tokio::sync::watch;
 
 use super::receiver::{Receiver, Reply};
-use super::{flush, id_of, orders, record, sink};
+use super::{Notify, TIME, config, flush, id_of, orders, record, sink, writer};
 use crate::sink::{Flush, Origin, Rejected, Sink};
 
 #[tokio::test]
@@ -135,11 +137,13 @@ async fn a_throttle_is_fair() {
 /// Who says that a sink is to stop, and how it is told.
 fn stopping() -> (watch::Sender<bool>, Stopping) {
     let (stop, told) = watch::channel(false);
-    let stopping = Stopping::when(move || {
-        let mut told = told.clone();
-        async move { drop(told.wait_for(|told| *told).await) }
-    });
-    (stop, stopping)
+    (stop, Stopping::watching(told, |told| *told))
+}
+
+/// A sink that sends one message at a time, and after a stop what is before those that were begun, however slow the machine is.
+fn patient(receiver: &Receiver) -> Notify {
+    let config = config(&format!("webhook+{}/", receiver.address), &json!({"concurrency": 1}));
+    Notify::new(&config, writer(), Arc::new(ManualClock::at(TIME))).unwrap()
 }
 
 /// A stop waits for no throttle, and what was sent does not come again.
@@ -173,7 +177,7 @@ async fn a_stop_leaves_no_holes() {
     })
     .await;
     // One at a time, and of keys in turns: the first of a, the first of b, the second of a.
-    let (sink, _clock) = sink(&format!("webhook+{}/", receiver.address), &json!({"concurrency": 1}));
+    let sink = patient(&receiver);
     let change = |number, id: &str| record(number, id, Some(json!({})));
     let records = vec![change(1, "a"), change(2, "a"), change(3, "b"), change(4, "c")];
     let told = records.iter().map(id_of);
@@ -182,4 +186,46 @@ async fn a_stop_leaves_no_holes() {
     assert_eq!(flushed.stopped_at, Some(3));
     let ids: Vec<String> = receiver.take().iter().map(|asked| asked.header("webhook-id").to_owned()).collect();
     assert_eq!(ids, [0, 2, 1].map(|index: usize| expected[index].clone()));
+}
+
+/// What was rejected before a stop is told with it: nothing behind it comes again for that.
+#[tokio::test]
+async fn a_stop_tells_what_was_rejected_before_it() {
+    let (stop, stopping) = stopping();
+    let receiver = Receiver::start(move |asked| {
+        let id = asked.json()["data"]["keys"]["id"].clone();
+        if id == "o4" {
+            stop.send_replace(true);
+        }
+        Reply::status(if id == "o2" { 400 } else { 200 })
+    })
+    .await;
+    let sink = patient(&receiver);
+    let flushed = sink.flush(Flush { stopping, ..flush(orders(6)) }).await.unwrap();
+    assert_eq!(flushed.stopped_at, Some(4));
+    let [Rejected { index: 1, error }] = &flushed.rejected[..] else { panic!("{flushed:?}") };
+    assert!(error.starts_with("400"), "{error}");
+}
+
+/// The bounds of a digest are durable: it comes again as it is, and what of it was taken is not sent again by the same process.
+#[tokio::test]
+async fn a_digest_that_is_told_to_stop_comes_again_as_it_is() {
+    let (stop, told) = stopping();
+    let receiver = Receiver::start(move |_| {
+        stop.send_replace(true);
+        Reply::status(200)
+    })
+    .await;
+    // The last order has not what the template asks for: the digest becomes two, and the second of them two again.
+    let body = "{% for record in records %}{{ record.item.id }} {{ record.item.v }}{% endfor %}";
+    let more = json!({"digest": {}, "body": body});
+    let (sink, _clock) = sink(&format!("webhook+{}/", receiver.address), &more);
+    let mut records = orders(4);
+    records[3] = record(4, "o4", Some(json!({})));
+    let stopped = sink.flush(Flush { stopping: told, ..flush(records.clone()) }).await.unwrap();
+    assert_eq!((stopped.stopped_at, stopped.rejected.len()), (Some(0), 0));
+    let flushed = sink.flush(flush(records)).await.unwrap();
+    assert_eq!(flushed.rejected.iter().map(|rejected| rejected.index).collect::<Vec<_>>(), [3]);
+    let bodies: Vec<String> = receiver.take().into_iter().map(|asked| asked.body).collect();
+    assert_eq!(bodies, ["o1 1o2 2", "o3 3"]);
 }

@@ -126,7 +126,7 @@ async fn a_change_is_a_mail() {
     let (to, letter) = &mailbox.letters[0];
     assert_eq!(to[..], ["ann", "sales", "archive"].map(|name| format!("RCPT TO:<{name}@example.com>")));
     for part in [
-        format!("Message-ID: <{}@example.com>", id_of(&change)),
+        format!("Message-ID: <{}-ping@example.com>", id_of(&change)),
         "Subject: Order o1 shipped\r\n".to_owned(),
         "From: \"The shop\" <shop@example.com>\r\n".to_owned(),
         "To: Ann <ann@example.com>, sales@example.com\r\n".to_owned(),
@@ -142,6 +142,37 @@ async fn a_change_is_a_mail() {
     // The same bytes on a repeat, over the same connection.
     assert_eq!((mailbox.letters.len(), mailbox.connections), (2, 1));
     assert_eq!(mailbox.letters[0], mailbox.letters[1]);
+}
+
+/// People read it: an apostrophe is one.
+#[tokio::test]
+async fn the_usual_text_shows_a_change_as_it_is() {
+    let server = Server::start(usual).await;
+    let (sink, _) = sink(&server.to, &settings(json!({})));
+    let change = record(1, "O'Brien & Co", Some(json!({"v": {"N": "1.50"}, "note": {"S": "<a> \\u0027"}})));
+    sink.flush(flush(vec![change])).await.unwrap();
+    let mailbox = server.mailbox.lock();
+    let (_, letter) = &mailbox.letters[0];
+    let text = "Orders.insert {\"id\":\"O'Brien & Co\"}\r\n{\r\n  \"id\": \"O'Brien & Co\",\r\n  \"note\": \"<a> \\\\u0027\",\r\n  \"v\": 1.5\r\n}\r\n";
+    assert!(letter.contains(text), "{letter}");
+}
+
+/// A mailbox passes over a letter whose `Message-ID` it had: what two sinks say of one change are two letters. Source: RFC 5322, 3.6.4.
+#[tokio::test]
+async fn letters_of_two_sinks_about_one_change_are_two() {
+    let server = Server::start(usual).await;
+    let (sink, _) = sink(&server.to, &settings(json!({})));
+    for name in ["a.b", "..", "a.b"] {
+        sink.flush(crate::sink::Flush { sink: name.into(), ..flush(orders(1)) }).await.unwrap();
+    }
+    let mailbox = server.mailbox.lock();
+    let id = |(_, letter): &(_, String)| {
+        letter.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap().to_owned()
+    };
+    let ids: Vec<String> = mailbox.letters.iter().map(id).collect();
+    let event = id_of(&orders(1)[0]);
+    let expected = ["a=b", "==", "a=b"].map(|name| format!("<{event}-{name}@example.com>"));
+    assert_eq!(ids, expected);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ mod digests;
 mod kit;
 mod mails;
 mod queues;
-mod receiver;
+pub mod receiver;
 mod settings;
 mod webhooks;
 
@@ -77,6 +77,7 @@ pub fn flush(records: Vec<StreamRecord>) -> Flush {
         shard: Shard { no: ShardNo(1), id: "shardId-1".into() },
         origin: Origin::Stream,
         epoch: 1,
+        taken: None,
         failed_before: 0,
         waits: tailrace_delivery::Waits::default(),
         stopping: tailrace_delivery::Stopping::default(),

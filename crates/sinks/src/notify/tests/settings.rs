@@ -58,6 +58,10 @@ fn destinations() {
         queue(TOPIC, json!({"region": "eu-west-2"})),
         expect("https://sns.eu-west-1.amazonaws.com/", &TOPIC[4..], "eu-west-2", false, true)
     );
+    assert_eq!(
+        queue("sns:arn:aws-eusc:sns:eusc-de-east-1:1:t", json!({})).0,
+        "https://sns.eusc-de-east-1.amazonaws.eu/"
+    );
     let mailer = |to: &str| match config(to, &json!({"mail": {"from": "a@b.c", "to": "d@e.f"}})).destination() {
         Ok(Destination::Mail(mailer)) => (mailer.host, mailer.port, mailer.is_tls),
         other => panic!("{to}: {other:?}"),
@@ -65,6 +69,36 @@ fn destinations() {
     assert_eq!(mailer(MAIL), ("mail.example.com".to_owned(), 587, false));
     assert_eq!(mailer("smtps://mail.example.com"), ("mail.example.com".to_owned(), 465, true));
     assert_eq!(mailer("smtp://[::1]:2525"), ("::1".to_owned(), 2525, false));
+}
+
+/// Requests are signed for the region that the host names, as the SDKs have it.
+#[test]
+fn the_region_of_a_queue_is_that_of_its_host() {
+    let region = |host: &str, more: Value| match config(&format!("sqs:https://{host}/1/q"), &more).destination() {
+        Ok(Destination::Queue(queue)) => queue.region,
+        other => panic!("{host}: {other:?}"),
+    };
+    for (host, expected) in [
+        ("sqs.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("sqs.us-east-2.api.aws", "us-east-2"),
+        ("eu-central-1.queue.amazonaws.com", "eu-central-1"),
+        ("queue.amazonaws.com", "us-east-1"),
+        ("vpce-0a1b2c3d-4e5f.sqs.ap-southeast-2.vpce.amazonaws.com", "ap-southeast-2"),
+        ("vpce-0a1b2c3d-4e5f-us-west-2a.sqs.us-west-2.vpce.amazonaws.com", "us-west-2"),
+        ("sqs-fips.us-west-1.amazonaws.com", "us-west-1"),
+        ("sqs.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("sqs.cn-northwest-1.api.amazonwebservices.com.cn", "cn-northwest-1"),
+        ("sqs.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        ("sqs.eu-west-2.localhost.localstack.cloud:4566", "eu-west-2"),
+        ("eu-west-2.queue.localhost.localstack.cloud:4566", "eu-west-2"),
+        ("shop-orders-1.example.com", "us-east-1"),
+        ("127.0.0.1:9324", "us-east-1"),
+    ] {
+        assert_eq!(region(host, json!({})), expected, "{host}");
+        assert_eq!(region(host, json!({"region": "sa-east-1"})), "sa-east-1", "{host}");
+    }
+    assert_eq!(region("queues.example.com", json!({"endpoint": "https://sqs.eu-north-1.amazonaws.com"})), "eu-north-1");
 }
 
 #[test]

@@ -67,6 +67,7 @@ pub fn flush(records: Vec<StreamRecord>) -> Flush {
         shard: Shard { no: ShardNo(7), id: "shardId-00000001535365800000-00000007".into() },
         origin: Origin::Stream,
         epoch: 1,
+        taken: None,
         failed_before: 0,
         waits: tailrace_delivery::Waits::default(),
         stopping: tailrace_delivery::Stopping::default(),

@@ -148,8 +148,10 @@ async fn values_that_no_key_can_have_are_rejected() {
 #[tokio::test]
 async fn pages_of_a_snapshot_have_names_of_their_own() {
     let place = Place::Directory(tempfile::tempdir().unwrap());
-    let snapshot =
-        |page| Flush { origin: Origin::Snapshot { page }, ..flush(vec![insert(3, "a", "c"), insert(3, "b", "d")]) };
+    let snapshot = |page| Flush {
+        origin: Origin::Snapshot { page, made_by: 1 },
+        ..flush(vec![insert(3, "a", "c"), insert(3, "b", "d")])
+    };
     let whole = sink(place.settings(json!({"manifest": true, "partition_by": "s/!{timestamp:yyyy}/"})));
     taken(&whole, &snapshot(0)).await;
     // Both items have the number of one point of the stream, and ids of their own.
@@ -171,6 +173,30 @@ async fn pages_of_a_snapshot_have_names_of_their_own() {
             "s/2018/lake-v1-Orders-snapshot-0000000000.jsonl",
             "s/2018/lake-v1-Orders-snapshot-0000000001.jsonl",
         ]
+    );
+}
+
+/// A table's name may have 255 bytes, and so may that of a file: the longest names are shortened, the same at each repeat.
+#[tokio::test]
+async fn a_snapshot_of_a_table_with_the_longest_name_has_names_that_are_taken() {
+    let place = Place::Directory(tempfile::tempdir().unwrap());
+    let named = |table: &str, page| {
+        let given = flush(vec![insert(3, "a", "c")]);
+        let source = crate::sink::SourceTable { table: table.to_owned(), ..(*given.source).clone() };
+        let origin = Origin::Snapshot { page, made_by: 1 };
+        Flush { sink: "s".repeat(64).into(), version: u32::MAX, source: Arc::new(source), origin, ..given }
+    };
+    let long = "Orders".repeat(42) + "abc";
+    let sink = sink(place.settings(json!({"manifest": true, "compression": "gzip", "partition_by": "p/"})));
+    for (table, page) in [(&long, 0), (&long, 0), (&long, 1), (&long.replace('a', "b"), 0)] {
+        assert_eq!(taken(&sink, &named(table, page)).await.rejected, []);
+    }
+    let objects = place.objects().await;
+    assert_eq!(objects.len(), 2 + 3, "{:?}", keys(&objects));
+    // With what a warehouse puts behind.
+    assert!(named(&long, 0).name().len() + 1 + 16 + ".manifest".len() <= crate::objects::store::KEY_PART_BYTES_MAX);
+    assert!(
+        named(&long[..120], 0).name().len() + 1 + 16 + ".manifest".len() <= crate::objects::store::KEY_PART_BYTES_MAX
     );
 }
 

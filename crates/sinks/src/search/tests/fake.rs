@@ -252,13 +252,27 @@ impl State {
                 None => (404, json!({"error": "alias [orders] missing", "status": 404})),
             },
             ("GET", [pattern, "_mapping"]) => {
-                let start = pattern.trim_end_matches('*');
+                // Aliases are found like indexes, and told by the indexes that have them.
+                let fits = |name: &String| match pattern.strip_suffix('*') {
+                    Some(start) => name.starts_with(start),
+                    None => name == pattern,
+                };
+                let meant = |name: &String| {
+                    fits(name) || self.aliases.iter().any(|(alias, holders)| fits(alias) && holders.contains(name))
+                };
                 let marks = |(name, index): (&String, &FakeIndex)| {
                     let meta = index.body["mappings"].get("_meta")?;
-                    name.starts_with(start).then(|| (name.clone(), json!({"mappings": {"_meta": meta}})))
+                    meant(name).then(|| (name.clone(), json!({"mappings": {"_meta": meta}})))
                 };
                 (200, Value::Object(self.indexes.iter().filter_map(marks).collect()))
             }
+            ("PUT", [index, "_mapping"]) => match self.indexes.get_mut(*index) {
+                Some(index) => {
+                    index.body["mappings"]["_meta"] = body()["_meta"].clone();
+                    acknowledged()
+                }
+                None => error(404, "index_not_found_exception", "no such index"),
+            },
             ("POST", ["_aliases"]) => self.change_aliases(&body()["actions"]),
             ("PUT", ["_index_template", name]) => {
                 self.templates.insert((*name).to_owned(), body());
@@ -330,7 +344,8 @@ impl State {
             let action: Value = serde_json::from_str(line).unwrap();
             let (op, meta) = action.as_object().unwrap().iter().next().unwrap();
             let document = (op != "delete").then(|| lines.next().unwrap());
-            let id = meta["_id"].as_str().unwrap().to_owned();
+            let given = format!("given-{}", self.asked.len() * 1_000 + items.len());
+            let id = meta["_id"].as_str().unwrap_or(&given).to_owned();
             let fault = (self.item_faults)(&id);
             let (status, told) = match fault {
                 Some(ItemFault::Refuse(status)) => error(status, "refused", "by a test"),
@@ -349,6 +364,10 @@ impl State {
 
     fn one(&mut self, index: &str, op: &str, id: &str, meta: &Value, document: Option<&str>) -> (u16, Value) {
         assert!(!id.is_empty() && id.len() <= 512, "{id}");
+        let is_plain = op == "index" && meta.get("version").is_none();
+        if is_plain && !self.indexes.contains_key(index) {
+            self.indexes.insert(index.to_owned(), FakeIndex::default());
+        }
         let Some(index) = self.indexes.get_mut(index) else {
             return error(404, "index_not_found_exception", "no such index");
         };
@@ -364,6 +383,11 @@ impl State {
             }
             index.documents.insert(id.to_owned(), (1, document.unwrap()));
             return (201, json!({}));
+        }
+        if is_plain {
+            let version = index.documents.get(id).map_or(1, |(version, _)| version + 1);
+            index.documents.insert(id.to_owned(), (version, document.unwrap()));
+            return (if version == 1 { 201 } else { 200 }, json!({}));
         }
         assert_eq!(meta["version_type"], "external");
         let version = meta["version"].as_u64().unwrap();

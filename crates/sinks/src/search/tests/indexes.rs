@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::fake::{Fake, Fault};
-use super::{config, flush, record, sink, table};
+use super::{config, flush, named, record, sink, table};
 use tailrace_engine::streams::record::RecordWriter;
 
 use crate::search::Search;
-use crate::sink::{Sink, SinkError};
+use crate::sink::{Sink, SinkError, SourceTable};
 
 async fn prepared(fake: &Fake, build: u32, more: Value) -> Result<Search, SinkError> {
     let sink = sink(config(&fake.address, &more), build);
@@ -28,9 +28,78 @@ async fn an_index_of_another_data_directory_is_not_written_to() {
         prepared(&fake, 1, more.clone()).await.unwrap();
         let other = RecordWriter::of_directory("us-east-1", "other");
         let config = config(&fake.address, &more);
-        let sink = Search::new(config, 1, other).unwrap();
+        let sink = Search::new(config, "search", 1, other).unwrap();
         let error = sink.prepare(table("S", None).into()).await.unwrap_err().to_string();
         assert!(error.contains("holds what another data directory wrote") && error.contains(&origin("d")), "{error}");
+    }
+}
+
+/// Somebody has copied the sink's index into another one, `_reindex` for one, and given that the name of the first.
+#[tokio::test]
+async fn an_index_behind_an_alias_of_its_name_is_looked_at() {
+    let fake = Fake::start().await;
+    prepared(&fake, 1, json!({})).await.unwrap();
+    {
+        let mut state = fake.state();
+        let index = state.indexes.remove("orders-v1").unwrap();
+        state.indexes.insert("copy-of-orders".to_owned(), index);
+        state.aliases.insert("orders-v1".to_owned(), ["copy-of-orders".to_owned()].into());
+        state.aliases.insert("orders".to_owned(), ["copy-of-orders".to_owned()].into());
+    }
+    prepared(&fake, 1, json!({})).await.unwrap();
+    let other = RecordWriter::of_directory("us-east-1", "other");
+    let sink = Search::new(config(&fake.address, &json!({})), "search", 1, other).unwrap();
+    let error = sink.prepare(table("S", None).into()).await.unwrap_err().to_string();
+    assert!(error.contains("the index copy-of-orders holds what another data directory wrote"), "{error}");
+    let users = SourceTable { table: "Users".to_owned(), ..table("S", None) };
+    let second = named("second", config(&fake.address, &json!({})), 1);
+    let error = second.prepare(users.into()).await.unwrap_err().to_string();
+    assert!(error.contains("copy-of-orders has the items of Orders"), "{error}");
+}
+
+/// Equal keys of two tables would be one document, and a rebuild of the one sink would remove the index of the other.
+#[tokio::test]
+async fn an_index_has_the_items_of_one_table() {
+    let other = || SourceTable { table: "Users".to_owned(), ..table("S", None) };
+    for more in [json!({}), json!({"alias": false})] {
+        let fake = Fake::start().await;
+        prepared(&fake, 1, more.clone()).await.unwrap();
+        for build in [1, 2] {
+            let second = named("second", config(&fake.address, &more), build);
+            let error = second.prepare(other().into()).await.unwrap_err().to_string();
+            assert!(error.contains("has the items of Orders: those of Users would be mistaken"), "{error}");
+        }
+        assert_eq!(fake.state().indexes.len(), 1);
+        // The same table under another name of the sink goes on.
+        named("second", config(&fake.address, &more), 1).prepare(table("S", None).into()).await.unwrap();
+    }
+    // A sink that has another table from now on takes the place of what it was.
+    let fake = Fake::start().await;
+    prepared(&fake, 1, json!({})).await.unwrap();
+    let next = sink(config(&fake.address, &json!({})), 2);
+    next.prepare(other().into()).await.unwrap();
+    next.swap().await.unwrap();
+    assert_eq!(fake.state().indexes.keys().collect::<Vec<_>>(), ["orders-v2"]);
+}
+
+/// Indexes of earlier versions of the program say nothing of a table: the first that comes has it.
+#[tokio::test]
+async fn a_mark_without_a_table_is_completed_once() {
+    for more in [json!({}), json!({"alias": false})] {
+        let fake = Fake::start().await;
+        let name = prepared(&fake, 1, more.clone())
+            .await
+            .map(|_| fake.state().indexes.keys().next().unwrap().clone())
+            .unwrap();
+        let bare = json!({"owner": "us", "tailrace": {"origin": origin("d"), "alias": "orders", "build": 1}});
+        fake.state().indexes.get_mut(&name).unwrap().body["mappings"]["_meta"] = bare;
+        prepared(&fake, 1, more.clone()).await.unwrap();
+        let mark = json!({"origin": origin("d"), "alias": "orders", "build": 1, "sink": "search", "table": "Orders"});
+        let completed = json!({"owner": "us", "tailrace": mark});
+        assert_eq!(fake.state().indexes[&name].body["mappings"]["_meta"], completed);
+        let users = SourceTable { table: "Users".to_owned(), ..table("S", None) };
+        let second = named("second", config(&fake.address, &more), 1);
+        assert!(second.prepare(users.into()).await.unwrap_err().to_string().contains("has the items of Orders"));
     }
 }
 
@@ -56,7 +125,7 @@ async fn an_index_is_made_once_with_its_alias_and_what_the_user_says() {
     let expected = json!({
         "settings": {"index": {"number_of_replicas": 0}, "index.gc_deletes": "1h"},
         "mappings": {"dynamic": true, "date_detection": false, "dynamic_templates": [texts, longs, doubles],
-            "_meta": {"tailrace": {"origin": origin("d"), "alias": "orders", "build": 1}}, "properties": {
+            "_meta": {"tailrace": {"origin": origin("d"), "sink": "search", "table": "Orders", "alias": "orders", "build": 1}}, "properties": {
             "total": {"type": "scaled_float", "scaling_factor": 100}, "zip": keyword, "flag": {"type": "boolean"},
             "a": {"properties": {"b": {"type": "keyword", "index": false, "doc_values": false}}},
             "x": {"properties": {"y": {"properties": {"z": {"type": "double"}}}}},

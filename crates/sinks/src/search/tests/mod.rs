@@ -1,5 +1,6 @@
 //! The sink against a search engine of our own that fails at every step. Source: docs/spec/sinks.md 3.3 and 9.
 
+mod documents;
 mod fake;
 mod indexes;
 mod kit;
@@ -79,6 +80,7 @@ pub fn flush(records: Vec<StreamRecord>) -> Flush {
         shard: Shard { no: ShardNo(1), id: "shardId-1".into() },
         origin: Origin::Stream,
         epoch: 1,
+        taken: None,
         failed_before: 0,
         waits: tailrace_delivery::Waits::default(),
         stopping: tailrace_delivery::Stopping::default(),
@@ -95,7 +97,12 @@ pub fn config(address: &str, more: &Value) -> Config {
 
 /// The sink of a build, with pauses of nearly nothing.
 pub fn sink(config: Config, build: u32) -> Search {
-    let mut sink = Search::new(config, build, RecordWriter::of_directory("us-east-1", "d")).unwrap();
+    named("search", config, build)
+}
+
+/// The same under another name.
+pub fn named(name: &str, config: Config, build: u32) -> Search {
+    let mut sink = Search::new(config, name, build, RecordWriter::of_directory("us-east-1", "d")).unwrap();
     Arc::get_mut(&mut sink.0).unwrap().pause = Duration::from_micros(100);
     sink
 }

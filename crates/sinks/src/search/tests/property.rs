@@ -130,7 +130,7 @@ async fn run(before: Vec<Change>, changes: Vec<Change>, seed: u64, mode: &str) -
     let of_snapshot = |key: &String| record(point, key, Some(&json!({"n": {"N": held[key]["n"].to_string()}})));
     let page: Vec<StreamRecord> = held.keys().map(of_snapshot).collect();
     if !page.is_empty() {
-        let snapshot = Flush { origin: Origin::Snapshot { page: 0 }, ..flush(page.clone()) };
+        let snapshot = Flush { origin: Origin::Snapshot { page: 0, made_by: 1 }, ..flush(page.clone()) };
         bring(&sink, snapshot.clone()).await;
         if dice.percent(30) {
             bring(&sink, snapshot).await;

@@ -231,8 +231,10 @@ async fn bodies_are_zipped_if_wanted() {
 async fn a_snapshot_is_written_under_the_same_rule() {
     let (fake, sink) = started(json!({})).await;
     let at = |number: u64, n: &str| record(number, "a", Some(&json!({"n": {"N": n}})));
-    let page =
-        Flush { origin: Origin::Snapshot { page: 0 }, ..flush(vec![at(0, "1"), record(0, "b", Some(&json!({})))]) };
+    let page = Flush {
+        origin: Origin::Snapshot { page: 0, made_by: 1 },
+        ..flush(vec![at(0, "1"), record(0, "b", Some(&json!({})))])
+    };
     sink.flush(page.clone()).await.unwrap();
     sink.flush(flush(vec![at(1, "2"), record(2, "b", None)])).await.unwrap();
     sink.flush(page).await.unwrap();
@@ -282,7 +284,7 @@ async fn the_entries_of_a_snapshot_are_told_apart_by_their_keys() {
     let (fake, sink) = started(json!({"mode": "log"})).await;
     let page = |keys: &[&str]| {
         let records = keys.iter().map(|key| record(5, key, Some(&json!({})))).collect();
-        Flush { origin: Origin::Snapshot { page: 0 }, ..flush(records) }
+        Flush { origin: Origin::Snapshot { page: 0, made_by: 1 }, ..flush(records) }
     };
     sink.flush(page(&["a", "b"])).await.unwrap();
     sink.flush(page(&["b", "c"])).await.unwrap();

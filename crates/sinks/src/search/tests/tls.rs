@@ -76,7 +76,7 @@ async fn what_is_no_certificate_is_told_when_the_sink_is_made() {
     let address = "https://localhost:1";
     for ca in ["", "no PEM"] {
         let config = super::config(address, &json!({ "ca": ca }));
-        let made = super::super::Search::new(config, 1, super::RecordWriter::of_directory("r", "d"));
+        let made = super::super::Search::new(config, "search", 1, super::RecordWriter::of_directory("r", "d"));
         let error = made.err().unwrap();
         assert!(error.to_string().starts_with("ca: "), "{error}");
     }

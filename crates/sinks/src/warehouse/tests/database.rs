@@ -347,8 +347,15 @@ impl Play {
         let own = self.own();
         if sql.starts_with("INSERT") {
             let generation = number(sql, "'orders', ");
-            own.progress.entry((generation, texts[1].clone())).or_insert((-1, 0));
+            let last = number(sql, &format!("'{}', {}, ", texts[2], number(sql, &format!("'{}', ", texts[2]))));
+            own.progress.entry((generation, texts[1].clone())).or_insert((last, 0));
             return affected(1);
+        }
+        if sql.contains("generation >= ") {
+            let (since, before) = (number(sql, "generation >= "), number(sql, "generation < "));
+            let fits = |(of, shard): &&(i64, String)| (since..before).contains(of) && *shard == texts[1];
+            let newest = own.progress.keys().filter(fits).max().map(|key| own.progress[key].0);
+            return answer(newest.map(|last| vec![last.to_string()]).into_iter().collect());
         }
         if sql.starts_with("DELETE") {
             let generation = number(sql, "generation < ");

@@ -123,7 +123,7 @@ async fn what_the_database_refuses_is_found_and_rejected_alone() {
 async fn a_snapshot_is_merged_and_later_changes_win() {
     let database = Database::new();
     let sink = warehouse(json!({}), Arc::new(database.clone()), None);
-    let page = |number, records| Flush { origin: Origin::Snapshot { page: number }, ..flush(records) };
+    let page = |number, records| Flush { origin: Origin::Snapshot { page: number, made_by: 1 }, ..flush(records) };
     bring(&sink, page(0, vec![total(50, "a", "1"), total(50, "b", "2")])).await.unwrap();
     bring(&sink, page(1, vec![total(50, "c", "3")])).await.unwrap();
     // Cut otherwise, after a crash.
@@ -138,8 +138,10 @@ async fn a_rebuild_takes_away_what_is_not_so_any_more() {
     let sink = warehouse(json!({}), Arc::new(database.clone()), None);
     bring(&sink, flush(vec![total(1, "a", "1"), total(2, "gone unseen", "2"), total(900, "late", "3")])).await.unwrap();
     let next = |flush: Flush| Flush { version: 2, ..flush };
-    let page =
-        Flush { origin: Origin::Snapshot { page: 0 }, ..flush(vec![total(70, "a", "70"), total(70, "late", "4")]) };
+    let page = Flush {
+        origin: Origin::Snapshot { page: 0, made_by: 1 },
+        ..flush(vec![total(70, "a", "70"), total(70, "late", "4")])
+    };
     bring(&sink, next(page)).await.unwrap();
     assert_eq!(pairs(&database), expect(&[("a", "70"), ("gone unseen", "2"), ("late", "4")]));
     sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2, 2).await.unwrap();
@@ -212,7 +214,7 @@ async fn a_change_log_has_every_change_once() {
     let sink = warehouse(json!({"mode": "append"}), Arc::new(database.clone()), None);
     assert!(sink.plans(), "its flushes come again as they were");
     let page = Flush {
-        origin: Origin::Snapshot { page: 0 },
+        origin: Origin::Snapshot { page: 0, made_by: 1 },
         ..flush(vec![total(5, "a", "1"), put(5, "b", &[("n", s("\0"))])])
     };
     let stream = flush(vec![total(6, "a", "2"), remove(7, "a")]);

@@ -80,6 +80,7 @@ pub fn flush(records: Vec<StreamRecord>) -> Flush {
         shard: Shard { no: ShardNo(1), id: "shardId-00000001767225600000-00000001".into() },
         origin: Origin::Stream,
         epoch: 1,
+        taken: None,
         failed_before: 0,
         waits: tailrace_delivery::Waits::default(),
         stopping: tailrace_delivery::Stopping::default(),

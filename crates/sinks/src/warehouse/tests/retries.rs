@@ -59,7 +59,7 @@ async fn a_rebuild_settles_what_was_rejected_before() {
     let refused = put(1, "a", &[("total", n("13"))]);
     sink.flush(flush(vec![refused.clone()])).await.unwrap();
     database.refuse_nothing();
-    let page = Flush { origin: Origin::Snapshot { page: 0 }, version: 2, ..flush(vec![put(5, "b", &[])]) };
+    let page = Flush { origin: Origin::Snapshot { page: 0, made_by: 1 }, version: 2, ..flush(vec![put(5, "b", &[])]) };
     sink.flush(page).await.unwrap();
     sink.snapshot_done(source("2026-01-01T00:00:00.000"), 2, 2).await.unwrap();
     sink.flush(Flush { version: 2, ..retry(flush(vec![refused])) }).await.unwrap();

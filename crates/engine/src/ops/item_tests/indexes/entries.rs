@@ -176,6 +176,20 @@ async fn values_that_no_index_key_can_have_are_refused_in_their_words() {
     let text = "Aggregate size for RANGE key attributes due, price, tag of index by-many has exceeded limit 1024 bytes, with \
                 actual size 1202 bytes";
     bench.refused("PutItem", json!({"TableName": "orders", "Item": item}), &ve(text)).await;
+    // Of several that are wrong, the one of another type is told, wherever its index stands.
+    for (first, value, second, text) in [
+        ("due", s(""), "shop", "Type mismatch for Index Key shop Expected: S Actual: N IndexName: by-shop"),
+        (
+            "shop",
+            s(&"x".repeat(2049)),
+            "due",
+            "Type mismatch for Index Key due Expected: S Actual: N IndexName: by-due",
+        ),
+    ] {
+        let item = set(set(whole("a"), first, value), second, n(1));
+        let expected = format!("{PARAMETER}{text}");
+        bench.refused("PutItem", json!({"TableName": "orders", "Item": item}), &expected).await;
+    }
     assert_eq!(bench.entry_counts().await, [0; 6]);
 }
 

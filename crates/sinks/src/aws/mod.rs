@@ -1,5 +1,7 @@
 //! Requests to AWS's services, and to what speaks like them: credentials and signatures are those of the object store's client.
 
+pub(crate) mod address;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -9,24 +11,45 @@ use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 
-use super::config::{Config, ConfigError};
-use super::http;
+use crate::http;
 use crate::objects::OneClient;
+use crate::secret::Secret;
+
+/// How services are reached, and who asks.
+pub(crate) struct Access<'a> {
+    /// The authorities that are trusted instead of the system's, PEM.
+    pub ca: Option<&'a str>,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// The access key and its secret; without them, those of the environment or of the machine.
+    pub key: Option<(&'a Secret, &'a Secret)>,
+    /// The token of temporary ones.
+    pub session_token: Option<&'a Secret>,
+}
+
+/// The settings of an access cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct AccessError(String);
 
 /// A service in a region.
-pub(super) struct Service {
+pub(crate) struct Service {
     http: reqwest::Client,
-    /// `sqs` or `sns`.
+    /// As signatures name it: `sqs`, `sns`, `kinesis`.
     name: &'static str,
     region: String,
     endpoint: Url,
     credentials: AwsCredentialProvider,
     /// Of who is asked for them.
     timeout: Duration,
+    /// Bytes of an answer that are kept.
+    answer_bytes_max: usize,
 }
 
 /// An answer.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub body: Vec<u8>,
 }
@@ -39,24 +62,30 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    pub fn new(config: &Config, name: &'static str, region: &str, endpoint: Url) -> Result<Service, ConfigError> {
-        let http = http::client(config, endpoint.scheme() == "https")?;
-        let mut builder = match (&config.access_key_id, &config.secret_access_key) {
-            (Some(id), Some(secret)) => {
+    pub fn new(
+        access: &Access<'_>,
+        (name, region): (&'static str, &str),
+        endpoint: Url,
+        answer_bytes_max: usize,
+    ) -> Result<Service, AccessError> {
+        let Access { ca, timeout, connect_timeout, key, session_token } = *access;
+        let is_tls = endpoint.scheme() == "https";
+        let http = http::client(ca, is_tls, (timeout, connect_timeout)).map_err(AccessError)?;
+        let mut builder = match key {
+            Some((id, secret)) => {
                 AmazonS3Builder::new().with_access_key_id(id.expose()).with_secret_access_key(secret.expose())
             }
-            _ => AmazonS3Builder::from_env(),
+            None => AmazonS3Builder::from_env(),
         };
-        if let Some(token) = &config.session_token {
+        if let Some(token) = session_token {
             builder = builder.with_token(token.expose());
         }
         // No bucket is ever asked for: what is wanted is who the machine is.
         let connector = OneClient(HttpClient::new(http.clone()));
         let made = builder.with_bucket_name("none").with_region(region).with_http_connector(connector).build();
-        let made = made.map_err(|error| ConfigError(format!("the credentials: {error}")))?;
+        let made = made.map_err(|error| AccessError(format!("the credentials: {error}")))?;
         let credentials = made.credentials().clone();
-        let timeout = Duration::from_secs(config.timeout_seconds);
-        Ok(Service { http, name, region: region.to_owned(), endpoint, credentials, timeout })
+        Ok(Service { http, name, region: region.to_owned(), endpoint, credentials, timeout, answer_bytes_max })
     }
 
     /// Posts a body.
@@ -77,14 +106,14 @@ impl Service {
         let authorizer = AwsAuthorizer::new(&credentials, self.name, &self.region);
         authorizer.try_authorize(&mut request, None).map_err(|error| format!("no signature: {error}"))?;
         let sent = self.http.post(self.endpoint.clone()).headers(request.headers().clone()).body(body).send().await;
-        let mut response = sent.map_err(http::words)?;
+        let mut response = sent.map_err(http::words_without_url)?;
         let status = response.status();
-        let body = http::start(&mut response).await?;
+        let body = http::start(&mut response, self.answer_bytes_max).await.map_err(http::words_without_url)?;
         Ok(Answer { status, body })
     }
 }
 
 /// The header of a body's type.
-pub(super) fn content_type(value: &'static str) -> (HeaderName, &'static str) {
+pub(crate) fn content_type(value: &'static str) -> (HeaderName, &'static str) {
     (CONTENT_TYPE, value)
 }

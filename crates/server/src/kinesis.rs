@@ -1,0 +1,119 @@
+//! Where Kinesis is, for the destinations of tables.
+//!
+//! ```yaml
+//! kinesis: {endpoint: "http://localhost:4567", access_key_id: "${env:ID}", secret_access_key: "${env:KEY}"}
+//! ```
+//!
+//! With this section, or with an endpoint from the command line, destinations are delivered to; without an endpoint to AWS's own, of the region
+//! that a stream's ARN names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tailrace_core::ApiError;
+use tailrace_core::clock::Clock;
+use tailrace_core::rng::Rng;
+use tailrace_engine::streams::record::RecordWriter;
+use tailrace_engine::{Db, TimePrecision};
+use tailrace_mapping::{Room, SystemTimer};
+use tailrace_sinks::destinations::{Dependencies, Destinations};
+use tailrace_sinks::kinesis::{Config, Kinesis, Memory};
+use tailrace_sinks::sink::Sink;
+use tokio::sync::mpsc;
+
+use crate::report::Event;
+use crate::sinks::resolve_secrets;
+
+/// What a section may not say: each destination says it itself.
+const OF_DESTINATIONS: [&str; 2] = ["to", "precision"];
+/// A stream, where only the rest is checked.
+const ANY_STREAM: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/any";
+
+/// Where Kinesis is.
+#[derive(Clone)]
+pub struct Place {
+    /// The section of the configuration, as it is written.
+    section: Value,
+    /// Relative paths of its secrets are meant from there.
+    base: PathBuf,
+}
+
+impl Place {
+    /// What the configuration and the command line say; `None`: neither says anything.
+    pub fn new(section: &Value, base: &Path, endpoint: Option<&str>) -> Option<Place> {
+        let mut section = section.clone();
+        if let Some(endpoint) = endpoint {
+            if section.is_null() {
+                section = json!({});
+            }
+            section["endpoint"] = endpoint.into();
+        }
+        (!section.is_null()).then(|| Place { section, base: base.to_owned() })
+    }
+
+    /// The settings of the stream with this ARN.
+    fn config(&self, stream_arn: &str) -> Result<Config, String> {
+        let Some(members) = self.section.as_object() else {
+            return Err("kinesis: a map is expected, like {endpoint: \"http://localhost:4567\"}".to_owned());
+        };
+        if let Some(name) = OF_DESTINATIONS.iter().find(|name| members.contains_key(**name)) {
+            return Err(format!("kinesis: `{name}` is said by each destination"));
+        }
+        let mut written = self.section.clone();
+        written["to"] = format!("kinesis:{stream_arn}").into();
+        let mut resolved = written.clone();
+        resolve_secrets(&mut resolved, &self.base).map_err(|text| format!("kinesis: {text}"))?;
+        // What is wrong is told of what is written: a secret in the wrong place would be in the error.
+        serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<Config>(written) {
+            Err(error) => format!("kinesis: {error}"),
+            Ok(_) => "kinesis: what a reference stands for does not fit where it stands".to_owned(),
+        })
+    }
+
+    /// Checks it.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        self.config(ANY_STREAM)?.validate().map_err(|error| format!("kinesis: {error}"))
+    }
+
+    fn sink(
+        &self,
+        (stream_arn, precision): (&str, TimePrecision),
+        records: RecordWriter,
+        memory: Memory,
+    ) -> Result<Arc<dyn Sink>, String> {
+        let config = Config { precision, ..self.config(stream_arn)? };
+        Ok(Arc::new(Kinesis::new(&config, records, memory).map_err(|error| error.to_string())?))
+    }
+}
+
+/// Reads the destinations of the store.
+///
+/// # Errors
+/// The store's.
+pub async fn load(
+    db: &Arc<Db>,
+    (clock, rng, room): (&Arc<dyn Clock>, &Arc<dyn Rng>, &Room),
+    place: Option<Place>,
+    events: mpsc::Sender<Event>,
+) -> Result<Destinations, ApiError> {
+    // One for all: the numbers of shards are given once.
+    let (records, memory) = (db.record_writer(), Memory::default());
+    let build = move |stream_arn: &str, precision| {
+        let sink = |place: &Place| place.sink((stream_arn, precision), records.clone(), memory.clone());
+        place.as_ref().map(sink).transpose()
+    };
+    let dependencies = Dependencies {
+        db: Arc::clone(db),
+        clock: Arc::clone(clock),
+        timer: Arc::new(SystemTimer(Arc::clone(clock))),
+        rng: Arc::clone(rng),
+        room: room.clone(),
+        build: Arc::new(build),
+        notices: Arc::new(move |text| drop(events.try_send(Event::Notice(text)))),
+    };
+    Destinations::load(dependencies).await
+}

@@ -1,0 +1,217 @@
+//! Several templates that are started together.
+
+use super::*;
+
+const DATA: &str = r#"{
+ "Resources": {
+  "OrdersA9B65338": {"Type": "AWS::DynamoDB::Table", "Properties": {
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "StreamSpecification": {"StreamViewType": "NEW_IMAGE"}}},
+  "TotalsX": {"Type": "AWS::DynamoDB::Table", "Properties": {
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
+  "Both": {"Type": "AWS::DynamoDB::Table", "Properties": {
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
+  "P4E0919BE": {"Type": "AWS::SSM::Parameter", "Properties": {
+    "Name": "/app/stream", "Type": "String", "Value": {"Fn::GetAtt": ["OrdersA9B65338", "StreamArn"]}}},
+  "Writer": {"Type": "Custom::CrossRegionExportWriter", "Properties": {"WriterProps": {
+    "region": "us-west-2", "exports": {"/cdk/exports/Service/Datauseast1RefTotals": {"Ref": "TotalsX"}}}}}
+ },
+ "Outputs": {
+  "ExportsStream": {"Value": {"Fn::GetAtt": ["OrdersA9B65338", "StreamArn"]}, "Export": {"Name": "Data:ExportsStream"}},
+  "ExportsTotals": {"Value": {"Ref": "TotalsX"}, "Export": {"Name": {"Fn::Sub": "${AWS::StackName}:ExportsTotals"}}},
+  "ExportsTotalsStream": {"Value": {"Fn::GetAtt": ["TotalsX", "StreamArn"]}, "Export": {"Name": "Data:TotalsStream"}},
+  "Published": {"Value": {"Fn::GetAtt": ["OrdersA9B65338", "StreamArn"]}}
+ }
+}"#;
+
+fn service(source: &str, variables: &str) -> String {
+    format!(
+        r#"{{"Parameters": {{"Stored": {{"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/app/stream"}}}},
+ "Resources": {{
+  "Reader": {{"Type": "Custom::CrossRegionExportReader", "Properties": {{}}}},
+  "Both": {{"Type": "AWS::Lambda::Function", "Properties": {{"Code": {{"ZipFile": "def handler(e, c): pass"}},
+    "Handler": "index.handler", "Runtime": "python3.12", "Environment": {{"Variables": {{{variables}}}}}}}}},
+  "Mapping": {{"Type": "AWS::Lambda::EventSourceMapping", "Properties": {{"EventSourceArn": {source},
+    "FunctionName": {{"Ref": "Both"}}, "StartingPosition": "LATEST"}}}}
+ }}}}"#
+    )
+}
+
+const IMPORT: &str = r#"{"Fn::ImportValue": "Data:ExportsStream"}"#;
+
+fn stack(name: &str, text: &str) -> Stack {
+    let (name, stack_name) = (name.to_owned(), name.replace('/', "-"));
+    Stack { name, stack_name, format: Format::Json, text: text.to_owned(), dir: "/app".into() }
+}
+
+fn together(stacks: &[(&str, &str)], options: &Options) -> Result<Plan, TemplateError> {
+    let stacks: Vec<Stack> = stacks.iter().map(|(name, text)| stack(name, text)).collect();
+    parse_stacks(&stacks, &[], options)
+}
+
+#[track_caller]
+fn both(service: &str) -> Plan {
+    // The order does not matter to what is found.
+    let options = Options::default();
+    let plan = together(&[("Service", service), ("Data", DATA)], &options).unwrap_or_else(|error| panic!("{error}"));
+    let other = together(&[("Data", DATA), ("Service", service)], &options).unwrap();
+    assert_eq!((&plan.mappings, &plan.functions), (&other.mappings, &other.functions));
+    plan
+}
+
+fn environment(plan: &Plan, name: &str) -> Option<String> {
+    plan.functions[0].environment[name].resolve(|table| Some(StreamArn::new(format!("stream-of-{table}"))))
+}
+
+#[test]
+fn what_a_stack_exports_another_imports_as_it_is() {
+    for source in [
+        IMPORT,
+        r#"{"Fn::GetStackOutput": {"StackName": "Data", "Region": {"Ref": "AWS::Region"}, "OutputName": "Published"}}"#,
+        r#"{"Ref": "Stored"}"#,
+        r#""{{resolve:ssm:/app/stream}}""#,
+    ] {
+        let plan = both(&service(source, ""));
+        assert_eq!(plan.mappings[0].source, Source::StreamOf("Data/OrdersA9B65338".to_owned()), "{source}");
+        assert_eq!(plan.skipped, [""; 0], "{source}");
+    }
+    let variables = r#"
+        "TOTALS": {"Fn::ImportValue": "Data:ExportsTotals"},
+        "ACROSS": {"Fn::GetAtt": ["Reader", "/cdk/exports/Service/Datauseast1RefTotals"]},
+        "PART": {"Fn::Sub": ["${S}/x", {"S": {"Fn::ImportValue": "Data:ExportsStream"}}]}"#;
+    let plan = both(&service(IMPORT, variables));
+    assert_eq!(environment(&plan, "TOTALS").as_deref(), Some("TotalsX"));
+    assert_eq!(environment(&plan, "ACROSS").as_deref(), Some("TotalsX"));
+    assert_eq!(environment(&plan, "PART").as_deref(), Some("stream-of-Data/OrdersA9B65338/x"));
+}
+
+#[test]
+fn only_names_that_stacks_share_tell_the_stack() {
+    let plan = both(&service(IMPORT, ""));
+    let mut tables: Vec<(&str, &str)> =
+        plan.tables.iter().map(|table| (table.logical_id.as_str(), table.name())).collect();
+    tables.sort_unstable();
+    let expected = [("Data/Both", "Data-Both"), ("Data/OrdersA9B65338", "OrdersA9B65338"), ("Data/TotalsX", "TotalsX")];
+    assert_eq!(tables, expected);
+    assert_eq!(
+        (plan.functions[0].logical_id.as_str(), plan.functions[0].name.as_str()),
+        ("Service/Both", "Service-Both")
+    );
+    assert_eq!(
+        (plan.mappings[0].logical_id.as_str(), plan.mappings[0].function.as_str()),
+        ("Service/Mapping", "Service-Both")
+    );
+    assert_eq!(plan.mappings[0].function_path, "Service: Resources.Mapping.Properties.FunctionName");
+    assert_eq!(plan.stacks, ["Service", "Data"]);
+    assert_eq!(
+        ["Data/Both", "Service/Mapping", "Else"].map(|id| plan.stack_of(id)),
+        [Some("Data"), Some("Service"), None]
+    );
+    // One stack alone has no name.
+    let alone = together(&[("Data", DATA)], &Options::default()).unwrap();
+    assert_eq!((alone.tables[2].logical_id.as_str(), alone.tables[2].name(), alone.stacks.len()), ("Both", "Both", 0));
+}
+
+#[test]
+fn a_name_that_is_given_twice_and_what_is_wrong_name_their_stacks() {
+    let named = DATA.replace(
+        r#""TotalsX": {"Type": "AWS::DynamoDB::Table", "Properties": {"#,
+        r#""TotalsX": {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": "totals", "#,
+    );
+    let check = |stacks: &[(&str, &str)], expected: &str| {
+        assert_eq!(together(stacks, &Options::default()).unwrap_err().to_string(), expected);
+    };
+    check(
+        &[("Prod/Data", &named), ("Test/Data", &named)],
+        "Test/Data: Resources.TotalsX.Properties.TableName: the table name \"totals\" is taken by Prod/Data/TotalsX",
+    );
+    let no_stream = service(r#"{"Fn::ImportValue": "Data:TotalsStream"}"#, "");
+    check(
+        &[("Data", DATA), ("Service", &no_stream)],
+        "Service: Resources.Mapping.Properties.EventSourceArn: the table Data/TotalsX has no StreamSpecification",
+    );
+    let wrong = service("{\"Ref\": \"Nothing\"}", "");
+    check(
+        &[("Data", DATA), ("Service", &wrong)],
+        "Service: Resources.Mapping.Properties.EventSourceArn: there is no parameter and no resource Nothing",
+    );
+    check(
+        &[("Data", DATA), ("Service", "{")],
+        "Service: the template is malformed: EOF while parsing an object at line 1 column 1",
+    );
+    let one = r#"{"Resources": {}, "Outputs": {"A": {"Value": {"Fn::ImportValue": "b"}, "Export": {"Name": "a"}}}}"#;
+    let other = r#"{"Outputs": {"B": {"Value": {"Fn::ImportValue": "a"}, "Export": {"Name": "b"}}}}"#;
+    let taker = service(r#"{"Fn::ImportValue": "a"}"#, "");
+    check(
+        &[("One", one), ("Other", other), ("Service", &taker)],
+        "Service: One: Other: Outputs.B.Value: the references between the stacks go too deep, or in a circle",
+    );
+}
+
+#[test]
+fn what_a_stack_exports_that_is_not_started_names_it() {
+    let options = Options {
+        read: |file| match file.to_str() {
+            Some("/app/Data.template.json") => Ok(DATA.to_owned()),
+            _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        },
+        ..Options::default()
+    };
+    let other = |name: &str| StackFile {
+        name: format!("Prod/{name}"),
+        stack_name: name.to_owned(),
+        file: format!("/app/{name}.template.json").into(),
+    };
+    let others = [other("Gone"), other("Data")];
+    let variables = r#"
+        "AA": {"Fn::ImportValue": "Data:ExportsTotals"}, "BB": {"Fn::ImportValue": "Else:Name"}, "CC": {"Ref": "Stored"},
+        "DD": {"Fn::GetStackOutput": {"StackName": "Data", "OutputName": "Published"}}"#;
+    let source = r#""arn:aws:dynamodb:us-east-1:000000000000:table/x/stream/2026-01-01T00:00:00.000""#;
+    let plan = parse_stacks(&[stack("Service", &service(source, variables))], &others, &options).unwrap();
+    assert_eq!(
+        plan.skipped,
+        [
+            "function Both: AA is a stand-in for the export Data:ExportsTotals: ExportsTotals; give it with --stack \
+             Prod/Data, which has it, or --resource import:Data:ExportsTotals=VALUE",
+            "function Both: BB is a stand-in for the export Else:Name: Name; give it with --resource import:Else:Name=VALUE",
+            "function Both: CC is a stand-in for the parameter Stored (AWS::SSM::Parameter::Value<String> /app/stream): stream; \
+             give it with --stack Prod/Data, which has it, or --parameter Stored=VALUE",
+            "function Both: DD is a stand-in for the output Published of the stack Data: Published; give it with --stack \
+             Prod/Data, which has it, or --resource output:Data.Published=VALUE",
+        ]
+    );
+    let error = parse_stacks(&[stack("Service", &service(IMPORT, ""))], &others, &options).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "Resources.Mapping.Properties.EventSourceArn: its value is needed, and comes from the export Data:ExportsStream, which \
+         is not here: give it with --stack Prod/Data, which has it, or --resource import:Data:ExportsStream=VALUE"
+    );
+}
+
+#[test]
+fn what_is_given_goes_to_the_stack_that_has_it() {
+    let queue = r#"{"Parameters": {"Stage": {"Type": "String"}}, "Resources": {"Q": {"Type": "AWS::SQS::Queue"},
+        "F": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"ZipFile": "x"}, "Handler": "index.handler",
+            "Runtime": "python3.12", "Environment": {"Variables": {"QUEUE": {"Ref": "Q"}, "STAGE": {"Ref": "Stage"}}}}}}}"#;
+    let mut options = Options::default();
+    options.parameters.insert("Stage".to_owned(), "test".to_owned());
+    options.shared_parameters.insert("Other".to_owned(), "x".to_owned());
+    options.resources.insert("A/B/Q".to_owned(), "of-a".to_owned());
+    options.resources.insert("Q".to_owned(), "of-all".to_owned());
+    let stacks = [("A/B", queue), ("C", queue), ("Data", DATA)];
+    let plan = together(&stacks, &options).unwrap();
+    let queues: Vec<(&str, String)> = plan
+        .functions
+        .iter()
+        .map(|function| (function.name.as_str(), function.environment["QUEUE"].resolve(|_| None).unwrap()))
+        .collect();
+    assert_eq!(queues, [("A-B-F", "of-a".to_owned()), ("C-F", "of-all".to_owned())]);
+    assert_eq!(plan.skipped[0], "Parameters.Other: no template has such a parameter; its value is not used");
+    assert_eq!(plan.skipped[1], "A/B: Resources.Q: AWS::SQS::Queue is not supported; skipped");
+    options.parameters.insert("Stag".to_owned(), "test".to_owned());
+    let error = together(&stacks, &options).unwrap_err().to_string();
+    assert_eq!(error, "Parameters.Stag: no template has such a parameter; did you mean Stage?");
+}

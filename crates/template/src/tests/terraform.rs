@@ -1,0 +1,199 @@
+//! What `terraform show -json` writes, of a plan and of a state.
+
+use serde_json::json;
+
+use super::*;
+
+fn plan_of(document: &serde_json::Value) -> Plan {
+    plan(&document.to_string())
+}
+
+fn resource(address: &str, values: serde_json::Value) -> serde_json::Value {
+    let kind = address.rsplit('.').nth(1).unwrap();
+    json!({"address": address, "mode": "managed", "type": kind, "values": values})
+}
+
+fn table_values() -> serde_json::Value {
+    json!({
+        "name": "orders", "billing_mode": "PROVISIONED", "read_capacity": 2, "write_capacity": 3,
+        "hash_key": "pk", "range_key": null, "attribute": [{"name": "pk", "type": "S"}, {"name": "g", "type": "N"}],
+        "global_secondary_index": [{
+            "name": "by-g", "hash_key": "g", "range_key": "pk", "projection_type": "INCLUDE",
+            "non_key_attributes": ["a"], "read_capacity": 4, "write_capacity": 5
+        }],
+        "stream_enabled": true, "stream_view_type": "NEW_IMAGE", "ttl": [{"attribute_name": "until", "enabled": true}],
+        "point_in_time_recovery": [{"enabled": false}], "tags": {"stage": "dev"}, "replica": [], "import_table": [],
+        "arn": "arn:aws:dynamodb:eu-west-1:1:table/orders",
+        "stream_arn": "arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2026-01-01T00:00:00.000"
+    })
+}
+
+fn function_values() -> serde_json::Value {
+    json!({
+        "function_name": "worker", "filename": "./worker.zip", "handler": "app.handler", "runtime": "python3.12",
+        "timeout": 7, "memory_size": 256, "reserved_concurrent_executions": -1, "package_type": "Zip", "image_uri": "",
+        "environment": [{"variables": {"AB": "1"}}], "vpc_config": [], "dead_letter_config": [], "layers": []
+    })
+}
+
+fn mapping_values() -> serde_json::Value {
+    json!({
+        "starting_position": "LATEST", "batch_size": 10, "maximum_retry_attempts": 2, "enabled": true,
+        "filter_criteria": [{"filter": [{"pattern": "{\"eventName\":[\"INSERT\"]}"}]}],
+        "function_response_types": ["ReportBatchItemFailures"], "destination_config": [{"on_failure": [{}]}],
+        "tumbling_window_in_seconds": null, "metrics_config": []
+    })
+}
+
+#[test]
+fn a_state_of_terraform_is_read() {
+    let mut mapping = mapping_values();
+    mapping["event_source_arn"] = table_values()["stream_arn"].clone();
+    mapping["function_name"] = "arn:aws:lambda:eu-west-1:1:function:worker".into();
+    let plan = plan_of(&json!({"format_version": "1.0", "terraform_version": "1.9.0", "values": {"root_module": {
+        "resources": [
+            resource("aws_dynamodb_table.orders", table_values()),
+            resource("aws_lambda_function.worker", function_values()),
+            resource("aws_lambda_event_source_mapping.stream", mapping),
+            {"address": "data.archive_file.code", "mode": "data", "type": "archive_file",
+             "values": {"output_path": "./worker.zip", "source_dir": "./src", "source_file": null}},
+        ]
+    }}, "prior_state": {"values": {"root_module": {"resources": [resource("aws_dynamodb_table.gone", table_values())]}}}}));
+    assert_eq!(plan.tables.len(), 1, "what is about to go is not made");
+    let table = &plan.tables[0];
+    assert_eq!((table.logical_id.as_str(), table.name()), ("aws_dynamodb_table_orders", "orders"));
+    assert_eq!((table.stream(), table.is_on_demand()), (Some(ViewType::NewImage), false));
+    assert_eq!(table.request.key_schema, [key("pk", KeyType::Hash)]);
+    assert_eq!(table.request.attribute_definitions, [attribute("pk", ScalarType::S), attribute("g", ScalarType::N)]);
+    assert_eq!(
+        table.request.provisioned_throughput,
+        Some(ProvisionedThroughput { read_capacity_units: 2, write_capacity_units: 3 })
+    );
+    assert_eq!(table.request.tags, [Tag { key: "stage".into(), value: "dev".into() }]);
+    let index = &table.request.global_secondary_indexes.as_ref().unwrap()[0];
+    assert_eq!(index.key_schema, [key("g", KeyType::Hash), key("pk", KeyType::Range)]);
+    assert_eq!(table.settings.time_to_live.as_ref().map(|ttl| ttl.attribute_name.as_str()), Some("until"));
+    let function = &plan.functions[0];
+    assert_eq!((function.name.as_str(), function.timeout_s, function.memory_mb), ("worker", 7, 256));
+    assert_eq!(function.code, CodeSource::Path("/app/src".into()), "what the archive is made of, so that an edit runs");
+    assert_eq!(function.environment.keys().collect::<Vec<_>>(), ["AB"]);
+    let mapping = &plan.mappings[0];
+    assert_eq!(mapping.source, Source::StreamOf("aws_dynamodb_table_orders".into()));
+    assert_eq!((mapping.function.as_str(), mapping.batch_size, mapping.retry_attempts_max), ("worker", 10, Some(2)));
+    assert_eq!((mapping.filters.len(), mapping.report_item_failures), (1, true));
+}
+
+#[test]
+fn a_plan_of_terraform_refers_to_what_is_known_after_an_apply() {
+    let references = |names: &[&str]| json!({"references": names});
+    let child = json!({
+        "resources": [{"address": "aws_lambda_event_source_mapping.stream", "expressions": {
+            "event_source_arn": references(&["var.stream"]),
+            "function_name": references(&["each.key", "aws_lambda_function.worker"]),
+            "destination_config": [{"on_failure": [{"destination_arn": references(&["var.queue"])}]}],
+        }}],
+    });
+    let functions = ["a", "b"].map(|name| {
+        let mut values = function_values();
+        values["function_name"] = name.into();
+        values["environment"] = json!([{}]);
+        resource(&format!("module.jobs[0].aws_lambda_function.worker[\"{name}\"]"), values)
+    });
+    let mappings = ["a", "b"].map(|name| {
+        resource(&format!("module.jobs[0].aws_lambda_event_source_mapping.stream[\"{name}\"]"), mapping_values())
+    });
+    let document = json!({
+        "format_version": "1.2", "terraform_version": "1.9.0",
+        "planned_values": {"root_module": {
+            "resources": [resource("aws_sqs_queue.dead", json!({"name": "dead"}))],
+            "child_modules": [
+                {"resources": [functions[0], functions[1], mappings[0], mappings[1]]},
+                {"resources": [resource("module.data.aws_dynamodb_table.orders", table_values())]},
+            ],
+        }},
+        "configuration": {"root_module": {"module_calls": {
+            "jobs": {"expressions": {"stream": references(&["module.data.stream", "module.data"]), "queue": references(&["aws_sqs_queue.dead.arn", "aws_sqs_queue.dead"])}, "module": child},
+            "data": {"module": {"outputs": {"stream": {"expression": references(&["aws_dynamodb_table.orders.stream_arn", "aws_dynamodb_table.orders"])}}}},
+        }}},
+    });
+    let plan = plan_of(&document);
+    let made: Vec<_> =
+        plan.mappings.iter().map(|mapping| (mapping.function.as_str(), mapping.source.clone())).collect();
+    let orders = Source::StreamOf("module_data_aws_dynamodb_table_orders".into());
+    assert_eq!(made, [("a", orders.clone()), ("b", orders)]);
+    for line in [
+        "Resources.module_jobs_0_aws_lambda_event_source_mapping_stream_a.Properties.DestinationConfig.OnFailure: \
+         aws_sqs_queue_dead.Arn (AWS::SQS::Queue) cannot be reached here: records that are given up are parked instead",
+        "Resources.module_jobs_0_aws_lambda_function_worker_b: its variables are not known before `terraform apply`, and \
+         are not set; `terraform show -json` of what is applied knows them",
+    ] {
+        assert!(plan.skipped.iter().any(|told| told == line), "{line}: {:#?}", plan.skipped);
+    }
+}
+
+#[test]
+fn a_mapping_of_a_queue_is_no_trigger_of_a_table() {
+    let document = json!({
+        "terraform_version": "1.9.0",
+        "planned_values": {"root_module": {"resources": [
+            resource("aws_sqs_queue.jobs", json!({"name": "jobs"})),
+            resource("aws_lambda_function.worker", function_values()),
+            resource("aws_lambda_event_source_mapping.jobs", json!({"function_name": "worker"})),
+        ]}},
+        "configuration": {"root_module": {"resources": [{"address": "aws_lambda_event_source_mapping.jobs", "expressions": {
+            "event_source_arn": {"references": ["aws_sqs_queue.jobs.arn", "aws_sqs_queue.jobs"]}}}]}},
+    });
+    assert_eq!(plan_of(&document).mappings, []);
+}
+
+/// A local value and a Kafka of one's own are in no document: the rest starts.
+#[test]
+fn a_mapping_whose_source_is_not_told_is_left_out() {
+    let document = json!({
+        "terraform_version": "1.9.0",
+        "planned_values": {"root_module": {"resources": [
+            resource("aws_lambda_function.worker", function_values()),
+            resource("aws_lambda_event_source_mapping.local", json!({"function_name": "worker"})),
+            resource("aws_lambda_event_source_mapping.kafka", json!({
+                "function_name": "worker", "self_managed_event_source": [{"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": "k:9092"}}]})),
+        ]}},
+        "configuration": {"root_module": {"resources": [{"address": "aws_lambda_event_source_mapping.local", "expressions": {
+            "event_source_arn": {"references": ["local.stream"]}}}]}},
+    });
+    let plan = plan_of(&document);
+    assert_eq!(plan.mappings, []);
+    for beginning in [
+        "aws_lambda_event_source_mapping.local: nothing here says what its event_source_arn or its function_name is",
+        "Resources.aws_lambda_event_source_mapping_kafka: its records do not come from a stream of DynamoDB",
+    ] {
+        assert!(plan.skipped.iter().any(|told| told.starts_with(beginning)), "{beginning}: {:#?}", plan.skipped);
+    }
+}
+
+#[test]
+fn addresses_that_differ_in_punctuation_alone_are_two() {
+    let table = |name: &str| {
+        let mut values = table_values();
+        values["name"] = name.into();
+        values["stream_arn"] =
+            format!("arn:aws:dynamodb:eu-west-1:1:table/{name}/stream/2026-01-01T00:00:00.000").into();
+        values
+    };
+    let mut mapping = mapping_values();
+    mapping["function_name"] = "worker".into();
+    mapping["event_source_arn"] = table("eu-orders")["stream_arn"].clone();
+    let document = json!({
+        "terraform_version": "1.9.0",
+        "values": {"root_module": {"resources": [
+            {"address": "aws_dynamodb_table.t[\"eu_orders\"]", "mode": "managed", "type": "aws_dynamodb_table", "values": table("eu_orders")},
+            {"address": "aws_dynamodb_table.t[\"eu/orders\"]", "mode": "managed", "type": "aws_dynamodb_table", "values": table("eu-orders")},
+            resource("aws_lambda_function.worker", function_values()),
+            resource("aws_lambda_event_source_mapping.m", mapping),
+        ]}},
+    });
+    let plan = plan_of(&document);
+    assert_eq!(plan.tables.len(), 2);
+    let followed = format!("{:?}", plan.mappings[0].source);
+    let is_followed = |table: &&TablePlan| followed == format!("StreamOf({:?})", table.logical_id);
+    assert_eq!(plan.tables.iter().find(is_followed).map(TablePlan::name), Some("eu-orders"), "{followed}");
+}
