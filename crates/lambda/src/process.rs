@@ -21,13 +21,16 @@ use std::time::Duration;
 
 use crate::orphans::{self, Known};
 use rustix::process::{Pid, PidfdFlags, Signal};
-use tailrace_core::limits::{FUNCTION_KILL_WAIT, FUNCTION_NICENESS};
+use tailrace_core::limits::{FUNCTION_BUSY_PAUSE, FUNCTION_BUSY_WAIT, FUNCTION_KILL_WAIT, FUNCTION_NICENESS};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
+/// A command that is to be started, and where the answer goes; the command comes back with it, to be tried again.
+type Request = (Command, oneshot::Sender<(Command, std::io::Result<Child>)>);
+
 /// The thread that starts processes. Dropping it kills those of its processes that still run.
 pub(crate) struct Spawner {
-    requests: mpsc::Sender<(Command, oneshot::Sender<std::io::Result<Child>>)>,
+    requests: mpsc::Sender<Request>,
     known: Known,
 }
 
@@ -56,7 +59,7 @@ impl Confinement {
 
 impl Spawner {
     pub(crate) fn start() -> std::io::Result<Spawner> {
-        let (requests, inbox) = mpsc::channel::<(Command, oneshot::Sender<std::io::Result<Child>>)>();
+        let (requests, inbox) = mpsc::channel::<Request>();
         let known = Known::default();
         orphans::start(&known)?;
         let own = known.clone();
@@ -66,7 +69,7 @@ impl Spawner {
                 if let Ok(child) = &spawned {
                     own.lock().insert(Pid::from_child(child).as_raw_nonzero().get());
                 }
-                if let Err(Ok(mut unwanted)) = reply.send(spawned) {
+                if let Err((_, Ok(mut unwanted))) = reply.send((command, spawned)) {
                     // Nobody waits for it any more.
                     let _ = unwanted.kill();
                     let _ = unwanted.wait();
@@ -77,7 +80,8 @@ impl Spawner {
         Ok(Spawner { requests, known })
     }
 
-    /// Starts `command` as the leader of a new group that dies with this process.
+    /// Starts `command` as the leader of a new group that dies with this process. A program that is open for writing is waited
+    /// for, at most `FUNCTION_BUSY_WAIT`.
     pub(crate) async fn spawn(&self, mut command: Command, confinement: Confinement) -> std::io::Result<Process> {
         let parent = rustix::process::getpid();
         command.process_group(0);
@@ -98,11 +102,23 @@ impl Spawner {
                 Err(image.execute())
             });
         }
-        let (reply, answer) = oneshot::channel();
         let gone = || std::io::Error::other("the thread that starts processes is gone");
-        self.requests.send((command, reply)).map_err(|_| gone())?;
-        let child = answer.await.map_err(|_| gone())??;
-        Process::adopt(child, self.known.clone())
+        let mut pauses_left = FUNCTION_BUSY_WAIT.as_millis() / FUNCTION_BUSY_PAUSE.as_millis();
+        loop {
+            let (reply, answer) = oneshot::channel();
+            self.requests.send((command, reply)).map_err(|_| gone())?;
+            let spawned;
+            (command, spawned) = answer.await.map_err(|_| gone())?;
+            match spawned {
+                // A build writes the program, or a process that was forked meanwhile still has the file open in which it was
+                // written: both come to an end.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && pauses_left > 0 => {
+                    pauses_left -= 1;
+                    tokio::time::sleep(FUNCTION_BUSY_PAUSE).await;
+                }
+                spawned => return Process::adopt(spawned?, self.known.clone()),
+            }
+        }
     }
 }
 

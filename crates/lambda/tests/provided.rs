@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Bench, is_left_out};
 use serde_json::json;
-use tailrace_lambda::{FunctionErrorKind, LogStream};
+use tailrace_lambda::{FunctionErrorKind, InvokeOutcome, LogStream, NotInvocable};
 
 const EVENT: &str = r#"{"Records":[{"eventName":"INSERT","dynamodb":{"Keys":{"pk":{"S":"a"}}}}]}"#;
 
@@ -35,13 +35,43 @@ async fn runs(mut bench: Bench, runtime: &str, printed: &str) {
     assert_eq!(bench.lines_left(), []);
 }
 
+/// The example. Cargo puts those of a package beside the directory of its tests.
+fn example() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().join("../examples/bootstrap")
+}
+
 #[tokio::test]
 async fn a_program_in_rust_runs() {
     let bench = Bench::new();
-    // Cargo puts the examples of a package beside the directory of its tests.
-    let program = std::env::current_exe().unwrap().parent().unwrap().join("../examples/bootstrap");
-    std::fs::copy(program, bench.code_dir().join("bootstrap")).expect("cargo test builds the example");
+    std::fs::copy(example(), bench.code_dir().join("bootstrap")).expect("cargo test builds the example");
     runs(bench, "provided.al2023", "INSERT \"a\"").await;
+}
+
+/// What a build writes, or a process has open that was forked meanwhile, is waited for. What stays open is told.
+#[tokio::test]
+async fn a_program_that_is_being_written_is_waited_for() {
+    let bench = Bench::new();
+    let program = bench.code_dir().join("bootstrap");
+    std::fs::copy(example(), &program).expect("cargo test builds the example");
+    let open = || std::fs::OpenOptions::new().append(true).open(&program).unwrap();
+    put(&bench, "provided.al2023");
+    let (written, answer) = (open(), bench.result("{}"));
+    // A start fails at once where nobody waits.
+    let close = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(written);
+    };
+    assert_eq!(tokio::join!(answer, close).0, r#"{"function":"f","records":0}"#);
+    let _written = open();
+    bench.put_with("", |config| {
+        config.runtime = "provided.al2023".into();
+        config.timeout_s = 4;
+    });
+    let InvokeOutcome::NotInvocable { reason: NotInvocable::CannotStart(why) } = bench.invoke("{}").await else {
+        panic!("it was started")
+    };
+    assert!(why.ends_with("Text file busy (os error 26)"), "{why}");
+    bench.stop().await;
 }
 
 #[tokio::test]
