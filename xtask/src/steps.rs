@@ -32,7 +32,19 @@ pub fn root() -> PathBuf {
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.current_dir(root());
+    forget_package(&mut command);
     command
+}
+
+/// Takes away what cargo told us of this package: build scripts look at it, and what they are of would be compiled again whenever
+/// somebody calls cargo and this program in turns.
+fn forget_package(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
 }
 
 /// Runs one step: see [`run_for`].
@@ -111,6 +123,7 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
             let mut served = environment.python();
             served.arg("tests/services/postgres.py").arg(cargo().get_program());
             served.args(TEST).args(WITH_SERVERS);
+            forget_package(&mut served);
             served.env("PATH", environment.path_with(java.as_ref().map(Java::folder)));
             served
         }
