@@ -18,7 +18,7 @@ import software.amazon.awssdk.regions.Region;
 
 /** The real binary on a free loopback port and a data directory of its own, for the tests of this folder. */
 final class Server implements AutoCloseable {
-    private static final Duration WAIT_MAX = Duration.ofSeconds(30);
+    private static final Duration WAIT_MAX = Duration.ofSeconds(120);
     private static final String BINARY = System.getenv().getOrDefault("TAILRACE_BINARY", "target/debug/tailrace");
 
     private final Path folder = Files.createTempDirectory("tailrace-java-");

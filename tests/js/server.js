@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { once } from "node:events";
 
 const binary = process.env.TAILRACE_BINARY ?? new URL("../../target/debug/tailrace", import.meta.url).pathname;
-const startMillisecondsMax = 20_000;
+const startMillisecondsMax = 90_000;
 
 export async function freePort() {
   const listener = createServer().listen(0, "127.0.0.1");

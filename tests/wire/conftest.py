@@ -18,8 +18,8 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TAILRACE_BINARY", str(REPOSITORY / "target/debug/tailrace"))
-START_SECONDS_MAX = 20
-WAIT_SECONDS_MAX = 30
+START_SECONDS_MAX = 90
+WAIT_SECONDS_MAX = 120
 # The resource `Table` of a template: the table `things` with a hash key `pk` (S) and a stream of both images.
 STREAMED_TABLE = """\
   Table:
@@ -104,7 +104,7 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, seconds=20):
+    def stop(self, seconds=90):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:

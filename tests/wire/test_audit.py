@@ -117,7 +117,7 @@ class Writers:
         while not self.stopping:
             if server is not self.server:
                 server = self.server
-                client = server.client(connect_timeout=1, read_timeout=10)
+                client = server.client(connect_timeout=1, read_timeout=90)
             count += 1
             table, key = TABLES[count % 2], {"pk": {"S": f"{number}-{count % 20}"}}
             with contextlib.suppress(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
@@ -190,7 +190,7 @@ def test_what_is_done_to_tables_and_sinks_is_in_the_trail_and_a_change_of_it_is_
         data=json.dumps({"name": "trail", "action": "pause"}).encode(),
         headers={"Content-Type": "application/json"},
     )
-    urllib.request.urlopen(pause, timeout=20).read()
+    urllib.request.urlopen(pause, timeout=90).read()
     # It is the last thing that the trail tells of.
     assert actions(place)[-1] == "PauseSink", actions(place)
 
@@ -213,7 +213,7 @@ def test_a_trail_that_cannot_be_is_refused_at_start(tmp_path):
         ({"bucket": "s3://trail/x"}, "dir and bucket"),
     ]:
         server = Server(tmp_path / "data", "--config", str(configured(tmp_path, place, **settings)))
-        assert server.process.wait(20) == 1
+        assert server.process.wait(90) == 1
         assert why in server.output(), server.output()
         server.output_file.close()
         server.output_path.unlink()
@@ -286,7 +286,7 @@ def test_a_person_is_forgotten(start, tmp_path):
 
     def forget(value):
         words = [BINARY, "sinks", "--endpoint", server.url, "forget", "trail", value]
-        return subprocess.run(words, capture_output=True, text=True, timeout=60)
+        return subprocess.run(words, capture_output=True, text=True, timeout=300)
 
     before = put(1)
     assert put(2) == before

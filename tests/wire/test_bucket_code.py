@@ -116,7 +116,7 @@ def test_the_code_of_a_function_comes_from_a_bucket(start, store, project, tmp_p
 def test_code_that_cannot_be_fetched_stops_the_start(start, store, project, tmp_path):
     def fails(*arguments, env):
         server = start(*arguments, command="up", positional=[project], env=env, ready=False, data_dir=tmp_path / f"d{len(arguments)}")
-        assert server.process.wait(60) == 1
+        assert server.process.wait(300) == 1
         return server.output()
 
     # No store: nothing is asked of anybody, and both ways out are named.
@@ -135,11 +135,11 @@ def test_an_object_that_is_too_large_or_no_archive_is_told(start, store, project
     options = {"command": "up", "positional": [project], "env": {**KEYS, "AWS_ENDPOINT_URL_S3": store.url}, "ready": False}
     store.client().put_object(Bucket="artifacts", Key="0123/code.zip", Body=b"PK\x03\x04 no archive")
     server = start(**options)
-    assert server.process.wait(60) == 1
+    assert server.process.wait(300) == 1
     assert "code.zip" in server.output() and "archive" in server.output(), server.output()
     # A file of the store's that has no bytes on its disk, but a length.
     os.truncate(path, 251 << 20)
     server = start(**options)
-    assert server.process.wait(60) == 1
+    assert server.process.wait(300) == 1
     assert "262144000 at most are fetched" in server.output(), server.output()
     assert not list((tmp_path / "data/functions/objects").glob("*/fetching"))

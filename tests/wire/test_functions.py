@@ -17,7 +17,7 @@ TEMPLATE = (
     """
 Transform: AWS::Serverless-2016-10-31
 Globals:
-  Function: {Runtime: python3.11, Timeout: 2}
+  Function: {Runtime: python3.11, Timeout: TIMEOUT}
 Resources:
 """
     + STREAMED_TABLE
@@ -40,10 +40,12 @@ Resources:
 
 @pytest.fixture
 def up(start, tmp_path):
-    def starter(code, *options, arguments=(), ready=True):
+    def starter(code, *options, arguments=(), ready=True, timeout=30):
         folder = tmp_path / "application"
         (folder / "src").mkdir(parents=True, exist_ok=True)
-        (folder / "template.yaml").write_text(TEMPLATE % "\n".join(f"            {line}" for line in options))
+        (folder / "template.yaml").write_text(
+            TEMPLATE.replace("TIMEOUT", str(timeout)) % "\n".join(f"            {line}" for line in options)
+        )
         (folder / "src/app.py").write_text(code)
         return start(*arguments, command="up", positional=[folder], ready=ready)
 
@@ -81,7 +83,7 @@ FAILURES = {
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_failing_handler_shows_its_error_blocks_only_its_shard_and_loses_nothing(up, name):
     code, error_type, message = FAILURES[name]
-    server = up(code, "MaximumRetryAttempts: -1")
+    server = up(code, "MaximumRetryAttempts: -1", timeout=2 if name == "hangs" else 30)
     put(server, "poison")
     wait_until(lambda: error_type in server.output() and message in server.output(), f"{error_type}: {message}")
     line = r"1 record of things \(shardId-\S+, mapping [0-9a-f]{8}\) failed in Function: .*; tried again in \d\.\d s, at \d\d:\d\d:\d\d\.\d{3}Z"
@@ -125,9 +127,9 @@ def test_exit_when_drained_ends_with_0_or_with_3_when_a_shard_is_blocked(up):
     wait_until(lambda: "no good" in server.output(), "the failure")
     server.stop()
     blocked = up(failing, arguments=("--exit-when-drained",), ready=False)
-    assert blocked.process.wait(60) == 3, blocked.output()
+    assert blocked.process.wait(300) == 3, blocked.output()
     drained = up("def handler(event, context):\n    return None\n", arguments=("--exit-when-drained",), ready=False)
-    assert drained.process.wait(60) == 0, drained.output()
+    assert drained.process.wait(300) == 0, drained.output()
 
 
 class SlowHook(http.server.BaseHTTPRequestHandler):
@@ -170,7 +172,7 @@ def test_exit_when_drained_looks_again_at_what_was_blocked(up, tmp_path, slow_ho
     mended.touch()
     wait_until(lambda: all(shard["drained"] for shard in shards()), "the function")
     slow_hook.let.set()
-    assert server.process.wait(60) == 0, server.output()
+    assert server.process.wait(300) == 0, server.output()
 
 
 def test_a_filter_of_a_template_chooses_the_records_that_a_function_gets(up):

@@ -55,7 +55,7 @@ def test_the_walkthrough_is_true(tmp_path):
 
             def is_there():
                 nonlocal printed
-                done = subprocess.run(command, shell=True, cwd=place, env=environment, capture_output=True, text=True, timeout=60)
+                done = subprocess.run(command, shell=True, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
                 printed = done.stdout + done.stderr
                 return all(has(printed, words) for words in expected)
 

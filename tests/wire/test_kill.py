@@ -72,7 +72,7 @@ class Writers:
         while not self.stopping:
             if server is not self.server:
                 server = self.server
-                client = server.client(connect_timeout=1, read_timeout=10)
+                client = server.client(connect_timeout=1, read_timeout=90)
             key, counter = random_source.choice(keys), counter + 1
             dice = random_source.random()
             try:

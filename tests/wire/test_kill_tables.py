@@ -40,7 +40,7 @@ class Racers:
         while not self.stopping:
             if server is not self.server:
                 server = self.server
-                client = server.client(connect_timeout=1, read_timeout=10)
+                client = server.client(connect_timeout=1, read_timeout=90)
             # No answer: the server was killed.
             with contextlib.suppress(botocore.exceptions.BotoCoreError):
                 try:

@@ -45,7 +45,7 @@ Resources:
   Huge:
     Type: AWS::Serverless::Function
     Properties:
-      {FunctionName: huge, Handler: app.huge, LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: WARN, LogGroup: mine}}
+      {FunctionName: huge, Handler: app.huge, Timeout: 60, LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: WARN, LogGroup: mine}}
 """
 CODE = '''
 import json, os, time
@@ -104,7 +104,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(server):
     # With the SDK's own look at parameters off, so that the server sees what is wrong; payloads are bytes as everywhere.
-    return server.client("lambda", read_timeout=30)
+    return server.client("lambda", read_timeout=90)
 
 
 @pytest.fixture
@@ -678,7 +678,7 @@ def test_a_function_that_is_switched_off_is_throttled(server, client):
     status, _, body = raw(server, "POST", "/2015-03-31/functions/off/invocations", {})
     assert json.loads(body)["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
     command = [BINARY, "invoke", "off", "{}", "--endpoint", server.url]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert told.returncode != 0 and "it is switched off: its ReservedConcurrentExecutions are 0" in told.stderr, told
 
 

@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 from conftest import make_table, wait_until
 from test_sinks import drained, lines, lines_of, sinks, tailrace
 
-SOON_SECONDS = 5
+SOON_SECONDS = 20
 
 
 def configure(tmp_path, **all_sinks):
@@ -44,13 +44,17 @@ def test_a_change_while_the_target_is_away_holds_up_no_write_and_loses_none(star
     server.stop()
     del sink["where"]
     server = start(*configure(tmp_path, lake=sink))
-    began = time.monotonic()
+    took = 0
     for key in ("b1", "b2"):
+        began = time.monotonic()
         put(server.client(), key, status="B")
+        took += time.monotonic() - began
     wait_until(failed(server, "lake"), "a flush that fails again")
+    began = time.monotonic()
     put(server.client(), "b3", status="B")
+    took += time.monotonic() - began
     assert sinks(server)["lake"]["sources"][0]["waitsFor"].startswith("what was planned")
-    assert time.monotonic() - began < SOON_SECONDS
+    assert took < SOON_SECONDS
     lake.unlink()
     wait_until(drained(server), "the sink", 90)
     assert keys(lake) == ["a1", "b1", "b2", "b3"]

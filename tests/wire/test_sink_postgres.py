@@ -130,7 +130,7 @@ class Writers:
         while not self.stopping:
             if server is not self.server:
                 server = self.server
-                client = server.client(connect_timeout=1, read_timeout=10)
+                client = server.client(connect_timeout=1, read_timeout=90)
             key, counter = f"k{dice.randrange(number, KEYS, 2)}", counter + 1
             try:
                 match dice.randrange(10):

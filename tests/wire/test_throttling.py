@@ -18,9 +18,9 @@ def make_metered(client, name, units=1):
     )
 
 
-def spend(client, name, units):
-    """Writes items that come to so many units, and some more: the bucket owes two seconds at one unit each."""
-    client.put_item(TableName=name, Item={"pk": {"S": "spent"}, "t": {"S": "x" * (1024 * (units + 2) - 20)}})
+def spend(client, name, units, owed=80):
+    """Writes an item that comes to so many units, and some more: the bucket owes so many seconds at one unit each."""
+    client.put_item(TableName=name, Item={"pk": {"S": "spent"}, "t": {"S": "x" * (1024 * (units + owed) - 20)}})
 
 
 def test_what_is_above_the_burst_is_refused_with_its_reason(start):
@@ -45,7 +45,7 @@ def test_the_retries_of_the_client_get_through(start):
     client = server.client(retries={"max_attempts": 20, "mode": "standard"})
     make_metered(client, "metered")
     make_metered(client, "free")
-    spend(client, "metered", BURST_KB)
+    spend(client, "metered", BURST_KB, owed=8)
     answer = client.put_item(TableName="metered", Item={"pk": {"S": "a"}})
     assert answer["ResponseMetadata"]["RetryAttempts"] > 0
     # A table that was not named.

@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::java::Java;
 
 /// Longest run of one step. A hung test is killed with everything that it started, and the run fails.
-const STEP_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+const STEP_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Longest run of what somebody measures or plays for as long as he says.
 const PLAY_TIME_MAX: Duration = Duration::from_secs(12 * 60 * 60);

@@ -62,6 +62,9 @@ async fn a_program_that_is_being_written_is_waited_for() {
         drop(written);
     };
     assert_eq!(tokio::join!(answer, close).0, r#"{"function":"f","records":0}"#);
+    // Another file: the one before runs, and nobody may write to it.
+    std::fs::remove_file(&program).unwrap();
+    std::fs::copy(example(), &program).unwrap();
     let _written = open();
     bench.put_with("", |config| {
         config.runtime = "provided.al2023".into();
