@@ -26,20 +26,25 @@ ITEMS = [(table, f"k{number}") for table in TABLES for number in range(4)]
 # The global indexes of each table, of which one has every attribute and one what the history is made of; all items are in one group.
 INDEXES = ["whole", "part"]
 GROUP = "all"
+# And one by what every write changes, so that its entries move.
+MOVING = "moving"
 
 
 def make(client, table):
-    def index(name, projection):
-        return {"IndexName": name, "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}], "Projection": projection}
+    def index(name, projection, key="g"):
+        return {"IndexName": name, "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}], "Projection": projection}
 
     client.create_table(
         TableName=table,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "g")],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": kind} for name, kind in [("pk", "S"), ("g", "S"), ("v", "N")]
+        ],
         GlobalSecondaryIndexes=[
             index("whole", {"ProjectionType": "ALL"}),
             index("part", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["v", "w"]}),
+            index(MOVING, {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["w"]}, key="v"),
         ],
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
@@ -85,8 +90,7 @@ def read_together(client, chance):
 def read_table(client, chance):
     """A page of a scan is of one point in time."""
     table = chance.choice(TABLES)
-    found = {item["pk"]["S"]: item for item in client.scan(TableName=table, ConsistentRead=True)["Items"]}
-    return {(name, key): seen(found.get(key)) for name, key in ITEMS if name == table}
+    return all_seen(table, client.scan(TableName=table, ConsistentRead=True))
 
 
 def read_index(client, chance):
@@ -94,13 +98,23 @@ def read_index(client, chance):
     table = chance.choice(TABLES)
     values = {":group": {"S": GROUP}}
     query = {"KeyConditionExpression": "g = :group", "ExpressionAttributeValues": values}
-    found = client.query(TableName=table, IndexName=chance.choice(INDEXES), **query)["Items"]
-    found = {item["pk"]["S"]: item for item in found}
+    return all_seen(table, client.query(TableName=table, IndexName=chance.choice(INDEXES), **query))
+
+
+def read_moving(client, chance):
+    """In an index whose entries move, an item has one place at any point in time."""
+    table = chance.choice(TABLES)
+    return all_seen(table, client.scan(TableName=table, IndexName=MOVING))
+
+
+def all_seen(table, page):
+    found = {item["pk"]["S"]: item for item in page["Items"]}
+    assert len(found) == len(page["Items"]) and "LastEvaluatedKey" not in page, page
     return {(name, key): seen(found.get(key)) for name, key in ITEMS if name == table}
 
 
 # Every way to read some items at one point in time.
-READERS = [read_one, read_together, read_table, read_index]
+READERS = [read_one, read_together, read_table, read_index, read_moving]
 
 
 class Clients:
@@ -130,7 +144,7 @@ class Clients:
             except botocore.exceptions.BotoCoreError:
                 # No answer: the server was killed. What was to be written may be there.
                 pass
-            except botocore.exceptions.ClientError as error:
+            except (botocore.exceptions.ClientError, AssertionError) as error:
                 with self.lock:
                     self.unexpected.append(str(error))
             if operation.done is not None:
@@ -236,7 +250,7 @@ class Connection:
     def client(self):
         if self.server is not self.clients.server:
             self.server = self.clients.server
-            self.made = self.server.client(connect_timeout=1, read_timeout=10)
+            self.made = self.server.client(connect_timeout=1, read_timeout=90)
         return self.made
 
     def transact(self, operation, actions):

@@ -15,6 +15,7 @@ use tailrace_core::limits::{INDEX_FETCH_STEP_ROWS, PAGE_BYTES_MAX, PAGE_INLINE_B
 use tailrace_store::{Key, KeyRange, Page, PageLimit};
 
 use super::capacity::read_units;
+use super::index_entries::entries_of;
 use super::projection::project;
 use super::read_source::ReadSource;
 use super::stored_item::decode;
@@ -86,14 +87,14 @@ pub(crate) async fn read_page(
         Some(fetched) => fetched.items,
         None => rows.into_iter().map(|(_, value)| value).collect(),
     };
-    let bytes = values.iter().map(Bytes::len).sum();
+    let stored_bytes = values.iter().map(Bytes::len).sum();
     // Items that were fetched for the filter alone are not shown whole.
     let shown = match source.index {
         Some(_) if fetches && !all_attributes => source.shown(projection),
         _ => projection,
     };
-    let (items, count) = Choice { filter, projection: shown, count_only }.run(values, bytes).await?;
-    Ok(PageAnswer { items, count, scanned_count, last_evaluated_key, consumed_capacity })
+    let (items, count) = Choice { filter, projection: shown, count_only }.run(values, stored_bytes).await?;
+    Ok(PageAnswer { items, count, scanned_count, scanned_bytes: bytes, last_evaluated_key, consumed_capacity })
 }
 
 /// What a page of `units` is charged, with `fetched` units for the items of an index's entries.
@@ -114,7 +115,7 @@ fn charge(source: &ReadSource<'_>, units: f64, fetched: f64) -> Charge {
 
 /// The items of a page's entries.
 struct Fetched {
-    /// Those that are still there.
+    /// Those that are still there, in the same place of the index.
     items: Vec<Bytes>,
     /// What the reads are charged, each on its own.
     units: f64,
@@ -130,18 +131,24 @@ async fn fetch(
     rows: &mut Vec<(Key, Bytes)>,
     consistent: bool,
 ) -> Result<Fetched, ApiError> {
+    let index = source.index.expect("invariant: only an index's entries are fetched for");
     let mut fetched = Fetched { items: Vec::with_capacity(rows.len()), units: 0.0, cut: false };
     let (mut read, mut bytes) = (0, 0);
     while read < rows.len() && bytes < PAGE_BYTES_MAX {
         let step = &rows[read..rows.len().min(read + INDEX_FETCH_STEP_ROWS)];
         let keys = step.iter().map(|(_, entry)| source.item_row(entry)).collect::<Result<Vec<Key>, ApiError>>()?;
-        for item in db.rows(&keys).await? {
+        for ((entry, _), item) in step.iter().zip(db.rows(&keys).await?) {
             read += 1;
             let size = item.as_ref().map_or(0, |item| stored_size(item));
             fetched.units += read_units(size, consistent);
             bytes += size;
-            // An item that was removed since the index was read is left out.
-            fetched.items.extend(item);
+            // An item that was removed since the index was read is left out, and so is one that has another place in it by now: it may
+            // be outside of what was asked for.
+            if let Some(item) = item
+                && entries_of(index, &item, source.table)?.is_some_and(|(place, _)| place == *entry)
+            {
+                fetched.items.push(item);
+            }
             if bytes >= PAGE_BYTES_MAX {
                 break;
             }

@@ -31,6 +31,8 @@ enum Work {
 struct Member {
     work: Work,
     row: Option<Key>,
+    /// The table's own name: a statement may have its ARN.
+    table_name: String,
 }
 
 /// What became of a statement.
@@ -68,13 +70,12 @@ pub async fn batch_execute_statement(
         }
         members.push(member);
     }
-    let runs = members.into_iter().zip(&parsed).map(|(member, parsed)| async move {
-        let table_name = parsed.as_ref().ok().map(|parsed| parsed.table().to_owned());
-        let outcome = match member {
-            Ok(member) => run(db, member.work, caller).await,
-            Err(error) => Err(error),
+    let runs = members.into_iter().zip(&parsed).zip(&statements).map(|((member, parsed), given)| async move {
+        let (table_name, outcome) = match member {
+            Ok(Member { work, table_name, .. }) => (Some(table_name), run(db, work, caller).await),
+            Err(error) => (parsed.as_ref().ok().map(|parsed| parsed.table().to_owned()), Err(error)),
         };
-        done(table_name, outcome, capacity)
+        done(table_name, outcome, given.return_item_on_failure, capacity)
     });
     let mut responses = Vec::with_capacity(statements.len());
     let mut charged: BTreeMap<String, ConsumedCapacity> = BTreeMap::new();
@@ -99,7 +100,9 @@ async fn member(
     parsed: &Parsed,
     capacity: CapacityDetail,
 ) -> Result<Member, ApiError> {
-    let telling = Telling { return_item_on_failure: given.return_item_on_failure, capacity };
+    // What a condition was not true of is charged by its size, whether it is shown or not.
+    let return_item_on_failure = given.return_item_on_failure || capacity != CapacityDetail::None;
+    let telling = Telling { return_item_on_failure, capacity };
     let write = match parsed.bind(&given.statement.parameters)? {
         Statement::Select(select) => {
             let source = Source::open(db, &select.table, select.index.as_deref(), given.consistent_read).await?;
@@ -110,14 +113,15 @@ async fn member(
                 ));
             };
             let row = ItemPlace::of_key(&source.table, &key).ok().map(|place| place.row);
+            let table_name = source.table.name.clone();
             let get = GetItemRequest {
-                table_name: source.table.name.clone(),
+                table_name: table_name.clone(),
                 key,
                 projection: projection(&select),
                 consistent_read: given.consistent_read,
                 capacity,
             };
-            return Ok(Member { work: Work::Get(get), row });
+            return Ok(Member { work: Work::Get(get), row, table_name });
         }
         Statement::Insert(insert) => Write::insert(db, insert, telling).await?,
         Statement::Update(update) => Write::update(db, update, telling).await?,
@@ -126,7 +130,7 @@ async fn member(
     };
     let table = db.table(write.table_name()).await?;
     let row = ItemPlace::of_item(&table, write.attributes()).ok().map(|place| place.row);
-    Ok(Member { work: Work::Write(Box::new(write)), row })
+    Ok(Member { work: Work::Write(Box::new(write)), row, table_name: table.name.clone() })
 }
 
 async fn run(
@@ -150,16 +154,18 @@ async fn run(
 fn done(
     table_name: Option<String>,
     outcome: Result<(StatementResponse, Option<ConsumedCapacity>), ApiError>,
+    shows_item: bool,
     capacity: CapacityDetail,
 ) -> Done {
     match outcome {
         Ok((response, consumed)) => Done { response: StatementResponse { table_name, ..response }, consumed },
-        Err(error) => {
+        Err(mut error) => {
             // A write that met an item it must not change is charged all the same.
             let met =
                 matches!(error.code, ErrorCode::ConditionalCheckFailedException | ErrorCode::DuplicateItemException);
             let units = write_units(error.item.as_ref().map_or(0, |item| item_size(item)), 0);
             let consumed = table_name.as_ref().filter(|_| met).and_then(|table| capacity.answer(table, units));
+            error.item = error.item.filter(|_| shows_item);
             let error = Some(StatementFailure::from(error));
             Done { response: StatementResponse { error, table_name, item: None }, consumed }
         }

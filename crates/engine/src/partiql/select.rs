@@ -213,9 +213,9 @@ async fn queried(
             page: page(select, range.filter, &reading, limit),
         };
         let answer = query(db, request, caller).await?;
-        let items = answer.items.unwrap_or_default();
-        bytes += items.iter().map(AnsweredItem::bytes).sum::<usize>();
-        selected.items.extend(items);
+        // What was read, whatever of it a filter leaves and a projection shows.
+        bytes += answer.scanned_bytes;
+        selected.items.extend(answer.items.unwrap_or_default());
         selected.consumed_capacity = match (selected.consumed_capacity.take(), answer.consumed_capacity) {
             (Some(mut sum), Some(more)) => {
                 sum.add(more);

@@ -123,3 +123,37 @@ async fn a_batch_returns_items_and_is_charged_table_by_table() {
     let answer = bench.ok("BatchExecuteStatement", body).await;
     assert_eq!(answer["Responses"][0]["Error"]["Item"], json!({"pk": s("a"), "n": n(2)}));
 }
+
+/// docs/spec/dynamodb-api.md 7.4: what a condition was not true of is charged by its size, whether it is shown or not.
+#[tokio::test]
+async fn a_statement_of_a_batch_that_fails_is_charged_by_the_item_that_it_met() {
+    let bench = Bench::new().await;
+    bench.put("users", json!({"pk": s("a"), "n": n(1), "fat": s(&"x".repeat(4500))})).await;
+    for shown in ["ALL_OLD", "NONE"] {
+        for statement in ["UPDATE users SET n = 2 WHERE pk = 'a' AND n = 9", "INSERT INTO users VALUE {'pk': 'a'}"] {
+            let body = json!({"ReturnConsumedCapacity": "TOTAL", "Statements": [
+                {"Statement": statement, "ReturnValuesOnConditionCheckFailure": shown},
+            ]});
+            let answer = bench.ok("BatchExecuteStatement", body).await;
+            let charged = json!([{"TableName": "users", "CapacityUnits": 5.0}]);
+            assert_eq!(answer["ConsumedCapacity"], charged, "{statement}, {shown}");
+            let error = &answer["Responses"][0]["Error"];
+            assert_eq!(error.get("Item").is_some(), shown == "ALL_OLD", "{statement}");
+        }
+    }
+}
+
+/// A statement may have the table's ARN; the answer names the table, and it is charged once.
+#[tokio::test]
+async fn a_batch_names_tables_by_their_names() {
+    let bench = Bench::new().await;
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/users";
+    let body = json!({"ReturnConsumedCapacity": "TOTAL", "Statements": [
+        {"Statement": format!("UPDATE \"{arn}\" SET n = 2 WHERE pk = 'a'")},
+        {"Statement": "INSERT INTO users VALUE {'pk': 'b'}"},
+    ]});
+    let answer = bench.ok("BatchExecuteStatement", body).await;
+    let names: Vec<&Value> = answer["Responses"].as_array().unwrap().iter().map(|answer| &answer["TableName"]).collect();
+    assert_eq!(names, ["users", "users"]);
+    assert_eq!(answer["ConsumedCapacity"], json!([{"TableName": "users", "CapacityUnits": 2.0}]));
+}

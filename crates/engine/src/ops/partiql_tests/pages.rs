@@ -105,3 +105,23 @@ async fn a_page_ends_at_a_megabyte_also_between_ranges() {
     assert_eq!(column(&page["Items"], "pk"), ["d"]);
     assert!(page.get("NextToken").is_none());
 }
+
+/// docs/spec/dynamodb-api.md 7.3: a page is of what was read, whatever a filter leaves of it and a projection shows.
+#[tokio::test]
+async fn a_page_ends_at_a_megabyte_of_what_was_read() {
+    let bench = Bench::new().await;
+    for pk in ["a", "b", "c", "d"] {
+        bench.put("users", json!({"pk": s(pk), "n": n(1), "fat": s(&"x".repeat(380_000))})).await;
+    }
+    for (what, shown) in [("pk FROM users WHERE", vec!["a", "b", "c"]), ("* FROM users WHERE n = 9 AND", vec![])] {
+        let body = json!({"Statement": format!("SELECT {what} pk IN ['a', 'b', 'c', 'd']")});
+        let page = bench.ok("ExecuteStatement", body.clone()).await;
+        assert_eq!(column(&page["Items"], "pk"), shown, "{what}");
+        let mut next = body;
+        next["NextToken"] = page["NextToken"].clone();
+        assert!(next["NextToken"].is_string(), "{what}: the fourth is another page's");
+        let page = bench.ok("ExecuteStatement", next).await;
+        assert_eq!(column(&page["Items"], "pk").len(), usize::from(!shown.is_empty()), "{what}");
+        assert!(page.get("NextToken").is_none(), "{what}");
+    }
+}

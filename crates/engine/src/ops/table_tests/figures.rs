@@ -11,6 +11,8 @@ use tailrace_store::{
     PageLimit, Reads, ShardInfo, ShardNo, StoreError, StreamId, Tally, Write, commit,
 };
 
+use tokio::sync::Notify;
+
 use super::indexes::index;
 use super::*;
 
@@ -27,11 +29,21 @@ pub(super) struct Watched {
     pub(super) refused: AtomicUsize,
     /// What a commit has just opened does not show yet.
     shards_late: AtomicBool,
+    /// Reads of several rows by their keys wait: for what happens between the two reads of an index that is fetched for.
+    pub(super) holds_fetches: AtomicBool,
+    /// Such a read has come.
+    pub(super) fetch_came: Notify,
+    /// It may go on.
+    pub(super) fetch_goes: Notify,
 }
 
 impl Engine for Watched {
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<bytes::Bytes>>, StoreError>> {
         let is_count = |key: &Key| KeyKind::of(key.as_bytes()) == Some(KeyKind::ItemCount);
+        if keys.len() > 1 && self.holds_fetches.swap(false, Ordering::Relaxed) {
+            self.fetch_came.notify_one();
+            return self.fetch_goes.notified().then(|()| self.inner.get(keys)).boxed();
+        }
         match self.counts_fail.load(Ordering::Relaxed) && keys.iter().any(is_count) {
             true => std::future::ready(Err(StoreError::Io("the disk does not answer".to_owned()))).boxed(),
             false => self.inner.get(keys),
@@ -144,6 +156,9 @@ async fn watched_with(settings: Settings) -> (Bench, Arc<Watched>) {
         full: AtomicBool::new(false),
         refused: AtomicUsize::new(0),
         shards_late: AtomicBool::new(false),
+        holds_fetches: AtomicBool::new(false),
+        fetch_came: Notify::new(),
+        fetch_goes: Notify::new(),
     });
     let rng = Arc::new(SeededRng::new(2));
     bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, settings).await.unwrap();

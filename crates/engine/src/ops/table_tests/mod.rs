@@ -8,6 +8,7 @@ mod destinations;
 mod figures;
 mod index_updates;
 mod indexes;
+mod moved_items;
 mod per_shard;
 mod records;
 mod settings;
