@@ -103,7 +103,7 @@ impl Spawner {
             });
         }
         let gone = || std::io::Error::other("the thread that starts processes is gone");
-        let mut pauses_left = FUNCTION_BUSY_WAIT.as_millis() / FUNCTION_BUSY_PAUSE.as_millis();
+        let until = tokio::time::Instant::now() + FUNCTION_BUSY_WAIT;
         loop {
             let (reply, answer) = oneshot::channel();
             self.requests.send((command, reply)).map_err(|_| gone())?;
@@ -112,8 +112,9 @@ impl Spawner {
             match spawned {
                 // A build writes the program, or a process that was forked meanwhile still has the file open in which it was
                 // written: both come to an end.
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && pauses_left > 0 => {
-                    pauses_left -= 1;
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy
+                    && tokio::time::Instant::now() < until =>
+                {
                     tokio::time::sleep(FUNCTION_BUSY_PAUSE).await;
                 }
                 spawned => return Process::adopt(spawned?, self.known.clone()),

@@ -56,6 +56,9 @@ fn bench_with(change: impl FnOnce(&mut Settings)) -> Bench {
 fn config(handler: &str, code_dir: &Path) -> FunctionConfig {
     let mut config = FunctionConfig::new("f", FunctionArn::new(common::ARN), "java17", handler, code_dir);
     config.memory_mb = 256;
+    config.timeout_s = 60;
+    // A runtime that is slow to ask for the next event gets no second one beside it.
+    config.reserved_concurrency = Some(1);
     config
 }
 
@@ -227,9 +230,14 @@ async fn an_error_that_leaves_nothing_sound_ends_the_process() {
         ("exits", "Runtime.ExitError", "Runtime exited with error: exit status 3"),
         ("ends", "Runtime.ExitError", "Runtime exited without providing a reason"),
         ("is killed", "Runtime.ExitError", "Runtime exited with error: signal: killed"),
-        ("hangs", "Sandbox.Timedout", "Task timed out after 3.00 seconds"),
+        ("hangs", "Sandbox.Timedout", "Task timed out after 10.00 seconds"),
     ] {
-        let bench = with_handler("shop.Failing::run", classes);
+        let bench = bench_with(|_| ());
+        let mut config = config("shop.Failing::run", classes);
+        if way == "hangs" {
+            config.timeout_s = 10;
+        }
+        bench.functions.put(config).unwrap();
         let well = json!({ "how": "well" }).to_string();
         let first = bench.result(&well).await;
         let (document, _, _) = bench.error(&json!({ "how": way }).to_string()).await;

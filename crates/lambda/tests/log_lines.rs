@@ -41,11 +41,10 @@ async fn start_end_and_report_are_around_what_each_invocation_prints() {
     let node = "const { writeSync } = require('fs');\nexports.handler = async (event) => { writeSync(1, 'out' + event); writeSync(2, 'err'); };\n";
     for is_node in [false, true] {
         let mut bench = Bench::new();
-        if is_node {
-            bench.put_node("app.js", node)
-        } else {
-            bench.put(python)
-        }
+        let mut config = if is_node { bench.node("app.js", node) } else { bench.python(python) };
+        // One that is slow to ask for the next event gets no second one beside it.
+        config.reserved_concurrency = Some(1);
+        bench.functions.put(config).unwrap();
         for n in 1..=20 {
             invoke(&bench, &format!("r-{n}"), &format!("\"{n}\"")).await;
         }
@@ -75,7 +74,7 @@ async fn a_report_tells_how_an_invocation_ended_that_its_process_did_not_survive
         bench.put_with(
             &format!("def handler(event, context):\n    print('begun', flush=True)\n    {code}\n"),
             |config| {
-                config.timeout_s = 1;
+                config.timeout_s = 4;
             },
         );
         invoke(&bench, "r-1", "{}").await;
@@ -89,7 +88,7 @@ async fn a_report_tells_how_an_invocation_ended_that_its_process_did_not_survive
         assert!(report.ends_with(status), "{report:?}");
         assert!(!report.contains("Max Memory Used: 0 MB"), "{report:?}");
         if status.contains("timeout") {
-            assert!(report.contains("\tDuration: 1000.00 ms\tBilled Duration: 1000 ms\t"), "{report:?}");
+            assert!(report.contains("\tDuration: 4000.00 ms\tBilled Duration: 4000 ms\t"), "{report:?}");
         }
         bench.stop().await;
     }

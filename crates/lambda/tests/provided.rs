@@ -50,7 +50,7 @@ async fn a_program_in_rust_runs() {
 /// What a build writes, or a process has open that was forked meanwhile, is waited for. What stays open is told.
 #[tokio::test]
 async fn a_program_that_is_being_written_is_waited_for() {
-    let bench = Bench::new();
+    let bench = Bench::with(|settings| settings.init_limit = Duration::from_secs(60));
     let program = bench.code_dir().join("bootstrap");
     std::fs::copy(example(), &program).expect("cargo test builds the example");
     let open = || std::fs::OpenOptions::new().append(true).open(&program).unwrap();

@@ -244,6 +244,11 @@ impl ModelEngine {
         }
     }
 
+    /// Commits that wait to be synced.
+    pub fn held(&self) -> usize {
+        self.state.lock().pending.len()
+    }
+
     /// The power fails and comes back: what was not synced is gone, and its commits answer [`StoreError::Closed`].
     /// Syncs are held no longer, and an engine that was shut down runs again.
     pub fn crash(&self) {

@@ -14,7 +14,7 @@ fn idle_connections_give_their_descriptors_to_new_ones() {
     let before = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(100), maximum: before.maximum }).unwrap();
     let idle: Vec<Client> = (0..8).map(|_| server.client()).collect();
-    server.pause(Duration::from_millis(100));
+    server.pause(Duration::from_secs(2));
     let mut rest: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     // One descriptor for the client, none for the server's end of the connection.
     rest.pop();

@@ -107,7 +107,7 @@ impl Bench {
     /// The configuration of the function `f` whose `app.py` is `code`.
     pub fn python(&self, code: &str) -> FunctionConfig {
         self.write("app.py", code);
-        FunctionConfig::new("f", FunctionArn::new(ARN), "python3.13", "app.handler", self.code_dir())
+        patient(FunctionConfig::new("f", FunctionArn::new(ARN), "python3.13", "app.handler", self.code_dir()))
     }
 
     /// Registers `f` with `code` as its `app.py`.
@@ -119,7 +119,8 @@ impl Bench {
     pub fn node(&self, file: &str, code: &str) -> FunctionConfig {
         self.write(file, code);
         let module = file.rsplit_once('.').unwrap().0;
-        FunctionConfig::new("f", FunctionArn::new(ARN), "nodejs20.x", format!("{module}.handler"), self.code_dir())
+        let handler = format!("{module}.handler");
+        patient(FunctionConfig::new("f", FunctionArn::new(ARN), "nodejs20.x", handler, self.code_dir()))
     }
 
     /// Registers `f` with `code` in the file.
@@ -172,7 +173,7 @@ impl Bench {
 
     /// The next line of the log.
     pub async fn any_line(&mut self) -> LogLine {
-        tokio::time::timeout(Duration::from_secs(10), self.logs.recv()).await.expect("a line in time").unwrap()
+        tokio::time::timeout(Duration::from_secs(60), self.logs.recv()).await.expect("a line in time").unwrap()
     }
 
     /// Lines of output that are there and were not read.
@@ -191,6 +192,11 @@ impl Bench {
     }
 }
 
+/// With a timeout that no test beside others comes near.
+fn patient(config: FunctionConfig) -> FunctionConfig {
+    FunctionConfig { timeout_s: 60, ..config }
+}
+
 /// Whether the tests that need a program are left out: `cargo xtask test --without go`.
 pub fn is_left_out(program: &str) -> bool {
     let without = std::env::var("TAILRACE_TEST_WITHOUT").unwrap_or_default();
@@ -199,7 +205,7 @@ pub fn is_left_out(program: &str) -> bool {
 
 /// Waits until the process is gone, or has ended and waits to be reaped.
 pub async fn is_dead_soon(pid: i32) -> bool {
-    for _ in 0..200 {
+    for _ in 0..2000 {
         if !is_alive(pid) {
             return true;
         }

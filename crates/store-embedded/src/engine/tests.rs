@@ -335,7 +335,7 @@ async fn a_range_that_fills_files_of_its_own_gives_their_space_back_without_a_wr
         let state = &engine.state;
         while tree_bytes(dir.path()) * 2 >= before {
             assert!(
-                state.chores.wait_a_while(std::time::Duration::from_secs(20)),
+                state.chores.wait_a_while(std::time::Duration::from_secs(120)),
                 "{} of {before} bytes are left",
                 tree_bytes(dir.path())
             );

@@ -188,13 +188,13 @@ impl Server {
 
     /// Waits until `done` holds; a test that waits in vain fails.
     pub fn until(&self, done: impl Fn() -> bool) {
-        for _ in 0..2000 {
+        for _ in 0..12_000 {
             if done() {
                 return;
             }
             self.pause(Duration::from_millis(5));
         }
-        panic!("did not happen within 10 seconds");
+        panic!("did not happen within 60 seconds");
     }
 
     pub fn stop(mut self) -> ServeReport {

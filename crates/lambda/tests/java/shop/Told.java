@@ -19,7 +19,7 @@ public class Told {
         told.put("memory", context.getMemoryLimitInMB());
         told.put("group", context.getLogGroupName());
         told.put("stream", context.getLogStreamName().matches("\\d{4}/\\d\\d/\\d\\d/\\[\\$LATEST\\][0-9a-f]{32}"));
-        told.put("remaining", context.getRemainingTimeInMillis() > 6000 && context.getRemainingTimeInMillis() <= 7000);
+        told.put("remaining", context.getRemainingTimeInMillis() > 0 && context.getRemainingTimeInMillis() <= 7000);
         told.put("custom", context.getClientContext().getCustom());
         told.put("identity", context.getIdentity().getIdentityId() + context.getIdentity().getIdentityPoolId());
         told.put("trace", System.getProperty("com.amazonaws.xray.traceHeader").startsWith("Root=1-"));

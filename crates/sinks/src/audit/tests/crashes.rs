@@ -95,14 +95,7 @@ async fn interrupted(bench: &Bench, root: &Path, file_bytes_max: u64, step: Step
             bench.store.hold_syncs(true);
             let running = tokio::spawn(trail.flush(flushes[at].clone()));
             // The segment is whole when the commit of the head begins to wait for its sync.
-            let written = |root: &Path| tree(root).values().map(Vec::len).sum::<usize>();
-            let before = written(root);
-            while written(root) == before || tree(root).keys().any(|name| name.contains("unfinished")) {
-                tokio::task::yield_now().await;
-            }
-            // The thread that wrote it is back, and its task has gone on to the commit.
-            for _ in 0..1000 {
-                tokio::task::spawn_blocking(|| ()).await.unwrap();
+            while bench.store.held() == 0 {
                 tokio::task::yield_now().await;
             }
             bench.store.crash();

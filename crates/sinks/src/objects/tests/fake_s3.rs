@@ -77,7 +77,7 @@ impl FakeS3 {
     pub fn settings(&self) -> Value {
         json!({
             "endpoint": format!("http://127.0.0.1:{}", self.port), "access_key_id": "id", "secret_access_key": "hidden",
-            "timeout_seconds": 1,
+            "timeout_seconds": 5,
         })
     }
 
