@@ -159,7 +159,7 @@ impl Waits {
     }
 
     /// How many wait.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count.load(Relaxed)
     }
 }
