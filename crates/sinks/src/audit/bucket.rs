@@ -10,7 +10,7 @@ use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tokio::io::AsyncRead;
 
-use super::place::{At, Place, PlaceError, file_name, file_of, is_another};
+use super::place::{At, Place, PlaceError, Tried, file_name, file_of, is_another};
 use crate::objects::store::{Destination, ObjectError, ObjectWriter, Over, Put};
 use crate::objects::{Retention, S3Config};
 
@@ -41,7 +41,7 @@ impl Bucket {
         Ok(Bucket { writer, name: destination.to_string(), lock })
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, time_ms: EpochMs) -> Result<(), PlaceError> {
+    async fn put(&self, key: &str, bytes: Bytes, time_ms: EpochMs, tried: &[Tried]) -> Result<(), PlaceError> {
         // Not from the record's time alone: what comes days later would be locked until a day that is over, which no store takes.
         let lock = self.lock.as_ref().map(|(retention, clock)| retention.lock(clock.now().max(time_ms)));
         let failed = |error: ObjectError| PlaceError::Io(error.to_string());
@@ -52,7 +52,7 @@ impl Bucket {
         }
         // An earlier try at the same segment, with another signature for one, was not confirmed: this one counts.
         let there = self.writer.get(key).await.map_err(failed)?;
-        if there.as_ref().is_some_and(|there| is_another(&there.body, &bytes, true, false)) {
+        if there.as_ref().is_some_and(|there| is_another(&there.body, &bytes, true, false, tried)) {
             return Err(PlaceError::Taken(self.writer.address(key)));
         }
         put(Over::Read(there.as_ref().map(|there| &there.tag))).await.map_err(failed)
@@ -69,7 +69,7 @@ impl Place for Bucket {
     }
 
     fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
-        async move { self.put(&key(&at.chain, at.file), bytes, time_ms).await }.boxed()
+        async move { self.put(&key(&at.chain, at.file), bytes, time_ms, &at.tried).await }.boxed()
     }
 
     fn chains(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {

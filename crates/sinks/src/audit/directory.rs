@@ -12,13 +12,15 @@ use futures_util::future::BoxFuture;
 use tailrace_core::EpochMs;
 use tokio::io::{AsyncRead, AsyncSeekExt};
 
-use super::place::{At, Place, PlaceError, file_name, file_of, is_another};
+use super::place::{At, Place, PlaceError, Tried, file_name, file_of, is_another};
 
 /// A file of so many bytes gets no more. Our reason: a file of this size is copied and looked through in a moment, and a trail of a
 /// terabyte has some ten thousand.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What is read behind the place of a segment, to see whether another one comes there. Our reason: a line with the names of two chains and a path.
 const BEHIND_BYTES: usize = 64 * 1024;
+/// The longest earlier try that is looked for. Our reason: above what a flush makes of its bytes, as JSON and in base64.
+const TRIED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Folders below each other that a trail has.
 const DEPTH_MAX: usize = 4;
 
@@ -53,8 +55,8 @@ impl Place for Directory {
         let (root, path) = (self.root.clone(), self.path(&at.chain, at.file));
         async move {
             aside(move || match at.offset {
-                0 => create(&root, &path, &bytes),
-                offset => append(&path, offset, &bytes),
+                0 => create(&root, &path, &bytes, &at.tried),
+                offset => append(&path, offset, &bytes, &at.tried),
             })
             .await
             .unwrap_or_else(|error| Err(PlaceError::Io(error.to_string())))
@@ -133,16 +135,16 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> PlaceError {
 }
 
 /// Makes a file with its first segment. One that begins with it already stays as it is: somebody was quicker. So does another one.
-fn create(root: &Path, path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
+fn create(root: &Path, path: &Path, bytes: &[u8], tried: &[Tried]) -> Result<(), PlaceError> {
     let folder = path.parent().unwrap_or(root);
     make_folders(folder).map_err(failed(folder))?;
     match File::open(path) {
         Ok(there) => {
-            let (begin, goes_on) = read_from(&there, 0, bytes.len()).map_err(failed(path))?;
+            let (begin, goes_on) = read_from(&there, 0, longest(bytes, tried)).map_err(failed(path))?;
             if begin.starts_with(bytes) {
                 return there.sync_all().map_err(failed(path));
             }
-            if is_another(&begin, bytes, true, goes_on) {
+            if is_another(&begin, bytes, true, goes_on, tried) {
                 return Err(PlaceError::Taken(path.display().to_string()));
             }
         }
@@ -161,6 +163,13 @@ fn create(root: &Path, path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
     write().map_err(failed(path))
 }
 
+/// The bytes of the segment, or of an earlier try at it that is longer.
+fn longest(bytes: &[u8], tried: &[Tried]) -> usize {
+    let tried = tried.iter().filter_map(|tried| usize::try_from(tried.bytes).ok()).max().unwrap_or(0);
+    // More than a flush makes is none of ours.
+    bytes.len().max(tried.min(TRIED_BYTES_MAX))
+}
+
 /// What a file has from an offset on, of a segment with so many bytes and the beginning of what is behind it; and whether it has more.
 fn read_from(file: &File, offset: u64, bytes: usize) -> io::Result<(Vec<u8>, bool)> {
     let found = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -172,7 +181,7 @@ fn read_from(file: &File, offset: u64, bytes: usize) -> io::Result<(Vec<u8>, boo
 
 /// Appends a segment, over an earlier try at it. One that is there already stays, with whatever came behind it since: somebody was
 /// quicker. So does another one.
-fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), PlaceError> {
+fn append(path: &Path, offset: u64, bytes: &[u8], tried: &[Tried]) -> Result<(), PlaceError> {
     let file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(PlaceError::CutOff { file: path.display().to_string(), found: 0, expected: offset });
@@ -183,8 +192,8 @@ fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), PlaceError> {
     if found < offset {
         return Err(PlaceError::CutOff { file: path.display().to_string(), found, expected: offset });
     }
-    let (there, goes_on) = read_from(&file, offset, bytes.len()).map_err(failed(path))?;
-    if is_another(&there, bytes, false, goes_on) {
+    let (there, goes_on) = read_from(&file, offset, longest(bytes, tried)).map_err(failed(path))?;
+    if is_another(&there, bytes, false, goes_on, tried) {
         return Err(PlaceError::Taken(path.display().to_string()));
     }
     let write = || {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: the row is written when the segment that it tells of is durable in the place, and only over the row that the segment was
 //! made behind; so a segment is made again, after a crash, behind the very head that it was first made behind, and what lies in
-//! the place beyond the head was never confirmed. Of two servers that write it at once, one finds another row than it read.
+//! the place beyond the head was never confirmed. What is tried is noted in the row first, since the next try may be of other bytes. Of two servers that write it at once, one finds another row than it read.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,14 @@ use tailrace_store::keyspace::AuditChainKey;
 use tailrace_store::{Engine, Swap, compare_and_set};
 
 use super::chain::Hash;
+use super::place::Tried;
 use crate::sink::SinkError;
 
 /// The version that this code writes.
 const HEAD_VERSION: u32 = 1;
+
+/// Different tries at a segment that are noted. Our reason: a row stays small, and of two keys, or two lengths, one is the latest.
+const TRIES_MAX: usize = 8;
 
 /// The head of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,9 @@ pub struct Head {
     pub signed_entries: u64,
     /// The time of the last record that was signed.
     pub signed_ms: EpochMs,
+    /// Segments that were to come behind it, the latest last: each is noted before it is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) tried: Vec<Tried>,
 }
 
 impl Head {
@@ -69,7 +76,21 @@ impl Head {
             life: 0,
             signed_entries: 0,
             signed_ms: EpochMs::ZERO,
+            tried: Vec::new(),
         }
+    }
+
+    /// The head before this segment is tried behind it; `None`: that is noted already.
+    pub(super) fn trying(&self, segment: Tried) -> Option<Head> {
+        if self.tried.contains(&segment) {
+            return None;
+        }
+        let mut head = self.clone();
+        if head.tried.len() == TRIES_MAX {
+            head.tried.remove(0);
+        }
+        head.tried.push(segment);
+        Some(head)
     }
 
     /// Of a snapshot: it is over, and the next one is a chain of its own.

@@ -48,7 +48,7 @@ use tailrace_store::{PageLimit, StoreError};
 use self::chain::Hash;
 use self::entry::{Hiders, Parent, Values};
 use self::head::Head;
-use self::place::{At, Place};
+use self::place::{At, Place, Tried};
 use self::private::{KEY_BYTES_MIN, MasterKey};
 use self::segment::{Base, Gap, Segment, Style};
 use self::sign::{KeyError, Signer};
@@ -280,31 +280,29 @@ impl Inner {
         let store = self.db.store().as_ref();
         let row = head::read(store, &key).await?;
         let chain = chain_path(&flush);
-        let (old, parent) = match &row {
-            Some(row) => (Head::decode(row, &key)?.begun_anew(&chain), None),
-            None => {
-                let parent = self.parent(&flush).await?;
-                (Head::of_new(chain, self.place.name()), parent)
-            }
+        let old = match &row {
+            Some(row) => Head::decode(row, &key)?.begun_anew(&chain),
+            None => Head::of_new(chain, self.place.name()),
         };
+        let parent = if old.segments == 0 { self.parent(&flush).await? } else { None };
         self.look_at_end(&old).await?;
         let gap = self.gap(&flush, &old, parent.is_some()).await?;
         drop_written(&mut flush, &old);
         if flush.records.is_empty() {
             return Ok(Flushed::default());
         }
-        let new = self.write(flush, &old, parent, gap).await?;
-        head::write(store, &key, row.as_ref(), &new).await?;
+        let new = self.write(flush, &old, parent, gap, (&key, row)).await?;
         Ok(Flushed { bytes: new.end - new.last_at, ..Flushed::default() })
     }
 
-    /// Writes the segment of a flush: the head behind it.
+    /// Writes the segment of a flush, and the head behind it over the row that was read: that head.
     async fn write(
         self: &Arc<Self>,
         flush: Flush,
         old: &Head,
         parent: Option<Parent>,
         gap: Option<Gap>,
+        (key, mut row): (&AuditChainKey, Option<Bytes>),
     ) -> Result<Head, SinkError> {
         let is_moved = old.segments > 0 && old.place != self.place.name();
         let base = Base {
@@ -330,16 +328,23 @@ impl Inner {
             false => (old.file, old.end),
         };
         let end = offset + bytes.len() as u64;
-        let at = At { chain: chain.clone(), file, offset };
+        let store = self.db.store().as_ref();
+        if let Some(trying) = old.trying(Tried { hash: hash.to_string(), bytes: bytes.len() as u64 }) {
+            head::write(store, key, row.as_ref(), &trying).await?;
+            row = Some(trying.encode());
+        }
+        let at = At { chain: chain.clone(), file, offset, tried: old.tried.clone() };
         let written = self.place.write(at, bytes.into(), time_ms).await;
         written.map_err(|error| SinkError(error.to_string()))?;
         let mut head = old.clone().with_hash(&hash);
         head.place = self.place.name();
         (head.entries, head.segments, head.last) = (entries, old.segments + 1, last);
         (head.file, head.last_at, head.end) = (file, offset, end);
+        head.tried.clear();
         if signs {
             (head.signed_entries, head.signed_ms) = (entries, time_ms);
         }
+        head::write(store, key, row.as_ref(), &head).await?;
         Ok(head)
     }
 
@@ -389,7 +394,10 @@ impl Inner {
             let key = AuditChainKey { trail: flush.sink.to_string(), chain: AuditChain::Shard(parent) };
             if let Some(row) = head::read(store, &key).await? {
                 let head = Head::decode(&row, &key)?;
-                return Ok(Some(Parent { hash: head.hash()?, entries: head.entries, chain: head.chain }));
+                // What was only tried has no entries.
+                if head.segments > 0 {
+                    return Ok(Some(Parent { hash: head.hash()?, entries: head.entries, chain: head.chain }));
+                }
             }
             shard = parent;
         }

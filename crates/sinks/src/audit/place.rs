@@ -5,6 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tailrace_core::EpochMs;
 use tokio::io::AsyncRead;
 
@@ -25,6 +26,32 @@ pub struct At {
     pub file: u64,
     /// Where in the file, bytes; 0: it is new.
     pub offset: u64,
+    /// What was to come there before, and was not confirmed.
+    pub tried: Vec<Tried>,
+}
+
+/// A segment that was to come behind a head, and may be in the place or not. The next try may hold other bytes: a batch was shortened
+/// meanwhile by what was set aside, or values are hidden by another key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// The hash of its last entry, hex.
+    pub hash: String,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+impl Tried {
+    /// Whether it is what `there` begins with, and all of it. `goes_on`: there is more than `there`.
+    fn is_all_of(&self, there: &[u8], goes_on: bool) -> bool {
+        let end = usize::try_from(self.bytes).ok().filter(|end| *end <= there.len() && !goes_on);
+        let Some((own, behind)) = end.map(|end| there.split_at(end)) else { return false };
+        let hash = |line: &[u8]| ReadLine::parse(line).and_then(|line| line.hash("hash"));
+        // Its last line, or the one before the signature.
+        let mut last = own.split(|byte| *byte == b'\n').rev().skip(1).take(2);
+        own.ends_with(b"\n")
+            && last.any(|line| hash(line).is_some_and(|hash| hash.to_string() == self.hash))
+            && !behind.split_inclusive(|byte| *byte == b'\n').any(is_sound)
+    }
 }
 
 /// Why a segment is not written.
@@ -82,7 +109,11 @@ pub trait Place: Send + Sync + 'static {
 /// backup has records of the same numbers as before. An earlier try at the same segment has the same entries, as far as it came, and
 /// perhaps another signature; what a power cut left is no line. At the beginning of a file, which comes there whole, all else is somebody's.
 /// `goes_on`: there is more than `there`, which is more than any try at the segment: a line that is cut by its end is a whole one.
-pub fn is_another(there: &[u8], bytes: &[u8], is_beginning: bool, goes_on: bool) -> bool {
+/// `tried`: what is no other one either.
+pub fn is_another(there: &[u8], bytes: &[u8], is_beginning: bool, goes_on: bool, tried: &[Tried]) -> bool {
+    if tried.iter().any(|tried| tried.is_all_of(there, goes_on)) {
+        return false;
+    }
     let is_sound = |line: &[u8]| is_sound(line) || (goes_on && !line.ends_with(b"\n"));
     let mut theirs = there.split_inclusive(|byte| *byte == b'\n');
     for own in bytes.split_inclusive(|byte| *byte == b'\n') {

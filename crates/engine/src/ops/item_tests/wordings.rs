@@ -79,7 +79,11 @@ async fn maps_need_expressions_that_can_use_them() {
     let none = "UpdateExpression and ConditionExpression are null";
     classic.refused("UpdateItem", update, &ve(&format!("{values}: {none}"))).await;
     let scan = json!({"TableName": "users", "ExpressionAttributeValues": {":a": s("a")}});
-    current.refused("Scan", scan, &ve(&format!("{values}: FilterExpression is null"))).await;
+    current.refused("Scan", scan.clone(), &ve(&format!("{values}: FilterExpression is null"))).await;
+    let each = "FilterExpression is null and KeyConditionExpression is null";
+    current.refused("Query", scan.clone(), &ve(&format!("{values}: {each}"))).await;
+    let both = "FilterExpression and KeyConditionExpression are null";
+    classic.refused("Query", scan, &ve(&format!("{values}: {both}"))).await;
 }
 
 /// docs/spec/dynamodb-api.md 2.5 rows 5 (newer) and 8, 9 (older): an expression is parsed before the next one is looked at.
@@ -253,4 +257,29 @@ async fn a_value_to_compare_with_may_nest_one_level_deeper_than_what_is_stored()
     let deeper = json!({"TableName": "users", "Key": {"pk": s("a")},
         "UpdateExpression": format!("SET x{}[0] = :v", ".a".repeat(30)), "ExpressionAttributeValues": {":v": {"M": {}}}});
     bench.refused("UpdateItem", deeper, &ve(short)).await;
+}
+
+/// docs/spec/dynamodb-api.md 5.4, 7.1, 2.3: texts of one wording, or of what several tables come to.
+#[tokio::test]
+async fn the_older_wording_says_segments_and_what_an_update_of_a_table_needs() {
+    let classic = Bench::with(Wording::Classic).await;
+    let scan = json!({"TableName": "users", "Segment": 2, "TotalSegments": 2});
+    let text = "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: 2 is not less than \
+                TotalSegments: 2";
+    classic.refused("Scan", scan, &ve(text)).await;
+    let text = "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or \
+                SSESpecification or ReplicaUpdates is required";
+    classic.refused("UpdateTable", json!({"TableName": "users"}), &ve(text)).await;
+}
+
+#[tokio::test]
+async fn a_hundred_keys_of_all_tables_together_are_what_a_batch_may_get() {
+    let bench = Bench::new().await;
+    let keys = |count: usize| -> Vec<Value> { (0..count).map(|n| json!({"pk": s(&format!("k{n}"))})).collect() };
+    let texts = |count: usize| -> Vec<Value> {
+        (0..count).map(|n| json!({"pk": s(&format!("k{n}")), "sk": s("x")})).collect()
+    };
+    let both = |most: usize| json!({"RequestItems": {"users": {"Keys": keys(50)}, "texts": {"Keys": texts(most)}}});
+    bench.ok("BatchGetItem", both(50)).await;
+    bench.refused("BatchGetItem", both(51), &ve("Too many items requested for the BatchGetItem call")).await;
 }

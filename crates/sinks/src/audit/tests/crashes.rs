@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::memory::{Failing, Fails};
+use super::memory::{Failing, Fails, Watched};
 use super::*;
 use crate::audit::directory::Directory;
 
@@ -91,10 +91,11 @@ async fn interrupted(bench: &Bench, root: &Path, file_bytes_max: u64, step: Step
             assert_eq!(error.to_string(), "it fails on purpose");
         }
         Step::Head => {
-            let trail = bench.trail(Config::default(), Arc::clone(&place));
-            bench.store.hold_syncs(true);
-            let running = tokio::spawn(trail.flush(flushes[at].clone()));
             // The segment is whole when the commit of the head begins to wait for its sync.
+            let store = Arc::clone(&bench.store);
+            let holding = Watched { place: directory(root, file_bytes_max), written: Box::new(move || store.hold_syncs(true)) };
+            let trail = bench.trail(Config::default(), Arc::new(holding));
+            let running = tokio::spawn(trail.flush(flushes[at].clone()));
             while bench.store.held() == 0 {
                 tokio::task::yield_now().await;
             }
@@ -243,10 +244,59 @@ fn a_try_with_another_signature_is_no_other_segment() {
         (two.clone(), true),
         (two[..two.len() - 1].to_vec(), false),
     ] {
-        assert_eq!(place::is_another(&there, &own, false, false), is_other, "{}", String::from_utf8_lossy(&there));
+        assert_eq!(place::is_another(&there, &own, false, false, &[]), is_other, "{}", String::from_utf8_lossy(&there));
     }
     // What comes by a rename is no try that was cut off.
-    assert!(place::is_another(b"{}\n", &own, true, false) && !place::is_another(b"", &own, true, false));
+    assert!(place::is_another(b"{}\n", &own, true, false, &[]) && !place::is_another(b"", &own, true, false, &[]));
     // Nothing of an earlier try is longer than what was looked at.
-    assert!(place::is_another(&two[..two.len() - 1], &own, false, true));
+    assert!(place::is_another(&two[..two.len() - 1], &own, false, true, &[]));
+}
+
+/// A segment that comes again with other bytes, because the key was changed meanwhile or its batch was shortened, takes the place of the
+/// earlier try, whichever that was; what others wrote stays.
+#[tokio::test]
+async fn a_try_with_other_bytes_takes_the_place_of_the_one_before() {
+    let hidden = |key: &str| Config {
+        images: ShownValues::Hmac,
+        hmac_key: Some(crate::secret::Secret::new(key)),
+        ..Config::default()
+    };
+    let keys = ["0123456789abcdef", "fedcba9876543210", "a third one of them"];
+    for file_bytes_max in [0, u64::MAX] {
+        for (shortened, begun) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+            let bench = Bench::new().await;
+            some_changes(&bench).await;
+            let flushes = bench.flushes(3).await;
+            let dir = tempfile::tempdir().unwrap();
+            let place: Arc<dyn Place> = Arc::new(directory(dir.path(), file_bytes_max));
+            bench.deliver(&hidden(keys[0]), &place, &flushes[..begun]).await;
+            for key in &keys[..2] {
+                let failing = Failing { place: directory(dir.path(), file_bytes_max), next: Mutex::new(Some(Fails::After)) };
+                let trail = bench.trail(hidden(key), Arc::new(failing));
+                trail.flush(flushes[begun].clone()).await.unwrap_err();
+            }
+            let mut last = flushes[begun].clone();
+            if shortened {
+                last.records.remove(0);
+            }
+            bench.deliver(&hidden(keys[2]), &place, &[last]).await;
+            bench.deliver(&hidden(keys[2]), &place, &flushes[begun + 1..]).await;
+            sound(place.as_ref()).await;
+            let expected = 8 - usize::from(shortened);
+            assert_eq!(entries(place.as_ref()).await.len(), expected, "{file_bytes_max} {shortened} {begun}");
+
+            // The same data directory as of before, and records that are others.
+            let other = Bench::new().await;
+            for n in 0..8 {
+                other.put(&format!("other{n}"), "v").await;
+            }
+            let before = tree(dir.path());
+            for _ in 0..2 {
+                let trail = other.trail(hidden(keys[0]), Arc::clone(&place));
+                let error = trail.flush(other.flushes(3).await[0].clone()).await.unwrap_err().to_string();
+                assert!(error.contains("has entries already"), "{error}");
+            }
+            assert!(tree(dir.path()) == before);
+        }
+    }
 }

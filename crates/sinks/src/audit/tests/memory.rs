@@ -38,7 +38,7 @@ impl Place for MemoryPlace {
             offset if (there.len() as u64) < offset => {
                 Err(PlaceError::CutOff { file: at.chain, found: there.len() as u64, expected: offset })
             }
-            offset if is_another(&there[offset as usize..], &bytes, offset == 0, false) => {
+            offset if is_another(&there[offset as usize..], &bytes, offset == 0, false, &at.tried) => {
                 Err(PlaceError::Taken(format!("{}/{}", at.chain, at.file)))
             }
             offset => {
@@ -121,6 +121,44 @@ impl<P: Place> Place for Failing<P> {
             Err(PlaceError::Io("it fails on purpose".to_owned()))
         }
         .boxed()
+    }
+
+    fn chains(&self) -> BoxFuture<'_, std::io::Result<Vec<String>>> {
+        self.place.chains()
+    }
+
+    fn files<'a>(&'a self, chain: &'a str) -> BoxFuture<'a, std::io::Result<(Vec<u64>, Vec<String>)>> {
+        self.place.files(chain)
+    }
+
+    fn open<'a>(
+        &'a self,
+        chain: &'a str,
+        file: u64,
+        offset: u64,
+    ) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+        self.place.open(chain, file, offset)
+    }
+}
+
+/// A place that tells when a segment is written.
+pub struct Watched<P> {
+    pub place: P,
+    pub written: Box<dyn Fn() + Send + Sync>,
+}
+
+impl<P: Place> Place for Watched<P> {
+    fn name(&self) -> String {
+        self.place.name()
+    }
+
+    fn file_bytes_max(&self) -> u64 {
+        self.place.file_bytes_max()
+    }
+
+    fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
+        let written = self.place.write(at, bytes, time_ms);
+        written.inspect(|_| (self.written)()).boxed()
     }
 
     fn chains(&self) -> BoxFuture<'_, std::io::Result<Vec<String>>> {
