@@ -99,6 +99,16 @@ proptest! {
         prop_assert_eq!(SinkKey::decode(&SinkKey::key(&n)), Some(sink));
         let part = SinkSnapshotKey { consumer: mapping, part: a };
         prop_assert_eq!(SinkSnapshotKey::decode(&part.encode()), Some(part));
+        let by_name = DeliveryStreamKey { name: n.clone() };
+        prop_assert_eq!(DeliveryStreamKey::decode(&DeliveryStreamKey::key(&n)), Some(by_name));
+        let part = TransformedKey { consumer: mapping, shard, first: number, part: c as u32 };
+        prop_assert_eq!(TransformedKey::decode(&part.encode()), Some(part));
+        prop_assert!(TransformedKey::range(mapping).contains(part.encode().as_bytes()));
+        let request = RequestKey { consumer: mapping, shard, first: number, request: c as u32 };
+        prop_assert_eq!(RequestKey::decode(&request.encode()), Some(request));
+        let (deleted, settings) = (DeletedTableKey { table: TableId(a) }, TableSettingsKey { table: TableId(a) });
+        prop_assert_eq!(DeletedTableKey::decode(&deleted.encode()), Some(deleted));
+        prop_assert_eq!(TableSettingsKey::decode(&settings.encode()), Some(settings));
         let setting = SettingKey { name: n };
         prop_assert_eq!(SettingKey::decode(&setting.encode()), Some(setting));
         let reclaim = ReclaimKey { start: s };
