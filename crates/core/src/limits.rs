@@ -400,6 +400,9 @@ pub const READ_AHEAD_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Stored bytes that a shard may read ahead whatever others hold. Our reason: a target that does not answer holds up no other, and a
 /// thousand such shards are as much as there is for all.
 pub const READ_AHEAD_SHARE_BYTES: usize = 256 * 1024;
+/// Between two looks at the log while a batch is gathered, at most; of a short window half of it. Our reason: thousands of looks a second
+/// cost writers beside them more than the records do.
+pub const READ_PAUSE_MAX: Duration = Duration::from_millis(50);
 /// Stored bytes after which a mapping's read of the log ends. Our reason: a page's size bounds what one read copies.
 pub const MAPPING_FETCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest error text that a checkpoint or a parked record keeps, bytes. Our reason: checkpoints are written often.

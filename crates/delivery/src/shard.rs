@@ -88,6 +88,8 @@ async fn deliver(
     // What was read and is not in the machine yet has its own.
     let mut page: Option<PageRoom> = None;
     let mut fetch: Option<Fetch> = None;
+    // What is to be read later, and when.
+    let mut later: Option<(Wanted, MonotonicMs)> = None;
     let mut commit: Option<Commit> = None;
     let mut told_damage = None;
     let waits = core.waits(&shard);
@@ -111,10 +113,13 @@ async fn deliver(
             }
             for action in actions {
                 match action {
-                    Action::Fetch { after, records_max, bytes_max, wait, at_once } => {
+                    Action::Fetch { after, records_max, bytes_max, wait, at_once, not_before } => {
                         let crowded = if at_once { Crowded::Read } else { Crowded::Tell };
                         let wanted = Wanted { after, records_max, bytes_max, wait, crowded };
-                        fetch = Some(read(wanted));
+                        (fetch, later) = match not_before {
+                            Some(at) => (None, Some((Wanted { wait: false, ..wanted }, at))),
+                            None => (Some(read(wanted)), None),
+                        };
                     }
                     Action::Invoke(invocation) => {
                         let (recall, recalled) = watch::channel(false);
@@ -161,7 +166,9 @@ async fn deliver(
             }
         }
         core.show(&shard, status);
-        let timer = machine.next_wake().map(|at| core.context.timer.sleep_until(at));
+        let wake = machine.next_wake().into_iter().chain(later.as_ref().map(|(_, at)| *at)).min();
+        let timer = wake.map(|at| core.context.timer.sleep_until(at));
+        let mut found_now = None;
         tokio::select! {
             biased;
             changed = control.changed() => {
@@ -208,22 +215,15 @@ async fn deliver(
             }
             found = or_never(&mut fetch) => {
                 fetch = None;
-                match found? {
-                    (Found::Read(read, its_room), Standing::Held) => {
-                        page = Some(its_room);
-                        inputs.push(Input::Fetched(read));
-                    }
-                    (Found::Crowded(wanted), Standing::Held) => {
-                        fetch = Some(read(wanted));
-                        inputs.push(Input::Crowded);
-                    }
-                    (_, Standing::TakenOver) => return Ok(End::TakenOver),
-                    (_, Standing::Gone) => return Ok(End::Gone),
-                }
+                found_now = Some(found?);
             }
             () = async { match timer { Some(timer) => timer.await, None => pending().await } } => {
                 // No machine wants to be stepped again and again; if one did, others have their turn.
                 tokio::task::yield_now().await;
+                if let Some((wanted, _)) = later.take() {
+                    // Before the tick: what is there when a window ends is in its batch.
+                    found_now = Some(read(wanted).await?);
+                }
                 // A retry is due: a record that the stream dropped meanwhile is to be given up.
                 match core.context.store.position(shard.no, LogPosition::Horizon).await {
                     Ok(before) => inputs.push(Input::Horizon(before.next())),
@@ -232,6 +232,19 @@ async fn deliver(
                 }
                 inputs.push(Input::Tick);
             }
+        }
+        match found_now {
+            Some((Found::Read(read, its_room), Standing::Held)) => {
+                page = Some(its_room);
+                inputs.insert(0, Input::Fetched(read));
+            }
+            Some((Found::Crowded(wanted), Standing::Held)) => {
+                fetch = Some(read(wanted));
+                inputs.insert(0, Input::Crowded);
+            }
+            Some((_, Standing::TakenOver)) => return Ok(End::TakenOver),
+            Some((_, Standing::Gone)) => return Ok(End::Gone),
+            None => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tailrace_core::RecordNo;
 use tailrace_core::limits::{
-    BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX,
+    BACKOFF_MAX, GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX, READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX, READ_PAUSE_MAX,
 };
 
 use super::lane::Lane;
@@ -80,6 +80,12 @@ impl ShardMachine {
         (2 * self.batch_bytes_max).min(self.batch_bytes_max.saturating_add(READ_AHEAD_BESIDE_A_BATCH_BYTES_MAX))
     }
 
+    /// A batch is gathered, and all that there was is in it.
+    fn gathers(&self) -> bool {
+        let waits = |lane: &Lane| lane.waiting_records() > 0;
+        self.caught_up && !self.rules.window.is_zero() && self.rules.tumbling_window.is_none() && self.lanes.iter().any(waits)
+    }
+
     /// Asks for what is to be read next.
     pub(super) fn fetch(&mut self, actions: &mut Vec<Action>) {
         let stands_before_damage = self.damaged.as_ref().is_some_and(|barrier| self.now.monotonic < barrier.read_again);
@@ -110,6 +116,10 @@ impl ShardMachine {
                 bytes_max: MAPPING_FETCH_BYTES_MAX,
                 wait: self.caught_up,
                 at_once: restoring,
+                not_before: self.gathers().then(|| {
+                    let pause = (self.rules.window / 2).min(READ_PAUSE_MAX);
+                    self.now.monotonic.plus(pause)
+                }),
             });
         }
     }

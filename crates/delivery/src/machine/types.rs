@@ -229,6 +229,9 @@ pub enum Action {
         wait: bool,
         /// It waits for no room in memory: without it nothing of the shard goes on.
         at_once: bool,
+        /// Not sooner than then, unless a tick is due, which comes behind it: a batch is gathered, and looking at every record as it
+        /// comes would cost more than all else that is done for it.
+        not_before: Option<MonotonicMs>,
     },
     /// Invoke the target and answer with [`Input::Invoked`]. At most one per lane is under way.
     Invoke(Invocation),
