@@ -615,6 +615,31 @@ fn a_damaged_record_of_a_batch_that_failed_is_set_aside_too() {
     assert_eq!(stage.checkpoint.low_water, RecordNo(5));
 }
 
+/// While a batch is gathered the log is looked at now and then, of a short window twice; whoever has nothing waits for the first record.
+#[test]
+fn what_gathers_a_batch_does_not_look_at_every_record() {
+    for (window_ms, pause_ms) in [(0, None), (20, Some(10)), (1_000, Some(50)), (300_000, Some(50))] {
+        let rules = Rules { window: Duration::from_millis(window_ms), batch_records_max: 5, ..rules() };
+        let mut machine = machine(rules, Checkpoint::starting_after(RecordNo::ZERO, 1));
+        let read = |numbers: std::ops::RangeInclusive<u64>, more: bool| {
+            let next = RecordNo(*numbers.end());
+            Input::Fetched(LogRead { records: numbers.map(record).collect(), next, more, ..LogRead::default() })
+        };
+        let not_before = |actions: Vec<Action>| {
+            let fetch = actions.into_iter().find_map(|action| match action {
+                Action::Fetch { not_before, .. } => Some(not_before),
+                _ => None,
+            });
+            fetch.expect("it reads on")
+        };
+        assert_eq!(not_before(machine.step(Input::Tick, now(0))), None);
+        assert_eq!(not_before(machine.step(read(1..=0, false), now(0))), None, "nothing waits");
+        assert_eq!(not_before(machine.step(read(1..=1, true), now(7))), None, "there is more");
+        let at = pause_ms.map(|pause| now(7 + pause).monotonic);
+        assert_eq!(not_before(machine.step(read(2..=3, false), now(7))), at, "{window_ms} ms");
+    }
+}
+
 /// There is no room for more: what is gathered goes out, and what was trimmed meanwhile is told.
 #[test]
 fn without_room_for_more_nothing_is_waited_for() {
