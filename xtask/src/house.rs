@@ -5,6 +5,7 @@
 //! - The tours of ARCHITECTURE.md name functions that are there, and none goes back up, unless through a door: a trait
 //!   whose implementor lies above its caller.
 //! - Each row of the specification of functions names its tests, and they are there (see `rows`).
+//! - Nobody inside calls an operation with JSON: [`BY_JSON`] is for the door behind the wire, and for tests.
 //! - No source file is longer than [`FILE_LINES_MAX`].
 //!
 //! What it does not do: it reads text, not Rust; a function that is named may do something else than the tour says.
@@ -17,6 +18,12 @@ const FILE_LINES_MAX: usize = 800;
 
 /// The tours that ARCHITECTURE.md tells.
 const TOURS: [&str; 3] = ["A write's way", "A record's way", "A template's way"];
+
+/// Runs an operation whose request is JSON.
+const BY_JSON: &str = "ops::execute";
+
+/// Where it may be called: behind the wire, and in the tests' own engine room.
+const BY_JSON_IN: [&str; 2] = ["crates/server/src/api.rs", "crates/sinks/src/kit.rs"];
 
 /// Folders with sources of ours.
 const SOURCES: [&str; 6] = ["crates", "bench", "xtask", "tests", "tools", "examples"];
@@ -41,6 +48,7 @@ pub fn check(root: &Path) -> Result<(), String> {
             faults.push(format!("{name}: {lines} lines; {FILE_LINES_MAX} are the most"));
         }
         faults.extend(specification.faults(&text).into_iter().map(|fault| format!("{name}: {fault}")));
+        faults.extend(json_inside(&name, &text));
         texts.push((name, text));
     }
     faults.extend(crate::rows::faults(root, &texts)?);
@@ -56,6 +64,19 @@ pub fn check(root: &Path) -> Result<(), String> {
         Err(fault) => faults.push(fault),
     }
     if faults.is_empty() { Ok(()) } else { Err(format!("the house is not as it is drawn:\n{}", faults.join("\n"))) }
+}
+
+/// What calls an operation with JSON though it is inside.
+fn json_inside(name: &str, text: &str) -> Option<String> {
+    let is_test =
+        ["/tests/", "/examples/", "_tests/"].iter().any(|part| name.contains(part)) || name.ends_with("tests.rs");
+    if is_test || !name.starts_with("crates/") || BY_JSON_IN.contains(&name) {
+        return None;
+    }
+    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = |line: &&str| !line.trim_start().starts_with("//");
+    let line = shipped.lines().filter(code).find(|line| line.contains(BY_JSON))?;
+    Some(format!("{name}: {BY_JSON} is for the wire; inside, call the operation with its request: {}", line.trim()))
 }
 
 /// The files below [`SOURCES`] that people write.
@@ -335,6 +356,19 @@ mod tests {
             assert!(specification().faults(text).contains(&fault) || fault.is_empty(), "{text}");
             assert_eq!(specification().faults(text).is_empty(), fault.is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn only_the_door_behind_the_wire_calls_with_json() {
+        let call = "    ops::execute(db, body).await";
+        let faulty = |name: &str, text: &str| json_inside(name, text).is_some();
+        assert!(faulty("crates/sinks/src/views/table.rs", call));
+        assert!(faulty("crates/cli/src/a.rs", "use tailrace_engine::ops::execute;"));
+        for name in ["crates/server/src/api.rs", "crates/server/src/apply/tests.rs", "crates/server/tests/formats.rs"] {
+            assert!(!faulty(name, call), "{name}");
+        }
+        assert!(!faulty("crates/engine/src/lib.rs", "//! [`ops::execute`] is for the wire"));
+        assert!(!faulty("crates/cli/src/a.rs", &format!("fn a() {{}}\n#[cfg(test)]\nmod tests {{\n{call}\n}}")));
     }
 
     const MAP: &str = "# A\n## Arrows\n\n| crate | uses |\n| --- | --- |\n| `top` | `low`, `ground` |\n| `low` | `ground` |\n\

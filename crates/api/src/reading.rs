@@ -1,6 +1,6 @@
 //! What the reading of a request needs to know besides its body: the wording of errors, and whose ARNs are ours.
 
-use tailrace_core::model::NAME_PATTERN;
+use tailrace_core::model::is_table_name;
 use tailrace_core::{ApiError, Json, Wording};
 
 /// How requests are read.
@@ -36,7 +36,7 @@ impl Reading<'_> {
         if kind != "table" {
             return one(format!("Invalid resource type in '{text}'"));
         }
-        if vendor != "dynamodb" || !(3..=255).contains(&name.len()) || !NAME_PATTERN.matches(name) {
+        if vendor != "dynamodb" || !is_table_name(name) {
             return one(malformed_arn());
         }
         if account != self.account_id {

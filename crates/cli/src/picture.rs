@@ -2,10 +2,11 @@
 //!
 //! What it does not do: it shows no state (`tailrace mappings` does) and no values of variables.
 
-use serde_json::{Value, json};
-use tailrace_core::Service;
-use tailrace_engine::{Caller, Client, Db, ops};
-use tailrace_server::{Code, Config, Server, StackContents};
+use serde_json::Value;
+use tailrace_api::tables::{DescribeTableRequest, ListTablesRequest, TableDescription};
+use tailrace_core::key::ScalarType;
+use tailrace_engine::{Caller, Db, ops};
+use tailrace_server::{Config, Server, StackContents};
 use tailrace_sinks::runtime::SinkStatus;
 
 use crate::plain::example;
@@ -20,7 +21,7 @@ struct Table {
     name: String,
     streams: bool,
     /// Attributes of its key with their types.
-    keys: Vec<(String, String)>,
+    keys: Vec<(String, ScalarType)>,
 }
 
 /// What leads from a table to a function.
@@ -75,23 +76,29 @@ fn feeds(sink: &SinkStatus) -> impl Iterator<Item = Feed> {
 }
 
 async fn tables(db: &Db) -> Result<Vec<Table>, Failure> {
-    let listed = run(db, "ListTables", &json!({})).await?;
-    let names = listed["TableNames"].as_array().cloned().unwrap_or_default();
+    let caller = Caller::default();
+    let listed = ops::list_tables(db, ListTablesRequest::default(), &caller).await?;
     let mut tables = Vec::new();
-    for name in names.iter().filter_map(Value::as_str) {
+    for name in listed.table_names {
         // It may be gone since.
-        let Ok(described) = run(db, "DescribeTable", &json!({ "TableName": name })).await else { continue };
-        let table = &described["Table"];
-        let streams = table["StreamSpecification"]["StreamEnabled"] == true;
-        tables.push(Table { name: name.to_owned(), streams, keys: crate::plain::keys(table) });
+        let Ok(described) = ops::describe_table(db, DescribeTableRequest::of(name), &caller).await else { continue };
+        tables.push(drawn(described.table));
     }
     Ok(tables)
 }
 
-async fn run(db: &Db, operation: &str, body: &Value) -> Result<Value, Failure> {
-    let caller = Caller::Client(Client { operation, ..Client::default() });
-    let answer = ops::execute(db, Service::DynamoDb, operation, body.to_string().as_bytes(), &caller).await?;
-    serde_json::from_slice(&answer).map_err(|error| Failure::new(Code::Internal, error))
+fn drawn(table: TableDescription) -> Table {
+    let definitions = table.attribute_definitions.unwrap_or_default();
+    let typed = |name: String| {
+        let defined = definitions.iter().find(|defined| defined.attribute_name == name)?;
+        Some((name, defined.attribute_type))
+    };
+    let schema = table.key_schema.unwrap_or_default();
+    Table {
+        keys: schema.into_iter().filter_map(|element| typed(element.attribute_name)).collect(),
+        streams: table.stream_specification.is_some_and(|stream| stream.stream_enabled),
+        name: table.table_name,
+    }
 }
 
 /// A line for each stack of several: what is whose.
@@ -159,7 +166,7 @@ fn next(tables: &[Table], arrows: &[Arrow], port: u16, config: &Config) -> Vec<S
     let Some(table) = table.or_else(|| tables.first()) else { return Vec::new() };
     let endpoint = config.endpoint(port);
     let item: serde_json::Map<String, Value> =
-        table.keys.iter().map(|(name, kind)| (name.clone(), example(kind))).collect();
+        table.keys.iter().map(|(name, scalar)| (name.clone(), example(scalar.name()))).collect();
     // An apostrophe ends a shell's word; names of attributes may have one.
     let item = Value::Object(item).to_string().replace('\'', "'\\''");
     let mut lines = vec![format!(
@@ -178,7 +185,7 @@ mod tests {
     use super::*;
 
     fn table(name: &str, streams: bool) -> Table {
-        Table { name: name.into(), streams, keys: vec![("pk".into(), "S".into()), ("n".into(), "N".into())] }
+        Table { name: name.into(), streams, keys: vec![("pk".into(), ScalarType::S), ("n".into(), ScalarType::N)] }
     }
 
     fn arrow(table: &str, function: &str, enabled: bool, filters: usize) -> Arrow {

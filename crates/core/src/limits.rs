@@ -14,6 +14,12 @@ pub const ITEM_BYTES_MAX: usize = 409_600;
 pub const NESTING_LEVELS_MAX: usize = 32;
 /// Longest name of an attribute, bytes. Source: docs/spec/dynamodb-api.md 3.5.
 pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 65_535;
+/// Shortest name of a table or an index, characters. Source: the service model.
+pub const TABLE_NAME_CHARS_MIN: usize = 3;
+/// Longest name of a table or an index, characters. Source: the service model.
+pub const TABLE_NAME_CHARS_MAX: usize = 255;
+/// Longest name of a key attribute, UTF-16 units. Source: the service model.
+pub const KEY_NAME_CHARS_MAX: usize = 255;
 /// Largest partition key value, bytes. Source: docs/spec/dynamodb-api.md 3.5.
 pub const HASH_KEY_BYTES_MAX: usize = 2048;
 /// Largest sort key value, bytes. Source: docs/spec/dynamodb-api.md 3.5.

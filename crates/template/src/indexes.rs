@@ -5,7 +5,7 @@ use tailrace_api::tables::{
     ProjectionType,
 };
 use tailrace_core::limits::INDEX_KEY_ATTRIBUTES_MAX;
-use tailrace_core::model::NAME_PATTERN;
+use tailrace_core::model::is_table_name;
 
 use crate::TemplateError;
 use crate::plan::InsightsPlan;
@@ -102,7 +102,7 @@ fn index_name<'a>(
     mut others: impl Iterator<Item = &'a str>,
 ) -> Result<String, TemplateError> {
     let name = given.required_text("IndexName")?;
-    if !(3..=255).contains(&name.len()) || !NAME_PATTERN.matches(&name) {
+    if !is_table_name(&name) {
         let message = format!(
             "an index's name has 3 to 255 of the characters a-z, A-Z, 0-9, `_`, `-` and `.`, and {name:?} has not"
         );

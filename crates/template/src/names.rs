@@ -3,11 +3,13 @@
 //! A resource is made here (a table, a function), or it is another name of one (an alias, a version), or it is not here: then
 //! what a reference gives is a stand-in, or what the user gave for it.
 
+use tailrace_core::limits::{TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
+
 use crate::TemplateError;
 use crate::app::Wanted;
 use crate::delivery_stream::DELIVERY_STREAM;
 use crate::node::Node;
-use crate::plan::{FUNCTION_NAME_CHARS_MAX, NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
+use crate::plan::FUNCTION_NAME_CHARS_MAX;
 use crate::resolve::{Resolved, Resolver};
 use crate::suggest::{did_you_mean, nearest};
 use crate::text::{Origin, Part, Text};
@@ -384,7 +386,7 @@ impl Resolver<'_> {
         let generated = || match property {
             // Too short for a table's name. CloudFormation, too, puts the stack's name in front of names that it makes.
             "TableName" if id.len() < TABLE_NAME_CHARS_MIN => format!("{}-{id}", self.options.stack_name),
-            "TableName" => self.generated_name(id, NAME_CHARS_MAX),
+            "TableName" => self.generated_name(id, TABLE_NAME_CHARS_MAX),
             _ => self.generated_name(id, FUNCTION_NAME_CHARS_MAX),
         };
         let Some(node) = resource.get("Properties").and_then(|properties| properties.get(property)) else {

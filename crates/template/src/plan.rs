@@ -9,18 +9,13 @@ use tailrace_api::tables::{
 };
 use tailrace_core::code::{CodeSource, Package};
 use tailrace_core::function::{ConfigError, FunctionConfig, Logging};
-use tailrace_core::model::NAME_PATTERN;
+use tailrace_core::limits::{TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
+use tailrace_core::model::is_table_name;
 use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
 
 use crate::TemplateError;
 use crate::resolve::Resolver;
 use crate::text::Text;
-
-/// Length of a table's name, at least. Source: docs/spec/dynamodb-api.md 2.1.
-pub(crate) const TABLE_NAME_CHARS_MIN: usize = 3;
-
-/// Length of a table's name, at most.
-pub(crate) const NAME_CHARS_MAX: usize = 255;
 
 /// Length of a function's name, at most. Source: Lambda's CreateFunction.
 pub(crate) const FUNCTION_NAME_CHARS_MAX: usize = 64;
@@ -344,9 +339,9 @@ impl Plan {
         for (n, table) in self.tables.iter().enumerate() {
             let at = |message: String| TemplateError::at(name_path(&table.logical_id, "TableName"), message);
             let name = table.name();
-            if !(TABLE_NAME_CHARS_MIN..=NAME_CHARS_MAX).contains(&name.len()) || !NAME_PATTERN.matches(name) {
+            if !is_table_name(name) {
                 return Err(at(format!(
-                    "a table's name has {TABLE_NAME_CHARS_MIN} to {NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` \
+                    "a table's name has {TABLE_NAME_CHARS_MIN} to {TABLE_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` \
                      and `.`, and {name:?} has not"
                 )));
             }

@@ -1,10 +1,10 @@
 //! The lines of a `writes.ndjson`: which there are, how each is known, and what it asks for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, Read};
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tailrace_core::limits::REQUEST_BODY_BYTES_MAX;
 use tailrace_engine::IdempotencyMark;
@@ -111,20 +111,17 @@ impl Line {
         IdempotencyMark { scope: IdempotencyScope::PlayedLine, token, request: self.digest, expires_ms: None }
     }
 
-    /// The operation and its request.
+    /// The operation and the text of its request, as it stands in the line.
     ///
     /// # Errors
     /// What is wrong with the line.
-    pub fn parse(&self) -> Result<(&'static str, Value), LineError> {
+    pub fn parse(&self) -> Result<(&'static str, &str), LineError> {
         let text = self.text.as_ref().ok_or(LineError::TooLong)?;
-        match serde_json::from_slice(text).map_err(LineError::NotJson)? {
-            Value::Object(members) if members.len() == 1 => {
-                let (name, request) = members.into_iter().next().expect("invariant: one member");
-                let operation = OPERATIONS.into_iter().find(|known| *known == name);
-                Ok((operation.ok_or(LineError::NoWrite(name))?, request))
-            }
-            _ => Err(LineError::OtherForm),
-        }
+        let members: BTreeMap<String, &RawValue> = serde_json::from_slice(text).map_err(LineError::of)?;
+        let mut members = members.into_iter();
+        let (Some((name, request)), None) = (members.next(), members.next()) else { return Err(LineError::OtherForm) };
+        let operation = OPERATIONS.into_iter().find(|known| *known == name);
+        Ok((operation.ok_or(LineError::NoWrite(name))?, request.get()))
     }
 }
 
@@ -139,6 +136,12 @@ pub enum LineError {
     OtherForm,
     /// It names something that is none of [`OPERATIONS`].
     NoWrite(String),
+}
+
+impl LineError {
+    fn of(error: serde_json::Error) -> LineError {
+        if error.is_data() { LineError::OtherForm } else { LineError::NotJson(error) }
+    }
 }
 
 impl std::fmt::Display for LineError {

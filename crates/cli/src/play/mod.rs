@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tailrace_core::limits::{HTTP_LARGE_BODY_BYTES, REQUEST_BODY_BYTES_MAX};
+use tailrace_core::limits::HTTP_LARGE_BODY_BYTES;
 use tailrace_core::{ApiError, ErrorCode};
 use tailrace_engine::{Caller, Client, Db, IdempotencyMark, marked, ops};
 use tailrace_server::{Code, files};
@@ -134,7 +134,7 @@ async fn play_line(line: &Line, db: &Arc<Db>) -> Result<Result<(), Refused>, Fai
         Ok(parsed) => parsed,
         Err(error) => return Ok(Err(Refused::Line(error))),
     };
-    match write(operation, request.to_string(), &line.mark(), db).await {
+    match write(operation, request, &line.mark(), db).await {
         Ok(()) => Ok(Ok(())),
         // The store's trouble is not the line's fault: a later start plays it.
         Err(error) if error.code == ErrorCode::InternalServerError => Err(Failure::new(
@@ -145,15 +145,12 @@ async fn play_line(line: &Line, db: &Arc<Db>) -> Result<Result<(), Refused>, Fai
     }
 }
 
-async fn write(operation: &'static str, body: String, mark: &IdempotencyMark, db: &Arc<Db>) -> Result<(), ApiError> {
-    if body.len() > REQUEST_BODY_BYTES_MAX {
-        return Err(ApiError::validation(format!("the request is larger than {REQUEST_BODY_BYTES_MAX} bytes")));
-    }
+async fn write(operation: &'static str, body: &str, mark: &IdempotencyMark, db: &Arc<Db>) -> Result<(), ApiError> {
     let request = if body.len() < HTTP_LARGE_BODY_BYTES {
         ops::read_write(db, operation, body.as_bytes())
     } else {
         // As for a client's request: to read it takes too long for the threads that serve others.
-        let db = Arc::clone(db);
+        let (db, body) = (Arc::clone(db), body.to_owned());
         let read = tokio::task::spawn_blocking(move || ops::read_write(&db, operation, body.as_bytes()));
         read.await.map_err(|error| ApiError::new(ErrorCode::InternalServerError, error.to_string()))?
     };

@@ -170,8 +170,8 @@ async fn a_file_that_changes_plays_the_lines_that_it_gained() {
 
 #[track_caller]
 fn check(line: &str, expect: &str) {
-    let parsed = Lines::of(line.as_bytes()).next_group().unwrap()[0].parse();
-    let text = match parsed {
+    let group = Lines::of(line.as_bytes()).next_group().unwrap();
+    let text = match group[0].parse() {
         Ok((operation, request)) => format!("{operation} {request}"),
         Err(why) => why.to_string(),
     };
@@ -180,7 +180,7 @@ fn check(line: &str, expect: &str) {
 
 #[test]
 fn a_line_is_a_write_or_says_why_not() {
-    check(r#"{"PutItem": {"a": 1}}"#, r#"PutItem {"a":1}"#);
+    check(r#"{"PutItem": {"a": 1}}"#, r#"PutItem {"a": 1}"#);
     check("\u{feff}{\"DeleteItem\": {}}", "DeleteItem {}");
     let operations = "is not one of PutItem, UpdateItem, DeleteItem, BatchWriteItem";
     check(r#"{"DeleteTable": {"TableName": "Counters"}}"#, &format!(r#""DeleteTable" {operations}"#));

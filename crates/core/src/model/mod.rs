@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 pub use service::Service;
-pub use shape::{NAME_PATTERN, Pattern};
+pub use shape::{NAME_PATTERN, Pattern, is_table_name};
 use shape::{Shape, ShapeId, TableNameRule};
 
 use crate::{ApiError, ErrorCode, Json};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::{Api, Operation};
+use crate::limits::{TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
 
 /// The index of a shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,12 @@ pub struct Pattern(&'static str);
 
 /// The pattern of names of tables and indexes.
 pub const NAME_PATTERN: Pattern = Pattern("[a-zA-Z0-9_.-]+");
+
+/// Whether a table or an index can have this name.
+pub fn is_table_name(text: &str) -> bool {
+    // The pattern's characters are a byte each.
+    (TABLE_NAME_CHARS_MIN..=TABLE_NAME_CHARS_MAX).contains(&text.len()) && NAME_PATTERN.matches(text)
+}
 
 impl Pattern {
     /// Whether the whole text matches.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
+use tailrace_core::model::is_table_name;
 use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, shown};
 use tailrace_sinks::views::{Edge, check_targets};
 use tailrace_template::{Format, SinkPlan, TemplateError};
@@ -164,12 +165,6 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
     }
     check_together(&specs)?;
     Ok(SinksFile { sinks, firehose, kinesis, base })
-}
-
-/// Whether a table may be named so. Source: CreateTable.
-fn is_table_name(name: &str) -> bool {
-    (3..=255).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
 /// Refuses sinks that would overwrite what others have written, or feed each other.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tailrace_core::ViewType;
 use tailrace_core::key::ScalarType;
-use tailrace_core::limits::ATTRIBUTE_NAME_BYTES_MAX;
+use tailrace_core::limits::{ATTRIBUTE_NAME_BYTES_MAX, KEY_NAME_CHARS_MAX};
 use tailrace_pattern::{Filter, FilterError};
 
 use super::aggregate::{Aggregate, AggregateError, Column, Measure};
@@ -174,7 +174,10 @@ impl Config {
         names.sort_unstable();
         let taken = names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
         let odd = names.iter().copied().find(|name| name.is_empty() || name.len() > ATTRIBUTE_NAME_BYTES_MAX);
-        if let Some(name) = taken.or(odd) {
+        // Of several keys that are composed only the composed name is a key of the table, and none of them is longer.
+        let is_long_key = |name: &&str| name.encode_utf16().count() > KEY_NAME_CHARS_MAX;
+        let long = group_by.iter().map(|column| column.name.as_str()).chain(composed.as_deref()).find(is_long_key);
+        if let Some(name) = taken.or(odd).or(long) {
             return Err(ConfigError::Name(name.to_owned()));
         }
         Ok(Definition { filter: self.filter()?, group_by, composed, measures, columns, digest: self.digest() })
@@ -282,6 +285,12 @@ mod tests {
             (json!({"group_by": ["n"]}), "`n` cannot be the name"),
             (json!({"group_by": ["a b"]}), "group_by: `a b` is no attribute path"),
             (json!({"group_by": vec!["a"; 9]}), "group_by: 9 keys, where at most 8 are"),
+            (json!({"group_by": [{"path": "a", "name": "k".repeat(256)}]}), "` cannot be the name"),
+            (
+                json!({"group_by": ["a", {"path": "b", "name": "k".repeat(128)}, {"path": "c", "name": "l".repeat(127)}]}),
+                "` cannot be the name",
+            ),
+            (json!({"group_by": [{"path": "a", "name": "k".repeat(255)}]}), ""),
             (json!({"aggregates": {}}), "aggregates: 0, where 1 to 32 are"),
             (json!({"aggregates": {"n": "median(x)"}}), "aggregates: n: `median(x)` is no aggregate"),
             (json!({"aggregates": {"n": "top(0, x)"}}), "aggregates: n: "),

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use tailrace_api::tables::{
+    AttributeDefinition, BillingMode, CreateTableRequest, DeleteTableRequest, KeySchemaElement, KeyType,
+    StreamSpecification,
+};
 use tailrace_core::key::KeyAttribute;
-use tailrace_core::{ErrorCode, Service};
-use tailrace_engine::{Caller, Db, StoredTable, ops};
+use tailrace_core::{ApiError, ErrorCode};
+use tailrace_engine::{Caller, StoredTable, ops};
 use tailrace_store::keyspace::ViewVersion;
 
 use super::registry::{self, Publishing, VersionEntry, ViewEntry};
@@ -77,33 +80,40 @@ impl Inner {
                 )));
             }
             tracing::warn!(table = %name, view = %self.name, "the table of the view is made anew, because its key is another one now");
-            call(db, "DeleteTable", json!({"TableName": name}), ErrorCode::ResourceNotFoundException).await?;
+            let deleted = ops::delete_table(db, DeleteTableRequest::of(name), &Caller::default()).await;
+            done(deleted, "DeleteTable", name, ErrorCode::ResourceNotFoundException)?;
         }
-        let definition = |key: &KeyAttribute| json!({"AttributeName": key.name, "AttributeType": key.scalar.name()});
-        let role = |(key, role): (&KeyAttribute, &str)| json!({"AttributeName": key.name, "KeyType": role});
-        let mut request = json!({
-            "TableName": name,
-            "AttributeDefinitions": shape.key.attributes().map(definition).collect::<Vec<_>>(),
-            "KeySchema": shape.key.attributes().zip(["HASH", "RANGE"]).map(role).collect::<Vec<_>>(),
-            "BillingMode": "PAY_PER_REQUEST",
-        });
-        if let Some(view) = self.config.stream {
-            request["StreamSpecification"] = json!({"StreamEnabled": true, "StreamViewType": view.name()});
-        }
-        call(db, "CreateTable", request, ErrorCode::ResourceInUseException).await?;
+        let created = ops::create_table(db, self.request(shape), &Caller::default()).await;
+        done(created, "CreateTable", name, ErrorCode::ResourceInUseException)?;
         match db.find_table(name).await.map_err(failed)? {
             Some(table) if table.key == shape.key => Ok(table),
             _ => Err(SinkError(format!("somebody else makes and deletes the table {name}"))),
         }
     }
+
+    /// The request for a table of this shape. What the model of the API asks of names, the configuration was held against.
+    fn request(&self, shape: &Shape) -> CreateTableRequest {
+        let key = || shape.key.attributes().cloned();
+        let definition =
+            |key: KeyAttribute| AttributeDefinition { attribute_name: key.name, attribute_type: key.scalar };
+        let element =
+            |(key, key_type): (KeyAttribute, KeyType)| KeySchemaElement { attribute_name: key.name, key_type };
+        CreateTableRequest {
+            table_name: self.config.table().to_owned(),
+            attribute_definitions: key().map(definition).collect(),
+            key_schema: key().zip([KeyType::Hash, KeyType::Range]).map(element).collect(),
+            billing_mode: Some(BillingMode::PayPerRequest),
+            stream_specification: self.config.stream.map(StreamSpecification::enabled),
+            ..CreateTableRequest::default()
+        }
+    }
 }
 
-/// Calls an operation. `done`: the error that says that somebody else was first.
-async fn call(db: &Db, operation: &str, request: Value, done: ErrorCode) -> Result<(), SinkError> {
-    let body = request.to_string();
-    match ops::execute(db, Service::DynamoDb, operation, body.as_bytes(), &Caller::default()).await {
+/// What came of an operation. `first`: the error that says that somebody else was first.
+fn done<T>(answer: Result<T, ApiError>, operation: &str, table: &str, first: ErrorCode) -> Result<(), SinkError> {
+    match answer {
         Ok(_) => Ok(()),
-        Err(error) if error.code == done => Ok(()),
-        Err(error) => Err(SinkError(format!("{operation} of {}: {error}", request["TableName"]))),
+        Err(error) if error.code == first => Ok(()),
+        Err(error) => Err(SinkError(format!("{operation} of {table}: {error}"))),
     }
 }
