@@ -413,16 +413,22 @@ pub const READ_PAUSE_MAX: Duration = Duration::from_millis(50);
 pub const MAPPING_FETCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest error text that a checkpoint or a parked record keeps, bytes. Our reason: checkpoints are written often.
 pub const MAPPING_ERROR_BYTES_MAX: usize = 2048;
+/// BatchSize where nothing is said. Source: docs/spec/event-source-mapping.md 2.
+pub const MAPPING_BATCH_RECORDS: u32 = 100;
 /// Largest BatchSize. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_BATCH_RECORDS_MAX: i64 = 10_000;
 /// Largest MaximumBatchingWindowInSeconds. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_WINDOW_S_MAX: i64 = 300;
 /// Largest ParallelizationFactor. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_LANES_MAX: i64 = 10;
+/// Least MaximumRecordAgeInSeconds, but for -1: for ever. Source: docs/spec/event-source-mapping.md 2.
+pub const MAPPING_RECORD_AGE_S_MIN: i64 = 60;
 /// Largest MaximumRecordAgeInSeconds. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_RECORD_AGE_S_MAX: i64 = 604_800;
 /// Largest MaximumRetryAttempts. Source: docs/spec/event-source-mapping.md 2.
 pub const MAPPING_RETRIES_MAX: i64 = 10_000;
+/// Messages that the throttle of a sink lets through at once. Our reason: it remembers when each was sent.
+pub const THROTTLE_MESSAGES_MAX: usize = 10_000;
 /// Patterns of a FilterCriteria. Source: docs/spec/event-source-mapping.md 2; the ten that AWS allows on request.
 pub const FILTER_PATTERNS_MAX: usize = 10;
 /// Characters of an event pattern. Source: docs/spec/event-source-mapping.md 2.

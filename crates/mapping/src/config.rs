@@ -218,10 +218,12 @@ impl Parameters {
         if let Some(name) = self.unsupported.first() {
             return invalid(format!("{name} is not supported for event source mappings of this server."));
         }
-        if self.record_age_max_s.is_some_and(|age| (0..60).contains(&age)) {
-            return invalid(
-                "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)",
-            );
+        if self.record_age_max_s.is_some_and(|age| (0..limits::MAPPING_RECORD_AGE_S_MIN).contains(&age)) {
+            return invalid(format!(
+                "MaximumRecordAgeInSeconds must be either -1 (forever) or between {} and {} (inclusive)",
+                limits::MAPPING_RECORD_AGE_S_MIN,
+                limits::MAPPING_RECORD_AGE_S_MAX
+            ));
         }
         self.tags.as_ref().map_or(Ok(()), tags::check)?;
         self.filters.as_ref().map_or(Ok(()), |filters| check_filters(filters))

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tailrace_core::{StartingPosition, StreamArn};
+use tailrace_core::{StartingPosition, StreamArn, limits};
 use tailrace_pattern::{Filter, FilterError};
 
 use crate::TemplateError;
@@ -204,18 +204,10 @@ fn read(
     let positions = [("TRIM_HORIZON", StartingPosition::TrimHorizon), ("LATEST", StartingPosition::Latest)];
     let starting_position = properties.word("StartingPosition", &positions)?;
     let starting_position = starting_position.ok_or_else(|| properties.missing("StartingPosition"))?;
-    let age_path = properties.at("MaximumRecordAgeInSeconds");
-    let age_s = properties.integer("MaximumRecordAgeInSeconds", -1, 604_800)?;
-    if age_s.is_some_and(|age_s| (0..60).contains(&age_s)) {
-        let message = "it must be either -1 (forever) or between 60 and 604800 (inclusive)";
-        return Err(TemplateError::at(age_path, message));
-    }
-    let mut integer =
-        |name: &str, min, max, default| properties.integer(name, min, max).map(|value| value.unwrap_or(default) as u32);
-    let batch_size = integer("BatchSize", 1, 10_000, 100)?;
-    let batching_window_s = integer("MaximumBatchingWindowInSeconds", 0, 300, 0)?;
-    let parallelization_factor = integer("ParallelizationFactor", 1, 10, 1)?;
-    let tumbling_window_s = integer("TumblingWindowInSeconds", 0, 900, 0)?;
+    let Pace { batch_size, batching_window_s, parallelization_factor, record_age_max_s, retry_attempts_max } =
+        pace(&mut properties)?;
+    let tumbling_window_s = properties.integer("TumblingWindowInSeconds", 0, limits::TUMBLING_WINDOW_S_MAX)?;
+    let tumbling_window_s = tumbling_window_s.unwrap_or(0) as u32;
     if tumbling_window_s > 0 && parallelization_factor > 1 {
         let why = "a tumbling window and a ParallelizationFactor above 1 do not go together";
         return Err(TemplateError::at(properties.at("TumblingWindowInSeconds"), why));
@@ -223,7 +215,6 @@ fn read(
     let metrics = metrics(&mut properties);
     let kms_key_arn = kms_key_arn(&mut properties);
     let tags = tags(&mut properties);
-    let retries = properties.integer("MaximumRetryAttempts", -1, 10_000)?;
     let enabled = properties.boolean("Enabled")?.unwrap_or(true);
     let bisect_on_error = properties.boolean("BisectBatchOnFunctionError")?.unwrap_or(false);
     let responses_path = properties.at("FunctionResponseTypes");
@@ -245,7 +236,6 @@ fn read(
         }
     }
     properties.finish();
-    let unless_forever = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
     Ok(MappingPlan {
         logical_id: logical_id.to_owned(),
         function: function.to_owned(),
@@ -257,8 +247,8 @@ fn read(
         batching_window_s,
         starting_position,
         parallelization_factor,
-        retry_attempts_max: unless_forever(retries),
-        record_age_max_s: unless_forever(age_s),
+        retry_attempts_max,
+        record_age_max_s,
         bisect_on_error,
         report_item_failures,
         bare_records: false,
@@ -267,5 +257,42 @@ fn read(
         metrics,
         kms_key_arn,
         tags,
+    })
+}
+
+/// How records are gathered, and how long one is tried: what a mapping and a pipe have in common.
+pub(crate) struct Pace {
+    pub batch_size: u32,
+    pub batching_window_s: u32,
+    pub parallelization_factor: u32,
+    /// `None`: until the record expires.
+    pub record_age_max_s: Option<u32>,
+    /// `None`: until the record expires.
+    pub retry_attempts_max: Option<u32>,
+}
+
+/// Reads it, in the ranges of docs/spec/event-source-mapping.md 2.
+pub(crate) fn pace(properties: &mut Properties<'_>) -> Result<Pace, TemplateError> {
+    let (age_min, age_max) = (limits::MAPPING_RECORD_AGE_S_MIN, limits::MAPPING_RECORD_AGE_S_MAX);
+    let age_path = properties.at("MaximumRecordAgeInSeconds");
+    let age_s = properties.integer("MaximumRecordAgeInSeconds", -1, age_max)?;
+    if age_s.is_some_and(|age_s| (0..age_min).contains(&age_s)) {
+        let message = format!("it must be either -1 (forever) or between {age_min} and {age_max} (inclusive)");
+        return Err(TemplateError::at(age_path, message));
+    }
+    let mut integer = |name: &str, min, max, default| {
+        properties.integer(name, min, max).map(|value| value.map_or(default, |value| value as u32))
+    };
+    let unless_forever = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+    Ok(Pace {
+        batch_size: integer("BatchSize", 1, limits::MAPPING_BATCH_RECORDS_MAX, limits::MAPPING_BATCH_RECORDS)?,
+        batching_window_s: integer("MaximumBatchingWindowInSeconds", 0, limits::MAPPING_WINDOW_S_MAX, 0)?,
+        parallelization_factor: integer("ParallelizationFactor", 1, limits::MAPPING_LANES_MAX, 1)?,
+        record_age_max_s: unless_forever(age_s),
+        retry_attempts_max: unless_forever(properties.integer(
+            "MaximumRetryAttempts",
+            -1,
+            limits::MAPPING_RETRIES_MAX,
+        )?),
     })
 }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
-use tailrace_core::StartingPosition;
+use tailrace_core::{StartingPosition, limits};
 
 use crate::TemplateError;
-use crate::mapping::{filters, source};
+use crate::mapping::{Pace, filters, pace, source};
 use crate::node::Node;
 use crate::plan::{MappingPlan, SinkPlan, Source};
 use crate::properties::Properties;
@@ -23,8 +23,6 @@ use crate::value::Value;
 /// The types of resources that a pipe may send to, and by.
 const API_DESTINATION: &str = "AWS::Events::ApiDestination";
 const CONNECTION: &str = "AWS::Events::Connection";
-/// Most messages in a second that a throttle counts.
-const RATE_MAX: i64 = 10_000;
 
 /// The parameters of targets that are none here.
 const OTHER_TARGETS: [&str; 9] = [
@@ -307,30 +305,20 @@ fn rules(properties: &mut Properties<'_>) -> Result<Rules, TemplateError> {
     let starting_position = own.word("StartingPosition", &positions)?;
     let starting_position = starting_position.ok_or_else(|| own.missing("StartingPosition"))?;
     let age_path = own.at("MaximumRecordAgeInSeconds");
-    let age_s = own.integer("MaximumRecordAgeInSeconds", -1, 604_800)?;
-    if age_s.is_some_and(|age_s| (0..60).contains(&age_s)) {
-        return Err(TemplateError::at(age_path, "it must be either -1 (forever) or between 60 and 604800 (inclusive)"));
-    }
-    let mut integer =
-        |name: &str, min, max, default| own.integer(name, min, max).map(|value| value.unwrap_or(default) as u32);
-    let batch_size = integer("BatchSize", 1, 10_000, 100)?;
-    let batching_window_s = integer("MaximumBatchingWindowInSeconds", 0, 300, 0)?;
-    let parallelization_factor = integer("ParallelizationFactor", 1, 10, 1)?;
-    let retries = own.integer("MaximumRetryAttempts", -1, 10_000)?;
+    let Pace { batch_size, batching_window_s, parallelization_factor, record_age_max_s, retry_attempts_max } =
+        pace(&mut own)?;
     let bisect_on_error = own.word("OnPartialBatchItemFailure", &[("AUTOMATIC_BISECT", true)])?.unwrap_or(false);
     if own.node("DeadLetterConfig").is_some() {
         own.skip("DeadLetterConfig", "records that are given up are parked instead");
     }
     own.finish();
-    let unless_forever = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
-    let record_age_max_s = unless_forever(age_s);
     Ok(Rules {
         filters,
         starting_position,
         batch_size,
         batching_window_s,
         parallelization_factor,
-        retry_attempts_max: unless_forever(retries),
+        retry_attempts_max,
         record_age_max_s,
         bisect_on_error,
         age_path: record_age_max_s.map(|_| age_path),
@@ -424,7 +412,7 @@ fn destination_config(
     let mut config = json!({ "to": format!("webhook+{endpoint}") });
     headers.write(resolver, &format!("Resources.{connection}"), &mut config);
     if let Some(rate) = rate {
-        config["throttle"] = json!({"messages": rate.min(RATE_MAX), "seconds": 1});
+        config["throttle"] = json!({"messages": rate.min(limits::THROTTLE_MESSAGES_MAX as i64), "seconds": 1});
     }
     Ok(Some(config))
 }

@@ -47,7 +47,7 @@ impl Default for Rules {
     /// What a consumer has that names nothing. Source: docs/spec/event-source-mapping.md 2.
     fn default() -> Self {
         Self {
-            batch_records_max: 100,
+            batch_records_max: limits::MAPPING_BATCH_RECORDS as usize,
             window: Duration::ZERO,
             lanes: 1,
             retries_max: None,

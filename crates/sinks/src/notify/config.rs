@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use tailrace_core::json_text::ValueForm;
+use tailrace_core::limits::THROTTLE_MESSAGES_MAX;
 
 use super::address::{Destination, Mailer};
 use super::signature::SigningKey;
@@ -19,8 +20,6 @@ pub const FLUSH_BYTES: usize = 4 << 20;
 pub const DIGEST_RECORDS_MAX: usize = 10_000;
 /// Longest that a digest gathers, seconds.
 pub const DIGEST_SECONDS_MAX: u64 = 3600;
-/// Most messages that a throttle lets through at once: it remembers when each was sent.
-pub const THROTTLE_MESSAGES_MAX: usize = 10_000;
 /// Longest span of a throttle, seconds.
 pub const THROTTLE_SECONDS_MAX: u64 = 3600;
 /// Most requests of one flush at a time.
