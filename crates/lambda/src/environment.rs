@@ -31,11 +31,11 @@ use crate::entrypoint::BadEntrypoint;
 use crate::functions::{Function, Generation, Pool};
 use crate::host;
 use crate::invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable};
-use crate::launch::{self, Identity, LaunchError};
+use crate::launch::{self, Identity, Launch, LaunchError, Place};
 use crate::logs::{LogStream, OpenTail};
 use crate::missing;
 use crate::output::Output;
-use crate::process::{Confinement, Process};
+use crate::process::{Confinement, Process, SpawnError};
 use crate::report::{self, Failed, Report};
 use crate::slots::Permits;
 
@@ -539,33 +539,56 @@ impl Environment {
         let _ = self.port.set(port);
         let config = &self.function.config;
         let log_stream = launch::log_stream_name(self.pool.clock.now(), &config.version, &self.token);
-        let identity = Identity { token: &self.token, port, log_stream };
-        let launch =
-            launch::prepare(config, &self.pool.settings, &self.pool.directories, &self.pool.interpreters, &identity);
-        let launch = launch.await.map_err(|error| match error {
+        let launch = self.prepare(port, log_stream).await.map_err(|error| match error {
             LaunchError::InvalidEntrypoint(bad) => End::InvalidEntrypoint(bad),
             LaunchError::CannotStart(text) => End::CannotStart(text),
         })?;
-        if let Some(warning) = launch.warning {
-            self.function.warn_once(warning);
-        }
         let confinement = self.confinement();
-        let spawned = self.pool.spawner.spawn(launch.command, confinement);
-        let started = tokio::time::timeout(self.pool.settings.init_limit, spawned);
-        let process =
-            started.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(|error| match launch
-                .bootstrap
-                .and_then(|bootstrap| BadEntrypoint::refused(&bootstrap, &error))
-            {
-                Some(bad) => End::InvalidEntrypoint(bad),
-                None => cannot(format!("cannot start a process for function {}: {error}", config.name)),
-            })?;
+        let spawned = self.pool.spawner.spawn(launch.command, &self.token, confinement);
+        let started = tokio::time::timeout(self.pool.settings.init_limit, spawned).await;
+        let started = started.unwrap_or_else(|_| Err(SpawnError::Start(std::io::ErrorKind::TimedOut.into())));
+        let process = started.map_err(|error| match error {
+            SpawnError::Start(error) => {
+                match launch.bootstrap.and_then(|bootstrap| BadEntrypoint::refused(&bootstrap, &error)) {
+                    Some(bad) => End::InvalidEntrypoint(bad),
+                    None => cannot(format!("cannot start a process for function {}: {error}", config.name)),
+                }
+            }
+            SpawnError::Record(error) => {
+                cannot(format!("cannot record a process of function {}: {error}", config.name))
+            }
+        })?;
         let _ = self.pid.set(process.pid());
-        if let Err(error) = self.pool.ledger.add(&self.token, process.pid()) {
-            // Dropping the process kills it: without a record nobody could clean up behind it.
-            return Err(cannot(format!("cannot record a process of function {}: {error}", config.name)));
-        }
         Ok((listener, process))
+    }
+
+    /// Makes ready what a process needs.
+    async fn prepare(self: &Arc<Self>, port: u16, log_stream: String) -> Result<Launch, LaunchError> {
+        let config = &self.function.config;
+        let place = self.aside(|this| Place::prepare(&this.function.config, &this.pool.directories, &this.token));
+        let place = place.await?;
+        let found = launch::find_program(config, &self.pool.settings, &self.pool.interpreters).await;
+        let (program, remark) = found?;
+        let launch = self.aside(move |this| {
+            let (config, settings, directories) = (&this.function.config, &this.pool.settings, &this.pool.directories);
+            let identity = Identity { token: &this.token, port, log_stream };
+            launch::prepare(config, settings, directories, (&place, &program), &identity)
+        });
+        let launch = launch.await?;
+        if let Some(remark) = remark {
+            self.function.warn_once(remark);
+        }
+        Ok(launch)
+    }
+
+    /// Does what waits for the disk where that holds up nobody.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Environment) -> Result<T, LaunchError> + Send + 'static,
+    ) -> Result<T, LaunchError> {
+        let this = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&this)).await;
+        done.unwrap_or_else(|error| Err(LaunchError::CannotStart(error.to_string())))
     }
 
     /// What holds the process: a control group if there is one; else, where the runtime bears it, a limit of its data.

@@ -105,7 +105,7 @@ pub(crate) struct Pool {
     pub(crate) directories: Directories,
     pub(crate) interpreters: Interpreters,
     pub(crate) spawner: Spawner,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) cgroups: Cgroups,
     packages: Arc<Packages>,
     logs: mpsc::Sender<LogLine>,
@@ -173,10 +173,10 @@ impl Functions {
         let path = settings.state_dir.clone();
         let failed = |source| OpenError { path: path.clone(), source };
         let directories = Directories::prepare(&settings.state_dir).map_err(failed)?;
-        let ledger = Ledger::open(directories.processes.clone()).map_err(failed)?;
+        let ledger = Arc::new(Ledger::open(directories.processes.clone()).map_err(failed)?);
         directories.clear_temporary().map_err(failed)?;
         let packages = Packages::open(&directories.packages, &directories.pycache).map_err(failed)?;
-        let spawner = Spawner::start().map_err(failed)?;
+        let spawner = Spawner::start(ledger.clone()).map_err(failed)?;
         let slots = Slots::new(settings.concurrency_max);
         let interpreters = Interpreters::new(clock.clone());
         let pool = Pool {

@@ -14,7 +14,7 @@ use tailrace_core::function::{Family, FunctionConfig, LogLevel};
 
 use crate::entrypoint::BadEntrypoint;
 use crate::functions::{PythonClient, Settings};
-use crate::interpreters::{Interpreters, NoInterpreter, NodeVersion};
+use crate::interpreters::{Interpreters, Java, NoInterpreter, Node, NodeVersion};
 use crate::java;
 use crate::layers;
 use crate::ledger::TOKEN_VARIABLE;
@@ -148,12 +148,11 @@ impl From<NoInterpreter> for LaunchError {
     }
 }
 
-/// A command that is ready to be spawned, and a remark for the user.
+/// A command that is ready to be spawned.
 pub(crate) struct Launch {
     pub(crate) command: Command,
     /// The function's own program, if it is that which is started.
     pub(crate) bootstrap: Option<PathBuf>,
-    pub(crate) warning: Option<String>,
 }
 
 /// What is to be said of the function's interpreter: that there is none, or not the one of its runtime.
@@ -171,33 +170,81 @@ pub(crate) async fn interpreter(
     remark.unwrap_or_else(|NoInterpreter(text)| Some(text))
 }
 
-/// Builds the command for one process of the function.
-pub(crate) async fn prepare(
+/// The directories of one process.
+pub(crate) struct Place {
+    /// The function's code.
+    code_dir: PathBuf,
+    /// What it may write to, and nobody else does.
+    temporary: PathBuf,
+}
+
+impl Place {
+    /// Finds the one and makes the other. It waits for the disk.
+    pub(crate) fn prepare(
+        config: &FunctionConfig,
+        directories: &Directories,
+        token: &str,
+    ) -> Result<Place, LaunchError> {
+        let code_dir = config.code_dir.canonicalize().ok().filter(|dir| dir.is_dir()).ok_or_else(|| {
+            let dir = config.code_dir.display();
+            LaunchError::CannotStart(format!("the code directory {dir} of function {} is not there", config.name))
+        })?;
+        let temporary = directories.temporary.join(token);
+        std::fs::create_dir_all(&temporary)
+            .map_err(|error| LaunchError::CannotStart(format!("cannot create {}: {error}", temporary.display())))?;
+        Ok(Place { code_dir, temporary })
+    }
+}
+
+/// What a function is run by.
+pub(crate) enum Program {
+    Python(PathBuf),
+    Node(Node),
+    Java(Java),
+    /// A program of its own.
+    Own,
+}
+
+/// Finds what the function is run by, with a remark for the user.
+pub(crate) async fn find_program(
     config: &FunctionConfig,
     settings: &Settings,
-    directories: &Directories,
     interpreters: &Interpreters,
-    identity: &Identity<'_>,
-) -> Result<Launch, LaunchError> {
-    let code_dir = config.code_dir.canonicalize().ok().filter(|dir| dir.is_dir()).ok_or_else(|| {
-        let text = format!("the code directory {} of function {} is not there", config.code_dir.display(), config.name);
-        LaunchError::CannotStart(text)
-    })?;
-    let temporary = directories.temporary.join(identity.token);
-    std::fs::create_dir_all(&temporary)
-        .map_err(|error| LaunchError::CannotStart(format!("cannot create {}: {error}", temporary.display())))?;
-
-    let mut warning = None;
+) -> Result<(Program, Option<String>), LaunchError> {
     let Some(family) = Family::of(&config.runtime) else {
         return Err(LaunchError::CannotStart(format!("the runtime {} is not supported", config.runtime)));
     };
-    let mut command = match family {
+    Ok(match family {
         Family::Python => {
-            let (interpreter, remark) = interpreters.python(config, settings.python.as_deref()).await?;
-            warning = remark;
-            let mut command = Command::new(&interpreter);
+            let (python, remark) = interpreters.python(config, settings.python.as_deref()).await?;
+            (Program::Python(python), remark)
+        }
+        Family::Node => {
+            let (node, remark) = interpreters.node(config, settings.node.as_deref()).await?;
+            (Program::Node(node), remark)
+        }
+        Family::Java => {
+            let (java, remark) = interpreters.java(config, settings.java.as_deref()).await?;
+            (Program::Java(java), remark)
+        }
+        Family::Provided => (Program::Own, None),
+    })
+}
+
+/// Builds the command for one process of the function. It looks at files: it waits for the disk.
+pub(crate) fn prepare(
+    config: &FunctionConfig,
+    settings: &Settings,
+    directories: &Directories,
+    (place, program): (&Place, &Program),
+    identity: &Identity<'_>,
+) -> Result<Launch, LaunchError> {
+    let Place { code_dir, temporary } = place;
+    let mut command = match program {
+        Program::Python(interpreter) => {
+            let mut command = Command::new(interpreter);
             command.arg("-u").arg(directories.python_client()).arg(&config.handler);
-            command.env_clear().env("PATH", path_beside(&interpreter));
+            command.env_clear().env("PATH", path_beside(interpreter));
             // Not PYTHONPYCACHEPREFIX: with that, what the interpreter has compiled of its own would not be used.
             command.env("TAILRACE_PYTHON_CACHE", &directories.pycache);
             command.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", config.runtime));
@@ -211,9 +258,7 @@ pub(crate) async fn prepare(
             );
             command
         }
-        Family::Node => {
-            let (node, remark) = interpreters.node(config, settings.node.as_deref()).await?;
-            warning = remark;
+        Program::Node(node) => {
             let mut command = Command::new(&node.program);
             command.args(node_options(&node.version, config));
             command.arg(directories.node_client()).arg(&config.handler);
@@ -227,19 +272,17 @@ pub(crate) async fn prepare(
             }
             command
         }
-        Family::Java => {
-            let (found, remark) = interpreters.java(config, settings.java.as_deref()).await?;
-            warning = remark;
+        Program::Java(found) => {
             let mut command = Command::new(&found.program);
-            command.args(java::options(config, found.major, &temporary));
-            let class_path = java::class_path(config, &code_dir, directories.java_client())
+            command.args(java::options(config, found.major, temporary));
+            let class_path = java::class_path(config, code_dir, directories.java_client())
                 .map_err(|path| LaunchError::CannotStart(format!("{} has a colon in its name", path.display())))?;
             command.arg("-classpath").arg(class_path).arg(java::MAIN).arg(&config.handler);
             command.env_clear().env("PATH", path_beside(&found.program));
             command.env("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", config.runtime));
             command
         }
-        Family::Provided => {
+        Program::Own => {
             let bootstrap = code_dir.join(BOOTSTRAP);
             if !is_executable(&bootstrap) {
                 return Err(LaunchError::InvalidEntrypoint(BadEntrypoint::not_found(&bootstrap)));
@@ -250,13 +293,13 @@ pub(crate) async fn prepare(
         }
     };
 
-    command.current_dir(&code_dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.current_dir(code_dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
         .env("LANG", "C.UTF-8")
         .env("TZ", ":UTC")
-        .env("LD_LIBRARY_PATH", library_path(&code_dir))
-        .env("TMPDIR", &temporary)
-        .env("PWD", &code_dir)
+        .env("LD_LIBRARY_PATH", library_path(code_dir))
+        .env("TMPDIR", temporary)
+        .env("PWD", code_dir)
         .env("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR")
         // Without HOME the SDKs look into the user's directory all the same: its profiles and keys are none of a function's.
         .env("AWS_SHARED_CREDENTIALS_FILE", NOTHING)
@@ -267,7 +310,7 @@ pub(crate) async fn prepare(
         // Behind the function's own variables: nothing may override these.
         .env("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{}", identity.port))
         .env("_HANDLER", &config.handler)
-        .env("LAMBDA_TASK_ROOT", &code_dir)
+        .env("LAMBDA_TASK_ROOT", code_dir)
         .env("LAMBDA_RUNTIME_DIR", &directories.runtime)
         .env("AWS_LAMBDA_FUNCTION_NAME", &config.name)
         .env("AWS_LAMBDA_FUNCTION_VERSION", &config.version)
@@ -280,7 +323,7 @@ pub(crate) async fn prepare(
         let level = config.logging.application_level.unwrap_or(LogLevel::Info);
         command.env("AWS_LAMBDA_LOG_FORMAT", "JSON").env("AWS_LAMBDA_LOG_LEVEL", level.name());
     }
-    if family == Family::Python {
+    if matches!(program, Program::Python(_)) {
         // The code directory comes on the path only when the client has imported what it needs: until then a types.py
         // of the function would be taken for the interpreter's own. A PYTHONPATH of the function waits with it.
         command.env_remove("PYTHONPATH");
@@ -289,8 +332,8 @@ pub(crate) async fn prepare(
         }
     }
     layers::add(config, &mut command);
-    let bootstrap = (family == Family::Provided).then(|| code_dir.join(BOOTSTRAP));
-    Ok(Launch { command, bootstrap, warning })
+    let bootstrap = matches!(program, Program::Own).then(|| code_dir.join(BOOTSTRAP));
+    Ok(Launch { command, bootstrap })
 }
 
 /// The directory of an interpreter before the usual ones: its companions are found first.

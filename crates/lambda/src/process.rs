@@ -5,7 +5,8 @@
 //!   not reach it. It is signalled itself (by its descriptor) as well as by that group: it may have left the group. Both only
 //!   while it has not been reaped, so that the number cannot have passed to a stranger.
 //! - Processes are started by a thread that lives as long as the pool: the kernel delivers the parent-death signal
-//!   when the *thread* that forked ends, and a thread of a runtime or of a blocking pool may end at any time.
+//!   when the *thread* that forked ends, and a thread of a runtime or of a blocking pool may end at any time. The same thread
+//!   writes each down in the ledger before anybody hears of it; one that cannot be written down is killed.
 //! - The end of the leader is the end of the group: what it started is killed with it, as AWS throws the whole
 //!   sandbox away.
 //! - Every wait for an end has a bound. What a SIGKILL does not end in time (it hangs in the kernel, or is another user's
@@ -16,17 +17,33 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use crate::ledger::Ledger;
 use crate::orphans::{self, Known};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tailrace_core::limits::{FUNCTION_BUSY_PAUSE, FUNCTION_BUSY_WAIT, FUNCTION_KILL_WAIT, FUNCTION_NICENESS};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
-/// A command that is to be started, and where the answer goes; the command comes back with it, to be tried again.
-type Request = (Command, oneshot::Sender<(Command, std::io::Result<Child>)>);
+/// A command that is to be started.
+struct Request {
+    command: Command,
+    /// What the process is known by in the ledger.
+    token: String,
+    /// Where the answer goes; the command comes back with it, to be tried again.
+    reply: oneshot::Sender<(Command, Result<Child, SpawnError>)>,
+}
+
+/// Why there is no process.
+#[derive(Debug)]
+pub(crate) enum SpawnError {
+    /// It does not start.
+    Start(std::io::Error),
+    /// It cannot be written down: without that nobody could clean up behind it.
+    Record(std::io::Error),
+}
 
 /// The thread that starts processes. Dropping it kills those of its processes that still run.
 pub(crate) struct Spawner {
@@ -58,22 +75,28 @@ impl Confinement {
 }
 
 impl Spawner {
-    pub(crate) fn start() -> std::io::Result<Spawner> {
+    pub(crate) fn start(ledger: Arc<Ledger>) -> std::io::Result<Spawner> {
         let (requests, inbox) = mpsc::channel::<Request>();
         let known = Known::default();
         orphans::start(&known)?;
         let own = known.clone();
         std::thread::Builder::new().name("function-spawner".to_owned()).spawn(move || {
-            for (mut command, reply) in inbox {
-                let spawned = command.spawn();
-                if let Ok(child) = &spawned {
-                    own.lock().insert(Pid::from_child(child).as_raw_nonzero().get());
-                }
-                if let Err((_, Ok(mut unwanted))) = reply.send((command, spawned)) {
+            for Request { mut command, token, reply } in inbox {
+                let spawned = command.spawn().map_err(SpawnError::Start).and_then(|child| {
+                    let pid = Pid::from_child(&child).as_raw_nonzero().get();
+                    own.lock().insert(pid);
+                    match ledger.add(&token, pid) {
+                        Ok(()) => Ok(child),
+                        Err(error) => {
+                            end(child, &own);
+                            Err(SpawnError::Record(error))
+                        }
+                    }
+                });
+                if let Err((_, Ok(unwanted))) = reply.send((command, spawned)) {
                     // Nobody waits for it any more.
-                    let _ = unwanted.kill();
-                    let _ = unwanted.wait();
-                    own.lock().remove(&Pid::from_child(&unwanted).as_raw_nonzero().get());
+                    end(unwanted, &own);
+                    ledger.remove(&token);
                 }
             }
         })?;
@@ -82,10 +105,15 @@ impl Spawner {
 
     /// Starts `command` as the leader of a new group that dies with this process. A program that is open for writing is waited
     /// for, at most `FUNCTION_BUSY_WAIT`.
-    pub(crate) async fn spawn(&self, mut command: Command, confinement: Confinement) -> std::io::Result<Process> {
+    pub(crate) async fn spawn(
+        &self,
+        mut command: Command,
+        token: &str,
+        confinement: Confinement,
+    ) -> Result<Process, SpawnError> {
         let parent = rustix::process::getpid();
         command.process_group(0);
-        let image = Image::of(&command)?;
+        let image = Image::of(&command).map_err(SpawnError::Start)?;
         // SAFETY: the closure runs between fork and exec and calls only prctl, getppid, write, setpriority,
         // setrlimit and execve,
         // which are async-signal-safe; it allocates nothing.
@@ -102,25 +130,44 @@ impl Spawner {
                 Err(image.execute())
             });
         }
-        let gone = || std::io::Error::other("the thread that starts processes is gone");
+        let gone = || SpawnError::Start(std::io::Error::other("the thread that starts processes is gone"));
         let until = tokio::time::Instant::now() + FUNCTION_BUSY_WAIT;
         loop {
             let (reply, answer) = oneshot::channel();
-            self.requests.send((command, reply)).map_err(|_| gone())?;
+            self.requests.send(Request { command, token: token.to_owned(), reply }).map_err(|_| gone())?;
             let spawned;
             (command, spawned) = answer.await.map_err(|_| gone())?;
             match spawned {
                 // A build writes the program, or a process that was forked meanwhile still has the file open in which it was
                 // written: both come to an end.
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy
-                    && tokio::time::Instant::now() < until =>
+                Err(SpawnError::Start(error))
+                    if error.kind() == std::io::ErrorKind::ExecutableFileBusy
+                        && tokio::time::Instant::now() < until =>
                 {
                     tokio::time::sleep(FUNCTION_BUSY_PAUSE).await;
                 }
-                spawned => return Process::adopt(spawned?, self.known.clone()),
+                spawned => return Process::adopt(spawned?, self.known.clone()).map_err(SpawnError::Start),
             }
         }
     }
+}
+
+/// Ends a process that nobody is to have, with its group.
+fn end(mut child: Child, known: &Known) {
+    let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+    let _ = child.kill();
+    reap(child, known.clone());
+}
+
+/// Leaves a process that was killed to a thread that reaps it.
+fn reap(mut child: Child, known: Known) {
+    let pid = Pid::from_child(&child).as_raw_nonzero().get();
+    let reap = move || {
+        let _ = child.wait();
+        known.lock().remove(&pid);
+    };
+    // Without a thread it stays a zombie until this process ends.
+    let _ = std::thread::Builder::new().name("function-reaper".to_owned()).spawn(reap);
 }
 
 /// A program with its arguments and variables, ready for the moment behind the fork.
@@ -265,16 +312,11 @@ impl Process {
         status
     }
 
-    /// Leaves the process to a thread that reaps it. No more signals from here on.
+    /// Leaves the process to [`reap`]. No more signals from here on.
     fn let_go(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let (known, pid) = (self.known.clone(), self.pid());
-        let reap = move || {
-            let _ = child.wait();
-            known.lock().remove(&pid);
-        };
-        // Without a thread it stays a zombie until this process ends.
-        let _ = std::thread::Builder::new().name("function-reaper".to_owned()).spawn(reap);
+        if let Some(child) = self.child.take() {
+            reap(child, self.known.clone());
+        }
     }
 }
 
@@ -289,5 +331,68 @@ impl Drop for Process {
             self.signal(Signal::KILL);
             self.let_go();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::*;
+
+    fn sleeper() -> Command {
+        let mut command = Command::new("/bin/sleep");
+        command.arg("600").env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    }
+
+    fn free() -> Confinement {
+        Confinement { entrance: None, data_bytes: None }
+    }
+
+    /// Returns when the pipe has no writer any more: its process is dead.
+    fn read_to_end(pipe: &mut impl std::io::Read) {
+        pipe.read_to_end(&mut Vec::new()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_is_in_the_ledger_when_somebody_hears_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let spawner = Spawner::start(Arc::new(Ledger::open(dir.path().to_owned()).unwrap())).unwrap();
+        let mut process = spawner.spawn(sleeper(), "token-a", free()).await.unwrap();
+        let record = std::fs::read_to_string(dir.path().join("token-a.json")).unwrap();
+        assert!(record.contains(&format!("\"pid\":{}", process.pid())), "{record}");
+        process.finish().await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_cannot_be_written_down_is_killed_and_nobody_gets_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let processes = dir.path().join("processes");
+        let spawner = Spawner::start(Arc::new(Ledger::open(processes.clone()).unwrap())).unwrap();
+        std::fs::remove_dir(&processes).unwrap();
+        let (mut pipe, writer) = std::io::pipe().unwrap();
+        let mut command = sleeper();
+        command.stdout(writer);
+        let refused = spawner.spawn(command, "token-a", free()).await;
+        assert!(matches!(refused, Err(SpawnError::Record(_))), "{:?}", refused.err());
+        tokio::task::spawn_blocking(move || read_to_end(&mut pipe)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_that_nobody_waits_for_is_killed_and_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let spawner = Spawner::start(Arc::new(Ledger::open(dir.path().to_owned()).unwrap())).unwrap();
+        let (mut pipe, writer) = std::io::pipe().unwrap();
+        let (reply, answer) = oneshot::channel();
+        drop(answer);
+        let mut command = sleeper();
+        command.stdout(writer);
+        spawner.requests.send(Request { command, token: "token-a".to_owned(), reply }).unwrap();
+        tokio::task::spawn_blocking(move || read_to_end(&mut pipe)).await.unwrap();
+        // Behind the first in the thread's queue.
+        let mut other = spawner.spawn(sleeper(), "token-b", free()).await.unwrap();
+        other.finish().await;
+        assert!(!dir.path().join("token-a.json").exists());
     }
 }
