@@ -29,7 +29,7 @@ use crate::buckets::Buckets;
 use crate::code::Code;
 use crate::config::Config;
 use crate::lambda_api::LambdaApi;
-use crate::logs::{self, FunctionLogs, LogKeeper};
+use crate::logs::{self, FunctionLogWriter, FunctionLogs};
 use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
@@ -204,8 +204,8 @@ impl Server {
             .collect();
         function_settings.node_path = node_path(&config);
         let functions = Functions::open(function_settings, Arc::clone(&clock), Arc::clone(&rng), log_sender)?;
-        let (kept_logs, keeper) = FunctionLogs::open(logs::directory(&data_dir), events.clone());
-        let logs = tokio::spawn(forward_logs(log_receiver, keeper, events.clone()));
+        let (kept_logs, log_writer) = FunctionLogs::open(logs::directory(&data_dir), events.clone());
+        let logs = tokio::spawn(forward_logs(log_receiver, log_writer, events.clone()));
         let refused = functions::load(db.store().as_ref(), &functions).await;
         for line in refused? {
             let _ = events.try_send(Event::Notice(line));
@@ -505,13 +505,13 @@ fn node_path(config: &Config) -> Vec<PathBuf> {
 /// Keeps what functions write, and tells it on.
 async fn forward_logs(
     mut lines: mpsc::Receiver<tailrace_lambda::LogLine>,
-    mut keeper: LogKeeper,
+    mut log_writer: FunctionLogWriter,
     events: mpsc::Sender<Event>,
 ) {
     while let Some(line) = lines.recv().await {
-        keeper.keep(&line);
+        log_writer.keep(&line);
         // Whether anybody watches or not.
         let _ = events.send(Event::Log(line)).await;
     }
-    keeper.finish().await;
+    log_writer.finish().await;
 }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use crate::node::{Format, Node};
 use crate::plan::{Counts, Plan};
 use crate::resolve::{Resolved, Resolver};
-use crate::stack::{Inside, Shared};
+use crate::stack::{Inside, StackCache};
 use crate::suggest::did_you_mean;
 use crate::text::{Origin, Part, Text};
 use crate::value::Value;
@@ -285,24 +285,24 @@ impl Member {
     }
 
     /// It as a place of names.
-    pub(crate) fn resolver<'a>(&'a self, shared: &Rc<Shared>) -> Resolved<Resolver<'a>> {
+    pub(crate) fn resolver<'a>(&'a self, shared: &Rc<StackCache>) -> Resolved<Resolver<'a>> {
         let prefix = if shared.app.is_several() { format!("{}/", self.name) } else { String::new() };
         let place = Inside::of_app(prefix, Rc::clone(shared));
         Resolver::in_stack(&self.node, &self.dir, &self.options, place).map_err(|error| self.named(shared, error))
     }
 
     /// An error with the name of the template, where there are several.
-    pub(crate) fn named(&self, shared: &Shared, error: TemplateError) -> TemplateError {
+    pub(crate) fn named(&self, shared: &StackCache, error: TemplateError) -> TemplateError {
         if shared.app.is_several() { error.within(&self.name) } else { error }
     }
 
     /// A line with the name of the template, where there are several.
-    pub(crate) fn line(&self, shared: &Shared, line: &str) -> String {
+    pub(crate) fn line(&self, shared: &StackCache, line: &str) -> String {
         if shared.app.is_several() { format!("{}: {line}", self.name) } else { line.to_owned() }
     }
 
     /// Names it in the places that a plan keeps of what was added since.
-    pub(crate) fn name_places(&self, shared: &Shared, plan: &mut Plan, since: Counts) {
+    pub(crate) fn name_places(&self, shared: &StackCache, plan: &mut Plan, since: Counts) {
         if shared.app.is_several() {
             plan.name_template(since, &self.name);
         }
@@ -425,7 +425,7 @@ impl Resolver<'_> {
 }
 
 /// Looks for something in each template in turn.
-fn look(shared: &Rc<Shared>, wanted: &Wanted<'_>) -> Resolved<Option<Value>> {
+fn look(shared: &Rc<StackCache>, wanted: &Wanted<'_>) -> Resolved<Option<Value>> {
     for member in shared.app.members.iter().filter(|member| wanted.may_be_in(member)) {
         let resolver = member.resolver(shared)?;
         let found = wanted.of(&resolver).map_err(|error| member.named(shared, error))?;

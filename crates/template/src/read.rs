@@ -9,7 +9,7 @@ use crate::delivery_stream::DELIVERY_STREAM;
 use crate::node::{Format, Node};
 use crate::plan::{FunctionPlan, Plan};
 use crate::resolve::Resolver;
-use crate::stack::{STACKS, Shared};
+use crate::stack::{STACKS, StackCache};
 use crate::text::Origin;
 use crate::{
     Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe, table,
@@ -35,7 +35,7 @@ const WITHOUT_MEANING: [&str; 10] = [
 /// Reads templates that are started together, often one, into one plan: the way in. `others` are there and not started; where
 /// something of theirs is missing, they are named.
 pub fn parse_stacks(stacks: &[Stack], others: &[StackFile], options: &Options) -> Result<Plan, TemplateError> {
-    let shared = Rc::new(Shared::of(App::new(stacks, others, options)?));
+    let shared = Rc::new(StackCache::of(App::new(stacks, others, options)?));
     let members = &shared.app.members;
     let resolvers = members.iter().map(|member| member.resolver(&shared)).collect::<Result<Vec<_>, _>>()?;
     let all = || resolvers.iter().zip(members);

@@ -54,12 +54,12 @@ pub(crate) struct Inside {
     level: usize,
     /// The values that the outer stack gives.
     pub(crate) given: BTreeMap<String, Value>,
-    pub(crate) shared: Rc<Shared>,
+    pub(crate) shared: Rc<StackCache>,
 }
 
 impl Inside {
     /// One of the templates that are started together, with what stands in front of its ids.
-    pub(crate) fn of_app(prefix: String, shared: Rc<Shared>) -> Inside {
+    pub(crate) fn of_app(prefix: String, shared: Rc<StackCache>) -> Inside {
         Inside { member: prefix.clone(), prefix, shared, ..Inside::default() }
     }
 
@@ -71,7 +71,7 @@ impl Inside {
 
 /// What the stacks of a template have in common, by their ids in the plan: each is read once, however often it is asked for.
 #[derive(Default)]
-pub(crate) struct Shared {
+pub(crate) struct StackCache {
     pub(crate) app: App,
     loaded: RefCell<BTreeMap<String, Option<Rc<Loaded>>>>,
     outputs: RefCell<BTreeMap<(String, String), Value>>,
@@ -81,10 +81,10 @@ pub(crate) struct Shared {
     pub(crate) tables: RefCell<BTreeMap<String, String>>,
 }
 
-impl Shared {
+impl StackCache {
     /// What these templates have in common.
-    pub(crate) fn of(app: App) -> Shared {
-        Shared { app, ..Shared::default() }
+    pub(crate) fn of(app: App) -> StackCache {
+        StackCache { app, ..StackCache::default() }
     }
 
     /// The templates inside that were read.

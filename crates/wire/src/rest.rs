@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::auth;
 use crate::body::Share;
 use crate::response::{Answer, ContentType, answer};
-use crate::route::{BUSY, Finished, Shared, permits};
+use crate::route::{BUSY, Finished, WireState, permits};
 
 /// A request of the Lambda API.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ pub(crate) fn is_rest_path(path: &str) -> bool {
 
 /// Answers a request of the Lambda API. What has begun is finished, whatever the client does.
 pub(crate) async fn handle<A: Api>(
-    shared: &Arc<Shared<A>>,
+    shared: &Arc<WireState<A>>,
     head: &Parts,
     body: Bytes,
     share: Share,
@@ -87,7 +87,7 @@ pub(crate) async fn handle<A: Api>(
     answer
 }
 
-async fn call<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> RestAnswer {
+async fn call<A: Api>(shared: &Arc<WireState<A>>, head: &Parts, body: Bytes, share: Share) -> RestAnswer {
     if let Err(error) = auth::check(&head.headers, head.uri.query()) {
         return refused(403, error.code.class(), error.message.as_deref().unwrap_or_default());
     }

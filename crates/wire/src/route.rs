@@ -30,7 +30,7 @@ use crate::rest;
 use crate::target::Operation;
 
 /// What all connections share.
-pub struct Shared<A> {
+pub struct WireState<A> {
     /// What stands behind the wire.
     pub api: A,
     /// Who may talk.
@@ -53,7 +53,7 @@ pub struct Shared<A> {
 const TARGET: &str = "x-amz-target";
 
 /// Answers a request.
-pub async fn handle<A: Api>(shared: Arc<Shared<A>>, request: Request<Incoming>, watch: Arc<Watch>) -> Answer {
+pub async fn handle<A: Api>(shared: Arc<WireState<A>>, request: Request<Incoming>, watch: Arc<Watch>) -> Answer {
     let (head, body) = request.into_parts();
     let cross_origin = head.headers.contains_key(ORIGIN);
     if let Err(foreign) = shared.guard.check(&head.uri, &head.headers) {
@@ -91,7 +91,7 @@ fn check_framing(head: &Parts) -> Result<(), u16> {
     Err(501)
 }
 
-fn refuse_body<A>(shared: &Shared<A>, why: &BodyError, cross_origin: bool) -> Answer {
+fn refuse_body<A>(shared: &WireState<A>, why: &BodyError, cross_origin: bool) -> Answer {
     let (status, body) = refusal(why);
     answer(&shared.ids, status, ContentType::AmzJson10, body, cross_origin)
 }
@@ -114,7 +114,7 @@ fn close(mut answer: Answer) -> Answer {
 }
 
 async fn dispatch<A: Api>(
-    shared: &Arc<Shared<A>>,
+    shared: &Arc<WireState<A>>,
     head: &Parts,
     body: Bytes,
     share: Share,
@@ -194,7 +194,7 @@ fn no_page() -> Page {
 
 /// A POST below `/_admin/`, as guarded as an operation: its host and origin were checked, and its content type is one that a
 /// page of another origin cannot send without asking first.
-async fn admin_post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Page {
+async fn admin_post<A: Api>(shared: &Arc<WireState<A>>, head: &Parts, body: Bytes, share: Share) -> Page {
     if ContentType::of_request(head.headers.get(CONTENT_TYPE), None) != Some(ContentType::Json) {
         return page(400, NOT_JSON);
     }
@@ -202,7 +202,7 @@ async fn admin_post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, 
 }
 
 /// What changes something, done to its end.
-async fn admin_change<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share) -> Page {
+async fn admin_change<A: Api>(shared: &Arc<WireState<A>>, head: &Parts, body: Bytes, share: Share) -> Page {
     let deletes = head.method == Method::DELETE;
     let Ok(permit) = permits(&shared.in_flight, 1).await else { return page(500, FAILED_INSIDE) };
     let (path, shared) = (head.uri.path().to_owned(), Arc::clone(shared));
@@ -220,7 +220,13 @@ async fn admin_change<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes
 }
 
 /// Rows 3-7 of the order of checks; the rest are the operation's.
-async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share: Share, cross_origin: bool) -> Answer {
+async fn post<A: Api>(
+    shared: &Arc<WireState<A>>,
+    head: &Parts,
+    body: Bytes,
+    share: Share,
+    cross_origin: bool,
+) -> Answer {
     let operation = operation_of(head.headers.get(TARGET));
     let service = operation.map(|operation| operation.service);
     let content_type = ContentType::of_request(head.headers.get(CONTENT_TYPE), service);
@@ -262,7 +268,7 @@ async fn post<A: Api>(shared: &Arc<Shared<A>>, head: &Parts, body: Bytes, share:
 
 /// The body without its coding. One that may become large is unfolded away from small ones, and takes its turn.
 async fn unfolded<A>(
-    shared: &Shared<A>,
+    shared: &WireState<A>,
     head: &Parts,
     body: Bytes,
     mut share: Share,
@@ -278,7 +284,7 @@ async fn unfolded<A>(
 }
 
 async fn operate<A: Api>(
-    shared: &Arc<Shared<A>>,
+    shared: &Arc<WireState<A>>,
     head: &Parts,
     operation: Option<Operation<'_>>,
     body: Bytes,

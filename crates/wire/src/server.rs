@@ -22,7 +22,7 @@ use crate::connection::{Patience, WatchedIo};
 use crate::guard::Guard;
 use crate::registry::{Entry, Registry};
 use crate::request_id::RequestIds;
-use crate::route::{self, Shared};
+use crate::route::{self, WireState};
 use crate::settings::Settings;
 
 /// How serving ended.
@@ -46,7 +46,7 @@ pub async fn serve<A: Api>(
     rng: &dyn Rng,
     shutdown: impl Future<Output = ()> + Send,
 ) -> std::io::Result<ServeReport> {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(WireState {
         api,
         guard: Guard::new(listener.local_addr()?, &settings.extra_hosts),
         healthy: Bytes::from(format!("healthy: dynamodb.{}.amazonaws.com ", settings.region)),
@@ -141,7 +141,7 @@ async fn finish(
     Ok(ServeReport { connections_cut, requests_left })
 }
 
-async fn connection<A: Api>(stream: TcpStream, shared: Arc<Shared<A>>, entry: Entry) {
+async fn connection<A: Api>(stream: TcpStream, shared: Arc<WireState<A>>, entry: Entry) {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let watch = &entry.watch;

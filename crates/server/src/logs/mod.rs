@@ -48,7 +48,7 @@ struct Growth {
 }
 
 /// The way of lines into the files.
-pub struct LogKeeper {
+pub struct FunctionLogWriter {
     lines: mpsc::Sender<LogLine>,
     lost: u64,
     writing: JoinHandle<()>,
@@ -56,13 +56,13 @@ pub struct LogKeeper {
 
 impl FunctionLogs {
     /// Starts the writer; `events` is told what goes wrong.
-    pub fn open(directory: PathBuf, events: mpsc::Sender<Event>) -> (FunctionLogs, LogKeeper) {
+    pub fn open(directory: PathBuf, events: mpsc::Sender<Event>) -> (FunctionLogs, FunctionLogWriter) {
         let (lines, received) = mpsc::channel(limits::KEPT_LOG_LINES_QUEUED_MAX);
         let (directory, growth) = (Arc::from(directory), Arc::new(watch::Sender::default()));
         let logs = FunctionLogs { directory, growth };
         let (writer, grown) = (Writer::new(Arc::clone(&logs.directory), events), Arc::clone(&logs.growth));
         let writing = tokio::task::spawn_blocking(move || write(writer, received, &grown));
-        (logs, LogKeeper { lines, lost: 0, writing })
+        (logs, FunctionLogWriter { lines, lost: 0, writing })
     }
 
     /// A page of a function's lines; with `wait`, if there is none yet, the first that come within that time.
@@ -100,7 +100,7 @@ impl FunctionLogs {
     }
 }
 
-impl LogKeeper {
+impl FunctionLogWriter {
     /// Keeps a line, unless the writer has fallen far behind.
     pub fn keep(&mut self, line: &LogLine) {
         if self.lost > 0 {

@@ -142,17 +142,17 @@ fn what_cannot_be_written_is_told_once() {
 async fn whoever_waits_gets_what_comes() {
     let root = tempfile::tempdir().unwrap();
     let (events, _told) = mpsc::channel(8);
-    let (logs, mut keeper) = FunctionLogs::open(root.path().to_owned(), events);
+    let (logs, mut writer) = FunctionLogs::open(root.path().to_owned(), events);
     let waits = tokio::spawn({
         let logs = logs.clone();
         async move { logs.page(all("f"), Some(Duration::from_secs(30))).await.unwrap() }
     });
-    keeper.keep(&line("g", "r", "of another"));
-    keeper.keep(&line("f", "r", "mine"));
+    writer.keep(&line("g", "r", "of another"));
+    writer.keep(&line("f", "r", "mine"));
     assert_eq!(texts(&waits.await.unwrap()), ["mine"]);
     let next = logs.page(all("f"), None).await.unwrap().next;
     let nothing = logs.page(Selection { after: next, ..all("f") }, Some(Duration::from_secs(30)));
     logs.end_waits();
     assert_eq!(nothing.await.unwrap().lines, [], "a stop holds nobody up");
-    keeper.finish().await;
+    writer.finish().await;
 }

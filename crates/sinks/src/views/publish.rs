@@ -30,7 +30,7 @@ struct Page {
 
 /// What is to be at the places of some items, if the rows of their groups are what they were.
 #[derive(Default)]
-struct Shown {
+struct PlannedItems {
     items: Vec<ItemAt>,
     new: Vec<Option<Bytes>>,
     rows: Vec<Key>,
@@ -73,7 +73,7 @@ impl Inner {
         after.live.table_id = table.as_ref().map(|table| table.id);
         let shown = match &table {
             Some(table) => self.all_at_once(place, table, &entry.live).await?,
-            None => Shown::default(),
+            None => PlannedItems::default(),
         };
         let view_key = ViewKey::key(&self.name);
         let exclusive: Vec<Key> = std::iter::once(&view_key).chain(&shown.rows).cloned().collect();
@@ -93,12 +93,17 @@ impl Inner {
     }
 
     /// Everything that differs between two versions, if it is little; else nothing.
-    async fn all_at_once(&self, place: &Place, table: &StoredTable, before: &VersionEntry) -> Result<Shown, SinkError> {
+    async fn all_at_once(
+        &self,
+        place: &Place,
+        table: &StoredTable,
+        before: &VersionEntry,
+    ) -> Result<PlannedItems, SinkError> {
         let ours = self.page(ViewRowKey::groups(place.rows), SWAP_AT_ONCE_GROUPS_MAX).await?;
         let theirs = self.page(ViewRowKey::groups(before.rows), SWAP_AT_ONCE_GROUPS_MAX).await?;
         let groups = ours.groups.len() + theirs.groups.len();
         if ours.limited || theirs.limited || groups > SWAP_AT_ONCE_GROUPS_MAX {
-            return Ok(Shown::default());
+            return Ok(PlannedItems::default());
         }
         let mut shown = self.shown(place, table, &ours)?;
         let ours: HashSet<&GroupKey> = ours.groups.iter().map(|(group, _)| group).collect();
@@ -148,7 +153,7 @@ impl Inner {
         let mut range = ViewRowKey::groups(before);
         loop {
             let page = self.page(range.clone(), PUBLISH_GROUPS_PER_COMMIT).await?;
-            let mut gone = Shown::default();
+            let mut gone = PlannedItems::default();
             for (group, _) in &page.groups {
                 self.hide(place, table, group, &mut gone)?;
             }
@@ -174,8 +179,8 @@ impl Inner {
     }
 
     /// The items of groups of this version.
-    fn shown(&self, place: &Place, table: &StoredTable, page: &Page) -> Result<Shown, SinkError> {
-        let mut shown = Shown::default();
+    fn shown(&self, place: &Place, table: &StoredTable, page: &Page) -> Result<PlannedItems, SinkError> {
+        let mut shown = PlannedItems::default();
         for (group, row) in &page.groups {
             let state = GroupState::decode(row, &place.shape.definition.measures);
             let item = state.and_then(|state| state.item(&place.shape, group));
@@ -186,7 +191,13 @@ impl Inner {
     }
 
     /// No item, if the version has no such group.
-    fn hide(&self, place: &Place, table: &StoredTable, group: &GroupKey, shown: &mut Shown) -> Result<(), SinkError> {
+    fn hide(
+        &self,
+        place: &Place,
+        table: &StoredTable,
+        group: &GroupKey,
+        shown: &mut PlannedItems,
+    ) -> Result<(), SinkError> {
         self.add((place, table), group, (None, None), shown)
     }
 
@@ -195,7 +206,7 @@ impl Inner {
         (place, table): (&Place, &StoredTable),
         group: &GroupKey,
         (item, seen): (Option<Bytes>, Option<Bytes>),
-        shown: &mut Shown,
+        shown: &mut PlannedItems,
     ) -> Result<(), SinkError> {
         let corrupt = || SinkError(format!("corrupt data: the key of a group of the view {}", self.name));
         let key = place.shape.key_of(group).ok_or_else(corrupt)?;
@@ -208,7 +219,7 @@ impl Inner {
 
     /// Writes the items of those groups whose rows are what they were: the others were changed by a flush, which wrote them. Items
     /// that are too large for one commit go in several.
-    async fn show(&self, place: &Place, table: &Arc<StoredTable>, shown: Shown) -> Result<(), SinkError> {
+    async fn show(&self, place: &Place, table: &Arc<StoredTable>, shown: PlannedItems) -> Result<(), SinkError> {
         let shared = [ViewKey::key(&self.name)];
         let mut at = 0;
         let mut step = shown.items.len();
