@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use serde_json::{Value, json};
 use tailrace_server::sinks::TrailPage;
 use tailrace_sinks::audit::ChainHead;
-use tailrace_sinks::audit::place::Place;
+use tailrace_sinks::audit::place::{At, Place};
 use tailrace_sinks::audit::read::{FileLine, Lines};
 use tailrace_sinks::audit::verify::{ChainReport, KnownHead, Report};
 use tailrace_sinks::spec::is_sink_name;
@@ -50,7 +50,7 @@ async fn name_of(trail: &dyn Place) -> Result<Option<String>, Failure> {
     for chain in trail.chains().await.map_err(failed)? {
         let (files, _) = trail.files(&chain).await.map_err(failed)?;
         let Some(file) = files.first() else { continue };
-        let mut lines = Lines::new(trail.open(&chain, *file, 0).await.map_err(failed)?);
+        let mut lines = Lines::new(trail.open(&At::start_of(&chain, *file)).await.map_err(failed)?);
         if let Some(FileLine::Whole(line)) = lines.next().await.map_err(failed)? {
             let head: Value = serde_json::from_slice(line).unwrap_or_default();
             // Whatever stands there now: only a name of a sink can be asked for.
@@ -164,7 +164,7 @@ impl Entries {
             let failed = |error: std::io::Error| super::unreadable(&self.chain, &error);
             if self.lines.is_none() {
                 let Some(file) = self.files.next() else { return Ok(None) };
-                self.lines = Some(Lines::new(trail.open(&self.chain, file, 0).await.map_err(failed)?));
+                self.lines = Some(Lines::new(trail.open(&At::start_of(&self.chain, file)).await.map_err(failed)?));
             }
             let Some(lines) = &mut self.lines else { continue };
             match lines.next().await.map_err(failed)? {

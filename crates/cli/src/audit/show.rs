@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tailrace_core::EpochMs;
 use tailrace_server::Code;
-use tailrace_sinks::audit::place::Place;
+use tailrace_sinks::audit::place::{At, Place};
 use tailrace_sinks::audit::private::{Hider, MasterKey};
 use tailrace_sinks::audit::read::{FileLine, Lines};
 
@@ -63,7 +63,7 @@ async fn show(
     filter: &mut Filter,
     output: Output,
 ) -> std::io::Result<Result<Reader, Failure>> {
-    let mut lines = Lines::new(trail.open(chain, file, 0).await?);
+    let mut lines = Lines::new(trail.open(&At::start_of(chain, file)).await?);
     while let Some(line) = lines.next().await? {
         let (FileLine::Whole(line) | FileLine::Broken(line)) = line;
         let Ok(entry) = serde_json::from_slice::<Value>(line) else { continue };

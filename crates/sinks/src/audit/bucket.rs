@@ -113,17 +113,12 @@ impl Place for Bucket {
         .boxed()
     }
 
-    fn open<'a>(
-        &'a self,
-        chain: &'a str,
-        file: u64,
-        offset: u64,
-    ) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+    fn open<'a>(&'a self, at: &'a At) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
         async move {
-            let object = self.writer.get(&key(chain, file)).await.map_err(io::Error::other)?;
+            let object = self.writer.get(&key(&at.chain, at.file)).await.map_err(io::Error::other)?;
             let object = object.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
             let mut cursor = Cursor::new(object.body);
-            cursor.set_position(offset);
+            cursor.set_position(at.offset);
             Ok(Box::new(cursor) as Box<dyn AsyncRead + Send + Unpin>)
         }
         .boxed()

@@ -100,16 +100,11 @@ impl Place for Directory {
         .boxed()
     }
 
-    fn open<'a>(
-        &'a self,
-        chain: &'a str,
-        file: u64,
-        offset: u64,
-    ) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+    fn open<'a>(&'a self, at: &'a At) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
         async move {
-            let mut opened = tokio::fs::File::open(self.path(chain, file)).await?;
-            if offset > 0 {
-                opened.seek(SeekFrom::Start(offset)).await?;
+            let mut opened = tokio::fs::File::open(self.path(&at.chain, at.file)).await?;
+            if at.offset > 0 {
+                opened.seek(SeekFrom::Start(at.offset)).await?;
             }
             Ok(Box::new(opened) as Box<dyn AsyncRead + Send + Unpin>)
         }

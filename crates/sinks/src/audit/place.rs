@@ -17,7 +17,7 @@ const FILE_END: &str = ".jsonl";
 /// Digits of the number in a file's name.
 const FILE_DIGITS: usize = 16;
 
-/// Where a segment goes.
+/// A place in a file of a trail: where a segment goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct At {
     /// The chain's folder.
@@ -51,6 +51,13 @@ impl Tried {
         own.ends_with(b"\n")
             && last.any(|line| hash(line).is_some_and(|hash| hash.to_string() == self.hash))
             && !behind.split_inclusive(|byte| *byte == b'\n').any(is_sound)
+    }
+}
+
+impl At {
+    /// The beginning of a file.
+    pub fn start_of(chain: &str, file: u64) -> At {
+        At { chain: chain.to_owned(), file, offset: 0 }
     }
 }
 
@@ -96,13 +103,8 @@ pub trait Place: Send + Sync + 'static {
     /// The files of a folder, ascending; and the names of what is no file of a trail.
     fn files<'a>(&'a self, chain: &'a str) -> BoxFuture<'a, io::Result<(Vec<u64>, Vec<String>)>>;
 
-    /// A file's content, from an offset on.
-    fn open<'a>(
-        &'a self,
-        chain: &'a str,
-        file: u64,
-        offset: u64,
-    ) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>>;
+    /// A file's content from there on.
+    fn open<'a>(&'a self, at: &'a At) -> BoxFuture<'a, io::Result<Box<dyn AsyncRead + Send + Unpin>>>;
 }
 
 /// Whether another segment lies where the one in `bytes` is to go, which may have been confirmed: whoever restores a data directory from a

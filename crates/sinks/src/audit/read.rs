@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::chain::{Hash, ReadLine};
 use super::entry::SIGNATURE;
 use super::head::Head;
-use super::place::{Place, file_name};
+use super::place::{At, Place, file_name};
 use crate::sink::SinkError;
 
 /// Longest line, bytes. Our reason: two images of 400 KB whose every byte is escaped have some 5 MB.
@@ -77,8 +77,9 @@ fn find_line_feed(bytes: &[u8]) -> Option<usize> {
 /// It does not, or cannot be read.
 pub(super) async fn check_end(place: &dyn Place, head: &Head) -> Result<(), SinkError> {
     let name = format!("{}/{} in {}", head.chain, file_name(head.file), place.name());
+    let last = At { chain: head.chain.clone(), file: head.file, offset: head.last_at };
     let bytes = async {
-        let file = place.open(&head.chain, head.file, head.last_at).await?;
+        let file = place.open(&last).await?;
         let mut bytes = Vec::new();
         file.take(head.end - head.last_at).read_to_end(&mut bytes).await?;
         std::io::Result::Ok(bytes)

@@ -12,7 +12,7 @@ use tailrace_core::SequenceNumber;
 
 use super::chain::{Hash, ReadLine};
 use super::entry::{CONTROL, DAMAGED, GAP, Parent, SEGMENT, SIGNATURE};
-use super::place::{Place, file_name};
+use super::place::{At, Place, file_name};
 use super::read::{FileLine, Lines};
 use super::sign::{PublicKey, Signed, check_line};
 
@@ -480,7 +480,8 @@ async fn verify_file(
         return Ok(Err(what));
     }
     *reached = Reached { file: Some(file), line: 0 };
-    let mut lines = Lines::new(place.open(chain, file, 0).await?);
+    let start = At::start_of(chain, file);
+    let mut lines = Lines::new(place.open(&start).await?);
     while let Some(line) = lines.next().await? {
         reached.line += 1;
         let verified = match line {

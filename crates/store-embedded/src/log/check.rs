@@ -268,7 +268,7 @@ impl Check<'_> {
         if let Err(found) = segment::verify_header(file.as_ref(), number, &self.uuid)? {
             let (prev, first, last, shards) = (0, Lsn(1), Lsn::ZERO, None);
             let lost = Lost { segment: number, from: 0, to: FIRST_FRAME_AT, prev, first, last, shards };
-            match self.set_aside.at(number, 0) {
+            match self.set_aside.at(Position::new(number, 0)) {
                 Some(lost) => self.known.push(fault(&path, 0, &format!("set aside up to byte {}: {lost}", lost.to))),
                 None => self.damaged(Damage { lost, bad: found }),
             }
@@ -298,7 +298,7 @@ impl Check<'_> {
             if index.as_ref().is_some_and(|index| at >= index.end) {
                 break;
             }
-            if let Some(lost) = self.set_aside.at(number, at).filter(|_| passed != Some(at)).cloned() {
+            if let Some(lost) = self.set_aside.at(Position::new(number, at)).filter(|_| passed != Some(at)).cloned() {
                 self.known.push(fault(&path, at, &format!("set aside up to byte {}: {lost}", lost.to)));
                 self.chain.skip(&lost);
                 (at, whole, passed) = (lost.to, false, Some(lost.to));

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tailrace_core::{EpochMs, Lsn};
 
 use super::chain::Freed;
-use super::frame::Header;
+use super::frame::{Header, Position};
 use super::index::{Origin, Run, RunAt};
 use super::postings::Postings;
 use super::segment::{Noted, Segment};
@@ -208,7 +208,8 @@ impl Directory {
     }
 
     /// Adds a synced frame to its segment, and its runs to their shards.
-    pub fn note(&mut self, number: u64, offset: u64, header: &Header, content: &Noted) {
+    pub fn note(&mut self, place: Position, header: &Header, content: &Noted) {
+        let (number, offset) = (place.segment(), place.offset());
         let segment = self.segments.get_mut(&number).expect("invariant: the writer's segment is in the directory");
         let begun = segment.note(offset, header, content);
         segment.live_runs += begun.len();

@@ -52,11 +52,19 @@ impl Position {
         debug_assert!(segment < 1 << 32 && offset < 1 << 32, "a place fits its 64 bits");
         Self(segment << 32 | offset)
     }
+
+    pub fn segment(self) -> u64 {
+        self.0 >> 32
+    }
+
+    pub fn offset(self) -> u64 {
+        self.0 & 0xffff_ffff
+    }
 }
 
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "byte {} of segment {}", self.0 & 0xffff_ffff, self.0 >> 32)
+        write!(f, "byte {} of segment {}", self.offset(), self.segment())
     }
 }
 

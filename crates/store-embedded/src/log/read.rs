@@ -12,7 +12,7 @@ use tailrace_core::{EpochMs, Lsn, RecordNo};
 
 use super::cache::{FileKind, Part, Piece};
 use super::entries::{Entries, Entry};
-use super::frame::{self, FrameKey, Kind, corrupt};
+use super::frame::{self, FrameKey, Kind, Position, corrupt};
 use super::index::{self, Run, RunAt};
 use super::{Inner, LogRead, LoggedImage, LoggedWrite, codec, moved, segment};
 use crate::files::{File, FileErrorKind};
@@ -324,7 +324,7 @@ fn fetch(
                     }
                     records.into_iter().all(|record| take(Lsn(record.number.0), Some(record)))
                 }
-                Err(StoreError::Corrupt(_)) if log.set_aside.covers(source.segment, offset) => {
+                Err(StoreError::Corrupt(_)) if log.set_aside.covers(Position::new(source.segment, offset)) => {
                     in_one_place.iter().all(|entry| take(entry.lsn, None))
                 }
                 Err(error) => return Err(error),

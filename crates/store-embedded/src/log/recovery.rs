@@ -99,7 +99,7 @@ pub(super) fn open(
         chain.enter(*number);
         let mut follows = chain.took_indexed(&segments[number].index);
         if follows.is_err()
-            && let Some(lost) = set_aside.at(*number, FIRST_FRAME_AT)
+            && let Some(lost) = set_aside.at(Position::new(*number, FIRST_FRAME_AT))
         {
             chain.skip(lost);
             follows = chain.took_indexed(&segments[number].index);
@@ -255,14 +255,14 @@ fn scan(
         found.sealed = true;
         let mut at = FIRST_FRAME_AT;
         let stop = match segment::verify_header(file.as_ref(), *number, uuid)? {
-            Err(bad) if set_aside.at(*number, 0).is_none() => (0, bad),
+            Err(bad) if set_aside.at(Position::new(*number, 0)).is_none() => (0, bad),
             _ => {
                 let mut walker = Walker::new(file.as_ref(), uuid, *number)?;
                 let mut passed = None;
                 loop {
                     let chain = scan.chain;
                     match walker.next_frame(at, |header| chain.follows(header))? {
-                        Err(bad) => match set_aside.at(*number, at).filter(|_| passed != Some(at)) {
+                        Err(bad) => match set_aside.at(Position::new(*number, at)).filter(|_| passed != Some(at)) {
                             None => break (at, bad),
                             Some(lost) => {
                                 found.note_lost(lost, scan.chain.prev);
@@ -420,7 +420,7 @@ pub(super) fn replay(
         while at < end {
             let (offset, header, body): (u64, Header, Bytes) = match walker.next_frame(at, |_| Ok(()))? {
                 Ok(found) => found,
-                Err(bad) => match log.set_aside.at(number, at).filter(|lost| lost.to > at) {
+                Err(bad) => match log.set_aside.at(Position::new(number, at)).filter(|lost| lost.to > at) {
                     Some(lost) => {
                         at = lost.to;
                         continue;

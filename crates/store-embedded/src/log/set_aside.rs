@@ -12,7 +12,7 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Reader, put_varint};
-use super::frame::{corrupt, u32_at, u64_at};
+use super::frame::{Position, corrupt, u32_at, u64_at};
 use crate::files::{Files, read_all};
 use tailrace_store::{ShardNo, StoreError};
 
@@ -132,13 +132,13 @@ impl SetAside {
     }
 
     /// The note of the piece that begins exactly there.
-    pub fn at(&self, segment: u64, from: u64) -> Option<&Lost> {
-        self.notes.iter().find(|note| (note.segment, note.from) == (segment, from))
+    pub fn at(&self, place: Position) -> Option<&Lost> {
+        self.notes.iter().find(|note| (note.segment, note.from) == (place.segment(), place.offset()))
     }
 
     /// Whether a place is in a noted piece.
-    pub fn covers(&self, segment: u64, offset: u64) -> bool {
-        self.of_segment(segment).any(|note| (note.from..note.to).contains(&offset))
+    pub fn covers(&self, place: Position) -> bool {
+        self.of_segment(place.segment()).any(|note| (note.from..note.to).contains(&place.offset()))
     }
 
     /// The notes of a segment.

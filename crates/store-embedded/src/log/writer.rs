@@ -205,7 +205,8 @@ impl<'a> Group<'a> {
             self.writer.tail = part.tail.clone();
         }
         for placed in &self.placed {
-            directory.note(self.parts[placed.part].tail.segment, placed.offset, &placed.header, &placed.content);
+            let place = Position::new(self.parts[placed.part].tail.segment, placed.offset);
+            directory.note(place, &placed.header, &placed.content);
         }
         drop(directory);
         let part = self.parts.last().expect("invariant: a group has a part");

@@ -62,17 +62,12 @@ impl Place for MemoryPlace {
         async { Ok((of_chain, Vec::new())) }.boxed()
     }
 
-    fn open<'a>(
-        &'a self,
-        chain: &'a str,
-        file: u64,
-        offset: u64,
-    ) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
-        let bytes = self.files.lock().get(&(chain.to_owned(), file)).cloned();
+    fn open<'a>(&'a self, at: &'a At) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+        let bytes = self.files.lock().get(&(at.chain.clone(), at.file)).cloned();
         async move {
             let bytes = bytes.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
             let mut cursor = Cursor::new(bytes);
-            cursor.set_position(offset);
+            cursor.set_position(at.offset);
             Ok(Box::new(cursor) as Box<dyn AsyncRead + Send + Unpin>)
         }
         .boxed()
@@ -131,13 +126,8 @@ impl<P: Place> Place for Failing<P> {
         self.place.files(chain)
     }
 
-    fn open<'a>(
-        &'a self,
-        chain: &'a str,
-        file: u64,
-        offset: u64,
-    ) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
-        self.place.open(chain, file, offset)
+    fn open<'a>(&'a self, at: &'a At) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+        self.place.open(at)
     }
 }
 
