@@ -2,8 +2,9 @@
 //!
 //! - A citation of the specification names a file and sections that are there.
 //! - The crates depend on each other exactly as ARCHITECTURE.md's table of arrows says, and arrows only point down in it.
-//! - The tours of ARCHITECTURE.md name functions that are there, and none goes back up, unless through a door: a trait
-//!   whose implementor lies above its caller.
+//! - The tours of ARCHITECTURE.md name functions that are there; the file of the step that is said to call one has a call of
+//!   that name; and none goes back up, unless through a door: a trait whose implementor lies above its caller.
+//! - A document below `docs` that is named anywhere is there.
 //! - Each row of the specification of functions names its tests, and they are there (see `rows`).
 //! - Nobody inside calls an operation with JSON: [`BY_JSON`] is for the door behind the wire, and for tests.
 //! - No source file is longer than [`FILE_LINES_MAX`].
@@ -47,14 +48,18 @@ pub fn check(root: &Path) -> Result<(), String> {
         if lines > FILE_LINES_MAX && !name.ends_with(".json") {
             faults.push(format!("{name}: {lines} lines; {FILE_LINES_MAX} are the most"));
         }
-        faults.extend(specification.faults(&text).into_iter().map(|fault| format!("{name}: {fault}")));
         faults.extend(json_inside(&name, &text));
         texts.push((name, text));
     }
     faults.extend(crate::rows::faults(root, &texts)?);
-    for document in ["ARCHITECTURE.md", "COMPAT.md", "README.md", "docs/format.md", "docs/glossary.md"] {
-        let text = read(&root.join(document))?;
-        faults.extend(specification.faults(&text).into_iter().map(|fault| format!("{document}: {fault}")));
+    for document in documents(root)? {
+        let name = document.strip_prefix(root).unwrap_or(&document).display().to_string();
+        texts.push((name, read(&document)?));
+    }
+    let is_there = |document: &str| root.join(document).is_file();
+    for (name, text) in &texts {
+        let found = specification.faults(text).into_iter().chain(missing_documents(text, &is_there));
+        faults.extend(found.map(|fault| format!("{name}: {fault}")));
     }
     match Arrows::read(&map) {
         Ok(arrows) => {
@@ -101,6 +106,40 @@ fn sources(root: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
+/// The documents that people write: those at the root, and all below `docs`.
+fn documents(root: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|e| format!("{}: {e}", folder.display()))?.path();
+            if path.is_dir() && path.starts_with(root.join("docs")) {
+                folders.push(path);
+            } else if path.is_file() && path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The documents below `docs` that a text names, and that are not there. Those of the specification are [`Specification`]'s.
+fn missing_documents(text: &str, is_there: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let named = paths(text).map(|(_, path)| path);
+    let named = named.filter(|path| path.starts_with("docs/") && !path.starts_with("docs/spec/"));
+    named.filter(|path| !is_there(path)).map(|path| format!("{path}: there is no such file")).collect()
+}
+
+/// The paths in a text that end in `.md`, each with where it ends.
+fn paths(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.match_indices(".md").map(|(at, _)| {
+        let start = text[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "-_./".contains(c)).len();
+        (at + 3, &text[start..at + 3])
+    })
+}
+
 /// The sections of each file of the specification.
 struct Specification(BTreeMap<String, BTreeSet<String>>);
 
@@ -122,9 +161,7 @@ impl Specification {
     fn faults(&self, text: &str) -> Vec<String> {
         let text = joined(text);
         let mut faults = Vec::new();
-        for (at, _) in text.match_indices(".md") {
-            let start = text[..at].rfind(|c: char| !(c.is_ascii_alphanumeric() || "-_./".contains(c)));
-            let path = &text[start.map_or(0, |start| start + 1)..at + 3];
+        for (end, path) in paths(&text) {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             let cites = match folder {
                 "docs/spec" => true,
@@ -143,7 +180,7 @@ impl Specification {
             match self.0.get(name) {
                 None => faults.push(format!("{path}: there is no such file")),
                 Some(sections) => faults.extend(
-                    cited(&text[at + 3..])
+                    cited(&text[end..])
                         .into_iter()
                         .filter(|section| !sections.contains(section))
                         .map(|section| format!("{path} {section}: there is no such section")),
@@ -265,7 +302,8 @@ fn used(manifest: &str) -> BTreeSet<String> {
 
 /// What is wrong with the tours: lists below `## Tours` whose steps name `path` and `function`.
 ///
-/// A step is below the one before it, or in the same crate, or says `door` and its file implements the trait named there.
+/// A step is below the one before it, or in the same crate, or says `door` and its file implements the trait named there. It is
+/// called in the file of the step before it, or of the one that it says it is `called by`, or says that a `queue` lies between.
 fn tour_faults(map: &str, arrows: &Arrows, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
     let Some((_, tours)) = map.split_once("\n## Tours\n") else {
         return vec!["ARCHITECTURE.md: there is no section `## Tours`".to_owned()];
@@ -280,9 +318,11 @@ fn tour_faults(map: &str, arrows: &Arrows, read: &dyn Fn(&str) -> Option<String>
         }
     }
     let (mut tour, mut floor) = (String::new(), 0);
+    let mut before: Vec<(String, String)> = Vec::new();
     for line in tours.lines() {
         if let Some(name) = line.strip_prefix("### ") {
             (tour, floor) = (name.to_owned(), 0);
+            before.clear();
         }
         if !line.starts_with(|c: char| c.is_ascii_digit()) {
             continue;
@@ -301,6 +341,18 @@ fn tour_faults(map: &str, arrows: &Arrows, read: &dyn Fn(&str) -> Option<String>
         if !defined {
             faults.push(format!("{tour}: {file} has no function {name}"));
         }
+        let named = line.split_once("called by step ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit));
+        let caller = match named {
+            Some(number) => number.collect::<String>().parse::<usize>().unwrap_or_default().checked_sub(1),
+            None => before.len().checked_sub(1),
+        };
+        if let Some((caller, text)) = caller.and_then(|caller| before.get(caller))
+            && !line.contains("queue")
+            && !is_called(text, name)
+        {
+            faults.push(format!("{tour}: {caller} does not call {name}"));
+        }
+        before.push(((*file).to_owned(), text.clone()));
         let here = file.split('/').nth(1).and_then(|name| arrows.floor(name));
         let Some(here) = here else {
             faults.push(format!("{tour}: {file} is in no crate that is drawn"));
@@ -317,6 +369,15 @@ fn tour_faults(map: &str, arrows: &Arrows, read: &dyn Fn(&str) -> Option<String>
         floor = here;
     }
     faults
+}
+
+/// Whether a source has a call of a function of this name.
+fn is_called(source: &str, name: &str) -> bool {
+    let call = format!("{name}(");
+    source.match_indices(&call).any(|(at, _)| {
+        let before = &source[..at];
+        !before.ends_with("fn ") && !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+    })
 }
 
 #[cfg(test)]
@@ -371,6 +432,15 @@ mod tests {
         assert!(!faulty("crates/cli/src/a.rs", &format!("fn a() {{}}\n#[cfg(test)]\nmod tests {{\n{call}\n}}")));
     }
 
+    #[test]
+    fn a_document_that_is_named_is_there() {
+        let is_there = |document: &str| document.strip_prefix("docs") == Some("/a/one.md");
+        // The folder by another name, so that this file itself names nothing.
+        let missing = |text: &str| missing_documents(&text.replace("DOCS", "docs"), &is_there);
+        assert_eq!(missing("see DOCS/a/one.md, other/DOCS/a/two.md, DOCS/spec/x.md and two.md"), Vec::<String>::new());
+        assert_eq!(missing("[two](DOCS/a/two.md)").len(), 1);
+    }
+
     const MAP: &str = "# A\n## Arrows\n\n| crate | uses |\n| --- | --- |\n| `top` | `low`, `ground` |\n| `low` | `ground` |\n\
                        | `ground` | - |\n\n## Tours\n\n";
     /// Steps that are right, for the tours that a test does not look at.
@@ -399,8 +469,9 @@ mod tests {
     fn a_tour_names_functions_that_are_there_and_goes_down_or_through_a_door() {
         let arrows = Arrows::read(MAP).unwrap();
         let read = |file: &str| match file {
-            "crates/top/a.rs" => Some("impl Door for A { fn enter(&self) {} }".to_owned()),
-            "crates/low/b.rs" => Some("pub async fn step<T>() {}".to_owned()),
+            "crates/top/a.rs" => Some("impl Door for A { fn enter(&self) { b::step(); } }".to_owned()),
+            "crates/low/b.rs" => Some("pub async fn step<T>() { door.enter(); }".to_owned()),
+            "crates/low/c.rs" => Some("fn idle() { a_step(); } fn step() {}".to_owned()),
             _ => None,
         };
         let tour = |steps: &str| format!("{MAP}{OTHERS}### A write's way\n\n{steps}\n## Next\n");
@@ -411,6 +482,9 @@ mod tests {
         let door = "3. `crates/top/a.rs` `enter`, through the door `Door`\n";
         assert_eq!(faults(&format!("{low}{door}")), Vec::<String>::new());
         assert_eq!(faults("1. `crates/top/a.rs` `leave`\n"), ["A write's way: crates/top/a.rs has no function leave"]);
+        let (idle, step) = ("2. `crates/low/c.rs` `idle`, behind a queue\n", "3. `crates/low/b.rs` `step`");
+        assert_eq!(faults(&format!("{top}{idle}{step}\n")), ["A write's way: crates/low/c.rs does not call step"]);
+        assert_eq!(faults(&format!("{top}{idle}{step}, called by step 1\n")), Vec::<String>::new());
         assert_eq!(faults(""), ["ARCHITECTURE.md: the tour \"A write's way\" has no steps"]);
         assert_eq!(faults("1. `crates/top/c.rs` `a`\n"), ["A write's way: there is no crates/top/c.rs"]);
     }
