@@ -50,3 +50,22 @@ impl ErrorKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_status_and_says_what_to_do() {
+        for (kind, status, advice) in [
+            (ErrorKind::Invalid, 400, Advice::Refuse),
+            (ErrorKind::NotFound, 404, Advice::Refuse),
+            (ErrorKind::Conflict, 409, Advice::Refuse),
+            (ErrorKind::Throttled, 429, Advice::Retry),
+            (ErrorKind::Unavailable, 503, Advice::Retry),
+            (ErrorKind::Internal, 500, Advice::Stop),
+        ] {
+            assert_eq!((kind.http_status(), kind.advice()), (status, advice), "{kind:?}");
+        }
+    }
+}
