@@ -63,6 +63,7 @@ pub(crate) struct Applied {
 /// The applier: runs until the committer has ended.
 pub(crate) fn run(state: &EngineState, groups: &Receiver<Group>, applied: &Applied) {
     while let Ok(group) = groups.recv() {
+        state.turn_of("applier");
         if publish(state, applied, group).is_err() {
             return;
         }

@@ -19,6 +19,7 @@ pub(crate) struct Group {
 /// Runs until the queue is closed and empty, or the engine ends.
 pub(crate) fn run(state: &EngineState, mut hand: Hand) {
     while let Some(commits) = state.queue.take_group(|| state.stopped()) {
+        state.turn_of("committer");
         match write(state, &commits) {
             Ok(last) => {
                 if hand.apply(state, Group { commits, last }).is_err() {

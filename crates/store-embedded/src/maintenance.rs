@@ -142,6 +142,7 @@ pub(crate) fn run_flusher(state: &EngineState) {
     let mut retries = Retries::new();
     let due = |work: &mut Work| std::mem::take(&mut work.sealed) || chores.trouble.read().flush.is_some();
     while chores.wait_for(due, |_| state.stopped()) {
+        state.turn_of("flusher");
         let mut covered = |covered| {
             state.log.set_persisted(covered);
             chores.tell(|_| ());
@@ -174,6 +175,7 @@ pub(crate) fn run_compactor(state: &EngineState) {
         if !chores.wait_for(due, |_| state.stopped()) {
             return;
         }
+        state.turn_of("compactor");
         let done = state.tree.compact(&|| state.stopped(), &mut || chores.tell(|_| ()));
         runs = state.tree.young_runs();
         match done {
@@ -200,6 +202,7 @@ pub(crate) fn run_reclaimer(state: &Arc<EngineState>) {
     let mut retries = Retries::new();
     let due = |work: &mut Work| std::mem::take(&mut work.reclaim);
     while chores.wait_for(due, |work| work.closing || state.stopped()) {
+        state.turn_of("reclaimer");
         match reclaim::run(state, &|| state.stopped() || chores.work.lock().closing) {
             Ok(()) => retries.succeeded("deleted tables' space can be reclaimed"),
             Err(StoreError::Closed) => return,

@@ -31,6 +31,9 @@ pub(crate) struct EngineState {
     pub publishing: parking_lot::Mutex<()>,
     pub chores: Chores,
     pub end: End,
+    /// The thread that is to panic at its next turn.
+    #[cfg(test)]
+    pub panicking: Mutex<Option<&'static str>>,
 }
 
 /// The engine's end.
@@ -57,6 +60,12 @@ impl EngineState {
         self.end.stop.store(true, Ordering::Release);
         self.queue.close();
         self.chores.tell(|_| ());
+    }
+
+    /// A thread has something to do. Where a test lets it panic.
+    pub fn turn_of(&self, _thread: &'static str) {
+        #[cfg(test)]
+        assert_ne!(*self.panicking.lock(), Some(_thread), "planted");
     }
 
     /// Why the engine ended by itself, if it did.

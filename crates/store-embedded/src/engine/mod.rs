@@ -124,6 +124,8 @@ impl EmbeddedEngine {
             publishing: Mutex::default(),
             chores: Chores::new(),
             end: End::new(options.fatal),
+            #[cfg(test)]
+            panicking: Mutex::default(),
         });
         let threads = start(&state)?;
         Ok(Arc::new(EmbeddedEngine { state, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) }))

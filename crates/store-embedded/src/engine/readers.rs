@@ -81,3 +81,22 @@ impl Readers {
         self.filled.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_panics_is_an_error_for_its_caller_and_the_thread_reads_on() {
+        let readers = Arc::new(Readers::new());
+        let thread = std::thread::spawn({
+            let readers = readers.clone();
+            move || readers.serve()
+        });
+        let failed = readers.run(|| -> u8 { panic!("planted") }).await;
+        assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
+        assert_eq!(readers.run(|| 7).await.unwrap(), 7);
+        readers.close();
+        thread.join().unwrap();
+    }
+}

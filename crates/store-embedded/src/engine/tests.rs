@@ -567,3 +567,45 @@ async fn no_change_is_overlooked_by_who_has_seen_rows_before_and_what_is_answere
     assert_eq!(sum, COMMITS * (0..WRITERS).map(rounds).sum::<usize>());
     assert!(tree_bytes(dir.path()) > 100_000, "little was flushed");
 }
+
+/// What guards the log's own thread: `log::tests::keeper`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_any_thread_is_fatal_and_leaves_no_writer_waiting() {
+    // Groups are large enough for the applier.
+    const WRITERS: usize = 200;
+    let write = async |engine: &EmbeddedEngine, n: usize| {
+        let key = SettingKey::key(&format!("{n}"));
+        let put = Write::Put { key: key.clone(), value: Bytes::from_static(&[7; 2000]) };
+        let body = Box::new(move |_: &Reads<'_>| Some(vec![put.clone()]));
+        engine.commit(CommitRequest::new(&[], &[key], body)).await
+    };
+    for thread in ["committer", "applier", "flusher", "compactor", "reclaimer"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let fatal = Arc::new(move |error: &StoreError| tell.send(error.to_string()).unwrap());
+        // Memtables are sealed, flushed and merged, and whoever waits for that waits for the thread.
+        let engine =
+            EmbeddedEngine::open(dir.path(), Options { memtable_bytes: 64 << 10, fatal, ..options() }).unwrap();
+        *engine.state.panicking.lock() = Some(thread);
+        engine.state.chores.tell(|work| work.reclaim = true);
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|n| {
+                let engine = engine.clone();
+                tokio::spawn(async move {
+                    loop {
+                        if let Err(error) = write(&engine, n).await {
+                            return error;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            let error = writer.await.unwrap();
+            assert!(matches!(error, StoreError::Io(_) | StoreError::Closed), "{thread}: {error:?}");
+        }
+        let why = format!("the thread {thread} ended with a panic");
+        assert!(told.recv().unwrap().contains(&why));
+        assert!(write(&engine, 0).await.unwrap_err().to_string().contains(&why), "{thread}");
+    }
+}
