@@ -83,7 +83,10 @@ impl ShardMachine {
     /// A batch is gathered, and all that there was is in it.
     fn gathers(&self) -> bool {
         let waits = |lane: &Lane| lane.waiting_records() > 0;
-        self.caught_up && !self.rules.window.is_zero() && self.rules.tumbling_window.is_none() && self.lanes.iter().any(waits)
+        self.caught_up
+            && !self.rules.window.is_zero()
+            && self.rules.tumbling_window.is_none()
+            && self.lanes.iter().any(waits)
     }
 
     /// Asks for what is to be read next.

@@ -3,14 +3,12 @@
 use std::io::{self, Cursor};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::EpochMs;
 use tailrace_core::clock::Clock;
 use tokio::io::AsyncRead;
 
-use super::place::{At, Place, PlaceError, Tried, file_name, file_of, is_another};
+use super::place::{At, NewSegment, Place, PlaceError, file_name, file_of, is_another};
 use crate::objects::store::{Destination, ObjectError, ObjectWriter, Over, Put};
 use crate::objects::{Retention, S3Config};
 
@@ -41,7 +39,8 @@ impl Bucket {
         Ok(Bucket { writer, name: destination.to_string(), lock })
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, time_ms: EpochMs, tried: &[Tried]) -> Result<(), PlaceError> {
+    async fn put(&self, key: &str, segment: NewSegment) -> Result<(), PlaceError> {
+        let NewSegment { bytes, time_ms, tried } = segment;
         // Not from the record's time alone: what comes days later would be locked until a day that is over, which no store takes.
         let lock = self.lock.as_ref().map(|(retention, clock)| retention.lock(clock.now().max(time_ms)));
         let failed = |error: ObjectError| PlaceError::Io(error.to_string());
@@ -52,7 +51,7 @@ impl Bucket {
         }
         // An earlier try at the same segment, with another signature for one, was not confirmed: this one counts.
         let there = self.writer.get(key).await.map_err(failed)?;
-        if there.as_ref().is_some_and(|there| is_another(&there.body, &bytes, true, false, tried)) {
+        if there.as_ref().is_some_and(|there| is_another(&there.body, &bytes, true, false, &tried)) {
             return Err(PlaceError::Taken(self.writer.address(key)));
         }
         put(Over::Read(there.as_ref().map(|there| &there.tag))).await.map_err(failed)
@@ -68,8 +67,8 @@ impl Place for Bucket {
         0
     }
 
-    fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
-        async move { self.put(&key(&at.chain, at.file), bytes, time_ms, &at.tried).await }.boxed()
+    fn write(&self, at: At, segment: NewSegment) -> BoxFuture<'_, Result<(), PlaceError>> {
+        async move { self.put(&key(&at.chain, at.file), segment).await }.boxed()
     }
 
     fn chains(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {

@@ -6,13 +6,11 @@ use std::io::{self, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tailrace_core::EpochMs;
 use tokio::io::{AsyncRead, AsyncSeekExt};
 
-use super::place::{At, Place, PlaceError, Tried, file_name, file_of, is_another};
+use super::place::{At, NewSegment, Place, PlaceError, Tried, file_name, file_of, is_another};
 
 /// A file of so many bytes gets no more. Our reason: a file of this size is copied and looked through in a moment, and a trail of a
 /// terabyte has some ten thousand.
@@ -51,12 +49,12 @@ impl Place for Directory {
         self.file_bytes_max
     }
 
-    fn write(&self, at: At, bytes: Bytes, _time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn write(&self, at: At, segment: NewSegment) -> BoxFuture<'_, Result<(), PlaceError>> {
         let (root, path) = (self.root.clone(), self.path(&at.chain, at.file));
         async move {
             aside(move || match at.offset {
-                0 => create(&root, &path, &bytes, &at.tried),
-                offset => append(&path, offset, &bytes, &at.tried),
+                0 => create(&root, &path, &segment),
+                offset => append(&path, offset, &segment),
             })
             .await
             .unwrap_or_else(|error| Err(PlaceError::Io(error.to_string())))
@@ -130,7 +128,8 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> PlaceError {
 }
 
 /// Makes a file with its first segment. One that begins with it already stays as it is: somebody was quicker. So does another one.
-fn create(root: &Path, path: &Path, bytes: &[u8], tried: &[Tried]) -> Result<(), PlaceError> {
+fn create(root: &Path, path: &Path, segment: &NewSegment) -> Result<(), PlaceError> {
+    let NewSegment { bytes, tried, .. } = segment;
     let folder = path.parent().unwrap_or(root);
     make_folders(folder).map_err(failed(folder))?;
     match File::open(path) {
@@ -176,7 +175,8 @@ fn read_from(file: &File, offset: u64, bytes: usize) -> io::Result<(Vec<u8>, boo
 
 /// Appends a segment, over an earlier try at it. One that is there already stays, with whatever came behind it since: somebody was
 /// quicker. So does another one.
-fn append(path: &Path, offset: u64, bytes: &[u8], tried: &[Tried]) -> Result<(), PlaceError> {
+fn append(path: &Path, offset: u64, segment: &NewSegment) -> Result<(), PlaceError> {
+    let NewSegment { bytes, tried, .. } = segment;
     let file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(PlaceError::CutOff { file: path.display().to_string(), found: 0, expected: offset });

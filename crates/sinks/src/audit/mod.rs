@@ -48,7 +48,7 @@ use tailrace_store::{PageLimit, StoreError};
 use self::chain::Hash;
 use self::entry::{Hiders, Parent, Values};
 use self::head::Head;
-use self::place::{At, Place, Tried};
+use self::place::{At, NewSegment, Place, Tried};
 use self::private::{KEY_BYTES_MIN, MasterKey};
 use self::segment::{Base, Gap, Segment, Style};
 use self::sign::{KeyError, Signer};
@@ -333,8 +333,9 @@ impl Inner {
             head::write(store, key, row.as_ref(), &trying).await?;
             row = Some(trying.encode());
         }
-        let at = At { chain: chain.clone(), file, offset, tried: old.tried.clone() };
-        let written = self.place.write(at, bytes.into(), time_ms).await;
+        let at = At { chain: chain.clone(), file, offset };
+        let segment = NewSegment { bytes: bytes.into(), time_ms, tried: old.tried.clone() };
+        let written = self.place.write(at, segment).await;
         written.map_err(|error| SinkError(error.to_string()))?;
         let mut head = old.clone().with_hash(&hash);
         head.place = self.place.name();

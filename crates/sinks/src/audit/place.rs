@@ -26,6 +26,15 @@ pub struct At {
     pub file: u64,
     /// Where in the file, bytes; 0: it is new.
     pub offset: u64,
+}
+
+/// A segment on its way to its place.
+#[derive(Clone, Debug)]
+pub struct NewSegment {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The time of its last record.
+    pub time_ms: EpochMs,
     /// What was to come there before, and was not confirmed.
     pub tried: Vec<Tried>,
 }
@@ -94,8 +103,8 @@ pub trait Place: Send + Sync + 'static {
     fn file_bytes_max(&self) -> u64;
 
     /// Writes a segment, durably. An earlier try at the same segment, which was not confirmed, goes. What [`is_another`] stays, and is
-    /// an error. `time_ms`: that of the last record.
-    fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>>;
+    /// an error.
+    fn write(&self, at: At, segment: NewSegment) -> BoxFuture<'_, Result<(), PlaceError>>;
 
     /// The folders that have files, in the order of their names.
     fn chains(&self) -> BoxFuture<'_, io::Result<Vec<String>>>;

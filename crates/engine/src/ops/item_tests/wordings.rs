@@ -276,9 +276,8 @@ async fn the_older_wording_says_segments_and_what_an_update_of_a_table_needs() {
 async fn a_hundred_keys_of_all_tables_together_are_what_a_batch_may_get() {
     let bench = Bench::new().await;
     let keys = |count: usize| -> Vec<Value> { (0..count).map(|n| json!({"pk": s(&format!("k{n}"))})).collect() };
-    let texts = |count: usize| -> Vec<Value> {
-        (0..count).map(|n| json!({"pk": s(&format!("k{n}")), "sk": s("x")})).collect()
-    };
+    let texts =
+        |count: usize| -> Vec<Value> { (0..count).map(|n| json!({"pk": s(&format!("k{n}")), "sk": s("x")})).collect() };
     let both = |most: usize| json!({"RequestItems": {"users": {"Keys": keys(50)}, "texts": {"Keys": texts(most)}}});
     bench.ok("BatchGetItem", both(50)).await;
     bench.refused("BatchGetItem", both(51), &ve("Too many items requested for the BatchGetItem call")).await;

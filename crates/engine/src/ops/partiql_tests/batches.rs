@@ -153,7 +153,8 @@ async fn a_batch_names_tables_by_their_names() {
         {"Statement": "INSERT INTO users VALUE {'pk': 'b'}"},
     ]});
     let answer = bench.ok("BatchExecuteStatement", body).await;
-    let names: Vec<&Value> = answer["Responses"].as_array().unwrap().iter().map(|answer| &answer["TableName"]).collect();
+    let names: Vec<&Value> =
+        answer["Responses"].as_array().unwrap().iter().map(|answer| &answer["TableName"]).collect();
     assert_eq!(names, ["users", "users"]);
     assert_eq!(answer["ConsumedCapacity"], json!([{"TableName": "users", "CapacityUnits": 2.0}]));
 }

@@ -93,7 +93,8 @@ async fn what_an_index_cannot_answer_is_refused() {
             &ve("Attribute pk in ORDER BY clause must be part of the primary key"),
         )
         .await;
-    let partition = "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause.";
+    let partition =
+        "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause.";
     bench.refuses("SELECT * FROM orders WHERE sk = 's1' ORDER BY sk", &ve(partition)).await;
     let consistent = json!({"Statement": "SELECT * FROM orders.\"by-shop\"", "ConsistentRead": true});
     let text = "Strongly consistent read is not supported on Global Secondary Indexes";

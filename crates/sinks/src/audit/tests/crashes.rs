@@ -93,7 +93,8 @@ async fn interrupted(bench: &Bench, root: &Path, file_bytes_max: u64, step: Step
         Step::Head => {
             // The segment is whole when the commit of the head begins to wait for its sync.
             let store = Arc::clone(&bench.store);
-            let holding = Watched { place: directory(root, file_bytes_max), written: Box::new(move || store.hold_syncs(true)) };
+            let holding =
+                Watched { place: directory(root, file_bytes_max), written: Box::new(move || store.hold_syncs(true)) };
             let trail = bench.trail(Config::default(), Arc::new(holding));
             let running = tokio::spawn(trail.flush(flushes[at].clone()));
             while bench.store.held() == 0 {
@@ -271,7 +272,8 @@ async fn a_try_with_other_bytes_takes_the_place_of_the_one_before() {
             let place: Arc<dyn Place> = Arc::new(directory(dir.path(), file_bytes_max));
             bench.deliver(&hidden(keys[0]), &place, &flushes[..begun]).await;
             for key in &keys[..2] {
-                let failing = Failing { place: directory(dir.path(), file_bytes_max), next: Mutex::new(Some(Fails::After)) };
+                let failing =
+                    Failing { place: directory(dir.path(), file_bytes_max), next: Mutex::new(Some(Fails::After)) };
                 let trail = bench.trail(hidden(key), Arc::new(failing));
                 trail.flush(flushes[begun].clone()).await.unwrap_err();
             }

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use tokio::io::AsyncRead;
 
 use super::*;
-use crate::audit::place::{PlaceError, is_another};
+use crate::audit::place::{NewSegment, PlaceError, is_another};
 
 /// Files by chain and number.
 #[derive(Clone, Default)]
@@ -31,14 +31,14 @@ impl Place for MemoryPlace {
         self.file_bytes_max
     }
 
-    fn write(&self, at: At, bytes: Bytes, _time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn write(&self, at: At, NewSegment { bytes, tried, .. }: NewSegment) -> BoxFuture<'_, Result<(), PlaceError>> {
         let mut files = self.files.lock();
         let there = files.entry((at.chain.clone(), at.file)).or_default();
         let answer = match at.offset {
             offset if (there.len() as u64) < offset => {
                 Err(PlaceError::CutOff { file: at.chain, found: there.len() as u64, expected: offset })
             }
-            offset if is_another(&there[offset as usize..], &bytes, offset == 0, false, &at.tried) => {
+            offset if is_another(&there[offset as usize..], &bytes, offset == 0, false, &tried) => {
                 Err(PlaceError::Taken(format!("{}/{}", at.chain, at.file)))
             }
             offset => {
@@ -100,18 +100,18 @@ impl<P: Place> Place for Failing<P> {
         self.place.file_bytes_max()
     }
 
-    fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn write(&self, at: At, segment: NewSegment) -> BoxFuture<'_, Result<(), PlaceError>> {
         let fails = self.next.lock().take();
         async move {
             let effect = match fails {
-                None => return self.place.write(at, bytes, time_ms).await,
+                None => return self.place.write(at, segment).await,
                 Some(Fails::Before) => None,
                 Some(Fails::Half) if at.offset == 0 => None,
-                Some(Fails::Half) => Some(bytes.slice(..bytes.len() / 2)),
-                Some(Fails::After) => Some(bytes),
+                Some(Fails::Half) => Some(segment.bytes.slice(..segment.bytes.len() / 2)),
+                Some(Fails::After) => Some(segment.bytes.clone()),
             };
             if let Some(bytes) = effect {
-                self.place.write(at, bytes, time_ms).await?;
+                self.place.write(at, NewSegment { bytes, ..segment }).await?;
             }
             Err(PlaceError::Io("it fails on purpose".to_owned()))
         }
@@ -146,8 +146,8 @@ impl<P: Place> Place for Watched<P> {
         self.place.file_bytes_max()
     }
 
-    fn write(&self, at: At, bytes: Bytes, time_ms: EpochMs) -> BoxFuture<'_, Result<(), PlaceError>> {
-        let written = self.place.write(at, bytes, time_ms);
+    fn write(&self, at: At, segment: NewSegment) -> BoxFuture<'_, Result<(), PlaceError>> {
+        let written = self.place.write(at, segment);
         written.inspect(|_| (self.written)()).boxed()
     }
 
@@ -159,12 +159,7 @@ impl<P: Place> Place for Watched<P> {
         self.place.files(chain)
     }
 
-    fn open<'a>(
-        &'a self,
-        chain: &'a str,
-        file: u64,
-        offset: u64,
-    ) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
-        self.place.open(chain, file, offset)
+    fn open<'a>(&'a self, at: &'a At) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncRead + Send + Unpin>>> {
+        self.place.open(at)
     }
 }
