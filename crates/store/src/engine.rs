@@ -85,9 +85,12 @@ pub struct ShardInfo {
     pub parent: Option<ShardNo>,
     /// Creation; a child's is above its parent's.
     pub created_ms: EpochMs,
-    /// No record of the shard has a number below this one.
+    /// No record of the shard has a number below this one. It is above what every shard was sealed at that was sealed before
+    /// this one was opened, whatever its stream, and though it may be forgotten by now: so of two records of a key the later
+    /// one has the higher number, also across a shard and its children, and a table's stream and the next one.
     pub first: RecordNo,
-    /// The last number that the shard may hold, once it is sealed (no record may have exactly this number).
+    /// The last number that the shard may hold, once it is sealed: not below that of any of its records. No record may have
+    /// exactly this number, and it may be the one before `first`.
     pub sealed: Option<RecordNo>,
     /// Records below this number are trimmed.
     pub horizon: RecordNo,

@@ -1,9 +1,10 @@
 //! The table of shards, and how the writes of a commit are resolved against it. Both engines use it, so that they
 //! cannot differ in what a shard is.
 //!
-//! Invariants: the open shards of a stream cover every bucket at most once; a shard's number, its first number and its
-//! creation time are above its parent's last; resolving either changes the table and gives everything that follows
-//! from the writes, or changes nothing. Pure: no clock, no lock, no I/O. It numbers no record: how an engine does is given.
+//! Invariants: the open shards of a stream cover every bucket at most once; a shard's number and its creation time are above
+//! its parent's, its first number is above its parent's last; resolving either changes the table and gives everything
+//! that follows from the writes, or changes nothing. Pure: no clock, no lock, no I/O. It numbers no record: how an engine
+//! does is given.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +57,8 @@ pub struct Resolved {
     pub records: u64,
 }
 
-/// The number that the next record of a shard gets, behind the writes of the commit so far.
+/// The number that the next record of a shard gets, behind the writes of the commit so far. For a shard that is not there yet
+/// it is above all that any shard was sealed at ([`ShardInfo::first`]).
 pub type NextNumber<'a> = &'a dyn Fn(ShardNo, &[ResolvedWrite]) -> RecordNo;
 
 /// Numbers that all shards share, for [`ShardTable::resolve`]: the commit's first record has this one, the others follow.
@@ -271,6 +273,11 @@ impl ShardTable {
             self.last += 1;
             let shard = ShardNo(self.last);
             let first = numbers(shard, &resolver.writes);
+            let sealed = parent.and_then(|parent| self.get(parent)?.sealed);
+            debug_assert!(
+                sealed.is_none_or(|last| first > last),
+                "shard {shard:?} begins at {first}, not above {sealed:?}"
+            );
             resolver.opened.push(shard);
             let info = ShardInfo { shard, stream, range, parent, created_ms, first, sealed: None, horizon: first };
             resolver.set(self, info);
@@ -278,8 +285,8 @@ impl ShardTable {
     }
 
     fn seal(&mut self, resolver: &mut Resolver, info: &ShardInfo, numbers: NextNumber<'_>) {
-        // A shard without a record ends with its first number: none may have it.
-        let last = numbers(info.shard, &resolver.writes).before().max(info.first);
+        // It is below the first number of a shard that never had a chance to get a record, so that the next shard's is above it.
+        let last = numbers(info.shard, &resolver.writes).before();
         resolver.set(self, ShardInfo { sealed: Some(last), ..info.clone() });
     }
 }

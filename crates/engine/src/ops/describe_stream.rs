@@ -49,7 +49,8 @@ pub async fn describe_stream(
             shard_id: id.to_string(),
             sequence_number_range: SequenceNumberRange {
                 starting_sequence_number: SequenceNumber(shard.first.max(shard.horizon)),
-                ending_sequence_number: shard.sealed.map(SequenceNumber),
+                // One that never had a record may be sealed below its first number.
+                ending_sequence_number: shard.sealed.map(|last| SequenceNumber(last.max(shard.first))),
             },
             parent_shard_id: parent(shard).map(|parent| parent.to_string()),
         })

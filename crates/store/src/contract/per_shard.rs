@@ -1,6 +1,7 @@
-//! A toy engine that numbers the records of each shard by themselves, from 1 on, as an engine of several nodes would: two
-//! records may have the same number, and a number says nothing about another shard. Tests run the contract over it, and the
-//! stream tests of the layers above, so that nothing comes to rest on one order of all numbers.
+//! A toy engine that numbers the records of each shard by themselves, as an engine of several nodes would: two records may
+//! have the same number, and a number says nothing about another shard, but for those that ended before this one began: a
+//! shard begins above every number that there was when it was opened. Tests run the contract over it, and the stream tests
+//! of the layers above, so that nothing comes to rest on one order of all numbers.
 //!
 //! It is as simple as it can be, not fast: what is queued and what is published are two copies of everything, and a sync
 //! makes them one.
@@ -21,7 +22,7 @@ use crate::commit::*;
 use crate::engine::*;
 use crate::error::StoreError;
 use crate::keyspace::{CommitKey, ItemCount, ItemCountKey};
-use crate::shards::{Resolved, ResolvedWrite, ShardTable};
+use crate::shards::{Resolved, ResolvedWrite, ShardChange, ShardTable};
 
 /// The engine.
 pub struct PerShardEngine {
@@ -50,8 +51,10 @@ struct World {
     rows: BTreeMap<Bytes, Bytes>,
     shards: ShardTable,
     records: BTreeMap<ShardNo, Vec<LogRecord>>,
-    /// The last number of each shard.
+    /// The last number of each shard; before its first record, the one before its first.
     last: BTreeMap<ShardNo, u64>,
+    /// The highest number that any shard had or was sealed at, also one that is forgotten.
+    highest: u64,
     now_ms: EpochMs,
     /// How many commits there were, and the last one of each key.
     commits: u64,
@@ -68,12 +71,18 @@ impl World {
     }
 
     fn resolve(&mut self, writes: Vec<Write>, now_ms: EpochMs) -> Result<Resolved, StoreError> {
-        let last = &self.last;
+        let (last, highest) = (&self.last, self.highest);
         let next = |shard: ShardNo, before: &[ResolvedWrite]| {
-            let here =
-                |write: &&ResolvedWrite| matches!(write, ResolvedWrite::Append { shard: of, .. } if *of == shard);
-            let before = before.iter().filter(here).count() as u64;
-            RecordNo(last.get(&shard).copied().unwrap_or_default() + before + 1)
+            let appended = |to: &dyn Fn(ShardNo) -> bool| {
+                let counts =
+                    |write: &&ResolvedWrite| matches!(write, ResolvedWrite::Append { shard, .. } if to(*shard));
+                before.iter().filter(counts).count() as u64
+            };
+            RecordNo(match last.get(&shard) {
+                Some(last) => last + appended(&|of| of == shard) + 1,
+                // It is opened in this commit: no shard comes further than if it had all the records before.
+                None => highest + appended(&|_| true) + 1,
+            })
         };
         self.shards.resolve(writes, &next, now_ms)
     }
@@ -82,6 +91,12 @@ impl World {
         self.commits += 1;
         self.now_ms = now_ms;
         let mut records = RecordIds::None;
+        for change in &resolved.changes {
+            if let ShardChange::Set(info) = change {
+                self.last.entry(info.shard).or_insert(info.first.before().0);
+                self.highest = self.highest.max(info.sealed.unwrap_or_default().0);
+            }
+        }
         let values: Vec<Option<Bytes>> = resolved.writes.iter().map(value).collect();
         for write in resolved.writes {
             match write {
@@ -100,8 +115,9 @@ impl World {
                     self.rows.insert(key, count.changed(by).value());
                 }
                 ResolvedWrite::Append { shard, meta, old, new } => {
-                    let last = self.last.entry(shard).or_default();
+                    let last = self.last.get_mut(&shard).expect("invariant: a shard is opened before it has a record");
                     *last += 1;
+                    self.highest = self.highest.max(*last);
                     let number = RecordNo(*last);
                     let new = match new {
                         NewImage::None => None,

@@ -6,6 +6,8 @@ use super::*;
 
 pub(super) const CHECKS: &[(&str, Check)] = &[
     ("a sealed shard ends, its children go on, and a dropped stream is gone", |s| sealing(s).boxed()),
+    ("a child's numbers are above its parent's", |s| following(s).boxed()),
+    ("numbers rise from a stream to the next one, also when nothing is left of it", |s| next_stream(s).boxed()),
     ("what makes no sense of shards is refused", |s| nonsense(s).boxed()),
     ("sealing and forgetting mean what there is at the commit", |s| at_commit(s).boxed()),
     ("a shard is split once", |s| split(s).boxed()),
@@ -66,6 +68,67 @@ async fn sealing(subject: &mut dyn Subject) {
     subject.crash();
     assert!(listed(&*subject.engine(), 1).await.is_empty());
     assert!(open_stream(&*subject.engine(), 2).await > shards[2].shard, "a shard's number is never used again");
+}
+
+async fn following(subject: &mut dyn Subject) {
+    let engine = subject.engine();
+    open_stream(&*engine, 9).await;
+    // Shards that are opened behind the last record of their commit, and sealed before they have one themselves.
+    write(&*engine, vec![append(9, 0, "a"), append(9, 0, "b"), open(1, &halves())]).await.unwrap();
+    drop(engine);
+    for round in 0..4 {
+        let engine = subject.engine();
+        // One half is far ahead of the other; both have records in the commit that seals them, on both sides of the seal.
+        for n in 0..round * 5 {
+            write(&*engine, vec![append(1, 0, n.to_string())]).await.unwrap();
+        }
+        let parents: Vec<_> = listed(&*engine, 1).await.into_iter().filter(|info| info.sealed.is_none()).collect();
+        for ShardInfo { shard, range, .. } in parents {
+            let seal = Write::Seal { shard, children: vec![range] };
+            let record = || append(1, range.first.0, "m");
+            let writes = if round == 0 { vec![seal] } else { vec![record(), seal, record()] };
+            write(&*engine, writes).await.unwrap();
+        }
+        let shards = listed(&*engine, 1).await;
+        for child in shards.iter().filter(|info| info.sealed.is_none()) {
+            let parent = shards.iter().find(|info| Some(info.shard) == child.parent).unwrap();
+            let sealed = parent.sealed.unwrap();
+            assert!(child.first > sealed, "{child:?} begins at or below the last of {parent:?}");
+            let (old, young) = (read_all(&*engine, parent.shard).await, read_all(&*engine, child.shard).await);
+            assert!(old.iter().all(|record| record.number <= sealed), "{parent:?}");
+            assert!(young.iter().all(|record| record.number >= child.first), "{child:?}");
+        }
+        drop(engine);
+        subject.crash();
+    }
+}
+
+/// What a table's streams are, one after the other.
+async fn next_stream(subject: &mut dyn Subject) {
+    let mut highest = RecordNo::ZERO;
+    for stream in 1..4 {
+        let engine = subject.engine();
+        write(&*engine, vec![open(stream, &halves())]).await.unwrap();
+        for info in listed(&*engine, stream).await {
+            assert!(info.first > highest, "{info:?} begins at or below {highest}");
+            // What a snapshot beside the shard is numbered with.
+            let limit = PageLimit { rows_max: 1, cost_max: usize::MAX, cost: |_, _| 1 };
+            let (_, numbers) = engine.page_beside_log(SettingKey::range(), limit, &[info.shard]).await.unwrap();
+            assert!(numbers[0] >= highest, "a snapshot beside {info:?} has {}, below {highest}", numbers[0]);
+        }
+        for n in 0..3 {
+            let record = append_one(&*engine, vec![append(stream, 0, n.to_string())]).await;
+            assert!(record.number > highest);
+        }
+        write(&*engine, vec![append(stream, 0, "last"), seal_stream(stream)]).await.unwrap();
+        let shards = listed(&*engine, stream).await;
+        highest = shards.iter().filter_map(|info| info.sealed).chain([highest]).max().unwrap();
+        if stream == 2 {
+            write(&*engine, vec![drop_stream(1), drop_stream(2)]).await.unwrap();
+        }
+        drop(engine);
+        subject.crash();
+    }
 }
 
 async fn nonsense(subject: &mut dyn Subject) {

@@ -34,3 +34,13 @@ async fn records_of_the_same_number_have_event_ids_of_their_own() {
     assert_eq!(distinct(&|record| record["eventID"].to_string()), 20);
     assert!(distinct(&|record| record["dynamodb"]["SequenceNumber"].to_string()) < 20);
 }
+
+/// docs/spec/streams.md 5: a shard that has ended has both numbers, also if it never had a record.
+#[tokio::test]
+async fn a_shard_without_a_record_ends_where_it_begins() {
+    let bench = Bench::single().await;
+    let arn = bench.create("users", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    bench.ok("DeleteTable", json!({"TableName": "users"})).await;
+    let range = bench.shards(&arn).await[0]["SequenceNumberRange"].clone();
+    assert_eq!(range["EndingSequenceNumber"], range["StartingSequenceNumber"]);
+}
