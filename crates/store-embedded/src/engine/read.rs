@@ -18,12 +18,13 @@ use tailrace_store::{
     Tally,
 };
 
+use crate::log::LogRead;
 use crate::queue::Ticket;
 use crate::state::EngineState;
 use crate::tree::{Effort, Paging, Snapshot, Stop};
 
 /// Numbers that a read of the log may lie behind and still be served on the runtime's own thread: what it reads was
-/// written just now, and is in the system's memory.
+/// written just now, and is in the system's memory, unless it was written before the start.
 const SHORT_LOG_NUMBERS: u64 = 256;
 
 /// Runs `read` on a reader thread.
@@ -164,32 +165,37 @@ pub(super) async fn log(
     bytes_max: usize,
 ) -> Result<LogPage, StoreError> {
     let published = state.published.last();
-    let read = move |state: &EngineState, bytes_max| {
+    let read = move |state: &EngineState, bytes_max, own: bool| {
         // The shard as of a moment not before `published`: a seal that is seen here may lie above it.
         let info = state.published.shards().get(shard).cloned().ok_or(StoreError::NoSuchShard(shard))?;
         // A record's number is its LSN.
         let from = Lsn(after.max(info.horizon.before()).0);
-        let found = state.log.read(shard, from, records_max, bytes_max, published)?;
+        let found = match own {
+            true => state.log.read_own(shard, from, records_max, bytes_max, published)?,
+            false => Some(state.log.read(shard, from, records_max, bytes_max, published)?),
+        };
         let sealed = info.sealed.is_some_and(|last| last.0 <= published.0);
-        let ended = sealed && !found.more;
-        Ok(LogPage {
+        let page = |found: LogRead| LogPage {
             next: RecordNo(found.next.0).max(after),
             records: found.records,
-            ended,
+            ended: sealed && !found.more,
             more: found.more,
             horizon: info.horizon,
             lost: found.lost.iter().map(|lost| RecordNo(lost.start().0)..=RecordNo(lost.end().0)).collect(),
-        })
+        };
+        Ok(found.map(page))
     };
     if after.0.saturating_add(SHORT_LOG_NUMBERS) >= published.0 {
         let short_max = bytes_max.min(limits::LOG_READ_INLINE_BYTES_MAX);
-        let page: LogPage = read(state, short_max)?;
+        let page: Option<LogPage> = read(state, short_max, true)?;
         // One that was cut short for the runtime's sake is read again in full.
-        if !page.more || page.records.len() >= records_max || short_max == bytes_max {
+        let is_whole = |page: &LogPage| !page.more || page.records.len() >= records_max || short_max == bytes_max;
+        if let Some(page) = page.filter(is_whole) {
             return Ok(page);
         }
     }
-    aside(state, move |state| read(state, bytes_max)).await.flatten()
+    let page = aside(state, move |state| read(state, bytes_max, false)).await.flatten()?;
+    Ok(page.expect("invariant: nothing is kept from a reader thread"))
 }
 
 /// The number to read after for a position.

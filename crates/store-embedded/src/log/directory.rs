@@ -176,7 +176,9 @@ impl Directory {
 
     /// The origin from which on a shard's runs may hold numbers above `after`.
     pub fn origin_after(&self, after: Lsn) -> u64 {
-        self.by_first.range(..=after.next()).next_back().map_or(0, |(_, number)| *number)
+        let Some((_, number)) = self.by_first.range(..=after.next()).next_back() else { return 0 };
+        let is_past = self.origins.get(number).is_some_and(|placed| placed.origin.last <= after);
+        if is_past { number + 1 } else { *number }
     }
 
     /// The last origin that begins before `time_ms`.

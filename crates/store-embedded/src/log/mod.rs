@@ -139,6 +139,8 @@ pub(crate) struct Inner {
     dir: PathBuf,
     settings: LogSettings,
     recovered: Recovered,
+    /// The first segment that this process writes to.
+    own_from: u64,
     set_aside: set_aside::SetAside,
     writer: Mutex<writer::Writer>,
     supply: keeper::Supply,
@@ -292,7 +294,24 @@ impl Log {
         bytes_max: usize,
         published: Lsn,
     ) -> Result<LogRead, StoreError> {
-        read::read(&self.inner, shard, after, records_max, bytes_max, published)
+        let read = read::read(&self.inner, shard, after, records_max, bytes_max, published, read::Reach::All)?;
+        Ok(read.expect("invariant: nothing is out of this reach"))
+    }
+
+    /// The same, of what this process has written itself: the system has that in memory, so that nothing waits for the disk.
+    /// `None`: some of it lies in segments from before the start.
+    ///
+    /// # Errors
+    /// `Corrupt` with file and offset; `Io`.
+    pub fn read_own(
+        &self,
+        shard: ShardNo,
+        after: Lsn,
+        records_max: usize,
+        bytes_max: usize,
+        published: Lsn,
+    ) -> Result<Option<LogRead>, StoreError> {
+        read::read(&self.inner, shard, after, records_max, bytes_max, published, read::Reach::Own)
     }
 
     /// The number of the shard's last record before `time_ms`, or the one before its horizon if there is none above that.

@@ -25,6 +25,29 @@ const CHUNK_BYTES_MAX: u64 = 256 * 1024;
 /// Entries that are looked up at once.
 const ENTRIES_MAX: usize = 1024;
 
+/// What a read may touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Segments that this process has written, which the system has in memory since.
+    Own,
+    /// All of them, wherever they come from.
+    All,
+}
+
+impl Reach {
+    fn has(self, log: &Inner, segment: u64) -> bool {
+        self == Reach::All || segment >= log.own_from
+    }
+
+    /// The first run of `shard` from this origin on, and whether its segment is within reach.
+    fn run_from(self, log: &Inner, shard: ShardNo, origin: u64) -> Option<(RunAt, bool)> {
+        let directory = log.directory.read();
+        let at = directory.run_from(shard, origin)?;
+        let host = directory.host_of(at);
+        Some((at, host.is_none_or(|host| self.has(log, host.index.segment))))
+    }
+}
+
 /// A segment that is being read: it is not recycled while this lives.
 struct Source {
     segment: u64,
@@ -140,7 +163,7 @@ pub(super) fn run(log: &Inner, at: RunAt) -> Result<Option<Run>, StoreError> {
     }
 }
 
-/// See [`super::Log::read`].
+/// See [`super::Log::read`]. `None`: it would have to go beyond its reach.
 pub(super) fn read(
     log: &Inner,
     shard: ShardNo,
@@ -148,7 +171,8 @@ pub(super) fn read(
     records_max: usize,
     bytes_max: usize,
     published: Lsn,
-) -> Result<LogRead, StoreError> {
+    reach: Reach,
+) -> Result<Option<LogRead>, StoreError> {
     let (horizon, mut origin) = {
         let directory = log.directory.read();
         let horizon = directory.horizon(shard);
@@ -160,8 +184,10 @@ pub(super) fn read(
     let mut bytes = 0;
     let mut full = records_max == 0;
     while next < published && !full {
-        let found = log.directory.read().run_from(shard, origin);
-        let Some(at) = found else { break };
+        let Some((at, within_reach)) = reach.run_from(log, shard, origin) else { break };
+        if !within_reach {
+            return Ok(None);
+        }
         let max = ENTRIES_MAX.min(records_max - page.records.len());
         let pick =
             |run: &Run, entries: &Entries| (run.first, entries.select(|e| e.lsn <= next, |e| e.lsn <= published, max));
@@ -180,6 +206,8 @@ pub(super) fn read(
             origin = at.origin + 1;
             continue;
         }
+        // It may have been moved since it was looked for, into an own segment, but out of none.
+        debug_assert!(reach.has(log, source.segment), "segment {} is out of reach", source.segment);
         let Some(file) = source.file(log)? else { continue };
         fetch(log, &*file, &source, at, &entries, &mut |lsn, record| {
             let Some(record) = record else {
@@ -198,24 +226,29 @@ pub(super) fn read(
         })?;
         origin = at.origin;
     }
-    page.more = full && next < published && has_more(log, shard, next, published)?;
+    if full && next < published {
+        let Some(more) = has_more(log, shard, next, published, reach)? else { return Ok(None) };
+        page.more = more;
+    }
     page.next = if page.more { next } else { next.max(published) };
     page.lost = log.set_aside.lost_of(shard, from, page.next);
     for lost in &page.lost {
         let (first, last) = (lost.start().0, lost.end().0);
         tracing::warn!(shard = shard.0, first, last, "stream records that were set aside are passed over");
     }
-    Ok(page)
+    Ok(Some(page))
 }
 
-/// Whether the shard may have records above `after`, up to `published`.
-fn has_more(log: &Inner, shard: ShardNo, after: Lsn, published: Lsn) -> Result<bool, StoreError> {
+/// Whether the shard may have records above `after`, up to `published`. `None`: who knows lies out of reach.
+fn has_more(log: &Inner, shard: ShardNo, after: Lsn, published: Lsn, reach: Reach) -> Result<Option<bool>, StoreError> {
     let mut origin = log.directory.read().origin_after(after);
     loop {
-        let found = log.directory.read().run_from(shard, origin);
-        let Some(at) = found else { return Ok(false) };
+        let Some((at, within_reach)) = reach.run_from(log, shard, origin) else { return Ok(Some(false)) };
+        if !within_reach {
+            return Ok(None);
+        }
         match run(log, at)? {
-            Some(run) if run.last > after => return Ok(run.first <= published),
+            Some(run) if run.last > after => return Ok(Some(run.first <= published)),
             _ => origin = at.origin + 1,
         }
     }

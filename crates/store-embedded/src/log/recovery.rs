@@ -164,6 +164,7 @@ pub(super) fn open(
         dir: dir.to_path_buf(),
         settings,
         recovered: Recovered { uuid, last, last_time_ms, generation, cut },
+        own_from: number,
         set_aside,
         writer: Mutex::new(writer),
         supply,
