@@ -26,6 +26,16 @@ fn key(k: u64) -> Key {
     Key(Bytes::from(format!("\x40item {k:04}")))
 }
 
+/// A row that always has the item's value, as an index of everything has.
+fn copy(k: u64) -> Key {
+    Key(Bytes::from(format!("\x40copy {k:04}")))
+}
+
+/// A row that goes with each change of the item, and another one that comes, as in an index over what has changed.
+fn moved(k: u64, side: u64) -> Key {
+    Key(Bytes::from(format!("\x40moved {k:04} {side}")))
+}
+
 fn number(value: &Bytes) -> u64 {
     std::str::from_utf8(value).unwrap().trim_start_matches('0').parse().unwrap_or(0)
 }
@@ -65,7 +75,7 @@ fn count_key() -> Key {
     ItemCountKey { set: TableId(1).into() }.encode()
 }
 
-/// Adds one to the item; its record has both images.
+/// Adds one to the item, and changes what follows from it; its record has both images.
 async fn add_one(engine: &dyn Engine, k: u64) -> Result<(u64, RecordNo), String> {
     let key = key(k);
     let bucket = Bucket((k * 65536 / KEYS) as u16);
@@ -74,11 +84,14 @@ async fn add_one(engine: &dyn Engine, k: u64) -> Result<(u64, RecordNo), String>
         let next = old.as_ref().map_or(0, number) + 1;
         let value = Bytes::from(format!("{next:0>200}"));
         let meta = Bytes::from(format!("{k}"));
+        let here = Write::Put { key: moved(k, next % 2), value: Bytes::from(next.to_string()) };
         let put = Write::Put { key: key.clone(), value };
+        let same = Write::PutSame { key: copy(k), of: 0 };
+        let gone = Write::Delete { key: moved(k, 1 - next % 2) };
         let by = CountChange { rows: i64::from(old.is_none()), bytes: 1 };
         let count = Write::Count { set: TableId(1).into(), by };
         let append = Write::Append { stream: STREAM, bucket, meta, old, new: NewImage::OfWrite(0) };
-        Decision::Apply(vec![put, count, append], next)
+        Decision::Apply(vec![put, same, here, gone, count, append], next)
     });
     let done = done.await.map_err(|error| error.to_string())?;
     Ok((done.answer, done.receipt.records[0].number))
@@ -114,9 +127,18 @@ struct Seen {
 
 /// Compares what is there with what was seen; says what is broken.
 async fn verify(engine: &dyn Engine, seen: &Seen) -> Result<(), String> {
-    let keys: Vec<Key> = (0..KEYS).map(key).chain([count_key()]).collect();
+    let following = (0..KEYS).flat_map(|k| [copy(k), moved(k, 0), moved(k, 1)]);
+    let keys: Vec<Key> = (0..KEYS).map(key).chain(following).chain([count_key()]).collect();
     let mut values = engine.get(&keys).await.map_err(|error| error.to_string())?;
     let count = ItemCount::read(values.pop().flatten().as_ref()).ok_or("the count cannot be read")?;
+    let following = values.split_off(KEYS as usize);
+    for (k, (item, rows)) in values.iter().zip(following.chunks(3)).enumerate() {
+        let n = item.as_ref().map(number);
+        let here = |side| n.filter(|n| n % 2 == side).map(|n| Bytes::from(n.to_string()));
+        if *rows != [item.clone(), here(0), here(1)] {
+            return Err(format!("item {k} is {n:?}, and what follows from it is {rows:?}"));
+        }
+    }
     let items: BTreeMap<u64, u64> =
         values.iter().enumerate().filter_map(|(k, v)| Some((k as u64, number(v.as_ref()?)))).collect();
     if count != (ItemCount { rows: items.len() as u64, bytes: items.values().sum() }) {
