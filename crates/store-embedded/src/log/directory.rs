@@ -16,6 +16,7 @@ use tailrace_core::{EpochMs, Lsn};
 use super::chain::Freed;
 use super::frame::{Header, Position};
 use super::index::{Origin, Run, RunAt};
+use super::looked::LookedMap;
 use super::postings::Postings;
 use super::segment::{Noted, Segment};
 use tailrace_store::{ShardNo, StoreError};
@@ -33,8 +34,8 @@ struct Placed {
 
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    segments: BTreeMap<u64, Segment>,
-    origins: BTreeMap<u64, Placed>,
+    segments: LookedMap<u64, Segment>,
+    origins: LookedMap<u64, Placed>,
     by_first: BTreeMap<Lsn, u64>,
     by_time: BTreeSet<(EpochMs, u64)>,
     shards: HashMap<ShardNo, Postings>,

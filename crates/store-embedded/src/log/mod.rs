@@ -18,6 +18,7 @@ mod entries;
 mod frame;
 mod index;
 mod keeper;
+mod looked;
 mod moved;
 mod postings;
 mod read;

@@ -16,6 +16,7 @@ use super::codec::{LoggedImage, LoggedWrite};
 use super::entries::Entry;
 use super::frame::{self, BadFrame, FrameKey, Header, Kind, Position, u32_at, u64_at};
 use super::index::{Origin, Run, RunAt, SegmentIndex};
+use super::looked::LookedList;
 use super::moved::{self, MovedNote};
 use super::set_aside::Lost;
 use crate::files::{File, SECTOR_BYTES};
@@ -78,13 +79,13 @@ pub(super) fn verify_header(file: &dyn File, number: u64, uuid: &[u8; 16]) -> Re
 /// The runs of a segment that has no index file yet.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    list: Vec<Run>,
+    list: LookedList<Run>,
     of: HashMap<RunAt, usize>,
 }
 
 impl Runs {
     pub fn get(&self, at: RunAt) -> Option<&Run> {
-        self.of.get(&at).map(|i| &self.list[*i])
+        self.of.get(&at).map(|i| self.list.at(*i))
     }
 
     pub fn keys(&self) -> impl Iterator<Item = RunAt> {
@@ -93,7 +94,7 @@ impl Runs {
 
     /// All of them, in order.
     pub fn sorted(&self) -> Vec<Run> {
-        let mut runs = self.list.clone();
+        let mut runs: Vec<Run> = self.list.iter().cloned().collect();
         runs.sort_unstable_by_key(|run| run.at);
         runs
     }
@@ -105,7 +106,7 @@ impl Runs {
         if i == count {
             self.list.push(Run::new(at, entry));
         }
-        self.list[i].push(entry, bytes);
+        self.list.at_mut(i).push(entry, bytes);
         i == count
     }
 }
