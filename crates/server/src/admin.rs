@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use tailrace_core::ErrorKind;
 use tailrace_core::limits::KEPT_LOG_WAIT;
 use tailrace_engine::Db;
+use tailrace_engine::background::JobStatus;
 use tailrace_engine::background::expire::expire_at_once;
 use tailrace_firehose::{DeliveryStreams, StreamStatus};
 use tailrace_mapping::MappingError;
 use tailrace_sinks::runtime::{SinkChangeError, Sinks};
 use tailrace_wire::{AdminRequest, Page};
 
+use crate::background::{JobAction, Jobs};
 use crate::lambda_api::unescaped;
 use crate::logs::{FunctionLogs, Place, Selection};
 use crate::mappings::Mappings;
@@ -28,7 +30,7 @@ use crate::template::did_you_mean;
 pub async fn answer(
     db: &Db,
     mappings: &Mappings,
-    (sinks, streams, logs): (&Sinks, &DeliveryStreams, &FunctionLogs),
+    (sinks, streams, logs, jobs): (&Sinks, &DeliveryStreams, &FunctionLogs, &Jobs),
     request: AdminRequest<'_>,
 ) -> Option<Page> {
     Some(match request {
@@ -83,6 +85,14 @@ pub async fn answer(
         },
         AdminRequest::Post { path: "/_admin/sinks/forget", body } => match read::<ForgetRequest>(body) {
             Ok(request) => sink_outcome(crate::sinks::forget(sinks, request).await),
+            Err(refusal) => refusal,
+        },
+        AdminRequest::Get { path: "/_admin/background", .. } => page(200, &JobsPage { jobs: jobs.status() }),
+        AdminRequest::Post { path: "/_admin/background", body } => match read::<JobRequest>(body) {
+            Ok(JobRequest { name, action }) => match jobs.act(&name, action) {
+                Ok(status) => page(200, &status),
+                Err(error) => message(ErrorKind::NotFound, &error.to_string()),
+            },
             Err(refusal) => refusal,
         },
         AdminRequest::Post { path: "/_admin/invoke", body } => match read::<InvokeRequest>(body) {
@@ -160,6 +170,22 @@ pub enum StreamAction {
 pub struct Skipped {
     /// Damaged records that are set aside as soon as all before them is done.
     pub skipped: usize,
+}
+
+/// The answer to `GET /_admin/background`.
+#[derive(Serialize)]
+struct JobsPage {
+    /// How each of them stands.
+    jobs: Vec<JobStatus>,
+}
+
+/// The body of `POST /_admin/background`.
+#[derive(Deserialize)]
+struct JobRequest {
+    /// The job's name.
+    name: String,
+    /// What it is to do.
+    action: JobAction,
 }
 
 /// An answer that says no more than that it was done.

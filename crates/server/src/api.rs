@@ -12,6 +12,7 @@ use tailrace_wire::{AdminRequest, Api, Context, NotReady, Operation, Page, RestA
 
 use crate::admin;
 use crate::as_of;
+use crate::background::Jobs;
 use crate::lambda_api::LambdaApi;
 use crate::logs::FunctionLogs;
 use crate::mappings::Mappings;
@@ -29,6 +30,8 @@ pub struct ServerApi {
     pub delivery_streams: DeliveryStreams,
     /// What functions wrote.
     pub logs: FunctionLogs,
+    /// What is done behind the operations.
+    pub jobs: Jobs,
     /// The Lambda API.
     pub lambda: Arc<LambdaApi>,
     /// Everything has started, and nothing has begun to stop.
@@ -70,7 +73,8 @@ impl Api for ServerApi {
     }
 
     async fn admin(&self, request: AdminRequest<'_>) -> Option<Page> {
-        admin::answer(&self.db, &self.mappings, (&self.sinks, &self.delivery_streams, &self.logs), request).await
+        let parts = (&self.sinks, &self.delivery_streams, &self.logs, &self.jobs);
+        admin::answer(&self.db, &self.mappings, parts, request).await
     }
 
     async fn rest(&self, request: RestRequest) -> RestAnswer {

@@ -32,7 +32,6 @@ mod store;
 pub mod template;
 
 pub use admin::{DeliveryStreamsPage, Skipped, StreamAction, StreamRequest};
-pub use background::Background;
 pub use code::Code;
 pub use config::{Config, TemplateValues};
 pub use reload::StackContents;

@@ -267,6 +267,7 @@ impl Server {
             sinks: sinks.clone(),
             delivery_streams: delivery_streams.clone(),
             logs: kept_logs.clone(),
+            jobs: background.jobs().clone(),
             lambda: Arc::clone(&lambda),
             ready: Arc::clone(&ready),
         };
@@ -340,11 +341,6 @@ impl Server {
     /// The database.
     pub fn db(&self) -> &Arc<Db> {
         &self.db
-    }
-
-    /// How the work behind the operations stands.
-    pub fn background(&self) -> &Background {
-        &self.background
     }
 
     /// The mappings.

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use failures::Failures;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-pub use job::{Job, JobStatus, Wait};
+pub use job::{Job, JobState, JobStatus, Wait};
 use tailrace_core::EpochMs;
 
 use crate::db::{Db, Settings};

@@ -131,4 +131,77 @@ async fn a_job_is_paused_and_says_how_it_stands() {
     let error = job.status().last_error.unwrap();
     assert!(error.starts_with("the descriptor of stream 1: corrupt data"), "{error}");
     assert_eq!(job.status().last_pass_ms, Some(EpochMs(START_MS + 1000)));
+    assert_eq!(job.status().passes, 2);
+}
+
+/// A task of so many ticks a pass, which counts them.
+struct Counted {
+    ticks_per_pass: usize,
+    ticks: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl crate::background::Task for Counted {
+    fn name(&self) -> &'static str {
+        "counted"
+    }
+
+    fn interval(&self, _settings: &Settings) -> std::time::Duration {
+        std::time::Duration::MAX
+    }
+
+    fn due<'a>(&'a self, _db: &'a Db) -> futures_util::future::BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn tick<'a>(
+        &'a self,
+        _db: &'a Db,
+        _now_ms: EpochMs,
+    ) -> futures_util::future::BoxFuture<'a, crate::background::Tick> {
+        let tick = self.ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let progress = match tick.is_multiple_of(self.ticks_per_pass) {
+            true => Progress::Done,
+            false => Progress::More("ticks".to_owned()),
+        };
+        Box::pin(std::future::ready(crate::background::Tick { progress, failures: Failures::default() }))
+    }
+}
+
+/// A pass that is asked for runs though the job is paused, after what is left of the one that the pause has interrupted.
+#[tokio::test]
+async fn a_paused_job_makes_the_passes_that_are_asked_for_and_no_others() {
+    use crate::background::{Job, JobState, Wait};
+    use futures_util::FutureExt;
+    let ticks = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let job =
+        Job::new(Arc::new(Bench::single().await.db), Box::new(Counted { ticks_per_pass: 3, ticks: ticks.clone() }));
+    let stands = || (ticks.load(std::sync::atomic::Ordering::Relaxed), job.status().passes, job.status().state);
+    assert_eq!(stands(), (0, 0, JobState::Waiting));
+    assert_eq!(job.run().await, Wait::Next);
+    assert_eq!(stands(), (1, 0, JobState::Running));
+    job.pause();
+    assert_eq!(job.run().await, Wait::Resumed);
+    assert_eq!(stands(), (1, 0, JobState::Paused));
+    // What is due wakes a job that is paused no more than once: whoever runs it waits for an order.
+    assert_eq!(job.resumed().now_or_never(), None);
+    job.trigger();
+    job.resumed().await;
+    let run = async || {
+        let mut waits = Vec::new();
+        while waits.last() != Some(&Wait::Resumed) {
+            waits.push(job.run().await);
+        }
+        waits
+    };
+    let passed = [Wait::Next, Wait::Next, Wait::Next, Wait::Next, Wait::Interval(std::time::Duration::MAX)];
+    assert_eq!(run().await[..5], passed, "the rest of the one pass, and another one");
+    assert_eq!(stands(), (6, 2, JobState::Paused));
+    job.trigger();
+    assert_eq!(job.status().state, JobState::Running);
+    assert_eq!(run().await.len(), 4);
+    assert_eq!(stands(), (9, 3, JobState::Paused));
+    job.resume();
+    assert_eq!(job.status().state, JobState::Waiting);
+    assert_eq!(job.run().await, Wait::Next);
+    assert_eq!(stands(), (10, 3, JobState::Running));
 }
