@@ -45,6 +45,40 @@ async fn a_stream_whose_row_cannot_be_read_keeps_no_other_from_its_retention() {
     assert_eq!(bench.records(&kept).await, Vec::<Value>::new(), "it was not trimmed");
 }
 
+/// The same where it is the store that does not change one of them, whether it is to be trimmed or to be forgotten.
+#[tokio::test]
+async fn a_stream_that_the_store_does_not_change_keeps_no_other_from_its_retention() {
+    for ended in [false, true] {
+        let settings = Settings { shards_per_stream: 1, ..Settings::default() };
+        let (bench, store) = super::figures::watched_with(settings).await;
+        let mut arns = Vec::new();
+        for table in ["stuck", "deleted", "kept"] {
+            let made = bench.create(table, Some("KEYS_ONLY")).await;
+            arns.push(made["LatestStreamArn"].as_str().unwrap().to_owned());
+            bench.put(table, "a", 1).await;
+        }
+        let stuck = stream_of(&bench, "stuck").await;
+        bench.ok("DeleteTable", json!({"TableName": "deleted"})).await;
+        if ended {
+            bench.ok("DeleteTable", json!({"TableName": "stuck"})).await;
+        }
+        bench.clock.advance(DAY_MS + 1);
+        *store.stuck.lock() = Some(stuck);
+        let error = bench.run_background(bench.clock.now()).await.unwrap_err();
+        assert!(error.contains(&arns[0]) && error.ends_with(": the disk does not answer"), "{error}");
+        assert_eq!(bench.records(&arns[0]).await.len(), 1, "ended: {ended}");
+        assert!(bench.call("DescribeStream", json!({"StreamArn": arns[1]})).await.is_err(), "it was not forgotten");
+        assert_eq!(bench.records(&arns[2]).await, Vec::<Value>::new(), "it was not trimmed");
+
+        *store.stuck.lock() = None;
+        bench.run_background(bench.clock.now()).await.unwrap();
+        match ended {
+            true => assert!(bench.call("DescribeStream", json!({"StreamArn": arns[0]})).await.is_err()),
+            false => assert_eq!(bench.records(&arns[0]).await, Vec::<Value>::new()),
+        }
+    }
+}
+
 /// A crash right behind the commits of many DeleteTables, in a data directory with many settings.
 #[tokio::test]
 async fn the_items_of_every_deleted_table_are_reclaimed() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tailrace_core::{IndexId, RecordNo};
-use tailrace_store::keyspace::{ItemCountKey, ItemSet, KeyKind, TableId};
+use tailrace_store::keyspace::{ItemCountKey, ItemSet, KeyKind, StreamKey, TableId};
 use tailrace_store::{
     CommitId, CommitReceipt, CommitRequest, Decision, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
     PageLimit, Reads, ShardInfo, ShardNo, StoreError, StreamId, Tally, Write, commit,
@@ -35,6 +35,18 @@ pub(super) struct Watched {
     pub(super) fetch_came: Notify,
     /// It may go on.
     pub(super) fetch_goes: Notify,
+    /// The stream whose shards and descriptor cannot be changed.
+    pub(super) stuck: parking_lot::Mutex<Option<StreamId>>,
+}
+
+impl Watched {
+    fn is_stuck(&self, keys: &[Key]) -> bool {
+        self.stuck.lock().is_some_and(|stream| keys.contains(&StreamKey { stream }.encode()))
+    }
+}
+
+fn no_answer() -> StoreError {
+    StoreError::Io("the disk does not answer".to_owned())
 }
 
 impl Engine for Watched {
@@ -45,7 +57,7 @@ impl Engine for Watched {
             return self.fetch_goes.notified().then(|()| self.inner.get(keys)).boxed();
         }
         match self.counts_fail.load(Ordering::Relaxed) && keys.iter().any(is_count) {
-            true => std::future::ready(Err(StoreError::Io("the disk does not answer".to_owned()))).boxed(),
+            true => std::future::ready(Err(no_answer())).boxed(),
             false => self.inner.get(keys),
         }
     }
@@ -70,7 +82,7 @@ impl Engine for Watched {
         key: &'a Key,
     ) -> BoxFuture<'a, Result<Tally, StoreError>> {
         match self.tallies_fail.load(Ordering::Relaxed) {
-            true => std::future::ready(Err(StoreError::Io("the disk does not answer".to_owned()))).boxed(),
+            true => std::future::ready(Err(no_answer())).boxed(),
             false => self.inner.tally(range, size, key),
         }
     }
@@ -83,6 +95,9 @@ impl Engine for Watched {
         if self.full.load(Ordering::Relaxed) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return std::future::ready(Err(full())).boxed();
+        }
+        if self.is_stuck(request.declared.exclusive) {
+            return std::future::ready(Err(no_answer())).boxed();
         }
         if !self.runs_twice.load(Ordering::Relaxed) {
             return self.inner.commit(request);
@@ -125,7 +140,16 @@ impl Engine for Watched {
     }
 
     fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.trim(shard, horizon)
+        async move {
+            let stuck = *self.stuck.lock();
+            if let Some(stream) = stuck
+                && self.inner.shards(stream).await?.iter().any(|info| info.shard == shard)
+            {
+                return Err(no_answer());
+            }
+            self.inner.trim(shard, horizon).await
+        }
+        .boxed()
     }
 
     fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -145,7 +169,7 @@ pub(super) async fn watched() -> (Bench, Arc<Watched>) {
     watched_with(Settings::default()).await
 }
 
-async fn watched_with(settings: Settings) -> (Bench, Arc<Watched>) {
+pub(super) async fn watched_with(settings: Settings) -> (Bench, Arc<Watched>) {
     let mut bench = Bench::new().await;
     let inner = bench.store.clone();
     let watched = Arc::new(Watched {
@@ -159,6 +183,7 @@ async fn watched_with(settings: Settings) -> (Bench, Arc<Watched>) {
         holds_fetches: AtomicBool::new(false),
         fetch_came: Notify::new(),
         fetch_goes: Notify::new(),
+        stuck: parking_lot::Mutex::default(),
     });
     let rng = Arc::new(SeededRng::new(2));
     bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, settings).await.unwrap();
