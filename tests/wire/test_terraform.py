@@ -225,7 +225,6 @@ def test_indexes_and_time_to_live_are_found_again(terraform, dynamodb):
         answer = dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
         return answer["TimeToLiveStatus"], answer.get("AttributeName")
 
-    every, some = {"projection_type": "ALL"}, {"projection_type": "INCLUDE", "non_key_attributes": ["a", "b"]}
     def indexes():
         described = dynamodb.describe_table(TableName=TABLE)["Table"]["GlobalSecondaryIndexes"]
         units = {index["IndexName"]: index["ProvisionedThroughput"]["ReadCapacityUnits"] for index in described}
@@ -273,5 +272,44 @@ def test_indexes_and_time_to_live_are_found_again(terraform, dynamodb):
     terraform.apply(table)
     assert indexes() == ({"by-shop": 3, "by-owner": 2}, {"ACTIVE"})
     assert dynamodb.describe_table(TableName=TABLE)["Table"]["TableId"] == made["TableId"], "it is the same table"
+    terraform.run("destroy", "-auto-approve", "-input=false")
+    assert TABLE not in dynamodb.list_tables()["TableNames"]
+
+
+def test_a_table_with_every_kind_of_block_is_found_again(terraform, dynamodb):
+    units = {"read_capacity": 2, "write_capacity": 2}
+    table = {
+        "name": TABLE,
+        "billing_mode": "PROVISIONED",
+        **units,
+        "hash_key": "pk",
+        "range_key": "sk",
+        "attribute": attributes("pk", "sk", "shop", "at"),
+        "local_secondary_index": [{"name": "by-time", "range_key": "at", "projection_type": "KEYS_ONLY"}],
+        "global_secondary_index": [{"name": "by-shop", "hash_key": "shop", "range_key": "at", "projection_type": "ALL", **units}],
+        "stream_enabled": True,
+        "stream_view_type": "NEW_IMAGE",
+        "ttl": [{"attribute_name": "expires", "enabled": True}],
+        "point_in_time_recovery": [{"enabled": True}],
+        "server_side_encryption": [{"enabled": True, "kms_key_arn": KEY}],
+        "tags": {"team": "blue"},
+    }
+    terraform.apply(table)
+    made = dynamodb.describe_table(TableName=TABLE)["Table"]
+    assert made["SSEDescription"]["KMSMasterKeyArn"] == KEY and made["StreamSpecification"]["StreamViewType"] == "NEW_IMAGE"
+    assert [index["IndexName"] for index in made["LocalSecondaryIndexes"]] == ["by-time"]
+    assert dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
+    table |= {
+        "read_capacity": 3,
+        "global_secondary_index": [{**table["global_secondary_index"][0], "write_capacity": 4}],
+        "point_in_time_recovery": [{"enabled": False}],
+        "server_side_encryption": [{"enabled": True, "kms_key_arn": OTHER_KEY}],
+        "tags": {"team": "green"},
+    }
+    terraform.apply(table)
+    changed = dynamodb.describe_table(TableName=TABLE)["Table"]
+    assert changed["TableId"] == made["TableId"], "it is the same table"
+    assert changed["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"]["WriteCapacityUnits"] == 4
+    assert changed["SSEDescription"]["KMSMasterKeyArn"] == OTHER_KEY
     terraform.run("destroy", "-auto-approve", "-input=false")
     assert TABLE not in dynamodb.list_tables()["TableNames"]
