@@ -784,24 +784,3 @@ async fn lanes_invoke_side_by_side_and_keep_each_key_in_order() {
         assert!(values.len() == 6 && values.is_sorted(), "key {key}: {values:?}");
     }
 }
-
-/// Section 5: a batch is gathered for its window, and has what is there when that ends, though the log is looked at only now and then.
-#[tokio::test]
-async fn a_batch_has_what_is_there_when_its_window_ends() {
-    let mut stage = Stage::new(1).await;
-    stage.create(Parameters { batching_window_s: Some(10), ..Parameters::default() }).await;
-    stage.write("k", 1).await;
-    stage.until(|mappings| shards(mappings)[0].pending_records == 1).await;
-    stage.write("k", 2).await;
-    stage.time.advance(50);
-    stage.until(|mappings| shards(mappings)[0].pending_records == 2).await;
-    stage.write("k", 3).await;
-    stage.time.advance(9_949);
-    stage.until(|mappings| shards(mappings)[0].pending_records == 3).await;
-    stage.write("k", 4).await;
-    stage.time.advance(1);
-    let call = stage.call().await;
-    assert_eq!(call.values(), [1, 2, 3, 4]);
-    call.ok();
-    stage.mappings.drained().await.unwrap();
-}

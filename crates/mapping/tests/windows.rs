@@ -1,4 +1,4 @@
-//! Tumbling windows as a function sees them. Source: docs/spec/event-source-mapping.md 9.
+//! Windows as a function sees them: tumbling ones, and those of batches. Source: docs/spec/event-source-mapping.md 5, 9.
 
 #![allow(clippy::unwrap_used, reason = "tests unwrap")]
 
@@ -450,4 +450,25 @@ async fn a_record_that_is_too_large_as_an_event_is_parked() {
     let parked = stage.mappings.parked(&uuid, None, 10).await.unwrap();
     assert_eq!(parked.len(), 1);
     assert!(parked[0].why().contains("more than 6291456"), "{}", parked[0].why());
+}
+
+/// docs/spec/event-source-mapping.md 5: a batch is gathered for its window, and has what is there when that ends, though the log is looked at only now and then.
+#[tokio::test]
+async fn a_batch_has_what_is_there_when_its_window_ends() {
+    let mut stage = Stage::new(1).await;
+    stage.create(Parameters { batching_window_s: Some(10), ..Parameters::default() }).await;
+    stage.write("k", 1).await;
+    stage.until(|mappings| shards(mappings)[0].pending_records == 1).await;
+    stage.write("k", 2).await;
+    stage.time.advance(50);
+    stage.until(|mappings| shards(mappings)[0].pending_records == 2).await;
+    stage.write("k", 3).await;
+    stage.time.advance(9_949);
+    stage.until(|mappings| shards(mappings)[0].pending_records == 3).await;
+    stage.write("k", 4).await;
+    stage.time.advance(1);
+    let call = stage.call().await;
+    assert_eq!(call.values(), [1, 2, 3, 4]);
+    call.ok();
+    stage.mappings.drained().await.unwrap();
 }
