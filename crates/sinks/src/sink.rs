@@ -223,6 +223,11 @@ pub trait Sink: Send + Sync + 'static {
     /// When a flush is full.
     fn bounds(&self) -> Bounds;
 
+    /// Between the begins of two flushes of a shard at least, unless one is full.
+    fn pace(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Whether the bounds of a flush must be durable before it is sent.
     fn plans(&self) -> bool;
 

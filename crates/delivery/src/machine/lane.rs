@@ -4,11 +4,11 @@
 //! something only while `piece` does. The lane decides nothing: the rules are applied by the machine around it.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use tailrace_core::{EpochMs, MonotonicMs, RecordNo};
 
 use super::checkpoint::Attempt;
+use super::rules::Rules;
 use super::types::{InvocationId, Record};
 
 /// What the lane is doing.
@@ -49,6 +49,8 @@ pub(crate) struct Lane {
     held_bytes: usize,
     /// When the batching window of the waiting records began.
     window_from: Option<MonotonicMs>,
+    /// When the latest batch was taken.
+    last_taken: Option<MonotonicMs>,
     pub piece: Vec<Record>,
     /// The version under which the bounds of the piece are in a commit.
     pub plan: Option<u32>,
@@ -84,6 +86,7 @@ impl Lane {
             waiting_bytes: 0,
             held_bytes: 0,
             window_from: None,
+            last_taken: None,
             piece: Vec::new(),
             plan: None,
             rejected: VecDeque::new(),
@@ -243,7 +246,7 @@ impl Lane {
         &mut self,
         (records_max, bytes_max): (usize, usize),
         before: Option<EpochMs>,
-        window: Duration,
+        rules: &Rules,
         flush: bool,
         now: MonotonicMs,
     ) {
@@ -256,9 +259,10 @@ impl Lane {
         let older = before.map_or(self.waiting.len(), older);
         let bounded = older < self.waiting.len();
         let (count, full) = self.next_batch(if bounded { records_max.min(older) } else { records_max }, bytes_max);
-        if full || flush || self.window_end(window).is_some_and(|end| now >= end) {
+        if full || flush || self.window_end(rules).is_some_and(|end| now >= end) {
             self.piece = self.take_waiting(count);
             self.window_from = None;
+            self.last_taken = Some(now);
         }
     }
 
@@ -267,12 +271,11 @@ impl Lane {
         self.phase = if self.rejected.is_empty() { Phase::Ready } else { Phase::Rejecting };
     }
 
-    /// When the window of the waiting records ends; `None` without a window or records.
-    pub fn window_end(&self, window: Duration) -> Option<MonotonicMs> {
-        if window.is_zero() {
-            return None;
-        }
-        self.window_from.map(|from| from.plus(window))
+    /// When the waiting records go out if no more come; `None` if they wait for nothing, or if there are none.
+    pub fn window_end(&self, rules: &Rules) -> Option<MonotonicMs> {
+        let from = self.window_from.filter(|_| rules.gathers())?;
+        let next = self.last_taken.map_or(from, |taken| taken.plus(rules.pace));
+        Some(from.plus(rules.window).max(next))
     }
 
     /// The first `count` records of the piece are over (done or parked).
@@ -368,13 +371,13 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
     use tailrace_core::ShardNo;
     use tailrace_store::LogRecord;
 
     use super::*;
-
-    const NO_WINDOW: Duration = Duration::ZERO;
 
     fn record(number: u64, time_ms: u64) -> Record {
         let logged = LogRecord {
@@ -403,7 +406,7 @@ mod tests {
             [(&[1, 2, 12, 13][..], 10, 2), (&[12, 13], 10, 1), (&[1, 2], 10, 2), (&[1, 2], 2, 1)]
         {
             let mut lane = lane(times);
-            lane.take_batch((100, 100), Some(EpochMs(end)), NO_WINDOW, true, MonotonicMs::default());
+            lane.take_batch((100, 100), Some(EpochMs(end)), &Rules::default(), true, MonotonicMs::default());
             assert_eq!(lane.piece.len(), expected, "{times:?} before {end}");
         }
     }
@@ -415,7 +418,7 @@ mod tests {
         let mut taken = Vec::new();
         for end in [10, 10, 20, 30, 30, 30] {
             // A batch of two, so that a window takes several.
-            lane.take_batch((2, 100), Some(EpochMs(end)), NO_WINDOW, true, MonotonicMs::default());
+            lane.take_batch((2, 100), Some(EpochMs(end)), &Rules::default(), true, MonotonicMs::default());
             taken.push(lane.piece.drain(..).map(|record| record.time().0).collect::<Vec<_>>());
         }
         assert_eq!(taken, [&[1, 2][..], &[3], &[11, 12], &[25, 26], &[27, 28], &[]]);
@@ -428,7 +431,13 @@ mod tests {
         for n in 1..=200_000 {
             lane.push(record(n, n), MonotonicMs::default());
             let end = Some(EpochMs(1_000_000));
-            lane.take_batch((1_000_000, usize::MAX), end, Duration::from_secs(300), false, MonotonicMs::default());
+            lane.take_batch(
+                (1_000_000, usize::MAX),
+                end,
+                &Rules { window: Duration::from_secs(300), ..Rules::default() },
+                false,
+                MonotonicMs::default(),
+            );
         }
         assert_eq!((lane.piece.len(), lane.waiting_records()), (0, 200_000));
     }

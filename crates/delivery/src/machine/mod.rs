@@ -237,7 +237,7 @@ impl ShardMachine {
                 Phase::Retry { at } => Some(self.expiry(lane).map_or(at, |expiry| expiry.min(at))),
                 // It may still wait for its turn.
                 Phase::Invoking(_) if !lane.age_seen => self.expiry(lane),
-                Phase::Ready if lane.piece.is_empty() && self.takes_batches(lane) => lane.window_end(self.rules.window),
+                Phase::Ready if lane.piece.is_empty() && self.takes_batches(lane) => lane.window_end(&self.rules),
                 _ => None,
             })
             .chain(read_again)
@@ -642,7 +642,7 @@ impl ShardMachine {
         let state_bytes = self.open_window().filter(|_| before.is_some()).map_or(0, |open| open.state.len());
         let bytes_max = self.batch_bytes_max.saturating_sub(state_bytes);
         let lane = &mut self.lanes[index];
-        lane.take_batch((self.rules.batch_records_max, bytes_max), before, self.rules.window, flush, now.monotonic);
+        lane.take_batch((self.rules.batch_records_max, bytes_max), before, &self.rules, flush, now.monotonic);
     }
 
     /// The shard as far as it was read.
@@ -693,7 +693,7 @@ impl ShardMachine {
 
     /// Nothing more can be gathered for a batch, or need not be.
     fn flush(&self) -> bool {
-        let no_window = self.rules.window.is_zero() && self.caught_up;
+        let no_window = !self.rules.gathers() && self.caught_up;
         no_window
             || self.ended
             || self.damaged.is_some()

@@ -83,10 +83,7 @@ impl ShardMachine {
     /// A batch is gathered, and all that there was is in it.
     fn gathers(&self) -> bool {
         let waits = |lane: &Lane| lane.waiting_records() > 0;
-        self.caught_up
-            && !self.rules.window.is_zero()
-            && self.rules.tumbling_window.is_none()
-            && self.lanes.iter().any(waits)
+        self.caught_up && self.rules.gathers() && self.rules.tumbling_window.is_none() && self.lanes.iter().any(waits)
     }
 
     /// Asks for what is to be read next.
@@ -120,7 +117,7 @@ impl ShardMachine {
                 wait: self.caught_up,
                 at_once: restoring,
                 not_before: self.gathers().then(|| {
-                    let pause = (self.rules.window / 2).min(READ_PAUSE_MAX);
+                    let pause = (self.rules.window.max(self.rules.pace) / 2).min(READ_PAUSE_MAX);
                     self.now.monotonic.plus(pause)
                 }),
             });

@@ -13,6 +13,10 @@ pub struct Rules {
     /// MaximumBatchingWindowInSeconds: how long a batch is gathered; 0 sends what is there at once.
     #[serde(rename = "window_ms", with = "tailrace_core::time::as_ms")]
     pub window: Duration,
+    /// Between two batches of a lane at least, unless one is full: a record that comes after a rest goes out at once, and of many that come
+    /// one after the other, those of this time go together. 0: each as soon as the one before is done.
+    #[serde(skip)]
+    pub pace: Duration,
     /// ParallelizationFactor: lanes, each with its own order.
     pub lanes: u16,
     /// MaximumRetryAttempts: invocations of a failing batch after its first; `None`: for ever.
@@ -49,6 +53,7 @@ impl Default for Rules {
         Self {
             batch_records_max: limits::MAPPING_BATCH_RECORDS as usize,
             window: Duration::ZERO,
+            pace: Duration::ZERO,
             lanes: 1,
             retries_max: None,
             record_age_max: None,
@@ -67,6 +72,11 @@ impl Rules {
     /// A batch that was invoked so often is given up. Source: docs/spec/event-source-mapping.md 7.2.
     pub(crate) fn exhausted(&self, failed_invocations: u32) -> bool {
         self.retries_max.is_some_and(|retries| failed_invocations > retries)
+    }
+
+    /// Batches wait for something.
+    pub(crate) fn gathers(&self) -> bool {
+        !self.window.is_zero() || !self.pace.is_zero()
     }
 
     /// The number of lanes, at least one.

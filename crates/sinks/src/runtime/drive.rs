@@ -341,6 +341,7 @@ pub(super) fn rules(version: &Version) -> Rules {
     Rules {
         batch_records_max: bounds.records_max.max(1),
         window: bounds.window,
+        pace: version.sink.pace(),
         plan: version.sink.plans().then_some(version.number),
         mark: Some(version.number),
         ..Rules::default()

@@ -74,7 +74,7 @@ pub struct TypedGroupBy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlushConfig {
-    /// Seconds; without it nothing waits, and what comes while a flush is under way is the next one.
+    /// Seconds; without it a change that comes after a rest goes in at once, and of many those of a tenth of a second go together.
     #[serde(default)]
     pub seconds: f64,
 }

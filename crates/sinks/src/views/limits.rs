@@ -12,6 +12,9 @@ pub const TOP_MAX: usize = 100;
 pub const ORDERED_VALUE_BYTES_MAX: usize = 1024;
 /// Bytes of a value from which on count(distinct) keeps its SHA-256 in its place. Our reason: as above.
 pub const DISTINCT_VALUE_BYTES_MAX: usize = 256;
+/// Between two flushes of a shard's changes into a view without a time of its own, unless one is full. Our reason: each is a commit with a
+/// row for every group that it changes, which at the pace of the log's commits is more than the writers' own.
+pub const PACE: Duration = Duration::from_millis(100);
 /// Longest time that changes are gathered. Our reason: what is gathered is in memory.
 pub const WINDOW_MAX: Duration = Duration::from_secs(900);
 /// Records of a flush. Our reason: with 1,000 groups each is written once for eight changes of it.

@@ -134,6 +134,10 @@ impl Sink for View {
         Bounds { records_max: limits::FLUSH_RECORDS_MAX, bytes_max: limits::FLUSH_BYTES_MAX, window: self.0.window }
     }
 
+    fn pace(&self) -> Duration {
+        if self.0.window.is_zero() { limits::PACE } else { Duration::ZERO }
+    }
+
     fn plans(&self) -> bool {
         false
     }

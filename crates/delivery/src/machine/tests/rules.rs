@@ -640,6 +640,43 @@ fn what_gathers_a_batch_does_not_look_at_every_record() {
     }
 }
 
+/// With a pace a record that comes after a rest goes out at once, and those that follow it wait for the end of its time; a full batch does not.
+#[test]
+fn a_pace_lets_the_first_go_and_gathers_the_others() {
+    let rules = Rules { pace: Duration::from_millis(100), batch_records_max: 3, ..rules() };
+    let mut machine = machine(rules, Checkpoint::starting_after(RecordNo::ZERO, 1));
+    let read = |numbers: std::ops::RangeInclusive<u64>| {
+        let next = RecordNo(*numbers.end());
+        Input::Fetched(LogRead { records: numbers.map(record).collect(), next, ..LogRead::default() })
+    };
+    let out = |actions: Vec<Action>| {
+        actions.into_iter().find_map(|action| match action {
+            Action::Invoke(invocation) => Some((invocation.id, lsns(&invocation))),
+            _ => None,
+        })
+    };
+    let done = |machine: &mut ShardMachine, id, at| {
+        let actions = machine.step(Input::Invoked { id, answer: Outcome::Done.into(), jitter: 0 }, now(at));
+        if actions.iter().any(|action| matches!(action, Action::Commit { .. })) {
+            assert_eq!(out(machine.step(Input::Committed, now(at))), None);
+        }
+    };
+    machine.step(Input::Tick, now(0));
+    let (first, numbers) = out(machine.step(read(1..=1), now(1_000))).expect("it comes after a rest");
+    assert_eq!(numbers, [1]);
+    done(&mut machine, first, 1_005);
+    assert_eq!(out(machine.step(read(2..=2), now(1_010))), None);
+    assert_eq!(machine.next_wake(), Some(now(1_100).monotonic));
+    assert_eq!(out(machine.step(read(3..=3), now(1_060))), None);
+    let (second, numbers) = out(machine.step(Input::Tick, now(1_100))).expect("the time of the first is over");
+    assert_eq!(numbers, [2, 3]);
+    done(&mut machine, second, 1_110);
+    let (third, numbers) = out(machine.step(read(4..=6), now(1_120))).expect("it is full");
+    assert_eq!(numbers, [4, 5, 6]);
+    done(&mut machine, third, 1_130);
+    assert_eq!(out(machine.step(read(7..=7), now(2_000))).map(|(_, numbers)| numbers), Some(vec![7]), "after a rest");
+}
+
 /// There is no room for more: what is gathered goes out, and what was trimmed meanwhile is told.
 #[test]
 fn without_room_for_more_nothing_is_waited_for() {
