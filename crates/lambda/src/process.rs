@@ -131,7 +131,7 @@ impl Spawner {
             });
         }
         let gone = || SpawnError::Start(std::io::Error::other("the thread that starts processes is gone"));
-        let until = tokio::time::Instant::now() + FUNCTION_BUSY_WAIT;
+        let mut patience = std::pin::pin!(tokio::time::sleep(FUNCTION_BUSY_WAIT));
         loop {
             let (reply, answer) = oneshot::channel();
             self.requests.send(Request { command, token: token.to_owned(), reply }).map_err(|_| gone())?;
@@ -141,10 +141,12 @@ impl Spawner {
                 // A build writes the program, or a process that was forked meanwhile still has the file open in which it was
                 // written: both come to an end.
                 Err(SpawnError::Start(error))
-                    if error.kind() == std::io::ErrorKind::ExecutableFileBusy
-                        && tokio::time::Instant::now() < until =>
+                    if error.kind() == std::io::ErrorKind::ExecutableFileBusy && !patience.is_elapsed() =>
                 {
-                    tokio::time::sleep(FUNCTION_BUSY_PAUSE).await;
+                    tokio::select! {
+                        () = &mut patience => {}
+                        () = tokio::time::sleep(FUNCTION_BUSY_PAUSE) => {}
+                    }
                 }
                 spawned => return Process::adopt(spawned?, self.known.clone()).map_err(SpawnError::Start),
             }

@@ -633,7 +633,8 @@ fn what_gathers_a_batch_does_not_look_at_every_record() {
             fetch.expect("it reads on")
         };
         assert_eq!(not_before(machine.step(Input::Tick, now(0))), None);
-        assert_eq!(not_before(machine.step(read(1..=0, false), now(0))), None, "nothing waits");
+        let nothing = Input::Fetched(LogRead::default());
+        assert_eq!(not_before(machine.step(nothing, now(0))), None, "nothing waits");
         assert_eq!(not_before(machine.step(read(1..=1, true), now(7))), None, "there is more");
         let at = pause_ms.map(|pause| now(7 + pause).monotonic);
         assert_eq!(not_before(machine.step(read(2..=3, false), now(7))), at, "{window_ms} ms");
