@@ -24,7 +24,7 @@ JARS = REPOSITORY / "tests/services/opensearch.txt"
 HOME = REPOSITORY / ".venv/opensearch"
 START_SECONDS_MAX = 180
 # What one answer may have.
-DOCUMENTS_MAX = 10_000
+DOCUMENTS_PER_PAGE = 10_000
 LOGGING = """\
 status = error
 appender.console.type = Console
@@ -123,12 +123,18 @@ class OpenSearch:
     def documents(self, index):
         """Every document of an index by its id, every digit of its numbers; none if there is no such index."""
         self.ask("POST", f"/{index}/_refresh")
-        body = {"size": DOCUMENTS_MAX, "query": {"match_all": {}}, "track_total_hits": True}
-        status, page = self.ask("POST", f"/{index}/_search", body)
+        body = {"size": DOCUMENTS_PER_PAGE, "query": {"match_all": {}}, "track_total_hits": True}
+        status, page = self.ask("POST", f"/{index}/_search?scroll=1m", body)
         # 503: the index is there, its shard not yet.
         if status in (404, 503):
             return {}
-        assert status == 200, page
-        hits = page["hits"]["hits"]
-        assert len(hits) == page["hits"]["total"]["value"], f"{index} has more than {DOCUMENTS_MAX} documents"
-        return {hit["_id"]: hit["_source"] for hit in hits}
+        found = {}
+        while True:
+            assert status == 200, page
+            if not page["hits"]["hits"]:
+                # A node keeps few of them.
+                self.ask("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
+                assert len(found) == page["hits"]["total"]["value"], "a page was left out"
+                return found
+            found |= {hit["_id"]: hit["_source"] for hit in page["hits"]["hits"]}
+            status, page = self.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
