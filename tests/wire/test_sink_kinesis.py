@@ -4,7 +4,6 @@ TAILRACE_KILLS sets how often the server is killed, TAILRACE_SEED the writes' se
 """
 
 import collections
-import contextlib
 import hashlib
 import json
 import os
@@ -13,10 +12,10 @@ import sys
 import uuid
 
 import boto3
-import botocore.exceptions
 from moto.server import ThreadedMotoServer
 
 from conftest import REPOSITORY, free_port, make_table, wait_until
+from test_sink_notify import write_some
 from test_sinks import drained, history, sinks, tailrace
 
 sys.path.insert(0, str(REPOSITORY / "tests/services"))
@@ -33,16 +32,6 @@ def configured(tmp_path, **settings):
     path = tmp_path / "tailrace.json"
     path.write_text(json.dumps({"sinks": {"changes": {"from": "Orders", "to": "kinesis:changes", **KEYS, **settings}}}))
     return ["--config", str(path)]
-
-
-def write_some(client, chance, count):
-    for _ in range(count):
-        key = {"pk": {"S": f"k{chance.randrange(8)}"}}
-        with contextlib.suppress(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-            if chance.random() < 0.2:
-                client.delete_item(TableName="Orders", Key=key)
-            else:
-                client.put_item(TableName="Orders", Item={**key, "v": {"N": str(chance.randrange(10**6))}})
 
 
 def assert_told_as_recorded(told, record):
