@@ -27,6 +27,9 @@ pub struct PageRequest {
     pub all_attributes: bool,
     /// `Limit`: most rows that are read.
     pub limit: Option<usize>,
+    /// The row that brings the sizes to so many bytes is the last one that is read, where a page consists of several reads; at most,
+    /// and otherwise, 1 MiB.
+    pub bytes_max: Option<usize>,
     /// `ConsistentRead`: every read is consistent; this one is charged as such.
     pub consistent_read: bool,
     /// `ReturnConsumedCapacity`.
@@ -100,6 +103,7 @@ impl PageRequest {
             count_only: member::text(body, "Select") == Some("COUNT"),
             all_attributes: member::text(body, "Select") == Some("ALL_ATTRIBUTES"),
             limit: member::integer(body, "Limit").and_then(|limit| usize::try_from(limit).ok()),
+            bytes_max: None,
             consistent_read: member::boolean(body, "ConsistentRead").unwrap_or(false),
             capacity: CapacityDetail::of(body),
         };

@@ -61,7 +61,8 @@ pub(crate) async fn read_page(
         throttle.check_read(source.table, source.index)?;
     }
     let rows_max = request.limit.unwrap_or(usize::MAX);
-    let limit = PageLimit { rows_max, cost_max: PAGE_BYTES_MAX, cost: |_, value| stored_size(value) };
+    let bytes_max = request.bytes_max.unwrap_or(PAGE_BYTES_MAX);
+    let limit = PageLimit { rows_max, cost_max: bytes_max, cost: |_, value| stored_size(value) };
     let page = match range {
         Some(range) => db.store().page(range, limit).await.map_err(|e| store_failure(&e))?,
         None => Page::default(),
@@ -72,7 +73,7 @@ pub(crate) async fn read_page(
     let bytes: usize = rows.iter().map(|(_, value)| stored_size(value)).sum();
     // A page that a limit ended says so even if nothing is left behind it. Source: docs/spec/dynamodb-api.md 5.2.
     let cut = fetched.as_ref().is_some_and(|fetched| fetched.cut);
-    let ended_by_limit = scanned_count >= rows_max || bytes >= PAGE_BYTES_MAX || cut;
+    let ended_by_limit = scanned_count >= rows_max || bytes >= bytes_max || cut;
     let last_evaluated_key = match rows.last() {
         Some((key, value)) if ended_by_limit => Some(source.key_of_row(key, value)?),
         _ => None,

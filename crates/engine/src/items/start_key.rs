@@ -9,6 +9,7 @@ use tailrace_store::Key;
 use tailrace_store::keyspace::ItemKey;
 
 use super::index_entries::entry_key;
+use super::index_key_errors::{IndexKeyError, IndexKeyFault, IndexKeySource};
 use super::key_errors::key_map_error;
 use super::read_source::{ReadSource, key_values};
 use crate::tables::index::Index;
@@ -49,10 +50,23 @@ pub(crate) fn start_place(source: &ReadSource<'_>, key: &Item, text: MismatchTex
                 ApiError::validation(format!("{INVALID_START_KEY}: The provided key element does not match the schema"))
             }
         },
+        KeyError::Empty { name, scalar } => match index_key(source, &name) {
+            Some((index, attribute)) => {
+                IndexKeyError::new(index, attribute, IndexKeyFault::Empty(scalar)).into_api(IndexKeySource::Put)
+            }
+            None => key_map_error(KeyError::Empty { name, scalar }),
+        },
         other => key_map_error(other),
     })?;
     let bucket = ItemKey::decode(&row).expect("invariant: the key of an item was made above").bucket;
     Ok(StartPlace { row, bucket })
+}
+
+/// The attribute of this name, if it is a key of the index that is read and not of the table.
+fn index_key<'a>(source: &ReadSource<'a>, name: &str) -> Option<(&'a Index, &'a KeyAttribute)> {
+    let index = source.index?;
+    let attribute = index.hash.iter().chain(&index.range).find(|attribute| attribute.name == name)?;
+    (!source.table.key.contains(name)).then_some((index, attribute))
 }
 
 /// The row of an index's entry, from the key attributes of the index and the table.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_api::items::{
-    AnsweredItem, BatchGetItemAnswer, BatchGetItemRequest, CapacityDetail, ItemProjection, KeysAndAttributes, TableKeys,
+    AnsweredItem, BatchGetItemAnswer, BatchGetItemRequest, CapacityDetail, DUPLICATE_KEYS, ItemProjection,
+    KeysAndAttributes, TableKeys,
 };
 use tailrace_core::codec::stored_size;
 use tailrace_core::limits::{ANSWER_INLINE_BYTES_MAX, BATCH_GET_BYTES_MAX, BATCH_GET_STEP_KEYS};
@@ -107,7 +108,7 @@ async fn wanted(db: &Db, tables: &mut [TableKeys]) -> Result<(Vec<Arc<StoredTabl
         for key in std::mem::take(&mut table_keys.sent.keys) {
             let row = ItemPlace::of_key(&table, &key)?.row;
             if !seen.insert(row.clone()) {
-                return Err(ApiError::validation("Provided list of item keys contains duplicates"));
+                return Err(ApiError::validation(DUPLICATE_KEYS));
             }
             rows.push(row);
             wanted.push(Wanted { part, key });

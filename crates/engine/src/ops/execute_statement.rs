@@ -36,7 +36,7 @@ pub async fn execute_statement(
             return Ok(ExecuteStatementAnswer {
                 items,
                 next_token: next.as_ref().map(|next| next.write(&request.statement, &db.iterator_secret)),
-                last_evaluated_key: next.map(|next| next.last_key).filter(|key| !key.is_empty()),
+                last_evaluated_key: next.map(|next| next.last_key),
                 consumed_capacity,
             });
         }

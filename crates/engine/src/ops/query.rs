@@ -21,9 +21,9 @@ pub async fn query(db: &Db, request: QueryRequest, _caller: &Caller<'_>) -> Resu
     let source = ReadSource::find(&table, request.index_name.as_deref(), &request.page)?;
     let wording = ErrorWording::of_read(db.settings().wording);
     let condition = resolve(&request.key_condition, &source).map_err(|e| wording.expression(e))?;
-    match request.page.keys_in_filter {
-        true => check_key_paths(&table, filter_paths(&request.page))?,
-        false => check_filter(&request.page, &source)?,
+    check_key_paths(&table, filter_paths(&request.page))?;
+    if !request.page.keys_in_filter {
+        check_filter(&request.page, &source)?;
     }
     check_projection(&request.page.projection, &table)?;
     let mut range = source.range_of(&condition);

@@ -196,21 +196,18 @@ async fn queried(
     let (mut limit, mut bytes) = (reading.limit, 0);
     let first = reading.start.as_ref().map_or(0, |start| start.range as usize);
     for (number, range) in ranges.into_iter().enumerate().skip(first) {
-        let place = |last_key: Item| NextToken { range: u32::try_from(number).unwrap_or(u32::MAX), last_key };
-        if bytes >= PAGE_BYTES_MAX {
-            // Nothing of this range was read yet.
-            selected.next = Some(place(Item::new()));
-            break;
-        }
         let start = reading.start.as_ref().filter(|start| start.range as usize == number);
         let key_condition = Condition::of(joined(range.key).expect("invariant: a range has a partition"));
         let request = QueryRequest {
             table_name: source.table.name.clone(),
             index_name: source.index.clone(),
             key_condition: KeyCondition::of(key_condition),
-            exclusive_start_key: start.map(|start| start.last_key.clone()).filter(|key| !key.is_empty()),
+            exclusive_start_key: start.map(|start| start.last_key.clone()),
             forward,
-            page: page(select, range.filter, &reading, limit),
+            page: PageRequest {
+                bytes_max: Some(PAGE_BYTES_MAX - bytes),
+                ..page(select, range.filter, &reading, limit)
+            },
         };
         let answer = query(db, request, caller).await?;
         // What was read, whatever of it a filter leaves and a projection shows.
@@ -224,7 +221,7 @@ async fn queried(
             (sum, more) => sum.or(more),
         };
         if let Some(last_key) = answer.last_evaluated_key {
-            selected.next = Some(place(last_key));
+            selected.next = Some(NextToken { range: u32::try_from(number).unwrap_or(u32::MAX), last_key });
             break;
         }
         limit = limit.map(|limit| limit - answer.scanned_count);

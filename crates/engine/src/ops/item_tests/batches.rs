@@ -89,6 +89,12 @@ async fn batches_are_refused_in_their_words() {
     assert_eq!(bench.ok("Scan", json!({"TableName": "users"})).await["Count"], json!(0), "nothing was done");
     let keys = |keys: Value| json!({"RequestItems": {"users": {"Keys": keys}}});
     bench.refused("BatchGetItem", keys(json!([{"pk": s("a")}, {"pk": s("a")}])), &duplicates).await;
+    // A BatchGetItem is looked over for them before its tables are: whatever else is wrong with the keys.
+    for twice in [json!({"pk": n(1)}), json!({"pk": s("")}), json!({"other": s("a")})] {
+        bench.refused("BatchGetItem", keys(json!([{"pk": s("a")}, twice, twice])), &duplicates).await;
+    }
+    let nope = json!({"RequestItems": {"nope": {"Keys": [{"pk": n(1)}, {"pk": {"N": "1.0"}}]}}});
+    bench.refused("BatchGetItem", nope, &duplicates).await;
     let mixed = json!({"RequestItems": {"users": {"Keys": [{"pk": s("a")}], "AttributesToGet": ["a"]},
         "games": {"Keys": [{"pk": s("a"), "sk": n(1)}], "ProjectionExpression": "a"}}});
     let text = "Can not use both expression and non-expression parameters in the same request: Non-expression \

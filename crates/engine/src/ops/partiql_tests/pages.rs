@@ -99,10 +99,30 @@ async fn a_page_ends_at_a_megabyte_also_between_ranges() {
     let body = json!({"Statement": "SELECT * FROM users WHERE pk IN ['a', 'b', 'c', 'd']"});
     let page = bench.ok("ExecuteStatement", body.clone()).await;
     assert_eq!(column(&page["Items"], "pk"), ["a", "b", "c"]);
+    assert_eq!(page["LastEvaluatedKey"], json!({"pk": s("c")}));
     let mut next = body;
     next["NextToken"] = page["NextToken"].clone();
     let page = bench.ok("ExecuteStatement", next).await;
     assert_eq!(column(&page["Items"], "pk"), ["d"]);
+    assert!(page.get("NextToken").is_none());
+}
+
+/// docs/spec/dynamodb-api.md 7.3: a page has a megabyte of all its ranges together.
+#[tokio::test]
+async fn a_page_ends_within_a_range_at_a_megabyte_of_all_that_was_read() {
+    let bench = Bench::new().await;
+    for (pk, rows) in [("a", 9), ("b", 9), ("c", 2)] {
+        for sk in 0..rows {
+            bench.put("games", json!({"pk": s(pk), "sk": n(sk), "fat": s(&"x".repeat(100_000))})).await;
+        }
+    }
+    let mut body = json!({"Statement": "SELECT pk, sk FROM games WHERE pk IN ['a', 'b', 'c']"});
+    let page = bench.ok("ExecuteStatement", body.clone()).await;
+    assert_eq!(page["Items"].as_array().unwrap().len(), 11);
+    assert_eq!(page["LastEvaluatedKey"], json!({"pk": s("b"), "sk": n(1)}));
+    body["NextToken"] = page["NextToken"].clone();
+    let page = bench.ok("ExecuteStatement", body).await;
+    assert_eq!(column(&page["Items"], "pk"), ["b", "b", "b", "b", "b", "b", "b", "c", "c"]);
     assert!(page.get("NextToken").is_none());
 }
 

@@ -217,6 +217,7 @@ async fn reads_that_an_index_does_not_allow_are_refused_in_their_words() {
     let legacy = json!({"TableName": "orders", "IndexName": "by-shop", "AttributesToGet": ["note"],
         "KeyConditions": {"shop": {"ComparisonOperator": "EQ", "AttributeValueList": [s("x")]}}});
     bench.refused("Query", legacy, &unprojected("note")).await;
+    let scalars = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed:";
     let filter = |name: &str, text: &str| with(query(name, text, json!({":x": s("x")})), json!({}));
     for (body, condition, expected) in [
         (
@@ -229,6 +230,9 @@ async fn reads_that_an_index_does_not_allow_are_refused_in_their_words() {
             "shop = :x",
             format!("{PARAMETER}Secondary index by-due does not project one or more filter attributes: [shop]"),
         ),
+        (filter("by-shop", "shop = :x"), "attribute_exists(pk.a)", ve(&format!("{scalars} Key: pk"))),
+        (filter("by-due", "pk = :x"), "attribute_exists(shop.a)", ve(&format!("{scalars} IndexKey: shop"))),
+        (filter("by-shop", "shop = :x"), "attribute_exists(price.a)", ve(&format!("{scalars} IndexKey: price"))),
         (
             filter("by-shop", "shop = :x"),
             "price = :x",
@@ -263,8 +267,10 @@ async fn start_keys_of_an_index_are_refused_in_their_words() {
     let other = "The provided starting key is outside query boundaries based on provided conditions";
     let predicate = "The provided starting key does not match the range key predicate";
     let once = "The query can return at most one row and cannot be restarted";
-    let empty = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
-                 string value. Key: shop";
+    let empty = "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
+                 AttributeValue for a key attribute cannot contain an empty string value. IndexName: by-shop, IndexKey: shop";
+    let empty_of_table = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string \
+         value. Key: pk";
     let plain = |start: Value| with(by_shop(), json!({"ExclusiveStartKey": start}));
     let ranged = |start: Value| {
         let body = query("by-shop", "shop = :x AND price > :v", json!({":x": s("x"), ":v": n(1)}));
@@ -277,6 +283,7 @@ async fn start_keys_of_an_index_are_refused_in_their_words() {
         (plain(set(key.clone(), "price", s("1"))), invalid),
         (plain(set(key.clone(), "pk", n(1))), invalid),
         (plain(set(key.clone(), "shop", s(""))), empty),
+        (plain(set(key.clone(), "pk", s(""))), empty_of_table),
         (plain(set(key.clone(), "shop", s("y"))), other),
         (ranged(key.clone()), predicate),
         (ranged(set(set(key.clone(), "price", n(2)), "shop", s("y"))), once),
