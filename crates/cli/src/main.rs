@@ -48,7 +48,7 @@ use tailrace_server::Code;
 /// A write's memory is taken on one thread and given back on another, among buffers of kilobytes: at each of those the C library's
 /// allocator gathers all its small free pieces, which took a seventh of the processor time of a PutItem.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tailrace_server::Allocator = tailrace_server::Allocator;
 
 /// Stack of a thread that runs requests. A request's JSON may nest 2,000 levels, and a build without optimisation takes
 /// about a kilobyte for each.

@@ -276,7 +276,7 @@ pub const OPEN_FILES_RESERVED: usize = 1024;
 pub const OPEN_FILES_CONNECTIONS_FRACTION: usize = 4;
 /// Request line and headers, bytes; more is answered 431. Ours: AWS answers from about 8 KB of one header on.
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Headers of a request. Ours: SDKs send about 15.
+/// Headers of a request; more are answered 431. The library's own bound, which costs least where it is not set. SDKs send about 15.
 pub const HTTP_HEADERS_MAX: usize = 100;
 /// Requests that are being worked on at once; further ones wait on their connections. Ours: one group of the committer.
 pub const HTTP_REQUESTS_IN_FLIGHT_DEFAULT_MAX: usize = 1024;

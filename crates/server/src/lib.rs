@@ -6,6 +6,7 @@
 //! - Real time and the system's randomness are read in [`clock`] alone.
 
 mod admin;
+mod allocator;
 mod api;
 mod apply;
 mod as_of;
@@ -32,6 +33,7 @@ mod store;
 pub mod template;
 
 pub use admin::{DeliveryStreamsPage, Skipped, StreamAction, StreamRequest};
+pub use allocator::Allocator;
 pub use code::Code;
 pub use config::{Config, TemplateValues};
 pub use reload::StackContents;

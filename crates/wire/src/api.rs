@@ -32,7 +32,7 @@ impl Context {
     /// The id of the access key that the request names. Nothing has verified it.
     pub fn access_key(&self) -> Option<&str> {
         match &self.authorization {
-            Some(authorization) => authorization.to_str().ok().and_then(auth::key_of_header),
+            Some(authorization) => auth::key_of_header(authorization.as_bytes()),
             None => self.query.as_deref().and_then(auth::key_of_query),
         }
     }

@@ -33,8 +33,7 @@ pub fn check(headers: &HeaderMap, query: Option<&str>) -> Result<(), ApiError> {
 
 fn check_header(value: &[u8], headers: &HeaderMap) -> Result<(), ApiError> {
     let mut present = [false; HEADER_PARTS.len()];
-    // The first word is the algorithm; the rest are `name=value`, separated by commas or spaces.
-    for word in value.split(|byte| matches!(byte, b',' | b' ')).skip(1) {
+    for word in words(value) {
         for (part, present) in HEADER_PARTS.iter().zip(&mut present) {
             let rest = word.strip_prefix(part.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
             *present |= rest.is_some_and(|rest| !rest.is_empty());
@@ -69,10 +68,24 @@ fn check_query(query: &str) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::IncompleteSignatureException, message))
 }
 
+/// The words of an `Authorization` header: `name=value`, separated by commas or spaces. Without the first one, the algorithm.
+fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut begin = 0;
+    let ends = memchr::memchr2_iter(b',', b' ', value).chain([value.len()]);
+    let words = ends.map(move |end| {
+        let word = &value[begin..end];
+        begin = end + 1;
+        word
+    });
+    words.skip(1)
+}
+
 /// The id of the access key that an `Authorization` header names.
-pub fn key_of_header(value: &str) -> Option<&str> {
-    let mut words = value.split([',', ' ']).skip(1);
-    words.find_map(|word| word.strip_prefix("Credential=")).and_then(key_of_scope)
+pub fn key_of_header(value: &[u8]) -> Option<&str> {
+    let scope = words(value).find_map(|word| word.strip_prefix(b"Credential="))?;
+    let end = memchr::memchr(b'/', scope).unwrap_or(scope.len());
+    let key = std::str::from_utf8(&scope[..end]).ok()?;
+    (!key.is_empty() && key.is_ascii()).then_some(key)
 }
 
 /// The one that a query names, as it is encoded there.
@@ -99,9 +112,9 @@ mod tests {
     fn the_access_key_is_found_where_the_request_names_it() {
         let scope = "20260101/us-east-1/dynamodb/aws4_request";
         let header = format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders=host, Signature=0");
-        assert_eq!(key_of_header(&header), Some("AKIDEXAMPLE"));
-        assert_eq!(key_of_header(&format!("AWS4-X Signature=0,Credential=a/{scope}")), Some("a"));
-        assert_eq!(key_of_header("AWS4-X Credential="), None);
+        assert_eq!(key_of_header(header.as_bytes()), Some("AKIDEXAMPLE"));
+        assert_eq!(key_of_header(format!("AWS4-X Signature=0,Credential=a/{scope}").as_bytes()), Some("a"));
+        assert_eq!(key_of_header(b"AWS4-X Credential="), None);
         let query = format!("X-Amz-Date=1&X-Amz-Credential=AKIDEXAMPLE%2F{}", scope.replace('/', "%2F"));
         assert_eq!(key_of_query(&query), Some("AKIDEXAMPLE"));
         assert_eq!(key_of_query(&format!("X-Amz-Credential=AKIDEXAMPLE/{scope}")), Some("AKIDEXAMPLE"));

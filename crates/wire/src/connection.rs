@@ -13,11 +13,16 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use smallvec::SmallVec;
 use tailrace_core::limits;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::settings::Settings;
+
+/// Head and body of a short answer are put together before they are written, bytes: to send one piece costs the kernel less than
+/// to gather two, and by more than it costs to copy them.
+const ANSWER_COPIED_BYTES_MAX: usize = 2048;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +216,14 @@ impl Write for WatchedIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        let length = bufs.iter().map(|buf| buf.len()).sum::<usize>();
+        let result = if length <= ANSWER_COPIED_BYTES_MAX {
+            let mut whole = SmallVec::<[u8; ANSWER_COPIED_BYTES_MAX]>::new();
+            bufs.iter().for_each(|buf| whole.extend_from_slice(buf));
+            Pin::new(&mut self.io).poll_write(cx, &whole)
+        } else {
+            Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        };
         self.wrote(result)
     }
 }

@@ -153,7 +153,6 @@ async fn connection<A: Api>(stream: TcpStream, shared: Arc<WireState<A>>, entry:
     let connection = http1::Builder::new()
         // The library reads ahead by up to as much again before it gives up on a head.
         .max_buf_size(limits::HTTP_HEAD_BYTES_MAX / 2)
-        .max_headers(limits::HTTP_HEADERS_MAX)
         // Without it the library tries to read while an operation waits for its sync, only to see a hang-up early: a
         // system call and a buffer for each write. A hang-up changes nothing here before the answer is written.
         .half_close(true)

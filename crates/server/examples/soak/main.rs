@@ -17,7 +17,7 @@ use tailrace_mapping::{Parameters, ShardState};
 
 /// That of the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tailrace_server::Allocator = tailrace_server::Allocator;
 
 /// What the documentation promises.
 mod bounds {
