@@ -174,6 +174,13 @@ async fn faults_are_reported_in_the_order_of_the_wording() {
     let error = current.call("PutItem", with("Item")).await.unwrap_err().to_string();
     assert!(error.contains("Invalid ConditionExpression: Syntax error"), "{error}");
     classic.refused("PutItem", with("Item"), &ve(wrong)).await;
+    // UpdateItem names the first bad choice alone, as spec 2.5 row 1 has it; the older wording joins them.
+    let two = json!({"TableName": "users", "Key": {"pk": s("a")}, "AttributeUpdates": {"q": {"Action": "x"}},
+        "ConditionalOperator": "x"});
+    let error = current.call("UpdateItem", two.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("[ADD, DELETE, PUT]") && !error.contains("errors detected"), "{error}");
+    let error = classic.call("UpdateItem", two).await.unwrap_err().to_string();
+    assert!(error.contains("2 validation errors detected"), "{error}");
 }
 
 #[tokio::test]
