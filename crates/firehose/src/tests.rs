@@ -30,7 +30,7 @@ use tailrace_sinks::objects::S3Config;
 use tailrace_sinks::objects::store::{Destination, ObjectWriter};
 use tailrace_sinks::post::{NoReply, Post, Reply};
 use tailrace_store::keyspace::KeyKind;
-use tailrace_store::{Engine, ModelEngine, PageLimit};
+use tailrace_store::{Engine, MemoryEngine, Numbers, PageLimit};
 
 use crate::{Buckets, DeliveryStreams, Dependencies, Endpoints, Functions, Invoked, Notice, execute};
 
@@ -56,7 +56,7 @@ impl Timer for Skipping {
 
 /// A directory as every bucket, which now and then cannot be found, and a function whose answers are never twice the same.
 struct World {
-    store: Arc<ModelEngine>,
+    store: Arc<dyn MemoryEngine>,
     clock: Arc<ManualClock>,
     rng: Arc<SeededRng>,
     directory: PathBuf,
@@ -85,10 +85,14 @@ struct Asked {
 
 impl World {
     fn new(directory: &Path, seed: u64) -> Arc<World> {
+        World::over(directory, seed, Numbers::Shared)
+    }
+
+    fn over(directory: &Path, seed: u64, numbers: Numbers) -> Arc<World> {
         let clock = Arc::new(ManualClock::at(EpochMs(1_535_365_800_000)));
         std::fs::write(directory.join(".file"), "").unwrap();
         Arc::new(World {
-            store: ModelEngine::new(clock.clone()),
+            store: numbers.engine(clock.clone()),
             clock,
             rng: Arc::new(SeededRng::new(seed)),
             directory: directory.to_owned(),
@@ -332,9 +336,10 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A story with lives that end badly: the texts that were acknowledged, and the world.
+/// A story with lives that end badly: the texts that were acknowledged, and the world. Every other one is told over a store that numbers the
+/// records of each shard by themselves.
 fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> String) -> (Vec<String>, Arc<World>) {
-    let world = World::new(directory, seed);
+    let world = World::over(directory, seed, Numbers::ALL[seed as usize % 2]);
     runtime().block_on(async { drop(call(&world.streams().await, "CreateDeliveryStream", config).await) });
     let (mut acknowledged, mut seen) = (Vec::new(), BTreeMap::new());
     for _ in 0..1 + seed % 4 {
@@ -379,7 +384,7 @@ fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> Strin
 
 #[test]
 fn objects_hold_each_acknowledged_record_once_and_in_order() {
-    for seed in 0..30 {
+    for seed in 0..60 {
         let directory = tempfile::tempdir().unwrap();
         let delimiter = json!({"Enabled": true, "Processors": [{"Type": "AppendDelimiterToRecord"}]});
         let config = destination(json!({"ProcessingConfiguration": delimiter, "Prefix": "raw/"}));
@@ -404,7 +409,7 @@ fn a_function_that_never_answers_twice_the_same_leaves_each_record_once() {
         5 => format!("lose {n}"),
         letter => format!("{}{n}", char::from(b'a' + letter as u8)),
     };
-    for seed in 100..130 {
+    for seed in 100..160 {
         let directory = tempfile::tempdir().unwrap();
         let partitions = json!({
             "ProcessingConfiguration": transforming("f"), "DynamicPartitioningConfiguration": {"Enabled": true},
@@ -464,7 +469,7 @@ fn taken(world: &World, seed: u64) -> Vec<String> {
 /// docs/spec/sinks.md 2.7, 9: a request comes again with its id and its records, after whatever failure and whatever crash.
 #[test]
 fn requests_of_different_ids_hold_each_acknowledged_record_once() {
-    for seed in 200..230 {
+    for seed in 200..260 {
         let directory = tempfile::tempdir().unwrap();
         let config = endpoint("flaky", 7200, json!({"S3BackupMode": "AllData"}));
         let (acknowledged, world) = story(directory.path(), seed, config, |n| format!("{n},"));
@@ -483,7 +488,7 @@ fn requests_of_different_ids_hold_each_acknowledged_record_once() {
 /// docs/spec/sinks.md 2.7: what is given up is in the bucket, in the same words after each crash (the story looks), and is not sent again.
 #[test]
 fn what_an_endpoint_does_not_take_is_in_the_bucket_once() {
-    for seed in 300..330 {
+    for seed in 300..360 {
         let directory = tempfile::tempdir().unwrap();
         let text = |n: u64| format!("{}{n}", if n.is_multiple_of(5) { "bad " } else { "" });
         let (acknowledged, world) = story(directory.path(), seed, endpoint("picky", 3, json!({})), text);
@@ -555,7 +560,7 @@ fn results_of_a_function_are_requests() {
         4 => format!("fail {n}"),
         _ => format!("a{n}"),
     };
-    for seed in 400..415 {
+    for seed in 400..430 {
         let directory = tempfile::tempdir().unwrap();
         let config = endpoint("flaky", 7200, json!({"ProcessingConfiguration": transforming("f")}));
         let (acknowledged, world) = story(directory.path(), seed, config, text);
