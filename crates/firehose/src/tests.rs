@@ -6,6 +6,7 @@
 
 mod index;
 mod retention;
+mod take_over;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,8 @@ struct World {
     invocations: AtomicU64,
     /// Told of each invocation of a function, and of each request to an endpoint, that never answers.
     hangs: tokio::sync::Notify,
+    /// Where the first call to what is `held` waits.
+    hold: take_over::Hold,
     /// The requests that came to an endpoint, in their order.
     requests: Mutex<Vec<Asked>>,
     /// The clusters.
@@ -100,6 +103,7 @@ impl World {
             life: AtomicU64::new(u64::MAX),
             invocations: AtomicU64::new(0),
             hangs: tokio::sync::Notify::new(),
+            hold: take_over::Hold::default(),
             requests: Mutex::default(),
             clusters: Mutex::default(),
             notices: Mutex::default(),
@@ -205,6 +209,8 @@ impl Functions for Outside {
                 for _ in 0..2 {
                     tokio::task::yield_now().await;
                 }
+            } else if function == "held" {
+                world.hold.first().await;
             } else if world.random(5) == 0 || world.is_over() {
                 return Invoked::NotInvoked("no process is left".to_owned());
             }
@@ -239,7 +245,8 @@ impl Functions for Outside {
 }
 
 /// An endpoint at each host: what `flaky` is sent it takes or not, and says so or not; `picky` takes what has no `bad`; `down` takes nothing,
-/// `full` finds everything too large, `mute` takes everything and says nothing, `halting` says nothing to the second request; `good` takes everything, and says so.
+/// `full` finds everything too large, `mute` takes everything and says nothing, `halting` says nothing to the second request; `held` finds everything too
+/// large; `good` takes everything, and says so.
 impl Endpoints for Outside {
     fn post(&self, post: Post) -> BoxFuture<'static, Result<Reply, NoReply>> {
         let world = Arc::clone(&self.0);
@@ -274,12 +281,15 @@ impl Endpoints for Outside {
                 world.hangs.notify_one();
                 return std::future::pending().await;
             }
+            if is("held") {
+                world.hold.first().await;
+            }
             if world.is_over() || (is("flaky") && world.random(4) == 0) {
                 return Err(NoReply::Broken("reset".to_owned()));
             }
             let (status, body) = match takes {
                 true => (200, json!({"requestId": id, "timestamp": 1})),
-                false if is("full") => (413, json!({"requestId": id, "timestamp": 1})),
+                false if is("full") || is("held") => (413, json!({"requestId": id, "timestamp": 1})),
                 false => (500, json!({"requestId": id, "timestamp": 1, "errorMessage": "not hunter2"})),
             };
             let content_type = Some("application/json".to_owned());
