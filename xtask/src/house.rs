@@ -2,6 +2,7 @@
 //!
 //! - A citation of the specification names a file and sections that are there.
 //! - The crates depend on each other exactly as ARCHITECTURE.md's table of arrows says, and arrows only point down in it.
+//! - So do the modules of the engine, in their table; modules that know each other share a row.
 //! - The tours of ARCHITECTURE.md name functions that are there; the file of the step that is said to call one has a call of
 //!   that name; and none goes back up, unless through a door: a trait whose implementor lies above its caller.
 //! - A document below `docs` that is named anywhere is there.
@@ -19,6 +20,10 @@ const FILE_LINES_MAX: usize = 800;
 
 /// The tours that ARCHITECTURE.md tells.
 const TOURS: [&str; 3] = ["A write's way", "A record's way", "A template's way"];
+
+/// The headings of the tables of arrows.
+const CRATES: &str = "## Arrows";
+const MODULES_OF_ENGINE: &str = "### Modules of the engine";
 
 /// Runs an operation whose request is JSON.
 const BY_JSON: &str = "ops::execute";
@@ -61,9 +66,13 @@ pub fn check(root: &Path) -> Result<(), String> {
         let found = specification.faults(text).into_iter().chain(missing_documents(text, &is_there));
         faults.extend(found.map(|fault| format!("{name}: {fault}")));
     }
-    match Arrows::read(&map) {
+    match Arrows::read(&map, MODULES_OF_ENGINE) {
+        Ok(arrows) => faults.extend(arrows.faults("module", &modules(&root.join("crates/engine/src"))?)),
+        Err(fault) => faults.push(fault),
+    }
+    match Arrows::read(&map, CRATES) {
         Ok(arrows) => {
-            faults.extend(arrows.faults(&manifests(root)?));
+            faults.extend(arrows.faults("crate", &manifests(root)?));
             faults.extend(tour_faults(&map, &arrows, &|file| std::fs::read_to_string(root.join(file)).ok()));
         }
         Err(fault) => faults.push(fault),
@@ -230,57 +239,152 @@ fn cited(text: &str) -> Vec<String> {
     found
 }
 
-/// The table of arrows of ARCHITECTURE.md: which crate may use which, from the top of the house to its ground.
-struct Arrows(Vec<(String, BTreeSet<String>)>);
+/// A table of arrows of ARCHITECTURE.md: which crate, or module, may use which, from the top of the house to its ground.
+struct Arrows(Vec<Row>);
+
+struct Row {
+    /// Mostly one; several know each other.
+    names: BTreeSet<String>,
+    uses: BTreeSet<String>,
+}
 
 impl Arrows {
-    /// Reads the rows `| crate | a, b |` below the heading `## Arrows`.
-    fn read(map: &str) -> Result<Arrows, String> {
-        let missing = || "ARCHITECTURE.md: there is no table below `## Arrows`".to_owned();
-        let (_, behind) = map.split_once("\n## Arrows\n").ok_or_else(missing)?;
+    /// Reads the rows `| name | a, b |` below the heading.
+    fn read(map: &str, heading: &str) -> Result<Arrows, String> {
+        let missing = || format!("ARCHITECTURE.md: there is no table below `{heading}`");
+        let (_, behind) = map.split_once(&format!("\n{heading}\n")).ok_or_else(missing)?;
         let rows = behind.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
         let mut arrows = Vec::new();
         for row in rows.skip(2) {
             let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-            let [name, uses, ..] = cells[..] else { return Err(format!("ARCHITECTURE.md: {row:?} is no row")) };
+            let [of, uses, ..] = cells[..] else { return Err(format!("ARCHITECTURE.md: {row:?} is no row")) };
             let names = |text: &str| {
                 let names = text.split([',', ' ']).map(|name| name.trim_matches('`')).filter(|name| !name.is_empty());
                 names.filter(|name| *name != "-").map(str::to_owned).collect::<BTreeSet<_>>()
             };
-            arrows.push((name.trim_matches('`').to_owned(), names(uses)));
+            arrows.push(Row { names: names(of), uses: names(uses) });
         }
         if arrows.is_empty() { Err(missing()) } else { Ok(Arrows(arrows)) }
     }
 
-    /// How far from the top a crate is drawn.
+    /// How far from the top one is drawn.
     fn floor(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|(drawn, _)| drawn == name)
+        self.0.iter().position(|row| row.names.contains(name))
     }
 
-    /// What differs between the table and the manifests.
-    fn faults(&self, manifests: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    /// What differs between the table and what is `there`: of each `kind` what it uses.
+    fn faults(&self, kind: &str, there: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
         let mut faults = Vec::new();
-        for (name, uses) in manifests {
+        for (name, uses) in there {
             let Some(floor) = self.floor(name) else {
-                faults.push(format!("ARCHITECTURE.md: the crate {name} is not among the arrows"));
+                faults.push(format!("ARCHITECTURE.md: the {kind} {name} is not among the arrows"));
                 continue;
             };
-            let drawn = &self.0[floor].1;
-            for used in uses.difference(drawn) {
-                faults.push(format!("crates/{name}: uses {used}, which is not drawn in ARCHITECTURE.md"));
-            }
-            for used in drawn.difference(uses) {
-                faults.push(format!("ARCHITECTURE.md: {name} -> {used} is drawn and not there"));
-            }
-            for used in uses.iter().filter(|used| self.floor(used).is_some_and(|below| below <= floor)) {
-                faults.push(format!("ARCHITECTURE.md: {name} -> {used} does not point down"));
+            let row = &self.0[floor];
+            for used in uses.difference(&row.names) {
+                if !row.uses.contains(used) {
+                    faults.push(format!("the {kind} {name} uses {used}, which is not drawn in ARCHITECTURE.md"));
+                }
+                if self.floor(used).is_some_and(|below| below <= floor) {
+                    faults.push(format!("ARCHITECTURE.md: {name} -> {used} does not point down"));
+                }
             }
         }
-        for (name, _) in self.0.iter().filter(|(name, _)| !manifests.contains_key(name)) {
-            faults.push(format!("ARCHITECTURE.md: there is no crate {name}"));
+        for row in &self.0 {
+            let names = row.names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            for name in row.names.iter().filter(|name| !there.contains_key(*name)) {
+                faults.push(format!("ARCHITECTURE.md: there is no {kind} {name}"));
+            }
+            let is_used =
+                |drawn: &String| row.names.iter().filter_map(|name| there.get(name)).any(|of| of.contains(drawn));
+            for drawn in row.uses.iter().filter(|drawn| !is_used(drawn)) {
+                faults.push(format!("ARCHITECTURE.md: {names} -> {drawn} is drawn and not there"));
+            }
         }
         faults
     }
+}
+
+/// What each module of a crate uses of the others, not counting what only its tests use. `folder`: the crate's sources.
+fn modules(folder: &Path) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+    let mut texts = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        for entry in std::fs::read_dir(&at).map_err(|e| format!("{}: {e}", at.display()))?.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+                texts.push((name, read(&path)?));
+            }
+        }
+    }
+    Ok(uses_of_modules(&texts))
+}
+
+/// The same, of the files of a crate: their paths below its sources, and their texts.
+fn uses_of_modules(texts: &[(String, String)]) -> BTreeMap<String, BTreeSet<String>> {
+    const OF_TESTS: &str = "#[cfg(test)]\nmod ";
+    let root = texts.iter().find(|(name, _)| name == "lib.rs").map_or("", |(_, text)| text);
+    let shown = shown_names(root);
+    let of_tests: BTreeSet<String> = texts
+        .iter()
+        .flat_map(|(name, text)| {
+            let folder = ["lib.rs", "mod.rs"].iter().find_map(|end| name.strip_suffix(end));
+            let folder = folder.map_or_else(|| format!("{}/", name.trim_end_matches(".rs")), str::to_owned);
+            let named = text.split(OF_TESTS).skip(1).filter_map(|rest| rest.split_once(';').map(|(name, _)| name));
+            named.filter(|name| !name.contains(' ')).map(|name| format!("{folder}{name}")).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, text) in texts.iter().filter(|(name, _)| name != "lib.rs") {
+        let is_of_tests = |module: &String| {
+            name.strip_prefix(module.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
+        let module = name.split(['/', '.']).next().unwrap_or_default().to_owned();
+        let uses = found.entry(module.clone()).or_default();
+        if of_tests.iter().any(is_of_tests) {
+            continue;
+        }
+        let shipped = text.split(&format!("{OF_TESTS}tests {{")).next().unwrap_or_default();
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        let code = shipped.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+        for behind in code.split("crate::").skip(1) {
+            let named = behind.strip_prefix('{').and_then(|list| list.split_once('}')).map_or(behind, |(list, _)| list);
+            let is_list = named.len() < behind.len();
+            for used in named.split(',').take(if is_list { usize::MAX } else { 1 }).map(first_word) {
+                let used = shown.get(used).map_or(used, String::as_str);
+                if !used.is_empty() && used != module {
+                    uses.insert(used.to_owned());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The names that the root of a crate gives to what its modules have, each with the module.
+fn shown_names(root: &str) -> BTreeMap<String, String> {
+    let root = root.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n");
+    let statements = root.split(';').filter_map(|text| text.split_once(" use ").map(|(_, path)| path));
+    statements
+        .flat_map(|path| {
+            let module = first_word(path).to_owned();
+            let last = path.rsplit_once("::").map_or(path, |(_, last)| last);
+            let names = last.trim_matches(['{', '}']).split(',');
+            let name = |text: &str| first_word(text.rsplit_once(" as ").map_or(text, |(_, name)| name)).to_owned();
+            names.map(|text| (name(text), module.clone())).collect::<Vec<_>>()
+        })
+        .filter(|(name, _)| !name.is_empty())
+        .collect()
+}
+
+fn first_word(text: &str) -> &str {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    &text[..end]
 }
 
 /// What each crate below `crates` uses of the others, not counting what only its tests use.
@@ -449,7 +553,7 @@ mod tests {
 
     #[test]
     fn the_arrows_are_those_of_the_manifests_and_point_down() {
-        let arrows = Arrows::read(MAP).unwrap();
+        let arrows = Arrows::read(MAP, CRATES).unwrap();
         let manifests = |low: &str| {
             BTreeMap::from([
                 ("top".to_owned(), used("\n[dependencies]\ntailrace-low.workspace = true\ntailrace-ground = {}\n")),
@@ -459,15 +563,41 @@ mod tests {
         };
         let ground =
             "\n[dependencies]\ntailrace-ground.workspace = true\n[dev-dependencies]\ntailrace-top.workspace = true\n";
-        assert_eq!(arrows.faults(&manifests(ground)), Vec::<String>::new());
-        assert_eq!(arrows.faults(&manifests("")), ["ARCHITECTURE.md: low -> ground is drawn and not there"]);
-        let up = arrows.faults(&manifests("\n[dependencies]\ntailrace-ground = {}\ntailrace-top = {}\n"));
+        assert_eq!(arrows.faults("crate", &manifests(ground)), Vec::<String>::new());
+        assert_eq!(arrows.faults("crate", &manifests("")), ["ARCHITECTURE.md: low -> ground is drawn and not there"]);
+        let up = arrows.faults("crate", &manifests("\n[dependencies]\ntailrace-ground = {}\ntailrace-top = {}\n"));
         assert_eq!(up.len(), 2, "{up:?}");
     }
 
     #[test]
+    fn the_modules_of_a_crate_use_what_is_drawn() {
+        let files = |texts: &[(&str, &str)]| -> Vec<(String, String)> {
+            texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+        };
+        let root =
+            "//! They use this.\nmod low;\npub use low::part::{One, Two as Other};\npub(crate) use low::part as bit;\n";
+        let top = "//! [`crate::beside`]\nuse crate::bit::x;\nuse crate::{Other, ground};\n#[cfg(test)]\nmod weather;\n\
+                   #[cfg(test)]\nmod tests {\n    use crate::beside;\n}\n";
+        let found = uses_of_modules(&files(&[
+            ("lib.rs", root),
+            ("top/mod.rs", top),
+            ("top/weather.rs", "use crate::beside::rain;\n"),
+            ("low/part.rs", "fn a() { crate::top::b(crate::low::c()); }\n"),
+            ("ground.rs", ""),
+        ]));
+        let names = |of: &str| found[of].iter().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!((names("top"), names("low"), names("ground")), (vec!["ground", "low"], vec!["top"], vec![]));
+        let map =
+            |rows: &str| format!("\n{MODULES_OF_ENGINE}\n\n| module | uses |\n| --- | --- |\n{rows}| `ground` | - |\n");
+        let faults = |rows: &str| Arrows::read(&map(rows), MODULES_OF_ENGINE).unwrap().faults("module", &found);
+        assert_eq!(faults("| `top`, `low` | `ground` |\n"), Vec::<String>::new());
+        let up = "ARCHITECTURE.md: low -> top does not point down";
+        assert_eq!(faults("| `top` | `low`, `ground` |\n| `low` | `top` |\n"), [up]);
+    }
+
+    #[test]
     fn a_tour_names_functions_that_are_there_and_goes_down_or_through_a_door() {
-        let arrows = Arrows::read(MAP).unwrap();
+        let arrows = Arrows::read(MAP, CRATES).unwrap();
         let read = |file: &str| match file {
             "crates/top/a.rs" => Some("impl Door for A { fn enter(&self) { b::step(); } }".to_owned()),
             "crates/low/b.rs" => Some("pub async fn step<T>() { door.enter(); }".to_owned()),

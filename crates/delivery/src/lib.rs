@@ -34,6 +34,7 @@ pub use consumer::{Consumer, Definition, Source};
 pub use context::{Context, SystemTimer, Timer};
 pub use machine::{Checkpoint, GiveUp, LastResult, Outcome, Rules, ShardState, Taken};
 pub use observer::{DeliveryEvent, Observer, Retry, Shard};
+pub use ownership::{Fence, Standing};
 pub use parked::{ParkedRecord, parked_records};
 pub use redrive::{RedriveError, Redriven};
 pub use room::Room;

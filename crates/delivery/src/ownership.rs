@@ -3,8 +3,9 @@
 //! Each shard of a consumer has an owner row with an epoch. Whoever begins to deliver the shard raises the epoch and is the
 //! owner from that commit on; it asks nobody and waits for nobody, so a restart goes on at once. Every checkpoint, with what
 //! it parks, is a commit that declares the owner row and the checkpoint row, and is refused when either is not what the
-//! owner saw last. So of two runners that both believe to be the owner, one commits and the other learns, at its next commit
-//! or its next read of the log, that it is fenced out: it delivers nothing more of the shard.
+//! owner saw last. So of two runners that both believe to be the owner, one commits and the other learns, at its next commit,
+//! its next read of the log or before its next retry, that it is fenced out: it delivers nothing more of the shard. What a
+//! target writes of a batch beside the checkpoint it commits under the same fence ([`Fence::commit`]).
 //!
 //! Invariant: between two claims of a shard the checkpoint moves by one owner's commits only, each from what the one before
 //! left. What both deliver at most is what was in flight at the claim.
@@ -52,9 +53,9 @@ impl Owner {
     }
 }
 
-/// An owner row as its owner wrote it: what every commit of the owner is compared with.
+/// An owner row as its owner wrote it: what every commit of the owner is compared with. A clone is the same fence.
 #[derive(Clone, Debug)]
-pub(crate) struct Fence {
+pub struct Fence {
     key: Key,
     owner: Bytes,
     epoch: Epoch,
@@ -62,12 +63,31 @@ pub(crate) struct Fence {
 
 impl Fence {
     /// How often the shard was claimed.
-    pub fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         self.epoch.0
     }
 
+    /// Commits puts and deletes of a target's own rows, if the runner is still the owner of the shard.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn commit(&self, store: &dyn Engine, writes: &[Write]) -> Result<Standing, StoreError> {
+        let key = |write: &Write| match write {
+            Write::Put { key, .. } | Write::Delete { key } => Some(key.clone()),
+            _ => None,
+        };
+        let keys: Vec<Key> = writes.iter().filter_map(key).collect();
+        let committed = commit(store, std::slice::from_ref(&self.key), &keys, |reads| {
+            match self.compare(reads.shared[0].as_ref()) {
+                Standing::Held => Decision::Apply(writes.to_vec(), Standing::Held),
+                standing => Decision::Reject(standing),
+            }
+        });
+        Ok(committed.await?.answer)
+    }
+
     /// Whether it still stands, as far as is published.
-    pub async fn standing(&self, store: &dyn Engine) -> Result<Standing, StoreError> {
+    pub(crate) async fn standing(&self, store: &dyn Engine) -> Result<Standing, StoreError> {
         let found = store.get(std::slice::from_ref(&self.key)).await?.pop().flatten();
         Ok(self.compare(found.as_ref()))
     }
@@ -93,7 +113,7 @@ pub(crate) struct Ownership {
 
 /// What became of a commit under an ownership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// It holds; the commit is durable.
     Held,
     /// Another runner owns the shard now. Nothing was written.

@@ -142,7 +142,7 @@ mod tests {
 
     use tailrace_core::clock::ManualClock;
     use tailrace_core::{Bucket, BucketRange, EpochMs};
-    use tailrace_store::{Decision, ModelEngine, NewImage, Write, commit};
+    use tailrace_store::{Decision, NewImage, Numbers, Write, commit};
 
     use super::*;
 
@@ -179,7 +179,13 @@ mod tests {
     /// Issue: twenty sinks on one table read the log once.
     #[tokio::test]
     async fn readers_of_one_stream_find_what_another_has_read() {
-        let store = ModelEngine::new(Arc::new(ManualClock::at(EpochMs(1))));
+        for numbers in Numbers::ALL {
+            find_what_another_has_read(numbers).await;
+        }
+    }
+
+    async fn find_what_another_has_read(numbers: Numbers) {
+        let store = numbers.engine(Arc::new(ManualClock::at(EpochMs(1))));
         let shard = shard(store.as_ref()).await;
         append(store.as_ref(), 0..10).await;
         let pages = Arc::new(Pages::default());
@@ -203,7 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_kept_is_bounded() {
-        let store = ModelEngine::new(Arc::new(ManualClock::at(EpochMs(1))));
+        let store = Numbers::Shared.engine(Arc::new(ManualClock::at(EpochMs(1))));
         let shard = shard(store.as_ref()).await;
         for n in 0..40 {
             let (meta, new) = (vec![n; 1_000_000].into(), NewImage::None);

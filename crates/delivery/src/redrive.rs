@@ -100,6 +100,7 @@ impl Consumer {
             failed_before: 0,
             plan: None,
             epoch: 0,
+            fence: None,
             redriven: true,
             taken: None,
             records: vec![read],

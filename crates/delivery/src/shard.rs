@@ -125,7 +125,7 @@ async fn deliver(
                         let (recall, recalled) = watch::channel(false);
                         recalls.insert(invocation.id, recall);
                         let recalled = stopping.or(Stopping::watching(recalled, |recalled| *recalled));
-                        let given = (shard.clone(), fence.epoch(), waits.clone(), stopping.clone(), recalled);
+                        let given = (shard.clone(), fence.clone(), waits.clone(), stopping.clone(), recalled);
                         invocations.push(invoke(core.clone(), given, invocation).boxed());
                     }
                     Action::Recall(id) => {
@@ -224,7 +224,13 @@ async fn deliver(
                     // Before the tick: what is there when a window ends is in its batch.
                     found_now = Some(read(wanted).await?);
                 }
-                // A retry is due: a record that the stream dropped meanwhile is to be given up.
+                // A retry is due: it is not this runner's any more if another one has claimed the shard,
+                match fence.standing(store).await? {
+                    Standing::Held => {}
+                    Standing::TakenOver => return Ok(End::TakenOver),
+                    Standing::Gone => return Ok(End::Gone),
+                }
+                // and a record that the stream dropped meanwhile is to be given up.
                 match core.context.store.position(shard.no, LogPosition::Horizon).await {
                     Ok(before) => inputs.push(Input::Horizon(before.next())),
                     Err(StoreError::NoSuchShard(_)) => {}
@@ -323,7 +329,7 @@ async fn read_as_owner(
 
 async fn invoke(
     core: Arc<Core>,
-    (shard, epoch, waits, stopping, recalled): (Shard, u64, Waits, Stopping, Stopping),
+    (shard, fence, waits, stopping, recalled): (Shard, Fence, Waits, Stopping, Stopping),
     invocation: Invocation,
 ) -> Returned {
     let Invocation { id, lane, failed_before, plan, taken, records, window } = invocation;
@@ -338,7 +344,8 @@ async fn invoke(
                 failed_before,
                 plan,
                 taken,
-                epoch,
+                epoch: fence.epoch(),
+                fence: Some(fence),
                 redriven,
                 records,
                 window,

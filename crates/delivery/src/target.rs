@@ -55,6 +55,7 @@ use tokio::sync::watch;
 use crate::machine::Taken;
 pub use crate::machine::{Answer, WindowCall};
 use crate::observer::Shard;
+use crate::ownership::Fence;
 
 /// Records for a target: of one lane of one shard, in order.
 #[derive(Clone, Debug)]
@@ -71,6 +72,8 @@ pub struct Batch {
     pub taken: Option<Taken>,
     /// How often the shard was claimed: an owner that was replaced has a lower one.
     pub epoch: u64,
+    /// What the target's own rows of the shard are written under; `None`: the record is redriven, beside the shard's owner.
+    pub fence: Option<Fence>,
     /// A parked record on its own, at an operator's word: newer ones of its key may have been delivered.
     pub redriven: bool,
     /// The records; none only in the final call of a window.

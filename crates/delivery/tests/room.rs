@@ -21,7 +21,7 @@ use tailrace_engine::ViewType;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_store::keyspace::SettingKey;
-use tailrace_store::{Decision, Engine, ModelEngine, NewImage, StoreError, Write, commit};
+use tailrace_store::{Decision, Engine, NewImage, Numbers, StoreError, Write, commit};
 use tokio::sync::watch;
 
 const STREAM: StreamId = StreamId(1);
@@ -105,8 +105,14 @@ async fn fill(store: &dyn Engine) {
 /// Architecture, invariant 8. Each of forty shards would read everything that it has.
 #[tokio::test]
 async fn what_all_shards_read_ahead_is_bounded_and_all_of_it_is_delivered() {
+    for numbers in Numbers::ALL {
+        reads_ahead(numbers).await;
+    }
+}
+
+async fn reads_ahead(numbers: Numbers) {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(EpochMs(1_000_000)));
-    let store = ModelEngine::new(clock.clone());
+    let store = numbers.engine(clock.clone());
     let row = SettingKey { name: "sink".to_owned() }.encode();
     let (put, exclusive) = (Write::Put { key: row.clone(), value: "{}".into() }, [row.clone()]);
     commit(store.as_ref(), &[], &exclusive, |_| Decision::Apply(vec![put.clone()], ())).await.unwrap();

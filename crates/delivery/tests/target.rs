@@ -20,7 +20,7 @@ use tailrace_engine::ViewType;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_engine::streams::record_meta::{ChangeKind, RecordMeta};
 use tailrace_store::keyspace::SettingKey;
-use tailrace_store::{Decision, Engine, Key, ModelEngine, NewImage, StoreError, Write, commit};
+use tailrace_store::{Decision, Engine, Key, NewImage, Numbers, StoreError, Write, commit};
 
 const STREAM: StreamId = StreamId(1);
 const SINK: MappingId = MappingId(7);
@@ -111,8 +111,14 @@ async fn drained(context: &Context, consumer: &Consumer) {
 
 #[tokio::test]
 async fn a_target_of_its_own_takes_records_and_knows_neither_checkpoints_nor_retries() {
+    for numbers in Numbers::ALL {
+        takes_records(numbers).await;
+    }
+}
+
+async fn takes_records(numbers: Numbers) {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(EpochMs(1_000_000)));
-    let store = ModelEngine::new(clock.clone());
+    let store = numbers.engine(clock.clone());
     let row = SettingKey { name: "sink".to_owned() }.encode();
     let put = Write::Put { key: row.clone(), value: "{}".into() };
     let open = Write::OpenStream { stream: STREAM, ranges: vec![BucketRange::ALL] };

@@ -15,19 +15,22 @@ mod items;
 mod json_row;
 mod names;
 pub mod ops;
-mod partiql;
 mod pins;
+mod reclaim;
+mod settings;
 pub mod streams;
 mod tables;
 mod throttle;
+mod turns;
 
-pub use background::reclaim::reclaim_view;
 pub use caller::{Caller, Client, Written};
-pub use db::{Db, Settings, StoredTable};
+pub use db::{Db, StoredTable};
 pub use failure::store_failure;
 pub use items::idempotency::{IdempotencyMark, marked};
 pub use items::with_rows::{CommittedRows, DecidedRows, DeclaredRows, ItemAt, SeenRows, commit_with_rows};
 pub use pins::Pins;
+pub use reclaim::reclaim_view;
+pub use settings::{Settings, ThrottledTables};
 pub(crate) use tables::descriptor as table;
 pub use tables::descriptor::{
     Billing, BillingMode, OnDemandThroughput, Table, TableClassSetting, TableStream, Throughput, TimeToLive, ViewType,
@@ -36,4 +39,3 @@ pub use tables::descriptor::{
 pub use tables::destinations::{CAPTURE_NAME, Destination, DestinationStatus, TimePrecision};
 pub use tables::index::{Index, IndexKind, IndexProjection, IndexStatus};
 pub use tables::states::{Transition, TransitionKind};
-pub use throttle::ThrottledTables;

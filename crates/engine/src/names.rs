@@ -3,7 +3,7 @@
 use tailrace_core::model::NAME_PATTERN;
 use tailrace_core::{IndexArn, StreamArn, TableArn};
 
-use crate::db::Settings;
+use crate::settings::Settings;
 
 /// The parts of a table's or stream's ARN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 //! Invariants: a bucket belongs to a table or an index that is there; one that is full is as none. Nothing is kept over a
 //! restart. It does not know operations: who is not to be throttled (the service's own deletes, a fill) does not ask.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -17,21 +17,9 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits::{THROTTLE_BUCKETS_MAX, THROTTLE_BURST};
 use tailrace_core::{ApiError, ErrorCode, IndexId, TableId, ThrottlingReason};
 
-use crate::db::Settings;
+use crate::settings::{Settings, ThrottledTables};
 use crate::table::{BillingMode, Table};
 use crate::tables::index::{Index, IndexKind};
-
-/// Which tables are throttled by their throughput.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ThrottledTables {
-    /// None.
-    #[default]
-    None,
-    /// Each that has a throughput, or limits on demand.
-    All,
-    /// Those of these that do.
-    Named(BTreeSet<String>),
-}
 
 /// What a unit is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

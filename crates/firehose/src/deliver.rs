@@ -16,7 +16,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tailrace_core::{EpochMs, MappingId, RecordNo, ShardNo};
-use tailrace_delivery::{Answer, Batch, Outcome as Done, Target};
+use tailrace_delivery::{Answer, Batch, Fence, Outcome as Done, Target};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_sinks::objects::joined;
 use tailrace_sinks::objects::partition::escaped;
@@ -94,6 +94,8 @@ struct Object {
 pub(crate) struct Work {
     shard: ShardNo,
     first: RecordNo,
+    /// What rows beside the flush are written under.
+    pub(crate) fence: Fence,
     pub(crate) sources: Vec<Source>,
     /// As the function has them; `None`: there is no function.
     outcomes: Option<Vec<Outcome>>,
@@ -106,6 +108,9 @@ impl Delivery {
             Err(error) => return Done::Failed(error.clone()),
         };
         let Some(first) = batch.records.first().map(|record| record.number) else { return Done::Done };
+        let Some(fence) = batch.fence else {
+            return Done::Failed("no record of a delivery stream is handed over beside its shard".to_owned());
+        };
         let sources: Result<Vec<Source>, StoreError> = batch.records.iter().map(Source::of).collect();
         let sources = match sources {
             Ok(sources) => sources,
@@ -118,12 +123,12 @@ impl Delivery {
         let mut patience = Patience::new(&batch.stopping, clock.as_ref(), timer.as_ref());
         let mut outcomes = None;
         if let Some(function) = &destination.function {
-            match self.transformer.transform(function, flush, &sources, &mut patience).await {
+            match self.transformer.transform(function, (flush, &fence), &sources, &mut patience).await {
                 Ok(made) => outcomes = Some(made),
                 Err(not_yet) => return not_yet.into(),
             }
         }
-        let work = Arc::new(Work { shard, first, sources, outcomes });
+        let work = Arc::new(Work { shard, first, fence, sources, outcomes });
         if let Err(error) = self.put(destination, &work, Delivery::objects).await {
             return Done::Failed(error);
         }

@@ -16,6 +16,7 @@
 //! [`Clusters`]) lead there.
 
 mod answer;
+mod beside;
 mod compress;
 pub mod config;
 mod deliver;

@@ -4,18 +4,17 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tailrace_core::{EpochMs, MappingId};
-use tailrace_delivery::{each, read_row};
+use tailrace_core::{EpochMs, RecordNo, ShardNo};
+use tailrace_delivery::{Fence, each, read_row};
 use tailrace_store::keyspace::RequestKey;
-use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
+use tailrace_store::{Engine, Key, StoreError, Write};
 
+use crate::beside;
 use crate::outcome::Failure;
-use crate::transform::Flush;
+use crate::transform::{Flush, NotYet};
 
 const ROW_VERSION: u32 = 1;
 const WHAT: &str = "a request of a delivery stream";
-/// Rows that one commit removes.
-const DELETES_AT_ONCE: usize = 100;
 
 /// A request that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,15 +61,19 @@ impl From<&Failure> for Failed {
     }
 }
 
-/// The requests of a flush that are over, by their number; those of other flushes are removed.
+/// The requests of a flush that are over, by their number; those of the shard's other flushes are removed.
 ///
 /// # Errors
-/// The store's.
-pub async fn all(store: &dyn Engine, flush: Flush) -> Result<BTreeMap<u32, Over>, StoreError> {
-    remove(store, flush.consumer, Some(flush)).await?;
+/// Another server owns the shard, or the store's.
+pub async fn all(store: &dyn Engine, flush: Flush, fence: &Fence) -> Result<BTreeMap<u32, Over>, NotYet> {
+    let range = RequestKey::range(flush.consumer);
+    beside::forget_others(store, fence, flush, range.clone(), flush_of).await?;
     let mut all = BTreeMap::new();
-    each(store, RequestKey::range(flush.consumer), |key, value| {
+    each(store, range, |key, value| {
         let key = RequestKey::decode(&key).ok_or_else(|| StoreError::Corrupt(format!("the key of {WHAT}")))?;
+        if (key.shard, key.first) != (flush.shard, flush.first) {
+            return Ok(());
+        }
         let Row { id, version, failed, documents, .. } = read_row(WHAT, ROW_VERSION, &value)?;
         let documents = documents.into_iter().map(|(place, failed)| (place, failed.into())).collect();
         all.insert(key.request, Over { id, version, failed: failed.map(Failure::from), documents });
@@ -83,8 +86,13 @@ pub async fn all(store: &dyn Engine, flush: Flush) -> Result<BTreeMap<u32, Over>
 /// Notes that a request is over.
 ///
 /// # Errors
-/// The store's.
-pub async fn note(store: &dyn Engine, flush: Flush, request: u32, over: &Over) -> Result<(), StoreError> {
+/// Another server owns the shard, or the store's.
+pub async fn note(
+    store: &dyn Engine,
+    (flush, fence): (Flush, &Fence),
+    request: u32,
+    over: &Over,
+) -> Result<(), NotYet> {
     let key = RequestKey { consumer: flush.consumer, shard: flush.shard, first: flush.first, request }.encode();
     let row = Row {
         v: ROW_VERSION,
@@ -93,28 +101,10 @@ pub async fn note(store: &dyn Engine, flush: Flush, request: u32, over: &Over) -
         failed: over.failed.as_ref().map(Failed::from),
         documents: over.documents.iter().map(|(place, failure)| (*place, failure.into())).collect(),
     };
-    let value = serde_json::to_vec(&row).expect("invariant: a row has only string keys");
-    let put = || vec![Write::Put { key: key.clone(), value: value.clone().into() }];
-    commit(store, &[], std::slice::from_ref(&key), |_| Decision::Apply(put(), ())).await.map(|_| ())
+    let value = serde_json::to_vec(&row).expect("invariant: a row has only string keys").into();
+    beside::write(store, fence, &[Write::Put { key, value }]).await
 }
 
-/// Removes what is known of a consumer's requests, but for those of one flush.
-///
-/// # Errors
-/// The store's.
-pub async fn remove(store: &dyn Engine, consumer: MappingId, kept: Option<Flush>) -> Result<(), StoreError> {
-    let mut keys: Vec<Key> = Vec::new();
-    each(store, RequestKey::range(consumer), |key, _| {
-        let of = RequestKey::decode(&key);
-        if of.is_none_or(|of| kept.is_none_or(|kept| (kept.shard, kept.first) != (of.shard, of.first))) {
-            keys.push(key);
-        }
-        Ok(())
-    })
-    .await?;
-    for keys in keys.chunks(DELETES_AT_ONCE) {
-        let deletes = || keys.iter().map(|key| Write::Delete { key: key.clone() }).collect();
-        commit(store, &[], keys, |_| Decision::Apply(deletes(), ())).await?;
-    }
-    Ok(())
+fn flush_of(key: &Key) -> Option<(ShardNo, RecordNo)> {
+    RequestKey::decode(key).map(|of| (of.shard, of.first))
 }

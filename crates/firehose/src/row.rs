@@ -155,26 +155,58 @@ pub async fn all(store: &dyn Engine) -> Result<Vec<Stored>, StoreError> {
     Ok(rows)
 }
 
-/// Makes a row and the stream of the log. `None`: there is one of its name already.
+/// Why no row was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotMade {
+    /// There is one of its name already.
+    Exists,
+    /// There are so many, and no more may be.
+    Full(usize),
+}
+
+/// Makes a row and the stream of the log, if there are fewer than `rows_max`.
 ///
 /// # Errors
 /// The store's.
-pub async fn create(store: &dyn Engine, row: Row, stream_name: &str) -> Result<Option<Stored>, StoreError> {
+pub async fn create(
+    store: &dyn Engine,
+    row: Row,
+    stream_name: &str,
+    rows_max: usize,
+) -> Result<Result<Stored, NotMade>, StoreError> {
     let keys = [DeliveryStreamKey::key(&row.name), hidden::counter_key()];
-    let made = commit(store, &[], &keys, |reads| {
-        if reads.exclusive[0].is_some() {
-            return Decision::Reject(Ok(None));
+    loop {
+        // Whoever makes a stream raises the counter: while it stands, there are no more rows than were counted behind it.
+        let counted_at = store.get(std::slice::from_ref(&keys[1])).await?.pop().flatten();
+        let mut count = 0;
+        each(store, DeliveryStreamKey::range(), |_, _| {
+            count += 1;
+            Ok(())
+        })
+        .await?;
+        let made = commit(store, &[], &keys, |reads| {
+            if reads.exclusive[0].is_some() {
+                return Decision::Reject(Ok(Some(Err(NotMade::Exists))));
+            }
+            if reads.exclusive[1] != counted_at {
+                return Decision::Reject(Ok(None));
+            }
+            if count >= rows_max {
+                return Decision::Reject(Ok(Some(Err(NotMade::Full(count)))));
+            }
+            let Some(stream) = hidden::next_id(reads.exclusive[1].as_ref()) else {
+                return Decision::Reject(Err(corrupt("the counter of streams")));
+            };
+            let row = Row { stream, ..row.clone() };
+            let bytes = row.encode();
+            let put = Write::Put { key: keys[0].clone(), value: bytes.clone() };
+            let opened = hidden::open(stream, stream_name, crate::records::PARTITION, row.created_ms);
+            Decision::Apply(opened.into_iter().chain([put]).collect(), Ok(Some(Ok(Stored { row, bytes }))))
+        });
+        if let Some(decided) = made.await?.answer? {
+            return Ok(decided);
         }
-        let Some(stream) = hidden::next_id(reads.exclusive[1].as_ref()) else {
-            return Decision::Reject(Err(corrupt("the counter of streams")));
-        };
-        let row = Row { stream, ..row.clone() };
-        let bytes = row.encode();
-        let put = Write::Put { key: keys[0].clone(), value: bytes.clone() };
-        let opened = hidden::open(stream, stream_name, crate::records::PARTITION, row.created_ms);
-        Decision::Apply(opened.into_iter().chain([put]).collect(), Ok(Some(Stored { row, bytes })))
-    });
-    made.await?.answer
+    }
 }
 
 /// Writes a row in the place of what was seen. `None`: that is there no more.
@@ -197,13 +229,16 @@ pub async fn change(store: &dyn Engine, seen: &Stored, row: Row) -> Result<Optio
     Ok(changed.await?.answer.then_some(Stored { row, bytes }))
 }
 
-/// Removes a row.
+/// Removes a row, if it is still what was seen: one that has another in its place was removed before.
 ///
 /// # Errors
 /// The store's.
-pub async fn remove(store: &dyn Engine, name: &str) -> Result<(), StoreError> {
-    let key = DeliveryStreamKey::key(name);
-    let removed = commit(store, &[], std::slice::from_ref(&key), |_| {
+pub async fn remove(store: &dyn Engine, seen: &Stored) -> Result<(), StoreError> {
+    let key = DeliveryStreamKey::key(&seen.row.name);
+    let removed = commit(store, &[], std::slice::from_ref(&key), |reads| {
+        if reads.exclusive[0].as_ref() != Some(&seen.bytes) {
+            return Decision::Reject(());
+        }
         Decision::Apply(vec![Write::Delete { key: key.clone() }], ())
     });
     removed.await.map(|_| ())

@@ -16,7 +16,7 @@ use tailrace_core::{ApiError, EpochMs, ErrorCode, RecordNo, ShardNo};
 use tailrace_delivery::{Consumer, Context, Definition, Room, Rules, Source, Timer, add_needed};
 use tailrace_engine::streams::descriptor::Stream;
 use tailrace_engine::{Caller, Db, Pins, store_failure};
-use tailrace_store::keyspace::DeliveryStreamKey;
+use tailrace_store::keyspace::{DeliveryStreamKey, RequestKey, TransformedKey};
 use tailrace_store::{Engine, StoreError};
 
 use crate::config::Config;
@@ -24,9 +24,9 @@ use crate::deliver::{Delivery, Door};
 use crate::events::Events;
 use crate::limits::{FLUSH_RECORDS_MAX, STREAMS_MAX};
 use crate::remote::{Remote, Sender};
-use crate::row::{self, Row, Stored};
-use crate::transform::{self, Transformer};
-use crate::{Buckets, Clusters, Endpoints, Functions, answer, config, over, records};
+use crate::row::{self, NotMade, Row, Stored};
+use crate::transform::Transformer;
+use crate::{Buckets, Clusters, Endpoints, Functions, answer, beside, config, records};
 
 /// What the names of the log's streams begin with; no table can have such a name.
 const LOG_NAME: &str = "$delivery/";
@@ -113,8 +113,6 @@ struct Inner {
     clusters: Arc<dyn Clusters>,
     notices: Arc<dyn Fn(Notice) + Send + Sync>,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
-    /// Held by who makes a stream.
-    creating: tokio::sync::Mutex<()>,
     /// Streams are delivered.
     runs: AtomicBool,
 }
@@ -160,13 +158,12 @@ impl DeliveryStreams {
             clusters,
             notices,
             entries: Mutex::default(),
-            creating: tokio::sync::Mutex::default(),
             runs: AtomicBool::new(false),
             db,
         });
         for stored in row::all(inner.store()).await? {
             if stored.row.deleted {
-                inner.clean(&stored.row).await?;
+                inner.clean(&stored).await?;
             } else {
                 inner.enter(stored);
             }
@@ -360,22 +357,19 @@ impl DeliveryStreams {
         with: impl FnOnce(&mut Row),
     ) -> Result<(), ApiError> {
         let inner = &self.0;
-        let _creating = inner.creating.lock().await;
         let in_use = || answer::in_use(name, self.account());
-        let (is_there, count) = {
-            let entries = inner.entries.lock();
-            (entries.contains_key(name), entries.len())
-        };
-        if is_there {
+        if inner.entries.lock().contains_key(name) {
             return Err(in_use());
-        }
-        if count >= STREAMS_MAX {
-            return Err(answer::limit(format!("There are {count} delivery streams, and {STREAMS_MAX} are the most.")));
         }
         let mut row = Row::new(name, destination, inner.context.rng.uuid(), self.now());
         with(&mut row);
-        let made = row::create(inner.store(), row, &format!("{LOG_NAME}{name}")).await;
-        let stored = made.map_err(|error| store_failure(&error))?.ok_or_else(in_use)?;
+        let made = row::create(inner.store(), row, &format!("{LOG_NAME}{name}"), STREAMS_MAX).await;
+        let stored = made.map_err(|error| store_failure(&error))?.map_err(|not_made| match not_made {
+            NotMade::Exists => in_use(),
+            NotMade::Full(count) => {
+                answer::limit(format!("There are {count} delivery streams, and {STREAMS_MAX} are the most."))
+            }
+        })?;
         let entry = inner.enter(stored);
         let _changing = entry.changing.lock().await;
         inner.start(&entry).await;
@@ -431,9 +425,10 @@ impl DeliveryStreams {
         let mut row = self.still(&entry)?;
         row.deleted = true;
         // First: what cannot be deleted goes on.
-        self.store(&entry, row.clone()).await?;
+        self.store(&entry, row).await?;
         self.0.stop(&entry).await;
-        self.0.clean(&row).await.map_err(|error| store_failure(&error))?;
+        let stored = Arc::clone(&entry.stored.lock());
+        self.0.clean(&stored).await.map_err(|error| store_failure(&error))?;
         self.0.entries.lock().remove(name);
         Ok(())
     }
@@ -574,12 +569,12 @@ impl Inner {
     }
 
     /// Removes what a deleted stream has left, and its row. Safe to repeat.
-    async fn clean(&self, row: &Row) -> Result<(), StoreError> {
-        let consumer = row.consumer_id()?;
+    async fn clean(&self, stored: &Stored) -> Result<(), StoreError> {
+        let consumer = stored.row.consumer_id()?;
         Consumer::delete_rows(&self.context, consumer).await?;
-        transform::remove(self.store(), consumer, None).await?;
-        over::remove(self.store(), consumer, None).await?;
-        row::remove(self.store(), &row.name).await
+        beside::remove(self.store(), TransformedKey::range, consumer).await?;
+        beside::remove(self.store(), RequestKey::range, consumer).await?;
+        row::remove(self.store(), stored).await
     }
 
     fn notice(&self, stream: &str, text: String) {

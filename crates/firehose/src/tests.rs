@@ -6,6 +6,7 @@
 
 mod index;
 mod retention;
+mod take_over;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ use tailrace_sinks::objects::S3Config;
 use tailrace_sinks::objects::store::{Destination, ObjectWriter};
 use tailrace_sinks::post::{NoReply, Post, Reply};
 use tailrace_store::keyspace::KeyKind;
-use tailrace_store::{Engine, ModelEngine, PageLimit};
+use tailrace_store::{Engine, MemoryEngine, Numbers, PageLimit};
 
 use crate::{Buckets, DeliveryStreams, Dependencies, Endpoints, Functions, Invoked, Notice, execute};
 
@@ -56,7 +57,7 @@ impl Timer for Skipping {
 
 /// A directory as every bucket, which now and then cannot be found, and a function whose answers are never twice the same.
 struct World {
-    store: Arc<ModelEngine>,
+    store: Arc<dyn MemoryEngine>,
     clock: Arc<ManualClock>,
     rng: Arc<SeededRng>,
     directory: PathBuf,
@@ -66,6 +67,8 @@ struct World {
     invocations: AtomicU64,
     /// Told of each invocation of a function, and of each request to an endpoint, that never answers.
     hangs: tokio::sync::Notify,
+    /// Where the first call to what is `held` waits.
+    hold: take_over::Hold,
     /// The requests that came to an endpoint, in their order.
     requests: Mutex<Vec<Asked>>,
     /// The clusters.
@@ -85,10 +88,14 @@ struct Asked {
 
 impl World {
     fn new(directory: &Path, seed: u64) -> Arc<World> {
+        World::over(directory, seed, Numbers::Shared)
+    }
+
+    fn over(directory: &Path, seed: u64, numbers: Numbers) -> Arc<World> {
         let clock = Arc::new(ManualClock::at(EpochMs(1_535_365_800_000)));
         std::fs::write(directory.join(".file"), "").unwrap();
         Arc::new(World {
-            store: ModelEngine::new(clock.clone()),
+            store: numbers.engine(clock.clone()),
             clock,
             rng: Arc::new(SeededRng::new(seed)),
             directory: directory.to_owned(),
@@ -96,6 +103,7 @@ impl World {
             life: AtomicU64::new(u64::MAX),
             invocations: AtomicU64::new(0),
             hangs: tokio::sync::Notify::new(),
+            hold: take_over::Hold::default(),
             requests: Mutex::default(),
             clusters: Mutex::default(),
             notices: Mutex::default(),
@@ -201,6 +209,8 @@ impl Functions for Outside {
                 for _ in 0..2 {
                     tokio::task::yield_now().await;
                 }
+            } else if function == "held" {
+                world.hold.first().await;
             } else if world.random(5) == 0 || world.is_over() {
                 return Invoked::NotInvoked("no process is left".to_owned());
             }
@@ -235,7 +245,8 @@ impl Functions for Outside {
 }
 
 /// An endpoint at each host: what `flaky` is sent it takes or not, and says so or not; `picky` takes what has no `bad`; `down` takes nothing,
-/// `full` finds everything too large, `mute` takes everything and says nothing, `halting` says nothing to the second request; `good` takes everything, and says so.
+/// `full` finds everything too large, `mute` takes everything and says nothing, `halting` says nothing to the second request; `held` finds everything too
+/// large; `good` takes everything, and says so.
 impl Endpoints for Outside {
     fn post(&self, post: Post) -> BoxFuture<'static, Result<Reply, NoReply>> {
         let world = Arc::clone(&self.0);
@@ -270,12 +281,15 @@ impl Endpoints for Outside {
                 world.hangs.notify_one();
                 return std::future::pending().await;
             }
+            if is("held") {
+                world.hold.first().await;
+            }
             if world.is_over() || (is("flaky") && world.random(4) == 0) {
                 return Err(NoReply::Broken("reset".to_owned()));
             }
             let (status, body) = match takes {
                 true => (200, json!({"requestId": id, "timestamp": 1})),
-                false if is("full") => (413, json!({"requestId": id, "timestamp": 1})),
+                false if is("full") || is("held") => (413, json!({"requestId": id, "timestamp": 1})),
                 false => (500, json!({"requestId": id, "timestamp": 1, "errorMessage": "not hunter2"})),
             };
             let content_type = Some("application/json".to_owned());
@@ -332,9 +346,10 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A story with lives that end badly: the texts that were acknowledged, and the world.
+/// A story with lives that end badly: the texts that were acknowledged, and the world. Every other one is told over a store that numbers the
+/// records of each shard by themselves.
 fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> String) -> (Vec<String>, Arc<World>) {
-    let world = World::new(directory, seed);
+    let world = World::over(directory, seed, Numbers::ALL[seed as usize % 2]);
     runtime().block_on(async { drop(call(&world.streams().await, "CreateDeliveryStream", config).await) });
     let (mut acknowledged, mut seen) = (Vec::new(), BTreeMap::new());
     for _ in 0..1 + seed % 4 {
@@ -379,7 +394,7 @@ fn story(directory: &Path, seed: u64, config: Value, text: impl Fn(u64) -> Strin
 
 #[test]
 fn objects_hold_each_acknowledged_record_once_and_in_order() {
-    for seed in 0..30 {
+    for seed in 0..60 {
         let directory = tempfile::tempdir().unwrap();
         let delimiter = json!({"Enabled": true, "Processors": [{"Type": "AppendDelimiterToRecord"}]});
         let config = destination(json!({"ProcessingConfiguration": delimiter, "Prefix": "raw/"}));
@@ -404,7 +419,7 @@ fn a_function_that_never_answers_twice_the_same_leaves_each_record_once() {
         5 => format!("lose {n}"),
         letter => format!("{}{n}", char::from(b'a' + letter as u8)),
     };
-    for seed in 100..130 {
+    for seed in 100..160 {
         let directory = tempfile::tempdir().unwrap();
         let partitions = json!({
             "ProcessingConfiguration": transforming("f"), "DynamicPartitioningConfiguration": {"Enabled": true},
@@ -464,7 +479,7 @@ fn taken(world: &World, seed: u64) -> Vec<String> {
 /// docs/spec/sinks.md 2.7, 9: a request comes again with its id and its records, after whatever failure and whatever crash.
 #[test]
 fn requests_of_different_ids_hold_each_acknowledged_record_once() {
-    for seed in 200..230 {
+    for seed in 200..260 {
         let directory = tempfile::tempdir().unwrap();
         let config = endpoint("flaky", 7200, json!({"S3BackupMode": "AllData"}));
         let (acknowledged, world) = story(directory.path(), seed, config, |n| format!("{n},"));
@@ -483,7 +498,7 @@ fn requests_of_different_ids_hold_each_acknowledged_record_once() {
 /// docs/spec/sinks.md 2.7: what is given up is in the bucket, in the same words after each crash (the story looks), and is not sent again.
 #[test]
 fn what_an_endpoint_does_not_take_is_in_the_bucket_once() {
-    for seed in 300..330 {
+    for seed in 300..360 {
         let directory = tempfile::tempdir().unwrap();
         let text = |n: u64| format!("{}{n}", if n.is_multiple_of(5) { "bad " } else { "" });
         let (acknowledged, world) = story(directory.path(), seed, endpoint("picky", 3, json!({})), text);
@@ -555,7 +570,7 @@ fn results_of_a_function_are_requests() {
         4 => format!("fail {n}"),
         _ => format!("a{n}"),
     };
-    for seed in 400..415 {
+    for seed in 400..430 {
         let directory = tempfile::tempdir().unwrap();
         let config = endpoint("flaky", 7200, json!({"ProcessingConfiguration": transforming("f")}));
         let (acknowledged, world) = story(directory.path(), seed, config, text);

@@ -1,7 +1,8 @@
 //! Records through a function, before they are delivered. Source: docs/spec/sinks.md 8.
 //!
 //! Invariant: what a function has made of a record is durable before anybody uses it, and is used again when the flush comes again: a
-//! function need not answer twice what it answered once. A crash in the middle of an invocation invokes it again.
+//! function need not answer twice what it answered once. A crash in the middle of an invocation invokes it again. So does a server that takes
+//! the shard over; what the function then answers to the one before is not kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,10 +15,11 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits::{FUNCTION_RESPONSE_BYTES_MAX, INVOKE_PAYLOAD_BYTES_MAX};
 use tailrace_core::rng::Rng;
 use tailrace_core::{MappingId, RecordNo, ShardNo};
-use tailrace_delivery::{Timer, each};
+use tailrace_delivery::{Fence, Timer, each};
 use tailrace_store::keyspace::TransformedKey;
-use tailrace_store::{Decision, Engine, Key, StoreError, Write, commit};
+use tailrace_store::{Engine, Key, StoreError, Write};
 
+use crate::beside;
 use crate::config::Function;
 use crate::limits::{
     ERROR_CHARS_MAX, INVOKE_RECORDS_MAX, TRANSFORMED_BYTES_MAX, TRANSFORMED_COMMIT_BYTES, TRANSFORMED_ROW_BYTES,
@@ -126,13 +128,14 @@ impl Transformer {
     pub async fn transform(
         &self,
         function: &Function,
-        flush: Flush,
+        (flush, fence): (Flush, &Fence),
         records: &[Source],
         patience: &mut Patience<'_>,
     ) -> Result<Vec<Outcome>, NotYet> {
-        self.forget_others(flush).await?;
+        let (store, range) = (self.store.as_ref(), TransformedKey::range(flush.consumer));
+        beside::forget_others(store, fence, flush, range.clone(), flush_of).await?;
         let (mut outcomes, mut rows) = (Vec::with_capacity(records.len()), 0);
-        each(self.store.as_ref(), TransformedKey::range(flush.consumer), |key, value| {
+        each(store, range, |key, value| {
             let corrupt = || StoreError::Corrupt("what a function has made of records".to_owned());
             let part = TransformedKey::decode(&key).ok_or_else(corrupt)?;
             if (part.shard, part.first) == (flush.shard, flush.first) {
@@ -156,19 +159,14 @@ impl Transformer {
                     bytes += outcome.bytes();
                 }
             }
-            rows = self.keep(flush, rows, &made).await?;
+            rows = self.keep((flush, fence), rows, &made).await?;
             outcomes.append(&mut made);
         }
         Ok(outcomes)
     }
 
-    /// Removes what was made of flushes that are over.
-    async fn forget_others(&self, flush: Flush) -> Result<(), StoreError> {
-        remove(self.store.as_ref(), flush.consumer, Some(flush)).await
-    }
-
     /// Keeps outcomes in rows from `row` on; answers the next.
-    async fn keep(&self, flush: Flush, mut row: u32, outcomes: &[Outcome]) -> Result<u32, StoreError> {
+    async fn keep(&self, (flush, fence): (Flush, &Fence), mut row: u32, outcomes: &[Outcome]) -> Result<u32, NotYet> {
         let Flush { consumer, shard, first } = flush;
         let (mut writes, mut waiting) = (Vec::new(), 0);
         let mut rest = outcomes;
@@ -183,24 +181,17 @@ impl Transformer {
             let key = TransformedKey { consumer, shard, first, part: row }.encode();
             let value = encode(piece);
             waiting += value.len();
-            writes.push((key, value));
+            writes.push(Write::Put { key, value });
             (row, rest) = (row + 1, behind);
             if waiting >= TRANSFORMED_COMMIT_BYTES {
-                self.put(std::mem::take(&mut writes)).await?;
+                beside::write(self.store.as_ref(), fence, &std::mem::take(&mut writes)).await?;
                 waiting = 0;
             }
         }
-        self.put(writes).await?;
-        Ok(row)
-    }
-
-    async fn put(&self, rows: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
+        if !writes.is_empty() {
+            beside::write(self.store.as_ref(), fence, &writes).await?;
         }
-        let keys: Vec<Key> = rows.iter().map(|(key, _)| key.clone()).collect();
-        let puts = || rows.iter().map(|(key, value)| Write::Put { key: key.clone(), value: value.clone() }).collect();
-        commit(self.store.as_ref(), &[], &keys, |_| Decision::Apply(puts(), ())).await.map(|_| ())
+        Ok(row)
     }
 
     fn failed(&self, code: &str, message: &str, attempts: u32) -> Outcome {
@@ -320,23 +311,7 @@ fn count(records: &[Source], bytes_max: usize) -> usize {
     records.iter().take(INVOKE_RECORDS_MAX).take_while(fits).count().max(1)
 }
 
-/// Removes what was made of a consumer's flushes, but of one.
-///
-/// # Errors
-/// The store's.
-pub async fn remove(store: &dyn Engine, consumer: MappingId, kept: Option<Flush>) -> Result<(), StoreError> {
-    let mut keys = Vec::new();
-    each(store, TransformedKey::range(consumer), |key, _| {
-        let part = TransformedKey::decode(&key);
-        if part.is_none_or(|part| kept.is_none_or(|kept| (kept.shard, kept.first) != (part.shard, part.first))) {
-            keys.push(key);
-        }
-        Ok(())
-    })
-    .await?;
-    for keys in keys.chunks(100) {
-        let deletes = || keys.iter().map(|key| Write::Delete { key: key.clone() }).collect();
-        commit(store, &[], keys, |_| Decision::Apply(deletes(), ())).await?;
-    }
-    Ok(())
+/// The flush that the key of a row names.
+fn flush_of(key: &Key) -> Option<(ShardNo, RecordNo)> {
+    TransformedKey::decode(key).map(|part| (part.shard, part.first))
 }

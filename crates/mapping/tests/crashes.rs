@@ -7,10 +7,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Call, Stage, TestTime, open_stream};
+use common::{Call, Stage, TestTime, new_store, open_stream};
 use tailrace_core::rng::{Rng, SeededRng};
 use tailrace_mapping::Parameters;
-use tailrace_store::ModelEngine;
 
 const KEYS: u64 = 4;
 
@@ -90,7 +89,7 @@ fn nothing_is_lost_or_out_of_order_wherever_it_crashes() {
     for seed in 0..60 {
         let rng = SeededRng::new(seed);
         let time = TestTime::new();
-        let store = ModelEngine::new(time.clock.clone());
+        let store = new_store(&time);
         let mut history = History::default();
         let lives = 2 + rng.next_u64() % 5;
         for life in 0..=lives {

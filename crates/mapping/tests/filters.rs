@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use common::engine::TroubledEngine;
-use common::{Stage, TestTime, open_stream, request, sequence_number, shards};
+use common::{Stage, TestTime, new_store, open_stream, request, sequence_number, shards};
 use tailrace_mapping::{MappingError, Parameters, ShardState};
-use tailrace_store::{Engine, ModelEngine};
+use tailrace_store::Engine;
 
 const EVEN: &str = r#"{"dynamodb":{"NewImage":{"v":{"N":[{"suffix":"0"},{"suffix":"2"},{"suffix":"4"},{"suffix":"6"},{"suffix":"8"}]}}}}"#;
 const NONE: &str = r#"{"eventName":["REMOVE"]}"#;
@@ -43,7 +43,7 @@ async fn a_batch_is_made_of_matching_records_only() {
 #[tokio::test]
 async fn the_checkpoint_steps_over_what_is_left_out() {
     let time = TestTime::new();
-    let store = ModelEngine::new(time.clock.clone());
+    let store = new_store(&time);
     open_stream(store.as_ref(), 1).await;
     let engine = Arc::new(TroubledEngine::new(store.clone()));
     let stage = Stage::load_over(engine.clone(), store, time).await;

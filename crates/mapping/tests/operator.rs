@@ -12,7 +12,7 @@ use common::engine::TroubledEngine;
 use common::{STREAM, Stage, append, request, sequence_number, shards, write_damaged};
 use tailrace_core::RecordNo;
 use tailrace_mapping::{GiveUp, Invoked, MappingError, MappingEvent, Parameters, ShardState};
-use tailrace_store::{Engine, Write};
+use tailrace_store::Write;
 
 fn batch(size: i64) -> Parameters {
     Parameters { batch_size: Some(size), ..Parameters::default() }

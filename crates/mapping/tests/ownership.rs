@@ -71,6 +71,27 @@ async fn an_idle_runner_that_was_fenced_out_delivers_nothing() {
     assert!(first.calls.try_recv().is_err());
 }
 
+/// A runner whose batch fails learns of the other one before it tries again.
+#[tokio::test]
+async fn a_runner_that_was_fenced_out_retries_nothing() {
+    let mut first = Stage::new(1).await;
+    first.write("a", 1).await;
+    first.create(batch(2)).await;
+    first.call().await.fail();
+    first.until(|mappings| shards(mappings).first().is_some_and(|shard| shard.state == ShardState::Retrying)).await;
+    let mut second = Stage::open(first.store.clone(), first.time.clone()).await;
+    let call = second.call().await;
+    assert_eq!(call.values(), [1]);
+    call.ok();
+    let mut changes = first.mappings.changes();
+    first.time.advance(1000);
+    while !was_taken_over(&first) {
+        assert!(first.calls.try_recv().is_err(), "it hands the batch out again");
+        changes.changed().await.unwrap();
+    }
+    assert!(first.calls.try_recv().is_err());
+}
+
 /// Runners come at any moment, none leaves: nothing is lost, each key keeps its order, and what repeats was in flight at a
 /// take-over.
 #[tokio::test]

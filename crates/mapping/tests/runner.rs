@@ -14,7 +14,7 @@ use common::engine::TroubledEngine;
 use common::{ARN, STREAM, Stage, request, seal, sequence_number, shard_of, shards};
 use tailrace_core::clock::Clock;
 use tailrace_mapping::{Invoked, MappingError, MappingEvent, MappingState, Parameters, ShardState};
-use tailrace_store::{Decision, Engine, Key, LogPosition, ShardNo, Write, commit};
+use tailrace_store::{Decision, Key, LogPosition, ShardNo, Write, commit};
 
 fn batch(size: i64) -> Parameters {
     Parameters { batch_size: Some(size), ..Parameters::default() }

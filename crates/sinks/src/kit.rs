@@ -2,7 +2,8 @@
 //! step; afterwards its target has to hold what the table's history says. Source: docs/spec/sinks.md 9.
 //!
 //! A life of the server is a runtime of its own, which is dropped where it stands: before a flush, while it is sent, after it was sent and
-//! before it is confirmed, after that. Shards are sealed in between, with children; the store loses what it had not synced.
+//! before it is confirmed, after that. Shards are sealed in between, with children; the store loses what it had not synced. Every story is told
+//! over an engine that numbers all records in one order, and over one that numbers those of each shard by themselves.
 //!
 //! A sink that cannot be run here (its target answers over a network that the kit does not have) runs against a fake of its target; what counts
 //! is that the fake has the target's semantics.
@@ -23,7 +24,7 @@ use tailrace_core::{EpochMs, MonotonicMs, RecordNo, Service, ShardNo};
 use tailrace_delivery::{Room, Timer};
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_engine::{Caller, Db, Settings, ops};
-use tailrace_store::{Decision, Engine, ModelEngine, StoreError, Write, commit};
+use tailrace_store::{Decision, Engine, MemoryEngine, Numbers, StoreError, Write, commit};
 use tokio::sync::Notify;
 
 use crate::runtime::{Build, Change, Dependencies, Sinks};
@@ -206,7 +207,7 @@ impl Build for Builder {
 
 /// The world of a trial.
 struct World {
-    store: Arc<ModelEngine>,
+    store: Arc<dyn MemoryEngine>,
     clock: Arc<ManualClock>,
     rng: Arc<SeededRng>,
     weather: Arc<Weather>,
@@ -311,6 +312,7 @@ impl World {
                 after = page.next;
             }
         }
+        // Of one key the later change has the higher number; of two it does not matter.
         let mut ordered = history.changes.clone();
         ordered.sort_by_key(|(_, number, ..)| *number);
         for (.., key, _, new) in ordered {
@@ -327,11 +329,11 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A shop's story from `seed`, with `lives` that end badly; then everything is delivered.
+/// A shop's story from `seed`, with `lives` that end badly, over a store that numbers records so; then everything is delivered.
 ///
 /// # Errors
 /// What is wrong at the target.
-pub fn trial(subject: Arc<dyn Subject>, seed: u64, lives: u64) -> Result<(), String> {
+pub fn trial(subject: Arc<dyn Subject>, numbers: Numbers, seed: u64, lives: u64) -> Result<(), String> {
     let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
     let weather = Weather {
         seed: AtomicU64::new(seed),
@@ -343,7 +345,7 @@ pub fn trial(subject: Arc<dyn Subject>, seed: u64, lives: u64) -> Result<(), Str
     let mut config = subject.config();
     config["from"] = TABLE.into();
     let world = World {
-        store: ModelEngine::new(clock.clone()),
+        store: numbers.engine(clock.clone()),
         clock,
         rng: Arc::new(SeededRng::new(seed)),
         weather: Arc::new(weather),
@@ -429,16 +431,21 @@ pub fn trial(subject: Arc<dyn Subject>, seed: u64, lives: u64) -> Result<(), Str
 /// # Panics
 /// With the seed of the first that ends with another target than it should.
 pub fn assert_passes(subject: impl Fn() -> Arc<dyn Subject>, stories: u64) {
-    for seed in 0..stories {
-        if let Err(wrong) = trial(subject(), seed, 1 + seed % 5) {
-            panic!("story {seed}: {wrong}");
+    for (seed, numbers) in each(stories) {
+        if let Err(wrong) = trial(subject(), numbers, seed, 1 + seed % 5) {
+            panic!("story {seed}, numbers {numbers:?}: {wrong}");
         }
     }
 }
 
 /// Whether some of the stories finds something wrong: for a sink that is broken on purpose.
 pub fn finds_something(subject: impl Fn() -> Arc<dyn Subject>, stories: u64) -> bool {
-    (0..stories).any(|seed| trial(subject(), seed, 1 + seed % 5).is_err())
+    each(stories).any(|(seed, numbers)| trial(subject(), numbers, seed, 1 + seed % 5).is_err())
+}
+
+/// The stories, each with every way to number records.
+fn each(stories: u64) -> impl Iterator<Item = (u64, Numbers)> {
+    (0..stories).flat_map(|seed| Numbers::ALL.map(|numbers| (seed, numbers)))
 }
 
 /// A target in memory, and the ways in which sinks use one.
@@ -635,14 +642,14 @@ mod tests {
     #[test]
     fn a_rebuild_of_a_log_leaves_out_no_change() {
         let mut pages = 0;
-        for seed in 0..150 {
+        for (seed, numbers) in each(150) {
             let memory = Memory { way: Way::Objects, start: "trim_horizon", rebuilt: true, ..Memory::default() };
             let memory = Arc::new(memory);
-            let told = trial(Arc::new(SharedMemory(memory.clone())), seed, 1 + seed % 5);
-            assert_eq!(told, Ok(()), "story {seed}");
+            let told = trial(Arc::new(SharedMemory(memory.clone())), numbers, seed, 1 + seed % 5);
+            assert_eq!(told, Ok(()), "story {seed}, numbers {numbers:?}");
             pages += memory.pages.lock().len();
         }
-        assert!(pages > 300, "{pages} pages of items");
+        assert!(pages > 600, "{pages} pages of items");
     }
 
     #[test]

@@ -87,7 +87,8 @@ pub struct ShardInfo {
     pub created_ms: EpochMs,
     /// No record of the shard has a number below this one. It is above what every shard was sealed at that was sealed before
     /// this one was opened, whatever its stream, and though it may be forgotten by now: so of two records of a key the later
-    /// one has the higher number, also across a shard and its children, and a table's stream and the next one.
+    /// one has the higher number, also across a shard and its children, and a table's stream and the next one. Targets that have items rely
+    /// on it: a record's number is the version of its item there.
     pub first: RecordNo,
     /// The last number that the shard may hold, once it is sealed: not below that of any of its records. No record may have
     /// exactly this number, and it may be the one before `first`.

@@ -11,9 +11,13 @@ mod engine;
 mod error;
 pub mod keyspace;
 mod model;
+#[cfg(feature = "per-shard")]
+mod per_shard;
 pub mod shards;
 
 pub use commit::*;
 pub use engine::*;
 pub use error::{StoreError, StoreErrorKind};
 pub use model::{ModelEngine, PlantedBug};
+#[cfg(feature = "per-shard")]
+pub use per_shard::{MemoryEngine, Numbers, PerShardEngine};

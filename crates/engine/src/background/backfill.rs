@@ -33,10 +33,11 @@ use tailrace_store::{
 
 use super::{Failures, Progress, Task, Tick};
 use crate::aside::aside;
-use crate::db::{Db, Settings, StoredTable};
-use crate::items::counts::lacking;
+use crate::db::{Db, StoredTable};
 use crate::items::index_entries::{Entry, EntryWriter};
+use crate::settings::Settings;
 use crate::table::Table;
+use crate::tables::counts::lacking;
 use crate::tables::index::{Index, IndexStatus};
 use crate::tables::states::TransitionKind;
 

@@ -14,17 +14,19 @@ use parking_lot::Mutex;
 use tailrace_core::limits::{EXPIRE_INTERVAL, EXPIRE_TABLES_PER_TICK, EXPIRED_PER_COMMIT, EXPIRED_PER_TICK};
 use tailrace_core::{ApiError, EpochMs, ErrorCode, Item};
 use tailrace_store::keyspace::{ExpiryKey, ItemKey, TimeToLiveKey};
-use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
+use tailrace_store::{Key, PageLimit, StoreError};
 
 use super::{Failures, Progress, Task, Tick, expiry_fill};
 use crate::Caller;
-use crate::db::{Db, Settings, StoredTable};
+use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::items::admission::Metering;
 use crate::items::commit::commit_changes;
 use crate::items::expiry::Due;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
+use crate::reclaim::reclaim_expiries;
+use crate::settings::Settings;
 use crate::tables::time_to_live::{Expiries, TimeToLiveRow};
 
 /// The pass over all times to live.
@@ -154,7 +156,7 @@ async fn sweep(
         Expiries::Filling | Expiries::Filled => db.find_table(&row.table).await?.filter(|table| table.id == key.table),
     };
     let Some(table) = table else {
-        reclaim(db, key).await.map_err(|e| store_failure(&e))?;
+        reclaim_expiries(db, key).await.map_err(|e| store_failure(&e))?;
         return Ok(Swept::default());
     };
     let due = Due::at(now, key.generation);
@@ -236,21 +238,6 @@ async fn delete_together(db: &Db, table: &Arc<StoredTable>, due: Due, items: &[K
         deleted += u64::from(matches!(answer?, Written { old: Some(_), new: None }));
     }
     Ok(Some(deleted))
-}
-
-/// Hands the expiries of a time to live that has ended, or whose table is gone, to the store; then forgets it.
-///
-/// # Errors
-/// The store's; the next pass tries again.
-pub(crate) async fn reclaim(db: &Db, key: TimeToLiveKey) -> Result<(), StoreError> {
-    db.store.reclaim(ExpiryKey::range(key.table, key.generation)).await?;
-    let keys = [key.encode()];
-    commit(db.store.as_ref(), &[], &keys, |reads| match reads.exclusive[0] {
-        Some(_) => Decision::Apply(vec![Write::Delete { key: keys[0].clone() }], ()),
-        None => Decision::Reject(()),
-    })
-    .await?;
-    Ok(())
 }
 
 /// Deletes everything that has expired by now, whatever delay is set: how many items that were.

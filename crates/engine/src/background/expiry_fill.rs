@@ -17,8 +17,9 @@ use tailrace_store::{Decision, Key, PageLimit, Write, commit};
 
 use super::expire::{read, times_to_live};
 use super::{Failures, Progress, Task, Tick};
-use crate::db::{Db, Settings};
+use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
+use crate::settings::Settings;
 use crate::table::TimeToLive;
 use crate::tables::time_to_live::Expiries;
 

@@ -10,7 +10,8 @@ use tailrace_store::keyspace::{IdempotencyExpiryKey, IdempotencyValue};
 use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
 
 use super::{Failures, Progress, Task, Tick};
-use crate::db::{Db, Settings};
+use crate::db::Db;
+use crate::settings::Settings;
 
 /// The pass over the marks that have ended.
 #[derive(Debug)]

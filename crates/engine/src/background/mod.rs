@@ -27,7 +27,8 @@ use futures_util::future::BoxFuture;
 pub use job::{Job, JobState, JobStatus, Wait};
 use tailrace_core::EpochMs;
 
-use crate::db::{Db, Settings};
+use crate::db::Db;
+use crate::settings::Settings;
 
 /// Where a pass stands after a tick.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
-//! The items of deleted tables, the rows of deleted indexes and those of dropped versions of views are handed to the store, which
-//! frees their space. Whoever drops them does so himself, right behind the commit; a pass does it where that failed or was
-//! interrupted.
+//! The items of deleted tables, the rows of deleted indexes and those of dropped versions of views are reclaimed where whoever dropped them
+//! could not do so, or was interrupted.
 
 use std::time::Duration;
 
@@ -9,13 +8,13 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::limits::RECLAIM_INTERVAL;
 use tailrace_core::{EpochMs, TableId};
-use tailrace_store::keyspace::{
-    DeletedIndexKey, DeletedTableKey, DroppedViewKey, ItemCountKey, ItemKey, ItemSet, ViewRowKey, ViewVersion,
-};
-use tailrace_store::{Decision, Key, PageLimit, StoreError, Write, commit};
+use tailrace_store::keyspace::{DeletedIndexKey, DeletedTableKey, DroppedViewKey, ItemSet, ViewVersion};
+use tailrace_store::{Key, PageLimit, StoreError};
 
 use super::{Failures, Progress, Task, Tick};
-use crate::db::{Db, Settings};
+use crate::db::Db;
+use crate::reclaim::{reclaim_index, reclaim_table, reclaim_view};
+use crate::settings::Settings;
 
 /// Marks that one tick looks at.
 const MARKS_PER_TICK: usize = 16;
@@ -25,50 +24,6 @@ const MARKS_PER_TICK: usize = 16;
 pub struct Reclaim {
     /// The last mark that was looked at.
     behind: Mutex<Option<Key>>,
-}
-
-/// Hands the items of a deleted table to the store, then forgets the table's mark and its counts.
-///
-/// # Errors
-/// The store's; the next pass tries again.
-pub(crate) async fn reclaim(db: &Db, table: TableId) -> Result<(), StoreError> {
-    db.store.reclaim(ItemKey::with_indexes(table)).await?;
-    let all = PageLimit { rows_max: usize::MAX, cost_max: usize::MAX, cost: |_, _| 0 };
-    let counts = db.store.page(ItemCountKey::with_indexes(table), all).await?.rows;
-    forget(db, DeletedTableKey { table }.encode(), counts.into_iter().map(|(key, _)| key)).await
-}
-
-/// Hands the rows of a deleted index to the store, then forgets the index's mark and its count.
-///
-/// # Errors
-/// The store's; the next pass tries again.
-pub(crate) async fn reclaim_index(db: &Db, set: ItemSet) -> Result<(), StoreError> {
-    db.store.reclaim(ItemKey::table_range(set)).await?;
-    forget(db, DeletedIndexKey { set }.encode(), [ItemCountKey { set }.encode()]).await
-}
-
-/// Hands the rows of a dropped version of a view to the store, then forgets its mark.
-///
-/// # Errors
-/// The store's; the next pass tries again.
-pub async fn reclaim_view(db: &Db, version: ViewVersion) -> Result<(), StoreError> {
-    db.store.reclaim(ViewRowKey::range(version)).await?;
-    forget(db, DroppedViewKey { version }.encode(), []).await
-}
-
-/// Removes a mark, and with it the counts of what it stood for.
-async fn forget(db: &Db, mark: Key, counts: impl IntoIterator<Item = Key>) -> Result<(), StoreError> {
-    let counts: Vec<Key> = counts.into_iter().collect();
-    let keys = [mark];
-    commit(db.store.as_ref(), &[], &keys, |reads| match reads.exclusive[0] {
-        Some(_) => {
-            let rows = keys.iter().chain(&counts);
-            Decision::Apply(rows.map(|key| Write::Delete { key: key.clone() }).collect(), ())
-        }
-        None => Decision::Reject(()),
-    })
-    .await?;
-    Ok(())
 }
 
 impl Task for Reclaim {
@@ -119,7 +74,7 @@ impl Deleted {
 
     async fn reclaim(&self, db: &Db) -> Result<(), StoreError> {
         match self {
-            Deleted::Table(table) => reclaim(db, *table).await,
+            Deleted::Table(table) => reclaim_table(db, *table).await,
             Deleted::Index(set) => reclaim_index(db, *set).await,
             Deleted::View(version) => reclaim_view(db, *version).await,
         }

@@ -16,8 +16,9 @@ use tailrace_store::{Key, PageLimit, StoreError};
 
 use super::{Failures, Progress, Task, Tick};
 use crate::caller::Caller;
-use crate::db::{Db, Settings, StoredTable};
+use crate::db::{Db, StoredTable};
 use crate::ops::{remove_index, remove_table};
+use crate::settings::Settings;
 use crate::tables::states::TransitionKind;
 
 /// Tables that one tick looks at.

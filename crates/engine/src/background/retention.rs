@@ -19,7 +19,8 @@ use tailrace_store::keyspace::StreamKey;
 use tailrace_store::{KeyRange, LogPosition, PageLimit, ShardInfo, StoreError};
 
 use super::{Failures, Progress, Task, Tick};
-use crate::db::{Db, Settings};
+use crate::db::Db;
+use crate::settings::Settings;
 use crate::streams::descriptor::{Stream, shard_id};
 use crate::streams::life;
 

@@ -82,7 +82,7 @@ pub(crate) async fn commit_changes(
         };
         rounds_left -= 1;
         if turns.is_none() {
-            let (taken, waited) = db.turns.take(changes).await;
+            let (taken, waited) = db.turns.take(changes.iter().map(|change| change.place.bucket)).await;
             turns = Some(taken);
             if waited {
                 continue;

@@ -7,7 +7,6 @@
 pub(crate) mod admission;
 pub(crate) mod capacity;
 pub(crate) mod commit;
-pub(crate) mod counts;
 pub(crate) mod expiry;
 pub(crate) mod idempotency;
 pub(crate) mod index_entries;

@@ -17,7 +17,6 @@ use tailrace_store::Write;
 use tailrace_store::keyspace::ItemSet;
 
 use super::capacity::write_units;
-use super::counts::Counts;
 use super::expiry::{self, Due};
 use super::idempotency::IdempotencyMark;
 use super::index_entries::{Entry, check_index_keys, entry_changes};
@@ -28,6 +27,7 @@ use super::stored_item::decode;
 use crate::Caller;
 use crate::streams::record_meta;
 use crate::table::Table;
+use crate::tables::counts::Counts;
 
 #[cfg(test)]
 mod tests;

@@ -3,15 +3,11 @@
 //! A commit's body runs under the latches of its keys, on a thread that serves others. To read, change and write an item of
 //! many attributes takes milliseconds; so a body that meets a large one decides nothing, the change is worked out for the
 //! item that it met, and the commit runs again: if it meets the same item, what was worked out holds.
-//!
-//! Whoever changes one large item takes turns, so that they do not work for nothing. That is for speed alone: what is
-//! committed holds without it.
 
 use bytes::Bytes;
 use tailrace_core::expr::{Condition, Update};
 use tailrace_core::limits::{PLAN_INLINE_BYTES_MAX, TRANSACTION_PLAN_INLINE_BYTES_MAX};
 use tailrace_core::{ApiError, Item};
-use tokio::sync::{Mutex, MutexGuard};
 
 use super::place::ItemPlace;
 use super::plan::{Action, Change};
@@ -120,41 +116,5 @@ impl Work {
             condition: self.condition.as_ref(),
             return_item_on_failure: self.return_item_on_failure,
         }
-    }
-}
-
-/// Turns that items share; more are seldom changed at once.
-const TURNS: usize = 64;
-
-/// The turns of those who change large items.
-pub(crate) struct Turns {
-    turns: [Mutex<()>; TURNS],
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        Turns { turns: std::array::from_fn(|_| Mutex::default()) }
-    }
-}
-
-impl Turns {
-    /// Takes the turn of each of these items. True: it had to wait, and the items may have changed meanwhile.
-    pub async fn take(&self, changes: &[Change<'_>]) -> (Vec<MutexGuard<'_, ()>>, bool) {
-        let mut numbers: Vec<usize> = changes.iter().map(|change| usize::from(change.place.bucket.0) % TURNS).collect();
-        // In one order for all, so that no two wait for each other.
-        numbers.sort_unstable();
-        numbers.dedup();
-        let (mut taken, mut waited) = (Vec::with_capacity(numbers.len()), false);
-        for number in numbers {
-            let turn = &self.turns[number];
-            taken.push(match turn.try_lock() {
-                Ok(turn) => turn,
-                Err(_) => {
-                    waited = true;
-                    turn.lock().await
-                }
-            });
-        }
-        (taken, waited)
     }
 }

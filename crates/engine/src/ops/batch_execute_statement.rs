@@ -13,13 +13,13 @@ use tailrace_partiql::{Parsed, Statement, StatementError};
 use tailrace_store::Key;
 
 use super::get_item::get_item;
+use super::partiql::select::{key_of, projection};
+use super::partiql::source::Source;
+use super::partiql::write::{Telling, Write};
 use crate::Caller;
 use crate::db::Db;
 use crate::items::capacity::write_units;
 use crate::items::place::ItemPlace;
-use crate::partiql::select::{key_of, projection};
-use crate::partiql::source::Source;
-use crate::partiql::write::{Telling, Write};
 
 /// A statement as it is run.
 enum Work {

@@ -7,11 +7,11 @@ use tailrace_core::{ApiError, EpochMs};
 use tailrace_store::keyspace::{DeletedTableKey, StreamKey, TableKey, TableSettingsKey};
 use tailrace_store::{Decision, Write, commit};
 
-use crate::background::reclaim::reclaim;
 use crate::caller::Caller;
 use crate::control;
 use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
+use crate::reclaim::reclaim_table;
 use crate::streams::life;
 use crate::table::Table;
 use crate::tables::states::{self, Transition, TransitionKind};
@@ -120,7 +120,7 @@ pub(crate) async fn remove_table(db: &Db, table: &StoredTable, caller: &Caller<'
                 db.destinations_changed.notify_one();
             }
             // The answer does not depend on it: what fails here is finished by the next pass.
-            if let Err(error) = reclaim(db, table.id).await {
+            if let Err(error) = reclaim_table(db, table.id).await {
                 tracing::warn!(table = %name, %error, "the items of a deleted table are reclaimed later");
             }
             Ok(true)

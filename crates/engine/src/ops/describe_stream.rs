@@ -4,8 +4,8 @@ use tailrace_api::Timestamp;
 use tailrace_api::streams::{
     DescribeStreamAnswer, DescribeStreamRequest, SequenceNumberRange, Shard, StreamDescription, StreamStatus,
 };
-use tailrace_core::{ApiError, SequenceNumber};
-use tailrace_store::ShardInfo;
+use tailrace_core::{ApiError, EpochMs, SequenceNumber};
+use tailrace_store::{LogPosition, ShardInfo, StoreError};
 
 use crate::caller::Caller;
 use crate::db::Db;
@@ -31,6 +31,7 @@ pub async fn describe_stream(
     };
     let mut page: Vec<(ShardId, &ShardInfo)> = all.iter().map(|shard| (ShardId::of(shard), shard)).collect();
     page.sort_unstable_by_key(|(id, _)| *id);
+    // It may be one that is told of no more, since the page before.
     if let Some(start) = &request.exclusive_start_shard_id {
         // Nothing comes after a shard that there is not, wherever its id would stand.
         let at = ShardId::parse(start).and_then(|start| page.binary_search_by_key(&start, |(id, _)| *id).ok());
@@ -40,6 +41,17 @@ pub async fn describe_stream(
         let of = ShardId::parse(of);
         page.retain(|(_, shard)| of.is_some() && parent(shard) == of);
     }
+    let mut told = Vec::with_capacity(page.len().min(request.limit));
+    for (id, shard) in page {
+        // One more than there may be says that there are more.
+        if told.len() > request.limit {
+            break;
+        }
+        if !is_trimmed_whole(db, shard).await? {
+            told.push((id, shard));
+        }
+    }
+    let mut page = told;
     let more = page.len() > request.limit;
     page.truncate(request.limit);
     let last_evaluated_shard_id = page.last().filter(|_| more).map(|(id, _)| id.to_string());
@@ -68,4 +80,17 @@ pub async fn describe_stream(
             last_evaluated_shard_id,
         },
     })
+}
+
+/// Whether a shard has ended and has no record any more, and so is told of no longer. One that never had a record is, while its stream is.
+async fn is_trimmed_whole(db: &Db, shard: &ShardInfo) -> Result<bool, ApiError> {
+    if shard.sealed.is_none() || shard.horizon <= shard.first {
+        return Ok(false);
+    }
+    // That of its last record; before the horizon: there is none.
+    match db.store.position(shard.shard, LogPosition::Time(EpochMs(u64::MAX))).await {
+        Ok(last) => Ok(last < shard.horizon),
+        Err(StoreError::NoSuchShard(_)) => Ok(true),
+        Err(error) => Err(store_failure(&error)),
+    }
 }

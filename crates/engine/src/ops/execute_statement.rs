@@ -4,11 +4,11 @@ use tailrace_api::partiql::{ExecuteStatementAnswer, ExecuteStatementRequest};
 use tailrace_core::ApiError;
 use tailrace_partiql::{Parsed, Statement, StatementError};
 
+use super::partiql::next_token::NextToken;
+use super::partiql::select::{Reading, Selected, select};
+use super::partiql::write::{Telling, Write};
 use crate::Caller;
 use crate::db::Db;
-use crate::partiql::next_token::NextToken;
-use crate::partiql::select::{Reading, Selected, select};
-use crate::partiql::write::{Telling, Write};
 
 /// Runs ExecuteStatement.
 ///

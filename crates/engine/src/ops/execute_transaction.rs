@@ -14,16 +14,16 @@ use tailrace_core::{ApiError, CancellationCode, CancellationReason, ErrorCode};
 use tailrace_partiql::{Parsed, Select, Statement};
 use tailrace_store::keyspace::IdempotencyScope;
 
+use super::partiql::keys::whole_key;
+use super::partiql::next_token::digest;
+use super::partiql::refusal::Refusal;
+use super::partiql::select::{key_of, projection};
+use super::partiql::source::Source;
+use super::partiql::write::{DUPLICATE, Telling, Write};
 use super::transact_get_items::transact_get_items;
 use super::transact_write_items::transact_write;
 use crate::Caller;
 use crate::db::Db;
-use crate::partiql::keys::whole_key;
-use crate::partiql::next_token::digest;
-use crate::partiql::refusal::Refusal;
-use crate::partiql::select::{key_of, projection};
-use crate::partiql::source::Source;
-use crate::partiql::write::{DUPLICATE, Telling, Write};
 
 /// One statement as it is run.
 enum Member {

@@ -21,6 +21,7 @@ mod get_records;
 mod get_shard_iterator;
 mod list_streams;
 mod list_tables;
+mod partiql;
 mod put_item;
 mod query;
 mod scan;

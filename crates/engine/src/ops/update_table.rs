@@ -21,11 +21,11 @@ use tailrace_store::keyspace::{
 use tailrace_store::{Decision, Write, commit};
 
 use crate::IndexStatus;
-use crate::background::reclaim::reclaim_index;
 use crate::caller::Caller;
 use crate::control;
 use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
+use crate::reclaim::reclaim_index;
 use crate::streams::{label, life};
 use crate::table::{Table, TableStream};
 use crate::tables::index_changes::{self, IndexChanges};

@@ -8,11 +8,11 @@ use tailrace_core::ApiError;
 use tailrace_store::keyspace::{TableKey, TimeToLiveKey};
 use tailrace_store::{Decision, Write, commit};
 
-use crate::background::expire::reclaim;
 use crate::caller::Caller;
 use crate::control;
 use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
+use crate::reclaim::reclaim_expiries;
 use crate::table::Table;
 use crate::tables::time_to_live::{TimeToLiveRow, apply};
 use crate::tables::{self, states};
@@ -70,7 +70,7 @@ pub async fn update_time_to_live(
         }
         // The answer does not depend on it: what fails here is finished by the next pass.
         if !asked.enabled
-            && let Err(error) = reclaim(db, key).await
+            && let Err(error) = reclaim_expiries(db, key).await
         {
             tracing::warn!(table = old.name, %error, "the expiries of a table are reclaimed later");
         }

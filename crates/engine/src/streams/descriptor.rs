@@ -10,9 +10,10 @@ use tailrace_store::keyspace::{StreamKey, StreamNameKey, TableId};
 use tailrace_store::{PageLimit, ShardInfo, StreamId};
 
 use super::shard_id::ShardId;
-use crate::db::{Db, Settings};
+use crate::db::Db;
 use crate::failure::{corrupt_row, store_failure};
 use crate::names::StreamArnParts;
+use crate::settings::Settings;
 use crate::table::{Table, TableStream, ViewType};
 
 const DESCRIPTOR_VERSION: u32 = 1;

@@ -12,11 +12,12 @@ use tailrace_core::{EpochMs, IndexId, KeySchema};
 use tailrace_store::keyspace::{ItemCount, ItemCountKey, ItemSet};
 use tailrace_store::{Key, StoreError};
 
+use super::counts;
 use super::descriptor::{OnDemandThroughput, Table, Throughput, WarmThroughput};
 use super::index::{Index, IndexKind, IndexProjection};
 use super::rules::day;
-use crate::db::{Db, Settings, StoredTable};
-use crate::items::counts;
+use crate::db::{Db, StoredTable};
+use crate::settings::Settings;
 
 /// The `KeySchema` of a key.
 pub(crate) fn key_schema(key: &KeySchema) -> Vec<KeySchemaElement> {

@@ -7,7 +7,7 @@ use tailrace_core::ApiError;
 
 use super::rules::invalid;
 use super::settings::Encryption;
-use crate::db::Settings;
+use crate::settings::Settings;
 
 /// The alias of the key that AWS manages.
 const AWS_KEY_ALIAS: &str = "alias/aws/dynamodb";

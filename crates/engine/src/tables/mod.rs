@@ -3,6 +3,7 @@
 //! The rules are pure; the commits that make, change and delete a table are those of the operations (`ops`).
 
 pub(crate) mod change;
+pub(crate) mod counts;
 pub(crate) mod creation;
 pub(crate) mod description;
 pub mod descriptor;

@@ -46,7 +46,7 @@ impl Sender {
     ) -> Result<Vec<(usize, Failure)>, NotYet> {
         let indexes: Arc<Vec<usize>> = Arc::new(work.deliverable().collect());
         let counts = request::counts(indexes.iter().map(|index| work.data(*index).len()));
-        let known = over::all(self.store.as_ref(), flush).await?;
+        let known = over::all(self.store.as_ref(), flush, &work.fence).await?;
         let mut tries = self.tries(endpoint.retry, patience);
         let mut failures = Vec::new();
         let mut before = 0;
@@ -77,7 +77,7 @@ impl Sender {
                     // The checkpoint notes the last one, if nothing is to be done behind it.
                     if failed.is_some() || !is_last || !failures.is_empty() {
                         let over = Over { id, version, failed: failed.clone(), documents: BTreeMap::new() };
-                        over::note(self.store.as_ref(), flush, number, &over).await?;
+                        over::note(self.store.as_ref(), (flush, &work.fence), number, &over).await?;
                     }
                     failed
                 }

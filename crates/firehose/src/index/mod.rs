@@ -164,7 +164,7 @@ impl Sender {
         if !failures.is_empty() {
             self.events.given_up(failures.len(), &failures[0].1.message);
         }
-        let known = over::all(self.store.as_ref(), flush).await?;
+        let known = over::all(self.store.as_ref(), flush, &work.fence).await?;
         let mut tries = self.tries(index.retry, patience);
         let count = parts.len();
         for (number, part) in parts.into_iter().map(Arc::new).enumerate() {
@@ -182,7 +182,7 @@ impl Sender {
                     // The checkpoint notes the last one, if nothing is to be done behind it.
                     if !(is_last && failed.is_empty() && failures.is_empty()) {
                         let over = Over { id: part.id.clone(), version, failed: None, documents: failed.clone() };
-                        over::note(self.store.as_ref(), flush, number, &over).await?;
+                        over::note(self.store.as_ref(), (flush, &work.fence), number, &over).await?;
                     }
                     failed
                 }

@@ -106,7 +106,7 @@ fn an_index_and_its_bucket_hold_each_acknowledged_record_once() {
         7 => format!("no json {n}"),
         _ => format!("{{\"n\":{n}}}"),
     };
-    for seed in 500..530 {
+    for seed in 500..560 {
         let directory = tempfile::tempdir().unwrap();
         let config = to_index("flaky", 7200, json!({"S3BackupMode": "AllDocuments"}));
         let (acknowledged, world) = story(directory.path(), seed, config, text);

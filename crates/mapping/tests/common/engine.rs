@@ -11,12 +11,12 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::RecordNo;
 use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, ModelEngine, Outcome, Page,
-    PageLimit, ShardInfo, ShardNo, StoreError, StreamId, Tally,
+    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
+    ShardInfo, ShardNo, StoreError, StreamId, Tally,
 };
 
 pub struct TroubledEngine {
-    inner: Arc<ModelEngine>,
+    inner: Arc<dyn Engine>,
     /// Reads of the log that succeed before the next one fails.
     pub reads_left: AtomicU64,
     /// Commits that wrote something.
@@ -30,7 +30,7 @@ pub struct TroubledEngine {
 }
 
 impl TroubledEngine {
-    pub fn new(inner: Arc<ModelEngine>) -> TroubledEngine {
+    pub fn new(inner: Arc<dyn Engine>) -> TroubledEngine {
         TroubledEngine {
             inner,
             reads_left: AtomicU64::new(u64::MAX),

@@ -1,4 +1,4 @@
-//! A stage for the runner: the in-memory engine, a clock that the test moves, and a function that the test scripts.
+//! A stage for the runner: an in-memory engine, a clock that the test moves, and a function that the test scripts.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "tests unwrap")]
@@ -27,7 +27,7 @@ use tailrace_mapping::{
     ShardState, ShardStatus, Stopping, StreamSource, Streams, Timer, Waits,
 };
 use tailrace_store::{
-    BucketRange, Decision, Engine, ModelEngine, NewImage, ShardNo, StoreError, StreamId, Write, commit,
+    BucketRange, Decision, Engine, MemoryEngine, NewImage, Numbers, ShardNo, StoreError, StreamId, Write, commit,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -49,6 +49,13 @@ impl TestTime {
         self.clock.advance(ms);
         self.moved.send_modify(|count| *count += 1);
     }
+}
+
+/// An empty store. The test binary `per_shard` has the tests of other files once more, and its stores number the records of each shard by
+/// themselves.
+pub fn new_store(time: &TestTime) -> Arc<dyn MemoryEngine> {
+    let numbers = if env!("CARGO_CRATE_NAME") == "per_shard" { Numbers::PerShard } else { Numbers::Shared };
+    numbers.engine(time.clock.clone())
 }
 
 struct TestTimer(Arc<TestTime>);
@@ -168,7 +175,7 @@ impl Observer for Events {
 }
 
 pub struct Stage {
-    pub store: Arc<ModelEngine>,
+    pub store: Arc<dyn MemoryEngine>,
     pub time: Arc<TestTime>,
     pub function: Arc<FakeFunction>,
     pub calls: mpsc::UnboundedReceiver<Call>,
@@ -180,26 +187,26 @@ impl Stage {
     /// A stream of `shards` shards, and no mapping.
     pub async fn new(shards: u32) -> Stage {
         let time = TestTime::new();
-        let store = ModelEngine::new(time.clock.clone());
+        let store = new_store(&time);
         open_stream(store.as_ref(), shards).await;
         Stage::open(store, time).await
     }
 
     /// A server that starts on what `store` holds.
-    pub async fn open(store: Arc<ModelEngine>, time: Arc<TestTime>) -> Stage {
+    pub async fn open(store: Arc<dyn MemoryEngine>, time: Arc<TestTime>) -> Stage {
         let stage = Stage::load(store, time).await;
         stage.mappings.start().await;
         stage
     }
 
     /// The same, before any mapping runs.
-    pub async fn load(store: Arc<ModelEngine>, time: Arc<TestTime>) -> Stage {
+    pub async fn load(store: Arc<dyn MemoryEngine>, time: Arc<TestTime>) -> Stage {
         let engine: Arc<dyn Engine> = store.clone();
         Stage::load_over(engine, store, time).await
     }
 
     /// The same over `engine`, which stands before `store`.
-    pub async fn load_over(engine: Arc<dyn Engine>, store: Arc<ModelEngine>, time: Arc<TestTime>) -> Stage {
+    pub async fn load_over(engine: Arc<dyn Engine>, store: Arc<dyn MemoryEngine>, time: Arc<TestTime>) -> Stage {
         let (sender, calls) = mpsc::unbounded_channel();
         let function = Arc::new(FakeFunction { calls: sender, panics: Mutex::default() });
         let events = Arc::new(Events::default());
@@ -339,7 +346,7 @@ pub fn sequence_number(number: RecordNo) -> String {
     SequenceNumber(number).to_string()
 }
 
-pub async fn record_writer(store: Arc<ModelEngine>, clock: Arc<dyn Clock>) -> RecordWriter {
+pub async fn record_writer(store: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> RecordWriter {
     let db = Db::open(store, clock, Arc::new(SeededRng::new(3)), Settings::default()).await.unwrap();
     db.record_writer()
 }

@@ -136,6 +136,8 @@ impl Work {
         out.raw(op.word().as_bytes());
         out.raw(br#"":{"_id":""#);
         write_id(&self.flush.source, &record.meta.keys, out)?;
+        // Numbers are compared for one item alone. They rise also where its shard is followed by a child, and its stream by the
+        // table's next one (`ShardInfo::first`).
         out.raw(br#"","version":"#);
         out.whole(record.number.0);
         out.raw(b",\"version_type\":\"external\"}}\n");

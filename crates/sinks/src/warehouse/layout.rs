@@ -352,7 +352,8 @@ impl Target {
     }
 
     /// Brings the staged rows, of which no two have the same key, into the target: what is there and older goes, and what is
-    /// not there comes, unless it is gone.
+    /// not there comes, unless it is gone. Older is what has a lower number: those of one item rise also where its shard is followed by a
+    /// child, and its stream by the table's next one (`ShardInfo::first`).
     pub fn merge(&self, generation: i64) -> String {
         let (target, stage) = (self.name(), self.stage());
         // Not every database lets the table of a DELETE have another name.

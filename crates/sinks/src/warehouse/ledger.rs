@@ -366,7 +366,7 @@ impl Target {
         )
     }
 
-    /// Puts down that the item of a record on the list has changed since.
+    /// Puts down that the item of a record on the list has changed since. Numbers are compared for one item, as in a merge.
     pub fn outlive(&self, item: &str, number: i64) -> String {
         format!(
             "UPDATE {} SET live = FALSE WHERE {} AND item = {} AND number <= {number}",

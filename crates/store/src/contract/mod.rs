@@ -9,12 +9,9 @@
 mod commits;
 mod counts;
 mod ids;
-mod per_shard;
 mod races;
 mod shards;
 mod streams;
-
-pub use per_shard::PerShardEngine;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -29,7 +29,8 @@ use tailrace_core::{ApiError, EpochMs, KeySchema, RecordNo, Service};
 use tailrace_store::keyspace::TableId;
 use tailrace_store::{BucketRange, Decision, Engine, LogRecord, ModelEngine, StreamId, Write, commit};
 
-use crate::db::{Db, Settings};
+use crate::db::Db;
+use crate::settings::Settings;
 use crate::table::{Table, TableStream, ViewType};
 use crate::{Caller, ops};
 

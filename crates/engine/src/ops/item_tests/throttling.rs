@@ -7,7 +7,7 @@ use tailrace_core::limits::THROTTLE_BURST;
 use super::*;
 use crate::background::Task;
 use crate::background::expire::Expire;
-use crate::throttle::ThrottledTables;
+use crate::settings::ThrottledTables;
 
 const TABLE: &str = "ProvisionedThroughputExceededException: The level of configured provisioned throughput for the table was \
      exceeded. Consider increasing your provisioning level with the UpdateTable API.";

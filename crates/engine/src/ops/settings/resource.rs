@@ -1,6 +1,6 @@
 //! What a `ResourceArn` names: a table, or a stream of one. Source: docs/spec/dynamodb-api.md 8.3.
 
-use crate::db::Settings;
+use crate::settings::Settings;
 
 /// What an ARN of this region and account names; whether it is there is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -290,7 +290,7 @@ async fn a_table_that_was_not_counted_anew_to_the_end_is_counted_when_it_is_aske
 
 #[tokio::test]
 async fn a_write_that_is_worked_out_again_is_paid_once() {
-    let throttled = crate::throttle::ThrottledTables::All;
+    let throttled = crate::settings::ThrottledTables::All;
     let (bench, watched) = watched_with(Settings { throttled, ..Settings::default() }).await;
     let units = json!({"ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}});
     let mut body = with(on_demand("users"), units);

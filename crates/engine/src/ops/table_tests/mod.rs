@@ -26,7 +26,8 @@ use tailrace_core::{ApiError, EpochMs, Service};
 use tailrace_store::{Engine, ModelEngine};
 
 use crate::background::{Failures, Progress, tasks};
-use crate::db::{Db, Settings};
+use crate::db::Db;
+use crate::settings::Settings;
 use crate::{Caller, Client, ops};
 
 const START_MS: u64 = 1_700_000_000_000;

@@ -129,6 +129,47 @@ async fn a_stream_is_described_in_pages() {
     bench.refused("DescribeStream", json!({"StreamArn": "fake-stream"}), short).await;
 }
 
+/// docs/spec/streams.md 4, 5.1: a shard that has ended is told of while it has a record, or if it never had one.
+#[tokio::test]
+async fn a_shard_that_has_ended_and_is_trimmed_whole_is_told_of_no_more() {
+    let bench = Bench::new().await;
+    let arn = bench.create("users", Some("KEYS_ONLY")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    bench.put("users", "a", 1).await;
+    bench.clock.advance(23 * 60 * 60 * 1000);
+    let off = json!({"TableName": "users", "StreamSpecification": {"StreamEnabled": false}});
+    bench.ok("UpdateTable", off).await;
+    let ids = |shards: &[Value]| shards.iter().map(|shard| shard["ShardId"].clone()).collect::<Vec<_>>();
+    let before = bench.shards(&arn).await;
+    let mut held = None;
+    for shard in &before {
+        let iterator = bench.iterator(&arn, shard, "TRIM_HORIZON").await;
+        let page = bench.ok("GetRecords", json!({"ShardIterator": iterator})).await;
+        held = held.or((page["Records"] != json!([])).then(|| shard.clone()));
+    }
+    let held = held.unwrap();
+    bench.clock.advance(2 * 60 * 60 * 1000);
+    bench.run_background(bench.clock.now()).await.unwrap();
+
+    let after = bench.shards(&arn).await;
+    let others: Vec<Value> = ids(&before).into_iter().filter(|id| *id != held["ShardId"]).collect();
+    assert_eq!(ids(&after), others);
+    for range in after.iter().map(|shard| &shard["SequenceNumberRange"]) {
+        let number = |name: &str| range[name].as_str().unwrap().parse::<u128>().unwrap();
+        assert!(number("StartingSequenceNumber") <= number("EndingSequenceNumber"), "{range}");
+    }
+    // A page that ended with it goes on behind it, a page of one that begins before it is full; and a reader who knows it comes to its end.
+    let at = ids(&before).iter().position(|id| *id == held["ShardId"]).unwrap();
+    let behind = json!({"StreamArn": arn, "ExclusiveStartShardId": held["ShardId"]});
+    let behind = bench.ok("DescribeStream", behind).await["StreamDescription"].clone();
+    assert_eq!(ids(behind["Shards"].as_array().unwrap()), others[at..]);
+    let one = bench.ok("DescribeStream", json!({"StreamArn": arn, "Limit": 1})).await["StreamDescription"].clone();
+    assert_eq!((&one["Shards"][0]["ShardId"], &one["LastEvaluatedShardId"]), (&others[0], &others[0]));
+    let whole = bench.ok("DescribeStream", json!({"StreamArn": arn, "Limit": 3})).await["StreamDescription"].clone();
+    assert_eq!(whole.get("LastEvaluatedShardId"), None, "nothing is behind the last that is told of");
+    let iterator = bench.iterator(&arn, &held, "TRIM_HORIZON").await;
+    assert_eq!(bench.ok("GetRecords", json!({"ShardIterator": iterator})).await, json!({"Records": []}));
+}
+
 /// docs/spec/streams.md 6, the errors
 #[tokio::test]
 async fn iterators_that_are_refused() {

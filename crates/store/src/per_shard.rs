@@ -1,7 +1,7 @@
 //! A toy engine that numbers the records of each shard by themselves, as an engine of several nodes would: two records may
 //! have the same number, and a number says nothing about another shard, but for those that ended before this one began: a
-//! shard begins above every number that there was when it was opened. Tests run the contract over it, and the stream tests
-//! of the layers above, so that nothing comes to rest on one order of all numbers.
+//! shard begins above every number that there was when it was opened. Tests run the contract over it, and the tests
+//! of the layers above that read streams, so that nothing comes to rest on one order of all numbers.
 //!
 //! It is as simple as it can be, not fast: what is queued and what is published are two copies of everything, and a sync
 //! makes them one.
@@ -22,7 +22,49 @@ use crate::commit::*;
 use crate::engine::*;
 use crate::error::StoreError;
 use crate::keyspace::{CommitKey, ItemCount, ItemCountKey};
+use crate::model::ModelEngine;
 use crate::shards::{Resolved, ResolvedWrite, ShardChange, ShardTable};
+
+/// An engine in memory, with a power switch.
+pub trait MemoryEngine: Engine {
+    /// While held, nothing becomes durable. Lifting it makes everything so.
+    fn hold_syncs(&self, hold: bool);
+
+    /// The power fails and comes back: what was not durable is gone. Syncs are held no longer.
+    fn crash(&self);
+}
+
+impl MemoryEngine for ModelEngine {
+    fn hold_syncs(&self, hold: bool) {
+        ModelEngine::hold_syncs(self, hold);
+    }
+
+    fn crash(&self) {
+        ModelEngine::crash(self);
+    }
+}
+
+/// How an engine in memory numbers records. A test that must not rest on it runs over each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// All in one order: [`ModelEngine`].
+    Shared,
+    /// Those of each shard by themselves: [`PerShardEngine`].
+    PerShard,
+}
+
+impl Numbers {
+    /// Each way.
+    pub const ALL: [Numbers; 2] = [Numbers::Shared, Numbers::PerShard];
+
+    /// An empty engine that numbers so.
+    pub fn engine(self, clock: Arc<dyn Clock>) -> Arc<dyn MemoryEngine> {
+        match self {
+            Numbers::Shared => ModelEngine::new(clock),
+            Numbers::PerShard => PerShardEngine::new(clock),
+        }
+    }
+}
 
 /// The engine.
 pub struct PerShardEngine {
@@ -180,21 +222,6 @@ impl PerShardEngine {
         Arc::new(PerShardEngine { clock, state: Mutex::default(), progress })
     }
 
-    /// While held, nothing becomes durable. Lifting it makes everything so.
-    pub fn hold_syncs(&self, hold: bool) {
-        let mut state = self.state.lock();
-        state.holding = hold;
-        self.sync(&mut state);
-    }
-
-    /// The power fails and comes back.
-    pub fn crash(&self) {
-        let mut state = self.state.lock();
-        state.tip = state.published.clone();
-        (state.holding, state.closed) = (false, false);
-        self.progress.send_modify(|progress| progress.life += 1);
-    }
-
     fn sync(&self, state: &mut State) {
         if !state.holding {
             state.published = state.tip.clone();
@@ -253,6 +280,21 @@ impl PerShardEngine {
         let commit = tip.commits;
         self.sync(&mut state);
         Ok((life, commit, Ok(CommitReceipt { wrote: true, records })))
+    }
+}
+
+impl MemoryEngine for PerShardEngine {
+    fn hold_syncs(&self, hold: bool) {
+        let mut state = self.state.lock();
+        state.holding = hold;
+        self.sync(&mut state);
+    }
+
+    fn crash(&self) {
+        let mut state = self.state.lock();
+        state.tip = state.published.clone();
+        (state.holding, state.closed) = (false, false);
+        self.progress.send_modify(|progress| progress.life += 1);
     }
 }
 
