@@ -290,8 +290,8 @@ def _reason(reason):
 
 
 def _ordered(text):
-    """An error text with the names that an index does not project in one order."""
-    return re.sub(r"(?<=does not project )\[(.*)\]$", lambda found: str(sorted(found[1].split(", "))), text)
+    """An error text with the names that an index does not project, or that nothing uses, in one order."""
+    return re.sub(r"(?<=does not project )\[(.*)\]$|(?<=unused in expressions: keys: )\{(.*)\}$", lambda found: str(sorted((found[1] or found[2]).split(", "))), text)
 
 
 def _error_text(answer):

@@ -89,7 +89,7 @@ class Faults:
             # What an update may write is weighed before it is known what it does: see `update-charge`.
             size = self.random.choice([2049] if operation == "UpdateItem" else [409_600, 409_500, 2049])
             if "Item" not in request and any(index.local for index in self.indexes.get(request.get("TableName"), ())):
-                size = 1024  # See `local-index-key-size`.
+                size = 1000  # See `local-index-key-size`.
             values[name] = {"S": "x" * size}
 
     def _spoil_key(self, operation, request):
