@@ -179,14 +179,22 @@ impl Parameters {
     /// # Errors
     /// All that is wrong with single members; or else the first rule that is broken.
     pub fn check(&self, function: Option<&str>, region: &str, account_id: &str) -> Result<(), MappingError> {
+        self.check_members(function, region, account_id)?;
+        self.check_destination()?;
+        self.check_rules()
+    }
+
+    /// Checks what the model says of an update's single members, before it is known whether there is a mapping.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn check_members(&self, function: Option<&str>, region: &str, account_id: &str) -> Result<(), MappingError> {
         let mut constraints = Constraints::default();
         if let Some(function) = function {
             constraints.function(function, region, account_id);
         }
         self.constrain(&mut constraints);
-        constraints.check()?;
-        self.check_destination()?;
-        self.check_rules()
+        constraints.check()
     }
 
     /// What AWS's model says of single values.
@@ -204,6 +212,11 @@ impl Parameters {
         constraints.names("functionResponseTypes", self.response_types.as_ref(), &[REPORT_FAILURES], 1);
         constraints.names("metricsConfig.metrics", self.metrics.as_ref(), &METRICS, METRICS.len());
         constraints.key(self.kms_key_arn.as_deref());
+        for (pattern, number) in self.filters.iter().flatten().zip(1..) {
+            let Some(pattern) = pattern.as_deref().filter(|text| text.chars().count() > PATTERN_CHARS_MAX) else { continue };
+            let member = format!("filterCriteria.filters.{number}.member.pattern");
+            constraints.broken(&member, Some(pattern), format!("have length less than or equal to {PATTERN_CHARS_MAX}"));
+        }
     }
 
     fn check_destination(&self) -> Result<(), MappingError> {
@@ -289,12 +302,8 @@ fn check_filters(filters: &[Option<String>]) -> Result<(), MappingError> {
             "1 validation error detected: Value of length {count} at 'filterCriteria.filters' failed to satisfy constraint: \
              Member must have length less than or equal to {FILTER_PATTERNS_MAX}"
         ))),
-        Err(FilterError::TooLong { index, text }) => Err(MappingError::Validation(format!(
-            "1 validation error detected: Value '{text}' at 'filterCriteria.filters.{}.member.pattern' failed to satisfy \
-             constraint: Member must have length less than or equal to {PATTERN_CHARS_MAX}",
-            index + 1
-        ))),
-        Err(FilterError::Invalid { .. }) => invalid("Invalid filter pattern definition."),
+        // A pattern that is too long was refused as a member.
+        Err(FilterError::TooLong { .. } | FilterError::Invalid { .. }) => invalid("Invalid filter pattern definition."),
     }
 }
 

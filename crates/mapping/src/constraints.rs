@@ -57,11 +57,11 @@ impl Constraints {
         if chars == 0 {
             return self.broken(MEMBER, value, "have length greater than or equal to 1");
         }
-        if FunctionReference::parse(reference, region, account_id).is_none() {
-            self.broken(MEMBER, value, format!("satisfy regular expression pattern: {FUNCTION_REFERENCE_PATTERN}"));
-        }
+        // One that is too long is no reference either; whether it has the pattern is not told then.
         if chars > FUNCTION_REFERENCE_CHARS_MAX {
             self.broken(MEMBER, value, format!("have length less than or equal to {FUNCTION_REFERENCE_CHARS_MAX}"));
+        } else if FunctionReference::parse(reference, region, account_id).is_none() {
+            self.broken(MEMBER, value, format!("satisfy regular expression pattern: {FUNCTION_REFERENCE_PATTERN}"));
         }
     }
 

@@ -206,8 +206,29 @@ class CognitoIdentity(Attributes):
     """The caller's identity."""
 
 
-class ClientContext(Attributes):
+class ClientContext:
     """What a client application says about itself."""
+
+    def __init__(self, members):
+        self.custom, self.env = members.get("custom"), members.get("env")
+        client = members.get("client")
+        self.client = None if client is None else Client(client)
+
+    def __repr__(self):
+        return "ClientContext(%r)" % (self.__dict__,)
+
+
+class Client:
+    """The client application."""
+
+    NAMES = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
+
+    def __init__(self, members):
+        for name in self.NAMES:
+            setattr(self, name, members.get(name))
+
+    def __repr__(self):
+        return "Client(%r)" % (self.__dict__,)
 
 
 class LambdaContext:
@@ -229,9 +250,11 @@ class LambdaContext:
             self.identity.cognito_identity_pool_id = identity.get("cognitoIdentityPoolId")
         self.client_context = None
         client = self.parse(headers, "lambda-runtime-client-context", "Client Context")
-        if client:
-            self.client_context = ClientContext({"custom": client.get("custom"), "env": client.get("env")})
-            self.client_context.client = Attributes(client.get("client")) if client.get("client") else None
+        trace = client.pop("w3c", None) if isinstance(client, dict) else None
+        trace = trace if isinstance(trace, dict) else {}
+        self._w3c = {name: trace[name] for name in ("traceparent", "tracestate", "baggage") if isinstance(trace.get(name), str)}
+        if client is not None:
+            self.client_context = ClientContext(client)
         self._deadline_ms = int(headers.get("lambda-runtime-deadline-ms", "0") or 0)
 
     @staticmethod
@@ -245,6 +268,10 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self):
         return max(self._deadline_ms - int(time.time() * 1000), 0)
+
+    def w3c(self):
+        """The trace context that the caller handed on in its client context."""
+        return dict(self._w3c)
 
     def log(self, message):
         sys.stdout.write(str(message))
@@ -315,7 +342,7 @@ def show(error):
     """Prints an error as one line whose inner breaks are carriage returns, as Lambda's own client does; or as JSON."""
     if LOGS_JSON:
         try:
-            sys.stdout.write(json_line(dict({"timestamp": moment(time.time()), "level": "ERROR"}, **error)) + "\n")
+            sys.stdout.write(json_line(dict({"timestamp": second(time.time()), "level": "ERROR"}, **error)) + "\n")
         except Exception:
             pass
         return
@@ -442,8 +469,9 @@ def json_line(members):
     return text(json.dumps(members, ensure_ascii=False, default=str))
 
 
-def moment(seconds):
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + ".%03dZ" % (seconds % 1 * 1000)
+def second(seconds):
+    """The time of a line of JSON, which has no parts of seconds in Python."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 class JsonFormatter(logging.Formatter):
@@ -453,7 +481,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record):
         message = record.msg if isinstance(record.msg, dict) and not record.args else record.getMessage()
-        members = {"timestamp": moment(record.created), "level": record.levelname, "message": message,
+        members = {"timestamp": second(record.created), "level": record.levelname, "message": message,
                    "logger": record.name, "requestId": record.aws_request_id or None}
         members.update((name, value) for name, value in record.__dict__.items() if name not in self.OWN)
         if record.exc_info and record.exc_info[1] is not None:

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tailrace_core::{FunctionReference, MappingId, limits};
 use tailrace_mapping::{Begun, Constraints, CreateMapping, Described, Mapping, MappingError, MappingState, Parameters};
 use tailrace_wire::RestAnswer;
@@ -51,6 +51,26 @@ struct Settings {
     document_db_event_source_config: Option<Value>,
     logging_config: Option<Value>,
     provisioned_poller_config: Option<Value>,
+}
+
+/// The settings of an update. What only a new mapping has is not one of its members, and ignored as such, whatever it is.
+struct Update(Settings);
+
+impl<'de> Deserialize<'de> for Update {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Update, D::Error> {
+        const OF_CREATION: [&str; 7] = [
+            "EventSourceArn",
+            "StartingPosition",
+            "StartingPositionTimestamp",
+            "Tags",
+            "Topics",
+            "Queues",
+            "SelfManagedEventSource",
+        ];
+        let mut members = Map::deserialize(deserializer)?;
+        OF_CREATION.iter().for_each(|name| drop(members.remove(*name)));
+        Settings::deserialize(Value::Object(members)).map(Update).map_err(D::Error::custom)
+    }
 }
 
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -291,11 +311,10 @@ impl LambdaApi {
     }
 
     pub(super) async fn update_event_source_mapping(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        let mut settings: Settings = request.document()?;
-        let function = settings.function_name.take();
-        // An update has no tags; TagResource has.
-        settings.tags = None;
+        let Update(settings) = request.document()?;
+        let function = settings.function_name.clone();
         let parameters = settings.parameters();
+        parameters.check_members(function.as_deref(), &self.region, &self.account_id)?;
         let runner = &self.mappings.runner;
         let before = runner.describe(request.label()).await?;
         let Begun { mapping, state } = runner.begin_update(request.label(), function.as_deref(), &parameters).await?;
