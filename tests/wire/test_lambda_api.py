@@ -475,6 +475,30 @@ def test_an_unknown_mapping_is_not_found(client):
             assert refused(call, UUID=name) == missing
 
 
+def test_the_model_is_looked_at_before_the_mapping_and_in_one_answer(server, unmapped):
+    """Spec 2: what the model says of single members comes first, and all of it in one answer."""
+    status, headers, body = raw(server, "PUT", f"/2015-03-31/event-source-mappings/{uuid.uuid4()}", {"BatchSize": 0})
+    assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException"), body
+    create = {"EventSourceArn": unmapped, "StartingPosition": "LATEST"}
+    patterns = {"FilterCriteria": {"Filters": [{"Pattern": "{}"}, {"Pattern": "x" * 4097}]}}
+    for asked, wrong in [
+        ({**patterns, "FunctionName": "seen", "BatchSize": 0}, ["batchSize", "filterCriteria.filters.2.member.pattern"]),
+        ({"FunctionName": "f" * 257}, ["functionName"]),
+    ]:
+        status, headers, body = raw(server, "POST", "/2015-03-31/event-source-mappings/", {**create, **asked})
+        assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException"), body
+        message = json.loads(body)["message"]
+        assert message.startswith(f"{len(wrong)} validation error") and all(f"at '{member}'" in message for member in wrong), message
+
+
+def test_an_update_ignores_what_only_a_new_mapping_has(server, client, make):
+    made = make()["UUID"]
+    foreign = {"Topics": ["t"], "Queues": 5, "Tags": "x", "EventSourceArn": 1, "StartingPositionTimestamp": 5, "SelfManagedEventSource": []}
+    status, _, body = raw(server, "PUT", f"/2015-03-31/event-source-mappings/{made}", {**foreign, "BatchSize": 7})
+    assert (status, json.loads(body).get("BatchSize")) == (202, 7), body
+    wait_until(lambda: client.get_event_source_mapping(UUID=made)["State"] == "Enabled", "the end of the update")
+
+
 def test_a_mapping_made_by_the_api_outlives_a_restart(start, tmp_path):
     """Spec 5, "keeps, durably": what the API made is there at the next start, beside the template's."""
     folder = tmp_path / "application"

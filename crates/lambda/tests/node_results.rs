@@ -41,6 +41,31 @@ async fn each_kind_of_module_is_loaded() {
     }
 }
 
+/// As on AWS, where nothing is above the code: the package.json of the project that it lies in does not count.
+#[tokio::test]
+async fn what_lies_above_the_code_does_not_say_what_its_modules_are() {
+    let cjs = "const { two } = require('./lib/two');\nexports.handler = async (event) => event.n + two;\n";
+    let esm = "export const handler = async (event) => event.n + 2;\n";
+    for (inner, code, lib) in [
+        (None, cjs, "exports.two = 2;\n"),
+        (Some("{}"), cjs, "exports.two = 2;\n"),
+        (Some(r#"{"type":"module"}"#), esm, "export const two = 2;\n"),
+    ] {
+        let bench = Bench::new();
+        bench.write("package.json", r#"{"type":"module"}"#);
+        bench.write("dist/lib/two.js", lib);
+        if let Some(inner) = inner {
+            bench.write("dist/package.json", inner);
+        }
+        let mut config = bench.node("dist/index.js", code);
+        config.code_dir = config.code_dir.join("dist");
+        config.handler = "index.handler".into();
+        bench.functions.put(config).unwrap();
+        assert_eq!(bench.result(r#"{"n":1}"#).await, "3", "{inner:?}");
+        bench.stop().await;
+    }
+}
+
 /// The first dot behind the last slash splits the handler; the function may lie in an object.
 #[tokio::test]
 async fn a_handler_may_lie_in_a_folder_and_in_an_object() {

@@ -195,6 +195,7 @@ def handler(event, context):
         "name": context.function_name, "version": context.function_version, "memory": context.memory_limit_in_mb,
         "group": context.log_group_name, "remaining": context.get_remaining_time_in_millis(),
         "client": context.client_context.custom if context.client_context else None,
+        "app": context.client_context.client.app_title, "trace": context.w3c(),
     }
 "#,
         |config| {
@@ -204,7 +205,7 @@ def handler(event, context):
     );
     let context = InvokeContext {
         request_id: Some("11111111-2222-4333-8444-555555555555".into()),
-        client_context: Some(r#"{"custom":{"k":"v"}}"#.into()),
+        client_context: Some(r#"{"custom":{"k":"v"},"client":{},"w3c":{"traceparent":"00-1","other":"x"}}"#.into()),
         ..InvokeContext::default()
     };
     let event = r#"{"text":"Gr\u00fc\u00dfe ðŸ", "n": 12345678901234567890}"#;
@@ -213,6 +214,7 @@ def handler(event, context):
     let seen: Value = serde_json::from_slice(&payload).unwrap();
     assert_eq!(request_id, "11111111-2222-4333-8444-555555555555");
     assert_eq!(seen["event"], serde_json::from_str::<Value>(event).unwrap());
+    assert_eq!((&seen["app"], &seen["trace"]), (&Value::Null, &serde_json::json!({"traceparent": "00-1"})));
     assert_eq!(seen["id"], request_id);
     assert_eq!(seen["arn"], ARN);
     assert_eq!(seen["name"], "f");

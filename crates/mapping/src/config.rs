@@ -213,9 +213,15 @@ impl Parameters {
         constraints.names("metricsConfig.metrics", self.metrics.as_ref(), &METRICS, METRICS.len());
         constraints.key(self.kms_key_arn.as_deref());
         for (pattern, number) in self.filters.iter().flatten().zip(1..) {
-            let Some(pattern) = pattern.as_deref().filter(|text| text.chars().count() > PATTERN_CHARS_MAX) else { continue };
+            let Some(pattern) = pattern.as_deref().filter(|text| text.chars().count() > PATTERN_CHARS_MAX) else {
+                continue;
+            };
             let member = format!("filterCriteria.filters.{number}.member.pattern");
-            constraints.broken(&member, Some(pattern), format!("have length less than or equal to {PATTERN_CHARS_MAX}"));
+            constraints.broken(
+                &member,
+                Some(pattern),
+                format!("have length less than or equal to {PATTERN_CHARS_MAX}"),
+            );
         }
     }
 

@@ -366,6 +366,7 @@ async function load(root, handlerName) {
   const folder = handlerName.slice(0, handlerName.length - name.length);
   const dot = name.indexOf(".");
   if (dot < 0) throw new RuntimeError("MalformedHandlerName", "Bad handler");
+  ownScope(root);
   const namespace = await loadModule(root, folder, name.slice(0, dot));
   const members = name.slice(dot + 1).split(".");
   const handler = members.reduce((inner, member) => inner?.[member], namespace);
@@ -443,17 +444,36 @@ async function loadFile(file) {
   return loaded;
 }
 
-/** Whether the nearest package.json says `"type": "module"`. */
-function isModulePackage(folder) {
+/** Whether the nearest package.json, up to the folder `last`, says `"type": "module"`. `undefined`: there is none. */
+function moduleType(folder, last) {
   for (let at = folder; ; at = path.dirname(at)) {
-    if (path.basename(at) === "node_modules") return false;
+    if (path.basename(at) === "node_modules") return undefined;
     try {
       return parse(fs.readFileSync(path.join(at, "package.json"), "utf8")).type === "module";
     } catch (error) {
       if (error?.code !== "ENOENT") return false;
     }
-    if (at === path.dirname(at)) return false;
+    if (at === last || at === path.dirname(at)) return undefined;
   }
+}
+
+/** Whether a file is an ES module by its package.json. On AWS there is nothing above the code, so nothing above it counts. */
+let isModulePackage = (folder) => moduleType(folder) === true;
+
+/** Has the code of a function be as alone as on AWS: a project's package.json above it does not make its `.js` ES modules. */
+function ownScope(root) {
+  root = fs.realpathSync(root);
+  const isInside = (folder) => folder === root || folder.startsWith(root + path.sep);
+  const bound = (folder) => (isInside(folder) ? root : undefined);
+  isModulePackage = (folder) => moduleType(folder, bound(folder)) === true;
+  if (moduleType(root, root) !== undefined || !moduleType(path.dirname(root))) return;
+  const extensions = nodeModule._extensions;
+  const asNodeDoes = extensions[".js"];
+  extensions[".js"] = (module, file) => {
+    const folder = path.dirname(file);
+    if (!isInside(folder) || moduleType(folder, root) !== undefined) return asNodeDoes(module, file);
+    return module._compile(fs.readFileSync(file, "utf8").replace(/^\uFEFF/, ""), file);
+  };
 }
 
 /** For a package that is missing: the command that brings it. */
