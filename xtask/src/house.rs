@@ -8,6 +8,7 @@
 //! - A document below `docs` that is named anywhere is there.
 //! - Each row of the specification of functions names its tests, and they are there (see `rows`).
 //! - Nobody inside calls an operation with JSON: [`BY_JSON`] is for the door behind the wire, and for tests.
+//! - No error at a public door is a `String` (see `doors`).
 //! - No source file is longer than [`FILE_LINES_MAX`].
 //!
 //! What it does not do: it reads text, not Rust; a function that is named may do something else than the tour says.
@@ -28,8 +29,11 @@ const MODULES_OF_ENGINE: &str = "### Modules of the engine";
 /// Runs an operation whose request is JSON.
 const BY_JSON: &str = "ops::execute";
 
-/// Where it may be called: behind the wire, and in the tests' own engine room.
-const BY_JSON_IN: [&str; 2] = ["crates/server/src/api.rs", "crates/sinks/src/kit.rs"];
+/// Where it may be called: behind the wire.
+const BY_JSON_IN: [&str; 1] = ["crates/server/src/api.rs"];
+
+/// Modules that only tests have and whose names do not say so.
+const OF_TESTS: [&str; 1] = ["crates/sinks/src/kit.rs"];
 
 /// Folders with sources of ours.
 const SOURCES: [&str; 6] = ["crates", "bench", "xtask", "tests", "tools", "examples"];
@@ -53,7 +57,10 @@ pub fn check(root: &Path) -> Result<(), String> {
         if lines > FILE_LINES_MAX && !name.ends_with(".json") {
             faults.push(format!("{name}: {lines} lines; {FILE_LINES_MAX} are the most"));
         }
-        faults.extend(json_inside(&name, &text));
+        if let Some(shipped) = shipped(&name, &text) {
+            faults.extend(json_inside(&name, shipped));
+            faults.extend(crate::doors::faults(&name, shipped));
+        }
         texts.push((name, text));
     }
     faults.extend(crate::rows::faults(root, &texts)?);
@@ -80,14 +87,21 @@ pub fn check(root: &Path) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(format!("the house is not as it is drawn:\n{}", faults.join("\n"))) }
 }
 
-/// What calls an operation with JSON though it is inside.
-fn json_inside(name: &str, text: &str) -> Option<String> {
-    let is_test =
-        ["/tests/", "/examples/", "_tests/"].iter().any(|part| name.contains(part)) || name.ends_with("tests.rs");
-    if is_test || !name.starts_with("crates/") || BY_JSON_IN.contains(&name) {
+/// What of a source is shipped; `None`: nothing.
+fn shipped<'a>(name: &str, text: &'a str) -> Option<&'a str> {
+    let is_test = ["/tests/", "/examples/", "_tests/"].iter().any(|part| name.contains(part));
+    let is_rust = name.starts_with("crates/") && name.ends_with(".rs") && !name.ends_with("tests.rs");
+    if is_test || !is_rust || OF_TESTS.contains(&name) {
         return None;
     }
-    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    text.split("#[cfg(test)]\nmod tests {").next()
+}
+
+/// What calls an operation with JSON though it is inside.
+fn json_inside(name: &str, shipped: &str) -> Option<String> {
+    if BY_JSON_IN.contains(&name) {
+        return None;
+    }
     let code = |line: &&str| !line.trim_start().starts_with("//");
     let line = shipped.lines().filter(code).find(|line| line.contains(BY_JSON))?;
     Some(format!("{name}: {BY_JSON} is for the wire; inside, call the operation with its request: {}", line.trim()))
@@ -526,7 +540,7 @@ mod tests {
     #[test]
     fn only_the_door_behind_the_wire_calls_with_json() {
         let call = "    ops::execute(db, body).await";
-        let faulty = |name: &str, text: &str| json_inside(name, text).is_some();
+        let faulty = |name: &str, text: &str| shipped(name, text).is_some_and(|code| json_inside(name, code).is_some());
         assert!(faulty("crates/sinks/src/views/table.rs", call));
         assert!(faulty("crates/cli/src/a.rs", "use tailrace_engine::ops::execute;"));
         for name in ["crates/server/src/api.rs", "crates/server/src/apply/tests.rs", "crates/server/tests/formats.rs"] {

@@ -2,6 +2,7 @@
 //!
 //! Every step is an ordinary command, printed before it runs, with a time limit that kills its whole process group.
 
+mod doors;
 mod environment;
 mod house;
 mod java;

@@ -43,7 +43,7 @@ impl TemplateArgs {
         let wrong = |name: &str, why: String| Failure::new(Code::Setting, format_args!("{name}: {why}"));
         let mut values = TemplateValues::default();
         for text in &self.parameters {
-            values.parameters.extend(parameter_pairs(text).map_err(|why| wrong("--parameter", why))?);
+            values.parameters.extend(parameter_pairs(text).map_err(|why| wrong("--parameter", why.to_string()))?);
         }
         for text in &self.resources {
             let (name, value) = text

@@ -1,6 +1,6 @@
 //! Compressed objects. Invariant: the bytes are a function of what they hold.
 
-use tailrace_sinks::objects::encode;
+use tailrace_sinks::objects::encode::{self, EncodeError};
 
 /// How objects are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -62,8 +62,8 @@ impl Compression {
     ///
     /// # Errors
     /// The compressor's.
-    pub fn of(self, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    pub fn of(self, bytes: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
         let compression = if self == Compression::Gzip { encode::Compression::Gzip } else { encode::Compression::None };
-        encode::compress(bytes, compression).map_err(|error| error.to_string())
+        encode::compress(bytes, compression)
     }
 }

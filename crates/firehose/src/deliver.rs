@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tailrace_core::{EpochMs, MappingId, RecordNo, ShardNo};
 use tailrace_delivery::{Answer, Batch, Fence, Outcome as Done, Target};
 use tailrace_engine::streams::record::StreamRecord;
+use tailrace_sinks::objects::encode::EncodeError;
 use tailrace_sinks::objects::joined;
 use tailrace_sinks::objects::partition::escaped;
 use tailrace_sinks::objects::prefix::time::TimePattern;
@@ -27,12 +28,12 @@ use tailrace_store::StoreError;
 
 use crate::Buckets;
 use crate::compress::Compression;
-use crate::config::{Destination, Place};
+use crate::config::{ConfigError, Destination, Place};
 use crate::limits::{PARTITIONS_MAX, PUTS_AT_ONCE};
 use crate::outcome::{Failure, Outcome};
 use crate::patience::Patience;
 use crate::records::{self, Source};
-use crate::remote::Sender;
+use crate::remote::{Sender, computed};
 use crate::transform::{Flush, NotYet, Transformer};
 use crate::uuid::uuid;
 
@@ -50,7 +51,7 @@ pub struct Delivery {
     /// Its consumer.
     pub consumer: MappingId,
     /// Where the records go; otherwise what is wrong with it for this program: its records wait.
-    pub destination: Result<Arc<Destination>, String>,
+    pub destination: Result<Arc<Destination>, ConfigError>,
     /// Knows where buckets are.
     pub buckets: Arc<dyn Buckets>,
     /// Runs the function.
@@ -77,7 +78,7 @@ impl Target for Door {
 
     fn deliver(&self, batch: Batch) -> BoxFuture<'static, Answer> {
         let delivery = Arc::clone(&self.0);
-        async move { delivery.take(batch).await.into() }.boxed()
+        async move { delivery.take(batch).await.unwrap_or_else(Done::from).into() }.boxed()
     }
 }
 
@@ -88,6 +89,26 @@ struct Object {
     key: String,
     body: Bytes,
     content_type: &'static str,
+}
+
+/// Why there is no object of records.
+#[derive(Debug, thiserror::Error)]
+enum NoObject {
+    /// What the records say makes no name: they are told of as failed, and the rest of the flush goes on.
+    #[error("{0}")]
+    Name(String),
+    /// Its bytes cannot be written, which is no record's fault: the flush comes again.
+    #[error(transparent)]
+    Bytes(#[from] EncodeError),
+}
+
+impl From<NoObject> for NotYet {
+    fn from(error: NoObject) -> NotYet {
+        match error {
+            NoObject::Name(text) => NotYet::Failed(text),
+            NoObject::Bytes(error) => error.into(),
+        }
+    }
 }
 
 /// A flush and what became of its records.
@@ -102,20 +123,13 @@ pub(crate) struct Work {
 }
 
 impl Delivery {
-    async fn take(self: Arc<Self>, batch: Batch) -> Done {
-        let destination = match &self.destination {
-            Ok(destination) => destination,
-            Err(error) => return Done::Failed(error.clone()),
-        };
-        let Some(first) = batch.records.first().map(|record| record.number) else { return Done::Done };
+    async fn take(self: Arc<Self>, batch: Batch) -> Result<Done, NotYet> {
+        let destination = self.destination.as_ref().map_err(|error| NotYet::Failed(error.to_string()))?;
+        let Some(first) = batch.records.first().map(|record| record.number) else { return Ok(Done::Done) };
         let Some(fence) = batch.fence else {
-            return Done::Failed("no record of a delivery stream is handed over beside its shard".to_owned());
+            return Err(NotYet::Failed("no record of a delivery stream is handed over beside its shard".to_owned()));
         };
-        let sources: Result<Vec<Source>, StoreError> = batch.records.iter().map(Source::of).collect();
-        let sources = match sources {
-            Ok(sources) => sources,
-            Err(error) => return Done::Failed(error.to_string()),
-        };
+        let sources = batch.records.iter().map(Source::of).collect::<Result<Vec<Source>, StoreError>>()?;
         drop(batch.records);
         let shard = batch.shard.no;
         let flush = Flush { consumer: self.consumer, shard, first };
@@ -123,31 +137,21 @@ impl Delivery {
         let mut patience = Patience::new(&batch.stopping, clock.as_ref(), timer.as_ref());
         let mut outcomes = None;
         if let Some(function) = &destination.function {
-            match self.transformer.transform(function, (flush, &fence), &sources, &mut patience).await {
-                Ok(made) => outcomes = Some(made),
-                Err(not_yet) => return not_yet.into(),
-            }
+            outcomes = Some(self.transformer.transform(function, (flush, &fence), &sources, &mut patience).await?);
         }
         let work = Arc::new(Work { shard, first, fence, sources, outcomes });
-        if let Err(error) = self.put(destination, &work, Delivery::objects).await {
-            return Done::Failed(error);
-        }
+        self.put(destination, &work, Delivery::objects).await?;
         if let Some(remote) = &destination.remote {
-            let failures = match self.sender.send((remote, self.version), flush, &work, &mut patience).await {
-                Ok(failures) => failures,
-                Err(not_yet) => return not_yet.into(),
-            };
+            let failures = self.sender.send((remote, self.version), flush, &work, &mut patience).await?;
             if !failures.is_empty() {
                 let kind = remote.error_type();
                 let errors = move |delivery: &Delivery, destination: &Destination, work: &Work| {
                     Ok(vec![delivery.errors(destination, kind, &failures, work)?])
                 };
-                if let Err(error) = self.put(destination, &work, errors).await {
-                    return Done::Failed(error);
-                }
+                self.put(destination, &work, errors).await?;
             }
         }
-        Done::Done
+        Ok(Done::Done)
     }
 
     /// Makes objects and puts them.
@@ -155,11 +159,10 @@ impl Delivery {
         self: &Arc<Self>,
         destination: &Arc<Destination>,
         work: &Arc<Work>,
-        make: impl FnOnce(&Delivery, &Destination, &Work) -> Result<Vec<Object>, String> + Send + 'static,
-    ) -> Result<(), String> {
+        make: impl FnOnce(&Delivery, &Destination, &Work) -> Result<Vec<Object>, NoObject> + Send + 'static,
+    ) -> Result<(), NotYet> {
         let (delivery, destination, work) = (Arc::clone(self), Arc::clone(destination), Arc::clone(work));
-        let made = tokio::task::spawn_blocking(move || make(&delivery, &destination, &work));
-        let objects = made.await.map_err(|error| error.to_string())??;
+        let objects = computed(move || make(&delivery, &destination, &work)).await??;
         let mut writers: BTreeMap<String, ObjectWriter> = BTreeMap::new();
         for object in &objects {
             if !writers.contains_key(&object.bucket) {
@@ -171,7 +174,7 @@ impl Delivery {
             async move {
                 // Nobody else makes this name, and a flush that comes again has the same bytes, or those of another release's compressor.
                 let how = Put { over: Over::Anything, lock: None, content_type: object.content_type };
-                writer.put(&object.key, object.body, how).await.map_err(|error| error.to_string())
+                writer.put(&object.key, object.body, how).await.map_err(|error| NotYet::Failed(error.to_string()))
             }
         });
         // As a list, so that the futures are of one type that can be sent.
@@ -180,7 +183,7 @@ impl Delivery {
     }
 
     /// The objects of a flush, but those of what is not taken where no bucket is. It computes.
-    fn objects(&self, destination: &Destination, work: &Work) -> Result<Vec<Object>, String> {
+    fn objects(&self, destination: &Destination, work: &Work) -> Result<Vec<Object>, NoObject> {
         let mut objects = Vec::new();
         let mut errors: BTreeMap<&str, Vec<(usize, Failure)>> = BTreeMap::new();
         let mut partitions: Vec<(PartitionKeys, Vec<usize>)> = Vec::new();
@@ -226,11 +229,13 @@ impl Delivery {
             let oldest = work.oldest(indexes);
             match self.object(&destination.place, ("records", &parts), oldest, keys, body, work) {
                 Ok(object) => objects.push(object),
-                // The values of its keys make no name.
-                Err(text) => errors.entry(PROCESSING_FAILED).or_default().extend(indexes.iter().map(|index| {
-                    let arrived_ms = work.sources[*index].arrived_ms;
-                    (*index, failure("DynamicPartitioning.MetadataExtractionFailed", text.clone(), arrived_ms))
-                })),
+                Err(NoObject::Name(text)) => {
+                    errors.entry(PROCESSING_FAILED).or_default().extend(indexes.iter().map(|index| {
+                        let arrived_ms = work.sources[*index].arrived_ms;
+                        (*index, failure("DynamicPartitioning.MetadataExtractionFailed", text.clone(), arrived_ms))
+                    }))
+                }
+                Err(error) => return Err(error),
             }
         }
         for (kind, failures) in &mut errors {
@@ -252,7 +257,7 @@ impl Delivery {
         kind: &str,
         failures: &[(usize, Failure)],
         work: &Work,
-    ) -> Result<Object, String> {
+    ) -> Result<Object, NoObject> {
         let indexes: Vec<usize> = failures.iter().map(|(index, _)| *index).collect();
         let mut body = Vec::new();
         for (index, failure) in failures {
@@ -261,7 +266,7 @@ impl Delivery {
                 Some(remote) if kind == remote.error_type() => remote.not_taken(self.consumer, work, *index, failure),
                 _ => told(&work.sources[*index], failure, function),
             };
-            serde_json::to_writer(&mut body, &line).map_err(|error| error.to_string())?;
+            serde_json::to_writer(&mut body, &line).map_err(|error| EncodeError::Format(error.to_string()))?;
             body.push(b'\n');
         }
         let place = Place {
@@ -317,7 +322,7 @@ impl Delivery {
         keys: &[(String, String)],
         body: Vec<u8>,
         work: &Work,
-    ) -> Result<Object, String> {
+    ) -> Result<Object, NoObject> {
         // What tells this object from all others that there ever are.
         let mut digest = Sha256::new();
         digest.update(self.consumer.to_string());
@@ -335,7 +340,7 @@ impl Delivery {
         let mut time = String::new();
         name_time().write(oldest, place.zone, &mut time);
         let key = joined(&prefix, &format!("{}-{}-{time}-{unique}{}", self.name, self.version, place.extension));
-        check_key(&key).map_err(|error| error.to_string())?;
+        check_key(&key).map_err(|error| NoObject::Name(error.to_string()))?;
         Ok(Object {
             bucket: place.bucket.clone(),
             key,
@@ -372,11 +377,11 @@ fn name_time() -> TimePattern {
     TimePattern::parse("yyyy-MM-dd-HH-mm-ss").expect("invariant: it is a pattern")
 }
 
-fn evaluated(prefix: &Prefix, facts: &Facts<'_>) -> Result<String, String> {
+fn evaluated(prefix: &Prefix, facts: &Facts<'_>) -> Result<String, NoObject> {
     let evaluated = prefix.evaluate(facts);
     let chars = evaluated.chars().count();
     if chars > PREFIX_CHARS_MAX {
-        return Err(format!("a prefix of {chars} characters; {PREFIX_CHARS_MAX} are the most"));
+        return Err(NoObject::Name(format!("a prefix of {chars} characters; {PREFIX_CHARS_MAX} are the most")));
     }
     Ok(evaluated)
 }

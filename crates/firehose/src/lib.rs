@@ -43,6 +43,7 @@ use std::fmt;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tailrace_core::ErrorKind;
 use tailrace_sinks::objects::store::ObjectWriter;
 use tailrace_sinks::post::{Address, NoReply, Post, Poster, Reply};
 use tailrace_sinks::search::{Documents, Indexed};
@@ -67,13 +68,38 @@ pub trait Functions: Send + Sync + 'static {
     fn invoke(&self, function: &str, event: Bytes) -> BoxFuture<'static, Invoked>;
 }
 
+/// A bucket or a cluster cannot be had, and nothing was sent. The text is for people and holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DoorError {
+    /// Nothing says where it is.
+    #[error("{0}")]
+    Nowhere(String),
+    /// What is said of it cannot be right.
+    #[error("{0}")]
+    Setting(String),
+    /// Not now: it may be had later, without anybody's help.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+impl DoorError {
+    /// What whoever asked does about it. The records wait in any case: an operator may mend what is refused.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            DoorError::Nowhere(_) => ErrorKind::NotFound,
+            DoorError::Setting(_) => ErrorKind::Invalid,
+            DoorError::NotNow(_) => ErrorKind::Unavailable,
+        }
+    }
+}
+
 /// Knows where buckets are.
 pub trait Buckets: Send + Sync + 'static {
     /// The place of a bucket's objects.
     ///
     /// # Errors
-    /// Why there is none; for people, without a secret.
-    fn place(&self, bucket: &str) -> Result<ObjectWriter, String>;
+    /// Why there is none.
+    fn place(&self, bucket: &str) -> Result<ObjectWriter, DoorError>;
 }
 
 /// Sends requests to HTTP endpoints.
@@ -121,6 +147,6 @@ pub trait Clusters: Send + Sync + 'static {
     /// Sends each document once: what became of each.
     ///
     /// # Errors
-    /// Why there is no such cluster; for people, without a secret.
-    fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, String>>;
+    /// Why there is no such cluster.
+    fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, DoorError>>;
 }

@@ -510,7 +510,7 @@ impl Inner {
             Ok(id) => id,
             Err(error) => return self.notice(&row.name, error.to_string()),
         };
-        let destination = config::read(&row.config()).map(Arc::new).map_err(|error| error.to_string());
+        let destination = config::read(&row.config()).map(Arc::new);
         if let Err(error) = &destination {
             self.notice(&row.name, format!("its records wait: {error}"));
         }

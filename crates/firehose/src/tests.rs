@@ -33,7 +33,7 @@ use tailrace_sinks::post::{NoReply, Post, Reply};
 use tailrace_store::keyspace::KeyKind;
 use tailrace_store::{Engine, MemoryEngine, Numbers, PageLimit};
 
-use crate::{Buckets, DeliveryStreams, Dependencies, Endpoints, Functions, Invoked, Notice, execute};
+use crate::{Buckets, DeliveryStreams, Dependencies, DoorError, Endpoints, Functions, Invoked, Notice, execute};
 
 const NAME: &str = "clicks";
 /// A directory below a file: nothing can be written there.
@@ -177,13 +177,13 @@ fn is_below(folder: &str, key: &str) -> bool {
 struct Outside(Arc<World>);
 
 impl Buckets for Outside {
-    fn place(&self, bucket: &str) -> Result<ObjectWriter, String> {
+    fn place(&self, bucket: &str) -> Result<ObjectWriter, DoorError> {
         if self.0.random(6) == 0 {
-            return Err("503".to_owned());
+            return Err(DoorError::NotNow("503".to_owned()));
         }
         if self.0.is_over() {
             // As the end of the life is: nothing is written.
-            return Err("the life is over".to_owned());
+            return Err(DoorError::NotNow("the life is over".to_owned()));
         }
         // Now and then the backup fails when the objects of the other bucket are there already.
         let is_blocked = bucket == "backup" && self.0.random(3) == 0;

@@ -16,6 +16,7 @@ use tailrace_core::limits::{FUNCTION_RESPONSE_BYTES_MAX, INVOKE_PAYLOAD_BYTES_MA
 use tailrace_core::rng::Rng;
 use tailrace_core::{MappingId, RecordNo, ShardNo};
 use tailrace_delivery::{Fence, Timer, each};
+use tailrace_sinks::objects::encode::EncodeError;
 use tailrace_store::keyspace::TransformedKey;
 use tailrace_store::{Engine, Key, StoreError, Write};
 
@@ -27,7 +28,7 @@ use crate::limits::{
 use crate::outcome::{Failure, Outcome, decode, encode};
 use crate::patience::Patience;
 use crate::records::Source;
-use crate::{Functions, Invoked};
+use crate::{DoorError, Functions, Invoked};
 
 /// JSON around a record of an event: its id, its time, names.
 const AROUND_RECORD_BYTES: usize = 200;
@@ -77,6 +78,22 @@ pub enum NotYet {
 impl From<StoreError> for NotYet {
     fn from(error: StoreError) -> NotYet {
         NotYet::Store(error)
+    }
+}
+
+/// Whatever its kind, nothing was sent, and the records come again.
+impl From<DoorError> for NotYet {
+    fn from(error: DoorError) -> NotYet {
+        NotYet::Failed(error.to_string())
+    }
+}
+
+impl From<EncodeError> for NotYet {
+    fn from(error: EncodeError) -> NotYet {
+        match error {
+            EncodeError::Store(error) => NotYet::Store(error),
+            EncodeError::Format(error) => NotYet::Failed(error),
+        }
     }
 }
 

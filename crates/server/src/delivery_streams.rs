@@ -25,12 +25,15 @@ use tailrace_core::FunctionReference;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
-use tailrace_firehose::{Buckets, ClusterAt, Clusters, DeliveryStreams, Dependencies, Functions, Invoked, Notice};
+use tailrace_firehose::{
+    Buckets, ClusterAt, Clusters, DeliveryStreams, Dependencies, DoorError, Functions, Invoked, Notice,
+};
 use tailrace_mapping::{Invoked as Ran, Invoker, Room, Stopping, SystemTimer, Waits};
 use tailrace_sinks::objects::S3Config;
-use tailrace_sinks::objects::store::{Destination, ObjectWriter};
+use tailrace_sinks::objects::store::{Destination, ObjectWriter, PlaceError};
 use tailrace_sinks::post::Poster;
 use tailrace_sinks::search::{Cluster, ClusterConfig, Documents, Indexed};
+use tailrace_sinks::spec::SpecError;
 use tailrace_store::StoreError;
 use tokio::sync::mpsc;
 
@@ -58,7 +61,7 @@ struct Configured {
 
 impl Configured {
     /// The cluster that a destination means.
-    fn cluster(&self, at: &ClusterAt) -> Result<ClusterConfig, String> {
+    fn cluster(&self, at: &ClusterAt) -> Result<ClusterConfig, DoorError> {
         let named = match at {
             // Who is asked for there is known, if it is one that is named.
             ClusterAt::Endpoint(endpoint) => {
@@ -70,9 +73,9 @@ impl Configured {
             ClusterAt::Domain { arn, name } => self.domains.get(arn).or_else(|| self.domains.get(name)),
         };
         let cluster = named.map(|domain| &domain.0).or(self.opensearch.as_ref());
-        cluster
-            .cloned()
-            .ok_or_else(|| format!("nothing says where the domain {at} is: firehose.domains in tailrace.yaml does"))
+        cluster.cloned().ok_or_else(|| {
+            DoorError::Nowhere(format!("nothing says where the domain {at} is: firehose.domains in tailrace.yaml does"))
+        })
     }
 }
 
@@ -111,16 +114,16 @@ struct Whole {
 }
 
 /// Reads what a configuration says of buckets and domains, with secrets in it.
-fn configured(document: &Value, base: &Path) -> Result<Configured, String> {
+fn configured(document: &Value, base: &Path) -> Result<Configured, SpecError> {
     if document.is_null() {
         return Ok(Configured::default());
     }
     let mut resolved = document.clone();
-    resolve_secrets(&mut resolved, base).map_err(|text| format!("firehose: {text}"))?;
+    resolve_secrets(&mut resolved, base).map_err(|error| SpecError(format!("firehose: {error}")))?;
     // What is wrong is told of what is written: a secret in the wrong place would be in the error.
     serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<Configured>(document.clone()) {
-        Err(error) => format!("firehose: {error}"),
-        Ok(_) => "firehose: what a reference stands for does not fit where it stands".to_owned(),
+        Err(error) => SpecError(format!("firehose: {error}")),
+        Ok(_) => SpecError("firehose: what a reference stands for does not fit where it stands".to_owned()),
     })
 }
 
@@ -128,16 +131,16 @@ fn configured(document: &Value, base: &Path) -> Result<Configured, String> {
 ///
 /// # Errors
 /// What is wrong.
-pub fn check(document: &Value, base: &Path) -> Result<(), String> {
+pub fn check(document: &Value, base: &Path) -> Result<(), SpecError> {
     let configured = configured(document, base)?;
     let domains = configured.domains.iter().map(|(name, domain)| (format!("domains.{name}"), &domain.0));
     let all = configured.opensearch.iter().map(|cluster| ("opensearch".to_owned(), cluster));
     for (place, cluster) in domains.chain(all) {
-        Cluster::new(cluster).map_err(|error| format!("firehose.{place}: {error}"))?;
+        Cluster::new(cluster).map_err(|error| SpecError(format!("firehose.{place}: {error}")))?;
     }
     let places = Places::new(configured, base, Path::new("/"), |_| {});
     for name in places.configured.buckets.keys() {
-        places.find(name).map_err(|error| format!("firehose.buckets.{name}: {error}"))?;
+        places.find(name).map_err(|error| SpecError(format!("firehose.buckets.{name}: {error}")))?;
     }
     Ok(())
 }
@@ -164,7 +167,7 @@ impl Places {
         Places { configured, base, data_dir, writers: Mutex::default(), tell: Box::new(tell) }
     }
 
-    fn find(&self, bucket: &str) -> Result<ObjectWriter, String> {
+    fn find(&self, bucket: &str) -> Result<ObjectWriter, PlaceError> {
         let mut writers = self.writers.lock();
         if let Some(writer) = writers.get(bucket) {
             return Ok(writer.clone());
@@ -175,12 +178,12 @@ impl Places {
             (None, Some(s3)) => (format!("s3://{bucket}/"), Some(s3)),
             (None, None) => {
                 let directory = self.data_dir.join(DIRECTORY).join(bucket);
-                (directory.to_str().ok_or("the data directory's path is no text")?.to_owned(), None)
+                let no_text = || PlaceError::Setting("the data directory's path is no text".to_owned());
+                (directory.to_str().ok_or_else(no_text)?.to_owned(), None)
             }
         };
-        let destination = Destination::parse(&to).map_err(|error| error.to_string())?;
-        let writer = ObjectWriter::new(&destination, &s3.cloned().unwrap_or_default());
-        let writer = writer.map_err(|error| error.to_string())?;
+        let destination = Destination::parse(&to)?;
+        let writer = ObjectWriter::new(&destination, &s3.cloned().unwrap_or_default())?;
         (self.tell)(format!("delivery streams: the bucket {bucket} is {destination}"));
         // There are as many as there were buckets in destinations; of very many the first ones are made again.
         if writers.len() >= WRITERS_MAX {
@@ -198,8 +201,8 @@ impl Places {
 }
 
 impl Buckets for Places {
-    fn place(&self, bucket: &str) -> Result<ObjectWriter, String> {
-        self.find(bucket).map_err(|error| format!("the bucket {bucket}: {error}"))
+    fn place(&self, bucket: &str) -> Result<ObjectWriter, DoorError> {
+        self.find(bucket).map_err(|error| DoorError::Setting(format!("the bucket {bucket}: {error}")))
     }
 }
 
@@ -211,7 +214,7 @@ struct Domains {
 }
 
 impl Clusters for Domains {
-    fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, String>> {
+    fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, DoorError>> {
         let key = match at {
             ClusterAt::Endpoint(name) | ClusterAt::Domain { arn: name, .. } => name.clone(),
         };
@@ -224,7 +227,8 @@ impl Clusters for Domains {
                     let config = config?;
                     // The system's authorities are many files.
                     let made = tokio::task::spawn_blocking(move || Cluster::new(&config)).await;
-                    let cluster = made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                    let made = made.map_err(|error| DoorError::NotNow(error.to_string()))?;
+                    let cluster = made.map_err(|error| DoorError::Setting(error.to_string()))?;
                     let mut clusters = clusters.lock();
                     if clusters.len() >= CLUSTERS_MAX {
                         clusters.pop_first();
@@ -281,7 +285,7 @@ pub async fn load(
     let told = events.clone();
     let tell = move |line: String| drop(told.try_send(Event::Notice(line)));
     // It was checked when it was read.
-    let configured = configured(document, base).map_err(StoreError::Invalid)?;
+    let configured = configured(document, base).map_err(|SpecError(text)| StoreError::Invalid(text))?;
     let notices = move |notice: Notice| {
         let _ = events.try_send(Event::Notice(format!("delivery stream {}: {}", notice.stream, notice.text)));
     };
@@ -308,6 +312,7 @@ pub async fn load(
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tailrace_core::ErrorKind;
 
     use super::*;
 
@@ -362,6 +367,8 @@ mod tests {
             assert_eq!((&*cluster.endpoint, cluster.auth.is_some()), (expected, is_known), "{at:?}");
         }
         let error = Configured::default().cluster(&domain("logs")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let error = error.to_string();
         assert!(error.contains("where the domain arn:aws:es:r:1:domain/logs is: firehose.domains"), "{error}");
     }
 
@@ -378,7 +385,7 @@ mod tests {
             (json!({"s3": {"secret_access_key": "${env:TAILRACE_NO_SUCH}"}}), "no variable TAILRACE_NO_SUCH"),
         ] {
             let error = check(&document, Path::new("")).unwrap_err();
-            assert!(error.contains(part), "{document}: {error}");
+            assert!(error.0.contains(part), "{document}: {error}");
         }
         assert_eq!(check(&Value::Null, Path::new("")), Ok(()));
     }

@@ -20,6 +20,7 @@ use tailrace_mapping::{Room, SystemTimer};
 use tailrace_sinks::destinations::{Dependencies, Destinations};
 use tailrace_sinks::kinesis::{Config, Kinesis, Memory};
 use tailrace_sinks::sink::Sink;
+use tailrace_sinks::spec::SpecError;
 use tokio::sync::mpsc;
 
 use crate::report::Event;
@@ -53,21 +54,21 @@ impl Place {
     }
 
     /// The settings of the stream with this ARN.
-    fn config(&self, stream_arn: &str) -> Result<Config, String> {
+    fn config(&self, stream_arn: &str) -> Result<Config, SpecError> {
         let Some(members) = self.section.as_object() else {
-            return Err("kinesis: a map is expected, like {endpoint: \"http://localhost:4567\"}".to_owned());
+            return Err(wrong("a map is expected, like {endpoint: \"http://localhost:4567\"}"));
         };
         if let Some(name) = OF_DESTINATIONS.iter().find(|name| members.contains_key(**name)) {
-            return Err(format!("kinesis: `{name}` is said by each destination"));
+            return Err(wrong(format!("`{name}` is said by each destination")));
         }
         let mut written = self.section.clone();
         written["to"] = format!("kinesis:{stream_arn}").into();
         let mut resolved = written.clone();
-        resolve_secrets(&mut resolved, &self.base).map_err(|text| format!("kinesis: {text}"))?;
+        resolve_secrets(&mut resolved, &self.base).map_err(wrong)?;
         // What is wrong is told of what is written: a secret in the wrong place would be in the error.
         serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<Config>(written) {
-            Err(error) => format!("kinesis: {error}"),
-            Ok(_) => "kinesis: what a reference stands for does not fit where it stands".to_owned(),
+            Err(error) => wrong(error),
+            Ok(_) => wrong("what a reference stands for does not fit where it stands"),
         })
     }
 
@@ -75,8 +76,8 @@ impl Place {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn check(&self) -> Result<(), String> {
-        self.config(ANY_STREAM)?.validate().map_err(|error| format!("kinesis: {error}"))
+    pub fn check(&self) -> Result<(), SpecError> {
+        self.config(ANY_STREAM)?.validate().map_err(wrong)
     }
 
     fn sink(
@@ -84,10 +85,15 @@ impl Place {
         (stream_arn, precision): (&str, TimePrecision),
         records: RecordWriter,
         memory: Memory,
-    ) -> Result<Arc<dyn Sink>, String> {
+    ) -> Result<Arc<dyn Sink>, SpecError> {
         let config = Config { precision, ..self.config(stream_arn)? };
-        Ok(Arc::new(Kinesis::new(&config, records, memory).map_err(|error| error.to_string())?))
+        Ok(Arc::new(Kinesis::new(&config, records, memory).map_err(|error| SpecError(error.to_string()))?))
     }
+}
+
+/// What is wrong with the section.
+fn wrong(error: impl std::fmt::Display) -> SpecError {
+    SpecError(format!("kinesis: {error}"))
 }
 
 /// Reads the destinations of the store.

@@ -172,7 +172,7 @@ impl Server {
         };
         let kinesis = kinesis::Place::new(&sinks_file.kinesis, &sinks_file.base, config.kinesis_endpoint.as_deref());
         if let Some(place) = &kinesis {
-            place.check().map_err(|text| StartError::Sinks(SpecError(text)))?;
+            place.check().map_err(StartError::Sinks)?;
         }
         let template_options = template_options(&config, kinesis.is_some());
         let plan = match &config.templates {

@@ -106,6 +106,17 @@ pub enum TemplateFileError {
     Content(TemplateError),
 }
 
+/// Why a file of parameters cannot be used, for the user; which file it is, whoever names it tells.
+#[derive(Debug, thiserror::Error)]
+pub enum ParametersFileError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] std::io::Error),
+    /// What it says is wrong.
+    #[error(transparent)]
+    Content(#[from] ParameterError),
+}
+
 fn behind(hint: Option<&str>) -> String {
     hint.map(|hint| format!("; {hint}")).unwrap_or_default()
 }
@@ -235,7 +246,11 @@ pub fn parameters_file_beside(template: &Path) -> Option<String> {
 ///
 /// # Errors
 /// A bucket that is a directory has no such file.
-pub fn locate(dir: &Path, resources: &BTreeMap<String, String>, source: &CodeSource) -> Result<CodeSource, String> {
+pub fn locate(
+    dir: &Path,
+    resources: &BTreeMap<String, String>,
+    source: &CodeSource,
+) -> Result<CodeSource, LocateError> {
     Objects::of(vec![dir.to_owned()], resources).locate(source)
 }
 
@@ -250,17 +265,16 @@ pub fn read_included(path: &Path) -> std::io::Result<String> {
 /// The values of parameters in a file; of one of SAM's those of this environment.
 ///
 /// # Errors
-/// What is wrong with it, for the user.
-pub fn read_parameters(path: &Path, environment: &str) -> Result<BTreeMap<String, String>, String> {
-    let text =
-        files::read_at_most(path, TEMPLATE_BYTES_MAX).and_then(files::text).map_err(|error| error.to_string())?;
-    parameters_of_file(path, &text, environment)
+/// It cannot be read, or what is wrong with it.
+pub fn read_parameters(path: &Path, environment: &str) -> Result<BTreeMap<String, String>, ParametersFileError> {
+    let text = files::read_at_most(path, TEMPLATE_BYTES_MAX).and_then(files::text)?;
+    Ok(parameters_of_file(path, &text, environment)?)
 }
 
 /// Finds the objects of buckets, and that there is something where the code is said to be. Known at start, not at the first
 /// record.
 fn check_code(objects: &Objects<'_>, source: &mut CodeSource, fetches: bool) -> Result<(), String> {
-    *source = objects.locate(source)?;
+    *source = objects.locate(source).map_err(|LocateError(why)| why)?;
     match source {
         CodeSource::Path(path) => match path.metadata() {
             Ok(_) => Ok(()),

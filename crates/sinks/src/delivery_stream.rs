@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tailrace_core::StreamArn;
 use tailrace_core::json_text::ValueForm;
+use tailrace_core::{ApiError, StreamArn};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
 
@@ -32,8 +32,11 @@ const RECORDS_INLINE_MAX: usize = 16;
 
 /// Puts records into delivery streams.
 pub trait PutRecords: Send + Sync + 'static {
-    /// Puts them into the stream of this name, all in one commit; the error is for people.
-    fn put(&self, stream: &str, records: Vec<Vec<u8>>) -> BoxFuture<'static, Result<(), String>>;
+    /// Puts them into the stream of this name, all in one commit.
+    ///
+    /// # Errors
+    /// What the delivery stream's own API answers.
+    fn put(&self, stream: &str, records: Vec<Vec<u8>>) -> BoxFuture<'static, Result<(), ApiError>>;
 }
 
 /// The settings.
@@ -142,7 +145,8 @@ impl Sink for DeliveryStreamSink {
             let Made { records, rejected } = made.map_err(|error| SinkError(error.to_string()))?;
             let bytes = records.iter().map(|record| record.len() as u64).sum();
             if !records.is_empty() {
-                inner.streams.put(&inner.stream, records).await.map_err(SinkError)?;
+                let put = inner.streams.put(&inner.stream, records).await;
+                put.map_err(|error| SinkError(error.to_string()))?;
             }
             Ok(Flushed { bytes, rejected, ..Flushed::default() })
         }

@@ -36,6 +36,7 @@ use tokio::sync::watch;
 use crate::runtime::key_attribute;
 use crate::runtime::row::consumer_id;
 use crate::sink::{Flush, Flushed, Origin, Sink, SourceTable};
+use crate::spec::SpecError;
 
 /// How long one that is switched off goes on, at most, to bring what was written before. AWS takes one to two seconds.
 const LAST_CHANGES_MAX: Duration = Duration::from_secs(2);
@@ -44,8 +45,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// When a look at the rows that failed is repeated.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Makes the sink of a data stream: by its ARN, with times of this precision. `None`: the server knows of no Kinesis.
-pub type Build = Arc<dyn Fn(&str, TimePrecision) -> Result<Option<Arc<dyn Sink>>, String> + Send + Sync>;
+/// Makes the sink of a data stream: by its ARN, with times of this precision. `None`: the server knows of no Kinesis. An error: none can
+/// be made as it is configured.
+pub type Build = Arc<dyn Fn(&str, TimePrecision) -> Result<Option<Arc<dyn Sink>>, SpecError> + Send + Sync>;
 
 /// What destinations work with.
 pub struct Dependencies {
@@ -93,8 +95,8 @@ enum LookError {
     Api(#[from] ApiError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{0}")]
-    Sink(String),
+    #[error(transparent)]
+    Sink(#[from] SpecError),
 }
 
 impl Destinations {
@@ -289,7 +291,7 @@ impl Inner {
             return Ok(());
         }
         let name: Arc<str> = format!("{} of {}", one.stream_arn, one.table).into();
-        let built = (self.build)(&one.stream_arn, one.precision).map_err(LookError::Sink)?;
+        let built = (self.build)(&one.stream_arn, one.precision)?;
         let Some(sink) = built else {
             if self.waiting.lock().insert(one.stream) {
                 self.notice(&name, "its changes wait: the server was started without an endpoint for Kinesis");

@@ -87,7 +87,7 @@ pub struct SinkSpec {
     pub settings: Map<String, Value>,
 }
 
-/// What is wrong with it.
+/// A configuration cannot be right: what is wrong with it, without a secret. Nothing is made of it before somebody mends it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SpecError(pub String);

@@ -5,12 +5,21 @@ use std::path::Path;
 
 use crate::node::{Format, Node};
 
+/// Values of parameters that cannot be read as they are written: what is wrong, for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParameterError(pub String);
+
+fn wrong<T>(what: impl Into<String>) -> Result<T, ParameterError> {
+    Err(ParameterError(what.into()))
+}
+
 /// The pairs of a text: `A=b`, several as `sam deploy --parameter-overrides` takes them (`A=b C="d e"`), and the long form
 /// (`ParameterKey=A,ParameterValue=b`). A word that begins no pair belongs to the value before it.
 ///
 /// # Errors
-/// What is no pair, for the user.
-pub fn parameter_pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+/// What is no pair.
+pub fn parameter_pairs(text: &str) -> Result<Vec<(String, String)>, ParameterError> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for Word { text: word, before, is_quoted } in words(text) {
         let long = word.strip_prefix("ParameterKey=").and_then(|rest| rest.split_once(",ParameterValue="));
@@ -22,11 +31,11 @@ pub fn parameter_pairs(text: &str) -> Result<Vec<(String, String)>, String> {
                 value.push_str(&word);
             }
             (Some((name, value)), None) => pairs.push((name.to_owned(), value.to_owned())),
-            (None, None) => return Err(format!("{word:?} is no pair: NAME=VALUE is expected")),
+            (None, None) => return wrong(format!("{word:?} is no pair: NAME=VALUE is expected")),
         }
     }
     match pairs.is_empty() {
-        true => Err("NAME=VALUE is expected".to_owned()),
+        true => wrong("NAME=VALUE is expected"),
         false => Ok(pairs),
     }
 }
@@ -89,13 +98,17 @@ pub const CONFIG_ENVIRONMENT: &str = "default";
 /// CloudFormation's list of `ParameterKey` and `ParameterValue`, its `{"Parameters": {...}}`, or a plain map, in JSON or YAML.
 ///
 /// # Errors
-/// What is wrong, for the user.
-pub fn parameters_of_file(file: &Path, text: &str, environment: &str) -> Result<BTreeMap<String, String>, String> {
+/// What is wrong.
+pub fn parameters_of_file(
+    file: &Path,
+    text: &str,
+    environment: &str,
+) -> Result<BTreeMap<String, String>, ParameterError> {
     let node = if file.extension().is_some_and(|extension| extension == "toml") {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let table: toml::Table = text.parse().or_else(|error: toml::de::Error| wrong(error.message()))?;
         of_toml(toml::Value::Table(table))
     } else {
-        Node::parse_any(text, Format::of(file, text)).map_err(|error| error.to_string())?
+        Node::parse_any(text, Format::of(file, text)).or_else(|error| wrong(error.to_string()))?
     };
     if let Node::List(list) = &node {
         return of_list(list);
@@ -114,7 +127,7 @@ pub fn parameters_of_file(file: &Path, text: &str, environment: &str) -> Result<
                 |(name, commands): &&(String, Node)| !commands.pairs().is_empty() && *name != environment;
             let there: Vec<&str> = pairs.iter().filter(has_commands).map(|(name, _)| name.as_str()).collect();
             let there = if there.is_empty() { String::new() } else { format!(" (there are: {})", there.join(", ")) };
-            Err(format!("it has no [{environment}.deploy.parameters]{there}"))
+            wrong(format!("it has no [{environment}.deploy.parameters]{there}"))
         }
     }
 }
@@ -127,7 +140,7 @@ fn is_sam(node: &Node) -> bool {
 }
 
 /// `parameter_overrides` of an environment's `deploy.parameters`, else of its `global.parameters`.
-fn of_sam(environment: &Node) -> Result<BTreeMap<String, String>, String> {
+fn of_sam(environment: &Node) -> Result<BTreeMap<String, String>, ParameterError> {
     let overrides = |command: &str| environment.get(command)?.get("parameters")?.get("parameter_overrides");
     match overrides("deploy").or_else(|| overrides("global")) {
         None => Ok(BTreeMap::new()),
@@ -145,13 +158,13 @@ fn of_sam(environment: &Node) -> Result<BTreeMap<String, String>, String> {
                         }
                     }
                     Node::Map(_) => all.extend(of_map(element)?),
-                    other => return Err(format!("parameter_overrides: a text is expected, not {}", other.brief())),
+                    other => return wrong(format!("parameter_overrides: a text is expected, not {}", other.brief())),
                 }
             }
             Ok(all)
         }
         Some(map @ Node::Map(_)) => of_map(map),
-        Some(other) => Err(format!("parameter_overrides: a text or a list is expected, not {}", other.brief())),
+        Some(other) => wrong(format!("parameter_overrides: a text or a list is expected, not {}", other.brief())),
     }
 }
 
@@ -160,7 +173,7 @@ fn unquoted(text: &str) -> &str {
 }
 
 /// A list of `{ParameterKey, ParameterValue}`, or of `NAME=VALUE`.
-fn of_list(list: &[Node]) -> Result<BTreeMap<String, String>, String> {
+fn of_list(list: &[Node]) -> Result<BTreeMap<String, String>, ParameterError> {
     let mut all = BTreeMap::new();
     for element in list {
         match (element.get("ParameterKey"), element.get("ParameterValue"), element) {
@@ -168,28 +181,29 @@ fn of_list(list: &[Node]) -> Result<BTreeMap<String, String>, String> {
             // `UsePreviousValue`: there is none.
             (Some(Node::Text(_)), None, _) => {}
             (_, _, Node::Text(pair)) => all.extend(parameter_pairs(pair)?),
-            _ => return Err("a list of {ParameterKey, ParameterValue} is expected".to_owned()),
+            _ => return wrong("a list of {ParameterKey, ParameterValue} is expected"),
         }
     }
     Ok(all)
 }
 
-fn of_map(node: &Node) -> Result<BTreeMap<String, String>, String> {
-    let Node::Map(pairs) = node else { return Err(format!("a map of values is expected, not {}", node.brief())) };
+fn of_map(node: &Node) -> Result<BTreeMap<String, String>, ParameterError> {
+    let Node::Map(pairs) = node else { return wrong(format!("a map of values is expected, not {}", node.brief())) };
     pairs.iter().map(|(name, value)| Ok((name.clone(), scalar(name, value)?))).collect()
 }
 
 /// A value as a text; a list as CloudFormation writes one.
-fn scalar(name: &str, value: &Node) -> Result<String, String> {
+fn scalar(name: &str, value: &Node) -> Result<String, ParameterError> {
     match value {
         Node::Text(text) | Node::Number(text) => Ok(text.clone()),
         Node::Bool(value) => Ok(value.to_string()),
         Node::Null => Ok(String::new()),
         Node::List(list) => {
-            let elements: Result<Vec<String>, String> = list.iter().map(|element| scalar(name, element)).collect();
+            let elements: Result<Vec<String>, ParameterError> =
+                list.iter().map(|element| scalar(name, element)).collect();
             Ok(elements?.join(","))
         }
-        Node::Map(_) => Err(format!("{name}: a text is expected, not {}", value.brief())),
+        Node::Map(_) => wrong(format!("{name}: a text is expected, not {}", value.brief())),
     }
 }
 
@@ -281,7 +295,10 @@ mod tests {
         let of = |environment: &str| parameters_of_file(file, text, environment);
         assert_eq!(of("default").unwrap()["A"], "b");
         assert_eq!(of("prod").unwrap()["A"], "c");
-        assert_eq!(of("stage").unwrap_err(), "it has no [stage.deploy.parameters] (there are: default, prod)");
+        assert_eq!(
+            of("stage").unwrap_err().to_string(),
+            "it has no [stage.deploy.parameters] (there are: default, prod)"
+        );
         let plain = parameters_of_file(Path::new("p.json"), r#"{"A": "d"}"#, "prod");
         assert_eq!(plain.unwrap()["A"], "d", "other files have no environments");
     }

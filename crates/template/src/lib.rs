@@ -56,7 +56,7 @@ use tailrace_core::code::CodeSource;
 
 pub use app::{STACKS_TOGETHER_MAX, Stack, StackFile};
 pub use document::document;
-pub use given::{CONFIG_ENVIRONMENT, parameter_pairs, parameters_of_file};
+pub use given::{CONFIG_ENVIRONMENT, ParameterError, parameter_pairs, parameters_of_file};
 pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
@@ -96,8 +96,13 @@ pub struct Options {
 }
 
 /// Finds what a source is on this machine: from the template's directory, what was given for resources, and what the template
-/// says. An object that is not here stays what it is; the error is for the user.
-pub type Locate = fn(&Path, &BTreeMap<String, String>, &CodeSource) -> Result<CodeSource, String>;
+/// says. An object that is not here stays what it is.
+pub type Locate = fn(&Path, &BTreeMap<String, String>, &CodeSource) -> Result<CodeSource, LocateError>;
+
+/// A source is said to be a file of this machine, and there can be no such file: what is wrong, for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LocateError(pub String);
 
 impl Options {
     /// The value that was given for a parameter.

@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::resolve::{Resolved, Resolver};
 use crate::suggest::did_you_mean;
 use crate::value::Value;
-use crate::{Options, TemplateError, read};
+use crate::{LocateError, Options, TemplateError, read};
 
 /// The types that are stacks.
 pub(crate) const STACKS: [&str; 2] = ["AWS::CloudFormation::Stack", "AWS::Serverless::Application"];
@@ -280,7 +280,7 @@ impl Resolver<'_> {
             }
         };
         let located = (self.options.locate)(self.dir, &self.options.resources, &source);
-        let file = match located.map_err(|why| TemplateError::at(&path, why))? {
+        let file = match located.map_err(|LocateError(why)| TemplateError::at(&path, why))? {
             CodeSource::Path(file) => file,
             CodeSource::Object { .. } | CodeSource::Inline { .. } => {
                 let why = "its template is not here; the stack is skipped";

@@ -70,7 +70,7 @@ impl Sender {
                         let data = move || {
                             request::body(&id, now, indexes[part].iter().map(|index| &work.data(*index)[..]), is_gzip)
                         };
-                        computed(data).await?.map_err(NotYet::Failed)?
+                        computed(data).await??
                     };
                     let request = Request { id: id.clone(), records: *count, body: body.into() };
                     let failed = self.until_over(endpoint, &request, &mut tries).await?;

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tailrace_core::EpochMs;
+use tailrace_sinks::objects::encode::EncodeError;
 use tailrace_sinks::post::{NoReply, Reply};
 
 use crate::compress::Compression;
@@ -60,7 +61,7 @@ pub fn body<'a>(
     made_ms: EpochMs,
     records: impl Iterator<Item = &'a [u8]> + Clone,
     is_gzip: bool,
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, EncodeError> {
     let bytes: usize = records.clone().map(|data| data.len().div_ceil(3) * 4 + AROUND_RECORD_BYTES).sum();
     let mut text = String::with_capacity(AROUND_REQUEST_BYTES + bytes);
     text.push_str(&format!("{{\"requestId\":\"{id}\",\"timestamp\":{},\"records\":[", made_ms.0));

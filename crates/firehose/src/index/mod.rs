@@ -210,7 +210,7 @@ impl Sender {
                 let make = move || (documents(&index, consumer, (&part, &pending), &work), pending);
                 computed(make).await?
             };
-            let indexed = tries.once(self.clusters.index(&index.at, documents)).await?.map_err(NotYet::Failed)?;
+            let indexed = tries.once(self.clusters.index(&index.at, documents)).await??;
             let (mut refused, mut rejected) = (Vec::new(), Vec::new());
             for (place, indexed) in places.into_iter().zip(indexed) {
                 let failure = |refusal: Refusal| self.failure(refusal.status.to_string(), refusal.to_string(), tries);

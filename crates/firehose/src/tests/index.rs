@@ -13,7 +13,7 @@ use tailrace_sinks::search::{Documents, Indexed, Refusal};
 use tailrace_store::keyspace::KeyKind;
 
 use super::{NAME, Outside, World, batch, call, drained, is_below, runtime, sorted, story};
-use crate::{ClusterAt, Clusters};
+use crate::{ClusterAt, Clusters, DoorError};
 
 /// What clusters have, and were asked for.
 #[derive(Debug, Default)]
@@ -33,10 +33,10 @@ impl Held {
 /// A cluster at each host: `good` takes what has no `bad` in it, `flaky` too, but now and then not yet, or says nothing of what it has
 /// taken; `down` takes nothing, and `mute` everything, and never answers. Nobody knows of a domain.
 impl Clusters for Outside {
-    fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, String>> {
+    fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, DoorError>> {
         let (world, host) = (Arc::clone(&self.0), at.to_string());
         if matches!(at, ClusterAt::Domain { .. }) {
-            return async { Err("nothing says where it is".to_owned()) }.boxed();
+            return async { Err(DoorError::Nowhere("nothing says where it is".to_owned())) }.boxed();
         }
         async move {
             let is = |name: &str| host == format!("https://{name}/");

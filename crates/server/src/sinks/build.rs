@@ -15,7 +15,7 @@ use tailrace_sinks::audit::{self, Audit};
 use tailrace_sinks::delivery_stream::{self, DeliveryStreamSink, PutRecords};
 use tailrace_sinks::kinesis::{self, Kinesis};
 use tailrace_sinks::notify::{self, Notify};
-use tailrace_sinks::objects::store::{Destination, ObjectWriter, Over, PlaceError, Put};
+use tailrace_sinks::objects::store::{Destination, ObjectError, ObjectWriter, Over, PlaceError, Put};
 use tailrace_sinks::objects::{self, ObjectSink, S3Config};
 use tailrace_sinks::runtime::Build;
 use tailrace_sinks::search::{self, Search};
@@ -239,13 +239,10 @@ fn staged(staging: &Staging) -> Result<Arc<dyn Stage>, PlaceError> {
 }
 
 impl Stage for Staged {
-    fn put(&self, key: String, body: Bytes, content_type: &'static str) -> BoxFuture<'static, Result<(), String>> {
+    fn put(&self, key: String, body: Bytes, content_type: &'static str) -> BoxFuture<'static, Result<(), ObjectError>> {
         let writer = self.0.clone();
-        async move {
-            let how = Put { over: Over::Anything, lock: None, content_type };
-            writer.put(&key, body, how).await.map_err(|error| error.to_string())
-        }
-        .boxed()
+        let how = Put { over: Over::Anything, lock: None, content_type };
+        async move { writer.put(&key, body, how).await }.boxed()
     }
 
     fn address(&self, key: &str) -> String {

@@ -133,10 +133,10 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
         return Err(format!("`{unknown}` is not known{near}"));
     }
     let firehose = members.get("firehose").cloned().unwrap_or_default();
-    delivery_streams::check(&firehose, &base)?;
+    delivery_streams::check(&firehose, &base).map_err(|SpecError(message)| message)?;
     let kinesis = members.get("kinesis").cloned().unwrap_or_default();
     if let Some(place) = kinesis::Place::new(&kinesis, &base, None) {
-        place.check()?;
+        place.check().map_err(|SpecError(message)| message)?;
     }
     let sinks = match members.get("sinks") {
         None | Some(Value::Null) => return Ok(SinksFile { firehose, kinesis, base, ..SinksFile::default() }),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
-use tailrace_core::{Json, attribute_json};
+use tailrace_core::{ApiError, Json, attribute_json};
 use tailrace_engine::Db;
 use tailrace_firehose::Putter;
 use tailrace_mapping::{Room, SystemTimer};
@@ -110,9 +110,9 @@ pub async fn forget(
 struct Streams(Putter);
 
 impl PutRecords for Streams {
-    fn put(&self, stream: &str, records: Vec<Vec<u8>>) -> BoxFuture<'static, Result<(), String>> {
+    fn put(&self, stream: &str, records: Vec<Vec<u8>>) -> BoxFuture<'static, Result<(), ApiError>> {
         let (streams, stream) = (self.0.clone(), stream.to_owned());
-        async move { streams.put(&stream, records).await.map_err(|error| error.to_string()) }.boxed()
+        async move { streams.put(&stream, records).await }.boxed()
     }
 }
 

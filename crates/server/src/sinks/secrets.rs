@@ -23,11 +23,16 @@ pub fn keep(name: &str, value: &str) -> String {
     reference
 }
 
+/// A reference stands for nothing, or for what cannot be read: with its name, never with a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ReferenceError(String);
+
 /// Puts secrets in the place of their references. A relative path is meant from `base`.
 ///
 /// # Errors
-/// A reference that stands for nothing: with its name, never with a value.
-pub fn resolve(value: &mut Value, base: &Path) -> Result<(), String> {
+/// A reference that stands for nothing.
+pub fn resolve(value: &mut Value, base: &Path) -> Result<(), ReferenceError> {
     match value {
         Value::String(text) => {
             if let Some(resolved) = resolve_text(text, base)? {
@@ -47,7 +52,7 @@ pub fn variables(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// `None`: there is no reference in it.
-fn resolve_text(text: &str, base: &Path) -> Result<Option<String>, String> {
+fn resolve_text(text: &str, base: &Path) -> Result<Option<String>, ReferenceError> {
     let (mut rest, mut resolved) = (text, None::<String>);
     while let Some(at) = rest.find("${") {
         let (before, reference) = rest.split_at(at);
@@ -55,11 +60,13 @@ fn resolve_text(text: &str, base: &Path) -> Result<Option<String>, String> {
         let known = behind.split_once('}').and_then(|(inside, behind)| Some((inside.split_once(':')?, behind)));
         let value = match known {
             Some((("env", name), behind)) => {
-                Some((std::env::var(name).map_err(|_| format!("the environment has no variable {name}"))?, behind))
+                let unknown = |_| ReferenceError(format!("the environment has no variable {name}"));
+                Some((std::env::var(name).map_err(unknown)?, behind))
             }
             Some((("pipe", name), behind)) => {
                 let kept = KEPT.lock().get(name).cloned();
-                Some((kept.ok_or_else(|| format!("the template does not give the value of {name}"))?, behind))
+                let unknown = || ReferenceError(format!("the template does not give the value of {name}"));
+                Some((kept.ok_or_else(unknown)?, behind))
             }
             Some((("file", path), behind)) => Some((read_secret(&base.join(path))?, behind)),
             _ => None,
@@ -81,10 +88,10 @@ fn resolve_text(text: &str, base: &Path) -> Result<Option<String>, String> {
     Ok(resolved.map(|resolved| resolved + rest))
 }
 
-fn read_secret(path: &Path) -> Result<String, String> {
+fn read_secret(path: &Path) -> Result<String, ReferenceError> {
     let bytes = crate::files::read_at_most(path, SECRET_BYTES_MAX)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{} is no text", path.display()))?;
+        .map_err(|error| ReferenceError(format!("cannot read {}: {error}", path.display())))?;
+    let text = String::from_utf8(bytes).map_err(|_| ReferenceError(format!("{} is no text", path.display())))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
@@ -112,7 +119,7 @@ mod tests {
             [("${env:TAILRACE_NO_SUCH}", "no variable TAILRACE_NO_SUCH"), ("${file:/no/such}", "cannot read /no/such")]
         {
             let error = resolve(&mut json!([text]), Path::new("")).unwrap_err();
-            assert!(error.contains(part), "{error}");
+            assert!(error.0.contains(part), "{error}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tailrace_core::code::CodeSource;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
+use tailrace_template::LocateError;
 
 use crate::files;
 
@@ -34,16 +35,16 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// A bucket that is a directory has no such file.
-    pub(super) fn locate(&self, source: &CodeSource) -> Result<CodeSource, String> {
+    pub(super) fn locate(&self, source: &CodeSource) -> Result<CodeSource, LocateError> {
         let CodeSource::Object { bucket, key } = source else { return Ok(source.clone()) };
         if !Path::new(key).components().all(|part| matches!(part, std::path::Component::Normal(_))) {
-            return Err(format!("the key {key} of the bucket {bucket} leads out of it"));
+            return Err(LocateError(format!("the key {key} of the bucket {bucket} leads out of it")));
         }
         if let Some(dir) = self.resources.get(bucket) {
             let path = std::path::absolute(Path::new(dir).join(key)).unwrap_or_else(|_| Path::new(dir).join(key));
             return match path.exists() {
                 true => Ok(CodeSource::Path(path)),
-                false => Err(format!("the bucket {bucket} is {dir}, and {} is not there", path.display())),
+                false => Err(LocateError(format!("the bucket {bucket} is {dir}, and {} is not there", path.display()))),
             };
         }
         if let Some(path) = self.assets.get(key) {

@@ -479,7 +479,9 @@ fn a_malformed_template_names_its_file_and_line() {
 fn devices_and_pipes_are_read_to_a_limit_and_not_included() {
     let zero = Path::new("/dev/zero");
     assert_eq!(read_included(zero).unwrap_err().to_string(), "it is not a regular file");
-    assert_eq!(read_parameters(zero, CONFIG_ENVIRONMENT).unwrap_err(), "it is larger than 1048576 bytes");
+    let unreadable = read_parameters(zero, CONFIG_ENVIRONMENT).unwrap_err();
+    assert!(matches!(unreadable, ParametersFileError::Unreadable(_)));
+    assert_eq!(unreadable.to_string(), "it is larger than 1048576 bytes");
     let error = read(zero, &Options::default()).unwrap_err().to_string();
     assert_eq!(error, "cannot read the template /dev/zero: it is larger than 1048576 bytes");
 }

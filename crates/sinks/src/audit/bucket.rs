@@ -9,7 +9,7 @@ use tailrace_core::clock::Clock;
 use tokio::io::AsyncRead;
 
 use super::place::{At, NewSegment, Place, PlaceError, file_name, file_of, is_another};
-use crate::objects::store::{Destination, ObjectError, ObjectWriter, Over, Put};
+use crate::objects::store::{Destination, ObjectError, ObjectWriter, Over, PlaceError as NoPlace, Put};
 use crate::objects::{Retention, S3Config};
 
 /// Objects that are listed at once. Source: S3's limit.
@@ -30,12 +30,12 @@ impl Bucket {
     ///
     /// # Errors
     /// It is no bucket, or cannot be reached as it is said.
-    pub fn new(to: &str, s3: &S3Config, lock: Option<(Retention, Arc<dyn Clock>)>) -> Result<Bucket, String> {
-        let destination = Destination::parse(to).map_err(|error| error.to_string())?;
+    pub fn new(to: &str, s3: &S3Config, lock: Option<(Retention, Arc<dyn Clock>)>) -> Result<Bucket, NoPlace> {
+        let destination = Destination::parse(to)?;
         if !matches!(destination, Destination::S3 { .. }) {
-            return Err(format!("{to} is no bucket: use s3://BUCKET/PREFIX"));
+            return Err(NoPlace::Setting(format!("{to} is no bucket: use s3://BUCKET/PREFIX")));
         }
-        let writer = ObjectWriter::new(&destination, s3).map_err(|error| error.to_string())?;
+        let writer = ObjectWriter::new(&destination, s3)?;
         Ok(Bucket { writer, name: destination.to_string(), lock })
     }
 

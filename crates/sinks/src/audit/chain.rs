@@ -16,6 +16,23 @@ const HASH_BYTES: usize = 32;
 /// More members than any line has.
 const MEMBERS_MAX: usize = 24;
 
+/// A chain, or a line of it, is not as it was written: what is wrong with it, for people. Reading it again changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAsWritten(pub String);
+
+impl From<String> for NotAsWritten {
+    fn from(what: String) -> NotAsWritten {
+        NotAsWritten(what)
+    }
+}
+
+impl From<&str> for NotAsWritten {
+    fn from(what: &str) -> NotAsWritten {
+        NotAsWritten(what.to_owned())
+    }
+}
+
 /// A hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash(pub [u8; HASH_BYTES]);

@@ -9,7 +9,7 @@ use std::path::Path;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use tailrace_core::json_text::JsonText;
 
-use super::chain::{Hash, ReadLine, parse_hex, push_hex};
+use super::chain::{Hash, NotAsWritten, ReadLine, parse_hex, push_hex};
 use super::entry::SIGNATURE;
 
 const SIGNED: &[u8] = b"tailrace audit head v1";
@@ -139,11 +139,11 @@ impl PublicKey {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_line(line: &[u8], head: &Hash, entries: u64, keys: &[PublicKey]) -> Result<Signed, String> {
+pub fn check_line(line: &[u8], head: &Hash, entries: u64, keys: &[PublicKey]) -> Result<Signed, NotAsWritten> {
     let read = ReadLine::parse(line).ok_or("it cannot be read")?;
     let (Some(SIGNATURE), Some(key), Some(text)) = (read.text("event_name"), read.text("key"), read.text("signature"))
     else {
-        return Err("it is no signature".to_owned());
+        return Err("it is no signature".into());
     };
     let mut signature = [0; SIGNATURE_BYTES];
     let mut form = Vec::with_capacity(line.len() + 1);
@@ -151,7 +151,7 @@ pub fn check_line(line: &[u8], head: &Hash, entries: u64, keys: &[PublicKey]) ->
         push_line(key, head, entries, &signature, &mut form);
     }
     if form.strip_suffix(b"\n") != Some(line) {
-        return Err("it is not that of the head before it".to_owned());
+        return Err("it is not that of the head before it".into());
     }
     if keys.is_empty() {
         return Ok(Signed::NotLookedAt);
@@ -159,9 +159,9 @@ pub fn check_line(line: &[u8], head: &Hash, entries: u64, keys: &[PublicKey]) ->
     let known = keys
         .iter()
         .find(|known| known.id == key)
-        .ok_or_else(|| format!("it is with the key {key}, which is not known"))?;
+        .ok_or_else(|| NotAsWritten(format!("it is with the key {key}, which is not known")))?;
     let verified = UnparsedPublicKey::new(&ED25519, known.key).verify(&message(head), &signature);
-    verified.map(|()| Signed::Yes).map_err(|_| "it is wrong".to_owned())
+    verified.map(|()| Signed::Yes).map_err(|_| "it is wrong".into())
 }
 
 // ------------------------------------------------------------------------------------------------------------- PEM
@@ -221,7 +221,7 @@ mod tests {
         let keys = [PublicKey::of(&other), PublicKey::of(&signer)];
         assert_eq!(check_line(&line, &head, 7, &keys), Ok(Signed::Yes));
         assert_eq!(check_line(&line, &head, 7, &[]), Ok(Signed::NotLookedAt));
-        assert!(check_line(&line, &head, 7, &keys[..1]).unwrap_err().contains("not known"));
+        assert!(check_line(&line, &head, 7, &keys[..1]).unwrap_err().0.contains("not known"));
         assert!(check_line(&line, &head, 8, &keys).is_err());
         assert!(check_line(&line, &Hash::NONE, 7, &keys).is_err());
         for at in 0..line.len() {

@@ -10,6 +10,7 @@ use std::fmt;
 use tailrace_core::RecordNo;
 use tailrace_core::SequenceNumber;
 
+pub use super::chain::NotAsWritten;
 use super::chain::{Hash, ReadLine};
 use super::entry::{CONTROL, DAMAGED, GAP, Parent, SEGMENT, SIGNATURE};
 use super::place::{At, Place, file_name};
@@ -178,12 +179,12 @@ impl<'a> ChainVerifier<'a> {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn begin_file(&mut self, file: u64) -> Result<(), String> {
+    pub fn begin_file(&mut self, file: u64) -> Result<(), NotAsWritten> {
         self.end_file()?;
         let next = self.report.next_entry;
         match self.begun {
             true if file > next => Err(missing(next, file)),
-            true if file < next => Err(format!("a file begins with entry {file} again")),
+            true if file < next => Err(format!("a file begins with entry {file} again").into()),
             _ => Ok(()),
         }
     }
@@ -192,10 +193,10 @@ impl<'a> ChainVerifier<'a> {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn end_file(&self) -> Result<(), String> {
+    pub fn end_file(&self) -> Result<(), NotAsWritten> {
         match self.left {
             0 => Ok(()),
-            left => Err(format!("it is missing: the segment ends {left} entries too early")),
+            left => Err(format!("it is missing: the segment ends {left} entries too early").into()),
         }
     }
 
@@ -203,7 +204,7 @@ impl<'a> ChainVerifier<'a> {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
+    pub fn line(&mut self, line: &[u8]) -> Result<(), NotAsWritten> {
         self.report.bytes += line.len() as u64 + 1;
         let read = ReadLine::parse(line).ok_or("the line cannot be read: it was changed")?;
         let name = read.text("event_name").ok_or("the line has no name: it was changed")?;
@@ -222,29 +223,30 @@ impl<'a> ChainVerifier<'a> {
                 return Err(format!(
                     "the chain is not the one that had {} entries: it was written anew",
                     known.next_entry
-                ));
+                )
+                .into());
             }
         }
         Ok(())
     }
 
     /// Holds the line's hashes against what came before.
-    fn follow(&mut self, read: &ReadLine<'_>, name: &str, seq: Option<u64>) -> Result<(), String> {
+    fn follow(&mut self, read: &ReadLine<'_>, name: &str, seq: Option<u64>) -> Result<(), NotAsWritten> {
         let next = self.report.next_entry;
         let (before, own) = (read.hash("prev_hash"), read.hash("hash"));
         let (Some(before), Some(own)) = (before, own) else {
-            return Err("its hashes cannot be read: it was changed".to_owned());
+            return Err("its hashes cannot be read: it was changed".into());
         };
         if read.hash_behind(&before) != Some(own) {
-            return Err("its hash is not that of its content: it was changed".to_owned());
+            return Err("its hash is not that of its content: it was changed".into());
         }
         let is_first = !self.begun && name == SEGMENT;
         if !is_first && before != self.hash {
             return Err(match seq {
                 Some(seq) if seq > next => missing(next, seq),
-                Some(seq) if seq < next => format!("entry {seq} stands in its place"),
-                _ if name == SEGMENT => "the segment before it is missing, or is another one".to_owned(),
-                _ => "it does not follow the line before it".to_owned(),
+                Some(seq) if seq < next => format!("entry {seq} stands in its place").into(),
+                _ if name == SEGMENT => "the segment before it is missing, or is another one".into(),
+                _ => "it does not follow the line before it".into(),
             });
         }
         self.hash = own;
@@ -252,13 +254,13 @@ impl<'a> ChainVerifier<'a> {
     }
 
     /// The head of a segment, whose hashes are as they should be.
-    fn segment(&mut self, read: &ReadLine<'_>) -> Result<(), String> {
-        let wrong = |what: &str| Err(format!("the head of its segment is wrong: {what}"));
+    fn segment(&mut self, read: &ReadLine<'_>) -> Result<(), NotAsWritten> {
+        let wrong = |what: &str| Err(format!("the head of its segment is wrong: {what}").into());
         if self.left > 0 {
-            return Err(format!("it is missing: the segment ends {} entries too early", self.left));
+            return Err(format!("it is missing: the segment ends {} entries too early", self.left).into());
         }
         if read.number("format") != Some(FORMAT) {
-            return Err(format!("its segment is of another format than {FORMAT}"));
+            return Err(format!("its segment is of another format than {FORMAT}").into());
         }
         let (Some(seq), Some(segment), Some(entries)) =
             (read.number("seq"), read.number("segment"), read.number("entries"))
@@ -287,7 +289,7 @@ impl<'a> ChainVerifier<'a> {
     }
 
     /// The first segment of the chain that is here.
-    fn begin(&mut self, read: &ReadLine<'_>, seq: u64, segment: u64) -> Result<(), String> {
+    fn begin(&mut self, read: &ReadLine<'_>, seq: u64, segment: u64) -> Result<(), NotAsWritten> {
         let before = read.hash("prev_hash").unwrap_or(Hash::NONE);
         self.begun = true;
         self.report.continues = read.json("continues").map(unescaped);
@@ -309,23 +311,23 @@ impl<'a> ChainVerifier<'a> {
     }
 
     /// An entry, whose hashes are as they should be.
-    fn entry_line(&mut self, read: &ReadLine<'_>, name: &str) -> Result<(), String> {
+    fn entry_line(&mut self, read: &ReadLine<'_>, name: &str) -> Result<(), NotAsWritten> {
         let next = self.report.next_entry;
         if self.left == 0 {
-            return Err("it is not announced by the head of its segment".to_owned());
+            return Err("it is not announced by the head of its segment".into());
         }
         if read.number("seq") != Some(next) {
-            return Err("it has the number of another one".to_owned());
+            return Err("it has the number of another one".into());
         }
         match name {
             GAP => self.gap(read, next),
             "INSERT" | "MODIFY" | "REMOVE" | CONTROL | DAMAGED => self.record(read, name)?,
-            _ => return Err(format!("{name} is no kind of entry")),
+            _ => return Err(format!("{name} is no kind of entry").into()),
         }
         self.left -= 1;
         self.report.next_entry += 1;
         if self.left == 0 && self.last.is_some() && self.last != self.report.last {
-            return Err("its segment ends with another record than its head says".to_owned());
+            return Err("its segment ends with another record than its head says".into());
         }
         Ok(())
     }
@@ -339,17 +341,17 @@ impl<'a> ChainVerifier<'a> {
         }
     }
 
-    fn record(&mut self, read: &ReadLine<'_>, name: &str) -> Result<(), String> {
+    fn record(&mut self, read: &ReadLine<'_>, name: &str) -> Result<(), NotAsWritten> {
         let lsn = read.text("lsn").and_then(SequenceNumber::parse).ok_or("it has no sequence number")?;
         // The records of a snapshot have the numbers of several shards.
         let is_ordered = self.last.is_some();
         if is_ordered && self.last_lsn.is_some_and(|last| last.0 >= lsn.0) {
-            return Err("its sequence number is not above the one before it".to_owned());
+            return Err("its sequence number is not above the one before it".into());
         }
         if let Some(first) = self.first.take()
             && read.text("lsn") != Some(&first)
         {
-            return Err("its segment begins with another record than its head says".to_owned());
+            return Err("its segment begins with another record than its head says".into());
         }
         self.last_lsn = Some(lsn);
         self.report.last = read.text("lsn").map(str::to_owned);
@@ -357,16 +359,16 @@ impl<'a> ChainVerifier<'a> {
         Ok(())
     }
 
-    fn signature(&mut self, line: &[u8]) -> Result<(), String> {
+    fn signature(&mut self, line: &[u8]) -> Result<(), NotAsWritten> {
         if self.left > 0 {
-            return Err(format!("it is missing: the segment ends {} entries too early", self.left));
+            return Err(format!("it is missing: the segment ends {} entries too early", self.left).into());
         }
         if !self.begun || self.is_signed {
-            return Err("a signature stands here that belongs elsewhere".to_owned());
+            return Err("a signature stands here that belongs elsewhere".into());
         }
         self.is_signed = true;
         let signed = check_line(line, &self.hash, self.report.next_entry, self.keys);
-        match signed.map_err(|why| format!("the signature of the head before it: {why}"))? {
+        match signed.map_err(|why| NotAsWritten(format!("the signature of the head before it: {why}")))? {
             Signed::Yes => self.report.signed_up_to = Some(self.report.next_entry),
             Signed::NotLookedAt => {}
         }
@@ -377,26 +379,26 @@ impl<'a> ChainVerifier<'a> {
     ///
     /// # Errors
     /// What is wrong with its end.
-    pub fn end(mut self) -> Result<(ChainReport, Option<Parent>), String> {
+    pub fn end(mut self) -> Result<(ChainReport, Option<Parent>), NotAsWritten> {
         self.end_file()?;
         if !self.begun {
-            return Err("the chain has no segment".to_owned());
+            return Err("the chain has no segment".into());
         }
         if let Some(known) = self.known.first() {
-            return Err(format!("it is missing: the chain had {} entries, and was cut off", known.next_entry));
+            return Err(format!("it is missing: the chain had {} entries, and was cut off", known.next_entry).into());
         }
         if !self.keys.is_empty() && self.report.signed_up_to.is_none() {
-            return Err("no head of the chain is signed with the key".to_owned());
+            return Err("no head of the chain is signed with the key".into());
         }
         self.report.head = self.hash.to_string();
         Ok((self.report, self.parent))
     }
 }
 
-fn missing(from: u64, to: u64) -> String {
+fn missing(from: u64, to: u64) -> NotAsWritten {
     match to.saturating_sub(from) {
-        0 | 1 => "it is missing".to_owned(),
-        _ => format!("it is missing, and all up to entry {}", to - 1),
+        0 | 1 => "it is missing".into(),
+        _ => format!("it is missing, and all up to entry {}", to - 1).into(),
     }
 }
 
@@ -446,7 +448,9 @@ pub async fn verify(
                 parents.extend(parent.map(|parent| (chain, parent)));
                 report.chains.push(chain_report);
             }
-            Err(what) => report.faults.push(Fault { chain, file: reached.file, line: reached.line, entry, what }),
+            Err(NotAsWritten(what)) => {
+                report.faults.push(Fault { chain, file: reached.file, line: reached.line, entry, what });
+            }
         }
     }
     report.faults.extend(lost_parents(&report, &parents));
@@ -475,9 +479,10 @@ async fn verify_file(
     verifier: &mut ChainVerifier<'_>,
     reached: &mut Reached,
     seen: &mut (impl FnMut(&str, &[u8]) + Send),
-) -> std::io::Result<Result<(), String>> {
-    if let Err(what) = verifier.begin_file(file) {
-        return Ok(Err(what));
+) -> std::io::Result<Result<(), NotAsWritten>> {
+    let begun = verifier.begin_file(file);
+    if begun.is_err() {
+        return Ok(begun);
     }
     *reached = Reached { file: Some(file), line: 0 };
     let start = At::start_of(chain, file);
@@ -486,17 +491,17 @@ async fn verify_file(
         reached.line += 1;
         let verified = match line {
             FileLine::Whole(line) => verifier.line(line).inspect(|()| seen(chain, line)),
-            FileLine::Broken(_) => Err("the line is cut off".to_owned()),
+            FileLine::Broken(_) => Err("the line is cut off".into()),
         };
         if verified.is_err() {
             return Ok(verified);
         }
         if reached.line == 1 && verifier.report.next_entry != file {
-            return Ok(Err(format!("the file is named {}, and begins with another entry", file_name(file))));
+            return Ok(Err(format!("the file is named {}, and begins with another entry", file_name(file)).into()));
         }
     }
     if reached.line == 0 {
-        return Ok(Err("it is missing: the file is empty".to_owned()));
+        return Ok(Err("it is missing: the file is empty".into()));
     }
     Ok(verifier.end_file())
 }

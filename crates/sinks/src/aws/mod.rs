@@ -34,6 +34,11 @@ pub(crate) struct Access<'a> {
 #[error("{0}")]
 pub(crate) struct AccessError(String);
 
+/// There is no whole answer to a request: nobody knows what was done. The text is for people and holds no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unanswered(String);
+
 /// A service in a region.
 pub(crate) struct Service {
     http: reqwest::Client,
@@ -92,23 +97,27 @@ impl Service {
     ///
     /// # Errors
     /// There is no whole answer: nobody knows what was done.
-    pub async fn post(&self, headers: &[(HeaderName, &str)], body: Bytes) -> Result<Answer, String> {
+    pub async fn post(&self, headers: &[(HeaderName, &str)], body: Bytes) -> Result<Answer, Unanswered> {
         let credentials = tokio::time::timeout(self.timeout, self.credentials.get_credential()).await;
-        let credentials = credentials.map_err(|_| "nobody answers who asks for credentials".to_owned())?;
-        let credentials = credentials.map_err(|error| format!("there are no credentials: {error}"))?;
+        let credentials = credentials.map_err(|_| Unanswered("nobody answers who asks for credentials".to_owned()))?;
+        let credentials = credentials.map_err(|error| Unanswered(format!("there are no credentials: {error}")))?;
         let mut request = HttpRequest::new(HttpRequestBody::from(body.clone()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.endpoint.as_str().parse().map_err(|error| format!("the endpoint: {error}"))?;
+        let uri = self.endpoint.as_str().parse().map_err(|error| Unanswered(format!("the endpoint: {error}")))?;
+        *request.uri_mut() = uri;
         for (name, value) in headers {
-            let value = HeaderValue::from_str(value).map_err(|_| format!("{name} is no value of a header"))?;
+            let value =
+                HeaderValue::from_str(value).map_err(|_| Unanswered(format!("{name} is no value of a header")))?;
             request.headers_mut().insert(name, value);
         }
         let authorizer = AwsAuthorizer::new(&credentials, self.name, &self.region);
-        authorizer.try_authorize(&mut request, None).map_err(|error| format!("no signature: {error}"))?;
+        let signed = authorizer.try_authorize(&mut request, None);
+        signed.map_err(|error| Unanswered(format!("no signature: {error}")))?;
         let sent = self.http.post(self.endpoint.clone()).headers(request.headers().clone()).body(body).send().await;
-        let mut response = sent.map_err(http::words_without_url)?;
+        let broken = |error| Unanswered(http::words_without_url(error));
+        let mut response = sent.map_err(broken)?;
         let status = response.status();
-        let body = http::start(&mut response, self.answer_bytes_max).await.map_err(http::words_without_url)?;
+        let body = http::start(&mut response, self.answer_bytes_max).await.map_err(broken)?;
         Ok(Answer { status, body })
     }
 }

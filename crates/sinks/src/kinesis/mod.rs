@@ -161,7 +161,7 @@ impl Inner {
         if course.is_open() && !is_retry {
             self.memory.keep(place, course.taken());
         }
-        done.map(|()| course.flushed()).map_err(SinkError)
+        done.map(|()| course.flushed())
     }
 
     /// The records of a flush. It computes.
@@ -182,7 +182,7 @@ impl Inner {
     ///
     /// # Errors
     /// Something has to come again, and not at once.
-    async fn put_all(self: &Arc<Self>, flush: &Flush, course: &mut Course) -> Result<(), String> {
+    async fn put_all(self: &Arc<Self>, flush: &Flush, course: &mut Course) -> Result<(), SinkError> {
         let mut repeats = 0;
         let mut patience = pin!(async {
             flush.stopping.told().await;
@@ -196,7 +196,7 @@ impl Inner {
             if let Some(error) = self.put(batch, course, patience.as_mut()).await? {
                 repeats += 1;
                 if repeats > REPEATS_MAX {
-                    return Err(error);
+                    return Err(SinkError(error));
                 }
                 tokio::select! {
                     () = tokio::time::sleep(self.pause * (1 << (repeats - 1))) => {}
@@ -213,12 +213,13 @@ impl Inner {
         batch: Vec<usize>,
         course: &mut Course,
         mut patience: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<String>, SinkError> {
         let (mut parts, mut failed) = (vec![batch], None);
         while let Some(part) = parts.pop() {
             let (inner, puts, chosen) = (Arc::clone(self), Arc::clone(&course.puts), part.clone());
             let write = move || inner.putter.body(&chosen.iter().map(|at| &puts[*at]).collect::<Vec<_>>());
-            let body = computed(part.len() <= RECORDS_INLINE_MAX, write).await.map_err(|error| error.to_string())?;
+            let body = computed(part.len() <= RECORDS_INLINE_MAX, write).await;
+            let body = body.map_err(|error| SinkError(error.to_string()))?;
             let answered = tokio::select! {
                 biased;
                 answered = self.putter.put(body, part.len()) => answered?,

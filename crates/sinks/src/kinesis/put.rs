@@ -10,6 +10,7 @@ use super::config::{Config, ConfigError, DataStream};
 use super::record::{PARTITION_KEY_BYTES, PartitionKey};
 use crate::aws::{Answer, Service, content_type};
 use crate::http;
+use crate::sink::SinkError;
 
 /// Records of a request. Source: the service model.
 pub(super) const RECORDS_MAX: usize = 500;
@@ -115,18 +116,17 @@ impl Putter {
     ///
     /// # Errors
     /// Nobody knows what became of them, or the server does not take any now.
-    pub async fn put(&self, body: String, count: usize) -> Result<Answered, String> {
+    pub async fn put(&self, body: String, count: usize) -> Result<Answered, SinkError> {
         let target = (HeaderName::from_static("x-amz-target"), "Kinesis_20131202.PutRecords");
         let headers = [content_type("application/x-amz-json-1.1"), target];
-        let Answer { status, body } = self.service.post(&headers, body.into()).await?;
+        let posted = self.service.post(&headers, body.into()).await;
+        let Answer { status, body } = posted.map_err(|error| SinkError(error.to_string()))?;
         if status.is_success() {
-            let answer: PutAnswer =
-                serde_json::from_slice(&body).map_err(|error| format!("the answer is damaged: {error}"))?;
-            if answer.records.len() != count {
-                return Err(format!(
-                    "the answer is damaged: it tells of {} records, not of {count}",
-                    answer.records.len()
-                ));
+            let damaged = |what: &dyn std::fmt::Display| SinkError(format!("the answer is damaged: {what}"));
+            let answer: PutAnswer = serde_json::from_slice(&body).map_err(|error| damaged(&error))?;
+            let told = answer.records.len();
+            if told != count {
+                return Err(damaged(&format_args!("it tells of {told} records, not of {count}")));
             }
             return Ok(Answered::Each(answer.records.into_iter().map(Outcome::read).collect()));
         }
@@ -141,9 +141,9 @@ impl Putter {
                 // What is said of the stream, or of its shards, ends some time: only what is said of the records is of them.
                 let is_of_records = OF_RECORDS.iter().any(|words| named.contains(words));
                 let is_never = NEVER.contains(&code) && is_of_records;
-                if is_never { Ok(Answered::Refused(text)) } else { Err(text) }
+                if is_never { Ok(Answered::Refused(text)) } else { Err(SinkError(text)) }
             }
-            _ => Err(format!("{status}: {}", http::shown(&body))),
+            _ => Err(SinkError(format!("{status}: {}", http::shown(&body)))),
         }
     }
 }

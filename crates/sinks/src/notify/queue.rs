@@ -186,8 +186,8 @@ impl Queue {
         let request = SqsRequest { queue_url: &self.queue.name, entries };
         let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
         let target = (HeaderName::from_static("x-amz-target"), "AmazonSQS.SendMessageBatch");
-        let Answer { status, body } =
-            self.service.post(&[content_type("application/x-amz-json-1.0"), target], body.into()).await?;
+        let posted = self.service.post(&[content_type("application/x-amz-json-1.0"), target], body.into()).await;
+        let Answer { status, body } = posted.map_err(|error| error.to_string())?;
         if status.is_success() {
             let answer: SqsAnswer =
                 serde_json::from_slice(&body).map_err(|error| format!("the answer is damaged: {error}"))?;
@@ -229,7 +229,7 @@ impl Queue {
         }
         let body = Bytes::from(form.query().unwrap_or_default().to_owned());
         let form = content_type("application/x-www-form-urlencoded; charset=utf-8");
-        let Answer { status, body } = self.service.post(&[form], body).await?;
+        let Answer { status, body } = self.service.post(&[form], body).await.map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&body);
         if status.is_success() {
             return match within(&text, "PublishBatchResult") {

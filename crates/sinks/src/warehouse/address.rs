@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tokio_postgres::config::{Host, SslMode};
 
+use super::config::ConfigError;
+
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -48,7 +50,11 @@ impl Address {
     ///
     /// # Errors
     /// What is wrong with it, without any part that may be a secret.
-    pub fn parse(text: &str) -> Result<Address, String> {
+    pub fn parse(text: &str) -> Result<Address, ConfigError> {
+        Address::read(text).map_err(ConfigError::Address)
+    }
+
+    fn read(text: &str) -> Result<Address, String> {
         let (engine, rest) = if let Some(rest) = text.strip_prefix("redshift://") {
             (Engine::Redshift, with_port(rest))
         } else if let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) {
@@ -212,10 +218,10 @@ mod tests {
             ("postgres://u:s3cr3t@h/d?sslmode=s3cr3t", "sslmode is disable, prefer, require, verify-ca or verify-full"),
             ("postgres://u:s3cr3t@h/d?sslrootcert=%2", "a percent sign without two digits in sslrootcert"),
         ] {
-            assert_eq!(Address::parse(text).unwrap_err(), expected);
+            assert_eq!(Address::parse(text).err(), Some(ConfigError::Address(expected.to_owned())));
         }
         for text in ["postgres://u:s3cr3t@h:x/d", "postgres://u:s3cr3t@h/d?nonsense=1"] {
-            let error = Address::parse(text).unwrap_err();
+            let Err(ConfigError::Address(error)) = Address::parse(text) else { panic!("{text} is taken") };
             assert!(!error.is_empty() && !error.contains("s3cr3t"), "{error}");
         }
     }

@@ -71,12 +71,12 @@ impl Inner {
         let (target, generation) = (&ready.target, ready.generation);
         let shard = progress_name(flush);
         let seen = self.begin(session, ready, flush, &shard).await?;
-        let behind = lost_behind(flush, seen).map_err(Trouble::Stop)?;
+        let behind = lost_behind(flush, seen)?;
         if behind.is_some() {
             self.run(session, "ROLLBACK").await?;
             return Ok(Flushed { behind, ..Flushed::default() });
         }
-        let Standing { fresh, to } = standing(flush, target.layout.mode, seen).map_err(Trouble::Stop)?;
+        let Standing { fresh, to } = standing(flush, target.layout.mode, seen)?;
         let is_fresh = |index: usize| flush.records.get(index).is_some_and(|record| fresh.has(number(record)));
         let mut reasons: Reasons = made.refused.iter().filter(|(index, _)| is_fresh(*index)).cloned().collect();
         let mut bytes = 0;
@@ -247,7 +247,7 @@ impl Inner {
             return Ok(loaded);
         }
         if target.layout.mode == Mode::Merge {
-            self.run(session, &target.create_stage().map_err(Trouble::Stop)?).await?;
+            self.run(session, &target.create_stage()?).await?;
         }
         let mut work = vec![newest];
         let mut is_first = true;

@@ -53,11 +53,11 @@ impl Inner {
         let (target, generation) = (&ready.target, ready.generation);
         let shard = progress_name(flush);
         let seen = self.peek(session, ready, flush, &shard).await?;
-        let behind = lost_behind(flush, seen).map_err(Trouble::Stop)?;
+        let behind = lost_behind(flush, seen)?;
         if behind.is_some() {
             return Ok(Flushed { behind, ..Flushed::default() });
         }
-        let Standing { fresh, to } = standing(flush, target.layout.mode, seen).map_err(Trouble::Stop)?;
+        let Standing { fresh, to } = standing(flush, target.layout.mode, seen)?;
         let is_fresh = |index: usize| flush.records.get(index).is_some_and(|record| fresh.has(number(record)));
         let mut reasons: Reasons = made.refused.iter().filter(|(index, _)| is_fresh(*index)).cloned().collect();
         let before = match fresh {
@@ -128,16 +128,17 @@ impl Inner {
         }
         let loaded = made.load(positions);
         let packed = tokio::task::spawn_blocking(move || pack(&loaded)).await;
-        let (digest, body) = packed.map_err(|error| Trouble::Stop(error.to_string()))?.map_err(Trouble::Stop)?;
+        let packed = packed.map_err(|error| Trouble::Stop(error.to_string()))?;
+        let (digest, body) = packed.map_err(|error| Trouble::Stop(error.to_string()))?;
         let name = format!("{}-{digest}", flush.name());
         let (key, manifest_key) = (format!("{name}.json.gz"), format!("{name}.manifest"));
         let (object, manifest) = (objects.stage.address(&key), objects.stage.address(&manifest_key));
         let bytes = body.len() as u64;
         let entries =
             serde_json::json!({"entries": [{"url": object, "mandatory": true, "meta": {"content_length": bytes}}]});
-        objects.stage.put(key, body, "application/gzip").await.map_err(Trouble::Stop)?;
+        objects.stage.put(key, body, "application/gzip").await?;
         let text = Bytes::from(entries.to_string());
-        objects.stage.put(manifest_key, text, "application/json").await.map_err(Trouble::Stop)?;
+        objects.stage.put(manifest_key, text, "application/json").await?;
         let target = &ready.target;
         let copy = Redshift.copy(&target.load_into(), &target.loaded_names(), &manifest, &objects.source);
         Ok(Some(Put { object, copy, bytes }))
@@ -157,7 +158,7 @@ impl Inner {
         let target = &ready.target;
         let is_merge = target.layout.mode == Mode::Merge;
         if is_merge {
-            self.run(session, &target.create_stage().map_err(Trouble::Stop)?).await?;
+            self.run(session, &target.create_stage()?).await?;
         }
         match session.run(put.copy.expose(), self.limits.statement).await {
             Ok(_) => {}
@@ -187,7 +188,7 @@ impl Inner {
     ) -> Result<Ended, Trouble> {
         self.run(session, "ROLLBACK").await?;
         if ready.target.layout.mode == Mode::Merge {
-            self.run(session, &ready.target.create_stage().map_err(Trouble::Stop)?).await?;
+            self.run(session, &ready.target.create_stage()?).await?;
         }
         // What it says is in the notes.
         let tried = session.run(Redshift::trial(&put.copy).expose(), self.limits.statement).await;
@@ -263,9 +264,9 @@ fn is_of_rows(failure: &Failure) -> bool {
 }
 
 /// Rows as an object: a digest of them, and their bytes. The same for the same rows.
-fn pack(rows: &[u8]) -> Result<(String, Bytes), String> {
+fn pack(rows: &[u8]) -> std::io::Result<(String, Bytes)> {
     let digest: String = Sha256::digest(rows).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let mut packed = flate2::GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::new(6));
-    packed.write_all(rows).map_err(|error| error.to_string())?;
-    Ok((digest, packed.finish().map_err(|error| error.to_string())?.into()))
+    packed.write_all(rows)?;
+    Ok((digest, packed.finish()?.into()))
 }

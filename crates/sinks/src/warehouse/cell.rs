@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tailrace_core::AttributeValue;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, Unfit};
 use super::document::{Nul, write_value};
 use super::sql_type::SqlType;
 
@@ -41,7 +41,7 @@ pub enum Fit {
 ///
 /// # Errors
 /// Why the column cannot hold it.
-pub fn cell(value: &AttributeValue, sql: SqlType, fit: Fit, dialect: &dyn Dialect) -> Result<Cell, String> {
+pub fn cell(value: &AttributeValue, sql: SqlType, fit: Fit, dialect: &dyn Dialect) -> Result<Cell, Unfit> {
     match (value, sql) {
         (AttributeValue::Null, _) => Ok(Cell::Null),
         (AttributeValue::Bool(value), SqlType::Boolean) => Ok(Cell::Bool(*value)),
@@ -50,7 +50,7 @@ pub fn cell(value: &AttributeValue, sql: SqlType, fit: Fit, dialect: &dyn Dialec
         (AttributeValue::S(value), SqlType::Text | SqlType::Varchar(_)) => text(value.clone(), sql, dialect),
         (AttributeValue::S(value), SqlType::Date) => {
             if read_date(value).is_none() {
-                Err(format!("{} is no date (YYYY-MM-DD)", shown(value)))
+                Err(Unfit(format!("{} is no date (YYYY-MM-DD)", shown(value))))
             } else {
                 Ok(Cell::Text(value.clone()))
             }
@@ -60,7 +60,7 @@ pub fn cell(value: &AttributeValue, sql: SqlType, fit: Fit, dialect: &dyn Dialec
             if is_uuid(value) {
                 Ok(Cell::Text(value.clone()))
             } else {
-                Err(format!("{} is no uuid", shown(value)))
+                Err(Unfit(format!("{} is no uuid", shown(value))))
             }
         }
         (AttributeValue::N(value), SqlType::Text | SqlType::Varchar(_)) => text(value.to_string(), sql, dialect),
@@ -70,11 +70,11 @@ pub fn cell(value: &AttributeValue, sql: SqlType, fit: Fit, dialect: &dyn Dialec
             write_value(value, dialect.numbers(), &mut json).map_err(|Nul| dialect.no_nul())?;
             Ok(Cell::Json(json))
         }
-        (value, _) => Err(format!("a value of type {} does not go there", value.type_name())),
+        (value, _) => Err(Unfit(format!("a value of type {} does not go there", value.type_name()))),
     }
 }
 
-fn text(value: String, sql: SqlType, dialect: &dyn Dialect) -> Result<Cell, String> {
+fn text(value: String, sql: SqlType, dialect: &dyn Dialect) -> Result<Cell, Unfit> {
     if value.contains('\0') {
         return Err(dialect.no_nul());
     }
@@ -82,9 +82,9 @@ fn text(value: String, sql: SqlType, dialect: &dyn Dialect) -> Result<Cell, Stri
     Ok(Cell::Text(value))
 }
 
-fn number(decimal: String, sql: SqlType, fit: Fit) -> Result<Cell, String> {
+fn number(decimal: String, sql: SqlType, fit: Fit) -> Result<Cell, Unfit> {
     let whole_only = |fits: bool, name: &str| {
-        if fits { Ok(()) } else { Err(format!("{decimal} does not fit {name}")) }
+        if fits { Ok(()) } else { Err(Unfit(format!("{decimal} does not fit {name}"))) }
     };
     match sql {
         SqlType::Smallint => whole_only(decimal.parse::<i16>().is_ok(), "smallint")?,
@@ -98,9 +98,9 @@ fn number(decimal: String, sql: SqlType, fit: Fit) -> Result<Cell, String> {
                 && (fit == Fit::Rounded || fraction.len() <= usize::from(precision.scale));
             whole_only(fits, &format!("numeric({},{})", precision.digits, precision.scale))?;
         }
-        SqlType::Double if fit == Fit::Exact => return Err("a double precision is no key".to_owned()),
+        SqlType::Double if fit == Fit::Exact => return Err(Unfit("a double precision is no key".to_owned())),
         SqlType::Double | SqlType::Numeric(None) => {}
-        _ => return Err("a value of type N does not go there".to_owned()),
+        _ => return Err(Unfit("a value of type N does not go there".to_owned())),
     }
     Ok(Cell::Number(decimal))
 }
@@ -146,13 +146,15 @@ fn read_date(text: &str) -> Option<()> {
 }
 
 /// A date and time of ISO 8601 as both databases read it: a blank between date and time, the zone as `+HH:MM`.
-fn timestamp(value: &str, sql: SqlType) -> Result<Cell, String> {
-    let wrong =
-        || format!("{} is no date and time (YYYY-MM-DDTHH:MM:SS.ffffff, with Z or +HH:MM for a zone)", shown(value));
+fn timestamp(value: &str, sql: SqlType) -> Result<Cell, Unfit> {
+    let wrong = || {
+        let form = "YYYY-MM-DDTHH:MM:SS.ffffff, with Z or +HH:MM for a zone";
+        Unfit(format!("{} is no date and time ({form})", shown(value)))
+    };
     let (time, zone) = read_timestamp(value).ok_or_else(wrong)?;
     match (sql, zone) {
         (SqlType::Timestamp, Some(_)) => {
-            Err(format!("{} has a zone, and timestamp has none: use timestamptz", shown(value)))
+            Err(Unfit(format!("{} has a zone, and timestamp has none: use timestamptz", shown(value))))
         }
         (_, zone) => Ok(Cell::Text(time + &zone.unwrap_or_default())),
     }
@@ -226,7 +228,7 @@ mod tests {
             Cell::Json(json) => String::from_utf8(json).unwrap(),
             Cell::Bytes(bytes) => format!("{bytes:02x?}"),
         });
-        assert_eq!(cell.as_deref().map_err(String::as_str), expected, "{value:?}");
+        assert_eq!(cell.as_deref().map_err(|Unfit(text)| text.as_str()), expected, "{value:?}");
     }
 
     fn s(text: &str) -> AttributeValue {
@@ -264,7 +266,7 @@ mod tests {
         check(&n("0.00000001"), "numeric(2,2)", Ok("0.00000001"));
         let exact = |text: &str| cell(&n(text), SqlType::parse("numeric(6,2)").unwrap(), Fit::Exact, &Postgres);
         assert_eq!(exact("1.25"), Ok(Cell::Number("1.25".into())));
-        assert_eq!(exact("1.255"), Err("1.255 does not fit numeric(6,2)".into()), "two keys would become one");
+        assert_eq!(exact("1.255"), Err(Unfit("1.255 does not fit numeric(6,2)".into())), "two keys would become one");
     }
 
     #[test]
@@ -307,7 +309,7 @@ mod tests {
     fn redshift_counts_bytes() {
         let varchar = SqlType::Varchar(4);
         assert_eq!(cell(&s("éé"), varchar, Fit::Rounded, &Redshift), Ok(Cell::Text("éé".into())));
-        let expected = Err("a text of 5 bytes does not fit varchar(4)".to_owned());
+        let expected = Err(Unfit("a text of 5 bytes does not fit varchar(4)".to_owned()));
         assert_eq!(cell(&s("ééa"), varchar, Fit::Rounded, &Redshift), expected);
     }
 }

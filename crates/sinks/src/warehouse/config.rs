@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 
 use super::address::{Address, Engine};
-use super::dialect::{Dialect, Limits};
+use super::dialect::{Dialect, Limits, NoSuchType};
 use super::postgres::Postgres;
 use super::promoted::{GrammarError, Promoted};
 use super::redshift::{Access, CopySource, Redshift};
@@ -183,7 +183,7 @@ impl Config {
     }
 
     pub(super) fn check(&self) -> Result<Checked, ConfigError> {
-        let address = Address::parse(self.to.expose()).map_err(ConfigError::Address)?;
+        let address = Address::parse(self.to.expose())?;
         let engine = address.engine;
         let (postgres, redshift) = (Postgres, Redshift);
         let dialect: &dyn Dialect = match engine {
@@ -195,7 +195,7 @@ impl Config {
             let error = |error| ConfigError::Column { column: column.clone(), error };
             let read = Promoted::parse(column, text).map_err(error)?;
             let place = format!("columns: {column}");
-            dialect.type_name(read.sql).map_err(|error| ConfigError::Type { place, error })?;
+            dialect.type_name(read.sql).map_err(|NoSuchType(error)| ConfigError::Type { place, error })?;
             promoted.push(read);
         }
         if let Some(table) = &self.table {

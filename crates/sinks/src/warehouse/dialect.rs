@@ -10,6 +10,16 @@ use super::document::Numbers;
 use super::sql_type::SqlType;
 use crate::sink::KeyKind;
 
+/// The database has no such type, and what to use instead: no record can be brought before the settings say another one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoSuchType(pub String);
+
+/// What a record holds does not go into the target, whenever it comes: the record is refused, and the others are brought.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(pub String);
+
 /// A database's way of saying things.
 pub trait Dialect: Send + Sync + 'static {
     /// The database's name, for people.
@@ -29,8 +39,8 @@ pub trait Dialect: Send + Sync + 'static {
     /// The name that the catalogue gives to a type.
     ///
     /// # Errors
-    /// The database has no such type, and what to use instead.
-    fn type_name(&self, sql: SqlType) -> Result<String, String>;
+    /// The database has no such type.
+    fn type_name(&self, sql: SqlType) -> Result<String, NoSuchType>;
 
     /// The type of a key column, if nothing else was asked for.
     fn key_type(&self, kind: KeyKind, is_sort_key: bool) -> SqlType;
@@ -47,19 +57,19 @@ pub trait Dialect: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why not.
-    fn check_length(&self, text: &str, sql: SqlType) -> Result<(), String>;
+    fn check_length(&self, text: &str, sql: SqlType) -> Result<(), Unfit>;
 
     /// Whether the database tells a key from all others.
     ///
     /// # Errors
     /// Why not.
-    fn check_key(&self, cell: &Cell) -> Result<(), String>;
+    fn check_key(&self, cell: &Cell) -> Result<(), Unfit>;
 
     /// Appends a row as the load reads it: a cell for each name.
     ///
     /// # Errors
     /// It is larger than the load takes.
-    fn push_row(&self, names: &[String], cells: &[Cell], out: &mut Vec<u8>) -> Result<(), String>;
+    fn push_row(&self, names: &[String], cells: &[Cell], out: &mut Vec<u8>) -> Result<(), Unfit>;
 
     // --------------------------------------------------------------------------------------------------- statements
 
@@ -158,8 +168,8 @@ pub fn millis(length: Duration) -> u128 {
 
 impl dyn Dialect + '_ {
     /// Why a text with U+0000 is not taken.
-    pub fn no_nul(&self) -> String {
-        format!("a text with the character U+0000 cannot be held by {}", self.name())
+    pub fn no_nul(&self) -> Unfit {
+        Unfit(format!("a text with the character U+0000 cannot be held by {}", self.name()))
     }
 }
 

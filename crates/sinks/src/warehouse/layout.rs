@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::config::{Config, ConfigError, Mode, split_table};
-use super::dialect::{Dialect, NewColumn, NewTable, quoted};
+use super::dialect::{Dialect, NewColumn, NewTable, NoSuchType, quoted};
 use super::promoted::Promoted;
 use super::sql_type::SqlType;
 use crate::sink::{KeyAttribute, KeyKind, SourceTable};
@@ -76,6 +76,17 @@ pub struct Found {
     pub required: bool,
     /// The database fills it, if nobody else does.
     pub filled: bool,
+}
+
+/// A table that is there is none that a layout can fill, and in what it differs: somebody has to change the table or the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotOurs(pub String);
+
+impl From<NoSuchType> for NotOurs {
+    fn from(NoSuchType(error): NoSuchType) -> NotOurs {
+        NotOurs(error)
+    }
 }
 
 /// The column of a staged row that says what to do with it.
@@ -178,23 +189,23 @@ impl Layout {
     /// What has to be done to a table with these columns.
     ///
     /// # Errors
-    /// It is another table than ours, and in what.
-    pub fn compare(&self, dialect: &dyn Dialect, found: &[Found]) -> Result<Vec<&Column>, String> {
+    /// It is another table than ours.
+    pub fn compare(&self, dialect: &dyn Dialect, found: &[Found]) -> Result<Vec<&Column>, NotOurs> {
         let mut missing = Vec::new();
         for column in &self.columns {
             let wanted = dialect.type_name(column.sql)?;
             match found.iter().find(|found| found.name == column.name) {
                 Some(there) if there.sql == wanted => {}
                 Some(there) => {
-                    return Err(format!("its column {} is {}, not {wanted}", column.name, there.sql));
+                    return Err(NotOurs(format!("its column {} is {}, not {wanted}", column.name, there.sql)));
                 }
                 None if matches!(column.content, Content::Promoted(_)) => missing.push(column),
-                None => return Err(format!("it has no column {}", column.name)),
+                None => return Err(NotOurs(format!("it has no column {}", column.name))),
             }
         }
         let is_ours = |name: &String| self.columns.iter().any(|column| column.name == *name);
         if let Some(other) = found.iter().find(|found| found.required && !found.filled && !is_ours(&found.name)) {
-            return Err(format!("its column {} is not one of ours, and takes no NULL", other.name));
+            return Err(NotOurs(format!("its column {} is not one of ours, and takes no NULL", other.name)));
         }
         Ok(missing)
     }
@@ -219,7 +230,7 @@ fn key_column(
             }
         },
     };
-    dialect.type_name(sql).map_err(|error| ConfigError::Type { place: place(), error })?;
+    dialect.type_name(sql).map_err(|NoSuchType(error)| ConfigError::Type { place: place(), error })?;
     let (fits, kind, instead) = match attribute.kind {
         KeyKind::S => (matches!(sql, SqlType::Text | SqlType::Varchar(_)), "S", "text or varchar(N)"),
         KeyKind::N => (
@@ -308,7 +319,7 @@ impl Target {
     ///
     /// # Errors
     /// The database has no such type.
-    pub fn create(&self) -> Result<String, String> {
+    pub fn create(&self) -> Result<String, NoSuchType> {
         let column = |column: &Column| {
             Ok(NewColumn {
                 name: self.quoted(&column.name),
@@ -317,7 +328,7 @@ impl Target {
                 required: column.required(),
             })
         };
-        let columns: Vec<NewColumn> = self.layout.columns.iter().map(column).collect::<Result<_, String>>()?;
+        let columns: Vec<NewColumn> = self.layout.columns.iter().map(column).collect::<Result<_, NoSuchType>>()?;
         let is_log = self.layout.mode == Mode::Append;
         let time = self.quoted("_event_time");
         Ok(self.dialect.create_table(&NewTable {
@@ -333,7 +344,7 @@ impl Target {
     ///
     /// # Errors
     /// The database has no such type.
-    pub fn add_column(&self, column: &Column) -> Result<String, String> {
+    pub fn add_column(&self, column: &Column) -> Result<String, NoSuchType> {
         let sql = self.dialect.type_name(column.sql)?;
         Ok(format!("ALTER TABLE {} ADD COLUMN {} {sql}", self.name(), self.quoted(&column.name)))
     }
@@ -342,7 +353,7 @@ impl Target {
     ///
     /// # Errors
     /// The database has no such type.
-    pub fn create_stage(&self) -> Result<String, String> {
+    pub fn create_stage(&self) -> Result<String, NoSuchType> {
         let operation = self.dialect.type_name(SqlType::Varchar(16))?;
         let mut columns = vec![format!("{} {operation}", self.quoted(OPERATION))];
         for column in self.loaded() {

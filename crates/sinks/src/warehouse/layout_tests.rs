@@ -163,10 +163,10 @@ fn a_table_that_is_there_is_compared() {
     assert_eq!(names(&with(Found { required: true, filled: true, ..found("id", "bigint") })), names_of(&[]));
     assert_eq!(
         names(&with(Found { required: true, ..found("id", "bigint") })),
-        Err("its column id is not one of ours, and takes no NULL".to_owned())
+        Err(NotOurs("its column id is not one of ours, and takes no NULL".to_owned()))
     );
-    assert_eq!(names(&without("_lsn")), Err("it has no column _lsn".to_owned()));
+    assert_eq!(names(&without("_lsn")), Err(NotOurs("it has no column _lsn".to_owned())));
     let mut other = ours.to_vec();
     other[1].sql = "text".to_owned();
-    assert_eq!(names(&other), Err("its column total is text, not numeric".to_owned()));
+    assert_eq!(names(&other), Err(NotOurs("its column total is text, not numeric".to_owned())));
 }

@@ -17,7 +17,7 @@
 use super::layout::{PROGRESS, REJECTED, TARGETS, Target};
 use super::sql_type::SqlType;
 
-use super::dialect::{NewColumn, NewTable};
+use super::dialect::{NewColumn, NewTable, NoSuchType};
 
 /// Whose a target is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Target {
     ///
     /// # Errors
     /// The database has no such type.
-    pub fn ledgers(&self) -> Result<Vec<(&'static str, String)>, String> {
+    pub fn ledgers(&self) -> Result<Vec<(&'static str, String)>, NoSuchType> {
         let text = SqlType::Varchar(512);
         #[allow(clippy::type_complexity, reason = "it is read here alone")]
         let tables: [(&str, usize, &[(&str, SqlType)]); 3] = [
@@ -175,7 +175,7 @@ impl Target {
                 let is_text = matches!(sql, SqlType::Varchar(_));
                 Ok(NewColumn { name: self.quoted(name), sql: sql_name, is_text, required: true })
             };
-            let columns: Vec<NewColumn> = columns.iter().map(column).collect::<Result<_, String>>()?;
+            let columns: Vec<NewColumn> = columns.iter().map(column).collect::<Result<_, NoSuchType>>()?;
             let table = NewTable { name: &self.named(name), columns: &columns, keys, unique: true, sorted_by: None };
             Ok((name, self.dialect.create_table(&table)))
         };

@@ -49,7 +49,7 @@ use tailrace_store::StoreError;
 
 use self::address::Engine;
 use self::config::Checked;
-use self::dialect::{Dialect, Limits};
+use self::dialect::{Dialect, Limits, NoSuchType};
 use self::ledger::{Holder, generation_since};
 use self::postgres::Postgres;
 use self::promoted::Promoted;
@@ -58,6 +58,7 @@ use self::redshift::{CopySource, Redshift};
 use self::session::{Connector, Failure, Meaning, Pool, Pooled, rows};
 use self::tables::{Making, Ready};
 use crate::computed::computed;
+use crate::objects::store::ObjectError;
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 
 pub use self::config::{Config, ConfigError, Mode, Staging};
@@ -100,6 +101,7 @@ struct Objects {
 }
 
 /// A try failed.
+#[derive(Debug, PartialEq, Eq)]
 enum Trouble {
     /// The same may well succeed at once.
     Again(String),
@@ -114,6 +116,19 @@ impl From<Failure> for Trouble {
             Meaning::Again => Trouble::Again(text),
             Meaning::Data | Meaning::Stop => Trouble::Stop(text),
         }
+    }
+}
+
+impl From<NoSuchType> for Trouble {
+    fn from(NoSuchType(error): NoSuchType) -> Trouble {
+        Trouble::Stop(error)
+    }
+}
+
+/// The place was asked as often as it is good for, by whoever puts objects there.
+impl From<ObjectError> for Trouble {
+    fn from(error: ObjectError) -> Trouble {
+        Trouble::Stop(error.to_string())
     }
 }
 
@@ -138,7 +153,7 @@ impl Warehouse {
             (None, None) => None,
         };
         let mode = checked.address.tls(roots.is_some());
-        let tls = tls::connector(mode, roots.as_deref()).map_err(ConfigError::Tls)?;
+        let tls = tls::connector(mode, roots.as_deref())?;
         settings.ssl_mode(mode.negotiation());
         let beginning = dialect(checked.engine).session(&checked.limits);
         let server = client::Server::new(settings, tls, checked.limits, beginning, checked.address.hosts());

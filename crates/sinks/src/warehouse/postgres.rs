@@ -1,7 +1,7 @@
 //! PostgreSQL, from release 12 on.
 
 use super::cell::Cell;
-use super::dialect::{Dialect, Limits, NewTable, column_list, key_list, millis, quoted};
+use super::dialect::{Dialect, Limits, NewTable, NoSuchType, Unfit, column_list, key_list, millis, quoted};
 use super::document::Numbers;
 use super::sql_type::SqlType;
 use crate::sink::KeyKind;
@@ -33,7 +33,7 @@ impl Dialect for Postgres {
         format!("'{}'", text.replace('\'', "''"))
     }
 
-    fn type_name(&self, sql: SqlType) -> Result<String, String> {
+    fn type_name(&self, sql: SqlType) -> Result<String, NoSuchType> {
         Ok(sql.common_name().unwrap_or_else(|| {
             match sql {
                 SqlType::Numeric(_) => "numeric",
@@ -62,21 +62,21 @@ impl Dialect for Postgres {
         Numbers::Exact
     }
 
-    fn check_length(&self, text: &str, sql: SqlType) -> Result<(), String> {
+    fn check_length(&self, text: &str, sql: SqlType) -> Result<(), Unfit> {
         let SqlType::Varchar(most) = sql else { return Ok(()) };
         let length = text.chars().count();
         if length > most as usize {
-            return Err(format!("a text of {length} characters does not fit varchar({most})"));
+            return Err(Unfit(format!("a text of {length} characters does not fit varchar({most})")));
         }
         Ok(())
     }
 
-    fn check_key(&self, _: &Cell) -> Result<(), String> {
+    fn check_key(&self, _: &Cell) -> Result<(), Unfit> {
         Ok(())
     }
 
     /// A line of COPY's text format.
-    fn push_row(&self, _: &[String], cells: &[Cell], out: &mut Vec<u8>) -> Result<(), String> {
+    fn push_row(&self, _: &[String], cells: &[Cell], out: &mut Vec<u8>) -> Result<(), Unfit> {
         for (index, cell) in cells.iter().enumerate() {
             if index > 0 {
                 out.push(b'\t');

@@ -13,6 +13,7 @@ use tailrace_store::StoreError;
 
 use super::cell::{Cell, Fit, cell};
 use super::config::Mode;
+use super::dialect::Unfit;
 use super::document::{Nul, write_item};
 use super::layout::{Column, Content, REMOVE, Target, UPSERT};
 use super::promoted::Promoted;
@@ -67,7 +68,7 @@ impl Rows {
                     let bytes = from..made.bytes.len();
                     made.rows.push(Row { index, key: record.meta.keys.clone(), bytes });
                 }
-                Err(error) => {
+                Err(Unfit(error)) => {
                     made.bytes.truncate(from);
                     made.refused.push((index, error));
                 }
@@ -110,7 +111,7 @@ fn cells(
     target: &Target,
     columns: &[&Column],
     generation: i64,
-) -> Result<Result<Vec<Cell>, String>, StoreError> {
+) -> Result<Result<Vec<Cell>, Unfit>, StoreError> {
     let keys = record.keys()?;
     let is_merge = target.layout.mode == Mode::Merge;
     let is_gone = record.meta.kind == ChangeKind::Remove;
@@ -118,7 +119,7 @@ fn cells(
     let new = if is_merge && is_gone { None } else { record.new_image()? };
     let old = if is_merge { None } else { record.old_image()? };
     if is_merge && !is_gone && new.is_none() {
-        return Ok(Err("the record does not hold the item".to_owned()));
+        return Ok(Err(Unfit("the record does not hold the item".to_owned())));
     }
     let of_column = |column: &&Column| match &column.content {
         Content::Key(name) => key(&keys, name, column, target),
@@ -146,31 +147,31 @@ fn event(flush: &Flush, record: &StreamRecord) -> &'static str {
     }
 }
 
-fn key(keys: &Item, name: &str, column: &Column, target: &Target) -> Result<Cell, String> {
-    let told = |error: String| format!("key {name}: {error}");
-    let value = keys.get(name).ok_or_else(|| told("it is missing".to_owned()))?;
+fn key(keys: &Item, name: &str, column: &Column, target: &Target) -> Result<Cell, Unfit> {
+    let told = |error: Unfit| Unfit(format!("key {name}: {error}"));
+    let value = keys.get(name).ok_or_else(|| told(Unfit("it is missing".to_owned())))?;
     let cell = cell(value, column.sql, Fit::Exact, target.dialect.as_ref()).map_err(told)?;
     target.dialect.check_key(&cell).map_err(told)?;
     Ok(cell)
 }
 
-fn attribute(item: &Item, promoted: &Promoted, target: &Target) -> Result<Cell, String> {
+fn attribute(item: &Item, promoted: &Promoted, target: &Target) -> Result<Cell, Unfit> {
     let Some(value) = promoted.find(item) else { return Ok(Cell::Null) };
-    let told = |error: String| format!("column {}: {error}", promoted.column);
+    let told = |error: Unfit| Unfit(format!("column {}: {error}", promoted.column));
     let (is, wanted) = (value.type_name(), promoted.tag.name());
     if is != wanted && is != "NULL" {
-        return Err(told(format!("the attribute is of type {is}, not {wanted}")));
+        return Err(told(Unfit(format!("the attribute is of type {is}, not {wanted}"))));
     }
     cell(value, promoted.sql, Fit::Rounded, target.dialect.as_ref()).map_err(told)
 }
 
-fn document(item: Option<&Item>, column: &Column, target: &Target) -> Result<Cell, String> {
+fn document(item: Option<&Item>, column: &Column, target: &Target) -> Result<Cell, Unfit> {
     debug_assert_eq!(column.sql, SqlType::Json);
     let Some(item) = item else { return Ok(Cell::Null) };
     let mut json = Vec::new();
     match write_item(item, target.dialect.numbers(), &mut json) {
         Ok(()) => Ok(Cell::Json(json)),
-        Err(Nul) => Err(format!("column {}: {}", column.name, target.dialect.no_nul())),
+        Err(Nul) => Err(Unfit(format!("column {}: {}", column.name, target.dialect.no_nul()))),
     }
 }
 

@@ -6,7 +6,7 @@
 use tailrace_core::json_text::JsonText;
 
 use super::cell::Cell;
-use super::dialect::{Dialect, Limits, NewTable, column_list, key_list, millis};
+use super::dialect::{Dialect, Limits, NewTable, NoSuchType, Unfit, column_list, key_list, millis};
 use super::document::Numbers;
 use super::sql_type::{Precision, SqlType, VARCHAR_MAX};
 use crate::secret::Secret;
@@ -113,17 +113,17 @@ impl Dialect for Redshift {
         format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
     }
 
-    fn type_name(&self, sql: SqlType) -> Result<String, String> {
+    fn type_name(&self, sql: SqlType) -> Result<String, NoSuchType> {
+        let none = |text: &str| Err(NoSuchType(text.to_owned()));
         match sql {
             SqlType::Text => Ok(format!("character varying({VARCHAR_MAX})")),
             SqlType::Json => Ok("super".to_owned()),
             SqlType::Numeric(None) => {
-                Err("Redshift's numeric without a precision has no digits behind the point: use numeric(P,S)"
-                    .to_owned())
+                none("Redshift's numeric without a precision has no digits behind the point: use numeric(P,S)")
             }
-            SqlType::Uuid => Err("Redshift has no uuid: use varchar(36)".to_owned()),
-            SqlType::Bytes => Err("bytes go into Redshift as base64: use text or varchar(N)".to_owned()),
-            sql => sql.common_name().ok_or_else(|| format!("Redshift has no {sql:?}")),
+            SqlType::Uuid => none("Redshift has no uuid: use varchar(36)"),
+            SqlType::Bytes => none("bytes go into Redshift as base64: use text or varchar(N)"),
+            sql => sql.common_name().ok_or_else(|| NoSuchType(format!("Redshift has no {sql:?}"))),
         }
     }
 
@@ -146,30 +146,30 @@ impl Dialect for Redshift {
         Numbers::Double
     }
 
-    fn check_length(&self, text: &str, sql: SqlType) -> Result<(), String> {
+    fn check_length(&self, text: &str, sql: SqlType) -> Result<(), Unfit> {
         let (most, name) = match sql {
             SqlType::Varchar(most) => (most, format!("varchar({most})")),
             _ => (VARCHAR_MAX, format!("varchar({VARCHAR_MAX})")),
         };
         if text.len() > most as usize {
-            return Err(format!("a text of {} bytes does not fit {name}", text.len()));
+            return Err(Unfit(format!("a text of {} bytes does not fit {name}", text.len())));
         }
         Ok(())
     }
 
     /// Blanks at the end do not count where texts are compared. Source: Redshift's guide, "Features that are implemented
     /// differently".
-    fn check_key(&self, cell: &Cell) -> Result<(), String> {
+    fn check_key(&self, cell: &Cell) -> Result<(), Unfit> {
         match cell {
             Cell::Text(text) if text.ends_with(' ') => {
-                Err("a key that ends in a blank is the same as one without it to Redshift".to_owned())
+                Err(Unfit("a key that ends in a blank is the same as one without it to Redshift".to_owned()))
             }
             _ => Ok(()),
         }
     }
 
     /// A line of JSON.
-    fn push_row(&self, names: &[String], cells: &[Cell], out: &mut Vec<u8>) -> Result<(), String> {
+    fn push_row(&self, names: &[String], cells: &[Cell], out: &mut Vec<u8>) -> Result<(), Unfit> {
         let from = out.len();
         out.push(b'{');
         for (index, (name, cell)) in names.iter().zip(cells).enumerate() {
@@ -192,7 +192,7 @@ impl Dialect for Redshift {
         let length = out.len() - from;
         if length > ROW_BYTES_MAX {
             out.truncate(from);
-            return Err(format!("a row of {length} bytes of JSON; Redshift loads {ROW_BYTES_MAX} at most"));
+            return Err(Unfit(format!("a row of {length} bytes of JSON; Redshift loads {ROW_BYTES_MAX} at most")));
         }
         Ok(())
     }
@@ -265,7 +265,7 @@ mod tests {
     use super::super::dialect::quoted;
     use super::*;
 
-    fn row(cells: &[Cell]) -> Result<String, String> {
+    fn row(cells: &[Cell]) -> Result<String, Unfit> {
         let names: Vec<String> = (0..cells.len()).map(|index| format!("C{index}")).collect();
         let mut line = b"before\n".to_vec();
         let done = Redshift.push_row(&names, cells, &mut line);
@@ -286,7 +286,8 @@ mod tests {
         let expected = "{\"c0\":\"a\\\"\\t\",\"c1\":null,\"c2\":-1.5,\"c3\":true,\"c4\":{\"a\":1},\"c5\":\"AP8=\"}\n";
         assert_eq!(row(&cells), Ok(expected.to_owned()));
         let large = Cell::Text("x".repeat(4 << 20));
-        assert_eq!(row(&[large]), Err("a row of 4194314 bytes of JSON; Redshift loads 4194304 at most".to_owned()));
+        let told = "a row of 4194314 bytes of JSON; Redshift loads 4194304 at most".to_owned();
+        assert_eq!(row(&[large]), Err(Unfit(told)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use tailrace_core::{RecordNo, SequenceNumber};
 use tailrace_delivery::Taken;
 
+use super::Trouble;
 use super::config::Mode;
 use super::ledger::Progress;
 use super::records::number;
@@ -32,13 +33,13 @@ pub enum Fresh {
 ///
 /// # Errors
 /// A later owner has been there: this one must not go on.
-pub fn standing(flush: &Flush, mode: Mode, at: Progress) -> Result<Standing, String> {
+pub fn standing(flush: &Flush, mode: Mode, at: Progress) -> Result<Standing, Trouble> {
     let epoch = i64::try_from(flush.epoch).unwrap_or(i64::MAX);
     if epoch < at.epoch {
-        return Err(format!(
+        return Err(Trouble::Stop(format!(
             "shard {} is delivered by a later owner: the target has seen epoch {}, and this one has {epoch}",
             flush.shard.id, at.epoch
-        ));
+        )));
     }
     let (fresh, last) = match flush.origin {
         Origin::Stream | Origin::Retry => {
@@ -60,7 +61,7 @@ pub fn standing(flush: &Flush, mode: Mode, at: Progress) -> Result<Standing, Str
 ///
 /// # Errors
 /// It does not even know how far it is.
-pub fn lost_behind(flush: &Flush, at: Progress) -> Result<Option<RecordNo>, String> {
+pub fn lost_behind(flush: &Flush, at: Progress) -> Result<Option<RecordNo>, Trouble> {
     let lost = |taken: &Taken| flush.origin == Origin::Stream && at.last < number_of(taken.last);
     let Some(taken) = flush.taken.filter(lost) else { return Ok(None) };
     // Under another version it may have been another database, of which this one knows nothing.
@@ -68,12 +69,12 @@ pub fn lost_behind(flush: &Flush, at: Progress) -> Result<Option<RecordNo>, Stri
         return Ok(None);
     }
     let known = u64::try_from(at.last).map_err(|_| {
-        format!(
+        Trouble::Stop(format!(
             "the target had the changes of {} up to {} and knows nothing of them any more; fill it anew: tailrace sinks rebuild {}",
             flush.source.table,
             SequenceNumber(taken.last),
             flush.sink
-        )
+        ))
     })?;
     Ok(Some(RecordNo(known)))
 }
@@ -124,7 +125,8 @@ mod tests {
         for (last, expected) in [(12, None), (19, None), (11, Some(RecordNo(11))), (0, Some(RecordNo(0)))] {
             assert_eq!(lost_behind(&given, at(last)), Ok(expected), "{last}");
         }
-        assert!(lost_behind(&given, at(-1)).unwrap_err().ends_with("tailrace sinks rebuild wh"));
+        let Err(Trouble::Stop(told)) = lost_behind(&given, at(-1)) else { panic!("it goes on") };
+        assert!(told.ends_with("tailrace sinks rebuild wh"), "{told}");
         given.version = 2;
         assert_eq!(lost_behind(&given, at(-1)), Ok(None), "it may be another database");
         assert_eq!(lost_behind(&given, at(11)), Ok(Some(RecordNo(11))), "it has the progress of the version before");
@@ -142,7 +144,8 @@ mod tests {
         assert_eq!(stand(&given, Mode::Merge, at(10, 3)), Ok((Fresh::After(10), at(12, 3))));
         assert_eq!(stand(&given, Mode::Append, at(12, 2)), Ok((Fresh::None, at(12, 3))), "the older owner is fenced");
         assert_eq!(stand(&given, Mode::Merge, at(99, 3)), Ok((Fresh::None, at(99, 3))));
-        assert!(stand(&given, Mode::Merge, at(-1, 4)).unwrap_err().contains("epoch 4, and this one has 3"));
+        let Err(Trouble::Stop(told)) = stand(&given, Mode::Merge, at(-1, 4)) else { panic!("it goes on") };
+        assert!(told.contains("epoch 4, and this one has 3"), "{told}");
 
         given.origin = Origin::Snapshot { page: 7, made_by: 1 };
         assert_eq!(stand(&given, Mode::Merge, at(8, 3)), Ok((Fresh::All, at(8, 3))), "rows compare numbers themselves");

@@ -1,7 +1,7 @@
 //! Making the tables, and claiming the target: what comes before the first flush.
 
 use super::config::Mode;
-use super::layout::{Found, Layout, Target};
+use super::layout::{Found, Layout, NotOurs, Target};
 use super::ledger::{Claim, Holder, claim};
 use super::session::{Answer, Failure, Meaning, Session, field, number, rows};
 use super::{Inner, Trouble};
@@ -52,7 +52,7 @@ impl Inner {
         };
         let target = Target { layout, dialect: self.dialect.clone(), schema };
         self.run(session, dialect.begin_making()).await?;
-        let ledgers = target.ledgers().map_err(Trouble::Stop)?;
+        let ledgers = target.ledgers()?;
         let mut names: Vec<&str> = ledgers.iter().map(|(name, _)| *name).collect();
         names.push(&target.layout.table);
         let answers = self.run(session, &dialect.describe(&target.schema, &names)).await?;
@@ -77,7 +77,7 @@ impl Inner {
         let ask = target.ask_holder();
         let answers = self.run(session, ask.trim_start_matches("BEGIN; ")).await?;
         let held = holder(&answers)?;
-        let create = target.create().map_err(Trouble::Stop)?;
+        let create = target.create()?;
         match (held, making) {
             (Some(_), Making::Ahead) => Ok(()),
             (Some((held, generation)), Making::For(comes)) => match claim(Some((&held, generation)), comes, target) {
@@ -116,7 +116,7 @@ impl Inner {
         let other = |why: String| {
             Trouble::Stop(format!("the table {} is there, but is none that this sink can fill: {why}", target.shown()))
         };
-        let missing = target.layout.compare(dialect, &found).map_err(other)?;
+        let missing = target.layout.compare(dialect, &found).map_err(|NotOurs(why)| other(why))?;
         if target.layout.mode == Mode::Merge {
             let keys: Vec<&str> =
                 target.layout.columns[..target.layout.keys].iter().map(|key| key.name.as_str()).collect();
@@ -128,7 +128,7 @@ impl Inner {
             }
         }
         for column in missing {
-            self.run(session, &target.add_column(column).map_err(Trouble::Stop)?).await?;
+            self.run(session, &target.add_column(column)?).await?;
         }
         Ok(())
     }

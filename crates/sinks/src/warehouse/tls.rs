@@ -11,12 +11,13 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::TlsMode;
+use super::config::ConfigError;
 
 /// Makes TLS connections of a mode; `None`: it has none. `roots`: certificates in PEM, which alone are trusted.
 ///
 /// # Errors
 /// The certificates cannot be read, or the system has none.
-pub fn connector(mode: TlsMode, roots: Option<&[u8]>) -> Result<Option<MakeRustlsConnect>, String> {
+pub fn connector(mode: TlsMode, roots: Option<&[u8]>) -> Result<Option<MakeRustlsConnect>, ConfigError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match mode {
         TlsMode::Disable => return Ok(None),
@@ -26,28 +27,29 @@ pub fn connector(mode: TlsMode, roots: Option<&[u8]>) -> Result<Option<MakeRustl
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS: {error}"))?
+        .map_err(|error| ConfigError::Tls(format!("TLS: {error}")))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(Some(MakeRustlsConnect::new(config)))
 }
 
-fn trusted(roots: Option<&[u8]>, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+fn trusted(roots: Option<&[u8]>, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ConfigError> {
+    let wrong = |error: &dyn std::fmt::Display| ConfigError::Tls(format!("ca: {error}"));
     let Some(pem) = roots else {
         let system = rustls_platform_verifier::Verifier::new(provider.clone());
-        return Ok(Arc::new(system.map_err(|error| format!("ca: the system's certificates: {error}"))?));
+        return Ok(Arc::new(system.map_err(|error| wrong(&format!("the system's certificates: {error}")))?));
     };
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| format!("ca: {error}"))?;
-        store.add(certificate).map_err(|error| format!("ca: {error}"))?;
+        let certificate = certificate.map_err(|error| wrong(&error))?;
+        store.add(certificate).map_err(|error| wrong(&error))?;
     }
     if store.is_empty() {
-        return Err("ca: there is no certificate in it".to_owned());
+        return Err(wrong(&"there is no certificate in it"));
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build();
-    Ok(verifier.map_err(|error| format!("ca: {error}"))?)
+    Ok(verifier.map_err(|error| wrong(&error))?)
 }
 
 /// Takes any server for the right one.
@@ -141,7 +143,8 @@ mod tests {
     #[test]
     fn certificates_that_cannot_be_read_are_told_of() {
         for mode in [TlsMode::VerifyCa, TlsMode::VerifyFull] {
-            assert_eq!(connector(mode, Some(b"nothing")).err(), Some("ca: there is no certificate in it".to_owned()));
+            let told = ConfigError::Tls("ca: there is no certificate in it".to_owned());
+            assert_eq!(connector(mode, Some(b"nothing")).err(), Some(told));
         }
         assert!(connector(TlsMode::Require, None).unwrap().is_some());
         assert!(connector(TlsMode::Disable, None).unwrap().is_none());

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::*;
+use crate::objects::store::ObjectError;
 use crate::sink::Sink;
 use crate::warehouse::session::{Answer, Failure, Session};
 
@@ -18,7 +19,7 @@ use crate::warehouse::session::{Answer, Failure, Session};
 struct Bucket(Mutex<Vec<(String, Bytes)>>);
 
 impl Stage for Bucket {
-    fn put(&self, key: String, body: Bytes, _: &'static str) -> BoxFuture<'static, Result<(), String>> {
+    fn put(&self, key: String, body: Bytes, _: &'static str) -> BoxFuture<'static, Result<(), ObjectError>> {
         let mut objects = self.0.lock();
         if let Some((_, there)) = objects.iter().find(|(name, _)| *name == key) {
             assert_eq!(*there, body, "{key} is not what it was");
