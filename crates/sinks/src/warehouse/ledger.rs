@@ -10,7 +10,7 @@
 //!   each newer stream of the source's name and each newer version of the sink. From then on nothing of an older one gets in.
 //!   Numbers of records are compared within a generation only. `swept`: no row of an older generation is left.
 //! - `_tailrace_rejected`: each record that was not taken, written in the transaction that went past it. A repeat finds there
-//!   what it has to reject again; a retry takes the row away in the transaction that brings the record, so that it is brought
+//!   what it has to reject again, also under a newer version that goes on behind it; a retry takes the row away in the transaction that brings the record, so that it is brought
 //!   once. A row whose item has changed since is not `live` any more: a retry has nothing to bring, not even when the item
 //!   is gone by now.
 
@@ -361,6 +361,18 @@ impl Target {
         format!(
             "SELECT item, number FROM {} WHERE {} AND live AND item IN ({})",
             self.named(REJECTED),
+    /// Makes those of a shard's records that earlier generations, from `since` on, did not take `generation`'s own, of which nobody may have
+    /// heard: those behind `told`. Done again it changes nothing.
+    pub fn inherit_rejected(&self, since: i64, generation: i64, shard: &str, told: i64) -> String {
+        format!(
+            "UPDATE {} SET generation = {generation} WHERE {} AND generation >= {since} AND generation < {generation} AND shard = {} \
+             AND place > {told}",
+            self.named(REJECTED),
+            self.is_target(),
+            self.literal(shard),
+        )
+    }
+
             self.is_target(),
             items.join(", "),
         )
