@@ -240,9 +240,20 @@ impl Target {
         )
     }
 
-    /// Asks which generation the target is in, and keeps it there until the transaction ends.
+    /// Asks which generation the target is in, and keeps it there until the transaction ends, where rows can be held by reading them; where
+    /// they cannot, [`Target::stay_in`] is to end the transaction.
     pub fn ask_generation(&self) -> String {
         format!("SELECT generation FROM {} WHERE {}{}", self.named(TARGETS), self.is_target(), self.dialect.for_share())
+    }
+
+    /// Writes the generation that the target is in over itself, if it is in that one: no row otherwise. Of two transactions that write a row,
+    /// the later one fails under any isolation; one that has read it only does not under SNAPSHOT.
+    pub fn stay_in(&self, generation: i64) -> String {
+        format!(
+            "UPDATE {} SET generation = {generation} WHERE {} AND generation = {generation}",
+            self.named(TARGETS),
+            self.is_target(),
+        )
     }
 
     /// Begins the transaction that sweeps the target, and asks in which generation it is and up to which one it was swept.
@@ -350,17 +361,6 @@ impl Target {
         )
     }
 
-    /// Asks whether any record is on the list and live.
-    pub fn ask_live(&self) -> String {
-        format!("SELECT 1 FROM {} WHERE {} AND live LIMIT 1", self.named(REJECTED), self.is_target())
-    }
-
-    /// Asks which records of these items are on the list and live: (item, number).
-    pub fn ask_live_of(&self, items: &[&str]) -> String {
-        let items: Vec<String> = items.iter().map(|item| self.literal(item)).collect();
-        format!(
-            "SELECT item, number FROM {} WHERE {} AND live AND item IN ({})",
-            self.named(REJECTED),
     /// Makes those of a shard's records that earlier generations, from `since` on, did not take `generation`'s own, of which nobody may have
     /// heard: those behind `told`. Done again it changes nothing.
     pub fn inherit_rejected(&self, since: i64, generation: i64, shard: &str, told: i64) -> String {
@@ -373,6 +373,17 @@ impl Target {
         )
     }
 
+    /// Asks whether any record is on the list and live.
+    pub fn ask_live(&self) -> String {
+        format!("SELECT 1 FROM {} WHERE {} AND live LIMIT 1", self.named(REJECTED), self.is_target())
+    }
+
+    /// Asks which records of these items are on the list and live: (item, number).
+    pub fn ask_live_of(&self, items: &[&str]) -> String {
+        let items: Vec<String> = items.iter().map(|item| self.literal(item)).collect();
+        format!(
+            "SELECT item, number FROM {} WHERE {} AND live AND item IN ({})",
+            self.named(REJECTED),
             self.is_target(),
             items.join(", "),
         )

@@ -116,6 +116,10 @@ fn statements_of_redshift() {
          FROM \"public\".\"_tailrace_targets\" WHERE target = 'orders'"
     );
     assert_eq!(
+        target.stay_in(5),
+        "UPDATE \"public\".\"_tailrace_targets\" SET generation = 5 WHERE target = 'orders' AND generation = 5"
+    );
+    assert_eq!(
         target.open_progress(&holder("l", 2), 5, "s1", -1),
         "BEGIN; LOCK TABLE \"public\".\"_tailrace_progress\"; INSERT INTO \"public\".\"_tailrace_progress\" \
          (target, generation, shard, sink, version, last_number, epoch) SELECT 'orders', 5, 's1', 'wh', 2, -1, 0 \
