@@ -60,6 +60,8 @@ pub(crate) struct Member {
     node: Node,
     dir: PathBuf,
     options: Options,
+    /// The logical ids of its resources, where there are several templates.
+    ids: BTreeSet<String>,
     /// What is to be told of it: of files that it would include, and of what was no template of CloudFormation.
     pub(crate) told: Vec<String>,
 }
@@ -78,6 +80,8 @@ pub(crate) struct App {
     others: Vec<Other>,
     /// Logical ids that more than one template has: names that are made of them are not the stack's alone.
     shared_ids: BTreeSet<String>,
+    /// What `AWS::StackName` is of a template that is started alone.
+    pub(crate) name_alone: String,
     /// Values of parameters that no template has.
     pub(crate) unused: Vec<String>,
     /// What was found so far, by what it was looked for.
@@ -181,11 +185,6 @@ impl App {
 
     /// Gives each of several templates what is its own of the options.
     fn share(&mut self, options: &Options) -> Resolved<()> {
-        let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
-        for (id, _) in self.members.iter().flat_map(|member| member.section("Resources")) {
-            *ids.entry(id).or_default() += 1;
-        }
-        let shared_ids = ids.iter().filter(|(_, times)| **times > 1).map(|(id, _)| (*id).to_owned()).collect();
         let declares = |name: &str| self.members.iter().any(|member| member.declares(name));
         if let Some(unknown) = options.parameters.keys().find(|name| !declares(name)) {
             let names = self.members.iter().flat_map(|member| member.section("Parameters"));
@@ -199,15 +198,23 @@ impl App {
             .filter(|name| !declares(name))
             .map(|name| format!("Parameters.{name}: no template has such a parameter; its value is not used"));
         let unused = unused.collect();
-        let resources: Vec<_> = self.members.iter().map(|member| self.resources_of(member, options)).collect();
-        for (member, resources) in self.members.iter_mut().zip(resources) {
-            member.options.resources = resources;
+        for member in &mut self.members {
             member.options.stack_name = member.stack_name.clone();
             let node = &member.node;
             member.options.parameters.retain(|name, _| declares_parameter(node, name));
             member.options.shared_parameters.retain(|name, _| declares_parameter(node, name));
         }
-        (self.shared_ids, self.unused) = (shared_ids, unused);
+        let shared_ids = times.iter().filter(|(_, times)| **times > 1).map(|(id, _)| (*id).to_owned()).collect();
+        let resources: Vec<_> = self.members.iter().map(|member| self.resources_of(member, options)).collect();
+        for (member, resources) in self.members.iter_mut().zip(resources) {
+            member.options.resources = resources;
+        }
+        (self.shared_ids, self.unused, self.name_alone) = (shared_ids, unused, options.stack_name.clone());
+            member.find_ids();
+        }
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for id in self.members.iter().flat_map(|member| &member.ids) {
+            *times.entry(id).or_default() += 1;
         Ok(())
     }
 
@@ -264,15 +271,33 @@ impl Member {
             options: options.clone(),
             told,
         })
+            ids: BTreeSet::new(),
     }
 
     fn section(&self, name: &str) -> &[(String, Node)] {
         self.node.get(name).map_or(&[], Node::pairs)
+    /// Finds its logical ids: also those that loops and included files make.
+    fn find_ids(&mut self) {
+        let written = self.section("Resources").iter().map(|(id, _)| id.clone());
+        self.ids = match self.section("Resources").iter().any(|(id, _)| id.starts_with("Fn::")) {
+            false => written.collect(),
+            true => {
+                // What was given for the resources is shared out by their ids. What is wrong with the template is told when it is read.
+                let options = Options { resources: BTreeMap::new(), ..self.options.clone() };
+                let resolver = Resolver::in_stack(&self.node, &self.dir, &options, Inside::default());
+                resolver.map_or_else(
+                    |_| written.collect(),
+                    |resolver| resolver.resources().iter().map(|(id, _)| id.clone()).collect(),
+                )
+            }
+        };
     }
 
-    /// It has a resource of this logical id, as far as that is written.
+    }
+
+    /// It has a resource of this logical id.
     fn has(&self, id: &str) -> bool {
-        self.section("Resources").iter().any(|(own, _)| own == id)
+        self.ids.contains(id)
     }
 
     /// What a name says behind the template's.
