@@ -90,6 +90,8 @@ pub(crate) struct App {
     looking: RefCell<Vec<String>>,
     /// Lines that were told while something was looked for.
     told: RefCell<Vec<String>>,
+    /// What was looked for in templates that are not started, and the name of the one that has it.
+    found_in_others: RefCell<BTreeMap<String, Option<String>>>,
 }
 
 /// What a template takes from elsewhere, and another one may have.
@@ -203,6 +205,11 @@ impl App {
             let node = &member.node;
             member.options.parameters.retain(|name, _| declares_parameter(node, name));
             member.options.shared_parameters.retain(|name, _| declares_parameter(node, name));
+            member.find_ids();
+        }
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for id in self.members.iter().flat_map(|member| &member.ids) {
+            *times.entry(id).or_default() += 1;
         }
         let shared_ids = times.iter().filter(|(_, times)| **times > 1).map(|(id, _)| (*id).to_owned()).collect();
         let resources: Vec<_> = self.members.iter().map(|member| self.resources_of(member, options)).collect();
@@ -210,11 +217,6 @@ impl App {
             member.options.resources = resources;
         }
         (self.shared_ids, self.unused, self.name_alone) = (shared_ids, unused, options.stack_name.clone());
-            member.find_ids();
-        }
-        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-        for id in self.members.iter().flat_map(|member| &member.ids) {
-            *times.entry(id).or_default() += 1;
         Ok(())
     }
 
@@ -269,13 +271,11 @@ impl Member {
             node,
             dir: stack.dir.clone(),
             options: options.clone(),
+            ids: BTreeSet::new(),
             told,
         })
-            ids: BTreeSet::new(),
     }
 
-    fn section(&self, name: &str) -> &[(String, Node)] {
-        self.node.get(name).map_or(&[], Node::pairs)
     /// Finds its logical ids: also those that loops and included files make.
     fn find_ids(&mut self) {
         let written = self.section("Resources").iter().map(|(id, _)| id.clone());
@@ -293,6 +293,8 @@ impl Member {
         };
     }
 
+    fn section(&self, name: &str) -> &[(String, Node)] {
+        self.node.get(name).map_or(&[], Node::pairs)
     }
 
     /// It has a resource of this logical id.
@@ -388,6 +390,21 @@ impl Resolver<'_> {
 
     /// The option that gives a value which no template has that is started: one that is not started may have it.
     pub(crate) fn option_or_stack(&self, option: String, wanted: &Wanted<'_>) -> String {
+        let key = wanted.key();
+        let known = self.stack.shared.app.found_in_others.borrow().get(&key).cloned();
+        let name = known.unwrap_or_else(|| {
+            let name = self.name_of_other(wanted);
+            self.stack.shared.app.found_in_others.borrow_mut().insert(key, name.clone());
+            name
+        });
+        match name {
+            Some(name) => format!("--stack {name}, which has it, or {option}"),
+            None => option,
+        }
+    }
+
+    /// The name of a template that is not started, and has this.
+    fn name_of_other(&self, wanted: &Wanted<'_>) -> Option<String> {
         let has_it = |other: &&Other| {
             let Some(member) = other.member(self.options).filter(|member| wanted.may_be_in(member)) else {
                 return false;
@@ -395,10 +412,7 @@ impl Resolver<'_> {
             let found = member.resolver(&Rc::default()).and_then(|resolver| wanted.of(&resolver));
             found.is_ok_and(|found| found.is_some())
         };
-        match self.stack.shared.app.others.iter().find(has_it) {
-            Some(Other { file, .. }) => format!("--stack {}, which has it, or {option}", file.name),
-            None => option,
-        }
+        self.stack.shared.app.others.iter().find(has_it).map(|other| other.file.name.clone())
     }
 
     /// What stands in for a value of elsewhere.

@@ -216,6 +216,36 @@ fn what_is_given_goes_to_the_stack_that_has_it() {
     assert_eq!(error, "Parameters.Stag: no template has such a parameter; did you mean Stage?");
 }
 
+/// What a stack exports of one inside of it, which is read anew whenever the stack is looked into.
+fn with_a_stack_inside(path: &Path) -> std::io::Result<String> {
+    READ.with_borrow_mut(|read| read.push(path.display().to_string()));
+    match path.to_str() {
+        Some("/app/Outer.json") => Ok(r#"{"Resources": {"In": {"Type": "AWS::CloudFormation::Stack",
+            "Properties": {"TemplateURL": "inner.json"}}},
+            "Outputs": {"O": {"Value": {"Fn::GetAtt": ["In", "Outputs.O"]}, "Export": {"Name": "Outer:O"}}}}"#
+            .to_owned()),
+        Some("/app/inner.json") => Ok(r#"{"Resources": {}, "Outputs": {"O": {"Value": "x"}}}"#.to_owned()),
+        _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+    }
+}
+
+thread_local! {
+    static READ: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+#[test]
+fn what_others_may_have_is_looked_for_once() {
+    let options = Options { read: with_a_stack_inside, ..Options::default() };
+    let others =
+        [StackFile { name: "Outer".to_owned(), stack_name: "Outer".to_owned(), file: "/app/Outer.json".into() }];
+    let import = r#"{"Fn::ImportValue": "Outer:O"}"#;
+    let source = r#""arn:aws:dynamodb:us-east-1:000000000000:table/x/stream/2026-01-01T00:00:00.000""#;
+    let variables = format!(r#""AA": {import}, "BB": {import}, "CC": {import}"#);
+    let plan = parse_stacks(&[stack("Service", &service(source, &variables))], &others, &options).unwrap();
+    assert_eq!(plan.skipped.iter().filter(|line| line.contains("--stack Outer, which has it")).count(), 3);
+    assert_eq!(READ.take(), ["/app/Outer.json", "/app/inner.json"]);
+}
+
 fn tables_of(plan: &Plan) -> Vec<(&str, &str)> {
     plan.tables.iter().map(|table| (table.logical_id.as_str(), table.name())).collect()
 }
