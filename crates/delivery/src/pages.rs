@@ -91,13 +91,13 @@ impl Pages {
         if !self.is_shared(stream) {
             return store.read_log(shard, after, bound.records, bound.bytes).await;
         }
-        if let Some(found) = self.find(shard, after) {
+        if let Some(found) = self.find(shard, after, bound) {
             return Ok(found);
         }
         let turn = Arc::clone(self.turns.lock().entry(shard).or_default());
         let _turn = turn.lock().await;
         // Somebody may have read it meanwhile.
-        if let Some(found) = self.find(shard, after) {
+        if let Some(found) = self.find(shard, after, bound) {
             return Ok(found);
         }
         let page = store.read_log(shard, after, bound.records, bound.bytes).await?;
@@ -107,16 +107,21 @@ impl Pages {
         Ok(page)
     }
 
-    /// What a kept page has behind `after`.
-    fn find(&self, shard: ShardNo, after: RecordNo) -> Option<LogPage> {
+    /// What a kept page has behind `after`, and no more of it than was asked for: who has little room gets little.
+    fn find(&self, shard: ShardNo, after: RecordNo, bound: Bound) -> Option<LogPage> {
         let found = {
             let kept = self.kept.lock();
             let holds = |page: &&Page| page.shard == shard && page.after <= after && after < page.found.next;
             Arc::clone(&kept.pages.iter().rev().find(holds)?.found)
         };
         let behind = found.records.partition_point(|record| record.number <= after);
-        let LogPage { next, ended, more, horizon, .. } = *found;
-        Some(LogPage { records: found.records[behind..].to_vec(), next, ended, more, horizon, lost: no_numbers() })
+        let rest = &found.records[behind..];
+        let records = rest[..fitting(rest, bound)].to_vec();
+        let LogPage { mut next, mut ended, mut more, horizon, .. } = *found;
+        if let Some(last) = records.last().filter(|_| records.len() < rest.len()) {
+            (next, ended, more) = (last.number, false, true);
+        }
+        Some(LogPage { records, next, ended, more, horizon, lost: no_numbers() })
     }
 
     fn keep(&self, shard: ShardNo, after: RecordNo, page: &LogPage) {
@@ -130,6 +135,16 @@ impl Pages {
             }
         }
     }
+}
+
+/// How many of these records are within the bound, as [`Engine::read_log`] has it: one in any case.
+fn fitting(records: &[LogRecord], bound: Bound) -> usize {
+    let mut bytes = 0;
+    let fits = |(index, record): &(usize, &LogRecord)| {
+        bytes += record.bytes();
+        *index == 0 || (*index < bound.records && bytes <= bound.bytes)
+    };
+    records.iter().enumerate().take_while(fits).count()
 }
 
 fn no_numbers() -> Vec<RangeInclusive<RecordNo>> {
@@ -205,6 +220,32 @@ mod tests {
         let _one = pages.enter(StreamId(1));
         assert_eq!(all(&pages, store.as_ref(), shard, RecordNo::ZERO).await.len(), 12);
         assert_eq!(pages.kept.lock().pages.len(), 0, "nor for one reader alone");
+    }
+
+    /// As a shard has that shares the room in memory with others that hold all of it.
+    #[tokio::test]
+    async fn who_asks_for_little_gets_little_of_a_page_that_is_kept() {
+        let store = ModelEngine::new(Arc::new(ManualClock::at(EpochMs(1))));
+        let shard = shard(store.as_ref()).await;
+        append(store.as_ref(), 0..4).await;
+        let pages = Arc::new(Pages::default());
+        let _readers = [pages.enter(StreamId(1)), pages.enter(StreamId(1))];
+        let large = Bound { records: 100, bytes: usize::MAX };
+        let read = async |after, bound| {
+            let kept = pages.read(store.as_ref(), StreamId(1), shard, after, bound).await.unwrap();
+            let stored = store.read_log(shard, after, bound.records, bound.bytes).await.unwrap();
+            let shown = |page: &LogPage| (page.records.len(), page.next, page.more, page.ended);
+            assert_eq!(shown(&kept), shown(&stored), "{bound:?}");
+            kept
+        };
+        read(RecordNo::ZERO, large).await;
+        let bounds = [(100, 3), (100, 1), (100, 0), (2, 100), (4, 100), (100, 4)];
+        for (records, bytes) in bounds {
+            let bound = Bound { records, bytes };
+            let page = read(RecordNo::ZERO, bound).await;
+            read(page.next, bound).await;
+        }
+        assert_eq!(pages.kept.lock().pages.len(), 1, "the rest is where it was");
     }
 
     #[tokio::test]

@@ -12,8 +12,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tailrace_core::clock::Clock;
 use tailrace_core::function::{FunctionConfig, java_major, node_major};
-use tailrace_core::limits::{FUNCTION_BUSY_PAUSE, INTERPRETER_LOOK_AGAIN};
+use tailrace_core::limits::INTERPRETER_LOOK_AGAIN;
 
+use crate::busy::Patience;
 use crate::launch::{CHILD_PATH, is_executable};
 
 /// The longest that an interpreter may take to say what it is.
@@ -370,16 +371,18 @@ struct Answer {
 /// What a candidate says of itself; `None`: it does not run.
 async fn ask(candidate: &Path, question: [&str; 2]) -> Option<Answer> {
     let asked = async {
+        let mut patience = Patience::new();
         loop {
             let mut command = tokio::process::Command::new(candidate);
             command.args(question).stdin(Stdio::null()).kill_on_drop(true);
-            match command.output().await {
-                // As at a start of a function: whoever has it open for writing comes to an end.
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                    tokio::time::sleep(FUNCTION_BUSY_PAUSE).await;
-                }
-                asked => return asked,
+            let asked = command.output().await;
+            // As at a start of a function.
+            if let Err(error) = &asked
+                && patience.waits(error).await
+            {
+                continue;
             }
+            return asked;
         }
     };
     let output = tokio::time::timeout(PROBE_MAX, asked).await.ok()?.ok()?;

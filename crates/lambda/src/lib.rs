@@ -14,6 +14,7 @@
 //! What it does not do: it is no sandbox for hostile code, it does not freeze idle processes, and it does not know
 //! about streams, retries or HTTP clients; those live in `mapping` and `wire`.
 
+mod busy;
 mod cgroup;
 mod code;
 mod document;

@@ -20,10 +20,11 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use crate::busy::Patience;
 use crate::ledger::Ledger;
 use crate::orphans::{self, Known};
 use rustix::process::{Pid, PidfdFlags, Signal};
-use tailrace_core::limits::{FUNCTION_BUSY_PAUSE, FUNCTION_BUSY_WAIT, FUNCTION_KILL_WAIT, FUNCTION_NICENESS};
+use tailrace_core::limits::{FUNCTION_KILL_WAIT, FUNCTION_NICENESS};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
@@ -131,25 +132,18 @@ impl Spawner {
             });
         }
         let gone = || SpawnError::Start(std::io::Error::other("the thread that starts processes is gone"));
-        let mut patience = std::pin::pin!(tokio::time::sleep(FUNCTION_BUSY_WAIT));
+        let mut patience = Patience::new();
         loop {
             let (reply, answer) = oneshot::channel();
             self.requests.send(Request { command, token: token.to_owned(), reply }).map_err(|_| gone())?;
             let spawned;
             (command, spawned) = answer.await.map_err(|_| gone())?;
-            match spawned {
-                // A build writes the program, or a process that was forked meanwhile still has the file open in which it was
-                // written: both come to an end.
-                Err(SpawnError::Start(error))
-                    if error.kind() == std::io::ErrorKind::ExecutableFileBusy && !patience.is_elapsed() =>
-                {
-                    tokio::select! {
-                        () = &mut patience => {}
-                        () = tokio::time::sleep(FUNCTION_BUSY_PAUSE) => {}
-                    }
-                }
-                spawned => return Process::adopt(spawned?, self.known.clone()).map_err(SpawnError::Start),
+            if let Err(SpawnError::Start(error)) = &spawned
+                && patience.waits(error).await
+            {
+                continue;
             }
+            return Process::adopt(spawned?, self.known.clone()).map_err(SpawnError::Start);
         }
     }
 }

@@ -87,7 +87,9 @@ fn missing_handler(function: &FunctionPlan, package: &Package) -> Option<String>
     if module.starts_with('/') {
         return None;
     }
-    let below = ["", "python", "nodejs", "nodejs/node_modules"];
+    // As the functions' own paths have them.
+    let site_packages = format!("python/lib/{}/site-packages", function.runtime);
+    let below = ["", "python", &site_packages, "nodejs", "nodejs/node_modules"];
     let in_layers = package.layers.iter().flat_map(|layer| below.map(|below| layer.join(below)));
     let is_in = |place: PathBuf| {
         let base = place.join(&module);
@@ -187,6 +189,13 @@ mod tests {
             ("src/jobs/app.handler", "python3.12", &["code/src/jobs/app.py"], None),
             ("jobs.handler", "python3.12", &["code/jobs/__init__.py"], None),
             ("shared.handler", "python3.12", &["layer/python/shared.py"], None),
+            ("shared.handler", "python3.12", &["layer/python/lib/python3.12/site-packages/shared.py"], None),
+            (
+                "shared.handler",
+                "python3.12",
+                &["layer/python/lib/python3.11/site-packages/shared.py"],
+                Some("its Handler shared.handler asks for shared.py, which is not in /code"),
+            ),
             ("src/app.handler", "nodejs20.x", &["code/src/app.mjs"], None),
             ("app.jobs.handler", "nodejs20.x", &["code/app.js"], None),
             ("node_modules/x/index.handler", "nodejs20.x", &["layer/nodejs/node_modules/x/index.js"], None),

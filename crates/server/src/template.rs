@@ -17,6 +17,7 @@ use tailrace_core::limits::{TEMPLATE_BYTES_MAX, TERRAFORM_BYTES_MAX};
 pub use tailrace_template::*;
 
 use crate::buckets::not_here;
+use crate::code::Code;
 use crate::files;
 use objects::Objects;
 
@@ -153,6 +154,9 @@ pub fn read(templates: &Templates, options: &Options) -> Result<Plan, TemplateFi
             TemplateFileError::Content(TemplateError::at(path, message + &line))
         }
     })?;
+    // First: what does not run is what a person wants to know most.
+    let not_run = plan.not_run.iter().map(|one| format!("{one} [{}]", Code::TemplateContent));
+    plan.skipped.splice(0..0, not_run.collect::<Vec<_>>());
     let mut dirs: Vec<PathBuf> = Vec::new();
     let inside = plan.files.iter().filter_map(|file| file.parent());
     for dir in stacks.iter().map(|stack| stack.dir.as_path()).chain(inside) {

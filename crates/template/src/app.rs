@@ -60,6 +60,8 @@ pub(crate) struct Member {
     node: Node,
     dir: PathBuf,
     options: Options,
+    /// The logical ids of its resources, where there are several templates.
+    ids: BTreeSet<String>,
     /// What is to be told of it: of files that it would include, and of what was no template of CloudFormation.
     pub(crate) told: Vec<String>,
 }
@@ -78,6 +80,8 @@ pub(crate) struct App {
     others: Vec<Other>,
     /// Logical ids that more than one template has: names that are made of them are not the stack's alone.
     shared_ids: BTreeSet<String>,
+    /// What `AWS::StackName` is of a template that is started alone.
+    pub(crate) name_alone: String,
     /// Values of parameters that no template has.
     pub(crate) unused: Vec<String>,
     /// What was found so far, by what it was looked for.
@@ -86,6 +90,8 @@ pub(crate) struct App {
     looking: RefCell<Vec<String>>,
     /// Lines that were told while something was looked for.
     told: RefCell<Vec<String>>,
+    /// What was looked for in templates that are not started, and the name of the one that has it.
+    found_in_others: RefCell<BTreeMap<String, Option<String>>>,
 }
 
 /// What a template takes from elsewhere, and another one may have.
@@ -181,11 +187,6 @@ impl App {
 
     /// Gives each of several templates what is its own of the options.
     fn share(&mut self, options: &Options) -> Resolved<()> {
-        let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
-        for (id, _) in self.members.iter().flat_map(|member| member.section("Resources")) {
-            *ids.entry(id).or_default() += 1;
-        }
-        let shared_ids = ids.iter().filter(|(_, times)| **times > 1).map(|(id, _)| (*id).to_owned()).collect();
         let declares = |name: &str| self.members.iter().any(|member| member.declares(name));
         if let Some(unknown) = options.parameters.keys().find(|name| !declares(name)) {
             let names = self.members.iter().flat_map(|member| member.section("Parameters"));
@@ -199,15 +200,23 @@ impl App {
             .filter(|name| !declares(name))
             .map(|name| format!("Parameters.{name}: no template has such a parameter; its value is not used"));
         let unused = unused.collect();
-        let resources: Vec<_> = self.members.iter().map(|member| self.resources_of(member, options)).collect();
-        for (member, resources) in self.members.iter_mut().zip(resources) {
-            member.options.resources = resources;
+        for member in &mut self.members {
             member.options.stack_name = member.stack_name.clone();
             let node = &member.node;
             member.options.parameters.retain(|name, _| declares_parameter(node, name));
             member.options.shared_parameters.retain(|name, _| declares_parameter(node, name));
+            member.find_ids();
         }
-        (self.shared_ids, self.unused) = (shared_ids, unused);
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for id in self.members.iter().flat_map(|member| &member.ids) {
+            *times.entry(id).or_default() += 1;
+        }
+        let shared_ids = times.iter().filter(|(_, times)| **times > 1).map(|(id, _)| (*id).to_owned()).collect();
+        let resources: Vec<_> = self.members.iter().map(|member| self.resources_of(member, options)).collect();
+        for (member, resources) in self.members.iter_mut().zip(resources) {
+            member.options.resources = resources;
+        }
+        (self.shared_ids, self.unused, self.name_alone) = (shared_ids, unused, options.stack_name.clone());
         Ok(())
     }
 
@@ -262,17 +271,35 @@ impl Member {
             node,
             dir: stack.dir.clone(),
             options: options.clone(),
+            ids: BTreeSet::new(),
             told,
         })
+    }
+
+    /// Finds its logical ids: also those that loops and included files make.
+    fn find_ids(&mut self) {
+        let written = self.section("Resources").iter().map(|(id, _)| id.clone());
+        self.ids = match self.section("Resources").iter().any(|(id, _)| id.starts_with("Fn::")) {
+            false => written.collect(),
+            true => {
+                // What was given for the resources is shared out by their ids. What is wrong with the template is told when it is read.
+                let options = Options { resources: BTreeMap::new(), ..self.options.clone() };
+                let resolver = Resolver::in_stack(&self.node, &self.dir, &options, Inside::default());
+                resolver.map_or_else(
+                    |_| written.collect(),
+                    |resolver| resolver.resources().iter().map(|(id, _)| id.clone()).collect(),
+                )
+            }
+        };
     }
 
     fn section(&self, name: &str) -> &[(String, Node)] {
         self.node.get(name).map_or(&[], Node::pairs)
     }
 
-    /// It has a resource of this logical id, as far as that is written.
+    /// It has a resource of this logical id.
     fn has(&self, id: &str) -> bool {
-        self.section("Resources").iter().any(|(own, _)| own == id)
+        self.ids.contains(id)
     }
 
     /// What a name says behind the template's.
@@ -363,6 +390,21 @@ impl Resolver<'_> {
 
     /// The option that gives a value which no template has that is started: one that is not started may have it.
     pub(crate) fn option_or_stack(&self, option: String, wanted: &Wanted<'_>) -> String {
+        let key = wanted.key();
+        let known = self.stack.shared.app.found_in_others.borrow().get(&key).cloned();
+        let name = known.unwrap_or_else(|| {
+            let name = self.name_of_other(wanted);
+            self.stack.shared.app.found_in_others.borrow_mut().insert(key, name.clone());
+            name
+        });
+        match name {
+            Some(name) => format!("--stack {name}, which has it, or {option}"),
+            None => option,
+        }
+    }
+
+    /// The name of a template that is not started, and has this.
+    fn name_of_other(&self, wanted: &Wanted<'_>) -> Option<String> {
         let has_it = |other: &&Other| {
             let Some(member) = other.member(self.options).filter(|member| wanted.may_be_in(member)) else {
                 return false;
@@ -370,10 +412,7 @@ impl Resolver<'_> {
             let found = member.resolver(&Rc::default()).and_then(|resolver| wanted.of(&resolver));
             found.is_ok_and(|found| found.is_some())
         };
-        match self.stack.shared.app.others.iter().find(has_it) {
-            Some(Other { file, .. }) => format!("--stack {}, which has it, or {option}", file.name),
-            None => option,
-        }
+        self.stack.shared.app.others.iter().find(has_it).map(|other| other.file.name.clone())
     }
 
     /// What stands in for a value of elsewhere.

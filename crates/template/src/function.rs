@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tailrace_core::code::CodeSource;
-use tailrace_core::function::{LogLevel, Logging};
+use tailrace_core::function::{ConfigError, Family, LogLevel, Logging};
 use tailrace_core::{FunctionArn, limits};
 
 use crate::TemplateError;
@@ -48,6 +48,20 @@ const NOT_APPLIED: &[&str] = &[
     "VpcConfig",
 ];
 
+/// Why a function is not in the plan.
+pub(crate) enum Failed {
+    /// Nothing is wrong with it, but it cannot run here.
+    NotHere(TemplateError),
+    /// Something is wrong with what the template says of it.
+    Wrong(TemplateError),
+}
+
+impl From<TemplateError> for Failed {
+    fn from(error: TemplateError) -> Failed {
+        Failed::Wrong(error)
+    }
+}
+
 /// The mappings that the DynamoDB events of a SAM function ask for. Events of other types are named.
 pub(crate) fn events(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Result<Vec<MappingPlan>, TemplateError> {
     let mut mappings = Vec::new();
@@ -79,7 +93,7 @@ pub(crate) fn function(
     kind: &str,
     resource: &Node,
     dir: &Path,
-) -> Result<FunctionPlan, TemplateError> {
+) -> Result<FunctionPlan, Failed> {
     let name = resolver.name_of(id, resource, "FunctionName")?;
     Plan::check_function_name(resolver, id, &name)?;
     let is_serverless = kind == "AWS::Serverless::Function";
@@ -87,6 +101,10 @@ pub(crate) fn function(
     let mut properties = Properties::of(resolver, id, resource, globals.as_ref())?;
     no_image(&mut properties)?;
     let runtime = properties.required_text("Runtime")?;
+    if Family::of(&runtime).is_none() {
+        let why = ConfigError::UnsupportedRuntime(runtime).to_string();
+        return Err(Failed::NotHere(TemplateError::at(properties.at("Runtime"), why)));
+    }
     // Code in the template counts, even where the globals say where the others' is.
     let inline = if is_serverless { code::inline(&mut properties, "InlineCode", &runtime)? } else { None };
     let (code_path, code) = match inline {
@@ -114,7 +132,7 @@ pub(crate) fn function(
         Some(handler) => handler,
         // A `bootstrap` has no use for it.
         None if runtime.starts_with("provided") => "bootstrap".to_owned(),
-        None => return Err(properties.missing("Handler")),
+        None => return Err(properties.missing("Handler").into()),
     };
     let timeout_s = properties.integer_or_default("Timeout", 1, i64::from(limits::FUNCTION_TIMEOUT_MAX_S))?;
     let (memory_min, memory_max) = (limits::FUNCTION_MEMORY_MIN_MB, limits::FUNCTION_MEMORY_MAX_MB);
@@ -176,10 +194,10 @@ fn logging(properties: &mut Properties<'_>) -> Result<Logging, TemplateError> {
 }
 
 /// An image has no runtime here. To be asked first: it has no Runtime either.
-fn no_image(properties: &mut Properties<'_>) -> Result<(), TemplateError> {
-    properties.refuse("ImageUri", code::NO_IMAGES)?;
+fn no_image(properties: &mut Properties<'_>) -> Result<(), Failed> {
+    properties.refuse("ImageUri", code::NO_IMAGES).map_err(Failed::NotHere)?;
     match properties.word("PackageType", &[("Zip", false), ("Image", true)])? {
-        Some(true) => Err(TemplateError::at(properties.at("PackageType"), code::NO_IMAGES)),
+        Some(true) => Err(Failed::NotHere(TemplateError::at(properties.at("PackageType"), code::NO_IMAGES))),
         _ => Ok(()),
     }
 }

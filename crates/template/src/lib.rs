@@ -7,7 +7,7 @@
 //!   silence.
 //! - Resources of a type that is not supported are named in one line a type, and skipped. What refers to one gets a stand-in,
 //!   which is named where it is used, or what the user gives for it.
-//! - A function that no mapping uses never stops the reading.
+//! - A function that no mapping uses never stops the reading, and neither does one that cannot run here (`Plan::not_run`).
 //! - The plan depends on the text, the directory's name and the options alone; files that a template includes are read by a
 //!   function of the options.
 //!
@@ -60,7 +60,8 @@ pub use given::{CONFIG_ENVIRONMENT, ParameterError, parameter_pairs, parameters_
 pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
-    DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, Plan, SinkPlan,
+    DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, NotRun, Plan,
+    SinkPlan,
     Source, TablePlan, TableSettings,
 };
 pub use read::{not_registered, parse_stacks};

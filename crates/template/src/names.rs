@@ -384,8 +384,7 @@ impl Resolver<'_> {
     pub(crate) fn name_of(&self, id: &str, resource: &Node, property: &str) -> Resolved<String> {
         let path = format!("Resources.{id}.Properties.{property}");
         let generated = || match property {
-            // Too short for a table's name. CloudFormation, too, puts the stack's name in front of names that it makes.
-            "TableName" if id.len() < TABLE_NAME_CHARS_MIN => format!("{}-{id}", self.options.stack_name),
+            "TableName" if id.len() < TABLE_NAME_CHARS_MIN => format!("{}-{id}", self.stack_name_for(id)),
             "TableName" => self.generated_name(id, TABLE_NAME_CHARS_MAX),
             _ => self.generated_name(id, FUNCTION_NAME_CHARS_MAX),
         };

@@ -31,6 +31,8 @@ pub struct Plan {
     pub layers: Vec<LayerPlan>,
     /// Event source mappings to create, once tables and functions are there.
     pub mappings: Vec<MappingPlan>,
+    /// Functions that mappings would use, and that cannot run here.
+    pub not_run: Vec<NotRun>,
     /// Delivery streams to make.
     pub delivery_streams: Vec<DeliveryStreamPlan>,
     /// Sinks to have beside those that are configured: pipes to other targets than functions.
@@ -173,6 +175,26 @@ impl FunctionPlan {
     }
 }
 
+/// A function that cannot run here. Its mappings are not in the plan: those of other functions are to run all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotRun {
+    /// Its name.
+    pub function: String,
+    /// Why, with the place in the template.
+    pub why: String,
+    /// The logical ids of its mappings.
+    pub mappings: Vec<String>,
+}
+
+impl std::fmt::Display for NotRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let NotRun { function, why, mappings } = self;
+        let (noun, is) = if mappings.len() == 1 { ("mapping", "is") } else { ("mappings", "are") };
+        let mappings = mappings.join(", ");
+        write!(f, "{why}; the function {function} is left out, and its {noun} {mappings} {is} not started")
+    }
+}
+
 /// A delivery stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryStreamPlan {
@@ -277,11 +299,13 @@ pub(crate) struct Counts {
     functions: usize,
     layers: usize,
     mappings: usize,
+    not_run: usize,
 }
 
 impl Plan {
     pub(crate) fn counts(&self) -> Counts {
-        Counts { functions: self.functions.len(), layers: self.layers.len(), mappings: self.mappings.len() }
+        let Plan { functions, layers, mappings, not_run, .. } = self;
+        Counts { functions: functions.len(), layers: layers.len(), mappings: mappings.len(), not_run: not_run.len() }
     }
 
     /// Names the template of what was added since: the places that are kept are places in it.
@@ -295,6 +319,15 @@ impl Plan {
         for mapping in &mut self.mappings[since.mappings..] {
             name(&mut mapping.function_path);
             name(&mut mapping.source_path);
+        }
+        self.not_run[since.not_run..].iter_mut().for_each(|not_run| name(&mut not_run.why));
+    }
+
+    /// Takes the mappings of functions that cannot run here out of the plan.
+    pub(crate) fn leave_out_what_does_not_run(&mut self) {
+        for NotRun { function, mappings, .. } in &mut self.not_run {
+            let left_out = self.mappings.extract_if(.., |mapping| mapping.function == *function);
+            mappings.extend(left_out.map(|mapping| mapping.logical_id));
         }
     }
 

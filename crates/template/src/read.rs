@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use crate::app::{App, Stack, StackFile};
 use crate::delivery_stream::DELIVERY_STREAM;
+use crate::function::Failed;
 use crate::node::{Format, Node};
-use crate::plan::{FunctionPlan, Plan};
+use crate::plan::{FunctionPlan, NotRun, Plan};
 use crate::resolve::Resolver;
 use crate::stack::{STACKS, StackCache};
 use crate::text::Origin;
@@ -68,6 +69,7 @@ pub fn parse_stacks(stacks: &[Stack], others: &[StackFile], options: &Options) -
             _ => plan.tell(format!("{error}; no function that a mapping uses has the layer: it is left out")),
         }
     }
+    plan.leave_out_what_does_not_run();
     layer::only_those_here(&mut plan);
     let needed: Vec<(String, String)> = all()
         .flat_map(|(resolver, member)| {
@@ -152,12 +154,20 @@ fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), Templat
         if !names::FUNCTIONS.contains(&kind) {
             continue;
         }
-        match function::function(resolver, id, kind, resource, resolver.dir) {
-            Ok(function) => plan.functions.push(function),
-            Err(error) if !resolver.name_of(id, resource, "FunctionName").is_ok_and(|name| plan.is_mapped(&name)) => {
-                resolver.tell(not_registered(error));
+        let failed = match function::function(resolver, id, kind, resource, resolver.dir) {
+            Ok(function) => {
+                plan.functions.push(function);
+                continue;
             }
-            Err(error) => return Err(error),
+            Err(failed) => failed,
+        };
+        let name = resolver.name_of(id, resource, "FunctionName").ok().filter(|name| plan.is_mapped(name));
+        match (failed, name) {
+            (Failed::NotHere(error) | Failed::Wrong(error), None) => resolver.tell(not_registered(error)),
+            (Failed::NotHere(error), Some(function)) => {
+                plan.not_run.push(NotRun { function, why: error.to_string(), mappings: Vec::new() });
+            }
+            (Failed::Wrong(error), Some(_)) => return Err(error),
         }
     }
     resolver.add_stacks(plan, &stacks, &mut add_functions)

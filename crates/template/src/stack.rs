@@ -128,6 +128,19 @@ impl Resolver<'_> {
         if shared.app.shares(outermost) { prefix } else { inside }
     }
 
+    /// What stands in front of a logical id that is too short for a table's name: the stack's name, as CloudFormation, too, puts it in
+    /// front of names that it makes; of several stacks that of one alone, unless another has the id, too.
+    pub(crate) fn stack_name_for(&self, id: &str) -> String {
+        let Inside { prefix, member, shared, .. } = &self.stack;
+        if !shared.app.is_several() || self.name_prefix(id) == prefix {
+            return self.options.stack_name.clone();
+        }
+        let inside = prefix.strip_prefix(member.as_str()).unwrap_or(prefix);
+        inside
+            .split_terminator('/')
+            .fold(shared.app.name_alone.clone(), |name, stack| format!("{name}-{}", short(stack)))
+    }
+
     /// The output of a stack, where `attribute` is one and the stack's template is here.
     pub(crate) fn output(&self, id: &str, attribute: &str, path: &str) -> Resolved<Option<Value>> {
         let Some(name) = attribute.strip_prefix(OUTPUTS) else { return Ok(None) };

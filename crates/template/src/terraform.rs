@@ -14,7 +14,10 @@ use std::collections::BTreeSet;
 
 use references::Configuration;
 
-use crate::node::Node;
+use crate::node::{Node, is_intrinsic};
+
+/// What `Ref` gives no value for.
+const NO_VALUE: &str = "AWS::NoValue";
 
 /// A document of Terraform as a template.
 pub(crate) struct Converted {
@@ -181,6 +184,18 @@ fn of_text(text: &str) -> Node {
     Node::Text(text.to_owned())
 }
 
+/// A map that is none of a function, whatever its one member is called: what Terraform writes calls none. The member beside it is
+/// left out wherever the map is read.
+fn no_call(map: Node) -> Node {
+    match map {
+        Node::Map(mut pairs) if is_intrinsic(&pairs) => {
+            pairs.push((NO_VALUE.to_owned(), reference(NO_VALUE)));
+            Node::Map(pairs)
+        }
+        other => other,
+    }
+}
+
 /// A call of GetAtt.
 fn attribute(id: &str, name: &str) -> Node {
     Node::Map(vec![("Fn::GetAtt".to_owned(), Node::List(vec![of_text(id), of_text(name)]))])
@@ -274,7 +289,7 @@ impl Reading<'_> {
                 function.id
             ));
         }
-        let environment = variables.map(|variables| some([("Variables", Some(variables))]));
+        let environment = variables.map(|variables| some([("Variables", Some(no_call(variables)))]));
         let logging = function.block("logging_config").map(|block| {
             some([
                 ("LogFormat", known(block, "log_format")),

@@ -47,9 +47,6 @@ pub struct PageAnswer {
     pub count: usize,
     /// Rows that were read.
     pub scanned_count: usize,
-    /// Their sizes, bytes: what a page may have 1 MiB of. It is not answered.
-    #[serde(skip)]
-    pub scanned_bytes: usize,
     /// Where the next page begins; none: there is nothing more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_evaluated_key: Option<Item>,

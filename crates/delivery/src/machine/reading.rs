@@ -81,7 +81,7 @@ impl ShardMachine {
     }
 
     /// A batch is gathered, and all that there was is in it.
-    fn gathers(&self) -> bool {
+    fn is_gathering(&self) -> bool {
         let waits = |lane: &Lane| lane.waiting_records() > 0;
         self.caught_up && self.rules.gathers() && self.rules.tumbling_window.is_none() && self.lanes.iter().any(waits)
     }
@@ -116,7 +116,7 @@ impl ShardMachine {
                 bytes_max: MAPPING_FETCH_BYTES_MAX,
                 wait: self.caught_up,
                 at_once: restoring,
-                not_before: self.gathers().then(|| {
+                not_before: self.is_gathering().then(|| {
                     let pause = (self.rules.window.max(self.rules.pace) / 2).min(READ_PAUSE_MAX);
                     self.now.monotonic.plus(pause)
                 }),

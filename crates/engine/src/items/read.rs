@@ -46,7 +46,7 @@ pub(crate) fn filter_paths(page: &PageRequest) -> Vec<&Path> {
 }
 
 /// Reads the page of `range`; `None`: a range that holds nothing. `fetches`: the items of an index's entries are fetched, because
-/// the entries do not hold what is asked for.
+/// the entries do not hold what is asked for. With the sizes of the rows, bytes: what a page may have 1 MiB of.
 ///
 /// # Errors
 /// The table or the index is throttled, or the store's failure.
@@ -56,7 +56,7 @@ pub(crate) async fn read_page(
     request: PageRequest,
     range: Option<KeyRange>,
     fetches: bool,
-) -> Result<PageAnswer, ApiError> {
+) -> Result<(PageAnswer, usize), ApiError> {
     if let Some(throttle) = &db.throttle {
         throttle.check_read(source.table, source.index)?;
     }
@@ -95,7 +95,7 @@ pub(crate) async fn read_page(
         _ => projection,
     };
     let (items, count) = Choice { filter, projection: shown, count_only }.run(values, stored_bytes).await?;
-    Ok(PageAnswer { items, count, scanned_count, scanned_bytes: bytes, last_evaluated_key, consumed_capacity })
+    Ok((PageAnswer { items, count, scanned_count, last_evaluated_key, consumed_capacity }, bytes))
 }
 
 /// What a page of `units` is charged, with `fetched` units for the items of an index's entries.

@@ -62,6 +62,7 @@ pub use list_streams::list_streams;
 pub use list_tables::list_tables;
 pub use put_item::put_item;
 pub use query::query;
+pub(crate) use query::query_measured;
 pub use scan::scan;
 pub use transact_get_items::transact_get_items;
 pub use transact_write_items::transact_write_items;

@@ -17,6 +17,14 @@ use crate::items::start_key::{MismatchText, check_within_query, start_place};
 /// # Errors
 /// What the client is to read.
 pub async fn query(db: &Db, request: QueryRequest, _caller: &Caller<'_>) -> Result<PageAnswer, ApiError> {
+    Ok(query_measured(db, request).await?.0)
+}
+
+/// The answer of Query, with the bytes that were read for it: see [`read_page`].
+///
+/// # Errors
+/// What the client is to read.
+pub(crate) async fn query_measured(db: &Db, request: QueryRequest) -> Result<(PageAnswer, usize), ApiError> {
     let table = db.table(&request.table_name).await?;
     let source = ReadSource::find(&table, request.index_name.as_deref(), &request.page)?;
     let wording = ErrorWording::of_read(db.settings().wording);

@@ -39,5 +39,5 @@ pub async fn scan(db: &Db, request: ScanRequest, _caller: &Caller<'_>) -> Result
         range = range.map(|range| range.after(&place.row)).filter(|range| !range.is_empty());
     }
     let fetches = source.fetches(&request.page, true)?;
-    read_page(db, source, request.page, range, fetches).await
+    Ok(read_page(db, source, request.page, range, fetches).await?.0)
 }

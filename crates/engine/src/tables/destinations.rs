@@ -127,8 +127,8 @@ enum Outcome<A> {
     Refused(ApiError),
 }
 
-/// Changes the destinations of a table, and what of its descriptor goes with them, in one commit. `change` may be called more than
-/// once. With the operation and who called it.
+/// Changes the destinations of a table, and what of its descriptor goes with them, in one commit, and tells who delivers. `change` may be
+/// called more than once. With the operation and who called it.
 ///
 /// # Errors
 /// That of `change`, ResourceNotFoundException, or the store's failure.
@@ -187,6 +187,7 @@ pub(crate) async fn change<A: Send>(
                     // The next request is checked by it, not by the one that was last seen.
                     db.read_table(name, &row)?;
                 }
+                db.destinations_changed.notify_one();
                 return Ok(answer);
             }
         }

@@ -196,18 +196,27 @@ pub async fn mappings(made: Made, db: &Db, mappings: &Mappings, tell: impl Fn(St
         let failed = |error| ApplyError::Mapping { id: old.id.clone(), error };
         if mappings.disable(&old.function, &old.stream, old.uuid.as_deref()).await.map_err(failed)? {
             tell(format!(
-                "mapping {} ({} to {}): no longer in the template: disabled; its position is kept",
+                "mapping {} ({} to {}): {}: disabled; its position is kept",
                 old.id,
                 old.table().rsplit('/').next().unwrap_or_default(),
-                old.function
+                old.function,
+                why_not(&plan, &old.function),
             ));
         }
     }
     for name in before.functions.difference(&now.functions) {
-        tell(format!("function {name}: no longer in the template; it is kept"));
+        tell(format!("function {name}: {}; it is kept", why_not(&plan, name)));
     }
     now.write(db.store().as_ref()).await?;
     Ok(())
+}
+
+/// Why a plan has a function no longer.
+fn why_not(plan: &Plan, function: &str) -> &'static str {
+    match plan.not_run.iter().any(|one| one.function == function) {
+        true => "what the template has of it now cannot run here",
+        false => "no longer in the template",
+    }
 }
 
 /// Makes the delivery streams of a plan, or changes them. One that cannot be had here is told of: who puts records into it reads that it is

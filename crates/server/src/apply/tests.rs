@@ -261,6 +261,33 @@ async fn a_mapping_that_left_the_template_is_disabled_and_comes_back_at_its_plac
 }
 
 #[tokio::test]
+async fn a_function_that_cannot_run_here_holds_up_no_other() {
+    let project = Project::new();
+    let both = functions_template(&["F=one", "G=two"]);
+    let image = both.replacen("Runtime: provided.al2023", "PackageType: Image", 1);
+    let state = |function: &str, state: &str| (function.to_owned(), state.to_owned());
+    let cannot = "template: Resources.F.Properties.PackageType: images are not supported; give the directory of the code; the function \
+                  one is left out, and its mapping FE is not started [TR0013]";
+    let (seen, told) = project.run(&image, mappings).await;
+    assert_eq!((seen, told), (vec![state("two", "Enabled")], vec![cannot.to_owned()]));
+    // One that ran goes on where it was, once it can again.
+    let (seen, _) = project.run(&both, mappings).await;
+    assert_eq!(seen, [state("one", "Enabled"), state("two", "Enabled")]);
+    let (seen, told) = project.run(&image, mappings).await;
+    assert_eq!(seen, [state("one", "Disabled"), state("two", "Enabled")]);
+    assert_eq!(
+        told,
+        [
+            cannot,
+            "template: mapping FE (table to one): what the template has of it now cannot run here: disabled; its position is kept",
+            "template: function one: what the template has of it now cannot run here; it is kept",
+        ]
+    );
+    let (seen, _) = project.run(&both, mappings).await;
+    assert_eq!(seen, [state("one", "Enabled"), state("two", "Enabled")]);
+}
+
+#[tokio::test]
 async fn a_function_that_was_renamed_takes_over_its_mapping() {
     let project = Project::new();
     let uuids = async |server: &Server| {

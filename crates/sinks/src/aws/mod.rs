@@ -1,6 +1,7 @@
 //! Requests to AWS's services, and to what speaks like them: credentials and signatures are those of the object store's client.
 
 pub(crate) mod address;
+pub(crate) mod settings;
 
 use std::fmt;
 use std::time::Duration;

@@ -1,21 +1,17 @@
 //! What a user says of a sink into a data stream of Kinesis, read from JSON or YAML, then checked as a whole.
 
-use std::time::Duration;
-
 use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tailrace_core::data_stream::{DataStreamArn, is_data_stream_name};
 use tailrace_engine::TimePrecision;
 
-use crate::aws::Access;
 use crate::aws::address::{REGION, endpoint, home, region_of};
+use crate::aws::{Access, settings};
 use crate::secret::Secret;
 
 /// What an address begins with.
 const SCHEME: &str = "kinesis:";
-/// Longest time limit of a request, seconds.
-const TIMEOUT_SECONDS_MAX: u64 = 600;
 
 /// The settings.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -40,10 +36,10 @@ pub struct Config {
     /// The certificates of the authorities that are trusted instead of the system's, PEM.
     pub ca: Option<String>,
     /// How long a request may take, seconds.
-    #[serde(default = "timeout_seconds")]
+    #[serde(default = "settings::timeout_seconds")]
     pub timeout_seconds: u64,
     /// How long a connection may take to be made, seconds.
-    #[serde(default = "connect_timeout_seconds")]
+    #[serde(default = "settings::connect_timeout_seconds")]
     pub connect_timeout_seconds: u64,
 }
 
@@ -65,18 +61,10 @@ pub(super) struct DataStream {
     pub region: String,
 }
 
-fn timeout_seconds() -> u64 {
-    30
-}
-
-fn connect_timeout_seconds() -> u64 {
-    10
-}
-
 impl Config {
     /// Where records go, when everything was checked.
     pub(super) fn stream(&self) -> Result<DataStream, ConfigError> {
-        self.check()?;
+        self.access()?;
         let said = self.to.strip_prefix(SCHEME).unwrap_or(&self.to);
         let given = self.endpoint.as_deref().map(|text| endpoint(text, "endpoint")).transpose().map_err(ConfigError)?;
         let (name, partition, region) = match DataStreamArn::read(said) {
@@ -101,25 +89,16 @@ impl Config {
         Ok(DataStream { name: name.to_owned(), arn, endpoint, region })
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        let times = [self.timeout_seconds, self.connect_timeout_seconds];
-        if times.iter().any(|seconds| !(1..=TIMEOUT_SECONDS_MAX).contains(seconds)) {
-            let text = format!("timeout_seconds and connect_timeout_seconds are from 1 to {TIMEOUT_SECONDS_MAX}");
-            return Err(ConfigError(text));
-        }
-        if self.access_key_id.is_some() != self.secret_access_key.is_some() {
-            return Err(ConfigError("access_key_id and secret_access_key come together".to_owned()));
-        }
-        Ok(())
-    }
-
-    pub(super) fn access(&self) -> Access<'_> {
-        Access {
+    /// How Kinesis is reached.
+    pub(super) fn access(&self) -> Result<Access<'_>, ConfigError> {
+        let given = settings::Given {
             ca: self.ca.as_deref(),
-            timeout: Duration::from_secs(self.timeout_seconds),
-            connect_timeout: Duration::from_secs(self.connect_timeout_seconds),
-            key: self.access_key_id.as_ref().zip(self.secret_access_key.as_ref()),
+            timeout_seconds: self.timeout_seconds,
+            connect_timeout_seconds: self.connect_timeout_seconds,
+            access_key_id: self.access_key_id.as_ref(),
+            secret_access_key: self.secret_access_key.as_ref(),
             session_token: self.session_token.as_ref(),
-        }
+        };
+        given.access().map_err(ConfigError)
     }
 }

@@ -9,8 +9,8 @@
 //! # One flush
 //!
 //! One request at a time, each with the first open record of every item. What a server did not take of it is sent again, alone: a few times after
-//! moments, then the flush is an error. What was taken is remembered until the flush comes again ([`Memory`]), so that within a process no record
-//! that was taken is sent twice; a crash forgets it. A record that is larger than a data stream takes is rejected. A stop breaks a request off
+//! moments, then the flush is an error. What was taken is remembered until its records come again ([`Memory`]), in a flush of whatever end, so
+//! that within a process no record that was taken is sent twice; a crash forgets it. A record that is larger than a data stream takes is rejected. A stop breaks a request off
 //! that is not answered soon.
 
 mod config;
@@ -27,7 +27,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tailrace_core::{ShardNo, StreamArn};
+use tailrace_core::{RecordNo, ShardNo, StreamArn};
 use tailrace_engine::TimePrecision;
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
@@ -53,17 +53,22 @@ const REMEMBERED_MAX: usize = 4096;
 /// Whose flush it is; one at a time is under way.
 type Place = (String, ShardNo, Option<u64>);
 
-/// What was taken of flushes that are to come again: the ids of its records. A clone is the same, and a sink that takes another's place goes
-/// on with it.
+/// Records that were taken, by their ids.
+type Taken = HashMap<[u8; 16], RecordNo>;
+
+/// What was taken of records that are to come again. A clone is the same, and a sink that takes another's place goes on with it.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<HashMap<Place, HashSet<[u8; 16]>>>>);
+pub struct Memory(Arc<Mutex<HashMap<Place, Taken>>>);
 
 impl Memory {
-    fn take(&self, place: &Place) -> HashSet<[u8; 16]> {
+    fn take(&self, place: &Place) -> Taken {
         self.0.lock().remove(place).unwrap_or_default()
     }
 
-    fn keep(&self, place: Place, taken: HashSet<[u8; 16]>) {
+    fn keep(&self, place: Place, taken: Taken) {
+        if taken.is_empty() {
+            return;
+        }
         let mut all = self.0.lock();
         if all.len() >= REMEMBERED_MAX {
             all.clear();
@@ -155,11 +160,16 @@ impl Inner {
         let place = (flush.source.table.clone(), flush.shard.no, page);
         // A record that is retried at an operator's word is sent whatever was known of it.
         let is_retry = flush.origin == Origin::Retry;
-        let known = if is_retry { HashSet::new() } else { self.memory.take(&place) };
+        let mut known = if is_retry { Taken::new() } else { self.memory.take(&place) };
         let mut course = Course::new(puts, &known);
         let done = self.put_all(&flush, &mut course).await;
-        if course.is_open() && !is_retry {
-            self.memory.keep(place, course.taken());
+        if !is_retry {
+            // A flush of the stream may end before the one of which this is known; one of a page ends where the page does.
+            known.retain(|_, number| flush.origin == Origin::Stream && *number > flush.last());
+            if course.is_open() {
+                known.extend(course.taken(&flush));
+            }
+            self.memory.keep(place, known);
         }
         done.map(|()| course.flushed())
     }
@@ -254,12 +264,12 @@ struct Course {
 }
 
 impl Course {
-    fn new(puts: Vec<Put>, taken: &HashSet<[u8; 16]>) -> Course {
+    fn new(puts: Vec<Put>, taken: &Taken) -> Course {
         let fate = |put: &Put| match put.bytes() {
             bytes if bytes > RECORD_BYTES_MAX => {
                 Some(Err(format!("a record of {bytes} bytes; {RECORD_BYTES_MAX} are the most")))
             }
-            _ => taken.contains(&put.id).then_some(Ok(())),
+            _ => taken.contains_key(&put.id).then_some(Ok(())),
         };
         Course { fates: puts.iter().map(fate).collect(), puts: Arc::new(puts) }
     }
@@ -286,9 +296,9 @@ impl Course {
         self.fates.iter().any(Option::is_none)
     }
 
-    fn taken(&self) -> HashSet<[u8; 16]> {
+    fn taken(&self, flush: &Flush) -> Taken {
         let taken = self.puts.iter().zip(&self.fates).filter(|(_, fate)| matches!(fate, Some(Ok(()))));
-        taken.map(|(put, _)| put.id).collect()
+        taken.filter_map(|(put, _)| Some((put.id, flush.records.get(put.index)?.number))).collect()
     }
 
     /// The answer to a flush that did not fail.

@@ -87,7 +87,7 @@ impl Putter {
     pub fn new(config: &Config) -> Result<Putter, ConfigError> {
         let stream = config.stream()?;
         let service =
-            Service::new(&config.access(), ("kinesis", &stream.region), stream.endpoint.clone(), ANSWER_BYTES_MAX);
+            Service::new(&config.access()?, ("kinesis", &stream.region), stream.endpoint.clone(), ANSWER_BYTES_MAX);
         Ok(Putter { service: service.map_err(|error| ConfigError(error.to_string()))?, stream })
     }
 

@@ -10,6 +10,7 @@ use tailrace_core::limits::THROTTLE_MESSAGES_MAX;
 
 use super::address::{Destination, Mailer};
 use super::signature::SigningKey;
+use crate::aws::{Access, settings};
 use crate::secret::Secret;
 
 /// Records of a flush where each has a message of its own. Our reason: a crash in the midst of a flush sends all of it again.
@@ -28,8 +29,6 @@ pub const CONCURRENCY_MAX: usize = 64;
 pub const SECRETS_MAX: usize = 8;
 /// Most addresses of a mail.
 pub const RECIPIENTS_MAX: usize = 100;
-/// Longest time limit of a request, seconds.
-pub const TIMEOUT_SECONDS_MAX: u64 = 600;
 
 /// The settings.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -75,10 +74,10 @@ pub struct Config {
     /// The certificates of the authorities that are trusted instead of the system's, PEM.
     pub ca: Option<String>,
     /// How long a request, or a mail, may take, seconds.
-    #[serde(default = "timeout_seconds")]
+    #[serde(default = "settings::timeout_seconds")]
     pub timeout_seconds: u64,
     /// How long a connection may take to be made, seconds.
-    #[serde(default = "connect_timeout_seconds")]
+    #[serde(default = "settings::connect_timeout_seconds")]
     pub connect_timeout_seconds: u64,
     /// Several records a message.
     pub digest: Option<Digest>,
@@ -170,14 +169,6 @@ pub struct Throttle {
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-fn timeout_seconds() -> u64 {
-    30
-}
-
-fn connect_timeout_seconds() -> u64 {
-    10
-}
-
 fn digest_seconds() -> u64 {
     60
 }
@@ -234,6 +225,19 @@ impl Config {
     /// How long a connection may take to be made.
     pub(super) fn connect_timeout(&self) -> Duration {
         Duration::from_secs(self.connect_timeout_seconds)
+    }
+
+    /// How SNS or SQS is reached.
+    pub(super) fn access(&self) -> Result<Access<'_>, ConfigError> {
+        let given = settings::Given {
+            ca: self.ca.as_deref(),
+            timeout_seconds: self.timeout_seconds,
+            connect_timeout_seconds: self.connect_timeout_seconds,
+            access_key_id: self.access_key_id.as_ref(),
+            secret_access_key: self.secret_access_key.as_ref(),
+            session_token: self.session_token.as_ref(),
+        };
+        given.access().map_err(ConfigError)
     }
 
     /// What requests are signed with.
@@ -309,17 +313,10 @@ impl Config {
         if self.tries_max == Some(0) {
             return wrong("tries_max is at least 1");
         }
-        let times = [self.timeout_seconds, self.connect_timeout_seconds];
-        if times.iter().any(|seconds| !(1..=TIMEOUT_SECONDS_MAX).contains(seconds)) {
-            return wrong(&format!("timeout_seconds and connect_timeout_seconds are from 1 to {TIMEOUT_SECONDS_MAX}"));
-        }
         if self.secrets.len() > SECRETS_MAX {
             return wrong(&format!("secrets are {SECRETS_MAX} at most"));
         }
-        if self.access_key_id.is_some() != self.secret_access_key.is_some() {
-            return wrong("access_key_id and secret_access_key come together");
-        }
-        Ok(())
+        self.access().map(drop)
     }
 
     fn check_mail(&self, mailer: &Mailer, mail: &MailConfig) -> Result<(), ConfigError> {

@@ -15,7 +15,7 @@ use super::address;
 use super::config::{Config, ConfigError};
 use super::http;
 use super::message::{Content, Message};
-use crate::aws::{Access, Answer, Service, content_type};
+use crate::aws::{Answer, Service, content_type};
 
 /// Messages of a request.
 pub(super) const BATCH_MAX: usize = 10;
@@ -111,14 +111,8 @@ struct SqsError {
 impl Queue {
     pub fn new(config: &Config, queue: address::Queue) -> Result<Queue, ConfigError> {
         let name = if queue.is_topic { "sns" } else { "sqs" };
-        let access = Access {
-            ca: config.ca.as_deref(),
-            timeout: config.timeout(),
-            connect_timeout: config.connect_timeout(),
-            key: config.access_key_id.as_ref().zip(config.secret_access_key.as_ref()),
-            session_token: config.session_token.as_ref(),
-        };
-        let service = Service::new(&access, (name, &queue.region), queue.endpoint.clone(), http::ANSWER_BYTES_MAX);
+        let service =
+            Service::new(&config.access()?, (name, &queue.region), queue.endpoint.clone(), http::ANSWER_BYTES_MAX);
         Ok(Queue { service: service.map_err(|error| ConfigError(error.to_string()))?, queue })
     }
 

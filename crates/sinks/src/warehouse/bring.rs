@@ -119,8 +119,8 @@ impl Inner {
         Err(Trouble::Stop(format!("the progress of shard {shard} cannot be kept in {}", target.shown())))
     }
 
-    /// Makes the progress of a shard in this generation: with what earlier versions of the sink have brought of it, if this one goes on
-    /// behind them.
+    /// Makes the progress of a shard in this generation: with what earlier versions of the sink have brought of it, and have not taken, if
+    /// this one goes on behind them.
     pub(super) async fn open_progress(
         &self,
         session: &mut dyn Session,
@@ -136,6 +136,9 @@ impl Inner {
             let since = generation_since(generation, taken.mark);
             let answers = self.run(session, &target.ask_progress_before(since, generation, shard)).await?;
             last = rows(&answers, 0).first().map_or(Ok(last), |row| read(row, 0))?;
+            // Before the progress is there, by which nobody comes here again.
+            let told = i64::try_from(taken.last.0).unwrap_or(i64::MAX);
+            self.run(session, &target.inherit_rejected(since, generation, shard, told)).await?;
         }
         self.run(session, &target.open_progress(&ready.holder, generation, shard, last)).await.map(drop)
     }

@@ -2,7 +2,8 @@
 //!
 //! The rows are put as an object, and a manifest that names it, before the transaction begins: it must be short, for those
 //! that overlap make each other fail. The names are those of the flush and a digest of the rows, so that a repeat puts the same.
-//! The transaction: load into a table of the session, merge, what is not taken, progress, COMMIT. A load that is refused for a
+//! The transaction: load into a table of the session, merge, what is not taken, generation, progress, COMMIT. The tables that all sinks share
+//! are written at its end, for whoever writes to one has it to the end. A load that is refused for a
 //! row's sake is tried once more without loading, which notes every such row; then it begins again without them.
 
 use std::io::Write;
@@ -70,9 +71,7 @@ impl Inner {
             let (newest, _) = made.newest(target.layout.mode, is_wanted);
             let put = self.put(objects, flush, ready, made, &newest).await?;
             bytes = put.as_ref().map_or(0, |put| put.bytes);
-            let begin = format!("BEGIN; {}", target.ask_generation());
-            let answers = self.run(session, &begin).await?;
-            self.same_generation(ready, rows(&answers, 1))?;
+            self.begin_objects(session, ready).await?;
             match self.load_objects(session, objects, ready, generation, put.as_ref(), &newest).await? {
                 Ended::Done => {
                     if fresh != Fresh::None {
@@ -83,6 +82,7 @@ impl Inner {
                             self.run(session, &statement).await?;
                         }
                     }
+                    self.stay(session, ready).await?;
                     self.commit(session, ready, &shard, seen, to).await?;
                     reasons.extend(before);
                     return Ok(flushed(reasons, bytes));
@@ -93,6 +93,23 @@ impl Inner {
             }
         }
         Err(Trouble::Stop(format!("{TRIALS_MAX} loads of {bytes} bytes were refused, each for other rows")))
+    }
+
+    /// Begins the transaction, if the target is in the generation that was claimed. That is asked before it: what a transaction has read
+    /// holds up whoever wants to lock it, and would be held against this one when it writes there.
+    async fn begin_objects(&self, session: &mut dyn Session, ready: &Ready) -> Result<(), Trouble> {
+        let answers = self.run(session, &ready.target.ask_generation()).await?;
+        self.same_generation(ready, rows(&answers, 0))?;
+        self.run(session, "BEGIN").await.map(drop)
+    }
+
+    /// At the end of the transaction: the target has been in the generation that was claimed all the while, and stays there until this ends.
+    async fn stay(&self, session: &mut dyn Session, ready: &Ready) -> Result<(), Trouble> {
+        let stayed = self.run(session, &ready.target.stay_in(ready.generation)).await?;
+        match stayed.first() {
+            Some(answer) if answer.affected == 1 => Ok(()),
+            _ => self.same_generation(ready, &[]),
+        }
     }
 
     /// How far the shard is, without holding it there: what has moved since is seen when the progress is.
@@ -234,8 +251,7 @@ impl Inner {
             }
             let position: Vec<usize> = (0..made.rows.len()).filter(|at| made.rows[*at].index == index).collect();
             let put = self.put(objects, flush, ready, made, &position).await?;
-            let answers = self.run(session, &format!("BEGIN; {}", target.ask_generation())).await?;
-            self.same_generation(ready, rows(&answers, 1))?;
+            self.begin_objects(session, ready).await?;
             let taken = self.run(session, &target.take_rejected(&item, number)).await?;
             if taken.first().is_none_or(|answer| answer.affected == 0) {
                 self.run(session, "ROLLBACK").await?;
@@ -243,6 +259,7 @@ impl Inner {
             }
             match self.load_objects(session, objects, ready, generation, put.as_ref(), &position).await? {
                 Ended::Done => {
+                    self.stay(session, ready).await?;
                     self.run(session, "COMMIT").await?;
                     bytes += put.map_or(0, |put| put.bytes);
                 }

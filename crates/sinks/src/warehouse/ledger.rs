@@ -10,7 +10,7 @@
 //!   each newer stream of the source's name and each newer version of the sink. From then on nothing of an older one gets in.
 //!   Numbers of records are compared within a generation only. `swept`: no row of an older generation is left.
 //! - `_tailrace_rejected`: each record that was not taken, written in the transaction that went past it. A repeat finds there
-//!   what it has to reject again; a retry takes the row away in the transaction that brings the record, so that it is brought
+//!   what it has to reject again, also under a newer version that goes on behind it; a retry takes the row away in the transaction that brings the record, so that it is brought
 //!   once. A row whose item has changed since is not `live` any more: a retry has nothing to bring, not even when the item
 //!   is gone by now.
 
@@ -240,9 +240,20 @@ impl Target {
         )
     }
 
-    /// Asks which generation the target is in, and keeps it there until the transaction ends.
+    /// Asks which generation the target is in, and keeps it there until the transaction ends, where rows can be held by reading them; where
+    /// they cannot, [`Target::stay_in`] is to end the transaction.
     pub fn ask_generation(&self) -> String {
         format!("SELECT generation FROM {} WHERE {}{}", self.named(TARGETS), self.is_target(), self.dialect.for_share())
+    }
+
+    /// Writes the generation that the target is in over itself, if it is in that one: no row otherwise. Of two transactions that write a row,
+    /// the later one fails under any isolation; one that has read it only does not under SNAPSHOT.
+    pub fn stay_in(&self, generation: i64) -> String {
+        format!(
+            "UPDATE {} SET generation = {generation} WHERE {} AND generation = {generation}",
+            self.named(TARGETS),
+            self.is_target(),
+        )
     }
 
     /// Begins the transaction that sweeps the target, and asks in which generation it is and up to which one it was swept.
@@ -347,6 +358,18 @@ impl Target {
             "SELECT item, number, error FROM {} WHERE {} AND place BETWEEN {first} AND {last}",
             self.named(REJECTED),
             self.is_shard(generation, shard),
+        )
+    }
+
+    /// Makes those of a shard's records that earlier generations, from `since` on, did not take `generation`'s own, of which nobody may have
+    /// heard: those behind `told`. Done again it changes nothing.
+    pub fn inherit_rejected(&self, since: i64, generation: i64, shard: &str, told: i64) -> String {
+        format!(
+            "UPDATE {} SET generation = {generation} WHERE {} AND generation >= {since} AND generation < {generation} AND shard = {} \
+             AND place > {told}",
+            self.named(REJECTED),
+            self.is_target(),
+            self.literal(shard),
         )
     }
 

@@ -94,6 +94,11 @@ fn statements_of_postgresql() {
         "SELECT last_number FROM \"public\".\"_tailrace_progress\" WHERE target = 'orders' AND generation >= 2 \
          AND generation < 5 AND shard = 's1' ORDER BY generation DESC LIMIT 1"
     );
+    assert_eq!(
+        target.inherit_rejected(2, 5, "s1", 7),
+        "UPDATE \"public\".\"_tailrace_rejected\" SET generation = 5 WHERE target = 'orders' AND generation >= 2 \
+         AND generation < 5 AND shard = 's1' AND place > 7"
+    );
     let (seen, to) = (Progress { last: -1, epoch: 0 }, Progress { last: 9, epoch: 3 });
     assert_eq!(
         target.move_progress(5, "s1", seen, to),
@@ -109,6 +114,10 @@ fn statements_of_redshift() {
         target.ask_holder(),
         "BEGIN; LOCK TABLE \"public\".\"_tailrace_targets\"; SELECT generation, sink, source, stream, version \
          FROM \"public\".\"_tailrace_targets\" WHERE target = 'orders'"
+    );
+    assert_eq!(
+        target.stay_in(5),
+        "UPDATE \"public\".\"_tailrace_targets\" SET generation = 5 WHERE target = 'orders' AND generation = 5"
     );
     assert_eq!(
         target.open_progress(&holder("l", 2), 5, "s1", -1),

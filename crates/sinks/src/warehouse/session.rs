@@ -97,6 +97,8 @@ impl Failure {
             _ if text.contains("1023") && text.to_ascii_lowercase().contains("serializable isolation") => {
                 Meaning::Again
             }
+            // Under SNAPSHOT, of a row that another transaction has written.
+            _ if text.contains("could not serialize access") => Meaning::Again,
             _ => Meaning::Stop,
         }
     }
@@ -204,6 +206,7 @@ mod tests {
                 "ERROR: 1023 DETAIL: Serializable isolation violation on table - 1, transactions forming the cycle",
                 Meaning::Again,
             ),
+            ("XX000", "could not serialize access due to concurrent update", Meaning::Again),
             ("XX000", "Load into table 'x' failed.  Check 'sys_load_error_detail'", Meaning::Stop),
             ("57014", "canceling statement due to statement timeout", Meaning::Stop),
             ("42501", "permission denied for table orders", Meaning::Stop),

@@ -226,6 +226,23 @@ async fn a_database_that_was_restored_says_how_far_it_is() {
     assert!(error.0.ends_with("fill it anew: tailrace sinks rebuild wh"), "{error}");
 }
 
+/// A change log that goes on under a newer version, behind an answer that nobody heard.
+#[tokio::test]
+async fn a_newer_version_tells_of_what_was_refused_before() {
+    let place = Place::new("faults_refused_before").await;
+    let sink = place.sink(json!({"mode": "append"}));
+    let records = || flush(vec![put(1, "a", &[]), put(2, "b", &[("note", s("nul \0"))]), put(3, "c", &[])]);
+    assert_eq!(bring(&sink, records()).await.unwrap().len(), 1);
+    let taken = Some(Taken { mark: 1, last: RecordNo::ZERO });
+    for _ in 0..2 {
+        let rejected = bring(&sink, Flush { version: 2, taken, ..records() }).await.unwrap();
+        assert_eq!(rejected.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
+    }
+    assert_eq!(place.rows("SELECT pk FROM orders ORDER BY 1").await, ["a", "c"]);
+    let refused = place.rows("SELECT number, generation % 1000 FROM _tailrace_rejected").await;
+    assert_eq!(refused, ["2|2"]);
+}
+
 async fn second_client() -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);

@@ -215,3 +215,84 @@ fn what_is_given_goes_to_the_stack_that_has_it() {
     let error = together(&stacks, &options).unwrap_err().to_string();
     assert_eq!(error, "Parameters.Stag: no template has such a parameter; did you mean Stage?");
 }
+
+/// What a stack exports of one inside of it, which is read anew whenever the stack is looked into.
+fn with_a_stack_inside(path: &Path) -> std::io::Result<String> {
+    READ.with_borrow_mut(|read| read.push(path.display().to_string()));
+    match path.to_str() {
+        Some("/app/Outer.json") => Ok(r#"{"Resources": {"In": {"Type": "AWS::CloudFormation::Stack",
+            "Properties": {"TemplateURL": "inner.json"}}},
+            "Outputs": {"O": {"Value": {"Fn::GetAtt": ["In", "Outputs.O"]}, "Export": {"Name": "Outer:O"}}}}"#
+            .to_owned()),
+        Some("/app/inner.json") => Ok(r#"{"Resources": {}, "Outputs": {"O": {"Value": "x"}}}"#.to_owned()),
+        _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+    }
+}
+
+thread_local! {
+    static READ: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+#[test]
+fn what_others_may_have_is_looked_for_once() {
+    let options = Options { read: with_a_stack_inside, ..Options::default() };
+    let others =
+        [StackFile { name: "Outer".to_owned(), stack_name: "Outer".to_owned(), file: "/app/Outer.json".into() }];
+    let import = r#"{"Fn::ImportValue": "Outer:O"}"#;
+    let source = r#""arn:aws:dynamodb:us-east-1:000000000000:table/x/stream/2026-01-01T00:00:00.000""#;
+    let variables = format!(r#""AA": {import}, "BB": {import}, "CC": {import}"#);
+    let plan = parse_stacks(&[stack("Service", &service(source, &variables))], &others, &options).unwrap();
+    assert_eq!(plan.skipped.iter().filter(|line| line.contains("--stack Outer, which has it")).count(), 3);
+    assert_eq!(READ.take(), ["/app/Outer.json", "/app/inner.json"]);
+}
+
+fn tables_of(plan: &Plan) -> Vec<(&str, &str)> {
+    plan.tables.iter().map(|table| (table.logical_id.as_str(), table.name())).collect()
+}
+
+#[test]
+fn ids_that_loops_make_in_two_stacks_are_told_apart() {
+    let table = r#"{"Type": "AWS::DynamoDB::Table", "Properties": {
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}"#;
+    let looped = |list: &str| {
+        format!(
+            r#"{{"Transform": "AWS::LanguageExtensions", "Parameters": {{"Names": {{"Type": "CommaDelimitedList", "Default": "{list}"}}}},
+            "Resources": {{"Fn::ForEach::Tables": ["N", {{"Ref": "Names"}}, {{"Table${{N}}": {table}}}]}}}}"#
+        )
+    };
+    let (one, two) = (looped("A,B"), looped("B,C"));
+    let plan = together(&[("One", &one), ("Two", &two)], &Options::default()).unwrap();
+    let expected = [
+        ("One/TableA", "TableA"),
+        ("One/TableB", "One-TableB"),
+        ("Two/TableB", "Two-TableB"),
+        ("Two/TableC", "TableC"),
+    ];
+    assert_eq!(tables_of(&plan), expected);
+    // What is given for a resource of a loop is for the stack that has it.
+    let queues = one.replace(table, r#"{"Type": "AWS::SQS::Queue"}"#).replace("Table${N}", "Queue${N}");
+    let queues = queues.replace(
+        r#""Resources": {"#,
+        r#""Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"ZipFile": "x"}, "Handler": "index.handler",
+            "Runtime": "python3.12", "Environment": {"Variables": {"QUEUE": {"Ref": "QueueA"}}}}},"#,
+    );
+    let mut options = Options::default();
+    options.resources.insert("QueueA".to_owned(), "given".to_owned());
+    let plan = together(&[("One", &queues), ("Two", &two)], &options).unwrap();
+    assert_eq!(environment(&plan, "QUEUE").as_deref(), Some("given"));
+}
+
+/// So that the table of a start with one stack is that of a start with all.
+#[test]
+fn a_short_id_names_a_table_alike_alone_and_among_others() {
+    let short = r#"{"Resources": {"T": {"Type": "AWS::DynamoDB::Table", "Properties": {
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}}}"#;
+    let options = Options::default();
+    assert_eq!(tables_of(&together(&[("One", short)], &options).unwrap()), [("T", "tailrace-T")]);
+    let plan = together(&[("One", short), ("Data", DATA)], &options).unwrap();
+    assert_eq!(tables_of(&plan)[0], ("One/T", "tailrace-T"));
+    let plan = together(&[("One", short), ("Two", short)], &options).unwrap();
+    assert_eq!(tables_of(&plan), [("One/T", "One-T"), ("Two/T", "Two-T")]);
+}

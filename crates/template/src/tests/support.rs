@@ -215,8 +215,6 @@ fn a_tables_key_is_checked() {
 fn properties_of_functions_that_are_not_supported_stop() {
     let at = "Resources.F.Properties";
     for (property, expected) in [
-        ("ImageUri: x", format!("{at}.ImageUri: images are not supported; give the directory of the code")),
-        ("PackageType: Image", format!("{at}.PackageType: images are not supported; give the directory of the code")),
         ("Timeout: 901", format!("{at}.Timeout: an integer from 1 to 900 is expected, not 901")),
         ("Timeout: soon", format!("{at}.Timeout: an integer from 1 to 900 is expected, not \"soon\"")),
         ("MemorySize: 64", format!("{at}.MemorySize: an integer from 128 to 10240 is expected, not 64")),
@@ -226,16 +224,51 @@ fn properties_of_functions_that_are_not_supported_stop() {
         check_error(&used_function_with(property), &expected);
     }
     check_error(
-        &used_function_with("").replace("python3.12", "ruby3.3"),
-        &format!("{at}.Runtime: {}", tailrace_core::function::ConfigError::UnsupportedRuntime("ruby3.3".into())),
-    );
-    check_error(
         &used_function_with("Environment: {Variables: {AWS_REGION: x}}"),
         &format!(
             "{at}.Environment.Variables: {}",
             tailrace_core::function::ConfigError::ReservedVariable("AWS_REGION".into())
         ),
     );
+}
+
+/// Nothing is wrong with them: they hold up nobody else.
+#[test]
+fn a_mapped_function_that_cannot_run_here_leaves_the_others_theirs() {
+    let at = "Resources.F.Properties";
+    let image = |property: &str| format!("{at}.{property}: images are not supported; give the directory of the code");
+    let runtime = |name: &str| {
+        format!("{at}.Runtime: {}", tailrace_core::function::ConfigError::UnsupportedRuntime(name.to_owned()))
+    };
+    let ruby = |code: &str| used_function_with(code).replace("python3.12", "ruby3.3");
+    for (template, why) in [
+        (used_function_with("ImageUri: x"), image("ImageUri")),
+        (used_function_with("PackageType: Image"), image("PackageType")),
+        (used_function_with("PackageType: Image").replace("Runtime: python3.12", ""), image("PackageType")),
+        (ruby(""), runtime("ruby3.3")),
+        (ruby("InlineCode: 'puts 1'"), runtime("ruby3.3")),
+        (used_function_with("").replace("python3.12", "dotnet8"), runtime("dotnet8")),
+    ] {
+        let alone = plan(&template);
+        let others = format!(
+            "{template}  Other:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.handler
+      Runtime: python3.12
+      CodeUri: src
+      Environment: {{Variables: {{TO: !GetAtt F.Arn}}}}
+      Events: {{E: {{Type: DynamoDB, Properties: {{Stream: 'arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000', StartingPosition: LATEST}}}}}}
+"
+        );
+        let plan = plan(&others);
+        let mappings: Vec<&str> = plan.mappings.iter().map(|mapping| mapping.logical_id.as_str()).collect();
+        assert_eq!((mappings, plan.functions.len()), (vec!["OtherE"], 1), "{why}");
+        let not_run: Vec<String> = plan.not_run.iter().map(ToString::to_string).collect();
+        let expected = format!("{why}; the function F is left out, and its mapping M is not started");
+        assert_eq!(not_run, [expected], "{template}");
+        assert_eq!((alone.mappings, alone.functions, alone.not_run), (vec![], vec![], plan.not_run));
+    }
 }
 
 #[test]

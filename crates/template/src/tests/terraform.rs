@@ -197,3 +197,18 @@ fn addresses_that_differ_in_punctuation_alone_are_two() {
     let is_followed = |table: &&TablePlan| followed == format!("StreamOf({:?})", table.logical_id);
     assert_eq!(plan.tables.iter().find(is_followed).map(TablePlan::name), Some("eu-orders"), "{followed}");
 }
+
+#[test]
+fn a_variable_may_be_called_as_a_function_is() {
+    for name in ["Ref", "Condition"] {
+        let mut values = function_values();
+        values["environment"] = json!([{"variables": {name: "main"}}]);
+        let plan = plan_of(&json!({"terraform_version": "1.9.0", "values": {"root_module": {
+            "resources": [resource("aws_lambda_function.worker", values)]
+        }}}));
+        let variables: Vec<_> =
+            plan.functions[0].environment.iter().map(|(name, text)| (name.as_str(), text.as_literal())).collect();
+        assert_eq!(variables, [(name, Some("main".to_owned()))]);
+        assert!(!plan.skipped.iter().any(|line| line.contains("Variables")), "{:?}", plan.skipped);
+    }
+}

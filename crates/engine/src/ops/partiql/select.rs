@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::source::{Keys, Source};
 use crate::Caller;
 use crate::db::Db;
-use crate::ops::{get_item, query, scan};
+use crate::ops::{get_item, query_measured, scan};
 
 /// How a `SELECT` is read.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ pub(crate) async fn select(
     {
         return got(db, select, &source, key, reading, caller).await;
     }
-    queried(db, select, &source, ranges, forward, reading, caller).await
+    queried(db, select, &source, ranges, forward, reading).await
 }
 
 /// `ORDER BY` is by keys of ranges.
@@ -190,7 +190,6 @@ async fn queried(
     ranges: Vec<Range>,
     forward: bool,
     reading: Reading,
-    caller: &Caller<'_>,
 ) -> Result<Selected, ApiError> {
     let mut selected = Selected::default();
     let (mut limit, mut bytes) = (reading.limit, 0);
@@ -209,9 +208,9 @@ async fn queried(
                 ..page(select, range.filter, &reading, limit)
             },
         };
-        let answer = query(db, request, caller).await?;
         // What was read, whatever of it a filter leaves and a projection shows.
-        bytes += answer.scanned_bytes;
+        let (answer, read_bytes) = query_measured(db, request).await?;
+        bytes += read_bytes;
         selected.items.extend(answer.items.unwrap_or_default());
         selected.consumed_capacity = match (selected.consumed_capacity.take(), answer.consumed_capacity) {
             (Some(mut sum), Some(more)) => {

@@ -51,7 +51,6 @@ pub async fn enable_kinesis_streaming_destination(
         Ok(())
     })
     .await?;
-    db.destinations_changed.notify_one();
     Ok(KinesisStreamingDestinationAnswer {
         table_name,
         stream_arn,
@@ -96,7 +95,6 @@ pub async fn disable_kinesis_streaming_destination(
         Ok(())
     })
     .await?;
-    db.destinations_changed.notify_one();
     Ok(KinesisStreamingDestinationAnswer {
         table_name,
         stream_arn,
@@ -148,7 +146,6 @@ pub async fn update_kinesis_streaming_destination(
         Ok(())
     })
     .await?;
-    db.destinations_changed.notify_one();
     Ok(UpdateKinesisStreamingDestinationAnswer {
         table_name,
         stream_arn,

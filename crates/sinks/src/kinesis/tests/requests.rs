@@ -82,6 +82,24 @@ async fn what_is_not_taken_for_long_makes_the_flush_come_again_without_what_was_
     assert_eq!(asked_for(&receiver.take()), [vec!["o1"]]);
 }
 
+#[tokio::test]
+async fn what_was_taken_of_a_flush_that_comes_again_in_parts_is_sent_once() {
+    let receiver = Receiver::start(|asked| answer(asked, |told| order(told) == "o2")).await;
+    let memory = Memory::default();
+    let sink = sink_with(&receiver, &json!({}), memory.clone());
+    let changes: Vec<StreamRecord> = (1..=5).map(|number| change(number, &format!("o{number}"))).collect();
+    sink.flush(flush(changes.clone())).await.unwrap_err();
+    // It ends before, and fails again.
+    sink.flush(flush(changes[..3].to_vec())).await.unwrap_err();
+    receiver.take();
+    receiver.state().replies = Box::new(|asked| answer(asked, |_| false));
+    for (part, sent) in [(0..2, &["o2"][..]), (2..4, &[]), (4..5, &[])] {
+        sink.flush(flush(changes[part].to_vec())).await.unwrap();
+        assert_eq!(asked_for(&receiver.take()).concat(), sent);
+    }
+    assert!(memory.0.lock().is_empty(), "nothing is kept of what does not come again");
+}
+
 /// What a stop leaves open comes again without what was taken, also to the sink that takes this one's place.
 #[tokio::test]
 async fn a_stop_breaks_off_a_request_that_hangs_and_forgets_nothing_that_was_taken() {

@@ -417,6 +417,17 @@ impl Play {
             };
             return answer(own.rejected.iter().filter_map(row).collect());
         }
+        if let Some(generation) = after(sql, "SET generation = ") {
+            let generation: i64 = generation.parse().unwrap();
+            let (since, told) = (number(sql, "generation >= "), number(sql, "place > "));
+            let moved = |(of, item, number): (i64, String, i64),
+                         (shard, place, error, live): (String, i64, String, bool)| {
+                let is_moved = (since..generation).contains(&of) && shard == texts[1] && place > told;
+                ((if is_moved { generation } else { of }, item, number), (shard, place, error, live))
+            };
+            own.rejected = std::mem::take(&mut own.rejected).into_iter().map(|(key, row)| moved(key, row)).collect();
+            return affected(1);
+        }
         if sql.starts_with("UPDATE") {
             let most = number(sql, " number <= ");
             for ((_, item, number), (.., live)) in &mut own.rejected {

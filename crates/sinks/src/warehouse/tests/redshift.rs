@@ -39,11 +39,16 @@ type Answers = Vec<(&'static str, Result<Vec<Vec<&'static str>>, Failure>)>;
 
 /// A cluster that answers what it is told to, and nothing otherwise.
 #[derive(Clone, Default)]
-struct Cluster(Arc<Mutex<(Answers, Vec<String>)>>);
+struct Cluster(Arc<Mutex<(Answers, Vec<String>, bool)>>);
 
 impl Cluster {
     fn say(&self, answers: Answers) {
         self.0.lock().0 = answers;
+    }
+
+    /// No row is what an UPDATE takes it for.
+    fn update_nothing(&self) {
+        self.0.lock().2 = true;
     }
 
     fn statements(&self) -> Vec<String> {
@@ -67,10 +72,10 @@ impl Session for Cluster {
             for statement in sql.split("; ") {
                 let told = state.0.iter().position(|(part, _)| statement.contains(part));
                 let rows = told.map(|told| state.0.remove(told).1).transpose()?.unwrap_or_default();
-                let is_update = statement.starts_with("UPDATE");
+                let changes = statement.starts_with("DELETE") || (statement.starts_with("UPDATE") && !state.2);
                 let rows: Vec<Vec<Option<String>>> =
                     rows.into_iter().map(|row| row.into_iter().map(|field| Some(field.to_owned())).collect()).collect();
-                answers.push(Answer { rows, affected: u64::from(is_update) });
+                answers.push(Answer { rows, affected: u64::from(changes) });
             }
             Ok(answers)
         }
@@ -168,7 +173,8 @@ async fn a_flush_is_objects_and_one_transaction() {
                  shard = '{SHARD}'"
             ),
             // What an earlier flush went past: nothing.
-            "BEGIN; SELECT generation FROM \"public\".\"_tailrace_targets\" WHERE target = 'orders'".to_owned(),
+            "SELECT generation FROM \"public\".\"_tailrace_targets\" WHERE target = 'orders'".to_owned(),
+            "BEGIN".to_owned(),
             "DROP TABLE IF EXISTS \"_tailrace_stage_X\"; CREATE TEMP TABLE \"_tailrace_stage_X\" (\"_op\" character varying(16), \
              \"pk\" character varying(2048), \"total\" numeric(6,2), \"doc\" super, \
              \"_event_time\" timestamp without time zone, \"_lsn\" bigint)"
@@ -193,6 +199,9 @@ async fn a_flush_is_objects_and_one_transaction() {
                  (target, item, number, generation, shard, place, live, error) \
                  VALUES ('orders', '{item}', 4, 1000000001, '{SHARD}', 4, true, '{reason}')"
             ),
+            // Under SNAPSHOT a transaction that had only read the generation would not see that another one changes it.
+            "UPDATE \"public\".\"_tailrace_targets\" SET generation = 1000000001 WHERE target = 'orders' AND generation = 1000000001"
+                .to_owned(),
             format!(
                 "UPDATE \"public\".\"_tailrace_progress\" SET last_number = 5, epoch = 1 WHERE target = 'orders' AND \
                  generation = 1000000001 AND shard = '{SHARD}' AND last_number = -1 AND epoch = 0"
@@ -242,6 +251,44 @@ async fn rows_that_a_load_refuses_are_found_by_a_trial() {
         ("COPY", Err(refused)),
     ]);
     assert_eq!(sink.flush(flush(records)).await.unwrap_err().0, "Load into table 'orders' failed");
+}
+
+/// A flush, or a retry, that was under way when a newer version of the sink took the table: whether the database tells them apart by the
+/// row that both write, or one had ended when the other looked.
+#[tokio::test]
+async fn a_flush_of_an_older_generation_is_kept_out() {
+    let conflict = "could not serialize access due to concurrent update";
+    for is_conflict in [true, false] {
+        for origin in [Origin::Stream, Origin::Retry] {
+            let (cluster, bucket) = (Cluster::default(), Arc::new(Bucket::default()));
+            let sink = sink(&cluster, &bucket, json!({}));
+            let of_the_list = Ok(vec![vec!["1000000001"]]);
+            let mut answers = Vec::new();
+            for _ in 0..3 {
+                answers.extend([
+                    ("current_schema", Ok(vec![vec!["public"]])),
+                    ("SELECT generation FROM \"public\".\"_tailrace_rejected", of_the_list.clone()),
+                    ("SELECT last_number", Ok(vec![vec!["0", "1"]])),
+                    ("SELECT generation FROM \"public\".\"_tailrace_targets", Ok(vec![vec!["1000000001"]])),
+                ]);
+                if is_conflict {
+                    let refused = Failure::Refused { code: "XX000".into(), text: conflict.into() };
+                    answers.push(("UPDATE \"public\".\"_tailrace_targets\" SET generation", Err(refused)));
+                }
+            }
+            cluster.say(answers);
+            if !is_conflict {
+                cluster.update_nothing();
+            }
+            let error = sink.flush(Flush { origin, ..flush(vec![put(1, "a", &[])]) }).await.unwrap_err().0;
+            let expected = if is_conflict { conflict } else { "not filled by this version of the sink any more" };
+            assert!(error.contains(expected), "{error}");
+            let statements = cluster.statements();
+            assert!(statements.iter().any(|sql| sql.starts_with("COPY")), "{statements:#?}");
+            let ends = statements.iter().filter(|sql| *sql == "COMMIT").count();
+            assert_eq!(ends, 3, "the tables alone: {statements:#?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -88,3 +88,39 @@ async fn a_retry_brings_nothing_back_that_was_removed_since() {
         assert_eq!(again.rejected.len(), usize::from(records == 1));
     }
 }
+
+/// What a flush did not take, whose answer was lost, is told of when a newer version goes on behind it: whatever the ends of its flushes.
+#[tokio::test]
+async fn a_rebuilt_log_tells_of_what_was_rejected_behind_a_lost_answer() {
+    let database = Database::new();
+    database.refuse("13");
+    let sink = warehouse(json!({"mode": "append"}), Arc::new(database.clone()), None);
+    let total = |number, pk: &str, total: &str| put(number, pk, &[("total", n(total))]);
+    let records = [total(3, "a", "13"), total(4, "b", "1"), total(5, "c", "13"), total(6, "d", "1")];
+    let before = sink.flush(flush(vec![total(1, "x", "13"), total(2, "y", "1")])).await.unwrap();
+    assert_eq!(before.rejected.len(), 1);
+    assert_eq!(sink.flush(flush(records.to_vec())).await.unwrap().rejected.len(), 2);
+    // Nobody heard of that, and nothing of it comes again as it was; a version between was stopped before it was answered.
+    let mut told = Vec::new();
+    let taken = |mark, last| Some(tailrace_delivery::Taken { mark, last: RecordNo(last) });
+    for (version, taken, part, is_heard) in
+        [(2, taken(1, 2), 0..4, false), (3, taken(1, 2), 0..2, true), (3, taken(3, 4), 2..4, true)]
+    {
+        let part = flush(records[part].to_vec());
+        let flushed = sink.flush(Flush { version, taken, ..part.clone() }).await.unwrap();
+        let numbers = flushed.rejected.iter().map(|rejected| part.records[rejected.index].number.0);
+        if is_heard { told.extend(numbers) } else { assert_eq!(numbers.count(), 2) }
+    }
+    assert_eq!(told, [3, 5]);
+    let log: Vec<String> = database.committed().log.iter().map(|line| line[0].clone()).collect();
+    assert_eq!(log, ["y", "b", "d"]);
+    // What was told before stays where it was; and a retry brings each once.
+    let generations: Vec<i64> = database.committed().rejected.keys().map(|(generation, ..)| *generation % 10).collect();
+    assert_eq!(generations, [1, 3, 3]);
+    database.refuse_nothing();
+    for _ in 0..2 {
+        let again = Flush { version: 3, ..retry(flush(vec![records[0].clone(), records[2].clone()])) };
+        assert_eq!(sink.flush(again).await.unwrap().rejected, vec![]);
+    }
+    assert_eq!(database.committed().log.len(), 5);
+}
