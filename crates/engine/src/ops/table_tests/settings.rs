@@ -229,8 +229,18 @@ async fn policies_have_revisions() {
     assert!(present.to_string().starts_with(&format!("{none}Requested policy update expecting none")), "{present}");
 
     let delete = || bench.call("DeleteResourcePolicy", json!({"ResourceArn": ARN}));
+    let reordered = format!(
+        r#"{{"Statement":[{{"Resource":"{ARN}","Action":["dynamodb:GetItem"],"Principal":{{"AWS":"000000000000"}},"Effect":"Allow"}}],
+            "Version":"2012-10-17"}}"#
+    );
+    assert_eq!(put(reordered, json!({})).await.unwrap(), first, "the same policy with other words");
     assert_eq!(delete().await.unwrap(), second);
-    assert_eq!(delete().await.unwrap(), json!({}));
+    bench.clock.advance(1_000);
+    let deleted = json!({"RevisionId": (START_MS + 2_000).to_string()});
+    assert_eq!(delete().await.unwrap(), deleted, "when that was");
+    let third = put(policy("dynamodb:PutItem"), json!({})).await.unwrap();
+    assert_eq!(third, json!({"RevisionId": (START_MS + 3_000).to_string()}));
+    assert_eq!(delete().await.unwrap(), third);
     let stale = json!({"ResourceArn": ARN, "ExpectedRevisionId": "1"});
     assert!(bench.call("DeleteResourcePolicy", stale).await.unwrap_err().to_string().starts_with(none));
     let large = put(" ".repeat(20_481), json!({})).await;
@@ -246,10 +256,14 @@ async fn a_stream_has_a_policy_of_its_own() {
     let body = json!({
         "ResourcePolicy": policy("*"),
         "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"},
+    bench.clock.advance(1_000);
     });
     let created = bench.ok("CreateTable", with(on_demand("users"), body)).await;
     let stream = created["TableDescription"]["LatestStreamArn"].clone();
     let of_table = bench.ok("GetResourcePolicy", json!({"ResourceArn": ARN})).await;
+    bench.create("others", None).await;
+    let never = json!({"ResourceArn": ARN.replace("users", "others")});
+    assert_eq!(bench.ok("DeleteResourcePolicy", never).await, json!({}), "it never had one");
     assert_eq!(of_table["RevisionId"], START_MS.to_string());
     let error = bench.call("GetResourcePolicy", json!({"ResourceArn": stream})).await.unwrap_err();
     assert!(error.to_string().starts_with("PolicyNotFoundException"), "{error}");
@@ -392,6 +406,17 @@ async fn a_kinesis_stream_that_is_asked_for_fails_with_a_reason() {
     assert!(failed["DestinationStatusDescription"].as_str().unwrap().contains("Tailrace"));
     let state = "ValidationException: Table is not in a valid state to enable Kinesis Streaming Destination: ";
     let active = "KinesisStreamingDestination must be ACTIVE to perform DISABLE operation.";
+/// docs/spec/dynamodb-api.md 8.6
+#[tokio::test]
+async fn backups_are_listed_from_an_arn_of_this_region() {
+    let bench = Bench::new().await;
+    let start = format!("{ARN}/backup/01791525400213-63b4d36a");
+    let from = |arn: &str| json!({"ExclusiveStartBackupArn": arn});
+    assert_eq!(bench.ok("ListBackups", from(&start)).await, json!({"BackupSummaries": []}));
+    let other = "ValidationException: Invalid Request: The supplied ExclusiveStartBackupArn does not match the region";
+    bench.refused("ListBackups", from(&start.replace("us-east-1", "us-west-2")), other).await;
+}
+
     bench.refused("DisableKinesisStreamingDestination", body.clone(), &format!("{state}{active}")).await;
     let nothing = "ValidationException: Streaming destination cannot be updated with given parameters: \
                    UpdateKinesisStreamingConfiguration cannot be null or contain only null values";
@@ -417,6 +442,13 @@ async fn what_there_is_nothing_of_is_listed_as_nothing() {
         ("ListGlobalTables", "GlobalTables"),
     ] {
         assert_eq!(bench.ok(operation, json!({})).await, json!({member: []}), "{operation}");
+    for other in [ARN, "arn:aws:firehose:us-east-1:000000000000:deliverystream/s"] {
+        let body = json!({"TableName": "users", "StreamArn": other});
+        let enabled = bench.ok("EnableKinesisStreamingDestination", body).await;
+        assert_eq!(enabled["DestinationStatus"], "ENABLING");
+        let failed = describe().await["KinesisDataStreamDestinations"][0].clone();
+        assert_eq!((&failed["DestinationStatus"], &failed["StreamArn"]), (&json!("ENABLE_FAILED"), &json!(other)));
+    }
     }
     let name = json!({"GlobalTableName": "glob", "ReplicaUpdates": [], "ReplicationGroup": []});
     let none = "GlobalTableNotFoundException: Global table not found: Global table with name: 'glob' does not exist.";
