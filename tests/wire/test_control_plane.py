@@ -68,11 +68,12 @@ def test_a_policy_is_kept_and_told_back(dynamodb, arn):
         "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "dynamodb:GetItem", "Resource": arn}],
     }
     assert error_of(dynamodb.get_resource_policy, ResourceArn=arn)[0] == "PolicyNotFoundException"
+    assert "RevisionId" not in dynamodb.delete_resource_policy(ResourceArn=arn)
     revision = dynamodb.put_resource_policy(ResourceArn=arn, Policy=json.dumps(policy, indent=2))["RevisionId"]
     kept = dynamodb.get_resource_policy(ResourceArn=arn)
     assert (json.loads(kept["Policy"]), kept["RevisionId"]) == (policy, revision)
     assert dynamodb.delete_resource_policy(ResourceArn=arn)["RevisionId"] == revision
-    assert "RevisionId" not in dynamodb.delete_resource_policy(ResourceArn=arn)
+    assert int(dynamodb.delete_resource_policy(ResourceArn=arn)["RevisionId"]) > int(revision), "when that was"
 
 
 def test_point_in_time_recovery_sticks(dynamodb, table):

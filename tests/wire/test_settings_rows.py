@@ -17,7 +17,6 @@ from wording import FAIL, NAMESPACE, NULL, ONE, OPVI, VALIDATION
 
 NOT_FOUND, NO_TABLE = NAMESPACE + "ResourceNotFoundException", NAMESPACE + "TableNotFoundException"
 REQUIRED = "The parameter 'TableName' is required but was not present in the request"
-HAND = "TableName must be at least 3 characters long and at most 255 characters long"
 SHORT = f"{FAIL}Member must have length greater than or equal to 3"
 T = "settings"
 ARN = f"arn:aws:dynamodb:us-east-1:000000000000:table/{T}"
@@ -59,7 +58,7 @@ TOO_MANY = "Number of Tags exceed the current limit for the provided ResourceArn
 ROWS = [
     # 8.2
     row("UpdateTimeToLive", REQUIRED),
-    row("UpdateTimeToLive", HAND, TableName="ab", TimeToLiveSpecification=ttl()),
+    row("UpdateTimeToLive", f"{ONE}Value 'ab' at 'tableName' {SHORT}", TableName="ab", TimeToLiveSpecification=ttl()),
     row("UpdateTimeToLive", f"{ONE}Value null at 'timeToLiveSpecification' {NULL}", TableName=T),
     row("UpdateTimeToLive",
         f"2 validation errors detected: Value null at 'timeToLiveSpecification.enabled' {NULL}; "
@@ -139,7 +138,7 @@ ROWS = [
     row("ListBackups",
         f"2 validation errors detected: Value 'a' at 'tableName' {SHORT}; "
         f"Value '0' at 'limit' {FAIL}Member must have value greater than or equal to 1", TableName="a", Limit=0),
-    row("ListBackups", f"{ONE}Value 'X' at 'backupType' {FAIL}Member must satisfy enum value set: [USER, SYSTEM, AWS_BACKUP, ALL]",
+    row("ListBackups", f"{ONE}Value 'X' at 'backupType' {FAIL}Member must satisfy enum value set: [ALL, AWS_BACKUP, USER, SYSTEM]",
         BackupType="X"),
     row("ListExports", f"{ONE}Value '26' at 'maxResults' {FAIL}Member must have value less than or equal to 25", MaxResults=26),
     row("ListImports", f"{ONE}Value '0' at 'pageSize' {FAIL}Member must have value greater than or equal to 1", PageSize=0),

@@ -153,7 +153,6 @@ DEFINED = {
     "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
     "BillingMode": "PAY_PER_REQUEST",
 }
-HAND = "TableName must be at least 3 characters long and at most 255 characters long"
 REQUIRED = "The parameter 'TableName' is required but was not present in the request"
 PATTERN = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
 CONSTRAINTS = [
@@ -262,9 +261,11 @@ CONSTRAINTS = [
     row("DeleteTable", {}, REQUIRED),
     row("UpdateTable", {}, REQUIRED),
     row("CreateTable", DEFINED, REQUIRED),
-    row("DescribeTable", {"TableName": "ab"}, HAND),
-    row("CreateTable", DEFINED | {"TableName": "ab"}, HAND),
-    row("DeleteTable", {"TableName": "a" * 256}, HAND),
+    row("DescribeTable", {"TableName": "ab"}, f"E:Value 'ab' at 'tableName' {FAIL}Member must have length greater than or equal to 3"),
+    row("CreateTable", DEFINED | {"TableName": "ab"},
+        f"E:Value 'ab' at 'tableName' {FAIL}Member must have length greater than or equal to 3"),
+    row("DeleteTable", {"TableName": "a" * 256},
+        f"E:Value '{'a' * 256}' at 'tableName' {FAIL}Member must have length less than or equal to 255"),
     row("CreateTable", DEFINED | {"TableName": "a;b!"}, f"E:Value 'a;b!' at 'tableName' {FAIL}{PATTERN}"),
 ]
 

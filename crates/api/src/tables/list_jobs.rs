@@ -24,6 +24,13 @@ impl ListBackupsRequest {
     /// A foreign or malformed ARN, a range of time that ends before it begins.
     pub fn read(mut body: Json, reading: &Reading<'_>) -> Result<ListBackupsRequest, ApiError> {
         reading.take_table_name(&mut body)?;
+        // The one fault of such an ARN whose text is known: its region.
+        let start = member::text(&body, "ExclusiveStartBackupArn").and_then(|arn| arn.strip_prefix("arn:"));
+        if start.and_then(|arn| arn.split(':').nth(2)).is_some_and(|region| region != reading.region) {
+            return Err(ApiError::validation(
+                "Invalid Request: The supplied ExclusiveStartBackupArn does not match the region",
+            ));
+        }
         let bound = |name: &str| match body.get(name) {
             Some(Json::Integer(literal) | Json::Decimal(literal)) => literal.parse::<f64>().ok(),
             _ => None,

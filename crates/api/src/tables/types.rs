@@ -58,6 +58,14 @@ pub enum TableClass {
 }
 
 impl TableClass {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            TableClass::Standard => "STANDARD",
+            TableClass::StandardInfrequentAccess => "STANDARD_INFREQUENT_ACCESS",
+        }
+    }
+
     /// Reads the name on the wire.
     pub fn parse(text: &str) -> Option<TableClass> {
         match text {
@@ -261,6 +269,11 @@ pub struct SseSpecification {
 }
 
 impl SseSpecification {
+    /// It asks for a key of KMS: a type alone does, nothing at all does not. Source: docs/spec/dynamodb-api.md 2.1 row 35.
+    pub fn is_on(&self) -> bool {
+        self.enabled.unwrap_or(self.sse_type.is_some())
+    }
+
     /// Reads the member `SSESpecification`.
     pub(crate) fn read(body: &Json) -> Option<SseSpecification> {
         let given = body.get("SSESpecification")?;

@@ -45,8 +45,8 @@ pub struct UpdateTableRequest {
     pub on_demand_throughput: Option<OnDemandThroughput>,
     /// Its warm throughput.
     pub warm_throughput: Option<WarmThroughput>,
-    /// Its global secondary indexes.
-    pub global_secondary_index_updates: Vec<GlobalSecondaryIndexUpdate>,
+    /// Its global secondary indexes; an empty list that was sent is there.
+    pub global_secondary_index_updates: Option<Vec<GlobalSecondaryIndexUpdate>>,
     /// The names of members that ask for what nothing here is built for; the run refuses them.
     pub not_built: Vec<&'static str>,
 }
@@ -63,6 +63,11 @@ impl UpdateTableRequest {
     /// A change of nothing yet.
     pub fn of(table_name: impl Into<String>) -> UpdateTableRequest {
         UpdateTableRequest { table_name: table_name.into(), ..UpdateTableRequest::default() }
+    }
+
+    /// What is to change of its global secondary indexes.
+    pub fn index_updates(&self) -> &[GlobalSecondaryIndexUpdate] {
+        self.global_secondary_index_updates.as_deref().unwrap_or_default()
     }
 
     /// Reads a body whose structure is valid.
@@ -84,7 +89,7 @@ impl UpdateTableRequest {
             deletion_protection_enabled: member::boolean(&body, "DeletionProtectionEnabled"),
             on_demand_throughput: OnDemandThroughput::read(&body),
             warm_throughput: WarmThroughput::read(&body),
-            global_secondary_index_updates: updates.unwrap_or_default(),
+            global_secondary_index_updates: updates,
             not_built: asked(&body, &NOT_BUILT),
         })
     }

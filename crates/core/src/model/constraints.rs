@@ -89,19 +89,14 @@ fn message(mut faults: Vec<Fault>) -> ApiError {
 fn table_name_alone(operation: &Operation, body: &Json, wording: Wording, newer: bool) -> Result<(), ApiError> {
     let name = body.get(TABLE_NAME).and_then(Json::as_str);
     match (operation.table_name, name) {
-        // Seen of DescribeTable; the other table operations are taken to do as it does.
-        (TableNameRule::Control, Some("")) if wording == Wording::Current => {
-            let fault = "Value '' at 'tableName' failed to satisfy constraint: Member must";
-            Err(ApiError::validation(format!(
-                "2 validation errors detected: {fault} have length greater than or equal to 3; {fault} satisfy regular \
-                 expression pattern: {}",
-                NAME_PATTERN.text()
-            )))
-        }
         (TableNameRule::Control, None) => {
             Err(ApiError::validation("The parameter 'TableName' is required but was not present in the request"))
         }
         (TableNameRule::Control, Some(name)) if !is_arn(name) && !(3..=255).contains(&utf16(name)) => {
+            // Seen of DescribeTable and UpdateTable; the other table operations are taken to do as they do.
+            if wording == Wording::Current {
+                return Err(message(name_faults(name, "tableName", true)));
+            }
             Err(ApiError::validation("TableName must be at least 3 characters long and at most 255 characters long"))
         }
         (TableNameRule::Data | TableNameRule::DataAll, Some("")) if newer => Err(ApiError::validation(
@@ -110,6 +105,24 @@ fn table_name_alone(operation: &Operation, body: &Json, wording: Wording, newer:
         )),
         _ => Ok(()),
     }
+}
+
+/// What is wrong with a name that is no ARN. `all`: every constraint that is broken is told, as AWS orders them; else one is.
+fn name_faults(name: &str, path: &str, all: bool) -> Vec<Fault> {
+    let length = match utf16(name) {
+        ..3 => Some("Member must have length greater than or equal to 3".to_owned()),
+        256.. => Some("Member must have length less than or equal to 255".to_owned()),
+        _ => None,
+    };
+    let is_other = !NAME_PATTERN.matches(name) && (all || !name.is_empty());
+    let pattern = is_other.then(|| format!("Member must satisfy regular expression pattern: {}", NAME_PATTERN.text()));
+    let length = length.filter(|_| all || pattern.is_none());
+    length.into_iter().chain(pattern).map(|constraint| value_fault(name, path, &constraint)).collect()
+}
+
+fn value_fault(value: &str, path: &str, constraint: &str) -> Fault {
+    let text = format!("Value '{}' at '{path}' failed to satisfy constraint: {constraint}", echo_text(value));
+    Fault { text, whole: false }
 }
 
 /// The service takes a table's ARN for its name; which ARNs, the operation decides.
@@ -204,34 +217,19 @@ impl Walk<'_> {
         }
     }
 
-    /// `all`: every constraint that is broken is told, as AWS orders them; else one is.
     fn table_name(&mut self, json: &Json, member: &Member, prefix: &Path, all: bool) {
         let name = json.as_str().unwrap_or_default();
         if is_arn(name) {
             return;
         }
-        let length = match utf16(name) {
-            ..3 => Some("Member must have length greater than or equal to 3"),
-            256.. => Some("Member must have length less than or equal to 255"),
-            _ => None,
-        };
-        let pattern = !NAME_PATTERN.matches(name) && (all || !name.is_empty());
-        if length.is_none() && !pattern {
+        if (3..=255).contains(&utf16(name)) && NAME_PATTERN.matches(name) {
             return;
         }
-        let path = format!("{}{}", prefix.lower, member.path);
-        if let Some(constraint) = length.filter(|_| all || !pattern) {
-            self.fault(name, &path, constraint);
-        }
-        if pattern {
-            let constraint = format!("Member must satisfy regular expression pattern: {}", NAME_PATTERN.text());
-            self.fault(name, &path, &constraint);
-        }
+        self.faults.extend(name_faults(name, &format!("{}{}", prefix.lower, member.path), all));
     }
 
     fn fault(&mut self, value: &str, path: &str, constraint: &str) {
-        let text = format!("Value '{}' at '{path}' failed to satisfy constraint: {constraint}", echo_text(value));
-        self.faults.push(Fault { text, whole: false });
+        self.faults.push(value_fault(value, path, constraint));
     }
 
     /// A bound that is broken: the newer wording leaves the value out and spells the path as requests do, except for the
@@ -302,11 +300,13 @@ impl Walk<'_> {
             }
             let path = path.element(&(index + 1).to_string());
             // A null member is one that is absent, but no element of a list can be; requests of a batch have words of
-            // their own for that.
-            if *json == Json::Null
-                && matches!(self.shapes[element.0].kind, Kind::Structure(_))
-                && !path.lower.starts_with("requestItems.")
-            {
+            // their own for that, and the names of an AttributesToGet are left to who reads them.
+            let is_told = match self.shapes[element.0].kind {
+                Kind::Structure(_) => true,
+                Kind::String => self.shapes[element.0].name != "AttributeName",
+                _ => false,
+            };
+            if *json == Json::Null && is_told && !path.lower.starts_with("requestItems.") {
                 let text =
                     format!("Value null at '{}' failed to satisfy constraint: Member must not be null", path.lower);
                 self.faults.push(Fault { text, whole: false });

@@ -126,16 +126,24 @@ fn names_of_tables() {
     let two = "ValidationException: 2 validation errors detected: Value '' at 'tableName' failed to satisfy constraint: \
                Member must have length greater than or equal to 3; Value '' at 'tableName' failed to satisfy constraint: \
                Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+    let short = "ValidationException: 1 validation error detected: Value 'ab' at 'tableName' failed to satisfy \
+                 constraint: Member must have length greater than or equal to 3";
+    let long = format!(
+        "ValidationException: 1 validation error detected: Value '{}' at 'tableName' failed to satisfy constraint: Member \
+         must have length less than or equal to 255",
+        "a".repeat(256)
+    );
     for operation in ["DescribeTable", "DeleteTable", "UpdateTable"] {
         check(operation, "{}", absent);
         check(operation, r#"{"TableName":""}"#, two);
         check_classic(operation, r#"{"TableName":""}"#, length);
-        check(operation, r#"{"TableName":"ab"}"#, length);
+        check(operation, r#"{"TableName":"ab"}"#, short);
+        check_classic(operation, r#"{"TableName":"ab"}"#, length);
+        check(operation, &format!(r#"{{"TableName":"{}"}}"#, "a".repeat(256)), &long);
+        check(operation, r#"{"TableName":"a;"}"#, &two.replace("''", "'a;'"));
         check(operation, r#"{"TableName":"a;b!"}"#, pattern);
     }
     check("Scan", r#"{"TableName":"a;b!"}"#, pattern);
-    let short = "ValidationException: 1 validation error detected: Value 'ab' at 'tableName' failed to satisfy \
-                 constraint: Member must have length greater than or equal to 3";
     check("Scan", r#"{"TableName":"ab"}"#, short);
     // Two constraints broken: most operations tell one, two operations both.
     let both = "ValidationException: 2 validation errors detected: Value '!' at 'tableName' failed to satisfy constraint: \
@@ -369,8 +377,21 @@ fn replaced_parameters_have_texts_of_their_own() {
         "UpdateItem",
         body,
         "ValidationException: 1 validation error detected: Value 'FOO' at 'attributeUpdates.a.member.action' failed to \
-         satisfy constraint: Member must satisfy enum value set: [ADD, PUT, DELETE]",
+         satisfy constraint: Member must satisfy enum value set: [ADD, DELETE, PUT]",
     );
+}
+
+/// docs/spec/dynamodb-api.md 1.5: sets that nobody saw are in the order that all of those have which were seen.
+#[test]
+fn choices_are_listed_in_the_order_of_their_hashes() {
+    let place = |name: &str| name.bytes().fold(0_u32, |hash, byte| (31 * hash + u32::from(byte)) % 32);
+    for service in [Service::DynamoDb, Service::Streams] {
+        for shape in service.api().shapes.iter().filter(|shape| !shape.allowed.is_empty()) {
+            let mut ordered = shape.allowed.clone();
+            ordered.sort_by_key(|name| (place(name), name.clone()));
+            assert_eq!(shape.allowed, ordered, "{}", shape.name);
+        }
+    }
 }
 
 /// docs/spec/dynamodb-api.md 7.1: the table's name stays as it is written, in a path of the newer wording too.

@@ -38,7 +38,7 @@ pub async fn create_table(
     let (mut wanted, view) = creation::plan(&request, db.rng.uuid(), now_ms)?;
     if db.settings.aws_like_states && !caller.is_inside() {
         let until = now_ms.plus(AWS_LIKE_CREATING);
-        wanted.transitions.push(Transition { index: None, change: TransitionKind::Creating, until });
+        wanted.transitions.push(Transition { index: None, change: TransitionKind::Creating, until, of: None });
     }
     let settings = settings_of(db, &request)?;
     let audit = db.audited.read().contains(&wanted.name);

@@ -61,7 +61,7 @@ pub async fn delete_table(
 async fn put_under_way(db: &Db, table: &StoredTable, now: EpochMs, caller: &Caller<'_>) -> Result<bool, ApiError> {
     let mut going = Table::clone(table);
     let until = now.plus(AWS_LIKE_DELETING);
-    going.put_under_way(Transition { index: None, change: TransitionKind::Deleting, until }, now);
+    going.put_under_way(Transition { index: None, change: TransitionKind::Deleting, until, of: None }, now);
     let new = going.encode_over(&table.row);
     let (shared, row_key) = ([control::key()], std::slice::from_ref(&table.row_key));
     let committed = commit(db.store.as_ref(), &shared, row_key, |reads| {

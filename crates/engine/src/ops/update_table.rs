@@ -1,15 +1,15 @@
 //! UpdateTable: billing, throughput, stream, class, deletion protection and global indexes, in one commit.
 //!
 //! A change is done when it is answered, but for a new index, which the background fills (`background::backfill`); the answer
-//! says UPDATING and echoes the old throughput and class, as AWS does.
+//! says UPDATING where AWS takes a while, and echoes the old throughput and class, as AWS does.
 //! Source: docs/spec/dynamodb-api.md 2.3, 8.1, streams.md 2.2.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_api::tables::{
-    self as api, OnDemandThroughputDescription, SseSpecification, StreamSpecification, TableDescription, TableStatus,
-    UpdateTableAnswer, UpdateTableRequest,
+    self as api, BillingMode, OnDemandThroughputDescription, SseSpecification, StreamSpecification, TableDescription,
+    TableStatus, UpdateTableAnswer, UpdateTableRequest,
 };
 use tailrace_core::limits::{
     AWS_LIKE_ALLOCATION, AWS_LIKE_BACKFILL, AWS_LIKE_INDEX_DELETING, AWS_LIKE_UPDATING, TABLE_UPDATE_ROUNDS_MAX,
@@ -27,9 +27,10 @@ use crate::db::{Db, StoredTable};
 use crate::failure::{corrupt_row, store_failure};
 use crate::reclaim::reclaim_index;
 use crate::streams::{label, life};
-use crate::table::{Table, TableStream};
+use crate::table::{Table, TableStream, Throughput};
 use crate::tables::index_changes::{self, IndexChanges};
-use crate::tables::states::{self, Transition, TransitionKind};
+use crate::tables::rules::decreases_today;
+use crate::tables::states::{self, Changing, Transition, TransitionKind};
 use crate::tables::{self, change, description, encryption, settings};
 
 /// Runs UpdateTable.
@@ -46,8 +47,8 @@ pub async fn update_table(
     for _ in 0..TABLE_UPDATE_ROUNDS_MAX {
         let old = tables::stored(db, &request.table_name).await?;
         let now = db.clock.now();
-        index_changes::check_allocated(&request, &old, now)?;
-        states::check_update(&old, change::changes_units(&request), now)?;
+        index_changes::check_states(&request, &old, now)?;
+        states::check_update(&old, change::asks(&request), now)?;
         if let Some(specification) = &request.sse_specification {
             // Nothing else is asked for together with it.
             return encrypt(db, &old, specification, now, caller).await;
@@ -55,10 +56,12 @@ pub async fn update_table(
         let mut new = Table::clone(&old);
         let indexes = change::apply(&request, &mut new, now)?;
         let stream = stream_change(db, &old, request.stream_specification, now).await?;
-        let synchronous = change::is_synchronous(&request);
+        let changes_nothing =
+            new == **old && matches!(stream, StreamChange::None) && indexes == IndexChanges::default();
         let mut told = new.clone();
         if as_aws {
-            put_under_way(&mut new, &indexes, synchronous, now);
+            let of_table = !change::leaves_active(&request) && !changes_nothing;
+            put_under_way(&mut new, &indexes, of_table.then(|| change::changing(&request)), now);
         } else if let Some(deleted) = indexes.deleted {
             index_changes::remove(&mut new, deleted);
         }
@@ -78,14 +81,15 @@ pub async fn update_table(
     Err(ApiError::new(ErrorCode::InternalServerError, "the table changes too often to be updated"))
 }
 
-/// Keeps in the descriptor what is to be told as under way, and how long.
-fn put_under_way(table: &mut Table, changes: &IndexChanges, synchronous: bool, now: EpochMs) {
-    let mut put = |index, change, length| {
-        table.put_under_way(Transition { index, change, until: now.plus(length) }, now);
-    };
-    if !synchronous {
-        put(None, TransitionKind::Updating, AWS_LIKE_UPDATING);
+/// Keeps in the descriptor what is to be told as under way, and how long. `of_table`: the table is, and what of it.
+fn put_under_way(table: &mut Table, changes: &IndexChanges, of_table: Option<Option<Changing>>, now: EpochMs) {
+    if let Some(of) = of_table {
+        let until = now.plus(AWS_LIKE_UPDATING);
+        table.put_under_way(Transition { index: None, change: TransitionKind::Updating, until, of }, now);
     }
+    let mut put = |index, change, length| {
+        table.put_under_way(Transition { index, change, until: now.plus(length), of: None }, now);
+    };
     for updated in &changes.updated {
         put(Some(*updated), TransitionKind::Updating, AWS_LIKE_UPDATING);
     }
@@ -103,7 +107,8 @@ fn put_under_way(table: &mut Table, changes: &IndexChanges, synchronous: bool, n
     }
 }
 
-/// The table as the answer tells of it: with its old throughput and class, and with the warm throughput that was asked for as on its way. `told`: as it is now, with the index that goes.
+/// The table as the answer tells of it: with its old throughput and class, and when units were changed last; warm throughput that was asked
+/// for is on its way. `told`: as it is now, with the index that goes.
 async fn describe(
     db: &Db,
     request: &UpdateTableRequest,
@@ -112,19 +117,25 @@ async fn describe(
     changes: &IndexChanges,
     now: EpochMs,
 ) -> TableDescription {
-    let status = if change::is_synchronous(request) { TableStatus::Active } else { TableStatus::Updating };
-    told.throughput = old.throughput.clone();
-    told.class = old.class.clone();
-    if request.warm_throughput.is_none() {
-        told.warm = old.warm;
+    // What leaves it ACTIVE is also done while another change is under way.
+    let status = if change::leaves_active(request) { old.status(now) } else { TableStatus::Updating };
+    // Units that are given up are told to be gone.
+    let to_on_demand = told.billing.mode == BillingMode::PayPerRequest && told.billing.mode != old.billing.mode;
+    if !to_on_demand {
+        told.throughput = Throughput {
+            read: old.throughput.read,
+            write: old.throughput.write,
+            decreases_that_day: decreases_today(&old.throughput, now),
+            ..told.throughput
+        };
     }
-    let updates = || request.global_secondary_index_updates.iter().filter_map(|update| update.update.as_ref());
+    told.class = old.class.clone();
+    told.warm = old.warm;
+    let updates = || request.index_updates().iter().filter_map(|update| update.update.as_ref());
     for index in &mut told.indexes {
         if let Some(old) = old.indexes.iter().find(|old| old.id == index.id) {
             index.throughput = old.throughput.clone();
-            if updates().all(|update| update.index_name != index.name || update.warm_throughput.is_none()) {
-                index.warm = old.warm;
-            }
+            index.warm = old.warm;
         }
     }
     let id_of = |name: &str| told.indexes.iter().find(|index| index.name == name).map(|index| index.id);
@@ -134,22 +145,25 @@ async fn describe(
         // One that is still being filled can be changed meanwhile, and stays what it is.
         if changes.updated.contains(&id) && index.index_status == api::IndexStatus::Active {
             index.index_status = api::IndexStatus::Updating;
-            if let Some(warm) = index.warm_throughput.as_mut().filter(|_| {
-                updates().any(|update| update.index_name == index.index_name && update.warm_throughput.is_some())
-            }) {
-                warm.status = TableStatus::Updating;
-            }
+        }
+        let warms = updates().any(|update| update.index_name == index.index_name && update.warm_throughput.is_some());
+        if let Some(warm) = index.warm_throughput.as_mut().filter(|_| warms) {
+            warm.status = TableStatus::Updating;
         }
         if changes.deleted == Some(id) {
             (index.index_status, index.backfilling) = (api::IndexStatus::Deleting, None);
         }
         if changes.created == Some(id) {
             index.backfilling = Some(false);
-            let mut created = request.global_secondary_index_updates.iter().filter_map(|update| update.create.as_ref());
+            let mut created = request.index_updates().iter().filter_map(|update| update.create.as_ref());
             index.warm_throughput.take_if(|_| created.all(|created| created.warm_throughput.is_none()));
         }
     }
-    if let Some(warm) = described.warm_throughput.as_mut().filter(|_| request.warm_throughput.is_some()) {
+    if to_on_demand {
+        description::forget_on_demand_since(&mut described);
+    }
+    let warms = request.warm_throughput.is_some_and(|warm| !warm.is_empty());
+    if let Some(warm) = described.warm_throughput.as_mut().filter(|_| warms) {
         warm.status = TableStatus::Updating;
     }
     if let Some(sent) = request.on_demand_throughput {

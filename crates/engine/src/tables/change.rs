@@ -1,14 +1,15 @@
 //! What an UpdateTable makes of a table, or what is wrong with the request. Pure; the stream is changed by the run.
 //! Source: docs/spec/dynamodb-api.md 2.3, streams.md 2.2.
 
-use tailrace_api::tables::{BillingMode, UpdateTableRequest};
+use tailrace_api::tables::{BillingMode, TableClass, UpdateTableRequest};
 use tailrace_core::limits::{WARM_READ_UNITS, WARM_WRITE_UNITS};
 use tailrace_core::{ApiError, EpochMs, Wording};
 
 use super::descriptor::{OnDemandThroughput, Table, TableClassSetting, Throughput, WarmThroughput};
 use super::encryption;
 use super::index_changes::{self, IndexChanges};
-use super::rules::{self, Of, day, invalid, not_built};
+use super::rules::{self, Of, decreases_today, invalid, not_built};
+use super::states::{Asks, Changing};
 
 /// A group of members of the request that may ask for something.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ fn parts(request: &UpdateTableRequest) -> Vec<Part> {
         (Part::Protection, request.deletion_protection_enabled.is_some()),
         (Part::Warm, request.warm_throughput.is_some_and(|warm| !warm.is_empty())),
         (Part::OnDemand, request.on_demand_throughput.is_some_and(|limits| !limits.is_empty())),
-        (Part::Indexes, !request.global_secondary_index_updates.is_empty()),
+        (Part::Indexes, !request.index_updates().is_empty()),
         (Part::Replicas, request.not_built.contains(&"ReplicaUpdates")),
     ];
     asked.into_iter().filter(|(_, asked)| *asked).map(|(part, _)| part).collect()
@@ -47,6 +48,9 @@ pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<()
     let parts = parts(request);
     if parts.is_empty() && request.not_built.is_empty() {
         return Err(asks_for_nothing(wording));
+    }
+    if request.global_secondary_index_updates.as_ref().is_some_and(Vec::is_empty) {
+        return Err(invalid("List of GlobalSecondaryIndexUpdates is empty"));
     }
     let asked = |part: Part| parts.contains(&part);
     let others = |except: &[Part]| parts.iter().any(|part| !except.contains(part));
@@ -61,33 +65,38 @@ pub(crate) fn check(request: &UpdateTableRequest, wording: Wording) -> Result<()
         }
     }
     if asked(Part::Warm) && others(&[Part::Warm]) {
-        return Err(ApiError::validation("WarmThroughput must be the only operation in the request"));
+        let makes = request.index_updates().iter().any(|update| update.create.is_some());
+        return Err(invalid(if makes {
+            "Create global secondary index cannot be specified when updating WarmThroughput"
+        } else {
+            "WarmThroughput must be the only operation in the request"
+        }));
     }
     if asked(Part::OnDemand) && others(&[Part::OnDemand, Part::Billing]) {
-        return Err(ApiError::validation(
-            "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
-        ));
+        return Err(invalid("OnDemandThroughput can only be combined with BillingMode in an UpdateTable request"));
     }
     let (mode, given) = (request.billing_mode, asked(Part::Throughput));
     let given_to_index = request
-        .global_secondary_index_updates
+        .index_updates()
         .iter()
         .any(|update| update.update.as_ref().is_some_and(|update| update.provisioned_throughput.is_some()));
     if asked(Part::Stream) && (given || given_to_index || mode == Some(BillingMode::Provisioned)) {
-        return Err(ApiError::validation("You cannot modify stream status while updating table IOPS"));
+        return Err(invalid("You cannot modify stream status while updating table IOPS"));
     }
     if index_changes::makes_or_deletes(request) {
         // With another billing an index can be made, not deleted.
-        let deletes = request.global_secondary_index_updates.iter().any(|update| update.delete.is_some());
+        let deletes = request.index_updates().iter().any(|update| update.delete.is_some());
         if (given && mode.is_none()) || (mode.is_some() && deletes) {
-            return Err(ApiError::validation("You cannot create or delete index while updating table IOPS"));
+            return Err(invalid("You cannot create or delete index while updating table IOPS"));
         }
         if asked(Part::Stream) {
-            return Err(ApiError::validation("You cannot create or delete index while changing stream status"));
+            return Err(invalid("You cannot create or delete index while changing stream status"));
         }
     }
     match mode {
-        Some(BillingMode::PayPerRequest) if given => return Err(rules::units_on_demand()),
+        Some(BillingMode::PayPerRequest) if given => {
+            return Err(invalid("ProvisionedThroughput cannot be specified when BillingMode is PAY_PER_REQUEST"));
+        }
         Some(BillingMode::Provisioned) if !given => {
             return Err(invalid("ProvisionedThroughput must be specified when BillingMode is PROVISIONED"));
         }
@@ -125,14 +134,38 @@ fn asks_for_nothing(wording: Wording) -> ApiError {
     })
 }
 
-/// A change of limits or of protection is done at once on AWS, too: the answer says ACTIVE.
-pub(crate) fn is_synchronous(request: &UpdateTableRequest) -> bool {
-    parts(request).iter().all(|part| matches!(part, Part::OnDemand | Part::Protection | Part::Encryption))
+/// The answer says ACTIVE: on AWS, too, the table is not UPDATING while such a change is done.
+pub(crate) fn leaves_active(request: &UpdateTableRequest) -> bool {
+    parts(request).iter().all(|part| match part {
+        Part::OnDemand | Part::Protection | Part::Encryption | Part::Warm => true,
+        Part::Indexes => !index_changes::makes_or_deletes(request),
+        _ => false,
+    })
 }
 
-/// The throughput, the billing or an index changes: on AWS that takes a while, in which nothing else can be changed.
-pub(crate) fn changes_units(request: &UpdateTableRequest) -> bool {
-    parts(request).iter().any(|part| matches!(part, Part::Billing | Part::Throughput))
+/// What decides whether the request is done while another change is under way.
+pub(crate) fn asks(request: &UpdateTableRequest) -> Asks {
+    let parts = parts(request);
+    let first = [
+        (Part::Billing, Asks::Units),
+        (Part::Throughput, Asks::Units),
+        (Part::Stream, Asks::Stream),
+        (Part::Class, Asks::Class),
+        (Part::OnDemand, Asks::Limits),
+        (Part::Indexes, Asks::Indexes),
+    ];
+    // Each of the rest is alone.
+    first.into_iter().find(|(part, _)| parts.contains(part)).map_or(Asks::Beside, |(_, asks)| asks)
+}
+
+/// What of the table is being changed by the request, for as long as that is told.
+pub(crate) fn changing(request: &UpdateTableRequest) -> Option<Changing> {
+    match asks(request) {
+        _ if request.stream_specification.is_some() => Some(Changing::Stream),
+        Asks::Units => Some(Changing::Units),
+        Asks::Class => Some(Changing::Class),
+        _ => None,
+    }
 }
 
 /// Changes everything but the stream, or says why not. An index that is to go is still there.
@@ -144,19 +177,20 @@ pub(crate) fn apply(
     let mode = request.billing_mode.unwrap_or(table.billing.mode);
     let switched = mode != table.billing.mode;
     if let Some(limits) = rules::on_demand(request.on_demand_throughput, true, Of::Table)? {
-        if let (BillingMode::Provisioned, Some(member)) = (mode, rules::first_limit(limits)) {
-            return Err(invalid(format!(
-                "{member} for OnDemandThroughput cannot be specified when the table BillingMode is PROVISIONED"
-            )));
-        }
+        rules::new_limits_fit(limits, mode, Of::Table)?;
         table.on_demand = merged(limits, table.on_demand);
     }
     match (mode, rules::throughput(request.provisioned_throughput, Of::Table)?) {
         (BillingMode::PayPerRequest, Some(_)) => return Err(rules::units_on_demand()),
         (BillingMode::PayPerRequest, None) if switched => {
             table.billing.on_demand_since_ms = Some(now_ms);
-            table.throughput.read = 0;
-            table.throughput.write = 0;
+            // A decrease that is not one of the day's; of an index it is (`index_changes::switch`).
+            table.throughput = Throughput {
+                decreases_that_day: decreases_today(&table.throughput, now_ms),
+                decreased_ms: Some(now_ms),
+                increased_ms: table.throughput.increased_ms,
+                ..Throughput::default()
+            };
             table.warm.read = table.warm.read.max(WARM_READ_UNITS);
             table.warm.write = table.warm.write.max(WARM_WRITE_UNITS);
         }
@@ -170,11 +204,10 @@ pub(crate) fn apply(
     }
     table.billing.mode = mode;
     let indexes = index_changes::apply(request, table, mode, switched, now_ms)?;
-    if let Some(warm) = rules::warm(request.warm_throughput, mode, &table.throughput, table.warm, Of::Table)? {
-        check_not_decreased(table.warm, warm)?;
-        table.warm = warm;
-    }
-    if let Some(class) = request.table_class {
+    table.warm = rules::raised(table.warm, request.warm_throughput, Of::Table)?;
+    let class_of = |table: &Table| table.class.as_ref().map_or(TableClass::Standard, |class| class.class);
+    // The class that it has already changes nothing, not even when it was set.
+    if let Some(class) = request.table_class.filter(|class| *class != class_of(table)) {
         table.class = Some(TableClassSetting { class, updated_ms: Some(now_ms) });
     }
     table.deletion_protection = request.deletion_protection_enabled.unwrap_or(table.deletion_protection);
@@ -187,13 +220,6 @@ pub(super) fn merged(new: OnDemandThroughput, old: Option<OnDemandThroughput>) -
     let merge = |new: Option<i64>, old: Option<i64>| new.or(old).filter(|units| *units != -1);
     let merged = OnDemandThroughput { read: merge(new.read, old.read), write: merge(new.write, old.write) };
     Some(merged).filter(|merged| rules::first_limit(*merged).is_some())
-}
-
-pub(super) fn check_not_decreased(old: WarmThroughput, new: WarmThroughput) -> Result<(), ApiError> {
-    if new.read < old.read || new.write < old.write {
-        return Err(invalid("WarmThroughput cannot be decreased"));
-    }
-    Ok(())
 }
 
 /// Sets the units of the table or of an index; what it can take at once grows with them.
@@ -220,8 +246,7 @@ pub(super) fn change_units(
             old.increased_ms = Some(now_ms);
         }
         if wanted.read < old.read || wanted.write < old.write {
-            let same_day = old.decreased_ms.is_some_and(|ms| day(ms) == day(now_ms));
-            old.decreases_that_day = if same_day { old.decreases_that_day + 1 } else { 1 };
+            old.decreases_that_day = decreases_today(old, now_ms) + 1;
             old.decreased_ms = Some(now_ms);
         }
     }

@@ -15,7 +15,7 @@ use tailrace_store::{Key, StoreError};
 use super::counts;
 use super::descriptor::{OnDemandThroughput, Table, Throughput, WarmThroughput};
 use super::index::{Index, IndexKind, IndexProjection};
-use super::rules::day;
+use super::rules::decreases_today;
 use crate::db::{Db, StoredTable};
 use crate::settings::Settings;
 
@@ -125,11 +125,10 @@ fn projection(projection: &IndexProjection) -> Projection {
 }
 
 fn throughput(throughput: &Throughput, now_ms: EpochMs) -> ProvisionedThroughputDescription {
-    let today = throughput.decreased_ms.is_some_and(|ms| day(ms) == day(now_ms));
     ProvisionedThroughputDescription {
         last_increase_date_time: throughput.increased_ms.map(Timestamp),
         last_decrease_date_time: throughput.decreased_ms.map(Timestamp),
-        number_of_decreases_today: if today { throughput.decreases_that_day } else { 0 },
+        number_of_decreases_today: decreases_today(throughput, now_ms),
         read_capacity_units: throughput.read,
         write_capacity_units: throughput.write,
     }
@@ -151,22 +150,30 @@ fn on_demand_throughput(limits: OnDemandThroughput) -> OnDemandThroughputDescrip
 pub(crate) fn as_created(mut description: TableDescription, request: CreateTableRequest) -> TableDescription {
     description.attribute_definitions = Some(request.attribute_definitions);
     description.warm_throughput = description.warm_throughput.filter(|_| request.warm_throughput.is_some());
+    if let Some(warm) = &mut description.warm_throughput {
+        warm.status = TableStatus::Updating;
+    }
     // In the order in which they were asked for, both lists.
     let asked = request.global_secondary_indexes.iter().flatten();
     for (index, asked) in description.global_secondary_indexes.iter_mut().flatten().zip(asked) {
         index.index_status = IndexStatus::Creating;
         index.warm_throughput.take_if(|_| asked.warm_throughput.is_none());
     }
+    forget_on_demand_since(&mut description);
+    if let Some(summary) = &mut description.table_class_summary {
+        summary.last_update_date_time = None;
+    }
+    description
+}
+
+/// Takes out since when the table is billed by request, which AWS does not tell before that is so.
+pub(crate) fn forget_on_demand_since(description: &mut TableDescription) {
     if let Some(summary) = &mut description.billing_mode_summary {
         summary.last_update_to_pay_per_request_date_time = None;
     }
     if let Some(summary) = &mut description.table_throughput_mode_summary {
         summary.last_update_to_pay_per_request_date_time = None;
     }
-    if let Some(summary) = &mut description.table_class_summary {
-        summary.last_update_date_time = None;
-    }
-    description
 }
 
 /// What DeleteTable answers: without what defines the table.

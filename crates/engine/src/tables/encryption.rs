@@ -15,11 +15,10 @@ const AWS_KEY_ALIAS: &str = "alias/aws/dynamodb";
 /// Rules that need no table.
 pub(crate) fn check(given: Option<&SseSpecification>) -> Result<(), ApiError> {
     let Some(given) = given else { return Ok(()) };
-    match (given.enabled.unwrap_or(false), given.sse_type, &given.kms_master_key_id) {
-        (_, Some(SseType::Aes256), _) if given.enabled != Some(false) => {
-            Err(invalid("SSEType AES256 is not supported"))
-        }
-        (false, Some(_), _) => Err(invalid("SSEType can not be specified if Enabled is false")),
+    match (given.enabled, given.sse_type, &given.kms_master_key_id) {
+        (Some(false), Some(_), _) => Err(invalid("SSEType can not be specified if Enabled is false")),
+        (Some(false), None, Some(_)) => Err(invalid("KMSMasterKeyId can not be specified if Enabled is false")),
+        (_, Some(SseType::Aes256), _) => Err(invalid("SSEType AES256 is not supported")),
         (_, None, Some(_)) => Err(invalid("SSEType KMS is required if KMSMasterKeyId is specified")),
         _ => Ok(()),
     }
@@ -56,9 +55,8 @@ pub(crate) fn change(
 }
 
 fn wanted(given: &SseSpecification, settings: &Settings) -> Option<Encryption> {
-    let on = given.enabled.unwrap_or(false);
     let id = given.kms_master_key_id.as_deref().unwrap_or(AWS_KEY_ALIAS);
-    on.then(|| Encryption { kms_key_arn: key_arn(id, settings) })
+    given.is_on().then(|| Encryption { kms_key_arn: key_arn(id, settings) })
 }
 
 /// The ARN of the key that `id` names: by itself, by an ARN, or by an alias. There is nobody to ask which key an alias stands for, so

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use tailrace_api::tables::{
-    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
-    UpdateGlobalSecondaryIndexAction, UpdateTableRequest,
+    self as api, AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
+    TableStatus, UpdateGlobalSecondaryIndexAction, UpdateTableRequest,
 };
 use tailrace_core::limits::{GLOBAL_INDEXES_MAX, WARM_READ_UNITS, WARM_WRITE_UNITS};
 use tailrace_core::{ApiError, EpochMs, ErrorCode, IndexId};
@@ -22,7 +22,7 @@ use super::states::in_use;
 pub(crate) struct IndexChanges {
     /// The one that was made.
     pub created: Option<IndexId>,
-    /// Those whose throughput was changed.
+    /// Those whose units or limits were changed. A change of warm throughput leaves an index ACTIVE.
     pub updated: Vec<IndexId>,
     /// The one that is to go; it is still in the descriptor.
     pub deleted: Option<IndexId>,
@@ -31,7 +31,7 @@ pub(crate) struct IndexChanges {
 /// Rules that need no table.
 pub(super) fn check(request: &UpdateTableRequest) -> Result<(), ApiError> {
     let mut seen = BTreeSet::new();
-    for update in &request.global_secondary_index_updates {
+    for update in request.index_updates() {
         let GlobalSecondaryIndexUpdate { update, create, delete } = update;
         let names = [
             update.as_ref().map(|update| &update.index_name),
@@ -56,7 +56,7 @@ pub(super) fn check(request: &UpdateTableRequest) -> Result<(), ApiError> {
             )));
         }
     }
-    let units = request.global_secondary_index_updates.iter().filter_map(|update| {
+    let units = request.index_updates().iter().filter_map(|update| {
         let update_of = |update: &'_ UpdateGlobalSecondaryIndexAction| update.provisioned_throughput;
         match (&update.create, &update.update) {
             (Some(create), _) => Some((create.index_name.as_str(), create.provisioned_throughput)),
@@ -65,7 +65,15 @@ pub(super) fn check(request: &UpdateTableRequest) -> Result<(), ApiError> {
         }
     });
     index_rules::check_bounds(units)?;
-    let updates = &request.global_secondary_index_updates;
+    for update in request.index_updates().iter().filter_map(|update| update.update.as_ref()) {
+        if update.warm_throughput.is_some_and(|warm| warm.is_empty()) {
+            return Err(invalid(format!(
+                "WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond specified for index: {}",
+                update.index_name
+            )));
+        }
+    }
+    let updates = request.index_updates();
     for create in updates.iter().filter_map(|update| update.create.as_ref()) {
         if request.attribute_definitions.is_empty() {
             let text = format!("AttributeDefinitions is not specified for index: {}", create.index_name);
@@ -77,15 +85,15 @@ pub(super) fn check(request: &UpdateTableRequest) -> Result<(), ApiError> {
 
 /// An index is to be made or deleted.
 pub(super) fn makes_or_deletes(request: &UpdateTableRequest) -> bool {
-    request.global_secondary_index_updates.iter().any(|update| update.create.is_some() || update.delete.is_some())
+    request.index_updates().iter().any(|update| update.create.is_some() || update.delete.is_some())
 }
 
-/// Refuses to delete an index that is told not to be filled yet.
+/// Refuses to delete an index that is told not to be filled yet, and to update one that is told to be updated.
 ///
 /// # Errors
 /// ResourceInUseException.
-pub(crate) fn check_allocated(request: &UpdateTableRequest, table: &Table, now: EpochMs) -> Result<(), ApiError> {
-    for delete in request.global_secondary_index_updates.iter().filter_map(|update| update.delete.as_ref()) {
+pub(crate) fn check_states(request: &UpdateTableRequest, table: &Table, now: EpochMs) -> Result<(), ApiError> {
+    for delete in request.index_updates().iter().filter_map(|update| update.delete.as_ref()) {
         let named = table.indexes.iter().find(|index| index.name == delete.index_name);
         if let Some(index) = named.filter(|index| table.index_status(index, now).1 == Some(false)) {
             return Err(in_use(format_args!(
@@ -93,6 +101,16 @@ pub(crate) fn check_allocated(request: &UpdateTableRequest, table: &Table, now: 
                  is active. Table: {} Index: {}",
                 table.name, index.name
             )));
+        }
+    }
+    for update in request.index_updates().iter().filter_map(|update| update.update.as_ref()) {
+        let named = table.indexes.iter().find(|index| index.name == update.index_name);
+        // What a table's change does to an index beside it is told of the table.
+        let is_updated = |index: &&Index| {
+            table.index_status(index, now).0 == api::IndexStatus::Updating && table.status(now) == TableStatus::Active
+        };
+        if let Some(index) = named.filter(is_updated) {
+            return Err(in_use(format_args!("Index is being updated. Table: {} Index: {}", table.name, index.name)));
         }
     }
     Ok(())
@@ -109,11 +127,14 @@ pub(super) fn apply(
     let mut changes = IndexChanges::default();
     let mut made_or_deleted = table.indexes.iter().filter(|index| index.status != IndexStatus::Active).count();
     if switched {
-        switch(request, table, mode)?;
+        switch(request, table, mode, now)?;
     }
-    for update in &request.global_secondary_index_updates {
+    for update in request.index_updates() {
         if let Some(update) = &update.update {
-            changes.updated.push(apply_update(update, table, mode, switched, now)?);
+            let index = apply_update(update, table, mode, switched, now)?;
+            if update.provisioned_throughput.is_some() || update.on_demand_throughput.is_some() {
+                changes.updated.push(index);
+            }
         }
         if let Some(create) = &update.create {
             let index = new_index(create, table, &request.attribute_definitions, mode)?;
@@ -148,17 +169,19 @@ fn limit_exceeded(rest: &str) -> ApiError {
 }
 
 /// All global indexes follow the table to another billing mode.
-fn switch(request: &UpdateTableRequest, table: &mut Table, mode: BillingMode) -> Result<(), ApiError> {
+fn switch(request: &UpdateTableRequest, table: &mut Table, mode: BillingMode, now: EpochMs) -> Result<(), ApiError> {
     for index in table.indexes.iter_mut().filter(|index| index.kind == IndexKind::Global) {
         match mode {
             BillingMode::PayPerRequest => {
+                index.throughput.decreases_that_day = rules::decreases_today(&index.throughput, now) + 1;
+                index.throughput.decreased_ms = Some(now);
                 (index.throughput.read, index.throughput.write) = (0, 0);
                 let warm = index.warm.get_or_insert(WarmThroughput { read: 0, write: 0 });
                 warm.read = warm.read.max(WARM_READ_UNITS);
                 warm.write = warm.write.max(WARM_WRITE_UNITS);
             }
             BillingMode::Provisioned => {
-                let updates = request.global_secondary_index_updates.iter().filter_map(|update| update.update.as_ref());
+                let updates = request.index_updates().iter().filter_map(|update| update.update.as_ref());
                 let mut of_it = updates.filter(|update| update.index_name == index.name);
                 if !of_it.any(|update| update.provisioned_throughput.is_some()) {
                     let text = format!("ProvisionedThroughput must be specified for index: {}", index.name);
@@ -241,29 +264,29 @@ fn apply_update(
     let index = &mut table.indexes[at];
     let of = Of::Index(name);
     let mut warm = index.warm.unwrap_or(WarmThroughput { read: 0, write: 0 });
+    let limits =
+        rules::on_demand(update.on_demand_throughput, true, of)?.filter(|limits| rules::first_limit(*limits).is_some());
+    if let Some(limits) = limits {
+        rules::new_limits_fit(limits, mode, of)?;
+        index.on_demand = change::merged(limits, index.on_demand);
+    }
     match (mode, rules::throughput(update.provisioned_throughput, of)?) {
-        (BillingMode::PayPerRequest, Some(_)) => {
+        (BillingMode::PayPerRequest, units)
+            if units.is_some() || (limits.is_none() && update.warm_throughput.is_none()) =>
+        {
             return Err(invalid(format!(
-                "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name} when BillingMode is \
-                 PAY_PER_REQUEST"
+                "The only Updates for index: {name} when TableThroughputMode is PAY_PER_REQUEST can be to \
+                 OnDemandThroughput, WarmThroughput"
             )));
         }
         (BillingMode::Provisioned, Some(wanted)) => {
             change_units(&mut index.throughput, &mut warm, &wanted, switched, now, of)?;
         }
         (BillingMode::Provisioned, None) if update.warm_throughput.is_none() => {
-            return Err(invalid(format!("ProvisionedThroughput is not specified for index: {name}")));
+            return Err(index_rules::units_are_missing(name));
         }
         _ => {}
     }
-    if let Some(limits) = rules::on_demand(update.on_demand_throughput, true, of)? {
-        rules::limits_fit(Some(limits), mode, of)?;
-        index.on_demand = change::merged(limits, index.on_demand);
-    }
-    if let Some(wanted) = rules::warm(update.warm_throughput, mode, &index.throughput, warm, of)? {
-        change::check_not_decreased(warm, wanted)?;
-        warm = wanted;
-    }
-    index.warm = Some(warm);
+    index.warm = Some(rules::raised(warm, update.warm_throughput, of)?);
     Ok(index.id)
 }

@@ -104,8 +104,23 @@ pub(super) fn of_update(
     check_defined(&asked.key_schema, definitions)?;
     check_global_key(&asked.key_schema)?;
     let projection = projection(&asked.projection)?;
-    check_units_are_given(asked, mode)?;
+    let name = &asked.index_name;
+    match (mode, asked.provisioned_throughput) {
+        (BillingMode::PayPerRequest, Some(_)) => {
+            return Err(invalid(format!(
+                "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name} when BillingMode is \
+                 PAY_PER_REQUEST"
+            )));
+        }
+        (BillingMode::Provisioned, None) => return Err(units_are_missing(name)),
+        _ => {}
+    }
     new_global(asked, definitions, projection, mode, IndexStatus::Creating)
+}
+
+/// An index that UpdateTable makes or changes has no units.
+pub(super) fn units_are_missing(name: &str) -> ApiError {
+    invalid(format!("Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}"))
 }
 
 /// Row 28: the names that all indexes of a table hold beside their keys.
@@ -319,7 +334,7 @@ fn check_name_is_free(name: &str, indexes: &[Index]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Rows 32 and 33.
+/// Rows 32 and 33, as CreateTable says them.
 fn check_units_are_given(asked: &GlobalSecondaryIndex, mode: BillingMode) -> Result<(), ApiError> {
     let name = &asked.index_name;
     match (mode, asked.provisioned_throughput) {

@@ -1,10 +1,15 @@
-//! The documents of resource policies: checked for what every one needs, kept in the form that AWS gives back (without spaces, a list
-//! of one as the one). Nothing enforces them. Pure. Source: docs/spec/dynamodb-api.md 8.6.
+//! The documents of resource policies: checked for what every one needs, kept in the form that AWS gives back (without spaces, members
+//! in one order, a list of one as the one, an account as its root's ARN). Nothing enforces them. Pure. Source: docs/spec/dynamodb-api.md 8.6.
 
 use tailrace_core::limits::POLICY_BYTES_MAX;
 use tailrace_core::{ApiError, Json};
 
 use super::rules::invalid;
+
+/// The members of a document and of a statement in the order in which they are kept; others come behind them.
+const DOCUMENT_ORDER: &[&str] = &["Version", "Id", "Statement"];
+const STATEMENT_ORDER: &[&str] =
+    &["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
 
 /// The document as it is kept.
 ///
@@ -44,12 +49,17 @@ pub(crate) fn canonical(document: &str) -> Result<String, ApiError> {
     if !has_statement {
         return Err(faulty("Missing required field Statement"));
     }
+    sort(&mut out, DOCUMENT_ORDER);
     let mut text = String::with_capacity(document.len());
     write(&Json::Object(out), &mut text);
     Ok(text)
 }
 
-/// A statement with its lists of one written as the one. The error names what it lacks.
+fn sort(members: &mut [(String, Json)], order: &[&str]) {
+    members.sort_by_key(|(name, _)| order.iter().position(|known| known == name).unwrap_or(order.len()));
+}
+
+/// A statement in its order, with its lists of one written as the one. The error names what it lacks.
 fn statement(statement: Json) -> Result<Json, String> {
     let Json::Object(members) = statement else { return Err("This policy contains invalid Json".to_owned()) };
     let has = |name: &str| members.iter().any(|(member, _)| member == name);
@@ -66,11 +76,39 @@ fn statement(statement: Json) -> Result<Json, String> {
                 Json::String("Allow".to_owned())
             }
             ("Effect", Json::String(effect)) if effect.eq_ignore_ascii_case("deny") => Json::String("Deny".to_owned()),
+            ("Principal" | "NotPrincipal", value) => without_lists_of_one(with_roots(value)),
             (_, value) => without_lists_of_one(value),
         };
         (name, value)
     });
-    Ok(Json::Object(members.collect()))
+    let mut members: Vec<(String, Json)> = members.collect();
+    sort(&mut members, STATEMENT_ORDER);
+    Ok(Json::Object(members))
+}
+
+/// A principal whose accounts are named by the ARN of their root, each once.
+fn with_roots(principal: Json) -> Json {
+    let Json::Object(members) = principal else { return principal };
+    let root = |value: Json| match value {
+        Json::String(id) if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Json::String(format!("arn:aws:iam::{id}:root"))
+        }
+        other => other,
+    };
+    let members = members.into_iter().map(|(name, value)| match value {
+        Json::Array(elements) if name == "AWS" => {
+            let mut roots: Vec<Json> = Vec::with_capacity(elements.len());
+            for element in elements.into_iter().map(root) {
+                if !roots.contains(&element) {
+                    roots.push(element);
+                }
+            }
+            (name, Json::Array(roots))
+        }
+        one if name == "AWS" => (name, root(one)),
+        other => (name, other),
+    });
+    Json::Object(members.collect())
 }
 
 fn without_lists_of_one(value: Json) -> Json {
@@ -133,6 +171,19 @@ mod tests {
             r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"1"},"Action":"dynamodb:GetItem","Resource":["a","b"]}]}"#
         );
         assert_eq!(canonical(&canonical(VALID).unwrap()), canonical(VALID), "it stays as it is");
+    }
+
+    #[test]
+    fn documents_that_say_the_same_are_one() {
+        let kept = r#"{"Version":"2012-10-17","Statement":[{"Sid":"s","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":["a","b"],"Resource":"*","Condition":{"Bool":{"x":"true"}}}]}"#;
+        for same in [
+            r#"{"Statement":[{"Condition":{"Bool":{"x":["true"]}},"Resource":"*","Action":["a","b"],
+                "Principal":{"AWS":"000000000000"},"Effect":"Allow","Sid":"s"}],"Version":"2012-10-17"}"#,
+            r#"{"Version":"2012-10-17","Statement":{"Sid":"s","Effect":"Allow","Action":["a","b"],"Resource":["*"],
+                "Principal":{"AWS":["000000000000","arn:aws:iam::000000000000:root"]},"Condition":{"Bool":{"x":"true"}}}}"#,
+        ] {
+            assert_eq!(canonical(same).unwrap(), kept);
+        }
     }
 
     #[test]

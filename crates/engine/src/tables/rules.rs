@@ -12,6 +12,12 @@ pub(super) fn day(instant: EpochMs) -> u64 {
     instant.seconds() / (24 * 60 * 60)
 }
 
+/// How often units were decreased on the UTC day of `now`.
+pub(crate) fn decreases_today(throughput: &Throughput, now: EpochMs) -> u32 {
+    let today = throughput.decreased_ms.is_some_and(|ms| day(ms) == day(now));
+    if today { throughput.decreases_that_day } else { 0 }
+}
+
 /// Whose throughput a rule is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Of<'a> {
@@ -74,6 +80,11 @@ pub(super) fn on_demand(
     let (read, write) = (given.max_read_request_units, given.max_write_request_units);
     for (name, units) in [("MaxReadRequestUnits", read), ("MaxWriteRequestUnits", write)] {
         if units.is_some_and(|units| units < 1 && !(clears && units == -1)) {
+            // With a space before the colon: the service's own slip of the pen.
+            let of = match of {
+                Of::Table => "table".to_owned(),
+                Of::Index(index) => format!("index : {index}"),
+            };
             return Err(invalid(format!("Requested {name} for OnDemandThroughput for {of} is outside of valid range")));
         }
     }
@@ -88,9 +99,21 @@ pub(super) fn limits_fit(limits: Option<OnDemandThroughput>, mode: BillingMode, 
             format!("{member} for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED.")
         }
         Of::Index(name) => format!(
-            "{member} for OnDemandThroughput cannot be specified for index: {name} when table BillingMode is PROVISIONED."
+            "{member} for OnDemandThroughput for index: {name} cannot be specified when table BillingMode is PROVISIONED."
         ),
     }))
+}
+
+/// The same, as UpdateTable says it of the table and of an index that is there.
+pub(super) fn new_limits_fit(limits: OnDemandThroughput, mode: BillingMode, of: Of<'_>) -> Result<(), ApiError> {
+    let (BillingMode::Provisioned, Some(member)) = (mode, first_limit(limits)) else { return Ok(()) };
+    let of = match of {
+        Of::Table => String::new(),
+        Of::Index(index) => format!(" for index : {index}"),
+    };
+    Err(invalid(format!(
+        "{member} for OnDemandThroughput{of} cannot be specified when the table BillingMode is PROVISIONED"
+    )))
 }
 
 /// The first member that a limit of on-demand throughput names, read first. Row 7.
@@ -110,7 +133,7 @@ pub(super) fn warm_by_billing(mode: BillingMode, throughput: &Throughput) -> War
     }
 }
 
-/// `WarmThroughput` over what the table has by its billing; a member that was not sent is that of `present`. Row 9.
+/// The `WarmThroughput` of what is new, over what it has by its billing; a member that was not sent is that of `present`. Row 9.
 pub(super) fn warm(
     given: Option<api::WarmThroughput>,
     mode: BillingMode,
@@ -137,4 +160,24 @@ pub(super) fn warm(
         read: units("ReadUnitsPerSecond", "ReadCapacityUnits", read, least.read, present.read)?,
         write: units("WriteUnitsPerSecond", "WriteCapacityUnits", write, least.write, present.write)?,
     }))
+}
+
+/// The warm throughput that an UpdateTable leaves of `present`: it never decreases, and a member that was not sent stays. 2.3.
+pub(super) fn raised(
+    present: WarmThroughput,
+    given: Option<api::WarmThroughput>,
+    of: Of<'_>,
+) -> Result<WarmThroughput, ApiError> {
+    let Some(given) = given else { return Ok(present) };
+    let units = |name: &str, units: Option<i64>, present: i64| match units {
+        Some(units) if units < present => Err(invalid(format!(
+            "Requested {name} for WarmThroughput for {of} is lower than current WarmThroughput, decreasing WarmThroughput \
+             is not supported"
+        ))),
+        units => Ok(units.unwrap_or(present)),
+    };
+    Ok(WarmThroughput {
+        read: units("ReadUnitsPerSecond", given.read_units_per_second, present.read)?,
+        write: units("WriteUnitsPerSecond", given.write_units_per_second, present.write)?,
+    })
 }

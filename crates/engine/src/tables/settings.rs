@@ -36,6 +36,9 @@ pub(crate) struct TableSettings {
     /// The policy of the table.
     #[serde(default)]
     pub policy: Option<ResourcePolicy>,
+    /// When the table's policy was deleted last.
+    #[serde(default)]
+    pub policy_deleted_ms: Option<EpochMs>,
     /// The policies of its streams, by label.
     #[serde(default)]
     pub stream_policies: Vec<StreamPolicy>,
@@ -123,6 +126,7 @@ impl Default for TableSettings {
             tags: Vec::new(),
             encryption: None,
             policy: None,
+            policy_deleted_ms: None,
             stream_policies: Vec::new(),
             point_in_time_recovery: None,
             contributor_insights: Vec::new(),

@@ -5,7 +5,7 @@
 //! Source: docs/spec/dynamodb-api.md 2.2 (states), 8.1.
 
 use serde::{Deserialize, Serialize};
-use tailrace_api::tables::{IndexStatus, TableStatus};
+use tailrace_api::tables::{IndexStatus, TableClass, TableStatus};
 use tailrace_core::{ApiError, EpochMs, ErrorCode, IndexId};
 
 use super::descriptor::Table;
@@ -20,6 +20,20 @@ pub struct Transition {
     pub change: TransitionKind,
     /// When it is over. A table or an index that goes is there until the background has removed it, some time later.
     pub until: EpochMs,
+    /// What of a table is being changed, if that decides what is refused meanwhile and in which words.
+    #[serde(default)]
+    pub of: Option<Changing>,
+}
+
+/// What of a table is being changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Changing {
+    /// Its stream is enabled or disabled.
+    Stream,
+    /// Its units, or its billing.
+    Units,
+    /// Its class.
+    Class,
 }
 
 /// What is under way.
@@ -69,6 +83,12 @@ impl Table {
         self.transitions.iter().find(counts).map(|transition| transition.change)
     }
 
+    /// What of the table is being changed.
+    fn changing(&self, now: EpochMs) -> Option<Changing> {
+        let counts = |t: &&Transition| t.index.is_none() && t.change == TransitionKind::Updating && now < t.until;
+        self.transitions.iter().find(counts).and_then(|transition| transition.of)
+    }
+
     /// Puts a change under way, and forgets those that are over.
     pub(crate) fn put_under_way(&mut self, transition: Transition, now: EpochMs) {
         self.transitions
@@ -91,20 +111,74 @@ pub(crate) fn name_is_taken(table: &Table, now: EpochMs) -> ApiError {
     }
 }
 
-/// Whether a table can be changed now. `units`: its throughput or billing is to change.
+/// What an UpdateTable asks for, as far as that decides whether it is done while another change is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// Deletion protection, encryption or warm throughput: done beside any other change.
+    Beside,
+    /// Units or billing.
+    Units,
+    /// The stream.
+    Stream,
+    /// The class.
+    Class,
+    /// The limits of on-demand throughput.
+    Limits,
+    /// Indexes.
+    Indexes,
+}
+
+/// Whether a table can be changed now.
 ///
 /// # Errors
 /// ResourceInUseException: it is being made, changed or deleted.
-pub(crate) fn check_update(table: &Table, units: bool, now: EpochMs) -> Result<(), ApiError> {
+pub(crate) fn check_update(table: &Table, asks: Asks, now: EpochMs) -> Result<(), ApiError> {
     let name = &table.name;
     match table.status(now) {
         TableStatus::Active => Ok(()),
         TableStatus::Creating => Err(in_use(format_args!("Table is being created: {name}"))),
         TableStatus::Deleting => Err(in_use(format_args!("Table is being deleted: {name}"))),
-        TableStatus::Updating if units => {
-            Err(in_use(format_args!("Table IOPS are currently being updated. Table: {name}")))
+        TableStatus::Updating if asks == Asks::Beside => Ok(()),
+        TableStatus::Updating => Err(in_use(being_updated(table, asks, table.changing(now)))),
+    }
+}
+
+/// Why a table that is UPDATING is not changed.
+fn being_updated(table: &Table, asks: Asks, changing: Option<Changing>) -> String {
+    let name = &table.name;
+    let stream = || {
+        let operation = if table.stream.is_some() { "ENABLE" } else { "DISABLE" };
+        let label = table.latest_stream_label.as_deref().unwrap_or_default();
+        format!("Table: {name} Stream: {label} Operation: {operation}")
+    };
+    match (changing, asks) {
+        (Some(Changing::Stream), Asks::Stream) => {
+            format!("A stream status change is currently in progress. {}", stream())
         }
-        TableStatus::Updating => Err(in_use(format_args!("Table is being updated: {name}"))),
+        (Some(Changing::Stream), Asks::Class) => {
+            format!("Can't update table class when stream status is being updated. {}", stream())
+        }
+        (Some(Changing::Stream), Asks::Units) => {
+            format!("Can't change table IOPS when stream status is being updated. {}", stream())
+        }
+        (Some(Changing::Stream), Asks::Limits) => {
+            "OnDemandThroughput cannot be updated while stream status update is in progress".to_owned()
+        }
+        (Some(Changing::Units), Asks::Limits) => {
+            "OnDemandThroughput cannot be updated while BillingMode update is in progress".to_owned()
+        }
+        (Some(Changing::Units), Asks::Stream) => {
+            format!("Can't enable or disable stream while table IOPS are being updated. Table: {name}")
+        }
+        (Some(Changing::Class), Asks::Class) => {
+            let class = table.class.as_ref().map_or(TableClass::Standard, |class| class.class).name();
+            format!(
+                "Can't update table class when a table class update is in progress. Table: {name} \
+                 TableClassUpdateInProgress: {class}"
+            )
+        }
+        (_, Asks::Units) => format!("Table IOPS are currently being updated. Table: {name}"),
+        _ => format!("Table is being updated: {name}"),
     }
 }
 
@@ -156,13 +230,17 @@ pub(crate) fn check_delete(table: &Table, as_aws: bool, now: EpochMs) -> Result<
     match table.status(now) {
         TableStatus::Creating => return Err(in_use(format_args!("Table is being created: {name}"))),
         TableStatus::Deleting => return Err(in_use(format_args!("Table is being deleted: {name}"))),
-        TableStatus::Updating => {
-            return Err(in_use(format_args!("Table: {name} is in the process of being updated.")));
-        }
-        TableStatus::Active => {}
+        TableStatus::Updating | TableStatus::Active => {}
     }
+    // Told first: the table is UPDATING, too, while an index comes or goes.
     if as_aws && table.indexes.iter().any(|index| table.index_status(index, now).0 != IndexStatus::Active) {
         return Err(in_use("Cannot delete table while indexes are being created, updated, or deleted."));
     }
-    Ok(())
+    match (table.status(now), table.changing(now)) {
+        (TableStatus::Updating, Some(Changing::Stream)) => {
+            Err(in_use("Cannot delete table while stream is being enabled/disabled."))
+        }
+        (TableStatus::Updating, _) => Err(in_use(format_args!("Table: {name} is in the process of being updated."))),
+        _ => Ok(()),
+    }
 }

@@ -63,7 +63,7 @@ pub fn changes(
     let planned = table.request.global_secondary_indexes.as_deref().unwrap_or_default();
     let has: Vec<&GlobalSecondaryIndexDescription> = there.global_secondary_indexes.iter().flatten().collect();
     let request = |update: GlobalSecondaryIndexUpdate| UpdateTableRequest {
-        global_secondary_index_updates: vec![update],
+        global_secondary_index_updates: Some(vec![update]),
         ..UpdateTableRequest::of(name)
     };
     // What goes makes room for what comes.

@@ -58,7 +58,7 @@ impl RecordedTable {
     pub fn of(table: &TablePlan) -> RecordedTable {
         let (request, settings) = (&table.request, &table.settings);
         let expires = settings.time_to_live.as_ref().filter(|asked| asked.enabled);
-        let encrypted = request.sse_specification.as_ref().filter(|asked| asked.enabled == Some(true));
+        let encrypted = request.sse_specification.as_ref().filter(|asked| asked.is_on());
         let insights = settings.contributor_insights.iter().filter(|asked| asked.enabled);
         let indexes = request.global_secondary_indexes.iter().flatten();
         RecordedTable {

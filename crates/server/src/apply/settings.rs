@@ -119,7 +119,7 @@ fn encryption(table: &TablePlan, has: Option<&SseDescription>, recorded: &Record
         None => return,
         Some(wants) => wants.clone(),
     };
-    let differs = match (wants.enabled == Some(true), has) {
+    let differs = match (wants.is_on(), has) {
         (false, has) => has.is_some(),
         (true, None) => true,
         (true, Some(has)) => {

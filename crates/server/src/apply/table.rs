@@ -111,7 +111,7 @@ fn updates(table: &TablePlan, there: &TableDescription) -> Vec<UpdateTableReques
         (false, true) => updates.push(UpdateTableRequest {
             billing_mode,
             provisioned_throughput,
-            global_secondary_index_updates: indexes::units_of_all(table, there),
+            global_secondary_index_updates: Some(indexes::units_of_all(table, there)).filter(|all| !all.is_empty()),
             ..nothing.clone()
         }),
         (false, false) if request.provisioned_throughput.is_some_and(|units| units != units_there) => {

@@ -28,7 +28,9 @@ pub async fn enable_kinesis_streaming_destination(
 ) -> Result<KinesisStreamingDestinationAnswer, ApiError> {
     let KinesisStreamingDestinationRequest { table_name, stream_arn, configuration } = request;
     let table = tables::stored(db, &table_name).await?;
-    if DataStreamArn::read(&stream_arn).is_none() {
+    // An ARN of something else fails later, as a stream that is not there does; a template is told at once.
+    let is_stream = DataStreamArn::read(&stream_arn).is_some();
+    if !is_stream && (caller.is_inside() || !is_arn(&stream_arn)) {
         return Err(invalid(format!("StreamArn is not the ARN of a Kinesis data stream: {stream_arn}")));
     }
     states::check_change_of_settings(&table, db.clock.now())?;
@@ -43,7 +45,7 @@ pub async fn enable_kinesis_streaming_destination(
                 "EnableKinesisStreamingDestination must be DISABLED or ENABLE_FAILED to perform ENABLE operation.",
             ));
         }
-        let (status, capture) = match delivers {
+        let (status, capture) = match delivers && is_stream {
             true => (DestinationStatus::Enabling, Some(draft.open(&consumer))),
             false => (DestinationStatus::EnableFailed, None),
         };
@@ -178,6 +180,10 @@ impl KinesisDestination {
     fn is_in_the_way(&self, caller: &Caller<'_>) -> bool {
         self.is_live() && !(self.status == DestinationStatus::Disabling && caller.is_inside())
     }
+}
+
+fn is_arn(text: &str) -> bool {
+    text.starts_with("arn:") && text.splitn(6, ':').count() == 6
 }
 
 fn not_in_state(why: &str) -> ApiError {

@@ -38,10 +38,15 @@ pub async fn put_resource_policy(
     let revision = settings::change(db, &table, tables::no_such_table(&table.name), asked, |settings| {
         let old = policy_of(settings, resource);
         expect(&request.expected_revision_id, old, &table)?;
-        if let Some(old) = old.filter(|old| old.document == document) {
+        // One that an earlier version kept in another form says the same.
+        let is_same = |old: &&ResourcePolicy| {
+            old.document == document || policy::canonical(&old.document).is_ok_and(|old| old == document)
+        };
+        if let Some(old) = old.filter(is_same) {
             return Ok(old.revision);
         }
-        let revision = old.map_or(now, |old| now.max(EpochMs(old.revision.0.saturating_add(1))));
+        let last = old.map(|old| old.revision).or(deleted_of(settings, resource));
+        let revision = last.map_or(now, |last| now.max(EpochMs(last.0.saturating_add(1))));
         set_policy(settings, resource, Some(ResourcePolicy { document: document.clone(), revision }));
         Ok(revision)
     });
@@ -71,7 +76,7 @@ pub async fn get_resource_policy(
     Ok(GetResourcePolicyAnswer { policy: policy.document.clone(), revision_id: policy.revision.to_string() })
 }
 
-/// Runs DeleteResourcePolicy; the answer has the revision that was taken away.
+/// Runs DeleteResourcePolicy; the answer has the revision that was taken away, and where it was before, when that was.
 ///
 /// # Errors
 /// What the client is to read.
@@ -82,14 +87,18 @@ pub async fn delete_resource_policy(
 ) -> Result<PolicyRevisionAnswer, ApiError> {
     let resource = parse(db, &request.resource_arn)?;
     let table = find(db, resource, &request.resource_arn).await?;
-    states::check_change_of_settings(&table, db.clock.now())?;
+    let now = db.clock.now();
+    states::check_change_of_settings(&table, now)?;
     let asked = ("DeleteResourcePolicy", caller);
     let revision = settings::change(db, &table, tables::no_such_table(&table.name), asked, |settings| {
         let old = policy_of(settings, resource);
         expect(&request.expected_revision_id, old, &table)?;
-        let revision = old.map(|old| old.revision);
+        let Some(revision) = old.map(|old| old.revision) else { return Ok(deleted_of(settings, resource)) };
         set_policy(settings, resource, None);
-        Ok(revision)
+        if let Resource::Table { .. } = resource {
+            settings.policy_deleted_ms = Some(now.max(EpochMs(revision.0.saturating_add(1))));
+        }
+        Ok(Some(revision))
     });
     Ok(PolicyRevisionAnswer { revision_id: revision.await?.map(|revision| revision.to_string()) })
 }
@@ -132,6 +141,11 @@ fn policy_of<'s>(settings: &'s TableSettings, resource: Resource<'_>) -> Option<
             settings.stream_policies.iter().find(|of| of.label == label).map(|of| &of.policy)
         }
     }
+}
+
+/// When the policy was deleted, if it was and is known: it is kept of tables alone.
+fn deleted_of(settings: &TableSettings, resource: Resource<'_>) -> Option<EpochMs> {
+    settings.policy_deleted_ms.filter(|_| !is_stream(resource))
 }
 
 fn set_policy(settings: &mut TableSettings, resource: Resource<'_>, policy: Option<ResourcePolicy>) {

@@ -46,6 +46,14 @@ async fn what_create_table_refuses() {
             "SSEType can not be specified if Enabled is false",
         ),
         (
+            json!({"SSESpecification": {"Enabled": false, "KMSMasterKeyId": "x"}}),
+            "KMSMasterKeyId can not be specified if Enabled is false",
+        ),
+        (
+            json!({"SSESpecification": {"KMSMasterKeyId": "x"}}),
+            "SSEType KMS is required if KMSMasterKeyId is specified",
+        ),
+        (
             json!({"SSESpecification": {"Enabled": true, "KMSMasterKeyId": "x"}}),
             "SSEType KMS is required if KMSMasterKeyId is specified",
         ),

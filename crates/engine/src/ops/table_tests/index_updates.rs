@@ -35,6 +35,11 @@ fn delete(name: &str) -> Value {
     json!({"Delete": {"IndexName": name}})
 }
 
+const ONLY: &str = "The only Updates for index: old when TableThroughputMode is PAY_PER_REQUEST can be to OnDemandThroughput, \
+                    WarmThroughput";
+const NO_WARMTH: &str =
+    "WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond specified for index: old";
+
 async fn global(bench: &Bench) -> Value {
     bench.describe("users").await["GlobalSecondaryIndexes"].clone()
 }
@@ -48,6 +53,7 @@ async fn what_update_table_refuses_of_indexes() {
                GlobalSecondaryIndexUpdate.Delete must not be null";
     let both = json!({"Delete": {"IndexName": "old"}, "Create": index("new", &["h:a"])});
     let limited = json!({"IndexName": "old", "OnDemandThroughput": {"MaxReadRequestUnits": 0}});
+    let with_units = with(index("new", &["h:a"]), json!({"ProvisionedThroughput": units(1, 1)}));
     let cases = [
         (update(json!([{}]), json!({})), one),
         (
@@ -63,18 +69,41 @@ async fn what_update_table_refuses_of_indexes() {
             update(json!([create("new", "pk")]), a()),
             "Some index key attributes are not defined in AttributeDefinitions. Keys: [pk], AttributeDefinitions: [a]",
         ),
+        (update(json!([{"Update": {"IndexName": "old", "ProvisionedThroughput": units(1, 1)}}]), json!({})), ONLY),
+        (update(json!([{"Update": {"IndexName": "old"}}]), json!({})), ONLY),
+        (update(json!([{"Update": {"IndexName": "old", "OnDemandThroughput": {}}}]), json!({})), ONLY),
         (
-            update(json!([{"Update": {"IndexName": "old", "ProvisionedThroughput": units(1, 1)}}]), json!({})),
-            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: old when BillingMode is \
+            update(json!([{"Create": with_units}]), a()),
+            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: new when BillingMode is \
              PAY_PER_REQUEST",
         ),
+        (update(json!([{"Update": {"IndexName": "old", "WarmThroughput": {}}}]), json!({})), NO_WARMTH),
         (
-            update(json!([]), json!({"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(1, 1)})),
+            update(json!([{"Update": {"IndexName": "old", "WarmThroughput": {}}}]), json!({"TableName": "nobody"})),
+            NO_WARMTH,
+        ),
+        (
+            update(
+                json!([{"Update": {"IndexName": "old", "WarmThroughput": {"WriteUnitsPerSecond": 3_999}}}]),
+                json!({}),
+            ),
+            "Requested WriteUnitsPerSecond for WarmThroughput for index old is lower than current WarmThroughput, decreasing \
+             WarmThroughput is not supported",
+        ),
+        (
+            update(json!([create("new", "a")]), with(a(), json!({"WarmThroughput": {"ReadUnitsPerSecond": 20_000}}))),
+            "Create global secondary index cannot be specified when updating WarmThroughput",
+        ),
+        (
+            with(
+                json!({"TableName": "users"}),
+                json!({"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(1, 1)}),
+            ),
             "ProvisionedThroughput must be specified for index: old",
         ),
         (
             update(json!([{"Update": limited}]), json!({})),
-            "Requested MaxReadRequestUnits for OnDemandThroughput for index old is outside of valid range",
+            "Requested MaxReadRequestUnits for OnDemandThroughput for index : old is outside of valid range",
         ),
         (
             update(json!([create("new", "a")]), with(a(), json!({"DeletionProtectionEnabled": true}))),
@@ -90,15 +119,15 @@ async fn what_update_table_refuses_of_indexes() {
     let others = [
         (
             update(json!([create("new", "a")]), with(a(), json!({"ProvisionedThroughput": units(1, 1)}))),
-            "ValidationException: You cannot create or delete index while updating table IOPS",
+            "ValidationException: One or more parameter values were invalid: You cannot create or delete index while updating table IOPS",
         ),
         (
             update(json!([delete("old")]), json!({"BillingMode": "PAY_PER_REQUEST"})),
-            "ValidationException: You cannot create or delete index while updating table IOPS",
+            "ValidationException: One or more parameter values were invalid: You cannot create or delete index while updating table IOPS",
         ),
         (
             update(json!([delete("old")]), stream),
-            "ValidationException: You cannot create or delete index while changing stream status",
+            "ValidationException: One or more parameter values were invalid: You cannot create or delete index while changing stream status",
         ),
         (update(json!([create("new", "a"), create("other", "a")]), a()), only_one),
         (update(json!([create("new", "a"), delete("old")]), a()), only_one),
@@ -256,8 +285,18 @@ async fn indexes_follow_their_table_to_another_billing_mode() {
                     higher limits.";
     bench.refused("UpdateTable", same, expected).await;
     let create = update(json!([create("new", "a")]), json!({"AttributeDefinitions": definitions(&["a"])}));
-    let expected = format!("{PARAMETER}ProvisionedThroughput is not specified for index: new");
+    let expected = format!("{PARAMETER}Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: new");
     bench.refused("UpdateTable", create, &expected).await;
+    let limit = || json!({"OnDemandThroughput": {"MaxWriteRequestUnits": 5}});
+    let expected = "MaxWriteRequestUnits for OnDemandThroughput for index : old cannot be specified when the table \
+                    BillingMode is PROVISIONED";
+    bench.refused("UpdateTable", update(of_old(limit()), json!({})), &format!("{PARAMETER}{expected}")).await;
+    let new =
+        with(with(super::indexes::index("new", &["h:a"]), limit()), json!({"ProvisionedThroughput": units(1, 1)}));
+    let create = update(json!([{"Create": new}]), json!({"AttributeDefinitions": definitions(&["a"])}));
+    let expected = "MaxWriteRequestUnits for OnDemandThroughput for index: new cannot be specified when table BillingMode is \
+                    PROVISIONED.";
+    bench.refused("UpdateTable", create, &format!("{PARAMETER}{expected}")).await;
 
     bench.clock.advance(1000);
     bench.ok("UpdateTable", update(of_old(json!({"ProvisionedThroughput": units(1, 9)})), json!({}))).await;
@@ -265,8 +304,13 @@ async fn indexes_follow_their_table_to_another_billing_mode() {
     assert_eq!(throughput["NumberOfDecreasesToday"], 1);
     assert_eq!(throughput["LastIncreaseDateTime"], throughput["LastDecreaseDateTime"]);
 
-    bench.ok("UpdateTable", update(json!([]), json!({"BillingMode": "PAY_PER_REQUEST"}))).await;
-    assert_eq!(global(&bench).await[0]["ProvisionedThroughput"]["ReadCapacityUnits"], 0);
+    let of_table = bench.describe("users").await["ProvisionedThroughput"]["NumberOfDecreasesToday"].clone();
+    bench.clock.advance(1000);
+    bench.ok("UpdateTable", json!({"TableName": "users", "BillingMode": "PAY_PER_REQUEST"})).await;
+    let given_up = global(&bench).await[0]["ProvisionedThroughput"].clone();
+    assert_eq!((&given_up["ReadCapacityUnits"], &given_up["NumberOfDecreasesToday"]), (&json!(0), &json!(2)));
+    assert_ne!(given_up["LastDecreaseDateTime"], throughput["LastDecreaseDateTime"]);
+    assert_eq!(bench.describe("users").await["ProvisionedThroughput"]["NumberOfDecreasesToday"], of_table);
     let limits = |read: i64| update(of_old(json!({"OnDemandThroughput": {"MaxReadRequestUnits": read}})), json!({}));
     bench.ok("UpdateTable", limits(9)).await;
     assert_eq!(global(&bench).await[0]["OnDemandThroughput"], json!({"MaxReadRequestUnits": 9}));
@@ -297,4 +341,22 @@ async fn the_first_write_behind_an_update_meets_the_indexes_as_they_are_now() {
         bench.ok("UpdateTable", update(json!([delete("new")]), json!({}))).await;
         bench.ok(operation, body).await;
     }
+}
+
+/// docs/spec/dynamodb-api.md 8.1: an index is warmed up while it and its table stay as they are.
+#[tokio::test]
+async fn the_warm_throughput_of_an_index_comes_while_it_is_active() {
+    let bench = bench().await;
+    let warmer = json!([{"Update": {"IndexName": "old", "WarmThroughput": {"ReadUnitsPerSecond": 12_001}}}]);
+    let told = bench.ok("UpdateTable", update(warmer, json!({}))).await["TableDescription"].clone();
+    let index = &told["GlobalSecondaryIndexes"][0];
+    assert_eq!((&told["TableStatus"], &index["IndexStatus"]), (&json!("ACTIVE"), &json!("ACTIVE")));
+    let coming = json!({"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000, "Status": "UPDATING"});
+    assert_eq!(index["WarmThroughput"], coming, "the old numbers");
+    let warm = json!({"ReadUnitsPerSecond": 12_001, "WriteUnitsPerSecond": 4_000, "Status": "ACTIVE"});
+    assert_eq!(global(&bench).await[0]["WarmThroughput"], warm);
+    let limit = json!([{"Update": {"IndexName": "old", "OnDemandThroughput": {"MaxReadRequestUnits": 9}}}]);
+    let told = bench.ok("UpdateTable", update(limit, json!({}))).await["TableDescription"].clone();
+    let status = &told["GlobalSecondaryIndexes"][0]["IndexStatus"];
+    assert_eq!((&told["TableStatus"], status), (&json!("ACTIVE"), &json!("UPDATING")));
 }

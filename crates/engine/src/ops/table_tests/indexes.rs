@@ -163,6 +163,8 @@ async fn what_create_table_refuses_of_indexes() {
     }
     let at = |path: &str, constraint: &str| format!("'{path}' failed to satisfy constraint: Member must {constraint}");
     let bare_index = json!({"IndexName": "idx", "KeySchema": schema(&["h:a"])});
+    let mut nameless = including("idx", vec!["x".into()]);
+    nameless["Projection"]["NonKeyAttributes"] = json!(["x", null]);
     let mut long = index("idx", &["h:pk", "r:sk"]);
     long["KeySchema"] = schema(&["h:pk", "r:sk", "r:a"]);
     let structural = [
@@ -178,6 +180,13 @@ async fn what_create_table_refuses_of_indexes() {
                     "globalSecondaryIndexes.1.member.projection.nonKeyAttributes",
                     "have length greater than or equal to 1"
                 )
+            ),
+        ),
+        (
+            global(&["a"], json!([nameless])),
+            format!(
+                "Value null at {}",
+                at("globalSecondaryIndexes.1.member.projection.nonKeyAttributes.2.member", "not be null")
             ),
         ),
         (

@@ -151,6 +151,18 @@ async fn which_arns_have_tags() {
     bench.refused("UntagResource", json!({"ResourceArn": ARN}), &format!("{ENVELOPE}{null}")).await;
 }
 
+/// docs/spec/dynamodb-api.md 2.1 row 35: without Enabled.
+#[tokio::test]
+async fn a_type_of_encryption_asks_for_it_and_nothing_for_none() {
+    let bench = Bench::new().await;
+    let sse = |sse: Value| with(on_demand("users"), json!({"SSESpecification": sse}));
+    let created = bench.ok("CreateTable", sse(json!({"SSEType": "KMS"}))).await["TableDescription"].clone();
+    assert_eq!(created["SSEDescription"]["Status"], "ENABLED");
+    bench.ok("DeleteTable", json!({"TableName": "users"})).await;
+    let created = bench.ok("CreateTable", sse(json!({}))).await["TableDescription"].clone();
+    assert_eq!(created.get("SSEDescription"), None);
+}
+
 /// docs/spec/dynamodb-api.md 2.1 row 35, 2.2: kept and told back.
 #[tokio::test]
 async fn encryption_is_told_of_by_the_arn_of_its_key() {
@@ -180,6 +192,11 @@ async fn encryption_is_told_of_by_the_arn_of_its_key() {
     for off in [json!({"Enabled": false}), json!({})] {
         bench.expect(update(off).await, &format!("{PARAMETER}Table is already encrypted by default"));
     }
+    update(json!({"SSEType": "KMS"})).await.unwrap();
+    assert_eq!(bench.describe("users").await["SSEDescription"]["KMSMasterKeyArn"], aws_key, "a type alone asks for it");
+    update(json!({"SSEType": "KMS", "KMSMasterKeyId": id})).await.unwrap();
+    assert_eq!(bench.describe("users").await["SSEDescription"], enabled);
+    update(json!({"Enabled": false})).await.unwrap();
     let from_default = update(json!({"Enabled": true})).await.unwrap()["TableDescription"].clone();
     assert_eq!(from_default["SSEDescription"], json!({"Status": "UPDATING"}));
     let both = json!({"TableName": "users", "SSESpecification": {"Enabled": false}, "TableClass": "STANDARD"});
@@ -212,6 +229,11 @@ async fn policies_have_revisions() {
     let spaced = spaced.replace("arn : aws : iam :  : 000000000000 : root", "arn:aws:iam::000000000000:root");
     let spaced = spaced.replace(&ARN.replace(':', " : ").replace("dynamodb : ", "dynamodb:"), ARN);
     assert_eq!(put(spaced, json!({})).await.unwrap(), first, "the same policy");
+    let reordered = format!(
+        r#"{{"Statement":[{{"Resource":"{ARN}","Action":["dynamodb:GetItem"],"Principal":{{"AWS":"000000000000"}},"Effect":"Allow"}}],
+            "Version":"2012-10-17"}}"#
+    );
+    assert_eq!(put(reordered, json!({})).await.unwrap(), first, "the same policy with other words");
     let second = put(policy("dynamodb:PutItem"), json!({"ExpectedRevisionId": first["RevisionId"]})).await.unwrap();
     assert_eq!(second, json!({"RevisionId": (START_MS + 1_000).to_string()}));
     let kept = get().await.unwrap();
@@ -229,10 +251,19 @@ async fn policies_have_revisions() {
     assert!(present.to_string().starts_with(&format!("{none}Requested policy update expecting none")), "{present}");
 
     let delete = || bench.call("DeleteResourcePolicy", json!({"ResourceArn": ARN}));
+    bench.clock.advance(1_000);
     assert_eq!(delete().await.unwrap(), second);
-    assert_eq!(delete().await.unwrap(), json!({}));
+    bench.clock.advance(1_000);
+    let deleted = json!({"RevisionId": (START_MS + 2_000).to_string()});
+    assert_eq!(delete().await.unwrap(), deleted, "when that was");
+    let third = put(policy("dynamodb:PutItem"), json!({})).await.unwrap();
+    assert_eq!(third, json!({"RevisionId": (START_MS + 3_000).to_string()}));
+    assert_eq!(delete().await.unwrap(), third);
     let stale = json!({"ResourceArn": ARN, "ExpectedRevisionId": "1"});
     assert!(bench.call("DeleteResourcePolicy", stale).await.unwrap_err().to_string().starts_with(none));
+    bench.create("others", None).await;
+    let never = json!({"ResourceArn": ARN.replace("users", "others")});
+    assert_eq!(bench.ok("DeleteResourcePolicy", never).await, json!({}), "it never had one");
     let large = put(" ".repeat(20_481), json!({})).await;
     bench.expect(large, &format!("{PARAMETER}Maximum policy size of 20480 bytes exceeded"));
     let nobody = json!({"ResourceArn": ARN.replace("users", "nobody"), "Policy": policy("*")});
@@ -377,6 +408,17 @@ async fn an_index_has_contributor_insights_of_its_own_until_it_is_deleted() {
 
 /// docs/spec/dynamodb-api.md 8.6
 #[tokio::test]
+async fn backups_are_listed_from_an_arn_of_this_region() {
+    let bench = Bench::new().await;
+    let start = format!("{ARN}/backup/01791525400213-63b4d36a");
+    let from = |arn: &str| json!({"ExclusiveStartBackupArn": arn});
+    assert_eq!(bench.ok("ListBackups", from(&start)).await, json!({"BackupSummaries": []}));
+    let other = "ValidationException: Invalid Request: The supplied ExclusiveStartBackupArn does not match the region";
+    bench.refused("ListBackups", from(&start.replace("us-east-1", "us-west-2")), other).await;
+}
+
+/// docs/spec/dynamodb-api.md 8.6
+#[tokio::test]
 async fn a_kinesis_stream_that_is_asked_for_fails_with_a_reason() {
     let bench = Bench::new().await;
     bench.create("users", None).await;
@@ -400,6 +442,13 @@ async fn a_kinesis_stream_that_is_asked_for_fails_with_a_reason() {
         json!({"UpdateKinesisStreamingConfiguration": {"ApproximateCreationDateTimePrecision": "MICROSECOND"}});
     let error = bench.call("UpdateKinesisStreamingDestination", with(body, precision)).await.unwrap_err();
     assert!(error.to_string().starts_with(state), "{error}");
+    for other in [ARN, "arn:aws:firehose:us-east-1:000000000000:deliverystream/s"] {
+        let body = json!({"TableName": "users", "StreamArn": other});
+        let enabled = bench.ok("EnableKinesisStreamingDestination", body).await;
+        assert_eq!(enabled["DestinationStatus"], "ENABLING");
+        let failed = describe().await["KinesisDataStreamDestinations"][0].clone();
+        assert_eq!((&failed["DestinationStatus"], &failed["StreamArn"]), (&json!("ENABLE_FAILED"), &json!(other)));
+    }
     let short =
         "Value 'arn' at 'streamArn' failed to satisfy constraint: Member must have length greater than or equal to 37";
     let body = json!({"TableName": "users", "StreamArn": "arn"});

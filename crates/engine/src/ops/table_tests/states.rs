@@ -131,7 +131,14 @@ async fn a_changed_table_is_updating_for_a_while() {
     let bench = active().await;
     bench.ok("UpdateTable", change(json!({"DeletionProtectionEnabled": false}))).await;
     assert_eq!(status(&bench).await, "ACTIVE");
-    bench.ok("UpdateTable", change(json!({"TableClass": "STANDARD"}))).await;
+    for same in [json!({"TableClass": "STANDARD"}), json!({"BillingMode": "PAY_PER_REQUEST"})] {
+        let answer = bench.ok("UpdateTable", change(same)).await;
+        assert_eq!(
+            (&answer["TableDescription"]["TableStatus"], status(&bench).await),
+            (&json!("UPDATING"), json!("ACTIVE"))
+        );
+    }
+    bench.ok("UpdateTable", change(json!({"TableClass": "STANDARD_INFREQUENT_ACCESS"}))).await;
     assert_eq!(status(&bench).await, "UPDATING");
     bench.put("users", "1", 1).await;
     bench.refused("DeleteTable", name(), &format!("{IN_USE}Table: users is in the process of being updated.")).await;
@@ -140,6 +147,94 @@ async fn a_changed_table_is_updating_for_a_while() {
     wait(&bench, AWS_LIKE_UPDATING).await;
     assert_eq!(status(&bench).await, "ACTIVE");
     bench.ok("DeleteTable", name()).await;
+}
+
+/// docs/spec/dynamodb-api.md 2.2 (UPDATING): what is done beside a change that is under way, and why the rest is not.
+#[tokio::test]
+async fn what_is_refused_while_a_table_is_updating_depends_on_both_changes() {
+    let stream = json!({"StreamSpecification": {"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"}});
+    let class = json!({"TableClass": "STANDARD_INFREQUENT_ACCESS"});
+    let limits = json!({"OnDemandThroughput": {"MaxReadRequestUnits": 5}});
+    let old = json!([{"Update": {"IndexName": "old", "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}}}]);
+    let units = json!({"BillingMode": "PROVISIONED", "GlobalSecondaryIndexUpdates": old,
+        "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}});
+    let indexes = "Cannot delete table while indexes are being created, updated, or deleted.".to_owned();
+    let at = "Table: users Stream: LABEL Operation: ENABLE";
+    let cases = [
+        (
+            &stream,
+            "Cannot delete table while stream is being enabled/disabled.".to_owned(),
+            vec![
+                (&class, format!("Can't update table class when stream status is being updated. {at}")),
+                (&stream, format!("A stream status change is currently in progress. {at}")),
+                (&units, format!("Can't change table IOPS when stream status is being updated. {at}")),
+                (&limits, "OnDemandThroughput cannot be updated while stream status update is in progress".to_owned()),
+            ],
+        ),
+        (
+            &units,
+            indexes,
+            vec![
+                (&limits, "OnDemandThroughput cannot be updated while BillingMode update is in progress".to_owned()),
+                (&stream, "Can't enable or disable stream while table IOPS are being updated. Table: users".to_owned()),
+                (&units, "Table IOPS are currently being updated. Table: users".to_owned()),
+                (&class, "Table is being updated: users".to_owned()),
+            ],
+        ),
+        (
+            &class,
+            "Table: users is in the process of being updated.".to_owned(),
+            vec![(
+                &class,
+                "Can't update table class when a table class update is in progress. Table: users \
+                 TableClassUpdateInProgress: STANDARD_INFREQUENT_ACCESS"
+                    .to_owned(),
+            )],
+        ),
+    ];
+    for (first, deletion, refused) in cases {
+        let bench = active().await;
+        bench.ok("UpdateTable", change(first.clone())).await;
+        bench.refused("DeleteTable", name(), &format!("{IN_USE}{deletion}")).await;
+        let label = bench.describe("users").await["LatestStreamLabel"].as_str().unwrap_or_default().to_owned();
+        for (second, text) in refused {
+            let text = text.replace("LABEL", &label);
+            bench.refused("UpdateTable", change(second.clone()), &format!("{IN_USE}{text}")).await;
+        }
+        for beside in
+            [json!({"DeletionProtectionEnabled": false}), json!({"WarmThroughput": {"ReadUnitsPerSecond": 20_000}})]
+        {
+            let answer = bench.ok("UpdateTable", change(beside)).await;
+            assert_eq!(answer["TableDescription"]["TableStatus"], "UPDATING", "done beside {first}");
+        }
+        bench.ok("UpdateTable", change(json!({"SSESpecification": {"Enabled": true}}))).await;
+        assert_eq!(status(&bench).await, "UPDATING");
+        wait(&bench, AWS_LIKE_UPDATING).await;
+        assert_eq!(status(&bench).await, "ACTIVE");
+    }
+}
+
+/// docs/spec/dynamodb-api.md 8.1: units and limits of an index are changed while its table is ACTIVE.
+#[tokio::test]
+async fn an_index_is_updated_while_its_table_is_active() {
+    let bench = active().await;
+    let of_old = |members: Value| {
+        let update = with(json!({"IndexName": "old"}), members);
+        change(json!({"GlobalSecondaryIndexUpdates": [{"Update": update}]}))
+    };
+    bench.ok("UpdateTable", of_old(json!({"OnDemandThroughput": {"MaxReadRequestUnits": 5}}))).await;
+    assert_eq!((status(&bench).await, of_index(&bench, 0).await), (json!("ACTIVE"), (json!("UPDATING"), None)));
+    let again = of_old(json!({"OnDemandThroughput": {"MaxReadRequestUnits": 6}}));
+    let updated = format!("{IN_USE}Index is being updated. Table: users Index: old");
+    bench.refused("UpdateTable", again.clone(), &updated).await;
+    let indexes = "Cannot delete table while indexes are being created, updated, or deleted.";
+    bench.refused("DeleteTable", name(), &format!("{IN_USE}{indexes}")).await;
+    wait(&bench, AWS_LIKE_UPDATING).await;
+    assert_eq!(of_index(&bench, 0).await, (json!("ACTIVE"), None));
+    bench.ok("UpdateTable", again).await;
+    wait(&bench, AWS_LIKE_UPDATING).await;
+    bench.ok("UpdateTable", of_old(json!({"WarmThroughput": {"ReadUnitsPerSecond": 12_001}}))).await;
+    assert_eq!((status(&bench).await, of_index(&bench, 0).await), (json!("ACTIVE"), (json!("ACTIVE"), None)));
 }
 
 /// docs/spec/dynamodb-api.md 8.1 (create states)
@@ -166,6 +261,7 @@ async fn a_new_index_is_allocated_then_filled_then_active() {
 
     bench.ok("UpdateTable", delete).await;
     assert_eq!((status(&bench).await, of_index(&bench, 1).await), (json!("UPDATING"), (json!("DELETING"), None)));
+    bench.refused("DeleteTable", name(), &format!("{IN_USE}{indexes}")).await;
     wait(&bench, AWS_LIKE_INDEX_DELETING).await;
     let table = bench.describe("users").await;
     assert_eq!(

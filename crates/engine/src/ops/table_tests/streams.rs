@@ -183,7 +183,12 @@ async fn iterators_that_are_refused() {
         (json!({"ShardIteratorType": "AFTER_SEQUENCE_NUMBER"}), "ValidationException"),
         (json!({"ShardIteratorType": "LATEST", "SequenceNumber": number}), "ValidationException"),
         (json!({"ShardIteratorType": "TRIM_HORIZON", "SequenceNumber": number}), "ValidationException"),
-        (json!({"ShardIteratorType": "NEWEST"}), "ValidationException: 1 validation error detected: Value 'NEWEST' at"),
+        (
+            json!({"ShardIteratorType": "NEWEST"}),
+            "ValidationException: 1 validation error detected: Value 'NEWEST' at 'shardIteratorType' failed to satisfy \
+             constraint: Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, \
+             TRIM_HORIZON]",
+        ),
         (
             json!({"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": "x".repeat(21)}),
             "ValidationException: Invalid SequenceNumber",

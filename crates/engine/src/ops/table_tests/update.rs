@@ -22,10 +22,27 @@ async fn what_update_table_refuses() {
     let unit_text =
         "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST";
     let unit_text = format!("{PARAMETER}{unit_text}");
+    let no_updates = format!("{PARAMETER}List of GlobalSecondaryIndexUpdates is empty");
+    let limits = json!({"MaxReadRequestUnits": 5});
     let stream = json!({"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"});
     let cases: Vec<(Value, String)> = vec![
         (json!({}), required.to_owned()),
         (json!({"GlobalSecondaryIndexUpdates": []}), required.to_owned()),
+        (
+            json!({"GlobalSecondaryIndexUpdates": [], "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}]}),
+            required.to_owned(),
+        ),
+        (json!({"GlobalSecondaryIndexUpdates": [], "DeletionProtectionEnabled": true}), no_updates.clone()),
+        (json!({"GlobalSecondaryIndexUpdates": [], "BillingMode": "PAY_PER_REQUEST"}), no_updates.clone()),
+        (json!({"GlobalSecondaryIndexUpdates": [], "OnDemandThroughput": limits}), no_updates),
+        (
+            json!({"WarmThroughput": {"ReadUnitsPerSecond": 20_000}, "BillingMode": "PAY_PER_REQUEST"}),
+            format!("{PARAMETER}WarmThroughput must be the only operation in the request"),
+        ),
+        (
+            json!({"OnDemandThroughput": limits, "StreamSpecification": stream}),
+            format!("{PARAMETER}OnDemandThroughput can only be combined with BillingMode in an UpdateTable request"),
+        ),
         (
             json!({"DeletionProtectionEnabled": true, "BillingMode": "PAY_PER_REQUEST"}),
             format!("{PARAMETER}DeletionProtection modification must be the only operation in the request"),
@@ -36,10 +53,13 @@ async fn what_update_table_refuses() {
         ),
         (
             json!({"StreamSpecification": stream, "ProvisionedThroughput": units(1, 1)}),
-            "ValidationException: You cannot modify stream status while updating table IOPS".to_owned(),
+            format!("{PARAMETER}You cannot modify stream status while updating table IOPS"),
         ),
-        (json!({"ProvisionedThroughput": units(1, 1)}), unit_text.clone()),
-        (json!({"BillingMode": "PAY_PER_REQUEST", "ProvisionedThroughput": units(1, 1)}), unit_text),
+        (json!({"ProvisionedThroughput": units(1, 1)}), unit_text),
+        (
+            json!({"BillingMode": "PAY_PER_REQUEST", "ProvisionedThroughput": units(1, 1)}),
+            format!("{PARAMETER}ProvisionedThroughput cannot be specified when BillingMode is PAY_PER_REQUEST"),
+        ),
         (
             json!({"BillingMode": "PROVISIONED"}),
             format!("{PARAMETER}ProvisionedThroughput must be specified when BillingMode is PROVISIONED"),
@@ -62,6 +82,8 @@ async fn what_update_table_refuses() {
     for (members, expected) in cases {
         bench.refused("UpdateTable", with(json!({"TableName": "users"}), members), &expected).await;
     }
+    let described = bench.describe("users").await;
+    assert_eq!((&described["DeletionProtectionEnabled"], described.get("OnDemandThroughput")), (&json!(false), None));
     let gone = "ResourceNotFoundException: Requested resource not found: Table: nobody not found";
     bench.refused("UpdateTable", json!({"TableName": "nobody", "BillingMode": "PAY_PER_REQUEST"}), gone).await;
 }
@@ -91,12 +113,35 @@ async fn billing_goes_there_and_back() {
                 the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.";
     let body = json!({"TableName": "users", "ProvisionedThroughput": units(5, 20_000)});
     bench.refused("UpdateTable", body, same).await;
-    update(&bench, json!({"ProvisionedThroughput": units(4, 30_000)})).await;
+    let answer = update(&bench, json!({"ProvisionedThroughput": units(4, 30_000)})).await;
+    let at = 1_700_000_005.0;
+    let told = json!({"ReadCapacityUnits": 5, "WriteCapacityUnits": 20_000, "NumberOfDecreasesToday": 0,
+        "LastIncreaseDateTime": at, "LastDecreaseDateTime": at});
+    assert_eq!(answer["ProvisionedThroughput"], told, "the old units and count, the new instants");
     let table = bench.describe("users").await;
     assert_eq!(table["ProvisionedThroughput"]["NumberOfDecreasesToday"], 1);
-    assert_eq!(table["ProvisionedThroughput"]["LastIncreaseDateTime"], 1_700_000_005.0);
+    assert_eq!(table["ProvisionedThroughput"]["LastIncreaseDateTime"], at);
+    bench.clock.advance(1_000);
+    let answer = update(&bench, json!({"ProvisionedThroughput": units(3, 30_000)})).await;
+    assert_eq!(answer["ProvisionedThroughput"]["NumberOfDecreasesToday"], 1);
     bench.clock.advance(24 * 60 * 60 * 1000);
     assert_eq!(bench.describe("users").await["ProvisionedThroughput"]["NumberOfDecreasesToday"], 0);
+    let answer = update(&bench, json!({"ProvisionedThroughput": units(2, 30_000)})).await;
+    assert_eq!(answer["ProvisionedThroughput"]["NumberOfDecreasesToday"], 0, "the count is that of the day");
+
+    bench.clock.advance(1_000);
+    let answer = update(&bench, json!({"BillingMode": "PAY_PER_REQUEST"})).await;
+    let given_up = json!({"ReadCapacityUnits": 0, "WriteCapacityUnits": 0, "NumberOfDecreasesToday": 1,
+        "LastIncreaseDateTime": at, "LastDecreaseDateTime": at + 24.0 * 60.0 * 60.0 + 2.0});
+    assert_eq!(answer["ProvisionedThroughput"], given_up, "a decrease that is not counted");
+    assert_eq!(answer["BillingModeSummary"], json!({"BillingMode": "PAY_PER_REQUEST"}));
+    assert_eq!(answer["TableThroughputModeSummary"], json!({"TableThroughputMode": "PAY_PER_REQUEST"}));
+    let table = bench.describe("users").await;
+    assert_eq!(table["ProvisionedThroughput"], given_up);
+    assert_eq!(
+        table["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"],
+        table["ProvisionedThroughput"]["LastDecreaseDateTime"]
+    );
 }
 
 /// docs/spec/dynamodb-api.md 2.3: OnDemandThroughput merges, -1 clears; deletion protection and class.
@@ -119,19 +164,58 @@ async fn settings_are_kept_and_cleared() {
     assert_eq!(described, json!({"TableClass": "STANDARD_INFREQUENT_ACCESS", "LastUpdateDateTime": 1_700_000_000.0}));
 }
 
+/// docs/spec/dynamodb-api.md 2.2, 2.3: the class that a table has.
+#[tokio::test]
+async fn the_class_that_a_table_has_already_changes_nothing() {
+    let bench = Bench::new().await;
+    bench.create("users", None).await;
+    let standard = || json!({"TableClass": "STANDARD"});
+    assert_eq!(update(&bench, standard()).await["TableStatus"], "UPDATING");
+    assert_eq!(bench.describe("users").await.get("TableClassSummary"), None, "it is the class of a table without one");
+    update(&bench, json!({"TableClass": "STANDARD_INFREQUENT_ACCESS"})).await;
+    let set = bench.describe("users").await["TableClassSummary"].clone();
+    bench.clock.advance(1_000);
+    update(&bench, json!({"TableClass": "STANDARD_INFREQUENT_ACCESS"})).await;
+    assert_eq!(bench.describe("users").await["TableClassSummary"], set);
+    update(&bench, standard()).await;
+    let back = json!({"TableClass": "STANDARD", "LastUpdateDateTime": 1_700_000_001.0});
+    assert_eq!(bench.describe("users").await["TableClassSummary"], back);
+}
+
 /// docs/spec/dynamodb-api.md 2.2: warm throughput never decreases; what was not sent stays as it is.
 #[tokio::test]
 async fn one_member_of_warm_throughput_leaves_the_other_as_it_is() {
     let bench = Bench::new().await;
     bench.create("users", None).await;
-    update(&bench, json!({"WarmThroughput": {"ReadUnitsPerSecond": 15_000, "WriteUnitsPerSecond": 9_000}})).await;
+    let warm = json!({"ReadUnitsPerSecond": 15_000, "WriteUnitsPerSecond": 9_000});
+    let answer = update(&bench, json!({"WarmThroughput": warm})).await;
+    let coming = json!({"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000, "Status": "UPDATING"});
+    assert_eq!((&answer["TableStatus"], &answer["WarmThroughput"]), (&json!("ACTIVE"), &coming), "the old numbers");
+    assert_eq!(bench.describe("users").await["WarmThroughput"], with(warm, json!({"Status": "ACTIVE"})));
     update(&bench, json!({"WarmThroughput": {"ReadUnitsPerSecond": 16_000}})).await;
     update(&bench, json!({"WarmThroughput": {"WriteUnitsPerSecond": 10_000}})).await;
     let warm = json!({"ReadUnitsPerSecond": 16_000, "WriteUnitsPerSecond": 10_000, "Status": "ACTIVE"});
     assert_eq!(bench.describe("users").await["WarmThroughput"], warm);
-    let less = json!({"TableName": "users", "WarmThroughput": {"ReadUnitsPerSecond": 15_000}});
-    bench.refused("UpdateTable", less, &format!("{PARAMETER}WarmThroughput cannot be decreased")).await;
+    for (member, units) in [("ReadUnitsPerSecond", 15_000), ("ReadUnitsPerSecond", 1), ("WriteUnitsPerSecond", 9_999)] {
+        let less = json!({"TableName": "users", "WarmThroughput": {member: units}});
+        let expected = format!(
+            "{PARAMETER}Requested {member} for WarmThroughput for table is lower than current WarmThroughput, decreasing \
+             WarmThroughput is not supported"
+        );
+        bench.refused("UpdateTable", less, &expected).await;
+    }
     assert_eq!(bench.describe("users").await["WarmThroughput"], warm);
+}
+
+/// docs/spec/dynamodb-api.md 2.1: the answer has it as on its way.
+#[tokio::test]
+async fn the_warm_throughput_of_a_new_table_is_on_its_way() {
+    let bench = Bench::new().await;
+    let warm = json!({"ReadUnitsPerSecond": 12_001, "WriteUnitsPerSecond": 4_001});
+    let body = with(on_demand("users"), json!({"WarmThroughput": warm}));
+    let created = bench.ok("CreateTable", body).await["TableDescription"].clone();
+    assert_eq!(created["WarmThroughput"], with(warm.clone(), json!({"Status": "UPDATING"})));
+    assert_eq!(bench.describe("users").await["WarmThroughput"], with(warm, json!({"Status": "ACTIVE"})));
 }
 
 /// Rewrites a row as a newer program would have written it: with members that this one does not know.
