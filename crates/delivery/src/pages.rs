@@ -225,7 +225,7 @@ mod tests {
     /// As a shard has that shares the room in memory with others that hold all of it.
     #[tokio::test]
     async fn who_asks_for_little_gets_little_of_a_page_that_is_kept() {
-        let store = ModelEngine::new(Arc::new(ManualClock::at(EpochMs(1))));
+        let store = Numbers::Shared.engine(Arc::new(ManualClock::at(EpochMs(1))));
         let shard = shard(store.as_ref()).await;
         append(store.as_ref(), 0..4).await;
         let pages = Arc::new(Pages::default());

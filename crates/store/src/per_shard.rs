@@ -152,7 +152,7 @@ impl World {
                 }
                 ResolvedWrite::Count { set, by } => {
                     let key = ItemCountKey { set }.encode().0;
-                    let count = ItemCount::read(self.rows.get(&key)).unwrap();
+                    let count = ItemCount::read(self.rows.get(&key)).expect("invariant: only counts are written there");
                     self.written.insert(key.clone(), self.commits);
                     self.rows.insert(key, count.changed(by).value());
                 }

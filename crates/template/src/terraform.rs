@@ -12,7 +12,7 @@ mod references;
 
 use std::collections::BTreeSet;
 
-use references::Configuration;
+use references::{Configuration, Referred};
 
 use crate::node::{Node, is_intrinsic};
 
@@ -419,30 +419,34 @@ impl Reading<'_> {
     /// The resources of a type that the configuration of a property refers to: of several that one configuration makes, those
     /// that stand beside this one.
     fn all(&self, from: &Resource<'_>, property: &str, kind: &str) -> Vec<&Resource<'_>> {
-        self.referred(from, property).into_iter().filter(|resource| resource.kind == kind).collect()
+        let referred = self.referred(from, property).into_iter().map(|(resource, _)| resource);
+        referred.filter(|resource| resource.kind == kind).collect()
     }
 
+    /// One of any type: not what `each.value` may be, which is an object of several as a rule.
     fn any(&self, from: &Resource<'_>, property: &str) -> Option<&Resource<'_>> {
-        self.referred(from, property).into_iter().next()
+        self.referred(from, property).into_iter().find(|(_, is_of_each)| !is_of_each).map(|(resource, _)| resource)
     }
 
-    fn referred(&self, from: &Resource<'_>, property: &str) -> Vec<&Resource<'_>> {
-        let mut found: Vec<&Resource<'_>> = Vec::new();
-        for address in self.configuration.addresses(from.address, property) {
-            let exact = self.resources.iter().find(|resource| resource.address == address);
-            let beside = || {
-                let key = references::key_of(from.address)?;
-                let address = format!("{address}[{key}]");
-                self.resources.iter().find(|resource| resource.address == address)
-            };
+    /// With each, whether it is known by `each.value`.
+    fn referred(&self, from: &Resource<'_>, property: &str) -> Vec<(&Resource<'_>, bool)> {
+        let mut found: Vec<(&Resource<'_>, bool)> = Vec::new();
+        for Referred { address, each, is_vague, .. } in self.configuration.referred(from.address, property) {
+            let at = |address: &str| self.resources.iter().find(|resource| resource.address == address);
+            let with_key = |key: &str| at(&format!("{address}[{key}]"));
+            let beside = || with_key(references::key_of(from.address)?);
             let first = || {
                 let begins = format!("{address}[");
                 self.resources.iter().find(|resource| resource.address.starts_with(&begins))
             };
-            if let Some(resource) = exact.or_else(beside).or_else(first)
-                && !found.iter().any(|other| other.address == resource.address)
+            let resource = match &each {
+                Some(key) => with_key(key).or_else(|| at(&address).filter(|_| !is_vague)),
+                None => at(&address).or_else(beside).or_else(first),
+            };
+            if let Some(resource) = resource
+                && !found.iter().any(|(other, _)| other.address == resource.address)
             {
-                found.push(resource);
+                found.push((resource, each.is_some()));
             }
         }
         found

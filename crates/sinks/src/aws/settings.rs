@@ -33,7 +33,7 @@ impl<'a> Given<'a> {
     ///
     /// # Errors
     /// They cannot be right.
-    pub fn access(self) -> Result<Access<'a>, String> {
+    pub(crate) fn access(self) -> Result<Access<'a>, String> {
         let Given { ca, timeout_seconds, connect_timeout_seconds, access_key_id, secret_access_key, session_token } =
             self;
         let times = [timeout_seconds, connect_timeout_seconds];

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::entries::Entries;
+use super::frame::SegmentNo;
 use super::index::{Pages, Run};
 use crate::files::File;
 
@@ -51,7 +52,7 @@ impl Piece {
     }
 }
 
-type Key = (u64, Part);
+type Key = (SegmentNo, Part);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -60,13 +61,13 @@ pub(super) struct Cache {
     /// The pieces by when they were used last.
     used: BTreeMap<u64, Key>,
     bytes: usize,
-    files: HashMap<(u64, FileKind), (Arc<dyn File>, u64)>,
+    files: HashMap<(SegmentNo, FileKind), (Arc<dyn File>, u64)>,
     turn: u64,
 }
 
 impl Cache {
     /// Drops everything of a segment.
-    pub fn forget(&mut self, segment: u64) {
+    pub fn forget(&mut self, segment: SegmentNo) {
         self.files.retain(|(of, _), _| *of != segment);
         let all = (segment, Part::Pages)..=(segment, Part::Entries(u64::MAX));
         let keys: Vec<Key> = self.pieces.range(all).map(|(key, _)| *key).collect();
@@ -80,7 +81,7 @@ impl Cache {
         }
     }
 
-    pub fn get(&mut self, segment: u64, part: Part) -> Option<Piece> {
+    pub fn get(&mut self, segment: SegmentNo, part: Part) -> Option<Piece> {
         self.turn += 1;
         let (piece, turn) = self.pieces.get_mut(&(segment, part))?;
         self.used.remove(turn);
@@ -89,7 +90,7 @@ impl Cache {
         Some(piece.clone())
     }
 
-    pub fn add(&mut self, segment: u64, part: Part, piece: Piece, bytes_max: usize) {
+    pub fn add(&mut self, segment: SegmentNo, part: Part, piece: Piece, bytes_max: usize) {
         let key = (segment, part);
         self.remove(key);
         self.turn += 1;
@@ -102,14 +103,14 @@ impl Cache {
         }
     }
 
-    pub fn file(&mut self, segment: u64, kind: FileKind) -> Option<Arc<dyn File>> {
+    pub fn file(&mut self, segment: SegmentNo, kind: FileKind) -> Option<Arc<dyn File>> {
         self.turn += 1;
         let (file, used) = self.files.get_mut(&(segment, kind))?;
         *used = self.turn;
         Some(file.clone())
     }
 
-    pub fn add_file(&mut self, segment: u64, kind: FileKind, file: Arc<dyn File>) {
+    pub fn add_file(&mut self, segment: SegmentNo, kind: FileKind, file: Arc<dyn File>) {
         if self.files.len() >= OPEN_FILES_MAX
             && let Some(oldest) = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(n, _)| *n)
         {

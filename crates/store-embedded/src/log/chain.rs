@@ -9,7 +9,7 @@ use std::path::Path;
 
 use tailrace_core::Lsn;
 
-use super::frame::{BadFrame, Header, corrupt};
+use super::frame::{BadFrame, Header, SegmentNo, corrupt};
 use super::index::SegmentIndex;
 use super::set_aside::Lost;
 use tailrace_store::StoreError;
@@ -18,7 +18,7 @@ use tailrace_store::StoreError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Freed {
     /// The last segment that was freed, 0 before the first one.
-    pub segment: u64,
+    pub segment: SegmentNo,
     /// The last number in the freed segments: the tree must hold everything up to it, for nothing else does.
     pub last: Lsn,
     /// The checksum of the last frame of that last segment.
@@ -29,7 +29,7 @@ pub(super) struct Freed {
 
 impl Freed {
     /// Damage, if of the segments that are there (`numbers`) not as many are before the last freed one as must be.
-    pub fn verify_kept(&self, superblock: &Path, numbers: impl Iterator<Item = u64>) -> Result<(), StoreError> {
+    pub fn verify_kept(&self, superblock: &Path, numbers: impl Iterator<Item = SegmentNo>) -> Result<(), StoreError> {
         let found = numbers.filter(|number| *number < self.segment).count() as u64;
         if found == self.kept_below {
             return Ok(());
@@ -48,7 +48,7 @@ pub(super) struct Chain {
     /// The last number.
     pub last: Lsn,
     /// The segment of the last frame.
-    segment: u64,
+    segment: SegmentNo,
     /// An index says that the segment ends with the last frame.
     proven: bool,
     /// The next frame may follow one that was freed.
@@ -58,11 +58,11 @@ pub(super) struct Chain {
 impl Chain {
     /// Before the first segment.
     pub fn new(freed: Freed) -> Self {
-        Self { freed, prev: 0, last: Lsn::ZERO, segment: 0, proven: true, may_jump: false }
+        Self { freed, prev: 0, last: Lsn::ZERO, segment: SegmentNo::default(), proven: true, may_jump: false }
     }
 
     /// Goes on to a segment.
-    pub fn enter(&mut self, number: u64) {
+    pub fn enter(&mut self, number: SegmentNo) {
         let freed = self.freed;
         if self.segment < freed.segment && freed.segment < number {
             (self.prev, self.last) = (freed.checksum, self.last.max(freed.last));
@@ -72,7 +72,7 @@ impl Chain {
     }
 
     /// True for a segment that has certainly held a frame: others behind it were freed.
-    pub fn is_kept(&self, number: u64) -> bool {
+    pub fn is_kept(&self, number: SegmentNo) -> bool {
         number < self.freed.segment
     }
 
@@ -93,7 +93,7 @@ impl Chain {
     }
 
     /// The frame is the last one now.
-    pub fn took(&mut self, number: u64, header: &Header) {
+    pub fn took(&mut self, number: SegmentNo, header: &Header) {
         (self.prev, self.last) = (header.checksum, header.last());
         (self.segment, self.proven, self.may_jump) = (number, false, false);
     }

@@ -5,12 +5,14 @@
 //! cuts that. Beside an open log, what changes under it may look like damage.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use tailrace_core::Lsn;
 
 use super::chain::Chain;
-use super::frame::{BadFrame, FrameKey, Header, Position};
+use super::entries::Entry;
+use super::frame::{BadFrame, FrameKey, Header, Position, SegmentNo};
 use super::index::{self, Run, SegmentIndex};
 use super::moved;
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
@@ -107,7 +109,7 @@ pub fn check(files: &dyn Files, dir: &Path) -> Result<CheckedLog, StoreError> {
 pub fn set_aside(
     files: &dyn Files,
     dir: &Path,
-    segment: u64,
+    segment: SegmentNo,
     offset: u64,
     persisted: Lsn,
     lose_writes: bool,
@@ -175,7 +177,7 @@ fn run(files: &dyn Files, dir: &Path) -> Result<Found, StoreError> {
         stop: None,
     };
     // What is left of segments that were being freed is removed by the next start.
-    let numbers = |ending: &str| -> Vec<u64> {
+    let numbers = |ending: &str| -> Vec<SegmentNo> {
         let numbers = names.iter().filter_map(|name| number_of(name, ending));
         numbers.filter(|number| !newest.freeing.contains(number)).collect()
     };
@@ -228,7 +230,7 @@ impl Check<'_> {
     }
 
     /// Which records the index says are in a piece of the segment: those of commits, and moved ones that do not verify.
-    fn records_in(&mut self, file: &dyn File, number: u64, from: u64, to: u64) -> Result<Records, StoreError> {
+    fn records_in(&mut self, file: &dyn File, number: SegmentNo, piece: Range<u64>) -> Result<Records, StoreError> {
         let path = index::path(self.dir, number);
         let (key, index_file) = (FrameKey::new(&self.uuid, number), self.files.open(&path)?);
         let runs = || index::load_runs(&*index_file, &index::open(&*index_file, number)?.1);
@@ -238,9 +240,8 @@ impl Check<'_> {
             let Some(entries) = self.pages(&path, || index::load_entries(&*index_file, run.block))? else {
                 return Ok(None);
             };
-            for entry in
-                entries.select(|entry| u64::from(entry.offset) < from, |e| u64::from(e.offset) < to, usize::MAX)
-            {
+            let is_before = |entry: &Entry| u64::from(entry.offset) < piece.start;
+            for entry in entries.select(is_before, |entry| u64::from(entry.offset) < piece.end, usize::MAX) {
                 if run.at.origin != number {
                     let mut bytes = vec![0; entry.len as usize];
                     file.read_at(&mut bytes, u64::from(entry.offset))?;
@@ -255,7 +256,7 @@ impl Check<'_> {
         Ok(Some(shards.into_iter().map(|(shard, (first, last))| (shard, first, last)).collect()))
     }
 
-    fn segment(&mut self, number: u64, indexed: bool) -> Result<(), StoreError> {
+    fn segment(&mut self, number: SegmentNo, indexed: bool) -> Result<(), StoreError> {
         let path = segment::path(self.dir, number);
         let index = if indexed { self.index(number)? } else { None };
         let file = match self.files.open(&path) {
@@ -327,7 +328,7 @@ impl Check<'_> {
                         if let Some(Damage { lost, bad: found }) = stop.filter(|stop| !stop.bad.is_no_frame()) {
                             self.faults.push(bad_at(&segment::path(self.dir, lost.segment), lost.from, &found));
                         }
-                        let shards = if indexed { self.records_in(&*file, number, at, offset)? } else { None };
+                        let shards = if indexed { self.records_in(&*file, number, at..offset)? } else { None };
                         self.damaged(Damage { lost: lost(offset, header.prev, last, shards), bad });
                     }
                 }
@@ -337,7 +338,7 @@ impl Check<'_> {
             }
             match &index {
                 Some(index) => {
-                    let shards = self.records_in(&*file, number, at, index.end)?;
+                    let shards = self.records_in(&*file, number, at..index.end)?;
                     self.damaged(Damage { lost: lost(index.end, index.last_checksum, index.last, shards), bad });
                     self.chain.ended(index);
                     self.reached = Position::new(number, index.end);
@@ -413,7 +414,7 @@ impl Check<'_> {
         }
     }
 
-    fn index(&mut self, number: u64) -> Result<Option<SegmentIndex>, StoreError> {
+    fn index(&mut self, number: SegmentNo) -> Result<Option<SegmentIndex>, StoreError> {
         let path = index::path(self.dir, number);
         let file = self.files.open(&path)?;
         let found = self.pages(&path, || index::open(&*file, number))?.map(|(index, _)| index);

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tailrace_core::{EpochMs, Lsn};
 
 use super::chain::Freed;
-use super::frame::{Header, Position};
+use super::frame::{Header, Position, SegmentNo};
 use super::index::{Origin, Run, RunAt};
 use super::looked::LookedMap;
 use super::postings::Postings;
@@ -29,38 +29,38 @@ const RUNS_AT_ONCE: usize = 1024;
 struct Placed {
     origin: Origin,
     /// The segment that they are in now.
-    host: u64,
+    host: SegmentNo,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    segments: LookedMap<u64, Segment>,
-    origins: LookedMap<u64, Placed>,
-    by_first: BTreeMap<Lsn, u64>,
-    by_time: BTreeSet<(EpochMs, u64)>,
+    segments: LookedMap<SegmentNo, Segment>,
+    origins: LookedMap<SegmentNo, Placed>,
+    by_first: BTreeMap<Lsn, SegmentNo>,
+    by_time: BTreeSet<(EpochMs, SegmentNo)>,
     shards: HashMap<ShardNo, Postings>,
     horizons: Option<BTreeMap<ShardNo, Lsn>>,
     persisted: Lsn,
     /// Shards whose horizon has moved since the keeper looked for runs that are dead now.
     moved_horizons: BTreeSet<ShardNo>,
     /// The first of them, if it was looked at in part, and the origin that comes next.
-    looked_up_to: Option<(ShardNo, u64)>,
+    looked_up_to: Option<(ShardNo, SegmentNo)>,
     /// Shards that may have dead runs in segments without an index: looked at again when there is one.
     later: BTreeSet<ShardNo>,
     /// Indexed segments of which something died since the cleaner looked at them.
-    stale: BTreeSet<u64>,
+    stale: BTreeSet<SegmentNo>,
     /// Indexed segments without a live run.
-    idle: BTreeSet<u64>,
-    unindexed: BTreeSet<u64>,
+    idle: BTreeSet<SegmentNo>,
+    unindexed: BTreeSet<SegmentNo>,
     bytes: u64,
 }
 
 impl Directory {
     /// `keys`: the runs in the index of a segment.
     pub fn new(
-        segments: BTreeMap<u64, Segment>,
+        segments: BTreeMap<SegmentNo, Segment>,
         persisted: Lsn,
-        mut keys: impl FnMut(u64) -> Result<Vec<RunAt>, StoreError>,
+        mut keys: impl FnMut(SegmentNo) -> Result<Vec<RunAt>, StoreError>,
     ) -> Result<Self, StoreError> {
         let mut directory = Self { persisted, ..Self::default() };
         let mut sources = BTreeSet::new();
@@ -81,13 +81,13 @@ impl Directory {
         Ok(directory)
     }
 
-    fn place(&mut self, origin: Origin, host: u64) {
+    fn place(&mut self, origin: Origin, host: SegmentNo) {
         self.by_first.insert(origin.first, origin.number);
         self.by_time.insert((origin.first_time_ms, origin.number));
         self.origins.insert(origin.number, Placed { origin, host });
     }
 
-    fn displace(&mut self, number: u64) {
+    fn displace(&mut self, number: SegmentNo) {
         if let Some(Placed { origin, .. }) = self.origins.remove(&number) {
             self.by_first.remove(&origin.first);
             self.by_time.remove(&(origin.first_time_ms, number));
@@ -95,7 +95,7 @@ impl Directory {
     }
 
     /// Adds a segment.
-    pub fn insert(&mut self, number: u64, segment: Segment) {
+    pub fn insert(&mut self, number: SegmentNo, segment: Segment) {
         self.bytes += segment.bytes;
         match segment.indexed {
             true => self.index_changed(number, &segment),
@@ -104,24 +104,24 @@ impl Directory {
         self.segments.insert(number, segment);
     }
 
-    fn index_changed(&mut self, number: u64, segment: &Segment) {
+    fn index_changed(&mut self, number: SegmentNo, segment: &Segment) {
         match segment.superseded || segment.live_runs == 0 {
             true => self.idle.insert(number),
             false => self.stale.insert(number),
         };
     }
 
-    pub fn get(&self, number: u64) -> Option<&Segment> {
+    pub fn get(&self, number: SegmentNo) -> Option<&Segment> {
         self.segments.get(&number)
     }
 
     /// All segments, in order.
-    pub fn all(&self) -> impl Iterator<Item = (u64, &Segment)> {
+    pub fn all(&self) -> impl Iterator<Item = (SegmentNo, &Segment)> {
         self.segments.iter().map(|(number, segment)| (*number, segment))
     }
 
     /// Nothing more is written to the segment.
-    pub fn seal(&mut self, number: u64) {
+    pub fn seal(&mut self, number: SegmentNo) {
         if let Some(segment) = self.segments.get_mut(&number) {
             segment.sealed = true;
         }
@@ -176,25 +176,25 @@ impl Directory {
     }
 
     /// The origin from which on a shard's runs may hold numbers above `after`.
-    pub fn origin_after(&self, after: Lsn) -> u64 {
-        let Some((_, number)) = self.by_first.range(..=after.next()).next_back() else { return 0 };
+    pub fn origin_after(&self, after: Lsn) -> SegmentNo {
+        let Some((_, number)) = self.by_first.range(..=after.next()).next_back() else { return SegmentNo::default() };
         let is_past = self.origins.get(number).is_some_and(|placed| placed.origin.last <= after);
-        if is_past { number + 1 } else { *number }
+        if is_past { number.next() } else { *number }
     }
 
     /// The last origin that begins before `time_ms`.
-    pub fn origin_before(&self, time_ms: EpochMs) -> Option<u64> {
-        self.by_time.range(..(time_ms, 0)).next_back().map(|(_, number)| *number)
+    pub fn origin_before(&self, time_ms: EpochMs) -> Option<SegmentNo> {
+        self.by_time.range(..(time_ms, SegmentNo::default())).next_back().map(|(_, number)| *number)
     }
 
     /// The first run of `shard` from this origin on.
-    pub fn run_from(&self, shard: ShardNo, origin: u64) -> Option<RunAt> {
+    pub fn run_from(&self, shard: ShardNo, origin: SegmentNo) -> Option<RunAt> {
         let origin = self.shards.get(&shard)?.next(origin)?;
         Some(RunAt { shard, origin })
     }
 
     /// The last run of `shard` up to this origin.
-    pub fn run_up_to(&self, shard: ShardNo, origin: u64) -> Option<RunAt> {
+    pub fn run_up_to(&self, shard: ShardNo, origin: SegmentNo) -> Option<RunAt> {
         let origin = self.shards.get(&shard)?.previous(origin)?;
         Some(RunAt { shard, origin })
     }
@@ -205,7 +205,7 @@ impl Directory {
     }
 
     /// Whether a run of this segment may still be read.
-    pub fn is_live(&self, at: RunAt, segment: u64) -> bool {
+    pub fn is_live(&self, at: RunAt, segment: SegmentNo) -> bool {
         self.shards.get(&at.shard).is_some_and(|postings| postings.contains(at.origin))
             && self.origins.get(&at.origin).is_some_and(|placed| placed.host == segment)
     }
@@ -216,7 +216,7 @@ impl Directory {
         let segment = self.segments.get_mut(&number).expect("invariant: the writer's segment is in the directory");
         let begun = segment.note(offset, header, content);
         segment.live_runs += begun.len();
-        let spanned = |of: u64| segment.index.origins.iter().rfind(|origin| origin.number == of).copied();
+        let spanned = |of: SegmentNo| segment.index.origins.iter().rfind(|origin| origin.number == of).copied();
         match content {
             Noted::Records(records) if records.is_empty() => {}
             Noted::Records(_) => match self.origins.get_mut(&number) {
@@ -258,7 +258,7 @@ impl Directory {
     }
 
     /// The segment's live runs are in another one now.
-    fn supersede(&mut self, source: u64) {
+    fn supersede(&mut self, source: SegmentNo) {
         let Some(segment) = self.segments.get_mut(&source) else { return };
         segment.superseded = true;
         segment.live_runs = 0;
@@ -270,16 +270,16 @@ impl Directory {
     }
 
     /// Forgets the origins that are still said to be in the segment.
-    fn displace_hosted(&mut self, host: u64) {
+    fn displace_hosted(&mut self, host: SegmentNo) {
         let Some(segment) = self.segments.get(&host) else { return };
         let hosted = segment.index.origins.iter().map(|origin| origin.number);
         let still = hosted.filter(|number| self.origins.get(number).is_some_and(|placed| placed.host == host));
-        let still: Vec<u64> = still.collect();
+        let still: Vec<SegmentNo> = still.collect();
         still.into_iter().for_each(|number| self.displace(number));
     }
 
     /// Takes a segment out; its runs are readable no more.
-    pub fn remove(&mut self, number: u64) -> Option<Segment> {
+    pub fn remove(&mut self, number: SegmentNo) -> Option<Segment> {
         self.displace_hosted(number);
         for set in [&mut self.stale, &mut self.idle, &mut self.unindexed] {
             set.remove(&number);
@@ -296,7 +296,7 @@ impl Directory {
     }
 
     /// The segment's index is durable: its runs need not be in memory any more.
-    pub fn indexed(&mut self, number: u64) {
+    pub fn indexed(&mut self, number: SegmentNo) {
         self.unindexed.remove(&number);
         self.moved_horizons.append(&mut self.later);
         self.looked_up_to = None;
@@ -316,9 +316,10 @@ impl Directory {
         while let Some(shard) = self.moved_horizons.first().copied() {
             // A shard without a horizon was dropped.
             let horizon = horizons.get(&shard).copied().unwrap_or(Lsn(u64::MAX));
-            let mut next = self.looked_up_to.take_if(|(of, _)| *of == shard).map_or(0, |(_, next)| next);
+            let mut next =
+                self.looked_up_to.take_if(|(of, _)| *of == shard).map_or(SegmentNo::default(), |(_, next)| next);
             while let Some(at) = self.run_from(shard, next).filter(|_| left > 0) {
-                (next, left) = (at.origin + 1, left - 1);
+                (next, left) = (at.origin.next(), left - 1);
                 let Some(Placed { origin, host }) = self.origins.get(&at.origin) else { continue };
                 if origin.first >= horizon {
                     break;
@@ -367,12 +368,12 @@ impl Directory {
     }
 
     /// What the log ends with must stay, since it shows that nothing behind it is missing.
-    fn newest(&self) -> Option<u64> {
+    fn newest(&self) -> Option<SegmentNo> {
         self.segments.iter().rev().find(|(_, segment)| !segment.is_empty()).map(|(number, _)| *number)
     }
 
     /// Those of the segments whose every frame is in the tree, without the newest.
-    fn settled(&self, among: &BTreeSet<u64>) -> impl Iterator<Item = u64> {
+    fn settled(&self, among: &BTreeSet<SegmentNo>) -> impl Iterator<Item = SegmentNo> {
         let newest = self.newest();
         let known = self.horizons.is_some();
         let is_settled = |segment: &Segment| segment.sealed && segment.index.last <= self.persisted;
@@ -383,22 +384,22 @@ impl Directory {
     }
 
     /// Sealed segments without a frame: the first frame was larger than the segment, or a crash came before it.
-    pub fn empty(&self) -> Vec<u64> {
+    pub fn empty(&self) -> Vec<SegmentNo> {
         let waiting = self.unindexed.iter().filter_map(|number| self.segments.get(number));
         waiting.filter(|segment| segment.sealed && segment.is_empty()).map(|segment| segment.index.segment).collect()
     }
 
     /// Segments that nothing needs any more, oldest first. Opening reads the frames from the first segment without an
     /// index on, and nothing may be missing there: so none is dead behind one that has no index yet.
-    pub fn dead(&self, max: usize) -> Vec<u64> {
+    pub fn dead(&self, max: usize) -> Vec<SegmentNo> {
         let mut unindexed = self.unindexed.iter();
         let first = unindexed.find(|number| self.segments.get(number).is_some_and(|segment| !segment.is_empty()));
-        let first = first.copied().unwrap_or(u64::MAX);
+        let first = first.copied().unwrap_or(SegmentNo(u64::MAX));
         self.settled(&self.idle).take_while(|number| *number < first).take(max).collect()
     }
 
     /// What is freed once these segments are, too; they are in order.
-    pub fn freed_with(&self, before: Freed, dead: &[u64]) -> Freed {
+    pub fn freed_with(&self, before: Freed, dead: &[SegmentNo]) -> Freed {
         let mut freed = before;
         for segment in dead.iter().filter_map(|number| self.segments.get(number)) {
             let index = &segment.index;
@@ -414,12 +415,12 @@ impl Directory {
     }
 
     /// The oldest segment that the cleaner should look at.
-    pub fn to_clean(&self) -> Option<u64> {
+    pub fn to_clean(&self) -> Option<SegmentNo> {
         self.settled(&self.stale).next()
     }
 
     /// The cleaner has looked at the segment.
-    pub fn cleaned(&mut self, number: u64) {
+    pub fn cleaned(&mut self, number: SegmentNo) {
         self.stale.remove(&number);
     }
 
@@ -447,7 +448,7 @@ mod tests {
 
     /// The records of a shard, one for each of so many origins, moved to one segment that has no index yet.
     fn moved_to_one_segment(count: u64) -> Directory {
-        let host = count + 1;
+        let host = SegmentNo(count + 1);
         let mut segment = Segment::new(host, None, 1 << 20);
         for origin in 1..=count {
             let offset = FIRST_FRAME_AT + origin * 128;
@@ -463,6 +464,7 @@ mod tests {
                 kind: Kind::Moved,
             };
             let note = MovedNote { lsn: Lsn(origin), time_ms: EpochMs(1), bytes: 1, offset: 64, len: 64 };
+            let origin = SegmentNo(origin);
             let runs = vec![(RunAt { shard: SHARD, origin }, vec![note])];
             segment.note(offset, &header, &Noted::Moved { source: origin, runs, gone: Vec::new() });
         }
@@ -477,24 +479,24 @@ mod tests {
         directory.set_horizons([(SHARD, Lsn(count + 1))].into());
         let looks = (0..10).take_while(|_| directory.bury_dead(&mut Vec::new())).count();
         assert!(looks < 10, "the keeper never comes to the index that it waits for");
-        directory.indexed(count + 1);
+        directory.indexed(SegmentNo(count + 1));
         while directory.bury_dead(&mut Vec::new()) {}
-        assert_eq!(directory.run_from(SHARD, 0), None, "and none is forgotten");
-        assert_eq!(directory.get(count + 1).unwrap().live_runs, 0);
+        assert_eq!(directory.run_from(SHARD, SegmentNo(0)), None, "and none is forgotten");
+        assert_eq!(directory.get(SegmentNo(count + 1)).unwrap().live_runs, 0);
     }
 
     #[test]
     fn a_horizon_that_moves_while_runs_are_looked_at_is_followed_from_the_first_run() {
         let count = 2 * RUNS_AT_ONCE as u64;
         let mut directory = moved_to_one_segment(count);
-        directory.indexed(count + 1);
+        directory.indexed(SegmentNo(count + 1));
         directory.set_horizons([(SHARD, Lsn(count))].into());
         // Told of one that only the run itself can decide: it is left for now.
-        directory.origins.get_mut(&1).unwrap().origin.last = Lsn(count);
+        directory.origins.get_mut(&SegmentNo(1)).unwrap().origin.last = Lsn(count);
         assert!(directory.bury_dead(&mut Vec::new()));
-        directory.origins.get_mut(&1).unwrap().origin.last = Lsn(1);
+        directory.origins.get_mut(&SegmentNo(1)).unwrap().origin.last = Lsn(1);
         directory.set_horizon(SHARD, Lsn(count + 1));
         while directory.bury_dead(&mut Vec::new()) {}
-        assert_eq!(directory.run_from(SHARD, 0), None);
+        assert_eq!(directory.run_from(SHARD, SegmentNo(0)), None);
     }
 }

@@ -19,26 +19,48 @@ pub const ALIGN_BYTES: usize = 8;
 
 const CHECKSUMMED_FROM: usize = 16;
 
+/// A segment's number: they rise along the log, and none is used twice. 0 is none's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentNo(pub u64);
+
+impl SegmentNo {
+    /// The number behind it.
+    pub fn next(self) -> SegmentNo {
+        SegmentNo(self.0 + 1)
+    }
+
+    /// The one so many numbers before it. `None`: there is none.
+    pub fn before(self, count: u64) -> Option<SegmentNo> {
+        self.0.checked_sub(count).map(SegmentNo)
+    }
+}
+
+impl std::fmt::Display for SegmentNo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// What the frames of one segment begin with, and what their checksums are seeded with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameKey {
-    segment: u64,
+    segment: SegmentNo,
     mark: u32,
 }
 
 impl FrameKey {
     /// The key of a segment in the data directory with this number.
-    pub fn new(uuid: &[u8; 16], segment: u64) -> Self {
+    pub fn new(uuid: &[u8; 16], segment: SegmentNo) -> Self {
         let mut bytes = [0; 24];
         bytes[..16].copy_from_slice(uuid);
-        bytes[16..].copy_from_slice(&segment.to_le_bytes());
+        bytes[16..].copy_from_slice(&segment.0.to_le_bytes());
         // Never zero, which is what an unused segment is full of.
         Self { segment, mark: (xxh3_64(&bytes) as u32).max(1) }
     }
 
     /// What the checksum of so many bytes in the segment is seeded with.
     pub fn seed(self, len: u32) -> u64 {
-        self.segment.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(len) << 32)
+        self.segment.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(len) << 32)
     }
 }
 
@@ -48,13 +70,13 @@ impl FrameKey {
 pub(super) struct Position(pub u64);
 
 impl Position {
-    pub fn new(segment: u64, offset: u64) -> Self {
-        debug_assert!(segment < 1 << 32 && offset < 1 << 32, "a place fits its 64 bits");
-        Self(segment << 32 | offset)
+    pub fn new(segment: SegmentNo, offset: u64) -> Self {
+        debug_assert!(segment.0 < 1 << 32 && offset < 1 << 32, "a place fits its 64 bits");
+        Self(segment.0 << 32 | offset)
     }
 
-    pub fn segment(self) -> u64 {
-        self.0 >> 32
+    pub fn segment(self) -> SegmentNo {
+        SegmentNo(self.0 >> 32)
     }
 
     pub fn offset(self) -> u64 {

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Reader, put_varint};
 use super::entries::{Entries, Entry};
-use super::frame::{corrupt, u32_at, u64_at};
+use super::frame::{SegmentNo, corrupt, u32_at, u64_at};
 use crate::files::{File, Files};
 use tailrace_store::{ShardNo, StoreError};
 
@@ -33,7 +33,7 @@ const SUMMARY_BYTES_MAX: u32 = 64 * 1024 * 1024;
 pub(super) struct RunAt {
     pub shard: ShardNo,
     /// The segment that the records were appended in.
-    pub origin: u64,
+    pub origin: SegmentNo,
 }
 
 /// A run.
@@ -72,7 +72,7 @@ impl Run {
 /// The numbers and the time that the runs of one origin span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
-    pub number: u64,
+    pub number: SegmentNo,
     pub first: Lsn,
     pub last: Lsn,
     pub first_time_ms: EpochMs,
@@ -81,7 +81,7 @@ pub(super) struct Origin {
 /// What is known of a segment without its runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SegmentIndex {
-    pub segment: u64,
+    pub segment: SegmentNo,
     /// Where the segment's frames end.
     pub end: u64,
     /// First and last number; both zero in an empty segment.
@@ -93,7 +93,7 @@ pub(super) struct SegmentIndex {
     /// Checksum of the last frame.
     pub last_checksum: u64,
     /// Segments whose live records were moved into this one.
-    pub sources: Vec<u64>,
+    pub sources: Vec<SegmentNo>,
     /// The origins of its runs, in order.
     pub origins: Vec<Origin>,
 }
@@ -101,7 +101,7 @@ pub(super) struct SegmentIndex {
 /// Where the pages of runs are in an index file.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    segment: u64,
+    segment: SegmentNo,
     /// The first run of each page, and where the page is.
     pages: Vec<(RunAt, u64, u32)>,
     keys: (u64, u32),
@@ -125,8 +125,8 @@ impl Pages {
 }
 
 /// The index file's path.
-pub(super) fn path(dir: &Path, segment: u64) -> PathBuf {
-    dir.join(format!("{segment:016x}.idx"))
+pub(super) fn path(dir: &Path, segment: SegmentNo) -> PathBuf {
+    dir.join(format!("{:016x}.idx", segment.0))
 }
 
 fn seal(bytes: &mut Vec<u8>, from: usize) {
@@ -138,7 +138,7 @@ fn seal(bytes: &mut Vec<u8>, from: usize) {
 pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex, runs: &[Run]) -> Result<(), StoreError> {
     let (mut blocks, mut pages, mut keys) = (Vec::new(), Vec::new(), Vec::new());
     let mut firsts = Vec::new();
-    let back = |at: RunAt| index.segment - at.origin;
+    let back = |at: RunAt| index.segment.0 - at.origin.0;
     let mut shard_before = 0;
     for page in runs.chunks(RUNS_PER_PAGE) {
         let from = pages.len();
@@ -161,13 +161,13 @@ pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex, runs: &
 
     let mut summary = Vec::new();
     let mut put = |n: u64| put_varint(&mut summary, n);
-    [index.segment, index.end, index.first.0, index.last.0].into_iter().for_each(&mut put);
+    [index.segment.0, index.end, index.first.0, index.last.0].into_iter().for_each(&mut put);
     [index.last_time_ms.0, index.prev, index.last_checksum].into_iter().for_each(&mut put);
     put(index.sources.len() as u64);
-    index.sources.iter().copied().for_each(&mut put);
+    index.sources.iter().map(|source| source.0).for_each(&mut put);
     put(index.origins.len() as u64);
     for origin in &index.origins {
-        let back = index.segment - origin.number;
+        let back = index.segment.0 - origin.number.0;
         [back, origin.first.0, origin.last.0 - origin.first.0, origin.first_time_ms.0].into_iter().for_each(&mut put);
     }
     [runs.len() as u64, keys.len() as u64, blocks.len() as u64, firsts.len() as u64].into_iter().for_each(&mut put);
@@ -183,7 +183,7 @@ pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex, runs: &
     seal(&mut bytes, 0);
     [keys, pages, blocks].iter().for_each(|part| bytes.extend_from_slice(part));
 
-    let (to, temporary) = (path(dir, index.segment), dir.join(format!("{:016x}.idx.tmp", index.segment)));
+    let (to, temporary) = (path(dir, index.segment), dir.join(format!("{:016x}.idx.tmp", index.segment.0)));
     let _ = files.remove(&temporary);
     let file = files.create(&temporary)?;
     file.write_at(&bytes, 0)?;
@@ -194,7 +194,7 @@ pub(super) fn write(files: &dyn Files, dir: &Path, index: &SegmentIndex, runs: &
 }
 
 /// Reads what an index file says of its segment, and where its pages are; the runs stay on the disk.
-pub(super) fn open(file: &dyn File, segment: u64) -> Result<(SegmentIndex, Pages), StoreError> {
+pub(super) fn open(file: &dyn File, segment: SegmentNo) -> Result<(SegmentIndex, Pages), StoreError> {
     let bad = |offset: u64, expected: &str, found: &str| corrupt(file.path(), offset, expected, found);
     let file_len = file.size()?;
     let mut prefix = [0; PREFIX_BYTES];
@@ -240,7 +240,7 @@ fn read_sealed(file: &dyn File, offset: u64, len: u32, what: &str) -> Result<Byt
 fn summary_of(summary: &Bytes, keys_at: u64) -> Option<(SegmentIndex, Pages, u64)> {
     let mut from = Reader::new(summary);
     let mut index = SegmentIndex {
-        segment: from.varint()?,
+        segment: SegmentNo(from.varint()?),
         end: from.varint()?,
         first: Lsn(from.varint()?),
         last: Lsn(from.varint()?),
@@ -250,10 +250,10 @@ fn summary_of(summary: &Bytes, keys_at: u64) -> Option<(SegmentIndex, Pages, u64
         ..SegmentIndex::default()
     };
     for _ in 0..from.varint()? {
-        index.sources.push(from.varint()?);
+        index.sources.push(SegmentNo(from.varint()?));
     }
     for _ in 0..from.varint()? {
-        let (number, first) = (index.segment.checked_sub(from.varint()?)?, from.varint()?);
+        let (number, first) = (index.segment.before(from.varint()?)?, from.varint()?);
         let last = Lsn(first.checked_add(from.varint()?)?);
         index.origins.push(Origin { number, first: Lsn(first), last, first_time_ms: EpochMs(from.varint()?) });
     }
@@ -264,7 +264,7 @@ fn summary_of(summary: &Bytes, keys_at: u64) -> Option<(SegmentIndex, Pages, u64
     let mut pages = Vec::new();
     for _ in 0..count {
         let shard = ShardNo(from.varint()?);
-        let first = RunAt { shard, origin: index.segment.checked_sub(from.varint()?)? };
+        let first = RunAt { shard, origin: index.segment.before(from.varint()?)? };
         let len = u32::try_from(from.varint()?).ok()?;
         pages.push((first, at, len));
         at += u64::from(len);
@@ -279,7 +279,7 @@ pub(super) fn load_keys(file: &dyn File, pages: &Pages) -> Result<Vec<RunAt>, St
     let mut shard = 0u64;
     let mut key = || {
         shard = shard.checked_add(from.varint()?)?;
-        Some(RunAt { shard: ShardNo(shard), origin: pages.segment.checked_sub(from.varint()?)? })
+        Some(RunAt { shard: ShardNo(shard), origin: pages.segment.before(from.varint()?)? })
     };
     let keys: Option<Vec<RunAt>> = (0..pages.runs).map(|_| key()).collect();
     keys.ok_or_else(|| corrupt(file.path(), pages.keys.0, "an index's list of runs", "other bytes"))
@@ -292,7 +292,7 @@ pub(super) fn load_page(file: &dyn File, pages: &Pages, page: usize) -> Result<V
     let mut from = Reader::new(&bytes);
     let mut run = || {
         let shard = ShardNo(from.varint()?);
-        let at = RunAt { shard, origin: pages.segment.checked_sub(from.varint()?)? };
+        let at = RunAt { shard, origin: pages.segment.before(from.varint()?)? };
         let first = from.varint()?;
         let last = Lsn(first.checked_add(from.varint()?)?);
         let first_time_ms = from.varint()?;

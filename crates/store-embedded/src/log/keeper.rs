@@ -16,7 +16,7 @@ use tailrace_core::Lsn;
 use tokio::sync::Notify;
 
 use super::chain::Freed;
-use super::frame::Position;
+use super::frame::{Position, SegmentNo};
 use super::index::{self, RunAt};
 use super::moved::{self, MovedRun};
 use super::segment::{self, FIRST_FRAME_AT, Segment};
@@ -36,10 +36,14 @@ const CLEANER_LOOKS_MAX: usize = 4;
 /// A segment that stands ready: zero-filled or recycled, its header and its name durable.
 #[derive(Clone, Debug)]
 pub(super) struct Ready {
-    pub number: u64,
+    pub number: SegmentNo,
     pub file: Arc<dyn File>,
     pub bytes: u64,
 }
+
+/// A preparation of a segment: how many were begun up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Preparation(u64);
 
 /// What the keeper supplies the writer with.
 #[derive(Debug)]
@@ -56,13 +60,13 @@ pub(super) struct Supply {
 struct SupplyState {
     ready: VecDeque<Ready>,
     /// Numbers of the spare files.
-    spares: Vec<u64>,
-    next_number: u64,
-    /// Preparations that were begun.
-    begun: u64,
+    spares: Vec<SegmentNo>,
+    next_number: SegmentNo,
+    /// The preparation that was begun last.
+    begun: Preparation,
     /// Which preparation failed last, and why, unless one succeeded since. It answers those who asked before it began:
     /// to anyone else it is the past.
-    failed: Option<(u64, StoreError)>,
+    failed: Option<(Preparation, StoreError)>,
     /// More room is wanted than the usual number of segments has.
     short: bool,
     active_left: u64,
@@ -123,8 +127,8 @@ impl SupplyState {
         promised
     }
 
-    /// The failure of a preparation that was begun after so many.
-    fn failed_since(&self, begun: u64) -> Option<StoreError> {
+    /// The failure of a preparation that was begun after this one.
+    fn failed_since(&self, begun: Preparation) -> Option<StoreError> {
         self.failed.as_ref().filter(|(number, _)| *number > begun).map(|(_, error)| error.clone())
     }
 
@@ -137,7 +141,7 @@ impl SupplyState {
 }
 
 impl Supply {
-    pub fn new(superblock: SuperblockFile, spares: Vec<u64>, next_number: u64) -> Self {
+    pub fn new(superblock: SuperblockFile, spares: Vec<SegmentNo>, next_number: SegmentNo) -> Self {
         let lsn_limit = AtomicU64::new(superblock.now.lsn_limit.0);
         let state = SupplyState { spares, next_number, ..SupplyState::default() };
         Self {
@@ -201,9 +205,9 @@ impl Supply {
     }
 
     /// Writes down that these segments are being freed, so that they may be missing from now on.
-    fn write_freed(&self, freed: Freed, segments: &[u64]) -> Result<(), StoreError> {
+    fn write_freed(&self, freed: Freed, segments: &[SegmentNo]) -> Result<(), StoreError> {
         let mut superblock = self.superblock.lock();
-        let freeing = std::array::from_fn(|i| segments.get(i).copied().unwrap_or(0));
+        let freeing = std::array::from_fn(|i| segments.get(i).copied().unwrap_or_default());
         let next = Superblock { freed, freeing, ..superblock.now };
         superblock.write(next)
     }
@@ -344,8 +348,8 @@ pub(super) async fn reserve(log: &Arc<Inner>, bytes: u64) -> Result<Reservation,
     }
 }
 
-/// `begun`: the preparations that were begun when the caller first asked.
-fn try_reserve(log: &Arc<Inner>, bytes: u64, begun: u64) -> Result<Option<Reservation>, StoreError> {
+/// `begun`: the preparation that was begun last when the caller first asked.
+fn try_reserve(log: &Arc<Inner>, bytes: u64, begun: Preparation) -> Result<Option<Reservation>, StoreError> {
     log.healthy()?;
     // A group of its own costs the frame up to a sector of alignment.
     let bytes = bytes + SECTOR_BYTES as u64;
@@ -388,9 +392,9 @@ pub(super) fn prepare(log: &Inner) -> Result<(), StoreError> {
                 return Ok(());
             }
             state.short = false;
-            state.begun += 1;
+            state.begun.0 += 1;
             let number = state.next_number;
-            state.next_number += 1;
+            state.next_number = number.next();
             (state.begun, number, state.spares.pop())
         };
         let made = make(log.files.as_ref(), log, number, spare);
@@ -414,7 +418,7 @@ pub(super) fn prepare(log: &Inner) -> Result<(), StoreError> {
     }
 }
 
-fn make(files: &dyn Files, log: &Inner, number: u64, spare: Option<u64>) -> Result<Ready, StoreError> {
+fn make(files: &dyn Files, log: &Inner, number: SegmentNo, spare: Option<SegmentNo>) -> Result<Ready, StoreError> {
     let (uuid, generation) = (&log.recovered.uuid, log.recovered.generation);
     make_segment(files, &log.dir, number, spare, log.settings.segment_bytes, uuid, generation)
 }
@@ -423,15 +427,15 @@ fn make(files: &dyn Files, log: &Inner, number: u64, spare: Option<u64>) -> Resu
 pub(super) fn make_segment(
     files: &dyn Files,
     dir: &std::path::Path,
-    number: u64,
-    spare: Option<u64>,
+    number: SegmentNo,
+    spare: Option<SegmentNo>,
     bytes: u64,
     uuid: &[u8; 16],
     generation: u64,
 ) -> Result<Ready, StoreError> {
     let temporary = match spare {
         Some(spare) => segment::spare_path(dir, spare),
-        None => dir.join(format!("{number:016x}.seg.tmp")),
+        None => dir.join(format!("{:016x}.seg.tmp", number.0)),
     };
     if spare.is_none() && files.room(dir).is_some_and(|room| room < bytes) {
         // To fill a disk with zeros only to learn that they do not fit would starve everything else that writes.
@@ -515,11 +519,11 @@ fn free_dead(log: &Inner) -> Result<(), StoreError> {
 }
 
 /// Takes segments out of the directory, and their files away.
-fn remove(log: &Inner, numbers: &[u64]) -> Result<(), StoreError> {
+fn remove(log: &Inner, numbers: &[SegmentNo]) -> Result<(), StoreError> {
     if numbers.is_empty() {
         return Ok(());
     }
-    let removed: Vec<(u64, Segment)> = {
+    let removed: Vec<(SegmentNo, Segment)> = {
         let mut directory = log.directory.write();
         numbers.iter().filter_map(|number| Some((*number, directory.remove(*number)?))).collect()
     };
@@ -574,7 +578,7 @@ fn clean_some(log: &Inner) -> Result<bool, StoreError> {
 type Leftover = (Vec<MovedRun>, Vec<RunAt>);
 
 /// The live records of a segment, and its runs of which none is left. `None`: there are too many of them to move.
-fn almost_dead(log: &Inner, number: u64, bytes_max: u64) -> Result<Option<Leftover>, StoreError> {
+fn almost_dead(log: &Inner, number: SegmentNo, bytes_max: u64) -> Result<Option<Leftover>, StoreError> {
     if log.set_aside.of_segment(number).next().is_some() {
         // What is lost in it is told by its place, which must stay as long as anything is left around it.
         return Ok(None);

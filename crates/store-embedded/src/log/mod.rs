@@ -45,6 +45,7 @@ use tailrace_store::{LogRecord, ShardNo, StoreError};
 
 pub use check::{CheckedLog, LogFault, SetAsideError, check, set_aside};
 pub use codec::{LoggedCommit, LoggedImage, LoggedWrite, frame_bytes_bound, value_of};
+pub use frame::SegmentNo;
 pub use keeper::Reservation;
 pub use superblock::FORMAT;
 pub use writer::Group;
@@ -141,7 +142,7 @@ pub(crate) struct Inner {
     settings: LogSettings,
     recovered: Recovered,
     /// The first segment that this process writes to.
-    own_from: u64,
+    own_from: SegmentNo,
     set_aside: set_aside::SetAside,
     writer: Mutex<writer::Writer>,
     supply: keeper::Supply,
@@ -158,7 +159,7 @@ impl std::fmt::Debug for Log {
 }
 
 /// The number of the segment in this file, if it is a segment's.
-pub fn segment_number(file: &Path) -> Option<u64> {
+pub fn segment_number(file: &Path) -> Option<SegmentNo> {
     segment::number_of(file.file_name()?.to_str()?, ".seg")
 }
 

@@ -9,7 +9,7 @@ use tailrace_core::{EpochMs, Lsn, RecordNo};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::codec::{Reader, put_bytes, put_varint};
-use super::frame::{ALIGN_BYTES, FrameKey, HEADER_BYTES, u32_at, u64_at};
+use super::frame::{ALIGN_BYTES, FrameKey, HEADER_BYTES, SegmentNo, u32_at, u64_at};
 use super::index::RunAt;
 use tailrace_store::{LogRecord, ShardNo};
 
@@ -49,13 +49,13 @@ pub(super) fn bytes_bound(runs: &[MovedRun]) -> usize {
 }
 
 /// Appends the body of a frame, which begins at a multiple of 8, and gives what the index notes of it.
-pub(super) fn encode(source: u64, runs: &[MovedRun], key: FrameKey, out: &mut Vec<u8>) -> RunNotes {
+pub(super) fn encode(source: SegmentNo, runs: &[MovedRun], key: FrameKey, out: &mut Vec<u8>) -> RunNotes {
     let frame = out.len() - HEADER_BYTES;
-    out.extend_from_slice(&source.to_le_bytes());
+    out.extend_from_slice(&source.0.to_le_bytes());
     out.extend_from_slice(&(runs.len() as u64).to_le_bytes());
     let mut notes = Vec::with_capacity(runs.len());
     for MovedRun { at, records } in runs {
-        for n in [at.shard.0, at.origin, records.len() as u64] {
+        for n in [at.shard.0, at.origin.0, records.len() as u64] {
             out.extend_from_slice(&n.to_le_bytes());
         }
         let note = |record: &LogRecord| {
@@ -106,13 +106,14 @@ pub(super) fn record(bytes: &Bytes, key: FrameKey) -> Option<LogRecord> {
 }
 
 /// The source of a frame's body, and what the index notes of its records.
-pub(super) fn notes(body: &Bytes, key: FrameKey) -> Option<(u64, RunNotes)> {
+pub(super) fn notes(body: &Bytes, key: FrameKey) -> Option<(SegmentNo, RunNotes)> {
     let word = |at: usize| body.get(at..at + 8).map(|bytes| u64_at(bytes, 0));
-    let (source, count) = (word(0)?, word(8)?);
+    let (source, count) = (SegmentNo(word(0)?), word(8)?);
     let mut at = HEAD_BYTES;
     let mut runs = Vec::new();
     for _ in 0..count {
-        let (run, count) = (RunAt { shard: ShardNo(word(at)?), origin: word(at + 8)? }, word(at + 16)?);
+        let run = RunAt { shard: ShardNo(word(at)?), origin: SegmentNo(word(at + 8)?) };
+        let count = word(at + 16)?;
         at += RUN_BYTES;
         let mut notes = Vec::new();
         for _ in 0..count {

@@ -4,14 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use super::frame::SegmentNo;
+
 /// A set of segment numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Postings {
     words: BTreeMap<u32, u64>,
 }
 
-fn place(number: u64) -> (u32, u64) {
-    ((number >> 6) as u32, 1 << (number & 63))
+fn place(number: SegmentNo) -> (u32, u64) {
+    ((number.0 >> 6) as u32, 1 << (number.0 & 63))
 }
 
 impl Postings {
@@ -20,7 +22,7 @@ impl Postings {
     }
 
     /// Adds a number; says whether it was not there.
-    pub fn insert(&mut self, number: u64) -> bool {
+    pub fn insert(&mut self, number: SegmentNo) -> bool {
         let (word, bit) = place(number);
         let word = self.words.entry(word).or_default();
         let is_new = *word & bit == 0;
@@ -29,7 +31,7 @@ impl Postings {
     }
 
     /// Takes a number out; says whether it was there.
-    pub fn remove(&mut self, number: u64) -> bool {
+    pub fn remove(&mut self, number: SegmentNo) -> bool {
         let (at, bit) = place(number);
         let Some(word) = self.words.get_mut(&at) else { return false };
         let was = *word & bit != 0;
@@ -40,26 +42,26 @@ impl Postings {
         was
     }
 
-    pub fn contains(&self, number: u64) -> bool {
+    pub fn contains(&self, number: SegmentNo) -> bool {
         let (word, bit) = place(number);
         self.words.get(&word).is_some_and(|word| word & bit != 0)
     }
 
     /// The first one that is not below `number`.
-    pub fn next(&self, number: u64) -> Option<u64> {
+    pub fn next(&self, number: SegmentNo) -> Option<SegmentNo> {
         let (at, bit) = place(number);
         self.words.range(at..).find_map(|(word, bits)| {
             let bits = if *word == at { bits & !(bit - 1) } else { *bits };
-            (bits != 0).then(|| u64::from(*word) << 6 | u64::from(bits.trailing_zeros()))
+            (bits != 0).then(|| SegmentNo(u64::from(*word) << 6 | u64::from(bits.trailing_zeros())))
         })
     }
 
     /// The last one that is not above `number`.
-    pub fn previous(&self, number: u64) -> Option<u64> {
+    pub fn previous(&self, number: SegmentNo) -> Option<SegmentNo> {
         let (at, bit) = place(number);
         self.words.range(..=at).rev().find_map(|(word, bits)| {
             let bits = if *word == at { bits & (bit | (bit - 1)) } else { *bits };
-            (bits != 0).then(|| u64::from(*word) << 6 | u64::from(63 - bits.leading_zeros()))
+            (bits != 0).then(|| SegmentNo(u64::from(*word) << 6 | u64::from(63 - bits.leading_zeros())))
         })
     }
 
@@ -79,7 +81,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set(changes in proptest::collection::vec((any::<bool>(), 0u64..300), 0..200), asked in 0u64..310) {
+        fn it_is_a_set(
+            changes in proptest::collection::vec((any::<bool>(), (0u64..300).prop_map(SegmentNo)), 0..200),
+            asked in (0u64..310).prop_map(SegmentNo),
+        ) {
             let (mut postings, mut set) = (Postings::default(), BTreeSet::new());
             for (add, number) in changes {
                 match add {

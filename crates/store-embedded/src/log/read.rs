@@ -12,7 +12,7 @@ use tailrace_core::{EpochMs, Lsn, RecordNo};
 
 use super::cache::{FileKind, Part, Piece};
 use super::entries::{Entries, Entry};
-use super::frame::{self, FrameKey, Kind, Position, corrupt};
+use super::frame::{self, FrameKey, Kind, Position, SegmentNo, corrupt};
 use super::index::{self, Run, RunAt};
 use super::{Inner, LogRead, LoggedImage, LoggedWrite, codec, moved, segment};
 use crate::files::{File, FileErrorKind};
@@ -35,12 +35,12 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    fn has(self, log: &Inner, segment: u64) -> bool {
+    fn has(self, log: &Inner, segment: SegmentNo) -> bool {
         self == Reach::All || segment >= log.own_from
     }
 
     /// The first run of `shard` from this origin on, and whether its segment is within reach.
-    fn run_from(self, log: &Inner, shard: ShardNo, origin: u64) -> Option<(RunAt, bool)> {
+    fn run_from(self, log: &Inner, shard: ShardNo, origin: SegmentNo) -> Option<(RunAt, bool)> {
         let directory = log.directory.read();
         let at = directory.run_from(shard, origin)?;
         let host = directory.host_of(at);
@@ -50,7 +50,7 @@ impl Reach {
 
 /// A segment that is being read: it is not recycled while this lives.
 struct Source {
-    segment: u64,
+    segment: SegmentNo,
     file: Option<Arc<dyn File>>,
     _pin: Arc<()>,
 }
@@ -66,7 +66,7 @@ impl Source {
 }
 
 /// An open file of a sealed segment. `None`: the segment was freed between the look at the directory and now.
-fn file_of(log: &Inner, segment: u64, kind: FileKind) -> Result<Option<Arc<dyn File>>, StoreError> {
+fn file_of(log: &Inner, segment: SegmentNo, kind: FileKind) -> Result<Option<Arc<dyn File>>, StoreError> {
     if let Some(file) = log.cache.lock().file(segment, kind) {
         return Ok(Some(file));
     }
@@ -96,7 +96,7 @@ enum Look<T> {
 /// A piece of a sealed segment's index, out of the cache or the file.
 fn piece(
     log: &Inner,
-    segment: u64,
+    segment: SegmentNo,
     part: Part,
     load: impl FnOnce(&dyn File) -> Result<Piece, StoreError>,
 ) -> Result<Option<Piece>, StoreError> {
@@ -110,7 +110,7 @@ fn piece(
 }
 
 /// A run in a sealed segment's index.
-fn indexed_run(log: &Inner, segment: u64, at: RunAt) -> Result<Look<Run>, StoreError> {
+fn indexed_run(log: &Inner, segment: SegmentNo, at: RunAt) -> Result<Look<Run>, StoreError> {
     let pages = piece(log, segment, Part::Pages, |file| Ok(Piece::Pages(Arc::new(index::open(file, segment)?.1))))?;
     let Some(Piece::Pages(pages)) = pages else { return Ok(Look::Again) };
     let Some(page) = pages.page_of(at) else { return Ok(Look::Gone) };
@@ -195,7 +195,7 @@ pub(super) fn read(
             Look::Found(found) => found,
             Look::Again => continue,
             Look::Gone => {
-                origin = at.origin + 1;
+                origin = at.origin.next();
                 continue;
             }
         };
@@ -203,7 +203,7 @@ pub(super) fn read(
             break;
         }
         if entries.is_empty() {
-            origin = at.origin + 1;
+            origin = at.origin.next();
             continue;
         }
         // It may have been moved since it was looked for, into an own segment, but out of none.
@@ -249,7 +249,7 @@ fn has_more(log: &Inner, shard: ShardNo, after: Lsn, published: Lsn, reach: Reac
         }
         match run(log, at)? {
             Some(run) if run.last > after => return Ok(Some(run.first <= published)),
-            _ => origin = at.origin + 1,
+            _ => origin = at.origin.next(),
         }
     }
 }
@@ -288,7 +288,7 @@ pub(super) fn position_at_time(
     while let Some(up_to) = origin {
         let Some(at) = log.directory.read().run_up_to(shard, up_to) else { break };
         let Some(run) = run(log, at)?.filter(|run| run.first_time_ms < time_ms) else {
-            origin = at.origin.checked_sub(1);
+            origin = at.origin.before(1);
             continue;
         };
         if run.last_time_ms < time_ms {
@@ -301,7 +301,7 @@ pub(super) fn position_at_time(
                 break;
             }
             Look::Again => {}
-            Look::Gone => origin = at.origin.checked_sub(1),
+            Look::Gone => origin = at.origin.before(1),
         }
     }
     Ok(before.max(Lsn(horizon.0.saturating_sub(1))).min(published))

@@ -18,7 +18,7 @@ use tailrace_core::{EpochMs, Lsn};
 use super::cache::Cache;
 use super::chain::Chain;
 use super::directory::Directory;
-use super::frame::{BadFrame, FrameKey, Header, Kind, Position, corrupt};
+use super::frame::{BadFrame, FrameKey, Header, Kind, Position, SegmentNo, corrupt};
 use super::keeper::{self, LSN_RESERVE, Supply};
 use super::segment::{self, FIRST_FRAME_AT, Segment, Walker, number_of};
 use super::set_aside::SetAside;
@@ -44,11 +44,11 @@ struct Scan {
     /// Where the last good frame ends.
     reached: Position,
     /// The last segment with a good frame.
-    good: Option<u64>,
+    good: Option<SegmentNo>,
     /// Where the chain ended, and why.
     stop: Option<(PathBuf, u64, BadFrame)>,
     /// Per segment, where its first frame behind the claims begins.
-    unclaimed: BTreeMap<u64, u64>,
+    unclaimed: BTreeMap<SegmentNo, u64>,
 }
 
 /// See [`super::Log::open`].
@@ -86,7 +86,7 @@ pub(super) fn open(
     }
     let set_aside = SetAside::open(files.as_ref(), dir, &names)?;
     let mut segments = load(files.as_ref(), dir, &names)?;
-    let numbers: Vec<u64> = segments.keys().copied().collect();
+    let numbers: Vec<SegmentNo> = segments.keys().copied().collect();
     superblock.now.freed.verify_kept(&dir.join("superblock"), numbers.iter().copied())?;
     let first = numbers.iter().position(|n| !segments[n].indexed || segments[n].index.last > persisted);
     let first = first.unwrap_or(numbers.len());
@@ -109,12 +109,12 @@ pub(super) fn open(
     let scan = scan(files.as_ref(), dir, &uuid, &mut segments, &numbers, first, chain, &set_aside, known)?;
     secure_tail(files.as_ref(), dir, &mut segments, &scan)?;
 
-    let unused: Vec<u64> =
+    let unused: Vec<SegmentNo> =
         numbers[first..].iter().copied().filter(|n| scan.good.is_none_or(|good| *n > good)).collect();
     let spares = recycle(files.as_ref(), dir, &settings, &names, &mut segments, &unused)?;
     let highest =
         names.iter().filter_map(|name| [".seg", ".spare", ".idx"].iter().find_map(|ending| number_of(name, ending)));
-    let mut next_number = highest.max().unwrap_or(0) + 1;
+    let mut next_number = highest.max().unwrap_or_default().next();
 
     let next = Lsn(superblock.now.lsn_limit.0.max(scan.chain.last.0 + 1).max(persisted.0 + 1));
     let generation = superblock.now.generation + 1;
@@ -125,7 +125,7 @@ pub(super) fn open(
     let mut spares = spares;
     let first_bytes = settings.segment_bytes.min(settings.first_segment_bytes);
     let (number, spare) = (next_number, spares.pop());
-    next_number += 1;
+    next_number = number.next();
     let active = keeper::make_segment(files.as_ref(), dir, number, spare, first_bytes, &uuid, generation)?;
     segments.insert(number, Segment::new(number, Some(active.file.clone()), active.bytes));
 
@@ -190,7 +190,7 @@ fn create(files: &dyn Files, dir: &Path, names: &[String], uuid: [u8; 16], persi
 }
 
 /// What the index files say; segments without one are known by name only.
-fn load(files: &dyn Files, dir: &Path, names: &[String]) -> Result<BTreeMap<u64, Segment>, StoreError> {
+fn load(files: &dyn Files, dir: &Path, names: &[String]) -> Result<BTreeMap<SegmentNo, Segment>, StoreError> {
     let mut segments = BTreeMap::new();
     for number in names.iter().filter_map(|name| number_of(name, ".seg")) {
         let bytes = files.open(&segment::path(dir, number))?.size()?;
@@ -213,7 +213,7 @@ fn load(files: &dyn Files, dir: &Path, names: &[String]) -> Result<BTreeMap<u64,
 }
 
 /// Removes what is left of segments that a crash kept from being freed whole. Says whether anything was.
-fn finish_freeing(files: &dyn Files, dir: &Path, names: &[String], freeing: &[u64]) -> Result<bool, StoreError> {
+fn finish_freeing(files: &dyn Files, dir: &Path, names: &[String], freeing: &[SegmentNo]) -> Result<bool, StoreError> {
     let has = |path: &Path| path.file_name().is_some_and(|name| names.iter().any(|n| n.as_str() == name));
     let mut removed = false;
     for path_of in [index::path, segment::path] {
@@ -233,8 +233,8 @@ fn scan(
     files: &dyn Files,
     dir: &Path,
     uuid: &[u8; 16],
-    segments: &mut BTreeMap<u64, Segment>,
-    numbers: &[u64],
+    segments: &mut BTreeMap<SegmentNo, Segment>,
+    numbers: &[SegmentNo],
     first: usize,
     chain: Chain,
     set_aside: &SetAside,
@@ -320,8 +320,8 @@ fn verify_claims(
     files: &dyn Files,
     dir: &Path,
     uuid: &[u8; 16],
-    segments: &BTreeMap<u64, Segment>,
-    scanned: &[u64],
+    segments: &BTreeMap<SegmentNo, Segment>,
+    scanned: &[SegmentNo],
     scan: &Scan,
     Known { mut claim, persisted }: Known,
 ) -> Result<(), StoreError> {
@@ -347,7 +347,7 @@ fn verify_claims(
 fn secure_tail(
     files: &dyn Files,
     dir: &Path,
-    segments: &mut BTreeMap<u64, Segment>,
+    segments: &mut BTreeMap<SegmentNo, Segment>,
     scan: &Scan,
 ) -> Result<(), StoreError> {
     for (number, from) in &scan.unclaimed {
@@ -376,9 +376,9 @@ fn recycle(
     dir: &Path,
     settings: &LogSettings,
     names: &[String],
-    segments: &mut BTreeMap<u64, Segment>,
-    unused: &[u64],
-) -> Result<Vec<u64>, StoreError> {
+    segments: &mut BTreeMap<SegmentNo, Segment>,
+    unused: &[SegmentNo],
+) -> Result<Vec<SegmentNo>, StoreError> {
     let spares_max = settings.spares_max + settings.segments_ahead + 1;
     let mut spares = Vec::new();
     for number in names.iter().filter_map(|name| number_of(name, ".spare")) {
@@ -409,7 +409,7 @@ pub(super) fn replay(
     after: Lsn,
     apply: &mut dyn FnMut(Lsn, LoggedCommit) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let wanted: Vec<(u64, u64)> = {
+    let wanted: Vec<(SegmentNo, u64)> = {
         let directory = log.directory.read();
         let wanted = directory.all().filter(|(_, segment)| segment.index.last > after);
         wanted.map(|(number, segment)| (number, segment.index.end)).collect()

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::codec;
 use super::codec::{LoggedImage, LoggedWrite};
 use super::entries::Entry;
-use super::frame::{self, BadFrame, FrameKey, Header, Kind, Position, u32_at, u64_at};
+use super::frame::{self, BadFrame, FrameKey, Header, Kind, Position, SegmentNo, u32_at, u64_at};
 use super::index::{Origin, Run, RunAt, SegmentIndex};
 use super::looked::LookedList;
 use super::moved::{self, MovedNote};
@@ -28,25 +28,25 @@ const MAGIC: &[u8; 8] = b"TRLOGSEG";
 const HEADER_BYTES: usize = 64;
 const WINDOW_BYTES: usize = 1024 * 1024;
 
-pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{number:016x}.seg"))
+pub(super) fn path(dir: &Path, number: SegmentNo) -> PathBuf {
+    dir.join(format!("{:016x}.seg", number.0))
 }
 
-pub(super) fn spare_path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{number:016x}.spare"))
+pub(super) fn spare_path(dir: &Path, number: SegmentNo) -> PathBuf {
+    dir.join(format!("{:016x}.spare", number.0))
 }
 
 /// The number in a file's name with this ending.
-pub(super) fn number_of(name: &str, ending: &str) -> Option<u64> {
-    u64::from_str_radix(name.strip_suffix(ending)?, 16).ok()
+pub(super) fn number_of(name: &str, ending: &str) -> Option<SegmentNo> {
+    u64::from_str_radix(name.strip_suffix(ending)?, 16).ok().map(SegmentNo)
 }
 
 /// A segment's header.
-pub(super) fn header(number: u64, uuid: &[u8; 16], generation: u64) -> [u8; HEADER_BYTES] {
+pub(super) fn header(number: SegmentNo, uuid: &[u8; 16], generation: u64) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[0..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&super::superblock::FORMAT.to_le_bytes());
-    bytes[16..24].copy_from_slice(&number.to_le_bytes());
+    bytes[16..24].copy_from_slice(&number.0.to_le_bytes());
     bytes[24..40].copy_from_slice(uuid);
     bytes[40..48].copy_from_slice(&generation.to_le_bytes());
     let checksum = xxh3_64(&bytes[..56]);
@@ -55,7 +55,11 @@ pub(super) fn header(number: u64, uuid: &[u8; 16], generation: u64) -> [u8; HEAD
 }
 
 /// Verifies the header of an open segment.
-pub(super) fn verify_header(file: &dyn File, number: u64, uuid: &[u8; 16]) -> Result<Result<(), BadFrame>, StoreError> {
+pub(super) fn verify_header(
+    file: &dyn File,
+    number: SegmentNo,
+    uuid: &[u8; 16],
+) -> Result<Result<(), BadFrame>, StoreError> {
     if file.size()? < FIRST_FRAME_AT {
         return Ok(Err(BadFrame::new("a segment header", "a file that ends before")));
     }
@@ -69,7 +73,7 @@ pub(super) fn verify_header(file: &dyn File, number: u64, uuid: &[u8; 16]) -> Re
     if u32_at(&bytes, 8) > super::superblock::FORMAT {
         return Err(StoreError::NewerFormat(format!("{} has a newer format", file.path().display())));
     }
-    if u64_at(&bytes, 16) != number || &bytes[24..40] != uuid {
+    if u64_at(&bytes, 16) != number.0 || &bytes[24..40] != uuid {
         let expected = format!("segment {number} of this data directory");
         return Ok(Err(BadFrame::new(expected, format!("segment {} or another directory's", u64_at(&bytes, 16)))));
     }
@@ -132,7 +136,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    pub fn new(number: u64, file: Option<Arc<dyn File>>, bytes: u64) -> Self {
+    pub fn new(number: SegmentNo, file: Option<Arc<dyn File>>, bytes: u64) -> Self {
         Self {
             index: SegmentIndex { segment: number, end: FIRST_FRAME_AT, ..SegmentIndex::default() },
             runs: Runs::default(),
@@ -205,7 +209,7 @@ impl Segment {
 }
 
 /// Makes the origin with this number span the record.
-fn spread(origins: &mut Vec<Origin>, number: u64, lsn: Lsn, time_ms: EpochMs) {
+fn spread(origins: &mut Vec<Origin>, number: SegmentNo, lsn: Lsn, time_ms: EpochMs) {
     match origins.binary_search_by_key(&number, |origin| origin.number) {
         Ok(i) => {
             let origin = &mut origins[i];
@@ -224,7 +228,7 @@ pub(super) enum Noted {
     /// A moved frame.
     Moved {
         /// The segment that it replaces.
-        source: u64,
+        source: SegmentNo,
         /// The runs that were moved.
         runs: Vec<(RunAt, Vec<MovedNote>)>,
         /// The runs of the source of which nothing was left.
@@ -269,7 +273,7 @@ pub(super) struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
-    pub fn new(file: &'a dyn File, uuid: &[u8; 16], number: u64) -> Result<Self, StoreError> {
+    pub fn new(file: &'a dyn File, uuid: &[u8; 16], number: SegmentNo) -> Result<Self, StoreError> {
         Ok(Self { file, key: FrameKey::new(uuid, number), len: file.size()?, window: Bytes::new(), window_at: 0 })
     }
 

@@ -12,7 +12,7 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Reader, put_varint};
-use super::frame::{Position, corrupt, u32_at, u64_at};
+use super::frame::{Position, SegmentNo, corrupt, u32_at, u64_at};
 use crate::files::{Files, read_all};
 use tailrace_store::{ShardNo, StoreError};
 
@@ -24,7 +24,7 @@ const CHECKSUM_BYTES: usize = 8;
 /// A piece of a segment that cannot be read, and what is lost with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
-    pub segment: u64,
+    pub segment: SegmentNo,
     /// Where the piece begins and ends: with the good frames around it.
     pub from: u64,
     pub to: u64,
@@ -112,7 +112,7 @@ impl SetAside {
         bytes.extend_from_slice(&super::superblock::FORMAT.to_le_bytes());
         put_varint(&mut bytes, self.notes.len() as u64);
         for Lost { segment, from, to, prev, first, last, shards } in &self.notes {
-            [*segment, *from, *to, *prev, first.0, last.0].into_iter().for_each(|n| put_varint(&mut bytes, n));
+            [segment.0, *from, *to, *prev, first.0, last.0].into_iter().for_each(|n| put_varint(&mut bytes, n));
             // 0 is "nobody knows"; a count is stored one higher.
             put_varint(&mut bytes, shards.as_ref().map_or(0, |shards| shards.len() as u64 + 1));
             for (shard, first, last) in shards.iter().flatten() {
@@ -142,7 +142,7 @@ impl SetAside {
     }
 
     /// The notes of a segment.
-    pub fn of_segment(&self, segment: u64) -> impl Iterator<Item = &Lost> {
+    pub fn of_segment(&self, segment: SegmentNo) -> impl Iterator<Item = &Lost> {
         self.notes.iter().filter(move |note| note.segment == segment)
     }
 
@@ -157,7 +157,8 @@ fn decode(content: &Bytes) -> Option<SetAside> {
     let mut from = Reader::new(content);
     let mut notes = Vec::new();
     for _ in 0..from.varint()? {
-        let (segment, begin, to, prev) = (from.varint()?, from.varint()?, from.varint()?, from.varint()?);
+        let segment = SegmentNo(from.varint()?);
+        let (begin, to, prev) = (from.varint()?, from.varint()?, from.varint()?);
         let (first, last) = (Lsn(from.varint()?), Lsn(from.varint()?));
         let shards = match from.varint()?.checked_sub(1) {
             None => None,

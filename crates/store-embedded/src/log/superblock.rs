@@ -12,7 +12,7 @@ use tailrace_core::Lsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::chain::Freed;
-use super::frame::{Position, corrupt, u32_at, u64_at};
+use super::frame::{Position, SegmentNo, corrupt, u32_at, u64_at};
 use crate::files::{File, Files, read_all};
 use tailrace_store::StoreError;
 
@@ -47,7 +47,7 @@ pub(super) struct Superblock {
     /// What was freed: what is missing of it is no damage.
     pub freed: Freed,
     /// The segments that were being freed when this was written, 0 for none: their files may still be there.
-    pub freeing: [u64; FREEING_MAX],
+    pub freeing: [SegmentNo; FREEING_MAX],
 }
 
 impl Superblock {
@@ -60,12 +60,12 @@ impl Superblock {
         slot[40..48].copy_from_slice(&self.generation.to_le_bytes());
         slot[48..56].copy_from_slice(&self.lsn_limit.0.to_le_bytes());
         slot[56..64].copy_from_slice(&self.synced.0.to_le_bytes());
-        slot[64..72].copy_from_slice(&self.freed.segment.to_le_bytes());
+        slot[64..72].copy_from_slice(&self.freed.segment.0.to_le_bytes());
         slot[72..80].copy_from_slice(&self.freed.last.0.to_le_bytes());
         slot[80..88].copy_from_slice(&self.freed.checksum.to_le_bytes());
         slot[88..96].copy_from_slice(&self.freed.kept_below.to_le_bytes());
         for (i, number) in self.freeing.iter().enumerate() {
-            slot[FREEING_AT + 8 * i..FREEING_AT + 8 * i + 8].copy_from_slice(&number.to_le_bytes());
+            slot[FREEING_AT + 8 * i..FREEING_AT + 8 * i + 8].copy_from_slice(&number.0.to_le_bytes());
         }
         let checksum = xxh3_64(&slot[..CHECKSUM_AT]);
         slot[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
@@ -101,12 +101,12 @@ impl Superblock {
             lsn_limit: Lsn(u64_at(slot, 48)),
             synced: Position(u64_at(slot, 56)),
             freed: Freed {
-                segment: u64_at(slot, 64),
+                segment: SegmentNo(u64_at(slot, 64)),
                 last: Lsn(u64_at(slot, 72)),
                 checksum: u64_at(slot, 80),
                 kept_below: u64_at(slot, 88),
             },
-            freeing: std::array::from_fn(|i| u64_at(slot, FREEING_AT + 8 * i)),
+            freeing: std::array::from_fn(|i| SegmentNo(u64_at(slot, FREEING_AT + 8 * i))),
         }))
     }
 }
@@ -134,7 +134,7 @@ impl SuperblockFile {
             lsn_limit: Lsn(1),
             synced: Position::default(),
             freed: Freed::default(),
-            freeing: [0; FREEING_MAX],
+            freeing: [SegmentNo::default(); FREEING_MAX],
         };
         let mut content = vec![0; FILE_BYTES as usize];
         for at in SLOT_AT {

@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use tailrace_core::{EpochMs, Lsn};
 
 use super::codec::{self, LoggedWrite, frame_bytes_bound};
-use super::frame::{self, FrameKey, Header, Kind, Position};
+use super::frame::{self, FrameKey, Header, Kind, Position, SegmentNo};
 use super::index::RunAt;
 use super::moved::{self, MovedRun};
 use super::segment::{FIRST_FRAME_AT, Noted, Segment, note_writes};
@@ -21,7 +21,7 @@ use tailrace_store::StoreError;
 /// Where the next frame goes.
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
-    pub segment: u64,
+    pub segment: SegmentNo,
     pub key: FrameKey,
     pub file: Arc<dyn File>,
     pub capacity: u64,
@@ -116,7 +116,12 @@ impl<'a> Group<'a> {
     }
 
     /// Adds the live records of a segment. `gone`: its runs of which nothing is left.
-    pub(super) fn push_moved(&mut self, source: u64, runs: &[MovedRun], gone: Vec<RunAt>) -> Result<Lsn, StoreError> {
+    pub(super) fn push_moved(
+        &mut self,
+        source: SegmentNo,
+        runs: &[MovedRun],
+        gone: Vec<RunAt>,
+    ) -> Result<Lsn, StoreError> {
         self.append(Kind::Moved, 0, moved::bytes_bound(runs) as u64, |out, key| {
             let runs = moved::encode(source, runs, key, out);
             Noted::Moved { source, runs, gone }

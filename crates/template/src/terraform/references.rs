@@ -1,13 +1,32 @@
 //! What the configuration in a plan refers to: through variables and outputs of modules, up to resources.
+//!
+//! A plan says of `for_each` what it refers to, and not which key has what. So `each.value` is followed to the one resource of a type that
+//! it can be, and to none of several.
 
 use crate::node::Node;
 
 /// References that are followed from one to the next, at most: modules are not nested so deep.
 const DEPTH_MAX: usize = 32;
 
+/// What references begin with that a plan does not resolve.
+const UNTOLD: [&str; 2] = ["local.", "data."];
+
 /// The configuration of a plan; a state has none.
 pub(super) struct Configuration<'a> {
     root: Option<&'a Node>,
+}
+
+/// A resource that is referred to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Referred {
+    /// Its address: of several that one configuration makes, without a key where an expression computes it.
+    pub address: String,
+    /// Its type.
+    kind: String,
+    /// It is what `each.value` is for this key: of several, the one with the same.
+    pub each: Option<String>,
+    /// Besides, `each.value` may be something that a plan does not tell: then only one with the key is it for certain.
+    pub is_vague: bool,
 }
 
 /// A module, with what stands in front of the addresses in it, and the one that calls it.
@@ -17,7 +36,14 @@ struct Scope<'s, 'a> {
     /// Empty, or `module.x[0].`.
     prefix: &'s str,
     /// The call, and the scope that it is in.
-    caller: Option<(&'a Node, &'s Scope<'s, 'a>)>,
+    caller: Option<(One<'s, 'a>, &'s Scope<'s, 'a>)>,
+}
+
+/// A resource, or a call of a module, whose expressions are followed: one of several, if it has a key.
+#[derive(Clone, Copy)]
+struct One<'s, 'a> {
+    configuration: &'a Node,
+    key: Option<&'s str>,
 }
 
 impl<'a> Configuration<'a> {
@@ -25,9 +51,8 @@ impl<'a> Configuration<'a> {
         Configuration { root: document.get("configuration").and_then(|configuration| configuration.get("root_module")) }
     }
 
-    /// The addresses of the resources that a property of the resource with this address refers to; those of several that one
-    /// configuration makes lack their key where an expression computes it.
-    pub(super) fn addresses(&self, address: &str, property: &str) -> Vec<String> {
+    /// The resources that a property of the resource with this address refers to.
+    pub(super) fn referred(&self, address: &str, property: &str) -> Vec<Referred> {
         let mut found = Vec::new();
         if let Some(module) = self.root {
             let scope = Scope { module, prefix: "", caller: None };
@@ -38,14 +63,15 @@ impl<'a> Configuration<'a> {
 }
 
 /// Goes to the module in which the resource is, and gathers what its property refers to.
-fn descend(scope: &Scope<'_, '_>, address: &str, property: &str, found: &mut Vec<String>) {
+fn descend(scope: &Scope<'_, '_>, address: &str, property: &str, found: &mut Vec<Referred>) {
     let Some(inside) = address.strip_prefix("module.") else {
         let own = without_key(address);
         let resources = scope.module.get("resources").map_or(&[][..], Node::one_or_many);
         let is_own = |resource: &&Node| matches!(resource.get("address"), Some(Node::Text(name)) if name == own);
-        let expressions = resources.iter().find(is_own).and_then(|resource| resource.get("expressions"));
-        if let Some(expression) = expressions.and_then(|expressions| expressions.get(property)) {
-            gather(scope, expression, found, 0);
+        let Some(configuration) = resources.iter().find(is_own) else { return };
+        let one = One { configuration, key: key_of(address) };
+        if let Some(expression) = configuration.get("expressions").and_then(|expressions| expressions.get(property)) {
+            gather(scope, Some(one), expression, found, 0);
         }
         return;
     };
@@ -53,7 +79,8 @@ fn descend(scope: &Scope<'_, '_>, address: &str, property: &str, found: &mut Vec
     let Some(call) = call_of(scope, without_key(step)) else { return };
     let Some(module) = call.get("module") else { return };
     let prefix = format!("{}module.{step}.", scope.prefix);
-    let inner = Scope { module, prefix: &prefix, caller: Some((call, scope)) };
+    let one = One { configuration: call, key: key_of(step) };
+    let inner = Scope { module, prefix: &prefix, caller: Some((one, scope)) };
     descend(&inner, rest, property, found);
 }
 
@@ -88,25 +115,25 @@ pub(super) fn key_of(address: &str) -> Option<&str> {
     Some(key)
 }
 
-/// Gathers what an expression, or the expressions of a block, refer to.
-fn gather(scope: &Scope<'_, '_>, expression: &Node, found: &mut Vec<String>, depth: usize) {
+/// Gathers what an expression, or the expressions of a block, refer to; `one`: whose they are.
+fn gather(scope: &Scope<'_, '_>, one: Option<One<'_, '_>>, expression: &Node, found: &mut Vec<Referred>, depth: usize) {
     if depth > DEPTH_MAX {
         return;
     }
     match expression {
-        Node::List(list) => list.iter().for_each(|inner| gather(scope, inner, found, depth + 1)),
+        Node::List(list) => list.iter().for_each(|inner| gather(scope, one, inner, found, depth + 1)),
         Node::Map(pairs) => {
             for (name, node) in pairs {
                 match (name.as_str(), node) {
                     ("references", Node::List(list)) => {
-                        for one in list {
-                            if let Node::Text(name) = one {
-                                follow(scope, name, found, depth + 1);
+                        for reference in list {
+                            if let Node::Text(name) = reference {
+                                follow(scope, one, name, found, depth + 1);
                             }
                         }
                     }
                     ("constant_value", _) => {}
-                    (_, inner) => gather(scope, inner, found, depth + 1),
+                    (_, inner) => gather(scope, one, inner, found, depth + 1),
                 }
             }
         }
@@ -114,16 +141,21 @@ fn gather(scope: &Scope<'_, '_>, expression: &Node, found: &mut Vec<String>, dep
     }
 }
 
-/// A reference: to a resource here, to a variable that the caller gives, or to an output of a module that is called here.
-fn follow(scope: &Scope<'_, '_>, name: &str, found: &mut Vec<String>, depth: usize) {
-    if let Some(variable) = name.strip_prefix("var.") {
+/// A reference: to a resource here, to a variable that the caller gives, to an output of a module that is called here, or to what there is
+/// one of for each.
+fn follow(scope: &Scope<'_, '_>, one: Option<One<'_, '_>>, name: &str, found: &mut Vec<Referred>, depth: usize) {
+    if name == "each.value" {
+        if let Some(one) = one {
+            follow_each(scope, one, found, depth);
+        }
+    } else if let Some(variable) = name.strip_prefix("var.") {
         let (variable, _) = step_of(variable);
         let given = scope.caller.and_then(|(call, outer)| {
-            let expression = call.get("expressions")?.get(without_key(variable))?;
-            Some((expression, outer))
+            let expression = call.configuration.get("expressions")?.get(without_key(variable))?;
+            Some((call, expression, outer))
         });
-        if let Some((expression, outer)) = given {
-            gather(outer, expression, found, depth);
+        if let Some((call, expression, outer)) = given {
+            gather(outer, Some(call), expression, found, depth);
         }
     } else if let Some(inside) = name.strip_prefix("module.") {
         let (step, output) = step_of(inside);
@@ -131,17 +163,41 @@ fn follow(scope: &Scope<'_, '_>, name: &str, found: &mut Vec<String>, depth: usi
         let Some(call) = call_of(scope, without_key(step)) else { return };
         let Some(module) = call.get("module") else { return };
         let prefix = format!("{}module.{step}.", scope.prefix);
+        let call = One { configuration: call, key: key_of(step) };
         let inner = Scope { module, prefix: &prefix, caller: Some((call, scope)) };
         let output = module.get("outputs").and_then(|outputs| outputs.get(without_key(output)));
         if let Some(expression) = output.and_then(|output| output.get("expression")) {
-            gather(&inner, expression, found, depth);
+            gather(&inner, None, expression, found, depth);
         }
     } else if name.starts_with("aws_") {
         let (kind, rest) = step_of(name);
         let (resource, _) = step_of(rest);
         let address = format!("{}{kind}.{resource}", scope.prefix);
-        if !found.contains(&address) {
-            found.push(address);
+        add(found, Referred { address, kind: kind.to_owned(), each: None, is_vague: false });
+    }
+}
+
+/// What `each.value` of a resource, or of a call of a module, can be.
+fn follow_each(scope: &Scope<'_, '_>, one: One<'_, '_>, found: &mut Vec<Referred>, depth: usize) {
+    let (Some(key), Some(expression)) = (one.key, one.configuration.get("for_each_expression")) else { return };
+    let mut all = Vec::new();
+    gather(scope, None, expression, &mut all, depth);
+    let is_vague = expression.get("references").is_some_and(|references| {
+        let is_untold =
+            |name: &Node| matches!(name, Node::Text(name) if UNTOLD.iter().any(|kind| name.starts_with(kind)));
+        references.one_or_many().iter().any(is_untold)
+    });
+    for mut referred in all.clone() {
+        if all.iter().filter(|other| other.kind == referred.kind).count() == 1 {
+            referred.each.get_or_insert_with(|| key.to_owned());
+            referred.is_vague |= is_vague;
+            add(found, referred);
         }
+    }
+}
+
+fn add(found: &mut Vec<Referred>, referred: Referred) {
+    if !found.contains(&referred) {
+        found.push(referred);
     }
 }

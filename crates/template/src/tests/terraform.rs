@@ -198,6 +198,69 @@ fn addresses_that_differ_in_punctuation_alone_are_two() {
     assert_eq!(plan.tables.iter().find(is_followed).map(TablePlan::name), Some("eu-orders"), "{followed}");
 }
 
+/// A plan says what `for_each` refers to, and not which key has what.
+#[test]
+fn each_value_of_a_module_is_followed_where_it_can_be_one_thing_alone() {
+    let references = |names: &[&str]| json!({"references": names});
+    let each = |property: &str| references(&[&format!("each.value.{property}"), "each.value"]);
+    let child = json!({"resources": [{"address": "aws_lambda_event_source_mapping.stream", "expressions": {
+        "event_source_arn": references(&["var.stream"]), "function_name": references(&["var.function"])}}]});
+    let named = |address: &str, property: &str, name: &str, mut values: serde_json::Value| {
+        values[property] = name.into();
+        values["stream_arn"] = serde_json::Value::Null;
+        values["arn"] = serde_json::Value::Null;
+        json!({"address": address, "mode": "managed", "type": address.split('.').next(), "values": values})
+    };
+    let table = |address: &str, name: &str| named(address, "name", name, table_values());
+    let function = |address: &str, name: &str| named(address, "function_name", name, function_values());
+    let made = |for_each: &[&str]| {
+        let mappings = ["a", "b"].map(|key| {
+            let address = format!("module.jobs[\"{key}\"].aws_lambda_event_source_mapping.stream");
+            resource(&address, mapping_values())
+        });
+        let plan = plan_of(&json!({
+            "terraform_version": "1.9.0",
+            "planned_values": {"root_module": {
+                "resources": [
+                    table("aws_dynamodb_table.orders", "orders"), table("aws_dynamodb_table.bills", "bills"),
+                    table("aws_dynamodb_table.each[\"a\"]", "each-a"), table("aws_dynamodb_table.each[\"b\"]", "each-b"),
+                    function("aws_lambda_function.worker[\"a\"]", "worker-a"),
+                    function("aws_lambda_function.worker[\"b\"]", "worker-b"),
+                ],
+                "child_modules": [{"resources": mappings}],
+            }},
+            "configuration": {"root_module": {"module_calls": {"jobs": {
+                "for_each_expression": references(for_each),
+                "expressions": {"stream": each("stream"), "function": each("function")},
+                "module": child,
+            }}}},
+        }));
+        let sources: Vec<Source> = plan.mappings.iter().map(|mapping| mapping.source.clone()).collect();
+        let functions: Vec<&str> = plan.mappings.iter().map(|mapping| mapping.function.as_str()).collect();
+        assert!(functions.is_empty() || functions == ["worker-a", "worker-b"], "{functions:?}");
+        let told =
+            plan.skipped.iter().filter(|line| line.contains("nothing here says what its event_source_arn")).count();
+        (sources, told)
+    };
+    let stream_of = |id: &str| Source::StreamOf(id.to_owned());
+    let with = |names: &[&'static str]| [names, &["aws_lambda_function.worker"]].concat();
+    let orders = stream_of("aws_dynamodb_table_orders");
+    assert_eq!(
+        made(&with(&["aws_dynamodb_table.orders.stream_arn", "aws_dynamodb_table.orders"])),
+        (vec![orders.clone(), orders], 0)
+    );
+    // Each of several that are made for the same keys.
+    assert_eq!(
+        made(&with(&["aws_dynamodb_table.each"])),
+        (vec![stream_of("aws_dynamodb_table_each_a"), stream_of("aws_dynamodb_table_each_b")], 0)
+    );
+    let names = with(&["local.names", "aws_dynamodb_table.each"]);
+    assert_eq!(made(&names).0.len(), 2, "the keys come from elsewhere");
+    // Either could be either's, and one that of something else: nothing is guessed.
+    assert_eq!(made(&with(&["local.others", "aws_dynamodb_table.orders"])), (vec![], 2));
+    assert_eq!(made(&with(&["aws_dynamodb_table.orders", "aws_dynamodb_table.bills"])), (vec![], 2));
+}
+
 #[test]
 fn a_variable_may_be_called_as_a_function_is() {
     for name in ["Ref", "Condition"] {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tailrace_core::{Bucket, IndexId, Lsn, TableId};
 
 use super::*;
-use crate::log::frame::FrameKey;
+use crate::log::frame::{FrameKey, SegmentNo};
 use crate::log::{codec, moved};
 use tailrace_store::keyspace::{CountChange, ItemSet};
 use tailrace_store::{BucketRange, StreamId};
@@ -153,6 +153,6 @@ proptest! {
     #[test]
     fn decoding_any_bytes_does_not_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = codec::decode(&Bytes::from(body.clone()));
-        let _ = moved::notes(&Bytes::from(body), FrameKey::new(&[7; 16], 1));
+        let _ = moved::notes(&Bytes::from(body), FrameKey::new(&[7; 16], SegmentNo(1)));
     }
 }

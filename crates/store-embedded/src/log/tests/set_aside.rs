@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::files::SectorFate;
-use crate::log::{CheckedLog, SetAsideError, check, set_aside};
+use crate::log::{CheckedLog, SegmentNo, SetAsideError, check, set_aside};
 
 /// Number, offset, and the numbers of each frame of a segment.
 fn frames(disk: &SimFiles, path: &Path) -> Vec<(u64, Lsn, Lsn)> {
@@ -30,7 +30,7 @@ fn checked(disk: &SimFiles) -> CheckedLog {
 }
 
 /// The places that the check names as ones that can be set aside.
-fn places(disk: &SimFiles) -> Vec<(u64, u64)> {
+fn places(disk: &SimFiles) -> Vec<(SegmentNo, u64)> {
     let faults = checked(disk).faults;
     let can = faults.iter().filter(|fault| fault.detail.contains("can be set aside"));
     can.map(|fault| (crate::log::segment_number(Path::new(&fault.file)).unwrap(), fault.offset)).collect()
