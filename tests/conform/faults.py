@@ -40,6 +40,9 @@ class Faults:
             kinds.add("table")
         if "Item" in request or request.get("ExpressionAttributeValues"):
             kinds |= {"value", "size"}
+        if operation == "UpdateItem" and any(index.local for index in self.indexes.get(request.get("TableName"), ())):
+            # What it writes may be the key of a local index: see `local-index-key-size` and `local-index-key-type`.
+            kinds.discard("size")
         if operation in ("Query", "Scan") or "RequestItems" in request or "TransactItems" in request:
             kinds.add("count")
         if operation in ("GetItem", "UpdateItem", "DeleteItem"):
@@ -87,10 +90,7 @@ class Faults:
             values[name] = value
         else:
             # What an update may write is weighed before it is known what it does: see `update-charge`.
-            size = self.random.choice([2049] if operation == "UpdateItem" else [409_600, 409_500, 2049])
-            if "Item" not in request and any(index.local for index in self.indexes.get(request.get("TableName"), ())):
-                size = 1000  # See `local-index-key-size`.
-            values[name] = {"S": "x" * size}
+            values[name] = {"S": "x" * self.random.choice([2049] if operation == "UpdateItem" else [409_600, 409_500, 2049])}
 
     def _spoil_key(self, operation, request):
         name = self.random.choice(list(request["Key"]) or ["pk"])
