@@ -73,8 +73,11 @@ impl Resolver<'_> {
                 Some(_) => {}
                 None if self.generated_kind(id).is_some() => {}
                 // Or a bucket of another stack, in which code is.
+                None if self.parameters().any(|(parameter, _)| parameter == id) => {
+                    return at(format!("{id} is a parameter: --parameter {id}=VALUE gives it"));
+                }
                 None => {
-                    if let Some(near) = nearest(id, self.ids()) {
+                    if let Some(near) = nearest(id, self.resources.iter().map(|(name, _)| name.as_str())) {
                         return at(format!("the template has no resource {id}; did you mean {near}?"));
                     }
                 }
@@ -241,8 +244,23 @@ impl Resolver<'_> {
 
     /// Everything that a reference may name, but for pseudo-parameters.
     fn ids(&self) -> impl Iterator<Item = &str> {
-        let parameters = self.template.get("Parameters").map_or(&[][..], Node::pairs);
-        self.resources.iter().chain(parameters).map(|(name, _)| name.as_str())
+        self.resources.iter().chain(self.parameters()).map(|(name, _)| name.as_str())
+    }
+
+    fn parameters(&self) -> impl Iterator<Item = &(String, Node)> {
+        self.template.get("Parameters").map_or(&[][..], Node::pairs).iter()
+    }
+
+    /// What a resource is said to depend on and is not there, each with the name that was likely meant. Nothing waits for it here; AWS
+    /// refuses the template.
+    pub(crate) fn unknown_dependencies(&self, resource: &Node) -> Vec<(String, String)> {
+        let names = resource.get("DependsOn").into_iter().flat_map(Node::one_or_many).filter_map(|name| match name {
+            Node::Text(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let unknown = names.filter(|name| self.resource(name).is_none() && self.generated_kind(name).is_none());
+        let hint = |name: &str| did_you_mean(name, self.resources.iter().map(|(id, _)| id.as_str()));
+        unknown.map(|name| (name.to_owned(), hint(name))).collect()
     }
 
     /// A resource that other resources may refer to, by its logical id.

@@ -11,6 +11,7 @@ use crate::node::{Format, Node};
 use crate::plan::{FunctionPlan, NotRun, Plan};
 use crate::resolve::Resolver;
 use crate::stack::{STACKS, StackCache};
+use crate::suggest::slip_of;
 use crate::text::Origin;
 use crate::{
     Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe, table,
@@ -92,6 +93,13 @@ pub fn parse_stacks(stacks: &[Stack], others: &[StackFile], options: &Options) -
     Ok(plan)
 }
 
+/// The types that are read.
+fn known_kinds() -> impl Iterator<Item = &'static str> {
+    let rest = ["AWS::Lambda::EventSourceMapping", "AWS::Pipes::Pipe", DELIVERY_STREAM];
+    let kinds = names::TABLES.into_iter().chain(names::FUNCTIONS).chain(names::LAYERS);
+    kinds.chain(STACKS).chain(rest)
+}
+
 /// Adds what a template has, and those inside of it, but for functions: tables, layers and mappings.
 fn add_data(
     resolver: &Resolver<'_>,
@@ -108,6 +116,9 @@ fn add_data(
     let mut elsewhere: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut stacks = Vec::new();
     for (id, kind, resource) in present(resolver)? {
+        for (name, hint) in resolver.unknown_dependencies(resource) {
+            resolver.skip(&format!("Resources.{id}.DependsOn"), format_args!("there is no resource {name}{hint}"));
+        }
         match kind {
             "AWS::DynamoDB::Table" => plan.tables.push(table::table(resolver, id, resource)?),
             "AWS::DynamoDB::GlobalTable" => plan.tables.push(global_table::global_table(resolver, id, resource)?),
@@ -134,7 +145,8 @@ fn add_data(
         }
     }
     for (kind, ids) in elsewhere {
-        resolver.skip(&format!("Resources.{}", ids.join(", ")), format_args!("{kind} is not supported; skipped"));
+        let hint = slip_of(kind, known_kinds());
+        resolver.skip(&format!("Resources.{}", ids.join(", ")), format_args!("{kind} is not supported; skipped{hint}"));
     }
     resolver.add_stacks(plan, &stacks, &mut |inner, plan| add_data(inner, plan, layers_failed))
 }

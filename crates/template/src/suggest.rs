@@ -13,6 +13,14 @@ pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -
     nearest(wrong, names).map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
+/// The same, but for a slip of one or two letters, or of their case, alone: among long names of which many are alike.
+pub(crate) fn slip_of<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    const LETTERS_MAX: usize = 2;
+    let lower = wrong.to_lowercase();
+    let near = |name: &&str| strsim::damerau_levenshtein(&lower, &name.to_lowercase()) <= LETTERS_MAX;
+    names.into_iter().find(near).map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

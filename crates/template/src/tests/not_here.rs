@@ -119,6 +119,7 @@ fn what_is_given_takes_the_place_of_a_stand_in() {
     for (given_name, expected) in [
         ("Queeu", "--resource Queeu: the template has no resource Queeu; did you mean Queue?"),
         ("F.Arn", "--resource F.Arn: F is made here, and has its own"),
+        ("Key", "--resource Key: Key is a parameter: --parameter Key=VALUE gives it"),
     ] {
         assert_eq!(value("x", &given(given_name, "v")).unwrap_err().to_string(), expected);
     }
@@ -232,6 +233,23 @@ fn resources_of_one_type_are_named_in_one_line() {
     let expected = [
         "Resources.A, C: AWS::IAM::Role is not supported; skipped",
         "Resources.B: AWS::SQS::Queue is not supported; skipped",
+    ];
+    check_skipped(template, &expected);
+}
+
+#[test]
+fn a_slip_in_a_type_or_in_what_a_resource_depends_on_is_named() {
+    let template = "
+Resources:
+  Items: {Type: AWS::Dynamodb::Tabel, DependsOn: Qeue}
+  Queue: {Type: AWS::SQS::Queue, DependsOn: [Items, ServerlessRestApi]}
+  Allowed: {Type: AWS::Lambda::Permission}
+";
+    let expected = [
+        "Resources.Items.DependsOn: there is no resource Qeue; did you mean Queue?",
+        "Resources.Items: AWS::Dynamodb::Tabel is not supported; skipped; did you mean AWS::DynamoDB::Table?",
+        "Resources.Allowed: AWS::Lambda::Permission is not supported; skipped",
+        "Resources.Queue: AWS::SQS::Queue is not supported; skipped",
     ];
     check_skipped(template, &expected);
 }
