@@ -246,11 +246,11 @@ class Comparison:
             self.used[identifier] = self.used.get(identifier, 0) + 1
         if oracle.error == target.error == "TransactionCanceledException" and not used:
             one, two = (list(map(_reason, answer.body.get("CancellationReasons", ()))) for answer in (oracle, target))
-            named = next((rule for rule in self.rules if rule.reasons and rule.applies(operation, request) and _reasons_explained(rule, oracle, target)), None)
-            if one != two and named:
+            if one != two:
+                named = next((rule for rule in self.rules if rule.reasons and rule.applies(operation, request) and _reasons_explained(rule, oracle, target)), None)
+                if named is None:
+                    return f"oracle {canonical(one)}\ntarget {canonical(two)}"
                 self.used[named.id] += 1
-            elif one != two:
-                return f"oracle {canonical(one)}\ntarget {canonical(two)}"
         if oracle.error == "ConditionalCheckFailedException" and target.error == oracle.error:
             one, two = oracle.body.get("Item"), target.body.get("Item")
             one, two = one and normal_item(one), two and normal_item(two)

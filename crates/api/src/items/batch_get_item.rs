@@ -101,19 +101,8 @@ impl BatchGetItemRequest {
         if tables.iter().map(|table| table.sent.keys.len()).sum::<usize>() > BATCH_GET_KEYS_MAX {
             return Err(ApiError::validation("Too many items requested for the BatchGetItem call"));
         }
-        if tables.iter().any(|table| has_duplicates(&table.sent.keys)) {
-            return Err(ApiError::validation(DUPLICATE_KEYS));
-        }
         Ok(BatchGetItemRequest { tables, capacity })
     }
-}
-
-/// What two keys of one item are answered with.
-pub const DUPLICATE_KEYS: &str = "Provided list of item keys contains duplicates";
-
-/// Keys that are equal as values, before anything is known of the table; the order of DynamoDB Local. There are 100 at most.
-fn has_duplicates(keys: &[Item]) -> bool {
-    keys.iter().enumerate().any(|(at, key)| keys[..at].contains(key))
 }
 
 /// A projection on one table and `AttributesToGet` on another do not go together either.

@@ -22,7 +22,7 @@ mod write_parameters;
 mod write_request;
 
 pub use answered_item::{AnsweredItem, ItemsAnswer};
-pub use batch_get_item::{BatchGetItemAnswer, BatchGetItemRequest, DUPLICATE_KEYS, KeysAndAttributes, TableKeys};
+pub use batch_get_item::{BatchGetItemAnswer, BatchGetItemRequest, KeysAndAttributes, TableKeys};
 pub use batch_write_item::{BatchWrite, BatchWriteItemAnswer, BatchWriteItemRequest, TableWrites};
 pub use consumed_capacity::{CapacityDetail, Charge, ConsumedCapacity, UnitKind};
 pub use delete_item::DeleteItemRequest;

@@ -31,6 +31,11 @@ pub(crate) fn item_key_error(error: KeyError) -> ApiError {
     }
 }
 
+/// The error for two requests of a batch that are for one item. Source: docs/spec/dynamodb-api.md 7.1, 7.3.
+pub(crate) fn duplicate_keys() -> ApiError {
+    ApiError::validation("Provided list of item keys contains duplicates")
+}
+
 fn too_long(error: &KeyError) -> ApiError {
     let text = match error {
         KeyError::HashTooLong => "Size of hashkey has exceeded the maximum size limit of2048 bytes",

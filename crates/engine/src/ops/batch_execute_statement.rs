@@ -19,6 +19,7 @@ use super::partiql::write::{Telling, Write};
 use crate::Caller;
 use crate::db::Db;
 use crate::items::capacity::write_units;
+use crate::items::key_errors::duplicate_keys;
 use crate::items::place::ItemPlace;
 
 /// A statement as it is run.
@@ -66,7 +67,7 @@ pub async fn batch_execute_statement(
         if let Ok(Member { row: Some(row), .. }) = &member
             && !rows.insert(row.clone())
         {
-            return Err(ApiError::validation("Provided list of item keys contains duplicates"));
+            return Err(duplicate_keys());
         }
         members.push(member);
     }

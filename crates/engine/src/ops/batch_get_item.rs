@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace_api::items::{
-    AnsweredItem, BatchGetItemAnswer, BatchGetItemRequest, CapacityDetail, DUPLICATE_KEYS, ItemProjection,
-    KeysAndAttributes, TableKeys,
+    AnsweredItem, BatchGetItemAnswer, BatchGetItemRequest, CapacityDetail, ItemProjection, KeysAndAttributes, TableKeys,
 };
 use tailrace_core::codec::stored_size;
 use tailrace_core::limits::{ANSWER_INLINE_BYTES_MAX, BATCH_GET_BYTES_MAX, BATCH_GET_STEP_KEYS};
@@ -19,6 +18,7 @@ use crate::Caller;
 use crate::aside::aside;
 use crate::db::{Db, StoredTable};
 use crate::items::capacity::read_units;
+use crate::items::key_errors::duplicate_keys;
 use crate::items::place::ItemPlace;
 use crate::items::projection::{check_projection, project};
 
@@ -97,25 +97,43 @@ pub async fn batch_get_item(
 }
 
 /// The tables of the parts, and the rows that are asked for, in the order of the request; takes the keys out of it.
+///
+/// # Errors
+/// Two keys are equal as values, whatever else is wrong with them or with their tables; or else the first of all other faults.
 async fn wanted(db: &Db, tables: &mut [TableKeys]) -> Result<(Vec<Arc<StoredTable>>, Vec<Key>, Vec<Wanted>), ApiError> {
+    let (read_from, rows) = match rows(db, tables).await {
+        Ok(found) => found,
+        Err(_) if tables.iter().any(|table| has_duplicates(&table.sent.keys)) => return Err(duplicate_keys()),
+        Err(error) => return Err(error),
+    };
+    let of = |(part, table): (usize, &mut TableKeys)| {
+        std::mem::take(&mut table.sent.keys).into_iter().map(move |key| Wanted { part, key })
+    };
+    Ok((read_from, rows, tables.iter_mut().enumerate().flat_map(of).collect()))
+}
+
+async fn rows(db: &Db, tables: &[TableKeys]) -> Result<(Vec<Arc<StoredTable>>, Vec<Key>), ApiError> {
     let mut read_from = Vec::with_capacity(tables.len());
     let mut rows = Vec::new();
-    let mut wanted = Vec::new();
     let mut seen = HashSet::new();
-    for (part, table_keys) in tables.iter_mut().enumerate() {
+    for table_keys in tables {
         let table = db.table(&table_keys.table_name).await?;
         check_projection(&table_keys.projection, &table)?;
-        for key in std::mem::take(&mut table_keys.sent.keys) {
-            let row = ItemPlace::of_key(&table, &key)?.row;
+        for key in &table_keys.sent.keys {
+            let row = ItemPlace::of_key(&table, key)?.row;
             if !seen.insert(row.clone()) {
-                return Err(ApiError::validation(DUPLICATE_KEYS));
+                return Err(duplicate_keys());
             }
             rows.push(row);
-            wanted.push(Wanted { part, key });
         }
         read_from.push(table);
     }
-    Ok((read_from, rows, wanted))
+    Ok((read_from, rows))
+}
+
+/// Keys that are equal as values; there are 100 at most.
+fn has_duplicates(keys: &[Item]) -> bool {
+    keys.iter().enumerate().any(|(at, key)| keys[..at].contains(key))
 }
 
 /// What is answered of the items of a step, each with its part of the request. `bytes`: their size.

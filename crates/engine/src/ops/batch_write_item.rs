@@ -23,6 +23,7 @@ use crate::items::idempotency::{IdempotencyMark, decided_before};
 use crate::items::index_entries::check_index_keys;
 use crate::items::index_key_errors::IndexKeySource;
 use crate::items::item_collection::note_item_collection;
+use crate::items::key_errors::duplicate_keys;
 use crate::items::place::ItemPlace;
 use crate::items::plan::{Action, Change, Written};
 use crate::throttle::is_throttled;
@@ -150,7 +151,7 @@ async fn changes<'a>(
         for write in &part.writes {
             let change = change(&table, number, write)?;
             if !seen.insert(change.place.row.clone()) {
-                return Err(ApiError::validation("Provided list of item keys contains duplicates"));
+                return Err(duplicate_keys());
             }
             changes.push(change);
         }
